@@ -1,0 +1,27 @@
+//! The pure computation of pinflow: bytes become rows, rows become answers.
+//!
+//! No I/O, no async, no clock, no Arrow: the same bytes give the same answers, whoever calls.
+//! The rooms, in the order a record walks through them:
+//!
+//! - [`record`]: what producers write, and the row we trust;
+//! - [`rejection`]: why a message was refused, a closed list;
+//! - [`clean`]: one to the other, and the field faults on the way;
+//! - [`ingest`]: bytes to rows or rejections;
+//! - [`latest`]: which delivery of an `ind` counts;
+//! - [`posts`]: the rows narrowed to what questions read, joined on `ind`, arranged once;
+//! - [`measures`]: counts, ranks and medians maintained under every update;
+//! - [`questions`]: one file, one question, its SQL beside it;
+//! - [`answer`]: an answer is a named table;
+//! - [`graph`]: installs it all; the one entrance for the engine.
+
+pub mod answer;
+pub mod clean;
+pub mod graph;
+pub mod ingest;
+pub mod latest;
+pub mod measures;
+pub mod posts;
+pub mod questions;
+pub mod record;
+pub mod rejection;
+pub mod symbol;

@@ -1,0 +1,18 @@
+//! Where posts were made.
+
+use std::borrow::Cow;
+
+use super::{Ind, Micros};
+
+/// A cleaned geo post. `None` means absent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Geo<'a> {
+    /// The join key.
+    pub ind: Ind,
+    /// The country.
+    pub country: Option<Cow<'a, str>>,
+    /// Latitude in −90…90 and longitude in −180…180, degrees.
+    pub coordinates: Option<[f64; 2]>,
+    /// When the post was made.
+    pub timestamp: Option<Micros>,
+}

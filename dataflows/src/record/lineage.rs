@@ -1,0 +1,55 @@
+//! Where a row came from.
+
+use crate::symbol::Symbol;
+
+/// A moment: microseconds since 1970-01-01T00:00:00 UTC, leap seconds not counted.
+pub type Micros = i64;
+
+/// One of the three streams of posts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stream {
+    /// Pin posts.
+    Pin,
+    /// Where each post was made.
+    Geo,
+    /// Who made it.
+    User,
+}
+
+impl Stream {
+    /// All three, in the order of the contract.
+    pub const ALL: [Stream; 3] = [Stream::Pin, Stream::Geo, Stream::User];
+
+    /// The name of the stream and of its table.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Stream::Pin => "pin",
+            Stream::Geo => "geo",
+            Stream::User => "user",
+        }
+    }
+}
+
+impl std::fmt::Display for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where a row came from: (`source`, `position`, `sub`) names it uniquely.
+///
+/// Ordered as the contract orders deliveries: by (`arrived_at`, `source`, `position`, `sub`), a missing
+/// `arrived_at` first. A recording has no broker and so no `arrived_at`: a live delivery of the same
+/// `ind` always wins over one from a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lineage {
+    /// The broker's timestamp of the record; recordings have none.
+    pub arrived_at: Option<Micros>,
+    /// `recording/‹file›`, `kafka/‹topic›/‹partition›`, `kinesis/‹stream›/‹shard›`; compared as text.
+    pub source: Symbol,
+    /// The record's own place in its source: line number (from 1), offset. Greater is later.
+    pub position: u64,
+    /// The row's number within its message, from 0.
+    pub sub: u32,
+}

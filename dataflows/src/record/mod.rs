@@ -1,0 +1,16 @@
+//! What producers write, and the row we trust.
+
+mod geo;
+mod lineage;
+mod pin;
+mod user;
+
+pub use geo::Geo;
+pub use lineage::{Lineage, Micros, Stream};
+pub use pin::Pin;
+pub use user::User;
+
+/// The key that pin, geo and user posts share: a whole number in 0…2^63−1.
+///
+/// `pin.index`, `geo.ind` and `user.ind` are all this key.
+pub type Ind = u64;

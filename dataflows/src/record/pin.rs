@@ -1,0 +1,32 @@
+//! Pin posts.
+
+use std::borrow::Cow;
+
+use super::Ind;
+
+/// A cleaned pin post. `None` means absent; text borrows from the message where it can.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin<'a> {
+    /// The join key.
+    pub ind: Ind,
+    /// The post's own identifier.
+    pub unique_id: Option<Cow<'a, str>>,
+    /// The title.
+    pub title: Option<Cow<'a, str>>,
+    /// The description.
+    pub description: Option<Cow<'a, str>>,
+    /// Followers of the poster; never negative.
+    pub follower_count: Option<i64>,
+    /// Who posted.
+    pub poster_name: Option<Cow<'a, str>>,
+    /// Tags, joined with `,`.
+    pub tag_list: Option<Cow<'a, str>>,
+    /// The kind of media.
+    pub is_image_or_video: Option<Cow<'a, str>>,
+    /// Where the image is.
+    pub image_src: Option<Cow<'a, str>>,
+    /// Where the post was saved.
+    pub save_location: Option<Cow<'a, str>>,
+    /// The category.
+    pub category: Option<Cow<'a, str>>,
+}

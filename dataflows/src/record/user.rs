@@ -1,0 +1,18 @@
+//! Who made posts.
+
+use std::borrow::Cow;
+
+use super::{Ind, Micros};
+
+/// A cleaned user post. `None` means absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User<'a> {
+    /// The join key.
+    pub ind: Ind,
+    /// First and last name, one space between.
+    pub user_name: Option<Cow<'a, str>>,
+    /// Years, 0…150.
+    pub age: Option<u8>,
+    /// When the user joined.
+    pub date_joined: Option<Micros>,
+}

@@ -1,0 +1,16 @@
+//! pinflow keeps live answers over streams of posts and writes their cleaned rows to Delta Lake, exactly once.
+//!
+//! The pure computation is the crate [`pinflow_dataflows`]; here is everything that touches the world.
+//! `ARCHITECTURE.md` walks a record through the rooms:
+//!
+//! - [`sources`]: bytes with their positions, nothing else;
+//! - [`engine`]: worker threads, epochs, back-pressure: the only room that knows timely and tokio at once;
+//! - [`sinks`]: tables, Arrow and the commit protocol: the only room that knows Arrow;
+//! - [`serving`]: answers as of an epoch;
+//! - [`emit`]: makes posts, for recordings and tests of any size;
+//! - [`config`], [`cli`], [`run`]: what was typed becomes what is meant, and is wired together.
+
+pub mod emit;
+pub mod position;
+pub mod sinks;
+pub mod sources;

@@ -1,0 +1,2 @@
+//! pinflow.
+fn main() {}

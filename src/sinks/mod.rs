@@ -1,0 +1,65 @@
+//! Sinks: where cleaned rows become durable, together with the positions they were read up to.
+
+pub mod delta;
+
+use std::collections::HashSet;
+
+use pinflow_dataflows::ingest::{Carries, Rows};
+use pinflow_dataflows::record::Lineage;
+
+use crate::position::{Epoch, Positions, Reached};
+
+/// Encodes the rows that one worker reads, on that worker's thread.
+pub trait Encoder: Rows + Send + 'static {
+    /// What a window's rows become.
+    type Batches: Send + 'static;
+
+    /// Takes everything since the last cut. A cut always falls between epochs.
+    fn cut(&mut self) -> Self::Batches;
+}
+
+/// What one commit covers: whole epochs, and for every partition that moved how far it was read.
+#[derive(Debug)]
+pub struct Window<B> {
+    /// The last epoch inside.
+    pub epoch: Epoch,
+    /// What the workers encoded, one each.
+    pub batches: Vec<B>,
+    /// Every partition that moved, with the position after its last record inside.
+    pub reached: Vec<PartitionReached>,
+}
+
+/// How far one partition was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionReached {
+    /// What its position is stored under.
+    pub key: String,
+    /// The tables that its rows can go to follow from this.
+    pub carries: Carries,
+    /// The position.
+    pub reached: Reached,
+}
+
+/// What the tables hold at the start of a run.
+#[derive(Debug, Default)]
+pub struct Resume {
+    /// Where each partition resumes: the least position over the tables its rows can go to.
+    pub positions: Positions,
+    /// Deliveries at or after those positions that a table holds already (it was committed further than
+    /// its sisters when the last run died). They are read again and must not be written or counted again.
+    pub already: HashSet<Lineage>,
+    /// Rows to be read back.
+    pub rows: u64,
+}
+
+/// Rows read back from a table at the start, to rebuild the answers from.
+pub trait Stored: Send + 'static {
+    /// Hands over each row, only with the columns that questions read; the others are absent.
+    fn replay(&self, rows: &mut dyn Rows);
+    /// How many rows.
+    fn len(&self) -> usize;
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

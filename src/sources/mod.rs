@@ -1,0 +1,216 @@
+//! Sources: bytes with their positions, nothing else.
+//!
+//! A source finds its partitions, opens each one at the [`Feed`], and sends [`Block`]s in the order of their
+//! positions. It never parses, and it never decides what is durable: where to resume comes from the feed.
+
+pub mod recording;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::record::Micros;
+use tokio::sync::{mpsc, watch};
+
+use crate::position::{PartitionId, Positions, Reached};
+
+/// A part of a source that is read in order: a file, a Kafka partition, a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// Its number in this run.
+    pub id: PartitionId,
+    /// What the `_source` column says: `recording/‹file›`, `kafka/‹topic›/‹partition›`, …
+    pub name: String,
+    /// What its position is stored under; says more than the name where a name can be re-used (cluster, creation time).
+    pub key: String,
+    /// Which streams its rows belong to.
+    pub carries: Carries,
+    /// Where this run started reading it.
+    pub resumed: Option<Reached>,
+}
+
+/// Records of one partition, in order, none missing.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// Whose records these are.
+    pub partition: PartitionId,
+    /// The records.
+    pub records: Records,
+    /// The position after the last of them.
+    pub next: u64,
+    /// The anchor of the last of them (see [`crate::position::anchor`]).
+    pub anchor: u64,
+    /// Where the source may seek to for `next`.
+    pub seek: u64,
+    /// How far behind the source's end the block is, in records, where the source knows.
+    pub lag: Option<u64>,
+}
+
+/// The records of a block.
+#[derive(Debug, Clone)]
+pub enum Records {
+    /// Text in lines, each ended by `\n` (the last one may lack it). Line `i` stands at position `first + i`.
+    Lines {
+        /// Position of the first line.
+        first: u64,
+        /// The lines.
+        text: Vec<u8>,
+    },
+    /// Messages with a position and a time each.
+    Messages {
+        /// All payloads, end to end.
+        payloads: Vec<u8>,
+        /// One entry a message.
+        index: Vec<Message>,
+    },
+}
+
+/// One message of [`Records::Messages`].
+#[derive(Debug, Clone, Copy)]
+pub struct Message {
+    /// Where its payload ends in `payloads`; it starts where the one before it ends.
+    pub end: u32,
+    /// Whether the payload is null (a tombstone), not merely empty.
+    pub null: bool,
+    /// Its position.
+    pub position: u64,
+    /// The broker's timestamp.
+    pub arrived_at: Option<Micros>,
+}
+
+impl Records {
+    /// Calls `each` for every record in order with its payload (`None`: null), position and time of arrival.
+    pub fn each(&self, mut each: impl FnMut(Option<&[u8]>, u64, Option<Micros>)) {
+        match self {
+            Records::Lines { first, text } => {
+                let mut start = 0;
+                let ends = memchr::memchr_iter(b'\n', text).map(|at| (at, at + 1));
+                let last = (!text.ends_with(b"\n") && !text.is_empty()).then_some((text.len(), text.len()));
+                for (position, (end, next)) in (*first..).zip(ends.chain(last)) {
+                    let line = &text[start..end];
+                    each(Some(line.strip_suffix(b"\r").unwrap_or(line)), position, None);
+                    start = next;
+                }
+            }
+            Records::Messages { payloads, index } => {
+                let mut start = 0;
+                for message in index {
+                    let end = message.end as usize;
+                    let payload = (!message.null).then(|| &payloads[start..end]);
+                    each(payload, message.position, message.arrived_at);
+                    start = end;
+                }
+            }
+        }
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Records::Lines { text, .. } => text.len(),
+            Records::Messages { payloads, index } => payloads.len() + size_of_val(index.as_slice()),
+        }
+    }
+}
+
+/// What sources say to the engine.
+#[derive(Debug)]
+pub enum Event {
+    /// A partition was opened; its blocks follow.
+    Opened(Partition),
+    /// Records.
+    Block(Block),
+    /// The partition has no more records, ever.
+    Ended(PartitionId),
+    /// Reading cannot go on; the run must end loudly.
+    Failed(SourceError),
+}
+
+/// Why a source cannot go on, or cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The stream no longer holds the record before the stored position, or holds another one.
+    #[error("{partition} is not the stream that was read before: {what}")]
+    Changed {
+        /// The partition's name.
+        partition: String,
+        /// What was expected and found, and what to do.
+        what: String,
+    },
+    /// Reading failed.
+    #[error("read {partition}")]
+    Read {
+        /// The partition's name, or the path.
+        partition: String,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// What the configuration names is not there or cannot be used.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// Where a source sends what it reads: bounded, so that a slow engine makes sources wait.
+#[derive(Clone)]
+pub struct Feed {
+    events: mpsc::Sender<Event>,
+    stored: Arc<Positions>,
+    ids: Arc<AtomicU32>,
+    stop: watch::Receiver<bool>,
+}
+
+/// The engine has gone; a source that hears this ends quietly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed;
+
+impl Feed {
+    /// A feed and its other end. `capacity` is in blocks; `stored` says where partitions resume.
+    #[must_use]
+    pub fn new(capacity: usize, stored: Positions, stop: watch::Receiver<bool>) -> (Feed, mpsc::Receiver<Event>) {
+        let (events, receiver) = mpsc::channel(capacity);
+        let feed = Feed { events, stored: Arc::new(stored), ids: Arc::new(AtomicU32::new(0)), stop };
+        (feed, receiver)
+    }
+
+    /// Where the tables say a partition resumes; `None` if they know nothing of it.
+    #[must_use]
+    pub fn stored(&self, key: &str) -> Option<Reached> {
+        self.stored.get(key).copied()
+    }
+
+    /// Announces a partition and numbers it.
+    ///
+    /// # Errors
+    /// [`Closed`] if the engine has gone.
+    pub fn open(&self, name: &str, key: &str, carries: Carries) -> Result<Partition, Closed> {
+        let partition = Partition {
+            id: PartitionId(self.ids.fetch_add(1, Ordering::Relaxed)),
+            name: name.to_owned(),
+            key: key.to_owned(),
+            carries,
+            resumed: self.stored(key),
+        };
+        self.send(Event::Opened(partition.clone()))?;
+        Ok(partition)
+    }
+
+    /// Sends from a thread that may block; waits while the engine is busy.
+    ///
+    /// # Errors
+    /// [`Closed`] if the engine has gone.
+    pub fn send(&self, event: Event) -> Result<(), Closed> {
+        self.events.blocking_send(event).map_err(|_| Closed)
+    }
+
+    /// Whether sources have been told to stop reading.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+}
+
+/// Partitions by number, as the engine learns of them.
+pub type Partitions = HashMap<PartitionId, Partition>;
