@@ -8,9 +8,19 @@
 //! - [`sinks`]: tables, Arrow and the commit protocol: the only room that knows Arrow;
 //! - [`serving`]: answers as of an epoch;
 //! - [`emit`]: makes posts, for recordings and tests of any size;
-//! - [`config`], [`cli`], [`run`]: what was typed becomes what is meant, and is wired together.
+//! - [`config`], [`cli`], [`run`](mod@run): what was typed becomes what is meant, and is wired together.
 
+pub mod check;
+pub mod cli;
+pub mod config;
 pub mod emit;
+pub mod engine;
 pub mod position;
+pub mod run;
+pub mod serving;
 pub mod sinks;
 pub mod sources;
+pub mod table;
+pub mod telemetry;
+
+pub use pinflow_dataflows as dataflows;

@@ -5,7 +5,8 @@ pub mod delta;
 use std::collections::HashSet;
 
 use pinflow_dataflows::ingest::{Carries, Rows};
-use pinflow_dataflows::record::Lineage;
+use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
+use pinflow_dataflows::rejection::Rejection;
 
 use crate::position::{Epoch, Positions, Reached};
 
@@ -61,5 +62,83 @@ pub trait Stored: Send + 'static {
     /// Whether there are none.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// A home of cleaned rows, as the engine sees it.
+pub trait Sink: Send + 'static {
+    /// Encodes on worker threads.
+    type Encoder: Encoder;
+
+    /// A new encoder, for one worker; `None` if this run keeps no rows.
+    fn encoder(&self) -> Option<Self::Encoder>;
+
+    /// Makes a window durable. Waits out what can be cured (a full disk, say) without losing the window.
+    ///
+    /// # Errors
+    /// What cannot be cured, or must not be: the run ends.
+    fn commit(
+        &mut self,
+        window: Window<<Self::Encoder as Encoder>::Batches>,
+    ) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// Makes durable what rides on a next window that will not come.
+    ///
+    /// # Errors
+    /// As [`Sink::commit`].
+    fn finish(&mut self) -> impl Future<Output = Result<(), SinkError>> + Send;
+}
+
+/// Why a sink gave up.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// Another writer of the same pipeline has taken the tables over.
+    #[error("another pinflow has taken over: {0}")]
+    Fenced(String),
+    /// Anything else that waiting does not cure.
+    #[error("write the tables")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The sink of a run without tables: answers only.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoTables;
+
+/// The encoder that [`NoTables`] never makes.
+#[derive(Debug, Clone, Copy)]
+pub enum NoEncoder {}
+
+impl Rows for NoEncoder {
+    fn pin(&mut self, _: Lineage, _: &Pin<'_>) {
+        match *self {}
+    }
+    fn geo(&mut self, _: Lineage, _: &Geo<'_>) {
+        match *self {}
+    }
+    fn user(&mut self, _: Lineage, _: &User<'_>) {
+        match *self {}
+    }
+    fn rejected(&mut self, _: Lineage, _: Option<Stream>, _: &Rejection, _: &[u8]) {
+        match *self {}
+    }
+}
+
+impl Encoder for NoEncoder {
+    type Batches = ();
+    fn cut(&mut self) {
+        match *self {}
+    }
+}
+
+impl Sink for NoTables {
+    type Encoder = NoEncoder;
+    fn encoder(&self) -> Option<NoEncoder> {
+        None
+    }
+    async fn commit(&mut self, _: Window<()>) -> Result<(), SinkError> {
+        Ok(())
+    }
+    async fn finish(&mut self) -> Result<(), SinkError> {
+        Ok(())
     }
 }

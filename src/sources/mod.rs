@@ -105,6 +105,18 @@ impl Records {
         }
     }
 
+    /// How many records.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        match self {
+            Records::Lines { text, .. } => {
+                let ends = memchr::memchr_iter(b'\n', text).count();
+                ends as u64 + u64::from(!text.is_empty() && !text.ends_with(b"\n"))
+            }
+            Records::Messages { index, .. } => index.len() as u64,
+        }
+    }
+
     /// Bytes held.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -205,10 +217,10 @@ impl Feed {
         self.events.blocking_send(event).map_err(|_| Closed)
     }
 
-    /// Whether sources have been told to stop reading.
+    /// Whether sources are to stop reading: they were told to, or the engine has gone.
     #[must_use]
     pub fn stopped(&self) -> bool {
-        *self.stop.borrow()
+        *self.stop.borrow() || self.events.is_closed()
     }
 }
 

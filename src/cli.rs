@@ -1,0 +1,218 @@
+//! The command line: what was typed becomes what is meant.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use pinflow_dataflows::graph::{Duplicates, Median, Ties, Top};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::{Config, ConfigError, Format, TablesConfig};
+use crate::engine::EngineError;
+use crate::sinks::SinkError;
+use crate::sinks::delta::DeltaError;
+use crate::{check, emit, run, table, telemetry};
+
+/// Everything was done.
+const DONE: u8 = 0;
+/// Something failed while running.
+const FAILED: u8 = 1;
+/// The command line or the configuration is wrong.
+const BAD_USAGE: u8 = 2;
+/// Another writer has taken the tables over.
+const FENCED: u8 = 75;
+
+/// Live answers over streams of posts, and their cleaned rows in Delta Lake, exactly once.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Keep the answers and the tables up to date, until the sources end or a signal comes
+    Run(RunArgs),
+    /// Read a configuration, reach every source and table, write nothing, and name every fault
+    Check(CheckArgs),
+    /// Tell what a table holds: rows, files, positions, history; --verify proves that nothing is lost or repeated
+    Table(table::TableArgs),
+    /// Make posts, as the original system's emulator would send them
+    Emit(emit::EmitArgs),
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// A configuration (.toml), or a recording: a folder with pin.jsonl, geo.jsonl and user.jsonl
+    config: PathBuf,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// A configuration (.toml), or a recording
+    config: PathBuf,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+/// Flags that go before what the file says.
+#[derive(Debug, Args)]
+struct Overrides {
+    /// Write cleaned rows to Delta tables in this folder
+    #[arg(long, value_name = "FOLDER")]
+    tables: Option<String>,
+    /// Which delivery of an ind counts: latest or keep
+    #[arg(long)]
+    duplicates: Option<Duplicates>,
+    /// What happens to equal ranks: first or all
+    #[arg(long)]
+    ties: Option<Ties>,
+    /// Ranks per group: a number, or all
+    #[arg(long)]
+    top: Option<Top>,
+    /// Which median: exact or lower
+    #[arg(long)]
+    median: Option<Median>,
+    /// Worker threads; by default one per core
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// What stdout shows; by default tables on a terminal, snapshots elsewhere
+    #[arg(long, value_enum)]
+    output: Option<Format>,
+}
+
+impl Overrides {
+    fn apply(self, config: &mut Config) {
+        if let Some(url) = self.tables {
+            match &mut config.tables {
+                Some(tables) => tables.url = url,
+                None => config.tables = Some(TablesConfig::at(&url)),
+            }
+            // A path that was typed is relative to where it was typed.
+            if let Some(tables) = &mut config.tables
+                && !tables.url.contains("://")
+                && let Ok(absolute) = std::path::absolute(&tables.url)
+            {
+                tables.url = absolute.to_string_lossy().into_owned();
+            }
+        }
+        let questions = &mut config.questions;
+        questions.duplicates = self.duplicates.unwrap_or(questions.duplicates);
+        questions.ties = self.ties.unwrap_or(questions.ties);
+        questions.top = self.top.unwrap_or(questions.top);
+        questions.median = self.median.unwrap_or(questions.median);
+        config.engine.workers = self.workers.or(config.engine.workers);
+        config.output.format = self.output.or(config.output.format);
+    }
+
+    /// Reads a configuration and puts these flags over it.
+    fn over(self, path: &std::path::Path) -> Result<Config, ConfigError> {
+        let mut config = Config::load(path)?;
+        self.apply(&mut config);
+        config.checked(path)
+    }
+}
+
+/// Runs the program with the arguments of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    telemetry::start_logging();
+    #[cfg(feature = "failpoints")]
+    let _armed = crate::sinks::delta::failpoints::arm();
+    let done = match cli.command {
+        Command::Emit(args) => emit::run(args).map(|()| DONE),
+        Command::Run(args) => in_runtime(run_command(args)),
+        Command::Check(args) => in_runtime(check_command(args)),
+        Command::Table(args) => in_runtime(table_command(args)),
+    };
+    ExitCode::from(done.unwrap_or_else(|error| {
+        // The chain, outermost first, as one sentence.
+        eprint_line(&format!("pinflow: {error:#}"));
+        exit_code(&error)
+    }))
+}
+
+#[allow(clippy::print_stderr, reason = "the one place where the process says why it failed")]
+fn eprint_line(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Runs on threads of its own: delta-rs hangs on a single-threaded runtime.
+fn in_runtime(work: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("tokio").build()?;
+    let done = runtime.block_on(work);
+    // A blocking read that hangs must not keep a finished process alive.
+    runtime.shutdown_background();
+    done
+}
+
+async fn run_command(args: RunArgs) -> anyhow::Result<u8> {
+    let config = args.overrides.over(&args.config)?;
+    let by_default = if std::io::stdout().is_terminal() { Format::Tables } else { Format::Snapshots };
+    let format = config.output.format.unwrap_or(by_default);
+    let (stop, _) = watch::channel(false);
+    tokio::spawn(stop_on_signal(stop.clone())?);
+    let outcome = run::run(config, format, stop).await?;
+    let totals = &outcome.totals;
+    tracing::info!(
+        rows = totals.rows,
+        rejected = totals.rejected,
+        epoch = outcome.epoch,
+        stopped = outcome.stopped,
+        findings = %totals.counts,
+        "done"
+    );
+    Ok(DONE)
+}
+
+/// The first signal asks for an orderly stop; the second one does not wait for it.
+fn stop_on_signal(stop: watch::Sender<bool>) -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        for times in 0.. {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if times > 0 {
+                eprint_line("pinflow: stopped at once; what is committed is safe, a restart resumes there");
+                std::process::exit(i32::from(FAILED));
+            }
+            tracing::info!("stopping: finishing the window; a second signal stops at once");
+            stop.send_replace(true);
+        }
+    })
+}
+
+async fn check_command(args: CheckArgs) -> anyhow::Result<u8> {
+    let config = args.overrides.over(&args.config)?;
+    let faults = check::run(&config, &mut std::io::stdout().lock()).await?;
+    Ok(if faults == 0 { DONE } else { FAILED })
+}
+
+async fn table_command(args: table::TableArgs) -> anyhow::Result<u8> {
+    let holds = table::run(args, &mut std::io::stdout().lock()).await?;
+    Ok(if holds { DONE } else { FAILED })
+}
+
+/// What the caller of the process learns from an error.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let fenced = error.chain().any(|cause| {
+        matches!(cause.downcast_ref::<EngineError>(), Some(EngineError::Sink(SinkError::Fenced(_))))
+            || cause.downcast_ref::<DeltaError>().is_some_and(DeltaError::is_fenced)
+    });
+    if fenced {
+        FENCED
+    } else if error.chain().any(|cause| cause.is::<ConfigError>()) {
+        BAD_USAGE
+    } else {
+        FAILED
+    }
+}

@@ -1,0 +1,535 @@
+//! The conductor: cuts epochs and windows, hands out blocks, and hands on what has passed.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError, mpsc as orders};
+use std::thread::Thread;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use pinflow_dataflows::graph;
+use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::symbol::Symbol;
+use timely::communication::Config as Communication;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::flight::{Cut, Flights, Flying};
+use super::worker::{self, Order, Post, Read, Report};
+use super::{EngineError, Frame, Gauges, Settings, SourceStatus, Totals};
+use crate::position::{Epoch, PartitionId, Reached};
+use crate::sinks::{Encoder, PartitionReached, Resume, Sink, Stored, Window};
+use crate::sources::{Block, Event, Partition};
+
+/// How long a stop may take before it is given up: finish the window, commit it, end.
+pub const STOP_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Whether a window is the last of its run.
+type IsLast = bool;
+type Batches<S> = <<S as Sink>::Encoder as Encoder>::Batches;
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// What was read.
+    pub totals: Totals,
+    /// Whether a signal ended it before its sources did.
+    pub stopped: bool,
+    /// The last epoch that passed.
+    pub epoch: Epoch,
+}
+
+/// What an engine is connected to.
+pub struct Engine<S: Sink> {
+    /// How it runs.
+    pub settings: Settings,
+    /// Where rows go.
+    pub sink: S,
+    /// What the tables held when it was opened.
+    pub resume: Resume,
+    /// The rows to rebuild the answers from; ends when there are no more.
+    pub stored: mpsc::Receiver<Result<Box<dyn Stored>, crate::sinks::SinkError>>,
+    /// What sources send; ends when all of them have ended.
+    pub events: mpsc::Receiver<Event>,
+    /// Turns `true` when the run is to stop.
+    pub stop: watch::Receiver<bool>,
+    /// Where passed epochs go.
+    pub frames: mpsc::Sender<Frame>,
+    /// Figures for a progress line.
+    pub gauges: Arc<Gauges>,
+}
+
+impl<S: Sink> Engine<S> {
+    /// Runs until every source has ended or a stop is asked for, and everything read is answered and durable.
+    ///
+    /// # Errors
+    /// [`EngineError`]: what failed. Everything committed stays; a new run resumes there.
+    pub async fn run(self) -> Result<Outcome, EngineError> {
+        let (reports, from_workers) = mpsc::unbounded_channel();
+        let workers = start_workers(&self.settings, &self.sink, &reports, self.resume.already.into())?;
+        let has_tables = self.sink.encoder().is_some();
+        let (windows, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
+        let committer = tokio::spawn(commit_windows(self.sink, to_commit, reports.clone()));
+        self.gauges.rebuild_total.store(self.resume.rows, Relaxed);
+        let conductor = Conductor::<S> {
+            settings: self.settings,
+            has_tables,
+            workers,
+            windows,
+            frames: self.frames,
+            gauges: self.gauges,
+            partitions: BTreeMap::new(),
+            flights: Flights::new(),
+            open: Open::new(1),
+            window: OpenWindow::default(),
+            windows_flying: 0,
+            passed: 0,
+            durable: 0,
+            rebuilding: true,
+            opens_at: None,
+            ending: None,
+            totals: Totals::default(),
+        };
+        let outcome = conductor.conduct(self.events, self.stored, from_workers, self.stop).await?;
+        committer.await.map_err(|panic| EngineError::Panicked {
+            thread: "committer".to_owned(),
+            message: panic.to_string(),
+        })?;
+        Ok(outcome)
+    }
+}
+
+/// The conductor's end of a worker.
+struct WorkerEnd {
+    orders: orders::Sender<Order>,
+    /// Known once the worker has started.
+    thread: Option<Thread>,
+    /// Bytes handed to it in the open epoch.
+    bytes: usize,
+}
+
+impl WorkerEnd {
+    fn order(&self, order: Order) {
+        // A worker that has gone has reported why; the report ends the run.
+        let _ = self.orders.send(order);
+        if let Some(thread) = &self.thread {
+            thread.unpark();
+        }
+    }
+}
+
+/// Timely runs its own threads; they end when their orders do.
+fn start_workers<S: Sink>(
+    settings: &Settings,
+    sink: &S,
+    reports: &mpsc::UnboundedSender<Report<Batches<S>>>,
+    already: Arc<crate::sinks::Already>,
+) -> Result<Vec<WorkerEnd>, EngineError> {
+    let mut ends = Vec::new();
+    let mut posts = Vec::new();
+    for _ in 0..settings.workers {
+        let (sender, receiver) = orders::channel();
+        ends.push(WorkerEnd { orders: sender, thread: None, bytes: 0 });
+        let already = Arc::clone(&already);
+        posts.push(Some(Post { orders: receiver, reports: reports.clone(), encoder: sink.encoder(), already }));
+    }
+    let posts = Mutex::new(posts);
+    let config = timely::Config {
+        communication: Communication::Process(settings.workers),
+        worker: graph::worker_config(),
+    };
+    let settings = settings.clone();
+    let failed = reports.clone();
+    std::thread::Builder::new()
+        .name("timely".to_owned())
+        .spawn(move || {
+            let guards = timely::execute(config, move |worker| {
+                let post = posts.lock().unwrap_or_else(PoisonError::into_inner)[worker.index()].take();
+                worker::work(worker, post.expect("each worker starts once"), &settings);
+            });
+            match guards {
+                // A worker's panic is caught and reported inside.
+                Ok(guards) => drop(guards.join()),
+                Err(message) => {
+                    let _ = failed.send(Report::Panicked { thread: "timely".to_owned(), message });
+                }
+            }
+        })
+        .map_err(|cause| EngineError::Panicked { thread: "timely".to_owned(), message: cause.to_string() })?;
+    Ok(ends)
+}
+
+/// Commits windows in their order, one at a time, until there are no more.
+async fn commit_windows<S: Sink>(
+    mut sink: S,
+    mut windows: mpsc::Receiver<(Window<Batches<S>>, IsLast)>,
+    reports: mpsc::UnboundedSender<Report<Batches<S>>>,
+) {
+    while let Some((window, last)) = windows.recv().await {
+        let epoch = window.epoch;
+        let mut done = sink.commit(window).await;
+        if done.is_ok() && last {
+            done = sink.finish().await;
+        }
+        let failed = done.is_err();
+        let _ = reports.send(match done {
+            Ok(()) => Report::Durable { epoch },
+            Err(error) => Report::CommitFailed(error),
+        });
+        if failed {
+            return;
+        }
+    }
+}
+
+/// The epoch that takes blocks.
+struct Open {
+    epoch: Epoch,
+    ends: BTreeMap<PartitionId, Cut>,
+    bytes: usize,
+    /// When it last was closed: the next one closes an epoch's length after that.
+    opened: Instant,
+    holds: bool,
+}
+
+impl Open {
+    fn new(epoch: Epoch) -> Open {
+        Open { epoch, ends: BTreeMap::new(), bytes: 0, opened: Instant::now(), holds: false }
+    }
+}
+
+/// The window that epochs are added to.
+#[derive(Default)]
+struct OpenWindow {
+    rows: u64,
+    since: Option<Instant>,
+    /// Partitions that moved in epochs which have passed.
+    reached: BTreeMap<PartitionId, Reached>,
+}
+
+/// A partition, and how far it has been answered.
+struct Known {
+    partition: Partition,
+    source: Symbol,
+    reached: Reached,
+    lag: Option<u64>,
+    read: Read,
+}
+
+/// Why the run is ending.
+struct Ending {
+    stopped: bool,
+    deadline: Option<Instant>,
+    /// The last epoch has been closed.
+    closed: bool,
+}
+
+struct Conductor<S: Sink> {
+    settings: Settings,
+    has_tables: bool,
+    workers: Vec<WorkerEnd>,
+    windows: mpsc::Sender<(Window<Batches<S>>, IsLast)>,
+    frames: mpsc::Sender<Frame>,
+    gauges: Arc<Gauges>,
+    partitions: BTreeMap<PartitionId, Known>,
+    flights: Flights<Batches<S>>,
+    open: Open,
+    window: OpenWindow,
+    windows_flying: usize,
+    passed: Epoch,
+    durable: Epoch,
+    rebuilding: bool,
+    /// The first epoch whose answers may be shown; known once all rows have been read back.
+    opens_at: Option<Epoch>,
+    ending: Option<Ending>,
+    totals: Totals,
+}
+
+impl<S: Sink> Conductor<S> {
+    async fn conduct(
+        mut self,
+        mut events: mpsc::Receiver<Event>,
+        mut stored: mpsc::Receiver<Result<Box<dyn Stored>, crate::sinks::SinkError>>,
+        mut reports: mpsc::UnboundedReceiver<Report<Batches<S>>>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<Outcome, EngineError> {
+        let mut stop_known = false;
+        while !self.is_done() {
+            let takes = self.has_credit() && self.ending.is_none();
+            let clock = self.next_deadline();
+            tokio::select! {
+                biased;
+                report = reports.recv() => self.on_report(report.expect("the conductor's own workers report")).await?,
+                changed = stop.changed(), if !stop_known => {
+                    stop_known = true;
+                    // A closed channel asks for nothing.
+                    if changed.is_ok() { self.end(true); }
+                }
+                chunk = stored.recv(), if takes && self.rebuilding => self.on_stored(chunk)?,
+                event = events.recv(), if takes && !self.rebuilding => self.on_event(event)?,
+                () = sleep_until(clock.unwrap_or_else(Instant::now)), if clock.is_some() => {}
+            }
+            self.close_epoch_if_due()?;
+        }
+        self.finish(&mut reports).await
+    }
+
+    /// Whether blocks may be taken; if not, the feed fills and sources wait.
+    fn has_credit(&self) -> bool {
+        let policy = &self.settings.commit;
+        self.flights.len() <= self.settings.epochs_in_flight_max
+            && self.open.bytes < self.settings.epoch_bytes_max
+            && (self.windows_flying < policy.windows_in_flight_max || self.window.rows < policy.rows_max)
+    }
+
+    fn on_stored(&mut self, chunk: Option<Result<Box<dyn Stored>, crate::sinks::SinkError>>) -> Result<(), EngineError> {
+        match chunk {
+            Some(Ok(rows)) => {
+                // Narrow rows are some 64 bytes; the figure only balances and bounds.
+                let bytes = rows.len() * 64;
+                self.gauges.rebuilt.fetch_add(rows.len() as u64, Relaxed);
+                self.hand_out(Order::Stored(rows), bytes);
+            }
+            Some(Err(error)) => return Err(EngineError::Rebuild(Box::new(error))),
+            None => {
+                self.rebuilding = false;
+                self.opens_at = Some(self.open.epoch);
+                // The rebuilt answers are an epoch of their own, shown even if nothing follows.
+                self.open.holds = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn on_event(&mut self, event: Option<Event>) -> Result<(), EngineError> {
+        match event {
+            Some(Event::Opened(partition)) => self.on_opened(partition),
+            Some(Event::Block(block)) => self.on_block(block),
+            Some(Event::Ended(_)) => {}
+            Some(Event::Failed(error)) => return Err(error.into()),
+            None => self.end(false),
+        }
+        Ok(())
+    }
+
+    fn on_opened(&mut self, partition: Partition) {
+        let start = Reached { next: 0, rows: 0, anchor: 0, seek: 0 };
+        let known = Known {
+            source: Symbol::new(&partition.name),
+            reached: partition.resumed.unwrap_or(start),
+            lag: None,
+            read: Read::default(),
+            partition,
+        };
+        self.partitions.insert(known.partition.id, known);
+    }
+
+    fn on_block(&mut self, block: Block) {
+        let known = self.partitions.get(&block.partition).expect("a partition is opened before its blocks");
+        let (source, carries) = (known.source, known.partition.carries);
+        let end = Cut { next: block.next, anchor: block.anchor, seek: block.seek, lag: block.lag };
+        self.open.ends.insert(block.partition, end);
+        self.window.rows += block.records.count();
+        self.window.since.get_or_insert_with(Instant::now);
+        let bytes = block.records.bytes();
+        self.gauges.bytes.fetch_add(bytes as u64, Relaxed);
+        self.hand_out(Order::Block { block, source, carries }, bytes);
+    }
+
+    /// Gives work of the open epoch to the worker that has least of it.
+    fn hand_out(&mut self, order: Order, bytes: usize) {
+        self.open.bytes += bytes;
+        self.open.holds = true;
+        let least = self.workers.iter_mut().min_by_key(|worker| worker.bytes).expect("at least one worker");
+        least.bytes += bytes;
+        least.order(order);
+    }
+
+    fn end(&mut self, stopped: bool) {
+        if self.ending.is_none() {
+            let deadline = stopped.then(|| Instant::now() + STOP_DEADLINE);
+            self.ending = Some(Ending { stopped, deadline, closed: false });
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let room = self.flights.len() < self.settings.epochs_in_flight_max;
+        let epoch = (room && self.open.holds).then(|| self.open.opened + self.settings.epoch);
+        let commit = self.window.since.map(|since| since + self.settings.commit.age_max);
+        let commit = commit.filter(|_| self.may_cut());
+        let stop = self.ending.as_ref().and_then(|ending| ending.deadline);
+        [epoch, commit, stop].into_iter().flatten().min()
+    }
+
+    fn may_cut(&self) -> bool {
+        self.has_tables && self.windows_flying < self.settings.commit.windows_in_flight_max
+    }
+
+    /// Whether the open window has reached a limit.
+    fn window_is_due(&self) -> bool {
+        let policy = &self.settings.commit;
+        let old = self.window.since.is_some_and(|since| since.elapsed() >= policy.age_max);
+        self.may_cut() && (old || self.window.rows >= policy.rows_max)
+    }
+
+    fn close_epoch_if_due(&mut self) -> Result<(), EngineError> {
+        if let Some(ending) = &self.ending {
+            if ending.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(EngineError::StopDeadline(STOP_DEADLINE));
+            }
+            if !ending.closed {
+                self.close_epoch(self.has_tables);
+                if let Some(ending) = &mut self.ending {
+                    ending.closed = true;
+                }
+            }
+            return Ok(());
+        }
+        let full = self.open.bytes >= self.settings.epoch_bytes_max;
+        let aged = self.open.holds && self.open.opened.elapsed() >= self.settings.epoch;
+        let cut = self.window_is_due();
+        let room = self.flights.len() < self.settings.epochs_in_flight_max;
+        // With the graph busy, waiting makes fewer and larger epochs, which cost less.
+        if ((full || aged) && room) || (cut && self.window.since.is_some()) {
+            self.close_epoch(cut);
+        }
+        Ok(())
+    }
+
+    fn close_epoch(&mut self, cut: bool) {
+        let epoch = self.open.epoch;
+        let open = std::mem::replace(&mut self.open, Open::new(epoch + 1));
+        if cut {
+            self.windows_flying += 1;
+            self.window.rows = 0;
+            self.window.since = None;
+        }
+        self.flights.depart(epoch, Timestamp::now(), cut, open.ends);
+        for worker in &mut self.workers {
+            worker.bytes = 0;
+            worker.order(Order::Close { epoch, cut });
+        }
+    }
+
+    async fn on_report(&mut self, report: Report<Batches<S>>) -> Result<(), EngineError> {
+        match report {
+            Report::Started { worker, thread } => {
+                // Wake it for what it was told before its thread was known.
+                thread.unpark();
+                self.workers[worker].thread = Some(thread);
+            }
+            Report::Closed { epoch, read, counts, batches } => {
+                let flying = self.flights.of(epoch);
+                flying.closed += 1;
+                flying.counts.merge(&counts);
+                flying.batches.extend(batches);
+                for (partition, read) in read {
+                    *flying.read.entry(partition).or_default() += read;
+                }
+            }
+            Report::Changes { epoch, changes } => self.flights.of(epoch).changes.extend(changes),
+            Report::Passed { below } => self.passed = below,
+            Report::Durable { epoch } => self.on_durable(epoch),
+            Report::CommitFailed(error) => return Err(error.into()),
+            Report::Panicked { thread, message } => return Err(EngineError::Panicked { thread, message }),
+        }
+        while let Some(flying) = self.flights.arrive(self.passed, self.workers.len()) {
+            self.on_passed(flying).await?;
+        }
+        Ok(())
+    }
+
+    fn on_durable(&mut self, epoch: Epoch) {
+        self.durable = epoch;
+        self.windows_flying -= 1;
+        self.gauges.durable_epoch.store(epoch, Relaxed);
+    }
+
+    /// An epoch has passed the whole graph: its answers can be shown, and its window may be committed.
+    async fn on_passed(&mut self, flying: Flying<Batches<S>>) -> Result<(), EngineError> {
+        for (partition, read) in flying.read {
+            let known = self.partitions.get_mut(&partition).expect("read from a known partition");
+            known.read += read;
+            known.reached.rows += read.rows;
+            self.totals.rows += read.rows;
+            self.totals.rejected += read.rejected;
+        }
+        for (partition, end) in flying.ends {
+            let known = self.partitions.get_mut(&partition).expect("cut in a known partition");
+            known.reached = Reached { next: end.next, rows: known.reached.rows, anchor: end.anchor, seek: end.seek };
+            known.lag = end.lag;
+            self.window.reached.insert(partition, known.reached);
+        }
+        self.totals.counts.merge(&flying.counts);
+        self.gauges.rows.store(self.totals.rows, Relaxed);
+        self.gauges.rejected.store(self.totals.rejected, Relaxed);
+        self.gauges.epoch.store(flying.epoch, Relaxed);
+        if flying.cut {
+            self.hand_over_window(flying.epoch, flying.batches).await;
+        }
+        // While rows are read back nothing may be shown, but the answers must learn of them.
+        self.show(flying.epoch, flying.as_of, flying.changes, false).await;
+        Ok(())
+    }
+
+    async fn hand_over_window(&mut self, epoch: Epoch, batches: Vec<Batches<S>>) {
+        let reached = std::mem::take(&mut self.window.reached)
+            .into_iter()
+            .map(|(partition, reached)| {
+                let partition = &self.partitions[&partition].partition;
+                PartitionReached { key: partition.key.clone(), carries: partition.carries, reached }
+            })
+            .collect();
+        let window = Window { epoch, batches, reached };
+        let last = self.ending.as_ref().is_some_and(|ending| ending.closed) && self.flights.len() == 0;
+        // A committer that has gone has reported why.
+        let _ = self.windows.send((window, last)).await;
+    }
+
+    async fn show(&mut self, epoch: Epoch, as_of: Timestamp, changes: Vec<graph::Change>, last: bool) {
+        let frame = Frame {
+            epoch,
+            as_of,
+            durable_epoch: self.has_tables.then_some(self.durable),
+            changes,
+            sources: self.partitions.values().map(Known::status).collect(),
+            open: self.opens_at.is_some_and(|first| epoch >= first),
+            last,
+        };
+        self.gauges.open.store(frame.open, Relaxed);
+        // Whoever was served has gone; the tables are still written.
+        let _ = self.frames.send(frame).await;
+    }
+
+    /// Everything that was read is answered and, with tables, durable.
+    fn is_done(&self) -> bool {
+        self.ending.as_ref().is_some_and(|ending| ending.closed) && self.flights.len() == 0 && self.windows_flying == 0
+    }
+
+    async fn finish(mut self, reports: &mut mpsc::UnboundedReceiver<Report<Batches<S>>>) -> Result<Outcome, EngineError> {
+        let epoch = self.open.epoch - 1;
+        self.show(epoch, Timestamp::now(), Vec::new(), true).await;
+        // Without orders the workers close their inputs and end.
+        let threads: Vec<_> = self.workers.drain(..).filter_map(|worker| worker.thread).collect();
+        for thread in threads {
+            thread.unpark();
+        }
+        reports.close();
+        let stopped = self.ending.as_ref().is_some_and(|ending| ending.stopped);
+        Ok(Outcome { totals: self.totals, stopped, epoch })
+    }
+}
+
+impl Known {
+    fn status(&self) -> SourceStatus {
+        SourceStatus {
+            source: self.partition.name.clone(),
+            position: self.reached.next.to_string(),
+            lag: self.lag,
+            read: self.read.rows,
+            written: self.read.rows - self.read.rejected - self.read.redelivered,
+            rejected: self.read.rejected,
+            redelivered: self.read.redelivered,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Epochs on their way through the graph, and what is known of each so far.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::Timestamp;
+use pinflow_dataflows::graph::Change;
+use pinflow_dataflows::ingest::Counts;
+
+use super::worker::Read;
+use crate::position::{Epoch, PartitionId};
+
+/// Where an epoch ends in one partition.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cut {
+    pub(super) next: u64,
+    pub(super) anchor: u64,
+    pub(super) seek: u64,
+    pub(super) lag: Option<u64>,
+}
+
+/// A closed epoch that has not passed.
+#[derive(Debug)]
+pub(super) struct Flying<B> {
+    pub(super) epoch: Epoch,
+    pub(super) as_of: Timestamp,
+    /// Whether it is the last of its window.
+    pub(super) cut: bool,
+    /// Where it ends, in each partition that moved.
+    pub(super) ends: BTreeMap<PartitionId, Cut>,
+    pub(super) read: BTreeMap<PartitionId, Read>,
+    pub(super) counts: Counts,
+    pub(super) changes: Vec<Change>,
+    pub(super) batches: Vec<B>,
+    /// Workers that have read all of it.
+    pub(super) closed: usize,
+}
+
+/// All of them, oldest first.
+#[derive(Debug)]
+pub(super) struct Flights<B> {
+    flying: VecDeque<Flying<B>>,
+}
+
+impl<B> Flights<B> {
+    pub(super) fn new() -> Flights<B> {
+        Flights { flying: VecDeque::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.flying.len()
+    }
+
+    pub(super) fn depart(&mut self, epoch: Epoch, as_of: Timestamp, cut: bool, ends: BTreeMap<PartitionId, Cut>) {
+        self.flying.push_back(Flying {
+            epoch,
+            as_of,
+            cut,
+            ends,
+            read: BTreeMap::new(),
+            counts: Counts::default(),
+            changes: Vec::new(),
+            batches: Vec::new(),
+            closed: 0,
+        });
+    }
+
+    /// The epoch, which must be under way: workers report on an epoch only between its closing and its passing.
+    pub(super) fn of(&mut self, epoch: Epoch) -> &mut Flying<B> {
+        let first = self.flying.front().map_or(epoch, |oldest| oldest.epoch);
+        let index = usize::try_from(epoch - first).expect("few epochs are under way");
+        self.flying.get_mut(index).expect("a report is on an epoch that is under way")
+    }
+
+    /// The oldest epoch, if it lies below `below` and every worker has reported on it.
+    pub(super) fn arrive(&mut self, below: Epoch, workers: usize) -> Option<Flying<B>> {
+        self.flying.pop_front_if(|oldest| oldest.epoch < below && oldest.closed == workers)
+    }
+}

@@ -1,0 +1,163 @@
+//! The engine: worker threads, epochs, back-pressure. The only room that knows timely and tokio at once.
+//!
+//! ```text
+//!             Feed (bounded)                    orders, in order              reports
+//!  sources ──── blocks ────▶ conductor ──┬── Block, Block, Close(e) ──▶ worker 0 ──┐
+//!                               ▲  │     └── Block, Close(e) ────────▶ worker 1 ──┤
+//!                               │  │                                              │
+//!                               └──┼──── Closed(e), Changes(e), Passed(e) ◀───────┘
+//!                                  ├──── Window ──▶ committer ──▶ Durable(e)
+//!                                  └──── Frame(e) ──▶ serving
+//! ```
+//!
+//! The [`conductor`] alone cuts epochs. It hands the blocks of the open epoch to whichever worker has least,
+//! then says `Close` to all of them. So one partition may be read by every worker at once, and yet an epoch
+//! covers a whole prefix of each partition: what a block's position says is true of the epoch it lies in.
+//!
+//! Back-pressure: the conductor takes no block while too many closed epochs have not passed the graph, or
+//! too many windows are not durable; the feed fills, and sources wait.
+
+mod conductor;
+mod flight;
+mod worker;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use pinflow_dataflows::graph::{Change, Options};
+use pinflow_dataflows::ingest::{Counts, Limits};
+
+pub use conductor::{Engine, Outcome};
+
+use crate::position::Epoch;
+use crate::sinks::SinkError;
+use crate::sources::SourceError;
+
+/// How the engine runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Worker threads.
+    pub workers: usize,
+    /// Least time from one epoch to the next, and the longest that a record waits for its epoch to close.
+    pub epoch: Duration,
+    /// An epoch is closed early when it holds this many bytes.
+    pub epoch_bytes_max: usize,
+    /// Closed epochs that may be under way in the graph before sources have to wait.
+    pub epochs_in_flight_max: usize,
+    /// When windows are cut.
+    pub commit: CommitPolicy,
+    /// What the questions mean.
+    pub questions: Options,
+    /// What a message may be.
+    pub limits: Limits,
+}
+
+/// When cleaned rows are committed. Whichever limit is met first wins.
+#[derive(Debug, Clone, Copy)]
+pub struct CommitPolicy {
+    /// Rows held before a commit is forced.
+    pub rows_max: u64,
+    /// Age of the oldest held row before a commit is forced.
+    pub age_max: Duration,
+    /// Windows cut and not yet durable before sources have to wait.
+    pub windows_in_flight_max: usize,
+}
+
+/// One epoch that has passed, for serving: all answer changes of the epoch, and where it cut the sources.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// When it was closed.
+    pub as_of: Timestamp,
+    /// The last epoch whose rows are committed; `None` if this run keeps no tables.
+    pub durable_epoch: Option<Epoch>,
+    /// What changed.
+    pub changes: Vec<Change>,
+    /// How far each source was read at the end of the epoch.
+    pub sources: Arc<[SourceStatus]>,
+    /// Whether the answers are open: `false` while state is rebuilt from the tables.
+    pub open: bool,
+    /// Nothing follows.
+    pub last: bool,
+}
+
+/// How far a source was read at the end of an epoch. The counts are of this run.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct SourceStatus {
+    /// The partition, as the `_source` column has it.
+    pub source: String,
+    /// The next position to be read.
+    pub position: String,
+    /// Records still to be read, where the source knows.
+    pub lag: Option<u64>,
+    /// Rows read, rejections and exact redeliveries included.
+    pub read: u64,
+    /// Rows that went to their table.
+    pub written: u64,
+    /// Rows that were rejected.
+    pub rejected: u64,
+    /// Rows that a table held already when this run began, read again after a crash.
+    pub redelivered: u64,
+}
+
+/// Figures that change while the engine runs, for a progress line.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    /// Rows read, rejections included.
+    pub rows: AtomicU64,
+    /// Rows rejected.
+    pub rejected: AtomicU64,
+    /// Rows read back from the tables.
+    pub rebuilt: AtomicU64,
+    /// Rows that are to be read back.
+    pub rebuild_total: AtomicU64,
+    /// The last epoch that passed.
+    pub epoch: AtomicU64,
+    /// The last durable epoch.
+    pub durable_epoch: AtomicU64,
+    /// Bytes handed to workers.
+    pub bytes: AtomicU64,
+    /// Bytes the sources still have, where they know.
+    pub bytes_remaining: AtomicU64,
+    /// Whether answers are open.
+    pub open: AtomicBool,
+}
+
+/// What a run has read, by kind of finding.
+#[derive(Debug, Default, Clone)]
+pub struct Totals {
+    /// Rows read in this run.
+    pub rows: u64,
+    /// Rows rejected in this run.
+    pub rejected: u64,
+    /// Rejections by reason, field faults by column, unknown fields.
+    pub counts: Counts,
+}
+
+/// Why a run ended before its sources did.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A source cannot go on.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The tables cannot be written.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// A thread panicked: a fault of pinflow's own.
+    #[error("{thread} panicked: {message}. This is a fault in pinflow; what is committed is safe, a restart resumes there")]
+    Panicked {
+        /// Which.
+        thread: String,
+        /// Its message and place.
+        message: String,
+    },
+    /// The rows in the tables could not be read back.
+    #[error("rebuild the answers from the tables")]
+    Rebuild(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Stopping took too long.
+    #[error("did not stop within {0:?}; what is committed is safe, a restart resumes there")]
+    StopDeadline(Duration),
+}

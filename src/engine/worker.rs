@@ -1,0 +1,252 @@
+//! One worker: reads the blocks it is handed, feeds its share of the graph and its encoder, closes epochs.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
+
+use pinflow_dataflows::graph::{Change, Graph};
+use pinflow_dataflows::ingest::{Carries, Counts, Ingest, Rows};
+use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
+use pinflow_dataflows::rejection::Rejection;
+use pinflow_dataflows::symbol::Symbol;
+use timely::worker::Worker;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::Settings;
+use crate::position::{Epoch, PartitionId};
+use crate::sinks::{Already, Encoder, Stored};
+use crate::sources::Block;
+
+/// A worker that has nothing to do looks up this often even if nobody wakes it.
+const PARK_MAX: Duration = Duration::from_secs(1);
+
+/// What the conductor tells a worker, in the order it has to happen.
+pub(super) enum Order {
+    /// Read this block into the open epoch.
+    Block { block: Block, source: Symbol, carries: Carries },
+    /// Put these rows from the tables into the open epoch's answers.
+    Stored(Box<dyn Stored>),
+    /// The epoch is complete; `cut`: it is also the last of its window.
+    Close { epoch: Epoch, cut: bool },
+}
+
+/// What workers, and the committer, tell the conductor.
+pub(super) enum Report<B> {
+    /// A worker runs, and can be woken by this.
+    Started { worker: usize, thread: std::thread::Thread },
+    /// A worker has read everything of the epoch.
+    Closed { epoch: Epoch, read: Vec<(PartitionId, Read)>, counts: Counts, batches: Option<B> },
+    /// Some of the answers' changes in an epoch.
+    Changes { epoch: Epoch, changes: Vec<Change> },
+    /// Every epoch below has passed the whole graph, and all its changes have been reported.
+    Passed { below: Epoch },
+    /// Everything up to this epoch is committed.
+    Durable { epoch: Epoch },
+    /// The committer gave up.
+    CommitFailed(crate::sinks::SinkError),
+    /// A worker panicked.
+    Panicked { thread: String, message: String },
+}
+
+/// What was read of one partition.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Read {
+    pub(super) rows: u64,
+    pub(super) rejected: u64,
+    pub(super) redelivered: u64,
+}
+
+impl std::ops::AddAssign for Read {
+    fn add_assign(&mut self, other: Read) {
+        self.rows += other.rows;
+        self.rejected += other.rejected;
+        self.redelivered += other.redelivered;
+    }
+}
+
+/// What a worker thread starts with.
+pub(super) struct Post<E: Encoder> {
+    pub(super) orders: Receiver<Order>,
+    pub(super) reports: UnboundedSender<Report<E::Batches>>,
+    pub(super) encoder: Option<E>,
+    pub(super) already: Arc<Already>,
+}
+
+/// Runs a worker until its orders end, and reports a panic instead of passing it on.
+pub(super) fn work<E: Encoder>(worker: &mut Worker, post: Post<E>, settings: &Settings) {
+    let reports = post.reports.clone();
+    let index = worker.index();
+    let outcome = catch_unwind(AssertUnwindSafe(|| Desk::new(worker, post, settings).run(worker)));
+    if let Err(panic) = outcome {
+        let message = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_else(|| "no message".to_owned());
+        // Nobody listens any more only if the run is over.
+        let _ = reports.send(Report::Panicked { thread: format!("worker {index}"), message });
+    }
+}
+
+/// A worker's own things.
+struct Desk<E: Encoder> {
+    post: Post<E>,
+    graph: Graph,
+    ingest: Ingest,
+    read: HashMap<PartitionId, Read>,
+    passed: Epoch,
+}
+
+impl<E: Encoder> Desk<E> {
+    fn new(worker: &mut Worker, post: Post<E>, settings: &Settings) -> Desk<E> {
+        let reports = post.reports.clone();
+        let mut graph = Graph::install(worker, settings.questions, move |epoch, changes| {
+            let _ = reports.send(Report::Changes { epoch, changes });
+        });
+        // Epochs count from 1: nothing ever lies in epoch 0.
+        graph.advance_to(1);
+        let thread = std::thread::current();
+        let _ = post.reports.send(Report::Started { worker: worker.index(), thread });
+        Desk { post, graph, ingest: Ingest::new(settings.limits.clone()), read: HashMap::new(), passed: 0 }
+    }
+
+    fn run(mut self, worker: &mut Worker) {
+        loop {
+            match self.post.orders.try_recv() {
+                Ok(order) => {
+                    self.obey(order);
+                    worker.step();
+                }
+                Err(TryRecvError::Empty) => {
+                    worker.step_or_park(Some(PARK_MAX));
+                }
+                Err(TryRecvError::Disconnected) => break,
+            }
+            self.report_passed(worker.index());
+        }
+        self.graph.close();
+        while worker.has_dataflows() {
+            worker.step_or_park(Some(PARK_MAX));
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Block { block, source, carries } => self.read(&block, source, carries),
+            Order::Stored(rows) => rows.replay(&mut Rebuild(&mut self.graph)),
+            Order::Close { epoch, cut } => self.close(epoch, cut),
+        }
+    }
+
+    fn read(&mut self, block: &Block, source: Symbol, carries: Carries) {
+        let mut rows = Fork {
+            graph: &mut self.graph,
+            encoder: self.post.encoder.as_mut(),
+            already: &self.post.already,
+            read: Read::default(),
+        };
+        let mut count = 0;
+        block.records.each(|payload, position, arrived_at| {
+            let lineage = Lineage { arrived_at, source, position, sub: 0 };
+            count += u64::from(self.ingest.message(carries, payload, lineage, &mut rows));
+        });
+        let read = Read { rows: count, ..rows.read };
+        *self.read.entry(block.partition).or_default() += read;
+    }
+
+    fn close(&mut self, epoch: Epoch, cut: bool) {
+        self.graph.advance_to(epoch + 1);
+        let batches = if cut { self.post.encoder.as_mut().map(Encoder::cut) } else { None };
+        let report = Report::Closed { epoch, read: self.read.drain().collect(), counts: self.ingest.take_counts(), batches };
+        let _ = self.post.reports.send(report);
+    }
+
+    /// One worker speaks for all: its probe sees the frontier of every worker.
+    fn report_passed(&mut self, index: usize) {
+        if index != 0 {
+            return;
+        }
+        let below = self.graph.passed();
+        if below > self.passed {
+            self.passed = below;
+            let _ = self.post.reports.send(Report::Passed { below });
+        }
+    }
+}
+
+/// Where a row goes: narrow into the graph, whole into the encoder; neither if a table has it already.
+struct Fork<'a, E> {
+    graph: &'a mut Graph,
+    encoder: Option<&'a mut E>,
+    already: &'a Already,
+    read: Read,
+}
+
+impl<E> Fork<'_, E> {
+    fn is_redelivery(&mut self, lineage: &Lineage) -> bool {
+        // Empty but for the first moments after a crash.
+        let redelivery = !self.already.is_empty() && self.already.contains(lineage);
+        self.read.redelivered += u64::from(redelivery);
+        redelivery
+    }
+}
+
+impl<E: Encoder> Rows for Fork<'_, E> {
+    fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
+        if self.is_redelivery(&lineage) {
+            return;
+        }
+        self.graph.pin(lineage, row);
+        if let Some(encoder) = &mut self.encoder {
+            encoder.pin(lineage, row);
+        }
+    }
+
+    fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
+        if self.is_redelivery(&lineage) {
+            return;
+        }
+        self.graph.geo(lineage, row);
+        if let Some(encoder) = &mut self.encoder {
+            encoder.geo(lineage, row);
+        }
+    }
+
+    fn user(&mut self, lineage: Lineage, row: &User<'_>) {
+        if self.is_redelivery(&lineage) {
+            return;
+        }
+        self.graph.user(lineage, row);
+        if let Some(encoder) = &mut self.encoder {
+            encoder.user(lineage, row);
+        }
+    }
+
+    fn rejected(&mut self, lineage: Lineage, stream: Option<Stream>, rejection: &Rejection, payload: &[u8]) {
+        if self.is_redelivery(&lineage) {
+            return;
+        }
+        self.read.rejected += 1;
+        if let Some(encoder) = &mut self.encoder {
+            encoder.rejected(lineage, stream, rejection, payload);
+        }
+    }
+}
+
+/// Rows from the tables go to the answers only.
+struct Rebuild<'a>(&'a mut Graph);
+
+impl Rows for Rebuild<'_> {
+    fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
+        self.0.pin(lineage, row);
+    }
+    fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
+        self.0.geo(lineage, row);
+    }
+    fn user(&mut self, lineage: Lineage, row: &User<'_>) {
+        self.0.user(lineage, row);
+    }
+    fn rejected(&mut self, _: Lineage, _: Option<Stream>, _: &Rejection, _: &[u8]) {}
+}

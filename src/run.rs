@@ -1,0 +1,118 @@
+//! Wires sources, engine, tables and serving into a run.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use tokio::sync::{mpsc, watch};
+
+use crate::config::{Config, Format, SourceConfig};
+use crate::engine::{Engine, Frame, Gauges, Outcome};
+use crate::serving::{Closed, Stdout, StdoutSettings};
+use crate::sinks::delta::{self, Tables};
+use crate::sinks::{NoTables, Resume, Sink, SinkError, Stored};
+use crate::sources::recording::{self, RecordingSource};
+use crate::sources::Feed;
+use crate::telemetry::Progress;
+
+/// Blocks between the sources and the engine: 64 of a quarter MiB.
+const FEED_BLOCKS: usize = 64;
+/// Epochs between the engine and serving.
+const FRAMES: usize = 64;
+
+type StoredRows = mpsc::Receiver<Result<Box<dyn Stored>, SinkError>>;
+
+/// Runs a configuration with answers on stdout until its sources end or `stop` turns true.
+///
+/// # Errors
+/// What failed, where, and what to do. What is committed stays.
+pub async fn run(config: Config, format: Format, stop: watch::Sender<bool>) -> anyhow::Result<Outcome> {
+    let (frames, to_serve) = mpsc::channel(FRAMES);
+    let stdout = Stdout::new(StdoutSettings { format, every: std::time::Duration::from_millis(config.output.every_ms) });
+    let gauges = Arc::new(Gauges::default());
+    let progress = Progress::start(Arc::clone(&gauges), format == Format::Tables);
+    let stop_after = StopWhenDropped(stop.clone());
+    let server = std::thread::Builder::new().name("stdout".to_owned()).spawn(move || {
+        // However serving ends, nobody sees answers any more: finish the window and end.
+        let _stop_after = stop_after;
+        stdout.serve(to_serve)
+    })?;
+    let outcome = run_with(config, frames, stop.subscribe(), gauges).await;
+    drop(progress);
+    let served = server.join().map_err(|panic| {
+        let message = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+        anyhow::anyhow!("serving panicked: {message}. This is a fault in pinflow")
+    });
+    let outcome = outcome?;
+    served?.context("write to stdout")?.unwrap_or_else(|Closed| tracing::debug!("stdout was closed by its reader"));
+    Ok(outcome)
+}
+
+struct StopWhenDropped(watch::Sender<bool>);
+
+impl Drop for StopWhenDropped {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
+}
+
+/// Runs a configuration and hands each passed epoch to `frames`: the entrance for other programs.
+///
+/// # Errors
+/// What failed, where, and what to do. What is committed stays.
+pub async fn run_with(
+    config: Config,
+    frames: mpsc::Sender<Frame>,
+    stop: watch::Receiver<bool>,
+    gauges: Arc<Gauges>,
+) -> anyhow::Result<Outcome> {
+    let sources = plan(&config)?;
+    match &config.tables {
+        None => {
+            let (_, stored) = mpsc::channel(1);
+            start(&config, sources, NoTables, Resume::default(), stored, frames, stop, gauges).await
+        }
+        Some(tables) => {
+            let root = tables.root(&config.base).map_err(anyhow::Error::msg)?;
+            let settings = delta::Settings::new(root, &config.pipeline, tables.compression);
+            let (tables, resume) = Tables::open(settings).await?;
+            let stored = tables.stored();
+            start(&config, sources, tables, resume, stored, frames, stop, gauges).await
+        }
+    }
+}
+
+fn plan(config: &Config) -> anyhow::Result<Vec<RecordingSource>> {
+    let mut planned = Vec::new();
+    for source in &config.sources {
+        match source {
+            SourceConfig::Recording(recording) => planned.push(recording::plan(recording, &config.base)?),
+        }
+    }
+    Ok(planned)
+}
+
+#[allow(clippy::too_many_arguments, reason = "this is the wiring: each end is named once, here")]
+async fn start<S: Sink>(
+    config: &Config,
+    sources: Vec<RecordingSource>,
+    sink: S,
+    mut resume: Resume,
+    stored: StoredRows,
+    frames: mpsc::Sender<Frame>,
+    stop: watch::Receiver<bool>,
+    gauges: Arc<Gauges>,
+) -> anyhow::Result<Outcome> {
+    let (feed, events) = Feed::new(FEED_BLOCKS, std::mem::take(&mut resume.positions), stop.clone());
+    let threads: Vec<JoinHandle<()>> = sources.into_iter().flat_map(|source| source.start(feed.clone())).collect();
+    // The engine knows that sources have ended when the last feed is dropped.
+    drop(feed);
+    let settings = config.engine_settings();
+    let engine = Engine { settings, sink, resume, stored, events, stop, frames, gauges };
+    let outcome = engine.run().await;
+    // Their feed is closed: each ends at its next block.
+    for thread in threads {
+        let _ = thread.join();
+    }
+    Ok(outcome?)
+}

@@ -1,0 +1,140 @@
+//! How answers look: JSON Lines, and tables on a terminal.
+
+use std::io::{self, Write};
+
+use comfy_table::{CellAlignment, Table, presets};
+use jiff::Timestamp;
+use pinflow_dataflows::answer::{AnswerTable, Cell, Row};
+use pinflow_dataflows::graph::Change;
+use pinflow_dataflows::questions::{self, Question};
+use serde::Serialize;
+use serde::ser::{SerializeSeq, Serializer};
+
+use super::View;
+use crate::engine::SourceStatus;
+use crate::position::Epoch;
+
+/// `2026-01-31T12:00:00.100Z`
+fn millis(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+/// One answer in a snapshot.
+#[derive(Serialize)]
+struct AnswerLine<'a> {
+    answer: &'a str,
+    epoch: Epoch,
+    as_of: &'a str,
+    rows: AllRows<'a>,
+}
+
+struct AllRows<'a>(&'a AnswerTable);
+
+impl Serialize for AllRows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut rows = serializer.serialize_seq(None)?;
+        for row in self.0.rows() {
+            rows.serialize_element(&row.named(self.0.question()))?;
+        }
+        rows.end()
+    }
+}
+
+/// The line that ends a snapshot.
+#[derive(Serialize)]
+struct CutLine<'a> {
+    epoch: Epoch,
+    as_of: &'a str,
+    durable_epoch: Option<Epoch>,
+    sources: &'a [SourceStatus],
+}
+
+/// One answer's changes in an epoch.
+#[derive(Serialize)]
+struct ChangeLine<'a> {
+    answer: &'a str,
+    epoch: Epoch,
+    insert: NamedRows<'a>,
+    delete: NamedRows<'a>,
+}
+
+struct NamedRows<'a> {
+    question: &'a Question,
+    rows: Vec<&'a Row>,
+}
+
+impl Serialize for NamedRows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.rows.iter().map(|row| row.named(self.question)))
+    }
+}
+
+fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    out.write_all(b"\n")
+}
+
+/// All answers, then the cut they are as of.
+pub(super) fn snapshot(view: &View, out: &mut impl Write) -> io::Result<()> {
+    let as_of = millis(view.as_of);
+    for table in &view.answers {
+        let answer = AnswerLine { answer: table.question().name, epoch: view.epoch, as_of: &as_of, rows: AllRows(table) };
+        line(out, &answer)?;
+    }
+    let cut = CutLine { epoch: view.epoch, as_of: &as_of, durable_epoch: view.durable_epoch, sources: &view.sources };
+    line(out, &cut)
+}
+
+/// The changes of one epoch, a line an answer.
+pub(super) fn changes(epoch: Epoch, changes: &[Change], out: &mut impl Write) -> io::Result<()> {
+    for (index, question) in questions::ALL.iter().enumerate() {
+        let of = |sign: i64| NamedRows {
+            question,
+            rows: changes.iter().filter(|c| c.answer == index && c.diff.signum() == sign).map(|c| &c.row).collect(),
+        };
+        let (insert, delete) = (of(1), of(-1));
+        if !insert.rows.is_empty() || !delete.rows.is_empty() {
+            line(out, &ChangeLine { answer: question.name, epoch, insert, delete })?;
+        }
+    }
+    Ok(())
+}
+
+/// Text of the data for a terminal: what could steer the terminal is shown as an escape.
+fn harmless(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
+/// All answers as tables of at most `rows_max` rows each, and the cut below.
+pub(super) fn tables(view: &View, rows_max: usize, out: &mut impl Write) -> io::Result<()> {
+    for answer in &view.answers {
+        let mut table = Table::new();
+        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        table.set_header(answer.question().columns.iter().map(|column| column.name));
+        for row in answer.rows().take(rows_max) {
+            table.add_row(row.cells().iter().map(|cell| {
+                let shown = comfy_table::Cell::new(harmless(&cell.to_string()));
+                let number = matches!(cell, Cell::Long(_) | Cell::Double(_));
+                shown.set_alignment(if number { CellAlignment::Right } else { CellAlignment::Left })
+            }));
+        }
+        writeln!(out, "{}\n{table}", answer.question().name)?;
+        if answer.len() > rows_max {
+            writeln!(out, "… and {} more", answer.len() - rows_max)?;
+        }
+        writeln!(out)?;
+    }
+    write!(out, "epoch {}, as of {}", view.epoch, millis(view.as_of))?;
+    if let Some(durable) = view.durable_epoch {
+        write!(out, ", durable epoch {durable}")?;
+    }
+    writeln!(out)?;
+    for source in view.sources.iter() {
+        writeln!(
+            out,
+            "{}: next {}, {} read, {} written, {} rejected",
+            harmless(&source.source), source.position, source.read, source.written, source.rejected
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! Answers on stdout. Data only: logs and progress go to stderr.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::{View, render};
+use crate::config::Format;
+use crate::engine::Frame;
+
+/// Rows of an answer that a live table shows.
+const LIVE_ROWS_MAX: usize = 6;
+
+/// How stdout is written.
+#[derive(Debug, Clone, Copy)]
+pub struct StdoutSettings {
+    /// In which form.
+    pub format: Format,
+    /// Least time between two snapshots, or two drawings.
+    pub every: Duration,
+}
+
+/// The reader of stdout has gone: to a writer of lines that is an end, not a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed;
+
+/// The writer of stdout: applies every passed epoch, and writes what its format asks for.
+pub struct Stdout {
+    settings: StdoutSettings,
+    view: View,
+    written: Option<Instant>,
+    /// Whether something changed since the last writing.
+    stale: bool,
+    redraw: bool,
+}
+
+impl Stdout {
+    /// A writer with answers as empty as a run that has read nothing.
+    #[must_use]
+    pub fn new(settings: StdoutSettings) -> Stdout {
+        let redraw = settings.format == Format::Tables && io::stdout().is_terminal();
+        Stdout { settings, view: View::default(), written: None, stale: false, redraw }
+    }
+
+    /// Serves until the last frame; blocks its thread.
+    ///
+    /// # Errors
+    /// `Ok(Err(Closed))` if the reader has gone, an I/O error if writing failed otherwise.
+    pub fn serve(mut self, mut frames: mpsc::Receiver<Frame>) -> io::Result<Result<(), Closed>> {
+        let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        loop {
+            let frame = match self.next(&mut frames) {
+                Next::Frame(frame) => Some(frame),
+                Next::Late => None,
+                Next::Ended => return Ok(Ok(())),
+            };
+            let last = frame.as_ref().is_some_and(|frame| frame.last);
+            match self.step(frame, &mut out).and_then(|()| out.flush()) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Err(Closed)),
+                Err(error) => return Err(error),
+                Ok(()) if last => return Ok(Ok(())),
+                Ok(()) => {}
+            }
+        }
+    }
+
+    /// Waits for a frame, but not beyond the moment at which a snapshot is owed.
+    fn next(&self, frames: &mut mpsc::Receiver<Frame>) -> Next {
+        let periodic = matches!(self.settings.format, Format::Snapshots | Format::Tables);
+        let owed = (periodic && self.stale && self.view.open)
+            .then(|| self.written.map_or(Duration::ZERO, |at| self.settings.every.saturating_sub(at.elapsed())));
+        let Some(wait) = owed else { return frames.blocking_recv().map_or(Next::Ended, Next::Frame) };
+        if let Ok(frame) = frames.try_recv() {
+            return Next::Frame(frame);
+        }
+        if wait.is_zero() {
+            return Next::Late;
+        }
+        // Frames come every few milliseconds while anything happens; when none does, a nap is cheap.
+        std::thread::sleep(wait.min(Duration::from_millis(20)));
+        match frames.try_recv() {
+            Ok(frame) => Next::Frame(frame),
+            Err(mpsc::error::TryRecvError::Disconnected) => Next::Ended,
+            Err(mpsc::error::TryRecvError::Empty) => Next::Late,
+        }
+    }
+
+    fn step(&mut self, frame: Option<Frame>, out: &mut impl Write) -> io::Result<()> {
+        let mut last = false;
+        if let Some(frame) = frame {
+            last = frame.last;
+            let was_open = self.view.open;
+            let epoch = frame.epoch;
+            let changes = self.view.apply(frame);
+            self.stale |= !changes.is_empty() || !was_open;
+            if self.settings.format == Format::Changes && self.view.open {
+                self.write_changes(was_open, epoch, &changes, out)?;
+            }
+        }
+        if !self.view.open {
+            return Ok(());
+        }
+        let due = self.written.is_none_or(|at| at.elapsed() >= self.settings.every);
+        match self.settings.format {
+            Format::Snapshots if last || (due && self.stale) => render::snapshot(&self.view, out)?,
+            Format::Tables if last => self.draw(usize::MAX, out)?,
+            Format::Tables if due && self.stale && self.redraw => self.draw(LIVE_ROWS_MAX, out)?,
+            _ => return Ok(()),
+        }
+        self.written = Some(Instant::now());
+        self.stale = false;
+        Ok(())
+    }
+
+    /// Readers of changes begin from nothing: what was rebuilt from the tables comes as inserts of its epoch.
+    fn write_changes(
+        &self,
+        was_open: bool,
+        epoch: u64,
+        changes: &[pinflow_dataflows::graph::Change],
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        if was_open {
+            return render::changes(epoch, changes, out);
+        }
+        let all: Vec<_> = self.view.answers.iter().enumerate().flat_map(|(answer, table)| table.as_changes(answer)).collect();
+        render::changes(epoch, &all, out)
+    }
+
+    fn draw(&self, rows_max: usize, out: &mut impl Write) -> io::Result<()> {
+        if self.redraw {
+            // Home, and clear what is below: the drawing stays in place.
+            out.write_all(b"\x1b[H\x1b[J")?;
+        }
+        render::tables(&self.view, rows_max, out)
+    }
+}
+
+enum Next {
+    Frame(Frame),
+    /// A snapshot is owed and nothing has come.
+    Late,
+    Ended,
+}

@@ -1,0 +1,146 @@
+//! Logs on stderr, and the progress line beside them.
+
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, LazyLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::engine::Gauges;
+
+/// All bars of the process; a log line is written between two drawings of them.
+static BARS: LazyLock<MultiProgress> =
+    LazyLock::new(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
+
+/// A line this often where stderr is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Starts logging to stderr: for people on a terminal, JSON elsewhere; `RUST_LOG` filters, `info` by default.
+pub fn start_logging() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(BesideBars);
+    // Logging that runs already (in a test, in a host program) is left as it is.
+    let _ = if std::io::stderr().is_terminal() {
+        logs.with_target(false).compact().try_init()
+    } else {
+        logs.json().flatten_event(true).try_init()
+    };
+}
+
+/// Writes to stderr without tearing a bar.
+struct BesideBars;
+
+impl Write for BesideBars {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        BARS.suspend(|| std::io::stderr().write(bytes))
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}
+
+impl<'a> MakeWriter<'a> for BesideBars {
+    type Writer = BesideBars;
+    fn make_writer(&'a self) -> BesideBars {
+        BesideBars
+    }
+}
+
+/// A bar that belongs to this process's stderr.
+#[must_use]
+pub fn bar(bar: ProgressBar) -> ProgressBar {
+    BARS.add(bar)
+}
+
+/// The progress line of a run: redrawn on a terminal, logged every few seconds elsewhere. Ends when dropped.
+pub struct Progress {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Progress {
+    /// Starts it. `quiet`: the terminal is taken by something else.
+    #[must_use]
+    pub fn start(gauges: Arc<Gauges>, quiet: bool) -> Progress {
+        let (stop, stopped) = channel();
+        let on_terminal = std::io::stderr().is_terminal();
+        let every = if on_terminal { Duration::from_millis(250) } else { LINE_EVERY };
+        let thread = std::thread::Builder::new().name("progress".to_owned()).spawn(move || {
+            let line = (on_terminal && !quiet).then(|| {
+                let style = ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+                bar(ProgressBar::new_spinner().with_style(style))
+            });
+            let mut meter = Meter::new(gauges);
+            while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                let text = meter.read();
+                match &line {
+                    Some(line) => {
+                        line.set_message(text);
+                        line.tick();
+                    }
+                    None if !on_terminal => tracing::info!(target: "pinflow::progress", "{text}"),
+                    None => {}
+                }
+            }
+            if let Some(line) = line {
+                line.finish_and_clear();
+            }
+        });
+        // Without a thread there is no line, and nothing else is lost.
+        Progress { stop: Some(stop), thread: thread.ok() }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Turns gauges into a line.
+pub struct Meter {
+    gauges: Arc<Gauges>,
+    rows: u64,
+    at: Instant,
+}
+
+impl Meter {
+    /// Starts counting now.
+    #[must_use]
+    pub fn new(gauges: Arc<Gauges>) -> Meter {
+        Meter { gauges, rows: 0, at: Instant::now() }
+    }
+
+    /// What is going on since the last reading.
+    pub fn read(&mut self) -> String {
+        let gauges = &self.gauges;
+        if !gauges.open.load(Relaxed) {
+            let (rebuilt, total) = (gauges.rebuilt.load(Relaxed), gauges.rebuild_total.load(Relaxed));
+            return format!("rebuilding the answers: {} of {} rows read back", HumanCount(rebuilt), HumanCount(total));
+        }
+        let rows = gauges.rows.load(Relaxed);
+        let secs = self.at.elapsed().as_secs_f64().max(0.001);
+        // A rate of people's size: fractions of a record say nothing.
+        let rate = ((rows - self.rows) as f64 / secs).round() as u64;
+        (self.rows, self.at) = (rows, Instant::now());
+        let mut line = format!("{} records, {}/s, epoch {}", HumanCount(rows), HumanCount(rate), gauges.epoch.load(Relaxed));
+        let durable = gauges.durable_epoch.load(Relaxed);
+        if durable > 0 {
+            line.push_str(&format!(", durable {durable}"));
+        }
+        line.push_str(&format!(", {} rejected", HumanCount(gauges.rejected.load(Relaxed))));
+        let (read, left) = (gauges.bytes.load(Relaxed), gauges.bytes_remaining.load(Relaxed));
+        if left > 0 {
+            line.push_str(&format!(", {} % of the recordings", read * 100 / (read + left)));
+        }
+        line
+    }
+}
