@@ -9,8 +9,9 @@ use pinflow_dataflows::graph::{Duplicates, Median, Ties, Top};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::{Config, ConfigError, Format, TablesConfig};
+use crate::config::{Config, ConfigError, TablesConfig};
 use crate::engine::EngineError;
+use crate::serving::Format;
 use crate::sinks::SinkError;
 use crate::sinks::delta::DeltaError;
 use crate::{check, emit, run, table, telemetry};

@@ -6,9 +6,9 @@ use std::thread::JoinHandle;
 use anyhow::Context;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{Config, Format, SourceConfig};
+use crate::config::{Config, SourceConfig};
 use crate::engine::{Engine, Frame, Gauges, Outcome};
-use crate::serving::{Closed, Stdout, StdoutSettings};
+use crate::serving::{Closed, Format, Stdout, StdoutSettings};
 use crate::sinks::delta::{self, Tables};
 use crate::sinks::{NoTables, Resume, Sink, SinkError, Stored};
 use crate::sources::recording::{self, RecordingSource};

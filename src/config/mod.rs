@@ -16,6 +16,7 @@ pub use toml_faults::Fault;
 use toml_faults::Document;
 
 use crate::engine::{CommitPolicy, Settings};
+use crate::serving::Format;
 use crate::sinks::delta;
 use crate::sources::recording::RecordingConfig;
 
@@ -142,20 +143,6 @@ impl Default for OutputConfig {
     fn default() -> OutputConfig {
         OutputConfig { format: None, every_ms: 1000 }
     }
-}
-
-/// The form of answers on stdout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// All answers as JSON Lines now and then, and at the end.
-    Snapshots,
-    /// Each change of an answer as a JSON line, once its epoch has passed.
-    Changes,
-    /// Tables, redrawn on a terminal.
-    Tables,
-    /// Nothing.
-    None,
 }
 
 /// Why there is no configuration.

@@ -4,5 +4,5 @@ mod render;
 mod stdout;
 mod view;
 
-pub use stdout::{Closed, Stdout, StdoutSettings};
+pub use stdout::{Closed, Format, Stdout, StdoutSettings};
 pub use view::View;

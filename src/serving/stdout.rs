@@ -3,14 +3,28 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::{View, render};
-use crate::config::Format;
 use crate::engine::Frame;
 
 /// Rows of an answer that a live table shows.
 const LIVE_ROWS_MAX: usize = 6;
+
+/// The form of answers on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// All answers as JSON Lines now and then, and at the end.
+    Snapshots,
+    /// Each change of an answer as a JSON line, once its epoch has passed.
+    Changes,
+    /// Tables, redrawn on a terminal.
+    Tables,
+    /// Nothing.
+    None,
+}
 
 /// How stdout is written.
 #[derive(Debug, Clone, Copy)]

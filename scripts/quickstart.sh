@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Command 1 of the README: builds pinflow, runs the sample recording through it, prints the answers, leaves Delta tables.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh
+cargo build --release --quiet --bin pinflow
+target/release/pinflow run examples/quickstart.toml --output tables
+echo
+target/release/pinflow table data/quickstart --verify

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# What a fresh Debian machine with a Rust toolchain lacks to build pinflow (and, with "tests", to test it).
+# Installs only what is missing; says what it does; safe to run again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=()
+need() { # need PROGRAM PACKAGE...
+    command -v "$1" >/dev/null 2>&1 || missing+=("${@:2}")
+}
+need cc gcc libc6-dev
+need make make
+if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_READERS:-}" != 1 ]; then
+    need python3 python3
+    python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
+fi
+if [ "${#missing[@]}" -gt 0 ]; then
+    echo "setup: installing ${missing[*]}" >&2
+    sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo
+    $sudo apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+fi
+if ! command -v cargo >/dev/null 2>&1; then
+    echo "setup: no cargo here; install Rust 1.95 or later first (https://rustup.rs)" >&2
+    exit 1
+fi

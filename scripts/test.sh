@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Command 2 of the README: sets up what the tests need, and runs all of them.
+#
+#   PINFLOW_SKIP_READERS=1   leaves out the tests that read the tables with other engines (Python deltalake, DuckDB)
+#   PINFLOW_KILLS=300        rounds of the kill -9 test (by default 60)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh tests
+[ "${PINFLOW_SKIP_READERS:-}" = 1 ] || tests/readers/setup.sh
+cargo test --release --workspace --features failpoints "$@"

@@ -1,0 +1,3 @@
+//! pinflow from the outside: one binary of tests, so that the large crates are linked once.
+
+mod architecture;
