@@ -1,3 +1,5 @@
 //! pinflow from the outside: one binary of tests, so that the large crates are linked once.
 
 mod architecture;
+mod harness;
+mod reference;

@@ -1,0 +1,136 @@
+//! Runs the real program and reads what it leaves.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+/// The program under test.
+pub(crate) const PINFLOW: &str = env!("CARGO_BIN_EXE_pinflow");
+
+/// Nothing that a test waits for takes this long on the slowest machine; it only keeps a fault from hanging the run.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A folder of its own for each test, removed after it.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a scratch folder")
+}
+
+/// The program, with arguments.
+pub(crate) fn pinflow<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(PINFLOW);
+    command.args(arguments).env_remove("RUST_LOG").env_remove("FAILPOINTS");
+    command
+}
+
+/// Runs to the end and demands success.
+pub(crate) fn succeed(command: &mut Command) -> Output {
+    let output = command.stdin(Stdio::null()).output().expect("pinflow starts");
+    assert!(output.status.success(), "{command:?} ended with {}:\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// Makes a recording of `count` draws from `inds` posts; `more` are further flags of `pinflow emit`.
+pub(crate) fn emit(folder: &Path, inds: u32, count: u32, seed: u32, more: &[&str]) {
+    let (inds, count, seed) = (inds.to_string(), count.to_string(), seed.to_string());
+    let arguments = ["emit", "--inds", &inds, "--count", &count, "--seed", &seed, "--order", "emulator"];
+    succeed(pinflow(arguments).args(more).arg("--to").arg(folder));
+}
+
+/// A running program; killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+}
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Running {
+        Running { child: command.stdin(Stdio::null()).spawn().expect("pinflow starts") }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a pid"));
+        kill(pid, signal).expect("the process is there to be signalled");
+    }
+
+    pub(crate) fn stdout(&mut self) -> std::process::ChildStdout {
+        self.child.stdout.take().expect("stdout is piped and not taken")
+    }
+
+    /// Whether it has ended by now.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it can be waited for")
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.ended() {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "pinflow did not end");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// What it wrote to a piped stderr, once it has ended.
+    pub(crate) fn stderr(&mut self) -> String {
+        let mut text = String::new();
+        self.child.stderr.take().expect("stderr is piped").read_to_string(&mut text).expect("text");
+        text
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until something holds.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A snapshot: the rows of every answer, and the line that ends it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Snapshot {
+    pub(crate) answers: BTreeMap<String, Vec<Value>>,
+    pub(crate) cut: Value,
+}
+
+/// The last snapshot of what a run wrote to stdout.
+pub(crate) fn last_snapshot(stdout: &[u8]) -> Snapshot {
+    let lines: Vec<Value> = stdout
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).expect("stdout holds JSON Lines"))
+        .collect();
+    let cut = lines.last().expect("a snapshot").clone();
+    assert!(cut.get("answer").is_none() && cut.get("sources").is_some(), "a snapshot ends with its cut: {cut}");
+    let of_cut = lines.iter().filter(|line| line["epoch"] == cut["epoch"] && line.get("answer").is_some());
+    let answers = of_cut
+        .map(|line| {
+            assert_eq!(line["as_of"], cut["as_of"], "all answers of a snapshot are as of one moment");
+            let name = line["answer"].as_str().expect("a name").to_owned();
+            (name, line["rows"].as_array().expect("rows").clone())
+        })
+        .collect();
+    Snapshot { answers, cut }
+}
+
+/// The shared real posts, where this checkout stands beside them.
+pub(crate) fn real_posts() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/real");
+    folder.is_dir().then_some(folder)
+}
