@@ -2,4 +2,8 @@
 
 mod architecture;
 mod harness;
+mod kill;
+mod ledger;
 mod reference;
+mod same;
+mod stop;

@@ -1,0 +1,117 @@
+//! kill -9, at random moments and at every step of the commit protocol: nothing lost, nothing twice, answers right.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use pinflow::sinks::delta::FAILPOINTS;
+
+use crate::harness::{Running, Snapshot, emit, last_snapshot, pinflow, scratch, succeed};
+use crate::ledger::assert_each_line_once;
+
+/// Draws in the recording; three lines each.
+const DRAWS: u32 = 20_000;
+/// Rounds, unless `PINFLOW_KILLS` says otherwise.
+const ROUNDS: u64 = 60;
+
+/// A small generator of test choices (splitmix64): the same rounds in every run.
+fn choice(round: u64) -> u64 {
+    let mut z = round.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+struct Site {
+    place: tempfile::TempDir,
+    recording: PathBuf,
+    /// How often the tables were begun anew.
+    generation: u32,
+}
+
+impl Site {
+    fn new() -> Site {
+        let place = scratch();
+        let recording = place.path().join("recording");
+        emit(&recording, 3_000, DRAWS, 7, &["--malformed", "0.01"]);
+        let site = Site { place, recording, generation: 0 };
+        site.configure();
+        site
+    }
+
+    fn tables(&self) -> PathBuf {
+        self.place.path().join(format!("tables-{}", self.generation))
+    }
+
+    /// Small windows and a bounded rate: many commits, and time to be killed between them.
+    fn configure(&self) {
+        let config = format!(
+            "[[source]]\nkind = \"recording\"\npath = \"recording\"\nrate_per_sec = 60000\n\
+             [tables]\nurl = \"tables-{}\"\ncommit_rows_max = 1500\ncommit_age_secs_max = 0.05\n\
+             [engine]\nepoch_ms = 3\n",
+            self.generation
+        );
+        std::fs::write(self.config(), config).expect("written");
+    }
+
+    fn config(&self) -> PathBuf {
+        self.place.path().join("run.toml")
+    }
+
+    /// One life of the process; tells whether it came to its end.
+    fn live(&self, round: u64) -> bool {
+        let mut command = pinflow(["run"]);
+        command.arg(self.config()).args(["--output", "none"]).stderr(Stdio::null());
+        let at_step = round.is_multiple_of(2);
+        if at_step {
+            let name = FAILPOINTS[(round / 2) as usize % FAILPOINTS.len()];
+            let passes = choice(round) % 4;
+            command.env("FAILPOINTS", format!("{name}={passes}*off->1*return(abort)"));
+        }
+        let mut running = Running::start(&mut command);
+        if !at_step {
+            let life = Duration::from_millis(10 + choice(round) % 500);
+            let born = Instant::now();
+            while born.elapsed() < life && running.ended().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if running.ended().is_none() {
+                running.signal(Signal::SIGKILL);
+            }
+        }
+        let status = running.wait();
+        // Killed, or ended well; it never gives up by itself.
+        assert!(status.success() || status.code().is_none(), "round {round} ended with {status}");
+        status.success()
+    }
+
+    /// Runs to the end without disturbance and demands that everything is right.
+    fn finish(&self, expected: &Snapshot) {
+        let output = succeed(pinflow(["run"]).arg(self.config()).args(["--output", "snapshots"]));
+        let answered = last_snapshot(&output.stdout);
+        assert_eq!(answered.answers, expected.answers);
+        assert_eq!(answered.cut["epoch"], answered.cut["durable_epoch"], "the final snapshot is durable");
+        assert_each_line_once(&self.recording, &self.tables());
+        succeed(pinflow(["table"]).arg(self.tables()).arg("--verify"));
+    }
+}
+
+fn undisturbed(recording: &Path) -> Snapshot {
+    last_snapshot(&succeed(pinflow(["run"]).arg(recording)).stdout)
+}
+
+#[test]
+fn killed_at_any_moment_nothing_is_lost_or_repeated() {
+    let rounds = std::env::var("PINFLOW_KILLS").ok().map_or(ROUNDS, |n| n.parse().expect("PINFLOW_KILLS is a number"));
+    let mut site = Site::new();
+    let expected = undisturbed(&site.recording);
+    for round in 0..rounds {
+        if site.live(round) {
+            site.finish(&expected);
+            site.generation += 1;
+            site.configure();
+        }
+    }
+    site.finish(&expected);
+}

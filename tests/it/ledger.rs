@@ -1,0 +1,94 @@
+//! Reads the tables with nothing of pinflow's own, and says what they hold.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+
+use deltalake::arrow::array::{Array, AsArray, RecordBatch};
+use deltalake::arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
+use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rusqlite::types::Value;
+
+pub(crate) const TABLES: [&str; 4] = ["pin", "geo", "user", "rejected"];
+
+/// A table's rows, with the names of its columns. Lists are left out, moments are ISO 8601 text.
+pub(crate) struct Rows {
+    pub(crate) columns: Vec<String>,
+    pub(crate) rows: Vec<Vec<Value>>,
+}
+
+fn value(batch: &RecordBatch, column: usize, row: usize) -> Value {
+    let array = batch.column(column);
+    if array.is_null(row) {
+        return Value::Null;
+    }
+    match array.data_type() {
+        DataType::Utf8 => Value::Text(array.as_string::<i32>().value(row).to_owned()),
+        DataType::Int64 => Value::Integer(array.as_primitive::<Int64Type>().value(row)),
+        DataType::Int32 => Value::Integer(array.as_primitive::<Int32Type>().value(row).into()),
+        DataType::Timestamp(..) => {
+            let micros = array.as_primitive::<TimestampMicrosecondType>().value(row);
+            let at = jiff::Timestamp::from_microsecond(micros).expect("a moment in range");
+            Value::Text(format!("{at:.6}").replace('T', " ").replace('Z', ""))
+        }
+        _ => Value::Null,
+    }
+}
+
+/// Every row that a table's log says is there.
+pub(crate) fn read(table: &Path) -> Rows {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let files = runtime.block_on(async {
+        let url = deltalake::ensure_table_uri(table.to_str().expect("a path in UTF-8")).expect("a place");
+        let opened = deltalake::open_table(url).await.expect("a table");
+        opened.get_file_uris().expect("files").collect::<Vec<_>>()
+    });
+    let mut read = Rows { columns: Vec::new(), rows: Vec::new() };
+    for file in files {
+        let path = file.strip_prefix("file://").unwrap_or(&file);
+        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).expect("a file")).expect("parquet");
+        for batch in reader.build().expect("a reader") {
+            let batch = batch.expect("rows");
+            read.columns = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
+            read.rows.extend((0..batch.num_rows()).map(|row| (0..batch.num_columns()).map(|c| value(&batch, c, row)).collect()));
+        }
+    }
+    read
+}
+
+/// How often each (`_source`, `_position`, `_sub`) stands in the four tables.
+pub(crate) fn deliveries(root: &Path) -> BTreeMap<(String, u64, i64), usize> {
+    let mut found = BTreeMap::new();
+    for table in TABLES {
+        let rows = read(&root.join(table));
+        let at = |name: &str| rows.columns.iter().position(|column| column == name);
+        // A table without rows has no columns to look for.
+        let (Some(source), Some(position), Some(sub)) = (at("_source"), at("_position"), at("_sub")) else { continue };
+        for row in &rows.rows {
+            let (Value::Text(source), Value::Text(position), Value::Integer(sub)) = (&row[source], &row[position], &row[sub])
+            else {
+                panic!("{table} holds a row without a place: {row:?}");
+            };
+            let key = (source.clone(), position.parse().expect("a number"), *sub);
+            *found.entry(key).or_default() += 1;
+        }
+    }
+    found
+}
+
+/// Demands that every line of every file of a recording (one row each) stands in the tables exactly once, and nothing else.
+pub(crate) fn assert_each_line_once(recording: &Path, root: &Path) {
+    let found = deliveries(root);
+    let mut lines = 0;
+    for stream in ["pin", "geo", "user"] {
+        let name = format!("{stream}.jsonl");
+        let bytes = std::fs::read(recording.join(&name)).expect("a recording");
+        let count = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        for position in 1..=count {
+            let times = found.get(&(format!("recording/{name}"), position, 0)).copied().unwrap_or_default();
+            assert_eq!(times, 1, "line {position} of {name} stands {times} times in the tables");
+        }
+        lines += count;
+    }
+    assert_eq!(found.len() as u64, lines, "rows that no line explains");
+}

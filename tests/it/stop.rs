@@ -1,0 +1,150 @@
+//! How a run ends: signals, closed pipes, full disks, wrong words.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::harness::{Running, emit, last_snapshot, pinflow, scratch, succeed, until};
+use crate::ledger::assert_each_line_once;
+
+fn configure(place: &Path, source: &str, tables: &str) -> std::path::PathBuf {
+    let config = place.join("run.toml");
+    let text = format!(
+        "[[source]]\nkind = \"recording\"\npath = \"recording\"\n{source}\n[tables]\nurl = \"{tables}\"\n\
+         commit_rows_max = 2000\ncommit_age_secs_max = 0.1\n[output]\nevery_ms = 20\n"
+    );
+    std::fs::write(&config, text).expect("written");
+    config
+}
+
+#[test]
+fn a_signal_finishes_the_window_and_the_next_run_goes_on_there() {
+    let place = scratch();
+    let recording = place.path().join("recording");
+    emit(&recording, 2_000, 10_000, 3, &[]);
+    let whole = last_snapshot(&succeed(pinflow(["run"]).arg(&recording)).stdout);
+    let config = configure(place.path(), "rate_per_sec = 20000", "tables");
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut command = pinflow(["run"]);
+        let mut running = Running::start(command.arg(&config).stdout(Stdio::piped()).stderr(Stdio::null()));
+        let mut lines = BufReader::new(running.stdout()).lines();
+        // It has shown something, and so it runs.
+        let mut last = lines.next().expect("a line").expect("text");
+        running.signal(signal);
+        for line in lines {
+            last = line.expect("text");
+        }
+        assert_eq!(running.wait().code(), Some(0), "an orderly stop is a success");
+        let cut: Value = serde_json::from_str(&last).expect("JSON");
+        assert_eq!(cut["epoch"], cut["durable_epoch"], "everything shown last is durable");
+        assert!(cut["sources"].as_array().is_some_and(|sources| !sources.is_empty()));
+    }
+    let answered = last_snapshot(&succeed(pinflow(["run"]).arg(&config)).stdout);
+    assert_eq!(answered.answers, whole.answers);
+    assert_each_line_once(&recording, &place.path().join("tables"));
+}
+
+#[test]
+fn a_closed_pipe_is_an_end_not_a_failure() {
+    let place = scratch();
+    let recording = place.path().join("recording");
+    emit(&recording, 2_000, 10_000, 3, &[]);
+    let config = configure(place.path(), "rate_per_sec = 20000", "tables");
+    let mut command = pinflow(["run"]);
+    let mut running = Running::start(command.arg(&config).stdout(Stdio::piped()).stderr(Stdio::null()));
+    let mut first = String::new();
+    BufReader::new(running.stdout()).read_line(&mut first).expect("a line");
+    assert_eq!(running.wait().code(), Some(0));
+}
+
+#[test]
+fn a_full_disk_pauses_and_heals() {
+    if std::env::var_os("PINFLOW_SKIP_TMPFS").is_some() {
+        eprintln!("PINFLOW_SKIP_TMPFS is set: no small file system is mounted, a full disk is not tested");
+        return;
+    }
+    let place = scratch();
+    let recording = place.path().join("recording");
+    emit(&recording, 3_000, 20_000, 5, &[]);
+    let disk = SmallDisk::mount(&place.path().join("disk"), "32m");
+    let ballast = disk.0.join("ballast");
+    std::fs::write(&ballast, vec![0; 31 << 20]).expect("room for the ballast");
+    let config = configure(place.path(), "", "disk/tables");
+    let log = std::fs::File::create(place.path().join("log")).expect("a log");
+    let mut command = pinflow(["run"]);
+    let mut running = Running::start(command.arg(&config).args(["--output", "none"]).stderr(log));
+    let said = || std::fs::read_to_string(place.path().join("log")).unwrap_or_default();
+    until("pinflow says that the disk is full", || {
+        assert!(running.ended().is_none(), "it must not end: {}", said());
+        said().contains("No space left")
+    });
+    std::fs::remove_file(&ballast).expect("removed");
+    assert_eq!(running.wait().code(), Some(0), "it heals: {}", said());
+    assert_each_line_once(&recording, &disk.0.join("tables"));
+    succeed(pinflow(["table"]).arg(disk.0.join("tables")).arg("--verify"));
+}
+
+/// A file system of a few megabytes; unmounted when dropped.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path, size: &str) -> SmallDisk {
+        std::fs::create_dir_all(at).expect("a place to mount at");
+        let status = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at).status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "a tmpfs cannot be mounted (root only); PINFLOW_SKIP_TMPFS=1 leaves this test out"
+        );
+        SmallDisk(at.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn every_fault_of_a_configuration_is_named_with_its_line() {
+    let place = scratch();
+    let config = place.path().join("bad.toml");
+    std::fs::write(
+        &config,
+        "pipeline = \"Bad Name\"\nsurprise = 1\n\n[[source]]\nkind = \"recording\"\npath = \"nowhere\"\nrate = 5\n\n\
+         [questions]\nties = \"maybe\"\ntop = 0\n\n[engine]\nworkers = 4096\nepoch_ms = \"soon\"\n\n[tables]\nurl = \"s3://far\"\n",
+    )
+    .expect("written");
+    let output = pinflow(["run"]).arg(&config).output().expect("pinflow starts");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty(), "stdout is for data");
+    let said = String::from_utf8(output.stderr).expect("text");
+    for expected in [
+        "line 2: unknown key `surprise`",
+        "line 7",
+        "line 10",
+        "line 11",
+        "line 15",
+        "pipeline must be",
+        "workers must be 1 to",
+        "`s3://` is not supported",
+    ] {
+        assert!(said.contains(expected), "no `{expected}` in:\n{said}");
+    }
+}
+
+#[test]
+fn check_names_what_is_missing_and_writes_nothing() {
+    let place = scratch();
+    let recording = place.path().join("recording");
+    let config = configure(place.path(), "", "tables");
+    let missing = pinflow(["check"]).arg(&config).output().expect("pinflow starts");
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&missing.stdout).contains("fault"), "the missing recording is a fault");
+    emit(&recording, 100, 100, 1, &[]);
+    succeed(pinflow(["check"]).arg(&config));
+    assert!(!place.path().join("tables").exists(), "a check makes no tables");
+}
