@@ -1,1 +1,219 @@
-//! graph.
+//! Installs it all; the one entrance for the engine.
+//!
+//! ```text
+//! pin ──► latest ─┐                 ┌─ pin ⋈ geo ────────┐
+//! geo ──► latest ─┼─► arrangements ─┼─ pin ⋈ user ───────┼─► contributions ──► measures ──► changes ──► probe
+//! user ─► latest ─┘   (by ind)      ├─ pin ⋈ geo ⋈ user ─┤   (exchanged by group)
+//!   (exchanged by ind)              └─ user ─────────────┘
+//! ```
+//!
+//! Two exchanges, two places that wait for an epoch to be complete on all workers; between them everything flows.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use timely::ExchangeData;
+use timely::WorkerConfig;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::operators::core::input::Handle;
+use timely::dataflow::operators::core::{Concatenate, Input};
+use timely::dataflow::operators::probe::{Handle as ProbeHandle, Probe};
+use timely::dataflow::{Scope, StreamVec};
+use timely::worker::Worker;
+
+pub use crate::answer::Change;
+pub use crate::latest::Duplicates;
+pub use crate::measures::{Median, NoSuchTerm, Terms, Ties, Top};
+
+use crate::latest::{self, Delivery, RowChange, Slots};
+use crate::measures::{Asked, Contribution, measure};
+use crate::posts::{Changes, GeoPost, PinPost, Posts, UserPost};
+use crate::questions::{self, Over};
+use crate::record::{Geo, Lineage, Pin, User};
+
+/// What holds for all questions; see the contract for each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Whether repeats of an `ind` count.
+    pub duplicates: Duplicates,
+    /// Which rows of equal value are listed.
+    pub ties: Ties,
+    /// How many ranks per group.
+    pub top: Top,
+    /// The median of an even count.
+    pub median: Median,
+}
+
+impl Options {
+    fn terms(&self) -> Terms {
+        Terms { ties: self.ties, top: self.top, median: self.median }
+    }
+}
+
+impl FromStr for Duplicates {
+    type Err = NoSuchTerm;
+
+    fn from_str(given: &str) -> Result<Duplicates, NoSuchTerm> {
+        match given {
+            "latest" => Ok(Duplicates::Latest),
+            "keep" => Ok(Duplicates::Keep),
+            _ => Err(NoSuchTerm::new(given, "latest, keep")),
+        }
+    }
+}
+
+/// What the graph holds on one worker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Distinct inds.
+    pub inds: usize,
+    /// Pin rows that count.
+    pub pins: usize,
+    /// Geo rows that count.
+    pub geos: usize,
+    /// User rows that count.
+    pub users: usize,
+    /// Entries of all groups of all measures: counted labels and values.
+    pub entries: usize,
+}
+
+/// Records that an idle arrangement merges each time it is scheduled: about a tenth of a millisecond.
+const IDLE_MERGE_RECORDS: isize = 10_000;
+
+/// Sets up a timely worker for this graph: arrangements go on merging when no records come.
+pub fn configure(config: &mut WorkerConfig) {
+    let options = differential_dataflow::Config::default().idle_merge_effort(Some(IDLE_MERGE_RECORDS));
+    differential_dataflow::configure(config, &options);
+}
+
+type Rows<R> = Handle<u64, CapacityContainerBuilder<Vec<Delivery<R>>>>;
+
+/// One worker's part of the graph.
+///
+/// Dropping it closes its inputs, as [`Graph::close`] does.
+pub struct Graph {
+    pins: Rows<PinPost>,
+    geos: Rows<GeoPost>,
+    users: Rows<UserPost>,
+    probe: ProbeHandle<u64>,
+    slots: Rc<RefCell<Slots>>,
+    held: [Rc<Cell<usize>>; 3],
+    entries: Rc<Cell<usize>>,
+}
+
+impl Graph {
+    /// Installs the graph on this worker; every worker must install it, with the same options.
+    ///
+    /// `changes` receives, on the worker that holds the group, the answer changes of each passed epoch, in epoch
+    /// order; epochs without changes are left out. When any worker's [`passed`](Graph::passed) exceeds an epoch,
+    /// every worker's `changes` has been called for it and all before.
+    pub fn install(worker: &mut Worker, options: Options, changes: impl FnMut(u64, Vec<Change>) + 'static) -> Graph {
+        let slots = Rc::new(RefCell::new(Slots::default()));
+        let held: [Rc<Cell<usize>>; 3] = Default::default();
+        let entries = Rc::new(Cell::new(0));
+        let probe = ProbeHandle::new();
+        let (pins, geos, users) = worker.dataflow::<u64, _, _>(|scope| {
+            let (pins, pin_rows) = counting(scope, options.duplicates, &slots, &held[0]);
+            let (geos, geo_rows) = counting(scope, options.duplicates, &slots, &held[1]);
+            let (users, user_rows) = counting(scope, options.duplicates, &slots, &held[2]);
+            let posts = Posts::arrange(pin_rows, geo_rows, user_rows);
+            let contributions = scope.concatenate(contributions(&posts));
+            let asked = questions::ALL.iter().map(|it| Asked { name: it.name, measure: it.measure }).collect();
+            measure(contributions, asked, options.terms(), Rc::clone(&entries), changes).probe_with(&probe);
+            (pins, geos, users)
+        });
+        Graph { pins, geos, users, probe, slots, held, entries }
+    }
+
+    /// Adds a pin at the open epoch.
+    pub fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
+        self.pins.send((row.ind, lineage.into(), row.into()));
+    }
+
+    /// Adds a geo post at the open epoch.
+    pub fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
+        self.geos.send((row.ind, lineage.into(), row.into()));
+    }
+
+    /// Adds a user at the open epoch.
+    pub fn user(&mut self, lineage: Lineage, row: &User<'_>) {
+        self.users.send((row.ind, lineage.into(), row.into()));
+    }
+
+    /// Opens an epoch and closes all below, as far as this worker is concerned.
+    ///
+    /// # Panics
+    /// If the epoch is closed already.
+    pub fn advance_to(&mut self, epoch: u64) {
+        self.pins.advance_to(epoch);
+        self.geos.advance_to(epoch);
+        self.users.advance_to(epoch);
+    }
+
+    /// The first epoch that is not complete: all below are, on all workers, and their changes have been handed over.
+    /// `u64::MAX` when all inputs are closed and everything is done.
+    #[must_use]
+    pub fn passed(&self) -> u64 {
+        self.probe.with_frontier(|frontier| frontier.first().copied().unwrap_or(u64::MAX))
+    }
+
+    /// What this worker holds.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        let [pins, geos, users] = &self.held;
+        Sizes {
+            inds: self.slots.borrow().len(),
+            pins: pins.get(),
+            geos: geos.get(),
+            users: users.get(),
+            entries: self.entries.get(),
+        }
+    }
+
+    /// Closes all epochs, as far as this worker is concerned.
+    pub fn close(self) {}
+}
+
+/// An input for one stream, and the rows of it that count.
+fn counting<'s, R: ExchangeData + Copy + Eq>(
+    scope: Scope<'s, u64>,
+    duplicates: Duplicates,
+    slots: &Rc<RefCell<Slots>>,
+    held: &Rc<Cell<usize>>,
+) -> (Rows<R>, StreamVec<'s, u64, RowChange<R>>) {
+    let (input, deliveries) = scope.new_input();
+    let rows = match duplicates {
+        Duplicates::Latest => latest::latest(deliveries, Rc::clone(slots), Rc::clone(held)),
+        Duplicates::Keep => latest::keep(deliveries, Rc::clone(slots), Rc::clone(held)),
+    };
+    (input, rows)
+}
+
+/// What all questions take from the posts; joins that nobody asks for are not made.
+fn contributions<'s>(posts: &Posts<'s>) -> Vec<Changes<'s, Contribution>> {
+    let (mut users, mut pins_geos, mut pins_users, mut pins_geos_users) = (vec![], vec![], vec![], vec![]);
+    for (answer, question) in (0u16..).zip(&questions::ALL) {
+        match question.over {
+            Over::User(take) => users.push(move |user: &UserPost| take(user).map(|it| it.of(answer))),
+            Over::PinGeo(take) => {
+                pins_geos.push(move |pin: &PinPost, geo: &GeoPost| take(pin, geo).map(|it| it.of(answer)));
+            }
+            Over::PinUser(take) => {
+                pins_users.push(move |pin: &PinPost, user: &UserPost| take(pin, user).map(|it| it.of(answer)));
+            }
+            Over::PinGeoUser(take) => {
+                let take = move |pin: &PinPost, geo: &GeoPost, user: &UserPost| take(pin, geo, user);
+                pins_geos_users.push(move |pin: &_, geo: &_, user: &_| take(pin, geo, user).map(|it| it.of(answer)));
+            }
+        }
+    }
+    let mut all = Vec::new();
+    all.extend((!users.is_empty()).then(|| posts.users(users)));
+    all.extend((!pins_geos.is_empty()).then(|| posts.pins_geos(pins_geos)));
+    all.extend((!pins_users.is_empty()).then(|| posts.pins_users(pins_users)));
+    all.extend((!pins_geos_users.is_empty()).then(|| posts.pins_geos_users(pins_geos_users)));
+    all
+}

@@ -1,1 +1,211 @@
-//! latest.
+//! Which delivery of an `ind` counts.
+//!
+//! The emulator draws with replacement, producers retry, a restart replays: the same `ind` comes again and
+//! again. [`latest`] holds one row per `ind` and stream, the one with the greatest [`Version`], and tells of
+//! a change only when the values of that row change; so what is held is bounded by the distinct `ind`,
+//! however long the streams repeat. [`keep`] lets every delivery count.
+//!
+//! Both bring all rows of an `ind` to the same worker, and replace the `ind` by its [`Slot`], a number of
+//! that worker: four bytes where the arrangements behind would hold eight, and an index where a hash table
+//! would be needed for each stream.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+use std::rc::Rc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
+use timely::ExchangeData;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::Operator;
+
+use crate::record::{Ind, Lineage};
+use crate::symbol::Symbol;
+
+/// Whether repeats of an `ind` count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Duplicates {
+    /// Each stream holds at most one row per `ind`: the one with the greatest version.
+    #[default]
+    Latest,
+    /// Every delivery counts, and joins multiply.
+    Keep,
+}
+
+/// The number a worker gave to an `ind`, from 0 in the order in which it met them.
+pub type Slot = u32;
+
+/// A [`Lineage`] in 24 bytes, in the same order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Version {
+    /// `i64::MIN` where there is none: the moment it would otherwise stand for is 292,000 years ago.
+    arrived_at: i64,
+    source: Symbol,
+    position: u64,
+    sub: u32,
+}
+
+impl From<Lineage> for Version {
+    fn from(lineage: Lineage) -> Version {
+        let Lineage { arrived_at, source, position, sub } = lineage;
+        Version { arrived_at: arrived_at.unwrap_or(i64::MIN), source, position, sub }
+    }
+}
+
+/// One row as it came: its key, its version, its values.
+pub type Delivery<R> = (Ind, Version, R);
+
+/// A change of the rows that count.
+pub type RowChange<R> = ((Slot, R), u64, i64);
+
+/// The inds that a worker has met, each with its slot.
+#[derive(Debug, Default)]
+pub struct Slots {
+    slots: HashTable<Slot>,
+    inds: Chunks<Ind>,
+}
+
+impl Slots {
+    /// The slot of an ind; a new one if it was never met.
+    fn of(&mut self, ind: Ind) -> Slot {
+        if let Some(slot) = self.slots.find(hash(ind), |slot| self.inds.get(*slot) == Some(&ind)) {
+            return *slot;
+        }
+        let slot = Slot::try_from(self.slots.len()).expect("a worker holds fewer than 2^32 distinct inds");
+        *self.inds.grow_to(slot) = ind;
+        self.slots.insert_unique(hash(ind), slot, |slot| self.inds.get(*slot).map_or(0, |ind| hash(*ind)));
+        slot
+    }
+
+    /// How many distinct inds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+}
+
+/// Values by slot, in chunks of their own: growing moves nothing and leaves no doubled room behind.
+#[derive(Debug)]
+struct Chunks<T>(Vec<Box<[T]>>);
+
+/// Values in one chunk.
+const CHUNK: usize = 4096;
+
+impl<T> Default for Chunks<T> {
+    fn default() -> Self {
+        Chunks(Vec::new())
+    }
+}
+
+impl<T: Copy + Default> Chunks<T> {
+    fn get(&self, slot: Slot) -> Option<&T> {
+        let slot = slot as usize;
+        self.0.get(slot / CHUNK).map(|chunk| &chunk[slot % CHUNK])
+    }
+
+    /// The value at a slot, after making room for it.
+    fn grow_to(&mut self, slot: Slot) -> &mut T {
+        let slot = slot as usize;
+        while self.0.len() <= slot / CHUNK {
+            self.0.push(vec![T::default(); CHUNK].into_boxed_slice());
+        }
+        &mut self.0[slot / CHUNK][slot % CHUNK]
+    }
+}
+
+fn hash(ind: Ind) -> u64 {
+    FixedState::with_seed(0x0069_6e64).hash_one(ind)
+}
+
+/// Brings all rows of an `ind` to one worker, by bits of the hash that the tables there do not use.
+fn by_ind<R>(delivery: &Delivery<R>) -> u64 {
+    hash(delivery.0) >> 24
+}
+
+/// Deliveries that wait for their epoch to be complete, as they came in containers.
+type Pending<R> = BTreeMap<u64, (Capability<u64>, Vec<Vec<Delivery<R>>>)>;
+
+/// The rows that count when the greatest version of each `ind` wins.
+///
+/// An epoch is taken up when it is complete on all workers, so the order in which deliveries meet inside an
+/// epoch, or epochs meet each other, does not matter. A later delivery with a lower version changes nothing; one
+/// with a greater version and the same values only raises the version. `held` is kept at the number of rows.
+pub fn latest<'s, R>(
+    deliveries: StreamVec<'s, u64, Delivery<R>>,
+    slots: Rc<RefCell<Slots>>,
+    held: Rc<Cell<usize>>,
+) -> StreamVec<'s, u64, RowChange<R>>
+where
+    R: ExchangeData + Copy + Eq,
+{
+    deliveries.unary_frontier(Exchange::new(by_ind), "Latest", move |_, _| {
+        let mut pending: Pending<R> = BTreeMap::new();
+        let mut winners: Chunks<Option<(Version, R)>> = Chunks::default();
+        move |(input, frontier), output| {
+            input.for_each(|time, data| {
+                let (_, waiting) = pending.entry(*time.time()).or_insert_with(|| (time.retain(0), Vec::new()));
+                waiting.push(std::mem::take(data));
+            });
+            while let Some(entry) = pending.first_entry() {
+                let epoch = *entry.key();
+                if frontier.less_equal(&epoch) {
+                    break;
+                }
+                let (capability, waiting) = entry.remove();
+                let mut session = output.session(&capability);
+                let mut slots = slots.borrow_mut();
+                for (ind, version, row) in waiting.into_iter().flatten() {
+                    let slot = slots.of(ind);
+                    let winner = winners.grow_to(slot);
+                    match winner {
+                        Some((before, _)) if *before >= version => continue,
+                        Some((before, same)) if *same == row => *before = version,
+                        Some((before, old)) => {
+                            session.give(((slot, *old), epoch, -1));
+                            session.give(((slot, row), epoch, 1));
+                            (*before, *old) = (version, row);
+                        }
+                        None => {
+                            held.set(held.get() + 1);
+                            session.give(((slot, row), epoch, 1));
+                            *winner = Some((version, row));
+                        }
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// The rows that count when every delivery does. `held` is kept at the number of rows.
+pub fn keep<'s, R>(
+    deliveries: StreamVec<'s, u64, Delivery<R>>,
+    slots: Rc<RefCell<Slots>>,
+    held: Rc<Cell<usize>>,
+) -> StreamVec<'s, u64, RowChange<R>>
+where
+    R: ExchangeData + Copy,
+{
+    deliveries.unary(Exchange::new(by_ind), "Keep", move |_, _| {
+        move |input, output| {
+            input.for_each(|time, data| {
+                let epoch = *time.time();
+                let mut slots = slots.borrow_mut();
+                held.set(held.get() + data.len());
+                let mut session = output.session(&time);
+                session.give_iterator(data.drain(..).map(|(ind, _, row)| ((slots.of(ind), row), epoch, 1)));
+            });
+        }
+    })
+}

@@ -7,6 +7,7 @@
 
 use std::cmp::Ordering;
 use std::hash::BuildHasher;
+use std::num::NonZeroU32;
 use std::sync::{LazyLock, Mutex, PoisonError, RwLock};
 
 use foldhash::fast::FixedState;
@@ -14,8 +15,10 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A text that was seen before, by number. Ordered by text, byte by byte; equal exactly when the text is.
+///
+/// Numbers start at 1, so that an absent symbol costs nothing: `Option<Symbol>` is four bytes too.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Symbol(u32);
+pub struct Symbol(NonZeroU32);
 
 /// Locks are per shard, so that workers rarely meet.
 const SHARDS: usize = 32;
@@ -48,7 +51,7 @@ impl Symbol {
     /// The symbol of a text: the same for the same text, from any thread.
     ///
     /// # Panics
-    /// After 2^32 distinct texts.
+    /// After 2^32 − 1 distinct texts.
     #[must_use]
     pub fn new(text: &str) -> Symbol {
         let hash = hash(text);
@@ -64,8 +67,8 @@ impl Symbol {
         if let Some(symbol) = table.find(hash, same) {
             return *symbol;
         }
-        let number = TEXTS.push(keep(text));
-        let symbol = Symbol(u32::try_from(number).expect("fewer than 2^32 distinct texts"));
+        let number = u32::try_from(TEXTS.push(keep(text)) + 1).ok().and_then(NonZeroU32::new);
+        let symbol = Symbol(number.expect("fewer than 2^32 distinct texts"));
         table.insert_unique(hash, symbol, |symbol| self::hash(symbol.text()));
         symbol
     }
@@ -73,17 +76,18 @@ impl Symbol {
     /// The text.
     #[must_use]
     pub fn text(self) -> &'static str {
-        TEXTS[self.0 as usize]
+        TEXTS[self.0.get() as usize - 1]
+    }
+
+    /// The number: cheap to compare and to sort by, in an order that means nothing outside this process.
+    pub(crate) fn number(self) -> u32 {
+        self.0.get()
     }
 }
 
 impl Ord for Symbol {
     fn cmp(&self, other: &Symbol) -> Ordering {
-        if self.0 == other.0 {
-            Ordering::Equal
-        } else {
-            self.text().cmp(other.text())
-        }
+        if self.0 == other.0 { Ordering::Equal } else { self.text().cmp(other.text()) }
     }
 }
 
@@ -126,9 +130,8 @@ mod tests {
     fn equal_texts_are_equal_symbols_from_any_thread() {
         let texts: Vec<String> = (0..10_000).map(|n| format!("text {n}")).collect();
         let made = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| texts.iter().map(|t| Symbol::new(t)).collect::<Vec<_>>()))
-                .collect();
+            let threads: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| texts.iter().map(|t| Symbol::new(t)).collect::<Vec<_>>())).collect();
             threads.into_iter().map(|t| t.join().expect("no panic")).collect::<Vec<_>>()
         });
         assert!(made.windows(2).all(|pair| pair[0] == pair[1]));

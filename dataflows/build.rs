@@ -1,0 +1,28 @@
+//! Makes the list of questions from the folder: a new question is a new file, and no other file changes.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let folder = Path::new(&env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?).join("src/questions");
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder)? {
+        let path = entry?.path();
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        if path.extension().is_some_and(|it| it == "rs") && name != "mod" {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    let mut list = String::new();
+    for name in &names {
+        let path = folder.join(format!("{name}.rs"));
+        writeln!(list, "#[path = {path:?}]\nmod {name};").map_err(io::Error::other)?;
+    }
+    let all = names.iter().map(|name| format!("{name}::QUESTION, ")).collect::<String>();
+    let doc = "/// All questions, in the order of their names.";
+    writeln!(list, "{doc}\npub static ALL: [Question; {}] = [{all}];", names.len()).map_err(io::Error::other)?;
+    fs::write(Path::new(&env::var("OUT_DIR").map_err(io::Error::other)?).join("questions.rs"), list)
+}

@@ -1,0 +1,143 @@
+//! The one operator that holds all groups of all questions.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
+
+use super::{Contribution, Group, GroupState, Measure, Terms, Update, consolidate};
+use crate::answer::{self, Change, Row};
+use crate::symbol::Symbol;
+
+/// A question, as far as it concerns the operator.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// Its name.
+    pub name: &'static str,
+    /// What it says of each group.
+    pub measure: Measure,
+}
+
+/// Maintains the answers to `asked`, by index, under the changes of what rows contribute.
+///
+/// Contributions wait, under a retained capability, until their epoch is complete on all workers; then `changes` gets
+/// what changes in the answers of the groups that this worker holds. Epochs come in order; those that change nothing
+/// do not come. The output carries no data: when its frontier has passed an epoch, so have the changes on all workers.
+/// `entries` is kept at the number of entries that the groups hold.
+///
+/// # Panics
+/// If more of something is retracted than was ever there: no answer is better than a wrong one.
+pub fn measure<'s>(
+    contributions: StreamVec<'s, u64, (Contribution, u64, i64)>,
+    asked: Vec<Asked>,
+    terms: Terms,
+    entries: Rc<Cell<usize>>,
+    mut changes: impl FnMut(u64, Vec<Change>) + 'static,
+) -> StreamVec<'s, u64, ()> {
+    let by_group = Exchange::new(|(contribution, _, _): &(Contribution, u64, i64)| contribution.route());
+    contributions.unary_frontier(by_group, "Measures", move |_, _| {
+        let mut pending: Pending = BTreeMap::new();
+        let mut answers = Answers::new(asked, terms, entries);
+        move |(input, frontier), _output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<()>>>| {
+            input.for_each(|time, data| {
+                // A join that catches up gives several epochs in one container.
+                for run in data.chunk_by(|one, next| one.1 == next.1) {
+                    let epoch = run[0].1;
+                    let (_, waiting) = pending.entry(epoch).or_insert_with(|| (time.delayed(&epoch, 0), Vec::new()));
+                    waiting.extend(run.iter().map(|(contribution, _, diff)| (*contribution, *diff)));
+                }
+            });
+            while let Some(entry) = pending.first_entry() {
+                let epoch = *entry.key();
+                if frontier.less_equal(&epoch) {
+                    break;
+                }
+                // The capability is dropped after the call: the probe must not pass the epoch before.
+                let (_capability, waiting) = entry.remove();
+                let changed = answers.apply(epoch, waiting);
+                if !changed.is_empty() {
+                    changes(epoch, changed);
+                }
+            }
+        }
+    })
+}
+
+/// Contributions that wait for their epoch to be complete.
+type Pending = BTreeMap<u64, (Capability<u64>, Vec<(Contribution, i64)>)>;
+
+/// All groups of all answers that this worker holds.
+struct Answers {
+    asked: Vec<Asked>,
+    terms: Terms,
+    groups: Vec<HashMap<Group, Held, FixedState>>,
+    touched: Vec<(u16, Group)>,
+    entries: Rc<Cell<usize>>,
+}
+
+/// A group, and what waits to be applied to it within an epoch.
+struct Held {
+    waiting: Vec<Update>,
+    state: GroupState,
+}
+
+impl Answers {
+    fn new(asked: Vec<Asked>, terms: Terms, entries: Rc<Cell<usize>>) -> Answers {
+        let groups = asked.iter().map(|_| HashMap::default()).collect();
+        Answers { asked, terms, groups, touched: Vec::new(), entries }
+    }
+
+    /// Applies all contributions of an epoch and says what changes.
+    fn apply(&mut self, epoch: u64, contributions: Vec<(Contribution, i64)>) -> Vec<Change> {
+        for (Contribution { group, label, answer, value }, diff) in contributions {
+            let measure = self.asked[usize::from(answer)].measure;
+            let held = self.groups[usize::from(answer)]
+                .entry(group)
+                .or_insert_with(|| Held { waiting: Vec::new(), state: measure.empty_group() });
+            if held.waiting.is_empty() {
+                self.touched.push((answer, group));
+            }
+            held.waiting.push(Update { label, value, diff });
+        }
+        let mut changed = Vec::new();
+        for (answer, group) in std::mem::take(&mut self.touched) {
+            self.settle(epoch, answer, group, &mut changed);
+        }
+        changed
+    }
+
+    /// Applies to one group what waits for it.
+    fn settle(&mut self, epoch: u64, answer: u16, group: Group, changed: &mut Vec<Change>) {
+        let asked = &self.asked[usize::from(answer)];
+        let groups = &mut self.groups[usize::from(answer)];
+        let held = groups.get_mut(&group).expect("a touched group is held");
+        let mut updates = std::mem::take(&mut held.waiting);
+        consolidate(&mut updates);
+        let before = held.state.entries();
+        let mut emit = |label: Option<Symbol>, value, diff| {
+            changed.push(Change { answer: answer.into(), row: row(group, label, value), diff });
+        };
+        if let Err(negative) = held.state.apply(&updates, &self.terms, &mut emit) {
+            panic!("answer {} at epoch {epoch}, group {group:?}: {negative}", asked.name);
+        }
+        let after = held.state.entries();
+        self.entries.set(self.entries.get() + after - before);
+        if after == 0 {
+            groups.remove(&group);
+        }
+    }
+}
+
+/// Grouping columns, then the label where there is one, then the value.
+fn row(group: Group, label: Option<Symbol>, value: answer::Cell) -> Row {
+    let groups = group.into_iter().filter_map(super::Part::cell);
+    let cells: Vec<_> = groups.chain(label.map(answer::Cell::Text)).chain([value]).collect();
+    Row(cells.into_boxed_slice())
+}

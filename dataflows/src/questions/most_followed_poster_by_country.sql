@@ -1,0 +1,18 @@
+-- The greatest follower count, with its poster, by country.
+WITH counted AS (
+    SELECT country, poster_name, max(follower_count) AS follower_count
+    FROM pin
+    JOIN geo ON geo.ind = pin.ind
+    WHERE country IS NOT NULL AND poster_name IS NOT NULL AND follower_count IS NOT NULL
+    GROUP BY country, poster_name
+), ranked AS (
+    SELECT
+        country, poster_name, follower_count,
+        row_number() OVER (PARTITION BY country ORDER BY follower_count DESC, poster_name) AS row_rank,
+        dense_rank() OVER (PARTITION BY country ORDER BY follower_count DESC) AS value_rank
+    FROM counted
+)
+SELECT country, poster_name, follower_count
+FROM ranked
+WHERE $top IS NULL OR CASE $ties WHEN 'first' THEN row_rank ELSE value_rank END <= $top
+ORDER BY country, follower_count DESC, poster_name

@@ -1,0 +1,157 @@
+//! The reference: the SQL beside each question, run by SQLite over the cleaned rows.
+//!
+//! Which rows count is computed in SQL too, so nothing here is shared with the graph but the question's text and
+//! its column types. Tests of other packages include this file:
+//!
+//! ```ignore
+//! #[path = "../dataflows/tests/oracle/mod.rs"]
+//! mod oracle;
+//! ```
+
+// Each test that includes this file uses a part of it.
+#![allow(dead_code)]
+
+use pinflow_dataflows::answer::{Cell, Kind, Row};
+use pinflow_dataflows::graph::{Duplicates, Options, Top};
+use pinflow_dataflows::questions::Question;
+use pinflow_dataflows::record::{Geo, Lineage, Pin, User};
+use pinflow_dataflows::symbol::Symbol;
+use rusqlite::functions::FunctionFlags;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Statement, params};
+
+/// Cleaned rows with their lineage and the epoch at which they came, and the views that the questions read.
+pub(crate) struct Oracle(Connection);
+
+const LINEAGE: &str = "epoch INTEGER, _arrived_at INTEGER, _source TEXT, _position TEXT, _sub INTEGER";
+
+/// Stream, and its columns as far as questions read them.
+const STREAMS: [(&str, &str); 3] = [
+    ("pin", "ind, follower_count, poster_name, category"),
+    ("geo", "ind, country, \"timestamp\""),
+    ("user", "ind, user_name, age, date_joined"),
+];
+
+impl Default for Oracle {
+    fn default() -> Self {
+        let connection = Connection::open_in_memory().expect("memory");
+        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+        connection
+            .create_scalar_function("year", 1, flags, |context| Ok(context.get::<Option<i64>>(0)?.map(year)))
+            .expect("a function");
+        connection.execute_batch("CREATE TABLE cut (at INTEGER, every INTEGER)").expect("a table");
+        for (stream, columns) in STREAMS {
+            // A row at or before the cut counts if every one does, or if it is the latest of its ind.
+            let schema = format!(
+                "CREATE TABLE {stream}_rows ({LINEAGE}, {columns});
+                 CREATE VIEW \"{stream}\" AS
+                     SELECT {columns} FROM (
+                         SELECT {columns}, every, row_number() OVER (
+                             PARTITION BY ind ORDER BY _arrived_at DESC, _source DESC, _position DESC, _sub DESC
+                         ) AS place
+                         FROM {stream}_rows, cut WHERE epoch <= at
+                     ) WHERE every OR place = 1"
+            );
+            connection.execute_batch(&schema).expect("a view");
+        }
+        Oracle(connection)
+    }
+}
+
+impl Oracle {
+    /// A cleaned pin that came at an epoch.
+    pub(crate) fn pin(&self, epoch: u64, lineage: Lineage, row: &Pin<'_>) {
+        let Pin { ind, follower_count, poster_name, category, .. } = row;
+        let values = params![ind.cast_signed(), *follower_count, poster_name.as_deref(), category.as_deref()];
+        self.insert("pin", epoch, lineage, values);
+    }
+
+    /// A cleaned geo post that came at an epoch.
+    pub(crate) fn geo(&self, epoch: u64, lineage: Lineage, row: &Geo<'_>) {
+        self.insert("geo", epoch, lineage, params![row.ind.cast_signed(), row.country.as_deref(), row.timestamp]);
+    }
+
+    /// A cleaned user that came at an epoch.
+    pub(crate) fn user(&self, epoch: u64, lineage: Lineage, row: &User<'_>) {
+        self.insert(
+            "user",
+            epoch,
+            lineage,
+            params![row.ind.cast_signed(), row.user_name.as_deref(), row.age, row.date_joined],
+        );
+    }
+
+    /// What the question's SQL says over the rows at or before an epoch, in its order.
+    pub(crate) fn answer(&self, question: &Question, options: Options, epoch: u64) -> Vec<Row> {
+        let every = options.duplicates == Duplicates::Keep;
+        self.0.execute("DELETE FROM cut", []).expect("a table");
+        self.0.execute("INSERT INTO cut VALUES (?, ?)", params![epoch.cast_signed(), every]).expect("a table");
+        let mut statement = self.0.prepare_cached(question.sql).expect("the question's SQL");
+        bind(&mut statement, options);
+        let mut answer = Vec::new();
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next().expect("a row") {
+            let cells = question.columns.iter().enumerate();
+            let cells = cells.map(|(at, column)| cell(column.kind, row.get_ref(at).expect("a column"))).collect();
+            answer.push(Row(cells));
+        }
+        answer
+    }
+
+    /// The names of the columns that the question's SQL gives.
+    pub(crate) fn columns(&self, question: &Question) -> Vec<String> {
+        let statement = self.0.prepare(question.sql).expect("the question's SQL");
+        statement.column_names().into_iter().map(str::to_owned).collect()
+    }
+
+    fn insert(&self, stream: &str, epoch: u64, lineage: Lineage, values: &[&dyn rusqlite::ToSql]) {
+        let Lineage { arrived_at, source, position, sub } = lineage;
+        // Padded, so that text order is number order.
+        let position = format!("{position:020}");
+        let (epoch, source) = (epoch.cast_signed(), source.text());
+        let all = [params![epoch, arrived_at, source, position, sub], values].concat();
+        let marks = vec!["?"; all.len()].join(", ");
+        let insert = format!("INSERT INTO {stream}_rows VALUES ({marks})");
+        self.0.prepare_cached(&insert).expect("a table").execute(all.as_slice()).expect("a row");
+    }
+}
+
+fn bind(statement: &mut Statement<'_>, options: Options) {
+    let top = match options.top {
+        Top::All => None,
+        Top::Ranks(ranks) => Some(ranks.get()),
+    };
+    let mut set = |name: &str, value: &dyn rusqlite::ToSql| {
+        if let Some(at) = statement.parameter_index(name).expect("a name") {
+            statement.raw_bind_parameter(at, value).expect("a parameter");
+        }
+    };
+    set("$ties", &options.ties.to_string());
+    set("$top", &top);
+    set("$median", &options.median.to_string());
+}
+
+fn cell(kind: Kind, value: ValueRef<'_>) -> Cell {
+    match (kind, value) {
+        (Kind::Long, ValueRef::Integer(value)) => Cell::Long(value),
+        (Kind::Text, ValueRef::Text(value)) => Cell::Text(Symbol::new(std::str::from_utf8(value).expect("UTF-8"))),
+        (Kind::Double, ValueRef::Real(value)) => Cell::Double(value),
+        (kind, value) => panic!("{value:?} in a column of {kind:?}"),
+    }
+}
+
+/// The UTC year of microseconds since 1970, by another way than the graph's: by counting.
+fn year(moment: i64) -> i64 {
+    const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+    let days_in = |year: i64| if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) { 366 } else { 365 };
+    let (mut year, mut day) = (1970, moment.div_euclid(DAY));
+    while day < 0 {
+        year -= 1;
+        day += days_in(year);
+    }
+    while day >= days_in(year) {
+        day -= days_in(year);
+        year += 1;
+    }
+    year
+}

@@ -1,0 +1,55 @@
+//! What every question must keep to.
+
+mod oracle;
+
+use oracle::Oracle;
+use pinflow_dataflows::questions;
+
+#[test]
+fn the_sql_names_the_declared_columns_in_order() {
+    let oracle = Oracle::default();
+    for question in &questions::ALL {
+        let declared: Vec<_> = question.columns.iter().map(|column| column.name).collect();
+        assert_eq!(oracle.columns(question), declared, "{}", question.name);
+    }
+}
+
+#[test]
+fn there_is_a_question_for_every_file_and_it_bears_its_name() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/questions");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .expect("the folder of questions")
+        .map(|entry| entry.expect("a file").file_name().into_string().expect("UTF-8"))
+        .filter_map(|file| file.strip_suffix(".sql").map(str::to_owned))
+        .collect();
+    files.sort();
+    let names: Vec<_> = questions::ALL.iter().map(|question| question.name).collect();
+    assert_eq!(names, files);
+    for name in names {
+        assert!(std::path::Path::new(folder).join(format!("{name}.rs")).exists(), "{name}");
+    }
+}
+
+/// The contract's table: names and columns.
+#[test]
+fn the_answers_are_those_of_the_contract() {
+    let contract = [
+        "country_with_most_followed_poster: country, follower_count",
+        "median_followers_by_age_group: age_group, median_follower_count",
+        "median_followers_by_join_year: post_year, median_follower_count",
+        "median_followers_by_join_year_and_age_group: age_group, post_year, median_follower_count",
+        "most_followed_poster_by_country: country, poster_name, follower_count",
+        "most_followed_user_by_country: country, user_name, follower_count",
+        "popular_category_by_age_group: age_group, category, category_count",
+        "popular_category_by_country: country, category, category_count",
+        "popular_category_by_year: post_year, category, category_count",
+        "user_names_joined_by_year: post_year, number_users_joined",
+        "users_joined_by_year: post_year, number_users_joined",
+    ];
+    for line in contract {
+        let (name, columns) = line.split_once(": ").expect("a name");
+        let question = questions::ALL.iter().find(|question| question.name == name).expect(name);
+        let declared: Vec<_> = question.columns.iter().map(|column| column.name).collect();
+        assert_eq!(declared.join(", "), columns, "{name}");
+    }
+}
