@@ -79,11 +79,7 @@ impl Symbol {
 
 impl Ord for Symbol {
     fn cmp(&self, other: &Symbol) -> Ordering {
-        if self.0 == other.0 {
-            Ordering::Equal
-        } else {
-            self.text().cmp(other.text())
-        }
+        if self.0 == other.0 { Ordering::Equal } else { self.text().cmp(other.text()) }
     }
 }
 
@@ -126,9 +122,8 @@ mod tests {
     fn equal_texts_are_equal_symbols_from_any_thread() {
         let texts: Vec<String> = (0..10_000).map(|n| format!("text {n}")).collect();
         let made = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| texts.iter().map(|t| Symbol::new(t)).collect::<Vec<_>>()))
-                .collect();
+            let threads: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| texts.iter().map(|t| Symbol::new(t)).collect::<Vec<_>>())).collect();
             threads.into_iter().map(|t| t.join().expect("no panic")).collect::<Vec<_>>()
         });
         assert!(made.windows(2).all(|pair| pair[0] == pair[1]));

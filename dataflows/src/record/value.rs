@@ -1,0 +1,46 @@
+//! A field as a producer wrote it.
+
+use std::borrow::Cow;
+
+/// The JSON value of one field. Numbers stay text until a column says how they are read: nothing passes
+/// through a float on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A JSON number, as written.
+    Number(&'a str),
+    /// A string, unescaped; also an array of strings where one may stand (`tag_list`), joined with `,`.
+    Text(Cow<'a, str>),
+    /// Any other array, as written.
+    Array(&'a str),
+    /// An object, as written.
+    Object(&'a str),
+}
+
+impl Value<'_> {
+    /// The kind of value, as a message to a person names it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::Text(_) => "a string",
+            Value::Array(_) => "an array",
+            Value::Object(_) => "an object",
+        }
+    }
+
+    /// Whether two values of a key that stands twice say the same: the same value, or the same digits once as a
+    /// number and once as a string. `1` and `1.0` differ.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Value<'_>) -> bool {
+        match (self, other) {
+            (Value::Number(number), Value::Text(text)) | (Value::Text(text), Value::Number(number)) => number == text,
+            _ => self == other,
+        }
+    }
+}
