@@ -4,7 +4,7 @@ use crate::record::{Field, Geo, Ind, Micros, Raw, Value};
 use crate::rejection::Rejection;
 
 use super::number::{decimal, digits};
-use super::text::{text, wrong_type};
+use super::text::{read, text, wrong_type};
 use super::time::micros;
 use super::{FieldFault, FieldFaults};
 
@@ -12,7 +12,7 @@ use super::{FieldFault, FieldFaults};
 ///
 /// # Errors
 /// `wrong_type` if a field has a JSON type that its rule cannot read.
-pub fn geo<'a>(raw: &mut Raw<'a>, ind: Ind, faults: &mut FieldFaults) -> Result<Geo<'a>, Rejection> {
+pub fn geo<'a>(raw: &Raw<'a>, ind: Ind, faults: &mut FieldFaults) -> Result<Geo<'a>, Rejection> {
     let latitude = degrees(raw, Field::Latitude, 90.0)?;
     let longitude = degrees(raw, Field::Longitude, 180.0)?;
     let coordinates = latitude.zip(longitude).map(|(latitude, longitude)| [latitude, longitude]);
@@ -28,45 +28,46 @@ pub fn geo<'a>(raw: &mut Raw<'a>, ind: Ind, faults: &mut FieldFaults) -> Result<
 }
 
 /// An angle within ±`limit`.
-fn degrees(raw: &mut Raw<'_>, field: Field, limit: f64) -> Result<Option<f64>, Rejection> {
-    let value = raw.take(field);
-    let angle = digits(field, &value)?.and_then(decimal);
+fn degrees(raw: &Raw<'_>, field: Field, limit: f64) -> Result<Option<f64>, Rejection> {
+    let angle = digits(field, raw.get(field))?.and_then(|text| decimal(&text));
     Ok(angle.filter(|angle| (-limit..=limit).contains(angle)))
 }
 
-/// Takes a time; a string that is none is a fault.
+/// A time; a string that is none is a fault.
 pub(super) fn time(
-    raw: &mut Raw<'_>,
+    raw: &Raw<'_>,
     field: Field,
     fault: FieldFault,
     faults: &mut FieldFaults,
 ) -> Result<Option<Micros>, Rejection> {
-    let read = match raw.take(field) {
+    let time = match raw.get(field) {
         Value::Null => return Ok(None),
-        Value::Text(text) => micros(text.trim()),
+        Value::Text(text) => micros(read(field, text)?.trim()),
         other => return Err(wrong_type(field, &other, "a string")),
     };
-    if read.is_none() {
+    if time.is_none() {
         faults.add(fault);
     }
-    Ok(read)
+    Ok(time)
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::record::Text;
+
     use super::*;
 
     fn clean<'a>(fields: &[(Field, Value<'a>)]) -> Result<(Geo<'a>, FieldFaults), Rejection> {
         let (mut raw, mut faults) = (Raw::default(), FieldFaults::default());
         for (field, value) in fields {
-            assert!(raw.put(*field, value.clone()));
+            assert!(raw.put(*field, *value));
         }
-        geo(&mut raw, 7, &mut faults).map(|geo| (geo, faults))
+        geo(&raw, 7, &mut faults).map(|geo| (geo, faults))
     }
 
     #[test]
     fn coordinates_on_the_globe() {
-        let string = |text: &'static str| Value::Text(text.into());
+        let string = |text: &'static str| Value::Text(Text::plain(text));
         for (latitude, longitude, expected) in [
             (Value::Number("-90"), Value::Number("180"), Some([-90.0, 180.0])),
             (Value::Number("90.0"), Value::Number("-180.0"), Some([90.0, -180.0])),
@@ -93,9 +94,10 @@ mod tests {
 
     #[test]
     fn a_time_that_cannot_be_read_is_a_fault() {
-        let (geo, faults) = clean(&[(Field::Timestamp, Value::Text(" 1970-01-01 00:00:01 ".into()))]).expect("a row");
+        let (geo, faults) =
+            clean(&[(Field::Timestamp, Value::Text(Text::plain(" 1970-01-01 00:00:01 ")))]).expect("a row");
         assert_eq!((geo.timestamp, faults.has(FieldFault::Timestamp)), (Some(1_000_000), false));
-        let (geo, faults) = clean(&[(Field::Timestamp, Value::Text("yesterday".into()))]).expect("a row");
+        let (geo, faults) = clean(&[(Field::Timestamp, Value::Text(Text::plain("yesterday")))]).expect("a row");
         assert_eq!((geo.timestamp, faults.has(FieldFault::Timestamp)), (None, true));
         let (geo, faults) = clean(&[(Field::Timestamp, Value::Null)]).expect("a row");
         assert_eq!((geo.timestamp, faults.has(FieldFault::Timestamp)), (None, false));

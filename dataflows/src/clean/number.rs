@@ -1,20 +1,32 @@
 //! Numbers, read exactly.
 
+use std::borrow::Cow;
+
 use crate::record::{Field, Value};
 use crate::rejection::Rejection;
 
-use super::text::wrong_type;
+use super::text::{read, wrong_type};
 
-/// The text of a field that holds a number, as a number or as a string; `None` for null.
+/// The text of a field that holds a number, as a number or as a string, trimmed; `None` for null.
 ///
 /// # Errors
-/// `wrong_type` for a boolean, an array, an object.
-pub(super) fn digits<'v>(field: Field, value: &'v Value<'_>) -> Result<Option<&'v str>, Rejection> {
+/// `wrong_type` for a boolean, an array, an object; `not_utf8` for a string that is no text.
+#[inline]
+pub(super) fn digits<'a>(field: Field, value: Value<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
     match value {
         Value::Null => Ok(None),
-        Value::Number(text) => Ok(Some(text)),
-        Value::Text(text) => Ok(Some(text.trim())),
-        other => Err(wrong_type(field, other, "a number")),
+        Value::Number(text) => Ok(Some(Cow::Borrowed(text))),
+        Value::Text(text) => Ok(Some(trimmed(read(field, text)?))),
+        other => Err(wrong_type(field, &other, "a number")),
+    }
+}
+
+/// Without white space around it, as numbers and times are read.
+#[inline]
+pub(super) fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::record::{Field, Ind, Pin, Raw, Value};
+use crate::record::{Field, Ind, NotAString, Pin, Raw, Value, strings};
 use crate::rejection::Rejection;
 
 use super::number::{count, digits, whole};
-use super::text::{is_empty, text};
+use super::text::{is_empty, kept, no_text, text, wrong_type};
 use super::{FieldFault, FieldFaults};
 
 const NO_TITLE: &str = "No Title Data Available";
@@ -20,16 +20,16 @@ const SAVED_IN: &str = "Local save in ";
 ///
 /// # Errors
 /// `wrong_type` if a field has a JSON type that its rule cannot read.
-pub fn pin<'a>(raw: &mut Raw<'a>, ind: Ind, faults: &mut FieldFaults) -> Result<Pin<'a>, Rejection> {
-    downloaded(&raw.take(Field::Downloaded), faults)?;
+pub fn pin<'a>(raw: &Raw<'a>, ind: Ind, faults: &mut FieldFaults) -> Result<Pin<'a>, Rejection> {
+    downloaded(raw.get(Field::Downloaded), faults)?;
     Ok(Pin {
         ind,
         unique_id: text(raw, Field::UniqueId, &[])?,
         title: text(raw, Field::Title, &[NO_TITLE])?,
         description: text(raw, Field::Description, &NO_DESCRIPTION)?,
-        follower_count: follower_count(&raw.take(Field::FollowerCount), faults)?,
+        follower_count: follower_count(raw.get(Field::FollowerCount), faults)?,
         poster_name: text(raw, Field::PosterName, &[NO_USER])?,
-        tag_list: text(raw, Field::TagList, &[NO_TAGS])?,
+        tag_list: tag_list(raw)?,
         is_image_or_video: text(raw, Field::IsImageOrVideo, &[])?,
         image_src: text(raw, Field::ImageSrc, &[NO_IMAGE])?,
         save_location: text(raw, Field::SaveLocation, &[])?.and_then(save_location),
@@ -37,14 +37,12 @@ pub fn pin<'a>(raw: &mut Raw<'a>, ind: Ind, faults: &mut FieldFaults) -> Result<
     })
 }
 
-fn follower_count(value: &Value<'_>, faults: &mut FieldFaults) -> Result<Option<i64>, Rejection> {
+fn follower_count(value: Value<'_>, faults: &mut FieldFaults) -> Result<Option<i64>, Rejection> {
+    let Some(text) = digits(Field::FollowerCount, value)? else { return Ok(None) };
     let read = match value {
-        Value::Text(text) if text == NO_USER => return Ok(None),
-        Value::Number(number) => whole(number).filter(|&count| count >= 0),
-        other => match digits(Field::FollowerCount, other)? {
-            None => return Ok(None),
-            Some(text) => count(text),
-        },
+        Value::Number(_) => whole(&text).filter(|&count| count >= 0),
+        _ if text == NO_USER => return Ok(None),
+        _ => count(&text),
     };
     if read.is_none() {
         faults.add(FieldFault::FollowerCount);
@@ -52,10 +50,26 @@ fn follower_count(value: &Value<'_>, faults: &mut FieldFaults) -> Result<Option<
     Ok(read)
 }
 
+/// Tags as one string, or as an array that is joined.
+fn tag_list<'a>(raw: &Raw<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
+    let array @ Value::Array(written) = raw.get(Field::TagList) else {
+        return text(raw, Field::TagList, &[NO_TAGS]);
+    };
+    let mut joined = String::with_capacity(written.len());
+    for (number, tag) in strings(written).enumerate() {
+        let tag = tag.map_err(|NotAString| wrong_type(Field::TagList, &array, "an array of strings or a string"))?;
+        if number > 0 {
+            joined.push(',');
+        }
+        tag.read_into(&mut joined).map_err(|lone| no_text(Field::TagList, lone))?;
+    }
+    Ok(kept(Cow::Owned(joined), &[NO_TAGS]))
+}
+
 /// Whether the image was saved: read and checked, in no column.
-fn downloaded(value: &Value<'_>, faults: &mut FieldFaults) -> Result<(), Rejection> {
+fn downloaded(value: Value<'_>, faults: &mut FieldFaults) -> Result<(), Rejection> {
     if let Some(text) = digits(Field::Downloaded, value)?
-        && !matches!(whole(text), Some(0 | 1))
+        && !matches!(whole(&text), Some(0 | 1))
     {
         faults.add(FieldFault::Downloaded);
     }
@@ -77,6 +91,7 @@ fn save_location(location: Cow<'_, str>) -> Option<Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
+    use crate::record::Text;
     use crate::rejection::Reason;
 
     use super::*;
@@ -84,13 +99,13 @@ mod tests {
     fn clean<'a>(fields: &[(Field, Value<'a>)]) -> Result<(Pin<'a>, FieldFaults), Rejection> {
         let (mut raw, mut faults) = (Raw::default(), FieldFaults::default());
         for (field, value) in fields {
-            assert!(raw.put(*field, value.clone()));
+            assert!(raw.put(*field, *value));
         }
-        pin(&mut raw, 7, &mut faults).map(|pin| (pin, faults))
+        pin(&raw, 7, &mut faults).map(|pin| (pin, faults))
     }
 
     fn string(text: &str) -> Value<'_> {
-        Value::Text(text.into())
+        Value::Text(Text::plain(text))
     }
 
     #[test]
@@ -158,11 +173,30 @@ mod tests {
             ("local save in /x", "local save in /x"),
             ("Local save in Local save in x", "Local save in x"),
         ] {
-            for value in [Value::Text(Cow::Borrowed(written)), Value::Text(Cow::Owned(written.to_owned()))] {
+            for value in [Value::Text(Text::new(written, false)), Value::Text(Text::new(written, true))] {
                 let (pin, _) = clean(&[(Field::SaveLocation, value)]).expect("a row");
                 assert_eq!(pin.save_location.as_deref(), Some(kept));
             }
         }
+    }
+
+    #[test]
+    fn tags_are_joined() {
+        for (array, tags) in [
+            (r#"["Oil Pastel", "Art\u2026", "a,b"]"#, Some("Oil Pastel,Art…,a,b")),
+            (r#"["one"]"#, Some("one")),
+            ("[]", None),
+            (r#"[""]"#, None),
+            (r#"["N","o"," ","T","a","g","s"," ","A","v","a","i","l","a","b","l","e"]"#, None),
+        ] {
+            assert_eq!(clean(&[(Field::TagList, Value::Array(array))]).expect("a row").0.tag_list.as_deref(), tags);
+        }
+        for array in ["[1]", "[null]", r#"["a",["b"]]"#] {
+            let refusal = clean(&[(Field::TagList, Value::Array(array))]).expect_err("no strings");
+            assert_eq!(refusal.reason, Reason::WrongType);
+        }
+        let refusal = clean(&[(Field::TagList, Value::Array(r#"["\udc00"]"#))]).expect_err("no text");
+        assert_eq!(refusal.reason, Reason::NotUtf8);
     }
 
     #[test]

@@ -18,7 +18,7 @@ const AGE_MAX: u8 = 150;
 /// # Errors
 /// `wrong_type` if a field has a JSON type that its rule cannot read.
 pub fn user<'a, 'r: 'a>(
-    raw: &mut Raw<'r>,
+    raw: &Raw<'r>,
     ind: Ind,
     name: &'a mut String,
     faults: &mut FieldFaults,
@@ -41,10 +41,9 @@ pub fn user<'a, 'r: 'a>(
     })
 }
 
-fn age(raw: &mut Raw<'_>, faults: &mut FieldFaults) -> Result<Option<u8>, Rejection> {
-    let value = raw.take(Field::Age);
-    let Some(text) = digits(Field::Age, &value)? else { return Ok(None) };
-    let age = whole(text).and_then(|age| u8::try_from(age).ok()).filter(|&age| age <= AGE_MAX);
+fn age(raw: &Raw<'_>, faults: &mut FieldFaults) -> Result<Option<u8>, Rejection> {
+    let Some(text) = digits(Field::Age, raw.get(Field::Age))? else { return Ok(None) };
+    let age = whole(&text).and_then(|age| u8::try_from(age).ok()).filter(|&age| age <= AGE_MAX);
     if age.is_none() {
         faults.add(FieldFault::Age);
     }
@@ -53,22 +52,22 @@ fn age(raw: &mut Raw<'_>, faults: &mut FieldFaults) -> Result<Option<u8>, Reject
 
 #[cfg(test)]
 mod tests {
-    use crate::record::Value;
+    use crate::record::{Text, Value};
 
     use super::*;
 
     fn with<T>(fields: &[(Field, Value<'_>)], look: impl FnOnce(Result<User<'_>, Rejection>, FieldFaults) -> T) -> T {
         let (mut raw, mut faults, mut name) = (Raw::default(), FieldFaults::default(), String::new());
         for (field, value) in fields {
-            assert!(raw.put(*field, value.clone()));
+            assert!(raw.put(*field, *value));
         }
-        let read = user(&mut raw, 7, &mut name, &mut faults);
+        let read = user(&raw, 7, &mut name, &mut faults);
         look(read, faults)
     }
 
     #[test]
     fn the_name_is_what_is_there_of_it() {
-        let string = |text: &'static str| Value::Text(text.into());
+        let string = |text: &'static str| Value::Text(Text::plain(text));
         for (first, last, expected) in [
             (string("Abigail"), string("Ali"), Some("Abigail Ali")),
             (string("Abigail"), Value::Null, Some("Abigail")),
@@ -89,14 +88,14 @@ mod tests {
             (Value::Number("0"), Some(0), false),
             (Value::Number("150"), Some(150), false),
             (Value::Number("20.0"), Some(20), false),
-            (Value::Text(" 20 ".into()), Some(20), false),
+            (Value::Text(Text::plain(" 20 ")), Some(20), false),
             (Value::Null, None, false),
             (Value::Number("151"), None, true),
             (Value::Number("256"), None, true),
             (Value::Number("-1"), None, true),
             (Value::Number("20.5"), None, true),
-            (Value::Text("12abc".into()), None, true),
-            (Value::Text("".into()), None, true),
+            (Value::Text(Text::plain("12abc")), None, true),
+            (Value::Text(Text::plain("")), None, true),
         ] {
             with(&[(Field::Age, value)], |user, faults| {
                 assert_eq!((user.expect("a row").age, faults.has(FieldFault::Age)), (expected, fault));

@@ -3,11 +3,14 @@
 
 use std::borrow::Cow;
 
+use crate::record::Text;
 use crate::rejection::Reason;
 
-/// Where a text goes wrong, and how.
+/// Where a text goes wrong, and how. Boxed, as it is rare and results pass through registers without it.
+pub(super) type Fault = Box<FaultAt>;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct FaultAt {
     pub(super) reason: Reason,
     /// Bytes from the beginning of the text.
     pub(super) at: usize,
@@ -44,8 +47,9 @@ impl<'a> Reader<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
+    #[cold]
     pub(super) fn fault(&self, reason: Reason, what: impl Into<Cow<'static, str>>) -> Fault {
-        Fault { reason, at: self.at, what: what.into() }
+        Box::new(FaultAt { reason, at: self.at, what: what.into() })
     }
 
     #[cold]
@@ -108,23 +112,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A string, unescaped; borrowed where nothing was escaped.
+    /// A string. Its escapes are well-formed; which characters they mean is judged where it is read.
     #[inline]
-    pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
-        let from = self.at + 1;
-        let (inner, escaped) = self.skip_string()?;
-        if !escaped {
-            return Ok(Cow::Borrowed(inner));
-        }
-        let mut text = String::with_capacity(inner.len());
-        unescape(inner, from, &mut text)?;
-        Ok(Cow::Owned(text))
-    }
-
-    /// Passes a string; gives what stands between its quotes, and whether an escape is in it. The code points that
-    /// escapes name are judged by [`unescape`] alone.
-    #[inline]
-    pub(super) fn skip_string(&mut self) -> Result<(&'a str, bool), Fault> {
+    pub(super) fn string(&mut self) -> Result<Text<'a>, Fault> {
         if self.peek() != Some(b'"') {
             return Err(self.unexpected("a string"));
         }
@@ -136,7 +126,7 @@ impl<'a> Reader<'a> {
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok((&self.text[from..self.at - 1], escaped));
+                    return Ok(Text::new(&self.text[from..self.at - 1], escaped));
                 }
                 Some(b'\\') => {
                     escaped = true;
@@ -237,7 +227,7 @@ impl<'a> Reader<'a> {
     fn skip_front(&mut self, depth: usize) -> Result<Option<bool>, Fault> {
         self.space();
         match self.peek() {
-            Some(b'"') => self.skip_string().map(|_| None),
+            Some(b'"') => self.string().map(|_| None),
             Some(b'-' | b'0'..=b'9') => self.number().map(|_| None),
             Some(open @ (b'{' | b'[')) => {
                 self.deeper(depth)?;
@@ -261,7 +251,7 @@ impl<'a> Reader<'a> {
     /// Passes a key and its colon.
     fn key(&mut self) -> Result<(), Fault> {
         self.space();
-        self.skip_string()?;
+        self.string()?;
         self.require(b':', "`:`")
     }
 }
@@ -269,66 +259,41 @@ impl<'a> Reader<'a> {
 /// How many bytes from the front are plain text: up to a quote, a backslash or a control character.
 #[inline]
 fn plain(bytes: &[u8]) -> usize {
+    let (chunks, rest) = bytes.as_chunks::<CHUNK>();
+    let mut before = 0;
+    for chunk in chunks {
+        // Without an exit the compiler compares all bytes of a chunk at once.
+        if chunk.iter().fold(false, |any, &byte| any | is_special(byte)) {
+            return before + plain_in_words(chunk);
+        }
+        before += CHUNK;
+    }
+    before + plain_in_words(rest)
+}
+
+const CHUNK: usize = 32;
+
+fn is_special(byte: u8) -> bool {
+    byte == b'"' || byte == b'\\' || byte < 0x20
+}
+
+/// The same, eight bytes at a time within a word.
+#[inline]
+fn plain_in_words(bytes: &[u8]) -> usize {
     const EACH: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = EACH * 0x80;
     // The highest bit of each byte that is zero; exact up to the lowest such byte, which is all that is asked.
     let zero = |word: u64| word.wrapping_sub(EACH) & !word & HIGH;
     let (words, rest) = bytes.as_chunks::<8>();
-    for (number, word) in words.iter().enumerate() {
+    let mut before = 0;
+    for word in words {
         let word = u64::from_le_bytes(*word);
         let control = word.wrapping_sub(EACH * 0x20) & !word & HIGH;
         let special = zero(word ^ EACH * u64::from(b'"')) | zero(word ^ EACH * u64::from(b'\\')) | control;
         if special != 0 {
-            return number * 8 + special.trailing_zeros() as usize / 8;
+            return before + special.trailing_zeros() as usize / 8;
         }
+        before += 8;
     }
-    let special = |&byte: &u8| byte == b'"' || byte == b'\\' || byte < 0x20;
-    words.len() * 8 + rest.iter().position(special).unwrap_or(rest.len())
-}
-
-/// Appends what stood between quotes to `text`, its escapes resolved; `from` is where it began, for the message.
-pub(super) fn unescape(inner: &str, from: usize, text: &mut String) -> Result<(), Fault> {
-    let mut rest = inner;
-    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
-        text.push_str(&rest[..at]);
-        let escape = &rest[at..];
-        let (character, length) = escaped(escape.as_bytes()).ok_or_else(|| Fault {
-            reason: Reason::NotUtf8,
-            at: from + inner.len() - escape.len(),
-            what: "a lone surrogate, which no UTF-8 text holds".into(),
-        })?;
-        text.push(character);
-        rest = &escape[length..];
-    }
-    text.push_str(rest);
-    Ok(())
-}
-
-/// The character that a well-formed escape means, and the length of the escape; `None` for half a surrogate pair.
-fn escaped(escape: &[u8]) -> Option<(char, usize)> {
-    let plain = match escape.get(1)? {
-        b'u' => {
-            let first = code_unit(escape)?;
-            if let Some(character) = char::from_u32(first) {
-                return Some((character, 6));
-            }
-            let second = code_unit(escape.get(6..)?)?;
-            let pair = (0xD800..0xDC00).contains(&first) && (0xDC00..0xE000).contains(&second);
-            let code = 0x1_0000 + ((first & 0x3FF) << 10 | second & 0x3FF);
-            return if pair { Some((char::from_u32(code)?, 12)) } else { None };
-        }
-        b'b' => '\u{8}',
-        b'f' => '\u{c}',
-        b'n' => '\n',
-        b'r' => '\r',
-        b't' => '\t',
-        &other => char::from(other),
-    };
-    Some((plain, 2))
-}
-
-/// The four digits of `\uXXXX`.
-fn code_unit(escape: &[u8]) -> Option<u32> {
-    let [b'\\', b'u', digits @ ..] = escape.get(..6)? else { return None };
-    digits.iter().try_fold(0, |unit, &digit| Some(unit << 4 | char::from(digit).to_digit(16)?))
+    before + rest.iter().position(|&byte| is_special(byte)).unwrap_or(rest.len())
 }

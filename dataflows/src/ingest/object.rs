@@ -4,19 +4,10 @@
 //! key takes the general way: it is unescaped and looked up. The expectation chooses only how a key is recognised, and
 //! every byte is checked in either case.
 
-use std::borrow::Cow;
-
 use crate::record::{Field, Raw, Stream, Value};
 use crate::rejection::Reason;
 
-use super::json::{Fault, Reader};
-
-/// What one object holds.
-#[derive(Debug)]
-pub(super) struct Object<'a> {
-    pub(super) raw: Raw<'a>,
-    pub(super) wrapped: Wrapped<'a>,
-}
+use super::json::{DEPTH_MAX, Fault, FaultAt, Reader};
 
 /// What stands under the keys of wrappers, as written.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -34,44 +25,43 @@ pub(super) struct Usual {
     pub(super) expecting: bool,
 }
 
-/// Reads an object; the reader stands at its `{`. `usual` learns the stream whose fields it saw.
+/// Reads an object into `raw`, which is empty; the reader stands at its `{`. `usual` learns the stream whose fields it saw.
 ///
 /// # Errors
 /// Where the text is no JSON, too deep, or says two things under one key.
-pub(super) fn object<'a>(reader: &mut Reader<'a>, usual: &mut Usual) -> Result<Object<'a>, Fault> {
-    let mut object = Object { raw: Raw::default(), wrapped: Wrapped::default() };
+pub(super) fn object<'a>(reader: &mut Reader<'a>, usual: &mut Usual, raw: &mut Raw<'a>) -> Result<Wrapped<'a>, Fault> {
+    let mut wrapped = Wrapped::default();
     reader.deeper(0)?;
     reader.require(b'{', "`{`")?;
     reader.space();
     if reader.take(b"}") {
-        return Ok(object);
+        return Ok(wrapped);
     }
     let mut fields = if usual.expecting { usual.stream.fields() } else { &[] };
     loop {
         reader.space();
         let at = reader.at();
         match fields {
-            [field, rest @ ..] if reader.take(quoted(*field, usual.stream)) => {
+            [field, rest @ ..] if take_key(reader, *field, usual.stream) => {
                 fields = rest;
-                reader.require(b':', "`:`")?;
-                put(reader, &mut object.raw, *field, at)?;
+                put(reader, raw, *field, at)?;
             }
             _ => {
-                let key = reader.string()?;
-                reader.require(b':', "`:`")?;
-                if let Some(field) = Field::named(&key) {
-                    fields = after(field, usual);
-                    put(reader, &mut object.raw, field, at)?;
-                } else {
-                    reader.space();
-                    let written = reader.skip(1)?;
-                    object.raw.unknown = object.raw.unknown.saturating_add(1);
-                    wrap(&mut object.wrapped, &key, written, at)?;
+                let key = reader
+                    .string()?
+                    .read()
+                    .map_err(|lone| reader.fault(Reason::NotUtf8, format!("a key with {lone}")))?;
+                match Field::named(&key) {
+                    Some(field) => {
+                        fields = after(field, usual);
+                        put(reader, raw, field, at)?;
+                    }
+                    None => unknown(reader, raw, &mut wrapped, &key, at)?,
                 }
             }
         }
         if !reader.more(b'}')? {
-            return Ok(object);
+            return Ok(wrapped);
         }
     }
 }
@@ -89,45 +79,36 @@ fn after(field: Field, usual: &mut Usual) -> &'static [Field] {
     }
 }
 
+/// Reads the value of a field, from its colon on.
+#[inline]
 fn put<'a>(reader: &mut Reader<'a>, raw: &mut Raw<'a>, field: Field, at: usize) -> Result<(), Fault> {
+    reader.require(b':', "`:`")?;
     reader.space();
-    let value = value(reader, field)?;
-    if raw.put(field, value) { Ok(()) } else { Err(duplicate(field.name(), at)) }
-}
-
-fn value<'a>(reader: &mut Reader<'a>, field: Field) -> Result<Value<'a>, Fault> {
-    Ok(match reader.peek() {
+    let value = match reader.peek() {
         Some(b'"') => Value::Text(reader.string()?),
         Some(b'-' | b'0'..=b'9') => Value::Number(reader.number()?),
         Some(b'{') => Value::Object(reader.skip(1)?),
-        Some(b'[') => {
-            let written = reader.skip(1)?;
-            let joined = if field == Field::TagList { joined(written)? } else { None };
-            joined.map_or(Value::Array(written), |text| Value::Text(Cow::Owned(text)))
-        }
+        Some(b'[') => Value::Array(reader.skip(1)?),
         _ => match reader.word()? {
             "null" => Value::Null,
             word => Value::Bool(word == "true"),
         },
-    })
+    };
+    if raw.put(field, value) { Ok(()) } else { Err(duplicate(field.name(), at)) }
 }
 
-/// An array of strings joined with `,`; `None` if something else is in it.
-fn joined(array: &str) -> Result<Option<String>, Fault> {
-    let mut text = String::with_capacity(array.len());
-    for (number, element) in Elements::new(array).enumerate() {
-        if number > 0 {
-            text.push(',');
-        }
-        match element.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-            None => return Ok(None),
-            Some(inner) => super::json::unescape(inner, 0, &mut text)?,
-        }
-    }
-    Ok(Some(text))
-}
-
-fn wrap<'a>(wrapped: &mut Wrapped<'a>, key: &str, written: &'a str, at: usize) -> Result<(), Fault> {
+/// Passes a field that no stream has, unless a wrapper has it.
+fn unknown<'a>(
+    reader: &mut Reader<'a>,
+    raw: &mut Raw<'a>,
+    wrapped: &mut Wrapped<'a>,
+    key: &str,
+    at: usize,
+) -> Result<(), Fault> {
+    reader.require(b':', "`:`")?;
+    reader.space();
+    let written = reader.skip(1)?;
+    raw.unknown = raw.unknown.saturating_add(1);
     let slot = match key {
         "value" => &mut wrapped.value,
         "records" => &mut wrapped.records,
@@ -144,33 +125,35 @@ fn wrap<'a>(wrapped: &mut Wrapped<'a>, key: &str, written: &'a str, at: usize) -
 #[cold]
 fn duplicate(key: &str, at: usize) -> Fault {
     let what = format!("field `{key}` (or its alias) stands twice with different values");
-    Fault { reason: Reason::DuplicateField, at, what: what.into() }
+    Box::new(FaultAt { reason: Reason::DuplicateField, at, what: what.into() })
 }
 
-/// The name with its quotes, as it usually stands. A pin post calls its key `index`.
-fn quoted(field: Field, stream: Stream) -> &'static [u8] {
+/// Takes a key with its quotes, as it is usually written, if it comes next. A pin post calls its key `index`. Each text
+/// stands where it is compared: of a known length it is compared without a call.
+#[inline]
+fn take_key(reader: &mut Reader<'_>, field: Field, stream: Stream) -> bool {
     match field {
-        Field::Ind if stream == Stream::Pin => b"\"index\"",
-        Field::Ind => b"\"ind\"",
-        Field::UniqueId => b"\"unique_id\"",
-        Field::Title => b"\"title\"",
-        Field::Description => b"\"description\"",
-        Field::PosterName => b"\"poster_name\"",
-        Field::FollowerCount => b"\"follower_count\"",
-        Field::TagList => b"\"tag_list\"",
-        Field::IsImageOrVideo => b"\"is_image_or_video\"",
-        Field::ImageSrc => b"\"image_src\"",
-        Field::Downloaded => b"\"downloaded\"",
-        Field::SaveLocation => b"\"save_location\"",
-        Field::Category => b"\"category\"",
-        Field::Timestamp => b"\"timestamp\"",
-        Field::Latitude => b"\"latitude\"",
-        Field::Longitude => b"\"longitude\"",
-        Field::Country => b"\"country\"",
-        Field::FirstName => b"\"first_name\"",
-        Field::LastName => b"\"last_name\"",
-        Field::Age => b"\"age\"",
-        Field::DateJoined => b"\"date_joined\"",
+        Field::Ind if stream == Stream::Pin => reader.take(b"\"index\""),
+        Field::Ind => reader.take(b"\"ind\""),
+        Field::UniqueId => reader.take(b"\"unique_id\""),
+        Field::Title => reader.take(b"\"title\""),
+        Field::Description => reader.take(b"\"description\""),
+        Field::PosterName => reader.take(b"\"poster_name\""),
+        Field::FollowerCount => reader.take(b"\"follower_count\""),
+        Field::TagList => reader.take(b"\"tag_list\""),
+        Field::IsImageOrVideo => reader.take(b"\"is_image_or_video\""),
+        Field::ImageSrc => reader.take(b"\"image_src\""),
+        Field::Downloaded => reader.take(b"\"downloaded\""),
+        Field::SaveLocation => reader.take(b"\"save_location\""),
+        Field::Category => reader.take(b"\"category\""),
+        Field::Timestamp => reader.take(b"\"timestamp\""),
+        Field::Latitude => reader.take(b"\"latitude\""),
+        Field::Longitude => reader.take(b"\"longitude\""),
+        Field::Country => reader.take(b"\"country\""),
+        Field::FirstName => reader.take(b"\"first_name\""),
+        Field::LastName => reader.take(b"\"last_name\""),
+        Field::Age => reader.take(b"\"age\""),
+        Field::DateJoined => reader.take(b"\"date_joined\""),
     }
 }
 
@@ -183,7 +166,7 @@ pub(super) struct Elements<'a> {
 
 impl<'a> Elements<'a> {
     pub(super) fn new(array: &'a str) -> Elements<'a> {
-        let mut reader = Reader::new(array, super::json::DEPTH_MAX);
+        let mut reader = Reader::new(array, DEPTH_MAX);
         let opens = reader.take(b"[");
         reader.space();
         let done = !opens || reader.take(b"]");

@@ -1,11 +1,11 @@
 //! The walk through one message: out of its wrappers, row by row.
 
 use crate::clean::{self, FieldFaults};
-use crate::record::{Lineage, Raw, Stream};
+use crate::record::{Lineage, Raw, Stream, Text};
 use crate::rejection::{Reason, Rejection};
 
 use super::bytes::{from_base64, without_mark};
-use super::json::{Fault, Reader, unescape};
+use super::json::{Fault, Reader};
 use super::object::{Elements, Usual, object};
 use super::{Carries, Counts, Limits, Rows};
 
@@ -40,10 +40,10 @@ struct Place {
 
 /// What a text turns out to be.
 enum Shape<'a> {
-    Row(Raw<'a>),
+    /// The row that was read.
+    Row,
     Null,
-    /// A JSON string: what stands between its quotes, and where that begins.
-    String(&'a str, usize),
+    String(Text<'a>),
     Value(&'a str),
     Payload(&'a str),
     Records(&'a str),
@@ -57,32 +57,31 @@ impl<R: Rows + ?Sized> Walk<'_, R> {
 
     /// A text that holds one row, or in which several are found. `payload` is what a rejection shows.
     fn text(&mut self, text: &str, payload: &[u8], place: Place, layers: &mut [String]) {
-        let shape = match self.shape(text) {
+        let mut raw = Raw::default();
+        let shape = match self.shape(text, &mut raw) {
             Ok(shape) => shape,
             Err(fault) => return self.not_json(text, &fault, payload, place, layers),
         };
         let within = Place { wrapped: true, ..place };
         match shape {
-            Shape::Row(raw) => self.row(raw, payload),
+            Shape::Row => self.row(&raw, payload),
             Shape::Value(inner) | Shape::Payload(inner) => self.text(inner, payload, within, layers),
-            Shape::String(inner, from) => self.string(inner, from, payload, place, layers),
+            Shape::String(inner) => self.string(inner, payload, place, layers),
             Shape::Records(array) | Shape::Array(array) => self.aggregate(array, payload, place, layers),
             Shape::Null if place.wrapped => self.refuse(Reason::Tombstone, "a wrapper around null", payload),
             Shape::Null => self.refuse(Reason::NotAnObject, "null", payload),
         }
     }
 
-    /// Reads a text to its end and says what it is.
-    fn shape<'a>(&mut self, text: &'a str) -> Result<Shape<'a>, Fault> {
+    /// Reads a text to its end and says what it is; a row is put into `raw`.
+    #[inline]
+    fn shape<'a>(&mut self, text: &'a str, raw: &mut Raw<'a>) -> Result<Shape<'a>, Fault> {
         let mut reader = Reader::new(text, self.limits.depth_max);
         reader.space();
         let shape = match reader.peek() {
-            Some(b'{') => shape_of_object(&mut reader, self.usual),
+            Some(b'{') => shape_of_object(&mut reader, self.usual, raw),
             Some(b'[') => reader.skip(0).map(Shape::Array),
-            Some(b'"') => {
-                let from = reader.at() + 1;
-                reader.skip_string().map(|(inner, _)| Shape::String(inner, from))
-            }
+            Some(b'"') => reader.string().map(Shape::String),
             Some(b'-' | b'0'..=b'9') => reader.number().and_then(|_| Err(not_an_object(&reader, "a number"))),
             _ => reader.word().and_then(|word| match word {
                 "null" => Ok(Shape::Null),
@@ -116,15 +115,15 @@ impl<R: Rows + ?Sized> Walk<'_, R> {
         self.refuse(fault.reason, &format!("{} at byte {}{encoded}", fault.what, fault.at), payload);
     }
 
-    fn string(&mut self, inner: &str, from: usize, payload: &[u8], place: Place, layers: &mut [String]) {
+    fn string(&mut self, inner: Text<'_>, payload: &[u8], place: Place, layers: &mut [String]) {
         let (true, [layer, layers @ ..]) = (place.strings < STRINGS_MAX, layers) else {
             return self.refuse(Reason::NotAnObject, "a string in a string in a string", payload);
         };
         let mut decoded = std::mem::take(layer);
         decoded.clear();
         let place = Place { strings: place.strings + 1, ..place };
-        match unescape(inner, from, &mut decoded) {
-            Err(fault) => self.refuse(fault.reason, &format!("{} at byte {}", fault.what, fault.at), payload),
+        match inner.read_into(&mut decoded) {
+            Err(lone) => self.refuse(Reason::NotUtf8, &lone.to_string(), payload),
             Ok(()) => self.text(without_mark(&decoded), payload, place, layers),
         }
         *layer = decoded;
@@ -148,7 +147,7 @@ impl<R: Rows + ?Sized> Walk<'_, R> {
         }
         let place = Place { wrapped: true, aggregate: true, ..place };
         for element in Elements::new(array) {
-            match self.shape(element) {
+            match self.shape(element, &mut Raw::default()) {
                 Ok(Shape::Value(inner)) => self.text(inner, inner.as_bytes(), place, layers),
                 Ok(_) => {
                     self.refuse(Reason::NotAnObject, "an element that is no object with `value`", element.as_bytes())
@@ -164,10 +163,10 @@ impl<R: Rows + ?Sized> Walk<'_, R> {
         }
     }
 
-    fn row(&mut self, mut raw: Raw<'_>, payload: &[u8]) {
-        let told = stream(self.carries, &raw);
+    fn row(&mut self, raw: &Raw<'_>, payload: &[u8]) {
+        let told = stream(self.carries, raw);
         let known = told.as_ref().ok().copied();
-        match self.cleaned(&mut raw, told) {
+        match self.cleaned(raw, told) {
             Ok((stream, faults)) => {
                 self.counts.row(stream, faults, raw.unknown_to(stream));
                 self.lineage.sub += 1;
@@ -177,11 +176,7 @@ impl<R: Rows + ?Sized> Walk<'_, R> {
     }
 
     /// Cleans a row and hands it on.
-    fn cleaned(
-        &mut self,
-        raw: &mut Raw<'_>,
-        told: Result<Stream, Rejection>,
-    ) -> Result<(Stream, FieldFaults), Rejection> {
+    fn cleaned(&mut self, raw: &Raw<'_>, told: Result<Stream, Rejection>) -> Result<(Stream, FieldFaults), Rejection> {
         let mut faults = FieldFaults::default();
         let ind = clean::key(raw)?;
         let stream = told?;
@@ -211,14 +206,13 @@ impl<R: Rows + ?Sized> Walk<'_, R> {
     }
 }
 
-fn shape_of_object<'a>(reader: &mut Reader<'a>, usual: &mut Usual) -> Result<Shape<'a>, Fault> {
-    let object = object(reader, usual)?;
-    if !object.raw.is_empty() {
-        return Ok(Shape::Row(object.raw));
+fn shape_of_object<'a>(reader: &mut Reader<'a>, usual: &mut Usual, raw: &mut Raw<'a>) -> Result<Shape<'a>, Fault> {
+    let wrapped = object(reader, usual, raw)?;
+    if !raw.is_empty() {
+        return Ok(Shape::Row);
     }
-    let wrapped = object.wrapped;
     match (wrapped.value, wrapped.records, wrapped.payload) {
-        (None, None, None) => Ok(Shape::Row(object.raw)),
+        (None, None, None) => Ok(Shape::Row),
         (Some(value), None, None) => Ok(Shape::Value(value)),
         (None, Some(records), None) => Ok(Shape::Records(records)),
         (None, None, Some(payload)) => Ok(Shape::Payload(payload)),
@@ -233,13 +227,13 @@ fn not_an_object(reader: &Reader<'_>, what: &'static str) -> Fault {
 /// The stream of a row. On a source of one stream a row is taken for its own unless it says that it is another's:
 /// by the fields that tell streams apart, or else by having fields of others alone.
 fn stream(carries: Carries, raw: &Raw<'_>) -> Result<Stream, Rejection> {
-    let mut told = Stream::ALL.into_iter().filter(|stream| raw.has_any(stream.telling()));
+    let mut told = Stream::ALL.into_iter().filter(|stream| raw.tells(*stream));
     let wrong = |detail: String| Err(Rejection { reason: Reason::WrongStream, detail });
     match carries {
-        Carries::Only(only) if raw.has_any(only.telling()) => Ok(only),
+        Carries::Only(only) if raw.tells(only) => Ok(only),
         Carries::Only(only) => match told.next() {
             Some(other) => wrong(format!("a {other} row where {only} rows are carried")),
-            None if raw.unknown_to(only) > raw.unknown && !raw.has_any(&only.fields()[1..]) => {
+            None if raw.unknown_to(only) > raw.unknown && !raw.has_any_of(only) => {
                 wrong(format!("no field of a {only} row, but of others"))
             }
             None => Ok(only),

@@ -4,6 +4,7 @@ mod geo;
 mod lineage;
 mod pin;
 mod raw;
+mod text;
 mod user;
 mod value;
 
@@ -11,6 +12,7 @@ pub use geo::Geo;
 pub use lineage::{Lineage, Micros, Stream};
 pub use pin::Pin;
 pub use raw::{Field, Raw};
+pub use text::{LoneSurrogate, NotAString, Text, strings};
 pub use user::User;
 pub use value::Value;
 

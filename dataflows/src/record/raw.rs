@@ -113,7 +113,7 @@ impl Stream {
 
     /// The fields that tell this stream from the others.
     #[must_use]
-    pub fn telling(self) -> &'static [Field] {
+    pub const fn telling(self) -> &'static [Field] {
         match self {
             Stream::Pin => &[Field::UniqueId, Field::Category],
             Stream::Geo => &[Field::Latitude, Field::Longitude, Field::Country],
@@ -125,68 +125,99 @@ impl Stream {
 /// A row as a producer wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Raw<'a> {
-    fields: [Option<Value<'a>>; Field::COUNT],
-    /// Bit n is set while field n was put, also after it was taken.
-    present: u32,
+    fields: [Value<'a>; Field::COUNT],
+    present: Fields,
     /// Fields that no stream has.
     pub unknown: u32,
 }
 
+/// A set of fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Fields(u32);
+
+impl Fields {
+    const fn of(fields: &[Field]) -> Fields {
+        let (mut set, mut at) = (0, 0);
+        while at < fields.len() {
+            set |= 1 << fields[at] as u8;
+            at += 1;
+        }
+        Fields(set)
+    }
+
+    fn telling(stream: Stream) -> Fields {
+        const SETS: [Fields; 3] =
+            [Fields::of(Stream::Pin.telling()), Fields::of(Stream::Geo.telling()), Fields::of(Stream::User.telling())];
+        SETS[stream as usize]
+    }
+
+    fn known(stream: Stream) -> Fields {
+        const SETS: [Fields; 3] = [Fields::of(&Pin::FIELDS), Fields::of(&Geo::FIELDS), Fields::of(&User::FIELDS)];
+        SETS[stream as usize]
+    }
+}
+
 impl Default for Raw<'_> {
     fn default() -> Self {
-        Raw { fields: [const { None }; Field::COUNT], present: 0, unknown: 0 }
+        Raw { fields: [Value::Null; Field::COUNT], present: Fields(0), unknown: 0 }
     }
 }
 
 impl<'a> Raw<'a> {
     /// Puts a field. False, and the first value stays, if it stood there already and said something else.
     #[must_use]
+    #[inline]
     pub fn put(&mut self, field: Field, value: Value<'a>) -> bool {
-        self.present |= 1 << field as u8;
-        let slot = &mut self.fields[field as usize];
-        match slot {
-            None => *slot = Some(value),
-            Some(first) => return first.says_the_same(&value),
+        if self.has(field) {
+            return self.get(field).says_the_same(&value);
         }
+        self.present.0 |= 1 << field as u8;
+        self.fields[field as usize] = value;
         true
     }
 
-    /// Takes a field out; `Null` where it was absent.
-    pub fn take(&mut self, field: Field) -> Value<'a> {
-        self.fields[field as usize].take().unwrap_or(Value::Null)
+    /// A field; `Null` where it is absent.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, field: Field) -> Value<'a> {
+        self.fields[field as usize]
     }
 
-    /// Whether the field was there, null or not.
+    /// Whether the field is there, null or not.
     #[must_use]
+    #[inline]
     pub fn has(&self, field: Field) -> bool {
-        self.present & (1 << field as u8) != 0
+        self.present.0 & (1 << field as u8) != 0
     }
 
-    /// Whether any of these fields was there.
-    #[must_use]
-    pub fn has_any(&self, fields: &[Field]) -> bool {
-        self.present & mask(fields) != 0
-    }
-
-    /// Whether no field that is read was there.
+    /// Whether no field that is read is there.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.present == 0
+        self.present.0 == 0
     }
 
-    /// How many fields a row of this stream does not know, those of other streams included.
+    /// Whether a field is there that tells this stream from the others.
+    #[must_use]
+    pub fn tells(&self, stream: Stream) -> bool {
+        self.present.0 & Fields::telling(stream).0 != 0
+    }
+
+    /// Whether a field of this stream is there besides the key.
+    #[must_use]
+    pub fn has_any_of(&self, stream: Stream) -> bool {
+        self.present.0 & Fields::known(stream).0 & !Fields::of(&[Field::Ind]).0 != 0
+    }
+
+    /// How many fields a row of this stream does not have, those of other streams included.
     #[must_use]
     pub fn unknown_to(&self, stream: Stream) -> u32 {
-        self.unknown + (self.present & !mask(stream.fields())).count_ones()
+        self.unknown + (self.present.0 & !Fields::known(stream).0).count_ones()
     }
-}
-
-fn mask(fields: &[Field]) -> u32 {
-    fields.iter().fold(0, |mask, &field| mask | 1 << field as u8)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Text;
     use super::*;
 
     #[test]
@@ -210,11 +241,11 @@ mod tests {
         let mut raw = Raw::default();
         assert!(raw.put(Field::Age, Value::Number("20")));
         assert!(raw.put(Field::Age, Value::Number("20")));
-        assert!(raw.put(Field::Age, Value::Text("20".into())));
+        assert!(raw.put(Field::Age, Value::Text(Text::plain("20"))));
+        assert!(raw.put(Field::Age, Value::Text(Text::new(r"\u00320", true))));
         assert!(!raw.put(Field::Age, Value::Number("20.0")));
         assert!(!raw.put(Field::Age, Value::Null));
-        assert_eq!(raw.take(Field::Age), Value::Number("20"));
-        assert_eq!(raw.take(Field::Age), Value::Null);
+        assert_eq!((raw.get(Field::Age), raw.get(Field::Ind)), (Value::Number("20"), Value::Null));
         assert!(raw.has(Field::Age) && !raw.has(Field::Ind));
     }
 

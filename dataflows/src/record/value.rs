@@ -1,20 +1,21 @@
 //! A field as a producer wrote it.
 
-use std::borrow::Cow;
+use super::Text;
 
-/// The JSON value of one field. Numbers stay text until a column says how they are read: nothing passes
-/// through a float on the way.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The JSON value of one field, lent by the message. Numbers and strings stay as written until a column says how they
+/// are read: nothing passes through a float on the way, and nothing is unescaped that no column keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Value<'a> {
-    /// `null`.
+    /// `null`, or absent.
+    #[default]
     Null,
     /// `true` or `false`.
     Bool(bool),
     /// A JSON number, as written.
     Number(&'a str),
-    /// A string, unescaped; also an array of strings where one may stand (`tag_list`), joined with `,`.
-    Text(Cow<'a, str>),
-    /// Any other array, as written.
+    /// A string.
+    Text(Text<'a>),
+    /// An array, as written.
     Array(&'a str),
     /// An object, as written.
     Object(&'a str),
@@ -35,11 +36,14 @@ impl Value<'_> {
     }
 
     /// Whether two values of a key that stands twice say the same: the same value, or the same digits once as a
-    /// number and once as a string. `1` and `1.0` differ.
+    /// number and once as a string. `1` and `1.0` differ, as do an array or object written otherwise.
     #[must_use]
     pub fn says_the_same(&self, other: &Value<'_>) -> bool {
         match (self, other) {
-            (Value::Number(number), Value::Text(text)) | (Value::Text(text), Value::Number(number)) => number == text,
+            (Value::Text(one), Value::Text(other)) => one.says_the_same(*other),
+            (Value::Number(number), Value::Text(text)) | (Value::Text(text), Value::Number(number)) => {
+                text.says_the_same(Text::plain(number))
+            }
             _ => self == other,
         }
     }
