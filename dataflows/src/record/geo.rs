@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Ind, Micros};
+use super::{Field, Ind, Micros};
 
 /// A cleaned geo post. `None` means absent.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,4 +15,9 @@ pub struct Geo<'a> {
     pub coordinates: Option<[f64; 2]>,
     /// When the post was made.
     pub timestamp: Option<Micros>,
+}
+
+impl Geo<'_> {
+    /// What producers write, in their order.
+    pub const FIELDS: [Field; 5] = [Field::Ind, Field::Timestamp, Field::Latitude, Field::Longitude, Field::Country];
 }

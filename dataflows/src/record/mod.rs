@@ -3,12 +3,18 @@
 mod geo;
 mod lineage;
 mod pin;
+mod raw;
+mod text;
 mod user;
+mod value;
 
 pub use geo::Geo;
 pub use lineage::{Lineage, Micros, Stream};
 pub use pin::Pin;
+pub use raw::{Field, Raw};
+pub use text::{LoneSurrogate, NotAString, Text, strings};
 pub use user::User;
+pub use value::Value;
 
 /// The key that pin, geo and user posts share: a whole number in 0…2^63−1.
 ///

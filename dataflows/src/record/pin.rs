@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Ind;
+use super::{Field, Ind};
 
 /// A cleaned pin post. `None` means absent; text borrows from the message where it can.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,4 +29,22 @@ pub struct Pin<'a> {
     pub save_location: Option<Cow<'a, str>>,
     /// The category.
     pub category: Option<Cow<'a, str>>,
+}
+
+impl Pin<'_> {
+    /// What producers write, in their order.
+    pub const FIELDS: [Field; 12] = [
+        Field::Ind,
+        Field::UniqueId,
+        Field::Title,
+        Field::Description,
+        Field::PosterName,
+        Field::FollowerCount,
+        Field::TagList,
+        Field::IsImageOrVideo,
+        Field::ImageSrc,
+        Field::Downloaded,
+        Field::SaveLocation,
+        Field::Category,
+    ];
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Ind, Micros};
+use super::{Field, Ind, Micros};
 
 /// A cleaned user post. `None` means absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,4 +15,9 @@ pub struct User<'a> {
     pub age: Option<u8>,
     /// When the user joined.
     pub date_joined: Option<Micros>,
+}
+
+impl User<'_> {
+    /// What producers write, in their order.
+    pub const FIELDS: [Field; 5] = [Field::Ind, Field::FirstName, Field::LastName, Field::Age, Field::DateJoined];
 }

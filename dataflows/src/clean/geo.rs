@@ -1,0 +1,106 @@
+//! Geo posts, cleaned.
+
+use crate::record::{Field, Geo, Ind, Micros, Raw, Value};
+use crate::rejection::Rejection;
+
+use super::number::{decimal, digits};
+use super::text::{read, text, wrong_type};
+use super::time::micros;
+use super::{FieldFault, FieldFaults};
+
+/// Cleans a geo post; what could not be read is added to `faults`.
+///
+/// # Errors
+/// `wrong_type` if a field has a JSON type that its rule cannot read.
+pub fn geo<'a>(raw: &Raw<'a>, ind: Ind, faults: &mut FieldFaults) -> Result<Geo<'a>, Rejection> {
+    let latitude = degrees(raw, Field::Latitude, 90.0)?;
+    let longitude = degrees(raw, Field::Longitude, 180.0)?;
+    let coordinates = latitude.zip(longitude).map(|(latitude, longitude)| [latitude, longitude]);
+    if coordinates.is_none() {
+        faults.add(FieldFault::Coordinates);
+    }
+    Ok(Geo {
+        ind,
+        country: text(raw, Field::Country, &[])?,
+        coordinates,
+        timestamp: time(raw, Field::Timestamp, FieldFault::Timestamp, faults)?,
+    })
+}
+
+/// An angle within ±`limit`.
+fn degrees(raw: &Raw<'_>, field: Field, limit: f64) -> Result<Option<f64>, Rejection> {
+    let angle = digits(field, raw.get(field))?.and_then(|text| decimal(&text));
+    Ok(angle.filter(|angle| (-limit..=limit).contains(angle)))
+}
+
+/// A time; a string that is none is a fault.
+pub(super) fn time(
+    raw: &Raw<'_>,
+    field: Field,
+    fault: FieldFault,
+    faults: &mut FieldFaults,
+) -> Result<Option<Micros>, Rejection> {
+    let time = match raw.get(field) {
+        Value::Null => return Ok(None),
+        Value::Text(text) => micros(read(field, text)?.trim()),
+        other => return Err(wrong_type(field, &other, "a string")),
+    };
+    if time.is_none() {
+        faults.add(fault);
+    }
+    Ok(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::record::Text;
+
+    use super::*;
+
+    fn clean<'a>(fields: &[(Field, Value<'a>)]) -> Result<(Geo<'a>, FieldFaults), Rejection> {
+        let (mut raw, mut faults) = (Raw::default(), FieldFaults::default());
+        for (field, value) in fields {
+            assert!(raw.put(*field, *value));
+        }
+        geo(&raw, 7, &mut faults).map(|geo| (geo, faults))
+    }
+
+    #[test]
+    fn coordinates_on_the_globe() {
+        let string = |text: &'static str| Value::Text(Text::plain(text));
+        for (latitude, longitude, expected) in [
+            (Value::Number("-90"), Value::Number("180"), Some([-90.0, 180.0])),
+            (Value::Number("90.0"), Value::Number("-180.0"), Some([90.0, -180.0])),
+            (string("-89.9787"), string(" -173.293 "), Some([-89.9787, -173.293])),
+            (Value::Number("90.0001"), Value::Number("0"), None),
+            (Value::Number("0"), Value::Number("-180.0001"), None),
+            (Value::Number("1e400"), Value::Number("0"), None),
+            (string("NaN"), Value::Number("0"), None),
+            (string(""), Value::Number("0"), None),
+            (Value::Null, Value::Number("0"), None),
+            (Value::Number("0"), Value::Null, None),
+            (Value::Null, Value::Null, None),
+        ] {
+            let fields = [(Field::Latitude, latitude), (Field::Longitude, longitude)];
+            let (geo, faults) = clean(&fields).expect("a row");
+            assert_eq!(
+                (geo.coordinates, faults.has(FieldFault::Coordinates)),
+                (expected, expected.is_none()),
+                "{fields:?}"
+            );
+        }
+        assert!(clean(&[(Field::Latitude, Value::Bool(true))]).is_err());
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_read_is_a_fault() {
+        let (geo, faults) =
+            clean(&[(Field::Timestamp, Value::Text(Text::plain(" 1970-01-01 00:00:01 ")))]).expect("a row");
+        assert_eq!((geo.timestamp, faults.has(FieldFault::Timestamp)), (Some(1_000_000), false));
+        let (geo, faults) = clean(&[(Field::Timestamp, Value::Text(Text::plain("yesterday")))]).expect("a row");
+        assert_eq!((geo.timestamp, faults.has(FieldFault::Timestamp)), (None, true));
+        let (geo, faults) = clean(&[(Field::Timestamp, Value::Null)]).expect("a row");
+        assert_eq!((geo.timestamp, faults.has(FieldFault::Timestamp)), (None, false));
+        assert!(clean(&[(Field::Timestamp, Value::Number("1598586767"))]).is_err());
+    }
+}

@@ -1,0 +1,212 @@
+//! Pin posts, cleaned.
+
+use std::borrow::Cow;
+
+use crate::record::{Field, Ind, NotAString, Pin, Raw, Value, strings};
+use crate::rejection::Rejection;
+
+use super::number::{count, digits, whole};
+use super::text::{is_empty, kept, no_text, text, wrong_type};
+use super::{FieldFault, FieldFaults};
+
+const NO_TITLE: &str = "No Title Data Available";
+const NO_DESCRIPTION: [&str; 3] = ["No description available", "No description available Story format", "Untitled"];
+const NO_USER: &str = "User Info Error";
+const NO_TAGS: &str = "N,o, ,T,a,g,s, ,A,v,a,i,l,a,b,l,e";
+const NO_IMAGE: &str = "Image src error.";
+const SAVED_IN: &str = "Local save in ";
+
+/// Cleans a pin post; what could not be read is added to `faults`.
+///
+/// # Errors
+/// `wrong_type` if a field has a JSON type that its rule cannot read.
+pub fn pin<'a>(raw: &Raw<'a>, ind: Ind, faults: &mut FieldFaults) -> Result<Pin<'a>, Rejection> {
+    downloaded(raw.get(Field::Downloaded), faults)?;
+    Ok(Pin {
+        ind,
+        unique_id: text(raw, Field::UniqueId, &[])?,
+        title: text(raw, Field::Title, &[NO_TITLE])?,
+        description: text(raw, Field::Description, &NO_DESCRIPTION)?,
+        follower_count: follower_count(raw.get(Field::FollowerCount), faults)?,
+        poster_name: text(raw, Field::PosterName, &[NO_USER])?,
+        tag_list: tag_list(raw)?,
+        is_image_or_video: text(raw, Field::IsImageOrVideo, &[])?,
+        image_src: text(raw, Field::ImageSrc, &[NO_IMAGE])?,
+        save_location: text(raw, Field::SaveLocation, &[])?.and_then(save_location),
+        category: text(raw, Field::Category, &[])?,
+    })
+}
+
+fn follower_count(value: Value<'_>, faults: &mut FieldFaults) -> Result<Option<i64>, Rejection> {
+    let Some(text) = digits(Field::FollowerCount, value)? else { return Ok(None) };
+    let read = match value {
+        Value::Number(_) => whole(&text).filter(|&count| count >= 0),
+        _ if text == NO_USER => return Ok(None),
+        _ => count(&text),
+    };
+    if read.is_none() {
+        faults.add(FieldFault::FollowerCount);
+    }
+    Ok(read)
+}
+
+/// Tags as one string, or as an array that is joined.
+fn tag_list<'a>(raw: &Raw<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
+    let array @ Value::Array(written) = raw.get(Field::TagList) else {
+        return text(raw, Field::TagList, &[NO_TAGS]);
+    };
+    let mut joined = String::with_capacity(written.len());
+    for (number, tag) in strings(written).enumerate() {
+        let tag = tag.map_err(|NotAString| wrong_type(Field::TagList, &array, "an array of strings or a string"))?;
+        if number > 0 {
+            joined.push(',');
+        }
+        tag.read_into(&mut joined).map_err(|lone| no_text(Field::TagList, lone))?;
+    }
+    Ok(kept(Cow::Owned(joined), &[NO_TAGS]))
+}
+
+/// Whether the image was saved: read and checked, in no column.
+fn downloaded(value: Value<'_>, faults: &mut FieldFaults) -> Result<(), Rejection> {
+    if let Some(text) = digits(Field::Downloaded, value)?
+        && !matches!(whole(&text), Some(0 | 1))
+    {
+        faults.add(FieldFault::Downloaded);
+    }
+    Ok(())
+}
+
+fn save_location(location: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    let place = match location {
+        Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix(SAVED_IN).unwrap_or(text)),
+        Cow::Owned(mut text) => {
+            if text.starts_with(SAVED_IN) {
+                text.drain(..SAVED_IN.len());
+            }
+            Cow::Owned(text)
+        }
+    };
+    if is_empty(&place) { None } else { Some(place) }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::record::Text;
+    use crate::rejection::Reason;
+
+    use super::*;
+
+    fn clean<'a>(fields: &[(Field, Value<'a>)]) -> Result<(Pin<'a>, FieldFaults), Rejection> {
+        let (mut raw, mut faults) = (Raw::default(), FieldFaults::default());
+        for (field, value) in fields {
+            assert!(raw.put(*field, *value));
+        }
+        pin(&raw, 7, &mut faults).map(|pin| (pin, faults))
+    }
+
+    fn string(text: &str) -> Value<'_> {
+        Value::Text(Text::plain(text))
+    }
+
+    #[test]
+    fn a_bare_key_is_a_row_without_faults() {
+        let (pin, faults) = clean(&[]).expect("a row");
+        assert_eq!((pin.ind, pin.title, pin.follower_count), (7, None, None));
+        assert!(faults.is_empty());
+    }
+
+    #[test]
+    fn placeholders_are_null() {
+        for (field, placeholder) in [
+            (Field::Title, "No Title Data Available"),
+            (Field::Description, "No description available"),
+            (Field::Description, "No description available Story format"),
+            (Field::Description, "Untitled"),
+            (Field::PosterName, "User Info Error"),
+            (Field::FollowerCount, "User Info Error"),
+            (Field::TagList, "N,o, ,T,a,g,s, ,A,v,a,i,l,a,b,l,e"),
+            (Field::ImageSrc, "Image src error."),
+            (Field::SaveLocation, "Local save in "),
+            (Field::SaveLocation, "Local save in  \u{a0}"),
+            (Field::UniqueId, ""),
+            (Field::IsImageOrVideo, " "),
+            (Field::Category, "\u{2003}"),
+        ] {
+            assert_eq!(clean(&[(field, string(placeholder))]), clean(&[]), "{placeholder}");
+        }
+    }
+
+    #[test]
+    fn followers_are_counted_or_faulty() {
+        for (value, count) in [
+            (string("94"), 94),
+            (string("136k"), 136_000),
+            (string(" 2M "), 2_000_000),
+            (Value::Number("94"), 94),
+            (Value::Number("1.0"), 1),
+            (Value::Number("-0"), 0),
+        ] {
+            let (pin, faults) = clean(&[(Field::FollowerCount, value)]).expect("a row");
+            assert_eq!((pin.follower_count, faults.is_empty()), (Some(count), true));
+        }
+        for value in [
+            string(""),
+            string("-5"),
+            string("many"),
+            string("99999999999B"),
+            Value::Number("-5"),
+            Value::Number("1.5"),
+            Value::Number("1e400"),
+        ] {
+            let (pin, faults) = clean(&[(Field::FollowerCount, value)]).expect("a row");
+            assert_eq!((pin.follower_count, faults.has(FieldFault::FollowerCount)), (None, true));
+        }
+        let refusal = clean(&[(Field::FollowerCount, Value::Array("[]"))]).expect_err("an array");
+        assert_eq!(refusal.reason, Reason::WrongType);
+    }
+
+    #[test]
+    fn where_it_was_saved_loses_its_prefix() {
+        for (written, kept) in [
+            ("Local save in /data/art", "/data/art"),
+            ("/data/art", "/data/art"),
+            ("local save in /x", "local save in /x"),
+            ("Local save in Local save in x", "Local save in x"),
+        ] {
+            for value in [Value::Text(Text::new(written, false)), Value::Text(Text::new(written, true))] {
+                let (pin, _) = clean(&[(Field::SaveLocation, value)]).expect("a row");
+                assert_eq!(pin.save_location.as_deref(), Some(kept));
+            }
+        }
+    }
+
+    #[test]
+    fn tags_are_joined() {
+        for (array, tags) in [
+            (r#"["Oil Pastel", "Art\u2026", "a,b"]"#, Some("Oil Pastel,Art…,a,b")),
+            (r#"["one"]"#, Some("one")),
+            ("[]", None),
+            (r#"[""]"#, None),
+            (r#"["N","o"," ","T","a","g","s"," ","A","v","a","i","l","a","b","l","e"]"#, None),
+        ] {
+            assert_eq!(clean(&[(Field::TagList, Value::Array(array))]).expect("a row").0.tag_list.as_deref(), tags);
+        }
+        for array in ["[1]", "[null]", r#"["a",["b"]]"#] {
+            let refusal = clean(&[(Field::TagList, Value::Array(array))]).expect_err("no strings");
+            assert_eq!(refusal.reason, Reason::WrongType);
+        }
+        let refusal = clean(&[(Field::TagList, Value::Array(r#"["\udc00"]"#))]).expect_err("no text");
+        assert_eq!(refusal.reason, Reason::NotUtf8);
+    }
+
+    #[test]
+    fn downloaded_is_checked() {
+        for value in [Value::Number("0"), Value::Number("1"), string("1"), Value::Null] {
+            assert!(clean(&[(Field::Downloaded, value)]).expect("a row").1.is_empty());
+        }
+        for value in [Value::Number("2"), Value::Number("-1"), string("yes"), string("")] {
+            assert!(clean(&[(Field::Downloaded, value)]).expect("a row").1.has(FieldFault::Downloaded));
+        }
+        assert!(clean(&[(Field::Downloaded, Value::Bool(true))]).is_err());
+    }
+}
