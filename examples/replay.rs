@@ -28,10 +28,10 @@ async fn main() -> anyhow::Result<()> {
     }
     let outcome = running.await??;
 
-    for answer in &view.answers {
-        println!("{}", answer.question().name);
+    for (question, answer) in view.answers() {
+        println!("{}", question.name);
         for row in answer.rows() {
-            println!("  {}", serde_json::to_string(&row.named(answer.question()))?);
+            println!("  {}", serde_json::to_string(&row.named(question.columns))?);
         }
     }
     println!("{} rows read, {} rejected, as of epoch {}", outcome.totals.rows, outcome.totals.rejected, view.epoch);

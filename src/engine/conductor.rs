@@ -18,7 +18,7 @@ use super::flight::{Cut, Flights, Flying};
 use super::worker::{self, Order, Post, Read, Report};
 use super::{EngineError, Frame, Gauges, Settings, SourceStatus, Totals};
 use crate::position::{Epoch, PartitionId, Reached};
-use crate::sinks::{Encoder, PartitionReached, Resume, Sink, Stored, Window};
+use crate::sinks::{Already, Encoder, PartitionReached, Resume, Sink, SinkError, Stored, Window};
 use crate::sources::{Block, Event, Partition};
 
 /// How long a stop may take before it is given up: finish the window, commit it, end.
@@ -48,7 +48,7 @@ pub struct Engine<S: Sink> {
     /// What the tables held when it was opened.
     pub resume: Resume,
     /// The rows to rebuild the answers from; ends when there are no more.
-    pub stored: mpsc::Receiver<Result<Box<dyn Stored>, crate::sinks::SinkError>>,
+    pub stored: mpsc::Receiver<Result<Box<dyn Stored>, SinkError>>,
     /// What sources send; ends when all of them have ended.
     pub events: mpsc::Receiver<Event>,
     /// Turns `true` when the run is to stop.
@@ -66,7 +66,7 @@ impl<S: Sink> Engine<S> {
     /// [`EngineError`]: what failed. Everything committed stays; a new run resumes there.
     pub async fn run(self) -> Result<Outcome, EngineError> {
         let (reports, from_workers) = mpsc::unbounded_channel();
-        let workers = start_workers(&self.settings, &self.sink, &reports, self.resume.already.into())?;
+        let workers = start_workers(&self.settings, &self.sink, &reports, Arc::new(self.resume.already))?;
         let has_tables = self.sink.encoder().is_some();
         let (windows, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
         let committer = tokio::spawn(commit_windows(self.sink, to_commit, reports.clone()));
@@ -123,7 +123,7 @@ fn start_workers<S: Sink>(
     settings: &Settings,
     sink: &S,
     reports: &mpsc::UnboundedSender<Report<Batches<S>>>,
-    already: Arc<crate::sinks::Already>,
+    already: Arc<Already>,
 ) -> Result<Vec<WorkerEnd>, EngineError> {
     let mut ends = Vec::new();
     let mut posts = Vec::new();
@@ -134,9 +134,11 @@ fn start_workers<S: Sink>(
         posts.push(Some(Post { orders: receiver, reports: reports.clone(), encoder: sink.encoder(), already }));
     }
     let posts = Mutex::new(posts);
+    let mut worker_config = timely::WorkerConfig::default();
+    graph::configure(&mut worker_config);
     let config = timely::Config {
         communication: Communication::Process(settings.workers),
-        worker: graph::worker_config(),
+        worker: worker_config,
     };
     let settings = settings.clone();
     let failed = reports.clone();
@@ -249,7 +251,7 @@ impl<S: Sink> Conductor<S> {
     async fn conduct(
         mut self,
         mut events: mpsc::Receiver<Event>,
-        mut stored: mpsc::Receiver<Result<Box<dyn Stored>, crate::sinks::SinkError>>,
+        mut stored: mpsc::Receiver<Result<Box<dyn Stored>, SinkError>>,
         mut reports: mpsc::UnboundedReceiver<Report<Batches<S>>>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<Outcome, EngineError> {
@@ -282,7 +284,7 @@ impl<S: Sink> Conductor<S> {
             && (self.windows_flying < policy.windows_in_flight_max || self.window.rows < policy.rows_max)
     }
 
-    fn on_stored(&mut self, chunk: Option<Result<Box<dyn Stored>, crate::sinks::SinkError>>) -> Result<(), EngineError> {
+    fn on_stored(&mut self, chunk: Option<Result<Box<dyn Stored>, SinkError>>) -> Result<(), EngineError> {
         match chunk {
             Some(Ok(rows)) => {
                 // Narrow rows are some 64 bytes; the figure only balances and bounds.
@@ -477,7 +479,12 @@ impl<S: Sink> Conductor<S> {
             .into_iter()
             .map(|(partition, reached)| {
                 let partition = &self.partitions[&partition].partition;
-                PartitionReached { key: partition.key.clone(), carries: partition.carries, reached }
+                PartitionReached {
+                    key: partition.key.clone(),
+                    source: partition.name.clone(),
+                    carries: partition.carries,
+                    reached,
+                }
             })
             .collect();
         let window = Window { epoch, batches, reached };

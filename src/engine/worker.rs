@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::Settings;
 use crate::position::{Epoch, PartitionId};
-use crate::sinks::{Already, Encoder, Stored};
+use crate::sinks::{Already, Delivery, Encoder, Stored};
 use crate::sources::Block;
 
 /// A worker that has nothing to do looks up this often even if nobody wakes it.
@@ -185,9 +185,9 @@ struct Fork<'a, E> {
 }
 
 impl<E> Fork<'_, E> {
-    fn is_redelivery(&mut self, lineage: &Lineage) -> bool {
+    fn is_redelivery(&mut self, lineage: Lineage) -> bool {
         // Empty but for the first moments after a crash.
-        let redelivery = !self.already.is_empty() && self.already.contains(lineage);
+        let redelivery = !self.already.is_empty() && self.already.contains(&Delivery::from(lineage));
         self.read.redelivered += u64::from(redelivery);
         redelivery
     }
@@ -195,7 +195,7 @@ impl<E> Fork<'_, E> {
 
 impl<E: Encoder> Rows for Fork<'_, E> {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
-        if self.is_redelivery(&lineage) {
+        if self.is_redelivery(lineage) {
             return;
         }
         self.graph.pin(lineage, row);
@@ -205,7 +205,7 @@ impl<E: Encoder> Rows for Fork<'_, E> {
     }
 
     fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
-        if self.is_redelivery(&lineage) {
+        if self.is_redelivery(lineage) {
             return;
         }
         self.graph.geo(lineage, row);
@@ -215,7 +215,7 @@ impl<E: Encoder> Rows for Fork<'_, E> {
     }
 
     fn user(&mut self, lineage: Lineage, row: &User<'_>) {
-        if self.is_redelivery(&lineage) {
+        if self.is_redelivery(lineage) {
             return;
         }
         self.graph.user(lineage, row);
@@ -225,7 +225,7 @@ impl<E: Encoder> Rows for Fork<'_, E> {
     }
 
     fn rejected(&mut self, lineage: Lineage, stream: Option<Stream>, rejection: &Rejection, payload: &[u8]) {
-        if self.is_redelivery(&lineage) {
+        if self.is_redelivery(lineage) {
             return;
         }
         self.read.rejected += 1;

@@ -2,13 +2,11 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, presets};
 use jiff::Timestamp;
-use pinflow_dataflows::answer::{AnswerTable, Cell, Row};
-use pinflow_dataflows::graph::Change;
-use pinflow_dataflows::questions::{self, Question};
-use serde::Serialize;
-use serde::ser::{SerializeSeq, Serializer};
+use pinflow_dataflows::answer::{Cell, Change, Column, Row, Table};
+use pinflow_dataflows::questions;
+use serde::{Serialize, Serializer};
 
 use super::View;
 use crate::engine::SourceStatus;
@@ -25,18 +23,17 @@ struct AnswerLine<'a> {
     answer: &'a str,
     epoch: Epoch,
     as_of: &'a str,
-    rows: AllRows<'a>,
+    rows: NamedRows<'a>,
 }
 
-struct AllRows<'a>(&'a AnswerTable);
+struct NamedRows<'a> {
+    columns: &'a [Column],
+    rows: Vec<&'a Row>,
+}
 
-impl Serialize for AllRows<'_> {
+impl Serialize for NamedRows<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut rows = serializer.serialize_seq(None)?;
-        for row in self.0.rows() {
-            rows.serialize_element(&row.named(self.0.question()))?;
-        }
-        rows.end()
+        serializer.collect_seq(self.rows.iter().map(|row| row.named(self.columns)))
     }
 }
 
@@ -58,17 +55,6 @@ struct ChangeLine<'a> {
     delete: NamedRows<'a>,
 }
 
-struct NamedRows<'a> {
-    question: &'a Question,
-    rows: Vec<&'a Row>,
-}
-
-impl Serialize for NamedRows<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.rows.iter().map(|row| row.named(self.question)))
-    }
-}
-
 fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     out.write_all(b"\n")
@@ -77,9 +63,9 @@ fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
 /// All answers, then the cut they are as of.
 pub(super) fn snapshot(view: &View, out: &mut impl Write) -> io::Result<()> {
     let as_of = millis(view.as_of);
-    for table in &view.answers {
-        let answer = AnswerLine { answer: table.question().name, epoch: view.epoch, as_of: &as_of, rows: AllRows(table) };
-        line(out, &answer)?;
+    for (question, table) in view.answers() {
+        let rows = NamedRows { columns: question.columns, rows: table.rows().collect() };
+        line(out, &AnswerLine { answer: question.name, epoch: view.epoch, as_of: &as_of, rows })?;
     }
     let cut = CutLine { epoch: view.epoch, as_of: &as_of, durable_epoch: view.durable_epoch, sources: &view.sources };
     line(out, &cut)
@@ -89,7 +75,7 @@ pub(super) fn snapshot(view: &View, out: &mut impl Write) -> io::Result<()> {
 pub(super) fn changes(epoch: Epoch, changes: &[Change], out: &mut impl Write) -> io::Result<()> {
     for (index, question) in questions::ALL.iter().enumerate() {
         let of = |sign: i64| NamedRows {
-            question,
+            columns: question.columns,
             rows: changes.iter().filter(|c| c.answer == index && c.diff.signum() == sign).map(|c| &c.row).collect(),
         };
         let (insert, delete) = (of(1), of(-1));
@@ -105,22 +91,30 @@ fn harmless(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
+fn drawn(answer: &Table, rows_max: usize) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(answer.columns().iter().map(|column| column.name));
+    for row in answer.rows().take(rows_max) {
+        table.add_row(row.0.iter().map(|cell| {
+            let (text, alignment) = match cell {
+                Cell::Long(value) => (value.to_string(), CellAlignment::Right),
+                Cell::Double(value) => (value.to_string(), CellAlignment::Right),
+                Cell::Text(value) => (harmless(value.text()), CellAlignment::Left),
+            };
+            comfy_table::Cell::new(text).set_alignment(alignment)
+        }));
+    }
+    table
+}
+
 /// All answers as tables of at most `rows_max` rows each, and the cut below.
 pub(super) fn tables(view: &View, rows_max: usize, out: &mut impl Write) -> io::Result<()> {
-    for answer in &view.answers {
-        let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-        table.set_header(answer.question().columns.iter().map(|column| column.name));
-        for row in answer.rows().take(rows_max) {
-            table.add_row(row.cells().iter().map(|cell| {
-                let shown = comfy_table::Cell::new(harmless(&cell.to_string()));
-                let number = matches!(cell, Cell::Long(_) | Cell::Double(_));
-                shown.set_alignment(if number { CellAlignment::Right } else { CellAlignment::Left })
-            }));
-        }
-        writeln!(out, "{}\n{table}", answer.question().name)?;
-        if answer.len() > rows_max {
-            writeln!(out, "… and {} more", answer.len() - rows_max)?;
+    for (question, answer) in view.answers() {
+        writeln!(out, "{}\n{}", question.name, drawn(answer, rows_max))?;
+        let rows = answer.rows().len();
+        if rows > rows_max {
+            writeln!(out, "… and {} more", rows - rows_max)?;
         }
         writeln!(out)?;
     }

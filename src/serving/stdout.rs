@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use pinflow_dataflows::answer::Change;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
@@ -132,14 +133,13 @@ impl Stdout {
         &self,
         was_open: bool,
         epoch: u64,
-        changes: &[pinflow_dataflows::graph::Change],
+        changes: &[Change],
         out: &mut impl Write,
     ) -> io::Result<()> {
         if was_open {
             return render::changes(epoch, changes, out);
         }
-        let all: Vec<_> = self.view.answers.iter().enumerate().flat_map(|(answer, table)| table.as_changes(answer)).collect();
-        render::changes(epoch, &all, out)
+        render::changes(epoch, &self.view.as_changes(), out)
     }
 
     fn draw(&self, rows_max: usize, out: &mut impl Write) -> io::Result<()> {

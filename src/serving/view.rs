@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use pinflow_dataflows::answer::AnswerTable;
-use pinflow_dataflows::graph::Change;
-use pinflow_dataflows::questions;
+use pinflow_dataflows::answer::{Change, Table};
+use pinflow_dataflows::questions::{self, Question};
 
 use crate::engine::{Frame, SourceStatus};
 use crate::position::Epoch;
@@ -13,7 +12,7 @@ use crate::position::Epoch;
 /// All answers, and the cut they are as of. Changes are applied whole epochs at a time.
 pub struct View {
     /// One table an answer, in the order of [`questions::ALL`].
-    pub answers: Vec<AnswerTable>,
+    tables: Vec<Table>,
     /// The epoch they are as of.
     pub epoch: Epoch,
     /// When it was closed.
@@ -29,7 +28,7 @@ pub struct View {
 impl Default for View {
     fn default() -> View {
         View {
-            answers: questions::ALL.iter().map(|question| AnswerTable::new(question)).collect(),
+            tables: questions::ALL.iter().map(Question::table).collect(),
             epoch: 0,
             as_of: Timestamp::UNIX_EPOCH,
             durable_epoch: None,
@@ -40,14 +39,27 @@ impl Default for View {
 }
 
 impl View {
+    /// Every answer with its question.
+    pub fn answers(&self) -> impl Iterator<Item = (&'static Question, &Table)> {
+        questions::ALL.iter().zip(&self.tables)
+    }
+
+    /// All rows of all answers, as changes from nothing.
+    #[must_use]
+    pub fn as_changes(&self) -> Vec<Change> {
+        let tables = self.tables.iter().enumerate();
+        tables.flat_map(|(answer, table)| table.rows().map(move |row| Change { answer, row: row.clone(), diff: 1 })).collect()
+    }
+
     /// Moves on to the frame's epoch; gives back its changes.
     ///
     /// # Panics
     /// If a change does not fit the answer it changes: the graph is at fault, and nothing it said could be trusted.
     pub fn apply(&mut self, frame: Frame) -> Vec<Change> {
-        for change in &frame.changes {
-            if let Err(misfit) = self.answers[change.answer].apply(change) {
-                panic!("epoch {}: {misfit}", frame.epoch);
+        for (answer, table) in self.tables.iter_mut().enumerate() {
+            let changes = frame.changes.iter().filter(|change| change.answer == answer);
+            if let Err(misfit) = table.apply(changes.map(|change| (&change.row, change.diff))) {
+                panic!("{} at epoch {}: {misfit}", questions::ALL[answer].name, frame.epoch);
             }
         }
         self.epoch = frame.epoch;

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use pinflow_dataflows::ingest::{Carries, Rows};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
+use pinflow_dataflows::symbol::Symbol;
 
 use crate::position::{Epoch, Positions, Reached};
 
@@ -35,6 +36,8 @@ pub struct Window<B> {
 pub struct PartitionReached {
     /// What its position is stored under.
     pub key: String,
+    /// What the `_source` column of its rows says.
+    pub source: String,
     /// The tables that its rows can go to follow from this.
     pub carries: Carries,
     /// The position.
@@ -47,10 +50,31 @@ pub struct Resume {
     /// Where each partition resumes: the least position over the tables its rows can go to.
     pub positions: Positions,
     /// Deliveries at or after those positions that a table holds already (it was committed further than
-    /// its sisters when the last run died). They are read again and must not be written or counted again.
-    pub already: HashSet<Lineage>,
+    /// its sisters when the last run died). They are read again and must not be written or reach the answers
+    /// again; towards [`Reached::rows`] they do count, for they lie after the position that is resumed.
+    pub already: Already,
     /// Rows to be read back.
     pub rows: u64,
+}
+
+/// Deliveries that must be left out when they are read again.
+pub type Already = HashSet<Delivery, foldhash::fast::RandomState>;
+
+/// What names a row uniquely: its lineage without the time of arrival, which a replay may not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Delivery {
+    /// As in [`Lineage`].
+    pub source: Symbol,
+    /// As in [`Lineage`].
+    pub position: u64,
+    /// As in [`Lineage`].
+    pub sub: u32,
+}
+
+impl From<Lineage> for Delivery {
+    fn from(lineage: Lineage) -> Delivery {
+        Delivery { source: lineage.source, position: lineage.position, sub: lineage.sub }
+    }
 }
 
 /// Rows read back from a table at the start, to rebuild the answers from.

@@ -1,1 +1,45 @@
-//! Delta Lake tables.
+//! Delta tables on local disk: cleaned rows and the positions they were read up to, in the same commits.
+//!
+//! ```text
+//! workers ─rows─▶ encode ─cut─▶ window ─▶ files of all four tables, in parallel
+//!                                        └▶ commit `rejected` ─▶ commit `pin`, `geo`, `user` at once
+//! ```
+//!
+//! What holds, whenever the process dies (the steps and their proofs stand in the modules):
+//!
+//! 1. A position *n* of a partition is in a table's log if and only if its rows before *n* are (`writer`).
+//! 2. Only one process moves positions: each start raises an incarnation in all four tables before it reads
+//!    them, and a commit only lands on a log whose incarnation is the writer's own (`open`, `decide`).
+//! 3. A table is ahead of its sisters by at most what was in flight. Partitions resume at the least position
+//!    of their tables; what others hold beyond it is named to the engine, which does not write it twice
+//!    (`decide::resume`).
+//! 4. A file that was reported durable survives a loss of power (`store`).
+//!
+//! No snapshot of the library lives between commits: a writer reads the commits since its own last one, and
+//! puts the next version if absent (`log`, `writer`). The library encodes commits, creates tables, reads
+//! them at open and makes checkpoints.
+
+mod decide;
+mod encode;
+mod error;
+pub mod failpoints;
+mod file;
+mod ledger;
+mod log;
+mod maintain;
+mod open;
+mod pause;
+mod rows;
+mod schema;
+mod store;
+mod tables;
+mod writer;
+
+pub use encode::{Batches, DeltaEncoder};
+pub use error::DeltaError;
+pub use failpoints::FAILPOINTS;
+pub use file::Compression;
+pub use rows::StoredRows;
+pub use schema::Table;
+pub use store::Synced;
+pub use tables::{Settings, Tables};

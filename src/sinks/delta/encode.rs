@@ -1,0 +1,439 @@
+//! Rows become Arrow columns, on the worker's own thread.
+
+use deltalake::arrow::array::{
+    ArrayRef, BinaryBuilder, Float64Builder, Int32Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
+    TimestampMicrosecondBuilder,
+};
+use deltalake::arrow::datatypes::{DataType, Field};
+use pinflow_dataflows::ingest::Rows;
+use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
+use pinflow_dataflows::rejection::Rejection;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+use super::schema::Table;
+use crate::sinks::Encoder;
+
+/// Rows in one batch: large enough for the encoder of the file, small enough to be grown once.
+const ROWS_MAX: usize = 16_384;
+/// Bytes of text in one batch; far from the 2 GiB that its offsets can address.
+const BYTES_MAX: usize = 64 << 20;
+/// Of a rejected message, this much is kept.
+pub(crate) const PAYLOAD_KEPT_BYTES: usize = 64 << 10;
+/// Digits of a position: as many as the largest `u64` has, so that text order is number order.
+pub(crate) const POSITION_DIGITS: usize = 20;
+
+/// Everything that one worker has encoded for a window.
+#[derive(Debug, Default)]
+pub struct Batches {
+    tables: [Vec<RecordBatch>; 4],
+}
+
+impl Batches {
+    /// The batches for a table.
+    #[must_use]
+    pub fn of(&self, table: Table) -> &[RecordBatch] {
+        &self.tables[table as usize]
+    }
+
+    /// Rows for a table.
+    #[must_use]
+    pub fn rows(&self, table: Table) -> usize {
+        self.of(table).iter().map(RecordBatch::num_rows).sum()
+    }
+
+    /// Bytes held in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.tables.iter().flatten().map(RecordBatch::get_array_memory_size).sum()
+    }
+
+    pub(crate) fn take(&mut self, table: Table) -> Vec<RecordBatch> {
+        std::mem::take(&mut self.tables[table as usize])
+    }
+}
+
+/// Arrow builders for the four tables. One for each worker.
+#[derive(Default)]
+pub struct DeltaEncoder {
+    pin: Chunks<PinColumns>,
+    geo: Chunks<GeoColumns>,
+    user: Chunks<UserColumns>,
+    rejected: Chunks<RejectedColumns>,
+}
+
+impl Rows for DeltaEncoder {
+    fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
+        self.pin.add(|columns| columns.append(lineage, row));
+    }
+
+    fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
+        self.geo.add(|columns| columns.append(lineage, row));
+    }
+
+    fn user(&mut self, lineage: Lineage, row: &User<'_>) {
+        self.user.add(|columns| columns.append(lineage, row));
+    }
+
+    fn rejected(&mut self, lineage: Lineage, stream: Option<Stream>, rejection: &Rejection, payload: &[u8]) {
+        self.rejected.add(|columns| columns.append(lineage, stream, rejection, payload));
+    }
+}
+
+impl Encoder for DeltaEncoder {
+    type Batches = Batches;
+
+    fn cut(&mut self) -> Batches {
+        // In the order of `Table`.
+        Batches { tables: [self.rejected.cut(), self.pin.cut(), self.geo.cut(), self.user.cut()] }
+    }
+}
+
+/// The builders of one table, in the order of its columns.
+trait Columns: Default {
+    const TABLE: Table;
+    fn finish(&mut self) -> Vec<ArrayRef>;
+}
+
+#[derive(Default)]
+struct Chunks<C> {
+    columns: C,
+    rows: usize,
+    bytes: usize,
+    full: Vec<RecordBatch>,
+}
+
+impl<C: Columns> Chunks<C> {
+    /// Adds one row, which tells how many bytes of text it has.
+    fn add(&mut self, append: impl FnOnce(&mut C) -> usize) {
+        self.bytes += append(&mut self.columns);
+        self.rows += 1;
+        if self.rows == ROWS_MAX || self.bytes >= BYTES_MAX {
+            self.seal();
+        }
+    }
+
+    fn seal(&mut self) {
+        if self.rows > 0 {
+            let batch = RecordBatch::try_new(C::TABLE.arrow(), self.columns.finish());
+            self.full.push(batch.expect("the builders stand in the order of the schema and grow by one each row"));
+            (self.rows, self.bytes) = (0, 0);
+        }
+    }
+
+    fn cut(&mut self) -> Vec<RecordBatch> {
+        self.seal();
+        std::mem::take(&mut self.full)
+    }
+}
+
+/// Finishes a text column and makes room for as much again, so that steady windows do not grow it step by step.
+fn finish_text(builder: &mut StringBuilder) -> ArrayRef {
+    let (rows, bytes) = (builder.offsets_slice().len() - 1, builder.values_slice().len());
+    let full = std::mem::replace(builder, StringBuilder::with_capacity(rows, bytes + bytes / 8));
+    Arc::new({ full }.finish())
+}
+
+fn text(builder: &mut StringBuilder, value: Option<&str>) -> usize {
+    builder.append_option(value);
+    value.map_or(0, str::len)
+}
+
+/// Microseconds, UTC.
+struct Times(TimestampMicrosecondBuilder);
+
+impl Default for Times {
+    fn default() -> Times {
+        Times(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
+    }
+}
+
+impl Times {
+    fn finish(&mut self) -> ArrayRef {
+        Arc::new(self.0.finish())
+    }
+}
+
+#[derive(Default)]
+struct LineageColumns {
+    source: StringBuilder,
+    position: StringBuilder,
+    sub: Int32Builder,
+    arrived_at: Times,
+}
+
+impl LineageColumns {
+    fn append(&mut self, lineage: Lineage) -> usize {
+        let source = lineage.source.text();
+        self.source.append_value(source);
+        let digits = digits(lineage.position);
+        self.position.append_value(std::str::from_utf8(&digits).expect("digits are ASCII"));
+        // `too_many_rows` keeps messages far below 2^31 rows.
+        self.sub.append_value(i32::try_from(lineage.sub).unwrap_or(i32::MAX));
+        self.arrived_at.0.append_option(lineage.arrived_at);
+        source.len() + POSITION_DIGITS
+    }
+
+    fn finish(&mut self) -> [ArrayRef; 4] {
+        let sub = Arc::new(self.sub.finish());
+        [finish_text(&mut self.source), finish_text(&mut self.position), sub, self.arrived_at.finish()]
+    }
+}
+
+/// A position as text: left-padded with zeros.
+pub(crate) fn digits(mut position: u64) -> [u8; POSITION_DIGITS] {
+    let mut digits = [b'0'; POSITION_DIGITS];
+    for digit in digits.iter_mut().rev() {
+        *digit += (position % 10) as u8;
+        position /= 10;
+    }
+    digits
+}
+
+#[derive(Default)]
+struct PinColumns {
+    ind: Int64Builder,
+    unique_id: StringBuilder,
+    title: StringBuilder,
+    description: StringBuilder,
+    follower_count: Int64Builder,
+    poster_name: StringBuilder,
+    tag_list: StringBuilder,
+    is_image_or_video: StringBuilder,
+    image_src: StringBuilder,
+    save_location: StringBuilder,
+    category: StringBuilder,
+    lineage: LineageColumns,
+}
+
+/// `ind` is a whole number in 0…2^63−1 by contract.
+fn long(ind: u64) -> i64 {
+    i64::try_from(ind).unwrap_or(i64::MAX)
+}
+
+impl PinColumns {
+    fn append(&mut self, lineage: Lineage, row: &Pin<'_>) -> usize {
+        self.ind.append_value(long(row.ind));
+        self.follower_count.append_option(row.follower_count);
+        text(&mut self.unique_id, row.unique_id.as_deref())
+            + text(&mut self.title, row.title.as_deref())
+            + text(&mut self.description, row.description.as_deref())
+            + text(&mut self.poster_name, row.poster_name.as_deref())
+            + text(&mut self.tag_list, row.tag_list.as_deref())
+            + text(&mut self.is_image_or_video, row.is_image_or_video.as_deref())
+            + text(&mut self.image_src, row.image_src.as_deref())
+            + text(&mut self.save_location, row.save_location.as_deref())
+            + text(&mut self.category, row.category.as_deref())
+            + self.lineage.append(lineage)
+    }
+}
+
+impl Columns for PinColumns {
+    const TABLE: Table = Table::Pin;
+
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(self.ind.finish()),
+            finish_text(&mut self.unique_id),
+            finish_text(&mut self.title),
+            finish_text(&mut self.description),
+            Arc::new(self.follower_count.finish()),
+            finish_text(&mut self.poster_name),
+            finish_text(&mut self.tag_list),
+            finish_text(&mut self.is_image_or_video),
+            finish_text(&mut self.image_src),
+            finish_text(&mut self.save_location),
+            finish_text(&mut self.category),
+        ];
+        columns.extend(self.lineage.finish());
+        columns
+    }
+}
+
+struct GeoColumns {
+    ind: Int64Builder,
+    country: StringBuilder,
+    coordinates: ListBuilder<Float64Builder>,
+    timestamp: Times,
+    lineage: LineageColumns,
+}
+
+impl Default for GeoColumns {
+    fn default() -> GeoColumns {
+        let element = Field::new("element", DataType::Float64, true);
+        GeoColumns {
+            ind: Int64Builder::default(),
+            country: StringBuilder::default(),
+            coordinates: ListBuilder::new(Float64Builder::default()).with_field(element),
+            timestamp: Times::default(),
+            lineage: LineageColumns::default(),
+        }
+    }
+}
+
+impl GeoColumns {
+    fn append(&mut self, lineage: Lineage, row: &Geo<'_>) -> usize {
+        self.ind.append_value(long(row.ind));
+        if let Some(pair) = row.coordinates {
+            self.coordinates.values().append_slice(&pair);
+        }
+        self.coordinates.append(row.coordinates.is_some());
+        self.timestamp.0.append_option(row.timestamp);
+        text(&mut self.country, row.country.as_deref()) + self.lineage.append(lineage)
+    }
+}
+
+impl Columns for GeoColumns {
+    const TABLE: Table = Table::Geo;
+
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(self.ind.finish()),
+            finish_text(&mut self.country),
+            Arc::new(self.coordinates.finish()),
+            self.timestamp.finish(),
+        ];
+        columns.extend(self.lineage.finish());
+        columns
+    }
+}
+
+#[derive(Default)]
+struct UserColumns {
+    ind: Int64Builder,
+    user_name: StringBuilder,
+    age: Int32Builder,
+    date_joined: Times,
+    lineage: LineageColumns,
+}
+
+impl UserColumns {
+    fn append(&mut self, lineage: Lineage, row: &User<'_>) -> usize {
+        self.ind.append_value(long(row.ind));
+        self.age.append_option(row.age.map(i32::from));
+        self.date_joined.0.append_option(row.date_joined);
+        text(&mut self.user_name, row.user_name.as_deref()) + self.lineage.append(lineage)
+    }
+}
+
+impl Columns for UserColumns {
+    const TABLE: Table = Table::User;
+
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(self.ind.finish()),
+            finish_text(&mut self.user_name),
+            Arc::new(self.age.finish()),
+            self.date_joined.finish(),
+        ];
+        columns.extend(self.lineage.finish());
+        columns
+    }
+}
+
+#[derive(Default)]
+struct RejectedColumns {
+    stream: StringBuilder,
+    reason: StringBuilder,
+    detail: StringBuilder,
+    payload: BinaryBuilder,
+    payload_bytes: Int64Builder,
+    payload_sha256: StringBuilder,
+    lineage: LineageColumns,
+}
+
+impl RejectedColumns {
+    fn append(&mut self, lineage: Lineage, stream: Option<Stream>, rejection: &Rejection, payload: &[u8]) -> usize {
+        let kept = &payload[..payload.len().min(PAYLOAD_KEPT_BYTES)];
+        self.payload.append_value(kept);
+        self.payload_bytes.append_value(long(payload.len() as u64));
+        let hex = hex(Sha256::digest(payload).into());
+        kept.len()
+            + text(&mut self.stream, stream.map(Stream::name))
+            + text(&mut self.reason, Some(rejection.reason.name()))
+            + text(&mut self.detail, Some(&rejection.detail))
+            + text(&mut self.payload_sha256, Some(std::str::from_utf8(&hex).expect("hex is ASCII")))
+            + self.lineage.append(lineage)
+    }
+}
+
+impl Columns for RejectedColumns {
+    const TABLE: Table = Table::Rejected;
+
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        let mut columns: Vec<ArrayRef> = vec![
+            finish_text(&mut self.stream),
+            finish_text(&mut self.reason),
+            finish_text(&mut self.detail),
+            Arc::new(self.payload.finish()),
+            Arc::new(self.payload_bytes.finish()),
+            finish_text(&mut self.payload_sha256),
+        ];
+        columns.extend(self.lineage.finish());
+        columns
+    }
+}
+
+fn hex(digest: [u8; 32]) -> [u8; 64] {
+    let mut hex = [0; 64];
+    for (pair, byte) in hex.chunks_exact_mut(2).zip(digest) {
+        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+        pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+    }
+    hex
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use deltalake::arrow::array::{Array, AsArray};
+    use pinflow_dataflows::rejection::Reason;
+    use pinflow_dataflows::symbol::Symbol;
+
+    fn lineage(position: u64) -> Lineage {
+        Lineage { arrived_at: None, source: Symbol::new("recording/x.jsonl"), position, sub: 0 }
+    }
+
+    #[test]
+    fn a_tombstone_has_no_bytes_and_a_large_message_keeps_its_head() {
+        let mut encoder = DeltaEncoder::default();
+        let rejection = Rejection { reason: Reason::Tombstone, detail: "null".to_owned() };
+        encoder.rejected(lineage(1), None, &rejection, b"");
+        encoder.rejected(lineage(2), Some(Stream::Geo), &rejection, &vec![b'x'; PAYLOAD_KEPT_BYTES + 9]);
+        let batches = encoder.cut();
+        let batch = &batches.of(Table::Rejected)[0];
+        let lengths: Vec<usize> = (0..2).map(|row| batch.column(3).as_binary::<i32>().value(row).len()).collect();
+        assert_eq!(lengths, [0, PAYLOAD_KEPT_BYTES]);
+        let sha = batch.column(5).as_string::<i32>();
+        assert_eq!(sha.value(0), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert!(batch.column(0).is_null(0));
+        assert_eq!(batch.column(0).as_string::<i32>().value(1), "geo");
+    }
+
+    #[test]
+    fn text_order_of_positions_is_number_order() {
+        let texts: Vec<_> = [0, 9, 10, 99_999, u64::from(u32::MAX), u64::MAX].map(digits).into();
+        assert!(texts.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(&digits(u64::MAX), b"18446744073709551615");
+        assert_eq!(&digits(42), b"00000000000000000042");
+    }
+
+    #[test]
+    fn batches_are_cut_by_rows_and_by_bytes_and_nothing_stays_behind() {
+        let mut encoder = DeltaEncoder::default();
+        let row = User { ind: 1, user_name: None, age: None, date_joined: None };
+        for position in 0..ROWS_MAX as u64 * 2 + 1 {
+            encoder.user(lineage(position), &row);
+        }
+        let rejection = Rejection { reason: Reason::NotJson, detail: "d".repeat(BYTES_MAX / 2) };
+        for position in 0..3 {
+            encoder.rejected(lineage(position), None, &rejection, b"");
+        }
+        let batches = encoder.cut();
+        let rows = |table| batches.of(table).iter().map(RecordBatch::num_rows).collect::<Vec<_>>();
+        assert_eq!(rows(Table::User), [ROWS_MAX, ROWS_MAX, 1]);
+        assert_eq!(rows(Table::Rejected), [2, 1]);
+        assert!(rows(Table::Pin).is_empty());
+        assert_eq!(encoder.cut().bytes(), 0);
+    }
+}

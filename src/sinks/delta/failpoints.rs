@@ -1,0 +1,50 @@
+//! Places where a test can kill, delay or fail the commit protocol.
+//!
+//! With the feature `failpoints`, the variable `FAILPOINTS` names them, in the syntax of the crate `fail`:
+//! `delta::pin::before_commit=2*off->1*return(abort)` kills the process, with no unwinding and no flushing, the
+//! third time a window's commit to `pin` is about to be put. `return` alone injects an error, `panic` panics.
+
+use std::io;
+
+/// Armed for as long as it lives.
+#[cfg(feature = "failpoints")]
+pub struct Armed(#[expect(dead_code, reason = "disarms when dropped")] fail::FailScenario<'static>);
+
+/// Reads `FAILPOINTS`; `main` calls this before anything else.
+#[cfg(feature = "failpoints")]
+#[must_use]
+pub fn arm() -> Armed {
+    Armed(fail::FailScenario::setup())
+}
+
+macro_rules! points {
+    ($($table:literal),*) => {
+        [$(
+            concat!("delta::", $table, "::before_create"), concat!("delta::", $table, "::after_create"),
+            concat!("delta::", $table, "::before_fence"), concat!("delta::", $table, "::after_fence"),
+            concat!("delta::", $table, "::before_file"), concat!("delta::", $table, "::after_file"),
+            concat!("delta::", $table, "::before_commit"), concat!("delta::", $table, "::after_commit"),
+            concat!("delta::", $table, "::before_checkpoint"), concat!("delta::", $table, "::after_checkpoint"),
+        )*]
+    };
+}
+
+/// Every failpoint of the sink: before and after each step of the protocol, for each table.
+pub const FAILPOINTS: [&str; 40] = points!("rejected", "pin", "geo", "user");
+
+/// Does what the failpoint of this name was armed with; nothing without the feature.
+#[cfg_attr(not(feature = "failpoints"), expect(clippy::unnecessary_wraps, reason = "fails only when armed"))]
+pub(crate) fn hit(place: &str, step: &str) -> io::Result<()> {
+    #[cfg(feature = "failpoints")]
+    {
+        let name = format!("delta::{place}::{step}");
+        debug_assert!(FAILPOINTS.contains(&name.as_str()), "{name} is not listed");
+        fail::fail_point!(&name, |what| match what.as_deref() {
+            Some("abort") => std::process::abort(),
+            _ => Err(io::Error::other(format!("failpoint {name}"))),
+        });
+    }
+    #[cfg(not(feature = "failpoints"))]
+    let _ = (place, step);
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! Keeping a table's log short: checkpoints, and the cleaning of what they replace.
+
+use deltalake::{DeltaTableError, checkpoints};
+
+use super::failpoints;
+use super::log::Log;
+use super::open;
+use super::schema::Table;
+
+/// A checkpoint is made after so many commits: reading a log then costs one file and fewer commits than this.
+pub(crate) const CHECKPOINT_COMMITS: u64 = 100;
+
+/// Makes a checkpoint of a version, and removes commits that it replaces once they are older than the table's
+/// retention (30 days unless set). It reads the table into a handle of its own, which is dropped afterwards: a
+/// handle that lives grows with every commit. A failure is told and costs nothing but time.
+pub(crate) async fn checkpoint(log: Log, table: Table, version: u64) {
+    // The library may panic where storage fails.
+    let made = tokio::spawn(make(log.clone(), table, version)).await;
+    match made {
+        Ok(Ok(())) => tracing::debug!("checkpoint of {} at version {version}", log.folder.display()),
+        Ok(Err(error)) => tracing::warn!("no checkpoint of {} at version {version}: {error}", log.folder.display()),
+        Err(error) => tracing::warn!("no checkpoint of {} at version {version}: {error}", log.folder.display()),
+    }
+}
+
+async fn make(log: Log, table: Table, version: u64) -> Result<(), DeltaTableError> {
+    let point = |step| failpoints::hit(table.name(), step).map_err(|cause| DeltaTableError::generic(cause.to_string()));
+    let builder = open::builder(&log).map_err(|error| DeltaTableError::generic(error.to_string()))?;
+    point("before_checkpoint")?;
+    let handle = builder.with_version(version).load().await?;
+    checkpoints::create_checkpoint(&handle, None).await?;
+    point("after_checkpoint")?;
+    checkpoints::cleanup_metadata(&handle, None).await?;
+    Ok(())
+}

@@ -1,0 +1,290 @@
+//! Opening the tables: find or create them, check that they are ours, raise the fence.
+//!
+//! Nothing is written to a folder before everything in all four was found to be as it must. The fence stands in
+//! all four before a position is read: from then on no older writer can move one.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use deltalake::kernel::transaction::CommitProperties;
+use deltalake::logstore::object_store::ObjectStore;
+use deltalake::operations::create::CreateBuilder;
+use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use url::Url;
+
+use super::Settings;
+use super::decide::{self, Fence};
+use super::error::DeltaError;
+use super::failpoints;
+use super::ledger::{Ids, Ledger, Owner};
+use super::log::Log;
+use super::pause::Pauses;
+use super::schema::Table;
+use super::store::create_folder;
+use super::writer::{TableWriter, check_metadata, check_protocol};
+
+/// The table property that names the pipeline.
+pub(crate) const PIPELINE: &str = "pinflow.pipeline";
+/// Starts that raise the fence at the same moment; each round one of them wins.
+const RIVALS_MAX: u32 = 1_000;
+
+/// A data file of a table.
+#[derive(Debug, Clone)]
+pub(crate) struct ActiveFile {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+    /// Unknown where another engine wrote no statistics.
+    pub(crate) rows: Option<u64>,
+    /// Statistics, as the log holds them.
+    pub(crate) stats: Option<String>,
+}
+
+/// A table at one version.
+pub(crate) struct Loaded {
+    pub(crate) handle: DeltaTable,
+    pub(crate) version: u64,
+    pub(crate) ledger: Ledger,
+    pub(crate) digest: Option<super::log::Digest>,
+    pub(crate) pipeline: Option<String>,
+}
+
+/// An opened table: fenced, with the files that it held then.
+pub(crate) struct Opened {
+    pub(crate) writer: TableWriter,
+    pub(crate) files: Vec<ActiveFile>,
+}
+
+/// The folder of the tables, absolute; created if need be.
+pub(crate) fn root(folder: &Path) -> Result<PathBuf, DeltaError> {
+    let failed = |what| move |cause| DeltaError::Disk { what, path: folder.to_owned(), cause };
+    let absolute = std::path::absolute(folder).map_err(failed("resolve"))?;
+    create_folder(&absolute).map_err(failed("create"))?;
+    absolute.canonicalize().map_err(failed("resolve"))
+}
+
+/// Opens all four, in the order of [`Table::ALL`].
+pub(crate) async fn open(
+    settings: &Settings,
+    store: &Arc<dyn ObjectStore>,
+    pauses: &Pauses,
+) -> Result<Vec<Opened>, DeltaError> {
+    let root = root(&settings.root)?;
+    let ids = Arc::new(Ids::new(&settings.pipeline));
+    let mut found = Vec::new();
+    for table in Table::ALL {
+        let log = Log::new(store.clone(), &root.join(table.name()))?;
+        let loaded = find(&log, table, &settings.pipeline, &ids).await?;
+        found.push((table, log, loaded));
+    }
+    check_sisters(&found)?;
+    let mut opened = Vec::new();
+    for (table, log, loaded) in found {
+        let loaded = match loaded {
+            Some(loaded) => loaded,
+            None => create(&log, table, &settings.pipeline, &ids).await?,
+        };
+        opened.push(into_writer(table, log, loaded, settings, &ids, pauses));
+    }
+    fence(&mut opened).await?;
+    let mut tables = Vec::new();
+    for (writer, mut handle) in opened {
+        // Up to the fence: nothing of an older writer comes after it.
+        handle.update_incremental(Some(writer.version)).await.map_err(failed("read", &writer.log))?;
+        tables.push(Opened { files: active_files(&handle, &writer.log)?, writer });
+    }
+    Ok(tables)
+}
+
+fn into_writer(
+    table: Table,
+    log: Log,
+    loaded: Loaded,
+    settings: &Settings,
+    ids: &Arc<Ids>,
+    pauses: &Pauses,
+) -> (TableWriter, DeltaTable) {
+    let id = loaded.handle.snapshot().map(|snapshot| snapshot.metadata().id().to_owned()).unwrap_or_default();
+    let writer = TableWriter {
+        table,
+        log,
+        ids: ids.clone(),
+        pipeline: settings.pipeline.clone(),
+        owner: Owner { incarnation: 0, nonce: 0 },
+        pauses: pauses.clone(),
+        version: loaded.version,
+        digest: loaded.digest,
+        id,
+        ledger: loaded.ledger,
+    };
+    (writer, loaded.handle)
+}
+
+fn failed(what: &'static str, log: &Log) -> impl FnOnce(DeltaTableError) -> DeltaError {
+    let path = log.folder.clone();
+    move |cause| DeltaError::Library { what, path, cause: Box::new(cause) }
+}
+
+/// A table that is there, checked; `None` if its folder is free.
+async fn find(log: &Log, table: Table, pipeline: &str, ids: &Ids) -> Result<Option<Loaded>, DeltaError> {
+    let Some(version) = log.newest().await? else {
+        refuse_foreign(&log.folder)?;
+        return Ok(None);
+    };
+    let loaded = load(log, table, version, ids).await?;
+    let path = || log.folder.clone();
+    match &loaded.pipeline {
+        Some(theirs) if theirs == pipeline => {}
+        Some(theirs) => {
+            return Err(DeltaError::Pipeline { path: path(), theirs: theirs.clone(), ours: pipeline.to_owned() });
+        }
+        None => {
+            return Err(DeltaError::Foreign { path: path(), what: format!("a Delta table without {PIPELINE}") });
+        }
+    }
+    let files = active_files(&loaded.handle, log)?;
+    if loaded.ledger.is_empty() && files.iter().any(|file| file.rows != Some(0)) {
+        return Err(DeltaError::NoPositions { path: path() });
+    }
+    Ok(Some(loaded))
+}
+
+/// Reads a table as of a version, and checks that it can be written and read by these rules.
+pub(crate) async fn load(log: &Log, table: Table, version: u64, ids: &Ids) -> Result<Loaded, DeltaError> {
+    // First: these errors name the file and the mend, the library's do not.
+    let (txns, digest) = log.txns(version).await?;
+    let mut handle = builder(log)?.build().map_err(failed("open", log))?;
+    handle.load_version(version).await.map_err(failed("open", log))?;
+    let snapshot = handle.snapshot().map_err(failed("open", log))?;
+    let protocol = snapshot.protocol();
+    check_protocol(log, protocol.min_reader_version().into(), protocol.min_writer_version().into())?;
+    let metadata = snapshot.metadata();
+    let schema = metadata.parse_schema().map_err(|fault| failed("read the schema of", log)(fault.into()))?;
+    let properties = metadata.configuration();
+    let names = properties.keys().map(String::as_str);
+    check_metadata(log, table, &schema, metadata.partition_columns(), names)?;
+    let pipeline = properties.get(PIPELINE).cloned();
+    let mut ledger = Ledger::default();
+    for txn in txns {
+        ids.apply(&mut ledger, &txn.app_id, txn.version).map_err(|fault| DeltaError::Position {
+            path: log.folder.clone(),
+            key: fault.key,
+            what: fault.what,
+        })?;
+    }
+    Ok(Loaded { handle, version, ledger, digest, pipeline })
+}
+
+pub(crate) fn builder(log: &Log) -> Result<DeltaTableBuilder, DeltaError> {
+    let url = Url::from_directory_path(&log.folder).map_err(|()| DeltaError::Foreign {
+        path: log.folder.clone(),
+        what: "a path that no URL can name".to_owned(),
+    })?;
+    let builder = DeltaTableBuilder::from_url(url.clone()).map_err(failed("open", log))?;
+    Ok(builder.with_storage_backend(log.store().clone(), url))
+}
+
+/// The files that make up a table.
+pub(crate) fn active_files(handle: &DeltaTable, log: &Log) -> Result<Vec<ActiveFile>, DeltaError> {
+    let snapshot = handle.snapshot().map_err(failed("read", log))?;
+    let mut files = Vec::new();
+    for view in snapshot.log_data().iter() {
+        let name = view.path().into_owned();
+        if name.contains("://") || name.starts_with('/') {
+            let what = format!("{name} lies outside of the table");
+            return Err(DeltaError::Foreign { path: log.folder.clone(), what });
+        }
+        files.push(ActiveFile {
+            path: log.folder.join(name),
+            bytes: u64::try_from(view.size()).unwrap_or(0),
+            rows: view.num_records().map(|rows| rows as u64),
+            stats: view.stats(),
+        });
+    }
+    Ok(files)
+}
+
+/// A folder without commits must hold nothing: what a run that died while creating it leaves is no content.
+fn refuse_foreign(folder: &Path) -> Result<(), DeltaError> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(cause) => return Err(DeltaError::Disk { what: "list", path: folder.to_owned(), cause }),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|cause| DeltaError::Disk { what: "list", path: folder.to_owned(), cause })?;
+        if entry.file_name() != "_delta_log" {
+            let what = entry.file_name().to_string_lossy().into_owned();
+            return Err(DeltaError::Foreign { path: folder.to_owned(), what });
+        }
+    }
+    Ok(())
+}
+
+/// One table that was lost cannot be made anew beside three that go on: its rows would be gone, and nobody told.
+fn check_sisters(found: &[(Table, Log, Option<Loaded>)]) -> Result<(), DeltaError> {
+    let written = found.iter().any(|(_, _, loaded)| loaded.as_ref().is_some_and(|loaded| !loaded.ledger.is_empty()));
+    let unowned = |loaded: &Option<Loaded>| loaded.as_ref().is_none_or(|loaded| loaded.ledger.owner.is_none());
+    match found.iter().find(|(_, _, loaded)| unowned(loaded)) {
+        Some((_, log, _)) if written => Err(DeltaError::Missing { path: log.folder.clone() }),
+        _ => Ok(()),
+    }
+}
+
+async fn create(log: &Log, table: Table, pipeline: &str, ids: &Ids) -> Result<Loaded, DeltaError> {
+    let point = |step| {
+        let hit = failpoints::hit(table.name(), step);
+        hit.map_err(|cause| DeltaError::Disk { what: "create", path: log.folder.clone(), cause })
+    };
+    point("before_create")?;
+    create_folder(&log.folder)
+        .map_err(|cause| DeltaError::Disk { what: "create", path: log.folder.clone(), cause })?;
+    let created = CreateBuilder::new()
+        .with_log_store(builder(log)?.build_storage().map_err(failed("create", log))?)
+        .with_table_name(table.name())
+        .with_columns(table.delta())
+        .with_raise_if_key_not_exists(false)
+        .with_configuration([(PIPELINE.to_owned(), Some(pipeline.to_owned()))])
+        // With retries, the loser of two that create at once would replace the winner's metadata.
+        .with_commit_properties(CommitProperties::default().with_max_retries(0))
+        .await;
+    point("after_create")?;
+    // Whatever the answer was: the log tells whether there is a table now.
+    match (find(log, table, pipeline, ids).await?, created) {
+        (Some(loaded), _) => Ok(loaded),
+        (None, Err(cause)) => Err(failed("create", log)(cause)),
+        (None, Ok(_)) => Err(DeltaError::Missing { path: log.folder.clone() }),
+    }
+}
+
+/// Makes this process the owner of all four tables.
+///
+/// `rejected` comes first and settles who is last among those that start at once; in the others the greater
+/// incarnation wins, so that exactly one of any number of starters ends up as the owner of all.
+async fn fence(opened: &mut [(TableWriter, DeltaTable)]) -> Result<(), DeltaError> {
+    let incarnation = |writer: &TableWriter| writer.ledger.owner.map_or(0, |owner| owner.incarnation);
+    let highest = opened.iter().map(|(writer, _)| incarnation(writer)).max().unwrap_or(0);
+    let nonce = uuid::Uuid::new_v4().as_u64_pair().0 >> 1;
+    let mut mine = Owner { incarnation: highest + 1, nonce };
+    for (writer, _) in opened {
+        for _ in 0..RIVALS_MAX {
+            let fault = match decide::fence(mine, writer.ledger.owner) {
+                Fence::Held => break,
+                Fence::Lost if writer.table == Table::Rejected => {
+                    mine.incarnation = incarnation(writer) + 1;
+                    continue;
+                }
+                Fence::Lost => return Err(writer.fenced()),
+                Fence::Raise => writer.raise(mine).await?,
+            };
+            if let (Some(cause), Fence::Raise) = (fault, decide::fence(mine, writer.ledger.owner)) {
+                let path = writer.log.folder.display().to_string();
+                return Err(DeltaError::Store { what: "raise the fence of", path, cause });
+            }
+        }
+        if decide::fence(mine, writer.ledger.owner) != Fence::Held {
+            return Err(writer.fenced());
+        }
+        writer.owner = mine;
+    }
+    Ok(())
+}

@@ -1,0 +1,282 @@
+//! The four tables as one sink: a window goes to `rejected` first, then to the other three at once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deltalake::logstore::object_store::ObjectStore;
+use futures::future::try_join_all;
+use pinflow_dataflows::symbol::Symbol;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::decide;
+use super::encode::{Batches, DeltaEncoder};
+use super::error::DeltaError;
+use super::file::{self, Compression, DataFile};
+use super::maintain;
+use super::open::{self, ActiveFile, Opened};
+use super::pause::Pauses;
+use super::rows::{self, StoredRows};
+use super::schema::Table;
+use super::store::Synced;
+use super::writer::TableWriter;
+use crate::position::Epoch;
+use crate::sinks::{PartitionReached, Resume, Window};
+
+/// A position may lag behind in a table that got no rows for this long.
+const RIDE_MAX: Duration = Duration::from_secs(60);
+/// Or for this many rows: what a restart reads again, and remembers while it does, stays small.
+const RIDE_ROWS_MAX: u64 = 250_000;
+
+/// Where the tables are and how they are written.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The folder of the four tables.
+    pub root: PathBuf,
+    /// Names this pipeline's positions in the tables.
+    pub pipeline: String,
+    /// How data files are compressed.
+    pub compression: Compression,
+}
+
+/// The opened tables.
+pub struct Tables {
+    lanes: Vec<Lane>,
+    compression: Compression,
+    /// What the cleaned tables held at open.
+    held: Vec<(Table, PathBuf)>,
+    pauses: Pauses,
+    /// A commit is under way, or was cancelled half-way.
+    under_way: bool,
+}
+
+/// One table with what is still to be said to it.
+struct Lane {
+    writer: TableWriter,
+    /// Positions that moved without rows for this table; they ride on its next commit.
+    riding: BTreeMap<String, PartitionReached>,
+    riding_since: Option<Instant>,
+    checkpoint: Option<JoinHandle<()>>,
+    /// The version of the last checkpoint made or begun.
+    checkpointed: u64,
+}
+
+impl Tables {
+    /// Opens the tables, or creates them, and becomes their only writer.
+    ///
+    /// Needs a runtime with several threads: the Delta library blocks on its own I/O.
+    ///
+    /// # Errors
+    /// Whatever is wrong with a table, before anything was written to it.
+    pub async fn open(settings: Settings) -> Result<(Tables, Resume), DeltaError> {
+        Tables::open_on(settings, Arc::new(Synced::default())).await
+    }
+
+    /// As [`Tables::open`], through another object store rooted at `/`. For tests that inject faults.
+    ///
+    /// # Errors
+    /// As [`Tables::open`].
+    pub async fn open_on(settings: Settings, store: Arc<dyn ObjectStore>) -> Result<(Tables, Resume), DeltaError> {
+        let pauses = Pauses::new();
+        let opened = open::open(&settings, &store, &pauses).await?;
+        let resume = resume(&opened).await?;
+        let held = opened.iter().filter(|opened| opened.writer.table != Table::Rejected);
+        let held = held.flat_map(|opened| opened.files.iter().map(|file| (opened.writer.table, file.path.clone())));
+        let held = held.collect();
+        let lanes = opened.into_iter().map(|opened| Lane::new(opened.writer)).collect();
+        Ok((Tables { lanes, compression: settings.compression, held, pauses, under_way: false }, resume))
+    }
+
+    /// An encoder for one worker.
+    #[must_use]
+    pub fn encoder(&self) -> DeltaEncoder {
+        DeltaEncoder::default()
+    }
+
+    /// What the sink waits for (a full disk, …), in words; `None` while it does not.
+    #[must_use]
+    pub fn paused(&self) -> watch::Receiver<Option<String>> {
+        self.pauses.subscribe()
+    }
+
+    /// Every row that the cleaned tables held at open, in chunks and in no order, to rebuild the answers from.
+    /// A few chunks are decoded ahead; memory stays bounded.
+    #[must_use]
+    pub fn read_back(&self) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
+        rows::read_back(self.held.clone())
+    }
+
+    /// Makes a window durable in all tables. Waits inside for faults that may heal, and forgets nothing meanwhile.
+    ///
+    /// Cancelling it (dropping the future) is as safe as a crash: what has landed is found at the next open.
+    /// These `Tables` then refuse further work.
+    ///
+    /// # Errors
+    /// [`DeltaError::Fenced`] when another writer has started; else when a table is no longer what it was.
+    pub async fn commit(&mut self, window: Window<Batches>) -> Result<(), DeltaError> {
+        self.begin()?;
+        let Window { epoch, mut batches, reached } = window;
+        let writers = self.lanes.iter().map(|lane| {
+            let table = lane.writer.table;
+            let rows: Vec<_> = batches.iter_mut().flat_map(|worker| worker.take(table)).collect();
+            lane.write(rows, self.compression)
+        });
+        let files = try_join_all(writers.collect::<Vec<_>>()).await?;
+        self.commit_files(&files, &reached, epoch, false).await
+    }
+
+    /// Commits positions that still ride, and waits for maintenance. The end of a run.
+    ///
+    /// # Errors
+    /// As [`Tables::commit`].
+    pub async fn finish(&mut self) -> Result<(), DeltaError> {
+        self.begin()?;
+        self.commit_files(&[const { None }; 4], &[], 0, true).await?;
+        for lane in &mut self.lanes {
+            if let Some(checkpoint) = lane.checkpoint.take() {
+                // It has reported its own failure.
+                let _ = checkpoint.await;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<(), DeltaError> {
+        if std::mem::replace(&mut self.under_way, true) { Err(DeltaError::Abandoned) } else { Ok(()) }
+    }
+
+    async fn commit_files(
+        &mut self,
+        files: &[Option<DataFile>],
+        reached: &[PartitionReached],
+        epoch: Epoch,
+        last: bool,
+    ) -> Result<(), DeltaError> {
+        let mut lanes = self.lanes.iter_mut().zip(files);
+        // `rejected` alone and first: see `decide::resume`.
+        if let Some((rejected, file)) = lanes.next() {
+            rejected.commit(file.as_ref(), reached, epoch, last).await?;
+        }
+        let cleaned = lanes.map(|(lane, file)| lane.commit(file.as_ref(), reached, epoch, last));
+        try_join_all(cleaned.collect::<Vec<_>>()).await?;
+        self.under_way = false;
+        Ok(())
+    }
+}
+
+impl Lane {
+    fn new(writer: TableWriter) -> Lane {
+        let checkpointed = writer.version;
+        Lane { writer, riding: BTreeMap::new(), riding_since: None, checkpoint: None, checkpointed }
+    }
+
+    /// Encodes rows into a file and puts it. Nothing refers to it yet.
+    async fn write(
+        &self,
+        batches: Vec<deltalake::arrow::array::RecordBatch>,
+        compression: Compression,
+    ) -> Result<Option<DataFile>, DeltaError> {
+        if batches.is_empty() {
+            return Ok(None);
+        }
+        let table = self.writer.table;
+        let encoded = tokio::task::spawn_blocking(move || file::encode(table, &batches, compression)).await;
+        let encoded = encoded.map_err(|_| DeltaError::Died { what: "encoding rows" })?;
+        let file = encoded.map_err(|cause| DeltaError::Encode { table: table.name(), cause })?;
+        self.writer.put_file(&file).await;
+        Ok(Some(file))
+    }
+
+    async fn commit(
+        &mut self,
+        file: Option<&DataFile>,
+        reached: &[PartitionReached],
+        epoch: Epoch,
+        last: bool,
+    ) -> Result<(), DeltaError> {
+        for moved in reached.iter().filter(|moved| self.writer.table.takes(moved.carries)) {
+            self.riding.insert(moved.key.clone(), moved.clone());
+        }
+        let waiting: Vec<_> = self.riding.values().cloned().collect();
+        let moves = decide::moves(self.writer.table, &self.writer.ledger, &waiting);
+        if file.is_none() {
+            if moves.is_empty() {
+                self.riding.clear();
+                return Ok(());
+            }
+            let since = *self.riding_since.get_or_insert_with(Instant::now);
+            let behind = |moved: &PartitionReached| moved.reached.rows.saturating_sub(self.writer.ledger.rows(&moved.key));
+            if !last && since.elapsed() < RIDE_MAX && moves.iter().map(behind).sum::<u64>() < RIDE_ROWS_MAX {
+                return Ok(());
+            }
+        }
+        self.writer.commit(file, &moves, epoch).await?;
+        self.riding.clear();
+        self.riding_since = None;
+        self.maintain();
+        Ok(())
+    }
+
+    /// Begins a checkpoint when it is time. Beside the commits: a checkpoint is of a version that no longer changes.
+    fn maintain(&mut self) {
+        let busy = self.checkpoint.as_ref().is_some_and(|checkpoint| !checkpoint.is_finished());
+        let version = self.writer.version;
+        if !busy && version / maintain::CHECKPOINT_COMMITS > self.checkpointed / maintain::CHECKPOINT_COMMITS {
+            self.checkpointed = version;
+            let (log, table) = (self.writer.log.clone(), self.writer.table);
+            self.checkpoint = Some(tokio::spawn(maintain::checkpoint(log, table, version)));
+        }
+    }
+}
+
+/// Where the partitions resume, from tables that only this process can move any more.
+async fn resume(opened: &[Opened]) -> Result<Resume, DeltaError> {
+    let mut stored = Vec::new();
+    for Opened { writer, .. } in opened {
+        stored.push((writer.table, writer.ledger.partitions().map_err(|fault| writer.unstorable(fault))?));
+    }
+    let mut resume = Resume::default();
+    let mut ahead: HashMap<Table, Vec<(Symbol, u64)>> = HashMap::new();
+    for (key, resumed) in decide::resume(&stored) {
+        let least = resumed.at.as_ref().map_or(0, |at| at.reached.next);
+        for table in resumed.ahead {
+            ahead.entry(table).or_default().push((Symbol::new(&resumed.source), least));
+        }
+        if let Some(at) = resumed.at {
+            resume.positions.insert(key, at.reached);
+        }
+    }
+    for Opened { writer, files } in opened {
+        if writer.table != Table::Rejected {
+            resume.rows += count(files).await?;
+        }
+        if let Some(sources) = ahead.remove(&writer.table) {
+            let files: Vec<_> = files.iter().map(|file| (file.path.clone(), file.stats.clone())).collect();
+            let found = tokio::task::spawn_blocking(move || rows::at_or_after(&files, &sources)).await;
+            resume.already.extend(found.map_err(|_| DeltaError::Died { what: "reading lineages" })??);
+        }
+    }
+    Ok(resume)
+}
+
+/// Rows in files; those without statistics are read.
+async fn count(files: &[ActiveFile]) -> Result<u64, DeltaError> {
+    let mut rows = 0;
+    for file in files {
+        rows += match file.rows {
+            Some(rows) => rows,
+            None => {
+                let path = file.path.clone();
+                let counted = tokio::task::spawn_blocking(move || {
+                    let mut rows = 0;
+                    rows::each_delivery(&path, |_| rows += 1).map(|()| rows)
+                });
+                counted.await.map_err(|_| DeltaError::Died { what: "counting rows" })??
+            }
+        };
+    }
+    Ok(rows)
+}
