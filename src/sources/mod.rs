@@ -6,6 +6,7 @@
 pub mod recording;
 
 use std::collections::HashMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -45,6 +46,9 @@ pub struct Block {
     pub seek: u64,
     /// How far behind the source's end the block is, in records, where the source knows.
     pub lag: Option<u64>,
+    /// Bytes of the partition after the block, where the source knows its end: of the file as it is stored,
+    /// so compressed ones where it is compressed.
+    pub remaining_bytes: Option<u64>,
 }
 
 /// The records of a block.
@@ -160,6 +164,14 @@ pub enum SourceError {
         #[source]
         cause: std::io::Error,
     },
+    /// A thread of the source panicked; a fault of pinflow's, not of the stream's.
+    #[error("read {partition}: panicked: {what}")]
+    Panicked {
+        /// The partition's name.
+        partition: String,
+        /// The panic's message.
+        what: String,
+    },
     /// What the configuration names is not there or cannot be used.
     #[error("{0}")]
     Unusable(String),
@@ -191,6 +203,12 @@ impl Feed {
     #[must_use]
     pub fn stored(&self, key: &str) -> Option<Reached> {
         self.stored.get(key).copied()
+    }
+
+    /// Every partition the tables know whose key starts with `prefix`.
+    pub fn stored_under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, Reached)> {
+        let from = self.stored.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        from.take_while(move |(key, _)| key.starts_with(prefix)).map(|(key, reached)| (key.as_str(), *reached))
     }
 
     /// Announces a partition and numbers it.

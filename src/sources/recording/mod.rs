@@ -1,1 +1,256 @@
-//! Recorded files.
+//! Recorded streams: a folder of JSON Lines files, or one file; plain, gzip or zstd.
+//!
+//! - Every file is a partition, `recording/‹file›`, and a record's position is its line number, from 1.
+//! - A line ends with `\n` or `\r\n`. An empty line is a record. So is a last line without an end, except in a
+//!   followed file: there it waits for its end.
+//! - A line longer than [`LINE_BYTES_MAX`] is handed over as that many of its first bytes. This is more than a message
+//!   may have, so it becomes a rejection, in its place.
+//! - A file is resumed where the tables say, and only after the record before that place has proved to be the one
+//!   that was read. A file that was shortened, replaced or removed ends the run with an error.
+//!
+//! Each file is read by one thread that may block; [`READERS_MAX`] of them at most. What is held in memory: a block
+//! for each, and those in the feed; a block is [`BLOCK_BYTES`] or one line.
+
+mod compression;
+mod config;
+mod files;
+mod follow;
+mod job;
+mod lines;
+mod pace;
+mod resume;
+
+use std::any::Any;
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use pinflow_dataflows::ingest::Carries;
+
+pub use config::{RecordingConfig, StreamSetting};
+use files::{Found, RecordingFile};
+use follow::Follow;
+use job::{Halt, Job};
+use lines::Limits;
+use pace::Pacer;
+
+use super::{Event, Feed, SourceError};
+
+/// About how many bytes of text a block has.
+pub const BLOCK_BYTES: usize = 256 << 10;
+/// How many bytes of a line are handed over. A message may not be that long.
+pub const LINE_BYTES_MAX: usize = 16 << 20;
+/// How many files of a source are read at the same time.
+pub const READERS_MAX: usize = 8;
+
+/// About how many bytes of text a block has when records are paced: it is taken apart anyway.
+const PACED_BLOCK_BYTES: usize = 32 << 10;
+
+/// A recording whose files have been found, ready to be read.
+#[derive(Debug)]
+pub struct RecordingSource {
+    config: RecordingConfig,
+    /// The folder or file, resolved.
+    path: PathBuf,
+    found: Found,
+}
+
+/// Finds the files of a recording. `base` is what a relative path is relative to: the configuration file's folder.
+///
+/// # Errors
+/// If the path cannot be read, holds nothing that can be used, or holds something that must be read and cannot be:
+/// all such faults at once, a line each.
+pub fn plan(config: RecordingConfig, base: &Path) -> Result<RecordingSource, SourceError> {
+    let path = base.join(&config.path);
+    if let Some(name) = &config.name {
+        let plain = |letter: char| letter.is_alphanumeric() || ['-', '_', '.'].contains(&letter);
+        if name.is_empty() || !name.chars().all(plain) {
+            let what = format!("name = {name:?}: a recording's name is of letters, digits, `-`, `_` and `.`");
+            return Err(SourceError::Unusable(what));
+        }
+    }
+    let found = files::find(&config, &path, |_| false)?;
+    if !found.faults.is_empty() {
+        return Err(SourceError::Unusable(found.faults.join("\n")));
+    }
+    // A folder that is followed may fill later.
+    if found.files.is_empty() && !config.follow {
+        return Err(SourceError::Unusable(nothing_usable(&path, &found)));
+    }
+    Ok(RecordingSource { config, path, found })
+}
+
+fn nothing_usable(path: &Path, found: &Found) -> String {
+    let ignored = match found.ignored.as_slice() {
+        [] => "it is empty".to_owned(),
+        ignored => format!("not used:\n{}", ignored.join("\n")),
+    };
+    format!(
+        "{}: nothing to read. Looked for files whose names begin with `pin`, `geo` or `user` and end in .jsonl, .ndjson \
+         or .json, then perhaps .gz or .zst; with stream = \"pin\", \"geo\", \"user\" or \"auto\" any name will do; {ignored}",
+        path.display()
+    )
+}
+
+/// Checks that no two partitions of these sources can ever have the same name.
+///
+/// Sources with different `name`s are told apart by it. Among those of the same, or of none, only single files with
+/// different names are: a folder could gain a file of any name.
+///
+/// # Errors
+/// [`SourceError::Unusable`] with every pair that cannot be told apart, a line each.
+pub fn tell_apart(sources: &[RecordingSource]) -> Result<(), SourceError> {
+    let mut faults = Vec::new();
+    for (at, one) in sources.iter().enumerate() {
+        for other in &sources[at + 1..] {
+            if one.may_be_taken_for(other) {
+                let (one, other) = (one.path.display(), other.path.display());
+                faults.push(format!(
+                    "{one} and {other}: their files cannot be told apart; give each recording a different `name`"
+                ));
+            }
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(SourceError::Unusable(faults.join("\n"))) }
+}
+
+impl RecordingSource {
+    fn may_be_taken_for(&self, other: &RecordingSource) -> bool {
+        let same_name = self.config.name == other.config.name;
+        let files = !self.path.is_dir() && !other.path.is_dir();
+        same_name && !(files && self.path.file_name() != other.path.file_name())
+    }
+
+    /// Bytes of all files as they are stored, when they were found.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.found.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// Whether this source ends by itself.
+    #[must_use]
+    pub fn ends(&self) -> bool {
+        !self.config.follow
+    }
+
+    /// What was found, a line for each file, for people.
+    #[must_use]
+    pub fn check(&self) -> Vec<String> {
+        let files = self.found.files.iter().map(|file| {
+            let stream = match file.carries {
+                Carries::Only(stream) => stream.name(),
+                Carries::Auto => "auto",
+            };
+            format!("{}: {stream}, {}, {} bytes", file.key, file.compression.name(), file.bytes)
+        });
+        let ignored = self.found.ignored.iter().map(|what| format!("not read: {what}"));
+        files.chain(ignored).collect()
+    }
+
+    /// Starts reading into the feed; the threads end when every file has, when the run is stopped, or on a failure,
+    /// which they tell the feed.
+    ///
+    /// The threads wait in [`Feed::send`] while the feed is full: an engine that stops must go on taking, or drop
+    /// its end.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn start(self, feed: &Feed) -> Result<Vec<JoinHandle<()>>, SourceError> {
+        let limits = match self.config.rate_per_sec {
+            None => Limits { block_bytes: BLOCK_BYTES, line_bytes_max: LINE_BYTES_MAX },
+            Some(_) => Limits { block_bytes: PACED_BLOCK_BYTES, line_bytes_max: LINE_BYTES_MAX },
+        };
+        self.start_within(limits, feed)
+    }
+
+    fn start_within(self, limits: Limits, feed: &Feed) -> Result<Vec<JoinHandle<()>>, SourceError> {
+        let pacer = self.config.rate_per_sec.map(|per_sec| Arc::new(Pacer::new(per_sec, Instant::now())));
+        if let Err(gone) = self.nothing_gone(feed) {
+            return Ok(vec![spawn("recording".to_owned(), feed, &self.path, |_| Err(Halt::Failed(gone)))?]);
+        }
+        let RecordingSource { config, path, found } = self;
+        if config.follow {
+            let follow = Follow { feed: feed.clone(), config, path: path.clone(), pacer, limits };
+            return Ok(vec![spawn("recording".to_owned(), feed, &path, move |_| follow.run(found.files))?]);
+        }
+        let files = Arc::new(found.files);
+        let next = Arc::new(AtomicUsize::new(0));
+        (0..files.len().min(READERS_MAX))
+            .map(|reader| {
+                let (files, next, pacer) = (Arc::clone(&files), Arc::clone(&next), pacer.clone());
+                let read = move |feed: &Feed| read_files(feed, &files, &next, pacer.as_ref(), limits);
+                spawn(format!("recording-{reader}"), feed, &path, read)
+            })
+            .collect()
+    }
+
+    /// Whether every file that was read before is still there.
+    fn nothing_gone(&self, feed: &Feed) -> Result<(), SourceError> {
+        if !self.path.is_dir() || self.config.allow_removed {
+            return Ok(());
+        }
+        let prefix = files::prefix(&self.config);
+        let here: HashSet<&str> = self.found.files.iter().map(|file| file.key.as_str()).collect();
+        // Other recordings' names contain a further slash.
+        let mut stored = feed.stored_under(&prefix).filter(|(key, _)| !key[prefix.len()..].contains('/'));
+        match stored.find(|(key, _)| !here.contains(key)) {
+            None => Ok(()),
+            Some((key, reached)) => Err(SourceError::Changed {
+                partition: key.to_owned(),
+                what: format!(
+                    "{} lines of it were read before, and it is not among the files of {} any more. Put it back; or say \
+                     allow_removed = true if everything in it was read, or give this recording another `name` if it is another one",
+                    reached.next.saturating_sub(1),
+                    self.path.display()
+                ),
+            }),
+        }
+    }
+}
+
+/// Takes one file after the other until there are none.
+fn read_files(
+    feed: &Feed,
+    files: &[RecordingFile],
+    next: &AtomicUsize,
+    pacer: Option<&Arc<Pacer>>,
+    limits: Limits,
+) -> Result<(), Halt> {
+    while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+        Job { feed, file, pacer, limits }.read()?;
+    }
+    Ok(())
+}
+
+/// A thread that tells the feed of its failure, and of its panic.
+fn spawn(
+    name: String,
+    feed: &Feed,
+    path: &Path,
+    read: impl FnOnce(&Feed) -> Result<(), Halt> + Send + 'static,
+) -> Result<JoinHandle<()>, SourceError> {
+    let (feed, partition) = (feed.clone(), path.display().to_string());
+    let unreadable = |cause| SourceError::Read { partition: path.display().to_string(), cause };
+    let body = move || {
+        let failed = match catch_unwind(AssertUnwindSafe(|| read(&feed))) {
+            Ok(Ok(()) | Err(Halt::Stopped)) => return,
+            Ok(Err(Halt::Failed(failed))) => failed,
+            Err(panic) => SourceError::Panicked { partition, what: message(&*panic) },
+        };
+        // An engine that has gone needs no telling.
+        let _ = feed.send(Event::Failed(failed));
+    };
+    thread::Builder::new().name(name).spawn(body).map_err(unreadable)
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

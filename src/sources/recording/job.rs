@@ -1,0 +1,150 @@
+//! One file on its way into the feed.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::compression::Content;
+use super::files::RecordingFile;
+use super::lines::{Cut, Limits, Text};
+use super::pace::Pacer;
+use super::resume::{Fault, Reading};
+use crate::position::{PartitionId, Reached, anchor};
+use crate::sources::{Block, Closed, Event, Feed, Records, SourceError};
+
+/// What to do about a file that is not the one that was read before.
+const MEND: &str =
+    "Put back the file that was read, or give this recording another `name`: it is then read from its beginning";
+
+/// Why reading ends before the file does.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// The run is stopping.
+    Stopped,
+    /// The run must end.
+    Failed(SourceError),
+}
+
+impl From<Closed> for Halt {
+    fn from(_: Closed) -> Halt {
+        Halt::Stopped
+    }
+}
+
+/// What it takes to read one file.
+pub(super) struct Job<'a> {
+    pub(super) feed: &'a Feed,
+    pub(super) file: &'a RecordingFile,
+    pub(super) pacer: Option<&'a Arc<Pacer>>,
+    pub(super) limits: Limits,
+}
+
+impl Job<'_> {
+    /// Reads the file to its end.
+    pub(super) fn read(&self) -> Result<(), Halt> {
+        let mut reading = Reading::open(self, self.feed.stored(&self.file.key))?;
+        let partition = self.feed.open(&self.file.key, &self.file.key, self.file.carries)?.id;
+        if let Some(ahead) = reading.ahead.take() {
+            self.deliver(partition, ahead, &reading)?;
+        }
+        let mut more = reading.settle_line_end(self)?;
+        while more {
+            self.go_on()?;
+            let cut = reading.lines.read(&mut reading.content, u64::MAX);
+            match cut.map_err(|cause| self.unreadable_after(reading.lines.next() - 1, cause))? {
+                Cut::Lines(text) => {
+                    self.deliver(partition, text, &reading)?;
+                }
+                Cut::Partial => {}
+                Cut::End => more = false,
+            }
+        }
+        self.still_there(&reading)?;
+        if let Some(text) = reading.lines.finish() {
+            self.deliver(partition, text, &reading)?;
+        }
+        Ok(self.feed.send(Event::Ended(partition))?)
+    }
+
+    /// Sends lines, at the source's pace; tells how far the partition is read then.
+    pub(super) fn deliver(&self, partition: PartitionId, mut text: Text, reading: &Reading) -> Result<Reached, Halt> {
+        if let Some(pacer) = self.pacer {
+            let together = pacer.together();
+            while let Some(first) = text.split_first(together) {
+                self.deliver_paced(partition, first, reading, pacer)?;
+            }
+            return self.deliver_paced(partition, text, reading, pacer);
+        }
+        self.send(partition, text, reading)
+    }
+
+    fn deliver_paced(&self, to: PartitionId, text: Text, of: &Reading, pacer: &Pacer) -> Result<Reached, Halt> {
+        match pacer.wait(self.feed, text.count) {
+            true => self.send(to, text, of),
+            false => Err(Halt::Stopped),
+        }
+    }
+
+    fn send(&self, partition: PartitionId, text: Text, reading: &Reading) -> Result<Reached, Halt> {
+        let next = text.first + text.count;
+        let anchor = anchor(text.last());
+        let (seek, done) = match &reading.content {
+            Content::Plain(_) => (text.end, text.end),
+            Content::Packed { taken, .. } => (0, taken.load(Ordering::Relaxed)),
+        };
+        let records = Records::Lines { first: text.first, text: text.text };
+        let remaining_bytes = Some(reading.bytes.saturating_sub(done));
+        let block = Block { partition, records, next, anchor, seek, lag: None, remaining_bytes };
+        self.feed.send(Event::Block(block))?;
+        Ok(Reached { next, rows: 0, anchor, seek })
+    }
+
+    /// Whether a plain file still holds what was read of it.
+    fn still_there(&self, reading: &Reading) -> Result<(), Halt> {
+        let Content::Plain(file) = &reading.content else { return Ok(()) };
+        let holds = file.metadata().map_err(|cause| self.unreadable(cause))?.len();
+        let read = reading.lines.read_to();
+        if holds < read {
+            return Err(self.fault(Fault::Shorter { read, holds, unit: "bytes" }));
+        }
+        Ok(())
+    }
+
+    /// Halts once the run is stopped.
+    pub(super) fn go_on(&self) -> Result<(), Halt> {
+        if self.feed.stopped() { Err(Halt::Stopped) } else { Ok(()) }
+    }
+
+    /// The file cannot be read.
+    pub(super) fn unreadable(&self, cause: io::Error) -> Halt {
+        Halt::Failed(SourceError::Read { partition: self.file.key.clone(), cause })
+    }
+
+    /// The file cannot be read beyond a line.
+    pub(super) fn unreadable_after(&self, line: u64, cause: io::Error) -> Halt {
+        let partition = format!("{} after line {line}", self.file.key);
+        Halt::Failed(SourceError::Read { partition, cause })
+    }
+
+    /// The file is not the one that was read.
+    pub(super) fn changed(&self, what: &str) -> Halt {
+        let what = format!("{what}. {MEND}");
+        Halt::Failed(SourceError::Changed { partition: self.file.key.clone(), what })
+    }
+
+    /// The file is not the one that was read, or cannot tell.
+    pub(super) fn fault(&self, fault: Fault) -> Halt {
+        match fault {
+            Fault::Io(cause) => self.unreadable(cause),
+            Fault::Shorter { read, holds, unit } => {
+                self.changed(&format!("{read} {unit} had been read of it and it holds only {holds}"))
+            }
+            Fault::Other { line, wanted, found } => self.changed(&format!(
+                "line {line} held a record with anchor {wanted:016x} when it was read, and now holds one with {found:016x}"
+            )),
+            Fault::Grown { line } => self.changed(&format!(
+                "line {line} was its last one and had no line end when it was read, and has been written on since"
+            )),
+        }
+    }
+}

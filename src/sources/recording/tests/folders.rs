@@ -1,0 +1,135 @@
+//! What a path can hold.
+
+use std::fs;
+use std::path::Path;
+
+use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::record::Stream;
+
+use super::super::{RecordingConfig, StreamSetting, plan, tell_apart};
+use super::harness::{Packing, Run, SMALL, read, recording};
+use crate::position::Positions;
+
+fn refused(config: RecordingConfig) -> String {
+    let failed = plan(config, Path::new("/")).unwrap_err();
+    match std::error::Error::source(&failed) {
+        Some(cause) => format!("{failed}: {cause}"),
+        None => failed.to_string(),
+    }
+}
+
+#[test]
+fn a_folder_of_all_three_streams() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("pin.jsonl"), "p\n").unwrap();
+    fs::write(folder.path().join("geo.jsonl.gz"), Packing::Gzip.pack(b"g\n")).unwrap();
+    fs::write(folder.path().join("user.ndjson.zst"), Packing::Zstd.pack(b"u\n")).unwrap();
+    let heard = read(folder.path(), Positions::new());
+    let carries: Vec<Carries> = heard.opened.values().map(|partition| partition.carries).collect();
+    for stream in Stream::ALL {
+        assert!(carries.contains(&Carries::Only(stream)));
+    }
+    assert_eq!(heard.records.keys().collect::<Vec<_>>(), heard.reached.keys().collect::<Vec<_>>());
+    assert_eq!(heard.records["recording/user.ndjson.zst"], [(1, b"u".to_vec())]);
+}
+
+#[test]
+fn many_files_are_read_each_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in 0..100 {
+        fs::write(folder.path().join(format!("pin-{file:03}.jsonl")), format!("{file}\n")).unwrap();
+    }
+    let heard = read(folder.path(), Positions::new());
+    assert_eq!((heard.records.len(), heard.ended.len()), (100, 100));
+    assert_eq!(heard.records["recording/pin-042.jsonl"], [(1, b"42".to_vec())]);
+}
+
+#[test]
+fn a_given_stream_takes_any_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["part-00000", "data.txt", "pin.jsonl", "_SUCCESS", ".hidden", "half.tmp"] {
+        fs::write(folder.path().join(file), "a\n").unwrap();
+    }
+    let config = RecordingConfig { stream: Some(StreamSetting::Auto), ..RecordingConfig::at(folder.path()) };
+    let source = plan(config, Path::new("/")).unwrap();
+    assert_eq!(source.check().iter().filter(|line| line.starts_with("not read: ")).count(), 3);
+    let heard = Run::start(source, SMALL, Positions::new()).to_the_end();
+    assert_eq!(heard.records.len(), 3);
+    assert!(heard.opened.values().all(|partition| partition.carries == Carries::Auto));
+}
+
+#[test]
+fn a_single_file_needs_a_stream_in_its_name_or_its_setting() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("geo.jsonl"), "a\n").unwrap();
+    fs::write(folder.path().join("posts.log"), "a\n").unwrap();
+    let base = folder.path();
+    let config = RecordingConfig { name: Some("spring".to_owned()), ..RecordingConfig::at("geo.jsonl") };
+    let heard = Run::start(plan(config, base).unwrap(), SMALL, Positions::new()).to_the_end();
+    assert_eq!(heard.records.keys().collect::<Vec<_>>(), ["recording/spring/geo.jsonl"]);
+    let what = plan(RecordingConfig::at("posts.log"), base).unwrap_err().to_string();
+    assert!(what.contains("say stream = "), "{what}");
+    let config = RecordingConfig { stream: Some(StreamSetting::User), ..RecordingConfig::at("posts.log") };
+    assert_eq!(plan(config, base).unwrap().check(), ["recording/posts.log: user, plain, 2 bytes"]);
+}
+
+#[test]
+fn what_cannot_be_used_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let what = refused(RecordingConfig::at(folder.path()));
+    assert!(what.contains("`pin`, `geo` or `user`") && what.contains("it is empty"), "{what}");
+    fs::write(folder.path().join("pins.jsonl"), "").unwrap();
+    let what = refused(RecordingConfig::at(folder.path()));
+    assert!(what.contains("pins.jsonl: its name tells no stream"), "{what}");
+    let what = refused(RecordingConfig::at(folder.path().join("nowhere")));
+    assert!(what.contains("nowhere: No such file"), "{what}");
+    for name in ["", "a/b", "a b"] {
+        let name = Some(name.to_owned());
+        let what = refused(RecordingConfig { name, ..RecordingConfig::at(folder.path()) });
+        assert!(what.contains("name = "), "{what}");
+    }
+}
+
+#[test]
+fn recordings_that_could_be_taken_for_each_other_are_refused() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for folder in [&one, &other] {
+        fs::write(folder.path().join("pin.jsonl"), "a\n").unwrap();
+        fs::write(folder.path().join("geo.jsonl"), "a\n").unwrap();
+    }
+    let named = |path: &Path, name: &str| {
+        plan(RecordingConfig { name: Some(name.to_owned()), ..RecordingConfig::at(path) }, Path::new("/")).unwrap()
+    };
+    let (folder, pin, geo) = (one.path(), one.path().join("pin.jsonl"), other.path().join("geo.jsonl"));
+    assert!(tell_apart(&[recording(folder), recording(other.path())]).is_err());
+    assert!(tell_apart(&[named(folder, "a"), named(other.path(), "a")]).is_err());
+    assert!(tell_apart(&[recording(&other.path().join("pin.jsonl")), recording(&pin)]).is_err());
+    assert!(tell_apart(&[recording(folder), recording(&geo)]).is_err());
+    assert!(tell_apart(&[recording(&pin), recording(&geo)]).is_ok());
+    assert!(tell_apart(&[recording(folder), named(other.path(), "a"), named(other.path(), "b")]).is_ok());
+}
+
+#[test]
+fn a_file_that_vanishes_after_planning_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("pin.jsonl"), "a\n").unwrap();
+    let source = recording(folder.path());
+    fs::remove_file(folder.path().join("pin.jsonl")).unwrap();
+    let heard = Run::start(source, SMALL, Positions::new()).to_the_end();
+    assert!(heard.failure().starts_with("read recording/pin.jsonl: "), "{}", heard.failure());
+}
+
+#[test]
+fn a_panic_is_told() {
+    let (_stop, stopped) = tokio::sync::watch::channel(false);
+    let (feed, mut events) = crate::sources::Feed::new(1, Positions::new(), stopped);
+    let thread =
+        super::super::spawn("test".to_owned(), &feed, Path::new("posts"), |_| panic!("a fault of ours")).unwrap();
+    match events.blocking_recv() {
+        Some(crate::sources::Event::Failed(failed)) => {
+            assert_eq!(failed.to_string(), "read posts: panicked: a fault of ours");
+        }
+        other => panic!("{other:?}"),
+    }
+    thread.join().unwrap();
+}

@@ -1,0 +1,212 @@
+//! An engine that only writes down what it hears.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::super::{RecordingConfig, RecordingSource, plan};
+use crate::position::{PartitionId, Positions, Reached, anchor};
+use crate::sources::recording::lines::Limits;
+use crate::sources::{Event, Feed, Partition, SourceError};
+
+/// Small enough that a few lines make several blocks.
+pub(super) const SMALL: Limits = Limits { block_bytes: 16, line_bytes_max: 64 };
+
+/// A source at work.
+pub(super) struct Run {
+    events: Option<mpsc::Receiver<Event>>,
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+    pub(super) heard: Heard,
+}
+
+/// What a source has said.
+#[derive(Default)]
+pub(super) struct Heard {
+    /// Partitions by number.
+    pub(super) opened: BTreeMap<u32, Partition>,
+    /// Records by key, with their positions.
+    pub(super) records: BTreeMap<String, Vec<(u64, Vec<u8>)>>,
+    /// Where each partition would resume.
+    pub(super) reached: Positions,
+    /// The last `remaining_bytes` of each partition.
+    pub(super) remaining: BTreeMap<String, Option<u64>>,
+    /// Blocks.
+    pub(super) blocks: usize,
+    /// Keys of partitions that ended.
+    pub(super) ended: Vec<String>,
+    pub(super) failed: Option<SourceError>,
+}
+
+impl Run {
+    pub(super) fn start(source: RecordingSource, limits: Limits, stored: Positions) -> Run {
+        let (stop, stopped) = watch::channel(false);
+        let (feed, events) = Feed::new(4, stored, stopped);
+        let threads = source.start_within(limits, &feed).unwrap();
+        Run { events: Some(events), stop, threads, heard: Heard::default() }
+    }
+
+    /// Hears events until `enough`, or all threads have ended.
+    pub(super) fn until(&mut self, enough: impl Fn(&Heard) -> bool) -> &Heard {
+        while !enough(&self.heard) {
+            match self.events.as_mut().and_then(mpsc::Receiver::blocking_recv) {
+                Some(event) => self.heard.hear(event),
+                None => break,
+            }
+        }
+        &self.heard
+    }
+
+    /// Hears everything until the source ends by itself.
+    pub(super) fn to_the_end(mut self) -> Heard {
+        self.until(|_| false);
+        self.join()
+    }
+
+    /// Stops the source while its events are still taken.
+    pub(super) fn stop(mut self) -> Heard {
+        self.stop.send(true).unwrap();
+        self.until(|_| false);
+        self.join()
+    }
+
+    /// Drops the engine's end.
+    pub(super) fn drop_the_engine(mut self) -> Heard {
+        self.events = None;
+        self.join()
+    }
+
+    fn join(self) -> Heard {
+        for thread in self.threads {
+            thread.join().unwrap();
+        }
+        self.heard
+    }
+}
+
+impl Heard {
+    fn hear(&mut self, event: Event) {
+        match event {
+            Event::Opened(partition) => {
+                assert_eq!(partition.name, partition.key);
+                let resumed = partition.resumed.filter(|reached| reached.next > 1);
+                self.reached.extend(resumed.map(|reached| (partition.key.clone(), reached)));
+                assert!(self.opened.insert(partition.id.0, partition).is_none());
+            }
+            Event::Block(block) => {
+                let key = self.key(block.partition);
+                let records = self.records.entry(key.clone()).or_default();
+                let wanted = self.reached.get(&key).map_or(1, |reached| reached.next);
+                let (mut at, mut last) = (wanted, Vec::new());
+                block.records.each(|payload, position, arrived| {
+                    assert_eq!((position, arrived), (at, None), "in order, none missing");
+                    last = payload.unwrap().to_vec();
+                    records.push((position, last.clone()));
+                    at += 1;
+                });
+                assert!(at > wanted, "no empty block");
+                assert_eq!((block.next, block.anchor), (at, anchor(&last)));
+                let rows = at - 1;
+                self.reached.insert(key.clone(), Reached { next: at, rows, anchor: block.anchor, seek: block.seek });
+                self.remaining.insert(key, block.remaining_bytes);
+                self.blocks += 1;
+            }
+            Event::Ended(partition) => {
+                let key = self.key(partition);
+                self.ended.push(key);
+            }
+            Event::Failed(failed) => {
+                assert!(self.failed.is_none(), "one failure: {failed}");
+                self.failed = Some(failed);
+            }
+        }
+    }
+
+    fn key(&self, partition: PartitionId) -> String {
+        self.opened[&partition.0].key.clone()
+    }
+
+    /// The records of the only partition that has any.
+    pub(super) fn lines(&self) -> Vec<String> {
+        assert!(self.records.len() <= 1);
+        let records = self.records.values().flatten();
+        records.map(|(_, payload)| String::from_utf8_lossy(payload).into_owned()).collect()
+    }
+
+    /// Positions of the only partition that has any.
+    pub(super) fn positions(&self) -> Vec<u64> {
+        self.records.values().flatten().map(|(position, _)| *position).collect()
+    }
+
+    /// The failure with its causes, in words.
+    pub(super) fn failure(&self) -> String {
+        let failed = self.failed.as_ref().expect("it failed");
+        match std::error::Error::source(failed) {
+            Some(cause) => format!("{failed}: {cause}"),
+            None => failed.to_string(),
+        }
+    }
+}
+
+/// The recording at `path`, with everything at its default.
+pub(super) fn recording(path: &Path) -> RecordingSource {
+    plan(RecordingConfig::at(path), Path::new("/")).unwrap()
+}
+
+/// The recording at `path`, followed.
+pub(super) fn followed(path: &Path) -> RecordingSource {
+    plan(RecordingConfig { follow: true, ..RecordingConfig::at(path) }, Path::new("/")).unwrap()
+}
+
+/// Reads a recording to its end in small blocks.
+pub(super) fn read(path: &Path, stored: Positions) -> Heard {
+    Run::start(recording(path), SMALL, stored).to_the_end()
+}
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packing {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Packing {
+    pub(super) const ALL: [Packing; 3] = [Packing::Plain, Packing::Gzip, Packing::Zstd];
+
+    pub(super) fn file(self) -> &'static str {
+        match self {
+            Packing::Plain => "pin.jsonl",
+            Packing::Gzip => "pin.jsonl.gz",
+            Packing::Zstd => "pin.jsonl.zst",
+        }
+    }
+
+    /// One member, or frame.
+    pub(super) fn pack(self, text: &[u8]) -> Vec<u8> {
+        match self {
+            Packing::Plain => text.to_vec(),
+            Packing::Gzip => {
+                let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                gzip.write_all(text).unwrap();
+                gzip.finish().unwrap()
+            }
+            Packing::Zstd => zstd::encode_all(text, 1).unwrap(),
+        }
+    }
+}
+
+/// Appends to a file.
+pub(super) fn append(path: &Path, text: &str) {
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+/// Long enough for a source that looks every few milliseconds to have looked.
+pub(super) fn a_while() {
+    std::thread::sleep(Duration::from_millis(40));
+}
