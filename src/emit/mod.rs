@@ -1,1 +1,140 @@
-//! Makes posts.
+//! `pinflow emit`: makes posts that look like real ones, for recordings and tests of any size.
+//!
+//! The rooms, in the order a message walks through them:
+//!
+//! - `args`: what was typed becomes what is meant;
+//! - `draws`: which row each draw takes;
+//! - `posts`, with `people`, `texts`, `vocabulary` and `proportions`: what the messages of a row say;
+//! - `malformed`, `wrap`: what happens to them on the way;
+//! - `composer`: puts these together for one stream, and counts;
+//! - `lanes`, `progress`: one thread a destination, at the wanted rate;
+//! - `destinations`: where messages go.
+//!
+//! A message is a pure function of the arguments and the number of its draw: `dice` remember nothing. So any part of a
+//! recording can be made alone, and two runs agree to the byte.
+
+mod args;
+mod composer;
+mod destinations;
+mod dice;
+mod draws;
+mod json;
+mod lanes;
+mod malformed;
+mod people;
+mod posts;
+mod progress;
+mod proportions;
+mod tally;
+mod texts;
+mod vocabulary;
+mod wrap;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use pinflow_dataflows::record::Stream;
+
+pub use args::EmitArgs;
+pub use destinations::Compress;
+pub use draws::Order;
+pub use wrap::Wrap;
+
+use composer::{Composer, Recipe};
+use lanes::Lane;
+use malformed::Menu;
+use tally::Tallies;
+
+/// Makes what was asked for. Says what it made on standard error.
+///
+/// # Errors
+/// If the arguments contradict one another, a file is there already, or writing fails. Nobody reading standard output
+/// any more is success.
+#[expect(clippy::needless_pass_by_value, reason = "what was typed ends here")]
+pub fn run(args: EmitArgs) -> anyhow::Result<()> {
+    let faults = args.faults();
+    if !faults.is_empty() {
+        bail!("{}", faults.join("\n"));
+    }
+    let auto = args.to_stdout() && args.chosen().len() > 1;
+    let menu = Menu { auto, too_large: args.too_large, too_many_rows: args.too_many_rows };
+    let recipe = Recipe::new(args.seed, args.inds, args.order, args.wrap, args.malformed, menu);
+    let lanes = if args.to_stdout() { vec![stdout_lane(&args, &recipe)?] } else { file_lanes(&args, &recipe)? };
+    let started = Instant::now();
+    let made = tally::by_stream(lanes::run(lanes, args.rate)?);
+    progress::say(&summary(&made, started.elapsed().as_secs_f64()));
+    if let Some(path) = &args.manifest {
+        write_manifest(path, &args, &made).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn stdout_lane<'r>(args: &EmitArgs, recipe: &'r Recipe) -> anyhow::Result<Lane<'r>> {
+    let draws = args.skip..args.skip + args.draws();
+    let composers = args.chosen().into_iter().map(|stream| Composer::new(recipe, stream, draws.clone())).collect();
+    let destination = destinations::stdout(args.compress).context("open standard output")?;
+    Ok(Lane { name: "standard output".to_owned(), destination, composers })
+}
+
+/// One lane a file. All files are looked at before the first is opened, so that a refusal leaves nothing behind.
+fn file_lanes<'r>(args: &EmitArgs, recipe: &'r Recipe) -> anyhow::Result<Vec<Lane<'r>>> {
+    std::fs::create_dir_all(&args.to).with_context(|| format!("make folder {}", args.to.display()))?;
+    let mut found = Vec::new();
+    for stream in args.chosen() {
+        let path = destinations::path_of(&args.to, stream, args.compress);
+        if path.exists() && args.exists() == destinations::Exists::Refuse {
+            bail!("{} is there already: --force overwrites it, --append continues it", path.display());
+        }
+        let recorded = if args.append { destinations::recorded(&path, args.compress) } else { Ok(0) };
+        let recorded = recorded.with_context(|| format!("find where to continue {}", path.display()))?;
+        found.push((stream, path, recorded));
+    }
+    let lane = |(stream, path, recorded): (Stream, std::path::PathBuf, u64)| {
+        let first = args.skip + recorded;
+        let name = path.display().to_string();
+        let destination =
+            destinations::file(&path, args.exists(), args.compress).with_context(|| format!("open {name}"))?;
+        Ok(Lane { name, destination, composers: vec![Composer::new(recipe, stream, first..first + args.draws())] })
+    };
+    found.into_iter().map(lane).collect()
+}
+
+fn summary(made: &Tallies, secs: f64) -> String {
+    let messages: u64 = made.values().map(|tally| tally.messages).sum();
+    let bytes: u64 = made.values().map(|tally| tally.bytes).sum();
+    let rate = messages as f64 / secs.max(1e-9);
+    let mut lines =
+        vec![format!("{messages} messages, {:.1} MB, in {secs:.2} s: {rate:.0} a second", bytes as f64 / 1e6)];
+    for (stream, tally) in made {
+        let spoiled = [("rejected", &tally.rejected), ("field faults", &tally.field_faults)];
+        let spoiled = spoiled.iter().filter(|(_, counts)| !counts.is_empty()).map(|(what, counts)| {
+            let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+            format!("; {what}: {}", counts.join(", "))
+        });
+        let spoiled: String = spoiled.collect();
+        lines.push(format!("{stream}: {} messages, {} rows{spoiled}", tally.messages, tally.rows));
+    }
+    lines.join("\n")
+}
+
+fn write_manifest(path: &Path, args: &EmitArgs, made: &Tallies) -> anyhow::Result<()> {
+    let manifest = serde_json::json!({
+        "seed": args.seed,
+        "inds": args.inds,
+        "order": args.order,
+        "skip": args.skip,
+        "draws": args.draws(),
+        "malformed": args.malformed,
+        "wrap": args.wrap,
+        "streams": made,
+    });
+    let mut text = serde_json::to_string_pretty(&manifest)?;
+    text.push('\n');
+    std::fs::write(path, text)?;
+    Ok(())
+}

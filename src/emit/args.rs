@@ -1,0 +1,154 @@
+//! What can be typed, and what is meant.
+
+use std::path::PathBuf;
+
+use pinflow_dataflows::record::Stream;
+
+use super::destinations::{Compress, Exists};
+use super::draws::Order;
+use super::wrap::Wrap;
+
+/// Make posts that look like real ones: recordings of any size, the same bytes for the same seed.
+#[derive(Debug, clap::Args)]
+pub struct EmitArgs {
+    /// Folder for pin.jsonl, geo.jsonl and user.jsonl (made if it is not there), or - for standard output.
+    #[arg(long, value_name = "FOLDER|-")]
+    pub to: PathBuf,
+
+    /// Rows in each of the three tables that posts are drawn from. The original ones have 11,149.
+    #[arg(long, value_name = "N", default_value = "11149", value_parser = number)]
+    pub inds: u64,
+
+    /// Draws to make: so many messages a stream. Default: one draw for each row.
+    #[arg(long, value_name = "N", value_parser = number)]
+    pub count: Option<u64>,
+
+    /// Draws to leave out at the beginning.
+    #[arg(long, value_name = "N", default_value = "0", value_parser = number)]
+    pub skip: u64,
+
+    /// In which order rows are drawn; all three streams take the same row at the same draw.
+    #[arg(long, value_enum, default_value_t = Order::Once)]
+    pub order: Order,
+
+    /// Makes other posts. The same seed makes the same bytes.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub seed: u64,
+
+    /// Streams to make. Several on standard output are mixed, message by message.
+    #[arg(long, alias = "stream", value_name = "STREAM,…", value_delimiter = ',', value_parser = stream)]
+    #[arg(default_value = "pin,geo,user")]
+    pub streams: Vec<Stream>,
+
+    /// Share of messages, 0 to 1, that are malformed in every way a reader must refuse, or have a field it cannot read.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub malformed: f64,
+
+    /// Among the malformed messages, also make some longer than this: the reader's own limit.
+    #[arg(long, value_name = "BYTES", value_parser = number, requires = "malformed")]
+    pub too_large: Option<u64>,
+
+    /// Among the malformed messages, also make some with more rows than this: the reader's own limit.
+    #[arg(long, value_name = "ROWS", value_parser = number, requires = "malformed")]
+    pub too_many_rows: Option<u64>,
+
+    /// What messages look like around their rows.
+    #[arg(long, value_enum, default_value_t = Wrap::None)]
+    pub wrap: Wrap,
+
+    /// How to compress; files are named .jsonl.gz or .jsonl.zst then.
+    #[arg(long, value_enum, default_value_t = Compress::None)]
+    pub compress: Compress,
+
+    /// Messages a second over all streams. Default: as fast as possible.
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub rate: Option<f64>,
+
+    /// Overwrite files that are there.
+    #[arg(long, conflicts_with = "append")]
+    pub force: bool,
+
+    /// Continue files that are there, with the draw after their last message. --count says how many more.
+    #[arg(long)]
+    pub append: bool,
+
+    /// Write what was made, by stream, expected rejection and field fault, to this file as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+}
+
+impl EmitArgs {
+    pub(crate) fn exists(&self) -> Exists {
+        match (self.force, self.append) {
+            (true, _) => Exists::Overwrite,
+            (_, true) => Exists::Append,
+            _ => Exists::Refuse,
+        }
+    }
+
+    /// Draws to make.
+    pub(crate) fn draws(&self) -> u64 {
+        self.count.unwrap_or(self.inds)
+    }
+
+    pub(crate) fn to_stdout(&self) -> bool {
+        self.to.as_os_str() == "-"
+    }
+
+    /// The streams, each once, in the order of the contract.
+    pub(crate) fn chosen(&self) -> Vec<Stream> {
+        Stream::ALL.into_iter().filter(|stream| self.streams.contains(stream)).collect()
+    }
+
+    /// What cannot be meant, with the mend.
+    pub(crate) fn faults(&self) -> Vec<&'static str> {
+        let mut faults = Vec::new();
+        if self.inds == 0 {
+            faults.push("--inds: a table needs at least one row");
+        }
+        if self.inds >= 1 << 48 || self.draws() >= 1 << 48 || self.skip >= 1 << 48 {
+            faults.push("--inds, --count and --skip end at 2^48");
+        }
+        if self.too_large > Some(1 << 30) || self.too_many_rows > Some(1 << 20) {
+            faults.push("--too-large ends at 2^30 bytes, --too-many-rows at 2^20 rows");
+        }
+        if self.append && !self.wrap.one_row_each() {
+            faults.push(
+                "--append cannot find where to continue with --wrap records or mixed, as messages hold several rows: \
+                 write a second folder with --skip",
+            );
+        }
+        if self.to_stdout() && (self.append || self.force) {
+            faults.push("--append and --force are for files; standard output is neither");
+        }
+        faults
+    }
+}
+
+/// A whole number, as `1500`, `1_500`, `10k` or `2M`.
+fn number(text: &str) -> Result<u64, String> {
+    let plain = text.replace('_', "");
+    let (digits, unit) = match plain.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1000),
+        None => plain.strip_suffix('M').map_or((plain.as_str(), 1), |digits| (digits, 1_000_000)),
+    };
+    let number: Option<u64> = digits.parse().ok();
+    number
+        .and_then(|number| number.checked_mul(unit))
+        .ok_or_else(|| "a whole number such as 1500, 10k or 2M is wanted".to_owned())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "a share from 0 to 1 is wanted, such as 0.01".to_owned())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().or_else(|| number(text).ok().map(|rate| rate as f64));
+    rate.filter(|rate: &f64| *rate >= 0.001 && rate.is_finite()).ok_or_else(|| "a number above 0 is wanted".to_owned())
+}
+
+fn stream(text: &str) -> Result<Stream, String> {
+    let named = Stream::ALL.into_iter().find(|stream| stream.name() == text);
+    named.ok_or_else(|| "pin, geo or user is wanted".to_owned())
+}

@@ -1,0 +1,127 @@
+//! Recordings: JSON Lines in files or on standard output, plain or compressed.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use pinflow_dataflows::record::Stream;
+
+use super::{Compress, Destination};
+
+/// What to do where a file is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exists {
+    Refuse,
+    Overwrite,
+    Append,
+}
+
+/// Where in a folder a stream's recording stands.
+pub(crate) fn path_of(folder: &Path, stream: Stream, compress: Compress) -> PathBuf {
+    folder.join(format!("{stream}{}", ending(compress)))
+}
+
+fn ending(compress: Compress) -> &'static str {
+    match compress {
+        Compress::None => ".jsonl",
+        Compress::Gzip => ".jsonl.gz",
+        Compress::Zstd => ".jsonl.zst",
+    }
+}
+
+pub(super) fn open(path: &Path, exists: Exists) -> io::Result<File> {
+    let mut options = File::options();
+    match exists {
+        Exists::Refuse => options.write(true).create_new(true),
+        Exists::Overwrite => options.write(true).create(true).truncate(true),
+        Exists::Append => options.append(true).create(true),
+    };
+    options.open(path)
+}
+
+/// How many messages a recording holds; none if there is no such file.
+///
+/// # Errors
+/// If it cannot be read, or ends within a message.
+pub(crate) fn recorded(path: &Path, compress: Compress) -> io::Result<u64> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    let text: Box<dyn Read> = match compress {
+        Compress::None => Box::new(file),
+        Compress::Gzip => Box::new(MultiGzDecoder::new(file)),
+        Compress::Zstd => Box::new(zstd::Decoder::new(file)?),
+    };
+    let mut text = BufReader::with_capacity(1 << 20, text);
+    let (mut lines, mut whole) = (0, true);
+    loop {
+        let part = text.fill_buf()?;
+        let Some(last) = part.last() else { break };
+        whole = *last == b'\n';
+        lines += memchr::memchr_iter(b'\n', part).count() as u64;
+        let len = part.len();
+        text.consume(len);
+    }
+    if whole { Ok(lines) } else { Err(io::Error::new(io::ErrorKind::InvalidData, "it ends within a message")) }
+}
+
+/// A destination that writes to `target`.
+pub(super) fn written<W: Write + Send + 'static>(target: W, compress: Compress) -> io::Result<Box<dyn Destination>> {
+    Ok(match compress {
+        Compress::None => Box::new(Plain(target)),
+        Compress::Gzip => Box::new(Gzip(GzEncoder::new(target, flate2::Compression::default()))),
+        Compress::Zstd => Box::new(Zstd(zstd::Encoder::new(target, zstd::DEFAULT_COMPRESSION_LEVEL)?)),
+    })
+}
+
+struct Plain<W>(W);
+
+impl<W: Write + Send> Destination for Plain<W> {
+    fn send(&mut self, messages: &[u8]) -> io::Result<()> {
+        self.0.write_all(messages)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+struct Gzip<W: Write>(GzEncoder<W>);
+
+impl<W: Write + Send> Destination for Gzip<W> {
+    fn send(&mut self, messages: &[u8]) -> io::Result<()> {
+        self.0.write_all(messages)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.0.finish()?.flush()
+    }
+}
+
+struct Zstd<W: Write>(zstd::Encoder<'static, W>);
+
+impl<W: Write + Send> Destination for Zstd<W> {
+    fn send(&mut self, messages: &[u8]) -> io::Result<()> {
+        self.0.write_all(messages)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.0.finish()?.flush()
+    }
+}

@@ -1,0 +1,52 @@
+//! Where messages go. Each destination takes text that holds whole messages; how they leave is its own affair.
+
+mod files;
+
+use std::io;
+
+pub(crate) use files::{Exists, path_of, recorded};
+
+/// Takes the messages of one lane: of one stream, or of several mixed.
+pub(crate) trait Destination: Send {
+    /// Takes whole messages, each ended by a line break that is not part of it.
+    ///
+    /// # Errors
+    /// Whatever keeps it from taking them; `BrokenPipe` if nobody wants them any more.
+    fn send(&mut self, messages: &[u8]) -> io::Result<()>;
+
+    /// Lets readers see all that was sent.
+    ///
+    /// # Errors
+    /// As [`Destination::send`].
+    fn flush(&mut self) -> io::Result<()>;
+
+    /// Ends the last message's container, if there is one, and lets readers see all.
+    ///
+    /// # Errors
+    /// As [`Destination::send`].
+    fn finish(self: Box<Self>) -> io::Result<()>;
+}
+
+/// How files are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Compress {
+    /// Not at all: `.jsonl`.
+    None,
+    /// gzip: `.jsonl.gz`.
+    Gzip,
+    /// Zstandard: `.jsonl.zst`.
+    Zstd,
+}
+
+/// Standard output.
+pub(crate) fn stdout(compress: Compress) -> io::Result<Box<dyn Destination>> {
+    files::written(io::stdout(), compress)
+}
+
+/// A file.
+///
+/// # Errors
+/// If it is there and must not be, or cannot be opened.
+pub(crate) fn file(path: &std::path::Path, exists: Exists, compress: Compress) -> io::Result<Box<dyn Destination>> {
+    files::written(files::open(path, exists)?, compress)
+}

@@ -1,0 +1,158 @@
+use std::collections::HashMap;
+
+use pinflow_dataflows::rejection::Reason;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+
+use super::*;
+use crate::emit::dice::{Dice, Purpose};
+use crate::emit::malformed::Outcome;
+use crate::emit::tally::Tally;
+
+const MENU: Menu = Menu { auto: false, too_large: Some(5000), too_many_rows: Some(4) };
+
+/// An object's fields as they are written, repeats included.
+struct Fields(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Fields;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}
+
+/// What the contract makes of a message, read here as slowly and plainly as can be; `None` for a faultless row.
+fn judge(message: &[u8], stream: Stream, auto: bool) -> Option<Outcome> {
+    let rejected = |reason| Some(Outcome::Rejected(reason));
+    if message.len() as u64 > MENU.too_large.unwrap() {
+        return rejected(Reason::TooLarge);
+    }
+    let Ok(text) = std::str::from_utf8(message) else { return rejected(Reason::NotUtf8) };
+    let fault = serde_json::from_str::<Value>(text).err().map(|fault| fault.to_string());
+    match fault {
+        Some(fault) if fault.starts_with("trailing characters") => return rejected(Reason::TrailingBytes),
+        Some(fault) if fault.starts_with("recursion limit") => return rejected(Reason::TooDeep),
+        Some(_) => return rejected(Reason::NotJson),
+        None => {}
+    }
+    let Ok(Fields(fields)) = serde_json::from_str(text) else { return rejected(Reason::NotAnObject) };
+    let mut row: HashMap<String, Value> = HashMap::new();
+    for (name, value) in fields {
+        if row.insert(name, value.clone()).is_some_and(|before| before != value) {
+            return rejected(Reason::DuplicateField);
+        }
+    }
+    if row.get("records").is_some_and(|rows| rows.as_array().unwrap().len() as u64 > MENU.too_many_rows.unwrap()) {
+        return rejected(Reason::TooManyRows);
+    }
+    let telling = ["unique_id", "latitude", "first_name"].map(|field| row.contains_key(field));
+    if telling != Stream::ALL.map(|this| this == stream) {
+        assert!(!auto || telling == [false; 3], "an auto source can tell the stream of {text}");
+        return rejected(Reason::WrongStream);
+    }
+    match row.get("ind").or(row.get("index")) {
+        None => return rejected(Reason::NoKey),
+        Some(key) if key.as_i64().is_none_or(|key| key < 0) => return rejected(Reason::BadKey),
+        Some(_) => {}
+    }
+    let numbers = ["ind", "index", "latitude", "longitude", "age", "downloaded"];
+    let readable = |(name, value): (&String, &Value)| {
+        if numbers.contains(&name.as_str()) { value.is_number() } else { value.is_string() }
+    };
+    if !row.iter().all(readable) {
+        return rejected(Reason::WrongType);
+    }
+    field_fault(&row).map(Outcome::Fault)
+}
+
+fn field_fault(row: &HashMap<String, Value>) -> Option<&'static str> {
+    let number = |field: &str| row.get(field).and_then(Value::as_f64).unwrap_or(0.0);
+    let time_fails = |field: &str| {
+        row.get(field).is_some_and(|time| {
+            let text = time.as_str().unwrap().replace(' ', "T");
+            jiff::civil::DateTime::strptime("%Y-%m-%dT%H:%M:%S", &text).is_err()
+        })
+    };
+    let followers = row.get("follower_count").map_or("0", |count| count.as_str().unwrap());
+    let plain = followers.trim_end_matches(['k', 'M']);
+    if followers != "User Info Error"
+        && (plain.is_empty() || plain.len() > 3 || !plain.bytes().all(|byte| byte.is_ascii_digit()))
+    {
+        return Some("follower_count");
+    }
+    if number("latitude").abs() > 90.0 || number("longitude").abs() > 180.0 {
+        return Some("coordinates");
+    }
+    if !(0.0..=150.0).contains(&number("age")) {
+        return Some("age");
+    }
+    ["timestamp", "date_joined"].into_iter().find(|field| time_fails(field))
+}
+
+#[test]
+fn every_malformed_message_is_what_it_is_counted_as() {
+    let recipe = recipe(3, 2000);
+    for auto in [false, true] {
+        let menu = Menu { auto, ..MENU };
+        for stream in Stream::ALL {
+            let other = text(&recipe, if stream == Stream::User { Stream::Geo } else { Stream::User }, 5..6);
+            for (ind, good) in lines(&text(&recipe, stream, 0..300)).enumerate() {
+                assert_eq!(judge(good, stream, auto), None, "{}", String::from_utf8_lossy(good));
+                for outcome in menu.outcomes(stream) {
+                    let mut message = good.to_vec();
+                    let mut dice = Dice::new(3, Purpose::MalformedPin, ind as u64);
+                    menu.spoil(outcome, stream, other.trim_ascii_end(), &mut dice, &mut message);
+                    let found = judge(&message, stream, auto);
+                    assert_eq!(found, Some(outcome), "{}", String::from_utf8_lossy(&message));
+                    assert!(!message.contains(&b'\n'));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_made_is_counted_right() {
+    let recipe = Recipe::new(3, 2000, Order::Emulator, Wrap::None, 0.2, MENU);
+    for stream in Stream::ALL {
+        let mut composer = Composer::new(&recipe, stream, 0..3000);
+        let mut made = Vec::new();
+        while !composer.done() {
+            composer.message(&mut made);
+        }
+        let mut found = Tally { bytes: made.len() as u64, ..Tally::default() };
+        for line in lines(&made) {
+            found.messages += 1;
+            match judge(line, stream, false) {
+                Some(outcome) => found.spoiled(outcome),
+                None => found.rows += 1,
+            }
+        }
+        assert_eq!(composer.tally, found);
+        assert_eq!(found.messages, 3000);
+        assert_eq!(found.messages, found.rows + found.rejected.values().sum::<u64>());
+        let spoiled = found.rejected.values().chain(found.field_faults.values()).sum::<u64>();
+        assert!((500..700).contains(&spoiled), "{spoiled} malformed messages");
+        assert_eq!(found.rejected.len() + found.field_faults.len(), MENU.outcomes(stream).len(), "a kind is missing");
+    }
+}
+
+#[test]
+fn all_or_none_can_be_malformed() {
+    let none = recipe(3, 500);
+    assert!(lines(&text(&none, Stream::Geo, 0..500)).all(|line| judge(line, Stream::Geo, false).is_none()));
+    let all = Recipe::new(3, 500, Order::Once, Wrap::Mixed, 1.0, MENU);
+    assert!(lines(&text(&all, Stream::Geo, 0..500)).all(|line| judge(line, Stream::Geo, false).is_some()));
+}

@@ -1,0 +1,196 @@
+use std::path::Path;
+
+use base64::Engine;
+use clap::Parser;
+
+use super::*;
+use crate::emit::{EmitArgs, run};
+
+#[derive(clap::Parser)]
+struct Typed {
+    #[command(flatten)]
+    emit: EmitArgs,
+}
+
+fn typed(folder: &Path, flags: &str) -> EmitArgs {
+    let to = folder.to_str().unwrap();
+    Typed::parse_from(["emit", "--to", to].into_iter().chain(flags.split_whitespace())).emit
+}
+
+fn emit(folder: &Path, flags: &str) -> anyhow::Result<()> {
+    run(typed(folder, flags))
+}
+
+fn read(folder: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(folder.join(name)).unwrap()
+}
+
+#[test]
+fn files_plain_and_compressed_hold_the_same_messages() {
+    let folder = tempfile::tempdir().unwrap();
+    for compress in ["none", "gzip", "zstd"] {
+        emit(folder.path(), &format!("--inds 700 --order shuffled --compress {compress}")).unwrap();
+    }
+    let recipe = Recipe::new(100, 700, Order::Shuffled, Wrap::None, 0.0, Menu::default());
+    for stream in Stream::ALL {
+        let expected = text(&recipe, stream, 0..700);
+        assert_eq!(read(folder.path(), &format!("{stream}.jsonl")), expected);
+        let zst = read(folder.path(), &format!("{stream}.jsonl.zst"));
+        assert_eq!(zstd::decode_all(zst.as_slice()).unwrap(), expected);
+        let gz = read(folder.path(), &format!("{stream}.jsonl.gz"));
+        let mut plain = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(gz.as_slice()), &mut plain).unwrap();
+        assert_eq!(plain, expected);
+    }
+}
+
+#[test]
+fn appending_continues_as_if_it_had_been_made_at_once() {
+    for (compress, ending) in [("none", ""), ("gzip", ".gz"), ("zstd", ".zst")] {
+        let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let flags = format!("--inds 300 --order emulator --malformed 0.05 --compress {compress}");
+        emit(whole.path(), &format!("{flags} --count 500")).unwrap();
+        emit(parts.path(), &format!("{flags} --append --count 120")).unwrap();
+        emit(parts.path(), &format!("{flags} --append --count 380 --streams geo,pin,user")).unwrap();
+        for stream in Stream::ALL {
+            let name = format!("{stream}.jsonl{ending}");
+            let plain = |folder: &Path| {
+                let bytes = read(folder, &name);
+                let mut plain = Vec::new();
+                match compress {
+                    "gzip" => {
+                        std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(bytes.as_slice()), &mut plain)
+                            .unwrap()
+                    }
+                    "zstd" => {
+                        std::io::Read::read_to_end(&mut zstd::Decoder::new(bytes.as_slice()).unwrap(), &mut plain)
+                            .unwrap()
+                    }
+                    _ => std::io::Read::read_to_end(&mut bytes.as_slice(), &mut plain).unwrap(),
+                };
+                plain
+            };
+            assert_eq!(plain(parts.path()), plain(whole.path()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_recording_that_is_there_stays_untouched() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("user.jsonl"), "{\"ind\":1").unwrap();
+    let refused = format!("{:#}", emit(folder.path(), "--inds 10").unwrap_err());
+    assert!(refused.contains("user.jsonl is there already: --force"), "{refused}");
+    assert!(!folder.path().join("pin.jsonl").exists(), "a refusal leaves nothing behind");
+    let refused = format!("{:#}", emit(folder.path(), "--inds 10 --append").unwrap_err());
+    assert!(refused.contains("it ends within a message"), "{refused}");
+    assert_eq!(read(folder.path(), "user.jsonl"), b"{\"ind\":1");
+    emit(folder.path(), "--inds 10 --force").unwrap();
+    assert_eq!(lines(&read(folder.path(), "user.jsonl")).count(), 10);
+}
+
+#[test]
+fn only_the_streams_asked_for_are_made_and_the_manifest_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("manifest.json");
+    let flags = format!("--inds 2k --streams geo --malformed 0.1 --count 1_000 --manifest {}", manifest.display());
+    emit(folder.path(), &flags).unwrap();
+    assert!(!folder.path().join("pin.jsonl").exists());
+    let manifest: Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+    let geo = &manifest["streams"]["geo"];
+    let sum = |counts: &Value| counts.as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum::<u64>();
+    assert_eq!(manifest["inds"], 2000);
+    assert_eq!(geo["messages"], 1000);
+    assert_eq!(geo["rows"].as_u64().unwrap() + sum(&geo["rejected"]), 1000);
+    assert_eq!(geo["bytes"], read(folder.path(), "geo.jsonl").len());
+    assert!(manifest["streams"].get("pin").is_none());
+}
+
+#[test]
+fn contradictions_are_refused_all_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let faults = typed(folder.path(), "--inds 0 --append --wrap mixed").faults();
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    for flags in ["--inds x", "--malformed 1.5", "--malformed NaN", "--rate 0", "--streams pins", "--force --append"] {
+        let words = ["emit", "--to", "x"].into_iter().chain(flags.split_whitespace());
+        assert!(Typed::try_parse_from(words).is_err(), "{flags}");
+    }
+}
+
+/// The rows inside a message, whatever is around them.
+fn unwrapped(message: &[u8]) -> Vec<Value> {
+    fn rows(value: Value) -> Vec<Value> {
+        match value {
+            Value::String(text) => {
+                let inner = serde_json::from_str(&text);
+                rows(inner.unwrap_or_else(|_| {
+                    let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
+                    serde_json::from_slice(&bytes).unwrap()
+                }))
+            }
+            Value::Array(values) => values.into_iter().flat_map(rows).collect(),
+            Value::Object(mut fields) => {
+                match ["value", "records", "payload"].iter().find_map(|field| fields.remove(*field)) {
+                    Some(inner) => rows(inner),
+                    None => vec![Value::Object(fields)],
+                }
+            }
+            other => panic!("{other} is no row"),
+        }
+    }
+    rows(serde_json::from_slice(message.strip_prefix("\u{feff}".as_bytes()).unwrap_or(message)).unwrap())
+}
+
+#[test]
+fn every_wrap_holds_the_same_rows() {
+    for stream in Stream::ALL {
+        let plain = values(&recipe(6, 400), stream, 400);
+        for wrap in [Wrap::Value, Wrap::Records, Wrap::String, Wrap::Base64, Wrap::Mixed] {
+            let recipe = Recipe::new(6, 400, Order::Once, wrap, 0.0, Menu::default());
+            let wrapped = text(&recipe, stream, 0..400);
+            let rows: Vec<Value> = lines(&wrapped).flat_map(unwrapped).collect();
+            assert!(rows == plain, "{wrap:?} of {stream}");
+            assert_eq!(lines(&wrapped).count() == 400, wrap.one_row_each());
+        }
+    }
+}
+
+#[test]
+fn mixed_streams_take_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, recipe) = (folder.path().join("all"), recipe(6, 100));
+    let composers = Stream::ALL.map(|stream| Composer::new(&recipe, stream, 0..100));
+    let destination =
+        crate::emit::destinations::file(&path, crate::emit::destinations::Exists::Refuse, crate::emit::Compress::None)
+            .unwrap();
+    let lane = crate::emit::lanes::Lane { name: "all".to_owned(), destination, composers: composers.into() };
+    crate::emit::lanes::run(vec![lane], Some(100_000.0)).unwrap();
+    let made = std::fs::read(path).unwrap();
+    let keys: Vec<u64> = lines(&made)
+        .map(|line| unwrapped(line).remove(0))
+        .map(|row| row["ind"].as_u64().or(row["index"].as_u64()).unwrap())
+        .collect();
+    assert_eq!(keys.len(), 300);
+    assert!(keys.is_sorted(), "the three messages of a draw stand together");
+    assert!(lines(&made).step_by(3).all(|line| line.starts_with(b"{\"index\"")));
+}
+
+#[test]
+fn nobody_reading_any_more_is_no_failure() {
+    struct Gone;
+    impl crate::emit::destinations::Destination for Gone {
+        fn send(&mut self, _: &[u8]) -> std::io::Result<()> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn finish(self: Box<Self>) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let recipe = recipe(6, 100);
+    let composers = vec![Composer::new(&recipe, Stream::Pin, 0..u64::from(u32::MAX))];
+    let lane = crate::emit::lanes::Lane { name: "pipe".to_owned(), destination: Box::new(Gone), composers };
+    assert!(crate::emit::lanes::run(vec![lane], None).is_ok());
+}
