@@ -8,7 +8,8 @@
 //! - [`sinks`]: tables, Arrow and the commit protocol: the only room that knows Arrow;
 //! - [`serving`]: answers as of an epoch;
 //! - [`emit`]: makes posts, for recordings and tests of any size;
-//! - [`config`], [`cli`], [`run`](mod@run): what was typed becomes what is meant, and is wired together.
+//! - [`table`]: what tables hold, for people;
+//! - [`config`], [`cli`], [`run`]: what was typed becomes what is meant, and is wired together.
 
 pub mod check;
 pub mod cli;
@@ -21,6 +22,3 @@ pub mod serving;
 pub mod sinks;
 pub mod sources;
 pub mod table;
-pub mod telemetry;
-
-pub use pinflow_dataflows as dataflows;

@@ -1,9 +1,5 @@
-//! pinflow from the outside: one binary of tests, so that the large crates are linked once.
+//! Tests against real tables and real processes, from the outside.
 
-mod architecture;
-mod harness;
-mod kill;
-mod ledger;
-mod reference;
-mod same;
-mod stop;
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod delta;
