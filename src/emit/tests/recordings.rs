@@ -194,3 +194,16 @@ fn nobody_reading_any_more_is_no_failure() {
     let lane = crate::emit::lanes::Lane { name: "pipe".to_owned(), destination: Box::new(Gone), composers };
     assert!(crate::emit::lanes::run(vec![lane], None).is_ok());
 }
+
+#[test]
+fn the_sample_is_what_its_readme_says() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/recordings");
+    let readme = String::from_utf8(read(&sample, "README.md")).unwrap();
+    let command = readme.lines().find_map(|line| line.strip_prefix("pinflow emit --to examples/recordings ")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    emit(folder.path(), command).unwrap();
+    for stream in Stream::ALL {
+        let name = format!("{stream}.jsonl");
+        assert!(read(folder.path(), &name) == read(&sample, &name), "{name} is not what the command makes");
+    }
+}
