@@ -166,7 +166,7 @@ async fn run_command(args: RunArgs) -> anyhow::Result<u8> {
         rejected = totals.rejected,
         epoch = outcome.epoch,
         stopped = outcome.stopped,
-        findings = %totals.counts,
+        findings = telemetry::findings(&totals.counts),
         "done"
     );
     Ok(DONE)
@@ -199,7 +199,7 @@ async fn check_command(args: CheckArgs) -> anyhow::Result<u8> {
 }
 
 async fn table_command(args: table::TableArgs) -> anyhow::Result<u8> {
-    let holds = table::run(args, &mut std::io::stdout().lock()).await?;
+    let holds = table::run(args, &mut std::io::stdout()).await?;
     Ok(if holds { DONE } else { FAILED })
 }
 

@@ -10,7 +10,7 @@ use crate::config::{Config, SourceConfig};
 use crate::engine::{Engine, Frame, Gauges, Outcome};
 use crate::serving::{Closed, Format, Stdout, StdoutSettings};
 use crate::sinks::delta::{self, Tables};
-use crate::sinks::{NoTables, Resume, Sink, SinkError, Stored};
+use crate::sinks::{NoTables, Resume, Sink};
 use crate::sources::recording::{self, RecordingSource};
 use crate::sources::Feed;
 use crate::telemetry::Progress;
@@ -19,8 +19,6 @@ use crate::telemetry::Progress;
 const FEED_BLOCKS: usize = 64;
 /// Epochs between the engine and serving.
 const FRAMES: usize = 64;
-
-type StoredRows = mpsc::Receiver<Result<Box<dyn Stored>, SinkError>>;
 
 /// Runs a configuration with answers on stdout until its sources end or `stop` turns true.
 ///
@@ -68,16 +66,12 @@ pub async fn run_with(
 ) -> anyhow::Result<Outcome> {
     let sources = plan(&config)?;
     match &config.tables {
-        None => {
-            let (_, stored) = mpsc::channel(1);
-            start(&config, sources, NoTables, Resume::default(), stored, frames, stop, gauges).await
-        }
+        None => start(&config, sources, NoTables, Resume::default(), frames, stop, gauges).await,
         Some(tables) => {
             let root = tables.root(&config.base).map_err(anyhow::Error::msg)?;
-            let settings = delta::Settings::new(root, &config.pipeline, tables.compression);
+            let settings = delta::Settings { root, pipeline: config.pipeline.clone(), compression: tables.compression };
             let (tables, resume) = Tables::open(settings).await?;
-            let stored = tables.stored();
-            start(&config, sources, tables, resume, stored, frames, stop, gauges).await
+            start(&config, sources, tables, resume, frames, stop, gauges).await
         }
     }
 }
@@ -86,29 +80,30 @@ fn plan(config: &Config) -> anyhow::Result<Vec<RecordingSource>> {
     let mut planned = Vec::new();
     for source in &config.sources {
         match source {
-            SourceConfig::Recording(recording) => planned.push(recording::plan(recording, &config.base)?),
+            SourceConfig::Recording(recording) => planned.push(recording::plan(recording.clone(), &config.base)?),
         }
     }
+    recording::tell_apart(&planned)?;
     Ok(planned)
 }
 
-#[allow(clippy::too_many_arguments, reason = "this is the wiring: each end is named once, here")]
 async fn start<S: Sink>(
     config: &Config,
     sources: Vec<RecordingSource>,
     sink: S,
     mut resume: Resume,
-    stored: StoredRows,
     frames: mpsc::Sender<Frame>,
     stop: watch::Receiver<bool>,
     gauges: Arc<Gauges>,
 ) -> anyhow::Result<Outcome> {
     let (feed, events) = Feed::new(FEED_BLOCKS, std::mem::take(&mut resume.positions), stop.clone());
-    let threads: Vec<JoinHandle<()>> = sources.into_iter().flat_map(|source| source.start(feed.clone())).collect();
+    let mut threads: Vec<JoinHandle<()>> = Vec::new();
+    for source in sources {
+        threads.extend(source.start(&feed)?);
+    }
     // The engine knows that sources have ended when the last feed is dropped.
     drop(feed);
-    let settings = config.engine_settings();
-    let engine = Engine { settings, sink, resume, stored, events, stop, frames, gauges };
+    let engine = Engine { settings: config.engine_settings(), sink, resume, events, stop, frames, gauges };
     let outcome = engine.run().await;
     // Their feed is closed: each ends at its next block.
     for thread in threads {

@@ -8,6 +8,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pinflow_dataflows::clean::FieldFault;
+use pinflow_dataflows::ingest::Counts;
+use pinflow_dataflows::rejection::Reason;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -143,4 +146,20 @@ impl Meter {
         }
         line
     }
+}
+
+/// What was found in the messages read, in words: rejections by reason, field faults by column, unknown fields.
+#[must_use]
+pub fn findings(counts: &Counts) -> String {
+    let rejections = Reason::ALL.into_iter().map(|reason| (format!("{reason} rejected"), counts.rejections(reason)));
+    let faults = FieldFault::ALL.into_iter();
+    let faults = faults.map(|fault| (format!("{}.{} unreadable", fault.table(), fault.column()), counts.faults(fault)));
+    let unknown = [("unknown fields".to_owned(), counts.unknown_fields)];
+    let found: Vec<String> = rejections
+        .chain(faults)
+        .chain(unknown)
+        .filter(|(_, count)| *count > 0)
+        .map(|(what, count)| format!("{} {what}", HumanCount(count)))
+        .collect();
+    if found.is_empty() { "nothing amiss".to_owned() } else { found.join(", ") }
 }

@@ -26,11 +26,11 @@ impl std::fmt::Display for Fault {
 }
 
 /// A document being read, and what was found wrong with it so far.
-pub struct Document<'a> {
+pub(super) struct Document<'a> {
     text: &'a str,
     root: DeTable<'a>,
     /// What is wrong.
-    pub faults: Vec<Fault>,
+    pub(super) faults: Vec<Fault>,
 }
 
 impl<'a> Document<'a> {
@@ -38,7 +38,7 @@ impl<'a> Document<'a> {
     ///
     /// # Errors
     /// The syntax error, with its line: then nothing more can be said.
-    pub fn parse(text: &'a str) -> Result<Document<'a>, Fault> {
+    pub(super) fn parse(text: &'a str) -> Result<Document<'a>, Fault> {
         match DeTable::parse(text) {
             Ok(root) => Ok(Document { text, root: root.into_inner(), faults: Vec::new() }),
             Err(error) => {
@@ -49,25 +49,25 @@ impl<'a> Document<'a> {
     }
 
     /// Notes a fault at a place in the text.
-    pub fn fault(&mut self, at: Option<usize>, what: impl Into<String>) {
+    pub(super) fn fault(&mut self, at: Option<usize>, what: impl Into<String>) {
         let line = at.map(|at| line_of(self.text, at));
         self.faults.push(Fault { line, what: what.into() });
     }
 
     /// Takes a section out and reads it; its default if it is absent or cannot be read.
-    pub fn section<T: DeserializeOwned + Default>(&mut self, name: &str) -> T {
+    pub(super) fn section<T: DeserializeOwned + Default>(&mut self, name: &str) -> T {
         let Some((_, value)) = self.root.remove_entry(name) else { return T::default() };
         self.read(name, value).unwrap_or_default()
     }
 
     /// Takes a section out and reads it, if it is there.
-    pub fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+    pub(super) fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         let (_, value) = self.root.remove_entry(name)?;
         self.read(name, value)
     }
 
     /// Takes out a list of tables, with the place where each starts.
-    pub fn tables(&mut self, name: &str) -> Vec<(usize, Spanned<DeValue<'a>>)> {
+    pub(super) fn tables(&mut self, name: &str) -> Vec<(usize, Spanned<DeValue<'a>>)> {
         let Some((_, value)) = self.root.remove_entry(name) else { return Vec::new() };
         let start = value.span().start;
         match value.into_inner() {
@@ -80,7 +80,7 @@ impl<'a> Document<'a> {
     }
 
     /// What is left belongs to nothing that is known.
-    pub fn refuse_rest(&mut self, known: &str) {
+    pub(super) fn refuse_rest(&mut self, known: &str) {
         let rest: Vec<_> = self.root.iter().map(|(key, _)| (key.span().start, key.get_ref().to_string())).collect();
         for (at, key) in rest {
             self.fault(Some(at), format!("unknown key `{key}`; known are {known}"));
@@ -88,7 +88,7 @@ impl<'a> Document<'a> {
     }
 
     /// Reads one value, noting every fault.
-    pub fn read<T: DeserializeOwned>(&mut self, name: &str, value: Spanned<DeValue<'a>>) -> Option<T> {
+    pub(super) fn read<T: DeserializeOwned>(&mut self, name: &str, value: Spanned<DeValue<'a>>) -> Option<T> {
         let mut value = value;
         let faults_before = self.faults.len();
         loop {

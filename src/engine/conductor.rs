@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pinflow_dataflows::graph;
-use pinflow_dataflows::ingest::Carries;
 use pinflow_dataflows::symbol::Symbol;
 use timely::communication::Config as Communication;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::flight::{Cut, Flights, Flying};
 use super::worker::{self, Order, Post, Read, Report};
@@ -22,7 +21,7 @@ use crate::sinks::{Already, Encoder, PartitionReached, Resume, Sink, SinkError, 
 use crate::sources::{Block, Event, Partition};
 
 /// How long a stop may take before it is given up: finish the window, commit it, end.
-pub const STOP_DEADLINE: Duration = Duration::from_secs(20);
+const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Whether a window is the last of its run.
 type IsLast = bool;
@@ -47,8 +46,6 @@ pub struct Engine<S: Sink> {
     pub sink: S,
     /// What the tables held when it was opened.
     pub resume: Resume,
-    /// The rows to rebuild the answers from; ends when there are no more.
-    pub stored: mpsc::Receiver<Result<Box<dyn Stored>, SinkError>>,
     /// What sources send; ends when all of them have ended.
     pub events: mpsc::Receiver<Event>,
     /// Turns `true` when the run is to stop.
@@ -67,6 +64,7 @@ impl<S: Sink> Engine<S> {
     pub async fn run(self) -> Result<Outcome, EngineError> {
         let (reports, from_workers) = mpsc::unbounded_channel();
         let workers = start_workers(&self.settings, &self.sink, &reports, Arc::new(self.resume.already))?;
+        let stored = self.sink.read_back();
         let has_tables = self.sink.encoder().is_some();
         let (windows, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
         let committer = tokio::spawn(commit_windows(self.sink, to_commit, reports.clone()));
@@ -90,7 +88,7 @@ impl<S: Sink> Engine<S> {
             ending: None,
             totals: Totals::default(),
         };
-        let outcome = conductor.conduct(self.events, self.stored, from_workers, self.stop).await?;
+        let outcome = conductor.conduct(self.events, stored, from_workers, self.stop).await?;
         committer.await.map_err(|panic| EngineError::Panicked {
             thread: "committer".to_owned(),
             message: panic.to_string(),
@@ -215,6 +213,8 @@ struct Known {
     source: Symbol,
     reached: Reached,
     lag: Option<u64>,
+    /// Of what its last block left; 0 where that is unknown.
+    remaining_bytes: u64,
     read: Read,
 }
 
@@ -320,6 +320,7 @@ impl<S: Sink> Conductor<S> {
             source: Symbol::new(&partition.name),
             reached: partition.resumed.unwrap_or(start),
             lag: None,
+            remaining_bytes: 0,
             read: Read::default(),
             partition,
         };
@@ -327,8 +328,12 @@ impl<S: Sink> Conductor<S> {
     }
 
     fn on_block(&mut self, block: Block) {
-        let known = self.partitions.get(&block.partition).expect("a partition is opened before its blocks");
+        let known = self.partitions.get_mut(&block.partition).expect("a partition is opened before its blocks");
         let (source, carries) = (known.source, known.partition.carries);
+        if let Some(now) = block.remaining_bytes {
+            let before = std::mem::replace(&mut known.remaining_bytes, now);
+            self.gauges.bytes_remaining.fetch_add(now.wrapping_sub(before), Relaxed);
+        }
         let end = Cut { next: block.next, anchor: block.anchor, seek: block.seek, lag: block.lag };
         self.open.ends.insert(block.partition, end);
         self.window.rows += block.records.count();

@@ -9,6 +9,8 @@ use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 use pinflow_dataflows::symbol::Symbol;
 
+use tokio::sync::{mpsc, watch};
+
 use crate::position::{Epoch, Positions, Reached};
 
 /// Encodes the rows that one worker reads, on that worker's thread.
@@ -97,6 +99,12 @@ pub trait Sink: Send + 'static {
     /// A new encoder, for one worker; `None` if this run keeps no rows.
     fn encoder(&self) -> Option<Self::Encoder>;
 
+    /// The rows that it held when it was opened, in chunks and in no order; ends when there are no more.
+    fn read_back(&self) -> mpsc::Receiver<Result<Box<dyn Stored>, SinkError>>;
+
+    /// What it waits for (a full disk, …), in words; `None` while it does not.
+    fn paused(&self) -> watch::Receiver<Option<String>>;
+
     /// Makes a window durable. Waits out what can be cured (a full disk, say) without losing the window.
     ///
     /// # Errors
@@ -158,6 +166,12 @@ impl Sink for NoTables {
     type Encoder = NoEncoder;
     fn encoder(&self) -> Option<NoEncoder> {
         None
+    }
+    fn read_back(&self) -> mpsc::Receiver<Result<Box<dyn Stored>, SinkError>> {
+        mpsc::channel(1).1
+    }
+    fn paused(&self) -> watch::Receiver<Option<String>> {
+        watch::channel(None).1
     }
     async fn commit(&mut self, _: Window<()>) -> Result<(), SinkError> {
         Ok(())

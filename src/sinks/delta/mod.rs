@@ -32,6 +32,7 @@ mod open;
 mod pause;
 mod rows;
 mod schema;
+mod sink;
 mod store;
 mod tables;
 mod verify;
