@@ -73,6 +73,7 @@ impl From<StreamSetting> for Carries {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

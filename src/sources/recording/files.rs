@@ -115,7 +115,7 @@ impl Found {
         };
         match look(path) {
             Ok((meta, _)) if in_folder && meta.is_dir() => {
-                self.ignored.push(format!("{shown}: a folder in the folder"))
+                self.ignored.push(format!("{shown}: a folder in the folder"));
             }
             Ok((meta, _)) if !meta.is_file() => self.faults.push(format!("{shown}: not a regular file")),
             Ok((_, Compression::Foreign(kind))) => {
@@ -167,6 +167,7 @@ fn look(path: &Path) -> io::Result<(Metadata, Compression)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

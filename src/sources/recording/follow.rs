@@ -53,7 +53,7 @@ struct Followed {
     reading: Reading,
     /// How far it has been handed over; `None` before the first record.
     reached: Option<Reached>,
-    /// Whether it had no more bytes at the last look. What is there when it has grown must continue what was read.
+    /// Whether everything in it had been read at the last look. What is there when it has grown must continue that.
     drained: bool,
 }
 
@@ -96,7 +96,7 @@ impl Follow {
         if let Some(ahead) = reading.ahead.take() {
             reached = Some(job.deliver(partition, ahead, &reading)?);
         }
-        Ok(Followed { file, partition, reading, reached, drained: false })
+        Ok(Followed { file, partition, reading, reached, drained: true })
     }
 
     /// Takes up new files, and looks whether the names still lead to the files that are followed.
@@ -136,17 +136,15 @@ impl Followed {
         let bytes = file.metadata().map_err(|cause| job.unreadable(cause))?.len();
         let read = self.reading.lines.read_to();
         if bytes == read {
-            self.drained = true;
             return Ok(false);
         }
         if bytes < read {
             return Err(job.fault(Fault::Shorter { read, holds: bytes, unit: "bytes" }));
         }
-        if std::mem::take(&mut self.drained) {
+        if self.drained {
             self.prove_continues(&job, file)?;
         }
         if !self.reading.settle_line_end(&job)? {
-            self.drained = true;
             return Ok(false);
         }
         self.reading.bytes = bytes;
@@ -155,6 +153,7 @@ impl Followed {
         if let Cut::Lines(text) = cut.map_err(|cause| job.unreadable_after(self.reading.lines.next() - 1, cause))? {
             self.reached = Some(job.deliver(self.partition, text, &self.reading)?);
         }
+        self.drained = self.reading.lines.read_to() == bytes;
         Ok(true)
     }
 
@@ -204,7 +203,7 @@ impl Followed {
                     self.reached = Some(job.deliver(self.partition, ahead, &reading)?);
                 }
                 self.reading = reading;
-                self.drained = false;
+                self.drained = true;
                 Ok(true)
             }
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
@@ -228,8 +227,67 @@ fn pause(idle: Duration, look: Duration) -> Duration {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::path::Path;
+
+    use tokio::sync::{mpsc, watch};
+
     use super::*;
+    use crate::position::Positions;
+
+    /// What follows a file of this text, and the file as it is followed; nothing looks at it but the test.
+    fn followed(folder: &Path, text: &str) -> (Follow, Followed, mpsc::Receiver<Event>, watch::Sender<bool>) {
+        let path = folder.join("pin.jsonl");
+        fs::write(&path, text).unwrap();
+        let config = RecordingConfig { follow: true, ..RecordingConfig::at(folder) };
+        let (stop, stopped) = watch::channel(false);
+        let (feed, events) = Feed::new(16, Positions::new(), stopped);
+        let limits = Limits { block_bytes: 16, line_bytes_max: 64 };
+        let found = files::find(&config, folder, |_| false).unwrap().files.remove(0);
+        let follow = Follow { feed, config, path: folder.to_owned(), pacer: None, limits };
+        let followed = follow.open(found).unwrap();
+        (follow, followed, events, stop)
+    }
+
+    fn refusal(halted: Result<bool, Halt>) -> String {
+        match halted {
+            Err(Halt::Failed(failed)) => failed.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_line_that_had_begun_must_go_on_as_it_began() {
+        let folder = tempfile::tempdir().unwrap();
+        let (follow, mut one, _events, _stop) = followed(folder.path(), "a\nbegun");
+        assert!(one.look(&follow).unwrap());
+        assert!(!one.look(&follow).unwrap());
+        fs::write(&one.file.path, "a\nbegun and done\n").unwrap();
+        assert!(one.look(&follow).unwrap());
+        assert_eq!(one.reached.unwrap().next, 3);
+        fs::write(&one.file.path, "a\nbegun and done\nc").unwrap();
+        assert!(one.look(&follow).unwrap());
+        fs::write(&one.file.path, "a\nbegun and done\nother\n").unwrap();
+        assert!(refusal(one.look(&follow)).contains("line 3 had begun and now begins otherwise"));
+    }
+
+    #[test]
+    fn a_file_emptied_and_filled_between_two_looks_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (follow, mut one, _events, _stop) = followed(folder.path(), "a\nb\n");
+        assert!(one.look(&follow).unwrap());
+        fs::write(&one.file.path, "1\n2\n3\n4\n").unwrap();
+        assert!(refusal(one.look(&follow)).contains("line 2 held"));
+    }
+
+    #[test]
+    fn an_empty_file_that_turns_out_compressed_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (follow, mut one, _events, _stop) = followed(folder.path(), "");
+        fs::write(&one.file.path, [0x1f, 0x8b, 8, 0]).unwrap();
+        assert!(refusal(one.look(&follow)).contains("it is gzip"));
+    }
 
     #[test]
     fn looking_costs_little() {

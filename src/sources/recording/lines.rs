@@ -202,5 +202,5 @@ fn fill(from: &mut impl Read, buffer: &mut [u8]) -> (usize, Option<io::Error>) {
 }
 
 #[cfg(test)]
-#[path = "lines_tests.rs"]
+#[allow(clippy::unwrap_used)]
 mod tests;

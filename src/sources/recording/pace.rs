@@ -61,6 +61,7 @@ pub(super) fn sleep_until(feed: &Feed, then: Instant) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

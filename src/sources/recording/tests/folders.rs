@@ -53,7 +53,7 @@ fn a_given_stream_takes_any_name() {
     let config = RecordingConfig { stream: Some(StreamSetting::Auto), ..RecordingConfig::at(folder.path()) };
     let source = plan(config, Path::new("/")).unwrap();
     assert_eq!(source.check().iter().filter(|line| line.starts_with("not read: ")).count(), 3);
-    let heard = Run::start(source, SMALL, Positions::new()).to_the_end();
+    let heard = Run::start(source, SMALL, Positions::new()).finish();
     assert_eq!(heard.records.len(), 3);
     assert!(heard.opened.values().all(|partition| partition.carries == Carries::Auto));
 }
@@ -65,7 +65,7 @@ fn a_single_file_needs_a_stream_in_its_name_or_its_setting() {
     fs::write(folder.path().join("posts.log"), "a\n").unwrap();
     let base = folder.path();
     let config = RecordingConfig { name: Some("spring".to_owned()), ..RecordingConfig::at("geo.jsonl") };
-    let heard = Run::start(plan(config, base).unwrap(), SMALL, Positions::new()).to_the_end();
+    let heard = Run::start(plan(config, base).unwrap(), SMALL, Positions::new()).finish();
     assert_eq!(heard.records.keys().collect::<Vec<_>>(), ["recording/spring/geo.jsonl"]);
     let what = plan(RecordingConfig::at("posts.log"), base).unwrap_err().to_string();
     assert!(what.contains("say stream = "), "{what}");
@@ -115,7 +115,7 @@ fn a_file_that_vanishes_after_planning_is_told() {
     fs::write(folder.path().join("pin.jsonl"), "a\n").unwrap();
     let source = recording(folder.path());
     fs::remove_file(folder.path().join("pin.jsonl")).unwrap();
-    let heard = Run::start(source, SMALL, Positions::new()).to_the_end();
+    let heard = Run::start(source, SMALL, Positions::new()).finish();
     assert!(heard.failure().starts_with("read recording/pin.jsonl: "), "{}", heard.failure());
 }
 

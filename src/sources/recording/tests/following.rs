@@ -99,19 +99,6 @@ fn truncation_is_told() {
 }
 
 #[test]
-fn a_file_written_anew_beyond_its_old_end_is_told() {
-    let (_folder, file, run) = following("a\nb\n");
-    a_while();
-    fs::write(&file, "1\n2\n3\n4\n").unwrap();
-    // Seen either while it was empty or when it had grown again.
-    changed(run);
-    let (_folder, file, run) = following("begun");
-    a_while();
-    fs::write(&file, "otherwise\n").unwrap();
-    changed(run);
-}
-
-#[test]
 fn replacement_by_other_content_is_told_and_by_a_continuation_is_not() {
     let (folder, file, mut run) = following("a\nb\n");
     let new = folder.path().join("new.tmp");

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
 
 use super::super::{RecordingConfig, RecordingSource, plan};
@@ -15,6 +16,9 @@ use crate::sources::{Event, Feed, Partition, SourceError};
 
 /// Small enough that a few lines make several blocks.
 pub(super) const SMALL: Limits = Limits { block_bytes: 16, line_bytes_max: 64 };
+
+/// A test that hears nothing for so long would wait forever.
+const HUNG: Duration = Duration::from_secs(120);
 
 /// A source at work.
 pub(super) struct Run {
@@ -52,24 +56,32 @@ impl Run {
 
     /// Hears events until `enough`, or all threads have ended.
     pub(super) fn until(&mut self, enough: impl Fn(&Heard) -> bool) -> &Heard {
-        while !enough(&self.heard) {
-            match self.events.as_mut().and_then(mpsc::Receiver::blocking_recv) {
-                Some(event) => self.heard.hear(event),
-                None => break,
+        let mut hung = Instant::now() + HUNG;
+        while let Some(events) = self.events.as_mut().filter(|_| !enough(&self.heard)) {
+            match events.try_recv() {
+                Ok(event) => {
+                    self.heard.hear(event);
+                    hung = Instant::now() + HUNG;
+                }
+                Err(TryRecvError::Disconnected) => break,
+                Err(TryRecvError::Empty) => {
+                    assert!(Instant::now() < hung, "the source hangs");
+                    std::thread::sleep(Duration::from_micros(200));
+                }
             }
         }
         &self.heard
     }
 
     /// Hears everything until the source ends by itself.
-    pub(super) fn to_the_end(mut self) -> Heard {
+    pub(super) fn finish(mut self) -> Heard {
         self.until(|_| false);
         self.join()
     }
 
     /// Stops the source while its events are still taken.
     pub(super) fn stop(mut self) -> Heard {
-        self.stop.send(true).unwrap();
+        self.stop.send_replace(true);
         self.until(|_| false);
         self.join()
     }
@@ -164,7 +176,7 @@ pub(super) fn followed(path: &Path) -> RecordingSource {
 
 /// Reads a recording to its end in small blocks.
 pub(super) fn read(path: &Path, stored: Positions) -> Heard {
-    Run::start(recording(path), SMALL, stored).to_the_end()
+    Run::start(recording(path), SMALL, stored).finish()
 }
 
 /// How a file is written.

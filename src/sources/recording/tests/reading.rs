@@ -68,10 +68,10 @@ fn a_huge_line_is_handed_over_as_its_beginning() {
     for packing in Packing::ALL {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(packing.file()), packing.pack(text.as_bytes())).unwrap();
-        let first = Run::start(recording(folder.path()), limits, Positions::new()).to_the_end();
+        let first = Run::start(recording(folder.path()), limits, Positions::new()).finish();
         let lengths: Vec<usize> = first.lines().iter().map(String::len).collect();
         assert_eq!(lengths, [1, LINE_BYTES_MAX, 1, LINE_BYTES_MAX, LINE_BYTES_MAX], "{packing:?}");
-        let again = Run::start(recording(folder.path()), limits, first.reached).to_the_end();
+        let again = Run::start(recording(folder.path()), limits, first.reached).finish();
         assert!(again.failed.is_none() && again.records.is_empty() && again.ended.len() == 1, "{packing:?}");
     }
 }
@@ -131,12 +131,12 @@ fn paced_records_are_the_same_records() {
     let rate_per_sec = NonZeroU32::new(2_000);
     let config = RecordingConfig { rate_per_sec, ..RecordingConfig::at(folder.path()) };
     let limits = Limits { block_bytes: 1 << 10, line_bytes_max: 1 << 10 };
-    let heard = Run::start(plan(config, Path::new("/")).unwrap(), limits, Positions::new()).to_the_end();
+    let heard = Run::start(plan(config, Path::new("/")).unwrap(), limits, Positions::new()).finish();
     for records in heard.records.values() {
         let lines: String = records.iter().map(|(_, line)| format!("{}\n", String::from_utf8_lossy(line))).collect();
         assert_eq!(lines, text);
     }
-    assert_eq!(heard.blocks, 3 * 60 / 8 + 3, "eight records leave together, and what is left of each file");
+    assert_eq!(heard.blocks, 3 * 60usize.div_ceil(8), "eight records leave together, and what is left of each file");
 }
 
 #[test]
@@ -162,7 +162,7 @@ proptest! {
         for packing in Packing::ALL {
             let folder = tempfile::tempdir().unwrap();
             fs::write(folder.path().join(packing.file()), packing.pack(text.as_bytes())).unwrap();
-            let heard = Run::start(recording(folder.path()), limits, Positions::new()).to_the_end();
+            let heard = Run::start(recording(folder.path()), limits, Positions::new()).finish();
             prop_assert_eq!(heard.lines(), wanted.clone());
         }
     }

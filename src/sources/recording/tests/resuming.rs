@@ -133,7 +133,7 @@ fn a_file_that_is_gone_is_told() {
         let config =
             super::super::RecordingConfig { allow_removed, ..super::super::RecordingConfig::at(folder.path()) };
         let source = super::super::plan(config, Path::new("/")).unwrap();
-        Run::start(source, SMALL, Positions::from([(key.to_owned(), reached)])).to_the_end()
+        Run::start(source, SMALL, Positions::from([(key.to_owned(), reached)])).finish()
     };
     let heard = start("recording/geo.jsonl", false);
     assert!(
