@@ -8,9 +8,11 @@
 //! - [`sinks`]: tables, Arrow and the commit protocol: the only room that knows Arrow;
 //! - [`serving`]: answers as of an epoch;
 //! - [`emit`]: makes posts, for recordings and tests of any size;
+//! - [`table`]: what tables hold, for people;
 //! - [`config`], [`cli`], [`run`]: what was typed becomes what is meant, and is wired together.
 
 pub mod emit;
 pub mod position;
 pub mod sinks;
 pub mod sources;
+pub mod table;

@@ -113,7 +113,9 @@ mod tests {
     }
 
     fn ledger(owner: Option<Owner>, commits: u64) -> Ledger {
-        Ledger { owner, commits, ..Ledger::default() }
+        let mut ledger = Ledger::default();
+        (ledger.owner, ledger.commits) = (owner, commits);
+        ledger
     }
 
     #[test]

@@ -76,15 +76,16 @@ pub(crate) fn encode(
         .with_properties(properties(table, compression))
         // The log states the schema; the copy inside each file only costs bytes.
         .with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), table.arrow(), options)?;
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new_with_options(&mut bytes, table.arrow(), options)?;
     for batch in batches {
         writer.write(batch)?;
     }
-    let metadata = writer.finish()?;
+    let metadata = writer.close()?;
     let stats = statistics(table, batches, &metadata);
     let name = format!("part-00000-{}-c000.{}.parquet", uuid::Uuid::new_v4(), compression.name());
     let rows = batches.iter().map(RecordBatch::num_rows).sum();
-    Ok(DataFile { name, bytes: writer.into_inner()?.into(), rows, stats: Value::Object(stats).to_string() })
+    Ok(DataFile { name, bytes: bytes.into(), rows, stats: Value::Object(stats).to_string() })
 }
 
 fn properties(table: Table, compression: Compression) -> WriterProperties {

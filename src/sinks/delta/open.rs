@@ -119,7 +119,7 @@ fn into_writer(
     (writer, loaded.handle)
 }
 
-fn failed(what: &'static str, log: &Log) -> impl FnOnce(DeltaTableError) -> DeltaError {
+pub(crate) fn failed(what: &'static str, log: &Log) -> impl FnOnce(DeltaTableError) -> DeltaError {
     let path = log.folder.clone();
     move |cause| DeltaError::Library { what, path, cause: Box::new(cause) }
 }

@@ -128,7 +128,7 @@ fn mend(error: &(dyn Error + 'static)) -> &'static str {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_waits_is_shown_until_it_heals() {
         let pauses = Pauses::new();
         let shown = pauses.subscribe();

@@ -18,6 +18,7 @@ use pinflow_dataflows::symbol::Symbol;
 use tokio::sync::mpsc;
 
 use super::error::{DeltaError, from_arrow};
+use super::open::ActiveFile;
 use super::schema::Table;
 use crate::sinks::{Delivery, Stored};
 
@@ -269,7 +270,7 @@ pub(crate) fn at_or_after(
     let least = sources.iter().map(|(_, position)| *position).min().unwrap_or(u64::MAX);
     let mut found = HashSet::default();
     for (path, stats) in files {
-        if stats.as_deref().and_then(greatest_position).is_some_and(|greatest| greatest < least) {
+        if stats.as_deref().and_then(position_bounds).is_some_and(|(_, greatest)| greatest < least) {
             continue;
         }
         each_delivery(path, |delivery| {
@@ -281,10 +282,32 @@ pub(crate) fn at_or_after(
     Ok(found)
 }
 
-/// The greatest position in a file, by its statistics.
-pub(crate) fn greatest_position(stats: &str) -> Option<u64> {
+/// Least and greatest position in a file, by its statistics.
+pub(crate) fn position_bounds(stats: &str) -> Option<(u64, u64)> {
     let stats: serde_json::Value = serde_json::from_str(stats).ok()?;
-    let text = stats.get("maxValues")?.get("_position")?.as_str()?;
-    // A longer text was cut off and says nothing.
-    if text.len() == super::encode::POSITION_DIGITS { text.parse().ok() } else { None }
+    let number = |which: &str| {
+        let text = stats.get(which)?.get("_position")?.as_str()?;
+        // A text of another length was cut off and says nothing.
+        if text.len() == super::encode::POSITION_DIGITS { text.parse().ok() } else { None }
+    };
+    Some((number("minValues")?, number("maxValues")?))
+}
+
+/// Rows in files; those without statistics are read.
+pub(crate) async fn count(files: &[ActiveFile]) -> Result<u64, DeltaError> {
+    let mut rows = 0;
+    for file in files {
+        rows += match file.rows {
+            Some(rows) => rows,
+            None => {
+                let path = file.path.clone();
+                let counted = tokio::task::spawn_blocking(move || {
+                    let mut rows = 0;
+                    each_delivery(&path, |_| rows += 1).map(|()| rows)
+                });
+                counted.await.map_err(|_| DeltaError::Died { what: "counting rows" })??
+            }
+        };
+    }
+    Ok(rows)
 }

@@ -17,7 +17,7 @@ use super::encode::{Batches, DeltaEncoder};
 use super::error::DeltaError;
 use super::file::{self, Compression, DataFile};
 use super::maintain;
-use super::open::{self, ActiveFile, Opened};
+use super::open::{self, Opened};
 use super::pause::Pauses;
 use super::rows::{self, StoredRows};
 use super::schema::Table;
@@ -251,7 +251,7 @@ async fn resume(opened: &[Opened]) -> Result<Resume, DeltaError> {
     }
     for Opened { writer, files } in opened {
         if writer.table != Table::Rejected {
-            resume.rows += count(files).await?;
+            resume.rows += rows::count(files).await?;
         }
         if let Some(sources) = ahead.remove(&writer.table) {
             let files: Vec<_> = files.iter().map(|file| (file.path.clone(), file.stats.clone())).collect();
@@ -260,23 +260,4 @@ async fn resume(opened: &[Opened]) -> Result<Resume, DeltaError> {
         }
     }
     Ok(resume)
-}
-
-/// Rows in files; those without statistics are read.
-async fn count(files: &[ActiveFile]) -> Result<u64, DeltaError> {
-    let mut rows = 0;
-    for file in files {
-        rows += match file.rows {
-            Some(rows) => rows,
-            None => {
-                let path = file.path.clone();
-                let counted = tokio::task::spawn_blocking(move || {
-                    let mut rows = 0;
-                    rows::each_delivery(&path, |_| rows += 1).map(|()| rows)
-                });
-                counted.await.map_err(|_| DeltaError::Died { what: "counting rows" })??
-            }
-        };
-    }
-    Ok(rows)
 }

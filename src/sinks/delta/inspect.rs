@@ -1,0 +1,165 @@
+//! What tables hold, read without writing to them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::error::DeltaError;
+use super::ledger::Ids;
+use super::log::Log;
+use super::open::{self, ActiveFile, PIPELINE};
+use super::rows;
+use super::schema::Table;
+use super::store::Synced;
+use crate::sinks::PartitionReached;
+
+/// One table as of its newest version.
+#[derive(Debug, Clone, Serialize)]
+pub struct Contents {
+    /// The table's name.
+    pub table: &'static str,
+    /// Its folder.
+    pub path: PathBuf,
+    /// Who writes to it.
+    pub pipeline: String,
+    /// The newest version.
+    pub version: u64,
+    /// Data files.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// How far each partition was written.
+    pub positions: Vec<Position>,
+    /// The newest commits, newest first.
+    pub history: Vec<Change>,
+    #[serde(skip)]
+    pub(crate) which: Table,
+    #[serde(skip)]
+    pub(crate) active: Vec<ActiveFile>,
+    #[serde(skip)]
+    pub(crate) reached: Vec<PartitionReached>,
+}
+
+/// How far a partition was written to a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Position {
+    /// What its rows' `_source` says.
+    pub source: String,
+    /// The next position to read.
+    pub next: u64,
+    /// Rows read before it, into whichever table.
+    pub rows: u64,
+}
+
+/// One commit.
+#[derive(Debug, Clone, Serialize)]
+pub struct Change {
+    /// The version it made.
+    pub version: u64,
+    /// When.
+    pub time: Option<String>,
+    /// What was done, as the log says.
+    pub operation: String,
+    /// Rows it added, where the log says.
+    pub rows: Option<u64>,
+    /// Positions it moved, by source.
+    pub positions: BTreeMap<String, u64>,
+}
+
+/// Reads the tables under a root folder, or the one table that a folder is; `history` commits of each.
+///
+/// # Errors
+/// If there is no table of pinflow, or one cannot be read.
+pub async fn inspect(path: &Path, history: usize) -> Result<Vec<Contents>, DeltaError> {
+    let disk = |what| move |cause| DeltaError::Disk { what, path: path.to_owned(), cause };
+    let path = path.canonicalize().map_err(disk("find"))?;
+    let mut found = Vec::new();
+    for (table, folder) in folders(&path) {
+        found.push(read(table, &folder, history).await?);
+    }
+    if found.is_empty() {
+        let what = "no folder rejected, pin, geo or user with a _delta_log".to_owned();
+        return Err(DeltaError::Foreign { path, what });
+    }
+    Ok(found)
+}
+
+fn folders(path: &Path) -> Vec<(Table, PathBuf)> {
+    let is_table = |folder: &Path| folder.join("_delta_log").is_dir();
+    if is_table(path) {
+        let named = |table: &Table| path.file_name().is_some_and(|name| name == table.name());
+        return Table::ALL.into_iter().filter(named).map(|table| (table, path.to_owned())).collect();
+    }
+    let folders = Table::ALL.map(|table| (table, path.join(table.name())));
+    folders.into_iter().filter(|(_, folder)| is_table(folder)).collect()
+}
+
+async fn read(table: Table, folder: &Path, history: usize) -> Result<Contents, DeltaError> {
+    let log = Log::new(Arc::new(Synced::default()), folder)?;
+    let foreign = |what: String| DeltaError::Foreign { path: folder.to_owned(), what };
+    let version = log.newest().await?.ok_or_else(|| foreign("a log without commits".to_owned()))?;
+    let pipeline = pipeline(&log, version).await?;
+    let loaded = open::load(&log, table, version, &Ids::new(&pipeline)).await?;
+    let unstorable = |fault: super::ledger::Unstorable| DeltaError::Position {
+        path: folder.to_owned(),
+        key: fault.key,
+        what: fault.what,
+    };
+    let reached = loaded.ledger.partitions().map_err(unstorable)?;
+    let active = open::active_files(&loaded.handle, &log)?;
+    let position = |moved: &PartitionReached| Position {
+        source: moved.source.clone(),
+        next: moved.reached.next,
+        rows: moved.reached.rows,
+    };
+    Ok(Contents {
+        table: table.name(),
+        path: folder.to_owned(),
+        pipeline,
+        version,
+        files: active.len(),
+        bytes: active.iter().map(|file| file.bytes).sum(),
+        rows: rows::count(&active).await?,
+        positions: reached.iter().map(position).collect(),
+        history: changes(&log, version, history).await?,
+        which: table,
+        active,
+        reached,
+    })
+}
+
+/// The pipeline that a table names as its writer.
+async fn pipeline(log: &Log, version: u64) -> Result<String, DeltaError> {
+    let mut handle = open::builder(log)?.build().map_err(open::failed("open", log))?;
+    handle.load_version(version).await.map_err(open::failed("open", log))?;
+    let snapshot = handle.snapshot().map_err(open::failed("open", log))?;
+    let named = snapshot.metadata().configuration().get(PIPELINE).cloned();
+    named.ok_or_else(|| DeltaError::Foreign {
+        path: log.folder.clone(),
+        what: format!("a Delta table without {PIPELINE}"),
+    })
+}
+
+/// The newest commits that the log still holds.
+async fn changes(log: &Log, version: u64, limit: usize) -> Result<Vec<Change>, DeltaError> {
+    let mut changes = Vec::new();
+    for version in (0..=version).rev().take(limit) {
+        let Some(commit) = log.commit(version).await? else { break };
+        let info = commit.lines.into_iter().find_map(|line| line.commit_info).unwrap_or_default();
+        let time = info["timestamp"].as_i64().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        let positions = info["pinflow"]["positions"].as_object();
+        let moved = positions.into_iter().flatten().filter_map(|(source, next)| Some((source.clone(), next.as_u64()?)));
+        changes.push(Change {
+            version,
+            time: time.map(|time| format!("{time:.3}")),
+            operation: info["operation"].as_str().unwrap_or("?").to_owned(),
+            rows: info["operationMetrics"]["numOutputRows"].as_str().and_then(|rows| rows.parse().ok()),
+            positions: moved.collect(),
+        });
+    }
+    Ok(changes)
+}

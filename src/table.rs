@@ -1,0 +1,178 @@
+//! `pinflow table`: what the tables hold, how it came there, and whether it is all there.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use comfy_table::{CellAlignment, presets};
+use serde::Serialize;
+
+use crate::sinks::delta::{Contents, DeltaError, Verdict, inspect, verify};
+
+/// Shows what tables hold.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TableArgs {
+    /// The folder with the tables pin, geo, user and rejected, or one of them.
+    pub path: PathBuf,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Commits of each table to show, newest first.
+    #[arg(long, default_value_t = 5, value_name = "COMMITS")]
+    pub history: usize,
+    /// Read every row's lineage, and check that no row is lost and none is there twice. Exit code 1 if not so.
+    #[arg(long)]
+    pub verify: bool,
+}
+
+/// How to print it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Tables for people.
+    #[default]
+    Table,
+    /// One JSON object.
+    Json,
+}
+
+/// Why it could not be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// A table could not be read.
+    #[error(transparent)]
+    Delta(#[from] DeltaError),
+    /// Printing failed; a closed pipe is for the caller to tell apart.
+    #[error("print")]
+    Print(#[from] io::Error),
+    /// The check died.
+    #[error("the check ended without a result")]
+    Died,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    tables: &'a [Contents],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verify: Option<&'a Verdict>,
+}
+
+/// Prints what was asked for; `false` if the check found something wrong.
+///
+/// # Errors
+/// If a table cannot be read, or nothing can be printed.
+pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, TableError> {
+    let tables = inspect(&args.path, args.history).await?;
+    let verdict = if args.verify {
+        let tables = tables.clone();
+        let checked = tokio::task::spawn_blocking(move || verify(&tables)).await;
+        Some(checked.map_err(|_| TableError::Died)??)
+    } else {
+        None
+    };
+    match args.format {
+        Format::Json => {
+            let report = Report { tables: &tables, verify: verdict.as_ref() };
+            serde_json::to_writer_pretty(&mut *out, &report).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+        Format::Table => {
+            contents(&tables, out)?;
+            positions(&tables, out)?;
+            history(&tables, out)?;
+            if let Some(verdict) = &verdict {
+                verified(verdict, out)?;
+            }
+        }
+    }
+    Ok(verdict.is_none_or(|verdict| verdict.violations.is_empty()))
+}
+
+fn grid(header: &[&str], numbers: &[usize]) -> comfy_table::Table {
+    let mut grid = comfy_table::Table::new();
+    grid.load_style(presets::NOTHING).set_header(header.iter().copied());
+    for column in numbers {
+        if let Some(column) = grid.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    grid
+}
+
+fn contents(tables: &[Contents], out: &mut dyn Write) -> io::Result<()> {
+    let mut grid = grid(&["table", "rows", "files", "bytes", "version", "pipeline"], &[1, 2, 3, 4]);
+    for table in tables {
+        grid.add_row([
+            table.table.to_owned(),
+            table.rows.to_string(),
+            table.files.to_string(),
+            table.bytes.to_string(),
+            table.version.to_string(),
+            shown(&table.pipeline),
+        ]);
+    }
+    writeln!(out, "{grid}\n")
+}
+
+fn positions(tables: &[Contents], out: &mut dyn Write) -> io::Result<()> {
+    let mut grid = grid(&["source", "table", "next position", "rows read"], &[2, 3]);
+    for table in tables {
+        for position in &table.positions {
+            grid.add_row([
+                shown(&position.source),
+                table.table.to_owned(),
+                position.next.to_string(),
+                position.rows.to_string(),
+            ]);
+        }
+    }
+    writeln!(out, "{grid}\n")
+}
+
+fn history(tables: &[Contents], out: &mut dyn Write) -> io::Result<()> {
+    let mut grid = grid(&["table", "version", "time", "operation", "rows", "positions"], &[1, 4]);
+    for table in tables {
+        for change in &table.history {
+            let moved: Vec<String> =
+                change.positions.iter().map(|(source, next)| format!("{} {next}", shown(source))).collect();
+            grid.add_row([
+                table.table.to_owned(),
+                change.version.to_string(),
+                change.time.clone().unwrap_or_default(),
+                shown(&change.operation),
+                change.rows.map(|rows| rows.to_string()).unwrap_or_default(),
+                moved.join(", "),
+            ]);
+        }
+    }
+    writeln!(out, "{grid}")
+}
+
+fn verified(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
+    let mut grid = grid(&["source", "next position", "rows read", "rows found", "of them rejected"], &[1, 2, 3, 4]);
+    for partition in &verdict.partitions {
+        grid.add_row([
+            shown(&partition.source),
+            partition.next.to_string(),
+            partition.stored.to_string(),
+            partition.found.to_string(),
+            partition.rejected.to_string(),
+        ]);
+    }
+    writeln!(out, "\n{grid}\n")?;
+    for note in &verdict.notes {
+        writeln!(out, "note: {}", shown(note))?;
+    }
+    for violation in &verdict.violations {
+        writeln!(out, "violation: {}", shown(violation))?;
+    }
+    if verdict.violations.is_empty() {
+        writeln!(out, "verified: {} rows, none lost, none twice", verdict.rows)
+    } else {
+        writeln!(out, "NOT verified: {} violations", verdict.violations.len())
+    }
+}
+
+/// A name from outside, with what would steer a terminal escaped.
+fn shown(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}

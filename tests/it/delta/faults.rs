@@ -1,0 +1,217 @@
+//! Storage that fails at every call in turn: nothing is lost, nothing comes twice.
+
+use std::ops::Range;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use deltalake::logstore::object_store::path::Path;
+use deltalake::logstore::object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use futures::stream::BoxStream;
+use pinflow::sinks::delta::Synced;
+use tokio::sync::Notify;
+
+use super::model::{Engine, assert_exact, partitions};
+
+/// What a put does instead of answering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// Stores nothing and says so.
+    Refused,
+    /// Stores, and then says that it failed.
+    AnswerLost,
+    /// Panics without storing.
+    PanicBefore,
+    /// Stores and panics.
+    PanicAfter,
+    /// Never answers; the process dies meanwhile. Nothing was stored.
+    DiesBefore,
+    /// As before, but it was stored.
+    DiesAfter,
+}
+
+/// The local disk, where puts number `first`..`first + count` go wrong.
+#[derive(Debug)]
+pub(crate) struct Faulty {
+    inner: Synced,
+    fault: Fault,
+    wrong: Range<usize>,
+    puts: AtomicUsize,
+    died: Arc<Notify>,
+}
+
+impl std::fmt::Display for Faulty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Faulty")
+    }
+}
+
+impl Faulty {
+    fn new(fault: Fault, wrong: Range<usize>) -> Faulty {
+        Faulty { inner: Synced::default(), fault, wrong, puts: AtomicUsize::new(0), died: Arc::default() }
+    }
+}
+
+fn full() -> Error {
+    Error::Generic { store: "Faulty", source: std::io::Error::from(std::io::ErrorKind::StorageFull).into() }
+}
+
+#[async_trait]
+impl ObjectStore for Faulty {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let number = self.puts.fetch_add(1, Ordering::SeqCst);
+        if !self.wrong.contains(&number) {
+            return self.inner.put_opts(location, payload, opts).await;
+        }
+        if matches!(self.fault, Fault::AnswerLost | Fault::PanicAfter | Fault::DiesAfter) {
+            self.inner.put_opts(location, payload, opts).await?;
+        }
+        match self.fault {
+            Fault::Refused | Fault::AnswerLost => Err(full()),
+            Fault::PanicBefore | Fault::PanicAfter => panic!("as object_store does on a full disk"),
+            Fault::DiesBefore | Fault::DiesAfter => {
+                self.died.notify_one();
+                std::future::pending().await
+            }
+        }
+    }
+
+    async fn put_multipart_opts(&self, at: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(at, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+const RECORDS: u64 = 30;
+const STEP: u64 = 12;
+
+/// Puts of a whole run: creation, fence, files and commits.
+async fn puts_of_a_run() -> usize {
+    let root = tempfile::tempdir().unwrap();
+    let store = Arc::new(Faulty::new(Fault::Refused, 0..0));
+    let mut engine = Engine::start_on(root.path(), &partitions(RECORDS), store.clone()).await.unwrap();
+    engine.run(RECORDS, STEP).await.unwrap();
+    store.puts.load(Ordering::SeqCst)
+}
+
+/// Runs until the store dies (or to the end), as a process would that is killed.
+async fn run_until_death(root: &FilePath, store: &Arc<Faulty>, verdict: u64) -> bool {
+    let run = async {
+        let mut engine = Engine::start_on(root, &partitions(RECORDS), store.clone()).await.unwrap();
+        engine.verdict = verdict;
+        engine.run(RECORDS, STEP).await.unwrap();
+    };
+    tokio::select! {
+        () = run => false,
+        () = store.died.notified() => true,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_death_at_any_put_costs_nothing() {
+    let mut deaths = 0;
+    for fault in [Fault::DiesBefore, Fault::DiesAfter] {
+        for put in 0..puts_of_a_run().await {
+            let root = tempfile::tempdir().unwrap();
+            let store = Arc::new(Faulty::new(fault, put..put + 1));
+            deaths += usize::from(run_until_death(root.path(), &store, 0).await);
+            // And once more while it recovers.
+            let store = Arc::new(Faulty::new(fault, 6..7));
+            deaths += usize::from(run_until_death(root.path(), &store, 0).await);
+            let mut engine = Engine::start(root.path(), &partitions(RECORDS)).await.unwrap();
+            engine.run(RECORDS, STEP + 1).await.unwrap();
+            assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
+        }
+    }
+    assert!(deaths > 100, "{deaths}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_binary_that_judges_differently_still_places_each_row_once() {
+    for put in 0..puts_of_a_run().await {
+        let root = tempfile::tempdir().unwrap();
+        let store = Arc::new(Faulty::new(Fault::DiesAfter, put..put + 1));
+        run_until_death(root.path(), &store, 0).await;
+        let store = Arc::new(Faulty::new(Fault::DiesAfter, 9..10));
+        run_until_death(root.path(), &store, 1).await;
+        let mut engine = Engine::start(root.path(), &partitions(RECORDS)).await.unwrap();
+        engine.run(RECORDS, STEP).await.unwrap();
+        let found = super::model::found(root.path()).await;
+        let expected = super::model::expected(&partitions(RECORDS), RECORDS);
+        assert!(found.keys().eq(expected.keys()));
+        assert!(found.values().all(|tables| tables.len() == 1), "{found:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_without_a_true_answer_is_looked_up() {
+    // Creation and fence are before; they end the start, which a person repeats.
+    let first = 8;
+    for fault in [Fault::Refused, Fault::AnswerLost, Fault::PanicBefore, Fault::PanicAfter] {
+        for put in first..puts_of_a_run().await {
+            let root = tempfile::tempdir().unwrap();
+            let store = Arc::new(Faulty::new(fault, put..put + 2));
+            let mut engine = Engine::start_on(root.path(), &partitions(RECORDS), store).await.unwrap();
+            engine.run(RECORDS, STEP).await.unwrap();
+            assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_waited_for_and_said() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Arc::new(Faulty::new(Fault::Refused, 10..14));
+    let mut engine = Engine::start_on(root.path(), &partitions(RECORDS), store).await.unwrap();
+    let mut paused = engine.tables.paused();
+    let run = async move { engine.run(RECORDS, STEP).await };
+    let said = async move {
+        let said = paused.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+        paused.wait_for(Option::is_none).await.unwrap();
+        said
+    };
+    let (run, said) = tokio::join!(run, said);
+    run.unwrap();
+    assert!(said.contains("free some space"), "{said}");
+    assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_whose_fence_cannot_be_raised_says_why() {
+    let root = tempfile::tempdir().unwrap();
+    Engine::start(root.path(), &partitions(RECORDS)).await.unwrap();
+    let store = Arc::new(Faulty::new(Fault::Refused, 0..100));
+    let error = Engine::start_on(root.path(), &partitions(RECORDS), store).await.err().unwrap();
+    assert!(error.to_string().starts_with("raise the fence of"), "{error}");
+    // The same, where it did land.
+    let store = Arc::new(Faulty::new(Fault::AnswerLost, 0..100));
+    Engine::start_on(root.path(), &partitions(RECORDS), store).await.map(drop).unwrap();
+}

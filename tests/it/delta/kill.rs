@@ -1,0 +1,66 @@
+//! Real processes that die at every failpoint: this test binary starts itself again as the victim.
+
+#![cfg(feature = "failpoints")]
+
+use std::path::Path;
+use std::process::Command;
+
+use pinflow::sinks::delta::{FAILPOINTS, failpoints};
+
+use super::model::{Engine, assert_exact, partitions};
+
+const ROOT: &str = "PINFLOW_TEST_VICTIM";
+const RECORDS: u64 = 130;
+
+/// The victim: runs until it is killed. Only when it is asked to; otherwise there is nothing to do.
+#[test]
+fn victim() {
+    let Ok(root) = std::env::var(ROOT) else { return };
+    let _armed = failpoints::arm();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut engine = Engine::start(Path::new(&root), &partitions(RECORDS)).await.unwrap();
+        engine.run(RECORDS, 1).await.unwrap();
+    });
+}
+
+/// Runs the victim with one failpoint armed; whether it was killed there.
+fn killed(root: &Path, failpoints: &str) -> bool {
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "delta::kill::victim", "--test-threads=1"])
+        .env(ROOT, root)
+        .env("FAILPOINTS", failpoints)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    !status.success()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_killed_at_any_failpoint_comes_back_exact() {
+    for point in FAILPOINTS {
+        let root = tempfile::tempdir().unwrap();
+        // Steps that a run takes often are killed late, so that there is something to lose.
+        let often = point.ends_with("_file") || point.ends_with("_commit");
+        let action = if often { "7*off->1*return(abort)" } else { "1*return(abort)" };
+        assert!(killed(root.path(), &format!("{point}={action}")), "{point} was never reached");
+        // And again while it recovers, then to the end.
+        killed(root.path(), &format!("{point}={}", if often { "1*off->1*return(abort)" } else { "off" }));
+        let mut engine = Engine::start(root.path(), &partitions(RECORDS)).await.unwrap();
+        engine.run(RECORDS, 11).await.unwrap();
+        assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_and_panics_at_failpoints_are_lived_through() {
+    for point in FAILPOINTS.iter().filter(|point| !point.ends_with("_create") && !point.ends_with("_fence")) {
+        for action in ["3*off->1*return", "3*off->1*panic"] {
+            let root = tempfile::tempdir().unwrap();
+            let action = if point.ends_with("_checkpoint") { &action[7..] } else { action };
+            assert!(!killed(root.path(), &format!("{point}={action}")), "{point}={action}");
+            assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
+        }
+    }
+}

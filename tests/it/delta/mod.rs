@@ -1,0 +1,7 @@
+//! The Delta sink: what is on disk, after whatever happened.
+
+mod faults;
+mod kill;
+mod model;
+mod protocol;
+mod strangers;

@@ -1,0 +1,239 @@
+//! A small engine in place of the real one, whose every row is known beforehand.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use deltalake::arrow::array::{AsArray, RecordBatch};
+use deltalake::arrow::datatypes::Int32Type;
+use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use deltalake::{DeltaTable, ObjectStore};
+use pinflow::position::Reached;
+use pinflow::sinks::delta::{Batches, Compression, DeltaError, Settings, Synced, Table, Tables};
+use pinflow::sinks::{Delivery, Encoder, PartitionReached, Resume, Window};
+use pinflow_dataflows::ingest::{Carries, Rows};
+use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
+use pinflow_dataflows::rejection::{Reason, Rejection};
+use pinflow_dataflows::symbol::Symbol;
+use url::Url;
+
+/// One partition: the records 1..=`records`.
+#[derive(Clone)]
+pub(crate) struct Partition {
+    pub(crate) source: &'static str,
+    pub(crate) carries: Carries,
+    pub(crate) records: u64,
+}
+
+pub(crate) fn partitions(records: u64) -> Vec<Partition> {
+    let partition = |source, carries| Partition { source, carries, records };
+    vec![
+        partition("recording/pin.jsonl", Carries::Only(Stream::Pin)),
+        partition("recording/geo.jsonl", Carries::Only(Stream::Geo)),
+        partition("recording/all.jsonl", Carries::Auto),
+    ]
+}
+
+/// Where each row of a record goes. A `verdict` of 1 is another binary, which judges some records differently.
+fn rows_of(partition: &Partition, position: u64, verdict: u64) -> Vec<Table> {
+    let rows = if position % 5 == 0 { 2 } else { 1 };
+    let row = |sub: u64| {
+        if (position + verdict) % 7 == 3 {
+            return Table::Rejected;
+        }
+        match partition.carries {
+            Carries::Only(stream) => Table::from(stream),
+            Carries::Auto => Table::CLEANED[((position + sub) % 3) as usize],
+        }
+    };
+    (0..rows).map(row).collect()
+}
+
+fn rows_before(partition: &Partition, next: u64) -> u64 {
+    (1..next).map(|position| rows_of(partition, position, 0).len() as u64).sum()
+}
+
+pub(crate) fn append(rows: &mut dyn Rows, table: Table, lineage: Lineage) {
+    let ind = lineage.position * 10 + u64::from(lineage.sub);
+    let text = |what: &str| Some(format!("{what} {}", lineage.position % 9).into());
+    match table {
+        Table::Pin => rows.pin(
+            lineage,
+            &Pin {
+                ind,
+                unique_id: text("id"),
+                title: text("Ünïcödé 𝔱𝔦𝔱𝔩𝔢 \"quoted\" \u{2026}\u{a0}"),
+                description: None,
+                follower_count: (ind % 3 > 0).then_some(i64::try_from(ind).unwrap()),
+                poster_name: text("poster"),
+                tag_list: text("a,b"),
+                is_image_or_video: Some("image".into()),
+                image_src: text("https://x/"),
+                save_location: text("/data"),
+                category: text("category"),
+            },
+        ),
+        Table::Geo => rows.geo(
+            lineage,
+            &Geo {
+                ind,
+                country: text("Côte d'Ivoire & (x)"),
+                coordinates: (ind % 3 > 0).then_some([-89.5, 0.25 * lineage.position as f64]),
+                timestamp: (ind % 4 > 0).then_some(1_598_586_767_123_456 + i64::try_from(ind).unwrap()),
+            },
+        ),
+        Table::User => rows.user(
+            lineage,
+            &User { ind, user_name: text("Abigail Ali"), age: (ind % 4 > 0).then_some(20), date_joined: Some(-1) },
+        ),
+        Table::Rejected => {
+            let rejection = Rejection { reason: Reason::NotJson, detail: format!("byte {ind}") };
+            rows.rejected(lineage, None, &rejection, &[0xff, 0, b'x']);
+        }
+    }
+}
+
+pub(crate) fn settings(root: &Path) -> Settings {
+    Settings { root: root.to_owned(), pipeline: "posts".to_owned(), compression: Compression::Snappy }
+}
+
+pub(crate) async fn open(root: &Path) -> Result<(Tables, Resume), DeltaError> {
+    Tables::open(settings(root)).await
+}
+
+/// Reads every partition from where it resumes up to `until`, in windows of `step` records each.
+pub(crate) struct Engine {
+    pub(crate) tables: Tables,
+    resume: Resume,
+    partitions: Vec<Partition>,
+    pub(crate) verdict: u64,
+}
+
+impl Engine {
+    pub(crate) async fn start(root: &Path, partitions: &[Partition]) -> Result<Engine, DeltaError> {
+        Engine::start_on(root, partitions, Arc::new(Synced::default())).await
+    }
+
+    pub(crate) async fn start_on(
+        root: &Path,
+        partitions: &[Partition],
+        store: Arc<dyn ObjectStore>,
+    ) -> Result<Engine, DeltaError> {
+        let (tables, resume) = Tables::open_on(settings(root), store).await?;
+        Ok(Engine { tables, resume, partitions: partitions.to_vec(), verdict: 0 })
+    }
+
+    pub(crate) async fn run(&mut self, until: u64, step: u64) -> Result<(), DeltaError> {
+        let mut epoch = 0;
+        while let Some(window) = self.window(until, step, epoch) {
+            epoch += 1;
+            self.tables.commit(window).await?;
+        }
+        self.tables.finish().await
+    }
+
+    /// The next window, split over two workers; `None` when all was read.
+    pub(crate) fn window(&mut self, until: u64, step: u64, epoch: u64) -> Option<Window<Batches>> {
+        let mut workers = [self.tables.encoder(), self.tables.encoder()];
+        let mut reached = Vec::new();
+        for (number, partition) in self.partitions.iter().enumerate() {
+            let end = until.min(partition.records) + 1;
+            let from = self.resume.positions.get(partition.source).map_or(1, |at| at.next);
+            let next = end.min(from + step);
+            if next <= from {
+                continue;
+            }
+            for position in from..next {
+                for (sub, table) in rows_of(partition, position, self.verdict).into_iter().enumerate() {
+                    let source = Symbol::new(partition.source);
+                    let sub = u32::try_from(sub).unwrap();
+                    let arrived_at = (number == 2).then_some(1_700_000_000_000_000);
+                    let lineage = Lineage { arrived_at, source, position, sub };
+                    if !self.resume.already.contains(&Delivery::from(lineage)) {
+                        append(&mut workers[number % 2], table, lineage);
+                    }
+                }
+            }
+            let rows = rows_before(partition, next);
+            let at = Reached { next, rows, anchor: next ^ 0x55, seek: next * 100 };
+            self.resume.positions.insert(partition.source.to_owned(), at);
+            reached.push(PartitionReached {
+                key: partition.source.to_owned(),
+                source: partition.source.to_owned(),
+                carries: partition.carries,
+                reached: at,
+            });
+        }
+        let batches = workers.iter_mut().map(Encoder::cut).collect();
+        (!reached.is_empty()).then_some(Window { epoch, batches, reached })
+    }
+}
+
+pub(crate) async fn handle(folder: &Path) -> DeltaTable {
+    deltalake::open_table(Url::from_directory_path(folder).unwrap()).await.unwrap()
+}
+
+/// Every batch of a table, read with nothing of the sink.
+pub(crate) async fn batches(root: &Path, table: Table) -> Vec<RecordBatch> {
+    let folder = root.join(table.name());
+    let mut batches = Vec::new();
+    for uri in handle(&folder).await.get_file_uris().unwrap() {
+        let path = Url::parse(&uri).map_or_else(|_| uri.clone().into(), |url| url.to_file_path().unwrap());
+        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
+        batches.extend(reader.map(Result::unwrap));
+    }
+    batches
+}
+
+pub(crate) type Found = BTreeMap<(String, u64, i32), Vec<Table>>;
+
+/// What stands where: every row of all four tables by its lineage.
+pub(crate) async fn found(root: &Path) -> Found {
+    let mut found = Found::new();
+    for table in Table::ALL {
+        for batch in batches(root, table).await {
+            let text = |name| batch.column_by_name(name).unwrap().as_string::<i32>().clone();
+            let (sources, positions) = (text("_source"), text("_position"));
+            let subs = batch.column_by_name("_sub").unwrap().as_primitive::<Int32Type>().clone();
+            for row in 0..batch.num_rows() {
+                assert_eq!(positions.value(row).len(), 20);
+                let position = positions.value(row).parse().unwrap();
+                found.entry((sources.value(row).to_owned(), position, subs.value(row))).or_default().push(table);
+            }
+        }
+    }
+    found
+}
+
+/// What must stand where, when all records up to `until` were read.
+pub(crate) fn expected(partitions: &[Partition], until: u64) -> Found {
+    let mut expected = Found::new();
+    for partition in partitions {
+        for position in 1..=until.min(partition.records) {
+            for (sub, table) in rows_of(partition, position, 0).into_iter().enumerate() {
+                let key = (partition.source.to_owned(), position, i32::try_from(sub).unwrap());
+                expected.insert(key, vec![table]);
+            }
+        }
+    }
+    expected
+}
+
+/// Everything once, in its place, and positions that say so.
+pub(crate) async fn assert_exact(root: &Path, partitions: &[Partition], until: u64) {
+    assert_eq!(found(root).await, expected(partitions, until));
+    assert_positions(root, partitions, until).await;
+}
+
+/// The positions that a next start would find.
+pub(crate) async fn assert_positions(root: &Path, partitions: &[Partition], until: u64) {
+    let (_, resume) = open(root).await.unwrap();
+    for partition in partitions {
+        let next = until.min(partition.records) + 1;
+        let rows = rows_before(partition, next);
+        let at = Reached { next, rows, anchor: next ^ 0x55, seek: next * 100 };
+        assert_eq!(resume.positions.get(partition.source), Some(&at), "{}", partition.source);
+    }
+    assert!(resume.already.is_empty(), "{:?}", resume.already);
+}

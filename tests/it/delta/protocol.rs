@@ -1,0 +1,223 @@
+//! What the files say.
+
+use std::path::Path;
+
+use pinflow::sinks::Stored;
+use pinflow::sinks::delta::{DeltaError, Table, Tables};
+use pinflow_dataflows::ingest::Rows;
+use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
+use pinflow_dataflows::rejection::Rejection;
+use serde_json::Value;
+
+use super::model::{Engine, assert_exact, open, partitions, settings};
+
+pub(crate) fn commit(root: &Path, table: Table, version: u64) -> Vec<Value> {
+    let path = root.join(table.name()).join(format!("_delta_log/{version:020}.json"));
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn action<'a>(commit: &'a [Value], name: &str) -> &'a Value {
+    commit.iter().find_map(|line| line.get(name)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_are_what_the_contract_says() {
+    let root = tempfile::tempdir().unwrap();
+    open(root.path()).await.unwrap();
+    let lineage = ["_source string", "_position string", "_sub integer", "_arrived_at timestamp"];
+    let columns = |table| match table {
+        Table::Pin => vec![
+            "ind long",
+            "unique_id string",
+            "title string",
+            "description string",
+            "follower_count long",
+            "poster_name string",
+            "tag_list string",
+            "is_image_or_video string",
+            "image_src string",
+            "save_location string",
+            "category string",
+        ],
+        Table::Geo => vec!["ind long", "country string", "coordinates array<double>", "timestamp timestamp"],
+        Table::User => vec!["ind long", "user_name string", "age integer", "date_joined timestamp"],
+        Table::Rejected => vec![
+            "stream string",
+            "reason string",
+            "detail string",
+            "payload binary",
+            "payload_bytes long",
+            "payload_sha256 string",
+        ],
+    };
+    for table in Table::ALL {
+        let first = commit(root.path(), table, 0);
+        let protocol = action(&first, "protocol");
+        assert_eq!((&protocol["minReaderVersion"], &protocol["minWriterVersion"]), (&1.into(), &2.into()));
+        assert!(protocol.get("readerFeatures").is_none_or(Value::is_null));
+        let metadata = action(&first, "metaData");
+        assert_eq!(metadata["configuration"]["pinflow.pipeline"], "posts");
+        assert_eq!(metadata["partitionColumns"], Value::Array(Vec::new()));
+        let schema: Value = serde_json::from_str(metadata["schemaString"].as_str().unwrap()).unwrap();
+        let found: Vec<String> = schema["fields"].as_array().unwrap().iter().map(field).collect();
+        let expected: Vec<&str> = columns(table).into_iter().chain(lineage).collect();
+        assert_eq!(found, expected, "{table}");
+    }
+}
+
+fn field(field: &Value) -> String {
+    assert_eq!(field["nullable"], true);
+    let kind = &field["type"];
+    let kind = match kind["type"].as_str() {
+        Some(nested) => format!("{nested}<{}>", kind["elementType"].as_str().unwrap()),
+        None => kind.as_str().unwrap().to_owned(),
+    };
+    format!("{} {kind}", field["name"].as_str().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_holds_rows_positions_and_statistics() {
+    let root = tempfile::tempdir().unwrap();
+    let mut engine = Engine::start(root.path(), &partitions(20)).await.unwrap();
+    engine.run(20, 20).await.unwrap();
+    // Version 0 creates, 1 fences, 2 is the window.
+    let commit = commit(root.path(), Table::Geo, 2);
+    let txn = |id: &str| {
+        let found: Vec<_> = commit.iter().filter_map(|line| line.get("txn")).filter(|txn| txn["appId"] == id).collect();
+        assert_eq!(found.len(), 1, "{id}");
+        assert!(found[0].get("lastUpdated").is_none(), "{id} would expire");
+        found[0]["version"].as_i64().unwrap()
+    };
+    assert_eq!(txn("pinflow/v1/posts#owner"), 1);
+    assert_eq!(txn("pinflow/v1/posts#commit"), 2);
+    assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl"), 21);
+    assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl#rows"), 24);
+    assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl#anchor"), 21 ^ 0x55);
+    assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl#seek"), 2100);
+    assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl#carries"), 1);
+    assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl#source/recording/geo.jsonl"), 0);
+    assert_eq!(txn("pinflow/v1/posts/recording/all.jsonl"), 21);
+    assert!(!commit.iter().any(|line| line["txn"]["appId"] == "pinflow/v1/posts/recording/pin.jsonl"));
+    let info = action(&commit, "commitInfo");
+    assert_eq!(info["pinflow"]["positions"]["recording/geo.jsonl"], 21);
+    let add = action(&commit, "add");
+    let stats: Value = serde_json::from_str(add["stats"].as_str().unwrap()).unwrap();
+    assert_eq!(stats["numRecords"].as_u64().unwrap().to_string(), info["operationMetrics"]["numOutputRows"].as_str().unwrap());
+    assert_eq!(stats["minValues"]["_source"], "recording/all.jsonl");
+    assert_eq!(stats["maxValues"]["_position"], "00000000000000000020");
+    assert!(stats["maxValues"]["timestamp"].as_str().unwrap().ends_with('Z'));
+    assert!(stats["nullCount"]["timestamp"].as_u64().unwrap() > 0);
+}
+
+/// Counts what comes back, and checks that it is what was written.
+#[derive(Default)]
+struct Counted {
+    rows: [u64; 3],
+    again: Option<pinflow::sinks::delta::DeltaEncoder>,
+}
+
+impl Rows for Counted {
+    fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
+        self.rows[0] += 1;
+        assert_eq!(row.ind, lineage.position * 10 + u64::from(lineage.sub));
+        assert_eq!(row.category.as_deref(), Some(&*format!("category {}", lineage.position % 9)));
+        assert_eq!(row.follower_count, (row.ind % 3 > 0).then_some(row.ind as i64));
+        assert!(row.title.is_none());
+    }
+    fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
+        self.rows[1] += 1;
+        assert_eq!(row.country.as_deref(), Some(&*format!("Côte d'Ivoire & (x) {}", lineage.position % 9)));
+        assert_eq!(row.timestamp, (row.ind % 4 > 0).then_some(1_598_586_767_123_456 + row.ind as i64));
+        let all = lineage.source.text() == "recording/all.jsonl";
+        assert_eq!(lineage.arrived_at, all.then_some(1_700_000_000_000_000));
+    }
+    fn user(&mut self, _: Lineage, row: &User<'_>) {
+        self.rows[2] += 1;
+        assert_eq!((row.age, row.date_joined), ((row.ind % 4 > 0).then_some(20), Some(-1)));
+    }
+    fn rejected(&mut self, _: Lineage, _: Option<Stream>, _: &Rejection, _: &[u8]) {
+        panic!("rejections do not come back");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_comes_back_at_the_next_start() {
+    let root = tempfile::tempdir().unwrap();
+    for until in [50, 100] {
+        let mut engine = Engine::start(root.path(), &partitions(100)).await.unwrap();
+        engine.run(until, 7).await.unwrap();
+    }
+    assert_exact(root.path(), &partitions(100), 100).await;
+    let (tables, resume) = open(root.path()).await.unwrap();
+    let mut counted = Counted::default();
+    let mut chunks = tables.read_back();
+    while let Some(rows) = chunks.recv().await {
+        rows.unwrap().replay(&mut counted);
+    }
+    assert!(counted.again.is_none());
+    let found = super::model::found(root.path()).await;
+    let count = |table| found.values().filter(|tables| tables[0] == table).count() as u64;
+    assert_eq!(counted.rows, Table::CLEANED.map(count));
+    assert_eq!(resume.rows, counted.rows.iter().sum::<u64>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_commits_are_checkpointed_and_resumed_from() {
+    let root = tempfile::tempdir().unwrap();
+    let mut engine = Engine::start(root.path(), &partitions(210)).await.unwrap();
+    engine.run(210, 1).await.unwrap();
+    for table in [Table::Pin, Table::Geo] {
+        let log = root.path().join(table.name()).join("_delta_log");
+        assert!(log.join("_last_checkpoint").exists(), "{table}");
+        // Positions must come from the checkpoint: the commits before it are gone.
+        let names = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names: Vec<String> = names.collect();
+        let newest = names.iter().filter(|name| name.contains("checkpoint.parquet")).max().unwrap();
+        for name in names.iter().filter(|name| name.ends_with(".json") && name[..20] < newest[..20]) {
+            std::fs::remove_file(log.join(name)).unwrap();
+        }
+    }
+    assert_exact(root.path(), &partitions(210), 210).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_ride_until_rows_or_the_end() {
+    let root = tempfile::tempdir().unwrap();
+    let only_pin = &partitions(2)[..1];
+    let mut engine = Engine::start(root.path(), only_pin).await.unwrap();
+    let window = engine.window(2, 1, 1).unwrap();
+    engine.tables.commit(window).await.unwrap();
+    let newest = |table: Table| std::fs::read_dir(root.path().join(table.name()).join("_delta_log")).unwrap().count();
+    assert_eq!((newest(Table::Rejected), newest(Table::Pin)), (2, 3));
+    engine.run(2, 1).await.unwrap();
+    assert_eq!((newest(Table::Rejected), newest(Table::Pin)), (3, 4));
+    assert_exact(root.path(), only_pin, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_commit_closes_the_tables() {
+    let root = tempfile::tempdir().unwrap();
+    let mut engine = Engine::start(root.path(), &partitions(4)).await.unwrap();
+    let window = engine.window(4, 2, 1).unwrap();
+    // Polled once, then dropped.
+    let mut commit = Box::pin(engine.tables.commit(window));
+    assert!(futures::poll!(commit.as_mut()).is_pending());
+    drop(commit);
+    assert!(matches!(engine.tables.finish().await, Err(DeltaError::Abandoned)));
+    let mut engine = Engine::start(root.path(), &partitions(4)).await.unwrap();
+    engine.run(4, 2).await.unwrap();
+    assert_exact(root.path(), &partitions(4), 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_compressions_hold_the_same_rows() {
+    for compression in [pinflow::sinks::delta::Compression::Snappy, pinflow::sinks::delta::Compression::Zstd] {
+        let root = tempfile::tempdir().unwrap();
+        let settings = pinflow::sinks::delta::Settings { compression, ..settings(root.path()) };
+        Tables::open(settings).await.unwrap();
+        let mut engine = Engine::start(root.path(), &partitions(9)).await.unwrap();
+        engine.run(9, 9).await.unwrap();
+        assert_exact(root.path(), &partitions(9), 9).await;
+    }
+}

@@ -1,0 +1,243 @@
+//! Others at the same tables: a second pinflow, another engine, a person with `rm`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake::kernel::{Action, Transaction};
+use deltalake::protocol::{DeltaOperation, SaveMode};
+use deltalake::DeltaTable;
+use pinflow::sinks::delta::{DeltaError, Table};
+
+use super::model::{Engine, assert_exact, handle, open, partitions};
+
+async fn started(root: &Path, until: u64) -> Engine {
+    let mut engine = Engine::start(root, &partitions(40)).await.unwrap();
+    let window = engine.window(until, until, 1).unwrap();
+    engine.tables.commit(window).await.unwrap();
+    engine
+}
+
+fn log(root: &Path, table: Table) -> PathBuf {
+    root.join(table.name()).join("_delta_log")
+}
+
+async fn foreign(table: &DeltaTable, actions: Vec<Action>, txns: Vec<Transaction>) {
+    let properties = CommitProperties::default().with_application_transactions(txns);
+    let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
+    let commit = CommitBuilder::from(properties).with_actions(actions);
+    commit.build(Some(table.snapshot().unwrap().snapshot()), table.log_store(), operation).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_writers_the_later_one_lives() {
+    let root = tempfile::tempdir().unwrap();
+    let mut old = started(root.path(), 10).await;
+    let mut new = Engine::start(root.path(), &partitions(40)).await.unwrap();
+    // The old one is a zombie: it wakes up with a window in hand.
+    let error = old.run(40, 10).await.unwrap_err();
+    assert!(error.is_fenced(), "{error}");
+    new.run(40, 10).await.unwrap();
+    assert_exact(root.path(), &partitions(40), 40).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_start_at_once_exactly_one_lives() {
+    let root = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        let mut starts = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let root = root.path().to_owned();
+            starts.spawn(async move {
+                let mut engine = Engine::start(&root, &partitions(40)).await?;
+                engine.run(40, 3).await
+            });
+        }
+        let ends = starts.join_all().await;
+        let lived = ends.iter().filter(|end| end.is_ok()).count();
+        assert!(lived >= 1, "{ends:?}");
+        assert!(ends.iter().filter_map(|end| end.as_ref().err()).all(DeltaError::is_fenced), "{ends:?}");
+    }
+    assert_exact(root.path(), &partitions(40), 40).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn appends_of_others_are_gone_around() {
+    let root = tempfile::tempdir().unwrap();
+    let mut engine = started(root.path(), 10).await;
+    for table in Table::ALL {
+        let handle = handle(&root.path().join(table.name())).await;
+        foreign(&handle, Vec::new(), vec![Transaction::new("another application", 3)]).await;
+    }
+    engine.run(40, 10).await.unwrap();
+    assert_exact(root.path(), &partitions(40), 40).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_in_between_is_gone_around() {
+    let root = tempfile::tempdir().unwrap();
+    let mut engine = started(root.path(), 10).await;
+    // Rewrites the one file under another name, as OPTIMIZE would.
+    let folder = root.path().join("pin");
+    let table = handle(&folder).await;
+    let view = table.snapshot().unwrap().log_data().iter().next().unwrap();
+    let (mut add, remove) = (view.add_action(), view.remove_action(false));
+    fs::copy(folder.join(&add.path), folder.join("compacted.parquet")).unwrap();
+    add.path = "compacted.parquet".to_owned();
+    add.data_change = false;
+    foreign(&table, vec![Action::Remove(remove), Action::Add(add)], Vec::new()).await;
+    engine.run(40, 10).await.unwrap();
+    assert_exact(root.path(), &partitions(40), 40).await;
+}
+
+/// Changes the log behind a running writer's back; it must end loudly and write nothing more.
+async fn end_of(root: &Path, mut engine: Engine) -> DeltaError {
+    let before: Vec<_> = Table::ALL.map(|table| fs::read_dir(log(root, table)).map_or(0, Iterator::count)).into();
+    let error = engine.run(40, 10).await.unwrap_err();
+    let after: Vec<_> = Table::ALL.map(|table| fs::read_dir(log(root, table)).map_or(0, Iterator::count)).into();
+    assert_eq!(before, after, "{error}");
+    error
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_replaced_under_a_writer_ends_it() {
+    for table in [Table::Rejected] {
+        // Removed.
+        let root = tempfile::tempdir().unwrap();
+        let engine = started(root.path(), 10).await;
+        fs::remove_dir_all(root.path().join(table.name())).unwrap();
+        assert!(matches!(end_of(root.path(), engine).await, DeltaError::Replaced { .. }));
+        // Rolled back.
+        let root = tempfile::tempdir().unwrap();
+        let engine = started(root.path(), 10).await;
+        fs::remove_file(log(root.path(), table).join(format!("{:020}.json", 2))).unwrap();
+        assert!(matches!(end_of(root.path(), engine).await, DeltaError::Replaced { .. }));
+        // Re-created, with a longer log than before.
+        let root = tempfile::tempdir().unwrap();
+        let engine = started(root.path(), 10).await;
+        let other = tempfile::tempdir().unwrap();
+        let mut longer = Engine::start(other.path(), &partitions(40)).await.unwrap();
+        longer.run(40, 5).await.unwrap();
+        fs::remove_dir_all(root.path().join(table.name())).unwrap();
+        fs::rename(other.path().join(table.name()), root.path().join(table.name())).unwrap();
+        assert!(matches!(end_of(root.path(), engine).await, DeltaError::Replaced { .. }));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_lost_between_runs_is_not_made_anew() {
+    let root = tempfile::tempdir().unwrap();
+    drop(started(root.path(), 10).await);
+    fs::remove_dir_all(root.path().join("geo")).unwrap();
+    let error = open(root.path()).await.err().unwrap();
+    assert!(matches!(error, DeltaError::Missing { .. }), "{error}");
+    assert!(!root.path().join("geo").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_added_by_another_writer_ends_the_run() {
+    let root = tempfile::tempdir().unwrap();
+    let mut engine = started(root.path(), 10).await;
+    let path = log(root.path(), Table::Pin).join(format!("{:020}.json", 0));
+    let first = fs::read_to_string(path).unwrap();
+    let metadata = first.lines().find(|line| line.contains("metaData")).unwrap();
+    let changed = metadata.replace("\\\"name\\\":\\\"title\\\"", "\\\"name\\\":\\\"headline\\\"");
+    assert_ne!(metadata, changed);
+    fs::write(log(root.path(), Table::Pin).join(format!("{:020}.json", 3)), changed).unwrap();
+    let error = engine.run(40, 10).await.unwrap_err();
+    assert!(error.to_string().contains("column 3 is called headline, not title"), "{error}");
+    // And the next start refuses it, too.
+    assert!(matches!(open(root.path()).await.err().unwrap(), DeltaError::Schema { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_table_of_ours_is_left_alone() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("user")).unwrap();
+    fs::write(root.path().join("user/holiday.jpg"), "x").unwrap();
+    let error = open(root.path()).await.err().unwrap();
+    assert!(error.to_string().contains("holiday.jpg"), "{error}");
+    assert!(!root.path().join("pin").exists(), "nothing is created beside it");
+
+    let root = tempfile::tempdir().unwrap();
+    drop(started(root.path(), 10).await);
+    let settings = pinflow::sinks::delta::Settings { pipeline: "other".to_owned(), ..super::model::settings(root.path()) };
+    let error = pinflow::sinks::delta::Tables::open(settings).await.err().unwrap();
+    assert!(matches!(error, DeltaError::Pipeline { .. }), "{error}");
+}
+
+fn edit(root: &Path, table: Table, version: u64, from: &str, to: &str) {
+    let path = log(root, table).join(format!("{version:020}.json"));
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(path, text.replace(from, to)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expiring_positions_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    drop(started(root.path(), 10).await);
+    let property = "\"pinflow.pipeline\":\"posts\"";
+    let expiring = format!("\"delta.setTransactionRetentionDuration\":\"interval 1 days\",{property}");
+    edit(root.path(), Table::User, 0, property, &expiring);
+    let error = open(root.path()).await.err().unwrap();
+    assert!(matches!(error, DeltaError::Property { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_without_positions_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    drop(started(root.path(), 10).await);
+    let path = log(root.path(), Table::Pin).join(format!("{:020}.json", 2));
+    let text = fs::read_to_string(&path).unwrap();
+    let kept: Vec<&str> = text.lines().filter(|line| !line.contains("\"txn\"")).collect();
+    fs::write(path, kept.join("\n")).unwrap();
+    let error = open(root.path()).await.err().unwrap();
+    assert!(matches!(error, DeltaError::NoPositions { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn newer_protocols_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    drop(started(root.path(), 10).await);
+    edit(root.path(), Table::Geo, 0, "\"minWriterVersion\":2", "\"minWriterVersion\":4");
+    let error = open(root.path()).await.err().unwrap();
+    assert!(matches!(error, DeltaError::Protocol { writer: 4, .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_newest_commit_is_replayed_and_a_torn_one_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    drop(started(root.path(), 10).await);
+    let newest = log(root.path(), Table::Pin).join(format!("{:020}.json", 2));
+    let whole = fs::read(&newest).unwrap();
+    fs::write(&newest, &whole[..whole.len() / 2]).unwrap();
+    let error = open(root.path()).await.err().unwrap();
+    assert!(matches!(&error, DeltaError::Torn { path, .. } if path.ends_with("00000000000000000002.json")), "{error}");
+    // Moved away, or empty: the rows are read again.
+    for mend in [|path: &PathBuf| fs::remove_file(path).unwrap(), |path: &PathBuf| fs::write(path, "").unwrap()] {
+        let root = tempfile::tempdir().unwrap();
+        drop(started(root.path(), 10).await);
+        mend(&log(root.path(), Table::Pin).join(format!("{:020}.json", 2)));
+        let mut engine = Engine::start(root.path(), &partitions(40)).await.unwrap();
+        engine.run(40, 10).await.unwrap();
+        assert_exact(root.path(), &partitions(40), 40).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_corrupt_newest_checkpoint_is_named_and_its_removal_heals() {
+    let root = tempfile::tempdir().unwrap();
+    let mut engine = Engine::start(root.path(), &partitions(110)).await.unwrap();
+    engine.run(110, 1).await.unwrap();
+    let log = log(root.path(), Table::Pin);
+    let checkpoint = fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
+    let checkpoint = checkpoint.into_iter().find(|path| path.to_string_lossy().ends_with("checkpoint.parquet")).unwrap();
+    let whole = fs::read(&checkpoint).unwrap();
+    fs::write(&checkpoint, &whole[..whole.len() / 2]).unwrap();
+    let error = open(root.path()).await.err().unwrap();
+    assert!(matches!(error, DeltaError::Checkpoint { .. }), "{error}");
+    fs::remove_file(&checkpoint).unwrap();
+    fs::remove_file(log.join("_last_checkpoint")).unwrap();
+    assert_exact(root.path(), &partitions(110), 110).await;
+}
