@@ -98,6 +98,7 @@ pub(crate) fn resume(stored: &[(Table, Vec<PartitionReached>)]) -> BTreeMap<Stri
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::super::ledger::Ids;
     use super::*;

@@ -384,6 +384,7 @@ fn hex(digest: [u8; 32]) -> [u8; 64] {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
     use deltalake::arrow::array::{Array, AsArray};

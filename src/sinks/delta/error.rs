@@ -66,19 +66,25 @@ pub enum DeltaError {
         why: &'static str,
     },
     /// Rows, but no positions: not written by pinflow, or its log was cut.
-    #[error("{path} holds rows but no positions, so where to resume is unknown; restore it, or write to another folder")]
+    #[error(
+        "{path} holds rows but no positions, so where to resume is unknown; restore it, or write to another folder"
+    )]
     NoPositions {
         /// The table.
         path: PathBuf,
     },
     /// Some tables of the pipeline are there and others are not.
-    #[error("{path} is missing or new while other tables of the pipeline hold rows; restore it from a backup, or move all four away")]
+    #[error(
+        "{path} is missing or new while other tables of the pipeline hold rows; restore it from a backup, or move all four away"
+    )]
     Missing {
         /// The table.
         path: PathBuf,
     },
     /// The log is no longer the one this process has written to.
-    #[error("{path} was removed, re-created or rolled back while pinflow was writing to it (version {version}: {what}); nothing was written since")]
+    #[error(
+        "{path} was removed, re-created or rolled back while pinflow was writing to it (version {version}: {what}); nothing was written since"
+    )]
     Replaced {
         /// The table.
         path: PathBuf,
@@ -88,7 +94,9 @@ pub enum DeltaError {
         what: &'static str,
     },
     /// A commit that is no list of JSON lines.
-    #[error("{path} is torn ({what}), as after a loss of power; if it is the newest of its log, move it away: its rows are read again")]
+    #[error(
+        "{path} is torn ({what}), as after a loss of power; if it is the newest of its log, move it away: its rows are read again"
+    )]
     Torn {
         /// The file.
         path: String,

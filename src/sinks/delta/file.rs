@@ -8,6 +8,7 @@ use deltalake::kernel::Add;
 use deltalake::parquet::arrow::ArrowWriter;
 use deltalake::parquet::arrow::arrow_writer::ArrowWriterOptions;
 use deltalake::parquet::basic::{Compression as Codec, ZstdLevel};
+use deltalake::parquet::data_type::ByteArray;
 use deltalake::parquet::errors::ParquetError;
 use deltalake::parquet::file::metadata::ParquetMetaData;
 use deltalake::parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -143,12 +144,14 @@ fn bounds<'a>(kind: Kind, groups: impl Iterator<Item = &'a Statistics>) -> Optio
     for group in groups {
         let number = match group {
             Statistics::Int64(values) => values.min_opt().copied().zip(values.max_opt().copied()),
-            Statistics::Int32(values) => values.min_opt().map(|v| i64::from(*v)).zip(values.max_opt().map(|v| i64::from(*v))),
+            Statistics::Int32(values) => {
+                values.min_opt().map(|v| i64::from(*v)).zip(values.max_opt().map(|v| i64::from(*v)))
+            }
             Statistics::ByteArray(values) => {
                 if !(values.min_is_exact() && values.max_is_exact()) && values.min_opt().is_some() {
                     return None;
                 }
-                let pair = values.min_opt().map(|v| v.data()).zip(values.max_opt().map(|v| v.data()));
+                let pair = values.min_opt().map(ByteArray::data).zip(values.max_opt().map(ByteArray::data));
                 texts = fold(texts, pair);
                 continue;
             }
@@ -159,7 +162,9 @@ fn bounds<'a>(kind: Kind, groups: impl Iterator<Item = &'a Statistics>) -> Optio
     match kind {
         Kind::Long | Kind::Int => numbers.map(|(low, high)| (low.into(), high.into())),
         Kind::Time => numbers.and_then(|(low, high)| Some((time(low)?.into(), time(high)?.into()))),
-        _ => texts.and_then(|(low, high)| Some((std::str::from_utf8(low).ok()?.into(), std::str::from_utf8(high).ok()?.into()))),
+        _ => texts.and_then(|(low, high)| {
+            Some((std::str::from_utf8(low).ok()?.into(), std::str::from_utf8(high).ok()?.into()))
+        }),
     }
 }
 

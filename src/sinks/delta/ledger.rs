@@ -199,6 +199,7 @@ fn unescape(name: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -206,8 +207,12 @@ mod tests {
     fn any_move() -> impl Strategy<Value = PartitionReached> {
         let number = || 0..=i64::MAX as u64;
         let carries = (0..4u64).prop_map(|n| number_carries(n).unwrap());
-        let reached = (number(), number(), number(), number())
-            .prop_map(|(next, rows, anchor, seek)| Reached { next, rows, anchor, seek });
+        let reached = (number(), number(), number(), number()).prop_map(|(next, rows, anchor, seek)| Reached {
+            next,
+            rows,
+            anchor,
+            seek,
+        });
         ("[a-c%#/2350]{0,8}", "\\PC{0,8}", carries, reached)
             .prop_map(|(key, source, carries, reached)| PartitionReached { key, source, carries, reached })
     }

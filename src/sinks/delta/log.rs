@@ -229,6 +229,7 @@ fn read_txns(bytes: bytes::Bytes) -> Result<Vec<Txn>, ParquetError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 

@@ -1,5 +1,7 @@
 //! Keeping a table's log short: checkpoints, and the cleaning of what they replace.
 
+use std::num::NonZeroU64;
+
 use deltalake::{DeltaTableError, checkpoints};
 
 use super::failpoints;
@@ -7,8 +9,9 @@ use super::log::Log;
 use super::open;
 use super::schema::Table;
 
-/// A checkpoint is made after so many commits: reading a log then costs one file and fewer commits than this.
-pub(crate) const CHECKPOINT_COMMITS: u64 = 100;
+/// Unless set otherwise, a checkpoint is made after so many commits: reading a log then costs one file and fewer
+/// commits than this.
+pub(crate) const CHECKPOINT_COMMITS: NonZeroU64 = NonZeroU64::new(100).expect("100 is not zero");
 
 /// Makes a checkpoint of a version, and removes commits that it replaces once they are older than the table's
 /// retention (30 days unless set). It reads the table into a handle of its own, which is dropped afterwards: a

@@ -236,8 +236,7 @@ async fn create(log: &Log, table: Table, pipeline: &str, ids: &Ids) -> Result<Lo
         hit.map_err(|cause| DeltaError::Disk { what: "create", path: log.folder.clone(), cause })
     };
     point("before_create")?;
-    create_folder(&log.folder)
-        .map_err(|cause| DeltaError::Disk { what: "create", path: log.folder.clone(), cause })?;
+    create_folder(&log.folder).map_err(|cause| DeltaError::Disk { what: "create", path: log.folder.clone(), cause })?;
     let created = CreateBuilder::new()
         .with_log_store(builder(log)?.build_storage().map_err(failed("create", log))?)
         .with_table_name(table.name())

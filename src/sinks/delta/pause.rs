@@ -125,6 +125,7 @@ fn mend(error: &(dyn Error + 'static)) -> &'static str {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 

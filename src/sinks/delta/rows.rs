@@ -233,7 +233,8 @@ fn deliveries(
     sources: &mut Sources,
     mut each: impl FnMut(usize, Delivery),
 ) -> Result<(), DeltaError> {
-    let texts = |name: &str| Ok::<_, DeltaError>(column(batch, name, &DataType::Utf8, path)?.as_string::<i32>().clone());
+    let texts =
+        |name: &str| Ok::<_, DeltaError>(column(batch, name, &DataType::Utf8, path)?.as_string::<i32>().clone());
     let (names, positions) = (texts("_source")?, texts("_position")?);
     let subs = column(batch, "_sub", &DataType::Int32, path)?.as_primitive::<Int32Type>().clone();
     if names.null_count() + positions.null_count() + subs.null_count() > 0 {

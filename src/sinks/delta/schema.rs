@@ -3,9 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use deltalake::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use deltalake::kernel::{
-    ArrayType, DataType as DeltaType, PrimitiveType, StructField as DeltaField, StructType,
-};
+use deltalake::kernel::{ArrayType, DataType as DeltaType, PrimitiveType, StructField as DeltaField, StructType};
 use pinflow_dataflows::ingest::Carries;
 use pinflow_dataflows::record::Stream;
 

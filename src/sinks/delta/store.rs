@@ -141,9 +141,8 @@ fn write(path: &FilePath, payload: &PutPayload, absent: bool) -> io::Result<()> 
         other => other?,
     };
     let written = payload.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all());
-    let named = written.and_then(|()| {
-        if absent { std::fs::hard_link(&aside, path) } else { std::fs::rename(&aside, path) }
-    });
+    let named =
+        written.and_then(|()| if absent { std::fs::hard_link(&aside, path) } else { std::fs::rename(&aside, path) });
     if absent || named.is_err() {
         // What remains of a staged file is invisible; that it could not be removed hurts nobody.
         let _ = std::fs::remove_file(&aside);
@@ -184,6 +183,7 @@ fn translate(location: &Path, cause: io::Error) -> Error {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
     use deltalake::logstore::object_store::ObjectStoreExt;

@@ -1,6 +1,7 @@
 //! The four tables as one sink: a window goes to `rejected` first, then to the other three at once.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,12 +41,24 @@ pub struct Settings {
     pub pipeline: String,
     /// How data files are compressed.
     pub compression: Compression,
+    /// Commits to a table from one checkpoint of its log to the next.
+    pub checkpoint_commits: NonZeroU64,
+}
+
+impl Settings {
+    /// The usual settings for tables under a folder.
+    #[must_use]
+    pub fn new(root: PathBuf, pipeline: String) -> Settings {
+        let compression = Compression::default();
+        Settings { root, pipeline, compression, checkpoint_commits: maintain::CHECKPOINT_COMMITS }
+    }
 }
 
 /// The opened tables.
 pub struct Tables {
     lanes: Vec<Lane>,
     compression: Compression,
+    checkpoint_commits: NonZeroU64,
     /// What the cleaned tables held at open.
     held: Vec<(Table, PathBuf)>,
     pauses: Pauses,
@@ -87,7 +100,8 @@ impl Tables {
         let held = held.flat_map(|opened| opened.files.iter().map(|file| (opened.writer.table, file.path.clone())));
         let held = held.collect();
         let lanes = opened.into_iter().map(|opened| Lane::new(opened.writer)).collect();
-        Ok((Tables { lanes, compression: settings.compression, held, pauses, under_way: false }, resume))
+        let Settings { compression, checkpoint_commits, .. } = settings;
+        Ok((Tables { lanes, compression, checkpoint_commits, held, pauses, under_way: false }, resume))
     }
 
     /// An encoder for one worker.
@@ -162,6 +176,9 @@ impl Tables {
         }
         let cleaned = lanes.map(|(lane, file)| lane.commit(file.as_ref(), reached, epoch, last));
         try_join_all(cleaned.collect::<Vec<_>>()).await?;
+        for lane in &mut self.lanes {
+            lane.maintain(self.checkpoint_commits.get());
+        }
         self.under_way = false;
         Ok(())
     }
@@ -208,7 +225,8 @@ impl Lane {
                 return Ok(());
             }
             let since = *self.riding_since.get_or_insert_with(Instant::now);
-            let behind = |moved: &PartitionReached| moved.reached.rows.saturating_sub(self.writer.ledger.rows(&moved.key));
+            let behind =
+                |moved: &PartitionReached| moved.reached.rows.saturating_sub(self.writer.ledger.rows(&moved.key));
             if !last && since.elapsed() < RIDE_MAX && moves.iter().map(behind).sum::<u64>() < RIDE_ROWS_MAX {
                 return Ok(());
             }
@@ -216,15 +234,14 @@ impl Lane {
         self.writer.commit(file, &moves, epoch).await?;
         self.riding.clear();
         self.riding_since = None;
-        self.maintain();
         Ok(())
     }
 
     /// Begins a checkpoint when it is time. Beside the commits: a checkpoint is of a version that no longer changes.
-    fn maintain(&mut self) {
+    fn maintain(&mut self, commits: u64) {
         let busy = self.checkpoint.as_ref().is_some_and(|checkpoint| !checkpoint.is_finished());
         let version = self.writer.version;
-        if !busy && version / maintain::CHECKPOINT_COMMITS > self.checkpointed / maintain::CHECKPOINT_COMMITS {
+        if !busy && version / commits > self.checkpointed / commits {
             self.checkpointed = version;
             let (log, table) = (self.writer.log.clone(), self.writer.table);
             self.checkpoint = Some(tokio::spawn(maintain::checkpoint(log, table, version)));

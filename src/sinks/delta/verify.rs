@@ -182,13 +182,18 @@ fn repeats(
     while ranges.peek().is_some() {
         let mut taken: HashMap<Symbol, (u64, u64)> = HashMap::new();
         let mut rows = 0;
-        while let Some((&(source, range), count)) = ranges.next_if(|(_, count)| rows == 0 || rows + **count <= ROWS_AT_ONCE) {
+        while let Some((&(source, range), count)) =
+            ranges.next_if(|(_, count)| rows == 0 || rows + **count <= ROWS_AT_ONCE)
+        {
             rows += count;
             taken.entry(source).or_insert((range, range)).1 = range;
         }
         for (source, mut deliveries) in gather(files, &taken)? {
             deliveries.sort_unstable();
-            tallies.entry(source).or_default().take_in(&deliveries, positions.get(&source).map_or(0, |known| known.next));
+            tallies
+                .entry(source)
+                .or_default()
+                .take_in(&deliveries, positions.get(&source).map_or(0, |known| known.next));
         }
     }
     for (source, known) in positions {
@@ -202,10 +207,15 @@ fn repeats(
 }
 
 /// The rows of the given ranges, by source.
-fn gather(files: &[File], taken: &HashMap<Symbol, (u64, u64)>) -> Result<BTreeMap<Symbol, Vec<(u64, u32)>>, DeltaError> {
+fn gather(
+    files: &[File],
+    taken: &HashMap<Symbol, (u64, u64)>,
+) -> Result<BTreeMap<Symbol, Vec<(u64, u32)>>, DeltaError> {
     let mut found: BTreeMap<Symbol, Vec<(u64, u32)>> = BTreeMap::new();
     for file in files {
-        let meets = |(low, high): (u64, u64)| taken.values().any(|(first, last)| low / RANGE <= *last && high / RANGE >= *first);
+        let meets = |(low, high): (u64, u64)| {
+            taken.values().any(|(first, last)| low / RANGE <= *last && high / RANGE >= *first)
+        };
         if file.bounds.is_some_and(|bounds| !meets(bounds)) {
             continue;
         }
@@ -253,7 +263,8 @@ impl Tally {
 
     fn report(mut self, source: Symbol, known: &Known, whole: bool, verdict: &mut Verdict) {
         if self.repeats > 0 {
-            let examples: Vec<String> = self.examples.iter().map(|(position, sub)| format!("{position}/{sub}")).collect();
+            let examples: Vec<String> =
+                self.examples.iter().map(|(position, sub)| format!("{position}/{sub}")).collect();
             verdict.violations.push(format!(
                 "{source}: {} rows repeat one that is there already, for example (position/sub) {}",
                 self.repeats,

@@ -21,8 +21,8 @@ use std::time::Duration;
 use deltalake::ObjectStoreError;
 use deltalake::kernel::transaction::CommitData;
 use deltalake::kernel::{Action, StructType};
-use deltalake::logstore::object_store::path::Path;
 use deltalake::logstore::object_store::PutMode;
+use deltalake::logstore::object_store::path::Path;
 use deltalake::protocol::{DeltaOperation, OutputMode};
 
 use super::decide::{self, Outcome};

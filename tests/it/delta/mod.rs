@@ -4,4 +4,6 @@ mod faults;
 mod kill;
 mod model;
 mod protocol;
+mod readers;
 mod strangers;
+mod verify;

@@ -10,7 +10,7 @@ use deltalake::arrow::datatypes::Int32Type;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::{DeltaTable, ObjectStore};
 use pinflow::position::Reached;
-use pinflow::sinks::delta::{Batches, Compression, DeltaError, Settings, Synced, Table, Tables};
+use pinflow::sinks::delta::{Batches, DeltaError, Settings, Synced, Table, Tables};
 use pinflow::sinks::{Delivery, Encoder, PartitionReached, Resume, Window};
 use pinflow_dataflows::ingest::{Carries, Rows};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
@@ -37,7 +37,7 @@ pub(crate) fn partitions(records: u64) -> Vec<Partition> {
 
 /// Where each row of a record goes. A `verdict` of 1 is another binary, which judges some records differently.
 fn rows_of(partition: &Partition, position: u64, verdict: u64) -> Vec<Table> {
-    let rows = if position % 5 == 0 { 2 } else { 1 };
+    let rows = if position.is_multiple_of(5) { 2 } else { 1 };
     let row = |sub: u64| {
         if (position + verdict) % 7 == 3 {
             return Table::Rejected;
@@ -65,7 +65,7 @@ pub(crate) fn append(rows: &mut dyn Rows, table: Table, lineage: Lineage) {
                 unique_id: text("id"),
                 title: text("Ünïcödé 𝔱𝔦𝔱𝔩𝔢 \"quoted\" \u{2026}\u{a0}"),
                 description: None,
-                follower_count: (ind % 3 > 0).then_some(i64::try_from(ind).unwrap()),
+                follower_count: (!ind.is_multiple_of(3)).then_some(i64::try_from(ind).unwrap()),
                 poster_name: text("poster"),
                 tag_list: text("a,b"),
                 is_image_or_video: Some("image".into()),
@@ -79,13 +79,18 @@ pub(crate) fn append(rows: &mut dyn Rows, table: Table, lineage: Lineage) {
             &Geo {
                 ind,
                 country: text("Côte d'Ivoire & (x)"),
-                coordinates: (ind % 3 > 0).then_some([-89.5, 0.25 * lineage.position as f64]),
-                timestamp: (ind % 4 > 0).then_some(1_598_586_767_123_456 + i64::try_from(ind).unwrap()),
+                coordinates: (!ind.is_multiple_of(3)).then_some([-89.5, 0.25 * lineage.position as f64]),
+                timestamp: (!ind.is_multiple_of(4)).then_some(1_598_586_767_123_456 + i64::try_from(ind).unwrap()),
             },
         ),
         Table::User => rows.user(
             lineage,
-            &User { ind, user_name: text("Abigail Ali"), age: (ind % 4 > 0).then_some(20), date_joined: Some(-1) },
+            &User {
+                ind,
+                user_name: text("Abigail Ali"),
+                age: (!ind.is_multiple_of(4)).then_some(20),
+                date_joined: Some(-1),
+            },
         ),
         Table::Rejected => {
             let rejection = Rejection { reason: Reason::NotJson, detail: format!("byte {ind}") };
@@ -95,7 +100,8 @@ pub(crate) fn append(rows: &mut dyn Rows, table: Table, lineage: Lineage) {
 }
 
 pub(crate) fn settings(root: &Path) -> Settings {
-    Settings { root: root.to_owned(), pipeline: "posts".to_owned(), compression: Compression::Snappy }
+    let checkpoint_commits = 4.try_into().unwrap();
+    Settings { checkpoint_commits, ..Settings::new(root.to_owned(), "posts".to_owned()) }
 }
 
 pub(crate) async fn open(root: &Path) -> Result<(Tables, Resume), DeltaError> {
@@ -121,6 +127,11 @@ impl Engine {
         store: Arc<dyn ObjectStore>,
     ) -> Result<Engine, DeltaError> {
         let (tables, resume) = Tables::open_on(settings(root), store).await?;
+        Ok(Engine { tables, resume, partitions: partitions.to_vec(), verdict: 0 })
+    }
+
+    pub(crate) async fn with(settings: Settings, partitions: &[Partition]) -> Result<Engine, DeltaError> {
+        let (tables, resume) = Tables::open(settings).await?;
         Ok(Engine { tables, resume, partitions: partitions.to_vec(), verdict: 0 })
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pinflow::sinks::Stored;
-use pinflow::sinks::delta::{DeltaError, Table, Tables};
+use pinflow::sinks::delta::{DeltaError, Table};
 use pinflow_dataflows::ingest::Rows;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
@@ -94,7 +94,7 @@ async fn a_commit_holds_rows_positions_and_statistics() {
     assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl"), 21);
     assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl#rows"), 24);
     assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl#anchor"), 21 ^ 0x55);
-    assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl#seek"), 2100);
+    assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl#seek"), 300);
     assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl#carries"), 1);
     assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl#source/recording/geo.jsonl"), 0);
     assert_eq!(txn("pinflow/v1/posts/recording/all.jsonl"), 21);
@@ -103,7 +103,10 @@ async fn a_commit_holds_rows_positions_and_statistics() {
     assert_eq!(info["pinflow"]["positions"]["recording/geo.jsonl"], 21);
     let add = action(&commit, "add");
     let stats: Value = serde_json::from_str(add["stats"].as_str().unwrap()).unwrap();
-    assert_eq!(stats["numRecords"].as_u64().unwrap().to_string(), info["operationMetrics"]["numOutputRows"].as_str().unwrap());
+    assert_eq!(
+        stats["numRecords"].as_u64().unwrap().to_string(),
+        info["operationMetrics"]["numOutputRows"].as_str().unwrap()
+    );
     assert_eq!(stats["minValues"]["_source"], "recording/all.jsonl");
     assert_eq!(stats["maxValues"]["_position"], "00000000000000000020");
     assert!(stats["maxValues"]["timestamp"].as_str().unwrap().ends_with('Z'));
@@ -114,7 +117,6 @@ async fn a_commit_holds_rows_positions_and_statistics() {
 #[derive(Default)]
 struct Counted {
     rows: [u64; 3],
-    again: Option<pinflow::sinks::delta::DeltaEncoder>,
 }
 
 impl Rows for Counted {
@@ -122,19 +124,19 @@ impl Rows for Counted {
         self.rows[0] += 1;
         assert_eq!(row.ind, lineage.position * 10 + u64::from(lineage.sub));
         assert_eq!(row.category.as_deref(), Some(&*format!("category {}", lineage.position % 9)));
-        assert_eq!(row.follower_count, (row.ind % 3 > 0).then_some(row.ind as i64));
+        assert_eq!(row.follower_count, (!row.ind.is_multiple_of(3)).then_some(row.ind as i64));
         assert!(row.title.is_none());
     }
     fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
         self.rows[1] += 1;
         assert_eq!(row.country.as_deref(), Some(&*format!("Côte d'Ivoire & (x) {}", lineage.position % 9)));
-        assert_eq!(row.timestamp, (row.ind % 4 > 0).then_some(1_598_586_767_123_456 + row.ind as i64));
+        assert_eq!(row.timestamp, (!row.ind.is_multiple_of(4)).then_some(1_598_586_767_123_456 + row.ind as i64));
         let all = lineage.source.text() == "recording/all.jsonl";
         assert_eq!(lineage.arrived_at, all.then_some(1_700_000_000_000_000));
     }
     fn user(&mut self, _: Lineage, row: &User<'_>) {
         self.rows[2] += 1;
-        assert_eq!((row.age, row.date_joined), ((row.ind % 4 > 0).then_some(20), Some(-1)));
+        assert_eq!((row.age, row.date_joined), ((!row.ind.is_multiple_of(4)).then_some(20), Some(-1)));
     }
     fn rejected(&mut self, _: Lineage, _: Option<Stream>, _: &Rejection, _: &[u8]) {
         panic!("rejections do not come back");
@@ -155,7 +157,6 @@ async fn everything_comes_back_at_the_next_start() {
     while let Some(rows) = chunks.recv().await {
         rows.unwrap().replay(&mut counted);
     }
-    assert!(counted.again.is_none());
     let found = super::model::found(root.path()).await;
     let count = |table| found.values().filter(|tables| tables[0] == table).count() as u64;
     assert_eq!(counted.rows, Table::CLEANED.map(count));
@@ -163,10 +164,10 @@ async fn everything_comes_back_at_the_next_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hundreds_of_commits_are_checkpointed_and_resumed_from() {
+async fn many_commits_are_checkpointed_and_resumed_from() {
     let root = tempfile::tempdir().unwrap();
-    let mut engine = Engine::start(root.path(), &partitions(210)).await.unwrap();
-    engine.run(210, 1).await.unwrap();
+    let mut engine = Engine::start(root.path(), &partitions(30)).await.unwrap();
+    engine.run(30, 1).await.unwrap();
     for table in [Table::Pin, Table::Geo] {
         let log = root.path().join(table.name()).join("_delta_log");
         assert!(log.join("_last_checkpoint").exists(), "{table}");
@@ -178,7 +179,7 @@ async fn hundreds_of_commits_are_checkpointed_and_resumed_from() {
             std::fs::remove_file(log.join(name)).unwrap();
         }
     }
-    assert_exact(root.path(), &partitions(210), 210).await;
+    assert_exact(root.path(), &partitions(30), 30).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,9 +216,12 @@ async fn both_compressions_hold_the_same_rows() {
     for compression in [pinflow::sinks::delta::Compression::Snappy, pinflow::sinks::delta::Compression::Zstd] {
         let root = tempfile::tempdir().unwrap();
         let settings = pinflow::sinks::delta::Settings { compression, ..settings(root.path()) };
-        Tables::open(settings).await.unwrap();
-        let mut engine = Engine::start(root.path(), &partitions(9)).await.unwrap();
+        let mut engine = Engine::with(settings, &partitions(9)).await.unwrap();
         engine.run(9, 9).await.unwrap();
         assert_exact(root.path(), &partitions(9), 9).await;
+        let add = commit(root.path(), Table::Pin, 2)
+            .into_iter()
+            .find_map(|line| line["add"]["path"].as_str().map(str::to_owned));
+        assert!(add.unwrap().contains(&format!("{compression:?}").to_lowercase()));
     }
 }

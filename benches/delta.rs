@@ -1,0 +1,154 @@
+//! What the Delta sink costs: rows a second, by step and compression. `cargo bench --bench delta [PINS]`
+//!
+//! Prints figures; asserts nothing.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and stops where it cannot go on")]
+
+use std::time::Instant;
+
+use pinflow::position::Reached;
+use pinflow::sinks::delta::{Batches, Compression, DeltaEncoder, Settings, Table, Tables};
+use pinflow::sinks::{Encoder, PartitionReached, Stored, Window};
+use pinflow_dataflows::ingest::{Carries, Rows};
+use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
+use pinflow_dataflows::rejection::Rejection;
+use pinflow_dataflows::symbol::Symbol;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+const WINDOW: u64 = 100_000;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Texts of the lengths that real pins have, made before the clock runs.
+struct Texts {
+    texts: Vec<[String; 5]>,
+    posters: Vec<String>,
+}
+
+impl Texts {
+    fn new() -> Texts {
+        let mut rng = StdRng::seed_from_u64(7);
+        let words: Vec<String> = (0..5_000)
+            .map(|_| (0..rng.random_range(2..10)).map(|_| char::from(rng.random_range(b'a'..=b'z'))).collect())
+            .collect();
+        let mut text = |bytes: usize, between: char| {
+            let mut text = String::new();
+            while text.len() < bytes {
+                text.push_str(&words[rng.random_range(0..words.len())]);
+                text.push(between);
+            }
+            text
+        };
+        let mut texts = Vec::new();
+        for _ in 0..20_000 {
+            let id = uuid::Uuid::new_v4();
+            let image = format!("https://i.example.com/originals/{}.jpg", id.simple());
+            texts.push([id.to_string(), text(50, ' '), text(170, ' '), text(110, ','), image]);
+        }
+        let posters = (0..3_000).map(|_| text(14, ' ')).collect();
+        Texts { texts, posters }
+    }
+
+    fn pin(&self, rows: &mut dyn Rows, ind: u64, source: Symbol) {
+        let mix = ind.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let [id, title, description, tags, image] = &self.texts[(mix % self.texts.len() as u64) as usize];
+        let pin = Pin {
+            ind,
+            unique_id: Some(id.into()),
+            title: Some(title.into()),
+            description: Some(description.into()),
+            follower_count: Some((mix % 900) as i64 * 1_000),
+            poster_name: Some((&self.posters[(mix % self.posters.len() as u64) as usize]).into()),
+            tag_list: Some(tags.into()),
+            is_image_or_video: Some("image".into()),
+            image_src: Some(image.into()),
+            save_location: Some("/data/diy-and-crafts".into()),
+            category: Some("diy-and-crafts".into()),
+        };
+        rows.pin(Lineage { arrived_at: None, source, position: ind + 1, sub: 0 }, &pin);
+    }
+}
+
+#[derive(Default)]
+struct Sum(u64);
+
+impl Rows for Sum {
+    fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
+        self.0 += lineage.position + row.ind + row.category.as_ref().map_or(0, |text| text.len() as u64);
+    }
+    fn geo(&mut self, _: Lineage, _: &Geo<'_>) {}
+    fn user(&mut self, _: Lineage, _: &User<'_>) {}
+    fn rejected(&mut self, _: Lineage, _: Option<Stream>, _: &Rejection, _: &[u8]) {}
+}
+
+fn encode(encoder: &mut DeltaEncoder, texts: &Texts, window: u64) -> Batches {
+    let source = Symbol::new("recording/pin.jsonl");
+    (window * WINDOW..(window + 1) * WINDOW).for_each(|ind| texts.pin(encoder, ind, source));
+    encoder.cut()
+}
+
+fn window(batches: Batches, epoch: u64) -> Window<Batches> {
+    let next = (epoch + 1) * WINDOW + 1;
+    let reached = PartitionReached {
+        key: "recording/pin.jsonl".to_owned(),
+        source: "recording/pin.jsonl".to_owned(),
+        carries: Carries::Only(Stream::Pin),
+        reached: Reached { next, rows: next - 1, anchor: 1, seek: next },
+    };
+    Window { epoch, batches: vec![batches], reached: vec![reached] }
+}
+
+fn main() {
+    let pins = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(1_000_000_u64);
+    let windows = pins.div_ceil(WINDOW);
+    let rows = (windows * WINDOW) as f64;
+    let texts = Texts::new();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    for compression in [Compression::Snappy, Compression::Zstd] {
+        let root = tempfile::tempdir().unwrap();
+        let settings = Settings { compression, ..Settings::new(root.path().to_owned(), "bench".to_owned()) };
+        runtime.block_on(async {
+            let (mut tables, _) = Tables::open(settings.clone()).await.unwrap();
+            let mut encoder = tables.encoder();
+            let (mut encoding, mut committing, mut arrow) = (0.0, 0.0, 0);
+            for epoch in 0..windows {
+                let start = Instant::now();
+                let batches = encode(&mut encoder, &texts, epoch);
+                encoding += start.elapsed().as_secs_f64();
+                arrow += batches.bytes();
+                let start = Instant::now();
+                tables.commit(window(batches, epoch)).await.unwrap();
+                committing += start.elapsed().as_secs_f64();
+            }
+            tables.finish().await.unwrap();
+            let start = Instant::now();
+            let (tables, resume) = Tables::open(settings).await.unwrap();
+            let opening = start.elapsed().as_secs_f64();
+            let start = Instant::now();
+            let mut sum = Sum::default();
+            let mut chunks = tables.read_back();
+            let mut read = 0;
+            while let Some(chunk) = chunks.recv().await {
+                let chunk = chunk.unwrap();
+                read += chunk.len();
+                chunk.replay(&mut sum);
+            }
+            let reading = start.elapsed().as_secs_f64();
+            assert_eq!((read as u64, resume.rows), (windows * WINDOW, windows * WINDOW));
+            let files = pinflow::sinks::delta::inspect(root.path(), 0).await.unwrap();
+            let bytes = files.iter().find(|table| table.table == Table::Pin.name()).unwrap().bytes;
+            println!(
+                "{compression:?}: {:.2} M rows/s into Arrow ({:.0} B a row), {:.2} M rows/s file and commit ({:.0} B a row), \
+                 open {:.0} ms, {:.2} M rows/s read back",
+                rows / encoding / 1e6,
+                arrow as f64 / rows,
+                rows / committing / 1e6,
+                bytes as f64 / rows,
+                opening * 1e3,
+                rows / reading / 1e6,
+            );
+        });
+    }
+}

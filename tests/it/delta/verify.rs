@@ -1,0 +1,131 @@
+//! `pinflow table`: what it shows, and what its check finds.
+
+use std::path::Path;
+
+use deltalake::arrow::array::RecordBatch;
+use pinflow::sinks::Encoder;
+use pinflow::sinks::delta::{DeltaError, Table, Verdict, inspect, verify};
+use pinflow::sinks::{PartitionReached, Window};
+use pinflow::table::{Format, TableArgs, run};
+use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::record::{Lineage, Stream};
+use pinflow_dataflows::symbol::Symbol;
+use serde_json::Value;
+
+use super::model::{Engine, append, expected, open, partitions};
+use pinflow::position::Reached;
+
+async fn checked(path: &Path) -> Verdict {
+    let tables = inspect(path, 0).await.unwrap();
+    tokio::task::spawn_blocking(move || verify(&tables)).await.unwrap().unwrap()
+}
+
+/// Where a row stands: its table, position and sub.
+type Place = (Table, u64, u32);
+
+/// Writes rows at the given places, and claims to have read `rows` rows before `next`.
+async fn write(root: &Path, places: &[Place], next: u64, rows: u64) {
+    let (mut tables, _) = open(root).await.unwrap();
+    let source = "recording/x.jsonl";
+    let mut encoder = tables.encoder();
+    for (table, position, sub) in places {
+        let lineage = Lineage { arrived_at: None, source: Symbol::new(source), position: *position, sub: *sub };
+        append(&mut encoder, *table, lineage);
+    }
+    let reached = PartitionReached {
+        key: source.to_owned(),
+        source: source.to_owned(),
+        carries: Carries::Auto,
+        reached: Reached { next, rows, anchor: 1, seek: 1 },
+    };
+    let window = Window { epoch: 1, batches: vec![encoder.cut()], reached: vec![reached] };
+    tables.commit(window).await.unwrap();
+    tables.finish().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sound_run_is_verified_also_half_way() {
+    let root = tempfile::tempdir().unwrap();
+    let mut engine = Engine::start(root.path(), &partitions(60)).await.unwrap();
+    for epoch in 0..3 {
+        let window = engine.window(60, 10, epoch).unwrap();
+        engine.tables.commit(window).await.unwrap();
+        let verdict = checked(root.path()).await;
+        assert_eq!(verdict.violations, [""; 0]);
+    }
+    engine.run(60, 10).await.unwrap();
+    let verdict = checked(root.path()).await;
+    assert_eq!(verdict.rows, expected(&partitions(60), 60).len() as u64);
+    assert!(verdict.partitions.iter().all(|p| p.next == 61 && p.stored == p.found && p.rejected > 0));
+    assert!(verdict.violations.is_empty() && verdict.notes.is_empty(), "{verdict:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_of_damage_is_found() {
+    let (pin, geo) = (Table::Pin, Table::Geo);
+    let cases: [(&[Place], u64, u64, &str); 6] = [
+        (&[(pin, 1, 0), (geo, 2, 0)], 3, 2, ""),
+        (&[(pin, 1, 0), (pin, 2, 0), (pin, 2, 0)], 3, 3, "1 rows repeat"),
+        (&[(pin, 1, 0), (geo, 1, 0), (geo, 2, 1)], 3, 3, "1 rows repeat"),
+        (&[(pin, 1, 0), (pin, 2, 0), (pin, 3, 0)], 3, 2, "pin: 1 rows of recording/x.jsonl stand at or after"),
+        (&[(pin, 1, 0), (pin, 2, 0)], 3, 3, "3 rows were read before position 3, the tables hold 2"),
+        (&[(pin, 1, 0), (pin, 4, 0), (pin, 4, 1)], 6, 3, "3 of 5 lines are in no table, for example 2-3, 5-5"),
+    ];
+    for (places, next, rows, said) in cases {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), places, next, rows).await;
+        let violations = checked(root.path()).await.violations;
+        if said.is_empty() {
+            assert_eq!(violations, [""; 0]);
+        } else {
+            assert!(violations.len() == 1 && violations[0].contains(said), "{violations:?}");
+        }
+    }
+}
+
+async fn printed(path: &Path, format: Format) -> (bool, String) {
+    let mut out = Vec::new();
+    let args = TableArgs { path: path.to_owned(), format, history: 2, verify: true };
+    let sound = run(args, &mut out).await.unwrap();
+    (sound, String::from_utf8(out).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_prints_for_people_and_for_programs() {
+    let root = tempfile::tempdir().unwrap();
+    let mut engine = Engine::start(root.path(), &partitions(20)).await.unwrap();
+    engine.run(20, 20).await.unwrap();
+    let (sound, text) = printed(root.path(), Format::Table).await;
+    assert!(sound && text.contains("none lost, none twice"), "{text}");
+    assert!(text.contains("recording/all.jsonl") && text.contains("STREAMING UPDATE"), "{text}");
+    let (_, json) = printed(root.path(), Format::Json).await;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let pin = json["tables"].as_array().unwrap().iter().find(|table| table["table"] == "pin").unwrap();
+    assert_eq!((&pin["version"], &pin["files"]), (&2.into(), &1.into()));
+    assert_eq!(pin["history"].as_array().unwrap().len(), 2);
+    assert_eq!(pin["history"][0]["rows"], pin["rows"]);
+    assert_eq!(json["verify"]["violations"], Value::Array(Vec::new()));
+    // One table alone.
+    let (sound, text) = printed(&root.path().join("geo"), Format::Table).await;
+    assert!(sound && text.contains("note: not all four tables"), "{text}");
+    // A violation is the exit code's business.
+    let damaged = tempfile::tempdir().unwrap();
+    write(damaged.path(), &[(Table::Pin, 1, 0), (Table::Pin, 1, 0)], 2, 2).await;
+    let (sound, text) = printed(damaged.path(), Format::Table).await;
+    assert!(!sound && text.contains("NOT verified: 1 violations"), "{text}");
+    let error = inspect(Path::new("/usr"), 0).await.unwrap_err();
+    assert!(matches!(error, DeltaError::Foreign { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_an_encoder_has_the_schema_of_its_table() {
+    let root = tempfile::tempdir().unwrap();
+    let mut engine = Engine::start(root.path(), &partitions(9)).await.unwrap();
+    let window = engine.window(9, 9, 1).unwrap();
+    let rows = |table| window.batches.iter().map(|batches| batches.rows(table)).sum::<usize>();
+    let total: usize = Table::ALL.into_iter().map(rows).sum();
+    assert_eq!(total, expected(&partitions(9), 9).len());
+    let pins: Vec<&RecordBatch> =
+        window.batches.iter().flat_map(|batches| batches.of(Table::from(Stream::Pin))).collect();
+    assert!(pins.iter().all(|batch| batch.schema().fields().len() == 15));
+}
