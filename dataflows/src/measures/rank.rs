@@ -1,6 +1,6 @@
 //! The labels of a group in order of their values.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::btree_set::Range;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -47,8 +47,7 @@ impl ByRows {
 /// Labels ranked by the greatest value of the rows that have them.
 #[derive(Debug, Default)]
 pub struct ByGreatest {
-    /// How many rows have a label (by its number: only neighbourhood counts here) and a value.
-    rows: BTreeMap<(u32, i64), i64>,
+    rows: Rows,
     ranking: Ranking,
 }
 
@@ -57,28 +56,90 @@ impl ByGreatest {
         let mut moves = Vec::new();
         for run in updates.chunk_by(|one, next| one.label == next.label) {
             let Some(label) = run[0].label else { continue };
-            let from = self.greatest(label);
+            let from = self.rows.greatest(label);
+            let mut to = from;
             for update in run {
-                let key = (label.number(), update.value);
-                let rows = self.rows.entry(key).or_default();
-                *rows = counted(Some(label), update.value, *rows, update.diff)?;
-                if *rows == 0 {
-                    self.rows.remove(&key);
+                let rows = self.rows.add(label, update)?;
+                if rows > 0 {
+                    to = to.max(Some(update.value));
+                } else if to == Some(update.value) {
+                    to = self.rows.greatest(label);
                 }
             }
-            moves.push(Move { label, from, to: self.greatest(label) });
+            moves.push(Move { label, from, to });
         }
         self.ranking.apply(moves, terms, emit);
         Ok(())
     }
 
-    fn greatest(&self, label: Symbol) -> Option<i64> {
-        let label = label.number();
-        self.rows.range((label, i64::MIN)..=(label, i64::MAX)).next_back().map(|((_, value), _)| *value)
+    pub(super) fn entries(&self) -> usize {
+        self.rows.once.len() + self.rows.often.len()
+    }
+}
+
+/// How many rows have a label and a value. Most pairs occur once: those need no count.
+#[derive(Debug, Default)]
+struct Rows {
+    once: BTreeSet<Pair>,
+    /// Twice or more.
+    often: BTreeMap<Pair, i64>,
+}
+
+/// A label, by its number (only neighbourhood counts here), and a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Pair(u32, Packed);
+
+impl Rows {
+    /// Adds some rows, and says how many there are then.
+    fn add(&mut self, label: Symbol, update: &Update) -> Result<i64, Negative> {
+        let pair = Pair(label.number(), Packed::new(update.value));
+        // Most are new.
+        if update.diff == 1 && !self.often.contains_key(&pair) && self.once.insert(pair) {
+            return Ok(1);
+        }
+        let before = if self.once.remove(&pair) { 1 } else { self.often.remove(&pair).unwrap_or(0) };
+        let rows = counted(Some(label), update.value, before, update.diff)?;
+        match rows {
+            0 => {}
+            1 => drop(self.once.insert(pair)),
+            _ => drop(self.often.insert(pair, rows)),
+        }
+        Ok(rows)
     }
 
-    pub(super) fn entries(&self) -> usize {
-        self.rows.len()
+    fn greatest(&self, label: Symbol) -> Option<i64> {
+        let label = label.number();
+        let all = Pair(label, Packed::new(i64::MIN))..=Pair(label, Packed::new(i64::MAX));
+        let once = self.once.range(all.clone()).next_back();
+        let often = self.often.range(all).next_back().map(|(pair, _)| pair);
+        once.max(often).map(|pair| pair.1.get())
+    }
+}
+
+/// A whole number in eight bytes that may stand at every fourth, so that it packs tightly with a symbol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Packed([u32; 2]);
+
+impl Packed {
+    fn new(value: i64) -> Packed {
+        let bits = value.cast_unsigned();
+        Packed([(bits >> 32) as u32, bits as u32])
+    }
+
+    fn get(self) -> i64 {
+        (u64::from(self.0[0]) << 32 | u64::from(self.0[1])).cast_signed()
+    }
+}
+
+impl Ord for Packed {
+    fn cmp(&self, other: &Packed) -> Ordering {
+        self.get().cmp(&other.get())
+    }
+}
+
+impl PartialOrd for Packed {
+    fn partial_cmp(&self, other: &Packed) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -92,7 +153,23 @@ struct Move {
 
 /// A label at its value. The greatest value comes first, among equals the smallest text; a place without a label
 /// stands before all labels of its value.
-type Place = (Reverse<i64>, Option<Symbol>);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place(Reverse<Packed>, Option<Symbol>);
+
+impl Place {
+    fn new(value: i64, label: Option<Symbol>) -> Place {
+        Place(Reverse(Packed::new(value)), label)
+    }
+
+    fn value(&self) -> i64 {
+        self.0.0.get()
+    }
+
+    /// Before all places with smaller values, after all others; `None` if no value is smaller.
+    fn next_value(&self) -> Option<Place> {
+        self.value().checked_sub(1).map(|smaller| Place::new(smaller, None))
+    }
+}
 
 /// Labels in order, and how far down they are listed.
 ///
@@ -113,13 +190,13 @@ impl Ranking {
         moves.retain(|it| it.from != it.to);
         let before = self.boundary;
         for it in &moves {
-            it.from.into_iter().for_each(|value| self.remove((Reverse(value), Some(it.label)), terms));
-            it.to.into_iter().for_each(|value| self.insert((Reverse(value), Some(it.label)), terms));
+            it.from.into_iter().for_each(|value| self.remove(Place::new(value, Some(it.label)), terms));
+            it.to.into_iter().for_each(|value| self.insert(Place::new(value, Some(it.label)), terms));
         }
         self.settle(terms);
         let after = self.boundary;
         for Move { label, from, to } in &moves {
-            let place = |value| (Reverse(value), Some(*label));
+            let place = |value| Place::new(value, Some(*label));
             if let Some(value) = from.filter(|value| is_listed(&place(*value), &before, terms)) {
                 emit(Some(*label), Cell::Long(value), -1);
             }
@@ -157,7 +234,7 @@ impl Ranking {
         let wanted = wanted.get() as usize;
         while self.ranks > wanted {
             let last = *self.listed(terms).next_back().expect("more ranks than wanted are listed");
-            let start = if terms.ties == Ties::All { (last.0, None) } else { last };
+            let start = if terms.ties == Ties::All { Place(last.0, None) } else { last };
             self.boundary = self.places.range(..start).next_back().copied();
             self.ranks -= 1;
         }
@@ -179,8 +256,8 @@ impl Ranking {
         // `None` stands before every place, as `Option` is ordered.
         let (low, high, diff) = if before < after { (before, after, 1) } else { (after, before, -1) };
         for place in self.behind(&low, terms) {
-            match place {
-                (Reverse(value), Some(label)) if is_listed(place, &high, terms) => each(*label, *value, diff),
+            match place.1 {
+                Some(label) if is_listed(place, &high, terms) => each(label, place.value(), diff),
                 _ => break,
             }
         }
@@ -191,7 +268,7 @@ impl Ranking {
         match (self.boundary, terms.ties) {
             (None, _) => Range::default(),
             (Some(last), Ties::First) => self.places.range(..=last),
-            (Some((value, _)), Ties::All) => match next(value) {
+            (Some(last), Ties::All) => match last.next_value() {
                 Some(next) => self.places.range(..next),
                 None => self.places.range(..),
             },
@@ -203,20 +280,15 @@ impl Ranking {
         match (*boundary, terms.ties) {
             (None, _) => self.places.range(..),
             (Some(last), Ties::First) => self.places.range((Bound::Excluded(last), Bound::Unbounded)),
-            (Some((value, _)), Ties::All) => next(value).map_or_else(Range::default, |next| self.places.range(next..)),
+            (Some(last), Ties::All) => last.next_value().map_or_else(Range::default, |next| self.places.range(next..)),
         }
     }
 
     /// Whether a place that is not there makes one more rank when it comes.
-    fn makes_rank(&self, (value, _): Place, terms: &Terms) -> bool {
-        let same_value = || self.places.range((value, None)..).next().is_some_and(|place| place.0 == value);
+    fn makes_rank(&self, Place(value, _): Place, terms: &Terms) -> bool {
+        let same_value = || self.places.range(Place(value, None)..).next().is_some_and(|place| place.0 == value);
         terms.ties == Ties::First || !same_value()
     }
-}
-
-/// Before all places with smaller values than this, after all others.
-fn next(Reverse(value): Reverse<i64>) -> Option<Place> {
-    value.checked_sub(1).map(|smaller| (Reverse(smaller), None))
 }
 
 /// Whether a place stands at or before the boundary.

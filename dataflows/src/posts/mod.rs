@@ -10,142 +10,22 @@
 //! users ──┴─┘
 //! ```
 
-use std::cmp::Ordering;
-use std::num::{NonZeroU16, NonZeroU64};
+mod layout;
+mod row;
+
+pub use row::{GeoPost, PinPost, UserPost};
 
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
-use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::operators::join::join_traces;
-use differential_dataflow::trace::implementations::{ContainerChunker, ValBatcher, ValBuilder, ValSpine};
+use differential_dataflow::trace::implementations::{ContainerChunker, ValBatcher};
 use differential_dataflow::trace::{Cursor, Navigable};
-use serde::{Deserialize, Serialize};
 use timely::container::{CapacityContainerBuilder, PushInto};
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 
+use self::layout::{Builder, BySlot};
 use crate::latest::{RowChange, Slot};
-use crate::record::{Geo, Micros, Pin, User};
-use crate::symbol::Symbol;
-
-/// What questions read of a pin: 16 bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PinPost {
-    /// The category.
-    pub category: Option<Symbol>,
-    /// Who posted.
-    pub poster: Option<Symbol>,
-    /// Followers of the poster, one more than they are: zero is the niche for "absent".
-    followers: Option<NonZeroU64>,
-}
-
-impl PinPost {
-    /// Followers of the poster.
-    #[must_use]
-    pub fn followers(&self) -> Option<i64> {
-        self.followers.map(|followers| (followers.get() - 1).cast_signed())
-    }
-}
-
-impl From<&Pin<'_>> for PinPost {
-    fn from(pin: &Pin<'_>) -> PinPost {
-        PinPost {
-            category: pin.category.as_deref().map(Symbol::new),
-            poster: pin.poster_name.as_deref().map(Symbol::new),
-            followers: pin.follower_count.and_then(|count| NonZeroU64::new(u64::try_from(count).ok()? + 1)),
-        }
-    }
-}
-
-/// What questions read of a geo post: 8 bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GeoPost {
-    /// The country.
-    pub country: Option<Symbol>,
-    year: Option<NonZeroU16>,
-}
-
-impl GeoPost {
-    /// The year of the post.
-    #[must_use]
-    pub fn year(&self) -> Option<i32> {
-        self.year.map(|year| year.get().into())
-    }
-}
-
-impl From<&Geo<'_>> for GeoPost {
-    fn from(geo: &Geo<'_>) -> GeoPost {
-        GeoPost { country: geo.country.as_deref().map(Symbol::new), year: geo.timestamp.and_then(year) }
-    }
-}
-
-/// What questions read of a user: 8 bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UserPost {
-    /// First and last name.
-    pub name: Option<Symbol>,
-    /// Years.
-    pub age: Option<u8>,
-    joined: Option<NonZeroU16>,
-}
-
-impl UserPost {
-    /// The year in which the user joined.
-    #[must_use]
-    pub fn year_joined(&self) -> Option<i32> {
-        self.joined.map(|year| year.get().into())
-    }
-}
-
-impl From<&User<'_>> for UserPost {
-    fn from(user: &User<'_>) -> UserPost {
-        UserPost {
-            name: user.user_name.as_deref().map(Symbol::new),
-            age: user.age,
-            joined: user.date_joined.and_then(year),
-        }
-    }
-}
-
-/// The UTC year of a moment, 1…65535; earlier and later ones count as absent.
-///
-/// Days to years as in Howard Hinnant, *chrono-compatible low-level date algorithms*, `civil_from_days`.
-fn year(moment: Micros) -> Option<NonZeroU16> {
-    const DAY: i64 = 24 * 60 * 60 * 1_000_000;
-    // Counted from 0000-03-01, so that the leap day is the last day of a year.
-    let days = moment.div_euclid(DAY) + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // March is month 0: January and February, from day 306, belong to the next calendar year.
-    let year = era * 400 + year_of_era + i64::from(day_of_year >= 306);
-    u16::try_from(year).ok().and_then(NonZeroU16::new)
-}
-
-/// Arrangements need some order of the values, not the order of their texts.
-macro_rules! ordered_by_number {
-    ($row:ident, |$it:ident| $key:expr) => {
-        impl Ord for $row {
-            fn cmp(&self, other: &$row) -> Ordering {
-                let key = |$it: &$row| $key;
-                key(self).cmp(&key(other))
-            }
-        }
-
-        impl PartialOrd for $row {
-            fn partial_cmp(&self, other: &$row) -> Option<Ordering> {
-                Some(self.cmp(other))
-            }
-        }
-    };
-}
-
-ordered_by_number!(PinPost, |it| (it.category.map(Symbol::number), it.poster.map(Symbol::number), it.followers));
-ordered_by_number!(GeoPost, |it| (it.country.map(Symbol::number), it.year));
-ordered_by_number!(UserPost, |it| (it.name.map(Symbol::number), it.age, it.joined));
-
-/// How rows are arranged by slot. Everything that depends on the layout of traces goes by this alias.
-type BySlot<'s, R> = Arranged<'s, TraceAgent<ValSpine<Slot, R, u64, i64>>>;
 
 /// Changes of some data, as differential counts them.
 pub type Changes<'s, D> = StreamVec<'s, u64, (D, u64, i64)>;
@@ -232,7 +112,7 @@ fn by_slot<'s, R>(rows: StreamVec<'s, u64, RowChange<R>>, name: &str) -> BySlot<
 where
     R: Ord + Clone + std::fmt::Debug + 'static,
 {
-    arrange_core::<_, _, ContainerChunker<_>, ValBatcher<_, _, _, _>, ValBuilder<_, _, _, _>, _>(rows, Pipeline, name)
+    arrange_core::<_, _, ContainerChunker<_>, ValBatcher<_, _, _, _>, Builder<R>, _>(rows, Pipeline, name)
 }
 
 /// An inner join on `ind`; `logic` gives what it makes of two rows to its last argument.

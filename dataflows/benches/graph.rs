@@ -1,0 +1,182 @@
+//! The graph without parsing: a million inds (three million narrow rows), 10,000 inds an epoch, two epochs in flight.
+//!
+//! Prints, for each number of workers: rows/s by the clock and by processor time, bytes of memory per ind, and the
+//! time from one update to its passed epoch with everything loaded. `cargo bench -p pinflow-dataflows --bench graph -- 1 2`
+//! names the numbers of workers; `INDS` sets another size.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use pinflow_dataflows::graph::{Graph, Options, configure};
+use pinflow_dataflows::record::{Geo, Lineage, Pin, User};
+use pinflow_dataflows::symbol::Symbol;
+
+const INDS_PER_EPOCH: u64 = 10_000;
+const IN_FLIGHT: u64 = 2;
+const UPDATES: u64 = 2_000;
+const YEAR: i64 = 31_556_952_000_000;
+
+/// A well mixed number from a seed (Steele, Lea and Flood, *SplitMix*).
+fn mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Texts made before the clock starts: the cost of making them is the parser's.
+struct Texts {
+    categories: Vec<String>,
+    countries: Vec<String>,
+    posters: Vec<String>,
+    names: Vec<String>,
+}
+
+impl Texts {
+    fn new(inds: u64) -> Texts {
+        let posters = inds * 45 / 100;
+        Texts {
+            categories: (0..13).map(|n| format!("category {n}")).collect(),
+            countries: (0..243).map(|n| format!("Country {n}")).collect(),
+            posters: (0..posters).map(|n| format!("poster {n}")).collect(),
+            names: (0..posters).map(|n| format!("Name {n}")).collect(),
+        }
+    }
+}
+
+/// The three posts of an ind. One person per poster; followers have about 2,000 distinct values.
+fn feed(graph: &mut Graph, texts: &Texts, source: Symbol, ind: u64, version: u64) {
+    let random = mix(ind ^ (version << 40));
+    let person = mix(ind) % texts.posters.len() as u64;
+    let of_person = mix(person + 0x5555);
+    let lineage = |n| Lineage { arrived_at: Some(version as i64), source, position: 3 * ind + n, sub: 0 };
+    let steps = (random >> 20) % 2_000;
+    let pin = Pin {
+        ind,
+        unique_id: None,
+        title: None,
+        description: None,
+        follower_count: Some((steps * steps) as i64),
+        poster_name: Some(Cow::Borrowed(&texts.posters[person as usize])),
+        tag_list: None,
+        is_image_or_video: None,
+        image_src: None,
+        save_location: None,
+        category: Some(Cow::Borrowed(&texts.categories[(random % 13) as usize])),
+    };
+    let geo = Geo {
+        ind,
+        country: Some(Cow::Borrowed(&texts.countries[(of_person % 243) as usize])),
+        coordinates: None,
+        timestamp: Some(48 * YEAR + (random >> 10) as i64 % (5 * YEAR)),
+    };
+    let user = User {
+        ind,
+        user_name: Some(Cow::Borrowed(&texts.names[person as usize])),
+        age: Some(20 + (of_person >> 32) as u8 % 41),
+        date_joined: Some(45 * YEAR + (of_person >> 8) as i64 % (5 * YEAR)),
+    };
+    graph.pin(lineage(0), &pin);
+    graph.geo(lineage(1), &geo);
+    graph.user(lineage(2), &user);
+}
+
+/// Resident bytes of this process.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+}
+
+/// Processor time of this process.
+fn processor() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks: u64 = [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+fn main() {
+    let inds = std::env::var("INDS").ok().and_then(|inds| inds.parse().ok()).unwrap_or(1_000_000);
+    let mut workers: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    if workers.is_empty() {
+        workers = vec![1, 2];
+    }
+    for workers in workers {
+        measure(workers, inds);
+    }
+}
+
+fn measure(workers: usize, inds: u64) {
+    let texts = Arc::new(Texts::new(inds));
+    for text in texts.posters.iter().chain(&texts.names) {
+        let _ = Symbol::new(text);
+    }
+    let mut config = timely::Config::process(workers);
+    configure(&mut config.worker);
+    let before = resident();
+    let changed = Arc::new(AtomicU64::new(0));
+    let guards = timely::execute(config, move |worker| {
+        let (index, peers) = (worker.index() as u64, worker.peers() as u64);
+        let count = Arc::clone(&changed);
+        let mut graph = Graph::install(worker, Options::default(), move |_, changes| {
+            count.fetch_add(changes.len() as u64, Ordering::Relaxed);
+        });
+        let source = Symbol::new("recording/bench");
+        let (clock, cpu) = (Instant::now(), processor());
+        let epochs = inds.div_ceil(INDS_PER_EPOCH);
+        for epoch in 0..epochs {
+            for ind in epoch * INDS_PER_EPOCH..((epoch + 1) * INDS_PER_EPOCH).min(inds) {
+                if ind % peers == index {
+                    feed(&mut graph, &texts, source, ind, 0);
+                }
+            }
+            graph.advance_to(epoch + 1);
+            worker.step();
+            while graph.passed() + IN_FLIGHT <= epoch {
+                worker.step_or_park(Some(Duration::from_millis(1)));
+            }
+        }
+        while graph.passed() < epochs {
+            worker.step_or_park(Some(Duration::from_millis(1)));
+        }
+        let (clock, cpu) = (clock.elapsed(), processor() - cpu);
+        let settled = Instant::now();
+        while settled.elapsed() < Duration::from_millis(300) {
+            worker.step();
+        }
+        let mut waits = Vec::new();
+        for update in 0..UPDATES {
+            if index == 0 {
+                feed(&mut graph, &texts, source, mix(update) % inds, 1 + update);
+            }
+            let start = Instant::now();
+            graph.advance_to(epochs + update + 1);
+            while graph.passed() <= epochs + update {
+                worker.step();
+            }
+            waits.push(start.elapsed());
+        }
+        if index == 0 {
+            waits.sort();
+            let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e6;
+            let rows = 3.0 * inds as f64 / 1e6;
+            println!(
+                "{workers} workers: {:.2} M rows/s ({:.2} M per processor second), {:.0} bytes/ind resident, \
+                 update p50 {:.0} µs, p99 {:.0} µs, max {:.0} µs; {:?}, {} changes",
+                rows / clock.as_secs_f64(),
+                rows / cpu.as_secs_f64(),
+                (resident() - before) as f64 / inds as f64,
+                at(0.5),
+                at(0.99),
+                at(1.0),
+                graph.sizes(),
+                changed.load(Ordering::Relaxed),
+            );
+        }
+    });
+    for result in guards.expect("timely starts").join() {
+        result.expect("no worker panics");
+    }
+}

@@ -1,0 +1,152 @@
+//! The narrow rows: what questions read of each post.
+
+use std::cmp::Ordering;
+use std::num::{NonZeroU16, NonZeroU64};
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Geo, Micros, Pin, User};
+use crate::symbol::Symbol;
+
+/// What questions read of a pin: 16 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinPost {
+    /// The category.
+    pub category: Option<Symbol>,
+    /// Who posted.
+    pub poster: Option<Symbol>,
+    /// Followers of the poster, one more than they are: zero is the niche for "absent".
+    followers: Option<NonZeroU64>,
+}
+
+impl PinPost {
+    /// Followers of the poster.
+    #[must_use]
+    pub fn followers(&self) -> Option<i64> {
+        self.followers.map(|followers| (followers.get() - 1).cast_signed())
+    }
+}
+
+impl From<&Pin<'_>> for PinPost {
+    fn from(pin: &Pin<'_>) -> PinPost {
+        PinPost {
+            category: pin.category.as_deref().map(Symbol::new),
+            poster: pin.poster_name.as_deref().map(Symbol::new),
+            followers: pin.follower_count.and_then(|count| NonZeroU64::new(u64::try_from(count).ok()? + 1)),
+        }
+    }
+}
+
+/// What questions read of a geo post: 8 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GeoPost {
+    /// The country.
+    pub country: Option<Symbol>,
+    year: Option<NonZeroU16>,
+}
+
+impl GeoPost {
+    /// The year of the post.
+    #[must_use]
+    pub fn year(&self) -> Option<i32> {
+        self.year.map(|year| year.get().into())
+    }
+}
+
+impl From<&Geo<'_>> for GeoPost {
+    fn from(geo: &Geo<'_>) -> GeoPost {
+        GeoPost { country: geo.country.as_deref().map(Symbol::new), year: geo.timestamp.and_then(year) }
+    }
+}
+
+/// What questions read of a user: 8 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserPost {
+    /// First and last name.
+    pub name: Option<Symbol>,
+    /// Years.
+    pub age: Option<u8>,
+    joined: Option<NonZeroU16>,
+}
+
+impl UserPost {
+    /// The year in which the user joined.
+    #[must_use]
+    pub fn year_joined(&self) -> Option<i32> {
+        self.joined.map(|year| year.get().into())
+    }
+}
+
+impl From<&User<'_>> for UserPost {
+    fn from(user: &User<'_>) -> UserPost {
+        UserPost {
+            name: user.user_name.as_deref().map(Symbol::new),
+            age: user.age,
+            joined: user.date_joined.and_then(year),
+        }
+    }
+}
+
+/// The UTC year of a moment, 1…65535; earlier and later ones count as absent.
+///
+/// Days to years as in Howard Hinnant, *chrono-compatible low-level date algorithms*, `civil_from_days`.
+fn year(moment: Micros) -> Option<NonZeroU16> {
+    const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+    // Counted from 0000-03-01, so that the leap day is the last day of a year.
+    let days = moment.div_euclid(DAY) + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // March is month 0: January and February, from day 306, belong to the next calendar year.
+    let year = era * 400 + year_of_era + i64::from(day_of_year >= 306);
+    u16::try_from(year).ok().and_then(NonZeroU16::new)
+}
+
+/// Arrangements need some order of the values, not the order of their texts.
+macro_rules! ordered_by_number {
+    ($row:ident, |$it:ident| $key:expr) => {
+        impl Ord for $row {
+            fn cmp(&self, other: &$row) -> Ordering {
+                let key = |$it: &$row| $key;
+                key(self).cmp(&key(other))
+            }
+        }
+
+        impl PartialOrd for $row {
+            fn partial_cmp(&self, other: &$row) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+    };
+}
+
+ordered_by_number!(PinPost, |it| (it.category.map(Symbol::number), it.poster.map(Symbol::number), it.followers));
+ordered_by_number!(GeoPost, |it| (it.country.map(Symbol::number), it.year));
+ordered_by_number!(UserPost, |it| (it.name.map(Symbol::number), it.age, it.joined));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn years_are_those_of_the_calendar() {
+        const SECOND: i64 = 1_000_000;
+        // Seconds as `date -u -d 'YYYY-01-01' +%s` prints them.
+        let starts = [(1900, -2_208_988_800), (1970, 0), (2000, 946_684_800), (2001, 978_307_200)];
+        let later = [(2018, 1_514_764_800), (2021, 1_609_459_200), (2100, 4_102_444_800), (2101, 4_133_980_800)];
+        for (start, seconds) in starts.into_iter().chain(later) {
+            let found = |moment| year(moment).map(NonZeroU16::get);
+            assert_eq!(found(seconds * SECOND), Some(start));
+            assert_eq!(found(seconds * SECOND - 1), Some(start - 1));
+        }
+        assert_eq!((year(i64::MIN), year(i64::MAX)), (None, None));
+    }
+
+    #[test]
+    fn narrow_rows_are_small() {
+        assert_eq!(
+            (size_of::<PinPost>(), size_of::<GeoPost>(), size_of::<UserPost>(), size_of::<(GeoPost, UserPost)>()),
+            (16, 8, 8, 16)
+        );
+    }
+}
