@@ -14,7 +14,7 @@ use pinflow_dataflows::rejection::Rejection;
 use pinflow_dataflows::symbol::Symbol;
 use serde::Deserialize;
 
-const MESSAGES: usize = 4096;
+const MESSAGES: usize = 256;
 
 fn main() {
     divan::main();

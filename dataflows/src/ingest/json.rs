@@ -198,7 +198,7 @@ impl<'a> Reader<'a> {
         loop {
             let opened = self.skip_front(depth + open)?;
             if let Some(is_object) = opened {
-                objects = objects << 1 | u64::from(is_object);
+                objects = (objects << 1) | u64::from(is_object);
                 open += 1;
                 if is_object {
                     self.key()?;
@@ -262,8 +262,8 @@ fn plain(bytes: &[u8]) -> usize {
     let (chunks, rest) = bytes.as_chunks::<CHUNK>();
     let mut before = 0;
     for chunk in chunks {
-        // Without an exit the compiler compares all bytes of a chunk at once.
-        if chunk.iter().fold(false, |any, &byte| any | is_special(byte)) {
+        // Without an exit, and in bytes, the compiler compares all of a chunk at once.
+        if chunk.iter().fold(0, |any, &byte| any | u8::from(is_special(byte))) != 0 {
             return before + plain_in_words(chunk);
         }
         before += CHUNK;
@@ -273,8 +273,9 @@ fn plain(bytes: &[u8]) -> usize {
 
 const CHUNK: usize = 32;
 
+#[inline]
 fn is_special(byte: u8) -> bool {
-    byte == b'"' || byte == b'\\' || byte < 0x20
+    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
 }
 
 /// The same, eight bytes at a time within a word.
@@ -282,6 +283,8 @@ fn is_special(byte: u8) -> bool {
 fn plain_in_words(bytes: &[u8]) -> usize {
     const EACH: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = EACH * 0x80;
+    const QUOTES: u64 = EACH * b'"' as u64;
+    const BACKSLASHES: u64 = EACH * b'\\' as u64;
     // The highest bit of each byte that is zero; exact up to the lowest such byte, which is all that is asked.
     let zero = |word: u64| word.wrapping_sub(EACH) & !word & HIGH;
     let (words, rest) = bytes.as_chunks::<8>();
@@ -289,7 +292,7 @@ fn plain_in_words(bytes: &[u8]) -> usize {
     for word in words {
         let word = u64::from_le_bytes(*word);
         let control = word.wrapping_sub(EACH * 0x20) & !word & HIGH;
-        let special = zero(word ^ EACH * u64::from(b'"')) | zero(word ^ EACH * u64::from(b'\\')) | control;
+        let special = zero(word ^ QUOTES) | zero(word ^ BACKSLASHES) | control;
         if special != 0 {
             return before + special.trailing_zeros() as usize / 8;
         }

@@ -3,7 +3,7 @@
 //! A message holds one row or several, wrapped in the ways that producers are known to wrap them:
 //!
 //! ```text
-//! text      = row | wrapper | aggregate | string of text (twice at most) | base64 of text (once)
+//! text      = row | wrapper | aggregate | string of text (twice at most) | base64 of text (once, strings counted anew)
 //! wrapper   = {"value": text} | {"payload": text, "schema": …}
 //! aggregate = {"records": [wrapper, …]} | [wrapper, …]         not within another aggregate
 //! ```

@@ -31,6 +31,8 @@ pub(super) struct Usual {
 /// Where the text is no JSON, too deep, or says two things under one key.
 pub(super) fn object<'a>(reader: &mut Reader<'a>, usual: &mut Usual, raw: &mut Raw<'a>) -> Result<Wrapped<'a>, Fault> {
     let mut wrapped = Wrapped::default();
+    // Told at the end only: that the text is no JSON is the graver fault.
+    let mut conflict = None;
     reader.deeper(0)?;
     reader.require(b'{', "`{`")?;
     reader.space();
@@ -44,7 +46,7 @@ pub(super) fn object<'a>(reader: &mut Reader<'a>, usual: &mut Usual, raw: &mut R
         match fields {
             [field, rest @ ..] if take_key(reader, *field, usual.stream) => {
                 fields = rest;
-                put(reader, raw, *field, at)?;
+                conflict = conflict.or(put(reader, raw, *field, at)?);
             }
             _ => {
                 let key = reader
@@ -54,14 +56,14 @@ pub(super) fn object<'a>(reader: &mut Reader<'a>, usual: &mut Usual, raw: &mut R
                 match Field::named(&key) {
                     Some(field) => {
                         fields = after(field, usual);
-                        put(reader, raw, field, at)?;
+                        conflict = conflict.or(put(reader, raw, field, at)?);
                     }
-                    None => unknown(reader, raw, &mut wrapped, &key, at)?,
+                    None => conflict = conflict.or(unknown(reader, raw, &mut wrapped, &key, at)?),
                 }
             }
         }
         if !reader.more(b'}')? {
-            return Ok(wrapped);
+            return conflict.map_or(Ok(wrapped), Err);
         }
     }
 }
@@ -79,22 +81,24 @@ fn after(field: Field, usual: &mut Usual) -> &'static [Field] {
     }
 }
 
-/// Reads the value of a field, from its colon on.
+/// Reads the value of a field, from its colon on; gives a conflict with what stood under the same key before.
 #[inline]
-fn put<'a>(reader: &mut Reader<'a>, raw: &mut Raw<'a>, field: Field, at: usize) -> Result<(), Fault> {
+fn put<'a>(reader: &mut Reader<'a>, raw: &mut Raw<'a>, field: Field, at: usize) -> Result<Option<Fault>, Fault> {
     reader.require(b':', "`:`")?;
     reader.space();
-    let value = match reader.peek() {
-        Some(b'"') => Value::Text(reader.string()?),
-        Some(b'-' | b'0'..=b'9') => Value::Number(reader.number()?),
-        Some(b'{') => Value::Object(reader.skip(1)?),
-        Some(b'[') => Value::Array(reader.skip(1)?),
+    // Each value is put where it is made: moved through one variable, it is stored and loaded in pieces of different
+    // sizes, and the processor waits.
+    let same = match reader.peek() {
+        Some(b'"') => raw.put(field, Value::Text(reader.string()?)),
+        Some(b'-' | b'0'..=b'9') => raw.put(field, Value::Number(reader.number()?)),
+        Some(b'{') => raw.put(field, Value::Object(reader.skip(1)?)),
+        Some(b'[') => raw.put(field, Value::Array(reader.skip(1)?)),
         _ => match reader.word()? {
-            "null" => Value::Null,
-            word => Value::Bool(word == "true"),
+            "null" => raw.put(field, Value::Null),
+            word => raw.put(field, Value::Bool(word == "true")),
         },
     };
-    if raw.put(field, value) { Ok(()) } else { Err(duplicate(field.name(), at)) }
+    if same { Ok(None) } else { Ok(Some(duplicate(field.name(), at))) }
 }
 
 /// Passes a field that no stream has, unless a wrapper has it.
@@ -104,7 +108,7 @@ fn unknown<'a>(
     wrapped: &mut Wrapped<'a>,
     key: &str,
     at: usize,
-) -> Result<(), Fault> {
+) -> Result<Option<Fault>, Fault> {
     reader.require(b':', "`:`")?;
     reader.space();
     let written = reader.skip(1)?;
@@ -113,13 +117,13 @@ fn unknown<'a>(
         "value" => &mut wrapped.value,
         "records" => &mut wrapped.records,
         "payload" => &mut wrapped.payload,
-        _ => return Ok(()),
+        _ => return Ok(None),
     };
     if slot.is_some_and(|first| first != written) {
-        return Err(duplicate(key, at));
+        return Ok(Some(duplicate(key, at)));
     }
     *slot = Some(written);
-    Ok(())
+    Ok(None)
 }
 
 #[cold]

@@ -9,8 +9,8 @@ use super::json::{Fault, Reader};
 use super::object::{Elements, Usual, object};
 use super::{Carries, Counts, Limits, Rows};
 
-/// How often a text may be encoded in another: as a JSON string twice, in base64 once.
-pub(super) const LAYERS: usize = STRINGS_MAX + 1;
+/// How often a text may be encoded in another: as a JSON string twice, in base64 once, and within it again as a string.
+pub(super) const LAYERS: usize = STRINGS_MAX + 1 + STRINGS_MAX;
 const STRINGS_MAX: usize = 2;
 
 /// One message on its way.
@@ -28,7 +28,7 @@ pub(super) struct Walk<'w, R: ?Sized> {
 /// Where in a message a text stands.
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
-    /// JSON strings around it.
+    /// JSON strings around it, up to a base64.
     strings: usize,
     /// Whether base64 is around it.
     base64: bool,
@@ -89,8 +89,10 @@ impl<R: Rows + ?Sized> Walk<'_, R> {
             }),
         };
         match shape {
-            // Bytes that follow are the graver fault.
-            Err(fault) if fault.reason == Reason::NotAnObject => reader.end().and(Err(fault)),
+            // The value is whole; bytes that follow it are the graver fault.
+            Err(fault) if matches!(fault.reason, Reason::NotAnObject | Reason::DuplicateField) => {
+                reader.end().and(Err(fault))
+            }
             Ok(shape) => reader.end().map(|()| shape),
             Err(fault) => Err(fault),
         }
@@ -103,7 +105,9 @@ impl<R: Rows + ?Sized> Walk<'_, R> {
             let found = from_base64(text, &mut decoded);
             match &found {
                 Err(rejection) => self.reject(None, rejection, payload),
-                Ok(true) => self.text(without_mark(&decoded), payload, Place { base64: true, ..place }, layers),
+                Ok(true) => {
+                    self.text(without_mark(&decoded), payload, Place { base64: true, strings: 0, ..place }, layers);
+                }
                 Ok(false) => {}
             }
             *layer = decoded;
@@ -150,7 +154,7 @@ impl<R: Rows + ?Sized> Walk<'_, R> {
             match self.shape(element, &mut Raw::default()) {
                 Ok(Shape::Value(inner)) => self.text(inner, inner.as_bytes(), place, layers),
                 Ok(_) => {
-                    self.refuse(Reason::NotAnObject, "an element that is no object with `value`", element.as_bytes())
+                    self.refuse(Reason::NotAnObject, "an element that is no object with `value`", element.as_bytes());
                 }
                 Err(fault) => {
                     self.refuse(

@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_strings_of_an_array() {
-        let read = |array| strings(array).map(|text| text.map(|text| text.read())).collect::<Vec<_>>();
+        let read = |array| strings(array).map(|text| text.map(Text::read)).collect::<Vec<_>>();
         let said = |texts: &[&'static str]| texts.iter().map(|&text| Ok(Ok(Cow::Borrowed(text)))).collect::<Vec<_>>();
         assert_eq!(read("[]"), []);
         assert_eq!(read("[ ]"), []);

@@ -1,0 +1,383 @@
+//! Bad inputs, each with its expected outcome. The harness checks the ledger law on every one.
+
+mod harness;
+mod samples;
+
+use harness::{CARRIES, lineage, read, read_with};
+use pinflow_dataflows::clean::FieldFault;
+use pinflow_dataflows::ingest::{Carries, Ingest, Limits};
+use pinflow_dataflows::record::Stream;
+use pinflow_dataflows::rejection::Reason;
+use samples::{GEO, PIN, USER};
+
+/// One rejection, whatever the source carries, which shows all of the message.
+fn refused(payload: &[u8], reason: Reason, detail: &str) {
+    for carries in CARRIES {
+        let (seen, _) = read(carries, payload);
+        assert_eq!(seen.len(), 1, "{payload:?}");
+        let (found, told, shown) = seen[0].rejection();
+        assert_eq!(found, reason, "{told}: {:?}", String::from_utf8_lossy(payload));
+        assert!(told.contains(detail), "{told:?} lacks {detail:?}");
+        assert_eq!(shown, payload);
+    }
+}
+
+#[test]
+fn transport() {
+    for carries in CARRIES {
+        let (seen, _) = read_with(&mut Ingest::new(Limits::default()), carries, None);
+        assert_eq!(seen[0].rejection(), (Reason::Tombstone, "null payload", &[][..]));
+    }
+    let utf16 = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    let gzip = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3];
+    let kpl = [0xF3, 0x89, 0x9A, 0xC2, 0x0A, 0x01, b'a'];
+    let framed = [&[0, 0, 0, 0, 7][..], GEO.as_bytes()].concat();
+    let cases: [(&[u8], Reason, &str); 25] = [
+        (b"", Reason::NotJson, "empty payload"),
+        (b"\xEF\xBB\xBF", Reason::NotJson, "empty payload"),
+        (b" \r\n\t ", Reason::NotJson, "only white space"),
+        (b"{\"ind\":1,\"title\":\"\xFF\"}", Reason::NotUtf8, "at byte 18"),
+        (b"{\"ind\":1,\"title\":\"\xED\xA0\x80\"}", Reason::NotUtf8, "at byte 18"),
+        (b"{\"ind\":1,\"title\":\"\xC0\xAF\"}", Reason::NotUtf8, "at byte 18"),
+        (&utf16(&format!("\u{feff}{GEO}"), u16::to_le_bytes), Reason::NotUtf8, "UTF-16"),
+        (&utf16(&format!("\u{feff}{GEO}"), u16::to_be_bytes), Reason::NotUtf8, "UTF-16"),
+        (&utf16("{\"ind\":1}", u16::to_le_bytes), Reason::NotUtf8, "UTF-16"),
+        (&utf16("{\"ind\":1}", u16::to_be_bytes), Reason::NotUtf8, "UTF-16"),
+        (&gzip, Reason::NotUtf8, "gzip"),
+        (&[0x28, 0xB5, 0x2F, 0xFD, 4], Reason::NotUtf8, "zstd"),
+        (&kpl, Reason::NotUtf8, "Kinesis Producer Library"),
+        (&framed, Reason::NotJson, "Confluent schema registry framing (magic byte 0, schema 7)"),
+        (b"{\"ind\":1", Reason::NotJson, "at byte 8"),
+        (b"{\"ind\":1,\"title\":\"a", Reason::NotJson, "ends inside a string at byte 19"),
+        (b"{\"ind\":1}}", Reason::TrailingBytes, "at byte 9"),
+        (b"{\"ind\":1}\n{\"ind\":2}", Reason::TrailingBytes, "at byte 10"),
+        (b"{\"ind\":1}\0", Reason::TrailingBytes, "1 bytes follow"),
+        (b"7 8", Reason::TrailingBytes, "at byte 2"),
+        (b"\"{}\" x", Reason::TrailingBytes, "at byte 5"),
+        (b"[{\"value\":{}}],", Reason::TrailingBytes, "at byte 14"),
+        (b"ind=1", Reason::NotJson, "at byte 0"),
+        (b"eyJpbmQiOjF9eyJ=ab", Reason::NotJson, "at byte 0"),
+        (b"eyJpbmQi/w==", Reason::NotUtf8, "base64"),
+    ];
+    for (payload, reason, detail) in cases {
+        refused(payload, reason, detail);
+    }
+}
+
+#[test]
+fn json() {
+    let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let cases: &[(&str, Reason, &str)] = &[
+        ("7528", Reason::NotAnObject, "a number"),
+        ("-0.5e3", Reason::NotAnObject, "a number"),
+        ("true", Reason::NotAnObject, "a boolean"),
+        ("null", Reason::NotAnObject, "null"),
+        ("[]", Reason::NotAnObject, "without a row"),
+        (r#"{"records":[]}"#, Reason::NotAnObject, "without a row"),
+        (r#"{"records":{}}"#, Reason::NotAnObject, "no array"),
+        (r#"{"value":7}"#, Reason::NotAnObject, "a number"),
+        (r#"{"value":null}"#, Reason::Tombstone, "null"),
+        (r#"{"schema":null,"payload":null}"#, Reason::Tombstone, "null"),
+        (r#"{"value":{"ind":1},"payload":{"ind":1}}"#, Reason::NotAnObject, "more than one"),
+        (r#"{"value":{"ind":1},"value":{"ind":2}}"#, Reason::DuplicateField, "`value`"),
+        (r#""hello""#, Reason::NotJson, "of the encoded text"),
+        (r#""\"\\\"{}\\\"\"""#, Reason::NotAnObject, "a string in a string"),
+        (r#""\ud800""#, Reason::NotUtf8, "surrogate"),
+        (r#"{"ind":1,"\ud800":2}"#, Reason::NotUtf8, "a key with a lone surrogate"),
+        (r#"{"ind":NaN}"#, Reason::NotJson, "'N' where a JSON value must stand at byte 7"),
+        (r#"{"ind":1,"latitude":Infinity}"#, Reason::NotJson, "at byte 20"),
+        (r#"{"ind":1,"latitude":-Infinity}"#, Reason::NotJson, "a digit"),
+        (r#"{"ind":01}"#, Reason::NotJson, "at byte 8"),
+        (r#"{"ind":+1}"#, Reason::NotJson, "at byte 7"),
+        (r#"{"ind":1.}"#, Reason::NotJson, "a digit"),
+        (r#"{"ind":.5}"#, Reason::NotJson, "at byte 7"),
+        (r#"{"ind":1e}"#, Reason::NotJson, "a digit"),
+        (r#"{"ind":0x1}"#, Reason::NotJson, "at byte 8"),
+        (r#"{"ind":1,}"#, Reason::NotJson, "a string"),
+        (r#"{,"ind":1}"#, Reason::NotJson, "a string"),
+        (r#"{"ind" 1}"#, Reason::NotJson, "`:`"),
+        (r#"{"ind":1 "age":2}"#, Reason::NotJson, "`,` or `}`"),
+        (r#"{'ind':1}"#, Reason::NotJson, "a string"),
+        (r#"{ind:1}"#, Reason::NotJson, "a string"),
+        (r#"{"ind":1,"x":[1,]}"#, Reason::NotJson, "a JSON value"),
+        (r#"{"ind":1,"x":[1}"#, Reason::NotJson, "`,` or `]`"),
+        (r#"{"ind":1,"x":nul}"#, Reason::NotJson, "a JSON value"),
+        (r#"{"ind":1,"x":"\q"}"#, Reason::NotJson, "escape"),
+        (r#"{"ind":1,"x":"\u12"}"#, Reason::NotJson, "escape"),
+        (r#"{"ind":1,"x":"\u12G4"}"#, Reason::NotJson, "escape"),
+        ("{\"ind\":1,\"x\":\"a\nb\"}", Reason::NotJson, "control character 0x0a"),
+        ("{\"ind\":1,\"x\":\"a\0b\"}", Reason::NotJson, "control character 0x00"),
+        ("{\"ind\":1,\u{a0}\"x\":1}", Reason::NotJson, "a string"),
+        ("// post\n{\"ind\":1}", Reason::NotJson, "at byte 0"),
+        (r#"[{"value":{"ind":1}},{"value":{"ind":"#, Reason::NotJson, "the end of the text"),
+        (r#"{"ind":1,"ind":2}"#, Reason::DuplicateField, "`ind`"),
+        (r#"{"ind":1,"index":2}"#, Reason::DuplicateField, "alias"),
+        (r#"{"ind":1,"index":null}"#, Reason::DuplicateField, "alias"),
+        (
+            r#"{"ind":1,"title":"a","title":"b"}"#,
+            Reason::DuplicateField,
+            "`title` (or its alias) stands twice with different values at byte 21",
+        ),
+        (r#"{"ind":1,"image_src":"a","img_src":"b"}"#, Reason::DuplicateField, "`image_src`"),
+        (r#"{"ind":1,"ind":2}x"#, Reason::TrailingBytes, "at byte 17"),
+        (r#"{"ind":1,"ind":2,"#, Reason::NotJson, "the end of the text"),
+        (r#"{"ind":1,"age":1,"age":1.0}"#, Reason::DuplicateField, "`age`"),
+    ];
+    for &(payload, reason, detail) in cases {
+        refused(payload.as_bytes(), reason, detail);
+    }
+    refused(deep(65).as_bytes(), Reason::TooDeep, "more than 64 levels deep at byte 64");
+    refused("[".repeat(100_000).as_bytes(), Reason::TooDeep, "64");
+    refused("{\"value\":".repeat(100_000).as_bytes(), Reason::TooDeep, "64");
+    refused(format!(r#"{{"ind":1,"x":{}}}"#, deep(64)).as_bytes(), Reason::TooDeep, "64");
+    // As deep as it may be: an aggregate, of which one element is refused.
+    assert_eq!(read(Carries::Auto, deep(64).as_bytes()).0[0].rejection().0, Reason::NotAnObject);
+}
+
+#[test]
+fn what_is_odd_yet_accepted() {
+    let long = "x".repeat(1 << 20);
+    let keys: String = (0..20_000).map(|n| format!(",\"key{n}\":{n}")).collect();
+    for message in [
+        format!("{{\"ind\":1,\"country\":\"Chad\"{keys}}}"),
+        format!("{{\"ind\":1,\"country\":\"Chad\",\"{long}\":1}}"),
+        format!("{{\"ind\":1,\"country\":\"Chad\",\"x\":\"{}\"}}", "x".repeat(8 << 20)),
+        format!("{{\"ind\":1,\"country\":\"Chad\",\"x\":{}{}}}", "[".repeat(63), "]".repeat(63)),
+        r#"{"ind":1,"country":"Chad","x":1e400,"x":-0}"#.to_owned(),
+        r#"{"ind":1,"country":"Chad","country":"Cha\u0064"}"#.to_owned(),
+        r#"{"ind":1,"index":"1","country":"Chad","ind":1}"#.to_owned(),
+    ] {
+        let (seen, _) = read(Carries::Auto, message.as_bytes());
+        assert_eq!(seen[0].row(), r#"Geo { ind: 1, country: Some("Chad"), coordinates: None, timestamp: None }"#);
+    }
+    for text in ["<script>alert(1)</script>", "=cmd()", "\u{1b}[31m", "\u{202e}gpj", "a\0b", " edge\u{a0}", "🎄"] {
+        let message = format!(r#"{{"ind":1,"country":{}}}"#, serde_json::to_string(text).expect("a string"));
+        let (seen, _) = read(Carries::Auto, message.as_bytes());
+        assert!(seen[0].row().contains(&format!("country: Some({text:?})")), "{text:?}");
+    }
+}
+
+#[test]
+fn limits() {
+    let small = Limits { bytes_max: 200, depth_max: 3, rows_max: 2 };
+    let outcome = |limits: Limits, message: &str| {
+        let (seen, _) = read_with(&mut Ingest::new(limits), Carries::Only(Stream::Geo), Some(message.as_bytes()));
+        let refusal = matches!(seen[0].outcome, harness::Outcome::Rejected { .. }).then(|| seen[0].rejection().0);
+        (seen.len(), refusal)
+    };
+    let rows = |count: usize| format!("[{}]", vec![r#"{"value":{"ind":1,"country":"Chad"}}"#; count].join(","));
+    assert_eq!(outcome(small, &rows(2)), (2, None));
+    assert_eq!(outcome(small, &rows(3)), (1, Some(Reason::TooManyRows)));
+    assert_eq!(outcome(small, &format!("{{\"ind\":1}}{}", " ".repeat(191))), (1, None));
+    assert_eq!(outcome(small, &format!("{{\"ind\":1}}{}", " ".repeat(192))), (1, Some(Reason::TooLarge)));
+    assert_eq!(outcome(small, r#"{"ind":1,"x":[[]]}"#), (1, None));
+    assert_eq!(outcome(small, r#"{"ind":1,"x":[[[]]]}"#), (1, Some(Reason::TooDeep)));
+    assert_eq!(outcome(Limits { depth_max: 0, ..small }, r#"{"ind":1}"#), (1, Some(Reason::TooDeep)));
+    assert_eq!(outcome(Limits { depth_max: usize::MAX, ..small }, &"[".repeat(70)), (1, Some(Reason::TooDeep)));
+    let defaults = Limits::default();
+    assert_eq!((defaults.bytes_max, defaults.depth_max, defaults.rows_max), (10 * 1024 * 1024, 64, 10_000));
+    assert_eq!(outcome(defaults, &rows(10_000)), (10_000, None));
+    assert_eq!(outcome(defaults, &rows(10_001)), (1, Some(Reason::TooManyRows)));
+}
+
+#[test]
+fn keys() {
+    for written in [
+        "null",
+        "true",
+        "[]",
+        "{}",
+        "\"\"",
+        "\" \"",
+        "\"12abc\"",
+        "\"0x1\"",
+        "\"1,000\"",
+        "\"９\"",
+        "-1",
+        "1.5",
+        "1e-3",
+        "\"-1\"",
+        "9223372036854775808",
+        "18446744073709551616",
+        "9223372036854775807.5",
+        "1e400",
+        "1e18446744073709551616",
+        "\"1e400\"",
+        r#"{"index":1}"#,
+    ] {
+        refused(format!(r#"{{"ind":{written},"title":"x"}}"#).as_bytes(), Reason::BadKey, "`ind` is ");
+    }
+    for name in ["Ind", "IND", " ind", "ind ", "in\u{131}d", "indéx", "key", "\u{ff49}nd", ""] {
+        refused(format!(r#"{{"{name}":1,"title":"x"}}"#).as_bytes(), Reason::NoKey, "neither `ind` nor `index`");
+    }
+    refused(b"{}", Reason::NoKey, "");
+    for (written, ind) in [
+        ("0", 0),
+        ("-0", 0),
+        ("1.0", 1),
+        ("\" 7 \"", 7),
+        ("9007199254740993", 9_007_199_254_740_993),
+        ("9223372036854775807", i64::MAX),
+        ("\"9223372036854775807\"", i64::MAX),
+    ] {
+        let (seen, _) = read(Carries::Auto, format!(r#"{{"ind":{written},"age":1}}"#).as_bytes());
+        assert!(seen[0].row().starts_with(&format!("User {{ ind: {ind},")), "{}", seen[0].row());
+    }
+}
+
+#[test]
+fn rows_of_another_stream() {
+    for (carried, message) in [
+        (Stream::Pin, GEO),
+        (Stream::Pin, USER),
+        (Stream::Geo, PIN),
+        (Stream::Geo, USER),
+        (Stream::User, PIN),
+        (Stream::User, GEO),
+        (Stream::User, r#"{"ind":1,"timestamp":"2020-01-01 00:00:00"}"#),
+        (Stream::Geo, r#"{"ind":1,"timestamp":"2020-01-01 00:00:00","category":"art"}"#),
+    ] {
+        let (seen, _) = read(Carries::Only(carried), message.as_bytes());
+        assert_eq!((seen[0].stream, seen[0].rejection().0), (Some(carried), Reason::WrongStream), "{message}");
+    }
+    // A key alone is a row of the stream it came on, and so is one that has some of its fields.
+    for (carried, message) in [
+        (Stream::Pin, r#"{"ind":1}"#),
+        (Stream::Pin, r#"{"ind":1,"shop":"x"}"#),
+        (Stream::User, r#"{"ind":1,"age":2,"country":"Chad"}"#),
+    ] {
+        assert_eq!(read(Carries::Only(carried), message.as_bytes()).1.rows(carried), 1);
+    }
+}
+
+#[test]
+fn types_that_no_rule_reads() {
+    let text = ["1", "true", "[]", "{}", "[\"a\"]"].as_slice();
+    let number = ["true", "[]", "{}"].as_slice();
+    let tags = ["1", "false", "{}", "[1]", "[null]", "[\"a\",[]]"].as_slice();
+    let time = ["1598586767", "1598586767000", "true", "[]", "{}"].as_slice();
+    for (sample, fields) in [
+        (
+            PIN,
+            vec![
+                ("unique_id", text),
+                ("title", text),
+                ("description", text),
+                ("poster_name", text),
+                ("follower_count", number),
+                ("tag_list", tags),
+                ("is_image_or_video", text),
+                ("image_src", text),
+                ("downloaded", number),
+                ("save_location", text),
+                ("category", text),
+            ],
+        ),
+        (GEO, vec![("timestamp", time), ("latitude", number), ("longitude", number), ("country", text)]),
+        (USER, vec![("first_name", text), ("last_name", text), ("age", number), ("date_joined", time)]),
+    ] {
+        for (field, values) in fields {
+            for value in values {
+                let mut row: serde_json::Value = serde_json::from_str(sample).expect("JSON");
+                row[field] = serde_json::from_str(value).expect("JSON");
+                let (seen, counts) = read(Carries::Auto, row.to_string().as_bytes());
+                let (reason, detail, _) = seen[0].rejection();
+                assert_eq!(reason, Reason::WrongType, "{field}: {value}");
+                assert!(detail.contains(&format!("`{field}`")), "{detail}");
+                assert!(FieldFault::ALL.iter().all(|&fault| counts.faults(fault) == 0), "faults of a rejected row");
+            }
+        }
+    }
+}
+
+#[test]
+fn field_faults_keep_the_row() {
+    let cases = [
+        (
+            PIN,
+            "\"12k\"",
+            FieldFault::FollowerCount,
+            vec!["-5", "1.5", "1e400", "9223372036854775808", "\"\"", "\"-5k\"", "\"12abc\"", "\"99999999999B\""],
+        ),
+        (
+            PIN,
+            "\"downloaded\":1",
+            FieldFault::Downloaded,
+            vec!["\"downloaded\":2", "\"downloaded\":\"yes\"", "\"downloaded\":0.5"],
+        ),
+        (
+            GEO,
+            "-12.5",
+            FieldFault::Coordinates,
+            vec!["-90.5", "91", "1e400", "-1e400", "null", "\"\"", "\"north\"", "\"NaN\"", "\"inf\""],
+        ),
+        (GEO, "101.25", FieldFault::Coordinates, vec!["180.0000001", "-181", "null"]),
+        (
+            GEO,
+            "\"2019-04-30T08:15:00\"",
+            FieldFault::Timestamp,
+            vec![
+                "\"\"",
+                "\"0000-01-01T00:00:00\"",
+                "\"+275760-09-13T00:00:00\"",
+                "\"2016-12-31T23:59:60\"",
+                "\"2016-12-31T24:00:00\"",
+                "\"2019-02-29T00:00:00\"",
+                "\"9999-12-31T23:59:59-01:00\"",
+                "\"0001-01-01T00:00:00+01:00\"",
+                "\"1556612100\"",
+                "\"yesterday\"",
+            ],
+        ),
+        (USER, "31", FieldFault::Age, vec!["151", "-1", "1e400", "31.5", "\"\"", "\"12abc\"", "4294967327"]),
+        (
+            USER,
+            "\"2016-02-29T23:59:59\"",
+            FieldFault::DateJoined,
+            vec!["\"2015-02-29T23:59:59\"", "\" \"", "\"2016-02-29\""],
+        ),
+    ];
+    for (sample, from, fault, written) in cases {
+        for to in written {
+            let message = sample.replacen(from, to, 1);
+            assert_ne!(message, sample);
+            let (seen, counts) = read(Carries::Auto, message.as_bytes());
+            assert!(!seen[0].row().is_empty());
+            for other in FieldFault::ALL {
+                assert_eq!(counts.faults(other), u64::from(other == fault), "{other:?} of {message}");
+            }
+        }
+    }
+    // Far in the future, at the edges of the calendar and in the gap of a summer time: times like any other.
+    for time in [
+        "2999-01-01T00:00:00",
+        "0001-01-01T00:00:00",
+        "9999-12-31T23:59:59.999999",
+        "2021-03-28T02:30:00",
+        "1998-01-01 00:00:00",
+    ] {
+        let (_, counts) = read(Carries::Auto, GEO.replace("2019-04-30T08:15:00", time).as_bytes());
+        assert_eq!((counts.rows(Stream::Geo), counts.faults(FieldFault::Timestamp)), (1, 0), "{time}");
+    }
+}
+
+#[test]
+fn an_ingest_goes_on_after_anything() {
+    let mut ingest = Ingest::new(Limits::default());
+    let messages: [Option<&[u8]>; 8] = [
+        Some(PIN.as_bytes()),
+        None,
+        Some(b"\xFF"),
+        Some(GEO.as_bytes()),
+        Some(b"{\"ind\":"),
+        Some(USER.as_bytes()),
+        Some(b"\"eyJ\""),
+        Some(PIN.as_bytes()),
+    ];
+    let mut rows = harness::Collect::default();
+    let held: u32 = messages.iter().map(|message| ingest.message(Carries::Auto, *message, lineage(), &mut rows)).sum();
+    let counts = ingest.take_counts();
+    assert_eq!((held, rows.0.len(), counts.read()), (8, 8, 8));
+    assert_eq!(Stream::ALL.map(|stream| counts.rows(stream)), [2, 1, 1]);
+    assert_eq!(ingest.take_counts().read(), 0);
+}

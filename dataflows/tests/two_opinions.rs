@@ -1,0 +1,197 @@
+//! Expecting an order of fields changes nothing, and what is JSON is what `serde_json` takes for it: over mutated
+//! messages and random bytes. The fuzz target runs the same check.
+
+mod harness;
+mod samples;
+
+use harness::{check, read};
+use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::record::Stream;
+use pinflow_dataflows::rejection::Reason;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use samples::{GEO, PIN, USER};
+
+/// What a producer, a network or an attacker may do to a message.
+#[derive(Debug, Clone)]
+enum Change {
+    Flip(Index, u8),
+    Truncate(Index),
+    Insert(Index, &'static str),
+    Remove(Index, usize),
+    Swap(Index, Index),
+    Repeat(Index),
+    Value(Index, &'static str),
+    Escape(Index),
+}
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let piece = || {
+        select(vec![
+            " ",
+            "\n",
+            ",",
+            ":",
+            "\"",
+            "\\",
+            "{",
+            "}",
+            "[",
+            "]",
+            "\\u0041",
+            "\\ud800",
+            "\\ud83c\\udf84",
+            "\0",
+            "\u{1f}",
+            "é",
+            "🎄",
+            "null",
+            "1e400",
+            "-0",
+            "\u{feff}",
+            "\"ind\":4211,",
+            "\"index\":\"4211\",",
+            "\"index\":1,",
+            "\"title\":\"x\",",
+            "\"img_src\":null,",
+            "\"x\":[1,{\"y\":2}],",
+            "\"value\":",
+        ])
+    };
+    let value = select(vec![
+        "null",
+        "true",
+        "7",
+        "-7",
+        "1.0",
+        "1e3",
+        "1e400",
+        "9223372036854775808",
+        "\"7\"",
+        "\"\"",
+        "\" \"",
+        "[]",
+        "[\"a\",\"b\"]",
+        "[1]",
+        "{}",
+        "\"2020-01-01 00:00:00\"",
+        "\"1.2k\"",
+        "\"\\ud800\"",
+        "\"\\u00e9\"",
+        "4211",
+    ]);
+    vec(
+        prop_oneof![
+            (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Change::Flip(at, byte)),
+            any::<Index>().prop_map(Change::Truncate),
+            (any::<Index>(), piece()).prop_map(|(at, piece)| Change::Insert(at, piece)),
+            (any::<Index>(), 1_usize..6).prop_map(|(at, count)| Change::Remove(at, count)),
+            (any::<Index>(), any::<Index>()).prop_map(|(one, other)| Change::Swap(one, other)),
+            any::<Index>().prop_map(Change::Repeat),
+            (any::<Index>(), value).prop_map(|(at, value)| Change::Value(at, value)),
+            any::<Index>().prop_map(Change::Escape),
+        ],
+        0..5,
+    )
+}
+
+/// Changes of whole fields come first, while the message has them; then those of bytes.
+fn changed(message: &str, changes: &[Change]) -> Vec<u8> {
+    let inner = message.trim_start_matches('{').trim_end_matches('}');
+    let mut fields: Vec<String> = inner.replace(",\"", "\u{1}\"").split('\u{1}').map(str::to_owned).collect();
+    for change in changes {
+        let count = fields.len();
+        match change {
+            Change::Swap(one, other) => fields.swap(one.index(count), other.index(count)),
+            Change::Repeat(at) => fields.push(fields[at.index(count)].clone()),
+            Change::Value(at, value) => {
+                let field = &mut fields[at.index(count)];
+                field.truncate(field.find(':').map_or(0, |colon| colon + 1));
+                field.push_str(value);
+            }
+            Change::Escape(at) => {
+                let field = &mut fields[at.index(count)];
+                let letter = field.as_bytes()[1];
+                *field = format!("\"\\u{letter:04x}{}", &field[2..]);
+            }
+            _ => {}
+        }
+    }
+    let mut bytes = format!("{{{}}}", fields.join(",")).into_bytes();
+    for change in changes {
+        let count = bytes.len();
+        match change {
+            Change::Flip(at, byte) if count > 0 => bytes[at.index(count)] ^= byte,
+            Change::Truncate(at) => bytes.truncate(at.index(count + 1)),
+            Change::Insert(at, piece) => {
+                let at = at.index(count + 1);
+                bytes.splice(at..at, piece.bytes());
+            }
+            Change::Remove(at, removed) => {
+                let at = at.index(count + 1);
+                bytes.drain(at..(at + removed).min(count));
+            }
+            _ => {}
+        }
+    }
+    bytes
+}
+
+/// Whether some JSON value stands there with nothing after it.
+fn is_json(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    // Passed over as ours is: without judging numbers by size or escapes by meaning.
+    std::str::from_utf8(bytes).is_ok_and(|text| serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok())
+}
+
+fn refuses_text(bytes: &[u8]) -> bool {
+    let (seen, _) = read(Carries::Only(Stream::Pin), bytes);
+    let harness::Outcome::Rejected { reason, .. } = &seen[0].outcome else { return false };
+    matches!(reason, Reason::NotUtf8 | Reason::NotJson | Reason::TrailingBytes)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn expecting_changes_nothing(message in select(vec![PIN, GEO, USER]), changes in changes()) {
+        check(&changed(message, &changes));
+    }
+
+    #[test]
+    fn expecting_changes_nothing_in_wrappers(
+        rows in vec((select(vec![PIN, GEO, USER]), changes()), 1..4),
+        shape in 0_usize..4,
+    ) {
+        let rows: Vec<Vec<u8>> = rows.iter().map(|(message, changes)| changed(message, changes)).collect();
+        let elements: Vec<Vec<u8>> = rows.iter().map(|row| [b"{\"value\":", &row[..], b"}"].concat()).collect();
+        let array = [b"[", &elements.join(&b","[..])[..], b"]"].concat();
+        check(&match shape {
+            0 => array,
+            1 => [b"{\"records\":", &array[..], b"}"].concat(),
+            2 => serde_json::to_vec(&String::from_utf8_lossy(&array)).expect("a string"),
+            _ => elements[0].clone(),
+        });
+    }
+
+    #[test]
+    fn any_bytes(bytes in vec(any::<u8>(), 0..200)) {
+        check(&bytes);
+    }
+
+    #[test]
+    fn any_tokens(tokens in vec(select(vec![
+        "{", "}", "[", "]", ",", ":", "\"", "\"ind\"", "\"index\"", "\"value\"", "\"records\"", "\"payload\"", "\"title\"", "\"a\"", "1", "-1", "null", "true", " ", "eyJ",
+    ]), 0..24)) {
+        check(tokens.concat().as_bytes());
+    }
+
+    #[test]
+    fn json_is_what_serde_json_takes_for_it(message in select(vec![PIN, GEO, USER]), changes in changes()) {
+        let bytes = changed(message, &changes);
+        // A row may be JSON and yet hold half a character; that is told apart by the escape.
+        prop_assume!(!bytes.windows(3).any(|three| three.eq_ignore_ascii_case(b"\\ud")) && !matches!(bytes[..], [0, ..] | [_, 0, ..]));
+        prop_assert_eq!(refuses_text(&bytes), !is_json(&bytes), "{}", String::from_utf8_lossy(&bytes));
+    }
+}
