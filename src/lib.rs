@@ -9,7 +9,7 @@
 //! - [`serving`]: answers as of an epoch;
 //! - [`emit`]: makes posts, for recordings and tests of any size;
 //! - [`table`]: what tables hold, for people;
-//! - [`config`], [`cli`], [`run`]: what was typed becomes what is meant, and is wired together.
+//! - [`config`], [`cli`], [`run`](mod@run): what was typed becomes what is meant, and is wired together.
 
 pub mod check;
 pub mod cli;
@@ -22,3 +22,6 @@ pub mod serving;
 pub mod sinks;
 pub mod sources;
 pub mod table;
+pub mod telemetry;
+
+pub use pinflow_dataflows as dataflows;

@@ -1,6 +1,6 @@
 //! Rows a second from bytes, on one core: what was weighed, in one run, so that the ratios hold on any machine.
 //!
-//! `serde_json` and `sonic_rs` parse into structs of `Cow<str>` and clean nothing; `general` and `expecting` are
+//! `serde_json` parses into structs of `Cow<str>` and cleans nothing; `general` and `expecting` are
 //! [`Ingest`] whole: UTF-8, JSON, duplicate keys, cleaning, counts.
 
 use std::borrow::Cow;
@@ -147,18 +147,6 @@ fn utf8(message: &[u8]) -> &str {
 fn serde_json(bencher: Bencher<'_, '_>, stream: Stream) {
     fn parse<'a, T: Deserialize<'a>>(message: &'a [u8]) {
         drop(black_box(::serde_json::from_str::<T>(utf8(message)).expect("made of JSON")));
-    }
-    match stream {
-        Stream::Pin => each(bencher, stream, |message| parse::<RawPin<'_>>(message)),
-        Stream::Geo => each(bencher, stream, |message| parse::<RawGeo<'_>>(message)),
-        Stream::User => each(bencher, stream, |message| parse::<RawUser<'_>>(message)),
-    }
-}
-
-#[divan::bench(args = [Stream::Pin, Stream::Geo, Stream::User])]
-fn sonic_rs(bencher: Bencher<'_, '_>, stream: Stream) {
-    fn parse<'a, T: Deserialize<'a>>(message: &'a [u8]) {
-        drop(black_box(::sonic_rs::from_str::<T>(utf8(message)).expect("made of JSON")));
     }
     match stream {
         Stream::Pin => each(bencher, stream, |message| parse::<RawPin<'_>>(message)),

@@ -1,5 +1,10 @@
-//! Tests against real tables and real processes, from the outside.
+//! pinflow from the outside: one binary of tests, so that the large crates are linked once.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
+mod architecture;
 mod delta;
+mod harness;
+mod kill;
+mod ledger;
+mod reference;
+mod same;
+mod stop;
