@@ -89,7 +89,11 @@ fn throughput(place: &Path, recordings: &Path, inds: u64) {
                 let (wall, cpu) = timed(&mut run);
                 best = (best.0.min(wall), best.1.min(cpu));
             }
-            let name = format!("{workers} worker{}, {}", if workers == "1" { "" } else { "s" }, if tables { "Delta" } else { "no tables" });
+            let name = format!(
+                "{workers} worker{}, {}",
+                if workers == "1" { "" } else { "s" },
+                if tables { "Delta" } else { "no tables" }
+            );
             println!("{name:<26} {:>12.0} {:>12.2} {:>12.2}", (inds * 3) as f64 / best.0, best.0, best.1);
         }
     }
@@ -128,7 +132,8 @@ impl Following {
             }
         }
         let config = folder.join("follow.toml");
-        std::fs::write(&config, "[[source]]\nkind = \"recording\"\npath = \".\"\nfollow = true\n").expect("a configuration");
+        std::fs::write(&config, "[[source]]\nkind = \"recording\"\npath = \".\"\nfollow = true\n")
+            .expect("a configuration");
         let mut child = Command::new(PINFLOW)
             .arg("run")
             .arg(&config)
@@ -141,7 +146,10 @@ impl Following {
         let (changes, changed) = channel();
         std::thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
-                if line.contains("\"users_joined_by_year\"") && line.contains("2016") && changes.send(Instant::now()).is_err() {
+                if line.contains("\"users_joined_by_year\"")
+                    && line.contains("2016")
+                    && changes.send(Instant::now()).is_err()
+                {
                     return;
                 }
             }
@@ -225,7 +233,12 @@ fn live(place: &Path, recordings: &Path, inds: u64) {
         .collect();
     waits.sort();
     let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize];
-    println!("latency of {APPENDS} appends with {inds} ind loaded: p50 {:?}, p99 {:?}, max {:?}", at(0.5), at(0.99), at(1.0));
+    println!(
+        "latency of {APPENDS} appends with {inds} ind loaded: p50 {:?}, p99 {:?}, max {:?}",
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
 }
 
 fn restart(place: &Path, recordings: &Path, inds: u64) {
@@ -237,6 +250,8 @@ fn restart(place: &Path, recordings: &Path, inds: u64) {
     };
     let _ = std::fs::remove_dir_all(&data);
     timed(&mut run("none"));
-    let (wall, cpu) = (0..ROUNDS).map(|_| timed(&mut run("snapshots"))).fold((f64::INFINITY, f64::INFINITY), |a, b| (a.0.min(b.0), a.1.min(b.1)));
+    let (wall, cpu) = (0..ROUNDS)
+        .map(|_| timed(&mut run("snapshots")))
+        .fold((f64::INFINITY, f64::INFINITY), |a, b| (a.0.min(b.0), a.1.min(b.1)));
     println!("restart from the tables: {wall:.2} s, {:.0} rows/s read back, {cpu:.2} CPU s", (inds * 3) as f64 / wall);
 }

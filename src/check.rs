@@ -71,5 +71,8 @@ async fn tables_facts(root: &Path) -> anyhow::Result<Vec<String>> {
         return Ok(vec![format!("tables will be made in the empty folder {}", root.display())]);
     }
     let held = delta::inspect(root, 0).await?;
-    Ok(held.iter().map(|table| format!("table {}: {} rows, version {}", table.path.display(), table.rows, table.version)).collect())
+    Ok(held
+        .iter()
+        .map(|table| format!("table {}: {} rows, version {}", table.path.display(), table.rows, table.version))
+        .collect())
 }

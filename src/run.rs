@@ -11,8 +11,8 @@ use crate::engine::{Engine, Frame, Gauges, Outcome};
 use crate::serving::{Closed, Format, Stdout, StdoutSettings};
 use crate::sinks::delta::{self, Tables};
 use crate::sinks::{NoTables, Resume, Sink};
-use crate::sources::recording::{self, RecordingSource};
 use crate::sources::Feed;
+use crate::sources::recording::{self, RecordingSource};
 use crate::telemetry::Progress;
 
 /// Blocks between the sources and the engine: 64 of a quarter MiB.
@@ -26,7 +26,8 @@ const FRAMES: usize = 64;
 /// What failed, where, and what to do. What is committed stays.
 pub async fn run(config: Config, format: Format, stop: watch::Sender<bool>) -> anyhow::Result<Outcome> {
     let (frames, to_serve) = mpsc::channel(FRAMES);
-    let stdout = Stdout::new(StdoutSettings { format, every: std::time::Duration::from_millis(config.output.every_ms) });
+    let stdout =
+        Stdout::new(StdoutSettings { format, every: std::time::Duration::from_millis(config.output.every_ms) });
     let gauges = Arc::new(Gauges::default());
     let progress = Progress::start(Arc::clone(&gauges), format == Format::Tables);
     let stop_after = StopWhenDropped(stop.clone());

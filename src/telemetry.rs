@@ -75,7 +75,8 @@ impl Progress {
         let every = if on_terminal { Duration::from_millis(250) } else { LINE_EVERY };
         let thread = std::thread::Builder::new().name("progress".to_owned()).spawn(move || {
             let line = (on_terminal && !quiet).then(|| {
-                let style = ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+                let style = ProgressStyle::with_template("{spinner} {msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner());
                 bar(ProgressBar::new_spinner().with_style(style))
             });
             let mut meter = Meter::new(gauges);
@@ -125,6 +126,10 @@ impl Meter {
     /// What is going on since the last reading.
     pub fn read(&mut self) -> String {
         let gauges = &self.gauges;
+        let paused = gauges.paused.get().and_then(|paused| paused.borrow().clone());
+        if let Some(why) = paused {
+            return format!("paused: {why}");
+        }
         if !gauges.open.load(Relaxed) {
             let (rebuilt, total) = (gauges.rebuilt.load(Relaxed), gauges.rebuild_total.load(Relaxed));
             return format!("rebuilding the answers: {} of {} rows read back", HumanCount(rebuilt), HumanCount(total));
@@ -134,7 +139,8 @@ impl Meter {
         // A rate of people's size: fractions of a record say nothing.
         let rate = ((rows - self.rows) as f64 / secs).round() as u64;
         (self.rows, self.at) = (rows, Instant::now());
-        let mut line = format!("{} records, {}/s, epoch {}", HumanCount(rows), HumanCount(rate), gauges.epoch.load(Relaxed));
+        let mut line =
+            format!("{} records, {}/s, epoch {}", HumanCount(rows), HumanCount(rate), gauges.epoch.load(Relaxed));
         let durable = gauges.durable_epoch.load(Relaxed);
         if durable > 0 {
             line.push_str(&format!(", durable {durable}"));

@@ -12,8 +12,8 @@ use pinflow_dataflows::graph::Options;
 use pinflow_dataflows::ingest::Limits;
 use serde::Deserialize;
 
-pub use toml_faults::Fault;
 use toml_faults::Document;
+pub use toml_faults::Fault;
 
 use crate::engine::{CommitPolicy, Settings};
 use crate::serving::Format;
@@ -195,8 +195,7 @@ impl Config {
         if path.is_dir() || (path.is_file() && !is_config) {
             return Ok(Config::recording(path));
         }
-        let text = std::fs::read_to_string(path)
-            .map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
+        let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
         let base = path.parent().unwrap_or(Path::new("")).to_owned();
         Config::parse(&text, base).map_err(|faults| ConfigError::Faulty { path: path.to_owned(), faults })
     }
@@ -221,7 +220,9 @@ impl Config {
         for (at, mut table) in document.tables("source") {
             match toml_faults::take_text(&mut table, "kind").as_deref() {
                 Some("recording") => sources.extend(document.read("source", table).map(SourceConfig::Recording)),
-                Some(kind) => document.fault(Some(at), format!("[[source]] kind `{kind}` is unknown; known is recording")),
+                Some(kind) => {
+                    document.fault(Some(at), format!("[[source]] kind `{kind}` is unknown; known is recording"))
+                }
                 None => document.fault(Some(at), "[[source]] lacks its kind; write kind = \"recording\""),
             }
         }
@@ -257,7 +258,10 @@ impl Config {
             !self.pipeline.is_empty() && self.pipeline.len() <= 63 && self.pipeline.chars().all(named),
             "pipeline must be 1 to 63 of a-z, 0-9, _ and -",
         );
-        require(!expects_source || !self.sources.is_empty(), "no source: add a [[source]] with kind = \"recording\" and path = \"…\"");
+        require(
+            !expects_source || !self.sources.is_empty(),
+            "no source: add a [[source]] with kind = \"recording\" and path = \"…\"",
+        );
         let engine = &self.engine;
         let cores = cores();
         require(
@@ -267,7 +271,10 @@ impl Config {
         require((1..=10_000).contains(&engine.epoch_ms), "[engine] epoch_ms must be 1 to 10000");
         require((1..=64).contains(&engine.epochs_in_flight_max), "[engine] epochs_in_flight_max must be 1 to 64");
         require(engine.epoch_bytes_max >= 1024, "[engine] epoch_bytes_max must be at least 1024");
-        require((1024..=256 << 20).contains(&engine.message_bytes_max), "[engine] message_bytes_max must be 1024 to 268435456");
+        require(
+            (1024..=256 << 20).contains(&engine.message_bytes_max),
+            "[engine] message_bytes_max must be 1024 to 268435456",
+        );
         require(self.output.every_ms >= 1, "[output] every_ms must be at least 1");
         if let Some(tables) = &self.tables {
             require(tables.commit_rows_max >= 1, "[tables] commit_rows_max must be at least 1");

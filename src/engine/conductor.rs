@@ -1,31 +1,27 @@
 //! The conductor: cuts epochs and windows, hands out blocks, and hands on what has passed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError, mpsc as orders};
-use std::thread::Thread;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pinflow_dataflows::graph;
+use pinflow_dataflows::graph::Change;
 use pinflow_dataflows::symbol::Symbol;
-use timely::communication::Config as Communication;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::committer::{Batches, IsLast, commit_windows};
+use super::crew::{WorkerEnd, start_workers};
 use super::flight::{Cut, Flights, Flying};
-use super::worker::{self, Order, Post, Read, Report};
+use super::worker::{Order, Read, Report};
 use super::{EngineError, Frame, Gauges, Settings, SourceStatus, Totals};
 use crate::position::{Epoch, PartitionId, Reached};
-use crate::sinks::{Already, Encoder, PartitionReached, Resume, Sink, SinkError, Stored, Window};
+use crate::sinks::{PartitionReached, Resume, Sink, SinkError, Stored, Window};
 use crate::sources::{Block, Event, Partition};
 
 /// How long a stop may take before it is given up: finish the window, commit it, end.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
-
-/// Whether a window is the last of its run.
-type IsLast = bool;
-type Batches<S> = <<S as Sink>::Encoder as Encoder>::Batches;
 
 /// How a run ended.
 #[derive(Debug, Clone)]
@@ -64,6 +60,8 @@ impl<S: Sink> Engine<S> {
     pub async fn run(self) -> Result<Outcome, EngineError> {
         let (reports, from_workers) = mpsc::unbounded_channel();
         let workers = start_workers(&self.settings, &self.sink, &reports, Arc::new(self.resume.already))?;
+        // Set once: an engine runs once.
+        let _ = self.gauges.paused.set(self.sink.paused());
         let stored = self.sink.read_back();
         let has_tables = self.sink.encoder().is_some();
         let (windows, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
@@ -89,96 +87,10 @@ impl<S: Sink> Engine<S> {
             totals: Totals::default(),
         };
         let outcome = conductor.conduct(self.events, stored, from_workers, self.stop).await?;
-        committer.await.map_err(|panic| EngineError::Panicked {
-            thread: "committer".to_owned(),
-            message: panic.to_string(),
-        })?;
+        committer
+            .await
+            .map_err(|panic| EngineError::Panicked { thread: "committer".to_owned(), message: panic.to_string() })?;
         Ok(outcome)
-    }
-}
-
-/// The conductor's end of a worker.
-struct WorkerEnd {
-    orders: orders::Sender<Order>,
-    /// Known once the worker has started.
-    thread: Option<Thread>,
-    /// Bytes handed to it in the open epoch.
-    bytes: usize,
-}
-
-impl WorkerEnd {
-    fn order(&self, order: Order) {
-        // A worker that has gone has reported why; the report ends the run.
-        let _ = self.orders.send(order);
-        if let Some(thread) = &self.thread {
-            thread.unpark();
-        }
-    }
-}
-
-/// Timely runs its own threads; they end when their orders do.
-fn start_workers<S: Sink>(
-    settings: &Settings,
-    sink: &S,
-    reports: &mpsc::UnboundedSender<Report<Batches<S>>>,
-    already: Arc<Already>,
-) -> Result<Vec<WorkerEnd>, EngineError> {
-    let mut ends = Vec::new();
-    let mut posts = Vec::new();
-    for _ in 0..settings.workers {
-        let (sender, receiver) = orders::channel();
-        ends.push(WorkerEnd { orders: sender, thread: None, bytes: 0 });
-        let already = Arc::clone(&already);
-        posts.push(Some(Post { orders: receiver, reports: reports.clone(), encoder: sink.encoder(), already }));
-    }
-    let posts = Mutex::new(posts);
-    let mut worker_config = timely::WorkerConfig::default();
-    graph::configure(&mut worker_config);
-    let config = timely::Config {
-        communication: Communication::Process(settings.workers),
-        worker: worker_config,
-    };
-    let settings = settings.clone();
-    let failed = reports.clone();
-    std::thread::Builder::new()
-        .name("timely".to_owned())
-        .spawn(move || {
-            let guards = timely::execute(config, move |worker| {
-                let post = posts.lock().unwrap_or_else(PoisonError::into_inner)[worker.index()].take();
-                worker::work(worker, post.expect("each worker starts once"), &settings);
-            });
-            match guards {
-                // A worker's panic is caught and reported inside.
-                Ok(guards) => drop(guards.join()),
-                Err(message) => {
-                    let _ = failed.send(Report::Panicked { thread: "timely".to_owned(), message });
-                }
-            }
-        })
-        .map_err(|cause| EngineError::Panicked { thread: "timely".to_owned(), message: cause.to_string() })?;
-    Ok(ends)
-}
-
-/// Commits windows in their order, one at a time, until there are no more.
-async fn commit_windows<S: Sink>(
-    mut sink: S,
-    mut windows: mpsc::Receiver<(Window<Batches<S>>, IsLast)>,
-    reports: mpsc::UnboundedSender<Report<Batches<S>>>,
-) {
-    while let Some((window, last)) = windows.recv().await {
-        let epoch = window.epoch;
-        let mut done = sink.commit(window).await;
-        if done.is_ok() && last {
-            done = sink.finish().await;
-        }
-        let failed = done.is_err();
-        let _ = reports.send(match done {
-            Ok(()) => Report::Durable { epoch },
-            Err(error) => Report::CommitFailed(error),
-        });
-        if failed {
-            return;
-        }
     }
 }
 
@@ -498,7 +410,7 @@ impl<S: Sink> Conductor<S> {
         let _ = self.windows.send((window, last)).await;
     }
 
-    async fn show(&mut self, epoch: Epoch, as_of: Timestamp, changes: Vec<graph::Change>, last: bool) {
+    async fn show(&mut self, epoch: Epoch, as_of: Timestamp, changes: Vec<Change>, last: bool) {
         let frame = Frame {
             epoch,
             as_of,
@@ -518,7 +430,10 @@ impl<S: Sink> Conductor<S> {
         self.ending.as_ref().is_some_and(|ending| ending.closed) && self.flights.len() == 0 && self.windows_flying == 0
     }
 
-    async fn finish(mut self, reports: &mut mpsc::UnboundedReceiver<Report<Batches<S>>>) -> Result<Outcome, EngineError> {
+    async fn finish(
+        mut self,
+        reports: &mut mpsc::UnboundedReceiver<Report<Batches<S>>>,
+    ) -> Result<Outcome, EngineError> {
         let epoch = self.open.epoch - 1;
         self.show(epoch, Timestamp::now(), Vec::new(), true).await;
         // Without orders the workers close their inputs and end.

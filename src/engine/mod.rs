@@ -17,17 +17,20 @@
 //! Back-pressure: the conductor takes no block while too many closed epochs have not passed the graph, or
 //! too many windows are not durable; the feed fills, and sources wait.
 
+mod committer;
 mod conductor;
+mod crew;
 mod flight;
 mod worker;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use pinflow_dataflows::graph::{Change, Options};
 use pinflow_dataflows::ingest::{Counts, Limits};
+use tokio::sync::watch;
 
 pub use conductor::{Engine, Outcome};
 
@@ -124,6 +127,8 @@ pub struct Gauges {
     pub bytes_remaining: AtomicU64,
     /// Whether answers are open.
     pub open: AtomicBool,
+    /// What the tables wait for, in words; `None` while they do not.
+    pub paused: OnceLock<watch::Receiver<Option<String>>>,
 }
 
 /// What a run has read, by kind of finding.
@@ -147,7 +152,9 @@ pub enum EngineError {
     #[error(transparent)]
     Sink(#[from] SinkError),
     /// A thread panicked: a fault of pinflow's own.
-    #[error("{thread} panicked: {message}. This is a fault in pinflow; what is committed is safe, a restart resumes there")]
+    #[error(
+        "{thread} panicked: {message}. This is a fault in pinflow; what is committed is safe, a restart resumes there"
+    )]
     Panicked {
         /// Which.
         thread: String,

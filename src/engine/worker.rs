@@ -159,7 +159,8 @@ impl<E: Encoder> Desk<E> {
     fn close(&mut self, epoch: Epoch, cut: bool) {
         self.graph.advance_to(epoch + 1);
         let batches = if cut { self.post.encoder.as_mut().map(Encoder::cut) } else { None };
-        let report = Report::Closed { epoch, read: self.read.drain().collect(), counts: self.ingest.take_counts(), batches };
+        let report =
+            Report::Closed { epoch, read: self.read.drain().collect(), counts: self.ingest.take_counts(), batches };
         let _ = self.post.reports.send(report);
     }
 

@@ -127,7 +127,11 @@ pub(super) fn tables(view: &View, rows_max: usize, out: &mut impl Write) -> io::
         writeln!(
             out,
             "{}: next {}, {} read, {} written, {} rejected",
-            harmless(&source.source), source.position, source.read, source.written, source.rejected
+            harmless(&source.source),
+            source.position,
+            source.read,
+            source.written,
+            source.rejected
         )?;
     }
     Ok(())

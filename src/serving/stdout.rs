@@ -129,13 +129,7 @@ impl Stdout {
     }
 
     /// Readers of changes begin from nothing: what was rebuilt from the tables comes as inserts of its epoch.
-    fn write_changes(
-        &self,
-        was_open: bool,
-        epoch: u64,
-        changes: &[Change],
-        out: &mut impl Write,
-    ) -> io::Result<()> {
+    fn write_changes(&self, was_open: bool, epoch: u64, changes: &[Change], out: &mut impl Write) -> io::Result<()> {
         if was_open {
             return render::changes(epoch, changes, out);
         }

@@ -48,7 +48,9 @@ impl View {
     #[must_use]
     pub fn as_changes(&self) -> Vec<Change> {
         let tables = self.tables.iter().enumerate();
-        tables.flat_map(|(answer, table)| table.rows().map(move |row| Change { answer, row: row.clone(), diff: 1 })).collect()
+        tables
+            .flat_map(|(answer, table)| table.rows().map(move |row| Change { answer, row: row.clone(), diff: 1 }))
+            .collect()
     }
 
     /// Moves on to the frame's epoch; gives back its changes.

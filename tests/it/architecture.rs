@@ -37,7 +37,8 @@ const PINFLOW: Law = &[
 ];
 
 /// Crates that do I/O, wait, or tell the time: the pure computation names none of them.
-const WORLDLY: [&str; 10] = ["tokio", "deltalake", "arrow", "parquet", "object_store", "reqwest", "rdkafka", "aws", "hyper", "mio"];
+const WORLDLY: [&str; 10] =
+    ["tokio", "deltalake", "arrow", "parquet", "object_store", "reqwest", "rdkafka", "aws", "hyper", "mio"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -113,9 +114,9 @@ fn the_law_has_no_cycle() {
         // Each room may name only rooms that stand before it once the list is sorted so: a cycle cannot be sorted.
         let mut settled = BTreeSet::new();
         while settled.len() < law.len() {
-            let next = law.iter().find(|(room, allowed)| {
-                !settled.contains(room) && allowed.iter().all(|named| settled.contains(named))
-            });
+            let next = law
+                .iter()
+                .find(|(room, allowed)| !settled.contains(room) && allowed.iter().all(|named| settled.contains(named)));
             settled.insert(next.expect("a cycle in the import law").0);
         }
     }
@@ -124,7 +125,8 @@ fn the_law_has_no_cycle() {
 #[test]
 fn the_computation_is_pure() {
     let manifest = std::fs::read_to_string(root().join("dataflows/Cargo.toml")).expect("the manifest");
-    let dependencies = manifest.split("[dependencies]").nth(1).expect("dependencies").split('[').next().expect("a part");
+    let dependencies =
+        manifest.split("[dependencies]").nth(1).expect("dependencies").split('[').next().expect("a part");
     for name in WORLDLY {
         assert!(!dependencies.lines().any(|line| line.starts_with(name)), "dataflows/Cargo.toml names {name}");
     }
@@ -132,7 +134,9 @@ fn the_computation_is_pure() {
     rust_files(&root().join("dataflows/src"), &mut files);
     for file in files {
         let code = code(&file);
-        for worldly in ["std::fs", "std::net", "std::process", "std::thread", "Instant::now", "SystemTime", "Timestamp::now"] {
+        for worldly in
+            ["std::fs", "std::net", "std::process", "std::thread", "Instant::now", "SystemTime", "Timestamp::now"]
+        {
             assert!(!code.contains(worldly), "{} names {worldly}", file.display());
         }
     }

@@ -31,7 +31,12 @@ pub(crate) fn pinflow<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<It
 /// Runs to the end and demands success.
 pub(crate) fn succeed(command: &mut Command) -> Output {
     let output = command.stdin(Stdio::null()).output().expect("pinflow starts");
-    assert!(output.status.success(), "{command:?} ended with {}:\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?} ended with {}:\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
     output
 }
 

@@ -50,7 +50,9 @@ pub(crate) fn read(table: &Path) -> Rows {
         for batch in reader.build().expect("a reader") {
             let batch = batch.expect("rows");
             read.columns = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
-            read.rows.extend((0..batch.num_rows()).map(|row| (0..batch.num_columns()).map(|c| value(&batch, c, row)).collect()));
+            read.rows.extend(
+                (0..batch.num_rows()).map(|row| (0..batch.num_columns()).map(|c| value(&batch, c, row)).collect()),
+            );
         }
     }
     read
@@ -65,7 +67,8 @@ pub(crate) fn deliveries(root: &Path) -> BTreeMap<(String, u64, i64), usize> {
         // A table without rows has no columns to look for.
         let (Some(source), Some(position), Some(sub)) = (at("_source"), at("_position"), at("_sub")) else { continue };
         for row in &rows.rows {
-            let (Value::Text(source), Value::Text(position), Value::Integer(sub)) = (&row[source], &row[position], &row[sub])
+            let (Value::Text(source), Value::Text(position), Value::Integer(sub)) =
+                (&row[source], &row[position], &row[sub])
             else {
                 panic!("{table} holds a row without a place: {row:?}");
             };

@@ -64,10 +64,13 @@ fn answers(folder: &Path, options: &[&str]) -> Snapshot {
 /// Compares one published table under one of the rules it is known to follow.
 fn compare(case: &str, folder: &Path, table: &str, published: &Value, matched_by: &str) {
     let (answer, options) = our_answer(table, matched_by).expect("a rule with an answer");
-    let columns: Vec<&str> = published["columns"].as_array().expect("columns").iter().filter_map(Value::as_str).collect();
+    let columns: Vec<&str> =
+        published["columns"].as_array().expect("columns").iter().filter_map(Value::as_str).collect();
     let ours: BTreeSet<Vec<String>> = answers(folder, &options).answers[answer]
         .iter()
-        .map(|row| comparable(&columns.iter().map(|theirs| row[our_column(answer, theirs)].clone()).collect::<Vec<_>>()))
+        .map(|row| {
+            comparable(&columns.iter().map(|theirs| row[our_column(answer, theirs)].clone()).collect::<Vec<_>>())
+        })
         .collect();
     let theirs: BTreeSet<Vec<String>> = published["rows"]
         .as_array()
@@ -80,7 +83,8 @@ fn compare(case: &str, folder: &Path, table: &str, published: &Value, matched_by
     assert!(missing.is_empty(), "{what}: published and not answered: {missing:?}");
     if options == ["--ties", "all"] {
         // A notebook shows one or more of the tied rows; it shows some for every group.
-        let group = columns.iter().position(|name| matches!(*name, "country" | "post_year" | "year_joined" | "age_group"));
+        let group =
+            columns.iter().position(|name| matches!(*name, "country" | "post_year" | "year_joined" | "age_group"));
         let group = group.expect("a grouping column");
         let groups = |rows: &BTreeSet<Vec<String>>| rows.iter().map(|row| row[group].clone()).collect::<BTreeSet<_>>();
         assert_eq!(groups(&theirs), groups(&ours), "{what}: groups");

@@ -30,7 +30,11 @@ fn workers_and_cuts_change_nothing() {
         ] {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
             let engine = if cores == 1 { engine.replace("workers = 2", "workers = 1") } else { engine.to_owned() };
-            assert_eq!(once.answers, run(place.path(), "path = \"plain\"", &engine, flags).answers, "{engine} {flags:?}");
+            assert_eq!(
+                once.answers,
+                run(place.path(), "path = \"plain\"", &engine, flags).answers,
+                "{engine} {flags:?}"
+            );
         }
     }
 }
