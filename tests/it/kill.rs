@@ -5,8 +5,10 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use pinflow::dataflows::graph::Options;
 use pinflow::sinks::delta::FAILPOINTS;
 
+use crate::batch::assert_answers_follow;
 use crate::harness::{Running, Snapshot, emit, last_snapshot, pinflow, scratch, succeed};
 use crate::ledger::assert_each_line_once;
 
@@ -93,6 +95,7 @@ impl Site {
         assert_eq!(answered.answers, expected.answers);
         assert_eq!(answered.cut["epoch"], answered.cut["durable_epoch"], "the final snapshot is durable");
         assert_each_line_once(&self.recording, &self.tables());
+        assert_answers_follow(&self.tables(), Options::default(), &answered);
         succeed(pinflow(["table"]).arg(self.tables()).arg("--verify"));
     }
 }

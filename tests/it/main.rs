@@ -1,10 +1,13 @@
 //! pinflow from the outside: one binary of tests, so that the large crates are linked once.
 
 mod architecture;
+mod batch;
 mod delta;
 mod harness;
 mod kill;
 mod ledger;
+#[path = "../../dataflows/tests/oracle/mod.rs"]
+mod oracle;
 mod reference;
 mod same;
 mod stop;

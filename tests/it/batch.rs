@@ -1,0 +1,105 @@
+//! The answers as a batch engine has them: the SQL beside each question, over what the tables hold.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use pinflow::dataflows::graph::Options;
+use pinflow::dataflows::questions;
+use pinflow::dataflows::record::{Geo, Lineage, Pin, User};
+use pinflow::dataflows::symbol::Symbol;
+use rusqlite::types::Value;
+
+use crate::harness::Snapshot;
+use crate::ledger::{Rows, read};
+use crate::oracle::Oracle;
+
+/// One row, by the names of its columns.
+struct Named<'a>(&'a Rows, &'a [Value]);
+
+impl Named<'_> {
+    fn get(&self, column: &str) -> &Value {
+        let at = self.0.columns.iter().position(|name| name == column);
+        &self.1[at.unwrap_or_else(|| panic!("no column {column}"))]
+    }
+    fn long(&self, column: &str) -> Option<i64> {
+        match self.get(column) {
+            Value::Integer(value) => Some(*value),
+            _ => None,
+        }
+    }
+    fn text(&self, column: &str) -> Option<Cow<'_, str>> {
+        match self.get(column) {
+            Value::Text(value) => Some(Cow::Borrowed(value)),
+            _ => None,
+        }
+    }
+    fn micros(&self, column: &str) -> Option<i64> {
+        let text = self.text(column)?;
+        let at: jiff::Timestamp = format!("{}Z", text.replace(' ', "T")).parse().expect("a moment");
+        Some(at.as_microsecond())
+    }
+    fn ind(&self) -> u64 {
+        self.long("ind").and_then(|ind| u64::try_from(ind).ok()).expect("a key")
+    }
+    fn lineage(&self) -> Lineage {
+        Lineage {
+            arrived_at: self.micros("_arrived_at"),
+            source: Symbol::new(&self.text("_source").expect("a source")),
+            position: self.text("_position").and_then(|text| text.parse().ok()).expect("a position"),
+            sub: self.long("_sub").and_then(|sub| u32::try_from(sub).ok()).expect("a number"),
+        }
+    }
+}
+
+/// Demands that a snapshot says exactly what the batch engine says of the tables.
+pub(crate) fn assert_answers_follow(root: &Path, options: Options, snapshot: &Snapshot) {
+    let oracle = Oracle::default();
+    for table in ["pin", "geo", "user"] {
+        let rows = read(&root.join(table));
+        for row in &rows.rows {
+            let row = Named(&rows, row);
+            match table {
+                "pin" => oracle.pin(1, row.lineage(), &pin(&row)),
+                "geo" => oracle.geo(1, row.lineage(), &geo(&row)),
+                _ => oracle.user(1, row.lineage(), &user(&row)),
+            }
+        }
+    }
+    for question in &questions::ALL {
+        let expected: Vec<_> = oracle
+            .answer(question, options, 1)
+            .iter()
+            .map(|row| serde_json::to_value(row.named(question.columns)).expect("JSON"))
+            .collect();
+        assert_eq!(snapshot.answers[question.name], expected, "{}", question.name);
+    }
+}
+
+fn pin<'a>(row: &'a Named<'_>) -> Pin<'a> {
+    Pin {
+        ind: row.ind(),
+        unique_id: None,
+        title: None,
+        description: None,
+        follower_count: row.long("follower_count"),
+        poster_name: row.text("poster_name"),
+        tag_list: None,
+        is_image_or_video: None,
+        image_src: None,
+        save_location: None,
+        category: row.text("category"),
+    }
+}
+
+fn geo<'a>(row: &'a Named<'_>) -> Geo<'a> {
+    Geo { ind: row.ind(), country: row.text("country"), coordinates: None, timestamp: row.micros("timestamp") }
+}
+
+fn user<'a>(row: &'a Named<'_>) -> User<'a> {
+    User {
+        ind: row.ind(),
+        user_name: row.text("user_name"),
+        age: row.long("age").and_then(|age| u8::try_from(age).ok()),
+        date_joined: row.micros("date_joined"),
+    }
+}
