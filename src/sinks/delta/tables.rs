@@ -62,6 +62,8 @@ pub struct Tables {
     /// What the cleaned tables held at open.
     held: Vec<(Table, PathBuf)>,
     pauses: Pauses,
+    /// The last epoch committed.
+    epoch: Epoch,
     /// A commit is under way, or was cancelled half-way.
     under_way: bool,
 }
@@ -101,7 +103,7 @@ impl Tables {
         let held = held.collect();
         let lanes = opened.into_iter().map(|opened| Lane::new(opened.writer)).collect();
         let Settings { compression, checkpoint_commits, .. } = settings;
-        Ok((Tables { lanes, compression, checkpoint_commits, held, pauses, under_way: false }, resume))
+        Ok((Tables { lanes, compression, checkpoint_commits, held, pauses, epoch: 0, under_way: false }, resume))
     }
 
     /// An encoder for one worker.
@@ -148,7 +150,7 @@ impl Tables {
     /// As [`Tables::commit`].
     pub async fn finish(&mut self) -> Result<(), DeltaError> {
         self.begin()?;
-        self.commit_files(&[const { None }; 4], &[], 0, true).await?;
+        self.commit_files(&[const { None }; 4], &[], self.epoch, true).await?;
         for lane in &mut self.lanes {
             if let Some(checkpoint) = lane.checkpoint.take() {
                 // It has reported its own failure.
@@ -179,7 +181,7 @@ impl Tables {
         for lane in &mut self.lanes {
             lane.maintain(self.checkpoint_commits.get());
         }
-        self.under_way = false;
+        (self.epoch, self.under_way) = (epoch, false);
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use pinflow::sinks::delta::{FAILPOINTS, failpoints};
 use super::model::{Engine, assert_exact, partitions};
 
 const ROOT: &str = "PINFLOW_TEST_VICTIM";
-const RECORDS: u64 = 40;
+const RECORDS: u64 = 24;
 
 /// The victim: runs until it is killed. Only when it is asked to; otherwise there is nothing to do.
 #[test]
@@ -46,7 +46,9 @@ async fn a_process_killed_at_any_failpoint_comes_back_exact() {
         let action = if often { "3*off->1*return(abort)" } else { "1*return(abort)" };
         assert!(killed(root.path(), &format!("{point}={action}")), "{point} was never reached");
         // And again while it recovers, then to the end.
-        killed(root.path(), &format!("{point}={}", if often { "1*off->1*return(abort)" } else { "off" }));
+        if often {
+            killed(root.path(), &format!("{point}=1*return(abort)"));
+        }
         let mut engine = Engine::start(root.path(), &partitions(RECORDS)).await.unwrap();
         engine.run(RECORDS, 7).await.unwrap();
         assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
@@ -56,11 +58,8 @@ async fn a_process_killed_at_any_failpoint_comes_back_exact() {
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_and_panics_at_failpoints_are_lived_through() {
     for point in FAILPOINTS.iter().filter(|point| !point.ends_with("_create") && !point.ends_with("_fence")) {
-        for action in ["2*off->1*return", "2*off->1*panic"] {
-            let root = tempfile::tempdir().unwrap();
-            let action = if point.ends_with("_checkpoint") { &action[7..] } else { action };
-            assert!(!killed(root.path(), &format!("{point}={action}")), "{point}={action}");
-            assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
-        }
+        let root = tempfile::tempdir().unwrap();
+        assert!(!killed(root.path(), &format!("{point}=1*return->1*panic")), "{point}");
+        assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
     }
 }

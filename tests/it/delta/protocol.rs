@@ -94,7 +94,7 @@ async fn a_commit_holds_rows_positions_and_statistics() {
     assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl"), 21);
     assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl#rows"), 24);
     assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl#anchor"), 21 ^ 0x55);
-    assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl#seek"), 300);
+    assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl#seek"), 2100);
     assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl#carries"), 1);
     assert_eq!(txn("pinflow/v1/posts/recording/geo.jsonl#source/recording/geo.jsonl"), 0);
     assert_eq!(txn("pinflow/v1/posts/recording/all.jsonl"), 21);
