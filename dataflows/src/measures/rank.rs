@@ -85,20 +85,48 @@ struct Rows {
     often: BTreeMap<Pair, i64>,
 }
 
-/// A label, by its number (only neighbourhood counts here), and a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A label, by its number (only neighbourhood counts here), and a value: 12 bytes, compared as one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Pair(u32, Packed);
+
+impl Pair {
+    fn key(self) -> u128 {
+        u128::from(self.0) << 64 | u128::from(self.1.biased())
+    }
+}
+
+impl Ord for Pair {
+    fn cmp(&self, other: &Pair) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Pair {
+    fn partial_cmp(&self, other: &Pair) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Rows {
     /// Adds some rows, and says how many there are then.
     fn add(&mut self, label: Symbol, update: &Update) -> Result<i64, Negative> {
         let pair = Pair(label.number(), Packed::new(update.value));
-        // Most are new.
-        if update.diff == 1 && !self.often.contains_key(&pair) && self.once.insert(pair) {
+        let count = |before| counted(Some(label), update.value, before, update.diff);
+        if let Some(rows) = self.often.get_mut(&pair) {
+            *rows = count(*rows)?;
+            let rows = *rows;
+            if rows < 2 {
+                self.often.remove(&pair);
+                if rows == 1 {
+                    self.once.insert(pair);
+                }
+            }
+            return Ok(rows);
+        }
+        if update.diff == 1 && self.once.insert(pair) {
             return Ok(1);
         }
-        let before = if self.once.remove(&pair) { 1 } else { self.often.remove(&pair).unwrap_or(0) };
-        let rows = counted(Some(label), update.value, before, update.diff)?;
+        let rows = count(i64::from(self.once.remove(&pair)))?;
         match rows {
             0 => {}
             1 => drop(self.once.insert(pair)),
@@ -122,18 +150,23 @@ struct Packed([u32; 2]);
 
 impl Packed {
     fn new(value: i64) -> Packed {
-        let bits = value.cast_unsigned();
-        Packed([(bits >> 32) as u32, bits as u32])
+        let biased = value.cast_unsigned() ^ 1 << 63;
+        Packed([(biased >> 32) as u32, biased as u32])
+    }
+
+    /// The number, moved so that the least is 0.
+    fn biased(self) -> u64 {
+        u64::from(self.0[0]) << 32 | u64::from(self.0[1])
     }
 
     fn get(self) -> i64 {
-        (u64::from(self.0[0]) << 32 | u64::from(self.0[1])).cast_signed()
+        (self.biased() ^ 1 << 63).cast_signed()
     }
 }
 
 impl Ord for Packed {
     fn cmp(&self, other: &Packed) -> Ordering {
-        self.get().cmp(&other.get())
+        self.biased().cmp(&other.biased())
     }
 }
 

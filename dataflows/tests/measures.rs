@@ -1,0 +1,186 @@
+//! Each measure, under random updates with retractions, says what counting everything again would say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+
+use pinflow_dataflows::answer::Cell;
+use pinflow_dataflows::measures::{Measure, Median, Negative, Terms, Ties, Top, Update, consolidate};
+use pinflow_dataflows::symbol::Symbol;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Texts in another order than their numbers are given.
+fn any_label() -> impl Strategy<Value = Option<Symbol>> {
+    option::weighted(0.9, select(vec!["m", "z", "a", "ä", "", "aa", "M"]).prop_map(Symbol::new))
+}
+
+fn any_value() -> impl Strategy<Value = i64> {
+    prop_oneof![4 => 0..6i64, 1 => select(vec![i64::MIN, i64::MIN + 1, -1, 1 << 40, i64::MAX])]
+}
+
+/// Rows that come, by epoch, and for each whether and when it goes again.
+fn any_epochs() -> impl Strategy<Value = Vec<Vec<Update>>> {
+    const EPOCHS: usize = 8;
+    let row = (any_label(), any_value(), 0..EPOCHS, option::weighted(0.6, 0..EPOCHS), 1..3i64);
+    vec(row, 0..60).prop_map(|rows| {
+        let mut epochs = vec![Vec::new(); EPOCHS];
+        for (label, value, comes, goes, times) in rows {
+            epochs[comes].push(Update { label, value, diff: times });
+            if let Some(goes) = goes.filter(|goes| *goes >= comes) {
+                epochs[goes].insert(0, Update { label, value, diff: -times });
+            }
+        }
+        // In the end all of them go: nothing must be left.
+        let mut left: Vec<Update> = epochs.iter().flatten().copied().collect();
+        left.iter_mut().for_each(|update| update.diff = -update.diff);
+        epochs.push(left);
+        epochs
+    })
+}
+
+fn any_terms() -> impl Strategy<Value = Terms> {
+    let top = prop_oneof![1 => Just(Top::All), 3 => (1..5u32).prop_map(|k| Top::Ranks(NonZeroU32::new(k).unwrap()))];
+    (select(vec![Ties::First, Ties::All]), top, select(vec![Median::Exact, Median::Lower]))
+        .prop_map(|(ties, top, median)| Terms { ties, top, median })
+}
+
+type Answer = BTreeSet<(Option<Symbol>, Cell)>;
+
+/// The answer from all rows that are there.
+fn from_scratch(measure: Measure, rows: &BTreeMap<(Option<Symbol>, i64), i64>, terms: &Terms) -> Answer {
+    let all = || rows.iter().flat_map(|((label, value), n)| std::iter::repeat_n((*label, *value), *n as usize));
+    let count = all().count() as i64;
+    match measure {
+        _ if count == 0 => Answer::new(),
+        Measure::Rows => [(None, Cell::Long(count))].into(),
+        Measure::DistinctLabels => {
+            let labels = all().filter_map(|(label, _)| label).collect::<BTreeSet<_>>();
+            [(None, Cell::Long(labels.len() as i64))].into()
+        }
+        Measure::LabelsByRows | Measure::LabelsByGreatest => {
+            let mut by_label: BTreeMap<Symbol, (i64, i64)> = BTreeMap::new();
+            for (label, value) in all().filter_map(|(label, value)| Some((label?, value))) {
+                let (rows, greatest) = by_label.entry(label).or_insert((0, i64::MIN));
+                *rows += 1;
+                *greatest = value.max(*greatest);
+            }
+            let by_rows = measure == Measure::LabelsByRows;
+            let ranked = by_label.into_iter().map(|(label, (n, max))| (label, if by_rows { n } else { max }));
+            listed(ranked.collect(), terms)
+        }
+        Measure::Median => {
+            let mut values: Vec<_> = all().map(|(_, value)| i128::from(value)).collect();
+            values.sort_unstable();
+            let lower = values[(values.len() - 1) / 2];
+            let upper = if terms.median == Median::Exact { values[values.len() / 2] } else { lower };
+            [(None, Cell::Double((lower + upper) as f64 / 2.0))].into()
+        }
+    }
+}
+
+fn listed(mut ranked: Vec<(Symbol, i64)>, terms: &Terms) -> Answer {
+    ranked.sort_by(|one, other| other.1.cmp(&one.1).then(one.0.text().cmp(other.0.text())));
+    let mut values: Vec<_> = ranked.iter().map(|(_, value)| *value).collect();
+    values.dedup();
+    let rank = |at: usize, value| match terms.ties {
+        Ties::First => at,
+        Ties::All => values.iter().position(|it| *it == value).unwrap(),
+    };
+    let inside = |rank: usize| match terms.top {
+        Top::All => true,
+        Top::Ranks(k) => rank < k.get() as usize,
+    };
+    let rows = ranked.iter().enumerate().filter(|(at, (_, value))| inside(rank(*at, *value)));
+    rows.map(|(_, (label, value))| (Some(*label), Cell::Long(*value))).collect()
+}
+
+fn check(measure: Measure, epochs: Vec<Vec<Update>>, terms: &Terms) -> Result<(), TestCaseError> {
+    let mut state = measure.empty_group();
+    let mut rows = BTreeMap::new();
+    let mut answer = Answer::new();
+    for mut updates in epochs {
+        for update in &updates {
+            *rows.entry((update.label, update.value)).or_default() += update.diff;
+        }
+        rows.retain(|_, count| *count != 0);
+        consolidate(&mut updates);
+        let mut changes = BTreeMap::new();
+        state
+            .apply(&updates, terms, &mut |label, value, diff| *changes.entry((label, value)).or_insert(0) += diff)
+            .expect("never negative");
+        for (row, diff) in changes {
+            prop_assert_ne!(diff, 0, "{:?} comes and goes for nothing", row);
+            prop_assert!(if diff == 1 { answer.insert(row) } else { diff == -1 && answer.remove(&row) }, "{:?}", row);
+        }
+        prop_assert_eq!(&answer, &from_scratch(measure, &rows, terms));
+    }
+    prop_assert_eq!(state.entries(), 0, "an empty group holds nothing");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn rows_are_counted(epochs in any_epochs(), terms in any_terms()) {
+        check(Measure::Rows, epochs, &terms)?;
+    }
+
+    #[test]
+    fn distinct_labels_are_counted(epochs in any_epochs(), terms in any_terms()) {
+        check(Measure::DistinctLabels, epochs, &terms)?;
+    }
+
+    #[test]
+    fn labels_are_ranked_by_rows(epochs in any_epochs(), terms in any_terms()) {
+        check(Measure::LabelsByRows, epochs, &terms)?;
+    }
+
+    #[test]
+    fn labels_are_ranked_by_their_greatest_value(epochs in any_epochs(), terms in any_terms()) {
+        check(Measure::LabelsByGreatest, epochs, &terms)?;
+    }
+
+    #[test]
+    fn medians_are_in_the_middle(epochs in any_epochs(), terms in any_terms()) {
+        check(Measure::Median, epochs, &terms)?;
+    }
+}
+
+#[test]
+fn taking_back_what_was_never_there_is_an_error() {
+    let label = Some(Symbol::new("never"));
+    for measure in
+        [Measure::Rows, Measure::DistinctLabels, Measure::LabelsByRows, Measure::LabelsByGreatest, Measure::Median]
+    {
+        let mut state = measure.empty_group();
+        let there = [Update { label, value: 7, diff: 1 }];
+        state.apply(&there, &Terms::default(), &mut |_, _, _| {}).expect("fits");
+        let more = [Update { label, value: 7, diff: -3 }];
+        let Negative { count, .. } = state.apply(&more, &Terms::default(), &mut |_, _, _| {}).expect_err("negative");
+        assert_eq!(count, -2, "{measure:?}");
+    }
+}
+
+/// An update must not list its group again: what is emitted is what changes.
+#[test]
+fn an_update_of_a_large_group_emits_only_what_changes() {
+    let labels: Vec<_> = (0..10_000).map(|n| Symbol::new(&format!("label {n}"))).collect();
+    let mut rows: Vec<_> = labels.iter().map(|label| Update { label: Some(*label), value: 1, diff: 1 }).collect();
+    consolidate(&mut rows);
+    for measure in [Measure::LabelsByRows, Measure::LabelsByGreatest] {
+        for (ties, top) in [(Ties::All, Top::default()), (Ties::All, Top::All), (Ties::First, Top::All)] {
+            let terms = Terms { ties, top, median: Median::Exact };
+            let mut state = measure.empty_group();
+            let mut emitted = 0;
+            state.apply(&rows, &terms, &mut |_, _, _| emitted += 1).expect("fits");
+            assert_eq!(emitted, 10_000);
+            let gone = [Update { label: Some(labels[5_000]), value: 1, diff: -1 }];
+            let mut emitted = Vec::new();
+            state.apply(&gone, &terms, &mut |label, _, diff| emitted.push((label, diff))).expect("fits");
+            assert_eq!(emitted, [(Some(labels[5_000]), -1)], "{measure:?} {terms:?}");
+        }
+    }
+}
