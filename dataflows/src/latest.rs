@@ -12,10 +12,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
+use std::num::NonZeroU32;
 use std::rc::Rc;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use serde::{Deserialize, Serialize};
 use timely::ExchangeData;
 use timely::dataflow::StreamVec;
@@ -54,6 +55,42 @@ impl From<Lineage> for Version {
     fn from(lineage: Lineage) -> Version {
         let Lineage { arrived_at, source, position, sub } = lineage;
         Version { arrived_at: arrived_at.unwrap_or(i64::MIN), source, position, sub }
+    }
+}
+
+/// A [`Version`] in 16 bytes, as it is held for every row. What repeats is in [`Origins`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Held {
+    arrived_at: i64,
+    /// The low half of the position.
+    position: u32,
+    origin: NonZeroU32,
+}
+
+/// What versions share with many others: source, the high half of the position, and sub. A stream has few of these:
+/// as many as it has partitions and rows in a message.
+#[derive(Debug, Default)]
+struct Origins {
+    numbers: HashMap<(Symbol, u32, u32), NonZeroU32, FixedState>,
+    origins: Vec<(Symbol, u32, u32)>,
+}
+
+impl Origins {
+    fn hold(&mut self, version: Version) -> Held {
+        let Version { arrived_at, source, position, sub } = version;
+        let origin = (source, (position >> 32) as u32, sub);
+        let number = *self.numbers.entry(origin).or_insert_with(|| {
+            self.origins.push(origin);
+            let number = u32::try_from(self.origins.len()).ok().and_then(NonZeroU32::new);
+            number.expect("a worker meets fewer than 2^32 pairs of partition and place in a message")
+        });
+        Held { arrived_at, position: position as u32, origin: number }
+    }
+
+    fn version(&self, held: Held) -> Version {
+        let (source, high, sub) = self.origins[held.origin.get() as usize - 1];
+        let position = u64::from(high) << 32 | u64::from(held.position);
+        Version { arrived_at: held.arrived_at, source, position, sub }
     }
 }
 
@@ -151,7 +188,8 @@ where
 {
     deliveries.unary_frontier(Exchange::new(by_ind), "Latest", move |_, _| {
         let mut pending: Pending<R> = BTreeMap::new();
-        let mut winners: Chunks<Option<(Version, R)>> = Chunks::default();
+        let mut winners: Chunks<Option<(Held, R)>> = Chunks::default();
+        let mut origins = Origins::default();
         move |(input, frontier), output| {
             input.for_each(|time, data| {
                 let (_, waiting) = pending.entry(*time.time()).or_insert_with(|| (time.retain(0), Vec::new()));
@@ -169,19 +207,18 @@ where
                     let slot = slots.of(ind);
                     let winner = winners.grow_to(slot);
                     match winner {
-                        Some((before, _)) if *before >= version => continue,
-                        Some((before, same)) if *same == row => *before = version,
-                        Some((before, old)) => {
+                        Some((before, _)) if origins.version(*before) >= version => continue,
+                        Some((_, same)) if *same == row => {}
+                        Some((_, old)) => {
                             session.give(((slot, *old), epoch, -1));
                             session.give(((slot, row), epoch, 1));
-                            (*before, *old) = (version, row);
                         }
                         None => {
                             held.set(held.get() + 1);
                             session.give(((slot, row), epoch, 1));
-                            *winner = Some((version, row));
                         }
                     }
+                    *winner = Some((origins.hold(version), row));
                 }
             }
         }
@@ -208,4 +245,35 @@ where
             });
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_version() -> impl Strategy<Value = Version> {
+        let lineage = (any::<Option<i64>>(), "[ab]{0,2}", any::<u64>(), any::<u32>());
+        lineage.prop_map(|(arrived_at, source, position, sub)| {
+            Version::from(Lineage { arrived_at, source: Symbol::new(&source), position, sub })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_held_version_is_the_version(versions in proptest::collection::vec(any_version(), 1..20)) {
+            let mut origins = Origins::default();
+            let held: Vec<_> = versions.iter().map(|version| origins.hold(*version)).collect();
+            let back: Vec<_> = held.into_iter().map(|held| origins.version(held)).collect();
+            prop_assert_eq!(back, versions);
+        }
+    }
+
+    #[test]
+    fn what_is_held_is_small() {
+        use crate::posts::{GeoPost, PinPost, UserPost};
+        assert_eq!(size_of::<Option<(Held, PinPost)>>(), 32);
+        assert_eq!(size_of::<Option<(Held, GeoPost)>>(), 24);
+        assert_eq!(size_of::<Option<(Held, UserPost)>>(), 24);
+    }
 }
