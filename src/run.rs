@@ -70,7 +70,10 @@ pub async fn run_with(
         None => start(&config, sources, NoTables, Resume::default(), frames, stop, gauges).await,
         Some(tables) => {
             let root = tables.root(&config.base).map_err(anyhow::Error::msg)?;
-            let settings = delta::Settings { root, pipeline: config.pipeline.clone(), compression: tables.compression };
+            let settings = delta::Settings {
+                compression: tables.compression,
+                ..delta::Settings::new(root, config.pipeline.clone())
+            };
             let (tables, resume) = Tables::open(settings).await?;
             start(&config, sources, tables, resume, frames, stop, gauges).await
         }
