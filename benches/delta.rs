@@ -89,6 +89,35 @@ fn encode(encoder: &mut DeltaEncoder, texts: &Texts, window: u64) -> Batches {
     encoder.cut()
 }
 
+/// Seconds of processor time that this process has used, over all threads.
+fn cpu_secs() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // User and system time, in hundredths of a second, counted after the name, which may hold spaces.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+}
+
+/// Wall and processor seconds of a step, summed.
+#[derive(Default)]
+struct Spent {
+    wall: f64,
+    cpu: f64,
+}
+
+impl Spent {
+    async fn on<T>(&mut self, step: impl Future<Output = T>) -> T {
+        let (start, cpu) = (Instant::now(), cpu_secs());
+        let done = step.await;
+        self.wall += start.elapsed().as_secs_f64();
+        self.cpu += cpu_secs() - cpu;
+        done
+    }
+
+    fn rate(&self, rows: f64) -> String {
+        format!("{:.2} M rows/s ({:.2} M a core)", rows / self.wall / 1e6, rows / self.cpu / 1e6)
+    }
+}
+
 fn window(batches: Batches, epoch: u64) -> Window<Batches> {
     let next = (epoch + 1) * WINDOW + 1;
     let reached = PartitionReached {
@@ -112,43 +141,34 @@ fn main() {
         runtime.block_on(async {
             let (mut tables, _) = Tables::open(settings.clone()).await.unwrap();
             let mut encoder = tables.encoder();
-            let (mut encoding, mut committing, mut arrow) = (0.0, 0.0, 0);
+            let (mut encoding, mut committing, mut opening, mut reading) = Default::default();
+            let mut arrow = 0;
             for epoch in 0..windows {
-                let start = Instant::now();
-                let batches = encode(&mut encoder, &texts, epoch);
-                encoding += start.elapsed().as_secs_f64();
+                let batches = Spent::on(&mut encoding, async { encode(&mut encoder, &texts, epoch) }).await;
                 arrow += batches.bytes();
-                let start = Instant::now();
-                tables.commit(window(batches, epoch)).await.unwrap();
-                committing += start.elapsed().as_secs_f64();
+                Spent::on(&mut committing, tables.commit(window(batches, epoch))).await.unwrap();
             }
             tables.finish().await.unwrap();
-            let start = Instant::now();
-            let (tables, resume) = Tables::open(settings).await.unwrap();
-            let opening = start.elapsed().as_secs_f64();
-            let start = Instant::now();
+            let (tables, resume) = Spent::on(&mut opening, Tables::open(settings)).await.unwrap();
             let mut sum = Sum::default();
-            let mut chunks = tables.read_back();
-            let mut read = 0;
-            while let Some(chunk) = chunks.recv().await {
-                let chunk = chunk.unwrap();
-                read += chunk.len();
-                chunk.replay(&mut sum);
-            }
-            let reading = start.elapsed().as_secs_f64();
-            assert_eq!((read as u64, resume.rows), (windows * WINDOW, windows * WINDOW));
+            let read = Spent::on(&mut reading, async {
+                let (mut chunks, mut read) = (tables.read_back(), 0);
+                while let Some(chunk) = chunks.recv().await {
+                    let chunk = chunk.unwrap();
+                    read += chunk.len() as u64;
+                    chunk.replay(&mut sum);
+                }
+                read
+            });
+            assert_eq!((read.await, resume.rows), (windows * WINDOW, windows * WINDOW));
+            assert!(sum.0 > 0);
             let files = pinflow::sinks::delta::inspect(root.path(), 0).await.unwrap();
             let bytes = files.iter().find(|table| table.table == Table::Pin.name()).unwrap().bytes;
-            println!(
-                "{compression:?}: {:.2} M rows/s into Arrow ({:.0} B a row), {:.2} M rows/s file and commit ({:.0} B a row), \
-                 open {:.0} ms, {:.2} M rows/s read back",
-                rows / encoding / 1e6,
-                arrow as f64 / rows,
-                rows / committing / 1e6,
-                bytes as f64 / rows,
-                opening * 1e3,
-                rows / reading / 1e6,
-            );
+            println!("{compression:?}, {pins} pins");
+            println!("  into Arrow       {}, {:.0} B a row", encoding.rate(rows), arrow as f64 / rows);
+            println!("  file and commit  {}, {:.0} B a row", committing.rate(rows), bytes as f64 / rows);
+            println!("  open             {:.0} ms", opening.wall * 1e3);
+            println!("  read back        {}", reading.rate(rows));
         });
     }
 }

@@ -25,7 +25,7 @@ pub enum Compression {
     /// Fastest.
     #[default]
     Snappy,
-    /// A quarter smaller, at a third of the speed.
+    /// A quarter to a half smaller, for a fifth more of processor time.
     Zstd,
 }
 
@@ -77,7 +77,9 @@ pub(crate) fn encode(
         .with_properties(properties(table, compression))
         // The log states the schema; the copy inside each file only costs bytes.
         .with_skip_arrow_metadata(true);
-    let mut bytes = Vec::new();
+    // About what comes out, so that the file is not moved again and again while it grows.
+    let held: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    let mut bytes = Vec::with_capacity(held / 2);
     let mut writer = ArrowWriter::try_new_with_options(&mut bytes, table.arrow(), options)?;
     for batch in batches {
         writer.write(batch)?;
