@@ -33,7 +33,7 @@ fn message(stream: Stream, n: usize) -> String {
             // Every twentieth text holds an escape, many end in an ellipsis and a no-break space.
             let quote = if n.is_multiple_of(20) { "\\\"calm\\\"" } else { "calm" };
             let end = if n.is_multiple_of(2) { "…\u{a0}" } else { "." };
-            let tags = vec!["Small Canvas Ideas"; 9].join(",");
+            let tags = ["Small Canvas Ideas"; 9].join(",");
             let about =
                 "Bright rooms and quiet corners, gathered over many weekends with things that were there. ".repeat(2);
             format!(

@@ -195,3 +195,13 @@ proptest! {
         prop_assert_eq!(refuses_text(&bytes), !is_json(&bytes), "{}", String::from_utf8_lossy(&bytes));
     }
 }
+
+#[test]
+fn the_corpus_of_the_fuzz_target_holds() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/record");
+    let messages: Vec<_> = std::fs::read_dir(corpus).expect("committed beside the crate").collect();
+    assert!(messages.len() > 10);
+    for message in messages {
+        check(&std::fs::read(message.expect("an entry").path()).expect("a message"));
+    }
+}
