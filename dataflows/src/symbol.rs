@@ -27,8 +27,21 @@ const BLOCK_BYTES: usize = 64 * 1024;
 
 /// Every text by its number, readable without a lock.
 static TEXTS: boxcar::Vec<&'static str> = boxcar::Vec::new();
-static SHARD: LazyLock<[RwLock<HashTable<Symbol>>; SHARDS]> =
+static SHARD: LazyLock<[RwLock<HashTable<Entry>>; SHARDS]> =
     LazyLock::new(|| std::array::from_fn(|_| RwLock::new(HashTable::new())));
+
+/// A symbol with half of its text's hash: most texts that differ are told apart without being read, and a table
+/// that grows reads none of them. Both would cost a miss of every cache for each text.
+#[derive(Clone, Copy)]
+struct Entry {
+    hash: u32,
+    symbol: Symbol,
+}
+
+/// The place of a text in its shard's table, from half of its hash.
+fn place(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
 static FREE: Mutex<&'static mut [u8]> = Mutex::new(&mut []);
 
 fn hash(text: &str) -> u64 {
@@ -54,22 +67,22 @@ impl Symbol {
     /// After 2^32 − 1 distinct texts.
     #[must_use]
     pub fn new(text: &str) -> Symbol {
-        let hash = hash(text);
-        // The table uses the low bits and the top seven; the shard takes some between.
-        let shard = &SHARD[(hash >> 40) as usize % SHARDS];
-        let same = |symbol: &Symbol| symbol.text() == text;
+        let full = hash(text);
+        // One half picks the shard, the other the place in it.
+        let (shard, hash) = (&SHARD[(full >> 32) as usize % SHARDS], full as u32);
+        let same = |entry: &Entry| entry.hash == hash && entry.symbol.text() == text;
         let table = shard.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(symbol) = table.find(hash, same) {
-            return *symbol;
+        if let Some(entry) = table.find(place(hash), same) {
+            return entry.symbol;
         }
         drop(table);
         let mut table = shard.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(symbol) = table.find(hash, same) {
-            return *symbol;
+        if let Some(entry) = table.find(place(hash), same) {
+            return entry.symbol;
         }
         let number = u32::try_from(TEXTS.push(keep(text)) + 1).ok().and_then(NonZeroU32::new);
         let symbol = Symbol(number.expect("fewer than 2^32 distinct texts"));
-        table.insert_unique(hash, symbol, |symbol| self::hash(symbol.text()));
+        table.insert_unique(place(hash), Entry { hash, symbol }, |entry| place(entry.hash));
         symbol
     }
 

@@ -87,13 +87,11 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Reads one value, noting every fault.
+    /// Reads one value, noting every fault; what can be read is given back, for it may have faults of meaning too.
     pub(super) fn read<T: DeserializeOwned>(&mut self, name: &str, value: Spanned<DeValue<'a>>) -> Option<T> {
         let mut value = value;
-        let faults_before = self.faults.len();
         loop {
             let error = match T::deserialize(toml::de::ValueDeserializer::from(value.clone())) {
-                Ok(_) if self.faults.len() > faults_before => return None,
                 Ok(read) => return Some(read),
                 Err(error) => error,
             };

@@ -80,6 +80,7 @@ impl<S: Sink> Engine<S> {
             window: OpenWindow::default(),
             windows_flying: 0,
             passed: 0,
+            as_of: Timestamp::now(),
             durable: 0,
             rebuilding: true,
             opens_at: None,
@@ -151,6 +152,8 @@ struct Conductor<S: Sink> {
     window: OpenWindow,
     windows_flying: usize,
     passed: Epoch,
+    /// When the last epoch that passed was closed.
+    as_of: Timestamp,
     durable: Epoch,
     rebuilding: bool,
     /// The first epoch whose answers may be shown; known once all rows have been read back.
@@ -387,6 +390,7 @@ impl<S: Sink> Conductor<S> {
             self.hand_over_window(flying.epoch, flying.batches).await;
         }
         // While rows are read back nothing may be shown, but the answers must learn of them.
+        self.as_of = flying.as_of;
         self.show(flying.epoch, flying.as_of, flying.changes, false).await;
         Ok(())
     }
@@ -435,7 +439,7 @@ impl<S: Sink> Conductor<S> {
         reports: &mut mpsc::UnboundedReceiver<Report<Batches<S>>>,
     ) -> Result<Outcome, EngineError> {
         let epoch = self.open.epoch - 1;
-        self.show(epoch, Timestamp::now(), Vec::new(), true).await;
+        self.show(epoch, self.as_of, Vec::new(), true).await;
         // Without orders the workers close their inputs and end.
         let threads: Vec<_> = self.workers.drain(..).filter_map(|worker| worker.thread).collect();
         for thread in threads {
