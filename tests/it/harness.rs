@@ -1,7 +1,6 @@
 //! Runs the real program and reads what it leaves.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -81,13 +80,6 @@ impl Running {
             assert!(start.elapsed() < PATIENCE, "pinflow did not end");
             std::thread::sleep(Duration::from_millis(2));
         }
-    }
-
-    /// What it wrote to a piped stderr, once it has ended.
-    pub(crate) fn stderr(&mut self) -> String {
-        let mut text = String::new();
-        self.child.stderr.take().expect("stderr is piped").read_to_string(&mut text).expect("text");
-        text
     }
 }
 
