@@ -82,8 +82,8 @@ pub struct Sizes {
     pub entries: usize,
 }
 
-/// Records that an idle arrangement merges each time it is scheduled: about a millisecond.
-const IDLE_MERGE_RECORDS: usize = 10_000;
+/// Records that an idle arrangement merges each time it is scheduled: about a tenth of a millisecond.
+const IDLE_MERGE_RECORDS: usize = 1_000;
 
 /// Sets up a timely worker for this graph: merges that have begun go on when no records come.
 ///
