@@ -2,7 +2,9 @@
 //!
 //! Prints, for each number of workers: rows/s by the clock and by processor time, bytes of memory per ind, and the
 //! time from one update to its passed epoch with everything loaded. `cargo bench -p pinflow-dataflows --bench graph -- 1 2`
-//! names the numbers of workers; `INDS` sets another size.
+//! names the numbers of workers; `INDS` and `INDS_PER_EPOCH` set other sizes.
+
+#![allow(clippy::print_stdout, missing_docs, reason = "a bench prints what it measures")]
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,7 +15,6 @@ use pinflow_dataflows::graph::{Graph, Options, configure};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, User};
 use pinflow_dataflows::symbol::Symbol;
 
-const INDS_PER_EPOCH: u64 = 10_000;
 const IN_FLIGHT: u64 = 2;
 const UPDATES: u64 = 2_000;
 const YEAR: i64 = 31_556_952_000_000;
@@ -98,17 +99,18 @@ fn processor() -> Duration {
 }
 
 fn main() {
-    let inds = std::env::var("INDS").ok().and_then(|inds| inds.parse().ok()).unwrap_or(1_000_000);
+    let set = |name: &str, default: u64| std::env::var(name).ok().and_then(|it| it.parse().ok()).unwrap_or(default);
+    let (inds, per_epoch) = (set("INDS", 1_000_000), set("INDS_PER_EPOCH", 10_000));
     let mut workers: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
     if workers.is_empty() {
         workers = vec![1, 2];
     }
     for workers in workers {
-        measure(workers, inds);
+        measure(workers, inds, per_epoch);
     }
 }
 
-fn measure(workers: usize, inds: u64) {
+fn measure(workers: usize, inds: u64, per_epoch: u64) {
     let texts = Arc::new(Texts::new(inds));
     for text in texts.posters.iter().chain(&texts.names) {
         let _ = Symbol::new(text);
@@ -125,9 +127,9 @@ fn measure(workers: usize, inds: u64) {
         });
         let source = Symbol::new("recording/bench");
         let (clock, cpu) = (Instant::now(), processor());
-        let epochs = inds.div_ceil(INDS_PER_EPOCH);
+        let epochs = inds.div_ceil(per_epoch);
         for epoch in 0..epochs {
-            for ind in epoch * INDS_PER_EPOCH..((epoch + 1) * INDS_PER_EPOCH).min(inds) {
+            for ind in epoch * per_epoch..((epoch + 1) * per_epoch).min(inds) {
                 if ind % peers == index {
                     feed(&mut graph, &texts, source, ind, 0);
                 }

@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p pinflow-dataflows --bench measures` goes to 10⁶; `-- 7` goes to 10⁷, which takes about 3 GB.
 
+#![allow(clippy::print_stdout, missing_docs, reason = "a bench prints what it measures")]
+
 use std::num::NonZeroU32;
 use std::time::Instant;
 

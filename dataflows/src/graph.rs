@@ -82,13 +82,13 @@ pub struct Sizes {
     pub entries: usize,
 }
 
-/// Records that an idle arrangement merges each time it is scheduled: about a millisecond.
-const IDLE_MERGE_RECORDS: usize = 10_000;
+/// Records that an idle arrangement merges each time it is scheduled: about a tenth of a millisecond.
+const IDLE_MERGE_RECORDS: usize = 1_000;
 
 /// Sets up a timely worker for this graph: merges that have begun go on when no records come.
 ///
 /// Not `idle_merge_effort` of differential: that merges until one batch is left, so that a trickle of single
-/// updates re-writes whole arrangements again and again (measured: 200 times the time for one update at a million
+/// updates re-writes whole arrangements again and again (measured: 70 times the time for one update at a million
 /// inds). Merges that have begun are paid for by the records before them.
 pub fn configure(config: &mut WorkerConfig) {
     let finish: ExertionLogic = Arc::new(|levels: &[(usize, usize, usize)]| {

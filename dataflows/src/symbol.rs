@@ -154,6 +154,8 @@ mod tests {
     #[test]
     fn symbols_are_ordered_as_their_texts_are() {
         let (b, a) = (Symbol::new("order b"), Symbol::new("order a"));
-        assert!(a < b && b > a && a == Symbol::new("order a"));
+        assert_eq!(a.cmp(&b), Ordering::Less);
+        assert_eq!(b.cmp(&a), Ordering::Greater);
+        assert_eq!(a, Symbol::new("order a"));
     }
 }

@@ -124,7 +124,7 @@ fn any_options() -> impl Strategy<Value = Options> {
     (
         select(vec![Duplicates::Latest, Duplicates::Keep]),
         select(vec![Ties::First, Ties::All]),
-        prop_oneof![2 => Just(Top::All), 3 => (1..4u32).prop_map(|k| Top::Ranks(NonZeroU32::new(k).unwrap()))],
+        prop_oneof![2 => Just(Top::All), 3 => (1..4u32).prop_map(|k| NonZeroU32::new(k).map_or(Top::All, Top::Ranks))],
         select(vec![Median::Exact, Median::Lower]),
     )
         .prop_map(|(duplicates, ties, top, median)| Options { duplicates, ties, top, median })
@@ -160,14 +160,14 @@ fn run(arrivals: &[Arrival], options: Options, pace: Pace) -> Log {
         let index = worker.index();
         let changes = Arc::clone(&shared);
         let mut graph = Graph::install(worker, options, move |epoch, changed| {
-            let mut log = changes.lock().unwrap();
+            let mut log = changes.lock().expect("no worker panicked");
             assert!(log.last[index] < Some(epoch), "epochs come in order, each once");
             log.last[index] = Some(epoch);
             log.changes.entry(epoch).or_default().extend(changed);
         });
         let note = |graph: &Graph| {
             let passed = graph.passed();
-            let mut log = shared.lock().unwrap();
+            let mut log = shared.lock().expect("no worker panicked");
             let below = log.below(passed);
             log.passed.push((passed, below));
             passed
@@ -191,10 +191,10 @@ fn run(arrivals: &[Arrival], options: Options, pace: Pace) -> Log {
             worker.step_or_park(Some(std::time::Duration::from_millis(1)));
         }
     });
-    for result in guards.unwrap().join() {
-        result.unwrap();
+    for result in guards.expect("timely starts").join() {
+        result.expect("no worker panicked");
     }
-    Arc::into_inner(log).unwrap().into_inner().unwrap()
+    Arc::into_inner(log).and_then(|log| log.into_inner().ok()).expect("all workers are gone")
 }
 
 /// The answers at each epoch, from the changes.

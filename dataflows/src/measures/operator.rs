@@ -73,12 +73,18 @@ pub fn measure<'s>(
 /// Contributions that wait for their epoch to be complete.
 type Pending = BTreeMap<u64, (Capability<u64>, Vec<(Contribution, i64)>)>;
 
+/// Lists kept for use again, and the updates that such a list has room for: 12 MB at the most.
+const SPARE_MAX: usize = 1024;
+const SPARE_UPDATES_MAX: usize = 512;
+
 /// All groups of all answers that this worker holds.
 struct Answers {
     asked: Vec<Asked>,
     terms: Terms,
     groups: Vec<HashMap<Group, Held, FixedState>>,
     touched: Vec<(u16, Group)>,
+    /// Room for what waits, used again from epoch to epoch.
+    spare: Vec<Vec<Update>>,
     entries: Rc<Cell<usize>>,
 }
 
@@ -91,7 +97,7 @@ struct Held {
 impl Answers {
     fn new(asked: Vec<Asked>, terms: Terms, entries: Rc<Cell<usize>>) -> Answers {
         let groups = asked.iter().map(|_| HashMap::default()).collect();
-        Answers { asked, terms, groups, touched: Vec::new(), entries }
+        Answers { asked, terms, groups, touched: Vec::new(), spare: Vec::new(), entries }
     }
 
     /// Applies all contributions of an epoch and says what changes.
@@ -103,6 +109,7 @@ impl Answers {
                 .or_insert_with(|| Held { waiting: Vec::new(), state: measure.empty_group() });
             if held.waiting.is_empty() {
                 self.touched.push((answer, group));
+                held.waiting = self.spare.pop().unwrap_or_default();
             }
             held.waiting.push(Update { label, value, diff });
         }
@@ -131,6 +138,10 @@ impl Answers {
         self.entries.set(self.entries.get() + after - before);
         if after == 0 {
             groups.remove(&group);
+        }
+        updates.clear();
+        if self.spare.len() < SPARE_MAX && updates.capacity() <= SPARE_UPDATES_MAX {
+            self.spare.push(updates);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The labels of a group in order of their values.
 
 use std::cmp::{Ordering, Reverse};
+use std::collections::btree_map::Entry;
 use std::collections::btree_set::Range;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -47,7 +48,9 @@ impl ByRows {
 /// Labels ranked by the greatest value of the rows that have them.
 #[derive(Debug, Default)]
 pub struct ByGreatest {
-    rows: Rows,
+    /// The greatest value of each label. One row with it stands here; most labels have no other.
+    greatest: HashMap<Symbol, Packed, FixedState>,
+    others: Others,
     ranking: Ranking,
 }
 
@@ -56,33 +59,105 @@ impl ByGreatest {
         let mut moves = Vec::new();
         for run in updates.chunk_by(|one, next| one.label == next.label) {
             let Some(label) = run[0].label else { continue };
-            let from = self.rows.greatest(label);
-            let mut to = from;
+            let from = self.greatest(label);
             for update in run {
-                let rows = self.rows.add(label, update)?;
-                if rows > 0 {
-                    to = to.max(Some(update.value));
-                } else if to == Some(update.value) {
-                    to = self.rows.greatest(label);
-                }
+                self.add(label, update.value, update.diff)?;
             }
-            moves.push(Move { label, from, to });
+            moves.push(Move { label, from, to: self.greatest(label) });
         }
         self.ranking.apply(moves, terms, emit);
         Ok(())
     }
 
     pub(super) fn entries(&self) -> usize {
-        self.rows.once.len() + self.rows.often.len()
+        self.greatest.len() + self.others.rows.len()
+    }
+
+    fn greatest(&self, label: Symbol) -> Option<i64> {
+        self.greatest.get(&label).map(|value| value.get())
+    }
+
+    fn add(&mut self, label: Symbol, value: i64, diff: i64) -> Result<(), Negative> {
+        match self.greatest(label) {
+            None if diff > 0 => {
+                self.greatest.insert(label, Packed::new(value));
+                self.others.add(label, value, diff - 1)
+            }
+            Some(greatest) if value > greatest && diff > 0 => {
+                self.greatest.insert(label, Packed::new(value));
+                self.others.add(label, greatest, 1)?;
+                self.others.add(label, value, diff - 1)
+            }
+            Some(greatest) if value == greatest && self.others.count(label, value) + diff == -1 => {
+                // The last row with the greatest value goes: the next greatest takes its place.
+                self.others.add(label, value, diff + 1)?;
+                match self.others.greatest(label) {
+                    Some(next) => {
+                        self.greatest.insert(label, Packed::new(next));
+                        self.others.add(label, next, -1)?;
+                    }
+                    None => drop(self.greatest.remove(&label)),
+                }
+                Ok(())
+            }
+            greatest => self.others.add(label, value, diff).map_err(|negative| {
+                let apart = i64::from(greatest == Some(value));
+                Negative { count: negative.count + apart, ..negative }
+            }),
+        }
     }
 }
 
-/// How many rows have a label and a value. Most pairs occur once: those need no count.
+/// How many rows have a label and a value: 16 bytes a pair, as long as there are fewer than [`MANY`] of them.
 #[derive(Debug, Default)]
-struct Rows {
-    once: BTreeSet<Pair>,
-    /// Twice or more.
-    often: BTreeMap<Pair, i64>,
+struct Others {
+    rows: BTreeMap<Pair, u32>,
+    /// Where `rows` says [`MANY`].
+    many: BTreeMap<Pair, i64>,
+}
+
+/// Too many rows for a count of four bytes. One `ind`, delivered often enough in two streams, comes here under `keep`.
+const MANY: u32 = u32::MAX;
+
+impl Others {
+    fn count(&self, label: Symbol, value: i64) -> i64 {
+        let pair = Pair::new(label, value);
+        match self.rows.get(&pair) {
+            Some(&MANY) => self.many.get(&pair).copied().unwrap_or(0),
+            few => few.copied().unwrap_or(0).into(),
+        }
+    }
+
+    fn add(&mut self, label: Symbol, value: i64, diff: i64) -> Result<(), Negative> {
+        if diff == 0 {
+            return Ok(());
+        }
+        let pair = Pair::new(label, value);
+        let entry = self.rows.entry(pair);
+        let before = match &entry {
+            Entry::Occupied(rows) if *rows.get() == MANY => self.many.remove(&pair).unwrap_or(0),
+            Entry::Occupied(rows) => (*rows.get()).into(),
+            Entry::Vacant(_) => 0,
+        };
+        let rows = counted(Some(label), value, before, diff)?;
+        let few = u32::try_from(rows).unwrap_or(MANY);
+        if few == MANY {
+            self.many.insert(pair, rows);
+        }
+        match entry {
+            Entry::Occupied(entry) if few == 0 => drop(entry.remove()),
+            Entry::Occupied(mut entry) => drop(entry.insert(few)),
+            Entry::Vacant(entry) => {
+                entry.insert(few);
+            }
+        }
+        Ok(())
+    }
+
+    fn greatest(&self, label: Symbol) -> Option<i64> {
+        let all = Pair::new(label, i64::MIN)..=Pair::new(label, i64::MAX);
+        self.rows.range(all).next_back().map(|(pair, _)| pair.1.get())
+    }
 }
 
 /// A label, by its number (only neighbourhood counts here), and a value: 12 bytes, compared as one number.
@@ -90,6 +165,10 @@ struct Rows {
 struct Pair(u32, Packed);
 
 impl Pair {
+    fn new(label: Symbol, value: i64) -> Pair {
+        Pair(label.number(), Packed::new(value))
+    }
+
     fn key(self) -> u128 {
         u128::from(self.0) << 64 | u128::from(self.1.biased())
     }
@@ -104,43 +183,6 @@ impl Ord for Pair {
 impl PartialOrd for Pair {
     fn partial_cmp(&self, other: &Pair) -> Option<Ordering> {
         Some(self.cmp(other))
-    }
-}
-
-impl Rows {
-    /// Adds some rows, and says how many there are then.
-    fn add(&mut self, label: Symbol, update: &Update) -> Result<i64, Negative> {
-        let pair = Pair(label.number(), Packed::new(update.value));
-        let count = |before| counted(Some(label), update.value, before, update.diff);
-        if let Some(rows) = self.often.get_mut(&pair) {
-            *rows = count(*rows)?;
-            let rows = *rows;
-            if rows < 2 {
-                self.often.remove(&pair);
-                if rows == 1 {
-                    self.once.insert(pair);
-                }
-            }
-            return Ok(rows);
-        }
-        if update.diff == 1 && self.once.insert(pair) {
-            return Ok(1);
-        }
-        let rows = count(i64::from(self.once.remove(&pair)))?;
-        match rows {
-            0 => {}
-            1 => drop(self.once.insert(pair)),
-            _ => drop(self.often.insert(pair, rows)),
-        }
-        Ok(rows)
-    }
-
-    fn greatest(&self, label: Symbol) -> Option<i64> {
-        let label = label.number();
-        let all = Pair(label, Packed::new(i64::MIN))..=Pair(label, Packed::new(i64::MAX));
-        let once = self.once.range(all.clone()).next_back();
-        let often = self.often.range(all).next_back().map(|(pair, _)| pair);
-        once.max(often).map(|pair| pair.1.get())
     }
 }
 
@@ -331,5 +373,22 @@ fn is_listed(place: &Place, boundary: &Option<Place>, terms: &Terms) -> bool {
         (_, None) => false,
         (_, Some(last)) if terms.ties == Ties::All => place.0 <= last.0,
         (_, Some(last)) => place <= last,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_beyond_four_bytes_are_exact() {
+        let label = Symbol::new("many");
+        let mut others = Others::default();
+        let many = i64::from(MANY);
+        for (diff, after) in [(many - 1, many - 1), (1, many), (5, many + 5), (-6, many - 1), (1 - many, 0)] {
+            others.add(label, 7, diff).expect("never negative");
+            assert_eq!(others.count(label, 7), after);
+        }
+        assert!(others.rows.is_empty() && others.many.is_empty());
     }
 }

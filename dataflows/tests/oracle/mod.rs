@@ -101,7 +101,7 @@ impl Oracle {
     /// The names of the columns that the question's SQL gives.
     pub(crate) fn columns(&self, question: &Question) -> Vec<String> {
         let statement = self.0.prepare(question.sql).expect("the question's SQL");
-        statement.column_names().into_iter().map(str::to_owned).collect()
+        statement.column_names().map(str::to_owned).collect()
     }
 
     fn insert(&self, stream: &str, epoch: u64, lineage: Lineage, values: &[&dyn rusqlite::ToSql]) {
