@@ -13,6 +13,8 @@
 //!
 //! Figures, never assertions: judge them as ratios between two runs on one machine.
 
+#![allow(clippy::print_stdout, reason = "a bench prints its figures")]
+
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -4,6 +4,8 @@
 //! cargo run --release --example replay -- examples/recordings
 //! ```
 
+#![allow(clippy::print_stdout, reason = "an example shows what it has")]
+
 use std::path::Path;
 use std::sync::Arc;
 

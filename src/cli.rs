@@ -211,7 +211,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     });
     if fenced {
         FENCED
-    } else if error.chain().any(|cause| cause.is::<ConfigError>()) {
+    } else if error.chain().any(<dyn std::error::Error>::is::<ConfigError>) {
         BAD_USAGE
     } else {
         FAILED

@@ -221,7 +221,8 @@ impl Config {
             match toml_faults::take_text(&mut table, "kind").as_deref() {
                 Some("recording") => sources.extend(document.read("source", table).map(SourceConfig::Recording)),
                 Some(kind) => {
-                    document.fault(Some(at), format!("[[source]] kind `{kind}` is unknown; known is recording"))
+                    let what = format!("[[source]] kind `{kind}` is unknown; known is recording");
+                    document.fault(Some(at), what);
                 }
                 None => document.fault(Some(at), "[[source]] lacks its kind; write kind = \"recording\""),
             }

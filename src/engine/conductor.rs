@@ -59,7 +59,7 @@ impl<S: Sink> Engine<S> {
     /// [`EngineError`]: what failed. Everything committed stays; a new run resumes there.
     pub async fn run(self) -> Result<Outcome, EngineError> {
         let (reports, from_workers) = mpsc::unbounded_channel();
-        let workers = start_workers(&self.settings, &self.sink, &reports, Arc::new(self.resume.already))?;
+        let workers = start_workers(&self.settings, &self.sink, &reports, &Arc::new(self.resume.already))?;
         // Set once: an engine runs once.
         let _ = self.gauges.paused.set(self.sink.paused());
         let stored = self.sink.read_back();

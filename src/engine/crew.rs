@@ -36,14 +36,14 @@ pub(super) fn start_workers<S: Sink>(
     settings: &Settings,
     sink: &S,
     reports: &mpsc::UnboundedSender<Report<Batches<S>>>,
-    already: Arc<Already>,
+    already: &Arc<Already>,
 ) -> Result<Vec<WorkerEnd>, EngineError> {
     let mut ends = Vec::new();
     let mut posts = Vec::new();
     for _ in 0..settings.workers {
         let (sender, receiver) = orders::channel();
         ends.push(WorkerEnd { orders: sender, thread: None, bytes: 0 });
-        let already = Arc::clone(&already);
+        let already = Arc::clone(already);
         posts.push(Some(Post { orders: receiver, reports: reports.clone(), encoder: sink.encoder(), already }));
     }
     let posts = Mutex::new(posts);

@@ -109,7 +109,7 @@ impl<E: Encoder> Desk<E> {
         graph.advance_to(1);
         let thread = std::thread::current();
         let _ = post.reports.send(Report::Started { worker: worker.index(), thread });
-        Desk { post, graph, ingest: Ingest::new(settings.limits.clone()), read: HashMap::new(), passed: 0 }
+        Desk { post, graph, ingest: Ingest::new(settings.limits), read: HashMap::new(), passed: 0 }
     }
 
     fn run(mut self, worker: &mut Worker) {
