@@ -10,7 +10,7 @@
 //!                                  └──── Frame(e) ──▶ serving
 //! ```
 //!
-//! The [`conductor`] alone cuts epochs. It hands the blocks of the open epoch to whichever worker has least,
+//! The conductor alone cuts epochs. It hands the blocks of the open epoch to whichever worker has least,
 //! then says `Close` to all of them. So one partition may be read by every worker at once, and yet an epoch
 //! covers a whole prefix of each partition: what a block's position says is true of the epoch it lies in.
 //!
