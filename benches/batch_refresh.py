@@ -22,8 +22,6 @@ create table "user" as select ind, first_name || ' ' || last_name as user_name, 
 for path in sorted(questions.glob("*.sql")):
     sql = path.read_text()
     values = {"ties": "first", "top": 1, "median": "exact"}
-    used = {name: value for name, value in values.items() if f":{name}" in sql or f"${name}" in sql}
-    for name in used:
-        sql = sql.replace(f":{name}", f"${name}")
+    used = {name: value for name, value in values.items() if f"${name}" in sql}
     rows = db.execute(sql, used).fetchall()
     print(path.stem, len(rows))
