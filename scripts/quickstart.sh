@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
-cargo build --release --quiet --bin pinflow
-target/release/pinflow run examples/quickstart.toml --output tables
+cargo build --release --bin pinflow
+cargo run --release --quiet --bin pinflow -- run examples/quickstart.toml --output tables
 echo
-target/release/pinflow table data/quickstart --verify
+cargo run --release --quiet --bin pinflow -- table data/quickstart --verify

@@ -15,8 +15,8 @@ use crate::sources::Feed;
 use crate::sources::recording::{self, RecordingSource};
 use crate::telemetry::Progress;
 
-/// Blocks between the sources and the engine: 64 of a quarter MiB.
-const FEED_BLOCKS: usize = 64;
+/// Blocks between the sources and the engine: 16 of a quarter MiB.
+const FEED_BLOCKS: usize = 16;
 /// Epochs between the engine and serving.
 const FRAMES: usize = 64;
 
