@@ -23,9 +23,12 @@ static BARS: LazyLock<MultiProgress> =
 /// A line this often where stderr is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Starts logging to stderr: for people on a terminal, JSON elsewhere; `RUST_LOG` filters, `info` by default.
+/// What is logged unless `RUST_LOG` says otherwise: the libraries narrate every file they open.
+const FILTER: &str = "warn,pinflow=info,pinflow_dataflows=info";
+
+/// Starts logging to stderr: for people on a terminal, JSON elsewhere; `RUST_LOG` filters.
 pub fn start_logging() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(BesideBars);
     // Logging that runs already (in a test, in a host program) is left as it is.
     let _ = if std::io::stderr().is_terminal() {

@@ -141,6 +141,8 @@ impl<E: Encoder> Desk<E> {
     }
 
     fn read(&mut self, block: &Block, source: Symbol, carries: Carries) {
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("engine::block");
         let mut rows = Fork {
             graph: &mut self.graph,
             encoder: self.post.encoder.as_mut(),

@@ -93,7 +93,7 @@ fn harmless(text: &str) -> String {
 
 fn drawn(answer: &Table, rows_max: usize) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::NOTHING);
     table.set_header(answer.columns().iter().map(|column| column.name));
     for row in answer.rows().take(rows_max) {
         table.add_row(row.0.iter().map(|cell| {
