@@ -1,21 +1,39 @@
 //! The committer: makes windows durable, in their order, one at a time.
 
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
 use tokio::sync::mpsc;
 
-use super::worker::Report;
+use super::worker::{Report, panic_message};
 use crate::sinks::{Encoder, Sink, Window};
 
 /// Whether a window is the last of its run.
 pub(super) type IsLast = bool;
 pub(super) type Batches<S> = <<S as Sink>::Encoder as Encoder>::Batches;
 
+/// Commits windows, and reports a panic: the conductor would wait for a dead committer forever.
+pub(super) async fn supervised_commits<S: Sink>(
+    sink: S,
+    windows: mpsc::Receiver<(Window<Batches<S>>, IsLast)>,
+    reports: mpsc::UnboundedSender<Report<Batches<S>>>,
+) {
+    let work = commit_windows(sink, windows, reports.clone());
+    if let Err(panic) = AssertUnwindSafe(work).catch_unwind().await {
+        let message = panic_message(panic.as_ref());
+        let _ = reports.send(Report::Panicked { thread: "committer".to_owned(), message });
+    }
+}
+
 /// Commits windows in their order, one at a time, until there are no more.
-pub(super) async fn commit_windows<S: Sink>(
+async fn commit_windows<S: Sink>(
     mut sink: S,
     mut windows: mpsc::Receiver<(Window<Batches<S>>, IsLast)>,
     reports: mpsc::UnboundedSender<Report<Batches<S>>>,
 ) {
     while let Some((window, last)) = windows.recv().await {
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("engine::commit");
         let epoch = window.epoch;
         let mut done = sink.commit(window).await;
         if done.is_ok() && last {

@@ -11,7 +11,7 @@ use pinflow_dataflows::symbol::Symbol;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::committer::{Batches, IsLast, commit_windows};
+use super::committer::{Batches, IsLast, supervised_commits};
 use super::crew::{WorkerEnd, start_workers};
 use super::flight::{Cut, Flights, Flying};
 use super::worker::{Order, Read, Report};
@@ -65,7 +65,7 @@ impl<S: Sink> Engine<S> {
         let stored = self.sink.read_back();
         let has_tables = self.sink.encoder().is_some();
         let (windows, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
-        let committer = tokio::spawn(commit_windows(self.sink, to_commit, reports.clone()));
+        let committer = tokio::spawn(supervised_commits(self.sink, to_commit, reports.clone()));
         self.gauges.rebuild_total.store(self.resume.rows, Relaxed);
         let conductor = Conductor::<S> {
             settings: self.settings,
@@ -209,6 +209,13 @@ impl<S: Sink> Conductor<S> {
             }
             Some(Err(error)) => return Err(EngineError::Rebuild(Box::new(error))),
             None => {
+                // A decoder that died would end the chunks too, and the answers would be short of its rows.
+                let (rebuilt, total) = (self.gauges.rebuilt.load(Relaxed), self.gauges.rebuild_total.load(Relaxed));
+                if rebuilt != total {
+                    let what =
+                        format!("{rebuilt} rows were read back of {total}; what is committed is safe, start again");
+                    return Err(EngineError::Rebuild(what.into()));
+                }
                 self.rebuilding = false;
                 self.opens_at = Some(self.open.epoch);
                 // The rebuilt answers are an epoch of their own, shown even if nothing follows.

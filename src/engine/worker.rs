@@ -80,14 +80,18 @@ pub(super) fn work<E: Encoder>(worker: &mut Worker, post: Post<E>, settings: &Se
     let index = worker.index();
     let outcome = catch_unwind(AssertUnwindSafe(|| Desk::new(worker, post, settings).run(worker)));
     if let Err(panic) = outcome {
-        let message = panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-            .unwrap_or_else(|| "no message".to_owned());
+        let message = panic_message(panic.as_ref());
         // Nobody listens any more only if the run is over.
         let _ = reports.send(Report::Panicked { thread: format!("worker {index}"), message });
     }
+}
+
+/// What a panic said.
+pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let owned = panic.downcast_ref::<String>().cloned();
+    owned
+        .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "no message".to_owned())
 }
 
 /// A worker's own things.

@@ -1,8 +1,12 @@
 //! Identical input gives identical answers: for any number of workers, epoch length and block cut, from any compression.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use rusqlite::types::Value;
+
 use crate::harness::{Snapshot, emit, last_snapshot, pinflow, scratch, succeed};
+use crate::ledger::read;
 
 fn run(place: &Path, source: &str, engine: &str, flags: &[&str]) -> Snapshot {
     let config = place.join("run.toml");
@@ -49,4 +53,33 @@ fn compression_changes_nothing() {
     }
     assert_eq!(answered[0], answered[1]);
     assert_eq!(answered[0], answered[2]);
+}
+
+#[test]
+fn every_malformed_message_is_rejected_for_its_reason() {
+    let place = scratch();
+    let (recording, manifest) = (place.path().join("recording"), place.path().join("manifest.json"));
+    let manifest_flag = manifest.to_str().expect("a path in UTF-8");
+    emit(&recording, 1_500, 8_000, 21, &["--malformed", "0.05", "--manifest", manifest_flag]);
+    let tables = place.path().join("tables");
+    succeed(pinflow(["run"]).arg(&recording).arg("--tables").arg(&tables));
+    let rows = read(&tables.join("rejected"));
+    let at = |name: &str| rows.columns.iter().position(|column| column == name).expect("a column");
+    let (source, reason) = (at("_source"), at("reason"));
+    let mut found = BTreeMap::new();
+    for row in &rows.rows {
+        let (Value::Text(source), Value::Text(reason)) = (&row[source], &row[reason]) else { panic!("{row:?}") };
+        *found.entry((source.clone(), reason.clone())).or_insert(0) += 1;
+    }
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&manifest).expect("a manifest")).expect("JSON");
+    let mut made = BTreeMap::new();
+    for (stream, of) in manifest["streams"].as_object().expect("streams") {
+        for (reason, count) in of["rejected"].as_object().expect("reasons") {
+            made.insert((format!("recording/{stream}.jsonl"), reason.clone()), count.as_u64().expect("a count"));
+        }
+    }
+    made.retain(|_, count| *count > 0);
+    assert!(made.len() > 20, "the generator made many kinds");
+    assert_eq!(found, made);
 }

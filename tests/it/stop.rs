@@ -62,17 +62,22 @@ fn a_closed_pipe_is_an_end_not_a_failure() {
 
 #[test]
 #[cfg(feature = "failpoints")]
-fn a_panic_in_a_worker_ends_the_process_and_costs_nothing() {
+fn a_panic_in_any_thread_ends_the_process_and_costs_nothing() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 2_000, 10_000, 3, &[]);
     let config = configure(place.path(), "", "tables");
-    let mut command = pinflow(["run"]);
-    command.arg(&config).args(["--output", "none"]).env("FAILPOINTS", "engine::block=3*off->panic(a fault of ours)");
-    let output = command.output().expect("pinflow starts");
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("pinflow: worker") && said.contains("a fault of ours"), "it says who and why: {said}");
+    for (failpoint, who) in [("engine::block=3*off->panic", "worker"), ("engine::commit=panic", "committer")] {
+        let mut command = pinflow(["run"]);
+        command.arg(&config).args(["--output", "none"]).env("FAILPOINTS", format!("{failpoint}(a fault of ours)"));
+        let output = command.output().expect("pinflow starts");
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains(&format!("pinflow: {who}")) && said.contains("a fault of ours"),
+            "it says who and why: {said}"
+        );
+    }
     succeed(pinflow(["run"]).arg(&config));
     assert_each_line_once(&recording, &place.path().join("tables"));
 }
