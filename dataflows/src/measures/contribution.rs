@@ -50,7 +50,7 @@ impl Part {
 pub type Group = [Part; GROUPS_MAX];
 
 /// What one row adds to one question: millions of these pass through the graph, so they are small.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Contribution {
     pub(super) group: Group,
     pub(super) label: Option<Symbol>,

@@ -6,8 +6,11 @@
 //!
 //! The cost of one update is logarithmic in its group and never grows linearly with it: ranks are ordered
 //! sets with a boundary that moves by neighbours, medians are counted ordered maps with a cursor that does.
+//! Where only the first ranks are listed, only those and some behind them are kept in order at all.
 
+mod combine;
 mod contribution;
+mod foremost;
 mod median;
 mod operator;
 mod rank;
@@ -41,6 +44,11 @@ impl Measure {
     #[must_use]
     pub fn has_labels(self) -> bool {
         matches!(self, Measure::LabelsByRows | Measure::LabelsByGreatest)
+    }
+
+    /// Whether only the number of equal labels matters, not their values: such contributions can be summed up anywhere.
+    fn sums(self) -> bool {
+        matches!(self, Measure::Rows | Measure::LabelsByRows)
     }
 
     /// A group of which nothing is known yet.

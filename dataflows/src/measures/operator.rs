@@ -12,6 +12,7 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
 
+use super::combine::combine;
 use super::{Contribution, Group, GroupState, Measure, Terms, Update, consolidate};
 use crate::answer::{self, Change, Row};
 use crate::symbol::Symbol;
@@ -41,6 +42,8 @@ pub fn measure<'s>(
     entries: Rc<Cell<usize>>,
     mut changes: impl FnMut(u64, Vec<Change>) + 'static,
 ) -> StreamVec<'s, u64, ()> {
+    let summed = asked.iter().map(|it| it.measure.sums()).collect();
+    let contributions = combine(contributions, summed);
     let by_group = Exchange::new(|(contribution, _, _): &(Contribution, u64, i64)| contribution.route());
     contributions.unary_frontier(by_group, "Measures", move |_, _| {
         let mut pending: Pending = BTreeMap::new();

@@ -3,12 +3,13 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::btree_map::Entry;
 use std::collections::btree_set::Range;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use super::foremost::{Foremost, Ranked};
 use super::terms::{Terms, Ties, Top};
 use super::{Emit, Negative, Update, counted};
 use crate::answer::Cell;
@@ -36,7 +37,8 @@ impl ByRows {
             let there = |rows| (rows > 0).then_some(rows);
             moves.push(Move { label, from: there(before), to: there(after) });
         }
-        self.ranking.apply(moves, terms, emit);
+        let ByRows { rows, ranking } = self;
+        ranking.apply(moves, terms, || rows.iter().map(|(label, rows)| Place::new(*rows, Some(*label))), emit);
         Ok(())
     }
 
@@ -65,7 +67,9 @@ impl ByGreatest {
             }
             moves.push(Move { label, from, to: self.greatest(label) });
         }
-        self.ranking.apply(moves, terms, emit);
+        let ByGreatest { greatest, ranking, .. } = self;
+        let all = || greatest.iter().map(|(label, value)| Place::new(value.get(), Some(*label)));
+        ranking.apply(moves, terms, all, emit);
         Ok(())
     }
 
@@ -236,13 +240,15 @@ impl Place {
         Place(Reverse(Packed::new(value)), label)
     }
 
+}
+
+impl Ranked for Place {
     fn value(&self) -> i64 {
         self.0.0.get()
     }
 
-    /// Before all places with smaller values, after all others; `None` if no value is smaller.
-    fn next_value(&self) -> Option<Place> {
-        self.value().checked_sub(1).map(|smaller| Place::new(smaller, None))
+    fn behind_all(value: i64) -> Option<Place> {
+        value.checked_sub(1).map(|smaller| Place::new(smaller, None))
     }
 }
 
@@ -251,24 +257,33 @@ impl Place {
 /// The boundary is the last place that is listed (with `ties = "all"` its value decides, and its label means nothing).
 /// After each epoch it moves by neighbours until the wanted number of ranks stand at or before it; no more steps are
 /// needed than labels moved. So an epoch costs a logarithm for each label that moved and for each row that is emitted.
+///
+/// Only the [foremost](Foremost) places are kept in order: of a million labels, one is listed.
 #[derive(Debug, Default)]
 struct Ranking {
-    places: BTreeSet<Place>,
+    places: Foremost<Place>,
     boundary: Option<Place>,
     /// Ranks at or before the boundary.
     ranks: usize,
 }
 
 impl Ranking {
-    /// Moves labels, each at most once and sorted by number, and emits what is listed no longer and newly.
-    fn apply(&mut self, mut moves: Vec<Move>, terms: &Terms, emit: &mut Emit<'_>) {
+    /// Moves labels, each at most once and sorted by number, and emits what is listed no longer and newly. `all` gives
+    /// the places of all labels, after the moves.
+    fn apply<A: ExactSizeIterator<Item = Place>>(
+        &mut self,
+        mut moves: Vec<Move>,
+        terms: &Terms,
+        all: impl Fn() -> A,
+        emit: &mut Emit<'_>,
+    ) {
         moves.retain(|it| it.from != it.to);
         let before = self.boundary;
         for it in &moves {
             it.from.into_iter().for_each(|value| self.remove(Place::new(value, Some(it.label)), terms));
             it.to.into_iter().for_each(|value| self.insert(Place::new(value, Some(it.label)), terms));
         }
-        self.settle(terms);
+        self.settle(terms, &all);
         let after = self.boundary;
         for Move { label, from, to } in &moves {
             let place = |value| Place::new(value, Some(*label));
@@ -286,6 +301,7 @@ impl Ranking {
                     emit(Some(label), Cell::Long(value), diff);
                 }
             });
+            self.places.forget_behind(self.boundary, all().len());
         }
     }
 
@@ -304,7 +320,7 @@ impl Ranking {
     }
 
     /// Moves the boundary until as many ranks are listed as there should be.
-    fn settle(&mut self, terms: &Terms) {
+    fn settle<A: ExactSizeIterator<Item = Place>>(&mut self, terms: &Terms, all: impl Fn() -> A) {
         let Top::Ranks(wanted) = terms.top else { return };
         let wanted = wanted.get() as usize;
         while self.ranks > wanted {
@@ -314,9 +330,14 @@ impl Ranking {
             self.ranks -= 1;
         }
         while self.ranks < wanted {
-            let Some(next) = self.behind(&self.boundary, terms).next().copied() else { break };
-            self.boundary = Some(next);
-            self.ranks += 1;
+            match self.behind(&self.boundary, terms).next().copied() {
+                Some(next) => {
+                    self.boundary = Some(next);
+                    self.ranks += 1;
+                }
+                None if self.places.lacks(all().len()) => self.places.recall(all()),
+                None => break,
+            }
         }
     }
 
@@ -343,7 +364,7 @@ impl Ranking {
         match (self.boundary, terms.ties) {
             (None, _) => Range::default(),
             (Some(last), Ties::First) => self.places.range(..=last),
-            (Some(last), Ties::All) => match last.next_value() {
+            (Some(last), Ties::All) => match Place::behind_all(last.value()) {
                 Some(next) => self.places.range(..next),
                 None => self.places.range(..),
             },
@@ -355,7 +376,7 @@ impl Ranking {
         match (*boundary, terms.ties) {
             (None, _) => self.places.range(..),
             (Some(last), Ties::First) => self.places.range((Bound::Excluded(last), Bound::Unbounded)),
-            (Some(last), Ties::All) => last.next_value().map_or_else(Range::default, |next| self.places.range(next..)),
+            (Some(last), Ties::All) => Place::behind_all(last.value()).map_or_else(Range::default, |next| self.places.range(next..)),
         }
     }
 
