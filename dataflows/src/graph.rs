@@ -18,8 +18,6 @@ use differential_dataflow::trace::ExertionLogic;
 use serde::Deserialize;
 use timely::ExchangeData;
 use timely::WorkerConfig;
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::operators::core::input::Handle;
 use timely::dataflow::operators::core::{Concatenate, Input};
 use timely::dataflow::operators::probe::{Handle as ProbeHandle, Probe};
 use timely::dataflow::{Scope, StreamVec};
@@ -29,9 +27,10 @@ pub use crate::answer::Change;
 pub use crate::latest::Duplicates;
 pub use crate::measures::{Median, NoSuchTerm, Terms, Ties, Top};
 
-use crate::latest::{self, Delivery, RowChange, Slots};
+use crate::inlet::Inlet;
+use crate::latest::{self, RowChange, Slots};
 use crate::measures::{Asked, Contribution, measure};
-use crate::posts::{Changes, GeoPost, PinPost, Posts, UserPost};
+use crate::posts::{Changes, GeoPost, Narrow, PinPost, Posts, UserPost};
 use crate::questions::{self, Over};
 use crate::record::{Geo, Lineage, Pin, User};
 
@@ -98,15 +97,13 @@ pub fn configure(config: &mut WorkerConfig) {
     config.set("differential/default_exert_logic".to_owned(), finish);
 }
 
-type Rows<R> = Handle<u64, CapacityContainerBuilder<Vec<Delivery<R>>>>;
-
 /// One worker's part of the graph.
 ///
 /// Dropping it closes its inputs, as [`Graph::close`] does.
 pub struct Graph {
-    pins: Rows<PinPost>,
-    geos: Rows<GeoPost>,
-    users: Rows<UserPost>,
+    pins: Inlet<PinPost>,
+    geos: Inlet<GeoPost>,
+    users: Inlet<UserPost>,
     probe: ProbeHandle<u64>,
     slots: Rc<RefCell<Slots>>,
     held: [Rc<Cell<usize>>; 3],
@@ -139,17 +136,17 @@ impl Graph {
 
     /// Adds a pin at the open epoch.
     pub fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
-        self.pins.send((row.ind, lineage.into(), row.into()));
+        self.pins.send(row.ind, lineage, row);
     }
 
     /// Adds a geo post at the open epoch.
     pub fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
-        self.geos.send((row.ind, lineage.into(), row.into()));
+        self.geos.send(row.ind, lineage, row);
     }
 
     /// Adds a user at the open epoch.
     pub fn user(&mut self, lineage: Lineage, row: &User<'_>) {
-        self.users.send((row.ind, lineage.into(), row.into()));
+        self.users.send(row.ind, lineage, row);
     }
 
     /// Opens an epoch and closes all below, as far as this worker is concerned.
@@ -187,18 +184,18 @@ impl Graph {
 }
 
 /// An input for one stream, and the rows of it that count.
-fn counting<'s, R: ExchangeData + Copy + Eq>(
+fn counting<'s, R: ExchangeData + Narrow + Eq>(
     scope: Scope<'s, u64>,
     duplicates: Duplicates,
     slots: &Rc<RefCell<Slots>>,
     held: &Rc<Cell<usize>>,
-) -> (Rows<R>, StreamVec<'s, u64, RowChange<R>>) {
+) -> (Inlet<R>, StreamVec<'s, u64, RowChange<R>>) {
     let (input, deliveries) = scope.new_input();
     let rows = match duplicates {
         Duplicates::Latest => latest::latest(deliveries, Rc::clone(slots), Rc::clone(held)),
         Duplicates::Keep => latest::keep(deliveries, Rc::clone(slots), Rc::clone(held)),
     };
-    (input, rows)
+    (Inlet::new(input), rows)
 }
 
 /// What all questions take from the posts; joins that nobody asks for are not made.

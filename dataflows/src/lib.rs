@@ -7,6 +7,7 @@
 //! - [`rejection`]: why a message was refused, a closed list;
 //! - [`clean`]: one to the other, and the field faults on the way;
 //! - [`ingest`]: bytes to rows or rejections;
+//! - `inlet`: rows made narrow, and given to the graph in batches;
 //! - [`latest`]: which delivery of an `ind` counts;
 //! - [`posts`]: the rows narrowed to what questions read, joined on `ind`, arranged once;
 //! - [`measures`]: counts, ranks and medians maintained under every update;
@@ -18,6 +19,7 @@ pub mod answer;
 pub mod clean;
 pub mod graph;
 pub mod ingest;
+mod inlet;
 pub mod latest;
 pub mod measures;
 pub mod posts;

@@ -1,9 +1,9 @@
 //! The labels of a group in order of their values.
 
 use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::collections::btree_set::Range;
-use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use foldhash::fast::FixedState;
@@ -239,7 +239,6 @@ impl Place {
     fn new(value: i64, label: Option<Symbol>) -> Place {
         Place(Reverse(Packed::new(value)), label)
     }
-
 }
 
 impl Ranked for Place {
@@ -376,7 +375,9 @@ impl Ranking {
         match (*boundary, terms.ties) {
             (None, _) => self.places.range(..),
             (Some(last), Ties::First) => self.places.range((Bound::Excluded(last), Bound::Unbounded)),
-            (Some(last), Ties::All) => Place::behind_all(last.value()).map_or_else(Range::default, |next| self.places.range(next..)),
+            (Some(last), Ties::All) => {
+                Place::behind_all(last.value()).map_or_else(Range::default, |next| self.places.range(next..))
+            }
         }
     }
 

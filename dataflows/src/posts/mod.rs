@@ -13,7 +13,7 @@
 mod layout;
 mod row;
 
-pub use row::{GeoPost, PinPost, UserPost};
+pub use row::{GeoPost, Narrow, PinPost, Texts, UserPost};
 
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::operators::join::join_traces;

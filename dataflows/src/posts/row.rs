@@ -8,6 +8,28 @@ use serde::{Deserialize, Serialize};
 use crate::record::{Geo, Micros, Pin, User};
 use crate::symbol::Symbol;
 
+/// The texts of a row that questions read, in a fixed order.
+pub type Texts<T> = [Option<T>; TEXTS_MAX];
+
+/// Texts that a narrow row may have.
+const TEXTS_MAX: usize = 2;
+
+/// A narrow row, made in two steps: its texts become symbols apart from it, many rows' together.
+pub trait Narrow: Copy {
+    /// The whole row.
+    type Row<'a>;
+
+    /// What is text in a row.
+    fn texts<'a>(row: &'a Self::Row<'_>) -> Texts<&'a str>;
+
+    /// All else of it.
+    fn new(row: &Self::Row<'_>) -> Self;
+
+    /// With its texts.
+    #[must_use]
+    fn with(self, texts: Texts<Symbol>) -> Self;
+}
+
 /// What questions read of a pin: 16 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinPost {
@@ -27,13 +49,20 @@ impl PinPost {
     }
 }
 
-impl From<&Pin<'_>> for PinPost {
-    fn from(pin: &Pin<'_>) -> PinPost {
-        PinPost {
-            category: pin.category.as_deref().map(Symbol::new),
-            poster: pin.poster_name.as_deref().map(Symbol::new),
-            followers: pin.follower_count.and_then(|count| NonZeroU64::new(u64::try_from(count).ok()? + 1)),
-        }
+impl Narrow for PinPost {
+    type Row<'a> = Pin<'a>;
+
+    fn texts<'a>(pin: &'a Pin<'_>) -> Texts<&'a str> {
+        [pin.category.as_deref(), pin.poster_name.as_deref()]
+    }
+
+    fn new(pin: &Pin<'_>) -> PinPost {
+        let followers = pin.follower_count.and_then(|count| NonZeroU64::new(u64::try_from(count).ok()? + 1));
+        PinPost { category: None, poster: None, followers }
+    }
+
+    fn with(self, [category, poster]: Texts<Symbol>) -> PinPost {
+        PinPost { category, poster, ..self }
     }
 }
 
@@ -53,9 +82,19 @@ impl GeoPost {
     }
 }
 
-impl From<&Geo<'_>> for GeoPost {
-    fn from(geo: &Geo<'_>) -> GeoPost {
-        GeoPost { country: geo.country.as_deref().map(Symbol::new), year: geo.timestamp.and_then(year) }
+impl Narrow for GeoPost {
+    type Row<'a> = Geo<'a>;
+
+    fn texts<'a>(geo: &'a Geo<'_>) -> Texts<&'a str> {
+        [geo.country.as_deref(), None]
+    }
+
+    fn new(geo: &Geo<'_>) -> GeoPost {
+        GeoPost { country: None, year: geo.timestamp.and_then(year) }
+    }
+
+    fn with(self, [country, _]: Texts<Symbol>) -> GeoPost {
+        GeoPost { country, ..self }
     }
 }
 
@@ -77,13 +116,19 @@ impl UserPost {
     }
 }
 
-impl From<&User<'_>> for UserPost {
-    fn from(user: &User<'_>) -> UserPost {
-        UserPost {
-            name: user.user_name.as_deref().map(Symbol::new),
-            age: user.age,
-            joined: user.date_joined.and_then(year),
-        }
+impl Narrow for UserPost {
+    type Row<'a> = User<'a>;
+
+    fn texts<'a>(user: &'a User<'_>) -> Texts<&'a str> {
+        [user.user_name.as_deref(), None]
+    }
+
+    fn new(user: &User<'_>) -> UserPost {
+        UserPost { name: None, age: user.age, joined: user.date_joined.and_then(year) }
+    }
+
+    fn with(self, [name, _]: Texts<Symbol>) -> UserPost {
+        UserPost { name, ..self }
     }
 }
 
