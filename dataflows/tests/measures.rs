@@ -16,6 +16,21 @@ fn any_label() -> impl Strategy<Value = Option<Symbol>> {
     option::weighted(0.9, select(vec!["m", "z", "a", "ä", "", "aa", "M"]).prop_map(Symbol::new))
 }
 
+/// So many labels in one group that most of them are not kept in order, and the first of them go again and again.
+fn any_crowd() -> impl Strategy<Value = Vec<Vec<Update>>> {
+    let label = |n: u32| Some(Symbol::new(&format!("crowd {n}")));
+    (300..1500u32, 10..400i64, 5..60usize, any::<u64>()).prop_map(move |(labels, values, each, seed)| {
+        // splitmix64 by its increment alone is well spread enough for values.
+        let value = |n: u32| (seed.wrapping_mul(u64::from(n) + 1) >> 33) as i64 % values;
+        let rows: Vec<_> = (0..labels).map(|n| Update { label: label(n), value: value(n), diff: 1 }).collect();
+        let mut epochs: Vec<Vec<_>> = rows.chunks(each).map(<[Update]>::to_vec).collect();
+        let mut greatest_first = rows;
+        greatest_first.sort_by_key(|row| std::cmp::Reverse(row.value));
+        epochs.extend(greatest_first.chunks(each).map(|gone| gone.iter().map(|it| Update { diff: -1, ..*it }).collect()));
+        epochs
+    })
+}
+
 fn any_value() -> impl Strategy<Value = i64> {
     prop_oneof![4 => 0..6i64, 1 => select(vec![i64::MIN, i64::MIN + 1, -1, 1 << 40, i64::MAX])]
 }
@@ -147,6 +162,15 @@ proptest! {
     #[test]
     fn medians_are_in_the_middle(epochs in any_epochs(), terms in any_terms()) {
         check(Measure::Median, epochs, &terms)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn a_crowd_is_ranked(epochs in any_crowd(), terms in any_terms(), by_rows: bool) {
+        check(if by_rows { Measure::LabelsByRows } else { Measure::LabelsByGreatest }, epochs, &terms)?;
     }
 }
 

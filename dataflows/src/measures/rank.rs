@@ -10,6 +10,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::foremost::{Foremost, Ranked};
+use super::tally::{Counts, MANY};
 use super::terms::{Terms, Ties, Top};
 use super::{Emit, Negative, Update, counted};
 use crate::answer::Cell;
@@ -18,7 +19,7 @@ use crate::symbol::Symbol;
 /// Labels ranked by how many rows have them.
 #[derive(Debug, Default)]
 pub struct ByRows {
-    rows: HashMap<Symbol, i64, FixedState>,
+    rows: Counts,
     ranking: Ranking,
 }
 
@@ -27,18 +28,12 @@ impl ByRows {
         let mut moves = Vec::new();
         for run in updates.chunk_by(|one, next| one.label == next.label) {
             let Some(label) = run[0].label else { continue };
-            let before = self.rows.get(&label).copied().unwrap_or(0);
-            let after = counted(Some(label), 0, before, run.iter().map(|update| update.diff).sum())?;
-            if after == 0 {
-                self.rows.remove(&label);
-            } else {
-                self.rows.insert(label, after);
-            }
+            let (before, after) = self.rows.add(label, run.iter().map(|update| update.diff).sum())?;
             let there = |rows| (rows > 0).then_some(rows);
             moves.push(Move { label, from: there(before), to: there(after) });
         }
         let ByRows { rows, ranking } = self;
-        ranking.apply(moves, terms, || rows.iter().map(|(label, rows)| Place::new(*rows, Some(*label))), emit);
+        ranking.apply(moves, terms, || rows.iter().map(|(label, rows)| Place::new(rows, Some(label))), emit);
         Ok(())
     }
 
@@ -50,25 +45,41 @@ impl ByRows {
 /// Labels ranked by the greatest value of the rows that have them.
 #[derive(Debug, Default)]
 pub struct ByGreatest {
-    /// The greatest value of each label. One row with it stands here; most labels have no other.
-    greatest: HashMap<Symbol, Packed, FixedState>,
+    greatest: HashMap<Symbol, Greatest, FixedState>,
     others: Others,
     ranking: Ranking,
 }
 
+/// The greatest value of a label, and how many rows have it. Most labels have no other: a poster has one number of
+/// followers, however many posts.
+#[derive(Debug, Clone, Copy)]
+struct Greatest {
+    value: Packed,
+    /// At most [`MANY`]; rows beyond stand among the others.
+    rows: u32,
+}
+
 impl ByGreatest {
     pub(super) fn apply(&mut self, updates: &[Update], terms: &Terms, emit: &mut Emit<'_>) -> Result<(), Negative> {
-        let mut moves = Vec::new();
-        for run in updates.chunk_by(|one, next| one.label == next.label) {
-            let Some(label) = run[0].label else { continue };
-            let from = self.greatest(label);
+        let ByGreatest { greatest, others, ranking } = self;
+        let runs = || updates.chunk_by(|one, next| one.label == next.label).filter_map(|run| Some((run[0].label?, run)));
+        // Look-ups first: none depends on another, so that their waits for memory overlap.
+        let looked_up = runs().map(|(label, _)| greatest.get(&label).copied());
+        let looked_up: Vec<Option<Greatest>> = looked_up.collect();
+        let mut moves = Vec::with_capacity(looked_up.len());
+        for ((label, run), before) in runs().zip(looked_up) {
+            let mut after = before;
             for update in run {
-                self.add(label, update.value, update.diff)?;
+                others.take_up(&mut after, label, update.value, update.diff)?;
             }
-            moves.push(Move { label, from, to: self.greatest(label) });
+            match after {
+                Some(after) => drop(greatest.insert(label, after)),
+                None => drop(greatest.remove(&label)),
+            }
+            let value = |held: Option<Greatest>| held.map(|held| held.value.get());
+            moves.push(Move { label, from: value(before), to: value(after) });
         }
-        let ByGreatest { greatest, ranking, .. } = self;
-        let all = || greatest.iter().map(|(label, value)| Place::new(value.get(), Some(*label)));
+        let all = || greatest.iter().map(|(label, held)| Place::new(held.value.get(), Some(*label)));
         ranking.apply(moves, terms, all, emit);
         Ok(())
     }
@@ -76,43 +87,10 @@ impl ByGreatest {
     pub(super) fn entries(&self) -> usize {
         self.greatest.len() + self.others.rows.len()
     }
-
-    fn greatest(&self, label: Symbol) -> Option<i64> {
-        self.greatest.get(&label).map(|value| value.get())
-    }
-
-    fn add(&mut self, label: Symbol, value: i64, diff: i64) -> Result<(), Negative> {
-        match self.greatest(label) {
-            None if diff > 0 => {
-                self.greatest.insert(label, Packed::new(value));
-                self.others.add(label, value, diff - 1)
-            }
-            Some(greatest) if value > greatest && diff > 0 => {
-                self.greatest.insert(label, Packed::new(value));
-                self.others.add(label, greatest, 1)?;
-                self.others.add(label, value, diff - 1)
-            }
-            Some(greatest) if value == greatest && self.others.count(label, value) + diff == -1 => {
-                // The last row with the greatest value goes: the next greatest takes its place.
-                self.others.add(label, value, diff + 1)?;
-                match self.others.greatest(label) {
-                    Some(next) => {
-                        self.greatest.insert(label, Packed::new(next));
-                        self.others.add(label, next, -1)?;
-                    }
-                    None => drop(self.greatest.remove(&label)),
-                }
-                Ok(())
-            }
-            greatest => self.others.add(label, value, diff).map_err(|negative| {
-                let apart = i64::from(greatest == Some(value));
-                Negative { count: negative.count + apart, ..negative }
-            }),
-        }
-    }
 }
 
-/// How many rows have a label and a value: 16 bytes a pair, as long as there are fewer than [`MANY`] of them.
+/// How many rows have a label and a value, where that is not its greatest: 16 bytes a pair, as long as there are fewer
+/// than [`MANY`] of them.
 #[derive(Debug, Default)]
 struct Others {
     rows: BTreeMap<Pair, u32>,
@@ -120,10 +98,53 @@ struct Others {
     many: BTreeMap<Pair, i64>,
 }
 
-/// Too many rows for a count of four bytes. One `ind`, delivered often enough in two streams, comes here under `keep`.
-const MANY: u32 = u32::MAX;
-
 impl Others {
+    /// Adds rows with a label and a value, of which the greatest value is `held` apart.
+    fn take_up(&mut self, held: &mut Option<Greatest>, label: Symbol, value: i64, diff: i64) -> Result<(), Negative> {
+        match *held {
+            Some(Greatest { value: greatest, rows }) if greatest.get() == value => {
+                let beyond = if rows == MANY { self.take(label, value)? } else { 0 };
+                match counted(Some(label), value, beyond + i64::from(rows), diff)? {
+                    0 => {
+                        // The last row with the greatest value goes: the next greatest takes its place.
+                        *held = None;
+                        if let Some(next) = self.greatest(label) {
+                            let rows = self.take(label, next)?;
+                            *held = Some(self.hold(label, next, rows)?);
+                        }
+                    }
+                    rows => *held = Some(self.hold(label, value, rows)?),
+                }
+                Ok(())
+            }
+            Some(Greatest { value: greatest, .. }) if greatest.get() > value => self.add(label, value, diff),
+            smaller => {
+                let rows = counted(Some(label), value, 0, diff)?;
+                if rows > 0 {
+                    if let Some(smaller) = smaller {
+                        self.add(label, smaller.value.get(), smaller.rows.into())?;
+                    }
+                    *held = Some(self.hold(label, value, rows)?);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The greatest value of a label, apart; rows that cannot be counted there stay here.
+    fn hold(&mut self, label: Symbol, value: i64, rows: i64) -> Result<Greatest, Negative> {
+        let few = u32::try_from(rows).unwrap_or(MANY);
+        self.add(label, value, rows - i64::from(few))?;
+        Ok(Greatest { value: Packed::new(value), rows: few })
+    }
+
+    /// Takes all rows with a label and a value away, and says how many they were.
+    fn take(&mut self, label: Symbol, value: i64) -> Result<i64, Negative> {
+        let rows = self.count(label, value);
+        self.add(label, value, -rows)?;
+        Ok(rows)
+    }
+
     fn count(&self, label: Symbol, value: i64) -> i64 {
         let pair = Pair::new(label, value);
         match self.rows.get(&pair) {
@@ -401,6 +422,21 @@ fn is_listed(place: &Place, boundary: &Option<Place>, terms: &Terms) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_greatest_value_of_very_many_rows_is_held_and_let_go() {
+        let (label, many) = (Symbol::new("many"), i64::from(MANY));
+        let (mut others, mut held) = (Others::default(), None);
+        // Value, how many more rows have it, and the greatest value after.
+        let steps = [(5, 3, Some(5)), (7, many + 9, Some(7)), (7, 5, Some(7)), (8, 1, Some(8)), (8, -1, Some(7))];
+        for (value, diff, greatest) in steps.into_iter().chain([(7, -many - 14, Some(5)), (5, -3, None)]) {
+            others.take_up(&mut held, label, value, diff).expect("never negative");
+            assert_eq!(held.map(|held| held.value.get()), greatest);
+        }
+        assert!(others.rows.is_empty() && others.many.is_empty());
+        let negative = others.take_up(&mut held, label, 5, -1);
+        assert_eq!(negative, Err(Negative { label: Some(label), value: 5, count: -1 }));
+    }
 
     #[test]
     fn counts_beyond_four_bytes_are_exact() {

@@ -1,5 +1,7 @@
 //! Counts of rows and of distinct labels.
 
+use std::collections::BTreeMap;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
@@ -7,6 +9,54 @@ use hashbrown::hash_map::Entry;
 use super::{Emit, Negative, Update, counted};
 use crate::answer::Cell;
 use crate::symbol::Symbol;
+
+/// Too many rows for a count of four bytes. One `ind`, delivered often enough in two streams, comes here under `keep`.
+pub(super) const MANY: u32 = u32::MAX;
+
+/// How many rows have each label: 8 bytes a label, as long as there are fewer than [`MANY`] of them.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    few: HashMap<Symbol, u32, FixedState>,
+    /// Where `few` says [`MANY`].
+    many: BTreeMap<Symbol, i64>,
+}
+
+impl Counts {
+    /// Counts more rows with a label; how many there were, and are.
+    pub(super) fn add(&mut self, label: Symbol, diff: i64) -> Result<(i64, i64), Negative> {
+        let entry = self.few.entry(label);
+        let before = match &entry {
+            Entry::Occupied(rows) if *rows.get() == MANY => self.many.remove(&label).unwrap_or(0),
+            Entry::Occupied(rows) => (*rows.get()).into(),
+            Entry::Vacant(_) => 0,
+        };
+        let after = counted(Some(label), 0, before, diff)?;
+        let few = u32::try_from(after).unwrap_or(MANY);
+        if few == MANY {
+            self.many.insert(label, after);
+        }
+        match entry {
+            Entry::Occupied(entry) if few == 0 => drop(entry.remove()),
+            Entry::Occupied(mut entry) => drop(entry.insert(few)),
+            Entry::Vacant(_) if few == 0 => {}
+            Entry::Vacant(entry) => drop(entry.insert(few)),
+        }
+        Ok((before, after))
+    }
+
+    /// How many labels there are.
+    pub(super) fn len(&self) -> usize {
+        self.few.len()
+    }
+
+    /// Each label, with how many rows have it.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (Symbol, i64)> {
+        self.few.iter().map(|(label, rows)| match *rows {
+            MANY => (*label, self.many.get(label).copied().unwrap_or(0)),
+            few => (*label, few.into()),
+        })
+    }
+}
 
 /// How many rows a group has.
 #[derive(Debug, Default)]
@@ -30,7 +80,7 @@ impl Rows {
 #[derive(Debug, Default)]
 pub struct DistinctLabels {
     rows: i64,
-    labels: HashMap<Symbol, i64, FixedState>,
+    labels: Counts,
 }
 
 impl DistinctLabels {
@@ -39,26 +89,11 @@ impl DistinctLabels {
         for update in updates {
             self.rows = self.rows.checked_add(update.diff).expect("a multiplicity fits 63 bits");
             if let Some(label) = update.label {
-                self.count(label, update)?;
+                self.labels.add(label, update.diff)?;
             }
         }
         counted(None, 0, self.rows, 0)?;
         replace(before.1, self.distinct(), self.rows == 0, before.0 == 0, emit);
-        Ok(())
-    }
-
-    fn count(&mut self, label: Symbol, update: &Update) -> Result<(), Negative> {
-        match self.labels.entry(label) {
-            Entry::Occupied(mut entry) => {
-                *entry.get_mut() = counted(update.label, update.value, *entry.get(), update.diff)?;
-                if *entry.get() == 0 {
-                    entry.remove();
-                }
-            }
-            Entry::Vacant(entry) => {
-                entry.insert(counted(update.label, update.value, 0, update.diff)?);
-            }
-        }
         Ok(())
     }
 
@@ -78,5 +113,22 @@ fn replace(before: i64, after: i64, gone: bool, fresh: bool, emit: &mut Emit<'_>
     }
     if !gone && (fresh || before != after) {
         emit(None, Cell::Long(after), 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_beyond_four_bytes_are_exact() {
+        let (label, many) = (Symbol::new("many"), i64::from(MANY));
+        let mut counts = Counts::default();
+        for (diff, after) in [(many - 1, many - 1), (1, many), (5, many + 5), (-6, many - 1), (1 - many, 0)] {
+            let before = counts.iter().next().map_or(0, |(_, rows)| rows);
+            assert_eq!(counts.add(label, diff), Ok((before, after)));
+        }
+        assert!(counts.few.is_empty() && counts.many.is_empty());
+        assert_eq!(counts.add(label, -1), Err(Negative { label: Some(label), value: 0, count: -1 }));
     }
 }
