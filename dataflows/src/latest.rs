@@ -105,13 +105,32 @@ pub type RowChange<R> = ((Slot, R), u64, i64);
 pub struct Slots {
     slots: HashTable<Slot>,
     inds: Chunks<Ind>,
+    /// Room for what is looked up together.
+    found: Vec<Option<Slot>>,
 }
 
 impl Slots {
-    /// The slot of an ind; a new one if it was never met.
-    fn of(&mut self, ind: Ind) -> Slot {
-        if let Some(slot) = self.slots.find(hash(ind), |slot| self.inds.get(*slot) == Some(&ind)) {
-            return *slot;
+    /// The slots of inds, in their order; new ones for inds that were not met before.
+    ///
+    /// Look-ups first: none depends on another, so that their waits for memory overlap.
+    fn of(&mut self, inds: impl Iterator<Item = Ind> + Clone) -> impl Iterator<Item = Slot> {
+        let mut found = std::mem::take(&mut self.found);
+        found.extend(inds.clone().map(|ind| self.find(ind)));
+        for (ind, slot) in inds.zip(&mut found) {
+            *slot = slot.or_else(|| Some(self.add(ind)));
+        }
+        self.found = found;
+        self.found.drain(..).flatten()
+    }
+
+    fn find(&self, ind: Ind) -> Option<Slot> {
+        self.slots.find(hash(ind), |slot| self.inds.get(*slot) == Some(&ind)).copied()
+    }
+
+    /// The slot of an ind that was not met a moment ago.
+    fn add(&mut self, ind: Ind) -> Slot {
+        if let Some(slot) = self.find(ind) {
+            return slot;
         }
         let slot = Slot::try_from(self.slots.len()).expect("a worker holds fewer than 2^32 distinct inds");
         *self.inds.grow_to(slot) = ind;
@@ -203,22 +222,24 @@ where
                 let (capability, waiting) = entry.remove();
                 let mut session = output.session(&capability);
                 let mut slots = slots.borrow_mut();
-                for (ind, version, row) in waiting.into_iter().flatten() {
-                    let slot = slots.of(ind);
-                    let winner = winners.grow_to(slot);
-                    match winner {
-                        Some((before, _)) if origins.version(*before) >= version => continue,
-                        Some((_, same)) if *same == row => {}
-                        Some((_, old)) => {
-                            session.give(((slot, *old), epoch, -1));
-                            session.give(((slot, row), epoch, 1));
+                for deliveries in waiting {
+                    let found = slots.of(deliveries.iter().map(|(ind, _, _)| *ind));
+                    for (slot, (_, version, row)) in found.zip(&deliveries) {
+                        let winner = winners.grow_to(slot);
+                        match winner {
+                            Some((before, _)) if origins.version(*before) >= *version => continue,
+                            Some((_, same)) if same == row => {}
+                            Some((_, old)) => {
+                                session.give(((slot, *old), epoch, -1));
+                                session.give(((slot, *row), epoch, 1));
+                            }
+                            None => {
+                                held.set(held.get() + 1);
+                                session.give(((slot, *row), epoch, 1));
+                            }
                         }
-                        None => {
-                            held.set(held.get() + 1);
-                            session.give(((slot, row), epoch, 1));
-                        }
+                        *winner = Some((origins.hold(*version), *row));
                     }
-                    *winner = Some((origins.hold(version), row));
                 }
             }
         }
@@ -241,7 +262,9 @@ where
                 let mut slots = slots.borrow_mut();
                 held.set(held.get() + data.len());
                 let mut session = output.session(&time);
-                session.give_iterator(data.drain(..).map(|(ind, _, row)| ((slots.of(ind), row), epoch, 1)));
+                let found = slots.of(data.iter().map(|(ind, _, _)| *ind));
+                session.give_iterator(found.zip(data.iter()).map(|(slot, (_, _, row))| ((slot, *row), epoch, 1)));
+                data.clear();
             });
         }
     })

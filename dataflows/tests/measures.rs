@@ -26,7 +26,8 @@ fn any_crowd() -> impl Strategy<Value = Vec<Vec<Update>>> {
         let mut epochs: Vec<Vec<_>> = rows.chunks(each).map(<[Update]>::to_vec).collect();
         let mut greatest_first = rows;
         greatest_first.sort_by_key(|row| std::cmp::Reverse(row.value));
-        epochs.extend(greatest_first.chunks(each).map(|gone| gone.iter().map(|it| Update { diff: -1, ..*it }).collect()));
+        epochs
+            .extend(greatest_first.chunks(each).map(|gone| gone.iter().map(|it| Update { diff: -1, ..*it }).collect()));
         epochs
     })
 }

@@ -62,7 +62,8 @@ struct Greatest {
 impl ByGreatest {
     pub(super) fn apply(&mut self, updates: &[Update], terms: &Terms, emit: &mut Emit<'_>) -> Result<(), Negative> {
         let ByGreatest { greatest, others, ranking } = self;
-        let runs = || updates.chunk_by(|one, next| one.label == next.label).filter_map(|run| Some((run[0].label?, run)));
+        let runs =
+            || updates.chunk_by(|one, next| one.label == next.label).filter_map(|run| Some((run[0].label?, run)));
         // Look-ups first: none depends on another, so that their waits for memory overlap.
         let looked_up = runs().map(|(label, _)| greatest.get(&label).copied());
         let looked_up: Vec<Option<Greatest>> = looked_up.collect();
