@@ -1,6 +1,6 @@
 //! The cost of one update over groups of 10³…10⁷ values: flat, up to the logarithm.
 //!
-//! `cargo bench -p pinflow-dataflows --bench measures` goes to 10⁶; `-- 7` goes to 10⁷, which takes about 3 GB.
+//! `cargo bench -p pinflow-dataflows --bench measures` goes to 10⁶; `-- 7` goes to 10⁷, which takes about 4 GB.
 
 #![allow(clippy::print_stdout, missing_docs, reason = "a bench prints what it measures")]
 
@@ -53,6 +53,29 @@ fn measure(measure: Measure, terms: &Terms, values: u64, labels: &[Symbol]) -> (
     (nanos / updates.len() as f64, f64::from(emitted) / updates.len() as f64)
 }
 
+/// Nanoseconds for taking the greatest label away, again and again, on average and at the most: the worst case for a
+/// ranking that keeps only its foremost places in order.
+fn greatest_goes(values: u64, labels: &[Symbol]) -> (f64, f64) {
+    let mut rows: Vec<_> = (0..values).map(|n| (labels[n as usize], value(n))).collect();
+    let mut group: Vec<_> =
+        rows.iter().map(|(label, value)| Update { label: Some(*label), value: *value, diff: 1 }).collect();
+    consolidate(&mut group);
+    let mut state = Measure::LabelsByGreatest.empty_group();
+    state.apply(&group, &Terms::default(), &mut |_, _, _| {}).expect("fits");
+    drop(group);
+    rows.sort_unstable_by_key(|(_, value)| std::cmp::Reverse(*value));
+    let (mut total, mut longest) = (0, 0);
+    let gone = rows.len().min(UPDATES as usize);
+    for (label, value) in &rows[..gone] {
+        let update = Update { label: Some(*label), value: *value, diff: -1 };
+        let start = Instant::now();
+        state.apply(std::slice::from_ref(&update), &Terms::default(), &mut |_, _, _| {}).expect("fits");
+        let nanos = start.elapsed().as_nanos();
+        (total, longest) = (total + nanos, longest.max(nanos));
+    }
+    (total as f64 / gone as f64, longest as f64)
+}
+
 fn main() {
     let largest = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(6);
     let first = Terms::default();
@@ -72,7 +95,7 @@ fn main() {
         ("labels by greatest, all", Measure::LabelsByGreatest, Terms { top: Top::All, ..first }),
         ("distinct labels", Measure::DistinctLabels, first),
     ];
-    let labels: Vec<_> = (0..10_u64.pow(largest) / 10).map(|n| Symbol::new(&format!("label {n}"))).collect();
+    let labels: Vec<_> = (0..10_u64.pow(largest)).map(|n| Symbol::new(&format!("label {n}"))).collect();
     println!("nanoseconds (rows emitted) for one update; a tenth as many labels as values");
     for (name, of, terms) in cases {
         let costs = (3..=largest).map(|power| {
@@ -82,4 +105,9 @@ fn main() {
         });
         println!("{name:38} {}", costs.collect::<Vec<_>>().join("   "));
     }
+    let costs = (3..=largest).map(|power| {
+        let (nanos, longest) = greatest_goes(10_u64.pow(power), &labels);
+        format!("10^{power}: {nanos:.0} (at most {:.0} µs)", longest / 1e3)
+    });
+    println!("{:38} {}", "labels by greatest, the greatest goes", costs.collect::<Vec<_>>().join("   "));
 }

@@ -122,7 +122,7 @@ impl Default for EngineConfig {
         EngineConfig {
             workers: None,
             epoch_ms: 10,
-            epoch_bytes_max: 4 << 20,
+            epoch_bytes_max: 8 << 20,
             epochs_in_flight_max: 2,
             message_bytes_max: Limits::default().bytes_max,
         }
