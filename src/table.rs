@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use comfy_table::{CellAlignment, presets};
 use serde::Serialize;
 
-use crate::sinks::delta::{Contents, DeltaError, Verdict, inspect, verify};
+use crate::sinks::delta::{Contents, DeltaError, Mended, Verdict, inspect, repair, verify};
 
 /// Shows what tables hold.
 #[derive(Debug, Clone, clap::Args)]
@@ -22,6 +22,10 @@ pub struct TableArgs {
     /// Read every row's lineage, and check that no row is lost and none is there twice. Exit code 1 if not so.
     #[arg(long)]
     pub verify: bool,
+    /// First mend the logs: move a torn newest commit and checkpoints that cannot be read to `_damaged`, if the rest of
+    /// the log is whole. While no pinflow is writing.
+    #[arg(long)]
+    pub repair: bool,
 }
 
 /// How to print it.
@@ -53,6 +57,8 @@ struct Report<'a> {
     tables: &'a [Contents],
     #[serde(skip_serializing_if = "Option::is_none")]
     verify: Option<&'a Verdict>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repaired: Option<&'a [Mended]>,
 }
 
 /// Prints what was asked for; `false` if the check found something wrong.
@@ -60,6 +66,7 @@ struct Report<'a> {
 /// # Errors
 /// If a table cannot be read, or nothing can be printed.
 pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, TableError> {
+    let repaired = if args.repair { Some(repair(&args.path).await?) } else { None };
     let tables = inspect(&args.path, args.history).await?;
     let verdict = if args.verify {
         let tables = tables.clone();
@@ -70,11 +77,14 @@ pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, 
     };
     match args.format {
         Format::Json => {
-            let report = Report { tables: &tables, verify: verdict.as_ref() };
+            let report = Report { tables: &tables, verify: verdict.as_ref(), repaired: repaired.as_deref() };
             serde_json::to_writer_pretty(&mut *out, &report).map_err(io::Error::from)?;
             writeln!(out)?;
         }
         Format::Table => {
+            if let Some(repaired) = &repaired {
+                mended(repaired, out)?;
+            }
             contents(&tables, out)?;
             positions(&tables, out)?;
             history(&tables, out)?;
@@ -95,6 +105,16 @@ fn grid(header: &[&str], numbers: &[usize]) -> comfy_table::Table {
         }
     }
     grid
+}
+
+fn mended(repaired: &[Mended], out: &mut dyn Write) -> io::Result<()> {
+    if repaired.is_empty() {
+        return writeln!(out, "nothing to mend\n");
+    }
+    for Mended { file, moved_to, fault } in repaired {
+        writeln!(out, "moved {} to {}: {}", file.display(), moved_to.display(), shown(fault))?;
+    }
+    writeln!(out)
 }
 
 fn contents(tables: &[Contents], out: &mut dyn Write) -> io::Result<()> {

@@ -95,7 +95,7 @@ pub enum DeltaError {
     },
     /// A commit that is no list of JSON lines.
     #[error(
-        "{path} is torn ({what}), as after a loss of power; if it is the newest of its log, move it away: its rows are read again"
+        "{path} is torn ({what}), as after a loss of power; if it is the newest of its log, `pinflow table --repair` moves it away and its rows are read again, else restore it from a backup"
     )]
     Torn {
         /// The file.
@@ -104,7 +104,7 @@ pub enum DeltaError {
         what: String,
     },
     /// A checkpoint that cannot be read.
-    #[error("read checkpoint {path}; if all JSON commits are still there, move it and `_last_checkpoint` away")]
+    #[error("read checkpoint {path}; if all JSON commits are still there, `pinflow table --repair` moves it away")]
     Checkpoint {
         /// The file.
         path: String,

@@ -88,7 +88,8 @@ pub async fn inspect(path: &Path, history: usize) -> Result<Vec<Contents>, Delta
     Ok(found)
 }
 
-fn folders(path: &Path) -> Vec<(Table, PathBuf)> {
+/// The tables under a root folder, or the one table that a folder is.
+pub(crate) fn folders(path: &Path) -> Vec<(Table, PathBuf)> {
     let is_table = |folder: &Path| folder.join("_delta_log").is_dir();
     if is_table(path) {
         let named = |table: &Table| path.file_name().is_some_and(|name| name == table.name());

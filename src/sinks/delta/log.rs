@@ -102,6 +102,11 @@ impl Log {
         Path::from_iter(self.root.parts().chain(Path::from(name).parts()))
     }
 
+    /// Where a file of the log stands in the store.
+    pub(crate) fn location_in_log(&self, name: &str) -> Path {
+        self.location(&format!("_delta_log/{name}"))
+    }
+
     /// Where a commit stands in the store.
     pub(crate) fn commit_location(&self, version: u64) -> Path {
         self.location(commit_uri_from_version(Some(version)).as_ref())
@@ -172,7 +177,8 @@ impl Log {
         }))
     }
 
-    async fn checkpoint_txns(&self, location: &Path) -> Result<Vec<Txn>, DeltaError> {
+    /// The `txn` actions of a checkpoint file.
+    pub(crate) async fn checkpoint_txns(&self, location: &Path) -> Result<Vec<Txn>, DeltaError> {
         let bytes = self.get(location).await?.unwrap_or_default();
         let path = format!("/{location}");
         let read = tokio::task::spawn_blocking(move || read_txns(bytes));
@@ -191,7 +197,7 @@ impl Log {
 }
 
 /// Version and number of parts of a classic checkpoint file; other kinds need a newer protocol.
-fn checkpoint_name(name: &str) -> Option<(u64, usize)> {
+pub(crate) fn checkpoint_name(name: &str) -> Option<(u64, usize)> {
     let mut words = name.strip_suffix(".parquet")?.split('.');
     let version = words.next()?.parse().ok()?;
     if words.next()? != "checkpoint" {

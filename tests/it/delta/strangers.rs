@@ -7,7 +7,7 @@ use deltalake::DeltaTable;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, Transaction};
 use deltalake::protocol::{DeltaOperation, SaveMode};
-use pinflow::sinks::delta::{DeltaError, Table};
+use pinflow::sinks::delta::{DeltaError, Table, repair};
 
 use super::model::{Engine, assert_exact, handle, open, partitions};
 
@@ -217,10 +217,12 @@ async fn an_empty_newest_commit_is_replayed_and_a_torn_one_is_named() {
     let error = open(root.path()).await.err().unwrap();
     assert!(matches!(&error, DeltaError::Torn { path, .. } if path.ends_with("00000000000000000002.json")), "{error}");
     // Moved away, or empty: the rows are read again.
-    for mend in [|path: &PathBuf| fs::remove_file(path).unwrap(), |path: &PathBuf| fs::write(path, "").unwrap()] {
+    for damage in [&whole[..whole.len() / 2], b""] {
         let root = tempfile::tempdir().unwrap();
         drop(started(root.path(), 10).await);
-        mend(&log(root.path(), Table::Pin).join(format!("{:020}.json", 2)));
+        fs::write(log(root.path(), Table::Pin).join(format!("{:020}.json", 2)), damage).unwrap();
+        let mended = repair(root.path()).await.unwrap();
+        assert_eq!(mended.len(), usize::from(!damage.is_empty()), "{mended:?}");
         let mut engine = Engine::start(root.path(), &partitions(40)).await.unwrap();
         engine.run(40, 10).await.unwrap();
         assert_exact(root.path(), &partitions(40), 40).await;
@@ -239,7 +241,37 @@ async fn a_corrupt_newest_checkpoint_is_named_and_its_removal_heals() {
     fs::write(&checkpoint, &whole[..whole.len() / 2]).unwrap();
     let error = open(root.path()).await.err().unwrap();
     assert!(matches!(error, DeltaError::Checkpoint { .. }), "{error}");
-    fs::remove_file(&checkpoint).unwrap();
-    fs::remove_file(log.join("_last_checkpoint")).unwrap();
+    let mended = repair(root.path()).await.unwrap();
+    let files: Vec<_> = mended.iter().map(|it| it.file.clone()).collect();
+    assert_eq!(files, [checkpoint.canonicalize().unwrap_or(checkpoint), log.join("_last_checkpoint")]);
+    assert!(mended.iter().all(|it| it.moved_to.exists() && !it.file.exists()), "{mended:?}");
+    assert_exact(root.path(), &partitions(30), 30).await;
+    assert_eq!(repair(root.path()).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_log_cannot_do_without_is_not_moved() {
+    let root = tempfile::tempdir().unwrap();
+    let mut engine = Engine::start(root.path(), &partitions(30)).await.unwrap();
+    engine.run(30, 1).await.unwrap();
+    let log = log(root.path(), Table::Pin);
+    // A commit that the damaged checkpoint sums up is gone.
+    let names = fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
+    for checkpoint in names.filter(|path| path.to_string_lossy().ends_with("checkpoint.parquet")) {
+        fs::write(checkpoint, "no parquet").unwrap();
+    }
+    fs::rename(log.join(format!("{:020}.json", 3)), root.path().join("3.json")).unwrap();
+    let error = repair(root.path()).await.unwrap_err();
+    assert!(matches!(error, DeltaError::Gap { version: 3, .. }), "{error}");
+    assert!(!root.path().join("pin/_damaged").exists());
+    fs::rename(root.path().join("3.json"), log.join(format!("{:020}.json", 3))).unwrap();
+    assert!(!repair(root.path()).await.unwrap().is_empty());
+    // A torn commit that others follow.
+    let third = log.join(format!("{:020}.json", 3));
+    let whole = fs::read(&third).unwrap();
+    fs::write(&third, &whole[..whole.len() / 2]).unwrap();
+    let error = repair(root.path()).await.unwrap_err();
+    assert!(matches!(&error, DeltaError::Torn { path, .. } if path.ends_with("3.json")), "{error}");
+    fs::write(&third, whole).unwrap();
     assert_exact(root.path(), &partitions(30), 30).await;
 }
