@@ -10,6 +10,10 @@ need() { # need PROGRAM PACKAGE...
 }
 need cc gcc libc6-dev
 need make make
+# librdkafka is built from its source and speaks TLS with the system's OpenSSL.
+need g++ g++
+need pkg-config pkg-config
+pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
 if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_READERS:-}" != 1 ]; then
     need python3 python3
     python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
