@@ -123,8 +123,8 @@ fn move_away(log: &Log, from: &Path, fault: String) -> Result<Mended, DeltaError
     let folder = log.folder.join(DAMAGED);
     fs::create_dir_all(&folder).map_err(disk("create", &folder))?;
     let name = from.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let free = (0..).map(|n| if n == 0 { folder.join(&name) } else { folder.join(format!("{name}.{n}")) });
-    let to = free.into_iter().find(|to| !to.exists()).unwrap_or_else(|| folder.join(&name));
+    let mut free = (0..).map(|n| if n == 0 { folder.join(&name) } else { folder.join(format!("{name}.{n}")) });
+    let to = free.find(|to| !to.exists()).unwrap_or_else(|| folder.join(&name));
     fs::rename(from, &to).map_err(disk("move away", from))?;
     for folder in [Some(folder.as_path()), from.parent()].into_iter().flatten() {
         fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(disk("sync", folder))?;
