@@ -17,7 +17,8 @@ pub struct EmitArgs {
     #[arg(long, value_name = "FOLDER|-|kafka://…")]
     pub to: PathBuf,
 
-    /// Send a recording again instead, every line as it stands: a folder with pin.jsonl, geo.jsonl, user.jsonl, or a file.
+    /// Send posts again instead: a recording, every line as it stands (a folder with pin.jsonl, geo.jsonl, user.jsonl, or
+    /// a file), or the rows of Delta tables (a folder with pin, geo, user, or one of them) as producers would write them.
     #[arg(long, value_name = "PATH")]
     #[arg(conflicts_with_all = [
         "inds", "count", "skip", "order", "seed", "malformed", "too_large", "too_many_rows", "wrap", "manifest", "append",

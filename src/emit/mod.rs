@@ -9,7 +9,7 @@
 //! - `malformed`, `wrap`: what happens to them on the way;
 //! - `composer`: puts these together for one stream, and counts;
 //! - `lanes`, `progress`: one thread a destination, at the wanted rate;
-//! - `resend`: recorded messages in the place of made ones;
+//! - `resend`, with `restore`: recorded messages, or the rows of tables, in the place of made ones;
 //! - `destinations`: where messages go.
 //!
 //! A message is a pure function of the arguments and the number of its draw: `dice` remember nothing. So any part of a
@@ -28,6 +28,7 @@ mod posts;
 mod progress;
 mod proportions;
 mod resend;
+mod restore;
 mod tally;
 mod texts;
 mod vocabulary;

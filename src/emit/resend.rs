@@ -1,12 +1,14 @@
-//! Sends recorded posts again: every line as it stands.
+//! Sends posts again: recorded ones, every line as it stands, or the rows of tables.
 //!
-//! The recording room reads them, so what `pinflow run` reads can be sent again: folders and files, plain, gzip or zstd.
+//! The recording room reads recordings, so what `pinflow run` reads can be sent again: folders and files, plain, gzip or
+//! zstd. Rows become the messages that a producer would write for them.
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use pinflow_dataflows::ingest::Carries;
@@ -15,8 +17,10 @@ use tokio::sync::watch;
 
 use super::args::EmitArgs;
 use super::destinations::Destination;
-use super::progress;
+use super::lanes::{BATCH_BYTES, BEAT};
+use super::{progress, restore};
 use crate::position::{PartitionId, Positions};
+use crate::sinks::delta::{self, Contents, Table};
 use crate::sources::recording::{self, LINE_BYTES_MAX, RecordingConfig, StreamSetting};
 use crate::sources::{Block, Event, Feed};
 
@@ -32,7 +36,32 @@ pub(crate) struct Outlet {
 }
 
 /// Sends what stands in `from` to the outlets; how many messages and bytes that were.
-pub(crate) fn run(args: &EmitArgs, from: &Path, mut outlets: Vec<Outlet>) -> anyhow::Result<(u64, u64)> {
+pub(crate) fn run(args: &EmitArgs, from: &Path, outlets: Vec<Outlet>) -> anyhow::Result<(u64, u64)> {
+    let is_table = |folder: &Path| folder.join("_delta_log").is_dir();
+    let sent = AtomicU64::new(0);
+    let sending = Sending { args, outlets, carried: HashMap::new(), messages: &sent, bytes: 0 };
+    let bytes = if is_table(from) || Table::CLEANED.iter().any(|table| is_table(&from.join(table.name()))) {
+        watched(&sent, || tables(from, sending))
+    } else {
+        recording(args, from, sending)
+    };
+    match bytes {
+        // Nobody wants any more.
+        Err(error) if is_closed(&error) => Ok((sent.into_inner(), 0)),
+        bytes => Ok((sent.load(Ordering::Relaxed), bytes?)),
+    }
+}
+
+/// Does something while its progress is shown.
+fn watched<T: Send>(sent: &AtomicU64, work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(work);
+        progress::watch_unknown(sent, || worker.is_finished());
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn recording(args: &EmitArgs, from: &Path, mut sending: Sending<'_>) -> anyhow::Result<u64> {
     let mut config = RecordingConfig::at(from);
     config.rate_per_sec = args.rate.and_then(|rate| std::num::NonZeroU32::new(rate.ceil() as u32));
     if args.topic.is_some() && from.is_file() && stream_of(from).is_none() {
@@ -44,35 +73,31 @@ pub(crate) fn run(args: &EmitArgs, from: &Path, mut outlets: Vec<Outlet>) -> any
     let (feed, mut events) = Feed::new(BLOCKS_AHEAD, Positions::new(), stopped);
     let readers = source.start(&feed)?;
     drop(feed);
-    let sent = AtomicU64::new(0);
-    let ended = AtomicU64::new(0);
-    let result = std::thread::scope(|scope| {
-        let sender = scope.spawn(|| {
-            let mut sending =
-                Sending { args, outlets: &mut outlets, carried: HashMap::new(), messages: &sent, bytes: 0 };
-            let mut done = Ok(());
-            while let (Ok(()), Some(event)) = (&done, events.blocking_recv()) {
-                done = sending.event(event);
-            }
-            events.close();
-            ended.store(1, Ordering::Release);
-            done.map(|()| sending.bytes)
-        });
-        progress::watch_unknown(&sent, || ended.load(Ordering::Acquire) == 1);
-        sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    let messages = sending.messages;
+    // Takes the events with it: a reader that waits for room hears at its end that nobody takes any more.
+    let result = watched(messages, move || {
+        while let Some(event) = events.blocking_recv() {
+            sending.event(event)?;
+        }
+        sending.finish()
     });
     for reader in readers {
         let _ = reader.join();
     }
-    let bytes = match result {
-        // Nobody wants any more.
-        Err(error) if is_closed(&error) => return Ok((sent.into_inner(), 0)),
-        result => result?,
-    };
-    for outlet in outlets {
-        outlet.destination.finish().with_context(|| format!("write {}", outlet.name))?;
+    result
+}
+
+/// The rows of one table, or of the three that stand in a folder.
+fn tables(from: &Path, mut sending: Sending<'_>) -> anyhow::Result<u64> {
+    // delta-rs hangs on a runtime of one thread.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let tables = runtime.block_on(delta::inspect(from, 0))?;
+    for stream in sending.args.chosen() {
+        let Some(contents) = tables.iter().find(|table| table.table == stream.name()) else { continue };
+        let Some(outlet) = sending.outlets.iter().position(|outlet| outlet.streams.contains(&stream)) else { continue };
+        sending.rows(outlet, contents)?;
     }
-    Ok((sent.into_inner(), bytes))
+    sending.finish()
 }
 
 fn is_closed(error: &anyhow::Error) -> bool {
@@ -81,7 +106,7 @@ fn is_closed(error: &anyhow::Error) -> bool {
 
 struct Sending<'a> {
     args: &'a EmitArgs,
-    outlets: &'a mut Vec<Outlet>,
+    outlets: Vec<Outlet>,
     /// Which outlet takes a partition's messages; none if they are not wanted.
     carried: HashMap<PartitionId, Option<usize>>,
     messages: &'a AtomicU64,
@@ -112,8 +137,7 @@ impl Sending<'_> {
     }
 
     fn block(&mut self, block: &Block) -> anyhow::Result<()> {
-        let Some(Some(outlet)) = self.carried.get(&block.partition) else { return Ok(()) };
-        let outlet = &mut self.outlets[*outlet];
+        let Some(at) = self.carried.get(&block.partition).copied().flatten() else { return Ok(()) };
         let mut text = Vec::with_capacity(block.records.bytes() + 1);
         let (mut count, mut cut) = (0, None);
         block.records.each(|line, position, _| {
@@ -128,10 +152,48 @@ impl Sending<'_> {
         if let Some(position) = cut {
             bail!("line {position} is longer than {LINE_BYTES_MAX} bytes and cannot be sent as it stands");
         }
-        outlet.destination.send(&text).with_context(|| format!("write {}", outlet.name))?;
+        self.send(at, &text, count)
+    }
+
+    fn rows(&mut self, outlet: usize, contents: &Contents) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let rate = self.args.rate;
+        let batch_messages = rate.map_or(u64::MAX, |rate| ((rate * BEAT.as_secs_f64()) as u64).max(1));
+        let (mut text, mut count, mut sent, mut done) = (Vec::with_capacity(BATCH_BYTES + 4096), 0, 0, Ok(()));
+        delta::replay(contents, |row| {
+            restore::write(&row, &mut text);
+            text.push(b'\n');
+            count += 1;
+            if text.len() < BATCH_BYTES && count < batch_messages {
+                return ControlFlow::Continue(());
+            }
+            done = self.send(outlet, &text, count);
+            sent += count;
+            text.clear();
+            count = 0;
+            if let Some(rate) = rate {
+                std::thread::sleep(Duration::from_secs_f64(sent as f64 / rate).saturating_sub(started.elapsed()));
+            }
+            if done.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        done?;
+        self.send(outlet, &text, count)
+    }
+
+    fn send(&mut self, outlet: usize, text: &[u8], count: u64) -> anyhow::Result<()> {
+        let outlet = &mut self.outlets[outlet];
+        outlet.destination.send(text).with_context(|| format!("write {}", outlet.name))?;
         self.bytes += text.len() as u64;
         self.messages.fetch_add(count, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Waits until all is there; how many bytes that was.
+    fn finish(self) -> anyhow::Result<u64> {
+        for outlet in self.outlets {
+            outlet.destination.finish().with_context(|| format!("write {}", outlet.name))?;
+        }
+        Ok(self.bytes)
     }
 }
 

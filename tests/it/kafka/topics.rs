@@ -98,7 +98,7 @@ fn who_may_not_is_told_which_right_is_missing() {
     let nobody =
         |arguments: &[&str]| run(["topics"].iter().chain(arguments).copied().chain(["--connection", place.config()]));
     let seen = nobody(&["list"]);
-    assert_eq!((seen.code, seen.stdout.as_str()), (0, ""), "{seen:?}");
+    assert!(seen.code == 0 && !seen.stdout.contains("guarded"), "{seen:?}");
     // A topic that may not be seen looks as one that is not there, until it is to be made.
     let ended = nobody(&["describe", "guarded"]);
     assert!(ended.code == 1 && ended.stdout.contains("grant Describe"), "{ended:?}");
