@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::broker::Broker;
 use super::{Ended, offsets, read_all, run, skipped};
-use crate::harness::{Running, emit, pinflow, scratch, until};
+use crate::harness::{Running, emit, pinflow, scratch, succeed, until};
 
 fn to(broker: &Broker, prefix: &str) -> String {
     format!("kafka://{}/{prefix}", broker.plaintext())
@@ -184,4 +184,33 @@ fn a_broker_that_stays_away_is_a_failure_that_counts_what_is_lost() {
 fn nobody_answers() {
     let Ended { code, stderr, .. } = run(["emit", "--inds", "1", "--to", "kafka://127.0.0.1:1/x"]);
     assert!(code == 1 && stderr.contains("Connection refused"), "{stderr}");
+}
+
+/// Needs no broker: the same messages go to files.
+#[test]
+fn rows_of_tables_sent_again_are_the_same_rows() {
+    let place = scratch();
+    let at = |name: &str| place.path().join(name);
+    emit(&at("first"), 800, 2_500, 31, &["--malformed", "0.03", "--wrap", "mixed"]);
+    succeed(pinflow(["run"]).arg(at("first")).arg("--tables").arg(at("a")));
+    succeed(pinflow(["emit", "--from"]).arg(at("a")).arg("--to").arg(at("second")));
+    succeed(pinflow(["run"]).arg(at("second")).arg("--tables").arg(at("b")));
+    for table in ["pin", "geo", "user"] {
+        let rows = |tables: &str| {
+            let read = crate::ledger::read(&at(tables).join(table));
+            let own = read.columns.iter().position(|column| column == "_source").expect("lineage");
+            let position = read.columns.iter().position(|column| column == "_position").expect("lineage");
+            let sub = read.columns.iter().position(|column| column == "_sub").expect("lineage");
+            let order = |row: &Vec<rusqlite::types::Value>| format!("{:?} {:?}", row[position], row[sub]);
+            let mut rows = read.rows;
+            rows.sort_by_key(order);
+            rows.into_iter().map(|row| format!("{:?}", &row[..own])).collect::<Vec<_>>()
+        };
+        let (first, second) = (rows("a"), rows("b"));
+        assert!(first.len() > 2_000, "{} rows of {table}", first.len());
+        // In the order in which they came, too.
+        assert_eq!(first, second, "{table}");
+    }
+    let rejected = crate::ledger::read(&at("b").join("rejected"));
+    assert_eq!(rejected.rows.len(), 0, "a cleaned row is never rejected");
 }
