@@ -149,6 +149,10 @@ impl Meter {
             line.push_str(&format!(", durable {durable}"));
         }
         line.push_str(&format!(", {} rejected", HumanCount(gauges.rejected.load(Relaxed))));
+        let lag = gauges.lag.load(Relaxed);
+        if lag > 0 {
+            line.push_str(&format!(", {} behind", HumanCount(lag)));
+        }
         let (read, left) = (gauges.bytes.load(Relaxed), gauges.bytes_remaining.load(Relaxed));
         if left > 0 {
             line.push_str(&format!(", {} % of the recordings", read * 100 / (read + left)));
