@@ -7,6 +7,7 @@
 //! - [`engine`]: worker threads, epochs, back-pressure: the only room that knows timely and tokio at once;
 //! - [`sinks`]: tables, Arrow and the commit protocol: the only room that knows Arrow;
 //! - [`serving`]: answers as of an epoch;
+//! - [`kafka`]: how to speak to a Kafka cluster; knows neither sources nor messages;
 //! - [`emit`]: makes posts, for recordings and tests of any size;
 //! - [`table`]: what tables hold, for people;
 //! - [`config`], [`cli`], [`run`](mod@run): what was typed becomes what is meant, and is wired together.
@@ -16,6 +17,7 @@ pub mod cli;
 pub mod config;
 pub mod emit;
 pub mod engine;
+pub mod kafka;
 pub mod position;
 pub mod run;
 pub mod serving;
