@@ -17,7 +17,7 @@ pub async fn run(config: &Config, out: &mut impl Write) -> anyhow::Result<usize>
     let mut faults = 0;
     writeln!(out, "ok     configuration of pipeline `{}`", config.pipeline)?;
     for source in &config.sources {
-        let SourceConfig::Recording(recording) = source;
+        let SourceConfig::Recording(recording) = source else { continue };
         match recording::plan(recording.clone(), &config.base) {
             Ok(planned) => {
                 for line in planned.check() {

@@ -9,7 +9,7 @@ use pinflow_dataflows::graph::{Duplicates, Median, Ties, Top};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::{Config, ConfigError, TablesConfig};
+use crate::config::{AcceptedLoss, Config, ConfigError, TablesConfig};
 use crate::engine::EngineError;
 use crate::serving::Format;
 use crate::sinks::SinkError;
@@ -51,6 +51,10 @@ struct RunArgs {
     config: PathBuf,
     #[command(flatten)]
     overrides: Overrides,
+    /// Go on though these records are gone from the brokers, as the error that names them says: kafka/TOPIC/PARTITION:FIRST-LAST;
+    /// a row of `rejected` tells of each such loss
+    #[arg(long, value_name = "RANGE")]
+    accept_loss: Vec<AcceptedLoss>,
 }
 
 #[derive(Debug, Args)]
@@ -154,7 +158,8 @@ fn in_runtime(work: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<
 }
 
 async fn run_command(args: RunArgs) -> anyhow::Result<u8> {
-    let config = args.overrides.over(&args.config)?;
+    let mut config = args.overrides.over(&args.config)?;
+    config.accepted = args.accept_loss;
     let by_default = if std::io::stdout().is_terminal() { Format::Tables } else { Format::Snapshots };
     let format = config.output.format.unwrap_or(by_default);
     let (stop, _) = watch::channel(false);

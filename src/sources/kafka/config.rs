@@ -1,34 +1,40 @@
 //! What can be said about a Kafka source.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use jiff::Timestamp;
 use pinflow_dataflows::ingest::Carries;
 use pinflow_dataflows::record::Stream;
 use serde::Deserialize;
 
-use crate::kafka::Connection;
+use crate::kafka::{Brokers, Connection, Properties, Sasl, Security, Tls};
 
-/// Topics of one cluster.
-#[derive(Debug, Clone)]
-pub struct KafkaConfig {
-    /// How the cluster is reached.
-    pub connection: Connection,
-    /// What is read there, and how.
-    pub reading: KafkaReading,
-}
-
-/// What is read of a cluster, and how.
+/// Topics of one cluster: how the cluster is reached, and what is read there.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct KafkaReading {
+pub struct KafkaConfig {
+    /// As in [`Connection`]; its keys stand beside ours.
+    pub brokers: Brokers,
+    /// As in [`Connection`].
+    #[serde(default)]
+    pub security: Option<Security>,
+    /// As in [`Connection`].
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// As in [`Connection`].
+    #[serde(default)]
+    pub sasl: Option<Sasl>,
+    /// As in [`Connection`].
+    #[serde(default)]
+    pub properties: Properties,
     /// Which topics, and what each holds.
     pub topics: Topics,
     /// Where a topic begins that the tables know nothing of.
     #[serde(default)]
     pub start: Start,
     /// Time between two looks at the topics: new partitions, records that are gone, topics that were re-created. Seconds.
-    #[serde(default = "KafkaReading::watch_secs")]
+    #[serde(default = "KafkaConfig::watch_secs")]
     pub watch_secs: f64,
     /// The consumer group that offsets are told to, for tools that show lag; by default `pinflow-‹pipeline›`.
     /// Nothing is ever read from it.
@@ -63,9 +69,6 @@ pub enum Start {
     At(Timestamp),
 }
 
-/// The names of the keys of [`KafkaReading`]; every other key of a source belongs to its [`Connection`].
-pub const READING_KEYS: [&str; 4] = ["topics", "start", "watch_secs", "group"];
-
 impl TryFrom<String> for Start {
     type Error = String;
     fn try_from(text: String) -> Result<Start, String> {
@@ -79,15 +82,27 @@ impl TryFrom<String> for Start {
     }
 }
 
-impl KafkaReading {
+impl KafkaConfig {
     fn watch_secs() -> f64 {
         10.0
     }
 
-    /// What is wrong, each with its mend.
+    /// How the cluster is reached.
     #[must_use]
-    pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
+    pub fn connection(&self) -> Connection {
+        Connection {
+            brokers: self.brokers.clone(),
+            security: self.security,
+            tls: self.tls.clone(),
+            sasl: self.sasl.clone(),
+            properties: self.properties.clone(),
+        }
+    }
+
+    /// What is wrong, each with its mend. `base` is what relative paths are relative to.
+    #[must_use]
+    pub fn faults(&self, base: &Path) -> Vec<String> {
+        let mut faults = self.connection().faults(base);
         let named = self.topics.named();
         if named.is_empty() {
             faults.push("topics names none; write topics = { pin = \"…\", geo = \"…\", user = \"…\" } or { auto = \"…\" }".to_owned());
@@ -128,28 +143,30 @@ impl Topics {
 mod tests {
     use super::*;
 
-    fn reading(text: &str) -> Result<KafkaReading, toml::de::Error> {
-        toml::from_str(text)
+    fn config(text: &str) -> Result<KafkaConfig, toml::de::Error> {
+        toml::from_str(&format!("brokers = 'localhost'\n{text}"))
     }
 
     #[test]
     fn a_start_is_a_word_or_a_moment() {
-        let start = |text: &str| reading(&format!("topics = {{ auto = 'posts' }}\nstart = '{text}'")).map(|r| r.start);
+        let start = |text: &str| config(&format!("topics = {{ auto = 'posts' }}\nstart = '{text}'")).map(|r| r.start);
         assert_eq!(start("earliest").unwrap(), Start::Earliest);
         assert_eq!(start("latest").unwrap(), Start::Latest);
         assert_eq!(start("2026-01-01T00:00:00Z").unwrap(), Start::At("2026-01-01T00:00:00Z".parse().unwrap()));
         assert!(start("yesterday").is_err());
-        assert_eq!(reading("topics = { auto = 'posts' }").unwrap().start, Start::Earliest);
+        assert_eq!(config("topics = { auto = 'posts' }").unwrap().start, Start::Earliest);
     }
 
     #[test]
     fn what_cannot_be_meant_is_named() {
-        assert!(reading("").is_err());
-        assert!(reading("topics = { pins = 'a' }").is_err());
-        let faults = |text: &str| reading(text).unwrap().faults();
+        assert!(config("").is_err());
+        assert!(config("topics = { pins = 'a' }").is_err());
+        assert!(config("topics = { pin = 'a' }\nbroker = 'b'").is_err());
+        let faults = |text: &str| config(text).unwrap().faults(Path::new(""));
         assert_eq!(faults("topics = {}").len(), 1);
         assert_eq!(faults("topics = { pin = 'a', geo = 'a' }").len(), 1);
         assert_eq!(faults("topics = { pin = 'a b', geo = '..' }\nwatch_secs = 0").len(), 3);
+        assert_eq!(faults("topics = { pin = 'a' }\nsecurity = 'plaintext'\ntls = {}").len(), 1);
         assert!(faults("topics = { pin = 'x.pin', geo = 'x.geo', user = 'x.user' }").is_empty());
     }
 }

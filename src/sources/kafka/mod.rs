@@ -32,7 +32,7 @@ use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use config::{KafkaConfig, KafkaReading, READING_KEYS, Start, Topics};
+pub use config::{KafkaConfig, Start, Topics};
 pub use loss::AcceptedLoss;
 
 use begin::Beginning;
@@ -63,13 +63,13 @@ pub fn plan(
     pipeline: &str,
     accepted: &[AcceptedLoss],
 ) -> Result<KafkaSource, SourceError> {
-    let faults: Vec<_> = config.reading.faults().into_iter().chain(config.connection.faults(base)).collect();
+    let faults = config.faults(base);
     if !faults.is_empty() {
         return Err(SourceError::Unusable(faults.join("\n")));
     }
-    let group = config.reading.group.clone().unwrap_or_else(|| format!("pinflow-{pipeline}"));
-    let cluster = Cluster { connection: config.connection.clone(), base: base.to_owned(), group };
-    let names: Vec<String> = config.reading.topics.named().iter().map(|(topic, _)| format!("kafka/{topic}/")).collect();
+    let group = config.group.clone().unwrap_or_else(|| format!("pinflow-{pipeline}"));
+    let cluster = Cluster { connection: config.connection(), base: base.to_owned(), group };
+    let names: Vec<String> = config.topics.named().iter().map(|(topic, _)| format!("kafka/{topic}/")).collect();
     let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));
     let accepted = accepted.iter().filter(ours).cloned().collect();
     Ok(KafkaSource { cluster, config, accepted })
@@ -80,7 +80,7 @@ pub fn plan(
 /// # Errors
 /// [`SourceError::Unusable`] with every topic that is read twice, a line each.
 pub fn tell_apart(sources: &[KafkaSource]) -> Result<(), SourceError> {
-    let mut topics: Vec<&str> = sources.iter().flat_map(|source| source.config.reading.topics.named()).map(|(topic, _)| topic).collect();
+    let mut topics: Vec<&str> = sources.iter().flat_map(|source| source.config.topics.named()).map(|(topic, _)| topic).collect();
     topics.sort_unstable();
     let twice = topics.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
     let faults: Vec<String> = twice
@@ -96,15 +96,15 @@ impl KafkaSource {
     /// # Errors
     /// If the system gives no thread.
     pub fn start(self, feed: &Feed) -> Result<Vec<JoinHandle<()>>, SourceError> {
-        let what = format!("kafka at {}", self.config.connection.brokers);
+        let what = format!("kafka at {}", self.config.brokers);
         Ok(vec![spawn("kafka".to_owned(), feed, what, move |feed| self.read(feed))?])
     }
 
     fn read(self, feed: &Feed) -> Result<(), Halt> {
         let (reader, watcher) = (self.cluster.reader()?, self.cluster.watcher()?);
-        let topics = self.config.reading.topics.named().into_iter();
+        let topics = self.config.topics.named().into_iter();
         let topics: Vec<(Arc<str>, Carries)> = topics.map(|(topic, carries)| (Arc::from(topic), carries)).collect();
-        let start = self.config.reading.start;
+        let start = self.config.start;
         let beginning = Beginning { feed, reader: &reader, watcher: &watcher, start, accepted: &self.accepted };
         let begun = beginning.begin(topics)?;
         let progress = reader::progress(&begun.known);
@@ -119,9 +119,9 @@ impl KafkaSource {
             progress: Arc::clone(&progress),
             news: to_reader,
             asked,
-            every: Duration::from_secs_f64(self.config.reading.watch_secs),
+            every: Duration::from_secs_f64(self.config.watch_secs),
         };
-        let what = format!("the topics at {}", self.config.connection.brokers);
+        let what = format!("the topics at {}", self.config.brokers);
         let watching = spawn("kafka-watch".to_owned(), feed, what, move |_| watch.run())?;
         let read = Reader::new(feed, reader, progress, news, look).run(begun.known, begun.fresh);
         // The reader has hung up on it.

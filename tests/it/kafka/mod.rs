@@ -5,6 +5,8 @@
 mod broker;
 mod certificates;
 mod listeners;
+mod posts;
+mod reading;
 
 /// Whether the Kafka tests are to be left out; says so.
 pub(crate) fn skipped() -> bool {
