@@ -283,6 +283,8 @@ impl<S: Sink> Conductor<S> {
 
     fn on_ends(&mut self, partition: PartitionId, end: u64) {
         self.partitions.get_mut(&partition).expect("a partition is opened before its end is told").end = Some(end);
+        // An epoch of its own shows it, even if nothing can be read: before an open transaction, say.
+        self.open.holds = true;
         self.tell_lag();
     }
 

@@ -4,9 +4,11 @@
 
 mod broker;
 mod certificates;
+mod changed;
 mod listeners;
 mod posts;
 mod reading;
+mod transactions;
 
 /// Whether the Kafka tests are to be left out; says so.
 pub(crate) fn skipped() -> bool {
