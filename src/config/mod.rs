@@ -235,7 +235,8 @@ impl Config {
                     let what = format!("[[source]] kind `{kind}` is unknown; known are recording and kafka");
                     document.fault(Some(at), what);
                 }
-                None => document.fault(Some(at), "[[source]] lacks its kind; write kind = \"recording\" or kind = \"kafka\""),
+                None => document
+                    .fault(Some(at), "[[source]] lacks its kind; write kind = \"recording\" or kind = \"kafka\""),
             }
         }
         let config = Config {

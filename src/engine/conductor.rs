@@ -23,6 +23,8 @@ use crate::sources::{Block, Event, Partition, Settled};
 
 /// How long a stop may take before it is given up: finish the window, commit it, end.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
+/// A window is full with this many bytes of messages, however few they are: few large ones must not fill the memory.
+const WINDOW_BYTES_MAX: usize = 256 << 20;
 
 /// How a run ended.
 #[derive(Debug, Clone)]
@@ -120,11 +122,18 @@ impl Open {
 #[derive(Default)]
 struct OpenWindow {
     rows: u64,
+    bytes: usize,
     since: Option<Instant>,
     /// A source waits for it to be durable.
     urgent: bool,
     /// Partitions that moved in epochs which have passed.
     reached: BTreeMap<PartitionId, Reached>,
+}
+
+impl OpenWindow {
+    fn is_full(&self, rows_max: u64) -> bool {
+        self.rows >= rows_max || self.bytes >= WINDOW_BYTES_MAX
+    }
 }
 
 /// A partition, and how far it has been answered.
@@ -210,7 +219,7 @@ impl<S: Sink> Conductor<S> {
         let policy = &self.settings.commit;
         self.flights.len() <= self.settings.epochs_in_flight_max
             && self.open.bytes < self.settings.epoch_bytes_max
-            && (self.windows_flying < policy.windows_in_flight_max || self.window.rows < policy.rows_max)
+            && (self.windows_flying < policy.windows_in_flight_max || !self.window.is_full(policy.rows_max))
     }
 
     fn on_stored(&mut self, chunk: Option<Result<Box<dyn Stored>, SinkError>>) -> Result<(), EngineError> {
@@ -309,6 +318,7 @@ impl<S: Sink> Conductor<S> {
         self.window.rows += block.records.count();
         self.window.since.get_or_insert_with(Instant::now);
         let bytes = block.records.bytes();
+        self.window.bytes += bytes;
         self.gauges.bytes.fetch_add(bytes as u64, Relaxed);
         self.hand_out(Order::Block { block, source, carries }, bytes);
     }
@@ -346,7 +356,7 @@ impl<S: Sink> Conductor<S> {
     fn window_is_due(&self) -> bool {
         let policy = &self.settings.commit;
         let old = self.window.since.is_some_and(|since| since.elapsed() >= policy.age_max);
-        self.may_cut() && (old || self.window.urgent || self.window.rows >= policy.rows_max)
+        self.may_cut() && (old || self.window.urgent || self.window.is_full(policy.rows_max))
     }
 
     fn close_epoch_if_due(&mut self) -> Result<(), EngineError> {
@@ -378,7 +388,7 @@ impl<S: Sink> Conductor<S> {
         let open = std::mem::replace(&mut self.open, Open::new(epoch + 1));
         if cut {
             self.windows_flying += 1;
-            self.window.rows = 0;
+            (self.window.rows, self.window.bytes) = (0, 0);
             self.window.since = None;
             self.window.urgent = false;
         }
@@ -462,7 +472,8 @@ impl<S: Sink> Conductor<S> {
 
     async fn hand_over_window(&mut self, epoch: Epoch, batches: Vec<Batches<S>>) {
         let reached = std::mem::take(&mut self.window.reached);
-        self.settling.push_back((epoch, reached.iter().map(|(partition, reached)| (*partition, reached.next)).collect()));
+        self.settling
+            .push_back((epoch, reached.iter().map(|(partition, reached)| (*partition, reached.next)).collect()));
         let reached = reached
             .into_iter()
             .map(|(partition, reached)| {

@@ -231,7 +231,9 @@ impl Lane {
                 |moved: &PartitionReached| moved.reached.rows.saturating_sub(self.writer.ledger.rows(&moved.key));
             // Where a partition begins never rides: its source waits for it, and reads nothing before it is durable.
             let begins = |moved: &PartitionReached| {
-                moved.reached.rows == 0 && self.writer.ledger.next(&moved.key).is_none() && self.writer.table != Table::Rejected
+                moved.reached.rows == 0
+                    && self.writer.ledger.next(&moved.key).is_none()
+                    && self.writer.table != Table::Rejected
             };
             let begun = moves.iter().any(begins);
             if !last && !begun && since.elapsed() < RIDE_MAX && moves.iter().map(behind).sum::<u64>() < RIDE_ROWS_MAX {

@@ -81,7 +81,11 @@ impl Beginning<'_> {
         if !beginnings.is_empty() {
             self.feed.send(Event::Begun(beginnings))?;
         }
-        for loss in self.accepted.iter().filter(|loss| !begun.known.iter().any(|lane| lane.held() > 0 && lane.name == loss.partition)) {
+        for loss in self
+            .accepted
+            .iter()
+            .filter(|loss| !begun.known.iter().any(|lane| lane.held() > 0 && lane.name == loss.partition))
+        {
             tracing::warn!("--accept-loss {}:{}-{}: nothing is missing there", loss.partition, loss.from, loss.to);
         }
         Ok(begun)

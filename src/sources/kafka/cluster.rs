@@ -177,7 +177,8 @@ impl Reading {
             }
             match self.consumer.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) if message.topic() == topic => {
-                    let here = at.get(&message.partition()).is_some_and(|at| i64::try_from(*at) == Ok(message.offset()));
+                    let here =
+                        at.get(&message.partition()).is_some_and(|at| i64::try_from(*at) == Ok(message.offset()));
                     let stands = if here { Stands::Record(anchor::hash_of(&message)) } else { Stands::Nothing };
                     found.entry(message.partition()).or_insert(stands);
                 }

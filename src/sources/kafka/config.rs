@@ -76,7 +76,9 @@ impl TryFrom<String> for Start {
             "earliest" => Ok(Start::Earliest),
             "latest" => Ok(Start::Latest),
             moment => moment.parse().map(Start::At).map_err(|_| {
-                format!("start = {text:?} is neither \"earliest\", \"latest\" nor a moment like \"2026-01-01T00:00:00Z\"")
+                format!(
+                    "start = {text:?} is neither \"earliest\", \"latest\" nor a moment like \"2026-01-01T00:00:00Z\""
+                )
             }),
         }
     }
@@ -105,13 +107,17 @@ impl KafkaConfig {
         let mut faults = self.connection().faults(base);
         let named = self.topics.named();
         if named.is_empty() {
-            faults.push("topics names none; write topics = { pin = \"…\", geo = \"…\", user = \"…\" } or { auto = \"…\" }".to_owned());
+            faults.push(
+                "topics names none; write topics = { pin = \"…\", geo = \"…\", user = \"…\" } or { auto = \"…\" }"
+                    .to_owned(),
+            );
         }
         let mut seen = BTreeSet::new();
         for (topic, _) in &named {
             let plain = |letter: char| letter.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&letter);
             if topic.is_empty() || topic.len() > 249 || !topic.chars().all(plain) || [".", ".."].contains(topic) {
-                faults.push(format!("topic {topic:?}: a topic's name is of 1 to 249 letters, digits, `-`, `_` and `.`"));
+                faults
+                    .push(format!("topic {topic:?}: a topic's name is of 1 to 249 letters, digits, `-`, `_` and `.`"));
             }
             if !seen.insert(*topic) {
                 faults.push(format!("topic {topic} is named twice; a topic with several streams is `auto`"));

@@ -80,7 +80,8 @@ pub fn plan(
 /// # Errors
 /// [`SourceError::Unusable`] with every topic that is read twice, a line each.
 pub fn tell_apart(sources: &[KafkaSource]) -> Result<(), SourceError> {
-    let mut topics: Vec<&str> = sources.iter().flat_map(|source| source.config.topics.named()).map(|(topic, _)| topic).collect();
+    let mut topics: Vec<&str> =
+        sources.iter().flat_map(|source| source.config.topics.named()).map(|(topic, _)| topic).collect();
     topics.sort_unstable();
     let twice = topics.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
     let faults: Vec<String> = twice

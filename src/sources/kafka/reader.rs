@@ -205,8 +205,7 @@ impl Reader {
     fn note_progress(&self, at: usize) {
         let lane = &self.lanes[at];
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        progress
-            .insert((Arc::clone(&lane.topic), lane.number), Reached { next: lane.next, anchor: lane.anchor });
+        progress.insert((Arc::clone(&lane.topic), lane.number), Reached { next: lane.next, anchor: lane.anchor });
     }
 
     /// Hands an event to the engine, and keeps the client alive while it takes none.
@@ -243,8 +242,7 @@ impl Reader {
             Some(Ok(message)) => {
                 self.collect(&message);
             }
-            // These come again, or end the reading when their turn comes: nothing is fetched beyond them.
-            Some(Err(error)) => self.on_fault(&error)?,
+            Some(Err(error)) => self.on_error(&error)?,
             None => {}
         }
         Ok(())
@@ -283,8 +281,9 @@ impl Reader {
                      (DeleteRecords) and accept its loss; if it is too large, raise properties receive.message.max.bytes"
                 ))))
             }
-            Some(Code::AutoOffsetReset) => self.on_out_of_range(),
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId) => {
+            Some(
+                Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId,
+            ) => {
                 // A watch that has gone has said why.
                 let _ = self.look.send(());
                 Ok(())
@@ -424,14 +423,16 @@ impl Reader {
     fn broken(&self, error: &KafkaError) -> Halt {
         let told = self.reading.listener.fault();
         let told = if told.is_empty() { String::new() } else { format!(" ({told})") };
-        Halt::Failed(SourceError::Unusable(format!("read from Kafka: {error}{told}. Start again; what is committed is safe")))
+        Halt::Failed(SourceError::Unusable(format!(
+            "read from Kafka: {error}{told}. Start again; what is committed is safe"
+        )))
     }
 }
 
 /// What the lanes have reached, as the watch reads it.
 pub(super) fn progress(lanes: &[Lane]) -> Progress {
-    let reached = lanes.iter().map(|lane| {
-        ((Arc::clone(&lane.topic), lane.number), Reached { next: lane.next, anchor: lane.anchor })
-    });
+    let reached = lanes
+        .iter()
+        .map(|lane| ((Arc::clone(&lane.topic), lane.number), Reached { next: lane.next, anchor: lane.anchor }));
     Arc::new(Mutex::new(reached.collect()))
 }

@@ -187,8 +187,7 @@ impl Watch {
         let mut added = (Vec::new(), Vec::new());
         for number in topic.partitions..count {
             let Range { low, .. } = self.reading.range(&topic.name, number)?;
-            let (lane, partition) =
-                fresh(&self.feed, topic, number, names(&self.cluster_id, &topic.name, number), low);
+            let (lane, partition) = fresh(&self.feed, topic, number, names(&self.cluster_id, &topic.name, number), low);
             added.0.push(partition);
             added.1.push(lane);
         }

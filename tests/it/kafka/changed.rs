@@ -211,16 +211,14 @@ fn records_that_are_gone_while_it_could_not_read_end_the_run() {
     let mut command = pinflow(["run"]);
     let log = std::fs::File::create(users.site.place.path().join("log")).unwrap();
     command.arg(&users.config).args(["--output", "none"]).env("RUST_LOG", "pinflow=debug").stderr(log);
-    command.env("FAILPOINTS", "engine::commit=3*off->1*sleep(6000)");
+    command.env("FAILPOINTS", "engine::commit=3*off->1*sleep(8000)");
     let mut running = crate::harness::Running::start(&mut command);
     let said = || std::fs::read_to_string(users.site.place.path().join("log")).unwrap();
-    let mut count = 0;
+    // More than two windows, and then more than the feed holds.
+    let mut sending = Sending::new(&users.broker.plaintext(), &[]);
     until("the partition is paused", || {
-        count += 1;
-        // More than the feed and the client's queue hold.
-        let mut sending = Sending::new(&users.broker.plaintext(), &[]);
-        let large = format!("{{\"ind\":{count},\"age\":20,\"more\":\"{}\"}}", "x".repeat(200_000));
-        (0..40).for_each(|_| sending.send(&users.topic, 0, Some(large.as_bytes())));
+        assert!(running.ended().is_none(), "{}", said());
+        (0..500).for_each(|ind| sending.send(&users.topic, 0, Some(format!("{{\"ind\":{ind}}}").as_bytes())));
         sending.flush();
         said().contains("are paused")
     });

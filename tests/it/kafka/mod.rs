@@ -2,10 +2,12 @@
 //!
 //! `PINFLOW_SKIP_KAFKA=1` leaves these tests out. Without it a broker that cannot be started is a failure.
 
+mod bad;
 mod broker;
 mod certificates;
 mod changed;
 mod listeners;
+mod mock;
 mod posts;
 mod reading;
 mod transactions;
