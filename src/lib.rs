@@ -9,7 +9,7 @@
 //! - [`serving`]: answers as of an epoch;
 //! - [`kafka`]: how to speak to a Kafka cluster; knows neither sources nor messages;
 //! - [`emit`]: makes posts, for recordings and tests of any size;
-//! - [`table`]: what tables hold, for people;
+//! - [`table`], [`topics`]: what tables and topics hold, for people;
 //! - [`config`], [`cli`], [`run`](mod@run): what was typed becomes what is meant, and is wired together.
 
 pub mod check;
@@ -25,5 +25,6 @@ pub mod sinks;
 pub mod sources;
 pub mod table;
 pub mod telemetry;
+pub mod topics;
 
 pub use pinflow_dataflows as dataflows;

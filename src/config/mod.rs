@@ -3,6 +3,7 @@
 //! Unknown keys are errors, and every fault is reported at once. Relative paths are relative to the file.
 //! Secrets never stand here: they come from the environment, from files or from a credential chain.
 
+mod connection;
 mod toml_faults;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use pinflow_dataflows::graph::Options;
 use pinflow_dataflows::ingest::Limits;
 use serde::Deserialize;
 
+pub use connection::kafka_connection;
 use toml_faults::Document;
 pub use toml_faults::Fault;
 

@@ -9,7 +9,7 @@ use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use super::iam::Iam;
@@ -42,7 +42,9 @@ pub struct Client {
 /// A fault of the connection, as librdkafka tells it.
 struct Trouble {
     what: String,
-    logged: Instant,
+    /// A broker was reached, and does not believe us, or we do not believe it: waiting does not help.
+    refused: bool,
+    logged: Option<Instant>,
 }
 
 impl Client {
@@ -57,33 +59,54 @@ impl Client {
         troubles.iter().map(|trouble| trouble.what.clone()).collect()
     }
 
+    /// Whether a broker was reached that does not believe us, or that we do not believe.
+    pub(crate) fn is_refused(&self) -> bool {
+        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        troubles.iter().any(|trouble| trouble.refused)
+    }
+
+    /// Remembers a fault, without a word.
+    fn remember(&self, what: &str) {
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        if !troubles.iter().any(|trouble| trouble.what == what) {
+            push(&mut troubles, Trouble { what: what.to_owned(), refused: false, logged: None });
+        }
+    }
+
     /// Remembers a fault; tells whether it is to be logged.
-    fn note(&self, what: &str) -> bool {
+    fn note(&self, what: &str, refused: bool) -> bool {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if let Some(known) = troubles.iter_mut().find(|trouble| trouble.what == what) {
-            let due = now.duration_since(known.logged) >= REPEAT;
+            let due = known.logged.is_none_or(|logged| now.duration_since(logged) >= REPEAT);
             if due {
-                known.logged = now;
+                known.logged = Some(now);
             }
+            known.refused |= refused;
             return due;
         }
-        if troubles.len() == TROUBLES_MAX {
-            troubles.pop_front();
-        }
-        troubles.push_back(Trouble { what: what.to_owned(), logged: now });
+        push(&mut troubles, Trouble { what: what.to_owned(), refused, logged: Some(now) });
         true
     }
 }
 
-/// What a fault says, without what changes from one attempt to the next: the thread and the milliseconds.
+fn push(troubles: &mut VecDeque<Trouble>, trouble: Trouble) {
+    if troubles.len() == TROUBLES_MAX {
+        troubles.pop_front();
+    }
+    troubles.push_back(trouble);
+}
+
+/// What a fault says, without what changes from one attempt to the next: the thread and the milliseconds. That it came
+/// at the first question of a connection is worth knowing.
 fn lasting(reason: &str) -> String {
+    let at_first = if reason.contains("in state APIVERSION_QUERY") { " at the first question" } else { "" };
     let text = reason.rsplit_once(" (after ").map_or(reason, |(text, _)| text);
     let text = match text.strip_prefix("[thrd:").and_then(|rest| rest.split_once("]: ")) {
         Some((_, text)) => text,
         None => text,
     };
-    text.trim().to_owned()
+    format!("{}{at_first}", text.trim())
 }
 
 impl ClientContext for Client {
@@ -95,9 +118,15 @@ impl ClientContext for Client {
         if fac == "CONFWARN" && message.contains("will be ignored by this") {
             return;
         }
+        if fac == "FAIL" {
+            // `error` tells most of these as well, but not all.
+            self.remember(&lasting(message));
+            tracing::debug!(target: "librdkafka", fac, "{message}");
+            return;
+        }
         match level {
             // What `error` says as well.
-            Level::Emerg | Level::Alert | Level::Critical | Level::Error if fac == "FAIL" || fac == "ERROR" => {
+            Level::Emerg | Level::Alert | Level::Critical | Level::Error if fac == "ERROR" => {
                 tracing::debug!(target: "librdkafka", fac, "{message}");
             }
             Level::Emerg | Level::Alert | Level::Critical | Level::Error => {
@@ -116,10 +145,16 @@ impl ClientContext for Client {
     fn error(&self, error: KafkaError, reason: &str) {
         let what = lasting(reason);
         let code = error.rdkafka_error_code();
-        if self.note(&what) {
-            tracing::warn!(target: "pinflow::kafka", ?code, "{what}");
+        // That each broker is down was said before, with the reason.
+        if code == Some(RDKafkaErrorCode::AllBrokersDown) {
+            tracing::debug!(target: "pinflow::kafka", "{what}");
+            return;
+        }
+        let refused = matches!(code, Some(RDKafkaErrorCode::SSL | RDKafkaErrorCode::Authentication));
+        if self.note(&what, refused) {
+            tracing::warn!(target: "pinflow::kafka", "{what}");
         } else {
-            tracing::debug!(target: "pinflow::kafka", ?code, "{what}");
+            tracing::debug!(target: "pinflow::kafka", "{what}");
         }
     }
 
@@ -132,7 +167,7 @@ impl ClientContext for Client {
             }
             Err(error) => {
                 let what = format!("{:#}", anyhow::Error::new(error));
-                if self.note(&what) {
+                if self.note(&what, true) {
                     tracing::warn!(target: "pinflow::kafka", "{what}");
                 }
                 Err(what.replace('\0', " ").into())

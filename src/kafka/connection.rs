@@ -330,7 +330,7 @@ impl Connection {
         ConnectionError::Refused { brokers: self.brokers.to_string(), what }
     }
 
-    fn is_iam(&self) -> bool {
+    pub(crate) fn is_iam(&self) -> bool {
         self.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == Mechanism::MskIam)
     }
 
@@ -470,15 +470,10 @@ fn username(text: &str, base: &Path) -> Result<String, SecretError> {
     if text.is_empty() { Err(SecretError::Empty("username".to_owned())) } else { Ok(text.to_owned()) }
 }
 
-/// librdkafka's log costs nothing that nobody reads.
+/// librdkafka tells at `Info` why connections fail, which [`Client`] wants to know whoever reads the log.
 fn log_level() -> RDKafkaLogLevel {
-    if tracing::enabled!(target: "librdkafka", tracing::Level::DEBUG) {
-        RDKafkaLogLevel::Debug
-    } else if tracing::enabled!(target: "librdkafka", tracing::Level::INFO) {
-        RDKafkaLogLevel::Info
-    } else {
-        RDKafkaLogLevel::Warning
-    }
+    let loud = tracing::enabled!(target: "librdkafka", tracing::Level::DEBUG);
+    if loud { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info }
 }
 
 #[cfg(test)]

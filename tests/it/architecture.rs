@@ -28,12 +28,13 @@ const PINFLOW: Law = &[
     ("engine", &["position", "sinks", "sources"]),
     ("serving", &["engine", "position"]),
     ("telemetry", &["engine"]),
-    ("emit", &["kafka", "telemetry"]),
+    ("emit", &["config", "kafka", "position", "sources", "telemetry"]),
     ("table", &["sinks"]),
+    ("topics", &["config", "kafka"]),
     ("config", &["engine", "kafka", "serving", "sinks", "sources"]),
     ("check", &["config", "kafka", "sinks", "sources"]),
     ("run", &["config", "engine", "serving", "sinks", "sources", "telemetry"]),
-    ("cli", &["check", "config", "emit", "engine", "run", "serving", "sinks", "table", "telemetry"]),
+    ("cli", &["check", "config", "emit", "engine", "kafka", "run", "serving", "sinks", "table", "telemetry", "topics"]),
     ("main", &[]),
 ];
 

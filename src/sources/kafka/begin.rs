@@ -225,7 +225,9 @@ impl Beginning<'_> {
             match ask() {
                 Ok(answer) => return Ok(answer),
                 Err(_) if self.feed.stopped() => return Err(Halt::Stopped),
-                Err(_) if Instant::now() + ANSWER >= deadline => return Err(Halt::Failed(self.unreachable(what))),
+                Err(_) if self.watcher.listener.is_refused() || Instant::now() + ANSWER >= deadline => {
+                    return Err(Halt::Failed(self.unreachable(what)));
+                }
                 Err(error) => {
                     tracing::debug!("{what}: {error}");
                     // What keeps the brokers out of reach is heard here, tokens are made here.

@@ -101,6 +101,12 @@ impl KafkaConfig {
         }
     }
 
+    /// The consumer group that offsets are told to.
+    #[must_use]
+    pub fn group(&self, pipeline: &str) -> String {
+        self.group.clone().unwrap_or_else(|| format!("pinflow-{pipeline}"))
+    }
+
     /// What is wrong, each with its mend. `base` is what relative paths are relative to.
     #[must_use]
     pub fn faults(&self, base: &Path) -> Vec<String> {

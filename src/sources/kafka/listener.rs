@@ -66,6 +66,11 @@ impl Listener {
         self.client.troubles().join("; ")
     }
 
+    /// Whether a broker was reached that does not believe us, or that we do not believe: waiting does not help.
+    pub(super) fn is_refused(&self) -> bool {
+        self.client.is_refused()
+    }
+
     /// Tells, once, that brokers could not be reached and now answer.
     pub(super) fn is_back(&self) -> bool {
         self.heard.unreachable.load(Ordering::Relaxed) && self.heard.unreachable.swap(false, Ordering::Relaxed)
@@ -104,8 +109,8 @@ impl ClientContext for Listener {
             return;
         }
         reason.clone_into(&mut self.heard.fault.lock().unwrap_or_else(PoisonError::into_inner));
-        if code == Some(RDKafkaErrorCode::AllBrokersDown) {
-            self.heard.unreachable.store(true, Ordering::Relaxed);
+        if code == Some(RDKafkaErrorCode::AllBrokersDown) && !self.heard.unreachable.swap(true, Ordering::Relaxed) {
+            tracing::warn!("no broker answers; waiting until one does");
         }
         self.client.error(error, reason);
     }

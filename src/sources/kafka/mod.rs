@@ -67,7 +67,7 @@ pub fn plan(
     if !faults.is_empty() {
         return Err(SourceError::Unusable(faults.join("\n")));
     }
-    let group = config.group.clone().unwrap_or_else(|| format!("pinflow-{pipeline}"));
+    let group = config.group(pipeline);
     let cluster = Cluster { connection: config.connection(), base: base.to_owned(), group };
     let names: Vec<String> = config.topics.named().iter().map(|(topic, _)| format!("kafka/{topic}/")).collect();
     let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));

@@ -145,13 +145,25 @@ pub(crate) fn ends(brokers: &str, topics: &[String]) -> BTreeMap<String, u64> {
     let consumer = reader(brokers);
     let mut ends = BTreeMap::new();
     for topic in topics {
-        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
+        let metadata = again(|| consumer.fetch_metadata(Some(topic), PATIENCE));
         for partition in metadata.topics()[0].partitions() {
-            let (_, high) = consumer.fetch_watermarks(topic, partition.id(), PATIENCE).unwrap();
+            let (_, high) = again(|| consumer.fetch_watermarks(topic, partition.id(), PATIENCE));
             ends.insert(format!("kafka/{topic}/{}", partition.id()), u64::try_from(high).unwrap());
         }
     }
     ends
+}
+
+/// Asks until it is answered: errors that a test has put in the way of the program may meet the test itself.
+fn again<T>(ask: impl Fn() -> Result<T, KafkaError>) -> T {
+    let start = std::time::Instant::now();
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(error) => assert!(start.elapsed() < PATIENCE, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn held(brokers: &str, topics: &[String]) -> Vec<(String, u64)> {
