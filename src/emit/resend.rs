@@ -97,7 +97,8 @@ impl Sending<'_> {
                 Ok(())
             }
             Event::Block(block) => self.block(&block),
-            Event::Ended(_) => Ok(()),
+            // Recordings begin nowhere but at their beginning, and say where they end only by ending.
+            Event::Begun(_) | Event::Ends { .. } | Event::Ended(_) => Ok(()),
             Event::Failed(error) => Err(error.into()),
         }
     }
