@@ -52,8 +52,6 @@ impl<R: Narrow + Clone + 'static> Inlet<R> {
 
 impl<R: Narrow + Clone + 'static> Drop for Inlet<R> {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.flush();
-        }
+        self.flush();
     }
 }

@@ -14,10 +14,11 @@ const DATAFLOWS: Law = &[
     ("ingest", &["clean", "record", "rejection", "symbol"]),
     ("latest", &["record", "symbol"]),
     ("posts", &["latest", "record", "symbol"]),
+    ("inlet", &["latest", "posts", "record", "symbol"]),
     ("answer", &["symbol"]),
     ("measures", &["answer", "symbol"]),
     ("questions", &["answer", "measures", "posts", "symbol"]),
-    ("graph", &["answer", "latest", "measures", "posts", "questions", "record", "symbol"]),
+    ("graph", &["answer", "inlet", "latest", "measures", "posts", "questions", "record", "symbol"]),
 ];
 
 const PINFLOW: Law = &[
