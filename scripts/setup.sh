@@ -10,13 +10,17 @@ need() { # need PROGRAM PACKAGE...
 }
 need cc gcc libc6-dev
 need make make
-# librdkafka is built from its source and speaks TLS with the system's OpenSSL.
+# librdkafka, the Kafka client: its configure script wants a C++ compiler, and it links the system's OpenSSL.
 need g++ g++
 need pkg-config pkg-config
 pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
 if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_READERS:-}" != 1 ]; then
     need python3 python3
     python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
+fi
+if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_KAFKA:-}" != 1 ]; then
+    need java default-jre-headless
+    need mvn maven
 fi
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "setup: installing ${missing[*]}" >&2

@@ -2,9 +2,11 @@
 # Command 2 of the README: sets up what the tests need, and runs all of them.
 #
 #   PINFLOW_SKIP_READERS=1   leaves out the tests that read the tables with other engines (Python deltalake, DuckDB)
+#   PINFLOW_SKIP_KAFKA=1     leaves out the tests against a real Kafka broker (Java 17 or later, jars from Maven Central)
 #   PINFLOW_KILLS=300        rounds of the kill -9 test (by default 60)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh tests
 [ "${PINFLOW_SKIP_READERS:-}" = 1 ] || tests/readers/setup.sh
+[ "${PINFLOW_SKIP_KAFKA:-}" = 1 ] || tests/kafka/setup.sh
 cargo test --release --workspace --features failpoints "$@"

@@ -6,6 +6,7 @@ use std::path::Path;
 use nix::unistd::{AccessFlags, access};
 
 use crate::config::{Config, SourceConfig};
+use crate::kafka::{self, Finding};
 use crate::sinks::delta;
 use crate::sources::recording;
 
@@ -17,16 +18,12 @@ pub async fn run(config: &Config, out: &mut impl Write) -> anyhow::Result<usize>
     let mut faults = 0;
     writeln!(out, "ok     configuration of pipeline `{}`", config.pipeline)?;
     for source in &config.sources {
-        let SourceConfig::Recording(recording) = source;
-        match recording::plan(recording.clone(), &config.base) {
-            Ok(planned) => {
-                for line in planned.check() {
-                    writeln!(out, "ok     {line}")?;
-                }
-            }
-            Err(error) => {
-                faults += 1;
-                writeln!(out, "fault  {:#}", anyhow::Error::new(error))?;
+        for finding in look_at(source, config) {
+            faults += usize::from(matches!(finding, Finding::Fault(_)));
+            match finding {
+                Finding::Well(what) => writeln!(out, "ok     {what}")?,
+                Finding::Risk(what) => writeln!(out, "risk   {what}")?,
+                Finding::Fault(what) => writeln!(out, "fault  {what}")?,
             }
         }
     }
@@ -48,6 +45,23 @@ pub async fn run(config: &Config, out: &mut impl Write) -> anyhow::Result<usize>
         n => writeln!(out, "{n} faults")?,
     }
     Ok(faults)
+}
+
+/// What is found of a source without reading on in it.
+fn look_at(source: &SourceConfig, config: &Config) -> Vec<Finding> {
+    match source {
+        SourceConfig::Recording(recording) => match recording::plan(recording.clone(), &config.base) {
+            Ok(planned) => planned.check().into_iter().map(Finding::Well).collect(),
+            Err(error) => vec![Finding::Fault(format!("{:#}", anyhow::Error::new(error)))],
+        },
+        SourceConfig::Kafka(source) => {
+            let topics: Vec<String> = source.topics.named().iter().map(|(topic, _)| (*topic).to_owned()).collect();
+            // It waits for brokers, on a thread that others need not share.
+            tokio::task::block_in_place(|| {
+                kafka::check(&source.connection(), &config.base, &topics, &source.group(&config.pipeline))
+            })
+        }
+    }
 }
 
 /// What is known of the tables without touching them.

@@ -9,12 +9,13 @@ use pinflow_dataflows::graph::{Duplicates, Median, Ties, Top};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::{Config, ConfigError, TablesConfig};
+use crate::config::{AcceptedLoss, Config, ConfigError, TablesConfig};
 use crate::engine::EngineError;
+use crate::kafka::ConnectionError;
 use crate::serving::Format;
 use crate::sinks::SinkError;
 use crate::sinks::delta::DeltaError;
-use crate::{check, emit, run, table, telemetry};
+use crate::{check, emit, run, table, telemetry, topics};
 
 /// Everything was done.
 const DONE: u8 = 0;
@@ -43,6 +44,8 @@ enum Command {
     Table(table::TableArgs),
     /// Make posts, as the original system's emulator would send them
     Emit(emit::EmitArgs),
+    /// Make, list, describe and delete topics of a Kafka cluster
+    Topics(topics::TopicsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -51,6 +54,10 @@ struct RunArgs {
     config: PathBuf,
     #[command(flatten)]
     overrides: Overrides,
+    /// Go on though these records are gone from the brokers, as the error that names them says: kafka/TOPIC/PARTITION:FIRST-LAST;
+    /// a row of `rejected` tells of each such loss
+    #[arg(long, value_name = "RANGE")]
+    accept_loss: Vec<AcceptedLoss>,
 }
 
 #[derive(Debug, Args)]
@@ -131,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => in_runtime(run_command(args)),
         Command::Check(args) => in_runtime(check_command(args)),
         Command::Table(args) => in_runtime(table_command(args)),
+        Command::Topics(args) => in_runtime(topics_command(args)),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
         // The chain, outermost first, as one sentence.
@@ -154,7 +162,8 @@ fn in_runtime(work: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<
 }
 
 async fn run_command(args: RunArgs) -> anyhow::Result<u8> {
-    let config = args.overrides.over(&args.config)?;
+    let mut config = args.overrides.over(&args.config)?;
+    config.accepted = args.accept_loss;
     let by_default = if std::io::stdout().is_terminal() { Format::Tables } else { Format::Snapshots };
     let format = config.output.format.unwrap_or(by_default);
     let (stop, _) = watch::channel(false);
@@ -203,6 +212,11 @@ async fn table_command(args: table::TableArgs) -> anyhow::Result<u8> {
     Ok(if holds { DONE } else { FAILED })
 }
 
+async fn topics_command(args: topics::TopicsArgs) -> anyhow::Result<u8> {
+    let well = topics::run(args, &mut std::io::stdout()).await?;
+    Ok(if well { DONE } else { FAILED })
+}
+
 /// What the caller of the process learns from an error.
 fn exit_code(error: &anyhow::Error) -> u8 {
     let fenced = error.chain().any(|cause| {
@@ -211,7 +225,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     });
     if fenced {
         FENCED
-    } else if error.chain().any(<dyn std::error::Error>::is::<ConfigError>) {
+    } else if error.chain().any(|cause| {
+        cause.is::<ConfigError>() || matches!(cause.downcast_ref::<ConnectionError>(), Some(ConnectionError::Faulty(_)))
+    }) {
         BAD_USAGE
     } else {
         FAILED

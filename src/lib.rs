@@ -7,8 +7,9 @@
 //! - [`engine`]: worker threads, epochs, back-pressure: the only room that knows timely and tokio at once;
 //! - [`sinks`]: tables, Arrow and the commit protocol: the only room that knows Arrow;
 //! - [`serving`]: answers as of an epoch;
+//! - [`kafka`]: how to speak to a Kafka cluster; knows neither sources nor messages;
 //! - [`emit`]: makes posts, for recordings and tests of any size;
-//! - [`table`]: what tables hold, for people;
+//! - [`table`], [`topics`]: what tables and topics hold, for people;
 //! - [`config`], [`cli`], [`run`](mod@run): what was typed becomes what is meant, and is wired together.
 
 pub mod check;
@@ -16,6 +17,7 @@ pub mod cli;
 pub mod config;
 pub mod emit;
 pub mod engine;
+pub mod kafka;
 pub mod position;
 pub mod run;
 pub mod serving;
@@ -23,5 +25,6 @@ pub mod sinks;
 pub mod sources;
 pub mod table;
 pub mod telemetry;
+pub mod topics;
 
 pub use pinflow_dataflows as dataflows;

@@ -11,8 +11,9 @@ use crate::engine::{Engine, Frame, Gauges, Outcome};
 use crate::serving::{Closed, Format, Stdout, StdoutSettings};
 use crate::sinks::delta::{self, Tables};
 use crate::sinks::{NoTables, Resume, Sink};
-use crate::sources::Feed;
+use crate::sources::kafka::{self, KafkaSource};
 use crate::sources::recording::{self, RecordingSource};
+use crate::sources::{Feed, SourceError};
 use crate::telemetry::Progress;
 
 /// Blocks between the sources and the engine: 16 of a quarter MiB.
@@ -80,20 +81,42 @@ pub async fn run_with(
     }
 }
 
-fn plan(config: &Config) -> anyhow::Result<Vec<RecordingSource>> {
-    let mut planned = Vec::new();
+/// Everything that is read, before anything of it is.
+struct Planned {
+    recordings: Vec<RecordingSource>,
+    kafkas: Vec<KafkaSource>,
+}
+
+fn plan(config: &Config) -> Result<Planned, SourceError> {
+    let Config { base, pipeline, accepted, .. } = config;
+    let mut planned = Planned { recordings: Vec::new(), kafkas: Vec::new() };
     for source in &config.sources {
         match source {
-            SourceConfig::Recording(recording) => planned.push(recording::plan(recording.clone(), &config.base)?),
+            SourceConfig::Recording(one) => planned.recordings.push(recording::plan(one.clone(), base)?),
+            SourceConfig::Kafka(one) => planned.kafkas.push(kafka::plan((**one).clone(), base, pipeline, accepted)?),
         }
     }
-    recording::tell_apart(&planned)?;
+    recording::tell_apart(&planned.recordings)?;
+    kafka::tell_apart(&planned.kafkas)?;
     Ok(planned)
+}
+
+impl Planned {
+    fn start(self, feed: &Feed) -> Result<Vec<JoinHandle<()>>, SourceError> {
+        let mut threads = Vec::new();
+        for source in self.recordings {
+            threads.extend(source.start(feed)?);
+        }
+        for source in self.kafkas {
+            threads.extend(source.start(feed)?);
+        }
+        Ok(threads)
+    }
 }
 
 async fn start<S: Sink>(
     config: &Config,
-    sources: Vec<RecordingSource>,
+    sources: Planned,
     sink: S,
     mut resume: Resume,
     frames: mpsc::Sender<Frame>,
@@ -101,15 +124,13 @@ async fn start<S: Sink>(
     gauges: Arc<Gauges>,
 ) -> anyhow::Result<Outcome> {
     let (feed, events) = Feed::new(FEED_BLOCKS, std::mem::take(&mut resume.positions), stop.clone());
-    let mut threads: Vec<JoinHandle<()>> = Vec::new();
-    for source in sources {
-        threads.extend(source.start(&feed)?);
-    }
+    let threads = sources.start(&feed)?;
+    let settled = feed.settled().clone();
     // The engine knows that sources have ended when the last feed is dropped.
     drop(feed);
-    let engine = Engine { settings: config.engine_settings(), sink, resume, events, stop, frames, gauges };
+    let engine = Engine { settings: config.engine_settings(), sink, resume, events, settled, stop, frames, gauges };
     let outcome = engine.run().await;
-    // Their feed is closed: each ends at its next block.
+    // Their feed is closed: each ends at its next block, or looks around and sees it.
     for thread in threads {
         let _ = thread.join();
     }

@@ -12,7 +12,10 @@ use pinflow_dataflows::clean::FieldFault;
 use pinflow_dataflows::ingest::Counts;
 use pinflow_dataflows::rejection::Reason;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::engine::Gauges;
 
@@ -30,11 +33,13 @@ const FILTER: &str = "warn,pinflow=info,pinflow_dataflows=info";
 pub fn start_logging() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(BesideBars);
+    // At TRACE it shows what it signs, session tokens among it: whatever RUST_LOG says, a secret is not logged.
+    let discreet = filter_fn(|about| !about.target().starts_with("aws_sigv4"));
     // Logging that runs already (in a test, in a host program) is left as it is.
     let _ = if std::io::stderr().is_terminal() {
-        logs.with_target(false).compact().try_init()
+        logs.with_target(false).compact().finish().with(discreet).try_init()
     } else {
-        logs.json().flatten_event(true).try_init()
+        logs.json().flatten_event(true).finish().with(discreet).try_init()
     };
 }
 
@@ -149,6 +154,10 @@ impl Meter {
             line.push_str(&format!(", durable {durable}"));
         }
         line.push_str(&format!(", {} rejected", HumanCount(gauges.rejected.load(Relaxed))));
+        let lag = gauges.lag.load(Relaxed);
+        if lag > 0 {
+            line.push_str(&format!(", {} behind", HumanCount(lag)));
+        }
         let (read, left) = (gauges.bytes.load(Relaxed), gauges.bytes_remaining.load(Relaxed));
         if left > 0 {
             line.push_str(&format!(", {} % of the recordings", read * 100 / (read + left)));

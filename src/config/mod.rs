@@ -3,6 +3,7 @@
 //! Unknown keys are errors, and every fault is reported at once. Relative paths are relative to the file.
 //! Secrets never stand here: they come from the environment, from files or from a credential chain.
 
+mod connection;
 mod toml_faults;
 
 use std::path::{Path, PathBuf};
@@ -12,12 +13,16 @@ use pinflow_dataflows::graph::Options;
 use pinflow_dataflows::ingest::Limits;
 use serde::Deserialize;
 
+pub use connection::kafka_connection;
 use toml_faults::Document;
 pub use toml_faults::Fault;
+
+pub use crate::sources::kafka::AcceptedLoss;
 
 use crate::engine::{CommitPolicy, Settings};
 use crate::serving::Format;
 use crate::sinks::delta;
+use crate::sources::kafka::KafkaConfig;
 use crate::sources::recording::RecordingConfig;
 
 /// A run, as configured.
@@ -37,6 +42,8 @@ pub struct Config {
     pub output: OutputConfig,
     /// What relative paths are relative to.
     pub base: PathBuf,
+    /// Records that may be missing: only ever said on the command line, for one start.
+    pub accepted: Vec<AcceptedLoss>,
 }
 
 /// One `[[source]]`.
@@ -44,6 +51,8 @@ pub struct Config {
 pub enum SourceConfig {
     /// Recorded files.
     Recording(RecordingConfig),
+    /// Topics of a Kafka cluster.
+    Kafka(Box<KafkaConfig>),
 }
 
 /// `[tables]`: the Delta tables.
@@ -183,6 +192,7 @@ impl Config {
             engine: EngineConfig::default(),
             output: OutputConfig::default(),
             base: PathBuf::new(),
+            accepted: Vec::new(),
         }
     }
 
@@ -220,11 +230,15 @@ impl Config {
         for (at, mut table) in document.tables("source") {
             match toml_faults::take_text(&mut table, "kind").as_deref() {
                 Some("recording") => sources.extend(document.read("source", table).map(SourceConfig::Recording)),
+                Some("kafka") => {
+                    sources.extend(document.read("source", table).map(|read| SourceConfig::Kafka(Box::new(read))));
+                }
                 Some(kind) => {
-                    let what = format!("[[source]] kind `{kind}` is unknown; known is recording");
+                    let what = format!("[[source]] kind `{kind}` is unknown; known are recording and kafka");
                     document.fault(Some(at), what);
                 }
-                None => document.fault(Some(at), "[[source]] lacks its kind; write kind = \"recording\""),
+                None => document
+                    .fault(Some(at), "[[source]] lacks its kind; write kind = \"recording\" or kind = \"kafka\""),
             }
         }
         let config = Config {
@@ -235,6 +249,7 @@ impl Config {
             engine: document.section("engine"),
             output: document.section("output"),
             base,
+            accepted: Vec::new(),
         };
         document.refuse_rest("pipeline, source, questions, tables, engine, output");
         // A source that could not be read is a fault already, not an absence.
@@ -285,6 +300,11 @@ impl Config {
             );
             if let Err(what) = tables.root(&self.base) {
                 faults.push(what);
+            }
+        }
+        for source in &self.sources {
+            if let SourceConfig::Kafka(kafka) = source {
+                faults.extend(kafka.faults(&self.base));
             }
         }
         faults

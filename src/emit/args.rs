@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use pinflow_dataflows::record::Stream;
 
+use super::destinations::kafka::{self, Key};
 use super::destinations::{Compress, Exists};
 use super::draws::Order;
 use super::wrap::Wrap;
@@ -11,9 +12,30 @@ use super::wrap::Wrap;
 /// Make posts that look like real ones: recordings of any size, the same bytes for the same seed.
 #[derive(Debug, clap::Args)]
 pub struct EmitArgs {
-    /// Folder for pin.jsonl, geo.jsonl and user.jsonl (made if it is not there), or - for standard output.
-    #[arg(long, value_name = "FOLDER|-")]
+    /// Folder for pin.jsonl, geo.jsonl and user.jsonl (made if it is not there); - for standard output;
+    /// kafka://HOST:PORT,…/PREFIX for the topics PREFIX.pin, PREFIX.geo and PREFIX.user (without a prefix pin, geo, user).
+    #[arg(long, value_name = "FOLDER|-|kafka://…")]
     pub to: PathBuf,
+
+    /// Send posts again instead: a recording, every line as it stands (a folder with pin.jsonl, geo.jsonl, user.jsonl, or
+    /// a file), or the rows of Delta tables (a folder with pin, geo, user, or one of them) as producers would write them.
+    #[arg(long, value_name = "PATH")]
+    #[arg(conflicts_with_all = [
+        "inds", "count", "skip", "order", "seed", "malformed", "too_large", "too_many_rows", "wrap", "manifest", "append",
+    ])]
+    pub from: Option<PathBuf>,
+
+    /// One Kafka topic for all streams, instead of one each.
+    #[arg(long, value_name = "NAME")]
+    pub topic: Option<String>,
+
+    /// Key of Kafka messages, which decides on their partition: ind, none, or a text that all of them get.
+    #[arg(long, value_name = "ind|none|TEXT")]
+    pub key: Option<String>,
+
+    /// A pinflow configuration whose kafka source says how to connect: for TLS and SASL. --to is kafka:///PREFIX then.
+    #[arg(long, value_name = "FILE.toml")]
+    pub connection: Option<PathBuf>,
 
     /// Rows in each of the three tables that posts are drawn from. The original ones have 11,149.
     #[arg(long, value_name = "N", default_value = "11149", value_parser = number)]
@@ -56,7 +78,7 @@ pub struct EmitArgs {
     #[arg(long, value_enum, default_value_t = Wrap::None)]
     pub wrap: Wrap,
 
-    /// How to compress; files are named .jsonl.gz or .jsonl.zst then.
+    /// How to compress; files are named .jsonl.gz or .jsonl.zst then, Kafka compresses batches.
     #[arg(long, value_enum, default_value_t = Compress::None)]
     pub compress: Compress,
 
@@ -91,6 +113,34 @@ impl EmitArgs {
         self.count.unwrap_or(self.inds)
     }
 
+    /// The brokers and the prefix of the topics, if messages go to Kafka.
+    pub(crate) fn to_kafka(&self) -> Option<(&str, &str)> {
+        self.to.to_str().and_then(kafka::parse)
+    }
+
+    /// The topics, and the streams that go to each.
+    pub(crate) fn topics(&self, prefix: &str) -> Vec<(String, Vec<Stream>)> {
+        if let Some(topic) = &self.topic {
+            return vec![(topic.clone(), self.chosen())];
+        }
+        let name = |stream: Stream| if prefix.is_empty() { stream.to_string() } else { format!("{prefix}.{stream}") };
+        self.chosen().into_iter().map(|stream| (name(stream), vec![stream])).collect()
+    }
+
+    /// The key of Kafka messages.
+    pub(crate) fn key(&self) -> Key {
+        match self.key.as_deref() {
+            None | Some("ind") => Key::Ind,
+            Some("none") => Key::None,
+            Some(text) => Key::Fixed(text.as_bytes().to_vec()),
+        }
+    }
+
+    /// Whether messages of several streams go to one place.
+    pub(crate) fn mixed(&self) -> bool {
+        (self.to_stdout() || self.topic.is_some()) && self.chosen().len() > 1
+    }
+
     pub(crate) fn to_stdout(&self) -> bool {
         self.to.as_os_str() == "-"
     }
@@ -120,6 +170,28 @@ impl EmitArgs {
         }
         if self.to_stdout() && (self.append || self.force) {
             faults.push("--append and --force are for files; standard output is neither");
+        }
+        faults.extend(self.kafka_faults());
+        faults
+    }
+
+    fn kafka_faults(&self) -> Vec<&'static str> {
+        let mut faults = Vec::new();
+        let Some((brokers, prefix)) = self.to_kafka() else {
+            if self.topic.is_some() || self.key.is_some() || self.connection.is_some() {
+                faults.push("--topic, --key and --connection are for --to kafka://…");
+            }
+            return faults;
+        };
+        if self.append || self.force {
+            faults.push("--append and --force are for files; a topic only ever grows");
+        }
+        if brokers.is_empty() == self.connection.is_none() {
+            faults
+                .push("say where the brokers are: --to kafka://HOST:PORT/PREFIX, or --connection FILE.toml; not both");
+        }
+        if !prefix.is_empty() && self.topic.is_some() {
+            faults.push("--topic NAME is the whole name; leave the prefix out of --to");
         }
         faults
     }

@@ -22,10 +22,10 @@ pub(crate) struct Lane<'r> {
 }
 
 /// Sent at once where nothing paces them: large enough to make system calls rare, small enough for the caches.
-const BATCH_BYTES: usize = 256 * 1024;
+pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 
 /// Paced messages leave at least so often.
-const BEAT: Duration = Duration::from_millis(20);
+pub(crate) const BEAT: Duration = Duration::from_millis(20);
 
 /// Runs all lanes to their ends. `rate` is in messages a second over all lanes.
 ///

@@ -1,4 +1,5 @@
-//! `pinflow emit`: makes posts that look like real ones, for recordings and tests of any size.
+//! `pinflow emit`: makes posts that look like real ones, for recordings and tests of any size, and sends recorded ones
+//! again.
 //!
 //! The rooms, in the order a message walks through them:
 //!
@@ -8,6 +9,7 @@
 //! - `malformed`, `wrap`: what happens to them on the way;
 //! - `composer`: puts these together for one stream, and counts;
 //! - `lanes`, `progress`: one thread a destination, at the wanted rate;
+//! - `resend`, with `restore`: recorded messages, or the rows of tables, in the place of made ones;
 //! - `destinations`: where messages go.
 //!
 //! A message is a pure function of the arguments and the number of its draw: `dice` remember nothing. So any part of a
@@ -25,6 +27,8 @@ mod people;
 mod posts;
 mod progress;
 mod proportions;
+mod resend;
+mod restore;
 mod tally;
 mod texts;
 mod vocabulary;
@@ -46,8 +50,10 @@ pub use draws::Order;
 pub use wrap::Wrap;
 
 use composer::{Composer, Recipe};
+use destinations::kafka::{self, Cluster};
 use lanes::Lane;
 use malformed::Menu;
+use resend::Outlet;
 use tally::Tallies;
 
 /// Makes what was asked for. Says what it made on standard error.
@@ -61,10 +67,19 @@ pub fn run(args: EmitArgs) -> anyhow::Result<()> {
     if !faults.is_empty() {
         bail!("{}", faults.join("\n"));
     }
-    let auto = args.to_stdout() && args.chosen().len() > 1;
-    let menu = Menu { auto, too_large: args.too_large, too_many_rows: args.too_many_rows };
+    if let Some(from) = &args.from {
+        let started = Instant::now();
+        let sent = resend::run(&args, from, outlets(&args)?)?;
+        progress::say(&resend::summary(sent, started));
+        return Ok(());
+    }
+    let menu = Menu { auto: args.mixed(), too_large: args.too_large, too_many_rows: args.too_many_rows };
     let recipe = Recipe::new(args.seed, args.inds, args.order, args.wrap, args.malformed, menu);
-    let lanes = if args.to_stdout() { vec![stdout_lane(&args, &recipe)?] } else { file_lanes(&args, &recipe)? };
+    let lanes = match args.to_kafka() {
+        Some(_) => kafka_lanes(&args, &recipe)?,
+        None if args.to_stdout() => vec![stdout_lane(&args, &recipe)?],
+        None => file_lanes(&args, &recipe)?,
+    };
     let started = Instant::now();
     let made = tally::by_stream(lanes::run(lanes, args.rate)?);
     progress::say(&summary(&made, started.elapsed().as_secs_f64()));
@@ -72,6 +87,50 @@ pub fn run(args: EmitArgs) -> anyhow::Result<()> {
         write_manifest(path, &args, &made).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())
+}
+
+/// A lane for each topic.
+fn kafka_lanes<'r>(args: &EmitArgs, recipe: &'r Recipe) -> anyhow::Result<Vec<Lane<'r>>> {
+    let lane = |outlet: Outlet| {
+        let draws = args.skip..args.skip + args.draws();
+        let composer = |stream| Composer::new(recipe, stream, draws.clone());
+        let composers = outlet.streams.into_iter().map(composer).collect();
+        Lane { name: outlet.name, destination: outlet.destination, composers }
+    };
+    Ok(kafka_outlets(args)?.into_iter().map(lane).collect())
+}
+
+fn kafka_outlets(args: &EmitArgs) -> anyhow::Result<Vec<Outlet>> {
+    let (brokers, prefix) = args.to_kafka().unwrap_or_default();
+    let (connection, base) = kafka::connection(brokers, args.connection.as_deref())?;
+    let topics = args.topics(prefix);
+    let names: Vec<_> = topics.iter().map(|(name, _)| name.clone()).collect();
+    let cluster = Cluster::connect(&connection, &base, args.compress, &names)?;
+    let outlet = |(place, (name, streams)): (usize, (String, Vec<Stream>))| Outlet {
+        name: format!("topic {name}"),
+        streams,
+        destination: cluster.destination(place, args.key()),
+    };
+    Ok(topics.into_iter().enumerate().map(outlet).collect())
+}
+
+/// Where recorded messages go.
+fn outlets(args: &EmitArgs) -> anyhow::Result<Vec<Outlet>> {
+    if args.to_kafka().is_some() {
+        return kafka_outlets(args);
+    }
+    if args.to_stdout() {
+        let destination = destinations::stdout(args.compress).context("open standard output")?;
+        return Ok(vec![Outlet { name: "standard output".to_owned(), streams: args.chosen(), destination }]);
+    }
+    std::fs::create_dir_all(&args.to).with_context(|| format!("make folder {}", args.to.display()))?;
+    let open = |stream| {
+        let path = destinations::path_of(&args.to, stream, args.compress);
+        let name = path.display().to_string();
+        let opened = destinations::file(&path, args.exists(), args.compress);
+        Ok(Outlet { destination: opened.with_context(|| format!("open {name}"))?, name, streams: vec![stream] })
+    };
+    args.chosen().into_iter().map(open).collect()
 }
 
 fn stdout_lane<'r>(args: &EmitArgs, recipe: &'r Recipe) -> anyhow::Result<Lane<'r>> {

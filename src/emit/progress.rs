@@ -21,6 +21,19 @@ pub(crate) fn watch(all: u64, done: &AtomicU64, ended: impl Fn() -> bool) {
     }
 }
 
+/// Shows how many messages were sent until `ended`, where nobody knows how many there are.
+pub(crate) fn watch_unknown(sent: &AtomicU64, ended: impl Fn() -> bool) {
+    let (started, mut said) = (Instant::now(), Instant::now());
+    while !ended() {
+        std::thread::sleep(LOOK);
+        if said.elapsed() >= LINE {
+            said = Instant::now();
+            let sent = sent.load(Ordering::Relaxed);
+            say(&format!("{sent} messages, {:.0} a second", sent as f64 / started.elapsed().as_secs_f64()));
+        }
+    }
+}
+
 fn bar(all: u64, done: &AtomicU64, ended: impl Fn() -> bool) {
     let template = "{bar:40} {human_pos} of {human_len} messages, {per_sec}, {eta} left";
     let bar = ProgressBar::new(all)

@@ -1,12 +1,13 @@
 //! The conductor: cuts epochs and windows, hands out blocks, and hands on what has passed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use pinflow_dataflows::graph::Change;
+use pinflow_dataflows::record::Micros;
 use pinflow_dataflows::symbol::Symbol;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -18,10 +19,12 @@ use super::worker::{Order, Read, Report};
 use super::{EngineError, Frame, Gauges, Settings, SourceStatus, Totals};
 use crate::position::{Epoch, PartitionId, Reached};
 use crate::sinks::{PartitionReached, Resume, Sink, SinkError, Stored, Window};
-use crate::sources::{Block, Event, Partition};
+use crate::sources::{Block, Event, Partition, Settled};
 
 /// How long a stop may take before it is given up: finish the window, commit it, end.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
+/// A window is full with this many bytes of messages, however few they are: few large ones must not fill the memory.
+const WINDOW_BYTES_MAX: usize = 256 << 20;
 
 /// How a run ended.
 #[derive(Debug, Clone)]
@@ -44,6 +47,8 @@ pub struct Engine<S: Sink> {
     pub resume: Resume,
     /// What sources send; ends when all of them have ended.
     pub events: mpsc::Receiver<Event>,
+    /// Where sources read what is durable.
+    pub settled: Settled,
     /// Turns `true` when the run is to stop.
     pub stop: watch::Receiver<bool>,
     /// Where passed epochs go.
@@ -73,6 +78,8 @@ impl<S: Sink> Engine<S> {
             workers,
             windows,
             frames: self.frames,
+            settled: self.settled,
+            settling: VecDeque::new(),
             gauges: self.gauges,
             partitions: BTreeMap::new(),
             flights: Flights::new(),
@@ -115,9 +122,18 @@ impl Open {
 #[derive(Default)]
 struct OpenWindow {
     rows: u64,
+    bytes: usize,
     since: Option<Instant>,
+    /// A source waits for it to be durable.
+    urgent: bool,
     /// Partitions that moved in epochs which have passed.
     reached: BTreeMap<PartitionId, Reached>,
+}
+
+impl OpenWindow {
+    fn is_full(&self, rows_max: u64) -> bool {
+        self.rows >= rows_max || self.bytes >= WINDOW_BYTES_MAX
+    }
 }
 
 /// A partition, and how far it has been answered.
@@ -126,6 +142,10 @@ struct Known {
     source: Symbol,
     reached: Reached,
     lag: Option<u64>,
+    /// Where its source ended when it last said so.
+    end: Option<u64>,
+    /// When its last record arrived.
+    arrived_at: Option<Micros>,
     /// Of what its last block left; 0 where that is unknown.
     remaining_bytes: u64,
     read: Read,
@@ -145,6 +165,9 @@ struct Conductor<S: Sink> {
     workers: Vec<WorkerEnd>,
     windows: mpsc::Sender<(Window<Batches<S>>, IsLast)>,
     frames: mpsc::Sender<Frame>,
+    settled: Settled,
+    /// Windows on their way to the disk, by their last epoch, with the positions they settle.
+    settling: VecDeque<(Epoch, Vec<(PartitionId, u64)>)>,
     gauges: Arc<Gauges>,
     partitions: BTreeMap<PartitionId, Known>,
     flights: Flights<Batches<S>>,
@@ -196,7 +219,7 @@ impl<S: Sink> Conductor<S> {
         let policy = &self.settings.commit;
         self.flights.len() <= self.settings.epochs_in_flight_max
             && self.open.bytes < self.settings.epoch_bytes_max
-            && (self.windows_flying < policy.windows_in_flight_max || self.window.rows < policy.rows_max)
+            && (self.windows_flying < policy.windows_in_flight_max || !self.window.is_full(policy.rows_max))
     }
 
     fn on_stored(&mut self, chunk: Option<Result<Box<dyn Stored>, SinkError>>) -> Result<(), EngineError> {
@@ -228,7 +251,9 @@ impl<S: Sink> Conductor<S> {
     fn on_event(&mut self, event: Option<Event>) -> Result<(), EngineError> {
         match event {
             Some(Event::Opened(partition)) => self.on_opened(partition),
+            Some(Event::Begun(partitions)) => self.on_begun(partitions),
             Some(Event::Block(block)) => self.on_block(block),
+            Some(Event::Ends { partition, end }) => self.on_ends(partition, end),
             Some(Event::Ended(_)) => {}
             Some(Event::Failed(error)) => return Err(error.into()),
             None => self.end(false),
@@ -242,11 +267,38 @@ impl<S: Sink> Conductor<S> {
             source: Symbol::new(&partition.name),
             reached: partition.resumed.unwrap_or(start),
             lag: None,
+            end: None,
+            arrived_at: None,
             remaining_bytes: 0,
             read: Read::default(),
             partition,
         };
         self.partitions.insert(known.partition.id, known);
+    }
+
+    /// Where partitions begin is a position like any other, only that its source waits for it.
+    fn on_begun(&mut self, begun: Vec<Partition>) {
+        for partition in begun {
+            let (id, at) = (partition.id, partition.resumed);
+            self.on_opened(partition);
+            let at = at.unwrap_or(Reached { next: 0, rows: 0, anchor: 0, seek: 0 });
+            let end = Cut { next: at.next, anchor: at.anchor, seek: at.seek, lag: None, arrived_at: None };
+            self.open.ends.insert(id, end);
+        }
+        self.open.holds = true;
+        self.window.since.get_or_insert_with(Instant::now);
+        self.window.urgent = true;
+    }
+
+    fn on_ends(&mut self, partition: PartitionId, end: u64) {
+        self.partitions.get_mut(&partition).expect("a partition is opened before its end is told").end = Some(end);
+        // An epoch of its own shows it, even if nothing can be read: before an open transaction, say.
+        self.open.holds = true;
+        self.tell_lag();
+    }
+
+    fn tell_lag(&self) {
+        self.gauges.lag.store(self.partitions.values().filter_map(Known::lag).sum(), Relaxed);
     }
 
     fn on_block(&mut self, block: Block) {
@@ -256,11 +308,17 @@ impl<S: Sink> Conductor<S> {
             let before = std::mem::replace(&mut known.remaining_bytes, now);
             self.gauges.bytes_remaining.fetch_add(now.wrapping_sub(before), Relaxed);
         }
-        let end = Cut { next: block.next, anchor: block.anchor, seek: block.seek, lag: block.lag };
+        let arrived_at = block.records.last_arrived_at();
+        let mut end = Cut { next: block.next, anchor: block.anchor, seek: block.seek, lag: block.lag, arrived_at };
+        if let Some(before) = self.open.ends.get(&block.partition) {
+            // A block without records only moves the position.
+            end.arrived_at = end.arrived_at.or(before.arrived_at);
+        }
         self.open.ends.insert(block.partition, end);
         self.window.rows += block.records.count();
         self.window.since.get_or_insert_with(Instant::now);
         let bytes = block.records.bytes();
+        self.window.bytes += bytes;
         self.gauges.bytes.fetch_add(bytes as u64, Relaxed);
         self.hand_out(Order::Block { block, source, carries }, bytes);
     }
@@ -298,7 +356,7 @@ impl<S: Sink> Conductor<S> {
     fn window_is_due(&self) -> bool {
         let policy = &self.settings.commit;
         let old = self.window.since.is_some_and(|since| since.elapsed() >= policy.age_max);
-        self.may_cut() && (old || self.window.rows >= policy.rows_max)
+        self.may_cut() && (old || self.window.urgent || self.window.is_full(policy.rows_max))
     }
 
     fn close_epoch_if_due(&mut self) -> Result<(), EngineError> {
@@ -330,8 +388,9 @@ impl<S: Sink> Conductor<S> {
         let open = std::mem::replace(&mut self.open, Open::new(epoch + 1));
         if cut {
             self.windows_flying += 1;
-            self.window.rows = 0;
+            (self.window.rows, self.window.bytes) = (0, 0);
             self.window.since = None;
+            self.window.urgent = false;
         }
         self.flights.depart(epoch, Timestamp::now(), cut, open.ends);
         for worker in &mut self.workers {
@@ -371,6 +430,9 @@ impl<S: Sink> Conductor<S> {
     fn on_durable(&mut self, epoch: Epoch) {
         self.durable = epoch;
         self.windows_flying -= 1;
+        while let Some((_, positions)) = self.settling.pop_front_if(|(last, _)| *last <= epoch) {
+            self.settled.move_on(positions);
+        }
         self.gauges.durable_epoch.store(epoch, Relaxed);
     }
 
@@ -387,8 +449,14 @@ impl<S: Sink> Conductor<S> {
             let known = self.partitions.get_mut(&partition).expect("cut in a known partition");
             known.reached = Reached { next: end.next, rows: known.reached.rows, anchor: end.anchor, seek: end.seek };
             known.lag = end.lag;
-            self.window.reached.insert(partition, known.reached);
+            known.arrived_at = end.arrived_at.or(known.arrived_at);
+            if self.has_tables {
+                self.window.reached.insert(partition, known.reached);
+            } else {
+                self.settled.move_on([(partition, end.next)]);
+            }
         }
+        self.tell_lag();
         self.totals.counts.merge(&flying.counts);
         self.gauges.rows.store(self.totals.rows, Relaxed);
         self.gauges.rejected.store(self.totals.rejected, Relaxed);
@@ -403,7 +471,10 @@ impl<S: Sink> Conductor<S> {
     }
 
     async fn hand_over_window(&mut self, epoch: Epoch, batches: Vec<Batches<S>>) {
-        let reached = std::mem::take(&mut self.window.reached)
+        let reached = std::mem::take(&mut self.window.reached);
+        self.settling
+            .push_back((epoch, reached.iter().map(|(partition, reached)| (*partition, reached.next)).collect()));
+        let reached = reached
             .into_iter()
             .map(|(partition, reached)| {
                 let partition = &self.partitions[&partition].partition;
@@ -427,7 +498,7 @@ impl<S: Sink> Conductor<S> {
             as_of,
             durable_epoch: self.has_tables.then_some(self.durable),
             changes,
-            sources: self.partitions.values().map(Known::status).collect(),
+            sources: self.partitions.values().map(|known| known.status(as_of)).collect(),
             open: self.opens_at.is_some_and(|first| epoch >= first),
             last,
         };
@@ -459,11 +530,20 @@ impl<S: Sink> Conductor<S> {
 }
 
 impl Known {
-    fn status(&self) -> SourceStatus {
+    /// Records that the source still had when it last spoke of its end, beyond what is answered.
+    fn lag(&self) -> Option<u64> {
+        self.end.map(|end| end.saturating_sub(self.reached.next)).or(self.lag)
+    }
+
+    fn status(&self, as_of: Timestamp) -> SourceStatus {
+        let lag = self.lag();
+        let age_ms = |at: Micros| u64::try_from((as_of.as_microsecond() - at) / 1_000).unwrap_or(0);
         SourceStatus {
             source: self.partition.name.clone(),
             position: self.reached.next.to_string(),
-            lag: self.lag,
+            end: self.end.map(|end| end.max(self.reached.next).to_string()),
+            lag,
+            lag_ms: if lag == Some(0) { Some(0) } else { self.arrived_at.filter(|_| lag.is_some()).map(age_ms) },
             read: self.read.rows,
             written: self.read.rows - self.read.rejected - self.read.redelivered,
             rejected: self.read.rejected,

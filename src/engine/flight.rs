@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 use pinflow_dataflows::graph::Change;
 use pinflow_dataflows::ingest::Counts;
+use pinflow_dataflows::record::Micros;
 
 use super::worker::Read;
 use crate::position::{Epoch, PartitionId};
@@ -16,6 +17,8 @@ pub(super) struct Cut {
     pub(super) anchor: u64,
     pub(super) seek: u64,
     pub(super) lag: Option<u64>,
+    /// When its last record arrived; `None` if it has none, or the source knows no times.
+    pub(super) arrived_at: Option<Micros>,
 }
 
 /// A closed epoch that has not passed.

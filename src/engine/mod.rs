@@ -94,8 +94,12 @@ pub struct SourceStatus {
     pub source: String,
     /// The next position to be read.
     pub position: String,
+    /// The position after the source's last record, where the source knows.
+    pub end: Option<String>,
     /// Records still to be read, where the source knows.
     pub lag: Option<u64>,
+    /// How old the last record read was when the epoch closed, milliseconds, where there is more to read; else 0.
+    pub lag_ms: Option<u64>,
     /// Rows read, rejections and exact redeliveries included.
     pub read: u64,
     /// Rows that went to their table.
@@ -125,6 +129,8 @@ pub struct Gauges {
     pub bytes: AtomicU64,
     /// Bytes the sources still have, where they know.
     pub bytes_remaining: AtomicU64,
+    /// Records the sources still have, where they know.
+    pub lag: AtomicU64,
     /// Whether answers are open.
     pub open: AtomicBool,
     /// What the tables wait for, in words; `None` while they do not.

@@ -1,14 +1,17 @@
 //! Sources: bytes with their positions, nothing else.
 //!
 //! A source finds its partitions, opens each one at the [`Feed`], and sends [`Block`]s in the order of their
-//! positions. It never parses, and it never decides what is durable: where to resume comes from the feed.
+//! positions. It never parses, and it never decides what is durable: where to resume comes from the feed, and how
+//! far that is durable by now (see [`Settled`]).
 
+pub mod kafka;
 pub mod recording;
+mod thread;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pinflow_dataflows::ingest::Carries;
 use pinflow_dataflows::record::Micros;
@@ -121,6 +124,15 @@ impl Records {
         }
     }
 
+    /// When the last record arrived; `None` if there is none, or the source knows no times.
+    #[must_use]
+    pub fn last_arrived_at(&self) -> Option<Micros> {
+        match self {
+            Records::Lines { .. } => None,
+            Records::Messages { index, .. } => index.last().and_then(|message| message.arrived_at),
+        }
+    }
+
     /// Bytes held.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -136,8 +148,18 @@ impl Records {
 pub enum Event {
     /// A partition was opened; its blocks follow.
     Opened(Partition),
+    /// Partitions that the tables did not know were opened, and where each begins: to be made durable at once, in one
+    /// commit of each table. Their blocks follow when the source has seen that in [`Settled`].
+    Begun(Vec<Partition>),
     /// Records.
     Block(Block),
+    /// Where a partition ends by now: the position that its next record will have.
+    Ends {
+        /// Whose end.
+        partition: PartitionId,
+        /// The position.
+        end: u64,
+    },
     /// The partition has no more records, ever.
     Ended(PartitionId),
     /// Reading cannot go on; the run must end loudly.
@@ -153,6 +175,18 @@ pub enum SourceError {
         /// The partition's name.
         partition: String,
         /// What was expected and found, and what to do.
+        what: String,
+    },
+    /// The stream dropped records before they were read.
+    #[error("{partition} no longer holds positions {from} to {to}, {} records at the most, and they were not read: {what}", to - from + 1)]
+    Lost {
+        /// The partition's name.
+        partition: String,
+        /// The first of them.
+        from: u64,
+        /// The last of them.
+        to: u64,
+        /// What to do.
         what: String,
     },
     /// Reading failed.
@@ -184,6 +218,27 @@ pub struct Feed {
     stored: Arc<Positions>,
     ids: Arc<AtomicU32>,
     stop: watch::Receiver<bool>,
+    settled: Settled,
+}
+
+/// How far each partition is settled: what lies before that position is durable and will not be read again.
+///
+/// The engine writes it, sources read it: the one thing, besides credit, that flows back. In a run without tables
+/// what has been answered is settled.
+#[derive(Debug, Clone, Default)]
+pub struct Settled(Arc<Mutex<BTreeMap<PartitionId, u64>>>);
+
+impl Settled {
+    /// Moves partitions on.
+    pub fn move_on(&self, moved: impl IntoIterator<Item = (PartitionId, u64)>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(moved);
+    }
+
+    /// The position of each partition that has one.
+    #[must_use]
+    pub fn now(&self) -> BTreeMap<PartitionId, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// The engine has gone; a source that hears this ends quietly.
@@ -195,7 +250,8 @@ impl Feed {
     #[must_use]
     pub fn new(capacity: usize, stored: Positions, stop: watch::Receiver<bool>) -> (Feed, mpsc::Receiver<Event>) {
         let (events, receiver) = mpsc::channel(capacity);
-        let feed = Feed { events, stored: Arc::new(stored), ids: Arc::new(AtomicU32::new(0)), stop };
+        let ids = Arc::new(AtomicU32::new(0));
+        let feed = Feed { events, stored: Arc::new(stored), ids, stop, settled: Settled::default() };
         (feed, receiver)
     }
 
@@ -216,15 +272,16 @@ impl Feed {
     /// # Errors
     /// [`Closed`] if the engine has gone.
     pub fn open(&self, name: &str, key: &str, carries: Carries) -> Result<Partition, Closed> {
-        let partition = Partition {
-            id: PartitionId(self.ids.fetch_add(1, Ordering::Relaxed)),
-            name: name.to_owned(),
-            key: key.to_owned(),
-            carries,
-            resumed: self.stored(key),
-        };
+        let partition = self.number(name, key, carries, self.stored(key));
         self.send(Event::Opened(partition.clone()))?;
         Ok(partition)
+    }
+
+    /// Numbers a partition without announcing it.
+    #[must_use]
+    pub fn number(&self, name: &str, key: &str, carries: Carries, resumed: Option<Reached>) -> Partition {
+        let id = PartitionId(self.ids.fetch_add(1, Ordering::Relaxed));
+        Partition { id, name: name.to_owned(), key: key.to_owned(), carries, resumed }
     }
 
     /// Sends from a thread that may block; waits while the engine is busy.
@@ -233,6 +290,24 @@ impl Feed {
     /// [`Closed`] if the engine has gone.
     pub fn send(&self, event: Event) -> Result<(), Closed> {
         self.events.blocking_send(event).map_err(|_| Closed)
+    }
+
+    /// Sends without waiting; gives the event back if the engine is busy.
+    ///
+    /// # Errors
+    /// [`Closed`] if the engine has gone.
+    pub fn try_send(&self, event: Event) -> Result<Option<Event>, Closed> {
+        match self.events.try_send(event) {
+            Ok(()) => Ok(None),
+            Err(mpsc::error::TrySendError::Full(event)) => Ok(Some(event)),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Closed),
+        }
+    }
+
+    /// What is settled, as the engine has it.
+    #[must_use]
+    pub fn settled(&self) -> &Settled {
+        &self.settled
     }
 
     /// Whether sources are to stop reading: they were told to, or the engine has gone.

@@ -65,6 +65,13 @@ impl Running {
         self.child.stdout.take().expect("stdout is piped and not taken")
     }
 
+    /// Resident bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a running process");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a resident size");
+        line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).expect("a number") * 1024
+    }
+
     /// Whether it has ended by now.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("it can be waited for")

@@ -6,6 +6,7 @@ mod architecture;
 mod batch;
 mod delta;
 mod harness;
+mod kafka;
 mod kill;
 mod ledger;
 #[path = "../../dataflows/tests/oracle/mod.rs"]

@@ -1,6 +1,7 @@
 //! Where messages go. Each destination takes text that holds whole messages; how they leave is its own affair.
 
 mod files;
+pub(crate) mod kafka;
 
 use std::io;
 
@@ -27,7 +28,7 @@ pub(crate) trait Destination: Send {
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 
-/// How files are compressed.
+/// How files and Kafka batches are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Compress {
     /// Not at all: `.jsonl`.
@@ -36,6 +37,17 @@ pub enum Compress {
     Gzip,
     /// Zstandard: `.jsonl.zst`.
     Zstd,
+}
+
+impl Compress {
+    /// Its name, as Kafka spells it too.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Compress::None => "none",
+            Compress::Gzip => "gzip",
+            Compress::Zstd => "zstd",
+        }
+    }
 }
 
 /// Standard output.

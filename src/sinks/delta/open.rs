@@ -33,6 +33,8 @@ const RIVALS_MAX: u32 = 1_000;
 pub(crate) struct ActiveFile {
     pub(crate) path: PathBuf,
     pub(crate) bytes: u64,
+    /// When the commit that added it says it was written, Unix milliseconds.
+    pub(crate) written_ms: i64,
     /// Unknown where another engine wrote no statistics.
     pub(crate) rows: Option<u64>,
     /// Statistics, as the log holds them.
@@ -196,6 +198,7 @@ pub(crate) fn active_files(handle: &DeltaTable, log: &Log) -> Result<Vec<ActiveF
         files.push(ActiveFile {
             path: log.folder.join(name),
             bytes: u64::try_from(view.size()).unwrap_or(0),
+            written_ms: view.modification_time(),
             rows: view.num_records().map(|rows| rows as u64),
             stats: view.stats(),
         });

@@ -44,7 +44,7 @@ enum StoredColumns {
     User { user_name: StringArray, age: Int32Array, date_joined: Option<Times> },
 }
 
-type Times = deltalake::arrow::array::TimestampMicrosecondArray;
+pub(super) type Times = deltalake::arrow::array::TimestampMicrosecondArray;
 
 fn value<'a>(texts: &'a StringArray, row: usize) -> Option<Cow<'a, str>> {
     texts.is_valid(row).then(|| Cow::Borrowed(texts.value(row)))
@@ -151,7 +151,7 @@ fn read_file(table: Table, path: &Path, mut each: impl FnMut(StoredRows) -> bool
 const LINEAGE: [&str; 4] = ["_source", "_position", "_sub", "_arrived_at"];
 
 /// The batches of a file, with some of its columns.
-fn batches<'a>(
+pub(super) fn batches<'a>(
     path: &Path,
     columns: impl Iterator<Item = &'a &'static str>,
 ) -> Result<impl Iterator<Item = Result<RecordBatch, ParquetError>>, DeltaError> {
@@ -164,7 +164,7 @@ fn batches<'a>(
 }
 
 /// A column by name, in the type of the contract; other engines may have stored it in another.
-fn column(batch: &RecordBatch, name: &str, kind: &DataType, path: &Path) -> Result<ArrayRef, DeltaError> {
+pub(super) fn column(batch: &RecordBatch, name: &str, kind: &DataType, path: &Path) -> Result<ArrayRef, DeltaError> {
     let found = batch.column_by_name(name);
     let found = found.ok_or_else(|| row_error(path, format!("no column {name}")))?;
     if found.data_type() == kind {
@@ -173,7 +173,7 @@ fn column(batch: &RecordBatch, name: &str, kind: &DataType, path: &Path) -> Resu
     cast(found, kind).map_err(|error| row_error(path, format!("column {name}: {error}")))
 }
 
-fn row_error(path: &Path, what: String) -> DeltaError {
+pub(super) fn row_error(path: &Path, what: String) -> DeltaError {
     DeltaError::Row { path: path.to_owned(), what }
 }
 
@@ -213,7 +213,7 @@ fn decode(table: Table, batch: &RecordBatch, path: &Path, sources: &mut Sources)
 
 /// Symbols of the sources seen last: rows of one source stand together.
 #[derive(Debug, Default)]
-struct Sources {
+pub(super) struct Sources {
     last: Option<Symbol>,
 }
 
@@ -227,7 +227,7 @@ impl Sources {
 }
 
 /// Calls `each` with every row's place in the batch and what names it.
-fn deliveries(
+pub(super) fn deliveries(
     batch: &RecordBatch,
     path: &Path,
     sources: &mut Sources,

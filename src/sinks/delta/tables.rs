@@ -229,7 +229,14 @@ impl Lane {
             let since = *self.riding_since.get_or_insert_with(Instant::now);
             let behind =
                 |moved: &PartitionReached| moved.reached.rows.saturating_sub(self.writer.ledger.rows(&moved.key));
-            if !last && since.elapsed() < RIDE_MAX && moves.iter().map(behind).sum::<u64>() < RIDE_ROWS_MAX {
+            // Where a partition begins never rides: its source waits for it, and reads nothing before it is durable.
+            let begins = |moved: &PartitionReached| {
+                moved.reached.rows == 0
+                    && self.writer.ledger.next(&moved.key).is_none()
+                    && self.writer.table != Table::Rejected
+            };
+            let begun = moves.iter().any(begins);
+            if !last && !begun && since.elapsed() < RIDE_MAX && moves.iter().map(behind).sum::<u64>() < RIDE_ROWS_MAX {
                 return Ok(());
             }
         }

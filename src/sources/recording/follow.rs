@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 use super::compression::{Compression, Content, MAGIC_BYTES};
 use super::config::RecordingConfig;
 use super::files::{self, RecordingFile};
-use super::job::{Halt, Job};
+use super::job::Job;
 use super::lines::{Cut, Limits};
 use super::pace::{Pacer, sleep_until};
 use super::resume::{Fault, Reading, prove, read_up_to};
 use crate::position::{PartitionId, Reached};
+use crate::sources::thread::Halt;
 use crate::sources::{Event, Feed, SourceError};
 
 /// Between looks while records keep coming.

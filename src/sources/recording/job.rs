@@ -10,26 +10,12 @@ use super::lines::{Cut, Limits, Text};
 use super::pace::Pacer;
 use super::resume::{Fault, Reading};
 use crate::position::{PartitionId, Reached, anchor};
-use crate::sources::{Block, Closed, Event, Feed, Records, SourceError};
+use crate::sources::thread::Halt;
+use crate::sources::{Block, Event, Feed, Records, SourceError};
 
 /// What to do about a file that is not the one that was read before.
 const MEND: &str =
     "Put back the file that was read, or give this recording another `name`: it is then read from its beginning";
-
-/// Why reading ends before the file does.
-#[derive(Debug)]
-pub(super) enum Halt {
-    /// The run is stopping.
-    Stopped,
-    /// The run must end.
-    Failed(SourceError),
-}
-
-impl From<Closed> for Halt {
-    fn from(_: Closed) -> Halt {
-        Halt::Stopped
-    }
-}
 
 /// What it takes to read one file.
 pub(super) struct Job<'a> {

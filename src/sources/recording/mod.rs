@@ -20,13 +20,11 @@ mod lines;
 mod pace;
 mod resume;
 
-use std::any::Any;
 use std::collections::HashSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use pinflow_dataflows::ingest::Carries;
@@ -34,11 +32,12 @@ use pinflow_dataflows::ingest::Carries;
 pub use config::{RecordingConfig, StreamSetting};
 use files::{Found, RecordingFile};
 use follow::Follow;
-use job::{Halt, Job};
+use job::Job;
 use lines::Limits;
 use pace::Pacer;
 
-use super::{Event, Feed, SourceError};
+use super::thread::{Halt, spawn};
+use super::{Feed, SourceError};
 
 /// About how many bytes of text a block has.
 pub const BLOCK_BYTES: usize = 256 << 10;
@@ -170,12 +169,13 @@ impl RecordingSource {
     fn start_within(self, limits: Limits, feed: &Feed) -> Result<Vec<JoinHandle<()>>, SourceError> {
         let pacer = self.config.rate_per_sec.map(|per_sec| Arc::new(Pacer::new(per_sec, Instant::now())));
         if let Err(gone) = self.nothing_gone(feed) {
-            return Ok(vec![spawn("recording".to_owned(), feed, &self.path, |_| Err(Halt::Failed(gone)))?]);
+            return Ok(vec![spawn("recording".to_owned(), feed, self.shown(), |_| Err(Halt::Failed(gone)))?]);
         }
+        let shown = self.shown();
         let RecordingSource { config, path, found } = self;
         if config.follow {
             let follow = Follow { feed: feed.clone(), config, path: path.clone(), pacer, limits };
-            return Ok(vec![spawn("recording".to_owned(), feed, &path, move |_| follow.run(found.files))?]);
+            return Ok(vec![spawn("recording".to_owned(), feed, shown, move |_| follow.run(found.files))?]);
         }
         let files = Arc::new(found.files);
         let next = Arc::new(AtomicUsize::new(0));
@@ -183,9 +183,13 @@ impl RecordingSource {
             .map(|reader| {
                 let (files, next, pacer) = (Arc::clone(&files), Arc::clone(&next), pacer.clone());
                 let read = move |feed: &Feed| read_files(feed, &files, &next, pacer.as_ref(), limits);
-                spawn(format!("recording-{reader}"), feed, &path, read)
+                spawn(format!("recording-{reader}"), feed, shown.clone(), read)
             })
             .collect()
+    }
+
+    fn shown(&self) -> String {
+        self.path.display().to_string()
     }
 
     /// Whether every file that was read before is still there.
@@ -224,32 +228,6 @@ fn read_files(
         Job { feed, file, pacer, limits }.read()?;
     }
     Ok(())
-}
-
-/// A thread that tells the feed of its failure, and of its panic.
-fn spawn(
-    name: String,
-    feed: &Feed,
-    path: &Path,
-    read: impl FnOnce(&Feed) -> Result<(), Halt> + Send + 'static,
-) -> Result<JoinHandle<()>, SourceError> {
-    let (feed, partition) = (feed.clone(), path.display().to_string());
-    let unreadable = |cause| SourceError::Read { partition: path.display().to_string(), cause };
-    let body = move || {
-        let failed = match catch_unwind(AssertUnwindSafe(|| read(&feed))) {
-            Ok(Ok(()) | Err(Halt::Stopped)) => return,
-            Ok(Err(Halt::Failed(failed))) => failed,
-            Err(panic) => SourceError::Panicked { partition, what: message(&*panic) },
-        };
-        // An engine that has gone needs no telling.
-        let _ = feed.send(Event::Failed(failed));
-    };
-    thread::Builder::new().name(name).spawn(body).map_err(unreadable)
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 
 use super::compression::{Compression, Content};
-use super::job::{Halt, Job};
+use super::job::Job;
 use super::lines::{Cut, Limits, Lines, Text, record};
 use crate::position::{Reached, anchor};
+use crate::sources::thread::Halt;
 
 /// How much is read at a time when a line's beginning is searched backwards.
 const BACKWARDS_BYTES: u64 = 64 << 10;

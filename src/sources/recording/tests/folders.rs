@@ -124,7 +124,8 @@ fn a_panic_is_told() {
     let (_stop, stopped) = tokio::sync::watch::channel(false);
     let (feed, mut events) = crate::sources::Feed::new(1, Positions::new(), stopped);
     let thread =
-        super::super::spawn("test".to_owned(), &feed, Path::new("posts"), |_| panic!("a fault of ours")).unwrap();
+        crate::sources::thread::spawn("test".to_owned(), &feed, "posts".to_owned(), |_| panic!("a fault of ours"))
+            .unwrap();
     match events.blocking_recv() {
         Some(crate::sources::Event::Failed(failed)) => {
             assert_eq!(failed.to_string(), "read posts: panicked: a fault of ours");

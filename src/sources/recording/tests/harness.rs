@@ -135,6 +135,7 @@ impl Heard {
                 assert!(self.failed.is_none(), "one failure: {failed}");
                 self.failed = Some(failed);
             }
+            event @ (Event::Begun(_) | Event::Ends { .. }) => panic!("a recording says no such thing: {event:?}"),
         }
     }
 

@@ -1,0 +1,381 @@
+//! Topics of a Kafka cluster: every line is a message, and every message is acknowledged by all in-sync replicas or
+//! reported as not.
+//!
+//! One idempotent producer serves all lanes. Its queue is bounded: a lane waits while it is full. A message that a
+//! broker refuses for its size is counted and the others go on; at any other failure, which a message meets only after
+//! `message.timeout.ms` (five minutes by default), no more are sent.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+
+use super::{Compress, Destination};
+use crate::kafka::{Client, Connection, Purpose, metadata};
+
+/// Longest wait for the cluster to answer before anything is sent.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a lane waits for room in the queue before it looks again, and for the last reports.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// What decides on a message's partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// The ind, so that all messages of an ind stay in order; none where it cannot be read.
+    Ind,
+    /// Messages have no key.
+    None,
+    /// The same for all messages.
+    Fixed(Vec<u8>),
+}
+
+/// A connection to a cluster, and the topics that are written.
+pub(crate) struct Cluster {
+    producer: Arc<ThreadedProducer<Deliveries>>,
+}
+
+impl Cluster {
+    /// Connects, and looks whether the topics are there.
+    ///
+    /// # Errors
+    /// If the cluster cannot be reached, or lacks a topic.
+    pub(crate) fn connect(
+        connection: &Connection,
+        base: &Path,
+        compress: Compress,
+        topics: &[String],
+    ) -> anyhow::Result<Cluster> {
+        let observer = connection.observer(base)?;
+        for topic in topics {
+            let found = metadata(&observer, &connection.brokers, Some(topic), PATIENCE)?;
+            let fault = found.topics().iter().find(|found| found.name() == topic).map(|found| found.error());
+            match fault.map(|code| code.map(RDKafkaErrorCode::from)) {
+                Some(None) => {}
+                None | Some(Some(RDKafkaErrorCode::UnknownTopicOrPartition)) => {
+                    bail!("topic {topic} does not exist; `pinflow topics create {topic}` makes it")
+                }
+                Some(Some(RDKafkaErrorCode::TopicAuthorizationFailed)) => {
+                    bail!("topic {topic} may not be seen; grant Describe and Write on Topic {topic}")
+                }
+                Some(Some(code)) => bail!("topic {topic} cannot be written: {code}"),
+            }
+        }
+        let (mut settings, client) = connection.client(base, Purpose::Producer)?;
+        let by_default = [
+            ("compression.type", compress.name()),
+            // What other producers do: the same key falls into the same partition.
+            ("partitioner", "murmur2_random"),
+            ("queue.buffering.max.kbytes", "65536"),
+            // How large a message may be is for the topic to say.
+            ("message.max.bytes", "104857600"),
+        ];
+        for (name, value) in by_default {
+            if settings.get(name).is_none() {
+                settings.set(name, value);
+            }
+        }
+        let deliveries = Deliveries {
+            client,
+            topics: topics.iter().map(|topic| Delivered::new(topic)).collect(),
+            broken: AtomicBool::new(false),
+        };
+        let producer = settings.create_with_context::<_, ThreadedProducer<Deliveries>>(deliveries);
+        Ok(Cluster { producer: Arc::new(producer.map_err(|error| connection.refused(&error))?) })
+    }
+
+    /// The destination of the topic at a place in the list.
+    pub(crate) fn destination(&self, topic: usize, key: Key) -> Box<dyn Destination> {
+        Box::new(Topic { producer: Arc::clone(&self.producer), topic, key })
+    }
+}
+
+/// What became of the messages of a topic.
+struct Delivered {
+    topic: String,
+    sent: AtomicU64,
+    acknowledged: AtomicU64,
+    failed: AtomicU64,
+    /// How many failed, by reason.
+    reasons: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Delivered {
+    fn new(topic: &str) -> Delivered {
+        Delivered {
+            topic: topic.to_owned(),
+            sent: AtomicU64::new(0),
+            acknowledged: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            reasons: Mutex::default(),
+        }
+    }
+
+    fn fail(&self, error: &KafkaError) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let reason = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
+        *self.reasons.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+    }
+
+    /// Messages whose report is still to come.
+    fn open(&self) -> u64 {
+        let reported = self.acknowledged.load(Ordering::Acquire) + self.failed.load(Ordering::Acquire);
+        self.sent.load(Ordering::Acquire).saturating_sub(reported)
+    }
+}
+
+/// Listens to the producer and counts.
+pub(crate) struct Deliveries {
+    client: Client,
+    topics: Vec<Delivered>,
+    /// A message could not be delivered, and the next ones will not be either.
+    broken: AtomicBool,
+}
+
+impl ClientContext for Deliveries {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = Client::ENABLE_REFRESH_OAUTH_TOKEN;
+
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        self.client.log(level, fac, message);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.client.stats_raw(statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.client.error(error, reason);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.client.generate_oauth_token(config)
+    }
+}
+
+impl ProducerContext for Deliveries {
+    /// The topic's place in the list.
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, topic: usize) {
+        let Some(delivered) = self.topics.get(topic) else { return };
+        match result {
+            Ok(_) => {
+                delivered.acknowledged.fetch_add(1, Ordering::Release);
+            }
+            Err((error, _)) => {
+                delivered.fail(error);
+                if !is_size(error) {
+                    self.broken.store(true, Ordering::Release);
+                }
+            }
+        }
+    }
+}
+
+fn is_size(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
+}
+
+/// One topic, as a destination.
+struct Topic {
+    producer: Arc<ThreadedProducer<Deliveries>>,
+    topic: usize,
+    key: Key,
+}
+
+impl Topic {
+    fn deliveries(&self) -> &Deliveries {
+        self.producer.client().context()
+    }
+
+    fn delivered(&self) -> &Delivered {
+        &self.deliveries().topics[self.topic]
+    }
+
+    /// Hands a message to the producer; waits while its queue is full.
+    fn message(&self, message: &[u8]) -> io::Result<()> {
+        let key = match &self.key {
+            Key::Ind => ind_of(message),
+            Key::None => None,
+            Key::Fixed(key) => Some(key.as_slice()),
+        };
+        let delivered = self.delivered();
+        let mut record = BaseRecord::with_opaque_to(&delivered.topic, self.topic).payload(message);
+        record.key = key;
+        // Before the report can come.
+        delivered.sent.fetch_add(1, Ordering::AcqRel);
+        loop {
+            if self.deliveries().broken.load(Ordering::Acquire) {
+                delivered.sent.fetch_sub(1, Ordering::AcqRel);
+                return Err(self.settle_broken());
+            }
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((error, again)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
+                    record = again;
+                    std::thread::sleep(LOOK);
+                }
+                Err((error, _)) => {
+                    delivered.fail(&error);
+                    if !is_size(&error) {
+                        self.deliveries().broken.store(true, Ordering::Release);
+                        return Err(self.settle_broken());
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Waits for the last report. Each message has one, if only that its time is over.
+    fn settle(&self) {
+        while self.delivered().open() > 0 {
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn settle_broken(&self) -> io::Error {
+        self.settle();
+        io::Error::other(self.failures("; no more were sent"))
+    }
+
+    /// What failed, of all topics.
+    fn failures(&self, rest: &str) -> String {
+        let topics = &self.deliveries().topics;
+        let sum = |of: fn(&Delivered) -> &AtomicU64| {
+            topics.iter().map(|topic| of(topic).load(Ordering::Acquire)).sum::<u64>()
+        };
+        let (sent, acknowledged) = (sum(|topic| &topic.sent), sum(|topic| &topic.acknowledged));
+        let mut text = format!("{} of {sent} messages were not acknowledged{rest}", sent.saturating_sub(acknowledged));
+        for delivered in topics {
+            for (reason, count) in delivered.reasons.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                text.push_str(&format!("\n  {}: {count} times {reason}{}", delivered.topic, mend(reason)));
+            }
+        }
+        for trouble in self.deliveries().client.troubles() {
+            text.push_str(&format!("\n  {trouble}"));
+        }
+        text
+    }
+}
+
+fn mend(reason: &str) -> &'static str {
+    let mends = [
+        (
+            "MessageSizeTooLarge",
+            ": the topic's max.message.bytes is smaller; raise it, or lower batch.size in properties",
+        ),
+        ("TopicAuthorizationFailed", ": grant Write on the topic"),
+        ("ClusterAuthorizationFailed", ": grant IdempotentWrite on the cluster"),
+        ("MessageTimedOut", ": the brokers did not answer in message.timeout.ms"),
+    ];
+    mends.iter().find(|(sign, _)| reason.contains(sign)).map_or("", |(_, mend)| mend)
+}
+
+impl Destination for Topic {
+    fn send(&mut self, messages: &[u8]) -> io::Result<()> {
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', messages) {
+            self.message(&messages[start..end])?;
+            start = end + 1;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // The producer sends within `linger.ms`, 5 by default.
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.settle();
+        let delivered = self.delivered();
+        if delivered.failed.load(Ordering::Acquire) == 0 { Ok(()) } else { Err(io::Error::other(self.failures(""))) }
+    }
+}
+
+/// The digits of a message's ind or index, wherever its row begins. Rows that are text within text are looked through,
+/// those in base64 are not.
+fn ind_of(message: &[u8]) -> Option<&[u8]> {
+    let quoted = |text: &[u8]| text.iter().take_while(|byte| matches!(byte, b'\\' | b'"')).count();
+    for at in memchr::memmem::find_iter(message, b"\"ind") {
+        let rest = &message[at + 4..];
+        let rest = rest.strip_prefix(b"ex").unwrap_or(rest);
+        let rest = match quoted(rest) {
+            0 => continue,
+            quotes => rest[quotes..].trim_ascii_start(),
+        };
+        let Some(rest) = rest.strip_prefix(b":") else { continue };
+        let rest = rest.trim_ascii_start();
+        let rest = &rest[quoted(rest)..];
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits > 0 {
+            return Some(&rest[..digits]);
+        }
+    }
+    None
+}
+
+/// The brokers and the prefix of `kafka://BROKERS/PREFIX`; `None` if it is something else.
+pub(crate) fn parse(to: &str) -> Option<(&str, &str)> {
+    let rest = to.strip_prefix("kafka://")?;
+    Some(rest.split_once('/').unwrap_or((rest, "")))
+}
+
+/// How to connect, by what was typed: brokers, or a configuration.
+///
+/// # Errors
+/// If the configuration cannot be read, or does not say how.
+pub(crate) fn connection(brokers: &str, file: Option<&Path>) -> anyhow::Result<(Connection, std::path::PathBuf)> {
+    match file {
+        Some(path) => Ok(crate::config::kafka_connection(path)?),
+        None => {
+            let connection = Connection::plaintext(brokers);
+            let faults = connection.faults(Path::new(""));
+            if !faults.is_empty() {
+                return Err(crate::kafka::ConnectionError::Faulty(faults)).context("read --to");
+            }
+            Ok((connection, std::path::PathBuf::new()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ind_is_found_in_every_shape_that_shows_it() {
+        for (message, ind) in [
+            ("{\"ind\":7,\"age\":1}", Some("7")),
+            ("{\"index\":12,\"title\":\"a\"}", Some("12")),
+            ("{\"index\": \"12\"}", Some("12")),
+            ("{\"records\":[{\"value\":{\"ind\":3}},{\"value\":{\"ind\":4}}]}", Some("3")),
+            ("\"{\\\"ind\\\":9}\"", Some("9")),
+            ("\"\\\"{\\\\\\\"index\\\\\\\":9}\\\"\"", Some("9")),
+            ("{\"title\":\"\\\"ind\",\"index\":5}", Some("5")),
+            ("{\"industry\":1}", None),
+            ("\"eyJpbmQiOjF9\"", None),
+            ("{\"ind\":-1}", None),
+            ("", None),
+        ] {
+            assert_eq!(ind_of(message.as_bytes()), ind.map(str::as_bytes), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_brokers_and_a_prefix() {
+        assert_eq!(parse("kafka://localhost:9092/12e255fc4fcd"), Some(("localhost:9092", "12e255fc4fcd")));
+        assert_eq!(parse("kafka://a:1,b:2"), Some(("a:1,b:2", "")));
+        assert_eq!(parse("kafka:///x"), Some(("", "x")));
+        assert_eq!(parse("recordings"), None);
+    }
+}

@@ -1,0 +1,212 @@
+//! Sends posts again: recorded ones, every line as it stands, or the rows of tables.
+//!
+//! The recording room reads recordings, so what `pinflow run` reads can be sent again: folders and files, plain, gzip or
+//! zstd. Rows become the messages that a producer would write for them.
+
+use std::collections::HashMap;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::record::Stream;
+use tokio::sync::watch;
+
+use super::args::EmitArgs;
+use super::destinations::Destination;
+use super::lanes::{BATCH_BYTES, BEAT};
+use super::{progress, restore};
+use crate::position::{PartitionId, Positions};
+use crate::sinks::delta::{self, Contents, Table};
+use crate::sources::recording::{self, LINE_BYTES_MAX, RecordingConfig, StreamSetting};
+use crate::sources::{Block, Event, Feed};
+
+/// Blocks that are read ahead of what is sent.
+const BLOCKS_AHEAD: usize = 16;
+
+/// Where messages of some streams go.
+pub(crate) struct Outlet {
+    /// What error messages call it.
+    pub(crate) name: String,
+    pub(crate) streams: Vec<Stream>,
+    pub(crate) destination: Box<dyn Destination>,
+}
+
+/// Sends what stands in `from` to the outlets; how many messages and bytes that were.
+pub(crate) fn run(args: &EmitArgs, from: &Path, outlets: Vec<Outlet>) -> anyhow::Result<(u64, u64)> {
+    let is_table = |folder: &Path| folder.join("_delta_log").is_dir();
+    let sent = AtomicU64::new(0);
+    let sending = Sending { args, outlets, carried: HashMap::new(), messages: &sent, bytes: 0 };
+    let bytes = if is_table(from) || Table::CLEANED.iter().any(|table| is_table(&from.join(table.name()))) {
+        watched(&sent, || tables(from, sending))
+    } else {
+        recording(args, from, sending)
+    };
+    match bytes {
+        // Nobody wants any more.
+        Err(error) if is_closed(&error) => Ok((sent.into_inner(), 0)),
+        bytes => Ok((sent.load(Ordering::Relaxed), bytes?)),
+    }
+}
+
+/// Does something while its progress is shown.
+fn watched<T: Send>(sent: &AtomicU64, work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(work);
+        progress::watch_unknown(sent, || worker.is_finished());
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn recording(args: &EmitArgs, from: &Path, mut sending: Sending<'_>) -> anyhow::Result<u64> {
+    let mut config = RecordingConfig::at(from);
+    config.rate_per_sec = args.rate.and_then(|rate| std::num::NonZeroU32::new(rate.ceil() as u32));
+    if args.topic.is_some() && from.is_file() && stream_of(from).is_none() {
+        config.stream = Some(StreamSetting::Auto);
+    }
+    let source = recording::plan(config, Path::new(""))?;
+    // Told to stop by being dropped.
+    let (_stop, stopped) = watch::channel(false);
+    let (feed, mut events) = Feed::new(BLOCKS_AHEAD, Positions::new(), stopped);
+    let readers = source.start(&feed)?;
+    drop(feed);
+    let messages = sending.messages;
+    // Takes the events with it: a reader that waits for room hears at its end that nobody takes any more.
+    let result = watched(messages, move || {
+        while let Some(event) = events.blocking_recv() {
+            sending.event(event)?;
+        }
+        sending.finish()
+    });
+    for reader in readers {
+        let _ = reader.join();
+    }
+    result
+}
+
+/// The rows of one table, or of the three that stand in a folder.
+fn tables(from: &Path, mut sending: Sending<'_>) -> anyhow::Result<u64> {
+    // delta-rs hangs on a runtime of one thread.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let tables = runtime.block_on(delta::inspect(from, 0))?;
+    for stream in sending.args.chosen() {
+        let Some(contents) = tables.iter().find(|table| table.table == stream.name()) else { continue };
+        let Some(outlet) = sending.outlets.iter().position(|outlet| outlet.streams.contains(&stream)) else { continue };
+        sending.rows(outlet, contents)?;
+    }
+    sending.finish()
+}
+
+fn is_closed(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+struct Sending<'a> {
+    args: &'a EmitArgs,
+    outlets: Vec<Outlet>,
+    /// Which outlet takes a partition's messages; none if they are not wanted.
+    carried: HashMap<PartitionId, Option<usize>>,
+    messages: &'a AtomicU64,
+    bytes: u64,
+}
+
+impl Sending<'_> {
+    fn event(&mut self, event: Event) -> anyhow::Result<()> {
+        match event {
+            Event::Opened(partition) => {
+                let outlet = self.outlet(partition.carries, &partition.name)?;
+                self.carried.insert(partition.id, outlet);
+                Ok(())
+            }
+            Event::Block(block) => self.block(&block),
+            // Recordings begin nowhere but at their beginning, and say where they end only by ending.
+            Event::Begun(_) | Event::Ends { .. } | Event::Ended(_) => Ok(()),
+            Event::Failed(error) => Err(error.into()),
+        }
+    }
+
+    fn outlet(&self, carries: Carries, name: &str) -> anyhow::Result<Option<usize>> {
+        match carries {
+            Carries::Only(stream) if !self.args.streams.contains(&stream) => Ok(None),
+            Carries::Only(stream) => Ok(self.outlets.iter().position(|outlet| outlet.streams.contains(&stream))),
+            Carries::Auto if self.outlets.len() == 1 => Ok(Some(0)),
+            Carries::Auto => bail!("{name} holds several streams; they can only go to one place: add --topic NAME"),
+        }
+    }
+
+    fn block(&mut self, block: &Block) -> anyhow::Result<()> {
+        let Some(at) = self.carried.get(&block.partition).copied().flatten() else { return Ok(()) };
+        let mut text = Vec::with_capacity(block.records.bytes() + 1);
+        let (mut count, mut cut) = (0, None);
+        block.records.each(|line, position, _| {
+            let line = line.unwrap_or_default();
+            if line.len() >= LINE_BYTES_MAX {
+                cut = cut.or(Some(position));
+            }
+            text.extend_from_slice(line);
+            text.push(b'\n');
+            count += 1;
+        });
+        if let Some(position) = cut {
+            bail!("line {position} is longer than {LINE_BYTES_MAX} bytes and cannot be sent as it stands");
+        }
+        self.send(at, &text, count)
+    }
+
+    fn rows(&mut self, outlet: usize, contents: &Contents) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let rate = self.args.rate;
+        let batch_messages = rate.map_or(u64::MAX, |rate| ((rate * BEAT.as_secs_f64()) as u64).max(1));
+        let (mut text, mut count, mut sent, mut done) = (Vec::with_capacity(BATCH_BYTES + 4096), 0, 0, Ok(()));
+        delta::replay(contents, |row| {
+            restore::write(&row, &mut text);
+            text.push(b'\n');
+            count += 1;
+            if text.len() < BATCH_BYTES && count < batch_messages {
+                return ControlFlow::Continue(());
+            }
+            done = self.send(outlet, &text, count);
+            sent += count;
+            text.clear();
+            count = 0;
+            if let Some(rate) = rate {
+                std::thread::sleep(Duration::from_secs_f64(sent as f64 / rate).saturating_sub(started.elapsed()));
+            }
+            if done.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        done?;
+        self.send(outlet, &text, count)
+    }
+
+    fn send(&mut self, outlet: usize, text: &[u8], count: u64) -> anyhow::Result<()> {
+        let outlet = &mut self.outlets[outlet];
+        outlet.destination.send(text).with_context(|| format!("write {}", outlet.name))?;
+        self.bytes += text.len() as u64;
+        self.messages.fetch_add(count, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Waits until all is there; how many bytes that was.
+    fn finish(self) -> anyhow::Result<u64> {
+        for outlet in self.outlets {
+            outlet.destination.finish().with_context(|| format!("write {}", outlet.name))?;
+        }
+        Ok(self.bytes)
+    }
+}
+
+/// The stream that a file's name says it holds, as the recording room has it.
+fn stream_of(file: &Path) -> Option<Stream> {
+    let name = file.file_name()?.to_string_lossy().to_lowercase();
+    Stream::ALL.into_iter().find(|stream| name.starts_with(stream.name()))
+}
+
+/// What was sent, in words.
+pub(crate) fn summary((messages, bytes): (u64, u64), started: Instant) -> String {
+    let secs = started.elapsed().as_secs_f64();
+    let rate = messages as f64 / secs.max(1e-9);
+    format!("{messages} messages, {:.1} MB, in {secs:.2} s: {rate:.0} a second", bytes as f64 / 1e6)
+}

@@ -1,0 +1,123 @@
+//! What can be said about a cluster, and what of it is refused.
+
+use super::*;
+
+fn read(text: &str) -> Connection {
+    toml::from_str(text).unwrap()
+}
+
+fn faults(text: &str) -> Vec<String> {
+    read(text).faults(Path::new("/nowhere"))
+}
+
+#[test]
+fn brokers_are_a_text_or_a_list() {
+    for text in ["brokers = 'a:1,b:2'", "brokers = ['a:1', 'b:2']", "brokers = ' a:1 , b:2'"] {
+        assert_eq!(read(text).brokers.to_string(), "a:1,b:2", "{text}");
+        assert_eq!(faults(text), Vec::<String>::new());
+    }
+    for good in ["localhost", "[::1]:9092", "::1", "b-1.example.com:65535"] {
+        assert_eq!(Brokers::new(good).faults().len(), usize::from(good == "::1"), "{good}");
+    }
+    for bad in ["", "a:0", "a:65536", "a:b", "kafka://a:1", "a:1,,b:1", "a b:1", "[::1]9092"] {
+        assert_eq!(Brokers::new(bad).faults().len(), 1, "{bad}");
+    }
+}
+
+#[test]
+fn security_follows_from_what_else_is_said() {
+    assert_eq!(read("brokers = 'a:1'").security(), Security::Plaintext);
+    assert_eq!(read("brokers = 'a:1'\ntls = {}").security(), Security::Tls);
+    assert_eq!(read("brokers = 'a:1'\nsecurity = 'tls'").security(), Security::Tls);
+    assert_eq!(read("brokers = 'a:1'\nsasl = { mechanism = 'MSK_IAM' }").security(), Security::Tls);
+}
+
+#[test]
+fn a_plain_connection_warns_unless_it_stays_on_this_machine() {
+    for (brokers, warned) in [
+        ("localhost:9092", false),
+        ("127.0.0.1:9092,[::1]:9092", false),
+        ("127.0.0.1:9092,kafka.example.com:9092", true),
+        ("10.0.0.7", true),
+    ] {
+        assert_eq!(!Connection::plaintext(brokers).warnings().is_empty(), warned, "{brokers}");
+    }
+    assert!(read("brokers = 'kafka.example.com'\ntls = {}").warnings().is_empty());
+    let blind = read("brokers = 'kafka.example.com'\ntls = { danger_accept_invalid_certs = true }");
+    assert_eq!(blind.warnings().len(), 1);
+}
+
+#[test]
+fn who_we_are_is_told_within_tls_only() {
+    let sasl = "sasl = { mechanism = 'PLAIN', username = 'me', password = 'env:PATH' }";
+    assert_eq!(faults(&format!("brokers = 'a:1'\n{sasl}")), Vec::<String>::new());
+    let found = faults(&format!("brokers = 'localhost:1'\nsecurity = 'plaintext'\n{sasl}"));
+    assert!(found.len() == 1 && found[0].contains("security = \"tls\""), "{found:?}");
+}
+
+#[test]
+fn every_fault_is_named_at_once() {
+    let found = faults(
+        "brokers = 'a:1,b:x'\nsecurity = 'plaintext'\n\
+         tls = { ca = 'no-ca.pem', certificate = 'no-cert.pem' }\n\
+         sasl = { mechanism = 'SCRAM-SHA-512', region = 'x', password = 'env:PINFLOW_TEST_NO_SUCH_VARIABLE' }\n\
+         properties = { acks = 1 }",
+    );
+    // A broker, plaintext with tls and with sasl, two files, no key, region, no username, no password, acks.
+    assert_eq!(found.len(), 10, "{found:#?}");
+}
+
+#[test]
+fn a_secret_in_the_configuration_is_refused_and_not_repeated() {
+    for text in [
+        "brokers = 'a:1'\nsasl = { mechanism = 'PLAIN', username = 'me', password = 'canary' }",
+        "brokers = 'a:1'\ntls = { key_password = 'canary' }",
+    ] {
+        let refused = toml::from_str::<Connection>(text).unwrap_err();
+        assert!(refused.message().contains("env:NAME") && !refused.message().contains("canary"), "{refused}");
+    }
+}
+
+#[test]
+fn iam_wants_a_region_and_no_password() {
+    let host = "b-1.posts.ab12cd.c2.kafka.eu-west-1.amazonaws.com:9098";
+    let connection = read(&format!("brokers = '{host}'\nsasl = {{ mechanism = 'MSK_IAM' }}"));
+    assert_eq!(connection.region().as_deref(), Some("eu-west-1"));
+    let written = read(&format!("brokers = '{host}'\nsasl = {{ mechanism = 'MSK_IAM', region = 'eu-north-1' }}"));
+    assert_eq!(written.region().as_deref(), Some("eu-north-1"));
+    let found = faults(&format!("brokers = '{host}'\nsasl = {{ mechanism = 'MSK_IAM', username = 'me' }}"));
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[test]
+fn the_settings_hold_what_the_guarantees_rest_on() {
+    let connection = read("brokers = 'localhost:1'\nproperties = { 'client.id' = 'mine', 'fetch.min.bytes' = 7 }");
+    let (reads, _) = connection.client(Path::new(""), Purpose::Consumer).unwrap();
+    for (name, value) in [
+        ("bootstrap.servers", "localhost:1"),
+        ("security.protocol", "plaintext"),
+        ("auto.offset.reset", "error"),
+        ("enable.auto.commit", "false"),
+        ("isolation.level", "read_committed"),
+        ("check.crcs", "true"),
+        ("client.id", "mine"),
+        ("fetch.min.bytes", "7"),
+    ] {
+        assert_eq!(reads.get(name), Some(value), "{name}");
+    }
+    let (writes, _) = connection.client(Path::new(""), Purpose::Producer).unwrap();
+    assert_eq!((writes.get("enable.idempotence"), writes.get("acks")), (Some("true"), Some("all")));
+}
+
+#[test]
+fn certificates_are_verified_unless_the_long_name_says_otherwise() {
+    let settings = |text: &str| read(text).client(Path::new(""), Purpose::Admin).unwrap().0;
+    let verified = settings("brokers = 'localhost:1'\nsecurity = 'tls'");
+    assert_eq!(verified.get("security.protocol"), Some("ssl"));
+    // librdkafka's own default is to verify.
+    let native = verified.create_native_config().unwrap();
+    assert_eq!(native.get("enable.ssl.certificate.verification").unwrap(), "true");
+    assert_eq!(native.get("ssl.endpoint.identification.algorithm").unwrap(), "https");
+    let blind = settings("brokers = 'localhost:1'\ntls = { danger_accept_invalid_certs = true }");
+    assert_eq!(blind.get("enable.ssl.certificate.verification"), Some("false"));
+}

@@ -1,0 +1,364 @@
+//! Topics: made, listed, described, deleted.
+//!
+//! Facts are read by an observer; what changes the cluster goes through librdkafka's admin client. That one cannot
+//! fetch tokens (rust-rdkafka issue 757), so with MSK's access control by IAM topics can be listed and described, but
+//! for their settings, and not made or deleted.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigEntry, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
+use serde::Serialize;
+
+use super::client::{Client, Purpose};
+use super::connection::{Connection, ConnectionError};
+use super::reach::{self, Unreachable};
+
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait until a topic that was made can be used: brokers tell one another.
+const SPREAD: Duration = Duration::from_secs(30);
+
+/// A cluster whose topics are looked at and changed.
+pub struct Topics {
+    connection: Connection,
+    observer: BaseConsumer<Client>,
+    /// Absent where librdkafka's admin client cannot sign in.
+    admin: Option<AdminClient<Client>>,
+}
+
+/// A topic that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its name.
+    pub name: String,
+    /// Partitions; by default what the brokers' `num.partitions` says.
+    pub partitions: Option<i32>,
+    /// Copies of each partition; by default what the brokers' `default.replication.factor` says.
+    pub replication: Option<i32>,
+    /// Settings of the topic, such as `retention.ms`.
+    pub settings: Vec<(String, String)>,
+}
+
+/// What became of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was made.
+    Created,
+    /// It was there, as it is wanted.
+    Exists,
+    /// It was deleted.
+    Deleted,
+    /// There was none.
+    Absent,
+}
+
+/// A topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Topic {
+    /// Its name.
+    pub topic: String,
+    /// Its partitions, by number.
+    pub partitions: Vec<Part>,
+    /// Settings that were made for it, where they may be read.
+    pub settings: Option<Vec<(String, String)>>,
+}
+
+/// A partition of a topic. What is unknown while it has no leader is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// Its number.
+    pub partition: i32,
+    /// The broker that leads it; none if below 0.
+    pub leader: i32,
+    /// The brokers that hold a copy.
+    pub replicas: Vec<i32>,
+    /// Those of them that are up to date.
+    pub isr: Vec<i32>,
+    /// The oldest offset it holds.
+    pub low: Option<i64>,
+    /// The offset of the next record.
+    pub high: Option<i64>,
+}
+
+/// Why nothing can be said of a topic, or done with it.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicError {
+    /// There is no client.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// There is no broker.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    /// It is not there.
+    #[error("topic {0} does not exist; `pinflow topics create {0}` makes it")]
+    Absent(String),
+    /// It is there, but not as it is wanted.
+    #[error("topic {name} exists, with {found}, not {wanted}; delete it or choose another name")]
+    Different {
+        /// Its name.
+        name: String,
+        /// What it has.
+        found: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// The brokers refuse.
+    #[error("{verb} topic {name}: {what}{}", mend(*code, verb, name))]
+    Refused {
+        /// What was to be done.
+        verb: &'static str,
+        /// The topic.
+        name: String,
+        /// Why, in the brokers' words.
+        what: String,
+        /// The same as a code.
+        code: RDKafkaErrorCode,
+    },
+    /// The question failed on its way.
+    #[error("{verb} topic {name}")]
+    Failed {
+        /// What was to be done.
+        verb: &'static str,
+        /// The topic.
+        name: String,
+        /// Why.
+        #[source]
+        cause: KafkaError,
+    },
+    /// librdkafka's admin client cannot fetch tokens.
+    #[error(
+        "{verb} topic {name}: with MSK_IAM pinflow can read and write topics, but not make or delete them, as the Kafka \
+         client's admin part cannot fetch tokens; use Apache Kafka's kafka-topics.sh with aws-msk-iam-auth, or SCRAM"
+    )]
+    NoToken {
+        /// What was to be done.
+        verb: &'static str,
+        /// The topic.
+        name: String,
+    },
+}
+
+/// What to do about a refusal.
+fn mend(code: RDKafkaErrorCode, verb: &str, name: &str) -> String {
+    use RDKafkaErrorCode as Code;
+    let mend = match code {
+        Code::TopicAuthorizationFailed => match verb {
+            "create" => format!("grant Create on Topic {name}, or on the Cluster"),
+            "delete" => format!("grant Delete on Topic {name}"),
+            _ => format!("grant Describe and DescribeConfigs on Topic {name}"),
+        },
+        Code::ClusterAuthorizationFailed => "grant Create on the Cluster".to_owned(),
+        Code::InvalidReplicationFactor => "the cluster has fewer brokers: choose a smaller --replication".to_owned(),
+        Code::InvalidPartitions => "choose at least one partition".to_owned(),
+        Code::InvalidTopic => "names are of letters, digits, `.`, `_` and `-`, 249 at most".to_owned(),
+        Code::InvalidConfig => "look at --config: a name or a value is none that brokers know".to_owned(),
+        Code::PolicyViolation => "the cluster's policy forbids it: ask who runs it".to_owned(),
+        _ => return String::new(),
+    };
+    format!(" ({mend})")
+}
+
+impl Topics {
+    /// A cluster. `base` is what the connection's relative paths are relative to.
+    ///
+    /// # Errors
+    /// If there is something wrong with the connection.
+    pub fn of(connection: Connection, base: &Path) -> Result<Topics, ConnectionError> {
+        let observer = connection.observer(base)?;
+        let admin = if connection.is_iam() {
+            None
+        } else {
+            let (settings, client) = connection.client(base, Purpose::Admin)?;
+            let made = settings.create_with_context::<_, AdminClient<Client>>(client);
+            Some(made.map_err(|error| connection.refused(&error))?)
+        };
+        Ok(Topics { connection, observer, admin })
+    }
+
+    /// The names of all topics that may be seen, but for the brokers' own.
+    ///
+    /// # Errors
+    /// [`Unreachable`].
+    pub fn names(&self) -> Result<Vec<String>, Unreachable> {
+        let metadata = reach::metadata(&self.observer, &self.connection.brokers, None, PATIENCE)?;
+        let mut names: Vec<_> = metadata.topics().iter().map(|topic| topic.name().to_owned()).collect();
+        names.retain(|name| !name.starts_with("__"));
+        names.sort();
+        Ok(names)
+    }
+
+    /// What a topic is and holds.
+    ///
+    /// # Errors
+    /// If it is not there, or may not be seen.
+    pub async fn describe(&self, name: &str) -> Result<Topic, TopicError> {
+        let partitions = self.partitions(name)?.ok_or_else(|| TopicError::Absent(name.to_owned()))?;
+        let settings = self.settings(name).await?;
+        let settings = settings.map(|settings| settings.into_iter().filter(is_own).filter_map(pair).collect());
+        Ok(Topic { topic: name.to_owned(), partitions, settings })
+    }
+
+    /// Sees to it that a topic is there as it is wanted. Returns when it can be used.
+    ///
+    /// # Errors
+    /// If it may not be made, or is there with other partitions, copies or settings.
+    pub async fn create(&self, wanted: &Wanted) -> Result<Outcome, TopicError> {
+        let name = &wanted.name;
+        let admin = self.admin("create", name)?;
+        // A cluster that cannot be reached says why here, an admin client only that time is up.
+        if self.partitions(name)?.is_some() {
+            return self.compare(wanted).await;
+        }
+        let replication = TopicReplication::Fixed(wanted.replication.unwrap_or(-1));
+        let mut topic = NewTopic::new(name, wanted.partitions.unwrap_or(-1), replication);
+        for (key, value) in &wanted.settings {
+            topic = topic.set(key, value);
+        }
+        let answers = admin.create_topics([&topic], &options()).await;
+        match the_only(answers, "create", name)? {
+            Err(RDKafkaErrorCode::TopicAlreadyExists) => self.compare(wanted).await,
+            Err(code) => Err(refused("create", name, code)),
+            Ok(()) => {
+                self.wait_until_usable(name)?;
+                Ok(Outcome::Created)
+            }
+        }
+    }
+
+    /// Sees to it that a topic is not there. Returns when it is gone.
+    ///
+    /// # Errors
+    /// If it may not be deleted.
+    pub async fn delete(&self, name: &str) -> Result<Outcome, TopicError> {
+        let admin = self.admin("delete", name)?;
+        if self.partitions(name)?.is_none() {
+            return Ok(Outcome::Absent);
+        }
+        let answers = admin.delete_topics(&[name], &options()).await;
+        match the_only(answers, "delete", name)? {
+            Ok(()) => Ok(Outcome::Deleted),
+            Err(RDKafkaErrorCode::UnknownTopicOrPartition) => Ok(Outcome::Absent),
+            Err(code) => Err(refused("delete", name, code)),
+        }
+    }
+
+    fn admin(&self, verb: &'static str, name: &str) -> Result<&AdminClient<Client>, TopicError> {
+        self.admin.as_ref().ok_or_else(|| TopicError::NoToken { verb, name: name.to_owned() })
+    }
+
+    /// The partitions of a topic; `None` if it is not there.
+    fn partitions(&self, name: &str) -> Result<Option<Vec<Part>>, TopicError> {
+        let metadata = reach::metadata(&self.observer, &self.connection.brokers, Some(name), PATIENCE)?;
+        let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else { return Ok(None) };
+        match topic.error().map(RDKafkaErrorCode::from) {
+            None => Ok(Some(self.parts(topic))),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => Ok(None),
+            Some(code) => Err(refused("describe", name, code)),
+        }
+    }
+
+    fn parts(&self, topic: &MetadataTopic) -> Vec<Part> {
+        let part = |found: &rdkafka::metadata::MetadataPartition| {
+            let marks = (found.leader() >= 0)
+                .then(|| self.observer.fetch_watermarks(topic.name(), found.id(), PATIENCE).ok())
+                .flatten();
+            Part {
+                partition: found.id(),
+                leader: found.leader(),
+                replicas: found.replicas().to_vec(),
+                isr: found.isr().to_vec(),
+                low: marks.map(|(low, _)| low),
+                high: marks.map(|(_, high)| high),
+            }
+        };
+        let mut parts: Vec<_> = topic.partitions().iter().map(part).collect();
+        parts.sort_by_key(|part| part.partition);
+        parts
+    }
+
+    /// All settings of a topic; `None` where they may not be read.
+    async fn settings(&self, name: &str) -> Result<Option<Vec<ConfigEntry>>, TopicError> {
+        let Some(admin) = &self.admin else { return Ok(None) };
+        let answers = admin.describe_configs([&ResourceSpecifier::Topic(name)], &options()).await;
+        let answers = answers.map_err(|cause| failed("describe", name, cause))?;
+        match answers.into_iter().next() {
+            Some(Ok(resource)) => Ok(Some(resource.entries)),
+            Some(Err(RDKafkaErrorCode::TopicAuthorizationFailed)) | None => Ok(None),
+            Some(Err(code)) => Err(refused("describe", name, code)),
+        }
+    }
+
+    /// A topic that is there, against what is wanted.
+    async fn compare(&self, wanted: &Wanted) -> Result<Outcome, TopicError> {
+        let name = &wanted.name;
+        let different = |found: String, wanted: String| TopicError::Different { name: name.clone(), found, wanted };
+        let parts = self.partitions(name)?.ok_or_else(|| TopicError::Absent(name.clone()))?;
+        if let Some(count) = wanted.partitions.filter(|count| usize::try_from(*count) != Ok(parts.len())) {
+            return Err(different(format!("{} partitions", parts.len()), count.to_string()));
+        }
+        let copies = parts.first().map_or(0, |part| part.replicas.len());
+        if let Some(count) = wanted.replication.filter(|count| usize::try_from(*count) != Ok(copies)) {
+            return Err(different(format!("{copies} copies of each partition"), count.to_string()));
+        }
+        let settings = self.settings(name).await?.unwrap_or_default();
+        for (key, value) in &wanted.settings {
+            let found = settings.iter().find(|entry| entry.name == *key).and_then(|entry| entry.value.as_deref());
+            if found != Some(value.as_str()) {
+                return Err(different(format!("{key}={}", found.unwrap_or("unknown")), format!("{key}={value}")));
+            }
+        }
+        Ok(Outcome::Exists)
+    }
+
+    fn wait_until_usable(&self, name: &str) -> Result<(), TopicError> {
+        let start = Instant::now();
+        loop {
+            let led = self.partitions(name)?.is_some_and(|parts| {
+                !parts.is_empty() && parts.iter().all(|part| part.leader >= 0 && part.high.is_some())
+            });
+            if led || start.elapsed() > SPREAD {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
+}
+
+fn refused(verb: &'static str, name: &str, code: RDKafkaErrorCode) -> TopicError {
+    TopicError::Refused { verb, name: name.to_owned(), what: code.to_string(), code }
+}
+
+fn failed(verb: &'static str, name: &str, cause: KafkaError) -> TopicError {
+    TopicError::Failed { verb, name: name.to_owned(), cause }
+}
+
+/// The answer to a question about one topic.
+fn the_only(
+    answers: Result<Vec<rdkafka::admin::TopicResult>, KafkaError>,
+    verb: &'static str,
+    name: &str,
+) -> Result<Result<(), RDKafkaErrorCode>, TopicError> {
+    let answers = answers.map_err(|cause| failed(verb, name, cause))?;
+    let answer = answers.into_iter().next().ok_or_else(|| failed(verb, name, KafkaError::Canceled))?;
+    Ok(answer.map(|_| ()).map_err(|(_, code)| code))
+}
+
+/// Whether a setting was made for the topic, and is not the brokers' default.
+fn is_own(entry: &ConfigEntry) -> bool {
+    entry.source == ConfigSource::DynamicTopic && !entry.is_sensitive
+}
+
+fn pair(entry: ConfigEntry) -> Option<(String, String)> {
+    entry.value.map(|value| (entry.name, value))
+}

@@ -1,0 +1,184 @@
+//! What can be said about a Kafka source.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use jiff::Timestamp;
+use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::record::Stream;
+use serde::Deserialize;
+
+use crate::kafka::{Brokers, Connection, Properties, Sasl, Security, Tls};
+
+/// Topics of one cluster: how the cluster is reached, and what is read there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaConfig {
+    /// As in [`Connection`]; its keys stand beside ours.
+    pub brokers: Brokers,
+    /// As in [`Connection`].
+    #[serde(default)]
+    pub security: Option<Security>,
+    /// As in [`Connection`].
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// As in [`Connection`].
+    #[serde(default)]
+    pub sasl: Option<Sasl>,
+    /// As in [`Connection`].
+    #[serde(default)]
+    pub properties: Properties,
+    /// Which topics, and what each holds.
+    pub topics: Topics,
+    /// Where a topic begins that the tables know nothing of.
+    #[serde(default)]
+    pub start: Start,
+    /// Time between two looks at the topics: new partitions, records that are gone, topics that were re-created. Seconds.
+    #[serde(default = "KafkaConfig::watch_secs")]
+    pub watch_secs: f64,
+    /// The consumer group that offsets are told to, for tools that show lag; by default `pinflow-‹pipeline›`.
+    /// Nothing is ever read from it.
+    #[serde(default)]
+    pub group: Option<String>,
+}
+
+/// Topics by what they hold.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Topics {
+    /// Pin posts only.
+    pub pin: Option<String>,
+    /// Geo posts only.
+    pub geo: Option<String>,
+    /// User posts only.
+    pub user: Option<String>,
+    /// Posts of any stream: each says by its fields.
+    pub auto: Option<String>,
+}
+
+/// Where a topic begins that the tables know nothing of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Start {
+    /// At the oldest record that the brokers hold.
+    #[default]
+    Earliest,
+    /// After the newest record.
+    Latest,
+    /// At the first record whose timestamp is not before this.
+    At(Timestamp),
+}
+
+impl TryFrom<String> for Start {
+    type Error = String;
+    fn try_from(text: String) -> Result<Start, String> {
+        match text.as_str() {
+            "earliest" => Ok(Start::Earliest),
+            "latest" => Ok(Start::Latest),
+            moment => moment.parse().map(Start::At).map_err(|_| {
+                format!(
+                    "start = {text:?} is neither \"earliest\", \"latest\" nor a moment like \"2026-01-01T00:00:00Z\""
+                )
+            }),
+        }
+    }
+}
+
+impl KafkaConfig {
+    fn watch_secs() -> f64 {
+        10.0
+    }
+
+    /// How the cluster is reached.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        Connection {
+            brokers: self.brokers.clone(),
+            security: self.security,
+            tls: self.tls.clone(),
+            sasl: self.sasl.clone(),
+            properties: self.properties.clone(),
+        }
+    }
+
+    /// The consumer group that offsets are told to.
+    #[must_use]
+    pub fn group(&self, pipeline: &str) -> String {
+        self.group.clone().unwrap_or_else(|| format!("pinflow-{pipeline}"))
+    }
+
+    /// What is wrong, each with its mend. `base` is what relative paths are relative to.
+    #[must_use]
+    pub fn faults(&self, base: &Path) -> Vec<String> {
+        let mut faults = self.connection().faults(base);
+        let named = self.topics.named();
+        if named.is_empty() {
+            faults.push(
+                "topics names none; write topics = { pin = \"…\", geo = \"…\", user = \"…\" } or { auto = \"…\" }"
+                    .to_owned(),
+            );
+        }
+        let mut seen = BTreeSet::new();
+        for (topic, _) in &named {
+            let plain = |letter: char| letter.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&letter);
+            if topic.is_empty() || topic.len() > 249 || !topic.chars().all(plain) || [".", ".."].contains(topic) {
+                faults
+                    .push(format!("topic {topic:?}: a topic's name is of 1 to 249 letters, digits, `-`, `_` and `.`"));
+            }
+            if !seen.insert(*topic) {
+                faults.push(format!("topic {topic} is named twice; a topic with several streams is `auto`"));
+            }
+        }
+        if !(0.05..=30.0).contains(&self.watch_secs) {
+            faults.push("watch_secs must be 0.05 to 30".to_owned());
+        }
+        faults
+    }
+}
+
+impl Topics {
+    /// Each topic with what it holds.
+    #[must_use]
+    pub fn named(&self) -> Vec<(&str, Carries)> {
+        let slots = [
+            (&self.pin, Carries::Only(Stream::Pin)),
+            (&self.geo, Carries::Only(Stream::Geo)),
+            (&self.user, Carries::Only(Stream::User)),
+            (&self.auto, Carries::Auto),
+        ];
+        slots.into_iter().filter_map(|(name, carries)| Some((name.as_deref()?, carries))).collect()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Result<KafkaConfig, toml::de::Error> {
+        toml::from_str(&format!("brokers = 'localhost'\n{text}"))
+    }
+
+    #[test]
+    fn a_start_is_a_word_or_a_moment() {
+        let start = |text: &str| config(&format!("topics = {{ auto = 'posts' }}\nstart = '{text}'")).map(|r| r.start);
+        assert_eq!(start("earliest").unwrap(), Start::Earliest);
+        assert_eq!(start("latest").unwrap(), Start::Latest);
+        assert_eq!(start("2026-01-01T00:00:00Z").unwrap(), Start::At("2026-01-01T00:00:00Z".parse().unwrap()));
+        assert!(start("yesterday").is_err());
+        assert_eq!(config("topics = { auto = 'posts' }").unwrap().start, Start::Earliest);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_named() {
+        assert!(config("").is_err());
+        assert!(config("topics = { pins = 'a' }").is_err());
+        assert!(config("topics = { pin = 'a' }\nbroker = 'b'").is_err());
+        let faults = |text: &str| config(text).unwrap().faults(Path::new(""));
+        assert_eq!(faults("topics = {}").len(), 1);
+        assert_eq!(faults("topics = { pin = 'a', geo = 'a' }").len(), 1);
+        assert_eq!(faults("topics = { pin = 'a b', geo = '..' }\nwatch_secs = 0").len(), 3);
+        assert_eq!(faults("topics = { pin = 'a' }\nsecurity = 'plaintext'\ntls = {}").len(), 1);
+        assert!(faults("topics = { pin = 'x.pin', geo = 'x.geo', user = 'x.user' }").is_empty());
+    }
+}

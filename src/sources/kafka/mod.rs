@@ -1,0 +1,132 @@
+//! Kafka topics: every partition from a position that the tables know, with no help of consumer groups.
+//!
+//! - Every partition is `kafka/‹topic›/‹partition›`, and a record's position is its offset. Positions are stored under
+//!   the cluster's id besides, so that a namesake cluster is not taken for the one that was read.
+//! - Partitions are assigned with explicit offsets, only committed records are read, and the position after a record is
+//!   what the client says: marks of transactions take up offsets, too. What the client delivers again is dropped.
+//! - A start proves that each partition is the one that was read before, and a watch goes on proving it (`begin`,
+//!   `watch`). Records that are gone before they were read, topics that were deleted, re-created or have fewer
+//!   partitions end the run with an error that names the range.
+//! - Where a partition begins is durable before anything of it is read. A partition that is added to a topic begins at
+//!   its oldest record.
+//! - Headers are ignored. A null payload is a tombstone, an empty one an empty message; both are judged like any other.
+//!
+//! Two threads, two clients: one reads, one watches. What is held in memory: the reader's queue
+//! (`queued.max.messages.kbytes`, 16 MiB) and one answer of a broker besides, a block of a quarter MiB for each partition
+//! that has records, together 4 MiB, and those in the feed. Brokers that are out of reach are waited for, and said so.
+
+mod anchor;
+mod begin;
+mod cluster;
+mod config;
+mod lane;
+mod listener;
+mod loss;
+mod reader;
+mod standing;
+mod watch;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+pub use config::{KafkaConfig, Start, Topics};
+pub use loss::AcceptedLoss;
+
+use begin::Beginning;
+use cluster::Cluster;
+use pinflow_dataflows::ingest::Carries;
+use reader::Reader;
+use watch::Watch;
+
+use super::thread::{Halt, spawn};
+use super::{Feed, SourceError};
+
+/// Topics of a cluster, ready to be read. No broker was asked yet.
+#[derive(Debug)]
+pub struct KafkaSource {
+    cluster: Cluster,
+    config: KafkaConfig,
+    accepted: Vec<AcceptedLoss>,
+}
+
+/// Takes a configuration. `base` is what relative paths are relative to; `pipeline` names the consumer group that
+/// offsets are told to; `accepted` are ranges that may be missing.
+///
+/// # Errors
+/// [`SourceError::Unusable`] with every fault, a line each.
+pub fn plan(
+    config: KafkaConfig,
+    base: &Path,
+    pipeline: &str,
+    accepted: &[AcceptedLoss],
+) -> Result<KafkaSource, SourceError> {
+    let faults = config.faults(base);
+    if !faults.is_empty() {
+        return Err(SourceError::Unusable(faults.join("\n")));
+    }
+    let group = config.group(pipeline);
+    let cluster = Cluster { connection: config.connection(), base: base.to_owned(), group };
+    let names: Vec<String> = config.topics.named().iter().map(|(topic, _)| format!("kafka/{topic}/")).collect();
+    let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));
+    let accepted = accepted.iter().filter(ours).cloned().collect();
+    Ok(KafkaSource { cluster, config, accepted })
+}
+
+/// Checks that no two partitions of these sources have the same name.
+///
+/// # Errors
+/// [`SourceError::Unusable`] with every topic that is read twice, a line each.
+pub fn tell_apart(sources: &[KafkaSource]) -> Result<(), SourceError> {
+    let mut topics: Vec<&str> =
+        sources.iter().flat_map(|source| source.config.topics.named()).map(|(topic, _)| topic).collect();
+    topics.sort_unstable();
+    let twice = topics.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
+    let faults: Vec<String> = twice
+        .map(|topic| format!("topic {topic} is read by two sources, and `_source` could not tell their rows apart"))
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(SourceError::Unusable(faults.join("\n"))) }
+}
+
+impl KafkaSource {
+    /// Starts reading into the feed; the threads end when the run is stopped, or on a failure, which they tell the feed.
+    /// The source never ends by itself.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn start(self, feed: &Feed) -> Result<Vec<JoinHandle<()>>, SourceError> {
+        let what = format!("kafka at {}", self.config.brokers);
+        Ok(vec![spawn("kafka".to_owned(), feed, what, move |feed| self.read(feed))?])
+    }
+
+    fn read(self, feed: &Feed) -> Result<(), Halt> {
+        let (reader, watcher) = (self.cluster.reader()?, self.cluster.watcher()?);
+        let topics = self.config.topics.named().into_iter();
+        let topics: Vec<(Arc<str>, Carries)> = topics.map(|(topic, carries)| (Arc::from(topic), carries)).collect();
+        let start = self.config.start;
+        let beginning = Beginning { feed, reader: &reader, watcher: &watcher, start, accepted: &self.accepted };
+        let begun = beginning.begin(topics)?;
+        let progress = reader::progress(&begun.known);
+        let (to_reader, news) = channel();
+        let (look, asked) = channel();
+        let watch = Watch {
+            feed: feed.clone(),
+            reading: watcher,
+            listener: reader.listener.clone(),
+            cluster_id: begun.cluster_id,
+            topics: begun.topics,
+            progress: Arc::clone(&progress),
+            news: to_reader,
+            asked,
+            every: Duration::from_secs_f64(self.config.watch_secs),
+        };
+        let what = format!("the topics at {}", self.config.brokers);
+        let watching = spawn("kafka-watch".to_owned(), feed, what, move |_| watch.run())?;
+        let read = Reader::new(feed, reader, progress, news, look).run(begun.known, begun.fresh);
+        // The reader has hung up on it.
+        let _ = watching.join();
+        read
+    }
+}

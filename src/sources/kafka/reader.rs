@@ -1,0 +1,438 @@
+//! Reads records into the feed: one thread, one client, all partitions.
+//!
+//! A record waits in its partition's block until the block is full or the client has nothing more at the moment: so
+//! blocks are large in a flood, and a lone record leaves at once.
+//!
+//! While the engine takes nothing, short waits keep what was fetched; after [`PAUSE_AFTER`] the partitions are paused,
+//! and the client is still polled: it answers brokers, renews tokens and tells its faults.
+
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::begin::{lost, short};
+use super::cluster::Reading;
+use super::lane::Lane;
+use super::standing::{Standing, standing};
+use super::watch::{News, Progress, Reached};
+use crate::sources::thread::Halt;
+use crate::sources::{Event, Feed, SourceError};
+
+/// About how many bytes of records a block has.
+const BLOCK_BYTES: usize = 256 << 10;
+/// All blocks together are sent when they hold this much: with many partitions none may become full.
+const HELD_MAX: usize = 4 << 20;
+/// The longest wait for a record without a look around.
+const IDLE: Duration = Duration::from_millis(50);
+/// Between two looks around, in a flood.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Records between two looks at the clock.
+const LOOK_RECORDS: u32 = 1_024;
+/// Between two tries to hand a block to a busy engine.
+const TRY_AGAIN: Duration = Duration::from_millis(1);
+/// How long the engine takes nothing before the partitions are paused.
+const PAUSE_AFTER: Duration = Duration::from_secs(1);
+/// Between two words to the engine on where partitions end, and to the group on how far they are durable.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How long a partition stands before an open transaction before that is said, and said again.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// The thread's own things.
+pub(super) struct Reader {
+    feed: Feed,
+    reading: Arc<Reading>,
+    lanes: Vec<Lane>,
+    /// Partitions whose beginning is not yet durable: numbers of lanes.
+    waiting: Vec<usize>,
+    /// The lane of the last message: the next one is most often of the same.
+    last: usize,
+    /// Bytes in all lanes.
+    held: usize,
+    /// A partition came to its end: positions may have moved on over marks of transactions.
+    at_end: bool,
+    progress: Progress,
+    news: Receiver<News>,
+    /// Asks the watch to look at once.
+    look: Sender<()>,
+    looked: Instant,
+    told: Instant,
+}
+
+impl Reader {
+    pub(super) fn new(
+        feed: &Feed,
+        reading: Reading,
+        progress: Progress,
+        news: Receiver<News>,
+        look: Sender<()>,
+    ) -> Reader {
+        let now = Instant::now();
+        Reader {
+            feed: feed.clone(),
+            reading: Arc::new(reading),
+            lanes: Vec::new(),
+            waiting: Vec::new(),
+            last: 0,
+            held: 0,
+            at_end: false,
+            progress,
+            news,
+            look,
+            looked: now,
+            told: now,
+        }
+    }
+
+    /// Reads until the run is stopped, or must end.
+    pub(super) fn run(mut self, known: Vec<Lane>, fresh: Vec<Lane>) -> Result<(), Halt> {
+        self.held = known.iter().map(Lane::held).sum();
+        self.lanes = known;
+        self.assign(&(0..self.lanes.len()).collect::<Vec<_>>())?;
+        self.wait_for(fresh);
+        let reading = Arc::clone(&self.reading);
+        let mut records = 0;
+        loop {
+            let wait = if self.held > 0 { Duration::ZERO } else { IDLE };
+            match reading.consumer.poll(wait) {
+                Some(Ok(message)) => {
+                    self.take(&message)?;
+                    records += 1;
+                }
+                Some(Err(error)) => self.on_error(&error)?,
+                None => {
+                    self.send_all()?;
+                    self.look_around()?;
+                }
+            }
+            if records >= LOOK_RECORDS {
+                records = 0;
+                if self.looked.elapsed() >= LOOK_EVERY {
+                    self.look_around()?;
+                }
+            }
+        }
+    }
+
+    /// Starts fetching partitions at their own offsets.
+    fn assign(&self, lanes: &[usize]) -> Result<(), Halt> {
+        if lanes.is_empty() {
+            return Ok(());
+        }
+        let list = self.list(lanes.iter().map(|lane| &self.lanes[*lane]))?;
+        self.reading.consumer.incremental_assign(&list).map_err(|error| self.broken(&error))
+    }
+
+    fn list<'a>(&self, lanes: impl Iterator<Item = &'a Lane>) -> Result<TopicPartitionList, Halt> {
+        let mut list = TopicPartitionList::new();
+        for lane in lanes {
+            let offset = Offset::Offset(i64::try_from(lane.next).unwrap_or(i64::MAX));
+            list.add_partition_offset(&lane.topic, lane.number, offset).map_err(|error| self.broken(&error))?;
+        }
+        Ok(list)
+    }
+
+    /// Takes up partitions that are read once the engine says that their beginning is durable.
+    fn wait_for(&mut self, fresh: Vec<Lane>) {
+        for lane in fresh {
+            self.waiting.push(self.lanes.len());
+            self.lanes.push(lane);
+        }
+    }
+
+    fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Halt> {
+        if self.reading.listener.is_back() {
+            tracing::info!("the brokers answer again");
+        }
+        let Some(at) = self.collect(message) else { return Ok(()) };
+        if self.lanes[at].held() >= BLOCK_BYTES {
+            self.send(at)?;
+        }
+        if self.held >= HELD_MAX {
+            self.send_all()?;
+        }
+        Ok(())
+    }
+
+    /// Puts a message into its lane.
+    fn collect(&mut self, message: &BorrowedMessage<'_>) -> Option<usize> {
+        let is_of = |lane: &Lane| lane.number == message.partition() && *lane.topic == *message.topic();
+        if !self.lanes.get(self.last).is_some_and(is_of) {
+            self.last = self.lanes.iter().position(is_of)?;
+        }
+        self.held += self.lanes[self.last].collect(message);
+        Some(self.last)
+    }
+
+    fn send_all(&mut self) -> Result<(), Halt> {
+        for at in 0..self.lanes.len() {
+            self.send(at)?;
+        }
+        if std::mem::take(&mut self.at_end) {
+            self.move_on()?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, at: usize) -> Result<(), Halt> {
+        let held = self.lanes[at].held();
+        let Some(block) = self.lanes[at].block() else { return Ok(()) };
+        self.held -= held;
+        self.deliver(Event::Block(block))?;
+        self.note_progress(at);
+        Ok(())
+    }
+
+    /// Moves positions on over offsets at the end of partitions that hold no record for us.
+    fn move_on(&mut self) -> Result<(), Halt> {
+        let positions = self.reading.consumer.position().map_err(|error| self.broken(&error))?;
+        for position in positions.elements() {
+            let Offset::Offset(offset) = position.offset() else { continue };
+            let is_of = |lane: &Lane| lane.number == position.partition() && *lane.topic == *position.topic();
+            let Some(at) = self.lanes.iter().position(is_of) else { continue };
+            if let Some(block) = u64::try_from(offset).ok().and_then(|offset| self.lanes[at].move_on(offset)) {
+                self.deliver(Event::Block(block))?;
+                self.note_progress(at);
+            }
+        }
+        Ok(())
+    }
+
+    fn note_progress(&self, at: usize) {
+        let lane = &self.lanes[at];
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (Arc::clone(&lane.topic), lane.number);
+        progress.entry(place).or_insert(Reached::at(lane.next, lane.anchor)).move_on(lane.next, lane.anchor);
+    }
+
+    /// Hands an event to the engine, and keeps the client alive while it takes none.
+    fn deliver(&mut self, event: Event) -> Result<(), Halt> {
+        let mut left = self.feed.try_send(event)?;
+        let since = Instant::now();
+        let mut paused = None;
+        while let Some(event) = left {
+            if self.feed.stopped() {
+                return Err(Halt::Stopped);
+            }
+            if paused.is_some() {
+                self.poll_paused()?;
+            } else if since.elapsed() >= PAUSE_AFTER {
+                let all = self.reading.consumer.assignment().map_err(|error| self.broken(&error))?;
+                self.reading.consumer.pause(&all).map_err(|error| self.broken(&error))?;
+                tracing::debug!("the engine takes no records: {} partitions are paused", all.count());
+                paused = Some(all);
+            } else {
+                std::thread::sleep(TRY_AGAIN);
+            }
+            left = self.feed.try_send(event)?;
+        }
+        if let Some(all) = paused {
+            self.reading.consumer.resume(&all).map_err(|error| self.broken(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a paused client alive. What it still delivers is collected: it would not come again.
+    fn poll_paused(&mut self) -> Result<(), Halt> {
+        let reading = Arc::clone(&self.reading);
+        match reading.consumer.poll(IDLE) {
+            Some(Ok(message)) => {
+                self.collect(&message);
+            }
+            Some(Err(error)) => self.on_error(&error)?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn on_error(&mut self, error: &KafkaError) -> Result<(), Halt> {
+        match error {
+            KafkaError::PartitionEOF(_) => {
+                self.at_end = true;
+                if self.reading.listener.is_back() {
+                    tracing::info!("the brokers answer again");
+                }
+                Ok(())
+            }
+            error if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) => self.on_out_of_range(),
+            error => self.on_fault(error),
+        }
+    }
+
+    /// Tells faults that the client mends by itself, and which the listener has logged, from those that it cannot.
+    fn on_fault(&mut self, error: &KafkaError) -> Result<(), Halt> {
+        use RDKafkaErrorCode as Code;
+        match error.rdkafka_error_code() {
+            // The client would go on behind what it cannot read.
+            Some(
+                Code::BadMessage
+                | Code::BadCompression
+                | Code::NotImplemented
+                | Code::InvalidMessage
+                | Code::InvalidMessageSize
+                | Code::MessageSizeTooLarge,
+            ) => {
+                let told = self.reading.listener.fault();
+                Err(Halt::Failed(SourceError::Unusable(format!(
+                    "a record cannot be read: {told}. Nothing behind it was read. If it is damaged, delete up to it \
+                     (DeleteRecords) and accept its loss; if it is too large, raise properties receive.message.max.bytes"
+                ))))
+            }
+            Some(
+                Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId,
+            ) => {
+                // A watch that has gone has said why.
+                let _ = self.look.send(());
+                Ok(())
+            }
+            _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => Err(self.broken(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A broker no longer holds an offset, or does not yet: finds out which, and what that means.
+    fn on_out_of_range(&mut self) -> Result<(), Halt> {
+        for lane in &self.lanes {
+            let range = loop {
+                match self.reading.range(&lane.topic, lane.number) {
+                    Ok(range) => break range,
+                    Err(_) if self.feed.stopped() => return Err(Halt::Stopped),
+                    Err(KafkaError::MetadataFetch(
+                        RDKafkaErrorCode::UnknownTopicOrPartition
+                        | RDKafkaErrorCode::UnknownPartition
+                        | RDKafkaErrorCode::UnknownTopic,
+                    )) => {
+                        let _ = self.look.send(());
+                        return Ok(());
+                    }
+                    // The brokers are out of reach, which the listener has said.
+                    Err(_) => std::thread::sleep(IDLE),
+                }
+            };
+            match standing(lane.next, range) {
+                Standing::Whole => {}
+                Standing::Lost { to } => return Err(Halt::Failed(lost(&lane.name, lane.next, to))),
+                Standing::Short => return Err(Halt::Failed(short(&lane.name, lane.next, range))),
+            }
+        }
+        // A replica that lags behind, or a topic that was re-created and has grown: the watch knows. The client has
+        // given the partition up and must be told to fetch it again.
+        let _ = self.look.send(());
+        let read = (0..self.lanes.len()).filter(|lane| !self.waiting.contains(lane)).collect::<Vec<_>>();
+        let list = self.list(read.iter().map(|lane| &self.lanes[*lane]))?;
+        self.reading.consumer.incremental_unassign(&list).map_err(|error| self.broken(&error))?;
+        self.assign(&read)
+    }
+
+    /// What has to be done now and then.
+    fn look_around(&mut self) -> Result<(), Halt> {
+        self.looked = Instant::now();
+        if self.feed.stopped() {
+            return Err(Halt::Stopped);
+        }
+        self.begin_durable()?;
+        match self.news.try_recv() {
+            Ok(News::Added { partitions, fresh }) => {
+                self.deliver(Event::Begun(partitions))?;
+                self.wait_for(fresh);
+            }
+            Ok(News::Failed(error)) => return Err(Halt::Failed(error)),
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => {
+                return Err(Halt::Failed(SourceError::Unusable("the watch over the topics has ended".to_owned())));
+            }
+        }
+        if self.told.elapsed() >= TELL_EVERY {
+            self.told = Instant::now();
+            self.tell_ends()?;
+            self.tell_group()?;
+        }
+        Ok(())
+    }
+
+    /// Reads the partitions whose beginning has become durable.
+    fn begin_durable(&mut self) -> Result<(), Halt> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let settled = self.feed.settled().now();
+        let is_durable = |lane: &usize| settled.contains_key(&self.lanes[*lane].id);
+        let (durable, waiting) = self.waiting.iter().copied().partition(is_durable);
+        self.waiting = waiting;
+        let durable: Vec<usize> = durable;
+        self.assign(&durable)
+    }
+
+    /// Tells the engine where partitions end, and people where one stands still.
+    fn tell_ends(&mut self) -> Result<(), Halt> {
+        let ends = self.reading.listener.ends();
+        for at in 0..self.lanes.len() {
+            let lane = &mut self.lanes[at];
+            let Some(end) = ends.get(&(lane.topic.to_string(), lane.number)) else { continue };
+            let stands = lane.next == end.stable && end.stable < end.high;
+            match &mut lane.waits {
+                Some(_) if !stands => lane.waits = None,
+                None if stands => lane.waits = Some((Instant::now(), false)),
+                Some((since, said)) if !*said && since.elapsed() >= STALLED => {
+                    *said = true;
+                    tracing::warn!(
+                        "{} stands at offset {} before an open transaction; {} records wait behind its beginning. If its \
+                         producer is gone, the broker aborts it after the producer's transaction.timeout.ms",
+                        lane.name,
+                        lane.next,
+                        end.high - lane.next
+                    );
+                }
+                _ => {}
+            }
+            if lane.told_end != Some(end.high) {
+                lane.told_end = Some(end.high);
+                let partition = lane.id;
+                self.deliver(Event::Ends { partition, end: end.high })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the consumer group how far partitions are durable. Only tools that show lag read that.
+    fn tell_group(&mut self) -> Result<(), Halt> {
+        if self.reading.listener.commits_refused() {
+            return Ok(());
+        }
+        let settled = self.feed.settled().now();
+        let mut list = TopicPartitionList::new();
+        for lane in &mut self.lanes {
+            let Some(next) = settled.get(&lane.id).copied().filter(|next| *next > lane.committed) else { continue };
+            lane.committed = next;
+            let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
+            // A name with a zero byte is no topic's.
+            let _ = list.add_partition_offset(&lane.topic, lane.number, offset);
+        }
+        if list.count() > 0
+            && let Err(error) = self.reading.consumer.commit(&list, CommitMode::Async)
+        {
+            tracing::debug!("offsets were not told to the consumer group: {error}");
+        }
+        Ok(())
+    }
+
+    /// The client itself fails.
+    fn broken(&self, error: &KafkaError) -> Halt {
+        let told = self.reading.listener.fault();
+        let told = if told.is_empty() { String::new() } else { format!(" ({told})") };
+        Halt::Failed(SourceError::Unusable(format!(
+            "read from Kafka: {error}{told}. Start again; what is committed is safe"
+        )))
+    }
+}
+
+/// What the lanes have reached, as the watch reads it.
+pub(super) fn progress(lanes: &[Lane]) -> Progress {
+    let reached =
+        lanes.iter().map(|lane| ((Arc::clone(&lane.topic), lane.number), Reached::at(lane.next, lane.anchor)));
+    Arc::new(Mutex::new(reached.collect()))
+}

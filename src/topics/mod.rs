@@ -1,0 +1,70 @@
+//! `pinflow topics`: makes, lists, describes and deletes topics of a Kafka cluster.
+
+mod args;
+mod render;
+
+use std::io::Write;
+
+pub use args::{Format, TopicsArgs};
+
+use args::Command;
+
+use crate::kafka::{TopicError, Topics};
+
+/// Does what was asked for and says what became of each topic; `false` if anything failed.
+///
+/// # Errors
+/// If the arguments cannot be meant, the cluster cannot be reached, or nothing can be printed.
+pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> anyhow::Result<bool> {
+    let (command, cluster) = args.command.split();
+    let (connection, base) = cluster.connection()?;
+    let topics = Topics::of(connection, &base)?;
+    let format = cluster.format;
+    let mut well = true;
+    match command {
+        Command::List => {
+            let names = topics.names()?;
+            let wanted = |name: &&String| cluster.prefix.as_ref().is_none_or(|id| name.starts_with(&format!("{id}.")));
+            render::names(names.iter().filter(wanted), format, out)?;
+        }
+        Command::Describe => {
+            let names = if cluster.names_any() { cluster.names()? } else { topics.names()? };
+            let mut found = Vec::new();
+            for name in names {
+                match topics.describe(&name).await {
+                    Ok(topic) => found.push(topic),
+                    Err(error) => well &= failed(&name, error, format, out)?,
+                }
+            }
+            render::topics(&found, format, out)?;
+        }
+        Command::Create(shape) => {
+            for name in cluster.names()? {
+                match topics.create(&shape.wanted(&name)).await {
+                    Ok(outcome) => render::outcome(&name, outcome, format, out)?,
+                    Err(error) => well &= failed(&name, error, format, out)?,
+                }
+            }
+        }
+        Command::Delete => {
+            for name in cluster.names()? {
+                match topics.delete(&name).await {
+                    Ok(outcome) => render::outcome(&name, outcome, format, out)?,
+                    Err(error) => well &= failed(&name, error, format, out)?,
+                }
+            }
+        }
+    }
+    Ok(well)
+}
+
+/// What went wrong with one topic need not stop the others; what went wrong with the cluster does.
+fn failed(name: &str, error: TopicError, format: Format, out: &mut dyn Write) -> anyhow::Result<bool> {
+    match error {
+        TopicError::Connection(_) | TopicError::Unreachable(_) => Err(error.into()),
+        error => {
+            render::failure(name, &format!("{:#}", anyhow::Error::new(error)), format, out)?;
+            Ok(false)
+        }
+    }
+}

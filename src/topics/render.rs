@@ -1,0 +1,97 @@
+//! Topics on standard output: for people, or as JSON Lines.
+
+use std::io::{self, Write};
+
+use comfy_table::{CellAlignment, presets};
+use serde_json::json;
+
+use super::Format;
+use crate::kafka::{Outcome, Part, Topic};
+
+pub(super) fn names<'a>(
+    names: impl Iterator<Item = &'a String>,
+    format: Format,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    for name in names {
+        match format {
+            Format::Table => writeln!(out, "{name}")?,
+            Format::Json => writeln!(out, "{}", json!({ "topic": name }))?,
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn outcome(name: &str, outcome: Outcome, format: Format, out: &mut dyn Write) -> io::Result<()> {
+    let words = match outcome {
+        Outcome::Created => "created",
+        Outcome::Exists => "is there already, as it is wanted",
+        Outcome::Deleted => "deleted",
+        Outcome::Absent => "was not there",
+    };
+    match format {
+        Format::Table => writeln!(out, "{name}: {words}"),
+        Format::Json => writeln!(out, "{}", json!({ "topic": name, "outcome": outcome })),
+    }
+}
+
+pub(super) fn failure(name: &str, why: &str, format: Format, out: &mut dyn Write) -> io::Result<()> {
+    match format {
+        // The error names the topic.
+        Format::Table => writeln!(out, "fault: {why}"),
+        Format::Json => writeln!(out, "{}", json!({ "topic": name, "error": why })),
+    }
+}
+
+pub(super) fn topics(topics: &[Topic], format: Format, out: &mut dyn Write) -> io::Result<()> {
+    match format {
+        Format::Json => topics.iter().try_for_each(|topic| writeln!(out, "{}", as_json(topic))),
+        Format::Table => topics.iter().try_for_each(|topic| as_table(topic, out)),
+    }
+}
+
+fn as_json(topic: &Topic) -> serde_json::Value {
+    let settings = topic.settings.as_ref();
+    let settings = settings.map(|settings| settings.iter().cloned().collect::<std::collections::BTreeMap<_, _>>());
+    json!({ "topic": topic.topic, "partitions": topic.partitions, "config": settings })
+}
+
+fn as_table(topic: &Topic, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", topic.topic)?;
+    match &topic.settings {
+        None => writeln!(out, "  config: not to be seen")?,
+        Some(settings) => settings.iter().try_for_each(|(key, value)| writeln!(out, "  {key} = {value}"))?,
+    }
+    let mut grid = comfy_table::Table::new();
+    grid.load_style(presets::NOTHING).set_header([
+        "partition",
+        "leader",
+        "replicas",
+        "in sync",
+        "oldest",
+        "next",
+        "records",
+    ]);
+    for column in grid.column_iter_mut() {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for part in &topic.partitions {
+        grid.add_row(row(part));
+    }
+    writeln!(out, "{grid}\n")
+}
+
+fn row(part: &Part) -> [String; 7] {
+    let brokers = |list: &[i32]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let offset = |offset: Option<i64>| offset.map_or("?".to_owned(), |offset| offset.to_string());
+    let records = part.low.zip(part.high).map(|(low, high)| high - low);
+    [
+        part.partition.to_string(),
+        if part.leader < 0 { "none".to_owned() } else { part.leader.to_string() },
+        brokers(&part.replicas),
+        brokers(&part.isr),
+        offset(part.low),
+        offset(part.high),
+        offset(records),
+    ]
+}

@@ -1,0 +1,363 @@
+//! One real Apache Kafka broker (KRaft, broker and controller in one process), in a folder and on ports of its own.
+//!
+//! It ends with the process that started it, however that ends: a watcher holds a pipe to us and kills the broker
+//! once the pipe closes.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+
+use super::certificates::Certificates;
+use crate::harness::scratch;
+
+/// Nothing about a broker takes longer on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// A port that was free may be taken before the broker has it.
+const ATTEMPTS: usize = 3;
+/// Users that brokers know, all with this password.
+pub(crate) const PASSWORD: &str = "canary-of-the-broker";
+/// The user who may do everything.
+pub(crate) const USER: &str = "posts";
+/// The user who may do nothing.
+pub(crate) const NOBODY: &str = "nobody";
+
+/// Where a broker listens, and how it proves who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listener {
+    Plaintext,
+    /// A good certificate.
+    Tls,
+    /// A good certificate, and the client needs one.
+    Mutual,
+    /// A good certificate, and the client signs in by SCRAM or PLAIN.
+    Sasl,
+    /// A certificate for another host.
+    WrongHost,
+    /// A certificate that is over.
+    Expired,
+    /// A certificate that nobody vouches for.
+    SelfSigned,
+}
+
+impl Listener {
+    const ALL: [Listener; 7] = [
+        Listener::Plaintext,
+        Listener::Tls,
+        Listener::Mutual,
+        Listener::Sasl,
+        Listener::WrongHost,
+        Listener::Expired,
+        Listener::SelfSigned,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Listener::Plaintext => "PLAINTEXT",
+            Listener::Tls => "TLS",
+            Listener::Mutual => "MUTUAL",
+            Listener::Sasl => "SASL",
+            Listener::WrongHost => "WRONGHOST",
+            Listener::Expired => "EXPIRED",
+            Listener::SelfSigned => "SELFSIGNED",
+        }
+    }
+
+    fn protocol(self) -> &'static str {
+        match self {
+            Listener::Plaintext => "PLAINTEXT",
+            Listener::Sasl => "SASL_SSL",
+            _ => "SSL",
+        }
+    }
+
+    fn certificate(self) -> &'static str {
+        match self {
+            Listener::WrongHost => "wrong_host",
+            Listener::Expired => "expired",
+            Listener::SelfSigned => "self_signed",
+            _ => "good",
+        }
+    }
+}
+
+/// A broker; ended, and its folder removed, when dropped.
+pub(crate) struct Broker {
+    // Ended first: a watcher that outlived its broker could kill a stranger.
+    running: Option<Running>,
+    listeners: Vec<(Listener, u16)>,
+    controller: u16,
+    certificates: Option<Certificates>,
+    folder: tempfile::TempDir,
+}
+
+impl Broker {
+    /// The one that tests share which do it no harm: with every listener, and rights asked for
+    /// (anonymous clients and [`USER`] have all of them, [`NOBODY`] none).
+    pub(crate) fn shared() -> &'static Broker {
+        static SHARED: OnceLock<Broker> = OnceLock::new();
+        SHARED.get_or_init(|| Broker::start(&Listener::ALL, ""))
+    }
+
+    /// One for a single test, unencrypted. `settings` are further lines of `server.properties`.
+    pub(crate) fn alone(settings: &str) -> Broker {
+        Broker::start(&[Listener::Plaintext], settings)
+    }
+
+    fn start(listeners: &[Listener], settings: &str) -> Broker {
+        for attempt in 1.. {
+            let mut broker = Broker::new(listeners);
+            broker.configure(settings);
+            broker.format();
+            match broker.run() {
+                Ok(()) => return broker,
+                Err(log) => assert!(attempt < ATTEMPTS, "the broker did not start:\n{log}"),
+            }
+        }
+        unreachable!("the last attempt panics")
+    }
+
+    fn new(listeners: &[Listener]) -> Broker {
+        let folder = scratch();
+        // All held at once, so that they differ.
+        let held: Vec<_> = (0..=listeners.len()).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let mut ports = held.iter().map(|held| held.local_addr().unwrap().port());
+        let controller = ports.next().unwrap();
+        let listeners: Vec<_> = listeners.iter().copied().zip(ports).collect();
+        let secure = listeners.len() > 1;
+        let certificates = secure.then(|| Certificates::make(&folder.path().join("certificates")));
+        Broker { running: None, listeners, controller, certificates, folder }
+    }
+
+    fn configure(&self, settings: &str) {
+        let list =
+            |of: &dyn Fn(&(Listener, u16)) -> String| self.listeners.iter().map(of).collect::<Vec<_>>().join(",");
+        let bound = list(&|(listener, port)| format!("{}://127.0.0.1:{port}", listener.name()));
+        // Clients verify the name that the broker tells them.
+        let told = list(&|(listener, port)| format!("{}://localhost:{port}", listener.name()));
+        let protocols = list(&|(listener, _)| format!("{}:{}", listener.name(), listener.protocol()));
+        let mut text = format!(
+            "process.roles=broker,controller\nnode.id=1\n\
+             controller.quorum.voters=1@127.0.0.1:{controller}\ncontroller.listener.names=CONTROLLER\n\
+             listeners={bound},CONTROLLER://127.0.0.1:{controller}\nadvertised.listeners={told}\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,{protocols}\ninter.broker.listener.name=PLAINTEXT\n\
+             log.dirs={logs}\n\
+             num.partitions=4\noffsets.topic.replication.factor=1\noffsets.topic.num.partitions=1\n\
+             transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
+             transaction.state.log.num.partitions=1\nshare.coordinator.state.topic.replication.factor=1\n\
+             share.coordinator.state.topic.min.isr=1\ngroup.initial.rebalance.delay.ms=0\n\
+             auto.create.topics.enable=false\nnum.network.threads=2\nnum.io.threads=2\n\
+             log.cleaner.dedupe.buffer.size=8388608\nlog.retention.check.interval.ms=1000\n\
+             broker.session.timeout.ms=6000\nbroker.heartbeat.interval.ms=1000\n",
+            controller = self.controller,
+            logs = self.path("log").display(),
+        );
+        if let Some(certificates) = &self.certificates {
+            self.secure(certificates, &mut text);
+        }
+        text.push_str(settings);
+        std::fs::write(self.path("server.properties"), text).unwrap();
+    }
+
+    fn secure(&self, certificates: &Certificates, text: &mut String) {
+        let module = "org.apache.kafka.common.security";
+        write!(
+            text,
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+             super.users=User:ANONYMOUS;User:{USER};User:CN={USER}\n\
+             ssl.truststore.type=PEM\nssl.truststore.location={ca}\nssl.keystore.type=PEM\n\
+             listener.name.mutual.ssl.client.auth=required\n\
+             sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512\n\
+             listener.name.sasl.plain.sasl.jaas.config={module}.plain.PlainLoginModule required \
+             user_{USER}=\"{PASSWORD}\" user_{NOBODY}=\"{PASSWORD}\";\n\
+             listener.name.sasl.scram-sha-256.sasl.jaas.config={module}.scram.ScramLoginModule required;\n\
+             listener.name.sasl.scram-sha-512.sasl.jaas.config={module}.scram.ScramLoginModule required;\n",
+            ca = certificates.authority().display()
+        )
+        .unwrap();
+        for (listener, _) in self.listeners.iter().filter(|(listener, _)| *listener != Listener::Plaintext) {
+            let (name, store) = (listener.name().to_lowercase(), certificates.store(listener.certificate()));
+            writeln!(text, "listener.name.{name}.ssl.keystore.type=PEM").unwrap();
+            writeln!(text, "listener.name.{name}.ssl.keystore.location={}", store.display()).unwrap();
+        }
+    }
+
+    fn format(&self) {
+        let mut command = java("kafka.tools.StorageTool");
+        // Each broker is a cluster of its own: 16 random bytes.
+        let cluster = cluster_id();
+        command.args(["format", "-t", &cluster, "-c"]).arg(self.path("server.properties"));
+        if self.certificates.is_some() {
+            for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
+                command.arg("--add-scram").arg(format!("{mechanism}=[name={USER},password={PASSWORD}]"));
+                command.arg("--add-scram").arg(format!("{mechanism}=[name={NOBODY},password={PASSWORD}]"));
+            }
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{command:?}:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Runs the process; its log if it ends before it listens.
+    fn run(&mut self) -> Result<(), String> {
+        let log = self.path("out.log");
+        let out = File::create(&log).unwrap();
+        let mut command = java("kafka.Kafka");
+        command.arg(self.path("server.properties")).stdout(out.try_clone().unwrap()).stderr(out);
+        let mut running = Running::new(&mut command, self.folder.path());
+        let start = Instant::now();
+        while !self.listeners.iter().all(|(_, port)| TcpStream::connect(("127.0.0.1", *port)).is_ok()) {
+            if running.broker.try_wait().unwrap().is_some() {
+                return Err(std::fs::read_to_string(&log).unwrap());
+            }
+            assert!(start.elapsed() < PATIENCE, "the broker does not listen; see {}", log.display());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.running = Some(running);
+        Ok(())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Where a listener listens, as clients write it.
+    pub(crate) fn at(&self, listener: Listener) -> String {
+        let port = self.listeners.iter().find(|(known, _)| *known == listener).map(|(_, port)| port);
+        format!("localhost:{}", port.expect("the broker has this listener"))
+    }
+
+    /// Where its unencrypted listener listens.
+    pub(crate) fn plaintext(&self) -> String {
+        self.at(Listener::Plaintext)
+    }
+
+    pub(crate) fn certificates(&self) -> &Certificates {
+        self.certificates.as_ref().expect("the broker has secure listeners")
+    }
+
+    /// A crash: kill -9.
+    pub(crate) fn kill(&mut self) {
+        self.running = None;
+    }
+
+    /// An orderly end: SIGTERM, and waits for it.
+    pub(crate) fn terminate(&mut self) {
+        let mut running = self.running.take().expect("the broker runs");
+        running.signal(Signal::SIGTERM);
+        let start = Instant::now();
+        while running.broker.try_wait().unwrap().is_none() {
+            assert!(start.elapsed() < PATIENCE, "the broker did not end after SIGTERM");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Runs again, with the same data on the same ports.
+    pub(crate) fn start_again(&mut self) {
+        assert!(self.running.is_none(), "the broker runs already");
+        self.run().unwrap_or_else(|log| panic!("the broker did not start again:\n{log}"));
+    }
+
+    /// Holds it still, as a machine that hangs, or lets it go on.
+    pub(crate) fn freeze(&self, freeze: bool) {
+        self.running.as_ref().expect("the broker runs").signal(if freeze { Signal::SIGSTOP } else { Signal::SIGCONT });
+    }
+
+    /// An admin client, for what a test needs beside pinflow.
+    pub(crate) fn admin(&self) -> AdminClient<DefaultClientContext> {
+        ClientConfig::new().set("bootstrap.servers", self.plaintext()).create().unwrap()
+    }
+
+    /// Makes a topic, and waits until it is there.
+    pub(crate) fn create_topic(&self, name: &str, partitions: i32, config: &[(&str, &str)]) {
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        for (key, value) in config {
+            topic = topic.set(key, value);
+        }
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+        let made = block_on(self.admin().create_topics([&topic], &options)).unwrap();
+        assert_eq!(made, [Ok(name.to_owned())]);
+    }
+
+    /// Runs a class of Kafka's own tools against the unencrypted listener; its output.
+    pub(crate) fn tool(&self, class: &str, arguments: &[&str]) -> String {
+        let mut command = java(class);
+        let output = command.args(["--bootstrap-server", &self.plaintext()]).args(arguments).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{command:?}:\n{text}{}", String::from_utf8_lossy(&output.stderr));
+        text
+    }
+}
+
+/// The broker's process, and who ends it should we not live to do so.
+struct Running {
+    broker: Child,
+    watcher: Child,
+}
+
+impl Running {
+    fn new(command: &mut Command, folder: &Path) -> Running {
+        let broker = command.stdin(Stdio::null()).spawn().unwrap();
+        // `read` returns when our end of the pipe is closed: when we are gone, if only by kill -9.
+        let script = "read -r _; kill -9 \"$0\"; sleep 1; rm -rf \"$1\"";
+        let watcher = Command::new("sh")
+            .args(["-c", script, &broker.id().to_string()])
+            .arg(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // A Ctrl-C that ends us must leave it alive.
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        Running { broker, watcher }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.broker.id()).unwrap()), signal).unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for child in [&mut self.watcher, &mut self.broker] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Waits for an answer of an admin client.
+pub(crate) fn block_on<T>(answer: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(answer)
+}
+
+/// A class of the broker's jars.
+fn java(class: &str) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let jars = root.join("target/kafka/lib");
+    assert!(jars.is_dir(), "no {}: run tests/kafka/setup.sh, or set PINFLOW_SKIP_KAFKA=1", jars.display());
+    let mut command = Command::new("java");
+    command
+        .args(["-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+        .arg(format!("-Dlog4j2.configurationFile={}", root.join("tests/kafka/log4j2.xml").display()))
+        .arg("-cp")
+        .arg(jars.join("*"))
+        .arg(class);
+    command
+}
+
+/// 16 random bytes in URL-safe base64, as Kafka names clusters.
+fn cluster_id() -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes())
+}

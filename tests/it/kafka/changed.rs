@@ -1,0 +1,259 @@
+//! Topics that are not the ones that were read, and records that are gone: loud, with the range, and never silent.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::AdminOptions;
+use rdkafka::{Offset, TopicPartitionList};
+use rusqlite::types::Value;
+
+use super::broker::{Broker, block_on};
+use super::posts::{Live, Sending, Site};
+use super::skipped;
+use crate::harness::{pinflow, succeed, until};
+use crate::ledger::{deliveries, read};
+
+/// Loud within this long.
+const LOUD: Duration = Duration::from_secs(60);
+
+/// One topic of one partition with users in it.
+struct Users<'a> {
+    broker: &'a Broker,
+    site: Site,
+    topic: String,
+    config: std::path::PathBuf,
+    sent: u32,
+}
+
+impl<'a> Users<'a> {
+    fn new(broker: &'a Broker) -> Users<'a> {
+        let site = Site::unmade(&broker.plaintext());
+        let topic = site.topic("user");
+        broker.create_topic(&topic, 1, &[]);
+        let config = site.configure_topics(&format!("user = \"{topic}\""), "");
+        Users { broker, site, topic, config, sent: 0 }
+    }
+
+    fn name(&self) -> String {
+        format!("kafka/{}/0", self.topic)
+    }
+
+    fn send(&mut self, count: u32) {
+        let mut sending = Sending::new(&self.broker.plaintext(), &[]);
+        for ind in self.sent..self.sent + count {
+            sending.send(&self.topic, 0, Some(format!("{{\"ind\":{ind},\"age\":20}}").as_bytes()));
+        }
+        sending.flush();
+        self.sent += count;
+    }
+
+    fn delete(&self) {
+        let deleted = block_on(self.broker.admin().delete_topics(&[&self.topic], &AdminOptions::new())).unwrap();
+        assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+    }
+
+    /// Deletes the topic, creates it again and fills it.
+    fn recreate(&mut self, count: u32) {
+        self.delete();
+        // A broker needs a moment to forget a name.
+        until("the topic can be created again", || {
+            let topic = rdkafka::admin::NewTopic::new(&self.topic, 1, rdkafka::admin::TopicReplication::Fixed(1));
+            let made = block_on(self.broker.admin().create_topics([&topic], &AdminOptions::new())).unwrap();
+            made.iter().all(Result::is_ok)
+        });
+        self.send(count);
+    }
+
+    /// Deletes all records before an offset.
+    fn delete_records(&self, before: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, 0, Offset::Offset(before)).unwrap();
+        block_on(self.broker.admin().delete_records(&list, &AdminOptions::new())).unwrap();
+    }
+
+    fn run(&self) -> Live {
+        self.site.run(&self.config, &[])
+    }
+
+    /// Runs until this many are read.
+    fn reading(&self, next: u64) -> Live {
+        let live = self.run();
+        until("it has read", || live.position(&self.name()) == Some(next));
+        live
+    }
+}
+
+fn assert_says(said: &str, expected: &[&str]) {
+    for expected in expected {
+        assert!(said.contains(expected), "no `{expected}` in: {said}");
+    }
+}
+
+/// Ends loudly, in time.
+fn fails_soon(live: Live) -> String {
+    let since = Instant::now();
+    let said = live.fails();
+    assert!(since.elapsed() < LOUD, "it took {:?}", since.elapsed());
+    said
+}
+
+#[test]
+fn a_topic_that_is_deleted_ends_the_run() {
+    if skipped() {
+        return;
+    }
+    let mut users = Users::new(Broker::shared());
+    users.send(10);
+    let live = users.reading(10);
+    users.delete();
+    let topic = format!("kafka/{}", users.topic);
+    assert_says(&fails_soon(live), &[&topic, "was deleted"]);
+    assert_says(&users.run().fails(), &[&topic, "was deleted"]);
+    assert_eq!(deliveries(&users.site.tables()).len(), 10, "what was read is safe");
+}
+
+#[test]
+fn a_topic_that_is_created_anew_with_fewer_records_ends_the_run() {
+    if skipped() {
+        return;
+    }
+    let mut users = Users::new(Broker::shared());
+    users.send(10);
+    let live = users.reading(10);
+    users.recreate(4);
+    let name = users.name();
+    assert_says(&fails_soon(live), &[&name]);
+    assert_says(&users.run().fails(), &[&name, "read up to offset 10", "4 to 9 are gone"]);
+    assert_eq!(deliveries(&users.site.tables()).len(), 10);
+}
+
+#[test]
+fn a_topic_that_is_created_anew_with_more_records_ends_the_run() {
+    if skipped() {
+        return;
+    }
+    let mut users = Users::new(Broker::shared());
+    users.send(10);
+    let live = users.reading(10);
+    users.recreate(30);
+    assert_says(&fails_soon(live), &[&users.name(), "re-created", "now holds one with"]);
+    // And between two runs.
+    let mut users = Users::new(Broker::shared());
+    users.send(10);
+    users.reading(10).stop();
+    users.recreate(30);
+    assert_says(&users.run().fails(), &[&users.name(), "offset 9 held a record with anchor", "now holds one with"]);
+    assert_eq!(deliveries(&users.site.tables()).len(), 10, "nothing of the new one was read");
+}
+
+#[test]
+fn a_topic_with_fewer_partitions_ends_the_run() {
+    if skipped() {
+        return;
+    }
+    let broker = Broker::shared();
+    let site = Site::new(broker, 3);
+    let recording = site.recording(100, 41, &[]);
+    let config = site.configure("");
+    site.send(&recording, 3);
+    let live = site.run(&config, &[]);
+    live.until_read(&site.ends());
+    live.stop();
+    let topic = site.topic("geo");
+    block_on(broker.admin().delete_topics(&[&topic], &AdminOptions::new())).unwrap();
+    until("the topic can be created again", || {
+        let made = rdkafka::admin::NewTopic::new(&topic, 2, rdkafka::admin::TopicReplication::Fixed(1));
+        block_on(broker.admin().create_topics([&made], &AdminOptions::new())).unwrap()[0].is_ok()
+    });
+    assert_says(&site.run(&config, &[]).fails(), &[&format!("kafka/{topic}"), "it has 2 now", "2 to 2 are gone"]);
+}
+
+#[test]
+fn records_that_are_gone_before_they_were_read_are_named_and_can_be_accepted() {
+    if skipped() {
+        return;
+    }
+    let mut users = Users::new(Broker::shared());
+    users.send(10);
+    users.reading(10).stop();
+    users.send(20);
+    users.delete_records(25);
+    let (name, range) = (users.name(), format!("{}:10-24", users.name()));
+    let accept = format!("--accept-loss {range}");
+    assert_says(&users.run().fails(), &[&name, "positions 10 to 24", &accept]);
+    // Another range is not this one.
+    let near = format!("{name}:10-25");
+    assert_says(&users.site.run(&users.config, &["--accept-loss", &near]).fails(), &[&accept]);
+    let live = users.site.run(&users.config, &["--accept-loss", &range]);
+    until("it has read on", || live.position(&name) == Some(30));
+    live.stop();
+    let found = deliveries(&users.site.tables());
+    let positions: Vec<u64> = found.keys().map(|(_, position, _)| *position).collect();
+    assert_eq!(positions, (0..11).chain(25..30).collect::<Vec<u64>>(), "ten, the loss, and what was left");
+    let rejected = read(&users.site.tables().join("rejected"));
+    assert_eq!(rejected.rows.len(), 1);
+    let at = |name: &str| rejected.columns.iter().position(|column| column == name).unwrap();
+    assert_eq!(rejected.rows[0][at("reason")], Value::Text("no_key".to_owned()));
+    assert_eq!(rejected.rows[0][at("_position")], Value::Text(format!("{:020}", 10)));
+    succeed(pinflow(["table"]).arg(users.site.tables()).arg("--verify"));
+    // Once is enough: it goes on without the flag.
+    users.send(1);
+    users.reading(31).stop();
+}
+
+#[test]
+fn records_that_are_gone_while_it_could_not_read_end_the_run() {
+    if skipped() {
+        return;
+    }
+    // A commit that takes its time keeps it from reading, with many records behind.
+    let mut users = Users::new(Broker::shared());
+    users.send(100);
+    let mut command = pinflow(["run"]);
+    let log = std::fs::File::create(users.site.place.path().join("log")).unwrap();
+    command.arg(&users.config).args(["--output", "none"]).env("RUST_LOG", "pinflow=debug").stderr(log);
+    command.env("FAILPOINTS", "engine::commit=3*off->1*sleep(8000)");
+    let mut running = crate::harness::Running::start(&mut command);
+    let said = || std::fs::read_to_string(users.site.place.path().join("log")).unwrap();
+    // More than two windows, and then more than the feed holds.
+    let mut sending = Sending::new(&users.broker.plaintext(), &[]);
+    until("the partition is paused", || {
+        assert!(running.ended().is_none(), "{}", said());
+        (0..500).for_each(|ind| sending.send(&users.topic, 0, Some(format!("{{\"ind\":{ind}}}").as_bytes())));
+        sending.flush();
+        said().contains("are paused")
+    });
+    let end = super::posts::ends(&users.broker.plaintext(), std::slice::from_ref(&users.topic))[&users.name()];
+    users.delete_records(i64::try_from(end).unwrap());
+    let status = running.wait();
+    assert_eq!(status.code(), Some(1), "{}", said());
+    assert_says(&said(), &[&users.name(), "no longer holds positions", "--accept-loss"]);
+}
+
+#[test]
+fn another_cluster_is_not_taken_for_the_one_that_was_read() {
+    if skipped() {
+        return;
+    }
+    let mut users = Users::new(Broker::shared());
+    users.send(10);
+    users.reading(10).stop();
+    let other = Broker::alone("");
+    other.create_topic(&users.topic, 1, &[]);
+    let config = std::fs::read_to_string(&users.config).unwrap();
+    std::fs::write(&users.config, config.replace(&users.broker.plaintext(), &other.plaintext())).unwrap();
+    assert_says(&users.run().fails(), &[&users.topic, "from cluster", "these brokers are of cluster"]);
+}
+
+#[test]
+fn what_is_not_there_at_the_start_is_named() {
+    if skipped() {
+        return;
+    }
+    let site = Site::unmade(&Broker::shared().plaintext());
+    let config = site.configure("");
+    let said = site.run(&config, &[]).fails();
+    assert_says(&said, &[&site.topic("pin"), "is not in the cluster", "pinflow topics create"]);
+    let nowhere = Site::unmade("localhost:1");
+    let config = nowhere.configure("");
+    assert_says(&nowhere.run(&config, &[]).fails(), &["localhost:1", "Start the brokers"]);
+}

@@ -1,0 +1,103 @@
+//! What `check` finds of a cluster.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use pinflow::kafka::{Connection, Finding, check};
+
+use super::broker::{Broker, Listener, NOBODY, PASSWORD};
+use super::{run, shown, skipped};
+use crate::harness::scratch;
+
+fn faults(findings: &[Finding]) -> Vec<&str> {
+    findings
+        .iter()
+        .filter_map(|finding| match finding {
+            Finding::Fault(what) => Some(what.as_str()),
+            Finding::Well(_) | Finding::Risk(_) => None,
+        })
+        .collect()
+}
+
+fn looked_at(connection: &Connection, base: &Path, topics: &[&str]) -> Vec<Finding> {
+    let topics: Vec<_> = topics.iter().map(|topic| (*topic).to_owned()).collect();
+    check(connection, base, &topics, "tests")
+}
+
+#[test]
+fn what_is_there_is_read_and_what_is_not_is_named() {
+    if skipped() {
+        return;
+    }
+    let broker = Broker::shared();
+    broker.create_topic("checked.full", 2, &[]);
+    broker.create_topic("checked.empty", 1, &[]);
+    let to = format!("kafka://{}", broker.plaintext());
+    assert_eq!(run(["emit", "--inds", "50", "--streams", "geo", "--to", &to, "--topic", "checked.full"]).code, 0);
+    let connection = Connection::plaintext(&broker.plaintext());
+    let findings = looked_at(&connection, Path::new(""), &["checked.full", "checked.empty", "checked.none"]);
+    let [Finding::Well(cluster), Finding::Well(full), Finding::Well(empty), Finding::Fault(none)] = &findings[..]
+    else {
+        panic!("{findings:?}")
+    };
+    assert!(cluster.contains("1 broker"), "{cluster}");
+    assert!(full.contains("2 partitions, 50 records, and they may be read"), "{full}");
+    assert!(empty.contains("1 partition, 0 records"), "{empty}");
+    assert!(none.contains("`pinflow topics create checked.none`"), "{none}");
+}
+
+#[test]
+fn a_missing_right_is_named() {
+    if skipped() {
+        return;
+    }
+    let broker = Broker::shared();
+    let place = scratch();
+    let password = place.path().join("password");
+    std::fs::write(&password, PASSWORD).unwrap();
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
+    broker.create_topic("rights", 1, &[]);
+    let to = format!("kafka://{}", broker.plaintext());
+    assert_eq!(run(["emit", "--inds", "5", "--streams", "geo", "--to", &to, "--topic", "rights"]).code, 0);
+    let connection: Connection = toml::from_str(&format!(
+        "brokers = '{}'\ntls = {{ ca = '{}' }}\n\
+         sasl = {{ mechanism = 'SCRAM-SHA-256', username = '{NOBODY}', password = 'file:password' }}\n",
+        broker.at(Listener::Sasl),
+        shown(&broker.certificates().authority())
+    ))
+    .unwrap();
+    let allow = |operation: &str| {
+        let principal = format!("User:{NOBODY}");
+        let arguments =
+            ["--add", "--force", "--allow-principal", &principal, "--operation", operation, "--topic", "rights"];
+        broker.tool("org.apache.kafka.tools.AclCommand", &arguments);
+    };
+    let look = || looked_at(&connection, place.path(), &["rights"]);
+    let unseen = look();
+    assert!(faults(&unseen).iter().any(|fault| fault.contains("Describe")), "{unseen:?}");
+    allow("Describe");
+    let unread = look();
+    assert!(
+        faults(&unread).iter().any(|fault| fault.contains("grant Describe and Read on Topic rights")),
+        "{unread:?}"
+    );
+    allow("Read");
+    let well = look();
+    assert_eq!(faults(&well), Vec::<&str>::new());
+}
+
+#[test]
+fn what_is_configured_wrongly_is_a_fault_before_anything_is_reached() {
+    let connection: Connection = toml::from_str(
+        "brokers = 'localhost:x'\nsecurity = 'plaintext'\nsasl = { mechanism = 'MSK_IAM', region = 'eu-west-1' }",
+    )
+    .unwrap();
+    let findings = looked_at(&connection, Path::new(""), &["a"]);
+    assert_eq!(faults(&findings).len(), 2, "{findings:?}");
+}
+
+#[test]
+fn nobody_there_is_a_fault_with_the_reason() {
+    let findings = looked_at(&Connection::plaintext("127.0.0.1:1"), Path::new(""), &["a"]);
+    assert!(faults(&findings).iter().any(|fault| fault.contains("nothing listens there")), "{findings:?}");
+}

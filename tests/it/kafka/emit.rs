@@ -1,0 +1,216 @@
+//! `pinflow emit --to kafka://…`: what it says was acknowledged is there.
+
+use std::time::Duration;
+
+use super::broker::Broker;
+use super::{Ended, offsets, read_all, run, skipped};
+use crate::harness::{Running, emit, pinflow, scratch, succeed, until};
+
+fn to(broker: &Broker, prefix: &str) -> String {
+    format!("kafka://{}/{prefix}", broker.plaintext())
+}
+
+fn make(broker: &Broker, prefix: &str, partitions: i32) {
+    for stream in ["pin", "geo", "user"] {
+        broker.create_topic(&format!("{prefix}.{stream}"), partitions, &[]);
+    }
+}
+
+#[test]
+fn every_message_is_there_under_its_ind() {
+    if skipped() {
+        return;
+    }
+    let broker = Broker::shared();
+    make(broker, "emitted", 4);
+    let folder = scratch();
+    emit(folder.path(), 500, 2_000, 5, &[]);
+    let flags = ["--inds", "500", "--count", "2000", "--seed", "5", "--order", "emulator"];
+    let ended = run(["emit", "--to", &to(broker, "emitted")].into_iter().chain(flags));
+    assert!(ended.code == 0 && ended.stderr.contains("6000 messages"), "{ended:?}");
+    for stream in ["pin", "geo", "user"] {
+        let topic = format!("emitted.{stream}");
+        assert_eq!(offsets(broker, &topic).iter().sum::<i64>(), 2_000);
+        let recorded = std::fs::read_to_string(folder.path().join(format!("{stream}.jsonl"))).unwrap();
+        let mut lines: Vec<_> = recorded.lines().map(str::to_owned).collect();
+        let messages = read_all(broker, &topic);
+        // The same posts, and each partition holds those of its inds in the order in which they were made.
+        for partition in 0..4 {
+            let here: Vec<_> = messages.iter().filter(|message| message.partition == partition).collect();
+            assert!(here.len() > 100, "{} messages in partition {partition}", here.len());
+            let inds: std::collections::BTreeSet<_> = here.iter().map(|message| message.key()).collect();
+            let expected = lines.iter().map(String::as_str).filter(|line| inds.contains(ind_of(line).as_str()));
+            assert!(expected.eq(here.iter().map(|message| message.text())), "partition {partition} of {topic}");
+        }
+        let mut payloads: Vec<_> = messages.iter().map(|message| message.text().to_owned()).collect();
+        lines.sort();
+        payloads.sort();
+        assert_eq!(payloads, lines);
+    }
+}
+
+fn ind_of(line: &str) -> String {
+    let row: serde_json::Value = serde_json::from_str(line).unwrap();
+    row.get("ind").or(row.get("index")).unwrap().to_string()
+}
+
+#[test]
+fn a_recording_is_sent_again_as_it_stands() {
+    if skipped() {
+        return;
+    }
+    let broker = Broker::shared();
+    broker.create_topic("again", 1, &[]);
+    let folder = scratch();
+    emit(folder.path(), 300, 700, 9, &["--malformed", "0.05", "--wrap", "mixed", "--compress", "zstd"]);
+    let from = folder.path().to_str().unwrap();
+    let kafka = format!("kafka://{}", broker.plaintext());
+    let ended = run(["emit", "--from", from, "--to", &kafka, "--topic", "again", "--key", "fixed"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let plain = run(["emit", "--from", from, "--to", "-"]);
+    assert_eq!(plain.code, 0, "{plain:?}");
+    let mut lines: Vec<_> = plain.bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    assert_eq!(lines.pop().as_deref(), Some(&b""[..]), "every message is ended");
+    let messages = read_all(broker, "again");
+    assert!(messages.iter().all(|message| message.key.as_deref() == Some(b"fixed")));
+    let mut payloads: Vec<_> = messages.into_iter().map(|message| message.payload).collect();
+    payloads.sort();
+    lines.sort();
+    assert_eq!(payloads.len(), lines.len());
+    assert_eq!(payloads, lines);
+}
+
+#[test]
+fn a_topic_that_is_not_there_is_a_fault_before_anything_is_sent() {
+    if skipped() {
+        return;
+    }
+    let broker = Broker::shared();
+    broker.create_topic("partial.pin", 1, &[]);
+    let ended = run(["emit", "--inds", "10", "--to", &to(broker, "partial")]);
+    assert!(ended.code == 1 && ended.stderr.contains("pinflow topics create partial.geo"), "{ended:?}");
+    assert_eq!(offsets(broker, "partial.pin"), [0]);
+}
+
+#[test]
+fn a_message_that_is_too_large_is_counted_and_the_others_are_sent() {
+    if skipped() {
+        return;
+    }
+    let broker = Broker::shared();
+    broker.create_topic("narrow", 1, &[("max.message.bytes", "20000")]);
+    let folder = scratch();
+    let path = folder.path().join("pin.jsonl");
+    // Each alone in its batch, so that the large one takes no other with it.
+    let small = |ind| format!("{{\"index\":{ind},\"title\":\"{}\"}}\n", "x".repeat(15_000));
+    let large = format!("{{\"index\":2,\"title\":\"{}\"}}\n", "x".repeat(2_000_000));
+    std::fs::write(&path, small(1) + &large + &small(3)).unwrap();
+    let config = folder.path().join("kafka.toml");
+    let text = format!(
+        "[[source]]\nkind = 'kafka'\nbrokers = '{}'\nproperties = {{ 'batch.num.messages' = 1 }}\n",
+        broker.plaintext()
+    );
+    std::fs::write(&config, text).unwrap();
+    let (from, config) = (path.to_str().unwrap(), config.to_str().unwrap());
+    let ended = run(["emit", "--from", from, "--to", "kafka://", "--topic", "narrow", "--connection", config]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.stderr.contains("1 of 3 messages were not acknowledged"), "{ended:?}");
+    assert!(ended.stderr.contains("MessageSizeTooLarge") && ended.stderr.contains("max.message.bytes"), "{ended:?}");
+    let there: Vec<_> = read_all(broker, "narrow").iter().map(|message| message.key().to_owned()).collect();
+    assert_eq!(there, ["1", "3"]);
+}
+
+/// Starts emitting at a pace, and waits until messages have arrived.
+fn emitting(broker: &Broker, place: &std::path::Path, inds: &str, timeout_ms: u32) -> (Running, std::path::PathBuf) {
+    broker.create_topic("cut", 2, &[]);
+    let config = place.join("kafka.toml");
+    let text = format!(
+        "[[source]]\nkind = 'kafka'\nbrokers = '{}'\nproperties = {{ 'message.timeout.ms' = {timeout_ms} }}\n",
+        broker.plaintext()
+    );
+    std::fs::write(&config, text).unwrap();
+    let log = place.join("emit.log");
+    let mut command = pinflow(["emit", "--to", "kafka://", "--topic", "cut", "--inds", inds, "--rate", "10000"]);
+    command.arg("--connection").arg(&config).stderr(std::fs::File::create(&log).unwrap());
+    let running = Running::start(&mut command);
+    until("messages arrive", || offsets(broker, "cut").iter().sum::<i64>() > 1_000);
+    (running, log)
+}
+
+#[test]
+fn a_broker_that_crashes_and_comes_back_loses_and_repeats_nothing() {
+    if skipped() {
+        return;
+    }
+    // What it acknowledged it has on disk: else a crash of the only copy loses what the page cache held.
+    let mut broker = Broker::alone("log.flush.interval.messages=1\n");
+    let place = scratch();
+    let (mut running, log) = emitting(&broker, place.path(), "20000", 120_000);
+    broker.kill();
+    std::thread::sleep(Duration::from_millis(500));
+    broker.start_again();
+    let status = running.wait();
+    assert!(status.success(), "{}", std::fs::read_to_string(log).unwrap());
+    let mut found: Vec<_> = read_all(&broker, "cut").into_iter().map(|message| message.payload).collect();
+    assert_eq!(found.len(), 60_000);
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), 60_000, "each message once");
+}
+
+#[test]
+fn a_broker_that_stays_away_is_a_failure_that_counts_what_is_lost() {
+    if skipped() {
+        return;
+    }
+    let mut broker = Broker::alone("");
+    let place = scratch();
+    let (mut running, log) = emitting(&broker, place.path(), "200000", 2_000);
+    broker.kill();
+    let status = running.wait();
+    let said = std::fs::read_to_string(log).unwrap();
+    assert_eq!(status.code(), Some(1), "{said}");
+    let (unacknowledged, rest) = said.split_once(" messages were not acknowledged").expect("it says so");
+    assert!(rest.contains("MessageTimedOut") && rest.contains("no more were sent"), "{said}");
+    let words: Vec<_> = unacknowledged.split_whitespace().rev().take(3).collect();
+    let (sent, lost): (i64, i64) = (words[0].parse().unwrap(), words[2].parse().unwrap());
+    // What was acknowledged is there. More may be: the answer was under way when the broker went.
+    broker.start_again();
+    let there = offsets(&broker, "cut").iter().sum::<i64>();
+    assert!(lost > 0 && there >= sent - lost && there <= sent, "{there} of {sent} are there, {lost} said to be lost");
+}
+
+#[test]
+fn nobody_answers() {
+    let Ended { code, stderr, .. } = run(["emit", "--inds", "1", "--to", "kafka://127.0.0.1:1/x"]);
+    assert!(code == 1 && stderr.contains("Connection refused"), "{stderr}");
+}
+
+/// Needs no broker: the same messages go to files.
+#[test]
+fn rows_of_tables_sent_again_are_the_same_rows() {
+    let place = scratch();
+    let at = |name: &str| place.path().join(name);
+    emit(&at("first"), 800, 2_500, 31, &["--malformed", "0.03", "--wrap", "mixed"]);
+    succeed(pinflow(["run"]).arg(at("first")).arg("--tables").arg(at("a")));
+    succeed(pinflow(["emit", "--from"]).arg(at("a")).arg("--to").arg(at("second")));
+    succeed(pinflow(["run"]).arg(at("second")).arg("--tables").arg(at("b")));
+    for table in ["pin", "geo", "user"] {
+        let rows = |tables: &str| {
+            let read = crate::ledger::read(&at(tables).join(table));
+            let own = read.columns.iter().position(|column| column == "_source").expect("lineage");
+            let position = read.columns.iter().position(|column| column == "_position").expect("lineage");
+            let sub = read.columns.iter().position(|column| column == "_sub").expect("lineage");
+            let order = |row: &Vec<rusqlite::types::Value>| format!("{:?} {:?}", row[position], row[sub]);
+            let mut rows = read.rows;
+            rows.sort_by_key(order);
+            rows.into_iter().map(|row| format!("{:?}", &row[..own])).collect::<Vec<_>>()
+        };
+        let (first, second) = (rows("a"), rows("b"));
+        assert!(first.len() > 2_000, "{} rows of {table}", first.len());
+        // In the order in which they came, too.
+        assert_eq!(first, second, "{table}");
+    }
+    let rejected = crate::ledger::read(&at("b").join("rejected"));
+    assert_eq!(rejected.rows.len(), 0, "a cleaned row is never rejected");
+}

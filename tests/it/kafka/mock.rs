@@ -1,0 +1,104 @@
+//! What a real broker cannot be made to do on demand: errors of single requests, leaders that move, clusters that are
+//! away for a while. librdkafka's own mock cluster does it; it speaks the protocol over TCP.
+
+use std::time::Duration;
+
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+use super::posts::{STREAMS, Site};
+use super::skipped;
+use crate::harness::until;
+
+const BROKERS: i32 = 3;
+
+struct Mocked {
+    cluster: MockCluster<'static, DefaultProducerContext>,
+    site: Site,
+}
+
+impl Mocked {
+    fn new() -> Mocked {
+        let cluster = MockCluster::new(BROKERS).unwrap();
+        let site = Site::unmade(&cluster.bootstrap_servers());
+        for stream in STREAMS {
+            cluster.create_topic(&site.topic(stream), 4, 3).unwrap();
+        }
+        Mocked { cluster, site }
+    }
+
+    fn all_brokers(&self, up: bool) {
+        for broker in 1..=BROKERS {
+            if up { self.cluster.broker_up(broker).unwrap() } else { self.cluster.broker_down(broker).unwrap() }
+        }
+    }
+}
+
+#[test]
+fn errors_that_pass_cost_nothing() {
+    if skipped() {
+        return;
+    }
+    use RDKafkaRespErr as Error;
+    let mocked = Mocked::new();
+    let site = &mocked.site;
+    let recording = site.recording(1_000, 61, &[]);
+    let config = site.configure("");
+    // The start, too, meets a cluster that is not quite there.
+    let moving = [Error::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, Error::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION];
+    mocked.cluster.request_errors(RDKafkaApiKey::ListOffsets, &moving);
+    let live = site.run(&config, &[]);
+    site.send(&recording, 4);
+    live.until_read(&site.ends());
+    let errors = [
+        Error::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        Error::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+        Error::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
+        Error::RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH,
+        Error::RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH,
+        // A replica that lags behind says so; the records are there.
+        Error::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE,
+        Error::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE,
+        Error::RD_KAFKA_RESP_ERR__TRANSPORT,
+    ];
+    for error in errors {
+        mocked.cluster.request_errors(RDKafkaApiKey::Fetch, &[error, error]);
+        mocked.cluster.request_errors(RDKafkaApiKey::Metadata, &[Error::RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE]);
+        site.send(&recording, 4);
+        live.until_read(&site.ends());
+    }
+    mocked.cluster.clear_request_errors(RDKafkaApiKey::Metadata);
+    mocked.cluster.clear_request_errors(RDKafkaApiKey::ListOffsets);
+    site.assert_right(&live.stop());
+}
+
+#[test]
+fn leaders_move_and_brokers_go_away_and_come_back() {
+    if skipped() {
+        return;
+    }
+    let mocked = Mocked::new();
+    let site = &mocked.site;
+    let recording = site.recording(500, 62, &[]);
+    let config = site.configure("");
+    let live = site.run(&config, &[]);
+    for turn in 0..6 {
+        for stream in STREAMS {
+            for partition in 0..4 {
+                let leader = (turn + partition) % BROKERS + 1;
+                mocked.cluster.partition_leader(&site.topic(stream), partition, Some(leader)).unwrap();
+            }
+        }
+        site.send(&recording, 4);
+    }
+    live.until_read(&site.ends());
+    mocked.all_brokers(false);
+    until("it says that no broker answers", || live.log().contains("no broker answers"));
+    // Longer than any single request may take.
+    std::thread::sleep(Duration::from_secs(12));
+    mocked.all_brokers(true);
+    site.send(&recording, 4);
+    live.until_read(&site.ends());
+    site.assert_right(&live.stop());
+}

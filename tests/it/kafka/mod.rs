@@ -1,0 +1,163 @@
+//! Kafka, against a real broker that the tests start themselves: `tests/kafka/setup.sh` gets it.
+//!
+//! `PINFLOW_SKIP_KAFKA=1` leaves these tests out. Without it a broker that cannot be started is a failure.
+
+mod bad;
+mod broker;
+mod certificates;
+mod changed;
+mod check;
+mod emit;
+mod mock;
+mod msk;
+mod posts;
+mod reading;
+mod security;
+mod topics;
+mod transactions;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::Message as _;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::harness::{pinflow, scratch};
+use broker::{Broker, Listener};
+
+/// Nothing that a broker is asked for takes longer on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether the Kafka tests are to be left out; says so.
+pub(crate) fn skipped() -> bool {
+    let skipped = std::env::var_os("PINFLOW_SKIP_KAFKA").is_some_and(|skip| skip == "1");
+    if skipped {
+        eprintln!("PINFLOW_SKIP_KAFKA=1: no broker is started, nothing of Kafka is tested");
+    }
+    skipped
+}
+
+/// How pinflow ended, and what it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    /// The same as it was written.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+/// Runs pinflow to its end, however that is.
+pub(crate) fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Ended {
+    run_with(arguments, &[])
+}
+
+/// Runs pinflow to its end, with more in its environment.
+pub(crate) fn run_with<'a>(arguments: impl IntoIterator<Item = &'a str>, environment: &[(&str, &str)]) -> Ended {
+    let mut command = pinflow(arguments);
+    command.env("PINFLOW_TEST_PASSWORD", broker::PASSWORD).envs(environment.iter().copied());
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    Ended {
+        code: output.status.code().expect("it ended by itself"),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        bytes: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A configuration that says how to connect.
+pub(crate) struct Configured {
+    path: PathBuf,
+    _place: tempfile::TempDir,
+}
+
+impl Configured {
+    /// `text` is the rest of a kafka source.
+    pub(crate) fn new(text: &str) -> Configured {
+        let place = scratch();
+        let path = place.path().join("kafka.toml");
+        std::fs::write(&path, format!("[[source]]\nkind = 'kafka'\n{text}")).unwrap();
+        Configured { path, _place: place }
+    }
+
+    pub(crate) fn config(&self) -> &str {
+        self.path.to_str().unwrap()
+    }
+}
+
+/// How to connect to a listener of the shared broker as a user; the password stands in the environment of [`run`].
+pub(crate) fn configured(listener: Listener, mechanism: &str, user: &str) -> Configured {
+    let broker = Broker::shared();
+    Configured::new(&format!(
+        "brokers = '{}'\ntls = {{ ca = '{}' }}\n\
+         sasl = {{ mechanism = '{mechanism}', username = '{user}', password = 'env:PINFLOW_TEST_PASSWORD' }}\n",
+        broker.at(listener),
+        shown(&broker.certificates().authority())
+    ))
+}
+
+pub(crate) fn shown(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn reader(broker: &Broker) -> BaseConsumer {
+    let mut settings = ClientConfig::new();
+    settings.set("bootstrap.servers", broker.plaintext()).set("group.id", "tests").set("enable.auto.commit", "false");
+    settings.create().unwrap()
+}
+
+/// The offset of the next record in each partition of a topic.
+pub(crate) fn offsets(broker: &Broker, topic: &str) -> Vec<i64> {
+    let reader = reader(broker);
+    let metadata = reader.fetch_metadata(Some(topic), PATIENCE).unwrap();
+    let partitions = metadata.topics()[0].partitions().len();
+    (0..i32::try_from(partitions).unwrap())
+        .map(|partition| reader.fetch_watermarks(topic, partition, PATIENCE).unwrap().1)
+        .collect()
+}
+
+/// A message of a topic.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) partition: i32,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Message {
+    pub(crate) fn key(&self) -> &str {
+        std::str::from_utf8(self.key.as_deref().expect("a key")).unwrap()
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.payload).unwrap()
+    }
+}
+
+/// All messages of a topic, each partition's in order.
+pub(crate) fn read_all(broker: &Broker, topic: &str) -> Vec<Message> {
+    let ends = offsets(broker, topic);
+    let reader = reader(broker);
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..ends.len() {
+        assignment.add_partition_offset(topic, i32::try_from(partition).unwrap(), Offset::Beginning).unwrap();
+    }
+    reader.assign(&assignment).unwrap();
+    let total: i64 = ends.iter().sum();
+    let (mut found, start) = (Vec::new(), Instant::now());
+    while i64::try_from(found.len()).unwrap() < total {
+        assert!(start.elapsed() < PATIENCE, "{} of {total} messages of {topic} came", found.len());
+        if let Some(message) = reader.poll(Duration::from_millis(100)) {
+            let message = message.unwrap();
+            found.push(Message {
+                partition: message.partition(),
+                key: message.key().map(<[u8]>::to_vec),
+                payload: message.payload().unwrap_or_default().to_vec(),
+            });
+        }
+    }
+    found
+}

@@ -1,0 +1,185 @@
+//! MSK's access control by IAM, against a stub that looks into tokens as MSK does.
+//!
+//! No broker is needed. What only Amazon's own service can prove stands in the README.
+
+mod signature;
+mod stub;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use pinflow::kafka::{Connection, metadata};
+use rdkafka::consumer::Consumer;
+
+use super::certificates::Certificates;
+use super::{Configured, Ended, run_with, shown};
+use crate::harness::scratch;
+use signature::Rights;
+use stub::Stub;
+
+const ACCESS_KEY: &str = "AKIACANARYACCESSKEY";
+const SECRET_KEY: &str = "canary/secret+key";
+const SESSION_TOKEN: &str = "canary//session+token==";
+
+fn rights() -> Rights {
+    Rights {
+        region: "eu-west-1",
+        access_key: ACCESS_KEY,
+        secret_key: SECRET_KEY,
+        session_token: Some(SESSION_TOKEN),
+        clock_ahead: Duration::ZERO,
+    }
+}
+
+/// A stub, and how to connect to it.
+fn site(rights: Rights, session: Duration, more: &str) -> (Stub, Configured, tempfile::TempDir) {
+    let place = scratch();
+    let certificates = Certificates::make(place.path());
+    let stub = Stub::start(&certificates, rights, session);
+    let configured = Configured::new(&format!(
+        "brokers = '{}'\ntls = {{ ca = '{}' }}\nsasl = {{ mechanism = 'MSK_IAM', region = 'eu-west-1' }}\n{more}",
+        stub.at(),
+        shown(&certificates.authority())
+    ));
+    (stub, configured, place)
+}
+
+/// Lists topics with credentials from the environment.
+fn list(configured: &Configured, secret_key: &str, more: &[(&str, &str)]) -> Ended {
+    let mut environment = vec![
+        ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+        ("AWS_SECRET_ACCESS_KEY", secret_key),
+        ("AWS_SESSION_TOKEN", SESSION_TOKEN),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ];
+    environment.extend(more);
+    run_with(["topics", "list", "--connection", configured.config()], &environment)
+}
+
+#[test]
+fn a_token_that_is_signed_with_our_key_is_accepted() {
+    let (stub, configured, _place) = site(rights(), Duration::ZERO, "");
+    let ended = list(&configured, SECRET_KEY, &[]);
+    assert_eq!(ended.code, 0, "{ended:?} {:?}", stub.seen());
+    let seen = stub.seen();
+    assert!(seen.signed_in >= 1 && seen.tokens.len() == 1 && seen.refused.is_empty(), "{seen:?}");
+}
+
+#[test]
+fn another_key_is_refused_and_said_so() {
+    let (stub, configured, _place) = site(rights(), Duration::ZERO, "");
+    let ended = list(&configured, "another/secret", &[]);
+    assert!(ended.code == 1 && ended.stderr.contains("Access denied"), "{ended:?}");
+    let seen = stub.seen();
+    assert!(seen.signed_in == 0 && seen.refused[0].contains("X-Amz-Signature"), "{seen:?}");
+}
+
+#[test]
+fn a_token_that_is_over_is_refused() {
+    let rights = Rights { clock_ahead: Duration::from_secs(901), ..rights() };
+    let (stub, configured, _place) = site(rights, Duration::ZERO, "");
+    let ended = list(&configured, SECRET_KEY, &[]);
+    assert!(ended.code == 1 && ended.stderr.contains("it is over"), "{ended:?}");
+    assert_eq!(stub.seen().signed_in, 0);
+}
+
+#[test]
+fn without_credentials_it_is_said_where_they_may_come_from() {
+    let (_stub, configured, place) = site(rights(), Duration::ZERO, "");
+    let nothing = shown(place.path()).to_owned() + "/none";
+    let environment = [
+        ("AWS_CONFIG_FILE", nothing.as_str()),
+        ("AWS_SHARED_CREDENTIALS_FILE", nothing.as_str()),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ];
+    let ended = run_with(["topics", "list", "--connection", configured.config()], &environment);
+    assert!(ended.code == 1 && ended.stderr.contains("AWS_PROFILE"), "{ended:?}");
+}
+
+#[test]
+fn topics_cannot_be_made_with_tokens_and_that_is_said() {
+    let (_stub, configured, _place) = site(rights(), Duration::ZERO, "");
+    let environment = [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)];
+    let ended = run_with(["topics", "create", "a", "--connection", configured.config()], &environment);
+    assert!(ended.code == 1 && ended.stdout.contains("kafka-topics.sh"), "{ended:?}");
+}
+
+#[test]
+fn neither_credentials_nor_tokens_are_ever_shown() {
+    let (stub, configured, _place) = site(rights(), Duration::ZERO, "properties = { debug = 'all' }\n");
+    let ended = list(&configured, SECRET_KEY, &[("RUST_LOG", "trace")]);
+    assert_eq!(ended.code, 0, "{}", ended.stdout);
+    for loud in ["\"TRACE\"", "\"librdkafka\"", "\"aws_"] {
+        assert!(ended.stderr.contains(loud), "it was loud, {loud} among it");
+    }
+    let seen = stub.seen();
+    let encoded = url::form_urlencoded::byte_serialize(SESSION_TOKEN.as_bytes()).collect::<String>();
+    for secret in [SECRET_KEY, SESSION_TOKEN, &encoded, &seen.tokens[0], "X-Amz-Signature="] {
+        let shown = ended.stderr.lines().find(|line| line.contains(secret));
+        assert!(shown.is_none(), "{secret} was shown: {}", shown.unwrap_or_default());
+    }
+}
+
+/// A profile whose credentials come from a process and end seconds later; each call of it is noted in a file.
+fn short_lived(place: &Path, secs: u32) -> (PathBuf, PathBuf) {
+    let (process, calls, config) = (place.join("credentials"), place.join("calls"), place.join("config"));
+    let script = format!(
+        "#!/bin/sh\necho called >> '{}'\n\
+         printf '{{\"Version\":1,\"AccessKeyId\":\"{ACCESS_KEY}\",\"SecretAccessKey\":\"{SECRET_KEY}\",\
+         \"SessionToken\":\"{SESSION_TOKEN}\",\"Expiration\":\"%s\"}}' \"$(date -u -d '+{secs} seconds' +%Y-%m-%dT%H:%M:%SZ)\"\n",
+        shown(&calls)
+    );
+    std::fs::write(&process, script).unwrap();
+    std::fs::set_permissions(&process, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::write(&config, format!("[profile brief]\ncredential_process = {}\n", shown(&process))).unwrap();
+    (config, calls)
+}
+
+/// An idle client must renew its token before the credentials end, and its session before the broker ends it.
+#[test]
+fn an_idle_connection_signs_in_anew_with_new_tokens() {
+    let place = scratch();
+    let certificates = Certificates::make(place.path());
+    let stub = Stub::start(&certificates, rights(), Duration::from_secs(2));
+    let (config, calls) = short_lived(place.path(), 6);
+    let connection = format!(
+        "brokers = '{}'\ntls = {{ ca = '{}' }}\nsasl = {{ mechanism = 'MSK_IAM', region = 'eu-west-1', profile = 'brief' }}\n",
+        stub.at(),
+        shown(&certificates.authority())
+    );
+    // In a process of its own, for its environment is another.
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "kafka::msk::an_idle_client", "--ignored", "--nocapture"])
+        .env("AWS_CONFIG_FILE", &config)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env("PINFLOW_TEST_CONNECTION", connection)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let seen = stub.seen();
+    assert!(output.status.success(), "{said} {seen:?}");
+    assert_eq!((seen.cut, seen.refused.len()), (0, 0), "{seen:?}");
+    // Twelve seconds: sessions of two, renewed at nine tenths; tokens of six, renewed at four fifths.
+    assert!(seen.signed_in_anew >= 4, "{seen:?}");
+    assert!(seen.tokens.len() >= 2, "{seen:?}");
+    assert!(std::fs::read_to_string(calls).unwrap().lines().count() >= seen.tokens.len());
+}
+
+#[test]
+#[ignore = "the other half of an_idle_connection_signs_in_anew_with_new_tokens"]
+fn an_idle_client() {
+    let connection: Connection = toml::from_str(&std::env::var("PINFLOW_TEST_CONNECTION").unwrap()).unwrap();
+    let observer = connection.observer(Path::new("")).unwrap();
+    let patience = Duration::from_secs(10);
+    metadata(&observer, &connection.brokers, None, patience).unwrap();
+    let idle = Instant::now();
+    while idle.elapsed() < Duration::from_secs(12) {
+        assert!(observer.poll(Duration::from_millis(100)).is_none(), "there is nothing to read");
+    }
+    metadata(&observer, &connection.brokers, None, patience).unwrap();
+    assert_eq!(observer.client().context().troubles(), Vec::<String>::new());
+}

@@ -1,0 +1,320 @@
+//! Posts on their way through a broker, and the program that reads them there.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use pinflow::dataflows::graph::Options;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde_json::Value;
+
+use super::broker::Broker;
+use crate::batch::assert_answers_follow;
+use crate::harness::{Running, Snapshot, emit, last_snapshot, pinflow, scratch, succeed, until};
+use crate::ledger::deliveries;
+
+pub(crate) const STREAMS: [&str; 3] = ["pin", "geo", "user"];
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Three topics with a prefix of their own, and a folder for what reads them.
+pub(crate) struct Site {
+    pub(crate) place: tempfile::TempDir,
+    pub(crate) prefix: String,
+    brokers: String,
+}
+
+impl Site {
+    /// Makes the topics.
+    pub(crate) fn new(broker: &Broker, partitions: i32) -> Site {
+        let site = Site::unmade(&broker.plaintext());
+        for stream in STREAMS {
+            broker.create_topic(&site.topic(stream), partitions, &[]);
+        }
+        site
+    }
+
+    /// Names topics that nobody has made.
+    pub(crate) fn unmade(brokers: &str) -> Site {
+        let prefix = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
+        Site { place: scratch(), prefix, brokers: brokers.to_owned() }
+    }
+
+    pub(crate) fn topic(&self, stream: &str) -> String {
+        format!("{}.{stream}", self.prefix)
+    }
+
+    pub(crate) fn tables(&self) -> PathBuf {
+        self.place.path().join("tables")
+    }
+
+    /// Writes a configuration that reads the three topics; `source` are further lines of it.
+    pub(crate) fn configure(&self, source: &str) -> PathBuf {
+        let topics: Vec<String> = STREAMS.map(|stream| format!("{stream} = \"{}\"", self.topic(stream))).to_vec();
+        self.configure_topics(&topics.join(", "), source)
+    }
+
+    pub(crate) fn configure_topics(&self, topics: &str, source: &str) -> PathBuf {
+        let path = self.place.path().join("run.toml");
+        let text = format!(
+            "[[source]]\nkind = \"kafka\"\nbrokers = \"{}\"\ntopics = {{ {topics} }}\nwatch_secs = 0.5\n{source}\n\
+             [tables]\nurl = \"tables\"\ncommit_rows_max = 2000\ncommit_age_secs_max = 0.1\n\
+             [engine]\nepoch_ms = 3\n[output]\nevery_ms = 20\n",
+            self.brokers
+        );
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A generated recording, to be sent.
+    pub(crate) fn recording(&self, inds: u32, seed: u32, more: &[&str]) -> PathBuf {
+        let folder = self.place.path().join(format!("recording-{seed}"));
+        emit(&folder, inds, inds, seed, more);
+        folder
+    }
+
+    /// Starts the program on a configuration.
+    pub(crate) fn run(&self, config: &Path, more: &[&str]) -> Live {
+        Live::start(config, more, &self.place.path().join("log"))
+    }
+
+    pub(crate) fn producer(&self) -> Sending {
+        Sending::new(&self.brokers, &[])
+    }
+
+    /// Sends every line of a recording to the topic of its stream, over all partitions in turn.
+    pub(crate) fn send(&self, recording: &Path, partitions: i32) {
+        let mut sending = self.producer();
+        for stream in STREAMS {
+            for (number, line) in (0..).zip(lines(recording, stream)) {
+                sending.send(&self.topic(stream), number % partitions, Some(&line));
+            }
+        }
+        sending.flush();
+    }
+
+    /// Where each partition of the three topics ends, as readers of committed records see it.
+    pub(crate) fn ends(&self) -> BTreeMap<String, u64> {
+        let topics: Vec<String> = STREAMS.map(|stream| self.topic(stream)).to_vec();
+        ends(&self.brokers, &topics)
+    }
+
+    /// Every committed record that the broker holds of the three topics: what `_source` and `_position` must say.
+    pub(crate) fn held(&self) -> Vec<(String, u64)> {
+        let topics: Vec<String> = STREAMS.map(|stream| self.topic(stream)).to_vec();
+        held(&self.brokers, &topics)
+    }
+
+    /// Demands that the tables hold each record that the broker holds exactly once, and nothing else.
+    pub(crate) fn assert_each_once(&self) {
+        assert_each_once(&self.held(), &self.tables());
+    }
+
+    /// Reads to the end, stops, and demands that everything is right.
+    pub(crate) fn finish(&self, config: &Path) -> Snapshot {
+        let live = self.run(config, &[]);
+        live.until_read(&self.ends());
+        let snapshot = live.stop();
+        self.assert_right(&snapshot);
+        snapshot
+    }
+
+    pub(crate) fn assert_right(&self, snapshot: &Snapshot) {
+        self.assert_each_once();
+        assert_answers_follow(&self.tables(), Options::default(), snapshot);
+        succeed(pinflow(["table"]).arg(self.tables()).arg("--verify"));
+    }
+}
+
+/// The lines of one stream of a recording.
+pub(crate) fn lines(recording: &Path, stream: &str) -> Vec<Vec<u8>> {
+    let bytes = std::fs::read(recording.join(format!("{stream}.jsonl"))).unwrap();
+    bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
+}
+
+/// Each partition's end, by its name.
+pub(crate) fn ends(brokers: &str, topics: &[String]) -> BTreeMap<String, u64> {
+    let consumer = reader(brokers);
+    let mut ends = BTreeMap::new();
+    for topic in topics {
+        let metadata = again(|| consumer.fetch_metadata(Some(topic), PATIENCE));
+        for partition in metadata.topics()[0].partitions() {
+            let (_, high) = again(|| consumer.fetch_watermarks(topic, partition.id(), PATIENCE));
+            ends.insert(format!("kafka/{topic}/{}", partition.id()), u64::try_from(high).unwrap());
+        }
+    }
+    ends
+}
+
+/// Asks until it is answered: errors that a test has put in the way of the program may meet the test itself.
+fn again<T>(ask: impl Fn() -> Result<T, KafkaError>) -> T {
+    let start = std::time::Instant::now();
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(error) => assert!(start.elapsed() < PATIENCE, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn held(brokers: &str, topics: &[String]) -> Vec<(String, u64)> {
+    let consumer = reader(brokers);
+    let mut held = Vec::new();
+    for (name, end) in ends(brokers, topics) {
+        let mut parts = name.split('/').skip(1);
+        let (topic, partition) = (parts.next().unwrap(), parts.next().unwrap().parse().unwrap());
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+        consumer.assign(&list).unwrap();
+        while end > 0 {
+            match consumer.poll(PATIENCE) {
+                Some(Ok(message)) => held.push((name.clone(), u64::try_from(message.offset()).unwrap())),
+                Some(Err(KafkaError::PartitionEOF(_))) => break,
+                other => panic!("{name}: {:?}", other.map(|one| one.map(|_| ()))),
+            }
+        }
+    }
+    held
+}
+
+fn reader(brokers: &str) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "tests")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .create()
+        .unwrap()
+}
+
+/// Demands that the tables hold each of these records exactly once, as one row, and nothing else.
+pub(crate) fn assert_each_once(held: &[(String, u64)], tables: &Path) {
+    let found = deliveries(tables);
+    for (source, position) in held {
+        let times = found.get(&(source.clone(), *position, 0)).copied().unwrap_or_default();
+        assert_eq!(times, 1, "{source} at {position} stands {times} times in the tables");
+    }
+    assert_eq!(found.len(), held.len(), "rows that no record explains");
+}
+
+/// Sends records and demands that each is acknowledged.
+pub(crate) struct Sending {
+    pub(crate) producer: BaseProducer,
+}
+
+impl Sending {
+    pub(crate) fn new(brokers: &str, settings: &[(&str, &str)]) -> Sending {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", brokers).set("linger.ms", "5").set("queue.buffering.max.messages", "1000000");
+        for (name, value) in settings {
+            config.set(*name, *value);
+        }
+        Sending { producer: config.create().unwrap() }
+    }
+
+    /// Queues one record; `None` is a tombstone.
+    pub(crate) fn send(&mut self, topic: &str, partition: i32, payload: Option<&[u8]>) {
+        let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+        record.payload = payload;
+        while let Err((error, again)) = self.producer.send(record) {
+            assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::QueueFull), "{error}");
+            self.producer.poll(Duration::from_millis(10));
+            record = again;
+        }
+        self.producer.poll(Duration::ZERO);
+    }
+
+    pub(crate) fn flush(&mut self) {
+        self.producer.flush(PATIENCE).unwrap();
+        assert_eq!(self.producer.in_flight_count(), 0, "every record was acknowledged");
+    }
+}
+
+/// The program, reading; killed when dropped.
+pub(crate) struct Live {
+    pub(crate) running: Running,
+    said: Arc<Mutex<Vec<u8>>>,
+    log: PathBuf,
+    listening: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Live {
+    pub(crate) fn start(config: &Path, more: &[&str], log: &Path) -> Live {
+        let file = std::fs::File::create(log).unwrap();
+        let mut command = pinflow(["run"]);
+        command.arg(config).args(more).stdout(Stdio::piped()).stderr(file);
+        let mut running = Running::start(&mut command);
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (stdout, into) = (running.stdout(), Arc::clone(&said));
+        let listening = std::thread::spawn(move || {
+            for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+                let mut said = into.lock().unwrap();
+                said.extend_from_slice(&line);
+                said.push(b'\n');
+            }
+        });
+        Live { running, said, log: log.to_owned(), listening: Some(listening) }
+    }
+
+    /// The cut of the last whole snapshot.
+    pub(crate) fn cut(&self) -> Option<Value> {
+        let said = self.said.lock().unwrap();
+        let mut lines = said.split(|byte| *byte == b'\n').rev().filter(|line| line.starts_with(b"{\"epoch\""));
+        lines.next().map(|line| serde_json::from_slice(line).unwrap())
+    }
+
+    /// What it says of a partition by now.
+    pub(crate) fn source(&self, name: &str) -> Option<Value> {
+        let cut = self.cut()?;
+        cut["sources"].as_array().unwrap().iter().find(|source| source["source"] == name).cloned()
+    }
+
+    pub(crate) fn position(&self, name: &str) -> Option<u64> {
+        self.source(name).map(|source| source["position"].as_str().unwrap().parse().unwrap())
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Waits until it has answered everything before these ends.
+    pub(crate) fn until_read(&self, ends: &BTreeMap<String, u64>) {
+        let mut last = None;
+        until(&format!("everything up to {ends:?} is read; {}", self.log.display()), || {
+            let cut = self.cut();
+            if cut.is_some() && cut == last {
+                return false;
+            }
+            let read = ends.iter().all(|(name, end)| self.position(name).is_some_and(|position| position >= *end));
+            last = cut;
+            read
+        });
+    }
+
+    /// SIGTERM; the last snapshot, which must be durable.
+    pub(crate) fn stop(mut self) -> Snapshot {
+        self.running.signal(Signal::SIGTERM);
+        let status = self.running.wait();
+        assert_eq!(status.code(), Some(0), "an orderly stop is a success: {}", self.log());
+        self.listening.take().unwrap().join().unwrap();
+        let snapshot = last_snapshot(&self.said.lock().unwrap());
+        assert_eq!(snapshot.cut["epoch"], snapshot.cut["durable_epoch"], "the final snapshot is durable");
+        snapshot
+    }
+
+    /// Waits until it ends by itself; what it wrote to stderr last.
+    pub(crate) fn fails(mut self) -> String {
+        let status: ExitStatus = self.running.wait();
+        assert_eq!(status.code(), Some(1), "it ends loudly: {}", self.log());
+        self.log().lines().last().unwrap_or_default().to_owned()
+    }
+}

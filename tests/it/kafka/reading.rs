@@ -1,0 +1,224 @@
+//! Topics are read whole: each record once, whatever happens to us or to the brokers.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use rdkafka::admin::{AdminOptions, NewPartitions};
+
+use super::broker::{Broker, block_on};
+use super::posts::{STREAMS, Sending, Site, lines};
+use super::skipped;
+use crate::harness::{pinflow, until};
+
+/// Posts of each stream that are sent while the program reads, unless `PINFLOW_KAFKA_INDS` says otherwise.
+const INDS: u32 = 10_000;
+/// How often it is killed meanwhile, unless `PINFLOW_KAFKA_KILLS` says otherwise.
+const KILLS: u32 = 10;
+
+fn asked(name: &str, default: u32) -> u32 {
+    std::env::var(name).ok().map_or(default, |n| n.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+#[test]
+fn posts_that_are_sent_while_it_reads_are_answered_and_stored_once() {
+    if skipped() {
+        return;
+    }
+    let site = Site::new(Broker::shared(), 4);
+    let recording = site.recording(asked("PINFLOW_KAFKA_INDS", INDS), 31, &["--malformed", "0.01"]);
+    let config = site.configure("");
+    let live = site.run(&config, &[]);
+    site.send(&recording, 4);
+    live.until_read(&site.ends());
+    let snapshot = live.stop();
+    site.assert_right(&snapshot);
+    let sources = snapshot.cut["sources"].as_array().unwrap();
+    assert_eq!(sources.len(), 12);
+    for source in sources {
+        assert_eq!(source["lag"], 0, "{source}");
+        assert_eq!(source["lag_ms"], 0, "{source}");
+        assert_eq!(source["end"], source["position"], "{source}");
+    }
+}
+
+#[test]
+fn killed_at_any_moment_nothing_is_lost_or_repeated() {
+    if skipped() {
+        return;
+    }
+    let site = Site::new(Broker::shared(), 4);
+    let recording = site.recording(asked("PINFLOW_KAFKA_INDS", INDS), 32, &["--malformed", "0.01"]);
+    let config = site.configure("");
+    let kills = asked("PINFLOW_KAFKA_KILLS", KILLS);
+    let streams = STREAMS.map(|stream| (site.topic(stream), lines(&recording, stream)));
+    let share = streams[0].1.len() / kills as usize + 1;
+    let mut sending = site.producer();
+    for kill in 0..kills as usize {
+        let live = site.run(&config, &[]);
+        for (topic, lines) in &streams {
+            for (number, line) in (0..).zip(lines).skip(kill * share).take(share) {
+                sending.send(topic, number % 4, Some(line));
+            }
+        }
+        sending.flush();
+        // From before the first partition is begun to the middle of commits.
+        let life = Duration::from_millis(20 + (kill as u64 * 7_919) % 900);
+        std::thread::sleep(life);
+        live.running.signal(Signal::SIGKILL);
+    }
+    site.finish(&config);
+}
+
+#[test]
+fn a_broker_that_crashes_or_hangs_is_waited_for() {
+    if skipped() {
+        return;
+    }
+    let mut broker = Broker::alone("");
+    let site = Site::new(&broker, 4);
+    let recording = site.recording(2_000, 33, &[]);
+    let config = site.configure("");
+    let live = site.run(&config, &[]);
+    site.send(&recording, 4);
+    live.until_read(&site.ends());
+    broker.kill();
+    until("it says that no broker answers", || live.log().contains("no broker answers"));
+    broker.start_again();
+    site.send(&recording, 4);
+    live.until_read(&site.ends());
+    broker.terminate();
+    broker.start_again();
+    broker.freeze(true);
+    std::thread::sleep(Duration::from_secs(2));
+    broker.freeze(false);
+    site.send(&recording, 4);
+    live.until_read(&site.ends());
+    assert!(live.log().contains("the brokers answer again"), "{}", live.log());
+    site.assert_right(&live.stop());
+}
+
+#[test]
+fn it_stops_in_time_while_no_broker_answers() {
+    if skipped() {
+        return;
+    }
+    let mut broker = Broker::alone("");
+    let site = Site::new(&broker, 1);
+    let recording = site.recording(100, 34, &[]);
+    let config = site.configure("");
+    let live = site.run(&config, &[]);
+    site.send(&recording, 1);
+    live.until_read(&site.ends());
+    let held = site.held();
+    broker.freeze(true);
+    std::thread::sleep(Duration::from_secs(2));
+    let asked = Instant::now();
+    live.stop();
+    assert!(asked.elapsed() < Duration::from_secs(25), "it took {:?}", asked.elapsed());
+    super::posts::assert_each_once(&held, &site.tables());
+    broker.kill();
+}
+
+#[test]
+fn a_partition_that_is_added_is_read_from_its_beginning() {
+    if skipped() {
+        return;
+    }
+    let broker = Broker::shared();
+    let site = Site::new(broker, 1);
+    let recording = site.recording(500, 35, &[]);
+    let config = site.configure("start = \"latest\"");
+    let live = site.run(&config, &[]);
+    until("it has begun", || live.source(&format!("kafka/{}/0", site.topic("user"))).is_some());
+    let add = |count| {
+        let topics = STREAMS.map(|stream| site.topic(stream));
+        let more: Vec<_> = topics.iter().map(|topic| NewPartitions::new(topic, count)).collect();
+        let made = block_on(broker.admin().create_partitions(&more, &AdminOptions::new())).unwrap();
+        assert!(made.iter().all(Result::is_ok), "{made:?}");
+    };
+    add(3);
+    // Before the watch has looked: these stand at the beginning of the new partitions.
+    site.send(&recording, 3);
+    live.until_read(&site.ends());
+    live.stop();
+    // And while nobody looks at all.
+    add(5);
+    site.send(&recording, 5);
+    site.finish(&config);
+}
+
+#[test]
+fn it_begins_where_it_is_told_and_a_crash_does_not_move_that() {
+    if skipped() {
+        return;
+    }
+    let broker = Broker::shared();
+    let site = Site::new(broker, 1);
+    let topic = site.topic("user");
+    let config_of = |start: &str| {
+        let config = site.configure_topics(&format!("user = \"{topic}\""), &format!("start = \"{start}\""));
+        let _ = std::fs::remove_dir_all(site.tables());
+        config
+    };
+    let user = |ind: u32| format!("{{\"ind\":{ind},\"age\":20}}");
+    let mut sending = Sending::new(&broker.plaintext(), &[]);
+    let mut send = |inds: std::ops::Range<u32>| {
+        inds.for_each(|ind| sending.send(&topic, 0, Some(user(ind).as_bytes())));
+        sending.flush();
+    };
+    send(0..10);
+    std::thread::sleep(Duration::from_millis(50));
+    let moment = jiff::Timestamp::now();
+    std::thread::sleep(Duration::from_millis(50));
+    send(10..20);
+    let name = format!("kafka/{topic}/0");
+    let first = || crate::ledger::deliveries(&site.tables()).keys().map(|(_, position, _)| *position).min();
+    for (start, begins) in [("earliest", 0), (moment.to_string().as_str(), 10)] {
+        let live = site.run(&config_of(start), &[]);
+        until("it has read to the end", || live.position(&name) == Some(20));
+        live.stop();
+        assert_eq!(first(), Some(begins), "{start}");
+    }
+    // Latest, killed when it has begun and before it has read anything: what comes meanwhile is not skipped.
+    let config = config_of("latest");
+    let live = site.run(&config, &[]);
+    until("it has begun", || live.cut().is_some_and(|cut| cut["durable_epoch"].as_u64() > Some(0)));
+    assert_eq!(live.position(&name), Some(20));
+    live.running.signal(Signal::SIGKILL);
+    drop(live);
+    send(20..25);
+    let live = site.run(&config, &[]);
+    until("it has read to the end", || live.position(&name) == Some(25));
+    live.stop();
+    assert_eq!(first(), Some(20));
+    assert_eq!(crate::ledger::deliveries(&site.tables()).len(), 5);
+}
+
+#[test]
+fn a_sink_that_is_slow_pauses_the_partitions_and_memory_stays() {
+    if skipped() {
+        return;
+    }
+    let site = Site::new(Broker::shared(), 4);
+    // Some 60 MB.
+    let recording = site.recording(60_000, 36, &[]);
+    site.send(&recording, 4);
+    let config = site.configure("");
+    let mut command = pinflow(["run"]);
+    let log = std::fs::File::create(site.place.path().join("log")).unwrap();
+    command.arg(&config).args(["--output", "none"]).env("RUST_LOG", "pinflow=debug").stderr(log);
+    // Each commit takes its time: far longer than a short wait.
+    command.env("FAILPOINTS", "engine::commit=sleep(2500)");
+    let mut running = crate::harness::Running::start(&mut command);
+    let said = || std::fs::read_to_string(site.place.path().join("log")).unwrap();
+    let mut most = 0;
+    until("the partitions were paused a few times", || {
+        assert!(running.ended().is_none(), "{}", said());
+        most = most.max(running.memory());
+        said().matches("partitions are paused").count() >= 3
+    });
+    running.signal(Signal::SIGKILL);
+    running.wait();
+    assert!(most < 400 << 20, "{} MiB", most >> 20);
+    site.finish(&config);
+}

@@ -1,0 +1,156 @@
+//! Security: which connections stand, which are refused, and that no secret is ever shown.
+
+use super::broker::{Broker, Listener, PASSWORD, USER};
+use super::{Configured, Ended, configured, run, run_with, shown, skipped};
+use crate::harness::scratch;
+
+/// Lists topics: the least that needs a broker that believes us, and that we believe.
+fn list(place: &Configured) -> Ended {
+    run(["topics", "list", "--connection", place.config()])
+}
+
+fn tls(listener: Listener, more: &str) -> Configured {
+    let broker = Broker::shared();
+    let ca = broker.certificates().authority();
+    Configured::new(&format!("brokers = '{}'\ntls = {{ ca = '{}'{more} }}\n", broker.at(listener), shown(&ca)))
+}
+
+#[test]
+fn a_good_certificate_is_accepted() {
+    if skipped() {
+        return;
+    }
+    let ended = list(&tls(Listener::Tls, ""));
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(!ended.stderr.contains("WARN"), "an encrypted connection is nothing to warn of: {ended:?}");
+}
+
+#[test]
+fn certificates_that_prove_nothing_are_refused_with_the_reason() {
+    if skipped() {
+        return;
+    }
+    for listener in [Listener::WrongHost, Listener::Expired, Listener::SelfSigned] {
+        let ended = list(&tls(listener, ""));
+        let says = "the certificate is over, names another host, or is not vouched for";
+        assert!(ended.code == 1 && ended.stderr.contains(says), "{listener:?}: {ended:?}");
+    }
+    let broker = Broker::shared();
+    let untrusted = list(&Configured::new(&format!("brokers = '{}'\nsecurity = 'tls'\n", broker.at(Listener::Tls))));
+    assert!(untrusted.code == 1 && untrusted.stderr.contains("tls = { ca"), "{untrusted:?}");
+}
+
+#[test]
+fn only_the_long_name_accepts_any_certificate_and_it_warns() {
+    if skipped() {
+        return;
+    }
+    for listener in [Listener::WrongHost, Listener::Expired, Listener::SelfSigned] {
+        let ended = list(&tls(listener, ", danger_accept_invalid_certs = true"));
+        assert_eq!(ended.code, 0, "{listener:?}: {ended:?}");
+        assert!(ended.stderr.contains("WARN") && ended.stderr.contains("danger_accept_invalid_certs"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_broker_that_wants_our_certificate_gets_it() {
+    if skipped() {
+        return;
+    }
+    let certificates = Broker::shared().certificates();
+    let ours = |name: &str| {
+        let (certificate, key) = (certificates.certificate(name), certificates.key(name));
+        format!(", certificate = '{}', key = '{}'", shown(&certificate), shown(&key))
+    };
+    let ended = list(&tls(Listener::Mutual, &ours("client")));
+    assert_eq!(ended.code, 0, "{ended:?}");
+    for (what, ended) in [
+        ("none", list(&tls(Listener::Mutual, ""))),
+        ("one that nobody vouches for", list(&tls(Listener::Mutual, &ours("self_signed")))),
+    ] {
+        assert!(ended.code == 1 && ended.stderr.contains("tls = { certificate"), "{what}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_password_is_proved_or_refused() {
+    if skipped() {
+        return;
+    }
+    for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] {
+        let place = configured(Listener::Sasl, mechanism, USER);
+        let ended = list(&place);
+        assert_eq!(ended.code, 0, "{mechanism}: {ended:?}");
+        let list = ["topics", "list", "--connection", place.config()];
+        let wrong = run_with(list, &[("PINFLOW_TEST_PASSWORD", "canary-that-is-wrong")]);
+        assert!(wrong.code == 1 && wrong.stderr.contains("check sasl username and password"), "{mechanism}: {wrong:?}");
+        assert!(!wrong.stderr.contains("canary-that-is-wrong"), "{mechanism}: {wrong:?}");
+    }
+}
+
+#[test]
+fn plaintext_to_a_listener_that_encrypts_says_what_to_write() {
+    if skipped() {
+        return;
+    }
+    let ended = run(["topics", "list", "--brokers", &Broker::shared().at(Listener::Tls)]);
+    assert!(ended.code == 1 && ended.stderr.contains("security = \"tls\""), "{ended:?}");
+    let certificates = Broker::shared().certificates().authority();
+    let text = format!("brokers = '{}'\ntls = {{ ca = '{}' }}\n", Broker::shared().plaintext(), shown(&certificates));
+    let ended = list(&Configured::new(&text));
+    assert!(ended.code == 1 && ended.stderr.contains("the broker speaks no TLS here"), "{ended:?}");
+}
+
+/// At the loudest, with librdkafka's own debug log, in success and in failure.
+#[test]
+fn no_secret_is_ever_shown() {
+    if skipped() {
+        return;
+    }
+    let broker = Broker::shared();
+    let place = scratch();
+    let file = place.path().join("password");
+    std::fs::write(&file, PASSWORD).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let ca = broker.certificates().authority();
+    for mechanism in ["SCRAM-SHA-256", "PLAIN"] {
+        for from in [format!("file:{}", shown(&file)), "env:PINFLOW_TEST_PASSWORD".to_owned()] {
+            let configured = Configured::new(&format!(
+                "brokers = '{}'\ntls = {{ ca = '{}' }}\nproperties = {{ debug = 'all' }}\n\
+                 sasl = {{ mechanism = '{mechanism}', username = '{USER}', password = '{from}' }}\n",
+                broker.at(Listener::Sasl),
+                shown(&ca)
+            ));
+            let loud = [("RUST_LOG", "trace")];
+            let arguments = ["topics", "create", "canary", "--connection", configured.config()];
+            let ended = run_with(arguments, &loud);
+            assert_eq!(ended.code, 0, "{}", ended.stdout);
+            assert!(ended.stderr.contains("\"TRACE\"") && ended.stderr.contains("\"librdkafka\""), "it was loud");
+            let sent = run_with(
+                ["emit", "--inds", "5", "--to", "kafka://", "--topic", "canary", "--connection", configured.config()],
+                &loud,
+            );
+            assert_eq!(sent.code, 0, "{}", sent.stdout);
+            for said in [&ended.stdout, &ended.stderr, &sent.stdout, &sent.stderr] {
+                assert!(!said.contains(PASSWORD), "{mechanism} {from}: the password was shown");
+            }
+        }
+    }
+    // Written in the configuration itself, it is refused without being repeated.
+    let inline = Configured::new(&format!(
+        "brokers = '{}'\nsasl = {{ mechanism = 'PLAIN', username = '{USER}', password = '{PASSWORD}' }}\n\
+         properties = {{ 'sasl.password' = '{PASSWORD}' }}\n",
+        broker.at(Listener::Sasl)
+    ));
+    let ended = list(&inline);
+    assert!(ended.code == 2 && !ended.stderr.contains(PASSWORD), "{ended:?}");
+    // So is a file that others can read.
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let exposed = Configured::new(&format!(
+        "brokers = '{}'\nsasl = {{ mechanism = 'PLAIN', username = '{USER}', password = 'file:{}' }}\n",
+        broker.at(Listener::Sasl),
+        shown(&file)
+    ));
+    let ended = list(&exposed);
+    assert!(ended.code == 2 && ended.stderr.contains("chmod 600") && !ended.stderr.contains(PASSWORD), "{ended:?}");
+}

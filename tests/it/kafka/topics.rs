@@ -1,0 +1,119 @@
+//! `pinflow topics`, from the outside.
+
+use serde_json::Value;
+
+use super::broker::{Broker, Listener, NOBODY};
+use super::{Ended, configured, run, skipped};
+
+fn topics(arguments: &[&str]) -> Ended {
+    let brokers = Broker::shared().plaintext();
+    run(["topics"].iter().chain(arguments).copied().chain(["--brokers", &brokers]))
+}
+
+fn described(arguments: &[&str]) -> Vec<Value> {
+    let ended = topics(&[&["describe", "--format", "json"], arguments].concat());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn topics_are_made_once_described_and_deleted_once() {
+    if skipped() {
+        return;
+    }
+    let shape = ["--partitions", "3", "--replication", "1", "--config", "retention.ms=60000"];
+    let create = |more: &[&str]| topics(&[&["create", "--prefix", "made"], &shape[..], more].concat());
+    let made = create(&[]);
+    assert_eq!((made.code, made.stdout.as_str()), (0, "made.pin: created\nmade.geo: created\nmade.user: created\n"));
+    let again = create(&["--format", "json"]);
+    assert_eq!(again.code, 0);
+    assert_eq!(again.stdout.lines().next(), Some("{\"outcome\":\"exists\",\"topic\":\"made.pin\"}"));
+
+    let found = described(&["--prefix", "made"]);
+    assert_eq!(
+        found.iter().map(|topic| topic["topic"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["made.pin", "made.geo", "made.user",]
+    );
+    for topic in &found {
+        assert_eq!(topic["config"], serde_json::json!({ "retention.ms": "60000" }));
+        let partitions = topic["partitions"].as_array().unwrap();
+        assert_eq!(partitions.len(), 3);
+        for (number, partition) in partitions.iter().enumerate() {
+            let expected = serde_json::json!({
+                "partition": number, "leader": 1, "replicas": [1], "isr": [1], "low": 0, "high": 0,
+            });
+            assert_eq!(partition, &expected);
+        }
+    }
+    let listed = topics(&["list", "--prefix", "made"]);
+    assert_eq!(listed.stdout, "made.geo\nmade.pin\nmade.user\n");
+
+    let deleted = topics(&["delete", "pin", "geo", "--prefix", "made"]);
+    assert_eq!((deleted.code, deleted.stdout.as_str()), (0, "made.pin: deleted\nmade.geo: deleted\n"));
+    let again = topics(&["delete", "made.pin"]);
+    assert_eq!((again.code, again.stdout.as_str()), (0, "made.pin: was not there\n"));
+    assert_eq!(topics(&["list", "--prefix", "made"]).stdout, "made.user\n");
+}
+
+#[test]
+fn a_topic_that_is_there_otherwise_is_a_fault_and_stays_as_it_is() {
+    if skipped() {
+        return;
+    }
+    assert_eq!(topics(&["create", "other", "--partitions", "2"]).code, 0);
+    for (wanted, says) in [
+        (&["--partitions", "3"][..], "2 partitions, not 3"),
+        (&["--replication", "2"], "1 copies of each partition, not 2"),
+        (&["--config", "cleanup.policy=compact"], "cleanup.policy=delete, not cleanup.policy=compact"),
+    ] {
+        let ended = topics(&[&["create", "other"], wanted].concat());
+        assert!(ended.code == 1 && ended.stdout.contains(says), "{ended:?}");
+    }
+    assert_eq!(described(&["other"])[0]["partitions"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn what_brokers_refuse_is_said_with_the_mend() {
+    if skipped() {
+        return;
+    }
+    for (arguments, says) in [
+        (&["create", "copied", "--replication", "3"][..], "smaller --replication"),
+        (&["create", "a b"], "names are of letters"),
+        (&["create", "set", "--config", "retention.ms=soon"], "look at --config"),
+        (&["describe", "not-there"], "`pinflow topics create not-there`"),
+    ] {
+        let ended = topics(arguments);
+        assert!(ended.code == 1 && ended.stdout.contains(says), "{arguments:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn who_may_not_is_told_which_right_is_missing() {
+    if skipped() {
+        return;
+    }
+    assert_eq!(topics(&["create", "guarded"]).code, 0);
+    let place = configured(Listener::Sasl, "SCRAM-SHA-512", NOBODY);
+    let nobody =
+        |arguments: &[&str]| run(["topics"].iter().chain(arguments).copied().chain(["--connection", place.config()]));
+    let seen = nobody(&["list"]);
+    assert!(seen.code == 0 && !seen.stdout.contains("guarded"), "{seen:?}");
+    // A topic that may not be seen looks as one that is not there, until it is to be made.
+    let ended = nobody(&["describe", "guarded"]);
+    assert!(ended.code == 1 && ended.stdout.contains("grant Describe"), "{ended:?}");
+}
+
+#[test]
+fn what_cannot_be_meant_is_bad_usage() {
+    for arguments in [
+        &["topics", "list"][..],
+        &["topics", "list", "--brokers", "localhost:none"],
+        &["topics", "list", "--connection", "no-such-file.toml"],
+        &["topics", "create", "a", "--brokers", "localhost:1", "--partitions", "0"],
+    ] {
+        assert_eq!(run(arguments.iter().copied()).code, 2, "{arguments:?}");
+    }
+    let nameless = run(["topics", "delete", "--brokers", "localhost:1"]);
+    assert_ne!(nameless.code, 0);
+}

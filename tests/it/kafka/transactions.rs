@@ -1,0 +1,102 @@
+//! What was aborted is no record, what is open waits and shows, and the marks of transactions take up offsets.
+
+use std::time::Duration;
+
+use rdkafka::producer::Producer;
+use rdkafka::util::Timeout;
+
+use super::broker::Broker;
+use super::posts::{STREAMS, Sending, Site, lines};
+use super::skipped;
+use crate::harness::until;
+
+const PATIENCE: Timeout = Timeout::After(Duration::from_secs(60));
+
+fn transactional(broker: &Broker, id: &str) -> Sending {
+    let sending = Sending::new(&broker.plaintext(), &[("transactional.id", id), ("transaction.timeout.ms", "600000")]);
+    sending.producer.init_transactions(PATIENCE).unwrap();
+    sending
+}
+
+fn user(ind: u32) -> Vec<u8> {
+    format!("{{\"ind\":{ind},\"age\":20}}").into_bytes()
+}
+
+#[test]
+fn aborted_records_are_no_rows_and_marks_are_stepped_over() {
+    if skipped() {
+        return;
+    }
+    let broker = Broker::shared();
+    let site = Site::new(broker, 2);
+    let recording = site.recording(300, 51, &[]);
+    let config = site.configure("");
+    let live = site.run(&config, &[]);
+    let mut sending = transactional(broker, &site.prefix);
+    for (turn, commit) in [true, false, true, false].into_iter().enumerate() {
+        sending.producer.begin_transaction().unwrap();
+        for stream in STREAMS {
+            for (number, line) in (0..).zip(lines(&recording, stream)).skip(turn * 75).take(75) {
+                sending.send(&site.topic(stream), number % 2, Some(&line));
+            }
+        }
+        sending.flush();
+        if commit {
+            sending.producer.commit_transaction(PATIENCE).unwrap();
+        } else {
+            sending.producer.abort_transaction(PATIENCE).unwrap();
+        }
+    }
+    // The ends lie behind the marks of the aborted: positions must come there though no record is behind them.
+    let ends = site.ends();
+    live.until_read(&ends);
+    assert_eq!(site.held().len(), 3 * 150);
+    site.assert_right(&live.stop());
+    // A start holds the position against what is there, also where everything before it has expired.
+    let mut list = rdkafka::TopicPartitionList::new();
+    for (name, end) in &ends {
+        let (topic, number) = name.strip_prefix("kafka/").unwrap().rsplit_once('/').unwrap();
+        let end = rdkafka::Offset::Offset(i64::try_from(*end).unwrap());
+        list.add_partition_offset(topic, number.parse().unwrap(), end).unwrap();
+    }
+    let admin = broker.admin();
+    super::broker::block_on(admin.delete_records(&list, &rdkafka::admin::AdminOptions::new())).unwrap();
+    let live = site.run(&config, &[]);
+    let mut plain = site.producer();
+    plain.send(&site.topic("user"), 0, Some(&user(1)));
+    plain.flush();
+    live.until_read(&site.ends());
+    live.stop();
+}
+
+#[test]
+fn an_open_transaction_holds_back_what_is_behind_it_and_that_is_seen() {
+    if skipped() {
+        return;
+    }
+    let broker = Broker::shared();
+    let site = Site::unmade(&broker.plaintext());
+    let topic = site.topic("user");
+    broker.create_topic(&topic, 1, &[]);
+    let config = site.configure_topics(&format!("user = \"{topic}\""), "");
+    let name = format!("kafka/{topic}/0");
+    let mut plain = site.producer();
+    (0..5).for_each(|ind| plain.send(&topic, 0, Some(&user(ind))));
+    plain.flush();
+    let mut hanging = transactional(broker, &site.prefix);
+    hanging.producer.begin_transaction().unwrap();
+    hanging.send(&topic, 0, Some(&user(5)));
+    hanging.flush();
+    (6..10).for_each(|ind| plain.send(&topic, 0, Some(&user(ind))));
+    plain.flush();
+    let live = site.run(&config, &[]);
+    until("it has read up to the transaction", || live.position(&name) == Some(5));
+    until("its progress line tells that it is behind", || live.log().contains("5 behind"));
+    assert_eq!(live.position(&name), Some(5), "nothing behind an open transaction is read");
+    hanging.producer.commit_transaction(PATIENCE).unwrap();
+    // Ten records and the mark.
+    until("it goes on", || live.position(&name) == Some(11));
+    let snapshot = live.stop();
+    assert_eq!(snapshot.cut["sources"][0]["lag"], 0);
+    assert_eq!(snapshot.cut["sources"][0]["read"], 10);
+}
