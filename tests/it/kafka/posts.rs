@@ -300,6 +300,14 @@ impl Live {
         });
     }
 
+    /// Waits until it knows of each partition where it ends, and has reached that.
+    pub(crate) fn until_caught_up(&self, ends: &BTreeMap<String, u64>) {
+        self.until_read(ends);
+        until("where partitions end is told", || {
+            ends.keys().all(|name| self.source(name).is_some_and(|source| source["lag"] == 0))
+        });
+    }
+
     /// SIGTERM; the last snapshot, which must be durable.
     pub(crate) fn stop(mut self) -> Snapshot {
         self.running.signal(Signal::SIGTERM);

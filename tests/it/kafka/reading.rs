@@ -29,7 +29,7 @@ fn posts_that_are_sent_while_it_reads_are_answered_and_stored_once() {
     let config = site.configure("");
     let live = site.run(&config, &[]);
     site.send(&recording, 4);
-    live.until_read(&site.ends());
+    live.until_caught_up(&site.ends());
     let snapshot = live.stop();
     site.assert_right(&snapshot);
     let sources = snapshot.cut["sources"].as_array().unwrap();
