@@ -17,6 +17,7 @@ use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 
 use super::{Compress, Destination};
@@ -57,7 +58,7 @@ impl Cluster {
         let observer = connection.observer(base)?;
         for topic in topics {
             let found = metadata(&observer, &connection.brokers, Some(topic), PATIENCE)?;
-            let fault = found.topics().iter().find(|found| found.name() == topic).map(|found| found.error());
+            let fault = found.topics().iter().find(|found| found.name() == topic).map(MetadataTopic::error);
             match fault.map(|code| code.map(RDKafkaErrorCode::from)) {
                 Some(None) => {}
                 None | Some(Some(RDKafkaErrorCode::UnknownTopicOrPartition)) => {

@@ -90,6 +90,14 @@ impl Site {
         Sending::new(&self.brokers, &[])
     }
 
+    /// Has `pinflow emit` send generated posts to the topics.
+    pub(crate) fn emit(&self, inds: u32, seed: u32, more: &[&str]) {
+        let (inds, seed) = (inds.to_string(), seed.to_string());
+        let to = format!("kafka://{}/{}", self.brokers, self.prefix);
+        let mut command = pinflow(["emit", "--to", &to, "--inds", &inds, "--count", &inds, "--seed", &seed]);
+        succeed(command.args(more));
+    }
+
     /// Sends every line of a recording to the topic of its stream, over all partitions in turn.
     pub(crate) fn send(&self, recording: &Path, partitions: i32) {
         let mut sending = self.producer();
@@ -175,7 +183,10 @@ fn held(brokers: &str, topics: &[String]) -> Vec<(String, u64)> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         consumer.assign(&list).unwrap();
-        while end > 0 {
+        if end == 0 {
+            continue;
+        }
+        loop {
             match consumer.poll(PATIENCE) {
                 Some(Ok(message)) => held.push((name.clone(), u64::try_from(message.offset()).unwrap())),
                 Some(Err(KafkaError::PartitionEOF(_))) => break,

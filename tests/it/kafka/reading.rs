@@ -25,10 +25,9 @@ fn posts_that_are_sent_while_it_reads_are_answered_and_stored_once() {
         return;
     }
     let site = Site::new(Broker::shared(), 4);
-    let recording = site.recording(asked("PINFLOW_KAFKA_INDS", INDS), 31, &["--malformed", "0.01"]);
     let config = site.configure("");
     let live = site.run(&config, &[]);
-    site.send(&recording, 4);
+    site.emit(asked("PINFLOW_KAFKA_INDS", INDS), 31, &["--malformed", "0.01", "--order", "emulator"]);
     live.until_caught_up(&site.ends());
     let snapshot = live.stop();
     site.assert_right(&snapshot);
