@@ -26,7 +26,7 @@ async fn main() -> anyhow::Result<()> {
     let running = tokio::spawn(run_with(config, frames, stopped, Arc::new(Gauges::default())));
     let mut view = View::default();
     while let Some(frame) = passed.recv().await {
-        view.apply(frame);
+        view.apply(&frame);
     }
     let outcome = running.await??;
 

@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use crate::config::{AcceptedLoss, Config, ConfigError, TablesConfig};
 use crate::engine::EngineError;
 use crate::kafka::ConnectionError;
-use crate::serving::Format;
+use crate::serving::{Format, HttpConfig};
 use crate::sinks::SinkError;
 use crate::sinks::delta::DeltaError;
-use crate::{check, emit, run, table, telemetry, topics};
+use crate::{check, emit, query, run, table, telemetry, topics};
 
 /// Everything was done.
 const DONE: u8 = 0;
@@ -42,6 +42,8 @@ enum Command {
     Check(CheckArgs),
     /// Tell what a table holds: rows, files, positions, history; --verify proves that nothing is lost or repeated
     Table(table::TableArgs),
+    /// Ask a running pinflow that serves over HTTP: one answer, its changes, or which answers there are
+    Query(query::QueryArgs),
     /// Make posts, as the original system's emulator would send them
     Emit(emit::EmitArgs),
     /// Make, list, describe and delete topics of a Kafka cluster
@@ -89,6 +91,9 @@ struct Overrides {
     /// Worker threads; by default one per core
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
+    /// Serve the answers over HTTP at this address and port; an address of this machine only, without a configuration
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<std::net::SocketAddr>,
     /// What stdout shows; by default tables on a terminal, snapshots elsewhere
     #[arg(long, value_enum)]
     output: Option<Format>,
@@ -116,6 +121,12 @@ impl Overrides {
         questions.median = self.median.unwrap_or(questions.median);
         config.engine.workers = self.workers.or(config.engine.workers);
         config.output.format = self.output.or(config.output.format);
+        if let Some(listen) = self.listen {
+            match &mut config.serve {
+                Some(serve) => serve.listen = listen,
+                None => config.serve = Some(HttpConfig::at(listen)),
+            }
+        }
     }
 
     /// Reads a configuration and puts these flags over it.
@@ -138,6 +149,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => in_runtime(run_command(args)),
         Command::Check(args) => in_runtime(check_command(args)),
         Command::Table(args) => in_runtime(table_command(args)),
+        Command::Query(args) => in_runtime(query_command(args)),
         Command::Topics(args) => in_runtime(topics_command(args)),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
@@ -210,6 +222,11 @@ async fn check_command(args: CheckArgs) -> anyhow::Result<u8> {
 async fn table_command(args: table::TableArgs) -> anyhow::Result<u8> {
     let holds = table::run(args, &mut std::io::stdout()).await?;
     Ok(if holds { DONE } else { FAILED })
+}
+
+async fn query_command(args: query::QueryArgs) -> anyhow::Result<u8> {
+    query::run(args, &mut std::io::stdout()).await?;
+    Ok(DONE)
 }
 
 async fn topics_command(args: topics::TopicsArgs) -> anyhow::Result<u8> {

@@ -8,8 +8,9 @@
 //! - [`sinks`]: tables, Arrow and the commit protocol: the only room that knows Arrow;
 //! - [`serving`]: answers as of an epoch;
 //! - [`kafka`]: how to speak to a Kafka cluster; knows neither sources nor messages;
+//! - [`secret`]: where secrets come from, and that nobody sees them;
 //! - [`emit`]: makes posts, for recordings and tests of any size;
-//! - [`table`], [`topics`]: what tables and topics hold, for people;
+//! - [`table`], [`topics`]: what tables and topics hold, for people; [`query`]: what a run that serves answers;
 //! - [`config`], [`cli`], [`run`](mod@run): what was typed becomes what is meant, and is wired together.
 
 pub mod check;
@@ -19,7 +20,9 @@ pub mod emit;
 pub mod engine;
 pub mod kafka;
 pub mod position;
+pub mod query;
 pub mod run;
+pub mod secret;
 pub mod serving;
 pub mod sinks;
 pub mod sources;

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, SourceConfig};
 use crate::engine::{Engine, Frame, Gauges, Outcome};
-use crate::serving::{Closed, Format, Stdout, StdoutSettings};
+use crate::serving::{Board, Closed, Format, HttpServer, Stdout, StdoutSettings};
 use crate::sinks::delta::{self, Tables};
 use crate::sinks::{NoTables, Resume, Sink};
 use crate::sources::kafka::{self, KafkaSource};
@@ -26,10 +26,23 @@ const FRAMES: usize = 64;
 /// # Errors
 /// What failed, where, and what to do. What is committed stays.
 pub async fn run(config: Config, format: Format, stop: watch::Sender<bool>) -> anyhow::Result<Outcome> {
-    let (frames, to_serve) = mpsc::channel(FRAMES);
+    let (frames, passed) = mpsc::channel(FRAMES);
+    let gauges = Arc::new(Gauges::default());
+    let (over, is_over) = watch::channel(false);
+    let (to_serve, http) = match &config.serve {
+        None => (passed, None),
+        Some(serve) => {
+            let server = HttpServer::bind(serve, &config.base).await?;
+            tracing::info!(address = %server.address()?, tls = serve.tls.is_some(), "answers are served over HTTP");
+            let board = Arc::new(Board::default());
+            let (on, to_serve) = mpsc::channel(FRAMES);
+            let showing = tokio::spawn(show(passed, Arc::clone(&board), on));
+            let serving = server.serve(board, Arc::clone(&gauges), config.pipeline.clone(), is_over);
+            (to_serve, Some((showing, tokio::spawn(serving))))
+        }
+    };
     let stdout =
         Stdout::new(StdoutSettings { format, every: std::time::Duration::from_millis(config.output.every_ms) });
-    let gauges = Arc::new(Gauges::default());
     let progress = Progress::start(Arc::clone(&gauges), format == Format::Tables);
     let stop_after = StopWhenDropped(stop.clone());
     let server = std::thread::Builder::new().name("stdout".to_owned()).spawn(move || {
@@ -39,6 +52,12 @@ pub async fn run(config: Config, format: Format, stop: watch::Sender<bool>) -> a
     })?;
     let outcome = run_with(config, frames, stop.subscribe(), gauges).await;
     drop(progress);
+    over.send_replace(true);
+    if let Some((showing, serving)) = http {
+        for task in [showing, serving] {
+            task.await.map_err(|panic| anyhow::anyhow!("serving panicked: {panic}. This is a fault in pinflow"))?;
+        }
+    }
     let served = server.join().map_err(|panic| {
         let message = panic.downcast_ref::<String>().cloned().unwrap_or_default();
         anyhow::anyhow!("serving panicked: {message}. This is a fault in pinflow")
@@ -46,6 +65,15 @@ pub async fn run(config: Config, format: Format, stop: watch::Sender<bool>) -> a
     let outcome = outcome?;
     served?.context("write to stdout")?.unwrap_or_else(|Closed| tracing::debug!("stdout was closed by its reader"));
     Ok(outcome)
+}
+
+/// Puts passed epochs on the board, and hands them on.
+async fn show(mut passed: mpsc::Receiver<Frame>, board: Arc<Board>, on: mpsc::Sender<Frame>) {
+    while let Some(frame) = passed.recv().await {
+        board.show(&frame);
+        // Where stdout was closed the run is ending; what still passes is shown.
+        let _ = on.send(frame).await;
+    }
 }
 
 struct StopWhenDropped(watch::Sender<bool>);

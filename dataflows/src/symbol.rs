@@ -55,6 +55,12 @@ fn hash(text: &str) -> u64 {
     FixedState::with_seed(0x70_69_6e).hash_one(text)
 }
 
+/// How many different texts are kept.
+#[must_use]
+pub fn count() -> usize {
+    TEXTS.count()
+}
+
 impl Symbol {
     /// The symbol of a text: the same for the same text, from any thread.
     ///

@@ -20,7 +20,7 @@ pub use toml_faults::Fault;
 pub use crate::sources::kafka::AcceptedLoss;
 
 use crate::engine::{CommitPolicy, Settings};
-use crate::serving::Format;
+use crate::serving::{Format, HttpConfig};
 use crate::sinks::delta;
 use crate::sources::kafka::KafkaConfig;
 use crate::sources::recording::RecordingConfig;
@@ -40,6 +40,8 @@ pub struct Config {
     pub engine: EngineConfig,
     /// What stdout shows.
     pub output: OutputConfig,
+    /// Whether, and how, answers are served over HTTP.
+    pub serve: Option<HttpConfig>,
     /// What relative paths are relative to.
     pub base: PathBuf,
     /// Records that may be missing: only ever said on the command line, for one start.
@@ -191,6 +193,7 @@ impl Config {
             tables: None,
             engine: EngineConfig::default(),
             output: OutputConfig::default(),
+            serve: None,
             base: PathBuf::new(),
             accepted: Vec::new(),
         }
@@ -248,10 +251,11 @@ impl Config {
             tables: document.optional("tables"),
             engine: document.section("engine"),
             output: document.section("output"),
+            serve: document.optional("serve"),
             base,
             accepted: Vec::new(),
         };
-        document.refuse_rest("pipeline, source, questions, tables, engine, output");
+        document.refuse_rest("pipeline, source, questions, tables, engine, output, serve");
         // A source that could not be read is a fault already, not an absence.
         let expects_source = document.faults.is_empty();
         for what in config.faults(expects_source) {
@@ -301,6 +305,9 @@ impl Config {
             if let Err(what) = tables.root(&self.base) {
                 faults.push(what);
             }
+        }
+        if let Some(serve) = &self.serve {
+            faults.extend(serve.faults(&self.base));
         }
         for source in &self.sources {
             if let SourceConfig::Kafka(kafka) = source {

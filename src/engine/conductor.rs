@@ -1,8 +1,8 @@
 //! The conductor: cuts epochs and windows, hands out blocks, and hands on what has passed.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -64,13 +64,16 @@ impl<S: Sink> Engine<S> {
     /// [`EngineError`]: what failed. Everything committed stays; a new run resumes there.
     pub async fn run(self) -> Result<Outcome, EngineError> {
         let (reports, from_workers) = mpsc::unbounded_channel();
-        let workers = start_workers(&self.settings, &self.sink, &reports, &Arc::new(self.resume.already))?;
+        let workers =
+            start_workers(&self.settings, &self.sink, &reports, &Arc::new(self.resume.already), &self.gauges)?;
         // Set once: an engine runs once.
         let _ = self.gauges.paused.set(self.sink.paused());
+        let _ = self.gauges.tables.set(self.sink.tables());
         let stored = self.sink.read_back();
         let has_tables = self.sink.encoder().is_some();
         let (windows, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
-        let committer = tokio::spawn(supervised_commits(self.sink, to_commit, reports.clone()));
+        let committer =
+            tokio::spawn(supervised_commits(self.sink, to_commit, reports.clone(), Arc::clone(&self.gauges)));
         self.gauges.rebuild_total.store(self.resume.rows, Relaxed);
         let conductor = Conductor::<S> {
             settings: self.settings,
@@ -87,6 +90,7 @@ impl<S: Sink> Engine<S> {
             window: OpenWindow::default(),
             windows_flying: 0,
             passed: 0,
+            shown: 0,
             as_of: Timestamp::now(),
             durable: 0,
             rebuilding: true,
@@ -175,6 +179,8 @@ struct Conductor<S: Sink> {
     window: OpenWindow,
     windows_flying: usize,
     passed: Epoch,
+    /// The last epoch that was handed to serving.
+    shown: Epoch,
     /// When the last epoch that passed was closed.
     as_of: Timestamp,
     durable: Epoch,
@@ -241,8 +247,8 @@ impl<S: Sink> Conductor<S> {
                 }
                 self.rebuilding = false;
                 self.opens_at = Some(self.open.epoch);
-                // The rebuilt answers are an epoch of their own, shown even if nothing follows.
-                self.open.holds = true;
+                // The rebuilt answers are an epoch of their own, shown even if nothing follows, and durable already.
+                self.close_epoch(false);
             }
         }
         Ok(())
@@ -417,7 +423,7 @@ impl<S: Sink> Conductor<S> {
             }
             Report::Changes { epoch, changes } => self.flights.of(epoch).changes.extend(changes),
             Report::Passed { below } => self.passed = below,
-            Report::Durable { epoch } => self.on_durable(epoch),
+            Report::Durable { epoch } => self.on_durable(epoch).await,
             Report::CommitFailed(error) => return Err(error.into()),
             Report::Panicked { thread, message } => return Err(EngineError::Panicked { thread, message }),
         }
@@ -427,13 +433,15 @@ impl<S: Sink> Conductor<S> {
         Ok(())
     }
 
-    fn on_durable(&mut self, epoch: Epoch) {
+    async fn on_durable(&mut self, epoch: Epoch) {
         self.durable = epoch;
         self.windows_flying -= 1;
         while let Some((_, positions)) = self.settling.pop_front_if(|(last, _)| *last <= epoch) {
             self.settled.move_on(positions);
         }
         self.gauges.durable_epoch.store(epoch, Relaxed);
+        // Whoever shows only what is committed would wait for the next record otherwise.
+        self.show(self.shown, self.as_of, Vec::new(), false).await;
     }
 
     /// An epoch has passed the whole graph: its answers can be shown, and its window may be committed.
@@ -458,6 +466,12 @@ impl<S: Sink> Conductor<S> {
         }
         self.tell_lag();
         self.totals.counts.merge(&flying.counts);
+        self.gauges.counts.lock().unwrap_or_else(PoisonError::into_inner).merge(&flying.counts);
+        if self.has_tables && self.opens_at.is_none_or(|first| flying.epoch <= first) {
+            // What was read back is in the tables.
+            self.durable = flying.epoch;
+            self.gauges.durable_epoch.store(flying.epoch, Relaxed);
+        }
         self.gauges.rows.store(self.totals.rows, Relaxed);
         self.gauges.rejected.store(self.totals.rejected, Relaxed);
         self.gauges.epoch.store(flying.epoch, Relaxed);
@@ -502,6 +516,7 @@ impl<S: Sink> Conductor<S> {
             open: self.opens_at.is_some_and(|first| epoch >= first),
             last,
         };
+        self.shown = epoch;
         self.gauges.open.store(frame.open, Relaxed);
         // Whoever was served has gone; the tables are still written.
         let _ = self.frames.send(frame).await;

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::committer::Batches;
 use super::worker::{self, Order, Post, Report};
-use super::{EngineError, Settings};
+use super::{EngineError, Gauges, Settings};
 use crate::sinks::{Already, Sink};
 
 /// The conductor's end of a worker.
@@ -37,6 +37,7 @@ pub(super) fn start_workers<S: Sink>(
     sink: &S,
     reports: &mpsc::UnboundedSender<Report<Batches<S>>>,
     already: &Arc<Already>,
+    gauges: &Arc<Gauges>,
 ) -> Result<Vec<WorkerEnd>, EngineError> {
     let mut ends = Vec::new();
     let mut posts = Vec::new();
@@ -44,7 +45,8 @@ pub(super) fn start_workers<S: Sink>(
         let (sender, receiver) = orders::channel();
         ends.push(WorkerEnd { orders: sender, thread: None, bytes: 0 });
         let already = Arc::clone(already);
-        posts.push(Some(Post { orders: receiver, reports: reports.clone(), encoder: sink.encoder(), already }));
+        let gauges = Arc::clone(gauges);
+        posts.push(Some(Post { orders: receiver, reports: reports.clone(), encoder: sink.encoder(), already, gauges }));
     }
     let posts = Mutex::new(posts);
     let mut worker_config = timely::WorkerConfig::default();

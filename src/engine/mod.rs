@@ -21,10 +21,11 @@ mod committer;
 mod conductor;
 mod crew;
 mod flight;
+mod recent;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -33,9 +34,10 @@ use pinflow_dataflows::ingest::{Counts, Limits};
 use tokio::sync::watch;
 
 pub use conductor::{Engine, Outcome};
+pub use recent::{Recent, Rejected};
 
 use crate::position::Epoch;
-use crate::sinks::SinkError;
+use crate::sinks::{SinkError, TableStatus};
 use crate::sources::SourceError;
 
 /// How the engine runs.
@@ -69,6 +71,7 @@ pub struct CommitPolicy {
 }
 
 /// One epoch that has passed, for serving: all answer changes of the epoch, and where it cut the sources.
+/// The same epoch comes again, without changes, when more has become durable.
 #[derive(Debug, Clone)]
 pub struct Frame {
     /// The epoch.
@@ -135,6 +138,25 @@ pub struct Gauges {
     pub open: AtomicBool,
     /// What the tables wait for, in words; `None` while they do not.
     pub paused: OnceLock<watch::Receiver<Option<String>>>,
+    /// What the tables hold.
+    pub tables: OnceLock<watch::Receiver<Vec<TableStatus>>>,
+    /// What was found in the messages read.
+    pub counts: Mutex<Counts>,
+    /// The commits of this run.
+    pub commits: Mutex<Commits>,
+    /// The last rejections of this run.
+    pub recent: Recent,
+}
+
+/// Windows made durable, and how long that took. Of all waiting (a full disk, another writer) that is a part.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Commits {
+    /// How many.
+    pub count: u64,
+    /// All of them together.
+    pub total: Duration,
+    /// The last one.
+    pub last: Duration,
 }
 
 /// What a run has read, by kind of finding.

@@ -14,7 +14,7 @@ use pinflow_dataflows::symbol::Symbol;
 use timely::worker::Worker;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::Settings;
+use super::{Gauges, Settings};
 use crate::position::{Epoch, PartitionId};
 use crate::sinks::{Already, Delivery, Encoder, Stored};
 use crate::sources::Block;
@@ -72,6 +72,7 @@ pub(super) struct Post<E: Encoder> {
     pub(super) reports: UnboundedSender<Report<E::Batches>>,
     pub(super) encoder: Option<E>,
     pub(super) already: Arc<Already>,
+    pub(super) gauges: Arc<Gauges>,
 }
 
 /// Runs a worker until its orders end, and reports a panic instead of passing it on.
@@ -151,6 +152,7 @@ impl<E: Encoder> Desk<E> {
             graph: &mut self.graph,
             encoder: self.post.encoder.as_mut(),
             already: &self.post.already,
+            gauges: &self.post.gauges,
             read: Read::default(),
         };
         let mut count = 0;
@@ -188,6 +190,7 @@ struct Fork<'a, E> {
     graph: &'a mut Graph,
     encoder: Option<&'a mut E>,
     already: &'a Already,
+    gauges: &'a Gauges,
     read: Read,
 }
 
@@ -236,6 +239,7 @@ impl<E: Encoder> Rows for Fork<'_, E> {
             return;
         }
         self.read.rejected += 1;
+        self.gauges.recent.keep(lineage, stream, rejection, payload);
         if let Some(encoder) = &mut self.encoder {
             encoder.rejected(lineage, stream, rejection, payload);
         }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::client::{Client, Purpose};
 use super::iam::{self, Iam};
 use super::properties::Properties;
-use super::secret::{SecretError, SecretFrom, check_private};
+use crate::secret::{SecretError, SecretFrom, check_private};
 
 /// How to reach a Kafka cluster.
 ///

@@ -20,7 +20,6 @@ mod connection;
 mod iam;
 mod properties;
 mod reach;
-mod secret;
 mod topics;
 
 pub use check::{Finding, check};
@@ -28,5 +27,4 @@ pub use client::{Client, Purpose};
 pub use connection::{Brokers, Connection, ConnectionError, Mechanism, Sasl, Security, Tls};
 pub use properties::Properties;
 pub use reach::{Unreachable, metadata};
-pub use secret::{Secret, SecretError, SecretFrom};
 pub use topics::{Outcome, Part, Topic, TopicError, Topics, Wanted};

@@ -1,8 +1,13 @@
 //! Serving: answers as of an epoch, every face at the same one.
 
+mod board;
+mod http;
 mod render;
 mod stdout;
 mod view;
 
+pub use board::{Board, Following, Passed, Read, Start};
+pub use http::{HttpConfig, HttpError, HttpServer, ServerTls, Tokens};
+pub(crate) use render::harmless;
 pub use stdout::{Closed, Format, Stdout, StdoutSettings};
 pub use view::View;

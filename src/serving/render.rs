@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use bytes::Bytes;
 use comfy_table::{CellAlignment, presets};
 use jiff::Timestamp;
 use pinflow_dataflows::answer::{Cell, Change, Column, Row, Table};
@@ -17,6 +18,11 @@ fn millis(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
+/// The same, in JSON.
+pub(super) fn as_millis<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&millis(*at))
+}
+
 /// One answer in a snapshot.
 #[derive(Serialize)]
 struct AnswerLine<'a> {
@@ -26,9 +32,9 @@ struct AnswerLine<'a> {
     rows: NamedRows<'a>,
 }
 
-struct NamedRows<'a> {
-    columns: &'a [Column],
-    rows: Vec<&'a Row>,
+pub(super) struct NamedRows<'a> {
+    pub(super) columns: &'a [Column],
+    pub(super) rows: Vec<&'a Row>,
 }
 
 impl Serialize for NamedRows<'_> {
@@ -73,21 +79,30 @@ pub(super) fn snapshot(view: &View, out: &mut impl Write) -> io::Result<()> {
 
 /// The changes of one epoch, a line an answer.
 pub(super) fn changes(epoch: Epoch, changes: &[Change], out: &mut impl Write) -> io::Result<()> {
-    for (index, question) in questions::ALL.iter().enumerate() {
-        let of = |sign: i64| NamedRows {
-            columns: question.columns,
-            rows: changes.iter().filter(|c| c.answer == index && c.diff.signum() == sign).map(|c| &c.row).collect(),
-        };
-        let (insert, delete) = (of(1), of(-1));
-        if !insert.rows.is_empty() || !delete.rows.is_empty() {
-            line(out, &ChangeLine { answer: question.name, epoch, insert, delete })?;
-        }
+    for json in (0..questions::ALL.len()).filter_map(|answer| change(epoch, changes, answer)) {
+        out.write_all(&json)?;
+        out.write_all(b"\n")?;
     }
     Ok(())
 }
 
+/// The changes of one answer in an epoch as a JSON object; `None` if there are none.
+pub(super) fn change(epoch: Epoch, changes: &[Change], answer: usize) -> Option<Bytes> {
+    let question = &questions::ALL[answer];
+    let of = |sign: i64| NamedRows {
+        columns: question.columns,
+        rows: changes.iter().filter(|c| c.answer == answer && c.diff.signum() == sign).map(|c| &c.row).collect(),
+    };
+    let (insert, delete) = (of(1), of(-1));
+    if insert.rows.is_empty() && delete.rows.is_empty() {
+        return None;
+    }
+    let line = ChangeLine { answer: question.name, epoch, insert, delete };
+    serde_json::to_vec(&line).ok().map(Bytes::from)
+}
+
 /// Text of the data for a terminal: what could steer the terminal is shown as an escape.
-fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 

@@ -107,9 +107,10 @@ impl Stdout {
             last = frame.last;
             let was_open = self.view.open;
             let epoch = frame.epoch;
-            // How far sources are is part of a snapshot, also where no answer follows from what was read.
-            let moved = frame.sources != self.view.sources;
-            let changes = self.view.apply(frame);
+            // How far sources are read and durable is part of a snapshot, also where no answer follows from it.
+            let moved = frame.sources != self.view.sources || frame.durable_epoch != self.view.durable_epoch;
+            let changes = frame.changes.clone();
+            self.view.apply(&frame);
             self.stale |= !changes.is_empty() || moved || !was_open;
             if self.settings.format == Format::Changes && self.view.open {
                 self.write_changes(was_open, epoch, &changes, out)?;

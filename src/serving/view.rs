@@ -9,10 +9,12 @@ use pinflow_dataflows::questions::{self, Question};
 use crate::engine::{Frame, SourceStatus};
 use crate::position::Epoch;
 
-/// All answers, and the cut they are as of. Changes are applied whole epochs at a time.
+/// All answers, and the cut they are as of. Changes are applied whole epochs at a time. A clone shares the tables until
+/// one of the two moves on.
+#[derive(Clone)]
 pub struct View {
     /// One table an answer, in the order of [`questions::ALL`].
-    tables: Vec<Table>,
+    tables: Vec<Arc<Table>>,
     /// The epoch they are as of.
     pub epoch: Epoch,
     /// When it was closed.
@@ -28,7 +30,7 @@ pub struct View {
 impl Default for View {
     fn default() -> View {
         View {
-            tables: questions::ALL.iter().map(Question::table).collect(),
+            tables: questions::ALL.iter().map(|question| Arc::new(question.table())).collect(),
             epoch: 0,
             as_of: Timestamp::UNIX_EPOCH,
             durable_epoch: None,
@@ -41,7 +43,13 @@ impl Default for View {
 impl View {
     /// Every answer with its question.
     pub fn answers(&self) -> impl Iterator<Item = (&'static Question, &Table)> {
-        questions::ALL.iter().zip(&self.tables)
+        questions::ALL.iter().zip(self.tables.iter().map(Arc::as_ref))
+    }
+
+    /// One answer, by its index among all questions.
+    #[must_use]
+    pub fn answer(&self, index: usize) -> &Table {
+        &self.tables[index]
     }
 
     /// All rows of all answers, as changes from nothing.
@@ -53,22 +61,33 @@ impl View {
             .collect()
     }
 
-    /// Moves on to the frame's epoch; gives back its changes.
+    /// Moves on to the frame's epoch.
     ///
     /// # Panics
     /// If a change does not fit the answer it changes: the graph is at fault, and nothing it said could be trusted.
-    pub fn apply(&mut self, frame: Frame) -> Vec<Change> {
+    pub fn apply(&mut self, frame: &Frame) {
+        self.advance(frame.epoch, frame.as_of, &frame.changes);
+        self.durable_epoch = frame.durable_epoch;
+        self.sources = Arc::clone(&frame.sources);
+        self.open = frame.open;
+    }
+
+    /// Moves the answers on, and nothing else.
+    ///
+    /// # Panics
+    /// As [`View::apply`].
+    pub(super) fn advance(&mut self, epoch: Epoch, as_of: Timestamp, changes: &[Change]) {
         for (answer, table) in self.tables.iter_mut().enumerate() {
-            let changes = frame.changes.iter().filter(|change| change.answer == answer);
+            let mut changes = changes.iter().filter(|change| change.answer == answer).peekable();
+            if changes.peek().is_none() {
+                continue;
+            }
+            // Copied only if somebody still reads the last one.
+            let table = Arc::make_mut(table);
             if let Err(misfit) = table.apply(changes.map(|change| (&change.row, change.diff))) {
-                panic!("{} at epoch {}: {misfit}", questions::ALL[answer].name, frame.epoch);
+                panic!("{} at epoch {epoch}: {misfit}", questions::ALL[answer].name);
             }
         }
-        self.epoch = frame.epoch;
-        self.as_of = frame.as_of;
-        self.durable_epoch = frame.durable_epoch;
-        self.sources = frame.sources;
-        self.open = frame.open;
-        frame.changes
+        (self.epoch, self.as_of) = (epoch, as_of);
     }
 }

@@ -91,6 +91,20 @@ pub trait Stored: Send + 'static {
     }
 }
 
+/// What one table holds, as its writer knows: what it found, and what it added since. What others do to it (a
+/// compaction, say) is counted at the next start.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct TableStatus {
+    /// Its name.
+    pub table: &'static str,
+    /// The last version read or written.
+    pub version: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Data files.
+    pub files: u64,
+}
+
 /// A home of cleaned rows, as the engine sees it.
 pub trait Sink: Send + 'static {
     /// Encodes on worker threads.
@@ -104,6 +118,9 @@ pub trait Sink: Send + 'static {
 
     /// What it waits for (a full disk, …), in words; `None` while it does not.
     fn paused(&self) -> watch::Receiver<Option<String>>;
+
+    /// What it holds; empty if it keeps no rows.
+    fn tables(&self) -> watch::Receiver<Vec<TableStatus>>;
 
     /// Makes a window durable. Waits out what can be cured (a full disk, say) without losing the window.
     ///
@@ -172,6 +189,9 @@ impl Sink for NoTables {
     }
     fn paused(&self) -> watch::Receiver<Option<String>> {
         watch::channel(None).1
+    }
+    fn tables(&self) -> watch::Receiver<Vec<TableStatus>> {
+        watch::channel(Vec::new()).1
     }
     async fn commit(&mut self, _: Window<()>) -> Result<(), SinkError> {
         Ok(())

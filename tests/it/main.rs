@@ -6,6 +6,7 @@ mod architecture;
 mod batch;
 mod delta;
 mod harness;
+mod http;
 mod kafka;
 mod kill;
 mod ledger;

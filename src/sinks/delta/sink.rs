@@ -3,7 +3,7 @@
 use tokio::sync::{mpsc, watch};
 
 use super::{Batches, DeltaEncoder, DeltaError, Tables};
-use crate::sinks::{Sink, SinkError, Stored, Window};
+use crate::sinks::{Sink, SinkError, Stored, TableStatus, Window};
 
 impl From<DeltaError> for SinkError {
     fn from(error: DeltaError) -> SinkError {
@@ -37,6 +37,10 @@ impl Sink for Tables {
 
     fn paused(&self) -> watch::Receiver<Option<String>> {
         Tables::paused(self)
+    }
+
+    fn tables(&self) -> watch::Receiver<Vec<TableStatus>> {
+        Tables::status(self)
     }
 
     async fn commit(&mut self, window: Window<Batches>) -> Result<(), SinkError> {

@@ -25,7 +25,7 @@ use super::schema::Table;
 use super::store::Synced;
 use super::writer::TableWriter;
 use crate::position::Epoch;
-use crate::sinks::{PartitionReached, Resume, Window};
+use crate::sinks::{PartitionReached, Resume, TableStatus, Window};
 
 /// A position may lag behind in a table that got no rows for this long.
 const RIDE_MAX: Duration = Duration::from_secs(60);
@@ -66,6 +66,7 @@ pub struct Tables {
     epoch: Epoch,
     /// A commit is under way, or was cancelled half-way.
     under_way: bool,
+    status: watch::Sender<Vec<TableStatus>>,
 }
 
 /// One table with what is still to be said to it.
@@ -77,6 +78,8 @@ struct Lane {
     checkpoint: Option<JoinHandle<()>>,
     /// The version of the last checkpoint made or begun.
     checkpointed: u64,
+    rows: u64,
+    files: u64,
 }
 
 impl Tables {
@@ -101,9 +104,13 @@ impl Tables {
         let held = opened.iter().filter(|opened| opened.writer.table != Table::Rejected);
         let held = held.flat_map(|opened| opened.files.iter().map(|file| (opened.writer.table, file.path.clone())));
         let held = held.collect();
-        let lanes = opened.into_iter().map(|opened| Lane::new(opened.writer)).collect();
+        let lanes: Vec<Lane> = opened.into_iter().map(Lane::new).collect();
+        let status = watch::Sender::new(lanes.iter().map(Lane::status).collect());
         let Settings { compression, checkpoint_commits, .. } = settings;
-        Ok((Tables { lanes, compression, checkpoint_commits, held, pauses, epoch: 0, under_way: false }, resume))
+        Ok((
+            Tables { lanes, compression, checkpoint_commits, held, pauses, epoch: 0, under_way: false, status },
+            resume,
+        ))
     }
 
     /// An encoder for one worker.
@@ -116,6 +123,12 @@ impl Tables {
     #[must_use]
     pub fn paused(&self) -> watch::Receiver<Option<String>> {
         self.pauses.subscribe()
+    }
+
+    /// What the tables hold; changes with each commit.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<Vec<TableStatus>> {
+        self.status.subscribe()
     }
 
     /// Every row that the cleaned tables held at open, in chunks and in no order, to rebuild the answers from.
@@ -182,14 +195,22 @@ impl Tables {
             lane.maintain(self.checkpoint_commits.get());
         }
         (self.epoch, self.under_way) = (epoch, false);
+        self.status.send_replace(self.lanes.iter().map(Lane::status).collect());
         Ok(())
     }
 }
 
 impl Lane {
-    fn new(writer: TableWriter) -> Lane {
-        let checkpointed = writer.version;
-        Lane { writer, riding: BTreeMap::new(), riding_since: None, checkpoint: None, checkpointed }
+    fn new(opened: Opened) -> Lane {
+        let Opened { writer, files, .. } = opened;
+        let rows = files.iter().filter_map(|file| file.rows).sum();
+        let (checkpointed, files) = (writer.version, files.len() as u64);
+        Lane { writer, riding: BTreeMap::new(), riding_since: None, checkpoint: None, checkpointed, rows, files }
+    }
+
+    fn status(&self) -> TableStatus {
+        let (table, version) = (self.writer.table.name(), self.writer.version);
+        TableStatus { table, version, rows: self.rows, files: self.files }
     }
 
     /// Encodes rows into a file and puts it. Nothing refers to it yet.
@@ -241,6 +262,10 @@ impl Lane {
             }
         }
         self.writer.commit(file, &moves, epoch).await?;
+        if let Some(file) = file {
+            self.files += 1;
+            self.rows += file.rows as u64;
+        }
         self.riding.clear();
         self.riding_since = None;
         Ok(())

@@ -1,0 +1,102 @@
+//! The asking side of HTTP.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use reqwest::{Certificate, Response, StatusCode};
+use serde_json::Value;
+
+use super::QueryArgs;
+use crate::secret::{Secret, SecretFrom};
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long nothing may come. A run that lives says so every 15 seconds.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Asks one run.
+pub(super) struct Client {
+    http: reqwest::Client,
+    at: url::Url,
+    token: Option<Secret>,
+}
+
+/// Whoever was asked refused, or nobody was there.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Refused(String);
+
+impl Client {
+    pub(super) fn new(args: &QueryArgs) -> anyhow::Result<Client> {
+        let mut http = reqwest::Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE);
+        // What is asked for is this URL's, not whatever it points to; and a token goes nowhere else.
+        http = http.redirect(reqwest::redirect::Policy::none());
+        if let Some(path) = &args.ca {
+            let pem = std::fs::read(path).with_context(|| format!("read --ca {}", path.display()))?;
+            http = http.tls_certs_merge(
+                Certificate::from_pem_bundle(&pem).with_context(|| format!("read --ca {}", path.display()))?,
+            );
+        }
+        let by_default = || std::env::var_os("PINFLOW_TOKEN").map(|_| SecretFrom::Env("PINFLOW_TOKEN".to_owned()));
+        let from = args.token.clone().or_else(by_default);
+        let token = from.map(|from| from.read(Path::new(""))).transpose().context("--token")?;
+        if token.is_some() && args.at.scheme() != "https" && !is_this_machine(&args.at) {
+            bail!("the token would go to {} unencrypted; use https", args.at);
+        }
+        Ok(Client { http: http.build()?, at: args.at.clone(), token })
+    }
+
+    /// Asks; `last` is the last event seen.
+    pub(super) async fn get(
+        &self,
+        path: &str,
+        asked: &[(String, String)],
+        last: Option<&str>,
+    ) -> anyhow::Result<Response> {
+        let mut url = self.at.clone();
+        url.set_path(&format!("{}{path}", self.at.path().trim_end_matches('/')));
+        if !asked.is_empty() {
+            url.query_pairs_mut().extend_pairs(asked);
+        }
+        let mut request = self.http.get(url);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.expose());
+        }
+        if let Some(id) = last {
+            request = request.header("last-event-id", id);
+        }
+        let asking = || format!("ask {}; does a run serve there ([serve], or run --listen)?", self.at);
+        let response = request.send().await.with_context(asking)?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = response.bytes().await.unwrap_or_default();
+        let fault: Option<Value> = serde_json::from_slice(&body).ok();
+        let said = fault.as_ref().and_then(|fault| fault["message"].as_str()).unwrap_or("it does not say why");
+        let mend = match status {
+            StatusCode::UNAUTHORIZED => "; give it with --token, or in PINFLOW_TOKEN",
+            _ => "",
+        };
+        Err(Refused(format!("{} answers {status}: {said}{mend}", self.at)).into())
+    }
+
+    pub(super) async fn bytes(&self, path: &str, asked: &[(String, String)]) -> anyhow::Result<Vec<u8>> {
+        let response = self.get(path, asked, None).await?;
+        Ok(response.bytes().await.context("read the answer")?.to_vec())
+    }
+
+    pub(super) async fn json(&self, path: &str, asked: &[(String, String)]) -> anyhow::Result<Value> {
+        serde_json::from_slice(&self.bytes(path, asked).await?).context("read the answer")
+    }
+}
+
+fn is_this_machine(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}

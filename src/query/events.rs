@@ -1,0 +1,166 @@
+//! Server-Sent Events, read (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use reqwest::Response;
+
+use super::client::{Client, Refused};
+
+/// Before a lost connection is tried again; doubled each time.
+const AGAIN_MIN: Duration = Duration::from_millis(250);
+const AGAIN_MAX: Duration = Duration::from_secs(10);
+
+/// Follows one stream of changes, over as many connections as it takes.
+pub(super) struct Follow<'a> {
+    client: &'a Client,
+    path: &'a str,
+    asked: Vec<(String, String)>,
+    response: Option<Response>,
+    reader: Reader,
+    /// Whether any connection ever stood: the first one is not tried again.
+    stood: bool,
+    again: Duration,
+}
+
+impl<'a> Follow<'a> {
+    pub(super) fn new(client: &'a Client, path: &'a str, asked: Vec<(String, String)>) -> Follow<'a> {
+        Follow { client, path, asked, response: None, reader: Reader::default(), stood: false, again: AGAIN_MIN }
+    }
+
+    /// The next event: its kind and its data.
+    pub(super) async fn next(&mut self) -> anyhow::Result<(String, String)> {
+        loop {
+            if let Some(event) = self.reader.events.pop_front() {
+                return Ok(event);
+            }
+            let Some(response) = &mut self.response else {
+                self.connect().await?;
+                continue;
+            };
+            match response.chunk().await {
+                Ok(Some(bytes)) => {
+                    self.again = AGAIN_MIN;
+                    self.reader.read(&bytes);
+                }
+                lost => {
+                    let why = lost.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string());
+                    tracing::warn!("the connection is lost ({why}); trying again");
+                    self.response = None;
+                    self.reader.forget_half();
+                    self.wait().await;
+                }
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> anyhow::Result<()> {
+        match self.client.get(self.path, &self.asked, self.reader.last_id.as_deref()).await {
+            Ok(response) => {
+                if self.stood {
+                    tracing::info!("connected again");
+                }
+                (self.response, self.stood) = (Some(response), true);
+                Ok(())
+            }
+            // A run that starts again rebuilds its answers first, and refuses meanwhile.
+            Err(error) if !self.stood || error.is::<Refused>() && !error.to_string().contains("503") => Err(error),
+            Err(error) => {
+                tracing::debug!("{error:#}");
+                self.wait().await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.again).await;
+        self.again = (self.again * 2).min(AGAIN_MAX);
+    }
+}
+
+/// Turns bytes into events.
+#[derive(Default)]
+struct Reader {
+    half: Vec<u8>,
+    kind: String,
+    data: String,
+    id: Option<String>,
+    last_id: Option<String>,
+    events: VecDeque<(String, String)>,
+}
+
+impl Reader {
+    fn read(&mut self, bytes: &[u8]) {
+        self.half.extend_from_slice(bytes);
+        let mut start = 0;
+        let half = std::mem::take(&mut self.half);
+        while let Some(length) = memchr::memchr(b'\n', &half[start..]) {
+            let line = String::from_utf8_lossy(&half[start..start + length]).into_owned();
+            self.line(line.trim_end_matches('\r'));
+            start += length + 1;
+        }
+        self.half = half[start..].to_vec();
+    }
+
+    fn line(&mut self, line: &str) {
+        if line.is_empty() {
+            self.last_id = self.id.take().or(self.last_id.take());
+            let (kind, data) = (std::mem::take(&mut self.kind), std::mem::take(&mut self.data));
+            if !data.is_empty() {
+                self.events.push_back((kind, data));
+            }
+            return;
+        }
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "event" => value.clone_into(&mut self.kind),
+            "data" => {
+                if !self.data.is_empty() {
+                    self.data.push('\n');
+                }
+                self.data.push_str(value);
+            }
+            "id" => self.id = Some(value.to_owned()),
+            // A comment, or nothing that we know.
+            _ => {}
+        }
+    }
+
+    /// A connection ended in the middle of an event: it comes again.
+    fn forget_half(&mut self) {
+        self.half.clear();
+        self.kind.clear();
+        self.data.clear();
+        self.id = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_read_however_they_are_cut() {
+        let text = b":\n\nid: 1-2\nevent: snapshot\ndata: {\"a\":1}\n\nevent: change\r\ndata: x\r\ndata:y\r\n\r\nid: 1-3\nevent: change\ndata: z\n\n";
+        let expected = [("snapshot", "{\"a\":1}"), ("change", "x\ny"), ("change", "z")];
+        for step in 1..text.len() {
+            let mut reader = Reader::default();
+            text.chunks(step).for_each(|chunk| reader.read(chunk));
+            let events: Vec<_> = reader.events.iter().map(|(kind, data)| (kind.as_str(), data.as_str())).collect();
+            assert_eq!(events, expected);
+            assert_eq!(reader.last_id.as_deref(), Some("1-3"));
+        }
+    }
+
+    #[test]
+    fn half_an_event_is_no_event() {
+        let mut reader = Reader::default();
+        reader.read(b"id: 1-1\nevent: change\ndata: whole\n\nid: 1-2\nevent: change\ndata: ha");
+        reader.forget_half();
+        reader.read(b"event: change\ndata: next\n\n");
+        assert_eq!(reader.events.iter().map(|(_, data)| data.as_str()).collect::<Vec<_>>(), ["whole", "next"]);
+        assert_eq!(reader.last_id.as_deref(), Some("1-1"));
+    }
+}

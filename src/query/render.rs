@@ -1,0 +1,91 @@
+//! Answers for people.
+
+use std::io::{self, Write};
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use serde_json::Value;
+
+use super::Form;
+use crate::serving::harmless;
+
+fn empty() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => harmless(text),
+        other => other.to_string(),
+    }
+}
+
+fn cell(value: &Value) -> Cell {
+    let alignment = if value.is_number() { CellAlignment::Right } else { CellAlignment::Left };
+    Cell::new(text(value)).set_alignment(alignment)
+}
+
+fn names(answer: &Value) -> Vec<&str> {
+    let columns = answer["columns"].as_array();
+    columns.into_iter().flatten().filter_map(|column| column["name"].as_str()).collect()
+}
+
+/// One answer as a table, and what it is as of.
+pub(super) fn table(answer: &Value, out: &mut impl Write) -> io::Result<()> {
+    let names = names(answer);
+    let mut table = empty();
+    table.set_header(names.iter().copied());
+    for row in answer["rows"].as_array().into_iter().flatten() {
+        table.add_row(names.iter().map(|name| cell(&row[*name])));
+    }
+    writeln!(out, "{table}")?;
+    write!(out, "epoch {}, as of {}", answer["epoch"], text(&answer["as_of"]))?;
+    match answer["durable_epoch"].as_u64() {
+        Some(durable) => writeln!(out, ", durable epoch {durable}"),
+        None => writeln!(out),
+    }
+}
+
+/// Which answers there are.
+pub(super) fn list(answers: &Value, form: Form, out: &mut impl Write) -> io::Result<()> {
+    let all = answers.as_array().map(Vec::as_slice).unwrap_or_default();
+    let columns = |answer: &Value, sep: &str| {
+        let columns = answer["columns"].as_array();
+        let named = |of: &Value| format!("{} {}", text(&of["name"]), text(&of["type"]));
+        columns.into_iter().flatten().map(named).collect::<Vec<_>>().join(sep)
+    };
+    match form {
+        Form::Json => writeln!(out, "{answers}"),
+        Form::Ndjson => all.iter().try_for_each(|answer| writeln!(out, "{answer}")),
+        Form::Csv => {
+            writeln!(out, "answer,columns,rows")?;
+            all.iter().try_for_each(|of| writeln!(out, "{},{},{}", text(&of["answer"]), columns(of, ";"), of["rows"]))
+        }
+        Form::Table => {
+            let mut table = empty();
+            table.set_header(["answer", "columns", "rows"]);
+            for of in all {
+                table.add_row([cell(&of["answer"]), Cell::new(columns(of, ", ")), cell(&of["rows"])]);
+            }
+            writeln!(out, "{table}")
+        }
+    }
+}
+
+/// One event of a stream of changes: rows that came, rows that went.
+pub(super) fn event(kind: &str, event: &Value, out: &mut impl Write) -> io::Result<()> {
+    if let Some(why) = event.get("why").or_else(|| event.get("anew")) {
+        writeln!(out, "-- {}", text(why))?;
+    }
+    if kind == "snapshot" {
+        return table(event, out);
+    }
+    for (sign, rows) in [('-', &event["delete"]), ('+', &event["insert"])] {
+        for row in rows.as_array().into_iter().flatten().filter_map(Value::as_object) {
+            let cells: Vec<_> = row.iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
+            writeln!(out, "{sign} {}  (epoch {})", cells.join("  "), event["epoch"])?;
+        }
+    }
+    Ok(())
+}

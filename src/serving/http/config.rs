@@ -1,0 +1,151 @@
+//! What can be said about serving over HTTP.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::secret::SecretFrom;
+
+/// `[serve]`: answers over HTTP.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Address and port; port 0 takes a free one, and says which.
+    pub listen: SocketAddr,
+    /// Who may ask; without tokens everybody who reaches the port.
+    #[serde(default)]
+    pub tokens: Tokens,
+    /// Encrypts, with this certificate.
+    #[serde(default)]
+    pub tls: Option<ServerTls>,
+    /// Names under which it is asked, beside `localhost` and addresses. A request under another name is refused: a page
+    /// of somebody else's, whose name points here, must not read the answers (DNS rebinding).
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// Connections at the same time; further ones are turned away with 503.
+    #[serde(default = "HttpConfig::connections_max")]
+    pub connections_max: usize,
+    /// Connections from one address that is not this machine's.
+    #[serde(default = "HttpConfig::connections_per_address_max")]
+    pub connections_per_address_max: usize,
+    /// Listen beyond this machine without tokens and encryption.
+    #[serde(default)]
+    pub danger_listen_in_the_open: bool,
+}
+
+/// Bearer tokens, by what they allow.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tokens {
+    /// Answers, changes, status.
+    pub read: Option<SecretFrom>,
+    /// Metrics only.
+    pub metrics: Option<SecretFrom>,
+    /// Everything, recent rejections with their payloads too.
+    pub admin: Option<SecretFrom>,
+}
+
+/// The server's certificate.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerTls {
+    /// Certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM; a file that only its owner can read.
+    pub key: PathBuf,
+}
+
+impl HttpConfig {
+    /// Serving at an address, all else by default.
+    #[must_use]
+    pub fn at(listen: SocketAddr) -> HttpConfig {
+        HttpConfig {
+            listen,
+            tokens: Tokens::default(),
+            tls: None,
+            hosts: Vec::new(),
+            connections_max: Self::connections_max(),
+            connections_per_address_max: Self::connections_per_address_max(),
+            danger_listen_in_the_open: false,
+        }
+    }
+
+    fn connections_max() -> usize {
+        1_024
+    }
+
+    fn connections_per_address_max() -> usize {
+        64
+    }
+
+    /// What is wrong, each with its mend. `base` is what relative paths are relative to.
+    #[must_use]
+    pub fn faults(&self, base: &Path) -> Vec<String> {
+        let mut faults = Vec::new();
+        let guarded = self.tokens.any() && self.tls.is_some();
+        if !self.listen.ip().is_loopback() && !guarded && !self.danger_listen_in_the_open {
+            faults.push(format!(
+                "[serve] listen = \"{}\" can be reached from other machines: give tokens and tls, or listen on 127.0.0.1 \
+                 (danger_listen_in_the_open = true serves everybody, unencrypted)",
+                self.listen
+            ));
+        }
+        if self.tokens.any() && self.tokens.read.is_none() && self.tokens.admin.is_none() {
+            faults.push("[serve] tokens: nobody could read the answers; add read or admin".to_owned());
+        }
+        for (name, limit) in [
+            ("connections_max", self.connections_max),
+            ("connections_per_address_max", self.connections_per_address_max),
+        ] {
+            if !(1..=65_536).contains(&limit) {
+                faults.push(format!("[serve] {name} must be 1 to 65536"));
+            }
+        }
+        let tls = self.tls.iter().flat_map(|tls| [("certificate", &tls.certificate), ("key", &tls.key)]);
+        for (name, path) in tls {
+            let path = base.join(path);
+            if let Err(error) = std::fs::File::open(&path) {
+                faults.push(format!("[serve] tls {name} {}: {error}", path.display()));
+            } else if name == "key"
+                && let Err(error) = crate::secret::check_private(&path)
+            {
+                faults.push(format!("[serve] tls key: {error}"));
+            }
+        }
+        faults
+    }
+}
+
+impl Tokens {
+    /// Whether one is asked for.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.read.is_some() || self.metrics.is_some() || self.admin.is_some()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str) -> Vec<String> {
+        toml::from_str::<HttpConfig>(text).unwrap().faults(Path::new("/nowhere"))
+    }
+
+    #[test]
+    fn what_others_can_reach_is_guarded_or_said_to_be_dangerous() {
+        assert!(faults("listen = '127.0.0.1:0'").is_empty());
+        assert!(faults("listen = '[::1]:7461'").is_empty());
+        assert_eq!(faults("listen = '0.0.0.0:7461'").len(), 1);
+        assert_eq!(faults("listen = '0.0.0.0:7461'\ntokens = { read = 'env:T' }").len(), 1);
+        assert!(faults("listen = '0.0.0.0:7461'\ndanger_listen_in_the_open = true").is_empty());
+        // Certificate and key are not there.
+        let text = "listen = '0.0.0.0:7461'\ntokens = { read = 'env:T' }\ntls = { certificate = 'c', key = 'k' }";
+        assert_eq!(faults(text).len(), 2);
+        assert_eq!(faults("listen = '127.0.0.1:0'\ntokens = { metrics = 'env:T' }\nconnections_max = 0").len(), 2);
+        assert!(toml::from_str::<HttpConfig>("listen = '127.0.0.1:0'\ntokens = { read = 'secret' }").is_err());
+        assert!(toml::from_str::<HttpConfig>("listen = 'localhost'").is_err());
+    }
+}

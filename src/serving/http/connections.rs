@@ -1,0 +1,217 @@
+//! Connections: accepted, limited in number and time, encrypted if so configured.
+//!
+//! A peer may be slow, silent or hostile. So each connection has [`HEAD_MAX`] time for the head of a request (and for
+//! sending one at all), [`STALL_MAX`] for taking anything of a reply, and a bounded head; bodies are not read at all.
+//! Who is over the limits is turned away with 503 before anything of his is read.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{Sleep, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use super::Shared;
+use super::config::HttpConfig;
+
+/// How long a connection may take to send the head of a request, also of its first.
+const HEAD_MAX: Duration = Duration::from_secs(10);
+/// How long a peer may take nothing of what is written to it.
+const STALL_MAX: Duration = Duration::from_secs(30);
+/// Bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Header lines.
+const HEADERS_MAX: usize = 100;
+/// How long open connections may take to finish when serving ends.
+const FAREWELL: Duration = Duration::from_secs(2);
+const TURNED_AWAY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// Who is connected.
+struct Guests {
+    most: usize,
+    most_of_one: usize,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+    shared: Shared,
+}
+
+impl Guests {
+    /// A place for a connection, given back when dropped; `None` if there is none.
+    fn admit(self: &Arc<Guests>, from: IpAddr) -> Option<Guest> {
+        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = by_address.values().sum();
+        let of = by_address.entry(from).or_default();
+        // Of this machine's own programs each has the same address.
+        if all >= self.most || (*of >= self.most_of_one && !from.is_loopback()) {
+            if *of == 0 {
+                by_address.remove(&from);
+            }
+            self.shared.tallies.refused.fetch_add(1, Relaxed);
+            return None;
+        }
+        *of += 1;
+        self.shared.tallies.connections.fetch_add(1, Relaxed);
+        Some(Guest { of: Arc::clone(self), from })
+    }
+}
+
+/// A place that is taken.
+struct Guest {
+    of: Arc<Guests>,
+    from: IpAddr,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut by_address = self.of.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = by_address.get_mut(&self.from) {
+            *count -= 1;
+            if *count == 0 {
+                by_address.remove(&self.from);
+            }
+        }
+        self.of.shared.tallies.connections.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Serves until `over` turns true, then lets requests that are being answered finish.
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    config: &HttpConfig,
+    shared: Shared,
+    mut over: watch::Receiver<bool>,
+) {
+    let guests = Arc::new(Guests {
+        most: config.connections_max,
+        most_of_one: config.connections_per_address_max,
+        by_address: Mutex::default(),
+        shared,
+    });
+    let mut all = tokio::task::JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = all.join_next(), if !all.is_empty() => continue,
+            _ = over.wait_for(|over| *over) => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of files, say. Serving is not what the program is for: wait, and try again.
+                tracing::warn!("a connection could not be accepted: {error}");
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Some(guest) = guests.admit(peer.ip()) else {
+            all.spawn(turn_away(stream));
+            continue;
+        };
+        let (router, tls, over) = (router.clone(), tls.clone(), over.clone());
+        all.spawn(async move {
+            let _guest = guest;
+            if let Err(error) = connection(stream, router, tls, over).await {
+                tracing::debug!(%peer, "connection ended: {error}");
+            }
+        });
+    }
+    let _ = timeout(FAREWELL, async { while all.join_next().await.is_some() {} }).await;
+}
+
+async fn turn_away(mut stream: TcpStream) {
+    let _ = timeout(Duration::from_secs(1), stream.write_all(TURNED_AWAY)).await;
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    over: watch::Receiver<bool>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    // Changes are small and wanted at once.
+    stream.set_nodelay(true)?;
+    match tls {
+        None => speak(stream, router, over).await,
+        Some(tls) => speak(timeout(HEAD_MAX, tls.accept(stream)).await??, router, over).await,
+    }
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    mut over: watch::Receiver<bool>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let speaking = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(Impatient::new(stream)), TowerToHyperService::new(router));
+    let mut speaking = std::pin::pin!(speaking);
+    tokio::select! {
+        done = speaking.as_mut() => return Ok(done?),
+        _ = over.wait_for(|over| *over) => speaking.as_mut().graceful_shutdown(),
+    }
+    Ok(speaking.await?)
+}
+
+/// A stream whose peer must take what is written within [`STALL_MAX`].
+struct Impatient<S> {
+    stream: S,
+    /// Runs while the peer takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Impatient<S> {
+    fn new(stream: S) -> Impatient<S> {
+        Impatient { stream, stalled: None }
+    }
+
+    /// Passes on what a write came to; a write that has been waiting too long has failed.
+    fn judge<T>(&mut self, context: &mut Context<'_>, wrote: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if wrote.is_ready() {
+            self.stalled = None;
+            return wrote;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL_MAX)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing of the reply")))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.judge(context, wrote)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.judge(context, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.judge(context, shut)
+    }
+}

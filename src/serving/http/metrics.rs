@@ -1,0 +1,214 @@
+//! `/metrics`: figures in the Prometheus text format.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, PoisonError};
+
+use axum::extract::State;
+use axum::response::Response;
+use jiff::Timestamp;
+use pinflow_dataflows::clean::FieldFault;
+use pinflow_dataflows::record::Stream;
+use pinflow_dataflows::rejection::Reason;
+
+use super::status::{self, State_};
+use super::{Shared, process, reply};
+use crate::serving::board::Read;
+
+/// What the server itself counts.
+#[derive(Debug, Default)]
+pub(super) struct Tallies {
+    /// Connections now.
+    pub(super) connections: AtomicU64,
+    /// Connections turned away.
+    pub(super) refused: AtomicU64,
+    dropped: AtomicU64,
+    /// Requests by route and status.
+    requests: Mutex<BTreeMap<(String, u16), u64>>,
+}
+
+impl Tallies {
+    pub(super) fn reader_dropped(&self) {
+        self.dropped.fetch_add(1, Relaxed);
+    }
+
+    /// `route` is one of ours, never what was typed: else anybody could make as many of them as he likes.
+    pub(super) fn request(&self, route: &str, status: u16) {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        *requests.entry((route.to_owned(), status)).or_default() += 1;
+    }
+}
+
+/// A page of metrics under way.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    /// Begins a metric; its values follow.
+    fn metric(&mut self, name: &'static str, kind: &str, help: &str) -> Metric<'_> {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        Metric { text: &mut self.0, name }
+    }
+}
+
+struct Metric<'a> {
+    text: &'a mut String,
+    name: &'static str,
+}
+
+impl Metric<'_> {
+    fn value(&mut self, labels: &[(&str, &str)], value: f64) {
+        self.text.push_str(self.name);
+        for (at, (label, text)) in labels.iter().enumerate() {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(self.text, "{}{label}=\"{text}\"", if at == 0 { '{' } else { ',' });
+        }
+        let _ = writeln!(self.text, "{} {value}", if labels.is_empty() { "" } else { "}" });
+    }
+
+    fn only(&mut self, value: f64) {
+        self.value(&[], value);
+    }
+}
+
+/// `GET /metrics`
+pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
+    let mut page = Page::default();
+    run(&mut page, &shared);
+    read(&mut page, &shared);
+    written(&mut page, &shared);
+    served(&mut page, &shared);
+    reply::body(reply::PROMETHEUS, reply::NO_STORE, page.0)
+}
+
+fn flag(value: bool) -> f64 {
+    if value { 1.0 } else { 0.0 }
+}
+
+fn run(page: &mut Page, shared: &Shared) {
+    let labels = [("version", env!("CARGO_PKG_VERSION")), ("pipeline", shared.pipeline.as_str())];
+    page.metric("pinflow_info", "gauge", "What runs.").value(&labels, 1.0);
+    let uptime = shared.started.elapsed().as_secs_f64();
+    page.metric("pinflow_uptime_seconds", "gauge", "Since the start.").only(uptime);
+    let (state, _) = status::state(shared);
+    let mut metric = page.metric("pinflow_state", "gauge", "1 for the state that the run is in.");
+    for (name, of) in [("rebuilding", State_::Rebuilding), ("paused", State_::Paused), ("running", State_::Running)] {
+        metric.value(&[("state", name)], flag(state == of));
+    }
+    if let Some(bytes) = process::resident_bytes() {
+        page.metric("process_resident_memory_bytes", "gauge", "Resident memory.").only(bytes as f64);
+    }
+    if let Some(seconds) = process::cpu_seconds() {
+        page.metric("process_cpu_seconds_total", "counter", "Processor time, user and system.").only(seconds);
+    }
+    let symbols = pinflow_dataflows::symbol::count();
+    page.metric("pinflow_state_symbols", "gauge", "Different texts that are kept.").only(symbols as f64);
+}
+
+fn read(page: &mut Page, shared: &Shared) {
+    let gauges = &shared.gauges;
+    let total = gauges.rows.load(Relaxed) as f64;
+    page.metric("pinflow_records_total", "counter", "Rows read in this run, rejections included.").only(total);
+    let bytes = gauges.bytes.load(Relaxed) as f64;
+    page.metric("pinflow_read_bytes_total", "counter", "Bytes of messages read in this run.").only(bytes);
+    let counts = gauges.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let mut metric = page.metric("pinflow_cleaned_rows_total", "counter", "Cleaned rows, by stream.");
+    for stream in Stream::ALL {
+        metric.value(&[("stream", &stream.to_string())], counts.rows(stream) as f64);
+    }
+    let mut metric = page.metric("pinflow_rejections_total", "counter", "Rejected rows, by reason.");
+    for reason in Reason::ALL {
+        metric.value(&[("reason", reason.name())], counts.rejections(reason) as f64);
+    }
+    let mut metric =
+        page.metric("pinflow_field_faults_total", "counter", "Fields that were null or unreadable and became null.");
+    for fault in FieldFault::ALL {
+        metric.value(&[("table", &fault.table().to_string()), ("column", fault.column())], counts.faults(fault) as f64);
+    }
+    let unknown = counts.unknown_fields as f64;
+    page.metric("pinflow_unknown_fields_total", "counter", "Fields that no stream has.").only(unknown);
+    let Some(view) = shared.board.view(Read::Live) else { return };
+    let mut metric = page.metric("pinflow_source_read_total", "counter", "Rows read, by partition.");
+    for source in view.sources.iter() {
+        metric.value(&[("source", &source.source)], source.read as f64);
+    }
+    let mut metric = page.metric("pinflow_source_lag_records", "gauge", "Records still to be read, where known.");
+    for source in view.sources.iter() {
+        if let Some(lag) = source.lag {
+            metric.value(&[("source", &source.source)], lag as f64);
+        }
+    }
+    let mut metric = page.metric("pinflow_source_lag_seconds", "gauge", "Age of the last record read, where behind.");
+    for source in view.sources.iter() {
+        if let Some(lag_ms) = source.lag_ms {
+            metric.value(&[("source", &source.source)], lag_ms as f64 / 1e3);
+        }
+    }
+    page.metric("pinflow_epoch", "gauge", "The last epoch that passed.").only(view.epoch as f64);
+    let age = (Timestamp::now().as_millisecond() - view.as_of.as_millisecond()) as f64 / 1e3;
+    page.metric("pinflow_epoch_age_seconds", "gauge", "Since the last epoch was closed.").only(age.max(0.0));
+    let mut metric = page.metric("pinflow_answer_rows", "gauge", "Rows, by answer.");
+    for (question, table) in view.answers() {
+        metric.value(&[("answer", question.name)], table.rows().len() as f64);
+    }
+}
+
+fn written(page: &mut Page, shared: &Shared) {
+    let gauges = &shared.gauges;
+    let tables = gauges.tables.get().map(|tables| tables.borrow().clone()).unwrap_or_default();
+    if tables.is_empty() {
+        return;
+    }
+    let durable = gauges.durable_epoch.load(Relaxed);
+    page.metric("pinflow_durable_epoch", "gauge", "The last epoch that is committed.").only(durable as f64);
+    let behind = gauges.epoch.load(Relaxed).saturating_sub(durable);
+    page.metric("pinflow_epoch_lag", "gauge", "Epochs that passed and are not committed.").only(behind as f64);
+    let commits = *gauges.commits.lock().unwrap_or_else(PoisonError::into_inner);
+    let metric = page.metric("pinflow_commit_seconds", "summary", "What making a window durable took.");
+    metric.text.push_str(&format!("pinflow_commit_seconds_sum {}\n", commits.total.as_secs_f64()));
+    metric.text.push_str(&format!("pinflow_commit_seconds_count {}\n", commits.count));
+    let last = commits.last.as_secs_f64();
+    page.metric("pinflow_commit_last_seconds", "gauge", "What it took the last time.").only(last);
+    let mut metric = page.metric("pinflow_table_rows", "gauge", "Rows, by table.");
+    for table in &tables {
+        metric.value(&[("table", table.table)], table.rows as f64);
+    }
+    let mut metric = page.metric("pinflow_table_files", "gauge", "Data files, by table.");
+    for table in &tables {
+        metric.value(&[("table", table.table)], table.files as f64);
+    }
+    let mut metric = page.metric("pinflow_table_version", "gauge", "The last version, by table.");
+    for table in &tables {
+        metric.value(&[("table", table.table)], table.version as f64);
+    }
+}
+
+fn served(page: &mut Page, shared: &Shared) {
+    let tallies = &shared.tallies;
+    let connections = tallies.connections.load(Relaxed) as f64;
+    page.metric("pinflow_http_connections", "gauge", "Connections now.").only(connections);
+    let refused = tallies.refused.load(Relaxed) as f64;
+    page.metric("pinflow_http_connections_refused_total", "counter", "Connections turned away.").only(refused);
+    let dropped = tallies.dropped.load(Relaxed) as f64;
+    page.metric("pinflow_http_readers_dropped_total", "counter", "Readers of changes that were too slow.")
+        .only(dropped);
+    let mut metric = page.metric("pinflow_http_requests_total", "counter", "Requests, by route and status.");
+    for ((route, status), count) in tallies.requests.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        metric.value(&[("route", route), ("status", &status.to_string())], *count as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_escaped() {
+        let mut page = Page::default();
+        page.metric("m", "gauge", "Help.").value(&[("a", "x\"y\\z\n"), ("b", "é")], 1.5);
+        assert_eq!(page.0, "# HELP m Help.\n# TYPE m gauge\nm{a=\"x\\\"y\\\\z\\n\",b=\"é\"} 1.5\n");
+    }
+}

@@ -1,0 +1,256 @@
+//! Every route, as it is and as it refuses.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use pinflow::dataflows::questions;
+use serde_json::{Value, json};
+
+use super::{Serving, following};
+use crate::harness::{emit, scratch, until};
+
+/// Texts that would do harm if a page, a spreadsheet or a log took them for more than text.
+const HOSTILE: [&str; 30] = [
+    "<script>alert(1)</script>",
+    "\"><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<svg onload=alert(1)>",
+    "javascript:alert(1)",
+    "'-alert(1)-'",
+    "\";alert(1);//",
+    "</script><script>alert(1)</script>",
+    "<iframe src=//evil>",
+    "<body onload=alert(1)>",
+    "<a href=\"javascript:alert(1)\">x</a>",
+    "{{7*7}}",
+    "${alert(1)}",
+    "<!--",
+    "-->",
+    "]]>",
+    "&lt;script&gt;",
+    "%3Cscript%3E",
+    "\\u003cscript\\u003e",
+    "<math><mi//xlink:href=\"data:x,<script>\">",
+    "\u{202e}txt.exe",
+    "<style>@import'//evil'</style>",
+    "=HYPERLINK(\"http://evil\")",
+    "+cmd|' /C calc'!A0",
+    "@SUM(1+1)",
+    "-2+3",
+    "\u{1b}[31mred",
+    "data: x\n\nevent: evil",
+    "\r\nset-cookie: a=b",
+    "\u{0}",
+];
+
+#[test]
+fn every_route_says_what_it_should() {
+    let place = scratch();
+    let recording = place.path().join("recording");
+    emit(&recording, 400, 1_000, 41, &["--malformed", "0.05"]);
+    let config = following(place.path(), &recording, "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 0.05");
+    let serving = Serving::start(place.path(), &config, &[]);
+    serving.until_read(3_000);
+    let http = serving.http;
+    assert_eq!((http.get("/healthz").status, http.get("/readyz").status), (200, 200));
+    until("everything is durable", || http.json("/answers?read=durable")["epoch"] == http.json("/answers")["epoch"]);
+
+    let all = http.json("/answers");
+    let names: Vec<_> = questions::ALL.iter().map(|question| json!(question.name)).collect();
+    assert_eq!(all["answers"].as_array().unwrap().iter().map(|of| of["answer"].clone()).collect::<Vec<_>>(), names);
+    assert_eq!(http.json("/answers?read=durable")["answers"], all["answers"]);
+    let lines = http.get("/answers?format=ndjson");
+    assert_eq!(lines.headers["content-type"], "application/x-ndjson");
+    assert_eq!(lines.text().lines().count(), questions::ALL.len() + 1);
+    for (question, of_all) in questions::ALL.iter().zip(all["answers"].as_array().unwrap()) {
+        let path = format!("/answers/{}", question.name);
+        let one = http.json(&path);
+        assert_eq!((&one["rows"], &one["columns"]), (&of_all["rows"], &of_all["columns"]), "{path}");
+        assert_eq!((&one["epoch"], &one["as_of"]), (&all["epoch"], &all["as_of"]));
+        let rows = one["rows"].as_array().unwrap();
+        assert!(!rows.is_empty(), "{path}");
+        let ndjson = http.get(&format!("{path}?format=ndjson"));
+        let lines: Vec<Value> = ndjson.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(&lines, rows, "{path}");
+        let csv = http.get(&format!("{path}?format=csv"));
+        let header: Vec<_> = question.columns.iter().map(|column| column.name).collect();
+        assert_eq!(csv.text().split("\r\n").next().unwrap(), header.join(","), "{path}");
+        // What a filter leaves is just what has its value.
+        for (at, column) in question.columns.iter().enumerate().take(question.groups()) {
+            let wanted = &rows[rows.len() / 2][column.name];
+            let text =
+                wanted.as_str().map_or_else(|| wanted.to_string(), |text| text.replace('+', "%2B").replace(' ', "+"));
+            let left = http.json(&format!("{path}?{}={text}", column.name))["rows"].clone();
+            let expected: Vec<_> = rows.iter().filter(|row| row[column.name] == *wanted).cloned().collect();
+            assert_eq!(left, json!(expected), "{path} by {at}");
+            assert!(!expected.is_empty());
+        }
+    }
+
+    let status = http.json("/status");
+    assert_eq!(status["state"], "running");
+    let read: u64 = status["sources"].as_array().unwrap().iter().map(|of| of["read"].as_u64().unwrap()).sum();
+    let written: u64 = status["tables"].as_array().unwrap().iter().map(|of| of["rows"].as_u64().unwrap()).sum();
+    assert_eq!(status["tables"].as_array().unwrap().len(), 4);
+    assert_eq!(read, written, "each row is in a table: {status}");
+    assert!(
+        status["memory"]["resident_bytes"].as_u64().unwrap() > 1 << 20
+            && status["uptime_seconds"].as_f64().unwrap() > 0.0
+    );
+
+    let rejected = http.json("/rejected?limit=7");
+    assert_eq!(rejected.as_array().unwrap().len(), 7);
+    for row in rejected.as_array().unwrap() {
+        let stream = row["_source"].as_str().unwrap().strip_prefix("recording/").unwrap();
+        let line = row["_position"].as_str().unwrap().parse::<usize>().unwrap();
+        let text = std::fs::read(recording.join(stream)).unwrap();
+        let line = text.split(|byte| *byte == b'\n').nth(line - 1).unwrap();
+        assert_eq!(row["payload_bytes"], line.len(), "{row}");
+        if let Some(payload) = row["payload"].as_str() {
+            assert!(line.starts_with(payload.as_bytes()), "{row}");
+        }
+    }
+
+    let metrics = http.get("/metrics");
+    let value = |name: &str| -> f64 {
+        let line = metrics.text().lines().find(|line| line.split(' ').next() == Some(name));
+        line.unwrap_or_else(|| panic!("no {name}")).rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    assert_eq!(value("pinflow_records_total"), read as f64);
+    assert_eq!(value("pinflow_state{state=\"running\"}"), 1.0);
+    assert!(value("pinflow_commit_seconds_count") >= 1.0 && value("pinflow_epoch_lag") >= 0.0);
+    let rejections: f64 = metrics
+        .text()
+        .lines()
+        .filter(|line| line.starts_with("pinflow_rejections_total{"))
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        .sum();
+    let in_table =
+        status["tables"].as_array().unwrap().iter().find(|of| of["table"] == "rejected").unwrap()["rows"].clone();
+    assert_eq!(json!(rejections as u64), in_table);
+
+    let document = http.json("/openapi.json");
+    for path in document["paths"].as_object().unwrap().keys().filter(|path| !path.ends_with("/changes")) {
+        assert_eq!(http.get(path).status, 200, "{path}");
+    }
+    serving.stop();
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_in_words() {
+    let place = scratch();
+    let recording = place.path().join("recording");
+    emit(&recording, 50, 100, 42, &[]);
+    let serving = Serving::start(place.path(), &following(place.path(), &recording, ""), &[]);
+    serving.until_read(300);
+    let http = serving.http;
+    for (path, status, word) in [
+        ("/nowhere", 404, "/openapi.json"),
+        ("/answers/nothing", 404, "popular_category_by_year"),
+        ("/answers/nothing/changes", 404, "popular_category_by_year"),
+        ("/answers?format=xml", 400, "ndjson"),
+        ("/answers?format=csv", 400, "one answer"),
+        ("/answers?read=dirty", 400, "durable"),
+        ("/answers?read=durable", 400, "no tables"),
+        ("/changes?read=durable", 400, "no tables"),
+        ("/answers?category=art", 400, "known are"),
+        ("/answers/popular_category_by_year?catgory=art", 400, "post_year"),
+        ("/answers/popular_category_by_year?category_count=1", 400, "post_year"),
+        ("/answers/popular_category_by_year?post_year=last", 400, "whole number"),
+        ("/rejected?limit=0", 400, "limit is"),
+        ("/rejected?limit=many", 400, "limit is"),
+        ("/status?x=1", 400, "no parameters"),
+        ("/answers/../../etc/passwd", 404, ""),
+        ("/answers/%2e%2e%2fetc", 404, ""),
+    ] {
+        let reply = http.get(path);
+        assert_eq!(reply.status, status, "{path}: {reply:?}");
+        assert!(reply.json()["message"].as_str().unwrap().contains(word), "{path}: {reply:?}");
+    }
+    let posted =
+        http.raw(format!("POST /answers HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\n\r\n", http.address).as_bytes());
+    assert_eq!((posted.status, posted.headers["allow"].as_str()), (405, "GET,HEAD"));
+    assert_eq!(http.get("/answers/popular_category_by_year?post_year=1066").json()["rows"], json!([]));
+    serving.stop();
+}
+
+#[test]
+fn an_answer_that_has_not_changed_is_not_sent_again() {
+    let place = scratch();
+    let recording = place.path().join("recording");
+    emit(&recording, 50, 100, 43, &[]);
+    let serving = Serving::start(place.path(), &following(place.path(), &recording, ""), &[]);
+    serving.until_read(300);
+    let http = serving.http;
+    for path in ["/answers", "/answers/users_joined_by_year"] {
+        let first = http.get(path);
+        let tag = first.headers["etag"].clone();
+        let again = http.ask(path, &[("if-none-match", &tag)]);
+        assert_eq!((again.status, again.body.len(), &again.headers["etag"]), (304, 0, &tag));
+        assert_eq!(http.ask(path, &[("if-none-match", &format!("\"x\", W/{tag}"))]).status, 304);
+        assert_eq!(http.ask(path, &[("if-none-match", "\"other\"")]).status, 200);
+    }
+    let before = http.get("/answers/users_joined_by_year");
+    let mut file = std::fs::OpenOptions::new().append(true).open(recording.join("user.jsonl")).unwrap();
+    file.write_all(b"{\"ind\":999999,\"first_name\":\"A\",\"last_name\":\"B\",\"age\":20,\"date_joined\":\"2016-02-02T02:02:02\"}\n").unwrap();
+    serving.until_read(301);
+    let after = http.ask("/answers/users_joined_by_year", &[("if-none-match", &before.headers["etag"])]);
+    assert_eq!(after.status, 200);
+    assert_ne!(after.body, before.body);
+    serving.stop();
+}
+
+#[test]
+fn hostile_texts_stay_texts() {
+    let place = scratch();
+    let recording = place.path().join("recording");
+    std::fs::create_dir(&recording).unwrap();
+    let (mut pins, mut geos) = (String::new(), String::new());
+    for (ind, text) in HOSTILE.iter().enumerate() {
+        let pin = json!({ "index": ind, "unique_id": text, "title": text, "description": text, "poster_name": text,
+            "follower_count": "5k", "tag_list": text, "is_image_or_video": "image", "image_src": text,
+            "save_location": "Local save in /data/x", "category": text, "downloaded": 1 });
+        let geo = json!({ "ind": ind, "timestamp": "2019-05-05T05:05:05", "latitude": 1.0, "longitude": 2.0, "country": text });
+        pins.push_str(&format!("{pin}\n"));
+        geos.push_str(&format!("{geo}\n"));
+        // And as a message that is refused.
+        pins.push_str(&format!("{}\n", json!({ "index": text, "title": text })));
+    }
+    std::fs::write(recording.join("pin.jsonl"), pins).unwrap();
+    std::fs::write(recording.join("geo.jsonl"), geos).unwrap();
+    std::fs::write(recording.join("user.jsonl"), "").unwrap();
+    let serving = Serving::start(place.path(), &following(place.path(), &recording, ""), &["--top", "all"]);
+    serving.until_read(90);
+    let http = serving.http;
+    let expected: BTreeSet<&str> = HOSTILE.iter().map(|text| text.trim()).collect();
+    let one = http.get("/answers/popular_category_by_country");
+    let said = one.json();
+    let said: BTreeSet<&str> =
+        said["rows"].as_array().unwrap().iter().map(|row| row["category"].as_str().unwrap().trim()).collect();
+    assert!(expected.iter().all(|text| said.contains(text)), "{:?}", expected.difference(&said).collect::<Vec<_>>());
+    let csv = http.get("/answers/popular_category_by_country?format=csv");
+    for cell in ["=", "+", "@", "-2"] {
+        assert!(!csv.text().contains(&format!(",{cell}")), "a cell begins with {cell}: {}", csv.text());
+    }
+    let rejected = http.get("/rejected?limit=256");
+    assert_eq!(rejected.json().as_array().unwrap().len(), HOSTILE.len());
+    let events: Vec<_> = http.events("/answers/popular_category_by_country/changes", &[]).take(1).collect();
+    assert_eq!(events[0].data["rows"].as_array().unwrap().len(), one.json()["rows"].as_array().unwrap().len());
+    for (path, kind) in [
+        ("/answers", "application/json"),
+        ("/answers/popular_category_by_country", "application/json"),
+        ("/answers/popular_category_by_country?format=csv", "text/csv; charset=utf-8; header=present"),
+        ("/rejected", "application/json"),
+        ("/status", "application/json"),
+        ("/answers/%3Cscript%3Ealert(1)%3C%2Fscript%3E", "application/json"),
+        ("/%3Cscript%3E", "application/json"),
+        ("/answers?%3Cscript%3E=1", "application/json"),
+    ] {
+        let headers = http.get(path).headers;
+        assert_eq!(headers["content-type"], kind, "{path}");
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+        assert!(headers["content-security-policy"].contains("default-src 'self'"));
+        assert!(!headers.contains_key("set-cookie") && !headers.contains_key("access-control-allow-origin"));
+    }
+    serving.stop();
+}

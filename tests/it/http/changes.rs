@@ -1,0 +1,160 @@
+//! Changes as they come.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::client::Event;
+use super::{Serving, following};
+use crate::harness::{emit, scratch, until};
+
+const PATH: &str = "/answers/users_joined_by_year/changes";
+
+fn join(recording: &Path, ind: u32, year: u32) {
+    let row = json!({ "ind": ind, "first_name": "A", "last_name": "B", "age": 30, "date_joined": format!("{year}-02-02T02:02:02") });
+    let mut file = std::fs::OpenOptions::new().append(true).open(recording.join("user.jsonl")).unwrap();
+    writeln!(file, "{row}").unwrap();
+}
+
+/// The rows after an event.
+fn apply(rows: &mut Vec<Value>, event: &Event) {
+    if event.kind == "snapshot" {
+        *rows = event.data["rows"].as_array().unwrap().clone();
+        return;
+    }
+    assert_eq!(event.kind, "change");
+    for row in event.data["delete"].as_array().unwrap() {
+        let at = rows.iter().position(|held| held == row).expect("what goes is there");
+        rows.remove(at);
+    }
+    for row in event.data["insert"].as_array().unwrap() {
+        assert!(!rows.contains(row), "what comes is not there");
+        rows.push(row.clone());
+    }
+    rows.sort_by_key(|row| row["post_year"].as_i64());
+}
+
+#[test]
+fn a_reader_gets_every_change_and_goes_on_where_it_was() {
+    let place = scratch();
+    let recording = place.path().join("recording");
+    emit(&recording, 50, 100, 51, &[]);
+    let serving = Serving::start(place.path(), &following(place.path(), &recording, ""), &[]);
+    serving.until_read(300);
+    let http = serving.http;
+    let mut events = http.events(PATH, &[]);
+    let mut rows = Vec::new();
+    let first = events.next().unwrap();
+    apply(&mut rows, &first);
+    assert_eq!(first.kind, "snapshot");
+    assert!(first.data.get("anew").is_none());
+    for ind in 0..20 {
+        join(&recording, 1_000_000 + ind, 2015 + ind % 3);
+        serving.until_read(301 + u64::from(ind));
+    }
+    let current = |path: &str| http.json(path)["rows"].as_array().unwrap().clone();
+    let now = current("/answers/users_joined_by_year");
+    let mut last = None;
+    while rows != now {
+        let event = events.next().unwrap();
+        apply(&mut rows, &event);
+        last = event.id.or(last);
+    }
+    drop(events);
+    // It was away, and comes back: what it missed, and nothing twice.
+    for ind in 20..40 {
+        join(&recording, 1_000_000 + ind, 2015 + ind % 3);
+        serving.until_read(301 + u64::from(ind));
+    }
+    let mut resumed = http.events(PATH, &[("last-event-id", last.as_deref().unwrap())]);
+    let now = current("/answers/users_joined_by_year");
+    while rows != now {
+        let event = resumed.next().unwrap();
+        assert_eq!(event.kind, "change", "no snapshot: {event:?}");
+        apply(&mut rows, &event);
+    }
+    // With an id of another run, or of no run, it starts anew and is told why.
+    for (id, why) in [("1234-5", Some("started anew")), ("nonsense", None)] {
+        let event = http.events(PATH, &[("last-event-id", id)]).next().unwrap();
+        assert_eq!((event.kind.as_str(), &event.data["rows"]), ("snapshot", &json!(rows)));
+        assert_eq!(event.data.get("anew").is_some(), why.is_some(), "{event:?}");
+        assert!(why.is_none_or(|why| event.data["anew"].as_str().unwrap().contains(why)), "{event:?}");
+    }
+    // All answers in one stream: a snapshot of each, of one epoch, of which the last one has the id.
+    let snapshots: Vec<_> = http.events("/changes", &[]).take(pinflow::dataflows::questions::ALL.len()).collect();
+    assert!(
+        snapshots.iter().all(|event| event.kind == "snapshot" && event.data["epoch"] == snapshots[0].data["epoch"])
+    );
+    assert!(snapshots.split_last().unwrap().1.iter().all(|event| event.id.is_none()));
+    assert!(snapshots.last().unwrap().id.is_some());
+    serving.stop();
+}
+
+#[test]
+fn only_what_is_committed_is_shown_to_who_wants_that() {
+    let place = scratch();
+    let recording = place.path().join("recording");
+    emit(&recording, 50, 100, 52, &[]);
+    let more = "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 2";
+    let serving = Serving::start(place.path(), &following(place.path(), &recording, more), &[]);
+    let http = serving.http;
+    serving.until_read(300);
+    until("the first window is durable", || {
+        http.json("/answers?read=durable")["answers"] == http.json("/answers")["answers"]
+    });
+    let mut events = http.events(&format!("{PATH}?read=durable"), &[]);
+    let mut rows = Vec::new();
+    apply(&mut rows, &events.next().unwrap());
+    for ind in 0..5 {
+        join(&recording, 1_000_000 + ind, 2016);
+        serving.until_read(301 + u64::from(ind));
+        let all = http.json("/answers?read=durable");
+        assert!(all["epoch"].as_u64() <= all["durable_epoch"].as_u64(), "{all}");
+    }
+    let now = http.json("/answers/users_joined_by_year")["rows"].as_array().unwrap().clone();
+    while rows != now {
+        let event = events.next().unwrap();
+        apply(&mut rows, &event);
+        // The tables hold it by now.
+        let durable = http.json("/status")["durable_epoch"].as_u64().unwrap();
+        assert!(event.data["epoch"].as_u64().unwrap() <= durable);
+    }
+    serving.stop();
+    // Started again, everything that is read back is durable, and there is nothing new.
+    let again = Serving::start(place.path(), &following(place.path(), &recording, more), &[]);
+    again.until_ready();
+    until("it is shown", || again.http.get("/answers?read=durable").status == 200);
+    let durable = again.http.json("/answers/users_joined_by_year?read=durable");
+    assert_eq!(durable["rows"].as_array().unwrap(), &now);
+    again.stop();
+}
+
+#[test]
+fn a_reader_that_is_too_slow_is_dropped_and_nobody_waits_for_it() {
+    let place = scratch();
+    let recording = place.path().join("recording");
+    // Every post changes answers; each epoch is cut as early as possible.
+    emit(&recording, 30_000, 30_000, 53, &[]);
+    let config = place.path().join("slow.toml");
+    let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\nrate_per_sec = 9000\n[engine]\nepoch_ms = 1\n[questions]\ntop = \"all\"\n";
+    std::fs::write(&config, text).unwrap();
+    let serving = Serving::start(place.path(), &config, &[]);
+    serving.until_ready();
+    let http = serving.http;
+    let mut slow = http.connect();
+    slow.write_all(format!("GET /changes HTTP/1.0\r\nhost: {}\r\n\r\n", http.address).as_bytes()).unwrap();
+    let begun = serving.running.memory();
+    serving.until_read(90_000);
+    assert!(serving.running.memory() < begun + (400 << 20), "memory grew from {begun} to {}", serving.running.memory());
+    // It reads at last: what lay in the sockets, and then the last word.
+    slow.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut heard = Vec::new();
+    slow.read_to_end(&mut heard).unwrap();
+    let tail = String::from_utf8_lossy(&heard[heard.len().saturating_sub(300)..]).into_owned();
+    assert!(tail.contains("event: dropped") && tail.contains("start anew"), "{tail}");
+    assert!(http.get("/metrics").text().contains("pinflow_http_readers_dropped_total 1\n"));
+    assert!(serving.log().contains("too slow"));
+    serving.stop();
+}

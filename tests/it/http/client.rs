@@ -1,0 +1,171 @@
+//! A plain HTTP client, which sends just what a test wants to send.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Nothing that is asked takes this long; it keeps a fault from hanging the tests.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where to ask.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Http {
+    pub(crate) address: SocketAddr,
+}
+
+/// What was answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl Http {
+    pub(crate) fn new(address: SocketAddr) -> Http {
+        Http { address }
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+
+    /// Sends these bytes, and reads one reply.
+    pub(crate) fn raw(&self, request: &[u8]) -> Reply {
+        let mut stream = self.connect();
+        stream.write_all(request).unwrap();
+        reply(&mut BufReader::new(stream))
+    }
+
+    pub(crate) fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
+        self.raw(&request(path, headers, "HTTP/1.1", self.address))
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Reply {
+        self.ask(path, &[])
+    }
+
+    /// A reply that must be good, as JSON.
+    pub(crate) fn json(&self, path: &str) -> Value {
+        let reply = self.get(path);
+        assert_eq!(reply.status, 200, "{path}: {reply:?}");
+        reply.json()
+    }
+
+    /// A connection for many requests, one after the other.
+    pub(crate) fn keep(&self) -> Kept {
+        Kept { stream: BufReader::new(self.connect()), address: self.address }
+    }
+
+    /// A stream of events; without chunks, as HTTP/1.0 has none.
+    pub(crate) fn events(&self, path: &str, headers: &[(&str, &str)]) -> Events {
+        let mut stream = self.connect();
+        stream.write_all(&request(path, headers, "HTTP/1.0", self.address)).unwrap();
+        let mut stream = BufReader::new(stream);
+        let (status, headers) = head(&mut stream);
+        assert_eq!(status, 200, "{path}");
+        assert_eq!(headers["content-type"], "text/event-stream");
+        Events { stream }
+    }
+}
+
+fn request(path: &str, headers: &[(&str, &str)], version: &str, address: SocketAddr) -> Vec<u8> {
+    let mut text = format!("GET {path} {version}\r\n");
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        text.push_str(&format!("host: {address}\r\n"));
+    }
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str("\r\n");
+    text.into_bytes()
+}
+
+fn head(stream: &mut impl BufRead) -> (u16, BTreeMap<String, String>) {
+    let mut line = String::new();
+    stream.read_line(&mut line).unwrap();
+    let status = line.split(' ').nth(1).unwrap_or_else(|| panic!("a status line, not {line:?}")).parse().unwrap();
+    let mut headers = BTreeMap::new();
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        let Some((name, value)) = line.trim_end().split_once(": ") else { return (status, headers) };
+        headers.insert(name.to_ascii_lowercase(), value.to_owned());
+    }
+}
+
+fn reply(stream: &mut impl BufRead) -> Reply {
+    let (status, headers) = head(stream);
+    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    Reply { status, headers, body }
+}
+
+/// A connection that is kept.
+pub(crate) struct Kept {
+    stream: BufReader<TcpStream>,
+    address: SocketAddr,
+}
+
+impl Kept {
+    pub(crate) fn get(&mut self, path: &str) -> Reply {
+        self.stream.get_mut().write_all(&request(path, &[], "HTTP/1.1", self.address)).unwrap();
+        reply(&mut self.stream)
+    }
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Event {
+    pub(crate) id: Option<String>,
+    pub(crate) kind: String,
+    pub(crate) data: Value,
+}
+
+/// Events as they come.
+pub(crate) struct Events {
+    stream: BufReader<TcpStream>,
+}
+
+impl Iterator for Events {
+    type Item = Event;
+
+    /// `None` when the stream has ended.
+    fn next(&mut self) -> Option<Event> {
+        let (mut id, mut kind, mut data) = (None, String::new(), None);
+        loop {
+            let mut line = String::new();
+            if self.stream.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
+            match line.trim_end_matches('\n').split_once(": ") {
+                Some(("id", value)) => id = Some(value.to_owned()),
+                Some(("event", value)) => value.clone_into(&mut kind),
+                Some(("data", value)) => data = Some(serde_json::from_str(value).unwrap()),
+                _ if line == "\n" => match data.take() {
+                    Some(data) => return Some(Event { id, kind, data }),
+                    // A sign of life.
+                    None => (id, kind) = (None, String::new()),
+                },
+                _ => assert!(line.starts_with(':'), "{line:?}"),
+            }
+        }
+    }
+}

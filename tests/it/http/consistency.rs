@@ -1,0 +1,184 @@
+//! Every answer that is shown is what a batch query says of one cut of the sources, while records flow.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pinflow::dataflows::graph::Options;
+use pinflow::dataflows::ingest::{Carries, Ingest, Limits, Rows};
+use pinflow::dataflows::questions;
+use pinflow::dataflows::record::{Geo, Lineage, Pin, Stream, User};
+use pinflow::dataflows::rejection::Rejection;
+use pinflow::dataflows::symbol::Symbol;
+use serde_json::Value;
+
+use super::Serving;
+use crate::harness::{emit, scratch};
+use crate::oracle::Oracle;
+
+/// Answers that are looked at. Each request shows all of them.
+const OBSERVED: usize = 100_000;
+const READERS: usize = 2;
+
+/// Puts cleaned rows into the oracle, under the epoch at which they came.
+struct At<'a>(&'a Oracle, u64);
+
+impl Rows for At<'_> {
+    fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
+        self.0.pin(self.1, lineage, row);
+    }
+    fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
+        self.0.geo(self.1, lineage, row);
+    }
+    fn user(&mut self, lineage: Lineage, row: &User<'_>) {
+        self.0.user(self.1, lineage, row);
+    }
+    fn rejected(&mut self, _: Lineage, _: Option<Stream>, _: &Rejection, _: &[u8]) {}
+}
+
+/// Cuts a recording at the places that observed answers name, and asks the batch engine at each.
+struct Batch {
+    oracle: Oracle,
+    ingest: Ingest,
+    /// Each file's lines, and how many are in the oracle.
+    files: BTreeMap<String, (Stream, Vec<Vec<u8>>, usize)>,
+}
+
+impl Batch {
+    fn new(recording: &Path) -> Batch {
+        let files = Stream::ALL.map(|stream| {
+            let text = std::fs::read(recording.join(format!("{stream}.jsonl"))).unwrap();
+            let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+            (format!("recording/{stream}.jsonl"), (stream, lines, 0))
+        });
+        Batch { oracle: Oracle::default(), ingest: Ingest::new(Limits::default()), files: files.into_iter().collect() }
+    }
+
+    /// Moves on to the cut of an epoch.
+    fn move_to(&mut self, epoch: u64, sources: &Value) {
+        for source in sources.as_array().unwrap() {
+            let name = source["source"].as_str().unwrap();
+            let next: usize = source["position"].as_str().unwrap().parse().unwrap();
+            let (stream, lines, read) = self.files.get_mut(name).unwrap();
+            while *read + 1 < next {
+                let position = *read as u64 + 1;
+                let lineage =
+                    Lineage { arrived_at: None, source: Symbol::new(name), position, sub: 0 };
+                let carries = Carries::Only(*stream);
+                self.ingest.message(carries, Some(&lines[*read]), lineage, &mut At(&self.oracle, epoch));
+                *read += 1;
+            }
+        }
+    }
+
+    fn answer(&self, question: &questions::Question, epoch: u64) -> Vec<Value> {
+        let rows = self.oracle.answer(question, Options::default(), epoch);
+        rows.iter().map(|row| serde_json::to_value(row.named(question.columns)).unwrap()).collect()
+    }
+}
+
+#[test]
+fn all_answers_are_of_one_cut_at_every_moment() {
+    let place = scratch();
+    let recording = place.path().join("recording");
+    emit(&recording, 700, 2_500, 61, &["--malformed", "0.02"]);
+    let config = place.path().join("flow.toml");
+    let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\nrate_per_sec = 1200\n[engine]\nepoch_ms = 20\n";
+    std::fs::write(&config, text).unwrap();
+    let serving = Serving::start(place.path(), &config, &[]);
+    serving.until_ready();
+    let http = serving.http;
+    let done = AtomicBool::new(false);
+    let (observed, streamed) = std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..READERS)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut kept = http.keep();
+                    let mut seen: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+                    let mut count = 0;
+                    while count < OBSERVED / READERS || !done.load(Ordering::Relaxed) {
+                        let body = kept.get("/answers").body;
+                        let epoch = serde_json::from_slice::<Value>(&body).unwrap()["epoch"].as_u64().unwrap();
+                        count += questions::ALL.len();
+                        // Lag grows older while nothing else changes: the answers and their cut must be the same.
+                        if let Some(before) = seen.get(&epoch) {
+                            assert_eq!(cut(before), cut(&body), "epoch {epoch} was shown in two ways");
+                        } else {
+                            seen.insert(epoch, body);
+                        }
+                    }
+                    seen
+                })
+            })
+            .collect();
+        let follower = scope.spawn(|| {
+            let mut shown: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+            let mut by_epoch: BTreeMap<u64, BTreeMap<String, Vec<Value>>> = BTreeMap::new();
+            for event in http.events("/changes", &[]) {
+                let rows = shown.entry(event.data["answer"].as_str().unwrap().to_owned()).or_default();
+                if event.kind == "snapshot" {
+                    *rows = event.data["rows"].as_array().unwrap().clone();
+                } else {
+                    for gone in event.data["delete"].as_array().unwrap() {
+                        let at = rows.iter().position(|row| row == gone).expect("what goes is there");
+                        rows.remove(at);
+                    }
+                    rows.extend(event.data["insert"].as_array().unwrap().iter().cloned());
+                }
+                // The last event of an epoch has the id.
+                if event.id.is_some() {
+                    by_epoch.insert(event.data["epoch"].as_u64().unwrap(), shown.clone());
+                }
+            }
+            by_epoch
+        });
+        serving.until_read(7_500);
+        done.store(true, Ordering::Relaxed);
+        let mut observed: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        for reader in readers {
+            for (epoch, body) in reader.join().unwrap() {
+                let known = observed.entry(epoch).or_insert_with(|| body.clone());
+                assert_eq!(cut(known), cut(&body), "epoch {epoch} was shown in two ways");
+            }
+        }
+        serving.stop();
+        (observed, follower.join().unwrap())
+    });
+    assert!(
+        observed.len() > 50 && streamed.len() > 50,
+        "{} epochs asked for, {} followed",
+        observed.len(),
+        streamed.len()
+    );
+    let mut batch = Batch::new(&recording);
+    let mut compared = 0;
+    for (epoch, body) in &observed {
+        let shown: Value = serde_json::from_slice(body).unwrap();
+        batch.move_to(*epoch, &shown["sources"]);
+        // What was followed up to here: the last epoch with changes.
+        let followed = streamed.range(..=epoch).next_back();
+        for (question, answer) in questions::ALL.iter().zip(shown["answers"].as_array().unwrap()) {
+            let expected = batch.answer(question, *epoch);
+            assert_eq!(answer["rows"].as_array().unwrap(), &expected, "{} at epoch {epoch}", question.name);
+            if let Some((_, followed)) = followed {
+                let mut rows = followed[question.name].clone();
+                let mut expected = expected;
+                rows.sort_by_key(ToString::to_string);
+                expected.sort_by_key(ToString::to_string);
+                assert_eq!(rows, expected, "{} followed to epoch {epoch}", question.name);
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 500, "{compared} answers were compared with the stream");
+}
+
+/// What must be the same whenever an epoch is shown.
+fn cut(body: &[u8]) -> (Cow<'static, str>, Value) {
+    let mut shown: Value = serde_json::from_slice(body).unwrap();
+    let answers = shown["answers"].take();
+    let positions =
+        shown["sources"].as_array().unwrap().iter().map(|of| of["position"].to_string()).collect::<Vec<_>>();
+    (Cow::Owned(positions.join(",")), answers)
+}

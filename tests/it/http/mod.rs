@@ -1,0 +1,84 @@
+//! Answers over real sockets.
+
+mod answers;
+mod changes;
+mod client;
+mod consistency;
+mod guard;
+mod query;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use nix::sys::signal::Signal;
+
+use crate::harness::{Running, pinflow, until};
+use client::Http;
+
+/// A pinflow that serves.
+pub(crate) struct Serving {
+    pub(crate) running: Running,
+    pub(crate) http: Http,
+    log: PathBuf,
+}
+
+impl Serving {
+    /// Runs a configuration or a recording; `flags` go before it.
+    pub(crate) fn start(place: &Path, source: &Path, flags: &[&str]) -> Serving {
+        Serving::start_with(place, source, flags, &[])
+    }
+
+    pub(crate) fn start_with(place: &Path, source: &Path, flags: &[&str], env: &[(&str, &str)]) -> Serving {
+        let log = place.join("log");
+        let mut command = pinflow(["run", "--output", "none"]);
+        if !flags.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        command.args(flags).arg(source).envs(env.iter().copied());
+        command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
+        let running = Running::start(&mut command);
+        let mut address = None;
+        until("it says where it serves", || {
+            address = std::fs::read_to_string(&log).unwrap().lines().find_map(|line| {
+                let line: serde_json::Value = serde_json::from_str(line).ok()?;
+                line["address"].as_str()?.parse::<SocketAddr>().ok()
+            });
+            address.is_some()
+        });
+        Serving { running, http: Http::new(address.unwrap()), log }
+    }
+
+    pub(crate) fn until_ready(&self) {
+        until("it is ready", || self.http.get("/readyz").status == 200);
+    }
+
+    /// Waits until so many rows were read.
+    pub(crate) fn until_read(&self, rows: u64) {
+        self.until_ready();
+        until("all is read", || {
+            let status = self.http.json("/status");
+            status["sources"].as_array().unwrap().iter().map(|of| of["read"].as_u64().unwrap()).sum::<u64>() >= rows
+        });
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// SIGTERM, and an orderly end.
+    pub(crate) fn stop(mut self) {
+        self.running.signal(Signal::SIGTERM);
+        let status = self.running.wait();
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+    }
+}
+
+/// A configuration that follows a recording; `more` are further lines.
+pub(crate) fn following(place: &Path, recording: &Path, more: &str) -> PathBuf {
+    let path = place.join("serve.toml");
+    let source = recording.display();
+    std::fs::write(&path, format!("[[source]]\nkind = \"recording\"\npath = \"{source}\"\nfollow = true\n{more}\n"))
+        .unwrap();
+    path
+}
