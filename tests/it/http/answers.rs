@@ -105,9 +105,10 @@ fn every_route_says_what_it_should() {
         let line = row["_position"].as_str().unwrap().parse::<usize>().unwrap();
         let text = std::fs::read(recording.join(stream)).unwrap();
         let line = text.split(|byte| *byte == b'\n').nth(line - 1).unwrap();
-        assert_eq!(row["payload_bytes"], line.len(), "{row}");
+        // Of a message with several rows only the one that was refused.
+        assert!(row["payload_bytes"].as_u64().unwrap() <= line.len() as u64, "{row}");
         if let Some(payload) = row["payload"].as_str() {
-            assert!(line.starts_with(payload.as_bytes()), "{row}");
+            assert!(std::str::from_utf8(line).unwrap().contains(payload), "{row}");
         }
     }
 

@@ -10,6 +10,8 @@ use super::client::Event;
 use super::{Serving, following};
 use crate::harness::{emit, scratch, until};
 
+/// Posts of each stream that the slow reader does not read.
+const POSTS: u32 = 9_000;
 const PATH: &str = "/answers/users_joined_by_year/changes";
 
 fn join(recording: &Path, ind: u32, year: u32) {
@@ -135,10 +137,26 @@ fn only_what_is_committed_is_shown_to_who_wants_that() {
 fn a_reader_that_is_too_slow_is_dropped_and_nobody_waits_for_it() {
     let place = scratch();
     let recording = place.path().join("recording");
-    // Every post changes answers; each epoch is cut as early as possible.
-    emit(&recording, 30_000, 30_000, 53, &[]);
+    std::fs::create_dir(&recording).unwrap();
+    // Every post changes answers, and every change is long: much more than sockets hold, over many epochs.
+    let mut files = ["pin", "geo", "user"].map(|stream| (stream, String::new()));
+    for ind in 0..POSTS {
+        let category = format!("{}{}", ind % 5, "c".repeat(4_000));
+        let pin =
+            json!({ "index": ind, "unique_id": "u", "category": category, "follower_count": ind, "poster_name": "p" });
+        let geo =
+            json!({ "ind": ind, "country": "Chad", "timestamp": "2019-05-05T05:05:05", "latitude": 1, "longitude": 2 });
+        let user =
+            json!({ "ind": ind, "first_name": "A", "last_name": "B", "age": 30, "date_joined": "2016-02-02T02:02:02" });
+        for ((_, file), row) in files.iter_mut().zip([pin, geo, user]) {
+            file.push_str(&format!("{row}\n"));
+        }
+    }
+    for (stream, text) in files {
+        std::fs::write(recording.join(format!("{stream}.jsonl")), text).unwrap();
+    }
     let config = place.path().join("slow.toml");
-    let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\nrate_per_sec = 9000\n[engine]\nepoch_ms = 1\n[questions]\ntop = \"all\"\n";
+    let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\nrate_per_sec = 3000\n[engine]\nepoch_ms = 1\n[questions]\ntop = \"all\"\n";
     std::fs::write(&config, text).unwrap();
     let serving = Serving::start(place.path(), &config, &[]);
     serving.until_ready();
@@ -146,7 +164,7 @@ fn a_reader_that_is_too_slow_is_dropped_and_nobody_waits_for_it() {
     let mut slow = http.connect();
     slow.write_all(format!("GET /changes HTTP/1.0\r\nhost: {}\r\n\r\n", http.address).as_bytes()).unwrap();
     let begun = serving.running.memory();
-    serving.until_read(90_000);
+    serving.until_read(u64::from(POSTS) * 3);
     assert!(serving.running.memory() < begun + (400 << 20), "memory grew from {begun} to {}", serving.running.memory());
     // It reads at last: what lay in the sockets, and then the last word.
     slow.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
