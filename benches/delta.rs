@@ -142,10 +142,10 @@ fn main() {
             let (mut tables, _) = Tables::open(settings.clone()).await.unwrap();
             let mut encoder = tables.encoder();
             let (mut encoding, mut committing, mut opening, mut reading) = Default::default();
-            let mut arrow = 0;
+            let mut held = 0;
             for epoch in 0..windows {
                 let batches = Spent::on(&mut encoding, async { encode(&mut encoder, &texts, epoch) }).await;
-                arrow += batches.bytes();
+                held += batches.bytes();
                 Spent::on(&mut committing, tables.commit(window(batches, epoch))).await.unwrap();
             }
             tables.finish().await.unwrap();
@@ -165,7 +165,7 @@ fn main() {
             let files = pinflow::sinks::delta::inspect(root.path(), 0).await.unwrap();
             let bytes = files.iter().find(|table| table.table == Table::Pin.name()).unwrap().bytes;
             println!("{compression:?}, {pins} pins");
-            println!("  into Arrow       {}, {:.0} B a row", encoding.rate(rows), arrow as f64 / rows);
+            println!("  encode           {}, {:.0} B a row held", encoding.rate(rows), held as f64 / rows);
             println!("  file and commit  {}, {:.0} B a row", committing.rate(rows), bytes as f64 / rows);
             println!("  open             {:.0} ms", opening.wall * 1e3);
             println!("  read back        {}", reading.rate(rows));

@@ -1,10 +1,10 @@
 //! Installs it all; the one entrance for the engine.
 //!
 //! ```text
-//! pin ──► latest ─┐                 ┌─ pin ⋈ geo ────────┐
-//! geo ──► latest ─┼─► arrangements ─┼─ pin ⋈ user ───────┼─► contributions ──► measures ──► changes ──► probe
-//! user ─► latest ─┘   (by ind)      ├─ pin ⋈ geo ⋈ user ─┤   (exchanged by group)
-//!   (exchanged by ind)              └─ user ─────────────┘
+//! pin ──┐                 ┌─ pin ⋈ geo ────────┐
+//! geo ──┼─► rows by slot ─┼─ pin ⋈ user ───────┼─► contributions ──► measures ──► changes ──► probe
+//! user ─┘                 ├─ pin ⋈ geo ⋈ user ─┤   (exchanged by group)
+//!   (exchanged by ind)    └─ user ─────────────┘
 //! ```
 //!
 //! Two exchanges, two places that wait for an epoch to be complete on all workers; between them everything flows.
@@ -16,11 +16,9 @@ use std::sync::Arc;
 
 use differential_dataflow::trace::ExertionLogic;
 use serde::Deserialize;
-use timely::ExchangeData;
 use timely::WorkerConfig;
 use timely::dataflow::operators::core::{Concatenate, Input};
 use timely::dataflow::operators::probe::{Handle as ProbeHandle, Probe};
-use timely::dataflow::{Scope, StreamVec};
 use timely::worker::Worker;
 
 pub use crate::answer::Change;
@@ -28,9 +26,9 @@ pub use crate::latest::Duplicates;
 pub use crate::measures::{Median, NoSuchTerm, Terms, Ties, Top};
 
 use crate::inlet::Inlet;
-use crate::latest::{self, RowChange, Slots};
+use crate::latest::{self, Slots};
 use crate::measures::{Asked, Contribution, measure};
-use crate::posts::{Changes, GeoPost, Narrow, PinPost, Posts, UserPost};
+use crate::posts::{self, Asks, Counts, Deliveries, GeoPost, PinPost, Posts, UserPost};
 use crate::questions::{self, Over};
 use crate::record::{Geo, Lineage, Pin, User};
 
@@ -106,7 +104,7 @@ pub struct Graph {
     users: Inlet<UserPost>,
     probe: ProbeHandle<u64>,
     slots: Rc<RefCell<Slots>>,
-    held: [Rc<Cell<usize>>; 3],
+    held: Counts,
     entries: Rc<Cell<usize>>,
 }
 
@@ -118,18 +116,21 @@ impl Graph {
     /// every worker's `changes` has been called for it and all before.
     pub fn install(worker: &mut Worker, options: Options, changes: impl FnMut(u64, Vec<Change>) + 'static) -> Graph {
         let slots = Rc::new(RefCell::new(Slots::default()));
-        let held: [Rc<Cell<usize>>; 3] = Default::default();
+        let held = Counts::default();
         let entries = Rc::new(Cell::new(0));
         let probe = ProbeHandle::new();
         let (pins, geos, users) = worker.dataflow::<u64, _, _>(|scope| {
-            let (pins, pin_rows) = counting(scope, options.duplicates, &slots, &held[0]);
-            let (geos, geo_rows) = counting(scope, options.duplicates, &slots, &held[1]);
-            let (users, user_rows) = counting(scope, options.duplicates, &slots, &held[2]);
-            let posts = Posts::arrange(pin_rows, geo_rows, user_rows);
-            let contributions = scope.concatenate(contributions(&posts));
+            let (pins, pin_rows) = scope.new_input();
+            let (geos, geo_rows) = scope.new_input();
+            let (users, user_rows) = scope.new_input();
+            let rows = (pin_rows, geo_rows, user_rows);
+            let contributions = match options.duplicates {
+                Duplicates::Latest => posts::latest(rows, Rc::clone(&slots), held.clone(), asks()),
+                Duplicates::Keep => scope.concatenate(keep(rows, &slots, &held).contributions(asks())),
+            };
             let asked = questions::ALL.iter().map(|it| Asked { name: it.name, measure: it.measure }).collect();
             measure(contributions, asked, options.terms(), Rc::clone(&entries), changes).probe_with(&probe);
-            (pins, geos, users)
+            (Inlet::new(pins), Inlet::new(geos), Inlet::new(users))
         });
         Graph { pins, geos, users, probe, slots, held, entries }
     }
@@ -183,43 +184,36 @@ impl Graph {
     pub fn close(self) {}
 }
 
-/// An input for one stream, and the rows of it that count.
-fn counting<'s, R: ExchangeData + Narrow + Eq>(
-    scope: Scope<'s, u64>,
-    duplicates: Duplicates,
+/// Arranges all rows, for every delivery counts.
+fn keep<'s>(
+    (pins, geos, users): (Deliveries<'s, PinPost>, Deliveries<'s, GeoPost>, Deliveries<'s, UserPost>),
     slots: &Rc<RefCell<Slots>>,
-    held: &Rc<Cell<usize>>,
-) -> (Inlet<R>, StreamVec<'s, u64, RowChange<R>>) {
-    let (input, deliveries) = scope.new_input();
-    let rows = match duplicates {
-        Duplicates::Latest => latest::latest(deliveries, Rc::clone(slots), Rc::clone(held)),
-        Duplicates::Keep => latest::keep(deliveries, Rc::clone(slots), Rc::clone(held)),
-    };
-    (Inlet::new(input), rows)
+    held: &Counts,
+) -> Posts<'s> {
+    let [held_pins, held_geos, held_users] = held;
+    Posts::arrange(
+        latest::keep(pins, Rc::clone(slots), Rc::clone(held_pins)),
+        latest::keep(geos, Rc::clone(slots), Rc::clone(held_geos)),
+        latest::keep(users, Rc::clone(slots), Rc::clone(held_users)),
+    )
 }
 
-/// What all questions take from the posts; joins that nobody asks for are not made.
-fn contributions<'s>(posts: &Posts<'s>) -> Vec<Changes<'s, Contribution>> {
-    let (mut users, mut pins_geos, mut pins_users, mut pins_geos_users) = (vec![], vec![], vec![], vec![]);
+/// What all questions take from the posts.
+fn asks() -> Asks<Contribution> {
+    let mut asks = Asks::default();
     for (answer, question) in (0u16..).zip(&questions::ALL) {
         match question.over {
-            Over::User(take) => users.push(move |user: &UserPost| take(user).map(|it| it.of(answer))),
+            Over::User(take) => asks.users.push(Box::new(move |user| take(user).map(|it| it.of(answer)))),
             Over::PinGeo(take) => {
-                pins_geos.push(move |pin: &PinPost, geo: &GeoPost| take(pin, geo).map(|it| it.of(answer)));
+                asks.pins_geos.push(Box::new(move |pin, geo| take(pin, geo).map(|it| it.of(answer))));
             }
             Over::PinUser(take) => {
-                pins_users.push(move |pin: &PinPost, user: &UserPost| take(pin, user).map(|it| it.of(answer)));
+                asks.pins_users.push(Box::new(move |pin, user| take(pin, user).map(|it| it.of(answer))));
             }
             Over::PinGeoUser(take) => {
-                let take = move |pin: &PinPost, geo: &GeoPost, user: &UserPost| take(pin, geo, user);
-                pins_geos_users.push(move |pin: &_, geo: &_, user: &_| take(pin, geo, user).map(|it| it.of(answer)));
+                asks.pins_geos_users.push(Box::new(move |pin, geo, user| take(pin, geo, user).map(|it| it.of(answer))));
             }
         }
     }
-    let mut all = Vec::new();
-    all.extend((!users.is_empty()).then(|| posts.users(users)));
-    all.extend((!pins_geos.is_empty()).then(|| posts.pins_geos(pins_geos)));
-    all.extend((!pins_users.is_empty()).then(|| posts.pins_users(pins_users)));
-    all.extend((!pins_geos_users.is_empty()).then(|| posts.pins_geos_users(pins_geos_users)));
-    all
+    asks
 }

@@ -1,16 +1,13 @@
 //! Which delivery of an `ind` counts.
 //!
 //! The emulator draws with replacement, producers retry, a restart replays: the same `ind` comes again and
-//! again. [`latest`] holds one row per `ind` and stream, the one with the greatest [`Version`], and tells of
-//! a change only when the values of that row change; so what is held is bounded by the distinct `ind`,
-//! however long the streams repeat. [`keep`] lets every delivery count.
+//! again. [`Duplicates::Latest`] lets one row per `ind` and stream count, the one with the greatest [`Version`]; so
+//! what is held is bounded by the distinct `ind`, however long the streams repeat. [`keep`] lets every delivery count.
 //!
-//! Both bring all rows of an `ind` to the same worker, and replace the `ind` by its [`Slot`], a number of
-//! that worker: four bytes where the arrangements behind would hold eight, and an index where a hash table
-//! would be needed for each stream.
+//! In both cases all rows of an `ind` come to the same worker, which replaces the `ind` by its [`Slot`], a number of its
+//! own: four bytes where eight would be held, and an index where a hash table would be needed for each stream.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 use std::rc::Rc;
@@ -21,7 +18,6 @@ use serde::{Deserialize, Serialize};
 use timely::ExchangeData;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
 use crate::record::{Ind, Lineage};
@@ -58,39 +54,45 @@ impl From<Lineage> for Version {
     }
 }
 
-/// A [`Version`] in 16 bytes, as it is held for every row. What repeats is in [`Origins`].
+/// A [`Version`] in 12 bytes, as it is held for every row. What repeats is in [`Origins`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Held {
-    arrived_at: i64,
+pub(crate) struct Held {
+    /// The low half of the time.
+    arrived_at: u32,
     /// The low half of the position.
     position: u32,
     origin: NonZeroU32,
 }
 
-/// What versions share with many others: source, the high half of the position, and sub. A stream has few of these:
-/// as many as it has partitions and rows in a message.
+/// What versions share with many others: the high half of the time (71 minutes have the same), source, the high half of
+/// the position, and sub.
+type Origin = (i32, Symbol, u32, u32);
+
+/// The origins that were met. There are few of these beside the rows: one for each partition and place in a message, each
+/// 71 minutes.
 #[derive(Debug, Default)]
-struct Origins {
-    numbers: HashMap<(Symbol, u32, u32), NonZeroU32, FixedState>,
-    origins: Vec<(Symbol, u32, u32)>,
+pub(crate) struct Origins {
+    numbers: HashMap<Origin, NonZeroU32, FixedState>,
+    origins: Vec<Origin>,
 }
 
 impl Origins {
-    fn hold(&mut self, version: Version) -> Held {
+    pub(crate) fn hold(&mut self, version: Version) -> Held {
         let Version { arrived_at, source, position, sub } = version;
-        let origin = (source, (position >> 32) as u32, sub);
+        let origin = ((arrived_at >> 32) as i32, source, (position >> 32) as u32, sub);
         let number = *self.numbers.entry(origin).or_insert_with(|| {
             self.origins.push(origin);
             let number = u32::try_from(self.origins.len()).ok().and_then(NonZeroU32::new);
-            number.expect("a worker meets fewer than 2^32 pairs of partition and place in a message")
+            number.expect("a worker meets fewer than 2^32 origins")
         });
-        Held { arrived_at, position: position as u32, origin: number }
+        Held { arrived_at: arrived_at as u32, position: position as u32, origin: number }
     }
 
-    fn version(&self, held: Held) -> Version {
-        let (source, high, sub) = self.origins[held.origin.get() as usize - 1];
-        let position = u64::from(high) << 32 | u64::from(held.position);
-        Version { arrived_at: held.arrived_at, source, position, sub }
+    pub(crate) fn version(&self, held: Held) -> Version {
+        let (time, source, position, sub) = self.origins[held.origin.get() as usize - 1];
+        let arrived_at = i64::from(time) << 32 | i64::from(held.arrived_at);
+        let position = u64::from(position) << 32 | u64::from(held.position);
+        Version { arrived_at, source, position, sub }
     }
 }
 
@@ -113,7 +115,7 @@ impl Slots {
     /// The slots of inds, in their order; new ones for inds that were not met before.
     ///
     /// Look-ups first: none depends on another, so that their waits for memory overlap.
-    fn of(&mut self, inds: impl Iterator<Item = Ind> + Clone) -> impl Iterator<Item = Slot> {
+    pub(crate) fn of(&mut self, inds: impl Iterator<Item = Ind> + Clone) -> impl Iterator<Item = Slot> {
         let mut found = std::mem::take(&mut self.found);
         found.extend(inds.clone().map(|ind| self.find(ind)));
         for (ind, slot) in inds.zip(&mut found) {
@@ -153,7 +155,7 @@ impl Slots {
 
 /// Values by slot, in chunks of their own: growing moves nothing and leaves no doubled room behind.
 #[derive(Debug)]
-struct Chunks<T>(Vec<Box<[T]>>);
+pub(crate) struct Chunks<T>(Vec<Box<[T]>>);
 
 /// Values in one chunk.
 const CHUNK: usize = 4096;
@@ -171,7 +173,7 @@ impl<T: Copy + Default> Chunks<T> {
     }
 
     /// The value at a slot, after making room for it.
-    fn grow_to(&mut self, slot: Slot) -> &mut T {
+    pub(crate) fn grow_to(&mut self, slot: Slot) -> &mut T {
         let slot = slot as usize;
         while self.0.len() <= slot / CHUNK {
             self.0.push(vec![T::default(); CHUNK].into_boxed_slice());
@@ -185,65 +187,8 @@ fn hash(ind: Ind) -> u64 {
 }
 
 /// Brings all rows of an `ind` to one worker, by bits of the hash that the tables there do not use.
-fn by_ind<R>(delivery: &Delivery<R>) -> u64 {
+pub(crate) fn by_ind<R>(delivery: &Delivery<R>) -> u64 {
     hash(delivery.0) >> 24
-}
-
-/// Deliveries that wait for their epoch to be complete, as they came in containers.
-type Pending<R> = BTreeMap<u64, (Capability<u64>, Vec<Vec<Delivery<R>>>)>;
-
-/// The rows that count when the greatest version of each `ind` wins.
-///
-/// An epoch is taken up when it is complete on all workers, so the order in which deliveries meet inside an
-/// epoch, or epochs meet each other, does not matter. A later delivery with a lower version changes nothing; one
-/// with a greater version and the same values only raises the version. `held` is kept at the number of rows.
-pub fn latest<'s, R>(
-    deliveries: StreamVec<'s, u64, Delivery<R>>,
-    slots: Rc<RefCell<Slots>>,
-    held: Rc<Cell<usize>>,
-) -> StreamVec<'s, u64, RowChange<R>>
-where
-    R: ExchangeData + Copy + Eq,
-{
-    deliveries.unary_frontier(Exchange::new(by_ind), "Latest", move |_, _| {
-        let mut pending: Pending<R> = BTreeMap::new();
-        let mut winners: Chunks<Option<(Held, R)>> = Chunks::default();
-        let mut origins = Origins::default();
-        move |(input, frontier), output| {
-            input.for_each(|time, data| {
-                let (_, waiting) = pending.entry(*time.time()).or_insert_with(|| (time.retain(0), Vec::new()));
-                waiting.push(std::mem::take(data));
-            });
-            while let Some(entry) = pending.first_entry() {
-                let epoch = *entry.key();
-                if frontier.less_equal(&epoch) {
-                    break;
-                }
-                let (capability, waiting) = entry.remove();
-                let mut session = output.session(&capability);
-                let mut slots = slots.borrow_mut();
-                for deliveries in waiting {
-                    let found = slots.of(deliveries.iter().map(|(ind, _, _)| *ind));
-                    for (slot, (_, version, row)) in found.zip(&deliveries) {
-                        let winner = winners.grow_to(slot);
-                        match winner {
-                            Some((before, _)) if origins.version(*before) >= *version => continue,
-                            Some((_, same)) if same == row => {}
-                            Some((_, old)) => {
-                                session.give(((slot, *old), epoch, -1));
-                                session.give(((slot, *row), epoch, 1));
-                            }
-                            None => {
-                                held.set(held.get() + 1);
-                                session.give(((slot, *row), epoch, 1));
-                            }
-                        }
-                        *winner = Some((origins.hold(*version), *row));
-                    }
-                }
-            }
-        }
-    })
 }
 
 /// The rows that count when every delivery does. `held` is kept at the number of rows.
@@ -290,13 +235,5 @@ mod tests {
             let back: Vec<_> = held.into_iter().map(|held| origins.version(held)).collect();
             prop_assert_eq!(back, versions);
         }
-    }
-
-    #[test]
-    fn what_is_held_is_small() {
-        use crate::posts::{GeoPost, PinPost, UserPost};
-        assert_eq!(size_of::<Option<(Held, PinPost)>>(), 32);
-        assert_eq!(size_of::<Option<(Held, GeoPost)>>(), 24);
-        assert_eq!(size_of::<Option<(Held, UserPost)>>(), 24);
     }
 }

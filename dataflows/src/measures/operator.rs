@@ -51,10 +51,11 @@ pub fn measure<'s>(
         move |(input, frontier), _output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<()>>>| {
             input.for_each(|time, data| {
                 // A join that catches up gives several epochs in one container.
-                for run in data.chunk_by(|one, next| one.1 == next.1) {
-                    let epoch = run[0].1;
+                while let Some(&(_, epoch, _)) = data.first() {
+                    let others = data.iter().position(|(_, other, _)| *other != epoch);
+                    let rest = others.map_or_else(Vec::new, |others| data.split_off(others));
                     let (_, waiting) = pending.entry(epoch).or_insert_with(|| (time.delayed(&epoch, 0), Vec::new()));
-                    waiting.extend(run.iter().map(|(contribution, _, diff)| (*contribution, *diff)));
+                    waiting.push(std::mem::replace(data, rest));
                 }
             });
             while let Some(entry) = pending.first_entry() {
@@ -73,8 +74,8 @@ pub fn measure<'s>(
     })
 }
 
-/// Contributions that wait for their epoch to be complete.
-type Pending = BTreeMap<u64, (Capability<u64>, Vec<(Contribution, i64)>)>;
+/// Contributions that wait for their epoch to be complete, in the containers they came in.
+type Pending = BTreeMap<u64, (Capability<u64>, Vec<Vec<(Contribution, u64, i64)>>)>;
 
 /// Lists kept for use again, and the updates that such a list has room for: 12 MB at the most.
 const SPARE_MAX: usize = 1024;
@@ -104,8 +105,8 @@ impl Answers {
     }
 
     /// Applies all contributions of an epoch and says what changes.
-    fn apply(&mut self, epoch: u64, contributions: Vec<(Contribution, i64)>) -> Vec<Change> {
-        for (Contribution { group, label, answer, value }, diff) in contributions {
+    fn apply(&mut self, epoch: u64, contributions: Vec<Vec<(Contribution, u64, i64)>>) -> Vec<Change> {
+        for (Contribution { group, label, answer, value }, _, diff) in contributions.into_iter().flatten() {
             let measure = self.asked[usize::from(answer)].measure;
             let held = self.groups[usize::from(answer)]
                 .entry(group)

@@ -1,7 +1,8 @@
 //! The rows narrowed to what questions read, arranged once, joined on `ind`.
 //!
 //! Whole rows never enter the graph. A narrow row is small, is compared without reading text, and holds no
-//! floats. Each stream is arranged once; the joins share the arrangements:
+//! floats. Where one row of each stream counts for an `ind`, the three stand [abreast](latest) and are joined there.
+//! Where every delivery counts, each stream is arranged once, and the joins share the arrangements:
 //!
 //! ```text
 //! pins  ──┬──────────── pin ⋈ geo
@@ -10,10 +11,16 @@
 //! users ──┴─┘
 //! ```
 
+mod abreast;
+mod asks;
 mod layout;
 mod row;
 
+pub use abreast::{Counts, Deliveries, latest};
+pub use asks::Asks;
 pub use row::{GeoPost, Narrow, PinPost, Texts, UserPost};
+
+use std::rc::Rc;
 
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::operators::join::join_traces;
@@ -51,8 +58,18 @@ impl<'s> Posts<'s> {
         }
     }
 
-    /// What `asks` say of each user.
-    pub fn users<D: Clone + 'static>(&self, asks: Vec<impl Fn(&UserPost) -> Option<D> + 'static>) -> Changes<'s, D> {
+    /// What the questions take; joins that nobody asks for are not made.
+    pub fn contributions<D: Clone + 'static>(&self, asks: Asks<D>) -> Vec<Changes<'s, D>> {
+        let asks = Rc::new(asks);
+        let mut all = Vec::new();
+        all.extend((!asks.users.is_empty()).then(|| self.of_users(Rc::clone(&asks))));
+        all.extend((!asks.pins_geos.is_empty()).then(|| self.of_pins_geos(Rc::clone(&asks))));
+        all.extend((!asks.pins_users.is_empty()).then(|| self.of_pins_users(Rc::clone(&asks))));
+        all.extend((!asks.pins_geos_users.is_empty()).then(|| self.of_pins_geos_users(Rc::clone(&asks))));
+        all
+    }
+
+    fn of_users<D: Clone + 'static>(&self, asks: Rc<Asks<D>>) -> Changes<'s, D> {
         self.users.stream.clone().unary(Pipeline, "Users", move |_, _| {
             move |input, output| {
                 input.for_each(|capability, batches| {
@@ -61,7 +78,7 @@ impl<'s> Posts<'s> {
                         let mut cursor = batch.cursor();
                         while cursor.key_valid(&batch) {
                             while let Some(user) = cursor.get_val(&batch) {
-                                for datum in asks.iter().filter_map(|ask| ask(user)) {
+                                for datum in asks.user(user) {
                                     cursor.map_times(&batch, |time, n| session.give((datum.clone(), *time, *n)));
                                 }
                                 cursor.step_val(&batch);
@@ -74,37 +91,19 @@ impl<'s> Posts<'s> {
         })
     }
 
-    /// What `asks` say of each pin ⋈ geo.
-    pub fn pins_geos<D: Clone + 'static>(
-        &self,
-        asks: Vec<impl Fn(&PinPost, &GeoPost) -> Option<D> + 'static>,
-    ) -> Changes<'s, D> {
-        join(&self.pins, &self.geos, move |pin, geo, give| {
-            asks.iter().filter_map(|ask| ask(pin, geo)).for_each(give);
-        })
+    fn of_pins_geos<D: Clone + 'static>(&self, asks: Rc<Asks<D>>) -> Changes<'s, D> {
+        join(&self.pins, &self.geos, move |pin, geo, give| asks.pin_geo(pin, geo).for_each(give))
     }
 
-    /// What `asks` say of each pin ⋈ user.
-    pub fn pins_users<D: Clone + 'static>(
-        &self,
-        asks: Vec<impl Fn(&PinPost, &UserPost) -> Option<D> + 'static>,
-    ) -> Changes<'s, D> {
-        join(&self.pins, &self.users, move |pin, user, give| {
-            asks.iter().filter_map(|ask| ask(pin, user)).for_each(give);
-        })
+    fn of_pins_users<D: Clone + 'static>(&self, asks: Rc<Asks<D>>) -> Changes<'s, D> {
+        join(&self.pins, &self.users, move |pin, user, give| asks.pin_user(pin, user).for_each(give))
     }
 
-    /// What `asks` say of each pin ⋈ geo ⋈ user.
-    pub fn pins_geos_users<D: Clone + 'static>(
-        &self,
-        asks: Vec<impl Fn(&PinPost, &GeoPost, &UserPost) -> Option<D> + 'static>,
-    ) -> Changes<'s, D> {
+    fn of_pins_geos_users<D: Clone + 'static>(&self, asks: Rc<Asks<D>>) -> Changes<'s, D> {
         // The two narrow sides first: 16 bytes a row is the least that can be arranged for this join.
         let geos_users = join_rows(&self.geos, &self.users);
         let geos_users = by_slot(geos_users, "Arrange: geo ⋈ user");
-        join(&self.pins, &geos_users, move |pin, (geo, user), give| {
-            asks.iter().filter_map(|ask| ask(pin, geo, user)).for_each(give);
-        })
+        join(&self.pins, &geos_users, move |pin, (geo, user), give| asks.pin_geo_user(pin, geo, user).for_each(give))
     }
 }
 

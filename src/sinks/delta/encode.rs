@@ -1,23 +1,27 @@
-//! Rows become Arrow columns, on the worker's own thread.
+//! Rows become columns, on the worker's own thread.
 
 use deltalake::arrow::array::{
     ArrayRef, BinaryBuilder, Float64Builder, Int32Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
     TimestampMicrosecondBuilder,
 };
 use deltalake::arrow::datatypes::{DataType, Field};
+use deltalake::parquet::errors::ParquetError;
 use pinflow_dataflows::ingest::Rows;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
+use super::file::Compression;
+use super::group::{Format, RowGroup};
 use super::schema::Table;
 use crate::sinks::Encoder;
 
-/// Rows in one batch: large enough for the encoder of the file, small enough to be grown once.
-const ROWS_MAX: usize = 16_384;
-/// Bytes of text in one batch; far from the 2 GiB that its offsets can address.
-const BYTES_MAX: usize = 64 << 20;
+/// Rows that are encoded together: enough for the encoder of the file, few enough to stay in the processor's cache and
+/// not to keep the answers waiting.
+const ROWS_MAX: usize = 2_048;
+/// Bytes of text that are encoded together: few, too, where rows are large.
+const BYTES_MAX: usize = 4 << 20;
 /// Of a rejected message, this much is kept.
 pub(crate) const PAYLOAD_KEPT_BYTES: usize = 64 << 10;
 /// Digits of a position: as many as the largest `u64` has, so that text order is number order.
@@ -26,40 +30,56 @@ pub(crate) const POSITION_DIGITS: usize = 20;
 /// Everything that one worker has encoded for a window.
 #[derive(Debug, Default)]
 pub struct Batches {
-    tables: [Vec<RecordBatch>; 4],
+    tables: [Encoded; 4],
 }
 
-impl Batches {
-    /// The batches for a table.
-    #[must_use]
-    pub fn of(&self, table: Table) -> &[RecordBatch] {
-        &self.tables[table as usize]
-    }
+/// What was encoded of one table; `None` without rows.
+type Encoded = Option<Result<RowGroup, ParquetError>>;
 
+impl Batches {
     /// Rows for a table.
     #[must_use]
     pub fn rows(&self, table: Table) -> usize {
-        self.of(table).iter().map(RecordBatch::num_rows).sum()
+        self.groups().filter(|(of, _)| *of == table).map(|(_, group)| group.rows).sum()
     }
 
     /// Bytes held in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.tables.iter().flatten().map(RecordBatch::get_array_memory_size).sum()
+        self.groups().map(|(_, group)| group.bytes()).sum()
     }
 
-    pub(crate) fn take(&mut self, table: Table) -> Vec<RecordBatch> {
-        std::mem::take(&mut self.tables[table as usize])
+    fn groups(&self) -> impl Iterator<Item = (Table, &RowGroup)> {
+        Table::ALL
+            .into_iter()
+            .zip(&self.tables)
+            .filter_map(|(table, encoded)| Some((table, encoded.as_ref()?.as_ref().ok()?)))
+    }
+
+    pub(crate) fn take(&mut self, table: Table) -> Encoded {
+        self.tables[table as usize].take()
     }
 }
 
-/// Arrow builders for the four tables. One for each worker.
-#[derive(Default)]
+/// Builders for the four tables. One for each worker.
 pub struct DeltaEncoder {
     pin: Chunks<PinColumns>,
     geo: Chunks<GeoColumns>,
     user: Chunks<UserColumns>,
     rejected: Chunks<RejectedColumns>,
+}
+
+impl DeltaEncoder {
+    /// Without rows.
+    #[must_use]
+    pub fn new(compression: Compression) -> DeltaEncoder {
+        DeltaEncoder {
+            pin: Chunks::new(compression),
+            geo: Chunks::new(compression),
+            user: Chunks::new(compression),
+            rejected: Chunks::new(compression),
+        }
+    }
 }
 
 impl Rows for DeltaEncoder {
@@ -95,35 +115,47 @@ trait Columns: Default {
     fn finish(&mut self) -> Vec<ArrayRef>;
 }
 
-#[derive(Default)]
 struct Chunks<C> {
+    format: Format,
     columns: C,
     rows: usize,
     bytes: usize,
-    full: Vec<RecordBatch>,
+    /// What was encoded since the last cut; after a fault nothing more is, for the commit will tell of it and end the run.
+    encoded: Encoded,
 }
 
 impl<C: Columns> Chunks<C> {
+    fn new(compression: Compression) -> Chunks<C> {
+        Chunks { format: Format::new(C::TABLE, compression), columns: C::default(), rows: 0, bytes: 0, encoded: None }
+    }
+
     /// Adds one row, which tells how many bytes of text it has.
     fn add(&mut self, append: impl FnOnce(&mut C) -> usize) {
         self.bytes += append(&mut self.columns);
         self.rows += 1;
         if self.rows == ROWS_MAX || self.bytes >= BYTES_MAX {
-            self.seal();
+            self.encode();
         }
     }
 
-    fn seal(&mut self) {
-        if self.rows > 0 {
-            let batch = RecordBatch::try_new(C::TABLE.arrow(), self.columns.finish());
-            self.full.push(batch.expect("the builders stand in the order of the schema and grow by one each row"));
-            (self.rows, self.bytes) = (0, 0);
+    fn encode(&mut self) {
+        if self.rows == 0 {
+            return;
+        }
+        (self.rows, self.bytes) = (0, 0);
+        let batch = RecordBatch::try_new(C::TABLE.arrow(), self.columns.finish());
+        let batch = batch.expect("the builders stand in the order of the schema and grow by one each row");
+        let encoded = self.encoded.get_or_insert_with(|| self.format.group());
+        if let Ok(group) = encoded
+            && let Err(fault) = group.add(&batch)
+        {
+            *encoded = Err(fault);
         }
     }
 
-    fn cut(&mut self) -> Vec<RecordBatch> {
-        self.seal();
-        std::mem::take(&mut self.full)
+    fn cut(&mut self) -> Encoded {
+        self.encode();
+        self.encoded.take()
     }
 }
 
@@ -386,8 +418,10 @@ fn hex(digest: [u8; 32]) -> [u8; 64] {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
+    use super::super::file;
     use super::*;
     use deltalake::arrow::array::{Array, AsArray};
+    use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     use pinflow_dataflows::rejection::Reason;
     use pinflow_dataflows::symbol::Symbol;
 
@@ -395,14 +429,24 @@ mod tests {
         Lineage { arrived_at: None, source: Symbol::new("recording/x.jsonl"), position, sub: 0 }
     }
 
+    fn encoder() -> DeltaEncoder {
+        DeltaEncoder::new(Compression::Snappy)
+    }
+
+    fn encoded<C>(chunks: &Chunks<C>) -> usize {
+        chunks.encoded.as_ref().map_or(0, |group| group.as_ref().unwrap().rows)
+    }
+
     #[test]
     fn a_tombstone_has_no_bytes_and_a_large_message_keeps_its_head() {
-        let mut encoder = DeltaEncoder::default();
+        let mut encoder = encoder();
         let rejection = Rejection { reason: Reason::Tombstone, detail: "null".to_owned() };
         encoder.rejected(lineage(1), None, &rejection, b"");
         encoder.rejected(lineage(2), Some(Stream::Geo), &rejection, &vec![b'x'; PAYLOAD_KEPT_BYTES + 9]);
-        let batches = encoder.cut();
-        let batch = &batches.of(Table::Rejected)[0];
+        let group = encoder.cut().take(Table::Rejected).unwrap().unwrap();
+        let file = file::join(&Format::new(Table::Rejected, Compression::Snappy), vec![group]).unwrap();
+        let mut batches = ParquetRecordBatchReaderBuilder::try_new(file.bytes).unwrap().build().unwrap();
+        let batch = batches.next().unwrap().unwrap();
         let lengths: Vec<usize> = (0..2).map(|row| batch.column(3).as_binary::<i32>().value(row).len()).collect();
         assert_eq!(lengths, [0, PAYLOAD_KEPT_BYTES]);
         let sha = batch.column(5).as_string::<i32>();
@@ -420,8 +464,8 @@ mod tests {
     }
 
     #[test]
-    fn batches_are_cut_by_rows_and_by_bytes_and_nothing_stays_behind() {
-        let mut encoder = DeltaEncoder::default();
+    fn chunks_are_encoded_by_rows_and_by_bytes_and_nothing_stays_behind() {
+        let mut encoder = encoder();
         let row = User { ind: 1, user_name: None, age: None, date_joined: None };
         for position in 0..ROWS_MAX as u64 * 2 + 1 {
             encoder.user(lineage(position), &row);
@@ -430,11 +474,11 @@ mod tests {
         for position in 0..3 {
             encoder.rejected(lineage(position), None, &rejection, b"");
         }
-        let batches = encoder.cut();
-        let rows = |table| batches.of(table).iter().map(RecordBatch::num_rows).collect::<Vec<_>>();
-        assert_eq!(rows(Table::User), [ROWS_MAX, ROWS_MAX, 1]);
-        assert_eq!(rows(Table::Rejected), [2, 1]);
-        assert!(rows(Table::Pin).is_empty());
+        assert_eq!((encoded(&encoder.user), encoded(&encoder.rejected), encoded(&encoder.pin)), (ROWS_MAX * 2, 2, 0));
+        let mut batches = encoder.cut();
+        let rows = Table::ALL.map(|table| batches.rows(table));
+        assert_eq!(rows, [3, 0, 0, ROWS_MAX * 2 + 1]);
+        assert!(batches.take(Table::Pin).is_none() && batches.take(Table::User).is_some());
         assert_eq!(encoder.cut().bytes(), 0);
     }
 }

@@ -1,21 +1,16 @@
-//! Batches become the bytes of one parquet file, with the statistics that the log keeps of it.
+//! Row groups become the bytes of one parquet file, with the statistics that the log keeps of it.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use deltalake::arrow::array::RecordBatch;
 use deltalake::kernel::Add;
-use deltalake::parquet::arrow::ArrowWriter;
-use deltalake::parquet::arrow::arrow_writer::ArrowWriterOptions;
-use deltalake::parquet::basic::{Compression as Codec, ZstdLevel};
 use deltalake::parquet::data_type::ByteArray;
 use deltalake::parquet::errors::ParquetError;
 use deltalake::parquet::file::metadata::ParquetMetaData;
-use deltalake::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use deltalake::parquet::file::statistics::Statistics;
-use deltalake::parquet::schema::types::ColumnPath;
 use serde_json::{Map, Value};
 
+use super::group::{Format, RowGroup};
 use super::schema::{Kind, Table, all};
 
 /// How data files are compressed.
@@ -67,58 +62,34 @@ impl DataFile {
     }
 }
 
-/// Encodes a window's rows for one table. Takes a core for about a second per million pins.
-pub(crate) fn encode(
-    table: Table,
-    batches: &[RecordBatch],
-    compression: Compression,
-) -> Result<DataFile, ParquetError> {
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties(table, compression))
-        // The log states the schema; the copy inside each file only costs bytes.
-        .with_skip_arrow_metadata(true);
+/// Joins what workers encoded for one table into a file, a row group each.
+pub(crate) fn join(format: &Format, groups: Vec<RowGroup>) -> Result<DataFile, ParquetError> {
+    let rows = groups.iter().map(|group| group.rows).sum();
+    let nulls: Vec<usize> =
+        (0..all(format.table).count()).map(|at| groups.iter().map(|group| group.nulls[at]).sum()).collect();
     // About what comes out, so that the file is not moved again and again while it grows.
-    let held: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
-    let mut bytes = Vec::with_capacity(held / 2);
-    let mut writer = ArrowWriter::try_new_with_options(&mut bytes, table.arrow(), options)?;
-    for batch in batches {
-        writer.write(batch)?;
+    let mut bytes = Vec::with_capacity(groups.iter().map(RowGroup::bytes).sum());
+    let mut writer = format.writer(&mut bytes)?;
+    for group in groups {
+        let mut open = writer.next_row_group()?;
+        for chunk in group.close()? {
+            chunk.append_to_row_group(&mut open)?;
+        }
+        open.close()?;
     }
     let metadata = writer.close()?;
-    let stats = statistics(table, batches, &metadata);
-    let name = format!("part-00000-{}-c000.{}.parquet", uuid::Uuid::new_v4(), compression.name());
-    let rows = batches.iter().map(RecordBatch::num_rows).sum();
+    let stats = statistics(format.table, rows, &nulls, &metadata);
+    let name = format!("part-00000-{}-c000.{}.parquet", uuid::Uuid::new_v4(), format.compression.name());
     Ok(DataFile { name, bytes: bytes.into(), rows, stats: Value::Object(stats).to_string() })
 }
 
-fn properties(table: Table, compression: Compression) -> WriterProperties {
-    let codec = match compression {
-        Compression::Snappy => Codec::SNAPPY,
-        Compression::Zstd => Codec::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()),
-    };
-    let mut properties = WriterProperties::builder()
-        .set_compression(codec)
-        .set_created_by(concat!("pinflow ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_dictionary_enabled(false)
-        .set_statistics_enabled(EnabledStatistics::None);
-    for column in all(table) {
-        let path = ColumnPath::from(column.name);
-        if column.bounds {
-            properties = properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::Chunk);
-        }
-        properties = properties.set_column_dictionary_enabled(path, column.repeats);
-    }
-    properties.build()
-}
-
 /// What the log keeps of a file: rows, nulls, and least and greatest values where they are whole.
-fn statistics(table: Table, batches: &[RecordBatch], metadata: &ParquetMetaData) -> Map<String, Value> {
+fn statistics(table: Table, rows: usize, absent: &[usize], metadata: &ParquetMetaData) -> Map<String, Value> {
     let (mut least, mut greatest, mut nulls) = (Map::new(), Map::new(), Map::new());
-    for (at, column) in all(table).enumerate() {
+    for (column, &count) in all(table).zip(absent) {
         if column.kind == Kind::Pair {
             continue; // Engines differ in how they name the elements of a list.
         }
-        let count: usize = batches.iter().map(|batch| batch.column(at).null_count()).sum();
         nulls.insert(column.name.to_owned(), count.into());
         if !column.bounds {
             continue;
@@ -131,7 +102,6 @@ fn statistics(table: Table, batches: &[RecordBatch], metadata: &ParquetMetaData)
             greatest.insert(column.name.to_owned(), high);
         }
     }
-    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let mut stats = Map::new();
     stats.insert("numRecords".to_owned(), rows.into());
     stats.insert("minValues".to_owned(), least.into());

@@ -1,8 +1,8 @@
 //! Delta tables on local disk: cleaned rows and the positions they were read up to, in the same commits.
 //!
 //! ```text
-//! workers ─rows─▶ encode ─cut─▶ window ─▶ files of all four tables, in parallel
-//!                                        └▶ commit `rejected` ─▶ commit `pin`, `geo`, `user` at once
+//! workers ─rows─▶ row groups ─cut─▶ window ─▶ files of all four tables, in parallel
+//!                                            └▶ commit `rejected` ─▶ commit `pin`, `geo`, `user` at once
 //! ```
 //!
 //! What holds, whenever the process dies (the steps and their proofs stand in the modules):
@@ -24,6 +24,7 @@ mod encode;
 mod error;
 pub mod failpoints;
 mod file;
+mod group;
 mod inspect;
 mod ledger;
 mod log;

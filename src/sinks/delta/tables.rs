@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deltalake::logstore::object_store::ObjectStore;
+use deltalake::parquet::errors::ParquetError;
 use futures::future::try_join_all;
 use pinflow_dataflows::symbol::Symbol;
 use tokio::sync::{mpsc, watch};
@@ -17,6 +18,7 @@ use super::decide;
 use super::encode::{Batches, DeltaEncoder};
 use super::error::DeltaError;
 use super::file::{self, Compression, DataFile};
+use super::group::{Format, RowGroup};
 use super::maintain;
 use super::open::{self, Opened};
 use super::pause::Pauses;
@@ -72,6 +74,7 @@ pub struct Tables {
 /// One table with what is still to be said to it.
 struct Lane {
     writer: TableWriter,
+    format: Format,
     /// Positions that moved without rows for this table; they ride on its next commit.
     riding: BTreeMap<String, PartitionReached>,
     riding_since: Option<Instant>,
@@ -104,9 +107,9 @@ impl Tables {
         let held = opened.iter().filter(|opened| opened.writer.table != Table::Rejected);
         let held = held.flat_map(|opened| opened.files.iter().map(|file| (opened.writer.table, file.path.clone())));
         let held = held.collect();
-        let lanes: Vec<Lane> = opened.into_iter().map(Lane::new).collect();
-        let status = watch::Sender::new(lanes.iter().map(Lane::status).collect());
         let Settings { compression, checkpoint_commits, .. } = settings;
+        let lanes: Vec<Lane> = opened.into_iter().map(|opened| Lane::new(opened, compression)).collect();
+        let status = watch::Sender::new(lanes.iter().map(Lane::status).collect());
         Ok((
             Tables { lanes, compression, checkpoint_commits, held, pauses, epoch: 0, under_way: false, status },
             resume,
@@ -116,7 +119,7 @@ impl Tables {
     /// An encoder for one worker.
     #[must_use]
     pub fn encoder(&self) -> DeltaEncoder {
-        DeltaEncoder::default()
+        DeltaEncoder::new(self.compression)
     }
 
     /// What the sink waits for (a full disk, …), in words; `None` while it does not.
@@ -150,8 +153,7 @@ impl Tables {
         let Window { epoch, mut batches, reached } = window;
         let writers = self.lanes.iter().map(|lane| {
             let table = lane.writer.table;
-            let rows: Vec<_> = batches.iter_mut().flat_map(|worker| worker.take(table)).collect();
-            lane.write(rows, self.compression)
+            lane.write(batches.iter_mut().filter_map(|worker| worker.take(table)).collect())
         });
         let files = try_join_all(writers.collect::<Vec<_>>()).await?;
         self.commit_files(&files, &reached, epoch, false).await
@@ -201,11 +203,21 @@ impl Tables {
 }
 
 impl Lane {
-    fn new(opened: Opened) -> Lane {
+    fn new(opened: Opened, compression: Compression) -> Lane {
         let Opened { writer, files, .. } = opened;
+        let format = Format::new(writer.table, compression);
         let rows = files.iter().filter_map(|file| file.rows).sum();
         let (checkpointed, files) = (writer.version, files.len() as u64);
-        Lane { writer, riding: BTreeMap::new(), riding_since: None, checkpoint: None, checkpointed, rows, files }
+        Lane {
+            writer,
+            format,
+            riding: BTreeMap::new(),
+            riding_since: None,
+            checkpoint: None,
+            checkpointed,
+            rows,
+            files,
+        }
     }
 
     fn status(&self) -> TableStatus {
@@ -213,19 +225,17 @@ impl Lane {
         TableStatus { table, version, rows: self.rows, files: self.files }
     }
 
-    /// Encodes rows into a file and puts it. Nothing refers to it yet.
-    async fn write(
-        &self,
-        batches: Vec<deltalake::arrow::array::RecordBatch>,
-        compression: Compression,
-    ) -> Result<Option<DataFile>, DeltaError> {
-        if batches.is_empty() {
+    /// Makes one file of what the workers encoded, and puts it. Nothing refers to it yet.
+    async fn write(&self, encoded: Vec<Result<RowGroup, ParquetError>>) -> Result<Option<DataFile>, DeltaError> {
+        if encoded.is_empty() {
             return Ok(None);
         }
-        let table = self.writer.table;
-        let encoded = tokio::task::spawn_blocking(move || file::encode(table, &batches, compression)).await;
-        let encoded = encoded.map_err(|_| DeltaError::Died { what: "encoding rows" })?;
-        let file = encoded.map_err(|cause| DeltaError::Encode { table: table.name(), cause })?;
+        let format = self.format.clone();
+        let join = move || file::join(&format, encoded.into_iter().collect::<Result<_, _>>()?);
+        let joined = tokio::task::spawn_blocking(join).await;
+        let joined = joined.map_err(|_| DeltaError::Died { what: "encoding rows" })?;
+        let table = self.writer.table.name();
+        let file = joined.map_err(|cause| DeltaError::Encode { table, cause })?;
         self.writer.put_file(&file).await;
         Ok(Some(file))
     }

@@ -1,0 +1,115 @@
+//! Rows of one table on their way into a file: encoded a chunk at a time, on the worker that read them.
+//!
+//! A window is some 40 MB of Arrow, and 9 MB of parquet. A worker that encodes each chunk as it fills holds little more
+//! than the latter: the Arrow buffers of a chunk are small, their memory is used again for the next one, and what they
+//! hold is encoded while it is still in the processor's cache. (When whole windows were encoded at the cut, a quarter of
+//! the processor time of a run went into clearing fresh pages for them.)
+
+use std::sync::Arc;
+
+use deltalake::arrow::array::{Array, RecordBatch};
+use deltalake::parquet::arrow::ArrowSchemaConverter;
+use deltalake::parquet::arrow::arrow_writer::{
+    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
+};
+use deltalake::parquet::basic::{Compression as Codec, ZstdLevel};
+use deltalake::parquet::errors::ParquetError;
+use deltalake::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
+use deltalake::parquet::file::writer::SerializedFileWriter;
+use deltalake::parquet::schema::types::{ColumnPath, TypePtr};
+
+use super::file::Compression;
+use super::schema::{Table, all};
+
+/// Bytes of a column that are compressed together, before compression. Fifteen of these are open in a group of pins.
+const PAGE_BYTES: usize = 256 << 10;
+
+/// How the files of a table are written.
+#[derive(Debug, Clone)]
+pub(crate) struct Format {
+    pub(crate) table: Table,
+    pub(crate) compression: Compression,
+    schema: TypePtr,
+    properties: WriterPropertiesPtr,
+}
+
+impl Format {
+    pub(crate) fn new(table: Table, compression: Compression) -> Format {
+        let schema = ArrowSchemaConverter::new().convert(&table.arrow());
+        let schema = schema.expect("each type of the contract has its parquet type").root_schema_ptr();
+        Format { table, compression, schema, properties: Arc::new(properties(table, compression)) }
+    }
+
+    /// A writer of one file's bytes.
+    pub(crate) fn writer<'a>(
+        &self,
+        bytes: &'a mut Vec<u8>,
+    ) -> Result<SerializedFileWriter<&'a mut Vec<u8>>, ParquetError> {
+        SerializedFileWriter::new(bytes, Arc::clone(&self.schema), Arc::clone(&self.properties))
+    }
+
+    /// A group without rows.
+    pub(crate) fn group(&self) -> Result<RowGroup, ParquetError> {
+        // The file comes later, and joins the groups of all workers: what a group needs of it is only its format.
+        let mut nowhere = Vec::new();
+        let factory = ArrowRowGroupWriterFactory::new(&self.writer(&mut nowhere)?, self.table.arrow());
+        let nulls = vec![0; self.table.arrow().fields().len()];
+        Ok(RowGroup { table: self.table, columns: factory.create_column_writers(0)?, rows: 0, nulls })
+    }
+}
+
+/// Rows of a table, encoded by one worker: a part of a file.
+#[derive(Debug)]
+pub(crate) struct RowGroup {
+    table: Table,
+    columns: Vec<ArrowColumnWriter>,
+    pub(crate) rows: usize,
+    /// By column.
+    pub(crate) nulls: Vec<usize>,
+}
+
+impl RowGroup {
+    /// Encodes more rows.
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
+        let mut columns = self.columns.iter_mut();
+        for (at, (field, array)) in self.table.arrow().fields().iter().zip(batch.columns()).enumerate() {
+            for leaf in compute_leaves(field, array)? {
+                columns.next().expect("a writer for each leaf of the schema").write(&leaf)?;
+            }
+            self.nulls[at] += array.null_count();
+        }
+        self.rows += batch.num_rows();
+        Ok(())
+    }
+
+    /// Bytes held in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.columns.iter().map(ArrowColumnWriter::memory_size).sum()
+    }
+
+    /// Compresses what is left of it.
+    pub(crate) fn close(self) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
+        self.columns.into_iter().map(ArrowColumnWriter::close).collect()
+    }
+}
+
+fn properties(table: Table, compression: Compression) -> WriterProperties {
+    let codec = match compression {
+        Compression::Snappy => Codec::SNAPPY,
+        Compression::Zstd => Codec::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()),
+    };
+    let mut properties = WriterProperties::builder()
+        .set_compression(codec)
+        .set_created_by(concat!("pinflow ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::None);
+    for column in all(table) {
+        let path = ColumnPath::from(column.name);
+        if column.bounds {
+            properties = properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::Chunk);
+        }
+        properties = properties.set_column_dictionary_enabled(path, column.repeats);
+    }
+    properties.build()
+}
