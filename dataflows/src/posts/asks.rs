@@ -2,16 +2,23 @@
 
 use super::{GeoPost, PinPost, UserPost};
 
+/// What is made of one row.
+pub type OfOne<A, D> = Box<dyn Fn(&A) -> Option<D>>;
+/// What is made of two joined rows.
+pub type OfTwo<A, B, D> = Box<dyn Fn(&A, &B) -> Option<D>>;
+/// What is made of three joined rows.
+pub type OfThree<A, B, C, D> = Box<dyn Fn(&A, &B, &C) -> Option<D>>;
+
 /// What is made of rows and of joined rows, each with all others of its kind; `None` where nothing is.
 pub struct Asks<D> {
     /// Of each user.
-    pub users: Vec<Box<dyn Fn(&UserPost) -> Option<D>>>,
+    pub users: Vec<OfOne<UserPost, D>>,
     /// Of each pin ⋈ geo.
-    pub pins_geos: Vec<Box<dyn Fn(&PinPost, &GeoPost) -> Option<D>>>,
+    pub pins_geos: Vec<OfTwo<PinPost, GeoPost, D>>,
     /// Of each pin ⋈ user.
-    pub pins_users: Vec<Box<dyn Fn(&PinPost, &UserPost) -> Option<D>>>,
+    pub pins_users: Vec<OfTwo<PinPost, UserPost, D>>,
     /// Of each pin ⋈ geo ⋈ user.
-    pub pins_geos_users: Vec<Box<dyn Fn(&PinPost, &GeoPost, &UserPost) -> Option<D>>>,
+    pub pins_geos_users: Vec<OfThree<PinPost, GeoPost, UserPost, D>>,
 }
 
 impl<D> Default for Asks<D> {

@@ -17,7 +17,7 @@ mod layout;
 mod row;
 
 pub use abreast::{Counts, Deliveries, latest};
-pub use asks::Asks;
+pub use asks::{Asks, OfOne, OfThree, OfTwo};
 pub use row::{GeoPost, Narrow, PinPost, Texts, UserPost};
 
 use std::rc::Rc;

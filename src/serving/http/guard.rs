@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
@@ -35,11 +36,17 @@ pub(super) fn shows(path: &str) -> Shows {
     }
 }
 
+/// What a role may see.
+type May = fn(Shows) -> bool;
+
+/// A token's hash, and what it opens.
+type Token = ([u8; 32], May);
+
 /// Decides on requests.
 pub(super) struct Guard {
     hosts: Vec<String>,
     /// Hashes of tokens, with what each may see. Empty: everybody may see everything.
-    tokens: Vec<([u8; 32], fn(Shows) -> bool)>,
+    tokens: Vec<Token>,
 }
 
 impl Guard {
@@ -49,7 +56,7 @@ impl Guard {
     /// If one is not there.
     pub(super) fn new(config: &HttpConfig, base: &Path) -> Result<Guard, SecretError> {
         let Tokens { read, metrics, admin } = &config.tokens;
-        let roles: [(&Option<SecretFrom>, fn(Shows) -> bool); 3] =
+        let roles: [(&Option<SecretFrom>, May); 3] =
             [(read, |shows| shows == Shows::Answers), (metrics, |shows| shows == Shows::Metrics), (admin, |_| true)];
         let given = roles.into_iter().filter_map(|(from, may)| Some((from.as_ref()?, may)));
         let tokens = given.map(|(from, may)| Ok((hash(from.read(base)?.expose()), may)));
@@ -59,7 +66,7 @@ impl Guard {
     /// Lets a request pass, or says why not.
     pub(super) fn admit(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Fault> {
         let host =
-            headers.get(HOST).and_then(|host| host.to_str().ok()).or_else(|| uri.authority().map(|of| of.as_str()));
+            headers.get(HOST).and_then(|host| host.to_str().ok()).or_else(|| uri.authority().map(Authority::as_str));
         let Some(host) = host else { return Err(Fault::bad("the request names no Host")) };
         if !self.is_ours(host) {
             let message = "this is not served under that name; name it in [serve] hosts, or ask by address";
@@ -120,7 +127,7 @@ fn hash(token: &str) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    fn guard(hosts: &[&str], tokens: Vec<([u8; 32], fn(Shows) -> bool)>) -> Guard {
+    fn guard(hosts: &[&str], tokens: Vec<Token>) -> Guard {
         Guard { hosts: hosts.iter().map(|host| (*host).to_owned()).collect(), tokens }
     }
 
