@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::secret::SecretFrom;
 
-/// Ask a running pinflow, which serves over HTTP ([serve] in its configuration, or run --listen).
+/// Ask a running pinflow that serves over HTTP: `[serve]` in its configuration, or run --listen.
 #[derive(Debug, clap::Args)]
 pub struct QueryArgs {
     /// Which answer. Without one: lists them with their columns
