@@ -24,7 +24,7 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
-use crate::record::{Ind, Lineage};
+use crate::record::{Ind, Lineage, Position};
 use crate::symbol::Symbol;
 
 /// Whether repeats of an `ind` count.
@@ -41,13 +41,13 @@ pub enum Duplicates {
 /// The number a worker gave to an `ind`, from 0 in the order in which it met them.
 pub type Slot = u32;
 
-/// A [`Lineage`] in 24 bytes, in the same order.
+/// A [`Lineage`] in 40 bytes, in the same order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Version {
     /// `i64::MIN` where there is none: the moment it would otherwise stand for is 292,000 years ago.
     arrived_at: i64,
     source: Symbol,
-    position: u64,
+    position: Position,
     sub: u32,
 }
 
@@ -62,34 +62,69 @@ impl From<Lineage> for Version {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
     arrived_at: i64,
-    /// The low half of the position.
+    /// The low half of the position; of one that is wider than 64 bits, its place in [`Origins::wide`].
     position: u32,
     origin: NonZeroU32,
 }
 
-/// What versions share with many others: source, the high half of the position, and sub. A stream has few of these:
-/// as many as it has partitions and rows in a message.
+/// What versions share with many others: source, the high half of the position (none where it is wide), and sub. A
+/// stream has few of these: as many as it has partitions and rows in a message.
+type Origin = (Symbol, Option<u32>, u32);
+
+/// What held versions share, each once, and the positions of those that are wider than 64 bits.
+///
+/// The halves of a wide position repeat nowhere: consecutive sequence numbers of Kinesis differ in their upper half. So
+/// these positions stand in places of their own, which are used again once a version is held no more.
 #[derive(Debug, Default)]
 struct Origins {
-    numbers: HashMap<(Symbol, u32, u32), NonZeroU32, FixedState>,
-    origins: Vec<(Symbol, u32, u32)>,
+    numbers: HashMap<Origin, NonZeroU32, FixedState>,
+    origins: Vec<Origin>,
+    wide: Vec<Position>,
+    free: Vec<u32>,
 }
 
 impl Origins {
     fn hold(&mut self, version: Version) -> Held {
         let Version { arrived_at, source, position, sub } = version;
-        let origin = (source, (position >> 32) as u32, sub);
+        let (high, low) = match position.narrow() {
+            Some(position) => (Some((position >> 32) as u32), position as u32),
+            None => (None, self.keep(position)),
+        };
+        let origin = (source, high, sub);
         let number = *self.numbers.entry(origin).or_insert_with(|| {
             self.origins.push(origin);
             let number = u32::try_from(self.origins.len()).ok().and_then(NonZeroU32::new);
             number.expect("a worker meets fewer than 2^32 pairs of partition and place in a message")
         });
-        Held { arrived_at, position: position as u32, origin: number }
+        Held { arrived_at, position: low, origin: number }
+    }
+
+    fn keep(&mut self, position: Position) -> u32 {
+        if let Some(place) = self.free.pop() {
+            self.wide[place as usize] = position;
+            return place;
+        }
+        self.wide.push(position);
+        u32::try_from(self.wide.len() - 1).expect("a worker holds fewer than 2^32 versions")
+    }
+
+    fn origin(&self, held: Held) -> Origin {
+        self.origins[held.origin.get() as usize - 1]
+    }
+
+    /// Says that a version is held no more.
+    fn release(&mut self, held: Held) {
+        if let (_, None, _) = self.origin(held) {
+            self.free.push(held.position);
+        }
     }
 
     fn version(&self, held: Held) -> Version {
-        let (source, high, sub) = self.origins[held.origin.get() as usize - 1];
-        let position = u64::from(high) << 32 | u64::from(held.position);
+        let (source, high, sub) = self.origin(held);
+        let position = match high {
+            Some(high) => Position::from(u64::from(high) << 32 | u64::from(held.position)),
+            None => self.wide[held.position as usize],
+        };
         Version { arrived_at: held.arrived_at, source, position, sub }
     }
 }
@@ -238,6 +273,9 @@ where
                                 session.give(((slot, *row), epoch, 1));
                             }
                         }
+                        if let Some((before, _)) = winner {
+                            origins.release(*before);
+                        }
                         *winner = Some((origins.hold(*version), *row));
                     }
                 }
@@ -275,8 +313,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn wide() -> impl Strategy<Value = Position> {
+        "[1-9][0-9]{20,55}".prop_map(|digits| Position::parse(digits.as_bytes()).unwrap_or_default())
+    }
+
     fn any_version() -> impl Strategy<Value = Version> {
-        let lineage = (any::<Option<i64>>(), "[ab]{0,2}", any::<u64>(), any::<u32>());
+        let position = prop_oneof![any::<u64>().prop_map(Position::from), wide()];
+        let lineage = (any::<Option<i64>>(), "[ab]{0,2}", position, any::<u32>());
         lineage.prop_map(|(arrived_at, source, position, sub)| {
             Version::from(Lineage { arrived_at, source: Symbol::new(&source), position, sub })
         })
@@ -289,6 +332,18 @@ mod tests {
             let held: Vec<_> = versions.iter().map(|version| origins.hold(*version)).collect();
             let back: Vec<_> = held.into_iter().map(|held| origins.version(held)).collect();
             prop_assert_eq!(back, versions);
+        }
+
+        #[test]
+        fn what_is_held_no_more_takes_no_room(one in any_version(), others in proptest::collection::vec(wide(), 2..20)) {
+            let mut origins = Origins::default();
+            let mut held = origins.hold(one);
+            for position in others {
+                origins.release(held);
+                held = origins.hold(Version { position, ..one });
+                prop_assert_eq!(origins.version(held), Version { position, ..one });
+                prop_assert_eq!(origins.wide.len(), 1);
+            }
         }
     }
 

@@ -17,7 +17,7 @@ pub use connection::kafka_connection;
 use toml_faults::Document;
 pub use toml_faults::Fault;
 
-pub use crate::sources::kafka::AcceptedLoss;
+pub use crate::sources::AcceptedLoss;
 
 use crate::engine::{CommitPolicy, Settings};
 use crate::serving::Format;
