@@ -76,7 +76,9 @@ struct Sum(u64);
 
 impl Rows for Sum {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
-        self.0 += lineage.position.narrow().unwrap_or(0) + row.ind + row.category.as_ref().map_or(0, |text| text.len() as u64);
+        self.0 += lineage.position.narrow().unwrap_or(0)
+            + row.ind
+            + row.category.as_ref().map_or(0, |text| text.len() as u64);
     }
     fn geo(&mut self, _: Lineage, _: &Geo<'_>) {}
     fn user(&mut self, _: Lineage, _: &User<'_>) {}

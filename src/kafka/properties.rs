@@ -117,7 +117,7 @@ fn refused(name: &str) -> Option<&'static str> {
         (_, Some(end)) => name.ends_with(end),
         _ => name == *pattern,
     };
-    REFUSED.iter().find(|(patterns, _)| patterns.iter().any(|pattern| matches(pattern))).map(|(_, why)| *why)
+    REFUSED.iter().find(|(patterns, _)| patterns.iter().any(&matches)).map(|(_, why)| *why)
 }
 
 /// What librdkafka has against a property.

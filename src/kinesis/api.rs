@@ -1,10 +1,10 @@
-//! The calls that reading takes, with what pinflow needs of the answers.
+//! The calls that reading and writing take, with what pinflow needs of the answers.
 
 use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types::{self, ShardIteratorType, StreamStatus};
 
 use super::connection::{Connection, ConnectionError};
@@ -132,7 +132,9 @@ impl Api {
             answer.stream_description_summary.ok_or_else(|| Fault::unreadable(CALL, "no description of the stream"))?;
         let hours = u64::try_from(described.retention_period_hours).unwrap_or(0);
         Ok(Summary {
-            created_ms: millis(described.stream_creation_timestamp()).and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0),
+            created_ms: millis(described.stream_creation_timestamp())
+                .and_then(|ms| u64::try_from(ms).ok())
+                .unwrap_or(0),
             retention_ms: hours * 3_600_000,
             is_ready: matches!(described.stream_status, StreamStatus::Active | StreamStatus::Updating),
             open_shards: u32::try_from(described.open_shard_count).unwrap_or(0),
@@ -183,6 +185,27 @@ impl Api {
         answer.shard_iterator.ok_or_else(|| Fault::unreadable(CALL, "no iterator"))
     }
 
+    /// Puts records, 500 of them at the most; what became of each.
+    ///
+    /// # Errors
+    /// [`Fault`]: then none, some or all of them may have been taken.
+    pub async fn put(&self, stream: &str, records: &[Put]) -> Result<Vec<Written>, Fault> {
+        const CALL: &str = "PutRecords";
+        let entry = |put: &Put| {
+            let data = Blob::new(put.data.clone());
+            types::PutRecordsRequestEntry::builder().data(data).partition_key(&put.key).build()
+        };
+        let entries = records.iter().map(entry).collect::<Result<Vec<_>, _>>();
+        let entries = entries.map_err(|error| Fault { call: CALL, kind: Kind::Refused, what: error.to_string() })?;
+        let answer = self.client().put_records().stream_name(stream).set_records(Some(entries)).send().await;
+        let answer = self.settle(CALL, answer).await?;
+        if answer.records.len() == records.len() {
+            Ok(answer.records.into_iter().map(Written::from).collect())
+        } else {
+            Err(Fault::unreadable(CALL, "another number of records than the call"))
+        }
+    }
+
     /// The records behind an iterator, `limit` of them at the most.
     ///
     /// # Errors
@@ -198,6 +221,26 @@ impl Api {
     }
 }
 
+/// A record to be put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Put {
+    /// Decides on its shard; 1 to 256 characters.
+    pub key: String,
+    /// Its bytes.
+    pub data: Vec<u8>,
+}
+
+/// What became of a record that was put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// It is in the stream.
+    Acknowledged,
+    /// It is not, for this reason; it may be put again.
+    NotTaken(String),
+    /// It is not, and never will be: it is too large, say.
+    Refused(String),
+}
+
 impl From<types::Shard> for Shard {
     fn from(shard: types::Shard) -> Shard {
         let ends = |numbers: &types::SequenceNumberRange| numbers.ending_sequence_number.is_some();
@@ -205,8 +248,23 @@ impl From<types::Shard> for Shard {
         Shard {
             id: shard.shard_id,
             parents: parents.into_iter().flatten().filter(|parent| !parent.is_empty()).collect(),
-            hash_keys: shard.hash_key_range.map(|keys| (keys.starting_hash_key, keys.ending_hash_key)).unwrap_or_default(),
+            hash_keys: shard
+                .hash_key_range
+                .map(|keys| (keys.starting_hash_key, keys.ending_hash_key))
+                .unwrap_or_default(),
             is_closed: shard.sequence_number_range.as_ref().is_some_and(ends),
+        }
+    }
+}
+
+impl From<types::PutRecordsResultEntry> for Written {
+    fn from(entry: types::PutRecordsResultEntry) -> Written {
+        // Some servers say `null`, some nothing, some an empty text.
+        match entry.error_code.filter(|code| !code.is_empty()) {
+            None => Written::Acknowledged,
+            // The message names shards and accounts, and so is another for every record.
+            Some(code) if Kind::of(&code) == Kind::Refused => Written::Refused(code),
+            Some(code) => Written::NotTaken(code),
         }
     }
 }
@@ -216,7 +274,7 @@ impl From<types::Record> for Record {
         Record {
             arrived_ms: record.approximate_arrival_timestamp.as_ref().and_then(millis),
             sequence_number: record.sequence_number,
-            partition_key: record.partition_key,
+            partition_key: record.partition_key.unwrap_or_default(),
             data: record.data.into_inner(),
         }
     }

@@ -19,7 +19,7 @@ impl Backoff {
     }
 
     /// The next wait: at least an eighth of the bound, so that none is a busy loop.
-    pub fn next(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let bound = self.least.saturating_mul(1 << self.tries.min(16)).min(self.most);
         self.tries = self.tries.saturating_add(1);
         bound / 8 + (bound - bound / 8).mul_f64(share())
@@ -47,20 +47,24 @@ mod tests {
         let mut backoff = Backoff::new(least, most);
         let mut bound = least;
         for _ in 0..40 {
-            let wait = backoff.next();
+            let wait = backoff.wait();
             assert!(wait >= bound / 8 && wait <= bound, "{wait:?} of {bound:?}");
             bound = (bound * 2).min(most);
         }
         backoff.reset();
-        assert!(backoff.next() <= least);
+        assert!(backoff.wait() <= least);
     }
 
     #[test]
     fn waits_are_spread() {
         let mut waits: Vec<_> =
-            (0..64).map(|_| Backoff::new(Duration::from_secs(1), Duration::from_secs(1)).next()).collect();
+            (0..64).map(|_| Backoff::new(Duration::from_secs(1), Duration::from_secs(1)).wait()).collect();
         waits.sort_unstable();
         waits.dedup();
-        assert!(waits.len() > 60 && waits[0] < Duration::from_millis(400) && waits[waits.len() - 1] > Duration::from_millis(700));
+        assert!(
+            waits.len() > 60
+                && waits[0] < Duration::from_millis(400)
+                && waits[waits.len() - 1] > Duration::from_millis(700)
+        );
     }
 }

@@ -26,6 +26,50 @@ pub enum Kind {
     Refused,
 }
 
+impl Kind {
+    /// The codes of the Kinesis API, and those that every service of Amazon may answer with.
+    pub(crate) fn of(code: &str) -> Kind {
+        match code {
+            "ProvisionedThroughputExceededException"
+            | "LimitExceededException"
+            | "KMSThrottlingException"
+            | "ThrottlingException"
+            | "Throttling"
+            | "RequestLimitExceeded"
+            | "TooManyRequestsException" => Kind::Throttled,
+            "ExpiredIteratorException" | "ExpiredNextTokenException" => Kind::ExpiredIterator,
+            "ExpiredTokenException"
+            | "ExpiredToken"
+            | "RequestExpired"
+            | "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "InvalidSignatureException"
+            | "SignatureDoesNotMatch"
+            | "IncompleteSignature"
+            | "MissingAuthenticationTokenException"
+            | "MissingAuthenticationToken" => Kind::Credentials,
+            "AccessDeniedException"
+            | "AccessDenied"
+            | "KMSAccessDeniedException"
+            | "NotAuthorized"
+            | "OptInRequired" => Kind::Denied,
+            "ResourceNotFoundException" => Kind::Missing,
+            "ResourceInUseException" => Kind::InUse,
+            "InvalidArgumentException"
+            | "ValidationException"
+            | "ValidationError"
+            | "KMSDisabledException"
+            | "KMSInvalidStateException"
+            | "KMSNotFoundException"
+            | "KMSOptInRequired"
+            | "SerializationException"
+            | "UnknownOperationException" => Kind::Refused,
+            // `InternalFailure`, `ServiceUnavailable`, and what nobody has told us of: a service that is broken.
+            _ => Kind::Broken,
+        }
+    }
+}
+
 /// A call that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -57,7 +101,7 @@ impl Fault {
                 let code = answer.err().code().unwrap_or_default();
                 // With a name in front where the protocol has one: `com.amazonaws.kinesis#…`.
                 let code = code.rsplit('#').next().unwrap_or(code);
-                let kind = kind(code);
+                let kind = Kind::of(code);
                 let message = answer.err().message().unwrap_or_default();
                 Fault { call, kind, what: text(code, message) }
             }
@@ -96,48 +140,6 @@ impl Fault {
     }
 }
 
-/// The codes of the Kinesis API, and those that every service of Amazon may answer with.
-fn kind(code: &str) -> Kind {
-    match code {
-        "ProvisionedThroughputExceededException"
-        | "LimitExceededException"
-        | "KMSThrottlingException"
-        | "ThrottlingException"
-        | "Throttling"
-        | "RequestLimitExceeded"
-        | "TooManyRequestsException" => Kind::Throttled,
-        "ExpiredIteratorException" | "ExpiredNextTokenException" => Kind::ExpiredIterator,
-        "ExpiredTokenException"
-        | "ExpiredToken"
-        | "RequestExpired"
-        | "UnrecognizedClientException"
-        | "InvalidClientTokenId"
-        | "InvalidSignatureException"
-        | "SignatureDoesNotMatch"
-        | "IncompleteSignature"
-        | "MissingAuthenticationTokenException"
-        | "MissingAuthenticationToken" => Kind::Credentials,
-        "AccessDeniedException"
-        | "AccessDenied"
-        | "KMSAccessDeniedException"
-        | "NotAuthorized"
-        | "OptInRequired" => Kind::Denied,
-        "ResourceNotFoundException" => Kind::Missing,
-        "ResourceInUseException" => Kind::InUse,
-        "InvalidArgumentException"
-        | "ValidationException"
-        | "ValidationError"
-        | "KMSDisabledException"
-        | "KMSInvalidStateException"
-        | "KMSNotFoundException"
-        | "KMSOptInRequired"
-        | "SerializationException"
-        | "UnknownOperationException" => Kind::Refused,
-        // `InternalFailure`, `ServiceUnavailable`, and what nobody has told us of: a service that is broken.
-        _ => Kind::Broken,
-    }
-}
-
 fn text(code: &str, message: &str) -> String {
     match (code, message) {
         ("", "") => "failed without a reason".to_owned(),
@@ -160,4 +162,31 @@ fn chain(error: &dyn Error) -> String {
         cause = one.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waiting_may_mend_is_told_from_what_it_cannot() {
+        let fault = |code| Fault { call: "GetRecords", kind: Kind::of(code), what: String::new() };
+        for code in [
+            "ProvisionedThroughputExceededException",
+            "ExpiredIteratorException",
+            "ExpiredTokenException",
+            "InternalFailure",
+            "ServiceUnavailable",
+            "ResourceInUseException",
+            "an error that is made up later",
+        ] {
+            assert!(fault(code).may_pass(), "{code}");
+        }
+        for code in
+            ["AccessDeniedException", "ResourceNotFoundException", "InvalidArgumentException", "ValidationException"]
+        {
+            assert!(!fault(code).may_pass(), "{code}");
+        }
+        assert_eq!(fault("AccessDeniedException").mend(), "; allow kinesis:GetRecords on it");
+    }
 }

@@ -3,7 +3,7 @@
 //! What is configured as a [`Connection`] becomes an [`Api`]. The rooms:
 //!
 //! - `connection`: what can be said about how to connect, and every fault of it;
-//! - `api`: the calls that reading takes, with what pinflow needs of the answers;
+//! - `api`: the calls that reading and writing take, with what pinflow needs of the answers;
 //! - `fault`: what a call that failed means: wait, ask for another iterator, or give up;
 //! - `backoff`: how long to wait before the next try;
 //! - `streams`: streams made, listed, described, split, merged, deleted;
@@ -19,9 +19,9 @@ mod connection;
 mod fault;
 mod streams;
 
-pub use api::{Answer, Api, Begin, Record, Shard, Summary};
+pub use api::{Answer, Api, Begin, Put, Record, Shard, Summary, Written};
 pub use backoff::Backoff;
-pub use check::{Finding, check};
+pub use check::check;
 pub use connection::{Connection, ConnectionError};
 pub use fault::{Fault, Kind};
 pub use streams::{Outcome, StreamError, Streams, Wanted};

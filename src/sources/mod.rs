@@ -5,6 +5,7 @@
 //! far that is durable by now (see [`Settled`]).
 
 pub mod kafka;
+pub mod kinesis;
 mod loss;
 pub mod recording;
 mod thread;

@@ -23,19 +23,39 @@ const DATAFLOWS: Law = &[
 
 const PINFLOW: Law = &[
     ("position", &[]),
-    ("kafka", &[]),
-    ("sources", &["kafka", "position"]),
+    ("finding", &[]),
+    ("kafka", &["finding"]),
+    ("kinesis", &["finding"]),
+    ("sources", &["kafka", "kinesis", "position"]),
     ("sinks", &["position"]),
     ("engine", &["position", "sinks", "sources"]),
     ("serving", &["engine", "position"]),
     ("telemetry", &["engine"]),
-    ("emit", &["config", "kafka", "position", "sinks", "sources", "telemetry"]),
+    ("emit", &["config", "kafka", "kinesis", "position", "sinks", "sources", "telemetry"]),
     ("table", &["sinks"]),
     ("topics", &["config", "kafka"]),
-    ("config", &["engine", "kafka", "serving", "sinks", "sources"]),
-    ("check", &["config", "kafka", "sinks", "sources"]),
+    ("streams", &["config", "kinesis"]),
+    ("config", &["engine", "kafka", "kinesis", "serving", "sinks", "sources"]),
+    ("check", &["config", "finding", "kafka", "kinesis", "sinks", "sources"]),
     ("run", &["config", "engine", "serving", "sinks", "sources", "telemetry"]),
-    ("cli", &["check", "config", "emit", "engine", "kafka", "run", "serving", "sinks", "table", "telemetry", "topics"]),
+    (
+        "cli",
+        &[
+            "check",
+            "config",
+            "emit",
+            "engine",
+            "kafka",
+            "kinesis",
+            "run",
+            "serving",
+            "sinks",
+            "streams",
+            "table",
+            "telemetry",
+            "topics",
+        ],
+    ),
     ("main", &[]),
 ];
 
@@ -49,7 +69,8 @@ const LARGE: &[(&str, &[&str])] = &[
     ("arrow", &["sinks/delta"]),
     ("timely", &["engine"]),
     ("rdkafka", &["kafka", "sources/kafka", "emit/destinations/kafka"]),
-    ("aws_config", &["kafka", "sources/kinesis"]),
+    ("aws_config", &["kafka", "kinesis"]),
+    ("aws_sdk_kinesis", &["kinesis"]),
 ];
 
 fn root() -> &'static Path {

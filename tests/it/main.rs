@@ -8,6 +8,7 @@ mod delta;
 mod harness;
 mod kafka;
 mod kill;
+mod kinesis;
 mod ledger;
 #[path = "../../dataflows/tests/oracle/mod.rs"]
 mod oracle;

@@ -230,7 +230,8 @@ mod tests {
         let carries = (0..4u64).prop_map(|n| number_carries(n).unwrap());
         let next = prop_oneof![
             any::<u64>().prop_map(Position::from),
-            (number(), number(), 0..1_u64 << 60).prop_filter_map("END is none", |(a, b, c)| Position::from_limbs([a, b, c])),
+            (number(), number(), 0..1_u64 << 60)
+                .prop_filter_map("END is none", |(a, b, c)| Position::from_limbs([a, b, c])),
             Just(Position::END),
         ];
         let reached = (next, number(), number(), number()).prop_map(|(next, rows, anchor, seek)| Reached {

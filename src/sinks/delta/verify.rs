@@ -228,10 +228,7 @@ fn repeats(
 }
 
 /// The rows of the given ranges, by source.
-fn gather(
-    files: &[File],
-    taken: &HashMap<Symbol, (Range, Range)>,
-) -> Result<BTreeMap<Symbol, Vec<Place>>, DeltaError> {
+fn gather(files: &[File], taken: &HashMap<Symbol, (Range, Range)>) -> Result<BTreeMap<Symbol, Vec<Place>>, DeltaError> {
     let mut found: BTreeMap<Symbol, Vec<Place>> = BTreeMap::new();
     for file in files {
         let meets = |(low, high): (Position, Position)| {

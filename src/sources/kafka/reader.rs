@@ -406,7 +406,10 @@ impl Reader {
         let settled = self.feed.settled().now();
         let mut list = TopicPartitionList::new();
         for lane in &mut self.lanes {
-            let Some(next) = settled.get(&lane.id).and_then(|next| next.narrow()).filter(|next| *next > lane.committed) else { continue };
+            let Some(next) = settled.get(&lane.id).and_then(|next| next.narrow()).filter(|next| *next > lane.committed)
+            else {
+                continue;
+            };
             lane.committed = next;
             let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
             // A name with a zero byte is no topic's.

@@ -30,13 +30,9 @@ mod tests {
             partition_key: key.to_owned(),
             data: data.as_bytes().to_vec(),
         };
-        let all = [
-            record(None, "a", "bc"),
-            record(Some(0), "a", "bc"),
-            record(None, "ab", "c"),
-            record(None, "a", "bd"),
-        ]
-        .map(|record| hash(&record));
+        let all =
+            [record(None, "a", "bc"), record(Some(0), "a", "bc"), record(None, "ab", "c"), record(None, "a", "bd")]
+                .map(|record| hash(&record));
         for (at, one) in all.iter().enumerate() {
             assert!(!all[at + 1..].contains(one) && *one < 1 << 63, "{at}");
         }

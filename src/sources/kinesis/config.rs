@@ -115,8 +115,9 @@ impl KinesisConfig {
         for (stream, _) in &named {
             let plain = |letter: char| letter.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&letter);
             if stream.is_empty() || stream.len() > 128 || !stream.chars().all(plain) {
-                faults
-                    .push(format!("stream {stream:?}: a stream's name is of 1 to 128 letters, digits, `-`, `_` and `.`"));
+                faults.push(format!(
+                    "stream {stream:?}: a stream's name is of 1 to 128 letters, digits, `-`, `_` and `.`"
+                ));
             }
             if !seen.insert(*stream) {
                 faults.push(format!("stream {stream} is named twice; a stream with posts of several kinds is `auto`"));

@@ -21,12 +21,12 @@ pub(super) struct Cursor {
     last: Option<Last>,
     /// Where to begin while there is none, Unix milliseconds; 0: at the oldest record.
     begin_ms: u64,
-    /// Everything that had arrived by then was taken, or is not wanted.
+    /// Everything that had arrived by then was taken, or is not wanted. Before the first record: when it was begun.
     caught_ms: u64,
     /// An iterator was asked for, and has not yet been seen to begin where it must.
     unproved: bool,
-    /// It was resumed before its first record, so what it begins with cannot be known.
-    resumed_blank: bool,
+    /// Whether the tables know of it already.
+    is_stored: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,13 +66,18 @@ impl Cursor {
             begin_ms: if is_blank { reached.anchor } else { 0 },
             caught_ms: reached.seek,
             unproved: true,
-            resumed_blank: is_blank,
+            is_stored: true,
         }
     }
 
     /// Begins a shard of which nothing was ever read.
     pub(super) fn fresh(reached: Reached) -> Cursor {
-        Cursor { resumed_blank: false, ..Cursor::resume(reached) }
+        Cursor { is_stored: false, ..Cursor::resume(reached) }
+    }
+
+    /// Whether the tables knew of the shard when the run began.
+    pub(super) fn is_stored(&self) -> bool {
+        self.is_stored
     }
 
     /// Where the next iterator must begin.
@@ -88,7 +93,7 @@ impl Cursor {
 
     /// Whether what comes next may have expired, so that an iterator must prove itself again.
     pub(super) fn is_stale(&self, now_ms: u64, retention_ms: u64) -> bool {
-        self.last.is_some() && !self.unproved && self.may_have_lost(now_ms, retention_ms)
+        !self.unproved && self.may_have_lost(now_ms, retention_ms)
     }
 
     fn may_have_lost(&self, now_ms: u64, retention_ms: u64) -> bool {
@@ -151,8 +156,7 @@ impl Cursor {
         if first.is_none() && !is_over {
             return Ok(());
         }
-        let must_stand = self.last.is_some() || self.resumed_blank;
-        if must_stand && self.may_have_lost(asked_ms, retention_ms) {
+        if self.may_have_lost(asked_ms, retention_ms) {
             let to = first.map_or(Position::END, Position::before);
             return Err(Breach::Gap { from: self.next(), to });
         }
@@ -163,22 +167,21 @@ impl Cursor {
     /// What is missing was accepted, or nothing is.
     pub(super) fn proved(&mut self) {
         self.unproved = false;
-        self.resumed_blank = false;
     }
 
     /// A record was taken.
     pub(super) fn take(&mut self, position: Position, record: &Record) {
         let (text, hash) = (Some(record.sequence_number.clone()), anchor::hash(record));
         self.last = Some(Last { position, text, hash });
-        self.resumed_blank = false;
     }
 
     /// An answer was taken to its end.
     pub(super) fn caught(&mut self, answer: &Answer, asked_ms: u64) {
         // Behind an iterator that has not proved itself may lie anything.
-        if let (Some(behind), false) = (answer.behind_ms, self.unproved) {
-            self.caught_ms = self.caught_ms.max(asked_ms.saturating_sub(behind));
-        }
+        let (Some(behind), false) = (answer.behind_ms, self.unproved) else { return };
+        let caught = asked_ms.saturating_sub(behind);
+        // A shard begins with the oldest record that there is, however old; how far back that leads shows only with it.
+        self.caught_ms = if self.last.is_some() { caught } else { caught.max(self.caught_ms) };
     }
 }
 
@@ -189,4 +192,104 @@ pub(super) struct Admitted {
     pub(super) old: usize,
     /// The positions of all its records.
     pub(super) positions: Vec<Position>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: u64 = 3_600_000;
+    const DAY: u64 = 24 * HOUR;
+
+    fn record(number: u64) -> Record {
+        let data = number.to_string().into_bytes();
+        Record { sequence_number: number.to_string(), arrived_ms: Some(1), partition_key: String::new(), data }
+    }
+
+    fn answer(numbers: &[u64], behind_ms: u64) -> Answer {
+        let records = numbers.iter().map(|number| record(*number)).collect();
+        Answer { records, next: Some("next".to_owned()), behind_ms: Some(behind_ms) }
+    }
+
+    /// Stands behind record 5, all caught at a moment.
+    fn at_five(caught_ms: u64) -> Cursor {
+        let anchor = anchor::hash(&record(5));
+        Cursor::resume(Reached { next: 6.into(), rows: 5, anchor, seek: caught_ms })
+    }
+
+    #[test]
+    fn an_iterator_begins_at_the_last_record_which_must_be_the_same() {
+        let mut cursor = at_five(0);
+        assert_eq!(cursor.begin(), Begin::At("5".to_owned()));
+        // However long ago that was.
+        let admitted = cursor.admit(&answer(&[5, 8, 9], 0), 100 * DAY, DAY);
+        assert_eq!(admitted.map(|admitted| admitted.old), Ok(1));
+        let mut cursor = at_five(0);
+        cursor.last = cursor.last.map(|last| Last { hash: 1, ..last });
+        let admitted = cursor.admit(&answer(&[5, 8], 0), 0, DAY);
+        assert_eq!(admitted.map(drop), Err(Breach::Other { position: 5.into() }));
+    }
+
+    #[test]
+    fn a_record_that_has_expired_is_no_loss_if_all_was_caught_lately() {
+        for (hours, lost) in [(0, false), (23, false), (24, true), (240, true)] {
+            let admitted = at_five(DAY).admit(&answer(&[8], 0), DAY + hours * HOUR, DAY);
+            let gap = Breach::Gap { from: 6.into(), to: 7.into() };
+            assert_eq!(admitted.map(|admitted| admitted.old), if lost { Err(gap) } else { Ok(0) }, "{hours}");
+            let admitted = at_five(DAY).admit(&answer(&[], 0), DAY + hours * HOUR, DAY);
+            let gap = Breach::Gap { from: 6.into(), to: Position::END };
+            assert_eq!(
+                admitted.map(|admitted| admitted.old),
+                if lost { Err(gap) } else { Ok(0) },
+                "{hours}, nothing there"
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_answer_proves_nothing_while_more_follows() {
+        let mut cursor = at_five(0);
+        assert!(cursor.admit(&answer(&[], 5_000), 9 * DAY, DAY).is_ok());
+        cursor.caught(&answer(&[], 5_000), 9 * DAY);
+        assert_eq!(cursor.stored().1, 0);
+        assert!(cursor.admit(&answer(&[5], 0), 9 * DAY, DAY).is_ok());
+        cursor.caught(&answer(&[5], 0), 9 * DAY);
+        assert_eq!(cursor.stored().1, 9 * DAY);
+    }
+
+    #[test]
+    fn a_reader_that_falls_behind_the_retention_must_prove_itself_again() {
+        let mut cursor = at_five(DAY);
+        assert!(cursor.admit(&answer(&[5], 0), DAY, DAY).is_ok());
+        cursor.caught(&answer(&[5], 0), DAY);
+        assert!(!cursor.is_stale(DAY + 23 * HOUR, DAY));
+        assert!(cursor.is_stale(2 * DAY, DAY));
+        assert_eq!(cursor.begin(), Begin::At("5".to_owned()));
+        assert!(cursor.admit(&answer(&[5, 9], 0), 2 * DAY, DAY).is_ok());
+    }
+
+    #[test]
+    fn before_the_first_record_it_begins_where_it_was_told_to() {
+        let at = |anchor| Cursor::fresh(Reached { anchor, seek: DAY, ..Reached::NOTHING });
+        assert_eq!(at(0).begin(), Begin::Horizon);
+        assert_eq!(at(77).begin(), Begin::Moment(77));
+        assert_eq!(at(77).stored(), (77, DAY));
+        let mut cursor = at(0);
+        // The oldest record is as old as can be, and nothing is lost.
+        assert!(cursor.admit(&answer(&[3], DAY), DAY, DAY).is_ok());
+        cursor.take(3.into(), &record(3));
+        cursor.caught(&answer(&[3], DAY), DAY);
+        assert_eq!((cursor.next(), cursor.stored().1), (4.into(), 0));
+        assert!(cursor.is_stale(DAY, DAY), "so it must go on proving itself");
+        let gap = Breach::Gap { from: Position::START, to: 2.into() };
+        assert_eq!(at(0).admit(&answer(&[3], 0), 3 * DAY, DAY).map(drop), Err(gap), "begun long ago, and never read");
+    }
+
+    #[test]
+    fn a_number_that_no_position_can_hold_is_refused() {
+        let mut wide = answer(&[3], 0);
+        wide.records[0].sequence_number = "9".repeat(57);
+        let refused = Cursor::fresh(Reached::NOTHING).admit(&wide, 0, DAY).map(drop);
+        assert_eq!(refused, Err(Breach::Unreadable("9".repeat(57))));
+    }
 }

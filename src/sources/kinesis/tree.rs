@@ -39,12 +39,18 @@ impl Tree {
         true
     }
 
+    /// Whether a shard was taken up.
+    pub(super) fn knows(&self, id: &str) -> bool {
+        self.shards.contains_key(id)
+    }
+
     /// Shards that wait, and whose parents have ended.
     ///
     /// A parent that nobody knows had expired before the stream was first opened: nothing of it can be read.
     pub(super) fn ready(&self) -> Vec<String> {
         let has_ended = |parent: &String| self.shards.get(parent).is_none_or(|node| node.state == State::HasEnded);
-        let ready = self.shards.iter().filter(|(_, node)| node.state == State::Waits && node.parents.iter().all(has_ended));
+        let ready =
+            self.shards.iter().filter(|(_, node)| node.state == State::Waits && node.parents.iter().all(has_ended));
         ready.map(|(id, _)| id.clone()).collect()
     }
 
@@ -62,16 +68,6 @@ impl Tree {
         if let Some(node) = self.shards.get_mut(id) {
             node.state = state;
         }
-    }
-
-    /// Whether a shard is known and has not ended.
-    pub(super) fn is_open(&self, id: &str) -> bool {
-        self.shards.get(id).is_some_and(|node| node.state != State::HasEnded)
-    }
-
-    /// The known parents of a shard.
-    pub(super) fn parents<'a>(&'a self, shard: &'a Shard) -> impl Iterator<Item = &'a str> {
-        shard.parents.iter().filter(|parent| self.shards.contains_key(*parent)).map(String::as_str)
     }
 }
 
@@ -99,7 +95,7 @@ mod tests {
         tree.begin("a");
         tree.begin("b");
         tree.end("a");
-        assert!(tree.ready().is_empty() && tree.is_open("b") && !tree.is_open("a"));
+        assert!(tree.ready().is_empty());
         tree.end("b");
         assert_eq!(tree.ready(), ["c"]);
         tree.begin("c");
@@ -114,7 +110,5 @@ mod tests {
         tree.learn(&shard("c", &["b"]), false);
         tree.learn(&shard("e", &["d"]), false);
         assert_eq!(tree.ready(), ["c", "e"]);
-        assert!(!tree.is_open("a"));
-        assert_eq!(tree.parents(&shard("f", &["a", "c"])).collect::<Vec<_>>(), ["c"]);
     }
 }

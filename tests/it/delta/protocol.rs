@@ -157,7 +157,7 @@ async fn everything_comes_back_at_the_next_start() {
     while let Some(rows) = chunks.recv().await {
         rows.unwrap().replay(&mut counted);
     }
-    let found = super::model::found(root.path()).await;
+    let found = model::found(root.path()).await;
     let count = |table| found.values().filter(|tables| tables[0] == table).count() as u64;
     assert_eq!(counted.rows, Table::CLEANED.map(count));
     assert_eq!(resume.rows, counted.rows.iter().sum::<u64>());

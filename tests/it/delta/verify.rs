@@ -29,7 +29,8 @@ async fn write(root: &Path, places: &[Place], next: u64, rows: u64) {
     let source = "recording/x.jsonl";
     let mut encoder = tables.encoder();
     for (table, position, sub) in places {
-        let lineage = Lineage { arrived_at: None, source: Symbol::new(source), position: (*position).into(), sub: *sub };
+        let lineage =
+            Lineage { arrived_at: None, source: Symbol::new(source), position: (*position).into(), sub: *sub };
         append(&mut encoder, *table, lineage);
     }
     let reached = PartitionReached {

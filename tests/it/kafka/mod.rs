@@ -3,14 +3,14 @@
 //! `PINFLOW_SKIP_KAFKA=1` leaves these tests out. Without it a broker that cannot be started is a failure.
 
 mod bad;
-mod broker;
+pub(crate) mod broker;
 mod certificates;
 mod changed;
 mod check;
 mod emit;
 mod mock;
 mod msk;
-mod posts;
+pub(crate) mod posts;
 mod reading;
 mod security;
 mod topics;

@@ -123,7 +123,8 @@ impl Heard {
                 assert!(at > wanted, "no empty block");
                 assert_eq!((block.next, block.anchor), (at.into(), anchor(&last)));
                 let rows = at - 1;
-                self.reached.insert(key.clone(), Reached { next: at.into(), rows, anchor: block.anchor, seek: block.seek });
+                self.reached
+                    .insert(key.clone(), Reached { next: at.into(), rows, anchor: block.anchor, seek: block.seek });
                 self.remaining.insert(key, block.remaining_bytes);
                 self.blocks += 1;
             }
