@@ -32,6 +32,7 @@ use broker::{Broker, Listener};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether the Kafka tests are to be left out; says so.
+#[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
 pub(crate) fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_KAFKA").is_some_and(|skip| skip == "1");
     if skipped {

@@ -175,7 +175,10 @@ fn held(brokers: &str, topics: &[String]) -> Vec<(String, u64)> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         consumer.assign(&list).unwrap();
-        while end > 0 {
+        if end == 0 {
+            continue;
+        }
+        loop {
             match consumer.poll(PATIENCE) {
                 Some(Ok(message)) => held.push((name.clone(), u64::try_from(message.offset()).unwrap())),
                 Some(Err(KafkaError::PartitionEOF(_))) => break,

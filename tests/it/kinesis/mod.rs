@@ -5,7 +5,6 @@
 mod check;
 mod client;
 mod emit;
-mod fan_out;
 mod faults;
 mod proxy;
 mod reading;
@@ -15,6 +14,7 @@ mod site;
 mod streams;
 
 /// Whether the Kinesis tests are to be left out; says so.
+#[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
 fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_KINESIS").is_some_and(|skip| skip == "1");
     if skipped {
