@@ -67,7 +67,7 @@ impl Texts {
             save_location: Some("/data/diy-and-crafts".into()),
             category: Some("diy-and-crafts".into()),
         };
-        rows.pin(Lineage { arrived_at: None, source, position: ind + 1, sub: 0 }, &pin);
+        rows.pin(Lineage { arrived_at: None, source, position: (ind + 1).into(), sub: 0 }, &pin);
     }
 }
 
@@ -76,7 +76,9 @@ struct Sum(u64);
 
 impl Rows for Sum {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
-        self.0 += lineage.position + row.ind + row.category.as_ref().map_or(0, |text| text.len() as u64);
+        self.0 += lineage.position.narrow().unwrap_or(0)
+            + row.ind
+            + row.category.as_ref().map_or(0, |text| text.len() as u64);
     }
     fn geo(&mut self, _: Lineage, _: &Geo<'_>) {}
     fn user(&mut self, _: Lineage, _: &User<'_>) {}
@@ -124,7 +126,7 @@ fn window(batches: Batches, epoch: u64) -> Window<Batches> {
         key: "recording/pin.jsonl".to_owned(),
         source: "recording/pin.jsonl".to_owned(),
         carries: Carries::Only(Stream::Pin),
-        reached: Reached { next, rows: next - 1, anchor: 1, seek: next },
+        reached: Reached { next: next.into(), rows: next - 1, anchor: 1, seek: next },
     };
     Window { epoch, batches: vec![batches], reached: vec![reached] }
 }

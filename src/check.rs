@@ -6,7 +6,9 @@ use std::path::Path;
 use nix::unistd::{AccessFlags, access};
 
 use crate::config::{Config, SourceConfig};
-use crate::kafka::{self, Finding};
+use crate::finding::Finding;
+use crate::kafka;
+use crate::kinesis;
 use crate::sinks::delta;
 use crate::sources::recording;
 
@@ -18,7 +20,7 @@ pub async fn run(config: &Config, out: &mut impl Write) -> anyhow::Result<usize>
     let mut faults = 0;
     writeln!(out, "ok     configuration of pipeline `{}`", config.pipeline)?;
     for source in &config.sources {
-        for finding in look_at(source, config) {
+        for finding in look_at(source, config).await {
             faults += usize::from(matches!(finding, Finding::Fault(_)));
             match finding {
                 Finding::Well(what) => writeln!(out, "ok     {what}")?,
@@ -48,7 +50,7 @@ pub async fn run(config: &Config, out: &mut impl Write) -> anyhow::Result<usize>
 }
 
 /// What is found of a source without reading on in it.
-fn look_at(source: &SourceConfig, config: &Config) -> Vec<Finding> {
+async fn look_at(source: &SourceConfig, config: &Config) -> Vec<Finding> {
     match source {
         SourceConfig::Recording(recording) => match recording::plan(recording.clone(), &config.base) {
             Ok(planned) => planned.check().into_iter().map(Finding::Well).collect(),
@@ -60,6 +62,10 @@ fn look_at(source: &SourceConfig, config: &Config) -> Vec<Finding> {
             tokio::task::block_in_place(|| {
                 kafka::check(&source.connection(), &config.base, &topics, &source.group(&config.pipeline))
             })
+        }
+        SourceConfig::Kinesis(source) => {
+            let streams: Vec<String> = source.streams.named().iter().map(|(name, _)| (*name).to_owned()).collect();
+            kinesis::check(source.connection(), &streams).await
         }
     }
 }

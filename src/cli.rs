@@ -15,7 +15,7 @@ use crate::kafka::ConnectionError;
 use crate::serving::{Format, HttpConfig};
 use crate::sinks::SinkError;
 use crate::sinks::delta::DeltaError;
-use crate::{check, emit, query, run, table, telemetry, topics};
+use crate::{check, emit, kinesis, query, run, streams, table, telemetry, topics};
 
 /// Everything was done.
 const DONE: u8 = 0;
@@ -48,6 +48,8 @@ enum Command {
     Emit(emit::EmitArgs),
     /// Make, list, describe and delete topics of a Kafka cluster
     Topics(topics::TopicsArgs),
+    /// Make, list, describe, split, merge and delete streams of Amazon Kinesis
+    Streams(streams::StreamsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -56,8 +58,8 @@ struct RunArgs {
     config: PathBuf,
     #[command(flatten)]
     overrides: Overrides,
-    /// Go on though these records are gone from the brokers, as the error that names them says: kafka/TOPIC/PARTITION:FIRST-LAST;
-    /// a row of `rejected` tells of each such loss
+    /// Go on though these records are gone from the brokers, as the error that names them says: kafka/TOPIC/PARTITION:FIRST-LAST
+    /// or kinesis/STREAM/SHARD:FIRST-LAST; a row of `rejected` tells of each such loss
     #[arg(long, value_name = "RANGE")]
     accept_loss: Vec<AcceptedLoss>,
 }
@@ -151,6 +153,7 @@ pub fn main() -> ExitCode {
         Command::Table(args) => in_runtime(table_command(args)),
         Command::Query(args) => in_runtime(query_command(args)),
         Command::Topics(args) => in_runtime(topics_command(args)),
+        Command::Streams(args) => in_runtime(streams_command(args)),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
         // The chain, outermost first, as one sentence.
@@ -234,6 +237,11 @@ async fn topics_command(args: topics::TopicsArgs) -> anyhow::Result<u8> {
     Ok(if well { DONE } else { FAILED })
 }
 
+async fn streams_command(args: streams::StreamsArgs) -> anyhow::Result<u8> {
+    let well = streams::run(args, &mut std::io::stdout()).await?;
+    Ok(if well { DONE } else { FAILED })
+}
+
 /// What the caller of the process learns from an error.
 fn exit_code(error: &anyhow::Error) -> u8 {
     let fenced = error.chain().any(|cause| {
@@ -243,7 +251,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if fenced {
         FENCED
     } else if error.chain().any(|cause| {
-        cause.is::<ConfigError>() || matches!(cause.downcast_ref::<ConnectionError>(), Some(ConnectionError::Faulty(_)))
+        cause.is::<ConfigError>()
+            || cause.is::<kinesis::ConnectionError>()
+            || matches!(cause.downcast_ref::<ConnectionError>(), Some(ConnectionError::Faulty(_)))
     }) {
         BAD_USAGE
     } else {

@@ -8,9 +8,11 @@
 //! - [`sinks`]: tables, Arrow and the commit protocol: the only room that knows Arrow;
 //! - [`serving`]: answers as of an epoch;
 //! - [`kafka`]: how to speak to a Kafka cluster; knows neither sources nor messages;
+//! - [`kinesis`]: how to speak to Amazon Kinesis; knows neither sources nor messages;
 //! - [`secret`]: where secrets come from, and that nobody sees them;
 //! - [`emit`]: makes posts, for recordings and tests of any size;
-//! - [`table`], [`topics`]: what tables and topics hold, for people; [`query`]: what a run that serves answers;
+//! - [`table`], [`topics`], [`streams`]: what tables, topics and streams hold, for people; [`query`]: what a run that
+//!   serves answers;
 //! - [`config`], [`cli`], [`run`](mod@run): what was typed becomes what is meant, and is wired together.
 
 pub mod check;
@@ -18,7 +20,9 @@ pub mod cli;
 pub mod config;
 pub mod emit;
 pub mod engine;
+pub mod finding;
 pub mod kafka;
+pub mod kinesis;
 pub mod position;
 pub mod query;
 pub mod run;
@@ -26,6 +30,7 @@ pub mod secret;
 pub mod serving;
 pub mod sinks;
 pub mod sources;
+pub mod streams;
 pub mod table;
 pub mod telemetry;
 pub mod topics;

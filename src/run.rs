@@ -12,6 +12,7 @@ use crate::serving::{Board, Closed, Format, HttpServer, Stdout, StdoutSettings};
 use crate::sinks::delta::{self, Tables};
 use crate::sinks::{NoTables, Resume, Sink};
 use crate::sources::kafka::{self, KafkaSource};
+use crate::sources::kinesis::{self, KinesisSource};
 use crate::sources::recording::{self, RecordingSource};
 use crate::sources::{Feed, SourceError};
 use crate::telemetry::Progress;
@@ -113,19 +114,22 @@ pub async fn run_with(
 struct Planned {
     recordings: Vec<RecordingSource>,
     kafkas: Vec<KafkaSource>,
+    kineses: Vec<KinesisSource>,
 }
 
 fn plan(config: &Config) -> Result<Planned, SourceError> {
     let Config { base, pipeline, accepted, .. } = config;
-    let mut planned = Planned { recordings: Vec::new(), kafkas: Vec::new() };
+    let mut planned = Planned { recordings: Vec::new(), kafkas: Vec::new(), kineses: Vec::new() };
     for source in &config.sources {
         match source {
             SourceConfig::Recording(one) => planned.recordings.push(recording::plan(one.clone(), base)?),
             SourceConfig::Kafka(one) => planned.kafkas.push(kafka::plan((**one).clone(), base, pipeline, accepted)?),
+            SourceConfig::Kinesis(one) => planned.kineses.push(kinesis::plan((**one).clone(), accepted)?),
         }
     }
     recording::tell_apart(&planned.recordings)?;
     kafka::tell_apart(&planned.kafkas)?;
+    kinesis::tell_apart(&planned.kineses)?;
     Ok(planned)
 }
 
@@ -136,6 +140,9 @@ impl Planned {
             threads.extend(source.start(feed)?);
         }
         for source in self.kafkas {
+            threads.extend(source.start(feed)?);
+        }
+        for source in self.kineses {
             threads.extend(source.start(feed)?);
         }
         Ok(threads)

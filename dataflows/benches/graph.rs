@@ -52,7 +52,7 @@ fn feed(graph: &mut Graph, texts: &Texts, source: Symbol, ind: u64, version: u64
     let random = mix(ind ^ (version << 40));
     let person = mix(ind) % texts.posters.len() as u64;
     let of_person = mix(person + 0x5555);
-    let lineage = |n| Lineage { arrived_at: Some(version as i64), source, position: 3 * ind + n, sub: 0 };
+    let lineage = |n: u64| Lineage { arrived_at: Some(version as i64), source, position: (3 * ind + n).into(), sub: 0 };
     let steps = (random >> 20) % 2_000;
     let pin = Pin {
         ind,

@@ -157,7 +157,7 @@ fn serde_json(bencher: Bencher<'_, '_>, stream: Stream) {
 
 fn ingest(bencher: Bencher<'_, '_>, stream: Stream, carries: Carries, mut ingest: Ingest) {
     let source = Symbol::new("recording/bench.jsonl");
-    let lineage = Lineage { arrived_at: None, source, position: 1, sub: 0 };
+    let lineage = Lineage { arrived_at: None, source, position: 1.into(), sub: 0 };
     each(bencher, stream, |message| {
         ingest.message(carries, Some(message), lineage, &mut Sink);
     });

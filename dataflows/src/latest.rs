@@ -20,7 +20,7 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::Operator;
 
-use crate::record::{Ind, Lineage};
+use crate::record::{Ind, Lineage, Position};
 use crate::symbol::Symbol;
 
 /// Whether repeats of an `ind` count.
@@ -37,13 +37,13 @@ pub enum Duplicates {
 /// The number a worker gave to an `ind`, from 0 in the order in which it met them.
 pub type Slot = u32;
 
-/// A [`Lineage`] in 24 bytes, in the same order.
+/// A [`Lineage`] in 40 bytes, in the same order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Version {
     /// `i64::MIN` where there is none: the moment it would otherwise stand for is 292,000 years ago.
     arrived_at: i64,
     source: Symbol,
-    position: u64,
+    position: Position,
     sub: u32,
 }
 
@@ -59,39 +59,71 @@ impl From<Lineage> for Version {
 pub(crate) struct Held {
     /// The low half of the time.
     arrived_at: u32,
-    /// The low half of the position.
+    /// The low half of the position; of one that is wider than 64 bits, its place in [`Origins::wide`].
     position: u32,
     origin: NonZeroU32,
 }
 
 /// What versions share with many others: the high half of the time (71 minutes have the same), source, the high half of
-/// the position, and sub.
-type Origin = (i32, Symbol, u32, u32);
+/// the position (none where it is wide), and sub.
+type Origin = (i32, Symbol, Option<u32>, u32);
 
-/// The origins that were met. There are few of these beside the rows: one for each partition and place in a message, each
-/// 71 minutes.
+/// The origins that were met, and the positions of held versions that are wider than 64 bits. There are few origins
+/// beside the rows: one for each partition and place in a message, each 71 minutes.
+///
+/// The halves of a wide position repeat nowhere: consecutive sequence numbers of Kinesis differ in their upper half. So
+/// these positions stand in places of their own, which are used again once a version is held no more.
 #[derive(Debug, Default)]
 pub(crate) struct Origins {
     numbers: HashMap<Origin, NonZeroU32, FixedState>,
     origins: Vec<Origin>,
+    wide: Vec<Position>,
+    free: Vec<u32>,
 }
 
 impl Origins {
     pub(crate) fn hold(&mut self, version: Version) -> Held {
         let Version { arrived_at, source, position, sub } = version;
-        let origin = ((arrived_at >> 32) as i32, source, (position >> 32) as u32, sub);
+        let (high, low) = match position.narrow() {
+            Some(position) => (Some((position >> 32) as u32), position as u32),
+            None => (None, self.keep(position)),
+        };
+        let origin = ((arrived_at >> 32) as i32, source, high, sub);
         let number = *self.numbers.entry(origin).or_insert_with(|| {
             self.origins.push(origin);
             let number = u32::try_from(self.origins.len()).ok().and_then(NonZeroU32::new);
             number.expect("a worker meets fewer than 2^32 origins")
         });
-        Held { arrived_at: arrived_at as u32, position: position as u32, origin: number }
+        Held { arrived_at: arrived_at as u32, position: low, origin: number }
+    }
+
+    fn keep(&mut self, position: Position) -> u32 {
+        if let Some(place) = self.free.pop() {
+            self.wide[place as usize] = position;
+            return place;
+        }
+        self.wide.push(position);
+        u32::try_from(self.wide.len() - 1).expect("a worker holds fewer than 2^32 versions")
+    }
+
+    fn origin(&self, held: Held) -> Origin {
+        self.origins[held.origin.get() as usize - 1]
+    }
+
+    /// Says that a version is held no more.
+    pub(crate) fn release(&mut self, held: Held) {
+        if let (_, _, None, _) = self.origin(held) {
+            self.free.push(held.position);
+        }
     }
 
     pub(crate) fn version(&self, held: Held) -> Version {
-        let (time, source, position, sub) = self.origins[held.origin.get() as usize - 1];
+        let (time, source, high, sub) = self.origin(held);
         let arrived_at = i64::from(time) << 32 | i64::from(held.arrived_at);
-        let position = u64::from(position) << 32 | u64::from(held.position);
+        let position = match high {
+            Some(high) => Position::from(u64::from(high) << 32 | u64::from(held.position)),
+            None => self.wide[held.position as usize],
+        };
         Version { arrived_at, source, position, sub }
     }
 }
@@ -220,8 +252,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn wide() -> impl Strategy<Value = Position> {
+        "[1-9][0-9]{20,55}".prop_map(|digits| Position::parse(digits.as_bytes()).unwrap_or_default())
+    }
+
     fn any_version() -> impl Strategy<Value = Version> {
-        let lineage = (any::<Option<i64>>(), "[ab]{0,2}", any::<u64>(), any::<u32>());
+        let position = prop_oneof![any::<u64>().prop_map(Position::from), wide()];
+        let lineage = (any::<Option<i64>>(), "[ab]{0,2}", position, any::<u32>());
         lineage.prop_map(|(arrived_at, source, position, sub)| {
             Version::from(Lineage { arrived_at, source: Symbol::new(&source), position, sub })
         })
@@ -234,6 +271,18 @@ mod tests {
             let held: Vec<_> = versions.iter().map(|version| origins.hold(*version)).collect();
             let back: Vec<_> = held.into_iter().map(|held| origins.version(held)).collect();
             prop_assert_eq!(back, versions);
+        }
+
+        #[test]
+        fn what_is_held_no_more_takes_no_room(one in any_version(), others in proptest::collection::vec(wide(), 2..20)) {
+            let mut origins = Origins::default();
+            let mut held = origins.hold(one);
+            for position in others {
+                origins.release(held);
+                held = origins.hold(Version { position, ..one });
+                prop_assert_eq!(origins.version(held), Version { position, ..one });
+                prop_assert_eq!(origins.wide.len(), 1);
+            }
         }
     }
 }

@@ -105,7 +105,7 @@ fn any_arrivals() -> impl Strategy<Value = Vec<Arrival>> {
             .zip(positions)
             .map(|((worker, epoch, arrived_at, source, post), position)| {
                 let (source, sub) = (Symbol::new(source), (position % 2) as u32);
-                let lineage = Lineage { arrived_at, source, position: position / 2, sub };
+                let lineage = Lineage { arrived_at, source, position: (position / 2).into(), sub };
                 Arrival { worker, epoch, lineage, post }
             })
             .collect();

@@ -13,16 +13,17 @@ use pinflow_dataflows::graph::Options;
 use pinflow_dataflows::ingest::Limits;
 use serde::Deserialize;
 
-pub use connection::kafka_connection;
+pub use connection::{kafka_connection, kinesis_connection};
 use toml_faults::Document;
 pub use toml_faults::Fault;
 
-pub use crate::sources::kafka::AcceptedLoss;
+pub use crate::sources::AcceptedLoss;
 
 use crate::engine::{CommitPolicy, Settings};
 use crate::serving::{Format, HttpConfig};
 use crate::sinks::delta;
 use crate::sources::kafka::KafkaConfig;
+use crate::sources::kinesis::KinesisConfig;
 use crate::sources::recording::RecordingConfig;
 
 /// A run, as configured.
@@ -55,6 +56,8 @@ pub enum SourceConfig {
     Recording(RecordingConfig),
     /// Topics of a Kafka cluster.
     Kafka(Box<KafkaConfig>),
+    /// Streams of Amazon Kinesis.
+    Kinesis(Box<KinesisConfig>),
 }
 
 /// `[tables]`: the Delta tables.
@@ -236,12 +239,15 @@ impl Config {
                 Some("kafka") => {
                     sources.extend(document.read("source", table).map(|read| SourceConfig::Kafka(Box::new(read))));
                 }
+                Some("kinesis") => {
+                    sources.extend(document.read("source", table).map(|read| SourceConfig::Kinesis(Box::new(read))));
+                }
                 Some(kind) => {
-                    let what = format!("[[source]] kind `{kind}` is unknown; known are recording and kafka");
+                    let what = format!("[[source]] kind `{kind}` is unknown; known are recording, kafka and kinesis");
                     document.fault(Some(at), what);
                 }
                 None => document
-                    .fault(Some(at), "[[source]] lacks its kind; write kind = \"recording\" or kind = \"kafka\""),
+                    .fault(Some(at), "[[source]] lacks its kind; write kind = \"recording\", \"kafka\" or \"kinesis\""),
             }
         }
         let config = Config {
@@ -310,8 +316,10 @@ impl Config {
             faults.extend(serve.faults(&self.base));
         }
         for source in &self.sources {
-            if let SourceConfig::Kafka(kafka) = source {
-                faults.extend(kafka.faults(&self.base));
+            match source {
+                SourceConfig::Recording(_) => {}
+                SourceConfig::Kafka(kafka) => faults.extend(kafka.faults(&self.base)),
+                SourceConfig::Kinesis(kinesis) => faults.extend(kinesis.faults()),
             }
         }
         faults

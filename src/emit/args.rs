@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use pinflow_dataflows::record::Stream;
 
-use super::destinations::kafka::{self, Key};
-use super::destinations::{Compress, Exists};
+use super::destinations::{Compress, Exists, Key, kafka, kinesis};
 use super::draws::Order;
 use super::wrap::Wrap;
 
@@ -13,8 +12,9 @@ use super::wrap::Wrap;
 #[derive(Debug, clap::Args)]
 pub struct EmitArgs {
     /// Folder for pin.jsonl, geo.jsonl and user.jsonl (made if it is not there); - for standard output;
-    /// kafka://HOST:PORT,…/PREFIX for the topics PREFIX.pin, PREFIX.geo and PREFIX.user (without a prefix pin, geo, user).
-    #[arg(long, value_name = "FOLDER|-|kafka://…")]
+    /// kafka://HOST:PORT,…/PREFIX for the topics PREFIX.pin, PREFIX.geo and PREFIX.user (without a prefix pin, geo, user);
+    /// kinesis://PREFIX for the streams PREFIX-pin, PREFIX-geo and PREFIX-user.
+    #[arg(long, value_name = "FOLDER|-|kafka://…|kinesis://…")]
     pub to: PathBuf,
 
     /// Send posts again instead: a recording, every line as it stands (a folder with pin.jsonl, geo.jsonl, user.jsonl, or
@@ -25,17 +25,26 @@ pub struct EmitArgs {
     ])]
     pub from: Option<PathBuf>,
 
-    /// One Kafka topic for all streams, instead of one each.
+    /// One Kafka topic or Kinesis stream for all streams of posts, instead of one each.
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,
 
-    /// Key of Kafka messages, which decides on their partition: ind, none, or a text that all of them get.
+    /// Key of Kafka and Kinesis messages, which decides on their partition or shard: ind, none, or a text that all get.
     #[arg(long, value_name = "ind|none|TEXT")]
     pub key: Option<String>,
 
-    /// A pinflow configuration whose kafka source says how to connect: for TLS and SASL. --to is kafka:///PREFIX then.
+    /// A pinflow configuration whose kafka (or kinesis) source says how to connect: for TLS and SASL. --to is
+    /// kafka:///PREFIX then.
     #[arg(long, value_name = "FILE.toml")]
     pub connection: Option<PathBuf>,
+
+    /// AWS region of Kinesis streams. Default: as AWS_REGION or the profile says.
+    #[arg(long, value_name = "REGION", conflicts_with = "connection")]
+    pub region: Option<String>,
+
+    /// Another address of Kinesis than Amazon's own.
+    #[arg(long, value_name = "URL", conflicts_with = "connection")]
+    pub endpoint: Option<String>,
 
     /// Rows in each of the three tables that posts are drawn from. The original ones have 11,149.
     #[arg(long, value_name = "N", default_value = "11149", value_parser = number)]
@@ -118,6 +127,19 @@ impl EmitArgs {
         self.to.to_str().and_then(kafka::parse)
     }
 
+    /// The prefix of the streams, if messages go to Kinesis.
+    pub(crate) fn to_kinesis(&self) -> Option<&str> {
+        self.to.to_str().and_then(kinesis::parse)
+    }
+
+    /// The streams of Kinesis, and the streams of posts that go to each.
+    pub(crate) fn kinesis_streams(&self, prefix: &str) -> Vec<(String, Vec<Stream>)> {
+        if let Some(stream) = &self.topic {
+            return vec![(stream.clone(), self.chosen())];
+        }
+        self.chosen().into_iter().map(|stream| (format!("{prefix}-{stream}"), vec![stream])).collect()
+    }
+
     /// The topics, and the streams that go to each.
     pub(crate) fn topics(&self, prefix: &str) -> Vec<(String, Vec<Stream>)> {
         if let Some(topic) = &self.topic {
@@ -127,7 +149,7 @@ impl EmitArgs {
         self.chosen().into_iter().map(|stream| (name(stream), vec![stream])).collect()
     }
 
-    /// The key of Kafka messages.
+    /// The key of messages.
     pub(crate) fn key(&self) -> Key {
         match self.key.as_deref() {
             None | Some("ind") => Key::Ind,
@@ -171,7 +193,24 @@ impl EmitArgs {
         if self.to_stdout() && (self.append || self.force) {
             faults.push("--append and --force are for files; standard output is neither");
         }
-        faults.extend(self.kafka_faults());
+        faults.extend(match self.to_kinesis() {
+            Some(prefix) => self.kinesis_faults(prefix),
+            None => self.kafka_faults(),
+        });
+        faults
+    }
+
+    fn kinesis_faults(&self, prefix: &str) -> Vec<&'static str> {
+        let mut faults = Vec::new();
+        if self.append || self.force {
+            faults.push("--append and --force are for files; a stream only ever grows");
+        }
+        if self.compress != Compress::None {
+            faults.push("--compress is for files and Kafka; the records of Kinesis are read as they stand");
+        }
+        if prefix.is_empty() == self.topic.is_none() {
+            faults.push("say which streams: --to kinesis://PREFIX, or --to kinesis:// with --topic NAME; not both");
+        }
         faults
     }
 
@@ -179,10 +218,16 @@ impl EmitArgs {
         let mut faults = Vec::new();
         let Some((brokers, prefix)) = self.to_kafka() else {
             if self.topic.is_some() || self.key.is_some() || self.connection.is_some() {
-                faults.push("--topic, --key and --connection are for --to kafka://…");
+                faults.push("--topic, --key and --connection are for --to kafka://… and --to kinesis://…");
+            }
+            if self.region.is_some() || self.endpoint.is_some() {
+                faults.push("--region and --endpoint are for --to kinesis://…");
             }
             return faults;
         };
+        if self.region.is_some() || self.endpoint.is_some() {
+            faults.push("--region and --endpoint are for --to kinesis://…");
+        }
         if self.append || self.force {
             faults.push("--append and --force are for files; a topic only ever grows");
         }

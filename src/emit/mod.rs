@@ -51,6 +51,7 @@ pub use wrap::Wrap;
 
 use composer::{Composer, Recipe};
 use destinations::kafka::{self, Cluster};
+use destinations::kinesis::{self, Region};
 use lanes::Lane;
 use malformed::Menu;
 use resend::Outlet;
@@ -75,10 +76,10 @@ pub fn run(args: EmitArgs) -> anyhow::Result<()> {
     }
     let menu = Menu { auto: args.mixed(), too_large: args.too_large, too_many_rows: args.too_many_rows };
     let recipe = Recipe::new(args.seed, args.inds, args.order, args.wrap, args.malformed, menu);
-    let lanes = match args.to_kafka() {
-        Some(_) => kafka_lanes(&args, &recipe)?,
-        None if args.to_stdout() => vec![stdout_lane(&args, &recipe)?],
-        None => file_lanes(&args, &recipe)?,
+    let lanes = match args.to_kafka().is_some() || args.to_kinesis().is_some() {
+        true => outlet_lanes(&args, &recipe)?,
+        false if args.to_stdout() => vec![stdout_lane(&args, &recipe)?],
+        false => file_lanes(&args, &recipe)?,
     };
     let started = Instant::now();
     let made = tally::by_stream(lanes::run(lanes, args.rate)?);
@@ -89,15 +90,15 @@ pub fn run(args: EmitArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A lane for each topic.
-fn kafka_lanes<'r>(args: &EmitArgs, recipe: &'r Recipe) -> anyhow::Result<Vec<Lane<'r>>> {
+/// A lane for each topic or stream.
+fn outlet_lanes<'r>(args: &EmitArgs, recipe: &'r Recipe) -> anyhow::Result<Vec<Lane<'r>>> {
     let lane = |outlet: Outlet| {
         let draws = args.skip..args.skip + args.draws();
         let composer = |stream| Composer::new(recipe, stream, draws.clone());
         let composers = outlet.streams.into_iter().map(composer).collect();
         Lane { name: outlet.name, destination: outlet.destination, composers }
     };
-    Ok(kafka_outlets(args)?.into_iter().map(lane).collect())
+    Ok(outlets(args)?.into_iter().map(lane).collect())
 }
 
 fn kafka_outlets(args: &EmitArgs) -> anyhow::Result<Vec<Outlet>> {
@@ -114,10 +115,26 @@ fn kafka_outlets(args: &EmitArgs) -> anyhow::Result<Vec<Outlet>> {
     Ok(topics.into_iter().enumerate().map(outlet).collect())
 }
 
-/// Where recorded messages go.
+fn kinesis_outlets(args: &EmitArgs, prefix: &str) -> anyhow::Result<Vec<Outlet>> {
+    let connection = kinesis::connection(args.connection.as_deref(), args.region.as_ref(), args.endpoint.as_ref())?;
+    let streams = args.kinesis_streams(prefix);
+    let names: Vec<_> = streams.iter().map(|(name, _)| name.clone()).collect();
+    let region = Region::connect(connection, &names)?;
+    let outlet = |(place, (name, streams)): (usize, (String, Vec<Stream>))| Outlet {
+        name: format!("stream {name}"),
+        streams,
+        destination: region.destination(place, args.key()),
+    };
+    Ok(streams.into_iter().enumerate().map(outlet).collect())
+}
+
+/// Where messages go.
 fn outlets(args: &EmitArgs) -> anyhow::Result<Vec<Outlet>> {
     if args.to_kafka().is_some() {
         return kafka_outlets(args);
+    }
+    if let Some(prefix) = args.to_kinesis() {
+        return kinesis_outlets(args, prefix);
     }
     if args.to_stdout() {
         let destination = destinations::stdout(args.compress).context("open standard output")?;

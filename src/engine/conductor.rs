@@ -17,7 +17,7 @@ use super::crew::{WorkerEnd, start_workers};
 use super::flight::{Cut, Flights, Flying};
 use super::worker::{Order, Read, Report};
 use super::{EngineError, Frame, Gauges, Settings, SourceStatus, Totals};
-use crate::position::{Epoch, PartitionId, Reached};
+use crate::position::{Epoch, PartitionId, Position, Reached};
 use crate::sinks::{PartitionReached, Resume, Sink, SinkError, Stored, Window};
 use crate::sources::{Block, Event, Partition, Settled};
 
@@ -146,8 +146,9 @@ struct Known {
     source: Symbol,
     reached: Reached,
     lag: Option<u64>,
+    lag_ms: Option<u64>,
     /// Where its source ended when it last said so.
-    end: Option<u64>,
+    end: Option<Position>,
     /// When its last record arrived.
     arrived_at: Option<Micros>,
     /// Of what its last block left; 0 where that is unknown.
@@ -171,7 +172,7 @@ struct Conductor<S: Sink> {
     frames: mpsc::Sender<Frame>,
     settled: Settled,
     /// Windows on their way to the disk, by their last epoch, with the positions they settle.
-    settling: VecDeque<(Epoch, Vec<(PartitionId, u64)>)>,
+    settling: VecDeque<(Epoch, Vec<(PartitionId, Position)>)>,
     gauges: Arc<Gauges>,
     partitions: BTreeMap<PartitionId, Known>,
     flights: Flights<Batches<S>>,
@@ -268,11 +269,11 @@ impl<S: Sink> Conductor<S> {
     }
 
     fn on_opened(&mut self, partition: Partition) {
-        let start = Reached { next: 0, rows: 0, anchor: 0, seek: 0 };
         let known = Known {
             source: Symbol::new(&partition.name),
-            reached: partition.resumed.unwrap_or(start),
+            reached: partition.resumed.unwrap_or(Reached::NOTHING),
             lag: None,
+            lag_ms: None,
             end: None,
             arrived_at: None,
             remaining_bytes: 0,
@@ -287,8 +288,9 @@ impl<S: Sink> Conductor<S> {
         for partition in begun {
             let (id, at) = (partition.id, partition.resumed);
             self.on_opened(partition);
-            let at = at.unwrap_or(Reached { next: 0, rows: 0, anchor: 0, seek: 0 });
-            let end = Cut { next: at.next, anchor: at.anchor, seek: at.seek, lag: None, arrived_at: None };
+            let at = at.unwrap_or(Reached::NOTHING);
+            let (lag, lag_ms, arrived_at) = (None, None, None);
+            let end = Cut { next: at.next, anchor: at.anchor, seek: at.seek, lag, lag_ms, arrived_at };
             self.open.ends.insert(id, end);
         }
         self.open.holds = true;
@@ -296,7 +298,7 @@ impl<S: Sink> Conductor<S> {
         self.window.urgent = true;
     }
 
-    fn on_ends(&mut self, partition: PartitionId, end: u64) {
+    fn on_ends(&mut self, partition: PartitionId, end: Position) {
         self.partitions.get_mut(&partition).expect("a partition is opened before its end is told").end = Some(end);
         // An epoch of its own shows it, even if nothing can be read: before an open transaction, say.
         self.open.holds = true;
@@ -315,7 +317,8 @@ impl<S: Sink> Conductor<S> {
             self.gauges.bytes_remaining.fetch_add(now.wrapping_sub(before), Relaxed);
         }
         let arrived_at = block.records.last_arrived_at();
-        let mut end = Cut { next: block.next, anchor: block.anchor, seek: block.seek, lag: block.lag, arrived_at };
+        let Block { next, anchor, seek, lag, lag_ms, .. } = block;
+        let mut end = Cut { next, anchor, seek, lag, lag_ms, arrived_at };
         if let Some(before) = self.open.ends.get(&block.partition) {
             // A block without records only moves the position.
             end.arrived_at = end.arrived_at.or(before.arrived_at);
@@ -457,6 +460,7 @@ impl<S: Sink> Conductor<S> {
             let known = self.partitions.get_mut(&partition).expect("cut in a known partition");
             known.reached = Reached { next: end.next, rows: known.reached.rows, anchor: end.anchor, seek: end.seek };
             known.lag = end.lag;
+            known.lag_ms = end.lag_ms;
             known.arrived_at = end.arrived_at.or(known.arrived_at);
             if self.has_tables {
                 self.window.reached.insert(partition, known.reached);
@@ -547,7 +551,8 @@ impl<S: Sink> Conductor<S> {
 impl Known {
     /// Records that the source still had when it last spoke of its end, beyond what is answered.
     fn lag(&self) -> Option<u64> {
-        self.end.map(|end| end.saturating_sub(self.reached.next)).or(self.lag)
+        let counted = self.end.and_then(Position::narrow).zip(self.reached.next.narrow());
+        counted.map(|(end, next)| end.saturating_sub(next)).or(self.lag)
     }
 
     fn status(&self, as_of: Timestamp) -> SourceStatus {
@@ -558,7 +563,10 @@ impl Known {
             position: self.reached.next.to_string(),
             end: self.end.map(|end| end.max(self.reached.next).to_string()),
             lag,
-            lag_ms: if lag == Some(0) { Some(0) } else { self.arrived_at.filter(|_| lag.is_some()).map(age_ms) },
+            lag_ms: match lag {
+                Some(0) => Some(0),
+                _ => self.lag_ms.or_else(|| self.arrived_at.filter(|_| lag.is_some()).map(age_ms)),
+            },
             read: self.read.rows,
             written: self.read.rows - self.read.rejected - self.read.redelivered,
             rejected: self.read.rejected,

@@ -8,15 +8,17 @@ use pinflow_dataflows::ingest::Counts;
 use pinflow_dataflows::record::Micros;
 
 use super::worker::Read;
-use crate::position::{Epoch, PartitionId};
+use crate::position::{Epoch, PartitionId, Position};
 
 /// Where an epoch ends in one partition.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cut {
-    pub(super) next: u64,
+    pub(super) next: Position,
     pub(super) anchor: u64,
     pub(super) seek: u64,
     pub(super) lag: Option<u64>,
+    /// The same in milliseconds, where the source knows it so.
+    pub(super) lag_ms: Option<u64>,
     /// When its last record arrived; `None` if it has none, or the source knows no times.
     pub(super) arrived_at: Option<Micros>,
 }

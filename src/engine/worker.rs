@@ -156,9 +156,15 @@ impl<E: Encoder> Desk<E> {
             read: Read::default(),
         };
         let mut count = 0;
+        // Messages that share a position are parts of one record, so their rows are numbered on.
+        let (mut last, mut sub) = (None, 0);
         block.records.each(|payload, position, arrived_at| {
-            let lineage = Lineage { arrived_at, source, position, sub: 0 };
-            count += u64::from(self.ingest.message(carries, payload, lineage, &mut rows));
+            sub = if last == Some(position) { sub } else { 0 };
+            last = Some(position);
+            let lineage = Lineage { arrived_at, source, position, sub };
+            let held = self.ingest.message(carries, payload, lineage, &mut rows);
+            sub += held;
+            count += u64::from(held);
         });
         let read = Read { rows: count, ..rows.read };
         *self.read.entry(block.partition).or_default() += read;

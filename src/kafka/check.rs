@@ -11,20 +11,10 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::client::{Client, Purpose};
 use super::connection::Connection;
 use super::reach;
+use crate::finding::Finding;
 
 /// Longest wait for each answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Something that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
-    /// It is as it must be.
-    Well(String),
-    /// It works, and is risky.
-    Risk(String),
-    /// It does not work; with the mend.
-    Fault(String),
-}
 
 /// Reaches a cluster, looks at topics, and reads a record of each; changes nothing. Blocks for a while where nobody
 /// answers. `group` is the consumer group of the reader, which none of its rights depend on.

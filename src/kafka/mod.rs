@@ -22,7 +22,8 @@ mod properties;
 mod reach;
 mod topics;
 
-pub use check::{Finding, check};
+pub use crate::finding::Finding;
+pub use check::check;
 pub use client::{Client, Purpose};
 pub use connection::{Brokers, Connection, ConnectionError, Mechanism, Sasl, Security, Tls};
 pub use properties::Properties;

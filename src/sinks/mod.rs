@@ -11,7 +11,7 @@ use pinflow_dataflows::symbol::Symbol;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::position::{Epoch, Positions, Reached};
+use crate::position::{Epoch, Position, Positions, Reached};
 
 /// Encodes the rows that one worker reads, on that worker's thread.
 pub trait Encoder: Rows + Send + 'static {
@@ -68,7 +68,7 @@ pub struct Delivery {
     /// As in [`Lineage`].
     pub source: Symbol,
     /// As in [`Lineage`].
-    pub position: u64,
+    pub position: Position,
     /// As in [`Lineage`].
     pub sub: u32,
 }

@@ -5,6 +5,8 @@
 //! far that is durable by now (see [`Settled`]).
 
 pub mod kafka;
+pub mod kinesis;
+mod loss;
 pub mod recording;
 mod thread;
 
@@ -17,7 +19,9 @@ use pinflow_dataflows::ingest::Carries;
 use pinflow_dataflows::record::Micros;
 use tokio::sync::{mpsc, watch};
 
-use crate::position::{PartitionId, Positions, Reached};
+pub use loss::AcceptedLoss;
+
+use crate::position::{PartitionId, Position, Positions, Reached};
 
 /// A part of a source that is read in order: a file, a Kafka partition, a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,13 +46,15 @@ pub struct Block {
     /// The records.
     pub records: Records,
     /// The position after the last of them.
-    pub next: u64,
+    pub next: Position,
     /// The anchor of the last of them (see [`crate::position::anchor`]).
     pub anchor: u64,
-    /// Where the source may seek to for `next`.
+    /// What else the source needs to go on from `next` (see [`Reached::seek`]).
     pub seek: u64,
     /// How far behind the source's end the block is, in records, where the source knows.
     pub lag: Option<u64>,
+    /// The same in milliseconds, where the source knows it so.
+    pub lag_ms: Option<u64>,
     /// Bytes of the partition after the block, where the source knows its end: of the file as it is stored,
     /// so compressed ones where it is compressed.
     pub remaining_bytes: Option<u64>,
@@ -80,15 +86,15 @@ pub struct Message {
     pub end: u32,
     /// Whether the payload is null (a tombstone), not merely empty.
     pub null: bool,
-    /// Its position.
-    pub position: u64,
+    /// Its position. Messages that share one follow one another in one block: they are parts of one record.
+    pub position: Position,
     /// The broker's timestamp.
     pub arrived_at: Option<Micros>,
 }
 
 impl Records {
     /// Calls `each` for every record in order with its payload (`None`: null), position and time of arrival.
-    pub fn each(&self, mut each: impl FnMut(Option<&[u8]>, u64, Option<Micros>)) {
+    pub fn each(&self, mut each: impl FnMut(Option<&[u8]>, Position, Option<Micros>)) {
         match self {
             Records::Lines { first, text } => {
                 let mut start = 0;
@@ -96,7 +102,7 @@ impl Records {
                 let last = (!text.ends_with(b"\n") && !text.is_empty()).then_some((text.len(), text.len()));
                 for (position, (end, next)) in (*first..).zip(ends.chain(last)) {
                     let line = &text[start..end];
-                    each(Some(line.strip_suffix(b"\r").unwrap_or(line)), position, None);
+                    each(Some(line.strip_suffix(b"\r").unwrap_or(line)), position.into(), None);
                     start = next;
                 }
             }
@@ -158,7 +164,7 @@ pub enum Event {
         /// Whose end.
         partition: PartitionId,
         /// The position.
-        end: u64,
+        end: Position,
     },
     /// The partition has no more records, ever.
     Ended(PartitionId),
@@ -178,14 +184,14 @@ pub enum SourceError {
         what: String,
     },
     /// The stream dropped records before they were read.
-    #[error("{partition} no longer holds positions {from} to {to}, {} records at the most, and they were not read: {what}", to - from + 1)]
+    #[error("{partition} no longer holds positions {from} to {to}{}, and they were not read: {what}", at_most(*from, *to))]
     Lost {
         /// The partition's name.
         partition: String,
         /// The first of them.
-        from: u64,
+        from: Position,
         /// The last of them.
-        to: u64,
+        to: Position,
         /// What to do.
         what: String,
     },
@@ -211,6 +217,14 @@ pub enum SourceError {
     Unusable(String),
 }
 
+/// How many records a range holds at the most, where positions count records.
+fn at_most(from: Position, to: Position) -> String {
+    match (from.narrow(), to.narrow()) {
+        (Some(from), Some(to)) => format!(", {} records at the most", to - from + 1),
+        _ => String::new(),
+    }
+}
+
 /// Where a source sends what it reads: bounded, so that a slow engine makes sources wait.
 #[derive(Clone)]
 pub struct Feed {
@@ -226,17 +240,17 @@ pub struct Feed {
 /// The engine writes it, sources read it: the one thing, besides credit, that flows back. In a run without tables
 /// what has been answered is settled.
 #[derive(Debug, Clone, Default)]
-pub struct Settled(Arc<Mutex<BTreeMap<PartitionId, u64>>>);
+pub struct Settled(Arc<Mutex<BTreeMap<PartitionId, Position>>>);
 
 impl Settled {
     /// Moves partitions on.
-    pub fn move_on(&self, moved: impl IntoIterator<Item = (PartitionId, u64)>) {
+    pub fn move_on(&self, moved: impl IntoIterator<Item = (PartitionId, Position)>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(moved);
     }
 
     /// The position of each partition that has one.
     #[must_use]
-    pub fn now(&self) -> BTreeMap<PartitionId, u64> {
+    pub fn now(&self) -> BTreeMap<PartitionId, Position> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -290,6 +304,24 @@ impl Feed {
     /// [`Closed`] if the engine has gone.
     pub fn send(&self, event: Event) -> Result<(), Closed> {
         self.events.blocking_send(event).map_err(|_| Closed)
+    }
+
+    /// Sends from a task; waits while the engine is busy.
+    ///
+    /// # Errors
+    /// [`Closed`] if the engine has gone.
+    pub async fn deliver(&self, event: Event) -> Result<(), Closed> {
+        self.events.send(event).await.map_err(|_| Closed)
+    }
+
+    /// Waits until sources are to stop reading.
+    pub async fn until_stopped(&self) {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            // An error is a sender that has gone, and asks for nothing any more.
+            Ok(_) = stop.wait_for(|stop| *stop) => {}
+            () = self.events.closed() => {}
+        }
     }
 
     /// Sends without waiting; gives the event back if the engine is busy.

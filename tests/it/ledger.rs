@@ -58,8 +58,16 @@ pub(crate) fn read(table: &Path) -> Rows {
     read
 }
 
-/// How often each (`_source`, `_position`, `_sub`) stands in the four tables.
+/// How often each (`_source`, `_position`, `_sub`) stands in the four tables, where positions fit 64 bits.
 pub(crate) fn deliveries(root: &Path) -> BTreeMap<(String, u64, i64), usize> {
+    let number = |((source, position, sub), times): ((String, String, i64), usize)| {
+        ((source, position.parse().expect("a number"), sub), times)
+    };
+    places(root).into_iter().map(number).collect()
+}
+
+/// How often each (`_source`, `_position`, `_sub`) stands in the four tables, positions as they are written.
+pub(crate) fn places(root: &Path) -> BTreeMap<(String, String, i64), usize> {
     let mut found = BTreeMap::new();
     for table in TABLES {
         let rows = read(&root.join(table));
@@ -72,7 +80,7 @@ pub(crate) fn deliveries(root: &Path) -> BTreeMap<(String, u64, i64), usize> {
             else {
                 panic!("{table} holds a row without a place: {row:?}");
             };
-            let key = (source.clone(), position.parse().expect("a number"), *sub);
+            let key = (source.clone(), position.clone(), *sub);
             *found.entry(key).or_default() += 1;
         }
     }

@@ -9,6 +9,7 @@ mod harness;
 mod http;
 mod kafka;
 mod kill;
+mod kinesis;
 mod ledger;
 #[path = "../../dataflows/tests/oracle/mod.rs"]
 mod oracle;

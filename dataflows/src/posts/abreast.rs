@@ -196,6 +196,9 @@ impl<D> Abreast<D> {
                     row.contribute(rows, asks, |datum| give(datum, 1));
                 }
             }
+            if let Some((before, _)) = before {
+                origins.release(before);
+            }
             *R::place(rows) = Some((origins.hold(*version), *row));
         }
     }

@@ -1,5 +1,6 @@
 //! Where a row came from.
 
+use super::Position;
 use crate::symbol::Symbol;
 
 /// A moment: microseconds since 1970-01-01T00:00:00 UTC, leap seconds not counted.
@@ -48,8 +49,8 @@ pub struct Lineage {
     pub arrived_at: Option<Micros>,
     /// `recording/‹file›`, `kafka/‹topic›/‹partition›`, `kinesis/‹stream›/‹shard›`; compared as text.
     pub source: Symbol,
-    /// The record's own place in its source: line number (from 1), offset. Greater is later.
-    pub position: u64,
+    /// The record's own place in its source.
+    pub position: Position,
     /// The row's number within its message, from 0.
     pub sub: u32,
 }

@@ -3,6 +3,7 @@
 mod geo;
 mod lineage;
 mod pin;
+mod position;
 mod raw;
 mod text;
 mod user;
@@ -11,6 +12,7 @@ mod value;
 pub use geo::Geo;
 pub use lineage::{Lineage, Micros, Stream};
 pub use pin::Pin;
+pub use position::Position;
 pub use raw::{Field, Raw};
 pub use text::{LoneSurrogate, NotAString, Text, strings};
 pub use user::User;

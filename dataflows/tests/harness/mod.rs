@@ -80,7 +80,7 @@ pub(crate) const CARRIES: [Carries; 4] =
     [Carries::Only(Stream::Pin), Carries::Only(Stream::Geo), Carries::Only(Stream::User), Carries::Auto];
 
 pub(crate) fn lineage() -> Lineage {
-    Lineage { arrived_at: Some(1), source: Symbol::new("kafka/posts/0"), position: 42, sub: 0 }
+    Lineage { arrived_at: Some(1), source: Symbol::new("kafka/posts/0"), position: 42.into(), sub: 0 }
 }
 
 /// Reads one message and checks the ledger law.

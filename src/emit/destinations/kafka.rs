@@ -20,6 +20,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 
+use super::key::{Key, ind_of};
 use super::{Compress, Destination};
 use crate::kafka::{Client, Connection, Purpose, metadata};
 
@@ -27,17 +28,6 @@ use crate::kafka::{Client, Connection, Purpose, metadata};
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a lane waits for room in the queue before it looks again, and for the last reports.
 const LOOK: Duration = Duration::from_millis(1);
-
-/// What decides on a message's partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Key {
-    /// The ind, so that all messages of an ind stay in order; none where it cannot be read.
-    Ind,
-    /// Messages have no key.
-    None,
-    /// The same for all messages.
-    Fixed(Vec<u8>),
-}
 
 /// A connection to a cluster, and the topics that are written.
 pub(crate) struct Cluster {
@@ -303,28 +293,6 @@ impl Destination for Topic {
     }
 }
 
-/// The digits of a message's ind or index, wherever its row begins. Rows that are text within text are looked through,
-/// those in base64 are not.
-fn ind_of(message: &[u8]) -> Option<&[u8]> {
-    let quoted = |text: &[u8]| text.iter().take_while(|byte| matches!(byte, b'\\' | b'"')).count();
-    for at in memchr::memmem::find_iter(message, b"\"ind") {
-        let rest = &message[at + 4..];
-        let rest = rest.strip_prefix(b"ex").unwrap_or(rest);
-        let rest = match quoted(rest) {
-            0 => continue,
-            quotes => rest[quotes..].trim_ascii_start(),
-        };
-        let Some(rest) = rest.strip_prefix(b":") else { continue };
-        let rest = rest.trim_ascii_start();
-        let rest = &rest[quoted(rest)..];
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if digits > 0 {
-            return Some(&rest[..digits]);
-        }
-    }
-    None
-}
-
 /// The brokers and the prefix of `kafka://BROKERS/PREFIX`; `None` if it is something else.
 pub(crate) fn parse(to: &str) -> Option<(&str, &str)> {
     let rest = to.strip_prefix("kafka://")?;
@@ -352,25 +320,6 @@ pub(crate) fn connection(brokers: &str, file: Option<&Path>) -> anyhow::Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_ind_is_found_in_every_shape_that_shows_it() {
-        for (message, ind) in [
-            ("{\"ind\":7,\"age\":1}", Some("7")),
-            ("{\"index\":12,\"title\":\"a\"}", Some("12")),
-            ("{\"index\": \"12\"}", Some("12")),
-            ("{\"records\":[{\"value\":{\"ind\":3}},{\"value\":{\"ind\":4}}]}", Some("3")),
-            ("\"{\\\"ind\\\":9}\"", Some("9")),
-            ("\"\\\"{\\\\\\\"index\\\\\\\":9}\\\"\"", Some("9")),
-            ("{\"title\":\"\\\"ind\",\"index\":5}", Some("5")),
-            ("{\"industry\":1}", None),
-            ("\"eyJpbmQiOjF9\"", None),
-            ("{\"ind\":-1}", None),
-            ("", None),
-        ] {
-            assert_eq!(ind_of(message.as_bytes()), ind.map(str::as_bytes), "{message}");
-        }
-    }
 
     #[test]
     fn a_place_is_brokers_and_a_prefix() {

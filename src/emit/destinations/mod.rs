@@ -2,10 +2,13 @@
 
 mod files;
 pub(crate) mod kafka;
+mod key;
+pub(crate) mod kinesis;
 
 use std::io;
 
 pub(crate) use files::{Exists, path_of, recorded};
+pub(crate) use key::Key;
 
 /// Takes the messages of one lane: of one stream, or of several mixed.
 pub(crate) trait Destination: Send {

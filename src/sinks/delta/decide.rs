@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ledger::{Ledger, Owner};
 use super::schema::Table;
+use crate::position::Position;
 use crate::sinks::PartitionReached;
 
 /// What became of a commit that no answer came from.
@@ -54,7 +55,9 @@ pub(crate) fn fence(mine: Owner, found: Option<Owner>) -> Fence {
 
 /// Which of the moves a table must store: those it takes, unless it is that far already.
 pub(crate) fn moves(table: Table, ledger: &Ledger, reached: &[PartitionReached]) -> Vec<PartitionReached> {
-    let ahead = |moved: &&PartitionReached| ledger.next(&moved.key).is_none_or(|next| next < moved.reached.next);
+    let ahead = |moved: &&PartitionReached| {
+        ledger.place(&moved.key).is_none_or(|(next, seek)| moved.reached.is_beyond(next, seek))
+    };
     reached.iter().filter(|moved| table.takes(moved.carries)).filter(ahead).cloned().collect()
 }
 
@@ -89,7 +92,7 @@ pub(crate) fn resume(stored: &[(Table, Vec<PartitionReached>)]) -> BTreeMap<Stri
         let takes = || Table::CLEANED.into_iter().filter(|table| table.takes(newest.carries));
         let positions: Option<Vec<_>> = takes().map(|table| find(table, key)).collect();
         let at = positions.and_then(|p| p.into_iter().min_by_key(|moved| moved.reached.next)).cloned();
-        let least = at.as_ref().map_or(0, |at| at.reached.next);
+        let least = at.as_ref().map_or(Position::START, |at| at.reached.next);
         let further = |table: &Table| find(*table, key).is_some_and(|moved| moved.reached.next > least);
         let ahead = Table::ALL.into_iter().filter(further).collect();
         Resumed { at, source: newest.source.clone(), ahead }
@@ -109,7 +112,7 @@ mod tests {
     const MINE: Owner = Owner { incarnation: 7, nonce: 70 };
 
     fn at(key: &str, next: u64, carries: Carries) -> PartitionReached {
-        let reached = Reached { next, rows: next * 2, anchor: 5, seek: 6 };
+        let reached = Reached { next: next.into(), rows: next * 2, anchor: 5, seek: 6 };
         PartitionReached { key: key.to_owned(), source: format!("source {key}"), carries, reached }
     }
 
@@ -158,6 +161,22 @@ mod tests {
     }
 
     #[test]
+    fn a_position_that_stays_moves_with_what_stands_beside_it() {
+        let ids = Ids::new("p");
+        let mut ledger = Ledger::default();
+        for action in ids.actions(MINE, 1, &[at("a", 10, Carries::Auto)]).unwrap() {
+            ids.apply(&mut ledger, &action.app_id, action.version).unwrap();
+        }
+        let moved = |next, seek| {
+            let one = at("a", next, Carries::Auto);
+            PartitionReached { reached: Reached { seek, ..one.reached }, ..one }
+        };
+        for (next, seek, moves_it) in [(10, 6, false), (10, 7, true), (10, 5, false), (9, 9, false), (11, 0, true)] {
+            assert_eq!(!moves(Table::Pin, &ledger, &[moved(next, seek)]).is_empty(), moves_it, "{next} {seek}");
+        }
+    }
+
+    #[test]
     fn a_partition_resumes_where_all_its_tables_are() {
         let pin = Carries::Only(Stream::Pin);
         let stored = [
@@ -167,7 +186,7 @@ mod tests {
             (Table::User, vec![at("all", 12, Carries::Auto), at("half", 3, Carries::Auto)]),
         ];
         let resumed = resume(&stored);
-        let next = |key: &str| resumed[key].at.as_ref().map(|at| at.reached.next);
+        let next = |key: &str| resumed[key].at.as_ref().and_then(|at| at.reached.next.narrow());
         // Died between `rejected` and `pin`.
         assert_eq!((next("only"), &resumed["only"].ahead[..]), (Some(10), &[Table::Rejected][..]));
         // Died between the three.

@@ -7,9 +7,10 @@ use deltalake::arrow::array::{
 use deltalake::arrow::datatypes::{DataType, Field};
 use deltalake::parquet::errors::ParquetError;
 use pinflow_dataflows::ingest::Rows;
-use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
+use pinflow_dataflows::record::{Geo, Lineage, Pin, Position, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 use sha2::{Digest, Sha256};
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::file::Compression;
@@ -24,8 +25,22 @@ const ROWS_MAX: usize = 2_048;
 const BYTES_MAX: usize = 4 << 20;
 /// Of a rejected message, this much is kept.
 pub(crate) const PAYLOAD_KEPT_BYTES: usize = 64 << 10;
-/// Digits of a position: as many as the largest `u64` has, so that text order is number order.
-pub(crate) const POSITION_DIGITS: usize = 20;
+/// What the names of sources begin with whose positions are wider than 64 bits.
+const WIDE: &str = "kinesis/";
+
+/// Digits of a source's positions, so that text order is number order: as many as the largest `u64` has, or the largest
+/// sequence number of Kinesis.
+pub(crate) fn position_digits(source: &str) -> usize {
+    if source.starts_with(WIDE) { Position::DIGITS } else { Position::NARROW_DIGITS }
+}
+
+/// Digits of the positions of all sources from one name to another, in the order of names; `None` if they differ, or may.
+/// Then bounds of the texts are no bounds of the numbers.
+pub(crate) fn digits_between(first: &str, last: &str) -> Option<usize> {
+    // Sources with wide positions stand next to one another.
+    let side = |name: &str| if name.starts_with(WIDE) { Ordering::Equal } else { name.cmp(WIDE) };
+    (side(first) == side(last)).then(|| position_digits(first))
+}
 
 /// Everything that one worker has encoded for a window.
 #[derive(Debug, Default)]
@@ -198,28 +213,19 @@ impl LineageColumns {
     fn append(&mut self, lineage: Lineage) -> usize {
         let source = lineage.source.text();
         self.source.append_value(source);
-        let digits = digits(lineage.position);
-        self.position.append_value(std::str::from_utf8(&digits).expect("digits are ASCII"));
+        let (digits, count) = (lineage.position.digits(), position_digits(source));
+        let digits = &digits[Position::DIGITS - count..];
+        self.position.append_value(std::str::from_utf8(digits).expect("digits are ASCII"));
         // `too_many_rows` keeps messages far below 2^31 rows.
         self.sub.append_value(i32::try_from(lineage.sub).unwrap_or(i32::MAX));
         self.arrived_at.0.append_option(lineage.arrived_at);
-        source.len() + POSITION_DIGITS
+        source.len() + count
     }
 
     fn finish(&mut self) -> [ArrayRef; 4] {
         let sub = Arc::new(self.sub.finish());
         [finish_text(&mut self.source), finish_text(&mut self.position), sub, self.arrived_at.finish()]
     }
-}
-
-/// A position as text: left-padded with zeros.
-pub(crate) fn digits(mut position: u64) -> [u8; POSITION_DIGITS] {
-    let mut digits = [b'0'; POSITION_DIGITS];
-    for digit in digits.iter_mut().rev() {
-        *digit += (position % 10) as u8;
-        position /= 10;
-    }
-    digits
 }
 
 #[derive(Default)]
@@ -426,7 +432,11 @@ mod tests {
     use pinflow_dataflows::symbol::Symbol;
 
     fn lineage(position: u64) -> Lineage {
-        Lineage { arrived_at: None, source: Symbol::new("recording/x.jsonl"), position, sub: 0 }
+        of("recording/x.jsonl", position.into())
+    }
+
+    fn of(source: &str, position: Position) -> Lineage {
+        Lineage { arrived_at: None, source: Symbol::new(source), position, sub: 0 }
     }
 
     fn encoder() -> DeltaEncoder {
@@ -457,10 +467,39 @@ mod tests {
 
     #[test]
     fn text_order_of_positions_is_number_order() {
-        let texts: Vec<_> = [0, 9, 10, 99_999, u64::from(u32::MAX), u64::MAX].map(digits).into();
-        assert!(texts.windows(2).all(|pair| pair[0] < pair[1]));
-        assert_eq!(&digits(u64::MAX), b"18446744073709551615");
-        assert_eq!(&digits(42), b"00000000000000000042");
+        let texts = |source: &str, positions: &[Position]| {
+            let mut encoder = DeltaEncoder::default();
+            let row = User { ind: 1, user_name: None, age: None, date_joined: None };
+            positions.iter().for_each(|position| encoder.user(of(source, *position), &row));
+            let batch = &encoder.cut().tables[Table::User as usize][0];
+            let texts = batch.column_by_name("_position").unwrap().as_string::<i32>().clone();
+            texts.iter().map(|text| text.unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let mut positions: Vec<Position> = [0, 9, 42, 99_999, u64::MAX].map(Position::from).into();
+        let narrow = texts("kafka/posts/0", &positions);
+        assert!(narrow.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!((&*narrow[2], &*narrow[4]), ("00000000000000000042", "18446744073709551615"));
+        let number = "49590338271490256608559692538361571095921575989136588898";
+        positions.push(number.parse().unwrap());
+        let wide = texts("kinesis/posts/shardId-000000000000", &positions);
+        assert!(wide.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(wide[5], number);
+        assert_eq!(wide[2], format!("{:056}", 42));
+    }
+
+    #[test]
+    fn bounds_of_mixed_widths_are_none() {
+        for (first, last, digits) in [
+            ("kafka/a/0", "kafka/b/1", Some(20)),
+            ("recording/a", "recording/b", Some(20)),
+            ("kinesis/a/0", "kinesis/b/0", Some(56)),
+            ("kafka/a/0", "kinesis/b/0", None),
+            ("kinesis/a/0", "recording/b", None),
+            // A shard may stand between them.
+            ("kafka/a/0", "recording/b", None),
+        ] {
+            assert_eq!(digits_between(first, last), digits, "{first} {last}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::open::{self, ActiveFile, PIPELINE};
 use super::rows;
 use super::schema::Table;
 use super::store::Synced;
+use crate::position;
 use crate::sinks::PartitionReached;
 
 /// One table as of its newest version.
@@ -50,7 +51,8 @@ pub struct Position {
     /// What its rows' `_source` says.
     pub source: String,
     /// The next position to read.
-    pub next: u64,
+    #[serde(serialize_with = "position::serialize")]
+    pub next: position::Position,
     /// Rows read before it, into whichever table.
     pub rows: u64,
 }
@@ -67,7 +69,15 @@ pub struct Change {
     /// Rows it added, where the log says.
     pub rows: Option<u64>,
     /// Positions it moved, by source.
-    pub positions: BTreeMap<String, u64>,
+    #[serde(serialize_with = "serialize_all")]
+    pub positions: BTreeMap<String, position::Position>,
+}
+
+fn serialize_all<S: serde::Serializer>(
+    positions: &BTreeMap<String, position::Position>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(positions.iter().map(|(source, next)| (source, position::to_json(*next))))
 }
 
 /// Reads the tables under a root folder, or the one table that a folder is; `history` commits of each.
@@ -153,7 +163,8 @@ async fn changes(log: &Log, version: u64, limit: usize) -> Result<Vec<Change>, D
         let info = commit.lines.into_iter().find_map(|line| line.commit_info).unwrap_or_default();
         let time = info["timestamp"].as_i64().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         let positions = info["pinflow"]["positions"].as_object();
-        let moved = positions.into_iter().flatten().filter_map(|(source, next)| Some((source.clone(), next.as_u64()?)));
+        let moved = positions.into_iter().flatten();
+        let moved = moved.filter_map(|(source, next)| Some((source.clone(), position::from_json(next)?)));
         changes.push(Change {
             version,
             time: time.map(|time| format!("{time:.3}")),

@@ -9,7 +9,8 @@
 //! | `P#owner` | incarnation of the writer; raised by each start |
 //! | `P#nonce` | drawn at each start: two that raised to the same incarnation are told apart by it |
 //! | `P#commit` | commits of this pipeline to this table so far |
-//! | `P/‹key›` | the next position to read |
+//! | `P/‹key›` | the next position to read; of one that is wider than 63 bits, the lowest 63 |
+//! | `P/‹key›#next1`, `#next2` | the next 63 bits of such a position, and those above |
 //! | `P/‹key›#rows`, `#anchor`, `#seek` | the rest of [`Reached`] |
 //! | `P/‹key›#carries` | 0 pin, 1 geo, 2 user, 3 any of them |
 //! | `P/‹key›#source/‹name›` | 0; the name is what `_source` says of the partition's rows |
@@ -22,7 +23,7 @@ use deltalake::kernel::Transaction;
 use pinflow_dataflows::ingest::Carries;
 use pinflow_dataflows::record::Stream;
 
-use crate::position::Reached;
+use crate::position::{Position, Reached};
 use crate::sinks::PartitionReached;
 
 /// A number or a name that cannot be stored, or that was stored and cannot be.
@@ -52,6 +53,8 @@ pub(crate) struct Owner {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Fields {
     next: Option<u64>,
+    /// The upper limbs of `next`. A position only grows: once it has some, every commit that moves it says them.
+    upper: [u64; 2],
     rows: Option<u64>,
     anchor: Option<u64>,
     seek: Option<u64>,
@@ -90,7 +93,12 @@ impl Ids {
         add(format!("{prefix}#commit"), "the writer", commits)?;
         for PartitionReached { key, source, carries, reached } in moves {
             let id = format!("{prefix}/{}", escape(key));
-            add(id.clone(), key, reached.next)?;
+            let [low, upper @ ..] = reached.next.limbs();
+            add(id.clone(), key, low)?;
+            if upper != [0, 0] {
+                add(format!("{id}#next1"), key, upper[0])?;
+                add(format!("{id}#next2"), key, upper[1])?;
+            }
             add(format!("{id}#rows"), key, reached.rows)?;
             add(format!("{id}#anchor"), key, reached.anchor)?;
             add(format!("{id}#seek"), key, reached.seek)?;
@@ -121,6 +129,8 @@ impl Ids {
         let fields = ledger.partitions.entry(unescape(key)).or_default();
         match field {
             None => fields.next = Some(number),
+            Some("next1") => fields.upper[0] = number,
+            Some("next2") => fields.upper[1] = number,
             Some("rows") => fields.rows = Some(number),
             Some("anchor") => fields.anchor = Some(number),
             Some("seek") => fields.seek = Some(number),
@@ -136,8 +146,14 @@ impl Ids {
 
 impl Ledger {
     /// How far a partition was written to this table.
-    pub(crate) fn next(&self, key: &str) -> Option<u64> {
-        self.partitions.get(key).and_then(|fields| fields.next)
+    pub(crate) fn next(&self, key: &str) -> Option<Position> {
+        self.partitions.get(key).and_then(Fields::next)
+    }
+
+    /// The same, with what is stored beside the position (see [`Reached::seek`]).
+    pub(crate) fn place(&self, key: &str) -> Option<(Position, u64)> {
+        let fields = self.partitions.get(key)?;
+        Some((fields.next()?, fields.seek.unwrap_or(0)))
     }
 
     /// How many rows were read of a partition, as of what this table has stored.
@@ -157,6 +173,11 @@ impl Ledger {
 }
 
 impl Fields {
+    fn next(&self) -> Option<Position> {
+        let [next1, next2] = self.upper;
+        Position::from_limbs([self.next?, next1, next2])
+    }
+
     fn complete(&self, key: &str) -> Result<PartitionReached, Unstorable> {
         let missing = |what: &str| Unstorable { key: key.to_owned(), what: format!("no {what}") };
         let carries = self.carries.ok_or_else(|| missing("carries"))?;
@@ -166,7 +187,7 @@ impl Fields {
             carries: number_carries(carries)
                 .ok_or_else(|| Unstorable { key: key.to_owned(), what: format!("carries {carries}") })?,
             reached: Reached {
-                next: self.next.ok_or_else(|| missing("next"))?,
+                next: self.next().ok_or_else(|| missing("next"))?,
                 rows: self.rows.ok_or_else(|| missing("rows"))?,
                 anchor: self.anchor.ok_or_else(|| missing("anchor"))?,
                 seek: self.seek.ok_or_else(|| missing("seek"))?,
@@ -207,7 +228,13 @@ mod tests {
     fn any_move() -> impl Strategy<Value = PartitionReached> {
         let number = || 0..=i64::MAX as u64;
         let carries = (0..4u64).prop_map(|n| number_carries(n).unwrap());
-        let reached = (number(), number(), number(), number()).prop_map(|(next, rows, anchor, seek)| Reached {
+        let next = prop_oneof![
+            any::<u64>().prop_map(Position::from),
+            (number(), number(), 0..1_u64 << 60)
+                .prop_filter_map("END is none", |(a, b, c)| Position::from_limbs([a, b, c])),
+            Just(Position::END),
+        ];
+        let reached = (next, number(), number(), number()).prop_map(|(next, rows, anchor, seek)| Reached {
             next,
             rows,
             anchor,
@@ -254,7 +281,7 @@ mod tests {
             key: "k".to_owned(),
             source: "s".to_owned(),
             carries: Carries::Auto,
-            reached: Reached { next: 1 << 63, rows: 0, anchor: 0, seek: 0 },
+            reached: Reached { rows: 1 << 63, ..Reached::NOTHING },
         };
         assert!(Ids::new("p").actions(Owner { incarnation: 1, nonce: 1 }, 1, &[moved]).is_err());
         assert!(Ids::new("p").apply(&mut Ledger::default(), "pinflow/v1/p/k", -1).is_err());

@@ -13,10 +13,11 @@ use deltalake::parquet::arrow::ProjectionMask;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::parquet::errors::ParquetError;
 use pinflow_dataflows::ingest::Rows;
-use pinflow_dataflows::record::{Geo, Lineage, Micros, Pin, User};
+use pinflow_dataflows::record::{Geo, Lineage, Micros, Pin, Position, User};
 use pinflow_dataflows::symbol::Symbol;
 use tokio::sync::mpsc;
 
+use super::encode::digits_between;
 use super::error::{DeltaError, from_arrow};
 use super::open::ActiveFile;
 use super::schema::Table;
@@ -242,10 +243,7 @@ pub(super) fn deliveries(
     }
     for row in 0..batch.num_rows() {
         let position = positions.value(row);
-        let number = position.bytes().try_fold(0_u64, |number, digit| {
-            let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-            number.checked_mul(10)?.checked_add(digit)
-        });
+        let number = Position::parse(position.as_bytes());
         let position = number.ok_or_else(|| row_error(path, format!("_position `{position}` is no number")))?;
         let sub = u32::try_from(subs.value(row)).map_err(|_| row_error(path, "a negative _sub".to_owned()))?;
         each(row, Delivery { source: sources.symbol(names.value(row)), position, sub });
@@ -266,9 +264,9 @@ pub(crate) fn each_delivery(path: &Path, mut each: impl FnMut(Delivery)) -> Resu
 /// Every delivery that files hold at or after a position of its source.
 pub(crate) fn at_or_after(
     files: &[(PathBuf, Option<String>)],
-    sources: &[(Symbol, u64)],
+    sources: &[(Symbol, Position)],
 ) -> Result<HashSet<Delivery, foldhash::fast::RandomState>, DeltaError> {
-    let least = sources.iter().map(|(_, position)| *position).min().unwrap_or(u64::MAX);
+    let least = sources.iter().map(|(_, position)| *position).min().unwrap_or(Position::END);
     let mut found = HashSet::default();
     for (path, stats) in files {
         if stats.as_deref().and_then(position_bounds).is_some_and(|(_, greatest)| greatest < least) {
@@ -284,13 +282,13 @@ pub(crate) fn at_or_after(
 }
 
 /// Least and greatest position in a file, by its statistics.
-pub(crate) fn position_bounds(stats: &str) -> Option<(u64, u64)> {
+pub(crate) fn position_bounds(stats: &str) -> Option<(Position, Position)> {
     let stats: serde_json::Value = serde_json::from_str(stats).ok()?;
-    let number = |which: &str| {
-        let text = stats.get(which)?.get("_position")?.as_str()?;
-        // A text of another length was cut off and says nothing.
-        if text.len() == super::encode::POSITION_DIGITS { text.parse().ok() } else { None }
-    };
+    let text = |which: &str, column: &str| stats.get(which)?.get(column)?.as_str();
+    let digits = digits_between(text("minValues", "_source")?, text("maxValues", "_source")?)?;
+    // A text of another length was cut off and says nothing.
+    let whole = |which: &str| text(which, "_position").filter(|text| text.len() == digits);
+    let number = |which: &str| Position::parse(whole(which)?.as_bytes());
     Some((number("minValues")?, number("maxValues")?))
 }
 

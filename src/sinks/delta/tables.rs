@@ -26,7 +26,7 @@ use super::rows::{self, StoredRows};
 use super::schema::Table;
 use super::store::Synced;
 use super::writer::TableWriter;
-use crate::position::Epoch;
+use crate::position::{Epoch, Position};
 use crate::sinks::{PartitionReached, Resume, TableStatus, Window};
 
 /// A position may lag behind in a table that got no rows for this long.
@@ -300,9 +300,9 @@ async fn resume(opened: &[Opened]) -> Result<Resume, DeltaError> {
         stored.push((writer.table, writer.ledger.partitions().map_err(|fault| writer.unstorable(fault))?));
     }
     let mut resume = Resume::default();
-    let mut ahead: HashMap<Table, Vec<(Symbol, u64)>> = HashMap::new();
+    let mut ahead: HashMap<Table, Vec<(Symbol, Position)>> = HashMap::new();
     for (key, resumed) in decide::resume(&stored) {
-        let least = resumed.at.as_ref().map_or(0, |at| at.reached.next);
+        let least = resumed.at.as_ref().map_or(Position::START, |at| at.reached.next);
         for table in resumed.ahead {
             ahead.entry(table).or_default().push((Symbol::new(&resumed.source), least));
         }

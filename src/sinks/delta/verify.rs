@@ -7,12 +7,13 @@
 //! 3. no row of a table stands at or after that table's position;
 //! 4. of a recording, every line before the position is there.
 //!
-//! Memory is bounded: a first pass counts rows in ranges of positions, and then as many ranges are sorted at once
+//! Memory is bounded (as far as sequence numbers are spread as Amazon's are): a first pass counts rows in ranges of positions, and then as many ranges are sorted at once
 //! as fit. Files are skipped by the statistics of their positions, so that most are read twice.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
+use pinflow_dataflows::record::Position;
 use pinflow_dataflows::symbol::Symbol;
 use serde::Serialize;
 
@@ -20,12 +21,15 @@ use super::error::DeltaError;
 use super::inspect::Contents;
 use super::rows::{each_delivery, position_bounds};
 use super::schema::Table;
+use crate::position;
 use crate::sinks::Delivery;
 
-/// Rows sorted at once: 16 bytes each.
+/// Rows sorted at once: 32 bytes each.
 const ROWS_AT_ONCE: u64 = 8_000_000;
-/// Positions in one range of the first pass.
-const RANGE: u64 = 1 << 16;
+/// Bits of a position that are left out in the name of its range: so many positions lie in one range.
+const RANGE_BITS: u32 = 16;
+/// The same for sequence numbers of Kinesis, whose consecutive ones differ by 2^80 and more.
+const WIDE_RANGE_BITS: u32 = 96;
 /// Violations told of each kind and partition; the others are counted.
 const EXAMPLES: u64 = 5;
 
@@ -48,7 +52,8 @@ pub struct PartitionVerdict {
     /// What its rows' `_source` says.
     pub source: String,
     /// The position up to which all its tables were written.
-    pub next: u64,
+    #[serde(serialize_with = "position::serialize")]
+    pub next: Position,
     /// Rows that the position says were read.
     pub stored: u64,
     /// Rows before it that the tables hold.
@@ -58,13 +63,29 @@ pub struct PartitionVerdict {
 }
 
 /// Rows of one source in one range of positions.
-type Counts = BTreeMap<(Symbol, u64), u64>;
+type Counts = BTreeMap<(Symbol, Range), u64>;
+
+/// A range of positions. Those of 64 bits and wider ones are cut by different rules, and stand in their own order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Range {
+    is_wide: bool,
+    number: Position,
+}
+
+impl Range {
+    fn of(position: Position) -> Range {
+        match position.narrow() {
+            Some(_) => Range { is_wide: false, number: position.shifted(RANGE_BITS) },
+            None => Range { is_wide: true, number: position.shifted(WIDE_RANGE_BITS) },
+        }
+    }
+}
 
 struct File {
     table: Table,
     path: PathBuf,
     /// Least and greatest position, where the log says.
-    bounds: Option<(u64, u64)>,
+    bounds: Option<(Position, Position)>,
 }
 
 /// Checks the tables that were read; blocks while it reads them.
@@ -98,7 +119,7 @@ fn files(contents: &Contents) -> impl Iterator<Item = File> {
 
 /// What all tables say of a source together.
 struct Known {
-    next: u64,
+    next: Position,
     stored: u64,
 }
 
@@ -107,7 +128,7 @@ fn positions(tables: &[Contents]) -> BTreeMap<Symbol, Known> {
     let stored: Vec<_> = tables.iter().map(|contents| (contents.which, contents.reached.clone())).collect();
     let resumed = super::decide::resume(&stored).into_values();
     let known = resumed.map(|resumed| {
-        let (next, stored) = resumed.at.map_or((0, 0), |at| (at.reached.next, at.reached.rows));
+        let (next, stored) = resumed.at.map_or((Position::START, 0), |at| (at.reached.next, at.reached.rows));
         (Symbol::new(&resumed.source), Known { next, stored })
     });
     known.collect()
@@ -134,7 +155,7 @@ fn count(
         each_delivery(&file.path, |delivery| {
             let Delivery { source, position, .. } = delivery;
             verdict.rows += 1;
-            *counts.entry((source, position / RANGE)).or_default() += 1;
+            *counts.entry((source, Range::of(position))).or_default() += 1;
             if positions.get(&source).is_some_and(|known| position < known.next) {
                 let (rows, of_them) = before.entry(source).or_default();
                 (*rows, *of_them) = (*rows + 1, *of_them + rejected);
@@ -180,7 +201,7 @@ fn repeats(
     let mut tallies: BTreeMap<Symbol, Tally> = BTreeMap::new();
     let mut ranges = counts.iter().peekable();
     while ranges.peek().is_some() {
-        let mut taken: HashMap<Symbol, (u64, u64)> = HashMap::new();
+        let mut taken: HashMap<Symbol, (Range, Range)> = HashMap::new();
         let mut rows = 0;
         while let Some((&(source, range), count)) =
             ranges.next_if(|(_, count)| rows == 0 || rows + **count <= ROWS_AT_ONCE)
@@ -193,7 +214,7 @@ fn repeats(
             tallies
                 .entry(source)
                 .or_default()
-                .take_in(&deliveries, positions.get(&source).map_or(0, |known| known.next));
+                .take_in(&deliveries, positions.get(&source).map_or(Position::START, |known| known.next));
         }
     }
     for (source, known) in positions {
@@ -201,26 +222,23 @@ fn repeats(
         tally.report(*source, known, whole, verdict);
     }
     for (source, tally) in tallies {
-        tally.report(source, &Known { next: 0, stored: 0 }, false, verdict);
+        tally.report(source, &Known { next: Position::START, stored: 0 }, false, verdict);
     }
     Ok(())
 }
 
 /// The rows of the given ranges, by source.
-fn gather(
-    files: &[File],
-    taken: &HashMap<Symbol, (u64, u64)>,
-) -> Result<BTreeMap<Symbol, Vec<(u64, u32)>>, DeltaError> {
-    let mut found: BTreeMap<Symbol, Vec<(u64, u32)>> = BTreeMap::new();
+fn gather(files: &[File], taken: &HashMap<Symbol, (Range, Range)>) -> Result<BTreeMap<Symbol, Vec<Place>>, DeltaError> {
+    let mut found: BTreeMap<Symbol, Vec<Place>> = BTreeMap::new();
     for file in files {
-        let meets = |(low, high): (u64, u64)| {
-            taken.values().any(|(first, last)| low / RANGE <= *last && high / RANGE >= *first)
+        let meets = |(low, high): (Position, Position)| {
+            taken.values().any(|(first, last)| Range::of(low) <= *last && Range::of(high) >= *first)
         };
         if file.bounds.is_some_and(|bounds| !meets(bounds)) {
             continue;
         }
         each_delivery(&file.path, |Delivery { source, position, sub }| {
-            let inside = |(first, last): &(u64, u64)| (*first..=*last).contains(&(position / RANGE));
+            let inside = |(first, last): &(Range, Range)| (*first..=*last).contains(&Range::of(position));
             if taken.get(&source).is_some_and(inside) {
                 found.entry(source).or_default().push((position, sub));
             }
@@ -229,19 +247,22 @@ fn gather(
     Ok(found)
 }
 
+/// A row's position, and its number in its message.
+type Place = (Position, u32);
+
 /// What the sorted rows of one source say, range after range.
 #[derive(Default)]
 struct Tally {
     repeats: u64,
-    examples: Vec<(u64, u32)>,
+    examples: Vec<Place>,
     /// Distinct positions before the partition's own.
     distinct: u64,
-    last: Option<u64>,
-    gaps: Vec<(u64, u64)>,
+    last: Option<Position>,
+    gaps: Vec<(Position, Position)>,
 }
 
 impl Tally {
-    fn take_in(&mut self, sorted: &[(u64, u32)], next: u64) {
+    fn take_in(&mut self, sorted: &[Place], next: Position) {
         for pair in sorted.windows(2).filter(|pair| pair[0] == pair[1]) {
             self.repeats += 1;
             if self.repeats <= EXAMPLES {
@@ -252,9 +273,9 @@ impl Tally {
             if self.last == Some(position) {
                 continue;
             }
-            let expected = self.last.map_or(1, |last| last + 1);
+            let expected = self.last.map_or(Position::from(1), Position::after);
             if position > expected && (self.gaps.len() as u64) < EXAMPLES {
-                self.gaps.push((expected, position - 1));
+                self.gaps.push((expected, position.before()));
             }
             self.distinct += 1;
             self.last = Some(position);
@@ -271,12 +292,12 @@ impl Tally {
                 examples.join(", ")
             ));
         }
-        let lines = known.next.saturating_sub(1);
+        let lines = known.next.narrow().map_or(0, |next| next.saturating_sub(1));
         // Kafka offsets and Kinesis numbers may have gaps; lines of a recording have none.
         if whole && source.text().starts_with("recording/") && self.distinct < lines {
-            let last = self.last.unwrap_or(0);
-            if last < lines {
-                self.gaps.push((last + 1, lines));
+            let last = self.last.unwrap_or_default();
+            if last < lines.into() {
+                self.gaps.push((last.after(), lines.into()));
             }
             let gaps: Vec<String> = self.gaps.iter().map(|(first, last)| format!("{first}-{last}")).collect();
             verdict.violations.push(format!(

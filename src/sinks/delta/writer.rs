@@ -33,7 +33,7 @@ use super::ledger::{Ids, Ledger, Owner, Unstorable};
 use super::log::{Commit, Digest, Line, Log, digest};
 use super::pause::{Pauses, Trouble};
 use super::schema::{self, Table};
-use crate::position::Epoch;
+use crate::position::{self, Epoch};
 use crate::sinks::PartitionReached;
 
 /// A storage call that has not answered by then may never; what it did is looked up.
@@ -133,7 +133,7 @@ impl TableWriter {
         };
         // For people; the truth is in the txn actions.
         let positions: serde_json::Map<String, serde_json::Value> =
-            moves.iter().map(|moved| (moved.source.clone(), moved.reached.next.into())).collect();
+            moves.iter().map(|moved| (moved.source.clone(), position::to_json(moved.reached.next))).collect();
         let rows = file.map_or(0, |file| file.rows);
         let metadata = [
             ("pinflow".to_owned(), serde_json::json!({ "positions": positions })),

@@ -72,7 +72,7 @@ mod tests {
     fn an_anchor_survives_being_stored() {
         for anchor in [None, Some(Anchor { offset: 0, hash: 7 }), Some(Anchor { offset: 41, hash: 0 })] {
             let (hash, seek) = Anchor::stored(anchor);
-            assert_eq!(Anchor::of(Reached { next: 50, rows: 9, anchor: hash, seek }), anchor);
+            assert_eq!(Anchor::of(Reached { next: 50.into(), rows: 9, anchor: hash, seek }), anchor);
         }
     }
 }

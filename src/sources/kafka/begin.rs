@@ -16,11 +16,10 @@ use super::anchor::Anchor;
 use super::cluster::{ANSWER, Reading, Stands};
 use super::config::Start;
 use super::lane::Lane;
-use super::loss::AcceptedLoss;
 use super::standing::{Range, Standing, standing};
 use crate::position::Reached;
 use crate::sources::thread::Halt;
-use crate::sources::{Event, Feed, Partition, SourceError};
+use crate::sources::{AcceptedLoss, Event, Feed, Partition, SourceError};
 
 /// How long brokers may be out of reach at the start. Later they may be for ever.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -140,12 +139,13 @@ impl Beginning<'_> {
             let range = self.range(&topic.name, number)?;
             match self.feed.stored(&key) {
                 Some(reached) => {
-                    let loss = self.judge(&name, reached.next, range)?;
+                    let next = reached.count();
+                    let loss = self.judge(&name, next, range)?;
                     if let Some(anchor) = Anchor::of(reached).filter(|anchor| anchor.offset >= range.low) {
                         anchors.insert(number, anchor);
                     }
                     let id = self.feed.open(&name, &key, topic.carries)?.id;
-                    let mut lane = Lane::new(&topic.name, number, name, id, reached.next, Anchor::of(reached));
+                    let mut lane = Lane::new(&topic.name, number, name, id, next, Anchor::of(reached));
                     if let Some(loss) = loss {
                         lane.lose(loss);
                     }
@@ -168,7 +168,7 @@ impl Beginning<'_> {
             Standing::Whole => Ok(None),
             Standing::Short => Err(Halt::Failed(short(name, next, range))),
             Standing::Lost { to } => {
-                let accepted = |loss: &&AcceptedLoss| loss.partition == name && loss.from == next && loss.to == to;
+                let accepted = |loss: &&AcceptedLoss| loss.is(name, next.into(), to.into());
                 match self.accepted.iter().find(accepted) {
                     Some(loss) => {
                         tracing::warn!("{name}: goes on without positions {next} to {to}, as --accept-loss says");
@@ -258,7 +258,7 @@ pub(super) fn fresh(
     (name, key): (String, String),
     next: u64,
 ) -> (Lane, Partition) {
-    let at = Reached { next, rows: 0, anchor: 0, seek: 0 };
+    let at = Reached { next: next.into(), ..Reached::NOTHING };
     let partition = feed.number(&name, &key, topic.carries, Some(at));
     (Lane::new(&topic.name, number, name, partition.id, next, None), partition)
 }
@@ -296,8 +296,8 @@ const MEND: &str = "Restore the topic, or read the new one into other [tables]";
 pub(super) fn lost(name: &str, from: u64, to: u64) -> SourceError {
     SourceError::Lost {
         partition: name.to_owned(),
-        from,
-        to,
+        from: from.into(),
+        to: to.into(),
         what: format!(
             "retention, or DeleteRecords, went past the position. Let the topic keep records for longer; to go on \
              without these, start once with --accept-loss {name}:{from}-{to}"

@@ -7,9 +7,8 @@ use pinflow_dataflows::record::Micros;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use super::anchor::{self, Anchor};
-use super::loss::AcceptedLoss;
-use crate::position::PartitionId;
-use crate::sources::{Block, Message, Records};
+use crate::position::{PartitionId, Position};
+use crate::sources::{AcceptedLoss, Block, Message, Records};
 
 /// The last millisecond of the year 9999: a time beyond it, or before 1970, is none.
 const MILLIS_MAX: i64 = 253_402_300_799_999;
@@ -34,6 +33,8 @@ pub(super) struct Lane {
     payloads: Vec<u8>,
     index: Vec<Message>,
     last: Last,
+    /// Where the last message collected stands.
+    last_offset: u64,
     /// The last message collected stands for lost ones.
     lost: bool,
 }
@@ -67,6 +68,7 @@ impl Lane {
             payloads: Vec::new(),
             index: Vec::new(),
             last: Last::default(),
+            last_offset: 0,
             lost: false,
         }
     }
@@ -100,15 +102,18 @@ impl Lane {
         let message = loss.message();
         self.payloads.extend_from_slice(&message);
         self.last = Last::default();
-        self.index(loss.from, false, None);
+        // What a start judged are offsets.
+        let offset = |position: Position| position.narrow().unwrap_or(u64::MAX);
+        self.index(offset(loss.from), false, None);
         self.lost = true;
-        self.next = loss.to + 1;
+        self.next = offset(loss.to).saturating_add(1);
     }
 
     fn index(&mut self, position: u64, null: bool, arrived_at: Option<Micros>) {
         // A block is sent when it has a quarter MiB, and no message reaches 2 GiB.
         let end = u32::try_from(self.payloads.len()).expect("a block and one message are less than 4 GiB");
-        self.index.push(Message { end, null, position, arrived_at });
+        self.index.push(Message { end, null, position: position.into(), arrived_at });
+        self.last_offset = position;
         self.next = position + 1;
     }
 
@@ -125,7 +130,7 @@ impl Lane {
         let hash = anchor::hash(self.last.timestamp_ms, self.last.key.as_deref(), payload);
         // What stands for lost records is in no partition.
         let is_there = !std::mem::take(&mut self.lost);
-        self.anchor = is_there.then_some(Anchor { offset: last.position, hash });
+        self.anchor = is_there.then_some(Anchor { offset: self.last_offset, hash });
         let (bytes, records) = (self.payloads.len(), self.index.len());
         // The next block will be about as large.
         let payloads = std::mem::replace(&mut self.payloads, Vec::with_capacity(bytes));
@@ -145,7 +150,8 @@ impl Lane {
 
     fn moved(&self, records: Records) -> Block {
         let (anchor, seek) = Anchor::stored(self.anchor);
-        Block { partition: self.id, records, next: self.next, anchor, seek, lag: None, remaining_bytes: None }
+        let (partition, next) = (self.id, self.next.into());
+        Block { partition, records, next, anchor, seek, lag: None, lag_ms: None, remaining_bytes: None }
     }
 }
 

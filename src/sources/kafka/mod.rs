@@ -21,7 +21,6 @@ mod cluster;
 mod config;
 mod lane;
 mod listener;
-mod loss;
 mod reader;
 mod standing;
 mod watch;
@@ -33,7 +32,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use config::{KafkaConfig, Start, Topics};
-pub use loss::AcceptedLoss;
 
 use begin::Beginning;
 use cluster::Cluster;
@@ -42,7 +40,7 @@ use reader::Reader;
 use watch::Watch;
 
 use super::thread::{Halt, spawn};
-use super::{Feed, SourceError};
+use super::{AcceptedLoss, Feed, SourceError};
 
 /// Topics of a cluster, ready to be read. No broker was asked yet.
 #[derive(Debug)]

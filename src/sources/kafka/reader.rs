@@ -392,7 +392,7 @@ impl Reader {
             if lane.told_end != Some(end.high) {
                 lane.told_end = Some(end.high);
                 let partition = lane.id;
-                self.deliver(Event::Ends { partition, end: end.high })?;
+                self.deliver(Event::Ends { partition, end: end.high.into() })?;
             }
         }
         Ok(())
@@ -406,7 +406,10 @@ impl Reader {
         let settled = self.feed.settled().now();
         let mut list = TopicPartitionList::new();
         for lane in &mut self.lanes {
-            let Some(next) = settled.get(&lane.id).copied().filter(|next| *next > lane.committed) else { continue };
+            let Some(next) = settled.get(&lane.id).and_then(|next| next.narrow()).filter(|next| *next > lane.committed)
+            else {
+                continue;
+            };
             lane.committed = next;
             let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
             // A name with a zero byte is no topic's.

@@ -93,7 +93,7 @@ impl Follow {
         let stored = self.feed.stored(&file.key);
         let mut reading = Reading::open(&job, stored)?;
         let partition = self.feed.open(&file.key, &file.key, file.carries)?.id;
-        let mut reached = stored.filter(|reached| reached.next > 1);
+        let mut reached = stored.filter(|reached| reached.count() > 1);
         if let Some(ahead) = reading.ahead.take() {
             reached = Some(job.deliver(partition, ahead, &reading)?);
         }
@@ -266,7 +266,7 @@ mod tests {
         assert!(!one.look(&follow).unwrap());
         fs::write(&one.file.path, "a\nbegun and done\n").unwrap();
         assert!(one.look(&follow).unwrap());
-        assert_eq!(one.reached.unwrap().next, 3);
+        assert_eq!(one.reached.unwrap().count(), 3);
         fs::write(&one.file.path, "a\nbegun and done\nc").unwrap();
         assert!(one.look(&follow).unwrap());
         fs::write(&one.file.path, "a\nbegun and done\nother\n").unwrap();

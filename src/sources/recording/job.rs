@@ -80,7 +80,8 @@ impl Job<'_> {
         };
         let records = Records::Lines { first: text.first, text: text.text };
         let remaining_bytes = Some(reading.bytes.saturating_sub(done));
-        let block = Block { partition, records, next, anchor, seek, lag: None, remaining_bytes };
+        let next = next.into();
+        let block = Block { partition, records, next, anchor, seek, lag: None, lag_ms: None, remaining_bytes };
         self.feed.send(Event::Block(block))?;
         Ok(Reached { next, rows: 0, anchor, seek })
     }

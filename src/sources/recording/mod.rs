@@ -208,7 +208,7 @@ impl RecordingSource {
                 what: format!(
                     "{} lines of it were read before, and it is not among the files of {} any more. Put it back; or say \
                      allow_removed = true if everything in it was read, or give this recording another `name` if it is another one",
-                    reached.next.saturating_sub(1),
+                    reached.count().saturating_sub(1),
                     self.path.display()
                 ),
             }),

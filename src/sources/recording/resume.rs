@@ -33,12 +33,12 @@ impl Reading {
         let limits = job.limits;
         let mut file = File::open(&job.file.path).map_err(|cause| job.unreadable(cause))?;
         let (compression, bytes) = facts(&mut file).map_err(|cause| job.unreadable(cause))?;
-        let stored = stored.filter(|reached| reached.next > 1);
+        let stored = stored.filter(|reached| reached.count() > 1);
         let reading = |content, lines| Reading { content, lines, ahead: None, owes_line_end: false, bytes };
         match stored {
             Some(reached) if reached.seek > 0 && compression == Compression::Plain => {
                 prove(&file, reached, limits).map_err(|fault| job.fault(fault))?;
-                let lines = Lines::new(limits, reached.next, reached.seek);
+                let lines = Lines::new(limits, reached.count(), reached.seek);
                 file.seek(SeekFrom::Start(reached.seek)).map_err(|cause| job.unreadable(cause))?;
                 let owes_line_end = !ends_line(&file, reached.seek).map_err(|cause| job.unreadable(cause))?;
                 Ok(Reading { owes_line_end, ..reading(Content::Plain(file), lines) })
@@ -68,15 +68,15 @@ impl Reading {
                         text
                     }
                     None => {
-                        let (read, holds) = (reached.next - 1, self.lines.next() - 1);
+                        let (read, holds) = (reached.count() - 1, self.lines.next() - 1);
                         return Err(job.fault(Fault::Shorter { read, holds, unit: "lines" }));
                     }
                 },
             };
-            if self.lines.next() < reached.next {
+            if self.lines.next() < reached.count() {
                 continue;
             }
-            let before = text.split_first(reached.next - text.first);
+            let before = text.split_first(reached.count() - text.first);
             let (before, ahead) = match before {
                 Some(before) => (before, Some(text)),
                 None => (text, None),
@@ -161,7 +161,7 @@ pub(super) fn prove(file: &File, reached: Reached, limits: Limits) -> Result<(),
 fn prove_record(last: &[u8], reached: Reached) -> Result<(), Fault> {
     match anchor(last) {
         found if found == reached.anchor => Ok(()),
-        found => Err(Fault::Other { line: reached.next - 1, wanted: reached.anchor, found }),
+        found => Err(Fault::Other { line: reached.count() - 1, wanted: reached.anchor, found }),
     }
 }
 

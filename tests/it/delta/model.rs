@@ -54,9 +54,14 @@ fn rows_before(partition: &Partition, next: u64) -> u64 {
     (1..next).map(|position| rows_of(partition, position, 0).len() as u64).sum()
 }
 
+/// A position of these tests is a small number.
+pub(crate) fn number(lineage: Lineage) -> u64 {
+    lineage.position.narrow().unwrap()
+}
+
 pub(crate) fn append(rows: &mut dyn Rows, table: Table, lineage: Lineage) {
-    let ind = lineage.position * 10 + u64::from(lineage.sub);
-    let text = |what: &str| Some(format!("{what} {}", lineage.position % 9).into());
+    let ind = number(lineage) * 10 + u64::from(lineage.sub);
+    let text = |what: &str| Some(format!("{what} {}", number(lineage) % 9).into());
     match table {
         Table::Pin => rows.pin(
             lineage,
@@ -79,7 +84,7 @@ pub(crate) fn append(rows: &mut dyn Rows, table: Table, lineage: Lineage) {
             &Geo {
                 ind,
                 country: text("Côte d'Ivoire & (x)"),
-                coordinates: (!ind.is_multiple_of(3)).then_some([-89.5, 0.25 * lineage.position as f64]),
+                coordinates: (!ind.is_multiple_of(3)).then_some([-89.5, 0.25 * number(lineage) as f64]),
                 timestamp: (!ind.is_multiple_of(4)).then_some(1_598_586_767_123_456 + i64::try_from(ind).unwrap()),
             },
         ),
@@ -150,7 +155,7 @@ impl Engine {
         let mut reached = Vec::new();
         for (number, partition) in self.partitions.iter().enumerate() {
             let end = until.min(partition.records) + 1;
-            let from = self.resume.positions.get(partition.source).map_or(1, |at| at.next);
+            let from = self.resume.positions.get(partition.source).map_or(1, Reached::count);
             let next = end.min(from + step);
             if next <= from {
                 continue;
@@ -160,14 +165,14 @@ impl Engine {
                     let source = Symbol::new(partition.source);
                     let sub = u32::try_from(sub).unwrap();
                     let arrived_at = (number == 2).then_some(1_700_000_000_000_000);
-                    let lineage = Lineage { arrived_at, source, position, sub };
+                    let lineage = Lineage { arrived_at, source, position: position.into(), sub };
                     if !self.resume.already.contains(&Delivery::from(lineage)) {
                         append(&mut workers[number % 2], table, lineage);
                     }
                 }
             }
             let rows = rows_before(partition, next);
-            let at = Reached { next, rows, anchor: next ^ 0x55, seek: next * 100 };
+            let at = Reached { next: next.into(), rows, anchor: next ^ 0x55, seek: next * 100 };
             self.resume.positions.insert(partition.source.to_owned(), at);
             reached.push(PartitionReached {
                 key: partition.source.to_owned(),
@@ -243,7 +248,7 @@ pub(crate) async fn assert_positions(root: &Path, partitions: &[Partition], unti
     for partition in partitions {
         let next = until.min(partition.records) + 1;
         let rows = rows_before(partition, next);
-        let at = Reached { next, rows, anchor: next ^ 0x55, seek: next * 100 };
+        let at = Reached { next: next.into(), rows, anchor: next ^ 0x55, seek: next * 100 };
         assert_eq!(resume.positions.get(partition.source), Some(&at), "{}", partition.source);
     }
     assert!(resume.already.is_empty(), "{:?}", resume.already);

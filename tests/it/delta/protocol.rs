@@ -9,7 +9,7 @@ use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 use serde_json::Value;
 
-use super::model::{Engine, assert_exact, open, partitions, settings};
+use super::model::{self, Engine, assert_exact, open, partitions, settings};
 
 pub(crate) fn commit(root: &Path, table: Table, version: u64) -> Vec<Value> {
     let path = root.join(table.name()).join(format!("_delta_log/{version:020}.json"));
@@ -122,14 +122,14 @@ struct Counted {
 impl Rows for Counted {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
         self.rows[0] += 1;
-        assert_eq!(row.ind, lineage.position * 10 + u64::from(lineage.sub));
-        assert_eq!(row.category.as_deref(), Some(&*format!("category {}", lineage.position % 9)));
+        assert_eq!(row.ind, model::number(lineage) * 10 + u64::from(lineage.sub));
+        assert_eq!(row.category.as_deref(), Some(&*format!("category {}", model::number(lineage) % 9)));
         assert_eq!(row.follower_count, (!row.ind.is_multiple_of(3)).then_some(row.ind as i64));
         assert!(row.title.is_none());
     }
     fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
         self.rows[1] += 1;
-        assert_eq!(row.country.as_deref(), Some(&*format!("Côte d'Ivoire & (x) {}", lineage.position % 9)));
+        assert_eq!(row.country.as_deref(), Some(&*format!("Côte d'Ivoire & (x) {}", model::number(lineage) % 9)));
         assert_eq!(row.timestamp, (!row.ind.is_multiple_of(4)).then_some(1_598_586_767_123_456 + row.ind as i64));
         let all = lineage.source.text() == "recording/all.jsonl";
         assert_eq!(lineage.arrived_at, all.then_some(1_700_000_000_000_000));
@@ -157,7 +157,7 @@ async fn everything_comes_back_at_the_next_start() {
     while let Some(rows) = chunks.recv().await {
         rows.unwrap().replay(&mut counted);
     }
-    let found = super::model::found(root.path()).await;
+    let found = model::found(root.path()).await;
     let count = |table| found.values().filter(|tables| tables[0] == table).count() as u64;
     assert_eq!(counted.rows, Table::CLEANED.map(count));
     assert_eq!(resume.rows, counted.rows.iter().sum::<u64>());

@@ -115,7 +115,7 @@ async fn other_engines_read_every_row_as_it_was_written() {
     for ((source, position, sub), tables) in expected(&partitions, 300) {
         let arrived_at = (source == "recording/all.jsonl").then_some(1_700_000_000_000_000);
         let sub = u32::try_from(sub).unwrap();
-        let lineage = Lineage { arrived_at, source: Symbol::new(&source), position, sub };
+        let lineage = Lineage { arrived_at, source: Symbol::new(&source), position: position.into(), sub };
         append(&mut recorder, tables[0], lineage);
     }
     let mut wanted = serde_json::Map::new();

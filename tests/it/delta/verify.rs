@@ -28,14 +28,15 @@ async fn write(root: &Path, places: &[Place], next: u64, rows: u64) {
     let source = "recording/x.jsonl";
     let mut encoder = tables.encoder();
     for (table, position, sub) in places {
-        let lineage = Lineage { arrived_at: None, source: Symbol::new(source), position: *position, sub: *sub };
+        let lineage =
+            Lineage { arrived_at: None, source: Symbol::new(source), position: (*position).into(), sub: *sub };
         append(&mut encoder, *table, lineage);
     }
     let reached = PartitionReached {
         key: source.to_owned(),
         source: source.to_owned(),
         carries: Carries::Auto,
-        reached: Reached { next, rows, anchor: 1, seek: 1 },
+        reached: Reached { next: next.into(), rows, anchor: 1, seek: 1 },
     };
     let window = Window { epoch: 1, batches: vec![encoder.cut()], reached: vec![reached] };
     tables.commit(window).await.unwrap();
@@ -55,7 +56,7 @@ async fn a_sound_run_is_verified_also_half_way() {
     engine.run(60, 10).await.unwrap();
     let verdict = checked(root.path()).await;
     assert_eq!(verdict.rows, expected(&partitions(60), 60).len() as u64);
-    assert!(verdict.partitions.iter().all(|p| p.next == 61 && p.stored == p.found && p.rejected > 0));
+    assert!(verdict.partitions.iter().all(|p| p.next == 61.into() && p.stored == p.found && p.rejected > 0));
     assert!(verdict.violations.is_empty() && verdict.notes.is_empty(), "{verdict:?}");
 }
 

@@ -3,14 +3,14 @@
 //! `PINFLOW_SKIP_KAFKA=1` leaves these tests out. Without it a broker that cannot be started is a failure.
 
 mod bad;
-mod broker;
+pub(crate) mod broker;
 mod certificates;
 mod changed;
 mod check;
 mod emit;
 mod mock;
 mod msk;
-mod posts;
+pub(crate) mod posts;
 mod reading;
 mod security;
 mod topics;
@@ -32,7 +32,7 @@ use broker::{Broker, Listener};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether the Kafka tests are to be left out; says so.
-#[allow(clippy::print_stderr, reason = "a test that is left out says so")]
+#[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
 pub(crate) fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_KAFKA").is_some_and(|skip| skip == "1");
     if skipped {

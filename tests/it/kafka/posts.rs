@@ -260,10 +260,14 @@ pub(crate) struct Live {
 
 impl Live {
     pub(crate) fn start(config: &Path, more: &[&str], log: &Path) -> Live {
-        let file = std::fs::File::create(log).unwrap();
         let mut command = pinflow(["run"]);
-        command.arg(config).args(more).stdout(Stdio::piped()).stderr(file);
-        let mut running = Running::start(&mut command);
+        Live::of(command.arg(config).args(more), log)
+    }
+
+    /// Starts a command that runs the program.
+    pub(crate) fn of(command: &mut std::process::Command, log: &Path) -> Live {
+        let file = std::fs::File::create(log).unwrap();
+        let mut running = Running::start(command.stdout(Stdio::piped()).stderr(file));
         let said = Arc::new(Mutex::new(Vec::new()));
         let (stdout, into) = (running.stdout(), Arc::clone(&said));
         let listening = std::thread::spawn(move || {

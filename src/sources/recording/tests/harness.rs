@@ -105,25 +105,26 @@ impl Heard {
         match event {
             Event::Opened(partition) => {
                 assert_eq!(partition.name, partition.key);
-                let resumed = partition.resumed.filter(|reached| reached.next > 1);
+                let resumed = partition.resumed.filter(|reached| reached.count() > 1);
                 self.reached.extend(resumed.map(|reached| (partition.key.clone(), reached)));
                 assert!(self.opened.insert(partition.id.0, partition).is_none());
             }
             Event::Block(block) => {
                 let key = self.key(block.partition);
                 let records = self.records.entry(key.clone()).or_default();
-                let wanted = self.reached.get(&key).map_or(1, |reached| reached.next);
+                let wanted = self.reached.get(&key).map_or(1, Reached::count);
                 let (mut at, mut last) = (wanted, Vec::new());
                 block.records.each(|payload, position, arrived| {
-                    assert_eq!((position, arrived), (at, None), "in order, none missing");
+                    assert_eq!((position, arrived), (at.into(), None), "in order, none missing");
                     last = payload.unwrap().to_vec();
-                    records.push((position, last.clone()));
+                    records.push((at, last.clone()));
                     at += 1;
                 });
                 assert!(at > wanted, "no empty block");
-                assert_eq!((block.next, block.anchor), (at, anchor(&last)));
+                assert_eq!((block.next, block.anchor), (at.into(), anchor(&last)));
                 let rows = at - 1;
-                self.reached.insert(key.clone(), Reached { next: at, rows, anchor: block.anchor, seek: block.seek });
+                self.reached
+                    .insert(key.clone(), Reached { next: at.into(), rows, anchor: block.anchor, seek: block.seek });
                 self.remaining.insert(key, block.remaining_bytes);
                 self.blocks += 1;
             }

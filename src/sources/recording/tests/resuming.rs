@@ -17,7 +17,7 @@ fn places(text: &str, seekable: bool) -> Vec<Reached> {
         let record = line.strip_suffix('\n').unwrap_or(line);
         let record = record.strip_suffix('\r').unwrap_or(record);
         let seek = if seekable { seek } else { 0 };
-        places.push(Reached { next, rows: next - 1, anchor: anchor(record.as_bytes()), seek });
+        places.push(Reached { next: next.into(), rows: next - 1, anchor: anchor(record.as_bytes()), seek });
     }
     places
 }
@@ -42,7 +42,7 @@ fn every_place_leads_to_the_next_line() {
         for reached in places(TEXT, false).into_iter().chain(seeks) {
             let heard = resumed(packing.file(), &packed, reached);
             assert!(heard.failed.is_none(), "{packing:?} {reached:?}: {}", heard.failure());
-            let from = usize::try_from(reached.next - 1).unwrap();
+            let from = usize::try_from(reached.count() - 1).unwrap();
             assert_eq!(heard.lines(), lines[from..], "{packing:?} {reached:?}");
             let (last, wanted) = (*heard.reached.values().next().unwrap(), *places(TEXT, true).last().unwrap());
             assert_eq!((last.next, last.anchor), (wanted.next, wanted.anchor));
@@ -128,7 +128,7 @@ fn a_file_that_has_grown_goes_on() {
 fn a_file_that_is_gone_is_told() {
     let folder = tempfile::tempdir().unwrap();
     append(&folder.path().join("pin.jsonl"), "a\n");
-    let reached = Reached { next: 3, rows: 2, anchor: 1, seek: 4 };
+    let reached = Reached { next: 3.into(), rows: 2, anchor: 1, seek: 4 };
     let start = |key: &str, allow_removed| {
         let config =
             super::super::RecordingConfig { allow_removed, ..super::super::RecordingConfig::at(folder.path()) };

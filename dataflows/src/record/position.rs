@@ -1,0 +1,245 @@
+//! A record's own place in its source.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A record's own place in its source: a line number, an offset, a sequence number. Greater is later.
+///
+/// A whole number below 2^189. Lines and offsets fill the low 64 bits; the sequence numbers of Kinesis have up to 56
+/// digits, which is less than 2^187, and no part of such a number can be left out without losing its order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Position {
+    // In the order of their weight, so that the derived order is that of the numbers.
+    high: u64,
+    middle: u64,
+    low: u64,
+}
+
+/// Bits of a [limb](Position::limbs).
+const LIMB_BITS: u32 = 63;
+const LIMB: u64 = u64::MAX >> 1;
+
+impl Position {
+    /// Digits of the largest number that a source may use.
+    pub const DIGITS: usize = 56;
+    /// Digits of a number that fits 64 bits.
+    pub const NARROW_DIGITS: usize = 20;
+    /// The least position.
+    pub const START: Position = Position { high: 0, middle: 0, low: 0 };
+    /// Behind every record: nothing follows, ever. No source's number is so large.
+    pub const END: Position = Position { high: (1 << 61) - 1, middle: u64::MAX, low: u64::MAX };
+
+    /// The number, if it fits 64 bits.
+    #[must_use]
+    pub fn narrow(self) -> Option<u64> {
+        (self.high == 0 && self.middle == 0).then_some(self.low)
+    }
+
+    /// The number that follows.
+    #[must_use]
+    pub fn after(self) -> Position {
+        let (low, carried) = self.low.overflowing_add(1);
+        let (middle, carried) = self.middle.overflowing_add(u64::from(carried));
+        Position { high: self.high.saturating_add(u64::from(carried)), middle, low }.min(Position::END)
+    }
+
+    /// The number before; of 0, 0.
+    #[must_use]
+    pub fn before(self) -> Position {
+        if self == Position::START {
+            return self;
+        }
+        let (low, borrowed) = self.low.overflowing_sub(1);
+        let (middle, borrowed) = self.middle.overflowing_sub(u64::from(borrowed));
+        Position { high: self.high - u64::from(borrowed), middle, low }
+    }
+
+    /// The number without its lowest bits.
+    #[must_use]
+    pub fn shifted(self, bits: u32) -> Position {
+        let Position { high, middle, low } = self;
+        match (bits / 64, bits % 64) {
+            (0, 0) => self,
+            (0, bits) => Position {
+                high: high >> bits,
+                middle: middle >> bits | high << (64 - bits),
+                low: low >> bits | middle << (64 - bits),
+            },
+            (1, 0) => Position { high: 0, middle: high, low: middle },
+            (1, bits) => Position { high: 0, middle: high >> bits, low: middle >> bits | high << (64 - bits) },
+            (2, bits) => Position { high: 0, middle: 0, low: high >> bits },
+            _ => Position::START,
+        }
+    }
+
+    /// The number in parts of 63 bits, the lowest first: each fits a signed 64-bit number.
+    #[must_use]
+    pub fn limbs(self) -> [u64; 3] {
+        [0, 1, 2].map(|limb| self.shifted(LIMB_BITS * limb).low & LIMB)
+    }
+
+    /// Puts parts of 63 bits together; `None` if one has more.
+    #[must_use]
+    pub fn from_limbs([low, middle, high]: [u64; 3]) -> Option<Position> {
+        let whole = [low, middle, high].iter().all(|limb| *limb <= LIMB);
+        whole.then_some(Position { high: high >> 2, middle: middle >> 1 | high << 62, low: low | middle << 63 })
+    }
+
+    /// The number as text, left-padded with zeros to [`Position::DIGITS`].
+    #[must_use]
+    pub fn digits(self) -> [u8; Position::DIGITS] {
+        let mut digits = [b'0'; Position::DIGITS];
+        let mut places = digits.iter_mut().rev();
+        let mut rest = self;
+        // Nineteen digits at a time, by the largest power of ten that fits 64 bits.
+        while rest != Position::START {
+            let part;
+            (rest, part) = rest.divided(10_u64.pow(19));
+            let mut part = part;
+            for place in places.by_ref().take(19) {
+                *place += (part % 10) as u8;
+                part /= 10;
+            }
+        }
+        digits
+    }
+
+    fn divided(self, by: u64) -> (Position, u64) {
+        let step = |part: u64, rest: u64| {
+            let whole = u128::from(rest) << 64 | u128::from(part);
+            // The rest is below the divisor, so the quotient fits.
+            ((whole / u128::from(by)) as u64, (whole % u128::from(by)) as u64)
+        };
+        let (high, rest) = step(self.high, 0);
+        let (middle, rest) = step(self.middle, rest);
+        let (low, rest) = step(self.low, rest);
+        (Position { high, middle, low }, rest)
+    }
+
+    /// Ten times the number and a digit; `None` if that is too large.
+    fn appended(self, digit: u8) -> Option<Position> {
+        let step = |part: u64, carried: u64| {
+            let whole = u128::from(part) * 10 + u128::from(carried);
+            (whole as u64, (whole >> 64) as u64)
+        };
+        let (low, carried) = step(self.low, digit.into());
+        let (middle, carried) = step(self.middle, carried);
+        let (high, carried) = step(self.high, carried);
+        let appended = Position { high, middle, low };
+        (carried == 0 && appended < Position::END).then_some(appended)
+    }
+
+    /// Reads digits, however many zeros stand before them.
+    ///
+    /// `None` if there are none, something else stands among them, or the number has more than [`Position::DIGITS`].
+    #[must_use]
+    pub fn parse(digits: &[u8]) -> Option<Position> {
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+        let digits = &digits[zeros..];
+        if digits.len() < Position::NARROW_DIGITS {
+            let low = digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
+            return Some(Position::from(low));
+        }
+        if digits.len() > Position::DIGITS {
+            return None;
+        }
+        digits.iter().try_fold(Position::START, |number, digit| number.appended(digit - b'0'))
+    }
+}
+
+impl From<u64> for Position {
+    fn from(low: u64) -> Position {
+        Position { high: 0, middle: 0, low }
+    }
+}
+
+impl FromStr for Position {
+    type Err = &'static str;
+
+    /// Reads what is displayed.
+    fn from_str(text: &str) -> Result<Position, &'static str> {
+        match text {
+            "end" => Ok(Position::END),
+            digits => Position::parse(digits.as_bytes()).ok_or("a position is a whole number of at most 56 digits"),
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Position::END {
+            return f.pad("end");
+        }
+        let digits = self.digits();
+        let text = std::str::from_utf8(&digits).unwrap_or_default().trim_start_matches('0');
+        f.pad_integral(true, "", if text.is_empty() { "0" } else { text })
+    }
+}
+
+impl fmt::Debug for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_number() -> impl Strategy<Value = String> {
+        prop_oneof!["0|[1-9][0-9]{0,18}", "[1-9][0-9]{19,37}", "[1-9][0-9]{38,55}"]
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_are_read_and_written_in_their_order(one in any_number(), other in any_number()) {
+            let read = |text: &str| text.parse::<Position>().unwrap();
+            prop_assert_eq!(read(&one).to_string(), one.clone());
+            prop_assert_eq!(Position::parse(&read(&one).digits()), Some(read(&one)));
+            prop_assert_eq!(read(&one).cmp(&read(&other)), (one.len(), &one).cmp(&(other.len(), &other)));
+            prop_assert_eq!(read(&one).digits().cmp(&read(&other).digits()), read(&one).cmp(&read(&other)));
+            prop_assert_eq!(Position::from_limbs(read(&one).limbs()), Some(read(&one)));
+            prop_assert!(read(&one) < Position::END);
+        }
+
+        #[test]
+        fn a_successor_is_next(number in any_number()) {
+            let position: Position = number.parse().unwrap();
+            prop_assert!(position < position.after());
+            prop_assert_eq!(position.after().before(), position);
+        }
+
+        #[test]
+        fn shifting_halves(number in any_number(), bits in 0..200_u32) {
+            let position: Position = number.parse().unwrap();
+            let halved = (0..bits).fold(position, |position, _| position.divided(2).0);
+            prop_assert_eq!(position.shifted(bits), halved);
+        }
+    }
+
+    #[test]
+    fn edges() {
+        let carried = Position { high: 0, middle: u64::MAX, low: u64::MAX }.after();
+        assert_eq!(carried, Position { high: 1, middle: 0, low: 0 });
+        assert_eq!(Position::from_limbs(Position::END.limbs()), Some(Position::END));
+        assert_eq!(Position::END.after(), Position::END);
+        assert_eq!(Position::START.before(), Position::START);
+        assert_eq!("end".parse(), Ok(Position::END));
+        assert_eq!(Position::END.to_string(), "end");
+        assert_eq!(format!("{:020}", Position::from(42)), "00000000000000000042");
+        assert_eq!(Position::from(u64::MAX).narrow(), Some(u64::MAX));
+        assert_eq!(Position::from(u64::MAX).after().narrow(), None);
+        let most = "9".repeat(56);
+        assert_eq!(most.parse::<Position>().unwrap().to_string(), most);
+        for wrong in ["", "-1", "1e3", " 1", "x", &format!("1{}", "0".repeat(56))] {
+            assert!(wrong.parse::<Position>().is_err(), "{wrong}");
+        }
+    }
+}

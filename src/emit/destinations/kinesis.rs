@@ -1,0 +1,290 @@
+//! Streams of Amazon Kinesis: every line is a record, and every record is acknowledged or reported as not.
+//!
+//! Records leave in calls of up to 500, one call at a time for each stream, so that what stands before is there before
+//! what stands behind is sent. Within a call Kinesis may take some and refuse others: those are sent again before
+//! anything else is. A call whose answer was lost is made again, and its records may then be there twice, as with every
+//! producer of Kinesis.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::runtime::Runtime;
+use tokio::time::sleep;
+
+use super::Destination;
+use super::key::{Key, ind_of};
+use crate::kinesis::{Api, Backoff, Connection, ConnectionError, Fault, Kind, Put, Written};
+
+/// Records of one call; Kinesis takes no more.
+const RECORDS_MAX: usize = 500;
+/// Bytes of one call, keys included; Kinesis takes 5 MiB.
+const BYTES_MAX: usize = 4 << 20;
+/// How long a record may be refused, or nobody answer, before it is given up.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Bounds of the wait before a call is made again.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// A connection to a region, and the streams that are written.
+pub(crate) struct Region {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Lanes are threads; their calls are made here.
+    runtime: Runtime,
+    api: Api,
+    streams: Vec<Delivered>,
+}
+
+/// What became of the records of a stream.
+struct Delivered {
+    stream: String,
+    sent: AtomicU64,
+    acknowledged: AtomicU64,
+    /// How many were given up, by reason.
+    reasons: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Region {
+    /// Connects, and looks whether the streams are there.
+    ///
+    /// # Errors
+    /// If Kinesis cannot be reached, or a stream is not there or may not be seen.
+    pub(crate) fn connect(connection: Connection, streams: &[String]) -> anyhow::Result<Region> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("kinesis")
+            .enable_all()
+            .build()
+            .context("start threads for Kinesis")?;
+        let api = runtime.block_on(async {
+            let api = Api::connect(connection).await?;
+            for stream in streams {
+                look(&api, stream).await?;
+            }
+            anyhow::Ok(api)
+        })?;
+        let delivered = |stream: &String| Delivered {
+            stream: stream.clone(),
+            sent: AtomicU64::new(0),
+            acknowledged: AtomicU64::new(0),
+            reasons: Mutex::default(),
+        };
+        let streams = streams.iter().map(delivered).collect();
+        Ok(Region { shared: Arc::new(Shared { runtime, api, streams }) })
+    }
+
+    /// The destination of the stream at a place in the list.
+    pub(crate) fn destination(&self, place: usize, key: Key) -> Box<dyn Destination> {
+        Box::new(Stream { shared: Arc::clone(&self.shared), place, key })
+    }
+}
+
+/// Whether a stream is there. That it may not be seen is no fault: to write takes less.
+async fn look(api: &Api, stream: &str) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE / 8;
+    let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
+    loop {
+        match api.summary(stream).await {
+            Ok(_) => return Ok(()),
+            Err(fault) if fault.kind == Kind::Denied => return Ok(()),
+            Err(fault) if fault.kind == Kind::Missing => {
+                anyhow::bail!("stream {stream} does not exist; `pinflow streams create {stream}` makes it")
+            }
+            Err(fault) if !fault.may_pass() || Instant::now() >= deadline => {
+                anyhow::bail!("look at stream {stream}: {fault}{}", fault.mend())
+            }
+            Err(_) => sleep(backoff.wait()).await,
+        }
+    }
+}
+
+/// One stream, as a destination.
+struct Stream {
+    shared: Arc<Shared>,
+    place: usize,
+    key: Key,
+}
+
+impl Stream {
+    fn delivered(&self) -> &Delivered {
+        &self.shared.streams[self.place]
+    }
+
+    fn record(&self, message: &[u8]) -> Put {
+        let ind = || ind_of(message).map(|ind| String::from_utf8_lossy(ind).into_owned());
+        let key = match &self.key {
+            Key::Ind => ind(),
+            Key::None => None,
+            Key::Fixed(key) => Some(String::from_utf8_lossy(key).into_owned()),
+        };
+        // It must have one; one that repeats nowhere spreads records over all shards.
+        let key = key.filter(|key| !key.is_empty()).unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
+        Put { key, data: message.to_vec() }
+    }
+
+    /// Sends records until each is acknowledged or given up.
+    fn put(&self, records: Vec<Put>) -> io::Result<()> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.delivered().sent.fetch_add(records.len() as u64, Ordering::AcqRel);
+        self.shared.runtime.block_on(self.put_all(records))
+    }
+
+    async fn put_all(&self, mut left: Vec<Put>) -> io::Result<()> {
+        let (delivered, api) = (self.delivered(), &self.shared.api);
+        let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
+        let mut progress = Instant::now();
+        // A record that Kinesis cannot take makes it refuse the whole call: then each is sent alone.
+        let mut alone = 0;
+        while !left.is_empty() {
+            let many = if alone > 0 { 1 } else { left.len() };
+            let reason = match api.put(&delivered.stream, &left[..many]).await {
+                Ok(written) => {
+                    let (again, reason) = delivered.settle(written);
+                    let before = left.len();
+                    let mut again = again.into_iter();
+                    left.retain(|_| again.next().unwrap_or(true));
+                    if left.len() < before {
+                        (alone, progress) = (alone - (before - left.len()).min(alone), Instant::now());
+                        backoff.reset();
+                    }
+                    match reason {
+                        None => continue,
+                        Some(reason) => reason,
+                    }
+                }
+                Err(fault) if fault.kind == Kind::Refused && many > 1 => {
+                    alone = many;
+                    continue;
+                }
+                Err(fault) if fault.kind == Kind::Refused => {
+                    delivered.give_up(&fault.what, 1);
+                    left.remove(0);
+                    alone -= alone.min(1);
+                    continue;
+                }
+                Err(fault) if !fault.may_pass() => return Err(self.broken(&fault, left.len())),
+                Err(fault) => fault.what,
+            };
+            if progress.elapsed() >= PATIENCE {
+                delivered.give_up(&reason, left.len() as u64);
+                return Err(io::Error::other(self.failures("; no more were sent")));
+            }
+            sleep(backoff.wait()).await;
+        }
+        Ok(())
+    }
+
+    fn broken(&self, fault: &Fault, left: usize) -> io::Error {
+        self.delivered().give_up(&format!("{fault}{}", fault.mend()), left as u64);
+        io::Error::other(self.failures("; no more were sent"))
+    }
+
+    /// What was not acknowledged, of all streams.
+    fn failures(&self, rest: &str) -> String {
+        let streams = &self.shared.streams;
+        let sum =
+            |of: fn(&Delivered) -> &AtomicU64| streams.iter().map(|one| of(one).load(Ordering::Acquire)).sum::<u64>();
+        let (sent, acknowledged) = (sum(|one| &one.sent), sum(|one| &one.acknowledged));
+        let mut text = format!("{} of {sent} messages were not acknowledged{rest}", sent.saturating_sub(acknowledged));
+        for delivered in streams {
+            for (reason, count) in delivered.reasons.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                text.push_str(&format!("\n  {}: {count} times {reason}", delivered.stream));
+            }
+        }
+        text
+    }
+}
+
+impl Delivered {
+    /// Counts what became of records; which of them are to be put again, and why one of those was not taken.
+    fn settle(&self, written: Vec<Written>) -> (Vec<bool>, Option<String>) {
+        let (mut taken, mut again, mut why) = (0, Vec::with_capacity(written.len()), None);
+        for one in written {
+            again.push(matches!(one, Written::NotTaken(_)));
+            match one {
+                Written::Acknowledged => taken += 1,
+                Written::Refused(reason) => self.give_up(&reason, 1),
+                Written::NotTaken(reason) => why = Some(reason),
+            }
+        }
+        self.acknowledged.fetch_add(taken, Ordering::AcqRel);
+        (again, why)
+    }
+
+    fn give_up(&self, reason: &str, records: u64) {
+        *self.reasons.lock().unwrap_or_else(PoisonError::into_inner).entry(reason.to_owned()).or_default() += records;
+    }
+}
+
+impl Destination for Stream {
+    fn send(&mut self, messages: &[u8]) -> io::Result<()> {
+        let (mut start, mut bytes, mut records) = (0, 0, Vec::new());
+        for end in memchr::memchr_iter(b'\n', messages) {
+            let record = self.record(&messages[start..end]);
+            start = end + 1;
+            let size = record.key.len() + record.data.len();
+            if records.len() == RECORDS_MAX || bytes + size > BYTES_MAX {
+                self.put(std::mem::take(&mut records))?;
+                bytes = 0;
+            }
+            bytes += size;
+            records.push(record);
+        }
+        self.put(records)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // Whatever was sent is acknowledged.
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        let is_whole = self.delivered().reasons.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if is_whole { Ok(()) } else { Err(io::Error::other(self.failures(""))) }
+    }
+}
+
+/// The prefix of `kinesis://PREFIX`; `None` if it is something else.
+pub(crate) fn parse(to: &str) -> Option<&str> {
+    to.strip_prefix("kinesis://").map(|prefix| prefix.trim_end_matches('/'))
+}
+
+/// How to connect, by what was typed: a configuration, or a region and an endpoint.
+///
+/// # Errors
+/// If the configuration cannot be read, or does not say how.
+pub(crate) fn connection(
+    file: Option<&Path>,
+    region: Option<&String>,
+    endpoint: Option<&String>,
+) -> anyhow::Result<Connection> {
+    if let Some(path) = file {
+        return Ok(crate::config::kinesis_connection(path)?);
+    }
+    let connection = Connection { region: region.cloned(), profile: None, endpoint: endpoint.cloned() };
+    match connection.faults() {
+        none if none.is_empty() => Ok(connection),
+        faults => Err(ConnectionError::Faulty(faults)).context("read --region and --endpoint"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_prefix() {
+        assert_eq!(parse("kinesis://streaming-12e255fc4fcd"), Some("streaming-12e255fc4fcd"));
+        assert_eq!(parse("kinesis://a/"), Some("a"));
+        assert_eq!(parse("kinesis://"), Some(""));
+        assert_eq!(parse("kafka://a"), None);
+    }
+}

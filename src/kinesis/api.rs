@@ -1,0 +1,286 @@
+//! The calls that reading and writing take, with what pinflow needs of the answers.
+
+use std::sync::{Mutex, PoisonError};
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::primitives::{Blob, DateTime};
+use aws_sdk_kinesis::types::{self, ShardIteratorType, StreamStatus};
+
+use super::connection::{Connection, ConnectionError};
+use super::fault::{Fault, Kind};
+
+/// A way to call the service. Nothing is tried twice here, but for credentials: after a fault of theirs the next call
+/// looks for them anew.
+#[derive(Debug)]
+pub struct Api {
+    connection: Connection,
+    client: Mutex<Client>,
+}
+
+/// What a stream is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Names it among all streams of all accounts.
+    pub arn: String,
+    /// When it was created, Unix milliseconds: a stream that was deleted and created again has another.
+    pub created_ms: u64,
+    /// How long records are kept.
+    pub retention_ms: u64,
+    /// Whether it can be read and written; else it is being created, or deleted.
+    pub is_ready: bool,
+    /// Shards that take records.
+    pub open_shards: u32,
+}
+
+/// A part of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shard {
+    /// Its name.
+    pub id: String,
+    /// The shards that it took the place of: none, one (split) or two (merge).
+    pub parents: Vec<String>,
+    /// The keys that it takes: hashes from the first to the last.
+    pub hash_keys: (String, String),
+    /// Whether it takes no more records.
+    pub is_closed: bool,
+}
+
+/// Where an iterator begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begin {
+    /// At the oldest record.
+    Horizon,
+    /// At the first record that arrived at this moment or later, Unix milliseconds.
+    Moment(u64),
+    /// At this record.
+    At(String),
+}
+
+/// A record, as it was put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its number in the shard.
+    pub sequence_number: String,
+    /// When the service took it, Unix milliseconds.
+    pub arrived_ms: Option<i64>,
+    /// What decided on its shard.
+    pub partition_key: String,
+    /// Its bytes.
+    pub data: Vec<u8>,
+}
+
+/// What a call for records brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// In their order.
+    pub records: Vec<Record>,
+    /// Where to go on; `None` once a closed shard has no more.
+    pub next: Option<String>,
+    /// How far behind the shard's end the records are.
+    pub behind_ms: Option<u64>,
+}
+
+impl Api {
+    /// Connects. No call is made yet.
+    ///
+    /// # Errors
+    /// [`ConnectionError`]
+    pub async fn connect(connection: Connection) -> Result<Api, ConnectionError> {
+        let client = Mutex::new(Client::new(&connection.load().await?));
+        Ok(Api { connection, client })
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What became of a call.
+    pub(crate) async fn settle<T, E, R>(
+        &self,
+        call: &'static str,
+        answer: Result<T, SdkError<E, R>>,
+    ) -> Result<T, Fault>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug,
+    {
+        match answer {
+            Ok(answer) => Ok(answer),
+            Err(error) => {
+                let fault = Fault::of(call, &error);
+                if fault.kind == Kind::Credentials {
+                    // A client keeps its credentials until the moment at which they said they would end.
+                    if let Ok(config) = self.connection.load().await {
+                        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Client::new(&config);
+                    }
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// What a stream is.
+    ///
+    /// # Errors
+    /// [`Fault`]; [`Kind::Missing`] if there is no such stream.
+    pub async fn summary(&self, stream: &str) -> Result<Summary, Fault> {
+        const CALL: &str = "DescribeStreamSummary";
+        let answer = self.client().describe_stream_summary().stream_name(stream).send().await;
+        let answer = self.settle(CALL, answer).await?;
+        let described =
+            answer.stream_description_summary.ok_or_else(|| Fault::unreadable(CALL, "no description of the stream"))?;
+        let hours = u64::try_from(described.retention_period_hours).unwrap_or(0);
+        Ok(Summary {
+            created_ms: millis(described.stream_creation_timestamp())
+                .and_then(|ms| u64::try_from(ms).ok())
+                .unwrap_or(0),
+            retention_ms: hours * 3_600_000,
+            is_ready: matches!(described.stream_status, StreamStatus::Active | StreamStatus::Updating),
+            open_shards: u32::try_from(described.open_shard_count).unwrap_or(0),
+            arn: described.stream_arn,
+        })
+    }
+
+    /// All shards that a stream still has: open ones, and closed ones until their records have expired.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub async fn shards(&self, stream: &str) -> Result<Vec<Shard>, Fault> {
+        let mut shards = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            let call = self.client().list_shards();
+            // A token stands for the stream's name.
+            let call = match token.take() {
+                Some(token) => call.next_token(token),
+                None => call.stream_name(stream),
+            };
+            let answer = self.settle("ListShards", call.send().await).await?;
+            token = answer.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
+            shards.extend(answer.shards.unwrap_or_default().into_iter().map(Shard::from));
+            if token.is_none() {
+                return Ok(shards);
+            }
+        }
+    }
+
+    /// An iterator, good for five minutes.
+    ///
+    /// # Errors
+    /// [`Fault`]; [`Kind::Refused`] if the shard never had such a record.
+    pub async fn iterator(&self, stream: &str, shard: &str, begin: &Begin) -> Result<String, Fault> {
+        const CALL: &str = "GetShardIterator";
+        let call = self.client().get_shard_iterator().stream_name(stream).shard_id(shard);
+        let call = match begin {
+            Begin::Horizon => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
+            Begin::Moment(ms) => call
+                .shard_iterator_type(ShardIteratorType::AtTimestamp)
+                .timestamp(DateTime::from_millis(i64::try_from(*ms).unwrap_or(i64::MAX))),
+            Begin::At(number) => {
+                call.shard_iterator_type(ShardIteratorType::AtSequenceNumber).starting_sequence_number(number)
+            }
+        };
+        let answer = self.settle(CALL, call.send().await).await?;
+        answer.shard_iterator.ok_or_else(|| Fault::unreadable(CALL, "no iterator"))
+    }
+
+    /// Puts records, 500 of them at the most; what became of each.
+    ///
+    /// # Errors
+    /// [`Fault`]: then none, some or all of them may have been taken.
+    pub async fn put(&self, stream: &str, records: &[Put]) -> Result<Vec<Written>, Fault> {
+        const CALL: &str = "PutRecords";
+        let entry = |put: &Put| {
+            let data = Blob::new(put.data.clone());
+            types::PutRecordsRequestEntry::builder().data(data).partition_key(&put.key).build()
+        };
+        let entries = records.iter().map(entry).collect::<Result<Vec<_>, _>>();
+        let entries = entries.map_err(|error| Fault { call: CALL, kind: Kind::Refused, what: error.to_string() })?;
+        let answer = self.client().put_records().stream_name(stream).set_records(Some(entries)).send().await;
+        let answer = self.settle(CALL, answer).await?;
+        if answer.records.len() == records.len() {
+            Ok(answer.records.into_iter().map(Written::from).collect())
+        } else {
+            Err(Fault::unreadable(CALL, "another number of records than the call"))
+        }
+    }
+
+    /// The records behind an iterator, `limit` of them at the most.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub async fn records(&self, iterator: &str, limit: i32) -> Result<Answer, Fault> {
+        let answer = self.client().get_records().shard_iterator(iterator).limit(limit).send().await;
+        let answer = self.settle("GetRecords", answer).await?;
+        Ok(Answer {
+            next: answer.next_shard_iterator.filter(|iterator| !iterator.is_empty()),
+            behind_ms: answer.millis_behind_latest.and_then(|ms| u64::try_from(ms).ok()),
+            records: answer.records.into_iter().map(Record::from).collect(),
+        })
+    }
+}
+
+/// A record to be put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Put {
+    /// Decides on its shard; 1 to 256 characters.
+    pub key: String,
+    /// Its bytes.
+    pub data: Vec<u8>,
+}
+
+/// What became of a record that was put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// It is in the stream.
+    Acknowledged,
+    /// It is not, for this reason; it may be put again.
+    NotTaken(String),
+    /// It is not, and never will be: it is too large, say.
+    Refused(String),
+}
+
+impl From<types::Shard> for Shard {
+    fn from(shard: types::Shard) -> Shard {
+        let ends = |numbers: &types::SequenceNumberRange| numbers.ending_sequence_number.is_some();
+        let parents = [shard.parent_shard_id, shard.adjacent_parent_shard_id];
+        Shard {
+            id: shard.shard_id,
+            parents: parents.into_iter().flatten().filter(|parent| !parent.is_empty()).collect(),
+            hash_keys: shard
+                .hash_key_range
+                .map(|keys| (keys.starting_hash_key, keys.ending_hash_key))
+                .unwrap_or_default(),
+            is_closed: shard.sequence_number_range.as_ref().is_some_and(ends),
+        }
+    }
+}
+
+impl From<types::PutRecordsResultEntry> for Written {
+    fn from(entry: types::PutRecordsResultEntry) -> Written {
+        // Some servers say `null`, some nothing, some an empty text.
+        match entry.error_code.filter(|code| !code.is_empty()) {
+            None => Written::Acknowledged,
+            // The message names shards and accounts, and so is another for every record.
+            Some(code) if Kind::of(&code) == Kind::Refused => Written::Refused(code),
+            Some(code) => Written::NotTaken(code),
+        }
+    }
+}
+
+impl From<types::Record> for Record {
+    fn from(record: types::Record) -> Record {
+        Record {
+            arrived_ms: record.approximate_arrival_timestamp.as_ref().and_then(millis),
+            sequence_number: record.sequence_number,
+            partition_key: record.partition_key.unwrap_or_default(),
+            data: record.data.into_inner(),
+        }
+    }
+}
+
+/// Unix milliseconds.
+fn millis(time: &DateTime) -> Option<i64> {
+    time.to_millis().ok()
+}

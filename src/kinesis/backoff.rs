@@ -1,0 +1,70 @@
+//! How long to wait before a call is tried again: full jitter, as Amazon's Builders' Library has it
+//! ("Timeouts, retries, and backoff with jitter"): any time up to a bound that doubles with every try.
+
+use std::time::Duration;
+
+/// The waits of one caller.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    least: Duration,
+    most: Duration,
+    tries: u32,
+}
+
+impl Backoff {
+    /// Bounds from `least` for the first wait to `most`.
+    #[must_use]
+    pub fn new(least: Duration, most: Duration) -> Backoff {
+        Backoff { least, most, tries: 0 }
+    }
+
+    /// The next wait: at least an eighth of the bound, so that none is a busy loop.
+    pub fn wait(&mut self) -> Duration {
+        let bound = self.least.saturating_mul(1 << self.tries.min(16)).min(self.most);
+        self.tries = self.tries.saturating_add(1);
+        bound / 8 + (bound - bound / 8).mul_f64(share())
+    }
+
+    /// A call went well: the next fault begins anew.
+    pub fn reset(&mut self) {
+        self.tries = 0;
+    }
+}
+
+/// A random share from 0 to 1.
+fn share() -> f64 {
+    let drawn = uuid::Uuid::new_v4().as_u64_pair().1 & u64::from(u32::MAX);
+    drawn as f64 / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_their_bound_and_begin_anew() {
+        let (least, most) = (Duration::from_millis(100), Duration::from_secs(5));
+        let mut backoff = Backoff::new(least, most);
+        let mut bound = least;
+        for _ in 0..40 {
+            let wait = backoff.wait();
+            assert!(wait >= bound / 8 && wait <= bound, "{wait:?} of {bound:?}");
+            bound = (bound * 2).min(most);
+        }
+        backoff.reset();
+        assert!(backoff.wait() <= least);
+    }
+
+    #[test]
+    fn waits_are_spread() {
+        let mut waits: Vec<_> =
+            (0..64).map(|_| Backoff::new(Duration::from_secs(1), Duration::from_secs(1)).wait()).collect();
+        waits.sort_unstable();
+        waits.dedup();
+        assert!(
+            waits.len() > 60
+                && waits[0] < Duration::from_millis(400)
+                && waits[waits.len() - 1] > Duration::from_millis(700)
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! `pinflow check` for streams: makes every call that reading takes, and names the permission that is missing.
+
+use super::api::{Api, Begin, Shard};
+use super::connection::Connection;
+use super::fault::{Fault, Kind};
+use crate::finding::Finding;
+
+/// Looks at streams, and reads of each as much as shows that it may be read; changes nothing.
+pub async fn check(connection: Connection, streams: &[String]) -> Vec<Finding> {
+    let mut findings: Vec<_> = connection.warnings().into_iter().map(Finding::Risk).collect();
+    let shown = connection.shown();
+    let api = match Api::connect(connection).await {
+        Ok(api) => api,
+        Err(error) => {
+            findings.push(Finding::Fault(format!("{shown}: {error}")));
+            return findings;
+        }
+    };
+    for stream in streams {
+        findings.extend(look(&api, stream).await);
+    }
+    findings
+}
+
+/// All that is wrong with a stream, or what it holds.
+async fn look(api: &Api, stream: &str) -> Vec<Finding> {
+    let mut faults = Vec::new();
+    let mut note = |fault: &Fault| faults.push(Finding::Fault(in_words(stream, fault)));
+    let summary = api.summary(stream).await;
+    if let Err(fault) = &summary {
+        note(fault);
+        if fault.kind != Kind::Denied {
+            return faults;
+        }
+    }
+    let shards = match api.shards(stream).await {
+        Ok(shards) => shards,
+        Err(fault) => {
+            note(&fault);
+            return faults;
+        }
+    };
+    let newest = shards.iter().rev().find(|shard| !shard.is_closed).or(shards.last());
+    if let Some(shard) = newest
+        && let Err(fault) = read(api, stream, shard).await
+    {
+        note(&fault);
+    }
+    match summary {
+        Ok(summary) if faults.is_empty() => {
+            let (open, closed) = (summary.open_shards, shards.iter().filter(|shard| shard.is_closed).count());
+            let hours = summary.retention_ms / 3_600_000;
+            vec![Finding::Well(format!(
+                "stream {stream}: {open} open shards, {closed} closed, records kept for {hours} h, and they may be read"
+            ))]
+        }
+        _ => faults,
+    }
+}
+
+/// The two calls by which records are read. Both count towards the shard's limits, once.
+async fn read(api: &Api, stream: &str, shard: &Shard) -> Result<(), Fault> {
+    let iterator = api.iterator(stream, &shard.id, &Begin::Horizon).await?;
+    match api.records(&iterator, 1).await {
+        // Others read it, too: the permission is there.
+        Err(fault) if fault.kind == Kind::Throttled => Ok(()),
+        answer => answer.map(drop),
+    }
+}
+
+fn in_words(stream: &str, fault: &Fault) -> String {
+    match fault.kind {
+        Kind::Missing => format!(
+            "stream {stream} is not there: `pinflow streams create {stream}` makes it; or the region, the account or the \
+             endpoint is another"
+        ),
+        _ => format!("stream {stream}: {fault}{}", fault.mend()),
+    }
+}

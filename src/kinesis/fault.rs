@@ -1,0 +1,192 @@
+//! What a call that failed means.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+
+/// What a caller can do about a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Too many calls, or too much read: slow down.
+    Throttled,
+    /// The iterator is too old: ask for another.
+    ExpiredIterator,
+    /// The service, or the way to it, is broken at the moment; the answer may have been lost on its way.
+    Broken,
+    /// The credentials have expired, are not believed, or are not to be had. They may be renewed.
+    Credentials,
+    /// They lack a permission.
+    Denied,
+    /// There is no such stream, shard or consumer.
+    Missing,
+    /// Another call is in the way: a stream that is being changed.
+    InUse,
+    /// What was asked for makes no sense to the service.
+    Refused,
+}
+
+impl Kind {
+    /// The codes of the Kinesis API, and those that every service of Amazon may answer with.
+    pub(crate) fn of(code: &str) -> Kind {
+        match code {
+            "ProvisionedThroughputExceededException"
+            | "LimitExceededException"
+            | "KMSThrottlingException"
+            | "ThrottlingException"
+            | "Throttling"
+            | "RequestLimitExceeded"
+            | "TooManyRequestsException" => Kind::Throttled,
+            "ExpiredIteratorException" | "ExpiredNextTokenException" => Kind::ExpiredIterator,
+            "ExpiredTokenException"
+            | "ExpiredToken"
+            | "RequestExpired"
+            | "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "InvalidSignatureException"
+            | "SignatureDoesNotMatch"
+            | "IncompleteSignature"
+            | "MissingAuthenticationTokenException"
+            | "MissingAuthenticationToken" => Kind::Credentials,
+            "AccessDeniedException"
+            | "AccessDenied"
+            | "KMSAccessDeniedException"
+            | "NotAuthorized"
+            | "OptInRequired" => Kind::Denied,
+            "ResourceNotFoundException" => Kind::Missing,
+            "ResourceInUseException" => Kind::InUse,
+            "InvalidArgumentException"
+            | "ValidationException"
+            | "ValidationError"
+            | "KMSDisabledException"
+            | "KMSInvalidStateException"
+            | "KMSNotFoundException"
+            | "KMSOptInRequired"
+            | "SerializationException"
+            | "UnknownOperationException" => Kind::Refused,
+            // `InternalFailure`, `ServiceUnavailable`, and what nobody has told us of: a service that is broken.
+            _ => Kind::Broken,
+        }
+    }
+}
+
+/// A call that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The call, as Amazon names it and its permission: `GetRecords`.
+    pub call: &'static str,
+    /// What can be done about it.
+    pub kind: Kind,
+    /// What the service, or the way to it, says.
+    pub what: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.call, self.what)
+    }
+}
+
+impl Error for Fault {}
+
+impl Fault {
+    /// Reads an error of the SDK.
+    pub(crate) fn of<E, R>(call: &'static str, error: &SdkError<E, R>) -> Fault
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        R: fmt::Debug,
+    {
+        match error {
+            SdkError::ServiceError(answer) => {
+                let code = answer.err().code().unwrap_or_default();
+                // With a name in front where the protocol has one: `com.amazonaws.kinesis#…`.
+                let code = code.rsplit('#').next().unwrap_or(code);
+                let kind = Kind::of(code);
+                let message = answer.err().message().unwrap_or_default();
+                Fault { call, kind, what: text(code, message) }
+            }
+            error => {
+                let chain = chain(error);
+                // No credentials were found, or their source failed: the SDK has no kind of its own for that.
+                let is_credentials = chain.contains("credential") || chain.contains("identity");
+                let kind = if is_credentials { Kind::Credentials } else { Kind::Broken };
+                Fault { call, kind, what: chain }
+            }
+        }
+    }
+
+    /// An answer that lacks what it must have.
+    pub(crate) fn unreadable(call: &'static str, what: &str) -> Fault {
+        Fault { call, kind: Kind::Broken, what: format!("the answer has {what}") }
+    }
+
+    /// Whether waiting may mend it.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self.kind, Kind::Throttled | Kind::ExpiredIterator | Kind::Broken | Kind::Credentials | Kind::InUse)
+    }
+
+    /// What to do about it, as the end of a sentence; empty where the fault says it all.
+    #[must_use]
+    pub fn mend(&self) -> String {
+        match self.kind {
+            Kind::Denied => format!("; allow kinesis:{} on it", self.call),
+            Kind::Credentials => "; renew the AWS credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID and \
+                                  AWS_SECRET_ACCESS_KEY, or a role)"
+                .to_owned(),
+            Kind::Broken => "; look whether the endpoint and the region are right, and the network".to_owned(),
+            _ => String::new(),
+        }
+    }
+}
+
+fn text(code: &str, message: &str) -> String {
+    match (code, message) {
+        ("", "") => "failed without a reason".to_owned(),
+        ("", message) => message.to_owned(),
+        (code, "") => code.to_owned(),
+        (code, message) => format!("{code}: {message}"),
+    }
+}
+
+/// An error with all its causes. The SDK's own text says only where in the SDK it arose.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        let more = one.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = one.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waiting_may_mend_is_told_from_what_it_cannot() {
+        let fault = |code| Fault { call: "GetRecords", kind: Kind::of(code), what: String::new() };
+        for code in [
+            "ProvisionedThroughputExceededException",
+            "ExpiredIteratorException",
+            "ExpiredTokenException",
+            "InternalFailure",
+            "ServiceUnavailable",
+            "ResourceInUseException",
+            "an error that is made up later",
+        ] {
+            assert!(fault(code).may_pass(), "{code}");
+        }
+        for code in
+            ["AccessDeniedException", "ResourceNotFoundException", "InvalidArgumentException", "ValidationException"]
+        {
+            assert!(!fault(code).may_pass(), "{code}");
+        }
+        assert_eq!(fault("AccessDeniedException").mend(), "; allow kinesis:GetRecords on it");
+    }
+}

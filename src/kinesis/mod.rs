@@ -1,0 +1,27 @@
+//! How to speak to Amazon Kinesis Data Streams: credentials, region, endpoint, the calls, what their faults mean.
+//!
+//! What is configured as a [`Connection`] becomes an [`Api`]. The rooms:
+//!
+//! - `connection`: what can be said about how to connect, and every fault of it;
+//! - `api`: the calls that reading and writing take, with what pinflow needs of the answers;
+//! - `fault`: what a call that failed means: wait, ask for another iterator, or give up;
+//! - `backoff`: how long to wait before the next try;
+//! - `streams`: streams made, listed, described, split, merged, deleted;
+//! - `check`: tries every permission that reading needs.
+//!
+//! Retries are ours: the SDK's own are switched off, for it does not know which of them could lose a record, nor share
+//! a shard's limits fairly. This room knows neither sources nor what messages mean.
+
+mod api;
+mod backoff;
+mod check;
+mod connection;
+mod fault;
+mod streams;
+
+pub use api::{Answer, Api, Begin, Put, Record, Shard, Summary, Written};
+pub use backoff::Backoff;
+pub use check::check;
+pub use connection::{Connection, ConnectionError};
+pub use fault::{Fault, Kind};
+pub use streams::{Outcome, StreamError, Streams, Wanted};

@@ -1,0 +1,173 @@
+//! Records of the Kinesis Producer Library that hold several others.
+//!
+//! The format is that of the library's `aggregation-format.md`: four bytes `F3 89 9A C2`, an `AggregatedRecord` in
+//! protocol buffers, its MD5. What does not have this form to the last byte is a record like any other. So is one that
+//! holds no part, or more than [`PARTS_MAX`]: its bytes become one rejection, and nothing is silently empty.
+
+use std::ops::Range;
+
+use md5::{Digest, Md5};
+
+const MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
+const SUM_BYTES: usize = 16;
+/// The most parts of a record. A part takes some bytes of the record and some more in memory.
+pub(super) const PARTS_MAX: usize = 100_000;
+
+/// Field of an `AggregatedRecord` that holds a record.
+const RECORDS: u64 = 3;
+/// Field of such a record that holds its bytes.
+const DATA: u64 = 3;
+
+/// The parts of an aggregated record, as ranges of its bytes; `None` if it is none.
+pub(super) fn parts(record: &[u8]) -> Option<Vec<Range<usize>>> {
+    let end = record.len().checked_sub(SUM_BYTES)?;
+    if end < MAGIC.len() || record[..MAGIC.len()] != MAGIC {
+        return None;
+    }
+    let body = &record[MAGIC.len()..end];
+    if Md5::digest(body).as_slice() != &record[end..] {
+        return None;
+    }
+    let mut parts = Vec::new();
+    let mut message = Message { bytes: body, at: 0 };
+    while !message.is_over() {
+        let field = message.field()?;
+        if let (RECORDS, Some(range)) = field {
+            parts.push(data(body, range)?);
+            if parts.len() > PARTS_MAX {
+                return None;
+            }
+        }
+    }
+    let shifted = |range: Range<usize>| range.start + MAGIC.len()..range.end + MAGIC.len();
+    if parts.is_empty() { None } else { Some(parts.into_iter().map(shifted).collect()) }
+}
+
+/// The bytes of one record within the message.
+fn data(body: &[u8], record: Range<usize>) -> Option<Range<usize>> {
+    let mut message = Message { bytes: &body[..record.end], at: record.start };
+    let mut found = None;
+    while !message.is_over() {
+        if let (DATA, Some(range)) = message.field()? {
+            // Of a field that stands twice the last one counts.
+            found = Some(range);
+        }
+    }
+    // It is required.
+    found
+}
+
+/// A message in protocol buffers (encoding.md of protobuf.dev): fields one after the other.
+struct Message<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Message<'_> {
+    fn is_over(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
+    /// The next field's number, and where its bytes are if it has some; `None` if this is no message.
+    fn field(&mut self) -> Option<(u64, Option<Range<usize>>)> {
+        let tag = self.number()?;
+        let skip = match tag & 7 {
+            0 => return self.number().map(|_| (tag >> 3, None)),
+            1 => 8,
+            2 => usize::try_from(self.number()?).ok()?,
+            5 => 4,
+            _ => return None,
+        };
+        let end = self.at.checked_add(skip).filter(|end| *end <= self.bytes.len())?;
+        let range = self.at..end;
+        self.at = end;
+        Some((tag >> 3, (tag & 7 == 2).then_some(range)))
+    }
+
+    /// Seven bits a byte, the lowest first; the top bit says that more follow.
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..70).step_by(7) {
+            let byte = *self.bytes.get(self.at)?;
+            self.at += 1;
+            number |= u64::from(byte & 0x7F).checked_shl(shift).unwrap_or(0);
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn number(mut number: usize, out: &mut Vec<u8>) {
+        while number >= 0x80 {
+            out.push(number as u8 & 0x7F | 0x80);
+            number >>= 7;
+        }
+        out.push(number as u8);
+    }
+
+    fn bytes(field: u8, bytes: &[u8], out: &mut Vec<u8>) {
+        out.push(field << 3 | 2);
+        number(bytes.len(), out);
+        out.extend_from_slice(bytes);
+    }
+
+    /// As the library writes it: a table of partition keys, then records that name theirs by its place.
+    pub(crate) fn aggregate(parts: &[&[u8]]) -> Vec<u8> {
+        let mut body = Vec::new();
+        bytes(1, b"key", &mut body);
+        for part in parts {
+            let mut record = vec![1 << 3, 0];
+            bytes(3, part, &mut record);
+            bytes(3, &record, &mut body);
+        }
+        let sum = Md5::digest(&body);
+        [&MAGIC[..], &body, sum.as_slice()].concat()
+    }
+
+    fn found(record: &[u8]) -> Option<Vec<Vec<u8>>> {
+        parts(record).map(|parts| parts.into_iter().map(|range| record[range].to_vec()).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_put_together_is_found(parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 1..20)) {
+            let slices: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+            prop_assert_eq!(found(&aggregate(&slices)), Some(parts));
+        }
+
+        #[test]
+        fn a_changed_byte_makes_it_plain(at in any::<proptest::sample::Index>(), by in 1..=255_u8) {
+            let mut record = aggregate(&[b"{\"ind\":1}", b"{\"ind\":2}"]);
+            let at = at.index(record.len());
+            record[at] ^= by;
+            prop_assert_eq!(found(&record), None);
+        }
+
+        #[test]
+        fn no_body_is_too_strange(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let record = [&MAGIC[..], &body, Md5::digest(&body).as_slice()].concat();
+            if let Some(parts) = parts(&record) {
+                prop_assert!(parts.iter().all(|part| part.end <= record.len() - SUM_BYTES));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_is_plain() {
+        for plain in [&b""[..], b"{}", &MAGIC, &[0xF3, 0x89, 0x9A, 0xC2, 1, 2, 3]] {
+            assert_eq!(parts(plain), None);
+        }
+        assert_eq!(parts(&aggregate(&[])), None, "no part");
+        let many = vec![&b""[..]; PARTS_MAX + 1];
+        assert_eq!(parts(&aggregate(&many)), None, "too many");
+        assert_eq!(parts(&aggregate(&many[1..])).map(|parts| parts.len()), Some(PARTS_MAX));
+    }
+}

@@ -1,0 +1,87 @@
+//! Where the shards of a stream begin. No I/O here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::config::Start;
+use crate::kinesis::Shard;
+use crate::position::{Position, Reached};
+
+/// What the tables know of a stream's shards, by their names.
+pub(super) type StoredShards = BTreeMap<String, Reached>;
+
+/// Where one shard begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beginning {
+    /// Everything of it was read by an earlier run.
+    Ended,
+    /// The tables know of it.
+    Resumed(Reached),
+    /// They do not: this is to be made durable before anything of it is read.
+    Fresh(Reached),
+}
+
+/// Where a listed shard begins at a start.
+pub(super) fn beginning(
+    shard: &Shard,
+    listed: &[Shard],
+    stored: &StoredShards,
+    start: Start,
+    now_ms: u64,
+) -> Beginning {
+    match stored.get(&shard.id) {
+        Some(reached) if reached.next == Position::END => Beginning::Ended,
+        Some(reached) => Beginning::Resumed(*reached),
+        None if stored.is_empty() => Beginning::Fresh(first(start, now_ms)),
+        // It took the place of others while nobody looked, and begins at its oldest record.
+        None => Beginning::Fresh(oldest(born_after(shard, listed, stored).unwrap_or(now_ms))),
+    }
+}
+
+/// A moment before which a shard cannot have been born: its parents were still read then, or theirs.
+fn born_after(shard: &Shard, listed: &[Shard], stored: &StoredShards) -> Option<u64> {
+    let of_parent = |parent: &String| match stored.get(parent) {
+        Some(reached) => Some(reached.seek),
+        None => born_after(listed.iter().find(|shard| shard.id == *parent)?, listed, stored),
+    };
+    shard.parents.iter().filter_map(of_parent).min()
+}
+
+/// Where a shard of a stream begins that the tables know nothing of: the moment stands where later the hash of the last
+/// record stands.
+fn first(start: Start, now_ms: u64) -> Reached {
+    let moment_ms = match start {
+        Start::TrimHorizon => 0,
+        Start::Latest => now_ms,
+        Start::At(moment) => u64::try_from(moment.as_millisecond()).unwrap_or(0),
+    };
+    Reached { anchor: moment_ms, ..oldest(now_ms) }
+}
+
+/// At the oldest record of a shard in which nothing arrived before this moment.
+pub(super) fn oldest(caught_ms: u64) -> Reached {
+    Reached { seek: caught_ms, ..Reached::NOTHING }
+}
+
+/// Shards that were not read to their end, and are not there any more: those that the tables know, and those that came
+/// and went since they were last written, of which only the children tell.
+pub(super) fn vanished(listed: &[Shard], stored: &StoredShards) -> Vec<(String, Reached)> {
+    let is_listed = |id: &String| listed.iter().any(|shard| shard.id == *id);
+    let open = stored.iter().filter(|(id, reached)| !is_listed(id) && reached.next != Position::END);
+    let mut gone: Vec<_> = open.map(|(id, reached)| (id.clone(), *reached)).collect();
+    if !stored.is_empty() {
+        let born_since = listed.iter().filter(|shard| !stored.contains_key(&shard.id));
+        gone.extend(unknown_parents(born_since, |id| stored.contains_key(id) || is_listed(id)));
+    }
+    gone
+}
+
+/// Parents that nobody knows of shards that were not there before. Those of a stream's first shards are nobody's: they
+/// had expired before it was first read.
+pub(super) fn unknown_parents<'a>(
+    born_since: impl Iterator<Item = &'a Shard>,
+    is_known: impl Fn(&String) -> bool,
+) -> Vec<(String, Reached)> {
+    let parents = born_since.flat_map(|shard| &shard.parents);
+    let unknown: BTreeSet<&String> = parents.filter(|parent| !is_known(parent)).collect();
+    unknown.into_iter().map(|parent| (parent.clone(), Reached::NOTHING)).collect()
+}

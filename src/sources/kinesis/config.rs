@@ -1,0 +1,186 @@
+//! What can be said about a Kinesis source.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::record::Stream;
+use serde::Deserialize;
+
+use crate::kinesis::Connection;
+
+/// Streams of one region: how they are reached, and what is read there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KinesisConfig {
+    /// As in [`Connection`]; its keys stand beside ours.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// As in [`Connection`].
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// As in [`Connection`].
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// Which streams, and what each holds.
+    pub streams: Streams,
+    /// Where a stream begins that the tables know nothing of.
+    #[serde(default)]
+    pub start: Start,
+    /// Time between two calls for the records of a shard that has no more, milliseconds. While a shard is behind it is
+    /// called more often, up to `calls_per_sec_max`.
+    #[serde(default = "KinesisConfig::poll_ms")]
+    pub poll_ms: u64,
+    /// The most calls for the records of a shard in a second. Kinesis allows five, for all readers of a shard together.
+    #[serde(default = "KinesisConfig::calls_per_sec_max")]
+    pub calls_per_sec_max: u64,
+    /// Time between two looks at the streams: new shards, streams that were created anew. Seconds.
+    #[serde(default = "KinesisConfig::watch_secs")]
+    pub watch_secs: f64,
+}
+
+/// Streams by what they hold.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Streams {
+    /// Pin posts only.
+    pub pin: Option<String>,
+    /// Geo posts only.
+    pub geo: Option<String>,
+    /// User posts only.
+    pub user: Option<String>,
+    /// Posts of any stream: each says by its fields.
+    pub auto: Option<String>,
+}
+
+/// Where a stream begins that the tables know nothing of. What begins later (the shards that take the place of others)
+/// begins at its oldest record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Start {
+    /// At the oldest records that it holds.
+    #[default]
+    TrimHorizon,
+    /// With what is put from the first start on, by this machine's clock.
+    Latest,
+    /// At the first records that arrived at this moment or later.
+    At(Timestamp),
+}
+
+impl TryFrom<String> for Start {
+    type Error = String;
+    fn try_from(text: String) -> Result<Start, String> {
+        let moment = text.strip_prefix("at_timestamp:").unwrap_or(&text);
+        match text.as_str() {
+            "trim_horizon" => Ok(Start::TrimHorizon),
+            "latest" => Ok(Start::Latest),
+            _ => moment.parse().map(Start::At).map_err(|_| {
+                format!(
+                    "start = {text:?} is neither \"trim_horizon\", \"latest\" nor a moment like \"2026-01-01T00:00:00Z\""
+                )
+            }),
+        }
+    }
+}
+
+impl KinesisConfig {
+    fn poll_ms() -> u64 {
+        1_000
+    }
+    fn calls_per_sec_max() -> u64 {
+        5
+    }
+    fn watch_secs() -> f64 {
+        10.0
+    }
+
+    /// How the streams are reached.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        Connection { region: self.region.clone(), profile: self.profile.clone(), endpoint: self.endpoint.clone() }
+    }
+
+    /// What is wrong, each with its mend.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = self.connection().faults();
+        let named = self.streams.named();
+        if named.is_empty() {
+            faults.push(
+                "streams names none; write streams = { pin = \"…\", geo = \"…\", user = \"…\" } or { auto = \"…\" }"
+                    .to_owned(),
+            );
+        }
+        let mut seen = BTreeSet::new();
+        for (stream, _) in &named {
+            let plain = |letter: char| letter.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&letter);
+            if stream.is_empty() || stream.len() > 128 || !stream.chars().all(plain) {
+                faults.push(format!(
+                    "stream {stream:?}: a stream's name is of 1 to 128 letters, digits, `-`, `_` and `.`"
+                ));
+            }
+            if !seen.insert(*stream) {
+                faults.push(format!("stream {stream} is named twice; a stream with posts of several kinds is `auto`"));
+            }
+        }
+        if !(200..=60_000).contains(&self.poll_ms) {
+            faults.push("poll_ms must be 200 to 60000".to_owned());
+        }
+        if !(1..=5).contains(&self.calls_per_sec_max) {
+            faults.push("calls_per_sec_max must be 1 to 5: Kinesis allows no more".to_owned());
+        }
+        if !(0.05..=600.0).contains(&self.watch_secs) {
+            faults.push("watch_secs must be 0.05 to 600".to_owned());
+        }
+        faults
+    }
+}
+
+impl Streams {
+    /// Each stream with what it holds.
+    #[must_use]
+    pub fn named(&self) -> Vec<(&str, Carries)> {
+        let slots = [
+            (&self.pin, Carries::Only(Stream::Pin)),
+            (&self.geo, Carries::Only(Stream::Geo)),
+            (&self.user, Carries::Only(Stream::User)),
+            (&self.auto, Carries::Auto),
+        ];
+        slots.into_iter().filter_map(|(name, carries)| Some((name.as_deref()?, carries))).collect()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Result<KinesisConfig, toml::de::Error> {
+        toml::from_str(&format!("region = 'eu-west-1'\n{text}"))
+    }
+
+    #[test]
+    fn a_start_is_a_word_or_a_moment() {
+        let start = |text: &str| config(&format!("streams = {{ auto = 'posts' }}\nstart = '{text}'")).map(|r| r.start);
+        assert_eq!(start("trim_horizon").unwrap(), Start::TrimHorizon);
+        assert_eq!(start("latest").unwrap(), Start::Latest);
+        let moment = Start::At("2026-01-01T00:00:00Z".parse().unwrap());
+        assert_eq!(start("2026-01-01T00:00:00Z").unwrap(), moment);
+        assert_eq!(start("at_timestamp:2026-01-01T00:00:00Z").unwrap(), moment);
+        assert!(start("yesterday").is_err());
+        assert_eq!(config("streams = { auto = 'posts' }").unwrap().start, Start::TrimHorizon);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_named() {
+        assert!(config("").is_err());
+        assert!(config("streams = { pins = 'a' }").is_err());
+        assert!(config("streams = { pin = 'a' }\nregions = 'b'").is_err());
+        let faults = |text: &str| config(text).unwrap().faults();
+        assert_eq!(faults("streams = {}").len(), 1);
+        assert_eq!(faults("streams = { pin = 'a', geo = 'a' }").len(), 1);
+        assert_eq!(faults("streams = { pin = 'a b', geo = '' }\nwatch_secs = 0").len(), 3);
+        assert_eq!(faults("streams = { pin = 'a' }\npoll_ms = 1\ncalls_per_sec_max = 6").len(), 2);
+        assert!(faults("streams = { pin = 'x-pin', geo = 'x-geo', user = 'x-user' }").is_empty());
+    }
+}

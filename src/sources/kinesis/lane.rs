@@ -1,0 +1,129 @@
+//! One shard on its way into the feed: records are collected into blocks, each once and in order.
+
+use pinflow_dataflows::record::Micros;
+
+use super::aggregate;
+use super::cursor::Cursor;
+use crate::kinesis::Record;
+use crate::position::{PartitionId, Position};
+use crate::sources::{AcceptedLoss, Block, Message, Records};
+
+/// About how many bytes of records a block has.
+const BLOCK_BYTES: usize = 256 << 10;
+/// The last millisecond of the year 9999: a time beyond it, or before 1970, is none.
+const MILLIS_MAX: i64 = 253_402_300_799_999;
+
+/// One shard.
+pub(super) struct Lane {
+    /// The shard's own name.
+    pub(super) shard: String,
+    /// `kinesis/‹stream›/‹shard›`.
+    pub(super) name: String,
+    pub(super) id: PartitionId,
+    pub(super) cursor: Cursor,
+    payloads: Vec<u8>,
+    index: Vec<Message>,
+}
+
+impl Lane {
+    pub(super) fn new(shard: &str, name: String, id: PartitionId, cursor: Cursor) -> Lane {
+        Lane { shard: shard.to_owned(), name, id, cursor, payloads: Vec::new(), index: Vec::new() }
+    }
+
+    /// Collects a record: as many messages as it has parts, all at its position. Whether the block is full.
+    pub(super) fn collect(&mut self, position: Position, record: &Record) -> bool {
+        let arrived_at = record.arrived_ms.and_then(micros);
+        match aggregate::parts(&record.data) {
+            None => self.message(&record.data, position, arrived_at),
+            Some(parts) => parts.into_iter().for_each(|part| self.message(&record.data[part], position, arrived_at)),
+        }
+        self.cursor.take(position, record);
+        self.payloads.len() + size_of_val(self.index.as_slice()) >= BLOCK_BYTES
+    }
+
+    /// Puts a row in the place of records that are gone.
+    pub(super) fn lose(&mut self, loss: &AcceptedLoss) {
+        self.message(&loss.message(), loss.from, None);
+    }
+
+    fn message(&mut self, payload: &[u8], position: Position, arrived_at: Option<Micros>) {
+        self.payloads.extend_from_slice(payload);
+        let end = u32::try_from(self.payloads.len()).expect("a block and one record are less than 4 GiB");
+        self.index.push(Message { end, null: false, position, arrived_at });
+    }
+
+    /// Whether anything is collected.
+    pub(super) fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Everything collected as a block, which may be empty: then it only says how far the shard was looked at.
+    /// `behind_ms` is how far the last record is behind the shard's end.
+    pub(super) fn block(&mut self, behind_ms: Option<u64>) -> Block {
+        let records =
+            Records::Messages { payloads: std::mem::take(&mut self.payloads), index: std::mem::take(&mut self.index) };
+        let next = self.cursor.next();
+        self.moved(records, next, behind_ms)
+    }
+
+    /// Everything collected as the last block: nothing follows, ever.
+    pub(super) fn last_block(&mut self) -> Block {
+        let block = self.block(Some(0));
+        Block { next: Position::END, ..block }
+    }
+
+    fn moved(&self, records: Records, next: Position, behind_ms: Option<u64>) -> Block {
+        let (anchor, seek) = self.cursor.stored();
+        // How many records are left is not known; whether any are, is.
+        let lag = (behind_ms == Some(0)).then_some(0);
+        Block { partition: self.id, records, next, anchor, seek, lag, lag_ms: behind_ms, remaining_bytes: None }
+    }
+}
+
+fn micros(millis: i64) -> Option<Micros> {
+    (0..=MILLIS_MAX).contains(&millis).then(|| millis * 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::aggregate::tests::aggregate;
+    use super::*;
+    use crate::position::Reached;
+
+    fn record(number: &str, data: &[u8]) -> Record {
+        Record {
+            sequence_number: number.to_owned(),
+            arrived_ms: Some(5),
+            partition_key: String::new(),
+            data: data.to_vec(),
+        }
+    }
+
+    fn lane() -> Lane {
+        Lane::new("shard", "kinesis/a/shard".to_owned(), PartitionId(0), Cursor::fresh(Reached::NOTHING))
+    }
+
+    #[test]
+    fn parts_of_a_record_share_its_position_and_its_block() {
+        let mut lane = lane();
+        lane.collect(7.into(), &record("7", b"a"));
+        lane.collect(9.into(), &record("9", &aggregate(&[b"b", b"", b"c"])));
+        let block = lane.block(Some(3));
+        let mut found = Vec::new();
+        block.records.each(|payload, position, arrived| found.push((payload.map(<[u8]>::to_vec), position, arrived)));
+        let at = |payload: &[u8], position: u64| (Some(payload.to_vec()), Position::from(position), Some(5_000));
+        assert_eq!(found, [at(b"a", 7), at(b"b", 9), at(b"", 9), at(b"c", 9)]);
+        assert_eq!((block.next, block.lag, block.lag_ms), (10.into(), None, Some(3)));
+        assert!(lane.is_empty());
+    }
+
+    #[test]
+    fn a_block_is_full_at_its_size_and_the_last_one_ends_the_shard() {
+        let mut lane = lane();
+        assert!(!lane.collect(1.into(), &record("1", &vec![b'x'; BLOCK_BYTES - 1_000])));
+        assert!(lane.collect(2.into(), &record("2", &vec![b'x'; 2_000])));
+        let block = lane.last_block();
+        assert_eq!((block.records.count(), block.next), (2, Position::END));
+        assert_eq!(lane.last_block().records.count(), 0);
+    }
+}

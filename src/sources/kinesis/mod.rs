@@ -1,0 +1,135 @@
+//! Kinesis streams: every shard from a position that the tables know, with no lease table and no other help.
+//!
+//! - Every shard is `kinesis/‹stream›/‹shard›`, and a record's position is its sequence number. The parts of an aggregated
+//!   record share its position and are numbered by `_sub`. Positions are stored under the stream's ARN and the time of its
+//!   creation, so that a namesake is not taken for the stream that was read.
+//! - Shards are found by listing, again and again. A shard is read after its parents (`tree`, `stream`); closed ones are
+//!   read to their end, which is stored; nothing is read twice.
+//! - Whenever an iterator is asked for, it begins at the last record that was read, which must be the same; if that has
+//!   expired, time tells whether others may have, too (`cursor`). What may be lost ends the run with an error that names
+//!   the range.
+//! - Where a shard begins is durable before anything of it is read. `latest` is the moment of the first start, so shards
+//!   that are born later are read from their beginning.
+//!
+//! One thread; a task for each stream and for each shard that is read. What is held in memory: [`ANSWERS_MAX`] answers of
+//! 10 MiB each at the most, and the blocks in the feed. Calls keep to the limits of a shard (`pace`). What a call fails
+//! with is waited out as long as it may pass, and said.
+
+mod aggregate;
+mod anchor;
+mod begin;
+mod clock;
+mod config;
+mod cursor;
+mod fate;
+mod lane;
+mod pace;
+mod shard;
+#[cfg(test)]
+mod simulation;
+mod stream;
+mod tree;
+mod trouble;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use tokio::sync::Semaphore;
+
+pub use config::{KinesisConfig, Start, Streams};
+
+use shard::Common;
+use stream::{Plan, Stream};
+
+use super::thread::{Halt, spawn};
+use super::{AcceptedLoss, Feed, SourceError};
+use crate::kinesis::Api;
+
+/// Answers that one source may hold in memory at once.
+pub const ANSWERS_MAX: usize = 8;
+
+/// Streams of a region, ready to be read. No call was made yet.
+#[derive(Debug)]
+pub struct KinesisSource {
+    config: KinesisConfig,
+    accepted: Vec<AcceptedLoss>,
+}
+
+/// Takes a configuration; `accepted` are ranges that may be missing.
+///
+/// # Errors
+/// [`SourceError::Unusable`] with every fault, a line each.
+pub fn plan(config: KinesisConfig, accepted: &[AcceptedLoss]) -> Result<KinesisSource, SourceError> {
+    let faults = config.faults();
+    if !faults.is_empty() {
+        return Err(SourceError::Unusable(faults.join("\n")));
+    }
+    let names: Vec<String> = config.streams.named().iter().map(|(stream, _)| format!("kinesis/{stream}/")).collect();
+    let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));
+    let accepted = accepted.iter().filter(ours).cloned().collect();
+    Ok(KinesisSource { config, accepted })
+}
+
+/// Checks that no two shards of these sources have the same name.
+///
+/// # Errors
+/// [`SourceError::Unusable`] with every stream that is read twice, a line each.
+pub fn tell_apart(sources: &[KinesisSource]) -> Result<(), SourceError> {
+    let named = sources.iter().flat_map(|source| source.config.streams.named());
+    let mut streams: Vec<&str> = named.map(|(stream, _)| stream).collect();
+    streams.sort_unstable();
+    let twice = streams.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
+    let faults: Vec<String> = twice
+        .map(|stream| format!("stream {stream} is read by two sources, and `_source` could not tell their rows apart"))
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(SourceError::Unusable(faults.join("\n"))) }
+}
+
+impl KinesisSource {
+    /// Starts reading into the feed; the thread ends when the run is stopped, or on a failure, which it tells the feed.
+    /// The source never ends by itself.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn start(self, feed: &Feed) -> Result<Vec<JoinHandle<()>>, SourceError> {
+        let what = self.config.connection().shown();
+        Ok(vec![spawn("kinesis".to_owned(), feed, what, move |feed| self.read(feed))?])
+    }
+
+    fn read(self, feed: &Feed) -> Result<(), Halt> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime =
+            runtime.map_err(|cause| SourceError::Read { partition: self.config.connection().shown(), cause })?;
+        runtime.block_on(async {
+            tokio::select! {
+                read = self.read_streams(feed) => read,
+                () = feed.until_stopped() => Err(Halt::Stopped),
+            }
+        })
+    }
+
+    async fn read_streams(&self, feed: &Feed) -> Result<(), Halt> {
+        let connection = self.config.connection();
+        connection.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+        let api = Api::connect(connection).await.map_err(|error| SourceError::Unusable(error.to_string()))?;
+        let common = Common {
+            api: Arc::new(api),
+            feed: feed.clone(),
+            answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
+            accepted: self.accepted.clone().into(),
+            idle: Duration::from_millis(self.config.poll_ms),
+            calls_per_sec_max: self.config.calls_per_sec_max,
+        };
+        let watch = Duration::from_secs_f64(self.config.watch_secs);
+        let streams = self.config.streams.named().into_iter().map(|(stream, carries)| {
+            let plan = Plan { stream: stream.into(), carries, start: self.config.start, watch };
+            Stream::open(common.clone(), plan)
+        });
+        // All are proved before any is read.
+        let streams = try_join_all(streams).await?;
+        try_join_all(streams.into_iter().map(Stream::read)).await?;
+        Ok(())
+    }
+}

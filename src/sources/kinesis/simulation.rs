@@ -1,0 +1,363 @@
+//! Random histories of a stream and its reader, without a server: puts, splits, merges, trimming, faults, crashes.
+//!
+//! The service is a model of Amazon's (it does what no local server does: it trims); tree, cursor and beginnings are the
+//! real ones, in the order in which `stream` and `shard` call them. What was handed over becomes durable in prefixes,
+//! as commits have it, and a crash takes back the rest.
+//!
+//! In every history: what is durable is each record once, parents before children; a record that is missing was named
+//! by a gap before anything behind it was taken.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::begin::{self, Beginning, StoredShards, beginning};
+use super::config::Start;
+use super::cursor::{Admitted, Breach, Cursor};
+use super::tree::Tree;
+use crate::kinesis::{Answer, Begin, Record, Shard};
+use crate::position::{Position, Reached};
+
+const HISTORIES: u64 = 100_000;
+const STEPS: u64 = 40;
+const HOUR: u64 = 3_600_000;
+const RETENTION: u64 = 24 * HOUR;
+
+/// splitmix64.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % n
+    }
+}
+
+/// The service.
+struct World {
+    now_ms: u64,
+    shards: Vec<Held>,
+    number: u64,
+}
+
+struct Held {
+    shard: Shard,
+    /// Those that were trimmed are gone.
+    records: Vec<Record>,
+    closed_ms: Option<u64>,
+}
+
+impl World {
+    fn new() -> World {
+        let mut world = World { now_ms: 1_000 * HOUR, shards: Vec::new(), number: 7 };
+        world.add(Vec::new());
+        world.add(Vec::new());
+        world
+    }
+
+    fn add(&mut self, parents: Vec<String>) {
+        let id = format!("shardId-{:012}", self.shards.len());
+        let shard = Shard { id, parents, hash_keys: Default::default(), is_closed: false };
+        self.shards.push(Held { shard, records: Vec::new(), closed_ms: None });
+    }
+
+    fn open(&self) -> Vec<usize> {
+        (0..self.shards.len()).filter(|at| self.shards[*at].closed_ms.is_none()).collect()
+    }
+
+    fn put(&mut self, dice: &mut Dice) {
+        let open = self.open();
+        let at = open[dice.below(open.len() as u64) as usize];
+        self.number += 1 + dice.below(3);
+        let record = Record {
+            // Wider than 64 bits, as Amazon's are.
+            sequence_number: format!("4959033827149025660855{:020}", self.number),
+            arrived_ms: i64::try_from(self.now_ms).ok(),
+            partition_key: "k".to_owned(),
+            data: self.number.to_be_bytes().to_vec(),
+        };
+        self.shards[at].records.push(record);
+    }
+
+    fn close(&mut self, at: usize) -> String {
+        self.shards[at].closed_ms = Some(self.now_ms);
+        self.shards[at].shard.is_closed = true;
+        self.shards[at].shard.id.clone()
+    }
+
+    fn reshard(&mut self, dice: &mut Dice) {
+        let open = self.open();
+        let at = dice.below(open.len() as u64) as usize;
+        let parent = self.close(open[at]);
+        if open.len() > 3 || (open.len() > 1 && dice.below(2) == 0) {
+            let other = self.close(open[(at + 1) % open.len()]);
+            self.add(vec![parent, other]);
+        } else {
+            self.add(vec![parent.clone()]);
+            self.add(vec![parent]);
+        }
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now_ms += ms;
+        let oldest = i64::try_from(self.now_ms - RETENTION).unwrap_or(0);
+        for held in &mut self.shards {
+            held.records.retain(|record| record.arrived_ms >= Some(oldest));
+        }
+    }
+
+    fn list(&self) -> Vec<Shard> {
+        let lives = |held: &&Held| held.closed_ms.is_none_or(|closed| closed + RETENTION >= self.now_ms);
+        self.shards.iter().filter(lives).map(|held| held.shard.clone()).collect()
+    }
+
+    fn held(&self, id: &str) -> &Held {
+        self.shards.iter().find(|held| held.shard.id == id).expect("a shard that was listed")
+    }
+
+    /// The index of the first record of an iterator, as a place that trimming does not move.
+    fn iterator(&self, id: &str, begin: &Begin) -> Position {
+        let records = &self.held(id).records;
+        match begin {
+            Begin::Horizon => Position::START,
+            Begin::At(number) => number.parse().expect("a number"),
+            Begin::Moment(ms) => {
+                let since = records.iter().find(|record| record.arrived_ms >= i64::try_from(*ms).ok());
+                since.map_or_else(|| records.last().map_or(Position::START, |last| number(last).after()), number)
+            }
+        }
+    }
+
+    /// An answer, and where the next iterator begins.
+    fn read(&self, id: &str, from: Position, limit: usize) -> (Answer, Position) {
+        let held = self.held(id);
+        let mut rest = held.records.iter().filter(|record| number(record) >= from).cloned();
+        let records: Vec<Record> = rest.by_ref().take(limit).collect();
+        let left = rest.next();
+        let behind = left.as_ref().and_then(|next| next.arrived_ms).and_then(|ms| u64::try_from(ms).ok());
+        let next = records.last().map_or(from, |last| number(last).after());
+        let is_over = left.is_none() && held.closed_ms.is_some();
+        let answer = Answer {
+            records,
+            next: (!is_over).then(String::new),
+            behind_ms: Some(behind.map_or(0, |ms| self.now_ms - ms)),
+        };
+        (answer, next)
+    }
+}
+
+fn number(record: &Record) -> Position {
+    record.sequence_number.parse().expect("a number")
+}
+
+/// What was handed over, in its order.
+#[derive(Clone)]
+enum Handed {
+    /// All of them in one commit.
+    Begun(Vec<(String, Reached)>),
+    Taken {
+        shard: String,
+        positions: Vec<Position>,
+        reached: Reached,
+    },
+}
+
+/// A reader's life.
+#[derive(Default)]
+struct Life {
+    tree: Tree,
+    cursors: BTreeMap<String, Cursor>,
+    iterators: BTreeMap<String, Position>,
+    waiting: BTreeSet<String>,
+    handed: Vec<Handed>,
+    listed_ms: u64,
+}
+
+/// What is durable.
+#[derive(Default)]
+struct Tables {
+    stored: StoredShards,
+    rows: Vec<(String, Position)>,
+}
+
+impl Tables {
+    fn commit(&mut self, handed: impl Iterator<Item = Handed>) {
+        for one in handed {
+            match one {
+                Handed::Begun(shards) => self.stored.extend(shards),
+                Handed::Taken { shard, positions, reached } => {
+                    self.rows.extend(positions.into_iter().map(|position| (shard.clone(), position)));
+                    self.stored.insert(shard, reached);
+                }
+            }
+        }
+    }
+}
+
+impl Life {
+    fn start(world: &World, tables: &Tables, start: Start) -> Result<Life, Breach> {
+        let mut life = Life { listed_ms: world.now_ms, ..Life::default() };
+        let listed = world.list();
+        let mut begun = Vec::new();
+        for shard in &listed {
+            let beginning = beginning(shard, &listed, &tables.stored, start, world.now_ms);
+            life.tree.learn(shard, beginning == Beginning::Ended);
+            match beginning {
+                Beginning::Ended => {}
+                Beginning::Resumed(reached) => drop(life.cursors.insert(shard.id.clone(), Cursor::resume(reached))),
+                Beginning::Fresh(at) => begun.push(life.fresh(shard, at)),
+            }
+        }
+        life.handed.extend((!begun.is_empty()).then_some(Handed::Begun(begun)));
+        match begin::vanished(&listed, &tables.stored).into_iter().next() {
+            Some((_, reached)) => Err(Breach::Gap { from: reached.next, to: Position::END }),
+            None => Ok(life),
+        }
+    }
+
+    fn fresh(&mut self, shard: &Shard, at: Reached) -> (String, Reached) {
+        self.cursors.insert(shard.id.clone(), Cursor::fresh(at));
+        self.waiting.insert(shard.id.clone());
+        (shard.id.clone(), at)
+    }
+
+    fn look(&mut self, world: &World) -> Result<(), Breach> {
+        let mut begun = Vec::new();
+        let listed = world.list();
+        let is_known = |id: &String| self.tree.knows(id) || listed.iter().any(|shard| shard.id == *id);
+        let new = listed.iter().filter(|shard| !self.tree.knows(&shard.id));
+        if !begin::unknown_parents(new, is_known).is_empty() {
+            return Err(Breach::Gap { from: Position::START, to: Position::END });
+        }
+        for shard in listed {
+            if self.tree.learn(&shard, false) {
+                begun.push(self.fresh(&shard, begin::oldest(self.listed_ms)));
+            }
+        }
+        self.handed.extend((!begun.is_empty()).then_some(Handed::Begun(begun)));
+        self.listed_ms = world.now_ms;
+        Ok(())
+    }
+
+    /// Reads some of one shard that may be read.
+    fn read(&mut self, world: &World, tables: &Tables, dice: &mut Dice) -> Result<(), Breach> {
+        self.waiting.retain(|shard| !tables.stored.contains_key(shard));
+        let ready: Vec<String> = self.tree.ready().into_iter().filter(|id| !self.waiting.contains(id)).collect();
+        let Some(id) = ready.get(dice.below(ready.len().max(1) as u64) as usize).cloned() else { return Ok(()) };
+        let cursor = self.cursors.get_mut(&id).expect("a shard that is read has a cursor");
+        if dice.below(4) == 0 || cursor.is_stale(world.now_ms, RETENTION) {
+            self.iterators.remove(&id);
+        }
+        let from = *self.iterators.entry(id.clone()).or_insert_with(|| world.iterator(&id, &cursor.begin()));
+        let (answer, next) = world.read(&id, from, 1 + dice.below(3) as usize);
+        let Admitted { old, positions } = cursor.admit(&answer, world.now_ms, RETENTION)?;
+        let mut taken = Vec::new();
+        for (record, position) in answer.records.iter().zip(positions).skip(old) {
+            cursor.take(position, record);
+            taken.push(position);
+        }
+        cursor.caught(&answer, world.now_ms);
+        let (anchor, seek) = cursor.stored();
+        let is_over = answer.next.is_none();
+        let next_position = if is_over { Position::END } else { cursor.next() };
+        if is_over {
+            self.look(world)?;
+            self.tree.end(&id);
+        }
+        let reached = Reached { next: next_position, rows: 0, anchor, seek };
+        self.handed.push(Handed::Taken { shard: id.clone(), positions: taken, reached });
+        self.iterators.insert(id, next);
+        Ok(())
+    }
+}
+
+/// One history: whether it ended with a gap.
+fn history(seed: u64) -> bool {
+    let mut dice = Dice(seed);
+    let mut world = World::new();
+    let mut tables = Tables::default();
+    let mut every: BTreeSet<Position> = BTreeSet::new();
+    let mut life = Life::start(&world, &tables, Start::TrimHorizon).expect("nothing was read yet");
+    // Most histories are quick; in some, records expire.
+    let is_slow = dice.below(4) == 0;
+    for _ in 0..STEPS {
+        let went = match dice.below(12) {
+            0..=2 => {
+                (0..=dice.below(4)).for_each(|_| world.put(&mut dice));
+                Ok(())
+            }
+            3 => {
+                world.reshard(&mut dice);
+                Ok(())
+            }
+            4 => life.look(&world),
+            5 => {
+                let hours = if is_slow { 1 + dice.below(14) } else { 0 };
+                world.pass(hours * HOUR + dice.below(60_000));
+                Ok(())
+            }
+            6 => {
+                let count = dice.below(life.handed.len() as u64 + 1) as usize;
+                tables.commit(life.handed.drain(..count));
+                Ok(())
+            }
+            7 => {
+                if tables.stored.is_empty() {
+                    // It begins only now: what has expired meanwhile is nobody's.
+                    every.clear();
+                }
+                Life::start(&world, &tables, Start::TrimHorizon).map(|next| life = next)
+            }
+            _ => life.read(&world, &tables, &mut dice),
+        };
+        every.extend(world.shards.iter().flat_map(|held| held.records.iter().map(number)));
+        match went {
+            Ok(()) => {}
+            Err(Breach::Gap { .. }) => {
+                assert!(is_slow, "history {seed}: a gap where nothing has expired");
+                assert_right(seed, &world, &tables);
+                return true;
+            }
+            Err(breach) => panic!("history {seed}: {breach:?}"),
+        }
+    }
+    // To the end, without disturbance.
+    for _ in 0..2_000 {
+        tables.commit(life.handed.drain(..));
+        let looked = if dice.below(20) == 0 { life.look(&world) } else { Ok(()) };
+        if let Err(breach) = looked.and_then(|()| life.read(&world, &tables, &mut dice)) {
+            assert!(is_slow && matches!(breach, Breach::Gap { .. }), "history {seed}: {breach:?}");
+            return true;
+        }
+    }
+    tables.commit(life.handed.drain(..));
+    assert_right(seed, &world, &tables);
+    let found: BTreeSet<Position> = tables.rows.iter().map(|(_, position)| *position).collect();
+    // Also where records have expired: not before they were read, or a gap would have told.
+    assert_eq!(found, every, "history {seed}: records were left out");
+    false
+}
+
+/// Each row once and in its place, children after their parents' ends.
+fn assert_right(seed: u64, world: &World, tables: &Tables) {
+    let mut last: BTreeMap<&str, Position> = BTreeMap::new();
+    for (shard, position) in &tables.rows {
+        let before = last.insert(shard, *position);
+        assert!(before < Some(*position), "history {seed}: {shard} at {position} comes twice, or late");
+    }
+    for held in &world.shards {
+        let began = last.contains_key(held.shard.id.as_str());
+        for parent in held.shard.parents.iter().filter(|_| began) {
+            let end = tables.stored.get(parent).map(|reached| reached.next);
+            assert!(end.is_none_or(|next| next == Position::END), "history {seed}: {} before {parent}", held.shard.id);
+        }
+    }
+}
+
+#[test]
+fn in_every_history_each_record_is_taken_once_and_what_is_lost_is_named() {
+    let gaps = (0..HISTORIES).filter(|seed| history(*seed)).count();
+    // Else nothing was proved of them.
+    assert!(gaps > 100, "{gaps} histories had gaps");
+}

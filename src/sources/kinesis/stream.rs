@@ -1,0 +1,359 @@
+//! One stream: its shards as they come and go, each read in its turn.
+//!
+//! ```text
+//!  list ──▶ new shards ──Begun──▶ durable? ──┐
+//!    ▲                                       ├─▶ parents ended? ──▶ read ──▶ at its end
+//!    │                                       │                                  │
+//!    └──────────── children ◀── list again ──┼──────────────────────────────────┘
+//!                                            └── last block: position `end`
+//! ```
+//!
+//! What holds, whenever the process dies:
+//!
+//! 1. A shard's beginning is durable before anything of it is read, and the beginnings of a shard's children before its
+//!    end is, or in the same commit: at a shard's end the stream is listed once more before the end is handed over.
+//! 2. A child's first record is handed over after its parents' ends. Commits cover whole prefixes of what was handed
+//!    over, so a child's progress is durable only in or after the commit that ends its parents.
+//! 3. A shard that has ended is stored as ended (`Position::END`), and never read again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use pinflow_dataflows::ingest::Carries;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::sleep;
+
+use super::begin::{self, Beginning, StoredShards, beginning};
+use super::clock::now_ms;
+use super::config::Start;
+use super::cursor::Cursor;
+use super::fate;
+use super::lane::Lane;
+use super::shard::{Common, Reader};
+use super::tree::Tree;
+use super::trouble::Trouble;
+use crate::kinesis::{Backoff, Fault, Kind, Shard, Summary};
+use crate::position::{Position, Reached};
+use crate::sources::thread::Halt;
+use crate::sources::{Event, Partition, SourceError};
+
+/// How long Kinesis may be out of reach at the start. Later it may be for ever.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Bounds of the wait before a call is made again.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Between two looks at whether beginnings are durable.
+const LOOK: Duration = Duration::from_millis(5);
+/// A stream that is gone, or is another, must be seen so this often in a row.
+const STRIKES: u32 = 3;
+
+/// What is to be read, and how.
+pub(super) struct Plan {
+    pub(super) stream: Arc<str>,
+    pub(super) carries: Carries,
+    pub(super) start: Start,
+    pub(super) watch: Duration,
+}
+
+/// A stream being read.
+pub(super) struct Stream {
+    common: Common,
+    plan: Plan,
+    summary: Summary,
+    retention_ms: Arc<AtomicU64>,
+    tree: Tree,
+    /// Shards that are not read yet, by their names.
+    waiting: BTreeMap<String, Lane>,
+    /// When the stream was last listed: a shard that was not there then holds nothing older.
+    listed_ms: u64,
+    looked: Instant,
+    trouble: Trouble,
+    strikes: u32,
+}
+
+impl Stream {
+    /// Finds the stream, proves that it is the one that was read, and begins.
+    pub(super) async fn open(common: Common, plan: Plan) -> Result<Stream, Halt> {
+        let name = plan.stream.to_string();
+        let summary = patiently(&name, || common.api.summary(&name)).await;
+        let known = common.feed.stored_under("kinesis/").any(|(key, _)| split(key).is_some_and(|at| at.0 == name));
+        let summary = summary.map_err(|fault| match fault.kind {
+            Kind::Missing if known => fate::gone(&name),
+            Kind::Missing => SourceError::Unusable(format!(
+                "stream {name} is not there. Create it (`pinflow streams create`), or correct its name, the region, or the \
+                 endpoint"
+            )),
+            _ => SourceError::Unusable(format!("look at stream {name}: {fault}{}", fault.mend())),
+        })?;
+        let mut stream = Stream {
+            retention_ms: Arc::new(AtomicU64::new(summary.retention_ms)),
+            common,
+            plan,
+            summary,
+            tree: Tree::default(),
+            waiting: BTreeMap::new(),
+            listed_ms: 0,
+            looked: Instant::now(),
+            trouble: Trouble::default(),
+            strikes: 0,
+        };
+        stream.not_another()?;
+        stream.begin().await?;
+        Ok(stream)
+    }
+
+    fn prefix(&self) -> String {
+        key_prefix(&self.summary)
+    }
+
+    /// Refuses a stream whose rows would carry the same names as those of another that the tables know.
+    fn not_another(&self) -> Result<(), SourceError> {
+        let prefix = self.prefix();
+        let of_name =
+            |key: &str| split(key).filter(|(name, _)| *name == &*self.plan.stream).map(|(_, stream)| stream.to_owned());
+        let mut others = self.common.feed.stored_under("kinesis/").filter(|(key, _)| !key.starts_with(&prefix));
+        match others.find_map(|(key, _)| of_name(key)) {
+            None => Ok(()),
+            Some(other) => Err(fate::another(&self.plan.stream, &other, prefix.trim_end_matches('/'))),
+        }
+    }
+
+    /// Takes up the shards that are there at the start.
+    async fn begin(&mut self) -> Result<(), Halt> {
+        let name = Arc::clone(&self.plan.stream);
+        let asked_ms = now_ms();
+        let listed = patiently(&name, || self.common.api.shards(&name)).await;
+        let listed = listed.map_err(|fault| {
+            SourceError::Unusable(format!("list the shards of stream {name}: {fault}{}", fault.mend()))
+        })?;
+        let prefix = self.prefix();
+        let stored = self.common.feed.stored_under(&prefix);
+        let stored: StoredShards = stored.map(|(key, reached)| (key[prefix.len()..].to_owned(), reached)).collect();
+        let mut begun = Vec::new();
+        for shard in &listed {
+            let beginning = beginning(shard, &listed, &stored, self.plan.start, asked_ms);
+            self.tree.learn(shard, beginning == Beginning::Ended);
+            match beginning {
+                Beginning::Ended => {}
+                Beginning::Resumed(reached) => self.resume(shard, reached).await?,
+                Beginning::Fresh(at) => begun.push(self.fresh(shard, at)),
+            }
+        }
+        for (shard, reached) in begin::vanished(&listed, &stored) {
+            self.vanished(&shard, reached).await?;
+        }
+        if !begun.is_empty() {
+            self.common.feed.deliver(Event::Begun(begun)).await?;
+        }
+        self.listed_ms = asked_ms;
+        Ok(())
+    }
+
+    async fn resume(&mut self, shard: &Shard, reached: Reached) -> Result<(), Halt> {
+        let (name, key) = self.names(&shard.id);
+        let partition = self.common.feed.number(&name, &key, self.plan.carries, Some(reached));
+        let id = partition.id;
+        self.common.feed.deliver(Event::Opened(partition)).await?;
+        self.waiting.insert(shard.id.clone(), Lane::new(&shard.id, name, id, Cursor::resume(reached)));
+        Ok(())
+    }
+
+    fn fresh(&mut self, shard: &Shard, at: Reached) -> Partition {
+        let (name, key) = self.names(&shard.id);
+        let partition = self.common.feed.number(&name, &key, self.plan.carries, Some(at));
+        self.waiting.insert(shard.id.clone(), Lane::new(&shard.id, name, partition.id, Cursor::fresh(at)));
+        partition
+    }
+
+    fn names(&self, shard: &str) -> (String, String) {
+        (format!("kinesis/{}/{shard}", self.plan.stream), format!("{}{shard}", self.prefix()))
+    }
+
+    /// A shard that was not read to its end is not there any more.
+    async fn vanished(&self, shard: &str, reached: Reached) -> Result<(), Halt> {
+        let (name, key) = self.names(shard);
+        let (from, to) = (reached.next, Position::END);
+        let Some(loss) = self.common.accepted.iter().find(|loss| loss.is(&name, from, to)) else {
+            return Err(Halt::Failed(fate::lost(&name, from, to)));
+        };
+        tracing::warn!("{name}: goes on without the rest of it, as --accept-loss says");
+        let partition = self.common.feed.number(&name, &key, self.plan.carries, Some(reached));
+        let mut lane = Lane::new(shard, name, partition.id, Cursor::resume(reached));
+        self.common.feed.deliver(Event::Opened(partition)).await?;
+        lane.lose(loss);
+        self.common.feed.deliver(Event::Block(lane.last_block())).await?;
+        Ok(())
+    }
+
+    /// Reads until the run must end.
+    pub(super) async fn read(mut self) -> Result<(), Halt> {
+        let mut readers: JoinSet<Result<Lane, Halt>> = JoinSet::new();
+        loop {
+            self.start_ready(&mut readers);
+            let rest = self.plan.watch.saturating_sub(self.looked.elapsed());
+            let nap = if self.waits_for_durable() { LOOK.min(rest) } else { rest };
+            tokio::select! {
+                Some(ended) = readers.join_next() => self.end(unwound(ended)?).await?,
+                () = sleep(nap) => {}
+            }
+            if self.looked.elapsed() >= self.plan.watch {
+                self.look().await?;
+            }
+        }
+    }
+
+    /// Whether a shard could be read as soon as its beginning is durable.
+    fn waits_for_durable(&self) -> bool {
+        self.tree.ready().iter().any(|shard| self.waiting.contains_key(shard))
+    }
+
+    fn start_ready(&mut self, readers: &mut JoinSet<Result<Lane, Halt>>) {
+        let ready = self.tree.ready();
+        if ready.is_empty() {
+            return;
+        }
+        let settled = self.common.feed.settled().now();
+        for shard in ready {
+            let known = |lane: &Lane| lane.cursor.is_stored() || settled.contains_key(&lane.id);
+            if !self.waiting.get(&shard).is_some_and(known) {
+                continue;
+            }
+            let Some(lane) = self.waiting.remove(&shard) else { continue };
+            self.tree.begin(&shard);
+            let stream = Arc::clone(&self.plan.stream);
+            let retention_ms = Arc::clone(&self.retention_ms);
+            readers.spawn(Reader::new(self.common.clone(), stream, lane, retention_ms).run());
+        }
+    }
+
+    /// A shard has no more: its children are taken up, then its end is handed over.
+    async fn end(&mut self, mut lane: Lane) -> Result<(), Halt> {
+        let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
+        while !self.look().await? {
+            sleep(backoff.wait()).await;
+        }
+        self.common.feed.deliver(Event::Block(lane.last_block())).await?;
+        self.common.feed.deliver(Event::Ended(lane.id)).await?;
+        tracing::debug!("{} has ended", lane.name);
+        self.tree.end(&lane.shard);
+        Ok(())
+    }
+
+    /// Looks at the stream: whether it is the same, how long it keeps records, which shards are new. `false`: it could
+    /// not be looked at.
+    async fn look(&mut self) -> Result<bool, Halt> {
+        self.looked = Instant::now();
+        let name = Arc::clone(&self.plan.stream);
+        let asked_ms = now_ms();
+        let seen = async {
+            let summary = self.common.api.summary(&name).await?;
+            Ok::<_, Fault>((summary, self.common.api.shards(&name).await?))
+        };
+        let (summary, listed) = match seen.await {
+            Ok(seen) => seen,
+            Err(fault) => {
+                self.strikes = if fault.may_pass() { 0 } else { self.strikes + 1 };
+                if self.strikes >= STRIKES || fault.kind == Kind::Denied {
+                    return Err(Halt::Failed(match fault.kind {
+                        Kind::Missing => fate::gone(&name),
+                        _ => fate::of_fault(&format!("kinesis/{name}"), &fault),
+                    }));
+                }
+                self.trouble.met(&format!("kinesis/{name}"), &fault);
+                return Ok(false);
+            }
+        };
+        self.trouble.over(&format!("kinesis/{name}"));
+        self.strikes = 0;
+        if key_prefix(&summary) != self.prefix() {
+            let (was, is) = (self.prefix(), key_prefix(&summary));
+            return Err(Halt::Failed(fate::another(&name, was.trim_end_matches('/'), is.trim_end_matches('/'))));
+        }
+        self.retention_ms.store(summary.retention_ms, Ordering::Relaxed);
+        self.take_up(&listed).await?;
+        self.listed_ms = asked_ms;
+        Ok(true)
+    }
+
+    /// Begins shards that were not there before.
+    async fn take_up(&mut self, listed: &[Shard]) -> Result<(), Halt> {
+        let mut begun = Vec::new();
+        let new = listed.iter().filter(|shard| !self.tree.knows(&shard.id));
+        let is_known = |id: &String| self.tree.knows(id) || listed.iter().any(|shard| shard.id == *id);
+        for (shard, reached) in begin::unknown_parents(new, is_known) {
+            self.vanished(&shard, reached).await?;
+        }
+        for shard in listed {
+            if self.tree.learn(shard, false) {
+                // It holds nothing that arrived before the stream was last listed without it.
+                begun.push(self.fresh(shard, begin::oldest(self.listed_ms)));
+            }
+        }
+        if !begun.is_empty() {
+            tracing::info!("stream {} has {} more shards", self.plan.stream, begun.len());
+            self.common.feed.deliver(Event::Begun(begun)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What the positions of a stream's shards are stored under: the stream's ARN, and when it was created, for a stream may
+/// be another one's namesake.
+fn key_prefix(summary: &Summary) -> String {
+    format!("kinesis/{}/{}/", summary.arn, summary.created_ms)
+}
+
+/// The stream's name in the key of a position, and all of it that says which stream it is.
+fn split(key: &str) -> Option<(&str, &str)> {
+    // kinesis/arn:aws:kinesis:REGION:ACCOUNT:stream/NAME/CREATED/SHARD
+    let (stream, _shard) = key.rsplit_once('/')?;
+    let name = stream.split('/').nth(2)?;
+    Some((name, stream))
+}
+
+/// Asks until there is an answer, or patience ends.
+async fn patiently<T, A>(name: &str, ask: impl Fn() -> A) -> Result<T, Fault>
+where
+    A: Future<Output = Result<T, Fault>>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(fault) if !fault.may_pass() || Instant::now() >= deadline => return Err(fault),
+            Err(fault) => tracing::debug!("stream {name}: {fault}"),
+        }
+        sleep(backoff.wait()).await;
+    }
+}
+
+/// What a reader came to; its panic is passed on.
+fn unwound(ended: Result<Result<Lane, Halt>, JoinError>) -> Result<Lane, Halt> {
+    match ended {
+        Ok(ended) => ended,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(Halt::Stopped),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_says_which_stream_it_is_of() {
+        let summary = Summary {
+            arn: "arn:aws:kinesis:eu-west-1:123456789012:stream/posts.pin".to_owned(),
+            created_ms: 1_700_000_000_000,
+            retention_ms: 0,
+            is_ready: true,
+            open_shards: 1,
+        };
+        let key = format!("{}shardId-000000000007", key_prefix(&summary));
+        let stream = "kinesis/arn:aws:kinesis:eu-west-1:123456789012:stream/posts.pin/1700000000000";
+        assert_eq!(split(&key), Some(("posts.pin", stream)));
+        assert_eq!(split("kafka"), None);
+    }
+}

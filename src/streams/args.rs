@@ -1,0 +1,209 @@
+//! What can be typed, and what is meant.
+
+use std::path::PathBuf;
+
+use crate::config::kinesis_connection;
+use crate::kinesis::{Connection, ConnectionError, Wanted};
+
+/// The names of the three streams, behind the prefix.
+const STREAMS: [&str; 3] = ["pin", "geo", "user"];
+
+/// Make, list, describe, split, merge and delete streams of Amazon Kinesis
+#[derive(Debug, Clone, clap::Args)]
+pub struct StreamsArgs {
+    #[command(subcommand)]
+    pub(super) command: Asked,
+}
+
+/// What to do, as it is typed.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub(super) enum Asked {
+    /// See to it that streams are there; one that is there already must have as many shards
+    Create {
+        #[command(flatten)]
+        named: Named,
+        #[command(flatten)]
+        shape: Shape,
+        #[command(flatten)]
+        region: Region,
+    },
+    /// Names of the streams that may be seen, or of those that begin with the prefix
+    List {
+        /// How the names begin
+        #[arg(long, value_name = "TEXT")]
+        prefix: Option<String>,
+        #[command(flatten)]
+        region: Region,
+    },
+    /// Shards with their parents and keys, retention, ARN
+    Describe {
+        #[command(flatten)]
+        named: Named,
+        #[command(flatten)]
+        region: Region,
+    },
+    /// Split an open shard in two; its records stay in it, and are read before those of its children
+    Split {
+        /// The stream
+        stream: String,
+        /// The shard
+        shard: String,
+        /// The first hash key of the upper one; by default the middle
+        #[arg(long, value_name = "KEY")]
+        at: Option<u128>,
+        #[command(flatten)]
+        region: Region,
+    },
+    /// Merge two open shards with adjacent keys into one
+    Merge {
+        /// The stream
+        stream: String,
+        /// One shard
+        one: String,
+        /// The other
+        other: String,
+        #[command(flatten)]
+        region: Region,
+    },
+    /// Split or merge shards until there are so many
+    Scale {
+        /// The stream
+        stream: String,
+        /// Open shards
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+        shards: u32,
+        #[command(flatten)]
+        region: Region,
+    },
+    /// See to it that streams are not there: their records are gone for good
+    Delete {
+        #[command(flatten)]
+        named: Named,
+        #[command(flatten)]
+        region: Region,
+    },
+}
+
+/// What to do.
+pub(super) enum Command {
+    Create(Named, Shape),
+    List(Option<String>),
+    Describe(Named),
+    Reshard(String, Shards),
+    Delete(Named),
+}
+
+/// What to do with shards.
+pub(super) enum Shards {
+    Split { shard: String, at: Option<u128> },
+    Merge { one: String, other: String },
+    Scale(u32),
+}
+
+impl Asked {
+    pub(super) fn split(self) -> (Command, Region) {
+        match self {
+            Asked::Create { named, shape, region } => (Command::Create(named, shape), region),
+            Asked::List { prefix, region } => (Command::List(prefix), region),
+            Asked::Describe { named, region } => (Command::Describe(named), region),
+            Asked::Split { stream, shard, at, region } => {
+                (Command::Reshard(stream, Shards::Split { shard, at }), region)
+            }
+            Asked::Merge { stream, one, other, region } => {
+                (Command::Reshard(stream, Shards::Merge { one, other }), region)
+            }
+            Asked::Scale { stream, shards, region } => (Command::Reshard(stream, Shards::Scale(shards)), region),
+            Asked::Delete { named, region } => (Command::Delete(named), region),
+        }
+    }
+}
+
+/// How Kinesis is reached. Credentials come from the AWS credential chain.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Region {
+    /// AWS region; by default as AWS_REGION or the profile says
+    #[arg(long, value_name = "REGION", conflicts_with = "connection")]
+    region: Option<String>,
+    /// Another address than Amazon's own
+    #[arg(long, value_name = "URL", conflicts_with = "connection")]
+    endpoint: Option<String>,
+    /// A pinflow configuration whose kinesis source says how to connect
+    #[arg(long, value_name = "FILE.toml")]
+    connection: Option<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+/// Which streams.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Named {
+    /// Streams; with --prefix and no name: pin, geo and user
+    #[arg(value_name = "STREAM")]
+    names: Vec<String>,
+    /// Stands with a dash before every name: streaming-12e255fc4fcd for streaming-12e255fc4fcd-pin
+    #[arg(long, value_name = "TEXT")]
+    prefix: Option<String>,
+}
+
+/// How to print it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON object a stream, a line each.
+    Json,
+}
+
+/// What streams are to be like.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Shape {
+    /// Shards of each stream; by default as many as its load asks for (on-demand)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    shards: Option<u32>,
+    /// How long records are kept, hours; by default 24
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(24..=8760))]
+    retention_hours: Option<u32>,
+}
+
+impl Region {
+    /// How to connect.
+    pub(super) fn connection(&self) -> anyhow::Result<Connection> {
+        if let Some(path) = &self.connection {
+            return Ok(kinesis_connection(path)?);
+        }
+        let connection = Connection { region: self.region.clone(), profile: None, endpoint: self.endpoint.clone() };
+        match connection.faults() {
+            none if none.is_empty() => Ok(connection),
+            faults => Err(ConnectionError::Faulty(faults).into()),
+        }
+    }
+}
+
+impl Named {
+    /// Whether streams are named, in whatever way.
+    pub(super) fn any(&self) -> bool {
+        !self.names.is_empty() || self.prefix.is_some()
+    }
+
+    /// The streams that are meant.
+    pub(super) fn names(&self) -> anyhow::Result<Vec<String>> {
+        anyhow::ensure!(
+            self.any(),
+            "no stream is named: give names, or --prefix TEXT for TEXT-pin, TEXT-geo and TEXT-user"
+        );
+        let names = if self.names.is_empty() { STREAMS.map(str::to_owned).to_vec() } else { self.names.clone() };
+        let whole = |name: String| match &self.prefix {
+            Some(prefix) => format!("{prefix}-{name}"),
+            None => name,
+        };
+        Ok(names.into_iter().map(whole).collect())
+    }
+}
+
+impl Shape {
+    pub(super) fn wanted(&self, name: &str) -> Wanted {
+        Wanted { name: name.to_owned(), shards: self.shards, retention_hours: self.retention_hours }
+    }
+}

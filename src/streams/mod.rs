@@ -1,0 +1,86 @@
+//! `pinflow streams`: makes, lists, describes, splits, merges and deletes streams of Amazon Kinesis.
+
+mod args;
+mod render;
+
+use std::io::Write;
+
+pub use args::{Format, StreamsArgs};
+
+use args::{Command, Shards};
+
+use crate::kinesis::{Outcome, StreamError, Streams};
+
+/// Does what was asked for and says what became of each stream; `false` if anything failed.
+///
+/// # Errors
+/// If the arguments cannot be meant, or nothing can be printed.
+pub async fn run(args: StreamsArgs, out: &mut (dyn Write + Send)) -> anyhow::Result<bool> {
+    let (command, region) = args.command.split();
+    let streams = Streams::of(region.connection()?).await?;
+    let format = region.format;
+    let mut well = true;
+    match command {
+        Command::List(prefix) => {
+            let names = streams.names().await?;
+            let wanted = |name: &&String| prefix.as_ref().is_none_or(|prefix| name.starts_with(prefix.as_str()));
+            render::names(names.iter().filter(wanted), format, out)?;
+        }
+        Command::Describe(named) => {
+            let names = if named.any() { named.names()? } else { streams.names().await? };
+            for name in names {
+                match streams.describe(&name).await {
+                    Ok((summary, shards)) => render::stream(&name, &summary, &shards, format, out)?,
+                    Err(error) => well &= failed(&name, error, format, out)?,
+                }
+            }
+        }
+        Command::Create(named, shape) => {
+            for name in named.names()? {
+                let outcome = streams.create(&shape.wanted(&name)).await;
+                well &= said(&name, outcome, format, out)?;
+            }
+        }
+        Command::Delete(named) => {
+            for name in named.names()? {
+                let outcome = streams.delete(&name).await;
+                well &= said(&name, outcome, format, out)?;
+            }
+        }
+        Command::Reshard(name, shards) => {
+            let outcome = match &shards {
+                Shards::Split { shard, at } => streams.split(&name, shard, *at).await,
+                Shards::Merge { one, other } => streams.merge(&name, one, other).await,
+                Shards::Scale(count) => streams.scale(&name, *count).await,
+            };
+            well &= said(&name, outcome, format, out)?;
+        }
+    }
+    Ok(well)
+}
+
+fn said(
+    name: &str,
+    outcome: Result<Outcome, StreamError>,
+    format: Format,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    match outcome {
+        Ok(outcome) => {
+            render::outcome(name, outcome, format, out)?;
+            Ok(true)
+        }
+        Err(error) => failed(name, error, format, out),
+    }
+}
+
+/// What went wrong with one stream need not stop the others; what went wrong with the connection does.
+fn failed(name: &str, error: StreamError, format: Format, out: &mut dyn Write) -> anyhow::Result<bool> {
+    match error {
+        StreamError::Connection(_) => Err(error.into()),
+        error => {
+            render::failure(name, &format!("{:#}", anyhow::Error::new(error)), format, out)?;
+            Ok(false)
+        }
+    }
+}

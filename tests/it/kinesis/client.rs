@@ -1,0 +1,140 @@
+//! A client of the servers with nothing of pinflow's own: puts records, changes shards, and says what is there.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, Shard, ShardIteratorType, StreamStatus};
+
+/// Nothing that a server is asked for takes longer on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Who everybody is; kinesis-local takes it for the account, too.
+pub(crate) const ACCOUNT: &str = "000000000000";
+
+/// Does something that has to be waited for.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    let start = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    RUNTIME.get_or_init(start).block_on(work)
+}
+
+/// A record that a server holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) number: String,
+    pub(crate) key: String,
+    pub(crate) data: Vec<u8>,
+}
+
+/// A client of one server.
+#[derive(Clone)]
+pub(crate) struct Probe(Client);
+
+impl Probe {
+    pub(crate) fn new(endpoint: &str) -> Probe {
+        let config = aws_sdk_kinesis::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(endpoint)
+            .credentials_provider(Credentials::new(ACCOUNT, "secret", None, None, "tests"))
+            .build();
+        Probe(Client::from_conf(config))
+    }
+
+    pub(crate) fn create(&self, stream: &str, shards: i32) {
+        block_on(self.0.create_stream().stream_name(stream).shard_count(shards).send()).unwrap();
+        self.until_active(stream);
+    }
+
+    pub(crate) fn delete(&self, stream: &str) {
+        block_on(self.0.delete_stream().stream_name(stream).enforce_consumer_deletion(true).send()).unwrap();
+        crate::harness::until("the stream is gone", || {
+            block_on(self.0.describe_stream_summary().stream_name(stream).send()).is_err()
+        });
+    }
+
+    fn until_active(&self, stream: &str) {
+        crate::harness::until("the stream is active", || {
+            let answer = block_on(self.0.describe_stream_summary().stream_name(stream).send());
+            answer.is_ok_and(|answer| {
+                answer.stream_description_summary.is_some_and(|one| one.stream_status == StreamStatus::Active)
+            })
+        });
+    }
+
+    /// Puts records in one call; each must be taken.
+    pub(crate) fn put(&self, stream: &str, records: &[(String, Vec<u8>)]) {
+        for some in records.chunks(500) {
+            let entry = |(key, data): &(String, Vec<u8>)| {
+                let data = Blob::new(data.clone());
+                PutRecordsRequestEntry::builder().partition_key(key).data(data).build().unwrap()
+            };
+            let entries = some.iter().map(entry).collect();
+            let answer = block_on(self.0.put_records().stream_name(stream).set_records(Some(entries)).send()).unwrap();
+            assert_eq!(answer.failed_record_count.unwrap_or(0), 0, "every record was taken");
+        }
+    }
+
+    /// All shards, open and closed.
+    pub(crate) fn shards(&self, stream: &str) -> Vec<Shard> {
+        block_on(self.0.list_shards().stream_name(stream).send()).unwrap().shards.unwrap()
+    }
+
+    pub(crate) fn open(&self, stream: &str) -> Vec<Shard> {
+        let is_open = |shard: &Shard| {
+            shard.sequence_number_range.as_ref().is_none_or(|numbers| numbers.ending_sequence_number.is_none())
+        };
+        self.shards(stream).into_iter().filter(is_open).collect()
+    }
+
+    /// Splits an open shard in the middle.
+    pub(crate) fn split(&self, stream: &str, shard: &Shard) {
+        let (first, last) = keys(shard);
+        let middle = (first + (last - first) / 2 + 1).to_string();
+        let call = self.0.split_shard().stream_name(stream).shard_to_split(&shard.shard_id);
+        block_on(call.new_starting_hash_key(middle).send()).unwrap();
+        self.until_active(stream);
+    }
+
+    /// Merges two open shards with adjacent keys.
+    pub(crate) fn merge(&self, stream: &str, one: &Shard, other: &Shard) {
+        let call = self.0.merge_shards().stream_name(stream).shard_to_merge(&one.shard_id);
+        block_on(call.adjacent_shard_to_merge(&other.shard_id).send()).unwrap();
+        self.until_active(stream);
+    }
+
+    /// Every record of every shard.
+    pub(crate) fn held(&self, stream: &str) -> BTreeMap<String, Vec<Held>> {
+        self.shards(stream)
+            .into_iter()
+            .map(|shard| (shard.shard_id.clone(), self.records(stream, &shard.shard_id)))
+            .collect()
+    }
+
+    fn records(&self, stream: &str, shard: &str) -> Vec<Held> {
+        let call = self.0.get_shard_iterator().stream_name(stream).shard_id(shard);
+        let iterator = block_on(call.shard_iterator_type(ShardIteratorType::TrimHorizon).send()).unwrap();
+        let (mut iterator, mut records, start) = (iterator.shard_iterator, Vec::new(), Instant::now());
+        while let Some(now) = iterator {
+            assert!(start.elapsed() < PATIENCE, "{shard} is read to its end");
+            let answer = block_on(self.0.get_records().shard_iterator(now).send()).unwrap();
+            let is_end = answer.records.is_empty() && answer.millis_behind_latest.unwrap_or(0) == 0;
+            records.extend(answer.records.into_iter().map(|record| Held {
+                number: record.sequence_number,
+                key: record.partition_key.unwrap_or_default(),
+                data: record.data.into_inner(),
+            }));
+            iterator = answer.next_shard_iterator.filter(|_| !is_end);
+        }
+        records
+    }
+}
+
+/// The hash keys that a shard takes.
+pub(crate) fn keys(shard: &Shard) -> (u128, u128) {
+    let keys = shard.hash_key_range.as_ref().unwrap();
+    (keys.starting_hash_key.parse().unwrap(), keys.ending_hash_key.parse().unwrap())
+}

@@ -1,0 +1,120 @@
+//! `pinflow emit --to kinesis://…`: what it says was acknowledged is there.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+
+use super::proxy::{Fault, Proxy};
+use super::server::Server;
+use super::site::{STREAMS, Site, with_credentials};
+use super::{asked, skipped};
+use crate::harness::{pinflow, until};
+use crate::kafka::posts::lines;
+
+/// Posts of each stream in the test of volume, unless `PINFLOW_KINESIS_INDS` says otherwise.
+const INDS: u64 = 20_000;
+
+/// Runs pinflow to its end: its exit code, and what it said on stderr.
+pub(super) fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> (i32, String, String) {
+    let output = with_credentials(pinflow(arguments)).stdin(Stdio::null()).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().expect("it ended by itself"), text(&output.stdout), text(&output.stderr))
+}
+
+fn emit(site: &Site, endpoint: &str, more: &[&str]) -> (i32, String) {
+    let to = format!("kinesis://{}", site.prefix);
+    let arguments = ["emit", "--to", &to, "--endpoint", endpoint, "--region", "us-east-1"];
+    let (code, _, said) = run(arguments.into_iter().chain(more.iter().copied()));
+    (code, said)
+}
+
+#[test]
+fn every_message_is_there_under_its_ind() {
+    if skipped() {
+        return;
+    }
+    let server = Server::shared();
+    let proxy = Proxy::before(server.port());
+    let site = Site::new(&server.endpoint(), &server.endpoint(), 2);
+    proxy.fault("PutRecords", Fault::Half, 3);
+    proxy.fault("PutRecords", Fault::Refused("ProvisionedThroughputExceededException"), 2);
+    proxy.fault("PutRecords", Fault::Broken, 1);
+    proxy.fault("PutRecords", Fault::Cut, 1);
+    let recording = site.recording(700, 61, &[]);
+    let (code, said) =
+        emit(&site, &proxy.endpoint(), &["--inds", "700", "--count", "700", "--seed", "61", "--order", "emulator"]);
+    assert!(code == 0 && said.contains("2100 messages"), "{said}");
+    assert!(!proxy.has_faults());
+    for stream in STREAMS {
+        let mut expected = lines(&recording, stream);
+        let mut found = Vec::new();
+        for records in site.probe.held(&site.stream(stream)).values() {
+            for record in records {
+                let row: serde_json::Value = serde_json::from_slice(&record.data).unwrap();
+                assert_eq!(row.get("ind").or(row.get("index")).unwrap().to_string(), record.key);
+                found.push(record.data.clone());
+            }
+        }
+        expected.sort();
+        found.sort();
+        assert_eq!(found, expected, "{stream}");
+    }
+}
+
+#[test]
+fn a_record_that_kinesis_cannot_take_is_counted_and_the_others_are_there() {
+    if skipped() {
+        return;
+    }
+    let endpoint = Server::shared().endpoint();
+    let site = Site::unmade(&endpoint, &endpoint);
+    site.probe.create(&site.prefix, 1);
+    let path = site.place.path().join("pin.jsonl");
+    let large = format!("{{\"index\":2,\"title\":\"{}\"}}\n", "x".repeat(1 << 20));
+    std::fs::write(&path, format!("{{\"index\":1}}\n{large}{{\"index\":3}}\n")).unwrap();
+    let arguments = ["emit", "--from", path.to_str().unwrap(), "--to", "kinesis://", "--topic", &site.prefix];
+    let (code, _, said) = run(arguments.into_iter().chain(["--endpoint", &endpoint, "--region", "us-east-1"]));
+    assert!(code == 1 && said.contains("1 of 3 messages were not acknowledged"), "{said}");
+    let held = site.probe.held(&site.prefix);
+    let keys: Vec<_> = held.values().flatten().map(|record| record.key.as_str()).collect();
+    assert_eq!(keys, ["1", "3"]);
+}
+
+#[test]
+fn a_stream_that_is_not_there_is_a_fault_before_anything_is_sent() {
+    if skipped() {
+        return;
+    }
+    let endpoint = Server::shared().endpoint();
+    let site = Site::unmade(&endpoint, &endpoint);
+    site.probe.create(&site.stream("pin"), 1);
+    let (code, said) = emit(&site, &endpoint, &["--inds", "10"]);
+    assert!(code == 1 && said.contains(&format!("pinflow streams create {}", site.stream("geo"))), "{said}");
+    assert!(site.probe.held(&site.stream("pin")).values().all(Vec::is_empty));
+}
+
+/// A number of posts that the faithful server would not bear, through four shards of each stream.
+#[test]
+fn many_posts_are_read_while_they_are_emitted() {
+    if skipped() {
+        return;
+    }
+    let server = Server::fast();
+    let proxy = Proxy::before(server.port());
+    let site = Site::new(&server.endpoint(), &proxy.endpoint(), 4);
+    let inds = asked("PINFLOW_KINESIS_INDS", INDS);
+    let config = site.configure("");
+    let live = site.run(&config, &[]);
+    let (code, said) = emit(&site, &server.endpoint(), &["--inds", &inds.to_string()]);
+    assert!(code == 0 && said.contains(&format!("{} messages", 3 * inds)), "{said}");
+    until("all has been read", || {
+        let read = |cut: &serde_json::Value| {
+            cut["sources"].as_array().unwrap().iter().map(|source| source["read"].as_u64().unwrap()).sum::<u64>()
+        };
+        live.cut().is_some_and(|cut| read(&cut) == 3 * inds)
+    });
+    let snapshot = live.stop();
+    site.assert_right(&snapshot);
+    let shards: BTreeMap<_, _> = site.probe.held(&site.stream("pin"));
+    assert!(shards.len() == 4 && shards.values().all(|records| !records.is_empty()), "keys spread over all shards");
+    assert!(proxy.reads_per_second() <= 5, "{} calls for the records of a shard in a second", proxy.reads_per_second());
+}

@@ -1,0 +1,197 @@
+//! What the service may do to a reader: nothing is lost, nothing comes twice, and limits are kept.
+
+use std::time::Duration;
+
+use pinflow::position::Position;
+
+use super::proxy::{Fault, Proxy};
+use super::server::Server;
+use super::site::Site;
+use super::skipped;
+use crate::harness::{pinflow, succeed, until};
+use crate::ledger::{places, read};
+
+fn site(shards: i32) -> (Proxy, Site) {
+    let server = Server::shared();
+    let proxy = Proxy::before(server.port());
+    let site = Site::new(&server.endpoint(), &proxy.endpoint(), shards);
+    (proxy, site)
+}
+
+fn users(site: &Site, inds: std::ops::Range<u32>) {
+    let records: Vec<_> = inds.map(|ind| (ind.to_string(), format!("{{\"ind\":{ind}}}").into_bytes())).collect();
+    site.probe.put(&site.stream("user"), &records);
+}
+
+#[test]
+fn every_fault_is_waited_out() {
+    if skipped() {
+        return;
+    }
+    let (proxy, site) = site(2);
+    let config = site.configure("");
+    let live = site.run(&config, &[]);
+    let faults = [
+        Fault::Refused("ProvisionedThroughputExceededException"),
+        Fault::Refused("ExpiredIteratorException"),
+        Fault::Refused("ExpiredTokenException"),
+        Fault::Broken,
+        Fault::Cut,
+        Fault::CutAnswer,
+        Fault::Slow(700),
+    ];
+    for (at, fault) in (0..).zip(faults) {
+        users(&site, at * 20..at * 20 + 20);
+        for call in ["GetRecords", "GetShardIterator", "ListShards", "DescribeStreamSummary"] {
+            // An iterator is asked for only after something else has failed.
+            let fault =
+                if call == "GetShardIterator" && matches!(fault, Fault::Slow(_)) { Fault::Broken } else { fault };
+            proxy.fault(call, fault, 2);
+        }
+        proxy.fault("GetRecords", Fault::Cut, 1);
+        until("the faults have been met", || !proxy.has_faults());
+    }
+    site.until_durable();
+    let snapshot = live.stop();
+    site.assert_right(&snapshot);
+    assert!(proxy.reads_per_second() <= 5, "{} calls for the records of a shard in a second", proxy.reads_per_second());
+}
+
+#[test]
+fn in_a_storm_of_faults_shards_are_split_and_read_on() {
+    if skipped() {
+        return;
+    }
+    let (proxy, site) = site(1);
+    let config = site.configure("");
+    proxy.chaos(30);
+    let live = site.run(&config, &[]);
+    for round in 0..6 {
+        users(&site, round * 30..round * 30 + 30);
+        if round % 2 == 0 {
+            let stream = site.stream("user");
+            site.probe.split(&stream, &site.probe.open(&stream)[0]);
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    site.until_durable();
+    proxy.chaos(0);
+    let snapshot = live.stop();
+    site.assert_right(&snapshot);
+    assert!(proxy.reads_per_second() <= 5, "{} calls for the records of a shard in a second", proxy.reads_per_second());
+    assert!(proxy.calls("GetShardIterator") > 10, "iterators were asked for anew");
+}
+
+#[test]
+fn a_service_that_is_away_is_waited_for() {
+    if skipped() {
+        return;
+    }
+    let (proxy, site) = site(1);
+    let config = site.configure("");
+    users(&site, 0..20);
+    let live = site.run(&config, &[]);
+    site.until_durable();
+    proxy.chaos(100);
+    users(&site, 20..40);
+    std::thread::sleep(Duration::from_secs(2));
+    proxy.chaos(0);
+    site.until_durable();
+    let snapshot = live.stop();
+    site.assert_right(&snapshot);
+}
+
+#[test]
+fn a_stream_that_is_not_the_one_that_was_read_ends_the_run() {
+    if skipped() {
+        return;
+    }
+    let endpoint = Server::shared().endpoint();
+    let site = Site::new(&endpoint, &endpoint, 1);
+    let config = site.configure("");
+    users(&site, 0..10);
+    let live = site.run(&config, &[]);
+    site.until_durable();
+    let stream = site.stream("user");
+    site.probe.delete(&stream);
+    let said = live.fails();
+    assert!(said.contains(&stream) && said.contains("deleted"), "{said}");
+    let said = site.run(&config, &[]).fails();
+    assert!(said.contains(&stream) && said.contains("was deleted"), "{said}");
+    site.probe.create(&stream, 1);
+    users(&site, 0..30);
+    let said = site.run(&config, &[]).fails();
+    assert!(said.contains(&stream) && said.contains("re-created"), "{said}");
+    assert_eq!(places(&site.tables()).len(), 10, "nothing of the new one was read");
+}
+
+#[test]
+fn a_permission_that_is_taken_away_ends_the_run_and_is_named() {
+    if skipped() {
+        return;
+    }
+    let (proxy, site) = site(1);
+    let config = site.configure("");
+    users(&site, 0..5);
+    let live = site.run(&config, &[]);
+    site.until_durable();
+    proxy.fault("GetRecords", Fault::Refused("AccessDeniedException"), 3);
+    let said = live.fails();
+    assert!(said.contains("allow kinesis:GetRecords"), "{said}");
+}
+
+#[test]
+fn what_is_not_there_at_the_start_is_named() {
+    if skipped() {
+        return;
+    }
+    let endpoint = Server::shared().endpoint();
+    let site = Site::unmade(&endpoint, &endpoint);
+    let said = site.run(&site.configure(""), &[]).fails();
+    assert!(said.contains("is not there") && said.contains("pinflow streams create"), "{said}");
+}
+
+#[test]
+fn records_that_expired_before_they_were_read_are_named_and_can_be_accepted() {
+    if skipped() {
+        return;
+    }
+    let (proxy, site) = site(1);
+    let config = site.configure_streams(&format!("user = \"{}\"", site.stream("user")), "");
+    users(&site, 0..10);
+    let live = site.run(&config, &[]);
+    site.until_durable();
+    live.stop();
+    users(&site, 10..30);
+    let source = format!("kinesis/{}/shardId-000000000000", site.stream("user"));
+    let numbers: Vec<Position> = held_of(&site, &source);
+    // The last that was read, and five more.
+    proxy.expire(numbers[15]);
+    let range = format!("{source}:{}-{}", numbers[9].after(), numbers[15].before());
+    let said = site.run(&config, &[]).fails();
+    assert!(said.contains(&format!("--accept-loss {range}")), "no {range} in {said}");
+    // Another range is not this one.
+    let near = format!("{source}:{}-{}", numbers[9].after(), numbers[15]);
+    assert!(site.run(&config, &["--accept-loss", &near]).fails().contains(&range));
+    let live = site.run(&config, &["--accept-loss", &range]);
+    until("it has read on", || site.durable().get(&source) == Some(&numbers[29].after()));
+    live.stop();
+    let found: Vec<_> = places(&site.tables()).into_keys().map(|(_, position, _)| position).collect();
+    let mut expected: Vec<_> = numbers[..10].iter().chain(&numbers[15..]).copied().collect();
+    expected.insert(10, numbers[9].after());
+    assert_eq!(found, expected.iter().map(|position| format!("{position:056}")).collect::<Vec<_>>());
+    let rejected = read(&site.tables().join("rejected"));
+    let reason = rejected.columns.iter().position(|column| column == "reason").unwrap();
+    assert_eq!(rejected.rows.len(), 1);
+    assert_eq!(rejected.rows[0][reason], rusqlite::types::Value::Text("no_key".to_owned()));
+    succeed(pinflow(["table"]).arg(site.tables()).arg("--verify"));
+    // Once is enough: the last record is there, so nothing else can have gone.
+    users(&site, 30..31);
+    let live = site.run(&config, &[]);
+    until("it has read on", || site.durable()[&source] > numbers[29].after());
+    live.stop();
+}
+
+fn held_of(site: &Site, source: &str) -> Vec<Position> {
+    site.held().into_iter().filter(|(name, _)| name == source).map(|(_, position)| position).collect()
+}

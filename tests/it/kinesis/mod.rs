@@ -1,0 +1,29 @@
+//! Kinesis, against real servers that the tests start themselves: `tests/kinesis/setup.sh` gets them.
+//!
+//! `PINFLOW_SKIP_KINESIS=1` leaves these tests out. Without it a server that cannot be started is a failure.
+
+mod check;
+mod client;
+mod emit;
+mod faults;
+mod proxy;
+mod reading;
+mod resharding;
+mod server;
+mod site;
+mod streams;
+
+/// Whether the Kinesis tests are to be left out; says so.
+#[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
+fn skipped() -> bool {
+    let skipped = std::env::var_os("PINFLOW_SKIP_KINESIS").is_some_and(|skip| skip == "1");
+    if skipped {
+        eprintln!("PINFLOW_SKIP_KINESIS=1: no server is started, nothing of Kinesis is tested");
+    }
+    skipped
+}
+
+/// A number that the environment may say.
+fn asked(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |n| n.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}

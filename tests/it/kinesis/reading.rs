@@ -1,0 +1,239 @@
+//! Streams are read whole: each record once, parents before children, whatever the shape of a record.
+
+use serde_json::Value;
+
+use super::server::Server;
+use super::site::{STREAMS, Site, assert_each_once};
+use super::skipped;
+use crate::harness::{pinflow, succeed, until};
+use crate::ledger::{places, read};
+
+#[test]
+fn posts_that_are_put_while_it_reads_are_answered_and_stored_once() {
+    if skipped() {
+        return;
+    }
+    let endpoint = Server::shared().endpoint();
+    let site = Site::new(&endpoint, &endpoint, 3);
+    let recording = site.recording(400, 51, &["--malformed", "0.02"]);
+    let config = site.configure("");
+    let live = site.run(&config, &[]);
+    site.send(&recording);
+    site.until_durable();
+    until("nothing is behind", || {
+        live.cut().is_some_and(|cut| cut["sources"].as_array().unwrap().iter().all(|source| source["lag"] == 0))
+    });
+    let snapshot = live.stop();
+    site.assert_right(&snapshot);
+    let sources = snapshot.cut["sources"].as_array().unwrap();
+    assert_eq!(sources.len(), 9);
+    assert!(sources.iter().all(|source| source["lag_ms"] == 0), "{sources:?}");
+    // And again from where it stands: nothing comes twice.
+    site.send(&site.recording(50, 52, &[]));
+    site.finish(&config);
+}
+
+#[test]
+fn a_stream_that_was_resharded_before_it_is_read_is_read_in_its_order() {
+    if skipped() {
+        return;
+    }
+    let endpoint = Server::shared().endpoint();
+    let site = Site::new(&endpoint, &endpoint, 2);
+    let stream = site.stream("user");
+    let age = |age: u32| -> Vec<_> {
+        (0..40).map(|ind| (format!("{ind}"), format!("{{\"ind\":{ind},\"age\":{age}}}").into_bytes())).collect()
+    };
+    site.probe.put(&stream, &age(20));
+    let open = site.probe.open(&stream);
+    site.probe.split(&stream, &open[0]);
+    site.probe.put(&stream, &age(21));
+    let mut open = site.probe.open(&stream);
+    open.sort_by_key(super::client::keys);
+    site.probe.merge(&stream, &open[1], &open[2]);
+    site.probe.put(&stream, &age(22));
+    let snapshot = site.finish(&site.configure(""));
+    assert_eq!(snapshot.answers["users_joined_by_year"], Vec::<Value>::new());
+    let users = read(&site.tables().join("user"));
+    assert_eq!(users.rows.len(), 120);
+    // Ended shards are not read again: a second run knows of their ends.
+    let ended = site.durable().values().filter(|next| next.to_string() == "end").count();
+    assert_eq!(ended, 3, "{:?}", site.durable());
+    let again = site.run(&site.configure(""), &[]);
+    site.probe.put(&stream, &age(23));
+    site.until_durable();
+    let snapshot = again.stop();
+    let sources = snapshot.cut["sources"].as_array().unwrap();
+    assert_eq!(sources.iter().filter(|source| source["source"].as_str().unwrap().contains("-user/")).count(), 2);
+    site.assert_right(&snapshot);
+}
+
+#[test]
+fn latest_begins_with_the_first_start_also_in_shards_born_later() {
+    if skipped() {
+        return;
+    }
+    let endpoint = Server::shared().endpoint();
+    let site = Site::new(&endpoint, &endpoint, 1);
+    let stream = site.stream("user");
+    let put = |inds: std::ops::Range<u32>| {
+        let records: Vec<_> = inds.map(|ind| (format!("{ind}"), format!("{{\"ind\":{ind}}}").into_bytes())).collect();
+        site.probe.put(&stream, &records);
+    };
+    put(0..10);
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let config = site.configure("start = \"latest\"");
+    let live = site.run(&config, &[]);
+    let begun = || site.durable().len() == 3;
+    until("it has begun", begun);
+    put(10..20);
+    // Gone before it has read on; the moment of the start stays.
+    drop(live);
+    site.probe.split(&stream, &site.probe.open(&stream)[0]);
+    put(20..30);
+    let live = site.run(&config, &[]);
+    until("all that was put since is durable", || places(&site.tables()).len() >= 20);
+    live.stop();
+    let users = read(&site.tables().join("user"));
+    let at = users.columns.iter().position(|column| column == "ind").unwrap();
+    let mut inds: Vec<_> = users.rows.iter().map(|row| format!("{:?}", row[at])).collect();
+    inds.sort();
+    let expected: Vec<_> = (10..30).map(|ind| format!("Integer({ind})")).collect();
+    assert_eq!(inds, expected);
+    succeed(pinflow(["table"]).arg(site.tables()).arg("--verify"));
+}
+
+#[test]
+fn parts_of_aggregated_records_are_rows_of_their_own() {
+    if skipped() {
+        return;
+    }
+    let endpoint = Server::shared().endpoint();
+    let site = Site::new(&endpoint, &endpoint, 1);
+    let stream = site.stream("user");
+    let parts: [&[u8]; 3] = [b"{\"ind\":1}", b"{\"records\":[{\"value\":{\"ind\":2}},{\"value\":{\"ind\":3}}]}", b"{}"];
+    let whole = aggregate(&parts);
+    let mut broken = whole.clone();
+    *broken.last_mut().unwrap() ^= 1;
+    let base64 = br#""eyJpbmQiOjR9""#.to_vec();
+    let put: Vec<_> = [whole, broken, base64].into_iter().map(|data| ("key".to_owned(), data)).collect();
+    site.probe.put(&stream, &put);
+    let live = site.run(&site.configure(""), &[]);
+    site.until_durable();
+    live.stop();
+    let subs: Vec<i64> = places(&site.tables()).keys().map(|(_, _, sub)| *sub).collect();
+    // Four of the first, in three parts; the second as one that is no text; the third in base64.
+    assert_eq!(subs, [0, 1, 2, 3, 0, 0]);
+    assert_eq!(read(&site.tables().join("user")).rows.len(), 4);
+    assert_eq!(read(&site.tables().join("rejected")).rows.len(), 2);
+    succeed(pinflow(["table"]).arg(site.tables()).arg("--verify"));
+}
+
+/// As the Kinesis Producer Library writes it.
+fn aggregate(parts: &[&[u8]]) -> Vec<u8> {
+    let field = |number: u8, bytes: &[u8]| {
+        let length = u8::try_from(bytes.len()).ok().filter(|length| *length < 0x80).expect("short parts");
+        [&[number << 3 | 2, length][..], bytes].concat()
+    };
+    let record = |part: &&[u8]| field(3, &[&[1 << 3, 0][..], &field(3, part)].concat());
+    let body = [field(1, b"key"), parts.iter().flat_map(record).collect()].concat();
+    let sum = <md5::Md5 as md5::Digest>::digest(&body);
+    [&[0xF3, 0x89, 0x9A, 0xC2][..], &body, sum.as_slice()].concat()
+}
+
+#[test]
+fn a_shared_stream_is_told_apart_by_its_fields() {
+    if skipped() {
+        return;
+    }
+    let endpoint = Server::shared().endpoint();
+    let site = Site::unmade(&endpoint, &endpoint);
+    site.probe.create(&site.prefix, 2);
+    let recording = site.recording(60, 53, &[]);
+    let config = site.configure_streams(&format!("auto = \"{}\"", site.prefix), "");
+    for stream in STREAMS {
+        let lines = crate::kafka::posts::lines(&recording, stream);
+        let put: Vec<_> = lines.into_iter().enumerate().map(|(at, line)| (at.to_string(), line)).collect();
+        site.probe.put(&site.prefix, &put);
+    }
+    let live = site.run(&config, &[]);
+    until("all is durable", || places_of(&site) == 180);
+    let snapshot = live.stop();
+    let mut held = Vec::new();
+    for (shard, records) in site.probe.held(&site.prefix) {
+        let source = format!("kinesis/{}/{shard}", site.prefix);
+        held.extend(records.iter().map(|record| (source.clone(), record.number.parse().unwrap())));
+    }
+    assert_each_once(&held, &site.tables());
+    crate::batch::assert_answers_follow(&site.tables(), Default::default(), &snapshot);
+}
+
+#[test]
+fn posts_from_a_recording_and_from_streams_meet_in_one_run() {
+    if skipped() {
+        return;
+    }
+    let endpoint = Server::shared().endpoint();
+    let site = Site::new(&endpoint, &endpoint, 1);
+    let recording = site.recording(200, 54, &[]);
+    // Pins come from the stream, the others from the recording.
+    let pins: Vec<_> = crate::kafka::posts::lines(&recording, "pin");
+    std::fs::remove_file(recording.join("pin.jsonl")).unwrap();
+    let puts: Vec<_> = pins.into_iter().enumerate().map(|(at, line)| (at.to_string(), line)).collect();
+    site.probe.put(&site.stream("pin"), &puts);
+    let config = site.configure("");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let more =
+        format!("[[source]]\nkind = \"recording\"\npath = \"{}\"\n", recording.file_name().unwrap().to_str().unwrap());
+    std::fs::write(&config, more + &text).unwrap();
+    let live = site.run(&config, &[]);
+    until("all is durable", || places_of(&site) == 600);
+    let snapshot = live.stop();
+    crate::batch::assert_answers_follow(&site.tables(), Default::default(), &snapshot);
+    assert!(!snapshot.answers["most_followed_user_by_country"].is_empty(), "all three streams have met");
+    succeed(pinflow(["table"]).arg(site.tables()).arg("--verify"));
+}
+
+#[test]
+fn posts_from_kafka_and_from_kinesis_meet_in_one_run() {
+    if skipped() || crate::kafka::skipped() {
+        return;
+    }
+    let endpoint = Server::shared().endpoint();
+    let site = Site::new(&endpoint, &endpoint, 2);
+    let topics = crate::kafka::posts::Site::new(crate::kafka::broker::Broker::shared(), 2);
+    let recording = site.recording(150, 55, &[]);
+    // Pins come from Kinesis, the others from Kafka.
+    let pins = crate::kafka::posts::lines(&recording, "pin");
+    let puts: Vec<_> = pins.into_iter().enumerate().map(|(at, line)| (at.to_string(), line)).collect();
+    let config = site.configure("");
+    let kafka = std::fs::read_to_string(topics.configure("")).unwrap();
+    let (source, _) = kafka.split_once("[tables]").unwrap();
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, source.to_owned() + &text).unwrap();
+    for killed in [true, false] {
+        let live = site.run(&config, &[]);
+        match killed {
+            true => {
+                site.probe.put(&site.stream("pin"), &puts);
+                std::fs::write(recording.join("pin.jsonl"), "").unwrap();
+                topics.send(&recording, 2);
+                until("some are durable", || places_of(&site) > 0);
+                live.running.signal(nix::sys::signal::Signal::SIGKILL);
+            }
+            false => {
+                until("all is durable", || places_of(&site) == 450);
+                let snapshot = live.stop();
+                crate::batch::assert_answers_follow(&site.tables(), Default::default(), &snapshot);
+                assert!(!snapshot.answers["most_followed_user_by_country"].is_empty(), "all three streams have met");
+            }
+        }
+    }
+    assert!(places(&site.tables()).values().all(|times| *times == 1));
+    succeed(pinflow(["table"]).arg(site.tables()).arg("--verify"));
+}
+
+fn places_of(site: &Site) -> usize {
+    // All four tables are there once positions are.
+    if site.durable().is_empty() { 0 } else { places(&site.tables()).len() }
+}

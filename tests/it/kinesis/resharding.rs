@@ -1,0 +1,172 @@
+//! kill -9 at random moments and at every step of the commit protocol, while shards are split and merged: nothing lost,
+//! nothing twice, every key in its order.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use pinflow::position::Position;
+use pinflow::sinks::delta::FAILPOINTS;
+use rusqlite::types::Value;
+
+use super::client::keys;
+use super::server::Server;
+use super::site::{STREAMS, Site};
+use super::{asked, skipped};
+use crate::harness::Running;
+use crate::ledger::read;
+
+/// Rounds, unless `PINFLOW_KINESIS_ROUNDS` says otherwise.
+const ROUNDS: u64 = 12;
+/// Streams are begun anew after so many rounds: kinesis-local slows down with all that it holds.
+const ROUNDS_A_SITE: u64 = 25;
+/// Keys of each stream.
+const KEYS: u64 = 12;
+
+/// A small generator of test choices (splitmix64): the same rounds in every run.
+fn choice(round: u64, what: u64) -> u64 {
+    let mut z = (round * 31 + what).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// Three streams whose keys count.
+struct Counting {
+    site: Site,
+    config: std::path::PathBuf,
+    count: u64,
+}
+
+impl Counting {
+    fn new() -> Counting {
+        let endpoint = Server::shared().endpoint();
+        let site = Site::new(&endpoint, &endpoint, 2);
+        let config = site.configure("");
+        Counting { site, config, count: 0 }
+    }
+
+    /// Puts the next message of every key: one call a stream, so that those of a key keep their order.
+    fn put(&mut self) {
+        self.count += 1;
+        let count = self.count;
+        for stream in STREAMS {
+            let message = |ind: u64| match stream {
+                "pin" => format!("{{\"index\":{ind},\"title\":\"{count}\",\"category\":\"art\"}}"),
+                "geo" => format!("{{\"ind\":{ind},\"country\":\"{count}\"}}"),
+                _ => format!("{{\"ind\":{ind},\"first_name\":\"{count}\"}}"),
+            };
+            let records: Vec<_> = (0..KEYS).map(|ind| (format!("key {ind}"), message(ind).into_bytes())).collect();
+            self.site.probe.put(&self.site.stream(stream), &records);
+        }
+    }
+
+    /// Splits a shard, or merges two.
+    fn reshard(&self, round: u64) {
+        let stream = self.site.stream(STREAMS[choice(round, 1) as usize % 3]);
+        let mut open = self.site.probe.open(&stream);
+        open.sort_by_key(keys);
+        let at = choice(round, 2) as usize % open.len();
+        if open.len() > 1 && (open.len() > 4 || choice(round, 3).is_multiple_of(2)) {
+            let at = at.min(open.len() - 2);
+            self.site.probe.merge(&stream, &open[at], &open[at + 1]);
+        } else {
+            self.site.probe.split(&stream, &open[at]);
+        }
+    }
+
+    /// One life of the process, in which records are put and shards change.
+    fn live(&mut self, round: u64) {
+        let mut command = self.site.command(&self.config);
+        let log = std::fs::File::create(self.site.place.path().join("log")).unwrap();
+        command.args(["--output", "none"]).stderr(log);
+        if round.is_multiple_of(2) {
+            let name = FAILPOINTS[choice(round, 4) as usize % FAILPOINTS.len()];
+            let passes = choice(round, 5) % 6;
+            command.env("FAILPOINTS", format!("{name}={passes}*off->1*return(abort)"));
+        }
+        let mut running = Running::start(&mut command);
+        let (born, life) = (Instant::now(), Duration::from_millis(100 + choice(round, 6) % 1_200));
+        let change = life.mul_f64((choice(round, 7) % 100) as f64 / 100.0);
+        let mut changed = false;
+        while born.elapsed() < life && running.ended().is_none() {
+            self.put();
+            if !changed && born.elapsed() >= change {
+                self.reshard(round);
+                changed = true;
+            }
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        if !changed {
+            self.reshard(round);
+        }
+        if running.ended().is_none() {
+            running.signal(Signal::SIGKILL);
+        }
+        let status = running.wait();
+        let said = std::fs::read_to_string(self.site.place.path().join("log")).unwrap();
+        assert!(status.code().is_none(), "round {round} ended with {status}: {said}");
+        self.assert_children_come_after();
+    }
+
+    /// What is durable of a child is so only after the ends of its parents.
+    fn assert_children_come_after(&self) {
+        let durable = self.site.durable();
+        for stream in STREAMS {
+            let name = self.site.stream(stream);
+            let next = |shard: &str| durable.get(&format!("kinesis/{name}/{shard}")).copied();
+            for shard in self.site.probe.shards(&name) {
+                let begun = next(&shard.shard_id).is_some_and(|next| next > Position::START);
+                for parent in [shard.parent_shard_id, shard.adjacent_parent_shard_id].into_iter().flatten() {
+                    assert!(!begun || next(&parent) == Some(Position::END), "{} before {parent}", shard.shard_id);
+                }
+            }
+        }
+    }
+
+    /// Reads on without disturbance and demands that everything is right.
+    fn finish(&self) {
+        self.site.finish(&self.config);
+        self.assert_children_come_after();
+        for (stream, counter) in [("pin", "title"), ("geo", "country"), ("user", "user_name")] {
+            assert_in_order(&self.site.tables().join(stream), counter, self.count);
+        }
+    }
+}
+
+/// Demands that the rows of each key, in the order in which deliveries count, say 1, 2, 3, ….
+fn assert_in_order(table: &Path, counter: &str, count: u64) {
+    let rows = read(table);
+    let at = |name: &str| rows.columns.iter().position(|column| column == name).unwrap();
+    let place = ["_arrived_at", "_source", "_position", "_sub"].map(at);
+    let mut keys: BTreeMap<String, Vec<(Vec<String>, u64)>> = BTreeMap::new();
+    for row in &rows.rows {
+        let Value::Text(number) = &row[at(counter)] else { panic!("{row:?}") };
+        let place = place.iter().map(|at| format!("{:?}", row[*at])).collect();
+        keys.entry(format!("{:?}", row[at("ind")])).or_default().push((place, number.parse().unwrap()));
+    }
+    assert_eq!(keys.len() as u64, KEYS);
+    for (key, mut deliveries) in keys {
+        deliveries.sort();
+        let said: Vec<u64> = deliveries.into_iter().map(|(_, number)| number).collect();
+        assert_eq!(said, (1..=count).collect::<Vec<_>>(), "key {key} of {}", table.display());
+    }
+}
+
+#[test]
+fn killed_while_shards_are_split_and_merged_nothing_is_lost_repeated_or_out_of_order() {
+    if skipped() {
+        return;
+    }
+    let rounds = asked("PINFLOW_KINESIS_ROUNDS", ROUNDS);
+    let mut counting = Counting::new();
+    for round in 0..rounds {
+        if round > 0 && round.is_multiple_of(ROUNDS_A_SITE) {
+            counting.finish();
+            counting = Counting::new();
+        }
+        counting.live(round);
+    }
+    counting.finish();
+}

@@ -1,0 +1,111 @@
+//! Kinesis servers, each in a process and on a port of its own: kinesis-local, which knows everything about shards, and
+//! MiniStack, which is fast.
+//!
+//! They end with the process that started them, however that ends: a shell holds a pipe to us and kills the server once
+//! the pipe closes.
+
+use std::fs::File;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use crate::harness::scratch;
+
+/// Nothing about a server takes longer on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A port that was free may be taken before the server has it.
+const ATTEMPTS: usize = 3;
+
+/// A server; ended when dropped.
+pub(crate) struct Server {
+    port: u16,
+    shell: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// The faithful one, which tests share.
+    pub(crate) fn shared() -> &'static Server {
+        static SHARED: OnceLock<Server> = OnceLock::new();
+        SHARED.get_or_init(Server::faithful)
+    }
+
+    /// A kinesis-local.
+    pub(crate) fn faithful() -> Server {
+        Server::start("kinesis-local", |command, ports| {
+            let home = home().join("npm/node_modules/kinesis-local");
+            let bind = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kinesis/bind_loopback.js");
+            command.current_dir(home).arg("node").arg("-r").arg(bind).args(["--max-old-space-size=1024", "main.js"]);
+            command.env("KINESIS_MOCK_PLAIN_PORT", ports[0].to_string());
+            command.env("KINESIS_MOCK_TLS_PORT", ports[1].to_string()).env("LOG_LEVEL", "ERROR");
+            for call in ["CREATE_STREAM", "DELETE_STREAM", "SPLIT_SHARD", "MERGE_SHARDS", "UPDATE_SHARD_COUNT"] {
+                command.env(format!("{call}_DURATION"), "20ms");
+            }
+            command.env("SHARD_LIMIT", "1000");
+        })
+    }
+
+    /// A MiniStack.
+    pub(crate) fn fast() -> Server {
+        Server::start("ministack", |command, ports| {
+            command.arg(home().join("python/bin/ministack")).env("GATEWAY_PORT", ports[0].to_string());
+            command.env("BIND_HOST", "127.0.0.1").env("SERVICES", "kinesis").env("LOG_LEVEL", "WARNING");
+        })
+    }
+
+    fn start(name: &str, configure: impl Fn(&mut Command, [u16; 2])) -> Server {
+        for attempt in 1.. {
+            // Both held at once, so that they differ.
+            let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+            let ports = held.each_ref().map(|held| held.local_addr().unwrap().port());
+            drop(held);
+            let folder = scratch();
+            let log = folder.path().join("log");
+            let mut command = Command::new("sh");
+            command.args(["-c", "\"$@\" & server=$!; cat >/dev/null; kill -9 $server; wait 2>/dev/null", "sh"]);
+            configure(&mut command, ports);
+            let out = File::create(&log).unwrap();
+            command.stdin(Stdio::piped()).stdout(out.try_clone().unwrap()).stderr(out);
+            let server = Server { port: ports[0], shell: command.spawn().unwrap(), _folder: folder };
+            if server.answers() {
+                return server;
+            }
+            let said = std::fs::read_to_string(&log).unwrap();
+            assert!(attempt < ATTEMPTS, "{name} did not start (tests/kinesis/setup.sh gets it):\n{said}");
+        }
+        unreachable!("the last attempt panics")
+    }
+
+    fn answers(&self) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The pipe closes, and the shell kills the server.
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
+    }
+}
+
+fn home() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/kinesis")
+}

@@ -1,0 +1,162 @@
+//! Posts on their way through streams, and the program that reads them there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pinflow::dataflows::graph::Options;
+use pinflow::position::Position;
+use pinflow::sinks::delta::inspect;
+
+use super::client::{ACCOUNT, Probe, block_on};
+use crate::batch::assert_answers_follow;
+use crate::harness::{Snapshot, emit, pinflow, scratch, succeed, until};
+use crate::kafka::posts::{Live, lines};
+use crate::ledger::places;
+
+pub(crate) const STREAMS: [&str; 3] = ["pin", "geo", "user"];
+
+/// Three streams with a prefix of their own, and a folder for what reads them.
+pub(crate) struct Site {
+    pub(crate) place: tempfile::TempDir,
+    pub(crate) prefix: String,
+    /// Where the streams really are.
+    pub(crate) probe: Probe,
+    /// Where the program is told they are.
+    endpoint: String,
+}
+
+impl Site {
+    /// Makes the streams at one address; the program is led to another, where something may stand between.
+    pub(crate) fn new(real: &str, endpoint: &str, shards: i32) -> Site {
+        let site = Site::unmade(real, endpoint);
+        STREAMS.iter().for_each(|stream| site.probe.create(&site.stream(stream), shards));
+        site
+    }
+
+    /// Names streams that nobody has made.
+    pub(crate) fn unmade(real: &str, endpoint: &str) -> Site {
+        let prefix = format!("streaming-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
+        Site { place: scratch(), prefix, probe: Probe::new(real), endpoint: endpoint.to_owned() }
+    }
+
+    pub(crate) fn stream(&self, stream: &str) -> String {
+        format!("{}-{stream}", self.prefix)
+    }
+
+    pub(crate) fn tables(&self) -> PathBuf {
+        self.place.path().join("tables")
+    }
+
+    /// Writes a configuration that reads the three streams; `source` are further lines of it.
+    pub(crate) fn configure(&self, source: &str) -> PathBuf {
+        let streams: Vec<String> = STREAMS.map(|stream| format!("{stream} = \"{}\"", self.stream(stream))).to_vec();
+        self.configure_streams(&streams.join(", "), source)
+    }
+
+    pub(crate) fn configure_streams(&self, streams: &str, source: &str) -> PathBuf {
+        let path = self.place.path().join("run.toml");
+        let text = format!(
+            "[[source]]\nkind = \"kinesis\"\nregion = \"us-east-1\"\nendpoint = \"{}\"\nstreams = {{ {streams} }}\n\
+             poll_ms = 210\nwatch_secs = 0.5\n{source}\n\
+             [tables]\nurl = \"tables\"\ncommit_rows_max = 2000\ncommit_age_secs_max = 0.1\n\
+             [engine]\nepoch_ms = 3\n[output]\nevery_ms = 20\n",
+            self.endpoint
+        );
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The program on a configuration, with credentials.
+    pub(crate) fn command(&self, config: &Path) -> std::process::Command {
+        let mut command = with_credentials(pinflow(["run"]));
+        command.arg(config);
+        command
+    }
+
+    pub(crate) fn run(&self, config: &Path, more: &[&str]) -> Live {
+        Live::of(self.command(config).args(more), &self.place.path().join("log"))
+    }
+
+    /// Puts every line of a recording into the stream of its kind, each under its number.
+    pub(crate) fn send(&self, recording: &Path) {
+        for stream in STREAMS {
+            let records: Vec<_> =
+                (0..).zip(lines(recording, stream)).map(|(at, line): (u32, _)| (at.to_string(), line)).collect();
+            self.probe.put(&self.stream(stream), &records);
+        }
+    }
+
+    /// A generated recording, to be sent.
+    pub(crate) fn recording(&self, inds: u32, seed: u32, more: &[&str]) -> PathBuf {
+        let folder = self.place.path().join(format!("recording-{seed}"));
+        emit(&folder, inds, inds, seed, more);
+        folder
+    }
+
+    /// Every record that the server holds: what `_source` and `_position` must say.
+    pub(crate) fn held(&self) -> Vec<(String, Position)> {
+        let mut held = Vec::new();
+        for stream in STREAMS {
+            for (shard, records) in self.probe.held(&self.stream(stream)) {
+                let source = format!("kinesis/{}/{shard}", self.stream(stream));
+                held.extend(records.iter().map(|record| (source.clone(), record.number.parse().unwrap())));
+            }
+        }
+        held
+    }
+
+    /// How far each shard is durable, by the table of its stream.
+    pub(crate) fn durable(&self) -> BTreeMap<String, Position> {
+        let Ok(tables) = block_on(inspect(&self.tables(), 0)) else { return BTreeMap::new() };
+        let cleaned = tables.iter().filter(|table| table.table != "rejected");
+        let positions = cleaned.flat_map(|table| table.positions.iter());
+        positions.map(|position| (position.source.clone(), position.next)).collect()
+    }
+
+    /// Waits until everything that the server holds is durable.
+    pub(crate) fn until_durable(&self) {
+        let held = self.held();
+        let log = self.place.path().join("log");
+        until(&format!("{} records are durable; {}", held.len(), log.display()), || {
+            let durable = self.durable();
+            let behind =
+                |(source, position): &(String, Position)| durable.get(source).is_none_or(|next| next <= position);
+            !held.iter().any(behind)
+        });
+    }
+
+    /// Reads to the end, stops, and demands that everything is right.
+    pub(crate) fn finish(&self, config: &Path) -> Snapshot {
+        let live = self.run(config, &[]);
+        self.until_durable();
+        let snapshot = live.stop();
+        self.assert_right(&snapshot);
+        snapshot
+    }
+
+    pub(crate) fn assert_right(&self, snapshot: &Snapshot) {
+        assert_each_once(&self.held(), &self.tables());
+        assert_answers_follow(&self.tables(), Options::default(), snapshot);
+        succeed(pinflow(["table"]).arg(self.tables()).arg("--verify"));
+    }
+}
+
+/// Demands that the tables hold each of these records exactly once, as one row, and nothing else.
+pub(crate) fn assert_each_once(held: &[(String, Position)], tables: &Path) {
+    let found = places(tables);
+    for (source, position) in held {
+        let key = (source.clone(), format!("{position:056}"), 0);
+        let times = found.get(&key).copied().unwrap_or_default();
+        assert_eq!(times, 1, "{source} at {position} stands {times} times in the tables");
+    }
+    assert_eq!(found.len(), held.len(), "rows that no record explains");
+}
+
+/// Says who we are.
+pub(crate) fn with_credentials(mut command: std::process::Command) -> std::process::Command {
+    command
+        .env("AWS_ACCESS_KEY_ID", ACCOUNT)
+        .env("AWS_SECRET_ACCESS_KEY", "secret")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+}
