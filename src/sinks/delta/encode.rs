@@ -443,6 +443,14 @@ mod tests {
         DeltaEncoder::new(Compression::Snappy)
     }
 
+    /// What a reader finds in the file of a table.
+    fn stored(batches: &mut Batches, table: Table) -> RecordBatch {
+        let group = batches.take(table).unwrap().unwrap();
+        let file = file::join(&Format::new(table, Compression::Snappy), vec![group]).unwrap();
+        let mut batches = ParquetRecordBatchReaderBuilder::try_new(file.bytes).unwrap().build().unwrap();
+        batches.next().unwrap().unwrap()
+    }
+
     fn encoded<C>(chunks: &Chunks<C>) -> usize {
         chunks.encoded.as_ref().map_or(0, |group| group.as_ref().unwrap().rows)
     }
@@ -453,10 +461,7 @@ mod tests {
         let rejection = Rejection { reason: Reason::Tombstone, detail: "null".to_owned() };
         encoder.rejected(lineage(1), None, &rejection, b"");
         encoder.rejected(lineage(2), Some(Stream::Geo), &rejection, &vec![b'x'; PAYLOAD_KEPT_BYTES + 9]);
-        let group = encoder.cut().take(Table::Rejected).unwrap().unwrap();
-        let file = file::join(&Format::new(Table::Rejected, Compression::Snappy), vec![group]).unwrap();
-        let mut batches = ParquetRecordBatchReaderBuilder::try_new(file.bytes).unwrap().build().unwrap();
-        let batch = batches.next().unwrap().unwrap();
+        let batch = stored(&mut encoder.cut(), Table::Rejected);
         let lengths: Vec<usize> = (0..2).map(|row| batch.column(3).as_binary::<i32>().value(row).len()).collect();
         assert_eq!(lengths, [0, PAYLOAD_KEPT_BYTES]);
         let sha = batch.column(5).as_string::<i32>();
@@ -468,10 +473,10 @@ mod tests {
     #[test]
     fn text_order_of_positions_is_number_order() {
         let texts = |source: &str, positions: &[Position]| {
-            let mut encoder = DeltaEncoder::default();
+            let mut encoder = encoder();
             let row = User { ind: 1, user_name: None, age: None, date_joined: None };
             positions.iter().for_each(|position| encoder.user(of(source, *position), &row));
-            let batch = &encoder.cut().tables[Table::User as usize][0];
+            let batch = stored(&mut encoder.cut(), Table::User);
             let texts = batch.column_by_name("_position").unwrap().as_string::<i32>().clone();
             texts.iter().map(|text| text.unwrap().to_owned()).collect::<Vec<_>>()
         };

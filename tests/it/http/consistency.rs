@@ -63,7 +63,8 @@ impl Batch {
             let (stream, lines, read) = self.files.get_mut(name).unwrap();
             while *read + 1 < next {
                 let position = *read as u64 + 1;
-                let lineage = Lineage { arrived_at: None, source: Symbol::new(name), position, sub: 0 };
+                let lineage =
+                    Lineage { arrived_at: None, source: Symbol::new(name), position: position.into(), sub: 0 };
                 let carries = Carries::Only(*stream);
                 self.ingest.message(carries, Some(&lines[*read]), lineage, &mut At(&self.oracle, epoch));
                 *read += 1;
