@@ -85,3 +85,49 @@ pub(super) fn unknown_parents<'a>(
     let unknown: BTreeSet<&String> = parents.filter(|parent| !is_known(parent)).collect();
     unknown.into_iter().map(|parent| (parent.clone(), Reached::NOTHING)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(id: &str, parents: &[&str]) -> Shard {
+        let parents = parents.iter().map(|parent| (*parent).to_owned()).collect();
+        Shard { id: id.to_owned(), parents, hash_keys: Default::default(), is_closed: false }
+    }
+
+    fn stored(shards: &[(&str, Position, u64)]) -> StoredShards {
+        let reached = |(id, next, seek): &(&str, Position, u64)| {
+            ((*id).to_owned(), Reached { next: *next, rows: 0, anchor: 0, seek: *seek })
+        };
+        shards.iter().map(reached).collect()
+    }
+
+    #[test]
+    fn shards_of_an_unknown_stream_begin_where_the_start_says() {
+        let (listed, none) = ([shard("b", &["a"])], StoredShards::new());
+        let fresh = |start| beginning(&listed[0], &listed, &none, start, 50);
+        let at = |anchor| Beginning::Fresh(Reached { anchor, seek: 50, ..Reached::NOTHING });
+        assert_eq!(fresh(Start::TrimHorizon), at(0));
+        assert_eq!(fresh(Start::Latest), at(50));
+        assert!(vanished(&listed, &none).is_empty(), "parents that had expired before are nobody's");
+    }
+
+    #[test]
+    fn shards_born_later_begin_at_their_oldest_record_and_know_how_old_that_can_be() {
+        let known = stored(&[("a", Position::END, 7), ("b", 5.into(), 9)]);
+        let listed = [shard("b", &["a"]), shard("c", &["a", "b"]), shard("d", &["c"])];
+        let begin = |at: usize| beginning(&listed[at], &listed, &known, Start::Latest, 50);
+        assert_eq!(begin(0), Beginning::Resumed(known["b"]));
+        assert_eq!(begin(1), Beginning::Fresh(oldest(7)));
+        assert_eq!(begin(2), Beginning::Fresh(oldest(7)), "by its parent's parents");
+        assert_eq!(beginning(&shard("a", &[]), &listed, &known, Start::Latest, 50), Beginning::Ended);
+    }
+
+    #[test]
+    fn what_was_not_read_to_its_end_and_is_gone_is_named() {
+        let known = stored(&[("a", Position::END, 7), ("b", 5.into(), 9), ("c", 6.into(), 9)]);
+        // `d` came and went since; only its child tells.
+        let listed = [shard("c", &["a"]), shard("e", &["c", "d"])];
+        assert_eq!(vanished(&listed, &known), [("b".to_owned(), known["b"]), ("d".to_owned(), Reached::NOTHING)]);
+    }
+}
