@@ -181,8 +181,9 @@ fn it_begins_where_it_is_told_and_a_crash_does_not_move_that() {
     // Latest, killed when it has begun and before it has read anything: what comes meanwhile is not skipped.
     let config = config_of("latest");
     let live = site.run(&config, &[]);
-    until("it has begun", || live.cut().is_some_and(|cut| cut["durable_epoch"].as_u64() > Some(0)));
-    assert_eq!(live.position(&name), Some(20));
+    let durable =
+        || live.cut().is_some_and(|cut| cut["durable_epoch"] == cut["epoch"] && cut["sources"][0]["position"] == "20");
+    until("it has begun, and that is durable", durable);
     live.running.signal(Signal::SIGKILL);
     drop(live);
     send(20..25);
