@@ -193,7 +193,8 @@ proptest! {
         // A row may be JSON and yet hold half a character; that is told apart by the escape.
         prop_assume!(!bytes.windows(3).any(|three| three.eq_ignore_ascii_case(b"\\ud")) && !matches!(bytes[..], [0, ..] | [_, 0, ..]));
         // A whole message that is a string wraps another text, which has to be JSON, too.
-        prop_assume!(!matches!(bytes.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'"')));
+        let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+        prop_assume!(!matches!(text.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'"')));
         prop_assert_eq!(refuses_text(&bytes), !is_json(&bytes), "{}", String::from_utf8_lossy(&bytes));
     }
 }
