@@ -25,7 +25,7 @@ use crate::sources::{Event, Feed, SourceError};
 /// Between looks while records keep coming.
 const LOOK_ACTIVE: Duration = Duration::from_millis(2);
 /// Between looks when none came for [`ACTIVE_FOR`].
-const LOOK_IDLE: Duration = Duration::from_millis(10);
+const LOOK_IDLE: Duration = Duration::from_millis(20);
 /// How long after the last record more are expected.
 const ACTIVE_FOR: Duration = Duration::from_secs(5);
 /// Looking takes at most one part in this many of the thread's time; that matters with thousands of files.
