@@ -57,14 +57,14 @@ async fn look_at(source: &SourceConfig, config: &Config) -> Vec<Finding> {
             Err(error) => vec![Finding::Fault(format!("{:#}", anyhow::Error::new(error)))],
         },
         SourceConfig::Kafka(source) => {
-            let topics: Vec<String> = source.topics.named().iter().map(|(topic, _)| (*topic).to_owned()).collect();
+            let topics: Vec<String> = source.topics.each().iter().map(|(topic, _)| (*topic).to_owned()).collect();
             // It waits for brokers, on a thread that others need not share.
             tokio::task::block_in_place(|| {
                 kafka::check(&source.connection(), &config.base, &topics, &source.group(&config.pipeline))
             })
         }
         SourceConfig::Kinesis(source) => {
-            let streams: Vec<String> = source.streams.named().iter().map(|(name, _)| (*name).to_owned()).collect();
+            let streams: Vec<String> = source.streams.each().iter().map(|(name, _)| (*name).to_owned()).collect();
             kinesis::check(source.connection(), &streams).await
         }
     }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, SourceConfig};
-use crate::engine::{Engine, Frame, Gauges, Outcome};
+use crate::engine::{Engine, Frame, Gauges, Outcome, Recent};
 use crate::serving::{Board, Closed, Format, HttpServer, Stdout, StdoutSettings};
 use crate::sinks::delta::{self, Tables};
 use crate::sinks::{NoTables, Resume, Sink};
@@ -36,6 +36,7 @@ pub async fn run(config: Config, format: Format, stop: watch::Sender<bool>) -> a
             let server = HttpServer::bind(serve, &config.base).await?;
             tracing::info!(address = %server.address()?, tls = serve.tls.is_some(), "answers are served over HTTP");
             let board = Arc::new(Board::default());
+            let _ = gauges.recent.set(Recent::default());
             let (on, to_serve) = mpsc::channel(FRAMES);
             let showing = tokio::spawn(show(passed, Arc::clone(&board), on));
             let serving = server.serve(board, Arc::clone(&gauges), config.pipeline.clone(), is_over);

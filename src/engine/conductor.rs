@@ -6,25 +6,22 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pinflow_dataflows::graph::Change;
-use pinflow_dataflows::record::Micros;
-use pinflow_dataflows::symbol::Symbol;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::committer::{Batches, IsLast, supervised_commits};
 use super::crew::{WorkerEnd, start_workers};
 use super::flight::{Cut, Flights, Flying};
-use super::worker::{Order, Read, Report};
-use super::{EngineError, Frame, Gauges, Settings, SourceStatus, Totals};
+use super::known::Known;
+use super::open::{Open, OpenWindow};
+use super::worker::{Order, Report};
+use super::{EngineError, Frame, Gauges, Settings, Totals};
 use crate::position::{Epoch, PartitionId, Position, Reached};
 use crate::sinks::{PartitionReached, Resume, Sink, SinkError, Stored, Window};
 use crate::sources::{Block, Event, Partition, Settled};
 
 /// How long a stop may take before it is given up: finish the window, commit it, end.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
-/// A window is full with this many bytes of messages, however few they are: few large ones must not fill the memory.
-const WINDOW_BYTES_MAX: usize = 256 << 20;
 
 /// How a run ended.
 #[derive(Debug, Clone)]
@@ -104,56 +101,6 @@ impl<S: Sink> Engine<S> {
             .map_err(|panic| EngineError::Panicked { thread: "committer".to_owned(), message: panic.to_string() })?;
         Ok(outcome)
     }
-}
-
-/// The epoch that takes blocks.
-struct Open {
-    epoch: Epoch,
-    ends: BTreeMap<PartitionId, Cut>,
-    bytes: usize,
-    /// When it last was closed: the next one closes an epoch's length after that.
-    opened: Instant,
-    holds: bool,
-}
-
-impl Open {
-    fn new(epoch: Epoch) -> Open {
-        Open { epoch, ends: BTreeMap::new(), bytes: 0, opened: Instant::now(), holds: false }
-    }
-}
-
-/// The window that epochs are added to.
-#[derive(Default)]
-struct OpenWindow {
-    rows: u64,
-    bytes: usize,
-    since: Option<Instant>,
-    /// A source waits for it to be durable.
-    urgent: bool,
-    /// Partitions that moved in epochs which have passed.
-    reached: BTreeMap<PartitionId, Reached>,
-}
-
-impl OpenWindow {
-    fn is_full(&self, rows_max: u64) -> bool {
-        self.rows >= rows_max || self.bytes >= WINDOW_BYTES_MAX
-    }
-}
-
-/// A partition, and how far it has been answered.
-struct Known {
-    partition: Partition,
-    source: Symbol,
-    reached: Reached,
-    lag: Option<u64>,
-    lag_ms: Option<u64>,
-    /// Where its source ended when it last said so.
-    end: Option<Position>,
-    /// When its last record arrived.
-    arrived_at: Option<Micros>,
-    /// Of what its last block left; 0 where that is unknown.
-    remaining_bytes: u64,
-    read: Read,
 }
 
 /// Why the run is ending.
@@ -269,17 +216,7 @@ impl<S: Sink> Conductor<S> {
     }
 
     fn on_opened(&mut self, partition: Partition) {
-        let known = Known {
-            source: Symbol::new(&partition.name),
-            reached: partition.resumed.unwrap_or(Reached::NOTHING),
-            lag: None,
-            lag_ms: None,
-            end: None,
-            arrived_at: None,
-            remaining_bytes: 0,
-            read: Read::default(),
-            partition,
-        };
+        let known = Known::new(partition);
         self.partitions.insert(known.partition.id, known);
     }
 
@@ -444,7 +381,7 @@ impl<S: Sink> Conductor<S> {
         }
         self.gauges.durable_epoch.store(epoch, Relaxed);
         // Whoever shows only what is committed would wait for the next record otherwise.
-        self.show(self.shown, self.as_of, Vec::new(), false).await;
+        self.show(self.frame()).await;
     }
 
     /// An epoch has passed the whole graph: its answers can be shown, and its window may be committed.
@@ -469,7 +406,6 @@ impl<S: Sink> Conductor<S> {
             }
         }
         self.tell_lag();
-        self.totals.counts.merge(&flying.counts);
         self.gauges.counts.lock().unwrap_or_else(PoisonError::into_inner).merge(&flying.counts);
         if self.has_tables && self.opens_at.is_none_or(|first| flying.epoch <= first) {
             // What was read back is in the tables.
@@ -483,8 +419,8 @@ impl<S: Sink> Conductor<S> {
             self.hand_over_window(flying.epoch, flying.batches).await;
         }
         // While rows are read back nothing may be shown, but the answers must learn of them.
-        self.as_of = flying.as_of;
-        self.show(flying.epoch, flying.as_of, flying.changes, false).await;
+        (self.shown, self.as_of) = (flying.epoch, flying.as_of);
+        self.show(Frame { cut: flying.cut, changes: Arc::new(flying.changes), ..self.frame() }).await;
         Ok(())
     }
 
@@ -510,17 +446,21 @@ impl<S: Sink> Conductor<S> {
         let _ = self.windows.send((window, last)).await;
     }
 
-    async fn show(&mut self, epoch: Epoch, as_of: Timestamp, changes: Vec<Change>, last: bool) {
-        let frame = Frame {
-            epoch,
-            as_of,
+    /// The last epoch that passed, as it stands now.
+    fn frame(&self) -> Frame {
+        Frame {
+            epoch: self.shown,
+            as_of: self.as_of,
             durable_epoch: self.has_tables.then_some(self.durable),
-            changes,
-            sources: self.partitions.values().map(|known| known.status(as_of)).collect(),
-            open: self.opens_at.is_some_and(|first| epoch >= first),
-            last,
-        };
-        self.shown = epoch;
+            cut: false,
+            changes: Arc::default(),
+            sources: self.partitions.values().map(|known| known.status(self.as_of)).collect(),
+            open: self.opens_at.is_some_and(|first| self.shown >= first),
+            last: false,
+        }
+    }
+
+    async fn show(&self, frame: Frame) {
         self.gauges.open.store(frame.open, Relaxed);
         // Whoever was served has gone; the tables are still written.
         let _ = self.frames.send(frame).await;
@@ -535,8 +475,7 @@ impl<S: Sink> Conductor<S> {
         mut self,
         reports: &mut mpsc::UnboundedReceiver<Report<Batches<S>>>,
     ) -> Result<Outcome, EngineError> {
-        let epoch = self.open.epoch - 1;
-        self.show(epoch, self.as_of, Vec::new(), true).await;
+        self.show(Frame { last: true, ..self.frame() }).await;
         // Without orders the workers close their inputs and end.
         let threads: Vec<_> = self.workers.drain(..).filter_map(|worker| worker.thread).collect();
         for thread in threads {
@@ -544,33 +483,7 @@ impl<S: Sink> Conductor<S> {
         }
         reports.close();
         let stopped = self.ending.as_ref().is_some_and(|ending| ending.stopped);
-        Ok(Outcome { totals: self.totals, stopped, epoch })
-    }
-}
-
-impl Known {
-    /// Records that the source still had when it last spoke of its end, beyond what is answered.
-    fn lag(&self) -> Option<u64> {
-        let counted = self.end.and_then(Position::narrow).zip(self.reached.next.narrow());
-        counted.map(|(end, next)| end.saturating_sub(next)).or(self.lag)
-    }
-
-    fn status(&self, as_of: Timestamp) -> SourceStatus {
-        let lag = self.lag();
-        let age_ms = |at: Micros| u64::try_from((as_of.as_microsecond() - at) / 1_000).unwrap_or(0);
-        SourceStatus {
-            source: self.partition.name.clone(),
-            position: self.reached.next.to_string(),
-            end: self.end.map(|end| end.max(self.reached.next).to_string()),
-            lag,
-            lag_ms: match lag {
-                Some(0) => Some(0),
-                _ => self.lag_ms.or_else(|| self.arrived_at.filter(|_| lag.is_some()).map(age_ms)),
-            },
-            read: self.read.rows,
-            written: self.read.rows - self.read.rejected - self.read.redelivered,
-            rejected: self.read.rejected,
-            redelivered: self.read.redelivered,
-        }
+        let counts = self.gauges.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Outcome { totals: Totals { counts, ..self.totals }, stopped, epoch: self.shown })
     }
 }

@@ -21,6 +21,8 @@ mod committer;
 mod conductor;
 mod crew;
 mod flight;
+mod known;
+mod open;
 mod recent;
 mod worker;
 
@@ -80,8 +82,10 @@ pub struct Frame {
     pub as_of: Timestamp,
     /// The last epoch whose rows are committed; `None` if this run keeps no tables.
     pub durable_epoch: Option<Epoch>,
+    /// Whether it is the last epoch of a window: once durable, everything up to it is, and nothing after it.
+    pub cut: bool,
     /// What changed.
-    pub changes: Vec<Change>,
+    pub changes: Arc<Vec<Change>>,
     /// How far each source was read at the end of the epoch.
     pub sources: Arc<[SourceStatus]>,
     /// Whether the answers are open: `false` while state is rebuilt from the tables.
@@ -144,8 +148,8 @@ pub struct Gauges {
     pub counts: Mutex<Counts>,
     /// The commits of this run.
     pub commits: Mutex<Commits>,
-    /// The last rejections of this run.
-    pub recent: Recent,
+    /// The last rejections of this run, if anybody wants to see them.
+    pub recent: OnceLock<Recent>,
 }
 
 /// Windows made durable, and how long that took. Of all waiting (a full disk, another writer) that is a part.

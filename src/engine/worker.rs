@@ -245,7 +245,9 @@ impl<E: Encoder> Rows for Fork<'_, E> {
             return;
         }
         self.read.rejected += 1;
-        self.gauges.recent.keep(lineage, stream, rejection, payload);
+        if let Some(recent) = self.gauges.recent.get() {
+            recent.keep(lineage, stream, rejection, payload);
+        }
         if let Some(encoder) = &mut self.encoder {
             encoder.rejected(lineage, stream, rejection, payload);
         }

@@ -22,10 +22,14 @@ pub(super) struct Client {
     token: Option<Secret>,
 }
 
-/// Whoever was asked refused, or nobody was there.
+/// Whoever was asked refused.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Refused(String);
+#[error("{said}")]
+pub(super) struct Refused {
+    said: String,
+    /// It may answer later.
+    pub(super) is_busy: bool,
+}
 
 impl Client {
     pub(super) fn new(args: &QueryArgs) -> anyhow::Result<Client> {
@@ -79,7 +83,8 @@ impl Client {
             StatusCode::UNAUTHORIZED => "; give it with --token, or in PINFLOW_TOKEN",
             _ => "",
         };
-        Err(Refused(format!("{} answers {status}: {said}{mend}", self.at)).into())
+        let said = format!("{} answers {status}: {said}{mend}", self.at);
+        Err(Refused { said, is_busy: status == StatusCode::SERVICE_UNAVAILABLE }.into())
     }
 
     pub(super) async fn bytes(&self, path: &str, asked: &[(String, String)]) -> anyhow::Result<Vec<u8>> {

@@ -64,7 +64,9 @@ impl<'a> Follow<'a> {
                 Ok(())
             }
             // A run that starts again rebuilds its answers first, and refuses meanwhile.
-            Err(error) if !self.stood || error.is::<Refused>() && !error.to_string().contains("503") => Err(error),
+            Err(error) if !self.stood || error.downcast_ref::<Refused>().is_some_and(|refused| !refused.is_busy) => {
+                Err(error)
+            }
             Err(error) => {
                 tracing::debug!("{error:#}");
                 self.wait().await;

@@ -27,6 +27,7 @@ pub async fn run(args: QueryArgs, out: &mut impl Write) -> anyhow::Result<()> {
     };
     let path = format!("/answers/{answer}");
     if args.follow {
+        anyhow::ensure!(args.form() != Form::Csv, "changes are no table; --follow goes with --format table or ndjson");
         return follow(&client, &args, &format!("{path}/changes"), out).await;
     }
     let mut asked = args.filters();

@@ -9,7 +9,6 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use pinflow_dataflows::answer::Change;
 use pinflow_dataflows::questions;
@@ -17,7 +16,7 @@ use serde::Deserialize;
 use tokio::sync::broadcast;
 
 use super::{View, render};
-use crate::engine::Frame;
+use crate::engine::{Frame, SourceStatus};
 use crate::position::Epoch;
 
 /// How many epochs with changes a reader may fall behind before it is dropped.
@@ -44,15 +43,15 @@ pub struct Passed {
     pub epoch: Epoch,
     /// When it was closed.
     pub as_of: Timestamp,
-    changes: Vec<Change>,
+    changes: Arc<Vec<Change>>,
     /// As JSON, by answer; made when the first reader asks.
-    json: [OnceLock<Option<Bytes>>; questions::ALL.len()],
+    json: [OnceLock<Option<String>>; questions::ALL.len()],
 }
 
 impl Passed {
     /// An answer's changes as JSON, `None` if there are none. Made once for all readers.
-    pub fn json(&self, answer: usize) -> Option<&Bytes> {
-        self.json[answer].get_or_init(|| render::change(self.epoch, &self.changes, answer)).as_ref()
+    pub fn json(&self, answer: usize) -> Option<&str> {
+        self.json[answer].get_or_init(|| render::change(self.epoch, &self.changes, answer)).as_deref()
     }
 }
 
@@ -66,8 +65,17 @@ pub struct Board {
 struct Inner {
     live: Face,
     durable: Face,
-    /// Passed and not yet durable.
+    /// Changes that passed and are not yet durable.
     waiting: VecDeque<Arc<Passed>>,
+    /// Ends of windows that passed and are not yet durable.
+    cuts: VecDeque<Cut>,
+}
+
+/// Where a window ends.
+struct Cut {
+    epoch: Epoch,
+    as_of: Timestamp,
+    sources: Arc<[SourceStatus]>,
 }
 
 struct Face {
@@ -110,7 +118,7 @@ impl Default for Board {
             forgotten: 0,
             follow: broadcast::Sender::new(BEHIND_MAX),
         };
-        let inner = Inner { live: face(), durable: face(), waiting: VecDeque::new() };
+        let inner = Inner { live: face(), durable: face(), waiting: VecDeque::new(), cuts: VecDeque::new() };
         Board { run, inner: Mutex::new(inner) }
     }
 }
@@ -119,10 +127,10 @@ impl Board {
     /// Moves on to a frame's epoch.
     pub fn show(&self, frame: &Frame) {
         let mut inner = self.inner();
-        let Inner { live, durable, waiting } = &mut *inner;
+        let Inner { live, durable, waiting, cuts } = &mut *inner;
         let passed = (!frame.changes.is_empty()).then(|| {
             let json = [const { OnceLock::new() }; questions::ALL.len()];
-            Arc::new(Passed { epoch: frame.epoch, as_of: frame.as_of, changes: frame.changes.clone(), json })
+            Arc::new(Passed { epoch: frame.epoch, as_of: frame.as_of, changes: Arc::clone(&frame.changes), json })
         });
         live.view.apply(frame);
         if let Some(passed) = &passed {
@@ -130,18 +138,21 @@ impl Board {
         }
         if let Some(committed) = frame.durable_epoch {
             waiting.extend(passed);
+            // What is durable when it passes was read back from the tables.
+            if frame.cut || frame.epoch <= committed {
+                let Frame { epoch, as_of, .. } = *frame;
+                cuts.push_back(Cut { epoch, as_of, sources: Arc::clone(&frame.sources) });
+            }
             while let Some(passed) = waiting.pop_front_if(|passed| passed.epoch <= committed) {
                 durable.view.advance(passed.epoch, passed.as_of, &passed.changes);
                 durable.keep(passed);
             }
-            // Epochs without changes are durable, too.
             let view = &mut durable.view;
-            view.epoch = view.epoch.max(committed.min(frame.epoch));
-            if committed >= frame.epoch {
-                view.as_of = frame.as_of;
+            // Commits end with windows, so the last of these is the cut of all that was just taken up.
+            while let Some(cut) = cuts.pop_front_if(|cut| cut.epoch <= committed) {
+                (view.epoch, view.as_of, view.sources) = (cut.epoch, cut.as_of, cut.sources);
             }
             (view.durable_epoch, view.open) = (frame.durable_epoch, frame.open);
-            view.sources = Arc::clone(&frame.sources);
         }
     }
 

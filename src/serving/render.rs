@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use bytes::Bytes;
 use comfy_table::{CellAlignment, presets};
 use jiff::Timestamp;
 use pinflow_dataflows::answer::{Cell, Change, Column, Row, Table};
@@ -80,14 +79,13 @@ pub(super) fn snapshot(view: &View, out: &mut impl Write) -> io::Result<()> {
 /// The changes of one epoch, a line an answer.
 pub(super) fn changes(epoch: Epoch, changes: &[Change], out: &mut impl Write) -> io::Result<()> {
     for json in (0..questions::ALL.len()).filter_map(|answer| change(epoch, changes, answer)) {
-        out.write_all(&json)?;
-        out.write_all(b"\n")?;
+        writeln!(out, "{json}")?;
     }
     Ok(())
 }
 
 /// The changes of one answer in an epoch as a JSON object; `None` if there are none.
-pub(super) fn change(epoch: Epoch, changes: &[Change], answer: usize) -> Option<Bytes> {
+pub(super) fn change(epoch: Epoch, changes: &[Change], answer: usize) -> Option<String> {
     let question = &questions::ALL[answer];
     let of = |sign: i64| NamedRows {
         columns: question.columns,
@@ -98,7 +96,8 @@ pub(super) fn change(epoch: Epoch, changes: &[Change], answer: usize) -> Option<
         return None;
     }
     let line = ChangeLine { answer: question.name, epoch, insert, delete };
-    serde_json::to_vec(&line).ok().map(Bytes::from)
+    // Columns have names and cells are plain: nothing here can fail to be JSON.
+    serde_json::to_string(&line).ok()
 }
 
 /// Text of the data for a terminal: what could steer the terminal is shown as an escape.

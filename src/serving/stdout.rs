@@ -1,6 +1,7 @@
 //! Answers on stdout. Data only: logs and progress go to stderr.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pinflow_dataflows::answer::Change;
@@ -109,7 +110,7 @@ impl Stdout {
             let epoch = frame.epoch;
             // How far sources are read and durable is part of a snapshot, also where no answer follows from it.
             let moved = frame.sources != self.view.sources || frame.durable_epoch != self.view.durable_epoch;
-            let changes = frame.changes.clone();
+            let changes = Arc::clone(&frame.changes);
             self.view.apply(&frame);
             self.stale |= !changes.is_empty() || moved || !was_open;
             if self.settings.format == Format::Changes && self.view.open {

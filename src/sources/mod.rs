@@ -4,9 +4,11 @@
 //! positions. It never parses, and it never decides what is durable: where to resume comes from the feed, and how
 //! far that is durable by now (see [`Settled`]).
 
+mod collected;
 pub mod kafka;
 pub mod kinesis;
 mod loss;
+mod named;
 pub mod recording;
 mod thread;
 
@@ -20,6 +22,7 @@ use pinflow_dataflows::record::Micros;
 use tokio::sync::{mpsc, watch};
 
 pub use loss::AcceptedLoss;
+pub use named::Named;
 
 use crate::position::{PartitionId, Position, Positions, Reached};
 

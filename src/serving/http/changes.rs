@@ -15,6 +15,7 @@
 //! The id therefore stands at the last event of an epoch only: who was cut off in the middle gets the epoch again.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -118,7 +119,7 @@ async fn follow(
 struct Reader {
     run: u64,
     answers: Vec<usize>,
-    next: broadcast::Receiver<std::sync::Arc<Passed>>,
+    next: broadcast::Receiver<Arc<Passed>>,
     /// Turns `true` when serving ends.
     over: watch::Receiver<bool>,
     dropped: bool,
@@ -141,17 +142,16 @@ impl Reader {
             match passed {
                 Ok(passed) => write(&mut text, self.run, &passed, &self.answers),
                 Err(RecvError::Closed) => return None,
-                Err(RecvError::Lagged(epochs)) => return Some(self.drop_it(epochs)),
+                Err(RecvError::Lagged(epochs)) => text = self.drop_it(epochs),
             }
         }
-        while text.len() < CHUNK_BYTES {
+        while text.len() < CHUNK_BYTES && !self.dropped {
             match self.next.try_recv() {
                 Ok(passed) => write(&mut text, self.run, &passed, &self.answers),
                 // The next call meets it again.
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
                 Err(TryRecvError::Lagged(epochs)) => {
-                    let last = self.drop_it(epochs);
-                    text.push_str(&String::from_utf8_lossy(&last));
+                    text.push_str(&self.drop_it(epochs));
                     break;
                 }
             }
@@ -160,12 +160,12 @@ impl Reader {
     }
 
     /// The last word to a reader that is too slow.
-    fn drop_it(&mut self, epochs: u64) -> Bytes {
+    fn drop_it(&mut self, epochs: u64) -> String {
         self.dropped = true;
         self.shared.tallies.reader_dropped();
         tracing::info!(epochs, "a reader of changes was too slow and is dropped");
         let why = format!("more than {} changed epochs behind", crate::serving::board::BEHIND_MAX);
-        Bytes::from(format!("event: dropped\ndata: {{\"why\":\"{why}; start anew\"}}\n\n"))
+        format!("event: dropped\ndata: {{\"why\":\"{why}; start anew\"}}\n\n")
     }
 }
 
@@ -178,8 +178,7 @@ fn parse_id(id: &str) -> Option<(u64, Epoch)> {
 fn write(text: &mut String, run: u64, passed: &Passed, answers: &[usize]) {
     let mut events = answers.iter().filter_map(|answer| passed.json(*answer)).peekable();
     while let Some(json) = events.next() {
-        let json = String::from_utf8_lossy(json);
-        event(text, events.peek().is_none().then_some((run, passed.epoch)), "change", &json);
+        event(text, events.peek().is_none().then_some((run, passed.epoch)), "change", json);
     }
 }
 

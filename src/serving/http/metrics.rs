@@ -13,7 +13,7 @@ use pinflow_dataflows::clean::FieldFault;
 use pinflow_dataflows::record::Stream;
 use pinflow_dataflows::rejection::Reason;
 
-use super::status::{self, State_};
+use super::status::{self, Phase};
 use super::{Shared, process, reply};
 use crate::serving::board::Read;
 
@@ -95,7 +95,7 @@ fn run(page: &mut Page, shared: &Shared) {
     page.metric("pinflow_uptime_seconds", "gauge", "Since the start.").only(uptime);
     let (state, _) = status::state(shared);
     let mut metric = page.metric("pinflow_state", "gauge", "1 for the state that the run is in.");
-    for (name, of) in [("rebuilding", State_::Rebuilding), ("paused", State_::Paused), ("running", State_::Running)] {
+    for (name, of) in [("rebuilding", Phase::Rebuilding), ("paused", Phase::Paused), ("running", Phase::Running)] {
         metric.value(&[("state", name)], flag(state == of));
     }
     if let Some(bytes) = process::resident_bytes() {

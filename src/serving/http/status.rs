@@ -28,7 +28,7 @@ struct Status<'a> {
     pipeline: &'a str,
     version: &'static str,
     uptime_seconds: f64,
-    state: State_,
+    state: Phase,
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<String>,
     epoch: Epoch,
@@ -44,7 +44,7 @@ struct Status<'a> {
 /// What the run is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum State_ {
+pub(super) enum Phase {
     Rebuilding,
     Paused,
     Running,
@@ -65,16 +65,16 @@ struct Memory {
 }
 
 /// What the run is at, and what it waits for.
-pub(super) fn state(shared: &Shared) -> (State_, Option<String>) {
+pub(super) fn state(shared: &Shared) -> (Phase, Option<String>) {
     let gauges = &shared.gauges;
     let paused = gauges.paused.get().and_then(|paused| paused.borrow().clone());
     if !gauges.open.load(Relaxed) {
         let (rebuilt, total) = (gauges.rebuilt.load(Relaxed), gauges.rebuild_total.load(Relaxed));
-        return (State_::Rebuilding, Some(format!("{rebuilt} of {total} rows are read back")));
+        return (Phase::Rebuilding, Some(format!("{rebuilt} of {total} rows are read back")));
     }
     match paused {
-        Some(why) => (State_::Paused, Some(why)),
-        None => (State_::Running, None),
+        Some(why) => (Phase::Paused, Some(why)),
+        None => (Phase::Running, None),
     }
 }
 
@@ -160,8 +160,8 @@ fn readable(payload: Vec<u8>) -> Result<String, Vec<u8>> {
 /// `GET /rejected`
 pub(super) async fn rejected(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Result<Response, Fault> {
     let limit = params::limit(query.as_deref(), REJECTED, REJECTED_MAX)?;
-    let newest = shared.gauges.recent.newest(limit).into_iter();
-    Ok(reply::json(&newest.map(RejectedRow::from).collect::<Vec<_>>()))
+    let newest = shared.gauges.recent.get().map(|recent| recent.newest(limit)).unwrap_or_default();
+    Ok(reply::json(&newest.into_iter().map(RejectedRow::from).collect::<Vec<_>>()))
 }
 
 /// `GET /healthz`: the process lives and answers.
@@ -172,12 +172,10 @@ pub(super) async fn health() -> &'static str {
 /// `GET /readyz`: the answers can be read, and rows can be written.
 pub(super) async fn ready(State(shared): State<Shared>) -> Result<&'static str, Fault> {
     match state(&shared) {
-        (State_::Running, _) => Ok("ready\n"),
-        (State_::Rebuilding, why) => {
-            Err(Fault::not_yet(format!("rebuilding the answers: {}", why.unwrap_or_default())))
-        }
+        (Phase::Running, _) => Ok("ready\n"),
+        (Phase::Rebuilding, why) => Err(Fault::not_yet(format!("rebuilding the answers: {}", why.unwrap_or_default()))),
         // What it waits for names files of this machine: /status says it to those who may know.
-        (State_::Paused, _) => Err(Fault::not_yet("paused: the tables cannot be written; /status says why")),
+        (Phase::Paused, _) => Err(Fault::not_yet("paused: the tables cannot be written; /status says why")),
     }
 }
 

@@ -1,14 +1,15 @@
 //! What can be said about a Kafka source.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use jiff::Timestamp;
-use pinflow_dataflows::ingest::Carries;
-use pinflow_dataflows::record::Stream;
 use serde::Deserialize;
 
 use crate::kafka::{Brokers, Connection, Properties, Sasl, Security, Tls};
+use crate::sources::named::{Kind, Named};
+
+/// Names of topics.
+pub(super) const KIND: Kind = Kind { word: "topic", longest: 249 };
 
 /// Topics of one cluster: how the cluster is reached, and what is read there.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,7 +30,7 @@ pub struct KafkaConfig {
     #[serde(default)]
     pub properties: Properties,
     /// Which topics, and what each holds.
-    pub topics: Topics,
+    pub topics: Named,
     /// Where a topic begins that the tables know nothing of.
     #[serde(default)]
     pub start: Start,
@@ -40,20 +41,6 @@ pub struct KafkaConfig {
     /// Nothing is ever read from it.
     #[serde(default)]
     pub group: Option<String>,
-}
-
-/// Topics by what they hold.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Topics {
-    /// Pin posts only.
-    pub pin: Option<String>,
-    /// Geo posts only.
-    pub geo: Option<String>,
-    /// User posts only.
-    pub user: Option<String>,
-    /// Posts of any stream: each says by its fields.
-    pub auto: Option<String>,
 }
 
 /// Where a topic begins that the tables know nothing of.
@@ -111,42 +98,11 @@ impl KafkaConfig {
     #[must_use]
     pub fn faults(&self, base: &Path) -> Vec<String> {
         let mut faults = self.connection().faults(base);
-        let named = self.topics.named();
-        if named.is_empty() {
-            faults.push(
-                "topics names none; write topics = { pin = \"…\", geo = \"…\", user = \"…\" } or { auto = \"…\" }"
-                    .to_owned(),
-            );
-        }
-        let mut seen = BTreeSet::new();
-        for (topic, _) in &named {
-            let plain = |letter: char| letter.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&letter);
-            if topic.is_empty() || topic.len() > 249 || !topic.chars().all(plain) || [".", ".."].contains(topic) {
-                faults
-                    .push(format!("topic {topic:?}: a topic's name is of 1 to 249 letters, digits, `-`, `_` and `.`"));
-            }
-            if !seen.insert(*topic) {
-                faults.push(format!("topic {topic} is named twice; a topic with several streams is `auto`"));
-            }
-        }
+        faults.extend(self.topics.faults(KIND));
         if !(0.05..=30.0).contains(&self.watch_secs) {
             faults.push("watch_secs must be 0.05 to 30".to_owned());
         }
         faults
-    }
-}
-
-impl Topics {
-    /// Each topic with what it holds.
-    #[must_use]
-    pub fn named(&self) -> Vec<(&str, Carries)> {
-        let slots = [
-            (&self.pin, Carries::Only(Stream::Pin)),
-            (&self.geo, Carries::Only(Stream::Geo)),
-            (&self.user, Carries::Only(Stream::User)),
-            (&self.auto, Carries::Auto),
-        ];
-        slots.into_iter().filter_map(|(name, carries)| Some((name.as_deref()?, carries))).collect()
     }
 }
 

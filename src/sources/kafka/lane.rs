@@ -3,15 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pinflow_dataflows::record::Micros;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
-use super::anchor::{self, Anchor};
-use crate::position::{PartitionId, Position};
-use crate::sources::{AcceptedLoss, Block, Message, Records};
-
-/// The last millisecond of the year 9999: a time beyond it, or before 1970, is none.
-const MILLIS_MAX: i64 = 253_402_300_799_999;
+use super::anchor::Anchor;
+use crate::position::{PartitionId, Position, anchor_of_message};
+use crate::sources::collected::Collected;
+use crate::sources::{AcceptedLoss, Block, Records};
 
 /// One partition.
 pub(super) struct Lane {
@@ -30,8 +27,7 @@ pub(super) struct Lane {
     pub(super) committed: u64,
     /// Since when it stands before an open transaction, and whether that was said.
     pub(super) waits: Option<(Instant, bool)>,
-    payloads: Vec<u8>,
-    index: Vec<Message>,
+    collected: Collected,
     last: Last,
     /// Where the last message collected stands.
     last_offset: u64,
@@ -65,8 +61,7 @@ impl Lane {
             told_end: None,
             committed: 0,
             waits: None,
-            payloads: Vec::new(),
-            index: Vec::new(),
+            collected: Collected::default(),
             last: Last::default(),
             last_offset: 0,
             lost: false,
@@ -79,9 +74,6 @@ impl Lane {
         let Some(offset) = u64::try_from(message.offset()).ok().filter(|offset| *offset >= self.next) else {
             return 0;
         };
-        let payload = message.payload();
-        let bytes = payload.map_or(0, <[u8]>::len);
-        self.payloads.extend_from_slice(payload.unwrap_or_default());
         self.lost = false;
         self.last.timestamp_ms = message.timestamp().to_millis();
         match (message.key(), &mut self.last.key) {
@@ -92,56 +84,44 @@ impl Lane {
                 held.extend_from_slice(key);
             }
         }
-        let arrived_at = self.last.timestamp_ms.and_then(micros);
-        self.index(offset, payload.is_none(), arrived_at);
-        bytes + size_of::<Message>()
+        self.push(message.payload(), offset, self.last.timestamp_ms)
     }
 
     /// Puts a row in the place of records that are gone.
     pub(super) fn lose(&mut self, loss: &AcceptedLoss) {
-        let message = loss.message();
-        self.payloads.extend_from_slice(&message);
         self.last = Last::default();
         // What a start judged are offsets.
         let offset = |position: Position| position.narrow().unwrap_or(u64::MAX);
-        self.index(offset(loss.from), false, None);
+        self.push(Some(&loss.message()), offset(loss.from), None);
         self.lost = true;
         self.next = offset(loss.to).saturating_add(1);
     }
 
-    fn index(&mut self, position: u64, null: bool, arrived_at: Option<Micros>) {
-        // A block is sent when it has a quarter MiB, and no message reaches 2 GiB.
-        let end = u32::try_from(self.payloads.len()).expect("a block and one message are less than 4 GiB");
-        self.index.push(Message { end, null, position: position.into(), arrived_at });
-        self.last_offset = position;
-        self.next = position + 1;
+    fn push(&mut self, payload: Option<&[u8]>, offset: u64, arrived_ms: Option<i64>) -> usize {
+        (self.last_offset, self.next) = (offset, offset + 1);
+        self.collected.push(payload, offset.into(), arrived_ms)
     }
 
     /// Bytes collected.
     pub(super) fn held(&self) -> usize {
-        self.payloads.len() + size_of_val(self.index.as_slice())
+        self.collected.bytes()
     }
 
     /// Everything collected, as a block.
     pub(super) fn block(&mut self) -> Option<Block> {
-        let last = self.index.last()?;
-        let start = self.index.len().checked_sub(2).map_or(0, |before| self.index[before].end as usize);
-        let payload = (!last.null).then(|| &self.payloads[start..last.end as usize]);
-        let hash = anchor::hash(self.last.timestamp_ms, self.last.key.as_deref(), payload);
+        let payload = self.collected.last()?;
+        let hash = anchor_of_message(self.last.timestamp_ms, self.last.key.as_deref(), payload);
         // What stands for lost records is in no partition.
         let is_there = !std::mem::take(&mut self.lost);
         self.anchor = is_there.then_some(Anchor { offset: self.last_offset, hash });
-        let (bytes, records) = (self.payloads.len(), self.index.len());
-        // The next block will be about as large.
-        let payloads = std::mem::replace(&mut self.payloads, Vec::with_capacity(bytes));
-        let index = std::mem::replace(&mut self.index, Vec::with_capacity(records));
-        Some(self.moved(Records::Messages { payloads, index }))
+        let records = self.collected.take();
+        Some(self.moved(records))
     }
 
     /// Moves on over offsets that hold no record for us: marks of transactions, and what was aborted. `None` if
     /// nothing is to be moved over, or records are collected that stand before it.
     pub(super) fn move_on(&mut self, position: u64) -> Option<Block> {
-        if position <= self.next || !self.index.is_empty() {
+        if position <= self.next || !self.collected.is_empty() {
             return None;
         }
         self.next = position;
@@ -153,8 +133,4 @@ impl Lane {
         let (partition, next) = (self.id, self.next.into());
         Block { partition, records, next, anchor, seek, lag: None, lag_ms: None, remaining_bytes: None }
     }
-}
-
-fn micros(millis: i64) -> Option<Micros> {
-    (0..=MILLIS_MAX).contains(&millis).then(|| millis * 1_000)
 }

@@ -31,7 +31,7 @@ use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use config::{KafkaConfig, Start, Topics};
+pub use config::{KafkaConfig, Start};
 
 use begin::Beginning;
 use cluster::Cluster;
@@ -39,6 +39,7 @@ use pinflow_dataflows::ingest::Carries;
 use reader::Reader;
 use watch::Watch;
 
+use super::named;
 use super::thread::{Halt, spawn};
 use super::{AcceptedLoss, Feed, SourceError};
 
@@ -67,7 +68,7 @@ pub fn plan(
     }
     let group = config.group(pipeline);
     let cluster = Cluster { connection: config.connection(), base: base.to_owned(), group };
-    let names: Vec<String> = config.topics.named().iter().map(|(topic, _)| format!("kafka/{topic}/")).collect();
+    let names: Vec<String> = config.topics.each().iter().map(|(topic, _)| format!("kafka/{topic}/")).collect();
     let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));
     let accepted = accepted.iter().filter(ours).cloned().collect();
     Ok(KafkaSource { cluster, config, accepted })
@@ -78,14 +79,7 @@ pub fn plan(
 /// # Errors
 /// [`SourceError::Unusable`] with every topic that is read twice, a line each.
 pub fn tell_apart(sources: &[KafkaSource]) -> Result<(), SourceError> {
-    let mut topics: Vec<&str> =
-        sources.iter().flat_map(|source| source.config.topics.named()).map(|(topic, _)| topic).collect();
-    topics.sort_unstable();
-    let twice = topics.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
-    let faults: Vec<String> = twice
-        .map(|topic| format!("topic {topic} is read by two sources, and `_source` could not tell their rows apart"))
-        .collect();
-    if faults.is_empty() { Ok(()) } else { Err(SourceError::Unusable(faults.join("\n"))) }
+    named::tell_apart(sources.iter().map(|source| &source.config.topics), config::KIND)
 }
 
 impl KafkaSource {
@@ -101,7 +95,7 @@ impl KafkaSource {
 
     fn read(self, feed: &Feed) -> Result<(), Halt> {
         let (reader, watcher) = (self.cluster.reader()?, self.cluster.watcher()?);
-        let topics = self.config.topics.named().into_iter();
+        let topics = self.config.topics.each().into_iter();
         let topics: Vec<(Arc<str>, Carries)> = topics.map(|(topic, carries)| (Arc::from(topic), carries)).collect();
         let start = self.config.start;
         let beginning = Beginning { feed, reader: &reader, watcher: &watcher, start, accepted: &self.accepted };

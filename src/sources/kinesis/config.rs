@@ -1,13 +1,13 @@
 //! What can be said about a Kinesis source.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
-use pinflow_dataflows::ingest::Carries;
-use pinflow_dataflows::record::Stream;
 use serde::Deserialize;
 
 use crate::kinesis::Connection;
+use crate::sources::named::{Kind, Named};
+
+/// Names of streams.
+pub(super) const KIND: Kind = Kind { word: "stream", longest: 128 };
 
 /// Streams of one region: how they are reached, and what is read there.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,7 +23,7 @@ pub struct KinesisConfig {
     #[serde(default)]
     pub endpoint: Option<String>,
     /// Which streams, and what each holds.
-    pub streams: Streams,
+    pub streams: Named,
     /// Where a stream begins that the tables know nothing of.
     #[serde(default)]
     pub start: Start,
@@ -37,20 +37,6 @@ pub struct KinesisConfig {
     /// Time between two looks at the streams: new shards, streams that were created anew. Seconds.
     #[serde(default = "KinesisConfig::watch_secs")]
     pub watch_secs: f64,
-}
-
-/// Streams by what they hold.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Streams {
-    /// Pin posts only.
-    pub pin: Option<String>,
-    /// Geo posts only.
-    pub geo: Option<String>,
-    /// User posts only.
-    pub user: Option<String>,
-    /// Posts of any stream: each says by its fields.
-    pub auto: Option<String>,
 }
 
 /// Where a stream begins that the tables know nothing of. What begins later (the shards that take the place of others)
@@ -104,25 +90,7 @@ impl KinesisConfig {
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
         let mut faults = self.connection().faults();
-        let named = self.streams.named();
-        if named.is_empty() {
-            faults.push(
-                "streams names none; write streams = { pin = \"…\", geo = \"…\", user = \"…\" } or { auto = \"…\" }"
-                    .to_owned(),
-            );
-        }
-        let mut seen = BTreeSet::new();
-        for (stream, _) in &named {
-            let plain = |letter: char| letter.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&letter);
-            if stream.is_empty() || stream.len() > 128 || !stream.chars().all(plain) {
-                faults.push(format!(
-                    "stream {stream:?}: a stream's name is of 1 to 128 letters, digits, `-`, `_` and `.`"
-                ));
-            }
-            if !seen.insert(*stream) {
-                faults.push(format!("stream {stream} is named twice; a stream with posts of several kinds is `auto`"));
-            }
-        }
+        faults.extend(self.streams.faults(KIND));
         if !(200..=60_000).contains(&self.poll_ms) {
             faults.push("poll_ms must be 200 to 60000".to_owned());
         }
@@ -133,20 +101,6 @@ impl KinesisConfig {
             faults.push("watch_secs must be 0.05 to 600".to_owned());
         }
         faults
-    }
-}
-
-impl Streams {
-    /// Each stream with what it holds.
-    #[must_use]
-    pub fn named(&self) -> Vec<(&str, Carries)> {
-        let slots = [
-            (&self.pin, Carries::Only(Stream::Pin)),
-            (&self.geo, Carries::Only(Stream::Geo)),
-            (&self.user, Carries::Only(Stream::User)),
-            (&self.auto, Carries::Auto),
-        ];
-        slots.into_iter().filter_map(|(name, carries)| Some((name.as_deref()?, carries))).collect()
     }
 }
 

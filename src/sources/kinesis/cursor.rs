@@ -7,9 +7,7 @@
 //! passed since.
 
 use crate::kinesis::{Answer, Begin, Record};
-use crate::position::{Position, Reached};
-
-use super::anchor;
+use crate::position::{Position, Reached, anchor_of_message};
 
 /// Clocks differ: a moment that lies less than this within the retention period counts as outside of it.
 pub(super) const MARGIN_MS: u64 = 5 * 60_000;
@@ -145,7 +143,7 @@ impl Cursor {
             Some((last, &answer.records[at]))
         });
         if let Some((last, record)) = stands {
-            if anchor::hash(record) != last.hash {
+            if anchor(record) != last.hash {
                 return Err(Breach::Other { position: last.position });
             }
             self.unproved = false;
@@ -169,9 +167,9 @@ impl Cursor {
         self.unproved = false;
     }
 
-    /// A record was taken.
+    /// Records were taken, this one last.
     pub(super) fn take(&mut self, position: Position, record: &Record) {
-        let (text, hash) = (Some(record.sequence_number.clone()), anchor::hash(record));
+        let (text, hash) = (Some(record.sequence_number.clone()), anchor(record));
         self.last = Some(Last { position, text, hash });
     }
 
@@ -183,6 +181,11 @@ impl Cursor {
         // A shard begins with the oldest record that there is, however old; how far back that leads shows only with it.
         self.caught_ms = if self.last.is_some() { caught } else { caught.max(self.caught_ms) };
     }
+}
+
+/// The anchor of a record: all of it counts.
+fn anchor(record: &Record) -> u64 {
+    anchor_of_message(record.arrived_ms, Some(record.partition_key.as_bytes()), Some(&record.data))
 }
 
 /// What of an answer is new.
@@ -213,8 +216,8 @@ mod tests {
 
     /// Stands behind record 5, all caught at a moment.
     fn at_five(caught_ms: u64) -> Cursor {
-        let anchor = anchor::hash(&record(5));
-        Cursor::resume(Reached { next: 6.into(), rows: 5, anchor, seek: caught_ms })
+        let hash = anchor(&record(5));
+        Cursor::resume(Reached { next: 6.into(), rows: 5, anchor: hash, seek: caught_ms })
     }
 
     #[test]

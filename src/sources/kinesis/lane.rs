@@ -1,18 +1,14 @@
 //! One shard on its way into the feed: records are collected into blocks, each once and in order.
 
-use pinflow_dataflows::record::Micros;
-
 use super::aggregate;
 use super::cursor::Cursor;
 use crate::kinesis::Record;
 use crate::position::{PartitionId, Position};
-use crate::sources::{AcceptedLoss, Block, Message, Records};
+use crate::sources::collected::Collected;
+use crate::sources::{AcceptedLoss, Block, Records};
 
 /// About how many bytes of records a block has.
 const BLOCK_BYTES: usize = 256 << 10;
-/// The last millisecond of the year 9999: a time beyond it, or before 1970, is none.
-const MILLIS_MAX: i64 = 253_402_300_799_999;
-
 /// One shard.
 pub(super) struct Lane {
     /// The shard's own name.
@@ -21,24 +17,24 @@ pub(super) struct Lane {
     pub(super) name: String,
     pub(super) id: PartitionId,
     pub(super) cursor: Cursor,
-    payloads: Vec<u8>,
-    index: Vec<Message>,
+    collected: Collected,
 }
 
 impl Lane {
     pub(super) fn new(shard: &str, name: String, id: PartitionId, cursor: Cursor) -> Lane {
-        Lane { shard: shard.to_owned(), name, id, cursor, payloads: Vec::new(), index: Vec::new() }
+        Lane { shard: shard.to_owned(), name, id, cursor, collected: Collected::default() }
     }
 
-    /// Collects a record: as many messages as it has parts, all at its position. Whether the block is full.
+    /// Collects a record: as many messages as it has parts, all at its position. Whether the block is full. The cursor is
+    /// moved by whoever ends the block: it proves the last record, and no other.
     pub(super) fn collect(&mut self, position: Position, record: &Record) -> bool {
-        let arrived_at = record.arrived_ms.and_then(micros);
         match aggregate::parts(&record.data) {
-            None => self.message(&record.data, position, arrived_at),
-            Some(parts) => parts.into_iter().for_each(|part| self.message(&record.data[part], position, arrived_at)),
+            None => self.message(&record.data, position, record.arrived_ms),
+            Some(parts) => {
+                parts.into_iter().for_each(|part| self.message(&record.data[part], position, record.arrived_ms))
+            }
         }
-        self.cursor.take(position, record);
-        self.payloads.len() + size_of_val(self.index.as_slice()) >= BLOCK_BYTES
+        self.collected.bytes() >= BLOCK_BYTES
     }
 
     /// Puts a row in the place of records that are gone.
@@ -46,22 +42,19 @@ impl Lane {
         self.message(&loss.message(), loss.from, None);
     }
 
-    fn message(&mut self, payload: &[u8], position: Position, arrived_at: Option<Micros>) {
-        self.payloads.extend_from_slice(payload);
-        let end = u32::try_from(self.payloads.len()).expect("a block and one record are less than 4 GiB");
-        self.index.push(Message { end, null: false, position, arrived_at });
+    fn message(&mut self, payload: &[u8], position: Position, arrived_ms: Option<i64>) {
+        self.collected.push(Some(payload), position, arrived_ms);
     }
 
     /// Whether anything is collected.
     pub(super) fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.collected.is_empty()
     }
 
     /// Everything collected as a block, which may be empty: then it only says how far the shard was looked at.
     /// `behind_ms` is how far the last record is behind the shard's end.
     pub(super) fn block(&mut self, behind_ms: Option<u64>) -> Block {
-        let records =
-            Records::Messages { payloads: std::mem::take(&mut self.payloads), index: std::mem::take(&mut self.index) };
+        let records = self.collected.take();
         let next = self.cursor.next();
         self.moved(records, next, behind_ms)
     }
@@ -78,10 +71,6 @@ impl Lane {
         let lag = (behind_ms == Some(0)).then_some(0);
         Block { partition: self.id, records, next, anchor, seek, lag, lag_ms: behind_ms, remaining_bytes: None }
     }
-}
-
-fn micros(millis: i64) -> Option<Micros> {
-    (0..=MILLIS_MAX).contains(&millis).then(|| millis * 1_000)
 }
 
 #[cfg(test)]
@@ -107,7 +96,9 @@ mod tests {
     fn parts_of_a_record_share_its_position_and_its_block() {
         let mut lane = lane();
         lane.collect(7.into(), &record("7", b"a"));
-        lane.collect(9.into(), &record("9", &aggregate(&[b"b", b"", b"c"])));
+        let last = record("9", &aggregate(&[b"b", b"", b"c"]));
+        lane.collect(9.into(), &last);
+        lane.cursor.take(9.into(), &last);
         let block = lane.block(Some(3));
         let mut found = Vec::new();
         block.records.each(|payload, position, arrived| found.push((payload.map(<[u8]>::to_vec), position, arrived)));

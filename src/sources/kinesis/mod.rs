@@ -16,7 +16,6 @@
 //! with is waited out as long as it may pass, and said.
 
 mod aggregate;
-mod anchor;
 mod begin;
 mod clock;
 mod config;
@@ -38,11 +37,12 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use tokio::sync::Semaphore;
 
-pub use config::{KinesisConfig, Start, Streams};
+pub use config::{KinesisConfig, Start};
 
 use shard::Common;
 use stream::{Plan, Stream};
 
+use super::named;
 use super::thread::{Halt, spawn};
 use super::{AcceptedLoss, Feed, SourceError};
 use crate::kinesis::Api;
@@ -66,7 +66,7 @@ pub fn plan(config: KinesisConfig, accepted: &[AcceptedLoss]) -> Result<KinesisS
     if !faults.is_empty() {
         return Err(SourceError::Unusable(faults.join("\n")));
     }
-    let names: Vec<String> = config.streams.named().iter().map(|(stream, _)| format!("kinesis/{stream}/")).collect();
+    let names: Vec<String> = config.streams.each().iter().map(|(stream, _)| format!("kinesis/{stream}/")).collect();
     let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));
     let accepted = accepted.iter().filter(ours).cloned().collect();
     Ok(KinesisSource { config, accepted })
@@ -77,14 +77,7 @@ pub fn plan(config: KinesisConfig, accepted: &[AcceptedLoss]) -> Result<KinesisS
 /// # Errors
 /// [`SourceError::Unusable`] with every stream that is read twice, a line each.
 pub fn tell_apart(sources: &[KinesisSource]) -> Result<(), SourceError> {
-    let named = sources.iter().flat_map(|source| source.config.streams.named());
-    let mut streams: Vec<&str> = named.map(|(stream, _)| stream).collect();
-    streams.sort_unstable();
-    let twice = streams.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
-    let faults: Vec<String> = twice
-        .map(|stream| format!("stream {stream} is read by two sources, and `_source` could not tell their rows apart"))
-        .collect();
-    if faults.is_empty() { Ok(()) } else { Err(SourceError::Unusable(faults.join("\n"))) }
+    named::tell_apart(sources.iter().map(|source| &source.config.streams), config::KIND)
 }
 
 impl KinesisSource {
@@ -123,7 +116,7 @@ impl KinesisSource {
             calls_per_sec_max: self.config.calls_per_sec_max,
         };
         let watch = Duration::from_secs_f64(self.config.watch_secs);
-        let streams = self.config.streams.named().into_iter().map(|(stream, carries)| {
+        let streams = self.config.streams.each().into_iter().map(|(stream, carries)| {
             let plan = Plan { stream: stream.into(), carries, start: self.config.start, watch };
             Stream::open(common.clone(), plan)
         });

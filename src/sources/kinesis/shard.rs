@@ -153,13 +153,19 @@ impl Reader {
     async fn take(&mut self, mut answer: Answer, asked_ms: u64) -> Result<bool, Halt> {
         let Admitted { old, positions } = self.admit(&answer, asked_ms)?;
         let records = std::mem::take(&mut answer.records);
+        let mut newest = None;
         for (record, position) in records.iter().zip(positions).skip(old) {
             self.end_gap(position);
+            newest = Some((position, record));
             if self.lane.collect(position, record) {
+                self.lane.cursor.take(position, record);
                 let block = self.lane.block(None);
                 self.common.feed.deliver(Event::Block(block)).await?;
                 self.told_idle = false;
             }
+        }
+        if let Some((position, record)) = newest {
+            self.lane.cursor.take(position, record);
         }
         drop(records);
         self.lane.cursor.caught(&answer, asked_ms);

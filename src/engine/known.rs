@@ -1,0 +1,68 @@
+//! A partition that is read, as the engine knows it.
+
+use jiff::Timestamp;
+use pinflow_dataflows::record::Micros;
+use pinflow_dataflows::symbol::Symbol;
+
+use super::SourceStatus;
+use super::worker::Read;
+use crate::position::{Position, Reached};
+use crate::sources::Partition;
+
+/// A partition, and how far it has been answered.
+pub(super) struct Known {
+    pub(super) partition: Partition,
+    pub(super) source: Symbol,
+    pub(super) reached: Reached,
+    pub(super) lag: Option<u64>,
+    pub(super) lag_ms: Option<u64>,
+    /// Where its source ended when it last said so.
+    pub(super) end: Option<Position>,
+    /// When its last record arrived.
+    pub(super) arrived_at: Option<Micros>,
+    /// Of what its last block left; 0 where that is unknown.
+    pub(super) remaining_bytes: u64,
+    pub(super) read: Read,
+}
+
+impl Known {
+    /// A partition of which nothing is answered yet in this run.
+    pub(super) fn new(partition: Partition) -> Known {
+        Known {
+            source: Symbol::new(&partition.name),
+            reached: partition.resumed.unwrap_or(Reached::NOTHING),
+            lag: None,
+            lag_ms: None,
+            end: None,
+            arrived_at: None,
+            remaining_bytes: 0,
+            read: Read::default(),
+            partition,
+        }
+    }
+
+    /// Records that the source still had when it last spoke of its end, beyond what is answered.
+    pub(super) fn lag(&self) -> Option<u64> {
+        let counted = self.end.and_then(Position::narrow).zip(self.reached.next.narrow());
+        counted.map(|(end, next)| end.saturating_sub(next)).or(self.lag)
+    }
+
+    pub(super) fn status(&self, as_of: Timestamp) -> SourceStatus {
+        let lag = self.lag();
+        let age_ms = |at: Micros| u64::try_from((as_of.as_microsecond() - at) / 1_000).unwrap_or(0);
+        SourceStatus {
+            source: self.partition.name.clone(),
+            position: self.reached.next.to_string(),
+            end: self.end.map(|end| end.max(self.reached.next).to_string()),
+            lag,
+            lag_ms: match lag {
+                Some(0) => Some(0),
+                _ => self.lag_ms.or_else(|| self.arrived_at.filter(|_| lag.is_some()).map(age_ms)),
+            },
+            read: self.read.rows,
+            written: self.read.rows - self.read.rejected - self.read.redelivered,
+            rejected: self.read.rejected,
+            redelivered: self.read.redelivered,
+        }
+    }
+}

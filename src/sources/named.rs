@@ -1,0 +1,89 @@
+//! What a source reads, by name: topics or streams, and what each of them holds.
+
+use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::record::Stream;
+use serde::Deserialize;
+
+use super::SourceError;
+
+/// Topics or streams by what they hold.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Named {
+    /// Pin posts only.
+    pub pin: Option<String>,
+    /// Geo posts only.
+    pub geo: Option<String>,
+    /// User posts only.
+    pub user: Option<String>,
+    /// Posts of any stream: each says by its fields.
+    pub auto: Option<String>,
+}
+
+/// What the names are names of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind {
+    /// As in `topic`.
+    pub(super) word: &'static str,
+    /// Bytes of the longest name.
+    pub(super) longest: usize,
+}
+
+impl Named {
+    /// Each name with what it holds.
+    #[must_use]
+    pub fn each(&self) -> Vec<(&str, Carries)> {
+        let slots = [
+            (&self.pin, Carries::Only(Stream::Pin)),
+            (&self.geo, Carries::Only(Stream::Geo)),
+            (&self.user, Carries::Only(Stream::User)),
+            (&self.auto, Carries::Auto),
+        ];
+        slots.into_iter().filter_map(|(name, carries)| Some((name.as_deref()?, carries))).collect()
+    }
+
+    /// What is wrong, each with its mend.
+    pub(super) fn faults(&self, kind: Kind) -> Vec<String> {
+        let Kind { word, longest } = kind;
+        let names: Vec<&str> = self.each().into_iter().map(|(name, _)| name).collect();
+        let mut faults = Vec::new();
+        if names.is_empty() {
+            faults.push(format!(
+                "{word}s names none; write {word}s = {{ pin = \"…\", geo = \"…\", user = \"…\" }} or {{ auto = \"…\" }}"
+            ));
+        }
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&letter);
+        for name in &names {
+            if !(1..=longest).contains(&name.len()) || !name.chars().all(plain) || [".", ".."].contains(name) {
+                faults.push(format!(
+                    "{word} {name:?}: a {word}'s name is of 1 to {longest} letters, digits, `-`, `_` and `.`"
+                ));
+            }
+        }
+        faults.extend(
+            twice(names)
+                .into_iter()
+                .map(|name| format!("{word} {name} is named twice; a {word} with posts of several kinds is `auto`")),
+        );
+        faults
+    }
+}
+
+/// Checks that no two of these sources read what has the same name.
+///
+/// # Errors
+/// [`SourceError::Unusable`] with everything that is read twice, a line each.
+pub(super) fn tell_apart<'a>(sources: impl Iterator<Item = &'a Named>, kind: Kind) -> Result<(), SourceError> {
+    let names = sources.flat_map(Named::each).map(|(name, _)| name).collect();
+    let word = kind.word;
+    let faults: Vec<String> = twice(names)
+        .into_iter()
+        .map(|name| format!("{word} {name} is read by two sources, and `_source` could not tell their rows apart"))
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(SourceError::Unusable(faults.join("\n"))) }
+}
+
+fn twice(mut names: Vec<&str>) -> Vec<&str> {
+    names.sort_unstable();
+    names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
+}
