@@ -460,7 +460,8 @@ impl<S: Sink> Conductor<S> {
         }
     }
 
-    async fn show(&self, frame: Frame) {
+    /// Exclusive, since what a sink collects can be sent to another thread with the conductor, but not shared.
+    async fn show(&mut self, frame: Frame) {
         self.gauges.open.store(frame.open, Relaxed);
         // Whoever was served has gone; the tables are still written.
         let _ = self.frames.send(frame).await;
