@@ -14,7 +14,7 @@ need make make
 need g++ g++
 need pkg-config pkg-config
 pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
-if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_READERS:-}" != 1 ]; then
+if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_READERS:-}${PINFLOW_SKIP_AIRFLOW:-}" != 11 ]; then
     need python3 python3
     python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
 fi

@@ -126,7 +126,7 @@ fn other_engines_read_the_answers_and_their_changes_whatever_happened() {
 #[test]
 fn versions_and_files_that_nobody_can_want_any_more_are_removed() {
     let site = Site::new("keep_secs = 0");
-    let folder = site.tables().join("popular_category_by_year");
+    let folder = site.tables().join("users_joined_by_year");
     let files = || {
         let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
         names.filter(|name| name.to_string_lossy().ends_with(".parquet")).count()
@@ -139,6 +139,7 @@ fn versions_and_files_that_nobody_can_want_any_more_are_removed() {
     let log = std::fs::read_dir(folder.join("_delta_log")).unwrap().map(|entry| entry.unwrap().file_name());
     let log: Vec<_> = log.map(|name| name.to_string_lossy().into_owned()).collect();
     assert!(log.iter().any(|name| name.contains("checkpoint.parquet")), "{log:?}");
+    assert!(!log.iter().any(|name| name.ends_with("00000.json")), "the log begins at its checkpoint: {log:?}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ const DATAFLOWS: Law = &[
     ("measures", &["answer", "symbol"]),
     ("questions", &["answer", "measures", "posts", "symbol"]),
     ("graph", &["answer", "inlet", "latest", "measures", "posts", "questions", "record", "symbol"]),
-    ("operators", &["graph", "measures", "posts"]),
+    ("operators", &["graph", "measures", "posts", "record", "symbol"]),
 ];
 
 const PINFLOW: Law = &[

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod airflow;
 mod answers_tables;
 mod architecture;
 mod batch;

@@ -1,0 +1,85 @@
+//! The example DAG, run by a real Airflow: `tests/airflow/setup.sh` gets it.
+//!
+//! `PINFLOW_SKIP_AIRFLOW=1` leaves it out. Without it an Airflow that is not there is a failure.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pinflow::dataflows::questions;
+use serde_json::Value;
+
+use crate::harness::{PINFLOW, emit, last_snapshot, pinflow, scratch, succeed};
+use crate::ledger::assert_each_line_once;
+
+fn airflow() -> Option<PathBuf> {
+    if std::env::var_os("PINFLOW_SKIP_AIRFLOW").is_some_and(|skip| skip == "1") {
+        return None;
+    }
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/airflow-venv");
+    let airflow = venv.join("bin/airflow");
+    assert!(airflow.exists(), "no {}: run tests/airflow/setup.sh, or set PINFLOW_SKIP_AIRFLOW=1", airflow.display());
+    Some(airflow)
+}
+
+/// A line of CSV as Python's `csv` writes it, taken apart.
+fn cells(line: &str) -> Vec<String> {
+    let (mut cells, mut quoted) = (vec![String::new()], false);
+    let mut letters = line.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' if quoted && letters.peek() == Some(&'"') => {
+                letters.next();
+                cells.last_mut().unwrap().push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => cells.push(String::new()),
+            letter => cells.last_mut().unwrap().push(letter),
+        }
+    }
+    cells
+}
+
+#[test]
+fn the_dag_ingests_cleans_and_writes_each_answer() {
+    let Some(airflow) = airflow() else { return };
+    let place = scratch();
+    let at = |name: &str| place.path().join(name);
+    let recording = at("recording");
+    emit(&recording, 300, 900, 23, &["--malformed", "0.02"]);
+    let config = at("flow.toml");
+    let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\n[tables]\nurl = \"tables\"\n";
+    std::fs::write(&config, text).unwrap();
+    let dags = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/airflow");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(&airflow);
+        command.args(arguments).env("AIRFLOW_HOME", at("airflow")).env("AIRFLOW__CORE__DAGS_FOLDER", &dags);
+        command.env("AIRFLOW__CORE__LOAD_EXAMPLES", "False").env("AIRFLOW__USAGE_DATA_COLLECTION__ENABLED", "False");
+        // Compiled Python does not belong beside the example.
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("PINFLOW", PINFLOW).env("PINFLOW_CONFIG", &config);
+        succeed(command.env("PINFLOW_TABLES", at("tables")).env("PINFLOW_RESULTS", at("results")))
+    };
+    run(&["db", "migrate"]);
+    // The second time nothing is new, and the results are the same.
+    for day in ["2026-01-01", "2026-01-02"] {
+        let output = run(&["dags", "test", "pinflow_posts", day]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("state=success") || said.contains("success"), "{said}");
+        let snapshot = last_snapshot(&succeed(pinflow(["run", "--output", "snapshots"]).arg(&recording)).stdout);
+        for question in &questions::ALL {
+            let text = std::fs::read_to_string(at("results").join(format!("{}.csv", question.name)));
+            let text = text.unwrap_or_else(|error| panic!("{}: {error}; {said}", question.name));
+            let mut lines = text.lines();
+            let header = cells(lines.next().unwrap());
+            let found: Vec<BTreeMap<String, String>> =
+                lines.map(|line| header.iter().cloned().zip(cells(line)).collect()).collect();
+            let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let wanted: Vec<BTreeMap<String, String>> = snapshot.answers[question.name]
+                .iter()
+                .map(|row| row.as_object().unwrap().iter().map(|(name, value)| (name.clone(), plain(value))).collect())
+                .collect();
+            assert_eq!(found, wanted, "{}", question.name);
+        }
+    }
+    assert_each_line_once(&recording, &at("tables"));
+}
