@@ -118,6 +118,7 @@ pub async fn run_with(
             let root = tables.root(&config.base).map_err(anyhow::Error::msg)?;
             let settings = delta::Settings {
                 compression: tables.compression,
+                compaction: tables.compact.then_some(delta::Compaction::BESIDE),
                 ..delta::Settings::new(root, config.pipeline.clone())
             };
             let begun = Instant::now();

@@ -1,20 +1,27 @@
 //! `pinflow table`: what the tables hold, how it came there, and whether it is all there.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use comfy_table::{CellAlignment, presets};
 use serde::Serialize;
 
-use crate::sinks::delta::{Contents, DeltaError, Mended, Verdict, inspect, repair, verify};
+use crate::sinks::delta::{
+    Compacted, Compaction, Contents, DeltaError, Grade, Mended, Symptom, Verdict, diagnose, inspect, optimize, repair,
+    vacuum, verify,
+};
 
 /// Shows what tables hold.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TableArgs {
     /// The folder with the tables pin, geo, user and rejected, or one of them.
     pub path: PathBuf,
+    /// What to do with them first; pinflow may be running.
+    #[command(subcommand)]
+    pub action: Option<Action>,
     /// How to print it.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, global = true)]
     pub format: Format,
     /// Commits of each table to show, newest first.
     #[arg(long, default_value_t = 5, value_name = "COMMITS")]
@@ -26,6 +33,21 @@ pub struct TableArgs {
     /// the log is whole. While no pinflow is writing.
     #[arg(long)]
     pub repair: bool,
+}
+
+/// What can be done with tables, beside looking at them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Subcommand)]
+pub enum Action {
+    /// Join small files to large ones; rows, positions and older versions stay
+    Optimize,
+    /// Remove files to which no version of the last hours refers
+    Vacuum {
+        /// Hours. Whoever reads an older version than that finds it gone.
+        #[arg(long, default_value_t = 168, value_name = "HOURS")]
+        keep: u32,
+    },
+    /// Look for what is wrong or costs time: lost or repeated rows, small files, old checkpoints, files of nobody
+    Doctor,
 }
 
 /// How to print it.
@@ -66,6 +88,12 @@ struct Report<'a> {
 /// # Errors
 /// If a table cannot be read, or nothing can be printed.
 pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, TableError> {
+    match args.action {
+        None => {}
+        Some(Action::Optimize) => return optimized(&optimize(&args.path, Compaction::ALL).await?, args.format, out),
+        Some(Action::Vacuum { keep }) => return swept(&vacuum(&args.path, keep).await?, args.format, out),
+        Some(Action::Doctor) => return diagnosed(&diagnose(&args.path).await?, args.format, out),
+    }
     let repaired = if args.repair { Some(repair(&args.path).await?) } else { None };
     let tables = inspect(&args.path, args.history).await?;
     let verdict = if args.verify {
@@ -94,6 +122,61 @@ pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, 
         }
     }
     Ok(verdict.is_none_or(|verdict| verdict.violations.is_empty()))
+}
+
+fn json(value: &impl Serialize, out: &mut dyn Write) -> Result<(), TableError> {
+    serde_json::to_writer_pretty(&mut *out, value).map_err(io::Error::from)?;
+    Ok(writeln!(out)?)
+}
+
+fn optimized(done: &[(&'static str, Compacted)], format: Format, out: &mut dyn Write) -> Result<bool, TableError> {
+    match format {
+        Format::Json => json(&done.iter().copied().collect::<BTreeMap<_, _>>(), out)?,
+        Format::Table => {
+            let mut grid = grid(&["table", "files", "joined to", "rows in them"], &[1, 2, 3]);
+            for (table, Compacted { files_before, files_after, rows }) in done {
+                grid.add_row([
+                    (*table).to_owned(),
+                    files_before.to_string(),
+                    files_after.to_string(),
+                    rows.to_string(),
+                ]);
+            }
+            writeln!(out, "{grid}")?;
+        }
+    }
+    Ok(true)
+}
+
+fn swept(done: &[(&'static str, Vec<String>)], format: Format, out: &mut dyn Write) -> Result<bool, TableError> {
+    match format {
+        Format::Json => json(&done.iter().cloned().collect::<BTreeMap<_, _>>(), out)?,
+        Format::Table => {
+            for (table, files) in done {
+                writeln!(out, "{table}: {} files removed", files.len())?;
+            }
+        }
+    }
+    Ok(true)
+}
+
+fn diagnosed(symptoms: &[Symptom], format: Format, out: &mut dyn Write) -> Result<bool, TableError> {
+    match format {
+        Format::Json => json(&symptoms, out)?,
+        Format::Table => {
+            let mut grid = grid(&["", "table", ""], &[]);
+            for Symptom { table, grade, what } in symptoms {
+                let grade = match grade {
+                    Grade::Well => "well",
+                    Grade::Risk => "RISK",
+                    Grade::Fault => "FAULT",
+                };
+                grid.add_row([grade.to_owned(), table.unwrap_or("all").to_owned(), shown(what)]);
+            }
+            writeln!(out, "{grid}")?;
+        }
+    }
+    Ok(!Symptom::any_fault(symptoms))
 }
 
 fn grid(header: &[&str], numbers: &[usize]) -> comfy_table::Table {

@@ -83,6 +83,9 @@ pub struct TablesConfig {
     /// How parquet files are compressed.
     #[serde(default)]
     pub compression: delta::Compression,
+    /// Whether small files are joined beside the run.
+    #[serde(default = "TablesConfig::compact")]
+    pub compact: bool,
 }
 
 impl TablesConfig {
@@ -91,6 +94,9 @@ impl TablesConfig {
     }
     fn commit_age_secs_max() -> f64 {
         10.0
+    }
+    fn compact() -> bool {
+        true
     }
 
     /// Tables at a place, all else by default.
@@ -101,6 +107,7 @@ impl TablesConfig {
             commit_rows_max: Self::commit_rows_max(),
             commit_age_secs_max: Self::commit_age_secs_max(),
             compression: delta::Compression::default(),
+            compact: Self::compact(),
         }
     }
 

@@ -19,3 +19,4 @@ mod reference;
 mod same;
 mod stop;
 mod telemetry;
+mod upkeep;

@@ -145,6 +145,11 @@ impl Log {
         Ok((txns, digest))
     }
 
+    /// The version of the last whole checkpoint up to this version.
+    pub(crate) async fn last_checkpoint(&self, version: u64) -> Result<Option<u64>, DeltaError> {
+        Ok(self.checkpoint(version).await?.map(|(at, _)| at))
+    }
+
     /// The newest version that the log holds; `None` if it holds none, because there is no table.
     pub(crate) async fn newest(&self) -> Result<Option<u64>, DeltaError> {
         let versions = self.list().await?.into_iter().filter_map(|location| {

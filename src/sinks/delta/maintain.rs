@@ -1,10 +1,17 @@
-//! Keeping a table's log short: checkpoints, and the cleaning of what they replace.
+//! Keeping a table small beside a run: checkpoints of its log and the cleaning of what they replace, and the joining of
+//! its files.
 
 use std::num::NonZeroU64;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use deltalake::{DeltaTableError, checkpoints};
+use futures::FutureExt;
+use tokio::sync::Semaphore;
 
+use super::compact::{self, Compacted, Compaction};
 use super::failpoints;
+use super::file::Compression;
 use super::log::Log;
 use super::open;
 use super::schema::Table;
@@ -35,4 +42,34 @@ async fn make(log: Log, table: Table, version: u64) -> Result<(), DeltaTableErro
     point("after_checkpoint")?;
     checkpoints::cleanup_metadata(&handle, None).await?;
     Ok(())
+}
+
+/// Joins the small files of a table, one table at a time. A failure is told and costs nothing but time.
+pub(crate) async fn compact(
+    log: Log,
+    table: Table,
+    compression: Compression,
+    how: Compaction,
+    one: Arc<Semaphore>,
+) -> Compacted {
+    // Never closed.
+    let Ok(_turn) = one.acquire().await else { return Compacted::default() };
+    // The library may panic where storage fails.
+    let of = log.clone();
+    let joining = AssertUnwindSafe(async move { compact::compact(&of, table, compression, how).await }).catch_unwind();
+    match joining.await {
+        Ok(Ok(done)) => {
+            let Compacted { files_before, files_after, rows } = done;
+            tracing::debug!(table = table.name(), files_before, files_after, rows, "files are joined");
+            done
+        }
+        Ok(Err(error)) => {
+            tracing::warn!("small files of {} are not joined: {error}", log.folder.display());
+            Compacted::default()
+        }
+        Err(_) => {
+            tracing::warn!("small files of {} are not joined: the library panicked", log.folder.display());
+            Compacted::default()
+        }
+    }
 }

@@ -19,7 +19,9 @@
 //! puts the next version if absent (`log`, `writer`). The library encodes commits, creates tables, reads
 //! them at open and makes checkpoints.
 
+mod compact;
 mod decide;
+mod doctor;
 mod encode;
 mod error;
 pub mod failpoints;
@@ -45,6 +47,8 @@ pub(crate) use log::Log;
 pub(crate) use open::{PIPELINE, active_files, builder, failed, root};
 pub(crate) use store::create_folder;
 
+pub use compact::{Compacted, Compaction, optimize, vacuum};
+pub use doctor::{Grade, Symptom, diagnose};
 pub use encode::{Batches, DeltaEncoder};
 pub use error::DeltaError;
 pub use failpoints::FAILPOINTS;

@@ -10,10 +10,11 @@ use deltalake::logstore::object_store::ObjectStore;
 use deltalake::parquet::errors::ParquetError;
 use futures::future::try_join_all;
 use pinflow_dataflows::symbol::Symbol;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::compact::{Compacted, Compaction};
 use super::decide;
 use super::encode::{Batches, DeltaEncoder};
 use super::error::DeltaError;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub compression: Compression,
     /// Commits to a table from one checkpoint of its log to the next.
     pub checkpoint_commits: NonZeroU64,
+    /// Whether, and how, small files are joined beside the run.
+    pub compaction: Option<Compaction>,
 }
 
 impl Settings {
@@ -52,7 +55,7 @@ impl Settings {
     #[must_use]
     pub fn new(root: PathBuf, pipeline: String) -> Settings {
         let compression = Compression::default();
-        Settings { root, pipeline, compression, checkpoint_commits: maintain::CHECKPOINT_COMMITS }
+        Settings { root, pipeline, compression, checkpoint_commits: maintain::CHECKPOINT_COMMITS, compaction: None }
     }
 }
 
@@ -61,6 +64,9 @@ pub struct Tables {
     lanes: Vec<Lane>,
     compression: Compression,
     checkpoint_commits: NonZeroU64,
+    compaction: Option<Compaction>,
+    /// One table at a time is compacted: what that takes of memory is taken once.
+    compacting: Arc<Semaphore>,
     /// What the cleaned tables held at open.
     held: Vec<(Table, PathBuf)>,
     pauses: Pauses,
@@ -83,6 +89,9 @@ struct Lane {
     checkpointed: u64,
     rows: u64,
     files: u64,
+    compaction: Option<JoinHandle<Compacted>>,
+    /// Files when they were last compacted.
+    compacted: u64,
 }
 
 impl Tables {
@@ -107,11 +116,22 @@ impl Tables {
         let held = opened.iter().filter(|opened| opened.writer.table != Table::Rejected);
         let held = held.flat_map(|opened| opened.files.iter().map(|file| (opened.writer.table, file.path.clone())));
         let held = held.collect();
-        let Settings { compression, checkpoint_commits, .. } = settings;
+        let Settings { compression, checkpoint_commits, compaction, .. } = settings;
         let lanes: Vec<Lane> = opened.into_iter().map(|opened| Lane::new(opened, compression)).collect();
         let status = watch::Sender::new(lanes.iter().map(Lane::status).collect());
         Ok((
-            Tables { lanes, compression, checkpoint_commits, held, pauses, epoch: 0, under_way: false, status },
+            Tables {
+                lanes,
+                compression,
+                checkpoint_commits,
+                compaction,
+                compacting: Arc::new(Semaphore::new(1)),
+                held,
+                pauses,
+                epoch: 0,
+                under_way: false,
+                status,
+            },
             resume,
         ))
     }
@@ -171,6 +191,10 @@ impl Tables {
                 // It has reported its own failure.
                 let _ = checkpoint.await;
             }
+            if let Some(compaction) = lane.compaction.take() {
+                // What is not committed yet is as if it had not begun.
+                compaction.abort();
+            }
         }
         Ok(())
     }
@@ -195,6 +219,9 @@ impl Tables {
         try_join_all(cleaned.collect::<Vec<_>>()).await?;
         for lane in &mut self.lanes {
             lane.maintain(self.checkpoint_commits.get());
+            if let Some(how) = self.compaction {
+                lane.compact(how, self.compression, &self.compacting).await;
+            }
         }
         (self.epoch, self.under_way) = (epoch, false);
         self.status.send_replace(self.lanes.iter().map(Lane::status).collect());
@@ -217,6 +244,8 @@ impl Lane {
             checkpointed,
             rows,
             files,
+            compaction: None,
+            compacted: 0,
         }
     }
 
@@ -279,6 +308,19 @@ impl Lane {
         self.riding.clear();
         self.riding_since = None;
         Ok(())
+    }
+
+    /// Takes up what joining files came to, and begins it again when there are many.
+    async fn compact(&mut self, how: Compaction, compression: Compression, one: &Arc<Semaphore>) {
+        if let Some(done) = self.compaction.take_if(|compaction| compaction.is_finished()) {
+            let Compacted { files_before, files_after, .. } = done.await.unwrap_or_default();
+            self.files = self.files.saturating_sub((files_before - files_after) as u64);
+            self.compacted = self.files;
+        }
+        if self.compaction.is_none() && self.files >= self.compacted + how.files_min as u64 {
+            let (log, table) = (self.writer.log.clone(), self.writer.table);
+            self.compaction = Some(tokio::spawn(maintain::compact(log, table, compression, how, Arc::clone(one))));
+        }
     }
 
     /// Begins a checkpoint when it is time. Beside the commits: a checkpoint is of a version that no longer changes.

@@ -1,0 +1,256 @@
+//! Many small files of a table become few large ones, and what is not part of the table any more is removed.
+//!
+//! Both are done from outside of the writer's protocol, by whoever wants to, at any time: a compaction is one commit that
+//! takes files out and puts in one with the same rows, and it only lands if all of them still are in the table. Rows,
+//! positions and answers are as before; a process that dies meanwhile leaves a file to which nothing refers, which
+//! vacuum removes. What is taken out can be read in older versions until vacuum's retention is over.
+//!
+//! Memory: one group of rows while it is encoded, and the new file.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use deltalake::DeltaTable;
+use deltalake::arrow::array::RecordBatch;
+use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake::kernel::{Action, Add};
+use deltalake::logstore::object_store::ObjectStoreExt;
+use deltalake::operations::vacuum::VacuumMode;
+use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use deltalake::parquet::errors::ParquetError;
+use deltalake::protocol::DeltaOperation;
+use serde::Serialize;
+
+use super::error::{DeltaError, from_arrow};
+use super::failpoints;
+use super::file::{self, Compression, DataFile};
+use super::group::Format;
+use super::inspect;
+use super::log::Log;
+use super::open::{ActiveFile, active_files, builder, failed};
+use super::schema::Table;
+use super::store::Synced;
+
+/// Rows that are encoded together: large groups are read faster, and are held in memory while they are encoded.
+const GROUP_ROWS: usize = 128 << 10;
+/// Rows that are decoded at once.
+const BATCH_ROWS: usize = 8 << 10;
+
+/// How files are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compaction {
+    /// Bytes that a file should have. One of half as many, or more, is left alone.
+    pub target_bytes: u64,
+    /// Files that are joined at the least, unless they make up a whole one: few files are not worth the writing.
+    pub files_min: usize,
+}
+
+impl Compaction {
+    /// As much as is worth while, for people who ask for it.
+    pub const ALL: Compaction = Compaction { target_bytes: 64 << 20, files_min: 2 };
+    /// As little as keeps the number of files small, beside a run: a row is written anew as often as the number of files
+    /// is a power of 32.
+    pub const BESIDE: Compaction = Compaction { target_bytes: 64 << 20, files_min: 32 };
+
+    /// The first files that are to be joined: of about one size, in the order in which they were written.
+    ///
+    /// Were small files joined with what others had become, that would be written anew each time (the size tiers of
+    /// log-structured stores).
+    fn choose(self, files: Vec<ActiveFile>) -> Option<Vec<ActiveFile>> {
+        let mut tiers: BTreeMap<u32, Vec<ActiveFile>> = BTreeMap::new();
+        for file in files.into_iter().filter(|file| file.bytes < self.target_bytes / 2) {
+            let tier = if self.files_min > 2 { file.bytes.max(1).ilog(self.files_min as u64) } else { 0 };
+            tiers.entry(tier).or_default().push(file);
+        }
+        tiers.into_values().find_map(|tier| self.choose_of(tier))
+    }
+
+    fn choose_of(self, mut files: Vec<ActiveFile>) -> Option<Vec<ActiveFile>> {
+        files.sort_by(|one, other| (one.written_ms, &one.path).cmp(&(other.written_ms, &other.path)));
+        let mut bytes = 0;
+        let full = files.iter().position(|file| {
+            bytes += file.bytes;
+            bytes >= self.target_bytes
+        });
+        match full {
+            // One small file beside a nearly full one is never alone: both are less than half.
+            Some(last) => files.truncate(last + 1),
+            None if files.len() < self.files_min.max(2) => return None,
+            None => {}
+        }
+        Some(files)
+    }
+}
+
+/// What joining came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Compacted {
+    /// Files taken out.
+    pub files_before: usize,
+    /// Files put in.
+    pub files_after: usize,
+    /// Rows in them.
+    pub rows: usize,
+}
+
+/// Joins the small files of the tables under a folder, or of the one table that it is.
+///
+/// # Errors
+/// If a table cannot be read or written, or changes faster than its files can be joined.
+pub async fn optimize(path: &std::path::Path, how: Compaction) -> Result<Vec<(&'static str, Compacted)>, DeltaError> {
+    let mut done = Vec::new();
+    for (table, folder) in inspect::folders(path) {
+        let log = Log::new(Arc::new(Synced::default()), &folder)?;
+        done.push((table.name(), compact(&log, table, Compression::default(), how).await?));
+    }
+    Ok(done)
+}
+
+/// Removes the files of tables to which no version of the last `hours` refers. Gives back their names.
+///
+/// # Errors
+/// If a table cannot be read, or a file cannot be removed.
+pub async fn vacuum(path: &std::path::Path, hours: u32) -> Result<Vec<(&'static str, Vec<String>)>, DeltaError> {
+    let mut done = Vec::new();
+    for (table, folder) in inspect::folders(path) {
+        let log = Log::new(Arc::new(Synced::default()), &folder)?;
+        done.push((table.name(), sweep(&log, hours).await?));
+    }
+    Ok(done)
+}
+
+/// Removes what no version of the last hours refers to.
+pub(crate) async fn sweep(log: &Log, hours: u32) -> Result<Vec<String>, DeltaError> {
+    let handle = builder(log)?.load().await.map_err(failed("open", log))?;
+    // What was never part of the table, too: a process that dies between a file and its commit leaves it.
+    let vacuum = handle.vacuum().with_mode(VacuumMode::Full).with_retention_period(TimeDelta::hours(hours.into()));
+    let (_, swept) = vacuum.with_enforce_retention_duration(false).await.map_err(failed("vacuum", log))?;
+    Ok(swept.files_deleted)
+}
+
+/// Joins until nothing is left to be joined.
+pub(crate) async fn compact(
+    log: &Log,
+    table: Table,
+    compression: Compression,
+    how: Compaction,
+) -> Result<Compacted, DeltaError> {
+    let mut done = Compacted::default();
+    loop {
+        let handle = builder(log)?.load().await.map_err(failed("open", log))?;
+        let Some(chosen) = how.choose(active_files(&handle, log)?) else { return Ok(done) };
+        let paths: Vec<PathBuf> = chosen.iter().map(|file| file.path.clone()).collect();
+        let format = Format::new(table, compression);
+        let joined = tokio::task::spawn_blocking(move || join(&format, &paths)).await;
+        let joined = joined.map_err(|_| DeltaError::Died { what: "joining files" })?;
+        let file = joined.map_err(|cause| DeltaError::Encode { table: table.name(), cause })?;
+        point(log, table, "before_compact")?;
+        put(log, &file).await?;
+        point(log, table, "before_compact_commit")?;
+        commit(log, &handle, &chosen, &file, how).await?;
+        point(log, table, "after_compact")?;
+        done.files_before += chosen.len();
+        done.files_after += 1;
+        done.rows += file.rows;
+    }
+}
+
+fn point(log: &Log, table: Table, step: &'static str) -> Result<(), DeltaError> {
+    let hit = failpoints::hit(table.name(), step);
+    hit.map_err(|cause| DeltaError::Disk { what: "compact", path: log.folder.clone(), cause })
+}
+
+/// One file with the rows of these, in their order.
+fn join(format: &Format, paths: &[PathBuf]) -> Result<DataFile, ParquetError> {
+    let schema = format.table.arrow();
+    let mut groups = Vec::new();
+    let mut group = format.group()?;
+    for path in paths {
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.with_batch_size(BATCH_ROWS).build()?;
+        for batch in reader {
+            let batch = batch.map_err(from_arrow)?;
+            // By name: another engine may have put its columns in another order.
+            let columns = schema.fields().iter().map(|field| batch.column_by_name(field.name()).cloned());
+            let columns = columns.collect::<Option<Vec<_>>>();
+            let missing = || ParquetError::General(format!("{} lacks a column", path.display()));
+            let batch = RecordBatch::try_new(Arc::clone(&schema), columns.ok_or_else(missing)?).map_err(from_arrow)?;
+            group.add(&batch)?;
+            if group.rows >= GROUP_ROWS {
+                groups.push(std::mem::replace(&mut group, format.group()?));
+            }
+        }
+    }
+    if group.rows > 0 {
+        groups.push(group);
+    }
+    file::join(format, groups)
+}
+
+async fn put(log: &Log, file: &DataFile) -> Result<(), DeltaError> {
+    let location = log.location(&file.name);
+    let put = log.store().put(&location, file.bytes.clone().into()).await;
+    put.map_err(|cause| DeltaError::Store { what: "write", path: format!("/{location}"), cause })?;
+    Ok(())
+}
+
+/// Takes files out and puts one in, if all of them still are in the table.
+async fn commit(
+    log: &Log,
+    handle: &DeltaTable,
+    chosen: &[ActiveFile],
+    file: &DataFile,
+    how: Compaction,
+) -> Result<(), DeltaError> {
+    let snapshot = handle.snapshot().map_err(failed("read", log))?;
+    let mut actions = Vec::new();
+    for view in snapshot.log_data().iter() {
+        let path = log.folder.join(view.path().as_ref());
+        if chosen.iter().any(|file| file.path == path) {
+            actions.push(Action::Remove(view.remove_action(false)));
+        }
+    }
+    let add = file.add(jiff::Timestamp::now().as_millisecond());
+    actions.push(Action::Add(Add { data_change: false, ..add }));
+    let target_size = i64::try_from(how.target_bytes).unwrap_or(i64::MAX);
+    let operation = DeltaOperation::Optimize { predicate: None, target_size };
+    // Checkpoints are the writer's business.
+    let properties = CommitProperties::default().with_create_checkpoint(false).with_cleanup_expired_logs(Some(false));
+    let commit = CommitBuilder::from(properties).with_actions(actions);
+    commit.build(Some(snapshot), handle.log_store(), operation).await.map_err(failed("commit to", log))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(number: u32, bytes: u64) -> ActiveFile {
+        let path = PathBuf::from(format!("{number:03}"));
+        ActiveFile { path, bytes, written_ms: i64::from(number), rows: None, stats: None }
+    }
+
+    fn chosen(how: Compaction, sizes: &[u64]) -> Option<Vec<u64>> {
+        let files = (0..).zip(sizes).map(|(number, bytes)| file(number, *bytes)).rev().collect();
+        how.choose(files).map(|files| files.iter().map(|file| file.bytes).collect())
+    }
+
+    #[test]
+    fn small_files_are_joined_in_their_order_and_large_ones_are_left_alone() {
+        let how = Compaction { target_bytes: 100, files_min: 3 };
+        assert_eq!(chosen(how, &[]), None);
+        assert_eq!(chosen(how, &[10, 200, 11]), None);
+        assert_eq!(chosen(how, &[10, 200, 11, 50, 12]), Some(vec![10, 11, 12]));
+        assert_eq!(chosen(how, &[49, 48, 47, 46]), Some(vec![49, 48, 47]));
+        // Those of another size wait until there are more of them.
+        assert_eq!(chosen(how, &[30, 1, 31, 2, 1]), Some(vec![1, 2, 1]));
+        assert_eq!(chosen(how, &[30, 1, 31]), None);
+        let all = Compaction { files_min: 2, ..how };
+        assert_eq!(chosen(all, &[30, 1]), Some(vec![30, 1]));
+        assert_eq!(chosen(all, &[30]), None);
+        assert_eq!(chosen(all, &[100, 50]), None);
+    }
+}

@@ -1,0 +1,128 @@
+//! What is wrong with tables, or costs time: the findings, each with its mend.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Compaction;
+use super::error::DeltaError;
+use super::inspect::{Contents, inspect};
+use super::log::Log;
+use super::maintain::CHECKPOINT_COMMITS;
+use super::store::Synced;
+use super::verify::verify;
+
+/// Small files that are no trouble yet.
+const SMALL_FILES_MAX: usize = 256;
+
+/// Something that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Symptom {
+    /// The table; `None` if it concerns all of them.
+    pub table: Option<&'static str>,
+    /// How bad it is.
+    pub grade: Grade,
+    /// In words, with the mend where there is one.
+    pub what: String,
+}
+
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grade {
+    /// As it should be.
+    Well,
+    /// It costs time or room.
+    Risk,
+    /// It is wrong.
+    Fault,
+}
+
+/// Looks at the tables under a folder, or at the one that it is. Reads every row's lineage; changes nothing.
+///
+/// # Errors
+/// If a folder cannot be looked at. What is wrong with a table is a [`Symptom`].
+pub async fn diagnose(path: &Path) -> Result<Vec<Symptom>, DeltaError> {
+    let tables = match inspect(path, 0).await {
+        Ok(tables) => tables,
+        Err(error) => return Ok(vec![Symptom { table: None, grade: Grade::Fault, what: error.to_string() }]),
+    };
+    let mut symptoms = Vec::new();
+    for table in &tables {
+        symptoms.push(small_files(table));
+        symptoms.push(checkpoint(table).await?);
+        symptoms.push(strays(table)?);
+    }
+    let verdict = tokio::task::spawn_blocking(move || verify(&tables)).await;
+    let verdict = verdict.map_err(|_| DeltaError::Died { what: "the check of all rows" })??;
+    let of_all = |grade, what: &String| Symptom { table: None, grade, what: what.clone() };
+    symptoms.extend(verdict.notes.iter().map(|what| of_all(Grade::Well, what)));
+    symptoms.extend(verdict.violations.iter().map(|what| of_all(Grade::Fault, what)));
+    if verdict.violations.is_empty() {
+        symptoms.push(of_all(Grade::Well, &format!("{} rows, none lost, none twice", verdict.rows)));
+    }
+    Ok(symptoms)
+}
+
+fn small_files(table: &Contents) -> Symptom {
+    let target = Compaction::ALL.target_bytes;
+    let small = table.active.iter().filter(|file| file.bytes < target / 2).count();
+    let files = table.files;
+    let (grade, mend) = if small > SMALL_FILES_MAX {
+        (Grade::Risk, "; `pinflow table PATH optimize` joins them, and readers are faster then")
+    } else {
+        (Grade::Well, "")
+    };
+    let mega = target >> 21;
+    Symptom { table: Some(table.table), grade, what: format!("{files} files, {small} of them below {mega} MiB{mend}") }
+}
+
+async fn checkpoint(table: &Contents) -> Result<Symptom, DeltaError> {
+    let log = Log::new(Arc::new(Synced::default()), &table.path)?;
+    let version = table.version;
+    let last = log.last_checkpoint(version).await?;
+    let since = version - last.unwrap_or(0);
+    // One may be under way, and the one before it may have failed.
+    let (grade, mend) = if since > 3 * CHECKPOINT_COMMITS.get() {
+        (Grade::Risk, "; a run makes one each hundred commits, and its log says why it could not")
+    } else {
+        (Grade::Well, "")
+    };
+    let what = match last {
+        Some(last) => format!("version {version}, the last checkpoint is of version {last}{mend}"),
+        None => format!("version {version}, no checkpoint yet{mend}"),
+    };
+    Ok(Symptom { table: Some(table.table), grade, what })
+}
+
+/// Data files that the newest version does not refer to: older versions may, or nobody.
+fn strays(table: &Contents) -> Result<Symptom, DeltaError> {
+    let failed = |cause| DeltaError::Disk { what: "list", path: table.path.clone(), cause };
+    let active: HashSet<&PathBuf> = table.active.iter().map(|file| &file.path).collect();
+    let (mut files, mut bytes) = (0_u64, 0);
+    for entry in std::fs::read_dir(&table.path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "parquet") && !active.contains(&path) {
+            files += 1;
+            bytes += entry.metadata().map_err(failed)?.len();
+        }
+    }
+    let (grade, mend) = if bytes > table.bytes.max(1 << 30) {
+        (Grade::Risk, "; `pinflow table PATH vacuum` removes those that no version of the last week refers to")
+    } else {
+        (Grade::Well, "")
+    };
+    let what = format!("{files} files of older versions or of nobody, {bytes} bytes{mend}");
+    Ok(Symptom { table: Some(table.table), grade, what })
+}
+
+impl Symptom {
+    /// Whether any of these is wrong, not only slow.
+    #[must_use]
+    pub fn any_fault(symptoms: &[Symptom]) -> bool {
+        symptoms.iter().any(|symptom| symptom.grade == Grade::Fault)
+    }
+}

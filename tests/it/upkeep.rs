@@ -1,0 +1,169 @@
+//! Small files are joined beside the run and by hand, what nobody needs is removed, and no reader sees a difference.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use pinflow::sinks::delta::failpoints::COMPACT_FAILPOINTS;
+use serde_json::Value;
+
+use crate::delta::readers::python;
+use crate::harness::{Running, emit, last_snapshot, pinflow, scratch, succeed};
+use crate::ledger::assert_each_line_once;
+
+struct Site {
+    place: tempfile::TempDir,
+    config: PathBuf,
+}
+
+impl Site {
+    /// A recording of 15,000 lines, of which few go into a commit.
+    fn new(compact: bool) -> Site {
+        let place = scratch();
+        emit(&place.path().join("recording"), 1_000, 5_000, 29, &["--malformed", "0.02"]);
+        let config = place.path().join("run.toml");
+        let text = format!(
+            "[[source]]\nkind = \"recording\"\npath = \"recording\"\nrate_per_sec = 20000\n\
+             [tables]\nurl = \"tables\"\ncommit_rows_max = 100\ncommit_age_secs_max = 0.02\ncompact = {compact}\n\
+             [engine]\nepoch_ms = 1\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        Site { place, config }
+    }
+
+    fn tables(&self) -> PathBuf {
+        self.place.path().join("tables")
+    }
+
+    fn run(&self) -> Command {
+        let mut command = pinflow(["run", "--output", "snapshots"]);
+        command.arg(&self.config);
+        command
+    }
+
+    /// What `pinflow table` tells of each table.
+    fn told(&self) -> Vec<Value> {
+        let output = succeed(pinflow(["table", "--format", "json"]).arg(self.tables()));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["tables"].as_array().unwrap().clone()
+    }
+
+    fn files(&self) -> Vec<u64> {
+        self.told().iter().map(|table| table["files"].as_u64().unwrap()).collect()
+    }
+
+    fn assert_whole(&self) {
+        assert_each_line_once(&self.place.path().join("recording"), &self.tables());
+        succeed(pinflow(["table", "--verify"]).arg(self.tables()));
+        succeed(pinflow(["table"]).arg(self.tables()).arg("doctor"));
+    }
+
+    /// Every row of every table, as two other engines read them.
+    fn rows(&self, python: &Path) -> Value {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/answers.py");
+        let tables = ["pin", "geo", "user", "rejected"];
+        let output = succeed(Command::new(python).arg(script).arg(self.tables()).args(tables));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+#[test]
+fn a_run_keeps_the_number_of_its_files_small() {
+    let site = Site::new(true);
+    let answered = last_snapshot(&succeed(&mut site.run()).stdout);
+    let commits: Vec<u64> = site.told().iter().map(|table| table["version"].as_u64().unwrap()).collect();
+    assert!(commits[1..].iter().all(|commits| *commits > 100), "{commits:?}");
+    // 32 of each size, and those that came while the last were joined.
+    assert!(site.files()[1..].iter().all(|files| *files < 100), "{:?} of {commits:?}", site.files());
+    site.assert_whole();
+    // A start reads them back to the same answers.
+    assert_eq!(last_snapshot(&succeed(&mut site.run()).stdout).answers, answered.answers);
+}
+
+#[test]
+fn killed_while_files_are_joined_nothing_is_lost_or_repeated() {
+    let site = Site::new(true);
+    let mut killed = 0;
+    for table in ["pin", "geo", "user"] {
+        for point in COMPACT_FAILPOINTS {
+            let mut command = site.run();
+            command.env("FAILPOINTS", format!("delta::{table}::{point}=return(abort)"));
+            let mut running = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+            let status = running.wait();
+            assert!(status.success() || status.code().is_none(), "{table} {point}: {status}");
+            killed += u32::from(status.code().is_none());
+        }
+    }
+    assert!(killed >= 3, "only {killed} were killed while files were joined");
+    succeed(&mut site.run());
+    site.assert_whole();
+}
+
+#[test]
+fn what_is_joined_by_hand_reads_the_same_and_what_is_removed_was_nobodys() {
+    let site = Site::new(false);
+    succeed(&mut site.run());
+    let before = site.files();
+    assert!(before[1..].iter().all(|files| *files > 100), "{before:?}");
+    let Some(python) = python() else { return };
+    let rows = site.rows(&python);
+    succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));
+    assert_eq!(site.files()[1..], [1, 1, 1], "each fits into one file");
+    assert_eq!(site.rows(&python), rows);
+    // A file that a process left which died before its commit.
+    let stray = site.tables().join("pin/part-00000-left-c000.snappy.parquet");
+    std::fs::write(&stray, "").unwrap();
+    let there = |folder: &str| {
+        let names = std::fs::read_dir(site.tables().join(folder)).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().ends_with(".parquet")).count()
+    };
+    succeed(pinflow(["table"]).arg(site.tables()).arg("vacuum"));
+    assert!(stray.exists() && there("pin") > 100, "what is younger than a week is kept");
+    succeed(pinflow(["table"]).arg(site.tables()).args(["vacuum", "--keep", "0"]));
+    assert_eq!((stray.exists(), there("pin"), there("geo"), there("user")), (false, 1, 1, 1));
+    assert_eq!(site.rows(&python), rows);
+    site.assert_whole();
+}
+
+#[test]
+fn joined_by_hand_while_a_run_writes_nothing_is_lost_or_repeated() {
+    let site = Site::new(false);
+    let mut running = Running::start(site.run().stdout(Stdio::null()).stderr(Stdio::null()));
+    let mut joined = 0;
+    while running.ended().is_none() {
+        let output = pinflow(["table", "--format", "json"]).arg(site.tables()).arg("optimize").output().unwrap();
+        // Before the tables are there it fails.
+        if output.status.success() {
+            let done: Value = serde_json::from_slice(&output.stdout).unwrap();
+            joined += done.as_object().unwrap().values().map(|of| of["files_before"].as_u64().unwrap()).sum::<u64>();
+        }
+    }
+    assert!(running.wait().success());
+    assert!(joined > 50, "{joined} files were joined meanwhile");
+    site.assert_whole();
+}
+
+#[test]
+fn the_doctor_tells_what_is_wrong_and_what_to_do() {
+    let site = Site::new(false);
+    succeed(&mut site.run());
+    let diagnosed = |code: i32| {
+        let output = pinflow(["table", "--format", "json"]).arg(site.tables()).arg("doctor").output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let healthy = diagnosed(0);
+    assert!(healthy.as_array().unwrap().iter().all(|symptom| symptom["grade"] != "fault"), "{healthy}");
+    // The newest commit is torn, as after a loss of power.
+    let log = site.tables().join("geo/_delta_log");
+    let newest = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
+    let newest = newest.filter(|path| path.extension().is_some_and(|it| it == "json")).max().unwrap();
+    let whole = std::fs::read(&newest).unwrap();
+    std::fs::write(&newest, &whole[..whole.len() / 2]).unwrap();
+    let torn = diagnosed(1);
+    assert!(torn.to_string().contains("--repair"), "{torn}");
+    std::fs::write(&newest, whole).unwrap();
+    // A row that the positions count is gone.
+    let file = std::fs::read_dir(site.tables().join("user")).unwrap().map(|entry| entry.unwrap().path());
+    let file = file.filter(|path| path.extension().is_some_and(|it| it == "parquet")).min().unwrap();
+    std::fs::remove_file(file).unwrap();
+    diagnosed(1);
+}
