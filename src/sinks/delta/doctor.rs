@@ -56,8 +56,15 @@ pub async fn diagnose(path: &Path) -> Result<Vec<Symptom>, DeltaError> {
         symptoms.push(strays(table)?);
     }
     let verdict = tokio::task::spawn_blocking(move || verify(&tables)).await;
-    let verdict = verdict.map_err(|_| DeltaError::Died { what: "the check of all rows" })??;
+    let verdict = verdict.map_err(|_| DeltaError::Died { what: "the check of all rows" })?;
     let of_all = |grade, what: &String| Symptom { table: None, grade, what: what.clone() };
+    let verdict = match verdict {
+        Ok(verdict) => verdict,
+        Err(error) => {
+            symptoms.push(of_all(Grade::Fault, &error.to_string()));
+            return Ok(symptoms);
+        }
+    };
     symptoms.extend(verdict.notes.iter().map(|what| of_all(Grade::Well, what)));
     symptoms.extend(verdict.violations.iter().map(|what| of_all(Grade::Fault, what)));
     if verdict.violations.is_empty() {
