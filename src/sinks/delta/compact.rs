@@ -234,7 +234,8 @@ mod tests {
     }
 
     fn chosen(how: Compaction, sizes: &[u64]) -> Option<Vec<u64>> {
-        let files = (0..).zip(sizes).map(|(number, bytes)| file(number, *bytes)).rev().collect();
+        let mut files: Vec<_> = (0..).zip(sizes).map(|(number, bytes)| file(number, *bytes)).collect();
+        files.reverse();
         how.choose(files).map(|files| files.iter().map(|file| file.bytes).collect())
     }
 
