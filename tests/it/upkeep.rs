@@ -22,7 +22,7 @@ impl Site {
         emit(&place.path().join("recording"), 1_000, 5_000, 29, &["--malformed", "0.02"]);
         let config = place.path().join("run.toml");
         let text = format!(
-            "[[source]]\nkind = \"recording\"\npath = \"recording\"\nrate_per_sec = 20000\n\
+            "[[source]]\nkind = \"recording\"\npath = \"recording\"\nrate_per_sec = 5000\n\
              [tables]\nurl = \"tables\"\ncommit_rows_max = 100\ncommit_age_secs_max = 0.02\ncompact = {compact}\n\
              [engine]\nepoch_ms = 1\n"
         );

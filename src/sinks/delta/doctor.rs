@@ -1,6 +1,7 @@
 //! What is wrong with tables, or costs time: the findings, each with its mend.
 
 use std::collections::HashSet;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,7 +48,7 @@ pub enum Grade {
 pub async fn diagnose(path: &Path) -> Result<Vec<Symptom>, DeltaError> {
     let tables = match inspect(path, 0).await {
         Ok(tables) => tables,
-        Err(error) => return Ok(vec![Symptom { table: None, grade: Grade::Fault, what: error.to_string() }]),
+        Err(error) => return Ok(vec![Symptom { table: None, grade: Grade::Fault, what: in_full(&error) }]),
     };
     let mut symptoms = Vec::new();
     for table in &tables {
@@ -61,7 +62,7 @@ pub async fn diagnose(path: &Path) -> Result<Vec<Symptom>, DeltaError> {
     let verdict = match verdict {
         Ok(verdict) => verdict,
         Err(error) => {
-            symptoms.push(of_all(Grade::Fault, &error.to_string()));
+            symptoms.push(of_all(Grade::Fault, &in_full(&error)));
             return Ok(symptoms);
         }
     };
@@ -71,6 +72,12 @@ pub async fn diagnose(path: &Path) -> Result<Vec<Symptom>, DeltaError> {
         symptoms.push(of_all(Grade::Well, &format!("{} rows, none lost, none twice", verdict.rows)));
     }
     Ok(symptoms)
+}
+
+/// An error with its causes, as one sentence.
+fn in_full(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn small_files(table: &Contents) -> Symptom {

@@ -113,6 +113,8 @@ async fn read(table: Table, folder: &Path, history: usize) -> Result<Contents, D
     let log = Log::new(Arc::new(Synced::default()), folder)?;
     let foreign = |what: String| DeltaError::Foreign { path: folder.to_owned(), what };
     let version = log.newest().await?.ok_or_else(|| foreign("a log without commits".to_owned()))?;
+    // First: these errors name the file and the mend, the library's do not.
+    log.txns(version).await?;
     let pipeline = pipeline(&log, version).await?;
     let loaded = open::load(&log, table, version, &Ids::new(&pipeline)).await?;
     let unstorable = |fault: super::ledger::Unstorable| DeltaError::Position {
