@@ -1,0 +1,19 @@
+/**
+ * Does something again and again while the page is looked at, and once more as soon as it is looked at again.
+ *
+ * @param {number} every milliseconds from one end to the next beginning
+ * @param {() => Promise<void>} what reports its own failures
+ */
+export async function poll(every, what) {
+  for (;;) {
+    await what();
+    await new Promise((resolve) => setTimeout(resolve, every));
+    if (document.hidden) await shown();
+  }
+}
+
+function shown() {
+  return new Promise((resolve) => {
+    document.addEventListener("visibilitychange", resolve, { once: true });
+  });
+}
