@@ -14942,6 +14942,7 @@ ${extraStyle}`
   function drawing(words2, options) {
     const svg = plot({ className: "plot", ...options });
     for (const style of svg.querySelectorAll("style")) style.remove();
+    for (const part of svg.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");
     svg.setAttribute("role", "img");
     svg.setAttribute("aria-label", words2);
     return svg;

@@ -9,6 +9,8 @@ import { plot } from "@observablehq/plot";
 export function drawing(words, options) {
   const svg = plot({ className: "plot", ...options });
   for (const style of svg.querySelectorAll("style")) style.remove();
+  // Of an image only its own words are read; Plot names its parts besides, which is not allowed where they have no role.
+  for (const part of svg.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");
   svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", words);
   return svg;
