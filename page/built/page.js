@@ -15032,8 +15032,8 @@ ${extraStyle}`
       margin: 0,
       marginLeft: left2,
       marginBottom: 30,
-      x: { domain: years, axis: null, padding: 0.03 },
-      y: { domain: groups, axis: null, padding: 0.06 },
+      x: { domain: years, axis: null, paddingInner: 0.02, paddingOuter: 0 },
+      y: { domain: groups, axis: null, paddingInner: 0.06, paddingOuter: 0 },
       marks: [
         cell(rows2, { ...at3, fill: (row) => `var(--water-${step2(row[value2])})` }),
         text(rows2, { ...at3, text: (row) => written(row[value2]), fill: (row) => `var(--on-water-${step2(row[value2])})` }),
@@ -15168,21 +15168,21 @@ ${extraStyle}`
     },
     median_followers_by_join_year_and_age_group: {
       title: "Median followers by join year and age",
-      note: "Deeper is more; the median over posts",
+      note: "Deeper water is more; over posts",
       wants: ["age_group", "post_year", "median_follower_count"],
       draw: heat,
       span: "half"
     },
     median_followers_by_age_group: {
-      title: "Median followers by age group",
-      note: "The median over posts",
+      title: "Median by age group",
+      note: "Followers, over posts",
       wants: ["age_group", "median_follower_count"],
       draw: bars,
       span: "quarter"
     },
     median_followers_by_join_year: {
-      title: "Median followers by join year",
-      note: "The median over posts",
+      title: "Median by join year",
+      note: "Followers, over posts",
       wants: ["post_year", "median_follower_count"],
       draw: series,
       span: "quarter"
@@ -15335,7 +15335,7 @@ ${extraStyle}`
     const more = h("button", { type: "button", class: "quiet more", onclick: () => (state2.limit += SHOWN * 5, draw2()) });
     const scroll = h(
       "div",
-      { class: "table-scroll", role: "region", tabindex: "0", "aria-label": caption },
+      { class: "table-scroll", role: "region", tabindex: "0", "aria-label": `${caption}, as a table` },
       h("table", {}, h("caption", { class: "unseen" }, caption), h("thead", {}, h("tr", {}, ...heads)), body)
     );
     const element = h("div", { class: "table" }, scroll, more);
@@ -15446,9 +15446,8 @@ ${extraStyle}`
     }
   };
   function heading({ name, type }) {
-    const year = name === "year" || name.endsWith("_year");
-    const numeric = type !== "text";
-    return { key: name, title: words(name), numeric, shown: numeric && !year ? number6 : void 0 };
+    const numeric = type !== "text" && name !== "year" && !name.endsWith("_year");
+    return { key: name, title: words(name), numeric, shown: numeric ? number6 : void 0 };
   }
 
   // src/parts/answers.js
@@ -15506,6 +15505,10 @@ ${extraStyle}`
     lost: ["Connection lost", "What stands below is the last that came. This page tries again by itself."],
     locked: ["A token is wanted", ""]
   };
+  function sentence(text2) {
+    const grouped = text2.replace(/\b\d{4,15}\b/g, (digits) => number6(Number(digits)));
+    return `${grouped.charAt(0).toUpperCase()}${grouped.slice(1)}${/[.!?]$/.test(grouped) ? "" : "."}`;
+  }
   function block() {
     const [cut4, mark, said, notice] = [pairs2(byId("cut")), byId("state"), byId("state-words"), byId("notice")];
     let seen = "";
@@ -15518,7 +15521,7 @@ ${extraStyle}`
         write(said, name);
         notice.hidden = means === "";
         notice.dataset.state = kind;
-        write(notice, [means, why && `${why.charAt(0).toUpperCase()}${why.slice(1)}.`].filter(Boolean).join(" "));
+        write(notice, [means, why && sentence(why)].filter(Boolean).join(" "));
         title(kind);
       },
       /** @param {{epoch: number, asOf: string | null, durable: number | null}} shown */
@@ -15527,9 +15530,8 @@ ${extraStyle}`
         cut4([["Epoch", number6(epoch), ""], ["As of", asOf ? clock(asOf) : "–", ""], ...waits]);
       },
       /** @param {any} status */
-      run({ pipeline, version, uptime_seconds: uptime }) {
+      run({ pipeline }) {
         write(byId("pipeline"), pipeline);
-        write(byId("colophon"), `pinflow ${version}, up ${span(uptime)}`);
         seen = pipeline;
         title(mark.dataset.state);
       }
@@ -17553,14 +17555,14 @@ ${extraStyle}`
     const body = byId("dataflow-body");
     const [chart, empty3] = [h("div", { class: "graph-scroll", tabindex: "0", role: "region", "aria-label": "Drawing of the dataflow" }), h("p", { class: "empty" })];
     const list = operatorTable();
-    const state2 = { graph: null, before: null, view: "Main operators", laid: null, shape: "" };
+    const state2 = { graph: null, before: null, view: "Main operators", laid: null, shape: "", untold: false };
     const views = choice("View of the dataflow", ["Main operators", "All operators", "Table"], (view) => {
       state2.view = view;
-      show2();
+      show();
     });
     views.choose("Main operators");
-    new ResizeObserver(show2).observe(body);
-    function show2() {
+    new ResizeObserver(show).observe(body);
+    function show() {
       if (!state2.graph) return;
       const wanted = state2.view === "Table" ? list.element : chart;
       if (body.lastChild !== wanted) body.replaceChildren(views.element, wanted);
@@ -17588,14 +17590,16 @@ ${extraStyle}`
       write(byId("dataflow-note"), counted(simple.nodes.length, "operator", number6(simple.nodes.length)) + left2);
     }
     return async () => {
+      if (state2.untold) return;
       try {
         const graph = await askJson("/graph");
         const at3 = performance.now();
         state2.before = state2.graph ? { graph: state2.graph, at: state2.at, now: at3 } : null;
         Object.assign(state2, { graph, at: at3 });
-        show2();
+        show();
       } catch (error) {
         if (!(error instanceof Refused) || state2.graph) return;
+        state2.untold = error.status === 404;
         write(empty3, error.status === 404 ? "This pinflow does not tell what its dataflow looks like." : `Not yet: ${error.message}.`);
         if (body.firstChild !== empty3) body.replaceChildren(empty3);
       }
@@ -17659,7 +17663,7 @@ ${extraStyle}`
       marginBottom: 24,
       marginLeft: 46,
       marginRight: 30,
-      x: { type: "time", domain: [begin, last], ticks: Math.max(2, Math.round(width / 150)), tickSize: 0, tickFormat: clock, label: null },
+      x: { type: "time", domain: [begin, last], ticks: Math.min(5, Math.max(2, Math.round(width / 150))), tickSize: 0, tickFormat: clock, label: null },
       y: { domain: [0, most], nice: true, ticks: height > 110 ? 4 : 2, tickSize: 0, tickFormat: short, label: null },
       marks: [
         gridY({ stroke: "var(--rule)", strokeOpacity: 1, ticks: height > 110 ? 4 : 2 }),
@@ -17675,6 +17679,7 @@ ${extraStyle}`
     const figures = pairs2(byId("figures"));
     const [flow, lag2] = [panel("Records a second", "rate"), panel("Still to be read", "lag")];
     byId("tides").append(flow.element, lag2.element);
+    lag2.element.hidden = true;
     return (status2, history) => {
       const sum3 = (of) => status2.sources.reduce((total, source) => total + (source[of] ?? 0), 0);
       const [pace3, left2] = [history.rate(), history.points.at(-1)?.lag ?? null];
@@ -17686,7 +17691,8 @@ ${extraStyle}`
         ["Still to be read", left2 === null ? "–" : number6(left2), left2 === null ? "these sources do not tell" : late(status2)],
         ["Rejected", number6(sum3("rejected")), share(sum3("rejected"), sum3("read"))],
         ["Rows in tables", status2.tables.length > 0 ? number6(rows(status2.tables)) : "–", status2.tables.length > 0 ? durable(status2) : "no tables are kept"],
-        ["Memory", resident === null ? "–" : bytes(resident), `${number6(symbols2)} texts`]
+        ["Memory", resident === null ? "–" : bytes(resident), `${number6(symbols2)} texts`],
+        ["Up", span(status2.uptime_seconds), `pinflow ${status2.version}`]
       ]);
       flow.show(history.points);
       lag2.show(history.points);
@@ -17695,7 +17701,7 @@ ${extraStyle}`
   }
   var rows = (tables2) => tables2.reduce((total, table2) => total + table2.rows, 0);
   function durable({ epoch, durable_epoch: committed }) {
-    return committed !== null && committed >= epoch ? "all that was read" : "and more with the next commit";
+    return committed !== null && committed >= epoch ? "all that was read" : "more with the next commit";
   }
   function late(status2) {
     const most = Math.max(...status2.sources.map((source) => source.lag_ms ?? 0));
@@ -17729,16 +17735,32 @@ ${extraStyle}`
   }
 
   // src/parts/rejected.js
-  var ASKED = 40;
+  var ASKED = 50;
+  var LISTED2 = 10;
   function rejected() {
     const body = byId("rejected-body");
-    let [known, closed] = [-1, false];
+    const list = h("ul", { class: "rejections" });
+    const more = h("button", { type: "button", class: "quiet more", onclick: all });
+    let [known, closed, rows2, listed] = [-1, false, [], LISTED2];
+    function all() {
+      listed = ASKED;
+      fill();
+    }
+    function fill() {
+      const open = new Set([...list.querySelectorAll("details[open]")].map((details) => details.dataset.key));
+      list.replaceChildren(...rows2.slice(0, listed).map((row) => entry(row, open)));
+      more.hidden = rows2.length <= listed;
+      write(more, `${number6(rows2.length - listed)} more`);
+    }
     return async (status2) => {
       const count2 = status2.sources.reduce((total, source) => total + source.rejected, 0);
       if (count2 === known || closed) return;
       try {
-        show(body, await askJson(`/rejected?limit=${ASKED}`), count2);
+        rows2 = await askJson(`/rejected?limit=${ASKED}`);
         known = count2;
+        write(byId("rejected-note"), rows2.length === 0 ? "" : `The last ${number6(rows2.length)} of ${number6(count2)}, newest first`);
+        body.replaceChildren(...rows2.length === 0 ? [none2(count2)] : [list, more]);
+        fill();
       } catch (error) {
         if (!(error instanceof Refused) || error.status !== 403) return;
         closed = true;
@@ -17746,15 +17768,9 @@ ${extraStyle}`
       }
     };
   }
-  function show(body, rows2, count2) {
-    write(byId("rejected-note"), rows2.length === 0 ? "" : `The last ${number6(rows2.length)} of ${number6(count2)}, newest first`);
-    if (rows2.length === 0) {
-      const words2 = count2 === 0 ? "None. Everything that was read became a row." : "None since this run began.";
-      body.replaceChildren(h("p", { class: "empty" }, words2));
-      return;
-    }
-    const open = new Set([...body.querySelectorAll("details[open]")].map((details) => details.dataset.key));
-    body.replaceChildren(h("ul", { class: "rejections" }, ...rows2.map((row) => entry(row, open))));
+  function none2(count2) {
+    const words2 = count2 === 0 ? "None. Everything that was read became a row." : "None since this run began.";
+    return h("p", { class: "empty" }, words2);
   }
   function entry(row, open) {
     const key = `${row._source} ${row._position} ${row._sub}`;
@@ -17781,6 +17797,24 @@ ${extraStyle}`
         h("pre", { class: "payload", tabindex: "0", "aria-label": "Payload" }, shown2)
       )
     );
+  }
+
+  // src/parts/sections.js
+  function sections() {
+    const links = new Map([...byId("sections").querySelectorAll("a")].map((link2) => [link2.hash.slice(1), link2]));
+    const seen = /* @__PURE__ */ new Set();
+    const watch = new IntersectionObserver(
+      (entries) => {
+        for (const { target, isIntersecting } of entries) isIntersecting ? seen.add(target.id) : seen.delete(target.id);
+        const current = [...links.keys()].find((id) => seen.has(id));
+        for (const [id, link2] of links) {
+          if (id === current) link2.setAttribute("aria-current", "true");
+          else link2.removeAttribute("aria-current");
+        }
+      },
+      { rootMargin: "0px 0px -60% 0px" }
+    );
+    for (const id of links.keys()) watch.observe(byId(id));
   }
 
   // src/parts/sources.js
@@ -17827,11 +17861,11 @@ ${extraStyle}`
       { key: "rows", title: "Rows", numeric: true, shown: number6 },
       { key: "files", title: "Files", numeric: true, shown: number6 }
     ]);
-    const none2 = h("p", { class: "empty" }, "This run keeps no tables: its answers live as long as it does.");
+    const none3 = h("p", { class: "empty" }, "This run keeps no tables: its answers live as long as it does.");
     const body = byId("tables-body");
     return (status2) => {
       const durable2 = status2.durable_epoch;
-      const wanted = status2.tables.length > 0 ? list.element : none2;
+      const wanted = status2.tables.length > 0 ? list.element : none3;
       if (body.firstChild !== wanted) body.replaceChildren(wanted);
       const behind = durable2 === null ? null : status2.epoch - durable2;
       write(byId("tables-note"), behind === null ? "" : behind > 0 ? `${number6(behind)} epochs wait for the next commit` : "All that is shown is committed");
@@ -17919,6 +17953,7 @@ ${extraStyle}`
   var drawAnswers = answers(held);
   var at2 = { connection: { kind: "connecting" }, run: { state: "running", epoch: 0, as_of: null, durable_epoch: null } };
   theme();
+  sections();
   follow({
     epoch(events2) {
       drawAnswers([...held.take(events2, performance.now())]);

@@ -8,6 +8,7 @@ import { dataflow } from "./parts/dataflow.js";
 import { gate } from "./parts/gate.js";
 import { now } from "./parts/now.js";
 import { rejected } from "./parts/rejected.js";
+import { sections } from "./parts/sections.js";
 import { sources } from "./parts/sources.js";
 import { tables } from "./parts/tables.js";
 import { theme } from "./parts/theme.js";
@@ -24,6 +25,7 @@ const drawAnswers = answers(held);
 const at = { connection: { kind: "connecting" }, run: { state: "running", epoch: 0, as_of: null, durable_epoch: null } };
 
 theme();
+sections();
 follow({
   epoch(events) {
     drawAnswers([...held.take(events, performance.now())]);

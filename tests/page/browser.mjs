@@ -22,7 +22,11 @@ export async function open(browser, url, { scheme = "light", width = 1440, heigh
   const page = await browser.newPage({ colorScheme: scheme, viewport: { width, height } });
   page.setDefaultTimeout(PATIENCE);
   const trouble = [];
-  page.on("console", (message) => ["error", "warning"].includes(message.type()) && trouble.push(`console: ${message.text()}`));
+  page.on("console", (message) => {
+    // A pinflow without /graph says so once, and the page tells it.
+    const untold = message.text().includes("404") && message.location().url.endsWith("/graph");
+    if (["error", "warning"].includes(message.type()) && !untold) trouble.push(`console: ${message.text()} ${message.location().url}`);
+  });
   page.on("pageerror", (error) => trouble.push(`error: ${error.stack}`));
   page.on("dialog", (dialog) => {
     trouble.push(`dialog: ${dialog.message()}`);

@@ -20,8 +20,8 @@ export function heat(rows, columns, width) {
     margin: 0,
     marginLeft: left,
     marginBottom: 30,
-    x: { domain: years, axis: null, padding: 0.03 },
-    y: { domain: groups, axis: null, padding: 0.06 },
+    x: { domain: years, axis: null, paddingInner: 0.02, paddingOuter: 0 },
+    y: { domain: groups, axis: null, paddingInner: 0.06, paddingOuter: 0 },
     marks: [
       Plot.cell(rows, { ...at, fill: (row) => `var(--water-${step(row[value])})` }),
       Plot.text(rows, { ...at, text: (row) => written(row[value]), fill: (row) => `var(--on-water-${step(row[value])})` }),

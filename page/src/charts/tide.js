@@ -25,7 +25,7 @@ export function tide(points, of, { width, height, title }) {
     marginBottom: 24,
     marginLeft: 46,
     marginRight: 30,
-    x: { type: "time", domain: [begin, last], ticks: Math.max(2, Math.round(width / 150)), tickSize: 0, tickFormat: clock, label: null },
+    x: { type: "time", domain: [begin, last], ticks: Math.min(5, Math.max(2, Math.round(width / 150))), tickSize: 0, tickFormat: clock, label: null },
     y: { domain: [0, most], nice: true, ticks: height > 110 ? 4 : 2, tickSize: 0, tickFormat: short, label: null },
     marks: [
       Plot.gridY({ stroke: "var(--rule)", strokeOpacity: 1, ticks: height > 110 ? 4 : 2 }),

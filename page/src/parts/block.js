@@ -1,5 +1,5 @@
 import { byId, write } from "../dom.js";
-import { clock, number, span } from "../text/format.js";
+import { clock, number } from "../text/format.js";
 import { pairs } from "./pairs.js";
 
 /** What each state is called, and what follows from it. */
@@ -11,6 +11,12 @@ const STATES = {
   lost: ["Connection lost", "What stands below is the last that came. This page tries again by itself."],
   locked: ["A token is wanted", ""],
 };
+
+/** What a program says, as a sentence: with a capital, a full stop, and numbers that can be read. */
+function sentence(text) {
+  const grouped = text.replace(/\b\d{4,15}\b/g, (digits) => number(Number(digits)));
+  return `${grouped.charAt(0).toUpperCase()}${grouped.slice(1)}${/[.!?]$/.test(grouped) ? "" : "."}`;
+}
 
 /** The title block: what runs, how it is, and which cut is shown. */
 export function block() {
@@ -25,7 +31,7 @@ export function block() {
       write(said, name);
       notice.hidden = means === "";
       notice.dataset.state = kind;
-      write(notice, [means, why && `${why.charAt(0).toUpperCase()}${why.slice(1)}.`].filter(Boolean).join(" "));
+      write(notice, [means, why && sentence(why)].filter(Boolean).join(" "));
       title(kind);
     },
     /** @param {{epoch: number, asOf: string | null, durable: number | null}} shown */
@@ -34,9 +40,8 @@ export function block() {
       cut([["Epoch", number(epoch), ""], ["As of", asOf ? clock(asOf) : "–", ""], ...waits]);
     },
     /** @param {any} status */
-    run({ pipeline, version, uptime_seconds: uptime }) {
+    run({ pipeline }) {
       write(byId("pipeline"), pipeline);
-      write(byId("colophon"), `pinflow ${version}, up ${span(uptime)}`);
       seen = pipeline;
       title(mark.dataset.state);
     },

@@ -13,7 +13,7 @@ export function dataflow() {
   const body = byId("dataflow-body");
   const [chart, empty] = [h("div", { class: "graph-scroll", tabindex: "0", role: "region", "aria-label": "Drawing of the dataflow" }), h("p", { class: "empty" })];
   const list = operatorTable();
-  const state = { graph: null, before: null, view: "Main operators", laid: null, shape: "" };
+  const state = { graph: null, before: null, view: "Main operators", laid: null, shape: "", untold: false };
   const views = choice("View of the dataflow", ["Main operators", "All operators", "Table"], (view) => {
     state.view = view;
     show();
@@ -52,6 +52,7 @@ export function dataflow() {
   }
 
   return async () => {
+    if (state.untold) return;
     try {
       const graph = await askJson("/graph");
       const at = performance.now();
@@ -60,6 +61,8 @@ export function dataflow() {
       show();
     } catch (error) {
       if (!(error instanceof Refused) || state.graph) return;
+      // It will not learn to while it runs.
+      state.untold = error.status === 404;
       write(empty, error.status === 404 ? "This pinflow does not tell what its dataflow looks like." : `Not yet: ${error.message}.`);
       if (body.firstChild !== empty) body.replaceChildren(empty);
     }

@@ -1,6 +1,6 @@
 import { tide } from "../charts/tide.js";
 import { byId, h, unit, write } from "../dom.js";
-import { bytes, number, rate } from "../text/format.js";
+import { bytes, number, rate, span } from "../text/format.js";
 import { pairs } from "./pairs.js";
 
 /** Throughput and lag: what they are, and what they were over the last minutes. */
@@ -8,6 +8,7 @@ export function now() {
   const figures = pairs(byId("figures"));
   const [flow, lag] = [panel("Records a second", "rate"), panel("Still to be read", "lag")];
   byId("tides").append(flow.element, lag.element);
+  lag.element.hidden = true;
   return (status, history) => {
     const sum = (of) => status.sources.reduce((total, source) => total + (source[of] ?? 0), 0);
     const [pace, left] = [history.rate(), history.points.at(-1)?.lag ?? null];
@@ -20,6 +21,7 @@ export function now() {
       ["Rejected", number(sum("rejected")), share(sum("rejected"), sum("read"))],
       ["Rows in tables", status.tables.length > 0 ? number(rows(status.tables)) : "–", status.tables.length > 0 ? durable(status) : "no tables are kept"],
       ["Memory", resident === null ? "–" : bytes(resident), `${number(symbols)} texts`],
+      ["Up", span(status.uptime_seconds), `pinflow ${status.version}`],
     ]);
     flow.show(history.points);
     lag.show(history.points);
@@ -31,7 +33,7 @@ export function now() {
 const rows = (tables) => tables.reduce((total, table) => total + table.rows, 0);
 
 function durable({ epoch, durable_epoch: committed }) {
-  return committed !== null && committed >= epoch ? "all that was read" : "and more with the next commit";
+  return committed !== null && committed >= epoch ? "all that was read" : "more with the next commit";
 }
 
 function late(status) {

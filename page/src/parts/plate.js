@@ -71,9 +71,8 @@ export class Plate {
   }
 }
 
-/** How a column of an answer is headed and written. Years are numbers without separators. */
+/** How a column of an answer is headed and written. Years are names of groups: without separators, on the left. */
 function heading({ name, type }) {
-  const year = name === "year" || name.endsWith("_year");
-  const numeric = type !== "text";
-  return { key: name, title: words(name), numeric, shown: numeric && !year ? number : undefined };
+  const numeric = type !== "text" && name !== "year" && !name.endsWith("_year");
+  return { key: name, title: words(name), numeric, shown: numeric ? number : undefined };
 }

@@ -2,18 +2,35 @@ import { byId, h, write } from "../dom.js";
 import { Refused, askJson } from "../net/ask.js";
 import { bytes, clock, number, position } from "../text/format.js";
 
-const ASKED = 40;
+const ASKED = 50;
+/** As many as are listed before somebody asks for more. */
+const LISTED = 10;
 
 /** The last messages that could not become rows. They are asked for only when their number has changed. */
 export function rejected() {
   const body = byId("rejected-body");
-  let [known, closed] = [-1, false];
+  const list = h("ul", { class: "rejections" });
+  const more = h("button", { type: "button", class: "quiet more", onclick: all });
+  let [known, closed, rows, listed] = [-1, false, [], LISTED];
+  function all() {
+    listed = ASKED;
+    fill();
+  }
+  function fill() {
+    const open = new Set([...list.querySelectorAll("details[open]")].map((details) => details.dataset.key));
+    list.replaceChildren(...rows.slice(0, listed).map((row) => entry(row, open)));
+    more.hidden = rows.length <= listed;
+    write(more, `${number(rows.length - listed)} more`);
+  }
   return async (status) => {
     const count = status.sources.reduce((total, source) => total + source.rejected, 0);
     if (count === known || closed) return;
     try {
-      show(body, await askJson(`/rejected?limit=${ASKED}`), count);
+      rows = await askJson(`/rejected?limit=${ASKED}`);
       known = count;
+      write(byId("rejected-note"), rows.length === 0 ? "" : `The last ${number(rows.length)} of ${number(count)}, newest first`);
+      body.replaceChildren(...(rows.length === 0 ? [none(count)] : [list, more]));
+      fill();
     } catch (error) {
       // Anything else is told by the connection itself; the next look tries again.
       if (!(error instanceof Refused) || error.status !== 403) return;
@@ -23,15 +40,9 @@ export function rejected() {
   };
 }
 
-function show(body, rows, count) {
-  write(byId("rejected-note"), rows.length === 0 ? "" : `The last ${number(rows.length)} of ${number(count)}, newest first`);
-  if (rows.length === 0) {
-    const words = count === 0 ? "None. Everything that was read became a row." : "None since this run began.";
-    body.replaceChildren(h("p", { class: "empty" }, words));
-    return;
-  }
-  const open = new Set([...body.querySelectorAll("details[open]")].map((details) => details.dataset.key));
-  body.replaceChildren(h("ul", { class: "rejections" }, ...rows.map((row) => entry(row, open))));
+function none(count) {
+  const words = count === 0 ? "None. Everything that was read became a row." : "None since this run began.";
+  return h("p", { class: "empty" }, words);
 }
 
 function entry(row, open) {

@@ -26,7 +26,7 @@ export function table(caption, headings, { shown = SHOWN } = {}) {
   const more = h("button", { type: "button", class: "quiet more", onclick: () => ((state.limit += SHOWN * 5), draw()) });
   const scroll = h(
     "div",
-    { class: "table-scroll", role: "region", tabindex: "0", "aria-label": caption },
+    { class: "table-scroll", role: "region", tabindex: "0", "aria-label": `${caption}, as a table` },
     h("table", {}, h("caption", { class: "unseen" }, caption), h("thead", {}, h("tr", {}, ...heads)), body),
   );
   const element = h("div", { class: "table" }, scroll, more);
