@@ -1,10 +1,1 @@
-(() => {
-  // src/theme.js
-  (() => {
-    try {
-      const chosen = localStorage.getItem("pinflow.theme");
-      if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
-    } catch {
-    }
-  })();
-})();
+(()=>{(()=>{try{let t=localStorage.getItem("pinflow.theme");(t==="light"||t==="dark")&&(document.documentElement.dataset.theme=t)}catch{}})();})();

@@ -1,14 +1,16 @@
 import * as Plot from "@observablehq/plot";
+import { compare } from "../state/answers.js";
 import { number, short } from "../text/format.js";
 import { drawing, spoken } from "./plot.js";
+import { yearsOf } from "./years.js";
 
 const STEPS = [1, 2, 3, 4, 5, 6];
 
 /** Two groups and a figure: a field of tints, each with its figure in it. */
 export function heat(rows, columns, width) {
   const [down, across, value] = columns.map((column) => column.name);
-  const domain = (name) => [...new Set(rows.map((row) => row[name]))].sort((one, other) => (one < other ? -1 : 1));
-  const [groups, years] = [domain(down), domain(across)];
+  const domain = (name) => [...new Set(rows.map((row) => row[name]))].sort(compare);
+  const [groups, years] = [domain(down), yearsOf(rows.map((row) => row[across]))];
   const left = 14 + 8 * Math.max(...groups.map((group) => String(group).length));
   const cell = (width - left) / years.length;
   const step = steps(rows.map((row) => row[value]));
