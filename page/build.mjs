@@ -22,12 +22,12 @@ export const options = {
 };
 
 /** The files that are not bundled. */
-export async function copies() {
+export async function copies(to) {
   for (const name of await readdir(new URL("public/", import.meta.url))) {
-    await copyFile(new URL(`public/${name}`, import.meta.url), new URL(name, OUT));
+    await copyFile(new URL(`public/${name}`, import.meta.url), new URL(name, to));
   }
-  await copyFile(new URL("archivo-latin-wdth-normal.woff2", FONTS), new URL("archivo-latin.woff2", OUT));
-  await copyFile(new URL("archivo-latin-ext-wdth-normal.woff2", FONTS), new URL("archivo-latin-ext.woff2", OUT));
+  await copyFile(new URL("archivo-latin-wdth-normal.woff2", FONTS), new URL("archivo-latin.woff2", to));
+  await copyFile(new URL("archivo-latin-ext-wdth-normal.woff2", FONTS), new URL("archivo-latin-ext.woff2", to));
 }
 
 /** What others wrote that is in the bundle, and under which licence. */
@@ -52,6 +52,6 @@ if (import.meta.url === `file://${process.argv[1]}`) {
   await rm(OUT, { recursive: true, force: true });
   await mkdir(OUT);
   const { metafile } = await build(options);
-  await copies();
+  await copies(OUT);
   await writeFile(new URL("licences.txt", OUT), await licences(Object.keys(metafile.inputs)));
 }

@@ -11,12 +11,13 @@ import { drawing } from "./plot.js";
 export function tide(points, of, { width, height, title }) {
   const shown = points.map(({ at, [of]: value }) => ({ at: new Date(at), value }));
   const known = shown.filter(({ value }) => value !== null);
-  const most = Math.max(1, ...known.map(({ value }) => value));
+  // A scale of fractions would make waves of nothing.
+  const most = Math.max(10, ...known.map(({ value }) => value));
   const [first, last] = [shown[0].at, shown.at(-1).at];
   // At least a minute is laid out, so that the first looks do not fill the whole width.
   const begin = new Date(Math.min(first.getTime(), last.getTime() - 60_000));
   const value = known.at(-1)?.value;
-  const words = `${title} from ${clock(first)} to ${clock(last)}: now ${rate(value)}, at most ${number(Math.round(most))}.`;
+  const words = `${title} from ${clock(first)} to ${clock(last)}: now ${rate(value)}, at most ${number(Math.round(Math.max(...known.map(({ value: one }) => one))))}.`;
   return drawing(words, {
     width,
     height,

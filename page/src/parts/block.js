@@ -26,7 +26,7 @@ export function block() {
     /** @param {keyof typeof STATES} kind @param {string} [why] */
     state(kind, why = "") {
       const [name, means] = STATES[kind];
-      mark.dataset.state = kind;
+      if (mark.dataset.state !== kind) mark.dataset.state = kind;
       document.body.dataset.state = kind;
       write(said, name);
       notice.hidden = means === "";

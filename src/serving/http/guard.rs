@@ -170,11 +170,7 @@ mod tests {
         let site = |site| status(&guard, "/answers", &[("host", "localhost:1"), ("sec-fetch-site", site)]);
         assert_eq!((site("same-origin"), site("none"), site("cross-site")), (200, 200, 403));
         let link = |path, mode| {
-            status(
-                &guard,
-                path,
-                &[("host", "localhost:1"), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", mode)],
-            )
+            status(&guard, path, &[("host", "localhost:1"), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", mode)])
         };
         assert_eq!((link("/", "navigate"), link("/", "cors"), link("/answers", "navigate")), (200, 403, 403));
     }

@@ -65,7 +65,8 @@ pub(super) async fn index(headers: HeaderMap) -> Response {
 /// `GET /assets/{name}`
 pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Fault> {
     let file = ASSETS.iter().find(|file| file.name == name);
-    let file = file.ok_or_else(|| Fault::new(StatusCode::NOT_FOUND, "not_found", "the page has no file of that name"))?;
+    let file =
+        file.ok_or_else(|| Fault::new(StatusCode::NOT_FOUND, "not_found", "the page has no file of that name"))?;
     Ok(serve(file, &headers))
 }
 
@@ -76,7 +77,8 @@ fn serve(file: &'static File, headers: &HeaderMap) -> Response {
     let gzip = packed.gzip.as_deref().filter(|_| accepts_gzip(headers));
     let tag = format!("\"{}{}\"", packed.tag, if gzip.is_some() { "-gzip" } else { "" });
     let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let mut response = if known.flat_map(|value| value.split(',')).any(|one| one.trim().trim_start_matches("W/") == tag) {
+    let mut response = if known.flat_map(|value| value.split(',')).any(|one| one.trim().trim_start_matches("W/") == tag)
+    {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let kind = HeaderValue::from_static(file.kind);

@@ -165,14 +165,13 @@ fn texts_that_would_do_harm_are_only_texts() {
     std::fs::create_dir(&recording).unwrap();
     let hostile: Vec<String> = serde_json::from_str(HOSTILE).unwrap();
     assert_eq!(hostile.len(), 30);
-    let [mut pins, mut geos, mut users] = ["pin", "geo", "user"]
-        .map(|stream| std::fs::File::create(recording.join(format!("{stream}.jsonl"))).unwrap());
+    let [mut pins, mut geos, mut users] =
+        ["pin", "geo", "user"].map(|stream| std::fs::File::create(recording.join(format!("{stream}.jsonl"))).unwrap());
     for (ind, text) in hostile.iter().enumerate() {
         let pin = json!({ "index": ind, "unique_id": "u", "title": text, "category": text, "follower_count": ind, "poster_name": text });
         let geo =
             json!({ "ind": ind, "country": text, "timestamp": "2019-05-05T05:05:05", "latitude": 1, "longitude": 2 });
-        let user =
-            json!({ "ind": ind, "first_name": text, "last_name": "B", "age": 30, "date_joined": "2016-02-02T02:02:02" });
+        let user = json!({ "ind": ind, "first_name": text, "last_name": "B", "age": 30, "date_joined": "2016-02-02T02:02:02" });
         writeln!(pins, "{pin}\n{}", json!({ "index": text, "title": text })).unwrap();
         writeln!(geos, "{geo}").unwrap();
         writeln!(users, "{user}").unwrap();
