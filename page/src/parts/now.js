@@ -12,7 +12,7 @@ export function now() {
   return (status, history) => {
     const sum = (of) => status.sources.reduce((total, source) => total + (source[of] ?? 0), 0);
     const [pace, left] = [history.rate(), history.points.at(-1)?.lag ?? null];
-    const { resident_bytes: resident, symbols } = status.memory;
+    const resident = status.memory.resident_bytes;
     const again = sum("redelivered");
     write(byId("pace"), pace === null ? "–" : rate(pace));
     figures([
@@ -20,7 +20,7 @@ export function now() {
       ["Still to be read", left === null ? "–" : number(left), left === null ? "these sources do not tell" : late(status)],
       ["Rejected", number(sum("rejected")), share(sum("rejected"), sum("read"))],
       ["Rows in tables", status.tables.length > 0 ? number(rows(status.tables)) : "–", status.tables.length > 0 ? durable(status) : "no tables are kept"],
-      ["Memory", resident === null ? "–" : bytes(resident), `${number(symbols)} texts`],
+      ["Memory", resident === null ? "–" : bytes(resident), held(status)],
       ["Up", span(status.uptime_seconds), `pinflow ${status.version}`],
     ]);
     flow.show(history.points);
@@ -34,6 +34,11 @@ const rows = (tables) => tables.reduce((total, table) => total + table.rows, 0);
 
 function durable({ epoch, durable_epoch: committed }) {
   return committed !== null && committed >= epoch ? "all that was read" : "more with the next commit";
+}
+
+/** What takes it: posts, where the run counts them. */
+function held({ state_sizes: state, memory }) {
+  return state ? `${number(state.inds.records)} posts` : `${number(memory.symbols)} texts`;
 }
 
 function late(status) {
