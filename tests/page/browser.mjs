@@ -18,7 +18,7 @@ export async function launch() {
 }
 
 /** Opens the page; `trouble` fills with everything that a page in order never does. */
-export async function open(browser, url, { scheme = "light", width = 1440, height = 900, live = true } = {}) {
+export async function open(browser, url, { scheme = "light", width = 1440, height = 900, live = true, clock = false } = {}) {
   const page = await browser.newPage({ colorScheme: scheme, viewport: { width, height } });
   page.setDefaultTimeout(PATIENCE);
   const trouble = [];
@@ -40,6 +40,7 @@ export async function open(browser, url, { scheme = "light", width = 1440, heigh
     window.violations = [];
     document.addEventListener("securitypolicyviolation", (event) => window.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`));
   });
+  if (clock) await page.clock.install();
   await page.goto(url);
   if (live) await untilState(page, "live");
   return { page, trouble };

@@ -1,8 +1,11 @@
 import { Refused, ask } from "./ask.js";
 import { events } from "./events.js";
+import { shown } from "./poll.js";
 
 /** The server gives a sign of life every 15 seconds. */
 const SILENCE_MS = 40_000;
+/** A page that nobody looks at for so long hangs up: browsers allow six connections to one place, over all tabs. */
+const UNSEEN_MS = 30_000;
 const WAIT_MS = 250;
 const WAIT_MAX_MS = 5_000;
 
@@ -28,8 +31,12 @@ export async function follow(to) {
         failures = 0;
         continue;
       }
-      const waits = error instanceof Refused && error.status === 503;
       if (error instanceof Restart) continue;
+      if (error instanceof Unseen) {
+        await shown();
+        continue;
+      }
+      const waits = error instanceof Refused && error.status === 503;
       to.state({ kind: waits ? "waiting" : "lost", why: error.message });
     }
     await pause(Math.min(WAIT_MAX_MS, WAIT_MS * 2 ** failures) * (0.5 + Math.random() / 2));
@@ -40,15 +47,24 @@ export async function follow(to) {
 /** The server lets go of whoever is too slow; coming back at once is what it asks for. */
 class Restart extends Error {}
 
+/** Nobody looks. Where it was, it goes on as soon as somebody does. */
+class Unseen extends Error {}
+
 /** One connection; gives the id of each epoch that is complete. */
 async function* session(to, seen) {
   const hangUp = new AbortController();
-  let watch = 0;
+  let [watch, unseen] = [0, 0];
   const alive = () => {
     clearTimeout(watch);
     watch = setTimeout(() => hangUp.abort(new Error("nothing was heard for too long")), SILENCE_MS);
   };
+  const look = () => {
+    clearTimeout(unseen);
+    if (document.hidden) unseen = setTimeout(() => hangUp.abort(new Unseen()), UNSEEN_MS);
+  };
+  document.addEventListener("visibilitychange", look);
   try {
+    look();
     alive();
     const headers = { accept: "text/event-stream", ...(seen ? { "last-event-id": seen } : {}) };
     const response = await ask("/changes", { headers, signal: hangUp.signal });
@@ -65,6 +81,8 @@ async function* session(to, seen) {
     }
   } finally {
     clearTimeout(watch);
+    clearTimeout(unseen);
+    document.removeEventListener("visibilitychange", look);
     hangUp.abort();
   }
 }

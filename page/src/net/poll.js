@@ -8,12 +8,11 @@ export async function poll(every, what) {
   for (;;) {
     await what();
     await new Promise((resolve) => setTimeout(resolve, every));
-    if (document.hidden) await shown();
+    await shown();
   }
 }
 
-function shown() {
-  return new Promise((resolve) => {
-    document.addEventListener("visibilitychange", resolve, { once: true });
-  });
+/** Resolves when the page is looked at. */
+export async function shown() {
+  while (document.hidden) await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
 }

@@ -156,6 +156,18 @@ fn it_says_that_the_server_is_gone_and_comes_back_with_it() {
 }
 
 #[test]
+fn it_rests_while_nobody_looks() {
+    if skipped() {
+        return;
+    }
+    let place = scratch();
+    let (serving, _) = posts(place.path(), "");
+    serving.until_read(9_000);
+    browse("unseen.mjs", &[&url(&serving)]);
+    serving.stop();
+}
+
+#[test]
 fn texts_that_would_do_harm_are_only_texts() {
     if skipped() {
         return;
