@@ -1,6 +1,7 @@
 //! The command line: what was typed becomes what is meant.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -62,6 +63,9 @@ struct RunArgs {
     /// or kinesis/STREAM/SHARD:FIRST-LAST; a row of `rejected` tells of each such loss
     #[arg(long, value_name = "RANGE")]
     accept_loss: Vec<AcceptedLoss>,
+    /// Read what is there now, make it durable, and end: for cron, systemd timers and the like
+    #[arg(long)]
+    until_caught_up: bool,
 }
 
 #[derive(Debug, Args)]
@@ -132,7 +136,7 @@ impl Overrides {
     }
 
     /// Reads a configuration and puts these flags over it.
-    fn over(self, path: &std::path::Path) -> Result<Config, ConfigError> {
+    fn over(self, path: &Path) -> Result<Config, ConfigError> {
         let mut config = Config::load(path)?;
         self.apply(&mut config);
         config.checked(path)
@@ -143,10 +147,21 @@ impl Overrides {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::start_logging();
     #[cfg(feature = "failpoints")]
     let _armed = crate::sinks::delta::failpoints::arm();
-    let done = match cli.command {
+    ExitCode::from(obey(cli.command).unwrap_or_else(|error| {
+        // The chain, outermost first, as one sentence.
+        eprint_line(&format!("pinflow: {error:#}"));
+        exit_code(&error)
+    }))
+}
+
+fn obey(command: Command) -> anyhow::Result<u8> {
+    // Where a run logs to stands in its configuration.
+    if !matches!(command, Command::Run(_)) {
+        telemetry::start(None, Path::new(""), "")?;
+    }
+    match command {
         Command::Emit(args) => emit::run(args).map(|()| DONE),
         Command::Run(args) => in_runtime(run_command(args)),
         Command::Check(args) => in_runtime(check_command(args)),
@@ -154,12 +169,7 @@ pub fn main() -> ExitCode {
         Command::Query(args) => in_runtime(query_command(args)),
         Command::Topics(args) => in_runtime(topics_command(args)),
         Command::Streams(args) => in_runtime(streams_command(args)),
-    };
-    ExitCode::from(done.unwrap_or_else(|error| {
-        // The chain, outermost first, as one sentence.
-        eprint_line(&format!("pinflow: {error:#}"));
-        exit_code(&error)
-    }))
+    }
 }
 
 #[allow(clippy::print_stderr, reason = "the one place where the process says why it failed")]
@@ -179,6 +189,17 @@ fn in_runtime(work: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<
 async fn run_command(args: RunArgs) -> anyhow::Result<u8> {
     let mut config = args.overrides.over(&args.config)?;
     config.accepted = args.accept_loss;
+    config.until_caught_up = args.until_caught_up;
+    let telemetry = telemetry::start(config.telemetry.as_ref(), &config.base, &config.pipeline)?;
+    let done = run_logged(config).await;
+    if let Err(error) = &done {
+        tracing::error!(target: telemetry::FAILED, "{error:#}");
+    }
+    telemetry.finish().await;
+    done
+}
+
+async fn run_logged(config: Config) -> anyhow::Result<u8> {
     let by_default = if std::io::stdout().is_terminal() { Format::Tables } else { Format::Snapshots };
     let format = config.output.format.unwrap_or(by_default);
     let (stop, _) = watch::channel(false);

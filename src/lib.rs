@@ -24,6 +24,7 @@ pub mod finding;
 pub mod kafka;
 pub mod kinesis;
 pub mod position;
+pub mod publish;
 pub mod query;
 pub mod run;
 pub mod secret;

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, SourceConfig};
-use crate::engine::{Engine, Frame, Gauges, Outcome, Recent};
-use crate::serving::{Board, Closed, Format, HttpServer, Stdout, StdoutSettings};
+use crate::engine::{Engine, Frame, Gauges, Outcome};
+use crate::publish::publish;
+use crate::serving::{Board, Closed, Format, HttpServer, Read, Stdout, StdoutSettings};
+use crate::sinks::answers::AnswerTables;
 use crate::sinks::delta::{self, Tables};
 use crate::sinks::{NoTables, Resume, Sink};
 use crate::sources::kafka::{self, KafkaSource};
@@ -30,21 +33,29 @@ pub async fn run(config: Config, format: Format, stop: watch::Sender<bool>) -> a
     let (frames, passed) = mpsc::channel(FRAMES);
     let gauges = Arc::new(Gauges::default());
     let (over, is_over) = watch::channel(false);
-    let (to_serve, http) = match &config.serve {
-        None => (passed, None),
-        Some(serve) => {
-            let server = HttpServer::bind(serve, &config.base).await?;
-            tracing::info!(address = %server.address()?, tls = serve.tls.is_some(), "answers are served over HTTP");
-            let board = Arc::new(Board::default());
-            let _ = gauges.recent.set(Recent::default());
-            let (on, to_serve) = mpsc::channel(FRAMES);
-            let showing = tokio::spawn(show(passed, Arc::clone(&board), on));
-            let serving = server.serve(board, Arc::clone(&gauges), config.pipeline.clone(), is_over);
-            (to_serve, Some((showing, tokio::spawn(serving))))
-        }
+    let board = Arc::new(Board::default());
+    let mut readers = Vec::new();
+    if let Some(serve) = &config.serve {
+        let server = HttpServer::bind(serve, &config.base).await?;
+        tracing::info!(address = %server.address()?, tls = serve.tls.is_some(), "answers are served over HTTP");
+        gauges.look_closely();
+        let serving = server.serve(Arc::clone(&board), Arc::clone(&gauges), config.pipeline.clone(), is_over.clone());
+        readers.push(tokio::spawn(serving));
+    }
+    if let Some(answers) = &config.answers.delta {
+        let root = answers.root(&config.base).map_err(anyhow::Error::msg)?;
+        let tables = AnswerTables::open(answers, &root, &config.pipeline).await?;
+        let read = if config.tables.is_some() { Read::Durable } else { Read::Live };
+        let every = Duration::from_secs_f64(answers.every_secs);
+        readers.push(tokio::spawn(publish(Arc::clone(&board), read, tables, every, is_over)));
+    }
+    let (to_serve, showing) = if readers.is_empty() {
+        (passed, None)
+    } else {
+        let (on, to_serve) = mpsc::channel(FRAMES);
+        (to_serve, Some(tokio::spawn(show(passed, board, on))))
     };
-    let stdout =
-        Stdout::new(StdoutSettings { format, every: std::time::Duration::from_millis(config.output.every_ms) });
+    let stdout = Stdout::new(StdoutSettings { format, every: Duration::from_millis(config.output.every_ms) });
     let progress = Progress::start(Arc::clone(&gauges), format == Format::Tables);
     let stop_after = StopWhenDropped(stop.clone());
     let server = std::thread::Builder::new().name("stdout".to_owned()).spawn(move || {
@@ -54,11 +65,14 @@ pub async fn run(config: Config, format: Format, stop: watch::Sender<bool>) -> a
     })?;
     let outcome = run_with(config, frames, stop.subscribe(), gauges).await;
     drop(progress);
+    // Everything is on the board before its readers are told that it is all.
+    let panicked = |panic| anyhow::anyhow!("serving panicked: {panic}. This is a fault in pinflow");
+    if let Some(showing) = showing {
+        showing.await.map_err(panicked)?;
+    }
     over.send_replace(true);
-    if let Some((showing, serving)) = http {
-        for task in [showing, serving] {
-            task.await.map_err(|panic| anyhow::anyhow!("serving panicked: {panic}. This is a fault in pinflow"))?;
-        }
+    for reader in readers {
+        reader.await.map_err(panicked)?;
     }
     let served = server.join().map_err(|panic| {
         let message = panic.downcast_ref::<String>().cloned().unwrap_or_default();
@@ -100,12 +114,21 @@ pub async fn run_with(
     match &config.tables {
         None => start(&config, sources, NoTables, Resume::default(), frames, stop, gauges).await,
         Some(tables) => {
+            let tables_url = tables.url.as_str();
             let root = tables.root(&config.base).map_err(anyhow::Error::msg)?;
             let settings = delta::Settings {
                 compression: tables.compression,
                 ..delta::Settings::new(root, config.pipeline.clone())
             };
+            let begun = Instant::now();
             let (tables, resume) = Tables::open(settings).await?;
+            tracing::info!(
+                tables = tables_url,
+                rows = resume.rows,
+                partitions = resume.positions.len(),
+                seconds = begun.elapsed().as_secs_f64(),
+                "the tables are open"
+            );
             start(&config, sources, tables, resume, frames, stop, gauges).await
         }
     }
@@ -160,7 +183,10 @@ async fn start<S: Sink>(
     gauges: Arc<Gauges>,
 ) -> anyhow::Result<Outcome> {
     let (feed, events) = Feed::new(FEED_BLOCKS, std::mem::take(&mut resume.positions), stop.clone());
+    let feed = feed.until_caught_up(config.until_caught_up);
     let threads = sources.start(&feed)?;
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, pipeline = config.pipeline, sources = config.sources.len(), "sources are started");
     let settled = feed.settled().clone();
     // The engine knows that sources have ended when the last feed is dropped.
     drop(feed);

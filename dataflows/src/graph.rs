@@ -15,7 +15,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use differential_dataflow::trace::ExertionLogic;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use timely::WorkerConfig;
 use timely::dataflow::operators::core::{Concatenate, Input};
 use timely::dataflow::operators::probe::{Handle as ProbeHandle, Probe};
@@ -77,6 +77,54 @@ pub struct Sizes {
     pub users: usize,
     /// Entries of all groups of all measures: counted labels and values.
     pub entries: usize,
+    /// Bytes of the table of inds.
+    pub ind_bytes: usize,
+    /// Bytes of the rows that stand abreast; 0 where they are arranged.
+    pub row_bytes: usize,
+}
+
+/// Some of what is held.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct State {
+    /// How many of it.
+    pub records: usize,
+    /// What they take, about.
+    pub bytes: usize,
+}
+
+/// What an entry of a group takes, about: 13 bytes in a table of counts, 28 in a tree of pairs.
+const ENTRY_BYTES: usize = 20;
+
+impl Sizes {
+    /// The inds that were met.
+    #[must_use]
+    pub fn inds(&self) -> State {
+        State { records: self.inds, bytes: self.ind_bytes }
+    }
+
+    /// The rows that count. Where they are arranged, `bytes` is 0.
+    #[must_use]
+    pub fn rows(&self) -> State {
+        State { records: self.pins + self.geos + self.users, bytes: self.row_bytes }
+    }
+
+    /// The groups of all answers.
+    #[must_use]
+    pub fn groups(&self) -> State {
+        State { records: self.entries, bytes: self.entries * ENTRY_BYTES }
+    }
+}
+
+impl std::ops::AddAssign for Sizes {
+    fn add_assign(&mut self, other: Sizes) {
+        self.inds += other.inds;
+        self.pins += other.pins;
+        self.geos += other.geos;
+        self.users += other.users;
+        self.entries += other.entries;
+        self.ind_bytes += other.ind_bytes;
+        self.row_bytes += other.row_bytes;
+    }
 }
 
 /// Records that an idle arrangement merges each time it is scheduled: about a tenth of a millisecond.
@@ -106,6 +154,7 @@ pub struct Graph {
     slots: Rc<RefCell<Slots>>,
     held: Counts,
     entries: Rc<Cell<usize>>,
+    row_bytes: Rc<Cell<usize>>,
 }
 
 impl Graph {
@@ -118,6 +167,7 @@ impl Graph {
         let slots = Rc::new(RefCell::new(Slots::default()));
         let held = Counts::default();
         let entries = Rc::new(Cell::new(0));
+        let row_bytes = Rc::new(Cell::new(0));
         let probe = ProbeHandle::new();
         let (pins, geos, users) = worker.dataflow::<u64, _, _>(|scope| {
             let (pins, pin_rows) = scope.new_input();
@@ -125,14 +175,16 @@ impl Graph {
             let (users, user_rows) = scope.new_input();
             let rows = (pin_rows, geo_rows, user_rows);
             let contributions = match options.duplicates {
-                Duplicates::Latest => posts::latest(rows, Rc::clone(&slots), held.clone(), asks()),
+                Duplicates::Latest => {
+                    posts::latest(rows, Rc::clone(&slots), (held.clone(), Rc::clone(&row_bytes)), asks())
+                }
                 Duplicates::Keep => scope.concatenate(keep(rows, &slots, &held).contributions(asks())),
             };
             let asked = questions::ALL.iter().map(|it| Asked { name: it.name, measure: it.measure }).collect();
             measure(contributions, asked, options.terms(), Rc::clone(&entries), changes).probe_with(&probe);
             (Inlet::new(pins), Inlet::new(geos), Inlet::new(users))
         });
-        Graph { pins, geos, users, probe, slots, held, entries }
+        Graph { pins, geos, users, probe, slots, held, entries, row_bytes }
     }
 
     /// Adds a pin at the open epoch.
@@ -171,12 +223,15 @@ impl Graph {
     #[must_use]
     pub fn sizes(&self) -> Sizes {
         let [pins, geos, users] = &self.held;
+        let slots = self.slots.borrow();
         Sizes {
-            inds: self.slots.borrow().len(),
+            inds: slots.len(),
             pins: pins.get(),
             geos: geos.get(),
             users: users.get(),
             entries: self.entries.get(),
+            ind_bytes: slots.bytes(),
+            row_bytes: self.row_bytes.get(),
         }
     }
 

@@ -178,6 +178,12 @@ impl Slots {
         self.slots.len()
     }
 
+    /// Bytes that they take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.slots.allocation_size() + self.inds.bytes()
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -202,6 +208,11 @@ impl<T: Copy + Default> Chunks<T> {
     fn get(&self, slot: Slot) -> Option<&T> {
         let slot = slot as usize;
         self.0.get(slot / CHUNK).map(|chunk| &chunk[slot % CHUNK])
+    }
+
+    /// Bytes that they take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.len() * CHUNK * size_of::<T>()
     }
 
     /// The value at a slot, after making room for it.

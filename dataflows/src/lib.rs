@@ -13,7 +13,8 @@
 //! - [`measures`]: counts, ranks and medians maintained under every update;
 //! - [`questions`]: one file, one question, its SQL beside it;
 //! - [`answer`]: an answer is a named table;
-//! - [`graph`]: installs it all; the one entrance for the engine.
+//! - [`graph`]: installs it all; the one entrance for the engine;
+//! - [`operators`]: what of it runs, how many records went where, and what is held.
 
 pub mod answer;
 pub mod clean;
@@ -22,6 +23,7 @@ pub mod ingest;
 mod inlet;
 pub mod latest;
 pub mod measures;
+pub mod operators;
 pub mod posts;
 pub mod questions;
 pub mod record;

@@ -21,10 +21,12 @@ pub use crate::sources::AcceptedLoss;
 
 use crate::engine::{CommitPolicy, Settings};
 use crate::serving::{Format, HttpConfig};
+use crate::sinks::answers::AnswerTablesConfig;
 use crate::sinks::delta;
 use crate::sources::kafka::KafkaConfig;
 use crate::sources::kinesis::KinesisConfig;
 use crate::sources::recording::RecordingConfig;
+use crate::telemetry::TelemetryConfig;
 
 /// A run, as configured.
 #[derive(Debug, Clone)]
@@ -37,14 +39,20 @@ pub struct Config {
     pub questions: Options,
     /// Where rows go; nowhere if absent.
     pub tables: Option<TablesConfig>,
+    /// Whether, and where, answers are kept as tables.
+    pub answers: AnswersConfig,
     /// How the engine runs.
     pub engine: EngineConfig,
     /// What stdout shows.
     pub output: OutputConfig,
     /// Whether, and how, answers are served over HTTP.
     pub serve: Option<HttpConfig>,
+    /// Whether, and where, logs and spans are exported.
+    pub telemetry: Option<TelemetryConfig>,
     /// What relative paths are relative to.
     pub base: PathBuf,
+    /// Ends the run once what was there when it began is read: said on the command line.
+    pub until_caught_up: bool,
     /// Records that may be missing: only ever said on the command line, for one start.
     pub accepted: Vec<AcceptedLoss>,
 }
@@ -113,6 +121,14 @@ impl TablesConfig {
         }
         Ok(base.join(path))
     }
+}
+
+/// `[answers]`: where answers go besides stdout and HTTP.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AnswersConfig {
+    /// As small Delta tables.
+    pub delta: Option<AnswerTablesConfig>,
 }
 
 /// `[engine]`.
@@ -194,10 +210,13 @@ impl Config {
             sources: vec![SourceConfig::Recording(RecordingConfig::at(path))],
             questions: Options::default(),
             tables: None,
+            answers: AnswersConfig::default(),
             engine: EngineConfig::default(),
             output: OutputConfig::default(),
             serve: None,
+            telemetry: None,
             base: PathBuf::new(),
+            until_caught_up: false,
             accepted: Vec::new(),
         }
     }
@@ -255,13 +274,16 @@ impl Config {
             sources,
             questions: document.section("questions"),
             tables: document.optional("tables"),
+            answers: document.section("answers"),
             engine: document.section("engine"),
             output: document.section("output"),
             serve: document.optional("serve"),
+            telemetry: document.optional("telemetry"),
             base,
+            until_caught_up: false,
             accepted: Vec::new(),
         };
-        document.refuse_rest("pipeline, source, questions, tables, engine, output, serve");
+        document.refuse_rest("pipeline, source, questions, tables, answers, engine, output, serve, telemetry");
         // A source that could not be read is a fault already, not an absence.
         let expects_source = document.faults.is_empty();
         for what in config.faults(expects_source) {
@@ -312,9 +334,13 @@ impl Config {
                 faults.push(what);
             }
         }
+        if let Some(answers) = &self.answers.delta {
+            faults.extend(answers.faults(&self.base));
+        }
         if let Some(serve) = &self.serve {
             faults.extend(serve.faults(&self.base));
         }
+        faults.extend(self.telemetry.iter().flat_map(TelemetryConfig::faults));
         for source in &self.sources {
             match source {
                 SourceConfig::Recording(_) => {}

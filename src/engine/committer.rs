@@ -6,10 +6,14 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use super::Gauges;
 use super::worker::{Report, panic_message};
 use crate::sinks::{Encoder, Sink, Window};
+
+/// The target of what is said of commits.
+const TARGET: &str = "pinflow::commit";
 
 /// Whether a window is the last of its run.
 pub(super) type IsLast = bool;
@@ -39,8 +43,9 @@ async fn commit_windows<S: Sink>(
     while let Some((window, last)) = windows.recv().await {
         #[cfg(feature = "failpoints")]
         fail::fail_point!("engine::commit");
-        let (epoch, begun) = (window.epoch, Instant::now());
-        let mut done = sink.commit(window).await;
+        let (epoch, rows, begun) = (window.epoch, window.rows, Instant::now());
+        let span = tracing::info_span!(target: TARGET, "commit", epoch, rows);
+        let mut done = sink.commit(window).instrument(span).await;
         if done.is_ok() && last {
             done = sink.finish().await;
         }
@@ -51,6 +56,7 @@ async fn commit_windows<S: Sink>(
             let took = begun.elapsed();
             commits.last = took;
             commits.total += took;
+            tracing::info!(target: TARGET, epoch, rows, seconds = took.as_secs_f64(), "committed");
         }
         let _ = reports.send(match done {
             Ok(()) => Report::Durable { epoch },

@@ -194,6 +194,7 @@ impl<S: Sink> Conductor<S> {
                     return Err(EngineError::Rebuild(what.into()));
                 }
                 self.rebuilding = false;
+                tracing::info!(rows = rebuilt, "the answers are rebuilt from the tables");
                 self.opens_at = Some(self.open.epoch);
                 // The rebuilt answers are an epoch of their own, shown even if nothing follows, and durable already.
                 self.close_epoch(false);
@@ -391,6 +392,7 @@ impl<S: Sink> Conductor<S> {
             known.read += read;
             known.reached.rows += read.rows;
             self.totals.rows += read.rows;
+            self.window.passed += read.rows;
             self.totals.rejected += read.rejected;
         }
         for (partition, end) in flying.ends {
@@ -426,6 +428,7 @@ impl<S: Sink> Conductor<S> {
 
     async fn hand_over_window(&mut self, epoch: Epoch, batches: Vec<Batches<S>>) {
         let reached = std::mem::take(&mut self.window.reached);
+        let rows = std::mem::take(&mut self.window.passed);
         self.settling
             .push_back((epoch, reached.iter().map(|(partition, reached)| (*partition, reached.next)).collect()));
         let reached = reached
@@ -440,7 +443,7 @@ impl<S: Sink> Conductor<S> {
                 }
             })
             .collect();
-        let window = Window { epoch, batches, reached };
+        let window = Window { epoch, rows, batches, reached };
         let last = self.ending.as_ref().is_some_and(|ending| ending.closed) && self.flights.len() == 0;
         // A committer that has gone has reported why.
         let _ = self.windows.send((window, last)).await;

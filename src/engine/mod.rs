@@ -27,12 +27,13 @@ mod recent;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use pinflow_dataflows::graph::{Change, Options};
 use pinflow_dataflows::ingest::{Counts, Limits};
+use pinflow_dataflows::operators::Watch;
 use tokio::sync::watch;
 
 pub use conductor::{Engine, Outcome};
@@ -150,6 +151,23 @@ pub struct Gauges {
     pub commits: Mutex<Commits>,
     /// The last rejections of this run, if anybody wants to see them.
     pub recent: OnceLock<Recent>,
+    /// The workers, if anybody wants to see what runs on them: set before the run, each adds itself.
+    pub watches: OnceLock<Mutex<Vec<Watch>>>,
+}
+
+impl Gauges {
+    /// Keeps what only somebody who looks needs: rejections, and what runs on the workers. Said before the run.
+    pub fn look_closely(&self) {
+        let _ = self.recent.set(Recent::default());
+        let _ = self.watches.set(Mutex::default());
+    }
+
+    /// The workers that are watched.
+    #[must_use]
+    pub fn watched(&self) -> Vec<Watch> {
+        let watches = self.watches.get().map(|watches| watches.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        watches.unwrap_or_default()
+    }
 }
 
 /// Windows made durable, and how long that took. Of all waiting (a full disk, another writer) that is a part.

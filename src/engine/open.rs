@@ -34,6 +34,8 @@ pub(super) struct OpenWindow {
     pub(super) since: Option<Instant>,
     /// A source waits for it to be durable.
     pub(super) urgent: bool,
+    /// Rows of epochs which have passed.
+    pub(super) passed: u64,
     /// Partitions that moved in epochs which have passed.
     pub(super) reached: BTreeMap<PartitionId, Reached>,
 }

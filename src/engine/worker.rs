@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use pinflow_dataflows::graph::{Change, Graph};
 use pinflow_dataflows::ingest::{Carries, Counts, Ingest, Rows};
+use pinflow_dataflows::operators::Watch;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 use pinflow_dataflows::symbol::Symbol;
@@ -102,10 +103,16 @@ struct Desk<E: Encoder> {
     ingest: Ingest,
     read: HashMap<PartitionId, Read>,
     passed: Epoch,
+    watch: Option<Watch>,
 }
 
 impl<E: Encoder> Desk<E> {
     fn new(worker: &mut Worker, post: Post<E>, settings: &Settings) -> Desk<E> {
+        let watch = post.gauges.watches.get().map(|watches| {
+            let watch = Watch::start(worker);
+            watches.lock().unwrap_or_else(PoisonError::into_inner).push(watch.clone());
+            watch
+        });
         let reports = post.reports.clone();
         let mut graph = Graph::install(worker, settings.questions, move |epoch, changes| {
             let _ = reports.send(Report::Changes { epoch, changes });
@@ -114,7 +121,7 @@ impl<E: Encoder> Desk<E> {
         graph.advance_to(1);
         let thread = std::thread::current();
         let _ = post.reports.send(Report::Started { worker: worker.index(), thread });
-        Desk { post, graph, ingest: Ingest::new(settings.limits), read: HashMap::new(), passed: 0 }
+        Desk { post, graph, ingest: Ingest::new(settings.limits), read: HashMap::new(), passed: 0, watch }
     }
 
     fn run(mut self, worker: &mut Worker) {
@@ -180,12 +187,15 @@ impl<E: Encoder> Desk<E> {
 
     /// One worker speaks for all: its probe sees the frontier of every worker.
     fn report_passed(&mut self, index: usize) {
-        if index != 0 {
+        let below = self.graph.passed();
+        if below <= self.passed {
             return;
         }
-        let below = self.graph.passed();
-        if below > self.passed {
-            self.passed = below;
+        self.passed = below;
+        if let Some(watch) = &self.watch {
+            watch.holds(self.graph.sizes());
+        }
+        if index == 0 {
             let _ = self.post.reports.send(Report::Passed { below });
         }
     }

@@ -51,7 +51,7 @@ pub struct Passed {
 impl Passed {
     /// An answer's changes as JSON, `None` if there are none. Made once for all readers.
     pub fn json(&self, answer: usize) -> Option<&str> {
-        self.json[answer].get_or_init(|| render::change(self.epoch, &self.changes, answer)).as_deref()
+        self.json[answer].get_or_init(|| render::change(self.epoch, Some(self.as_of), &self.changes, answer)).as_deref()
     }
 }
 

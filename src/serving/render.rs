@@ -22,6 +22,13 @@ pub(super) fn as_millis<S: Serializer>(at: &Timestamp, serializer: S) -> Result<
     serializer.serialize_str(&millis(*at))
 }
 
+fn as_millis_if_any<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => as_millis(at, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// One answer in a snapshot.
 #[derive(Serialize)]
 struct AnswerLine<'a> {
@@ -56,6 +63,8 @@ struct CutLine<'a> {
 struct ChangeLine<'a> {
     answer: &'a str,
     epoch: Epoch,
+    #[serde(serialize_with = "as_millis_if_any", skip_serializing_if = "Option::is_none")]
+    as_of: Option<Timestamp>,
     insert: NamedRows<'a>,
     delete: NamedRows<'a>,
 }
@@ -78,14 +87,15 @@ pub(super) fn snapshot(view: &View, out: &mut impl Write) -> io::Result<()> {
 
 /// The changes of one epoch, a line an answer.
 pub(super) fn changes(epoch: Epoch, changes: &[Change], out: &mut impl Write) -> io::Result<()> {
-    for json in (0..questions::ALL.len()).filter_map(|answer| change(epoch, changes, answer)) {
+    for json in (0..questions::ALL.len()).filter_map(|answer| change(epoch, None, changes, answer)) {
         writeln!(out, "{json}")?;
     }
     Ok(())
 }
 
-/// The changes of one answer in an epoch as a JSON object; `None` if there are none.
-pub(super) fn change(epoch: Epoch, changes: &[Change], answer: usize) -> Option<String> {
+/// The changes of one answer in an epoch as a JSON object; `None` if there are none. Without `as_of` the same changes are
+/// the same text in every run.
+pub(super) fn change(epoch: Epoch, as_of: Option<Timestamp>, changes: &[Change], answer: usize) -> Option<String> {
     let question = &questions::ALL[answer];
     let of = |sign: i64| NamedRows {
         columns: question.columns,
@@ -95,7 +105,7 @@ pub(super) fn change(epoch: Epoch, changes: &[Change], answer: usize) -> Option<
     if insert.rows.is_empty() && delete.rows.is_empty() {
         return None;
     }
-    let line = ChangeLine { answer: question.name, epoch, insert, delete };
+    let line = ChangeLine { answer: question.name, epoch, as_of, insert, delete };
     // Columns have names and cells are plain: nothing here can fail to be JSON.
     serde_json::to_string(&line).ok()
 }

@@ -1,5 +1,6 @@
 //! Sinks: where cleaned rows become durable, together with the positions they were read up to.
 
+pub mod answers;
 pub mod delta;
 
 use std::collections::HashSet;
@@ -27,6 +28,8 @@ pub trait Encoder: Rows + Send + 'static {
 pub struct Window<B> {
     /// The last epoch inside.
     pub epoch: Epoch,
+    /// Rows inside, rejections included.
+    pub rows: u64,
     /// What the workers encoded, one each.
     pub batches: Vec<B>,
     /// Every partition that moved, with the position after its last record inside.

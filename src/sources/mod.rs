@@ -236,6 +236,7 @@ pub struct Feed {
     ids: Arc<AtomicU32>,
     stop: watch::Receiver<bool>,
     settled: Settled,
+    until_caught_up: bool,
 }
 
 /// How far each partition is settled: what lies before that position is durable and will not be read again.
@@ -268,8 +269,21 @@ impl Feed {
     pub fn new(capacity: usize, stored: Positions, stop: watch::Receiver<bool>) -> (Feed, mpsc::Receiver<Event>) {
         let (events, receiver) = mpsc::channel(capacity);
         let ids = Arc::new(AtomicU32::new(0));
-        let feed = Feed { events, stored: Arc::new(stored), ids, stop, settled: Settled::default() };
+        let feed =
+            Feed { events, stored: Arc::new(stored), ids, stop, settled: Settled::default(), until_caught_up: false };
         (feed, receiver)
+    }
+
+    /// The same feed, for sources that end once they have read what was there when they began.
+    #[must_use]
+    pub fn until_caught_up(self, until_caught_up: bool) -> Feed {
+        Feed { until_caught_up, ..self }
+    }
+
+    /// Whether a source ends once it has read what was there when it began.
+    #[must_use]
+    pub fn ends_caught_up(&self) -> bool {
+        self.until_caught_up
     }
 
     /// Where the tables say a partition resumes; `None` if they know nothing of it.

@@ -19,6 +19,7 @@ const DATAFLOWS: Law = &[
     ("measures", &["answer", "symbol"]),
     ("questions", &["answer", "measures", "posts", "symbol"]),
     ("graph", &["answer", "inlet", "latest", "measures", "posts", "questions", "record", "symbol"]),
+    ("operators", &["graph", "measures", "posts"]),
 ];
 
 const PINFLOW: Law = &[
@@ -31,15 +32,16 @@ const PINFLOW: Law = &[
     ("sinks", &["position"]),
     ("engine", &["position", "sinks", "sources"]),
     ("serving", &["engine", "position", "secret", "sinks"]),
-    ("telemetry", &["engine"]),
+    ("telemetry", &["engine", "secret"]),
+    ("publish", &["serving", "sinks"]),
     ("emit", &["config", "kafka", "kinesis", "position", "sinks", "sources", "telemetry"]),
     ("query", &["secret", "serving"]),
     ("table", &["sinks"]),
     ("topics", &["config", "kafka"]),
     ("streams", &["config", "kinesis"]),
-    ("config", &["engine", "kafka", "kinesis", "serving", "sinks", "sources"]),
+    ("config", &["engine", "kafka", "kinesis", "serving", "sinks", "sources", "telemetry"]),
     ("check", &["config", "finding", "kafka", "kinesis", "sinks", "sources"]),
-    ("run", &["config", "engine", "serving", "sinks", "sources", "telemetry"]),
+    ("run", &["config", "engine", "publish", "serving", "sinks", "sources", "telemetry"]),
     (
         "cli",
         &[
@@ -68,8 +70,8 @@ const WORLDLY: [&str; 10] =
 
 /// Crates that only some rooms may name.
 const LARGE: &[(&str, &[&str])] = &[
-    ("deltalake", &["sinks/delta"]),
-    ("arrow", &["sinks/delta"]),
+    ("deltalake", &["sinks/answers", "sinks/delta"]),
+    ("arrow", &["sinks/answers", "sinks/delta"]),
     ("timely", &["engine"]),
     ("rdkafka", &["kafka", "sources/kafka", "emit/destinations/kafka"]),
     ("aws_config", &["kafka", "kinesis"]),

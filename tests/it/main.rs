@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod answers_tables;
 mod architecture;
 mod batch;
 mod delta;
@@ -16,3 +17,4 @@ mod oracle;
 mod reference;
 mod same;
 mod stop;
+mod telemetry;

@@ -171,3 +171,27 @@ fn check_names_what_is_missing_and_writes_nothing() {
     succeed(pinflow(["check"]).arg(&config));
     assert!(!place.path().join("tables").exists(), "a check makes no tables");
 }
+
+#[test]
+fn a_run_until_caught_up_reads_what_is_there_and_ends() {
+    let place = scratch();
+    let recording = place.path().join("recording");
+    emit(&recording, 500, 1_000, 5, &[]);
+    let whole = ["pin", "geo", "user"].map(|stream| recording.join(format!("{stream}.jsonl")));
+    let texts = whole.each_ref().map(|path| std::fs::read(path).expect("a recording"));
+    for path in &whole {
+        std::fs::write(path, "").expect("emptied");
+    }
+    let config = configure(place.path(), "follow = true", "tables");
+    let mut said = Vec::new();
+    // Each time the files have grown, the last time to their ends; a line that has only begun is left for later.
+    for part in [0, 1, 3, 7, 10] {
+        for (path, text) in whole.iter().zip(&texts) {
+            std::fs::write(path, &text[..text.len() * part / 10]).expect("written");
+        }
+        said = succeed(pinflow(["run", "--until-caught-up", "--output", "snapshots"]).arg(&config)).stdout;
+    }
+    let at_once = last_snapshot(&succeed(pinflow(["run", "--output", "snapshots"]).arg(&recording)).stdout);
+    assert_eq!(last_snapshot(&said).answers, at_once.answers);
+    assert_each_line_once(&recording, &place.path().join("tables"));
+}

@@ -18,6 +18,7 @@ mod tally;
 mod terms;
 
 pub use contribution::{Contribution, GROUPS_MAX, Group, Part};
+pub(crate) use operator::MEASURES;
 pub use operator::{Asked, measure};
 pub use terms::{Median, NoSuchTerm, Terms, Ties, Top};
 

@@ -26,6 +26,9 @@ pub struct Asked {
     pub measure: Measure,
 }
 
+/// The operator's name.
+pub(crate) const MEASURES: &str = "Measures";
+
 /// Maintains the answers to `asked`, by index, under the changes of what rows contribute.
 ///
 /// Contributions wait, under a retained capability, until their epoch is complete on all workers; then `changes` gets
@@ -45,7 +48,7 @@ pub fn measure<'s>(
     let summed = asked.iter().map(|it| it.measure.sums()).collect();
     let contributions = combine(contributions, summed);
     let by_group = Exchange::new(|(contribution, _, _): &(Contribution, u64, i64)| contribution.route());
-    contributions.unary_frontier(by_group, "Measures", move |_, _| {
+    contributions.unary_frontier(by_group, MEASURES, move |_, _| {
         let mut pending: Pending = BTreeMap::new();
         let mut answers = Answers::new(asked, terms, entries);
         move |(input, frontier), _output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<()>>>| {

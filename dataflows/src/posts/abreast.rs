@@ -30,14 +30,18 @@ pub type Deliveries<'s, R> = StreamVec<'s, u64, Delivery<R>>;
 /// How many rows of each stream count.
 pub type Counts = [Rc<Cell<usize>>; 3];
 
-/// What the questions take from the rows that count and from their joins. `held` is kept at the number of rows.
+/// The operator's name.
+pub(crate) const LATEST: &str = "Latest";
+
+/// What the questions take from the rows that count and from their joins. `held` is kept at the number of rows, and
+/// `bytes` at what they take.
 pub fn latest<'s, D: Clone + 'static>(
     (pins, geos, users): (Deliveries<'s, PinPost>, Deliveries<'s, GeoPost>, Deliveries<'s, UserPost>),
     slots: Rc<RefCell<Slots>>,
-    held: Counts,
+    (held, bytes): (Counts, Rc<Cell<usize>>),
     asks: Asks<D>,
 ) -> Changes<'s, D> {
-    let mut builder = OperatorBuilder::new("Latest".to_owned(), pins.scope());
+    let mut builder = OperatorBuilder::new(LATEST.to_owned(), pins.scope());
     let mut pins = builder.new_input(pins, Exchange::new(by_ind));
     let mut geos = builder.new_input(geos, Exchange::new(by_ind));
     let mut users = builder.new_input(users, Exchange::new(by_ind));
@@ -63,6 +67,7 @@ pub fn latest<'s, D: Clone + 'static>(
                 pins.iter().for_each(|pins| posts.take_up(pins, held_pins, &mut give));
                 geos.iter().for_each(|geos| posts.take_up(geos, held_geos, &mut give));
                 users.iter().for_each(|users| posts.take_up(users, held_users, &mut give));
+                bytes.set(posts.rows.bytes());
             }
         }
     });

@@ -16,6 +16,7 @@ mod asks;
 mod layout;
 mod row;
 
+pub(crate) use abreast::LATEST;
 pub use abreast::{Counts, Deliveries, latest};
 pub use asks::{Asks, OfOne, OfThree, OfTwo};
 pub use row::{GeoPost, Narrow, PinPost, Texts, UserPost};

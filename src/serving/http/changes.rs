@@ -7,7 +7,7 @@
 //!
 //! id: 5f0c…-82
 //! event: change
-//! data: {"answer":"users_joined_by_year","epoch":82,"insert":[…],"delete":[…]}
+//! data: {"answer":"users_joined_by_year","epoch":82,"as_of":"…","insert":[…],"delete":[…]}
 //! ```
 //!
 //! A reader that comes back with `Last-Event-ID` goes on there; where that cannot be, it starts anew with a snapshot,

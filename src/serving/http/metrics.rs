@@ -14,7 +14,7 @@ use pinflow_dataflows::record::Stream;
 use pinflow_dataflows::rejection::Reason;
 
 use super::status::{self, Phase};
-use super::{Shared, process, reply};
+use super::{Shared, graph, process, reply};
 use crate::serving::board::Read;
 
 /// What the server itself counts.
@@ -104,8 +104,17 @@ fn run(page: &mut Page, shared: &Shared) {
     if let Some(seconds) = process::cpu_seconds() {
         page.metric("process_cpu_seconds_total", "counter", "Processor time, user and system.").only(seconds);
     }
-    let symbols = pinflow_dataflows::symbol::count();
-    page.metric("pinflow_state_symbols", "gauge", "Different texts that are kept.").only(symbols as f64);
+    let held = graph::held(&shared.gauges);
+    let states = [("inds", held.inds()), ("rows", held.rows()), ("groups", held.groups())];
+    let mut metric = page.metric("pinflow_state_records", "gauge", "What the graph holds, by kind.");
+    for (kind, state) in states {
+        metric.value(&[("state", kind)], state.records as f64);
+    }
+    metric.value(&[("state", "texts")], pinflow_dataflows::symbol::count() as f64);
+    let mut metric = page.metric("pinflow_state_bytes", "gauge", "What that takes, about, where it is counted.");
+    for (kind, state) in states.into_iter().filter(|(_, state)| state.bytes > 0 || state.records == 0) {
+        metric.value(&[("state", kind)], state.bytes as f64);
+    }
 }
 
 fn read(page: &mut Page, shared: &Shared) {

@@ -7,6 +7,7 @@ mod answers;
 mod changes;
 mod config;
 mod connections;
+mod graph;
 mod guard;
 mod metrics;
 mod openapi;
@@ -144,6 +145,7 @@ fn router(shared: Shared) -> Router {
         .route("/changes", get(changes::all))
         .route("/status", get(status::status))
         .route("/rejected", get(status::rejected))
+        .route("/graph", get(graph::graph))
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::ready))
         .route("/metrics", get(metrics::metrics))

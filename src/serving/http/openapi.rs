@@ -106,6 +106,8 @@ fn openapi() -> Value {
         &json!({ "type": "integer", "minimum": 1, "maximum": 256, "default": 50 }),
     );
     paths.insert("/rejected".to_owned(), get("The last rejections of this run", &[limit], &json_of("Newest first")));
+    let what = "Operators and channels, with the records that went along";
+    paths.insert("/graph".to_owned(), get("The dataflow that runs", &[], &json_of(what)));
     paths.insert("/healthz".to_owned(), get("Whether the process lives", &[], &text("It does")));
     paths.insert("/readyz".to_owned(), get("Whether answers can be read and rows written", &[], &text("They can")));
     paths.insert("/metrics".to_owned(), get("Figures for Prometheus", &[], &text("The text format 0.0.4")));

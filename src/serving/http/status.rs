@@ -7,9 +7,10 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use pinflow_dataflows::questions;
+use pinflow_dataflows::{graph, questions};
 use serde::Serialize;
 
+use super::graph::held;
 use super::reply::{self, Fault};
 use super::{Shared, answers, params, process};
 use crate::engine::{Rejected, SourceStatus};
@@ -38,7 +39,22 @@ struct Status<'a> {
     sources: &'a [SourceStatus],
     tables: Vec<TableStatus>,
     answers: Vec<AnswerStatus>,
+    state_sizes: Held,
     memory: Memory,
+}
+
+/// What the graph holds.
+#[derive(Serialize)]
+struct Held {
+    inds: graph::State,
+    rows: graph::State,
+    groups: graph::State,
+}
+
+impl From<graph::Sizes> for Held {
+    fn from(sizes: graph::Sizes) -> Held {
+        Held { inds: sizes.inds(), rows: sizes.rows(), groups: sizes.groups() }
+    }
 }
 
 /// What the run is at.
@@ -100,6 +116,7 @@ pub(super) async fn status(State(shared): State<Shared>, RawQuery(query): RawQue
         sources: &view.sources,
         tables: shared.gauges.tables.get().map(|tables| tables.borrow().clone()).unwrap_or_default(),
         answers: of.collect(),
+        state_sizes: held(&shared.gauges).into(),
         memory: Memory { resident_bytes: process::resident_bytes(), symbols: pinflow_dataflows::symbol::count() },
     }))
 }

@@ -41,6 +41,10 @@ mod tables;
 mod verify;
 mod writer;
 
+pub(crate) use log::Log;
+pub(crate) use open::{PIPELINE, active_files, builder, failed, root};
+pub(crate) use store::create_folder;
+
 pub use encode::{Batches, DeltaEncoder};
 pub use error::DeltaError;
 pub use failpoints::FAILPOINTS;

@@ -60,11 +60,12 @@ impl<'a> Trouble<'a> {
         let now = Instant::now();
         match self.since {
             None => {
-                tracing::warn!("paused: {text}");
+                tracing::warn!(place = self.place, "paused: {text}");
                 self.since = Some((now, now));
             }
             Some((since, said)) if now - said >= SAID_AGAIN => {
-                tracing::warn!("still paused after {} s: {text}", (now - since).as_secs());
+                let secs = (now - since).as_secs();
+                tracing::warn!(place = self.place, secs, "still paused after {secs} s: {text}");
                 self.since = Some((since, now));
             }
             Some(_) => {}
@@ -79,7 +80,8 @@ impl Drop for Trouble<'_> {
     /// Healed, or given up: either way nothing waits any more.
     fn drop(&mut self) {
         if let Some((since, _)) = self.since {
-            tracing::info!("goes on after {} s: {}", since.elapsed().as_secs(), self.place);
+            let secs = since.elapsed().as_secs();
+            tracing::info!(place = self.place, secs, "goes on after {secs} s: {}", self.place);
             self.pauses.set(&self.place, None);
         }
     }

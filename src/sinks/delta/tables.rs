@@ -150,7 +150,7 @@ impl Tables {
     /// [`DeltaError::Fenced`] when another writer has started; else when a table is no longer what it was.
     pub async fn commit(&mut self, window: Window<Batches>) -> Result<(), DeltaError> {
         self.begin()?;
-        let Window { epoch, mut batches, reached } = window;
+        let Window { epoch, mut batches, reached, .. } = window;
         let writers = self.lanes.iter().map(|lane| {
             let table = lane.writer.table;
             lane.write(batches.iter_mut().filter_map(|worker| worker.take(table)).collect())

@@ -146,6 +146,7 @@ impl Beginning<'_> {
                     }
                     let id = self.feed.open(&name, &key, topic.carries)?.id;
                     let mut lane = Lane::new(&topic.name, number, name, id, next, Anchor::of(reached));
+                    lane.there = self.there(&topic.name, number)?;
                     if let Some(loss) = loss {
                         lane.lose(loss);
                     }
@@ -153,7 +154,8 @@ impl Beginning<'_> {
                 }
                 None => {
                     let next = if is_new { self.first(&topic.name, number, range)? } else { range.low };
-                    let (lane, partition) = fresh(self.feed, topic, number, (name, key), next);
+                    let (mut lane, partition) = fresh(self.feed, topic, number, (name, key), next);
+                    lane.there = self.there(&topic.name, number)?;
                     begun.fresh.push(lane);
                     beginnings.push(partition);
                 }
@@ -216,6 +218,15 @@ impl Beginning<'_> {
 
     fn range(&self, topic: &str, number: i32) -> Result<Range, Halt> {
         self.patiently(&format!("ask what kafka/{topic}/{number} holds"), || self.watcher.range(topic, number))
+    }
+
+    /// How far a run goes that ends with what is there: to the end of what is committed.
+    fn there(&self, topic: &str, number: i32) -> Result<u64, Halt> {
+        if !self.feed.ends_caught_up() {
+            return Ok(0);
+        }
+        let ask = || self.reader.range(topic, number);
+        Ok(self.patiently(&format!("ask where kafka/{topic}/{number} ends"), ask)?.high)
     }
 
     /// Asks until there is an answer, the run is stopped, or patience ends.

@@ -23,6 +23,8 @@ pub(super) struct Lane {
     pub(super) anchor: Option<Anchor>,
     /// Where it ended when the engine was last told.
     pub(super) told_end: Option<u64>,
+    /// Where it ended when the run began, where that is where the run ends; else 0.
+    pub(super) there: u64,
     /// How far the consumer group was told.
     pub(super) committed: u64,
     /// Since when it stands before an open transaction, and whether that was said.
@@ -59,6 +61,7 @@ impl Lane {
             next,
             anchor,
             told_end: None,
+            there: 0,
             committed: 0,
             waits: None,
             collected: Collected::default(),

@@ -84,7 +84,7 @@ pub fn tell_apart(sources: &[KafkaSource]) -> Result<(), SourceError> {
 
 impl KafkaSource {
     /// Starts reading into the feed; the threads end when the run is stopped, or on a failure, which they tell the feed.
-    /// The source never ends by itself.
+    /// The source ends by itself only where the run ends with what is there.
     ///
     /// # Errors
     /// If the system gives no thread.

@@ -88,7 +88,7 @@ impl Reader {
         }
     }
 
-    /// Reads until the run is stopped, or must end.
+    /// Reads until the run is stopped, must end, or is to end because all that was there is read.
     pub(super) fn run(mut self, known: Vec<Lane>, fresh: Vec<Lane>) -> Result<(), Halt> {
         self.held = known.iter().map(Lane::held).sum();
         self.lanes = known;
@@ -109,6 +109,9 @@ impl Reader {
                     self.look_around()?;
                 }
             }
+            if self.has_caught_up() {
+                return self.send_all();
+            }
             if records >= LOOK_RECORDS {
                 records = 0;
                 if self.looked.elapsed() >= LOOK_EVERY {
@@ -116,6 +119,11 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// Whether the run ends here: everything that was there when it began has been collected.
+    fn has_caught_up(&self) -> bool {
+        self.feed.ends_caught_up() && self.waiting.is_empty() && self.lanes.iter().all(|lane| lane.next >= lane.there)
     }
 
     /// Starts fetching partitions at their own offsets.

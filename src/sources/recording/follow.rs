@@ -54,12 +54,14 @@ struct Followed {
     reading: Reading,
     /// How far it has been handed over; `None` before the first record.
     reached: Option<Reached>,
+    /// Its bytes when it was taken up.
+    there: u64,
     /// Whether everything in it had been read at the last look. What is there when it has grown must continue that.
     drained: bool,
 }
 
 impl Follow {
-    /// Follows `found` and whatever joins it, until the run is stopped.
+    /// Follows `found` and whatever joins it, until the run is stopped or is to end because all that was there is read.
     pub(super) fn run(&self, found: Vec<RecordingFile>) -> Result<(), Halt> {
         let mut followed = Vec::with_capacity(found.len());
         for file in found {
@@ -75,6 +77,10 @@ impl Follow {
             }
             let began = Instant::now();
             let grew = followed.iter_mut().try_fold(false, |grew, one| Ok::<_, Halt>(one.look(self)? | grew))?;
+            let is_read = |one: &Followed| one.reading.lines.read_to() >= one.there;
+            if self.feed.ends_caught_up() && followed.iter().all(is_read) {
+                return Ok(());
+            }
             let now = Instant::now();
             came = if grew { now } else { came };
             let pause = if grew { Duration::ZERO } else { pause(now - came, now - began) };
@@ -97,7 +103,8 @@ impl Follow {
         if let Some(ahead) = reading.ahead.take() {
             reached = Some(job.deliver(partition, ahead, &reading)?);
         }
-        Ok(Followed { file, partition, reading, reached, drained: true })
+        let there = file.bytes;
+        Ok(Followed { file, partition, reading, reached, there, drained: true })
     }
 
     /// Takes up new files, and looks whether the names still lead to the files that are followed.

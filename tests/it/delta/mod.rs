@@ -4,6 +4,6 @@ mod faults;
 mod kill;
 mod model;
 mod protocol;
-mod readers;
+pub(crate) mod readers;
 mod strangers;
 mod verify;

@@ -182,7 +182,7 @@ impl Engine {
             });
         }
         let batches = workers.iter_mut().map(Encoder::cut).collect();
-        (!reached.is_empty()).then_some(Window { epoch, batches, reached })
+        (!reached.is_empty()).then_some(Window { epoch, rows: 0, batches, reached })
     }
 }
 

@@ -92,7 +92,7 @@ fn columns(table: Table) -> Vec<&'static str> {
 }
 
 /// The Python that `tests/readers/setup.sh` has set up; `None` if the check is switched off.
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     if std::env::var_os("PINFLOW_SKIP_READERS").is_some_and(|skip| skip == "1") {
         return None;
     }

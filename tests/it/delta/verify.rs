@@ -38,7 +38,7 @@ async fn write(root: &Path, places: &[Place], next: u64, rows: u64) {
         carries: Carries::Auto,
         reached: Reached { next: next.into(), rows, anchor: 1, seek: 1 },
     };
-    let window = Window { epoch: 1, batches: vec![encoder.cut()], reached: vec![reached] };
+    let window = Window { epoch: 1, rows: 1, batches: vec![encoder.cut()], reached: vec![reached] };
     tables.commit(window).await.unwrap();
     tables.finish().await.unwrap();
 }

@@ -93,6 +93,16 @@ fn every_route_says_what_it_should() {
     let written: u64 = status["tables"].as_array().unwrap().iter().map(|of| of["rows"].as_u64().unwrap()).sum();
     assert_eq!(status["tables"].as_array().unwrap().len(), 4);
     assert_eq!(read, written, "each row is in a table: {status}");
+    let held = |what: &str| status["state_sizes"][what]["records"].as_u64().unwrap();
+    assert!(held("inds") > 0 && held("rows") >= held("inds") && held("groups") > 0, "{status}");
+    let graph = http.json("/graph");
+    let operators = graph["operators"].as_array().unwrap();
+    let [latest] = operators.iter().filter(|it| it["name"] == "Latest").collect::<Vec<_>>()[..] else {
+        panic!("{graph}")
+    };
+    let rejected: u64 = status["sources"].as_array().unwrap().iter().map(|of| of["rejected"].as_u64().unwrap()).sum();
+    assert_eq!(latest["records"], read - rejected, "each cleaned row went into the graph: {graph}");
+    assert_eq!(latest["state_records"], held("rows"), "{graph}");
     assert!(
         status["memory"]["resident_bytes"].as_u64().unwrap() > 1 << 20
             && status["uptime_seconds"].as_f64().unwrap() > 0.0

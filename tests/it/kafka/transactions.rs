@@ -8,7 +8,7 @@ use rdkafka::util::Timeout;
 use super::broker::Broker;
 use super::posts::{STREAMS, Sending, Site, lines};
 use super::skipped;
-use crate::harness::until;
+use crate::harness::{last_snapshot, pinflow, succeed, until};
 
 const PATIENCE: Timeout = Timeout::After(Duration::from_secs(60));
 
@@ -99,4 +99,45 @@ fn an_open_transaction_holds_back_what_is_behind_it_and_that_is_seen() {
     let snapshot = live.stop();
     assert_eq!(snapshot.cut["sources"][0]["lag"], 0);
     assert_eq!(snapshot.cut["sources"][0]["read"], 10);
+}
+
+#[test]
+fn a_run_until_caught_up_reads_what_is_committed_and_ends() {
+    if skipped() {
+        return;
+    }
+    let broker = Broker::shared();
+    let site = Site::new(broker, 2);
+    let recording = site.recording(200, 53, &[]);
+    let config = site.configure("");
+    let command = || {
+        let mut command = pinflow(["run", "--until-caught-up", "--output", "snapshots"]);
+        command.arg(&config);
+        command
+    };
+    // Topics without records: nothing is to be read, and that is done.
+    succeed(&mut command());
+    let mut sending = transactional(broker, &site.prefix);
+    let mut pieces = STREAMS.map(|stream| lines(&recording, stream)).into_iter();
+    for stream in STREAMS {
+        let lines = pieces.next().unwrap();
+        let (first, second) = lines.split_at(lines.len() / 2);
+        for (turn, part) in [first, second].into_iter().enumerate() {
+            sending.producer.begin_transaction().unwrap();
+            for (number, line) in (0..).zip(part) {
+                sending.send(&site.topic(stream), number % 2, Some(line));
+            }
+            sending.flush();
+            // The second part of the last stream stays open: a run that ends does not wait for it.
+            if turn == 0 || stream != STREAMS[2] {
+                sending.producer.commit_transaction(PATIENCE).unwrap();
+            }
+        }
+        let output = succeed(&mut command());
+        site.assert_right(&last_snapshot(&output.stdout));
+    }
+    sending.producer.commit_transaction(PATIENCE).unwrap();
+    let output = succeed(&mut command());
+    assert_eq!(site.held().len(), 600);
+    site.assert_right(&last_snapshot(&output.stdout));
 }

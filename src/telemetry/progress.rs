@@ -1,6 +1,6 @@
-//! Logs on stderr, and the progress line beside them.
+//! The progress line beside the logs, and bars.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, LazyLock};
@@ -11,56 +11,18 @@ use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, Prog
 use pinflow_dataflows::clean::FieldFault;
 use pinflow_dataflows::ingest::Counts;
 use pinflow_dataflows::rejection::Reason;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::engine::Gauges;
 
 /// All bars of the process; a log line is written between two drawings of them.
-static BARS: LazyLock<MultiProgress> =
+pub(super) static BARS: LazyLock<MultiProgress> =
     LazyLock::new(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
+
+/// The target of the lines that are logged.
+pub(super) const TARGET: &str = "pinflow::progress";
 
 /// A line this often where stderr is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
-
-/// What is logged unless `RUST_LOG` says otherwise: the libraries narrate every file they open.
-const FILTER: &str = "warn,pinflow=info,pinflow_dataflows=info";
-
-/// Starts logging to stderr: for people on a terminal, JSON elsewhere; `RUST_LOG` filters.
-pub fn start_logging() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(BesideBars);
-    // At TRACE it shows what it signs, session tokens among it: whatever RUST_LOG says, a secret is not logged.
-    let discreet = filter_fn(|about| !about.target().starts_with("aws_sigv4"));
-    // Logging that runs already (in a test, in a host program) is left as it is.
-    let _ = if std::io::stderr().is_terminal() {
-        logs.with_target(false).compact().finish().with(discreet).try_init()
-    } else {
-        logs.json().flatten_event(true).finish().with(discreet).try_init()
-    };
-}
-
-/// Writes to stderr without tearing a bar.
-struct BesideBars;
-
-impl Write for BesideBars {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        BARS.suspend(|| std::io::stderr().write(bytes))
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().flush()
-    }
-}
-
-impl<'a> MakeWriter<'a> for BesideBars {
-    type Writer = BesideBars;
-    fn make_writer(&'a self) -> BesideBars {
-        BesideBars
-    }
-}
 
 /// A bar that belongs to this process's stderr.
 #[must_use]
@@ -95,7 +57,7 @@ impl Progress {
                         line.set_message(text);
                         line.tick();
                     }
-                    None if !on_terminal => tracing::info!(target: "pinflow::progress", "{text}"),
+                    None if !on_terminal => tracing::info!(target: TARGET, "{text}"),
                     None => {}
                 }
             }

@@ -1,0 +1,56 @@
+//! Keeps the answers' tables at what is durable: every so often, and once more when the run is over.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::serving::{Board, Read};
+use crate::sinks::answers::AnswerTables;
+
+/// Writes what the board shows until `over` turns true, and then its last.
+///
+/// Only answers whose rows are committed are written, where rows are: so a table never shows what a crash could take
+/// back. A failure is said once, and again when it is over; the run goes on meanwhile.
+pub async fn publish(
+    board: Arc<Board>,
+    read: Read,
+    mut tables: AnswerTables,
+    every: Duration,
+    mut over: watch::Receiver<bool>,
+) {
+    let mut tick = interval(every);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        // A sender that has gone is a run that is over.
+        let last = tokio::select! {
+            _ = over.wait_for(|over| *over) => true,
+            _ = tick.tick() => false,
+        };
+        if let Some(view) = board.view(read).filter(|view| view.open) {
+            let rows = |answer: usize| view.answer(answer).rows().cloned().collect::<BTreeSet<_>>();
+            let failed = tables.bring_to(view.epoch, view.as_of, rows).await;
+            match failed.first() {
+                Some(error) if !failing || last => {
+                    let tables = failed.len();
+                    tracing::warn!(tables, "answers' tables are behind: {}", chain(error));
+                }
+                None if failing => tracing::info!("the answers' tables are written again"),
+                _ => {}
+            }
+            failing = !failed.is_empty();
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+/// An error with its causes, as one sentence.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

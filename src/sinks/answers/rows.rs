@@ -1,0 +1,192 @@
+//! Rows of an answer to parquet and back.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use deltalake::arrow::array::TimestampMicrosecondArray;
+use deltalake::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use deltalake::arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit};
+use deltalake::arrow::error::ArrowError;
+use deltalake::kernel::{DataType as DeltaType, StructField};
+use deltalake::parquet::arrow::ArrowWriter;
+use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use deltalake::parquet::basic::Compression;
+use deltalake::parquet::file::properties::WriterProperties;
+use jiff::Timestamp;
+use pinflow_dataflows::answer::{Cell, Column, Kind, Row};
+use pinflow_dataflows::symbol::Symbol;
+
+use super::Form;
+use crate::position::Epoch;
+
+/// How many more of each row there are.
+pub(super) type Diffs = BTreeMap<Row, i64>;
+
+/// When what is written was so.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) epoch: Epoch,
+    pub(super) as_of: Timestamp,
+}
+
+const DIFF: &str = "_diff";
+
+fn arrow(kind: Kind) -> DataType {
+    match kind {
+        Kind::Long => DataType::Int64,
+        Kind::Text => DataType::Utf8,
+        Kind::Double => DataType::Float64,
+    }
+}
+
+fn schema(columns: &[Column], form: Form) -> SchemaRef {
+    let mut fields: Vec<_> = columns.iter().map(|of| Field::new(of.name, arrow(of.kind), true)).collect();
+    if form == Form::Changes {
+        fields.push(Field::new("_epoch", DataType::Int64, true));
+        fields.push(Field::new("_as_of", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true));
+        fields.push(Field::new(DIFF, DataType::Int64, true));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+/// The columns as the table's log states them.
+pub(super) fn delta(columns: &[Column], form: Form) -> Vec<StructField> {
+    let of = |kind| match kind {
+        Kind::Long => DeltaType::LONG,
+        Kind::Text => DeltaType::STRING,
+        Kind::Double => DeltaType::DOUBLE,
+    };
+    let mut fields: Vec<_> = columns.iter().map(|column| StructField::nullable(column.name, of(column.kind))).collect();
+    if form == Form::Changes {
+        fields.push(StructField::nullable("_epoch", DeltaType::LONG));
+        fields.push(StructField::nullable("_as_of", DeltaType::TIMESTAMP));
+        fields.push(StructField::nullable(DIFF, DeltaType::LONG));
+    }
+    fields
+}
+
+/// A file of rows: as they are, or as changes. A row of an answer occurs once.
+pub(super) fn encode(columns: &[Column], form: Form, rows: &Diffs, moment: Moment) -> Result<Vec<u8>, ArrowError> {
+    let schema = schema(columns, form);
+    let mut arrays: Vec<ArrayRef> = Vec::new();
+    for (at, column) in columns.iter().enumerate() {
+        let cells = rows.keys().map(|row| row.0[at]);
+        arrays.push(match column.kind {
+            Kind::Long => Arc::new(cells.map(long).collect::<Int64Array>()),
+            Kind::Text => Arc::new(cells.map(text).collect::<StringArray>()),
+            Kind::Double => Arc::new(cells.map(double).collect::<Float64Array>()),
+        });
+    }
+    if form == Form::Changes {
+        let epoch = i64::try_from(moment.epoch).unwrap_or(i64::MAX);
+        let as_of = TimestampMicrosecondArray::from_value(moment.as_of.as_microsecond(), rows.len());
+        arrays.push(Arc::new(Int64Array::from_value(epoch, rows.len())));
+        arrays.push(Arc::new(as_of.with_timezone("UTC")));
+        arrays.push(Arc::new(rows.values().copied().collect::<Int64Array>()));
+    }
+    let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)?;
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties))?;
+    writer.write(&batch)?;
+    Ok(writer.into_inner()?)
+}
+
+fn long(cell: Cell) -> Option<i64> {
+    if let Cell::Long(value) = cell { Some(value) } else { None }
+}
+
+fn text(cell: Cell) -> Option<&'static str> {
+    if let Cell::Text(value) = cell { Some(value.text()) } else { None }
+}
+
+fn double(cell: Cell) -> Option<f64> {
+    if let Cell::Double(value) = cell { Some(value) } else { None }
+}
+
+/// Adds what a file holds.
+pub(super) fn read(columns: &[Column], form: Form, path: &Path, into: &mut Diffs) -> Result<(), ArrowError> {
+    for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()? {
+        let batch = batch?;
+        let column = |name: &str| {
+            let missing = || ArrowError::SchemaError(format!("there is no column {name}"));
+            batch.column_by_name(name).ok_or_else(missing)
+        };
+        let cells: Vec<_> =
+            columns.iter().map(|of| column(of.name).map(|array| (of.kind, array))).collect::<Result<_, _>>()?;
+        let diffs = if form == Form::Changes { Some(column(DIFF)?) } else { None };
+        for at in 0..batch.num_rows() {
+            let row = cells.iter().map(|(kind, array)| cell(*kind, array, at)).collect::<Result<_, _>>()?;
+            let diff = match diffs {
+                Some(diffs) => whole(diffs, at)?,
+                None => 1,
+            };
+            *into.entry(Row(row)).or_default() += diff;
+        }
+    }
+    into.retain(|_, diff| *diff != 0);
+    Ok(())
+}
+
+fn whole(array: &ArrayRef, at: usize) -> Result<i64, ArrowError> {
+    let numbers = array.as_primitive_opt::<Int64Type>().filter(|numbers| !numbers.is_null(at));
+    numbers.map(|numbers| numbers.value(at)).ok_or_else(|| other("whole number"))
+}
+
+fn cell(kind: Kind, array: &ArrayRef, at: usize) -> Result<Cell, ArrowError> {
+    match kind {
+        Kind::Long => whole(array, at).map(Cell::Long),
+        Kind::Text => {
+            let texts = array.as_string_opt::<i32>().filter(|texts| !texts.is_null(at));
+            texts.map(|texts| Cell::Text(Symbol::new(texts.value(at)))).ok_or_else(|| other("text"))
+        }
+        Kind::Double => {
+            let numbers = array.as_primitive_opt::<Float64Type>().filter(|numbers| !numbers.is_null(at));
+            numbers.map(|numbers| Cell::Double(numbers.value(at))).ok_or_else(|| other("number"))
+        }
+    }
+}
+
+fn other(wanted: &str) -> ArrowError {
+    ArrowError::SchemaError(format!("a value is no {wanted}"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use pinflow_dataflows::answer::{double, long, text};
+
+    use super::*;
+
+    const COLUMNS: &[Column] = &[long("post_year"), text("category"), double("median")];
+
+    fn row(year: i64, category: &str, median: f64) -> Row {
+        Row(Box::new([Cell::Long(year), Cell::Text(Symbol::new(category)), Cell::Double(median)]))
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_changes_add_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let moment = Moment { epoch: 7, as_of: "2026-01-01T00:00:00.5Z".parse().unwrap() };
+        let file = |name: &str, form, rows: &Diffs| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, encode(COLUMNS, form, rows, moment).unwrap()).unwrap();
+            path
+        };
+        let (art, tea) = (row(2018, "art", 1.5), row(2019, "=té\u{0}\"", f64::MAX));
+        let current = Diffs::from([(art.clone(), 1), (tea.clone(), 1)]);
+        let mut read_back = Diffs::new();
+        read(COLUMNS, Form::Current, &file("current", Form::Current, &current), &mut read_back).unwrap();
+        assert_eq!(read_back, current);
+        let mut summed = Diffs::new();
+        let changes = [Diffs::from([(art.clone(), 1), (tea.clone(), 1)]), Diffs::from([(art, -1)])];
+        for (number, changes) in changes.iter().enumerate() {
+            let path = file(&format!("changes-{number}"), Form::Changes, changes);
+            read(COLUMNS, Form::Changes, &path, &mut summed).unwrap();
+        }
+        assert_eq!(summed, Diffs::from([(tea, 1)]));
+        let missing = read(COLUMNS, Form::Changes, &folder.path().join("current"), &mut Diffs::new());
+        assert!(missing.unwrap_err().to_string().contains("_diff"));
+    }
+}

@@ -1,0 +1,176 @@
+//! The answers' own tables, as other engines read them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use pinflow::dataflows::questions;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::Value;
+
+use crate::delta::readers::python;
+use crate::harness::{Running, Snapshot, emit, last_snapshot, pinflow, scratch, succeed, until};
+
+struct Site {
+    place: tempfile::TempDir,
+    config: PathBuf,
+}
+
+impl Site {
+    /// A recording that is followed, empty at first; `answers` are further lines for the answers' tables.
+    fn new(answers: &str) -> Site {
+        let place = scratch();
+        emit(&place.path().join("whole"), 300, 3_000, 17, &["--malformed", "0.02"]);
+        std::fs::create_dir(place.path().join("recording")).unwrap();
+        let config = place.path().join("flow.toml");
+        let text = format!(
+            "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\n[tables]\nurl = \"tables\"\n\
+             commit_age_secs_max = 0.05\n[answers.delta]\nurl = \"answers\"\nchanges = true\nevery_secs = 0.1\n{answers}\n\
+             [output]\nformat = \"snapshots\"\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        let site = Site { place, config };
+        site.grow_to(0.0);
+        site
+    }
+
+    /// Makes each file as long as this part of the whole.
+    fn grow_to(&self, part: f64) {
+        for stream in ["pin", "geo", "user"] {
+            let name = format!("{stream}.jsonl");
+            let whole = std::fs::read(self.place.path().join("whole").join(&name)).unwrap();
+            let now = &whole[..(whole.len() as f64 * part) as usize];
+            let path = self.place.path().join("recording").join(&name);
+            let there = std::fs::metadata(&path).map_or(0, |file| file.len() as usize);
+            let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+            std::io::Write::write_all(&mut file, &now[there.min(now.len())..]).unwrap();
+        }
+    }
+
+    fn run(&self) -> Command {
+        let mut command = pinflow(["run", "--until-caught-up"]);
+        command.arg(&self.config);
+        command
+    }
+
+    fn tables(&self) -> PathBuf {
+        self.place.path().join("answers")
+    }
+}
+
+/// The rows of every answer's tables: as they are, and as the changes add up to.
+fn read(python: &Path, tables: &Path) -> (BTreeMap<String, Vec<Value>>, BTreeMap<String, Vec<Value>>) {
+    let names = questions::ALL.iter().map(|question| question.name.to_owned());
+    let names: Vec<_> = names.flat_map(|name| [format!("{name}_changes"), name]).collect();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/answers.py");
+    let output = succeed(Command::new(python).arg(script).arg(tables).args(names));
+    let mut found: BTreeMap<String, Vec<Value>> = serde_json::from_slice(&output.stdout).unwrap();
+    let mut summed = BTreeMap::new();
+    for question in &questions::ALL {
+        let mut changes = found.remove(&format!("{}_changes", question.name)).unwrap();
+        changes.sort_by_key(|row| row["_as_of"].as_i64());
+        let mut rows: BTreeMap<String, (i64, Value)> = BTreeMap::new();
+        for mut change in changes {
+            let diff = change["_diff"].as_i64().unwrap();
+            assert!(change["_epoch"].as_i64() > Some(0) && diff.abs() == 1, "{change}");
+            let row = change.as_object_mut().unwrap();
+            row.retain(|name, _| !name.starts_with('_'));
+            let held = rows.entry(change.to_string()).or_insert((0, change));
+            held.0 += diff;
+            // In the order of time a row is there or not: it never comes twice, and never goes before it came.
+            assert!([0, 1].contains(&held.0), "{held:?} of {}", question.name);
+        }
+        let rows = rows.into_values().filter(|(count, _)| *count == 1).map(|(_, row)| row).collect();
+        summed.insert(question.name.to_owned(), rows);
+    }
+    (found, summed)
+}
+
+fn assert_shown(python: &Path, tables: &Path, snapshot: &Snapshot) {
+    let sorted = |rows: &[Value]| {
+        let mut rows: Vec<String> = rows.iter().map(ToString::to_string).collect();
+        rows.sort();
+        rows
+    };
+    let (current, summed) = read(python, tables);
+    for (name, rows) in &snapshot.answers {
+        assert_eq!(sorted(&current[name]), sorted(rows), "{name}");
+        assert_eq!(sorted(&summed[name]), sorted(rows), "changes of {name}");
+    }
+}
+
+#[test]
+fn other_engines_read_the_answers_and_their_changes_whatever_happened() {
+    let Some(python) = python() else { return };
+    let site = Site::new("");
+    let mut random = StdRng::seed_from_u64(5);
+    for turn in 1..=8 {
+        // Killed at any moment of a turn, between two writes of a table or within one.
+        let mut running = Running::start(site.run().stdout(Stdio::null()).stderr(Stdio::null()));
+        site.grow_to(f64::from(turn) / 8.0);
+        std::thread::sleep(Duration::from_millis(random.random_range(0..600)));
+        if running.ended().is_none() {
+            running.signal(Signal::SIGKILL);
+        }
+        running.wait();
+        if turn % 4 == 0 {
+            let output = succeed(&mut site.run());
+            assert_shown(&python, &site.tables(), &last_snapshot(&output.stdout));
+        }
+    }
+}
+
+#[test]
+fn versions_and_files_that_nobody_can_want_any_more_are_removed() {
+    let site = Site::new("keep_secs = 0");
+    let folder = site.tables().join("popular_category_by_year");
+    let files = || {
+        let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().ends_with(".parquet")).count()
+    };
+    for part in 1..=25 {
+        site.grow_to(f64::from(part) / 25.0);
+        succeed(&mut site.run());
+    }
+    assert_eq!(files(), 1, "only what is read now is there");
+    let log = std::fs::read_dir(folder.join("_delta_log")).unwrap().map(|entry| entry.unwrap().file_name());
+    let log: Vec<_> = log.map(|name| name.to_string_lossy().into_owned()).collect();
+    assert!(log.iter().any(|name| name.contains("checkpoint.parquet")), "{log:?}");
+}
+
+#[test]
+fn a_table_that_cannot_be_written_holds_nothing_up_and_is_taken_up_again() {
+    let site = Site::new("");
+    site.grow_to(0.5);
+    succeed(&mut site.run());
+    let log = site.tables().join("users_joined_by_year/_delta_log");
+    let aside = site.place.path().join("aside");
+    std::fs::rename(&log, &aside).unwrap();
+    // A file where the folder of its log should be.
+    std::fs::write(&log, "").unwrap();
+    let output = site.run().output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "a start that cannot open a table says so: {output:?}");
+    std::fs::remove_file(&log).unwrap();
+    std::fs::rename(&aside, &log).unwrap();
+    let mut command = pinflow(["run"]);
+    let error_log = site.place.path().join("log");
+    let file = std::fs::File::create(&error_log).unwrap();
+    let mut running = Running::start(command.arg(&site.config).stdout(Stdio::null()).stderr(file));
+    let said = |what: &str| std::fs::read_to_string(&error_log).unwrap().contains(what);
+    until("it runs", || said("sources are started"));
+    std::fs::rename(&log, &aside).unwrap();
+    std::fs::write(&log, "").unwrap();
+    site.grow_to(1.0);
+    until("it says that a table is behind", || said("answers' tables are behind"));
+    std::fs::remove_file(&log).unwrap();
+    std::fs::rename(&aside, &log).unwrap();
+    until("it says that they are written again", || said("are written again"));
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.wait().code(), Some(0));
+    let Some(python) = python() else { return };
+    let output = succeed(&mut site.run());
+    assert_shown(&python, &site.tables(), &last_snapshot(&output.stdout));
+}
