@@ -23,9 +23,7 @@ export async function open(browser, url, { scheme = "light", width = 1440, heigh
   page.setDefaultTimeout(PATIENCE);
   const trouble = [];
   page.on("console", (message) => {
-    // A pinflow without /graph says so once, and the page tells it.
-    const untold = message.text().includes("404") && message.location().url.endsWith("/graph");
-    if (["error", "warning"].includes(message.type()) && !untold) trouble.push(`console: ${message.text()} ${message.location().url}`);
+    if (["error", "warning"].includes(message.type())) trouble.push(`console: ${message.text()} ${message.location().url}`);
   });
   page.on("pageerror", (error) => trouble.push(`error: ${error.stack}`));
   page.on("dialog", (dialog) => {

@@ -37,7 +37,9 @@ export async function follow(to) {
         continue;
       }
       const waits = error instanceof Refused && error.status === 503;
-      to.state({ kind: waits ? "waiting" : "lost", why: error.message });
+      // Browsers say only that a request failed, each in words of its own.
+      const why = error instanceof TypeError ? "the server cannot be reached" : error.message;
+      to.state({ kind: waits ? "waiting" : "lost", why });
     }
     await pause(Math.min(WAIT_MAX_MS, WAIT_MS * 2 ** failures) * (0.5 + Math.random() / 2));
     failures += 1;
