@@ -13,7 +13,7 @@ export function dataflow() {
   const body = byId("dataflow-body");
   const [chart, empty] = [h("div", { class: "graph-scroll", tabindex: "0", role: "region", "aria-label": "Drawing of the dataflow" }), h("p", { class: "empty" })];
   const list = operatorTable();
-  const state = { graph: null, before: null, view: "Main operators", laid: null, shape: "", untold: false };
+  const state = { graph: null, before: null, view: "Main operators", laid: null, shape: "" };
   const views = choice("View of the dataflow", ["Main operators", "All operators", "Table"], (view) => {
     state.view = view;
     show();
@@ -51,20 +51,23 @@ export function dataflow() {
     write(byId("dataflow-note"), counted(simple.nodes.length, "operator", number(simple.nodes.length)) + left);
   }
 
+  function nothing(why) {
+    write(empty, why);
+    if (body.firstChild !== empty) body.replaceChildren(empty);
+  }
+
   return async () => {
-    if (state.untold) return;
     try {
       const graph = await askJson("/graph");
+      // Before the workers have installed it.
+      if (graph.operators.length === 0) return nothing("Not yet: the dataflow is being set up.");
       const at = performance.now();
       state.before = state.graph ? { graph: state.graph, at: state.at, now: at } : null;
       Object.assign(state, { graph, at });
       show();
     } catch (error) {
       if (!(error instanceof Refused) || state.graph) return;
-      // It will not learn to while it runs.
-      state.untold = error.status === 404;
-      write(empty, error.status === 404 ? "This pinflow does not tell what its dataflow looks like." : `Not yet: ${error.message}.`);
-      if (body.firstChild !== empty) body.replaceChildren(empty);
+      nothing(`Not yet: ${error.message}.`);
     }
   };
 }
