@@ -28,6 +28,11 @@ if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_KINESIS:-}" != 1 ]; then
     need python3 python3
     python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
 fi
+if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_PAGE:-}" != 1 ]; then
+    need node nodejs
+    need npm npm
+    need chromium chromium
+fi
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "setup: installing ${missing[*]}" >&2
     sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo

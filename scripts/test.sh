@@ -5,6 +5,7 @@
 #   PINFLOW_SKIP_KAFKA=1     leaves out the tests against a real Kafka broker (Java 17 or later, jars from Maven Central)
 #   PINFLOW_SKIP_KINESIS=1   leaves out the tests against Kinesis servers (Node and Python, from npm and PyPI)
 #   PINFLOW_SKIP_AIRFLOW=1   leaves out the run of the example DAG by a real Airflow (Python, from PyPI)
+#   PINFLOW_SKIP_PAGE=1      leaves out the tests of the page in a real browser (Chromium and Node, from Debian and npm)
 #   PINFLOW_KINESIS_ROUNDS=1000   rounds of kill -9 while shards are split and merged (by default 12)
 #   PINFLOW_KILLS=300        rounds of the kill -9 test (by default 60)
 set -euo pipefail
@@ -14,4 +15,5 @@ scripts/setup.sh tests
 [ "${PINFLOW_SKIP_KAFKA:-}" = 1 ] || tests/kafka/setup.sh
 [ "${PINFLOW_SKIP_KINESIS:-}" = 1 ] || tests/kinesis/setup.sh
 [ "${PINFLOW_SKIP_AIRFLOW:-}" = 1 ] || tests/airflow/setup.sh
+[ "${PINFLOW_SKIP_PAGE:-}" = 1 ] || tests/page/setup.sh
 cargo test --release --workspace --features failpoints "$@"

@@ -18,6 +18,8 @@ use crate::secret::{SecretError, SecretFrom};
 pub(super) enum Shows {
     /// Whether the process lives.
     Life,
+    /// The page's own files, which are the same everywhere.
+    Page,
     /// Figures.
     Metrics,
     /// Answers.
@@ -30,6 +32,8 @@ pub(super) enum Shows {
 pub(super) fn shows(path: &str) -> Shows {
     match path {
         "/healthz" => Shows::Life,
+        "/" => Shows::Page,
+        _ if path.starts_with("/assets/") => Shows::Page,
         "/metrics" => Shows::Metrics,
         "/rejected" => Shows::Payloads,
         _ => Shows::Answers,
@@ -74,7 +78,9 @@ impl Guard {
         }
         let foreign = |origin: &str| origin.split_once("://").is_none_or(|(_, from)| !from.eq_ignore_ascii_case(host));
         let crosses = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site");
-        if crosses || headers.get(ORIGIN).is_some_and(|origin| origin.to_str().map_or(true, foreign)) {
+        // A link from elsewhere opens the page; what the page then asks for comes from its own origin.
+        let opens = uri.path() == "/" && headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
+        if (crosses && !opens) || headers.get(ORIGIN).is_some_and(|origin| origin.to_str().map_or(true, foreign)) {
             let message = "pages of other origins may not read this";
             return Err(Fault::new(StatusCode::FORBIDDEN, "foreign_origin", message));
         }
@@ -94,7 +100,7 @@ impl Guard {
     }
 
     fn permit(&self, shows: Shows, headers: &HeaderMap) -> Result<(), Fault> {
-        if shows == Shows::Life || self.tokens.is_empty() {
+        if matches!(shows, Shows::Life | Shows::Page) || self.tokens.is_empty() {
             return Ok(());
         }
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -163,6 +169,10 @@ mod tests {
         assert_eq!((origin("http://localhost:1"), origin("http://localhost:2"), origin("null")), (200, 403, 403));
         let site = |site| status(&guard, "/answers", &[("host", "localhost:1"), ("sec-fetch-site", site)]);
         assert_eq!((site("same-origin"), site("none"), site("cross-site")), (200, 200, 403));
+        let link = |path, mode| {
+            status(&guard, path, &[("host", "localhost:1"), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", mode)])
+        };
+        assert_eq!((link("/", "navigate"), link("/", "cors"), link("/answers", "navigate")), (200, 403, 403));
     }
 
     #[test]
@@ -176,13 +186,13 @@ mod tests {
             ],
         );
         let of = |path: &str, token: &str| status(&guard, path, &[("host", "localhost"), ("authorization", token)]);
-        let paths = ["/healthz", "/metrics", "/answers", "/", "/nowhere", "/rejected"];
+        let paths = ["/healthz", "/", "/assets/page.js", "/metrics", "/answers", "/nowhere", "/rejected"];
         let tried = |token: &str| paths.map(|path| of(path, token));
-        assert_eq!(tried("Bearer r"), [200, 403, 200, 200, 200, 403]);
-        assert_eq!(tried("bearer m"), [200, 200, 403, 403, 403, 403]);
-        assert_eq!(tried("Bearer a"), [200; 6]);
+        assert_eq!(tried("Bearer r"), [200, 200, 200, 403, 200, 200, 403]);
+        assert_eq!(tried("bearer m"), [200, 200, 200, 200, 403, 403, 403]);
+        assert_eq!(tried("Bearer a"), [200; 7]);
         for wrong in ["Bearer x", "Bearer ", "Bearer", "Basic r", "r"] {
-            assert_eq!(tried(wrong), [200, 401, 401, 401, 401, 401], "{wrong}");
+            assert_eq!(tried(wrong), [200, 200, 200, 401, 401, 401, 401], "{wrong}");
         }
     }
 }

@@ -11,6 +11,7 @@ mod graph;
 mod guard;
 mod metrics;
 mod openapi;
+mod page;
 mod params;
 mod process;
 mod reply;
@@ -136,6 +137,8 @@ fn acceptor(tls: &ServerTls, base: &Path) -> Result<TlsAcceptor, HttpError> {
 
 fn router(shared: Shared) -> Router {
     Router::new()
+        .route("/", get(page::index))
+        .route("/assets/{name}", get(page::asset))
         .route("/answers", get(answers::all))
         .route("/answers/{name}", get(answers::one))
         .route("/answers/{name}/changes", get(changes::one))

@@ -1,7 +1,6 @@
 //! What is wrong with tables, or costs time: the findings, each with its mend.
 
 use std::collections::HashSet;
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use super::error::DeltaError;
 use super::inspect::{Contents, inspect};
 use super::log::Log;
 use super::maintain::CHECKPOINT_COMMITS;
+use super::pause::chain;
 use super::store::Synced;
 use super::verify::verify;
 
@@ -48,7 +48,7 @@ pub enum Grade {
 pub async fn diagnose(path: &Path) -> Result<Vec<Symptom>, DeltaError> {
     let tables = match inspect(path, 0).await {
         Ok(tables) => tables,
-        Err(error) => return Ok(vec![Symptom { table: None, grade: Grade::Fault, what: in_full(&error) }]),
+        Err(error) => return Ok(vec![Symptom { table: None, grade: Grade::Fault, what: chain(&error) }]),
     };
     let mut symptoms = Vec::new();
     for table in &tables {
@@ -62,7 +62,7 @@ pub async fn diagnose(path: &Path) -> Result<Vec<Symptom>, DeltaError> {
     let verdict = match verdict {
         Ok(verdict) => verdict,
         Err(error) => {
-            symptoms.push(of_all(Grade::Fault, &in_full(&error)));
+            symptoms.push(of_all(Grade::Fault, &chain(&error)));
             return Ok(symptoms);
         }
     };
@@ -72,12 +72,6 @@ pub async fn diagnose(path: &Path) -> Result<Vec<Symptom>, DeltaError> {
         symptoms.push(of_all(Grade::Well, &format!("{} rows, none lost, none twice", verdict.rows)));
     }
     Ok(symptoms)
-}
-
-/// An error with its causes, as one sentence.
-fn in_full(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn small_files(table: &Contents) -> Symptom {

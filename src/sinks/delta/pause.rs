@@ -88,7 +88,7 @@ impl Drop for Trouble<'_> {
 }
 
 /// The error and its causes in one line, without repeating what a cause already says.
-fn chain(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

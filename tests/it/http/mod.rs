@@ -5,6 +5,7 @@ mod changes;
 mod client;
 mod consistency;
 mod guard;
+mod page;
 mod query;
 
 use std::net::SocketAddr;

@@ -1,0 +1,73 @@
+import * as Plot from "@observablehq/plot";
+import { number } from "../text/format.js";
+import { drawing, spoken } from "./plot.js";
+
+/** Lines that are drawn of each group; the table has all. */
+const OF_GROUP = 3;
+const LINE = 40;
+
+/**
+ * Bars that carry their words: what is counted stands above its bar, the figure at the end of the line.
+ * The first column groups, the last one measures, a text between them names.
+ */
+export function bars(rows, columns, width, isFresh) {
+  const [group, value] = [columns[0].name, columns.at(-1).name];
+  const label = columns.length > 2 ? columns[1].name : null;
+  const lines = foremost(rows, group).map((row, at, all) => ({
+    key: at,
+    group: row[group],
+    first: at === 0 || all[at - 1][group] !== row[group],
+    label: label ? row[label] : "",
+    value: row[value],
+    fresh: isFresh(row),
+  }));
+  const left = Math.min(96, 14 + 8 * Math.max(...lines.map((line) => String(line.group).length)));
+  const room = width - left - 12;
+  const words = spoken(lines, (line) => `${line.group}: ${line.label ? `${line.label}, ` : ""}${number(line.value)}`);
+  const y = "key";
+  return drawing(`Bars. ${words}`, {
+    width,
+    height: lines.length * LINE,
+    margin: 0,
+    marginLeft: left,
+    // Room for the mark of what has just changed.
+    marginRight: 12,
+    x: { domain: [0, Math.max(1, ...lines.map((line) => line.value))], axis: null },
+    y: { domain: lines.map((line) => line.key), axis: null, padding: 0 },
+    marks: [
+      Plot.barX(lines, { x: "value", y, insetTop: 25, insetBottom: 7, fill: "var(--flow)" }),
+      Plot.text(lines.filter((line) => line.first), {
+        y,
+        text: (line) => String(line.group),
+        frameAnchor: "left",
+        textAnchor: "start",
+        dx: -left,
+        dy: -4,
+        fill: "var(--ink-2)",
+      }),
+      Plot.text(lines, {
+        y,
+        text: "label",
+        frameAnchor: "left",
+        textAnchor: "start",
+        dy: -4,
+        fill: "var(--ink)",
+        fontWeight: 600,
+        lineWidth: Math.max(6, room / 13 - 6),
+        textOverflow: "ellipsis",
+      }),
+      Plot.text(lines, { y, text: (line) => number(line.value), frameAnchor: "right", textAnchor: "end", dy: -4, fill: "var(--ink)" }),
+      Plot.dot(lines.filter((line) => line.fresh), { y, frameAnchor: "right", dx: 9, dy: -4, r: 2.5, fill: "var(--fresh)" }),
+    ],
+  });
+}
+
+/** The first few rows of each group, in their order. */
+function foremost(rows, group) {
+  const seen = new Map();
+  return rows.filter((row) => {
+    const count = (seen.get(row[group]) ?? 0) + 1;
+    seen.set(row[group], count);
+    return count <= OF_GROUP;
+  });
+}

@@ -1,0 +1,40 @@
+import * as Plot from "@observablehq/plot";
+import { compare } from "../state/answers.js";
+import { number, short } from "../text/format.js";
+import { drawing, spoken } from "./plot.js";
+import { yearsOf } from "./years.js";
+
+const STEPS = [1, 2, 3, 4, 5, 6];
+
+/** Two groups and a figure: a field of tints, each with its figure in it. */
+export function heat(rows, columns, width) {
+  const [down, across, value] = columns.map((column) => column.name);
+  const domain = (name) => [...new Set(rows.map((row) => row[name]))].sort(compare);
+  const [groups, years] = [domain(down), yearsOf(rows.map((row) => row[across]))];
+  const left = 14 + 8 * Math.max(...groups.map((group) => String(group).length));
+  const cell = (width - left) / years.length;
+  const step = steps(rows.map((row) => row[value]));
+  const at = { x: across, y: down };
+  const written = cell > 76 ? number : short;
+  return drawing(`Heat map. ${spoken(rows, (row) => `${row[down]}, joined ${row[across]}: ${number(row[value])}`)}`, {
+    width,
+    height: 30 + groups.length * 46,
+    margin: 0,
+    marginLeft: left,
+    marginBottom: 30,
+    x: { domain: years, axis: null, paddingInner: 0.02, paddingOuter: 0 },
+    y: { domain: groups, axis: null, paddingInner: 0.06, paddingOuter: 0 },
+    marks: [
+      Plot.cell(rows, { ...at, fill: (row) => `var(--water-${step(row[value])})` }),
+      Plot.text(rows, { ...at, text: (row) => written(row[value]), fill: (row) => `var(--on-water-${step(row[value])})` }),
+      Plot.text(groups, { y: (group) => group, text: (group) => group, frameAnchor: "left", textAnchor: "start", dx: -left, fill: "var(--ink-2)" }),
+      Plot.text(years, { x: (year) => year, text: (year) => String(year), frameAnchor: "bottom", dy: 22, fill: "var(--ink-2)" }),
+    ],
+  });
+}
+
+/** Which tint a figure has: by its rank, as counts of followers lie orders of magnitude apart. */
+function steps(values) {
+  const sorted = [...new Set(values)].sort((one, other) => one - other);
+  return (value) => STEPS[Math.floor((sorted.indexOf(value) / Math.max(1, sorted.length - 1)) * (STEPS.length - 1))];
+}

@@ -1,0 +1,13 @@
+/** A span that is longer than this is no span of years. */
+const MOST = 60;
+
+/**
+ * All years from the first to the last: a year without an answer is a gap, not a shorter way.
+ *
+ * @param {number[]} found
+ */
+export function yearsOf(found) {
+  const [first, last] = [Math.min(...found), Math.max(...found)];
+  if (!Number.isInteger(first) || !Number.isInteger(last) || last - first > MOST) return [...new Set(found)].sort((one, other) => one - other);
+  return Array.from({ length: last - first + 1 }, (_, at) => first + at);
+}

@@ -1,0 +1,55 @@
+import { s } from "../dom.js";
+import { bytes, number, rate, short } from "../text/format.js";
+
+/**
+ * Draws a graph that was laid out.
+ *
+ * @param {ReturnType<import("./layout.js").layout>} laid
+ * @param {(id: number) => number | null} paceOf records a second that a node takes
+ * @param {(from: number, to: number) => number | null} flowOf records a second along an edge
+ */
+export function draw(laid, paceOf, flowOf) {
+  const most = Math.max(1, ...laid.edges.map(({ records }) => records));
+  const edges = laid.edges.map((edge) => drawEdge(edge, flowOf(edge.from, edge.to), most));
+  const nodes = laid.nodes.map((node) => drawNode(node, paceOf(node.id)));
+  const svg = s("svg", { viewBox: `0 0 ${laid.width} ${laid.height}`, width: laid.width, height: laid.height, class: "graph", role: "img" });
+  svg.append(...edges, ...nodes);
+  svg.setAttribute("aria-label", `The dataflow: ${laid.nodes.length} operators and ${laid.edges.length} channels. The table has their figures.`);
+  return svg;
+}
+
+function drawEdge({ points, records }, flow, most) {
+  // Widths by order of magnitude: inputs carry a thousand times what answers do.
+  const width = 1 + (records > 0 ? (Math.log10(records + 1) / Math.log10(most + 1)) * 3.5 : 0);
+  const middle = points[Math.floor(points.length / 2)];
+  const path = s("path", { d: curve(points), class: flow > 0 ? "edge flowing" : "edge", "stroke-width": width.toFixed(1) });
+  const words = flow > 0 ? `${rate(flow)}/s` : short(records);
+  return s("g", {}, path, s("text", { x: middle.x, y: middle.y - 6, class: "edge-words" }, words));
+}
+
+function drawNode({ x, y, width, height, name, records, state, bytes: size, inside }, pace) {
+  const title = s("title", {}, inside > 0 ? `${name}, ${inside} operators inside` : name);
+  const held = state === null ? (pace > 0 ? `${rate(pace)}/s` : "") : `holds ${short(state)}${size === null ? "" : `, ${bytes(size)}`}`;
+  return s(
+    "g",
+    { class: state > 0 ? "node holds" : "node", transform: `translate(${x} ${y})` },
+    title,
+    s("rect", { width, height }),
+    s("text", { x: 12, y: 19, class: "node-name" }, cut(name, 21)),
+    s("text", { x: 12, y: 35, class: "node-words" }, number(records)),
+    s("text", { x: 12, y: 49, class: "node-words quiet" }, held),
+  );
+}
+
+const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+
+/** Through the points, rounded. */
+function curve(points) {
+  const [first, ...rest] = points;
+  const parts = rest.map((point, at) => {
+    const next = rest[at + 1];
+    if (!next) return `L${point.x} ${point.y}`;
+    return `Q${point.x} ${point.y} ${(point.x + next.x) / 2} ${(point.y + next.y) / 2}`;
+  });
+  return `M${first.x} ${first.y}${parts.join("")}`;
+}

@@ -1,0 +1,85 @@
+import { h, write } from "../dom.js";
+import { compare } from "../state/answers.js";
+
+/** Rows that are written before somebody asks for more: a page of a hundred thousand rows serves nobody. */
+const SHOWN = 100;
+
+/**
+ * A table that is sorted by pressing a column's heading: upwards, downwards, as it came.
+ *
+ * @typedef {object} Heading
+ * @property {string} key
+ * @property {string} title
+ * @property {boolean} [numeric] set to the right, in figures of one width
+ * @property {(value: any, row: any) => string | Node} [shown]
+ * @property {(row: any) => any} [by] what it is sorted by, if not by its value
+ *
+ * @param {string} caption for those who cannot see what stands around it
+ * @param {Heading[]} headings
+ * @param {{shown?: number}} [options]
+ */
+export function table(caption, headings, { shown = SHOWN } = {}) {
+  const sort = { key: "", way: 1 };
+  const state = { rows: [], fresh: () => false, limit: shown };
+  const heads = headings.map((heading) => head(heading, () => turn(heading.key)));
+  const body = h("tbody");
+  const more = h("button", { type: "button", class: "quiet more", onclick: () => ((state.limit += SHOWN * 5), draw()) });
+  const scroll = h(
+    "div",
+    { class: "table-scroll", role: "region", tabindex: "0", "aria-label": `${caption}, as a table` },
+    h("table", {}, h("caption", { class: "unseen" }, caption), h("thead", {}, h("tr", {}, ...heads)), body),
+  );
+  const element = h("div", { class: "table" }, scroll, more);
+
+  function turn(key) {
+    if (sort.key !== key) [sort.key, sort.way] = [key, 1];
+    else if (sort.way === 1) sort.way = -1;
+    else [sort.key, sort.way] = ["", 1];
+    headings.forEach((heading, at) => {
+      const way = sort.key === heading.key ? sort.way : 0;
+      if (way === 0) heads[at].removeAttribute("aria-sort");
+      else heads[at].setAttribute("aria-sort", way > 0 ? "ascending" : "descending");
+    });
+    draw();
+  }
+
+  function draw() {
+    const heading = headings.find(({ key }) => key === sort.key);
+    const by = heading?.by ?? ((row) => row[sort.key]);
+    const rows = heading ? [...state.rows].sort((one, other) => compare(by(one), by(other)) * sort.way) : state.rows;
+    const listed = rows.slice(0, state.limit);
+    while (body.rows.length > listed.length) body.deleteRow(-1);
+    listed.forEach((row, at) => fill(body.rows[at] ?? body.appendChild(blank(headings)), row));
+    more.hidden = rows.length <= listed.length;
+    write(more, `${(rows.length - listed.length).toLocaleString("en-US")} more`);
+  }
+
+  function fill(line, row) {
+    line.classList.toggle("fresh", state.fresh(row));
+    headings.forEach(({ key, shown: as }, at) => {
+      const cell = line.cells[at];
+      const value = row[key];
+      const shown = as ? as(value, row) : value;
+      if (shown instanceof Node) cell.replaceChildren(shown);
+      else write(cell, shown === null || shown === undefined ? "–" : String(shown));
+    });
+  }
+
+  return {
+    element,
+    /** Shows these rows; `fresh` says which of them are new. */
+    update(rows, fresh = () => false) {
+      Object.assign(state, { rows, fresh });
+      draw();
+    },
+  };
+}
+
+function head({ title, numeric }, press) {
+  const mark = h("span", { class: "sort-mark", "aria-hidden": "true" });
+  return h("th", { scope: "col", class: numeric ? "numeric" : null }, h("button", { type: "button", onclick: press }, title, mark));
+}
+
+function blank(headings) {
+  return h("tr", {}, ...headings.map(({ numeric }) => h("td", { class: numeric ? "numeric" : null })));
+}

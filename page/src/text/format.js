@@ -1,0 +1,40 @@
+// How figures are written. One language throughout: the page's own.
+
+const WHOLE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const ONE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 });
+const SHORT = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
+const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+/** With thousands separators; fractions only where there are some. */
+export const number = (value) => (Number.isInteger(value) ? WHOLE : ONE).format(value);
+
+/** For where there is little room: `56K`. */
+export const short = (value) => SHORT.format(value);
+
+/** A rate: whole numbers where they are large enough to be read so. */
+export const rate = (value) => (value >= 10 || value === 0 ? WHOLE : ONE).format(value);
+
+/** Texts of digits, too: positions have up to 56 of them. */
+export const position = (text) => (/^\d{4,15}$/.test(text) ? text.replace(/\B(?=(\d{3})+$)/g, ",") : text);
+
+/** The time of day, here. */
+export const clock = (instant) => CLOCK.format(new Date(instant));
+
+/** In the unit of a thousand bytes that suits. */
+export function bytes(value) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let at = 0;
+  while (value >= 1000 && at < units.length - 1) [value, at] = [value / 1000, at + 1];
+  return `${at === 0 || value >= 100 ? WHOLE.format(value) : ONE.format(value)} ${units[at]}`;
+}
+
+/** A time span in its two largest units. */
+export function span(seconds) {
+  const parts = [["d", 86_400], ["h", 3_600], ["min", 60], ["s", 1]];
+  const first = parts.findIndex(([, length]) => seconds >= length);
+  if (first < 0) return "0 s";
+  const [unit, length] = parts[first];
+  const rest = parts[first + 1];
+  const more = rest ? Math.floor((seconds % length) / rest[1]) : 0;
+  return `${Math.floor(seconds / length)} ${unit}${more ? ` ${more} ${rest[0]}` : ""}`;
+}

@@ -1,0 +1,153 @@
+//! The page at `/`, and its files under `/assets`.
+//!
+//! They are built from `page/` (see its `README.md`), checked in, and part of the program: whoever builds pinflow needs
+//! no Node, whoever runs it needs no network. They hold nothing of a run, so they need no token; the page asks for one
+//! when the routes that it reads do.
+
+use std::io::Write as _;
+use std::sync::OnceLock;
+
+use axum::extract::Path;
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+
+use super::reply::{self, Fault};
+
+/// One file of the page.
+struct File {
+    name: &'static str,
+    kind: &'static str,
+    bytes: &'static [u8],
+    /// Whether compressing makes it smaller.
+    shrinks: bool,
+    packed: OnceLock<Packed>,
+}
+
+/// What is known of a file once it was asked for.
+struct Packed {
+    tag: String,
+    gzip: Option<Vec<u8>>,
+}
+
+macro_rules! file {
+    ($name:literal, $kind:literal, $shrinks:literal) => {
+        File {
+            name: $name,
+            kind: $kind,
+            bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/page/built/", $name)),
+            shrinks: $shrinks,
+            packed: OnceLock::new(),
+        }
+    };
+}
+
+static INDEX: File = file!("index.html", "text/html; charset=utf-8", true);
+
+static ASSETS: [File; 7] = [
+    file!("page.js", "text/javascript; charset=utf-8", true),
+    file!("theme.js", "text/javascript; charset=utf-8", true),
+    file!("page.css", "text/css; charset=utf-8", true),
+    file!("icon.svg", "image/svg+xml", true),
+    file!("archivo-latin.woff2", "font/woff2", false),
+    file!("archivo-latin-ext.woff2", "font/woff2", false),
+    file!("licences.txt", "text/plain; charset=utf-8", true),
+];
+
+/// `GET /`
+pub(super) async fn index(headers: HeaderMap) -> Response {
+    serve(&INDEX, &headers)
+}
+
+/// `GET /assets/{name}`
+pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Fault> {
+    let file = ASSETS.iter().find(|file| file.name == name);
+    let file =
+        file.ok_or_else(|| Fault::new(StatusCode::NOT_FOUND, "not_found", "the page has no file of that name"))?;
+    Ok(serve(file, &headers))
+}
+
+/// The file, compressed where that is understood, or that it is still the same. It is asked for each time, so that a
+/// page never runs with the files of another version; the tag makes that cheap.
+fn serve(file: &'static File, headers: &HeaderMap) -> Response {
+    let packed = file.packed.get_or_init(|| pack(file));
+    let gzip = packed.gzip.as_deref().filter(|_| accepts_gzip(headers));
+    let tag = format!("\"{}{}\"", packed.tag, if gzip.is_some() { "-gzip" } else { "" });
+    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut response = if known.flat_map(|value| value.split(',')).any(|one| one.trim().trim_start_matches("W/") == tag)
+    {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let kind = HeaderValue::from_static(file.kind);
+        let mut response = reply::body(kind, reply::REVALIDATE, gzip.unwrap_or(file.bytes));
+        if gzip.is_some() {
+            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response
+    };
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
+}
+
+fn pack(file: &File) -> Packed {
+    let digest = Sha256::digest(file.bytes);
+    let tag = digest[..12].iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let written = encoder.write_all(file.bytes).and_then(|()| encoder.finish());
+    // Writing to memory does not fail; if it did, the file would go out as it is.
+    Packed { tag, gzip: written.ok().filter(|_| file.shrinks) }
+}
+
+/// Whether gzip is named, and not with a weight of nothing.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    named.flat_map(|value| value.split(',')).any(|one| {
+        let (coding, weight) = one.split_once(';').map_or((one, ""), |(coding, weight)| (coding, weight.trim()));
+        coding.trim().eq_ignore_ascii_case("gzip")
+            && weight.strip_prefix("q=").is_none_or(|q| q.parse().is_ok_and(|q: f32| q > 0.0))
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    fn accepting(value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn it_is_compressed_for_whoever_understands_that() {
+        for value in ["gzip", "br, GZIP", "deflate, gzip;q=1.0", "gzip; q=0.5"] {
+            assert!(accepts_gzip(&accepting(value)), "{value}");
+        }
+        for value in ["", "br", "gzip;q=0", "xgzip", "gzip;q=x"] {
+            assert!(!accepts_gzip(&accepting(value)), "{value}");
+        }
+        let mut plain = Vec::new();
+        let packed = pack(&INDEX);
+        flate2::read::GzDecoder::new(packed.gzip.unwrap().as_slice()).read_to_end(&mut plain).unwrap();
+        assert_eq!(plain, INDEX.bytes);
+    }
+
+    #[test]
+    fn each_form_of_a_file_has_a_tag_of_its_own() {
+        let tag = |headers: &HeaderMap| serve(&INDEX, headers).headers()[ETAG].clone();
+        let (plain, gzip) = (tag(&HeaderMap::new()), tag(&accepting("gzip")));
+        assert_ne!(plain, gzip);
+        let mut again = accepting("gzip");
+        again.insert(IF_NONE_MATCH, plain);
+        assert_eq!(serve(&INDEX, &again).status(), StatusCode::OK);
+        again.insert(IF_NONE_MATCH, gzip);
+        assert_eq!(serve(&INDEX, &again).status(), StatusCode::NOT_MODIFIED);
+    }
+}

@@ -1,0 +1,249 @@
+//! The page at `/`, in a real Chromium: `tests/page/setup.sh` gets what drives it.
+//!
+//! `PINFLOW_SKIP_PAGE=1` leaves out what needs a browser or npm. Without it a browser that cannot be started is a
+//! failure. What is done in the browser stands in `tests/page/*.mjs`, one script each.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::{Serving, following};
+use crate::harness::{emit, scratch};
+
+/// Texts that would do harm if the page took them for more than texts; `escapes.mjs` looks for the same ones.
+const HOSTILE: &str = include_str!("../../page/hostile.json");
+
+/// Whether the tests in a browser are to be left out; says so.
+#[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
+fn skipped() -> bool {
+    let skipped = std::env::var_os("PINFLOW_SKIP_PAGE").is_some_and(|skip| skip == "1");
+    if skipped {
+        eprintln!("PINFLOW_SKIP_PAGE=1: no browser is started, the page is only fetched");
+    }
+    skipped
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn node(script: &str, arguments: &[&str]) -> Command {
+    let packages = root().join("target/page/node_modules");
+    assert!(packages.is_dir(), "no {}: run tests/page/setup.sh, or set PINFLOW_SKIP_PAGE=1", packages.display());
+    let mut command = Command::new("node");
+    command.arg(root().join("tests/page").join(script)).args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs a script to its end; what it reports.
+#[allow(clippy::print_stderr, reason = "what was measured is for whoever runs the tests")]
+fn browse(script: &str, arguments: &[&str]) -> Value {
+    let output = node(script, arguments).output().expect("node starts");
+    let [said, failed] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(output.status.success(), "{script}: {said}{failed}");
+    eprintln!("{script}: {}", said.trim());
+    serde_json::from_str(said.lines().last().expect("a report")).unwrap()
+}
+
+fn url(serving: &Serving) -> String {
+    format!("http://{}/", serving.http.address)
+}
+
+/// A run with tables and some rejections, that goes on as its recording grows.
+fn posts(place: &Path, more: &str) -> (Serving, PathBuf) {
+    let recording = place.join("recording");
+    emit(&recording, 2_000, 3_000, 91, &["--malformed", "0.01"]);
+    let more = format!("[tables]\nurl = \"tables\"\ncommit_age_secs_max = 1\n{more}");
+    let env = [("READ", "r-canary"), ("ADMIN", "a-canary")];
+    let serving = Serving::start_with(place, &following(place, &recording, &more), &[], &env);
+    (serving, recording)
+}
+
+#[test]
+fn its_files_are_served_to_all_and_cached_by_what_they_hold() {
+    let place = scratch();
+    let tokens = "[serve]\nlisten = \"127.0.0.1:0\"\ntokens = { read = \"env:READ\" }";
+    let (serving, _) = posts(place.path(), tokens);
+    let http = serving.http;
+    assert_eq!(http.get("/status").status, 401);
+    let index = http.get("/");
+    assert_eq!((index.status, index.headers["content-type"].as_str()), (200, "text/html; charset=utf-8"));
+    assert!(index.headers["content-security-policy"].starts_with("default-src 'self'"));
+    let named: Vec<_> = index.text().split('"').filter(|text| text.starts_with("/assets/")).collect();
+    assert!(named.len() >= 4, "{named:?}");
+    for path in named {
+        let plain = http.get(path);
+        let packed = http.ask(path, &[("accept-encoding", "gzip")]);
+        assert_eq!((plain.status, packed.status), (200, 200), "{path}");
+        if let Some(coding) = packed.headers.get("content-encoding") {
+            assert_eq!(coding, "gzip");
+            assert!(packed.body.len() < plain.body.len(), "{path}");
+        }
+        let again = http.ask(path, &[("if-none-match", &plain.headers["etag"])]);
+        assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
+    }
+    assert_eq!(http.get("/assets/nowhere.js").status, 404);
+    assert_eq!(http.get("/assets/..%2f..%2fCargo.toml").status, 404);
+    serving.stop();
+}
+
+#[test]
+fn it_shows_all_that_is_known_sorts_by_keyboard_and_fits_every_width() {
+    if skipped() {
+        return;
+    }
+    let place = scratch();
+    let (serving, _) = posts(place.path(), "");
+    serving.until_read(9_000);
+    let mut arguments = vec![url(&serving)];
+    // For whoever wants to look at it.
+    arguments.extend(std::env::var("PINFLOW_PAGE_SHOTS"));
+    browse("shows.mjs", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    serving.stop();
+}
+
+#[test]
+fn it_can_be_read_by_all() {
+    if skipped() {
+        return;
+    }
+    let place = scratch();
+    let (serving, _) = posts(place.path(), "");
+    serving.until_read(9_000);
+    browse("access.mjs", &[&url(&serving)]);
+    serving.stop();
+}
+
+#[test]
+fn a_new_record_is_on_it_soon() {
+    if skipped() {
+        return;
+    }
+    let place = scratch();
+    let (serving, recording) = posts(place.path(), "");
+    serving.until_read(9_000);
+    let report = browse("updates.mjs", &[&url(&serving), recording.to_str().unwrap()]);
+    assert!(report["median_ms"].as_u64().unwrap() > 0);
+    serving.stop();
+}
+
+#[test]
+fn it_says_that_the_server_is_gone_and_comes_back_with_it() {
+    if skipped() {
+        return;
+    }
+    let place = scratch();
+    let (serving, recording) = posts(place.path(), "");
+    serving.until_read(9_000);
+    let address = serving.http.address.to_string();
+    let mut script = node("restart.mjs", &[&url(&serving)]).stdout(Stdio::piped()).spawn().expect("node starts");
+    let mut said = BufReader::new(script.stdout.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "up");
+    serving.stop();
+    let lost = said.next().unwrap().unwrap();
+    // While nobody was there, something has happened.
+    let row = json!({ "ind": 7_000_000, "first_name": "New", "last_name": "Here", "age": 30, "date_joined": "2020-02-02T02:02:02" });
+    let mut users = std::fs::OpenOptions::new().append(true).open(recording.join("user.jsonl")).unwrap();
+    writeln!(users, "{row}").unwrap();
+    let config = place.path().join("serve.toml");
+    let again = Serving::start(place.path(), &config, &["--listen", &address]);
+    let back = said.next().unwrap().unwrap();
+    assert_eq!((lost.as_str(), back.as_str()), ("lost", "\"back\""));
+    assert!(script.wait().unwrap().success());
+    again.stop();
+}
+
+#[test]
+fn it_rests_while_nobody_looks() {
+    if skipped() {
+        return;
+    }
+    let place = scratch();
+    let (serving, _) = posts(place.path(), "");
+    serving.until_read(9_000);
+    browse("unseen.mjs", &[&url(&serving)]);
+    serving.stop();
+}
+
+#[test]
+fn texts_that_would_do_harm_are_only_texts() {
+    if skipped() {
+        return;
+    }
+    let place = scratch();
+    let recording = place.path().join("recording");
+    std::fs::create_dir(&recording).unwrap();
+    let hostile: Vec<String> = serde_json::from_str(HOSTILE).unwrap();
+    assert_eq!(hostile.len(), 30);
+    let [mut pins, mut geos, mut users] =
+        ["pin", "geo", "user"].map(|stream| std::fs::File::create(recording.join(format!("{stream}.jsonl"))).unwrap());
+    for (ind, text) in hostile.iter().enumerate() {
+        let pin = json!({ "index": ind, "unique_id": "u", "title": text, "category": text, "follower_count": ind, "poster_name": text });
+        let geo =
+            json!({ "ind": ind, "country": text, "timestamp": "2019-05-05T05:05:05", "latitude": 1, "longitude": 2 });
+        let user = json!({ "ind": ind, "first_name": text, "last_name": "B", "age": 30, "date_joined": "2016-02-02T02:02:02" });
+        writeln!(pins, "{pin}\n{}", json!({ "index": text, "title": text })).unwrap();
+        writeln!(geos, "{geo}").unwrap();
+        writeln!(users, "{user}").unwrap();
+    }
+    let serving = Serving::start(place.path(), &following(place.path(), &recording, ""), &[]);
+    serving.until_read(120);
+    browse("escapes.mjs", &[&url(&serving)]);
+    serving.stop();
+}
+
+#[test]
+fn it_asks_for_a_token_where_one_is_wanted() {
+    if skipped() {
+        return;
+    }
+    let place = scratch();
+    let tokens = "[serve]\nlisten = \"127.0.0.1:0\"\ntokens = { read = \"env:READ\", admin = \"env:ADMIN\" }";
+    let (serving, _) = posts(place.path(), tokens);
+    browse("token.mjs", &[&url(&serving), "r-canary", "a-canary"]);
+    serving.stop();
+}
+
+#[test]
+fn what_is_checked_in_is_what_its_sources_make() {
+    if skipped() {
+        return;
+    }
+    let place = scratch();
+    let copy = place.path().join("page");
+    let page = root().join("page");
+    for path in files(&page, &["node_modules", "built"]) {
+        let to = copy.join(path.strip_prefix(&page).unwrap());
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(path, to).unwrap();
+    }
+    for arguments in [&["ci", "--no-audit", "--no-fund"][..], &["run", "build"], &["test"]] {
+        let output = Command::new("npm").args(arguments).current_dir(&copy).output().expect("npm starts");
+        assert!(output.status.success(), "npm {arguments:?}: {output:?}");
+    }
+    let (kept, made) = (page.join("built"), copy.join("built"));
+    let names = |folder: &Path| -> Vec<PathBuf> {
+        files(folder, &[]).into_iter().map(|path| path.strip_prefix(folder).unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&kept), names(&made));
+    for name in names(&kept) {
+        let same = std::fs::read(kept.join(&name)).unwrap() == std::fs::read(made.join(&name)).unwrap();
+        assert!(same, "page/built/{} is not what page/ makes: run npm ci && npm run build there", name.display());
+    }
+}
+
+/// All files below a folder, in order, without some folders.
+fn files(folder: &Path, without: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if without.iter().any(|name| path.ends_with(name)) {
+            continue;
+        }
+        if path.is_dir() { found.extend(files(&path, without)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}

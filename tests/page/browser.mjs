@@ -1,0 +1,75 @@
+// What all tests of the page share: a real Chromium, and a page that is watched for what must not happen.
+import { createRequire } from "node:module";
+import { existsSync } from "node:fs";
+
+// The packages stand where setup.sh puts them, not beside these files.
+const require = createRequire(new URL("../../target/page/package.json", import.meta.url));
+export const { chromium } = require("playwright-core");
+export const axeSource = require("axe-core").source;
+
+/** Longest wait for anything, on the slowest machine; it keeps a fault from hanging the tests. */
+export const PATIENCE = 120_000;
+
+export async function launch() {
+  const executablePath = [process.env.PINFLOW_CHROMIUM, "/usr/bin/chromium", "/usr/bin/google-chrome"].find((path) => path && existsSync(path));
+  if (!executablePath) throw new Error("no Chromium here: apt-get install chromium, name it in PINFLOW_CHROMIUM, or set PINFLOW_SKIP_PAGE=1");
+  // The tests often run as root, where Chromium has no sandbox.
+  return chromium.launch({ executablePath, args: ["--no-sandbox"] });
+}
+
+/** Opens the page; `trouble` fills with everything that a page in order never does. */
+export async function open(browser, url, { scheme = "light", width = 1440, height = 900, live = true, clock = false } = {}) {
+  const page = await browser.newPage({ colorScheme: scheme, viewport: { width, height } });
+  page.setDefaultTimeout(PATIENCE);
+  const trouble = [];
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) trouble.push(`console: ${message.text()} ${message.location().url}`);
+  });
+  page.on("pageerror", (error) => trouble.push(`error: ${error.stack}`));
+  page.on("dialog", (dialog) => {
+    trouble.push(`dialog: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  page.on("request", (request) => {
+    const { origin, protocol } = new URL(request.url());
+    if (protocol !== "blob:" && origin !== new URL(url).origin) trouble.push(`request: ${request.url()}`);
+  });
+  await page.addInitScript(() => {
+    window.violations = [];
+    document.addEventListener("securitypolicyviolation", (event) => window.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`));
+  });
+  if (clock) await page.clock.install();
+  await page.goto(url);
+  if (live) await untilState(page, "live");
+  return { page, trouble };
+}
+
+/** Waits until the page says that it is in a state. */
+export const untilState = (page, state) => page.waitForSelector(`#state[data-state="${state}"]`);
+
+/** Waits until every answer is drawn. */
+export const untilDrawn = (page, answers = 11) => page.waitForFunction((wanted) => document.querySelectorAll(".plate[data-answer] .plate-count:not(:empty)").length >= wanted, answers);
+
+export function demand(holds, what) {
+  if (!holds) throw new Error(what);
+}
+
+/** What the page must never have done. */
+export async function untroubled(page, trouble) {
+  const violations = await page.evaluate(() => window.violations);
+  demand(violations.length === 0, `against the page's policy: ${violations.join("; ")}`);
+  demand(trouble.length === 0, `troubles: ${trouble.join("; ")}`);
+}
+
+/** Runs a test: what it gives back is printed as JSON; what it throws ends it with 1. */
+export async function run(test) {
+  const browser = await launch();
+  try {
+    console.log(JSON.stringify(await test(browser, process.argv.slice(2))));
+  } catch (error) {
+    console.error(error.stack);
+    process.exitCode = 1;
+  } finally {
+    await browser.close();
+  }
+}
