@@ -176,6 +176,8 @@ struct Life {
     cursors: BTreeMap<String, Cursor>,
     iterators: BTreeMap<String, Position>,
     subscriptions: BTreeMap<String, Subscription>,
+    /// Whether records are pushed, most of the time.
+    is_pushed: bool,
     waiting: BTreeSet<String>,
     handed: Vec<Handed>,
     listed_ms: u64,
@@ -261,7 +263,8 @@ impl Life {
         self.waiting.retain(|shard| !tables.stored.contains_key(shard));
         let ready: Vec<String> = self.tree.ready().into_iter().filter(|id| !self.waiting.contains(id)).collect();
         let Some(id) = ready.get(dice.below(ready.len().max(1) as u64) as usize).cloned() else { return Ok(()) };
-        if dice.below(3) == 0 { self.subscribed(&id, world, dice) } else { self.poll(&id, world, dice) }
+        let is_as_ever = dice.below(12) > 0;
+        if self.is_pushed == is_as_ever { self.subscribed(&id, world, dice) } else { self.poll(&id, world, dice) }
     }
 
     /// Asks for records.
@@ -281,7 +284,7 @@ impl Life {
     fn subscribed(&mut self, id: &str, world: &World, dice: &mut Dice) -> Result<(), Breach> {
         self.iterators.remove(id);
         let cursor = self.cursors.get_mut(id).expect("a shard that is read has a cursor");
-        if dice.below(6) == 0 || cursor.is_stale(world.now_ms, RETENTION) {
+        if dice.below(12) == 0 || cursor.is_stale(world.now_ms, RETENTION) {
             self.subscriptions.remove(id);
         }
         let subscribe = || {
@@ -340,6 +343,8 @@ fn history(seed: u64) -> bool {
     let mut life = Life::start(&world, &tables, Start::TrimHorizon).expect("nothing was read yet");
     // Most histories are quick; in some, records expire.
     let is_slow = dice.below(4) == 0;
+    let is_pushed = dice.below(2) == 0;
+    life.is_pushed = is_pushed;
     for _ in 0..STEPS {
         let went = match dice.below(12) {
             0..=2 => {
@@ -365,7 +370,7 @@ fn history(seed: u64) -> bool {
                 if tables.stored.is_empty() {
                     opened_ms = world.now_ms;
                 }
-                Life::start(&world, &tables, Start::TrimHorizon).map(|next| life = next)
+                Life::start(&world, &tables, Start::TrimHorizon).map(|next| life = Life { is_pushed, ..next })
             }
             _ => life.read(&world, &tables, &mut dice),
         };
