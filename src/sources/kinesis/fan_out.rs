@@ -33,18 +33,25 @@ struct State {
 }
 
 impl FanOut {
-    pub(super) fn new(stream: Arc<str>) -> FanOut {
-        FanOut { stream, state: Mutex::default() }
+    /// `wanted`: whether records are to be pushed at all.
+    pub(super) fn new(stream: Arc<str>, wanted: bool) -> FanOut {
+        FanOut { stream, state: Mutex::new(State { given_up: !wanted, ..State::default() }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nobody knows yet if there is a consumer.
+    /// Whether the consumer is still to be found.
     pub(super) fn is_open(&self) -> bool {
         let state = self.state();
         state.consumer.is_none() && !state.given_up
+    }
+
+    /// Whether this shard's records may be pushed, now or later.
+    pub(super) fn may_push(&self, shard: &str) -> bool {
+        let state = self.state();
+        !state.given_up && !state.closed.contains(shard)
     }
 
     /// The consumer is there.
@@ -137,7 +144,8 @@ mod tests {
     use super::*;
 
     fn fan_out() -> FanOut {
-        let fan_out = FanOut::new("posts".into());
+        let fan_out = FanOut::new("posts".into(), true);
+        assert!(fan_out.is_open());
         fan_out.found("consumer".to_owned());
         fan_out
     }
@@ -182,7 +190,8 @@ mod tests {
             is_closed,
         };
         fan_out.listed(&[shard("a", true), shard("b", false)]);
-        assert_eq!(fan_out.consumer("a"), None);
+        assert_eq!((fan_out.consumer("a"), fan_out.may_push("a")), (None, false));
+        assert!(!FanOut::new("posts".into(), false).may_push("b"));
         assert_eq!(fan_out.consumer("b").as_deref(), Some("consumer"));
     }
 }

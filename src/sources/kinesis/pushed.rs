@@ -18,7 +18,8 @@ use crate::sources::thread::Halt;
 
 /// Kinesis ends a subscription after five minutes. One that lasts longer is dead, and nobody has told us.
 const LASTS_MAX: Duration = Duration::from_secs(330);
-/// While nothing is pushed for this long, it is looked whether anything will be.
+/// While nothing is pushed for this long, it is looked whether anything will be; and while a shard is polled, whether it
+/// may be subscribed to.
 const QUIET: Duration = Duration::from_secs(1);
 
 impl Reader {
@@ -39,6 +40,11 @@ impl Reader {
             }
         }
         Ok(false)
+    }
+
+    /// How long to poll before it is looked again whether the shard can be subscribed to.
+    pub(super) fn until_subscribed(&self) -> Duration {
+        if self.fan_out.may_push(&self.lane.shard) { QUIET } else { Duration::MAX }
     }
 
     /// Takes what one subscription brings; whether the shard has ended.

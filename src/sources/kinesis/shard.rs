@@ -116,7 +116,7 @@ impl Reader {
             drop(room);
             let wait = match fault {
                 Some(fault) => self.failed(&fault)?,
-                None => self.pace.wait(Instant::now()),
+                None => self.pace.wait(Instant::now()).min(self.until_subscribed()),
             };
             sleep(wait).await;
         }

@@ -93,7 +93,7 @@ impl Stream {
         })?;
         let mut stream = Stream {
             retention_ms: Arc::new(AtomicU64::new(summary.retention_ms)),
-            fan_out: Arc::new(FanOut::new(Arc::clone(&plan.stream))),
+            fan_out: Arc::new(FanOut::new(Arc::clone(&plan.stream), common.consumer.is_some())),
             common,
             plan,
             summary,
