@@ -65,7 +65,8 @@ async fn look_at(source: &SourceConfig, config: &Config) -> Vec<Finding> {
         }
         SourceConfig::Kinesis(source) => {
             let streams: Vec<String> = source.streams.each().iter().map(|(name, _)| (*name).to_owned()).collect();
-            kinesis::check(source.connection(), &streams).await
+            let consumer = source.consumer(&config.pipeline);
+            kinesis::check(source.connection(), &streams, consumer.as_deref()).await
         }
     }
 }

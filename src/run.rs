@@ -149,7 +149,7 @@ fn plan(config: &Config) -> Result<Planned, SourceError> {
         match source {
             SourceConfig::Recording(one) => planned.recordings.push(recording::plan(one.clone(), base)?),
             SourceConfig::Kafka(one) => planned.kafkas.push(kafka::plan((**one).clone(), base, pipeline, accepted)?),
-            SourceConfig::Kinesis(one) => planned.kineses.push(kinesis::plan((**one).clone(), accepted)?),
+            SourceConfig::Kinesis(one) => planned.kineses.push(kinesis::plan((**one).clone(), pipeline, accepted)?),
         }
     }
     recording::tell_apart(&planned.recordings)?;

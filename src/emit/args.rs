@@ -8,6 +8,9 @@ use super::destinations::{Compress, Exists, Key, kafka, kinesis};
 use super::draws::Order;
 use super::wrap::Wrap;
 
+/// What stands for a stream's name in a key.
+const STREAM: &str = "{stream}";
+
 /// Make posts that look like real ones: recordings of any size, the same bytes for the same seed.
 #[derive(Debug, clap::Args)]
 pub struct EmitArgs {
@@ -29,7 +32,8 @@ pub struct EmitArgs {
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,
 
-    /// Key of Kafka and Kinesis messages, which decides on their partition or shard: ind, none, or a text that all get.
+    /// Key of Kafka and Kinesis messages, which decides on their partition or shard: ind, none, or a text that all get, in
+    /// which {stream} stands for pin, geo or user.
     #[arg(long, value_name = "ind|none|TEXT")]
     pub key: Option<String>,
 
@@ -135,32 +139,45 @@ impl EmitArgs {
     /// The streams of Kinesis, and the streams of posts that go to each.
     pub(crate) fn kinesis_streams(&self, prefix: &str) -> Vec<(String, Vec<Stream>)> {
         if let Some(stream) = &self.topic {
-            return vec![(stream.clone(), self.chosen())];
+            return self.all_to(stream);
         }
         self.chosen().into_iter().map(|stream| (format!("{prefix}-{stream}"), vec![stream])).collect()
+    }
+
+    /// One place for all streams; several lanes lead there if each has a key of its own.
+    fn all_to(&self, place: &str) -> Vec<(String, Vec<Stream>)> {
+        if !self.has_key_of_stream() {
+            return vec![(place.to_owned(), self.chosen())];
+        }
+        self.chosen().into_iter().map(|stream| (place.to_owned(), vec![stream])).collect()
     }
 
     /// The topics, and the streams that go to each.
     pub(crate) fn topics(&self, prefix: &str) -> Vec<(String, Vec<Stream>)> {
         if let Some(topic) = &self.topic {
-            return vec![(topic.clone(), self.chosen())];
+            return self.all_to(topic);
         }
         let name = |stream: Stream| if prefix.is_empty() { stream.to_string() } else { format!("{prefix}.{stream}") };
         self.chosen().into_iter().map(|stream| (name(stream), vec![stream])).collect()
     }
 
-    /// The key of messages.
-    pub(crate) fn key(&self) -> Key {
-        match self.key.as_deref() {
-            None | Some("ind") => Key::Ind,
-            Some("none") => Key::None,
-            Some(text) => Key::Fixed(text.as_bytes().to_vec()),
+    /// The key of the messages of these streams, which go to one place together.
+    pub(crate) fn key(&self, streams: &[Stream]) -> Key {
+        match (self.key.as_deref(), streams) {
+            (None | Some("ind"), _) => Key::Ind,
+            (Some("none"), _) => Key::None,
+            (Some(text), [stream]) => Key::Fixed(text.replace(STREAM, stream.name()).into_bytes()),
+            (Some(text), _) => Key::Fixed(text.as_bytes().to_vec()),
         }
+    }
+
+    fn has_key_of_stream(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| key.contains(STREAM))
     }
 
     /// Whether messages of several streams go to one place.
     pub(crate) fn mixed(&self) -> bool {
-        (self.to_stdout() || self.topic.is_some()) && self.chosen().len() > 1
+        (self.to_stdout() || (self.topic.is_some() && !self.has_key_of_stream())) && self.chosen().len() > 1
     }
 
     pub(crate) fn to_stdout(&self) -> bool {

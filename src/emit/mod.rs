@@ -109,8 +109,8 @@ fn kafka_outlets(args: &EmitArgs) -> anyhow::Result<Vec<Outlet>> {
     let cluster = Cluster::connect(&connection, &base, args.compress, &names)?;
     let outlet = |(place, (name, streams)): (usize, (String, Vec<Stream>))| Outlet {
         name: format!("topic {name}"),
+        destination: cluster.destination(place, args.key(&streams)),
         streams,
-        destination: cluster.destination(place, args.key()),
     };
     Ok(topics.into_iter().enumerate().map(outlet).collect())
 }
@@ -122,8 +122,8 @@ fn kinesis_outlets(args: &EmitArgs, prefix: &str) -> anyhow::Result<Vec<Outlet>>
     let region = Region::connect(connection, &names)?;
     let outlet = |(place, (name, streams)): (usize, (String, Vec<Stream>))| Outlet {
         name: format!("stream {name}"),
+        destination: region.destination(place, args.key(&streams)),
         streams,
-        destination: region.destination(place, args.key()),
     };
     Ok(streams.into_iter().enumerate().map(outlet).collect())
 }

@@ -141,10 +141,10 @@ impl Sending<'_> {
         let Some(at) = self.carried.get(&block.partition).copied().flatten() else { return Ok(()) };
         let mut text = Vec::with_capacity(block.records.bytes() + 1);
         let (mut count, mut cut) = (0, None);
-        block.records.each(|line, position, _| {
-            let line = line.unwrap_or_default();
+        block.records.each(|entry| {
+            let line = entry.payload.unwrap_or_default();
             if line.len() >= LINE_BYTES_MAX {
-                cut = cut.or(Some(position));
+                cut = cut.or(Some(entry.position));
             }
             text.extend_from_slice(line);
             text.push(b'\n');

@@ -10,7 +10,7 @@ use pinflow_dataflows::graph::{Change, Graph};
 use pinflow_dataflows::ingest::{Carries, Counts, Ingest, Rows};
 use pinflow_dataflows::operators::Watch;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
-use pinflow_dataflows::rejection::Rejection;
+use pinflow_dataflows::rejection::{Reason, Rejection};
 use pinflow_dataflows::symbol::Symbol;
 use timely::worker::Worker;
 use tokio::sync::mpsc::UnboundedSender;
@@ -18,7 +18,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{Gauges, Settings};
 use crate::position::{Epoch, PartitionId};
 use crate::sinks::{Already, Delivery, Encoder, Stored};
-use crate::sources::Block;
+use crate::sources::{Block, Entry, Route};
 
 /// A worker that has nothing to do looks up this often even if nobody wakes it.
 const PARK_MAX: Duration = Duration::from_secs(1);
@@ -165,11 +165,18 @@ impl<E: Encoder> Desk<E> {
         let mut count = 0;
         // Messages that share a position are parts of one record, so their rows are numbered on.
         let (mut last, mut sub) = (None, 0);
-        block.records.each(|payload, position, arrived_at| {
+        block.records.each(|Entry { payload, position, arrived_at, route }| {
             sub = if last == Some(position) { sub } else { 0 };
             last = Some(position);
             let lineage = Lineage { arrived_at, source, position, sub };
-            let held = self.ingest.message(carries, payload, lineage, &mut rows);
+            let held = match route {
+                Route::AsPartition => self.ingest.message(carries, payload, lineage, &mut rows),
+                Route::To(stream) => self.ingest.message(Carries::Only(stream), payload, lineage, &mut rows),
+                Route::Nowhere(why) => {
+                    let rejection = Rejection { reason: Reason::WrongStream, detail: why.to_owned() };
+                    self.ingest.refuse(&rejection, payload, lineage, &mut rows)
+                }
+            };
             sub += held;
             count += u64::from(held);
         });

@@ -2,11 +2,13 @@
 
 use super::api::{Api, Begin, Shard};
 use super::connection::Connection;
+use super::fan_out::may_subscribe;
 use super::fault::{Fault, Kind};
 use crate::finding::Finding;
 
-/// Looks at streams, and reads of each as much as shows that it may be read; changes nothing.
-pub async fn check(connection: Connection, streams: &[String]) -> Vec<Finding> {
+/// Looks at streams, and reads of each as much as shows that it may be read; changes nothing. `consumer` is the name of
+/// the consumer to which records are to be pushed.
+pub async fn check(connection: Connection, streams: &[String], consumer: Option<&str>) -> Vec<Finding> {
     let mut findings: Vec<_> = connection.warnings().into_iter().map(Finding::Risk).collect();
     let shown = connection.shown();
     let api = match Api::connect(connection).await {
@@ -17,13 +19,13 @@ pub async fn check(connection: Connection, streams: &[String]) -> Vec<Finding> {
         }
     };
     for stream in streams {
-        findings.extend(look(&api, stream).await);
+        findings.extend(look(&api, stream, consumer).await);
     }
     findings
 }
 
 /// All that is wrong with a stream, or what it holds.
-async fn look(api: &Api, stream: &str) -> Vec<Finding> {
+async fn look(api: &Api, stream: &str, consumer: Option<&str>) -> Vec<Finding> {
     let mut faults = Vec::new();
     let mut note = |fault: &Fault| faults.push(Finding::Fault(in_words(stream, fault)));
     let summary = api.summary(stream).await;
@@ -50,11 +52,38 @@ async fn look(api: &Api, stream: &str) -> Vec<Finding> {
         Ok(summary) if faults.is_empty() => {
             let (open, closed) = (summary.open_shards, shards.iter().filter(|shard| shard.is_closed).count());
             let hours = summary.retention_ms / 3_600_000;
-            vec![Finding::Well(format!(
+            let mut findings = vec![Finding::Well(format!(
                 "stream {stream}: {open} open shards, {closed} closed, records kept for {hours} h, and they may be read"
-            ))]
+            ))];
+            if let Some(consumer) = consumer {
+                findings.push(pushed(api, stream, &summary.arn, consumer).await);
+            }
+            findings
         }
         _ => faults,
+    }
+}
+
+/// Whether records can be pushed. That they cannot is a risk and no fault, for then they are polled. A consumer is not
+/// registered here: it would cost something from now on.
+async fn pushed(api: &Api, stream: &str, arn: &str, consumer: &str) -> Finding {
+    let polled = |fault: &Fault| {
+        Finding::Risk(format!("stream {stream}: {fault}{}; its shards are polled instead", fault.mend()))
+    };
+    let found = match api.find_consumer(arn, consumer).await {
+        Ok(found) => Some(found),
+        Err(fault) if fault.kind == Kind::Missing => None,
+        Err(fault) => return polled(&fault),
+    };
+    match (may_subscribe(api, arn, found.as_deref()).await, found) {
+        (Err(fault), _) => polled(&fault),
+        (Ok(()), Some(_)) => {
+            Finding::Well(format!("stream {stream}: its records may be pushed to consumer {consumer}"))
+        }
+        (Ok(()), None) => Finding::Well(format!(
+            "stream {stream}: consumer {consumer} is not there yet; the first run registers it, which takes \
+             kinesis:RegisterStreamConsumer and cannot be tried before"
+        )),
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! - `connection`: what can be said about how to connect, and every fault of it;
 //! - `api`: the calls that reading and writing take, with what pinflow needs of the answers;
+//! - `fan_out`: consumers to which records are pushed;
 //! - `fault`: what a call that failed means: wait, ask for another iterator, or give up;
 //! - `backoff`: how long to wait before the next try;
 //! - `streams`: streams made, listed, described, split, merged, deleted;
@@ -16,6 +17,7 @@ mod api;
 mod backoff;
 mod check;
 mod connection;
+mod fan_out;
 mod fault;
 mod streams;
 
@@ -23,5 +25,6 @@ pub use api::{Answer, Api, Begin, Put, Record, Shard, Summary, Written};
 pub use backoff::Backoff;
 pub use check::check;
 pub use connection::{Connection, ConnectionError};
+pub use fan_out::Subscription;
 pub use fault::{Fault, Kind};
 pub use streams::{Outcome, StreamError, Streams, Wanted};

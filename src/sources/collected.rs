@@ -2,7 +2,7 @@
 
 use pinflow_dataflows::record::Micros;
 
-use super::{Message, Records};
+use super::{Message, Records, Route, Routed};
 use crate::position::Position;
 
 /// The last millisecond of the year 9999: a time beyond it, or before 1970, is none.
@@ -16,15 +16,35 @@ pub(super) struct Collected {
 }
 
 impl Collected {
-    /// Adds a message, `None` for a tombstone; tells how many bytes that takes.
+    /// Adds a message of the partition's stream, `None` for a tombstone; tells how many bytes that takes.
     pub(super) fn push(&mut self, payload: Option<&[u8]>, position: Position, arrived_ms: Option<i64>) -> usize {
-        let bytes = payload.unwrap_or_default();
-        self.payloads.extend_from_slice(bytes);
+        self.push_routed(Route::AsPartition, payload, position, arrived_ms)
+    }
+
+    /// Adds a message that says which stream it belongs to.
+    pub(super) fn push_routed(
+        &mut self,
+        route: Route<'_>,
+        payload: Option<&[u8]>,
+        position: Position,
+        arrived_ms: Option<i64>,
+    ) -> usize {
+        let before = self.payloads.len();
+        let routed = match route {
+            Route::AsPartition => Routed::AsPartition,
+            Route::To(stream) => Routed::To(stream),
+            Route::Nowhere(why) => {
+                let why = &why[..why.floor_char_boundary(usize::from(u16::MAX))];
+                self.payloads.extend_from_slice(why.as_bytes());
+                Routed::Nowhere(u16::try_from(why.len()).expect("it was cut"))
+            }
+        };
+        self.payloads.extend_from_slice(payload.unwrap_or_default());
         // A block is sent when it has a quarter MiB, and no message reaches 2 GiB.
         let end = u32::try_from(self.payloads.len()).expect("a block and one message are less than 4 GiB");
         let arrived_at = arrived_ms.and_then(micros);
-        self.index.push(Message { end, null: payload.is_none(), position, arrived_at });
-        bytes.len() + size_of::<Message>()
+        self.index.push(Message { end, null: payload.is_none(), position, arrived_at, routed });
+        self.payloads.len() - before + size_of::<Message>()
     }
 
     /// Bytes held.
@@ -38,9 +58,8 @@ impl Collected {
 
     /// The payload of the last message, if there is one.
     pub(super) fn last(&self) -> Option<Option<&[u8]>> {
-        let last = self.index.last()?;
         let start = self.index.len().checked_sub(2).map_or(0, |before| self.index[before].end as usize);
-        Some((!last.null).then(|| &self.payloads[start..last.end as usize]))
+        self.index.last().map(|last| last.entry(&self.payloads, start).payload)
     }
 
     /// All of them; the next ones will be about as many.
@@ -58,6 +77,8 @@ fn micros(millis: i64) -> Option<Micros> {
 
 #[cfg(test)]
 mod tests {
+    use pinflow_dataflows::record::Stream;
+
     use super::*;
 
     #[test]
@@ -71,7 +92,10 @@ mod tests {
         }
         collected.push(Some(b"c"), 10.into(), Some(MILLIS_MAX + 1));
         let mut found = Vec::new();
-        collected.take().each(|payload, position, at| found.push((payload.map(<[u8]>::to_vec), position, at)));
+        collected.take().each(|entry| {
+            assert_eq!(entry.route, Route::AsPartition);
+            found.push((entry.payload.map(<[u8]>::to_vec), entry.position, entry.arrived_at));
+        });
         let expected = |payload: Option<&[u8]>, position: u64, at| (payload.map(<[u8]>::to_vec), position.into(), at);
         let at = Some(5_000);
         assert_eq!(
@@ -84,5 +108,21 @@ mod tests {
             ]
         );
         assert!(collected.is_empty() && collected.take().count() == 0);
+    }
+
+    #[test]
+    fn what_a_message_says_of_its_stream_is_no_part_of_its_payload() {
+        let mut collected = Collected::default();
+        let (geo, long) = (Route::To(Stream::Geo), "é".repeat(40_000));
+        let routed = [(Route::Nowhere("key x"), Some(&b"a"[..])), (geo, Some(b"b")), (Route::Nowhere(&long), None)];
+        for (route, payload) in routed {
+            collected.push_routed(route, payload, 1.into(), None);
+            assert_eq!(collected.last(), Some(payload));
+        }
+        let mut found = Vec::new();
+        collected.take().each(|entry| found.push((format!("{:?}", entry.route), entry.payload.map(<[u8]>::to_vec))));
+        let cut = Route::Nowhere(&long[..usize::from(u16::MAX) - 1]);
+        let shown = |route: Route<'_>, payload: Option<&[u8]>| (format!("{route:?}"), payload.map(<[u8]>::to_vec));
+        assert_eq!(found, [shown(routed[0].0, Some(b"a")), shown(geo, Some(b"b")), shown(cut, None)]);
     }
 }

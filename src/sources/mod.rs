@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pinflow_dataflows::ingest::Carries;
-use pinflow_dataflows::record::Micros;
+use pinflow_dataflows::record::{Micros, Stream};
 use tokio::sync::{mpsc, watch};
 
 pub use loss::AcceptedLoss;
@@ -85,7 +85,7 @@ pub enum Records {
 /// One message of [`Records::Messages`].
 #[derive(Debug, Clone, Copy)]
 pub struct Message {
-    /// Where its payload ends in `payloads`; it starts where the one before it ends.
+    /// Where its payload ends in `payloads`; it starts where the one before it ends, behind what `routed` has there.
     pub end: u32,
     /// Whether the payload is null (a tombstone), not merely empty.
     pub null: bool,
@@ -93,11 +93,65 @@ pub struct Message {
     pub position: Position,
     /// The broker's timestamp.
     pub arrived_at: Option<Micros>,
+    /// Which stream it belongs to.
+    pub routed: Routed,
+}
+
+/// Which stream a message belongs to, as [`Message`] holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Routed {
+    /// As its partition says.
+    AsPartition,
+    /// This one: its key says so.
+    To(Stream),
+    /// None. Why is a text of this many bytes in front of its payload.
+    Nowhere(u16),
+}
+
+/// One record, as [`Records::each`] tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// Its bytes; `None`: null.
+    pub payload: Option<&'a [u8]>,
+    /// Its position.
+    pub position: Position,
+    /// When it arrived, where that is known.
+    pub arrived_at: Option<Micros>,
+    /// Which stream it belongs to.
+    pub route: Route<'a>,
+}
+
+/// Which stream a record belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route<'a> {
+    /// As its partition says.
+    AsPartition,
+    /// This one, whatever the partition carries besides.
+    To(Stream),
+    /// None of ours, for this reason: it is to be rejected.
+    Nowhere(&'a str),
+}
+
+impl Message {
+    /// All of it, from where it starts in `payloads`.
+    fn entry<'a>(&self, payloads: &'a [u8], start: usize) -> Entry<'a> {
+        let bytes = &payloads[start..self.end as usize];
+        let (route, payload) = match self.routed {
+            Routed::AsPartition => (Route::AsPartition, bytes),
+            Routed::To(stream) => (Route::To(stream), bytes),
+            Routed::Nowhere(length) => {
+                let (why, payload) = bytes.split_at(usize::from(length));
+                (Route::Nowhere(str::from_utf8(why).unwrap_or_default()), payload)
+            }
+        };
+        let payload = (!self.null).then_some(payload);
+        Entry { payload, position: self.position, arrived_at: self.arrived_at, route }
+    }
 }
 
 impl Records {
-    /// Calls `each` for every record in order with its payload (`None`: null), position and time of arrival.
-    pub fn each(&self, mut each: impl FnMut(Option<&[u8]>, Position, Option<Micros>)) {
+    /// Calls `each` for every record in order.
+    pub fn each(&self, mut each: impl FnMut(Entry<'_>)) {
         match self {
             Records::Lines { first, text } => {
                 let mut start = 0;
@@ -105,17 +159,16 @@ impl Records {
                 let last = (!text.ends_with(b"\n") && !text.is_empty()).then_some((text.len(), text.len()));
                 for (position, (end, next)) in (*first..).zip(ends.chain(last)) {
                     let line = &text[start..end];
-                    each(Some(line.strip_suffix(b"\r").unwrap_or(line)), position.into(), None);
+                    let payload = Some(line.strip_suffix(b"\r").unwrap_or(line));
+                    each(Entry { payload, position: position.into(), arrived_at: None, route: Route::AsPartition });
                     start = next;
                 }
             }
             Records::Messages { payloads, index } => {
                 let mut start = 0;
                 for message in index {
-                    let end = message.end as usize;
-                    let payload = (!message.null).then(|| &payloads[start..end]);
-                    each(payload, message.position, message.arrived_at);
-                    start = end;
+                    each(message.entry(payloads, start));
+                    start = message.end as usize;
                 }
             }
         }

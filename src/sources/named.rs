@@ -18,6 +18,8 @@ pub struct Named {
     pub user: Option<String>,
     /// Posts of any stream: each says by its fields.
     pub auto: Option<String>,
+    /// Posts of any stream, which are told apart by keys that the source names; only streams of Kinesis are.
+    pub routed: Option<String>,
 }
 
 /// What the names are names of.
@@ -27,6 +29,8 @@ pub(super) struct Kind {
     pub(super) word: &'static str,
     /// Bytes of the longest name.
     pub(super) longest: usize,
+    /// Whether what they name may be `routed`.
+    pub(super) routes: bool,
 }
 
 impl Named {
@@ -38,18 +42,24 @@ impl Named {
             (&self.geo, Carries::Only(Stream::Geo)),
             (&self.user, Carries::Only(Stream::User)),
             (&self.auto, Carries::Auto),
+            (&self.routed, Carries::Auto),
         ];
         slots.into_iter().filter_map(|(name, carries)| Some((name.as_deref()?, carries))).collect()
     }
 
     /// What is wrong, each with its mend.
     pub(super) fn faults(&self, kind: Kind) -> Vec<String> {
-        let Kind { word, longest } = kind;
+        let Kind { word, longest, routes } = kind;
         let names: Vec<&str> = self.each().into_iter().map(|(name, _)| name).collect();
         let mut faults = Vec::new();
         if names.is_empty() {
             faults.push(format!(
                 "{word}s names none; write {word}s = {{ pin = \"…\", geo = \"…\", user = \"…\" }} or {{ auto = \"…\" }}"
+            ));
+        }
+        if let (Some(name), false) = (&self.routed, routes) {
+            faults.push(format!(
+                "{word} {name}: {word}s are not told apart by keys; a {word} with posts of several kinds is `auto`"
             ));
         }
         let plain = |letter: char| letter.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&letter);

@@ -122,6 +122,19 @@ impl Ingest {
         walk.lineage.sub - lineage.sub
     }
 
+    /// Keeps a whole message out, as one row, for a reason that does not lie in it. Returns how many rows that are.
+    pub fn refuse(
+        &mut self,
+        rejection: &Rejection,
+        payload: Option<&[u8]>,
+        lineage: Lineage,
+        rows: &mut (impl Rows + ?Sized),
+    ) -> u32 {
+        rows.rejected(lineage, None, rejection, payload.unwrap_or_default());
+        self.counts.rejection(rejection.reason);
+        1
+    }
+
     /// What was counted since the last call.
     pub fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)

@@ -9,7 +9,7 @@ use crate::kafka::{Brokers, Connection, Properties, Sasl, Security, Tls};
 use crate::sources::named::{Kind, Named};
 
 /// Names of topics.
-pub(super) const KIND: Kind = Kind { word: "topic", longest: 249 };
+pub(super) const KIND: Kind = Kind { word: "topic", longest: 249, routes: false };
 
 /// Topics of one cluster: how the cluster is reached, and what is read there.
 #[derive(Debug, Clone, Deserialize)]
@@ -133,6 +133,7 @@ mod tests {
         let faults = |text: &str| config(text).unwrap().faults(Path::new(""));
         assert_eq!(faults("topics = {}").len(), 1);
         assert_eq!(faults("topics = { pin = 'a', geo = 'a' }").len(), 1);
+        assert_eq!(faults("topics = { routed = 'a' }").len(), 1);
         assert_eq!(faults("topics = { pin = 'a b', geo = '..' }\nwatch_secs = 0").len(), 3);
         assert_eq!(faults("topics = { pin = 'a' }\nsecurity = 'plaintext'\ntls = {}").len(), 1);
         assert!(faults("topics = { pin = 'x.pin', geo = 'x.geo', user = 'x.user' }").is_empty());

@@ -13,13 +13,26 @@ const SUM_BYTES: usize = 16;
 /// The most parts of a record. A part takes some bytes of the record and some more in memory.
 pub(super) const PARTS_MAX: usize = 100_000;
 
+/// Field of an `AggregatedRecord` that holds a partition key.
+const KEYS: u64 = 1;
 /// Field of an `AggregatedRecord` that holds a record.
 const RECORDS: u64 = 3;
+/// Field of such a record that says which of the partition keys is its own, by its place among them.
+const KEY: u64 = 1;
 /// Field of such a record that holds its bytes.
 const DATA: u64 = 3;
 
-/// The parts of an aggregated record, as ranges of its bytes; `None` if it is none.
-pub(super) fn parts(record: &[u8]) -> Option<Vec<Range<usize>>> {
+/// One part, as ranges of the record's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Its own partition key.
+    pub(super) key: Range<usize>,
+    /// Its bytes.
+    pub(super) data: Range<usize>,
+}
+
+/// The parts of an aggregated record; `None` if it is none.
+pub(super) fn parts(record: &[u8]) -> Option<Vec<Part>> {
     let end = record.len().checked_sub(SUM_BYTES)?;
     if end < MAGIC.len() || record[..MAGIC.len()] != MAGIC {
         return None;
@@ -28,33 +41,41 @@ pub(super) fn parts(record: &[u8]) -> Option<Vec<Range<usize>>> {
     if Md5::digest(body).as_slice() != &record[end..] {
         return None;
     }
-    let mut parts = Vec::new();
+    let (mut keys, mut found) = (Vec::new(), Vec::new());
     let mut message = Message { bytes: body, at: 0 };
     while !message.is_over() {
-        let field = message.field()?;
-        if let (RECORDS, Some(range)) = field {
-            parts.push(data(body, range)?);
-            if parts.len() > PARTS_MAX {
-                return None;
-            }
+        match message.field()? {
+            (KEYS, Value::Bytes(range)) => keys.push(range),
+            (RECORDS, Value::Bytes(range)) => found.push(part(body, range)?),
+            _ => {}
+        }
+        if keys.len() > PARTS_MAX || found.len() > PARTS_MAX {
+            return None;
         }
     }
-    let shifted = |range: Range<usize>| range.start + MAGIC.len()..range.end + MAGIC.len();
-    if parts.is_empty() { None } else { Some(parts.into_iter().map(shifted).collect()) }
+    let shifted = |range: &Range<usize>| range.start + MAGIC.len()..range.end + MAGIC.len();
+    // The table of keys may stand behind the records.
+    let named = found.iter().map(|(key, data)| {
+        let key = keys.get(usize::try_from(*key).ok()?)?;
+        Some(Part { key: shifted(key), data: shifted(data) })
+    });
+    let parts = named.collect::<Option<Vec<_>>>()?;
+    if parts.is_empty() { None } else { Some(parts) }
 }
 
-/// The bytes of one record within the message.
-fn data(body: &[u8], record: Range<usize>) -> Option<Range<usize>> {
+/// One record within the message: which key is its own, and its bytes. Both are required.
+fn part(body: &[u8], record: Range<usize>) -> Option<(u64, Range<usize>)> {
     let mut message = Message { bytes: &body[..record.end], at: record.start };
-    let mut found = None;
+    let (mut key, mut data) = (None, None);
     while !message.is_over() {
-        if let (DATA, Some(range)) = message.field()? {
-            // Of a field that stands twice the last one counts.
-            found = Some(range);
+        // Of a field that stands twice the last one counts.
+        match message.field()? {
+            (KEY, Value::Number(number)) => key = Some(number),
+            (DATA, Value::Bytes(range)) => data = Some(range),
+            _ => {}
         }
     }
-    // It is required.
-    found
+    Some((key?, data?))
 }
 
 /// A message in protocol buffers (encoding.md of protobuf.dev): fields one after the other.
@@ -63,16 +84,24 @@ struct Message<'a> {
     at: usize,
 }
 
+/// What a field holds.
+enum Value {
+    Number(u64),
+    Bytes(Range<usize>),
+    /// Of a fixed width; no field that we know.
+    Other,
+}
+
 impl Message<'_> {
     fn is_over(&self) -> bool {
         self.at >= self.bytes.len()
     }
 
-    /// The next field's number, and where its bytes are if it has some; `None` if this is no message.
-    fn field(&mut self) -> Option<(u64, Option<Range<usize>>)> {
+    /// The next field's number, and what it holds; `None` if this is no message.
+    fn field(&mut self) -> Option<(u64, Value)> {
         let tag = self.number()?;
         let skip = match tag & 7 {
-            0 => return self.number().map(|_| (tag >> 3, None)),
+            0 => return self.number().map(|number| (tag >> 3, Value::Number(number))),
             1 => 8,
             2 => usize::try_from(self.number()?).ok()?,
             5 => 4,
@@ -81,7 +110,7 @@ impl Message<'_> {
         let end = self.at.checked_add(skip).filter(|end| *end <= self.bytes.len())?;
         let range = self.at..end;
         self.at = end;
-        Some((tag >> 3, (tag & 7 == 2).then_some(range)))
+        Some((tag >> 3, if tag & 7 == 2 { Value::Bytes(range) } else { Value::Other }))
     }
 
     /// Seven bits a byte, the lowest first; the top bit says that more follow.
@@ -119,12 +148,18 @@ pub(super) mod tests {
         out.extend_from_slice(bytes);
     }
 
-    /// As the library writes it: a table of partition keys, then records that name theirs by its place.
+    /// As the library writes it, all parts under one key.
     pub(crate) fn aggregate(parts: &[&[u8]]) -> Vec<u8> {
+        let parts: Vec<_> = parts.iter().map(|part| (0, *part)).collect();
+        keyed(&parts, &["key"])
+    }
+
+    /// As the library writes it: a table of partition keys, then records that name theirs by its place.
+    pub(crate) fn keyed(parts: &[(u8, &[u8])], keys: &[&str]) -> Vec<u8> {
         let mut body = Vec::new();
-        bytes(1, b"key", &mut body);
-        for part in parts {
-            let mut record = vec![1 << 3, 0];
+        keys.iter().for_each(|key| bytes(1, key.as_bytes(), &mut body));
+        for (key, part) in parts {
+            let mut record = vec![1 << 3, *key];
             bytes(3, part, &mut record);
             bytes(3, &record, &mut body);
         }
@@ -133,7 +168,7 @@ pub(super) mod tests {
     }
 
     fn found(record: &[u8]) -> Option<Vec<Vec<u8>>> {
-        parts(record).map(|parts| parts.into_iter().map(|range| record[range].to_vec()).collect())
+        parts(record).map(|parts| parts.into_iter().map(|part| record[part.data].to_vec()).collect())
     }
 
     proptest! {
@@ -155,7 +190,8 @@ pub(super) mod tests {
         fn no_body_is_too_strange(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let record = [&MAGIC[..], &body, Md5::digest(&body).as_slice()].concat();
             if let Some(parts) = parts(&record) {
-                prop_assert!(parts.iter().all(|part| part.end <= record.len() - SUM_BYTES));
+                let is_within = |range: &Range<usize>| range.end <= record.len() - SUM_BYTES;
+                prop_assert!(parts.iter().all(|part| is_within(&part.data) && is_within(&part.key)));
             }
         }
     }
@@ -166,6 +202,7 @@ pub(super) mod tests {
             assert_eq!(parts(plain), None);
         }
         assert_eq!(parts(&aggregate(&[])), None, "no part");
+        assert_eq!(parts(&keyed(&[(0, b"a"), (2, b"b")], &["x", "y"])), None, "a key that is not there");
         let many = vec![&b""[..]; PARTS_MAX + 1];
         assert_eq!(parts(&aggregate(&many)), None, "too many");
         assert_eq!(parts(&aggregate(&many[1..])).map(|parts| parts.len()), Some(PARTS_MAX));

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::routes::PartitionKeys;
 use crate::kinesis::Connection;
 use crate::sources::named::{Kind, Named};
 
 /// Names of streams.
-pub(super) const KIND: Kind = Kind { word: "stream", longest: 128 };
+pub(super) const KIND: Kind = Kind { word: "stream", longest: 128, routes: true };
 
 /// Streams of one region: how they are reached, and what is read there.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,6 +25,9 @@ pub struct KinesisConfig {
     pub endpoint: Option<String>,
     /// Which streams, and what each holds.
     pub streams: Named,
+    /// The partition keys of the `routed` stream.
+    #[serde(default)]
+    pub partition_keys: Option<PartitionKeys>,
     /// Where a stream begins that the tables know nothing of.
     #[serde(default)]
     pub start: Start,
@@ -34,9 +38,36 @@ pub struct KinesisConfig {
     /// The most calls for the records of a shard in a second. Kinesis allows five, for all readers of a shard together.
     #[serde(default = "KinesisConfig::calls_per_sec_max")]
     pub calls_per_sec_max: u64,
+    /// Whether records are pushed to a consumer (enhanced fan-out) instead of polled.
+    #[serde(default)]
+    pub fan_out: FanOut,
     /// Time between two looks at the streams: new shards, streams that were created anew. Seconds.
     #[serde(default = "KinesisConfig::watch_secs")]
     pub watch_secs: f64,
+}
+
+/// Whether records are pushed. It costs extra, and shares nobody's limits.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "fan_out is true, false or { consumer = \"NAME\" }")]
+pub enum FanOut {
+    /// To the consumer `pinflow-‹pipeline›`, or not at all.
+    Switch(bool),
+    /// To this one.
+    To(Consumer),
+}
+
+/// A consumer of streams: registered with each, or used if it is there.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consumer {
+    /// Its name.
+    pub consumer: String,
+}
+
+impl Default for FanOut {
+    fn default() -> FanOut {
+        FanOut::Switch(false)
+    }
 }
 
 /// Where a stream begins that the tables know nothing of. What begins later (the shards that take the place of others)
@@ -86,11 +117,41 @@ impl KinesisConfig {
         Connection { region: self.region.clone(), profile: self.profile.clone(), endpoint: self.endpoint.clone() }
     }
 
+    /// The name of the consumer to which records are pushed; `None` if they are polled.
+    #[must_use]
+    pub fn consumer(&self, pipeline: &str) -> Option<String> {
+        match &self.fan_out {
+            FanOut::Switch(false) => None,
+            FanOut::Switch(true) => Some(format!("pinflow-{pipeline}")),
+            FanOut::To(Consumer { consumer }) => Some(consumer.clone()),
+        }
+    }
+
     /// What is wrong, each with its mend.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
         let mut faults = self.connection().faults();
         faults.extend(self.streams.faults(KIND));
+        match (&self.streams.routed, &self.partition_keys) {
+            (Some(_), Some(keys)) => faults.extend(keys.faults()),
+            (Some(stream), None) => faults.push(format!(
+                "stream {stream} is routed, and nothing says by which keys; write partition_keys = {{ pin = \"…\", \
+                 geo = \"…\", user = \"…\" }}"
+            )),
+            (None, Some(_)) => faults.push(
+                "partition_keys tell apart what one stream holds, and none is named so; write streams = { routed = \"…\" }"
+                    .to_owned(),
+            ),
+            (None, None) => {}
+        }
+        if let FanOut::To(Consumer { consumer }) = &self.fan_out {
+            let plain = |letter: char| letter.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&letter);
+            if !(1..=128).contains(&consumer.len()) || !consumer.chars().all(plain) {
+                faults.push(format!(
+                    "fan_out: consumer {consumer:?}: a consumer's name is of 1 to 128 letters, digits, `-`, `_` and `.`"
+                ));
+            }
+        }
         if !(200..=60_000).contains(&self.poll_ms) {
             faults.push("poll_ms must be 200 to 60000".to_owned());
         }
@@ -126,6 +187,21 @@ mod tests {
     }
 
     #[test]
+    fn a_consumer_has_the_pipelines_name_or_its_own() {
+        let consumer = |text: &str| {
+            let config = config(&format!("streams = {{ auto = 'posts' }}\n{text}"));
+            config.map(|config| config.consumer("mine"))
+        };
+        assert_eq!(consumer("").unwrap(), None);
+        assert_eq!(consumer("fan_out = false").unwrap(), None);
+        assert_eq!(consumer("fan_out = true").unwrap().as_deref(), Some("pinflow-mine"));
+        assert_eq!(consumer("fan_out = { consumer = 'x' }").unwrap().as_deref(), Some("x"));
+        for wrong in ["fan_out = 'x'", "fan_out = { name = 'x' }", "fan_out = { consumer = 'x', more = 1 }"] {
+            assert!(consumer(wrong).unwrap_err().to_string().contains("{ consumer = \"NAME\" }"), "{wrong}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_named() {
         assert!(config("").is_err());
         assert!(config("streams = { pins = 'a' }").is_err());
@@ -135,6 +211,11 @@ mod tests {
         assert_eq!(faults("streams = { pin = 'a', geo = 'a' }").len(), 1);
         assert_eq!(faults("streams = { pin = 'a b', geo = '' }\nwatch_secs = 0").len(), 3);
         assert_eq!(faults("streams = { pin = 'a' }\npoll_ms = 1\ncalls_per_sec_max = 6").len(), 2);
+        assert_eq!(faults("streams = { pin = 'a' }\nfan_out = { consumer = 'a b' }").len(), 1);
+        assert_eq!(faults("streams = { routed = 'a' }").len(), 1);
+        assert_eq!(faults("streams = { auto = 'a' }\npartition_keys = { pin = 'p' }").len(), 1);
+        assert_eq!(faults("streams = { routed = 'a' }\npartition_keys = { pin = 'p', geo = 'p' }").len(), 1);
+        assert!(faults("streams = { routed = 'a' }\npartition_keys = { pin = 'p', geo = 'g' }").is_empty());
         assert!(faults("streams = { pin = 'x-pin', geo = 'x-geo', user = 'x-user' }").is_empty());
     }
 }

@@ -1,14 +1,18 @@
 //! One shard on its way into the feed: records are collected into blocks, each once and in order.
 
+use std::sync::Arc;
+
 use super::aggregate;
 use super::cursor::Cursor;
+use super::routes::PartitionKeys;
 use crate::kinesis::Record;
 use crate::position::{PartitionId, Position};
 use crate::sources::collected::Collected;
-use crate::sources::{AcceptedLoss, Block, Records};
+use crate::sources::{AcceptedLoss, Block, Records, Route};
 
 /// About how many bytes of records a block has.
 const BLOCK_BYTES: usize = 256 << 10;
+
 /// One shard.
 pub(super) struct Lane {
     /// The shard's own name.
@@ -17,21 +21,32 @@ pub(super) struct Lane {
     pub(super) name: String,
     pub(super) id: PartitionId,
     pub(super) cursor: Cursor,
+    /// What partition keys say of a record's stream, where they say it.
+    routes: Option<Arc<PartitionKeys>>,
     collected: Collected,
 }
 
 impl Lane {
-    pub(super) fn new(shard: &str, name: String, id: PartitionId, cursor: Cursor) -> Lane {
-        Lane { shard: shard.to_owned(), name, id, cursor, collected: Collected::default() }
+    pub(super) fn new(
+        shard: &str,
+        name: String,
+        id: PartitionId,
+        routes: Option<Arc<PartitionKeys>>,
+        cursor: Cursor,
+    ) -> Lane {
+        Lane { shard: shard.to_owned(), name, id, cursor, routes, collected: Collected::default() }
     }
 
     /// Collects a record: as many messages as it has parts, all at its position. Whether the block is full. The cursor is
     /// moved by whoever ends the block: it proves the last record, and no other.
     pub(super) fn collect(&mut self, position: Position, record: &Record) -> bool {
         match aggregate::parts(&record.data) {
-            None => self.message(&record.data, position, record.arrived_ms),
+            None => self.message(&record.partition_key, &record.data, position, record.arrived_ms),
             Some(parts) => {
-                parts.into_iter().for_each(|part| self.message(&record.data[part], position, record.arrived_ms))
+                for part in parts {
+                    let key = String::from_utf8_lossy(&record.data[part.key]);
+                    self.message(&key, &record.data[part.data], position, record.arrived_ms);
+                }
             }
         }
         self.collected.bytes() >= BLOCK_BYTES
@@ -39,11 +54,17 @@ impl Lane {
 
     /// Puts a row in the place of records that are gone.
     pub(super) fn lose(&mut self, loss: &AcceptedLoss) {
-        self.message(&loss.message(), loss.from, None);
+        self.collected.push(Some(&loss.message()), loss.from, None);
     }
 
-    fn message(&mut self, payload: &[u8], position: Position, arrived_ms: Option<i64>) {
-        self.collected.push(Some(payload), position, arrived_ms);
+    fn message(&mut self, key: &str, payload: &[u8], position: Position, arrived_ms: Option<i64>) {
+        let found = self.routes.as_ref().map(|routes| routes.of(key));
+        let route = match &found {
+            None => Route::AsPartition,
+            Some(Ok(stream)) => Route::To(*stream),
+            Some(Err(stray)) => Route::Nowhere(stray),
+        };
+        self.collected.push_routed(route, Some(payload), position, arrived_ms);
     }
 
     /// Whether anything is collected.
@@ -75,7 +96,7 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use super::super::aggregate::tests::aggregate;
+    use super::super::aggregate::tests::{aggregate, keyed};
     use super::*;
     use crate::position::Reached;
 
@@ -89,7 +110,12 @@ mod tests {
     }
 
     fn lane() -> Lane {
-        Lane::new("shard", "kinesis/a/shard".to_owned(), PartitionId(0), Cursor::fresh(Reached::NOTHING))
+        routed(None)
+    }
+
+    fn routed(routes: Option<PartitionKeys>) -> Lane {
+        let (name, cursor) = ("kinesis/a/shard".to_owned(), Cursor::fresh(Reached::NOTHING));
+        Lane::new("shard", name, PartitionId(0), routes.map(Arc::new), cursor)
     }
 
     #[test]
@@ -101,11 +127,42 @@ mod tests {
         lane.cursor.take(9.into(), &last);
         let block = lane.block(Some(3));
         let mut found = Vec::new();
-        block.records.each(|payload, position, arrived| found.push((payload.map(<[u8]>::to_vec), position, arrived)));
+        block.records.each(|entry| {
+            assert_eq!(entry.route, Route::AsPartition);
+            found.push((entry.payload.map(<[u8]>::to_vec), entry.position, entry.arrived_at));
+        });
         let at = |payload: &[u8], position: u64| (Some(payload.to_vec()), Position::from(position), Some(5_000));
         assert_eq!(found, [at(b"a", 7), at(b"b", 9), at(b"", 9), at(b"c", 9)]);
         assert_eq!((block.next, block.lag, block.lag_ms), (10.into(), None, Some(3)));
         assert!(lane.is_empty());
+    }
+
+    #[test]
+    fn keys_say_whose_a_record_is_and_each_part_has_its_own() {
+        let keys = PartitionKeys { geo: Some("g".to_owned()), user: Some("u".to_owned()), pin: None };
+        let mut lane = routed(Some(keys));
+        let put =
+            |number: &str, key: &str, data: &[u8]| Record { partition_key: key.to_owned(), ..record(number, data) };
+        lane.collect(1.into(), &put("1", "g", b"a"));
+        lane.collect(2.into(), &put("2", "elsewhere", b"b"));
+        // What the record as a whole was put under says nothing of its parts.
+        lane.collect(3.into(), &put("3", "g", &keyed(&[(1, b"c"), (0, b"d"), (2, b"e")], &["g", "u", ""])));
+        let mut found = Vec::new();
+        lane.block(None).records.each(|entry| {
+            let route = match entry.route {
+                Route::To(stream) => stream.name().to_owned(),
+                Route::Nowhere(why) => why.to_owned(),
+                Route::AsPartition => unreachable!("keys say it"),
+            };
+            found.push((route, entry.payload.map(<[u8]>::to_vec), entry.position));
+        });
+        let stray = |key: &str| format!("partition key {key:?} is none of this stream's partition_keys");
+        let expected =
+            [("geo", "a", 1), (&stray("elsewhere"), "b", 2), ("user", "c", 3), ("geo", "d", 3), (&stray(""), "e", 3)]
+                .map(|(route, payload, at): (&str, &str, u64)| {
+                    (route.to_owned(), Some(payload.as_bytes().to_vec()), Position::from(at))
+                });
+        assert_eq!(found, expected);
     }
 
     #[test]

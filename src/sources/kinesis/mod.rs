@@ -8,11 +8,14 @@
 //! - Whenever an iterator is asked for, it begins at the last record that was read, which must be the same; if that has
 //!   expired, time tells whether others may have, too (`cursor`). What may be lost ends the run with an error that names
 //!   the range.
+//! - Records are polled, or pushed to a consumer (`fan_out`, `pushed`): another way to the same answers, which prove
+//!   themselves in the same way. Where they cannot be pushed they are polled.
 //! - Where a shard begins is durable before anything of it is read. `latest` is the moment of the first start, so shards
 //!   that are born later are read from their beginning.
 //!
 //! One thread; a task for each stream and for each shard that is read. What is held in memory: [`ANSWERS_MAX`] answers of
-//! 10 MiB each at the most, and the blocks in the feed. Calls keep to the limits of a shard (`pace`). What a call fails
+//! 10 MiB each at the most, or one event of each shard and what the connection's own windows let through (HTTP/2), and the
+//! blocks in the feed. Calls keep to the limits of a shard (`pace`). What a call fails
 //! with is waited out as long as it may pass, and said.
 
 mod aggregate;
@@ -20,9 +23,12 @@ mod begin;
 mod clock;
 mod config;
 mod cursor;
+mod fan_out;
 mod fate;
 mod lane;
 mod pace;
+mod pushed;
+mod routes;
 mod shard;
 #[cfg(test)]
 mod simulation;
@@ -37,7 +43,8 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use tokio::sync::Semaphore;
 
-pub use config::{KinesisConfig, Start};
+pub use config::{Consumer, FanOut, KinesisConfig, Start};
+pub use routes::PartitionKeys;
 
 use shard::Common;
 use stream::{Plan, Stream};
@@ -54,6 +61,8 @@ pub const ANSWERS_MAX: usize = 8;
 #[derive(Debug)]
 pub struct KinesisSource {
     config: KinesisConfig,
+    /// The name of the consumer to which records are pushed.
+    consumer: Option<Arc<str>>,
     accepted: Vec<AcceptedLoss>,
 }
 
@@ -61,7 +70,7 @@ pub struct KinesisSource {
 ///
 /// # Errors
 /// [`SourceError::Unusable`] with every fault, a line each.
-pub fn plan(config: KinesisConfig, accepted: &[AcceptedLoss]) -> Result<KinesisSource, SourceError> {
+pub fn plan(config: KinesisConfig, pipeline: &str, accepted: &[AcceptedLoss]) -> Result<KinesisSource, SourceError> {
     let faults = config.faults();
     if !faults.is_empty() {
         return Err(SourceError::Unusable(faults.join("\n")));
@@ -69,7 +78,8 @@ pub fn plan(config: KinesisConfig, accepted: &[AcceptedLoss]) -> Result<KinesisS
     let names: Vec<String> = config.streams.each().iter().map(|(stream, _)| format!("kinesis/{stream}/")).collect();
     let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));
     let accepted = accepted.iter().filter(ours).cloned().collect();
-    Ok(KinesisSource { config, accepted })
+    let consumer = config.consumer(pipeline).map(Arc::from);
+    Ok(KinesisSource { config, consumer, accepted })
 }
 
 /// Checks that no two shards of these sources have the same name.
@@ -112,12 +122,15 @@ impl KinesisSource {
             feed: feed.clone(),
             answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
             accepted: self.accepted.clone().into(),
+            consumer: self.consumer.clone(),
             idle: Duration::from_millis(self.config.poll_ms),
             calls_per_sec_max: self.config.calls_per_sec_max,
         };
         let watch = Duration::from_secs_f64(self.config.watch_secs);
         let streams = self.config.streams.each().into_iter().map(|(stream, carries)| {
-            let plan = Plan { stream: stream.into(), carries, start: self.config.start, watch };
+            let is_routed = self.config.streams.routed.as_deref() == Some(stream);
+            let routes = self.config.partition_keys.clone().filter(|_| is_routed).map(Arc::new);
+            let plan = Plan { stream: stream.into(), carries, routes, start: self.config.start, watch };
             Stream::open(common.clone(), plan)
         });
         // All are proved before any is read.

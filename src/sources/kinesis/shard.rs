@@ -1,4 +1,4 @@
-//! Reads one shard by polling, from where its cursor stands to the shard's end.
+//! Reads one shard, by polling or as a subscriber (`pushed`), from where its cursor stands to the shard's end.
 //!
 //! A call that failed never moves anything: records count as taken only once the engine has taken them, and the next
 //! iterator begins at the last of those. While the engine takes nothing, nothing is asked for.
@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use super::clock::now_ms;
 use super::cursor::{Admitted, Breach};
+use super::fan_out::{FanOut, Subscriptions};
 use super::fate;
 use super::lane::Lane;
 use super::pace::Pace;
@@ -39,22 +40,26 @@ pub(super) struct Common {
     /// Answers that may be in memory at once.
     pub(super) answers: Arc<Semaphore>,
     pub(super) accepted: Arc<[AcceptedLoss]>,
+    /// The name of the consumer to which records are to be pushed.
+    pub(super) consumer: Option<Arc<str>>,
     pub(super) idle: Duration,
     pub(super) calls_per_sec_max: u64,
 }
 
 /// One shard being read.
 pub(super) struct Reader {
-    common: Common,
+    pub(super) common: Common,
     stream: Arc<str>,
-    lane: Lane,
+    pub(super) lane: Lane,
+    pub(super) fan_out: Arc<FanOut>,
+    pub(super) subscriptions: Subscriptions,
     /// How long the stream keeps records, milliseconds.
     retention_ms: Arc<AtomicU64>,
     pace: Pace,
     backoff: Backoff,
     trouble: Trouble,
     strikes: u32,
-    iterator: Option<String>,
+    pub(super) iterator: Option<String>,
     /// What is gone without a next record to end the gap: it is told before that record.
     lost: Option<AcceptedLoss>,
     /// Whether the engine knows that nothing more is there.
@@ -63,8 +68,16 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(common: Common, stream: Arc<str>, lane: Lane, retention_ms: Arc<AtomicU64>) -> Reader {
+    pub(super) fn new(
+        common: Common,
+        stream: Arc<str>,
+        fan_out: Arc<FanOut>,
+        lane: Lane,
+        retention_ms: Arc<AtomicU64>,
+    ) -> Reader {
         Reader {
+            subscriptions: Subscriptions::new(),
+            fan_out,
             pace: Pace::new(common.idle, common.calls_per_sec_max),
             backoff: Backoff::new(AGAIN.0, AGAIN.1),
             trouble: Trouble::default(),
@@ -84,6 +97,9 @@ impl Reader {
     pub(super) async fn run(mut self) -> Result<Lane, Halt> {
         let answers = Arc::clone(&self.common.answers);
         loop {
+            if self.subscribed().await? {
+                return Ok(self.lane);
+            }
             // Waits while others hold too much in memory: the engine is slow.
             let room = answers.acquire().await.map_err(|_| Halt::Stopped)?;
             let fault = match self.call().await {
@@ -100,7 +116,7 @@ impl Reader {
             drop(room);
             let wait = match fault {
                 Some(fault) => self.failed(&fault)?,
-                None => self.pace.wait(Instant::now()),
+                None => self.pace.wait(Instant::now()).min(self.until_subscribed()),
             };
             sleep(wait).await;
         }
@@ -123,11 +139,11 @@ impl Reader {
         Ok(Some((self.common.api.records(iterator, RECORDS_MAX).await?, asked_ms)))
     }
 
-    fn retention(&self) -> u64 {
+    pub(super) fn retention(&self) -> u64 {
         self.retention_ms.load(Ordering::Relaxed)
     }
 
-    fn well(&mut self, answer: &Answer) {
+    pub(super) fn well(&mut self, answer: &Answer) {
         self.trouble.over(&self.lane.name);
         self.backoff.reset();
         self.strikes = 0;
@@ -149,8 +165,8 @@ impl Reader {
         Ok(self.backoff.wait().max(self.pace.wait(Instant::now())))
     }
 
-    /// Hands an answer to the engine; whether it was the shard's last.
-    async fn take(&mut self, mut answer: Answer, asked_ms: u64) -> Result<bool, Halt> {
+    /// Hands an answer to the engine, asked for at `asked_ms`; whether it was the shard's last.
+    pub(super) async fn take(&mut self, mut answer: Answer, asked_ms: u64) -> Result<bool, Halt> {
         let Admitted { old, positions } = self.admit(&answer, asked_ms)?;
         let records = std::mem::take(&mut answer.records);
         let mut newest = None;

@@ -2,13 +2,14 @@
 //!
 //! The service is a model of Amazon's (it does what no local server does: it trims); tree, cursor and beginnings are the
 //! real ones, in the order in which `stream` and `shard` call them. What was handed over becomes durable in prefixes,
-//! as commits have it, and a crash takes back the rest.
+//! as commits have it, and a crash takes back the rest. Records are polled or pushed, in turns; what is pushed may wait on
+//! its way while time passes.
 //!
 //! In every history: what is durable is each record once, parents before children; a record that is missing was named
 //! by a gap before anything behind it was taken. Only what a stream held when it was first opened may expire unnamed
 //! before the first record of its shard is read: `trim_horizon` is the oldest record that there is, whichever that is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::begin::{self, Beginning, StoredShards, beginning};
 use super::config::Start;
@@ -21,6 +22,8 @@ const HISTORIES: u64 = 100_000;
 const STEPS: u64 = 40;
 const HOUR: u64 = 3_600_000;
 const RETENTION: u64 = 24 * HOUR;
+/// How long the service pushes to one subscription.
+const SUBSCRIBED_MS: u64 = 5 * 60_000;
 
 /// splitmix64.
 struct Dice(u64);
@@ -172,9 +175,21 @@ struct Life {
     tree: Tree,
     cursors: BTreeMap<String, Cursor>,
     iterators: BTreeMap<String, Position>,
+    subscriptions: BTreeMap<String, Subscription>,
+    /// Whether records are pushed, most of the time.
+    is_pushed: bool,
     waiting: BTreeSet<String>,
     handed: Vec<Handed>,
     listed_ms: u64,
+}
+
+/// What a shard's records are pushed to.
+struct Subscription {
+    asked_ms: u64,
+    /// Where the service stands.
+    from: Position,
+    /// Events that it has sent, and that were not taken.
+    way: VecDeque<Answer>,
 }
 
 /// What is durable.
@@ -248,29 +263,73 @@ impl Life {
         self.waiting.retain(|shard| !tables.stored.contains_key(shard));
         let ready: Vec<String> = self.tree.ready().into_iter().filter(|id| !self.waiting.contains(id)).collect();
         let Some(id) = ready.get(dice.below(ready.len().max(1) as u64) as usize).cloned() else { return Ok(()) };
-        let cursor = self.cursors.get_mut(&id).expect("a shard that is read has a cursor");
+        let is_as_ever = dice.below(12) > 0;
+        if self.is_pushed == is_as_ever { self.subscribed(&id, world, dice) } else { self.poll(&id, world, dice) }
+    }
+
+    /// Asks for records.
+    fn poll(&mut self, id: &str, world: &World, dice: &mut Dice) -> Result<(), Breach> {
+        self.subscriptions.remove(id);
+        let cursor = self.cursors.get_mut(id).expect("a shard that is read has a cursor");
         if dice.below(4) == 0 || cursor.is_stale(world.now_ms, RETENTION) {
-            self.iterators.remove(&id);
+            self.iterators.remove(id);
         }
-        let from = *self.iterators.entry(id.clone()).or_insert_with(|| world.iterator(&id, &cursor.begin()));
-        let (answer, next) = world.read(&id, from, 1 + dice.below(3) as usize);
-        let Admitted { old, positions } = cursor.admit(&answer, world.now_ms, RETENTION)?;
+        let from = *self.iterators.entry(id.to_owned()).or_insert_with(|| world.iterator(id, &cursor.begin()));
+        let (answer, next) = world.read(id, from, 1 + dice.below(3) as usize);
+        self.iterators.insert(id.to_owned(), next);
+        self.take(id, &answer, world.now_ms, world)
+    }
+
+    /// Takes one event of those that were pushed, or subscribes if there is none.
+    fn subscribed(&mut self, id: &str, world: &World, dice: &mut Dice) -> Result<(), Breach> {
+        self.iterators.remove(id);
+        let cursor = self.cursors.get_mut(id).expect("a shard that is read has a cursor");
+        if dice.below(12) == 0 || cursor.is_stale(world.now_ms, RETENTION) {
+            self.subscriptions.remove(id);
+        }
+        let subscribe = || {
+            let from = world.iterator(id, &cursor.begin());
+            Subscription { asked_ms: world.now_ms, from, way: VecDeque::new() }
+        };
+        let subscription = self.subscriptions.entry(id.to_owned()).or_insert_with(subscribe);
+        for _ in 0..=dice.below(4) {
+            if world.now_ms - subscription.asked_ms < SUBSCRIBED_MS {
+                let (event, next) = world.read(id, subscription.from, 1 + dice.below(3) as usize);
+                subscription.from = next;
+                subscription.way.push_back(event);
+            }
+        }
+        match subscription.way.pop_front() {
+            Some(event) => {
+                let asked_ms = subscription.asked_ms;
+                self.take(id, &event, asked_ms, world)
+            }
+            None => {
+                self.subscriptions.remove(id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands an answer over.
+    fn take(&mut self, id: &str, answer: &Answer, asked_ms: u64, world: &World) -> Result<(), Breach> {
+        let cursor = self.cursors.get_mut(id).expect("a shard that is read has a cursor");
+        let Admitted { old, positions } = cursor.admit(answer, asked_ms, RETENTION)?;
         let mut taken = Vec::new();
         for (record, position) in answer.records.iter().zip(positions).skip(old) {
             cursor.take(position, record);
             taken.push(position);
         }
-        cursor.caught(&answer, world.now_ms);
+        cursor.caught(answer, asked_ms);
         let (anchor, seek) = cursor.stored();
         let is_over = answer.next.is_none();
         let next_position = if is_over { Position::END } else { cursor.next() };
         if is_over {
             self.look(world)?;
-            self.tree.end(&id);
+            self.tree.end(id);
         }
         let reached = Reached { next: next_position, rows: 0, anchor, seek };
-        self.handed.push(Handed::Taken { shard: id.clone(), positions: taken, reached });
-        self.iterators.insert(id, next);
+        self.handed.push(Handed::Taken { shard: id.to_owned(), positions: taken, reached });
         Ok(())
     }
 }
@@ -284,6 +343,8 @@ fn history(seed: u64) -> bool {
     let mut life = Life::start(&world, &tables, Start::TrimHorizon).expect("nothing was read yet");
     // Most histories are quick; in some, records expire.
     let is_slow = dice.below(4) == 0;
+    let is_pushed = dice.below(2) == 0;
+    life.is_pushed = is_pushed;
     for _ in 0..STEPS {
         let went = match dice.below(12) {
             0..=2 => {
@@ -309,7 +370,7 @@ fn history(seed: u64) -> bool {
                 if tables.stored.is_empty() {
                     opened_ms = world.now_ms;
                 }
-                Life::start(&world, &tables, Start::TrimHorizon).map(|next| life = next)
+                Life::start(&world, &tables, Start::TrimHorizon).map(|next| life = Life { is_pushed, ..next })
             }
             _ => life.read(&world, &tables, &mut dice),
         };

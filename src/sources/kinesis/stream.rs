@@ -29,13 +29,15 @@ use super::begin::{self, Beginning, StoredShards, beginning};
 use super::clock::now_ms;
 use super::config::Start;
 use super::cursor::Cursor;
+use super::fan_out::FanOut;
 use super::fate;
 use super::lane::Lane;
+use super::routes::PartitionKeys;
 use super::shard::{Common, Reader};
 use super::tree::Tree;
 use super::trouble::Trouble;
 use crate::kinesis::{Backoff, Fault, Kind, Shard, Summary};
-use crate::position::{Position, Reached};
+use crate::position::{PartitionId, Position, Reached};
 use crate::sources::thread::Halt;
 use crate::sources::{Event, Partition, SourceError};
 
@@ -52,6 +54,8 @@ const STRIKES: u32 = 3;
 pub(super) struct Plan {
     pub(super) stream: Arc<str>,
     pub(super) carries: Carries,
+    /// What partition keys say of a record's stream, where they say it.
+    pub(super) routes: Option<Arc<PartitionKeys>>,
     pub(super) start: Start,
     pub(super) watch: Duration,
 }
@@ -62,6 +66,7 @@ pub(super) struct Stream {
     plan: Plan,
     summary: Summary,
     retention_ms: Arc<AtomicU64>,
+    fan_out: Arc<FanOut>,
     tree: Tree,
     /// Shards that are not read yet, by their names.
     waiting: BTreeMap<String, Lane>,
@@ -88,6 +93,7 @@ impl Stream {
         })?;
         let mut stream = Stream {
             retention_ms: Arc::new(AtomicU64::new(summary.retention_ms)),
+            fan_out: Arc::new(FanOut::new(Arc::clone(&plan.stream), common.consumer.is_some())),
             common,
             plan,
             summary,
@@ -99,8 +105,19 @@ impl Stream {
             strikes: 0,
         };
         stream.not_another()?;
+        stream.register().await;
         stream.begin().await?;
         Ok(stream)
+    }
+
+    /// Looks for the consumer to which records are to be pushed, and registers it if it is not there.
+    async fn register(&self) {
+        let Some(name) = self.common.consumer.as_deref().filter(|_| self.fan_out.is_open()) else { return };
+        match self.common.api.consumer(&self.summary.arn, name).await {
+            Ok(consumer) => self.fan_out.found(consumer),
+            // It takes some seconds to be made.
+            Err(fault) => self.fan_out.refused(&fault, !matches!(fault.kind, Kind::InUse | Kind::Broken)),
+        }
     }
 
     fn prefix(&self) -> String {
@@ -127,6 +144,7 @@ impl Stream {
         let listed = listed.map_err(|fault| {
             SourceError::Unusable(format!("list the shards of stream {name}: {fault}{}", fault.mend()))
         })?;
+        self.fan_out.listed(&listed);
         let prefix = self.prefix();
         let stored = self.common.feed.stored_under(&prefix);
         let stored: StoredShards = stored.map(|(key, reached)| (key[prefix.len()..].to_owned(), reached)).collect();
@@ -155,15 +173,21 @@ impl Stream {
         let partition = self.common.feed.number(&name, &key, self.plan.carries, Some(reached));
         let id = partition.id;
         self.common.feed.deliver(Event::Opened(partition)).await?;
-        self.waiting.insert(shard.id.clone(), Lane::new(&shard.id, name, id, Cursor::resume(reached)));
+        let lane = self.lane(&shard.id, name, id, Cursor::resume(reached));
+        self.waiting.insert(shard.id.clone(), lane);
         Ok(())
     }
 
     fn fresh(&mut self, shard: &Shard, at: Reached) -> Partition {
         let (name, key) = self.names(&shard.id);
         let partition = self.common.feed.number(&name, &key, self.plan.carries, Some(at));
-        self.waiting.insert(shard.id.clone(), Lane::new(&shard.id, name, partition.id, Cursor::fresh(at)));
+        let lane = self.lane(&shard.id, name, partition.id, Cursor::fresh(at));
+        self.waiting.insert(shard.id.clone(), lane);
         partition
+    }
+
+    fn lane(&self, shard: &str, name: String, id: PartitionId, cursor: Cursor) -> Lane {
+        Lane::new(shard, name, id, self.plan.routes.clone(), cursor)
     }
 
     fn names(&self, shard: &str) -> (String, String) {
@@ -179,7 +203,7 @@ impl Stream {
         };
         tracing::warn!("{name}: goes on without the rest of it, as --accept-loss says");
         let partition = self.common.feed.number(&name, &key, self.plan.carries, Some(reached));
-        let mut lane = Lane::new(shard, name, partition.id, Cursor::resume(reached));
+        let mut lane = self.lane(shard, name, partition.id, Cursor::resume(reached));
         self.common.feed.deliver(Event::Opened(partition)).await?;
         lane.lose(loss);
         self.common.feed.deliver(Event::Block(lane.last_block())).await?;
@@ -222,8 +246,8 @@ impl Stream {
             let Some(lane) = self.waiting.remove(&shard) else { continue };
             self.tree.begin(&shard);
             let stream = Arc::clone(&self.plan.stream);
-            let retention_ms = Arc::clone(&self.retention_ms);
-            readers.spawn(Reader::new(self.common.clone(), stream, lane, retention_ms).run());
+            let (fan_out, retention_ms) = (Arc::clone(&self.fan_out), Arc::clone(&self.retention_ms));
+            readers.spawn(Reader::new(self.common.clone(), stream, fan_out, lane, retention_ms).run());
         }
     }
 
@@ -271,6 +295,8 @@ impl Stream {
             return Err(Halt::Failed(fate::another(&name, was.trim_end_matches('/'), is.trim_end_matches('/'))));
         }
         self.retention_ms.store(summary.retention_ms, Ordering::Relaxed);
+        self.fan_out.listed(&listed);
+        self.register().await;
         self.take_up(&listed).await?;
         self.listed_ms = asked_ms;
         Ok(true)

@@ -4,7 +4,7 @@
 
 mod bad;
 pub(crate) mod broker;
-mod certificates;
+pub(crate) mod certificates;
 mod changed;
 mod check;
 mod emit;

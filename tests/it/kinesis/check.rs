@@ -23,6 +23,17 @@ fn every_permission_is_tried_and_the_missing_one_named() {
         let (code, said, _) = check();
         assert!(code == 1 && said.contains(&format!("allow kinesis:{call} on it")), "{call}: {said}");
     }
+    let config = site.configure("fan_out = { consumer = \"mine\" }");
+    let check = || run(["check", config.to_str().unwrap()]);
+    assert_eq!(check().1.matches("the first run registers it").count(), 3);
+    site.probe.register(&site.stream("geo"), "mine");
+    let (code, said, _) = check();
+    assert!(code == 0 && said.matches("may be pushed to consumer mine").count() == 1, "{said}");
+    for call in ["DescribeStreamConsumer", "SubscribeToShard"] {
+        proxy.fault(call, Fault::Refused("AccessDeniedException"), 1);
+        let (code, said, _) = check();
+        assert!(code == 0 && said.contains(&format!("allow kinesis:{call} on it")), "{call}: {said}");
+    }
     proxy.fault("DescribeStreamSummary", Fault::Refused("ExpiredTokenException"), 1);
     let (code, said, _) = check();
     assert!(code == 1 && said.contains("renew the AWS credentials"), "{said}");

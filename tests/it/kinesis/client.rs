@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, Shard, ShardIteratorType, StreamStatus};
+use aws_sdk_kinesis::types::{ConsumerStatus, PutRecordsRequestEntry, Shard, ShardIteratorType, StreamStatus};
 
 /// Nothing that a server is asked for takes longer on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,6 +53,18 @@ impl Probe {
         block_on(self.0.delete_stream().stream_name(stream).enforce_consumer_deletion(true).send()).unwrap();
         crate::harness::until("the stream is gone", || {
             block_on(self.0.describe_stream_summary().stream_name(stream).send()).is_err()
+        });
+    }
+
+    /// Registers a consumer, so that it is there from the outset.
+    pub(crate) fn register(&self, stream: &str, consumer: &str) {
+        let summary = block_on(self.0.describe_stream_summary().stream_name(stream).send()).unwrap();
+        let arn = summary.stream_description_summary.unwrap().stream_arn;
+        block_on(self.0.register_stream_consumer().stream_arn(&arn).consumer_name(consumer).send()).unwrap();
+        crate::harness::until("the consumer is active", || {
+            let call = self.0.describe_stream_consumer().stream_arn(&arn).consumer_name(consumer);
+            let described = block_on(call.send()).unwrap().consumer_description.unwrap();
+            described.consumer_status == ConsumerStatus::Active
         });
     }
 

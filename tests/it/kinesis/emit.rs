@@ -102,19 +102,25 @@ fn many_posts_are_read_while_they_are_emitted() {
     let proxy = Proxy::before(server.port());
     let site = Site::new(&server.endpoint(), &proxy.endpoint(), 4);
     let inds = asked("PINFLOW_KINESIS_INDS", INDS);
-    let config = site.configure("");
+    // Each call costs MiniStack as much as a stream holds.
+    let config = site.configure("calls_per_sec_max = 1");
     let live = site.run(&config, &[]);
     let (code, said) = emit(&site, &server.endpoint(), &["--inds", &inds.to_string()]);
     assert!(code == 0 && said.contains(&format!("{} messages", 3 * inds)), "{said}");
-    until("all has been read", || {
-        let read = |cut: &serde_json::Value| {
-            cut["sources"].as_array().unwrap().iter().map(|source| source["read"].as_u64().unwrap()).sum::<u64>()
-        };
-        live.cut().is_some_and(|cut| read(&cut) == 3 * inds)
-    });
+    let read = || {
+        let cut = live.cut().unwrap_or_default();
+        let counts = cut["sources"].as_array().into_iter().flatten().map(|source| source["read"].as_u64().unwrap());
+        counts.sum::<u64>()
+    };
+    // However long it takes, as long as it goes on.
+    let mut before = read();
+    while before < 3 * inds {
+        until("more has been read", || read() > before);
+        before = read();
+    }
     let snapshot = live.stop();
     site.assert_right(&snapshot);
     let shards: BTreeMap<_, _> = site.probe.held(&site.stream("pin"));
     assert!(shards.len() == 4 && shards.values().all(|records| !records.is_empty()), "keys spread over all shards");
-    assert!(proxy.reads_per_second() <= 5, "{} calls for the records of a shard in a second", proxy.reads_per_second());
+    assert!(proxy.reads_per_second() <= 2, "{} calls for the records of a shard in a second", proxy.reads_per_second());
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use pinflow::position::Position;
 
 use super::proxy::{Fault, Proxy};
 use super::server::Server;
 use super::site::Site;
-use super::skipped;
+use super::{asked, skipped};
 use crate::harness::{pinflow, succeed, until};
 use crate::ledger::{places, read};
 
@@ -99,6 +100,42 @@ fn a_service_that_is_away_is_waited_for() {
     site.until_durable();
     let snapshot = live.stop();
     site.assert_right(&snapshot);
+}
+
+/// A pause, unless `PINFLOW_KINESIS_PAUSE_SECS` says otherwise. Iterators and subscriptions live for five minutes: 320 shows
+/// that they are let go.
+const PAUSE_SECS: u64 = 1;
+
+#[test]
+fn a_reader_that_was_stopped_for_a_while_reads_on() {
+    if skipped() {
+        return;
+    }
+    let pause = Duration::from_secs(asked("PINFLOW_KINESIS_PAUSE_SECS", PAUSE_SECS));
+    let polled = site(2);
+    let pushed = site(2);
+    pushed.1.probe.register(&pushed.1.stream("user"), "pinflow-posts");
+    let run = |(_, site): &(Proxy, Site), more: &str| site.run(&site.configure(more), &[]);
+    let lives = [(&polled, run(&polled, "")), (&pushed, run(&pushed, "fan_out = true"))];
+    for ((_, site), live) in &lives {
+        users(site, 0..20);
+        site.until_durable();
+        live.running.signal(Signal::SIGSTOP);
+        users(site, 20..40);
+    }
+    std::thread::sleep(pause);
+    let calls = |proxy: &Proxy| (proxy.calls("GetShardIterator"), proxy.calls("SubscribeToShard"));
+    let before = [calls(&polled.0), calls(&pushed.0)];
+    for ((_, site), live) in lives {
+        live.running.signal(Signal::SIGCONT);
+        users(site, 40..60);
+        site.until_durable();
+        site.assert_right(&live.stop());
+    }
+    if pause > Duration::from_secs(300) {
+        assert!(calls(&polled.0).0 >= before[0].0 + 6, "every iterator had expired");
+        assert!(calls(&pushed.0).1 >= before[1].1 + 2, "every subscription had ended");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod check;
 mod client;
 mod emit;
+mod fan_out;
 mod faults;
 mod proxy;
 mod reading;
@@ -12,6 +13,7 @@ mod resharding;
 mod server;
 mod site;
 mod streams;
+mod tls;
 
 /// Whether the Kinesis tests are to be left out; says so.
 #[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]

@@ -1,7 +1,8 @@
 //! Stands between a client and a server, counts calls, and does what Amazon's service may do and no local server does:
 //! refuses calls for their limits, fails, cuts connections, takes its time, lets iterators and tokens expire.
 //!
-//! HTTP/1.1 with a connection for each call to the server; answers are passed on whole.
+//! HTTP/1.1 with a connection for each call to the server; answers are passed on whole, but for those to a subscription,
+//! whose events are passed on as they come.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,6 +12,9 @@ use std::time::{Duration, Instant};
 
 use pinflow::position::Position;
 use serde_json::{Value, json};
+
+/// Bytes of a subscription's answer before it is cut: within its first events.
+const CUT_AFTER: usize = 1_500;
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +135,10 @@ impl Proxy {
         let mut from_client = BufReader::new(client);
         while let Some(request) = read_request(&mut from_client)? {
             let fault = self.note(&request);
+            if request.call == "SubscribeToShard" && matches!(fault, None | Some(Fault::CutAnswer | Fault::Slow(_))) {
+                let bytes_max = if fault == Some(Fault::CutAnswer) { CUT_AFTER } else { usize::MAX };
+                return pass_on(&request, server, &mut to_client, bytes_max);
+            }
             let mut answer = match fault {
                 Some(Fault::Cut) => return Ok(()),
                 Some(Fault::Refused(error)) => error_answer(400, error),
@@ -179,7 +187,7 @@ impl Proxy {
         let number: u64 = state.calls.values().sum();
         let drawn =
             number.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 33;
-        let reads = ["GetRecords", "GetShardIterator", "ListShards", "DescribeStreamSummary"];
+        let reads = ["GetRecords", "GetShardIterator", "ListShards", "DescribeStreamSummary", "SubscribeToShard"];
         if drawn % 100 >= state.chaos || !reads.contains(&request.call.as_str()) {
             return None;
         }
@@ -266,8 +274,38 @@ fn error_answer(status: u16, error: &str) -> Answer {
     Answer { status, body: json!({ "__type": error, "message": "by the proxy" }).to_string().into_bytes() }
 }
 
+/// Makes the call, and hands its answer on as it comes: so many bytes of it at the most.
+fn pass_on(request: &Request, server: u16, to: &mut TcpStream, bytes_max: usize) -> std::io::Result<()> {
+    let mut from = ask(request, server)?;
+    from.set_read_timeout(Some(Duration::from_millis(100)))?;
+    to.set_read_timeout(Some(Duration::from_millis(1)))?;
+    let (mut left, mut some) = (bytes_max, [0; 8 << 10]);
+    while left > 0 {
+        match from.read(&mut some) {
+            Ok(0) => break,
+            Ok(read) => {
+                to.write_all(&some[..read.min(left)])?;
+                left -= read.min(left);
+            }
+            // Nothing comes; whoever hung up meanwhile gets no more.
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                if matches!(to.peek(&mut some), Ok(0)) {
+                    break;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// Makes the call, and reads all of the answer.
 fn forward(request: &Request, server: u16) -> std::io::Result<Answer> {
+    read_answer(ask(request, server)?)
+}
+
+/// Makes the call.
+fn ask(request: &Request, server: u16) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", server))?;
     let mut text = request.head[0].clone() + "\r\n";
     for line in &request.head[1..] {
@@ -280,6 +318,10 @@ fn forward(request: &Request, server: u16) -> std::io::Result<Answer> {
     text += &format!("Connection: close\r\nContent-Length: {}\r\n\r\n", request.body.len());
     stream.write_all(text.as_bytes())?;
     stream.write_all(&request.body)?;
+    Ok(stream)
+}
+
+fn read_answer(stream: TcpStream) -> std::io::Result<Answer> {
     let mut from = BufReader::new(stream);
     let mut head = Vec::new();
     loop {

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::emit::run;
 use super::server::Server;
 use super::site::{STREAMS, Site, assert_each_once};
 use super::skipped;
@@ -111,8 +112,8 @@ fn parts_of_aggregated_records_are_rows_of_their_own() {
     let endpoint = Server::shared().endpoint();
     let site = Site::new(&endpoint, &endpoint, 1);
     let stream = site.stream("user");
-    let parts: [&[u8]; 3] = [b"{\"ind\":1}", b"{\"records\":[{\"value\":{\"ind\":2}},{\"value\":{\"ind\":3}}]}", b"{}"];
-    let whole = aggregate(&parts);
+    let two = b"{\"records\":[{\"value\":{\"ind\":2}},{\"value\":{\"ind\":3}}]}";
+    let whole = aggregate(&["key"], &[(0, b"{\"ind\":1}"), (0, two), (0, b"{}")]);
     let mut broken = whole.clone();
     *broken.last_mut().unwrap() ^= 1;
     let base64 = br#""eyJpbmQiOjR9""#.to_vec();
@@ -129,14 +130,15 @@ fn parts_of_aggregated_records_are_rows_of_their_own() {
     succeed(pinflow(["table"]).arg(site.tables()).arg("--verify"));
 }
 
-/// As the Kinesis Producer Library writes it.
-fn aggregate(parts: &[&[u8]]) -> Vec<u8> {
+/// As the Kinesis Producer Library writes it: parts with the places of their keys among these.
+fn aggregate(keys: &[&str], parts: &[(u8, &[u8])]) -> Vec<u8> {
     let field = |number: u8, bytes: &[u8]| {
         let length = u8::try_from(bytes.len()).ok().filter(|length| *length < 0x80).expect("short parts");
         [&[number << 3 | 2, length][..], bytes].concat()
     };
-    let record = |part: &&[u8]| field(3, &[&[1 << 3, 0][..], &field(3, part)].concat());
-    let body = [field(1, b"key"), parts.iter().flat_map(record).collect()].concat();
+    let record = |(key, part): &(u8, &[u8])| field(3, &[&[1 << 3, *key][..], &field(3, part)].concat());
+    let body: Vec<u8> =
+        keys.iter().flat_map(|key| field(1, key.as_bytes())).chain(parts.iter().flat_map(record)).collect();
     let sum = <md5::Md5 as md5::Digest>::digest(&body);
     [&[0xF3, 0x89, 0x9A, 0xC2][..], &body, sum.as_slice()].concat()
 }
@@ -166,6 +168,58 @@ fn a_shared_stream_is_told_apart_by_its_fields() {
     }
     assert_each_once(&held, &site.tables());
     crate::batch::assert_answers_follow(&site.tables(), Default::default(), &snapshot);
+}
+
+#[test]
+fn a_shared_stream_is_told_apart_by_its_partition_keys() {
+    if skipped() {
+        return;
+    }
+    let endpoint = Server::shared().endpoint();
+    let site = Site::unmade(&endpoint, &endpoint);
+    let shared = site.prefix.as_str();
+    site.probe.create(shared, 3);
+    let own = |stream: &str| format!("streaming-me-{stream}");
+    let keys: Vec<String> = STREAMS.iter().map(|stream| format!("{stream} = \"{}\"", own(stream))).collect();
+    let more = format!("partition_keys = {{ {} }}", keys.join(", "));
+    let config = site.configure_streams(&format!("routed = \"{shared}\""), &more);
+    // Ours, as the fields of none would say: users that name nothing but their ind.
+    let arguments = ["emit", "--to", "kinesis://", "--topic", shared, "--key", "streaming-me-{stream}"];
+    let (code, _, said) =
+        run(arguments.into_iter().chain(["--inds", "80", "--endpoint", &endpoint, "--region", "us-east-1"]));
+    assert!(code == 0 && said.contains("240 messages"), "{said}");
+    let user = b"{\"ind\":1000}";
+    let parts: [(u8, &[u8]); 3] =
+        [(1, user), (0, b"{\"ind\":1001,\"country\":\"Chad\"}"), (2, b"{\"ind\":1002,\"age\":3}")];
+    let aggregated = aggregate(&[&own("geo"), &own("user"), "streaming-you-user"], &parts);
+    site.probe.put(
+        shared,
+        &[
+            (own("user"), user.to_vec()),
+            ("streaming-you-user".to_owned(), b"{\"ind\":1,\"age\":3}".to_vec()),
+            (own("geo"), b"{\"ind\":1,\"age\":3}".to_vec()),
+            (own("pin"), aggregated),
+        ],
+    );
+    let live = site.run(&config, &[]);
+    until("all is durable", || places_of(&site) == 246);
+    let snapshot = live.stop();
+    crate::batch::assert_answers_follow(&site.tables(), Default::default(), &snapshot);
+    let rows = |table: &str| read(&site.tables().join(table)).rows.len();
+    assert_eq!(["pin", "geo", "user"].map(rows), [80, 81, 82]);
+    let rejected = read(&site.tables().join("rejected"));
+    let column = |name: &str| rejected.columns.iter().position(|column| column == name).unwrap();
+    let text = |row: &Vec<rusqlite::types::Value>, name: &str| format!("{:?}", row[column(name)]);
+    assert!(rejected.rows.iter().all(|row| text(row, "reason").contains("wrong_stream")), "{:?}", rejected.rows);
+    let of_others = rejected.rows.iter().filter(|row| text(row, "detail").contains("streaming-you-user"));
+    assert_eq!((of_others.count(), rejected.rows.len()), (2, 3));
+    succeed(pinflow(["table"]).arg(site.tables()).arg("--verify"));
+    // From where it stands, nothing comes twice.
+    let live = site.run(&config, &[]);
+    site.probe.put(shared, &[(own("pin"), b"{\"index\":5,\"title\":\"a\"}".to_vec())]);
+    until("it has read on", || places_of(&site) == 247);
+    live.stop();
+    succeed(pinflow(["table"]).arg(site.tables()).arg("--verify"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -19,6 +20,8 @@ use crate::ledger::read;
 
 /// Rounds, unless `PINFLOW_KINESIS_ROUNDS` says otherwise.
 const ROUNDS: u64 = 12;
+/// The same with records that are pushed.
+const ROUNDS_PUSHED: u64 = 6;
 /// Streams are begun anew after so many rounds: kinesis-local slows down with all that it holds.
 const ROUNDS_A_SITE: u64 = 25;
 /// Keys of each stream.
@@ -40,10 +43,10 @@ struct Counting {
 }
 
 impl Counting {
-    fn new() -> Counting {
+    fn new(source: &str) -> Counting {
         let endpoint = Server::shared().endpoint();
         let site = Site::new(&endpoint, &endpoint, 2);
-        let config = site.configure("");
+        let config = site.configure(source);
         Counting { site, config, count: 0 }
     }
 
@@ -132,6 +135,7 @@ impl Counting {
         for (stream, counter) in [("pin", "title"), ("geo", "country"), ("user", "user_name")] {
             assert_in_order(&self.site.tables().join(stream), counter, self.count);
         }
+        STREAMS.iter().for_each(|stream| self.site.probe.delete(&self.site.stream(stream)));
     }
 }
 
@@ -154,19 +158,38 @@ fn assert_in_order(table: &Path, counter: &str, count: u64) {
     }
 }
 
+/// Lives rounds, on several pipelines side by side where `PINFLOW_KINESIS_ABREAST` says so. `source` are further lines of
+/// the source.
+fn survive(rounds: u64, source: &str) {
+    let next = AtomicU64::new(0);
+    let live_some = || {
+        let mut counting: Option<Counting> = None;
+        for lived in 0.. {
+            let round = next.fetch_add(1, Ordering::Relaxed);
+            if lived % ROUNDS_A_SITE == 0 || round >= rounds {
+                counting.take().iter().for_each(Counting::finish);
+            }
+            if round >= rounds {
+                break;
+            }
+            counting.get_or_insert_with(|| Counting::new(source)).live(round);
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..asked("PINFLOW_KINESIS_ABREAST", 1)).for_each(|_| drop(scope.spawn(live_some)));
+    });
+}
+
 #[test]
 fn killed_while_shards_are_split_and_merged_nothing_is_lost_repeated_or_out_of_order() {
-    if skipped() {
-        return;
+    if !skipped() {
+        survive(asked("PINFLOW_KINESIS_ROUNDS", ROUNDS), "");
     }
-    let rounds = asked("PINFLOW_KINESIS_ROUNDS", ROUNDS);
-    let mut counting = Counting::new();
-    for round in 0..rounds {
-        if round > 0 && round.is_multiple_of(ROUNDS_A_SITE) {
-            counting.finish();
-            counting = Counting::new();
-        }
-        counting.live(round);
+}
+
+#[test]
+fn killed_while_records_are_pushed_nothing_is_lost_repeated_or_out_of_order() {
+    if !skipped() {
+        survive(asked("PINFLOW_KINESIS_ROUNDS_PUSHED", ROUNDS_PUSHED), "fan_out = true");
     }
-    counting.finish();
 }

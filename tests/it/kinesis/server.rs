@@ -21,6 +21,8 @@ const ATTEMPTS: usize = 3;
 /// A server; ended when dropped.
 pub(crate) struct Server {
     port: u16,
+    /// Where it speaks TLS, if it does.
+    tls_port: u16,
     shell: Child,
     _folder: tempfile::TempDir,
 }
@@ -34,6 +36,20 @@ impl Server {
 
     /// A kinesis-local.
     pub(crate) fn faithful() -> Server {
+        Server::kinesis_local(None)
+    }
+
+    /// One with a certificate and its key, as PEM texts.
+    pub(crate) fn certified(certificate: &str, key: &str) -> Server {
+        let folder = scratch();
+        let path = folder.path().join("server.json");
+        let both = serde_json::json!({ "server": { "key": key, "cert": certificate } });
+        std::fs::write(&path, both.to_string()).unwrap();
+        // It has read the file once it answers.
+        Server::kinesis_local(Some(&path))
+    }
+
+    fn kinesis_local(certificate: Option<&Path>) -> Server {
         Server::start("kinesis-local", |command, ports| {
             let home = home().join("npm/node_modules/kinesis-local");
             let bind = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kinesis/bind_loopback.js");
@@ -44,6 +60,7 @@ impl Server {
                 command.env(format!("{call}_DURATION"), "20ms");
             }
             command.env("SHARD_LIMIT", "1000");
+            certificate.map(|path| command.env("KINESIS_MOCK_CERT_PATH", path));
         })
     }
 
@@ -68,7 +85,8 @@ impl Server {
             configure(&mut command, ports);
             let out = File::create(&log).unwrap();
             command.stdin(Stdio::piped()).stdout(out.try_clone().unwrap()).stderr(out);
-            let server = Server { port: ports[0], shell: command.spawn().unwrap(), _folder: folder };
+            let (port, tls_port) = (ports[0], ports[1]);
+            let server = Server { port, tls_port, shell: command.spawn().unwrap(), _folder: folder };
             if server.answers() {
                 return server;
             }
@@ -91,6 +109,10 @@ impl Server {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    pub(crate) fn tls_endpoint(&self) -> String {
+        format!("https://localhost:{}", self.tls_port)
     }
 
     pub(crate) fn endpoint(&self) -> String {

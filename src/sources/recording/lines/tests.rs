@@ -51,7 +51,7 @@ fn records(texts: Vec<Text>) -> Vec<(u64, Vec<u8>, Option<u64>)> {
         let (end, count, last, first) = (text.end, text.count, text.last().to_vec(), text.first);
         let before = records.len();
         crate::sources::Records::Lines { first: text.first, text: text.text }
-            .each(|payload, position, _| records.push((position.narrow().unwrap(), payload.unwrap().to_vec(), None)));
+            .each(|entry| records.push((entry.position.narrow().unwrap(), entry.payload.unwrap().to_vec(), None)));
         assert_eq!((records.len() - before) as u64, count);
         assert_eq!(first + count - 1, records.last().unwrap().0);
         assert_eq!(records.last().unwrap().1, last);

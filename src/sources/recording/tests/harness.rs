@@ -114,9 +114,9 @@ impl Heard {
                 let records = self.records.entry(key.clone()).or_default();
                 let wanted = self.reached.get(&key).map_or(1, Reached::count);
                 let (mut at, mut last) = (wanted, Vec::new());
-                block.records.each(|payload, position, arrived| {
-                    assert_eq!((position, arrived), (at.into(), None), "in order, none missing");
-                    last = payload.unwrap().to_vec();
+                block.records.each(|entry| {
+                    assert_eq!((entry.position, entry.arrived_at), (at.into(), None), "in order, none missing");
+                    last = entry.payload.unwrap().to_vec();
                     records.push((at, last.clone()));
                     at += 1;
                 });

@@ -1,0 +1,197 @@
+//! Whether the records of a stream's shards are pushed to a consumer, or polled. No I/O here.
+//!
+//! What is refused for good (a permission, a consumer that is gone) is given up for the run; what may pass is tried again.
+//! Nobody waits for either: meanwhile shards are polled. It is said once a stream.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::kinesis::{Backoff, Fault, Kind, Shard};
+
+/// Bounds of the wait before a shard is subscribed to again. The service refuses a second subscription within five
+/// seconds of the first, also when that was another process's.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// A subscription that lasted as long as this was a good one; and refusals are no news before they last so long.
+const SHORT: Duration = Duration::from_secs(8);
+
+/// What the shards of one stream know in common.
+#[derive(Debug)]
+pub(super) struct FanOut {
+    stream: Arc<str>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The ARN of the consumer, once it is there.
+    consumer: Option<Arc<str>>,
+    given_up: bool,
+    is_said: bool,
+    /// Shards that take no more records.
+    closed: BTreeSet<String>,
+}
+
+impl FanOut {
+    /// `wanted`: whether records are to be pushed at all.
+    pub(super) fn new(stream: Arc<str>, wanted: bool) -> FanOut {
+        FanOut { stream, state: Mutex::new(State { given_up: !wanted, ..State::default() }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the consumer is still to be found.
+    pub(super) fn is_open(&self) -> bool {
+        let state = self.state();
+        state.consumer.is_none() && !state.given_up
+    }
+
+    /// Whether this shard's records may be pushed, now or later.
+    pub(super) fn may_push(&self, shard: &str) -> bool {
+        let state = self.state();
+        !state.given_up && !state.closed.contains(shard)
+    }
+
+    /// The consumer is there.
+    pub(super) fn found(&self, consumer: String) {
+        self.state().consumer = Some(consumer.into());
+    }
+
+    /// The consumer to which this shard's records are to be pushed.
+    ///
+    /// A shard that takes no more is polled to its end: not every server tells subscribers of it.
+    pub(super) fn consumer(&self, shard: &str) -> Option<Arc<str>> {
+        let state = self.state();
+        state.consumer.clone().filter(|_| !state.closed.contains(shard))
+    }
+
+    /// What a listing says.
+    pub(super) fn listed(&self, shards: &[Shard]) {
+        let closed = shards.iter().filter(|shard| shard.is_closed).map(|shard| shard.id.clone());
+        self.state().closed = closed.collect();
+    }
+
+    /// Something that it takes was refused, and shards are polled. `lasting`: it is no news of a moment.
+    pub(super) fn refused(&self, fault: &Fault, lasting: bool) {
+        let mut state = self.state();
+        if !fault.may_pass() {
+            (state.consumer, state.given_up) = (None, true);
+        } else if !lasting {
+            tracing::debug!("stream {}: not pushed at the moment: {fault}", self.stream);
+            return;
+        }
+        if !std::mem::replace(&mut state.is_said, true) {
+            tracing::warn!(
+                "stream {}: enhanced fan-out is refused ({fault}{}); its shards are polled instead",
+                self.stream,
+                fault.mend()
+            );
+        }
+    }
+
+    /// A shard's records were pushed.
+    fn works(&self) {
+        if std::mem::take(&mut self.state().is_said) {
+            tracing::info!("stream {}: records are pushed again", self.stream);
+        }
+    }
+}
+
+/// The subscriptions to one shard, one after the other.
+#[derive(Debug)]
+pub(super) struct Subscriptions {
+    backoff: Backoff,
+    /// Not before then.
+    again: Option<Instant>,
+    refused: Option<Instant>,
+}
+
+impl Subscriptions {
+    pub(super) fn new() -> Subscriptions {
+        Subscriptions { backoff: Backoff::new(AGAIN.0, AGAIN.1), again: None, refused: None }
+    }
+
+    /// Whether the shard may be subscribed to.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.again.is_none_or(|again| now >= again)
+    }
+
+    /// One began, and came to its end.
+    pub(super) fn ended(&mut self, fan_out: &FanOut, begun: Instant, now: Instant) {
+        if now.duration_since(begun) >= SHORT {
+            (self.again, self.refused) = (None, None);
+            self.backoff.reset();
+            fan_out.works();
+        } else {
+            self.again = Some(now + self.backoff.wait());
+        }
+    }
+
+    /// One was refused, or broke.
+    pub(super) fn refused(&mut self, fan_out: &FanOut, fault: &Fault, now: Instant) {
+        let since = *self.refused.get_or_insert(now);
+        // The way to the service is broken for everybody, and said where it is polled.
+        let lasting = fault.kind != Kind::Broken && now.duration_since(since) >= SHORT;
+        self.again = Some(now + self.backoff.wait());
+        fan_out.refused(fault, lasting);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fan_out() -> FanOut {
+        let fan_out = FanOut::new("posts".into(), true);
+        assert!(fan_out.is_open());
+        fan_out.found("consumer".to_owned());
+        fan_out
+    }
+
+    fn fault(kind: Kind) -> Fault {
+        Fault { call: "SubscribeToShard", kind, what: String::new() }
+    }
+
+    #[test]
+    fn what_is_refused_for_good_is_given_up_and_what_may_pass_is_tried_again() {
+        let (fan_out, start) = (fan_out(), Instant::now());
+        let mut shard = Subscriptions::new();
+        assert!(shard.is_due(start) && !fan_out.is_open());
+        shard.refused(&fan_out, &fault(Kind::InUse), start);
+        assert!(!shard.is_due(start) && shard.is_due(start + AGAIN.0));
+        assert!(!fan_out.state().is_said, "it may have been another process's a moment ago");
+        shard.refused(&fan_out, &fault(Kind::Broken), start + SHORT);
+        assert!(!fan_out.state().is_said);
+        shard.refused(&fan_out, &fault(Kind::InUse), start + SHORT);
+        assert!(fan_out.state().is_said && fan_out.consumer("a").is_some());
+        shard.ended(&fan_out, start, start + SHORT);
+        assert!(shard.is_due(start) && !fan_out.state().is_said);
+        shard.refused(&fan_out, &fault(Kind::Denied), start);
+        assert!(fan_out.state().is_said && fan_out.consumer("a").is_none() && !fan_out.is_open());
+    }
+
+    #[test]
+    fn subscriptions_that_end_at_once_are_no_busy_loop() {
+        let (fan_out, start) = (fan_out(), Instant::now());
+        let mut shard = Subscriptions::new();
+        shard.ended(&fan_out, start, start);
+        assert!(!shard.is_due(start));
+    }
+
+    #[test]
+    fn a_closed_shard_is_polled() {
+        let fan_out = fan_out();
+        let shard = |id: &str, is_closed| Shard {
+            id: id.to_owned(),
+            parents: Vec::new(),
+            hash_keys: Default::default(),
+            is_closed,
+        };
+        fan_out.listed(&[shard("a", true), shard("b", false)]);
+        assert_eq!((fan_out.consumer("a"), fan_out.may_push("a")), (None, false));
+        assert!(!FanOut::new("posts".into(), false).may_push("b"));
+        assert_eq!(fan_out.consumer("b").as_deref(), Some("consumer"));
+    }
+}

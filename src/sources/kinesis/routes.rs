@@ -1,0 +1,90 @@
+//! Whose a record of a shared stream is: its partition key says it. No I/O here.
+//!
+//! Several producers, or several users, may share one stream, each with partition keys of their own, as the pipeline does
+//! that pinflow takes the place of: `streaming-‹id›-pin`, `-geo`, `-user`. A record under another key is somebody else's,
+//! and must not count in our answers, whatever its fields are like; nor may it vanish. So it is rejected (`wrong_stream`),
+//! and the rejection names the key.
+
+use pinflow_dataflows::record::Stream;
+use serde::Deserialize;
+
+/// The most characters of a partition key, says Kinesis.
+const KEY_CHARS_MAX: usize = 256;
+
+/// Partition keys of a shared stream, by what is put under them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PartitionKeys {
+    /// Pin posts.
+    pub pin: Option<String>,
+    /// Geo posts.
+    pub geo: Option<String>,
+    /// User posts.
+    pub user: Option<String>,
+}
+
+impl PartitionKeys {
+    fn each(&self) -> impl Iterator<Item = (&str, Stream)> {
+        let keys = [(&self.pin, Stream::Pin), (&self.geo, Stream::Geo), (&self.user, Stream::User)];
+        keys.into_iter().filter_map(|(key, stream)| Some((key.as_deref()?, stream)))
+    }
+
+    /// The stream of what was put under a key.
+    ///
+    /// # Errors
+    /// If it is none of these: why the record belongs to no stream, in words.
+    pub(super) fn of(&self, key: &str) -> Result<Stream, String> {
+        let found = self.each().find(|(own, _)| *own == key).map(|(_, stream)| stream);
+        found.ok_or_else(|| format!("partition key {key:?} is none of this stream's partition_keys"))
+    }
+
+    /// What is wrong, each with its mend.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut keys: Vec<&str> = self.each().map(|(key, _)| key).collect();
+        if keys.is_empty() {
+            faults.push(
+                "partition_keys names none; write partition_keys = { pin = \"…\", geo = \"…\", user = \"…\" }"
+                    .to_owned(),
+            );
+        }
+        for key in &keys {
+            if !(1..=KEY_CHARS_MAX).contains(&key.chars().count()) {
+                faults.push(format!("partition key {key:?}: a partition key has 1 to {KEY_CHARS_MAX} characters"));
+            }
+        }
+        keys.sort_unstable();
+        let twice = keys.windows(2).filter(|pair| pair[0] == pair[1]);
+        faults.extend(twice.map(|pair| {
+            let key = pair[0];
+            format!("partition key {key:?} is named twice; a stream whose keys do not tell posts apart is `auto`")
+        }));
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(pin: &str, geo: &str) -> PartitionKeys {
+        PartitionKeys { pin: Some(pin.to_owned()), geo: Some(geo.to_owned()), user: None }
+    }
+
+    #[test]
+    fn a_key_names_a_stream_or_is_named_itself() {
+        let keys = keys("a-pin", "a-geo");
+        assert_eq!(keys.of("a-geo"), Ok(Stream::Geo));
+        for other in ["", "a-user", "a-pin ", "A-PIN"] {
+            assert!(keys.of(other).is_err_and(|why| why.contains(&format!("{other:?}"))), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_named() {
+        assert!(keys("a", "b").faults().is_empty());
+        assert_eq!(keys("a", "a").faults().len(), 1);
+        assert_eq!(keys("", &"x".repeat(257)).faults().len(), 2);
+        assert_eq!(PartitionKeys::default().faults().len(), 1);
+    }
+}

@@ -1,0 +1,153 @@
+//! Enhanced fan-out: records are pushed, and polled where they cannot be.
+
+use super::proxy::{Fault, Proxy};
+use super::server::Server;
+use super::site::{STREAMS, Site};
+use super::skipped;
+use crate::harness::until;
+
+/// Streams with a consumer, behind a proxy.
+fn site(consumer: Option<&str>, shards: i32) -> (Proxy, Site) {
+    let server = Server::shared();
+    let proxy = Proxy::before(server.port());
+    let site = Site::new(&server.endpoint(), &proxy.endpoint(), shards);
+    if let Some(consumer) = consumer {
+        STREAMS.iter().for_each(|stream| site.probe.register(&site.stream(stream), consumer));
+    }
+    (proxy, site)
+}
+
+fn users(site: &Site, inds: std::ops::Range<u32>) {
+    let records: Vec<_> = inds.map(|ind| (ind.to_string(), format!("{{\"ind\":{ind}}}").into_bytes())).collect();
+    site.probe.put(&site.stream("user"), &records);
+}
+
+#[test]
+fn records_are_pushed_and_shards_that_were_split_are_read_to_their_end() {
+    if skipped() {
+        return;
+    }
+    let (proxy, site) = site(Some("pinflow-posts"), 2);
+    let config = site.configure("fan_out = true");
+    let stream = site.stream("user");
+    users(&site, 0..50);
+    let live = site.run(&config, &[]);
+    site.until_durable();
+    users(&site, 50..100);
+    site.until_durable();
+    assert_eq!((proxy.calls("GetRecords"), proxy.calls("SubscribeToShard")), (0, 6), "every shard is pushed");
+    site.probe.split(&stream, &site.probe.open(&stream)[0]);
+    users(&site, 100..150);
+    site.until_durable();
+    until("the children are pushed", || proxy.calls("SubscribeToShard") >= 8);
+    // Gone without a word; the consumer is there, and is used again.
+    drop(live);
+    users(&site, 150..200);
+    let live = site.run(&config, &[]);
+    site.until_durable();
+    until("all open shards are pushed again", || proxy.calls("SubscribeToShard") >= 8 + 7);
+    let log = live.log();
+    let snapshot = live.stop();
+    assert!(!log.contains("is refused"), "{log}");
+    site.assert_right(&snapshot);
+    assert_eq!(proxy.calls("RegisterStreamConsumer"), 0);
+}
+
+#[test]
+fn a_consumer_that_is_not_there_is_registered() {
+    if skipped() {
+        return;
+    }
+    let (proxy, site) = site(None, 1);
+    let config = site.configure("fan_out = { consumer = \"mine\" }");
+    users(&site, 0..20);
+    let live = site.run(&config, &[]);
+    site.until_durable();
+    until("records are pushed", || proxy.calls("SubscribeToShard") >= 3);
+    users(&site, 20..40);
+    site.until_durable();
+    let snapshot = live.stop();
+    site.assert_right(&snapshot);
+    assert_eq!(proxy.calls("RegisterStreamConsumer"), 3);
+}
+
+#[test]
+fn where_it_is_refused_shards_are_polled_and_it_is_said_once_a_stream() {
+    if skipped() {
+        return;
+    }
+    let (proxy, site) = site(None, 2);
+    let config = site.configure("fan_out = true");
+    let said = |log: &str| log.matches("enhanced fan-out is refused").count();
+    // As many consumers as there may be: perhaps one goes, so it is asked for again.
+    proxy.fault("RegisterStreamConsumer", Fault::Refused("LimitExceededException"), 9);
+    users(&site, 0..20);
+    let live = site.run(&config, &[]);
+    site.until_durable();
+    until("it was refused often", || !proxy.has_faults());
+    until("records are pushed", || proxy.calls("SubscribeToShard") >= 6);
+    users(&site, 20..40);
+    site.until_durable();
+    assert!(proxy.calls("GetRecords") > 0 && said(&live.log()) == 3, "{}", live.log());
+    site.assert_right(&live.stop());
+    // For good, now of one of the shards: all of the stream's are polled.
+    let (before, polled) = (proxy.calls("SubscribeToShard"), proxy.calls("GetRecords"));
+    proxy.fault("SubscribeToShard", Fault::Refused("AccessDeniedException"), 6);
+    users(&site, 40..60);
+    let live = site.run(&config, &[]);
+    site.until_durable();
+    let log = live.log();
+    assert!(said(&log) == 3 && log.contains("allow kinesis:SubscribeToShard"), "{log}");
+    assert!(proxy.calls("SubscribeToShard") <= before + 6 && proxy.calls("GetRecords") > polled);
+    site.assert_right(&live.stop());
+}
+
+#[test]
+fn a_subscription_that_is_cut_or_held_by_another_is_renewed_from_the_last_record() {
+    if skipped() {
+        return;
+    }
+    let (proxy, site) = site(Some("pinflow-posts"), 1);
+    let config = site.configure("fan_out = true");
+    users(&site, 0..60);
+    proxy.fault("SubscribeToShard", Fault::CutAnswer, 6);
+    proxy.fault("SubscribeToShard", Fault::Refused("ResourceInUseException"), 3);
+    proxy.fault("SubscribeToShard", Fault::Broken, 1);
+    let live = site.run(&config, &[]);
+    for round in 1..8 {
+        users(&site, round * 60..round * 60 + 60);
+        std::thread::sleep(std::time::Duration::from_millis(400));
+    }
+    until("all faults were met", || !proxy.has_faults());
+    site.until_durable();
+    until("records are pushed in the end", || proxy.calls("SubscribeToShard") >= 10 + 3);
+    users(&site, 480..500);
+    site.until_durable();
+    let log = live.log();
+    assert!(!log.contains("enhanced fan-out is refused"), "it was for a moment: {log}");
+    site.assert_right(&live.stop());
+    assert!(proxy.reads_per_second() <= 5, "{} calls for the records of a shard in a second", proxy.reads_per_second());
+}
+
+#[test]
+fn in_a_storm_of_faults_shards_are_split_and_pushed_on() {
+    if skipped() {
+        return;
+    }
+    let (proxy, site) = site(Some("pinflow-posts"), 1);
+    let config = site.configure("fan_out = true");
+    proxy.chaos(30);
+    let live = site.run(&config, &[]);
+    for round in 0..6 {
+        users(&site, round * 30..round * 30 + 30);
+        if round % 2 == 0 {
+            let stream = site.stream("user");
+            site.probe.split(&stream, &site.probe.open(&stream)[0]);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(300));
+    }
+    site.until_durable();
+    proxy.chaos(0);
+    site.assert_right(&live.stop());
+    assert!(proxy.calls("SubscribeToShard") > 3 && proxy.reads_per_second() <= 5);
+}
