@@ -67,6 +67,11 @@ impl FanOut {
         state.consumer.clone().filter(|_| !state.closed.contains(shard))
     }
 
+    /// Whether the last listing says that a shard takes no more.
+    pub(super) fn is_closed(&self, shard: &str) -> bool {
+        self.state().closed.contains(shard)
+    }
+
     /// What a listing says.
     pub(super) fn listed(&self, shards: &[Shard]) {
         let closed = shards.iter().filter(|shard| shard.is_closed).map(|shard| shard.id.clone());

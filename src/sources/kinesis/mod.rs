@@ -92,7 +92,7 @@ pub fn tell_apart(sources: &[KinesisSource]) -> Result<(), SourceError> {
 
 impl KinesisSource {
     /// Starts reading into the feed; the thread ends when the run is stopped, or on a failure, which it tells the feed.
-    /// The source never ends by itself.
+    /// The source ends by itself only where the run ends with what is there.
     ///
     /// # Errors
     /// If the system gives no thread.
@@ -122,7 +122,8 @@ impl KinesisSource {
             feed: feed.clone(),
             answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
             accepted: self.accepted.clone().into(),
-            consumer: self.consumer.clone(),
+            // A short run is over before a consumer is made, and a consumer costs something from then on.
+            consumer: self.consumer.clone().filter(|_| !feed.ends_caught_up()),
             idle: Duration::from_millis(self.config.poll_ms),
             calls_per_sec_max: self.config.calls_per_sec_max,
         };

@@ -67,6 +67,14 @@ pub(super) struct Reader {
     marked: Instant,
 }
 
+/// Why a shard is read no more.
+pub(super) enum Ended {
+    /// It has no more, and never will. What is collected in the lane is still to be handed over.
+    Shard(Lane),
+    /// Everything that was there is read, and no more is wanted.
+    CaughtUp,
+}
+
 impl Reader {
     pub(super) fn new(
         common: Common,
@@ -93,12 +101,12 @@ impl Reader {
         }
     }
 
-    /// Reads until the shard has no more, and never will. What is then collected in the lane is still to be handed over.
-    pub(super) async fn run(mut self) -> Result<Lane, Halt> {
+    /// Reads until the shard has no more, or nothing more is wanted of it.
+    pub(super) async fn run(mut self) -> Result<Ended, Halt> {
         let answers = Arc::clone(&self.common.answers);
         loop {
             if self.subscribed().await? {
-                return Ok(self.lane);
+                return Ok(Ended::Shard(self.lane));
             }
             // Waits while others hold too much in memory: the engine is slow.
             let room = answers.acquire().await.map_err(|_| Halt::Stopped)?;
@@ -106,7 +114,10 @@ impl Reader {
                 Ok(Some((answer, asked_ms))) => {
                     self.well(&answer);
                     if self.take(answer, asked_ms).await? {
-                        return Ok(self.lane);
+                        return Ok(Ended::Shard(self.lane));
+                    }
+                    if self.has_caught_up() {
+                        return Ok(Ended::CaughtUp);
                     }
                     None
                 }
@@ -120,6 +131,12 @@ impl Reader {
             };
             sleep(wait).await;
         }
+    }
+
+    /// Whether the run ends with what is there, and all of this shard is read. One that takes no more has an end, and
+    /// others may follow it.
+    fn has_caught_up(&self) -> bool {
+        self.common.feed.ends_caught_up() && self.told_idle && !self.fan_out.is_closed(&self.lane.shard)
     }
 
     /// Asks for records; `None` if only an iterator was asked for, and it is too soon for more.

@@ -33,7 +33,7 @@ use super::fan_out::FanOut;
 use super::fate;
 use super::lane::Lane;
 use super::routes::PartitionKeys;
-use super::shard::{Common, Reader};
+use super::shard::{Common, Ended, Reader};
 use super::tree::Tree;
 use super::trouble::Trouble;
 use crate::kinesis::{Backoff, Fault, Kind, Shard, Summary};
@@ -210,15 +210,22 @@ impl Stream {
         Ok(())
     }
 
-    /// Reads until the run must end.
+    /// Reads until the run must end, or is to end because all that was there is read.
     pub(super) async fn read(mut self) -> Result<(), Halt> {
-        let mut readers: JoinSet<Result<Lane, Halt>> = JoinSet::new();
+        let mut readers: JoinSet<Result<Ended, Halt>> = JoinSet::new();
         loop {
             self.start_ready(&mut readers);
+            // Shards that are not ready now follow one that was open when the run began: what they hold came later.
+            if self.common.feed.ends_caught_up() && readers.is_empty() && !self.waits_for_durable() {
+                return Ok(());
+            }
             let rest = self.plan.watch.saturating_sub(self.looked.elapsed());
             let nap = if self.waits_for_durable() { LOOK.min(rest) } else { rest };
             tokio::select! {
-                Some(ended) = readers.join_next() => self.end(unwound(ended)?).await?,
+                Some(ended) = readers.join_next() => match unwound(ended)? {
+                    Ended::Shard(lane) => self.end(lane).await?,
+                    Ended::CaughtUp => {}
+                },
                 () = sleep(nap) => {}
             }
             if self.looked.elapsed() >= self.plan.watch {
@@ -232,7 +239,7 @@ impl Stream {
         self.tree.ready().iter().any(|shard| self.waiting.contains_key(shard))
     }
 
-    fn start_ready(&mut self, readers: &mut JoinSet<Result<Lane, Halt>>) {
+    fn start_ready(&mut self, readers: &mut JoinSet<Result<Ended, Halt>>) {
         let ready = self.tree.ready();
         if ready.is_empty() {
             return;
@@ -356,7 +363,7 @@ where
 }
 
 /// What a reader came to; its panic is passed on.
-fn unwound(ended: Result<Result<Lane, Halt>, JoinError>) -> Result<Lane, Halt> {
+fn unwound(ended: Result<Result<Ended, Halt>, JoinError>) -> Result<Ended, Halt> {
     match ended {
         Ok(ended) => ended,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),

@@ -6,7 +6,7 @@ use super::emit::run;
 use super::server::Server;
 use super::site::{STREAMS, Site, assert_each_once};
 use super::skipped;
-use crate::harness::{pinflow, succeed, until};
+use crate::harness::{last_snapshot, pinflow, succeed, until};
 use crate::ledger::{places, read};
 
 #[test]
@@ -290,4 +290,25 @@ fn posts_from_kafka_and_from_kinesis_meet_in_one_run() {
 fn places_of(site: &Site) -> usize {
     // All four tables are there once positions are.
     if site.durable().is_empty() { 0 } else { places(&site.tables()).len() }
+}
+
+#[test]
+fn a_run_until_caught_up_reads_what_is_there_and_ends() {
+    if skipped() {
+        return;
+    }
+    let endpoint = Server::shared().endpoint();
+    let site = Site::new(&endpoint, &endpoint, 2);
+    let config = site.configure("");
+    let stream = site.stream("user");
+    for seed in 61..64 {
+        site.send(&site.recording(60, seed, &[]));
+        if seed == 62 {
+            // What was put before and after a split is there when the run begins.
+            site.probe.split(&stream, &site.probe.open(&stream)[0]);
+            site.send(&site.recording(60, 64, &[]));
+        }
+        let output = succeed(site.command(&config).args(["--until-caught-up", "--output", "snapshots"]));
+        site.assert_right(&last_snapshot(&output.stdout));
+    }
 }
