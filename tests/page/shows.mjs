@@ -9,7 +9,7 @@ run(async (browser, [url, shots]) => {
   await page.waitForSelector("#sources-body tbody tr");
   await page.waitForSelector("#tables-body tbody tr");
   await page.waitForSelector("#rejected-body details");
-  await page.waitForSelector("#dataflow-body .graph .node.holds");
+  await page.waitForSelector("#dataflow-body .graph .holds");
   const charts = await page.locator(".plate .plot[role=img]").evaluateAll((all) => all.map((one) => one.getAttribute("aria-label")));
   demand(charts.length >= 7 && charts.every((words) => /\d/.test(words)), `charts say what they show: ${charts}`);
   for (const landmark of ["main", "nav", "header"]) demand((await page.locator(landmark).count()) > 0, `there is a ${landmark}`);

@@ -12,7 +12,7 @@ export function draw(laid, paceOf, flowOf) {
   const most = Math.max(1, ...laid.edges.map(({ records }) => records));
   const edges = laid.edges.map((edge) => drawEdge(edge, flowOf(edge.from, edge.to), most));
   const nodes = laid.nodes.map((node) => drawNode(node, paceOf(node.id)));
-  const svg = s("svg", { viewBox: `0 0 ${laid.width} ${laid.height}`, width: laid.width, height: laid.height, class: "graph", role: "img" });
+  const svg = s("svg", { viewBox: `0 0 ${laid.width} ${laid.height}`, width: laid.width * laid.scale, height: laid.height * laid.scale, class: "graph", role: "img" });
   svg.append(...edges, ...nodes);
   svg.setAttribute("aria-label", `The dataflow: ${laid.nodes.length} operators and ${laid.edges.length} channels. The table has their figures.`);
   return svg;

@@ -3,6 +3,8 @@ import { Graph, layout as dagre } from "@dagrejs/dagre";
 /** Room for a node's words. */
 const WIDTH = 168;
 const HEIGHT = 58;
+/** As small as it is drawn to fit; what needs more room than that is scrolled. */
+const SMALLEST = 0.62;
 
 /**
  * Sets the nodes: from left to right if that fits, else from top to bottom.
@@ -12,7 +14,9 @@ const HEIGHT = 58;
  */
 export function layout(graph, room) {
   const across = set(graph, true);
-  return across.width <= room ? across : set(graph, false);
+  const laid = across.width <= room ? across : set(graph, false);
+  const scale = laid.width > room && room / laid.width >= SMALLEST ? room / laid.width : 1;
+  return { ...laid, scale };
 }
 
 function set({ nodes, edges }, across) {
