@@ -42,6 +42,12 @@ impl AcceptedLoss {
         self.partition == partition && self.from == from && self.to == to
     }
 
+    /// Says that the run goes on without it.
+    pub(super) fn say(&self) {
+        let AcceptedLoss { partition, from, to } = self;
+        tracing::warn!(source = partition, %from, %to, "records are lost: goes on without them, as --accept-loss says");
+    }
+
     /// The message that takes the place of the lost ones, at the first position.
     ///
     /// It is a row like any other that cannot become one: an object without a key, so it ends in `rejected` with the

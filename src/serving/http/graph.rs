@@ -22,7 +22,7 @@ struct Graph {
 /// `GET /graph`: the dataflow, with the records that went along it in this run.
 pub(super) async fn graph(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Result<Response, Fault> {
     params::none(query.as_deref())?;
-    let Some(view) = shared.board.view(Read::Live) else { return Err(answers::not_open()) };
+    let view = answers::view(&shared.board, Read::Live)?;
     Ok(reply::json(&Graph { epoch: view.epoch, operators: Operators::of(&shared.gauges.watched()) }))
 }
 

@@ -173,7 +173,7 @@ impl Beginning<'_> {
                 let accepted = |loss: &&AcceptedLoss| loss.is(name, next.into(), to.into());
                 match self.accepted.iter().find(accepted) {
                     Some(loss) => {
-                        tracing::warn!("{name}: goes on without positions {next} to {to}, as --accept-loss says");
+                        loss.say();
                         Ok(Some(loss))
                     }
                     None => Err(Halt::Failed(lost(name, next, to))),

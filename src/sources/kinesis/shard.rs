@@ -240,7 +240,7 @@ impl Reader {
         let Some(loss) = self.common.accepted.iter().find(|loss| loss.is(name, from, to)) else {
             return Err(fate::lost(name, from, to));
         };
-        tracing::warn!("{name}: goes on without positions {from} to {to}, as --accept-loss says");
+        loss.say();
         self.lost = Some(loss.clone());
         self.lane.cursor.proved();
         Ok(())

@@ -201,7 +201,7 @@ impl Stream {
         let Some(loss) = self.common.accepted.iter().find(|loss| loss.is(&name, from, to)) else {
             return Err(Halt::Failed(fate::lost(&name, from, to)));
         };
-        tracing::warn!("{name}: goes on without the rest of it, as --accept-loss says");
+        loss.say();
         let partition = self.common.feed.number(&name, &key, self.plan.carries, Some(reached));
         let mut lane = self.lane(shard, name, partition.id, Cursor::resume(reached));
         self.common.feed.deliver(Event::Opened(partition)).await?;
