@@ -128,7 +128,7 @@ fn window(batches: Batches, epoch: u64) -> Window<Batches> {
         carries: Carries::Only(Stream::Pin),
         reached: Reached { next: next.into(), rows: next - 1, anchor: 1, seek: next },
     };
-    Window { epoch, batches: vec![batches], reached: vec![reached] }
+    Window { epoch, rows: 0, batches: vec![batches], reached: vec![reached] }
 }
 
 fn main() {

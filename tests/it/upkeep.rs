@@ -125,7 +125,7 @@ fn what_is_joined_by_hand_reads_the_same_and_what_is_removed_was_nobodys() {
     let site = Site::new(false);
     succeed(&mut site.run());
     let before = site.files();
-    assert!(before[1..].iter().all(|files| *files > 100), "{before:?}");
+    assert!(before[1..].iter().all(|files| *files > 10), "{before:?}");
     let Some(python) = python() else { return };
     let rows = site.rows(&python);
     succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));
@@ -139,7 +139,7 @@ fn what_is_joined_by_hand_reads_the_same_and_what_is_removed_was_nobodys() {
         names.filter(|name| name.to_string_lossy().ends_with(".parquet")).count()
     };
     succeed(pinflow(["table"]).arg(site.tables()).arg("vacuum"));
-    assert!(stray.exists() && there("pin") > 100, "what is younger than a week is kept");
+    assert!(stray.exists() && there("pin") as u64 > before[1], "what is younger than a week is kept");
     succeed(pinflow(["table"]).arg(site.tables()).args(["vacuum", "--keep", "0"]));
     assert_eq!((stray.exists(), there("pin"), there("geo"), there("user")), (false, 1, 1, 1));
     assert_eq!(site.rows(&python), rows);
@@ -160,7 +160,7 @@ fn joined_by_hand_while_a_run_writes_nothing_is_lost_or_repeated() {
         }
     }
     assert!(running.wait().success());
-    assert!(joined > 50, "{joined} files were joined meanwhile");
+    assert!(joined > 10, "{joined} files were joined meanwhile");
     site.assert_whole();
 }
 
