@@ -31,7 +31,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
@@ -43,6 +43,12 @@ use crate::secret::SecretError;
 use guard::Guard;
 use metrics::Tallies;
 use reply::Fault;
+
+/// What the system holds of a reply that is not read. By itself it goes up to some MiB a connection: five hundred readers
+/// that stand still would be copied a gigabyte before they are let alone.
+const SEND_BYTES: u32 = 256 << 10;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1_024;
 
 /// An answer with more rows than this is rendered beside the threads that serve.
 const ROWS_INLINE: usize = 2_000;
@@ -97,7 +103,7 @@ impl HttpServer {
         let guard = Guard::new(config, base)?;
         let tls = config.tls.as_ref().map(|tls| acceptor(tls, base)).transpose()?;
         let listen = config.listen;
-        let listener = TcpListener::bind(listen).await.map_err(|cause| HttpError::Listen { listen, cause })?;
+        let listener = bind(listen).map_err(|cause| HttpError::Listen { listen, cause })?;
         Ok(HttpServer { listener, tls, config: config.clone(), guard })
     }
 
@@ -117,6 +123,16 @@ impl HttpServer {
         let router = router(Arc::clone(&shared));
         connections::serve(self.listener, router, self.tls, &self.config, shared, over).await;
     }
+}
+
+/// Listens, with bounded room in the system for what a connection has not read yet.
+fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    // Accepted connections inherit it.
+    socket.set_send_buffer_size(SEND_BYTES)?;
+    socket.bind(listen)?;
+    socket.listen(BACKLOG)
 }
 
 fn acceptor(tls: &ServerTls, base: &Path) -> Result<TlsAcceptor, HttpError> {
