@@ -16,4 +16,6 @@ scripts/setup.sh tests
 [ "${PINFLOW_SKIP_KINESIS:-}" = 1 ] || tests/kinesis/setup.sh
 [ "${PINFLOW_SKIP_AIRFLOW:-}" = 1 ] || tests/airflow/setup.sh
 [ "${PINFLOW_SKIP_PAGE:-}" = 1 ] || tests/page/setup.sh
+# Most of these tests wait: for a broker, for a kill, for a timeout. More of them than cores keep the cores busy.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-4}"
 cargo test --release --workspace --features failpoints "$@"

@@ -33,24 +33,19 @@ pub async fn publish(
         if let Some(view) = board.view(read).filter(|view| view.open) {
             let rows = |answer: usize| view.answer(answer).rows().cloned().collect::<BTreeSet<_>>();
             let failed = tables.bring_to(view.epoch, view.as_of, rows).await;
-            match failed.first() {
+            let behind = failed.len();
+            match failed.into_iter().next() {
                 Some(error) if !failing || last => {
-                    let tables = failed.len();
-                    tracing::warn!(tables, "answers' tables are behind: {}", chain(error));
+                    let error = anyhow::Error::from(error);
+                    tracing::warn!(tables = behind, "answers' tables are behind: {error:#}");
                 }
                 None if failing => tracing::info!("the answers' tables are written again"),
                 _ => {}
             }
-            failing = !failed.is_empty();
+            failing = behind > 0;
         }
         if last {
             return;
         }
     }
-}
-
-/// An error with its causes, as one sentence.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

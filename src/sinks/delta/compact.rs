@@ -35,9 +35,9 @@ use super::schema::Table;
 use super::store::Synced;
 
 /// Rows that are encoded together: large groups are read faster, and are held in memory while they are encoded.
-const GROUP_ROWS: usize = 128 << 10;
+const GROUP_ROWS: usize = 48 << 10;
 /// Rows that are decoded at once.
-const BATCH_ROWS: usize = 8 << 10;
+const BATCH_ROWS: usize = 4 << 10;
 
 /// How files are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Compaction {
     pub const ALL: Compaction = Compaction { target_bytes: 64 << 20, files_min: 2 };
     /// As little as keeps the number of files small, beside a run: a row is written anew as often as the number of files
     /// is a power of 32.
-    pub const BESIDE: Compaction = Compaction { target_bytes: 64 << 20, files_min: 32 };
+    pub const BESIDE: Compaction = Compaction { target_bytes: 32 << 20, files_min: 32 };
 
     /// The first files that are to be joined: of about one size, in the order in which they were written.
     ///
