@@ -35,6 +35,9 @@ pub struct TableArgs {
     pub repair: bool,
 }
 
+/// The least that vacuum keeps while something may be writing, hours.
+const KEEP_HOURS_MIN: u32 = 24;
+
 /// What can be done with tables, beside looking at them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Subcommand)]
 pub enum Action {
@@ -42,9 +45,13 @@ pub enum Action {
     Optimize,
     /// Remove files to which no version of the last hours refers
     Vacuum {
-        /// Hours. Whoever reads an older version than that finds it gone.
+        /// Hours. Whoever reads an older version than that finds it gone. Less than 24 take --nothing-writes
         #[arg(long, default_value_t = 168, value_name = "HOURS")]
         keep: u32,
+        /// Nothing writes to these tables: no pinflow runs, nor waits for a full disk. What it has written and not
+        /// committed would be removed, and its rows with it
+        #[arg(long)]
+        nothing_writes: bool,
     },
     /// Look for what is wrong or costs time: lost or repeated rows, small files, old checkpoints, files of nobody
     Doctor,
@@ -69,6 +76,15 @@ pub enum TableError {
     /// Printing failed; a closed pipe is for the caller to tell apart.
     #[error("print")]
     Print(#[from] io::Error),
+    /// Files that are about to be committed could be removed.
+    #[error(
+        "--keep {keep} could remove what a running pinflow has written and not committed; keep 24 hours or more, or stop \
+         whatever writes to these tables and say --nothing-writes"
+    )]
+    Unsafe {
+        /// Hours.
+        keep: u32,
+    },
     /// The check died.
     #[error("the check ended without a result")]
     Died,
@@ -91,7 +107,10 @@ pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, 
     match args.action {
         None => {}
         Some(Action::Optimize) => return optimized(&optimize(&args.path, Compaction::ALL).await?, args.format, out),
-        Some(Action::Vacuum { keep }) => return swept(&vacuum(&args.path, keep).await?, args.format, out),
+        Some(Action::Vacuum { keep, nothing_writes: false }) if keep < KEEP_HOURS_MIN => {
+            return Err(TableError::Unsafe { keep });
+        }
+        Some(Action::Vacuum { keep, .. }) => return swept(&vacuum(&args.path, keep).await?, args.format, out),
         Some(Action::Doctor) => return diagnosed(&diagnose(&args.path).await?, args.format, out),
     }
     let repaired = if args.repair { Some(repair(&args.path).await?) } else { None };

@@ -116,17 +116,7 @@ impl TablesConfig {
     /// # Errors
     /// What is not a local folder, and the mend.
     pub fn root(&self, base: &Path) -> Result<PathBuf, String> {
-        let path = match self.url.split_once("://") {
-            None => self.url.as_str(),
-            Some(("file", path)) => path,
-            Some((scheme, _)) => {
-                return Err(format!("`{scheme}://` is not supported for [tables] url; use a folder or file:///…"));
-            }
-        };
-        if path.is_empty() {
-            return Err("[tables] url is empty; name a folder".to_owned());
-        }
-        Ok(base.join(path))
+        delta::folder(&self.url, base, "[tables]")
     }
 }
 

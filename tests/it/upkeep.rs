@@ -128,7 +128,8 @@ fn what_is_joined_by_hand_reads_the_same_and_what_is_removed_was_nobodys() {
     assert!(before[1..].iter().all(|files| *files > 10), "{before:?}");
     let Some(python) = python() else { return };
     let rows = site.rows(&python);
-    succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));
+    // As it is typed: a folder beside where one stands.
+    succeed(pinflow(["table", "tables", "optimize"]).current_dir(site.place.path()));
     assert_eq!(site.files()[1..], [1, 1, 1], "each fits into one file");
     assert_eq!(site.rows(&python), rows);
     // A file that a process left which died before its commit.
@@ -140,7 +141,10 @@ fn what_is_joined_by_hand_reads_the_same_and_what_is_removed_was_nobodys() {
     };
     succeed(pinflow(["table"]).arg(site.tables()).arg("vacuum"));
     assert!(stray.exists() && there("pin") as u64 > before[1], "what is younger than a week is kept");
-    succeed(pinflow(["table"]).arg(site.tables()).args(["vacuum", "--keep", "0"]));
+    let refused = pinflow(["table"]).arg(site.tables()).args(["vacuum", "--keep", "0"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--nothing-writes") && stray.exists(), "{refused:?}");
+    succeed(pinflow(["table"]).arg(site.tables()).args(["vacuum", "--keep", "0", "--nothing-writes"]));
     assert_eq!((stray.exists(), there("pin"), there("geo"), there("user")), (false, 1, 1, 1));
     assert_eq!(site.rows(&python), rows);
     site.assert_whole();
@@ -189,4 +193,38 @@ fn the_doctor_tells_what_is_wrong_and_what_to_do() {
     let file = file.filter(|path| path.extension().is_some_and(|it| it == "parquet")).min().unwrap();
     std::fs::remove_file(file).unwrap();
     diagnosed(1);
+}
+
+#[test]
+fn what_is_no_table_or_is_not_ours_is_left_alone() {
+    let place = scratch();
+    for action in ["optimize", "vacuum", "doctor"] {
+        for folder in [place.path().join("nowhere"), place.path().to_owned()] {
+            let output = pinflow(["table"]).arg(folder).arg(action).output().unwrap();
+            assert_eq!(output.status.code(), Some(1), "{action}: {output:?}");
+        }
+    }
+    // A column that another engine has added: its values would be lost.
+    let site = Site::new(false);
+    succeed(&mut site.run());
+    let log = site.tables().join("geo/_delta_log");
+    let first = log.join(format!("{:020}.json", 0));
+    let commit = std::fs::read_to_string(&first).unwrap();
+    let metadata = commit.lines().find(|line| line.contains("\"metaData\"")).unwrap();
+    let field = r#"{\"name\":\"_arrived_at\""#;
+    assert!(metadata.contains(field), "{metadata}");
+    let added = metadata.replacen(
+        field,
+        &format!(r#"{{\"name\":\"note\",\"type\":\"string\",\"nullable\":true,\"metadata\":{{}}}},{field}"#),
+        1,
+    );
+    let newest = std::fs::read_dir(&log).unwrap().filter_map(|entry| {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        name.strip_suffix(".json")?.parse::<u64>().ok()
+    });
+    let next = newest.max().unwrap() + 1;
+    std::fs::write(log.join(format!("{next:020}.json")), added + "\n").unwrap();
+    let output = pinflow(["table"]).arg(site.tables()).arg("optimize").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("column"), "{output:?}");
 }

@@ -18,7 +18,7 @@ use pinflow_dataflows::questions::{self, Question};
 use serde::Deserialize;
 
 use crate::position::Epoch;
-use crate::sinks::delta::{DeltaError, Synced};
+use crate::sinks::delta::{self, DeltaError, Synced};
 use table::AnswerTable;
 
 /// `[answers.delta]`: the answers as tables.
@@ -57,11 +57,7 @@ impl AnswerTablesConfig {
     /// # Errors
     /// What is not a local folder, and the mend.
     pub fn root(&self, base: &Path) -> Result<PathBuf, String> {
-        let path = self.url.strip_prefix("file://").unwrap_or(&self.url);
-        if path.is_empty() || path.contains("://") {
-            return Err(format!("[answers.delta] url `{}` is no local folder; use a folder or file:///…", self.url));
-        }
-        Ok(base.join(path))
+        delta::folder(&self.url, base, "[answers.delta]")
     }
 
     /// What is wrong, each with its mend.
@@ -106,7 +102,7 @@ impl AnswerTables {
     /// Whatever is wrong with one of them.
     pub async fn open(config: &AnswerTablesConfig, root: &Path, pipeline: &str) -> Result<AnswerTables, DeltaError> {
         let store = Arc::new(Synced::default());
-        let root = crate::sinks::delta::root(root)?;
+        let root = delta::root(root)?;
         let forms = [(Form::Current, config.current), (Form::Changes, config.changes)];
         let mut tables = Vec::new();
         for (answer, question) in questions::ALL.iter().enumerate() {

@@ -238,8 +238,17 @@ impl AnswerTable {
         Ok(())
     }
 
-    /// Deletes what has been kept for long enough.
+    /// Deletes what has been kept for long enough, unless it is part of the table after all: a commit whose outcome was
+    /// unknown may have landed since.
     async fn clean(&mut self) -> Result<(), DeltaError> {
+        if self.gone.front().is_none_or(|(since, _)| since.elapsed() < self.keep) {
+            return Ok(());
+        }
+        if let Some(Open { handle, .. }) = &self.open {
+            let snapshot = handle.snapshot().map_err(failed("read", &self.log))?;
+            let active: BTreeSet<String> = snapshot.log_data().iter().map(|file| file.path().into_owned()).collect();
+            self.gone.retain(|(_, name)| !active.contains(name));
+        }
         while let Some((_, name)) = self.gone.front().filter(|(since, _)| since.elapsed() >= self.keep) {
             let location: Location = self.log.location(name);
             match self.log.store().delete(&location).await {

@@ -28,10 +28,10 @@ use super::error::{DeltaError, from_arrow};
 use super::failpoints;
 use super::file::{self, Compression, DataFile};
 use super::group::Format;
-use super::inspect;
+use super::inspect::{Contents, inspect};
 use super::log::Log;
 use super::open::{ActiveFile, active_files, builder, failed};
-use super::schema::Table;
+use super::schema::{Table, difference};
 use super::store::Synced;
 
 /// Rows that are encoded together: large groups are read faster, and are held in memory while they are encoded.
@@ -102,28 +102,32 @@ pub struct Compacted {
 /// If a table cannot be read or written, or changes faster than its files can be joined.
 pub async fn optimize(path: &std::path::Path, how: Compaction) -> Result<Vec<(&'static str, Compacted)>, DeltaError> {
     let mut done = Vec::new();
-    for (table, folder) in inspect::folders(path) {
-        let log = Log::new(Arc::new(Synced::default()), &folder)?;
-        done.push((table.name(), compact(&log, table, Compression::default(), how).await?));
+    // Finds them, and checks that they are pinflow's and written by these rules.
+    for Contents { table, which, path, .. } in inspect(path, 0).await? {
+        let log = Log::new(Arc::new(Synced::default()), &path)?;
+        done.push((table, compact(&log, which, Compression::default(), how).await?));
     }
     Ok(done)
 }
 
 /// Removes the files of tables to which no version of the last `hours` refers. Gives back their names.
 ///
+/// A file stands in its folder before its commit does, for seconds, or for as long as a full disk keeps the commit back:
+/// with few `hours` nothing may be writing.
+///
 /// # Errors
 /// If a table cannot be read, or a file cannot be removed.
 pub async fn vacuum(path: &std::path::Path, hours: u32) -> Result<Vec<(&'static str, Vec<String>)>, DeltaError> {
     let mut done = Vec::new();
-    for (table, folder) in inspect::folders(path) {
-        let log = Log::new(Arc::new(Synced::default()), &folder)?;
-        done.push((table.name(), sweep(&log, hours).await?));
+    for Contents { table, path, .. } in inspect(path, 0).await? {
+        let log = Log::new(Arc::new(Synced::default()), &path)?;
+        done.push((table, sweep(&log, hours).await?));
     }
     Ok(done)
 }
 
 /// Removes what no version of the last hours refers to.
-pub(crate) async fn sweep(log: &Log, hours: u32) -> Result<Vec<String>, DeltaError> {
+async fn sweep(log: &Log, hours: u32) -> Result<Vec<String>, DeltaError> {
     let handle = builder(log)?.load().await.map_err(failed("open", log))?;
     // What was never part of the table, too: a process that dies between a file and its commit leaves it.
     let vacuum = handle.vacuum().with_mode(VacuumMode::Full).with_retention_period(TimeDelta::hours(hours.into()));
@@ -141,6 +145,7 @@ pub(crate) async fn compact(
     let mut done = Compacted::default();
     loop {
         let handle = builder(log)?.load().await.map_err(failed("open", log))?;
+        check_columns(log, table, &handle)?;
         let Some(chosen) = how.choose(active_files(&handle, log)?) else { return Ok(done) };
         let paths: Vec<PathBuf> = chosen.iter().map(|file| file.path.clone()).collect();
         let format = Format::new(table, compression);
@@ -155,6 +160,16 @@ pub(crate) async fn compact(
         done.files_before += chosen.len();
         done.files_after += 1;
         done.rows += file.rows;
+    }
+}
+
+/// A column that somebody has added would be left out of the new file.
+fn check_columns(log: &Log, table: Table, handle: &DeltaTable) -> Result<(), DeltaError> {
+    let metadata = handle.snapshot().map_err(failed("read", log))?.metadata();
+    let columns = metadata.parse_schema().map_err(|fault| failed("read the schema of", log)(fault.into()))?;
+    match difference(table, &columns) {
+        None => Ok(()),
+        Some(what) => Err(DeltaError::Schema { path: log.folder.clone(), what }),
     }
 }
 
@@ -212,6 +227,11 @@ async fn commit(
         if chosen.iter().any(|file| file.path == path) {
             actions.push(Action::Remove(view.remove_action(false)));
         }
+    }
+    if actions.len() != chosen.len() {
+        // What stays would be there twice.
+        let what = format!("{} of {} files that were read are part of it", actions.len(), chosen.len());
+        return Err(DeltaError::Foreign { path: log.folder.clone(), what });
     }
     let add = file.add(jiff::Timestamp::now().as_millisecond());
     actions.push(Action::Add(Add { data_change: false, ..add }));

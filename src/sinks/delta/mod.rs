@@ -54,6 +54,7 @@ pub use error::DeltaError;
 pub use failpoints::FAILPOINTS;
 pub use file::Compression;
 pub use inspect::{Change, Contents, Position, inspect};
+pub use open::folder;
 pub use repair::{Mended, repair};
 pub use replay::{Row, replay};
 pub use rows::StoredRows;

@@ -56,6 +56,25 @@ pub(crate) struct Opened {
     pub(crate) files: Vec<ActiveFile>,
 }
 
+/// The local folder that a configuration names: a path, or `file:///…`. `base` is what relative paths are relative to,
+/// `section` where it stands.
+///
+/// # Errors
+/// What is not a local folder, and the mend.
+pub fn folder(url: &str, base: &Path, section: &str) -> Result<PathBuf, String> {
+    let path = match url.split_once("://") {
+        None => url,
+        Some(("file", path)) => path,
+        Some((scheme, _)) => {
+            return Err(format!("`{scheme}://` is not supported for {section} url; use a folder or file:///…"));
+        }
+    };
+    if path.is_empty() {
+        return Err(format!("{section} url is empty; name a folder"));
+    }
+    Ok(base.join(path))
+}
+
 /// The folder of the tables, absolute; created if need be.
 pub(crate) fn root(folder: &Path) -> Result<PathBuf, DeltaError> {
     let failed = |what| move |cause| DeltaError::Disk { what, path: folder.to_owned(), cause };
