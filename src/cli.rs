@@ -46,7 +46,7 @@ enum Command {
     /// Ask a running pinflow that serves over HTTP: one answer, its changes, or which answers there are
     Query(query::QueryArgs),
     /// Make posts, as the original system's emulator would send them
-    Emit(emit::EmitArgs),
+    Emit(Box<emit::EmitArgs>),
     /// Make, list, describe and delete topics of a Kafka cluster
     Topics(topics::TopicsArgs),
     /// Make, list, describe, split, merge and delete streams of Amazon Kinesis
@@ -162,7 +162,7 @@ fn obey(command: Command) -> anyhow::Result<u8> {
         telemetry::start(None, Path::new(""), "")?;
     }
     match command {
-        Command::Emit(args) => emit::run(args).map(|()| DONE),
+        Command::Emit(args) => emit::run(*args).map(|()| DONE),
         Command::Run(args) => in_runtime(run_command(args)),
         Command::Check(args) => in_runtime(check_command(args)),
         Command::Table(args) => in_runtime(table_command(args)),

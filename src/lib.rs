@@ -9,12 +9,15 @@
 //! - [`serving`]: answers as of an epoch;
 //! - [`kafka`]: how to speak to a Kafka cluster; knows neither sources nor messages;
 //! - [`kinesis`]: how to speak to Amazon Kinesis; knows neither sources nor messages;
+//! - [`mysql`]: how to speak to a MySQL or MariaDB server; knows no posts;
+//! - [`backoff`]: how long to wait before something is tried again;
 //! - [`secret`]: where secrets come from, and that nobody sees them;
 //! - [`emit`]: makes posts, for recordings and tests of any size;
 //! - [`table`], [`topics`], [`streams`]: what tables, topics and streams hold, for people; [`query`]: what a run that
 //!   serves answers;
 //! - [`config`], [`cli`], [`run`](mod@run): what was typed becomes what is meant, and is wired together.
 
+pub mod backoff;
 pub mod check;
 pub mod cli;
 pub mod config;
@@ -23,6 +26,7 @@ pub mod engine;
 pub mod finding;
 pub mod kafka;
 pub mod kinesis;
+pub mod mysql;
 pub mod position;
 pub mod publish;
 pub mod query;

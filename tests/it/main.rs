@@ -7,12 +7,14 @@ mod answers_tables;
 mod architecture;
 mod batch;
 mod delta;
+mod gateway_client;
 mod harness;
 mod http;
 mod kafka;
 mod kill;
 mod kinesis;
 mod ledger;
+mod mysql;
 #[path = "../../dataflows/tests/oracle/mod.rs"]
 mod oracle;
 mod reference;
