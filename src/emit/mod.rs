@@ -3,7 +3,7 @@
 //!
 //! The rooms, in the order a message walks through them:
 //!
-//! - `args`: what was typed becomes what is meant;
+//! - `args`, `faults`: what was typed becomes what is meant, or is refused;
 //! - `draws`: which row each draw takes;
 //! - `posts`, with `people`, `texts`, `vocabulary` and `proportions`: what the messages of a row say;
 //! - `malformed`, `wrap`: what happens to them on the way;
@@ -22,6 +22,7 @@ mod destinations;
 mod dice;
 mod draws;
 mod emulator;
+mod faults;
 mod json;
 mod lanes;
 mod malformed;

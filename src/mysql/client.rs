@@ -38,10 +38,8 @@ pub enum Form {
     Fraction,
     /// A date with a time, a space between.
     Moment,
-    /// Text.
+    /// Anything else: text, or bytes that need not be text.
     Text,
-    /// Bytes that need not be text.
-    Bytes,
 }
 
 /// A column of an answer.
@@ -202,8 +200,6 @@ fn column(column: &mysql_async::Column) -> Column {
         MYSQL_TYPE_INT24, MYSQL_TYPE_LONG, MYSQL_TYPE_LONGLONG, MYSQL_TYPE_NEWDECIMAL, MYSQL_TYPE_SHORT,
         MYSQL_TYPE_TIMESTAMP, MYSQL_TYPE_TIMESTAMP2, MYSQL_TYPE_TINY, MYSQL_TYPE_YEAR,
     };
-    /// The character set of what is no text.
-    const BINARY: u16 = 63;
     let form = match column.column_type() {
         MYSQL_TYPE_TINY
         | MYSQL_TYPE_SHORT
@@ -215,16 +211,9 @@ fn column(column: &mysql_async::Column) -> Column {
         | MYSQL_TYPE_YEAR => Form::Number,
         MYSQL_TYPE_FLOAT | MYSQL_TYPE_DOUBLE => Form::Fraction,
         MYSQL_TYPE_DATETIME | MYSQL_TYPE_DATETIME2 | MYSQL_TYPE_TIMESTAMP | MYSQL_TYPE_TIMESTAMP2 => Form::Moment,
-        kind if column.character_set() == BINARY && !kind_is_plain(kind) => Form::Bytes,
         _ => Form::Text,
     };
     Column { name: column.name_str().into_owned(), form }
-}
-
-/// Dates and times of day are marked as binary, and are text.
-fn kind_is_plain(kind: ColumnType) -> bool {
-    use ColumnType::{MYSQL_TYPE_DATE, MYSQL_TYPE_JSON, MYSQL_TYPE_NEWDATE, MYSQL_TYPE_TIME, MYSQL_TYPE_TIME2};
-    matches!(kind, MYSQL_TYPE_DATE | MYSQL_TYPE_NEWDATE | MYSQL_TYPE_TIME | MYSQL_TYPE_TIME2 | MYSQL_TYPE_JSON)
 }
 
 fn cells(row: Row) -> Vec<Cell> {

@@ -33,7 +33,10 @@ pub enum CredsError {
     #[error(transparent)]
     Unread(#[from] SecretError),
     /// It is not what it must be.
-    #[error("{path}{at} is not a list of KEY: value, one a line, as YAML; put a value with odd characters in quotes", path = .path.display())]
+    #[error(
+        "{path}{at} is not a list of KEY: value, one a line, as YAML; put a value with odd characters in quotes",
+        path = .path.display()
+    )]
     NotYaml {
         /// The file.
         path: PathBuf,

@@ -45,7 +45,7 @@ fn value(form: Form, text: &str, times: Times, out: &mut Vec<u8>) -> Option<()> 
             drop(write!(out, "{number:?}"));
         }
         Form::Moment if times == Times::T => json::string(&text.replacen(' ', "T", 1), false, out),
-        Form::Moment | Form::Text | Form::Bytes => json::string(text, false, out),
+        Form::Moment | Form::Text => json::string(text, false, out),
     }
     Some(())
 }
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_refused_by_name() {
-        let columns = [Column { name: "photo".to_owned(), form: Form::Bytes }];
+        let columns = [Column { name: "photo".to_owned(), form: Form::Text }];
         assert_eq!(write(&columns, &[Some(vec![0xff])], Times::T, &mut Vec::new()), Err("photo"));
     }
 }

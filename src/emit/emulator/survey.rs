@@ -163,7 +163,8 @@ pub(super) enum Cause {
     #[error(transparent)]
     Fault(Fault),
     #[error(
-        "it has no column {0}, the key of its rows; ALTER TABLE … RENAME COLUMN … TO {0}, or pinflow emit --init-mysql in another database"
+        "it has no column {0}, the key of its rows; ALTER TABLE … RENAME COLUMN … TO {0}, or pinflow emit \
+         --init-mysql in another database"
     )]
     NoKey(&'static str),
 }

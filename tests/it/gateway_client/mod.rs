@@ -263,6 +263,9 @@ fn a_certificate_is_verified_by_the_authority_that_is_named() {
     let good = https("good");
     let trusted = send(&good, 5, &ca);
     assert!(trusted.code == 0 && !good.requests().is_empty(), "{trusted:?}");
+    let by_default = ["emit", "--inds", "5", "--streams", "geo", "--to", &good.url()];
+    let named = run_with(by_default, &[("SSL_CERT_FILE", authority.to_str().unwrap())]);
+    assert_eq!(named.code, 0, "{named:?}");
     let unknown = send(&good, 5, &["--streams", "geo"]);
     assert!(unknown.code == 1 && unknown.stderr.contains("--ca FILE, or SSL_CERT_FILE"), "{unknown:?}");
     let elsewhere = https("wrong_host");

@@ -5,15 +5,16 @@ use super::{Ended, run_with, skipped};
 use crate::harness::scratch;
 use crate::kafka::certificates::Certificates;
 
-fn draw(url: &str) -> Ended {
-    run_with(["emit", "--from", url, "--to", "-", "--count", "1", "--rate", "1000"], &[("MYSQL_PWD", PASSWORD)])
+fn draw(url: &str, environment: &[(&str, &str)]) -> Ended {
+    let arguments = ["emit", "--from", url, "--to", "-", "--count", "1", "--rate", "1000"];
+    run_with(arguments, &[&[("MYSQL_PWD", PASSWORD)], environment].concat())
 }
 
 /// Draws with a mode, and expects to be well, with these words, or refused with them.
 fn expect(server: &Server, who: &str, query: &str, is_well: bool, words: &str) {
     let database = server.database();
     database.fill(3);
-    let ended = draw(&format!("{}?{query}", database.url_with(who)));
+    let ended = draw(&format!("{}?{query}", database.url_with(who)), &[]);
     let code = i32::from(!is_well);
     assert!(ended.code == code && ended.stderr.contains(words), "{who} with {query}: {words} is expected in {ended:?}");
 }
@@ -38,6 +39,11 @@ fn a_certificate_is_believed_as_far_as_the_mode_says() {
     ] {
         expect(&server, "posts", query, is_well, words);
     }
+    let database = server.database();
+    database.fill(3);
+    let verified = format!("{}?ssl-mode=VERIFY_IDENTITY", database.url_with("posts"));
+    let trusted = draw(&verified, &[("SSL_CERT_FILE", certificates.authority().to_str().unwrap())]);
+    assert!(trusted.code == 0 && trusted.stderr.contains("TLS, verified (VERIFY_IDENTITY)"), "{trusted:?}");
     expect(&server, "encrypted", "", true, "TLS, whoever answers");
     expect(&server, "encrypted", "ssl-mode=DISABLED", false, "Access denied");
 }

@@ -56,7 +56,8 @@ pub(super) fn judge(bodies: Bodies, status: u16, retry_after: Option<&str>, body
                     Bodies::Kinesis => "Kinesis",
                 };
                 format!(
-                    "it answers {status}, but not as {kind} does, so nothing says whether records are there; is --gateway right? {}",
+                    "it answers {status}, but not as {kind} does, so nothing says whether records are there; \
+                     is --gateway right? {}",
                     said(body)
                 )
             };
