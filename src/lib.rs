@@ -9,6 +9,8 @@
 //! - [`serving`]: answers as of an epoch;
 //! - [`kafka`]: how to speak to a Kafka cluster; knows neither sources nor messages;
 //! - [`kinesis`]: how to speak to Amazon Kinesis; knows neither sources nor messages;
+//! - [`http`]: what every HTTP server here has: a port, limits, tokens;
+//! - [`gateway`]: a front door over HTTP for records;
 //! - [`secret`]: where secrets come from, and that nobody sees them;
 //! - [`emit`]: makes posts, for recordings and tests of any size;
 //! - [`table`], [`topics`], [`streams`]: what tables, topics and streams hold, for people; [`query`]: what a run that
@@ -21,6 +23,8 @@ pub mod config;
 pub mod emit;
 pub mod engine;
 pub mod finding;
+pub mod gateway;
+pub mod http;
 pub mod kafka;
 pub mod kinesis;
 pub mod position;
