@@ -7,6 +7,7 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::config::{Config, SourceConfig};
 use crate::finding::Finding;
+use crate::gateway;
 use crate::kafka;
 use crate::kinesis;
 use crate::sinks::delta;
@@ -19,8 +20,15 @@ use crate::sources::recording;
 pub async fn run(config: &Config, out: &mut impl Write) -> anyhow::Result<usize> {
     let mut faults = 0;
     writeln!(out, "ok     configuration of pipeline `{}`", config.pipeline)?;
+    let mut looks = Vec::new();
     for source in &config.sources {
-        for finding in look_at(source, config).await {
+        looks.push(look_at(source, config).await);
+    }
+    if let Some(gateway) = &config.gateway {
+        looks.push(gateway::check(gateway, &config.base).await);
+    }
+    for findings in looks {
+        for finding in findings {
             faults += usize::from(matches!(finding, Finding::Fault(_)));
             match finding {
                 Finding::Well(what) => writeln!(out, "ok     {what}")?,

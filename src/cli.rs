@@ -10,13 +10,13 @@ use pinflow_dataflows::graph::{Duplicates, Median, Ties, Top};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::{AcceptedLoss, Config, ConfigError, TablesConfig};
+use crate::config::{AcceptedLoss, Config, ConfigError, Fault, TablesConfig};
 use crate::engine::EngineError;
 use crate::kafka::ConnectionError;
 use crate::serving::{Format, HttpConfig};
 use crate::sinks::SinkError;
 use crate::sinks::delta::DeltaError;
-use crate::{check, emit, kinesis, query, run, streams, table, telemetry, topics};
+use crate::{check, emit, gateway, kinesis, query, run, streams, table, telemetry, topics};
 
 /// Everything was done.
 const DONE: u8 = 0;
@@ -45,6 +45,8 @@ enum Command {
     Table(table::TableArgs),
     /// Ask a running pinflow that serves over HTTP: one answer, its changes, or which answers there are
     Query(query::QueryArgs),
+    /// Take records over HTTP as Confluent's REST proxy and a Kinesis proxy do, and put them into Kafka, Kinesis or files
+    Gateway(GatewayArgs),
     /// Make posts, as the original system's emulator would send them
     Emit(Box<emit::EmitArgs>),
     /// Make, list, describe and delete topics of a Kafka cluster
@@ -66,6 +68,12 @@ struct RunArgs {
     /// Read what is there now, make it durable, and end: for cron, systemd timers and the like
     #[arg(long)]
     until_caught_up: bool,
+}
+
+#[derive(Debug, Args)]
+struct GatewayArgs {
+    /// A configuration (.toml) with a [gateway]
+    config: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -136,10 +144,11 @@ impl Overrides {
     }
 
     /// Reads a configuration and puts these flags over it.
-    fn over(self, path: &Path) -> Result<Config, ConfigError> {
+    fn over(self, path: &Path, for_run: bool) -> Result<Config, ConfigError> {
         let mut config = Config::load(path)?;
         self.apply(&mut config);
-        config.checked(path)
+        let expects_source = for_run || config.gateway.is_none();
+        config.checked(path, expects_source)
     }
 }
 
@@ -158,12 +167,13 @@ pub fn main() -> ExitCode {
 
 fn obey(command: Command) -> anyhow::Result<u8> {
     // Where a run logs to stands in its configuration.
-    if !matches!(command, Command::Run(_)) {
+    if !matches!(command, Command::Run(_) | Command::Gateway(_)) {
         telemetry::start(None, Path::new(""), "")?;
     }
     match command {
         Command::Emit(args) => emit::run(*args).map(|()| DONE),
         Command::Run(args) => in_runtime(run_command(args)),
+        Command::Gateway(args) => in_runtime(gateway_command(args)),
         Command::Check(args) => in_runtime(check_command(args)),
         Command::Table(args) => in_runtime(table_command(args)),
         Command::Query(args) => in_runtime(query_command(args)),
@@ -187,7 +197,7 @@ fn in_runtime(work: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<
 }
 
 async fn run_command(args: RunArgs) -> anyhow::Result<u8> {
-    let mut config = args.overrides.over(&args.config)?;
+    let mut config = args.overrides.over(&args.config, true)?;
     config.accepted = args.accept_loss;
     config.until_caught_up = args.until_caught_up;
     let telemetry = telemetry::start(config.telemetry.as_ref(), &config.base, &config.pipeline)?;
@@ -203,7 +213,7 @@ async fn run_logged(config: Config) -> anyhow::Result<u8> {
     let by_default = if std::io::stdout().is_terminal() { Format::Tables } else { Format::Snapshots };
     let format = config.output.format.unwrap_or(by_default);
     let (stop, _) = watch::channel(false);
-    tokio::spawn(stop_on_signal(stop.clone())?);
+    tokio::spawn(stop_on_signal(stop.clone(), "finishing the window")?);
     let outcome = run::run(config, format, stop).await?;
     let totals = &outcome.totals;
     tracing::info!(
@@ -218,7 +228,7 @@ async fn run_logged(config: Config) -> anyhow::Result<u8> {
 }
 
 /// The first signal asks for an orderly stop; the second one does not wait for it.
-fn stop_on_signal(stop: watch::Sender<bool>) -> std::io::Result<impl Future<Output = ()>> {
+fn stop_on_signal(stop: watch::Sender<bool>, first: &'static str) -> std::io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {
@@ -231,14 +241,32 @@ fn stop_on_signal(stop: watch::Sender<bool>) -> std::io::Result<impl Future<Outp
                 eprint_line("pinflow: stopped at once; what is committed is safe, a restart resumes there");
                 std::process::exit(i32::from(FAILED));
             }
-            tracing::info!("stopping: finishing the window; a second signal stops at once");
+            tracing::info!("stopping: {first}; a second signal stops at once");
             stop.send_replace(true);
         }
     })
 }
 
+async fn gateway_command(args: GatewayArgs) -> anyhow::Result<u8> {
+    let config = Config::load(&args.config)?;
+    let telemetry = telemetry::start(config.telemetry.as_ref(), &config.base, &config.pipeline)?;
+    let Some(gateway) = config.gateway else {
+        let what = "no [gateway]: add one with listen = \"127.0.0.1:8082\" and kafka, kinesis or recording";
+        let fault = Fault { line: None, what: what.to_owned() };
+        return Err(ConfigError::Faulty { path: args.config, faults: vec![fault] }.into());
+    };
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(stop_on_signal(stop, "answering what was asked")?);
+    let served = gateway::run(gateway, &config.base, stopped).await;
+    if let Err(error) = &served {
+        tracing::error!(target: telemetry::FAILED, "{error:#}");
+    }
+    telemetry.finish().await;
+    served.map(|()| DONE)
+}
+
 async fn check_command(args: CheckArgs) -> anyhow::Result<u8> {
-    let config = args.overrides.over(&args.config)?;
+    let config = args.overrides.over(&args.config, false)?;
     let faults = check::run(&config, &mut std::io::stdout().lock()).await?;
     Ok(if faults == 0 { DONE } else { FAILED })
 }

@@ -11,6 +11,8 @@
 //! - [`kinesis`]: how to speak to Amazon Kinesis; knows neither sources nor messages;
 //! - [`mysql`]: how to speak to a MySQL or MariaDB server; knows no posts;
 //! - [`backoff`]: how long to wait before something is tried again;
+//! - [`http`]: what every HTTP server here has: a port, limits, tokens;
+//! - [`gateway`]: a front door over HTTP for records;
 //! - [`secret`]: where secrets come from, and that nobody sees them;
 //! - [`emit`]: makes posts, for recordings and tests of any size;
 //! - [`table`], [`topics`], [`streams`]: what tables, topics and streams hold, for people; [`query`]: what a run that
@@ -24,6 +26,8 @@ pub mod config;
 pub mod emit;
 pub mod engine;
 pub mod finding;
+pub mod gateway;
+pub mod http;
 pub mod kafka;
 pub mod kinesis;
 pub mod mysql;

@@ -36,7 +36,7 @@ pub async fn run(config: Config, format: Format, stop: watch::Sender<bool>) -> a
     let board = Arc::new(Board::default());
     let mut readers = Vec::new();
     if let Some(serve) = &config.serve {
-        let server = HttpServer::bind(serve, &config.base).await?;
+        let server = HttpServer::bind(serve, &config.base)?;
         tracing::info!(address = %server.address()?, tls = serve.tls.is_some(), "answers are served over HTTP");
         gauges.look_closely();
         let serving = server.serve(Arc::clone(&board), Arc::clone(&gauges), config.pipeline.clone(), is_over.clone());

@@ -20,6 +20,7 @@ pub use toml_faults::Fault;
 pub use crate::sources::AcceptedLoss;
 
 use crate::engine::{CommitPolicy, Settings};
+use crate::gateway::GatewayConfig;
 use crate::serving::{Format, HttpConfig};
 use crate::sinks::answers::AnswerTablesConfig;
 use crate::sinks::delta;
@@ -47,6 +48,8 @@ pub struct Config {
     pub output: OutputConfig,
     /// Whether, and how, answers are served over HTTP.
     pub serve: Option<HttpConfig>,
+    /// The front door that `pinflow gateway` opens; nothing to a run.
+    pub gateway: Option<GatewayConfig>,
     /// Whether, and where, logs and spans are exported.
     pub telemetry: Option<TelemetryConfig>,
     /// What relative paths are relative to.
@@ -211,6 +214,7 @@ impl Config {
             engine: EngineConfig::default(),
             output: OutputConfig::default(),
             serve: None,
+            gateway: None,
             telemetry: None,
             base: PathBuf::new(),
             until_caught_up: false,
@@ -232,12 +236,12 @@ impl Config {
         Config::parse(&text, base).map_err(|faults| ConfigError::Faulty { path: path.to_owned(), faults })
     }
 
-    /// The configuration, if nothing is wrong with it.
+    /// The configuration, if nothing is wrong with it. For a run it has a source.
     ///
     /// # Errors
     /// Every fault of it; `path` says what was read.
-    pub fn checked(self, path: &Path) -> Result<Config, ConfigError> {
-        let faults: Vec<_> = self.faults(true).into_iter().map(|what| Fault { line: None, what }).collect();
+    pub fn checked(self, path: &Path, expects_source: bool) -> Result<Config, ConfigError> {
+        let faults: Vec<_> = self.faults(expects_source).into_iter().map(|what| Fault { line: None, what }).collect();
         if faults.is_empty() { Ok(self) } else { Err(ConfigError::Faulty { path: path.to_owned(), faults }) }
     }
 
@@ -275,14 +279,15 @@ impl Config {
             engine: document.section("engine"),
             output: document.section("output"),
             serve: document.optional("serve"),
+            gateway: document.optional("gateway"),
             telemetry: document.optional("telemetry"),
             base,
             until_caught_up: false,
             accepted: Vec::new(),
         };
-        document.refuse_rest("pipeline, source, questions, tables, answers, engine, output, serve, telemetry");
-        // A source that could not be read is a fault already, not an absence.
-        let expects_source = document.faults.is_empty();
+        document.refuse_rest("pipeline, source, questions, tables, answers, engine, output, serve, gateway, telemetry");
+        // A source that could not be read is a fault already, not an absence; a gateway needs none.
+        let expects_source = document.faults.is_empty() && config.gateway.is_none();
         for what in config.faults(expects_source) {
             document.fault(None, what);
         }
@@ -336,6 +341,9 @@ impl Config {
         }
         if let Some(serve) = &self.serve {
             faults.extend(serve.faults(&self.base));
+        }
+        if let Some(gateway) = &self.gateway {
+            faults.extend(gateway.faults(&self.base));
         }
         faults.extend(self.telemetry.iter().flat_map(TelemetryConfig::faults));
         for source in &self.sources {

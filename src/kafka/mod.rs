@@ -10,6 +10,7 @@
 //! - `reach`: a cluster's metadata, or why it cannot be had;
 //! - `check`: tries all that reading needs;
 //! - `topics`: topics made, listed, described, deleted;
+//! - `writer`: single records written, each with its place in the answer;
 //! - `iam`: tokens for Amazon MSK's access control by IAM.
 //!
 //! This room knows neither sources nor what messages mean.
@@ -21,6 +22,7 @@ mod iam;
 mod properties;
 mod reach;
 mod topics;
+mod writer;
 
 pub use crate::finding::Finding;
 pub use check::check;
@@ -29,3 +31,4 @@ pub use connection::{Brokers, Connection, ConnectionError, Mechanism, Sasl, Secu
 pub use properties::Properties;
 pub use reach::{Unreachable, metadata};
 pub use topics::{Outcome, Part, Topic, TopicError, Topics, Wanted};
+pub use writer::{Outgoing, Place, Unwritten, Writer};

@@ -233,8 +233,13 @@ pub struct Put {
 /// What became of a record that was put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
-    /// It is in the stream.
-    Acknowledged,
+    /// It is in the stream, in this shard, under this number.
+    Acknowledged {
+        /// The shard.
+        shard: String,
+        /// Its number there.
+        sequence_number: String,
+    },
     /// It is not, for this reason; it may be put again.
     NotTaken(String),
     /// It is not, and never will be: it is too large, say.
@@ -261,7 +266,10 @@ impl From<types::PutRecordsResultEntry> for Written {
     fn from(entry: types::PutRecordsResultEntry) -> Written {
         // Some servers say `null`, some nothing, some an empty text.
         match entry.error_code.filter(|code| !code.is_empty()) {
-            None => Written::Acknowledged,
+            None => Written::Acknowledged {
+                shard: entry.shard_id.unwrap_or_default(),
+                sequence_number: entry.sequence_number.unwrap_or_default(),
+            },
             // The message names shards and accounts, and so is another for every record.
             Some(code) if Kind::of(&code) == Kind::Refused => Written::Refused(code),
             Some(code) => Written::NotTaken(code),

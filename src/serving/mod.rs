@@ -7,7 +7,7 @@ mod stdout;
 mod view;
 
 pub use board::{Board, Following, Passed, Read, Start};
-pub use http::{HttpConfig, HttpError, HttpServer, ServerTls, Tokens};
+pub use http::{HttpConfig, HttpError, HttpServer, Tokens};
 pub(crate) use render::harmless;
 pub use stdout::{Closed, Format, Stdout, StdoutSettings};
 pub use view::View;

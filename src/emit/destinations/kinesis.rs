@@ -211,7 +211,7 @@ impl Delivered {
         for one in written {
             again.push(matches!(one, Written::NotTaken(_)));
             match one {
-                Written::Acknowledged => taken += 1,
+                Written::Acknowledged { .. } => taken += 1,
                 Written::Refused(reason) => self.give_up(&reason, 1),
                 Written::NotTaken(reason) => why = Some(reason),
             }

@@ -1,10 +1,11 @@
 //! What can be said about serving over HTTP.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::http::{Listening, ServerTls};
 use crate::secret::SecretFrom;
 
 /// `[serve]`: answers over HTTP.
@@ -46,16 +47,6 @@ pub struct Tokens {
     pub admin: Option<SecretFrom>,
 }
 
-/// The server's certificate.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ServerTls {
-    /// Certificate chain, PEM.
-    pub certificate: PathBuf,
-    /// Its private key, PEM; a file that only its owner can read.
-    pub key: PathBuf,
-}
-
 impl HttpConfig {
     /// Serving at an address, all else by default.
     #[must_use]
@@ -82,36 +73,18 @@ impl HttpConfig {
     /// What is wrong, each with its mend. `base` is what relative paths are relative to.
     #[must_use]
     pub fn faults(&self, base: &Path) -> Vec<String> {
-        let mut faults = Vec::new();
-        let guarded = self.tokens.any() && self.tls.is_some();
-        if !self.listen.ip().is_loopback() && !guarded && !self.danger_listen_in_the_open {
-            faults.push(format!(
-                "[serve] listen = \"{}\" can be reached from other machines: give tokens and tls, or listen on 127.0.0.1 \
-                 (danger_listen_in_the_open = true serves everybody, unencrypted)",
-                self.listen
-            ));
-        }
+        let listening = Listening {
+            section: "[serve]",
+            listen: self.listen,
+            tls: self.tls.as_ref(),
+            tokens: self.tokens.any(),
+            danger_listen_in_the_open: self.danger_listen_in_the_open,
+            connections_max: self.connections_max,
+            connections_per_address_max: self.connections_per_address_max,
+        };
+        let mut faults = listening.faults(base);
         if self.tokens.any() && self.tokens.read.is_none() && self.tokens.admin.is_none() {
             faults.push("[serve] tokens: nobody could read the answers; add read or admin".to_owned());
-        }
-        for (name, limit) in [
-            ("connections_max", self.connections_max),
-            ("connections_per_address_max", self.connections_per_address_max),
-        ] {
-            if !(1..=65_536).contains(&limit) {
-                faults.push(format!("[serve] {name} must be 1 to 65536"));
-            }
-        }
-        let tls = self.tls.iter().flat_map(|tls| [("certificate", &tls.certificate), ("key", &tls.key)]);
-        for (name, path) in tls {
-            let path = base.join(path);
-            if let Err(error) = std::fs::File::open(&path) {
-                faults.push(format!("[serve] tls {name} {}: {error}", path.display()));
-            } else if name == "key"
-                && let Err(error) = crate::secret::check_private(&path)
-            {
-                faults.push(format!("[serve] tls key: {error}"));
-            }
         }
         faults
     }

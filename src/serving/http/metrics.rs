@@ -1,10 +1,9 @@
 //! `/metrics`: figures in the Prometheus text format.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::State;
 use axum::response::Response;
@@ -14,16 +13,14 @@ use pinflow_dataflows::record::Stream;
 use pinflow_dataflows::rejection::Reason;
 
 use super::status::{self, Phase};
-use super::{Shared, graph, process, reply};
+use super::{Shared, graph, reply};
+use crate::http::{Page, Tally, cpu_seconds, resident_bytes};
 use crate::serving::board::Read;
 
 /// What the server itself counts.
 #[derive(Debug, Default)]
 pub(super) struct Tallies {
-    /// Connections now.
-    pub(super) connections: AtomicU64,
-    /// Connections turned away.
-    pub(super) refused: AtomicU64,
+    pub(super) connections: Arc<Tally>,
     dropped: AtomicU64,
     /// Requests by route and status.
     requests: Mutex<BTreeMap<(String, u16), u64>>,
@@ -41,39 +38,6 @@ impl Tallies {
     }
 }
 
-/// A page of metrics under way.
-#[derive(Default)]
-struct Page(String);
-
-impl Page {
-    /// Begins a metric; its values follow.
-    fn metric(&mut self, name: &'static str, kind: &str, help: &str) -> Metric<'_> {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        Metric { text: &mut self.0, name }
-    }
-}
-
-struct Metric<'a> {
-    text: &'a mut String,
-    name: &'static str,
-}
-
-impl Metric<'_> {
-    fn value(&mut self, labels: &[(&str, &str)], value: f64) {
-        self.text.push_str(self.name);
-        for (at, (label, text)) in labels.iter().enumerate() {
-            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            let _ = write!(self.text, "{}{label}=\"{text}\"", if at == 0 { '{' } else { ',' });
-        }
-        let _ = writeln!(self.text, "{} {value}", if labels.is_empty() { "" } else { "}" });
-    }
-
-    fn only(&mut self, value: f64) {
-        self.value(&[], value);
-    }
-}
-
 /// `GET /metrics`
 pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
     let mut page = Page::default();
@@ -81,7 +45,7 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
     read(&mut page, &shared);
     written(&mut page, &shared);
     served(&mut page, &shared);
-    reply::body(reply::PROMETHEUS, reply::NO_STORE, page.0)
+    reply::body(reply::PROMETHEUS, reply::NO_STORE, page.text())
 }
 
 fn flag(value: bool) -> f64 {
@@ -98,10 +62,10 @@ fn run(page: &mut Page, shared: &Shared) {
     for (name, of) in [("rebuilding", Phase::Rebuilding), ("paused", Phase::Paused), ("running", Phase::Running)] {
         metric.value(&[("state", name)], flag(state == of));
     }
-    if let Some(bytes) = process::resident_bytes() {
+    if let Some(bytes) = resident_bytes() {
         page.metric("process_resident_memory_bytes", "gauge", "Resident memory.").only(bytes as f64);
     }
-    if let Some(seconds) = process::cpu_seconds() {
+    if let Some(seconds) = cpu_seconds() {
         page.metric("process_cpu_seconds_total", "counter", "Processor time, user and system.").only(seconds);
     }
     let held = graph::held(&shared.gauges);
@@ -176,9 +140,8 @@ fn written(page: &mut Page, shared: &Shared) {
     let behind = gauges.epoch.load(Relaxed).saturating_sub(durable);
     page.metric("pinflow_epoch_lag", "gauge", "Epochs that passed and are not committed.").only(behind as f64);
     let commits = *gauges.commits.lock().unwrap_or_else(PoisonError::into_inner);
-    let metric = page.metric("pinflow_commit_seconds", "summary", "What making a window durable took.");
-    metric.text.push_str(&format!("pinflow_commit_seconds_sum {}\n", commits.total.as_secs_f64()));
-    metric.text.push_str(&format!("pinflow_commit_seconds_count {}\n", commits.count));
+    page.metric("pinflow_commit_seconds", "summary", "What making a window durable took.")
+        .summary(commits.total.as_secs_f64(), commits.count);
     let last = commits.last.as_secs_f64();
     page.metric("pinflow_commit_last_seconds", "gauge", "What it took the last time.").only(last);
     let mut metric = page.metric("pinflow_table_rows", "gauge", "Rows, by table.");
@@ -197,9 +160,9 @@ fn written(page: &mut Page, shared: &Shared) {
 
 fn served(page: &mut Page, shared: &Shared) {
     let tallies = &shared.tallies;
-    let connections = tallies.connections.load(Relaxed) as f64;
+    let connections = tallies.connections.open.load(Relaxed) as f64;
     page.metric("pinflow_http_connections", "gauge", "Connections now.").only(connections);
-    let refused = tallies.refused.load(Relaxed) as f64;
+    let refused = tallies.connections.refused.load(Relaxed) as f64;
     page.metric("pinflow_http_connections_refused_total", "counter", "Connections turned away.").only(refused);
     let dropped = tallies.dropped.load(Relaxed) as f64;
     page.metric("pinflow_http_readers_dropped_total", "counter", "Readers of changes that were too slow.")
@@ -207,17 +170,5 @@ fn served(page: &mut Page, shared: &Shared) {
     let mut metric = page.metric("pinflow_http_requests_total", "counter", "Requests, by route and status.");
     for ((route, status), count) in tallies.requests.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         metric.value(&[("route", route), ("status", &status.to_string())], *count as f64);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_are_escaped() {
-        let mut page = Page::default();
-        page.metric("m", "gauge", "Help.").value(&[("a", "x\"y\\z\n"), ("b", "é")], 1.5);
-        assert_eq!(page.0, "# HELP m Help.\n# TYPE m gauge\nm{a=\"x\\\"y\\\\z\\n\",b=\"é\"} 1.5\n");
     }
 }

@@ -1,26 +1,23 @@
 //! Answers over HTTP: one port, and every route shows one and the same epoch.
 //!
-//! Reading only: nothing can be changed through it. `connections` limits who is connected, `guard` decides who may ask
-//! for what, the routes read the [`Board`] and the engine's [`Gauges`]. None of it can make the graph wait.
+//! Reading only: nothing can be changed through it. `shows` says who may see what, the routes read the [`Board`] and the engine's [`Gauges`]. None of it can make the graph wait.
 
 mod answers;
 mod changes;
 mod config;
-mod connections;
 mod graph;
-mod guard;
 mod metrics;
 mod openapi;
 mod page;
 mod params;
-mod process;
 mod reply;
+mod shows;
 mod status;
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
@@ -29,26 +26,17 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 
-pub use config::{HttpConfig, ServerTls, Tokens};
+pub use config::{HttpConfig, Tokens};
 
 use super::board::Board;
 use crate::engine::Gauges;
+use crate::http::{Guard, Limits, Port, PortError, harden};
 use crate::secret::SecretError;
-use guard::Guard;
 use metrics::Tallies;
 use reply::Fault;
-
-/// What the system holds of a reply that is not read. By itself it goes up to some MiB a connection: five hundred readers
-/// that stand still would be copied a gigabyte before they are let alone.
-const SEND_BYTES: u32 = 256 << 10;
-/// Connections that wait to be accepted.
-const BACKLOG: u32 = 1_024;
+use shows::Role;
 
 /// An answer with more rows than this is rendered beside the threads that serve.
 const ROWS_INLINE: usize = 2_000;
@@ -57,7 +45,7 @@ const ROWS_INLINE: usize = 2_000;
 pub(crate) struct Served {
     board: Arc<Board>,
     gauges: Arc<Gauges>,
-    guard: Guard,
+    guard: Guard<Role>,
     tallies: Tallies,
     pipeline: String,
     started: Instant,
@@ -66,32 +54,25 @@ pub(crate) struct Served {
 
 type Shared = Arc<Served>;
 
+/// How long open connections may take to finish when serving ends.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// A port that is listened on, and not yet served.
 pub struct HttpServer {
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    port: Port,
     config: HttpConfig,
-    guard: Guard,
+    guard: Guard<Role>,
 }
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// The port cannot be had.
-    #[error("listen on {listen}; is another program, or another pinflow, there?")]
-    Listen {
-        /// The address.
-        listen: SocketAddr,
-        /// Why.
-        #[source]
-        cause: std::io::Error,
-    },
+    /// The port cannot be served.
+    #[error("[serve]")]
+    Port(#[from] PortError),
     /// A token is not there.
     #[error("[serve] tokens")]
     Token(#[from] SecretError),
-    /// The certificate and its key do not serve.
-    #[error("[serve] tls: {0}")]
-    Tls(String),
 }
 
 impl HttpServer {
@@ -99,12 +80,10 @@ impl HttpServer {
     ///
     /// # Errors
     /// If one of them is not to be had.
-    pub async fn bind(config: &HttpConfig, base: &Path) -> Result<HttpServer, HttpError> {
-        let guard = Guard::new(config, base)?;
-        let tls = config.tls.as_ref().map(|tls| acceptor(tls, base)).transpose()?;
-        let listen = config.listen;
-        let listener = bind(listen).map_err(|cause| HttpError::Listen { listen, cause })?;
-        Ok(HttpServer { listener, tls, config: config.clone(), guard })
+    pub fn bind(config: &HttpConfig, base: &Path) -> Result<HttpServer, HttpError> {
+        let guard = shows::guard(config, base)?;
+        let port = Port::bind(config.listen, config.tls.as_ref(), base)?;
+        Ok(HttpServer { port, config: config.clone(), guard })
     }
 
     /// The address, with the port that was taken.
@@ -112,43 +91,22 @@ impl HttpServer {
     /// # Errors
     /// If the system does not say.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.port.address()
     }
 
     /// Serves until `over` turns true.
     pub async fn serve(self, board: Arc<Board>, gauges: Arc<Gauges>, pipeline: String, over: watch::Receiver<bool>) {
         let (tallies, started) = (Tallies::default(), Instant::now());
-        let guard = self.guard;
+        let (guard, tally) = (self.guard, Arc::clone(&tallies.connections));
         let shared = Arc::new(Served { board, gauges, guard, tallies, pipeline, started, over: over.clone() });
         let router = router(Arc::clone(&shared));
-        connections::serve(self.listener, router, self.tls, &self.config, shared, over).await;
+        let limits = Limits {
+            connections_max: self.config.connections_max,
+            connections_per_address_max: self.config.connections_per_address_max,
+            farewell: FAREWELL,
+        };
+        self.port.serve(router, limits, tally, over).await;
     }
-}
-
-/// Listens, with bounded room in the system for what a connection has not read yet.
-fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    // Accepted connections inherit it.
-    socket.set_send_buffer_size(SEND_BYTES)?;
-    socket.bind(listen)?;
-    socket.listen(BACKLOG)
-}
-
-fn acceptor(tls: &ServerTls, base: &Path) -> Result<TlsAcceptor, HttpError> {
-    let failed = |path: &Path, error: &dyn std::fmt::Display| HttpError::Tls(format!("{}: {error}", path.display()));
-    let (certificate, key) = (base.join(&tls.certificate), base.join(&tls.key));
-    let chain = CertificateDer::pem_file_iter(&certificate).and_then(Iterator::collect);
-    let chain = chain.map_err(|error| failed(&certificate, &error))?;
-    let private = PrivateKeyDer::from_pem_file(&key).map_err(|error| failed(&key, &error))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| HttpError::Tls(error.to_string()))?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .map_err(|error| failed(&certificate, &error))?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 fn router(shared: Shared) -> Router {
@@ -178,14 +136,14 @@ fn router(shared: Shared) -> Router {
 async fn attend(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let route =
         request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
-    let mut response = match shared.guard.admit(request.uri(), request.headers()) {
+    let mut response = match shows::admit(&shared.guard, request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(fault) => fault.into_response(),
+        Err(denied) => Fault::from(denied).into_response(),
     };
     if response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    reply::harden(response.headers_mut());
+    harden(response.headers_mut());
     shared.tallies.request(&route, response.status().as_u16());
     response
 }

@@ -12,8 +12,9 @@ use serde::Serialize;
 
 use super::graph::held;
 use super::reply::{self, Fault};
-use super::{Shared, answers, params, process};
+use super::{Shared, answers, params};
 use crate::engine::{Rejected, SourceStatus};
+use crate::http::resident_bytes;
 use crate::position::Epoch;
 use crate::serving::board::Read;
 use crate::serving::render::as_millis;
@@ -117,7 +118,7 @@ pub(super) async fn status(State(shared): State<Shared>, RawQuery(query): RawQue
         tables: shared.gauges.tables.get().map(|tables| tables.borrow().clone()).unwrap_or_default(),
         answers: of.collect(),
         state_sizes: held(&shared.gauges).into(),
-        memory: Memory { resident_bytes: process::resident_bytes(), symbols: pinflow_dataflows::symbol::count() },
+        memory: Memory { resident_bytes: resident_bytes(), symbols: pinflow_dataflows::symbol::count() },
     }))
 }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use super::anchor::Anchor;
+use super::stall::Stall;
 use crate::position::{PartitionId, Position, anchor_of_message};
 use crate::sources::collected::Collected;
 use crate::sources::{AcceptedLoss, Block, Records};
@@ -29,6 +30,8 @@ pub(super) struct Lane {
     pub(super) committed: u64,
     /// Since when it stands before an open transaction, and whether that was said.
     pub(super) waits: Option<(Instant, bool)>,
+    /// Whether it stands still without a reason.
+    pub(super) stall: Stall,
     collected: Collected,
     last: Last,
     /// Where the last message collected stands.
@@ -64,6 +67,7 @@ impl Lane {
             there: 0,
             committed: 0,
             waits: None,
+            stall: Stall::new(next, Instant::now()),
             collected: Collected::default(),
             last: Last::default(),
             last_offset: 0,

@@ -33,6 +33,8 @@ pub(super) struct Listener {
 #[derive(Default)]
 struct Heard {
     ends: Mutex<HashMap<(String, i32), Ends>>,
+    /// What the client does about a partition, in librdkafka's words.
+    doing: Mutex<HashMap<(String, i32), String>>,
     /// What the last fault said: librdkafka names topic and offset only here.
     fault: Mutex<String>,
     unreachable: AtomicBool,
@@ -47,6 +49,17 @@ impl Listener {
     /// Where partitions end, where that is known.
     pub(super) fn ends(&self) -> HashMap<(String, i32), Ends> {
         self.heard.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the client last did about a partition, in librdkafka's words: `active`, `validate-epoch-wait`, …
+    pub(super) fn doing(&self, topic: &str, partition: i32) -> String {
+        let doing = self.heard.doing.lock().unwrap_or_else(PoisonError::into_inner);
+        doing.get(&(topic.to_owned(), partition)).cloned().unwrap_or_default()
+    }
+
+    /// Whether brokers cannot be reached at the moment.
+    pub(super) fn is_alone(&self) -> bool {
+        self.heard.unreachable.load(Ordering::Relaxed)
     }
 
     /// Notes an end that was asked for: fetches tell nothing while they are paused.
@@ -96,8 +109,10 @@ impl ClientContext for Listener {
 
     fn stats(&self, statistics: Statistics) {
         let mut ends = self.heard.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut doing = self.heard.doing.lock().unwrap_or_else(PoisonError::into_inner);
         for (topic, of) in statistics.topics {
             for (number, partition) in of.partitions {
+                doing.insert((topic.clone(), number), partition.fetch_state);
                 let known = |offset: i64| u64::try_from(offset).ok();
                 // Negative before the first fetch.
                 if let (Some(high), Some(stable)) = (known(partition.hi_offset), known(partition.ls_offset)) {

@@ -22,6 +22,7 @@ mod config;
 mod lane;
 mod listener;
 mod reader;
+mod stall;
 mod standing;
 mod watch;
 

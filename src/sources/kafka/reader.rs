@@ -18,6 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::begin::{lost, short};
 use super::cluster::Reading;
 use super::lane::Lane;
+use super::stall::Verdict;
 use super::standing::{Standing, standing};
 use super::watch::{News, Progress, Reached};
 use crate::sources::thread::Halt;
@@ -331,9 +332,7 @@ impl Reader {
         // given the partition up and must be told to fetch it again.
         let _ = self.look.send(());
         let read = (0..self.lanes.len()).filter(|lane| !self.waiting.contains(lane)).collect::<Vec<_>>();
-        let list = self.list(read.iter().map(|lane| &self.lanes[*lane]))?;
-        self.reading.consumer.incremental_unassign(&list).map_err(|error| self.broken(&error))?;
-        self.assign(&read)
+        self.again(&read)
     }
 
     /// What has to be done now and then.
@@ -357,6 +356,7 @@ impl Reader {
         if self.told.elapsed() >= TELL_EVERY {
             self.told = Instant::now();
             self.tell_ends()?;
+            self.wake()?;
             self.tell_group()?;
         }
         Ok(())
@@ -404,6 +404,48 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// Fetches partitions anew that stand still though records are there.
+    fn wake(&mut self) -> Result<(), Halt> {
+        let (now, listener) = (Instant::now(), self.reading.listener.clone());
+        let (ends, is_alone) = (listener.ends(), listener.is_alone());
+        let mut standing = Vec::new();
+        for (at, lane) in self.lanes.iter_mut().enumerate() {
+            let end = ends.get(&(lane.topic.to_string(), lane.number)).map_or(0, |end| end.high);
+            let may_stand = is_alone || lane.next >= end || self.waiting.contains(&at);
+            match lane.stall.look(lane.next, may_stand, now) {
+                Verdict::Well => {}
+                Verdict::Stands(stood) => {
+                    let (client, name, next) = (listener.doing(&lane.topic, lane.number), &lane.name, lane.next);
+                    let seconds = stood.as_secs();
+                    if lane.waits.is_none() {
+                        tracing::info!(
+                            seconds,
+                            client,
+                            "{name} stands at {next}, its end is {end}: it is fetched anew"
+                        );
+                    }
+                    standing.push(at);
+                }
+                Verdict::Mended(stood) => tracing::warn!(
+                    "{} stood still for {} s though records were there; fetched anew it moves again",
+                    lane.name,
+                    stood.as_secs()
+                ),
+            }
+        }
+        self.again(&standing)
+    }
+
+    /// Has the client give partitions up and fetch them anew, from their own next offsets.
+    fn again(&self, lanes: &[usize]) -> Result<(), Halt> {
+        if lanes.is_empty() {
+            return Ok(());
+        }
+        let list = self.list(lanes.iter().map(|lane| &self.lanes[*lane]))?;
+        self.reading.consumer.incremental_unassign(&list).map_err(|error| self.broken(&error))?;
+        self.assign(lanes)
     }
 
     /// Tells the consumer group how far partitions are durable. Only tools that show lag read that.

@@ -10,14 +10,14 @@ mod faults;
 mod proxy;
 mod reading;
 mod resharding;
-mod server;
-mod site;
+pub(crate) mod server;
+pub(crate) mod site;
 mod streams;
 mod tls;
 
 /// Whether the Kinesis tests are to be left out; says so.
 #[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
-fn skipped() -> bool {
+pub(crate) fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_KINESIS").is_some_and(|skip| skip == "1");
     if skipped {
         eprintln!("PINFLOW_SKIP_KINESIS=1: no server is started, nothing of Kinesis is tested");

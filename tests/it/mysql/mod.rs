@@ -5,6 +5,7 @@
 mod absences;
 mod credentials;
 mod drawing;
+mod end_to_end;
 mod filling;
 mod server;
 mod tls;

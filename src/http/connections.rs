@@ -1,19 +1,20 @@
 //! Connections: accepted, limited in number and time, encrypted if so configured.
 //!
 //! A peer may be slow, silent or hostile. So each connection has [`HEAD_MAX`] time for the head of a request (and for
-//! sending one at all), [`STALL_MAX`] for taking anything of a reply, and a bounded head; bodies are not read at all.
-//! Who is over the limits is turned away with 503 before anything of his is read.
+//! sending one at all), [`STALL_MAX`] for taking anything of a reply, and a bounded head; how much of a body is read, and
+//! for how long, is the route's to say. Who is over the limits is turned away with 503 before anything of his is read.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -23,9 +24,6 @@ use tokio::sync::watch;
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::Shared;
-use super::config::HttpConfig;
-
 /// How long a connection may take to send the head of a request, also of its first.
 const HEAD_MAX: Duration = Duration::from_secs(10);
 /// How long a peer may take nothing of what is written to it.
@@ -34,17 +32,38 @@ const STALL_MAX: Duration = Duration::from_secs(30);
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Header lines.
 const HEADERS_MAX: usize = 100;
-/// How long open connections may take to finish when serving ends.
-const FAREWELL: Duration = Duration::from_secs(2);
 const TURNED_AWAY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
+/// The address that a request came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct From(pub(crate) IpAddr);
+
+/// How many connections there may be, and how they end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// At the same time.
+    pub(crate) connections_max: usize,
+    /// From one address that is not this machine's.
+    pub(crate) connections_per_address_max: usize,
+    /// How long open connections may take to finish when serving ends.
+    pub(crate) farewell: Duration,
+}
+
+/// What is counted of connections.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Connections now.
+    pub(crate) open: AtomicU64,
+    /// Connections turned away.
+    pub(crate) refused: AtomicU64,
+}
+
 /// Who is connected.
 struct Guests {
-    most: usize,
-    most_of_one: usize,
+    limits: Limits,
     by_address: Mutex<HashMap<IpAddr, usize>>,
-    shared: Shared,
+    tally: Arc<Tally>,
 }
 
 impl Guests {
@@ -54,15 +73,16 @@ impl Guests {
         let all: usize = by_address.values().sum();
         let of = by_address.entry(from).or_default();
         // Of this machine's own programs each has the same address.
-        if all >= self.most || (*of >= self.most_of_one && !from.is_loopback()) {
+        if all >= self.limits.connections_max || (*of >= self.limits.connections_per_address_max && !from.is_loopback())
+        {
             if *of == 0 {
                 by_address.remove(&from);
             }
-            self.shared.tallies.refused.fetch_add(1, Relaxed);
+            self.tally.refused.fetch_add(1, Relaxed);
             return None;
         }
         *of += 1;
-        self.shared.tallies.connections.fetch_add(1, Relaxed);
+        self.tally.open.fetch_add(1, Relaxed);
         Some(Guest { of: Arc::clone(self), from })
     }
 }
@@ -82,25 +102,21 @@ impl Drop for Guest {
                 by_address.remove(&self.from);
             }
         }
-        self.of.shared.tallies.connections.fetch_sub(1, Relaxed);
+        self.of.tally.open.fetch_sub(1, Relaxed);
     }
 }
 
-/// Serves until `over` turns true, then lets requests that are being answered finish.
+/// Serves until `over` turns true, then lets requests that are being answered finish. Each request carries the address
+/// that it came from, as an extension.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
     tls: Option<TlsAcceptor>,
-    config: &HttpConfig,
-    shared: Shared,
+    limits: Limits,
+    tally: Arc<Tally>,
     mut over: watch::Receiver<bool>,
 ) {
-    let guests = Arc::new(Guests {
-        most: config.connections_max,
-        most_of_one: config.connections_per_address_max,
-        by_address: Mutex::default(),
-        shared,
-    });
+    let guests = Arc::new(Guests { limits, by_address: Mutex::default(), tally });
     let mut all = tokio::task::JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -121,7 +137,7 @@ pub(super) async fn serve(
             all.spawn(turn_away(stream));
             continue;
         };
-        let (router, tls, over) = (router.clone(), tls.clone(), over.clone());
+        let (router, tls, over) = (router.clone().layer(Extension(From(peer.ip()))), tls.clone(), over.clone());
         all.spawn(async move {
             let _guest = guest;
             if let Err(error) = connection(stream, router, tls, over).await {
@@ -129,7 +145,7 @@ pub(super) async fn serve(
             }
         });
     }
-    let _ = timeout(FAREWELL, async { while all.join_next().await.is_some() {} }).await;
+    let _ = timeout(limits.farewell, async { while all.join_next().await.is_some() {} }).await;
 }
 
 async fn turn_away(mut stream: TcpStream) {

@@ -1,0 +1,122 @@
+//! How much may come: requests a second from each client, and bytes under way from all of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Clients that are remembered; those that have not come for longest are forgotten, and begin anew.
+const CLIENTS_MAX: usize = 10_000;
+/// What one permit stands for, bytes.
+const PERMIT_BYTES: usize = 1 << 10;
+
+/// Lets requests in.
+pub(super) struct Admission {
+    rates: Option<Rates>,
+    under_way: Arc<Semaphore>,
+}
+
+/// Room for a request's body; given back when dropped.
+pub(super) type Room = OwnedSemaphorePermit;
+
+impl Admission {
+    pub(super) fn new(requests_per_sec_max: Option<u32>, bytes_under_way_max: usize) -> Admission {
+        let permits = (bytes_under_way_max / PERMIT_BYTES).min(Semaphore::MAX_PERMITS);
+        Admission { rates: requests_per_sec_max.map(Rates::new), under_way: Arc::new(Semaphore::new(permits)) }
+    }
+
+    /// Counts a request of a client.
+    ///
+    /// # Errors
+    /// How long to wait, if it has sent too many.
+    pub(super) fn request(&self, client: &str, now: Instant) -> Result<(), Duration> {
+        self.rates.as_ref().map_or(Ok(()), |rates| rates.take(client, now))
+    }
+
+    /// Room for a body of so many bytes; `None` if too much is under way.
+    pub(super) fn room(&self, bytes: usize) -> Option<Room> {
+        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).ok()?;
+        Arc::clone(&self.under_way).try_acquire_many_owned(permits).ok()
+    }
+}
+
+/// A bucket of tokens for each client: filled evenly, two seconds' worth at the most.
+struct Rates {
+    per_sec: f64,
+    clients: Mutex<HashMap<String, Bucket>>,
+}
+
+struct Bucket {
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Rates {
+    fn new(per_sec: u32) -> Rates {
+        Rates { per_sec: per_sec.into(), clients: Mutex::default() }
+    }
+
+    fn take(&self, client: &str, now: Instant) -> Result<(), Duration> {
+        let most = 2.0 * self.per_sec;
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if clients.len() >= CLIENTS_MAX && !clients.contains_key(client) {
+            // Who has not come for two seconds has a full bucket, and loses nothing. If all came, all begin anew.
+            clients.retain(|_, bucket| now.duration_since(bucket.filled) < Duration::from_secs(2));
+            if clients.len() >= CLIENTS_MAX {
+                clients.clear();
+            }
+        }
+        let bucket = clients.entry(client.to_owned()).or_insert(Bucket { tokens: most, filled: now });
+        let passed = now.saturating_duration_since(bucket.filled).as_secs_f64();
+        bucket.tokens = (bucket.tokens + passed * self.per_sec).min(most);
+        bucket.filled = now;
+        if bucket.tokens >= 1.0 {
+            bucket.tokens -= 1.0;
+            Ok(())
+        } else {
+            Err(Duration::from_secs_f64((1.0 - bucket.tokens) / self.per_sec))
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_sends_too_much_waits_and_others_do_not() {
+        let admission = Admission::new(Some(10), 1 << 20);
+        let start = Instant::now();
+        let sent = |client: &str, at: Duration| admission.request(client, start + at);
+        assert_eq!((0..20).filter(|_| sent("a", Duration::ZERO).is_ok()).count(), 20);
+        let wait = sent("a", Duration::ZERO).unwrap_err();
+        assert!(wait > Duration::from_millis(90) && wait <= Duration::from_millis(100), "{wait:?}");
+        assert!(sent("b", Duration::ZERO).is_ok());
+        assert!(sent("a", Duration::from_millis(50)).is_err());
+        assert!(sent("a", Duration::from_millis(101)).is_ok());
+        // However long it was away, what it may send at once stays bounded.
+        let later = Duration::from_secs(3_600);
+        assert_eq!((0..100).filter(|_| sent("a", later).is_ok()).count(), 20);
+    }
+
+    #[test]
+    fn the_number_of_clients_that_are_remembered_is_bounded() {
+        let rates = Rates::new(1);
+        let start = Instant::now();
+        for client in 0..CLIENTS_MAX + 10 {
+            rates.take(&client.to_string(), start).unwrap();
+        }
+        assert!(rates.clients.lock().unwrap().len() <= CLIENTS_MAX);
+    }
+
+    #[test]
+    fn bodies_under_way_are_bounded_and_give_their_room_back() {
+        let admission = Admission::new(None, 10 << 10);
+        let room = admission.room(9 << 10).unwrap();
+        assert!(admission.room(2 << 10).is_none());
+        drop(room);
+        assert!(admission.room(10 << 10).is_some());
+    }
+}

@@ -1,0 +1,65 @@
+//! JSON as it came, on one line.
+
+/// A JSON value without the white space between its tokens. Numbers, escapes and the order of fields stay as they were
+/// written: nothing is read and written anew, so nothing is rounded.
+///
+/// `json` must be JSON; of anything else, whatever stands between quotes is kept.
+pub(super) fn compact(json: &str) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(json.len());
+    let (mut quoted, mut escaped) = (false, false);
+    for byte in json.bytes() {
+        if quoted {
+            (quoted, escaped) = match (escaped, byte) {
+                (false, b'"') => (false, false),
+                (false, b'\\') => (true, true),
+                _ => (true, false),
+            };
+        } else if byte.is_ascii_whitespace() {
+            continue;
+        } else {
+            quoted = byte == b'"';
+        }
+        kept.push(byte);
+    }
+    kept
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn tokens_stay_as_they_were_written() {
+        let json = "{ \"a b\" : [ 1.50, 1e400,\n\t-0 ], \"q\\\" x\" : \" \\\\\" ,\"é\":\"\\u00e9 \" }";
+        let kept = "{\"a b\":[1.50,1e400,-0],\"q\\\" x\":\" \\\\\",\"é\":\"\\u00e9 \"}";
+        assert_eq!(String::from_utf8(compact(json)).unwrap(), kept);
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[ -~\\n\\t\"\\\\é]{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::hash_map("[ -~]{0,4}", inner, 0..4)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_spread_over_lines_is_what_was_written_without(value in values()) {
+            let spread = serde_json::to_string_pretty(&value).unwrap();
+            prop_assert_eq!(compact(&spread), serde_json::to_vec(&value).unwrap());
+        }
+    }
+}

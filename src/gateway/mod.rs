@@ -1,0 +1,145 @@
+//! `pinflow gateway`: a front door over HTTP, where the original system had Amazon's API Gateway, Confluent's REST proxy
+//! and the mapping templates of a Kinesis proxy.
+//!
+//! Two families of routes: [`topics`] speaks as the REST proxy does, [`streams`] as the Kinesis proxy; behind each is a
+//! cluster, a region, or the files of a recording. A record is acknowledged once it is where it belongs: by all in-sync
+//! replicas, by Kinesis, on the disk. Nothing is queued that is not being waited for, and what is under way is bounded.
+
+mod admission;
+mod config;
+mod folder;
+mod json;
+mod metrics;
+mod refusal;
+mod router;
+mod streams;
+mod topics;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::sync::watch;
+
+pub use config::{GatewayConfig, GatewayTokens};
+pub use folder::FolderError;
+
+use crate::finding::Finding;
+use crate::http::{Guard, Limits, Port};
+use crate::kafka::{Topics, Writer};
+use crate::kinesis::{Api, Streams};
+use admission::Admission;
+use folder::Folder;
+use metrics::Tallies;
+use router::{Front, Role, Shared};
+
+/// Between two words on how much has come.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+
+/// Serves until `stop` turns true, then answers what was asked and returns.
+///
+/// # Errors
+/// If the port cannot be had, a token is missing, or Kafka, Kinesis or the folder cannot be reached.
+pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let patience = Duration::from_secs(config.answer_secs_max);
+    let tokens = &config.tokens;
+    let roles = [(&tokens.write, Role::Writer), (&tokens.metrics, Role::Metrics), (&tokens.admin, Role::Admin)];
+    let guard = Guard::new(&config.hosts, roles, base).context("[gateway] tokens")?;
+    let port = Port::bind(config.listen, config.tls.as_ref(), base).context("[gateway]")?;
+    let folder = config.recording.as_ref().map(|path| Folder::open(&base.join(path)).map(Arc::new)).transpose()?;
+    let topics = match &config.kafka {
+        Some(connection) => {
+            let topics = Topics::of(connection.clone(), base)?;
+            let names = router::blocking(|| topics.names())?;
+            tracing::info!(brokers = %connection.brokers, topics = names.len(), "records for /topics go to Kafka");
+            Some(topics::Behind::Cluster { writer: Writer::of(connection, base, patience)?, topics })
+        }
+        None => folder.clone().map(topics::Behind::Folder),
+    };
+    let streams = match &config.kinesis {
+        Some(connection) => {
+            let streams = Streams::of(connection.clone()).await?;
+            let names = streams.names().await?;
+            tracing::info!(streams = names.len(), "records for /streams go to Kinesis");
+            Some(streams::Behind::Region { api: Api::connect(connection.clone()).await?, streams })
+        }
+        None => folder.clone().map(streams::Behind::Folder),
+    };
+    let limits = Limits {
+        connections_max: config.connections_max,
+        connections_per_address_max: config.connections_per_address_max,
+        // Who is being answered is told what became of the records.
+        farewell: patience + Duration::from_secs(5),
+    };
+    let admission = Admission::new(config.requests_per_sec_max, config.bytes_under_way_max);
+    let front = Arc::new(Front { guard, admission, topics, streams, tallies: Tallies::default(), config });
+    let scheme = if front.config.tls.is_some() { "https" } else { "http" };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "the gateway listens on {scheme}://{}", port.address()?);
+    let saying = tokio::spawn(say(Arc::clone(&front)));
+    let tally = Arc::clone(&front.tallies.connections);
+    port.serve(router::router(Arc::clone(&front)), limits, tally, stop).await;
+    saying.abort();
+    let _ = saying.await;
+    let (taken, refused) = front.tallies.records();
+    if let Some(topics::Behind::Cluster { writer, .. }) = &front.topics {
+        router::blocking(|| writer.finish(patience));
+    }
+    drop(front);
+    if let Some(folder) = folder {
+        router::blocking(|| Folder::finish(folder));
+    }
+    tracing::info!(taken, refused, "the gateway has stopped");
+    Ok(())
+}
+
+/// Says now and then how much has come.
+async fn say(front: Shared) {
+    let (mut before, mut then) = (front.tallies.records(), Instant::now());
+    loop {
+        tokio::time::sleep(SAY_EVERY).await;
+        let now = front.tallies.records();
+        if now != before {
+            let rate = (now.0 - before.0) as f64 / then.elapsed().as_secs_f64();
+            tracing::info!("{} records, {rate:.0}/s, {} refused", now.0, now.1);
+        }
+        (before, then) = (now, Instant::now());
+    }
+}
+
+/// Looks whether everything behind a gateway can be reached, and writes nothing.
+pub async fn check(config: &GatewayConfig, base: &Path) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut found = |what: Result<String, String>| {
+        findings.push(what.map_or_else(Finding::Fault, Finding::Well));
+    };
+    if let Some(connection) = &config.kafka {
+        let names = Topics::of(connection.clone(), base).map_err(anyhow::Error::new);
+        let names = names.and_then(|topics| Ok(router::blocking(|| topics.names())?));
+        found(match names {
+            Ok(names) => Ok(format!("gateway: {} has {} topics", connection.brokers, names.len())),
+            Err(error) => Err(format!("gateway: {error:#}")),
+        });
+    }
+    if let Some(connection) = &config.kinesis {
+        let names = async { anyhow::Ok(Streams::of(connection.clone()).await?.names().await?) };
+        found(match names.await {
+            Ok(names) => Ok(format!("gateway: Kinesis has {} streams", names.len())),
+            Err(error) => Err(format!("gateway: {error:#}")),
+        });
+    }
+    if let Some(folder) = &config.recording {
+        let folder = base.join(folder);
+        let nearest = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+        found(match nix::unistd::access(nearest, nix::unistd::AccessFlags::W_OK) {
+            Ok(()) => Ok(format!("gateway: records go to {}", folder.display())),
+            Err(_) => Err(format!("gateway: {} is not writable; choose another recording", nearest.display())),
+        });
+    }
+    if config.manage_streams && !config.tokens.any() {
+        findings.push(Finding::Risk(
+            "gateway: manage_streams without tokens: everybody who reaches the port can delete streams".to_owned(),
+        ));
+    }
+    findings
+}

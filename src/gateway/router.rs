@@ -1,0 +1,198 @@
+//! The routes, and what goes around every request: who sends it, how many he sends, how large it is.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{CONTENT_LENGTH, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::get;
+use axum::{Extension, Router};
+
+use super::admission::{Admission, Room};
+use super::config::GatewayConfig;
+use super::folder::STREAMS;
+use super::metrics::{self, Tallies};
+use super::refusal::Refusal;
+use super::{streams, topics};
+use crate::http::{Denied, From as Sender, Guard, JSON, NO_STORE, body, given, harden};
+
+/// How long a body may take to come.
+const BODY: Duration = Duration::from_secs(30);
+
+/// What the routes know.
+pub(super) struct Front {
+    pub(super) config: GatewayConfig,
+    pub(super) guard: Guard<Role>,
+    pub(super) admission: Admission,
+    pub(super) topics: Option<topics::Behind>,
+    pub(super) streams: Option<streams::Behind>,
+    pub(super) tallies: Tallies,
+}
+
+/// Shared by all requests.
+pub(super) type Shared = Arc<Front>;
+
+/// What a token stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Writer,
+    Metrics,
+    Admin,
+}
+
+/// What a request wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    /// To know whether the process lives.
+    Life,
+    /// Figures.
+    Metrics,
+    /// To send records, or to know what there is.
+    Records,
+    /// To make or delete a stream.
+    Manage,
+}
+
+fn wants(method: &Method, route: &str) -> Wants {
+    match route {
+        "/healthz" => Wants::Life,
+        "/metrics" => Wants::Metrics,
+        _ if route.ends_with("/streams/{stream}") && [Method::POST, Method::DELETE].contains(method) => Wants::Manage,
+        _ => Wants::Records,
+    }
+}
+
+impl Role {
+    fn may(self, wants: Wants) -> bool {
+        match self {
+            Role::Writer => wants == Wants::Records,
+            Role::Metrics => wants == Wants::Metrics,
+            Role::Admin => true,
+        }
+    }
+}
+
+/// All routes, each also behind one more segment in front: the stage that Amazon's gateway puts there.
+pub(super) fn router(front: Shared) -> Router {
+    let routes = || topics::routes().merge(streams::routes());
+    Router::new()
+        .merge(routes())
+        .nest("/{stage}", routes())
+        .route("/healthz", get(async || body(JSON, NO_STORE, "{\"alive\":true}")))
+        .route("/metrics", get(metrics::metrics))
+        .fallback(async |request: Request| refuse(request.uri().path(), Refusal::NotFound))
+        .method_not_allowed_fallback(async |request: Request| refuse(request.uri().path(), Refusal::NoSuchMethod))
+        .layer(from_fn_with_state(Arc::clone(&front), attend))
+        .with_state(front)
+}
+
+/// Says no in the shape that the path's clients know.
+fn refuse(path: &str, refusal: Refusal) -> Response {
+    if path.split('/').any(|segment| segment == "streams") { streams::refuse(refusal) } else { topics::refuse(refusal) }
+}
+
+/// Goes around every request.
+async fn attend(
+    State(front): State<Shared>,
+    Extension(Sender(from)): Extension<Sender>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let began = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let path = request.uri().path().to_owned();
+    let wants = wants(request.method(), &route);
+    let mut response = match admit(&front, &request, wants, &from.to_string(), began) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refuse(&path, refusal),
+    };
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    harden(response.headers_mut());
+    front.tallies.request(&route, response.status().as_u16(), began.elapsed());
+    response
+}
+
+fn admit(front: &Front, request: &Request, wants: Wants, from: &str, now: Instant) -> Result<(), Refusal> {
+    let headers = request.headers();
+    front.guard.admit(request.uri(), headers, false).map_err(Refusal::Denied)?;
+    if wants == Wants::Life {
+        return Ok(());
+    }
+    let token = given(headers);
+    // Who has no token yet is counted by his address: guessing is slow, too.
+    let permitted = front.guard.permit(headers, |role| role.may(wants));
+    let client = if permitted.is_ok() && !token.is_empty() { token } else { from };
+    front.admission.request(client, now).map_err(Refusal::TooMany)?;
+    permitted.map_err(Refusal::Denied)?;
+    if wants == Wants::Manage && !front.config.manage_streams {
+        return Err(Refusal::Denied(Denied::Forbidden));
+    }
+    Ok(())
+}
+
+/// Takes a request's body in, with room for it.
+pub(super) async fn take(front: &Front, headers: &HeaderMap, body: Body) -> Result<(Bytes, Room), Refusal> {
+    let most = front.config.body_bytes_max;
+    let said = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let said = said.unwrap_or(most);
+    if said > most {
+        return Err(Refusal::TooLarge(most));
+    }
+    let room = front.admission.room(said).ok_or(Refusal::Busy)?;
+    let read = tokio::time::timeout(BODY, axum::body::to_bytes(body, most)).await;
+    let bytes = match read {
+        Err(_) => return Err(Refusal::Slow(BODY)),
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(error)) => {
+            // The one error of its own that axum has here: more bytes than the limit.
+            let error = std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
+            let is_limit = error.contains("length limit");
+            return Err(if is_limit { Refusal::TooLarge(most) } else { Refusal::BrokenOff });
+        }
+    };
+    front.tallies.bytes.fetch_add(bytes.len() as u64, Relaxed);
+    Ok((bytes, room))
+}
+
+/// Runs what waits without taking a thread from others.
+pub(super) fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
+}
+
+/// Which file of a recording a topic or a stream is, by the last word of its name: `12e255fc4fcd.pin`,
+/// `streaming-12e255fc4fcd-geo`, `user`.
+pub(super) fn stream_of(name: &str) -> Option<usize> {
+    let word = name.rsplit(['.', '-', '_']).next()?;
+    STREAMS.iter().position(|stream| *stream == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_of_a_name_tells_the_stream() {
+        let names = ["pin", "12e255fc4fcd.pin", "streaming-12e255fc4fcd-geo", "a_user", "pinterest", "x.pins", ""];
+        assert_eq!(names.map(stream_of), [Some(0), Some(0), Some(1), Some(2), None, None, None]);
+    }
+
+    #[test]
+    fn only_admins_change_streams() {
+        let of = |method: Method, route: &str| wants(&method, route);
+        assert_eq!(of(Method::DELETE, "/{stage}/streams/{stream}"), Wants::Manage);
+        assert_eq!(of(Method::POST, "/streams/{stream}"), Wants::Manage);
+        assert_eq!(of(Method::GET, "/streams/{stream}"), Wants::Records);
+        assert_eq!(of(Method::PUT, "/streams/{stream}/record"), Wants::Records);
+        let may = |role: Role| [Wants::Metrics, Wants::Records, Wants::Manage].map(|wants| role.may(wants));
+        assert_eq!(may(Role::Writer), [false, true, false]);
+        assert_eq!(may(Role::Metrics), [true, false, false]);
+        assert_eq!(may(Role::Admin), [true; 3]);
+    }
+}

@@ -1,0 +1,104 @@
+//! What a client of Confluent's REST proxy, version 2, is told when something is wrong: a status, a code, and words.
+
+use std::time::Duration;
+
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::TYPE;
+use crate::gateway::refusal::Refusal;
+use crate::http::{NO_STORE, body};
+
+/// A request that was not fulfilled. Codes of five digits are the proxy's own; the others are the status again.
+///
+/// Source: Confluent REST Proxy API reference, v2, "Errors".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Fault {
+    #[serde(skip)]
+    pub(super) status: StatusCode,
+    error_code: u16,
+    message: String,
+    /// When to come again.
+    #[serde(skip)]
+    wait: Option<Duration>,
+}
+
+impl Fault {
+    fn new(status: StatusCode, error_code: u16, message: impl Into<String>) -> Fault {
+        Fault { status, error_code, message: message.into(), wait: None }
+    }
+
+    pub(super) fn wait(&self) -> Option<Duration> {
+        self.wait
+    }
+
+    pub(super) fn no_topic() -> Fault {
+        Fault::new(StatusCode::NOT_FOUND, 40401, "Topic not found.")
+    }
+
+    pub(super) fn no_partition() -> Fault {
+        Fault::new(StatusCode::NOT_FOUND, 40402, "Partition not found.")
+    }
+
+    /// The request's body is JSON, and not what it should be.
+    pub(super) fn unprocessable(message: impl Into<String>) -> Fault {
+        Fault::new(StatusCode::UNPROCESSABLE_ENTITY, 422, message)
+    }
+
+    pub(super) fn is_unreadable(message: impl Into<String>) -> Fault {
+        Fault::new(StatusCode::BAD_REQUEST, 400, message)
+    }
+
+    pub(super) fn unsupported_type() -> Fault {
+        Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, 415, "HTTP 415 Unsupported Media Type")
+    }
+
+    pub(super) fn not_acceptable() -> Fault {
+        Fault::new(StatusCode::NOT_ACCEPTABLE, 406, "HTTP 406 Not Acceptable")
+    }
+
+    /// None of the records was taken, and none ever will be.
+    pub(super) fn refused(message: impl Into<String>) -> Fault {
+        Fault::new(StatusCode::UNPROCESSABLE_ENTITY, 42206, message)
+    }
+
+    /// Not now; later perhaps.
+    pub(super) fn later(message: impl Into<String>) -> Fault {
+        let fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, 50003, message);
+        Fault { wait: Some(Duration::from_secs(1)), ..fault }
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Fault {
+        let status = refusal.status();
+        let error_code = match status {
+            StatusCode::UNAUTHORIZED => 40101,
+            StatusCode::FORBIDDEN => 40301,
+            status => status.as_u16(),
+        };
+        Fault { wait: refusal.wait(), ..Fault::new(status, error_code, refusal.to_string()) }
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        reply(self.status, self.wait, &self)
+    }
+}
+
+/// A reply of the proxy's own type.
+pub(super) fn reply(status: StatusCode, wait: Option<Duration>, value: &impl Serialize) -> Response {
+    let mut response = match serde_json::to_vec(value) {
+        Ok(bytes) => body(TYPE, NO_STORE, bytes),
+        Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    };
+    *response.status_mut() = status;
+    if let Some(wait) = wait {
+        // Whole seconds, as the header wants them.
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
+    }
+    response
+}

@@ -1,0 +1,412 @@
+//! `/topics`: what clients of Confluent's REST proxy, version 2, ask of it: records produced, topics listed and described.
+//!
+//! Where it says less than the proxy: a request none of whose records was taken is answered with an error's status and
+//! the proxy's body beside the error, where the proxy says 200. Who looks at the status alone then knows.
+
+mod fault;
+mod records;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::{Deserialize, Serialize};
+
+use super::Shared;
+use super::folder::{Folder, STREAMS, Unstored};
+use super::refusal::Refusal;
+use super::router::{Front, blocking, stream_of, take};
+use crate::kafka::{Outgoing, Part, Place, Topic, TopicError, Topics, Unreachable, Unwritten, Writer};
+use fault::{Fault, reply};
+
+/// The type of every reply.
+const TYPE: HeaderValue = HeaderValue::from_static("application/vnd.kafka.v2+json");
+/// Types that a client may want, and gets this one for.
+const ACCEPTED: [&str; 6] = [
+    "application/vnd.kafka.v2+json",
+    "application/vnd.kafka+json",
+    "application/vnd.kafka.json.v2+json",
+    "application/json",
+    "application/*",
+    "*/*",
+];
+
+/// What is behind `/topics`.
+pub(super) enum Behind {
+    /// A cluster.
+    Cluster {
+        /// Writes.
+        writer: Writer,
+        /// Lists and describes.
+        topics: Topics,
+    },
+    /// The files of a recording.
+    Folder(Arc<Folder>),
+}
+
+#[derive(Deserialize)]
+struct Named {
+    topic: String,
+}
+
+#[derive(Deserialize)]
+struct NamedPart {
+    topic: String,
+    partition: i32,
+}
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/topics", get(list))
+        .route("/topics/{topic}", get(describe).post(produce))
+        .route("/topics/{topic}/partitions", get(partitions))
+        .route("/topics/{topic}/partitions/{partition}", get(partition).post(produce_to))
+        .route("/topics/{topic}/partitions/{partition}/offsets", get(offsets))
+}
+
+/// A refusal in the shape of these routes.
+pub(super) fn refuse(refusal: Refusal) -> Response {
+    Fault::from(refusal).into_response()
+}
+
+/// What became of a record.
+#[derive(Debug, Default, Serialize)]
+struct Outcome {
+    partition: Option<i32>,
+    offset: Option<i64>,
+    /// 1: never; 2: it may be taken if it is sent again.
+    error_code: Option<u8>,
+    error: Option<String>,
+}
+
+/// What became of the records of a request, in their order.
+#[derive(Debug, Serialize)]
+struct Produced {
+    offsets: Vec<Outcome>,
+    key_schema_id: Option<i32>,
+    value_schema_id: Option<i32>,
+}
+
+/// A request of which nothing was taken.
+#[derive(Serialize)]
+struct NothingProduced<'a> {
+    #[serde(flatten)]
+    fault: &'a Fault,
+    #[serde(flatten)]
+    produced: Produced,
+}
+
+impl From<Result<Place, Unwritten>> for Outcome {
+    fn from(written: Result<Place, Unwritten>) -> Outcome {
+        match written {
+            Ok(place) => Outcome { partition: Some(place.partition), offset: Some(place.offset), ..Outcome::default() },
+            Err(unwritten) => Outcome {
+                error_code: Some(if unwritten.may_pass { 2 } else { 1 }),
+                error: Some(unwritten.what),
+                ..Outcome::default()
+            },
+        }
+    }
+}
+
+fn never(what: impl Into<String>) -> Unwritten {
+    Unwritten { may_pass: false, what: what.into() }
+}
+
+async fn produce(
+    State(front): State<Shared>,
+    Path(Named { topic }): Path<Named>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Fault> {
+    produced(&front, &topic, None, &headers, body).await
+}
+
+async fn produce_to(
+    State(front): State<Shared>,
+    Path(NamedPart { topic, partition }): Path<NamedPart>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Fault> {
+    produced(&front, &topic, Some(partition), &headers, body).await
+}
+
+async fn produced(
+    front: &Front,
+    topic: &str,
+    partition: Option<i32>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Fault> {
+    accepts(headers)?;
+    let written_as = records::embedded(headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()))?;
+    let count = find(front, topic).await?;
+    if partition.is_some_and(|partition| !(0..count).contains(&partition)) {
+        return Err(Fault::no_partition());
+    }
+    let (bytes, _room) = take(front, headers, body).await?;
+    let mut records = records::parse(&bytes, written_as)?;
+    drop(bytes);
+    for record in records.iter_mut().flatten() {
+        record.partition = record.partition.or(partition);
+    }
+    let written = match behind(front)? {
+        Behind::Cluster { writer, .. } => write(writer, topic, count, records).await,
+        Behind::Folder(folder) => append(folder, topic, records).await,
+    };
+    let taken = written.iter().filter(|one| one.is_ok()).count();
+    front.tallies.topics.count(taken, written.len() - taken);
+    Ok(answer(written))
+}
+
+/// Says what became of records.
+fn answer(written: Vec<Result<Place, Unwritten>>) -> Response {
+    let taken = written.iter().any(Result::is_ok);
+    let first = written.iter().find_map(|one| one.as_ref().err().cloned());
+    let may_pass = written.iter().any(|one| matches!(one, Err(unwritten) if unwritten.may_pass));
+    let offsets = written.into_iter().map(Outcome::from).collect();
+    let produced = Produced { offsets, key_schema_id: None, value_schema_id: None };
+    match first {
+        Some(unwritten) if !taken => {
+            let message = format!("no record was taken: {}", unwritten.what);
+            let fault = if may_pass { Fault::later(message) } else { Fault::refused(message) };
+            reply(fault.status, fault.wait(), &NothingProduced { fault: &fault, produced })
+        }
+        _ => reply(StatusCode::OK, None, &produced),
+    }
+}
+
+/// Writes records in their order. Once one finds no room the rest is not tried, so that none overtakes it.
+async fn write(
+    writer: &Writer,
+    topic: &str,
+    partitions: i32,
+    records: Vec<Result<Outgoing, String>>,
+) -> Vec<Result<Place, Unwritten>> {
+    let mut full = None;
+    let mut queued = Vec::with_capacity(records.len());
+    for record in records {
+        let record = match (record, &full) {
+            (Err(why), _) => Err(never(why)),
+            (Ok(_), Some(full)) => Err(Unwritten::clone(full)),
+            (Ok(record), None) => match record.partition {
+                Some(partition) if !(0..partitions).contains(&partition) => {
+                    Err(never(format!("topic {topic} has no partition {partition}")))
+                }
+                _ => writer.write(topic, &record),
+            },
+        };
+        if let Err(unwritten) = &record
+            && unwritten.may_pass
+        {
+            full = Some(unwritten.clone());
+        }
+        queued.push(record);
+    }
+    let mut written = Vec::with_capacity(queued.len());
+    for one in queued {
+        written.push(match one {
+            Ok(heard) => heard.await.unwrap_or_else(|_| {
+                Err(Unwritten { may_pass: true, what: "the gateway is stopping; it may be there".to_owned() })
+            }),
+            Err(unwritten) => Err(unwritten),
+        });
+    }
+    written
+}
+
+/// Appends the values of records to a file, together.
+async fn append(folder: &Folder, topic: &str, records: Vec<Result<Outgoing, String>>) -> Vec<Result<Place, Unwritten>> {
+    let Some(stream) = stream_of(topic) else { return Vec::new() };
+    let (mut lines, mut count) = (Vec::new(), 0);
+    let kept: Vec<Result<i64, Unwritten>> = records
+        .into_iter()
+        .map(|record| {
+            let record = record.map_err(never)?;
+            if record.partition.is_some_and(|partition| partition != 0) {
+                return Err(never("a recording has partition 0 only"));
+            }
+            let line = record.value.unwrap_or_else(|| b"null".to_vec());
+            if line.contains(&b'\n') || std::str::from_utf8(&line).is_err() {
+                return Err(never("a recording holds lines of text; this value is none"));
+            }
+            lines.extend_from_slice(&line);
+            lines.push(b'\n');
+            count += 1;
+            Ok(count - 1)
+        })
+        .collect();
+    if count == 0 {
+        return kept.into_iter().map(|one| one.map(|offset| Place { partition: 0, offset })).collect();
+    }
+    let first = folder.append(stream, lines, u64::try_from(count).unwrap_or(0)).await;
+    let first = first.map(|first| i64::try_from(first).unwrap_or(i64::MAX)).map_err(|unstored| match unstored {
+        Unstored::Busy | Unstored::Failed(_) => Unwritten { may_pass: true, what: unstored.to_string() },
+    });
+    let place = |offset: i64| first.clone().map(|first| Place { partition: 0, offset: first + offset });
+    kept.into_iter().map(|one| one.and_then(place)).collect()
+}
+
+/// How many partitions a topic has that may be named.
+async fn find(front: &Front, topic: &str) -> Result<i32, Fault> {
+    let named = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
+    if topic.is_empty() || topic.len() > 249 || !topic.chars().all(named) || !front.config.allows(topic) {
+        return Err(Fault::no_topic());
+    }
+    let partitions = match behind(front)? {
+        Behind::Folder(_) => stream_of(topic).map(|_| 1),
+        Behind::Cluster { writer, .. } => match writer.believed(topic) {
+            Some(known) => known,
+            None => blocking(|| writer.partitions(topic)).map_err(unreachable)?,
+        },
+    };
+    partitions.ok_or_else(Fault::no_topic)
+}
+
+fn behind(front: &Front) -> Result<&Behind, Fault> {
+    front.topics.as_ref().ok_or_else(|| Fault::from(Refusal::Nothing("Kafka")))
+}
+
+fn unreachable(error: Unreachable) -> Fault {
+    tracing::warn!("{error}");
+    Fault::later("the brokers do not answer")
+}
+
+fn accepts(headers: &HeaderMap) -> Result<(), Fault> {
+    let Some(wanted) = headers.get(ACCEPT) else { return Ok(()) };
+    let wanted = wanted.to_str().unwrap_or_default();
+    let known = |kind: &str| {
+        let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        ACCEPTED.contains(&essence.as_str())
+    };
+    if wanted.trim().is_empty() || wanted.split(',').any(known) { Ok(()) } else { Err(Fault::not_acceptable()) }
+}
+
+async fn list(State(front): State<Shared>, headers: HeaderMap) -> Result<Response, Fault> {
+    accepts(&headers)?;
+    let mut names = match behind(&front)? {
+        Behind::Cluster { topics, .. } => blocking(|| topics.names()).map_err(unreachable)?,
+        Behind::Folder(_) => STREAMS.map(str::to_owned).to_vec(),
+    };
+    names.retain(|name| front.config.allows(name));
+    names.sort();
+    Ok(reply(StatusCode::OK, None, &names))
+}
+
+/// A topic, as the proxy describes it.
+#[derive(Serialize)]
+struct Described {
+    name: String,
+    configs: serde_json::Map<String, serde_json::Value>,
+    partitions: Vec<DescribedPart>,
+}
+
+#[derive(Serialize)]
+struct DescribedPart {
+    partition: i32,
+    leader: i32,
+    replicas: Vec<Replica>,
+}
+
+#[derive(Serialize)]
+struct Replica {
+    broker: i32,
+    leader: bool,
+    in_sync: bool,
+}
+
+#[derive(Serialize)]
+struct Ends {
+    beginning_offset: i64,
+    end_offset: i64,
+}
+
+impl From<&Part> for DescribedPart {
+    fn from(part: &Part) -> DescribedPart {
+        let replica = |broker: &i32| Replica {
+            broker: *broker,
+            leader: *broker == part.leader,
+            in_sync: part.isr.contains(broker),
+        };
+        let replicas = part.replicas.iter().map(replica).collect();
+        DescribedPart { partition: part.partition, leader: part.leader, replicas }
+    }
+}
+
+async fn topic(front: &Front, name: &str) -> Result<Topic, Fault> {
+    find(front, name).await?;
+    let described = match behind(front)? {
+        // Describing waits for brokers between its awaits.
+        Behind::Cluster { topics, .. } => {
+            blocking(|| tokio::runtime::Handle::current().block_on(topics.describe(name)))
+        }
+        Behind::Folder(_) => {
+            let part = Part { partition: 0, leader: 0, replicas: vec![0], isr: vec![0], low: Some(0), high: None };
+            Ok(Topic { topic: name.to_owned(), partitions: vec![part], settings: None })
+        }
+    };
+    described.map_err(|error| match error {
+        TopicError::Absent(_) => Fault::no_topic(),
+        TopicError::Unreachable(error) => unreachable(error),
+        error => {
+            tracing::warn!("{:#}", anyhow::Error::new(error));
+            Fault::later("the brokers do not tell of this topic")
+        }
+    })
+}
+
+async fn describe(
+    State(front): State<Shared>,
+    Path(Named { topic: name }): Path<Named>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    accepts(&headers)?;
+    let topic = topic(&front, &name).await?;
+    let configs = topic.settings.into_iter().flatten().map(|(name, value)| (name, value.into())).collect();
+    let partitions = topic.partitions.iter().map(DescribedPart::from).collect();
+    Ok(reply(StatusCode::OK, None, &Described { name, configs, partitions }))
+}
+
+async fn partitions(
+    State(front): State<Shared>,
+    Path(Named { topic: name }): Path<Named>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    accepts(&headers)?;
+    let topic = topic(&front, &name).await?;
+    let partitions: Vec<DescribedPart> = topic.partitions.iter().map(DescribedPart::from).collect();
+    Ok(reply(StatusCode::OK, None, &partitions))
+}
+
+async fn part(front: &Front, named: &NamedPart) -> Result<Part, Fault> {
+    let topic = topic(front, &named.topic).await?;
+    topic.partitions.into_iter().find(|part| part.partition == named.partition).ok_or_else(Fault::no_partition)
+}
+
+async fn partition(
+    State(front): State<Shared>,
+    Path(named): Path<NamedPart>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    accepts(&headers)?;
+    Ok(reply(StatusCode::OK, None, &DescribedPart::from(&part(&front, &named).await?)))
+}
+
+async fn offsets(
+    State(front): State<Shared>,
+    Path(named): Path<NamedPart>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    accepts(&headers)?;
+    match part(&front, &named).await? {
+        Part { low: Some(beginning_offset), high: Some(end_offset), .. } => {
+            Ok(reply(StatusCode::OK, None, &Ends { beginning_offset, end_offset }))
+        }
+        _ => Err(Fault::later("where this partition ends is unknown at the moment")),
+    }
+}

@@ -1,0 +1,165 @@
+//! Records of a request to the REST proxy: `{"records":[{"key":…,"value":…,"partition":…}]}`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::fault::Fault;
+use crate::gateway::json::compact;
+use crate::kafka::Outgoing;
+
+/// How keys and values are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Embedded {
+    /// As JSON; what is stored is the JSON text.
+    Json,
+    /// As bytes in base64.
+    Binary,
+}
+
+/// Reads how records are written from a content type: `application/vnd.kafka.json.v2+json`.
+pub(super) fn embedded(content_type: Option<&str>) -> Result<Embedded, Fault> {
+    let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/vnd.kafka.json.v2+json" | "application/vnd.kafka.json+json" => Ok(Embedded::Json),
+        // Without a word on them records are bytes, as the proxy has it.
+        "application/vnd.kafka.binary.v2+json"
+        | "application/vnd.kafka.binary+json"
+        | "application/vnd.kafka.v2+json"
+        | "application/vnd.kafka+json"
+        | "application/json" => Ok(Embedded::Binary),
+        _ => Err(Fault::unsupported_type()),
+    }
+}
+
+/// The body of a request. Schemas are of no use to records that have none, and are passed over as the proxy does.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Produce<'a> {
+    #[serde(borrow)]
+    records: Option<Vec<&'a RawValue>>,
+    #[serde(default, rename = "key_schema")]
+    _key_schema: Option<&'a RawValue>,
+    #[serde(default, rename = "key_schema_id")]
+    _key_schema_id: Option<&'a RawValue>,
+    #[serde(default, rename = "value_schema")]
+    _value_schema: Option<&'a RawValue>,
+    #[serde(default, rename = "value_schema_id")]
+    _value_schema_id: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written<'a> {
+    #[serde(default, borrow)]
+    key: Option<&'a RawValue>,
+    #[serde(default, borrow, deserialize_with = "given")]
+    value: Option<Option<&'a RawValue>>,
+    #[serde(default)]
+    partition: Option<i32>,
+}
+
+/// Tells `null` from what is not there.
+fn given<'de: 'a, 'a, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<&'a RawValue>>, D::Error> {
+    Option::<&'a RawValue>::deserialize(from).map(Some)
+}
+
+/// The records of a body, each on its own: one that cannot be read says why, and the others stand.
+///
+/// # Errors
+/// If the body is none.
+pub(super) fn parse(body: &[u8], embedded: Embedded) -> Result<Vec<Result<Outgoing, String>>, Fault> {
+    let produce: Produce<'_> = serde_json::from_slice(body).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => Fault::unprocessable(error.to_string()),
+        _ => Fault::is_unreadable(format!("the body is not JSON: {error}")),
+    })?;
+    match produce.records {
+        None => Err(Fault::unprocessable("records may not be null")),
+        Some(records) if records.is_empty() => Err(Fault::unprocessable("records may not be empty")),
+        Some(records) => Ok(records.into_iter().map(|record| outgoing(record, embedded)).collect()),
+    }
+}
+
+fn outgoing(record: &RawValue, embedded: Embedded) -> Result<Outgoing, String> {
+    let written: Written<'_> = serde_json::from_str(record.get()).map_err(|error| format!("the record: {error}"))?;
+    let Some(value) = written.value else { return Err("the record has no value".to_owned()) };
+    let bytes = |what: &str, json: Option<&RawValue>| {
+        json.map(|json| decode(json, embedded).map_err(|why| format!("the record's {what}: {why}"))).transpose()
+    };
+    Ok(Outgoing { key: bytes("key", written.key)?, value: bytes("value", value)?, partition: written.partition })
+}
+
+fn decode(json: &RawValue, embedded: Embedded) -> Result<Vec<u8>, String> {
+    match embedded {
+        Embedded::Json => Ok(compact(json.get())),
+        Embedded::Binary => {
+            let text: String = serde_json::from_str(json.get()).map_err(|_| {
+                "a text in base64 is wanted; for JSON send application/vnd.kafka.json.v2+json".to_owned()
+            })?;
+            STANDARD.decode(text).map_err(|error| format!("not base64: {error}"))
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn out(key: Option<&str>, value: Option<&str>, partition: Option<i32>) -> Result<Outgoing, String> {
+        let bytes = |text: &str| text.as_bytes().to_vec();
+        Ok(Outgoing { key: key.map(bytes), value: value.map(bytes), partition })
+    }
+
+    #[test]
+    fn json_is_taken_as_it_was_written() {
+        let body = br#"{"records":[{"value": {"ind": 1.50, "a":"\u00e9"}}, {"key":"k","value":"text","partition":2}, {"value":null}]}"#;
+        let wanted = vec![
+            out(None, Some(r#"{"ind":1.50,"a":"\u00e9"}"#), None),
+            out(Some("\"k\""), Some("\"text\""), Some(2)),
+            out(None, None, None),
+        ];
+        assert_eq!(parse(body, Embedded::Json).unwrap(), wanted);
+    }
+
+    #[test]
+    fn a_bad_record_stands_alone() {
+        let body = br#"{"records":[{"value":"eyJhIjoxfQ=="},{"value":"!"},{"value":{}},{"valeu":"eA=="},7,{"key":"eA=="},{"value":"eA==","partition":"x"}]}"#;
+        let records = parse(body, Embedded::Binary).unwrap();
+        assert_eq!(records[0], out(None, Some("{\"a\":1}"), None));
+        for (at, why) in [(1, "not base64"), (2, "base64 is wanted"), (3, "valeu"), (4, "7"), (5, "no value"), (6, "x")]
+        {
+            let said = records[at].as_ref().unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_none_says_why() {
+        let status = |body: &str| parse(body.as_bytes(), Embedded::Json).unwrap_err().status.as_u16();
+        for unreadable in ["", "{", "{\"records\":[}", "\u{0}"] {
+            assert_eq!(status(unreadable), 400, "{unreadable}");
+        }
+        for other in
+            ["{}", "[]", "7", "{\"records\":null}", "{\"records\":[]}", "{\"records\":{}}", "{\"record\":[{}]}"]
+        {
+            assert_eq!(status(other), 422, "{other}");
+        }
+        let nothing = br#"{"key_schema":"x","value_schema_id":7,"records":[{"value":1}]}"#;
+        assert_eq!(parse(nothing, Embedded::Json).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn types_are_told_apart() {
+        let of = |text: &str| embedded(Some(text)).ok();
+        assert_eq!(of("application/vnd.kafka.json.v2+json"), Some(Embedded::Json));
+        assert_eq!(of("Application/vnd.kafka.JSON.v2+json; charset=utf-8"), Some(Embedded::Json));
+        assert_eq!(of("application/vnd.kafka.binary.v2+json"), Some(Embedded::Binary));
+        assert_eq!(of("application/json"), Some(Embedded::Binary));
+        for unknown in ["application/vnd.kafka.avro.v2+json", "text/plain", ""] {
+            assert_eq!(of(unknown), None, "{unknown}");
+        }
+        assert!(embedded(None).is_err());
+    }
+}

@@ -1,0 +1,17 @@
+//! What every HTTP server of this program has: a port, perhaps encrypted; limits of who is connected; who may ask; what
+//! each reply carries. It knows no route.
+
+mod connections;
+mod guard;
+mod port;
+mod process;
+mod prometheus;
+mod reply;
+
+pub(crate) use connections::{From, Limits, Tally};
+pub(crate) use guard::{Denied, Guard, given};
+pub(crate) use port::{Listening, Port};
+pub use port::{PortError, ServerTls};
+pub(crate) use process::{cpu_seconds, resident_bytes};
+pub(crate) use prometheus::Page;
+pub(crate) use reply::{JSON, NO_STORE, PROMETHEUS, body, harden};

@@ -1,0 +1,61 @@
+//! The Prometheus text format.
+
+use std::fmt::Write;
+
+/// A page of metrics under way.
+#[derive(Default)]
+pub(crate) struct Page(String);
+
+impl Page {
+    /// Begins a metric; its values follow.
+    pub(crate) fn metric(&mut self, name: &'static str, kind: &str, help: &str) -> Metric<'_> {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        Metric { text: &mut self.0, name }
+    }
+
+    /// The page's text.
+    pub(crate) fn text(self) -> String {
+        self.0
+    }
+}
+
+/// A metric, whose values are written one after the other.
+pub(crate) struct Metric<'a> {
+    text: &'a mut String,
+    name: &'static str,
+}
+
+impl Metric<'_> {
+    /// Writes a value under labels.
+    pub(crate) fn value(&mut self, labels: &[(&str, &str)], value: f64) {
+        self.text.push_str(self.name);
+        for (at, (label, text)) in labels.iter().enumerate() {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(self.text, "{}{label}=\"{text}\"", if at == 0 { '{' } else { ',' });
+        }
+        let _ = writeln!(self.text, "{} {value}", if labels.is_empty() { "" } else { "}" });
+    }
+
+    /// Writes a summary without quantiles: the sum of what was observed, and how often.
+    pub(crate) fn summary(&mut self, sum: f64, count: u64) {
+        let _ = writeln!(self.text, "{name}_sum {sum}\n{name}_count {count}", name = self.name);
+    }
+
+    /// Writes the only value.
+    pub(crate) fn only(&mut self, value: f64) {
+        self.value(&[], value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_escaped() {
+        let mut page = Page::default();
+        page.metric("m", "gauge", "Help.").value(&[("a", "x\"y\\z\n"), ("b", "é")], 1.5);
+        assert_eq!(page.0, "# HELP m Help.\n# TYPE m gauge\nm{a=\"x\\\"y\\\\z\\n\",b=\"é\"} 1.5\n");
+    }
+}

@@ -1,0 +1,115 @@
+//! Partitions that stand still though records are there.
+//!
+//! librdkafka can stop fetching a partition when its leader moves, and says nothing of it (librdkafka issues 4492, 4340
+//! and 2625 tell of such cases; its own mock cluster shows one now and then). A run of months must not depend on somebody
+//! who looks: a partition that stands behind its end is fetched anew from its own next offset, which changes nothing if
+//! it stood for a good reason, such as an open transaction.
+
+use std::time::{Duration, Instant};
+
+/// How long a partition stands still before it is fetched anew for the first time. Twice as long each further time.
+const FIRST: Duration = Duration::from_secs(10);
+/// The longest wait between two such tries.
+const LONGEST: Duration = Duration::from_secs(300);
+/// Who has not looked for this long was busy with something else, and knows nothing of how long a partition stood.
+const AWAY: Duration = Duration::from_secs(3);
+
+/// How a partition moves.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stall {
+    /// Where it stands.
+    next: u64,
+    /// Since when.
+    since: Instant,
+    /// When that was last looked at.
+    looked: Instant,
+    /// How often it was fetched anew there, and when it is to be next.
+    tries: u32,
+    due: Instant,
+}
+
+/// What is to be done about a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing.
+    Well,
+    /// It has stood still for too long: fetch it anew.
+    Stands(Duration),
+    /// It had stood so long, and moves again since it was fetched anew.
+    Mended(Duration),
+}
+
+impl Stall {
+    pub(super) fn new(next: u64, now: Instant) -> Stall {
+        Stall { next, since: now, looked: now, tries: 0, due: now + FIRST }
+    }
+
+    /// Looks at a partition; `may_stand`: it has nothing more, or nobody answers.
+    pub(super) fn look(&mut self, next: u64, may_stand: bool, now: Instant) -> Verdict {
+        let (stood, tries) = (now - self.since, self.tries);
+        let was_away = now - self.looked > AWAY;
+        if next != self.next || may_stand || was_away {
+            *self = Stall::new(next, now);
+            return if tries > 0 && !may_stand && !was_away { Verdict::Mended(stood) } else { Verdict::Well };
+        }
+        self.looked = now;
+        if now < self.due {
+            return Verdict::Well;
+        }
+        self.tries += 1;
+        self.due = now + FIRST.saturating_mul(1 << self.tries.min(8)).min(LONGEST);
+        Verdict::Stands(stood)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said in each of so many seconds, by second.
+    fn said(
+        stall: &mut Stall,
+        from: Instant,
+        seconds: std::ops::Range<u64>,
+        next: u64,
+        idle: bool,
+    ) -> Vec<(u64, Verdict)> {
+        seconds
+            .map(|second| (second, stall.look(next, idle, from + Duration::from_secs(second))))
+            .filter(|(_, verdict)| *verdict != Verdict::Well)
+            .collect()
+    }
+
+    #[test]
+    fn a_partition_that_stands_is_fetched_anew_less_and_less_often() {
+        let start = Instant::now();
+        let mut stall = Stall::new(7, start);
+        let tries: Vec<u64> =
+            said(&mut stall, start, 1..1_300, 7, false).into_iter().map(|(second, _)| second).collect();
+        assert_eq!(tries, [10, 30, 70, 150, 310, 610, 910, 1210]);
+        let moved = start + Duration::from_secs(1_300);
+        assert_eq!(stall.look(8, false, moved), Verdict::Mended(Duration::from_secs(1_300)));
+        assert_eq!(said(&mut stall, moved, 1..10, 8, false), []);
+        assert_eq!(said(&mut stall, moved, 10..11, 8, false).len(), 1);
+    }
+
+    #[test]
+    fn who_moves_or_has_nothing_more_is_left_alone() {
+        let start = Instant::now();
+        let mut stall = Stall::new(0, start);
+        for second in 1..100 {
+            assert_eq!(stall.look(second / 9, false, start + Duration::from_secs(second)), Verdict::Well);
+        }
+        let later = start + Duration::from_secs(100);
+        assert_eq!(said(&mut stall, later, 0..100, 11, true), []);
+    }
+
+    #[test]
+    fn time_in_which_nobody_looked_does_not_count() {
+        let start = Instant::now();
+        let mut stall = Stall::new(0, start);
+        assert_eq!(stall.look(0, false, start + Duration::from_secs(60)), Verdict::Well);
+        assert_eq!(said(&mut stall, start, 61..70, 0, false), []);
+        assert_eq!(said(&mut stall, start, 70..71, 0, false).len(), 1);
+    }
+}
