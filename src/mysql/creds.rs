@@ -14,6 +14,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+
 use crate::secret::{Secret, SecretError, check_private};
 
 /// What a file says; nothing of it must be there.
@@ -86,15 +88,14 @@ impl Creds {
 
     fn parse(text: &str, path: &Path) -> Result<Creds, CredsError> {
         let not_yaml = |at| CredsError::NotYaml { path: path.to_owned(), at };
-        let values: BTreeMap<String, Option<Scalar>> = serde_saphyr::from_str(text).map_err(|error| {
+        let Said(values) = serde_saphyr::from_str(text).map_err(|error| {
             // Its own words may hold a password.
             let at = error.location().filter(|at| at.line() > 0);
-            not_yaml(at.map_or(String::new(), |at| format!(", line {}, column {},", at.line(), at.column())))
+            let at = at.map_or(String::new(), |at| format!(", line {}, column {},", at.line(), at.column()));
+            CredsError::NotYaml { path: path.to_owned(), at }
         })?;
         let mut found: BTreeMap<&str, String> = BTreeMap::new();
-        for (key, value) in values {
-            let (Some(what), Some(Scalar(value))) = (meaning(&key), value) else { continue };
-            let Some(value) = value else { return Err(not_yaml(format!(", {key}"))) };
+        for (what, value) in values {
             if found.get(what).is_some_and(|before| *before != value) {
                 return Err(CredsError::Twice { path: path.to_owned(), what });
             }
@@ -120,34 +121,54 @@ fn meaning(key: &str) -> Option<&'static str> {
     KEYS.iter().find(|(name, _)| *name == plain).map(|(_, what)| *what)
 }
 
-/// A value as it is written: a password of digits stays a text. `None`: a list or a map, which a value of ours never is.
-struct Scalar(Option<String>);
+/// What is said of those things that matter, with what it means. Whatever else stands there is left alone.
+struct Said(Vec<(&'static str, String)>);
 
-impl<'de> serde::Deserialize<'de> for Scalar {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Scalar, D::Error> {
-        struct Written;
-        impl<'de> serde::de::Visitor<'de> for Written {
-            type Value = Scalar;
+impl<'de> Deserialize<'de> for Said {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Said, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = Said;
+
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("keys with values")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Said, A::Error> {
+                let mut said = Vec::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    match meaning(&key) {
+                        Some(what) => {
+                            said.extend(map.next_value::<Option<Written>>()?.map(|Written(text)| (what, text)))
+                        }
+                        None => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(Said(said))
+            }
+        }
+        deserializer.deserialize_map(Keys)
+    }
+}
+
+/// A value as it is written: a password of digits stays a text.
+struct Written(String);
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Written, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Written;
 
             fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 out.write_str("a value")
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
-                Ok(Scalar(Some(text.to_owned())))
-            }
-
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Scalar, A::Error> {
-                while list.next_element::<serde::de::IgnoredAny>()?.is_some() {}
-                Ok(Scalar(None))
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
-                while map.next_entry::<serde::de::IgnoredAny, serde::de::IgnoredAny>()?.is_some() {}
-                Ok(Scalar(None))
+            fn visit_str<E>(self, text: &str) -> Result<Written, E> {
+                Ok(Written(text.to_owned()))
             }
         }
-        deserializer.deserialize_str(Written)
+        deserializer.deserialize_str(Text)
     }
 }
 
@@ -189,7 +210,7 @@ mod tests {
         for (text, said) in [
             ("PASSWORD: [canary\n", "db_creds.yaml, line"),
             ("- canary\n", "db_creds.yaml"),
-            ("HOST: a\nPASSWORD: [canary]\n", "db_creds.yaml, PASSWORD"),
+            ("HOST: a\nPASSWORD: [canary]\n", "db_creds.yaml, line 2"),
             ("PORT: canary\n", "PORT is not a number"),
             ("PORT: 0\n", "PORT is not a number"),
             ("PASSWORD: canary\nRDS_PASSWORD: canary2\n", "has PASSWORD twice"),

@@ -37,7 +37,7 @@ fn the_old_tables_stand_until_the_new_ones_are_whole() {
     let database = Server::shared().database();
     database.fill(300);
     let mut filling =
-        Running::start(&mut pinflow(["emit", "--init-mysql", &database.url(), "--inds", "500k", "--replace"]));
+        Running::start(&mut pinflow(["emit", "--init-mysql", &database.url(), "--inds", "150k", "--replace"]));
     until("the last table is being filled", || {
         database.sql("SHOW TABLES").iter().any(|table| table == "user_data_pinflow_new")
     });
