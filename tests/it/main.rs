@@ -7,6 +7,7 @@ mod answers_tables;
 mod architecture;
 mod batch;
 mod delta;
+mod gateway;
 mod harness;
 mod http;
 mod kafka;

@@ -3,21 +3,21 @@
 //! `PINFLOW_SKIP_KINESIS=1` leaves these tests out. Without it a server that cannot be started is a failure.
 
 mod check;
-mod client;
+pub(crate) mod client;
 mod emit;
 mod fan_out;
 mod faults;
-mod proxy;
+pub(crate) mod proxy;
 mod reading;
 mod resharding;
-mod server;
-mod site;
+pub(crate) mod server;
+pub(crate) mod site;
 mod streams;
 mod tls;
 
 /// Whether the Kinesis tests are to be left out; says so.
 #[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
-fn skipped() -> bool {
+pub(crate) fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_KINESIS").is_some_and(|skip| skip == "1");
     if skipped {
         eprintln!("PINFLOW_SKIP_KINESIS=1: no server is started, nothing of Kinesis is tested");
