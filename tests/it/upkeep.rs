@@ -101,6 +101,64 @@ fn a_run_keeps_the_number_of_its_files_small() {
     assert_answers_follow(&site.tables(), Options::default(), &answered);
 }
 
+/// `PINFLOW_COMMITS=10000` for as many commits as that; what they took is printed, and nothing is demanded of it.
+#[test]
+#[allow(clippy::print_stderr, reason = "figures for whoever asks for them with --nocapture")]
+fn after_many_commits_there_are_few_files_and_no_more_memory_is_held() {
+    let commits: u32 = std::env::var("PINFLOW_COMMITS").map_or(400, |n| n.parse().expect("a number"));
+    let place = scratch();
+    // The same posts again and again: what the answers hold does not grow.
+    emit(&place.path().join("recording"), 300, commits * 110 / 3, 37, &[]);
+    let config = place.path().join("run.toml");
+    let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\n[tables]\nurl = \"tables\"\n\
+                commit_rows_max = 100\n[engine]\nepoch_ms = 1\nepoch_bytes_max = 10240\n";
+    std::fs::write(&config, text).unwrap();
+    let site = Site { place, config };
+    let log = site.place.path().join("log");
+    let mut running = Running::start(site.live().stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap()));
+    let seconds = || -> Vec<f64> {
+        let log = std::fs::read_to_string(&log).unwrap();
+        let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        events.filter(|event| event["message"] == "committed").map(|event| event["seconds"].as_f64().unwrap()).collect()
+    };
+    let (mut early, mut late) = (0, 0);
+    while running.ended().is_none() {
+        let (done, held) = (seconds().len(), running.memory_if_there());
+        match done {
+            0..100 => {}
+            _ if done < commits as usize / 4 => early = early.max(held),
+            _ => late = late.max(held),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(250));
+    }
+    assert!(running.wait().success());
+    let took = seconds();
+    assert!(took.len() > commits as usize / 2, "{} commits", took.len());
+    let p99 = |some: &[f64]| {
+        let mut sorted = some.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        sorted[sorted.len() * 99 / 100] * 1000.0
+    };
+    let (first, all, last) = (p99(&took[..100]), p99(&took), p99(&took[took.len() - 1_000.min(took.len() / 2)..]));
+    eprintln!(
+        "{} windows; p99 of the first hundred {first:.1} ms, of all {all:.1}, of the last {last:.1}; at most {} MiB held \
+         in the first quarter, {} after it; files {:?}",
+        took.len(),
+        early >> 20,
+        late >> 20,
+        site.files()
+    );
+    assert!(late < early + early / 2 + (64 << 20), "memory grows: {early}, then {late}");
+    // 32 of a size become one of the next, and joining goes on beside the commits.
+    assert!(site.files()[1..].iter().all(|files| *files < 160), "{:?}", site.files());
+    let Some(python) = python() else { return };
+    let rows = site.rows(&python);
+    succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));
+    assert_eq!(site.files()[1..], [1, 1, 1]);
+    assert_eq!(site.rows(&python), rows);
+    site.assert_whole();
+}
+
 #[test]
 fn killed_while_files_are_joined_nothing_is_lost_or_repeated() {
     let site = Site::new(true);

@@ -22,11 +22,16 @@ fn skipped() -> bool {
 
 /// Sends requests with Python, and gives back what was answered.
 fn by_python(requests: &[Value]) -> Vec<Value> {
+    by_python_that_trusts(None, requests)
+}
+
+fn by_python_that_trusts(authority: Option<&Path>, requests: &[Value]) -> Vec<Value> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("target/gateway/python/bin/python3");
     assert!(python.exists(), "tests/gateway/setup.sh gets Python's requests");
     let mut child = Command::new(python)
         .arg(root.join("tests/gateway/send.py"))
+        .envs(authority.map(|path| ("REQUESTS_CA_BUNDLE", path)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -114,6 +119,31 @@ fn posts_in_every_shape_of_the_wild_arrive() {
     assert_taken(&by_python(&requests), requests.len());
     gateway.stop();
     assert_runs(place.path());
+}
+
+#[test]
+fn over_tls_with_a_key_as_amazons_gateway_wants_it() {
+    if skipped() {
+        return;
+    }
+    use std::os::unix::fs::PermissionsExt;
+    let place = scratch();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (place.path().join("gate.pem"), place.path().join("gate.key"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let more = "recording = \"posts\"\ntls = { certificate = \"gate.pem\", key = \"gate.key\" }\ntokens = { write = \"env:WORD\" }";
+    let gateway = Gateway::start_with(place.path(), more, &[("WORD", "canary")]);
+    let to = |stream: &str, word: &str| {
+        let url = format!("https://localhost:{}/prod/topics/{stream}", gateway.http.address.port());
+        let headers = json!({ "Content-Type": JSON, "x-api-key": word });
+        json!({ "method": "POST", "url": url, "headers": headers, "json": { "records": [{ "value": { "ind": 1 } }] } })
+    };
+    let answers = by_python_that_trusts(Some(&certificate), &[to("geo", "canary"), to("geo", "wrong")]);
+    assert_taken(&answers[..1], 1);
+    assert_eq!((&answers[1]["status"], &answers[1]["body"]["error_code"]), (&json!(401), &json!(40101)));
+    gateway.stop();
 }
 
 #[test]
