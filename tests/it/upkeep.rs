@@ -108,10 +108,10 @@ fn after_many_commits_there_are_few_files_and_no_more_memory_is_held() {
     let commits: u32 = std::env::var("PINFLOW_COMMITS").map_or(400, |n| n.parse().expect("a number"));
     let place = scratch();
     // The same posts again and again: what the answers hold does not grow.
-    emit(&place.path().join("recording"), 300, commits * 110 / 3, 37, &[]);
+    emit(&place.path().join("recording"), 300, commits * 100 / 3, 37, &[]);
     let config = place.path().join("run.toml");
-    let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\n[tables]\nurl = \"tables\"\n\
-                commit_rows_max = 100\n[engine]\nepoch_ms = 1\nepoch_bytes_max = 10240\n";
+    let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nrate_per_sec = 5000\n\
+                [tables]\nurl = \"tables\"\ncommit_rows_max = 100\n[engine]\nepoch_ms = 1\n";
     std::fs::write(&config, text).unwrap();
     let site = Site { place, config };
     let log = site.place.path().join("log");
@@ -133,7 +133,8 @@ fn after_many_commits_there_are_few_files_and_no_more_memory_is_held() {
     }
     assert!(running.wait().success());
     let took = seconds();
-    assert!(took.len() > commits as usize / 2, "{} commits", took.len());
+    // A commit that takes longer than its rows takes up those of the next.
+    assert!(took.len() > commits as usize / 4, "{} commits", took.len());
     let p99 = |some: &[f64]| {
         let mut sorted = some.to_vec();
         sorted.sort_by(f64::total_cmp);
