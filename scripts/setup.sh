@@ -33,6 +33,10 @@ if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_PAGE:-}" != 1 ]; then
     need npm npm
     need chromium chromium
 fi
+if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_MYSQL:-}" != 1 ]; then
+    PATH=$PATH:/usr/sbin need mariadbd mariadb-server-core
+    need mariadb mariadb-client-core
+fi
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "setup: installing ${missing[*]}" >&2
     sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo

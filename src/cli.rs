@@ -48,7 +48,7 @@ enum Command {
     /// Take records over HTTP as Confluent's REST proxy and a Kinesis proxy do, and put them into Kafka, Kinesis or files
     Gateway(GatewayArgs),
     /// Make posts, as the original system's emulator would send them
-    Emit(emit::EmitArgs),
+    Emit(Box<emit::EmitArgs>),
     /// Make, list, describe and delete topics of a Kafka cluster
     Topics(topics::TopicsArgs),
     /// Make, list, describe, split, merge and delete streams of Amazon Kinesis
@@ -171,7 +171,7 @@ fn obey(command: Command) -> anyhow::Result<u8> {
         telemetry::start(None, Path::new(""), "")?;
     }
     match command {
-        Command::Emit(args) => emit::run(args).map(|()| DONE),
+        Command::Emit(args) => emit::run(*args).map(|()| DONE),
         Command::Run(args) => in_runtime(run_command(args)),
         Command::Gateway(args) => in_runtime(gateway_command(args)),
         Command::Check(args) => in_runtime(check_command(args)),

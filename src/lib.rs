@@ -9,6 +9,8 @@
 //! - [`serving`]: answers as of an epoch;
 //! - [`kafka`]: how to speak to a Kafka cluster; knows neither sources nor messages;
 //! - [`kinesis`]: how to speak to Amazon Kinesis; knows neither sources nor messages;
+//! - [`mysql`]: how to speak to a MySQL or MariaDB server; knows no posts;
+//! - [`backoff`]: how long to wait before something is tried again;
 //! - [`http`]: what every HTTP server here has: a port, limits, tokens;
 //! - [`gateway`]: a front door over HTTP for records;
 //! - [`secret`]: where secrets come from, and that nobody sees them;
@@ -17,6 +19,7 @@
 //!   serves answers;
 //! - [`config`], [`cli`], [`run`](mod@run): what was typed becomes what is meant, and is wired together.
 
+pub mod backoff;
 pub mod check;
 pub mod cli;
 pub mod config;
@@ -27,6 +30,7 @@ pub mod gateway;
 pub mod http;
 pub mod kafka;
 pub mod kinesis;
+pub mod mysql;
 pub mod position;
 pub mod publish;
 pub mod query;

@@ -97,6 +97,11 @@ pub(crate) fn check_private(path: &Path) -> Result<(), SecretError> {
 }
 
 impl Secret {
+    /// Holds a text that must not be shown, however it came here.
+    pub(crate) fn new(text: String) -> Secret {
+        Secret(text)
+    }
+
     /// The secret itself, for the one place that needs it.
     pub(crate) fn expose(&self) -> &str {
         &self.0

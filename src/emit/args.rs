@@ -1,36 +1,88 @@
 //! What can be typed, and what is meant.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pinflow_dataflows::record::Stream;
 
-use super::destinations::{Compress, Exists, Key, kafka, kinesis};
+use super::destinations::gateway::Bodies;
+use super::destinations::{Compress, Exists, Key, gateway, kafka, kinesis};
 use super::draws::Order;
+use super::emulator::{Draws, Times};
 use super::wrap::Wrap;
+use crate::mysql;
+use crate::secret::SecretFrom;
 
 /// What stands for a stream's name in a key.
 const STREAM: &str = "{stream}";
 
-/// Make posts that look like real ones: recordings of any size, the same bytes for the same seed.
+/// The seed that is meant where none is typed: the original's.
+const SEED: u64 = 100;
+
+/// Make posts that look like real ones: recordings of any size, the same bytes for the same seed. Or post rows of a MySQL
+/// database as the original emulator does.
 #[derive(Debug, clap::Args)]
 pub struct EmitArgs {
     /// Folder for pin.jsonl, geo.jsonl and user.jsonl (made if it is not there); - for standard output;
     /// kafka://HOST:PORT,…/PREFIX for the topics PREFIX.pin, PREFIX.geo and PREFIX.user (without a prefix pin, geo, user);
-    /// kinesis://PREFIX for the streams PREFIX-pin, PREFIX-geo and PREFIX-user.
-    #[arg(long, value_name = "FOLDER|-|kafka://…|kinesis://…")]
-    pub to: PathBuf,
+    /// kinesis://PREFIX for the streams PREFIX-pin, PREFIX-geo and PREFIX-user; http(s)://HOST/STAGE for a gateway, which
+    /// posts to the topics --prefix.pin, … or, with --gateway kinesis, to the streams --prefix-pin, …
+    #[arg(long, value_name = "FOLDER|-|kafka://…|kinesis://…|https://…", required_unless_present = "init_mysql")]
+    pub to: Option<PathBuf>,
 
     /// Send posts again instead: a recording, every line as it stands (a folder with pin.jsonl, geo.jsonl, user.jsonl, or
     /// a file), or the rows of Delta tables (a folder with pin, geo, user, or one of them) as producers would write them.
-    #[arg(long, value_name = "PATH")]
+    /// Or draw rows from the tables of a MySQL database, as the original emulator does, until --count draws or a signal.
+    #[arg(long, value_name = "PATH|mysql://USER@HOST:PORT/DATABASE")]
     #[arg(conflicts_with_all = [
-        "inds", "count", "skip", "order", "seed", "malformed", "too_large", "too_many_rows", "wrap", "manifest", "append",
+        "inds", "order", "malformed", "too_large", "too_many_rows", "wrap", "manifest",
     ])]
     pub from: Option<PathBuf>,
+
+    /// Make the tables pinterest_data, geolocation_data and user_data in this MySQL database, and fill them with --inds
+    /// made posts each.
+    #[arg(long, value_name = "mysql://USER@HOST:PORT/DATABASE")]
+    #[arg(conflicts_with_all = [
+        "to", "from", "count", "skip", "order", "malformed", "wrap", "manifest", "append", "force", "rate", "compress", "topic",
+        "prefix", "key", "connection", "region", "endpoint", "gateway", "token", "ca", "draws", "times",
+    ])]
+    pub init_mysql: Option<String>,
+
+    /// With --init-mysql: take new tables in the place of those that are there.
+    #[arg(long, requires = "init_mysql")]
+    pub replace: bool,
+
+    /// Credentials of the database, as the original's db_creds.yaml has them: HOST, USER, PASSWORD, DATABASE, PORT. What
+    /// stands in the URL goes before them, MYSQL_HOST, MYSQL_TCP_PORT, MYSQL_USER, MYSQL_PWD, MYSQL_DATABASE behind.
+    #[arg(long, value_name = "FILE")]
+    pub creds: Option<PathBuf>,
+
+    /// How rows are drawn from a database.
+    #[arg(long, value_enum, default_value_t = Draws::Uniform)]
+    pub draws: Draws,
+
+    /// How moments of a database are written.
+    #[arg(long, value_enum, default_value_t = Times::T)]
+    pub times: Times,
 
     /// One Kafka topic or Kinesis stream for all streams of posts, instead of one each.
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,
+
+    /// What the names of a gateway's topics or streams begin with.
+    #[arg(long, value_name = "NAME", conflicts_with = "topic")]
+    pub prefix: Option<String>,
+
+    /// What a gateway's requests look like: Kafka REST v2, or Kinesis as an API gateway takes it.
+    #[arg(long, value_enum, default_value_t = Bodies::Kafka)]
+    pub gateway: Bodies,
+
+    /// Where a gateway's token comes from: env:NAME or file:PATH. Default: env:PINFLOW_TOKEN, if that is set
+    #[arg(long, value_name = "FROM", value_parser = secret)]
+    pub token: Option<SecretFrom>,
+
+    /// Certificates (PEM) of a gateway to trust beside the system's own
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
 
     /// Key of Kafka and Kinesis messages, which decides on their partition or shard: ind, none, or a text that all get, in
     /// which {stream} stands for pin, geo or user.
@@ -54,21 +106,21 @@ pub struct EmitArgs {
     #[arg(long, value_name = "N", default_value = "11149", value_parser = number)]
     pub inds: u64,
 
-    /// Draws to make: so many messages a stream. Default: one draw for each row.
-    #[arg(long, value_name = "N", value_parser = number)]
+    /// Draws to make: so many messages a stream. Default: one draw for each row; from a database: until a signal comes.
+    #[arg(long, alias = "limit", value_name = "N", value_parser = number)]
     pub count: Option<u64>,
 
     /// Draws to leave out at the beginning.
-    #[arg(long, value_name = "N", default_value = "0", value_parser = number)]
-    pub skip: u64,
+    #[arg(long, value_name = "N", value_parser = number)]
+    pub skip: Option<u64>,
 
     /// In which order rows are drawn; all three streams take the same row at the same draw.
     #[arg(long, value_enum, default_value_t = Order::Once)]
     pub order: Order,
 
-    /// Makes other posts. The same seed makes the same bytes.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub seed: u64,
+    /// Makes other posts, or draws other rows. The same seed makes the same bytes. Default: 100, the original's.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
 
     /// Streams to make. Several on standard output are mixed, message by message.
     #[arg(long, alias = "stream", value_name = "STREAM,…", value_delimiter = ',', value_parser = stream)]
@@ -95,7 +147,8 @@ pub struct EmitArgs {
     #[arg(long, value_enum, default_value_t = Compress::None)]
     pub compress: Compress,
 
-    /// Messages a second over all streams. Default: as fast as possible.
+    /// Messages a second over all streams. Default: as fast as possible; from a database: as the original, which waits no
+    /// or one second before each draw.
     #[arg(long, value_name = "N", value_parser = rate)]
     pub rate: Option<f64>,
 
@@ -126,14 +179,48 @@ impl EmitArgs {
         self.count.unwrap_or(self.inds)
     }
 
+    /// Draws to leave out.
+    pub(crate) fn skip(&self) -> u64 {
+        self.skip.unwrap_or(0)
+    }
+
+    /// What the dice begin with.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed.unwrap_or(SEED)
+    }
+
+    /// The place that messages go to; of files the folder.
+    pub(crate) fn to(&self) -> &Path {
+        self.to.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// The URL of the database that rows are drawn from, if they are.
+    pub(crate) fn database(&self) -> Option<&str> {
+        self.from.as_deref()?.to_str().filter(|from| mysql::is_url(from))
+    }
+
     /// The brokers and the prefix of the topics, if messages go to Kafka.
     pub(crate) fn to_kafka(&self) -> Option<(&str, &str)> {
-        self.to.to_str().and_then(kafka::parse)
+        self.to().to_str().and_then(kafka::parse)
     }
 
     /// The prefix of the streams, if messages go to Kinesis.
     pub(crate) fn to_kinesis(&self) -> Option<&str> {
-        self.to.to_str().and_then(kinesis::parse)
+        self.to().to_str().and_then(kinesis::parse)
+    }
+
+    /// The URL of the gateway, if messages go to one.
+    pub(crate) fn to_gateway(&self) -> Option<&str> {
+        self.to().to_str().filter(|to| gateway::is_url(to))
+    }
+
+    /// The topics or streams behind the gateway, and the streams of posts that go to each.
+    pub(crate) fn gateway_places(&self) -> Vec<(String, Vec<Stream>)> {
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        match self.gateway {
+            Bodies::Kafka => self.topics(prefix),
+            Bodies::Kinesis => self.kinesis_streams(prefix),
+        }
     }
 
     /// The streams of Kinesis, and the streams of posts that go to each.
@@ -181,81 +268,12 @@ impl EmitArgs {
     }
 
     pub(crate) fn to_stdout(&self) -> bool {
-        self.to.as_os_str() == "-"
+        self.to().as_os_str() == "-"
     }
 
     /// The streams, each once, in the order of the contract.
     pub(crate) fn chosen(&self) -> Vec<Stream> {
         Stream::ALL.into_iter().filter(|stream| self.streams.contains(stream)).collect()
-    }
-
-    /// What cannot be meant, with the mend.
-    pub(crate) fn faults(&self) -> Vec<&'static str> {
-        let mut faults = Vec::new();
-        if self.inds == 0 {
-            faults.push("--inds: a table needs at least one row");
-        }
-        if self.inds >= 1 << 48 || self.draws() >= 1 << 48 || self.skip >= 1 << 48 {
-            faults.push("--inds, --count and --skip end at 2^48");
-        }
-        if self.too_large > Some(1 << 30) || self.too_many_rows > Some(1 << 20) {
-            faults.push("--too-large ends at 2^30 bytes, --too-many-rows at 2^20 rows");
-        }
-        if self.append && !self.wrap.one_row_each() {
-            faults.push(
-                "--append cannot find where to continue with --wrap records or mixed, as messages hold several rows: \
-                 write a second folder with --skip",
-            );
-        }
-        if self.to_stdout() && (self.append || self.force) {
-            faults.push("--append and --force are for files; standard output is neither");
-        }
-        faults.extend(match self.to_kinesis() {
-            Some(prefix) => self.kinesis_faults(prefix),
-            None => self.kafka_faults(),
-        });
-        faults
-    }
-
-    fn kinesis_faults(&self, prefix: &str) -> Vec<&'static str> {
-        let mut faults = Vec::new();
-        if self.append || self.force {
-            faults.push("--append and --force are for files; a stream only ever grows");
-        }
-        if self.compress != Compress::None {
-            faults.push("--compress is for files and Kafka; the records of Kinesis are read as they stand");
-        }
-        if prefix.is_empty() == self.topic.is_none() {
-            faults.push("say which streams: --to kinesis://PREFIX, or --to kinesis:// with --topic NAME; not both");
-        }
-        faults
-    }
-
-    fn kafka_faults(&self) -> Vec<&'static str> {
-        let mut faults = Vec::new();
-        let Some((brokers, prefix)) = self.to_kafka() else {
-            if self.topic.is_some() || self.key.is_some() || self.connection.is_some() {
-                faults.push("--topic, --key and --connection are for --to kafka://… and --to kinesis://…");
-            }
-            if self.region.is_some() || self.endpoint.is_some() {
-                faults.push("--region and --endpoint are for --to kinesis://…");
-            }
-            return faults;
-        };
-        if self.region.is_some() || self.endpoint.is_some() {
-            faults.push("--region and --endpoint are for --to kinesis://…");
-        }
-        if self.append || self.force {
-            faults.push("--append and --force are for files; a topic only ever grows");
-        }
-        if brokers.is_empty() == self.connection.is_none() {
-            faults
-                .push("say where the brokers are: --to kafka://HOST:PORT/PREFIX, or --connection FILE.toml; not both");
-        }
-        if !prefix.is_empty() && self.topic.is_some() {
-            faults.push("--topic NAME is the whole name; leave the prefix out of --to");
-        }
-        faults
     }
 }
 
@@ -270,6 +288,10 @@ fn number(text: &str) -> Result<u64, String> {
     number
         .and_then(|number| number.checked_mul(unit))
         .ok_or_else(|| "a whole number such as 1500, 10k or 2M is wanted".to_owned())
+}
+
+fn secret(text: &str) -> Result<SecretFrom, &'static str> {
+    SecretFrom::try_from(text.to_owned())
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -22,6 +22,7 @@ pub(crate) enum Purpose {
     MalformedGeo,
     MalformedUser,
     Shape,
+    Pause,
 }
 
 /// A short random sequence that belongs to one question (`SplitMix64`: Steele, Lea and Flood, 2014).

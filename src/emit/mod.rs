@@ -3,13 +3,14 @@
 //!
 //! The rooms, in the order a message walks through them:
 //!
-//! - `args`: what was typed becomes what is meant;
+//! - `args`, `faults`: what was typed becomes what is meant, or is refused;
 //! - `draws`: which row each draw takes;
 //! - `posts`, with `people`, `texts`, `vocabulary` and `proportions`: what the messages of a row say;
 //! - `malformed`, `wrap`: what happens to them on the way;
 //! - `composer`: puts these together for one stream, and counts;
 //! - `lanes`, `progress`: one thread a destination, at the wanted rate;
 //! - `resend`, with `restore`: recorded messages, or the rows of tables, in the place of made ones;
+//! - `emulator`, with `python`: rows drawn from a database in the place of made ones, as the original does;
 //! - `destinations`: where messages go.
 //!
 //! A message is a pure function of the arguments and the number of its draw: `dice` remember nothing. So any part of a
@@ -20,6 +21,8 @@ mod composer;
 mod destinations;
 mod dice;
 mod draws;
+mod emulator;
+mod faults;
 mod json;
 mod lanes;
 mod malformed;
@@ -27,6 +30,7 @@ mod people;
 mod posts;
 mod progress;
 mod proportions;
+mod python;
 mod resend;
 mod restore;
 mod tally;
@@ -46,10 +50,13 @@ use pinflow_dataflows::record::Stream;
 
 pub use args::EmitArgs;
 pub use destinations::Compress;
+pub use destinations::gateway::Bodies;
 pub use draws::Order;
+pub use emulator::{Draws, Times};
 pub use wrap::Wrap;
 
 use composer::{Composer, Recipe};
+use destinations::gateway::Gateway;
 use destinations::kafka::{self, Cluster};
 use destinations::kinesis::{self, Region};
 use lanes::Lane;
@@ -68,6 +75,12 @@ pub fn run(args: EmitArgs) -> anyhow::Result<()> {
     if !faults.is_empty() {
         bail!("{}", faults.join("\n"));
     }
+    if let Some(url) = &args.init_mysql {
+        return emulator::fill(&args, url);
+    }
+    if let Some(url) = args.database() {
+        return emulator::run(&args, url, || outlets(&args));
+    }
     if let Some(from) = &args.from {
         let started = Instant::now();
         let sent = resend::run(&args, from, outlets(&args)?)?;
@@ -75,8 +88,9 @@ pub fn run(args: EmitArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let menu = Menu { auto: args.mixed(), too_large: args.too_large, too_many_rows: args.too_many_rows };
-    let recipe = Recipe::new(args.seed, args.inds, args.order, args.wrap, args.malformed, menu);
-    let lanes = match args.to_kafka().is_some() || args.to_kinesis().is_some() {
+    let recipe = Recipe::new(args.seed(), args.inds, args.order, args.wrap, args.malformed, menu);
+    let to_outlets = args.to_kafka().is_some() || args.to_kinesis().is_some() || args.to_gateway().is_some();
+    let lanes = match to_outlets {
         true => outlet_lanes(&args, &recipe)?,
         false if args.to_stdout() => vec![stdout_lane(&args, &recipe)?],
         false => file_lanes(&args, &recipe)?,
@@ -93,7 +107,7 @@ pub fn run(args: EmitArgs) -> anyhow::Result<()> {
 /// A lane for each topic or stream.
 fn outlet_lanes<'r>(args: &EmitArgs, recipe: &'r Recipe) -> anyhow::Result<Vec<Lane<'r>>> {
     let lane = |outlet: Outlet| {
-        let draws = args.skip..args.skip + args.draws();
+        let draws = args.skip()..args.skip() + args.draws();
         let composer = |stream| Composer::new(recipe, stream, draws.clone());
         let composers = outlet.streams.into_iter().map(composer).collect();
         Lane { name: outlet.name, destination: outlet.destination, composers }
@@ -128,6 +142,18 @@ fn kinesis_outlets(args: &EmitArgs, prefix: &str) -> anyhow::Result<Vec<Outlet>>
     Ok(streams.into_iter().enumerate().map(outlet).collect())
 }
 
+fn gateway_outlets(args: &EmitArgs, url: &str) -> anyhow::Result<Vec<Outlet>> {
+    let places = args.gateway_places();
+    let names: Vec<_> = places.iter().map(|(name, _)| name.clone()).collect();
+    let gateway = Gateway::new(url, args.gateway, args.token.clone(), args.ca.as_deref(), &names)?;
+    let outlet = |(place, (name, streams)): (usize, (String, Vec<Stream>))| Outlet {
+        name: format!("{} {name} at {url}", args.gateway.place()),
+        destination: gateway.destination(place, args.key(&streams), args.key.is_some()),
+        streams,
+    };
+    Ok(places.into_iter().enumerate().map(outlet).collect())
+}
+
 /// Where messages go.
 fn outlets(args: &EmitArgs) -> anyhow::Result<Vec<Outlet>> {
     if args.to_kafka().is_some() {
@@ -136,13 +162,16 @@ fn outlets(args: &EmitArgs) -> anyhow::Result<Vec<Outlet>> {
     if let Some(prefix) = args.to_kinesis() {
         return kinesis_outlets(args, prefix);
     }
+    if let Some(url) = args.to_gateway() {
+        return gateway_outlets(args, url);
+    }
     if args.to_stdout() {
         let destination = destinations::stdout(args.compress).context("open standard output")?;
         return Ok(vec![Outlet { name: "standard output".to_owned(), streams: args.chosen(), destination }]);
     }
-    std::fs::create_dir_all(&args.to).with_context(|| format!("make folder {}", args.to.display()))?;
+    std::fs::create_dir_all(args.to()).with_context(|| format!("make folder {}", args.to().display()))?;
     let open = |stream| {
-        let path = destinations::path_of(&args.to, stream, args.compress);
+        let path = destinations::path_of(args.to(), stream, args.compress);
         let name = path.display().to_string();
         let opened = destinations::file(&path, args.exists(), args.compress);
         Ok(Outlet { destination: opened.with_context(|| format!("open {name}"))?, name, streams: vec![stream] })
@@ -151,7 +180,7 @@ fn outlets(args: &EmitArgs) -> anyhow::Result<Vec<Outlet>> {
 }
 
 fn stdout_lane<'r>(args: &EmitArgs, recipe: &'r Recipe) -> anyhow::Result<Lane<'r>> {
-    let draws = args.skip..args.skip + args.draws();
+    let draws = args.skip()..args.skip() + args.draws();
     let composers = args.chosen().into_iter().map(|stream| Composer::new(recipe, stream, draws.clone())).collect();
     let destination = destinations::stdout(args.compress).context("open standard output")?;
     Ok(Lane { name: "standard output".to_owned(), destination, composers })
@@ -159,10 +188,10 @@ fn stdout_lane<'r>(args: &EmitArgs, recipe: &'r Recipe) -> anyhow::Result<Lane<'
 
 /// One lane a file. All files are looked at before the first is opened, so that a refusal leaves nothing behind.
 fn file_lanes<'r>(args: &EmitArgs, recipe: &'r Recipe) -> anyhow::Result<Vec<Lane<'r>>> {
-    std::fs::create_dir_all(&args.to).with_context(|| format!("make folder {}", args.to.display()))?;
+    std::fs::create_dir_all(args.to()).with_context(|| format!("make folder {}", args.to().display()))?;
     let mut found = Vec::new();
     for stream in args.chosen() {
-        let path = destinations::path_of(&args.to, stream, args.compress);
+        let path = destinations::path_of(args.to(), stream, args.compress);
         if path.exists() && args.exists() == destinations::Exists::Refuse {
             bail!("{} is there already: --force overwrites it, --append continues it", path.display());
         }
@@ -171,7 +200,7 @@ fn file_lanes<'r>(args: &EmitArgs, recipe: &'r Recipe) -> anyhow::Result<Vec<Lan
         found.push((stream, path, recorded));
     }
     let lane = |(stream, path, recorded): (Stream, std::path::PathBuf, u64)| {
-        let first = args.skip + recorded;
+        let first = args.skip() + recorded;
         let name = path.display().to_string();
         let destination =
             destinations::file(&path, args.exists(), args.compress).with_context(|| format!("open {name}"))?;
@@ -200,10 +229,10 @@ fn summary(made: &Tallies, secs: f64) -> String {
 
 fn write_manifest(path: &Path, args: &EmitArgs, made: &Tallies) -> anyhow::Result<()> {
     let manifest = serde_json::json!({
-        "seed": args.seed,
+        "seed": args.seed(),
         "inds": args.inds,
         "order": args.order,
-        "skip": args.skip,
+        "skip": args.skip(),
         "draws": args.draws(),
         "malformed": args.malformed,
         "wrap": args.wrap,

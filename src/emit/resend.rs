@@ -100,7 +100,8 @@ fn tables(from: &Path, mut sending: Sending<'_>) -> anyhow::Result<u64> {
     sending.finish()
 }
 
-fn is_closed(error: &anyhow::Error) -> bool {
+/// Whether nobody reads any more.
+pub(crate) fn is_closed(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 

@@ -72,6 +72,11 @@ impl Wrap {
         (shape, if shape == Shape::Records { 1 + dice.below(3) } else { 1 })
     }
 
+    /// Whether each message is JSON: one of [`Wrap::Mixed`] may begin with a byte order mark.
+    pub(crate) fn is_json(self) -> bool {
+        self != Wrap::Mixed
+    }
+
     /// Whether each message holds exactly one row, so that the number of a message is the number of its draw.
     pub(crate) fn one_row_each(self) -> bool {
         !matches!(self, Wrap::Records | Wrap::Mixed)

@@ -6,7 +6,6 @@
 //! - `api`: the calls that reading and writing take, with what pinflow needs of the answers;
 //! - `fan_out`: consumers to which records are pushed;
 //! - `fault`: what a call that failed means: wait, ask for another iterator, or give up;
-//! - `backoff`: how long to wait before the next try;
 //! - `streams`: streams made, listed, described, split, merged, deleted;
 //! - `check`: tries every permission that reading needs.
 //!
@@ -14,7 +13,6 @@
 //! a shard's limits fairly. This room knows neither sources nor what messages mean.
 
 mod api;
-mod backoff;
 mod check;
 mod connection;
 mod fan_out;
@@ -22,7 +20,6 @@ mod fault;
 mod streams;
 
 pub use api::{Answer, Api, Begin, Put, Record, Shard, Summary, Written};
-pub use backoff::Backoff;
 pub use check::check;
 pub use connection::{Connection, ConnectionError};
 pub use fan_out::Subscription;

@@ -7,9 +7,9 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use super::api::{Api, Shard, Summary};
-use super::backoff::Backoff;
 use super::connection::{Connection, ConnectionError};
 use super::fault::{Fault, Kind};
+use crate::backoff::Backoff;
 
 /// How long a stream may take to become what was asked for.
 const PATIENCE: Duration = Duration::from_secs(300);

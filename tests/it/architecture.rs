@@ -24,19 +24,24 @@ const DATAFLOWS: Law = &[
 
 const PINFLOW: Law = &[
     ("position", &[]),
+    ("backoff", &[]),
     ("secret", &[]),
     ("finding", &[]),
     ("kafka", &["finding", "secret"]),
-    ("kinesis", &["finding"]),
-    ("sources", &["kafka", "kinesis", "position"]),
+    ("kinesis", &["backoff", "finding"]),
+    ("mysql", &["secret"]),
+    ("sources", &["backoff", "kafka", "kinesis", "position"]),
     ("sinks", &["position"]),
     ("engine", &["position", "sinks", "sources"]),
     ("http", &["secret"]),
     ("serving", &["engine", "http", "position", "secret", "sinks"]),
-    ("gateway", &["finding", "http", "kafka", "kinesis", "secret"]),
+    ("gateway", &["backoff", "finding", "http", "kafka", "kinesis", "secret"]),
     ("telemetry", &["engine", "secret"]),
     ("publish", &["serving", "sinks"]),
-    ("emit", &["config", "kafka", "kinesis", "position", "sinks", "sources", "telemetry"]),
+    (
+        "emit",
+        &["backoff", "config", "kafka", "kinesis", "mysql", "position", "secret", "sinks", "sources", "telemetry"],
+    ),
     ("query", &["secret", "serving"]),
     ("table", &["sinks"]),
     ("topics", &["config", "kafka"]),
@@ -79,6 +84,7 @@ const LARGE: &[(&str, &[&str])] = &[
     ("rdkafka", &["kafka", "sources/kafka", "emit/destinations/kafka"]),
     ("aws_config", &["kafka", "kinesis"]),
     ("aws_sdk_kinesis", &["kinesis"]),
+    ("mysql_async", &["mysql"]),
 ];
 
 fn root() -> &'static Path {

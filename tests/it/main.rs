@@ -8,12 +8,14 @@ mod architecture;
 mod batch;
 mod delta;
 mod gateway;
+mod gateway_client;
 mod harness;
 mod http;
 mod kafka;
 mod kill;
 mod kinesis;
 mod ledger;
+mod mysql;
 #[path = "../../dataflows/tests/oracle/mod.rs"]
 mod oracle;
 mod reference;

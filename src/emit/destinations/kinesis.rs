@@ -18,7 +18,8 @@ use tokio::time::sleep;
 
 use super::Destination;
 use super::key::{Key, ind_of};
-use crate::kinesis::{Api, Backoff, Connection, ConnectionError, Fault, Kind, Put, Written};
+use crate::backoff::Backoff;
+use crate::kinesis::{Api, Connection, ConnectionError, Fault, Kind, Put, Written};
 
 /// Records of one call; Kinesis takes no more.
 const RECORDS_MAX: usize = 500;

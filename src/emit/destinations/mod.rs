@@ -1,6 +1,7 @@
 //! Where messages go. Each destination takes text that holds whole messages; how they leave is its own affair.
 
 mod files;
+pub(crate) mod gateway;
 pub(crate) mod kafka;
 mod key;
 pub(crate) mod kinesis;

@@ -20,7 +20,8 @@ use super::Shared;
 use super::folder::{Folder, STREAMS, Unstored};
 use super::refusal::Refusal;
 use super::router::{Front, stream_of, take};
-use crate::kinesis::{Api, Backoff, Kind, Put, Shard, Streams, Summary, Wanted, Written};
+use crate::backoff::Backoff;
+use crate::kinesis::{Api, Kind, Put, Shard, Streams, Summary, Wanted, Written};
 use fault::{Fault, reply};
 
 /// Bounds of the wait before records that a shard had no room for are put again.

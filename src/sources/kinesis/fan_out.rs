@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::kinesis::{Backoff, Fault, Kind, Shard};
+use crate::backoff::Backoff;
+use crate::kinesis::{Fault, Kind, Shard};
 
 /// Bounds of the wait before a shard is subscribed to again. The service refuses a second subscription within five
 /// seconds of the first, also when that was another process's.

@@ -1,0 +1,171 @@
+//! Makes the three tables and fills them with made posts.
+//!
+//! They are filled under other names and take their own in one step at the end, so nobody ever reads a table that is half
+//! full, and with `--replace` the old ones stand until the new ones are complete.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use serde_json::Value as Json;
+
+use super::tables::{Known, text};
+use super::{address, runtime};
+use crate::emit::EmitArgs;
+use crate::emit::posts::{Posts, Scratch};
+use crate::emit::progress::{self, say};
+use crate::mysql::{Address, Client, Value};
+
+/// Rows of one INSERT.
+const ROWS: u64 = 500;
+
+/// Makes and fills the tables of the streams that were asked for.
+///
+/// # Errors
+/// If one of them is there and is not to be replaced, or the database refuses.
+pub(in crate::emit) fn fill(args: &EmitArgs, url: &str) -> anyhow::Result<()> {
+    let address = address(args, url)?;
+    let tables: Vec<&Known> = args.chosen().into_iter().map(Known::of).collect();
+    let began = Instant::now();
+    let (done, ended) = (&AtomicU64::new(0), &AtomicBool::new(false));
+    let all = args.inds * tables.len() as u64;
+    let filled = std::thread::scope(|scope| {
+        let filling = scope.spawn(|| {
+            let filled = runtime().and_then(|runtime| runtime.block_on(fill_all(args, &address, &tables, done)));
+            ended.store(true, Ordering::Release);
+            filled
+        });
+        progress::watch(all, done, || ended.load(Ordering::Acquire) || filling.is_finished());
+        filling.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    filled.with_context(|| format!("fill tables in {}", address.shown()))?;
+    let names: Vec<&str> = tables.iter().map(|table| table.name).collect();
+    let secs = began.elapsed().as_secs_f64();
+    say(&format!("{}: {} rows in each of {}, in {secs:.2} s", address.shown(), args.inds, names.join(", ")));
+    Ok(())
+}
+
+async fn fill_all(args: &EmitArgs, address: &Address, tables: &[&Known], done: &AtomicU64) -> anyhow::Result<()> {
+    let mut client = Client::connect(address).await.context("connect")?;
+    let there = existing(&mut client, tables).await?;
+    if !there.is_empty() && !args.replace {
+        bail!("{} are there already; --replace takes new ones in their place", there.join(", "));
+    }
+    let posts = Posts::new(args.seed(), args.inds);
+    for table in tables {
+        client.run(&format!("DROP TABLE IF EXISTS `{}`", new(table))).await?;
+        client.run(&create(table)).await.with_context(|| format!("make {}", new(table)))?;
+        for first in (0..args.inds).step_by(ROWS as usize) {
+            let inds = first..args.inds.min(first + ROWS);
+            let rows = inds.end - inds.start;
+            let values = inds.map(|ind| row(&posts, table, ind)).collect::<anyhow::Result<Vec<_>>>()?;
+            let written = client.write(&insert(table, rows), values.concat()).await;
+            written.with_context(|| format!("write into {}", new(table)))?;
+            done.fetch_add(rows, Ordering::Relaxed);
+        }
+    }
+    swap(&mut client, tables, &there).await?;
+    client.close().await;
+    Ok(())
+}
+
+/// Those of the tables that are there.
+async fn existing(client: &mut Client, tables: &[&Known]) -> anyhow::Result<Vec<&'static str>> {
+    let answers = client.ask("SHOW FULL TABLES").await?;
+    let found = answers.into_iter().next().unwrap_or_default().rows;
+    let mut there = Vec::new();
+    for table in tables {
+        let Some(row) = found.iter().find(|row| text(row, 0) == table.name) else { continue };
+        if text(row, 1) != "BASE TABLE" {
+            bail!("{} is a {}, which nothing here replaces; drop or rename it first", table.name, text(row, 1));
+        }
+        there.push(table.name);
+    }
+    Ok(there)
+}
+
+/// Gives all new tables their names in one step, and lets go of the old ones.
+async fn swap(client: &mut Client, tables: &[&Known], there: &[&str]) -> anyhow::Result<()> {
+    let mut renames = Vec::new();
+    for table in tables {
+        let (name, new, old) = (table.name, new(table), old(table));
+        if there.contains(&name) {
+            client.run(&format!("DROP TABLE IF EXISTS `{old}`")).await?;
+            renames.push(format!("`{name}` TO `{old}`"));
+        }
+        renames.push(format!("`{new}` TO `{name}`"));
+    }
+    client.run(&format!("RENAME TABLE {}", renames.join(", "))).await.context("give the new tables their names")?;
+    for table in tables {
+        client.run(&format!("DROP TABLE IF EXISTS `{}`", old(table))).await?;
+    }
+    Ok(())
+}
+
+fn new(table: &Known) -> String {
+    format!("{}_pinflow_new", table.name)
+}
+
+fn old(table: &Known) -> String {
+    format!("{}_pinflow_old", table.name)
+}
+
+fn create(table: &Known) -> String {
+    let columns: Vec<String> = table.columns.iter().map(|(name, kind)| format!("`{name}` {kind}")).collect();
+    let (columns, key) = (columns.join(", "), table.columns[0].0);
+    format!("CREATE TABLE `{}` ({columns}, PRIMARY KEY (`{key}`)) DEFAULT CHARACTER SET utf8mb4", new(table))
+}
+
+fn insert(table: &Known, rows: u64) -> String {
+    let columns: Vec<String> = table.columns.iter().map(|(name, _)| format!("`{name}`")).collect();
+    let row = format!("({})", vec!["?"; columns.len()].join(","));
+    let rows = vec![row; rows as usize].join(",");
+    format!("INSERT INTO `{}` ({}) VALUES {rows}", new(table), columns.join(","))
+}
+
+/// The values of a made post, in the order of the table's columns.
+fn row(posts: &Posts, table: &Known, ind: u64) -> anyhow::Result<Vec<Value>> {
+    let mut message = Vec::new();
+    posts.write(table.stream, ind, &mut Scratch::default(), &mut message);
+    let mut post: serde_json::Map<String, Json> = serde_json::from_slice(&message).context("read a made post")?;
+    let value = |(name, _): &(&str, &str)| match post.remove(*name) {
+        Some(Json::String(text)) => Value::Text(text),
+        Some(Json::Number(number)) => match number.as_i64() {
+            Some(whole) => Value::Whole(whole),
+            None => number.as_f64().map_or(Value::Null, Value::Fraction),
+        },
+        _ => Value::Null,
+    };
+    Ok(table.columns.iter().map(value).collect())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::tables::TABLES;
+    use super::*;
+
+    #[test]
+    fn every_field_of_a_post_has_its_column() {
+        let posts = Posts::new(100, 500);
+        for table in &TABLES {
+            let mut message = Vec::new();
+            posts.write(table.stream, 7, &mut Scratch::default(), &mut message);
+            let post: serde_json::Map<String, Json> = serde_json::from_slice(&message).unwrap();
+            assert_eq!(post.len(), table.columns.len());
+            let values = row(&posts, table, 7).unwrap();
+            assert_eq!(values[0], Value::Whole(7));
+            assert!(values.iter().all(|value| *value != Value::Null), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn statements_name_every_column() {
+        assert_eq!(
+            create(&TABLES[1]),
+            "CREATE TABLE `geolocation_data_pinflow_new` (`ind` BIGINT NOT NULL, `timestamp` DATETIME, `latitude` DOUBLE, \
+             `longitude` DOUBLE, `country` TEXT, PRIMARY KEY (`ind`)) DEFAULT CHARACTER SET utf8mb4"
+        );
+        assert!(insert(&TABLES[2], 2).ends_with("`date_joined`) VALUES (?,?,?,?,?),(?,?,?,?,?)"));
+    }
+}

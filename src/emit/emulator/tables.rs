@@ -1,0 +1,80 @@
+//! The original's three tables.
+
+use pinflow_dataflows::record::Stream;
+
+use crate::mysql::Cell;
+
+/// The table of a stream, and its columns: the first is the key.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) stream: Stream,
+    pub(super) name: &'static str,
+    /// Each with its type.
+    pub(super) columns: &'static [(&'static str, &'static str)],
+}
+
+/// The original's three tables, as its dump has them.
+pub(super) const TABLES: [Known; 3] = [
+    Known {
+        stream: Stream::Pin,
+        name: "pinterest_data",
+        columns: &[
+            ("index", "BIGINT NOT NULL"),
+            ("unique_id", "TEXT"),
+            ("title", "TEXT"),
+            ("description", "TEXT"),
+            ("poster_name", "TEXT"),
+            ("follower_count", "TEXT"),
+            ("tag_list", "TEXT"),
+            ("is_image_or_video", "TEXT"),
+            ("image_src", "TEXT"),
+            ("downloaded", "BIGINT"),
+            ("save_location", "TEXT"),
+            ("category", "TEXT"),
+        ],
+    },
+    Known {
+        stream: Stream::Geo,
+        name: "geolocation_data",
+        columns: &[
+            ("ind", "BIGINT NOT NULL"),
+            ("timestamp", "DATETIME"),
+            ("latitude", "DOUBLE"),
+            ("longitude", "DOUBLE"),
+            ("country", "TEXT"),
+        ],
+    },
+    Known {
+        stream: Stream::User,
+        name: "user_data",
+        columns: &[
+            ("ind", "BIGINT NOT NULL"),
+            ("first_name", "TEXT"),
+            ("last_name", "TEXT"),
+            ("age", "BIGINT"),
+            ("date_joined", "DATETIME"),
+        ],
+    },
+];
+
+impl Known {
+    /// The table of a stream.
+    pub(super) fn of(stream: Stream) -> &'static Known {
+        match stream {
+            Stream::Pin => &TABLES[0],
+            Stream::Geo => &TABLES[1],
+            Stream::User => &TABLES[2],
+        }
+    }
+
+    /// The names of the column that a row cannot be without; any of them will do.
+    pub(super) fn keys(&self) -> [&'static str; 2] {
+        let ours = self.columns[0].0;
+        [ours, if ours == "ind" { "index" } else { "ind" }]
+    }
+}
+
+/// A value as text; empty where there is none.
+pub(super) fn text(row: &[Cell], at: usize) -> String {
+    row.get(at).and_then(Option::as_deref).map(String::from_utf8_lossy).unwrap_or_default().into_owned()
+}

@@ -1,0 +1,237 @@
+//! Where a database is and who asks, by a URL, a file of credentials and the environment.
+//!
+//! What the URL says goes first, then the file, then the environment as MySQL's own client and its container know it:
+//! `MYSQL_HOST`, `MYSQL_TCP_PORT`, `MYSQL_USER`, `MYSQL_PWD`, `MYSQL_DATABASE`.
+
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use super::creds::{Creds, CredsError};
+use super::tls::{Mode, Tls};
+use crate::secret::Secret;
+
+/// The port of a server that says no other.
+const PORT: u16 = 3306;
+
+/// Schemes of a URL; the second is what the original system hands to its driver.
+const SCHEMES: [&str; 3] = ["mysql", "mysql+pymysql", "mariadb"];
+
+/// A database, and who asks.
+pub struct Address {
+    /// Name or address of the server.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Who asks.
+    pub user: String,
+    /// Which database.
+    pub database: String,
+    /// TLS.
+    pub tls: Tls,
+    /// Whether the password stood in the URL, where others on the machine see it.
+    pub is_password_in_url: bool,
+    pub(super) password: Option<Secret>,
+}
+
+/// Why nothing can be asked. No variant holds the URL, which may hold a password.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// The URL is none.
+    #[error(
+        "the URL of the database cannot be read ({0}); write mysql://USER@HOST:PORT/DATABASE, with odd characters as %XX"
+    )]
+    NotUrl(url::ParseError),
+    /// A part of it is not text.
+    #[error("the {0} in the URL of the database is not UTF-8 once its %XX are read")]
+    NotText(&'static str),
+    /// Something behind the question mark is not known.
+    #[error("the URL of the database has ?{0}, which nothing knows; ssl-mode and ssl-ca are known")]
+    Unknown(String),
+    /// No such mode.
+    #[error("ssl-mode is none of DISABLED, PREFERRED, REQUIRED, VERIFY_CA, VERIFY_IDENTITY")]
+    NoMode,
+    /// An authority that nobody looks at.
+    #[error("ssl-ca is looked at with ssl-mode=VERIFY_CA or VERIFY_IDENTITY, not with {0}; leave one of them out")]
+    IdleAuthority(&'static str),
+    /// Something is not said anywhere.
+    #[error("no {0} is said: in the URL (mysql://USER@HOST:PORT/DATABASE), as {1} in the file of --creds, or in {2}")]
+    Missing(&'static str, &'static str, &'static str),
+    /// The environment holds something else than a port.
+    #[error("MYSQL_TCP_PORT is not a number from 1 to 65535")]
+    Port,
+    /// The file of credentials.
+    #[error("read --creds")]
+    Creds(#[from] CredsError),
+}
+
+/// Whether a text is the URL of a database.
+#[must_use]
+pub fn is_url(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme))
+}
+
+impl Address {
+    /// Puts together what is said in a URL, a file of credentials and the environment.
+    ///
+    /// # Errors
+    /// If one of them cannot be read, or something that must be said is said nowhere.
+    pub fn read(url: &str, creds: Option<&Path>) -> Result<Address, AddressError> {
+        let creds = creds.map(Creds::read).transpose()?.unwrap_or_default();
+        Address::of(url, creds, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
+    fn of(url: &str, creds: Creds, environment: impl Fn(&str) -> Option<String>) -> Result<Address, AddressError> {
+        let url = Url::parse(url).map_err(AddressError::NotUrl)?;
+        let tls = tls(&url)?;
+        let decoded = |what, text: &str| decode(text).ok_or(AddressError::NotText(what));
+        let part = |what, text: &str| match text {
+            "" => Ok(None),
+            text => decoded(what, text).map(Some),
+        };
+        let in_url = url.password().map(|password| decoded("password", password)).transpose()?;
+        let host = url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned()).filter(|host| !host.is_empty());
+        let user = part("user", url.username())?;
+        let database = part("database", url.path().trim_matches('/'))?;
+        let port = match environment("MYSQL_TCP_PORT") {
+            _ if url.port().or(creds.port).is_some() => None,
+            Some(port) => Some(port.parse().ok().filter(|port| *port > 0).ok_or(AddressError::Port)?),
+            None => None,
+        };
+        let said = |url: Option<String>, creds: Option<String>, name| url.or(creds).or_else(|| environment(name));
+        Ok(Address {
+            host: said(host, creds.host, "MYSQL_HOST").ok_or(AddressError::Missing("host", "HOST", "MYSQL_HOST"))?,
+            port: url.port().or(creds.port).or(port).unwrap_or(PORT),
+            user: said(user, creds.user, "MYSQL_USER").ok_or(AddressError::Missing("user", "USER", "MYSQL_USER"))?,
+            database: said(database, creds.database, "MYSQL_DATABASE").ok_or(AddressError::Missing(
+                "database",
+                "DATABASE",
+                "MYSQL_DATABASE",
+            ))?,
+            tls,
+            is_password_in_url: in_url.is_some(),
+            password: in_url.map(Secret::new).or(creds.password).or_else(|| environment("MYSQL_PWD").map(Secret::new)),
+        })
+    }
+
+    /// Where it is and who asks, without the password.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let Address { host, port, user, database, .. } = self;
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        format!("mysql://{user}@{host}:{port}/{database}")
+    }
+
+    /// Whether the server is on this machine, so that nobody can listen in between.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        let loopback = self.host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+        self.host == "localhost" || loopback
+    }
+}
+
+fn tls(url: &Url) -> Result<Tls, AddressError> {
+    let (mut mode, mut authorities) = (None, None);
+    for (name, value) in url.query_pairs() {
+        match name.to_ascii_lowercase().replace('_', "-").as_str() {
+            "ssl-mode" => mode = Some(Mode::named(&value).ok_or(AddressError::NoMode)?),
+            "ssl-ca" => authorities = Some(PathBuf::from(&*value)),
+            // What the original's URL ends with; texts are always asked for so.
+            "charset" if value.eq_ignore_ascii_case("utf8mb4") => {}
+            _ => return Err(AddressError::Unknown(name.into_owned())),
+        }
+    }
+    // As MySQL's client: whoever names an authority wants it looked at.
+    let by_default = if authorities.is_some() { Mode::VerifyCa } else { Mode::Preferred };
+    let mode = mode.unwrap_or(by_default);
+    if authorities.is_some() && !mode.verifies() {
+        return Err(AddressError::IdleAuthority(mode.name()));
+    }
+    Ok(Tls { mode, authorities })
+}
+
+/// Reads `%XX`; `None` if no text comes of it. What only looks like one stays as it is.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let byte = behind.get(..2).filter(|_| *first == b'%').and_then(|digits| {
+            let digits =
+                std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|d| d.is_ascii_hexdigit()));
+            u8::from_str_radix(digits?, 16).ok()
+        });
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &behind[2..] } else { behind };
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn of(url: &str) -> Result<Address, AddressError> {
+        Address::of(url, Creds::default(), |_| None)
+    }
+
+    fn said(url: &str) -> String {
+        of(url).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_url_says_everything() {
+        let address = of("mysql://me%40home:p%2Fw%3A%C3%A9%@db.example.com:3307/posts?ssl-mode=REQUIRED").unwrap();
+        assert_eq!(address.shown(), "mysql://me@home@db.example.com:3307/posts");
+        assert_eq!(address.password.as_ref().map(Secret::expose), Some("p/w:é%"));
+        assert!(address.is_password_in_url && !address.is_local());
+        assert_eq!(address.tls, Tls { mode: Mode::Required, authorities: None });
+        let address = of("mysql+pymysql://me@[::1]/posts?charset=utf8mb4").unwrap();
+        assert_eq!((address.shown().as_str(), address.tls.mode), ("mysql://me@[::1]:3306/posts", Mode::Preferred));
+        assert!(address.is_local() && address.password.is_none());
+    }
+
+    #[test]
+    fn the_url_goes_before_the_file_and_the_file_before_the_environment() {
+        let creds = || Creds {
+            host: Some("file".to_owned()),
+            user: None,
+            password: Some(Secret::new("of the file".to_owned())),
+            database: Some("file".to_owned()),
+            port: None,
+        };
+        let environment = |name: &str| Some(if name == "MYSQL_TCP_PORT" { "3310" } else { "environment" }.to_owned());
+        let address = Address::of("mysql://url", creds(), environment).unwrap();
+        assert_eq!(address.shown(), "mysql://environment@url:3310/file");
+        assert_eq!(address.password.as_ref().map(Secret::expose), Some("of the file"));
+        assert!(!address.is_password_in_url);
+        let address = Address::of("mysql://", creds(), environment).unwrap();
+        assert_eq!(address.shown(), "mysql://environment@file:3310/file");
+        let address = Address::of("mysql://me:@url:1/x", creds(), environment).unwrap();
+        assert_eq!(address.shown(), "mysql://me@url:1/x");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_the_password() {
+        for (url, fault) in [
+            ("mysql://me:canary@db:port/x", "cannot be read"),
+            ("mysql://me:canary@db/x?ssl=1", "?ssl, which nothing knows"),
+            ("mysql://me:canary@db/x?ssl-mode=on", "ssl-mode is none of"),
+            ("mysql://me:canary@db/x?ssl-mode=REQUIRED&ssl-ca=a.pem", "not with REQUIRED"),
+            ("mysql://me:%FFcanary@db/x", "not UTF-8"),
+            ("mysql://:canary@db/x", "no user is said"),
+            ("mysql://me:canary@db", "no database is said"),
+            ("mysql:///x", "no host is said"),
+        ] {
+            let said = said(url);
+            assert!(said.contains(fault) && !said.contains("canary"), "{url}: {said}");
+        }
+        assert_eq!(of("mysql://me@db/x?ssl-ca=a.pem").unwrap().tls.mode, Mode::VerifyCa, "as MySQL's client has it");
+    }
+
+    #[test]
+    fn only_databases_are_databases() {
+        assert!(is_url("mysql://") && is_url("mysql+pymysql://a") && is_url("mariadb://a"));
+        assert!(!is_url("mysql") && !is_url("recordings") && !is_url("kafka://mysql://"));
+    }
+}

@@ -1,0 +1,108 @@
+//! TLS to a server: `ssl-mode` and `ssl-ca`, as MySQL's own client has them.
+
+use std::path::PathBuf;
+
+use mysql_async::SslOpts;
+
+/// How much a connection is protected: the modes of MySQL's client (reference manual, "Command Options for Encrypted
+/// Connections").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// No TLS.
+    Disabled,
+    /// TLS if the server offers it; whoever stands between may prevent that, or be the server.
+    Preferred,
+    /// TLS, with whoever answers.
+    Required,
+    /// TLS with a server whose certificate a trusted authority signed, for whatever name.
+    VerifyCa,
+    /// TLS with a server whose certificate a trusted authority signed for the host that was asked for.
+    VerifyIdentity,
+}
+
+/// Every mode with its name.
+const NAMES: [(&str, Mode); 5] = [
+    ("DISABLED", Mode::Disabled),
+    ("PREFERRED", Mode::Preferred),
+    ("REQUIRED", Mode::Required),
+    ("VERIFY_CA", Mode::VerifyCa),
+    ("VERIFY_IDENTITY", Mode::VerifyIdentity),
+];
+
+impl Mode {
+    /// The mode of a name, in any case, with `-` or `_`.
+    pub(super) fn named(name: &str) -> Option<Mode> {
+        let name = name.to_ascii_uppercase().replace('-', "_");
+        NAMES.iter().find(|(known, _)| *known == name).map(|(_, mode)| *mode)
+    }
+
+    /// Its name, as it is written in a URL.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        NAMES.iter().find(|(_, mode)| *mode == self).map_or("", |(name, _)| *name)
+    }
+
+    /// Whether the server must show a certificate that is trusted.
+    #[must_use]
+    pub fn verifies(self) -> bool {
+        matches!(self, Mode::VerifyCa | Mode::VerifyIdentity)
+    }
+}
+
+/// What was said about TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// How much the connection is protected.
+    pub mode: Mode,
+    /// Authorities that are trusted (PEM), and no others; without one those of `SSL_CERT_FILE`, if that is set, and
+    /// Mozilla's.
+    pub authorities: Option<PathBuf>,
+}
+
+impl Tls {
+    /// As the driver has it; `None` without TLS.
+    pub(super) fn options(&self) -> Option<SslOpts> {
+        let options = match self.mode {
+            Mode::Disabled => return None,
+            Mode::Preferred | Mode::Required => {
+                return Some(SslOpts::default().with_danger_accept_invalid_certs(true));
+            }
+            Mode::VerifyCa | Mode::VerifyIdentity => SslOpts::default(),
+        };
+        Some(match (&self.authorities, std::env::var_os("SSL_CERT_FILE")) {
+            (Some(path), _) => options.with_root_certs(vec![path.clone().into()]).with_disable_built_in_roots(true),
+            (None, Some(path)) => options.with_root_certs(vec![PathBuf::from(path).into()]),
+            (None, None) => options,
+        })
+    }
+}
+
+/// A name for which a certificate was made, of those that rustls says it presented: what `VERIFY_CA` asks for, as the
+/// driver cannot leave the name out (its own switch looks for words that rustls no longer uses).
+pub(super) fn any_name(presented: &[String]) -> Option<String> {
+    let inside = |text: &str, before: &str, after: &str| {
+        Some(text.strip_prefix(before)?.strip_suffix(after)?.replacen('*', "any", 1))
+    };
+    presented.iter().find_map(|name| inside(name, "DnsName(\"", "\")").or_else(|| inside(name, "IpAddress(", ")")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_known_in_every_spelling() {
+        assert_eq!(Mode::named("REQUIRED"), Some(Mode::Required));
+        assert_eq!(Mode::named("verify-ca"), Some(Mode::VerifyCa));
+        assert_eq!(Mode::named("Verify_Identity").map(Mode::name), Some("VERIFY_IDENTITY"));
+        assert_eq!(Mode::named("on"), None);
+    }
+
+    #[test]
+    fn a_name_is_taken_from_what_rustls_says() {
+        let names = |names: &[&str]| any_name(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(names(&["DnsName(\"*.db.example\")"]).as_deref(), Some("any.db.example"));
+        assert_eq!(names(&["DirectoryName", "IpAddress(10.0.0.1)"]).as_deref(), Some("10.0.0.1"));
+        assert_eq!(names(&[]), None);
+    }
+}

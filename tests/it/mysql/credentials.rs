@@ -1,0 +1,84 @@
+//! Who asks: by the URL, a file and the environment; and that nobody sees the password.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::server::{PASSWORD, PASSWORD_IN_URL, Server, USER};
+use super::{Ended, run, run_with, skipped};
+use crate::harness::scratch;
+
+fn draw(url: &str, flags: &[&str], environment: &[(&str, &str)]) -> Ended {
+    let arguments = ["emit", "--from", url, "--to", "-", "--count", "2", "--rate", "1000"];
+    let ended = run_with(arguments.into_iter().chain(flags.iter().copied()), environment);
+    for secret in [PASSWORD, PASSWORD_IN_URL] {
+        assert!(!ended.stderr.contains(secret), "the password is shown: {}", ended.stderr);
+    }
+    ended
+}
+
+#[test]
+fn each_way_to_say_who_asks_works() {
+    if skipped() {
+        return;
+    }
+    let (server, place) = (Server::shared(), scratch());
+    let database = server.database();
+    database.fill(30);
+    let (port, name) = (server.port(), database.name.as_str());
+    let in_url = draw(&database.url(), &[], &[]);
+    assert!(in_url.code == 0 && in_url.stderr.contains("can see the password in the URL"), "{in_url:?}");
+    let in_environment = draw(&database.url_with(USER), &[], &[("MYSQL_PWD", PASSWORD)]);
+    assert!(in_environment.code == 0 && !in_environment.stderr.contains("warning"), "{in_environment:?}");
+    let port_text = port.to_string();
+    let all = [
+        ("MYSQL_HOST", "127.0.0.1"),
+        ("MYSQL_TCP_PORT", port_text.as_str()),
+        ("MYSQL_USER", USER),
+        ("MYSQL_PWD", PASSWORD),
+        ("MYSQL_DATABASE", name),
+    ];
+    assert_eq!(draw("mysql://", &[], &all).code, 0);
+
+    let file = place.path().join("db_creds.yaml");
+    let path = file.to_str().unwrap();
+    for text in [
+        format!("HOST: 127.0.0.1\nUSER: {USER}\nPASSWORD: {PASSWORD}\nDATABASE: {name}\nPORT: {port}\n"),
+        format!(
+            "RDS_HOST: '127.0.0.1'\nRDS_USER: '{USER}'\nRDS_PASSWORD: '{PASSWORD}'\nRDS_DATABASE: '{name}'\nRDS_PORT: '{port}'\n"
+        ),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let by_file = draw("mysql://", &["--creds", path], &[]);
+        assert!(by_file.code == 0 && by_file.stdout.lines().count() == 6, "{by_file:?}");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let exposed = draw("mysql://", &["--creds", path], &[]);
+        assert!(exposed.code == 1 && exposed.stderr.contains("chmod 600"), "{exposed:?}");
+    }
+}
+
+#[test]
+fn refusals_say_what_to_do() {
+    if skipped() {
+        return;
+    }
+    let database = Server::shared().database();
+    database.fill(5);
+    for (who, said) in [
+        (format!("{USER}:canary"), "the password comes from the URL, PASSWORD in the file of --creds, or MYSQL_PWD"),
+        (format!("{USER}:"), "Access denied"),
+        (format!("nobody:{PASSWORD_IN_URL}"), "GRANT SELECT to read"),
+    ] {
+        let refused = draw(&database.url_with(&who), &[], &[]);
+        assert!(refused.code == 1 && refused.stderr.contains(said), "{who}: {refused:?}");
+        assert!(!refused.stderr.contains("canary"), "{refused:?}");
+    }
+    let nowhere = draw(&format!("{}x", database.url()), &[], &[]);
+    assert!(nowhere.code == 1 && nowhere.stderr.contains("CREATE DATABASE"), "{nowhere:?}");
+    let reader = database.url_with(&format!("reader:{PASSWORD_IN_URL}"));
+    assert_eq!(draw(&reader, &[], &[]).code, 0, "to read is enough to draw");
+    let refused = run(["emit", "--init-mysql", &reader, "--replace", "--inds", "5"]);
+    assert!(refused.code == 1 && refused.stderr.contains("INSERT, DROP and SELECT for --init-mysql"), "{refused:?}");
+    assert_eq!(database.count("user_data"), 5);
+    let unsaid = draw("mysql://127.0.0.1", &[], &[]);
+    assert!(unsaid.code == 1 && unsaid.stderr.contains("no user is said"), "{unsaid:?}");
+}

@@ -1,0 +1,203 @@
+//! MariaDB servers, each in a process, a folder and on a port of its own.
+//!
+//! They end with the process that started them, however that ends: a shell holds a pipe to us and kills the server once
+//! the pipe closes.
+
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder};
+
+use super::run;
+use crate::harness::scratch;
+use crate::kafka::certificates::Certificates;
+
+/// Nothing about a server takes longer on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// A port that was free may be taken before the server has it.
+const ATTEMPTS: usize = 3;
+
+/// Who may do everything, without TLS, too.
+pub(super) const USER: &str = "posts";
+/// The password of every user; nothing that pinflow says may hold it.
+pub(super) const PASSWORD: &str = "c%na/r:y@é";
+/// The same in a URL.
+pub(super) const PASSWORD_IN_URL: &str = "c%25na%2Fr%3Ay%40%C3%A9";
+
+/// A server; ended when dropped.
+pub(super) struct Server {
+    port: u16,
+    folder: tempfile::TempDir,
+    certificate: Option<(PathBuf, PathBuf)>,
+    /// `None` while it is killed.
+    shell: Option<Child>,
+}
+
+impl Server {
+    /// One without TLS, which tests share.
+    pub(super) fn shared() -> &'static Server {
+        static SHARED: OnceLock<Server> = OnceLock::new();
+        SHARED.get_or_init(|| Server::start(None))
+    }
+
+    /// One that shows the certificate of a name.
+    pub(super) fn certified(certificates: &Certificates, name: &str) -> Server {
+        Server::start(Some((certificates.certificate(name), certificates.key(name))))
+    }
+
+    /// A new one.
+    pub(super) fn start(certificate: Option<(PathBuf, PathBuf)>) -> Server {
+        let folder = scratch();
+        let empty = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/mysql/data");
+        assert!(empty.is_dir(), "no database to start: tests/mysql/setup.sh makes it");
+        let copied = Command::new("cp").arg("-r").arg(empty).arg(folder.path().join("data")).status().unwrap();
+        assert!(copied.success());
+        // A statement a line: so mariadbd reads it.
+        let users = format!(
+            "CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO '{USER}'@'%';\n\
+             CREATE USER IF NOT EXISTS 'encrypted'@'%' IDENTIFIED BY '{PASSWORD}' REQUIRE SSL;\n\
+             GRANT ALL ON *.* TO 'encrypted'@'%';\n\
+             CREATE USER IF NOT EXISTS 'reader'@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT SELECT ON *.* TO 'reader'@'%';\n\
+             CREATE USER IF NOT EXISTS 'nobody'@'%' IDENTIFIED BY '{PASSWORD}';\n"
+        );
+        std::fs::write(folder.path().join("users.sql"), users).unwrap();
+        let mut server = Server { port: 0, folder, certificate, shell: None };
+        for attempt in 1.. {
+            server.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            if server.spawn() {
+                break;
+            }
+            let said = std::fs::read_to_string(server.folder.path().join("log")).unwrap();
+            assert!(attempt < ATTEMPTS, "mariadbd did not start (tests/mysql/setup.sh makes its data):\n{said}");
+        }
+        server
+    }
+
+    /// Kills it as a power cut would.
+    pub(super) fn kill(&mut self) {
+        if let Some(mut shell) = self.shell.take() {
+            // The pipe closes, and the shell kills the server.
+            drop(shell.stdin.take());
+            let _ = shell.wait();
+        }
+    }
+
+    /// Starts it again, with what it holds and on its port.
+    pub(super) fn restart(&mut self) {
+        self.kill();
+        assert!(self.spawn(), "it starts again:\n{}", std::fs::read_to_string(self.folder.path().join("log")).unwrap());
+    }
+
+    fn spawn(&mut self) -> bool {
+        let folder = self.folder.path();
+        let at = |name: &str| folder.join(name).display().to_string();
+        let mut command = Command::new("sh");
+        command.args(["-c", "\"$@\" & server=$!; cat >/dev/null; kill -9 $server; wait 2>/dev/null", "sh"]);
+        // Debian's place for it, which is not in everybody's path.
+        command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
+        command.args(["mariadbd", "--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve"]);
+        command.args([
+            "--innodb-buffer-pool-size=32M",
+            "--innodb-log-file-size=8M",
+            "--innodb-flush-log-at-trx-commit=2",
+        ]);
+        command.arg(format!("--port={}", self.port)).arg(format!("--datadir={}", at("data")));
+        command.arg(format!("--socket={}", at("s"))).arg(format!("--pid-file={}", at("pid")));
+        command.arg(format!("--init-file={}", at("users.sql")));
+        if std::fs::metadata(folder).unwrap().uid() == 0 {
+            command.arg("--user=root");
+        }
+        if let Some((certificate, key)) = &self.certificate {
+            command.arg(format!("--ssl-cert={}", certificate.display())).arg(format!("--ssl-key={}", key.display()));
+        }
+        let log = std::fs::File::create(folder.join("log")).unwrap();
+        command.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.shell = Some(command.spawn().unwrap());
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if self.try_sql("mysql", "DO 1").is_ok() {
+                return true;
+            }
+            let has_ended = std::fs::read_to_string(folder.join("log")).is_ok_and(|said| said.contains("Aborting"));
+            if has_ended {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A database of its own for a test.
+    pub(super) fn database(&self) -> Database<'_> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("posts_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        self.try_sql("mysql", &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).unwrap();
+        Database { server: self, name }
+    }
+
+    fn try_sql(&self, database: &str, sql: &str) -> mysql_async::Result<Vec<String>> {
+        let options = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(self.port).prefer_socket(false);
+        let options = options.user(Some(USER)).pass(Some(PASSWORD)).db_name(Some(database));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut conn = Conn::new(Opts::from(options)).await?;
+            let mut found = Vec::new();
+            let mut result = conn.query_iter(sql).await?;
+            while result.columns().is_some() {
+                found.extend(result.collect::<Option<String>>().await?.into_iter().flatten());
+            }
+            drop(result);
+            conn.disconnect().await?;
+            Ok(found)
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A database of a server.
+pub(super) struct Database<'s> {
+    server: &'s Server,
+    pub(super) name: String,
+}
+
+impl Database<'_> {
+    /// Its URL for a user, with the password.
+    pub(super) fn url(&self) -> String {
+        self.url_with(&format!("{USER}:{PASSWORD_IN_URL}"))
+    }
+
+    pub(super) fn url_with(&self, who: &str) -> String {
+        format!("mysql://{who}@127.0.0.1:{}/{}", self.server.port, self.name)
+    }
+
+    /// Does something; the first column of what is answered.
+    pub(super) fn sql(&self, sql: &str) -> Vec<String> {
+        self.server.try_sql(&self.name, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// Fills it with made posts.
+    pub(super) fn fill(&self, inds: u32) {
+        let inds = inds.to_string();
+        let ended = run(["emit", "--init-mysql", &self.url(), "--inds", &inds]);
+        assert!(ended.code == 0, "{ended:?}");
+    }
+
+    pub(super) fn count(&self, table: &str) -> u64 {
+        self.sql(&format!("SELECT COUNT(*) FROM {table}"))[0].parse().unwrap()
+    }
+}

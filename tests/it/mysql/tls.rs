@@ -1,0 +1,78 @@
+//! TLS to a database, as MySQL's own client has it.
+
+use super::server::{PASSWORD, Server};
+use super::{Ended, run_with, skipped};
+use crate::harness::scratch;
+use crate::kafka::certificates::Certificates;
+
+fn draw(url: &str, environment: &[(&str, &str)]) -> Ended {
+    let arguments = ["emit", "--from", url, "--to", "-", "--count", "1", "--rate", "1000"];
+    run_with(arguments, &[&[("MYSQL_PWD", PASSWORD)], environment].concat())
+}
+
+/// Draws with a mode, and expects to be well, with these words, or refused with them.
+fn expect(server: &Server, who: &str, query: &str, is_well: bool, words: &str) {
+    let database = server.database();
+    database.fill(3);
+    let ended = draw(&format!("{}?{query}", database.url_with(who)), &[]);
+    let code = i32::from(!is_well);
+    assert!(ended.code == code && ended.stderr.contains(words), "{who} with {query}: {words} is expected in {ended:?}");
+}
+
+#[test]
+fn a_certificate_is_believed_as_far_as_the_mode_says() {
+    if skipped() {
+        return;
+    }
+    let place = scratch();
+    let certificates = Certificates::make(place.path());
+    let ca = format!("ssl-ca={}", certificates.authority().display());
+    let server = Server::certified(&certificates, "good");
+    for (query, is_well, words) in [
+        ("", true, "TLS, whoever answers (ssl-mode=PREFERRED)"),
+        ("ssl-mode=REQUIRED", true, "TLS, whoever answers"),
+        (&format!("ssl-mode=VERIFY_CA&{ca}"), true, "TLS, verified (VERIFY_CA)"),
+        (&ca, true, "TLS, verified (VERIFY_CA)"),
+        (&format!("ssl-mode=VERIFY_IDENTITY&{ca}"), true, "TLS, verified (VERIFY_IDENTITY)"),
+        ("ssl-mode=VERIFY_IDENTITY", false, "ssl-ca=FILE"),
+        ("ssl-mode=DISABLED", true, "not encrypted"),
+    ] {
+        expect(&server, "posts", query, is_well, words);
+    }
+    let database = server.database();
+    database.fill(3);
+    let verified = format!("{}?ssl-mode=VERIFY_IDENTITY", database.url_with("posts"));
+    let trusted = draw(&verified, &[("SSL_CERT_FILE", certificates.authority().to_str().unwrap())]);
+    assert!(trusted.code == 0 && trusted.stderr.contains("TLS, verified (VERIFY_IDENTITY)"), "{trusted:?}");
+    expect(&server, "encrypted", "", true, "TLS, whoever answers");
+    expect(&server, "encrypted", "ssl-mode=DISABLED", false, "Access denied");
+}
+
+#[test]
+fn a_certificate_that_is_not_right_is_refused_where_it_is_looked_at() {
+    if skipped() {
+        return;
+    }
+    let place = scratch();
+    let certificates = Certificates::make(place.path());
+    let ca = format!("ssl-ca={}", certificates.authority().display());
+    let elsewhere = Server::certified(&certificates, "wrong_host");
+    expect(&elsewhere, "posts", &format!("ssl-mode=VERIFY_CA&{ca}"), true, "TLS, verified (VERIFY_CA)");
+    expect(&elsewhere, "posts", &format!("ssl-mode=VERIFY_IDENTITY&{ca}"), false, "ssl-mode=VERIFY_CA");
+    let unsigned = Server::certified(&certificates, "self_signed");
+    expect(&unsigned, "posts", "ssl-mode=REQUIRED", true, "TLS, whoever answers");
+    expect(&unsigned, "posts", &format!("ssl-mode=VERIFY_CA&{ca}"), false, "TLS");
+    let expired = Server::certified(&certificates, "expired");
+    expect(&expired, "posts", &format!("ssl-mode=VERIFY_CA&{ca}"), false, "expired");
+}
+
+#[test]
+fn a_server_without_tls_is_used_only_where_that_was_allowed() {
+    if skipped() {
+        return;
+    }
+    let server = Server::shared();
+    expect(server, "posts", "", true, "not encrypted (ssl-mode=PREFERRED)");
+    expect(server, "posts", "ssl-mode=REQUIRED", false, "the server does not offer TLS");
+    expect(server, "posts", "ssl-mode=VERIFY_IDENTITY", false, "the server does not offer TLS");
+}
