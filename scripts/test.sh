@@ -4,6 +4,7 @@
 #   PINFLOW_SKIP_READERS=1   leaves out the tests that read the tables with other engines (Python deltalake, DuckDB)
 #   PINFLOW_SKIP_KAFKA=1     leaves out the tests against a real Kafka broker (Java 17 or later, jars from Maven Central)
 #   PINFLOW_SKIP_KINESIS=1   leaves out the tests against Kinesis servers (Node and Python, from npm and PyPI)
+#   PINFLOW_SKIP_OBJECTS=1   leaves out the tests against an S3-compatible object store (Python, from PyPI)
 #   PINFLOW_SKIP_AIRFLOW=1   leaves out the run of the example DAG by a real Airflow (Python, from PyPI)
 #   PINFLOW_SKIP_PAGE=1      leaves out the tests of the page in a real browser (Chromium and Node, from Debian and npm)
 #   PINFLOW_KINESIS_ROUNDS=1000   rounds of kill -9 while shards are split and merged (by default 12)
@@ -14,6 +15,7 @@ scripts/setup.sh tests
 [ "${PINFLOW_SKIP_READERS:-}" = 1 ] || tests/readers/setup.sh
 [ "${PINFLOW_SKIP_KAFKA:-}" = 1 ] || tests/kafka/setup.sh
 [ "${PINFLOW_SKIP_KINESIS:-}" = 1 ] || tests/kinesis/setup.sh
+[ "${PINFLOW_SKIP_OBJECTS:-}" = 1 ] || tests/objects/setup.sh
 [ "${PINFLOW_SKIP_AIRFLOW:-}" = 1 ] || tests/airflow/setup.sh
 [ "${PINFLOW_SKIP_PAGE:-}" = 1 ] || tests/page/setup.sh
 # Most of these tests wait: for a broker, for a kill, for a timeout. More of them than cores keep the cores busy.

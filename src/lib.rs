@@ -6,15 +6,18 @@
 //! - [`sources`]: bytes with their positions, nothing else;
 //! - [`engine`]: worker threads, epochs, back-pressure: the only room that knows timely and tokio at once;
 //! - [`sinks`]: tables, Arrow and the commit protocol: the only room that knows Arrow;
+//! - [`archive`]: messages as they were received, in objects that never change;
 //! - [`serving`]: answers as of an epoch;
 //! - [`kafka`]: how to speak to a Kafka cluster; knows neither sources nor messages;
 //! - [`kinesis`]: how to speak to Amazon Kinesis; knows neither sources nor messages;
+//! - [`objects`]: where files lie, on disk or in buckets; knows neither tables nor messages;
 //! - [`secret`]: where secrets come from, and that nobody sees them;
 //! - [`emit`]: makes posts, for recordings and tests of any size;
 //! - [`table`], [`topics`], [`streams`]: what tables, topics and streams hold, for people; [`query`]: what a run that
 //!   serves answers;
 //! - [`config`], [`cli`], [`run`](mod@run): what was typed becomes what is meant, and is wired together.
 
+pub mod archive;
 pub mod check;
 pub mod cli;
 pub mod config;
@@ -23,6 +26,7 @@ pub mod engine;
 pub mod finding;
 pub mod kafka;
 pub mod kinesis;
+pub mod objects;
 pub mod position;
 pub mod publish;
 pub mod query;

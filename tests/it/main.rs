@@ -13,6 +13,7 @@ mod kafka;
 mod kill;
 mod kinesis;
 mod ledger;
+mod objects;
 #[path = "../../dataflows/tests/oracle/mod.rs"]
 mod oracle;
 mod reference;

@@ -1,8 +1,6 @@
 //! Rows of an answer to parquet and back.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 
 use deltalake::arrow::array::TimestampMicrosecondArray;
@@ -20,6 +18,7 @@ use pinflow_dataflows::symbol::Symbol;
 
 use super::Form;
 use crate::position::Epoch;
+use crate::sinks::delta::Input;
 
 /// How many more of each row there are.
 pub(super) type Diffs = BTreeMap<Row, i64>;
@@ -106,8 +105,8 @@ fn double(cell: Cell) -> Option<f64> {
 }
 
 /// Adds what a file holds.
-pub(super) fn read(columns: &[Column], form: Form, path: &Path, into: &mut Diffs) -> Result<(), ArrowError> {
-    for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()? {
+pub(super) fn read(columns: &[Column], form: Form, file: Input, into: &mut Diffs) -> Result<(), ArrowError> {
+    for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
         let batch = batch?;
         let column = |name: &str| {
             let missing = || ArrowError::SchemaError(format!("there is no column {name}"));

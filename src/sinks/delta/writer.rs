@@ -31,8 +31,8 @@ use super::failpoints;
 use super::file::DataFile;
 use super::ledger::{Ids, Ledger, Owner, Unstorable};
 use super::log::{Commit, Digest, Line, Log, digest};
-use super::pause::{Pauses, Trouble};
 use super::schema::{self, Table};
+use crate::objects::{Pauses, Trouble};
 use crate::position::{self, Epoch};
 use crate::sinks::PartitionReached;
 
@@ -67,7 +67,7 @@ impl TableWriter {
     /// Puts a data file, however long it takes. It is invisible until a commit names it.
     pub(crate) async fn put_file(&self, file: &DataFile) {
         let location = self.log.location(&file.name);
-        let mut trouble = Trouble::new(&self.pauses, format!("/{location}"));
+        let mut trouble = Trouble::new(&self.pauses, self.log.shown(&location));
         loop {
             // Overwriting is safe: the name is unique and the bytes are the same.
             match self.put(&location, file.bytes.clone(), PutMode::Overwrite, "file").await {

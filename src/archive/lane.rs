@@ -1,0 +1,182 @@
+//! One partition's way into the archive: what is there already is compared, what is not is put.
+//!
+//! Objects are put one after the other, each with the messages that follow those of the one before, and only if no object
+//! of that name is there. So the objects of a partition never have a hole among them, whenever the process dies. After a start
+//! the source is read again from the position of the tables, which is where an object ends; the objects from there on were
+//! put and not committed. Their messages come again, and must be the same; what follows them goes into new objects. An
+//! object that another writer, or an answer that was lost, has put in the meantime is met in the same way.
+
+use std::collections::VecDeque;
+use std::io::{Cursor, Read};
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
+
+use super::config::ArchiveConfig;
+use super::name::Partition;
+use super::pack::unpack;
+use super::raw::Lines;
+use super::writer::{ArchiveError, hit};
+use crate::objects::{Pauses, Place, Trouble};
+use crate::position::Position;
+
+/// What all lanes share.
+#[derive(Debug, Clone)]
+pub(super) struct Ground {
+    pub(super) place: Place,
+    pub(super) config: ArchiveConfig,
+    pub(super) pauses: Pauses,
+}
+
+/// One partition.
+pub(super) struct Lane {
+    partition: Partition,
+    /// Objects at or after the first message of this run, oldest first, that it has not come to yet.
+    there: VecDeque<(Position, Path)>,
+    /// Of the object that is compared: its name, and the lines that have not come again yet.
+    rest: Option<(Path, Vec<u8>)>,
+}
+
+impl Lane {
+    /// Looks for what is there of a source from a position on.
+    pub(super) async fn open(ground: &Ground, source: &str, first: Position) -> Result<Lane, ArchiveError> {
+        let partition = Partition::of(source);
+        let folder = ground.place.location(&partition.folder())?;
+        let mut trouble = Trouble::new(&ground.pauses, ground.place.shown(&folder));
+        let listed: Vec<Path> = loop {
+            let store = ground.place.store();
+            let objects = match partition.before(first) {
+                Some(name) => store.list_with_offset(Some(&folder), &in_folder(&folder, &name)),
+                None => store.list(Some(&folder)),
+            };
+            match objects.map_ok(|object| object.location).try_collect().await {
+                Ok(listed) => break listed,
+                Err(cause) => trouble.wait("list", &cause).await,
+            }
+        };
+        let ours = listed.into_iter().filter_map(|location| {
+            let (of, at) = Partition::parse(location.as_ref())?;
+            (of == partition && at >= first).then_some((at, location))
+        });
+        let mut there: Vec<_> = ours.collect();
+        there.sort();
+        Ok(Lane { partition, there: there.into(), rest: None })
+    }
+
+    /// Makes these lines part of the archive, if they are not.
+    pub(super) async fn store(&mut self, ground: &Ground, lines: &Arc<Lines>) -> Result<(), ArchiveError> {
+        let mut at = 0;
+        while at < lines.len() {
+            if let Some((name, rest)) = self.rest.take() {
+                at = self.compare(ground, lines, at, (name, rest))?;
+                continue;
+            }
+            let here = lines.position(at);
+            match self.there.front() {
+                Some((first, name)) if *first < here => return Err(differs(ground, name)),
+                Some((first, _)) if *first == here => {
+                    if let Some((_, name)) = self.there.pop_front() {
+                        let text = fetch(ground, &name).await?;
+                        self.rest = Some((name, text));
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            let most = usize::try_from(ground.config.flush_records).unwrap_or(usize::MAX);
+            let end = lines.cut(at, most, self.there.front().map(|(first, _)| *first));
+            let name = self.partition.stem(here) + ground.config.compression.ending();
+            let location = in_folder(&ground.place.location(&self.partition.folder())?, &name);
+            if put(ground, &location, lines, at..end).await? {
+                at = end;
+            } else {
+                self.there.push_front((here, location));
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps over the lines that an object holds already; they must be the same.
+    fn compare(
+        &mut self,
+        ground: &Ground,
+        lines: &Lines,
+        at: usize,
+        (name, mut rest): (Path, Vec<u8>),
+    ) -> Result<usize, ArchiveError> {
+        let start = lines.start(at);
+        let ours = &lines.text[start..];
+        let common = ours.len().min(rest.len());
+        if common == 0 || ours[..common] != rest[..common] {
+            return Err(differs(ground, &name));
+        }
+        if common < rest.len() {
+            rest.drain(..common);
+            self.rest = Some((name, rest));
+        }
+        Ok(lines.at_offset(at, start + common))
+    }
+}
+
+fn in_folder(folder: &Path, name: &str) -> Path {
+    Path::from_iter(folder.parts().chain(Path::from(name).parts()))
+}
+
+fn differs(ground: &Ground, object: &Path) -> ArchiveError {
+    ArchiveError::Differs { object: ground.place.shown(object) }
+}
+
+/// The lines of an object.
+async fn fetch(ground: &Ground, object: &Path) -> Result<Vec<u8>, ArchiveError> {
+    let mut trouble = Trouble::new(&ground.pauses, ground.place.shown(object));
+    let bytes = loop {
+        match async { ground.place.store().get(object).await?.bytes().await }.await {
+            Ok(bytes) => break bytes,
+            // Somebody removed it since it was listed.
+            Err(Error::NotFound { .. }) => return Err(differs(ground, object)),
+            Err(cause) => trouble.wait("read", &cause).await,
+        }
+    };
+    let read = tokio::task::spawn_blocking(move || {
+        let mut text = Vec::new();
+        unpack(Cursor::new(bytes))?.read_to_end(&mut text)?;
+        if text.last().is_some_and(|last| *last != b'\n') {
+            text.push(b'\n');
+        }
+        Ok(text)
+    });
+    let text: std::io::Result<Vec<u8>> = read.await.map_err(|_| ArchiveError::Died)?;
+    text.map_err(|cause| ArchiveError::Unreadable { object: ground.place.shown(object), cause })
+}
+
+/// Puts some lines as an object; `false` if one of its name is there.
+async fn put(
+    ground: &Ground,
+    object: &Path,
+    lines: &Arc<Lines>,
+    range: std::ops::Range<usize>,
+) -> Result<bool, ArchiveError> {
+    let (compression, lines, records) = (ground.config.compression, Arc::clone(lines), range.len());
+    let packed = tokio::task::spawn_blocking(move || {
+        compression.pack(&lines.text[lines.start(range.start)..lines.start(range.end)])
+    });
+    let packed = packed.await.map_err(|_| ArchiveError::Died)?;
+    let packed = packed.map_err(|cause| ArchiveError::Pack { object: ground.place.shown(object), cause })?;
+    let bytes = bytes::Bytes::from(packed);
+    let mut trouble = Trouble::new(&ground.pauses, ground.place.shown(object));
+    hit("archive::before_put");
+    loop {
+        match ground.place.store().put_opts(object, bytes.clone().into(), PutMode::Create.into()).await {
+            Ok(_) => {
+                tracing::debug!(object = %ground.place.shown(object), records, bytes = bytes.len(), "archived");
+                hit("archive::after_put");
+                return Ok(true);
+            }
+            // Ours, if an answer was lost; it is looked at.
+            Err(Error::AlreadyExists { .. }) => return Ok(false),
+            Err(cause) => trouble.wait("archive to", &cause).await,
+        }
+    }
+}
