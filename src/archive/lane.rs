@@ -5,14 +5,19 @@
 //! the source is read again from the position of the tables, which is where an object ends; the objects from there on were
 //! put and not committed. Their messages come again, and must be the same; what follows them goes into new objects. An
 //! object that another writer, or an answer that was lost, has put in the meantime is met in the same way.
+//!
+//! A window may end inside such an object. Then a note is put before the tables are committed, under the very position that
+//! they will have: which object that is, and how many of its lines lie before. A start at that position finds it.
 
 use std::collections::VecDeque;
 use std::io::{Cursor, Read};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
+use serde::{Deserialize, Serialize};
 
 use super::config::ArchiveConfig;
 use super::name::Partition;
@@ -35,14 +40,30 @@ pub(super) struct Lane {
     partition: Partition,
     /// Objects at or after the first message of this run, oldest first, that it has not come to yet.
     there: VecDeque<(Position, Path)>,
-    /// Of the object that is compared: its name, and the lines that have not come again yet.
-    rest: Option<(Path, Vec<u8>)>,
+    rest: Option<Rest>,
+}
+
+/// The object that is compared.
+struct Rest {
+    object: Path,
+    /// Its lines that have come again.
+    passed: usize,
+    /// Those that have not.
+    text: Vec<u8>,
+}
+
+/// What a window that ends inside an object leaves behind.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    object: String,
+    lines: usize,
 }
 
 impl Lane {
     /// Looks for what is there of a source from a position on.
-    pub(super) async fn open(ground: &Ground, source: &str, first: Position) -> Result<Lane, ArchiveError> {
+    pub(super) async fn open(ground: &Ground, source: &str, lines: &Lines) -> Result<Lane, ArchiveError> {
         let partition = Partition::of(source);
+        let first = lines.position(0);
         let folder = ground.place.location(&partition.folder())?;
         let mut trouble = Trouble::new(&ground.pauses, ground.place.shown(&folder));
         let listed: Vec<Path> = loop {
@@ -62,24 +83,26 @@ impl Lane {
         });
         let mut there: Vec<_> = ours.collect();
         there.sort();
-        Ok(Lane { partition, there: there.into(), rest: None })
+        let mut lane = Lane { partition, there: there.into(), rest: None };
+        lane.rest = lane.noted(ground, lines.resumed).await?;
+        Ok(lane)
     }
 
     /// Makes these lines part of the archive, if they are not.
     pub(super) async fn store(&mut self, ground: &Ground, lines: &Arc<Lines>) -> Result<(), ArchiveError> {
         let mut at = 0;
         while at < lines.len() {
-            if let Some((name, rest)) = self.rest.take() {
-                at = self.compare(ground, lines, at, (name, rest))?;
+            if let Some(rest) = self.rest.take() {
+                at = self.compare(ground, lines, at, rest)?;
                 continue;
             }
             let here = lines.position(at);
             match self.there.front() {
                 Some((first, name)) if *first < here => return Err(differs(ground, name)),
                 Some((first, _)) if *first == here => {
-                    if let Some((_, name)) = self.there.pop_front() {
-                        let text = fetch(ground, &name).await?;
-                        self.rest = Some((name, text));
+                    if let Some((_, object)) = self.there.pop_front() {
+                        let text = fetch(ground, &object).await?;
+                        self.rest = Some(Rest { object, passed: 0, text });
                     }
                     continue;
                 }
@@ -95,28 +118,55 @@ impl Lane {
                 self.there.push_front((here, location));
             }
         }
+        self.note(ground, lines.next).await
+    }
+
+    /// Notes where in an object the window ends, if it ends in one.
+    async fn note(&self, ground: &Ground, next: Position) -> Result<(), ArchiveError> {
+        let Some(Rest { object, passed, .. }) = &self.rest else { return Ok(()) };
+        let location = ground.place.location(&self.partition.note(next))?;
+        let note = Note { object: object.filename().unwrap_or_default().to_owned(), lines: *passed };
+        let text = serde_json::json!(note).to_string();
+        let mut trouble = Trouble::new(&ground.pauses, ground.place.shown(&location));
+        // Who has been here before has written the same.
+        while let Err(cause) = ground.place.store().put(&location, text.clone().into()).await {
+            trouble.wait("write", &cause).await;
+        }
         Ok(())
     }
 
+    /// What is left of the object in which the last window ended, if it ended in one.
+    async fn noted(&self, ground: &Ground, resumed: Position) -> Result<Option<Rest>, ArchiveError> {
+        let location = ground.place.location(&self.partition.note(resumed))?;
+        let Some(bytes) = get(ground, &location).await? else { return Ok(None) };
+        let failed = |cause: serde_json::Error| ArchiveError::Unreadable {
+            object: ground.place.shown(&location),
+            cause: cause.into(),
+        };
+        let Note { object, lines } = serde_json::from_slice(&bytes).map_err(failed)?;
+        let object = in_folder(&ground.place.location(&self.partition.folder())?, &object);
+        let mut text = fetch(ground, &object).await?;
+        let mut ends = memchr::memchr_iter(b'\n', &text);
+        let before = lines.checked_sub(1).and_then(|last| ends.nth(last));
+        text.drain(..before.map_or(0, |end| end + 1));
+        Ok(Some(Rest { object, passed: lines, text }))
+    }
+
     /// Steps over the lines that an object holds already; they must be the same.
-    fn compare(
-        &mut self,
-        ground: &Ground,
-        lines: &Lines,
-        at: usize,
-        (name, mut rest): (Path, Vec<u8>),
-    ) -> Result<usize, ArchiveError> {
+    fn compare(&mut self, ground: &Ground, lines: &Lines, at: usize, mut rest: Rest) -> Result<usize, ArchiveError> {
         let start = lines.start(at);
         let ours = &lines.text[start..];
-        let common = ours.len().min(rest.len());
-        if common == 0 || ours[..common] != rest[..common] {
-            return Err(differs(ground, &name));
+        let common = ours.len().min(rest.text.len());
+        if common == 0 || ours[..common] != rest.text[..common] {
+            return Err(differs(ground, &rest.object));
         }
-        if common < rest.len() {
-            rest.drain(..common);
-            self.rest = Some((name, rest));
+        let to = lines.at_offset(at, start + common);
+        if common < rest.text.len() {
+            rest.text.drain(..common);
+            rest.passed += to - at;
+            self.rest = Some(rest);
         }
-        Ok(lines.at_offset(at, start + common))
+        Ok(to)
     }
 }
 
@@ -128,17 +178,22 @@ fn differs(ground: &Ground, object: &Path) -> ArchiveError {
     ArchiveError::Differs { object: ground.place.shown(object) }
 }
 
-/// The lines of an object.
-async fn fetch(ground: &Ground, object: &Path) -> Result<Vec<u8>, ArchiveError> {
-    let mut trouble = Trouble::new(&ground.pauses, ground.place.shown(object));
-    let bytes = loop {
-        match async { ground.place.store().get(object).await?.bytes().await }.await {
-            Ok(bytes) => break bytes,
-            // Somebody removed it since it was listed.
-            Err(Error::NotFound { .. }) => return Err(differs(ground, object)),
+/// What is stored; `None` if nothing is.
+async fn get(ground: &Ground, location: &Path) -> Result<Option<Bytes>, ArchiveError> {
+    let mut trouble = Trouble::new(&ground.pauses, ground.place.shown(location));
+    loop {
+        match async { ground.place.store().get(location).await?.bytes().await }.await {
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(Error::NotFound { .. }) => return Ok(None),
             Err(cause) => trouble.wait("read", &cause).await,
         }
-    };
+    }
+}
+
+/// The lines of an object.
+async fn fetch(ground: &Ground, object: &Path) -> Result<Vec<u8>, ArchiveError> {
+    // If it is gone, somebody removed it since it was listed.
+    let bytes = get(ground, object).await?.ok_or_else(|| differs(ground, object))?;
     let read = tokio::task::spawn_blocking(move || {
         let mut text = Vec::new();
         unpack(Cursor::new(bytes))?.read_to_end(&mut text)?;
@@ -164,7 +219,7 @@ async fn put(
     });
     let packed = packed.await.map_err(|_| ArchiveError::Died)?;
     let packed = packed.map_err(|cause| ArchiveError::Pack { object: ground.place.shown(object), cause })?;
-    let bytes = bytes::Bytes::from(packed);
+    let bytes = Bytes::from(packed);
     let mut trouble = Trouble::new(&ground.pauses, ground.place.shown(object));
     hit("archive::before_put");
     loop {

@@ -44,6 +44,12 @@ impl Partition {
         format!("topics/{}/partition={}", self.topic, self.number)
     }
 
+    /// Where it is noted that a window which ends at a position ends inside an object.
+    #[must_use]
+    pub(super) fn note(&self, next: Position) -> String {
+        format!("resume/{}/partition={}/{}", self.topic, self.number, self.stem(next))
+    }
+
     /// The name of the object whose first message stands at a position, without its ending.
     #[must_use]
     pub fn stem(&self, first: Position) -> String {

@@ -13,6 +13,12 @@ pub struct Raw {
 }
 
 impl Raw {
+    /// Says of a source where this run began to read it, as the tables have it, and where the window ends.
+    pub fn bound(&mut self, source: &str, resumed: Position, next: Position) {
+        let lines = self.sources.entry(source.to_owned()).or_default();
+        (lines.resumed, lines.next) = (resumed, next);
+    }
+
     /// Adds a message; those of a source come in the order of their positions.
     pub fn add(&mut self, source: &str, position: Position, payload: Option<&[u8]>) {
         if !self.sources.contains_key(source) {
@@ -28,6 +34,10 @@ impl Raw {
 /// Lines of one source, in order.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
+    /// The position that the tables had when the run began.
+    pub(super) resumed: Position,
+    /// The position that they will have.
+    pub(super) next: Position,
     pub(super) text: Vec<u8>,
     /// Of each, its position and where it ends in the text.
     ends: Vec<(Position, usize)>,

@@ -74,10 +74,10 @@ impl Archive {
     /// [`ArchiveError::Differs`] if other messages stand in their place; what is damaged.
     pub async fn store(&mut self, raw: Raw) -> Result<(), ArchiveError> {
         let mut work = Vec::new();
-        for (source, lines) in raw.sources {
+        for (source, lines) in raw.sources.into_iter().filter(|(_, lines)| lines.len() > 0) {
             let lane = match self.lanes.remove(&source) {
                 Some(lane) => lane,
-                None => Lane::open(&self.ground, &source, lines.position(0)).await?,
+                None => Lane::open(&self.ground, &source, &lines).await?,
             };
             work.push((source, lane, Arc::new(lines)));
         }

@@ -124,9 +124,9 @@ mod tests {
             addressing: Some(objects::Addressing::Host),
             ..objects::Connection::default()
         };
-        assert_eq!(super::objects(text).unwrap(), wanted);
-        assert_eq!(super::objects("pipeline = 'x'").unwrap(), objects::Connection::default());
-        let faults = super::objects("[objects]\nbucket = 'x'\n").unwrap_err();
+        assert_eq!(objects(text).unwrap(), wanted);
+        assert_eq!(objects("pipeline = 'x'").unwrap(), objects::Connection::default());
+        let faults = objects("[objects]\nbucket = 'x'\n").unwrap_err();
         assert!(faults.len() == 1 && faults[0].line == Some(2), "{faults:?}");
     }
 

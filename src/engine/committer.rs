@@ -1,6 +1,7 @@
 //! The committer: makes windows durable, in their order, one at a time: first in the archive, if there is one, then in the
 //! tables. So what the tables say is durable can be read back from the archive.
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -12,6 +13,7 @@ use tracing::Instrument;
 use super::worker::{Report, panic_message};
 use super::{EngineError, Gauges};
 use crate::archive::{Archive, ArchiveError, Raw};
+use crate::position::Position;
 use crate::sinks::{Encoder, Sink, Window};
 use crate::sources::Records;
 
@@ -24,9 +26,18 @@ pub(super) type IsLast = bool;
 /// A window on its way to the disk.
 pub(super) struct ToCommit<S: Sink> {
     pub(super) window: Window<Batches<S>>,
-    /// Its messages as they were received, with what their rows' `_source` says; none if they are not archived.
-    pub(super) raw: Vec<(String, Records)>,
+    /// Its messages as they were received; none if they are not archived.
+    pub(super) raw: Vec<Received>,
     pub(super) last: IsLast,
+}
+
+/// Messages of one partition.
+pub(super) struct Received {
+    /// What their rows' `_source` says.
+    pub(super) source: String,
+    /// Where this run began to read the partition.
+    pub(super) resumed: Position,
+    pub(super) records: Records,
 }
 
 pub(super) type Batches<S> = <<S as Sink>::Encoder as Encoder>::Batches;
@@ -86,7 +97,8 @@ async fn commit<S: Sink>(
     ToCommit { window, raw, last }: ToCommit<S>,
 ) -> Result<(), EngineError> {
     if let Some(archive) = archive {
-        let written = tokio::task::spawn_blocking(move || written(&raw)).await;
+        let ends = window.reached.iter().map(|moved| (moved.source.clone(), moved.reached.next)).collect();
+        let written = tokio::task::spawn_blocking(move || written(&raw, &ends)).await;
         archive.store(written.map_err(|_| ArchiveError::Died)?).await?;
     }
     sink.commit(window).await?;
@@ -97,9 +109,11 @@ async fn commit<S: Sink>(
 }
 
 /// Messages as the archive has them.
-fn written(raw: &[(String, Records)]) -> Raw {
+fn written(raw: &[Received], ends: &HashMap<String, Position>) -> Raw {
     let mut written = Raw::default();
-    for (source, records) in raw {
+    for Received { source, resumed, records } in raw {
+        // Whoever has messages in a window has moved in it.
+        written.bound(source, *resumed, ends.get(source).copied().unwrap_or_default());
         records.each(|entry| written.add(source, entry.position, entry.payload));
     }
     written

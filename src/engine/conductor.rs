@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::committer::{Batches, ToCommit, supervised_commits};
+use super::committer::{Batches, Received, ToCommit, supervised_commits};
 use super::crew::{WorkerEnd, start_workers};
 use super::flight::{Cut, Flights, Flying};
 use super::known::Known;
@@ -458,9 +458,13 @@ impl<S: Sink> Conductor<S> {
             .collect();
         let window = Window { epoch, rows, batches, reached };
         let last = self.ending.as_ref().is_some_and(|ending| ending.closed) && self.flights.len() == 0;
-        let source = |partition| self.partitions[&partition].partition.name.clone();
+        let received = |(partition, records)| {
+            let Partition { name, resumed, .. } = &self.partitions[&partition].partition;
+            let resumed = resumed.map_or(Position::START, |reached| reached.next);
+            Received { source: name.clone(), resumed, records }
+        };
         let raw = self.raw.pop_front().unwrap_or_default();
-        let raw = raw.into_iter().map(|(partition, records)| (source(partition), records)).collect();
+        let raw = raw.into_iter().map(received).collect();
         // A committer that has gone has reported why.
         let _ = self.windows.send(ToCommit { window, raw, last }).await;
     }

@@ -164,6 +164,10 @@ mod tests {
         Row(Box::new([Cell::Long(year), Cell::Text(Symbol::new(category)), Cell::Double(median)]))
     }
 
+    fn open(path: &std::path::Path) -> Input {
+        Input::Disk(std::fs::File::open(path).unwrap())
+    }
+
     #[test]
     fn what_is_written_is_read_back_and_changes_add_up() {
         let folder = tempfile::tempdir().unwrap();
@@ -176,16 +180,16 @@ mod tests {
         let (art, tea) = (row(2018, "art", 1.5), row(2019, "=té\u{0}\"", f64::MAX));
         let current = Diffs::from([(art.clone(), 1), (tea.clone(), 1)]);
         let mut read_back = Diffs::new();
-        read(COLUMNS, Form::Current, &file("current", Form::Current, &current), &mut read_back).unwrap();
+        read(COLUMNS, Form::Current, open(&file("current", Form::Current, &current)), &mut read_back).unwrap();
         assert_eq!(read_back, current);
         let mut summed = Diffs::new();
         let changes = [Diffs::from([(art.clone(), 1), (tea.clone(), 1)]), Diffs::from([(art, -1)])];
         for (number, changes) in changes.iter().enumerate() {
             let path = file(&format!("changes-{number}"), Form::Changes, changes);
-            read(COLUMNS, Form::Changes, &path, &mut summed).unwrap();
+            read(COLUMNS, Form::Changes, open(&path), &mut summed).unwrap();
         }
         assert_eq!(summed, Diffs::from([(tea, 1)]));
-        let missing = read(COLUMNS, Form::Changes, &folder.path().join("current"), &mut Diffs::new());
+        let missing = read(COLUMNS, Form::Changes, open(&folder.path().join("current")), &mut Diffs::new());
         assert!(missing.unwrap_err().to_string().contains("_diff"));
     }
 }

@@ -138,7 +138,8 @@ impl Site {
 /// The objects under a folder.
 fn objects(root: &Path) -> Objects {
     let mut found = Objects::new();
-    let mut folders = vec![root.to_owned()];
+    // Who is killed early has not begun it.
+    let mut folders = if root.exists() { vec![root.to_owned()] } else { Vec::new() };
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -147,8 +148,8 @@ fn objects(root: &Path) -> Objects {
                 continue;
             }
             let key = path.strip_prefix(root).unwrap().to_str().unwrap();
-            // What a killed process was writing aside, which no listing shows.
-            if key.contains('#') {
+            // What a killed process was writing aside, which no listing shows; and notes of where to go on.
+            if key.contains('#') || key.starts_with("resume/") {
                 continue;
             }
             let (partition, first) = Partition::parse(key).unwrap_or_else(|| panic!("{key}"));
@@ -170,7 +171,7 @@ fn messages(objects: &BTreeMap<u64, Vec<u8>>, first: u64) -> Vec<Option<Vec<u8>>
         let lines = text.strip_suffix(b"\n").expect("every line has an end");
         for one in lines.split(|byte| *byte == b'\n') {
             serde_json::from_slice::<serde::de::IgnoredAny>(one).expect("every line is JSON");
-            messages.push(line::read(one).map(|message| message.into_owned()));
+            messages.push(line::read(one).map(std::borrow::Cow::into_owned));
         }
     }
     messages
@@ -377,7 +378,7 @@ fn a_run_of_kafka_is_archived_in_a_bucket_and_replayed_from_there() {
     site.emit(3_000, 51, &["--malformed", "0.02", "--order", "emulator"]);
     // What no JSON line can be: nothing, no text, several lines, a tombstone.
     let mut sending = site.producer();
-    for payload in [Some(&b""[..]), Some(b"\xff\x00\n"), Some(b"{\n\"ind\": 3}\n"), Some(b"{}\r"), None] {
+    for payload in [Some(&b""[..]), Some(b"\xff\x00\n"), Some(b"{\n\"ind\": 99999}\n"), Some(b"{}\r"), None] {
         sending.send(&site.topic("geo"), 1, payload);
     }
     sending.flush();
@@ -391,7 +392,7 @@ fn a_run_of_kafka_is_archived_in_a_bucket_and_replayed_from_there() {
     assert_eq!(found.len(), 9);
     let tail: Vec<_> = messages(&found[&Partition::of(&format!("kafka/{}/1", site.topic("geo")))], 0);
     let tail = &tail[tail.len() - 5..];
-    let wanted = [Some(&b""[..]), Some(b"\xff\x00\n"), Some(b"{\n\"ind\": 3}\n"), Some(b"{}\r"), None];
+    let wanted = [Some(&b""[..]), Some(b"\xff\x00\n"), Some(b"{\n\"ind\": 99999}\n"), Some(b"{}\r"), None];
     assert!(
         tail.iter().map(Option::as_deref).eq(wanted),
         "{:?}",
