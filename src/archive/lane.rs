@@ -38,8 +38,8 @@ pub(super) struct Ground {
 /// One partition.
 pub(super) struct Lane {
     partition: Partition,
-    /// Objects at or after the first message of this run, oldest first, that it has not come to yet.
-    there: VecDeque<(Position, Path)>,
+    /// Objects at or after the first message of this run, oldest first, that it has not come to yet; known from then on.
+    there: Option<VecDeque<(Position, Path)>>,
     rest: Option<Rest>,
 }
 
@@ -60,15 +60,20 @@ struct Note {
 }
 
 impl Lane {
-    /// Looks for what is there of a source from a position on.
-    pub(super) async fn open(ground: &Ground, source: &str, lines: &Lines) -> Result<Lane, ArchiveError> {
-        let partition = Partition::of(source);
-        let first = lines.position(0);
-        let folder = ground.place.location(&partition.folder())?;
+    /// Takes up a source where the tables have it.
+    pub(super) async fn open(ground: &Ground, source: &str, resumed: Position) -> Result<Lane, ArchiveError> {
+        let mut lane = Lane { partition: Partition::of(source), there: None, rest: None };
+        lane.rest = lane.noted(ground, resumed).await?;
+        Ok(lane)
+    }
+
+    /// Looks for what is there from a position on.
+    async fn list(&self, ground: &Ground, first: Position) -> Result<VecDeque<(Position, Path)>, ArchiveError> {
+        let folder = ground.place.location(&self.partition.folder())?;
         let mut trouble = Trouble::new(&ground.pauses, ground.place.shown(&folder));
         let listed: Vec<Path> = loop {
             let store = ground.place.store();
-            let objects = match partition.before(first) {
+            let objects = match self.partition.before(first) {
                 Some(name) => store.list_with_offset(Some(&folder), &in_folder(&folder, &name)),
                 None => store.list(Some(&folder)),
             };
@@ -79,28 +84,31 @@ impl Lane {
         };
         let ours = listed.into_iter().filter_map(|location| {
             let (of, at) = Partition::parse(location.as_ref())?;
-            (of == partition && at >= first).then_some((at, location))
+            (of == self.partition && at >= first).then_some((at, location))
         });
         let mut there: Vec<_> = ours.collect();
         there.sort();
-        let mut lane = Lane { partition, there: there.into(), rest: None };
-        lane.rest = lane.noted(ground, lines.resumed).await?;
-        Ok(lane)
+        Ok(there.into())
     }
 
     /// Makes these lines part of the archive, if they are not.
     pub(super) async fn store(&mut self, ground: &Ground, lines: &Arc<Lines>) -> Result<(), ArchiveError> {
         let mut at = 0;
+        let mut there = match self.there.take() {
+            Some(there) => there,
+            None if lines.len() == 0 => return Ok(()),
+            None => self.list(ground, lines.position(0)).await?,
+        };
         while at < lines.len() {
             if let Some(rest) = self.rest.take() {
                 at = self.compare(ground, lines, at, rest)?;
                 continue;
             }
             let here = lines.position(at);
-            match self.there.front() {
+            match there.front() {
                 Some((first, name)) if *first < here => return Err(differs(ground, name)),
                 Some((first, _)) if *first == here => {
-                    if let Some((_, object)) = self.there.pop_front() {
+                    if let Some((_, object)) = there.pop_front() {
                         let text = fetch(ground, &object).await?;
                         self.rest = Some(Rest { object, passed: 0, text });
                     }
@@ -109,20 +117,21 @@ impl Lane {
                 _ => {}
             }
             let most = usize::try_from(ground.config.flush_records).unwrap_or(usize::MAX);
-            let end = lines.cut(at, most, self.there.front().map(|(first, _)| *first));
+            let end = lines.cut(at, most, there.front().map(|(first, _)| *first));
             let name = self.partition.stem(here) + ground.config.compression.ending();
             let location = in_folder(&ground.place.location(&self.partition.folder())?, &name);
             if put(ground, &location, lines, at..end).await? {
                 at = end;
             } else {
-                self.there.push_front((here, location));
+                there.push_front((here, location));
             }
         }
-        self.note(ground, lines.next).await
+        self.there = Some(there);
+        Ok(())
     }
 
     /// Notes where in an object the window ends, if it ends in one.
-    async fn note(&self, ground: &Ground, next: Position) -> Result<(), ArchiveError> {
+    pub(super) async fn note(&self, ground: &Ground, next: Position) -> Result<(), ArchiveError> {
         let Some(Rest { object, passed, .. }) = &self.rest else { return Ok(()) };
         let location = ground.place.location(&self.partition.note(next))?;
         let note = Note { object: object.filename().unwrap_or_default().to_owned(), lines: *passed };

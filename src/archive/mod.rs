@@ -21,5 +21,5 @@ mod writer;
 
 pub use config::ArchiveConfig;
 pub use pack::{Compression, unpack};
-pub use raw::Raw;
+pub use raw::{Moved, Raw};
 pub use writer::{Archive, ArchiveError};

@@ -5,18 +5,28 @@ use std::collections::BTreeMap;
 use super::line;
 use crate::position::Position;
 
+/// How a source moves in a window.
+#[derive(Debug, Clone, Copy)]
+pub struct Moved {
+    /// The position that the tables had when the run began.
+    pub resumed: Position,
+    /// The position that they will have.
+    pub next: Position,
+}
+
 /// The messages of a window.
 #[derive(Debug, Default)]
 pub struct Raw {
     /// By what rows' `_source` says.
     pub(super) sources: BTreeMap<String, Lines>,
+    /// Every source that moved, be it without a message.
+    pub(super) moved: BTreeMap<String, Moved>,
 }
 
 impl Raw {
-    /// Says of a source where this run began to read it, as the tables have it, and where the window ends.
-    pub fn bound(&mut self, source: &str, resumed: Position, next: Position) {
-        let lines = self.sources.entry(source.to_owned()).or_default();
-        (lines.resumed, lines.next) = (resumed, next);
+    /// Says how a source moves in the window; of every one that does, with messages or without.
+    pub fn moves(&mut self, source: &str, moved: Moved) {
+        self.moved.insert(source.to_owned(), moved);
     }
 
     /// Adds a message; those of a source come in the order of their positions.
@@ -34,10 +44,6 @@ impl Raw {
 /// Lines of one source, in order.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// The position that the tables had when the run began.
-    pub(super) resumed: Position,
-    /// The position that they will have.
-    pub(super) next: Position,
     pub(super) text: Vec<u8>,
     /// Of each, its position and where it ends in the text.
     ends: Vec<(Position, usize)>,

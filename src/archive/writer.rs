@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::config::ArchiveConfig;
 use super::lane::{Ground, Lane};
-use super::raw::Raw;
+use super::raw::{Moved, Raw};
 use crate::objects::{ObjectsError, Pauses, Place};
 
 /// Partitions whose objects are put at the same time.
@@ -73,18 +73,23 @@ impl Archive {
     /// # Errors
     /// [`ArchiveError::Differs`] if other messages stand in their place; what is damaged.
     pub async fn store(&mut self, raw: Raw) -> Result<(), ArchiveError> {
+        let Raw { mut sources, moved } = raw;
         let mut work = Vec::new();
-        for (source, lines) in raw.sources.into_iter().filter(|(_, lines)| lines.len() > 0) {
+        for (source, Moved { resumed, next }) in moved {
             let lane = match self.lanes.remove(&source) {
                 Some(lane) => lane,
-                None => Lane::open(&self.ground, &source, &lines).await?,
+                None => Lane::open(&self.ground, &source, resumed).await?,
             };
-            work.push((source, lane, Arc::new(lines)));
+            let lines = Arc::new(sources.remove(&source).unwrap_or_default());
+            work.push((source, lane, lines, next));
         }
+        assert!(sources.is_empty(), "a source with messages in a window moves in it");
         let ground = &self.ground;
-        let stored = work
-            .into_iter()
-            .map(|(source, mut lane, lines)| async move { lane.store(ground, &lines).await.map(|()| (source, lane)) });
+        let stored = work.into_iter().map(|(source, mut lane, lines, next)| async move {
+            lane.store(ground, &lines).await?;
+            lane.note(ground, next).await?;
+            Ok::<_, ArchiveError>((source, lane))
+        });
         // Collected first: the closure's lifetimes are too general for the stream otherwise.
         let stored = futures::stream::iter(stored.collect::<Vec<_>>()).buffer_unordered(ABREAST);
         let lanes: Vec<(String, Lane)> = stored.try_collect().await?;

@@ -1,7 +1,6 @@
 //! The committer: makes windows durable, in their order, one at a time: first in the archive, if there is one, then in the
 //! tables. So what the tables say is durable can be read back from the archive.
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -12,8 +11,7 @@ use tracing::Instrument;
 
 use super::worker::{Report, panic_message};
 use super::{EngineError, Gauges};
-use crate::archive::{Archive, ArchiveError, Raw};
-use crate::position::Position;
+use crate::archive::{Archive, ArchiveError, Moved, Raw};
 use crate::sinks::{Encoder, Sink, Window};
 use crate::sources::Records;
 
@@ -28,6 +26,8 @@ pub(super) struct ToCommit<S: Sink> {
     pub(super) window: Window<Batches<S>>,
     /// Its messages as they were received; none if they are not archived.
     pub(super) raw: Vec<Received>,
+    /// How each partition moves in it, by what rows' `_source` says.
+    pub(super) moved: Vec<(String, Moved)>,
     pub(super) last: IsLast,
 }
 
@@ -35,8 +35,6 @@ pub(super) struct ToCommit<S: Sink> {
 pub(super) struct Received {
     /// What their rows' `_source` says.
     pub(super) source: String,
-    /// Where this run began to read the partition.
-    pub(super) resumed: Position,
     pub(super) records: Records,
 }
 
@@ -65,12 +63,12 @@ async fn commit_windows<S: Sink>(
     reports: mpsc::UnboundedSender<Report<Batches<S>>>,
     gauges: &Gauges,
 ) {
-    while let Some(ToCommit { window, raw, last }) = windows.recv().await {
+    while let Some(to_commit) = windows.recv().await {
         #[cfg(feature = "failpoints")]
         fail::fail_point!("engine::commit");
-        let (epoch, rows, begun) = (window.epoch, window.rows, Instant::now());
+        let (epoch, rows, begun) = (to_commit.window.epoch, to_commit.window.rows, Instant::now());
         let span = tracing::info_span!(target: TARGET, "commit", epoch, rows);
-        let done = commit(&mut sink, archive.as_mut(), ToCommit { window, raw, last }).instrument(span).await;
+        let done = commit(&mut sink, archive.as_mut(), to_commit).instrument(span).await;
         let failed = done.is_err();
         if !failed {
             let mut commits = gauges.commits.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,11 +92,10 @@ async fn commit_windows<S: Sink>(
 async fn commit<S: Sink>(
     sink: &mut S,
     archive: Option<&mut Archive>,
-    ToCommit { window, raw, last }: ToCommit<S>,
+    ToCommit { window, raw, moved, last }: ToCommit<S>,
 ) -> Result<(), EngineError> {
     if let Some(archive) = archive {
-        let ends = window.reached.iter().map(|moved| (moved.source.clone(), moved.reached.next)).collect();
-        let written = tokio::task::spawn_blocking(move || written(&raw, &ends)).await;
+        let written = tokio::task::spawn_blocking(move || written(&raw, &moved)).await;
         archive.store(written.map_err(|_| ArchiveError::Died)?).await?;
     }
     sink.commit(window).await?;
@@ -109,11 +106,10 @@ async fn commit<S: Sink>(
 }
 
 /// Messages as the archive has them.
-fn written(raw: &[Received], ends: &HashMap<String, Position>) -> Raw {
+fn written(raw: &[Received], moved: &[(String, Moved)]) -> Raw {
     let mut written = Raw::default();
-    for Received { source, resumed, records } in raw {
-        // Whoever has messages in a window has moved in it.
-        written.bound(source, *resumed, ends.get(source).copied().unwrap_or_default());
+    moved.iter().for_each(|(source, moved)| written.moves(source, *moved));
+    for Received { source, records } in raw {
         records.each(|entry| written.add(source, entry.position, entry.payload));
     }
     written

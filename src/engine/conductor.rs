@@ -16,7 +16,7 @@ use super::known::Known;
 use super::open::{Open, OpenWindow};
 use super::worker::{Order, Report};
 use super::{EngineError, Frame, Gauges, Settings, Totals};
-use crate::archive::Archive;
+use crate::archive::{Archive, Moved};
 use crate::position::{Epoch, PartitionId, Position, Reached};
 use crate::sinks::{PartitionReached, Resume, Sink, SinkError, Stored, Window};
 use crate::sources::{Block, Event, Partition, Records, Settled};
@@ -441,6 +441,12 @@ impl<S: Sink> Conductor<S> {
 
     async fn hand_over_window(&mut self, epoch: Epoch, batches: Vec<Batches<S>>) {
         let reached = std::mem::take(&mut self.window.reached);
+        let moves = |(partition, reached): (&PartitionId, &Reached)| {
+            let Partition { name, resumed, .. } = &self.partitions[partition].partition;
+            let resumed = resumed.map_or(Position::START, |resumed| resumed.next);
+            (name.clone(), Moved { resumed, next: reached.next })
+        };
+        let moved = if self.archives { reached.iter().map(moves).collect() } else { Vec::new() };
         let rows = std::mem::take(&mut self.window.passed);
         self.settling
             .push_back((epoch, reached.iter().map(|(partition, reached)| (*partition, reached.next)).collect()));
@@ -458,15 +464,12 @@ impl<S: Sink> Conductor<S> {
             .collect();
         let window = Window { epoch, rows, batches, reached };
         let last = self.ending.as_ref().is_some_and(|ending| ending.closed) && self.flights.len() == 0;
-        let received = |(partition, records)| {
-            let Partition { name, resumed, .. } = &self.partitions[&partition].partition;
-            let resumed = resumed.map_or(Position::START, |reached| reached.next);
-            Received { source: name.clone(), resumed, records }
-        };
+        let received =
+            |(partition, records)| Received { source: self.partitions[&partition].partition.name.clone(), records };
         let raw = self.raw.pop_front().unwrap_or_default();
         let raw = raw.into_iter().map(received).collect();
         // A committer that has gone has reported why.
-        let _ = self.windows.send(ToCommit { window, raw, last }).await;
+        let _ = self.windows.send(ToCommit { window, raw, moved, last }).await;
     }
 
     /// The last epoch that passed, as it stands now.

@@ -105,6 +105,17 @@ impl Connection {
         Ok(url)
     }
 
+    /// How long a call is tried again.
+    fn retrying(&self) -> Duration {
+        Duration::from_secs(2 * self.timeout_secs)
+    }
+
+    /// How long a call may take, all attempts together.
+    pub(super) fn patience(&self) -> Duration {
+        // The last attempt begins after a pause, and takes its time.
+        self.retrying() + Duration::from_secs(self.timeout_secs) + 2 * CONNECT
+    }
+
     /// The bucket as a store. Credentials are looked for at the first call.
     ///
     /// # Errors
@@ -138,7 +149,7 @@ impl Connection {
             .with_retry(RetryConfig {
                 backoff: BackoffConfig { max_backoff: Duration::from_secs(2), ..BackoffConfig::default() },
                 max_retries: RETRIES,
-                retry_timeout: Duration::from_secs(2 * self.timeout_secs),
+                retry_timeout: self.retrying(),
             });
         let mut options =
             ClientOptions::new().with_connect_timeout(CONNECT).with_timeout(Duration::from_secs(self.timeout_secs));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use object_store::ObjectStore;
@@ -24,13 +25,17 @@ pub struct Place {
     store: Arc<dyn ObjectStore>,
     /// `None` on this machine.
     bucket: Option<String>,
+    patience: Duration,
 }
+
+/// How long a disk may take for a file.
+const DISK: Duration = Duration::from_secs(60);
 
 impl Place {
     /// A folder of this machine.
     #[must_use]
     pub fn folder(path: &FilePath) -> Place {
-        Place { name: path.to_owned(), store: Arc::new(Synced::default()), bucket: None }
+        Place { name: path.to_owned(), store: Arc::new(Synced::default()), bucket: None, patience: DISK }
     }
 
     /// What is configured, reached: a bucket is asked for what it holds there. Nothing is written.
@@ -43,7 +48,8 @@ impl Place {
             Target::Bucket { bucket, .. } => bucket,
         };
         let store = Arc::new(connection.bucket(bucket).await?);
-        let place = Place { name: target.to_string().into(), store, bucket: Some(bucket.clone()) };
+        let (name, patience) = (target.to_string().into(), connection.patience());
+        let place = Place { name, store, bucket: Some(bucket.clone()), patience };
         let prefix = place.prefix()?;
         // A page of what is there, if anything is.
         let listed = place.store.list(Some(&prefix)).try_next().await;
@@ -102,6 +108,12 @@ impl Place {
     #[must_use]
     pub fn on_disk(&self) -> Option<&FilePath> {
         self.bucket.is_none().then_some(&self.name)
+    }
+
+    /// How long a call to its store may take, all that is tried again inside of it included.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// The store that it lies in.

@@ -36,9 +36,6 @@ use crate::objects::{Pauses, Trouble};
 use crate::position::{self, Epoch};
 use crate::sinks::PartitionReached;
 
-/// A storage call that has not answered by then may never; what it did is looked up.
-const PUT_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// What a put came to.
 enum Put {
     Done,
@@ -210,7 +207,8 @@ impl TableWriter {
             store.put_opts(&location, bytes.into(), mode.into()).await?;
             point("after")
         });
-        match tokio::time::timeout(PUT_TIMEOUT, put).await {
+        // What has not answered by then may never; what it did is looked up.
+        match tokio::time::timeout(self.log.place().patience(), put).await {
             Ok(Ok(Ok(()))) => Put::Done,
             Ok(Ok(Err(ObjectStoreError::AlreadyExists { .. }))) => Put::Exists,
             Ok(Ok(Err(cause))) => Put::Unknown(cause.into()),
