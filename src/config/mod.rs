@@ -13,14 +13,16 @@ use pinflow_dataflows::graph::Options;
 use pinflow_dataflows::ingest::Limits;
 use serde::Deserialize;
 
-pub use connection::{kafka_connection, kinesis_connection};
+pub use connection::{kafka_connection, kinesis_connection, objects_connection};
 use toml_faults::Document;
 pub use toml_faults::Fault;
 
 pub use crate::sources::AcceptedLoss;
 
+use crate::archive::ArchiveConfig;
 use crate::engine::{CommitPolicy, Settings};
 use crate::gateway::GatewayConfig;
+use crate::objects::{self, Target};
 use crate::serving::{Format, HttpConfig};
 use crate::sinks::answers::AnswerTablesConfig;
 use crate::sinks::delta;
@@ -28,6 +30,11 @@ use crate::sources::kafka::KafkaConfig;
 use crate::sources::kinesis::KinesisConfig;
 use crate::sources::recording::RecordingConfig;
 use crate::telemetry::TelemetryConfig;
+
+/// A window is full with this many bytes of messages, however few they are: few large ones must not fill the memory.
+const WINDOW_BYTES_MAX: usize = 256 << 20;
+/// The same where its messages are kept until they are archived.
+const ARCHIVED_WINDOW_BYTES_MAX: usize = 64 << 20;
 
 /// A run, as configured.
 #[derive(Debug, Clone)]
@@ -40,6 +47,10 @@ pub struct Config {
     pub questions: Options,
     /// Where rows go; nowhere if absent.
     pub tables: Option<TablesConfig>,
+    /// Where messages go as they were received; nowhere if absent.
+    pub archive: Option<ArchiveConfig>,
+    /// How buckets are reached.
+    pub objects: objects::Connection,
     /// Whether, and where, answers are kept as tables.
     pub answers: AnswersConfig,
     /// How the engine runs.
@@ -75,7 +86,7 @@ pub enum SourceConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TablesConfig {
-    /// The folder of the four tables.
+    /// Where the four tables lie: a folder, or `s3://BUCKET/PREFIX`.
     pub url: String,
     /// Rows held before a commit is forced.
     #[serde(default = "TablesConfig::commit_rows_max")]
@@ -114,12 +125,12 @@ impl TablesConfig {
         }
     }
 
-    /// The folder on local disk.
+    /// Where they are to lie. `base` is what relative paths are relative to.
     ///
     /// # Errors
-    /// What is not a local folder, and the mend.
-    pub fn root(&self, base: &Path) -> Result<PathBuf, String> {
-        delta::folder(&self.url, base, "[tables]")
+    /// What it cannot be, and the mend.
+    pub fn root(&self, base: &Path) -> Result<Target, String> {
+        Target::parse(&self.url, base, "[tables] url")
     }
 }
 
@@ -210,6 +221,8 @@ impl Config {
             sources: vec![SourceConfig::Recording(RecordingConfig::at(path))],
             questions: Options::default(),
             tables: None,
+            archive: None,
+            objects: objects::Connection::default(),
             answers: AnswersConfig::default(),
             engine: EngineConfig::default(),
             output: OutputConfig::default(),
@@ -222,13 +235,14 @@ impl Config {
         }
     }
 
-    /// Reads a configuration file; a folder, or a file of recorded posts, is read as a recording.
+    /// Reads a configuration file; a folder, a file of recorded posts, or an archive in a bucket is read as a recording.
     ///
     /// # Errors
     /// [`ConfigError`], with every fault at once.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let is_config = path.extension().is_some_and(|extension| extension == "toml");
-        if path.is_dir() || (path.is_file() && !is_config) {
+        let in_bucket = path.to_str().is_some_and(|text| text.starts_with("s3://"));
+        if in_bucket || path.is_dir() || (path.is_file() && !is_config) {
             return Ok(Config::recording(path));
         }
         let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
@@ -275,6 +289,8 @@ impl Config {
             sources,
             questions: document.section("questions"),
             tables: document.optional("tables"),
+            archive: document.optional("archive"),
+            objects: document.section("objects"),
             answers: document.section("answers"),
             engine: document.section("engine"),
             output: document.section("output"),
@@ -285,7 +301,9 @@ impl Config {
             until_caught_up: false,
             accepted: Vec::new(),
         };
-        document.refuse_rest("pipeline, source, questions, tables, answers, engine, output, serve, gateway, telemetry");
+        document.refuse_rest(
+            "pipeline, source, questions, tables, archive, objects, answers, engine, output, serve, gateway, telemetry",
+        );
         // A source that could not be read is a fault already, not an absence; a gateway needs none.
         let expects_source = document.faults.is_empty() && config.gateway.is_none();
         for what in config.faults(expects_source) {
@@ -336,6 +354,15 @@ impl Config {
                 faults.push(what);
             }
         }
+        if let Some(archive) = &self.archive {
+            faults.extend(archive.faults(&self.base));
+            if self.tables.is_none() {
+                faults.push(
+                    "[archive] needs [tables]: they hold how far it has got; add them, or leave it out".to_owned(),
+                );
+            }
+        }
+        faults.extend(self.objects.faults());
         if let Some(answers) = &self.answers.delta {
             faults.extend(answers.faults(&self.base));
         }
@@ -361,6 +388,7 @@ impl Config {
     pub fn engine_settings(&self) -> Settings {
         let workers = self.engine.workers.unwrap_or_else(cores);
         let tables = self.tables.clone().unwrap_or_else(|| TablesConfig::at("none"));
+        let rotate = Duration::from_secs(self.archive.as_ref().map_or(0, |archive| archive.rotate_secs));
         Settings {
             workers,
             epoch: Duration::from_millis(self.engine.epoch_ms),
@@ -368,7 +396,8 @@ impl Config {
             epochs_in_flight_max: self.engine.epochs_in_flight_max,
             commit: CommitPolicy {
                 rows_max: tables.commit_rows_max,
-                age_max: Duration::from_secs_f64(tables.commit_age_secs_max),
+                age_max: Duration::from_secs_f64(tables.commit_age_secs_max).max(rotate),
+                bytes_max: if self.archive.is_some() { ARCHIVED_WINDOW_BYTES_MAX } else { WINDOW_BYTES_MAX },
                 windows_in_flight_max: 2,
             },
             questions: self.questions,

@@ -16,6 +16,7 @@ mod kill;
 mod kinesis;
 mod ledger;
 mod mysql;
+mod objects;
 #[path = "../../dataflows/tests/oracle/mod.rs"]
 mod oracle;
 mod reference;

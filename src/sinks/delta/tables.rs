@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU64;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,13 +19,13 @@ use super::encode::{Batches, DeltaEncoder};
 use super::error::DeltaError;
 use super::file::{self, Compression, DataFile};
 use super::group::{Format, RowGroup};
+use super::input::FileAt;
 use super::maintain;
 use super::open::{self, Opened};
-use super::pause::Pauses;
 use super::rows::{self, StoredRows};
 use super::schema::Table;
-use super::store::Synced;
 use super::writer::TableWriter;
+use crate::objects::{Pauses, Place};
 use crate::position::{Epoch, Position};
 use crate::sinks::{PartitionReached, Resume, TableStatus, Window};
 
@@ -38,8 +37,8 @@ const RIDE_ROWS_MAX: u64 = 250_000;
 /// Where the tables are and how they are written.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The folder of the four tables.
-    pub root: PathBuf,
+    /// Where the four tables lie.
+    pub root: Place,
     /// Names this pipeline's positions in the tables.
     pub pipeline: String,
     /// How data files are compressed.
@@ -48,14 +47,23 @@ pub struct Settings {
     pub checkpoint_commits: NonZeroU64,
     /// Whether, and how, small files are joined beside the run.
     pub compaction: Option<Compaction>,
+    /// Where it is told what is waited for.
+    pub pauses: Pauses,
 }
 
 impl Settings {
-    /// The usual settings for tables under a folder.
+    /// The usual settings for tables in a place, or a folder.
     #[must_use]
-    pub fn new(root: PathBuf, pipeline: String) -> Settings {
-        let compression = Compression::default();
-        Settings { root, pipeline, compression, checkpoint_commits: maintain::CHECKPOINT_COMMITS, compaction: None }
+    pub fn new(root: impl Into<Place>, pipeline: String) -> Settings {
+        let (root, compression) = (root.into(), Compression::default());
+        Settings {
+            root,
+            pipeline,
+            compression,
+            checkpoint_commits: maintain::CHECKPOINT_COMMITS,
+            compaction: None,
+            pauses: Pauses::default(),
+        }
     }
 }
 
@@ -68,7 +76,7 @@ pub struct Tables {
     /// One table at a time is compacted: what that takes of memory is taken once.
     compacting: Arc<Semaphore>,
     /// What the cleaned tables held at open.
-    held: Vec<(Table, PathBuf)>,
+    held: Vec<(Table, FileAt)>,
     pauses: Pauses,
     /// The last epoch committed.
     epoch: Epoch,
@@ -102,21 +110,12 @@ impl Tables {
     /// # Errors
     /// Whatever is wrong with a table, before anything was written to it.
     pub async fn open(settings: Settings) -> Result<(Tables, Resume), DeltaError> {
-        Tables::open_on(settings, Arc::new(Synced::default())).await
-    }
-
-    /// As [`Tables::open`], through another object store rooted at `/`. For tests that inject faults.
-    ///
-    /// # Errors
-    /// As [`Tables::open`].
-    pub async fn open_on(settings: Settings, store: Arc<dyn ObjectStore>) -> Result<(Tables, Resume), DeltaError> {
-        let pauses = Pauses::new();
-        let opened = open::open(&settings, &store, &pauses).await?;
+        let opened = open::open(&settings).await?;
         let resume = resume(&opened).await?;
         let held = opened.iter().filter(|opened| opened.writer.table != Table::Rejected);
-        let held = held.flat_map(|opened| opened.files.iter().map(|file| (opened.writer.table, file.path.clone())));
+        let held = held.flat_map(|opened| opened.files.iter().map(|file| (opened.writer.table, file.at.clone())));
         let held = held.collect();
-        let Settings { compression, checkpoint_commits, compaction, .. } = settings;
+        let Settings { compression, checkpoint_commits, compaction, pauses, .. } = settings;
         let lanes: Vec<Lane> = opened.into_iter().map(|opened| Lane::new(opened, compression)).collect();
         let status = watch::Sender::new(lanes.iter().map(Lane::status).collect());
         Ok((
@@ -134,6 +133,14 @@ impl Tables {
             },
             resume,
         ))
+    }
+
+    /// As [`Tables::open`], through another object store with the same root. For tests that inject faults.
+    ///
+    /// # Errors
+    /// As [`Tables::open`].
+    pub async fn open_on(settings: Settings, store: Arc<dyn ObjectStore>) -> Result<(Tables, Resume), DeltaError> {
+        Tables::open(Settings { root: settings.root.clone().through(store), ..settings }).await
     }
 
     /// An encoder for one worker.
@@ -357,7 +364,7 @@ async fn resume(opened: &[Opened]) -> Result<Resume, DeltaError> {
             resume.rows += rows::count(files).await?;
         }
         if let Some(sources) = ahead.remove(&writer.table) {
-            let files: Vec<_> = files.iter().map(|file| (file.path.clone(), file.stats.clone())).collect();
+            let files: Vec<_> = files.iter().map(|file| (file.at.clone(), file.stats.clone())).collect();
             let found = tokio::task::spawn_blocking(move || rows::at_or_after(&files, &sources)).await;
             resume.already.extend(found.map_err(|_| DeltaError::Died { what: "reading lineages" })??);
         }
