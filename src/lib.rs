@@ -21,8 +21,8 @@
 //!   serves answers;
 //! - [`config`], [`cli`], [`run`](mod@run): what was typed becomes what is meant, and is wired together.
 
-pub mod backoff;
 pub mod archive;
+pub mod backoff;
 pub mod check;
 pub mod cli;
 pub mod config;

@@ -1,5 +1,6 @@
 //! Wires sources, engine, tables and serving into a run.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -125,6 +126,7 @@ pub async fn run_with(
                 compression: tables.compression,
                 pauses: pauses.clone(),
                 compaction: tables.compact.then_some(delta::Compaction::BESIDE),
+                keep_hours: NonZeroU32::new(tables.keep_hours),
                 ..delta::Settings::new(root, config.pipeline.clone())
             };
             let begun = Instant::now();

@@ -100,6 +100,9 @@ pub struct TablesConfig {
     /// Whether small files are joined beside the run.
     #[serde(default = "TablesConfig::compact")]
     pub compact: bool,
+    /// Files to which no version of so many hours refers are removed beside the run; 0: never.
+    #[serde(default = "TablesConfig::keep_hours")]
+    pub keep_hours: u32,
 }
 
 impl TablesConfig {
@@ -113,6 +116,10 @@ impl TablesConfig {
         true
     }
 
+    fn keep_hours() -> u32 {
+        168
+    }
+
     /// Tables at a place, all else by default.
     #[must_use]
     pub fn at(url: &str) -> TablesConfig {
@@ -122,6 +129,7 @@ impl TablesConfig {
             commit_age_secs_max: Self::commit_age_secs_max(),
             compression: delta::Compression::default(),
             compact: Self::compact(),
+            keep_hours: Self::keep_hours(),
         }
     }
 
@@ -349,6 +357,10 @@ impl Config {
             require(
                 (0.01..=86_400.0).contains(&tables.commit_age_secs_max),
                 "[tables] commit_age_secs_max must be 0.01 to 86400",
+            );
+            require(
+                tables.keep_hours == 0 || (24..=87_600).contains(&tables.keep_hours),
+                "[tables] keep_hours must be 24 to 87600, or 0 to remove nothing: readers of older versions need a day",
             );
             if let Err(what) = tables.root(&self.base) {
                 faults.push(what);

@@ -210,6 +210,74 @@ fn what_is_joined_by_hand_reads_the_same_and_what_is_removed_was_nobodys() {
 }
 
 #[test]
+fn a_run_removes_what_no_version_of_the_last_week_needs() {
+    let site = Site::new(false);
+    succeed(&mut site.run());
+    succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));
+    let pin = site.tables().join("pin");
+    let files = || -> Vec<PathBuf> {
+        let paths = std::fs::read_dir(&pin).unwrap().map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|it| it == "parquet")).collect()
+    };
+    let replaced = files();
+    // One was left by a crash long ago, another one just now.
+    let (old, young) =
+        (pin.join("part-00000-old-c000.snappy.parquet"), pin.join("part-00000-young-c000.snappy.parquet"));
+    let week = std::time::Duration::from_secs(8 * 24 * 3600);
+    for path in [&old, &young] {
+        std::fs::write(path, "").unwrap();
+    }
+    std::fs::File::open(&old).unwrap().set_modified(std::time::SystemTime::now() - week).unwrap();
+    let run_on = |config: &str| {
+        let config_was = std::fs::read_to_string(&site.config).unwrap();
+        std::fs::write(&site.config, config_was.replace("compact = false", config)).unwrap();
+        let mut running = Running::start(site.live().stdout(Stdio::null()).stderr(Stdio::null()));
+        site.grow();
+        until("what is old is gone, or more is committed", || {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            site.grow();
+            !old.exists() || (config.contains("keep_hours = 0") && files().len() > replaced.len() + 12)
+        });
+        running.signal(Signal::SIGTERM);
+        assert!(running.wait().success());
+        std::fs::write(&site.config, config_was).unwrap();
+    };
+    run_on("compact = false\nkeep_hours = 0");
+    assert!(old.exists(), "nothing is removed where nothing is to be");
+    run_on("compact = false");
+    assert!(young.exists() && replaced.iter().all(|path| path.exists()), "what is younger than a week is kept");
+    // Had they been replaced eight days ago: what the log says of when is what counts.
+    let log = pin.join("_delta_log");
+    for entry in std::fs::read_dir(&log).unwrap() {
+        let path = entry.unwrap().path();
+        let text = match path.extension() {
+            Some(extension) if extension == "json" => std::fs::read_to_string(&path).unwrap(),
+            _ => continue,
+        };
+        let lines = text.lines().map(|line| {
+            let mut action: Value = serde_json::from_str(line).unwrap();
+            if let Some(at) = action.pointer_mut("/remove/deletionTimestamp") {
+                *at = Value::from(at.as_i64().unwrap() - i64::try_from(week.as_millis()).unwrap());
+            }
+            action.to_string() + "\n"
+        });
+        let text = lines.collect::<String>();
+        std::fs::write(&path, text).unwrap();
+    }
+    for path in replaced.iter().chain([&young]) {
+        std::fs::File::open(path).unwrap().set_modified(std::time::SystemTime::now() - week).unwrap();
+    }
+    std::fs::write(&old, "").unwrap();
+    std::fs::File::open(&old).unwrap().set_modified(std::time::SystemTime::now() - week).unwrap();
+    run_on("compact = false");
+    assert!(
+        !young.exists() && replaced.iter().filter(|path| path.exists()).count() == 1,
+        "the joined file is in the table"
+    );
+    site.assert_whole();
+}
+
+#[test]
 fn joined_by_hand_while_a_run_writes_nothing_is_lost_or_repeated() {
     let site = Site::new(false);
     let mut running = Running::start(site.run().stdout(Stdio::null()).stderr(Stdio::null()));

@@ -126,7 +126,7 @@ pub async fn vacuum(place: impl Into<Place>, hours: u32) -> Result<Vec<(&'static
 }
 
 /// Removes what no version of the last hours refers to.
-async fn sweep(log: &Log, hours: u32) -> Result<Vec<String>, DeltaError> {
+pub(crate) async fn sweep(log: &Log, hours: u32) -> Result<Vec<String>, DeltaError> {
     let handle = builder(log)?.load().await.map_err(failed("open", log))?;
     // What was never part of the table, too: a process that dies between a file and its commit leaves it.
     let vacuum = handle.vacuum().with_mode(VacuumMode::Full).with_retention_period(TimeDelta::hours(hours.into()));

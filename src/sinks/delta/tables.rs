@@ -1,7 +1,7 @@
 //! The four tables as one sink: a window goes to `rejected` first, then to the other three at once.
 
 use std::collections::{BTreeMap, HashMap};
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use pinflow_dataflows::symbol::Symbol;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio::time::timeout;
 
 use super::compact::{Compacted, Compaction};
 use super::decide;
@@ -29,6 +30,10 @@ use crate::objects::{Pauses, Place};
 use crate::position::{Epoch, Position};
 use crate::sinks::{PartitionReached, Resume, TableStatus, Window};
 
+/// Between two sweeps of a table.
+const SWEEP_EVERY: Duration = Duration::from_secs(6 * 3600);
+/// How long the end of a run waits for a sweep.
+const SWEEP_FAREWELL: Duration = Duration::from_secs(3);
 /// A position may lag behind in a table that got no rows for this long.
 const RIDE_MAX: Duration = Duration::from_secs(60);
 /// Or for this many rows: what a restart reads again, and remembers while it does, stays small.
@@ -47,6 +52,8 @@ pub struct Settings {
     pub checkpoint_commits: NonZeroU64,
     /// Whether, and how, small files are joined beside the run.
     pub compaction: Option<Compaction>,
+    /// Files to which no version of so many hours refers are removed beside the run; kept for ever without it.
+    pub keep_hours: Option<NonZeroU32>,
     /// Where it is told what is waited for.
     pub pauses: Pauses,
 }
@@ -62,6 +69,7 @@ impl Settings {
             compression,
             checkpoint_commits: maintain::CHECKPOINT_COMMITS,
             compaction: None,
+            keep_hours: None,
             pauses: Pauses::default(),
         }
     }
@@ -73,7 +81,8 @@ pub struct Tables {
     compression: Compression,
     checkpoint_commits: NonZeroU64,
     compaction: Option<Compaction>,
-    /// One table at a time is compacted: what that takes of memory is taken once.
+    keep_hours: Option<NonZeroU32>,
+    /// One table at a time is compacted or swept: what that takes of memory is taken once.
     compacting: Arc<Semaphore>,
     /// What the cleaned tables held at open.
     held: Vec<(Table, FileAt)>,
@@ -100,6 +109,9 @@ struct Lane {
     compaction: Option<JoinHandle<Compacted>>,
     /// Files when they were last compacted.
     compacted: u64,
+    sweep: Option<JoinHandle<()>>,
+    /// When a sweep was last begun.
+    swept: Option<Instant>,
 }
 
 impl Tables {
@@ -115,7 +127,7 @@ impl Tables {
         let held = opened.iter().filter(|opened| opened.writer.table != Table::Rejected);
         let held = held.flat_map(|opened| opened.files.iter().map(|file| (opened.writer.table, file.at.clone())));
         let held = held.collect();
-        let Settings { compression, checkpoint_commits, compaction, pauses, .. } = settings;
+        let Settings { compression, checkpoint_commits, compaction, keep_hours, pauses, .. } = settings;
         let lanes: Vec<Lane> = opened.into_iter().map(|opened| Lane::new(opened, compression)).collect();
         let status = watch::Sender::new(lanes.iter().map(Lane::status).collect());
         Ok((
@@ -124,6 +136,7 @@ impl Tables {
                 compression,
                 checkpoint_commits,
                 compaction,
+                keep_hours,
                 compacting: Arc::new(Semaphore::new(1)),
                 held,
                 pauses,
@@ -202,6 +215,12 @@ impl Tables {
                 // What is not committed yet is as if it had not begun.
                 compaction.abort();
             }
+            if let Some(mut sweep) = lane.sweep.take() {
+                // Runs that last a minute sweep, too; what one does not get done the next one finds.
+                if timeout(SWEEP_FAREWELL, &mut sweep).await.is_err() {
+                    sweep.abort();
+                }
+            }
         }
         Ok(())
     }
@@ -229,6 +248,9 @@ impl Tables {
             if let Some(how) = self.compaction {
                 lane.compact(how, self.compression, &self.compacting).await;
             }
+            if let Some(hours) = self.keep_hours {
+                lane.sweep(hours, &self.compacting);
+            }
         }
         (self.epoch, self.under_way) = (epoch, false);
         self.status.send_replace(self.lanes.iter().map(Lane::status).collect());
@@ -253,6 +275,8 @@ impl Lane {
             files,
             compaction: None,
             compacted: 0,
+            sweep: None,
+            swept: None,
         }
     }
 
@@ -327,6 +351,17 @@ impl Lane {
         if self.compaction.is_none() && self.files >= self.compacted + how.files_min as u64 {
             let (log, table) = (self.writer.log.clone(), self.writer.table);
             self.compaction = Some(tokio::spawn(maintain::compact(log, table, compression, how, Arc::clone(one))));
+        }
+    }
+
+    /// Removes what nobody needs when it is time. Only ever begun just after a commit: no file of ours waits for its own
+    /// commit then, however long a full disk or a bucket that is away has kept them back.
+    fn sweep(&mut self, hours: NonZeroU32, one: &Arc<Semaphore>) {
+        let busy = self.sweep.as_ref().is_some_and(|sweep| !sweep.is_finished());
+        if !busy && self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP_EVERY) {
+            self.swept = Some(Instant::now());
+            let (log, table) = (self.writer.log.clone(), self.writer.table);
+            self.sweep = Some(tokio::spawn(maintain::sweep(log, table, hours, Arc::clone(one))));
         }
     }
 
