@@ -18,7 +18,7 @@ scripts/setup.sh tests
 [ "${PINFLOW_SKIP_KAFKA:-}" = 1 ] || tests/kafka/setup.sh
 [ "${PINFLOW_SKIP_KINESIS:-}" = 1 ] || tests/kinesis/setup.sh
 [ "${PINFLOW_SKIP_MYSQL:-}" = 1 ] || tests/mysql/setup.sh
-[ "${PINFLOW_SKIP_OBJECTS:-}" = 1 ] || tests/objects/setup.sh
+[ "${PINFLOW_SKIP_OBJECTS:-}" = 1 ] || tests/ministack/setup.sh
 [ "${PINFLOW_SKIP_AIRFLOW:-}" = 1 ] || tests/airflow/setup.sh
 [ "${PINFLOW_SKIP_REQUESTS:-}" = 1 ] || tests/gateway/setup.sh
 [ "${PINFLOW_SKIP_PAGE:-}" = 1 ] || tests/page/setup.sh

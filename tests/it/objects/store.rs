@@ -41,7 +41,7 @@ fn shared() -> &'static Server {
 }
 
 fn start() -> Server {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/objects/python/bin/ministack");
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ministack/python/bin/ministack");
     for attempt in 1.. {
         let held = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = held.local_addr().unwrap().port();
@@ -64,7 +64,7 @@ fn start() -> Server {
             std::thread::sleep(Duration::from_millis(20));
         }
         let said = std::fs::read_to_string(&log).unwrap();
-        assert!(attempt < ATTEMPTS, "MiniStack did not start (tests/objects/setup.sh gets it):\n{said}");
+        assert!(attempt < ATTEMPTS, "MiniStack did not start (tests/ministack/setup.sh gets it):\n{said}");
     }
     unreachable!("the last attempt panics")
 }
