@@ -5,7 +5,9 @@
 #   PINFLOW_SKIP_KAFKA=1     leaves out the tests against a real Kafka broker (Java 17 or later, jars from Maven Central)
 #   PINFLOW_SKIP_KINESIS=1   leaves out the tests against Kinesis servers (Node and Python, from npm and PyPI)
 #   PINFLOW_SKIP_MYSQL=1     leaves out the tests with a real database (MariaDB, from Debian)
+#   PINFLOW_SKIP_OBJECTS=1   leaves out the tests against an S3-compatible object store (Python, from PyPI)
 #   PINFLOW_SKIP_AIRFLOW=1   leaves out the run of the example DAG by a real Airflow (Python, from PyPI)
+#   PINFLOW_SKIP_REQUESTS=1  leaves out the tests that send with Python's requests (from PyPI)
 #   PINFLOW_SKIP_PAGE=1      leaves out the tests of the page in a real browser (Chromium and Node, from Debian and npm)
 #   PINFLOW_KINESIS_ROUNDS=1000   rounds of kill -9 while shards are split and merged (by default 12)
 #   PINFLOW_KILLS=300        rounds of the kill -9 test (by default 60)
@@ -16,7 +18,9 @@ scripts/setup.sh tests
 [ "${PINFLOW_SKIP_KAFKA:-}" = 1 ] || tests/kafka/setup.sh
 [ "${PINFLOW_SKIP_KINESIS:-}" = 1 ] || tests/kinesis/setup.sh
 [ "${PINFLOW_SKIP_MYSQL:-}" = 1 ] || tests/mysql/setup.sh
+[ "${PINFLOW_SKIP_OBJECTS:-}" = 1 ] || tests/ministack/setup.sh
 [ "${PINFLOW_SKIP_AIRFLOW:-}" = 1 ] || tests/airflow/setup.sh
+[ "${PINFLOW_SKIP_REQUESTS:-}" = 1 ] || tests/gateway/setup.sh
 [ "${PINFLOW_SKIP_PAGE:-}" = 1 ] || tests/page/setup.sh
 # Most of these tests wait: for a broker, for a kill, for a timeout. More of them than cores keep the cores busy.
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-4}"

@@ -10,6 +10,7 @@ use crate::finding::Finding;
 use crate::gateway;
 use crate::kafka;
 use crate::kinesis;
+use crate::objects::{Entries, Place, Target};
 use crate::sinks::delta;
 use crate::sources::recording;
 
@@ -37,15 +38,16 @@ pub async fn run(config: &Config, out: &mut impl Write) -> anyhow::Result<usize>
             }
         }
     }
-    match &config.tables {
-        None => writeln!(out, "ok     no [tables]: answers only, nothing is kept")?,
-        Some(tables) => match tables_facts(&tables.root(&config.base).map_err(anyhow::Error::msg)?).await {
-            Ok(facts) => facts.iter().try_for_each(|line| writeln!(out, "ok     {line}"))?,
-            Err(error) => {
-                faults += 1;
-                writeln!(out, "fault  {error:#}")?;
-            }
-        },
+    let root = |root: Result<Target, String>| root.map_err(anyhow::Error::msg);
+    faults += match &config.tables {
+        None => told(Ok(vec!["no [tables]: answers only, nothing is kept".to_owned()]), out)?,
+        Some(tables) => told(tables_facts(&root(tables.root(&config.base))?, config).await, out)?,
+    };
+    if let Some(archive) = &config.archive {
+        faults += told(place_facts("the archive", &root(archive.root(&config.base))?, config).await, out)?;
+    }
+    if let Some(answers) = &config.answers.delta {
+        faults += told(place_facts("answers' tables", &root(answers.root(&config.base))?, config).await, out)?;
     }
     let settings = config.engine_settings();
     writeln!(out, "ok     {} workers, epochs of {:?}", settings.workers, settings.epoch)?;
@@ -57,13 +59,23 @@ pub async fn run(config: &Config, out: &mut impl Write) -> anyhow::Result<usize>
     Ok(faults)
 }
 
+/// Prints what is known of a place, or why nothing is; how many faults that are.
+fn told(facts: anyhow::Result<Vec<String>>, out: &mut impl Write) -> std::io::Result<usize> {
+    match facts {
+        Ok(facts) => facts.iter().try_for_each(|line| writeln!(out, "ok     {line}")).map(|()| 0),
+        Err(error) => writeln!(out, "fault  {error:#}").map(|()| 1),
+    }
+}
+
 /// What is found of a source without reading on in it.
 async fn look_at(source: &SourceConfig, config: &Config) -> Vec<Finding> {
     match source {
-        SourceConfig::Recording(recording) => match recording::plan(recording.clone(), &config.base) {
-            Ok(planned) => planned.check().into_iter().map(Finding::Well).collect(),
-            Err(error) => vec![Finding::Fault(format!("{:#}", anyhow::Error::new(error)))],
-        },
+        SourceConfig::Recording(recording) => {
+            match recording::plan_anywhere(recording.clone(), &config.base, &config.objects).await {
+                Ok(planned) => planned.check().into_iter().map(Finding::Well).collect(),
+                Err(error) => vec![Finding::Fault(format!("{:#}", anyhow::Error::new(error)))],
+            }
+        }
         SourceConfig::Kafka(source) => {
             let topics: Vec<String> = source.topics.each().iter().map(|(topic, _)| (*topic).to_owned()).collect();
             // It waits for brokers, on a thread that others need not share.
@@ -80,28 +92,44 @@ async fn look_at(source: &SourceConfig, config: &Config) -> Vec<Finding> {
 }
 
 /// What is known of the tables without touching them.
-async fn tables_facts(root: &Path) -> anyhow::Result<Vec<String>> {
-    if !root.exists() {
-        let parent = root.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
-        anyhow::ensure!(
-            access(parent, AccessFlags::W_OK).is_ok(),
-            "tables cannot be made at {}: {} is not writable; choose another url or change its permissions",
-            root.display(),
-            parent.display()
-        );
-        return Ok(vec![format!("tables will be made at {}", root.display())]);
+async fn tables_facts(target: &Target, config: &Config) -> anyhow::Result<Vec<String>> {
+    let place = Place::reach(target, &config.objects).await?;
+    if let Some(fact) = yet_to_be_made("tables", &place).await? {
+        return Ok(vec![fact]);
     }
-    anyhow::ensure!(
-        access(root, AccessFlags::W_OK).is_ok(),
-        "tables at {} cannot be written: change the folder's permissions",
-        root.display()
-    );
-    if std::fs::read_dir(root)?.next().is_none() {
-        return Ok(vec![format!("tables will be made in the empty folder {}", root.display())]);
-    }
-    let held = delta::inspect(root, 0).await?;
+    let held = delta::inspect(&place, 0).await?;
     Ok(held
         .iter()
         .map(|table| format!("table {}: {} rows, version {}", table.path.display(), table.rows, table.version))
         .collect())
+}
+
+/// What is known of a place without touching it.
+async fn place_facts(what: &str, target: &Target, config: &Config) -> anyhow::Result<Vec<String>> {
+    let place = Place::reach(target, &config.objects).await?;
+    Ok(vec![yet_to_be_made(what, &place).await?.unwrap_or_else(|| format!("{what} at {place}"))])
+}
+
+/// Whether a place holds nothing yet and `what` can be made there; `None` if it holds something.
+async fn yet_to_be_made(what: &str, place: &Place) -> anyhow::Result<Option<String>> {
+    let Some(root) = place.on_disk() else {
+        let is_empty = place.entries().await? == Entries::default();
+        let later = "that it keeps conditional writes is proved when a run opens them";
+        return Ok(is_empty.then(|| format!("{what} will be made at {place}, which can be read; {later}")));
+    };
+    if !root.exists() {
+        let parent = root.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+        anyhow::ensure!(
+            access(parent, AccessFlags::W_OK).is_ok(),
+            "{what} cannot be made at {place}: {} is not writable; choose another url or change its permissions",
+            parent.display()
+        );
+        return Ok(Some(format!("{what} will be made at {place}")));
+    }
+    anyhow::ensure!(
+        access(root, AccessFlags::W_OK).is_ok(),
+        "{what} at {place} cannot be written: change the folder's permissions",
+    );
+    let is_empty = std::fs::read_dir(root)?.next().is_none();
+    Ok(is_empty.then(|| format!("{what} will be made in the empty folder {place}")))
 }

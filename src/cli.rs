@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::config::{AcceptedLoss, Config, ConfigError, Fault, TablesConfig};
 use crate::engine::EngineError;
 use crate::kafka::ConnectionError;
+use crate::objects::ObjectsError;
 use crate::serving::{Format, HttpConfig};
 use crate::sinks::SinkError;
 use crate::sinks::delta::DeltaError;
@@ -87,7 +88,7 @@ struct CheckArgs {
 /// Flags that go before what the file says.
 #[derive(Debug, Args)]
 struct Overrides {
-    /// Write cleaned rows to Delta tables in this folder
+    /// Write cleaned rows to Delta tables in this folder, or at s3://BUCKET/PREFIX
     #[arg(long, value_name = "FOLDER")]
     tables: Option<String>,
     /// Which delivery of an ind counts: latest or keep
@@ -302,6 +303,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     } else if error.chain().any(|cause| {
         cause.is::<ConfigError>()
             || cause.is::<kinesis::ConnectionError>()
+            || matches!(cause.downcast_ref(), Some(ObjectsError::Faulty(_) | ObjectsError::NoRegion))
             || matches!(cause.downcast_ref::<ConnectionError>(), Some(ConnectionError::Faulty(_)))
     }) {
         BAD_USAGE

@@ -6,6 +6,7 @@
 //! - [`sources`]: bytes with their positions, nothing else;
 //! - [`engine`]: worker threads, epochs, back-pressure: the only room that knows timely and tokio at once;
 //! - [`sinks`]: tables, Arrow and the commit protocol: the only room that knows Arrow;
+//! - [`archive`]: messages as they were received, in objects that never change;
 //! - [`serving`]: answers as of an epoch;
 //! - [`kafka`]: how to speak to a Kafka cluster; knows neither sources nor messages;
 //! - [`kinesis`]: how to speak to Amazon Kinesis; knows neither sources nor messages;
@@ -13,12 +14,14 @@
 //! - [`backoff`]: how long to wait before something is tried again;
 //! - [`http`]: what every HTTP server here has: a port, limits, tokens;
 //! - [`gateway`]: a front door over HTTP for records;
+//! - [`objects`]: where files lie, on disk or in buckets; knows neither tables nor messages;
 //! - [`secret`]: where secrets come from, and that nobody sees them;
 //! - [`emit`]: makes posts, for recordings and tests of any size;
 //! - [`table`], [`topics`], [`streams`]: what tables, topics and streams hold, for people; [`query`]: what a run that
 //!   serves answers;
 //! - [`config`], [`cli`], [`run`](mod@run): what was typed becomes what is meant, and is wired together.
 
+pub mod archive;
 pub mod backoff;
 pub mod check;
 pub mod cli;
@@ -31,6 +34,7 @@ pub mod http;
 pub mod kafka;
 pub mod kinesis;
 pub mod mysql;
+pub mod objects;
 pub mod position;
 pub mod publish;
 pub mod query;

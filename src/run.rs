@@ -1,5 +1,6 @@
 //! Wires sources, engine, tables and serving into a run.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -7,8 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tokio::sync::{mpsc, watch};
 
+use crate::archive::Archive;
 use crate::config::{Config, SourceConfig};
 use crate::engine::{Engine, Frame, Gauges, Outcome};
+use crate::objects::{Pauses, Place};
 use crate::publish::publish;
 use crate::serving::{Board, Closed, Format, HttpServer, Read, Stdout, StdoutSettings};
 use crate::sinks::answers::AnswerTables;
@@ -44,6 +47,7 @@ pub async fn run(config: Config, format: Format, stop: watch::Sender<bool>) -> a
     }
     if let Some(answers) = &config.answers.delta {
         let root = answers.root(&config.base).map_err(anyhow::Error::msg)?;
+        let root = Place::reach(&root, &config.objects).await?;
         let tables = AnswerTables::open(answers, &root, &config.pipeline).await?;
         let read = if config.tables.is_some() { Read::Durable } else { Read::Live };
         let every = Duration::from_secs_f64(answers.every_secs);
@@ -110,15 +114,19 @@ pub async fn run_with(
     stop: watch::Receiver<bool>,
     gauges: Arc<Gauges>,
 ) -> anyhow::Result<Outcome> {
-    let sources = plan(&config)?;
+    let sources = plan(&config).await?;
     match &config.tables {
-        None => start(&config, sources, NoTables, Resume::default(), frames, stop, gauges).await,
+        None => start(&config, sources, (NoTables, None), Resume::default(), frames, stop, gauges).await,
         Some(tables) => {
             let tables_url = tables.url.as_str();
             let root = tables.root(&config.base).map_err(anyhow::Error::msg)?;
+            let root = Place::reach(&root, &config.objects).await?;
+            let pauses = Pauses::default();
             let settings = delta::Settings {
                 compression: tables.compression,
+                pauses: pauses.clone(),
                 compaction: tables.compact.then_some(delta::Compaction::BESIDE),
+                keep_hours: NonZeroU32::new(tables.keep_hours),
                 ..delta::Settings::new(root, config.pipeline.clone())
             };
             let begun = Instant::now();
@@ -130,9 +138,18 @@ pub async fn run_with(
                 seconds = begun.elapsed().as_secs_f64(),
                 "the tables are open"
             );
-            start(&config, sources, tables, resume, frames, stop, gauges).await
+            let archive = open_archive(&config, pauses).await?;
+            start(&config, sources, (tables, archive), resume, frames, stop, gauges).await
         }
     }
+}
+
+/// The archive, if there is to be one. After the tables: whoever has them has it.
+async fn open_archive(config: &Config, pauses: Pauses) -> anyhow::Result<Option<Archive>> {
+    let Some(archive) = &config.archive else { return Ok(None) };
+    let root = archive.root(&config.base).map_err(anyhow::Error::msg)?;
+    let place = Place::reach(&root, &config.objects).await?;
+    Ok(Some(Archive::open(archive.clone(), &place, pauses).await?))
 }
 
 /// Everything that is read, before anything of it is.
@@ -142,12 +159,14 @@ struct Planned {
     kineses: Vec<KinesisSource>,
 }
 
-fn plan(config: &Config) -> Result<Planned, SourceError> {
+async fn plan(config: &Config) -> Result<Planned, SourceError> {
     let Config { base, pipeline, accepted, .. } = config;
     let mut planned = Planned { recordings: Vec::new(), kafkas: Vec::new(), kineses: Vec::new() };
     for source in &config.sources {
         match source {
-            SourceConfig::Recording(one) => planned.recordings.push(recording::plan(one.clone(), base)?),
+            SourceConfig::Recording(one) => {
+                planned.recordings.push(recording::plan_anywhere(one.clone(), base, &config.objects).await?);
+            }
             SourceConfig::Kafka(one) => planned.kafkas.push(kafka::plan((**one).clone(), base, pipeline, accepted)?),
             SourceConfig::Kinesis(one) => planned.kineses.push(kinesis::plan((**one).clone(), pipeline, accepted)?),
         }
@@ -177,7 +196,7 @@ impl Planned {
 async fn start<S: Sink>(
     config: &Config,
     sources: Planned,
-    sink: S,
+    (sink, archive): (S, Option<Archive>),
     mut resume: Resume,
     frames: mpsc::Sender<Frame>,
     stop: watch::Receiver<bool>,
@@ -191,7 +210,8 @@ async fn start<S: Sink>(
     let settled = feed.settled().clone();
     // The engine knows that sources have ended when the last feed is dropped.
     drop(feed);
-    let engine = Engine { settings: config.engine_settings(), sink, resume, events, settled, stop, frames, gauges };
+    let settings = config.engine_settings();
+    let engine = Engine { settings, sink, archive, resume, events, settled, stop, frames, gauges };
     let outcome = engine.run().await;
     // Their feed is closed: each ends at its next block, or looks around and sees it.
     for thread in threads {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use comfy_table::{CellAlignment, presets};
 use serde::Serialize;
 
+use crate::config::{ConfigError, objects_connection};
+use crate::objects::{Connection, ObjectsError, Place, Target};
 use crate::sinks::delta::{
     Compacted, Compaction, Contents, DeltaError, Grade, Mended, Symptom, Verdict, diagnose, inspect, optimize, repair,
     vacuum, verify,
@@ -15,8 +17,11 @@ use crate::sinks::delta::{
 /// Shows what tables hold.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TableArgs {
-    /// The folder with the tables pin, geo, user and rejected, or one of them.
+    /// The folder with the tables pin, geo, user and rejected, or one of them; or s3://BUCKET/PREFIX
     pub path: PathBuf,
+    /// Reach the bucket as [objects] of this configuration says; by default as the environment and the profile do
+    #[arg(long, value_name = "FILE.toml", global = true)]
+    pub connection: Option<PathBuf>,
     /// What to do with them first; pinflow may be running.
     #[command(subcommand)]
     pub action: Option<Action>,
@@ -70,6 +75,12 @@ pub enum Format {
 /// Why it could not be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
+    /// How the bucket is reached could not be read.
+    #[error("take --connection")]
+    Config(#[from] ConfigError),
+    /// There is no such place, or it could not be reached.
+    #[error("reach the tables")]
+    Place(#[from] ObjectsError),
     /// A table could not be read.
     #[error(transparent)]
     Delta(#[from] DeltaError),
@@ -104,17 +115,18 @@ struct Report<'a> {
 /// # Errors
 /// If a table cannot be read, or nothing can be printed.
 pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, TableError> {
+    let place = place(&args).await?;
     match args.action {
         None => {}
-        Some(Action::Optimize) => return optimized(&optimize(&args.path, Compaction::ALL).await?, args.format, out),
+        Some(Action::Optimize) => return optimized(&optimize(&place, Compaction::ALL).await?, args.format, out),
         Some(Action::Vacuum { keep, nothing_writes: false }) if keep < KEEP_HOURS_MIN => {
             return Err(TableError::Unsafe { keep });
         }
-        Some(Action::Vacuum { keep, .. }) => return swept(&vacuum(&args.path, keep).await?, args.format, out),
-        Some(Action::Doctor) => return diagnosed(&diagnose(&args.path).await?, args.format, out),
+        Some(Action::Vacuum { keep, .. }) => return swept(&vacuum(&place, keep).await?, args.format, out),
+        Some(Action::Doctor) => return diagnosed(&diagnose(&place).await?, args.format, out),
     }
-    let repaired = if args.repair { Some(repair(&args.path).await?) } else { None };
-    let tables = inspect(&args.path, args.history).await?;
+    let repaired = if args.repair { Some(repair(&place).await?) } else { None };
+    let tables = inspect(&place, args.history).await?;
     let verdict = if args.verify {
         let tables = tables.clone();
         let checked = tokio::task::spawn_blocking(move || verify(&tables)).await;
@@ -141,6 +153,20 @@ pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, 
         }
     }
     Ok(verdict.is_none_or(|verdict| verdict.violations.is_empty()))
+}
+
+/// Where the tables are.
+async fn place(args: &TableArgs) -> Result<Place, TableError> {
+    let connection = match &args.connection {
+        Some(path) => objects_connection(path)?,
+        None => Connection::default(),
+    };
+    // A name that is no text is a folder's.
+    let target = match args.path.to_str() {
+        Some(text) => Target::parse(text, Path::new(""), "PATH").map_err(|what| ObjectsError::Faulty(vec![what]))?,
+        None => Target::Folder(args.path.clone()),
+    };
+    Ok(Place::reach(&target, &connection).await?)
 }
 
 fn json(value: &impl Serialize, out: &mut dyn Write) -> Result<(), TableError> {

@@ -1,4 +1,4 @@
-//! How to connect to Kafka or Kinesis, taken from a configuration for commands that need nothing else of it.
+//! How to connect to Kafka, Kinesis or an object store, taken from a configuration for commands that need nothing else of it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::ConfigError;
 use super::toml_faults::{Document, Fault, take_text};
-use crate::{kafka, kinesis};
+use crate::{kafka, kinesis, objects};
 
 /// The keys of a kafka source that say how to connect.
 const KAFKA: [&str; 5] = ["brokers", "security", "tls", "sasl", "properties"];
@@ -32,6 +32,24 @@ pub fn kafka_connection(path: &Path) -> Result<(kafka::Connection, PathBuf), Con
 /// As [`kafka_connection`].
 pub fn kinesis_connection(path: &Path) -> Result<kinesis::Connection, ConfigError> {
     of_file(path, "kinesis", &KINESIS, kinesis::Connection::faults)
+}
+
+/// How a configuration reaches buckets: its `[objects]`, if it has any.
+///
+/// # Errors
+/// [`ConfigError`], if something is wrong with that: every fault at once. What else stands in the file is not looked at.
+pub fn objects_connection(path: &Path) -> Result<objects::Connection, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
+    objects(&text).map_err(|faults| ConfigError::Faulty { path: path.to_owned(), faults })
+}
+
+fn objects(text: &str) -> Result<objects::Connection, Vec<Fault>> {
+    let mut document = Document::parse(text).map_err(|fault| vec![fault])?;
+    let connection: objects::Connection = document.section("objects");
+    for what in connection.faults() {
+        document.fault(None, what);
+    }
+    if document.faults.is_empty() { Ok(connection) } else { Err(document.faults) }
 }
 
 fn of_file<C: DeserializeOwned>(
@@ -96,6 +114,20 @@ mod tests {
         let region = Some("eu-west-1".to_owned());
         assert_eq!(read(text).unwrap(), kinesis::Connection { region, ..kinesis::Connection::default() });
         assert_eq!(read(&text.replace("eu-west-1", "Ireland!")).unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn how_buckets_are_reached_is_taken() {
+        let text = "pipeline = 'x'\n[objects]\nregion = 'eu-west-1'\naddressing = 'host'\n";
+        let wanted = objects::Connection {
+            region: Some("eu-west-1".to_owned()),
+            addressing: Some(objects::Addressing::Host),
+            ..objects::Connection::default()
+        };
+        assert_eq!(objects(text).unwrap(), wanted);
+        assert_eq!(objects("pipeline = 'x'").unwrap(), objects::Connection::default());
+        let faults = objects("[objects]\nbucket = 'x'\n").unwrap_err();
+        assert!(faults.len() == 1 && faults[0].line == Some(2), "{faults:?}");
     }
 
     #[test]

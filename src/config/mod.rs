@@ -13,14 +13,16 @@ use pinflow_dataflows::graph::Options;
 use pinflow_dataflows::ingest::Limits;
 use serde::Deserialize;
 
-pub use connection::{kafka_connection, kinesis_connection};
+pub use connection::{kafka_connection, kinesis_connection, objects_connection};
 use toml_faults::Document;
 pub use toml_faults::Fault;
 
 pub use crate::sources::AcceptedLoss;
 
+use crate::archive::ArchiveConfig;
 use crate::engine::{CommitPolicy, Settings};
 use crate::gateway::GatewayConfig;
+use crate::objects::{self, Target};
 use crate::serving::{Format, HttpConfig};
 use crate::sinks::answers::AnswerTablesConfig;
 use crate::sinks::delta;
@@ -28,6 +30,11 @@ use crate::sources::kafka::KafkaConfig;
 use crate::sources::kinesis::KinesisConfig;
 use crate::sources::recording::RecordingConfig;
 use crate::telemetry::TelemetryConfig;
+
+/// A window is full with this many bytes of messages, however few they are: few large ones must not fill the memory.
+const WINDOW_BYTES_MAX: usize = 256 << 20;
+/// The same where its messages are kept until they are archived.
+const ARCHIVED_WINDOW_BYTES_MAX: usize = 64 << 20;
 
 /// A run, as configured.
 #[derive(Debug, Clone)]
@@ -40,6 +47,10 @@ pub struct Config {
     pub questions: Options,
     /// Where rows go; nowhere if absent.
     pub tables: Option<TablesConfig>,
+    /// Where messages go as they were received; nowhere if absent.
+    pub archive: Option<ArchiveConfig>,
+    /// How buckets are reached.
+    pub objects: objects::Connection,
     /// Whether, and where, answers are kept as tables.
     pub answers: AnswersConfig,
     /// How the engine runs.
@@ -75,7 +86,7 @@ pub enum SourceConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TablesConfig {
-    /// The folder of the four tables.
+    /// Where the four tables lie: a folder, or `s3://BUCKET/PREFIX`.
     pub url: String,
     /// Rows held before a commit is forced.
     #[serde(default = "TablesConfig::commit_rows_max")]
@@ -89,6 +100,9 @@ pub struct TablesConfig {
     /// Whether small files are joined beside the run.
     #[serde(default = "TablesConfig::compact")]
     pub compact: bool,
+    /// Files to which no version of so many hours refers are removed beside the run; 0: never.
+    #[serde(default = "TablesConfig::keep_hours")]
+    pub keep_hours: u32,
 }
 
 impl TablesConfig {
@@ -102,6 +116,10 @@ impl TablesConfig {
         true
     }
 
+    fn keep_hours() -> u32 {
+        168
+    }
+
     /// Tables at a place, all else by default.
     #[must_use]
     pub fn at(url: &str) -> TablesConfig {
@@ -111,15 +129,16 @@ impl TablesConfig {
             commit_age_secs_max: Self::commit_age_secs_max(),
             compression: delta::Compression::default(),
             compact: Self::compact(),
+            keep_hours: Self::keep_hours(),
         }
     }
 
-    /// The folder on local disk.
+    /// Where they are to lie. `base` is what relative paths are relative to.
     ///
     /// # Errors
-    /// What is not a local folder, and the mend.
-    pub fn root(&self, base: &Path) -> Result<PathBuf, String> {
-        delta::folder(&self.url, base, "[tables]")
+    /// What it cannot be, and the mend.
+    pub fn root(&self, base: &Path) -> Result<Target, String> {
+        Target::parse(&self.url, base, "[tables] url")
     }
 }
 
@@ -210,6 +229,8 @@ impl Config {
             sources: vec![SourceConfig::Recording(RecordingConfig::at(path))],
             questions: Options::default(),
             tables: None,
+            archive: None,
+            objects: objects::Connection::default(),
             answers: AnswersConfig::default(),
             engine: EngineConfig::default(),
             output: OutputConfig::default(),
@@ -222,13 +243,14 @@ impl Config {
         }
     }
 
-    /// Reads a configuration file; a folder, or a file of recorded posts, is read as a recording.
+    /// Reads a configuration file; a folder, a file of recorded posts, or an archive in a bucket is read as a recording.
     ///
     /// # Errors
     /// [`ConfigError`], with every fault at once.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let is_config = path.extension().is_some_and(|extension| extension == "toml");
-        if path.is_dir() || (path.is_file() && !is_config) {
+        let in_bucket = path.to_str().is_some_and(|text| text.starts_with("s3://"));
+        if in_bucket || path.is_dir() || (path.is_file() && !is_config) {
             return Ok(Config::recording(path));
         }
         let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
@@ -275,6 +297,8 @@ impl Config {
             sources,
             questions: document.section("questions"),
             tables: document.optional("tables"),
+            archive: document.optional("archive"),
+            objects: document.section("objects"),
             answers: document.section("answers"),
             engine: document.section("engine"),
             output: document.section("output"),
@@ -285,7 +309,9 @@ impl Config {
             until_caught_up: false,
             accepted: Vec::new(),
         };
-        document.refuse_rest("pipeline, source, questions, tables, answers, engine, output, serve, gateway, telemetry");
+        document.refuse_rest(
+            "pipeline, source, questions, tables, archive, objects, answers, engine, output, serve, gateway, telemetry",
+        );
         // A source that could not be read is a fault already, not an absence; a gateway needs none.
         let expects_source = document.faults.is_empty() && config.gateway.is_none();
         for what in config.faults(expects_source) {
@@ -332,10 +358,23 @@ impl Config {
                 (0.01..=86_400.0).contains(&tables.commit_age_secs_max),
                 "[tables] commit_age_secs_max must be 0.01 to 86400",
             );
+            require(
+                tables.keep_hours == 0 || (24..=87_600).contains(&tables.keep_hours),
+                "[tables] keep_hours must be 24 to 87600, or 0 to remove nothing: readers of older versions need a day",
+            );
             if let Err(what) = tables.root(&self.base) {
                 faults.push(what);
             }
         }
+        if let Some(archive) = &self.archive {
+            faults.extend(archive.faults(&self.base));
+            if self.tables.is_none() {
+                faults.push(
+                    "[archive] needs [tables]: they hold how far it has got; add them, or leave it out".to_owned(),
+                );
+            }
+        }
+        faults.extend(self.objects.faults());
         if let Some(answers) = &self.answers.delta {
             faults.extend(answers.faults(&self.base));
         }
@@ -361,6 +400,7 @@ impl Config {
     pub fn engine_settings(&self) -> Settings {
         let workers = self.engine.workers.unwrap_or_else(cores);
         let tables = self.tables.clone().unwrap_or_else(|| TablesConfig::at("none"));
+        let rotate = Duration::from_secs(self.archive.as_ref().map_or(0, |archive| archive.rotate_secs));
         Settings {
             workers,
             epoch: Duration::from_millis(self.engine.epoch_ms),
@@ -368,7 +408,8 @@ impl Config {
             epochs_in_flight_max: self.engine.epochs_in_flight_max,
             commit: CommitPolicy {
                 rows_max: tables.commit_rows_max,
-                age_max: Duration::from_secs_f64(tables.commit_age_secs_max),
+                age_max: Duration::from_secs_f64(tables.commit_age_secs_max).max(rotate),
+                bytes_max: if self.archive.is_some() { ARCHIVED_WINDOW_BYTES_MAX } else { WINDOW_BYTES_MAX },
                 windows_in_flight_max: 2,
             },
             questions: self.questions,

@@ -9,16 +9,17 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::committer::{Batches, IsLast, supervised_commits};
+use super::committer::{Batches, Received, ToCommit, supervised_commits};
 use super::crew::{WorkerEnd, start_workers};
 use super::flight::{Cut, Flights, Flying};
 use super::known::Known;
 use super::open::{Open, OpenWindow};
 use super::worker::{Order, Report};
 use super::{EngineError, Frame, Gauges, Settings, Totals};
+use crate::archive::{Archive, Moved};
 use crate::position::{Epoch, PartitionId, Position, Reached};
 use crate::sinks::{PartitionReached, Resume, Sink, SinkError, Stored, Window};
-use crate::sources::{Block, Event, Partition, Settled};
+use crate::sources::{Block, Event, Partition, Records, Settled};
 
 /// How long a stop may take before it is given up: finish the window, commit it, end.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
@@ -40,6 +41,8 @@ pub struct Engine<S: Sink> {
     pub settings: Settings,
     /// Where rows go.
     pub sink: S,
+    /// Where messages go as they were received, before their rows are committed; nowhere if absent.
+    pub archive: Option<Archive>,
     /// What the tables held when it was opened.
     pub resume: Resume,
     /// What sources send; ends when all of them have ended.
@@ -69,12 +72,15 @@ impl<S: Sink> Engine<S> {
         let stored = self.sink.read_back();
         let has_tables = self.sink.encoder().is_some();
         let (windows, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
-        let committer =
-            tokio::spawn(supervised_commits(self.sink, to_commit, reports.clone(), Arc::clone(&self.gauges)));
+        let archives = self.archive.is_some();
+        let gauges = Arc::clone(&self.gauges);
+        let committer = tokio::spawn(supervised_commits(self.sink, self.archive, to_commit, reports.clone(), gauges));
         self.gauges.rebuild_total.store(self.resume.rows, Relaxed);
         let conductor = Conductor::<S> {
             settings: self.settings,
             has_tables,
+            archives,
+            raw: VecDeque::new(),
             workers,
             windows,
             frames: self.frames,
@@ -114,8 +120,11 @@ struct Ending {
 struct Conductor<S: Sink> {
     settings: Settings,
     has_tables: bool,
+    archives: bool,
+    /// The messages of windows that were cut and not handed over, oldest first.
+    raw: VecDeque<Vec<(PartitionId, Records)>>,
     workers: Vec<WorkerEnd>,
-    windows: mpsc::Sender<(Window<Batches<S>>, IsLast)>,
+    windows: mpsc::Sender<ToCommit<S>>,
     frames: mpsc::Sender<Frame>,
     settled: Settled,
     /// Windows on their way to the disk, by their last epoch, with the positions they settle.
@@ -173,7 +182,7 @@ impl<S: Sink> Conductor<S> {
         let policy = &self.settings.commit;
         self.flights.len() <= self.settings.epochs_in_flight_max
             && self.open.bytes < self.settings.epoch_bytes_max
-            && (self.windows_flying < policy.windows_in_flight_max || !self.window.is_full(policy.rows_max))
+            && (self.windows_flying < policy.windows_in_flight_max || !self.window.is_full(policy))
     }
 
     fn on_stored(&mut self, chunk: Option<Result<Box<dyn Stored>, SinkError>>) -> Result<(), EngineError> {
@@ -267,6 +276,9 @@ impl<S: Sink> Conductor<S> {
         let bytes = block.records.bytes();
         self.window.bytes += bytes;
         self.gauges.bytes.fetch_add(bytes as u64, Relaxed);
+        if self.archives {
+            self.window.raw.push((block.partition, block.records.clone()));
+        }
         self.hand_out(Order::Block { block, source, carries }, bytes);
     }
 
@@ -303,7 +315,7 @@ impl<S: Sink> Conductor<S> {
     fn window_is_due(&self) -> bool {
         let policy = &self.settings.commit;
         let old = self.window.since.is_some_and(|since| since.elapsed() >= policy.age_max);
-        self.may_cut() && (old || self.window.urgent || self.window.is_full(policy.rows_max))
+        self.may_cut() && (old || self.window.urgent || self.window.is_full(policy))
     }
 
     fn close_epoch_if_due(&mut self) -> Result<(), EngineError> {
@@ -335,6 +347,7 @@ impl<S: Sink> Conductor<S> {
         let open = std::mem::replace(&mut self.open, Open::new(epoch + 1));
         if cut {
             self.windows_flying += 1;
+            self.raw.push_back(std::mem::take(&mut self.window.raw));
             (self.window.rows, self.window.bytes) = (0, 0);
             self.window.since = None;
             self.window.urgent = false;
@@ -365,7 +378,7 @@ impl<S: Sink> Conductor<S> {
             Report::Changes { epoch, changes } => self.flights.of(epoch).changes.extend(changes),
             Report::Passed { below } => self.passed = below,
             Report::Durable { epoch } => self.on_durable(epoch).await,
-            Report::CommitFailed(error) => return Err(error.into()),
+            Report::CommitFailed(error) => return Err(error),
             Report::Panicked { thread, message } => return Err(EngineError::Panicked { thread, message }),
         }
         while let Some(flying) = self.flights.arrive(self.passed, self.workers.len()) {
@@ -428,6 +441,12 @@ impl<S: Sink> Conductor<S> {
 
     async fn hand_over_window(&mut self, epoch: Epoch, batches: Vec<Batches<S>>) {
         let reached = std::mem::take(&mut self.window.reached);
+        let moves = |(partition, reached): (&PartitionId, &Reached)| {
+            let Partition { name, resumed, .. } = &self.partitions[partition].partition;
+            let resumed = resumed.map_or(Position::START, |resumed| resumed.next);
+            (name.clone(), Moved { resumed, next: reached.next })
+        };
+        let moved = if self.archives { reached.iter().map(moves).collect() } else { Vec::new() };
         let rows = std::mem::take(&mut self.window.passed);
         self.settling
             .push_back((epoch, reached.iter().map(|(partition, reached)| (*partition, reached.next)).collect()));
@@ -445,8 +464,12 @@ impl<S: Sink> Conductor<S> {
             .collect();
         let window = Window { epoch, rows, batches, reached };
         let last = self.ending.as_ref().is_some_and(|ending| ending.closed) && self.flights.len() == 0;
+        let received =
+            |(partition, records)| Received { source: self.partitions[&partition].partition.name.clone(), records };
+        let raw = self.raw.pop_front().unwrap_or_default();
+        let raw = raw.into_iter().map(received).collect();
         // A committer that has gone has reported why.
-        let _ = self.windows.send((window, last)).await;
+        let _ = self.windows.send(ToCommit { window, raw, moved, last }).await;
     }
 
     /// The last epoch that passed, as it stands now.

@@ -39,6 +39,7 @@ use tokio::sync::watch;
 pub use conductor::{Engine, Outcome};
 pub use recent::{Recent, Rejected};
 
+use crate::archive::ArchiveError;
 use crate::position::Epoch;
 use crate::sinks::{SinkError, TableStatus};
 use crate::sources::SourceError;
@@ -69,6 +70,8 @@ pub struct CommitPolicy {
     pub rows_max: u64,
     /// Age of the oldest held row before a commit is forced.
     pub age_max: Duration,
+    /// Bytes of messages that a window has at the most, however few they are.
+    pub bytes_max: usize,
     /// Windows cut and not yet durable before sources have to wait.
     pub windows_in_flight_max: usize,
 }
@@ -201,6 +204,9 @@ pub enum EngineError {
     /// The tables cannot be written.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// The archive cannot be written.
+    #[error("write the archive")]
+    Archive(#[from] ArchiveError),
     /// A thread panicked: a fault of pinflow's own.
     #[error(
         "{thread} panicked: {message}. This is a fault in pinflow; what is committed is safe, a restart resumes there"

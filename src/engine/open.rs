@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
+use super::CommitPolicy;
 use super::flight::Cut;
 use crate::position::{Epoch, PartitionId, Reached};
-
-/// A window is full with this many bytes of messages, however few they are: few large ones must not fill the memory.
-const WINDOW_BYTES_MAX: usize = 256 << 20;
+use crate::sources::Records;
 
 /// The epoch that takes blocks.
 pub(super) struct Open {
@@ -34,6 +33,8 @@ pub(super) struct OpenWindow {
     pub(super) since: Option<Instant>,
     /// A source waits for it to be durable.
     pub(super) urgent: bool,
+    /// Its messages as they were received, if they are archived.
+    pub(super) raw: Vec<(PartitionId, Records)>,
     /// Rows of epochs which have passed.
     pub(super) passed: u64,
     /// Partitions that moved in epochs which have passed.
@@ -41,7 +42,7 @@ pub(super) struct OpenWindow {
 }
 
 impl OpenWindow {
-    pub(super) fn is_full(&self, rows_max: u64) -> bool {
-        self.rows >= rows_max || self.bytes >= WINDOW_BYTES_MAX
+    pub(super) fn is_full(&self, policy: &CommitPolicy) -> bool {
+        self.rows >= policy.rows_max || self.bytes >= policy.bytes_max
     }
 }

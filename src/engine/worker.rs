@@ -15,7 +15,7 @@ use pinflow_dataflows::symbol::Symbol;
 use timely::worker::Worker;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{Gauges, Settings};
+use super::{EngineError, Gauges, Settings};
 use crate::position::{Epoch, PartitionId};
 use crate::sinks::{Already, Delivery, Encoder, Stored};
 use crate::sources::{Block, Entry, Route};
@@ -46,7 +46,7 @@ pub(super) enum Report<B> {
     /// Everything up to this epoch is committed.
     Durable { epoch: Epoch },
     /// The committer gave up.
-    CommitFailed(crate::sinks::SinkError),
+    CommitFailed(EngineError),
     /// A worker panicked.
     Panicked { thread: String, message: String },
 }

@@ -75,7 +75,8 @@ pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>
     let admission = Admission::new(config.requests_per_sec_max, config.bytes_under_way_max);
     let front = Arc::new(Front { guard, admission, topics, streams, tallies: Tallies::default(), config });
     let scheme = if front.config.tls.is_some() { "https" } else { "http" };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "the gateway listens on {scheme}://{}", port.address()?);
+    let address = port.address()?;
+    tracing::info!(%address, "the gateway listens at {scheme}://{address}");
     let saying = tokio::spawn(say(Arc::clone(&front)));
     let tally = Arc::clone(&front.tallies.connections);
     port.serve(router::router(Arc::clone(&front)), limits, tally, stop).await;

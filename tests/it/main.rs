@@ -7,6 +7,7 @@ mod answers_tables;
 mod architecture;
 mod batch;
 mod delta;
+mod gateway;
 mod gateway_client;
 mod harness;
 mod http;
@@ -15,6 +16,7 @@ mod kill;
 mod kinesis;
 mod ledger;
 mod mysql;
+mod objects;
 #[path = "../../dataflows/tests/oracle/mod.rs"]
 mod oracle;
 mod reference;

@@ -138,7 +138,7 @@ fn every_fault_of_a_configuration_is_named_with_its_line() {
     std::fs::write(
         &config,
         "pipeline = \"Bad Name\"\nsurprise = 1\n\n[[source]]\nkind = \"recording\"\npath = \"nowhere\"\nrate = 5\n\n\
-         [questions]\nties = \"maybe\"\ntop = 0\n\n[engine]\nworkers = 4096\nepoch_ms = \"soon\"\n\n[tables]\nurl = \"s3://far\"\n",
+         [questions]\nties = \"maybe\"\ntop = 0\n\n[engine]\nworkers = 4096\nepoch_ms = \"soon\"\n\n[tables]\nurl = \"gs://far\"\n",
     )
     .expect("written");
     let output = pinflow(["run"]).arg(&config).output().expect("pinflow starts");
@@ -153,7 +153,7 @@ fn every_fault_of_a_configuration_is_named_with_its_line() {
         "line 15",
         "pipeline must be",
         "workers must be 1 to",
-        "`s3://` is not supported",
+        "`gs://` is not supported",
     ] {
         assert!(said.contains(expected), "no `{expected}` in:\n{said}");
     }

@@ -101,6 +101,65 @@ fn a_run_keeps_the_number_of_its_files_small() {
     assert_answers_follow(&site.tables(), Options::default(), &answered);
 }
 
+/// `PINFLOW_COMMITS=10000` for as many commits as that; what they took is printed, and nothing is demanded of it.
+#[test]
+#[allow(clippy::print_stderr, reason = "figures for whoever asks for them with --nocapture")]
+fn after_many_commits_there_are_few_files_and_no_more_memory_is_held() {
+    let commits: u32 = std::env::var("PINFLOW_COMMITS").map_or(400, |n| n.parse().expect("a number"));
+    let place = scratch();
+    // The same posts again and again: what the answers hold does not grow.
+    emit(&place.path().join("recording"), 300, commits * 100 / 3, 37, &[]);
+    let config = place.path().join("run.toml");
+    let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nrate_per_sec = 5000\n\
+                [tables]\nurl = \"tables\"\ncommit_rows_max = 100\n[engine]\nepoch_ms = 1\n";
+    std::fs::write(&config, text).unwrap();
+    let site = Site { place, config };
+    let log = site.place.path().join("log");
+    let mut running = Running::start(site.live().stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap()));
+    let seconds = || -> Vec<f64> {
+        let log = std::fs::read_to_string(&log).unwrap();
+        let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        events.filter(|event| event["message"] == "committed").map(|event| event["seconds"].as_f64().unwrap()).collect()
+    };
+    let (mut early, mut late) = (0, 0);
+    while running.ended().is_none() {
+        let (done, held) = (seconds().len(), running.memory_if_there());
+        match done {
+            0..100 => {}
+            _ if done < commits as usize / 4 => early = early.max(held),
+            _ => late = late.max(held),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(250));
+    }
+    assert!(running.wait().success());
+    let took = seconds();
+    // A commit that takes longer than its rows takes up those of the next.
+    assert!(took.len() > commits as usize / 4, "{} commits", took.len());
+    let p99 = |some: &[f64]| {
+        let mut sorted = some.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        sorted[sorted.len() * 99 / 100] * 1000.0
+    };
+    let (first, all, last) = (p99(&took[..100]), p99(&took), p99(&took[took.len() - 1_000.min(took.len() / 2)..]));
+    eprintln!(
+        "{} windows; p99 of the first hundred {first:.1} ms, of all {all:.1}, of the last {last:.1}; at most {} MiB held \
+         in the first quarter, {} after it; files {:?}",
+        took.len(),
+        early >> 20,
+        late >> 20,
+        site.files()
+    );
+    assert!(late < early + early / 2 + (64 << 20), "memory grows: {early}, then {late}");
+    // 32 of a size become one of the next, and joining goes on beside the commits.
+    assert!(site.files()[1..].iter().all(|files| *files < 160), "{:?}", site.files());
+    let Some(python) = python() else { return };
+    let rows = site.rows(&python);
+    succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));
+    assert_eq!(site.files()[1..], [1, 1, 1]);
+    assert_eq!(site.rows(&python), rows);
+    site.assert_whole();
+}
+
 #[test]
 fn killed_while_files_are_joined_nothing_is_lost_or_repeated() {
     let site = Site::new(true);
@@ -147,6 +206,74 @@ fn what_is_joined_by_hand_reads_the_same_and_what_is_removed_was_nobodys() {
     succeed(pinflow(["table"]).arg(site.tables()).args(["vacuum", "--keep", "0", "--nothing-writes"]));
     assert_eq!((stray.exists(), there("pin"), there("geo"), there("user")), (false, 1, 1, 1));
     assert_eq!(site.rows(&python), rows);
+    site.assert_whole();
+}
+
+#[test]
+fn a_run_removes_what_no_version_of_the_last_week_needs() {
+    let site = Site::new(false);
+    succeed(&mut site.run());
+    succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));
+    let pin = site.tables().join("pin");
+    let files = || -> Vec<PathBuf> {
+        let paths = std::fs::read_dir(&pin).unwrap().map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|it| it == "parquet")).collect()
+    };
+    let replaced = files();
+    // One was left by a crash long ago, another one just now.
+    let (old, young) =
+        (pin.join("part-00000-old-c000.snappy.parquet"), pin.join("part-00000-young-c000.snappy.parquet"));
+    let week = std::time::Duration::from_secs(8 * 24 * 3600);
+    for path in [&old, &young] {
+        std::fs::write(path, "").unwrap();
+    }
+    std::fs::File::open(&old).unwrap().set_modified(std::time::SystemTime::now() - week).unwrap();
+    let run_on = |config: &str| {
+        let config_was = std::fs::read_to_string(&site.config).unwrap();
+        std::fs::write(&site.config, config_was.replace("compact = false", config)).unwrap();
+        let mut running = Running::start(site.live().stdout(Stdio::null()).stderr(Stdio::null()));
+        site.grow();
+        until("what is old is gone, or more is committed", || {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            site.grow();
+            !old.exists() || (config.contains("keep_hours = 0") && files().len() > replaced.len() + 12)
+        });
+        running.signal(Signal::SIGTERM);
+        assert!(running.wait().success());
+        std::fs::write(&site.config, config_was).unwrap();
+    };
+    run_on("compact = false\nkeep_hours = 0");
+    assert!(old.exists(), "nothing is removed where nothing is to be");
+    run_on("compact = false");
+    assert!(young.exists() && replaced.iter().all(|path| path.exists()), "what is younger than a week is kept");
+    // Had they been replaced eight days ago: what the log says of when is what counts.
+    let log = pin.join("_delta_log");
+    for entry in std::fs::read_dir(&log).unwrap() {
+        let path = entry.unwrap().path();
+        let text = match path.extension() {
+            Some(extension) if extension == "json" => std::fs::read_to_string(&path).unwrap(),
+            _ => continue,
+        };
+        let lines = text.lines().map(|line| {
+            let mut action: Value = serde_json::from_str(line).unwrap();
+            if let Some(at) = action.pointer_mut("/remove/deletionTimestamp") {
+                *at = Value::from(at.as_i64().unwrap() - i64::try_from(week.as_millis()).unwrap());
+            }
+            action.to_string() + "\n"
+        });
+        let text = lines.collect::<String>();
+        std::fs::write(&path, text).unwrap();
+    }
+    for path in replaced.iter().chain([&young]) {
+        std::fs::File::open(path).unwrap().set_modified(std::time::SystemTime::now() - week).unwrap();
+    }
+    std::fs::write(&old, "").unwrap();
+    std::fs::File::open(&old).unwrap().set_modified(std::time::SystemTime::now() - week).unwrap();
+    run_on("compact = false");
+    assert!(
+        !young.exists() && replaced.iter().filter(|path| path.exists()).count() == 1,
+        "the joined file is in the table"
+    );
     site.assert_whole();
 }
 

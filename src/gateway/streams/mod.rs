@@ -184,6 +184,7 @@ async fn put_all(
     patience: Duration,
 ) -> Result<(), Fault> {
     let (deadline, mut backoff) = (Instant::now() + patience, Backoff::new(AGAIN.0, AGAIN.1));
+    let mut is_begun = false;
     while !left.is_empty() {
         let puts: Vec<Put> = left.iter().map(|(_, put)| put.clone()).collect();
         match api.put(stream, &puts).await {
@@ -202,17 +203,23 @@ async fn put_all(
                     };
                 }
                 left = again;
+                is_begun = true;
             }
             // Nothing of it was taken. An answer that was lost on its way is another thing: putting again might
             // write twice what its sender would rather know about.
-            Err(fault) if fault.kind == Kind::Throttled && Instant::now() < deadline => {}
-            Err(fault) => return Err(Fault::of(stream, &fault)),
+            Err(fault) if fault.kind == Kind::Throttled && Instant::now() + AGAIN.1 < deadline => {}
+            Err(fault) if !is_begun => return Err(Fault::of(stream, &fault)),
+            // Some of the records are there, and their sender is to know which.
+            Err(fault) => {
+                let fault = Fault::of(stream, &fault);
+                left.iter().for_each(|(at, _)| outcomes[*at] = Outcome::failed("InternalFailure", &*fault.message));
+                return Ok(());
+            }
         }
-        let wait = backoff.wait();
-        if left.is_empty() || Instant::now() + wait >= deadline {
+        if left.is_empty() || Instant::now() + AGAIN.1 >= deadline {
             return Ok(());
         }
-        sleep(wait).await;
+        sleep(backoff.wait()).await;
     }
     Ok(())
 }
@@ -222,8 +229,8 @@ async fn append(folder: &Folder, stream: &str, left: Vec<(usize, Put)>, outcomes
     let Some(file) = stream_of(stream) else { return };
     let (mut lines, mut kept) = (Vec::new(), Vec::new());
     for (at, put) in left {
-        if put.data.contains(&b'\n') || std::str::from_utf8(&put.data).is_err() {
-            outcomes[at] = Outcome::failed("ValidationException", "a recording holds lines of text; this data is none");
+        if put.data.contains(&b'\n') {
+            outcomes[at] = Outcome::failed("ValidationException", "a recording holds lines; this data has several");
         } else {
             lines.extend_from_slice(&put.data);
             lines.push(b'\n');

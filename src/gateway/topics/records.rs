@@ -105,6 +105,8 @@ fn decode(json: &RawValue, embedded: Embedded) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn out(key: Option<&str>, value: Option<&str>, partition: Option<i32>) -> Result<Outgoing, String> {
@@ -161,5 +163,28 @@ mod tests {
             assert_eq!(of(unknown), None, "{unknown}");
         }
         assert!(embedded(None).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_read_or_refused(
+            parts in prop::collection::vec(
+                prop_oneof![
+                    Just("{\"records\":[".to_owned()), Just("{\"value\":".to_owned()), Just("\"key\":".to_owned()),
+                    Just("\"partition\":".to_owned()), Just("]}".to_owned()), Just("},".to_owned()), ".{0,4}",
+                    "[\\[\\]{}\",:0-9a-z\\\\]{0,6}",
+                ],
+                0..12,
+            )
+        ) {
+            let body = parts.concat();
+            for embedded in [Embedded::Json, Embedded::Binary] {
+                // As many outcomes as records, or a word on why there are none.
+                if let Ok(records) = parse(body.as_bytes(), embedded) {
+                    let read: serde_json::Value = serde_json::from_str(&body).unwrap();
+                    prop_assert_eq!(read["records"].as_array().unwrap().len(), records.len());
+                }
+            }
+        }
     }
 }

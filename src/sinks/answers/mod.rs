@@ -9,23 +9,23 @@ mod rows;
 mod table;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use jiff::Timestamp;
 use pinflow_dataflows::answer::Row;
 use pinflow_dataflows::questions::{self, Question};
 use serde::Deserialize;
 
+use crate::objects::{Place, Target};
 use crate::position::Epoch;
-use crate::sinks::delta::{self, DeltaError, Synced};
+use crate::sinks::delta::DeltaError;
 use table::AnswerTable;
 
 /// `[answers.delta]`: the answers as tables.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnswerTablesConfig {
-    /// The folder of the tables.
+    /// Where the tables lie: a folder, or `s3://BUCKET/PREFIX`.
     pub url: String,
     /// Whether each answer's current rows are kept, replaced at each write.
     #[serde(default = "AnswerTablesConfig::yes")]
@@ -52,12 +52,12 @@ impl AnswerTablesConfig {
         3_600
     }
 
-    /// The folder on local disk. `base` is what relative paths are relative to.
+    /// Where they are to lie. `base` is what relative paths are relative to.
     ///
     /// # Errors
-    /// What is not a local folder, and the mend.
-    pub fn root(&self, base: &Path) -> Result<PathBuf, String> {
-        delta::folder(&self.url, base, "[answers.delta]")
+    /// What it cannot be, and the mend.
+    pub fn root(&self, base: &Path) -> Result<Target, String> {
+        Target::parse(&self.url, base, "[answers.delta] url")
     }
 
     /// What is wrong, each with its mend.
@@ -100,15 +100,14 @@ impl AnswerTables {
     ///
     /// # Errors
     /// Whatever is wrong with one of them.
-    pub async fn open(config: &AnswerTablesConfig, root: &Path, pipeline: &str) -> Result<AnswerTables, DeltaError> {
-        let store = Arc::new(Synced::default());
-        let root = delta::root(root)?;
+    pub async fn open(config: &AnswerTablesConfig, root: &Place, pipeline: &str) -> Result<AnswerTables, DeltaError> {
+        let root = root.for_writing().await?;
         let forms = [(Form::Current, config.current), (Form::Changes, config.changes)];
         let mut tables = Vec::new();
         for (answer, question) in questions::ALL.iter().enumerate() {
             for (form, _) in forms.iter().filter(|(_, wanted)| *wanted) {
                 let keep = std::time::Duration::from_secs(config.keep_secs);
-                let table = AnswerTable::new(store.clone(), &root, (answer, question, *form), pipeline, keep);
+                let table = AnswerTable::new(&root, (answer, question, *form), pipeline, keep);
                 tables.push(table?);
             }
         }

@@ -1,8 +1,6 @@
 //! Rows of an answer to parquet and back.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 
 use deltalake::arrow::array::TimestampMicrosecondArray;
@@ -20,6 +18,7 @@ use pinflow_dataflows::symbol::Symbol;
 
 use super::Form;
 use crate::position::Epoch;
+use crate::sinks::delta::Input;
 
 /// How many more of each row there are.
 pub(super) type Diffs = BTreeMap<Row, i64>;
@@ -106,8 +105,8 @@ fn double(cell: Cell) -> Option<f64> {
 }
 
 /// Adds what a file holds.
-pub(super) fn read(columns: &[Column], form: Form, path: &Path, into: &mut Diffs) -> Result<(), ArrowError> {
-    for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()? {
+pub(super) fn read(columns: &[Column], form: Form, file: Input, into: &mut Diffs) -> Result<(), ArrowError> {
+    for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
         let batch = batch?;
         let column = |name: &str| {
             let missing = || ArrowError::SchemaError(format!("there is no column {name}"));
@@ -165,6 +164,10 @@ mod tests {
         Row(Box::new([Cell::Long(year), Cell::Text(Symbol::new(category)), Cell::Double(median)]))
     }
 
+    fn open(path: &std::path::Path) -> Input {
+        Input::Disk(std::fs::File::open(path).unwrap())
+    }
+
     #[test]
     fn what_is_written_is_read_back_and_changes_add_up() {
         let folder = tempfile::tempdir().unwrap();
@@ -177,16 +180,16 @@ mod tests {
         let (art, tea) = (row(2018, "art", 1.5), row(2019, "=té\u{0}\"", f64::MAX));
         let current = Diffs::from([(art.clone(), 1), (tea.clone(), 1)]);
         let mut read_back = Diffs::new();
-        read(COLUMNS, Form::Current, &file("current", Form::Current, &current), &mut read_back).unwrap();
+        read(COLUMNS, Form::Current, open(&file("current", Form::Current, &current)), &mut read_back).unwrap();
         assert_eq!(read_back, current);
         let mut summed = Diffs::new();
         let changes = [Diffs::from([(art.clone(), 1), (tea.clone(), 1)]), Diffs::from([(art, -1)])];
         for (number, changes) in changes.iter().enumerate() {
             let path = file(&format!("changes-{number}"), Form::Changes, changes);
-            read(COLUMNS, Form::Changes, &path, &mut summed).unwrap();
+            read(COLUMNS, Form::Changes, open(&path), &mut summed).unwrap();
         }
         assert_eq!(summed, Diffs::from([(tea, 1)]));
-        let missing = read(COLUMNS, Form::Changes, &folder.path().join("current"), &mut Diffs::new());
+        let missing = read(COLUMNS, Form::Changes, open(&folder.path().join("current")), &mut Diffs::new());
         assert!(missing.unwrap_err().to_string().contains("_diff"));
     }
 }

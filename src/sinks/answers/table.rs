@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deltalake::arrow::error::ArrowError;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add};
+use deltalake::logstore::object_store::ObjectStoreExt;
 use deltalake::logstore::object_store::path::Path as Location;
-use deltalake::logstore::object_store::{ObjectStore, ObjectStoreExt};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::{DeltaTable, checkpoints};
@@ -19,8 +18,9 @@ use pinflow_dataflows::questions::Question;
 
 use super::Form;
 use super::rows::{self, Diffs, Moment};
+use crate::objects::Place;
 use crate::position::Epoch;
-use crate::sinks::delta::{DeltaError, Log, PIPELINE, active_files, builder, create_folder, failed};
+use crate::sinks::delta::{DeltaError, Log, PIPELINE, active_files, builder, failed, make_folder};
 
 /// Commits from one checkpoint of the log to the next.
 const CHECKPOINT_COMMITS: u64 = 20;
@@ -49,13 +49,12 @@ struct Open {
 
 impl AnswerTable {
     pub(super) fn new(
-        store: Arc<dyn ObjectStore>,
-        root: &Path,
+        root: &Place,
         (answer, question, form): (usize, &'static Question, Form),
         pipeline: &str,
         keep: Duration,
     ) -> Result<AnswerTable, DeltaError> {
-        let log = Log::new(store, &root.join(form.name(question)))?;
+        let log = Log::new(&root.join(&form.name(question)))?;
         let pipeline = pipeline.to_owned();
         Ok(AnswerTable { answer, question, form, pipeline, log, keep, open: None, gone: VecDeque::new() })
     }
@@ -68,19 +67,19 @@ impl AnswerTable {
         };
         let files = active_files(&handle, &self.log)?;
         let (columns, form) = (self.question.columns, self.form);
-        let paths: Vec<_> = files.into_iter().map(|file| file.path).collect();
+        let files: Vec<_> = files.into_iter().map(|file| file.at).collect();
         let active: BTreeSet<String> =
-            paths.iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect();
+            files.iter().filter_map(|file| Some(file.path.file_name()?.to_str()?.to_owned())).collect();
         let held = tokio::task::spawn_blocking(move || {
             let mut held = Diffs::new();
-            for path in paths {
-                let read = rows::read(columns, form, &path, &mut held);
-                read.map_err(|cause| unreadable("read", &path, cause))?;
+            for file in files {
+                let read = rows::read(columns, form, file.open()?, &mut held);
+                read.map_err(|cause| unreadable("read", &file.path, cause))?;
             }
-            Ok(held)
+            Ok::<_, DeltaError>(held)
         });
         let held = held.await.map_err(|_| DeltaError::Died { what: "reading an answer's table" })??;
-        self.find_left_over(&active)?;
+        self.find_left_over(&active).await?;
         self.open = Some(Open { handle, held });
         Ok(())
     }
@@ -115,8 +114,7 @@ impl AnswerTable {
     }
 
     async fn create(&self) -> Result<DeltaTable, DeltaError> {
-        let failed_disk = |cause| DeltaError::Disk { what: "create", path: self.log.folder.clone(), cause };
-        create_folder(&self.log.folder).map_err(failed_disk)?;
+        make_folder(&self.log)?;
         // The log of a table that is replaced every minute is as short as its versions are kept.
         let keep = format!("interval {} seconds", self.keep.as_secs());
         let configuration = [
@@ -208,7 +206,7 @@ impl AnswerTable {
         let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         let location = self.log.location(&name);
         let put = self.log.store().put(&location, bytes.into()).await;
-        put.map_err(|cause| DeltaError::Store { what: "write", path: format!("/{location}"), cause })?;
+        put.map_err(|cause| DeltaError::Store { what: "write", path: self.log.shown(&location), cause })?;
         Ok(Add {
             path: name,
             partition_values: HashMap::new(),
@@ -225,11 +223,9 @@ impl AnswerTable {
     }
 
     /// Data files that are part of the table no more, or never became so, are to be kept from now on.
-    fn find_left_over(&mut self, active: &BTreeSet<String>) -> Result<(), DeltaError> {
-        let failed = |cause| DeltaError::Disk { what: "list", path: self.log.folder.clone(), cause };
+    async fn find_left_over(&mut self, active: &BTreeSet<String>) -> Result<(), DeltaError> {
         let known: BTreeSet<String> = self.gone.iter().map(|(_, name)| name.clone()).collect();
-        for entry in std::fs::read_dir(&self.log.folder).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+        for (name, _) in self.log.place().entries().await?.files {
             let ours = name.starts_with("part-") && name.ends_with(".parquet");
             if ours && !active.contains(&name) && !known.contains(&name) {
                 self.gone.push_back((Instant::now(), name));
@@ -254,7 +250,7 @@ impl AnswerTable {
             match self.log.store().delete(&location).await {
                 Ok(()) | Err(deltalake::ObjectStoreError::NotFound { .. }) => {}
                 Err(cause) => {
-                    return Err(DeltaError::Store { what: "delete", path: format!("/{location}"), cause });
+                    return Err(DeltaError::Store { what: "delete", path: self.log.shown(&location), cause });
                 }
             }
             self.gone.pop_front();

@@ -8,8 +8,6 @@
 //! Memory: one group of rows while it is encoded, and the new file.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -27,12 +25,13 @@ use serde::Serialize;
 use super::error::{DeltaError, from_arrow};
 use super::failpoints;
 use super::file::{self, Compression, DataFile};
-use super::group::Format;
+use super::group::{Format, RowGroup};
+use super::input::{FileAt, Input};
 use super::inspect::{Contents, inspect};
 use super::log::Log;
 use super::open::{ActiveFile, active_files, builder, failed};
 use super::schema::{Table, difference};
-use super::store::Synced;
+use crate::objects::Place;
 
 /// Rows that are encoded together: large groups are read faster, and are held in memory while they are encoded.
 const GROUP_ROWS: usize = 48 << 10;
@@ -69,7 +68,7 @@ impl Compaction {
     }
 
     fn choose_of(self, mut files: Vec<ActiveFile>) -> Option<Vec<ActiveFile>> {
-        files.sort_by(|one, other| (one.written_ms, &one.path).cmp(&(other.written_ms, &other.path)));
+        files.sort_by(|one, other| (one.written_ms, &one.at.path).cmp(&(other.written_ms, &other.at.path)));
         let mut bytes = 0;
         let full = files.iter().position(|file| {
             bytes += file.bytes;
@@ -96,15 +95,15 @@ pub struct Compacted {
     pub rows: usize,
 }
 
-/// Joins the small files of the tables under a folder, or of the one table that it is.
+/// Joins the small files of the tables under a place, or of the one table that it is.
 ///
 /// # Errors
 /// If a table cannot be read or written, or changes faster than its files can be joined.
-pub async fn optimize(path: &std::path::Path, how: Compaction) -> Result<Vec<(&'static str, Compacted)>, DeltaError> {
+pub async fn optimize(place: impl Into<Place>, how: Compaction) -> Result<Vec<(&'static str, Compacted)>, DeltaError> {
     let mut done = Vec::new();
     // Finds them, and checks that they are pinflow's and written by these rules.
-    for Contents { table, which, path, .. } in inspect(path, 0).await? {
-        let log = Log::new(Arc::new(Synced::default()), &path)?;
+    for Contents { table, which, place, .. } in inspect(place, 0).await? {
+        let log = Log::new(&place)?;
         done.push((table, compact(&log, which, Compression::default(), how).await?));
     }
     Ok(done)
@@ -117,17 +116,17 @@ pub async fn optimize(path: &std::path::Path, how: Compaction) -> Result<Vec<(&'
 ///
 /// # Errors
 /// If a table cannot be read, or a file cannot be removed.
-pub async fn vacuum(path: &std::path::Path, hours: u32) -> Result<Vec<(&'static str, Vec<String>)>, DeltaError> {
+pub async fn vacuum(place: impl Into<Place>, hours: u32) -> Result<Vec<(&'static str, Vec<String>)>, DeltaError> {
     let mut done = Vec::new();
-    for Contents { table, path, .. } in inspect(path, 0).await? {
-        let log = Log::new(Arc::new(Synced::default()), &path)?;
+    for Contents { table, place, .. } in inspect(place, 0).await? {
+        let log = Log::new(&place)?;
         done.push((table, sweep(&log, hours).await?));
     }
     Ok(done)
 }
 
 /// Removes what no version of the last hours refers to.
-async fn sweep(log: &Log, hours: u32) -> Result<Vec<String>, DeltaError> {
+pub(crate) async fn sweep(log: &Log, hours: u32) -> Result<Vec<String>, DeltaError> {
     let handle = builder(log)?.load().await.map_err(failed("open", log))?;
     // What was never part of the table, too: a process that dies between a file and its commit leaves it.
     let vacuum = handle.vacuum().with_mode(VacuumMode::Full).with_retention_period(TimeDelta::hours(hours.into()));
@@ -147,11 +146,10 @@ pub(crate) async fn compact(
         let handle = builder(log)?.load().await.map_err(failed("open", log))?;
         check_columns(log, table, &handle)?;
         let Some(chosen) = how.choose(active_files(&handle, log)?) else { return Ok(done) };
-        let paths: Vec<PathBuf> = chosen.iter().map(|file| file.path.clone()).collect();
+        let files: Vec<FileAt> = chosen.iter().map(|file| file.at.clone()).collect();
         let format = Format::new(table, compression);
-        let joined = tokio::task::spawn_blocking(move || join(&format, &paths)).await;
-        let joined = joined.map_err(|_| DeltaError::Died { what: "joining files" })?;
-        let file = joined.map_err(|cause| DeltaError::Encode { table: table.name(), cause })?;
+        let joined = tokio::task::spawn_blocking(move || join(&format, &files)).await;
+        let file = joined.map_err(|_| DeltaError::Died { what: "joining files" })??;
         point(log, table, "before_compact")?;
         put(log, &file).await?;
         point(log, table, "before_compact_commit")?;
@@ -179,36 +177,42 @@ fn point(log: &Log, table: Table, step: &'static str) -> Result<(), DeltaError> 
 }
 
 /// One file with the rows of these, in their order.
-fn join(format: &Format, paths: &[PathBuf]) -> Result<DataFile, ParquetError> {
-    let schema = format.table.arrow();
+fn join(format: &Format, files: &[FileAt]) -> Result<DataFile, DeltaError> {
+    let failed = |cause| DeltaError::Encode { table: format.table.name(), cause };
     let mut groups = Vec::new();
-    let mut group = format.group()?;
-    for path in paths {
-        let reader =
-            ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.with_batch_size(BATCH_ROWS).build()?;
-        for batch in reader {
-            let batch = batch.map_err(from_arrow)?;
-            // By name: another engine may have put its columns in another order.
-            let columns = schema.fields().iter().map(|field| batch.column_by_name(field.name()).cloned());
-            let columns = columns.collect::<Option<Vec<_>>>();
-            let missing = || ParquetError::General(format!("{} lacks a column", path.display()));
-            let batch = RecordBatch::try_new(Arc::clone(&schema), columns.ok_or_else(missing)?).map_err(from_arrow)?;
-            group.add(&batch)?;
-            if group.rows >= GROUP_ROWS {
-                groups.push(std::mem::replace(&mut group, format.group()?));
-            }
-        }
+    let mut group = format.group().map_err(failed)?;
+    for file in files {
+        add(file.open()?, format, &mut group, &mut groups)
+            .map_err(|cause| DeltaError::File { path: file.path.clone(), cause })?;
     }
     if group.rows > 0 {
         groups.push(group);
     }
-    file::join(format, groups)
+    file::join(format, groups).map_err(failed)
+}
+
+/// Adds the rows of a file to a group; what is full goes to the others.
+fn add(input: Input, format: &Format, group: &mut RowGroup, full: &mut Vec<RowGroup>) -> Result<(), ParquetError> {
+    let schema = format.table.arrow();
+    for batch in ParquetRecordBatchReaderBuilder::try_new(input)?.with_batch_size(BATCH_ROWS).build()? {
+        let batch = batch.map_err(from_arrow)?;
+        // By name: another engine may have put its columns in another order.
+        let columns = schema.fields().iter().map(|field| batch.column_by_name(field.name()).cloned());
+        let columns = columns.collect::<Option<Vec<_>>>();
+        let missing = || ParquetError::General("it lacks a column".to_owned());
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns.ok_or_else(missing)?).map_err(from_arrow)?;
+        group.add(&batch)?;
+        if group.rows >= GROUP_ROWS {
+            full.push(std::mem::replace(group, format.group()?));
+        }
+    }
+    Ok(())
 }
 
 async fn put(log: &Log, file: &DataFile) -> Result<(), DeltaError> {
     let location = log.location(&file.name);
     let put = log.store().put(&location, file.bytes.clone().into()).await;
-    put.map_err(|cause| DeltaError::Store { what: "write", path: format!("/{location}"), cause })?;
+    put.map_err(|cause| DeltaError::Store { what: "write", path: log.shown(&location), cause })?;
     Ok(())
 }
 
@@ -224,7 +228,7 @@ async fn commit(
     let mut actions = Vec::new();
     for view in snapshot.log_data().iter() {
         let path = log.folder.join(view.path().as_ref());
-        if chosen.iter().any(|file| file.path == path) {
+        if chosen.iter().any(|file| file.at.path == path) {
             actions.push(Action::Remove(view.remove_action(false)));
         }
     }
@@ -249,8 +253,8 @@ mod tests {
     use super::*;
 
     fn file(number: u32, bytes: u64) -> ActiveFile {
-        let path = PathBuf::from(format!("{number:03}"));
-        ActiveFile { path, bytes, written_ms: i64::from(number), rows: None, stats: None }
+        let at = FileAt::on_disk(format!("{number:03}").into());
+        ActiveFile { at, bytes, written_ms: i64::from(number), rows: None, stats: None }
     }
 
     fn chosen(how: Compaction, sizes: &[u64]) -> Option<Vec<u64>> {

@@ -1,8 +1,6 @@
 //! What is wrong with tables, or costs time: the findings, each with its mend.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -11,9 +9,9 @@ use super::error::DeltaError;
 use super::inspect::{Contents, inspect};
 use super::log::Log;
 use super::maintain::CHECKPOINT_COMMITS;
-use super::pause::chain;
-use super::store::Synced;
+use super::open::ActiveFile;
 use super::verify::verify;
+use crate::objects::{Place, plain};
 
 /// Small files that are no trouble yet.
 const SMALL_FILES_MAX: usize = 256;
@@ -45,16 +43,16 @@ pub enum Grade {
 ///
 /// # Errors
 /// If a folder cannot be looked at. What is wrong with a table is a [`Symptom`].
-pub async fn diagnose(path: &Path) -> Result<Vec<Symptom>, DeltaError> {
-    let tables = match inspect(path, 0).await {
+pub async fn diagnose(place: impl Into<Place>) -> Result<Vec<Symptom>, DeltaError> {
+    let tables = match inspect(place, 0).await {
         Ok(tables) => tables,
-        Err(error) => return Ok(vec![Symptom { table: None, grade: Grade::Fault, what: chain(&error) }]),
+        Err(error) => return Ok(vec![Symptom { table: None, grade: Grade::Fault, what: plain(&error) }]),
     };
     let mut symptoms = Vec::new();
     for table in &tables {
         symptoms.push(small_files(table));
         symptoms.push(checkpoint(table).await?);
-        symptoms.push(strays(table)?);
+        symptoms.push(strays(table).await?);
     }
     let verdict = tokio::task::spawn_blocking(move || verify(&tables)).await;
     let verdict = verdict.map_err(|_| DeltaError::Died { what: "the check of all rows" })?;
@@ -62,7 +60,7 @@ pub async fn diagnose(path: &Path) -> Result<Vec<Symptom>, DeltaError> {
     let verdict = match verdict {
         Ok(verdict) => verdict,
         Err(error) => {
-            symptoms.push(of_all(Grade::Fault, &chain(&error)));
+            symptoms.push(of_all(Grade::Fault, &plain(&error)));
             return Ok(symptoms);
         }
     };
@@ -88,7 +86,7 @@ fn small_files(table: &Contents) -> Symptom {
 }
 
 async fn checkpoint(table: &Contents) -> Result<Symptom, DeltaError> {
-    let log = Log::new(Arc::new(Synced::default()), &table.path)?;
+    let log = Log::new(&table.place)?;
     let version = table.version;
     let last = log.last_checkpoint(version).await?;
     let since = version - last.unwrap_or(0);
@@ -106,18 +104,12 @@ async fn checkpoint(table: &Contents) -> Result<Symptom, DeltaError> {
 }
 
 /// Data files that the newest version does not refer to: older versions may, or nobody.
-fn strays(table: &Contents) -> Result<Symptom, DeltaError> {
-    let failed = |cause| DeltaError::Disk { what: "list", path: table.path.clone(), cause };
-    let active: HashSet<&PathBuf> = table.active.iter().map(|file| &file.path).collect();
-    let (mut files, mut bytes) = (0_u64, 0);
-    for entry in std::fs::read_dir(&table.path).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let path = entry.path();
-        if path.extension().is_some_and(|extension| extension == "parquet") && !active.contains(&path) {
-            files += 1;
-            bytes += entry.metadata().map_err(failed)?.len();
-        }
-    }
+async fn strays(table: &Contents) -> Result<Symptom, DeltaError> {
+    let name = |file: &ActiveFile| file.at.path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let active: HashSet<String> = table.active.iter().filter_map(name).collect();
+    let found = table.place.entries().await?.files.into_iter();
+    let strays = found.filter(|(name, _)| name.ends_with(".parquet") && !active.contains(name));
+    let (files, bytes) = strays.fold((0_u64, 0), |(files, sum), (_, bytes)| (files + 1, sum + bytes));
     let (grade, mend) = if bytes > table.bytes.max(1 << 30) {
         (Grade::Risk, "; `pinflow table PATH vacuum` removes those that no version of the last week refers to")
     } else {

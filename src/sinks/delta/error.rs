@@ -7,6 +7,8 @@ use deltalake::ObjectStoreError;
 use deltalake::arrow::error::ArrowError;
 use deltalake::parquet::errors::ParquetError;
 
+use crate::objects::ObjectsError;
+
 /// Why tables cannot be opened, or why writing to them ended. Faults that may heal (a full disk) are not
 /// here: the sink waits for those.
 #[derive(Debug, thiserror::Error)]
@@ -189,6 +191,9 @@ pub enum DeltaError {
         #[source]
         cause: Box<DeltaTableError>,
     },
+    /// The place of the tables cannot be reached, written or relied on.
+    #[error(transparent)]
+    Place(#[from] ObjectsError),
     /// An earlier commit was cancelled half-way; only a fresh start can tell what has landed.
     #[error("an earlier commit was cancelled half-way: open the tables again")]
     Abandoned,

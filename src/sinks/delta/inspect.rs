@@ -1,8 +1,7 @@
 //! What tables hold, read without writing to them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -12,7 +11,7 @@ use super::log::Log;
 use super::open::{self, ActiveFile, PIPELINE};
 use super::rows;
 use super::schema::Table;
-use super::store::Synced;
+use crate::objects::Place;
 use crate::position;
 use crate::sinks::PartitionReached;
 
@@ -37,6 +36,8 @@ pub struct Contents {
     pub positions: Vec<Position>,
     /// The newest commits, newest first.
     pub history: Vec<Change>,
+    #[serde(skip)]
+    pub(crate) place: Place,
     #[serde(skip)]
     pub(crate) which: Table,
     #[serde(skip)]
@@ -80,37 +81,46 @@ fn serialize_all<S: serde::Serializer>(
     serializer.collect_map(positions.iter().map(|(source, next)| (source, position::to_json(*next))))
 }
 
-/// Reads the tables under a root folder, or the one table that a folder is; `history` commits of each.
+/// Reads the tables under a root, or the one table that a place is; `history` commits of each.
 ///
 /// # Errors
 /// If there is no table of pinflow, or one cannot be read.
-pub async fn inspect(path: &Path, history: usize) -> Result<Vec<Contents>, DeltaError> {
-    let disk = |what| move |cause| DeltaError::Disk { what, path: path.to_owned(), cause };
-    let path = path.canonicalize().map_err(disk("find"))?;
+pub async fn inspect(place: impl Into<Place>, history: usize) -> Result<Vec<Contents>, DeltaError> {
+    let place = place.into().found()?;
     let mut found = Vec::new();
-    for (table, folder) in folders(&path) {
-        found.push(read(table, &folder, history).await?);
+    for (table, place) in tables(&place).await? {
+        found.push(read(table, &place, history).await?);
     }
     if found.is_empty() {
         let what = "no folder rejected, pin, geo or user with a _delta_log".to_owned();
-        return Err(DeltaError::Foreign { path, what });
+        return Err(DeltaError::Foreign { path: place.name().to_owned(), what });
     }
     Ok(found)
 }
 
-/// The tables under a root folder, or the one table that a folder is.
-pub(crate) fn folders(path: &Path) -> Vec<(Table, PathBuf)> {
-    let is_table = |folder: &Path| folder.join("_delta_log").is_dir();
-    if is_table(path) {
-        let named = |table: &Table| path.file_name().is_some_and(|name| name == table.name());
-        return Table::ALL.into_iter().filter(named).map(|table| (table, path.to_owned())).collect();
+/// The tables under a root, or the one table that a place is.
+pub(crate) async fn tables(place: &Place) -> Result<Vec<(Table, Place)>, DeltaError> {
+    if is_table(place).await? {
+        let named = |table: &Table| place.name().file_name().is_some_and(|name| name == table.name());
+        return Ok(Table::ALL.into_iter().filter(named).map(|table| (table, place.clone())).collect());
     }
-    let folders = Table::ALL.map(|table| (table, path.join(table.name())));
-    folders.into_iter().filter(|(_, folder)| is_table(folder)).collect()
+    let mut found = Vec::new();
+    for table in Table::ALL {
+        let place = place.join(table.name());
+        if is_table(&place).await? {
+            found.push((table, place));
+        }
+    }
+    Ok(found)
 }
 
-async fn read(table: Table, folder: &Path, history: usize) -> Result<Contents, DeltaError> {
-    let log = Log::new(Arc::new(Synced::default()), folder)?;
+async fn is_table(place: &Place) -> Result<bool, DeltaError> {
+    Ok(place.entries().await?.folders.iter().any(|name| name == "_delta_log"))
+}
+
+async fn read(table: Table, place: &Place, history: usize) -> Result<Contents, DeltaError> {
+    let log = Log::new(place)?;
+    let folder = place.name();
     let foreign = |what: String| DeltaError::Foreign { path: folder.to_owned(), what };
     let version = log.newest().await?.ok_or_else(|| foreign("a log without commits".to_owned()))?;
     // First: these errors name the file and the mend, the library's do not.
@@ -139,6 +149,7 @@ async fn read(table: Table, folder: &Path, history: usize) -> Result<Contents, D
         rows: rows::count(&active).await?,
         positions: reached.iter().map(position).collect(),
         history: changes(&log, version, history).await?,
+        place: place.clone(),
         which: table,
         active,
         reached,

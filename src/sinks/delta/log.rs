@@ -5,7 +5,7 @@
 //! grows with the table.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path as FilePath, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use deltalake::ObjectStoreError;
@@ -22,6 +22,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::error::{DeltaError, from_arrow};
+use crate::objects::Place;
 
 /// What identifies a commit's bytes.
 pub(crate) type Digest = [u8; 32];
@@ -31,8 +32,8 @@ pub(crate) type Digest = [u8; 32];
 pub(crate) struct Log {
     /// The table's folder, as people know it.
     pub(crate) folder: PathBuf,
-    /// Rooted at the file system's root.
-    store: Arc<dyn ObjectStore>,
+    place: Place,
+    /// Where that is in its store.
     root: Path,
 }
 
@@ -87,14 +88,19 @@ pub(crate) fn digest(bytes: &[u8]) -> Digest {
 }
 
 impl Log {
-    /// The log of the table in an absolute folder.
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, folder: &FilePath) -> Result<Log, DeltaError> {
-        let root = Path::from_absolute_path(folder).map_err(|cause| DeltaError::Store {
-            what: "name",
-            path: folder.display().to_string(),
-            cause: cause.into(),
-        })?;
-        Ok(Log { folder: folder.to_owned(), store, root })
+    /// The log of the table in a place, which has an absolute name.
+    pub(crate) fn new(place: &Place) -> Result<Log, DeltaError> {
+        Ok(Log { folder: place.name().to_owned(), root: place.prefix()?, place: place.clone() })
+    }
+
+    /// Where the table lies.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// A file of the table's store, as people know it.
+    pub(crate) fn shown(&self, location: &Path) -> String {
+        self.place.shown(location)
     }
 
     /// Where a file of the table stands in the store.
@@ -114,14 +120,14 @@ impl Log {
 
     /// The store that the table lies in.
     pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
-        &self.store
+        self.place.store()
     }
 
     /// A commit; `None` if there is none of this version.
     pub(crate) async fn commit(&self, version: u64) -> Result<Option<Commit>, DeltaError> {
         let location = self.commit_location(version);
         let Some(bytes) = self.get(&location).await? else { return Ok(None) };
-        let lines = parse(&bytes).map_err(|what| DeltaError::Torn { path: format!("/{location}"), what })?;
+        let lines = parse(&bytes).map_err(|what| DeltaError::Torn { path: self.shown(&location), what })?;
         Ok(Some(Commit { digest: digest(&bytes), lines }))
     }
 
@@ -162,8 +168,8 @@ impl Log {
 
     async fn list(&self) -> Result<Vec<Path>, DeltaError> {
         let folder = self.location("_delta_log");
-        let listed = self.store.list(Some(&folder)).map_ok(|entry| entry.location).try_collect().await;
-        listed.map_err(|cause| DeltaError::Store { what: "list", path: format!("/{folder}"), cause })
+        let listed = self.store().list(Some(&folder)).map_ok(|entry| entry.location).try_collect().await;
+        listed.map_err(|cause| DeltaError::Store { what: "list", path: self.shown(&folder), cause })
     }
 
     /// The newest complete checkpoint at or before a version, and its files.
@@ -185,15 +191,16 @@ impl Log {
     /// The `txn` actions of a checkpoint file.
     pub(crate) async fn checkpoint_txns(&self, location: &Path) -> Result<Vec<Txn>, DeltaError> {
         let bytes = self.get(location).await?.unwrap_or_default();
-        let path = format!("/{location}");
+        let path = self.shown(location);
         let read = tokio::task::spawn_blocking(move || read_txns(bytes));
         let read = read.await.map_err(|_| DeltaError::Died { what: "reading a checkpoint" })?;
         read.map_err(|cause| DeltaError::Checkpoint { path, cause })
     }
 
-    async fn get(&self, location: &Path) -> Result<Option<bytes::Bytes>, DeltaError> {
-        let failed = |cause| DeltaError::Store { what: "read", path: format!("/{location}"), cause };
-        match self.store.get(location).await {
+    /// A file; `None` if it is not there.
+    pub(crate) async fn get(&self, location: &Path) -> Result<Option<bytes::Bytes>, DeltaError> {
+        let failed = |cause| DeltaError::Store { what: "read", path: self.shown(location), cause };
+        match self.store().get(location).await {
             Ok(found) => found.bytes().await.map(Some).map_err(failed),
             Err(ObjectStoreError::NotFound { .. }) => Ok(None),
             Err(cause) => Err(failed(cause)),

@@ -1,7 +1,7 @@
-//! Keeping a table small beside a run: checkpoints of its log and the cleaning of what they replace, and the joining of
-//! its files.
+//! Keeping a table small beside a run: checkpoints of its log and the cleaning of what they replace, the joining of its
+//! files, and the removal of files that nobody needs.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -70,6 +70,29 @@ pub(crate) async fn compact(
         Err(_) => {
             tracing::warn!("small files of {} are not joined: the library panicked", log.folder.display());
             Compacted::default()
+        }
+    }
+}
+
+/// Removes files to which no version of the last hours refers, one table at a time. A failure is told and costs nothing
+/// but room.
+pub(crate) async fn sweep(log: Log, table: Table, hours: NonZeroU32, one: Arc<Semaphore>) {
+    // Never closed.
+    let Ok(_turn) = one.acquire().await else { return };
+    let of = log.clone();
+    // The library may panic where storage fails.
+    let sweeping = AssertUnwindSafe(async move { compact::sweep(&of, hours.get()).await }).catch_unwind();
+    match sweeping.await {
+        Ok(Ok(removed)) if removed.is_empty() => {}
+        Ok(Ok(removed)) => {
+            let (table, hours) = (table.name(), hours.get());
+            tracing::info!(table, files = removed.len(), hours, "files that no version needs any more are removed");
+        }
+        Ok(Err(error)) => {
+            tracing::warn!("what {} does not need any more is not removed: {error}", log.folder.display());
+        }
+        Err(_) => {
+            tracing::warn!("what {} does not need any more is not removed: the library panicked", log.folder.display());
         }
     }
 }

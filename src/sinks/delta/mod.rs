@@ -1,4 +1,4 @@
-//! Delta tables on local disk: cleaned rows and the positions they were read up to, in the same commits.
+//! Delta tables on disk or in a bucket: cleaned rows and the positions they were read up to, in the same commits.
 //!
 //! ```text
 //! workers ─rows─▶ row groups ─cut─▶ window ─▶ files of all four tables, in parallel
@@ -13,7 +13,7 @@
 //! 3. A table is ahead of its sisters by at most what was in flight. Partitions resume at the least position
 //!    of their tables; what others hold beyond it is named to the engine, which does not write it twice
 //!    (`decide::resume`).
-//! 4. A file that was reported durable survives a loss of power (`store`).
+//! 4. A file that was reported durable survives a loss of power (`crate::objects`).
 //!
 //! No snapshot of the library lives between commits: a writer reads the commits since its own last one, and
 //! puts the next version if absent (`log`, `writer`). The library encodes commits, creates tables, reads
@@ -27,25 +27,24 @@ mod error;
 pub mod failpoints;
 mod file;
 mod group;
+mod input;
 mod inspect;
 mod ledger;
 mod log;
 mod maintain;
 mod open;
-mod pause;
 mod repair;
 mod replay;
 mod rows;
 mod schema;
 mod sink;
-mod store;
 mod tables;
 mod verify;
 mod writer;
 
+pub(crate) use input::Input;
 pub(crate) use log::Log;
-pub(crate) use open::{PIPELINE, active_files, builder, failed, root};
-pub(crate) use store::create_folder;
+pub(crate) use open::{PIPELINE, active_files, builder, failed, make_folder};
 
 pub use compact::{Compacted, Compaction, optimize, vacuum};
 pub use doctor::{Grade, Symptom, diagnose};
@@ -54,11 +53,9 @@ pub use error::DeltaError;
 pub use failpoints::FAILPOINTS;
 pub use file::Compression;
 pub use inspect::{Change, Contents, Position, inspect};
-pub use open::folder;
 pub use repair::{Mended, repair};
 pub use replay::{Row, replay};
 pub use rows::StoredRows;
 pub use schema::Table;
-pub use store::Synced;
 pub use tables::{Settings, Tables};
 pub use verify::{PartitionVerdict, Verdict, verify};

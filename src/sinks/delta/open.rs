@@ -3,11 +3,12 @@
 //! Nothing is written to a folder before everything in all four was found to be as it must. The fence stands in
 //! all four before a position is read: from then on no older writer can move one.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use deltalake::kernel::transaction::CommitProperties;
-use deltalake::logstore::object_store::ObjectStore;
+use deltalake::logstore::{
+    LogStore, LogStoreFactory, ObjectStoreRef, StorageConfig, default_logstore, logstore_factories,
+};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use url::Url;
@@ -16,12 +17,12 @@ use super::Settings;
 use super::decide::{self, Fence};
 use super::error::DeltaError;
 use super::failpoints;
+use super::input::FileAt;
 use super::ledger::{Ids, Ledger, Owner};
 use super::log::Log;
-use super::pause::Pauses;
 use super::schema::Table;
-use super::store::create_folder;
 use super::writer::{TableWriter, check_metadata, check_protocol};
+use crate::objects::{Entries, create_folder};
 
 /// The table property that names the pipeline.
 pub(crate) const PIPELINE: &str = "pinflow.pipeline";
@@ -31,7 +32,7 @@ const RIVALS_MAX: u32 = 1_000;
 /// A data file of a table.
 #[derive(Debug, Clone)]
 pub(crate) struct ActiveFile {
-    pub(crate) path: PathBuf,
+    pub(crate) at: FileAt,
     pub(crate) bytes: u64,
     /// When the commit that added it says it was written, Unix milliseconds.
     pub(crate) written_ms: i64,
@@ -56,44 +57,13 @@ pub(crate) struct Opened {
     pub(crate) files: Vec<ActiveFile>,
 }
 
-/// The local folder that a configuration names: a path, or `file:///…`. `base` is what relative paths are relative to,
-/// `section` where it stands.
-///
-/// # Errors
-/// What is not a local folder, and the mend.
-pub fn folder(url: &str, base: &Path, section: &str) -> Result<PathBuf, String> {
-    let path = match url.split_once("://") {
-        None => url,
-        Some(("file", path)) => path,
-        Some((scheme, _)) => {
-            return Err(format!("`{scheme}://` is not supported for {section} url; use a folder or file:///…"));
-        }
-    };
-    if path.is_empty() {
-        return Err(format!("{section} url is empty; name a folder"));
-    }
-    Ok(base.join(path))
-}
-
-/// The folder of the tables, absolute; created if need be.
-pub(crate) fn root(folder: &Path) -> Result<PathBuf, DeltaError> {
-    let failed = |what| move |cause| DeltaError::Disk { what, path: folder.to_owned(), cause };
-    let absolute = std::path::absolute(folder).map_err(failed("resolve"))?;
-    create_folder(&absolute).map_err(failed("create"))?;
-    absolute.canonicalize().map_err(failed("resolve"))
-}
-
 /// Opens all four, in the order of [`Table::ALL`].
-pub(crate) async fn open(
-    settings: &Settings,
-    store: &Arc<dyn ObjectStore>,
-    pauses: &Pauses,
-) -> Result<Vec<Opened>, DeltaError> {
-    let root = root(&settings.root)?;
+pub(crate) async fn open(settings: &Settings) -> Result<Vec<Opened>, DeltaError> {
+    let root = settings.root.for_writing().await?;
     let ids = Arc::new(Ids::new(&settings.pipeline));
     let mut found = Vec::new();
     for table in Table::ALL {
-        let log = Log::new(store.clone(), &root.join(table.name()))?;
+        let log = Log::new(&root.join(table.name()))?;
         let loaded = find(&log, table, &settings.pipeline, &ids).await?;
         found.push((table, log, loaded));
     }
@@ -104,7 +74,7 @@ pub(crate) async fn open(
             Some(loaded) => loaded,
             None => create(&log, table, &settings.pipeline, &ids).await?,
         };
-        opened.push(into_writer(table, log, loaded, settings, &ids, pauses));
+        opened.push(into_writer(table, log, loaded, settings, &ids));
     }
     fence(&mut opened).await?;
     let mut tables = Vec::new();
@@ -122,7 +92,6 @@ fn into_writer(
     loaded: Loaded,
     settings: &Settings,
     ids: &Arc<Ids>,
-    pauses: &Pauses,
 ) -> (TableWriter, DeltaTable) {
     let id = loaded.handle.snapshot().map(|snapshot| snapshot.metadata().id().to_owned()).unwrap_or_default();
     let writer = TableWriter {
@@ -131,7 +100,7 @@ fn into_writer(
         ids: ids.clone(),
         pipeline: settings.pipeline.clone(),
         owner: Owner { incarnation: 0, nonce: 0 },
-        pauses: pauses.clone(),
+        pauses: settings.pauses.clone(),
         version: loaded.version,
         digest: loaded.digest,
         id,
@@ -148,7 +117,7 @@ pub(crate) fn failed(what: &'static str, log: &Log) -> impl FnOnce(DeltaTableErr
 /// A table that is there, checked; `None` if its folder is free.
 async fn find(log: &Log, table: Table, pipeline: &str, ids: &Ids) -> Result<Option<Loaded>, DeltaError> {
     let Some(version) = log.newest().await? else {
-        refuse_foreign(&log.folder)?;
+        refuse_foreign(log).await?;
         return Ok(None);
     };
     let loaded = load(log, table, version, ids).await?;
@@ -195,13 +164,41 @@ pub(crate) async fn load(log: &Log, table: Table, version: u64, ids: &Ids) -> Re
     Ok(Loaded { handle, version, ledger, digest, pipeline })
 }
 
+/// What the library opens a table with.
 pub(crate) fn builder(log: &Log) -> Result<DeltaTableBuilder, DeltaError> {
-    let url = Url::from_directory_path(&log.folder).map_err(|()| DeltaError::Foreign {
-        path: log.folder.clone(),
-        what: "a path that no URL can name".to_owned(),
-    })?;
+    let unnamed = || DeltaError::Foreign { path: log.folder.clone(), what: "a path that no URL can name".to_owned() };
+    let url = log.place().url().ok_or_else(unnamed)?;
+    if log.place().on_disk().is_none() {
+        know_buckets(&url);
+    }
     let builder = DeltaTableBuilder::from_url(url.clone()).map_err(failed("open", log))?;
     Ok(builder.with_storage_backend(log.store().clone(), url))
+}
+
+/// Tells the library, once, that a log in a bucket is one like on the disk: every commit is put if absent.
+fn know_buckets(url: &Url) {
+    #[derive(Debug)]
+    struct InBuckets;
+    impl LogStoreFactory for InBuckets {
+        fn with_options(
+            &self,
+            prefixed: ObjectStoreRef,
+            root: ObjectStoreRef,
+            location: &Url,
+            options: &StorageConfig,
+        ) -> deltalake::DeltaResult<Arc<dyn LogStore>> {
+            Ok(default_logstore(prefixed, root, location, options))
+        }
+    }
+    if let Ok(scheme) = Url::parse(&format!("{}://", url.scheme())) {
+        logstore_factories().entry(scheme).or_insert_with(|| Arc::new(InBuckets));
+    }
+}
+
+/// Makes a table's folder durable; in a bucket there are no folders.
+pub(crate) fn make_folder(log: &Log) -> Result<(), DeltaError> {
+    let Some(folder) = log.place().on_disk() else { return Ok(()) };
+    create_folder(folder).map_err(|cause| DeltaError::Disk { what: "create", path: folder.to_owned(), cause })
 }
 
 /// The files that make up a table.
@@ -215,7 +212,7 @@ pub(crate) fn active_files(handle: &DeltaTable, log: &Log) -> Result<Vec<ActiveF
             return Err(DeltaError::Foreign { path: log.folder.clone(), what });
         }
         files.push(ActiveFile {
-            path: log.folder.join(name),
+            at: FileAt::of(log, &name),
             bytes: u64::try_from(view.size()).unwrap_or(0),
             written_ms: view.modification_time(),
             rows: view.num_records().map(|rows| rows as u64),
@@ -226,20 +223,13 @@ pub(crate) fn active_files(handle: &DeltaTable, log: &Log) -> Result<Vec<ActiveF
 }
 
 /// A folder without commits must hold nothing: what a run that died while creating it leaves is no content.
-fn refuse_foreign(folder: &Path) -> Result<(), DeltaError> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(cause) => return Err(DeltaError::Disk { what: "list", path: folder.to_owned(), cause }),
-    };
-    for entry in entries {
-        let entry = entry.map_err(|cause| DeltaError::Disk { what: "list", path: folder.to_owned(), cause })?;
-        if entry.file_name() != "_delta_log" {
-            let what = entry.file_name().to_string_lossy().into_owned();
-            return Err(DeltaError::Foreign { path: folder.to_owned(), what });
-        }
+async fn refuse_foreign(log: &Log) -> Result<(), DeltaError> {
+    let Entries { files, folders } = log.place().entries().await?;
+    let mut names = files.into_iter().map(|(name, _)| name).chain(folders);
+    match names.find(|name| name != "_delta_log") {
+        Some(what) => Err(DeltaError::Foreign { path: log.folder.clone(), what }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// One table that was lost cannot be made anew beside three that go on: its rows would be gone, and nobody told.
@@ -258,7 +248,7 @@ async fn create(log: &Log, table: Table, pipeline: &str, ids: &Ids) -> Result<Lo
         hit.map_err(|cause| DeltaError::Disk { what: "create", path: log.folder.clone(), cause })
     };
     point("before_create")?;
-    create_folder(&log.folder).map_err(|cause| DeltaError::Disk { what: "create", path: log.folder.clone(), cause })?;
+    make_folder(log)?;
     let created = CreateBuilder::new()
         .with_log_store(builder(log)?.build_storage().map_err(failed("create", log))?)
         .with_table_name(table.name())

@@ -36,15 +36,15 @@ pub enum Row<'a> {
 pub fn replay(contents: &Contents, mut each: impl FnMut(Row<'_>) -> ControlFlow<()>) -> Result<(), DeltaError> {
     let table = contents.which;
     let mut files: Vec<_> = contents.active.iter().collect();
-    files.sort_by(|one, other| (one.written_ms, &one.path).cmp(&(other.written_ms, &other.path)));
+    files.sort_by(|one, other| (one.written_ms, &one.at.path).cmp(&(other.written_ms, &other.at.path)));
     for file in files {
-        let mut sources = Sources::default();
+        let (path, mut sources) = (&file.at.path, Sources::default());
         let (mut batches, mut order) = (Vec::new(), Vec::new());
-        for batch in rows::batches(&file.path, all(table).map(|column| &column.name))? {
-            let batch = batch.map_err(|cause| DeltaError::File { path: file.path.clone(), cause })?;
+        for batch in rows::batches(&file.at, all(table).map(|column| &column.name))? {
+            let batch = batch.map_err(|cause| DeltaError::File { path: path.clone(), cause })?;
             let place = batches.len();
-            rows::deliveries(&batch, &file.path, &mut sources, |row, delivery| order.push((delivery, place, row)))?;
-            batches.push(Columns::of(table, &batch, &file.path)?);
+            rows::deliveries(&batch, path, &mut sources, |row, delivery| order.push((delivery, place, row)))?;
+            batches.push(Columns::of(table, &batch, path)?);
         }
         order.sort_by_key(|(Delivery { source, position, sub }, ..)| (*source, *position, *sub));
         for (_, place, row) in order {

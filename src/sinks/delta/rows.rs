@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use deltalake::arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray};
@@ -19,6 +18,7 @@ use tokio::sync::mpsc;
 
 use super::encode::digits_between;
 use super::error::{DeltaError, from_arrow};
+use super::input::FileAt;
 use super::open::ActiveFile;
 use super::schema::Table;
 use crate::sinks::{Delivery, Stored};
@@ -106,7 +106,7 @@ fn wanted(table: Table) -> &'static [&'static str] {
 }
 
 /// Decodes files on background threads; chunks come in no order.
-pub(crate) fn read_back(files: Vec<(Table, PathBuf)>) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
+pub(crate) fn read_back(files: Vec<(Table, FileAt)>) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
     let threads = THREADS.min(files.len());
     let queue = Arc::new(Mutex::new(files.into_iter()));
@@ -114,13 +114,13 @@ pub(crate) fn read_back(files: Vec<(Table, PathBuf)>) -> mpsc::Receiver<Result<S
         let (queue, sender, spare) = (queue.clone(), sender.clone(), sender.clone());
         let next = move || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
         let read = move || {
-            while let Some((table, path)) = next() {
+            while let Some((table, file)) = next() {
                 let mut gone = false;
                 let each = |rows| {
                     gone = sender.blocking_send(Ok(rows)).is_err();
                     !gone
                 };
-                if let Err(error) = read_file(table, &path, each) {
+                if let Err(error) = read_file(table, &file, each) {
                     gone |= sender.blocking_send(Err(error)).is_err();
                 }
                 if gone {
@@ -138,9 +138,9 @@ pub(crate) fn read_back(files: Vec<(Table, PathBuf)>) -> mpsc::Receiver<Result<S
     receiver
 }
 
-fn read_file(table: Table, path: &Path, mut each: impl FnMut(StoredRows) -> bool) -> Result<(), DeltaError> {
-    let mut sources = Sources::default();
-    for batch in batches(path, wanted(table).iter().chain(&LINEAGE))? {
+fn read_file(table: Table, file: &FileAt, mut each: impl FnMut(StoredRows) -> bool) -> Result<(), DeltaError> {
+    let (path, mut sources) = (&file.path, Sources::default());
+    for batch in batches(file, wanted(table).iter().chain(&LINEAGE))? {
         let batch = batch.map_err(|cause| DeltaError::File { path: path.to_owned(), cause })?;
         if !each(decode(table, &batch, path, &mut sources)?) {
             return Ok(());
@@ -153,12 +153,11 @@ const LINEAGE: [&str; 4] = ["_source", "_position", "_sub", "_arrived_at"];
 
 /// The batches of a file, with some of its columns.
 pub(super) fn batches<'a>(
-    path: &Path,
+    file: &FileAt,
     columns: impl Iterator<Item = &'a &'static str>,
 ) -> Result<impl Iterator<Item = Result<RecordBatch, ParquetError>>, DeltaError> {
-    let failed = |cause| DeltaError::File { path: path.to_owned(), cause };
-    let file = File::open(path).map_err(|cause| DeltaError::Disk { what: "open", path: path.to_owned(), cause })?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)?;
+    let failed = |cause| DeltaError::File { path: file.path.clone(), cause };
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file.open()?).map_err(failed)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), columns.copied());
     let reader = builder.with_projection(mask).with_batch_size(CHUNK_ROWS).build().map_err(failed)?;
     Ok(reader.map(|batch| batch.map_err(from_arrow)))
@@ -252,9 +251,9 @@ pub(super) fn deliveries(
 }
 
 /// Calls `each` with what names every row of a file.
-pub(crate) fn each_delivery(path: &Path, mut each: impl FnMut(Delivery)) -> Result<(), DeltaError> {
-    let mut sources = Sources::default();
-    for batch in batches(path, LINEAGE[..3].iter())? {
+pub(crate) fn each_delivery(file: &FileAt, mut each: impl FnMut(Delivery)) -> Result<(), DeltaError> {
+    let (path, mut sources) = (&file.path, Sources::default());
+    for batch in batches(file, LINEAGE[..3].iter())? {
         let batch = batch.map_err(|cause| DeltaError::File { path: path.to_owned(), cause })?;
         deliveries(&batch, path, &mut sources, |_, delivery| each(delivery))?;
     }
@@ -263,16 +262,16 @@ pub(crate) fn each_delivery(path: &Path, mut each: impl FnMut(Delivery)) -> Resu
 
 /// Every delivery that files hold at or after a position of its source.
 pub(crate) fn at_or_after(
-    files: &[(PathBuf, Option<String>)],
+    files: &[(FileAt, Option<String>)],
     sources: &[(Symbol, Position)],
 ) -> Result<HashSet<Delivery, foldhash::fast::RandomState>, DeltaError> {
     let least = sources.iter().map(|(_, position)| *position).min().unwrap_or(Position::END);
     let mut found = HashSet::default();
-    for (path, stats) in files {
+    for (file, stats) in files {
         if stats.as_deref().and_then(position_bounds).is_some_and(|(_, greatest)| greatest < least) {
             continue;
         }
-        each_delivery(path, |delivery| {
+        each_delivery(file, |delivery| {
             if sources.iter().any(|(source, from)| *source == delivery.source && delivery.position >= *from) {
                 found.insert(delivery);
             }
@@ -299,10 +298,10 @@ pub(crate) async fn count(files: &[ActiveFile]) -> Result<u64, DeltaError> {
         rows += match file.rows {
             Some(rows) => rows,
             None => {
-                let path = file.path.clone();
+                let at = file.at.clone();
                 let counted = tokio::task::spawn_blocking(move || {
                     let mut rows = 0;
-                    each_delivery(&path, |_| rows += 1).map(|()| rows)
+                    each_delivery(&at, |_| rows += 1).map(|()| rows)
                 });
                 counted.await.map_err(|_| DeltaError::Died { what: "counting rows" })??
             }

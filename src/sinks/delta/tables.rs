@@ -1,8 +1,7 @@
 //! The four tables as one sink: a window goes to `rejected` first, then to the other three at once.
 
 use std::collections::{BTreeMap, HashMap};
-use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use pinflow_dataflows::symbol::Symbol;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio::time::timeout;
 
 use super::compact::{Compacted, Compaction};
 use super::decide;
@@ -20,16 +20,20 @@ use super::encode::{Batches, DeltaEncoder};
 use super::error::DeltaError;
 use super::file::{self, Compression, DataFile};
 use super::group::{Format, RowGroup};
+use super::input::FileAt;
 use super::maintain;
 use super::open::{self, Opened};
-use super::pause::Pauses;
 use super::rows::{self, StoredRows};
 use super::schema::Table;
-use super::store::Synced;
 use super::writer::TableWriter;
+use crate::objects::{Pauses, Place};
 use crate::position::{Epoch, Position};
 use crate::sinks::{PartitionReached, Resume, TableStatus, Window};
 
+/// Between two sweeps of a table.
+const SWEEP_EVERY: Duration = Duration::from_secs(6 * 3600);
+/// How long the end of a run waits for a sweep.
+const SWEEP_FAREWELL: Duration = Duration::from_secs(3);
 /// A position may lag behind in a table that got no rows for this long.
 const RIDE_MAX: Duration = Duration::from_secs(60);
 /// Or for this many rows: what a restart reads again, and remembers while it does, stays small.
@@ -38,8 +42,8 @@ const RIDE_ROWS_MAX: u64 = 250_000;
 /// Where the tables are and how they are written.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The folder of the four tables.
-    pub root: PathBuf,
+    /// Where the four tables lie.
+    pub root: Place,
     /// Names this pipeline's positions in the tables.
     pub pipeline: String,
     /// How data files are compressed.
@@ -48,14 +52,26 @@ pub struct Settings {
     pub checkpoint_commits: NonZeroU64,
     /// Whether, and how, small files are joined beside the run.
     pub compaction: Option<Compaction>,
+    /// Files to which no version of so many hours refers are removed beside the run; kept for ever without it.
+    pub keep_hours: Option<NonZeroU32>,
+    /// Where it is told what is waited for.
+    pub pauses: Pauses,
 }
 
 impl Settings {
-    /// The usual settings for tables under a folder.
+    /// The usual settings for tables in a place, or a folder.
     #[must_use]
-    pub fn new(root: PathBuf, pipeline: String) -> Settings {
-        let compression = Compression::default();
-        Settings { root, pipeline, compression, checkpoint_commits: maintain::CHECKPOINT_COMMITS, compaction: None }
+    pub fn new(root: impl Into<Place>, pipeline: String) -> Settings {
+        let (root, compression) = (root.into(), Compression::default());
+        Settings {
+            root,
+            pipeline,
+            compression,
+            checkpoint_commits: maintain::CHECKPOINT_COMMITS,
+            compaction: None,
+            keep_hours: None,
+            pauses: Pauses::default(),
+        }
     }
 }
 
@@ -65,10 +81,11 @@ pub struct Tables {
     compression: Compression,
     checkpoint_commits: NonZeroU64,
     compaction: Option<Compaction>,
-    /// One table at a time is compacted: what that takes of memory is taken once.
+    keep_hours: Option<NonZeroU32>,
+    /// One table at a time is compacted or swept: what that takes of memory is taken once.
     compacting: Arc<Semaphore>,
     /// What the cleaned tables held at open.
-    held: Vec<(Table, PathBuf)>,
+    held: Vec<(Table, FileAt)>,
     pauses: Pauses,
     /// The last epoch committed.
     epoch: Epoch,
@@ -92,6 +109,9 @@ struct Lane {
     compaction: Option<JoinHandle<Compacted>>,
     /// Files when they were last compacted.
     compacted: u64,
+    sweep: Option<JoinHandle<()>>,
+    /// When a sweep was last begun.
+    swept: Option<Instant>,
 }
 
 impl Tables {
@@ -102,21 +122,12 @@ impl Tables {
     /// # Errors
     /// Whatever is wrong with a table, before anything was written to it.
     pub async fn open(settings: Settings) -> Result<(Tables, Resume), DeltaError> {
-        Tables::open_on(settings, Arc::new(Synced::default())).await
-    }
-
-    /// As [`Tables::open`], through another object store rooted at `/`. For tests that inject faults.
-    ///
-    /// # Errors
-    /// As [`Tables::open`].
-    pub async fn open_on(settings: Settings, store: Arc<dyn ObjectStore>) -> Result<(Tables, Resume), DeltaError> {
-        let pauses = Pauses::new();
-        let opened = open::open(&settings, &store, &pauses).await?;
+        let opened = open::open(&settings).await?;
         let resume = resume(&opened).await?;
         let held = opened.iter().filter(|opened| opened.writer.table != Table::Rejected);
-        let held = held.flat_map(|opened| opened.files.iter().map(|file| (opened.writer.table, file.path.clone())));
+        let held = held.flat_map(|opened| opened.files.iter().map(|file| (opened.writer.table, file.at.clone())));
         let held = held.collect();
-        let Settings { compression, checkpoint_commits, compaction, .. } = settings;
+        let Settings { compression, checkpoint_commits, compaction, keep_hours, pauses, .. } = settings;
         let lanes: Vec<Lane> = opened.into_iter().map(|opened| Lane::new(opened, compression)).collect();
         let status = watch::Sender::new(lanes.iter().map(Lane::status).collect());
         Ok((
@@ -125,6 +136,7 @@ impl Tables {
                 compression,
                 checkpoint_commits,
                 compaction,
+                keep_hours,
                 compacting: Arc::new(Semaphore::new(1)),
                 held,
                 pauses,
@@ -134,6 +146,14 @@ impl Tables {
             },
             resume,
         ))
+    }
+
+    /// As [`Tables::open`], through another object store with the same root. For tests that inject faults.
+    ///
+    /// # Errors
+    /// As [`Tables::open`].
+    pub async fn open_on(settings: Settings, store: Arc<dyn ObjectStore>) -> Result<(Tables, Resume), DeltaError> {
+        Tables::open(Settings { root: settings.root.clone().through(store), ..settings }).await
     }
 
     /// An encoder for one worker.
@@ -195,6 +215,12 @@ impl Tables {
                 // What is not committed yet is as if it had not begun.
                 compaction.abort();
             }
+            if let Some(mut sweep) = lane.sweep.take() {
+                // Runs that last a minute sweep, too; what one does not get done the next one finds.
+                if timeout(SWEEP_FAREWELL, &mut sweep).await.is_err() {
+                    sweep.abort();
+                }
+            }
         }
         Ok(())
     }
@@ -222,6 +248,9 @@ impl Tables {
             if let Some(how) = self.compaction {
                 lane.compact(how, self.compression, &self.compacting).await;
             }
+            if let Some(hours) = self.keep_hours {
+                lane.sweep(hours, &self.compacting);
+            }
         }
         (self.epoch, self.under_way) = (epoch, false);
         self.status.send_replace(self.lanes.iter().map(Lane::status).collect());
@@ -246,6 +275,8 @@ impl Lane {
             files,
             compaction: None,
             compacted: 0,
+            sweep: None,
+            swept: None,
         }
     }
 
@@ -323,6 +354,17 @@ impl Lane {
         }
     }
 
+    /// Removes what nobody needs when it is time. Only ever begun just after a commit: no file of ours waits for its own
+    /// commit then, however long a full disk or a bucket that is away has kept them back.
+    fn sweep(&mut self, hours: NonZeroU32, one: &Arc<Semaphore>) {
+        let busy = self.sweep.as_ref().is_some_and(|sweep| !sweep.is_finished());
+        if !busy && self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP_EVERY) {
+            self.swept = Some(Instant::now());
+            let (log, table) = (self.writer.log.clone(), self.writer.table);
+            self.sweep = Some(tokio::spawn(maintain::sweep(log, table, hours, Arc::clone(one))));
+        }
+    }
+
     /// Begins a checkpoint when it is time. Beside the commits: a checkpoint is of a version that no longer changes.
     fn maintain(&mut self, commits: u64) {
         let busy = self.checkpoint.as_ref().is_some_and(|checkpoint| !checkpoint.is_finished());
@@ -357,7 +399,7 @@ async fn resume(opened: &[Opened]) -> Result<Resume, DeltaError> {
             resume.rows += rows::count(files).await?;
         }
         if let Some(sources) = ahead.remove(&writer.table) {
-            let files: Vec<_> = files.iter().map(|file| (file.path.clone(), file.stats.clone())).collect();
+            let files: Vec<_> = files.iter().map(|file| (file.at.clone(), file.stats.clone())).collect();
             let found = tokio::task::spawn_blocking(move || rows::at_or_after(&files, &sources)).await;
             resume.already.extend(found.map_err(|_| DeltaError::Died { what: "reading lineages" })??);
         }

@@ -11,13 +11,13 @@
 //! as fit. Files are skipped by the statistics of their positions, so that most are read twice.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 
 use pinflow_dataflows::record::Position;
 use pinflow_dataflows::symbol::Symbol;
 use serde::Serialize;
 
 use super::error::DeltaError;
+use super::input::FileAt;
 use super::inspect::Contents;
 use super::rows::{each_delivery, position_bounds};
 use super::schema::Table;
@@ -83,7 +83,7 @@ impl Range {
 
 struct File {
     table: Table,
-    path: PathBuf,
+    at: FileAt,
     /// Least and greatest position, where the log says.
     bounds: Option<(Position, Position)>,
 }
@@ -112,7 +112,7 @@ fn files(contents: &Contents) -> impl Iterator<Item = File> {
     let table = contents.which;
     contents.active.iter().map(move |file| File {
         table,
-        path: file.path.clone(),
+        at: file.at.clone(),
         bounds: file.stats.as_deref().and_then(position_bounds),
     })
 }
@@ -152,7 +152,7 @@ fn count(
     }
     for file in files {
         let rejected = u64::from(file.table == Table::Rejected);
-        each_delivery(&file.path, |delivery| {
+        each_delivery(&file.at, |delivery| {
             let Delivery { source, position, .. } = delivery;
             verdict.rows += 1;
             *counts.entry((source, Range::of(position))).or_default() += 1;
@@ -237,7 +237,7 @@ fn gather(files: &[File], taken: &HashMap<Symbol, (Range, Range)>) -> Result<BTr
         if file.bounds.is_some_and(|bounds| !meets(bounds)) {
             continue;
         }
-        each_delivery(&file.path, |Delivery { source, position, sub }| {
+        each_delivery(&file.at, |Delivery { source, position, sub }| {
             let inside = |(first, last): &(Range, Range)| (*first..=*last).contains(&Range::of(position));
             if taken.get(&source).is_some_and(inside) {
                 found.entry(source).or_default().push((position, sub));

@@ -31,13 +31,10 @@ use super::failpoints;
 use super::file::DataFile;
 use super::ledger::{Ids, Ledger, Owner, Unstorable};
 use super::log::{Commit, Digest, Line, Log, digest};
-use super::pause::{Pauses, Trouble};
 use super::schema::{self, Table};
+use crate::objects::{Pauses, Trouble};
 use crate::position::{self, Epoch};
 use crate::sinks::PartitionReached;
-
-/// A storage call that has not answered by then may never; what it did is looked up.
-const PUT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a put came to.
 enum Put {
@@ -67,7 +64,7 @@ impl TableWriter {
     /// Puts a data file, however long it takes. It is invisible until a commit names it.
     pub(crate) async fn put_file(&self, file: &DataFile) {
         let location = self.log.location(&file.name);
-        let mut trouble = Trouble::new(&self.pauses, format!("/{location}"));
+        let mut trouble = Trouble::new(&self.pauses, self.log.shown(&location));
         loop {
             // Overwriting is safe: the name is unique and the bytes are the same.
             match self.put(&location, file.bytes.clone(), PutMode::Overwrite, "file").await {
@@ -210,7 +207,8 @@ impl TableWriter {
             store.put_opts(&location, bytes.into(), mode.into()).await?;
             point("after")
         });
-        match tokio::time::timeout(PUT_TIMEOUT, put).await {
+        // What has not answered by then may never; what it did is looked up.
+        match tokio::time::timeout(self.log.place().patience(), put).await {
             Ok(Ok(Ok(()))) => Put::Done,
             Ok(Ok(Err(ObjectStoreError::AlreadyExists { .. }))) => Put::Exists,
             Ok(Ok(Err(cause))) => Put::Unknown(cause.into()),

@@ -11,7 +11,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordingConfig {
-    /// The folder or the file. A relative path is relative to the configuration file.
+    /// The folder or the file, or an archive: a folder that has one named `topics`, or `s3://BUCKET/PREFIX`. A relative
+    /// path is relative to the configuration file.
     pub path: PathBuf,
     /// What the files hold. Without it each file's name says so: `pin.jsonl`, `geo-0001.jsonl.gz`, …
     #[serde(default)]

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use pinflow_dataflows::ingest::Carries;
 use pinflow_dataflows::record::Stream;
 
+use super::archived::Objects;
 use super::compression::Compression;
 use super::config::RecordingConfig;
 use crate::sources::SourceError;
 
 /// One file to be read; a partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct RecordingFile {
     /// Where it is.
     pub(super) path: PathBuf,
@@ -24,6 +25,8 @@ pub(super) struct RecordingFile {
     pub(super) compression: Compression,
     /// How long it was when it was found, as stored.
     pub(super) bytes: u64,
+    /// If it is a partition of an archive: its objects, which are read in the place of a file.
+    pub(super) archived: Option<Objects>,
 }
 
 /// What a path holds.
@@ -131,6 +134,7 @@ impl Found {
                 carries,
                 compression,
                 bytes: meta.len(),
+                archived: None,
             }),
             // Renamed or removed since the folder was listed; a link that leads nowhere is still there.
             Err(_) if in_folder && fs::symlink_metadata(path).is_err() => {}

@@ -9,7 +9,9 @@ use super::files::RecordingFile;
 use super::lines::{Cut, Limits, Text};
 use super::pace::Pacer;
 use super::resume::{Fault, Reading};
+use crate::archive::line;
 use crate::position::{PartitionId, Reached, anchor};
+use crate::sources::collected::Collected;
 use crate::sources::thread::Halt;
 use crate::sources::{Block, Event, Feed, Records, SourceError};
 
@@ -78,7 +80,10 @@ impl Job<'_> {
             Content::Plain(_) => (text.end, text.end),
             Content::Packed { taken, .. } => (0, taken.load(Ordering::Relaxed)),
         };
-        let records = Records::Lines { first: text.first, text: text.text };
+        let records = match &self.file.archived {
+            Some(_) => as_received(text.first, text.text),
+            None => Records::Lines { first: text.first, text: text.text },
+        };
         let remaining_bytes = Some(reading.bytes.saturating_sub(done));
         let next = next.into();
         let block = Block { partition, records, next, anchor, seek, lag: None, lag_ms: None, remaining_bytes };
@@ -134,4 +139,17 @@ impl Job<'_> {
             )),
         }
     }
+}
+
+/// Lines of an archive as the messages that they were made of. Most blocks have none that was wrapped.
+fn as_received(first: u64, text: Vec<u8>) -> Records {
+    if memchr::memmem::find(&text, line::MARK.as_bytes()).is_none() {
+        return Records::Lines { first, text };
+    }
+    let mut collected = Collected::default();
+    Records::Lines { first, text }.each(|entry| {
+        let payload = entry.payload.and_then(line::read);
+        collected.push(payload.as_deref(), entry.position, None);
+    });
+    collected.take()
 }

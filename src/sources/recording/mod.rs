@@ -1,4 +1,5 @@
-//! Recorded streams: a folder of JSON Lines files, or one file; plain, gzip or zstd.
+//! Recorded streams: a folder of JSON Lines files, or one file; plain, gzip or zstd. Or a raw archive, on disk or in a
+//! bucket (`archived`).
 //!
 //! - Every file is a partition, `recording/‹file›`, and a record's position is its line number, from 1.
 //! - A line ends with `\n` or `\r\n`. An empty line is a record. So is a last line without an end, except in a
@@ -11,6 +12,7 @@
 //! Each file is read by one thread that may block; [`READERS_MAX`] of them at most. What is held in memory: a block
 //! for each, and those in the feed; a block is [`BLOCK_BYTES`] or one line.
 
+mod archived;
 mod compression;
 mod config;
 mod files;
@@ -38,6 +40,7 @@ use pace::Pacer;
 
 use super::thread::{Halt, spawn};
 use super::{Feed, SourceError};
+use crate::objects::{Connection, Place, Target};
 
 /// About how many bytes of text a block has.
 pub const BLOCK_BYTES: usize = 256 << 10;
@@ -65,13 +68,7 @@ pub struct RecordingSource {
 /// all such faults at once, a line each.
 pub fn plan(config: RecordingConfig, base: &Path) -> Result<RecordingSource, SourceError> {
     let path = base.join(&config.path);
-    if let Some(name) = &config.name {
-        let plain = |letter: char| letter.is_alphanumeric() || ['-', '_', '.'].contains(&letter);
-        if name.is_empty() || !name.chars().all(plain) {
-            let what = format!("name = {name:?}: a recording's name is of letters, digits, `-`, `_` and `.`");
-            return Err(SourceError::Unusable(what));
-        }
-    }
+    check_name(&config)?;
     let found = files::find(&config, &path, |_| false)?;
     if !found.faults.is_empty() {
         return Err(SourceError::Unusable(found.faults.join("\n")));
@@ -93,6 +90,53 @@ fn nothing_usable(path: &Path, found: &Found) -> String {
          or .json, then perhaps .gz or .zst; with stream = \"pin\", \"geo\", \"user\" or \"auto\" any name will do; {ignored}",
         path.display()
     )
+}
+
+/// As [`plan`], and archives too: a prefix of a bucket, or a folder with a folder `topics`. `connection` is how buckets are
+/// reached.
+///
+/// # Errors
+/// As [`plan`].
+pub async fn plan_anywhere(
+    config: RecordingConfig,
+    base: &Path,
+    connection: &Connection,
+) -> Result<RecordingSource, SourceError> {
+    let target = match config.path.to_str() {
+        Some(text) => Target::parse(text, base, "path").map_err(SourceError::Unusable)?,
+        None => Target::Folder(base.join(&config.path)),
+    };
+    if let Target::Folder(folder) = &target
+        && !folder.join("topics").is_dir()
+    {
+        return plan(RecordingConfig { path: folder.clone(), ..config }, Path::new(""));
+    }
+    check_name(&config)?;
+    let reached = Place::reach(&target, connection).await.and_then(|place| place.found());
+    let place = reached.map_err(|error| SourceError::Unusable(error.to_string()))?;
+    if config.follow {
+        let what = format!("{place} is an archive, which is read to its end; leave `follow` out");
+        return Err(SourceError::Unusable(what));
+    }
+    let found = archived::find(&config, &place).await?;
+    if !found.faults.is_empty() {
+        return Err(SourceError::Unusable(found.faults.join("\n")));
+    }
+    if found.files.is_empty() {
+        let what = "no object of an archive: topics/TOPIC/partition=N/TOPIC+N+OFFSET.json, perhaps with .gz or .zst";
+        return Err(SourceError::Unusable(format!("{place}: {what}")));
+    }
+    Ok(RecordingSource { config, path: place.name().to_owned(), found })
+}
+
+fn check_name(config: &RecordingConfig) -> Result<(), SourceError> {
+    let Some(name) = &config.name else { return Ok(()) };
+    let plain = |letter: char| letter.is_alphanumeric() || ['-', '_', '.'].contains(&letter);
+    if name.is_empty() || !name.chars().all(plain) {
+        let what = format!("name = {name:?}: a recording's name is of letters, digits, `-`, `_` and `.`");
+        return Err(SourceError::Unusable(what));
+    }
+    Ok(())
 }
 
 /// Checks that no two partitions of these sources can ever have the same name.
@@ -120,8 +164,13 @@ pub fn tell_apart(sources: &[RecordingSource]) -> Result<(), SourceError> {
 impl RecordingSource {
     fn may_be_taken_for(&self, other: &RecordingSource) -> bool {
         let same_name = self.config.name == other.config.name;
-        let files = !self.path.is_dir() && !other.path.is_dir();
+        let files = !self.is_folder() && !other.is_folder();
         same_name && !(files && self.path.file_name() != other.path.file_name())
+    }
+
+    /// Whether more files may join it.
+    fn is_folder(&self) -> bool {
+        self.path.is_dir() || self.found.files.iter().any(|file| file.archived.is_some())
     }
 
     /// Bytes of all files as they are stored, when they were found.
@@ -144,7 +193,10 @@ impl RecordingSource {
                 Carries::Only(stream) => stream.name(),
                 Carries::Auto => "auto",
             };
-            format!("{}: {stream}, {}, {} bytes", file.key, file.compression.name(), file.bytes)
+            match &file.archived {
+                Some(objects) => format!("{}: {stream}, {} objects, {} bytes", file.key, objects.len(), file.bytes),
+                None => format!("{}: {stream}, {}, {} bytes", file.key, file.compression.name(), file.bytes),
+            }
         });
         let ignored = self.found.ignored.iter().map(|what| format!("not read: {what}"));
         files.chain(ignored).collect()
@@ -194,7 +246,7 @@ impl RecordingSource {
 
     /// Whether every file that was read before is still there.
     fn nothing_gone(&self, feed: &Feed) -> Result<(), SourceError> {
-        if !self.path.is_dir() || self.config.allow_removed {
+        if !self.is_folder() || self.config.allow_removed {
             return Ok(());
         }
         let prefix = files::prefix(&self.config);

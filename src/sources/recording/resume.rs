@@ -31,9 +31,15 @@ impl Reading {
     /// Opens the job's file at `stored`, or at its beginning.
     pub(super) fn open(job: &Job<'_>, stored: Option<Reached>) -> Result<Reading, Halt> {
         let limits = job.limits;
+        let stored = stored.filter(|reached| reached.count() > 1);
+        if let Some(objects) = &job.file.archived {
+            let lines = Lines::new(limits, 1, 0);
+            let bytes = job.file.bytes;
+            let reading = Reading { content: objects.open(), lines, ahead: None, owes_line_end: false, bytes };
+            return reading.at(job, stored);
+        }
         let mut file = File::open(&job.file.path).map_err(|cause| job.unreadable(cause))?;
         let (compression, bytes) = facts(&mut file).map_err(|cause| job.unreadable(cause))?;
-        let stored = stored.filter(|reached| reached.count() > 1);
         let reading = |content, lines| Reading { content, lines, ahead: None, owes_line_end: false, bytes };
         match stored {
             Some(reached) if reached.seek > 0 && compression == Compression::Plain => {
@@ -45,13 +51,17 @@ impl Reading {
             }
             stored => {
                 let content = Content::new(file, compression).map_err(|cause| job.unreadable(cause))?;
-                let mut reading = reading(content, Lines::new(limits, 1, 0));
-                if let Some(reached) = stored {
-                    reading.count_up_to(job, reached)?;
-                }
-                Ok(reading)
+                reading(content, Lines::new(limits, 1, 0)).at(job, stored)
             }
         }
+    }
+
+    /// From its beginning, or from where everything before is counted.
+    fn at(mut self, job: &Job<'_>, stored: Option<Reached>) -> Result<Reading, Halt> {
+        if let Some(reached) = stored {
+            self.count_up_to(job, reached)?;
+        }
+        Ok(self)
     }
 
     /// Reads past everything before `reached.next`, where there is no place to seek to.

@@ -13,7 +13,7 @@ use deltalake::logstore::object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use futures::stream::BoxStream;
-use pinflow::sinks::delta::Synced;
+use pinflow::objects::Synced;
 use tokio::sync::Notify;
 
 use super::model::{Engine, assert_exact, partitions};

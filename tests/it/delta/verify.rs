@@ -85,7 +85,15 @@ async fn each_kind_of_damage_is_found() {
 
 async fn printed(path: &Path, format: Format) -> (bool, String) {
     let mut out = Vec::new();
-    let args = TableArgs { path: path.to_owned(), action: None, format, history: 2, verify: true, repair: false };
+    let args = TableArgs {
+        path: path.to_owned(),
+        connection: None,
+        action: None,
+        format,
+        history: 2,
+        verify: true,
+        repair: false,
+    };
     let sound = run(args, &mut out).await.unwrap();
     (sound, String::from_utf8(out).unwrap())
 }

@@ -3,11 +3,11 @@
 //! `PINFLOW_SKIP_KINESIS=1` leaves these tests out. Without it a server that cannot be started is a failure.
 
 mod check;
-mod client;
+pub(crate) mod client;
 mod emit;
 mod fan_out;
 mod faults;
-mod proxy;
+pub(crate) mod proxy;
 mod reading;
 mod resharding;
 pub(crate) mod server;

@@ -67,8 +67,9 @@ impl Server {
     /// A MiniStack.
     pub(crate) fn fast() -> Server {
         Server::start("ministack", |command, ports| {
-            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kinesis/ministack.py");
-            command.arg(home().join("python/bin/python3")).arg(script).env("GATEWAY_PORT", ports[0].to_string());
+            let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+            command.arg(root.join("target/ministack/python/bin/python3")).arg(root.join("tests/ministack/kinesis.py"));
+            command.env("GATEWAY_PORT", ports[0].to_string());
             command.env("BIND_HOST", "127.0.0.1").env("SERVICES", "kinesis").env("LOG_LEVEL", "WARNING");
         })
     }

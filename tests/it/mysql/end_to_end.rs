@@ -1,54 +1,26 @@
-//! The whole way of the original: a database, the emulator, the gateway, a broker or streams, and the answers.
+//! The whole way of the original: a database, the emulator, the gateway, a broker or streams, the answers, and the archive.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use nix::sys::signal::Signal;
 use pinflow::dataflows::graph::Options;
 
 use super::server::Server;
 use super::{Ended, STREAMS, recorded, run, skipped};
 use crate::batch::assert_answers_follow;
-use crate::harness::{Running, last_snapshot, pinflow, scratch, succeed, until};
+use crate::gateway::Gateway;
+use crate::harness::{Snapshot, last_snapshot, pinflow, scratch, succeed};
 use crate::kafka::broker::Broker;
 use crate::kafka::posts::Site as Topics;
 use crate::kinesis::server::Server as Kinesis;
-use crate::kinesis::site::{Site as Streams, with_credentials};
+use crate::kinesis::site::Site as Streams;
 
 /// Draws of each test; the tables have 900 rows.
 const DRAWS: usize = 4000;
 
-/// A gateway that runs; killed when dropped.
-struct Gateway {
-    running: Running,
-    url: String,
-}
-
-impl Gateway {
-    /// Starts one; `more` are the lines of `[gateway]`.
-    fn start(place: &Path, more: &str) -> Gateway {
-        let (config, log) = (place.join("gateway.toml"), place.join("gateway.log"));
-        std::fs::write(&config, format!("[gateway]\nlisten = \"127.0.0.1:0\"\n{more}\n")).unwrap();
-        let mut command = with_credentials(pinflow(["gateway"]));
-        command.arg(config).stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
-        let mut running = Running::start(&mut command);
-        let mut port = None;
-        until("it says where it listens", || {
-            let said = std::fs::read_to_string(&log).unwrap();
-            assert!(running.ended().is_none(), "{said}");
-            port = said.lines().filter(|line| line.contains("listens")).find_map(|line| {
-                let digits = line.split("127.0.0.1:").nth(1)?;
-                digits.split(|digit: char| !digit.is_ascii_digit()).next()?.parse::<u16>().ok()
-            });
-            port.is_some()
-        });
-        Gateway { running, url: format!("http://127.0.0.1:{}/test", port.unwrap()) }
-    }
-
-    fn stop(mut self) {
-        self.running.signal(Signal::SIGTERM);
-        assert!(self.running.wait().success());
-    }
+/// The stage that Amazon's gateway has in its URLs.
+fn stage(gateway: &Gateway) -> String {
+    format!("http://{}/test", gateway.http.address)
 }
 
 /// Draws from a database of made posts.
@@ -63,12 +35,28 @@ fn draw(to: &str, flags: &[&str]) -> Ended {
 }
 
 /// Reads what is there, and demands the answers of the batch engine.
-fn assert_answers(command: &mut Command, tables: &Path) {
+fn assert_answers(command: &mut Command, tables: &Path) -> Snapshot {
     let output = succeed(command.args(["--until-caught-up", "--output", "snapshots"]));
     let snapshot = last_snapshot(&output.stdout);
     assert!(!snapshot.answers["popular_category_by_country"].is_empty());
     assert_answers_follow(tables, Options::default(), &snapshot);
     succeed(pinflow(["table"]).arg(tables).arg("--verify"));
+    snapshot
+}
+
+/// Has the run of a configuration keep every message as it came.
+fn archived(config: &Path) {
+    let text = std::fs::read_to_string(config).unwrap();
+    std::fs::write(config, text + "[archive]\nurl = \"raw\"\nrotate_secs = 0\ncompression = \"zstd\"\n").unwrap();
+}
+
+/// Reads the archive of a run, and demands what the run said.
+fn assert_replays(place: &Path, said: &Snapshot) {
+    let config = place.join("replay.toml");
+    let text = "[[source]]\nkind = \"recording\"\npath = \"raw\"\n[tables]\nurl = \"replayed\"\n";
+    std::fs::write(&config, text).unwrap();
+    let replayed = assert_answers(pinflow(["run"]).arg(&config), &place.join("replayed"));
+    assert_eq!(replayed.answers, said.answers);
 }
 
 #[test]
@@ -79,7 +67,7 @@ fn through_the_gateway_into_files() {
     let place = scratch();
     let recording = place.path().join("recording");
     let gateway = Gateway::start(place.path(), "recording = \"recording\"");
-    draw(&gateway.url, &["--prefix", "12e255fc4fcd"]);
+    draw(&stage(&gateway), &["--prefix", "12e255fc4fcd"]);
     gateway.stop();
     for stream in STREAMS {
         assert_eq!(recorded(&recording, stream).len(), DRAWS, "{stream}");
@@ -97,11 +85,14 @@ fn through_the_gateway_and_kafka() {
     let topics = Topics::new(broker, 3);
     let kafka = format!("kafka = {{ brokers = \"{}\" }}", broker.plaintext());
     let gateway = Gateway::start(topics.place.path(), &kafka);
-    draw(&gateway.url, &["--prefix", &topics.prefix, "--key", "ind"]);
+    draw(&stage(&gateway), &["--prefix", &topics.prefix, "--key", "ind"]);
     gateway.stop();
     assert_eq!(topics.ends().values().sum::<u64>(), 3 * DRAWS as u64);
-    assert_answers(pinflow(["run"]).arg(topics.configure("")), &topics.tables());
+    let config = topics.configure("");
+    archived(&config);
+    let said = assert_answers(pinflow(["run"]).arg(config), &topics.tables());
     topics.assert_each_once();
+    assert_replays(topics.place.path(), &said);
 }
 
 #[test]
@@ -114,8 +105,11 @@ fn through_the_gateway_and_kinesis() {
     let streams = Streams::new(&server.endpoint(), &server.endpoint(), 2);
     let kinesis = format!("kinesis = {{ region = \"us-east-1\", endpoint = \"{}\" }}", server.endpoint());
     let gateway = Gateway::start(place.path(), &kinesis);
-    draw(&gateway.url, &["--gateway", "kinesis", "--prefix", &streams.prefix]);
+    draw(&stage(&gateway), &["--gateway", "kinesis", "--prefix", &streams.prefix]);
     gateway.stop();
     assert_eq!(streams.held().len(), 3 * DRAWS);
-    assert_answers(&mut streams.command(&streams.configure("")), &streams.tables());
+    let config = streams.configure("");
+    archived(&config);
+    let said = assert_answers(&mut streams.command(&config), &streams.tables());
+    assert_replays(streams.place.path(), &said);
 }

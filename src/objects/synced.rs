@@ -11,13 +11,13 @@ use std::path::{Path as FilePath, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use deltalake::logstore::object_store::local::LocalFileSystem;
-use deltalake::logstore::object_store::path::Path;
-use deltalake::logstore::object_store::{
+use futures::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
-use futures::stream::BoxStream;
 
 /// The local disk, rooted at `/`; see the module.
 #[derive(Debug, Default)]
@@ -87,7 +87,12 @@ impl ObjectStore for Synced {
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
         self.inner.rename_opts(from, to, options).await?;
-        self.sync(to).await
+        self.sync(to).await?;
+        // Else the old name could be there again after a loss of power.
+        let left = self.inner.path_to_filesystem(from)?;
+        let name = from.clone();
+        let sync = move || sync_folder(&left).map_err(|cause| translate(&name, cause));
+        tokio::task::spawn_blocking(sync).await.map_err(|source| Error::JoinError { source })?
     }
 }
 
@@ -157,7 +162,7 @@ fn sync_folder(path: &FilePath) -> io::Result<()> {
 }
 
 /// Creates a folder and those above it, each one synced into the one above.
-pub(crate) fn create_folder(folder: &FilePath) -> io::Result<()> {
+pub fn create_folder(folder: &FilePath) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
     }
@@ -186,8 +191,8 @@ fn translate(location: &Path, cause: io::Error) -> Error {
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
-    use deltalake::logstore::object_store::ObjectStoreExt;
     use futures::TryStreamExt;
+    use object_store::ObjectStoreExt;
 
     fn names(folder: &FilePath) -> Vec<String> {
         let mut names: Vec<String> =

@@ -1,4 +1,4 @@
-//! Waiting for a fault to heal: a full disk, a read-only mount, too many open files.
+//! Waiting for a fault of storage to heal: a full disk, a read-only mount, too many open files.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -9,24 +9,30 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::fault;
+
 const WAIT_MIN: Duration = Duration::from_millis(100);
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// While it lasts, a line this often.
 const SAID_AGAIN: Duration = Duration::from_secs(60);
 
-/// What each table waits for, shared with whoever shows it.
+/// What each table, and the archive, waits for, shared with whoever shows it.
 #[derive(Debug, Clone)]
-pub(crate) struct Pauses {
+pub struct Pauses {
     waiting: Arc<Mutex<BTreeMap<String, String>>>,
     shown: watch::Sender<Option<String>>,
 }
 
-impl Pauses {
-    pub(crate) fn new() -> Pauses {
+impl Default for Pauses {
+    fn default() -> Pauses {
         Pauses { waiting: Arc::default(), shown: watch::Sender::new(None) }
     }
+}
 
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Option<String>> {
+impl Pauses {
+    /// What is waited for first, in words; `None` while nothing is.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Option<String>> {
         self.shown.subscribe()
     }
 
@@ -42,7 +48,7 @@ impl Pauses {
 }
 
 /// One step that is tried until it succeeds.
-pub(crate) struct Trouble<'a> {
+pub struct Trouble<'a> {
     pauses: &'a Pauses,
     place: String,
     wait: Duration,
@@ -50,13 +56,15 @@ pub(crate) struct Trouble<'a> {
 }
 
 impl<'a> Trouble<'a> {
-    pub(crate) fn new(pauses: &'a Pauses, place: String) -> Trouble<'a> {
+    /// A step at a place, as people know it.
+    #[must_use]
+    pub fn new(pauses: &'a Pauses, place: String) -> Trouble<'a> {
         Trouble { pauses, place, wait: WAIT_MIN, since: None }
     }
 
     /// Says what failed, once and then now and again, and waits, each time longer.
-    pub(crate) async fn wait(&mut self, what: &str, cause: &(dyn Error + Send + Sync + 'static)) {
-        let text = format!("{what} {}: {}; {}", self.place, chain(cause), mend(cause));
+    pub async fn wait(&mut self, what: &str, cause: &(dyn Error + Send + Sync + 'static)) {
+        let text = format!("{what} {}: {}; {}", self.place, fault::plain(cause), mend(cause));
         let now = Instant::now();
         match self.since {
             None => {
@@ -87,20 +95,6 @@ impl Drop for Trouble<'_> {
     }
 }
 
-/// The error and its causes in one line, without repeating what a cause already says.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        next = cause.source();
-    }
-    text
-}
-
 /// What a person can do.
 fn mend(error: &(dyn Error + 'static)) -> &'static str {
     let mut next = Some(error);
@@ -123,7 +117,7 @@ fn mend(error: &(dyn Error + 'static)) -> &'static str {
         }
         next = error.source();
     }
-    "it is tried again until it succeeds"
+    fault::mend(error).unwrap_or("it is tried again until it succeeds")
 }
 
 #[cfg(test)]
@@ -133,7 +127,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_is_shown_until_it_heals() {
-        let pauses = Pauses::new();
+        let pauses = Pauses::default();
         let shown = pauses.subscribe();
         let mut one = Trouble::new(&pauses, "a".to_owned());
         let full = io::Error::from(io::ErrorKind::StorageFull);

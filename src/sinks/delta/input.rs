@@ -1,0 +1,96 @@
+//! Data files to be read: from the disk piece by piece, from a bucket whole.
+//!
+//! Files here have few columns, of which most are read, and 64 MiB at the most where pinflow wrote them: in a bucket one
+//! request for all of it is over before many small ones are.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use deltalake::logstore::object_store::path::Path;
+use deltalake::logstore::object_store::{ObjectStore, ObjectStoreExt};
+use deltalake::parquet::errors::Result;
+use deltalake::parquet::file::reader::{ChunkReader, Length};
+use tokio::runtime::Handle;
+
+use super::error::DeltaError;
+use super::log::Log;
+
+/// Where a data file lies.
+#[derive(Debug, Clone)]
+pub(crate) struct FileAt {
+    /// As people know it.
+    pub(crate) path: PathBuf,
+    /// If it is not on the disk.
+    bucket: Option<InBucket>,
+}
+
+/// How a file of a bucket is had by threads that wait.
+#[derive(Debug, Clone)]
+struct InBucket {
+    store: Arc<dyn ObjectStore>,
+    location: Path,
+    runtime: Handle,
+}
+
+impl FileAt {
+    /// A file of a table. Must be called within the runtime that is to fetch it.
+    pub(crate) fn of(log: &Log, name: &str) -> FileAt {
+        let in_bucket =
+            || InBucket { store: log.store().clone(), location: log.location(name), runtime: Handle::current() };
+        FileAt { path: log.folder.join(name), bucket: log.place().on_disk().is_none().then(in_bucket) }
+    }
+
+    /// A file of the disk.
+    #[cfg(test)]
+    pub(crate) fn on_disk(path: PathBuf) -> FileAt {
+        FileAt { path, bucket: None }
+    }
+
+    /// Opens it. On a thread of its own: one of the runtime's must not wait.
+    pub(crate) fn open(&self) -> std::result::Result<Input, DeltaError> {
+        let Some(InBucket { store, location, runtime }) = &self.bucket else {
+            let opened = File::open(&self.path);
+            let opened = opened.map_err(|cause| DeltaError::Disk { what: "open", path: self.path.clone(), cause });
+            return opened.map(Input::Disk);
+        };
+        let fetched = runtime.block_on(async { store.get(location).await?.bytes().await });
+        let path = self.path.display().to_string();
+        fetched.map(Input::Memory).map_err(|cause| DeltaError::Store { what: "read", path, cause })
+    }
+}
+
+/// An open file.
+pub(crate) enum Input {
+    Disk(File),
+    Memory(Bytes),
+}
+
+impl Length for Input {
+    fn len(&self) -> u64 {
+        match self {
+            Input::Disk(file) => file.len(),
+            Input::Memory(bytes) => bytes.len() as u64,
+        }
+    }
+}
+
+impl ChunkReader for Input {
+    type T = Box<dyn Read>;
+
+    fn get_read(&self, start: u64) -> Result<Box<dyn Read>> {
+        Ok(match self {
+            Input::Disk(file) => Box::new(file.get_read(start)?),
+            Input::Memory(bytes) => Box::new(bytes.get_read(start)?),
+        })
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        match self {
+            Input::Disk(file) => file.get_bytes(start, length),
+            Input::Memory(bytes) => bytes.get_bytes(start, length),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Who is let in, how often, and with how much.
+
+use std::io::Write;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Gateway, JSON, code, request};
+use crate::harness::{pinflow, scratch, until};
+
+const ONE: &str = "{\"records\":[{\"value\":1}]}";
+
+#[test]
+fn each_token_opens_its_own_doors_and_is_never_shown() {
+    let place = scratch();
+    let more = "recording = \"posts\"\nmanage_streams = true\n\
+                tokens = { write = \"env:WRITE\", metrics = \"env:METRICS\", admin = \"env:ADMIN\" }";
+    let env = [("WRITE", "w-canary"), ("METRICS", "m-canary"), ("ADMIN", "a-canary"), ("RUST_LOG", "trace")];
+    let gateway = Gateway::start_with(place.path(), more, &env);
+    let tried = |header: &str, value: &str| {
+        let headers = [("content-type", JSON), (header, value)];
+        let of = |method: &str, path: &str, body: &str| gateway.send_with(method, path, &headers, body).status;
+        [
+            of("GET", "/healthz", ""),
+            of("POST", "/topics/pin", ONE),
+            of("GET", "/streams", ""),
+            of("GET", "/metrics", ""),
+            of("POST", "/streams/pin", ""),
+        ]
+    };
+    assert_eq!(tried("authorization", "Bearer w-canary"), [200, 200, 200, 403, 403]);
+    assert_eq!(tried("x-api-key", "w-canary"), [200, 200, 200, 403, 403]);
+    assert_eq!(tried("authorization", "Bearer m-canary"), [200, 403, 403, 200, 403]);
+    // The files of a recording are there: the service would say so, too.
+    assert_eq!(tried("authorization", "Bearer a-canary"), [200, 200, 200, 200, 409]);
+    assert_eq!(tried("authorization", "Bearer x"), [200, 401, 401, 401, 401]);
+    assert_eq!(tried("x-nothing", ""), [200, 401, 401, 401, 401]);
+    let denied = gateway.send("POST", "/topics/pin", JSON, ONE);
+    assert_eq!((code(&denied), denied.headers["www-authenticate"].as_str()), (json!(40101), "Bearer"));
+    assert_eq!(code(&gateway.send("GET", "/streams", "", "")), json!("MissingAuthenticationTokenException"));
+    assert!(!gateway.log().contains("canary"), "a token is in the log");
+    gateway.stop();
+}
+
+#[test]
+fn pages_of_others_and_other_names_are_refused() {
+    let place = scratch();
+    let gateway = Gateway::start(place.path(), "recording = \"posts\"\nhosts = [\"posts.test\"]");
+    let status = |name: &str, value: &str| {
+        let headers = [("content-type", JSON), (name, value)];
+        gateway.send_with("POST", "/topics/pin", &headers, ONE).status
+    };
+    assert_eq!((status("host", "posts.test"), status("host", "evil.test")), (200, 421));
+    assert_eq!((status("origin", "http://evil.test"), status("sec-fetch-site", "cross-site")), (403, 403));
+}
+
+#[test]
+fn who_sends_too_often_is_told_when_to_come_again() {
+    let place = scratch();
+    let more =
+        "recording = \"posts\"\nrequests_per_sec_max = 1\ntokens = { write = \"env:WRITE\", admin = \"env:ADMIN\" }";
+    let gateway = Gateway::start_with(place.path(), more, &[("WRITE", "w"), ("ADMIN", "a")]);
+    let send =
+        |token: &str| gateway.send_with("POST", "/topics/pin", &[("content-type", JSON), ("x-api-key", token)], ONE);
+    let refused = (0..50).map(|_| send("w")).find(|reply| reply.status != 200).expect("fifty at once are too many");
+    assert_eq!((refused.status, code(&refused)), (429, json!(429)));
+    assert!(refused.headers["retry-after"].parse::<u64>().unwrap() >= 1);
+    assert_eq!(send("a").status, 200, "another client has limits of its own");
+    std::thread::sleep(Duration::from_secs(refused.headers["retry-after"].parse().unwrap()));
+    until("it is let in again", || send("w").status == 200);
+}
+
+#[test]
+fn bodies_that_are_under_way_leave_room_for_no_more_than_is_allowed() {
+    let place = scratch();
+    let gateway =
+        Gateway::start(place.path(), "recording = \"posts\"\nbody_bytes_max = 100000\nbytes_under_way_max = 100000");
+    let whole = request("POST", "/topics/pin", &[("content-type", JSON)], &format!("{ONE}{}", " ".repeat(99_000)));
+    let mut slow = gateway.http.connect();
+    // The head, which says how much is to come, and little of it.
+    slow.write_all(&whole[..300]).unwrap();
+    let mut busy = None;
+    until("there is no room", || {
+        let reply = gateway.send("POST", "/topics/pin", JSON, &format!("{ONE}{}", " ".repeat(5_000)));
+        busy = (reply.status == 503).then_some(reply);
+        busy.is_some()
+    });
+    let busy = busy.unwrap();
+    assert_eq!((code(&busy), busy.headers["retry-after"].as_str()), (json!(503), "1"));
+    // Who sends little is served all the same, and the slow one, too, in the end.
+    slow.write_all(&whole[300..]).unwrap();
+    until("there is room again", || {
+        gateway.send("POST", "/topics/pin", JSON, &format!("{ONE}{}", " ".repeat(5_000))).status == 200
+    });
+    let metrics = gateway.http.get("/metrics");
+    assert!(
+        metrics.text().contains("pinflow_http_requests_total{route=\"/topics/{topic}\",status=\"503\"}"),
+        "{}",
+        metrics.text()
+    );
+    assert!(metrics.text().contains("pinflow_gateway_records_total{family=\"topics\",outcome=\"taken\"}"));
+}
+
+#[test]
+fn what_cannot_be_meant_is_said_before_anything_is_listened_on() {
+    let place = scratch();
+    let path = place.path().join("gateway.toml");
+    let said = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let output = pinflow(["gateway"]).arg(&path).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (status, error) = said("[gateway]\nlisten = \"0.0.0.0:1\"\nrecording = \"r\"\nbody_bytes = 1\n");
+    assert_eq!(status, Some(2), "{error}");
+    assert!(error.contains("line 4") && error.contains("body_bytes") && error.contains("other machines"), "{error}");
+    let (status, error) = said("pipeline = \"posts\"\n");
+    assert_eq!(status, Some(2));
+    assert!(error.contains("[gateway]") || error.contains("no source"), "{error}");
+    // One file may serve both commands.
+    let both = "[gateway]\nlisten = \"127.0.0.1:0\"\nrecording = \"posts\"\n[[source]]\nkind = \"recording\"\npath = \"posts\"\n";
+    std::fs::write(&path, both).unwrap();
+    std::fs::create_dir(place.path().join("posts")).unwrap();
+    std::fs::write(place.path().join("posts/pin.jsonl"), "").unwrap();
+    let checked = pinflow(["check"]).arg(&path).output().unwrap();
+    let text = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.status.success() && text.contains("gateway: records go to"), "{text}");
+    std::fs::write(&path, "[gateway]\nlisten = \"127.0.0.1:0\"\nkafka = { brokers = \"127.0.0.1:1\" }\n").unwrap();
+    let checked = pinflow(["check"]).arg(&path).output().unwrap();
+    assert_eq!(checked.status.code(), Some(1), "{}", String::from_utf8_lossy(&checked.stdout));
+}

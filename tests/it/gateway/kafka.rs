@@ -1,0 +1,164 @@
+//! Records that go to a real broker.
+
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+
+use super::{BINARY, Gateway, JSON, code};
+use crate::harness::{scratch, until};
+use crate::kafka::broker::{Broker, Listener};
+use crate::kafka::posts::Site;
+use crate::kafka::{offsets, read_all, skipped};
+
+fn before(broker: &Broker, place: &std::path::Path, more: &str) -> Gateway {
+    Gateway::start(place, &format!("kafka = {{ brokers = \"{}\" }}\n{more}", broker.plaintext()))
+}
+
+#[test]
+fn records_are_where_the_answer_says() {
+    if skipped() {
+        return;
+    }
+    let (broker, place) = (Broker::shared(), scratch());
+    let topic = Site::unmade("").topic("pin");
+    broker.create_topic(&topic, 3, &[]);
+    let gateway = before(broker, place.path(), "");
+    let placed = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for sender in 0..4 {
+            let (gateway, placed, topic) = (&gateway, &placed, &topic);
+            scope.spawn(move || {
+                for request in 0..25 {
+                    let values: Vec<_> = (0..4).map(|record| json!({ "ind": [sender, request, record] })).collect();
+                    let places = gateway.produce(topic, &values);
+                    placed.lock().unwrap().extend(places.into_iter().zip(values));
+                }
+            });
+        }
+    });
+    let body = "{\"records\":[{\"key\":{\"a\":1},\"value\":\"x\",\"partition\":2},{\"key\":\"k\",\"value\":null,\"partition\":2}]}";
+    let reply = gateway.send("POST", &format!("/prod/topics/{topic}"), JSON, body);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let reply = gateway.send(
+        "POST",
+        &format!("/topics/{topic}/partitions/2"),
+        BINARY,
+        "{\"records\":[{\"key\":\"aw==\",\"value\":\"AP8K\"}]}",
+    );
+    assert_eq!((reply.status, &reply.json()["offsets"][0]["partition"]), (200, &json!(2)));
+    gateway.stop();
+    let held = read_all(broker, &topic);
+    assert_eq!(held.len(), 4 * 25 * 4 + 3);
+    let of = |partition: i64| held.iter().filter(move |one| i64::from(one.partition) == partition).collect::<Vec<_>>();
+    let partitions = [of(0), of(1), of(2)];
+    for ((partition, offset), value) in placed.into_inner().unwrap() {
+        let found = partitions[usize::try_from(partition).unwrap()][usize::try_from(offset).unwrap()];
+        assert_eq!(found.text(), value.to_string());
+    }
+    let last = &partitions[2][partitions[2].len() - 3..];
+    assert_eq!((last[0].key(), last[0].text()), ("{\"a\":1}", "\"x\""));
+    assert_eq!((last[1].key(), last[1].payload.len()), ("\"k\"", 0));
+    assert_eq!((last[2].key(), last[2].payload.as_slice()), ("k", [0, 255, 10].as_slice()));
+}
+
+#[test]
+fn topics_are_listed_and_described() {
+    if skipped() {
+        return;
+    }
+    let (broker, place) = (Broker::shared(), scratch());
+    let site = Site::unmade("");
+    let (topic, other) = (site.topic("geo"), site.topic("other"));
+    broker.create_topic(&topic, 2, &[("retention.ms", "3600000")]);
+    broker.create_topic(&other, 1, &[]);
+    let gateway = before(broker, place.path(), &format!("allow = [\"{topic}\", \"missing\"]"));
+    gateway.produce(&topic, &[json!(1)]);
+    let get = |path: &str| gateway.send("GET", path, "", "");
+    assert_eq!(get("/topics").json(), json!([topic]));
+    let described = get(&format!("/topics/{topic}")).json();
+    assert_eq!((&described["name"], &described["configs"]["retention.ms"]), (&json!(topic), &json!("3600000")));
+    let replica = json!([{ "broker": 1, "leader": true, "in_sync": true }]);
+    let partition = |number: i32| json!({ "partition": number, "leader": 1, "replicas": replica });
+    assert_eq!(described["partitions"], json!([partition(0), partition(1)]));
+    assert_eq!(get(&format!("/topics/{topic}/partitions")).json(), described["partitions"]);
+    assert_eq!(get(&format!("/topics/{topic}/partitions/1")).json(), partition(1));
+    let ends = [0, 1].map(|number| get(&format!("/topics/{topic}/partitions/{number}/offsets")).json());
+    let sum: i64 = ends.iter().map(|ends| ends["end_offset"].as_i64().unwrap()).sum();
+    assert_eq!((sum, &ends[0]["beginning_offset"]), (1, &json!(0)));
+    for absent in [format!("/topics/{other}"), "/topics/missing".to_owned(), format!("/topics/{topic}/partitions/2")] {
+        let reply = get(&absent);
+        let wanted = if absent.ends_with("/2") { 40402 } else { 40401 };
+        assert_eq!((reply.status, code(&reply)), (404, json!(wanted)), "{absent}");
+    }
+    let reply = gateway.send("POST", &format!("/topics/{other}"), JSON, "{\"records\":[{\"value\":1}]}");
+    assert_eq!(code(&reply), json!(40401), "what is not allowed is not there");
+}
+
+#[test]
+fn a_record_that_is_too_large_fails_alone() {
+    if skipped() {
+        return;
+    }
+    let (broker, place) = (Broker::shared(), scratch());
+    let topic = Site::unmade("").topic("user");
+    broker.create_topic(&topic, 1, &[("max.message.bytes", "1000")]);
+    let gateway = before(broker, place.path(), "");
+    // Bytes that do not compress.
+    let noise: String = (0..3_000).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
+    let body = |values: &[&str]| {
+        let records: Vec<_> = values.iter().map(|value| json!({ "value": value })).collect();
+        json!({ "records": records }).to_string()
+    };
+    let alone = gateway.send("POST", &format!("/topics/{topic}"), JSON, &body(&[&noise]));
+    assert_eq!((alone.status, code(&alone)), (422, json!(42206)), "{}", alone.text());
+    assert_eq!(alone.json()["offsets"][0]["error_code"], 1);
+    gateway.produce(&topic, &[json!("small")]);
+    assert_eq!(offsets(broker, &topic), [1]);
+}
+
+#[test]
+fn while_brokers_are_away_senders_are_told_to_come_again() {
+    if skipped() {
+        return;
+    }
+    let (mut broker, place) = (Broker::alone(""), scratch());
+    let topic = Site::unmade("").topic("pin");
+    broker.create_topic(&topic, 1, &[]);
+    let gateway = before(&broker, place.path(), "answer_secs_max = 2");
+    gateway.produce(&topic, &[json!("before")]);
+    broker.kill();
+    let send = |value: &str| {
+        let body = json!({ "records": [{ "value": value }] }).to_string();
+        gateway.send("POST", &format!("/topics/{topic}"), JSON, &body)
+    };
+    let away = send("lost or not");
+    assert_eq!((away.status, code(&away)), (503, json!(50003)), "{}", away.text());
+    assert!(away.headers.contains_key("retry-after"));
+    broker.start_again();
+    until("records are taken again", || send("after").status == 200);
+    gateway.stop();
+    let texts: Vec<String> = read_all(&broker, &topic).iter().map(|one| one.text().to_owned()).collect();
+    assert_eq!(texts.first().map(String::as_str), Some("\"before\""));
+    assert_eq!(texts.last().map(String::as_str), Some("\"after\""));
+}
+
+#[test]
+fn a_broker_that_wants_proof_gets_it() {
+    if skipped() {
+        return;
+    }
+    let (broker, place) = (Broker::shared(), scratch());
+    let topic = Site::unmade("").topic("geo");
+    broker.create_topic(&topic, 1, &[]);
+    let more = format!(
+        "[gateway.kafka]\nbrokers = \"{}\"\ntls = {{ ca = \"{}\" }}\n\
+         sasl = {{ mechanism = \"SCRAM-SHA-256\", username = \"posts\", password = \"env:WORD\" }}",
+        broker.at(Listener::Sasl),
+        broker.certificates().authority().display()
+    );
+    let gateway = Gateway::start_with(place.path(), &more, &[("WORD", crate::kafka::broker::PASSWORD)]);
+    let values: Vec<Value> = (0..10).map(Value::from).collect();
+    let places = gateway.produce(&topic, &values);
+    assert_eq!(places, (0..10).map(|offset| (0, offset)).collect::<Vec<_>>());
+    assert!(!gateway.log().contains(crate::kafka::broker::PASSWORD));
+}

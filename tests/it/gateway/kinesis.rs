@@ -1,0 +1,135 @@
+//! Records that go to a real Kinesis server.
+
+use serde_json::json;
+
+use super::{Gateway, code};
+use crate::harness::scratch;
+use crate::kinesis::proxy::{Fault, Proxy};
+use crate::kinesis::server::Server;
+use crate::kinesis::site::Site;
+use crate::kinesis::skipped;
+
+fn before(endpoint: &str, place: &std::path::Path, more: &str) -> Gateway {
+    Gateway::start(place, &format!("kinesis = {{ region = \"us-east-1\", endpoint = \"{endpoint}\" }}\n{more}"))
+}
+
+#[test]
+fn records_are_where_the_answer_says() {
+    if skipped() {
+        return;
+    }
+    let (server, place) = (Server::shared(), scratch());
+    let site = Site::new(&server.endpoint(), &server.endpoint(), 2);
+    let (gateway, stream) = (before(&server.endpoint(), place.path(), ""), site.stream("geo"));
+    let mut placed = Vec::new();
+    for number in 0..20 {
+        let data = json!({ "ind": number, "country": "Chad" });
+        placed.push((gateway.put(&stream, &format!("key-{number}"), &data), format!("key-{number}"), data.to_string()));
+    }
+    let records: Vec<_> =
+        (0..20).map(|n| json!({ "data": format!("text {n}"), "partition-key": format!("many-{n}") })).collect();
+    let body = json!({ "records": records }).to_string();
+    let reply = gateway.send("PUT", &format!("/dev/streams/{stream}/records"), "application/json", &body);
+    assert_eq!((reply.status, &reply.json()["FailedRecordCount"]), (200, &json!(0)), "{}", reply.text());
+    for (n, one) in reply.json()["Records"].as_array().unwrap().iter().enumerate() {
+        let text = |name: &str| one[name].as_str().unwrap().to_owned();
+        placed.push(((text("ShardId"), text("SequenceNumber")), format!("many-{n}"), format!("text {n}")));
+    }
+    gateway.stop();
+    let held = site.probe.held(&stream);
+    assert_eq!(held.values().map(Vec::len).sum::<usize>(), placed.len());
+    for ((shard, number), key, data) in placed {
+        let found = held[&shard].iter().find(|one| one.number == number).unwrap();
+        assert_eq!((found.key.as_str(), std::str::from_utf8(&found.data).unwrap()), (key.as_str(), data.as_str()));
+    }
+}
+
+#[test]
+fn streams_are_listed_described_made_and_deleted() {
+    if skipped() {
+        return;
+    }
+    let (server, place) = (Server::shared(), scratch());
+    let site = Site::unmade(&server.endpoint(), &server.endpoint());
+    let stream = site.stream("pin");
+    let gateway = before(&server.endpoint(), place.path(), &format!("manage_streams = true\nallow = [\"{stream}\"]"));
+    let path = format!("/streams/{stream}");
+    let missing = gateway.send("GET", &path, "", "");
+    assert_eq!((missing.status, code(&missing)), (404, json!("ResourceNotFoundException")));
+    assert_eq!(gateway.send("POST", &path, "application/json", "{\"ShardCount\": 3}").status, 200);
+    for method in ["GET", "POST"] {
+        let listed = gateway.send(method, "/streams", "application/json", "{}").json();
+        assert_eq!(listed, json!({ "StreamNames": [stream], "HasMoreStreams": false }));
+    }
+    let described = gateway.send("GET", &path, "", "").json()["StreamDescription"].clone();
+    assert_eq!((&described["StreamName"], &described["StreamStatus"]), (&json!(stream), &json!("ACTIVE")));
+    assert_eq!(described["Shards"].as_array().unwrap().len(), 3);
+    assert_eq!(described["Shards"][0]["HashKeyRange"]["StartingHashKey"], "0");
+    let again = gateway.send("POST", &path, "application/json", "{\"ShardCount\": 2}");
+    assert_eq!((again.status, code(&again)), (409, json!("ResourceInUseException")));
+    assert_eq!(gateway.send("DELETE", &path, "", "").status, 200);
+    assert_eq!(gateway.send("DELETE", &path, "", "").status, 404);
+}
+
+#[test]
+fn what_a_shard_has_no_room_for_is_put_again_and_lands_once() {
+    if skipped() {
+        return;
+    }
+    let (server, place) = (Server::shared(), scratch());
+    let proxy = Proxy::before(server.port());
+    let site = Site::new(&server.endpoint(), &proxy.endpoint(), 1);
+    let (gateway, stream) = (before(&proxy.endpoint(), place.path(), "answer_secs_max = 5"), site.stream("user"));
+    let records: Vec<_> = (0..9).map(|n| json!({ "data": n.to_string(), "partition-key": "k" })).collect();
+    let body = json!({ "records": records }).to_string();
+    let put = || gateway.send("PUT", &format!("/streams/{stream}/records"), "application/json", &body);
+    proxy.fault("PutRecords", Fault::Half, 3);
+    proxy.fault("PutRecords", Fault::Refused("ProvisionedThroughputExceededException"), 2);
+    let reply = put();
+    assert_eq!((reply.status, &reply.json()["FailedRecordCount"]), (200, &json!(0)), "{}", reply.text());
+    assert!(!proxy.has_faults());
+    let held: Vec<_> = site.probe.held(&stream).into_values().flatten().collect();
+    let mut texts: Vec<_> = held.iter().map(|one| String::from_utf8(one.data.clone()).unwrap()).collect();
+    texts.sort();
+    assert_eq!(texts, (0..9).map(|n| n.to_string()).collect::<Vec<_>>());
+    // A service that takes nothing for longer than anybody waits.
+    proxy.fault("PutRecords", Fault::Refused("ProvisionedThroughputExceededException"), 1_000);
+    let reply = put();
+    assert_eq!(
+        (reply.status, code(&reply)),
+        (429, json!("ProvisionedThroughputExceededException")),
+        "{}",
+        reply.text()
+    );
+    assert!(reply.headers.contains_key("retry-after"));
+}
+
+#[test]
+fn a_service_that_fails_is_not_asked_twice_for_the_same_records() {
+    if skipped() {
+        return;
+    }
+    let (server, place) = (Server::shared(), scratch());
+    let proxy = Proxy::before(server.port());
+    let site = Site::new(&server.endpoint(), &proxy.endpoint(), 1);
+    let (gateway, stream) = (before(&proxy.endpoint(), place.path(), ""), site.stream("pin"));
+    let body = "{\"Data\":{\"index\":1},\"PartitionKey\":\"k\"}";
+    let put = || gateway.send("PUT", &format!("/streams/{stream}/record"), "application/json", body);
+    for fault in [Fault::Broken, Fault::Cut, Fault::CutAnswer] {
+        proxy.fault("PutRecords", fault, 1);
+        let reply = put();
+        assert_eq!(
+            (reply.status, code(&reply)),
+            (503, json!("ServiceUnavailableException")),
+            "{fault:?}: {}",
+            reply.text()
+        );
+    }
+    proxy.fault("PutRecords", Fault::Refused("AccessDeniedException"), 1);
+    let reply = put();
+    assert_eq!(reply.status, 503);
+    assert!(!reply.text().contains("AccessDenied"), "whose rights these are is not for senders to know");
+    // Only the one whose answer was cut is there.
+    assert_eq!(site.probe.held(&stream).into_values().map(|records| records.len()).sum::<usize>(), 1);
+    assert_eq!(put().status, 200);
+}

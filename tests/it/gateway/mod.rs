@@ -1,0 +1,113 @@
+//! The front door, over real sockets, before real brokers, real Kinesis servers, and files.
+
+mod doors;
+mod files;
+mod kafka;
+mod kinesis;
+mod wire;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::harness::{Running, pinflow, until};
+use crate::http::client::{Http, Reply};
+
+/// What clients of the REST proxy send JSON as.
+pub(crate) const JSON: &str = "application/vnd.kafka.json.v2+json";
+/// The same for bytes.
+const BINARY: &str = "application/vnd.kafka.binary.v2+json";
+
+/// A gateway; killed when dropped.
+pub(crate) struct Gateway {
+    running: Running,
+    pub(crate) http: Http,
+    log: PathBuf,
+}
+
+impl Gateway {
+    /// Starts one; `more` are the lines of `[gateway]`.
+    pub(crate) fn start(place: &Path, more: &str) -> Gateway {
+        Gateway::start_with(place, more, &[])
+    }
+
+    pub(crate) fn start_with(place: &Path, more: &str, env: &[(&str, &str)]) -> Gateway {
+        let (config, log) = (place.join("gateway.toml"), place.join("gateway.log"));
+        std::fs::write(&config, format!("[gateway]\nlisten = \"127.0.0.1:0\"\n{more}\n")).unwrap();
+        let mut command = crate::kinesis::site::with_credentials(pinflow(["gateway"]));
+        command.arg(config).envs(env.iter().copied());
+        command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
+        let mut running = Running::start(&mut command);
+        let mut address = None;
+        until("it says where it listens", || {
+            let said = std::fs::read_to_string(&log).unwrap();
+            assert!(running.ended().is_none(), "{said}");
+            address = said.lines().find_map(|line| {
+                let line: Value = serde_json::from_str(line).ok()?;
+                line["address"].as_str()?.parse::<SocketAddr>().ok()
+            });
+            address.is_some()
+        });
+        Gateway { running, http: Http::new(address.unwrap()), log }
+    }
+
+    /// Sends a request with a body.
+    pub(crate) fn send(&self, method: &str, path: &str, kind: &str, body: &str) -> Reply {
+        self.send_with(method, path, &[("content-type", kind)], body)
+    }
+
+    pub(crate) fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        self.http.raw(&request(method, path, headers, body))
+    }
+
+    /// Produces values, and gives back their places; each must be taken.
+    pub(crate) fn produce(&self, topic: &str, values: &[Value]) -> Vec<(i64, i64)> {
+        let records: Vec<_> = values.iter().map(|value| json!({ "value": value })).collect();
+        let reply = self.send("POST", &format!("/topics/{topic}"), JSON, &json!({ "records": records }).to_string());
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let offsets = reply.json()["offsets"].as_array().unwrap().clone();
+        assert_eq!(offsets.len(), values.len());
+        offsets.iter().map(|one| (one["partition"].as_i64().unwrap(), one["offset"].as_i64().unwrap())).collect()
+    }
+
+    /// Puts a value into a stream; it must be taken.
+    pub(crate) fn put(&self, stream: &str, key: &str, data: &Value) -> (String, String) {
+        let body = json!({ "StreamName": stream, "Data": data, "PartitionKey": key });
+        let reply = self.send("PUT", &format!("/streams/{stream}/record"), "application/json", &body.to_string());
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let text = |name: &str| reply.json()[name].as_str().unwrap().to_owned();
+        (text("ShardId"), text("SequenceNumber"))
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// SIGTERM, and an orderly end.
+    pub(crate) fn stop(mut self) {
+        self.running.signal(Signal::SIGTERM);
+        let status = self.running.wait();
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+    }
+}
+
+/// A request as it goes over the line.
+fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        head.push_str("host: localhost\r\n");
+    }
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    format!("{head}\r\n{body}").into_bytes()
+}
+
+/// The code that a reply gives for programs, whichever family it is of.
+fn code(reply: &Reply) -> Value {
+    let body = reply.json();
+    if body["error_code"].is_null() { body["__type"].clone() } else { body["error_code"].clone() }
+}

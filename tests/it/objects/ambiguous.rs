@@ -1,0 +1,64 @@
+//! Commits whose outcome nobody tells: stored, but the answer fails, is cut, or never comes; or not stored, or stored
+//! later. Every row is in the tables once, no version too many, and the run goes on.
+
+use super::proxy::{Fault, Proxy};
+use super::site::{PREFIX, Site};
+use super::{skipped, store};
+use crate::ledger::TABLES;
+
+/// One fault after so many puts that pass, for each table.
+fn lived_through(faults: &[(Fault, u32)], passes: u32, what: &str) {
+    if skipped() {
+        return;
+    }
+    for &(fault, times) in faults {
+        for table in TABLES {
+            let proxy = Proxy::before(store::port());
+            let site = Site::new(200, &proxy.endpoint());
+            site.configure(60, "rate_per_sec = 1500");
+            let path = format!("{PREFIX}/{table}/{what}");
+            proxy.plan(("PUT", &path), fault, passes, times);
+            site.finish();
+            assert_eq!(proxy.calm(), 0, "{fault:?} of {table} did not happen");
+        }
+    }
+}
+
+#[test]
+fn a_commit_that_is_stored_and_then_fails_lands_once() {
+    lived_through(&[(Fault::StoredBroken, 1), (Fault::StoredBroken, 9)], 3, "_delta_log/");
+}
+
+#[test]
+fn a_commit_that_is_stored_and_then_cut_lands_once() {
+    lived_through(&[(Fault::StoredCut, 1)], 3, "_delta_log/");
+}
+
+#[test]
+fn a_commit_that_is_stored_and_never_answered_lands_once() {
+    lived_through(&[(Fault::StoredHung, 1)], 3, "_delta_log/");
+}
+
+#[test]
+fn a_commit_that_comes_late_lands_once() {
+    // Before it is looked for, and after it was put again.
+    lived_through(&[(Fault::Late(30), 1), (Fault::Late(600), 1), (Fault::Late(600), 7)], 3, "_delta_log/");
+}
+
+#[test]
+fn a_commit_that_is_not_stored_is_put_again_until_it_is() {
+    lived_through(&[(Fault::Broken(500), 12), (Fault::Broken(503), 12)], 3, "_delta_log/");
+}
+
+#[test]
+fn the_first_commits_of_a_table_are_as_safe_as_the_others() {
+    let faults = [(Fault::StoredBroken, 1), (Fault::StoredCut, 1)];
+    // The table's creation, and the fence.
+    lived_through(&faults, 0, "_delta_log/");
+    lived_through(&faults, 1, "_delta_log/");
+}
+
+#[test]
+fn a_data_file_whose_put_fails_is_put_again() {
+    lived_through(&[(Fault::StoredBroken, 2), (Fault::StoredHung, 1), (Fault::Broken(503), 9)], 2, "part-");
+}

@@ -1,0 +1,452 @@
+//! The raw archive: each message once, whatever dies, in objects that never change, and read back to the same answers.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use base64::Engine;
+use nix::sys::signal::Signal;
+use pinflow::archive::name::Partition;
+use pinflow::archive::{line, unpack};
+use pinflow::dataflows::graph::Options;
+
+use super::proxy::{Fault, Proxy};
+use super::site::with_credentials;
+use super::skipped;
+use super::store::{self, Bucket};
+use crate::batch::assert_answers_follow;
+use crate::harness::{Running, Snapshot, emit, last_snapshot, pinflow, scratch, succeed, until};
+use crate::kafka;
+use crate::kafka::posts::{STREAMS, lines};
+
+/// Objects by partition and first offset.
+type Objects = BTreeMap<Partition, BTreeMap<u64, Vec<u8>>>;
+
+/// A recording that is read into tables on the disk, and archived.
+struct Site {
+    place: tempfile::TempDir,
+    /// If the archive lies in one.
+    bucket: Option<Bucket>,
+    endpoint: String,
+}
+
+impl Site {
+    fn new(draws: u32, bucket: Option<Bucket>, endpoint: &str) -> Site {
+        let place = scratch();
+        emit(&place.path().join("recording"), draws.div_ceil(5), draws, 41, &["--malformed", "0.05"]);
+        Site { place, bucket, endpoint: endpoint.to_owned() }
+    }
+
+    fn on_disk(draws: u32) -> Site {
+        Site::new(draws, None, "http://localhost:1")
+    }
+
+    fn in_bucket(draws: u32, endpoint: &str) -> Site {
+        Site::new(draws, Some(Bucket::new()), endpoint)
+    }
+
+    fn url(&self) -> String {
+        match &self.bucket {
+            Some(bucket) => format!("s3://{}/raw", bucket.name),
+            None => "raw".to_owned(),
+        }
+    }
+
+    fn objects(&self) -> String {
+        format!("[objects]\nendpoint = \"{}\"\nregion = \"{}\"\ntimeout_secs = 2\n", self.endpoint, store::REGION)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+
+    fn recording(&self) -> PathBuf {
+        self.path("recording")
+    }
+
+    /// A configuration; `source` are further lines of its source, `archive` of its archive.
+    fn configure(&self, source: &str, archive: &str) -> PathBuf {
+        let config = self.path("run.toml");
+        let text = format!(
+            "[[source]]\nkind = \"recording\"\npath = \"recording\"\n{source}\n[tables]\nurl = \"tables\"\n\
+             commit_rows_max = 400\ncommit_age_secs_max = 0.05\n[engine]\nepoch_ms = 3\n\
+             [archive]\nurl = \"{}\"\nrotate_secs = 0\n{archive}\n{}",
+            self.url(),
+            self.objects()
+        );
+        std::fs::write(&config, text).unwrap();
+        config
+    }
+
+    fn run(&self, config: &Path) -> Command {
+        let mut command = with_credentials(pinflow(["run", "--output", "snapshots"]));
+        command.arg(config);
+        command
+    }
+
+    /// Every object; nothing else may be there.
+    fn archived(&self) -> Objects {
+        let folder = self.path("fetched");
+        let root = match &self.bucket {
+            Some(bucket) => {
+                let _ = std::fs::remove_dir_all(&folder);
+                bucket.download("raw", &folder);
+                folder
+            }
+            None => self.path("raw"),
+        };
+        objects(&root)
+    }
+
+    /// Demands that the archive holds each line of the recording once, in order, in objects that begin where they say.
+    fn assert_each_once(&self) {
+        let objects = self.archived();
+        assert_eq!(objects.len(), 3);
+        for stream in STREAMS {
+            let file = format!("{stream}.jsonl");
+            let objects = &objects[&Partition::of(&format!("recording/{file}"))];
+            let wanted = lines(&self.recording(), stream);
+            assert_eq!(
+                messages(objects, 1),
+                wanted.iter().map(|line| Some(line.clone())).collect::<Vec<_>>(),
+                "{file}"
+            );
+        }
+    }
+
+    /// What a replay of the archive answers, and that its rows are those of the run but for where they came from.
+    fn assert_replays(&self, answered: &Snapshot) {
+        let config = self.path("replay.toml");
+        let text = format!(
+            "[[source]]\nkind = \"recording\"\npath = \"{}\"\n[tables]\nurl = \"replayed\"\n{}",
+            self.url(),
+            self.objects()
+        );
+        std::fs::write(&config, text).unwrap();
+        let replayed = last_snapshot(&succeed(&mut self.run(&config)).stdout);
+        assert_eq!(replayed.answers, answered.answers);
+        assert_eq!(rows(&self.path("replayed")), rows(&self.path("tables")));
+        // It goes on where it stopped, and finds nothing more.
+        let again = last_snapshot(&succeed(&mut self.run(&config)).stdout);
+        assert_eq!(again.answers, answered.answers);
+        assert!(again.cut["sources"].as_array().unwrap().iter().all(|source| source["read"] == 0), "{}", again.cut);
+        succeed(pinflow(["table", "--verify"]).arg(self.path("replayed")));
+    }
+}
+
+/// The objects under a folder.
+fn objects(root: &Path) -> Objects {
+    let mut found = Objects::new();
+    // Who is killed early has not begun it.
+    let mut folders = if root.exists() { vec![root.to_owned()] } else { Vec::new() };
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let key = path.strip_prefix(root).unwrap().to_str().unwrap();
+            // What a killed process was writing aside, which no listing shows; and notes of where to go on.
+            if key.contains('#') || key.starts_with("resume/") {
+                continue;
+            }
+            let (partition, first) = Partition::parse(key).unwrap_or_else(|| panic!("{key}"));
+            let other =
+                found.entry(partition).or_default().insert(first.narrow().unwrap(), std::fs::read(&path).unwrap());
+            assert!(other.is_none(), "two objects begin with {key}");
+        }
+    }
+    found
+}
+
+/// The messages of a partition whose positions have no gaps; each object begins where the one before it ended.
+fn messages(objects: &BTreeMap<u64, Vec<u8>>, first: u64) -> Vec<Option<Vec<u8>>> {
+    let mut messages = Vec::new();
+    for (at, object) in objects {
+        assert_eq!(*at, first + messages.len() as u64, "an object begins elsewhere than the one before it ended");
+        let mut text = Vec::new();
+        std::io::Read::read_to_end(&mut unpack(std::io::Cursor::new(object.clone())).unwrap(), &mut text).unwrap();
+        let lines = text.strip_suffix(b"\n").expect("every line has an end");
+        for one in lines.split(|byte| *byte == b'\n') {
+            serde_json::from_slice::<serde::de::IgnoredAny>(one).expect("every line is JSON");
+            messages.push(line::read(one).map(std::borrow::Cow::into_owned));
+        }
+    }
+    messages
+}
+
+/// The rows of the cleaned tables and the rejections, without where and when they came, in order.
+fn rows(tables: &Path) -> BTreeMap<&'static str, Vec<String>> {
+    let of = |table: &&'static str| {
+        let read = crate::ledger::read(&tables.join(table));
+        let kept: Vec<usize> = (0..read.columns.len()).filter(|at| !read.columns[*at].starts_with('_')).collect();
+        let mut rows: Vec<String> =
+            read.rows.iter().map(|row| format!("{:?}", kept.iter().map(|at| &row[*at]).collect::<Vec<_>>())).collect();
+        rows.sort();
+        (*table, rows)
+    };
+    crate::ledger::TABLES.iter().map(of).collect()
+}
+
+#[test]
+fn everything_read_is_archived_and_a_replay_answers_the_same() {
+    for compression in ["none", "gzip", "zstd"] {
+        let site = Site::on_disk(1_500);
+        let config = site.configure("rate_per_sec = 9000", &format!("compression = \"{compression}\""));
+        let answered = last_snapshot(&succeed(&mut site.run(&config)).stdout);
+        site.assert_each_once();
+        let objects = site.archived();
+        assert!(objects.values().all(|objects| (2..200).contains(&objects.len())), "neither one nor one a message");
+        site.assert_replays(&answered);
+    }
+}
+
+#[test]
+fn one_record_an_object_is_the_layout_of_the_original() {
+    let site = Site::on_disk(40);
+    succeed(&mut site.run(&site.configure("", "flush_records = 1")));
+    site.assert_each_once();
+    let path = site.path("raw/topics/pin.jsonl/partition=0/pin.jsonl+0+0000000040.json");
+    assert_eq!(std::fs::read(path).unwrap().iter().filter(|byte| **byte == b'\n').count(), 1);
+}
+
+#[test]
+fn what_the_original_connector_wrote_is_read() {
+    let place = scratch();
+    emit(&place.path().join("recording"), 20, 60, 43, &[]);
+    for stream in STREAMS {
+        let folder = place.path().join(format!("raw/topics/12e2.{stream}/partition=0"));
+        std::fs::create_dir_all(&folder).unwrap();
+        for (at, line) in lines(&place.path().join("recording"), stream).iter().enumerate() {
+            // One object a message, with no line end; some are compressed.
+            let (ending, bytes) = match at % 3 {
+                0 => ("json", line.clone()),
+                1 => ("json.zst", zstd::encode_all(&line[..], 1).unwrap()),
+                _ => {
+                    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                    std::io::Write::write_all(&mut gzip, line).unwrap();
+                    ("json.gz", gzip.finish().unwrap())
+                }
+            };
+            std::fs::write(folder.join(format!("12e2.{stream}+0+{at:010}.{ending}")), bytes).unwrap();
+        }
+    }
+    let expected = last_snapshot(&succeed(pinflow(["run"]).arg(place.path().join("recording"))).stdout);
+    let config = place.path().join("run.toml");
+    std::fs::write(&config, "[[source]]\nkind = \"recording\"\npath = \"raw\"\n[tables]\nurl = \"tables\"\n").unwrap();
+    let checked = succeed(pinflow(["check"]).arg(&config));
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(said.contains("recording/12e2.geo+0: geo, 60 objects"), "{said}");
+    let replayed = last_snapshot(&succeed(pinflow(["run"]).arg(&config)).stdout);
+    assert_eq!(replayed.answers, expected.answers);
+    succeed(pinflow(["table", "--verify"]).arg(place.path().join("tables")));
+}
+
+/// Kills the program at every step and at any moment, and looks at the archive after each death.
+fn killed(site: &Site, rounds: usize) {
+    let config = site.configure("rate_per_sec = 9000", "flush_records = 90");
+    for round in 0..rounds {
+        let mut command = site.run(&config);
+        let steps =
+            ["archive::before_put", "archive::after_put", "delta::rejected::before_commit", "delta::geo::after_commit"];
+        if round % 2 == 0 {
+            let step = steps[(round / 2) % steps.len()];
+            command.env("FAILPOINTS", format!("{step}={}*off->1*return(abort)", (round * 5) % 13));
+        }
+        let mut running = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+        if round % 2 == 1 {
+            std::thread::sleep(Duration::from_millis(90 + 53 * (round as u64 % 11)));
+            if running.ended().is_none() {
+                running.signal(Signal::SIGKILL);
+            }
+        }
+        let status = running.wait();
+        assert!(status.success() || status.code().is_none(), "round {round} ended with {status}");
+        for (partition, objects) in site.archived() {
+            let stream = &partition.topic[..partition.topic.find('.').unwrap()];
+            let wanted = lines(&site.recording(), stream);
+            let found = messages(&objects, 1);
+            assert!(found.iter().flatten().eq(wanted.iter().take(found.len())), "round {round}: {partition:?}");
+        }
+        if status.success() {
+            break;
+        }
+    }
+    let answered = last_snapshot(&succeed(&mut site.run(&config)).stdout);
+    site.assert_each_once();
+    crate::ledger::assert_each_line_once(&site.recording(), &site.path("tables"));
+    assert_answers_follow(&site.path("tables"), Options::default(), &answered);
+    site.assert_replays(&answered);
+}
+
+#[test]
+fn killed_at_any_moment_each_message_is_archived_once_on_disk() {
+    killed(&Site::on_disk(8_000), 24);
+}
+
+#[test]
+fn killed_at_any_moment_each_message_is_archived_once_in_a_bucket() {
+    if !skipped() {
+        killed(&Site::in_bucket(8_000, &store::endpoint()), 24);
+    }
+}
+
+#[test]
+fn objects_whose_outcome_nobody_tells_are_there_once() {
+    if skipped() {
+        return;
+    }
+    let faults = [
+        (Fault::StoredBroken, 1),
+        (Fault::StoredCut, 1),
+        (Fault::StoredHung, 1),
+        (Fault::Late(30), 1),
+        (Fault::Late(600), 1),
+        (Fault::Broken(503), 12),
+    ];
+    for (fault, times) in faults {
+        let proxy = Proxy::before(store::port());
+        let site = Site::in_bucket(300, &proxy.endpoint());
+        let config = site.configure("rate_per_sec = 3000", "flush_records = 50");
+        proxy.plan(("PUT", "geo.jsonl"), fault, 2, times);
+        let answered = last_snapshot(&succeed(&mut site.run(&config)).stdout);
+        assert_eq!(proxy.calm(), 0, "{fault:?} did not happen");
+        site.assert_each_once();
+        site.assert_replays(&answered);
+    }
+}
+
+#[test]
+fn a_second_writer_takes_over_and_the_archive_stays_exact() {
+    if skipped() {
+        return;
+    }
+    let site = Site::in_bucket(3_000, &store::endpoint());
+    let config = site.configure("rate_per_sec = 3000", "flush_records = 70");
+    let mut first = Running::start(site.run(&config).stdout(Stdio::null()).stderr(Stdio::null()));
+    until("the first one has archived", || site.bucket.as_ref().unwrap().keys("raw").len() > 6);
+    // It falls asleep, and wakes when another one has taken over.
+    first.signal(Signal::SIGSTOP);
+    let mut second = Running::start(site.run(&config).stdout(Stdio::null()).stderr(Stdio::null()));
+    let before = site.bucket.as_ref().unwrap().keys("raw").len();
+    until("the second one has archived", || site.bucket.as_ref().unwrap().keys("raw").len() > before + 6);
+    first.signal(Signal::SIGCONT);
+    assert_eq!(first.wait().code(), Some(75));
+    assert!(second.wait().success());
+    site.assert_each_once();
+    crate::ledger::assert_each_line_once(&site.recording(), &site.path("tables"));
+}
+
+#[test]
+fn tables_that_are_begun_anew_write_nothing_twice() {
+    let site = Site::on_disk(300);
+    let config = site.configure("rate_per_sec = 9000", "flush_records = 40");
+    succeed(&mut site.run(&config));
+    let before = site.archived();
+    std::fs::remove_dir_all(site.path("tables")).unwrap();
+    // Larger objects now, and other windows.
+    let config = site.configure("", "flush_records = 1000\ncompression = \"gzip\"");
+    succeed(&mut site.run(&config));
+    assert_eq!(site.archived(), before);
+    // Other messages under the same names are no archive of these.
+    std::fs::remove_dir_all(site.path("tables")).unwrap();
+    emit(&site.recording(), 60, 300, 44, &["--force"]);
+    let refused = site.run(&config).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && said.contains("name another [archive] url"), "{said}");
+    assert_eq!(site.archived(), before);
+}
+
+#[test]
+fn a_run_of_kafka_is_archived_in_a_bucket_and_replayed_from_there() {
+    if skipped() || kafka::skipped() {
+        return;
+    }
+    let bucket = Bucket::new();
+    let site = kafka::posts::Site::new(kafka::broker::Broker::shared(), 3);
+    let config = site.configure("");
+    let objects = format!("[objects]\nendpoint = \"{}\"\nregion = \"{}\"\n", store::endpoint(), store::REGION);
+    let archive =
+        format!("[archive]\nurl = \"s3://{}\"\nrotate_secs = 0\ncompression = \"zstd\"\n{objects}", bucket.name);
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text + &archive).unwrap();
+    let log = site.place.path().join("log");
+    let mut command = with_credentials(pinflow(["run", "--output", "snapshots"]));
+    let live = kafka::posts::Live::of(command.arg(&config), &log);
+    site.emit(3_000, 51, &["--malformed", "0.02", "--order", "emulator"]);
+    // What no JSON line can be: nothing, no text, several lines, a tombstone.
+    let mut sending = site.producer();
+    for payload in [Some(&b""[..]), Some(b"\xff\x00\n"), Some(b"{\n\"ind\": 99999}\n"), Some(b"{}\r"), None] {
+        sending.send(&site.topic("geo"), 1, payload);
+    }
+    sending.flush();
+    live.until_caught_up(&site.ends());
+    let answered = live.stop();
+    site.assert_right(&answered);
+
+    let fetched = site.place.path().join("fetched");
+    bucket.download("", &fetched);
+    let found = self::objects(&fetched);
+    assert_eq!(found.len(), 9);
+    let tail: Vec<_> = messages(&found[&Partition::of(&format!("kafka/{}/1", site.topic("geo")))], 0);
+    let tail = &tail[tail.len() - 5..];
+    let wanted = [Some(&b""[..]), Some(b"\xff\x00\n"), Some(b"{\n\"ind\": 99999}\n"), Some(b"{}\r"), None];
+    assert!(
+        tail.iter().map(Option::as_deref).eq(wanted),
+        "{:?}",
+        tail.iter().flatten().map(|bytes| base64::prelude::BASE64_STANDARD.encode(bytes)).collect::<Vec<_>>()
+    );
+
+    let replay = site.place.path().join("replay.toml");
+    let source = format!("[[source]]\nkind = \"recording\"\npath = \"s3://{}\"\n", bucket.name);
+    std::fs::write(&replay, source + "[tables]\nurl = \"replayed\"\n" + &objects).unwrap();
+    let mut command = with_credentials(pinflow(["run", "--output", "snapshots"]));
+    let replayed = last_snapshot(&succeed(command.arg(&replay)).stdout);
+    assert_eq!(replayed.answers, answered.answers);
+    let replayed_tables = site.place.path().join("replayed");
+    assert_eq!(rows(&replayed_tables), rows(&site.tables()));
+    assert_answers_follow(&replayed_tables, Options::default(), &replayed);
+    succeed(pinflow(["table", "--verify"]).arg(&replayed_tables));
+}
+
+#[test]
+fn what_cannot_be_meant_is_bad_usage() {
+    let place = scratch();
+    let config = place.path().join("run.toml");
+    let tables = "[tables]\nurl = \"tables\"\n";
+    for (text, said) in [
+        ("[archive]\nurl = \"raw\"".to_owned(), "[archive] needs [tables]"),
+        (format!("{tables}[archive]\nflush_records = 1"), "missing field `url`"),
+        (format!("{tables}[archive]\nurl = \"raw\"\nflush_records = 0"), "flush_records must be 1 to 10000000"),
+        (format!("{tables}[archive]\nurl = \"raw\"\nrotate_secs = 100000"), "rotate_secs must be 0 to 86400"),
+        (format!("{tables}[archive]\nurl = \"raw\"\ncompression = \"snappy\""), "line 8"),
+        (format!("{tables}[archive]\nurl = \"raw\"\nflush = 1"), "unknown field `flush`"),
+        (format!("{tables}[archive]\nurl = \"ftp://raw\""), "[archive] url"),
+    ] {
+        std::fs::write(&config, format!("[[source]]\nkind = \"recording\"\npath = \"recording\"\n{text}\n")).unwrap();
+        let output = pinflow(["check"]).arg(&config).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && told.contains(said), "{text}: {told}");
+    }
+}
+
+#[test]
+fn what_is_no_archive_is_refused_by_name() {
+    let place = scratch();
+    let config = place.path().join("run.toml");
+    std::fs::create_dir_all(place.path().join("raw/topics/pin/partition=0")).unwrap();
+    let check = |more: &str| {
+        std::fs::write(&config, format!("[[source]]\nkind = \"recording\"\npath = \"raw\"\n{more}\n")).unwrap();
+        let output = pinflow(["check"]).arg(&config).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(check("").contains("no object of an archive"), "{}", check(""));
+    assert!(check("follow = true").contains("leave `follow` out"));
+    for ending in ["json", "json.gz"] {
+        std::fs::write(place.path().join(format!("raw/topics/pin/partition=0/pin+0+0000000000.{ending}")), "").unwrap();
+    }
+    assert!(check("").contains("begin with the same message"));
+}

@@ -1,0 +1,160 @@
+//! Stores that cannot be used: each is refused with what is wrong and what to do, before anything is entrusted to it.
+
+use std::process::Command;
+
+use super::proxy::{Fault, Proxy};
+use super::site::{Site, alone, with_credentials};
+use super::tls::Tls;
+use super::{skipped, store};
+use crate::harness::{pinflow, scratch, succeed};
+use crate::kafka::certificates::Certificates;
+
+/// What a command that must fail says, on both of its ways.
+fn fails(command: &mut Command, code: i32) -> String {
+    let output = command.output().unwrap();
+    let said = [&output.stderr[..], &output.stdout].map(String::from_utf8_lossy).concat();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said
+}
+
+fn check(site: &Site) -> Command {
+    let mut command = with_credentials(pinflow(["check"]));
+    command.arg(site.config());
+    command
+}
+
+#[test]
+fn what_the_store_refuses_is_told_with_its_mend() {
+    if skipped() {
+        return;
+    }
+    for (status, code, mend) in [
+        (403, "InvalidAccessKeyId", "AWS_ACCESS_KEY_ID"),
+        (403, "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"),
+        (400, "ExpiredToken", "renew"),
+        (403, "AccessDenied", "s3:PutObject"),
+        (301, "PermanentRedirect", "region"),
+        (400, "AuthorizationHeaderMalformed", "region"),
+        (403, "RequestTimeTooSkewed", "clock"),
+    ] {
+        let proxy = Proxy::before(store::port());
+        let site = Site::new(1, &proxy.endpoint());
+        proxy.plan(("GET", ""), Fault::Refused(status, code), 0, u32::MAX);
+        for command in [&mut site.run(), &mut check(&site), &mut site.table([])] {
+            let said = fails(command, 1);
+            assert!(said.contains(mend) && said.contains(&site.url()), "{code}: {said}");
+        }
+    }
+}
+
+#[test]
+fn what_may_be_read_and_not_written_is_told_when_the_tables_are_opened() {
+    if skipped() {
+        return;
+    }
+    let proxy = Proxy::before(store::port());
+    let site = Site::new(1, &proxy.endpoint());
+    proxy.plan(("PUT", ""), Fault::Refused(403, "AccessDenied"), 0, u32::MAX);
+    assert!(fails(&mut site.run(), 1).contains("allow s3:ListBucket"));
+}
+
+#[test]
+fn a_store_that_ignores_conditions_is_refused() {
+    if skipped() {
+        return;
+    }
+    let proxy = Proxy::before(store::port());
+    let site = Site::new(1, &proxy.endpoint());
+    proxy.plan(("PUT", ""), Fault::Unconditional, 0, u32::MAX);
+    let said = fails(&mut site.run(), 1);
+    assert!(said.contains("If-None-Match") && said.contains("overwrite each other's commits"), "{said}");
+    assert!(site.bucket.keys("").is_empty(), "nothing is left there");
+}
+
+#[test]
+fn a_bucket_that_is_not_there_and_a_server_that_is_not_there() {
+    if skipped() {
+        return;
+    }
+    let site = Site::new(1, &store::endpoint());
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    std::fs::write(site.config(), text.replace(&site.bucket.name, "nobodys")).unwrap();
+    assert!(fails(&mut site.run(), 1).contains("make the bucket"));
+    // A port that was free a moment ago.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let site = Site::new(1, &format!("http://{nobody}"));
+    let said = fails(&mut check(&site), 1);
+    assert!(said.contains("cannot be reached"), "{said}");
+}
+
+#[test]
+fn credentials_that_are_nowhere() {
+    if skipped() {
+        return;
+    }
+    let site = Site::new(1, &store::endpoint());
+    let mut command = alone(pinflow(["run"]));
+    command.arg(site.config()).env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_PROFILE");
+    let said = fails(&mut command, 1);
+    assert!(said.contains("AWS_PROFILE") && said.contains("give the machine a role"), "{said}");
+}
+
+#[test]
+fn credentials_that_expire_on_the_way_are_waited_for() {
+    if skipped() {
+        return;
+    }
+    let proxy = Proxy::before(store::port());
+    let site = Site::new(200, &proxy.endpoint());
+    site.configure(60, "rate_per_sec = 1500");
+    proxy.plan(("PUT", "pin/_delta_log"), Fault::Refused(403, "ExpiredToken"), 3, 8);
+    site.finish();
+    assert_eq!(proxy.calm(), 0);
+}
+
+#[test]
+fn a_certificate_must_be_of_a_trusted_authority() {
+    if skipped() {
+        return;
+    }
+    let folder = scratch();
+    let certificates = Certificates::make(folder.path());
+    for (name, trusted) in [("good", true), ("self_signed", false), ("wrong_host", false), ("expired", false)] {
+        let tls = Tls::before(store::port(), &certificates.certificate(name), &certificates.key(name));
+        let site = Site::new(20, &tls.endpoint());
+        let said = fails(&mut check(&site), 1);
+        assert!(said.contains("SSL_CERT_FILE"), "{name}: {said}");
+        let mut command = site.run();
+        command.env("SSL_CERT_FILE", certificates.authority());
+        if trusted {
+            succeed(&mut command);
+            site.assert_whole();
+        } else {
+            let said = fails(&mut command, 1);
+            assert!(said.contains("certificate is not trusted"), "{name}: {said}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_meant_is_bad_usage() {
+    let site = scratch();
+    let config = site.path().join("run.toml");
+    for (text, said) in [
+        ("[tables]\nurl = \"s3://P/x\"", "a bucket's name is"),
+        ("[tables]\nurl = \"gs://posts\"", "s3://BUCKET/PREFIX"),
+        ("[tables]\nurl = \"data\"\n[objects]\nbucket = \"x\"", "unknown field `bucket`"),
+        ("[tables]\nurl = \"data\"\n[objects]\naddressing = \"dns\"", "line 7"),
+        ("[tables]\nurl = \"data\"\n[objects]\nendpoint = \"http://minio:9000\"", "danger_allow_http"),
+        ("[tables]\nurl = \"data\"\n[objects]\ntimeout_secs = 0", "timeout_secs must be 1 to 600"),
+        ("[tables]\nurl = \"data\"\n[objects]\nregion = \"Ireland!\"", "eu-west-1"),
+    ] {
+        let source = format!("[[source]]\nkind = \"recording\"\npath = \"recording\"\n{text}\n");
+        std::fs::write(&config, source).unwrap();
+        let told = fails(pinflow(["check"]).arg(&config), 2);
+        assert!(told.contains(said), "{text}: {told}");
+    }
+    let told =
+        fails(alone(pinflow(["table", "s3://posts/x"])).env_remove("AWS_REGION").env_remove("AWS_ENDPOINT_URL"), 2);
+    assert!(told.contains("no AWS region"), "{told}");
+}

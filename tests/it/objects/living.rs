@@ -1,0 +1,63 @@
+//! kill -9 with tables in a bucket, and two that write to the same ones.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use pinflow::sinks::delta::FAILPOINTS;
+
+use super::site::Site;
+use super::{skipped, store};
+use crate::harness::{Running, until};
+
+/// Rounds, unless `PINFLOW_KILLS` says otherwise.
+const ROUNDS: usize = 40;
+
+#[test]
+fn killed_at_any_moment_nothing_is_lost_or_repeated() {
+    if skipped() {
+        return;
+    }
+    let rounds = std::env::var("PINFLOW_KILLS").ok().map_or(ROUNDS, |n| n.parse().unwrap());
+    let mut site = Site::new(4_000, &store::endpoint());
+    site.configure(300, "rate_per_sec = 20000");
+    for round in 0..rounds {
+        let mut command = site.run();
+        if round % 2 == 0 {
+            let name = FAILPOINTS[(round / 2) % FAILPOINTS.len()];
+            command.env("FAILPOINTS", format!("{name}={}*off->1*return(abort)", round % 3));
+        }
+        let mut running = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+        if round % 2 == 1 {
+            std::thread::sleep(Duration::from_millis(100 + 37 * (round as u64 % 23)));
+            if running.ended().is_none() {
+                running.signal(Signal::SIGKILL);
+            }
+        }
+        let status = running.wait();
+        assert!(status.success() || status.code().is_none(), "round {round} ended with {status}");
+        if status.success() {
+            site.finish();
+            site = Site::new(4_000, &store::endpoint());
+            site.configure(300, "rate_per_sec = 20000");
+        }
+    }
+    site.finish();
+}
+
+#[test]
+fn a_second_writer_takes_over_and_the_first_one_ends() {
+    if skipped() {
+        return;
+    }
+    let site = Site::new(2_000, &store::endpoint());
+    site.configure(200, "rate_per_sec = 1500");
+    let log = site.place.path().join("log");
+    let out = std::fs::File::create(&log).unwrap();
+    let mut first = Running::start(site.run().stdout(Stdio::null()).stderr(out));
+    until("the first one has committed", || site.bucket.keys("lake/posts/pin").len() > 8);
+    site.configure(200, "");
+    site.finish();
+    assert_eq!(first.wait().code(), Some(75), "{}", std::fs::read_to_string(&log).unwrap());
+    site.assert_whole();
+}

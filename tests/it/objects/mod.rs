@@ -1,0 +1,16 @@
+//! Tables and archives in a bucket of an S3-compatible store whose conditional put is real, and what can go wrong there.
+
+mod ambiguous;
+mod archive;
+mod errors;
+mod living;
+mod proxy;
+mod site;
+mod store;
+mod tls;
+mod upkeep;
+
+/// Whether tests that need the object store are switched off.
+fn skipped() -> bool {
+    std::env::var_os("PINFLOW_SKIP_OBJECTS").is_some_and(|skip| skip == "1")
+}

@@ -1,0 +1,168 @@
+//! Stands between the program and the object store, and does what networks and services do: loses answers, hangs, cuts,
+//! refuses, and delivers late.
+//!
+//! HTTP/1.1, a connection for each call; answers are passed on as they are.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What happens to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The store does it, and the answer is 500.
+    StoredBroken,
+    /// The store does it, and the connection is cut before the answer.
+    StoredCut,
+    /// The store does it, and no answer ever comes.
+    StoredHung,
+    /// The connection is cut; the store hears of it so many milliseconds later.
+    Late(u64),
+    /// The service fails with this status; the store never hears of it.
+    Broken(u16),
+    /// The store refuses with this status and code.
+    Refused(u16, &'static str),
+    /// The store is not told of the condition `If-None-Match`.
+    Unconditional,
+}
+
+/// A fault that is to come.
+#[derive(Debug, Clone)]
+struct Rule {
+    method: &'static str,
+    /// What the path contains.
+    path: String,
+    fault: Fault,
+    /// Calls that are left alone first.
+    passes: u32,
+    times: u32,
+}
+
+/// A proxy; it ends with the process.
+#[derive(Clone)]
+pub(crate) struct Proxy {
+    port: u16,
+    rules: Arc<Mutex<Vec<Rule>>>,
+}
+
+impl Proxy {
+    /// Listens before a server on this machine.
+    pub(crate) fn before(server: u16) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = Proxy { port: listener.local_addr().unwrap().port(), rules: Arc::default() };
+        let serving = proxy.clone();
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let serving = serving.clone();
+                // A client that has gone is none of our business.
+                std::thread::spawn(move || serving.serve(client, server));
+            }
+        });
+        proxy
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Lets `passes` calls of a method to paths that contain a text pass, and does this to the next `times`.
+    pub(crate) fn plan(&self, (method, path): (&'static str, &str), fault: Fault, passes: u32, times: u32) {
+        self.rules.lock().unwrap().push(Rule { method, path: path.to_owned(), fault, passes, times });
+    }
+
+    /// Forgets what is planned; how many faults did not happen.
+    pub(crate) fn calm(&self) -> u32 {
+        self.rules.lock().unwrap().drain(..).map(|rule| rule.times).sum()
+    }
+
+    fn next(&self, head: &str) -> Option<Fault> {
+        let mut words = head.split(' ');
+        let (method, path) = (words.next()?, words.next()?);
+        let mut rules = self.rules.lock().unwrap();
+        for rule in rules.iter_mut().filter(|rule| rule.method == method && path.contains(&rule.path)) {
+            if rule.passes > 0 {
+                rule.passes -= 1;
+            } else if rule.times > 0 {
+                rule.times -= 1;
+                return Some(rule.fault);
+            }
+        }
+        None
+    }
+
+    fn serve(&self, mut client: TcpStream, server: u16) -> Option<()> {
+        let (head, body) = request(&client)?;
+        let answer = match self.next(&head[0]) {
+            None => forward(&head, &body, server)?,
+            Some(Fault::StoredBroken) => {
+                forward(&head, &body, server)?;
+                refusal(500, "InternalError")
+            }
+            Some(Fault::StoredCut) => {
+                forward(&head, &body, server)?;
+                return None;
+            }
+            Some(Fault::StoredHung) => {
+                forward(&head, &body, server)?;
+                // Until the client has had enough of it.
+                let _ = client.read(&mut [0]);
+                return None;
+            }
+            Some(Fault::Late(millis)) => {
+                drop(client);
+                std::thread::sleep(Duration::from_millis(millis));
+                forward(&head, &body, server)?;
+                return None;
+            }
+            Some(Fault::Broken(status)) => refusal(status, "SlowDown"),
+            Some(Fault::Refused(status, code)) => refusal(status, code),
+            Some(Fault::Unconditional) => {
+                let kept = |line: &&String| !line.to_ascii_lowercase().starts_with("if-none-match");
+                let head: Vec<String> = head.iter().filter(kept).cloned().collect();
+                forward(&head, &body, server)?
+            }
+        };
+        client.write_all(&answer).ok()
+    }
+}
+
+/// The lines of a request's head, and its body.
+fn request(client: &TcpStream) -> Option<(Vec<String>, Vec<u8>)> {
+    let mut reader = BufReader::new(client);
+    let mut head = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+        match line.trim_end() {
+            "" => break,
+            line => head.push(line.to_owned()),
+        }
+    }
+    let length = head.iter().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().unwrap())
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).ok()?;
+    Some((head, body))
+}
+
+/// What the server answers, with its head.
+fn forward(head: &[String], body: &[u8], server: u16) -> Option<Vec<u8>> {
+    let mut stream = TcpStream::connect(("127.0.0.1", server)).ok()?;
+    let kept = |line: &&String| !line.to_ascii_lowercase().starts_with("connection:");
+    let mut request: String = head.iter().filter(kept).map(|line| format!("{line}\r\n")).collect();
+    request.push_str("connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    stream.write_all(body).ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    Some(answer)
+}
+
+fn refusal(status: u16, code: &str) -> Vec<u8> {
+    let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>as planned</Message></Error>");
+    let length = body.len();
+    format!("HTTP/1.1 {status} Planned\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}").into_bytes()
+}

@@ -1,0 +1,143 @@
+//! A recording, a bucket, and a configuration that reads one into tables in the other.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pinflow::dataflows::graph::Options;
+use serde_json::Value;
+
+use super::store::{self, Bucket};
+use crate::batch::assert_answers_follow;
+use crate::harness::{Snapshot, emit, last_snapshot, pinflow, scratch, succeed};
+use crate::ledger::{TABLES, assert_each_line_once};
+
+/// Where the tables lie in the bucket.
+pub(crate) const PREFIX: &str = "lake/posts";
+
+pub(crate) struct Site {
+    pub(crate) place: tempfile::TempDir,
+    pub(crate) bucket: Bucket,
+    endpoint: String,
+}
+
+/// Says who we are, and keeps what else the machine would say out of it.
+pub(crate) fn with_credentials(mut command: Command) -> Command {
+    command.env("AWS_ACCESS_KEY_ID", store::KEY).env("AWS_SECRET_ACCESS_KEY", "secret");
+    alone(command)
+}
+
+/// Keeps out what the machine says of AWS.
+pub(crate) fn alone(mut command: Command) -> Command {
+    let nothing = "/dev/null";
+    command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_CONFIG_FILE", nothing);
+    command.env("AWS_SHARED_CREDENTIALS_FILE", nothing);
+    command
+}
+
+impl Site {
+    /// A recording of so many draws, three lines each, read through this endpoint.
+    pub(crate) fn new(draws: u32, endpoint: &str) -> Site {
+        let place = scratch();
+        emit(&place.path().join("recording"), draws.div_ceil(5), draws, 23, &["--malformed", "0.02"]);
+        let site = Site { place, bucket: Bucket::new(), endpoint: endpoint.to_owned() };
+        site.configure(100, "");
+        site
+    }
+
+    /// Writes the configuration: rows in a commit, and more lines, whose first belong to `[[source]]`.
+    pub(crate) fn configure(&self, rows: u32, more: &str) {
+        let text = format!(
+            "[[source]]\nkind = \"recording\"\npath = \"recording\"\n{more}\n\
+             [tables]\nurl = \"{}\"\ncommit_rows_max = {rows}\ncommit_age_secs_max = 0.05\n[engine]\nepoch_ms = 3\n{}",
+            self.url(),
+            self.objects()
+        );
+        std::fs::write(self.config(), text).unwrap();
+    }
+
+    /// How the bucket is reached.
+    pub(crate) fn objects(&self) -> String {
+        format!("[objects]\nendpoint = \"{}\"\nregion = \"{}\"\ntimeout_secs = 2\n", self.endpoint, store::REGION)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("s3://{}/{PREFIX}", self.bucket.name)
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.place.path().join("run.toml")
+    }
+
+    pub(crate) fn recording(&self) -> PathBuf {
+        self.place.path().join("recording")
+    }
+
+    pub(crate) fn run(&self) -> Command {
+        let mut command = with_credentials(pinflow(["run", "--output", "snapshots"]));
+        command.arg(self.config());
+        command
+    }
+
+    /// `pinflow table` on the tables, reached as the run reaches them.
+    pub(crate) fn table<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = with_credentials(pinflow(["table", &self.url(), "--connection"]));
+        command.arg(self.config()).args(arguments);
+        command
+    }
+
+    /// The tables, copied to a folder.
+    pub(crate) fn copied(&self) -> PathBuf {
+        let folder = self.place.path().join("copied");
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).unwrap();
+        }
+        self.bucket.download(PREFIX, &folder);
+        folder
+    }
+
+    /// What a run of the recording answers that keeps nothing.
+    pub(crate) fn expected(&self) -> Snapshot {
+        last_snapshot(&succeed(pinflow(["run"]).arg(self.recording())).stdout)
+    }
+
+    /// Runs to the end, and demands that everything is right.
+    pub(crate) fn finish(&self) {
+        let answered = last_snapshot(&succeed(&mut self.run()).stdout);
+        assert_eq!(answered.answers, self.expected().answers);
+        self.assert_whole();
+        assert_answers_follow(&self.place.path().join("copied"), Options::default(), &answered);
+        succeed(&mut self.table(["--verify"]));
+    }
+
+    /// Demands that each line stands in the tables once, and that no commit did land twice.
+    pub(crate) fn assert_whole(&self) {
+        let copied = self.copied();
+        assert_each_line_once(&self.recording(), &copied);
+        TABLES.iter().for_each(|table| assert_no_commit_twice(&copied.join(table)));
+    }
+}
+
+/// No number of a commit stands in two versions, no file is added by two, and versions have no gap.
+fn assert_no_commit_twice(table: &Path) {
+    let (mut numbers, mut files) = (BTreeSet::new(), BTreeSet::new());
+    for version in 0.. {
+        let Ok(text) = std::fs::read_to_string(table.join(format!("_delta_log/{version:020}.json"))) else {
+            let left = std::fs::read_dir(table.join("_delta_log")).unwrap().count();
+            let commits = std::fs::read_dir(table.join("_delta_log")).unwrap().filter(|entry| {
+                entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "json")
+            });
+            assert_eq!(commits.count(), version, "{} has {left} files in its log", table.display());
+            return;
+        };
+        for line in text.lines() {
+            let action: Value = serde_json::from_str(line).unwrap();
+            if action["txn"]["appId"].as_str().is_some_and(|id| id.ends_with("#commit")) {
+                assert!(numbers.insert(action["txn"]["version"].as_u64()), "{} {line} stands twice", table.display());
+            }
+            if let Some(path) = action["add"]["path"].as_str() {
+                assert!(files.insert(path.to_owned()), "{} {path} is added twice", table.display());
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! A MiniStack that all tests share, each with a bucket of its own.
+//!
+//! It ends with the process that started it, however that ends: a shell holds a pipe to us and kills the server once the
+//! pipe closes.
+
+use std::fs::File;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path as Location;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use crate::harness::scratch;
+
+/// Nothing about a server takes longer on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A port that was free may be taken before the server has it.
+const ATTEMPTS: usize = 3;
+
+/// Who the tests say they are; the server believes everybody.
+pub(crate) const KEY: &str = "testing";
+/// Where the tests say the buckets are.
+pub(crate) const REGION: &str = "us-east-1";
+
+/// The server; ended when this process is.
+struct Server {
+    port: u16,
+    _shell: Child,
+    _folder: tempfile::TempDir,
+}
+
+fn shared() -> &'static Server {
+    static SHARED: OnceLock<Server> = OnceLock::new();
+    SHARED.get_or_init(start)
+}
+
+fn start() -> Server {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ministack/python/bin/ministack");
+    for attempt in 1.. {
+        let held = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = held.local_addr().unwrap().port();
+        drop(held);
+        let folder = scratch();
+        let log = folder.path().join("log");
+        let out = File::create(&log).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "\"$@\" & server=$!; cat >/dev/null; kill -9 $server; wait 2>/dev/null", "sh"]);
+        command.arg(&program).env("GATEWAY_PORT", port.to_string()).env("BIND_HOST", "127.0.0.1");
+        command.env("SERVICES", "s3").env("LOG_LEVEL", "WARNING").env("S3_PERSIST", "0");
+        command.env("S3_DATA_DIR", folder.path().join("s3"));
+        command.stdin(Stdio::piped()).stdout(out.try_clone().unwrap()).stderr(out);
+        let server = Server { port, _shell: command.spawn().unwrap(), _folder: folder };
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return server;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let said = std::fs::read_to_string(&log).unwrap();
+        assert!(attempt < ATTEMPTS, "MiniStack did not start (tests/ministack/setup.sh gets it):\n{said}");
+    }
+    unreachable!("the last attempt panics")
+}
+
+/// A bucket, as a test looks into it: past everything that stands between the program and the store.
+pub(crate) struct Bucket {
+    pub(crate) name: String,
+    store: AmazonS3,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Bucket {
+    /// A new one.
+    pub(crate) fn new() -> Bucket {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("posts-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let made = runtime.block_on(reqwest::Client::new().put(format!("{}/{name}", endpoint())).send()).unwrap();
+        assert!(made.status().is_success(), "{made:?}");
+        let store = AmazonS3Builder::new()
+            .with_bucket_name(&name)
+            .with_endpoint(endpoint())
+            .with_allow_http(true)
+            .with_region(REGION)
+            .with_access_key_id(KEY)
+            .with_secret_access_key("secret")
+            .build()
+            .unwrap();
+        Bucket { name, store, runtime }
+    }
+
+    /// The keys under a prefix, in order.
+    pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
+        let listed = self.store.list(Some(&Location::from(prefix)));
+        let listed: Vec<_> = self.runtime.block_on(listed.try_collect()).unwrap();
+        let mut keys: Vec<String> = listed.into_iter().map(|object| object.location.to_string()).collect();
+        keys.sort();
+        keys
+    }
+
+    /// An object.
+    pub(crate) fn get(&self, key: &str) -> Vec<u8> {
+        let got = self.runtime.block_on(async { self.store.get(&Location::from(key)).await?.bytes().await });
+        got.unwrap().to_vec()
+    }
+
+    /// Stores an object.
+    pub(crate) fn put(&self, key: &str, bytes: &[u8]) {
+        self.runtime.block_on(self.store.put(&Location::from(key), bytes.to_vec().into())).unwrap();
+    }
+
+    /// Copies what lies under a prefix into a folder.
+    pub(crate) fn download(&self, prefix: &str, folder: &Path) {
+        for key in self.keys(prefix) {
+            let path = folder.join(key.strip_prefix(prefix).unwrap().trim_start_matches('/'));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, self.get(&key)).unwrap();
+        }
+    }
+}
+
+/// The server's port.
+pub(crate) fn port() -> u16 {
+    shared().port
+}
+
+/// The server's address.
+pub(crate) fn endpoint() -> String {
+    format!("http://127.0.0.1:{}", port())
+}

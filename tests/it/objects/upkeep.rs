@@ -1,0 +1,108 @@
+//! Tables in a bucket are looked at, joined, swept and read by others as those on the disk are.
+
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use super::site::{PREFIX, Site, with_credentials};
+use super::{skipped, store};
+use crate::delta::readers::python;
+use crate::harness::{Running, emit, pinflow, succeed, until};
+use crate::ledger::assert_each_line_once;
+
+/// What another engine reads of all four tables, straight from the bucket.
+fn read_by_another(site: &Site) -> Option<Value> {
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/bucket.py");
+    let mut command = with_credentials(Command::new(python()?));
+    command.arg(script).arg(site.url()).args(["pin", "geo", "user", "rejected"]);
+    command.env("AWS_ENDPOINT_URL", store::endpoint()).env("AWS_REGION", store::REGION).env("AWS_ALLOW_HTTP", "true");
+    Some(serde_json::from_slice(&succeed(&mut command).stdout).unwrap())
+}
+
+#[test]
+fn files_are_joined_and_swept_and_others_read_the_same() {
+    if skipped() {
+        return;
+    }
+    let site = Site::new(1_000, &store::endpoint());
+    site.configure(60, "rate_per_sec = 3000");
+    site.finish();
+    let before = read_by_another(&site);
+    let files = |table: &str| {
+        site.bucket.keys(&format!("{PREFIX}/{table}")).into_iter().filter(|key| key.ends_with(".parquet")).count()
+    };
+    assert!(files("pin") > 5 && files("geo") > 5);
+    succeed(&mut site.table(["optimize"]));
+    // What nobody committed, and what is no longer part of the newest version.
+    site.bucket.put(&format!("{PREFIX}/pin/part-00000-left-c000.snappy.parquet"), b"");
+    succeed(&mut site.table(["vacuum", "--keep", "0", "--nothing-writes"]));
+    assert_eq!((files("pin"), files("geo"), files("user")), (1, 1, 1));
+    let said = String::from_utf8(succeed(&mut site.table(["doctor"])).stdout).unwrap();
+    assert!(said.contains("none lost, none twice"), "{said}");
+    assert_eq!(read_by_another(&site), before);
+    assert_each_line_once(&site.recording(), &site.copied());
+}
+
+#[test]
+fn a_long_run_makes_checkpoints_and_joins_files_beside_it() {
+    if skipped() {
+        return;
+    }
+    let site = Site::new(200, &store::endpoint());
+    site.configure(20, "follow = true");
+    let mut running = Running::start(site.run().stdout(Stdio::null()).stderr(Stdio::null()));
+    let keys = |ends: &str| site.bucket.keys(PREFIX).iter().filter(|key| key.ends_with(ends)).count();
+    until("checkpoints are made and files joined", || {
+        emit(&site.recording(), 40, 40, 29, &["--append"]);
+        let log = site.bucket.keys(&format!("{PREFIX}/geo/_delta_log"));
+        let joined =
+            log.iter().rev().take(40).any(|key| {
+                key.ends_with(".json") && String::from_utf8(site.bucket.get(key)).unwrap().contains("OPTIMIZE")
+            });
+        keys(".checkpoint.parquet") > 0 && joined
+    });
+    running.signal(Signal::SIGTERM);
+    assert!(running.wait().success());
+    site.configure(5_000, "");
+    site.finish();
+}
+
+#[test]
+fn a_damaged_checkpoint_is_moved_aside() {
+    if skipped() {
+        return;
+    }
+    let site = Site::new(100, &store::endpoint());
+    site.finish();
+    let hint = format!("{PREFIX}/pin/_delta_log/_last_checkpoint");
+    site.bucket.put(&hint, b"garbage");
+    let said = String::from_utf8(succeed(&mut site.table(["--repair"])).stdout).unwrap();
+    assert!(said.contains("_damaged/_last_checkpoint"), "{said}");
+    assert!(!site.bucket.keys(PREFIX).contains(&hint));
+    site.finish();
+}
+
+#[test]
+fn answers_are_kept_in_a_bucket_too() {
+    if skipped() {
+        return;
+    }
+    let site = Site::new(300, &store::endpoint());
+    let answers = format!("s3://{}/answers", site.bucket.name);
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    let more = format!("[answers.delta]\nurl = \"{answers}\"\nchanges = true\nevery_secs = 0.1\n");
+    std::fs::write(site.config(), text + &more).unwrap();
+    let checked = succeed(with_credentials(pinflow(["check"])).arg(site.config()));
+    assert!(String::from_utf8_lossy(&checked.stdout).contains("answers' tables will be made at s3://"));
+    let answered = crate::harness::last_snapshot(&succeed(&mut site.run()).stdout);
+    // Nothing has changed since: nothing is written.
+    let before = site.bucket.keys("answers").len();
+    site.finish();
+    assert_eq!(site.bucket.keys("answers").len(), before);
+    let copied = site.place.path().join("answers");
+    site.bucket.download("answers", &copied);
+    for (name, rows) in &answered.answers {
+        assert_eq!(crate::ledger::read(&copied.join(name)).rows.len(), rows.len(), "{name}");
+    }
+}
