@@ -87,7 +87,6 @@ impl Creds {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Creds, CredsError> {
-        let not_yaml = |at| CredsError::NotYaml { path: path.to_owned(), at };
         let Said(values) = serde_saphyr::from_str(text).map_err(|error| {
             // Its own words may hold a password.
             let at = error.location().filter(|at| at.line() > 0);
@@ -139,7 +138,8 @@ impl<'de> Deserialize<'de> for Said {
                 while let Some(key) = map.next_key::<String>()? {
                     match meaning(&key) {
                         Some(what) => {
-                            said.extend(map.next_value::<Option<Written>>()?.map(|Written(text)| (what, text)))
+                            let value = map.next_value::<Option<Written>>()?;
+                            said.extend(value.map(|Written(text)| (what, text)));
                         }
                         None => drop(map.next_value::<IgnoredAny>()?),
                     }
