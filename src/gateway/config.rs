@@ -139,7 +139,9 @@ impl GatewayConfig {
             within("requests_per_sec_max", requests.into(), 1, 1_000_000);
         }
         faults.extend(self.kafka.iter().flat_map(|kafka| kafka.faults(base)).map(|fault| format!("[gateway] {fault}")));
-        faults.extend(self.kinesis.iter().flat_map(|one| one.faults()).map(|fault| format!("[gateway] {fault}")));
+        faults.extend(
+            self.kinesis.iter().flat_map(kinesis::Connection::faults).map(|fault| format!("[gateway] {fault}")),
+        );
         faults
     }
 

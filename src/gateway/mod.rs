@@ -53,7 +53,8 @@ pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>
             let topics = Topics::of(connection.clone(), base)?;
             let names = router::blocking(|| topics.names())?;
             tracing::info!(brokers = %connection.brokers, topics = names.len(), "records for /topics go to Kafka");
-            Some(topics::Behind::Cluster { writer: Writer::of(connection, base, patience)?, topics })
+            let writer = Writer::of(connection, base, patience)?;
+            Some(topics::Behind::Cluster { writer: Box::new(writer), topics: Box::new(topics) })
         }
         None => folder.clone().map(topics::Behind::Folder),
     };

@@ -41,9 +41,9 @@ pub(super) enum Behind {
     /// A cluster.
     Cluster {
         /// Writes.
-        writer: Writer,
+        writer: Box<Writer>,
         /// Lists and describes.
-        topics: Topics,
+        topics: Box<Topics>,
     },
     /// The files of a recording.
     Folder(Arc<Folder>),
@@ -262,7 +262,7 @@ async fn find(front: &Front, topic: &str) -> Result<i32, Fault> {
         Behind::Folder(_) => stream_of(topic).map(|_| 1),
         Behind::Cluster { writer, .. } => match writer.believed(topic) {
             Some(known) => known,
-            None => blocking(|| writer.partitions(topic)).map_err(unreachable)?,
+            None => blocking(|| writer.partitions(topic)).map_err(|error| unreachable(&error))?,
         },
     };
     partitions.ok_or_else(Fault::no_topic)
@@ -272,7 +272,7 @@ fn behind(front: &Front) -> Result<&Behind, Fault> {
     front.topics.as_ref().ok_or_else(|| Fault::from(Refusal::Nothing("Kafka")))
 }
 
-fn unreachable(error: Unreachable) -> Fault {
+fn unreachable(error: &Unreachable) -> Fault {
     tracing::warn!("{error}");
     Fault::later("the brokers do not answer")
 }
@@ -290,7 +290,7 @@ fn accepts(headers: &HeaderMap) -> Result<(), Fault> {
 async fn list(State(front): State<Shared>, headers: HeaderMap) -> Result<Response, Fault> {
     accepts(&headers)?;
     let mut names = match behind(&front)? {
-        Behind::Cluster { topics, .. } => blocking(|| topics.names()).map_err(unreachable)?,
+        Behind::Cluster { topics, .. } => blocking(|| topics.names()).map_err(|error| unreachable(&error))?,
         Behind::Folder(_) => STREAMS.map(str::to_owned).to_vec(),
     };
     names.retain(|name| front.config.allows(name));
@@ -352,7 +352,7 @@ async fn topic(front: &Front, name: &str) -> Result<Topic, Fault> {
     };
     described.map_err(|error| match error {
         TopicError::Absent(_) => Fault::no_topic(),
-        TopicError::Unreachable(error) => unreachable(error),
+        TopicError::Unreachable(error) => unreachable(&error),
         error => {
             tracing::warn!("{:#}", anyhow::Error::new(error));
             Fault::later("the brokers do not tell of this topic")
