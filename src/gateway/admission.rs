@@ -15,6 +15,7 @@ const PERMIT_BYTES: usize = 1 << 10;
 pub(super) struct Admission {
     rates: Option<Rates>,
     under_way: Arc<Semaphore>,
+    permits: usize,
 }
 
 /// Room for a request's body; given back when dropped.
@@ -23,7 +24,7 @@ pub(super) type Room = OwnedSemaphorePermit;
 impl Admission {
     pub(super) fn new(requests_per_sec_max: Option<u32>, bytes_under_way_max: usize) -> Admission {
         let permits = (bytes_under_way_max / PERMIT_BYTES).min(Semaphore::MAX_PERMITS);
-        Admission { rates: requests_per_sec_max.map(Rates::new), under_way: Arc::new(Semaphore::new(permits)) }
+        Admission { rates: requests_per_sec_max.map(Rates::new), under_way: Arc::new(Semaphore::new(permits)), permits }
     }
 
     /// Counts a request of a client.
@@ -38,6 +39,11 @@ impl Admission {
     pub(super) fn room(&self, bytes: usize) -> Option<Room> {
         let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).ok()?;
         Arc::clone(&self.under_way).try_acquire_many_owned(permits).ok()
+    }
+
+    /// Bytes of bodies under way, in whole permits.
+    pub(super) fn bytes_under_way(&self) -> usize {
+        (self.permits - self.under_way.available_permits()) * PERMIT_BYTES
     }
 }
 

@@ -12,6 +12,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
+use futures::StreamExt;
 
 use super::admission::{Admission, Room};
 use super::config::GatewayConfig;
@@ -23,6 +24,8 @@ use crate::http::{Denied, From as Sender, Guard, JSON, NO_STORE, body, given, ha
 
 /// How long a body may take to come.
 const BODY: Duration = Duration::from_secs(30);
+/// How long, and how much, is read of a body that nobody wants.
+const UNWANTED: (Duration, usize) = (Duration::from_secs(1), 16 << 20);
 
 /// What the routes know.
 pub(super) struct Front {
@@ -85,14 +88,16 @@ pub(super) fn router(front: Shared) -> Router {
         .nest("/{stage}", routes())
         .route("/healthz", get(async || body(JSON, NO_STORE, "{\"alive\":true}")))
         .route("/metrics", get(metrics::metrics))
-        .fallback(async |request: Request| refuse(request.uri().path(), Refusal::NotFound))
-        .method_not_allowed_fallback(async |request: Request| refuse(request.uri().path(), Refusal::NoSuchMethod))
+        .fallback(async |request: Request| turn_away(request, Refusal::NotFound).await)
+        .method_not_allowed_fallback(async |request: Request| turn_away(request, Refusal::NoSuchMethod).await)
         .layer(from_fn_with_state(Arc::clone(&front), attend))
         .with_state(front)
 }
 
 /// Says no in the shape that the path's clients know.
-fn refuse(path: &str, refusal: Refusal) -> Response {
+async fn turn_away(request: Request, refusal: Refusal) -> Response {
+    let path = request.uri().path().to_owned();
+    drain(request.into_body()).await;
     if path.split('/').any(|segment| segment == "streams") { streams::refuse(refusal) } else { topics::refuse(refusal) }
 }
 
@@ -105,11 +110,10 @@ async fn attend(
 ) -> Response {
     let began = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let path = request.uri().path().to_owned();
     let wants = wants(request.method(), &route);
     let mut response = match admit(&front, &request, wants, &from.to_string(), began) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => refuse(&path, refusal),
+        Err(refusal) => turn_away(request, refusal).await,
     };
     if response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -143,9 +147,13 @@ pub(super) async fn take(front: &Front, headers: &HeaderMap, body: Body) -> Resu
     let said = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let said = said.unwrap_or(most);
     if said > most {
+        drain(body).await;
         return Err(Refusal::TooLarge(most));
     }
-    let room = front.admission.room(said).ok_or(Refusal::Busy)?;
+    let Some(room) = front.admission.room(said) else {
+        drain(body).await;
+        return Err(Refusal::Busy);
+    };
     let read = tokio::time::timeout(BODY, axum::body::to_bytes(body, most)).await;
     let bytes = match read {
         Err(_) => return Err(Refusal::Slow(BODY)),
@@ -159,6 +167,23 @@ pub(super) async fn take(front: &Front, headers: &HeaderMap, body: Body) -> Resu
     };
     front.tallies.bytes.fetch_add(bytes.len() as u64, Relaxed);
     Ok((bytes, room))
+}
+
+/// Reads past a body that nobody wants, as far as that is worth while: were the connection closed with bytes unread, the
+/// system would reset it, and its sender might never see why he was refused.
+pub(super) async fn drain(body: Body) {
+    let (time, mut left) = UNWANTED;
+    let reading = async {
+        let mut parts = body.into_data_stream();
+        while let Some(Ok(part)) = parts.next().await {
+            match left.checked_sub(part.len()) {
+                Some(less) => left = less,
+                None => break,
+            }
+        }
+    };
+    // Who sends slower than that has to look for himself.
+    let _ = tokio::time::timeout(time, reading).await;
 }
 
 /// Runs what waits without taking a thread from others.

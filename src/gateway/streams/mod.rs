@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use super::Shared;
 use super::folder::{Folder, STREAMS, Unstored};
 use super::refusal::Refusal;
-use super::router::{Front, stream_of, take};
+use super::router::{Front, drain, stream_of, take};
 use crate::backoff::Backoff;
 use crate::kinesis::{Api, Kind, Put, Shard, Streams, Summary, Wanted, Written};
 use fault::{Fault, reply};
@@ -103,7 +103,7 @@ async fn put_one(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Fault> {
-    let behind = find(&front, &stream)?;
+    let (behind, body) = find_for(&front, &stream, body).await?;
     let (bytes, _room) = take(&front, &headers, body).await?;
     let put = records::one(&bytes, &stream)?;
     let outcome = write(&front, behind, &stream, vec![Ok(put)]).await?.pop();
@@ -130,7 +130,7 @@ async fn put_many(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Fault> {
-    let behind = find(&front, &stream)?;
+    let (behind, body) = find_for(&front, &stream, body).await?;
     let (bytes, _room) = take(&front, &headers, body).await?;
     let records = records::many(&bytes, &stream)?;
     drop(bytes);
@@ -264,6 +264,17 @@ fn find<'a>(front: &'a Front, stream: &str) -> Result<&'a Behind, Fault> {
     if is_name && is_file && front.config.allows(stream) { Ok(behind) } else { Err(Fault::missing(stream)) }
 }
 
+/// The same for a request with a body, which is read past where there is nothing for it.
+async fn find_for<'a>(front: &'a Front, stream: &str, body: Body) -> Result<(&'a Behind, Body), Fault> {
+    match find(front, stream) {
+        Ok(behind) => Ok((behind, body)),
+        Err(fault) => {
+            drain(body).await;
+            Err(fault)
+        }
+    }
+}
+
 fn behind(front: &Front) -> Result<&Behind, Fault> {
     front.streams.as_ref().ok_or_else(|| Fault::from(Refusal::Nothing("Kinesis")))
 }
@@ -376,7 +387,7 @@ async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Fault> {
-    let behind = find(&front, &stream)?;
+    let (behind, body) = find_for(&front, &stream, body).await?;
     let (bytes, _room) = take(&front, &headers, body).await?;
     let shape: Shape = match bytes.trim_ascii() {
         [] => Shape::default(),

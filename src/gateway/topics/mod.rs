@@ -20,9 +20,10 @@ use serde::{Deserialize, Serialize};
 use super::Shared;
 use super::folder::{Folder, STREAMS, Unstored};
 use super::refusal::Refusal;
-use super::router::{Front, blocking, stream_of, take};
+use super::router::{Front, blocking, drain, stream_of, take};
 use crate::kafka::{Outgoing, Part, Place, Topic, TopicError, Topics, Unreachable, Unwritten, Writer};
 use fault::{Fault, reply};
+use records::Embedded;
 
 /// The type of every reply.
 const TYPE: HeaderValue = HeaderValue::from_static("application/vnd.kafka.v2+json");
@@ -143,12 +144,13 @@ async fn produced(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Fault> {
-    accepts(headers)?;
-    let written_as = records::embedded(headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()))?;
-    let count = find(front, topic).await?;
-    if partition.is_some_and(|partition| !(0..count).contains(&partition)) {
-        return Err(Fault::no_partition());
-    }
+    let (written_as, count) = match expect(front, topic, partition, headers).await {
+        Ok(expected) => expected,
+        Err(fault) => {
+            drain(body).await;
+            return Err(fault);
+        }
+    };
     let (bytes, _room) = take(front, headers, body).await?;
     let mut records = records::parse(&bytes, written_as)?;
     drop(bytes);
@@ -162,6 +164,22 @@ async fn produced(
     let taken = written.iter().filter(|one| one.is_ok()).count();
     front.tallies.topics.count(taken, written.len() - taken);
     Ok(answer(written))
+}
+
+/// How the records of a request are written, and how many partitions there are for them.
+async fn expect(
+    front: &Front,
+    topic: &str,
+    partition: Option<i32>,
+    headers: &HeaderMap,
+) -> Result<(Embedded, i32), Fault> {
+    accepts(headers)?;
+    let written_as = records::embedded(headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()))?;
+    let count = find(front, topic).await?;
+    match partition {
+        Some(partition) if !(0..count).contains(&partition) => Err(Fault::no_partition()),
+        _ => Ok((written_as, count)),
+    }
 }
 
 /// Says what became of records.

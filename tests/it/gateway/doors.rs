@@ -71,6 +71,27 @@ fn who_sends_too_often_is_told_when_to_come_again() {
 }
 
 #[test]
+fn who_is_refused_sees_why_however_much_he_sends() {
+    let place = scratch();
+    let gateway = Gateway::start_with(
+        place.path(),
+        "recording = \"posts\"\nbody_bytes_max = 100000\ntokens = { write = \"env:WRITE\" }",
+        &[("WRITE", "w")],
+    );
+    let large = format!("{ONE}{}", " ".repeat(4_000_000));
+    let send = |path: &str, word: &str, kind: &str| {
+        gateway.send_with("POST", path, &[("content-type", kind), ("x-api-key", word)], &large).status
+    };
+    for _ in 0..20 {
+        assert_eq!(send("/topics/pin", "wrong", JSON), 401);
+        assert_eq!(send("/topics/pin", "w", JSON), 413);
+        assert_eq!(send("/topics/pin", "w", "text/plain"), 415);
+        assert_eq!(send("/topics/none", "w", JSON), 404);
+        assert_eq!(send("/nothing", "w", JSON), 404);
+    }
+}
+
+#[test]
 fn bodies_that_are_under_way_leave_room_for_no_more_than_is_allowed() {
     let place = scratch();
     let gateway =
@@ -79,15 +100,14 @@ fn bodies_that_are_under_way_leave_room_for_no_more_than_is_allowed() {
     let mut slow = gateway.http.connect();
     // The head, which says how much is to come, and little of it.
     slow.write_all(&whole[..300]).unwrap();
-    let mut busy = None;
-    until("there is no room", || {
-        let reply = gateway.send("POST", "/topics/pin", JSON, &format!("{ONE}{}", " ".repeat(5_000)));
-        busy = (reply.status == 503).then_some(reply);
-        busy.is_some()
+    until("it takes up all the room", || {
+        let metrics = gateway.http.get("/metrics");
+        let line = metrics.text().lines().find(|line| line.starts_with("pinflow_gateway_bytes_under_way"));
+        line.unwrap().rsplit(' ').next().unwrap().parse::<f64>().unwrap() >= 99_000.0
     });
-    let busy = busy.unwrap();
-    assert_eq!((code(&busy), busy.headers["retry-after"].as_str()), (json!(503), "1"));
-    // Who sends little is served all the same, and the slow one, too, in the end.
+    let busy = gateway.send("POST", "/topics/pin", JSON, &format!("{ONE}{}", " ".repeat(5_000)));
+    assert_eq!((busy.status, code(&busy), busy.headers["retry-after"].as_str()), (503, json!(503), "1"));
+    // The slow one is served, too, in the end.
     slow.write_all(&whole[300..]).unwrap();
     until("there is room again", || {
         gateway.send("POST", "/topics/pin", JSON, &format!("{ONE}{}", " ".repeat(5_000))).status == 200
