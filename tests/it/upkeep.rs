@@ -150,8 +150,9 @@ fn after_many_commits_there_are_few_files_and_no_more_memory_is_held() {
         site.files()
     );
     assert!(early > 0 && late < early + early / 2 + (64 << 20), "memory grows: {early}, then {late}");
-    // 32 of a size become one of the next, and joining goes on beside the commits.
-    assert!(site.files()[1..].iter().all(|files| *files < 160), "{:?}", site.files());
+    // 32 of a size become one of the next. Joining goes on beside the commits, and what it has begun last is not done.
+    let most = if commits < 5_000 { took.len() as u64 / 2 } else { 160 };
+    assert!(site.files()[1..].iter().sum::<u64>() < 3 * most, "{:?}", site.files());
     let Some(python) = python() else { return };
     let rows = site.rows(&python);
     succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));

@@ -95,6 +95,14 @@ pub struct Compacted {
     pub rows: usize,
 }
 
+impl std::ops::AddAssign for Compacted {
+    fn add_assign(&mut self, more: Compacted) {
+        self.files_before += more.files_before;
+        self.files_after += more.files_after;
+        self.rows += more.rows;
+    }
+}
+
 /// Joins the small files of the tables under a place, or of the one table that it is.
 ///
 /// # Errors
@@ -142,23 +150,32 @@ pub(crate) async fn compact(
     how: Compaction,
 ) -> Result<Compacted, DeltaError> {
     let mut done = Compacted::default();
-    loop {
-        let handle = builder(log)?.load().await.map_err(failed("open", log))?;
-        check_columns(log, table, &handle)?;
-        let Some(chosen) = how.choose(active_files(&handle, log)?) else { return Ok(done) };
-        let files: Vec<FileAt> = chosen.iter().map(|file| file.at.clone()).collect();
-        let format = Format::new(table, compression);
-        let joined = tokio::task::spawn_blocking(move || join(&format, &files)).await;
-        let file = joined.map_err(|_| DeltaError::Died { what: "joining files" })??;
-        point(log, table, "before_compact")?;
-        put(log, &file).await?;
-        point(log, table, "before_compact_commit")?;
-        commit(log, &handle, &chosen, &file, how).await?;
-        point(log, table, "after_compact")?;
-        done.files_before += chosen.len();
-        done.files_after += 1;
-        done.rows += file.rows;
+    while let Some(joined) = compact_some(log, table, compression, how).await? {
+        done += joined;
     }
+    Ok(done)
+}
+
+/// Joins the first files that are to be joined into one; `None` if there are none.
+pub(crate) async fn compact_some(
+    log: &Log,
+    table: Table,
+    compression: Compression,
+    how: Compaction,
+) -> Result<Option<Compacted>, DeltaError> {
+    let handle = builder(log)?.load().await.map_err(failed("open", log))?;
+    check_columns(log, table, &handle)?;
+    let Some(chosen) = how.choose(active_files(&handle, log)?) else { return Ok(None) };
+    let files: Vec<FileAt> = chosen.iter().map(|file| file.at.clone()).collect();
+    let format = Format::new(table, compression);
+    let joined = tokio::task::spawn_blocking(move || join(&format, &files)).await;
+    let file = joined.map_err(|_| DeltaError::Died { what: "joining files" })??;
+    point(log, table, "before_compact")?;
+    put(log, &file).await?;
+    point(log, table, "before_compact_commit")?;
+    commit(log, &handle, &chosen, &file, how).await?;
+    point(log, table, "after_compact")?;
+    Ok(Some(Compacted { files_before: chosen.len(), files_after: 1, rows: file.rows }))
 }
 
 /// A column that somebody has added would be left out of the new file.

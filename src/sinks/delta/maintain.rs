@@ -20,6 +20,9 @@ use super::schema::Table;
 /// commits than this.
 pub(crate) const CHECKPOINT_COMMITS: NonZeroU64 = NonZeroU64::new(100).expect("100 is not zero");
 
+/// New files of one going-over of a table: what they came to is then taken up, and it begins again.
+const JOINS: usize = 8;
+
 /// Makes a checkpoint of a version, and removes commits that it replaces once they are older than the table's
 /// retention (30 days unless set). It reads the table into a handle of its own, which is dropped afterwards: a
 /// handle that lives grows with every commit. A failure is told and costs nothing but time.
@@ -44,7 +47,8 @@ async fn make(log: Log, table: Table, version: u64) -> Result<(), DeltaTableErro
     Ok(())
 }
 
-/// Joins the small files of a table, one table at a time. A failure is told and costs nothing but time.
+/// Joins the small files of a table, one table at a time; after each new file the next table has its turn, for where
+/// commits come quickly there is always something to be joined. A failure is told and costs nothing but time.
 pub(crate) async fn compact(
     log: Log,
     table: Table,
@@ -52,26 +56,29 @@ pub(crate) async fn compact(
     how: Compaction,
     one: Arc<Semaphore>,
 ) -> Compacted {
-    // Never closed.
-    let Ok(_turn) = one.acquire().await else { return Compacted::default() };
-    // The library may panic where storage fails.
-    let of = log.clone();
-    let joining = AssertUnwindSafe(async move { compact::compact(&of, table, compression, how).await }).catch_unwind();
-    match joining.await {
-        Ok(Ok(done)) => {
-            let Compacted { files_before, files_after, rows } = done;
-            tracing::debug!(table = table.name(), files_before, files_after, rows, "files are joined");
-            done
-        }
-        Ok(Err(error)) => {
-            tracing::warn!("small files of {} are not joined: {error}", log.folder.display());
-            Compacted::default()
-        }
-        Err(_) => {
-            tracing::warn!("small files of {} are not joined: the library panicked", log.folder.display());
-            Compacted::default()
+    let mut done = Compacted::default();
+    for _ in 0..JOINS {
+        // Never closed.
+        let Ok(_turn) = one.acquire().await else { return done };
+        let of = log.clone();
+        let joining = async move { compact::compact_some(&of, table, compression, how).await };
+        // The library may panic where storage fails.
+        match AssertUnwindSafe(joining).catch_unwind().await {
+            Ok(Ok(Some(joined))) => done += joined,
+            Ok(Ok(None)) => break,
+            Ok(Err(error)) => {
+                tracing::warn!("small files of {} are not joined: {error}", log.folder.display());
+                break;
+            }
+            Err(_) => {
+                tracing::warn!("small files of {} are not joined: the library panicked", log.folder.display());
+                break;
+            }
         }
     }
+    let Compacted { files_before, files_after, rows } = done;
+    tracing::debug!(table = table.name(), files_before, files_after, rows, "files are joined");
+    done
 }
 
 /// Removes files to which no version of the last hours refers, one table at a time. A failure is told and costs nothing

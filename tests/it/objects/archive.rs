@@ -148,8 +148,9 @@ fn objects(root: &Path) -> Objects {
                 continue;
             }
             let key = path.strip_prefix(root).unwrap().to_str().unwrap();
-            // What a killed process was writing aside, which no listing shows; and notes of where to go on.
-            if key.contains('#') || key.starts_with("resume/") {
+            // What a killed process was writing aside, which no listing shows; its proof of the bucket; notes of where to
+            // go on.
+            if key.contains('#') || key.starts_with("_pinflow_proof_") || key.starts_with("resume/") {
                 continue;
             }
             let (partition, first) = Partition::parse(key).unwrap_or_else(|| panic!("{key}"));
