@@ -19,7 +19,7 @@ use crate::sinks::delta::{
 pub struct TableArgs {
     /// The folder with the tables pin, geo, user and rejected, or one of them; or s3://BUCKET/PREFIX
     pub path: PathBuf,
-    /// Reach the bucket as [objects] of this configuration says; by default as the environment and the profile do
+    /// Reach the bucket as `[objects]` of this configuration says; by default as the environment and the profile do
     #[arg(long, value_name = "FILE.toml", global = true)]
     pub connection: Option<PathBuf>,
     /// What to do with them first; pinflow may be running.

@@ -4,7 +4,7 @@
 //! topics/‹topic›/partition=‹n›/‹topic›+‹n›+‹first offset, 10 digits›.json[.gz|.zst]
 //! ```
 //!
-//! This is the layout of Confluent's S3 sink connector with its JsonFormat, a message a line ([`name`], [`line`]). What
+//! This is the layout of Confluent's S3 sink connector with its JsonFormat, a message a line ([`name`], [`mod@line`]). What
 //! holds, whenever the process dies:
 //!
 //! 1. What a commit of the tables covers is in the archive before the commit is made (the committer's order).

@@ -1,7 +1,7 @@
 //! `pinflow gateway`: a front door over HTTP, where the original system had Amazon's API Gateway, Confluent's REST proxy
 //! and the mapping templates of a Kinesis proxy.
 //!
-//! Two families of routes: [`topics`] speaks as the REST proxy does, [`streams`] as the Kinesis proxy; behind each is a
+//! Two families of routes: `topics` speaks as the REST proxy does, `streams` as the Kinesis proxy; behind each is a
 //! cluster, a region, or the files of a recording. A record is acknowledged once it is where it belongs: by all in-sync
 //! replicas, by Kinesis, on the disk. Nothing is queued that is not being waited for, and what is under way is bounded.
 
