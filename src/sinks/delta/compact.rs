@@ -7,15 +7,18 @@
 //!
 //! Memory: one group of rows while it is encoded, and the new file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 use deltalake::DeltaTable;
+use deltalake::ObjectStoreError;
 use deltalake::arrow::array::RecordBatch;
-use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake::kernel::transaction::CommitData;
 use deltalake::kernel::{Action, Add};
-use deltalake::logstore::object_store::ObjectStoreExt;
+use deltalake::logstore::object_store::path::Path as Location;
+use deltalake::logstore::object_store::{ObjectStoreExt, PutMode};
 use deltalake::operations::vacuum::VacuumMode;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::parquet::errors::ParquetError;
@@ -28,7 +31,7 @@ use super::file::{self, Compression, DataFile};
 use super::group::{Format, RowGroup};
 use super::input::{FileAt, Input};
 use super::inspect::{Contents, inspect};
-use super::log::Log;
+use super::log::{Commit, Line, Log, digest};
 use super::open::{ActiveFile, active_files, builder, failed};
 use super::schema::{Table, difference};
 use crate::objects::Place;
@@ -234,6 +237,9 @@ async fn put(log: &Log, file: &DataFile) -> Result<(), DeltaError> {
 }
 
 /// Takes files out and puts one in, if all of them still are in the table.
+///
+/// The put is the writer's: if absent, at exactly the version after the last one read. The library's own would look at the
+/// whole table again at each try, and so lose every race with a writer that commits some dozen times a second.
 async fn commit(
     log: &Log,
     handle: &DeltaTable,
@@ -242,11 +248,14 @@ async fn commit(
     how: Compaction,
 ) -> Result<(), DeltaError> {
     let snapshot = handle.snapshot().map_err(failed("read", log))?;
-    let mut actions = Vec::new();
+    let chosen: HashSet<&Path> = chosen.iter().map(|file| file.at.path.as_path()).collect();
+    let (mut actions, mut removed) = (Vec::new(), HashSet::new());
     for view in snapshot.log_data().iter() {
-        let path = log.folder.join(view.path().as_ref());
-        if chosen.iter().any(|file| file.at.path == path) {
-            actions.push(Action::Remove(view.remove_action(false)));
+        if chosen.contains(log.folder.join(view.path().as_ref()).as_path()) {
+            let remove = view.remove_action(false);
+            let path = Location::parse(&remove.path).map_err(|fault| failed("read a name in", log)(fault.into()))?;
+            removed.insert(path);
+            actions.push(Action::Remove(remove));
         }
     }
     if actions.len() != chosen.len() {
@@ -258,10 +267,52 @@ async fn commit(
     actions.push(Action::Add(Add { data_change: false, ..add }));
     let target_size = i64::try_from(how.target_bytes).unwrap_or(i64::MAX);
     let operation = DeltaOperation::Optimize { predicate: None, target_size };
-    // Checkpoints are the writer's business.
-    let properties = CommitProperties::default().with_create_checkpoint(false).with_cleanup_expired_logs(Some(false));
-    let commit = CommitBuilder::from(properties).with_actions(actions);
-    commit.build(Some(snapshot), handle.log_store(), operation).await.map_err(failed("commit to", log))?;
+    let bytes = CommitData::new(actions, operation, HashMap::new(), Vec::new()).get_bytes();
+    let bytes = bytes.map_err(|cause| failed("encode a commit to", log)(cause.into()))?;
+    let ours = digest(&bytes);
+    let mut version = handle.version().ok_or_else(|| DeltaError::Gap { path: log.folder.clone(), version: 0 })?;
+    loop {
+        while let Some(Commit { digest, lines }) = log.commit(version + 1).await? {
+            if digest == ours {
+                // A put whose answer was lost on its way.
+                return Ok(());
+            }
+            still_stands(log, &lines, &removed)?;
+            version += 1;
+        }
+        let location = log.commit_location(version + 1);
+        match log.store().put_opts(&location, bytes.clone().into(), PutMode::Create.into()).await {
+            Ok(_) => return Ok(()),
+            // Somebody was quicker, or it was we.
+            Err(ObjectStoreError::AlreadyExists { .. }) => {}
+            Err(cause) => {
+                return match log.commit(version + 1).await? {
+                    Some(commit) if commit.digest == ours => Ok(()),
+                    // If it lands later it is as good: nothing else stands at that version then.
+                    _ => Err(DeltaError::Store { what: "commit to", path: log.shown(&location), cause }),
+                };
+            }
+        }
+    }
+}
+
+/// Refuses what a commit has changed of what was read: the files that were joined, or what a row is.
+fn still_stands(log: &Log, lines: &[Line], joined: &HashSet<Location>) -> Result<(), DeltaError> {
+    let foreign = |what: &str| Err(DeltaError::Foreign { path: log.folder.clone(), what: what.to_owned() });
+    for line in lines {
+        if line.meta_data.is_some() || line.protocol.is_some() {
+            return foreign("its columns or its protocol were changed meanwhile");
+        }
+        let removed = line.remove.as_ref().map(|removed| Location::from_url_path(&removed.path));
+        match removed {
+            // A name that cannot be read may be one of them.
+            Some(Err(_)) => return foreign("a file of an unreadable name was taken out meanwhile"),
+            Some(Ok(path)) if joined.contains(&path) => {
+                return foreign("files that were read were taken out meanwhile");
+            }
+            _ => {}
+        }
+    }
     Ok(())
 }
 
@@ -278,6 +329,20 @@ mod tests {
         let mut files: Vec<_> = (0..).zip(sizes).map(|(number, bytes)| file(number, *bytes)).collect();
         files.reverse();
         how.choose(files).map(|files| files.iter().map(|file| file.bytes).collect())
+    }
+
+    #[test]
+    fn joining_goes_on_over_rows_that_were_added_and_not_over_changes_to_what_it_read() {
+        let log = Log::new(&Place::from(Path::new("/nowhere"))).unwrap();
+        let joined = HashSet::from([Location::parse("a b.parquet").unwrap()]);
+        let stands = |line: &str| still_stands(&log, &[serde_json::from_str(line).unwrap()], &joined).is_ok();
+        assert!(stands(r#"{"add":{"path":"a%20b.parquet"}}"#));
+        assert!(stands(r#"{"txn":{"appId":"a","version":1}}"#));
+        assert!(stands(r#"{"remove":{"path":"another.parquet","dataChange":true}}"#));
+        assert!(!stands(r#"{"remove":{"path":"a%20b.parquet","dataChange":true}}"#));
+        assert!(!stands(r#"{"remove":{"path":"%FF","dataChange":true}}"#));
+        assert!(!stands(r#"{"metaData":{"id":"1","schemaString":"{}"}}"#));
+        assert!(!stands(r#"{"protocol":{"minReaderVersion":1,"minWriterVersion":2}}"#));
     }
 
     #[test]

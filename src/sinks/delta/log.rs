@@ -51,6 +51,7 @@ pub(crate) struct Line {
     pub(crate) txn: Option<Txn>,
     pub(crate) meta_data: Option<MetaData>,
     pub(crate) protocol: Option<Protocol>,
+    pub(crate) remove: Option<Removed>,
     pub(crate) commit_info: Option<serde_json::Value>,
 }
 
@@ -60,6 +61,13 @@ pub(crate) struct Line {
 pub(crate) struct Txn {
     pub(crate) app_id: String,
     pub(crate) version: i64,
+}
+
+/// A `remove` action.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Removed {
+    /// Of the file, in the table's folder, encoded as in a URL.
+    pub(crate) path: String,
 }
 
 /// A `metaData` action.

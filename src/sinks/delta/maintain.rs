@@ -24,9 +24,11 @@ pub(crate) const CHECKPOINT_COMMITS: NonZeroU64 = NonZeroU64::new(100).expect("1
 const JOINS: usize = 8;
 
 /// Makes a checkpoint of a version, and removes commits that it replaces once they are older than the table's
-/// retention (30 days unless set). It reads the table into a handle of its own, which is dropped afterwards: a
+/// retention (30 days unless set), one table at a time. It reads the table into a handle of its own, which is dropped afterwards: a
 /// handle that lives grows with every commit. A failure is told and costs nothing but time.
-pub(crate) async fn checkpoint(log: Log, table: Table, version: u64) {
+pub(crate) async fn checkpoint(log: Log, table: Table, version: u64, one: Arc<Semaphore>) {
+    // Never closed.
+    let Ok(_turn) = one.acquire().await else { return };
     // The library may panic where storage fails.
     let made = tokio::spawn(make(log.clone(), table, version)).await;
     match made {

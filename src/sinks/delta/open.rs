@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use deltalake::kernel::transaction::CommitProperties;
+use deltalake::logstore::object_store::limit::LimitStore;
 use deltalake::logstore::{
     LogStore, LogStoreFactory, ObjectStoreRef, StorageConfig, default_logstore, logstore_factories,
 };
@@ -26,6 +27,9 @@ use crate::objects::{Entries, create_folder};
 
 /// The table property that names the pipeline.
 pub(crate) const PIPELINE: &str = "pinflow.pipeline";
+/// Requests of one handle at the same time. The library would ask for a hundred commits at once, which on a disk takes a
+/// hundred threads, each with memory that it keeps.
+const REQUESTS_MAX: usize = 16;
 /// Starts that raise the fence at the same moment; each round one of them wins.
 const RIVALS_MAX: u32 = 1_000;
 
@@ -172,7 +176,9 @@ pub(crate) fn builder(log: &Log) -> Result<DeltaTableBuilder, DeltaError> {
         know_buckets(&url);
     }
     let builder = DeltaTableBuilder::from_url(url.clone()).map_err(failed("open", log))?;
-    Ok(builder.with_storage_backend(log.store().clone(), url))
+    // A handle of its own, a bound of its own: what streams of one hold open never keeps another's from beginning.
+    let store = Arc::new(LimitStore::new(Arc::clone(log.store()), REQUESTS_MAX));
+    Ok(builder.with_storage_backend(store, url))
 }
 
 /// Tells the library, once, that a log in a bucket is one like on the disk: every commit is put if absent.

@@ -82,8 +82,8 @@ pub struct Tables {
     checkpoint_commits: NonZeroU64,
     compaction: Option<Compaction>,
     keep_hours: Option<NonZeroU32>,
-    /// One table at a time is compacted or swept: what that takes of memory is taken once.
-    compacting: Arc<Semaphore>,
+    /// One table at a time is looked after: what that takes of memory is taken once.
+    upkeep: Arc<Semaphore>,
     /// What the cleaned tables held at open.
     held: Vec<(Table, FileAt)>,
     pauses: Pauses,
@@ -137,7 +137,7 @@ impl Tables {
                 checkpoint_commits,
                 compaction,
                 keep_hours,
-                compacting: Arc::new(Semaphore::new(1)),
+                upkeep: Arc::new(Semaphore::new(1)),
                 held,
                 pauses,
                 epoch: 0,
@@ -206,21 +206,19 @@ impl Tables {
     pub async fn finish(&mut self) -> Result<(), DeltaError> {
         self.begin()?;
         self.commit_files(&[const { None }; 4], &[], self.epoch, true).await?;
-        for lane in &mut self.lanes {
-            if let Some(checkpoint) = lane.checkpoint.take() {
-                // It has reported its own failure.
-                let _ = checkpoint.await;
+        for compaction in self.lanes.iter_mut().filter_map(|lane| lane.compaction.take()) {
+            // What is not committed yet is as if it had not begun.
+            compaction.abort();
+        }
+        for mut sweep in self.lanes.iter_mut().filter_map(|lane| lane.sweep.take()) {
+            // Runs that last a minute sweep, too; what one does not get done the next one finds.
+            if timeout(SWEEP_FAREWELL, &mut sweep).await.is_err() {
+                sweep.abort();
             }
-            if let Some(compaction) = lane.compaction.take() {
-                // What is not committed yet is as if it had not begun.
-                compaction.abort();
-            }
-            if let Some(mut sweep) = lane.sweep.take() {
-                // Runs that last a minute sweep, too; what one does not get done the next one finds.
-                if timeout(SWEEP_FAREWELL, &mut sweep).await.is_err() {
-                    sweep.abort();
-                }
-            }
+        }
+        for checkpoint in self.lanes.iter_mut().filter_map(|lane| lane.checkpoint.take()) {
+            // It has reported its own failure.
+            let _ = checkpoint.await;
         }
         Ok(())
     }
@@ -244,12 +242,12 @@ impl Tables {
         let cleaned = lanes.map(|(lane, file)| lane.commit(file.as_ref(), reached, epoch, last));
         try_join_all(cleaned.collect::<Vec<_>>()).await?;
         for lane in &mut self.lanes {
-            lane.maintain(self.checkpoint_commits.get());
+            lane.maintain(self.checkpoint_commits.get(), &self.upkeep);
             if let Some(how) = self.compaction {
-                lane.compact(how, self.compression, &self.compacting).await;
+                lane.compact(how, self.compression, &self.upkeep).await;
             }
             if let Some(hours) = self.keep_hours {
-                lane.sweep(hours, &self.compacting);
+                lane.sweep(hours, &self.upkeep);
             }
         }
         (self.epoch, self.under_way) = (epoch, false);
@@ -366,13 +364,13 @@ impl Lane {
     }
 
     /// Begins a checkpoint when it is time. Beside the commits: a checkpoint is of a version that no longer changes.
-    fn maintain(&mut self, commits: u64) {
+    fn maintain(&mut self, commits: u64, one: &Arc<Semaphore>) {
         let busy = self.checkpoint.as_ref().is_some_and(|checkpoint| !checkpoint.is_finished());
         let version = self.writer.version;
         if !busy && version / commits > self.checkpointed / commits {
             self.checkpointed = version;
             let (log, table) = (self.writer.log.clone(), self.writer.table);
-            self.checkpoint = Some(tokio::spawn(maintain::checkpoint(log, table, version)));
+            self.checkpoint = Some(tokio::spawn(maintain::checkpoint(log, table, version, Arc::clone(one))));
         }
     }
 }
