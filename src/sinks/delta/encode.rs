@@ -1,18 +1,12 @@
-//! Rows become columns, on the worker's own thread.
+//! Rows become encoded groups of rows, on the worker's own thread.
 
-use deltalake::arrow::array::{
-    ArrayRef, BinaryBuilder, Float64Builder, Int32Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
-    TimestampMicrosecondBuilder,
-};
-use deltalake::arrow::datatypes::{DataType, Field};
+use deltalake::arrow::array::RecordBatch;
 use deltalake::parquet::errors::ParquetError;
 use pinflow_dataflows::ingest::Rows;
-use pinflow_dataflows::record::{Geo, Lineage, Pin, Position, Stream, User};
+use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
-use sha2::{Digest, Sha256};
-use std::cmp::Ordering;
-use std::sync::Arc;
 
+use super::columns::{Columns, GeoColumns, PinColumns, RejectedColumns, UserColumns};
 use super::file::Compression;
 use super::group::{Format, RowGroup};
 use super::schema::Table;
@@ -23,25 +17,6 @@ use crate::sinks::Encoder;
 const ROWS_MAX: usize = 2_048;
 /// Bytes of text that are encoded together: few, too, where rows are large.
 const BYTES_MAX: usize = 4 << 20;
-/// Of a rejected message, this much is kept.
-pub(crate) const PAYLOAD_KEPT_BYTES: usize = 64 << 10;
-/// What the names of sources begin with whose positions are wider than 64 bits.
-const WIDE: &str = "kinesis/";
-
-/// Digits of a source's positions, so that text order is number order: as many as the largest `u64` has, or the largest
-/// sequence number of Kinesis.
-pub(crate) fn position_digits(source: &str) -> usize {
-    if source.starts_with(WIDE) { Position::DIGITS } else { Position::NARROW_DIGITS }
-}
-
-/// Digits of the positions of all sources from one name to another, in the order of names; `None` if they differ, or may.
-/// Then bounds of the texts are no bounds of the numbers.
-pub(crate) fn digits_between(first: &str, last: &str) -> Option<usize> {
-    // Sources with wide positions stand next to one another.
-    let side = |name: &str| if name.starts_with(WIDE) { Ordering::Equal } else { name.cmp(WIDE) };
-    (side(first) == side(last)).then(|| position_digits(first))
-}
-
 /// Everything that one worker has encoded for a window.
 #[derive(Debug, Default)]
 pub struct Batches {
@@ -124,12 +99,6 @@ impl Encoder for DeltaEncoder {
     }
 }
 
-/// The builders of one table, in the order of its columns.
-trait Columns: Default {
-    const TABLE: Table;
-    fn finish(&mut self) -> Vec<ArrayRef>;
-}
-
 struct Chunks<C> {
     format: Format,
     columns: C,
@@ -174,260 +143,15 @@ impl<C: Columns> Chunks<C> {
     }
 }
 
-/// Finishes a text column and makes room for as much again, so that steady windows do not grow it step by step.
-fn finish_text(builder: &mut StringBuilder) -> ArrayRef {
-    let (rows, bytes) = (builder.offsets_slice().len() - 1, builder.values_slice().len());
-    let full = std::mem::replace(builder, StringBuilder::with_capacity(rows, bytes + bytes / 8));
-    Arc::new({ full }.finish())
-}
-
-fn text(builder: &mut StringBuilder, value: Option<&str>) -> usize {
-    builder.append_option(value);
-    value.map_or(0, str::len)
-}
-
-/// Microseconds, UTC.
-struct Times(TimestampMicrosecondBuilder);
-
-impl Default for Times {
-    fn default() -> Times {
-        Times(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
-    }
-}
-
-impl Times {
-    fn finish(&mut self) -> ArrayRef {
-        Arc::new(self.0.finish())
-    }
-}
-
-#[derive(Default)]
-struct LineageColumns {
-    source: StringBuilder,
-    position: StringBuilder,
-    sub: Int32Builder,
-    arrived_at: Times,
-}
-
-impl LineageColumns {
-    fn append(&mut self, lineage: Lineage) -> usize {
-        let source = lineage.source.text();
-        self.source.append_value(source);
-        let (digits, count) = (lineage.position.digits(), position_digits(source));
-        let digits = &digits[Position::DIGITS - count..];
-        self.position.append_value(std::str::from_utf8(digits).expect("digits are ASCII"));
-        // `too_many_rows` keeps messages far below 2^31 rows.
-        self.sub.append_value(i32::try_from(lineage.sub).unwrap_or(i32::MAX));
-        self.arrived_at.0.append_option(lineage.arrived_at);
-        source.len() + count
-    }
-
-    fn finish(&mut self) -> [ArrayRef; 4] {
-        let sub = Arc::new(self.sub.finish());
-        [finish_text(&mut self.source), finish_text(&mut self.position), sub, self.arrived_at.finish()]
-    }
-}
-
-#[derive(Default)]
-struct PinColumns {
-    ind: Int64Builder,
-    unique_id: StringBuilder,
-    title: StringBuilder,
-    description: StringBuilder,
-    follower_count: Int64Builder,
-    poster_name: StringBuilder,
-    tag_list: StringBuilder,
-    is_image_or_video: StringBuilder,
-    image_src: StringBuilder,
-    save_location: StringBuilder,
-    category: StringBuilder,
-    lineage: LineageColumns,
-}
-
-/// `ind` is a whole number in 0…2^63−1 by contract.
-fn long(ind: u64) -> i64 {
-    i64::try_from(ind).unwrap_or(i64::MAX)
-}
-
-impl PinColumns {
-    fn append(&mut self, lineage: Lineage, row: &Pin<'_>) -> usize {
-        self.ind.append_value(long(row.ind));
-        self.follower_count.append_option(row.follower_count);
-        text(&mut self.unique_id, row.unique_id.as_deref())
-            + text(&mut self.title, row.title.as_deref())
-            + text(&mut self.description, row.description.as_deref())
-            + text(&mut self.poster_name, row.poster_name.as_deref())
-            + text(&mut self.tag_list, row.tag_list.as_deref())
-            + text(&mut self.is_image_or_video, row.is_image_or_video.as_deref())
-            + text(&mut self.image_src, row.image_src.as_deref())
-            + text(&mut self.save_location, row.save_location.as_deref())
-            + text(&mut self.category, row.category.as_deref())
-            + self.lineage.append(lineage)
-    }
-}
-
-impl Columns for PinColumns {
-    const TABLE: Table = Table::Pin;
-
-    fn finish(&mut self) -> Vec<ArrayRef> {
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(self.ind.finish()),
-            finish_text(&mut self.unique_id),
-            finish_text(&mut self.title),
-            finish_text(&mut self.description),
-            Arc::new(self.follower_count.finish()),
-            finish_text(&mut self.poster_name),
-            finish_text(&mut self.tag_list),
-            finish_text(&mut self.is_image_or_video),
-            finish_text(&mut self.image_src),
-            finish_text(&mut self.save_location),
-            finish_text(&mut self.category),
-        ];
-        columns.extend(self.lineage.finish());
-        columns
-    }
-}
-
-struct GeoColumns {
-    ind: Int64Builder,
-    country: StringBuilder,
-    coordinates: ListBuilder<Float64Builder>,
-    timestamp: Times,
-    lineage: LineageColumns,
-}
-
-impl Default for GeoColumns {
-    fn default() -> GeoColumns {
-        let element = Field::new("element", DataType::Float64, true);
-        GeoColumns {
-            ind: Int64Builder::default(),
-            country: StringBuilder::default(),
-            coordinates: ListBuilder::new(Float64Builder::default()).with_field(element),
-            timestamp: Times::default(),
-            lineage: LineageColumns::default(),
-        }
-    }
-}
-
-impl GeoColumns {
-    fn append(&mut self, lineage: Lineage, row: &Geo<'_>) -> usize {
-        self.ind.append_value(long(row.ind));
-        if let Some(pair) = row.coordinates {
-            self.coordinates.values().append_slice(&pair);
-        }
-        self.coordinates.append(row.coordinates.is_some());
-        self.timestamp.0.append_option(row.timestamp);
-        text(&mut self.country, row.country.as_deref()) + self.lineage.append(lineage)
-    }
-}
-
-impl Columns for GeoColumns {
-    const TABLE: Table = Table::Geo;
-
-    fn finish(&mut self) -> Vec<ArrayRef> {
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(self.ind.finish()),
-            finish_text(&mut self.country),
-            Arc::new(self.coordinates.finish()),
-            self.timestamp.finish(),
-        ];
-        columns.extend(self.lineage.finish());
-        columns
-    }
-}
-
-#[derive(Default)]
-struct UserColumns {
-    ind: Int64Builder,
-    user_name: StringBuilder,
-    age: Int32Builder,
-    date_joined: Times,
-    lineage: LineageColumns,
-}
-
-impl UserColumns {
-    fn append(&mut self, lineage: Lineage, row: &User<'_>) -> usize {
-        self.ind.append_value(long(row.ind));
-        self.age.append_option(row.age.map(i32::from));
-        self.date_joined.0.append_option(row.date_joined);
-        text(&mut self.user_name, row.user_name.as_deref()) + self.lineage.append(lineage)
-    }
-}
-
-impl Columns for UserColumns {
-    const TABLE: Table = Table::User;
-
-    fn finish(&mut self) -> Vec<ArrayRef> {
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(self.ind.finish()),
-            finish_text(&mut self.user_name),
-            Arc::new(self.age.finish()),
-            self.date_joined.finish(),
-        ];
-        columns.extend(self.lineage.finish());
-        columns
-    }
-}
-
-#[derive(Default)]
-struct RejectedColumns {
-    stream: StringBuilder,
-    reason: StringBuilder,
-    detail: StringBuilder,
-    payload: BinaryBuilder,
-    payload_bytes: Int64Builder,
-    payload_sha256: StringBuilder,
-    lineage: LineageColumns,
-}
-
-impl RejectedColumns {
-    fn append(&mut self, lineage: Lineage, stream: Option<Stream>, rejection: &Rejection, payload: &[u8]) -> usize {
-        let kept = &payload[..payload.len().min(PAYLOAD_KEPT_BYTES)];
-        self.payload.append_value(kept);
-        self.payload_bytes.append_value(long(payload.len() as u64));
-        let hex = hex(Sha256::digest(payload).into());
-        kept.len()
-            + text(&mut self.stream, stream.map(Stream::name))
-            + text(&mut self.reason, Some(rejection.reason.name()))
-            + text(&mut self.detail, Some(&rejection.detail))
-            + text(&mut self.payload_sha256, Some(std::str::from_utf8(&hex).expect("hex is ASCII")))
-            + self.lineage.append(lineage)
-    }
-}
-
-impl Columns for RejectedColumns {
-    const TABLE: Table = Table::Rejected;
-
-    fn finish(&mut self) -> Vec<ArrayRef> {
-        let mut columns: Vec<ArrayRef> = vec![
-            finish_text(&mut self.stream),
-            finish_text(&mut self.reason),
-            finish_text(&mut self.detail),
-            Arc::new(self.payload.finish()),
-            Arc::new(self.payload_bytes.finish()),
-            finish_text(&mut self.payload_sha256),
-        ];
-        columns.extend(self.lineage.finish());
-        columns
-    }
-}
-
-fn hex(digest: [u8; 32]) -> [u8; 64] {
-    let mut hex = [0; 64];
-    for (pair, byte) in hex.chunks_exact_mut(2).zip(digest) {
-        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
-        pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
-    }
-    hex
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
+    use super::super::columns::PAYLOAD_KEPT_BYTES;
     use super::super::file;
     use super::*;
     use deltalake::arrow::array::{Array, AsArray};
     use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use pinflow_dataflows::record::Position;
     use pinflow_dataflows::rejection::Reason;
     use pinflow_dataflows::symbol::Symbol;
 
@@ -490,21 +214,6 @@ mod tests {
         assert!(wide.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!(wide[5], number);
         assert_eq!(wide[2], format!("{:056}", 42));
-    }
-
-    #[test]
-    fn bounds_of_mixed_widths_are_none() {
-        for (first, last, digits) in [
-            ("kafka/a/0", "kafka/b/1", Some(20)),
-            ("recording/a", "recording/b", Some(20)),
-            ("kinesis/a/0", "kinesis/b/0", Some(56)),
-            ("kafka/a/0", "kinesis/b/0", None),
-            ("kinesis/a/0", "recording/b", None),
-            // A shard may stand between them.
-            ("kafka/a/0", "recording/b", None),
-        ] {
-            assert_eq!(digits_between(first, last), digits, "{first} {last}");
-        }
     }
 
     #[test]

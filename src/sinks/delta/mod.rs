@@ -19,6 +19,7 @@
 //! puts the next version if absent (`log`, `writer`). The library encodes commits, creates tables, reads
 //! them at open and makes checkpoints.
 
+mod columns;
 mod compact;
 mod decide;
 mod doctor;

@@ -16,7 +16,7 @@ use pinflow_dataflows::record::{Geo, Lineage, Micros, Pin, Position, User};
 use pinflow_dataflows::symbol::Symbol;
 use tokio::sync::mpsc;
 
-use super::encode::digits_between;
+use super::columns::digits_between;
 use super::error::{DeltaError, from_arrow};
 use super::input::FileAt;
 use super::open::ActiveFile;
