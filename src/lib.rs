@@ -11,6 +11,7 @@
 //! - [`kafka`]: how to speak to a Kafka cluster; knows neither sources nor messages;
 //! - [`kinesis`]: how to speak to Amazon Kinesis; knows neither sources nor messages;
 //! - [`mysql`]: how to speak to a MySQL or MariaDB server; knows no posts;
+//! - `aws`: regions, profiles and endpoints, the same for every service;
 //! - [`backoff`]: how long to wait before something is tried again;
 //! - [`http`]: what every HTTP server here has: a port, limits, tokens;
 //! - [`gateway`]: a front door over HTTP for records;
@@ -22,6 +23,7 @@
 //! - [`config`], [`cli`], [`run`](mod@run): what was typed becomes what is meant, and is wired together.
 
 pub mod archive;
+mod aws;
 pub mod backoff;
 pub mod check;
 pub mod cli;

@@ -8,9 +8,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_config::{BehaviorVersion, Region};
+use aws_config::Region;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use rdkafka::client::OAuthToken;
+
+use crate::aws;
 
 /// Whose credentials, and where the cluster is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,11 +68,8 @@ impl Iam {
 
     async fn sign(&self) -> Result<OAuthToken, TokenError> {
         let region = Region::new(self.region.clone());
-        let mut loader = aws_config::defaults(BehaviorVersion::latest()).region(region.clone());
-        if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
-        }
-        let chain = loader.load().await.credentials_provider().ok_or(TokenError::NoChain)?;
+        let sdk = aws::chain(Some(&self.region), self.profile.as_deref()).load().await;
+        let chain = sdk.credentials_provider().ok_or(TokenError::NoChain)?;
         let credentials = chain.provide_credentials().await.map_err(TokenError::Credentials)?;
         let credentials_end = credentials.expiry().map(millis);
         if credentials_end.is_some_and(|end| end <= millis(SystemTime::now())) {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use serde::Deserialize;
-use url::{Host, Url};
+
+use crate::aws;
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -43,42 +44,17 @@ impl Connection {
     /// What is wrong, each with its mend.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if let Some(region) = self.region.as_ref().filter(|region| region.is_empty() || !region.chars().all(plain)) {
-            faults.push(format!("region {region:?} is none; a region is written like eu-west-1"));
-        }
-        if let Some(endpoint) = &self.endpoint {
-            match Url::parse(endpoint) {
-                Ok(url) if !["http", "https"].contains(&url.scheme()) || !url.has_host() => {
-                    faults.push(format!("endpoint {endpoint:?} is no address; write https://HOST or http://HOST:PORT"));
-                }
-                Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                    // The text may hold a secret, so it is not repeated.
-                    faults.push("endpoint holds credentials; they come from the AWS credential chain".to_owned());
-                }
-                Ok(_) => {}
-                Err(error) => faults.push(format!("endpoint {endpoint:?} is no address: {error}")),
-            }
-        }
-        faults
+        aws::faults(self.region.as_deref(), self.endpoint.as_deref())
     }
 
     /// What works and is risky.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let Some(url) = self.endpoint.as_deref().and_then(|endpoint| Url::parse(endpoint).ok()) else {
-            return Vec::new();
-        };
-        let is_here = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        let exposed = url.scheme() == "http" && !is_here;
-        let what = || format!("the connection to {url} is not encrypted: others can read the records; use https");
-        if exposed { vec![what()] } else { Vec::new() }
+        let url = self.endpoint.as_deref().and_then(|endpoint| aws::address(endpoint).ok());
+        let exposed = url
+            .filter(aws::is_open)
+            .map(|url| format!("the connection to {url} is not encrypted: others can read the records; use https"));
+        exposed.into_iter().collect()
     }
 
     /// Loads what the SDK needs. Credentials are looked for at the first call.
@@ -91,15 +67,9 @@ impl Connection {
             return Err(ConnectionError::Faulty(faults));
         }
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ANSWER).build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        let mut loader = aws::chain(self.region.as_deref(), self.profile.as_deref())
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts);
-        if let Some(region) = &self.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
-        }
         if let Some(endpoint) = &self.endpoint {
             loader = loader.endpoint_url(endpoint);
         }
@@ -124,25 +94,6 @@ mod tests {
 
     fn at(endpoint: &str) -> Connection {
         Connection { endpoint: Some(endpoint.to_owned()), ..Connection::default() }
-    }
-
-    #[test]
-    fn what_cannot_be_meant_is_named() {
-        assert!(Connection::default().faults().is_empty());
-        for endpoint in ["https://kinesis.eu-west-1.amazonaws.com", "http://localhost:4568", "http://[::1]:1/"] {
-            assert!(at(endpoint).faults().is_empty(), "{endpoint}");
-        }
-        for endpoint in ["localhost:4568", "ftp://x", "kinesis", ""] {
-            assert_eq!(at(endpoint).faults().len(), 1, "{endpoint}");
-        }
-        let region = Connection { region: Some("Ireland!".to_owned()), ..Connection::default() };
-        assert_eq!(region.faults().len(), 1);
-    }
-
-    #[test]
-    fn a_secret_in_an_address_is_refused_and_not_repeated() {
-        let faults = at("https://me:canary@example.com").faults();
-        assert!(faults.len() == 1 && !faults[0].contains("canary"), "{faults:?}");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region};
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use serde::Deserialize;
@@ -11,6 +10,7 @@ use url::{Host, Url};
 
 use super::credentials::Chain;
 use super::fault::ObjectsError;
+use crate::aws;
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -67,13 +67,10 @@ impl Connection {
     /// What is wrong, each with its mend.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if let Some(region) = self.region.as_ref().filter(|region| region.is_empty() || !region.chars().all(plain)) {
-            faults.push(format!("[objects] region {region:?} is none; a region is written like eu-west-1"));
-        }
-        if let Some(endpoint) = &self.endpoint {
-            faults.extend(self.address(endpoint).err().map(|what| format!("[objects] {what}")));
+        let said = aws::faults(self.region.as_deref(), self.endpoint.as_deref());
+        let mut faults: Vec<_> = said.iter().map(|what| format!("[objects] {what}")).collect();
+        if let Some(Ok(url)) = self.endpoint.as_deref().map(aws::address) {
+            faults.extend(self.exposes(&url).map(|what| format!("[objects] {what}")));
         }
         if !(1..=600).contains(&self.timeout_secs) {
             faults.push("[objects] timeout_secs must be 1 to 600".to_owned());
@@ -81,28 +78,20 @@ impl Connection {
         faults
     }
 
+    /// What is wrong with an address that is not encrypted where it should be.
+    fn exposes(&self, url: &Url) -> Option<String> {
+        let exposed = aws::is_open(url) && !self.danger_allow_http;
+        exposed.then(|| {
+            format!(
+                "endpoint {url} is not encrypted, and not on this machine; use https, or set danger_allow_http = true"
+            )
+        })
+    }
+
     /// An endpoint's address, if it may be used.
     fn address(&self, endpoint: &str) -> Result<Url, String> {
-        let url = Url::parse(endpoint).map_err(|error| format!("endpoint {endpoint:?} is no address: {error}"))?;
-        if !["http", "https"].contains(&url.scheme()) || !url.has_host() {
-            return Err(format!("endpoint {endpoint:?} is no address; write https://HOST or http://HOST:PORT"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            // The text may hold a secret, so it is not repeated.
-            return Err("endpoint holds credentials; they come from the AWS credential chain".to_owned());
-        }
-        let is_here = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        if url.scheme() == "http" && !is_here && !self.danger_allow_http {
-            return Err(format!(
-                "endpoint {endpoint} is not encrypted, and not on this machine; use https, or set danger_allow_http = true"
-            ));
-        }
-        Ok(url)
+        let url = aws::address(endpoint)?;
+        self.exposes(&url).map_or(Ok(url), Err)
     }
 
     /// How long a call is tried again.
@@ -125,14 +114,7 @@ impl Connection {
         if !faults.is_empty() {
             return Err(ObjectsError::Faulty(faults));
         }
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(region) = &self.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
-        }
-        let sdk = loader.load().await;
+        let sdk = aws::chain(self.region.as_deref(), self.profile.as_deref()).load().await;
         let endpoint = self.endpoint.clone().or_else(|| sdk.endpoint_url().map(str::to_owned));
         let region = match (sdk.region(), &endpoint) {
             (Some(region), _) => region.to_string(),
@@ -183,20 +165,9 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_named() {
         assert!(Connection::default().faults().is_empty());
-        for endpoint in ["https://s3.eu-west-1.amazonaws.com", "http://localhost:4566", "http://[::1]:1/"] {
-            assert!(at(endpoint).faults().is_empty(), "{endpoint}");
-        }
-        for endpoint in ["localhost:4566", "ftp://x", "minio", ""] {
-            assert_eq!(at(endpoint).faults().len(), 1, "{endpoint}");
-        }
-        let region = Connection { region: Some("Ireland!".to_owned()), timeout_secs: 0, ..Connection::default() };
-        assert_eq!(region.faults().len(), 2);
-    }
-
-    #[test]
-    fn a_secret_in_an_address_is_refused_and_not_repeated() {
-        let faults = at("https://me:canary@example.com").faults();
-        assert!(faults.len() == 1 && !faults[0].contains("canary"), "{faults:?}");
+        let faulty = Connection { region: Some("Ireland!".to_owned()), timeout_secs: 0, ..at("minio") };
+        assert_eq!(faulty.faults().len(), 3);
+        assert!(faulty.faults().iter().all(|fault| fault.starts_with("[objects] ")));
     }
 
     #[test]

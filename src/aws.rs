@@ -1,0 +1,84 @@
+//! What every service of Amazon's, or one that speaks like it, is reached by: a region, a profile, perhaps another
+//! endpoint. The keys, and what is wrong with them, are the same wherever they stand.
+
+use aws_config::{BehaviorVersion, ConfigLoader, Region};
+use url::{Host, Url};
+
+/// The SDK's default chain, with what is said of region and profile. Credentials are looked for at the first call.
+pub(crate) fn chain(region: Option<&str>, profile: Option<&str>) -> ConfigLoader {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    match profile {
+        Some(profile) => loader.profile_name(profile),
+        None => loader,
+    }
+}
+
+/// What is wrong with region and endpoint, each with its mend.
+pub(crate) fn faults(region: Option<&str>, endpoint: Option<&str>) -> Vec<String> {
+    let mut faults = Vec::new();
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if let Some(region) = region.filter(|region| region.is_empty() || !region.chars().all(plain)) {
+        faults.push(format!("region {region:?} is none; a region is written like eu-west-1"));
+    }
+    faults.extend(endpoint.and_then(|endpoint| address(endpoint).err()));
+    faults
+}
+
+/// An endpoint's address; what is wrong with it, with its mend, if it is none.
+pub(crate) fn address(endpoint: &str) -> Result<Url, String> {
+    let url = Url::parse(endpoint).map_err(|error| format!("endpoint {endpoint:?} is no address: {error}"))?;
+    if !["http", "https"].contains(&url.scheme()) || !url.has_host() {
+        return Err(format!("endpoint {endpoint:?} is no address; write https://HOST or http://HOST:PORT"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        // The text may hold a secret, so it is not repeated.
+        return Err("endpoint holds credentials; they come from the AWS credential chain".to_owned());
+    }
+    Ok(url)
+}
+
+/// Whether what is sent to an address leaves this machine unencrypted.
+pub(crate) fn is_open(url: &Url) -> bool {
+    let is_here = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "http" && !is_here
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_meant_is_named() {
+        assert!(faults(None, None).is_empty());
+        for endpoint in ["https://s3.eu-west-1.amazonaws.com", "http://localhost:4566", "http://[::1]:1/"] {
+            assert!(faults(Some("eu-west-1"), Some(endpoint)).is_empty(), "{endpoint}");
+        }
+        for endpoint in ["localhost:4566", "ftp://x", "minio", ""] {
+            assert_eq!(faults(None, Some(endpoint)).len(), 1, "{endpoint}");
+        }
+        assert_eq!(faults(Some("Ireland!"), Some("")).len(), 2);
+    }
+
+    #[test]
+    fn a_secret_in_an_address_is_refused_and_not_repeated() {
+        let faults = faults(None, Some("https://me:canary@example.com"));
+        assert!(faults.len() == 1 && !faults[0].contains("canary"), "{faults:?}");
+    }
+
+    #[test]
+    fn what_leaves_this_machine_unencrypted_is_open() {
+        for (endpoint, open) in
+            [("http://127.0.0.1:1", false), ("http://localhost:1", false), ("https://x", false), ("http://x", true)]
+        {
+            assert_eq!(address(endpoint).map(|url| is_open(&url)), Ok(open), "{endpoint}");
+        }
+    }
+}
