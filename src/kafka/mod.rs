@@ -9,6 +9,7 @@
 //! - `client`: what librdkafka has to say (logs, faults, its wish for a token) and where that goes;
 //! - `reach`: a cluster's metadata, or why it cannot be had;
 //! - `check`: tries all that reading needs;
+//! - `producer`: a client that writes, and who hears what became of each record;
 //! - `topics`: topics made, listed, described, deleted;
 //! - `writer`: single records written, each with its place in the answer;
 //! - `iam`: tokens for Amazon MSK's access control by IAM.
@@ -19,6 +20,7 @@ mod check;
 mod client;
 mod connection;
 mod iam;
+mod producer;
 mod properties;
 mod reach;
 mod topics;
@@ -28,6 +30,7 @@ pub use crate::finding::Finding;
 pub use check::check;
 pub use client::{Client, Purpose};
 pub use connection::{Brokers, Connection, ConnectionError, Mechanism, Sasl, Security, Tls};
+pub(crate) use producer::{Listening, Reports, producer};
 pub use properties::Properties;
 pub use reach::{Unreachable, metadata};
 pub use topics::{Outcome, Part, Topic, TopicError, Topics, Wanted};

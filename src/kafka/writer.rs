@@ -8,18 +8,16 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
-use rdkafka::client::OAuthToken;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::metadata::MetadataTopic;
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ThreadedProducer};
 use tokio::sync::oneshot;
 
-use super::client::{Client, Purpose};
+use super::client::Client;
 use super::connection::{Brokers, Connection, ConnectionError};
+use super::producer::{Listening, Reports, producer};
 use super::reach::{self, Unreachable};
 
 /// How long it is believed that a topic is there, with its partitions.
@@ -65,7 +63,7 @@ type Report = oneshot::Sender<Result<Place, Unwritten>>;
 
 /// Writes to the topics of a cluster.
 pub struct Writer {
-    producer: ThreadedProducer<Reports>,
+    producer: ThreadedProducer<Listening<Senders>>,
     observer: BaseConsumer<Client>,
     brokers: Brokers,
     /// How many partitions a topic has (none: it is not there), and since when that is believed.
@@ -79,24 +77,9 @@ impl Writer {
     /// If there is something wrong with the connection.
     pub fn of(connection: &Connection, base: &Path, patience: Duration) -> Result<Writer, ConnectionError> {
         let observer = connection.observer(base)?;
-        let (mut settings, client) = connection.client(base, Purpose::Producer)?;
-        let by_default = [
-            ("compression.type", "zstd"),
-            // What other producers do: the same key falls into the same partition.
-            ("partitioner", "murmur2_random"),
-            ("linger.ms", "2"),
-            ("queue.buffering.max.kbytes", "65536"),
-            // How large a record may be is for the topic to say.
-            ("message.max.bytes", "104857600"),
-        ];
-        for (name, value) in by_default {
-            if settings.get(name).is_none() {
-                settings.set(name, value);
-            }
-        }
-        settings.set("message.timeout.ms", patience.as_millis().to_string());
-        let producer = settings.create_with_context::<_, ThreadedProducer<Reports>>(Reports { client });
-        let producer = producer.map_err(|error| connection.refused(&error))?;
+        let settings = [("compression.type", "zstd"), ("linger.ms", "2")];
+        let timeout = patience.as_millis().to_string();
+        let producer = producer(connection, base, &settings, &[("message.timeout.ms", &timeout)], Senders)?;
         Ok(Writer { producer, observer, brokers: connection.brokers.clone(), known: Mutex::default() })
     }
 
@@ -196,35 +179,13 @@ fn unwritten(error: &KafkaError) -> Unwritten {
     Unwritten { may_pass: !never, what }
 }
 
-/// Listens to the producer, and hands each report to whom it concerns.
-struct Reports {
-    client: Client,
-}
+/// Each report goes to whom it concerns.
+struct Senders;
 
-impl ClientContext for Reports {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = Client::ENABLE_REFRESH_OAUTH_TOKEN;
+impl Reports for Senders {
+    type Opaque = Box<Report>;
 
-    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
-        self.client.log(level, fac, message);
-    }
-
-    fn stats_raw(&self, statistics: &[u8]) {
-        self.client.stats_raw(statistics);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.client.error(error, reason);
-    }
-
-    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.client.generate_oauth_token(config)
-    }
-}
-
-impl ProducerContext for Reports {
-    type DeliveryOpaque = Box<Report>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, report: Box<Report>) {
+    fn heard(&self, result: &DeliveryResult<'_>, report: Box<Report>) {
         let outcome = match result {
             Ok(message) => Ok(Place { partition: message.partition(), offset: message.offset() }),
             Err((error, _)) => Err(unwritten(error)),

@@ -13,16 +13,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rdkafka::ClientContext;
-use rdkafka::client::OAuthToken;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ThreadedProducer};
 
 use super::key::{Key, ind_of};
 use super::{Compress, Destination};
-use crate::kafka::{Client, Connection, Purpose, metadata};
+use crate::kafka::{Connection, Listening, Reports, metadata, producer};
 
 /// Longest wait for the cluster to answer before anything is sent.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -31,7 +28,7 @@ const LOOK: Duration = Duration::from_millis(1);
 
 /// A connection to a cluster, and the topics that are written.
 pub(crate) struct Cluster {
-    producer: Arc<ThreadedProducer<Deliveries>>,
+    producer: Arc<ThreadedProducer<Listening<Deliveries>>>,
 }
 
 impl Cluster {
@@ -60,27 +57,12 @@ impl Cluster {
                 Some(Some(code)) => bail!("topic {topic} cannot be written: {code}"),
             }
         }
-        let (mut settings, client) = connection.client(base, Purpose::Producer)?;
-        let by_default = [
-            ("compression.type", compress.name()),
-            // What other producers do: the same key falls into the same partition.
-            ("partitioner", "murmur2_random"),
-            ("queue.buffering.max.kbytes", "65536"),
-            // How large a message may be is for the topic to say.
-            ("message.max.bytes", "104857600"),
-        ];
-        for (name, value) in by_default {
-            if settings.get(name).is_none() {
-                settings.set(name, value);
-            }
-        }
         let deliveries = Deliveries {
-            client,
             topics: topics.iter().map(|topic| Delivered::new(topic)).collect(),
             broken: AtomicBool::new(false),
         };
-        let producer = settings.create_with_context::<_, ThreadedProducer<Deliveries>>(deliveries);
-        Ok(Cluster { producer: Arc::new(producer.map_err(|error| connection.refused(&error))?) })
+        let producer = producer(connection, base, &[("compression.type", compress.name())], &[], deliveries)?;
+        Ok(Cluster { producer: Arc::new(producer) })
     }
 
     /// The destination of the topic at a place in the list.
@@ -125,37 +107,16 @@ impl Delivered {
 
 /// Listens to the producer and counts.
 pub(crate) struct Deliveries {
-    client: Client,
     topics: Vec<Delivered>,
     /// A message could not be delivered, and the next ones will not be either.
     broken: AtomicBool,
 }
 
-impl ClientContext for Deliveries {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = Client::ENABLE_REFRESH_OAUTH_TOKEN;
-
-    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
-        self.client.log(level, fac, message);
-    }
-
-    fn stats_raw(&self, statistics: &[u8]) {
-        self.client.stats_raw(statistics);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.client.error(error, reason);
-    }
-
-    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.client.generate_oauth_token(config)
-    }
-}
-
-impl ProducerContext for Deliveries {
+impl Reports for Deliveries {
     /// The topic's place in the list.
-    type DeliveryOpaque = usize;
+    type Opaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, topic: usize) {
+    fn heard(&self, result: &DeliveryResult<'_>, topic: usize) {
         let Some(delivered) = self.topics.get(topic) else { return };
         match result {
             Ok(_) => {
@@ -177,14 +138,14 @@ fn is_size(error: &KafkaError) -> bool {
 
 /// One topic, as a destination.
 struct Topic {
-    producer: Arc<ThreadedProducer<Deliveries>>,
+    producer: Arc<ThreadedProducer<Listening<Deliveries>>>,
     topic: usize,
     key: Key,
 }
 
 impl Topic {
     fn deliveries(&self) -> &Deliveries {
-        self.producer.client().context()
+        &self.producer.client().context().reports
     }
 
     fn delivered(&self) -> &Delivered {
@@ -251,7 +212,7 @@ impl Topic {
                 text.push_str(&format!("\n  {}: {count} times {reason}{}", delivered.topic, mend(reason)));
             }
         }
-        for trouble in self.deliveries().client.troubles() {
+        for trouble in self.producer.client().context().client.troubles() {
             text.push_str(&format!("\n  {trouble}"));
         }
         text
