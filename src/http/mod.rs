@@ -14,4 +14,4 @@ pub(crate) use port::{Listening, Port};
 pub use port::{PortError, ServerTls};
 pub(crate) use process::{cpu_seconds, resident_bytes};
 pub(crate) use prometheus::Page;
-pub(crate) use reply::{JSON, NO_STORE, PROMETHEUS, body, harden};
+pub(crate) use reply::{JSON, NO_STORE, PROMETHEUS, body, harden, json};

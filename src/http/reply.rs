@@ -1,11 +1,15 @@
 //! Replies: bodies, and the headers that all of them carry.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderValue};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 
 /// JSON.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -19,6 +23,20 @@ pub(crate) fn body(kind: HeaderValue, cache: HeaderValue, bytes: impl Into<Body>
     let mut response = Response::new(bytes.into());
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response.headers_mut().insert(CACHE_CONTROL, cache);
+    response
+}
+
+/// A value of this moment, as a type of JSON; perhaps with when to come again.
+pub(crate) fn json(kind: HeaderValue, status: StatusCode, wait: Option<Duration>, value: &impl Serialize) -> Response {
+    let mut response = match serde_json::to_vec(value) {
+        Ok(bytes) => body(kind, NO_STORE, bytes),
+        Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    };
+    *response.status_mut() = status;
+    if let Some(wait) = wait {
+        // Whole seconds, as the header wants them.
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
+    }
     response
 }
 

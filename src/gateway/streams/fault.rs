@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::gateway::refusal::Refusal;
-use crate::http::{JSON, NO_STORE, body};
+use crate::http::{JSON, json};
 use crate::kinesis::{self, Kind, StreamError};
 
 /// A request that was not fulfilled.
@@ -118,14 +117,5 @@ impl IntoResponse for Fault {
 
 /// A reply.
 pub(super) fn reply(status: StatusCode, wait: Option<Duration>, value: &impl Serialize) -> Response {
-    let mut response = match serde_json::to_vec(value) {
-        Ok(bytes) => body(JSON, NO_STORE, bytes),
-        Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    };
-    *response.status_mut() = status;
-    if let Some(wait) = wait {
-        // Whole seconds, as the header wants them.
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
-    }
-    response
+    json(JSON, status, wait, value)
 }

@@ -8,15 +8,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::Shared;
+use super::admission::Room;
 use super::folder::{Folder, STREAMS, Unstored};
 use super::refusal::Refusal;
 use super::router::{Front, drain, stream_of, take};
@@ -44,9 +46,47 @@ pub(super) enum Behind {
     Folder(Arc<Folder>),
 }
 
-#[derive(Deserialize)]
-struct Named {
+/// The stream that a request names, if it may be named.
+struct Named(String);
+
+impl FromRequestParts<Shared> for Named {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<Named, Fault> {
+        #[derive(Deserialize)]
+        struct Segments {
+            stream: String,
+        }
+        let segments = Path::<Segments>::from_request_parts(parts, front).await;
+        let Path(Segments { stream }) = segments.map_err(|_| Fault::from(Refusal::NotFound))?;
+        find(front, &stream)?;
+        Ok(Named(stream))
+    }
+}
+
+/// A request with a body for a stream that may be named. The body is read past where there is nothing for it.
+struct Sent {
     stream: String,
+    bytes: Bytes,
+    /// Held until the request is answered.
+    _room: Room,
+}
+
+impl FromRequest<Shared> for Sent {
+    type Rejection = Fault;
+
+    async fn from_request(request: Request, front: &Shared) -> Result<Sent, Fault> {
+        let (mut parts, body) = request.into_parts();
+        let Named(stream) = match Named::from_request_parts(&mut parts, front).await {
+            Ok(named) => named,
+            Err(fault) => {
+                drain(body).await;
+                return Err(fault);
+            }
+        };
+        let (bytes, _room) = take(front, &parts.headers, body).await?;
+        Ok(Sent { stream, bytes, _room })
+    }
 }
 
 pub(super) fn routes() -> Router<Shared> {
@@ -97,16 +137,9 @@ struct Outcomes {
     records: Vec<Outcome>,
 }
 
-async fn put_one(
-    State(front): State<Shared>,
-    Path(Named { stream }): Path<Named>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Fault> {
-    let (behind, body) = find_for(&front, &stream, body).await?;
-    let (bytes, _room) = take(&front, &headers, body).await?;
-    let put = records::one(&bytes, &stream)?;
-    let outcome = write(&front, behind, &stream, vec![Ok(put)]).await?.pop();
+async fn put_one(State(front): State<Shared>, sent: Sent) -> Result<Response, Fault> {
+    let put = records::one(&sent.bytes, &sent.stream)?;
+    let outcome = write(&front, &sent.stream, vec![Ok(put)]).await?.pop();
     match outcome {
         Some(Outcome::Placed(placed)) => {
             front.tallies.streams.count(1, 0);
@@ -124,17 +157,11 @@ async fn put_one(
     }
 }
 
-async fn put_many(
-    State(front): State<Shared>,
-    Path(Named { stream }): Path<Named>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Fault> {
-    let (behind, body) = find_for(&front, &stream, body).await?;
-    let (bytes, _room) = take(&front, &headers, body).await?;
+async fn put_many(State(front): State<Shared>, sent: Sent) -> Result<Response, Fault> {
+    let Sent { stream, bytes, _room } = sent;
     let records = records::many(&bytes, &stream)?;
     drop(bytes);
-    let records = write(&front, behind, &stream, records).await?;
+    let records = write(&front, &stream, records).await?;
     let failed_record_count = records.iter().filter(|one| matches!(one, Outcome::Failed { .. })).count();
     front.tallies.streams.count(records.len() - failed_record_count, failed_record_count);
     let throttled =
@@ -148,12 +175,7 @@ async fn put_many(
 }
 
 /// Puts records where they belong; each on its own succeeds or fails.
-async fn write(
-    front: &Front,
-    behind: &Behind,
-    stream: &str,
-    records: Vec<Result<Put, String>>,
-) -> Result<Vec<Outcome>, Fault> {
+async fn write(front: &Front, stream: &str, records: Vec<Result<Put, String>>) -> Result<Vec<Outcome>, Fault> {
     let mut outcomes = Vec::with_capacity(records.len());
     let mut left = Vec::new();
     for record in records {
@@ -165,7 +187,7 @@ async fn write(
             Err(why) => outcomes.push(Outcome::failed("ValidationException", why)),
         }
     }
-    match behind {
+    match behind(front)? {
         Behind::Region { api, .. } => {
             let patience = Duration::from_secs(front.config.answer_secs_max);
             put_all(api, stream, left, &mut outcomes, patience).await?;
@@ -255,24 +277,13 @@ async fn append(folder: &Folder, stream: &str, left: Vec<(usize, Put)>, outcomes
     }
 }
 
-/// What is behind a stream that may be named.
-fn find<'a>(front: &'a Front, stream: &str) -> Result<&'a Behind, Fault> {
+/// Whether a stream may be named.
+fn find(front: &Front, stream: &str) -> Result<(), Fault> {
     let behind = behind(front)?;
     let named = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
     let is_name = !stream.is_empty() && stream.len() <= 128 && stream.chars().all(named);
     let is_file = !matches!(behind, Behind::Folder(_)) || stream_of(stream).is_some();
-    if is_name && is_file && front.config.allows(stream) { Ok(behind) } else { Err(Fault::missing(stream)) }
-}
-
-/// The same for a request with a body, which is read past where there is nothing for it.
-async fn find_for<'a>(front: &'a Front, stream: &str, body: Body) -> Result<(&'a Behind, Body), Fault> {
-    match find(front, stream) {
-        Ok(behind) => Ok((behind, body)),
-        Err(fault) => {
-            drain(body).await;
-            Err(fault)
-        }
-    }
+    if is_name && is_file && front.config.allows(stream) { Ok(()) } else { Err(Fault::missing(stream)) }
 }
 
 fn behind(front: &Front) -> Result<&Behind, Fault> {
@@ -348,8 +359,8 @@ impl From<Shard> for DescribedShard {
     }
 }
 
-async fn describe(State(front): State<Shared>, Path(Named { stream }): Path<Named>) -> Result<Response, Fault> {
-    let (summary, shards) = match find(&front, &stream)? {
+async fn describe(State(front): State<Shared>, Named(stream): Named) -> Result<Response, Fault> {
+    let (summary, shards) = match behind(&front)? {
         Behind::Region { streams, .. } => streams.describe(&stream).await?,
         Behind::Folder(_) => of_file(),
     };
@@ -381,14 +392,8 @@ struct Shape {
     stream: Option<String>,
 }
 
-async fn create(
-    State(front): State<Shared>,
-    Path(Named { stream }): Path<Named>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Fault> {
-    let (behind, body) = find_for(&front, &stream, body).await?;
-    let (bytes, _room) = take(&front, &headers, body).await?;
+async fn create(State(front): State<Shared>, sent: Sent) -> Result<Response, Fault> {
+    let Sent { stream, bytes, _room } = sent;
     let shape: Shape = match bytes.trim_ascii() {
         [] => Shape::default(),
         text => serde_json::from_slice(text).map_err(|error| Fault::invalid(error.to_string()))?,
@@ -400,7 +405,7 @@ async fn create(
     if !(1..=10_000).contains(&shards) {
         return Err(Fault::invalid("ShardCount must be 1 to 10000"));
     }
-    match behind {
+    match behind(&front)? {
         Behind::Region { streams, .. } => {
             let wanted = Wanted { name: stream, shards: Some(shards), retention_hours: None };
             streams.create(&wanted).await?;
@@ -410,8 +415,8 @@ async fn create(
     Ok(reply(StatusCode::OK, None, &serde_json::json!({})))
 }
 
-async fn delete(State(front): State<Shared>, Path(Named { stream }): Path<Named>) -> Result<Response, Fault> {
-    match find(&front, &stream)? {
+async fn delete(State(front): State<Shared>, Named(stream): Named) -> Result<Response, Fault> {
+    match behind(&front)? {
         Behind::Region { streams, .. } => match streams.delete(&stream).await? {
             crate::kinesis::Outcome::Absent => Err(Fault::missing(&stream)),
             _ => Ok(reply(StatusCode::OK, None, &serde_json::json!({}))),

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::TYPE;
 use crate::gateway::refusal::Refusal;
-use crate::http::{NO_STORE, body};
+use crate::http::json;
 
 /// A request that was not fulfilled. Codes of five digits are the proxy's own; the others are the status again.
 ///
@@ -91,14 +90,5 @@ impl IntoResponse for Fault {
 
 /// A reply of the proxy's own type.
 pub(super) fn reply(status: StatusCode, wait: Option<Duration>, value: &impl Serialize) -> Response {
-    let mut response = match serde_json::to_vec(value) {
-        Ok(bytes) => body(TYPE, NO_STORE, bytes),
-        Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    };
-    *response.status_mut() = status;
-    if let Some(wait) = wait {
-        // Whole seconds, as the header wants them.
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
-    }
-    response
+    json(TYPE, status, wait, value)
 }

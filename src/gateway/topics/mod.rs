@@ -9,9 +9,9 @@ mod records;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -50,15 +50,21 @@ pub(super) enum Behind {
     Folder(Arc<Folder>),
 }
 
+/// What the path of a request names.
 #[derive(Deserialize)]
 struct Named {
     topic: String,
+    #[serde(default)]
+    partition: Option<i32>,
 }
 
-#[derive(Deserialize)]
-struct NamedPart {
-    topic: String,
-    partition: i32,
+impl FromRequestParts<Shared> for Named {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<Named, Fault> {
+        let named = Path::from_request_parts(parts, front).await;
+        named.map(|Path(named)| named).map_err(|_| Fault::from(Refusal::NotFound))
+    }
 }
 
 pub(super) fn routes() -> Router<Shared> {
@@ -66,7 +72,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/topics", get(list))
         .route("/topics/{topic}", get(describe).post(produce))
         .route("/topics/{topic}/partitions", get(partitions))
-        .route("/topics/{topic}/partitions/{partition}", get(partition).post(produce_to))
+        .route("/topics/{topic}/partitions/{partition}", get(partition).post(produce))
         .route("/topics/{topic}/partitions/{partition}/offsets", get(offsets))
 }
 
@@ -119,66 +125,49 @@ fn never(what: impl Into<String>) -> Unwritten {
     Unwritten { may_pass: false, what: what.into() }
 }
 
-async fn produce(
-    State(front): State<Shared>,
-    Path(Named { topic }): Path<Named>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Fault> {
-    produced(&front, &topic, None, &headers, body).await
-}
-
-async fn produce_to(
-    State(front): State<Shared>,
-    Path(NamedPart { topic, partition }): Path<NamedPart>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Fault> {
-    produced(&front, &topic, Some(partition), &headers, body).await
-}
-
-async fn produced(
-    front: &Front,
-    topic: &str,
-    partition: Option<i32>,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Response, Fault> {
-    let (written_as, count) = match expect(front, topic, partition, headers).await {
+async fn produce(State(front): State<Shared>, request: Request) -> Result<Response, Fault> {
+    let (mut parts, body) = request.into_parts();
+    let Expected { topic, partition, written_as, partitions } = match expect(&front, &mut parts).await {
         Ok(expected) => expected,
         Err(fault) => {
             drain(body).await;
             return Err(fault);
         }
     };
-    let (bytes, _room) = take(front, headers, body).await?;
+    let (bytes, _room) = take(&front, &parts.headers, body).await?;
     let mut records = records::parse(&bytes, written_as)?;
     drop(bytes);
     for record in records.iter_mut().flatten() {
         record.partition = record.partition.or(partition);
     }
-    let written = match behind(front)? {
-        Behind::Cluster { writer, .. } => write(writer, topic, count, records).await,
-        Behind::Folder(folder) => append(folder, topic, records).await,
+    let written = match behind(&front)? {
+        Behind::Cluster { writer, .. } => write(writer, &topic, partitions, records).await,
+        Behind::Folder(folder) => append(folder, &topic, records).await,
     };
     let taken = written.iter().filter(|one| one.is_ok()).count();
     front.tallies.topics.count(taken, written.len() - taken);
     Ok(answer(written))
 }
 
-/// How the records of a request are written, and how many partitions there are for them.
-async fn expect(
-    front: &Front,
-    topic: &str,
+/// What is known of a request to produce before its body is read.
+struct Expected {
+    topic: String,
+    /// Where all its records go.
     partition: Option<i32>,
-    headers: &HeaderMap,
-) -> Result<(Embedded, i32), Fault> {
-    accepts(headers)?;
-    let written_as = records::embedded(headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()))?;
-    let count = find(front, topic).await?;
+    written_as: Embedded,
+    /// How many the topic has.
+    partitions: i32,
+}
+
+async fn expect(front: &Shared, parts: &mut Parts) -> Result<Expected, Fault> {
+    accepts(&parts.headers)?;
+    let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let written_as = records::embedded(content_type)?;
+    let Named { topic, partition } = Named::from_request_parts(parts, front).await?;
+    let partitions = find(front, &topic).await?;
     match partition {
-        Some(partition) if !(0..count).contains(&partition) => Err(Fault::no_partition()),
-        _ => Ok((written_as, count)),
+        Some(partition) if !(0..partitions).contains(&partition) => Err(Fault::no_partition()),
+        _ => Ok(Expected { topic, partition, written_as, partitions }),
     }
 }
 
@@ -356,72 +345,68 @@ impl From<&Part> for DescribedPart {
     }
 }
 
-async fn topic(front: &Front, name: &str) -> Result<Topic, Fault> {
-    find(front, name).await?;
-    let described = match behind(front)? {
-        // Describing waits for brokers between its awaits.
-        Behind::Cluster { topics, .. } => {
-            blocking(|| tokio::runtime::Handle::current().block_on(topics.describe(name)))
-        }
-        Behind::Folder(_) => {
-            let part = Part { partition: 0, leader: 0, replicas: vec![0], isr: vec![0], low: Some(0), high: None };
-            Ok(Topic { topic: name.to_owned(), partitions: vec![part], settings: None })
-        }
-    };
-    described.map_err(|error| match error {
-        TopicError::Absent(_) => Fault::no_topic(),
-        TopicError::Unreachable(error) => unreachable(&error),
-        error => {
-            tracing::warn!("{:#}", anyhow::Error::new(error));
-            Fault::later("the brokers do not tell of this topic")
-        }
-    })
+/// The topic that a request is about, described; for clients that take what is said.
+struct Found(Topic);
+
+impl FromRequestParts<Shared> for Found {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<Found, Fault> {
+        accepts(&parts.headers)?;
+        let Named { topic, .. } = Named::from_request_parts(parts, front).await?;
+        find(front, &topic).await?;
+        let described = match behind(front)? {
+            // Describing waits for brokers between its awaits.
+            Behind::Cluster { topics, .. } => {
+                blocking(|| tokio::runtime::Handle::current().block_on(topics.describe(&topic)))
+            }
+            Behind::Folder(_) => {
+                let part = Part { partition: 0, leader: 0, replicas: vec![0], isr: vec![0], low: Some(0), high: None };
+                Ok(Topic { topic, partitions: vec![part], settings: None })
+            }
+        };
+        described.map(Found).map_err(|error| match error {
+            TopicError::Absent(_) => Fault::no_topic(),
+            TopicError::Unreachable(error) => unreachable(&error),
+            error => {
+                tracing::warn!("{:#}", anyhow::Error::new(error));
+                Fault::later("the brokers do not tell of this topic")
+            }
+        })
+    }
 }
 
-async fn describe(
-    State(front): State<Shared>,
-    Path(Named { topic: name }): Path<Named>,
-    headers: HeaderMap,
-) -> Result<Response, Fault> {
-    accepts(&headers)?;
-    let topic = topic(&front, &name).await?;
+/// The same for one of its partitions.
+struct FoundPart(Part);
+
+impl FromRequestParts<Shared> for FoundPart {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<FoundPart, Fault> {
+        let Found(topic) = Found::from_request_parts(parts, front).await?;
+        let Named { partition, .. } = Named::from_request_parts(parts, front).await?;
+        let part = topic.partitions.into_iter().find(|part| Some(part.partition) == partition);
+        part.map(FoundPart).ok_or_else(Fault::no_partition)
+    }
+}
+
+async fn describe(Found(topic): Found) -> Response {
     let configs = topic.settings.into_iter().flatten().map(|(name, value)| (name, value.into())).collect();
     let partitions = topic.partitions.iter().map(DescribedPart::from).collect();
-    Ok(reply(StatusCode::OK, None, &Described { name, configs, partitions }))
+    reply(StatusCode::OK, None, &Described { name: topic.topic, configs, partitions })
 }
 
-async fn partitions(
-    State(front): State<Shared>,
-    Path(Named { topic: name }): Path<Named>,
-    headers: HeaderMap,
-) -> Result<Response, Fault> {
-    accepts(&headers)?;
-    let topic = topic(&front, &name).await?;
+async fn partitions(Found(topic): Found) -> Response {
     let partitions: Vec<DescribedPart> = topic.partitions.iter().map(DescribedPart::from).collect();
-    Ok(reply(StatusCode::OK, None, &partitions))
+    reply(StatusCode::OK, None, &partitions)
 }
 
-async fn part(front: &Front, named: &NamedPart) -> Result<Part, Fault> {
-    let topic = topic(front, &named.topic).await?;
-    topic.partitions.into_iter().find(|part| part.partition == named.partition).ok_or_else(Fault::no_partition)
+async fn partition(FoundPart(part): FoundPart) -> Response {
+    reply(StatusCode::OK, None, &DescribedPart::from(&part))
 }
 
-async fn partition(
-    State(front): State<Shared>,
-    Path(named): Path<NamedPart>,
-    headers: HeaderMap,
-) -> Result<Response, Fault> {
-    accepts(&headers)?;
-    Ok(reply(StatusCode::OK, None, &DescribedPart::from(&part(&front, &named).await?)))
-}
-
-async fn offsets(
-    State(front): State<Shared>,
-    Path(named): Path<NamedPart>,
-    headers: HeaderMap,
-) -> Result<Response, Fault> {
-    accepts(&headers)?;
-    match part(&front, &named).await? {
+async fn offsets(FoundPart(part): FoundPart) -> Result<Response, Fault> {
+    match part {
         Part { low: Some(beginning_offset), high: Some(end_offset), .. } => {
             Ok(reply(StatusCode::OK, None, &Ends { beginning_offset, end_offset }))
         }

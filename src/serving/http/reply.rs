@@ -1,10 +1,12 @@
 //! Replies: their types, and faults.
 
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::http::Denied;
+use crate::http::{self, Denied};
 pub(super) use crate::http::{JSON, NO_STORE, PROMETHEUS, body};
 
 /// JSON Lines.
@@ -50,20 +52,12 @@ impl From<Denied> for Fault {
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        let status = self.status;
-        let mut response = json(&self);
-        *response.status_mut() = status;
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(HeaderName::from_static("retry-after"), HeaderValue::from_static("1"));
-        }
-        response
+        let wait = (self.status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1));
+        http::json(JSON, self.status, wait, &self)
     }
 }
 
 /// A value of this moment as JSON.
 pub(super) fn json(value: &impl Serialize) -> Response {
-    match serde_json::to_vec(value) {
-        Ok(bytes) => body(JSON, NO_STORE, bytes),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    http::json(JSON, StatusCode::OK, None, value)
 }
