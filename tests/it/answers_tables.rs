@@ -65,7 +65,7 @@ impl Site {
 fn read(python: &Path, tables: &Path) -> (BTreeMap<String, Vec<Value>>, BTreeMap<String, Vec<Value>>) {
     let names = questions::ALL.iter().map(|question| question.name.to_owned());
     let names: Vec<_> = names.flat_map(|name| [format!("{name}_changes"), name]).collect();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/answers.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/rows.py");
     let output = succeed(Command::new(python).arg(script).arg(tables).args(names));
     let mut found: BTreeMap<String, Vec<Value>> = serde_json::from_slice(&output.stdout).unwrap();
     let mut summed = BTreeMap::new();

@@ -77,7 +77,7 @@ impl Site {
 
     /// Every row of every table, as two other engines read them.
     fn rows(&self, python: &Path) -> Value {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/answers.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/rows.py");
         let tables = ["pin", "geo", "user", "rejected"];
         let output = succeed(Command::new(python).arg(script).arg(self.tables()).args(tables));
         serde_json::from_slice(&output.stdout).unwrap()

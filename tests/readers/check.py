@@ -69,12 +69,18 @@ def main():
     return 0 if agree else 1
 
 
-if __name__ == "__main__":
+def finish(main):
+    """Runs a program and ends the process with its code."""
     try:
         code = main()
     except Exception as error:  # The exit below would swallow it.
-        print(f"{type(error).__name__}: {error}")
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
         code = 1
     sys.stdout.flush()
+    sys.stderr.flush()
     # A process with `deltalake` may abort while it ends, after all work is done.
     os._exit(code)
+
+
+if __name__ == "__main__":
+    finish(main)

@@ -8,7 +8,7 @@ use super::{BINARY, Gateway, JSON, code};
 use crate::harness::{scratch, until};
 use crate::kafka::broker::{Broker, Listener};
 use crate::kafka::posts::Site;
-use crate::kafka::{offsets, read_all, skipped};
+use crate::kafka::{offsets, read_all, run, skipped};
 
 fn before(broker: &Broker, place: &std::path::Path, more: &str) -> Gateway {
     Gateway::start(place, &format!("kafka = {{ brokers = \"{}\" }}\n{more}", broker.plaintext()))
@@ -114,6 +114,18 @@ fn a_record_that_is_too_large_fails_alone() {
     assert_eq!(alone.json()["offsets"][0]["error_code"], 1);
     gateway.produce(&topic, &[json!("small")]);
     assert_eq!(offsets(broker, &topic), [1]);
+    // Sent by our own client, each in a request of its own.
+    let recording = place.path().join("user.jsonl");
+    let lines = [1, 2, 3].map(|ind| {
+        let name = if ind == 2 { &*noise } else { "name" };
+        json!({ "ind": ind, "user_name": name }).to_string() + "\n"
+    });
+    std::fs::write(&recording, lines.concat()).unwrap();
+    let url = format!("http://{}", gateway.http.address);
+    let from = recording.to_str().unwrap();
+    let ended = run(["emit", "--from", from, "--to", &url, "--topic", &topic, "--rate", "20"]);
+    assert!(ended.code == 1 && ended.stderr.contains("1 of 3 messages were not acknowledged"), "{ended:?}");
+    assert_eq!(offsets(broker, &topic), [3]);
 }
 
 #[test]

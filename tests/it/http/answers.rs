@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::Path;
 
 use pinflow::dataflows::questions;
 use serde_json::{Value, json};
 
-use super::{Serving, following};
+use super::{Http, Serving, following};
 use crate::harness::{emit, scratch, until};
 
 /// Texts that would do harm if a page, a spreadsheet or a log took them for more than text.
@@ -55,6 +56,20 @@ fn every_route_says_what_it_should() {
     assert_eq!((http.get("/healthz").status, http.get("/readyz").status), (200, 200));
     until("everything is durable", || http.json("/answers?read=durable")["epoch"] == http.json("/answers")["epoch"]);
 
+    assert_answers_agree(http);
+    let status = http.json("/status");
+    assert_status_adds_up(http, &status);
+    assert_rejected_are_of(&recording, http);
+    assert_metrics_are_of(&status, http);
+    let document = http.json("/openapi.json");
+    for path in document["paths"].as_object().unwrap().keys().filter(|path| !path.ends_with("/changes")) {
+        assert_eq!(http.get(path).status, 200, "{path}");
+    }
+    serving.stop();
+}
+
+/// The same rows in every form, one by one and all together.
+fn assert_answers_agree(http: Http) {
     let all = http.json("/answers");
     let names: Vec<_> = questions::ALL.iter().map(|question| json!(question.name)).collect();
     assert_eq!(all["answers"].as_array().unwrap().iter().map(|of| of["answer"].clone()).collect::<Vec<_>>(), names);
@@ -86,10 +101,17 @@ fn every_route_says_what_it_should() {
             assert!(!expected.is_empty());
         }
     }
+}
 
-    let status = http.json("/status");
+/// What the status says of all sources together.
+fn of_sources(status: &Value, what: &str) -> u64 {
+    status["sources"].as_array().unwrap().iter().map(|of| of[what].as_u64().unwrap()).sum()
+}
+
+/// What was read is in the tables and in the graph.
+fn assert_status_adds_up(http: Http, status: &Value) {
     assert_eq!(status["state"], "running");
-    let read: u64 = status["sources"].as_array().unwrap().iter().map(|of| of["read"].as_u64().unwrap()).sum();
+    let read = of_sources(status, "read");
     let written: u64 = status["tables"].as_array().unwrap().iter().map(|of| of["rows"].as_u64().unwrap()).sum();
     assert_eq!(status["tables"].as_array().unwrap().len(), 4);
     assert_eq!(read, written, "each row is in a table: {status}");
@@ -100,14 +122,17 @@ fn every_route_says_what_it_should() {
     let [latest] = operators.iter().filter(|it| it["name"] == "Latest").collect::<Vec<_>>()[..] else {
         panic!("{graph}")
     };
-    let rejected: u64 = status["sources"].as_array().unwrap().iter().map(|of| of["rejected"].as_u64().unwrap()).sum();
+    let rejected = of_sources(status, "rejected");
     assert_eq!(latest["records"], read - rejected, "each cleaned row went into the graph: {graph}");
     assert_eq!(latest["state_records"], held("rows"), "{graph}");
     assert!(
         status["memory"]["resident_bytes"].as_u64().unwrap() > 1 << 20
             && status["uptime_seconds"].as_f64().unwrap() > 0.0
     );
+}
 
+/// Rejections name the lines that they are of.
+fn assert_rejected_are_of(recording: &Path, http: Http) {
     let rejected = http.json("/rejected?limit=7");
     assert_eq!(rejected.as_array().unwrap().len(), 7);
     for row in rejected.as_array().unwrap() {
@@ -121,7 +146,10 @@ fn every_route_says_what_it_should() {
             assert!(std::str::from_utf8(line).unwrap().contains(payload), "{row}");
         }
     }
+}
 
+fn assert_metrics_are_of(status: &Value, http: Http) {
+    let read = of_sources(status, "read");
     let metrics = http.get("/metrics");
     let value = |name: &str| -> f64 {
         let line = metrics.text().lines().find(|line| line.split(' ').next() == Some(name));
@@ -139,12 +167,6 @@ fn every_route_says_what_it_should() {
     let in_table =
         status["tables"].as_array().unwrap().iter().find(|of| of["table"] == "rejected").unwrap()["rows"].clone();
     assert_eq!(json!(rejections as u64), in_table);
-
-    let document = http.json("/openapi.json");
-    for path in document["paths"].as_object().unwrap().keys().filter(|path| !path.ends_with("/changes")) {
-        assert_eq!(http.get(path).status, 200, "{path}");
-    }
-    serving.stop();
 }
 
 #[test]

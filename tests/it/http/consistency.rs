@@ -13,7 +13,7 @@ use pinflow::dataflows::rejection::Rejection;
 use pinflow::dataflows::symbol::Symbol;
 use serde_json::Value;
 
-use super::Serving;
+use super::{Http, Serving};
 use crate::harness::{emit, scratch};
 use crate::oracle::Oracle;
 
@@ -78,6 +78,53 @@ impl Batch {
     }
 }
 
+/// What a path shows of each epoch, asked for again and again.
+fn observe(http: Http, path: &str, done: &AtomicBool) -> BTreeMap<u64, Vec<u8>> {
+    let mut kept = http.keep();
+    let mut seen: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+    let mut count = 0;
+    while count < OBSERVED / READERS || !done.load(Ordering::Relaxed) {
+        let reply = kept.get(path);
+        count += questions::ALL.len();
+        if reply.status == 503 {
+            assert!(path.ends_with("durable") && seen.is_empty(), "{reply:?}");
+            continue;
+        }
+        let body = reply.body;
+        let epoch = serde_json::from_slice::<Value>(&body).unwrap()["epoch"].as_u64().unwrap();
+        // Lag grows older while nothing else changes: the answers and their cut must be the same.
+        if let Some(before) = seen.get(&epoch) {
+            assert_eq!(cut(before), cut(&body), "epoch {epoch} was shown in two ways");
+        } else {
+            seen.insert(epoch, body);
+        }
+    }
+    seen
+}
+
+/// The rows of every answer after each epoch that changed one, as its changes add up.
+fn follow(http: Http) -> BTreeMap<u64, BTreeMap<String, Vec<Value>>> {
+    let mut shown: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let mut by_epoch = BTreeMap::new();
+    for event in http.events("/changes", &[]) {
+        let rows = shown.entry(event.data["answer"].as_str().unwrap().to_owned()).or_default();
+        if event.kind == "snapshot" {
+            *rows = event.data["rows"].as_array().unwrap().clone();
+        } else {
+            for gone in event.data["delete"].as_array().unwrap() {
+                let at = rows.iter().position(|row| row == gone).expect("what goes is there");
+                rows.remove(at);
+            }
+            rows.extend(event.data["insert"].as_array().unwrap().iter().cloned());
+        }
+        // The last event of an epoch has the id.
+        if event.id.is_some() {
+            by_epoch.insert(event.data["epoch"].as_u64().unwrap(), shown.clone());
+        }
+    }
+    by_epoch
+}
+
 #[test]
 fn all_answers_are_of_one_cut_at_every_moment() {
     let place = scratch();
@@ -95,51 +142,10 @@ fn all_answers_are_of_one_cut_at_every_moment() {
             .map(|reader| {
                 // The last one sees what is committed: the same answers of the same cuts, only later.
                 let path = if reader < READERS { "/answers" } else { "/answers?read=durable" };
-                scope.spawn(move || {
-                    let mut kept = http.keep();
-                    let mut seen: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-                    let mut count = 0;
-                    while count < OBSERVED / READERS || !done.load(Ordering::Relaxed) {
-                        let reply = kept.get(path);
-                        count += questions::ALL.len();
-                        if reply.status == 503 {
-                            assert!(path.ends_with("durable") && seen.is_empty(), "{reply:?}");
-                            continue;
-                        }
-                        let body = reply.body;
-                        let epoch = serde_json::from_slice::<Value>(&body).unwrap()["epoch"].as_u64().unwrap();
-                        // Lag grows older while nothing else changes: the answers and their cut must be the same.
-                        if let Some(before) = seen.get(&epoch) {
-                            assert_eq!(cut(before), cut(&body), "epoch {epoch} was shown in two ways");
-                        } else {
-                            seen.insert(epoch, body);
-                        }
-                    }
-                    seen
-                })
+                scope.spawn(move || observe(http, path, done))
             })
             .collect();
-        let follower = scope.spawn(|| {
-            let mut shown: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-            let mut by_epoch: BTreeMap<u64, BTreeMap<String, Vec<Value>>> = BTreeMap::new();
-            for event in http.events("/changes", &[]) {
-                let rows = shown.entry(event.data["answer"].as_str().unwrap().to_owned()).or_default();
-                if event.kind == "snapshot" {
-                    *rows = event.data["rows"].as_array().unwrap().clone();
-                } else {
-                    for gone in event.data["delete"].as_array().unwrap() {
-                        let at = rows.iter().position(|row| row == gone).expect("what goes is there");
-                        rows.remove(at);
-                    }
-                    rows.extend(event.data["insert"].as_array().unwrap().iter().cloned());
-                }
-                // The last event of an epoch has the id.
-                if event.id.is_some() {
-                    by_epoch.insert(event.data["epoch"].as_u64().unwrap(), shown.clone());
-                }
-            }
-            by_epoch
-        });
+        let follower = scope.spawn(|| follow(http));
         serving.until_read(7_500);
         done.store(true, Ordering::Relaxed);
         let mut observed: BTreeMap<u64, Vec<u8>> = BTreeMap::new();

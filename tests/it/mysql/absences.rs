@@ -6,18 +6,25 @@ use super::server::Server;
 use super::{STREAMS, ind, recorded, run, skipped};
 use crate::harness::{Running, pinflow, scratch, until};
 
+/// A server of its own with so many rows in each table, and where it is.
+fn filled(rows: u32) -> (Server, String) {
+    let server = Server::start(None);
+    let url = {
+        let database = server.database();
+        database.fill(rows);
+        database.url()
+    };
+    (server, url)
+}
+
 #[test]
 fn a_database_that_is_killed_is_waited_for_and_no_draw_is_lost_or_made_twice() {
     if skipped() {
         return;
     }
     let place = scratch();
-    let mut server = Server::start(None);
-    let (url, flags) = {
-        let database = server.database();
-        database.fill(800);
-        (database.url(), ["--draws", "original", "--rate", "3000", "--count", "4000"])
-    };
+    let (mut server, url) = filled(800);
+    let flags = ["--draws", "original", "--rate", "3000", "--count", "4000"];
     let (to, log) = (place.path().join("drawn"), place.path().join("log"));
     let mut command = pinflow(["emit", "--from", &url, "--to"]);
     command.arg(&to).args(flags).stderr(std::fs::File::create(&log).unwrap());
@@ -52,12 +59,7 @@ fn a_database_that_is_not_up_yet_is_waited_for() {
         return;
     }
     let place = scratch();
-    let mut server = Server::start(None);
-    let url = {
-        let database = server.database();
-        database.fill(50);
-        database.url()
-    };
+    let (mut server, url) = filled(50);
     server.kill();
     let log = place.path().join("log");
     let mut command = pinflow(["emit", "--from", &url, "--count", "100", "--rate", "1M", "--to"]);
@@ -77,12 +79,7 @@ fn a_signal_ends_it_while_the_database_is_away() {
         return;
     }
     let place = scratch();
-    let mut server = Server::start(None);
-    let url = {
-        let database = server.database();
-        database.fill(50);
-        database.url()
-    };
+    let (mut server, url) = filled(50);
     let log = place.path().join("log");
     let mut command = pinflow(["emit", "--from", &url, "--rate", "300", "--to"]);
     command.arg(place.path().join("drawn")).stderr(std::fs::File::create(&log).unwrap());

@@ -13,7 +13,7 @@ use crate::ledger::assert_each_line_once;
 
 /// What another engine reads of all four tables, straight from the bucket.
 fn read_by_another(site: &Site) -> Option<Value> {
-    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/bucket.py");
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/rows.py");
     let mut command = with_credentials(Command::new(python()?));
     command.arg(script).arg(site.url()).args(["pin", "geo", "user", "rejected"]);
     command.env("AWS_ENDPOINT_URL", store::endpoint()).env("AWS_REGION", store::REGION).env("AWS_ALLOW_HTTP", "true");

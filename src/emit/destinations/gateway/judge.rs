@@ -43,6 +43,11 @@ pub(super) enum Fate {
 
 /// Judges an answer to a request with so many records.
 pub(super) fn judge(bodies: Bodies, status: u16, retry_after: Option<&str>, body: &[u8], records: usize) -> Verdict {
+    if [400, 422].contains(&status)
+        && let Some(fates) = each_refused(bodies, body, records)
+    {
+        return Verdict::Fates(fates);
+    }
     match status {
         200..=299 => {
             let fates = match bodies {
@@ -74,6 +79,18 @@ pub(super) fn judge(bodies: Bodies, status: u16, retry_after: Option<&str>, body
         300..=399 => Verdict::Refused(format!("{status}: it points elsewhere; give that URL")),
         _ => Verdict::Refused(format!("{status}: {}", said(body))),
     }
+}
+
+/// What became of each record where, beside an error, the server says so: none of them is there, and why may differ.
+fn each_refused(bodies: Bodies, body: &[u8], records: usize) -> Option<Vec<Fate>> {
+    let fates = match bodies {
+        Bodies::Kafka => kafka(body)?,
+        Bodies::Kinesis => {
+            let answer: Value = serde_json::from_slice(body).ok()?;
+            answer["Records"].as_array().map(|each| each.iter().map(kinesis_record).collect())?
+        }
+    };
+    (fates.len() == records).then_some(fates)
 }
 
 #[derive(Deserialize)]
@@ -122,12 +139,15 @@ fn kinesis_all(body: &[u8], records: usize) -> Option<Vec<Fate>> {
     let Some(each) = answer["Records"].as_array() else {
         return kinesis_one(body).filter(|fate| *fate != Fate::Taken).map(|fate| vec![fate; records]);
     };
-    let fate = |record: &Value| match (record["SequenceNumber"].as_str(), record["ErrorCode"].as_str()) {
+    Some(each.iter().map(kinesis_record).collect())
+}
+
+fn kinesis_record(record: &Value) -> Fate {
+    match (record["SequenceNumber"].as_str(), record["ErrorCode"].as_str()) {
         (Some(_), None) => Fate::Taken,
         (_, Some(error)) => kinesis_error(error, record["ErrorMessage"].as_str().unwrap_or_default()),
         (None, None) => Fate::Refused("it has no sequence number".to_owned()),
-    };
-    Some(each.iter().map(fate).collect())
+    }
 }
 
 fn kinesis_error(error: &str, message: &str) -> Fate {
@@ -227,6 +247,21 @@ mod tests {
         ] {
             assert!(refused(bodies, 200, body, records).contains("is --gateway right?"), "{body}");
         }
+    }
+
+    #[test]
+    fn what_an_error_says_of_each_record_counts() {
+        let none = r#"{"error_code":42206,"message":"no record was taken: it is too large",
+            "offsets":[{"partition":null,"offset":null,"error_code":1,"error":"it is too large"}]}"#;
+        let verdict = |bodies, status, body: &str, records| judge(bodies, status, None, body.as_bytes(), records);
+        let too_large = vec![Fate::Refused("error 1: it is too large".to_owned())];
+        assert_eq!(verdict(Bodies::Kafka, 422, none, 1), Verdict::Fates(too_large));
+        assert!(matches!(verdict(Bodies::Kafka, 422, none, 2), Verdict::Refused(_)));
+        assert!(matches!(verdict(Bodies::Kafka, 503, none, 1), Verdict::Again(..)));
+        let none = r#"{"FailedRecordCount":1,"Records":[{"ErrorCode":"ValidationException","ErrorMessage":"no"}]}"#;
+        assert!(matches!(verdict(Bodies::Kinesis, 400, none, 1), Verdict::Fates(_)));
+        let all = r#"{"__type":"ValidationException","message":"no"}"#;
+        assert!(matches!(verdict(Bodies::Kinesis, 400, all, 1), Verdict::Refused(_)));
     }
 
     #[test]
