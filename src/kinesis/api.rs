@@ -265,14 +265,16 @@ impl From<types::Shard> for Shard {
 impl From<types::PutRecordsResultEntry> for Written {
     fn from(entry: types::PutRecordsResultEntry) -> Written {
         // Some servers say `null`, some nothing, some an empty text.
-        match entry.error_code.filter(|code| !code.is_empty()) {
-            None => Written::Acknowledged {
-                shard: entry.shard_id.unwrap_or_default(),
-                sequence_number: entry.sequence_number.unwrap_or_default(),
-            },
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        match (given(entry.error_code), given(entry.sequence_number)) {
+            (None, Some(sequence_number)) => {
+                Written::Acknowledged { shard: entry.shard_id.unwrap_or_default(), sequence_number }
+            }
+            // It may be there; only its place would show that it is.
+            (None, None) => Written::NotTaken("NoSequenceNumber".to_owned()),
             // The message names shards and accounts, and so is another for every record.
-            Some(code) if Kind::of(&code) == Kind::Refused => Written::Refused(code),
-            Some(code) => Written::NotTaken(code),
+            (Some(code), _) if Kind::of(&code) == Kind::Refused => Written::Refused(code),
+            (Some(code), _) => Written::NotTaken(code),
         }
     }
 }
