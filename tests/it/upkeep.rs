@@ -150,8 +150,17 @@ fn after_many_commits_there_are_few_files_and_no_more_memory_is_held() {
         site.files()
     );
     assert!(early > 0 && late < early + early / 2 + (64 << 20), "memory grows: {early}, then {late}");
-    // 32 of a size become one of the next, and joining goes on beside the commits.
-    assert!(site.files()[1..].iter().all(|files| *files < 160), "{:?}", site.files());
+    // 32 of a size become one of the next, and there are four sizes. On a busy machine a table may still wait for its turn: it comes with the next
+    // commits.
+    let config = std::fs::read_to_string(&site.config).unwrap();
+    std::fs::write(&site.config, config.replace("rate_per_sec = 5000", "follow = true")).unwrap();
+    let mut running = Running::start(site.live().stdout(Stdio::null()).stderr(Stdio::null()));
+    until("few files are left", || {
+        site.grow();
+        site.files()[1..].iter().all(|files| *files < 4 * 32)
+    });
+    running.signal(Signal::SIGTERM);
+    assert!(running.wait().success());
     let Some(python) = python() else { return };
     let rows = site.rows(&python);
     succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));
