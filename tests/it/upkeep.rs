@@ -164,7 +164,11 @@ fn after_many_commits_there_are_few_files_and_no_more_memory_is_held() {
     let Some(python) = python() else { return };
     let rows = site.rows(&python);
     succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));
-    assert_eq!(site.files()[1..], [1, 1, 1]);
+    // What has half of the 64 MiB that a file should have is left alone; what is smaller is one file.
+    let sizes = site.told().into_iter().map(|table| table["bytes"].as_u64().unwrap());
+    for (files, bytes) in site.files().into_iter().zip(sizes).skip(1) {
+        assert!(files <= 1 + bytes / (32 << 20), "{files} files hold {bytes} bytes");
+    }
     assert_eq!(site.rows(&python), rows);
     site.assert_whole();
 }

@@ -1,13 +1,18 @@
 //! Keeping a table small beside a run: checkpoints of its log and the cleaning of what they replace, the joining of its
 //! files, and the removal of files that nobody needs.
+//!
+//! All of it runs on threads of its own, which stand behind the run's wherever both want a processor: the library makes
+//! a checkpoint without awaiting anything, and a commit that shared its thread would wait as long.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use deltalake::{DeltaTableError, checkpoints};
 use futures::FutureExt;
+use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use super::compact::{self, Compacted, Compaction};
 use super::failpoints;
@@ -22,6 +27,30 @@ pub(crate) const CHECKPOINT_COMMITS: NonZeroU64 = NonZeroU64::new(100).expect("1
 
 /// New files of one going-over of a table: what they came to is then taken up, and it begins again.
 const JOINS: usize = 8;
+
+/// How far behind the run's its threads stand: they get a quarter of a processor that both want.
+const NICE: i32 = 5;
+/// Never ended: connections that were opened on it serve others, too. `None` if the system gave no threads.
+static THREADS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    threads.enable_all().worker_threads(2).thread_name("upkeep").on_thread_start(|| {
+        if let Err(cause) = rustix::process::nice(NICE) {
+            tracing::debug!("upkeep runs with the priority of the run: {cause}");
+        }
+    });
+    threads
+        .build()
+        .inspect_err(|cause| tracing::warn!("tables are looked after on the run's own threads: {cause}"))
+        .ok()
+});
+
+/// Begins something that is not waited for.
+pub(crate) fn begin<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    match &*THREADS {
+        Some(threads) => threads.spawn(work),
+        None => tokio::spawn(work),
+    }
+}
 
 /// Makes a checkpoint of a version, and removes commits that it replaces once they are older than the table's
 /// retention (30 days unless set), one table at a time. It reads the table into a handle of its own, which is dropped afterwards: a

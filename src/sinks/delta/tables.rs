@@ -10,7 +10,7 @@ use deltalake::parquet::errors::ParquetError;
 use futures::future::try_join_all;
 use pinflow_dataflows::symbol::Symbol;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 use tokio::time::timeout;
 
@@ -348,7 +348,7 @@ impl Lane {
         }
         if self.compaction.is_none() && self.files >= self.compacted + how.files_min as u64 {
             let (log, table) = (self.writer.log.clone(), self.writer.table);
-            self.compaction = Some(tokio::spawn(maintain::compact(log, table, compression, how, Arc::clone(one))));
+            self.compaction = Some(maintain::begin(maintain::compact(log, table, compression, how, Arc::clone(one))));
         }
     }
 
@@ -359,7 +359,7 @@ impl Lane {
         if !busy && self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP_EVERY) {
             self.swept = Some(Instant::now());
             let (log, table) = (self.writer.log.clone(), self.writer.table);
-            self.sweep = Some(tokio::spawn(maintain::sweep(log, table, hours, Arc::clone(one))));
+            self.sweep = Some(maintain::begin(maintain::sweep(log, table, hours, Arc::clone(one))));
         }
     }
 
@@ -370,8 +370,20 @@ impl Lane {
         if !busy && version / commits > self.checkpointed / commits {
             self.checkpointed = version;
             let (log, table) = (self.writer.log.clone(), self.writer.table);
-            self.checkpoint = Some(tokio::spawn(maintain::checkpoint(log, table, version, Arc::clone(one))));
+            self.checkpoint = Some(maintain::begin(maintain::checkpoint(log, table, version, Arc::clone(one))));
         }
+    }
+}
+
+/// Tables that are dropped are no longer looked after, as if the process had died.
+impl Drop for Lane {
+    fn drop(&mut self) {
+        let begun = [
+            self.checkpoint.as_ref().map(JoinHandle::abort_handle),
+            self.compaction.as_ref().map(JoinHandle::abort_handle),
+            self.sweep.as_ref().map(JoinHandle::abort_handle),
+        ];
+        begun.iter().flatten().for_each(AbortHandle::abort);
     }
 }
 
