@@ -109,7 +109,7 @@ impl std::ops::AddAssign for Compacted {
 /// Joins the small files of the tables under a place, or of the one table that it is.
 ///
 /// # Errors
-/// If a table cannot be read or written, or changes faster than its files can be joined.
+/// If a table cannot be read or written, or somebody else takes out files, or changes its columns, while they are joined.
 pub async fn optimize(place: impl Into<Place>, how: Compaction) -> Result<Vec<(&'static str, Compacted)>, DeltaError> {
     let mut done = Vec::new();
     // Finds them, and checks that they are pinflow's and written by these rules.

@@ -53,8 +53,8 @@ pub(crate) fn begin<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
 }
 
 /// Makes a checkpoint of a version, and removes commits that it replaces once they are older than the table's
-/// retention (30 days unless set), one table at a time. It reads the table into a handle of its own, which is dropped afterwards: a
-/// handle that lives grows with every commit. A failure is told and costs nothing but time.
+/// retention (30 days unless set), one table at a time. It reads the table into a handle of its own, which is dropped
+/// afterwards: a handle that lives grows with every commit. A failure is told and costs nothing but time.
 pub(crate) async fn checkpoint(log: Log, table: Table, version: u64, one: Arc<Semaphore>) {
     // Never closed.
     let Ok(_turn) = one.acquire().await else { return };
