@@ -294,3 +294,24 @@ impl From<types::Record> for Record {
 fn millis(time: &DateTime) -> Option<i64> {
     time.to_millis().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_record_with_its_number_is_acknowledged() {
+        let entry = |number: Option<&str>, code: Option<&str>| {
+            let entry = types::PutRecordsResultEntry::builder().shard_id("shardId-000000000000");
+            let entry = entry.set_sequence_number(number.map(str::to_owned)).set_error_code(code.map(str::to_owned));
+            Written::from(entry.build())
+        };
+        // Some servers say nothing of an error, some an empty text.
+        for code in [None, Some("")] {
+            assert!(matches!(entry(Some("4959"), code), Written::Acknowledged { .. }));
+            assert!(matches!(entry(None, code), Written::NotTaken(_)));
+            assert!(matches!(entry(Some(""), code), Written::NotTaken(_)));
+        }
+        assert!(matches!(entry(None, Some("ProvisionedThroughputExceededException")), Written::NotTaken(_)));
+    }
+}
