@@ -13,8 +13,8 @@ export const options = {
   minify: true,
   format: "iife",
   target: ["chrome123", "firefox120", "safari17.5"],
-  // Served as files of their own, under the names that the style sheet has.
-  external: ["/assets/*"],
+  // Served as files of their own, beside the style sheet: relative, so that the page can be below any path.
+  external: ["./archivo-*"],
   legalComments: "none",
   metafile: true,
   charset: "utf8",

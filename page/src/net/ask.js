@@ -12,15 +12,17 @@ export class Refused extends Error {
 const PATIENCE_MS = 20_000;
 
 /**
- * Asks the origin of this page, with the token if there is one.
+ * Asks the server of this page, with the token if there is one.
  *
+ * @param {string} path a route of the server, from `/`
  * @throws {Refused} if the reply is no success; another error if there is no reply
  */
 export async function ask(path, { headers = {}, signal } = {}) {
   const bearer = token();
   const all = bearer ? { ...headers, authorization: `Bearer ${bearer}` } : headers;
   const late = AbortSignal.timeout(PATIENCE_MS);
-  const response = await fetch(path, {
+  // Below the page's own address, which a proxy may have put under a path: never from the root.
+  const response = await fetch(new URL(`.${path}`, document.baseURI), {
     headers: all,
     cache: "no-store",
     credentials: "omit",
