@@ -14,6 +14,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh tests
+
+# What the tests start is downloaded while the compiler runs.
+downloads="$(mktemp)"
+trap 'rm -f "$downloads"' EXIT
+{
 [ "${PINFLOW_SKIP_READERS:-}" = 1 ] || tests/readers/setup.sh
 [ "${PINFLOW_SKIP_KAFKA:-}" = 1 ] || tests/kafka/setup.sh
 [ "${PINFLOW_SKIP_KINESIS:-}" = 1 ] || tests/kinesis/setup.sh
@@ -22,6 +27,11 @@ scripts/setup.sh tests
 [ "${PINFLOW_SKIP_AIRFLOW:-}" = 1 ] || tests/airflow/setup.sh
 [ "${PINFLOW_SKIP_REQUESTS:-}" = 1 ] || tests/gateway/setup.sh
 [ "${PINFLOW_SKIP_PAGE:-}" = 1 ] || tests/page/setup.sh
+} > "$downloads" 2>&1 &
+downloading=$!
+cargo test --release --workspace --features failpoints --no-run
+wait "$downloading" || { cat "$downloads" >&2; echo "test: a component could not be installed" >&2; exit 1; }
+
 # Most of these tests wait: for a broker, for a kill, for a timeout. More of them than cores keep the cores busy.
-export RUST_TEST_THREADS="${RUST_TEST_THREADS:-4}"
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-8}"
 cargo test --release --workspace --features failpoints "$@"
