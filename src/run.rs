@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use pinflow_dataflows::graph::Options;
 use tokio::sync::{mpsc, watch};
 
 use crate::archive::Archive;
@@ -42,7 +43,8 @@ pub async fn run(config: Config, format: Format, stop: watch::Sender<bool>) -> a
         let server = HttpServer::bind(serve, &config.base)?;
         tracing::info!(address = %server.address()?, tls = serve.tls.is_some(), "answers are served over HTTP");
         gauges.look_closely();
-        let serving = server.serve(Arc::clone(&board), Arc::clone(&gauges), config.pipeline.clone(), is_over.clone());
+        let named = (config.pipeline.clone(), config.questions);
+        let serving = server.serve(Arc::clone(&board), Arc::clone(&gauges), named, is_over.clone());
         readers.push(tokio::spawn(serving));
     }
     if let Some(answers) = &config.answers.delta {
@@ -135,6 +137,8 @@ pub async fn run_with(
                 tables = tables_url,
                 rows = resume.rows,
                 partitions = resume.positions.len(),
+                read_all_time = resume.prior.read,
+                rejected_all_time = resume.prior.rejected,
                 seconds = begun.elapsed().as_secs_f64(),
                 "the tables are open"
             );
@@ -206,7 +210,17 @@ async fn start<S: Sink>(
     let feed = feed.until_caught_up(config.until_caught_up);
     let threads = sources.start(&feed)?;
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, pipeline = config.pipeline, sources = config.sources.len(), "sources are started");
+    let Options { duplicates, ties, top, median } = config.questions;
+    tracing::info!(
+        version,
+        pipeline = config.pipeline,
+        sources = config.sources.len(),
+        %duplicates,
+        %ties,
+        %top,
+        %median,
+        "sources are started"
+    );
     let settled = feed.settled().clone();
     // The engine knows that sources have ended when the last feed is dropped.
     drop(feed);

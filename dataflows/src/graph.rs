@@ -10,6 +10,7 @@
 //! Two exchanges, two places that wait for an epoch to be complete on all workers; between them everything flows.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::rc::Rc;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -61,6 +62,15 @@ impl FromStr for Duplicates {
             "keep" => Ok(Duplicates::Keep),
             _ => Err(NoSuchTerm::new(given, "latest, keep")),
         }
+    }
+}
+
+impl fmt::Display for Duplicates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Duplicates::Latest => "latest",
+            Duplicates::Keep => "keep",
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use timely::logging::{ChannelsEvent, MessagesEvent, OperatesEvent, TimelyEvent, 
 use timely::worker::Worker;
 
 use crate::graph::Sizes;
+use crate::record::Stream;
 
 /// An operator, or a scope of them: all workers together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -178,6 +179,11 @@ impl Operators {
             }
         }
         let mut operators: Vec<Operator> = operators.into_values().collect();
+        // Timely calls each of them `Input`. The graph makes one for each stream, in this order.
+        let inputs = operators.iter_mut().filter(|operator| operator.name == "Input");
+        for (input, stream) in inputs.zip(Stream::ALL) {
+            input.name = format!("{stream} input");
+        }
         for operator in &mut operators {
             let sum = |end: fn(&(usize, usize)) -> usize| {
                 let ours = channels.iter().filter(|(ends, _)| end(ends) == operator.id);
@@ -251,6 +257,11 @@ mod tests {
             let watched = watched(duplicates, 500);
             let named = |name: &str| watched.operators.iter().filter(|it| it.name == name).collect::<Vec<_>>();
             assert_eq!(named(holder).iter().map(|it| it.records).sum::<u64>(), 1_000, "{watched:#?}");
+            assert!(
+                ["pin input", "geo input", "user input"].iter().all(|input| named(input).len() == 1),
+                "{watched:#?}"
+            );
+            assert_eq!(named("user input")[0].records, 1_000, "{watched:#?}");
             let [measures] = named("Measures")[..] else { panic!("{watched:#?}") };
             assert!(measures.records > 0 && measures.state_records > Some(0), "{measures:?}");
             let held: u64 = watched.operators.iter().filter_map(|it| it.state_records).sum();

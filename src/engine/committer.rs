@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use futures::FutureExt;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
@@ -75,6 +76,7 @@ async fn commit_windows<S: Sink>(
             commits.count += 1;
             let took = begun.elapsed();
             commits.last = took;
+            commits.last_at = Some(Timestamp::now());
             commits.total += took;
             tracing::info!(target: TARGET, epoch, rows, seconds = took.as_secs_f64(), "committed");
         }

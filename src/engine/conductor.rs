@@ -76,6 +76,7 @@ impl<S: Sink> Engine<S> {
         let gauges = Arc::clone(&self.gauges);
         let committer = tokio::spawn(supervised_commits(self.sink, self.archive, to_commit, reports.clone(), gauges));
         self.gauges.rebuild_total.store(self.resume.rows, Relaxed);
+        let _ = self.gauges.prior.set(self.resume.prior);
         let conductor = Conductor::<S> {
             settings: self.settings,
             has_tables,
@@ -263,6 +264,10 @@ impl<S: Sink> Conductor<S> {
             let before = std::mem::replace(&mut known.remaining_bytes, now);
             self.gauges.bytes_remaining.fetch_add(now.wrapping_sub(before), Relaxed);
         }
+        let count = block.records.count();
+        if count > 0 {
+            self.open.first_record_at.get_or_insert_with(std::time::Instant::now);
+        }
         let arrived_at = block.records.last_arrived_at();
         let Block { next, anchor, seek, lag, lag_ms, .. } = block;
         let mut end = Cut { next, anchor, seek, lag, lag_ms, arrived_at };
@@ -271,7 +276,7 @@ impl<S: Sink> Conductor<S> {
             end.arrived_at = end.arrived_at.or(before.arrived_at);
         }
         self.open.ends.insert(block.partition, end);
-        self.window.rows += block.records.count();
+        self.window.rows += count;
         self.window.since.get_or_insert_with(Instant::now);
         let bytes = block.records.bytes();
         self.window.bytes += bytes;
@@ -352,7 +357,7 @@ impl<S: Sink> Conductor<S> {
             self.window.since = None;
             self.window.urgent = false;
         }
-        self.flights.depart(epoch, Timestamp::now(), cut, open.ends);
+        self.flights.depart((epoch, Timestamp::now()), cut, open.first_record_at, open.ends);
         for worker in &mut self.workers {
             worker.bytes = 0;
             worker.order(Order::Close { epoch, cut });
@@ -435,7 +440,9 @@ impl<S: Sink> Conductor<S> {
         }
         // While rows are read back nothing may be shown, but the answers must learn of them.
         (self.shown, self.as_of) = (flying.epoch, flying.as_of);
-        self.show(Frame { cut: flying.cut, changes: Arc::new(flying.changes), ..self.frame() }).await;
+        let changes = Arc::new(flying.changes);
+        let first_record_at = flying.first_record_at;
+        self.show(Frame { cut: flying.cut, changes, first_record_at, ..self.frame() }).await;
         Ok(())
     }
 
@@ -480,6 +487,7 @@ impl<S: Sink> Conductor<S> {
             durable_epoch: self.has_tables.then_some(self.durable),
             cut: false,
             changes: Arc::default(),
+            first_record_at: None,
             sources: self.partitions.values().map(|known| known.status(self.as_of)).collect(),
             open: self.opens_at.is_some_and(|first| self.shown >= first),
             last: false,

@@ -1,6 +1,7 @@
 //! Epochs on their way through the graph, and what is known of each so far.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use pinflow_dataflows::graph::Change;
@@ -30,6 +31,8 @@ pub(super) struct Flying<B> {
     pub(super) as_of: Timestamp,
     /// Whether it is the last of its window.
     pub(super) cut: bool,
+    /// When its first record was taken from the sources; `None` if it has none.
+    pub(super) first_record_at: Option<Instant>,
     /// Where it ends, in each partition that moved.
     pub(super) ends: BTreeMap<PartitionId, Cut>,
     pub(super) read: BTreeMap<PartitionId, Read>,
@@ -55,11 +58,18 @@ impl<B> Flights<B> {
         self.flying.len()
     }
 
-    pub(super) fn depart(&mut self, epoch: Epoch, as_of: Timestamp, cut: bool, ends: BTreeMap<PartitionId, Cut>) {
+    pub(super) fn depart(
+        &mut self,
+        (epoch, as_of): (Epoch, Timestamp),
+        cut: bool,
+        first_record_at: Option<Instant>,
+        ends: BTreeMap<PartitionId, Cut>,
+    ) {
         self.flying.push_back(Flying {
             epoch,
             as_of,
             cut,
+            first_record_at,
             ends,
             read: BTreeMap::new(),
             counts: Counts::default(),

@@ -63,6 +63,7 @@ impl Known {
             written: self.read.rows - self.read.rejected - self.read.redelivered,
             rejected: self.read.rejected,
             redelivered: self.read.redelivered,
+            read_all_time: self.reached.rows,
         }
     }
 }

@@ -28,7 +28,7 @@ mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use pinflow_dataflows::graph::{Change, Options};
@@ -41,7 +41,7 @@ pub use recent::{Recent, Rejected};
 
 use crate::archive::ArchiveError;
 use crate::position::Epoch;
-use crate::sinks::{SinkError, TableStatus};
+use crate::sinks::{PriorCounts, SinkError, TableStatus};
 use crate::sources::SourceError;
 
 /// How the engine runs.
@@ -90,6 +90,8 @@ pub struct Frame {
     pub cut: bool,
     /// What changed.
     pub changes: Arc<Vec<Change>>,
+    /// When the engine took the epoch's first record; `None` for an epoch without records, and when a frame comes again.
+    pub first_record_at: Option<Instant>,
     /// How far each source was read at the end of the epoch.
     pub sources: Arc<[SourceStatus]>,
     /// Whether the answers are open: `false` while state is rebuilt from the tables.
@@ -119,6 +121,9 @@ pub struct SourceStatus {
     pub rejected: u64,
     /// Rows that a table held already when this run began, read again after a crash.
     pub redelivered: u64,
+    /// Rows read in all runs: what the tables had stored beside the position when this run began, and `read`.
+    #[serde(skip)]
+    pub read_all_time: u64,
 }
 
 /// Figures that change while the engine runs, for a progress line.
@@ -152,6 +157,8 @@ pub struct Gauges {
     pub counts: Mutex<Counts>,
     /// The commits of this run.
     pub commits: Mutex<Commits>,
+    /// What earlier runs had read when this one began: set once, before the first record.
+    pub prior: OnceLock<PriorCounts>,
     /// The last rejections of this run, if anybody wants to see them.
     pub recent: OnceLock<Recent>,
     /// The workers, if anybody wants to see what runs on them: set before the run, each adds itself.
@@ -182,6 +189,8 @@ pub struct Commits {
     pub total: Duration,
     /// The last one.
     pub last: Duration,
+    /// When the last one was durable; `None` before the first.
+    pub last_at: Option<Timestamp>,
 }
 
 /// What a run has read, by kind of finding.

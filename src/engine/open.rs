@@ -1,6 +1,7 @@
 //! What is still open: the epoch that takes blocks, and the window that epochs are added to.
 
 use std::collections::BTreeMap;
+use std::time::Instant as ClockInstant;
 
 use tokio::time::Instant;
 
@@ -17,11 +18,13 @@ pub(super) struct Open {
     /// When it last was closed: the next one closes an epoch's length after that.
     pub(super) opened: Instant,
     pub(super) holds: bool,
+    /// When its first record was taken from the sources.
+    pub(super) first_record_at: Option<ClockInstant>,
 }
 
 impl Open {
     pub(super) fn new(epoch: Epoch) -> Open {
-        Open { epoch, ends: BTreeMap::new(), bytes: 0, opened: Instant::now(), holds: false }
+        Open { epoch, ends: BTreeMap::new(), bytes: 0, opened: Instant::now(), holds: false, first_record_at: None }
     }
 }
 

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use pinflow_dataflows::answer::Change;
@@ -15,6 +16,7 @@ use pinflow_dataflows::questions;
 use serde::Deserialize;
 use tokio::sync::broadcast;
 
+use super::latency::{EpochLatencies, LATENCY_WINDOW, LatencySummary};
 use super::{View, render};
 use crate::engine::{Frame, SourceStatus};
 use crate::position::Epoch;
@@ -60,6 +62,7 @@ pub struct Board {
     /// Tells this run's epochs from those of another one.
     run: u64,
     inner: Mutex<Inner>,
+    latencies: Mutex<EpochLatencies>,
 }
 
 struct Inner {
@@ -119,7 +122,7 @@ impl Default for Board {
             follow: broadcast::Sender::new(BEHIND_MAX),
         };
         let inner = Inner { live: face(), durable: face(), waiting: VecDeque::new(), cuts: VecDeque::new() };
-        Board { run, inner: Mutex::new(inner) }
+        Board { run, inner: Mutex::new(inner), latencies: Mutex::default() }
     }
 }
 
@@ -154,6 +157,24 @@ impl Board {
             }
             (view.durable_epoch, view.open) = (frame.durable_epoch, frame.open);
         }
+        drop(inner);
+        if let Some(first_record_at) = frame.first_record_at.filter(|_| frame.open) {
+            self.latencies().record(first_record_at, Instant::now());
+        }
+    }
+
+    /// The latencies of the epochs that were shown in the last minute.
+    pub(super) fn recent_latency(&self) -> LatencySummary {
+        self.latency_since(Instant::now().checked_sub(LATENCY_WINDOW))
+    }
+
+    /// The latencies of the epochs that were shown since then; `None`: of all that are remembered.
+    pub(super) fn latency_since(&self, since: Option<Instant>) -> LatencySummary {
+        self.latencies().summary(since)
+    }
+
+    fn latencies(&self) -> MutexGuard<'_, EpochLatencies> {
+        self.latencies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All answers as of one epoch; `None` if they are durable ones and this run keeps no tables.

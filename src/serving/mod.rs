@@ -1,7 +1,9 @@
 //! Serving: answers as of an epoch, every face at the same one.
 
 mod board;
+mod history;
 mod http;
+mod latency;
 mod render;
 mod stdout;
 mod view;

@@ -22,7 +22,7 @@ pub(super) fn as_millis<S: Serializer>(at: &Timestamp, serializer: S) -> Result<
     serializer.serialize_str(&millis(*at))
 }
 
-fn as_millis_if_any<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_millis_if_any<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     match at {
         Some(at) => as_millis(at, serializer),
         None => serializer.serialize_none(),

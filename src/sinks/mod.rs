@@ -60,6 +60,17 @@ pub struct Resume {
     pub already: Already,
     /// Rows to be read back.
     pub rows: u64,
+    /// What earlier runs have read.
+    pub prior: PriorCounts,
+}
+
+/// What earlier runs of a pipeline have read, as the tables tell it when they are opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PriorCounts {
+    /// Rows read: the sum of [`Reached::rows`] over all partitions.
+    pub read: u64,
+    /// Rows of the table `rejected`.
+    pub rejected: u64,
 }
 
 /// Deliveries that must be left out when they are read again.

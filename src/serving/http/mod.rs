@@ -26,13 +26,17 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use jiff::Timestamp;
+use pinflow_dataflows::graph::Options;
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 pub use config::{HttpConfig, Tokens};
 
-use super::board::Board;
+use super::board::{Board, Read};
+use super::history::{SAMPLE_INTERVAL_MS, StatusHistory};
 use crate::engine::Gauges;
-use crate::http::{Guard, Limits, Port, PortError, harden};
+use crate::http::{Guard, Limits, Port, PortError, harden, resident_bytes};
 use crate::secret::SecretError;
 use metrics::Tallies;
 use reply::Fault;
@@ -48,7 +52,10 @@ pub(crate) struct Served {
     guard: Guard<Role>,
     tallies: Tallies,
     pipeline: String,
+    options: Options,
+    history: StatusHistory,
     started: Instant,
+    started_at: Timestamp,
     over: watch::Receiver<bool>,
 }
 
@@ -94,11 +101,22 @@ impl HttpServer {
         self.port.address()
     }
 
-    /// Serves until `over` turns true.
-    pub async fn serve(self, board: Arc<Board>, gauges: Arc<Gauges>, pipeline: String, over: watch::Receiver<bool>) {
+    /// Serves until `over` turns true. `options` are shown as those in force.
+    pub async fn serve(
+        self,
+        board: Arc<Board>,
+        gauges: Arc<Gauges>,
+        (pipeline, options): (String, Options),
+        over: watch::Receiver<bool>,
+    ) {
         let (tallies, started) = (Tallies::default(), Instant::now());
         let (guard, tally) = (self.guard, Arc::clone(&tallies.connections));
-        let shared = Arc::new(Served { board, gauges, guard, tallies, pipeline, started, over: over.clone() });
+        let (history, started_at) = (StatusHistory::default(), Timestamp::now());
+        let over_too = over.clone();
+        let served =
+            Served { board, gauges, guard, tallies, pipeline, options, history, started, started_at, over: over_too };
+        let shared = Arc::new(served);
+        let sampler = tokio::spawn(sample_status(Arc::clone(&shared)));
         let router = router(Arc::clone(&shared));
         let limits = Limits {
             connections_max: self.config.connections_max,
@@ -106,6 +124,24 @@ impl HttpServer {
             farewell: FAREWELL,
         };
         self.port.serve(router, limits, tally, over).await;
+        sampler.abort();
+    }
+}
+
+/// Takes a sample of the run every second.
+async fn sample_status(shared: Shared) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(SAMPLE_INTERVAL_MS));
+    // After a pause there is a gap: samples that were missed cannot be made up for.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut before = None;
+    loop {
+        ticks.tick().await;
+        let now = Instant::now();
+        if let Some(view) = shared.board.view(Read::Live) {
+            let latency = shared.board.latency_since(before);
+            shared.history.add(&view, latency, resident_bytes());
+        }
+        before = Some(now);
     }
 }
 

@@ -6,6 +6,7 @@ use pinflow_dataflows::questions::{self, Question};
 use serde_json::{Map, Value, json};
 
 use super::reply;
+use crate::serving::history::SAMPLES_MAX;
 
 /// `GET /openapi.json`
 pub(super) async fn document() -> Response {
@@ -82,6 +83,44 @@ fn events() -> Value {
     )
 }
 
+fn status() -> Value {
+    let time = || json!({ "type": "string", "format": "date-time" });
+    let number = |what: &str| json!({ "type": ["number", "null"], "description": what });
+    let count = |what: &str| json!({ "type": "integer", "description": what });
+    let sample = json!({ "type": "object", "properties": {
+        "at": time(),
+        "records_per_sec": number("Since the sample before; null where there is none"),
+        "lag": { "type": ["integer", "null"], "description": "Records that the sources still have; null if none knows" },
+        "latency_p50_ms": number("Of the epochs of this second; null if none had records"),
+        "latency_p99_ms": number("Of the epochs of this second; null if none had records"),
+        "memory_bytes": { "type": ["integer", "null"], "description": "Resident memory of the process" },
+        "read": count("Rows read in this run so far"), "rejected": count("Rows rejected in this run so far")
+    } });
+    let properties = json!({
+        "started_at": time(), "server_time": time(), "epoch": { "type": "integer" }, "as_of": time(),
+        "durable_epoch": { "type": ["integer", "null"] },
+        "options": { "type": "object", "description": "duplicates, ties, top and median, as they are in force" },
+        "latency": { "type": "object", "description": "From an epoch's first record to its answers, over the last minute", "properties": {
+            "epochs": count("Epochs with records"), "p50_ms": number("Half took no longer"), "p99_ms": number("99 of 100 took no longer")
+        } },
+        "commits": { "type": ["object", "null"], "description": "Of this run: count, last_at, last_seconds; null without tables" },
+        "this_run": { "type": "object", "description": "Rows since the start of this process, rejections by reason, field faults by column" },
+        "all_time": { "type": "object", "description": "What the tables held at the start, and this run", "properties": {
+            "read": count("Rows read"), "rejected": count("Rows rejected")
+        } },
+        "sources": { "type": "array" }, "tables": { "type": "array" }, "answers": { "type": "array" },
+        "history": { "type": "object", "description": "Only if it is asked for", "properties": {
+            "interval_ms": count("From one sample to the next"), "samples": { "type": "array", "items": sample }
+        } }
+    });
+    let what = "Adds the newest samples of the last ten minutes, one per second, oldest first";
+    let history =
+        parameter("history", "query", what, &json!({ "type": "integer", "minimum": 1, "maximum": SAMPLES_MAX }));
+    let schema = json!({ "type": "object", "properties": properties });
+    let what = "Freshness, counts of this run and of all time, sources, tables, memory";
+    get("How the run is doing", &[history], &content(what, &[("application/json", schema)]))
+}
+
 fn openapi() -> Value {
     let object = json!({ "type": "object" });
     let text = |what: &str| content(what, &[("text/plain", json!({ "type": "string" }))]);
@@ -98,7 +137,7 @@ fn openapi() -> Value {
         paths.insert(format!("/answers/{}/changes", question.name), get(&what, &[read()], &events()));
     }
     let json_of = |what: &str| content(what, &[("application/json", object.clone())]);
-    paths.insert("/status".to_owned(), get("How the run is doing", &[], &json_of("Epochs, sources, tables, memory")));
+    paths.insert("/status".to_owned(), status());
     let limit = parameter(
         "limit",
         "query",

@@ -123,16 +123,20 @@ pub(super) fn followed(query: Option<&str>) -> Result<Read, Fault> {
 
 /// How many are asked for.
 pub(super) fn limit(query: Option<&str>, default: usize, most: usize) -> Result<usize, Fault> {
-    let mut limit = default;
+    Ok(number(query, "limit", most)?.unwrap_or(default))
+}
+
+/// The only parameter that a route knows: a number from 1 to `most`.
+pub(super) fn number(query: Option<&str>, known: &str, most: usize) -> Result<Option<usize>, Fault> {
+    let mut found = None;
     for (name, value) in pairs(query) {
+        if name != known {
+            return Err(Fault::bad(format!("there is no parameter of that name; known is {known}")));
+        }
         let number = value.parse().ok().filter(|number| (1..=most).contains(number));
-        limit = match (name.as_str(), number) {
-            ("limit", Some(number)) => number,
-            ("limit", None) => return Err(Fault::bad(format!("limit is 1 to {most}"))),
-            _ => return Err(Fault::bad("there is no parameter of that name; known is limit")),
-        };
+        found = Some(number.ok_or_else(|| Fault::bad(format!("{known} is 1 to {most}")))?);
     }
-    Ok(limit)
+    Ok(found)
 }
 
 /// Refuses parameters where there are none.

@@ -1,5 +1,7 @@
 //! How the run is doing: `/status`, `/rejected`, `/healthz`, `/readyz`.
 
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
 use axum::extract::{RawQuery, State};
@@ -7,17 +9,22 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use pinflow_dataflows::{graph, questions};
+use pinflow_dataflows::clean::FieldFault;
+use pinflow_dataflows::graph::{self, Options, Top};
+use pinflow_dataflows::questions;
+use pinflow_dataflows::rejection::Reason;
 use serde::Serialize;
 
 use super::graph::held;
 use super::reply::{self, Fault};
 use super::{Shared, answers, params};
-use crate::engine::{Rejected, SourceStatus};
+use crate::engine::{Gauges, Rejected, SourceStatus};
 use crate::http::resident_bytes;
 use crate::position::Epoch;
 use crate::serving::board::Read;
-use crate::serving::render::as_millis;
+use crate::serving::history::{SAMPLE_INTERVAL_MS, SAMPLES_MAX, StatusSample};
+use crate::serving::latency::LatencySummary;
+use crate::serving::render::{as_millis, as_millis_if_any};
 use crate::sinks::TableStatus;
 
 /// Rejections that are shown unless more are asked for.
@@ -30,6 +37,11 @@ struct Status<'a> {
     pipeline: &'a str,
     version: &'static str,
     uptime_seconds: f64,
+    #[serde(serialize_with = "as_millis")]
+    started_at: Timestamp,
+    /// Now, by the clock of this machine: what ages are measured against.
+    #[serde(serialize_with = "as_millis")]
+    server_time: Timestamp,
     state: Phase,
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<String>,
@@ -37,11 +49,121 @@ struct Status<'a> {
     #[serde(serialize_with = "as_millis")]
     as_of: Timestamp,
     durable_epoch: Option<Epoch>,
-    sources: &'a [SourceStatus],
+    options: OptionsStatus,
+    latency: LatencySummary,
+    commits: Option<CommitStatus>,
+    this_run: RunCounts,
+    all_time: AllTimeCounts,
+    sources: Vec<PartitionStatus<'a>>,
     tables: Vec<TableStatus>,
     answers: Vec<AnswerStatus>,
     state_sizes: Held,
     memory: Memory,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<History>,
+}
+
+/// The `[questions]` that are in force.
+#[derive(Serialize)]
+struct OptionsStatus {
+    duplicates: String,
+    ties: String,
+    top: serde_json::Value,
+    median: String,
+}
+
+impl From<Options> for OptionsStatus {
+    fn from(Options { duplicates, ties, top, median }: Options) -> OptionsStatus {
+        let top = match top {
+            Top::Ranks(ranks) => ranks.get().into(),
+            Top::All => "all".into(),
+        };
+        OptionsStatus { duplicates: duplicates.to_string(), ties: ties.to_string(), top, median: median.to_string() }
+    }
+}
+
+/// The commits of this run.
+#[derive(Serialize)]
+struct CommitStatus {
+    count: u64,
+    /// When the last one was durable; `None` if nothing new was committed yet.
+    #[serde(serialize_with = "as_millis_if_any")]
+    last_at: Option<Timestamp>,
+    /// How long it took.
+    last_seconds: f64,
+}
+
+/// What this process has read since it started.
+#[derive(Serialize)]
+struct RunCounts {
+    read: u64,
+    written: u64,
+    rejected: u64,
+    redelivered: u64,
+    /// Rejected rows by reason; reasons without any are left out.
+    rejections: BTreeMap<&'static str, u64>,
+    /// Fields that could not be read and became null; columns without any are left out.
+    field_faults: Vec<FieldFaultCount>,
+    unknown_fields: u64,
+}
+
+#[derive(Serialize)]
+struct FieldFaultCount {
+    table: String,
+    column: &'static str,
+    count: u64,
+}
+
+impl RunCounts {
+    fn new(sources: &[SourceStatus], gauges: &Gauges) -> RunCounts {
+        let counts = gauges.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let rejections = Reason::ALL.into_iter().map(|reason| (reason.name(), counts.rejections(reason)));
+        let faults = FieldFault::ALL.into_iter().map(|fault| FieldFaultCount {
+            table: fault.table().to_string(),
+            column: fault.column(),
+            count: counts.faults(fault),
+        });
+        let sum = |of: fn(&SourceStatus) -> u64| sources.iter().map(of).sum();
+        RunCounts {
+            read: sum(|source| source.read),
+            written: sum(|source| source.written),
+            rejected: sum(|source| source.rejected),
+            redelivered: sum(|source| source.redelivered),
+            rejections: rejections.filter(|(_, count)| *count > 0).collect(),
+            field_faults: faults.filter(|fault| fault.count > 0).collect(),
+            unknown_fields: counts.unknown_fields,
+        }
+    }
+}
+
+/// What all runs have read: what the tables told when they were opened, and this run. Without tables, this run alone.
+#[derive(Serialize)]
+struct AllTimeCounts {
+    read: u64,
+    rejected: u64,
+}
+
+/// A partition, with what is measured of it.
+#[derive(Serialize)]
+struct PartitionStatus<'a> {
+    #[serde(flatten)]
+    status: &'a SourceStatus,
+    read_all_time: u64,
+    /// Over the last few seconds; `None` at the beginning.
+    records_per_sec: Option<f64>,
+}
+
+impl PartitionStatus<'_> {
+    fn new(status: &SourceStatus, records_per_sec: Option<f64>) -> PartitionStatus<'_> {
+        PartitionStatus { status, read_all_time: status.read_all_time, records_per_sec }
+    }
+}
+
+/// The last minutes, if they are asked for.
+#[derive(Serialize)]
+struct History {
+    interval_ms: u64,
+    samples: Vec<StatusSample>,
 }
 
 /// What the graph holds.
@@ -97,7 +219,7 @@ pub(super) fn state(shared: &Shared) -> (Phase, Option<String>) {
 
 /// `GET /status`
 pub(super) async fn status(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Result<Response, Fault> {
-    params::none(query.as_deref())?;
+    let samples = params::number(query.as_deref(), "history", SAMPLES_MAX)?;
     let Some(view) = shared.board.view(Read::Live) else { return Err(answers::not_open()) };
     let (state, waits_for) = state(&shared);
     let of = questions::ALL.iter().enumerate().map(|(at, question)| AnswerStatus {
@@ -105,21 +227,41 @@ pub(super) async fn status(State(shared): State<Shared>, RawQuery(query): RawQue
         columns: answers::columns(question),
         rows: view.answer(at).rows().len(),
     });
+    let gauges = &shared.gauges;
+    let this_run = RunCounts::new(&view.sources, gauges);
+    let prior = gauges.prior.get().copied().unwrap_or_default();
+    let all_time = AllTimeCounts { read: prior.read + this_run.read, rejected: prior.rejected + this_run.rejected };
+    let rates = shared.history.partition_rates(&view.sources);
+    let partition = |(status, records_per_sec)| PartitionStatus::new(status, records_per_sec);
     Ok(reply::json(&Status {
         pipeline: &shared.pipeline,
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: shared.started.elapsed().as_secs_f64(),
+        started_at: shared.started_at,
+        server_time: Timestamp::now(),
         state,
         waits_for,
         epoch: view.epoch,
         as_of: view.as_of,
         durable_epoch: view.durable_epoch,
-        sources: &view.sources,
-        tables: shared.gauges.tables.get().map(|tables| tables.borrow().clone()).unwrap_or_default(),
+        options: shared.options.into(),
+        latency: shared.board.recent_latency(),
+        commits: view.durable_epoch.map(|_| commits(gauges)),
+        this_run,
+        all_time,
+        sources: view.sources.iter().zip(rates).map(partition).collect(),
+        tables: gauges.tables.get().map(|tables| tables.borrow().clone()).unwrap_or_default(),
         answers: of.collect(),
         state_sizes: held(&shared.gauges).into(),
         memory: Memory { resident_bytes: resident_bytes(), symbols: pinflow_dataflows::symbol::count() },
+        history: samples
+            .map(|limit| History { interval_ms: SAMPLE_INTERVAL_MS, samples: shared.history.newest(limit) }),
     }))
+}
+
+fn commits(gauges: &Gauges) -> CommitStatus {
+    let commits = *gauges.commits.lock().unwrap_or_else(PoisonError::into_inner);
+    CommitStatus { count: commits.count, last_at: commits.last_at, last_seconds: commits.last.as_secs_f64() }
 }
 
 #[derive(Serialize)]

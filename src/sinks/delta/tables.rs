@@ -401,11 +401,15 @@ async fn resume(opened: &[Opened]) -> Result<Resume, DeltaError> {
             ahead.entry(table).or_default().push((Symbol::new(&resumed.source), least));
         }
         if let Some(at) = resumed.at {
+            resume.prior.read += at.reached.rows;
             resume.positions.insert(key, at.reached);
         }
     }
     for Opened { writer, files } in opened {
-        if writer.table != Table::Rejected {
+        if writer.table == Table::Rejected {
+            // As the status of the table counts them: files of other tools without statistics are left out.
+            resume.prior.rejected = files.iter().filter_map(|file| file.rows).sum();
+        } else {
             resume.rows += rows::count(files).await?;
         }
         if let Some(sources) = ahead.remove(&writer.table) {

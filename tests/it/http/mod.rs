@@ -7,6 +7,7 @@ mod consistency;
 mod guard;
 mod page;
 mod query;
+mod status;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,196 @@
+//! The last ten minutes of a run, one sample per second, for whoever looks later or looks again.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::latency::LatencySummary;
+use super::render::as_millis;
+use super::view::View;
+use crate::engine::SourceStatus;
+
+/// From one sample to the next, milliseconds.
+pub(super) const SAMPLE_INTERVAL_MS: u64 = 1_000;
+/// Samples that are kept: ten minutes of them.
+pub(super) const SAMPLES_MAX: usize = 600;
+/// Rates of partitions are averaged over this many samples: from one sample to the next they are mostly noise.
+const RATE_SAMPLES: usize = 5;
+/// A rate over a longer time would say nothing about now: the process did not run in between, or the machine slept.
+const RATE_SPAN_MAX: Duration = Duration::from_secs(10);
+
+/// One second of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct StatusSample {
+    /// When it was taken.
+    #[serde(serialize_with = "as_millis")]
+    pub(super) at: Timestamp,
+    /// Records read per second since the sample before; `None` where there is none.
+    pub(super) records_per_sec: Option<f64>,
+    /// Records that the sources still have; `None` if no source knows.
+    pub(super) lag: Option<u64>,
+    /// Half of the epochs of this second took no longer, milliseconds; `None` if it had none with records.
+    pub(super) latency_p50_ms: Option<f64>,
+    /// 99 of 100 epochs of this second took no longer, milliseconds.
+    pub(super) latency_p99_ms: Option<f64>,
+    /// Resident memory of the process; `None` where the system does not tell.
+    pub(super) memory_bytes: Option<u64>,
+    /// Rows read in this run so far.
+    pub(super) read: u64,
+    /// Rows rejected in this run so far.
+    pub(super) rejected: u64,
+}
+
+/// The samples, oldest first, and what the next one is compared with.
+#[derive(Debug, Default)]
+pub(super) struct StatusHistory(Mutex<KeptSamples>);
+
+#[derive(Debug, Default)]
+struct KeptSamples {
+    samples: VecDeque<StatusSample>,
+    /// Rows read by partition, at the last few samples.
+    partitions: VecDeque<(Instant, Arc<[SourceStatus]>)>,
+    last: Option<(Instant, u64)>,
+}
+
+impl StatusHistory {
+    /// Adds a sample of this moment.
+    pub(super) fn add(&self, view: &View, latency: LatencySummary, memory_bytes: Option<u64>) {
+        self.add_at(Instant::now(), Timestamp::now(), &view.sources, latency, memory_bytes);
+    }
+
+    fn add_at(
+        &self,
+        now: Instant,
+        at: Timestamp,
+        sources: &Arc<[SourceStatus]>,
+        latency: LatencySummary,
+        memory_bytes: Option<u64>,
+    ) {
+        let mut kept = self.kept();
+        let read = sources.iter().map(|source| source.read).sum();
+        let records_per_sec = kept.last.and_then(|(before, had)| rate(now.duration_since(before), had, read));
+        kept.last = Some((now, read));
+        let lags = sources.iter().filter_map(|source| source.lag);
+        let sample = StatusSample {
+            at,
+            records_per_sec,
+            lag: lags.fold(None, |sum: Option<u64>, lag| Some(sum.unwrap_or(0).saturating_add(lag))),
+            latency_p50_ms: latency.p50_ms,
+            latency_p99_ms: latency.p99_ms,
+            memory_bytes,
+            read,
+            rejected: sources.iter().map(|source| source.rejected).sum(),
+        };
+        if kept.samples.len() == SAMPLES_MAX {
+            kept.samples.pop_front();
+        }
+        kept.samples.push_back(sample);
+        if kept.partitions.len() == RATE_SAMPLES {
+            kept.partitions.pop_front();
+        }
+        kept.partitions.push_back((now, Arc::clone(sources)));
+    }
+
+    /// The newest samples, oldest first.
+    pub(super) fn newest(&self, limit: usize) -> Vec<StatusSample> {
+        let kept = self.kept();
+        kept.samples.iter().skip(kept.samples.len().saturating_sub(limit)).cloned().collect()
+    }
+
+    /// Records per second of each source over the last few seconds; `None` where that is not known yet.
+    pub(super) fn partition_rates(&self, sources: &[SourceStatus]) -> Vec<Option<f64>> {
+        let kept = self.kept();
+        let (Some((first, before)), Some((last, after))) = (kept.partitions.front(), kept.partitions.back()) else {
+            return vec![None; sources.len()];
+        };
+        let span = last.duration_since(*first);
+        // A partition keeps its place in the list: later ones come behind it.
+        let read = |sources: &[SourceStatus], at: usize, source: &SourceStatus| {
+            sources.get(at).filter(|one| one.source == source.source).map(|one| one.read)
+        };
+        let of = |(at, source)| rate(span, read(before, at, source)?, read(after, at, source)?);
+        sources.iter().enumerate().map(of).collect()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, KeptSamples> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Records per second, to a tenth.
+fn rate(span: Duration, before: u64, after: u64) -> Option<f64> {
+    if span.is_zero() || span > RATE_SPAN_MAX {
+        return None;
+    }
+    let records = after.checked_sub(before)?;
+    Some((records as f64 / span.as_secs_f64() * 10.0).round() / 10.0)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn source(name: &str, read: u64, lag: Option<u64>) -> SourceStatus {
+        SourceStatus {
+            source: name.to_owned(),
+            position: (read + 1).to_string(),
+            end: None,
+            lag,
+            lag_ms: None,
+            read,
+            written: read,
+            rejected: 0,
+            redelivered: 0,
+            read_all_time: read,
+        }
+    }
+
+    /// A history of one source that reads 10 records more each time, at these seconds.
+    fn sampled(seconds: &[u64]) -> StatusHistory {
+        let (history, start) = (StatusHistory::default(), Instant::now());
+        for (count, second) in (0..).zip(seconds) {
+            let at = Timestamp::from_second(i64::try_from(*second).unwrap()).unwrap();
+            let sources = Arc::new([source("a", 10 * count, Some(3)), source("b", 0, None)]) as Arc<[SourceStatus]>;
+            history.add_at(start + Duration::from_secs(*second), at, &sources, LatencySummary::default(), Some(7));
+        }
+        history
+    }
+
+    #[test]
+    fn history_keeps_the_newest_samples_and_no_more() {
+        let seconds: Vec<u64> = (0..SAMPLES_MAX as u64 + 5).collect();
+        let history = sampled(&seconds);
+        let all = history.newest(SAMPLES_MAX + 100);
+        assert_eq!((all.len(), all[0].at, all[599].read), (600, Timestamp::from_second(5).unwrap(), 6_040));
+        assert_eq!(history.newest(2), all[598..]);
+        assert_eq!((all[0].records_per_sec, all[0].lag, all[0].memory_bytes), (Some(10.0), Some(3), Some(7)));
+    }
+
+    #[test]
+    fn rate_is_unknown_for_the_first_sample_and_after_a_long_pause() {
+        let history = sampled(&[0, 2, 100, 101]);
+        let rates: Vec<_> = history.newest(9).iter().map(|sample| sample.records_per_sec).collect();
+        assert_eq!(rates, [None, Some(5.0), None, Some(10.0)]);
+    }
+
+    #[test]
+    fn partition_rates_are_averages_over_the_last_samples() {
+        let sources = [source("a", 0, None), source("b", 0, None), source("new", 0, None)];
+        assert_eq!(StatusHistory::default().partition_rates(&sources), [None; 3]);
+        assert_eq!(sampled(&[0]).partition_rates(&sources), [None; 3]);
+        let history = sampled(&[0, 1, 2, 3, 4, 5, 7]);
+        assert_eq!(history.partition_rates(&sources), [Some(8.0), Some(0.0), None]);
+    }
+
+    #[test]
+    fn lag_is_unknown_if_no_source_knows_it() {
+        let history = StatusHistory::default();
+        let sources = Arc::new([source("a", 1, None)]) as Arc<[SourceStatus]>;
+        history.add_at(Instant::now(), Timestamp::UNIX_EPOCH, &sources, LatencySummary::default(), None);
+        assert_eq!(history.newest(1)[0].lag, None);
+    }
+}

@@ -1,0 +1,89 @@
+//! How long records take to become answers: the latencies of recent epochs.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+/// How far back an epoch counts as recent.
+pub(super) const LATENCY_WINDOW: Duration = Duration::from_secs(60);
+/// Epochs that are remembered at the most: as many as a minute has at the shortest epoch that is usual, 10 ms.
+const EPOCHS_MAX: usize = 6_144;
+
+/// The latency of recent epochs: from the moment the engine took an epoch's first record to the moment its answers could
+/// be read. What a record waited in its source before that is lag, not latency.
+#[derive(Debug, Default)]
+pub(super) struct EpochLatencies(VecDeque<EpochLatency>);
+
+#[derive(Debug, Clone, Copy)]
+struct EpochLatency {
+    shown_at: Instant,
+    took: Duration,
+}
+
+/// Latencies of some epochs, in milliseconds. Both are `None` if there was no epoch with records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub(super) struct LatencySummary {
+    /// Epochs with records.
+    pub(super) epochs: usize,
+    /// Half of the epochs took no longer.
+    pub(super) p50_ms: Option<f64>,
+    /// 99 of 100 epochs took no longer.
+    pub(super) p99_ms: Option<f64>,
+}
+
+impl EpochLatencies {
+    /// Remembers an epoch whose answers are shown now.
+    pub(super) fn record(&mut self, first_record_at: Instant, shown_at: Instant) {
+        if self.0.len() == EPOCHS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(EpochLatency { shown_at, took: shown_at.saturating_duration_since(first_record_at) });
+    }
+
+    /// The latencies of the epochs that were shown after `since`; `None`: of all that are remembered.
+    pub(super) fn summary(&self, since: Option<Instant>) -> LatencySummary {
+        let recent = self.0.iter().rev().take_while(|epoch| since.is_none_or(|since| epoch.shown_at > since));
+        let mut took: Vec<Duration> = recent.map(|epoch| epoch.took).collect();
+        took.sort_unstable();
+        LatencySummary { epochs: took.len(), p50_ms: percentile(&took, 50), p99_ms: percentile(&took, 99) }
+    }
+}
+
+/// The value at rank ⌈n·percent/100⌉, in milliseconds rounded to hundredths.
+fn percentile(sorted: &[Duration], percent: usize) -> Option<f64> {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    let value = sorted.get(rank.checked_sub(1)?)?;
+    Some((value.as_secs_f64() * 1e5).round() / 1e2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_recent_epochs_only() {
+        let mut latencies = EpochLatencies::default();
+        let start = Instant::now();
+        assert_eq!(latencies.summary(None), LatencySummary::default());
+        let later = start + Duration::from_secs(100);
+        latencies.record(start, start + Duration::from_secs(90));
+        for ms in 1..=100 {
+            latencies.record(later, later + Duration::from_millis(ms));
+        }
+        let recent = latencies.summary(Some(later));
+        assert_eq!((recent.epochs, recent.p50_ms, recent.p99_ms), (100, Some(50.0), Some(99.0)));
+        let all = latencies.summary(Some(start));
+        assert_eq!((all.epochs, all.p99_ms), (101, Some(100.0)));
+    }
+
+    #[test]
+    fn epochs_beyond_the_bound_are_forgotten_oldest_first() {
+        let (mut latencies, start) = (EpochLatencies::default(), Instant::now());
+        for ms in 1..=(EPOCHS_MAX as u64 + 10) {
+            latencies.record(start, start + Duration::from_millis(ms));
+        }
+        assert_eq!(latencies.0.len(), EPOCHS_MAX);
+        assert_eq!(latencies.0[0].took, Duration::from_millis(11));
+    }
+}

@@ -1,0 +1,125 @@
+//! `/status`: freshness, the counts of this run and of all runs, the options in force, the last minutes.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{Serving, following};
+use crate::harness::{emit, scratch, until};
+
+const READ: u64 = 3_000;
+
+fn recorded(place: &Path, more: &str) -> PathBuf {
+    let recording = place.join("recording");
+    emit(&recording, 1_000, 1_000, 17, &["--malformed", "0.05"]);
+    following(place, &recording, &format!("{more}\n[tables]\nurl = \"tables\"\ncommit_age_secs_max = 0.2"))
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is a number"))
+}
+
+/// The fields of the first log line with this message.
+fn logged(serving: &Serving, message: &str) -> Value {
+    let lines = serving.log();
+    let mut lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.find(|line| line["message"] == message).unwrap_or_else(|| panic!("`{message}` is logged"))
+}
+
+#[test]
+fn status_separates_this_run_from_all_runs_after_a_restart() {
+    let place = scratch();
+    let config = recorded(place.path(), "");
+    let first = Serving::start(place.path(), &config, &[]);
+    first.until_read(READ);
+    let status = first.http.json("/status");
+    let rejected = number(&status["this_run"]["rejected"]);
+    assert!(rejected > 0, "{status}");
+    assert_eq!(status["all_time"], json!({ "read": READ, "rejected": rejected }));
+    let by_reason: u64 = status["this_run"]["rejections"].as_object().unwrap().values().map(number).sum();
+    assert_eq!(by_reason, rejected, "{status}");
+    first.stop();
+    let again = Serving::start(place.path(), &config, &[]);
+    again.until_ready();
+    let status = again.http.json("/status");
+    let empty = json!({ "read": 0, "written": 0, "rejected": 0, "redelivered": 0, "rejections": {}, "field_faults": [], "unknown_fields": 0 });
+    assert_eq!(status["this_run"], empty);
+    assert_eq!(status["all_time"], json!({ "read": READ, "rejected": rejected }));
+    until("the partitions are known", || again.http.json("/status")["sources"].as_array().unwrap().len() == 3);
+    let sources = again.http.json("/status")["sources"].clone();
+    assert!(sources.as_array().unwrap().iter().all(|source| source["read"] == 0), "{sources}");
+    let read: u64 = sources.as_array().unwrap().iter().map(|source| number(&source["read_all_time"])).sum();
+    assert_eq!(read, READ, "{sources}");
+    let open = logged(&again, "the tables are open");
+    assert_eq!((&open["read_all_time"], &open["rejected_all_time"]), (&json!(READ), &json!(rejected)), "{open}");
+    again.stop();
+}
+
+#[test]
+fn status_and_log_name_the_options_in_force() {
+    let place = scratch();
+    let more = "[questions]\nduplicates = \"keep\"\nties = \"all\"\ntop = \"all\"\nmedian = \"lower\"";
+    let serving = Serving::start(place.path(), &recorded(place.path(), more), &[]);
+    serving.until_ready();
+    let options = json!({ "duplicates": "keep", "ties": "all", "top": "all", "median": "lower" });
+    assert_eq!(serving.http.json("/status")["options"], options);
+    let started = logged(&serving, "sources are started");
+    for (name, value) in options.as_object().unwrap() {
+        assert_eq!(&started[name], value, "{started}");
+    }
+    serving.stop();
+    let place = scratch();
+    let again = Serving::start(place.path(), &recorded(place.path(), ""), &["--duplicates", "keep", "--top", "3"]);
+    again.until_ready();
+    let options = json!({ "duplicates": "keep", "ties": "first", "top": 3, "median": "exact" });
+    assert_eq!(again.http.json("/status")["options"], options);
+    again.stop();
+}
+
+#[test]
+fn status_tells_latency_and_the_last_commit_as_times() {
+    let place = scratch();
+    let serving = Serving::start(place.path(), &recorded(place.path(), ""), &[]);
+    serving.until_read(READ);
+    until("all is committed", || {
+        let status = serving.http.json("/status");
+        status["durable_epoch"] == status["epoch"] && status["commits"]["last_at"].is_string()
+    });
+    let status = serving.http.json("/status");
+    let latency = &status["latency"];
+    assert!(number(&latency["epochs"]) > 0, "{latency}");
+    let [median, most] = ["p50_ms", "p99_ms"].map(|name| latency[name].as_f64().unwrap());
+    assert!(0.0 < median && median <= most, "{latency}");
+    let time = |name: &Value| name.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let (started, committed, now) =
+        (time(&status["started_at"]), time(&status["commits"]["last_at"]), time(&status["server_time"]));
+    assert!(started <= committed && committed <= now, "{status}");
+    serving.stop();
+}
+
+#[test]
+fn status_history_has_a_sample_per_second_and_is_bounded() {
+    let place = scratch();
+    let serving = Serving::start(place.path(), &recorded(place.path(), ""), &[]);
+    serving.until_read(READ);
+    assert!(serving.http.json("/status").get("history").is_none());
+    let samples = || serving.http.json("/status?history=600")["history"]["samples"].as_array().unwrap().clone();
+    until("three samples after all was read", || {
+        samples().iter().filter(|sample| number(&sample["read"]) == READ).count() >= 3
+    });
+    let all = samples();
+    assert_eq!(all[0]["records_per_sec"], Value::Null, "nothing was before the first");
+    assert!(all[1..].iter().all(|sample| sample["records_per_sec"].is_f64()), "{all:?}");
+    assert!(all.iter().any(|sample| sample["latency_p99_ms"].is_f64()), "{all:?}");
+    assert!(all.iter().all(|sample| sample["memory_bytes"].is_u64()), "{all:?}");
+    assert!(all.is_sorted_by_key(|sample| sample["at"].as_str().unwrap().to_owned()), "{all:?}");
+    let newest = serving.http.json("/status?history=2")["history"]["samples"].clone();
+    assert_eq!(newest.as_array().unwrap().len(), 2);
+    for refused in ["/status?history=0", "/status?history=601", "/status?history=x", "/status?limit=1"] {
+        assert_eq!(serving.http.get(refused).status, 400, "{refused}");
+    }
+    let document = serving.http.json("/openapi.json");
+    let parameter = &document["paths"]["/status"]["get"]["parameters"][0];
+    assert_eq!((&parameter["name"], &parameter["schema"]["maximum"]), (&json!("history"), &json!(600)));
+    serving.stop();
+}
