@@ -3,74 +3,102 @@ import { Refused, askJson } from "./net/ask.js";
 import { follow } from "./net/follow.js";
 import { poll } from "./net/poll.js";
 import { answers } from "./parts/answers.js";
-import { block } from "./parts/block.js";
 import { dataflow } from "./parts/dataflow.js";
-import { gate } from "./parts/gate.js";
-import { now } from "./parts/now.js";
+import { login } from "./parts/login.js";
+import { panel } from "./parts/panel.js";
 import { rejected } from "./parts/rejected.js";
 import { sections } from "./parts/sections.js";
 import { sources } from "./parts/sources.js";
+import { summary } from "./parts/summary.js";
 import { tables } from "./parts/tables.js";
 import { theme } from "./parts/theme.js";
 import { Answers } from "./state/answers.js";
+import { ServerClock } from "./state/clock.js";
 import { History } from "./state/history.js";
 
-const STATUS_MS = 1_000;
-const GRAPH_MS = 2_000;
+const STATUS_INTERVAL_MS = 1_000;
+const GRAPH_INTERVAL_MS = 2_000;
+const CLOCK_INTERVAL_MS = 1_000;
+const STATUS_TIMEOUT_MS = 10_000;
+/** A connection on which nothing was heard for so long is called lost, though nothing has closed it. */
+const SILENCE_MAX_MS = 8_000;
 
-const [held, past] = [new Answers(), new History()];
-const parts = { block: block(), now: now(), sources: sources(), tables: tables(), rejected: rejected(), dataflow: dataflow() };
-const drawAnswers = answers(held);
-/** What the connection is at, and what the run says of itself. The worse of both is shown. */
-const at = { connection: { kind: "connecting" }, run: { state: "running", epoch: 0, as_of: null, durable_epoch: null } };
+const [held, past, server] = [new Answers(), new History(), new ServerClock()];
+const parts = { panel: panel(), summary: summary(), sources: sources(), tables: tables(), rejected: rejected(), dataflow: dataflow() };
+const answerCards = answers(held);
+/** What the connection is doing, when the server was last heard (by a clock that never goes back), and its last status. */
+const page = { connection: { kind: "connecting" }, heardAt: null, status: null };
+const now = () => performance.now();
 
 theme();
 sections();
 follow({
   epoch(events) {
-    drawAnswers([...held.take(events, performance.now())]);
-    cut();
+    page.heardAt = now();
+    answerCards.draw([...held.take(events, now())]);
   },
   state(connection) {
-    at.connection = connection;
-    state();
+    page.connection = connection;
+    if (connection.kind === "live") page.heardAt = now();
+    showState();
   },
-  unlocked: gate(),
+  unlocked: login(),
 });
-poll(STATUS_MS, status);
-poll(GRAPH_MS, async () => {
-  if (at.connection.kind === "live") await parts.dataflow();
+poll(STATUS_INTERVAL_MS, showStatus);
+poll(GRAPH_INTERVAL_MS, async () => {
+  if (page.connection.kind === "live") await parts.dataflow(page.status);
+});
+// Ages go on while nothing comes.
+setInterval(() => document.hidden || tick(), CLOCK_INTERVAL_MS);
+// While nobody looked nothing was asked: that was no silence of the server.
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && page.heardAt !== null) page.heardAt = now();
 });
 
-async function status() {
-  if (at.connection.kind !== "live" && at.connection.kind !== "waiting") return;
+async function showStatus() {
+  const { kind } = page.connection;
+  if (kind !== "live" && kind !== "waiting") return;
   try {
-    const told = await askJson("/status");
-    const when = Date.now();
-    past.add(told, when);
-    at.run = told;
-    parts.block.run(told);
-    parts.now(told, past);
-    parts.sources(told, when);
-    parts.tables(told);
-    await parts.rejected(told);
-    state();
-    cut();
+    const status = await askJson(`/status?history=${past.wanted(now())}`, { timeout: STATUS_TIMEOUT_MS });
+    page.heardAt = now();
+    page.status = status;
+    server.set(status.server_time, now());
+    past.add(status.history, now());
+    parts.panel.run(status);
+    parts.summary.update(status, past);
+    parts.sources(status);
+    parts.tables(status);
+    answerCards.options(status.options);
+    tick();
+    await parts.rejected(status);
   } catch (error) {
     // That nobody answers is seen, and said, by who follows the changes. What else goes wrong is ours.
     if (!(error instanceof Refused) && !(error instanceof TypeError) && error.name !== "TimeoutError") throw error;
   }
 }
 
-function state() {
-  const { kind, why } = at.connection;
-  if (kind === "waiting") parts.block.state("rebuilding", at.run.state === "rebuilding" ? at.run.waits_for : why);
-  else if (kind === "live" && at.run.state === "paused") parts.block.state("paused", at.run.waits_for);
-  else parts.block.state(kind, kind === "lost" ? why : "");
+/** What changes with time alone. */
+function tick() {
+  showState();
+  if (!page.status) return;
+  parts.panel.freshness(page.status, server, now());
+  parts.summary.tick(server.now(now()));
 }
 
-/** Epochs that change no answer are told of by the run alone. */
-function cut() {
-  const { epoch, as_of: asOf, durable_epoch: durable } = at.run;
-  if (Math.max(epoch, held.epoch) > 0) parts.block.cut({ epoch: Math.max(epoch, held.epoch), asOf: asOf ?? held.asOf, durable });
+function showState() {
+  const [{ kind, why }, { status }] = [page.connection, page];
+  if (kind === "waiting") parts.panel.state("rebuilding", status?.state === "rebuilding" ? status.waits_for : why);
+  else if (kind === "lost") parts.panel.state("lost", why, staleData());
+  else if (kind === "live" && isSilent()) parts.panel.state("lost", "the server does not answer", staleData());
+  else if (kind === "live" && status?.state === "paused") parts.panel.state("paused", status.waits_for);
+  else parts.panel.state(kind);
+}
+
+const isSilent = () => !document.hidden && page.heardAt !== null && now() - page.heardAt > SILENCE_MAX_MS;
+
+/** How old what stands on the page is, and what the server's clock said then. */
+function staleData() {
+  const age = page.heardAt === null ? null : now() - page.heardAt;
+  const serverNow = server.now(now());
+  return { age, asOf: serverNow === null || age === null ? null : serverNow - age };
 }

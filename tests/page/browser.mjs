@@ -48,7 +48,17 @@ export async function open(browser, url, { scheme = "light", width = 1440, heigh
 export const untilState = (page, state) => page.waitForSelector(`#state[data-state="${state}"]`);
 
 /** Waits until every answer is drawn. */
-export const untilDrawn = (page, answers = 11) => page.waitForFunction((wanted) => document.querySelectorAll(".plate[data-answer] .plate-count:not(:empty)").length >= wanted, answers);
+export const untilDrawn = (page, answers = 11) => page.waitForFunction((wanted) => document.querySelectorAll(".card[data-answer] .card-count:not(:empty)").length >= wanted, answers);
+
+/** What a chart over time says of itself: `rate`, `lag`, `latency` or `memory`; empty while it has no samples. */
+export const chartWords = (page, of) => page.evaluate((name) => document.querySelector(`.time-chart-${name} svg`)?.getAttribute("aria-label") ?? "", of);
+
+/** Waits until the rate over time is drawn with so many samples in one piece. */
+export const untilSampled = (page, samples) =>
+  page.waitForFunction((wanted) => {
+    const line = document.querySelector('.time-chart-rate svg [aria-label="line"] path, .time-chart-rate svg g[fill="none"] path')?.getAttribute("d") ?? "";
+    return line.split(/[A-Z]/).length > wanted;
+  }, samples);
 
 export function demand(holds, what) {
   if (!holds) throw new Error(what);

@@ -9,7 +9,7 @@ run(async (browser, [url]) => {
   await page.waitForSelector("#rejected-body details");
   const shown = new Set(await texts(page));
   for (const name of ["Table", "Chart"]) {
-    for (const button of await page.locator(".plate").getByRole("button", { name, exact: true }).all()) await button.click();
+    for (const button of await page.locator(".card").getByRole("button", { name, exact: true }).all()) await button.click();
     for (const text of await texts(page)) shown.add(text);
   }
   for (const more of await page.locator(".more:visible").all()) await more.click();
@@ -19,7 +19,7 @@ run(async (browser, [url]) => {
   const missing = hostile.filter((text) => !all.includes(text));
   demand(missing.length === 0, `not shown as they are: ${missing.join(" | ")}`);
   const injected = await page.evaluate(() => ({
-    elements: [...document.querySelectorAll("iframe, object, embed, base, video, math, form:not(#gate-form), img, body script, style, input:not(#gate-token), meta[http-equiv]")].map(({ outerHTML }) => outerHTML),
+    elements: [...document.querySelectorAll("iframe, object, embed, base, video, math, form:not(#login-form), img, body script, style, input:not(#login-token):not(.filter), meta[http-equiv]")].map(({ outerHTML }) => outerHTML),
     handlers: [...document.querySelectorAll("*")].filter((one) => [...one.attributes].some(({ name }) => name.startsWith("on"))).map(({ outerHTML }) => outerHTML),
     marker: window.hostile,
   }));

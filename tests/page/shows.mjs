@@ -10,7 +10,7 @@ run(async (browser, [url, shots]) => {
   await page.waitForSelector("#tables-body tbody tr");
   await page.waitForSelector("#rejected-body details");
   await page.waitForSelector("#dataflow-body .graph .holds");
-  const charts = await page.locator(".plate .plot[role=img]").evaluateAll((all) => all.map((one) => one.getAttribute("aria-label")));
+  const charts = await page.locator(".card .plot[role=img]").evaluateAll((all) => all.map((one) => one.getAttribute("aria-label")));
   demand(charts.length >= 7 && charts.every((words) => /\d/.test(words)), `charts say what they show: ${charts}`);
   for (const landmark of ["main", "nav", "header"]) demand((await page.locator(landmark).count()) > 0, `there is a ${landmark}`);
   const sorted = await sortByKeyboard(page);
@@ -29,16 +29,16 @@ run(async (browser, [url, shots]) => {
 
 /** A heading is reached and pressed without a pointer: upwards, downwards, as it came. */
 async function sortByKeyboard(page) {
-  const plate = page.locator('[data-answer="most_followed_poster_by_country"]');
-  await plate.getByRole("button", { name: "Table" }).focus();
+  const card = page.locator('[data-answer="most_followed_poster_by_country"]');
+  await card.getByRole("button", { name: "Table" }).focus();
   await page.keyboard.press("Enter");
-  const heading = plate.getByRole("button", { name: "Follower count" });
+  const heading = card.getByRole("button", { name: "Follower count" });
   await heading.focus();
   const column = async () => {
-    const texts = await plate.locator("tbody tr td:nth-child(3)").allTextContents();
+    const texts = await card.locator("tbody tr td:nth-child(3)").allTextContents();
     return texts.map((text) => Number(text.replaceAll(",", "")));
   };
-  const header = plate.locator("th", { hasText: "Follower count" });
+  const header = card.locator("th", { hasText: "Follower count" });
   const ways = { ascending: (one, other) => one <= other, descending: (one, other) => one >= other };
   for (const [way, inOrder] of Object.entries(ways)) {
     await page.keyboard.press("Enter");
@@ -67,7 +67,7 @@ async function theme(page) {
   const dark = await ground();
   demand(light !== dark, "the theme changes");
   await page.reload();
-  await page.waitForSelector(".plate[data-answer]");
+  await page.waitForSelector(".card[data-answer]");
   demand((await ground()) === dark, "the theme is remembered");
 }
 

@@ -6,9 +6,9 @@ run(async (browser, [url, token, admin]) => {
   await untilState(page, "locked");
   const field = page.getByLabel("Token", { exact: true });
   await field.waitFor({ state: "visible" });
-  demand((await page.locator(".plate[data-answer]").count()) === 0, "nothing is shown before");
+  demand((await page.locator(".card[data-answer]").count()) === 0, "nothing is shown before");
   await give(page, "wrong");
-  await page.getByText("does not open").waitFor();
+  await page.getByText("refuses that token").waitFor();
   await give(page, token);
   await untilState(page, "live");
   await untilDrawn(page);

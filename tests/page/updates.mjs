@@ -7,8 +7,8 @@ const ROUNDS = 10;
 run(async (browser, [url, recording]) => {
   const { page, trouble } = await open(browser, url);
   await untilDrawn(page);
-  const plate = page.locator('[data-answer="users_joined_by_year"]');
-  await plate.getByRole("button", { name: "Table" }).click();
+  const card = page.locator('[data-answer="users_joined_by_year"]');
+  await card.getByRole("button", { name: "Table" }).click();
   const waits = [];
   for (let round = 1; round <= ROUNDS; round += 1) {
     // A year of its own, so that what appears is what was written: the answer lists 2015 to 2020.

@@ -2,8 +2,8 @@ import * as Plot from "@observablehq/plot";
 import { number } from "../text/format.js";
 import { drawing, spoken } from "./plot.js";
 
-/** Lines that are drawn of each group; the table has all. */
-const OF_GROUP = 3;
+/** Rows that are drawn of each group; the card says how many that leaves out, the table has all. */
+const GROUP_ROWS_MAX = 3;
 const LINE = 40;
 
 /**
@@ -13,7 +13,7 @@ const LINE = 40;
 export function bars(rows, columns, width, isFresh) {
   const [group, value] = [columns[0].name, columns.at(-1).name];
   const label = columns.length > 2 ? columns[1].name : null;
-  const lines = foremost(rows, group).map((row, at, all) => ({
+  const lines = firstOfGroups(rows, group).map((row, at, all) => ({
     key: at,
     group: row[group],
     first: at === 0 || all[at - 1][group] !== row[group],
@@ -25,7 +25,7 @@ export function bars(rows, columns, width, isFresh) {
   const room = width - left - 12;
   const words = spoken(lines, (line) => `${line.group}: ${line.label ? `${line.label}, ` : ""}${number(line.value)}`);
   const y = "key";
-  return drawing(`Bars. ${words}`, {
+  const element = drawing(`Bars. ${words}`, {
     width,
     height: lines.length * LINE,
     margin: 0,
@@ -60,14 +60,15 @@ export function bars(rows, columns, width, isFresh) {
       Plot.dot(lines.filter((line) => line.fresh), { y, frameAnchor: "right", dx: 9, dy: -4, r: 2.5, fill: "var(--fresh)" }),
     ],
   });
+  return { element, shown: lines.length };
 }
 
 /** The first few rows of each group, in their order. */
-function foremost(rows, group) {
+function firstOfGroups(rows, group) {
   const seen = new Map();
   return rows.filter((row) => {
     const count = (seen.get(row[group]) ?? 0) + 1;
     seen.set(row[group], count);
-    return count <= OF_GROUP;
+    return count <= GROUP_ROWS_MAX;
   });
 }

@@ -14,6 +14,7 @@ const KNOWN = {
     title: "Popular category by year",
     note: "The category with most posts, by the year of the post",
     wants: ["post_year", "category", "category_count"],
+    needs: "It needs pin and geo records with the same ind.",
     draw: bars,
     span: "half",
   },
@@ -21,13 +22,15 @@ const KNOWN = {
     title: "Popular category by age group",
     note: "The category with most posts, by the age of who posted",
     wants: ["age_group", "category", "category_count"],
+    needs: "It needs pin and user records with the same ind.",
     draw: bars,
     span: "half",
   },
   median_followers_by_join_year_and_age_group: {
     title: "Median followers by join year and age",
-    note: "Deeper water is more; over posts",
+    note: "Followers, over posts. Coloured by rank, the strongest colour is the greatest",
     wants: ["age_group", "post_year", "median_follower_count"],
+    needs: "It needs pin and user records with the same ind.",
     draw: heat,
     span: "half",
   },
@@ -35,6 +38,7 @@ const KNOWN = {
     title: "Median by age group",
     note: "Followers, over posts",
     wants: ["age_group", "median_follower_count"],
+    needs: "It needs pin and user records with the same ind.",
     draw: bars,
     span: "quarter",
   },
@@ -42,27 +46,31 @@ const KNOWN = {
     title: "Median by join year",
     note: "Followers, over posts",
     wants: ["post_year", "median_follower_count"],
+    needs: "It needs pin and user records with the same ind.",
     draw: series,
     span: "quarter",
   },
   users_joined_by_year: {
     title: "Users joined by year",
-    note: "Every user row",
+    note: "Every user row counts",
     wants: ["post_year", "number_users_joined"],
+    needs: "It needs user records.",
     draw: series,
     span: "third",
   },
   user_names_joined_by_year: {
     title: "User names joined by year",
-    note: "Each name once",
+    note: "Each name counts once",
     wants: ["post_year", "number_users_joined"],
+    needs: "It needs user records.",
     draw: series,
     span: "third",
   },
   country_with_most_followed_poster: {
     title: "Country of the most followed poster",
-    note: "The greatest of all",
+    note: "The greatest follower count of all",
     wants: ["country", "follower_count"],
+    needs: "It needs pin and geo records with the same ind.",
     draw: record,
     span: "third",
   },
@@ -70,6 +78,7 @@ const KNOWN = {
     title: "Popular category by country",
     note: "Countries with the largest leading category",
     wants: ["country", "category", "category_count"],
+    needs: "It needs pin and geo records with the same ind.",
     draw: ranked,
     span: "third",
   },
@@ -77,6 +86,7 @@ const KNOWN = {
     title: "Most followed poster by country",
     note: "The greatest follower counts",
     wants: ["country", "poster_name", "follower_count"],
+    needs: "It needs pin and geo records with the same ind.",
     draw: ranked,
     span: "third",
   },
@@ -84,6 +94,7 @@ const KNOWN = {
     title: "Most followed user by country",
     note: "The greatest follower counts among users",
     wants: ["country", "user_name", "follower_count"],
+    needs: "It needs pin, geo and user records with the same ind.",
     draw: ranked,
     span: "third",
   },
@@ -92,7 +103,8 @@ const KNOWN = {
 /**
  * @param {string} name
  * @param {import("../state/answers.js").Column[]} columns
- * @returns {{title?: string, note?: string, draw?: Function, span: string}}
+ * @returns {{title?: string, note?: string, draw?: (rows: object[], columns: object[], width: number, isFresh: (row: object) => boolean) => {element: Node, shown: number}, span: string}}
+ *   `shown`: how many of the rows the drawing has
  */
 export function catalogue(name, columns) {
   const known = Object.hasOwn(KNOWN, name) ? KNOWN[name] : null;

@@ -6,7 +6,10 @@ import { yearsOf } from "./years.js";
 
 const STEPS = [1, 2, 3, 4, 5, 6];
 
-/** Two groups and a figure: a field of tints, each with its figure in it. */
+/**
+ * Two groups and a figure: a field of tints, each with its figure in it. Tints go by rank, and the card says so. A cell
+ * without a row has a dash and no tint.
+ */
 export function heat(rows, columns, width) {
   const [down, across, value] = columns.map((column) => column.name);
   const domain = (name) => [...new Set(rows.map((row) => row[name]))].sort(compare);
@@ -16,7 +19,10 @@ export function heat(rows, columns, width) {
   const step = steps(rows.map((row) => row[value]));
   const at = { x: across, y: down };
   const written = cell > 76 ? number : short;
-  return drawing(`Heat map. ${spoken(rows, (row) => `${row[down]}, joined ${row[across]}: ${number(row[value])}`)}`, {
+  const room = cell >= 30;
+  const held = new Set(rows.map((row) => `${row[down]} ${row[across]}`));
+  const missing = groups.flatMap((group) => years.map((year) => ({ [down]: group, [across]: year }))).filter((cell) => !held.has(`${cell[down]} ${cell[across]}`));
+  const element = drawing(`Heat map, coloured by rank. ${spoken(rows, (row) => `${row[down]}, joined ${row[across]}: ${number(row[value])}`)}`, {
     width,
     height: 30 + groups.length * 46,
     margin: 0,
@@ -26,11 +32,13 @@ export function heat(rows, columns, width) {
     y: { domain: groups, axis: null, paddingInner: 0.06, paddingOuter: 0 },
     marks: [
       Plot.cell(rows, { ...at, fill: (row) => `var(--water-${step(row[value])})` }),
-      Plot.text(rows, { ...at, text: (row) => written(row[value]), fill: (row) => `var(--on-water-${step(row[value])})` }),
+      Plot.text(room ? rows : [], { ...at, text: (row) => written(row[value]), fill: (row) => `var(--on-water-${step(row[value])})` }),
+      Plot.text(missing, { ...at, text: () => "–", fill: "var(--ink-2)" }),
       Plot.text(groups, { y: (group) => group, text: (group) => group, frameAnchor: "left", textAnchor: "start", dx: -left, fill: "var(--ink-2)" }),
       Plot.text(years, { x: (year) => year, text: (year) => String(year), frameAnchor: "bottom", dy: 22, fill: "var(--ink-2)" }),
     ],
   });
+  return { element, shown: rows.length };
 }
 
 /** Which tint a figure has: by its rank, as counts of followers lie orders of magnitude apart. */

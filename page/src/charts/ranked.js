@@ -1,15 +1,16 @@
 import { h } from "../dom.js";
 import { number } from "../text/format.js";
 
-/** As many as are listed; the table has all. */
-const LISTED = 10;
+/** As many as are listed; the card says how many that leaves out, the table has all. */
+const LISTED_MAX = 10;
 
 /** The greatest first: where, what, how many, and a measure of it. A list, so it needs no other words. */
 export function ranked(rows, columns, _width, isFresh) {
   const [place, label, value] = columns.map((column) => column.name);
-  const first = [...rows].sort((one, other) => other[value] - one[value]).slice(0, LISTED);
+  const first = [...rows].sort((one, other) => other[value] - one[value]).slice(0, LISTED_MAX);
   const most = Math.max(1, ...first.map((row) => row[value]));
-  return h("ol", { class: "ranked" }, ...first.map((row) => line(row[place], row[label], row[value], most, isFresh(row))));
+  const element = h("ol", { class: "ranked" }, ...first.map((row) => line(row[place], row[label], row[value], most, isFresh(row))));
+  return { element, shown: first.length };
 }
 
 function line(place, label, value, most, fresh) {

@@ -1,13 +1,17 @@
 import { h } from "../dom.js";
 import { number } from "../text/format.js";
 
+/** As many as are listed; the card says how many that leaves out, the table has all. */
+const LISTED_MAX = 3;
+
 /** An answer of one row is a sentence, not a chart. */
 export function record(rows, columns, _width, isFresh) {
   const [place, value] = columns.map((column) => column.name);
-  return h(
+  const listed = rows.slice(0, LISTED_MAX);
+  const element = h(
     "div",
     { class: "record" },
-    ...rows.slice(0, 3).map((row) =>
+    ...listed.map((row) =>
       h(
         "p",
         { class: isFresh(row) ? "fresh" : null },
@@ -17,4 +21,5 @@ export function record(rows, columns, _width, isFresh) {
       ),
     ),
   );
+  return { element, shown: listed.length };
 }

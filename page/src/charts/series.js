@@ -4,34 +4,61 @@ import { drawing, spoken } from "./plot.js";
 import { yearsOf } from "./years.js";
 
 const HEIGHT = 196;
+/** Up to as many years are columns; more of them are a line. */
+const COLUMNS_MAX = 8;
 
-/** A figure by year: a line whose points say what they are. */
+/** A figure by year. A year without a row has no figure: neither a column nor a slope, but a dash. */
 export function series(rows, columns, width, isFresh) {
   const [year, value] = columns.map((column) => column.name);
   const years = yearsOf(rows.map((row) => row[year]));
-  const known = new Map(rows.map((row) => [row[year], row]));
-  const line = years.map((one) => known.get(one) ?? { [year]: one, [value]: null });
-  const most = Math.max(1, ...rows.map((row) => row[value]));
+  const marks = years.length <= COLUMNS_MAX ? columnMarks : lineMarks;
   const written = width / years.length > 64 ? number : short;
-  const at = { x: year, y: value };
-  return drawing(`Series. ${spoken(rows, (row) => `${row[year]}: ${number(row[value])}`)}`, {
+  const labelled = { x: year, y: value, text: (row) => written(row[value]), dy: -12, fill: "var(--ink)", fontWeight: 600, stroke: "var(--paper)", strokeWidth: 5 };
+  const known = new Set(rows.map((row) => row[year]));
+  const missing = years.filter((one) => !known.has(one));
+  const svg = drawing(`${years.length <= COLUMNS_MAX ? "Columns" : "Line"} by year. ${spoken(rows, (row) => `${row[year]}: ${number(row[value])}`)}${absent(missing)}`, {
     width,
     height: HEIGHT,
     margin: 0,
     marginTop: 30,
     marginBottom: 28,
-    marginLeft: 24,
-    marginRight: 24,
-    x: { type: "point", domain: years, axis: null, padding: 0.25 },
-    y: { domain: [0, most], axis: null },
+    marginLeft: 12,
+    marginRight: 12,
+    x: years.length <= COLUMNS_MAX ? { type: "band", domain: years, axis: null, paddingInner: 0.35, paddingOuter: 0.2 } : { type: "point", domain: years, axis: null, padding: 0.25 },
+    y: { domain: [0, Math.max(1, ...rows.map((row) => row[value]))], axis: null },
     marks: [
-      Plot.areaY(line, { ...at, fill: "var(--water-1)" }),
+      ...marks({ rows, years, year, value, isFresh }),
       Plot.ruleY([0], { stroke: "var(--rule)" }),
-      Plot.ruleX(rows, { x: year, y: value, stroke: "var(--water-3)" }),
-      Plot.lineY(line, { ...at, stroke: "var(--flow)", strokeWidth: 2 }),
-      Plot.dot(rows, { ...at, r: 4, fill: (row) => (isFresh(row) ? "var(--fresh)" : "var(--flow)"), stroke: "var(--paper)", strokeWidth: 1.5 }),
-      Plot.text(rows, { ...at, text: (row) => written(row[value]), dy: -14, fill: "var(--ink)", fontWeight: 600, stroke: "var(--paper)", strokeWidth: 5 }),
-      Plot.text(years, { x: (one) => one, text: (one) => String(one), frameAnchor: "bottom", dy: 20, fill: "var(--ink-2)" }),
+      Plot.text(rows.filter(worthLabel(rows, value, width / years.length)), labelled),
+      Plot.text(missing, { x: (one) => one, text: () => "–", frameAnchor: "bottom", dy: -8, fill: "var(--ink-2)" }),
+      Plot.text(years.filter((_, at) => at % Math.ceil((30 * years.length) / width) === 0), { x: (one) => one, text: yearLabel(width / years.length), frameAnchor: "bottom", dy: 20, fill: "var(--ink-2)" }),
     ],
   });
+  return { element: svg, shown: rows.length };
 }
+
+function columnMarks({ rows, year, value, isFresh }) {
+  return [Plot.barY(rows, { x: year, y1: 0, y2: value, fill: (row) => (isFresh(row) ? "var(--fresh)" : "var(--flow)") })];
+}
+
+function lineMarks({ rows, years, year, value, isFresh }) {
+  const known = new Map(rows.map((row) => [row[year], row]));
+  const line = years.map((one) => known.get(one) ?? { [year]: one, [value]: null });
+  return [
+    // Both edges are given: an area with one edge is stacked, and stacking takes null for 0.
+    Plot.areaY(line, { x: year, y1: 0, y2: value, fill: "var(--water-1)" }),
+    Plot.lineY(line, { x: year, y: value, stroke: "var(--flow)", strokeWidth: 2 }),
+    Plot.dot(rows, { x: year, y: value, r: 4, fill: (row) => (isFresh(row) ? "var(--fresh)" : "var(--flow)"), stroke: "var(--paper)", strokeWidth: 1.5 }),
+  ];
+}
+
+/** Where there is no room for all figures the greatest one and the last one are written. */
+function worthLabel(rows, value, room) {
+  const most = Math.max(...rows.map((row) => row[value]));
+  return (row, at) => room >= 30 || row[value] === most || at === rows.length - 1;
+}
+
+/** `2018`, or `’18` where there is no room. */
+const yearLabel = (room) => (one) => (room < 34 && one > 999 ? `’${String(one % 100).padStart(2, "0")}` : String(one));
+
+const absent = (missing) => (missing.length > 0 ? ` No rows for ${missing.slice(0, 8).join(", ")}${missing.length > 8 ? " and others" : ""}.` : "");

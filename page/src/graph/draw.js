@@ -5,16 +5,16 @@ import { bytes, number, rate, short } from "../text/format.js";
  * Draws a graph that was laid out.
  *
  * @param {ReturnType<import("./layout.js").layout>} laid
- * @param {(id: number) => number | null} paceOf records a second that a node takes
- * @param {(from: number, to: number) => number | null} flowOf records a second along an edge
+ * @param {(id: number | string) => number | null} nodeRate records per second that a node takes
+ * @param {(edge: {from: number | string, to: number | string}) => number | null} edgeRate records per second along an edge
  */
-export function draw(laid, paceOf, flowOf) {
+export function draw(laid, nodeRate, edgeRate) {
   const most = Math.max(1, ...laid.edges.map(({ records }) => records));
-  const edges = laid.edges.map((edge) => drawEdge(edge, flowOf(edge.from, edge.to), most));
-  const nodes = laid.nodes.map((node) => drawNode(node, paceOf(node.id)));
+  const edges = laid.edges.map((edge) => drawEdge(edge, edgeRate(edge), most));
+  const nodes = laid.nodes.map((node) => drawNode(node, nodeRate(node.id)));
   const svg = s("svg", { viewBox: `0 0 ${laid.width} ${laid.height}`, width: laid.width * laid.scale, height: laid.height * laid.scale, class: "graph", role: "img" });
   svg.append(...edges, ...nodes);
-  svg.setAttribute("aria-label", `The dataflow: ${laid.nodes.length} operators and ${laid.edges.length} channels. The table has their figures.`);
+  svg.setAttribute("aria-label", `The dataflow: ${laid.nodes.map(({ name }) => name).join(", ")}. The table has the operators with their figures.`);
   return svg;
 }
 
@@ -27,16 +27,16 @@ function drawEdge({ points, records }, flow, most) {
   return s("g", {}, path, s("text", { x: middle.x, y: middle.y - 6, class: "edge-words" }, words));
 }
 
-function drawNode({ x, y, width, height, name, records, state, bytes: size, inside }, pace) {
+function drawNode({ x, y, width, height, name, records, state, bytes: size, inside, detail, end }, pace) {
   const title = s("title", {}, inside > 0 ? `${name}, ${inside} operators inside` : name);
-  const held = state === null ? (pace > 0 ? `${rate(pace)}/s` : "") : `holds ${short(state)}${size === null ? "" : `, ${bytes(size)}`}`;
+  const held = state === null ? (detail ?? (pace > 0 ? `${rate(pace)}/s` : "")) : `holds ${short(state)}${size === null ? "" : `, ${bytes(size)}`}`;
   return s(
     "g",
-    { class: state > 0 ? "node holds" : "node", transform: `translate(${x} ${y})` },
+    { class: ["node", state > 0 ? "holds" : "", end ? "end" : ""].filter(Boolean).join(" "), transform: `translate(${x} ${y})` },
     title,
     s("rect", { width, height }),
     s("text", { x: 12, y: 19, class: "node-name" }, cut(name, 21)),
-    s("text", { x: 12, y: 35, class: "node-words" }, number(records)),
+    s("text", { x: 12, y: 35, class: "node-words" }, `${number(records)} records${state !== null && pace > 0 ? `, ${rate(pace)}/s` : ""}`),
     s("text", { x: 12, y: 49, class: "node-words quiet" }, held),
   );
 }

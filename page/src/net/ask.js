@@ -9,7 +9,10 @@ export class Refused extends Error {
 }
 
 /** Longest wait for a reply's head. */
-const PATIENCE_MS = 20_000;
+const REPLY_TIMEOUT_MS = 20_000;
+
+/** The address of a route. Below the page's own address, which a proxy may have put under a path: never from the root. */
+export const address = (path) => new URL(`.${path}`, document.baseURI).href;
 
 /**
  * Asks the server of this page, with the token if there is one.
@@ -17,16 +20,15 @@ const PATIENCE_MS = 20_000;
  * @param {string} path a route of the server, from `/`
  * @throws {Refused} if the reply is no success; another error if there is no reply
  */
-export async function ask(path, { headers = {}, signal } = {}) {
+export async function ask(path, { headers = {}, signal, timeout = REPLY_TIMEOUT_MS } = {}) {
   const bearer = token();
   const all = bearer ? { ...headers, authorization: `Bearer ${bearer}` } : headers;
-  const late = AbortSignal.timeout(PATIENCE_MS);
-  // Below the page's own address, which a proxy may have put under a path: never from the root.
-  const response = await fetch(new URL(`.${path}`, document.baseURI), {
+  const late = AbortSignal.timeout(timeout);
+  const response = await fetch(address(path), {
     headers: all,
     cache: "no-store",
     credentials: "omit",
-    // A stream goes on beyond any patience: its reader watches it.
+    // A stream has no end: its reader watches it.
     signal: signal ?? late,
   });
   if (response.ok) return response;
@@ -35,4 +37,4 @@ export async function ask(path, { headers = {}, signal } = {}) {
 }
 
 /** A reply of JSON. */
-export const askJson = async (path) => (await ask(path)).json();
+export const askJson = async (path, options) => (await ask(path, options)).json();

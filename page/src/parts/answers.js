@@ -1,36 +1,50 @@
 import { placed } from "../charts/catalogue.js";
 import { byId, h, write } from "../dom.js";
 import { number } from "../text/format.js";
-import { Plate } from "./plate.js";
+import { Card } from "./card.js";
 
 /** Charts are drawn at most so often: a flood closes a hundred epochs a second. */
-const EVERY_MS = 200;
+const DRAW_INTERVAL_MS = 200;
 /** Marks of what has just changed are taken away after a while, even if nothing comes. */
-const SETTLE_MS = 3_000;
+const FRESH_MARK_MS = 3_000;
 
 /** All answers. Each drawing is of one epoch, for all of them. */
 export function answers(held) {
-  const [place, plates, due] = [byId("plates"), new Map(), new Set()];
+  const [place, cards, due] = [byId("cards"), new Map(), new Set()];
   let [timer, settle] = [0, 0];
-  place.replaceChildren(...Array.from({ length: 6 }, () => h("div", { class: "plate half waiting", "aria-hidden": "true" })));
+  place.replaceChildren(...Array.from({ length: 6 }, () => h("div", { class: "card half waiting", "aria-hidden": "true" })));
 
-  function draw() {
+  function drawDue() {
     timer = 0;
-    if ([...held.held.keys()].some((name) => !plates.has(name))) set();
-    for (const name of due) plates.get(name)?.update(held.held.get(name));
+    if ([...held.held.keys()].some((name) => !cards.has(name))) set();
+    for (const name of due) cards.get(name)?.update(held.held.get(name));
     due.clear();
-    write(byId("answers-note"), `${number(plates.size)} answers, all of one epoch`);
+    write(byId("answers-note"), `${number(cards.size)} answers, all as of the same epoch`);
     clearTimeout(settle);
-    settle = setTimeout(() => plates.forEach((plate, name) => plate.update(held.held.get(name))), SETTLE_MS);
+    settle = setTimeout(() => cards.forEach((card, name) => card.update(held.held.get(name))), FRESH_MARK_MS);
   }
 
   function set() {
-    for (const [name, answer] of held.held) if (!plates.has(name)) plates.set(name, new Plate(answer));
-    place.replaceChildren(...placed([...plates.keys()]).map((name) => plates.get(name).element));
+    for (const [name, answer] of held.held) if (!cards.has(name)) cards.set(name, new Card(answer));
+    place.replaceChildren(...placed([...cards.keys()]).map((name) => cards.get(name).element));
   }
 
-  return (names) => {
-    for (const name of names) due.add(name);
-    if (timer === 0) timer = setTimeout(draw, EVERY_MS);
+  return {
+    /** Draws these answers soon. */
+    draw(names) {
+      for (const name of names) due.add(name);
+      if (timer === 0) timer = setTimeout(drawDue, DRAW_INTERVAL_MS);
+    },
+    /** Says which options are in force. */
+    options({ duplicates, ties, top, median }) {
+      const words = [
+        duplicates === "latest" ? "latest row per ind" : "every delivery counts",
+        ties === "all" ? "all tied rows" : "first of tied rows",
+        top === "all" ? "all ranks" : `top ${top}`,
+        median === "lower" ? "lower median" : "exact median",
+      ];
+      write(byId("options"), `Options: ${words.join(", ")}`);
+      byId("options").title = `duplicates = ${duplicates}, ties = ${ties}, top = ${top}, median = ${median}`;
+    },
   };
 }

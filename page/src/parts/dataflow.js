@@ -1,5 +1,6 @@
 import { byId, h, write } from "../dom.js";
 import { draw } from "../graph/draw.js";
+import { withEnds } from "../graph/ends.js";
 import { layout } from "../graph/layout.js";
 import { simplify } from "../graph/simplify.js";
 import { Refused, askJson } from "../net/ask.js";
@@ -8,77 +9,82 @@ import { counted } from "../text/words.js";
 import { choice } from "./switch.js";
 import { table } from "./table.js";
 
-/** The graph as it runs, with what went through it. */
+const [MAIN, ALL, TABLE] = ["Main operators", "All operators", "Table"];
+
+/** The graph as it runs, with what went through it, and what stands around it: sources, parsing, tables and answers. */
 export function dataflow() {
   const body = byId("dataflow-body");
   const [chart, empty] = [h("div", { class: "graph-scroll", tabindex: "0", role: "region", "aria-label": "Drawing of the dataflow" }), h("p", { class: "empty" })];
   const list = operatorTable();
-  const state = { graph: null, before: null, view: "Main operators", laid: null, shape: "" };
-  const views = choice("View of the dataflow", ["Main operators", "All operators", "Table"], (view) => {
+  const state = { view: MAIN, now: null, before: null, laid: null, shape: "" };
+  const views = choice("View of the dataflow", [MAIN, ALL, TABLE], (view) => {
     state.view = view;
     show();
   });
-  views.choose("Main operators");
+  views.choose(MAIN);
   new ResizeObserver(show).observe(body);
 
   function show() {
-    if (!state.graph) return;
-    const wanted = state.view === "Table" ? list.element : chart;
+    if (!state.now) return;
+    const wanted = state.view === TABLE ? list.element : chart;
     if (body.lastChild !== wanted) body.replaceChildren(views.element, wanted);
-    const paces = pace(state.before, state.graph);
-    if (state.view === "Table") list.update(state.graph.operators.map((one) => ({ ...one, rate: paces.node(one.id) })));
-    else drawn(paces);
+    if (state.view === TABLE) showTable();
+    else showDrawing();
   }
 
-  function drawn(paces) {
-    const simple = simplify(state.graph, state.view === "All operators");
+  function showTable() {
+    const rateOf = rates(state.before?.graph.operators, state.now.graph.operators, ({ id }) => id, elapsed());
+    list.update(state.now.graph.operators.map((operator) => ({ ...operator, rate: rateOf(operator.id) })));
+  }
+
+  function showDrawing() {
+    const drawn = (look) => look && withEnds(simplify(look.graph, state.view === ALL), look.status);
+    const [now, before] = [drawn(state.now), drawn(state.before)];
     const room = body.clientWidth;
-    const shape = JSON.stringify([room, simple.nodes.map(({ id }) => id), simple.edges.map(({ from, to }) => [from, to])]);
+    const shape = JSON.stringify([room, now.nodes.map(({ id }) => id), now.edges.map(({ from, to }) => [from, to])]);
     // The places stay while the graph does; only figures change.
-    if (shape !== state.shape) [state.shape, state.laid] = [shape, layout(simple, room)];
-    const by = new Map(simple.nodes.map((node) => [node.id, node]));
+    if (shape !== state.shape) [state.shape, state.laid] = [shape, layout(now, room)];
+    const by = new Map(now.nodes.map((node) => [node.id, node]));
     const laid = {
       ...state.laid,
       nodes: state.laid.nodes.map((node) => ({ ...node, ...by.get(node.id) })),
-      edges: state.laid.edges.map((edge, at) => ({ ...edge, records: simple.edges[at].records })),
+      edges: state.laid.edges.map((edge, at) => ({ ...edge, records: now.edges[at].records })),
     };
-    const before = state.before ? simplify(state.before.graph, state.view === "All operators") : null;
-    const earlier = new Map(before?.edges.map(({ from, to, records }) => [`${from} ${to}`, records]));
-    const now = new Map(simple.edges.map(({ from, to, records }) => [`${from} ${to}`, records]));
-    const flow = (from, to) => paces.per(earlier.get(`${from} ${to}`), now.get(`${from} ${to}`));
-    chart.replaceChildren(draw(laid, paces.node, flow));
-    const left = simple.hidden > 0 ? `, ${number(simple.hidden)} that only pass records on left out` : "";
-    write(byId("dataflow-note"), counted(simple.nodes.length, "operator", number(simple.nodes.length)) + left);
+    const edgeKey = ({ from, to }) => `${from} ${to}`;
+    const nodeRate = rates(before?.nodes, now.nodes, ({ id }) => id, elapsed());
+    const edgeRate = rates(before?.edges, now.edges, edgeKey, elapsed());
+    chart.replaceChildren(draw(laid, nodeRate, (edge) => edgeRate(edgeKey(edge))));
+    const hidden = now.hidden > 0 ? `. ${counted(now.hidden, "operator", number(now.hidden))} that only pass records on: see “${ALL}”` : "";
+    const operators = now.nodes.filter(({ end }) => !end).length;
+    write(byId("dataflow-note"), `${counted(operators, "operator", number(operators))}, counts of this run${hidden}`);
   }
+
+  const elapsed = () => (state.before ? (state.now.at - state.before.at) / 1000 : 0);
 
   function nothing(why) {
     write(empty, why);
     if (body.firstChild !== empty) body.replaceChildren(empty);
   }
 
-  return async () => {
+  return async (status) => {
     try {
       const graph = await askJson("/graph");
       // Before the workers have installed it.
-      if (graph.operators.length === 0) return nothing("Not yet: the dataflow is being set up.");
-      const at = performance.now();
-      state.before = state.graph ? { graph: state.graph, at: state.at, now: at } : null;
-      Object.assign(state, { graph, at });
+      if (graph.operators.length === 0) return nothing("The dataflow is being set up.");
+      [state.before, state.now] = [state.now, { graph, status, at: performance.now() }];
       show();
     } catch (error) {
-      if (!(error instanceof Refused) || state.graph) return;
+      if (!(error instanceof Refused) || state.now) return;
       nothing(`Not yet: ${error.message}.`);
     }
   };
 }
 
-/** Records a second between two looks. */
-function pace(before, graph) {
-  const seconds = before ? (before.now - before.at) / 1000 : 0;
-  const records = new Map(before?.graph.operators.map((one) => [one.id, one.records]));
-  const current = new Map(graph.operators.map((one) => [one.id, one.records]));
-  const per = (was, is) => (seconds > 0 && was !== undefined && is >= was ? (is - was) / seconds : null);
-  return { per, node: (id) => per(records.get(id), current.get(id)) };
+/** Records per second between two looks, by key; null where that is not known. */
+function rates(before, now, keyOf, seconds) {
+  const counts = (all) => new Map((all ?? []).map((one) => [keyOf(one), one.records]));
+  const [was, is] = [counts(before), counts(now)];
+  return (key) => (seconds > 0 && was.has(key) && is.get(key) >= was.get(key) ? (is.get(key) - was.get(key)) / seconds : null);
 }
 
 function operatorTable() {

@@ -1,48 +1,78 @@
 import { byId, h, write } from "../dom.js";
 import { Refused, askJson } from "../net/ask.js";
 import { bytes, clock, number, position } from "../text/format.js";
+import { counted } from "../text/words.js";
+import { breakdown } from "./breakdown.js";
 
-const ASKED = 50;
-/** As many as are listed before somebody asks for more. */
+/** As many as are asked for; the server keeps some more, and the table `rejected` all. */
+const ASKED_MAX = 50;
+/** As many as are listed before more are asked for. */
 const LISTED = 10;
 
-/** The last messages that could not become rows. They are asked for only when their number has changed. */
+/**
+ * Rejected records: why, of which columns fields were unreadable, and the last of them with their payload. The payloads are
+ * asked for only when the count has changed.
+ */
 export function rejected() {
-  const body = byId("rejected-body");
+  const reasons = breakdown("Rejected by reason", "No record was rejected in this run.");
+  const faults = breakdown("Unreadable fields by column", "Every field of the accepted records could be read.");
+  byId("rejected-counts").replaceChildren(reasons.element, faults.element);
+  const last = lastRejections(byId("rejected-body"));
+  return async (status) => {
+    const { this_run: run, all_time: all } = status;
+    const rows = Object.entries(run.rejections).map(([reason, count]) => ({ label: reason.replaceAll("_", " "), count }));
+    reasons.update(rows);
+    const columns = run.field_faults.map(({ table, column, count }) => ({ label: `${table}.${column}`, count }));
+    faults.update(run.unknown_fields > 0 ? [...columns, { label: "fields that no stream has", count: run.unknown_fields }] : columns);
+    const before = all.rejected - run.rejected;
+    write(byId("rejected-note"), `${number(run.rejected)} in this run${before > 0 ? `, ${number(all.rejected)} in all runs` : ""}`);
+    await last(run.rejected, before);
+  };
+}
+
+function lastRejections(body) {
   const list = h("ul", { class: "rejections" });
-  const more = h("button", { type: "button", class: "quiet more", onclick: all });
-  let [known, closed, rows, listed] = [-1, false, [], LISTED];
-  function all() {
-    listed = ASKED;
+  const cut = h("span", {});
+  const more = h("button", { type: "button", class: "quiet more", onclick: showAll }, "Show all of them");
+  const note = h("p", { class: "cut-note" }, cut, " ", more);
+  const state = { known: -1, closed: false, rows: [], listed: LISTED, total: 0 };
+
+  function showAll() {
+    state.listed = ASKED_MAX;
     fill();
   }
+
   function fill() {
     const open = new Set([...list.querySelectorAll("details[open]")].map((details) => details.dataset.key));
-    list.replaceChildren(...rows.slice(0, listed).map((row) => entry(row, open)));
-    more.hidden = rows.length <= listed;
-    write(more, `${number(rows.length - listed)} more`);
+    const listed = state.rows.slice(0, state.listed);
+    list.replaceChildren(...listed.map((row) => entry(row, open)));
+    write(cut, `The newest ${number(listed.length)} of ${number(state.total)}${state.rows.length < state.total ? "; the table rejected has all" : ""}.`);
+    more.hidden = state.rows.length <= listed.length;
+    write(more, `Show the newest ${number(state.rows.length)}`);
+    note.hidden = listed.length >= state.total;
   }
-  return async (status) => {
-    const count = status.sources.reduce((total, source) => total + source.rejected, 0);
-    if (count === known || closed) return;
+
+  return async (count, before) => {
+    if (count === state.known || state.closed) return;
     try {
-      rows = await askJson(`/rejected?limit=${ASKED}`);
-      known = count;
-      write(byId("rejected-note"), rows.length === 0 ? "" : `The last ${number(rows.length)} of ${number(count)}, newest first`);
-      body.replaceChildren(...(rows.length === 0 ? [none(count)] : [list, more]));
+      state.rows = await askJson(`/rejected?limit=${ASKED_MAX}`);
+      state.known = count;
+      state.total = count;
+      body.replaceChildren(...(state.rows.length === 0 ? [none(count, before)] : [list, note]));
       fill();
     } catch (error) {
       // Anything else is told by the connection itself; the next look tries again.
       if (!(error instanceof Refused) || error.status !== 403) return;
-      closed = true;
-      body.replaceChildren(h("p", { class: "empty" }, "This token shows answers, not messages. An admin token shows both."));
+      state.closed = true;
+      body.replaceChildren(h("p", { class: "empty" }, "This token shows answers, not payloads. An admin token shows both."));
     }
   };
 }
 
-function none(count) {
-  const words = count === 0 ? "None. Everything that was read became a row." : "None since this run began.";
-  return h("p", { class: "empty" }, words);
+function none(count, before) {
+  if (before === 0 && count === 0) return h("p", { class: "empty" }, "No rejections. Every record that was read became a row.");
+  const earlier = `${counted(before, "record", number(before))} of earlier runs ${before === 1 ? "is" : "are"} in the table rejected, with payload and reason.`;
+  return h("p", { class: "empty" }, count === 0 ? `No rejections in this run. ${earlier}` : "The rejections of this run are in the table rejected.");
 }
 
 function entry(row, open) {
@@ -51,7 +81,7 @@ function entry(row, open) {
   const binary = row.payload === null && row.payload_base64 !== null;
   const shown = (binary ? row.payload_base64 : row.payload) ?? "";
   const head = new TextEncoder().encode(row.payload ?? "").length;
-  const size = [bytes(row.payload_bytes), binary ? "not text, so in base64" : "", !binary && head < row.payload_bytes ? "its beginning" : ""];
+  const size = [bytes(row.payload_bytes), binary ? "not text, shown as base64" : "", !binary && head < row.payload_bytes ? "only its beginning" : ""];
   return h(
     "li",
     {},

@@ -1,8 +1,11 @@
 import { h, write } from "../dom.js";
 import { compare } from "../state/answers.js";
+import { number } from "../text/format.js";
 
-/** Rows that are written before somebody asks for more: a page of a hundred thousand rows serves nobody. */
-const SHOWN = 100;
+/** Rows that are shown until more are asked for: a page of a hundred thousand rows serves nobody. */
+const ROWS_SHOWN = 100;
+/** Rows that one press of the button adds. */
+const ROWS_ADDED = 500;
 
 /**
  * A table that is sorted by pressing a column's heading: upwards, downwards, as it came.
@@ -18,18 +21,19 @@ const SHOWN = 100;
  * @param {Heading[]} headings
  * @param {{shown?: number}} [options]
  */
-export function table(caption, headings, { shown = SHOWN } = {}) {
+export function table(caption, headings, { shown = ROWS_SHOWN } = {}) {
   const sort = { key: "", way: 1 };
   const state = { rows: [], fresh: () => false, limit: shown };
   const heads = headings.map((heading) => head(heading, () => turn(heading.key)));
   const body = h("tbody");
-  const more = h("button", { type: "button", class: "quiet more", onclick: () => ((state.limit += SHOWN * 5), draw()) });
+  const more = h("button", { type: "button", class: "quiet more", onclick: () => ((state.limit += ROWS_ADDED), draw()) });
   const scroll = h(
     "div",
     { class: "table-scroll", role: "region", tabindex: "0", "aria-label": `${caption}, as a table` },
     h("table", {}, h("caption", { class: "unseen" }, caption), h("thead", {}, h("tr", {}, ...heads)), body),
   );
-  const element = h("div", { class: "table" }, scroll, more);
+  const cut = h("p", { class: "cut-note" }, h("span", {}), " ", more);
+  const element = h("div", { class: "table" }, scroll, cut);
 
   function turn(key) {
     if (sort.key !== key) [sort.key, sort.way] = [key, 1];
@@ -50,8 +54,9 @@ export function table(caption, headings, { shown = SHOWN } = {}) {
     const listed = rows.slice(0, state.limit);
     while (body.rows.length > listed.length) body.deleteRow(-1);
     listed.forEach((row, at) => fill(body.rows[at] ?? body.appendChild(blank(headings)), row));
-    more.hidden = rows.length <= listed.length;
-    write(more, `${(rows.length - listed.length).toLocaleString("en-US")} more`);
+    cut.hidden = rows.length <= listed.length;
+    write(cut.firstChild, `${number(listed.length)} of ${number(rows.length)} shown`);
+    write(more, `Show ${number(Math.min(ROWS_ADDED, rows.length - listed.length))} more`);
   }
 
   function fill(line, row) {

@@ -1,23 +1,25 @@
 import { byId, h, write } from "../dom.js";
 import { number } from "../text/format.js";
+import { counted } from "../text/words.js";
 import { table } from "./table.js";
 
-/** What is durable. */
+/** The Delta tables: what is committed, of all runs. */
 export function tables() {
   const list = table("Tables", [
     { key: "table", title: "Table" },
-    { key: "version", title: "Version", numeric: true, shown: number },
-    { key: "rows", title: "Rows", numeric: true, shown: number },
+    { key: "rows", title: "Rows (all runs)", numeric: true, shown: number },
     { key: "files", title: "Files", numeric: true, shown: number },
+    { key: "version", title: "Version", numeric: true, shown: number },
   ]);
-  const none = h("p", { class: "empty" }, "This run keeps no tables: its answers live as long as it does.");
+  const none = h("p", { class: "empty" }, "This run writes no tables. Its answers are lost when it ends; [tables] or --tables keeps them.");
   const body = byId("tables-body");
   return (status) => {
     const durable = status.durable_epoch;
     const wanted = status.tables.length > 0 ? list.element : none;
     if (body.firstChild !== wanted) body.replaceChildren(wanted);
-    const behind = durable === null ? null : status.epoch - durable;
-    write(byId("tables-note"), behind === null ? "" : behind > 0 ? `${number(behind)} epochs wait for the next commit` : "All that is shown is committed");
+    const count = status.commits ? `${counted(status.commits.count, "commit", number(status.commits.count))} in this run. ` : "";
+    const note = durable === null ? "" : durable >= status.epoch ? "Everything shown is committed" : "Newer rows wait for the next commit";
+    write(byId("tables-note"), count + note);
     list.update(status.tables);
   };
 }

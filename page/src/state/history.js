@@ -1,62 +1,53 @@
-// What the last minutes were like. The server keeps no past; the page does, over a reload too.
+// What the last ten minutes were like. The server takes a sample every second and keeps them; the page keeps those that it
+// has seen, so that the time before a restart of the server stays on the charts.
 
+/** As long as the server keeps samples, milliseconds. */
 const KEEP_MS = 10 * 60_000;
-const LOOKS = 4;
-const KEY = "pinflow.history";
+/** As many samples as the server keeps. */
+export const ALL_SAMPLES = 600;
+/** Samples that are asked for at each look while none was missed. */
+const FEW_SAMPLES = 5;
+/** The rate of now is the average of so many samples: from one to the next it is mostly noise. */
+const RATE_SAMPLES = 5;
 
-/** @typedef {{at: number, read: number, rejected: number, lag: number | null, rate: number | null}} Point */
+/** @typedef {{at: number, rate: number | null, lag: number | null, latency: number | null, memory: number | null}} Point */
 
 export class History {
-  /** @type {Point[]} */
+  /** @type {Point[]} by time */
   points = [];
-  #restored = false;
+  #lookedAt = -Infinity;
 
   /**
-   * Adds what a `/status` says.
+   * How many samples to ask for, so that none is missing.
    *
-   * @param {any} status
-   * @param {number} now milliseconds
+   * @param {number} now milliseconds, by a clock that never goes back
    */
-  add(status, now) {
-    if (!this.#restored) this.points = restore(now);
-    this.#restored = true;
-    const sum = (of) => status.sources.reduce((total, source) => total + (source[of] ?? 0), 0);
-    const lags = status.sources.map((source) => source.lag).filter((lag) => lag !== null && lag !== undefined);
-    const lag = lags.length > 0 ? lags.reduce((total, one) => total + one, 0) : null;
-    const point = { at: now, read: sum("read"), rejected: sum("rejected"), lag, rate: null };
-    // Over a few looks: from one to the next it is mostly noise.
-    point.rate = since(this.points.at(-LOOKS) ?? this.points[0], point);
-    this.points.push(point);
-    this.points = this.points.filter(({ at }) => now - at <= KEEP_MS);
-    save(this.points);
+  wanted(now) {
+    return now - this.#lookedAt > (FEW_SAMPLES - 2) * 1000 ? ALL_SAMPLES : FEW_SAMPLES;
   }
 
-  /** Records a second now; null if that is not known. */
+  /**
+   * Takes up samples, oldest first. A clock that was put back on the server leaves samples of the future: they are dropped.
+   *
+   * @param {{samples: any[]}} history as `/status?history=` has it
+   * @param {number} now as for {@link wanted}
+   */
+  add({ samples }, now) {
+    this.#lookedAt = now;
+    const fresh = samples.map(point);
+    if (fresh.length === 0) return;
+    const [first, last] = [fresh[0].at, fresh.at(-1).at];
+    this.points = [...this.points.filter(({ at }) => at < first && last - at <= KEEP_MS), ...fresh];
+  }
+
+  /** Records per second now; null if that is not known. */
   rate() {
-    return this.points.at(-1)?.rate ?? null;
+    const rates = this.points.slice(-RATE_SAMPLES).map(({ rate }) => rate);
+    const known = rates.slice(rates.lastIndexOf(null) + 1);
+    return known.length > 0 ? known.reduce((sum, rate) => sum + rate, 0) / known.length : null;
   }
 }
 
-/** Records a second from one look to another; null over a restart, or where nobody looked. */
-export function since(before, now) {
-  if (!before || now.read < before.read) return null;
-  const seconds = (now.at - before.at) / 1000;
-  return seconds > 0 && seconds < 30 ? (now.read - before.read) / seconds : null;
-}
-
-function restore(now) {
-  try {
-    const points = JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
-    return Array.isArray(points) ? points.filter(({ at }) => now - at <= KEEP_MS && at <= now) : [];
-  } catch {
-    return [];
-  }
-}
-
-function save(points) {
-  try {
-    sessionStorage.setItem(KEY, JSON.stringify(points));
-  } catch {
-    // A past that is not kept is shown until the page is left.
-  }
+function point({ at, records_per_sec: rate, lag, latency_p99_ms: latency, memory_bytes: memory }) {
+  return { at: Date.parse(at), rate, lag, latency, memory };
 }

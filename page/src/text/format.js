@@ -28,6 +28,12 @@ export function bytes(value) {
   return `${at === 0 || value >= 100 ? WHOLE.format(value) : ONE.format(value)} ${units[at]}`;
 }
 
+/** A short time: `0.4 ms`, `12 ms`, `1.2 s`. */
+export function milliseconds(value) {
+  if (value >= 1000) return value >= 60_000 ? span(value / 1000) : `${ONE.format(value / 1000)} s`;
+  return `${rate(value)} ms`;
+}
+
 /** A time span in its two largest units. */
 export function span(seconds) {
   const parts = [["d", 86_400], ["h", 3_600], ["min", 60], ["s", 1]];
@@ -38,3 +44,6 @@ export function span(seconds) {
   const more = rest ? Math.floor((seconds % length) / rest[1]) : 0;
   return `${Math.floor(seconds / length)} ${unit}${more ? ` ${more} ${rest[0]}` : ""}`;
 }
+
+/** How long ago: `just now`, `4 s ago`. */
+export const ago = (ms) => (ms < 1000 ? "just now" : `${span(ms / 1000)} ago`);

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::{Serving, following};
-use crate::harness::{emit, scratch};
+use crate::harness::{emit, scratch, until};
 
 /// Texts that would do harm if the page took them for more than texts; `escapes.mjs` looks for the same ones.
 const HOSTILE: &str = include_str!("../../page/hostile.json");
@@ -155,6 +155,54 @@ fn it_says_that_the_server_is_gone_and_comes_back_with_it() {
     assert_eq!((lost.as_str(), back.as_str()), ("lost", "\"back\""));
     assert!(script.wait().unwrap().success());
     again.stop();
+}
+
+#[test]
+fn page_reload_and_second_page_show_the_same_history() {
+    if skipped() {
+        return;
+    }
+    let place = scratch();
+    let (serving, _) = posts(place.path(), "");
+    serving.until_read(9_000);
+    browse("history.mjs", &[&url(&serving)]);
+    serving.stop();
+}
+
+#[test]
+fn answers_are_filtered_and_saved_as_csv_with_a_token() {
+    if skipped() {
+        return;
+    }
+    let place = scratch();
+    let tokens = "[serve]\nlisten = \"127.0.0.1:0\"\ntokens = { read = \"env:READ\" }";
+    let (serving, _) = posts(place.path(), tokens);
+    until("all is read", || {
+        let status = serving.http.ask("/status", &[("authorization", "Bearer r-canary")]);
+        status.status == 200 && status.json()["this_run"]["read"].as_u64() >= Some(9_000)
+    });
+    browse("filter.mjs", &[&url(&serving), "r-canary"]);
+    serving.stop();
+}
+
+#[test]
+fn year_without_rows_is_drawn_as_a_gap() {
+    if skipped() {
+        return;
+    }
+    let place = scratch();
+    let recording = place.path().join("recording");
+    std::fs::create_dir(&recording).unwrap();
+    let mut users = std::fs::File::create(recording.join("user.jsonl")).unwrap();
+    for (ind, year) in [(1, 2015), (2, 2015), (3, 2018)] {
+        let joined = format!("{year}-02-02T02:02:02");
+        let row = json!({ "ind": ind, "first_name": "A", "last_name": "B", "age": 30, "date_joined": joined });
+        writeln!(users, "{row}").unwrap();
+    }
+    let serving = Serving::start(place.path(), &following(place.path(), &recording, ""), &[]);
+    serving.until_read(3);
+    browse("years.mjs", &[&url(&serving)]);
+    serving.stop();
 }
 
 #[test]

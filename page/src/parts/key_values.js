@@ -5,7 +5,7 @@ import { h, write } from "../dom.js";
  *
  * @param {HTMLElement} list a `dl`
  */
-export function pairs(list) {
+export function keyValues(list) {
   const held = new Map();
   return (/** @type {[term: string, value: string, more?: string][]} */ now) => {
     for (const [term, value, more = ""] of now) {

@@ -1,9 +1,9 @@
 import { byId, write } from "../dom.js";
 import { keep, token } from "../net/token.js";
 
-/** Asks for a token, as long as there is none that opens. */
-export function gate() {
-  const [dialog, form, input, why] = [byId("gate"), byId("gate-form"), byId("gate-token"), byId("gate-why")];
+/** Asks for a token until the server accepts one. */
+export function login() {
+  const [dialog, form, input, why] = [byId("login"), byId("login-form"), byId("login-token"), byId("login-why")];
   const first = why.textContent;
   let waiting = [];
   form.addEventListener("submit", (event) => {
@@ -15,12 +15,12 @@ export function gate() {
     waiting = [];
     for (const go of all) go();
   });
-  // There is nothing behind it yet.
+  // Nothing can be shown without a token.
   dialog.addEventListener("cancel", (event) => event.preventDefault());
   return () =>
     new Promise((resolve) => {
       waiting.push(resolve);
-      write(why, token() ? "That token does not open this pinflow. Try another one." : first);
+      write(why, token() ? "The server refuses that token. Try another one." : first);
       if (!dialog.open) dialog.showModal();
     });
 }

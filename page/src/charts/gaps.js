@@ -1,0 +1,32 @@
+// Samples are a second apart. Where they are not, nothing is known of the time between them, and nothing is drawn there.
+
+/** Two samples that are further apart than this have a gap between them, milliseconds. */
+const GAP_MS = 3_000;
+
+/**
+ * The points, with a point of value null inside each gap: a line that meets it ends, and begins again behind it.
+ *
+ * @param {{at: number, value: number | null}[]} points by time
+ */
+export function withGaps(points) {
+  const shown = [];
+  for (const point of points) {
+    const before = shown.at(-1);
+    if (before && point.at - before.at > GAP_MS) shown.push({ at: (before.at + point.at) / 2, value: null });
+    shown.push(point);
+  }
+  return shown;
+}
+
+/**
+ * Where nothing is known, between the first point and the end of the axis.
+ *
+ * @param {{at: number, value: number | null}[]} shown as {@link withGaps} gives them
+ * @param {number} end milliseconds
+ * @returns {{from: number, to: number}[]}
+ */
+export function gapsOf(shown, end) {
+  const known = shown.filter(({ value }) => value !== null).map(({ at }) => at);
+  const edges = [...known, end];
+  return edges.slice(1).flatMap((to, at) => (to - edges[at] > GAP_MS ? [{ from: edges[at], to }] : []));
+}

@@ -1,0 +1,108 @@
+import { catalogue } from "../charts/catalogue.js";
+import { h, unit, write } from "../dom.js";
+import { saveOnClick } from "../net/download.js";
+import { ordered } from "../state/answers.js";
+import { rowFilter } from "../state/filter.js";
+import { number } from "../text/format.js";
+import { rowCount, words } from "../text/words.js";
+import { choice } from "./switch.js";
+import { table } from "./table.js";
+
+/** How long a changed row stays marked. */
+const FRESH_MS = 2_500;
+
+/** One answer: its chart, the table that the chart is drawn from, a filter for both, and a link to all rows as CSV. */
+export class Card {
+  #view = "Table";
+  #answer;
+  #width = 0;
+  #query = "";
+
+  /** @param {{name: string, columns: import("../state/answers.js").Column[]}} answer */
+  constructor({ name, columns }) {
+    this.known = catalogue(name, columns);
+    const title = this.known.title ?? words(name);
+    const id = `answer-${name}`;
+    this.chart = h("div", { class: "chart" });
+    this.table = table(title, columns.map(heading));
+    this.count = h("span", { class: "card-count" });
+    this.empty = h("p", { class: "empty" });
+    this.body = h("div", { class: "card-body" });
+    const views = this.known.draw ? choice(`View of ${title}`, ["Chart", "Table"], (view) => this.#show(view)) : null;
+    this.element = h(
+      "article",
+      { class: `card ${this.known.span}`, "aria-labelledby": id, "data-answer": name },
+      h("header", {}, h("div", {}, h("h3", { id }, title), h("p", { class: "card-note" }, this.known.note ?? "")), views?.element ?? null),
+      this.body,
+      h("footer", {}, this.count, this.#filter(title), this.#csv(name, title)),
+    );
+    if (views) views.choose("Chart");
+    else this.#show("Table");
+    new ResizeObserver(([{ contentRect }]) => {
+      if (Math.abs(contentRect.width - this.#width) < 1) return;
+      this.#width = contentRect.width;
+      this.#draw();
+    }).observe(this.body);
+  }
+
+  /** Shows the answer as it stands now. */
+  update(answer) {
+    this.#answer = answer;
+    this.#draw();
+  }
+
+  #filter(title) {
+    const typed = (event) => {
+      this.#query = event.target.value;
+      this.#draw();
+    };
+    return h("input", { type: "search", class: "filter", placeholder: "Filter rows", "aria-label": `Filter the rows of ${title}`, autocomplete: "off", spellcheck: "false", oninput: typed });
+  }
+
+  #csv(name, title) {
+    const link = h("a", { class: "csv", "aria-label": `${title}, all rows as CSV` }, "CSV");
+    saveOnClick(link, `/answers/${encodeURIComponent(name)}?format=csv`, `${name}.csv`, (why) => write(this.count, `CSV: ${why}`));
+    return link;
+  }
+
+  #show(view) {
+    this.#view = view;
+    this.body.replaceChildren(view === "Chart" ? this.chart : this.table.element);
+    this.#draw();
+  }
+
+  #draw() {
+    if (!this.#answer) return;
+    const { columns, rows, fresh } = this.#answer;
+    const filtered = this.#query.trim() !== "";
+    const list = ordered(rows.values(), columns).filter(rowFilter(this.#query));
+    const shown = list.length === 0 ? this.#nothing(filtered) : this.#fill(list, columns, fresh);
+    write(this.count, rowCount({ total: rows.size, matching: list.length, shown, filtered }));
+  }
+
+  #nothing(filtered) {
+    write(this.empty, filtered ? "No row matches the filter." : `No rows yet. ${this.known.needs ?? "Rows appear with the first records that match."}`);
+    if (this.body.firstChild !== this.empty) this.body.replaceChildren(this.empty);
+    return 0;
+  }
+
+  /** How many of the rows are shown. */
+  #fill(list, columns, fresh) {
+    const wanted = this.#view === "Chart" ? this.chart : this.table.element;
+    if (this.body.firstChild !== wanted) this.body.replaceChildren(wanted);
+    const since = performance.now() - FRESH_MS;
+    const isFresh = (row) => (fresh.get(JSON.stringify(row)) ?? -Infinity) > since;
+    // A table says itself how many of its rows it shows.
+    if (this.#view === "Table") this.table.update(list, isFresh);
+    if (this.#view === "Table" || this.#width === 0) return list.length;
+    const { element, shown } = this.known.draw(list, columns, this.#width / unit(), isFresh);
+    this.chart.replaceChildren(element);
+    return shown;
+  }
+}
+
+/** How a column of an answer is headed and written. Years are names of groups: without separators, on the left. */
+function heading({ name, type }) {
+  const numeric = type !== "text" && name !== "year" && !name.endsWith("_year");
+  return { key: name, title: words(name), numeric, shown: numeric ? number : undefined };
+}
