@@ -82,7 +82,7 @@ function tick() {
   showState();
   if (!page.status) return;
   parts.panel.freshness(page.status, server, now());
-  parts.summary.tick(server.now(now()));
+  parts.summary.tick(server.now(now()), document.body.dataset.state === "lost");
 }
 
 function showState() {

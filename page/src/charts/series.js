@@ -38,7 +38,11 @@ export function series(rows, columns, width, isFresh) {
 }
 
 function columnMarks({ rows, year, value, isFresh }) {
-  return [Plot.barY(rows, { x: year, y1: 0, y2: value, fill: (row) => (isFresh(row) ? "var(--fresh)" : "var(--flow)") })];
+  return [
+    Plot.barY(rows, { x: year, y1: 0, y2: value, fill: "var(--flow)" }),
+    // Above the figure.
+    Plot.dot(rows.filter(isFresh), { x: year, y: value, dy: -25, r: 2.5, fill: "var(--fresh)" }),
+  ];
 }
 
 function lineMarks({ rows, years, year, value, isFresh }) {

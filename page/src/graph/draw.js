@@ -18,16 +18,16 @@ export function draw(laid, nodeRate, edgeRate) {
   return svg;
 }
 
-function drawEdge({ points, records }, flow, most) {
+function drawEdge({ points, records, uncounted }, flow, most) {
   // Widths by order of magnitude: inputs carry a thousand times what answers do.
   const width = 1 + (records > 0 ? (Math.log10(records + 1) / Math.log10(most + 1)) * 3.5 : 0);
   const middle = points[Math.floor(points.length / 2)];
   const path = s("path", { d: curve(points), class: flow > 0 ? "edge flowing" : "edge", "stroke-width": width.toFixed(1) });
-  const words = flow > 0 ? `${rate(flow)}/s` : short(records);
+  const words = uncounted ? "" : flow > 0 ? `${rate(flow)}/s` : short(records);
   return s("g", {}, path, s("text", { x: middle.x, y: middle.y - 6, class: "edge-words" }, words));
 }
 
-function drawNode({ x, y, width, height, name, records, state, bytes: size, inside, detail, end }, pace) {
+function drawNode({ x, y, width, height, name, records, state, bytes: size, inside, count, detail, end }, pace) {
   const title = s("title", {}, inside > 0 ? `${name}, ${inside} operators inside` : name);
   const held = state === null ? (detail ?? (pace > 0 ? `${rate(pace)}/s` : "")) : `holds ${short(state)}${size === null ? "" : `, ${bytes(size)}`}`;
   return s(
@@ -36,7 +36,7 @@ function drawNode({ x, y, width, height, name, records, state, bytes: size, insi
     title,
     s("rect", { width, height }),
     s("text", { x: 12, y: 19, class: "node-name" }, cut(name, 21)),
-    s("text", { x: 12, y: 35, class: "node-words" }, `${number(records)} records${state !== null && pace > 0 ? `, ${rate(pace)}/s` : ""}`),
+    s("text", { x: 12, y: 35, class: "node-words" }, count ?? `${number(records)} records${state !== null && pace > 0 ? `, ${rate(pace)}/s` : ""}`),
     s("text", { x: 12, y: 49, class: "node-words quiet" }, held),
   );
 }

@@ -19,11 +19,13 @@ export function withEnds(graph, status) {
   const { this_run: run, tables, answers } = status;
   const sources = sourceNodes(status.sources);
   const parse = end("parse", "Parse and clean", run.read);
-  const nodes = [...sources, parse, ...graph.nodes.map((node) => (node.name === LAST_OPERATOR ? { ...node, ...answersNode(answers) } : node))];
+  const last = graph.nodes.find(({ name }) => name === LAST_OPERATOR);
+  const nodes = [...sources, parse, ...graph.nodes.map((node) => (node === last ? { ...node, ...answersNode(answers) } : node))];
   const edges = [
     ...sources.map(({ id, records }) => ({ from: id, to: parse.id, records })),
     ...inputs.map(({ id, records }) => ({ from: parse.id, to: id, records })),
-    ...graph.edges,
+    // Answers leave the graph beside its channels: nothing is counted on the way to its last operator.
+    ...graph.edges.map((edge) => (edge.to === last?.id ? { ...edge, uncounted: true } : edge)),
   ];
   if (tables.length > 0) {
     const rows = tables.reduce((total, table) => total + table.rows, 0);
@@ -37,7 +39,7 @@ const end = (id, name, records) => ({ id, name, records, state: null, bytes: nul
 
 function answersNode(answers) {
   const rows = answers.reduce((total, answer) => total + answer.rows, 0);
-  return { name: "Answers", detail: `${counted(answers.length, "answer")}, ${counted(rows, "row", number(rows))}`, end: true };
+  return { name: "Answers", count: counted(rows, "row", number(rows)), detail: counted(answers.length, "answer"), end: true };
 }
 
 /** A node for each file, topic or stream; one for all if they are many. */

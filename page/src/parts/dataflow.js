@@ -55,8 +55,9 @@ export function dataflow() {
     const edgeRate = rates(before?.edges, now.edges, edgeKey, elapsed());
     chart.replaceChildren(draw(laid, nodeRate, (edge) => edgeRate(edgeKey(edge))));
     const hidden = now.hidden > 0 ? `. ${counted(now.hidden, "operator", number(now.hidden))} that only pass records on: see “${ALL}”` : "";
+    const rebuilt = state.now.status?.tables.length > 0 && state.now.status.all_time.read > state.now.status.this_run.read ? ". Inputs count the rows that were read back from the tables, too" : "";
     const operators = now.nodes.filter(({ end }) => !end).length;
-    write(byId("dataflow-note"), `${counted(operators, "operator", number(operators))}, counts of this run${hidden}`);
+    write(byId("dataflow-note"), `${counted(operators, "operator", number(operators))}, counts of this run${rebuilt}${hidden}`);
   }
 
   const elapsed = () => (state.before ? (state.now.at - state.before.at) / 1000 : 0);

@@ -38,7 +38,8 @@ export function summary() {
       facts(status);
     },
     /** Draws up to now, by the server's clock: without new samples the time since the last one is a gap. */
-    tick(now) {
+    tick(now, isLost) {
+      write(byId("pace-unit"), isLost ? "records per second, before the connection was lost" : "records per second");
       for (const one of charts) one.show(points, now);
     },
   };
