@@ -21,6 +21,7 @@ run(async (browser, [url, shots]) => {
     const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     demand(over <= 0, `at ${width} px it is ${over} px too wide`);
   }
+  await paper(page);
   await theme(page);
   await untroubled(page, trouble);
   if (shots) await picture(browser, url, shots);
@@ -57,6 +58,16 @@ async function payload(page) {
   await first.locator("summary").focus();
   await page.keyboard.press("Enter");
   await first.locator("pre").waitFor({ state: "visible" });
+}
+
+/** On paper there is nothing to press, and nothing is cut. */
+async function paper(page) {
+  await page.emulateMedia({ media: "print" });
+  const pressed = await page.locator("main button:visible, main input:visible, main a:visible, nav:visible").count();
+  demand(pressed <= (await page.locator("th button:visible").count()), `${pressed} things to press`);
+  const cut = await page.locator(".table-scroll:visible").evaluateAll((all) => all.filter((one) => one.scrollHeight > one.clientHeight + 1).length);
+  demand(cut === 0, `${cut} tables are cut`);
+  await page.emulateMedia({ media: "screen" });
 }
 
 /** What is chosen is remembered over a reload. */

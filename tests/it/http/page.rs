@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::{Serving, following};
@@ -166,6 +167,26 @@ fn page_reload_and_second_page_show_the_same_history() {
     let (serving, _) = posts(place.path(), "");
     serving.until_read(9_000);
     browse("history.mjs", &[&url(&serving)]);
+    serving.stop();
+}
+
+#[test]
+fn silent_server_is_reported_as_a_lost_connection() {
+    if skipped() {
+        return;
+    }
+    let place = scratch();
+    let (serving, _) = posts(place.path(), "");
+    serving.until_read(9_000);
+    let mut script = node("silence.mjs", &[&url(&serving)]).stdout(Stdio::piped()).spawn().expect("node starts");
+    let mut said = BufReader::new(script.stdout.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "up");
+    serving.running.signal(Signal::SIGSTOP);
+    let lost = said.next().unwrap().unwrap();
+    serving.running.signal(Signal::SIGCONT);
+    let back = said.next().unwrap().unwrap();
+    assert_eq!((lost.as_str(), back.as_str()), ("lost", "\"back\""));
+    assert!(script.wait().unwrap().success());
     serving.stop();
 }
 
