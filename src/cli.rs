@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::config::{AcceptedLoss, Config, ConfigError, Fault, TablesConfig};
 use crate::engine::EngineError;
 use crate::kafka::ConnectionError;
-use crate::objects::ObjectsError;
+use crate::objects::{ObjectsError, Target};
 use crate::serving::{Format, HttpConfig};
 use crate::sinks::SinkError;
 use crate::sinks::delta::DeltaError;
@@ -123,7 +123,8 @@ impl Overrides {
             }
             // A path that was typed is relative to where it was typed.
             if let Some(tables) = &mut config.tables
-                && !tables.url.contains("://")
+                && !tables.url.is_empty()
+                && Target::is_path(&tables.url)
                 && let Ok(absolute) = std::path::absolute(&tables.url)
             {
                 tables.url = absolute.to_string_lossy().into_owned();

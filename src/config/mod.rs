@@ -249,8 +249,8 @@ impl Config {
     /// [`ConfigError`], with every fault at once.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let is_config = path.extension().is_some_and(|extension| extension == "toml");
-        let in_bucket = path.to_str().is_some_and(|text| text.starts_with("s3://"));
-        if in_bucket || path.is_dir() || (path.is_file() && !is_config) {
+        let is_url = path.to_str().is_some_and(|text| !Target::is_path(text));
+        if is_url || path.is_dir() || (path.is_file() && !is_config) {
             return Ok(Config::recording(path));
         }
         let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
@@ -387,7 +387,10 @@ impl Config {
         faults.extend(self.telemetry.iter().flat_map(TelemetryConfig::faults));
         for source in &self.sources {
             match source {
-                SourceConfig::Recording(_) => {}
+                SourceConfig::Recording(recording) => {
+                    let path = recording.path.to_str().unwrap_or(".");
+                    faults.extend(Target::parse(path, &self.base, "path of a recording").err());
+                }
                 SourceConfig::Kafka(kafka) => faults.extend(kafka.faults(&self.base)),
                 SourceConfig::Kinesis(kinesis) => faults.extend(kinesis.faults()),
             }

@@ -10,6 +10,7 @@ use super::draws::Order;
 use super::emulator::{Draws, Times};
 use super::wrap::Wrap;
 use crate::mysql;
+use crate::objects::Target;
 use crate::secret::SecretFrom;
 
 /// What stands for a stream's name in a key.
@@ -265,6 +266,24 @@ impl EmitArgs {
     /// Whether messages of several streams go to one place.
     pub(crate) fn mixed(&self) -> bool {
         (self.to_stdout() || (self.topic.is_some() && !self.has_key_of_stream())) && self.chosen().len() > 1
+    }
+
+    /// Reads `--to` and `--from` as locations where they are neither brokers, streams, a gateway nor a database.
+    pub(crate) fn resolve_folders(&mut self) -> Result<(), String> {
+        let is_folder = self.to.is_some()
+            && !self.to_stdout()
+            && self.to_kafka().is_none()
+            && self.to_kinesis().is_none()
+            && self.to_gateway().is_none();
+        if is_folder && let Some(to) = self.to.as_ref().and_then(|to| to.to_str()) {
+            self.to = Some(Target::parse_folder(to, Path::new(""), "--to")?);
+        }
+        if self.database().is_none()
+            && let Some(from) = self.from.as_ref().and_then(|from| from.to_str())
+        {
+            self.from = Some(Target::parse_folder(from, Path::new(""), "--from")?);
+        }
+        Ok(())
     }
 
     pub(crate) fn to_stdout(&self) -> bool {

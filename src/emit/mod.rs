@@ -64,17 +64,19 @@ use malformed::Menu;
 use resend::Outlet;
 use tally::Tallies;
 
+use crate::objects::ObjectsError;
+
 /// Makes what was asked for. Says what it made on standard error.
 ///
 /// # Errors
 /// If the arguments contradict one another, a file is there already, or writing fails. Nobody reading standard output
 /// any more is success.
-#[expect(clippy::needless_pass_by_value, reason = "what was typed ends here")]
-pub fn run(args: EmitArgs) -> anyhow::Result<()> {
+pub fn run(mut args: EmitArgs) -> anyhow::Result<()> {
     let faults = args.faults();
     if !faults.is_empty() {
         bail!("{}", faults.join("\n"));
     }
+    args.resolve_folders().map_err(|fault| ObjectsError::Faulty(vec![fault]))?;
     if let Some(url) = &args.init_mysql {
         return emulator::fill(&args, url);
     }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::http::{Listening, ServerTls};
 use crate::kafka;
 use crate::kinesis;
+use crate::objects::Target;
 use crate::secret::SecretFrom;
 
 /// `[gateway]`: a front door over HTTP.
@@ -99,6 +100,16 @@ impl GatewayConfig {
         256
     }
 
+    /// The folder that records go to, if there is one. `base` is what a relative path is relative to.
+    ///
+    /// # Errors
+    /// If it is no folder of this machine, with the form that works.
+    pub(super) fn folder(&self, base: &Path) -> Result<Option<PathBuf>, String> {
+        let Some(path) = &self.recording else { return Ok(None) };
+        let Some(text) = path.to_str() else { return Ok(Some(base.join(path))) };
+        Target::parse_folder(text, base, "[gateway] recording").map(Some)
+    }
+
     /// What is wrong though every key can be read. `base` is what relative paths are relative to.
     #[must_use]
     pub fn faults(&self, base: &Path) -> Vec<String> {
@@ -123,6 +134,9 @@ impl GatewayConfig {
                     .to_owned(),
             ),
             _ => {}
+        }
+        if let Err(what) = self.folder(base) {
+            faults.push(what);
         }
         if self.tokens.any() && self.tokens.write.is_none() && self.tokens.admin.is_none() {
             faults.push("[gateway] tokens: nobody could send records; add write or admin".to_owned());

@@ -47,7 +47,8 @@ pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>
     let roles = [(&tokens.write, Role::Writer), (&tokens.metrics, Role::Metrics), (&tokens.admin, Role::Admin)];
     let guard = Guard::new(&config.hosts, roles, base).context("[gateway] tokens")?;
     let port = Port::bind(config.listen, config.tls.as_ref(), base).context("[gateway]")?;
-    let folder = config.recording.as_ref().map(|path| Folder::open(&base.join(path)).map(Arc::new)).transpose()?;
+    let folder = config.folder(base).map_err(anyhow::Error::msg)?;
+    let folder = folder.map(|path| Folder::open(&path).map(Arc::new)).transpose()?;
     let topics = match &config.kafka {
         Some(connection) => {
             let topics = Topics::of(connection.clone(), base)?;
@@ -130,8 +131,8 @@ pub async fn check(config: &GatewayConfig, base: &Path) -> Vec<Finding> {
             Err(error) => Err(format!("gateway: {error:#}")),
         });
     }
-    if let Some(folder) = &config.recording {
-        let folder = base.join(folder);
+    // What it cannot be was found when the configuration was read.
+    if let Ok(Some(folder)) = config.folder(base) {
         let nearest = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
         found(match nix::unistd::access(nearest, nix::unistd::AccessFlags::W_OK) {
             Ok(()) => Ok(format!("gateway: records go to {}", folder.display())),

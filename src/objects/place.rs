@@ -133,10 +133,10 @@ impl Place {
                 let prefix = name.strip_prefix(&format!("s3://{bucket}")).unwrap_or_default();
                 Ok(Path::from(prefix))
             }
-            None => Path::from_absolute_path(&self.name).map_err(|cause| ObjectsError::Reach {
-                what: "name",
-                place: self.to_string(),
-                cause: cause.into(),
+            None => Path::from_absolute_path(&self.name).map_err(|_| {
+                let folder = self.name.display().to_string();
+                let what = "its name is not UTF-8, holds control characters, or is not absolute; choose another folder";
+                ObjectsError::Faulty(vec![format!("`{}`: {what}", folder.escape_debug())])
             }),
         }
     }
@@ -159,13 +159,11 @@ impl Place {
         }
     }
 
-    /// Its URL, with a slash at the end; `None` if no URL can name it.
+    /// Its URL in its bucket, with a slash at the end; `None` on this machine.
     #[must_use]
-    pub fn url(&self) -> Option<Url> {
-        match &self.bucket {
-            Some(_) => Url::parse(&format!("{}/", self.name.to_string_lossy())).ok(),
-            None => Url::from_directory_path(&self.name).ok(),
-        }
+    pub fn bucket_url(&self) -> Option<Url> {
+        self.bucket.as_ref()?;
+        Url::parse(&format!("{}/", self.name.to_string_lossy())).ok()
     }
 
     /// The names of the files and of the folders that stand in it, folders without what is in them.

@@ -1,7 +1,24 @@
-//! What a configuration says of where files are to lie, before anything was reached.
+//! Locations as they are written in configurations and on the command line, before anything was reached.
+//!
+//! There is one parser for all of them. A text is a URL if it begins with a scheme (`s3://…`, `file:/…`), else it is a
+//! path. A path is taken as it is: `%41` is four letters of a name. A `file:` URL is decoded. What only looks like a
+//! URL (`s3:/bucket`, as path libraries make of `s3://bucket`) is refused with the form that works, never taken for a
+//! folder of that name.
 
+use std::ffi::OsString;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
+
+/// Bytes that a name may have in the file systems that are in use.
+const NAME_BYTES_MAX: usize = 255;
+/// Bytes that a path may have so that the names of tables, logs and files still fit behind it (`PATH_MAX` is 4,096).
+const PATH_BYTES_MAX: usize = 3_800;
+/// Schemes that are refused also where no slash follows: nobody calls a folder so by intention.
+const KNOWN_SCHEMES: [&str; 22] = [
+    "s3", "s3a", "s3n", "file", "dbfs", "hdfs", "viewfs", "gs", "gcs", "abfs", "abfss", "adl", "az", "azure", "wasb",
+    "wasbs", "oss", "r2", "http", "https", "ftp", "sftp",
+];
 
 /// A place, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,26 +39,147 @@ impl Target {
     /// text stands, for people.
     ///
     /// # Errors
-    /// What it cannot be, and the mend.
+    /// What it cannot be, and the form that works.
     pub fn parse(text: &str, base: &Path, key: &str) -> Result<Target, String> {
-        let path = match text.split_once("://") {
-            None => text,
-            Some(("file", path)) => path,
-            Some(("s3", rest)) => return bucket(rest).map_err(|what| format!("{key} `{text}`: {what}")),
-            Some((scheme, _)) => {
-                return Err(format!(
-                    "`{scheme}://` is not supported for {key}; use a folder, file:///… or s3://BUCKET/PREFIX"
-                ));
-            }
-        };
-        if path.is_empty() {
+        let refused = |what: String| format!("{key} `{}`: {what}", text.escape_debug());
+        if text.is_empty() {
             return Err(format!("{key} is empty; name a folder, or s3://BUCKET/PREFIX"));
         }
-        Ok(Target::Folder(base.join(path)))
+        if text.trim() != text && (scheme(text.trim()).is_some() || text.trim().is_empty()) {
+            return Err(refused("take the spaces around it away".to_owned()));
+        }
+        match scheme(text) {
+            None => folder(text, base).map_err(refused),
+            Some(("s3", rest)) => bucket(rest).map_err(refused),
+            Some(("file", rest)) => file_url(rest).map_err(refused),
+            Some((name, rest)) => Err(refused(other_scheme(name, rest))),
+        }
+    }
+
+    /// Whether a text is a path, relative or not: no URL, and nothing that a shell would have expanded.
+    #[must_use]
+    pub fn is_path(text: &str) -> bool {
+        scheme(text.trim()).is_none() && !is_home(text)
+    }
+
+    /// The folder of this machine that a location is. For what is only ever kept in folders.
+    ///
+    /// # Errors
+    /// As [`Target::parse`], and for a bucket.
+    pub fn parse_folder(text: &str, base: &Path, key: &str) -> Result<PathBuf, String> {
+        match Target::parse(text, base, key)? {
+            Target::Folder(folder) => Ok(folder),
+            Target::Bucket { .. } => Err(format!("{key} `{text}`: it must be a folder of this machine, not a bucket")),
+        }
     }
 }
 
+/// A URL's scheme, in small letters if it is one that is known, and what follows the colon; `None` for a path.
+fn scheme(text: &str) -> Option<(&str, &str)> {
+    let (name, rest) = text.split_once(':')?;
+    let letters = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.chars().all(letters) {
+        return None;
+    }
+    let known = KNOWN_SCHEMES.into_iter().find(|known| known.eq_ignore_ascii_case(name));
+    let is_windows_path = name.len() == 1 && rest.starts_with('\\');
+    (known.is_some() || rest.starts_with('/') || is_windows_path).then_some((known.unwrap_or(name), rest))
+}
+
+/// Why a scheme that is neither `s3` nor `file` cannot be used, and what can.
+fn other_scheme(name: &str, rest: &str) -> String {
+    let path = rest.trim_start_matches('/');
+    match name {
+        "s3a" | "s3n" => format!("write s3://{path}"),
+        "dbfs" => format!("dbfs: is not supported; on a Databricks cluster it is the folder /dbfs/{path}"),
+        drive if drive.len() == 1 => {
+            format!("a Windows path; name a folder of this machine, ./{drive}:{rest} if it is one")
+        }
+        name if KNOWN_SCHEMES.contains(&name) => {
+            format!("{name}: is not supported; name a folder of this machine, or s3://BUCKET/PREFIX")
+        }
+        name => format!(
+            "{name}: is not supported; name a folder of this machine (./{name}:{rest} if it is one), or s3://BUCKET/PREFIX"
+        ),
+    }
+}
+
+/// A folder below the user's home, as shells write it.
+fn is_home(text: &str) -> bool {
+    text == "~" || text.starts_with("~/")
+}
+
+fn folder(text: &str, base: &Path) -> Result<Target, String> {
+    if is_home(text) {
+        return Err(format!("~ is not expanded here; write the whole path, or ./{text} for a folder of that name"));
+    }
+    checked_folder(base.join(text))
+}
+
+/// A folder whose name can be used: what the file system or an object store cannot name is refused before it is tried.
+fn checked_folder(folder: PathBuf) -> Result<Target, String> {
+    let Some(text) = folder.to_str() else {
+        return Err("its name is not UTF-8; choose another folder".to_owned());
+    };
+    if text.chars().any(|c| c.is_ascii_control()) {
+        return Err("its name holds control characters; choose another folder".to_owned());
+    }
+    let names =
+        folder.components().filter_map(|part| if let Component::Normal(name) = part { Some(name) } else { None });
+    if let Some(name) = names.map(|name| name.len()).find(|bytes| *bytes > NAME_BYTES_MAX) {
+        return Err(format!("a name in it has {name} bytes, {NAME_BYTES_MAX} are possible; use a shorter one"));
+    }
+    if text.len() > PATH_BYTES_MAX {
+        return Err(format!("it has {} bytes, {PATH_BYTES_MAX} are possible; use a shorter path", text.len()));
+    }
+    Ok(Target::Folder(folder))
+}
+
+/// What follows `file:` as a folder of this machine, decoded: `/x`, `///x` or `//localhost/x`.
+fn file_url(rest: &str) -> Result<Target, String> {
+    const FORM: &str = "write file:///FOLDER, or the path alone";
+    let path = match rest.strip_prefix("//") {
+        None => rest,
+        Some(after) => {
+            let (host, _) = after.split_once('/').unwrap_or((after, ""));
+            if !host.is_empty() && !host.eq_ignore_ascii_case("localhost") {
+                return Err(format!("it names another machine (`{host}`); {FORM}"));
+            }
+            &after[host.len()..]
+        }
+    };
+    if !path.starts_with('/') {
+        return Err(format!("a file: URL is an absolute path; {FORM}"));
+    }
+    if let Some(mark) = path.chars().find(|c| matches!(c, '?' | '#')) {
+        let code = if mark == '?' { "%3F" } else { "%23" };
+        return Err(format!("in a URL, `{mark}` ends the path; write {code} for it, or the path alone"));
+    }
+    let decoded =
+        decode(path).ok_or_else(|| "a % in it is not followed by two hexadecimal digits; write %25".to_owned())?;
+    checked_folder(OsString::from_vec(decoded).into())
+}
+
+/// A text with its percent codes decoded; `None` if one is none.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                u8::try_from(digit()? * 16 + digit()?).ok()?
+            }
+            other => other,
+        });
+    }
+    Some(decoded)
+}
+
 fn bucket(rest: &str) -> Result<Target, String> {
+    let Some(rest) = rest.strip_prefix("//") else {
+        return Err(format!("write s3://{}", rest.trim_start_matches('/')));
+    };
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(plain) {
@@ -71,6 +209,7 @@ impl fmt::Display for Target {
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn parse(text: &str) -> Result<Target, String> {
         Target::parse(text, Path::new("/base"), "[tables] url")
@@ -81,9 +220,9 @@ mod tests {
         for (text, shown) in [
             ("data", "/base/data"),
             ("/data", "/data"),
-            ("file:///data", "/data"),
             ("s3://posts", "s3://posts"),
             ("s3://posts/", "s3://posts"),
+            ("S3://posts", "s3://posts"),
             ("s3://my.posts-1/a/b_c=d/", "s3://my.posts-1/a/b_c=d"),
         ] {
             assert_eq!(parse(text).unwrap().to_string(), shown, "{text}");
@@ -91,11 +230,88 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_place_is_refused_with_its_key() {
-        for text in
-            ["", "gs://posts", "s3://", "s3://ab", "s3://Posts", "s3://posts//x", "s3://posts/a/../b", "s3://posts/a b"]
-        {
-            assert!(parse(text).unwrap_err().contains("[tables] url"), "{text}");
+    fn path_is_taken_as_it_is_and_file_url_is_decoded() {
+        for (text, shown) in [
+            ("a%41", "/base/a%41"),
+            ("a%zz", "/base/a%zz"),
+            ("a b", "/base/a b"),
+            (r"a\b", r"/base/a\b"),
+            ("a#1?x+y", "/base/a#1?x+y"),
+            ("-x", "/base/-x"),
+            ("a:b", "/base/a:b"),
+            ("./s3:/bucket", "/base/./s3:/bucket"),
+            ("été", "/base/été"),
+            ("file:///data", "/data"),
+            ("file:/data", "/data"),
+            ("FILE:/data", "/data"),
+            ("file://localhost/data", "/data"),
+            ("file:///My%20Data/%C3%A9", "/My Data/é"),
+            ("file:/a%2541", "/a%41"),
+            ("file:/a+b", "/a+b"),
+        ] {
+            assert_eq!(parse(text).unwrap(), Target::Folder(shown.into()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_place_is_refused_with_its_key_and_the_form_that_works() {
+        let long = "x".repeat(256);
+        for (text, form) in [
+            ("", "s3://BUCKET/PREFIX"),
+            (" ", "spaces"),
+            (" s3://posts", "spaces"),
+            ("gs://posts", "s3://BUCKET/PREFIX"),
+            ("gs:posts", "s3://BUCKET/PREFIX"),
+            ("hdfs:/x", "name a folder of this machine"),
+            ("hdfs://name:8020/x", "name a folder of this machine"),
+            ("dbfs:/x", "/dbfs/x"),
+            ("s3:/posts/x", "s3://posts/x"),
+            ("s3:posts/x", "s3://posts/x"),
+            ("s3a://posts/x", "s3://posts/x"),
+            ("lake:/x", "./lake:/x"),
+            (r"C:\data", r"./C:\data"),
+            ("C:/data", "./C:/data"),
+            ("file://host/x", "file:///FOLDER"),
+            ("file://x", "file:///FOLDER"),
+            ("file:x", "file:///FOLDER"),
+            ("file:", "file:///FOLDER"),
+            ("file:///a?b", "%3F"),
+            ("file:///a#b", "%23"),
+            ("file:///a%4", "%25"),
+            ("file:///a%00", "control characters"),
+            ("file:///a%FF", "not UTF-8"),
+            ("a\nb", "control characters"),
+            ("~/data", "./~/data"),
+            (&long, "shorter"),
+            ("s3://", "s3://BUCKET/PREFIX"),
+            ("s3://ab", "s3://BUCKET/PREFIX"),
+            ("s3://Posts", "s3://BUCKET/PREFIX"),
+            ("s3://posts//x", "between single slashes"),
+            ("s3://posts/a/../b", "between single slashes"),
+            ("s3://posts/a b", "letters, digits"),
+            ("s3://posts/a%41", "letters, digits"),
+            (r"s3://posts/a\b", "letters, digits"),
+            ("s3://posts/é", "letters, digits"),
+            ("s3://posts/a#b", "letters, digits"),
+            ("s3://posts/a?b", "letters, digits"),
+        ] {
+            let said = parse(text).unwrap_err();
+            assert!(said.contains("[tables] url") && said.contains(form), "{text}: {said}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_refused_or_named_and_nothing_panics(text in "\\PC{0,20}") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn encoded_folder_is_decoded_to_itself(name in "[^\u{0}-\u{1f}\u{7f}]{1,20}") {
+            prop_assume!(!name.starts_with('/'));
+            let path = format!("/{name}");
+            let encoded: String = path.bytes().map(|byte| if byte == b'/' { "/".to_owned() } else { format!("%{byte:02X}") }).collect();
+            prop_assert_eq!(parse(&format!("file:{encoded}")).unwrap(), Target::Folder(path.into()));
         }
     }
 }

@@ -15,6 +15,7 @@ mod kafka;
 mod kill;
 mod kinesis;
 mod ledger;
+mod locations;
 mod mysql;
 mod objects;
 #[path = "../../dataflows/tests/oracle/mod.rs"]

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use deltalake::kernel::transaction::CommitProperties;
+use deltalake::logstore::object_store::ObjectStore;
 use deltalake::logstore::object_store::limit::LimitStore;
+use deltalake::logstore::object_store::prefix::PrefixStore;
 use deltalake::logstore::{
     LogStore, LogStoreFactory, ObjectStoreRef, StorageConfig, default_logstore, logstore_factories,
 };
@@ -169,15 +171,25 @@ pub(crate) async fn load(log: &Log, table: Table, version: u64, ids: &Ids) -> Re
 }
 
 /// What the library opens a table with.
+///
+/// On the disk the table is the root of the store that the library sees, under the URL `file:///`. So it never learns
+/// the folder's name: it would decode what only looks like percent codes, and open another folder. In a bucket names
+/// are limited to letters that URLs do not encode.
 pub(crate) fn builder(log: &Log) -> Result<DeltaTableBuilder, DeltaError> {
-    let unnamed = || DeltaError::Foreign { path: log.folder.clone(), what: "a path that no URL can name".to_owned() };
-    let url = log.place().url().ok_or_else(unnamed)?;
-    if log.place().on_disk().is_none() {
-        know_buckets(&url);
-    }
-    let builder = DeltaTableBuilder::from_url(url.clone()).map_err(failed("open", log))?;
     // A handle of its own, a bound of its own: what streams of one hold open never keeps another's from beginning.
-    let store = Arc::new(LimitStore::new(Arc::clone(log.store()), REQUESTS_MAX));
+    let (store, url): (Arc<dyn ObjectStore>, Option<Url>) = match log.place().bucket_url() {
+        None => {
+            let of_table = PrefixStore::new(Arc::clone(log.store()), log.location(""));
+            (Arc::new(LimitStore::new(of_table, REQUESTS_MAX)), Url::parse("file:///").ok())
+        }
+        Some(url) => {
+            know_buckets(&url);
+            (Arc::new(LimitStore::new(Arc::clone(log.store()), REQUESTS_MAX)), Some(url))
+        }
+    };
+    let unnamed = || DeltaError::Foreign { path: log.folder.clone(), what: "a path that no URL can name".to_owned() };
+    let url = url.ok_or_else(unnamed)?;
+    let builder = DeltaTableBuilder::from_url(url.clone()).map_err(failed("open", log))?;
     Ok(builder.with_storage_backend(store, url))
 }
 
