@@ -14,6 +14,7 @@ use crate::config::{AcceptedLoss, Config, ConfigError, Fault, TablesConfig};
 use crate::engine::EngineError;
 use crate::kafka::ConnectionError;
 use crate::objects::{ObjectsError, Target};
+use crate::output::CommandOutput;
 use crate::serving::{Format, HttpConfig};
 use crate::sinks::SinkError;
 use crate::sinks::delta::DeltaError;
@@ -269,28 +270,33 @@ async fn gateway_command(args: GatewayArgs) -> anyhow::Result<u8> {
 
 async fn check_command(args: CheckArgs) -> anyhow::Result<u8> {
     let config = args.overrides.over(&args.config, false)?;
-    let faults = check::run(&config, &mut std::io::stdout().lock()).await?;
-    Ok(if faults == 0 { DONE } else { FAILED })
+    let mut out = CommandOutput::default();
+    let faults = check::run(&config, &mut out).await;
+    out.finish(faults.map(|faults| if faults == 0 { DONE } else { FAILED }))
 }
 
 async fn table_command(args: table::TableArgs) -> anyhow::Result<u8> {
-    let holds = table::run(args, &mut std::io::stdout()).await?;
-    Ok(if holds { DONE } else { FAILED })
+    let mut out = CommandOutput::default();
+    let holds = table::run(args, &mut out).await.map_err(anyhow::Error::new);
+    out.finish(holds.map(|holds| if holds { DONE } else { FAILED }))
 }
 
 async fn query_command(args: query::QueryArgs) -> anyhow::Result<u8> {
-    query::run(args, &mut std::io::stdout()).await?;
-    Ok(DONE)
+    let mut out = CommandOutput::default();
+    let asked = query::run(args, &mut out).await;
+    out.finish(asked.map(|()| DONE))
 }
 
 async fn topics_command(args: topics::TopicsArgs) -> anyhow::Result<u8> {
-    let well = topics::run(args, &mut std::io::stdout()).await?;
-    Ok(if well { DONE } else { FAILED })
+    let mut out = CommandOutput::default();
+    let well = topics::run(args, &mut out).await;
+    out.finish(well.map(|well| if well { DONE } else { FAILED }))
 }
 
 async fn streams_command(args: streams::StreamsArgs) -> anyhow::Result<u8> {
-    let well = streams::run(args, &mut std::io::stdout()).await?;
-    Ok(if well { DONE } else { FAILED })
+    let mut out = CommandOutput::default();
+    let well = streams::run(args, &mut out).await;
+    out.finish(well.map(|well| if well { DONE } else { FAILED }))
 }
 
 /// What the caller of the process learns from an error.

@@ -16,6 +16,7 @@
 //! - [`http`]: what every HTTP server here has: a port, limits, tokens;
 //! - [`gateway`]: a front door over HTTP for records;
 //! - [`objects`]: where files lie, on disk or in buckets; knows neither tables nor messages;
+//! - [`output`]: standard output whose reader may go away;
 //! - [`secret`]: where secrets come from, and that nobody sees them;
 //! - [`emit`]: makes posts, for recordings and tests of any size;
 //! - [`table`], [`topics`], [`streams`]: what tables, topics and streams hold, for people; [`query`]: what a run that
@@ -37,6 +38,7 @@ pub mod kafka;
 pub mod kinesis;
 pub mod mysql;
 pub mod objects;
+pub mod output;
 pub mod position;
 pub mod publish;
 pub mod query;

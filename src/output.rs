@@ -1,0 +1,112 @@
+//! Standard output of the commands that print and end.
+
+use std::io::{self, Stdout, Write};
+
+/// Standard output whose reader may go away.
+///
+/// A reader that has read enough (`| head`) closes the pipe. That is no failure, and no reason to leave work half done:
+/// what is written from then on is discarded, and the command ends with the code of what it found. Only
+/// [`CommandOutput::flush`] reports the closed pipe, for commands that would print for ever.
+pub struct CommandOutput<W = Stdout> {
+    inner: W,
+    is_closed: bool,
+}
+
+impl Default for CommandOutput {
+    fn default() -> CommandOutput {
+        CommandOutput::new(io::stdout())
+    }
+}
+
+impl<W: Write> CommandOutput<W> {
+    /// Writes to `inner`.
+    pub fn new(inner: W) -> CommandOutput<W> {
+        CommandOutput { inner, is_closed: false }
+    }
+
+    /// Ends the output of a command: a closed pipe is no failure, everything else that cannot be written is.
+    ///
+    /// # Errors
+    /// The command's own, or what kept its last words from being written.
+    pub fn finish(mut self, result: anyhow::Result<u8>) -> anyhow::Result<u8> {
+        match (result, self.flush()) {
+            (Err(error), Err(_)) if self.is_closed && is_broken_pipe(&error) => Ok(0),
+            (result, Err(_)) if self.is_closed => result,
+            (Ok(_), Err(error)) => Err(anyhow::Error::new(error).context("write to stdout")),
+            (result, _) => result,
+        }
+    }
+
+    fn take_note<T>(&mut self, result: io::Result<T>, when_closed: T) -> io::Result<T> {
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.is_closed = true;
+                Ok(when_closed)
+            }
+            other => other,
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    error.chain().any(|cause| io(cause) == Some(io::ErrorKind::BrokenPipe))
+}
+
+impl<W: Write> Write for CommandOutput<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_closed {
+            return Ok(bytes.len());
+        }
+        let written = self.inner.write(bytes);
+        self.take_note(written, bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.is_closed {
+            let flushed = self.inner.flush();
+            self.take_note(flushed, ())?;
+        }
+        if self.is_closed { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use super::*;
+
+    /// Takes some bytes, then fails with a kind of error.
+    struct Failing(usize, io::ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.0);
+            self.0 -= taken;
+            if taken == 0 { Err(self.1.into()) } else { Ok(taken) }
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn closed_pipe_keeps_the_result_and_ends_what_prints_for_ever() {
+        let mut out = CommandOutput::new(Failing(3, io::ErrorKind::BrokenPipe));
+        writeln!(out, "more than three").unwrap();
+        writeln!(out, "and more").unwrap();
+        assert!(out.flush().is_err());
+        assert_eq!(out.finish(Ok(1)).unwrap(), 1);
+        let mut out = CommandOutput::new(Failing(3, io::ErrorKind::BrokenPipe));
+        writeln!(out, "more than three").unwrap();
+        let ended = out.flush().map(|()| 0).map_err(anyhow::Error::from);
+        assert_eq!(out.finish(ended).unwrap(), 0);
+    }
+
+    #[test]
+    fn full_disk_is_a_failure() {
+        let mut out = CommandOutput::new(Failing(3, io::ErrorKind::StorageFull));
+        assert!(writeln!(out, "more than three").is_err());
+        assert!(out.finish(Err(anyhow::anyhow!("print"))).is_err());
+    }
+}
