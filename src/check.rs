@@ -98,6 +98,8 @@ async fn tables_facts(target: &Target, config: &Config) -> anyhow::Result<Vec<St
         return Ok(vec![fact]);
     }
     let held = delta::inspect(&place, 0).await?;
+    let missing = delta::missing_tables(&held);
+    anyhow::ensure!(missing.is_empty(), "{place}: {}", missing.join("; "));
     Ok(held
         .iter()
         .map(|table| format!("table {}: {} rows, version {}", table.path.display(), table.rows, table.version))

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use comfy_table::{CellAlignment, presets};
+use comfy_table::{CellAlignment, ContentArrangement, presets};
 use serde::Serialize;
 
 use crate::config::{ConfigError, objects_connection};
 use crate::objects::{Connection, ObjectsError, Place, Target};
 use crate::sinks::delta::{
-    Compacted, Compaction, Contents, DeltaError, Grade, Mended, Symptom, Verdict, diagnose, inspect, optimize, repair,
-    vacuum, verify,
+    AcceptError, AcceptedDeletion, Columns, Compacted, Compaction, Contents, DeltaError, Grade, Mended, ReadProgress,
+    Symptom, Verdict, accept_deletion, diagnose, inspect, optimize, repair, vacuum, verify,
 };
 
 /// Shows what tables hold.
@@ -31,9 +32,13 @@ pub struct TableArgs {
     /// Commits of each table to show, newest first.
     #[arg(long, default_value_t = 5, value_name = "COMMITS")]
     pub history: usize,
-    /// Read every row's lineage, and check that no row is lost and none is there twice. Exit code 1 if not so.
+    /// Read every row's lineage, and check that no row is lost and none is there twice. Exit code 1 if not so, or if
+    /// it could not be checked.
     #[arg(long)]
     pub verify: bool,
+    /// With --verify: read and decode all columns of every file, so that damaged data is found, too.
+    #[arg(long, requires = "verify")]
+    pub deep: bool,
     /// First mend the logs: move a torn newest commit and checkpoints that cannot be read to `_damaged`, if the rest of
     /// the log is whole. While no pinflow is writing.
     #[arg(long)]
@@ -58,6 +63,9 @@ pub enum Action {
         #[arg(long)]
         nothing_writes: bool,
     },
+    /// Record that missing rows were deleted on purpose, such as a person's data by another engine: --verify and runs
+    /// take them for lost until then. While no pinflow is writing
+    AcceptDeletion,
     /// Look for what is wrong or costs time: lost or repeated rows, small files, old checkpoints, files of nobody
     Doctor,
 }
@@ -84,6 +92,9 @@ pub enum TableError {
     /// A table could not be read.
     #[error(transparent)]
     Delta(#[from] DeltaError),
+    /// Deletions could not be accepted.
+    #[error(transparent)]
+    Accept(#[from] AcceptError),
     /// Printing failed; a closed pipe is for the caller to tell apart.
     #[error("print")]
     Print(#[from] io::Error),
@@ -96,9 +107,6 @@ pub enum TableError {
         /// Hours.
         keep: u32,
     },
-    /// The check died.
-    #[error("the check ended without a result")]
-    Died,
 }
 
 #[derive(Serialize)]
@@ -123,14 +131,17 @@ pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, 
             return Err(TableError::Unsafe { keep });
         }
         Some(Action::Vacuum { keep, .. }) => return swept(&vacuum(&place, keep).await?, args.format, out),
+        Some(Action::AcceptDeletion) => return accepted(&accept_deletion(&place).await?, args.format, out),
         Some(Action::Doctor) => return diagnosed(&diagnose(&place).await?, args.format, out),
     }
     let repaired = if args.repair { Some(repair(&place).await?) } else { None };
     let tables = inspect(&place, args.history).await?;
-    let verdict = if args.verify {
-        let tables = tables.clone();
-        let checked = tokio::task::spawn_blocking(move || verify(&tables)).await;
-        Some(checked.map_err(|_| TableError::Died)??)
+    // What was moved away may have held rejections, which nobody reads again: say so if it did.
+    let has_moved = repaired.as_ref().is_some_and(|repaired| !repaired.is_empty());
+    let verdict = if args.verify || has_moved {
+        let columns = if args.deep { Columns::All } else { Columns::Lineage };
+        let mut progress = DeepProgress::default();
+        Some(verify(tables.clone(), columns, move |read| progress.report(read)).await?)
     } else {
         None
     };
@@ -152,7 +163,28 @@ pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, 
             }
         }
     }
-    Ok(verdict.is_none_or(|verdict| verdict.violations.is_empty()))
+    Ok(verdict.is_none_or(|verdict| verdict.is_proved()))
+}
+
+/// Between two lines of progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Says on stderr how far a deep check has read.
+#[derive(Default)]
+struct DeepProgress {
+    reported: Option<Instant>,
+}
+
+impl DeepProgress {
+    #[allow(clippy::print_stderr, reason = "progress of a command that takes minutes; stdout holds its result")]
+    fn report(&mut self, read: ReadProgress) {
+        let ReadProgress { bytes, bytes_total } = read;
+        let is_due = self.reported.is_none_or(|reported| reported.elapsed() >= PROGRESS_INTERVAL);
+        if is_due || bytes == bytes_total {
+            eprintln!("read {} of {} MiB of data", bytes >> 20, bytes_total >> 20);
+            self.reported = Some(Instant::now());
+        }
+    }
 }
 
 /// Where the tables are.
@@ -187,7 +219,7 @@ fn optimized(done: &[(&'static str, Compacted)], format: Format, out: &mut dyn W
                     rows.to_string(),
                 ]);
             }
-            writeln!(out, "{grid}")?;
+            print_grid(&mut grid, out)?;
         }
     }
     Ok(true)
@@ -200,6 +232,21 @@ fn swept(done: &[(&'static str, Vec<String>)], format: Format, out: &mut dyn Wri
             for (table, files) in done {
                 writeln!(out, "{table}: {} files removed", files.len())?;
             }
+        }
+    }
+    Ok(true)
+}
+
+fn accepted(deletions: &[AcceptedDeletion], format: Format, out: &mut dyn Write) -> Result<bool, TableError> {
+    match format {
+        Format::Json => json(&deletions, out)?,
+        Format::Table if deletions.is_empty() => writeln!(out, "no row is missing: nothing to accept")?,
+        Format::Table => {
+            let mut grid = grid(&["source", "rows deleted", "accepted before"], &[1, 2]);
+            for AcceptedDeletion { source, before, rows } in deletions {
+                grid.add_row([shown(source), rows.to_string(), before.to_string()]);
+            }
+            print_grid(&mut grid, out)?;
         }
     }
     Ok(true)
@@ -218,7 +265,7 @@ fn diagnosed(symptoms: &[Symptom], format: Format, out: &mut dyn Write) -> Resul
                 };
                 grid.add_row([grade.to_owned(), table.unwrap_or("all").to_owned(), shown(what)]);
             }
-            writeln!(out, "{grid}")?;
+            print_grid(&mut grid, out)?;
         }
     }
     Ok(!Symptom::any_fault(symptoms))
@@ -233,6 +280,18 @@ fn grid(header: &[&str], numbers: &[usize]) -> comfy_table::Table {
         }
     }
     grid
+}
+
+/// Columns that a grid takes where there is no terminal whose width could be asked for.
+const WIDTH: u16 = 80;
+
+/// Prints a grid within the width of the terminal, without blanks at the ends of lines.
+fn print_grid(grid: &mut comfy_table::Table, out: &mut dyn Write) -> io::Result<()> {
+    grid.set_content_arrangement(ContentArrangement::Dynamic);
+    if !grid.is_tty() {
+        grid.set_width(WIDTH);
+    }
+    grid.lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))
 }
 
 fn mended(repaired: &[Mended], out: &mut dyn Write) -> io::Result<()> {
@@ -257,7 +316,8 @@ fn contents(tables: &[Contents], out: &mut dyn Write) -> io::Result<()> {
             shown(&table.pipeline),
         ]);
     }
-    writeln!(out, "{grid}\n")
+    print_grid(&mut grid, out)?;
+    writeln!(out)
 }
 
 fn positions(tables: &[Contents], out: &mut dyn Write) -> io::Result<()> {
@@ -272,50 +332,73 @@ fn positions(tables: &[Contents], out: &mut dyn Write) -> io::Result<()> {
             ]);
         }
     }
-    writeln!(out, "{grid}\n")
+    print_grid(&mut grid, out)?;
+    writeln!(out)
 }
 
 fn history(tables: &[Contents], out: &mut dyn Write) -> io::Result<()> {
-    let mut grid = grid(&["table", "version", "time", "operation", "rows", "positions"], &[1, 4]);
+    let mut grid = grid(&["table", "version", "time", "operation", "rows", "positions"], &[1, 4, 5]);
     for table in tables {
         for change in &table.history {
-            let moved: Vec<String> =
-                change.positions.iter().map(|(source, next)| format!("{} {next}", shown(source))).collect();
             grid.add_row([
                 table.table.to_owned(),
                 change.version.to_string(),
-                change.time.clone().unwrap_or_default(),
+                change.time.as_deref().map(to_seconds).unwrap_or_default(),
                 shown(&change.operation),
                 change.rows.map(|rows| rows.to_string()).unwrap_or_default(),
-                moved.join(", "),
+                change.positions.len().to_string(),
             ]);
         }
     }
-    writeln!(out, "{grid}")
+    print_grid(&mut grid, out)
+}
+
+/// A time without its fraction of a second.
+fn to_seconds(time: &str) -> String {
+    time.split_once('.').map_or_else(|| time.to_owned(), |(seconds, _)| format!("{seconds}Z"))
 }
 
 fn verified(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
-    let mut grid = grid(&["source", "next position", "rows read", "rows found", "of them rejected"], &[1, 2, 3, 4]);
+    let has_deleted = verdict.partitions.iter().any(|partition| partition.deleted > 0);
+    let mut header = vec!["source", "next position", "rows read", "rows found", "of them rejected"];
+    header.extend(has_deleted.then_some("deleted"));
+    let mut grid = grid(&header, &[1, 2, 3, 4, 5]);
     for partition in &verdict.partitions {
-        grid.add_row([
+        let mut cells = vec![
             shown(&partition.source),
             partition.next.to_string(),
             partition.stored.to_string(),
             partition.found.to_string(),
             partition.rejected.to_string(),
-        ]);
+        ];
+        cells.extend(has_deleted.then(|| partition.deleted.to_string()));
+        grid.add_row(cells);
     }
-    writeln!(out, "\n{grid}\n")?;
-    for note in &verdict.notes {
-        writeln!(out, "note: {}", shown(note))?;
+    writeln!(out)?;
+    print_grid(&mut grid, out)?;
+    writeln!(out)?;
+    match verdict.columns {
+        Columns::Lineage => writeln!(out, "read: the lineage columns; --verify --deep reads all of them")?,
+        Columns::All => writeln!(out, "read: all columns")?,
     }
     for violation in &verdict.violations {
         writeln!(out, "violation: {}", shown(violation))?;
     }
-    if verdict.violations.is_empty() {
-        writeln!(out, "verified: {} rows, none lost, none twice", verdict.rows)
-    } else {
-        writeln!(out, "NOT verified: {} violations", verdict.violations.len())
+    for unproved in &verdict.unproved {
+        writeln!(out, "not checked: {}", shown(unproved))?;
+    }
+    if verdict.partitions.iter().any(|partition| partition.found + partition.deleted < partition.stored) {
+        writeln!(
+            out,
+            "rows are missing: restore the tables from a backup; or, if they were deleted on purpose, run `pinflow table \
+             PATH accept-deletion`"
+        )?;
+    }
+    match (verdict.violations.len(), verdict.unproved.len()) {
+        (0, 0) => writeln!(out, "verified: {} rows, none lost, none twice", verdict.rows),
+        (0, _) => writeln!(out, "NOT verified: not everything could be checked"),
+        (1, _) => writeln!(out, "NOT verified: 1 violation"),
+        (violations, _) => writeln!(out, "NOT verified: {violations} violations"),
     }
 }
 

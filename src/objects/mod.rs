@@ -19,5 +19,5 @@ pub use connection::{Addressing, Connection};
 pub use fault::{ObjectsError, mend, plain};
 pub use pause::{Pauses, Trouble};
 pub use place::{Entries, Place};
-pub use synced::{Synced, create_folder};
+pub use synced::{Leftover, Synced, create_folder, find_leftovers};
 pub use target::Target;

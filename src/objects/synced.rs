@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -156,6 +157,42 @@ fn write(path: &FilePath, payload: &PutPayload, absent: bool) -> io::Result<()> 
     sync_folder(path)
 }
 
+/// A file that was being written when its process died. Stores do not list it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub bytes: u64,
+    /// How long it was not written to; zero if the clock was set back.
+    pub age: Duration,
+}
+
+/// The files in a folder that were left by writers which died, and those of writers that are at it: these are young.
+///
+/// # Errors
+/// If the folder cannot be read. One that is not there has none.
+pub fn find_leftovers(folder: &FilePath) -> io::Result<Vec<Leftover>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let staged = name.to_str().and_then(|name| name.rsplit_once('#'));
+        let is_staged =
+            staged.is_some_and(|(_, digits)| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()));
+        // One that is gone by now was finished.
+        if let (true, Ok(metadata)) = (is_staged, entry.metadata()) {
+            let age = metadata.modified()?.elapsed().unwrap_or_default();
+            found.push(Leftover { path: entry.path(), bytes: metadata.len(), age });
+        }
+    }
+    Ok(found)
+}
+
 /// Syncs the folder in which a name stands.
 fn sync_folder(path: &FilePath) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
@@ -240,6 +277,10 @@ mod tests {
         let prefix = Path::from_absolute_path(folder.path()).unwrap();
         let listed: Vec<ObjectMeta> = store.list(Some(&prefix)).try_collect().await.unwrap();
         assert!(listed.is_empty());
+        std::fs::write(folder.path().join("0.json#no"), "another file").unwrap();
+        let found = find_leftovers(folder.path()).unwrap();
+        assert_eq!(found.iter().map(|it| it.bytes).collect::<Vec<_>>(), [4]);
+        assert!(find_leftovers(&folder.path().join("nowhere")).unwrap().is_empty());
     }
 
     #[tokio::test]

@@ -20,6 +20,7 @@ mod mysql;
 mod objects;
 #[path = "../../dataflows/tests/oracle/mod.rs"]
 mod oracle;
+mod other_engines;
 mod output;
 mod reference;
 mod same;

@@ -217,12 +217,22 @@ fn what_is_joined_by_hand_reads_the_same_and_what_is_removed_was_nobodys() {
     // A file that a process left which died before its commit.
     let stray = site.tables().join("pin/part-00000-left-c000.snappy.parquet");
     std::fs::write(&stray, "").unwrap();
+    // And one that it was writing.
+    let staged = site.tables().join("pin/_delta_log/00000000000000000099.json#123456");
+    std::fs::write(&staged, "half").unwrap();
     let there = |folder: &str| {
         let names = std::fs::read_dir(site.tables().join(folder)).unwrap().map(|entry| entry.unwrap().file_name());
         names.filter(|name| name.to_string_lossy().ends_with(".parquet")).count()
     };
     succeed(pinflow(["table"]).arg(site.tables()).arg("vacuum"));
     assert!(stray.exists() && there("pin") as u64 > before[1], "what is younger than a week is kept");
+    assert!(staged.exists(), "it may be written at this moment");
+    let week = std::time::Duration::from_secs(8 * 24 * 3600);
+    std::fs::File::open(&staged).unwrap().set_modified(std::time::SystemTime::now() - week).unwrap();
+    let said = succeed(pinflow(["table"]).arg(site.tables()).arg("doctor")).stdout;
+    assert!(String::from_utf8_lossy(&said).contains("when a process died"), "the doctor names it");
+    succeed(pinflow(["table"]).arg(site.tables()).arg("vacuum"));
+    assert!(!staged.exists(), "what a crash left a week ago is removed");
     let refused = pinflow(["table"]).arg(site.tables()).args(["vacuum", "--keep", "0"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--nothing-writes") && stray.exists(), "{refused:?}");
@@ -377,4 +387,27 @@ fn what_is_no_table_or_is_not_ours_is_left_alone() {
     let output = pinflow(["table"]).arg(site.tables()).arg("optimize").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("column"), "{output:?}");
+}
+
+#[test]
+fn compaction_whose_file_was_vacuumed_meanwhile_is_not_committed() {
+    let site = Site::new(false);
+    succeed(&mut site.run());
+    let pin = site.tables().join("pin");
+    let files = || -> std::collections::BTreeSet<PathBuf> {
+        let paths = std::fs::read_dir(&pin).unwrap().map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|it| it == "parquet")).collect()
+    };
+    let before = files();
+    // It sleeps before its commit, as on a machine that was suspended; a vacuum removes what it has written.
+    let mut command = pinflow(["table"]);
+    command.arg(&pin).arg("optimize").env("FAILPOINTS", "delta::pin::before_compact_commit=sleep(3000)");
+    let mut compaction = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+    until("the new file is written", || files().len() > before.len());
+    for path in files().difference(&before) {
+        std::fs::remove_file(path).unwrap();
+    }
+    assert_eq!(compaction.wait().code(), Some(1));
+    succeed(pinflow(["table", "--verify", "--deep"]).arg(site.tables()));
+    site.assert_whole();
 }

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use deltalake::DeltaTable;
@@ -23,6 +24,7 @@ use deltalake::operations::vacuum::VacuumMode;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::parquet::errors::ParquetError;
 use deltalake::protocol::DeltaOperation;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::error::{DeltaError, from_arrow};
@@ -31,15 +33,18 @@ use super::file::{self, Compression, DataFile};
 use super::group::{Format, RowGroup};
 use super::input::{FileAt, Input};
 use super::inspect::{Contents, inspect};
-use super::log::{Commit, Line, Log, digest};
+use super::log::{COMPACTION_MARK, Commit, Line, Log, digest};
 use super::open::{ActiveFile, active_files, builder, failed};
 use super::schema::{Table, difference};
-use crate::objects::Place;
+use crate::objects::{Leftover, Place, find_leftovers};
 
 /// Rows that are encoded together: large groups are read faster, and are held in memory while they are encoded.
 const GROUP_ROWS: usize = 48 << 10;
 /// Rows that are decoded at once.
 const BATCH_ROWS: usize = 4 << 10;
+/// From the writing of a file to its commit at the most: far less than any vacuum keeps what no version refers to. A
+/// machine that was suspended in between takes longer.
+const COMMIT_AGE_MAX: SignedDuration = SignedDuration::from_hours(1);
 
 /// How files are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +147,33 @@ pub(crate) async fn sweep(log: &Log, hours: u32) -> Result<Vec<String>, DeltaErr
     // What was never part of the table, too: a process that dies between a file and its commit leaves it.
     let vacuum = handle.vacuum().with_mode(VacuumMode::Full).with_retention_period(TimeDelta::hours(hours.into()));
     let (_, swept) = vacuum.with_enforce_retention_duration(false).await.map_err(failed("vacuum", log))?;
-    Ok(swept.files_deleted)
+    let mut removed = swept.files_deleted;
+    removed.extend(remove_leftovers(log, hours)?);
+    Ok(removed)
+}
+
+/// Removes the files of a table and its log that processes were writing when they died, some hours ago.
+fn remove_leftovers(log: &Log, hours: u32) -> Result<Vec<String>, DeltaError> {
+    let mut removed = Vec::new();
+    let least_age = Duration::from_secs(u64::from(hours) * 3600);
+    for Leftover { path, age, .. } in table_leftovers(log)? {
+        if age >= least_age {
+            let failed = |cause| DeltaError::Disk { what: "remove", path: path.clone(), cause };
+            std::fs::remove_file(&path).map_err(failed)?;
+            let name = path.strip_prefix(&log.folder).unwrap_or(&path);
+            removed.push(name.display().to_string());
+        }
+    }
+    Ok(removed)
+}
+
+/// What processes that died were writing to a table and its log; in a bucket a file is whole or not there.
+pub(crate) fn table_leftovers(log: &Log) -> Result<Vec<Leftover>, DeltaError> {
+    let Some(folder) = log.place().on_disk() else { return Ok(Vec::new()) };
+    let failed = |cause| DeltaError::Disk { what: "list", path: folder.to_owned(), cause };
+    let mut found = find_leftovers(folder).map_err(failed)?;
+    found.extend(find_leftovers(&folder.join("_delta_log")).map_err(failed)?);
+    Ok(found)
 }
 
 /// Joins until nothing is left to be joined.
@@ -174,9 +205,10 @@ pub(crate) async fn compact_some(
     let joined = tokio::task::spawn_blocking(move || join(&format, &files)).await;
     let file = joined.map_err(|_| DeltaError::Died { what: "joining files" })??;
     point(log, table, "before_compact")?;
+    let written = Timestamp::now();
     put(log, &file).await?;
     point(log, table, "before_compact_commit")?;
-    commit(log, &handle, &chosen, &file, how).await?;
+    commit(log, &handle, &chosen, (&file, written), how).await?;
     point(log, table, "after_compact")?;
     Ok(Some(Compacted { files_before: chosen.len(), files_after: 1, rows: file.rows }))
 }
@@ -244,7 +276,7 @@ async fn commit(
     log: &Log,
     handle: &DeltaTable,
     chosen: &[ActiveFile],
-    file: &DataFile,
+    (file, written): (&DataFile, Timestamp),
     how: Compaction,
 ) -> Result<(), DeltaError> {
     let snapshot = handle.snapshot().map_err(failed("read", log))?;
@@ -263,11 +295,12 @@ async fn commit(
         let what = format!("{} of {} files that were read are part of it", actions.len(), chosen.len());
         return Err(DeltaError::Foreign { path: log.folder.clone(), what });
     }
-    let add = file.add(jiff::Timestamp::now().as_millisecond());
+    let add = file.add(Timestamp::now().as_millisecond());
     actions.push(Action::Add(Add { data_change: false, ..add }));
     let target_size = i64::try_from(how.target_bytes).unwrap_or(i64::MAX);
     let operation = DeltaOperation::Optimize { predicate: None, target_size };
-    let bytes = CommitData::new(actions, operation, HashMap::new(), Vec::new()).get_bytes();
+    let mark = ("pinflow".to_owned(), serde_json::json!({ COMPACTION_MARK: true }));
+    let bytes = CommitData::new(actions, operation, HashMap::from([mark]), Vec::new()).get_bytes();
     let bytes = bytes.map_err(|cause| failed("encode a commit to", log)(cause.into()))?;
     let ours = digest(&bytes);
     let mut version = handle.version().ok_or_else(|| DeltaError::Gap { path: log.folder.clone(), version: 0 })?;
@@ -280,6 +313,7 @@ async fn commit(
             still_stands(log, &lines, &removed)?;
             version += 1;
         }
+        check_file(log, file, written).await?;
         let location = log.commit_location(version + 1);
         match log.store().put_opts(&location, bytes.clone().into(), PutMode::Create.into()).await {
             Ok(_) => return Ok(()),
@@ -294,6 +328,23 @@ async fn commit(
             }
         }
     }
+}
+
+/// Refuses to commit a file that a vacuum may have removed, or will: no version referred to it until now.
+///
+/// Asked after the log was read and just before the commit is put at the next version. A vacuum commits before it
+/// removes anything, so one that comes in between takes that version, and this is asked again.
+async fn check_file(log: &Log, file: &DataFile, written: Timestamp) -> Result<(), DeltaError> {
+    let location = log.location(&file.name);
+    let failed = |cause| DeltaError::Store { what: "find", path: log.shown(&location), cause };
+    log.store().head(&location).await.map_err(failed)?;
+    let age = Timestamp::now().duration_since(written);
+    if age.abs() > COMMIT_AGE_MAX {
+        let what = "the file with the joined rows waited for its commit for too long (a suspended machine, or a clock that \
+                    was set); it is left to vacuum";
+        return Err(DeltaError::Foreign { path: log.folder.clone(), what: what.to_owned() });
+    }
+    Ok(())
 }
 
 /// Refuses what a commit has changed of what was read: the files that were joined, or what a row is.

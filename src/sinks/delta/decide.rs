@@ -1,6 +1,6 @@
 //! What a writer must do, from facts already read. No I/O here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::ledger::{Ledger, Owner};
 use super::schema::Table;
@@ -80,9 +80,14 @@ pub(crate) struct Resumed {
 /// rows that will be read again. A table without a word of the partition was never reached: the run died inside
 /// its first window, and the partition begins anew.
 pub(crate) fn resume(stored: &[(Table, Vec<PartitionReached>)]) -> BTreeMap<String, Resumed> {
+    // There may be a partition for each of 100,000 files, so none is searched for.
+    let tables: Vec<(Table, HashMap<&str, &PartitionReached>)> = stored
+        .iter()
+        .map(|(table, partitions)| (*table, partitions.iter().map(|moved| (moved.key.as_str(), moved)).collect()))
+        .collect();
     let find = |table: Table, key: &str| {
-        let partitions = stored.iter().find(|(t, _)| *t == table).map(|(_, partitions)| partitions);
-        partitions.and_then(|p| p.iter().find(|moved| moved.key == key))
+        let (_, partitions) = tables.iter().find(|(named, _)| *named == table)?;
+        partitions.get(key).copied()
     };
     let keys: BTreeSet<&str> = stored.iter().flat_map(|(_, p)| p).map(|moved| moved.key.as_str()).collect();
     let resumed = |key: &str| {

@@ -1,20 +1,27 @@
 //! What is wrong with tables, or costs time: the findings, each with its mend.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::Compaction;
+use super::compact::table_leftovers;
 use super::error::DeltaError;
 use super::inspect::{Contents, inspect};
 use super::log::Log;
 use super::maintain::CHECKPOINT_COMMITS;
 use super::open::ActiveFile;
-use super::verify::verify;
+use super::verify::{Columns, verify};
 use crate::objects::{Place, plain};
 
+/// A file that is being written is written to more often than this.
+const LEFTOVER_AGE_MIN: Duration = Duration::from_secs(3600);
 /// Small files that are no trouble yet.
 const SMALL_FILES_MAX: usize = 256;
+
+/// What was not read.
+const LINEAGE_ONLY: &str = "read: the lineage columns only; `pinflow table PATH --verify --deep` reads all of them";
 
 /// Something that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,22 +60,22 @@ pub async fn diagnose(place: impl Into<Place>) -> Result<Vec<Symptom>, DeltaErro
         symptoms.push(small_files(table));
         symptoms.push(checkpoint(table).await?);
         symptoms.push(strays(table).await?);
+        symptoms.extend(leftovers(table)?);
     }
-    let verdict = tokio::task::spawn_blocking(move || verify(&tables)).await;
-    let verdict = verdict.map_err(|_| DeltaError::Died { what: "the check of all rows" })?;
     let of_all = |grade, what: &String| Symptom { table: None, grade, what: what.clone() };
-    let verdict = match verdict {
+    let verdict = match verify(tables, Columns::Lineage, |_| {}).await {
         Ok(verdict) => verdict,
         Err(error) => {
             symptoms.push(of_all(Grade::Fault, &plain(&error)));
             return Ok(symptoms);
         }
     };
-    symptoms.extend(verdict.notes.iter().map(|what| of_all(Grade::Well, what)));
-    symptoms.extend(verdict.violations.iter().map(|what| of_all(Grade::Fault, what)));
-    if verdict.violations.is_empty() {
+    let wrong = verdict.violations.iter().chain(&verdict.unproved);
+    symptoms.extend(wrong.map(|what| of_all(Grade::Fault, what)));
+    if verdict.is_proved() {
         symptoms.push(of_all(Grade::Well, &format!("{} rows, none lost, none twice", verdict.rows)));
     }
+    symptoms.push(of_all(Grade::Well, &LINEAGE_ONLY.to_owned()));
     Ok(symptoms)
 }
 
@@ -117,6 +124,21 @@ async fn strays(table: &Contents) -> Result<Symptom, DeltaError> {
     };
     let what = format!("{files} files of older versions or of nobody, {bytes} bytes{mend}");
     Ok(Symptom { table: Some(table.table), grade, what })
+}
+
+/// What processes that died were writing; younger files may be written at this moment.
+fn leftovers(table: &Contents) -> Result<Option<Symptom>, DeltaError> {
+    let mut found = table_leftovers(&Log::new(&table.place)?)?;
+    found.retain(|leftover| leftover.age >= LEFTOVER_AGE_MIN);
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let (files, bytes) = (found.len(), found.iter().map(|leftover| leftover.bytes).sum::<u64>());
+    let what = format!(
+        "{files} files that were being written when a process died, {bytes} bytes; `pinflow table PATH vacuum` removes those \
+         that are older than what it keeps"
+    );
+    Ok(Some(Symptom { table: Some(table.table), grade: Grade::Risk, what }))
 }
 
 impl Symptom {

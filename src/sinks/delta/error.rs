@@ -95,6 +95,32 @@ pub enum DeltaError {
         /// What is there instead.
         what: &'static str,
     },
+    /// A commit of another writer after which the table holds other rows than pinflow has written.
+    #[error(
+        "{path}: another writer has changed its rows ({commit}): it {fault}. Nothing was written since. {}", undo(*before)
+    )]
+    Altered {
+        /// The table.
+        path: PathBuf,
+        /// What the commit says of itself.
+        commit: String,
+        /// The version before it.
+        before: u64,
+        /// What it did.
+        fault: String,
+    },
+    /// Rows are missing, or are there that were not read.
+    #[error(
+        "{root}: the tables do not hold what was read: {what}. Rows were deleted, restored or added by another writer, or \
+         commits were lost; `pinflow table {root} --verify` says more. Restore the tables; or, if rows were deleted on \
+         purpose, `pinflow table {root} accept-deletion`"
+    )]
+    Law {
+        /// The folder of the tables.
+        root: PathBuf,
+        /// Each partition, with what was read and what is there.
+        what: String,
+    },
     /// A commit that is no list of JSON lines.
     #[error(
         "{path} is torn ({what}), as after a loss of power; if it is the newest of its log, `pinflow table --repair` moves it away and its rows are read again, else restore it from a backup"
@@ -211,6 +237,14 @@ impl DeltaError {
     pub fn is_fenced(&self) -> bool {
         matches!(self, DeltaError::Fenced { .. })
     }
+}
+
+/// What to do about another writer's commit.
+fn undo(before: u64) -> String {
+    format!(
+        "Restore version {before} of this table (RESTORE), and start again; or, if rows were deleted on purpose, start \
+         again after `pinflow table PATH accept-deletion`"
+    )
 }
 
 /// Arrow errors travel inside parquet errors, so that a caller sees one kind.

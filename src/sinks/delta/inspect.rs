@@ -15,6 +15,11 @@ use crate::objects::Place;
 use crate::position;
 use crate::sinks::PartitionReached;
 
+/// Times that the tables are listed while some of them seem to be missing.
+const LISTINGS_MAX: u32 = 3;
+/// What to do about a table that is gone.
+const RESTORE_TABLE: &str = "restore its folder from a backup, or move all four away and read everything again";
+
 /// One table as of its newest version.
 #[derive(Debug, Clone, Serialize)]
 pub struct Contents {
@@ -44,6 +49,15 @@ pub struct Contents {
     pub(crate) active: Vec<ActiveFile>,
     #[serde(skip)]
     pub(crate) reached: Vec<PartitionReached>,
+    /// Rows whose deletion was accepted, by the key of their partition.
+    #[serde(skip)]
+    pub(crate) deleted: BTreeMap<String, u64>,
+    /// Whether a writer has ever owned it: a table that was made again beside the others has no owner.
+    #[serde(skip)]
+    pub(crate) is_owned: bool,
+    /// Whether it was named by its own folder, without the other three.
+    #[serde(skip)]
+    pub(crate) is_alone: bool,
 }
 
 /// How far a partition was written to a table.
@@ -83,19 +97,62 @@ fn serialize_all<S: serde::Serializer>(
 
 /// Reads the tables under a root, or the one table that a place is; `history` commits of each.
 ///
+/// The four are read as of one consistent point, also while a run is committing: see [`read_consistently`].
+///
 /// # Errors
 /// If there is no table of pinflow, or one cannot be read.
 pub async fn inspect(place: impl Into<Place>, history: usize) -> Result<Vec<Contents>, DeltaError> {
     let place = place.into().found()?;
-    let mut found = Vec::new();
-    for (table, place) in tables(&place).await? {
-        found.push(read(table, &place, history).await?);
+    let mut found = read_consistently(&place, history).await?;
+    for _ in 1..LISTINGS_MAX {
+        if missing_tables(&found).is_empty() {
+            break;
+        }
+        // A run that is creating the tables makes them one after the other.
+        found = read_consistently(&place, history).await?;
     }
     if found.is_empty() {
         let what = "no folder rejected, pin, geo or user with a _delta_log".to_owned();
         return Err(DeltaError::Foreign { path: place.name().to_owned(), what });
     }
     Ok(found)
+}
+
+/// Reads all tables, `rejected` last.
+///
+/// A window is committed to `rejected` first. So whatever position a cleaned table has when it is read, all rejections
+/// before it are in the `rejected` that is read later. What a table holds beyond the least position of all does not
+/// count as read, so the least position is the consistent point.
+async fn read_consistently(place: &Place, history: usize) -> Result<Vec<Contents>, DeltaError> {
+    let is_alone = is_table(place).await?;
+    let mut listed = tables(place).await?;
+    listed.sort_by_key(|(table, _)| *table == Table::Rejected);
+    let mut found = Vec::new();
+    for (table, place) in listed {
+        found.push(Contents { is_alone, ..read(table, &place, history).await? });
+    }
+    found.sort_by_key(|contents| contents.which);
+    Ok(found)
+}
+
+/// What is wrong if tables are missing while others hold positions, a line each with what to do.
+///
+/// Tables in which no position was ever stored may be few: a run that dies while it creates them leaves some.
+#[must_use]
+pub fn missing_tables(found: &[Contents]) -> Vec<String> {
+    let is_written = found.iter().any(|contents| !contents.reached.is_empty());
+    if !is_written || found.iter().any(|contents| contents.is_alone) {
+        return Vec::new();
+    }
+    let missing = |table: Table| match found.iter().find(|contents| contents.which == table) {
+        Some(contents) if contents.is_owned => None,
+        Some(contents) => Some(format!(
+            "table `{table}` was created again ({}): the rows that it held are not there; {RESTORE_TABLE}",
+            contents.path.display()
+        )),
+        None => Some(format!("table `{table}` is missing beside the others, which hold positions; {RESTORE_TABLE}")),
+    };
+    Table::ALL.into_iter().filter_map(missing).collect()
 }
 
 /// The tables under a root, or the one table that a place is.
@@ -153,6 +210,9 @@ async fn read(table: Table, place: &Place, history: usize) -> Result<Contents, D
         which: table,
         active,
         reached,
+        deleted: loaded.ledger.deleted().clone(),
+        is_owned: loaded.ledger.owner.is_some(),
+        is_alone: false,
     })
 }
 

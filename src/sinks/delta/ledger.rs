@@ -14,6 +14,7 @@
 //! | `P/‹key›#rows`, `#anchor`, `#seek` | the rest of [`Reached`] |
 //! | `P/‹key›#carries` | 0 pin, 1 geo, 2 user, 3 any of them |
 //! | `P/‹key›#source/‹name›` | 0; the name is what `_source` says of the partition's rows |
+//! | `P/‹key›#deleted` | rows before the position whose deletion was accepted; in `rejected`, only where there are some |
 //!
 //! `%`, `#` and, in the pipeline, `/` are percent-encoded, so that no name can look like another id.
 
@@ -41,6 +42,8 @@ pub(crate) struct Ledger {
     /// Commits so far.
     pub(crate) commits: u64,
     partitions: BTreeMap<String, Fields>,
+    /// Rows of each partition whose deletion was accepted.
+    deleted: BTreeMap<String, u64>,
 }
 
 /// One running writer.
@@ -108,6 +111,20 @@ impl Ids {
         Ok(actions)
     }
 
+    /// The actions that record how many rows of partitions were deleted on purpose.
+    pub(crate) fn deletions(&self, deleted: &BTreeMap<String, u64>) -> Vec<Transaction> {
+        let action = |(key, rows): (&String, &u64)| {
+            let id = format!("{}/{}#deleted", self.prefix, escape(key));
+            Transaction::new(id, i64::try_from(*rows).unwrap_or(i64::MAX))
+        };
+        deleted.iter().map(action).collect()
+    }
+
+    /// Whether a `txn` action is one that each commit of this pipeline's writers has.
+    pub(crate) fn is_of_writer(&self, id: &str) -> bool {
+        id.strip_prefix(&self.prefix) == Some("#commit")
+    }
+
     /// Takes in one `txn` action; those of other applications are left alone.
     pub(crate) fn apply(&self, ledger: &mut Ledger, id: &str, number: i64) -> Result<(), Unstorable> {
         let Some(rest) = id.strip_prefix(&self.prefix) else { return Ok(()) };
@@ -126,6 +143,10 @@ impl Ids {
         // Another pipeline whose name begins like ours has neither.
         let Some(rest) = rest.strip_prefix('/') else { return Ok(()) };
         let (key, field) = rest.split_once('#').map_or((rest, None), |(key, field)| (key, Some(field)));
+        if field == Some("deleted") {
+            ledger.deleted.insert(unescape(key), number);
+            return Ok(());
+        }
         let fields = ledger.partitions.entry(unescape(key)).or_default();
         match field {
             None => fields.next = Some(number),
@@ -159,6 +180,11 @@ impl Ledger {
     /// How many rows were read of a partition, as of what this table has stored.
     pub(crate) fn rows(&self, key: &str) -> u64 {
         self.partitions.get(key).and_then(|fields| fields.rows).unwrap_or(0)
+    }
+
+    /// Rows of each partition whose deletion was accepted.
+    pub(crate) fn deleted(&self) -> &BTreeMap<String, u64> {
+        &self.deleted
     }
 
     /// Whether no partition was ever written.

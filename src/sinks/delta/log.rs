@@ -24,6 +24,9 @@ use sha2::{Digest as _, Sha256};
 use super::error::{DeltaError, from_arrow};
 use crate::objects::Place;
 
+/// What marks a commit that joined files as pinflow's own, in what it says of itself under `pinflow`.
+pub(crate) const COMPACTION_MARK: &str = "compaction";
+
 /// What identifies a commit's bytes.
 pub(crate) type Digest = [u8; 32];
 
@@ -51,6 +54,7 @@ pub(crate) struct Line {
     pub(crate) txn: Option<Txn>,
     pub(crate) meta_data: Option<MetaData>,
     pub(crate) protocol: Option<Protocol>,
+    pub(crate) add: Option<Added>,
     pub(crate) remove: Option<Removed>,
     pub(crate) commit_info: Option<serde_json::Value>,
 }
@@ -61,6 +65,22 @@ pub(crate) struct Line {
 pub(crate) struct Txn {
     pub(crate) app_id: String,
     pub(crate) version: i64,
+}
+
+/// An `add` action.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Added {
+    /// Of the file, in the table's folder, encoded as in a URL.
+    pub(crate) path: String,
+    #[serde(default)]
+    stats: Option<String>,
+}
+
+impl Added {
+    /// Rows of the file, where its statistics say.
+    pub(crate) fn rows(&self) -> Option<u64> {
+        serde_json::from_str::<serde_json::Value>(self.stats.as_deref()?).ok()?["numRecords"].as_u64()
+    }
 }
 
 /// A `remove` action.
@@ -88,6 +108,26 @@ pub(crate) struct MetaData {
 pub(crate) struct Protocol {
     pub(crate) min_reader_version: i64,
     pub(crate) min_writer_version: i64,
+}
+
+impl Commit {
+    /// Whether it joined files, and another engine made it.
+    pub(crate) fn is_foreign_compaction(&self) -> bool {
+        let info = self.lines.iter().find_map(|line| line.commit_info.as_ref());
+        info.is_some_and(|info| {
+            info["operation"].as_str() == Some("OPTIMIZE") && info["pinflow"][COMPACTION_MARK].as_bool() != Some(true)
+        })
+    }
+
+    /// What the commit says of itself, for people: its version, time, operation and engine.
+    pub(crate) fn describe(&self, version: u64) -> String {
+        let info = self.lines.iter().find_map(|line| line.commit_info.as_ref());
+        let text = |key: &str| info.and_then(|info| info[key].as_str()).unwrap_or("unknown").to_owned();
+        let millis = info.and_then(|info| info["timestamp"].as_i64());
+        let time = millis.and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+        let time = time.map_or_else(|| "unknown time".to_owned(), |time| format!("{time:.0}"));
+        format!("version {version}, {time}, operation {}, engine {}", text("operation"), text("engineInfo"))
+    }
 }
 
 /// The digest of a commit's bytes.
@@ -139,6 +179,27 @@ impl Log {
         Ok(Some(Commit { digest: digest(&bytes), lines }))
     }
 
+    /// Where a file lies that an action names, as people know it; `None` if its name cannot be read.
+    pub(crate) fn file_of_action(&self, encoded: &str) -> Option<PathBuf> {
+        Path::from_url_path(encoded).ok().map(|path| self.folder.join(path.as_ref()))
+    }
+
+    /// The newest commit up to a version that added a file, described; `None` if the log no longer holds it.
+    pub(crate) async fn describe_commit_adding(
+        &self,
+        version: u64,
+        file: &std::path::Path,
+    ) -> Result<Option<String>, DeltaError> {
+        for version in (0..=version).rev() {
+            let Some(commit) = self.commit(version).await? else { return Ok(None) };
+            let mut added = commit.lines.iter().filter_map(|line| self.file_of_action(&line.add.as_ref()?.path));
+            if added.any(|added| added == file) {
+                return Ok(Some(commit.describe(version)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Every `txn` action up to a version, oldest first: from the newest checkpoint, then commit by commit.
     /// And the digest of that version's commit, unless the log was cleaned up to it.
     pub(crate) async fn txns(&self, version: u64) -> Result<(Vec<Txn>, Option<Digest>), DeltaError> {
@@ -155,8 +216,13 @@ impl Log {
             let commit = commit.ok_or_else(|| DeltaError::Gap { path: self.folder.clone(), version })?;
             txns.extend(commit.lines.into_iter().filter_map(|line| line.txn));
         }
-        let digest = self.commit(version).await?.map(|commit| commit.digest);
-        Ok((txns, digest))
+        let newest = self.commit(version).await?;
+        if newest.as_ref().is_some_and(|commit| commit.lines.is_empty()) {
+            // Others may follow an empty one: what it cost is found by the ledger law. The newest can be made good.
+            let path = self.shown(&self.commit_location(version));
+            return Err(DeltaError::Torn { path, what: "it is empty".to_owned() });
+        }
+        Ok((txns, newest.map(|commit| commit.digest)))
     }
 
     /// The version of the last whole checkpoint up to this version.

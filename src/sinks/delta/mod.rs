@@ -19,6 +19,8 @@
 //! puts the next version if absent (`log`, `writer`). The library encodes commits, creates tables, reads
 //! them at open and makes checkpoints.
 
+mod accept;
+mod active;
 mod columns;
 mod compact;
 mod decide;
@@ -30,6 +32,7 @@ mod file;
 mod group;
 mod input;
 mod inspect;
+mod law;
 mod ledger;
 mod log;
 mod maintain;
@@ -47,16 +50,17 @@ pub(crate) use input::Input;
 pub(crate) use log::Log;
 pub(crate) use open::{PIPELINE, active_files, builder, failed, make_folder};
 
+pub use accept::{AcceptError, AcceptedDeletion, accept_deletion};
 pub use compact::{Compacted, Compaction, optimize, vacuum};
 pub use doctor::{Grade, Symptom, diagnose};
 pub use encode::{Batches, DeltaEncoder};
 pub use error::DeltaError;
 pub use failpoints::FAILPOINTS;
 pub use file::Compression;
-pub use inspect::{Change, Contents, Position, inspect};
+pub use inspect::{Change, Contents, Position, inspect, missing_tables};
 pub use repair::{Mended, repair};
 pub use replay::{Row, replay};
 pub use rows::StoredRows;
 pub use schema::Table;
 pub use tables::{Settings, Tables};
-pub use verify::{PartitionVerdict, Verdict, verify};
+pub use verify::{Columns, PartitionVerdict, ReadProgress, Verdict, verify};

@@ -17,12 +17,14 @@ use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use url::Url;
 
 use super::Settings;
+use super::active::ActiveRows;
 use super::decide::{self, Fence};
 use super::error::DeltaError;
 use super::failpoints;
 use super::input::FileAt;
 use super::ledger::{Ids, Ledger, Owner};
 use super::log::Log;
+use super::rows;
 use super::schema::Table;
 use super::writer::{TableWriter, check_metadata, check_protocol};
 use crate::objects::{Entries, create_folder};
@@ -84,10 +86,16 @@ pub(crate) async fn open(settings: &Settings) -> Result<Vec<Opened>, DeltaError>
     }
     fence(&mut opened).await?;
     let mut tables = Vec::new();
-    for (writer, mut handle) in opened {
+    for (mut writer, mut handle) in opened {
         // Up to the fence: nothing of an older writer comes after it.
         handle.update_incremental(Some(writer.version)).await.map_err(failed("read", &writer.log))?;
-        tables.push(Opened { files: active_files(&handle, &writer.log)?, writer });
+        let mut files = active_files(&handle, &writer.log)?;
+        for file in files.iter_mut().filter(|file| file.rows.is_none()) {
+            file.rows = Some(rows::count_rows(file.at.clone()).await?);
+        }
+        let with_rows = files.iter().map(|file| (file.at.path.clone(), file.rows.unwrap_or(0)));
+        writer.active = Some(ActiveRows::new(with_rows));
+        tables.push(Opened { files, writer });
     }
     Ok(tables)
 }
@@ -111,6 +119,8 @@ fn into_writer(
         digest: loaded.digest,
         id,
         ledger: loaded.ledger,
+        active: None,
+        foreign_compaction: None,
     };
     (writer, loaded.handle)
 }

@@ -1,8 +1,11 @@
 //! Mends a table's log after a loss of power or a damaged disk, where the rest of the log says the same.
 //!
 //! Two files of a log can be done without: a checkpoint, if the commits that it sums up are still there; and the newest
-//! commit, if it is torn, because its positions are lost together with its rows, which are then read again. They are
-//! moved to `_damaged` in the table's folder, never deleted. Anything else needs a backup, and is refused.
+//! commit, if it is torn or empty, because its positions are lost together with its rows, which are then read again. They
+//! are moved to `_damaged` in the table's folder, never deleted. Anything else needs a backup, and is refused.
+//!
+//! The newest commit of `rejected` is the exception: if the cleaned tables were committed after it, its rejections are not
+//! read again. Whether it held any, the ledger law tells: who repairs verifies afterwards, and every start does.
 
 use std::path::PathBuf;
 
@@ -60,13 +63,12 @@ pub async fn repair(place: impl Into<Place>) -> Result<Vec<Mended>, DeltaError> 
 /// whoever reads the log.
 async fn torn_commit(log: &Log) -> Result<Option<Mended>, DeltaError> {
     let Some(newest) = log.newest().await? else { return Ok(None) };
-    match log.commit(newest).await {
-        Err(DeltaError::Torn { what, .. }) => {
-            let name = format!("{newest:020}.json");
-            move_away(log, &name, what).await.map(Some)
-        }
-        other => other.map(|_| None),
-    }
+    let fault = match log.commit(newest).await {
+        Err(DeltaError::Torn { what, .. }) => what,
+        Ok(Some(commit)) if commit.lines.is_empty() => "it is empty".to_owned(),
+        other => return other.map(|_| None),
+    };
+    move_away(log, &format!("{newest:020}.json"), fault).await.map(Some)
 }
 
 /// Checkpoints that cannot be read, and with them what points to the newest.

@@ -1,7 +1,7 @@
 //! Rows read back from data files, on threads of their own.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -53,6 +53,13 @@ fn value<'a>(texts: &'a StringArray, row: usize) -> Option<Cow<'a, str>> {
 
 fn time(times: Option<&Times>, row: usize) -> Option<Micros> {
     times.filter(|times| times.is_valid(row)).map(|times| times.value(row))
+}
+
+impl StoredRows {
+    /// Where each row came from.
+    pub(crate) fn lineages(&self) -> &[Lineage] {
+        &self.lineages
+    }
 }
 
 impl Stored for StoredRows {
@@ -233,19 +240,52 @@ pub(super) fn deliveries(
     sources: &mut Sources,
     mut each: impl FnMut(usize, Delivery),
 ) -> Result<(), DeltaError> {
+    let mut first_fault = None;
+    read_lineages(batch, path, sources, |row, delivery| match delivery {
+        Ok(delivery) => each(row, delivery),
+        Err(what) => first_fault = first_fault.take().or(Some(what)),
+    })?;
+    match first_fault {
+        None => Ok(()),
+        Some(what) => {
+            let what = format!("a row without lineage, written by another tool ({what}); {NAME_COMMIT}");
+            Err(row_error(path, what))
+        }
+    }
+}
+
+/// What to do about rows that no pinflow has written.
+const NAME_COMMIT: &str = "`pinflow table PATH --verify` names the commit that added it and what to do";
+
+/// Calls `each` with every row's place in the batch and what names it, or why nothing does.
+fn read_lineages(
+    batch: &RecordBatch,
+    path: &Path,
+    sources: &mut Sources,
+    mut each: impl FnMut(usize, Result<Delivery, String>),
+) -> Result<(), DeltaError> {
+    if let Some(absent) = LINEAGE[..3].iter().find(|name| batch.column_by_name(name).is_none()) {
+        (0..batch.num_rows()).for_each(|row| each(row, Err(format!("no column {absent}"))));
+        return Ok(());
+    }
     let texts =
         |name: &str| Ok::<_, DeltaError>(column(batch, name, &DataType::Utf8, path)?.as_string::<i32>().clone());
     let (names, positions) = (texts("_source")?, texts("_position")?);
     let subs = column(batch, "_sub", &DataType::Int32, path)?.as_primitive::<Int32Type>().clone();
-    if names.null_count() + positions.null_count() + subs.null_count() > 0 {
-        return Err(row_error(path, "a row without lineage".to_owned()));
-    }
     for row in 0..batch.num_rows() {
-        let position = positions.value(row);
-        let number = Position::parse(position.as_bytes());
-        let position = number.ok_or_else(|| row_error(path, format!("_position `{position}` is no number")))?;
-        let sub = u32::try_from(subs.value(row)).map_err(|_| row_error(path, "a negative _sub".to_owned()))?;
-        each(row, Delivery { source: sources.symbol(names.value(row)), position, sub });
+        let nulls =
+            [("_source", names.is_null(row)), ("_position", positions.is_null(row)), ("_sub", subs.is_null(row))];
+        if let Some((name, _)) = nulls.iter().find(|(_, is_null)| *is_null) {
+            each(row, Err(format!("{name} is null")));
+            continue;
+        }
+        let (text, sub) = (positions.value(row), subs.value(row));
+        let delivery = match (Position::parse(text.as_bytes()), u32::try_from(sub)) {
+            (None, _) => Err(format!("_position `{text}` is no number")),
+            (_, Err(_)) => Err(format!("_sub {sub} is negative")),
+            (Some(position), Ok(sub)) => Ok(Delivery { source: sources.symbol(names.value(row)), position, sub }),
+        };
+        each(row, delivery);
     }
     Ok(())
 }
@@ -260,19 +300,41 @@ pub(crate) fn each_delivery(file: &FileAt, mut each: impl FnMut(Delivery)) -> Re
     Ok(())
 }
 
+/// Calls `each` with what names every row of a file, or why nothing does.
+pub(crate) fn each_lineage(file: &FileAt, mut each: impl FnMut(Result<Delivery, String>)) -> Result<(), DeltaError> {
+    let (path, mut sources) = (&file.path, Sources::default());
+    for batch in batches(file, LINEAGE[..3].iter())? {
+        let batch = batch.map_err(|cause| DeltaError::File { path: path.to_owned(), cause })?;
+        read_lineages(&batch, path, &mut sources, |_, delivery| each(delivery))?;
+    }
+    Ok(())
+}
+
+/// Reads and decodes every column of a file; gives back its rows.
+pub(crate) fn read_all_columns(file: &FileAt) -> Result<u64, DeltaError> {
+    let failed = |cause| DeltaError::File { path: file.path.clone(), cause };
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file.open()?).map_err(failed)?;
+    let mut rows = 0;
+    for batch in builder.with_batch_size(CHUNK_ROWS).build().map_err(failed)? {
+        rows += batch.map_err(|error| failed(from_arrow(error)))?.num_rows() as u64;
+    }
+    Ok(rows)
+}
+
 /// Every delivery that files hold at or after a position of its source.
 pub(crate) fn at_or_after(
     files: &[(FileAt, Option<String>)],
     sources: &[(Symbol, Position)],
 ) -> Result<HashSet<Delivery, foldhash::fast::RandomState>, DeltaError> {
     let least = sources.iter().map(|(_, position)| *position).min().unwrap_or(Position::END);
+    let from: HashMap<Symbol, Position> = sources.iter().copied().collect();
     let mut found = HashSet::default();
     for (file, stats) in files {
         if stats.as_deref().and_then(position_bounds).is_some_and(|(_, greatest)| greatest < least) {
             continue;
         }
         each_delivery(file, |delivery| {
-            if sources.iter().any(|(source, from)| *source == delivery.source && delivery.position >= *from) {
+            if from.get(&delivery.source).is_some_and(|from| delivery.position >= *from) {
                 found.insert(delivery);
             }
         })?;
@@ -297,15 +359,18 @@ pub(crate) async fn count(files: &[ActiveFile]) -> Result<u64, DeltaError> {
     for file in files {
         rows += match file.rows {
             Some(rows) => rows,
-            None => {
-                let at = file.at.clone();
-                let counted = tokio::task::spawn_blocking(move || {
-                    let mut rows = 0;
-                    each_delivery(&at, |_| rows += 1).map(|()| rows)
-                });
-                counted.await.map_err(|_| DeltaError::Died { what: "counting rows" })??
-            }
+            None => count_rows(file.at.clone()).await?,
         };
     }
     Ok(rows)
+}
+
+/// Rows of a file, as the file itself says.
+pub(crate) async fn count_rows(file: FileAt) -> Result<u64, DeltaError> {
+    let count = move || {
+        let opened = ParquetRecordBatchReaderBuilder::try_new(file.open()?);
+        let opened = opened.map_err(|cause| DeltaError::File { path: file.path.clone(), cause })?;
+        Ok(u64::try_from(opened.metadata().file_metadata().num_rows()).unwrap_or(0))
+    };
+    tokio::task::spawn_blocking(count).await.map_err(|_| DeltaError::Died { what: "counting rows" })?
 }

@@ -21,6 +21,7 @@ use super::error::DeltaError;
 use super::file::{self, Compression, DataFile};
 use super::group::{Format, RowGroup};
 use super::input::FileAt;
+use super::law::{self, LedgerLaw, PartitionRows};
 use super::maintain;
 use super::open::{self, Opened};
 use super::rows::{self, StoredRows};
@@ -86,6 +87,8 @@ pub struct Tables {
     upkeep: Arc<Semaphore>,
     /// What the cleaned tables held at open.
     held: Vec<(Table, FileAt)>,
+    /// What they should hold.
+    law: LedgerLaw,
     pauses: Pauses,
     /// The last epoch committed.
     epoch: Epoch,
@@ -109,6 +112,8 @@ struct Lane {
     compaction: Option<JoinHandle<Compacted>>,
     /// Files when they were last compacted.
     compacted: u64,
+    /// Another engine compacts, and that was said.
+    left_to_others: bool,
     sweep: Option<JoinHandle<()>>,
     /// When a sweep was last begun.
     swept: Option<Instant>,
@@ -127,6 +132,7 @@ impl Tables {
         let held = opened.iter().filter(|opened| opened.writer.table != Table::Rejected);
         let held = held.flat_map(|opened| opened.files.iter().map(|file| (opened.writer.table, file.at.clone())));
         let held = held.collect();
+        let law = ledger_law(&settings.root, &opened)?;
         let Settings { compression, checkpoint_commits, compaction, keep_hours, pauses, .. } = settings;
         let lanes: Vec<Lane> = opened.into_iter().map(|opened| Lane::new(opened, compression)).collect();
         let status = watch::Sender::new(lanes.iter().map(Lane::status).collect());
@@ -139,6 +145,7 @@ impl Tables {
                 keep_hours,
                 upkeep: Arc::new(Semaphore::new(1)),
                 held,
+                law,
                 pauses,
                 epoch: 0,
                 under_way: false,
@@ -175,10 +182,11 @@ impl Tables {
     }
 
     /// Every row that the cleaned tables held at open, in chunks and in no order, to rebuild the answers from.
-    /// A few chunks are decoded ahead; memory stays bounded.
+    /// A few chunks are decoded ahead; memory stays bounded. Ends with an error if the tables do not hold, for each
+    /// partition, as many rows as were read of it.
     #[must_use]
     pub fn read_back(&self) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
-        rows::read_back(self.held.clone())
+        law::check_while_reading(rows::read_back(self.held.clone()), self.law.clone())
     }
 
     /// Makes a window durable in all tables. Waits inside for faults that may heal, and forgets nothing meanwhile.
@@ -273,6 +281,7 @@ impl Lane {
             files,
             compaction: None,
             compacted: 0,
+            left_to_others: false,
             sweep: None,
             swept: None,
         }
@@ -294,7 +303,7 @@ impl Lane {
         let joined = joined.map_err(|_| DeltaError::Died { what: "encoding rows" })?;
         let table = self.writer.table.name();
         let file = joined.map_err(|cause| DeltaError::Encode { table, cause })?;
-        self.writer.put_file(&file).await;
+        self.writer.put_file(&file).await?;
         Ok(Some(file))
     }
 
@@ -346,10 +355,27 @@ impl Lane {
             self.files = self.files.saturating_sub((files_before - files_after) as u64);
             self.compacted = self.files;
         }
+        if self.has_foreign_compaction() {
+            return;
+        }
         if self.compaction.is_none() && self.files >= self.compacted + how.files_min as u64 {
             let (log, table) = (self.writer.log.clone(), self.writer.table);
             self.compaction = Some(maintain::begin(maintain::compact(log, table, compression, how, Arc::clone(one))));
         }
+    }
+
+    /// Whether another engine joins the files of this table: then pinflow does not, for two that do it at once leave rows
+    /// twice. Says so once.
+    fn has_foreign_compaction(&mut self) -> bool {
+        let Some(commit) = &self.writer.foreign_compaction else { return false };
+        if !std::mem::replace(&mut self.left_to_others, true) {
+            tracing::warn!(
+                table = self.writer.table.name(),
+                "another engine compacts this table ({commit}), so pinflow does not any more in this run: two that do so at \
+                 the same time leave rows twice. Set compact = false under [tables], or stop the other one"
+            );
+        }
+        true
     }
 
     /// Removes what nobody needs when it is time. Only ever begun just after a commit: no file of ours waits for its own
@@ -385,6 +411,25 @@ impl Drop for Lane {
         ];
         begun.iter().flatten().for_each(AbortHandle::abort);
     }
+}
+
+/// What the tables should hold of each partition.
+fn ledger_law(root: &Place, opened: &[Opened]) -> Result<LedgerLaw, DeltaError> {
+    let (mut stored, mut rejected) = (Vec::new(), Vec::new());
+    let mut deleted: HashMap<String, u64> = HashMap::new();
+    for Opened { writer, files } in opened {
+        stored.push((writer.table, writer.ledger.partitions().map_err(|fault| writer.unstorable(fault))?));
+        writer.ledger.deleted().iter().for_each(|(key, rows)| *deleted.entry(key.clone()).or_default() += rows);
+        if writer.table == Table::Rejected {
+            rejected.extend(files.iter().map(|file| file.at.clone()));
+        }
+    }
+    let partitions = decide::resume(&stored).into_iter().map(|(key, resumed)| {
+        let (next, read) = resumed.at.map_or((Position::START, 0), |at| (at.reached.next, at.reached.rows));
+        let deleted = deleted.get(&key).copied().unwrap_or(0);
+        (Symbol::new(&resumed.source), PartitionRows { next, read, deleted, found: 0 })
+    });
+    Ok(LedgerLaw::new(root.name().to_owned(), partitions, rejected))
 }
 
 /// Where the partitions resume, from tables that only this process can move any more.

@@ -25,12 +25,15 @@ use deltalake::logstore::object_store::PutMode;
 use deltalake::logstore::object_store::path::Path;
 use deltalake::protocol::{DeltaOperation, OutputMode};
 
+use super::active::{ActiveRows, FileChanges};
 use super::decide::{self, Outcome};
 use super::error::DeltaError;
 use super::failpoints;
 use super::file::DataFile;
+use super::input::FileAt;
 use super::ledger::{Ids, Ledger, Owner, Unstorable};
 use super::log::{Commit, Digest, Line, Log, digest};
+use super::rows;
 use super::schema::{self, Table};
 use crate::objects::{Pauses, Trouble};
 use crate::position::{self, Epoch};
@@ -58,20 +61,38 @@ pub(crate) struct TableWriter {
     /// The table's own id: another one is another table.
     pub(crate) id: String,
     pub(crate) ledger: Ledger,
+    /// The files of the table, from the moment at which it was opened.
+    pub(crate) active: Option<ActiveRows>,
+    /// Another engine's commit that joined files, if there was one since.
+    pub(crate) foreign_compaction: Option<String>,
 }
 
 impl TableWriter {
     /// Puts a data file, however long it takes. It is invisible until a commit names it.
-    pub(crate) async fn put_file(&self, file: &DataFile) {
+    ///
+    /// # Errors
+    /// If the table was moved away meanwhile: no new folder is made in its place.
+    pub(crate) async fn put_file(&self, file: &DataFile) -> Result<(), DeltaError> {
         let location = self.log.location(&file.name);
         let mut trouble = Trouble::new(&self.pauses, self.log.shown(&location));
         loop {
+            self.check_folder()?;
             // Overwriting is safe: the name is unique and the bytes are the same.
             match self.put(&location, file.bytes.clone(), PutMode::Overwrite, "file").await {
-                Put::Done | Put::Exists => return,
+                Put::Done | Put::Exists => return Ok(()),
                 Put::Unknown(cause) => trouble.wait("write", cause.as_ref()).await,
             }
         }
+    }
+
+    /// Whether the table's log is still there, on a disk: a file that is put would make its folders again.
+    fn check_folder(&self) -> Result<(), DeltaError> {
+        let is_gone = |folder: &std::path::Path| matches!(folder.join("_delta_log").try_exists(), Ok(false));
+        if self.log.place().on_disk().is_some_and(is_gone) {
+            let (path, version) = (self.log.folder.clone(), self.version);
+            return Err(DeltaError::Replaced { path, version, what: "its folder is gone" });
+        }
+        Ok(())
     }
 
     /// Commits a file (or none) with the positions it covers; returns when that is durable.
@@ -150,7 +171,19 @@ impl TableWriter {
         let lines: Vec<Line> = lines.collect::<Result<_, _>>().expect("the bytes were just encoded as lines of JSON");
         self.version += 1;
         self.digest = Some(digest(bytes));
-        self.take_in(&lines)
+        self.take_in(&lines)?;
+        let changes = self.own_changes(&lines);
+        if let Some(active) = &mut self.active {
+            active.apply(changes);
+        }
+        Ok(())
+    }
+
+    /// The files that a commit of ours adds.
+    fn own_changes(&self, lines: &[Line]) -> FileChanges {
+        let added = lines.iter().filter_map(|line| line.add.as_ref());
+        let added = added.filter_map(|add| Some((self.log.file_of_action(&add.path)?, add.rows().unwrap_or(0))));
+        FileChanges { removed: Vec::new(), added: added.collect() }
     }
 
     /// Reads what stands in the log since the last version known, and that this one still is what it was.
@@ -163,10 +196,35 @@ impl TableWriter {
                 Some(_) => {}
             }
         }
-        while let Some(Commit { digest, lines }) = self.log.commit(self.version + 1).await? {
-            self.take_in(&lines)?;
+        while let Some(commit) = self.log.commit(self.version + 1).await? {
+            self.take_in(&commit.lines)?;
+            self.check_rows(&commit).await?;
             self.version += 1;
-            self.digest = Some(digest);
+            self.digest = Some(commit.digest);
+        }
+        Ok(())
+    }
+
+    /// Checks that a commit that was read leaves the rows of the table as they are, unless a writer of ours made it.
+    async fn check_rows(&mut self, commit: &Commit) -> Result<(), DeltaError> {
+        if self.active.is_none() {
+            return Ok(());
+        }
+        let lines = &commit.lines;
+        if lines.iter().filter_map(|line| line.txn.as_ref()).any(|txn| self.ids.is_of_writer(&txn.app_id)) {
+            let changes = self.own_changes(lines);
+            self.active.as_mut().and_then(|active| active.apply(changes));
+            return Ok(());
+        }
+        let changes = file_changes(&self.log, lines).await?;
+        let fault = self.active.as_mut().and_then(|active| active.apply(changes));
+        let commit_text = commit.describe(self.version + 1);
+        if let Some(fault) = fault {
+            let (path, before) = (self.log.folder.clone(), self.version);
+            return Err(DeltaError::Altered { path, commit: commit_text, before, fault: fault.to_string() });
+        }
+        if commit.is_foreign_compaction() {
+            self.foreign_compaction.get_or_insert(commit_text);
         }
         Ok(())
     }
@@ -238,6 +296,32 @@ impl TableWriter {
     pub(crate) fn unstorable(&self, fault: Unstorable) -> DeltaError {
         DeltaError::Position { path: self.log.folder.clone(), key: fault.key, what: fault.what }
     }
+}
+
+/// The files that a commit takes out and puts in. Rows that its statistics do not tell are counted.
+async fn file_changes(log: &Log, lines: &[Line]) -> Result<FileChanges, DeltaError> {
+    let unreadable = |name: &str| DeltaError::Foreign {
+        path: log.folder.clone(),
+        what: format!("a commit that names a file `{name}`"),
+    };
+    let mut changes = FileChanges::default();
+    for line in lines {
+        if let Some(removed) = &line.remove {
+            changes.removed.push(log.file_of_action(&removed.path).ok_or_else(|| unreadable(&removed.path))?);
+        }
+        if let Some(added) = &line.add {
+            let file = log.file_of_action(&added.path).ok_or_else(|| unreadable(&added.path))?;
+            let rows = match added.rows() {
+                Some(rows) => rows,
+                None => {
+                    let name = file.strip_prefix(&log.folder).unwrap_or(&file).to_string_lossy().into_owned();
+                    rows::count_rows(FileAt::of(log, &name)).await?
+                }
+            };
+            changes.added.push((file, rows));
+        }
+    }
+    Ok(changes)
 }
 
 /// Refuses a protocol that others of the table's readers, or this writer, cannot keep.

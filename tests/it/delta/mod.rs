@@ -3,6 +3,8 @@
 mod faults;
 mod kill;
 mod model;
+mod other_writers;
+mod proofs;
 mod protocol;
 pub(crate) mod readers;
 mod strangers;

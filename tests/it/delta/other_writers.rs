@@ -1,0 +1,231 @@
+//! Commits of other writers that leave other rows than were written: each is found when it is read, and at the start.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use deltalake::DeltaTable;
+use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake::kernel::{Action, Add};
+use deltalake::protocol::DeltaOperation;
+use pinflow::sinks::delta::{
+    Columns, Compaction, DeltaError, Settings, Table, Tables, accept_deletion, inspect, repair, verify,
+};
+
+use super::model::{Engine, assert_exact, handle, open, partitions, settings};
+use super::strangers::foreign;
+
+const RECORDS: u64 = 40;
+
+async fn started(root: &Path, until: u64) -> Engine {
+    let mut engine = Engine::start(root, &partitions(RECORDS)).await.unwrap();
+    let window = engine.window(until, until, 1).unwrap();
+    engine.tables.commit(window).await.unwrap();
+    engine
+}
+
+/// Reads everything back, as a start does; what it ends with.
+async fn read_back(root: &Path) -> Result<u64, DeltaError> {
+    let (tables, _) = open(root).await?;
+    read_all(&tables).await
+}
+
+async fn read_all(tables: &Tables) -> Result<u64, DeltaError> {
+    let (mut chunks, mut rows) = (tables.read_back(), 0);
+    while let Some(chunk) = chunks.recv().await {
+        rows += pinflow::sinks::Stored::len(&chunk?) as u64;
+    }
+    Ok(rows)
+}
+
+/// The actions that take out every file of a table, and those that would put each in again under another name.
+fn rewritten(root: &Path, table: Table, handle: &DeltaTable, name: &str) -> (Vec<Action>, Vec<Action>) {
+    let folder = root.join(table.name());
+    let (mut removes, mut adds) = (Vec::new(), Vec::new());
+    for (at, file) in handle.snapshot().unwrap().log_data().iter().enumerate() {
+        let path = format!("{name}-{at}.parquet");
+        fs::copy(folder.join(file.path().as_ref()), folder.join(&path)).unwrap();
+        let stats = file.num_records().map(|rows| format!("{{\"numRecords\":{rows}}}"));
+        adds.push(Action::Add(Add { path, size: file.size(), stats, data_change: false, ..Add::default() }));
+        removes.push(Action::Remove(file.remove_action(false)));
+    }
+    (removes, adds)
+}
+
+/// A commit of OPTIMIZE, as delta-rs makes it: at the next version, whatever came between.
+async fn optimize(handle: &DeltaTable, actions: Vec<Action>) {
+    let operation = DeltaOperation::Optimize { predicate: None, target_size: 1 };
+    let commit = CommitBuilder::from(CommitProperties::default()).with_actions(actions);
+    commit.build(Some(handle.snapshot().unwrap().snapshot()), handle.log_store(), operation).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_ends_when_another_writer_changes_rows() {
+    for (case, said) in [("removed", "took out"), ("added", "added"), ("twice", "there twice")] {
+        let root = tempfile::tempdir().unwrap();
+        let mut engine = started(root.path(), 10).await;
+        let geo = handle(&root.path().join("geo")).await;
+        let (removes, adds) = rewritten(root.path(), Table::Geo, &geo, "other");
+        match case {
+            "removed" => foreign(&geo, removes, Vec::new()).await,
+            "added" => foreign(&geo, adds, Vec::new()).await,
+            _ => {
+                let (again, adds_again) = rewritten(root.path(), Table::Geo, &geo, "again");
+                foreign(&geo, [removes, adds].concat(), Vec::new()).await;
+                // delta-rs lets the second one land, too.
+                let current = handle(&root.path().join("geo")).await;
+                foreign(&current, [again, adds_again].concat(), Vec::new()).await;
+            }
+        }
+        let commits = || fs::read_dir(root.path().join("geo/_delta_log")).unwrap().count();
+        let before = commits();
+        let error = engine.run(RECORDS, 10).await.unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, DeltaError::Altered { .. }), "{case}: {text}");
+        assert!(text.contains(said) && text.contains("engine delta-rs") && text.contains("RESTORE"), "{case}: {text}");
+        assert_eq!(commits(), before, "{case}: nothing was written since");
+        // And the next start finds it in the rows.
+        let error = read_back(root.path()).await.unwrap_err();
+        assert!(matches!(error, DeltaError::Law { .. }), "{case}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restored_table_is_sound_again() {
+    let root = tempfile::tempdir().unwrap();
+    let mut engine = started(root.path(), 10).await;
+    let before = handle(&root.path().join("pin")).await;
+    let (removes, _) = rewritten(root.path(), Table::Pin, &before, "other");
+    let active = before.snapshot().unwrap().log_data();
+    let files = active.iter().map(|file| {
+        let stats = file.stats();
+        Action::Add(Add {
+            path: file.path().into_owned(),
+            size: file.size(),
+            stats,
+            data_change: true,
+            ..Add::default()
+        })
+    });
+    let restored: Vec<_> = files.collect();
+    foreign(&before, removes, Vec::new()).await;
+    engine.run(RECORDS, 10).await.unwrap_err();
+    foreign(&handle(&root.path().join("pin")).await, restored, Vec::new()).await;
+    read_back(root.path()).await.unwrap();
+    let mut engine = Engine::start(root.path(), &partitions(RECORDS)).await.unwrap();
+    engine.run(RECORDS, 10).await.unwrap();
+    assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accepted_deletion_makes_start_and_verify_succeed_and_outlives_checkpoints() {
+    let root = tempfile::tempdir().unwrap();
+    let mut engine = started(root.path(), 10).await;
+    engine.tables.finish().await.unwrap();
+    let pin = handle(&root.path().join("pin")).await;
+    let rows = inspect(root.path(), 0).await.unwrap()[1].rows;
+    let (removes, _) = rewritten(root.path(), Table::Pin, &pin, "other");
+    foreign(&pin, removes, Vec::new()).await;
+    let error = read_back(root.path()).await.unwrap_err();
+    assert!(error.to_string().contains("accept-deletion"), "{error}");
+    let accepted = accept_deletion(root.path()).await.unwrap();
+    assert_eq!(accepted.iter().map(|one| one.rows).sum::<u64>(), rows, "{accepted:?}");
+    assert_eq!(accept_deletion(root.path()).await.unwrap(), [], "the second time there is nothing to accept");
+    read_back(root.path()).await.unwrap();
+    // Checkpoints are made each fourth commit here.
+    let mut engine = Engine::start(root.path(), &partitions(RECORDS)).await.unwrap();
+    engine.run(RECORDS, 2).await.unwrap();
+    for log in ["rejected/_delta_log", "pin/_delta_log"] {
+        clean_up(&root.path().join(log));
+    }
+    let verdict = verify(inspect(root.path(), 0).await.unwrap(), Columns::All, |_| {}).await.unwrap();
+    assert!(verdict.is_proved(), "{verdict:?}");
+    assert_eq!(verdict.partitions.iter().map(|one| one.deleted).sum::<u64>(), rows);
+    read_back(root.path()).await.unwrap();
+}
+
+/// Cleans a log up to its newest checkpoint.
+fn clean_up(log: &Path) {
+    let names = fs::read_dir(log).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let checkpoints = names.filter_map(|name| name.strip_suffix(".checkpoint.parquet")?.parse::<u64>().ok());
+    for version in 0..checkpoints.max().expect("a checkpoint") {
+        let _ = fs::remove_file(log.join(format!("{version:020}.json")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_there_twice_cannot_be_accepted() {
+    let root = tempfile::tempdir().unwrap();
+    drop(started(root.path(), 10).await);
+    let user = handle(&root.path().join("user")).await;
+    let (_, adds) = rewritten(root.path(), Table::User, &user, "other");
+    foreign(&user, adds, Vec::new()).await;
+    let error = accept_deletion(root.path()).await.unwrap_err();
+    assert!(error.to_string().contains("repeat"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_rejections_are_found_after_repair_and_at_every_start() {
+    for damage in ["torn", "empty"] {
+        let root = tempfile::tempdir().unwrap();
+        drop(started(root.path(), 10).await);
+        let newest = root.path().join(format!("rejected/_delta_log/{:020}.json", 2));
+        let whole = fs::read(&newest).unwrap();
+        assert!(String::from_utf8_lossy(&whole).contains("\"add\""), "it holds rejections");
+        fs::write(&newest, if damage == "torn" { &whole[..whole.len() / 2] } else { b"" }).unwrap();
+        assert!(matches!(open(root.path()).await.err().unwrap(), DeltaError::Torn { .. }));
+        let moved = repair(root.path()).await.unwrap();
+        assert_eq!(moved.len(), 1, "{moved:?}");
+        let verdict = verify(inspect(root.path(), 0).await.unwrap(), Columns::Lineage, |_| {}).await.unwrap();
+        assert!(verdict.violations.iter().any(|what| what.contains("the tables hold")), "{damage}: {verdict:?}");
+        for _ in 0..2 {
+            let error = read_back(root.path()).await.unwrap_err();
+            assert!(matches!(error, DeltaError::Law { .. }), "{damage}: {error}");
+        }
+        // Put back from a backup, all is well.
+        fs::write(&newest, &whole).unwrap();
+        for version in 3..9 {
+            let _ = fs::remove_file(root.path().join(format!("rejected/_delta_log/{version:020}.json")));
+        }
+        read_back(root.path()).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pinflow_stops_compacting_a_table_that_another_engine_optimizes() {
+    let how = Compaction { target_bytes: 32 << 20, files_min: 4 };
+    let operations = |root: &Path, table: &str| {
+        let mut operations = BTreeMap::new();
+        for entry in fs::read_dir(root.join(table).join("_delta_log")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|it| it == "json") {
+                let text = fs::read_to_string(&path).unwrap();
+                *operations.entry(text.contains("\"compaction\":true")).or_insert(0) += 1;
+            }
+        }
+        operations.get(&true).copied().unwrap_or(0)
+    };
+    let records = 300;
+    for other_optimizes in [false, true] {
+        let root = tempfile::tempdir().unwrap();
+        let with = Settings { compaction: Some(how), ..settings(root.path()) };
+        let mut engine = Engine::with(with, &partitions(records)).await.unwrap();
+        let window = engine.window(2, 2, 1).unwrap();
+        engine.tables.commit(window).await.unwrap();
+        if other_optimizes {
+            let pin = handle(&root.path().join("pin")).await;
+            let (removes, adds) = rewritten(root.path(), Table::Pin, &pin, "other");
+            optimize(&pin, [removes, adds].concat()).await;
+        }
+        let mut epoch = 1;
+        while let Some(window) = engine.window(records, 3, epoch) {
+            epoch += 1;
+            engine.tables.commit(window).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        engine.tables.finish().await.unwrap();
+        assert_eq!(operations(root.path(), "pin") == 0, other_optimizes);
+        assert!(operations(root.path(), "geo") > 0, "tables that nobody else compacts are compacted");
+        assert_exact(root.path(), &partitions(records), records).await;
+    }
+}
