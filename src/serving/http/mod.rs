@@ -112,10 +112,18 @@ impl HttpServer {
         let (tallies, started) = (Tallies::default(), Instant::now());
         let (guard, tally) = (self.guard, Arc::clone(&tallies.connections));
         let (history, started_at) = (StatusHistory::default(), Timestamp::now());
-        let over_too = over.clone();
-        let served =
-            Served { board, gauges, guard, tallies, pipeline, options, history, started, started_at, over: over_too };
-        let shared = Arc::new(served);
+        let shared = Arc::new(Served {
+            board,
+            gauges,
+            guard,
+            tallies,
+            pipeline,
+            options,
+            history,
+            started,
+            started_at,
+            over: over.clone(),
+        });
         let sampler = tokio::spawn(sample_status(Arc::clone(&shared)));
         let router = router(Arc::clone(&shared));
         let limits = Limits {
