@@ -192,7 +192,9 @@ fn what_cannot_be_meant_is_refused_in_words() {
         ("/answers/popular_category_by_year?post_year=last", 400, "whole number"),
         ("/rejected?limit=0", 400, "limit is"),
         ("/rejected?limit=many", 400, "limit is"),
-        ("/status?x=1", 400, "no parameters"),
+        ("/status?x=1", 400, "known is history"),
+        ("/status?history=601", 400, "history is 1 to 600"),
+        ("/graph?x=1", 400, "no parameters"),
         ("/answers/../../etc/passwd", 404, ""),
         ("/answers/%2e%2e%2fetc", 404, ""),
     ] {
