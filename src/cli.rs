@@ -219,12 +219,12 @@ async fn run_logged(config: Config) -> anyhow::Result<u8> {
     tokio::spawn(stop_on_signal(stop.clone(), "finishing the window")?);
     let outcome = run::run(config, format, stop).await?;
     let totals = &outcome.totals;
+    telemetry::log_findings(&totals.counts);
     tracing::info!(
         rows = totals.rows,
         rejected = totals.rejected,
         epoch = outcome.epoch,
         stopped = outcome.stopped,
-        findings = telemetry::findings(&totals.counts),
         "done"
     );
     Ok(DONE)

@@ -37,7 +37,7 @@ pub async fn publish(
             match failed.into_iter().next() {
                 Some(error) if !failing || last => {
                     let error = anyhow::Error::from(error);
-                    tracing::warn!(tables = behind, "answers' tables are behind: {error:#}");
+                    tracing::warn!(tables = behind, reason = format!("{error:#}"), "answers' tables are behind");
                 }
                 None if failing => tracing::info!("the answers' tables are written again"),
                 _ => {}

@@ -151,7 +151,8 @@ impl Lines {
         }
         if last != b'\n' {
             let path = self.path.display();
-            tracing::warn!("{path}: line {} was cut off; it is ended, and readers will reject it", self.count + 1);
+            let line = self.count + 1;
+            tracing::warn!(%path, line, "the last line was cut off; it is ended, and readers will reject it");
             self.file.write_all(b"\n")?;
             self.file.sync_data()?;
             (self.count, self.bytes) = (self.count + 1, self.bytes + 1);
@@ -175,7 +176,7 @@ impl Lines {
             }
             let written = self.write(&lines);
             if let Err(error) = &written {
-                tracing::error!("append to {}: {error}", self.path.display());
+                tracing::error!(path = %self.path.display(), %error, "records cannot be appended");
             }
             for batch in batches {
                 let outcome = match &written {

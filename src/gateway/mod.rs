@@ -78,7 +78,8 @@ pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>
     let front = Arc::new(Front { guard, admission, topics, streams, tallies: Tallies::default(), config });
     let scheme = if front.config.tls.is_some() { "https" } else { "http" };
     let address = port.address()?;
-    tracing::info!(%address, "the gateway listens at {scheme}://{address}");
+    let url = format!("{scheme}://{address}");
+    tracing::info!(%address, url, "the gateway listens");
     let saying = tokio::spawn(say(Arc::clone(&front)));
     let tally = Arc::clone(&front.tallies.connections);
     port.serve(router::router(Arc::clone(&front)), limits, tally, stop).await;
@@ -103,8 +104,8 @@ async fn say(front: Shared) {
         tokio::time::sleep(SAY_EVERY).await;
         let now = front.tallies.records();
         if now != before {
-            let rate = (now.0 - before.0) as f64 / then.elapsed().as_secs_f64();
-            tracing::info!("{} records, {rate:.0}/s, {} refused", now.0, now.1);
+            let records_per_sec = ((now.0 - before.0) as f64 / then.elapsed().as_secs_f64()).round() as u64;
+            tracing::info!(records = now.0, records_per_sec, refused = now.1, "progress");
         }
         (before, then) = (now, Instant::now());
     }

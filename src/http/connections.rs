@@ -128,7 +128,7 @@ pub(super) async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of files, say. Serving is not what the program is for: wait, and try again.
-                tracing::warn!("a connection could not be accepted: {error}");
+                tracing::warn!(%error, "a connection could not be accepted");
                 sleep(Duration::from_millis(100)).await;
                 continue;
             }

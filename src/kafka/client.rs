@@ -130,10 +130,12 @@ impl ClientContext for Client {
                 tracing::debug!(target: "librdkafka", fac, "{message}");
             }
             Level::Emerg | Level::Alert | Level::Critical | Level::Error => {
-                tracing::error!(target: "librdkafka", fac, "{message}");
+                tracing::error!(target: "librdkafka", fac, reason = message, "the Kafka client reports an error");
             }
-            Level::Warning => tracing::warn!(target: "librdkafka", fac, "{message}"),
-            Level::Notice | Level::Info => tracing::info!(target: "librdkafka", fac, "{message}"),
+            Level::Warning => tracing::warn!(target: "librdkafka", fac, reason = message, "the Kafka client warns"),
+            Level::Notice | Level::Info => {
+                tracing::info!(target: "librdkafka", fac, what = message, "the Kafka client reports")
+            }
             Level::Debug => tracing::debug!(target: "librdkafka", fac, "{message}"),
         }
     }
@@ -152,7 +154,7 @@ impl ClientContext for Client {
         }
         let refused = matches!(code, Some(RDKafkaErrorCode::SSL | RDKafkaErrorCode::Authentication));
         if self.note(&what, refused) {
-            tracing::warn!(target: "pinflow::kafka", "{what}");
+            tracing::warn!(target: "pinflow::kafka", reason = what, "Kafka cannot be reached");
         } else {
             tracing::debug!(target: "pinflow::kafka", "{what}");
         }
@@ -168,7 +170,7 @@ impl ClientContext for Client {
             Err(error) => {
                 let what = format!("{:#}", anyhow::Error::new(error));
                 if self.note(&what, true) {
-                    tracing::warn!(target: "pinflow::kafka", "{what}");
+                    tracing::warn!(target: "pinflow::kafka", reason = what, "no token for MSK could be made");
                 }
                 Err(what.replace('\0', " ").into())
             }

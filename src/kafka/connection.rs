@@ -362,7 +362,7 @@ impl Connection {
         let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
         for warning in self.warnings() {
             if warned.insert(warning.clone()) {
-                tracing::warn!("{warning}");
+                tracing::warn!(reason = warning, "the connection to Kafka is not safe");
             }
         }
     }

@@ -68,12 +68,12 @@ impl<'a> Trouble<'a> {
         let now = Instant::now();
         match self.since {
             None => {
-                tracing::warn!(place = self.place, "paused: {text}");
+                tracing::warn!(place = self.place, reason = text, "paused");
                 self.since = Some((now, now));
             }
             Some((since, said)) if now - said >= SAID_AGAIN => {
                 let secs = (now - since).as_secs();
-                tracing::warn!(place = self.place, secs, "still paused after {secs} s: {text}");
+                tracing::warn!(place = self.place, secs, reason = text, "still paused");
                 self.since = Some((since, now));
             }
             Some(_) => {}
@@ -89,7 +89,7 @@ impl Drop for Trouble<'_> {
     fn drop(&mut self) {
         if let Some((since, _)) = self.since {
             let secs = since.elapsed().as_secs();
-            tracing::info!(place = self.place, secs, "goes on after {secs} s: {}", self.place);
+            tracing::info!(place = self.place, secs, "no longer paused");
             self.pauses.set(&self.place, None);
         }
     }

@@ -174,9 +174,7 @@ impl Client {
         let was = self.failing.swap(failure.is_some(), Ordering::Relaxed);
         match failure {
             Some(failure) if !was => {
-                tracing::warn!(
-                    "the OpenTelemetry collector takes nothing ({failure}); what it misses is on stderr only"
-                );
+                tracing::warn!(reason = failure, "the OpenTelemetry collector takes nothing; stderr has all of it");
             }
             None if was => tracing::info!("the OpenTelemetry collector takes logs and spans again"),
             _ => {}

@@ -1,5 +1,6 @@
 //! The progress line beside the logs, and bars.
 
+use std::fmt;
 use std::io::IsTerminal;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -49,15 +50,15 @@ impl Progress {
                     .unwrap_or_else(|_| ProgressStyle::default_spinner());
                 bar(ProgressBar::new_spinner().with_style(style))
             });
-            let mut meter = Meter::new(gauges);
+            let mut meter = ProgressMeter::new(gauges);
             while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                let text = meter.read();
+                let progress = meter.read();
                 match &line {
                     Some(line) => {
-                        line.set_message(text);
+                        line.set_message(progress.to_string());
                         line.tick();
                     }
-                    None if !on_terminal => tracing::info!(target: TARGET, "{text}"),
+                    None if !on_terminal => progress.log(),
                     None => {}
                 }
             }
@@ -79,67 +80,170 @@ impl Drop for Progress {
     }
 }
 
-/// Turns gauges into a line.
-pub struct Meter {
+/// What a run does at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunProgress {
+    /// The tables cannot be written, for this reason.
+    Paused(String),
+    /// Rows are read back from the tables.
+    Rebuilding {
+        /// So many by now.
+        rows: u64,
+        /// Of so many.
+        total: u64,
+    },
+    /// Records are read.
+    Reading(ReadProgress),
+}
+
+/// How far a run has read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReadProgress {
+    /// Rows read in this run, rejections included.
+    pub rows: u64,
+    /// Rows a second since the last reading.
+    pub rows_per_sec: u64,
+    /// Rows rejected in this run.
+    pub rejected: u64,
+    /// The last epoch that passed.
+    pub epoch: u64,
+    /// The last durable epoch; 0 where nothing is committed.
+    pub durable_epoch: u64,
+    /// Records that the sources still have, where they know.
+    pub lag: u64,
+    /// Bytes of the recordings read in this run.
+    pub bytes: u64,
+    /// Bytes that the recordings still have, where they know.
+    pub bytes_remaining: u64,
+}
+
+impl RunProgress {
+    /// Logs it as one event, figures as fields.
+    fn log(&self) {
+        match self {
+            RunProgress::Paused(reason) => tracing::info!(target: TARGET, reason, "paused"),
+            RunProgress::Rebuilding { rows, total } => {
+                tracing::info!(target: TARGET, rows, total, "rebuilding the answers");
+            }
+            RunProgress::Reading(read) => tracing::info!(
+                target: TARGET,
+                rows = read.rows,
+                rows_per_sec = read.rows_per_sec,
+                rejected = read.rejected,
+                epoch = read.epoch,
+                durable_epoch = read.durable_epoch,
+                lag = read.lag,
+                bytes = read.bytes,
+                bytes_remaining = read.bytes_remaining,
+                "progress"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for RunProgress {
+    /// As one line for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunProgress::Paused(reason) => write!(f, "paused: {reason}"),
+            RunProgress::Rebuilding { rows, total } => {
+                write!(f, "rebuilding the answers: {} of {} rows read back", HumanCount(*rows), HumanCount(*total))
+            }
+            RunProgress::Reading(read) => read.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for ReadProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (rows, rate) = (HumanCount(self.rows), HumanCount(self.rows_per_sec));
+        write!(f, "{rows} records, {rate}/s, epoch {}", self.epoch)?;
+        if self.durable_epoch > 0 {
+            write!(f, ", durable {}", self.durable_epoch)?;
+        }
+        write!(f, ", {} rejected", HumanCount(self.rejected))?;
+        if self.lag > 0 {
+            write!(f, ", {} behind", HumanCount(self.lag))?;
+        }
+        if self.bytes_remaining > 0 {
+            let percent = self.bytes * 100 / (self.bytes + self.bytes_remaining);
+            write!(f, ", {percent} % of the recordings")?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the gauges of a run now and then.
+pub struct ProgressMeter {
     gauges: Arc<Gauges>,
     rows: u64,
     at: Instant,
 }
 
-impl Meter {
+impl ProgressMeter {
     /// Starts counting now.
     #[must_use]
-    pub fn new(gauges: Arc<Gauges>) -> Meter {
-        Meter { gauges, rows: 0, at: Instant::now() }
+    pub fn new(gauges: Arc<Gauges>) -> ProgressMeter {
+        ProgressMeter { gauges, rows: 0, at: Instant::now() }
     }
 
     /// What is going on since the last reading.
-    pub fn read(&mut self) -> String {
+    pub fn read(&mut self) -> RunProgress {
         let gauges = &self.gauges;
-        let paused = gauges.paused.get().and_then(|paused| paused.borrow().clone());
-        if let Some(why) = paused {
-            return format!("paused: {why}");
+        if let Some(reason) = gauges.paused.get().and_then(|paused| paused.borrow().clone()) {
+            return RunProgress::Paused(reason);
         }
         if !gauges.open.load(Relaxed) {
-            let (rebuilt, total) = (gauges.rebuilt.load(Relaxed), gauges.rebuild_total.load(Relaxed));
-            return format!("rebuilding the answers: {} of {} rows read back", HumanCount(rebuilt), HumanCount(total));
+            let (rows, total) = (gauges.rebuilt.load(Relaxed), gauges.rebuild_total.load(Relaxed));
+            return RunProgress::Rebuilding { rows, total };
         }
         let rows = gauges.rows.load(Relaxed);
         let secs = self.at.elapsed().as_secs_f64().max(0.001);
-        // A rate of people's size: fractions of a record say nothing.
-        let rate = ((rows - self.rows) as f64 / secs).round() as u64;
+        let since_last = rows - self.rows;
         (self.rows, self.at) = (rows, Instant::now());
-        let mut line =
-            format!("{} records, {}/s, epoch {}", HumanCount(rows), HumanCount(rate), gauges.epoch.load(Relaxed));
-        let durable = gauges.durable_epoch.load(Relaxed);
-        if durable > 0 {
-            line.push_str(&format!(", durable {durable}"));
-        }
-        line.push_str(&format!(", {} rejected", HumanCount(gauges.rejected.load(Relaxed))));
-        let lag = gauges.lag.load(Relaxed);
-        if lag > 0 {
-            line.push_str(&format!(", {} behind", HumanCount(lag)));
-        }
-        let (read, left) = (gauges.bytes.load(Relaxed), gauges.bytes_remaining.load(Relaxed));
-        if left > 0 {
-            line.push_str(&format!(", {} % of the recordings", read * 100 / (read + left)));
-        }
-        line
+        RunProgress::Reading(ReadProgress {
+            rows,
+            // Fractions of a record say nothing.
+            rows_per_sec: (since_last as f64 / secs).round() as u64,
+            rejected: gauges.rejected.load(Relaxed),
+            epoch: gauges.epoch.load(Relaxed),
+            durable_epoch: gauges.durable_epoch.load(Relaxed),
+            lag: gauges.lag.load(Relaxed),
+            bytes: gauges.bytes.load(Relaxed),
+            bytes_remaining: gauges.bytes_remaining.load(Relaxed),
+        })
     }
 }
 
-/// What was found in the messages read, in words: rejections by reason, field faults by column, unknown fields.
-#[must_use]
-pub fn findings(counts: &Counts) -> String {
-    let rejections = Reason::ALL.into_iter().map(|reason| (format!("{reason} rejected"), counts.rejections(reason)));
-    let faults = FieldFault::ALL.into_iter();
-    let faults = faults.map(|fault| (format!("{}.{} unreadable", fault.table(), fault.column()), counts.faults(fault)));
-    let unknown = [("unknown fields".to_owned(), counts.unknown_fields)];
-    let found: Vec<String> = rejections
-        .chain(faults)
-        .chain(unknown)
-        .filter(|(_, count)| *count > 0)
-        .map(|(what, count)| format!("{} {what}", HumanCount(count)))
-        .collect();
-    if found.is_empty() { "nothing amiss".to_owned() } else { found.join(", ") }
+/// Logs what was found in the messages read: rejections by reason, field faults by column, unknown fields. One event each.
+pub fn log_findings(counts: &Counts) {
+    for reason in Reason::ALL {
+        let rows = counts.rejections(reason);
+        if rows > 0 {
+            tracing::info!(%reason, rows, "rows were rejected");
+        }
+    }
+    for fault in FieldFault::ALL {
+        let rows = counts.faults(fault);
+        if rows > 0 {
+            tracing::info!(table = %fault.table(), column = fault.column(), rows, "fields were unreadable");
+        }
+    }
+    if counts.unknown_fields > 0 {
+        tracing::info!(fields = counts.unknown_fields, "unknown fields were left out");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_line_names_only_what_there_is() {
+        let mut read = ReadProgress { rows: 12_345, rows_per_sec: 200, epoch: 7, ..ReadProgress::default() };
+        assert_eq!(read.to_string(), "12,345 records, 200/s, epoch 7, 0 rejected");
+        read = ReadProgress { durable_epoch: 5, lag: 9, bytes: 30, bytes_remaining: 70, ..read };
+        let whole = "12,345 records, 200/s, epoch 7, durable 5, 0 rejected, 9 behind, 30 % of the recordings";
+        assert_eq!(read.to_string(), whole);
+    }
 }

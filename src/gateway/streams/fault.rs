@@ -67,11 +67,11 @@ impl Fault {
             Kind::Throttled => Fault::throttled(&*fault.what),
             Kind::Credentials | Kind::Denied => {
                 // Whose credentials these are, and what they lack, is for whoever runs the gateway.
-                tracing::error!("{fault}{}", fault.mend());
+                tracing::error!(error = format!("{fault}{}", fault.mend()), "Kinesis refuses the gateway");
                 Fault::later("the gateway may not do that at Kinesis; its log has more")
             }
             Kind::Broken | Kind::ExpiredIterator => {
-                tracing::warn!("{fault}");
+                tracing::warn!(error = %fault, "Kinesis does not answer");
                 Fault::later("Kinesis does not answer")
             }
         }
@@ -86,7 +86,7 @@ impl From<StreamError> for Fault {
             StreamError::Slow { .. } => Fault::later(error.to_string()),
             StreamError::Shard { .. } => Fault::invalid(error.to_string()),
             StreamError::Connection(_) => {
-                tracing::error!("{error}");
+                tracing::error!(%error, "Kinesis cannot be reached");
                 Fault::later("the gateway cannot reach Kinesis; its log has more")
             }
         }

@@ -280,7 +280,7 @@ fn behind(front: &Front) -> Result<&Behind, Fault> {
 }
 
 fn unreachable(error: &Unreachable) -> Fault {
-    tracing::warn!("{error}");
+    tracing::warn!(%error, "Kafka does not answer");
     Fault::later("the brokers do not answer")
 }
 
@@ -369,7 +369,7 @@ impl FromRequestParts<Shared> for Found {
             TopicError::Absent(_) => Fault::no_topic(),
             TopicError::Unreachable(error) => unreachable(&error),
             error => {
-                tracing::warn!("{:#}", anyhow::Error::new(error));
+                tracing::warn!(error = format!("{:#}", anyhow::Error::new(error)), "Kafka does not describe a topic");
                 Fault::later("the brokers do not tell of this topic")
             }
         })

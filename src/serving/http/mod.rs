@@ -204,7 +204,7 @@ async fn blocking<T: Send + 'static>(
     };
     rendered.map_err(|error| {
         let id = uuid::Uuid::new_v4();
-        tracing::error!(%id, "a reply could not be made: {error:#}");
+        tracing::error!(%id, error = format!("{error:#}"), "a reply could not be made");
         Fault::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("the log has more under {id}"))
     })
 }

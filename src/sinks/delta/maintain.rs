@@ -38,10 +38,7 @@ static THREADS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
             tracing::debug!("upkeep runs with the priority of the run: {cause}");
         }
     });
-    threads
-        .build()
-        .inspect_err(|cause| tracing::warn!("tables are looked after on the run's own threads: {cause}"))
-        .ok()
+    threads.build().inspect_err(|cause| tracing::warn!(%cause, "table maintenance runs on the run's own threads")).ok()
 });
 
 /// Begins something that is not waited for.
@@ -62,8 +59,8 @@ pub(crate) async fn checkpoint(log: Log, table: Table, version: u64, one: Arc<Se
     let made = tokio::spawn(make(log.clone(), table, version)).await;
     match made {
         Ok(Ok(())) => tracing::debug!("checkpoint of {} at version {version}", log.folder.display()),
-        Ok(Err(error)) => tracing::warn!("no checkpoint of {} at version {version}: {error}", log.folder.display()),
-        Err(error) => tracing::warn!("no checkpoint of {} at version {version}: {error}", log.folder.display()),
+        Ok(Err(error)) => tracing::warn!(table = %log.folder.display(), version, %error, "no checkpoint was made"),
+        Err(error) => tracing::warn!(table = %log.folder.display(), version, %error, "no checkpoint was made"),
     }
 }
 
@@ -98,11 +95,11 @@ pub(crate) async fn compact(
             Ok(Ok(Some(joined))) => done += joined,
             Ok(Ok(None)) => break,
             Ok(Err(error)) => {
-                tracing::warn!("small files of {} are not joined: {error}", log.folder.display());
+                tracing::warn!(table = %log.folder.display(), %error, "small files are not compacted");
                 break;
             }
             Err(_) => {
-                tracing::warn!("small files of {} are not joined: the library panicked", log.folder.display());
+                tracing::warn!(table = %log.folder.display(), error = "the library panicked", "small files are not compacted");
                 break;
             }
         }
@@ -127,10 +124,10 @@ pub(crate) async fn sweep(log: Log, table: Table, hours: NonZeroU32, one: Arc<Se
             tracing::info!(table, files = removed.len(), hours, "files that no version needs any more are removed");
         }
         Ok(Err(error)) => {
-            tracing::warn!("what {} does not need any more is not removed: {error}", log.folder.display());
+            tracing::warn!(table = %log.folder.display(), %error, "files that no version needs are not removed");
         }
         Err(_) => {
-            tracing::warn!("what {} does not need any more is not removed: the library panicked", log.folder.display());
+            tracing::warn!(table = %log.folder.display(), error = "the library panicked", "files that no version needs are not removed");
         }
     }
 }

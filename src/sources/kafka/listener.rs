@@ -145,10 +145,8 @@ impl ConsumerContext for Listener {
         let Err(error) = result else { return };
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed) {
             self.heard.commits_refused.store(true, Ordering::Relaxed);
-            tracing::warn!(
-                "offsets are not told to the consumer group: {error}. Only tools that show lag miss them; \
-                 to have them, allow Read on the group"
-            );
+            // Only tools that show lag miss them.
+            tracing::warn!(%error, hint = "allow Read on the group", "offsets are not committed to the consumer group");
         } else {
             tracing::debug!("offsets were not told to the consumer group: {error}");
         }

@@ -210,7 +210,8 @@ impl Watch {
             added.0.push(partition);
             added.1.push(lane);
         }
-        tracing::info!("topic {} has {count} partitions now, {} more", topic.name, count - topic.partitions);
+        let more = count - topic.partitions;
+        tracing::info!(topic = &*topic.name, partitions = count, more, "a topic has more partitions");
         self.topics[at].partitions = count;
         let (partitions, fresh) = added;
         self.news.send(News::Added { partitions, fresh }).map_err(|_| Trouble::Halt(Halt::Stopped))

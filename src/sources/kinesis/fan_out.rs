@@ -89,18 +89,15 @@ impl FanOut {
             return;
         }
         if !std::mem::replace(&mut state.is_said, true) {
-            tracing::warn!(
-                "stream {}: enhanced fan-out is refused ({fault}{}); its shards are polled instead",
-                self.stream,
-                fault.mend()
-            );
+            let (stream, reason) = (&*self.stream, format!("{fault}{}", fault.mend()));
+            tracing::warn!(stream, reason, "enhanced fan-out is refused; the shards are polled instead");
         }
     }
 
     /// A shard's records were pushed.
     fn works(&self) {
         if std::mem::take(&mut self.state().is_said) {
-            tracing::info!("stream {}: records are pushed again", self.stream);
+            tracing::info!(stream = &*self.stream, "records are pushed again");
         }
     }
 }

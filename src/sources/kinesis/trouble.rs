@@ -27,14 +27,15 @@ impl Trouble {
             tracing::debug!("{name}: {fault}");
         } else if is_news {
             self.said = Some(now);
-            tracing::warn!("{name} cannot be read at the moment: {fault}{}. Trying again", fault.mend());
+            let reason = format!("{fault}{}", fault.mend());
+            tracing::warn!(source = name, reason, "a source cannot be read at the moment; trying again");
         }
     }
 
     /// A call went well.
     pub(super) fn over(&mut self, name: &str) {
         if self.said.take().is_some() {
-            tracing::info!("{name} can be read again");
+            tracing::info!(source = name, "a source can be read again");
         }
         self.since = None;
     }

@@ -91,7 +91,7 @@ fn an_open_transaction_holds_back_what_is_behind_it_and_that_is_seen() {
     plain.flush();
     let live = site.run(&config, &[]);
     until("it has read up to the transaction", || live.position(&name) == Some(5));
-    until("its progress line tells that it is behind", || live.log().contains("5 behind"));
+    until("its progress line tells that it is behind", || live.log().contains("\"lag\":5"));
     assert_eq!(live.position(&name), Some(5), "nothing behind an open transaction is read");
     hanging.producer.commit_transaction(PATIENCE).unwrap();
     // Ten records and the mark.
@@ -140,4 +140,21 @@ fn a_run_until_caught_up_reads_what_is_committed_and_ends() {
     let output = succeed(&mut command());
     assert_eq!(site.held().len(), 600);
     site.assert_right(&last_snapshot(&output.stdout));
+}
+
+#[test]
+fn topics_without_news_add_only_the_fence_of_each_start() {
+    if skipped() {
+        return;
+    }
+    let site = Site::new(Broker::shared(), 3);
+    let config = site.configure("");
+    site.send(&site.recording(60, 71, &[]), 3);
+    let run = || {
+        let mut command = pinflow(["run", "--until-caught-up", "--output", "none"]);
+        command.arg(&config);
+        command
+    };
+    succeed(&mut run());
+    crate::idle_starts::assert_only_fences(&site.tables(), run);
 }
