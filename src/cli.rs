@@ -4,10 +4,10 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Parser, Subcommand};
 use pinflow_dataflows::graph::{Duplicates, Median, Ties, Top};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{AcceptedLoss, Config, ConfigError, Fault, TablesConfig};
@@ -16,9 +16,10 @@ use crate::kafka::ConnectionError;
 use crate::objects::{ObjectsError, Target};
 use crate::output::CommandOutput;
 use crate::serving::{Format, HttpConfig};
+use crate::shutdown::{SHUTDOWN_DEADLINE, ShutdownPolicy, stop_on_signals};
 use crate::sinks::SinkError;
 use crate::sinks::delta::DeltaError;
-use crate::{check, emit, gateway, kinesis, query, run, streams, table, telemetry, topics};
+use crate::{check, config, emit, gateway, kinesis, query, run, streams, table, telemetry, topics};
 
 /// Everything was done.
 const DONE: u8 = 0;
@@ -28,6 +29,9 @@ const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
 /// Another writer has taken the tables over.
 const FENCED: u8 = 75;
+
+/// How long a gateway may take to stop beyond the longest wait for an answer.
+const GATEWAY_GRACE: Duration = Duration::from_secs(10);
 
 /// Live answers over streams of posts, and their cleaned rows in Delta Lake, exactly once.
 #[derive(Debug, Parser)]
@@ -168,7 +172,16 @@ pub fn main() -> ExitCode {
     }))
 }
 
+/// Refuses a clock before 1970. Positions, tokens and log files hold Unix times, and the Delta library panics on one that is
+/// negative.
+fn check_clock() -> anyhow::Result<()> {
+    let is_before_unix_epoch = SystemTime::now().duration_since(UNIX_EPOCH).is_err();
+    anyhow::ensure!(!is_before_unix_epoch, "this machine's clock is set to before 1970; set it, and start again");
+    Ok(())
+}
+
 fn obey(command: Command) -> anyhow::Result<u8> {
+    check_clock()?;
     // Where a run logs to stands in its configuration.
     if !matches!(command, Command::Run(_) | Command::Gateway(_)) {
         telemetry::start(None, Path::new(""), "")?;
@@ -215,8 +228,21 @@ async fn run_command(args: RunArgs) -> anyhow::Result<u8> {
 async fn run_logged(config: Config) -> anyhow::Result<u8> {
     let by_default = if std::io::stdout().is_terminal() { Format::Tables } else { Format::Snapshots };
     let format = config.output.format.unwrap_or(by_default);
+    if let Some(workers) = config.engine.workers.filter(|workers| *workers > config::cores()) {
+        tracing::warn!(
+            workers,
+            cores = config::cores(),
+            "more workers than cores would be slower; one per core is used"
+        );
+    }
     let (stop, _) = watch::channel(false);
-    tokio::spawn(stop_on_signal(stop.clone(), "finishing the window")?);
+    let policy = ShutdownPolicy {
+        orderly: "finishing the window",
+        unfinished: "what is committed is safe, a restart resumes there",
+        deadline: SHUTDOWN_DEADLINE,
+        report: log_stopping,
+    };
+    stop_on_signals(policy, stop.clone())?;
     let outcome = run::run(config, format, stop).await?;
     let totals = &outcome.totals;
     telemetry::log_findings(&totals.counts);
@@ -230,24 +256,8 @@ async fn run_logged(config: Config) -> anyhow::Result<u8> {
     Ok(DONE)
 }
 
-/// The first signal asks for an orderly stop; the second one does not wait for it.
-fn stop_on_signal(stop: watch::Sender<bool>, first: &'static str) -> std::io::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        for times in 0.. {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if times > 0 {
-                eprint_line("pinflow: stopped at once; what is committed is safe, a restart resumes there");
-                std::process::exit(i32::from(FAILED));
-            }
-            tracing::info!("stopping: {first}; a second signal stops at once");
-            stop.send_replace(true);
-        }
-    })
+fn log_stopping(how: &str) {
+    tracing::info!(how, "stopping");
 }
 
 async fn gateway_command(args: GatewayArgs) -> anyhow::Result<u8> {
@@ -259,7 +269,13 @@ async fn gateway_command(args: GatewayArgs) -> anyhow::Result<u8> {
         return Err(ConfigError::Faulty { path: args.config, faults: vec![fault] }.into());
     };
     let (stop, stopped) = watch::channel(false);
-    tokio::spawn(stop_on_signal(stop, "answering what was asked")?);
+    let policy = ShutdownPolicy {
+        orderly: "answering what was asked",
+        unfinished: "a record that was not answered for may or may not be stored",
+        deadline: Duration::from_secs(gateway.answer_secs_max) + GATEWAY_GRACE,
+        report: log_stopping,
+    };
+    stop_on_signals(policy, stop)?;
     let served = gateway::run(gateway, &config.base, stopped).await;
     if let Err(error) = &served {
         tracing::error!(target: telemetry::FAILED, "{error:#}");

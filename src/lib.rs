@@ -17,6 +17,7 @@
 //! - [`gateway`]: a front door over HTTP for records;
 //! - [`objects`]: where files lie, on disk or in buckets; knows neither tables nor messages;
 //! - [`output`]: standard output whose reader may go away;
+//! - [`shutdown`]: how the process is asked to stop;
 //! - [`secret`]: where secrets come from, and that nobody sees them;
 //! - [`emit`]: makes posts, for recordings and tests of any size;
 //! - [`table`], [`topics`], [`streams`]: what tables, topics and streams hold, for people; [`query`]: what a run that
@@ -45,6 +46,7 @@ pub mod query;
 pub mod run;
 pub mod secret;
 pub mod serving;
+pub mod shutdown;
 pub mod sinks;
 pub mod sources;
 pub mod streams;

@@ -1,17 +1,18 @@
 //! Wires sources, engine, tables and serving into a run.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use pinflow_dataflows::graph::Options;
 use tokio::sync::{mpsc, watch};
+use tokio::task::{self, JoinError, JoinSet};
 
 use crate::archive::Archive;
-use crate::config::{Config, SourceConfig};
-use crate::engine::{Engine, Frame, Gauges, Outcome};
+use crate::config::{Config, SourceConfig, TablesConfig};
+use crate::engine::{Engine, EngineError, Frame, Gauges, Outcome, STOP_DEADLINE, stop_deadline};
 use crate::objects::{Pauses, Place};
 use crate::publish::publish;
 use crate::serving::{Board, Closed, Format, HttpServer, Read, Stdout, StdoutSettings};
@@ -29,58 +30,59 @@ const FEED_BLOCKS: usize = 16;
 /// Epochs between the engine and serving.
 const FRAMES: usize = 64;
 
-/// Runs a configuration with answers on stdout until its sources end or `stop` turns true.
+/// How long a run waits for the threads of its sources once nothing is taken of them any more.
+const SOURCES_GRACE: Duration = Duration::from_secs(5);
+
+/// Runs a configuration with answers on stdout until its sources end or `stop` turns true. Where answers are served over
+/// HTTP they go on being served after the sources have ended, until `stop` turns true.
 ///
 /// # Errors
 /// What failed, where, and what to do. What is committed stays.
 pub async fn run(config: Config, format: Format, stop: watch::Sender<bool>) -> anyhow::Result<Outcome> {
+    let finished = OnceLock::new();
+    // A task of its own, for the deadline must pass while this one is busy.
+    let mut deadline = JoinSet::new();
+    deadline.spawn(stop_deadline(stop.subscribe()));
+    tokio::select! {
+        biased;
+        outcome = run_to_end(config, format, stop, &finished) => outcome,
+        _ = deadline.join_next() => match finished.get() {
+            Some(outcome) => {
+                tracing::warn!(seconds = STOP_DEADLINE.as_secs(), "stopped before every reader had the last answers");
+                Ok(outcome.clone())
+            }
+            None => Err(EngineError::StopDeadline { limit: STOP_DEADLINE, waits_for: None }.into()),
+        }
+    }
+}
+
+/// Sets `finished` once everything that was read is answered and durable.
+async fn run_to_end(
+    config: Config,
+    format: Format,
+    stop: watch::Sender<bool>,
+    finished: &OnceLock<Outcome>,
+) -> anyhow::Result<Outcome> {
     let (frames, passed) = mpsc::channel(FRAMES);
     let gauges = Arc::new(Gauges::default());
-    let (over, is_over) = watch::channel(false);
-    let board = Arc::new(Board::default());
-    let mut readers = Vec::new();
-    if let Some(serve) = &config.serve {
-        let server = HttpServer::bind(serve, &config.base)?;
-        tracing::info!(address = %server.address()?, tls = serve.tls.is_some(), "answers are served over HTTP");
-        gauges.look_closely();
-        let named = (config.pipeline.clone(), config.questions);
-        let serving = server.serve(Arc::clone(&board), Arc::clone(&gauges), named, is_over.clone());
-        readers.push(tokio::spawn(serving));
-    }
-    if let Some(answers) = &config.answers.delta {
-        let root = answers.root(&config.base).map_err(anyhow::Error::msg)?;
-        let root = Place::reach(&root, &config.objects).await?;
-        let tables = AnswerTables::open(answers, &root, &config.pipeline).await?;
-        let read = if config.tables.is_some() { Read::Durable } else { Read::Live };
-        let every = Duration::from_secs_f64(answers.every_secs);
-        readers.push(tokio::spawn(publish(Arc::clone(&board), read, tables, every, is_over)));
-    }
-    let (to_serve, showing) = if readers.is_empty() {
-        (passed, None)
-    } else {
-        let (on, to_serve) = mpsc::channel(FRAMES);
-        (to_serve, Some(tokio::spawn(show(passed, board, on))))
-    };
-    let stdout = Stdout::new(StdoutSettings { format, every: Duration::from_millis(config.output.every_ms) });
+    let started = unless_stopped(&stop.subscribe(), Readers::start(&config, passed, &gauges)).await;
+    let Some(started) = started else { return Ok(Outcome::stopped_early()) };
+    let (readers, to_serve) = started?;
+    let settings = StdoutSettings { format, every: Duration::from_millis(config.output.every_ms) };
+    let stdout = serve_stdout(settings, to_serve, stop.clone())?;
     let progress = Progress::start(Arc::clone(&gauges), format == Format::Tables);
-    let stop_after = StopWhenDropped(stop.clone());
-    let server = std::thread::Builder::new().name("stdout".to_owned()).spawn(move || {
-        // However serving ends, nobody sees answers any more: finish the window and end.
-        let _stop_after = stop_after;
-        stdout.serve(to_serve)
-    })?;
+    let until_caught_up = config.until_caught_up;
     let outcome = run_with(config, frames, stop.subscribe(), gauges).await;
     drop(progress);
-    // Everything is on the board before its readers are told that it is all.
-    let panicked = |panic| anyhow::anyhow!("serving panicked: {panic}. This is a fault in pinflow");
-    if let Some(showing) = showing {
-        showing.await.map_err(panicked)?;
+    if let Ok(outcome) = &outcome {
+        let _ = finished.set(outcome.clone());
+        if let Some(url) = readers.url.as_deref().filter(|_| !until_caught_up) {
+            serve_until_stopped(url, stop.subscribe()).await;
+        }
     }
-    over.send_replace(true);
-    for reader in readers {
-        reader.await.map_err(panicked)?;
-    }
-    let served = server.join().map_err(|panic| {
+    readers.finish().await?;
+    let served = task::spawn_blocking(move || stdout.join()).await.map_err(serving_panicked)?;
+    let served = served.map_err(|panic| {
         let message = panic.downcast_ref::<String>().cloned().unwrap_or_default();
         anyhow::anyhow!("serving panicked: {message}. This is a fault in pinflow")
     });
@@ -89,20 +91,131 @@ pub async fn run(config: Config, format: Format, stop: watch::Sender<bool>) -> a
     Ok(outcome)
 }
 
+fn serving_panicked(panic: JoinError) -> anyhow::Error {
+    anyhow::anyhow!("serving panicked: {panic}. This is a fault in pinflow")
+}
+
+/// What `work` comes to, or `None` if a stop is asked for first. Only for work before anything is read: giving it up is as
+/// safe as a crash there.
+async fn unless_stopped<T>(stop: &watch::Receiver<bool>, work: impl Future<Output = T>) -> Option<T> {
+    let mut stop = stop.clone();
+    tokio::select! {
+        biased;
+        Ok(_) = stop.wait_for(|stop| *stop) => {
+            tracing::info!("stopped before anything was read");
+            None
+        }
+        done = work => Some(done),
+    }
+}
+
+/// The sources have ended, and everything is durable: answers are there for whoever asks.
+async fn serve_until_stopped(url: &str, mut stop: watch::Receiver<bool>) {
+    if !*stop.borrow() {
+        tracing::info!(url, "the sources have ended; answers are served until Ctrl-C or SIGTERM");
+        // A sender that has gone can ask for nothing any more.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+}
+
+type StdoutThread = JoinHandle<std::io::Result<Result<(), Closed>>>;
+
+/// Writes answers to stdout on a thread of its own.
+fn serve_stdout(
+    settings: StdoutSettings,
+    frames: mpsc::Receiver<Frame>,
+    stop: watch::Sender<bool>,
+) -> std::io::Result<StdoutThread> {
+    let stdout = Stdout::new(settings);
+    std::thread::Builder::new().name("stdout".to_owned()).spawn(move || {
+        let mut stop = StopUnlessServed { stop, is_served: false };
+        let served = stdout.serve(frames);
+        stop.is_served = matches!(served, Ok(Ok(())));
+        served
+    })
+}
+
+/// Asks for a stop when dropped, unless stdout got everything: where its reader has gone nobody sees answers any more.
+struct StopUnlessServed {
+    stop: watch::Sender<bool>,
+    is_served: bool,
+}
+
+impl Drop for StopUnlessServed {
+    fn drop(&mut self) {
+        if !self.is_served {
+            self.stop.send_replace(true);
+        }
+    }
+}
+
+/// Who reads answers besides stdout: the HTTP server, and the answers' tables.
+struct Readers {
+    /// Where the HTTP server listens.
+    url: Option<String>,
+    tasks: Vec<task::JoinHandle<()>>,
+    /// Puts epochs on the board that the tasks read.
+    showing: Option<task::JoinHandle<()>>,
+    over: watch::Sender<bool>,
+}
+
+impl Readers {
+    /// Starts them, and gives back the epochs that stdout is to show.
+    async fn start(
+        config: &Config,
+        passed: mpsc::Receiver<Frame>,
+        gauges: &Arc<Gauges>,
+    ) -> anyhow::Result<(Readers, mpsc::Receiver<Frame>)> {
+        let (over, is_over) = watch::channel(false);
+        let board = Arc::new(Board::default());
+        let mut readers = Readers { url: None, tasks: Vec::new(), showing: None, over };
+        if let Some(serve) = &config.serve {
+            let server = HttpServer::bind(serve, &config.base)?;
+            let address = server.address()?;
+            let scheme = if serve.tls.is_some() { "https" } else { "http" };
+            tracing::info!(%address, tls = serve.tls.is_some(), "answers are served over HTTP");
+            readers.url = Some(format!("{scheme}://{address}"));
+            gauges.look_closely();
+            let (board, gauges) = (Arc::clone(&board), Arc::clone(gauges));
+            let named = (config.pipeline.clone(), config.questions);
+            readers.tasks.push(tokio::spawn(server.serve(board, gauges, named, is_over.clone())));
+        }
+        if let Some(answers) = &config.answers.delta {
+            let root = answers.root(&config.base).map_err(anyhow::Error::msg)?;
+            let root = Place::reach(&root, &config.objects).await?;
+            let tables = AnswerTables::open(answers, &root, &config.pipeline).await?;
+            let read = if config.tables.is_some() { Read::Durable } else { Read::Live };
+            let every = Duration::from_secs_f64(answers.every_secs);
+            readers.tasks.push(tokio::spawn(publish(Arc::clone(&board), read, tables, every, is_over)));
+        }
+        if readers.tasks.is_empty() {
+            return Ok((readers, passed));
+        }
+        let (on, to_serve) = mpsc::channel(FRAMES);
+        readers.showing = Some(tokio::spawn(show(passed, board, on)));
+        Ok((readers, to_serve))
+    }
+
+    /// Lets them read to the end.
+    async fn finish(self) -> anyhow::Result<()> {
+        // Everything is on the board before its readers are told that it is all.
+        if let Some(showing) = self.showing {
+            showing.await.map_err(serving_panicked)?;
+        }
+        self.over.send_replace(true);
+        for task in self.tasks {
+            task.await.map_err(serving_panicked)?;
+        }
+        Ok(())
+    }
+}
+
 /// Puts passed epochs on the board, and hands them on.
 async fn show(mut passed: mpsc::Receiver<Frame>, board: Arc<Board>, on: mpsc::Sender<Frame>) {
     while let Some(frame) = passed.recv().await {
         board.show(&frame);
         // Where stdout was closed the run is ending; what still passes is shown.
         let _ = on.send(frame).await;
-    }
-}
-
-struct StopWhenDropped(watch::Sender<bool>);
-
-impl Drop for StopWhenDropped {
-    fn drop(&mut self) {
-        self.0.send_replace(true);
     }
 }
 
@@ -116,36 +229,44 @@ pub async fn run_with(
     stop: watch::Receiver<bool>,
     gauges: Arc<Gauges>,
 ) -> anyhow::Result<Outcome> {
-    let sources = plan(&config).await?;
+    let Some(sources) = unless_stopped(&stop, plan(&config)).await else { return Ok(Outcome::stopped_early()) };
+    let sources = sources?;
     match &config.tables {
         None => start(&config, sources, (NoTables, None), Resume::default(), frames, stop, gauges).await,
         Some(tables) => {
-            let tables_url = tables.url.as_str();
-            let root = tables.root(&config.base).map_err(anyhow::Error::msg)?;
-            let root = Place::reach(&root, &config.objects).await?;
-            let pauses = Pauses::default();
-            let settings = delta::Settings {
-                compression: tables.compression,
-                pauses: pauses.clone(),
-                compaction: tables.compact.then_some(delta::Compaction::BESIDE),
-                keep_hours: NonZeroU32::new(tables.keep_hours),
-                ..delta::Settings::new(root, config.pipeline.clone())
-            };
-            let begun = Instant::now();
-            let (tables, resume) = Tables::open(settings).await?;
-            tracing::info!(
-                tables = tables_url,
-                rows = resume.rows,
-                partitions = resume.positions.len(),
-                read_all_time = resume.prior.read,
-                rejected_all_time = resume.prior.rejected,
-                seconds = begun.elapsed().as_secs_f64(),
-                "the tables are open"
-            );
-            let archive = open_archive(&config, pauses).await?;
+            let opened = unless_stopped(&stop, open_tables(&config, tables)).await;
+            let Some(opened) = opened else { return Ok(Outcome::stopped_early()) };
+            let (tables, archive, resume) = opened?;
             start(&config, sources, (tables, archive), resume, frames, stop, gauges).await
         }
     }
+}
+
+/// Takes the tables over, and opens the archive behind them.
+async fn open_tables(config: &Config, tables: &TablesConfig) -> anyhow::Result<(Tables, Option<Archive>, Resume)> {
+    let tables_url = tables.url.as_str();
+    let root = tables.root(&config.base).map_err(anyhow::Error::msg)?;
+    let root = Place::reach(&root, &config.objects).await?;
+    let pauses = Pauses::default();
+    let settings = delta::Settings {
+        compression: tables.compression,
+        pauses: pauses.clone(),
+        compaction: tables.compact.then_some(delta::Compaction::BESIDE),
+        keep_hours: NonZeroU32::new(tables.keep_hours),
+        ..delta::Settings::new(root, config.pipeline.clone())
+    };
+    let begun = Instant::now();
+    let (tables, resume) = Tables::open(settings).await?;
+    tracing::info!(
+        tables = tables_url,
+        rows = resume.rows,
+        partitions = resume.positions.len(),
+        read_all_time = resume.prior.read,
+        rejected_all_time = resume.prior.rejected,
+        seconds = begun.elapsed().as_secs_f64(),
+        "the tables are open"
+    );
+    Ok((tables, open_archive(config, pauses).await?, resume))
 }
 
 /// The archive, if there is to be one. After the tables: whoever has them has it.
@@ -221,15 +342,21 @@ async fn start<S: Sink>(
         %median,
         "sources are started"
     );
-    let settled = feed.settled().clone();
+    let (settled, backlogs) = (feed.settled().clone(), feed.backlogs());
     // The engine knows that sources have ended when the last feed is dropped.
     drop(feed);
     let settings = config.engine_settings();
-    let engine = Engine { settings, sink, archive, resume, events, settled, stop, frames, gauges };
+    let engine = Engine { settings, sink, archive, resume, events, backlogs, settled, stop, frames, gauges };
     let outcome = engine.run().await;
-    // Their feed is closed: each ends at its next block, or looks around and sees it.
-    for thread in threads {
-        let _ = thread.join();
-    }
+    join_sources(threads).await;
     Ok(outcome?)
+}
+
+/// Waits for the threads of the sources: their feed is closed, so each ends at its next block. One that is in a call which
+/// does not return (to brokers that are away, say) must not keep the run from ending.
+async fn join_sources(threads: Vec<JoinHandle<()>>) {
+    let joined = task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+    if tokio::time::timeout(SOURCES_GRACE, joined).await.is_err() {
+        tracing::debug!(seconds = SOURCES_GRACE.as_secs(), "a source has not ended; not waiting for it");
+    }
 }

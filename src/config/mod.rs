@@ -339,11 +339,7 @@ impl Config {
             "no source: add a [[source]] with kind = \"recording\" and path = \"…\"",
         );
         let engine = &self.engine;
-        let cores = cores();
-        require(
-            engine.workers.is_none_or(|workers| (1..=cores).contains(&workers)),
-            &format!("workers must be 1 to {cores}, the cores of this machine: more would only be slower"),
-        );
+        require(engine.workers != Some(0), "workers must be at least 1");
         require((1..=10_000).contains(&engine.epoch_ms), "[engine] epoch_ms must be 1 to 10000");
         require((1..=64).contains(&engine.epochs_in_flight_max), "[engine] epochs_in_flight_max must be 1 to 64");
         require(engine.epoch_bytes_max >= 1024, "[engine] epoch_bytes_max must be at least 1024");
@@ -401,7 +397,8 @@ impl Config {
     /// How the engine is to run.
     #[must_use]
     pub fn engine_settings(&self) -> Settings {
-        let workers = self.engine.workers.unwrap_or_else(cores);
+        // More than there are cores would only be slower.
+        let workers = self.engine.workers.unwrap_or_else(cores).min(cores());
         let tables = self.tables.clone().unwrap_or_else(|| TablesConfig::at("none"));
         let rotate = Duration::from_secs(self.archive.as_ref().map_or(0, |archive| archive.rotate_secs));
         Settings {

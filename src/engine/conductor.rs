@@ -1,119 +1,33 @@
 //! The conductor: cuts epochs and windows, hands out blocks, and hands on what has passed.
 
+mod launch;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::committer::{Batches, Received, ToCommit, supervised_commits};
-use super::crew::{WorkerEnd, start_workers};
+use super::committer::{Batches, Received, ToCommit};
+use super::crew::WorkerEnd;
 use super::flight::{Cut, Flights, Flying};
 use super::known::Known;
 use super::open::{Open, OpenWindow};
+use super::stop::{Outcome, SERVING_GRACE, sleep_after_stop};
 use super::worker::{Order, Report};
 use super::{EngineError, Frame, Gauges, Settings, Totals};
-use crate::archive::{Archive, Moved};
+use crate::archive::Moved;
 use crate::position::{Epoch, PartitionId, Position, Reached};
-use crate::sinks::{PartitionReached, Resume, Sink, SinkError, Stored, Window};
+use crate::sinks::{PartitionReached, Sink, SinkError, Stored, Window};
 use crate::sources::{Block, Event, Partition, Records, Settled};
 
-/// How long a stop may take before it is given up: finish the window, commit it, end.
-const STOP_DEADLINE: Duration = Duration::from_secs(20);
-
-/// How a run ended.
-#[derive(Debug, Clone)]
-pub struct Outcome {
-    /// What was read.
-    pub totals: Totals,
-    /// Whether a signal ended it before its sources did.
-    pub stopped: bool,
-    /// The last epoch that passed.
-    pub epoch: Epoch,
-}
-
-/// What an engine is connected to.
-pub struct Engine<S: Sink> {
-    /// How it runs.
-    pub settings: Settings,
-    /// Where rows go.
-    pub sink: S,
-    /// Where messages go as they were received, before their rows are committed; nowhere if absent.
-    pub archive: Option<Archive>,
-    /// What the tables held when it was opened.
-    pub resume: Resume,
-    /// What sources send; ends when all of them have ended.
-    pub events: mpsc::Receiver<Event>,
-    /// Where sources read what is durable.
-    pub settled: Settled,
-    /// Turns `true` when the run is to stop.
-    pub stop: watch::Receiver<bool>,
-    /// Where passed epochs go.
-    pub frames: mpsc::Sender<Frame>,
-    /// Figures for a progress line.
-    pub gauges: Arc<Gauges>,
-}
-
-impl<S: Sink> Engine<S> {
-    /// Runs until every source has ended or a stop is asked for, and everything read is answered and durable.
-    ///
-    /// # Errors
-    /// [`EngineError`]: what failed. Everything committed stays; a new run resumes there.
-    pub async fn run(self) -> Result<Outcome, EngineError> {
-        let (reports, from_workers) = mpsc::unbounded_channel();
-        let workers =
-            start_workers(&self.settings, &self.sink, &reports, &Arc::new(self.resume.already), &self.gauges)?;
-        // Set once: an engine runs once.
-        let _ = self.gauges.paused.set(self.sink.paused());
-        let _ = self.gauges.tables.set(self.sink.tables());
-        let stored = self.sink.read_back();
-        let has_tables = self.sink.encoder().is_some();
-        let (windows, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
-        let archives = self.archive.is_some();
-        let gauges = Arc::clone(&self.gauges);
-        let committer = tokio::spawn(supervised_commits(self.sink, self.archive, to_commit, reports.clone(), gauges));
-        self.gauges.rebuild_total.store(self.resume.rows, Relaxed);
-        let _ = self.gauges.prior.set(self.resume.prior);
-        let conductor = Conductor::<S> {
-            settings: self.settings,
-            has_tables,
-            archives,
-            raw: VecDeque::new(),
-            workers,
-            windows,
-            frames: self.frames,
-            settled: self.settled,
-            settling: VecDeque::new(),
-            gauges: self.gauges,
-            partitions: BTreeMap::new(),
-            flights: Flights::new(),
-            open: Open::new(1),
-            window: OpenWindow::default(),
-            windows_flying: 0,
-            passed: 0,
-            shown: 0,
-            as_of: Timestamp::now(),
-            durable: 0,
-            rebuilding: true,
-            opens_at: None,
-            ending: None,
-            totals: Totals::default(),
-        };
-        let outcome = conductor.conduct(self.events, stored, from_workers, self.stop).await?;
-        committer
-            .await
-            .map_err(|panic| EngineError::Panicked { thread: "committer".to_owned(), message: panic.to_string() })?;
-        Ok(outcome)
-    }
-}
+pub use launch::Engine;
 
 /// Why the run is ending.
 struct Ending {
     stopped: bool,
-    deadline: Option<Instant>,
     /// The last epoch has been closed.
     closed: bool,
 }
@@ -145,7 +59,14 @@ struct Conductor<S: Sink> {
     rebuilding: bool,
     /// The first epoch whose answers may be shown; known once all rows have been read back.
     opens_at: Option<Epoch>,
+    /// Readers that have not yet sent all that was there when they started.
+    backlogs: usize,
+    /// The first epoch that holds all of it.
+    complete_at: Option<Epoch>,
     ending: Option<Ending>,
+    stop: watch::Receiver<bool>,
+    /// Nobody takes passed epochs any more.
+    is_unserved: bool,
     totals: Totals,
 }
 
@@ -173,7 +94,7 @@ impl<S: Sink> Conductor<S> {
                 event = events.recv(), if takes && !self.rebuilding => self.on_event(event)?,
                 () = sleep_until(clock.unwrap_or_else(Instant::now)), if clock.is_some() => {}
             }
-            self.close_epoch_if_due()?;
+            self.close_epoch_if_due();
         }
         self.finish(&mut reports).await
     }
@@ -220,8 +141,12 @@ impl<S: Sink> Conductor<S> {
             Some(Event::Block(block)) => self.on_block(block),
             Some(Event::Ends { partition, end }) => self.on_ends(partition, end),
             Some(Event::Ended(_)) => {}
+            Some(Event::BacklogRead) => self.on_backlog_read(),
             Some(Event::Failed(error)) => return Err(error.into()),
-            None => self.end(false),
+            None => {
+                self.complete_at.get_or_insert(self.open.epoch);
+                self.end(false);
+            }
         }
         Ok(())
     }
@@ -251,6 +176,15 @@ impl<S: Sink> Conductor<S> {
         // An epoch of its own shows it, even if nothing can be read: before an open transaction, say.
         self.open.holds = true;
         self.tell_lag();
+    }
+
+    fn on_backlog_read(&mut self) {
+        self.backlogs = self.backlogs.saturating_sub(1);
+        if self.backlogs == 0 {
+            self.complete_at.get_or_insert(self.open.epoch);
+            // An epoch of its own says so, even if nothing follows.
+            self.open.holds = true;
+        }
     }
 
     fn tell_lag(&self) {
@@ -297,10 +231,7 @@ impl<S: Sink> Conductor<S> {
     }
 
     fn end(&mut self, stopped: bool) {
-        if self.ending.is_none() {
-            let deadline = stopped.then(|| Instant::now() + STOP_DEADLINE);
-            self.ending = Some(Ending { stopped, deadline, closed: false });
-        }
+        self.ending.get_or_insert(Ending { stopped, closed: false });
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -308,8 +239,7 @@ impl<S: Sink> Conductor<S> {
         let epoch = (room && self.open.holds).then(|| self.open.opened + self.settings.epoch);
         let commit = self.window.since.map(|since| since + self.settings.commit.age_max);
         let commit = commit.filter(|_| self.may_cut());
-        let stop = self.ending.as_ref().and_then(|ending| ending.deadline);
-        [epoch, commit, stop].into_iter().flatten().min()
+        [epoch, commit].into_iter().flatten().min()
     }
 
     fn may_cut(&self) -> bool {
@@ -323,18 +253,12 @@ impl<S: Sink> Conductor<S> {
         self.may_cut() && (old || self.window.urgent || self.window.is_full(policy))
     }
 
-    fn close_epoch_if_due(&mut self) -> Result<(), EngineError> {
-        if let Some(ending) = &self.ending {
-            if ending.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(EngineError::StopDeadline(STOP_DEADLINE));
-            }
-            if !ending.closed {
+    fn close_epoch_if_due(&mut self) {
+        if let Some(ending) = &mut self.ending {
+            if !std::mem::replace(&mut ending.closed, true) {
                 self.close_epoch(self.has_tables);
-                if let Some(ending) = &mut self.ending {
-                    ending.closed = true;
-                }
             }
-            return Ok(());
+            return;
         }
         let full = self.open.bytes >= self.settings.epoch_bytes_max;
         let aged = self.open.holds && self.open.opened.elapsed() >= self.settings.epoch;
@@ -344,7 +268,6 @@ impl<S: Sink> Conductor<S> {
         if ((full || aged) && room) || (cut && self.window.since.is_some()) {
             self.close_epoch(cut);
         }
-        Ok(())
     }
 
     fn close_epoch(&mut self, cut: bool) {
@@ -490,6 +413,7 @@ impl<S: Sink> Conductor<S> {
             first_record_at: None,
             sources: self.partitions.values().map(|known| known.status(self.as_of)).collect(),
             open: self.opens_at.is_some_and(|first| self.shown >= first),
+            complete: self.complete_at.is_some_and(|first| self.shown >= first),
             last: false,
         }
     }
@@ -497,8 +421,18 @@ impl<S: Sink> Conductor<S> {
     /// Exclusive, since what a sink collects can be sent to another thread with the conductor, but not shared.
     async fn show(&mut self, frame: Frame) {
         self.gauges.open.store(frame.open, Relaxed);
-        // Whoever was served has gone; the tables are still written.
-        let _ = self.frames.send(frame).await;
+        if self.is_unserved {
+            return;
+        }
+        tokio::select! {
+            // Whoever was served has gone; the tables are still written.
+            _ = self.frames.send(frame) => {}
+            // Whoever is served takes nothing: that must not keep what was read from being committed.
+            () = sleep_after_stop(self.stop.clone(), SERVING_GRACE) => {
+                tracing::warn!(seconds = SERVING_GRACE.as_secs(), "answers are not taken any more; committing without");
+                self.is_unserved = true;
+            }
+        }
     }
 
     /// Everything that was read is answered and, with tables, durable.

@@ -24,6 +24,7 @@ mod flight;
 mod known;
 mod open;
 mod recent;
+mod stop;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -36,8 +37,9 @@ use pinflow_dataflows::ingest::{Counts, Limits};
 use pinflow_dataflows::operators::Watch;
 use tokio::sync::watch;
 
-pub use conductor::{Engine, Outcome};
+pub use conductor::Engine;
 pub use recent::{Recent, Rejected};
+pub use stop::{Outcome, STOP_DEADLINE, stop_deadline};
 
 use crate::archive::ArchiveError;
 use crate::position::Epoch;
@@ -96,6 +98,8 @@ pub struct Frame {
     pub sources: Arc<[SourceStatus]>,
     /// Whether the answers are open: `false` while state is rebuilt from the tables.
     pub open: bool,
+    /// Whether everything has been read that was there when the run started.
+    pub complete: bool,
     /// Nothing follows.
     pub last: bool,
 }
@@ -229,7 +233,16 @@ pub enum EngineError {
     /// The rows in the tables could not be read back.
     #[error("rebuild the answers from the tables")]
     Rebuild(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Stopping took too long.
-    #[error("did not stop within {0:?}; what is committed is safe, a restart resumes there")]
-    StopDeadline(Duration),
+    /// An orderly stop took too long.
+    #[error(
+        "what was read last is not committed {limit:?} after the stop was asked for{}; what is committed is safe, a \
+         restart resumes there",
+        waits_for.as_ref().map(|what| format!(" ({what})")).unwrap_or_default()
+    )]
+    StopDeadline {
+        /// How long it may take.
+        limit: Duration,
+        /// What the tables wait for, in words, where they do.
+        waits_for: Option<String>,
+    },
 }

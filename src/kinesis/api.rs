@@ -2,11 +2,13 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use aws_config::SdkConfig;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types::{self, ShardIteratorType, StreamStatus};
 
+use super::clock::ServiceClock;
 use super::connection::{Connection, ConnectionError};
 use super::fault::{Fault, Kind};
 
@@ -16,6 +18,12 @@ use super::fault::{Fault, Kind};
 pub struct Api {
     connection: Connection,
     client: Mutex<Client>,
+    clock: ServiceClock,
+}
+
+fn client(config: &SdkConfig, clock: &ServiceClock) -> Client {
+    let config = aws_sdk_kinesis::config::Builder::from(config).interceptor(clock.clone()).build();
+    Client::from_conf(config)
 }
 
 /// What a stream is.
@@ -87,8 +95,16 @@ impl Api {
     /// # Errors
     /// [`ConnectionError`]
     pub async fn connect(connection: Connection) -> Result<Api, ConnectionError> {
-        let client = Mutex::new(Client::new(&connection.load().await?));
-        Ok(Api { connection, client })
+        let clock = ServiceClock::default();
+        let client = Mutex::new(client(&connection.load().await?, &clock));
+        Ok(Api { connection, client, clock })
+    }
+
+    /// The service's time at the least, Unix milliseconds, and how far this machine's clock is ahead of it; as of the
+    /// last answer.
+    #[must_use]
+    pub fn service_time(&self) -> (u64, u64) {
+        (self.clock.now_ms(), self.clock.ahead_ms())
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -112,7 +128,7 @@ impl Api {
                 if fault.kind == Kind::Credentials {
                     // A client keeps its credentials until the moment at which they said they would end.
                     if let Ok(config) = self.connection.load().await {
-                        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Client::new(&config);
+                        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client(&config, &self.clock);
                     }
                 }
                 Err(fault)
@@ -168,7 +184,7 @@ impl Api {
     /// An iterator, good for five minutes.
     ///
     /// # Errors
-    /// [`Fault`]; [`Kind::Refused`] if the shard never had such a record.
+    /// [`Fault`]; [`Kind::Refused`] if the shard never had such a record, [`Kind::NotYet`] if the moment has not come.
     pub async fn iterator(&self, stream: &str, shard: &str, begin: &Begin) -> Result<String, Fault> {
         const CALL: &str = "GetShardIterator";
         let call = self.client().get_shard_iterator().stream_name(stream).shard_id(shard);
@@ -181,7 +197,11 @@ impl Api {
                 call.shard_iterator_type(ShardIteratorType::AtSequenceNumber).starting_sequence_number(number)
             }
         };
-        let answer = self.settle(CALL, call.send().await).await?;
+        let answer = self.settle(CALL, call.send().await).await;
+        let answer = answer.map_err(|fault| match begin {
+            Begin::Moment(ms) => fault.of_moment(*ms, self.clock.now_ms()),
+            Begin::Horizon | Begin::At(_) => fault,
+        })?;
         answer.shard_iterator.ok_or_else(|| Fault::unreadable(CALL, "no iterator"))
     }
 

@@ -5,6 +5,9 @@ use std::fmt;
 
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
+/// What is known of the service's clock is not more precise than this: `Date` has whole seconds, and takes a moment.
+const CLOCK_TOLERANCE_MS: u64 = 60_000;
+
 /// What a caller can do about a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -24,6 +27,8 @@ pub enum Kind {
     InUse,
     /// What was asked for makes no sense to the service.
     Refused,
+    /// The moment that was asked for lies in the future, by the service's clock.
+    NotYet,
 }
 
 impl Kind {
@@ -120,10 +125,20 @@ impl Fault {
         Fault { call, kind: Kind::Broken, what: format!("the answer has {what}") }
     }
 
+    /// The same fault of a call that asked for records from a moment on, at `service_ms` by the service's clock: if it was
+    /// refused, the moment has not come. The service has no code of its own for that.
+    pub(crate) fn of_moment(self, moment_ms: u64, service_ms: u64) -> Fault {
+        let is_future = moment_ms.saturating_add(CLOCK_TOLERANCE_MS) >= service_ms;
+        if self.kind == Kind::Refused && is_future { Fault { kind: Kind::NotYet, ..self } } else { self }
+    }
+
     /// Whether waiting may mend it.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        matches!(self.kind, Kind::Throttled | Kind::ExpiredIterator | Kind::Broken | Kind::Credentials | Kind::InUse)
+        matches!(
+            self.kind,
+            Kind::Throttled | Kind::ExpiredIterator | Kind::Broken | Kind::Credentials | Kind::InUse | Kind::NotYet
+        )
     }
 
     /// What to do about it, as the end of a sentence; empty where the fault says it all.

@@ -14,6 +14,7 @@
 
 mod api;
 mod check;
+mod clock;
 mod connection;
 mod fan_out;
 mod fault;

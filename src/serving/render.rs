@@ -55,6 +55,7 @@ struct CutLine<'a> {
     epoch: Epoch,
     as_of: &'a str,
     durable_epoch: Option<Epoch>,
+    complete: bool,
     sources: &'a [SourceStatus],
 }
 
@@ -81,7 +82,8 @@ pub(super) fn snapshot(view: &View, out: &mut impl Write) -> io::Result<()> {
         let rows = NamedRows { columns: question.columns, rows: table.rows().collect() };
         line(out, &AnswerLine { answer: question.name, epoch: view.epoch, as_of: &as_of, rows })?;
     }
-    let cut = CutLine { epoch: view.epoch, as_of: &as_of, durable_epoch: view.durable_epoch, sources: &view.sources };
+    let View { epoch, durable_epoch, complete, .. } = *view;
+    let cut = CutLine { epoch, as_of: &as_of, durable_epoch, complete, sources: &view.sources };
     line(out, &cut)
 }
 

@@ -11,6 +11,9 @@ use tokio::sync::mpsc;
 use super::{View, render};
 use crate::engine::Frame;
 
+/// How long the first snapshot waits for everything to be read that was there at the start.
+const FIRST_SNAPSHOT_DELAY: Duration = Duration::from_secs(1);
+
 /// Rows of an answer that a live table shows.
 const LIVE_ROWS_MAX: usize = 6;
 
@@ -45,6 +48,8 @@ pub struct Closed;
 pub struct Stdout {
     settings: StdoutSettings,
     view: View,
+    /// When answers were open for the first time.
+    opened: Option<Instant>,
     written: Option<Instant>,
     /// Whether something changed since the last writing.
     stale: bool,
@@ -56,7 +61,7 @@ impl Stdout {
     #[must_use]
     pub fn new(settings: StdoutSettings) -> Stdout {
         let redraw = settings.format == Format::Tables && io::stdout().is_terminal();
-        Stdout { settings, view: View::default(), written: None, stale: false, redraw }
+        Stdout { settings, view: View::default(), opened: None, written: None, stale: false, redraw }
     }
 
     /// Serves until the last frame; blocks its thread.
@@ -84,8 +89,7 @@ impl Stdout {
     /// Waits for a frame, but not beyond the moment at which a snapshot is owed.
     fn next(&self, frames: &mut mpsc::Receiver<Frame>) -> Next {
         let periodic = matches!(self.settings.format, Format::Snapshots | Format::Tables);
-        let owed = (periodic && self.stale && self.view.open)
-            .then(|| self.written.map_or(Duration::ZERO, |at| self.settings.every.saturating_sub(at.elapsed())));
+        let owed = (periodic && self.stale && self.view.open).then(|| self.until_due());
         let Some(wait) = owed else { return frames.blocking_recv().map_or(Next::Ended, Next::Frame) };
         if let Ok(frame) = frames.try_recv() {
             return Next::Frame(frame);
@@ -102,6 +106,16 @@ impl Stdout {
         }
     }
 
+    /// How long the next snapshot has to wait. The first one is of everything that was there at the start, if that can be
+    /// read soon: whoever takes only one must not get empty answers.
+    fn until_due(&self) -> Duration {
+        match (self.written, self.opened) {
+            (Some(written), _) => self.settings.every.saturating_sub(written.elapsed()),
+            (None, Some(opened)) if !self.view.complete => FIRST_SNAPSHOT_DELAY.saturating_sub(opened.elapsed()),
+            (None, _) => Duration::ZERO,
+        }
+    }
+
     fn step(&mut self, frame: Option<Frame>, out: &mut impl Write) -> io::Result<()> {
         let mut last = false;
         if let Some(frame) = frame {
@@ -111,7 +125,9 @@ impl Stdout {
             // How far sources are read and durable is part of a snapshot, also where no answer follows from it.
             let moved = frame.sources != self.view.sources || frame.durable_epoch != self.view.durable_epoch;
             let changes = Arc::clone(&frame.changes);
+            let moved = moved || frame.complete != self.view.complete;
             self.view.apply(&frame);
+            self.opened = self.opened.or_else(|| self.view.open.then(Instant::now));
             self.stale |= !changes.is_empty() || moved || !was_open;
             if self.settings.format == Format::Changes && self.view.open {
                 self.write_changes(was_open, epoch, &changes, out)?;
@@ -120,7 +136,7 @@ impl Stdout {
         if !self.view.open {
             return Ok(());
         }
-        let due = self.written.is_none_or(|at| at.elapsed() >= self.settings.every);
+        let due = self.until_due().is_zero();
         match self.settings.format {
             Format::Snapshots if last || (due && self.stale) => render::snapshot(&self.view, out)?,
             Format::Tables if last => self.draw(usize::MAX, out)?,

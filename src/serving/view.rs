@@ -25,6 +25,8 @@ pub struct View {
     pub sources: Arc<[SourceStatus]>,
     /// Whether answers may be shown.
     pub open: bool,
+    /// Whether everything has been read that was there when the run started.
+    pub complete: bool,
 }
 
 impl Default for View {
@@ -36,6 +38,7 @@ impl Default for View {
             durable_epoch: None,
             sources: Arc::new([]),
             open: false,
+            complete: false,
         }
     }
 }
@@ -70,6 +73,7 @@ impl View {
         self.durable_epoch = frame.durable_epoch;
         self.sources = Arc::clone(&frame.sources);
         self.open = frame.open;
+        self.complete = frame.complete;
     }
 
     /// Moves the answers on, and nothing else.

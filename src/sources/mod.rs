@@ -4,6 +4,7 @@
 //! positions. It never parses, and it never decides what is durable: where to resume comes from the feed, and how
 //! far that is durable by now (see [`Settled`]).
 
+mod backlog;
 mod collected;
 pub mod kafka;
 pub mod kinesis;
@@ -14,7 +15,7 @@ mod thread;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pinflow_dataflows::ingest::Carries;
@@ -224,6 +225,8 @@ pub enum Event {
     },
     /// The partition has no more records, ever.
     Ended(PartitionId),
+    /// A reader has sent everything that was there when it started. It says so once; see [`Feed::backlogs`].
+    BacklogRead,
     /// Reading cannot go on; the run must end loudly.
     Failed(SourceError),
 }
@@ -290,6 +293,7 @@ pub struct Feed {
     stop: watch::Receiver<bool>,
     settled: Settled,
     until_caught_up: bool,
+    backlogs: Arc<AtomicUsize>,
 }
 
 /// How far each partition is settled: what lies before that position is durable and will not be read again.
@@ -322,8 +326,15 @@ impl Feed {
     pub fn new(capacity: usize, stored: Positions, stop: watch::Receiver<bool>) -> (Feed, mpsc::Receiver<Event>) {
         let (events, receiver) = mpsc::channel(capacity);
         let ids = Arc::new(AtomicU32::new(0));
-        let feed =
-            Feed { events, stored: Arc::new(stored), ids, stop, settled: Settled::default(), until_caught_up: false };
+        let feed = Feed {
+            events,
+            stored: Arc::new(stored),
+            ids,
+            stop,
+            settled: Settled::default(),
+            until_caught_up: false,
+            backlogs: Arc::default(),
+        };
         (feed, receiver)
     }
 
@@ -337,6 +348,17 @@ impl Feed {
     #[must_use]
     pub fn ends_caught_up(&self) -> bool {
         self.until_caught_up
+    }
+
+    /// Announces a reader that will send [`Event::BacklogRead`] once. Called before the engine starts.
+    fn expect_backlog(&self) {
+        self.backlogs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many readers will say that they have read what was there. Complete once all sources are started.
+    #[must_use]
+    pub fn backlogs(&self) -> usize {
+        self.backlogs.load(Ordering::Relaxed)
     }
 
     /// Where the tables say a partition resumes; `None` if they know nothing of it.

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
 
+use super::backlog::BacklogReport;
 use super::{Closed, Event, Feed, SourceError};
 
 /// Why reading ends before the source does.
@@ -25,6 +26,25 @@ impl From<SourceError> for Halt {
     fn from(error: SourceError) -> Halt {
         Halt::Failed(error)
     }
+}
+
+/// As [`spawn`], for a thread that reads a share of what was there at the start. It reports that this is read, at the
+/// latest when it ends.
+///
+/// # Errors
+/// If the system gives no thread.
+pub(super) fn spawn_reader(
+    name: String,
+    feed: &Feed,
+    what: String,
+    read: impl FnOnce(&Feed, &mut BacklogReport) -> Result<(), Halt> + Send + 'static,
+) -> Result<JoinHandle<()>, SourceError> {
+    feed.expect_backlog();
+    spawn(name, feed, what, move |feed| {
+        let mut backlog = BacklogReport::default();
+        read(feed, &mut backlog)?;
+        Ok(backlog.send(feed)?)
+    })
 }
 
 /// Starts a thread that reads `what` and tells the feed of its failure, and of its panic.

@@ -23,11 +23,8 @@ mod sequence;
 mod survey;
 mod tables;
 
-use std::io;
-
 use anyhow::{Context, bail};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 pub use rows::Times;
@@ -37,10 +34,23 @@ use super::EmitArgs;
 use super::progress::say;
 use super::resend::Outlet;
 use crate::mysql::Address;
+use crate::shutdown::{SHUTDOWN_DEADLINE, ShutdownPolicy, stop_on_signals};
 use database::{Database, Outcome};
 use posting::Posting;
 
 pub(super) use fill::fill;
+
+/// What a stop means for draws.
+const SHUTDOWN_POLICY: ShutdownPolicy = ShutdownPolicy {
+    orderly: "finishing what is on its way",
+    unfinished: "what was on its way may or may not have arrived",
+    deadline: SHUTDOWN_DEADLINE,
+    report: say_stopping,
+};
+
+fn say_stopping(how: &str) {
+    say(&format!("stopping: {how}"));
+}
 
 /// Draws rows from a database and sends them, until so many draws are made or a signal comes.
 ///
@@ -53,14 +63,15 @@ pub(super) fn run(
 ) -> anyhow::Result<()> {
     let address = address(args, url)?;
     let runtime = runtime()?;
-    let stop = stop_on_signal(&runtime)?;
-    let opened = runtime.block_on(Database::open(address, args.chosen(), stop.clone()))?;
+    let (stop, stopped) = watch::channel(false);
+    stop_on_signals(SHUTDOWN_POLICY, stop)?;
+    let opened = runtime.block_on(Database::open(address, args.chosen(), stopped.clone()))?;
     let Outcome::Done(mut database) = opened else { return Ok(()) };
     if database.is_empty() {
         bail!("the tables hold no rows; pinflow emit --init-mysql URL --replace fills them");
     }
     let mut posting = Posting::new(args, outlets()?);
-    let ended = posting.all(args, &runtime, &mut database, stop);
+    let ended = posting.all(args, &runtime, &mut database, stopped);
     runtime.block_on(database.close());
     let ended = ended.and_then(|()| posting.finish());
     say(&posting.summary(args));
@@ -81,26 +92,4 @@ fn runtime() -> anyhow::Result<Runtime> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let built = runtime.worker_threads(1).thread_name("mysql").enable_all().build();
     built.context("start a thread for the database")
-}
-
-/// The first signal asks for an end after what is under way; the second one does not wait for it.
-fn stop_on_signal(runtime: &Runtime) -> io::Result<watch::Receiver<bool>> {
-    let _entered = runtime.enter();
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let (stop, stopped) = watch::channel(false);
-    runtime.spawn(async move {
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if stop.send_replace(true) {
-                say("pinflow: stopped at once; what was on its way may or may not have arrived");
-                std::process::exit(1);
-            }
-            say("stopping: finishing what is on its way; a second signal stops at once");
-        }
-    });
-    Ok(stopped)
 }

@@ -70,7 +70,7 @@ impl Fault {
                 tracing::error!(error = format!("{fault}{}", fault.mend()), "Kinesis refuses the gateway");
                 Fault::later("the gateway may not do that at Kinesis; its log has more")
             }
-            Kind::Broken | Kind::ExpiredIterator => {
+            Kind::Broken | Kind::ExpiredIterator | Kind::NotYet => {
                 tracing::warn!(error = %fault, "Kinesis does not answer");
                 Fault::later("Kinesis does not answer")
             }

@@ -85,7 +85,8 @@ impl Beginning<'_> {
             .iter()
             .filter(|loss| !begun.known.iter().any(|lane| lane.held() > 0 && lane.name == loss.partition))
         {
-            tracing::warn!("--accept-loss {}:{}-{}: nothing is missing there", loss.partition, loss.from, loss.to);
+            let AcceptedLoss { partition, from, to } = loss;
+            tracing::warn!(source = partition, %from, %to, "nothing is missing where --accept-loss says so");
         }
         Ok(begun)
     }
@@ -220,11 +221,9 @@ impl Beginning<'_> {
         self.patiently(&format!("ask what kafka/{topic}/{number} holds"), || self.watcher.range(topic, number))
     }
 
-    /// How far a run goes that ends with what is there: to the end of what is committed.
+    /// Where what is there now ends, as readers of committed records see it. A run that ends with what is there goes so
+    /// far.
     fn there(&self, topic: &str, number: i32) -> Result<u64, Halt> {
-        if !self.feed.ends_caught_up() {
-            return Ok(0);
-        }
         let ask = || self.reader.range(topic, number);
         Ok(self.patiently(&format!("ask where kafka/{topic}/{number} ends"), ask)?.high)
     }
@@ -290,10 +289,12 @@ pub(super) fn hold(name: &str, anchor: Anchor, stands: Stands) -> Result<(), Sou
             ),
         }),
         Stands::Nothing => {
+            // As in a compacted topic: older records are there.
+            let offset = anchor.offset;
             tracing::warn!(
-                "{name}: the record at offset {} is not there any more though older ones are, as in a compacted topic; \
-                 that this is the partition that was read cannot be proved",
-                anchor.offset
+                source = name,
+                offset,
+                "the last record read is gone; whether this is the same partition is unproved"
             );
             Ok(())
         }

@@ -24,7 +24,7 @@ pub(super) struct Lane {
     pub(super) anchor: Option<Anchor>,
     /// Where it ended when the engine was last told.
     pub(super) told_end: Option<u64>,
-    /// Where it ended when the run began, where that is where the run ends; else 0.
+    /// Where it ended when the run began; 0 for a partition that was added since.
     pub(super) there: u64,
     /// How far the consumer group was told.
     pub(super) committed: u64,

@@ -40,8 +40,9 @@ use pinflow_dataflows::ingest::Carries;
 use reader::Reader;
 use watch::Watch;
 
+use super::backlog::BacklogReport;
 use super::named;
-use super::thread::{Halt, spawn};
+use super::thread::{Halt, spawn, spawn_reader};
 use super::{AcceptedLoss, Feed, SourceError};
 
 /// Topics of a cluster, ready to be read. No broker was asked yet.
@@ -91,10 +92,10 @@ impl KafkaSource {
     /// If the system gives no thread.
     pub fn start(self, feed: &Feed) -> Result<Vec<JoinHandle<()>>, SourceError> {
         let what = format!("kafka at {}", self.config.brokers);
-        Ok(vec![spawn("kafka".to_owned(), feed, what, move |feed| self.read(feed))?])
+        Ok(vec![spawn_reader("kafka".to_owned(), feed, what, move |feed, backlog| self.read(feed, backlog))?])
     }
 
-    fn read(self, feed: &Feed) -> Result<(), Halt> {
+    fn read(self, feed: &Feed, backlog: &mut BacklogReport) -> Result<(), Halt> {
         let (reader, watcher) = (self.cluster.reader()?, self.cluster.watcher()?);
         let topics = self.config.topics.each().into_iter();
         let topics: Vec<(Arc<str>, Carries)> = topics.map(|(topic, carries)| (Arc::from(topic), carries)).collect();
@@ -117,7 +118,7 @@ impl KafkaSource {
         };
         let what = format!("the topics at {}", self.config.brokers);
         let watching = spawn("kafka-watch".to_owned(), feed, what, move |_| watch.run())?;
-        let read = Reader::new(feed, reader, progress, news, look).run(begun.known, begun.fresh);
+        let read = Reader::new(feed, reader, progress, news, look).run(begun.known, begun.fresh, backlog);
         // The reader has hung up on it.
         let _ = watching.join();
         read

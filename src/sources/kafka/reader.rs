@@ -21,6 +21,7 @@ use super::lane::Lane;
 use super::stall::Verdict;
 use super::standing::{Standing, standing};
 use super::watch::{News, Progress, Reached};
+use crate::sources::backlog::BacklogReport;
 use crate::sources::thread::Halt;
 use crate::sources::{Event, Feed, SourceError};
 
@@ -90,7 +91,7 @@ impl Reader {
     }
 
     /// Reads until the run is stopped, must end, or is to end because all that was there is read.
-    pub(super) fn run(mut self, known: Vec<Lane>, fresh: Vec<Lane>) -> Result<(), Halt> {
+    pub(super) fn run(mut self, known: Vec<Lane>, fresh: Vec<Lane>, backlog: &mut BacklogReport) -> Result<(), Halt> {
         self.held = known.iter().map(Lane::held).sum();
         self.lanes = known;
         self.assign(&(0..self.lanes.len()).collect::<Vec<_>>())?;
@@ -110,8 +111,12 @@ impl Reader {
                     self.look_around()?;
                 }
             }
-            if self.has_caught_up() {
-                return self.send_all();
+            if !backlog.is_sent() && self.has_read_backlog() {
+                self.send_all()?;
+                backlog.send(&self.feed)?;
+            }
+            if backlog.is_sent() && self.feed.ends_caught_up() {
+                return Ok(());
             }
             if records >= LOOK_RECORDS {
                 records = 0;
@@ -122,9 +127,9 @@ impl Reader {
         }
     }
 
-    /// Whether the run ends here: everything that was there when it began has been collected.
-    fn has_caught_up(&self) -> bool {
-        self.feed.ends_caught_up() && self.waiting.is_empty() && self.lanes.iter().all(|lane| lane.next >= lane.there)
+    /// Whether everything that was there when the run began has been collected.
+    fn has_read_backlog(&self) -> bool {
+        self.waiting.is_empty() && self.lanes.iter().all(|lane| lane.next >= lane.there)
     }
 
     /// Starts fetching partitions at their own offsets.
@@ -388,11 +393,12 @@ impl Reader {
                 Some((since, said)) if !*said && since.elapsed() >= STALLED => {
                     *said = true;
                     tracing::warn!(
-                        "{} stands at offset {} before an open transaction; {} records wait behind its beginning. If its \
-                         producer is gone, the broker aborts it after the producer's transaction.timeout.ms",
-                        lane.name,
-                        lane.next,
-                        end.high - lane.next
+                        source = lane.name,
+                        offset = lane.next,
+                        waiting = end.high - lane.next,
+                        hint =
+                            "if its producer is gone, the broker aborts it after the producer's transaction.timeout.ms",
+                        "a partition stands before an open transaction"
                     );
                 }
                 _ => {}
@@ -421,17 +427,20 @@ impl Reader {
                     let seconds = stood.as_secs();
                     if lane.waits.is_none() {
                         tracing::info!(
+                            source = name,
+                            next,
+                            end,
                             seconds,
                             client,
-                            "{name} stands at {next}, its end is {end}: it is fetched anew"
+                            "a partition stands still; fetching again"
                         );
                     }
                     standing.push(at);
                 }
                 Verdict::Mended(stood) => tracing::warn!(
-                    "{} stood still for {} s though records were there; fetched anew it moves again",
-                    lane.name,
-                    stood.as_secs()
+                    source = lane.name,
+                    seconds = stood.as_secs(),
+                    "a partition stood still though records were there; fetched again, it moves"
                 ),
             }
         }

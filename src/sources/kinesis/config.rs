@@ -78,7 +78,7 @@ pub enum Start {
     /// At the oldest records that it holds.
     #[default]
     TrimHorizon,
-    /// With what is put from the first start on, by this machine's clock.
+    /// With what is put from the first start on, by the service's clock.
     Latest,
     /// At the first records that arrived at this moment or later.
     At(Timestamp),

@@ -11,6 +11,9 @@ use crate::position::{Position, Reached, anchor_of_message};
 
 /// Clocks differ: a moment that lies less than this within the retention period counts as outside of it.
 pub(super) const MARGIN_MS: u64 = 5 * 60_000;
+/// That nothing has come is handed over when it is news of this much time. It makes a commit of its own, and a run may be
+/// started every minute.
+const IDLE_MARK_INTERVAL_MS: u64 = 10 * 60_000;
 
 /// How far one shard was read.
 #[derive(Debug, Clone)]
@@ -21,6 +24,8 @@ pub(super) struct Cursor {
     begin_ms: u64,
     /// Everything that had arrived by then was taken, or is not wanted. Before the first record: when it was begun.
     caught_ms: u64,
+    /// The same as it was handed over last.
+    marked_ms: u64,
     /// An iterator was asked for, and has not yet been seen to begin where it must.
     unproved: bool,
     /// Whether the tables know of it already.
@@ -63,6 +68,7 @@ impl Cursor {
             last: (!is_blank).then(|| Last { position: reached.next.before(), text: None, hash: reached.anchor }),
             begin_ms: if is_blank { reached.anchor } else { 0 },
             caught_ms: reached.seek,
+            marked_ms: reached.seek,
             unproved: true,
             is_stored: true,
         }
@@ -106,6 +112,15 @@ impl Cursor {
     /// What is stored beside the position: the hash of the last record, or where to begin; and the time.
     pub(super) fn stored(&self) -> (u64, u64) {
         (self.last.as_ref().map_or(self.begin_ms, |last| last.hash), self.caught_ms)
+    }
+
+    /// What is stored with a block that is handed over now, as [`Cursor::stored`].
+    pub(super) fn hand_over(&mut self, has_records: bool) -> (u64, u64) {
+        let (anchor, caught_ms) = self.stored();
+        if has_records || caught_ms >= self.marked_ms.saturating_add(IDLE_MARK_INTERVAL_MS) {
+            self.marked_ms = caught_ms;
+        }
+        (anchor, self.marked_ms)
     }
 
     /// Takes an answer that was asked for at `asked_ms`: how many of its first records were taken before.
@@ -286,6 +301,19 @@ mod tests {
         assert!(cursor.is_stale(DAY, DAY), "so it must go on proving itself");
         let gap = Breach::Gap { from: Position::START, to: 2.into() };
         assert_eq!(at(0).admit(&answer(&[3], 0), 3 * DAY, DAY).map(drop), Err(gap), "begun long ago, and never read");
+    }
+
+    #[test]
+    fn idle_time_is_handed_over_only_now_and_then() {
+        let mut cursor = at_five(DAY);
+        let mut idle_at = |caught_ms: u64, has_records: bool| {
+            cursor.caught_ms = caught_ms;
+            cursor.hand_over(has_records).1
+        };
+        assert_eq!(idle_at(DAY + 60_000, false), DAY, "a minute is no news");
+        assert_eq!(idle_at(DAY + 60_000, true), DAY + 60_000, "with records it costs nothing");
+        assert_eq!(idle_at(DAY + 659_999, false), DAY + 60_000);
+        assert_eq!(idle_at(DAY + 660_000, false), DAY + 660_000);
     }
 
     #[test]

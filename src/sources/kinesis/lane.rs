@@ -86,8 +86,8 @@ impl Lane {
         Block { next: Position::END, ..block }
     }
 
-    fn moved(&self, records: Records, next: Position, behind_ms: Option<u64>) -> Block {
-        let (anchor, seek) = self.cursor.stored();
+    fn moved(&mut self, records: Records, next: Position, behind_ms: Option<u64>) -> Block {
+        let (anchor, seek) = self.cursor.hand_over(records.count() > 0);
         // How many records are left is not known; whether any are, is.
         let lag = (behind_ms == Some(0)).then_some(0);
         Block { partition: self.id, records, next, anchor, seek, lag, lag_ms: behind_ms, remaining_bytes: None }

@@ -19,6 +19,7 @@
 //! with is waited out as long as it may pass, and said.
 
 mod aggregate;
+mod backlog;
 mod begin;
 mod clock;
 mod config;
@@ -32,11 +33,13 @@ mod routes;
 mod shard;
 #[cfg(test)]
 mod simulation;
+mod start;
 mod stream;
 mod tree;
 mod trouble;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -98,6 +101,7 @@ impl KinesisSource {
     /// If the system gives no thread.
     pub fn start(self, feed: &Feed) -> Result<Vec<JoinHandle<()>>, SourceError> {
         let what = self.config.connection().shown();
+        feed.expect_backlog();
         Ok(vec![spawn("kinesis".to_owned(), feed, what, move |feed| self.read(feed))?])
     }
 
@@ -115,7 +119,8 @@ impl KinesisSource {
 
     async fn read_streams(&self, feed: &Feed) -> Result<(), Halt> {
         let connection = self.config.connection();
-        connection.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+        let warnings = connection.warnings();
+        warnings.iter().for_each(|warning| tracing::warn!(reason = warning, "the connection to Kinesis is not safe"));
         let api = Api::connect(connection).await.map_err(|error| SourceError::Unusable(error.to_string()))?;
         let common = Common {
             api: Arc::new(api),
@@ -124,6 +129,7 @@ impl KinesisSource {
             accepted: self.accepted.clone().into(),
             // A short run is over before a consumer is made, and a consumer costs something from then on.
             consumer: self.consumer.clone().filter(|_| !feed.ends_caught_up()),
+            streams_behind: Arc::new(AtomicUsize::new(self.config.streams.each().len())),
             idle: Duration::from_millis(self.config.poll_ms),
             calls_per_sec_max: self.config.calls_per_sec_max,
         };

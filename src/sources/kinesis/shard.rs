@@ -4,12 +4,13 @@
 //! iterator begins at the last of those. While the engine takes nothing, nothing is asked for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
+use super::backlog::ShardBacklog;
 use super::clock::now_ms;
 use super::cursor::{Admitted, Breach};
 use super::fan_out::{FanOut, Subscriptions};
@@ -43,6 +44,8 @@ pub(super) struct Common {
     pub(super) accepted: Arc<[AcceptedLoss]>,
     /// The name of the consumer to which records are to be pushed.
     pub(super) consumer: Option<Arc<str>>,
+    /// Streams of the source of which something is still to be read that was there at the start.
+    pub(super) streams_behind: Arc<AtomicUsize>,
     pub(super) idle: Duration,
     pub(super) calls_per_sec_max: u64,
 }
@@ -50,7 +53,7 @@ pub(super) struct Common {
 /// One shard being read.
 pub(super) struct Reader {
     pub(super) common: Common,
-    stream: Arc<str>,
+    pub(super) stream: Arc<str>,
     pub(super) lane: Lane,
     pub(super) fan_out: Arc<FanOut>,
     pub(super) subscriptions: Subscriptions,
@@ -65,13 +68,15 @@ pub(super) struct Reader {
     lost: Option<AcceptedLoss>,
     /// Whether the engine knows that nothing more is there.
     told_idle: bool,
+    /// Until everything is read that was there when reading began.
+    pub(super) backlog: Option<ShardBacklog>,
     marked: Instant,
 }
 
 /// Why a shard is read no more.
 pub(super) enum Ended {
     /// It has no more, and never will. What is collected in the lane is still to be handed over.
-    Shard(Lane),
+    Shard(Lane, Option<ShardBacklog>),
     /// Everything that was there is read, and no more is wanted.
     CaughtUp,
 }
@@ -83,6 +88,7 @@ impl Reader {
         fan_out: Arc<FanOut>,
         lane: Lane,
         retention_ms: Arc<AtomicU64>,
+        backlog: ShardBacklog,
     ) -> Reader {
         Reader {
             subscriptions: Subscriptions::new(),
@@ -94,6 +100,7 @@ impl Reader {
             iterator: None,
             lost: None,
             told_idle: false,
+            backlog: Some(backlog),
             marked: Instant::now(),
             common,
             stream,
@@ -105,9 +112,12 @@ impl Reader {
     /// Reads until the shard has no more, or nothing more is wanted of it.
     pub(super) async fn run(mut self) -> Result<Ended, Halt> {
         let answers = Arc::clone(&self.common.answers);
+        if !self.wait_for_start().await? {
+            return Ok(Ended::CaughtUp);
+        }
         loop {
             if self.subscribed().await? {
-                return Ok(Ended::Shard(self.lane));
+                return Ok(Ended::Shard(self.lane, self.backlog));
             }
             // Waits while others hold too much in memory: the engine is slow.
             let room = answers.acquire().await.map_err(|_| Halt::Stopped)?;
@@ -115,7 +125,7 @@ impl Reader {
                 Ok(Some((answer, asked_ms))) => {
                     self.well(&answer);
                     if self.take(answer, asked_ms).await? {
-                        return Ok(Ended::Shard(self.lane));
+                        return Ok(Ended::Shard(self.lane, self.backlog));
                     }
                     if self.has_caught_up() {
                         return Ok(Ended::CaughtUp);
@@ -217,6 +227,9 @@ impl Reader {
             self.marked = Instant::now();
             let block = self.lane.block(answer.behind_ms);
             self.common.feed.deliver(Event::Block(block)).await?;
+        }
+        if idle {
+            self.backlog = None;
         }
         Ok(false)
     }

@@ -21,10 +21,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use pinflow_dataflows::ingest::Carries;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 
+use super::backlog::StreamBacklog;
 use super::begin::{self, Beginning, StoredShards, beginning};
 use super::clock::now_ms;
 use super::config::Start;
@@ -69,6 +71,9 @@ pub(super) struct Stream {
     retention_ms: Arc<AtomicU64>,
     fan_out: Arc<FanOut>,
     tree: Tree,
+    backlog: StreamBacklog,
+    /// Whether it was reported that everything is read that was there at the start.
+    is_backlog_reported: bool,
     /// Shards that are not read yet, by their names.
     waiting: BTreeMap<String, Lane>,
     /// When the stream was last listed: a shard that was not there then holds nothing older.
@@ -99,6 +104,8 @@ impl Stream {
             plan,
             summary,
             tree: Tree::default(),
+            backlog: StreamBacklog::default(),
+            is_backlog_reported: false,
             waiting: BTreeMap::new(),
             listed_ms: 0,
             looked: Instant::now(),
@@ -146,12 +153,13 @@ impl Stream {
             SourceError::Unusable(format!("list the shards of stream {name}: {fault}{}", fault.mend()))
         })?;
         self.fan_out.listed(&listed);
+        let start = self.start();
         let prefix = self.prefix();
         let stored = self.common.feed.stored_under(&prefix);
         let stored: StoredShards = stored.map(|(key, reached)| (key[prefix.len()..].to_owned(), reached)).collect();
         let mut begun = Vec::new();
         for shard in &listed {
-            let beginning = beginning(shard, &listed, &stored, self.plan.start, asked_ms);
+            let beginning = beginning(shard, &listed, &stored, start, asked_ms);
             self.tree.learn(shard, beginning == Beginning::Ended);
             match beginning {
                 Beginning::Ended => {}
@@ -167,6 +175,24 @@ impl Stream {
         }
         self.listed_ms = asked_ms;
         Ok(())
+    }
+
+    /// Where shards begin that the tables do not know. `latest` is now by the service's clock: by a clock that is ahead,
+    /// records would be passed over that have not even been put.
+    fn start(&self) -> Start {
+        let (service_ms, ahead_ms) = self.common.api.service_time();
+        match self.plan.start {
+            Start::Latest => {
+                if ahead_ms > 0 {
+                    let seconds = ahead_ms as f64 / 1e3;
+                    let stream = &*self.plan.stream;
+                    tracing::warn!(stream, seconds, "this machine's clock is ahead of Kinesis; starting by its clock");
+                }
+                let moment = i64::try_from(service_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+                moment.map_or(Start::Latest, Start::At)
+            }
+            start => start,
+        }
     }
 
     async fn resume(&mut self, shard: &Shard, reached: Reached) -> Result<(), Halt> {
@@ -216,6 +242,7 @@ impl Stream {
         let mut readers: JoinSet<Result<Ended, Halt>> = JoinSet::new();
         loop {
             self.start_ready(&mut readers);
+            self.report_backlog().await?;
             // Shards that are not ready now follow one that was open when the run began: what they hold came later.
             if self.common.feed.ends_caught_up() && readers.is_empty() && !self.waits_for_durable() {
                 return Ok(());
@@ -224,15 +251,29 @@ impl Stream {
             let nap = if self.waits_for_durable() { LOOK.min(rest) } else { rest };
             tokio::select! {
                 Some(ended) = readers.join_next() => match unwound(ended)? {
-                    Ended::Shard(lane) => self.end(lane).await?,
+                    // Its children are known before it counts as read.
+                    Ended::Shard(lane, _backlog) => self.end(lane).await?,
                     Ended::CaughtUp => {}
                 },
+                () = self.backlog.changed(), if !self.is_backlog_reported => {}
                 () = sleep(nap) => {}
             }
             if self.looked.elapsed() >= self.plan.watch {
                 self.look().await?;
             }
         }
+    }
+
+    /// Reports once that everything is read that was there at the start, if this is the last stream of which that is so.
+    async fn report_backlog(&mut self) -> Result<(), Halt> {
+        if self.is_backlog_reported || !self.backlog.is_read() || self.waits_for_durable() {
+            return Ok(());
+        }
+        self.is_backlog_reported = true;
+        if self.common.streams_behind.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.common.feed.deliver(Event::BacklogRead).await?;
+        }
+        Ok(())
     }
 
     /// Whether a shard could be read as soon as its beginning is durable.
@@ -255,7 +296,9 @@ impl Stream {
             self.tree.begin(&shard);
             let stream = Arc::clone(&self.plan.stream);
             let (fan_out, retention_ms) = (Arc::clone(&self.fan_out), Arc::clone(&self.retention_ms));
-            readers.spawn(Reader::new(self.common.clone(), stream, fan_out, lane, retention_ms).run());
+            readers.spawn(
+                Reader::new(self.common.clone(), stream, fan_out, lane, retention_ms, self.backlog.add_shard()).run(),
+            );
         }
     }
 
@@ -325,7 +368,7 @@ impl Stream {
             }
         }
         if !begun.is_empty() {
-            tracing::info!("stream {} has {} more shards", self.plan.stream, begun.len());
+            tracing::info!(stream = &*self.plan.stream, shards = begun.len(), "a stream has more shards");
             self.common.feed.deliver(Event::Begun(begun)).await?;
         }
         Ok(())

@@ -19,6 +19,7 @@ use super::lines::{Cut, Limits};
 use super::pace::{Pacer, sleep_until};
 use super::resume::{Fault, Reading, prove, read_up_to};
 use crate::position::{PartitionId, Reached};
+use crate::sources::backlog::BacklogReport;
 use crate::sources::thread::Halt;
 use crate::sources::{Event, Feed, SourceError};
 
@@ -62,7 +63,7 @@ struct Followed {
 
 impl Follow {
     /// Follows `found` and whatever joins it, until the run is stopped or is to end because all that was there is read.
-    pub(super) fn run(&self, found: Vec<RecordingFile>) -> Result<(), Halt> {
+    pub(super) fn run(&self, found: Vec<RecordingFile>, backlog: &mut BacklogReport) -> Result<(), Halt> {
         let mut followed = Vec::with_capacity(found.len());
         for file in found {
             followed.push(self.open(file)?);
@@ -78,7 +79,10 @@ impl Follow {
             let began = Instant::now();
             let grew = followed.iter_mut().try_fold(false, |grew, one| Ok::<_, Halt>(one.look(self)? | grew))?;
             let is_read = |one: &Followed| one.reading.lines.read_to() >= one.there;
-            if self.feed.ends_caught_up() && followed.iter().all(is_read) {
+            if !backlog.is_sent() && followed.iter().all(is_read) {
+                backlog.send(&self.feed)?;
+            }
+            if self.feed.ends_caught_up() && backlog.is_sent() {
                 return Ok(());
             }
             let now = Instant::now();

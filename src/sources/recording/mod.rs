@@ -38,7 +38,8 @@ use job::Job;
 use lines::Limits;
 use pace::Pacer;
 
-use super::thread::{Halt, spawn};
+use super::backlog::BacklogReport;
+use super::thread::{Halt, spawn, spawn_reader};
 use super::{Feed, SourceError};
 use crate::objects::{Connection, Place, Target};
 
@@ -227,15 +228,17 @@ impl RecordingSource {
         let RecordingSource { config, path, found } = self;
         if config.follow {
             let follow = Follow { feed: feed.clone(), config, path: path.clone(), pacer, limits };
-            return Ok(vec![spawn("recording".to_owned(), feed, shown, move |_| follow.run(found.files))?]);
+            let read = move |_: &Feed, backlog: &mut BacklogReport| follow.run(found.files, backlog);
+            return Ok(vec![spawn_reader("recording".to_owned(), feed, shown, read)?]);
         }
         let files = Arc::new(found.files);
         let next = Arc::new(AtomicUsize::new(0));
         (0..files.len().min(READERS_MAX))
             .map(|reader| {
                 let (files, next, pacer) = (Arc::clone(&files), Arc::clone(&next), pacer.clone());
-                let read = move |feed: &Feed| read_files(feed, &files, &next, pacer.as_ref(), limits);
-                spawn(format!("recording-{reader}"), feed, shown.clone(), read)
+                let read =
+                    move |feed: &Feed, _: &mut BacklogReport| read_files(feed, &files, &next, pacer.as_ref(), limits);
+                spawn_reader(format!("recording-{reader}"), feed, shown.clone(), read)
             })
             .collect()
     }

@@ -43,6 +43,8 @@ pub(super) struct Heard {
     pub(super) blocks: usize,
     /// Keys of partitions that ended.
     pub(super) ended: Vec<String>,
+    /// Readers that have read what was there at the start.
+    pub(super) backlogs_read: usize,
     pub(super) failed: Option<SourceError>,
 }
 
@@ -136,6 +138,7 @@ impl Heard {
                 assert!(self.failed.is_none(), "one failure: {failed}");
                 self.failed = Some(failed);
             }
+            Event::BacklogRead => self.backlogs_read += 1,
             event @ (Event::Begun(_) | Event::Ends { .. }) => panic!("a recording says no such thing: {event:?}"),
         }
     }

@@ -1,0 +1,113 @@
+//! Starts an engine: workers, committer, conductor.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+
+use super::Conductor;
+use crate::archive::Archive;
+use crate::engine::committer::supervised_commits;
+use crate::engine::crew::start_workers;
+use crate::engine::flight::Flights;
+use crate::engine::open::{Open, OpenWindow};
+use crate::engine::stop::{Outcome, STOP_DEADLINE, stop_deadline};
+use crate::engine::{EngineError, Frame, Gauges, Settings, Totals};
+use crate::sinks::{Resume, Sink};
+use crate::sources::{Event, Settled};
+
+/// What an engine is connected to.
+pub struct Engine<S: Sink> {
+    /// How it runs.
+    pub settings: Settings,
+    /// Where rows go.
+    pub sink: S,
+    /// Where messages go as they were received, before their rows are committed; nowhere if absent.
+    pub archive: Option<Archive>,
+    /// What the tables held when it was opened.
+    pub resume: Resume,
+    /// What sources send; ends when all of them have ended.
+    pub events: mpsc::Receiver<Event>,
+    /// How many times [`Event::BacklogRead`] will be said: see [`crate::sources::Feed::backlogs`].
+    pub backlogs: usize,
+    /// Where sources read what is durable.
+    pub settled: Settled,
+    /// Turns `true` when the run is to stop.
+    pub stop: watch::Receiver<bool>,
+    /// Where passed epochs go.
+    pub frames: mpsc::Sender<Frame>,
+    /// Figures for a progress line.
+    pub gauges: Arc<Gauges>,
+}
+
+impl<S: Sink> Engine<S> {
+    /// Runs until every source has ended or a stop is asked for, and everything read is answered and durable.
+    ///
+    /// # Errors
+    /// [`EngineError`]: what failed. Everything committed stays; a new run resumes there.
+    pub async fn run(self) -> Result<Outcome, EngineError> {
+        let (paused, stop) = (self.sink.paused(), self.stop.clone());
+        // The deadline stands outside of everything that can wait: a full disk, a bucket that is away, a reader that
+        // takes nothing. Whether the sources have ended by themselves makes no difference.
+        tokio::select! {
+            outcome = self.run_to_end() => outcome,
+            () = stop_deadline(stop) => {
+                let waits_for = paused.borrow().clone();
+                Err(EngineError::StopDeadline { limit: STOP_DEADLINE, waits_for })
+            }
+        }
+    }
+
+    async fn run_to_end(self) -> Result<Outcome, EngineError> {
+        let (reports, from_workers) = mpsc::unbounded_channel();
+        let workers =
+            start_workers(&self.settings, &self.sink, &reports, &Arc::new(self.resume.already), &self.gauges)?;
+        // Set once: an engine runs once.
+        let _ = self.gauges.paused.set(self.sink.paused());
+        let _ = self.gauges.tables.set(self.sink.tables());
+        let stored = self.sink.read_back();
+        let has_tables = self.sink.encoder().is_some();
+        let (windows, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
+        let archives = self.archive.is_some();
+        let gauges = Arc::clone(&self.gauges);
+        let committer = tokio::spawn(supervised_commits(self.sink, self.archive, to_commit, reports.clone(), gauges));
+        self.gauges.rebuild_total.store(self.resume.rows, Relaxed);
+        let _ = self.gauges.prior.set(self.resume.prior);
+        let conductor = Conductor::<S> {
+            settings: self.settings,
+            has_tables,
+            archives,
+            raw: VecDeque::new(),
+            workers,
+            windows,
+            frames: self.frames,
+            settled: self.settled,
+            settling: VecDeque::new(),
+            gauges: self.gauges,
+            partitions: BTreeMap::new(),
+            flights: Flights::new(),
+            open: Open::new(1),
+            window: OpenWindow::default(),
+            windows_flying: 0,
+            passed: 0,
+            shown: 0,
+            as_of: Timestamp::now(),
+            durable: 0,
+            rebuilding: true,
+            opens_at: None,
+            backlogs: self.backlogs,
+            complete_at: None,
+            ending: None,
+            stop: self.stop.clone(),
+            is_unserved: false,
+            totals: Totals::default(),
+        };
+        let outcome = conductor.conduct(self.events, stored, from_workers, self.stop).await?;
+        committer
+            .await
+            .map_err(|panic| EngineError::Panicked { thread: "committer".to_owned(), message: panic.to_string() })?;
+        Ok(outcome)
+    }
+}

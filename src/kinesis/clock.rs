@@ -1,0 +1,98 @@
+//! What the clock of the service says, from the `Date` of its answers, whatever this machine's clock says.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_sdk_kinesis::config::interceptors::BeforeDeserializationInterceptorContextRef;
+use aws_sdk_kinesis::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_kinesis::error::BoxError;
+use aws_sdk_kinesis::primitives::{DateTime, DateTimeFormat};
+
+/// A `Date` has whole seconds: the service's clock is up to this much further.
+const DATE_PRECISION_MS: i64 = 1_000;
+
+/// Learns the service's clock from every answer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ServiceClock(Arc<Mutex<Option<i64>>>);
+
+impl ServiceClock {
+    /// The service's time at the least, Unix milliseconds: never later than its own clock, and less than a second
+    /// earlier. This machine's time while no answer has come, or where the two agree.
+    pub(super) fn now_ms(&self) -> u64 {
+        let offset_ms = self.offset_ms().filter(|offset| differs(*offset)).unwrap_or(0);
+        u64::try_from(local_ms().saturating_add(offset_ms)).unwrap_or(0)
+    }
+
+    /// How far this machine's clock is ahead of the service's at the least, milliseconds; 0 if it may agree or is behind.
+    pub(super) fn ahead_ms(&self) -> u64 {
+        let offset_ms = self.offset_ms().filter(|offset| differs(*offset)).unwrap_or(0);
+        u64::try_from(-(offset_ms + DATE_PRECISION_MS)).unwrap_or(0)
+    }
+
+    fn offset_ms(&self) -> Option<i64> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn learn(&self, date: &str) {
+        let Ok(date) = DateTime::from_str(date, DateTimeFormat::HttpDate) else { return };
+        let Ok(date_ms) = date.to_millis() else { return };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(date_ms.saturating_sub(local_ms()));
+    }
+}
+
+/// Whether the two clocks differ for certain: `offset_ms` is what a `Date`, which is cut to seconds, was ahead of this
+/// machine's clock.
+fn differs(offset_ms: i64) -> bool {
+    offset_ms > 0 || offset_ms + DATE_PRECISION_MS < 0
+}
+
+/// This machine's time, Unix milliseconds; negative before 1970.
+fn local_ms() -> i64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
+    }
+}
+
+impl Intercept for ServiceClock {
+    fn name(&self) -> &'static str {
+        "ServiceClock"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(date) = context.response().headers().get("date") {
+            self.learn(date);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_differ_only_if_seconds_cannot_explain_it() {
+        for (offset_ms, expected) in [(0, false), (-999, false), (-1_000, false), (-1_001, true), (1, true)] {
+            assert_eq!(differs(offset_ms), expected, "{offset_ms}");
+        }
+    }
+
+    #[test]
+    fn service_time_is_taken_where_this_machine_is_ahead() {
+        let clock = ServiceClock::default();
+        assert_eq!(clock.ahead_ms(), 0);
+        clock.learn("Thu, 01 Jan 2026 00:00:00 GMT");
+        let service_ms = 1_767_225_600_000_u64;
+        assert!((service_ms..service_ms + 60_000).contains(&clock.now_ms()), "{}", clock.now_ms());
+        let offset_ms = clock.offset_ms().unwrap_or(0);
+        assert_eq!(clock.ahead_ms(), u64::try_from(-(offset_ms + 1_000)).unwrap_or(0));
+        clock.learn("no date");
+        assert_eq!(clock.offset_ms(), Some(offset_ms), "what is no date teaches nothing");
+    }
+}
