@@ -25,6 +25,7 @@ const DATAFLOWS: Law = &[
 const PINFLOW: Law = &[
     ("position", &[]),
     ("backoff", &[]),
+    ("shutdown", &[]),
     ("secret", &[]),
     ("output", &[]),
     ("finding", &[]),
@@ -53,6 +54,7 @@ const PINFLOW: Law = &[
             "objects",
             "position",
             "secret",
+            "shutdown",
             "sinks",
             "sources",
             "telemetry",
@@ -83,6 +85,7 @@ const PINFLOW: Law = &[
             "query",
             "run",
             "serving",
+            "shutdown",
             "sinks",
             "streams",
             "table",

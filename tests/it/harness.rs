@@ -61,6 +61,16 @@ impl Running {
         kill(pid, signal).expect("the process is there to be signalled");
     }
 
+    /// The same, unless it has ended and was waited for.
+    pub(crate) fn signal_if_there(&self, signal: Signal) {
+        // Until it is waited for its id is nobody else's.
+        let _ = kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")), signal);
+    }
+
+    pub(crate) fn stderr(&mut self) -> std::process::ChildStderr {
+        self.child.stderr.take().expect("stderr is piped and not taken")
+    }
+
     pub(crate) fn stdout(&mut self) -> std::process::ChildStdout {
         self.child.stdout.take().expect("stdout is piped and not taken")
     }
@@ -101,6 +111,37 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Whether no small file system may be mounted here.
+pub(crate) fn skips_tmpfs() -> bool {
+    let skips = std::env::var_os("PINFLOW_SKIP_TMPFS").is_some();
+    if skips {
+        eprintln!("PINFLOW_SKIP_TMPFS is set: no small file system is mounted, a full disk is not tested");
+    }
+    skips
+}
+
+/// A file system of a few megabytes; unmounted when dropped.
+pub(crate) struct SmallDisk(pub(crate) PathBuf);
+
+impl SmallDisk {
+    pub(crate) fn mount(at: &Path, size: &str) -> SmallDisk {
+        std::fs::create_dir_all(at).expect("a place to mount at");
+        let status =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at).status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "a tmpfs cannot be mounted (root only); PINFLOW_SKIP_TMPFS=1 leaves this test out"
+        );
+        SmallDisk(at.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{Running, emit, last_snapshot, pinflow, scratch, succeed, until};
+use crate::harness::{Running, SmallDisk, emit, last_snapshot, pinflow, scratch, skips_tmpfs, succeed, until};
 use crate::ledger::assert_each_line_once;
 
 fn configure(place: &Path, source: &str, tables: &str) -> std::path::PathBuf {
@@ -84,8 +84,7 @@ fn a_panic_in_any_thread_ends_the_process_and_costs_nothing() {
 
 #[test]
 fn a_full_disk_pauses_and_heals() {
-    if std::env::var_os("PINFLOW_SKIP_TMPFS").is_some() {
-        eprintln!("PINFLOW_SKIP_TMPFS is set: no small file system is mounted, a full disk is not tested");
+    if skips_tmpfs() {
         return;
     }
     let place = scratch();
@@ -109,28 +108,6 @@ fn a_full_disk_pauses_and_heals() {
     succeed(pinflow(["table"]).arg(disk.0.join("tables")).arg("--verify"));
 }
 
-/// A file system of a few megabytes; unmounted when dropped.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    fn mount(at: &Path, size: &str) -> SmallDisk {
-        std::fs::create_dir_all(at).expect("a place to mount at");
-        let status =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at).status();
-        assert!(
-            status.is_ok_and(|status| status.success()),
-            "a tmpfs cannot be mounted (root only); PINFLOW_SKIP_TMPFS=1 leaves this test out"
-        );
-        SmallDisk(at.to_owned())
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn every_fault_of_a_configuration_is_named_with_its_line() {
     let place = scratch();
@@ -138,7 +115,7 @@ fn every_fault_of_a_configuration_is_named_with_its_line() {
     std::fs::write(
         &config,
         "pipeline = \"Bad Name\"\nsurprise = 1\n\n[[source]]\nkind = \"recording\"\npath = \"nowhere\"\nrate = 5\n\n\
-         [questions]\nties = \"maybe\"\ntop = 0\n\n[engine]\nworkers = 4096\nepoch_ms = \"soon\"\n\n[tables]\nurl = \"gs://far\"\n",
+         [questions]\nties = \"maybe\"\ntop = 0\n\n[engine]\nworkers = 0\nepoch_ms = \"soon\"\n\n[tables]\nurl = \"gs://far\"\n",
     )
     .expect("written");
     let output = pinflow(["run"]).arg(&config).output().expect("pinflow starts");
@@ -152,7 +129,7 @@ fn every_fault_of_a_configuration_is_named_with_its_line() {
         "line 11",
         "line 15",
         "pipeline must be",
-        "workers must be 1 to",
+        "workers must be at least 1",
         "`gs://` is not supported",
     ] {
         assert!(said.contains(expected), "no `{expected}` in:\n{said}");
@@ -194,4 +171,23 @@ fn a_run_until_caught_up_reads_what_is_there_and_ends() {
     let at_once = last_snapshot(&succeed(pinflow(["run", "--output", "snapshots"]).arg(&recording)).stdout);
     assert_eq!(last_snapshot(&said).answers, at_once.answers);
     assert_each_line_once(&recording, &place.path().join("tables"));
+}
+
+#[test]
+fn clock_before_1970_is_named_and_nothing_panics() {
+    // Debian's libfaketime (`apt-get install faketime`).
+    let faketime = Path::new("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1");
+    if !faketime.exists() {
+        eprintln!("no libfaketime: a clock before 1970 is not tested");
+        return;
+    }
+    let place = scratch();
+    let recording = place.path().join("recording");
+    emit(&recording, 10, 10, 1, &[]);
+    let mut command = pinflow(["run", "--output", "none", "--tables"]);
+    command.arg(place.path().join("tables")).arg(&recording);
+    let output = command.env("LD_PRELOAD", faketime).env("FAKETIME", "@1969-06-01 00:00:00").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("clock is set to before 1970") && !said.contains("panicked"), "{said}");
 }

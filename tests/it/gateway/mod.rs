@@ -87,8 +87,18 @@ impl Gateway {
     }
 
     /// SIGTERM, and an orderly end.
-    pub(crate) fn stop(mut self) {
+    pub(crate) fn stop(self) {
         self.running.signal(Signal::SIGTERM);
+        self.ends_well();
+    }
+
+    /// Sends a signal, unless it has ended.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.running.signal_if_there(signal);
+    }
+
+    /// An orderly end after a signal.
+    pub(crate) fn ends_well(mut self) {
         let status = self.running.wait();
         assert_eq!(status.code(), Some(0), "{}", self.log());
     }

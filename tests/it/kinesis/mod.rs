@@ -4,6 +4,7 @@
 
 mod check;
 pub(crate) mod client;
+mod clock;
 mod emit;
 mod fan_out;
 mod faults;

@@ -1,0 +1,48 @@
+//! A start with nothing new commits only the fence: one commit a table.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::harness::{emit, pinflow, scratch, succeed};
+
+/// Starts that find nothing new.
+const IDLE_STARTS: usize = 3;
+
+/// Commits in the log of each table.
+pub(crate) fn count_commits(tables: &Path) -> BTreeMap<&'static str, usize> {
+    let commits = |table: &str| {
+        let log = std::fs::read_dir(tables.join(table).join("_delta_log")).unwrap();
+        log.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|of| of == "json")).count()
+    };
+    ["pin", "geo", "user", "rejected"].map(|table| (table, commits(table))).into()
+}
+
+/// Runs a few times with nothing new, and demands one commit a table and start.
+pub(crate) fn assert_only_fences(tables: &Path, run: impl Fn() -> std::process::Command) {
+    for _ in 0..IDLE_STARTS {
+        let before = count_commits(tables);
+        succeed(&mut run());
+        let fenced = before.into_iter().map(|(table, commits)| (table, commits + 1)).collect();
+        assert_eq!(count_commits(tables), fenced);
+    }
+}
+
+#[test]
+fn recording_without_news_adds_only_the_fence_of_each_start() {
+    let place = scratch();
+    emit(&place.path().join("recording"), 300, 500, 5, &["--malformed", "0.05"]);
+    for follow in [true, false] {
+        let config = place.path().join(format!("follow-{follow}.toml"));
+        let text = format!(
+            "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = {follow}\n[tables]\nurl = \"tables-{follow}\"\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        let run = || {
+            let mut command = pinflow(["run", "--until-caught-up", "--output", "none"]);
+            command.arg(&config);
+            command
+        };
+        succeed(&mut run());
+        assert_only_fences(&place.path().join(format!("tables-{follow}")), run);
+    }
+}

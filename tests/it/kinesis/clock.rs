@@ -1,0 +1,117 @@
+//! Starts by a moment, where this machine's clock and the service's differ, or the moment lies in the future.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::proxy::{Fault, Proxy};
+use super::server::Server;
+use super::site::Site;
+use super::skipped;
+use crate::harness::{succeed, until};
+use crate::idle_starts::assert_only_fences;
+use crate::kafka::posts::Live;
+use crate::ledger::places;
+
+/// Debian's libfaketime, if it is installed (`apt-get install faketime`).
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+
+fn put_user(site: &Site, ind: u32) {
+    site.probe.put(&site.stream("user"), &[("k".to_owned(), format!("{{\"ind\":{ind}}}").into_bytes())]);
+}
+
+/// How many rows the tables hold.
+fn rows(site: &Site) -> u64 {
+    places(&site.tables()).values().map(|times| *times as u64).sum()
+}
+
+#[test]
+fn latest_with_this_machines_clock_ahead_starts_by_the_clock_of_kinesis() {
+    if skipped() {
+        return;
+    }
+    if !Path::new(FAKETIME).exists() {
+        eprintln!("no libfaketime: a clock that is ahead is not tested");
+        return;
+    }
+    let endpoint = Server::shared().endpoint();
+    // An hour, which nobody would wait; and two seconds, which a start by this machine's clock would.
+    for ahead in ["+3600s", "+2s"] {
+        let site = Site::new(&endpoint, &endpoint, 2);
+        let config = site.configure("start = \"latest\"");
+        put_user(&site, 1);
+        std::thread::sleep(Duration::from_millis(1_200));
+        let mut command = site.command(&config);
+        command.env("LD_PRELOAD", FAKETIME).env("FAKETIME", ahead).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        let live = Live::of(&mut command, &site.place.path().join("log"));
+        until("the clock is reported", || live.log().contains("clock is ahead of Kinesis"));
+        until("the first snapshot is there", || live.cut().is_some_and(|cut| cut["complete"] == true));
+        put_user(&site, 2);
+        until("the record is read", || {
+            let cut = live.cut().unwrap();
+            cut["sources"].as_array().unwrap().iter().any(|source| source["read"] == 1)
+        });
+        live.stop();
+        assert_eq!(rows(&site), 1, "only what was put after the start, {ahead}");
+    }
+}
+
+#[test]
+fn moment_that_kinesis_says_has_not_come_is_waited_for() {
+    if skipped() {
+        return;
+    }
+    let server = Server::shared();
+    let proxy = Proxy::before(server.port());
+    let site = Site::new(&server.endpoint(), &proxy.endpoint(), 1);
+    let config = site.configure("start = \"latest\"");
+    // As a clock that is a little ahead meets it: more often in a row than any other refusal is forgiven.
+    proxy.fault("GetShardIterator", Fault::Refused("InvalidArgumentException"), 3 * 6);
+    let live = site.run(&config, &[]);
+    until("the faults have been met", || !proxy.has_faults());
+    put_user(&site, 2);
+    site.until_durable();
+    assert!(live.log().contains("this machine's clock is ahead of Kinesis; waiting for the start"), "{}", live.log());
+    live.stop();
+    assert_eq!(rows(&site), 1);
+}
+
+#[test]
+fn start_in_the_future_is_waited_for() {
+    if skipped() {
+        return;
+    }
+    let endpoint = Server::shared().endpoint();
+    let site = Site::new(&endpoint, &endpoint, 1);
+    let start = Timestamp::now() + Duration::from_secs(4);
+    let config = site.configure(&format!("start = \"{start}\""));
+    put_user(&site, 1);
+    // What is there now is nothing that is wanted: a run that ends with it does not wait.
+    succeed(site.command(&config).args(["--until-caught-up", "--output", "none"]));
+    assert_eq!(rows(&site), 0);
+    let live = site.run(&config, &[]);
+    until("it says what it waits for", || live.log().contains("the start lies in the future; waiting for it"));
+    until("the moment has come", || Timestamp::now() > start + Duration::from_secs(1));
+    put_user(&site, 2);
+    until("the record is durable", || rows(&site) == 1);
+    live.stop();
+}
+
+#[test]
+fn streams_without_news_add_only_the_fence_of_each_start() {
+    if skipped() {
+        return;
+    }
+    let endpoint = Server::shared().endpoint();
+    let site = Site::new(&endpoint, &endpoint, 2);
+    let config = site.configure("");
+    site.send(&site.recording(60, 71, &[]));
+    let run = || {
+        let mut command = site.command(&config);
+        command.args(["--until-caught-up", "--output", "none"]);
+        command
+    };
+    succeed(&mut run());
+    assert_only_fences(&site.tables(), run);
+}

@@ -1,0 +1,234 @@
+//! Signals: one request to stop may come as several, a later signal stops at once, and a stop always ends.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::gateway::Gateway;
+use crate::harness::{Running, SmallDisk, emit, pinflow, scratch, succeed, until};
+use crate::ledger::assert_each_line_once;
+
+/// What README promises, and some time for a busy machine.
+const STOP_LIMIT: Duration = Duration::from_secs(20 + 10);
+
+/// A running `pinflow run` and its log.
+struct LoggedRun {
+    running: Running,
+    log: PathBuf,
+}
+
+impl LoggedRun {
+    fn start(place: &Path, config: &Path, output: &str) -> LoggedRun {
+        let log = place.join("log");
+        let mut command = pinflow(["run", "--output", output]);
+        command.arg(config).stdout(Stdio::piped()).stderr(std::fs::File::create(&log).unwrap());
+        LoggedRun { running: Running::start(&mut command), log }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn until_logged(&mut self, what: &str) {
+        let log = self.log.clone();
+        until(&format!("`{what}` is logged"), || {
+            let text = std::fs::read_to_string(&log).unwrap();
+            assert!(self.running.ended().is_none(), "it ended: {text}");
+            text.contains(what)
+        });
+    }
+
+    /// The exit code, and how long the end took.
+    fn code(&mut self) -> (Option<i32>, Duration) {
+        let since = Instant::now();
+        (self.running.wait().code(), since.elapsed())
+    }
+}
+
+/// A configuration that follows a recording of `draws` posts.
+fn following(place: &Path, draws: u32, more: &str) -> PathBuf {
+    emit(&place.join("recording"), 1_000, draws, 3, &[]);
+    let config = place.join("run.toml");
+    let text = format!(
+        "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\n[tables]\nurl = \"tables\"\n{more}"
+    );
+    std::fs::write(&config, text).unwrap();
+    config
+}
+
+#[test]
+fn two_signals_microseconds_apart_are_one_orderly_stop() {
+    let place = scratch();
+    let config = following(place.path(), 300, "");
+    let pairs = [(SIGTERM, SIGTERM), (SIGINT, SIGINT), (SIGINT, SIGTERM), (SIGHUP, SIGHUP), (SIGTERM, SIGHUP)];
+    for round in 0..4 {
+        for (first, second) in pairs {
+            let mut run = LoggedRun::start(place.path(), &config, "none");
+            run.until_logged("sources are started");
+            run.running.signal(first);
+            std::thread::sleep(Duration::from_micros(40 * round));
+            // It may be so quick that it has ended.
+            run.running.signal_if_there(second);
+            let (code, _) = run.code();
+            assert_eq!(code, Some(0), "{first} and {second}, round {round}: {}", run.log());
+        }
+    }
+    succeed(pinflow(["run", "--until-caught-up", "--output", "none"]).arg(&config));
+    assert_each_line_once(&place.path().join("recording"), &place.path().join("tables"));
+}
+
+#[test]
+fn hangup_of_a_run_that_was_told_to_ignore_it_does_not_stop_it() {
+    let place = scratch();
+    let config = following(place.path(), 30, "");
+    let log = place.path().join("log");
+    let mut command = std::process::Command::new("nohup");
+    command.arg(crate::harness::PINFLOW).args(["run", "--output", "none"]).arg(&config);
+    command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
+    let mut running = Running::start(&mut command);
+    until("it runs", || std::fs::read_to_string(&log).unwrap().contains("sources are started"));
+    running.signal(SIGHUP);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(running.ended().is_none(), "nohup is respected");
+    running.signal(SIGTERM);
+    assert_eq!(running.wait().code(), Some(0));
+}
+
+#[test]
+fn gateway_answers_and_ends_in_order_after_two_signals() {
+    let place = scratch();
+    for round in 0..5 {
+        let gateway = Gateway::start(place.path(), "recording = \"posts\"");
+        gateway.signal(SIGTERM);
+        std::thread::sleep(Duration::from_micros(40 * round));
+        gateway.signal(SIGTERM);
+        gateway.ends_well();
+    }
+}
+
+/// A run whose sources have ended and whose tables cannot be written: the disk is full.
+fn stuck_on_a_full_disk(place: &Path) -> (LoggedRun, SmallDisk) {
+    emit(&place.join("recording"), 3_000, 3_000, 5, &[]);
+    let disk = SmallDisk::mount(&place.join("disk"), "200k");
+    let config = place.join("run.toml");
+    let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\n[tables]\nurl = \"disk/tables\"\n";
+    std::fs::write(&config, text).unwrap();
+    let mut run = LoggedRun::start(place, &config, "none");
+    // The only window is cut at the end, so the sources have ended.
+    run.until_logged("No space left");
+    (run, disk)
+}
+
+#[test]
+fn ended_sources_and_a_full_disk_end_within_the_deadline_after_a_signal() {
+    if crate::harness::skips_tmpfs() {
+        return;
+    }
+    let place = scratch();
+    let (mut run, _disk) = stuck_on_a_full_disk(place.path());
+    run.running.signal(SIGTERM);
+    let (code, took) = run.code();
+    assert_eq!(code, Some(1), "what was read is not committed: {}", run.log());
+    assert!(took < STOP_LIMIT, "it took {took:?}");
+    let log = run.log();
+    let last = log.lines().last().unwrap();
+    assert!(last.contains("what is committed is safe") && last.contains("No space left"), "{log}");
+}
+
+#[test]
+fn signal_more_than_a_second_after_the_first_stops_at_once() {
+    if crate::harness::skips_tmpfs() {
+        return;
+    }
+    let place = scratch();
+    let (mut run, _disk) = stuck_on_a_full_disk(place.path());
+    run.running.signal(SIGTERM);
+    run.until_logged("\"message\":\"stopping\"");
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert!(run.running.ended().is_none(), "the first one waits for the window");
+    run.running.signal(SIGTERM);
+    let (code, _) = run.code();
+    assert_eq!(code, Some(1));
+    assert!(run.log().contains("stopped at once by SIGTERM; what is committed is safe"), "{}", run.log());
+}
+
+#[test]
+fn reader_that_takes_nothing_does_not_keep_rows_from_being_committed() {
+    let place = scratch();
+    let config = following(place.path(), 60_000, "commit_age_secs_max = 3600\n");
+    let mut run = LoggedRun::start(place.path(), &config, "changes");
+    // A pipe holds 64 KiB; nobody reads it.
+    let mut stdout = run.running.stdout();
+    run.until_logged("sources are started");
+    std::thread::sleep(Duration::from_secs(1));
+    run.running.signal(SIGTERM);
+    let (code, took) = run.code();
+    assert_eq!(code, Some(0), "{}", run.log());
+    assert!(took < STOP_LIMIT, "it took {took:?}");
+    let mut unread = Vec::new();
+    stdout.read_to_end(&mut unread).unwrap();
+    succeed(pinflow(["run", "--until-caught-up", "--output", "none"]).arg(&config));
+    assert_each_line_once(&place.path().join("recording"), &place.path().join("tables"));
+}
+
+#[test]
+fn signal_while_tables_are_out_of_reach_ends_the_run_at_once() {
+    let place = scratch();
+    // It takes connections, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    emit(&place.path().join("recording"), 10, 10, 3, &[]);
+    let config = place.path().join("run.toml");
+    let text = format!(
+        "[[source]]\nkind = \"recording\"\npath = \"recording\"\n[tables]\nurl = \"s3://bucket/tables\"\n\
+         [objects]\nendpoint = \"http://127.0.0.1:{port}\"\nregion = \"us-east-1\"\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let log = place.path().join("log");
+    let mut command = crate::kinesis::site::with_credentials(pinflow(["run", "--output", "none"]));
+    command.arg(&config).stderr(std::fs::File::create(&log).unwrap());
+    let mut running = Running::start(&mut command);
+    let connection = silent.accept().unwrap();
+    running.signal(SIGTERM);
+    let since = Instant::now();
+    assert_eq!(running.wait().code(), Some(0), "nothing was read, so nothing is missing");
+    assert!(since.elapsed() < STOP_LIMIT);
+    assert!(std::fs::read_to_string(&log).unwrap().contains("stopped before anything was read"));
+    drop(connection);
+}
+
+#[test]
+fn emulator_of_a_database_that_is_away_ends_after_two_signals() {
+    let place = scratch();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("mysql://posts@{}/pinterest_data", free.local_addr().unwrap());
+    drop(free);
+    let mut command = pinflow(["emit", "--from", &url, "--to"]);
+    command.arg(place.path().join("posts")).stderr(Stdio::piped());
+    let mut running = Running::start(&mut command);
+    let mut lines = BufReader::new(running.stderr()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("trying again"));
+    running.signal(SIGTERM);
+    running.signal_if_there(SIGTERM);
+    assert_eq!(running.wait().code(), Some(0));
+    let said: Vec<String> = lines.map(Result::unwrap).collect();
+    assert!(said.iter().any(|line| line.starts_with("stopping: SIGTERM")), "{said:?}");
+}
+
+#[test]
+fn every_stop_signal_alone_ends_a_run_in_order() {
+    let place = scratch();
+    let config = following(place.path(), 30, "");
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        let mut run = LoggedRun::start(place.path(), &config, "none");
+        run.until_logged("sources are started");
+        run.running.signal(signal);
+        let (code, _) = run.code();
+        assert_eq!(code, Some(0), "{signal}: {}", run.log());
+        assert!(run.log().contains(&format!("{signal}: finishing the window")), "{}", run.log());
+    }
+}
