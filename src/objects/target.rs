@@ -89,6 +89,7 @@ fn scheme(text: &str) -> Option<(&str, &str)> {
 /// Why a scheme that is neither `s3` nor `file` cannot be used, and what can.
 fn other_scheme(name: &str, rest: &str) -> String {
     let path = rest.trim_start_matches('/');
+    let slashes = if rest.starts_with("//") { "//" } else { "" };
     match name {
         "s3a" | "s3n" => format!("write s3://{path}"),
         "dbfs" => format!("dbfs: is not supported; on a Databricks cluster it is the folder /dbfs/{path}"),
@@ -96,10 +97,10 @@ fn other_scheme(name: &str, rest: &str) -> String {
             format!("a Windows path; name a folder of this machine, ./{drive}:{rest} if it is one")
         }
         name if KNOWN_SCHEMES.contains(&name) => {
-            format!("{name}: is not supported; name a folder of this machine, or s3://BUCKET/PREFIX")
+            format!("`{name}:{slashes}` is not supported; name a folder of this machine, or s3://BUCKET/PREFIX")
         }
         name => format!(
-            "{name}: is not supported; name a folder of this machine (./{name}:{rest} if it is one), or s3://BUCKET/PREFIX"
+            "`{name}:{slashes}` is not supported; name a folder of this machine (./{name}:{rest} if it is one), or s3://BUCKET/PREFIX"
         ),
     }
 }
