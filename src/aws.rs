@@ -4,6 +4,8 @@
 use aws_config::{BehaviorVersion, ConfigLoader, Region};
 use url::{Host, Url};
 
+use crate::key_problem::KeyProblem;
+
 /// The SDK's default chain, with what is said of region and profile. Credentials are looked for at the first call.
 pub(crate) fn chain(region: Option<&str>, profile: Option<&str>) -> ConfigLoader {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
@@ -17,25 +19,26 @@ pub(crate) fn chain(region: Option<&str>, profile: Option<&str>) -> ConfigLoader
 }
 
 /// What is wrong with region and endpoint, each with its mend.
-pub(crate) fn faults(region: Option<&str>, endpoint: Option<&str>) -> Vec<String> {
+pub(crate) fn faults(region: Option<&str>, endpoint: Option<&str>) -> Vec<KeyProblem> {
     let mut faults = Vec::new();
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if let Some(region) = region.filter(|region| region.is_empty() || !region.chars().all(plain)) {
-        faults.push(format!("region {region:?} is none; a region is written like eu-west-1"));
+        faults.push(KeyProblem::new("region", format!("{region:?} is not a region; write one like \"eu-west-1\"")));
     }
-    faults.extend(endpoint.and_then(|endpoint| address(endpoint).err()));
+    faults.extend(endpoint.and_then(|endpoint| address(endpoint).err()).map(|what| KeyProblem::new("endpoint", what)));
     faults
 }
 
 /// An endpoint's address; what is wrong with it, with its mend, if it is none.
 pub(crate) fn address(endpoint: &str) -> Result<Url, String> {
-    let url = Url::parse(endpoint).map_err(|error| format!("endpoint {endpoint:?} is no address: {error}"))?;
+    let url = Url::parse(endpoint)
+        .map_err(|error| format!("{endpoint:?} is not a URL ({error}); write https://HOST or http://HOST:PORT"))?;
     if !["http", "https"].contains(&url.scheme()) || !url.has_host() {
-        return Err(format!("endpoint {endpoint:?} is no address; write https://HOST or http://HOST:PORT"));
+        return Err(format!("{endpoint:?} is not a URL; write https://HOST or http://HOST:PORT"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         // The text may hold a secret, so it is not repeated.
-        return Err("endpoint holds credentials; they come from the AWS credential chain".to_owned());
+        return Err("the URL holds credentials; leave them out, they come from the AWS credential chain".to_owned());
     }
     Ok(url)
 }
@@ -70,7 +73,7 @@ mod tests {
     #[test]
     fn a_secret_in_an_address_is_refused_and_not_repeated() {
         let faults = faults(None, Some("https://me:canary@example.com"));
-        assert!(faults.len() == 1 && !faults[0].contains("canary"), "{faults:?}");
+        assert!(faults.len() == 1 && !faults[0].what.contains("canary"), "{faults:?}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use nix::unistd::{AccessFlags, access};
 
 use crate::config::{Config, SourceConfig};
+use crate::error_text::error_text;
 use crate::finding::Finding;
 use crate::gateway;
 use crate::kafka;
@@ -63,7 +64,7 @@ pub async fn run(config: &Config, out: &mut impl Write) -> anyhow::Result<usize>
 fn told(facts: anyhow::Result<Vec<String>>, out: &mut impl Write) -> std::io::Result<usize> {
     match facts {
         Ok(facts) => facts.iter().try_for_each(|line| writeln!(out, "ok     {line}")).map(|()| 0),
-        Err(error) => writeln!(out, "fault  {error:#}").map(|()| 1),
+        Err(error) => writeln!(out, "fault  {}", error_text(error.as_ref())).map(|()| 1),
     }
 }
 
@@ -73,7 +74,7 @@ async fn look_at(source: &SourceConfig, config: &Config) -> Vec<Finding> {
         SourceConfig::Recording(recording) => {
             match recording::plan_anywhere(recording.clone(), &config.base, &config.objects).await {
                 Ok(planned) => planned.check().into_iter().map(Finding::Well).collect(),
-                Err(error) => vec![Finding::Fault(format!("{:#}", anyhow::Error::new(error)))],
+                Err(error) => vec![Finding::Fault(error_text(&error))],
             }
         }
         SourceConfig::Kafka(source) => {

@@ -1,25 +1,33 @@
 //! The command line: what was typed becomes what is meant.
 
+mod examples;
+
 use std::io::IsTerminal;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use pinflow_dataflows::graph::{Duplicates, Median, Ties, Top};
 use tokio::sync::watch;
 
-use crate::config::{AcceptedLoss, Config, ConfigError, Fault, TablesConfig};
+use crate::config::{AcceptedLoss, Config, ConfigError, ConfigFile, ConfigUse, TablesConfig};
 use crate::engine::EngineError;
+use crate::error_text::error_text;
+use crate::http::parse_listen_address;
 use crate::kafka::ConnectionError;
 use crate::objects::{ObjectsError, Target};
 use crate::output::CommandOutput;
+use crate::secret::SecretError;
 use crate::serving::{Format, HttpConfig};
 use crate::shutdown::{SHUTDOWN_DEADLINE, ShutdownPolicy, stop_on_signals};
 use crate::sinks::SinkError;
 use crate::sinks::delta::DeltaError;
-use crate::{check, config, emit, gateway, kinesis, query, run, streams, table, telemetry, topics};
+use crate::table::TableError;
+use crate::usage::UsageError;
+use crate::{check, config, emit, gateway, kinesis, mysql, query, run, streams, table, telemetry, topics};
 
 /// Everything was done.
 const DONE: u8 = 0;
@@ -43,35 +51,44 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Keep the answers and the tables up to date, until the sources end or a signal comes
+    /// Run a pipeline: read the sources, keep the answers up to date, append cleaned rows to Delta Lake
+    #[command(after_help = examples::RUN)]
     Run(RunArgs),
-    /// Read a configuration, reach every source and table, write nothing, and name every fault
+    /// Check a configuration and reach every source and table, without writing anything
+    #[command(after_help = examples::CHECK)]
     Check(CheckArgs),
-    /// Tell what a table holds: rows, files, positions, history; --verify proves that nothing is lost or repeated
+    /// Show what tables hold: rows, files, positions, history; --verify proves that no row is lost or repeated
+    #[command(after_help = examples::TABLE)]
     Table(table::TableArgs),
-    /// Ask a running pinflow that serves over HTTP: one answer, its changes, or which answers there are
+    /// Query a running pinflow over HTTP: one answer, its changes, or the list of answers
+    #[command(after_help = examples::QUERY)]
     Query(query::QueryArgs),
-    /// Take records over HTTP as Confluent's REST proxy and a Kinesis proxy do, and put them into Kafka, Kinesis or files
+    /// Serve a gateway that takes records over HTTP (Kafka REST v2, or Kinesis) for Kafka, Kinesis or files
+    #[command(after_help = examples::GATEWAY)]
     Gateway(GatewayArgs),
-    /// Make posts, as the original system's emulator would send them
+    /// Generate posts, or send recorded ones again: to files, Kafka, Kinesis or a gateway
+    #[command(after_help = examples::EMIT)]
     Emit(Box<emit::EmitArgs>),
-    /// Make, list, describe and delete topics of a Kafka cluster
+    /// Create, list, describe and delete topics of a Kafka cluster
+    #[command(after_help = examples::TOPICS)]
     Topics(topics::TopicsArgs),
-    /// Make, list, describe, split, merge and delete streams of Amazon Kinesis
+    /// Create, list, describe, split, merge and delete streams of Amazon Kinesis
+    #[command(after_help = examples::STREAMS)]
     Streams(streams::StreamsArgs),
 }
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// A configuration (.toml), or a recording: a folder with pin.jsonl, geo.jsonl and user.jsonl
+    /// A configuration (.toml), or a recording: a folder with pin.jsonl, geo.jsonl and user.jsonl, a file, or s3://BUCKET/PREFIX
+    #[arg(value_name = "CONFIG|FOLDER")]
     config: PathBuf,
     #[command(flatten)]
     overrides: Overrides,
-    /// Go on though these records are gone from the brokers, as the error that names them says: kafka/TOPIC/PARTITION:FIRST-LAST
-    /// or kinesis/STREAM/SHARD:FIRST-LAST; a row of `rejected` tells of each such loss
+    /// Continue without these records, which expired before they were read: kafka/TOPIC/PARTITION:FIRST-LAST or
+    /// kinesis/STREAM/SHARD:FIRST-LAST, as the error names them. Each loss is recorded in table `rejected`. Repeatable
     #[arg(long, value_name = "RANGE")]
     accept_loss: Vec<AcceptedLoss>,
-    /// Read what is there now, make it durable, and end: for cron, systemd timers and the like
+    /// Read what is there now, commit it, and exit: for cron, systemd timers and schedulers
     #[arg(long)]
     until_caught_up: bool,
 }
@@ -79,49 +96,56 @@ struct RunArgs {
 #[derive(Debug, Args)]
 struct GatewayArgs {
     /// A configuration (.toml) with a [gateway]
+    #[arg(value_name = "CONFIG")]
     config: PathBuf,
 }
 
 #[derive(Debug, Args)]
 struct CheckArgs {
     /// A configuration (.toml), or a recording
+    #[arg(value_name = "CONFIG|FOLDER")]
     config: PathBuf,
     #[command(flatten)]
     overrides: Overrides,
 }
 
-/// Flags that go before what the file says.
+/// Flags that override the configuration file.
 #[derive(Debug, Args)]
 struct Overrides {
-    /// Write cleaned rows to Delta tables in this folder, or at s3://BUCKET/PREFIX
-    #[arg(long, value_name = "FOLDER")]
+    /// Append cleaned rows to Delta tables in this folder, or at s3://BUCKET/PREFIX [default: no tables]
+    #[arg(long, value_name = "FOLDER|URL")]
     tables: Option<String>,
-    /// Which delivery of an ind counts: latest or keep
-    #[arg(long)]
+    /// Whether only the latest row of an `ind` counts, or every row: latest, keep [default: latest]
+    #[arg(long, value_name = "latest|keep")]
     duplicates: Option<Duplicates>,
-    /// What happens to equal ranks: first or all
-    #[arg(long)]
+    /// Which of several rows with the same rank to list: the first by name, or all [default: first]
+    #[arg(long, value_name = "first|all")]
     ties: Option<Ties>,
-    /// Ranks per group: a number, or all
-    #[arg(long)]
+    /// Ranks to list per group: a number from 1, or all [default: 1]
+    #[arg(long, value_name = "N|all")]
     top: Option<Top>,
-    /// Which median: exact or lower
-    #[arg(long)]
+    /// The median of an even count: the mean of the middle two (exact), or the lower one [default: exact]
+    #[arg(long, value_name = "exact|lower")]
     median: Option<Median>,
-    /// Worker threads; by default one per core
+    /// Worker threads [default: one per core]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// Serve the answers over HTTP at this address and port; an address of this machine only, without a configuration
-    #[arg(long, value_name = "ADDRESS")]
+    /// Serve the page and the HTTP API here: ADDRESS:PORT, localhost:PORT, :PORT or PORT. Without an address only this
+    /// machine can connect. Other addresses need tokens and TLS from a configuration
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen_address)]
     listen: Option<std::net::SocketAddr>,
-    /// What stdout shows; by default tables on a terminal, snapshots elsewhere
+    /// What to print [default: tables on a terminal, snapshots elsewhere]
     #[arg(long, value_enum)]
     output: Option<Format>,
 }
 
 impl Overrides {
-    fn apply(self, config: &mut Config) {
+    /// Puts these flags over a configuration, and notes which keys they set.
+    fn apply(self, file: &mut ConfigFile) {
+        let config = &mut file.config;
+        let mut set = Vec::new();
         if let Some(url) = self.tables {
+            set.push(("tables.url", format!("--tables {url}")));
             match &mut config.tables {
                 Some(tables) => tables.url = url,
                 None => config.tables = Some(TablesConfig::at(&url)),
@@ -140,22 +164,26 @@ impl Overrides {
         questions.ties = self.ties.unwrap_or(questions.ties);
         questions.top = self.top.unwrap_or(questions.top);
         questions.median = self.median.unwrap_or(questions.median);
+        set.extend(self.workers.map(|workers| ("engine.workers", format!("--workers {workers}"))));
         config.engine.workers = self.workers.or(config.engine.workers);
         config.output.format = self.output.or(config.output.format);
         if let Some(listen) = self.listen {
+            set.push(("serve.listen", format!("--listen {listen}")));
             match &mut config.serve {
                 Some(serve) => serve.listen = listen,
                 None => config.serve = Some(HttpConfig::at(listen)),
             }
         }
+        for (key, flag) in set {
+            file.set_by_flag(key, flag);
+        }
     }
 
     /// Reads a configuration and puts these flags over it.
-    fn over(self, path: &Path, for_run: bool) -> Result<Config, ConfigError> {
-        let mut config = Config::load(path)?;
-        self.apply(&mut config);
-        let expects_source = for_run || config.gateway.is_none();
-        config.checked(path, expects_source)
+    fn over(self, path: &Path, wanted: ConfigUse) -> Result<Config, ConfigError> {
+        let mut file = ConfigFile::read(path)?;
+        self.apply(&mut file);
+        file.finish(wanted)
     }
 }
 
@@ -167,7 +195,7 @@ pub fn main() -> ExitCode {
     let _armed = crate::sinks::delta::failpoints::arm();
     ExitCode::from(obey(cli.command).unwrap_or_else(|error| {
         // The chain, outermost first, as one sentence.
-        eprint_line(&format!("pinflow: {error:#}"));
+        eprint_line(&format!("pinflow: {}", error_text(error.as_ref())));
         exit_code(&error)
     }))
 }
@@ -213,13 +241,13 @@ fn in_runtime(work: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<
 }
 
 async fn run_command(args: RunArgs) -> anyhow::Result<u8> {
-    let mut config = args.overrides.over(&args.config, true)?;
+    let mut config = args.overrides.over(&args.config, ConfigUse::Run)?;
     config.accepted = args.accept_loss;
     config.until_caught_up = args.until_caught_up;
     let telemetry = telemetry::start(config.telemetry.as_ref(), &config.base, &config.pipeline)?;
     let done = run_logged(config).await;
     if let Err(error) = &done {
-        tracing::error!(target: telemetry::FAILED, "{error:#}");
+        tracing::error!(target: telemetry::FAILED, "{}", error_text(error.as_ref()));
     }
     telemetry.finish().await;
     done
@@ -261,13 +289,9 @@ fn log_stopping(how: &str) {
 }
 
 async fn gateway_command(args: GatewayArgs) -> anyhow::Result<u8> {
-    let config = Config::load(&args.config)?;
+    let config = ConfigFile::read(&args.config)?.finish(ConfigUse::Gateway)?;
     let telemetry = telemetry::start(config.telemetry.as_ref(), &config.base, &config.pipeline)?;
-    let Some(gateway) = config.gateway else {
-        let what = "no [gateway]: add one with listen = \"127.0.0.1:8082\" and kafka, kinesis or recording";
-        let fault = Fault { line: None, what: what.to_owned() };
-        return Err(ConfigError::Faulty { path: args.config, faults: vec![fault] }.into());
-    };
+    let gateway = config.gateway.context("the configuration has no [gateway]")?;
     let (stop, stopped) = watch::channel(false);
     let policy = ShutdownPolicy {
         orderly: "answering what was asked",
@@ -278,14 +302,14 @@ async fn gateway_command(args: GatewayArgs) -> anyhow::Result<u8> {
     stop_on_signals(policy, stop)?;
     let served = gateway::run(gateway, &config.base, stopped).await;
     if let Err(error) = &served {
-        tracing::error!(target: telemetry::FAILED, "{error:#}");
+        tracing::error!(target: telemetry::FAILED, "{}", error_text(error.as_ref()));
     }
     telemetry.finish().await;
     served.map(|()| DONE)
 }
 
 async fn check_command(args: CheckArgs) -> anyhow::Result<u8> {
-    let config = args.overrides.over(&args.config, false)?;
+    let config = args.overrides.over(&args.config, ConfigUse::Check)?;
     let mut out = CommandOutput::default();
     let faults = check::run(&config, &mut out).await;
     out.finish(faults.map(|faults| if faults == 0 { DONE } else { FAILED }))
@@ -325,6 +349,10 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         FENCED
     } else if error.chain().any(|cause| {
         cause.is::<ConfigError>()
+            || cause.is::<UsageError>()
+            || cause.is::<SecretError>()
+            || cause.is::<mysql::AddressError>()
+            || matches!(cause.downcast_ref(), Some(TableError::Unsafe { .. }))
             || cause.is::<kinesis::ConnectionError>()
             || matches!(cause.downcast_ref(), Some(ObjectsError::Faulty(_) | ObjectsError::NoRegion))
             || matches!(cause.downcast_ref::<ConnectionError>(), Some(ConnectionError::Faulty(_)))
@@ -332,5 +360,51 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         BAD_USAGE
     } else {
         FAILED
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// The example commands in a help text: their lines begin with `  pinflow`.
+    fn example_commands(help: &str) -> Vec<Vec<String>> {
+        let lines = help.lines().filter(|line| line.starts_with("  pinflow "));
+        lines.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+    }
+
+    #[test]
+    fn help_of_every_command_has_examples_that_parse() {
+        for command in Cli::command().get_subcommands_mut() {
+            let name = command.get_name().to_owned();
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Examples:") && help.contains("Exit status:"), "{name}:\n{help}");
+            let examples = example_commands(&command.get_after_help().unwrap().to_string());
+            assert!(!examples.is_empty(), "{name}");
+            for words in examples {
+                assert_eq!(words[1], name);
+                if let Err(error) = Cli::try_parse_from(&words) {
+                    panic!("{}: {error}", words.join(" "));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn value_names_are_more_than_the_flag_repeated() {
+        let names = ["run", "check", "query", "table", "gateway"];
+        for command in Cli::command().get_subcommands().filter(|command| names.contains(&command.get_name())) {
+            for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {
+                let names = argument.get_value_names().unwrap_or_default().iter().map(ToString::to_string);
+                let flag = argument.get_id().as_str().to_uppercase();
+                let has_values = !argument.get_possible_values().is_empty();
+                let names: Vec<String> = names.collect();
+                let is_flag = names.iter().any(|name| *name == flag) && argument.get_long().is_some();
+                assert!(has_values || !is_flag, "{} --{flag}", command.get_name());
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@
 //! - [`kinesis`]: how to speak to Amazon Kinesis; knows neither sources nor messages;
 //! - [`mysql`]: how to speak to a MySQL or MariaDB server; knows no posts;
 //! - `aws`: regions, profiles and endpoints, the same for every service;
+//! - [`key_problem`]: what is wrong with a setting, before it is known where it was written;
 //! - [`backoff`]: how long to wait before something is tried again;
 //! - [`http`]: what every HTTP server here has: a port, limits, tokens;
 //! - [`gateway`]: a front door over HTTP for records;
@@ -32,10 +33,12 @@ pub mod cli;
 pub mod config;
 pub mod emit;
 pub mod engine;
+pub mod error_text;
 pub mod finding;
 pub mod gateway;
 pub mod http;
 pub mod kafka;
+pub mod key_problem;
 pub mod kinesis;
 pub mod mysql;
 pub mod objects;
@@ -53,5 +56,6 @@ pub mod streams;
 pub mod table;
 pub mod telemetry;
 pub mod topics;
+pub mod usage;
 
 pub use pinflow_dataflows as dataflows;

@@ -42,7 +42,7 @@ pub enum SecretError {
         mode: u32,
     },
     /// There is nothing in it.
-    #[error("{0} is empty; a secret is wanted")]
+    #[error("{0} is empty; put the secret into it")]
     Empty(String),
 }
 
@@ -54,7 +54,7 @@ impl TryFrom<String> for SecretFrom {
             Some(("env", name)) if !name.is_empty() => Ok(SecretFrom::Env(name.to_owned())),
             Some(("file", path)) if !path.is_empty() => Ok(SecretFrom::File(PathBuf::from(path))),
             // The text may be the secret, so it is not repeated.
-            _ => Err("a secret does not stand in a configuration: write \"env:NAME\" or \"file:PATH\""),
+            _ => Err("a secret must not be in a configuration: write \"env:NAME\" or \"file:PATH\""),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::pack::Compression;
+use crate::key_problem::KeyProblem;
 use crate::objects::Target;
 
 /// `[archive]`: every message as it was received.
@@ -42,13 +43,13 @@ impl ArchiveConfig {
 
     /// What is wrong, each with its mend.
     #[must_use]
-    pub fn faults(&self, base: &Path) -> Vec<String> {
-        let mut faults: Vec<String> = self.root(base).err().into_iter().collect();
+    pub fn faults(&self, base: &Path) -> Vec<KeyProblem> {
+        let mut faults: Vec<_> = self.root(base).err().map(|what| KeyProblem::new("url", what)).into_iter().collect();
         if !(1..=10_000_000).contains(&self.flush_records) {
-            faults.push("[archive] flush_records must be 1 to 10000000".to_owned());
+            faults.push(KeyProblem::range("flush_records", "1 to 10000000"));
         }
         if self.rotate_secs > 86_400 {
-            faults.push("[archive] rotate_secs must be 0 to 86400".to_owned());
+            faults.push(KeyProblem::range("rotate_secs", "0 to 86400"));
         }
         faults
     }

@@ -7,22 +7,23 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::ConfigError;
-use super::toml_faults::{Document, Fault, take_text};
+use super::document::Document;
+use super::file::read_text;
+use super::problem::Problem;
+use super::schema::{KAFKA_CONNECTION, KINESIS_CONNECTION, OBJECTS};
+use super::value_type::Key;
+use crate::key_problem::KeyProblem;
 use crate::{kafka, kinesis, objects};
-
-/// The keys of a kafka source that say how to connect.
-const KAFKA: [&str; 5] = ["brokers", "security", "tls", "sasl", "properties"];
-/// The same of a kinesis source.
-const KINESIS: [&str; 3] = ["region", "profile", "endpoint"];
 
 /// How the kafka source of a configuration connects, and what its relative paths are relative to.
 ///
 /// # Errors
-/// [`ConfigError`], if there is not exactly one such source, or something is wrong with how it connects: every fault
-/// at once. What else stands in the file is not looked at.
+/// [`ConfigError`], if there is not exactly one such source, or something is wrong with how it connects: everything at
+/// once. The rest of the file is not checked.
 pub fn kafka_connection(path: &Path) -> Result<(kafka::Connection, PathBuf), ConfigError> {
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
-    let connection = of_file(path, "kafka", &KAFKA, |connection: &kafka::Connection| connection.faults(&base))?;
+    let problems = |connection: &kafka::Connection| connection.faults(&base);
+    let connection = read_file(path, |text| source_connection(text, "kafka", KAFKA_CONNECTION, problems))?;
     Ok((connection, base))
 }
 
@@ -31,68 +32,69 @@ pub fn kafka_connection(path: &Path) -> Result<(kafka::Connection, PathBuf), Con
 /// # Errors
 /// As [`kafka_connection`].
 pub fn kinesis_connection(path: &Path) -> Result<kinesis::Connection, ConfigError> {
-    of_file(path, "kinesis", &KINESIS, kinesis::Connection::faults)
+    read_file(path, |text| source_connection(text, "kinesis", KINESIS_CONNECTION, kinesis::Connection::faults))
 }
 
 /// How a configuration reaches buckets: its `[objects]`, if it has any.
 ///
 /// # Errors
-/// [`ConfigError`], if something is wrong with that: every fault at once. What else stands in the file is not looked at.
+/// [`ConfigError`], if something is wrong with that: everything at once. The rest of the file is not checked.
 pub fn objects_connection(path: &Path) -> Result<objects::Connection, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
-    objects(&text).map_err(|faults| ConfigError::Faulty { path: path.to_owned(), faults })
+    read_file(path, objects)
 }
 
-fn objects(text: &str) -> Result<objects::Connection, Vec<Fault>> {
-    let mut document = Document::parse(text).map_err(|fault| vec![fault])?;
-    let connection: objects::Connection = document.section("objects");
-    for what in connection.faults() {
-        document.fault(None, what);
-    }
-    if document.faults.is_empty() { Ok(connection) } else { Err(document.faults) }
+fn read_file<C>(path: &Path, read: impl Fn(&str) -> Result<C, Vec<Problem>>) -> Result<C, ConfigError> {
+    let text = read_text(path)?;
+    read(&text).map_err(|problems| ConfigError::Invalid { path: path.to_owned(), problems })
 }
 
-fn of_file<C: DeserializeOwned>(
-    path: &Path,
-    kind: &str,
-    keys: &[&str],
-    faults: impl Fn(&C) -> Vec<String>,
-) -> Result<C, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
-    read(&text, kind, keys, faults).map_err(|faults| ConfigError::Faulty { path: path.to_owned(), faults })
+fn objects(text: &str) -> Result<objects::Connection, Vec<Problem>> {
+    let mut document = Document::parse(text);
+    document.check_top_level("objects", OBJECTS);
+    let connection: objects::Connection = document.read_top_level("objects").unwrap_or_default();
+    let problems: Vec<_> = connection.faults().into_iter().map(|problem| problem.within("objects")).collect();
+    finish(document, Some(connection), &problems)
 }
 
-fn read<C: DeserializeOwned>(
+fn source_connection<C: DeserializeOwned>(
     text: &str,
     kind: &str,
-    keys: &[&str],
-    faults: impl Fn(&C) -> Vec<String>,
-) -> Result<C, Vec<Fault>> {
-    let mut document = Document::parse(text).map_err(|fault| vec![fault])?;
-    let mut sources = document.tables("source");
-    sources.retain_mut(|(_, table)| take_text(table, "kind").as_deref() == Some(kind));
+    keys: &'static [Key],
+    problems: impl Fn(&C) -> Vec<KeyProblem>,
+) -> Result<C, Vec<Problem>> {
+    let mut document = Document::parse(text);
+    let mut sources = document.take_sources();
+    sources.retain(|source| source.kind == kind);
     let count = sources.len();
-    let (Some((_, mut table)), 1) = (sources.pop(), count) else {
-        let what = format!("it has {count} sources with kind = \"{kind}\"; how to connect is taken from one");
-        document.fault(None, what);
-        return Err(document.faults);
+    let (Some(mut source), 1) = (sources.pop(), count) else {
+        let what =
+            format!("there are {count} sources with kind = \"{kind}\"; the connection is taken from exactly one");
+        return finish(document, None, &[KeyProblem::new("source", what)]);
     };
-    keep_keys(&mut table, keys);
-    let connection = document.read::<C>("source", table);
-    for what in connection.iter().flat_map(faults) {
-        document.fault(None, what);
-    }
+    keep_keys(&mut source.value, keys);
+    document.check_source(&mut source, keys);
+    let path = format!("source.{}", source.index);
+    let connection = document.read::<C>(&path, source.value);
+    let found: Vec<_> = connection.iter().flat_map(problems).map(|problem| problem.within(&path)).collect();
+    finish(document, connection, &found)
+}
+
+/// The connection, if nothing is wrong with it.
+fn finish<C>(document: Document<'_>, connection: Option<C>, found: &[KeyProblem]) -> Result<C, Vec<Problem>> {
+    let (mut problems, places, too_wide) = document.finish();
+    problems.extend(found.iter().chain(&too_wide).filter_map(|problem| places.locate(problem)));
+    problems.sort();
     match connection {
-        Some(connection) if document.faults.is_empty() => Ok(connection),
-        _ => Err(document.faults),
+        Some(connection) if problems.is_empty() => Ok(connection),
+        _ => Err(problems),
     }
 }
 
 /// Takes out of a source what does not say how to connect.
-fn keep_keys(table: &mut Spanned<DeValue<'_>>, keys: &[&str]) {
+fn keep_keys(table: &mut Spanned<DeValue<'_>>, keys: &[Key]) {
     if let DeValue::Table(table) = table.get_mut() {
         let names: Vec<String> = table.keys().map(|key| key.get_ref().to_string()).collect();
-        for name in names.iter().filter(|name| !keys.contains(&name.as_str())) {
+        for name in names.iter().filter(|name| !keys.iter().any(|key| key.name == name.as_str())) {
             table.remove(name.as_str());
         }
     }
@@ -103,14 +105,15 @@ fn keep_keys(table: &mut Spanned<DeValue<'_>>, keys: &[&str]) {
 mod tests {
     use super::*;
 
-    fn kafka(text: &str) -> Result<kafka::Connection, Vec<Fault>> {
-        read(text, "kafka", &KAFKA, |connection: &kafka::Connection| connection.faults(Path::new("")))
+    fn kafka(text: &str) -> Result<kafka::Connection, Vec<Problem>> {
+        let problems = |connection: &kafka::Connection| connection.faults(Path::new(""));
+        source_connection(text, "kafka", KAFKA_CONNECTION, problems)
     }
 
     #[test]
     fn the_connection_of_the_kinesis_source_is_taken() {
         let text = "[[source]]\nkind = 'kinesis'\nregion = 'eu-west-1'\nstreams = { pin = 'a' }\npoll_ms = 5\n";
-        let read = |text| read(text, "kinesis", &KINESIS, kinesis::Connection::faults);
+        let read = |text| source_connection(text, "kinesis", KINESIS_CONNECTION, kinesis::Connection::faults);
         let region = Some("eu-west-1".to_owned());
         assert_eq!(read(text).unwrap(), kinesis::Connection { region, ..kinesis::Connection::default() });
         assert_eq!(read(&text.replace("eu-west-1", "Ireland!")).unwrap_err().len(), 1);
@@ -127,7 +130,7 @@ mod tests {
         assert_eq!(objects(text).unwrap(), wanted);
         assert_eq!(objects("pipeline = 'x'").unwrap(), objects::Connection::default());
         let faults = objects("[objects]\nbucket = 'x'\n").unwrap_err();
-        assert!(faults.len() == 1 && faults[0].line == Some(2), "{faults:?}");
+        assert!(faults.len() == 1 && faults[0].place == Some((2, 1)), "{faults:?}");
     }
 
     #[test]
@@ -142,9 +145,8 @@ mod tests {
         let text = "[[source]]\nkind = 'kafka'\nbrokers = 'localhost:x'\nsecurity = 'none'\n\
                     sasl = { mechanism = 'PLAIN', username = 'me', password = 'canary' }\n";
         let faults = kafka(text).unwrap_err();
-        let mut lines: Vec<_> = faults.iter().map(|fault| fault.line).collect();
-        lines.sort_unstable();
-        assert_eq!(lines, [None, None, Some(4), Some(5)]);
+        let places: Vec<_> = faults.iter().map(|fault| fault.place).collect();
+        assert_eq!(places, [Some((3, 11)), Some((4, 12)), Some((5, 59))]);
         assert!(!format!("{faults:?}").contains("canary"));
     }
 

@@ -1,10 +1,17 @@
-//! Configuration: what a TOML file, or a folder and some flags, says of a run.
+//! Configuration: a TOML file, or a folder of recorded posts, and the flags that override it.
 //!
-//! Unknown keys are errors, and every fault is reported at once. Relative paths are relative to the file.
-//! Secrets never stand here: they come from the environment, from files or from a credential chain.
+//! Everything that is wrong with a file is reported at once, each problem with line and column. Unknown keys are errors.
+//! Relative paths are relative to the file. Secrets are never in a file: they come from the environment, from files of
+//! their own or from a credential chain.
 
 mod connection;
-mod toml_faults;
+mod document;
+mod file;
+mod other_format;
+mod problem;
+mod schema;
+mod suggestion;
+mod value_type;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,14 +21,16 @@ use pinflow_dataflows::ingest::Limits;
 use serde::Deserialize;
 
 pub use connection::{kafka_connection, kinesis_connection, objects_connection};
-use toml_faults::Document;
-pub use toml_faults::Fault;
+pub use file::{ConfigError, ConfigFile, ConfigUse};
+pub use other_format::OtherFormat;
+pub use problem::Problem;
 
 pub use crate::sources::AcceptedLoss;
 
 use crate::archive::ArchiveConfig;
 use crate::engine::{CommitPolicy, Settings};
 use crate::gateway::GatewayConfig;
+use crate::key_problem::KeyProblem;
 use crate::objects::{self, Target};
 use crate::serving::{Format, HttpConfig};
 use crate::sinks::answers::AnswerTablesConfig;
@@ -30,6 +39,8 @@ use crate::sources::kafka::KafkaConfig;
 use crate::sources::kinesis::KinesisConfig;
 use crate::sources::recording::RecordingConfig;
 use crate::telemetry::TelemetryConfig;
+
+const NO_SOURCE: &str = "there is no source; add [[source]] with kind = \"recording\" and path = \"FOLDER\"";
 
 /// A window is full with this many bytes of messages, however few they are: few large ones must not fill the memory.
 const WINDOW_BYTES_MAX: usize = 256 << 20;
@@ -80,6 +91,20 @@ pub enum SourceConfig {
     Kafka(Box<KafkaConfig>),
     /// Streams of Amazon Kinesis.
     Kinesis(Box<KinesisConfig>),
+}
+
+impl SourceConfig {
+    fn problems(&self, base: &Path) -> Vec<KeyProblem> {
+        match self {
+            SourceConfig::Recording(recording) => {
+                let path = recording.path.to_str().unwrap_or(".");
+                let wrong = Target::parse(path, base, "path of a recording").err();
+                wrong.map(|what| KeyProblem::new("path", what)).into_iter().collect()
+            }
+            SourceConfig::Kafka(kafka) => kafka.faults(base),
+            SourceConfig::Kinesis(kinesis) => kinesis.faults(),
+        }
+    }
 }
 
 /// `[tables]`: the Delta tables.
@@ -140,6 +165,25 @@ impl TablesConfig {
     pub fn root(&self, base: &Path) -> Result<Target, String> {
         Target::parse(&self.url, base, "[tables] url")
     }
+
+    fn problems(&self, base: &Path) -> Vec<KeyProblem> {
+        let mut problems = Vec::new();
+        let mut require = |holds: bool, key: &str, range: &str| {
+            if !holds {
+                problems.push(KeyProblem::range(key, range));
+            }
+        };
+        require(self.commit_rows_max >= 1, "commit_rows_max", "at least 1");
+        require((0.01..=86_400.0).contains(&self.commit_age_secs_max), "commit_age_secs_max", "0.01 to 86400");
+        let keeps_enough = self.keep_hours == 0 || (24..=87_600).contains(&self.keep_hours);
+        require(
+            keeps_enough,
+            "keep_hours",
+            "24 to 87600, or 0 to remove nothing (readers of older versions need a day)",
+        );
+        problems.extend(self.root(base).err().map(|what| KeyProblem::new("url", what)));
+        problems
+    }
 }
 
 /// `[answers]`: where answers go besides stdout and HTTP.
@@ -164,6 +208,23 @@ pub struct EngineConfig {
     pub epochs_in_flight_max: usize,
     /// The longest message that is read; a longer one is rejected as `too_large`.
     pub message_bytes_max: usize,
+}
+
+impl EngineConfig {
+    fn problems(&self) -> Vec<KeyProblem> {
+        let mut problems = Vec::new();
+        let mut require = |holds: bool, key: &str, range: &str| {
+            if !holds {
+                problems.push(KeyProblem::range(key, range));
+            }
+        };
+        require(self.workers != Some(0), "workers", "at least 1");
+        require((1..=10_000).contains(&self.epoch_ms), "epoch_ms", "1 to 10000");
+        require((1..=64).contains(&self.epochs_in_flight_max), "epochs_in_flight_max", "1 to 64");
+        require(self.epoch_bytes_max >= 1024, "epoch_bytes_max", "at least 1024");
+        require((1024..=256 << 20).contains(&self.message_bytes_max), "message_bytes_max", "1024 to 268435456");
+        problems
+    }
 }
 
 impl Default for EngineConfig {
@@ -194,32 +255,6 @@ impl Default for OutputConfig {
     }
 }
 
-/// Why there is no configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("read configuration {path}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        cause: std::io::Error,
-    },
-    /// Faults in it, all that were found.
-    #[error("{path} has {} fault{}:{}", faults.len(), if faults.len() == 1 { "" } else { "s" }, list(faults))]
-    Faulty {
-        /// The file.
-        path: PathBuf,
-        /// Each with its line and mend.
-        faults: Vec<Fault>,
-    },
-}
-
-fn list(faults: &[Fault]) -> String {
-    faults.iter().map(|fault| format!("\n  {fault}")).collect()
-}
-
 impl Config {
     /// A run over one recording, all else by default and without tables.
     #[must_use]
@@ -243,155 +278,53 @@ impl Config {
         }
     }
 
-    /// Reads a configuration file; a folder, a file of recorded posts, or an archive in a bucket is read as a recording.
-    ///
-    /// # Errors
-    /// [`ConfigError`], with every fault at once.
-    pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        let is_config = path.extension().is_some_and(|extension| extension == "toml");
-        let is_url = path.to_str().is_some_and(|text| !Target::is_path(text));
-        if is_url || path.is_dir() || (path.is_file() && !is_config) {
-            return Ok(Config::recording(path));
-        }
-        let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
-        let base = path.parent().unwrap_or(Path::new("")).to_owned();
-        Config::parse(&text, base).map_err(|faults| ConfigError::Faulty { path: path.to_owned(), faults })
-    }
-
-    /// The configuration, if nothing is wrong with it. For a run it has a source.
-    ///
-    /// # Errors
-    /// Every fault of it; `path` says what was read.
-    pub fn checked(self, path: &Path, expects_source: bool) -> Result<Config, ConfigError> {
-        let faults: Vec<_> = self.faults(expects_source).into_iter().map(|what| Fault { line: None, what }).collect();
-        if faults.is_empty() { Ok(self) } else { Err(ConfigError::Faulty { path: path.to_owned(), faults }) }
-    }
-
-    /// Reads a configuration text.
-    ///
-    /// # Errors
-    /// Every fault of it.
-    pub fn parse(text: &str, base: PathBuf) -> Result<Config, Vec<Fault>> {
-        let mut document = Document::parse(text).map_err(|fault| vec![fault])?;
-        let pipeline = document.optional::<String>("pipeline");
-        let mut sources = Vec::new();
-        for (at, mut table) in document.tables("source") {
-            match toml_faults::take_text(&mut table, "kind").as_deref() {
-                Some("recording") => sources.extend(document.read("source", table).map(SourceConfig::Recording)),
-                Some("kafka") => {
-                    sources.extend(document.read("source", table).map(|read| SourceConfig::Kafka(Box::new(read))));
-                }
-                Some("kinesis") => {
-                    sources.extend(document.read("source", table).map(|read| SourceConfig::Kinesis(Box::new(read))));
-                }
-                Some(kind) => {
-                    let what = format!("[[source]] kind `{kind}` is unknown; known are recording, kafka and kinesis");
-                    document.fault(Some(at), what);
-                }
-                None => document
-                    .fault(Some(at), "[[source]] lacks its kind; write kind = \"recording\", \"kafka\" or \"kinesis\""),
-            }
-        }
-        let config = Config {
-            pipeline: pipeline.unwrap_or_else(|| "posts".to_owned()),
-            sources,
-            questions: document.section("questions"),
-            tables: document.optional("tables"),
-            archive: document.optional("archive"),
-            objects: document.section("objects"),
-            answers: document.section("answers"),
-            engine: document.section("engine"),
-            output: document.section("output"),
-            serve: document.optional("serve"),
-            gateway: document.optional("gateway"),
-            telemetry: document.optional("telemetry"),
-            base,
-            until_caught_up: false,
-            accepted: Vec::new(),
-        };
-        document.refuse_rest(
-            "pipeline, source, questions, tables, archive, objects, answers, engine, output, serve, gateway, telemetry",
-        );
-        // A source that could not be read is a fault already, not an absence; a gateway needs none.
-        let expects_source = document.faults.is_empty() && config.gateway.is_none();
-        for what in config.faults(expects_source) {
-            document.fault(None, what);
-        }
-        if document.faults.is_empty() { Ok(config) } else { Err(document.faults) }
-    }
-
-    /// What is wrong though every key can be read.
+    /// What is wrong though every key can be read. Keys are named by their path from the top, as in `tables.url`.
     #[must_use]
-    pub fn faults(&self, expects_source: bool) -> Vec<String> {
-        let mut faults = Vec::new();
-        let mut require = |holds: bool, what: &str| {
-            if !holds {
-                faults.push(what.to_owned());
-            }
-        };
+    pub fn problems(&self, wanted: ConfigUse) -> Vec<KeyProblem> {
+        let mut problems = Vec::new();
         let named = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
-        require(
-            !self.pipeline.is_empty() && self.pipeline.len() <= 63 && self.pipeline.chars().all(named),
-            "pipeline must be 1 to 63 of a-z, 0-9, _ and -",
-        );
-        require(
-            !expects_source || !self.sources.is_empty(),
-            "no source: add a [[source]] with kind = \"recording\" and path = \"…\"",
-        );
-        let engine = &self.engine;
-        require(engine.workers != Some(0), "workers must be at least 1");
-        require((1..=10_000).contains(&engine.epoch_ms), "[engine] epoch_ms must be 1 to 10000");
-        require((1..=64).contains(&engine.epochs_in_flight_max), "[engine] epochs_in_flight_max must be 1 to 64");
-        require(engine.epoch_bytes_max >= 1024, "[engine] epoch_bytes_max must be at least 1024");
-        require(
-            (1024..=256 << 20).contains(&engine.message_bytes_max),
-            "[engine] message_bytes_max must be 1024 to 268435456",
-        );
-        require(self.output.every_ms >= 1, "[output] every_ms must be at least 1");
-        if let Some(tables) = &self.tables {
-            require(tables.commit_rows_max >= 1, "[tables] commit_rows_max must be at least 1");
-            require(
-                (0.01..=86_400.0).contains(&tables.commit_age_secs_max),
-                "[tables] commit_age_secs_max must be 0.01 to 86400",
-            );
-            require(
-                tables.keep_hours == 0 || (24..=87_600).contains(&tables.keep_hours),
-                "[tables] keep_hours must be 24 to 87600, or 0 to remove nothing: readers of older versions need a day",
-            );
-            if let Err(what) = tables.root(&self.base) {
-                faults.push(what);
-            }
+        if self.pipeline.is_empty() || self.pipeline.len() > 63 || !self.pipeline.chars().all(named) {
+            problems.push(KeyProblem::range("pipeline", "1 to 63 of a-z, 0-9, _ and -"));
         }
+        problems.extend(self.missing(wanted));
+        let mut add = |table: &str, found: Vec<KeyProblem>| {
+            problems.extend(found.into_iter().map(|problem| problem.within(table)));
+        };
+        add("engine", self.engine.problems());
+        if self.output.every_ms == 0 {
+            add("output", vec![KeyProblem::range("every_ms", "at least 1")]);
+        }
+        add("tables", self.tables.iter().flat_map(|tables| tables.problems(&self.base)).collect());
         if let Some(archive) = &self.archive {
-            faults.extend(archive.faults(&self.base));
+            add("archive", archive.faults(&self.base));
             if self.tables.is_none() {
-                faults.push(
-                    "[archive] needs [tables]: they hold how far it has got; add them, or leave it out".to_owned(),
-                );
+                let what = "needs [tables], which hold how far the archive has got; add [tables], or remove [archive]";
+                add("archive", vec![KeyProblem::table(what)]);
             }
         }
-        faults.extend(self.objects.faults());
-        if let Some(answers) = &self.answers.delta {
-            faults.extend(answers.faults(&self.base));
+        add("objects", self.objects.faults());
+        add("answers.delta", self.answers.delta.iter().flat_map(|answers| answers.faults(&self.base)).collect());
+        add("serve", self.serve.iter().flat_map(|serve| serve.faults(&self.base)).collect());
+        add("gateway", self.gateway.iter().flat_map(|gateway| gateway.faults(&self.base)).collect());
+        add("telemetry", self.telemetry.iter().flat_map(TelemetryConfig::faults).collect());
+        for (index, source) in self.sources.iter().enumerate() {
+            add(&format!("source.{index}"), source.problems(&self.base));
         }
-        if let Some(serve) = &self.serve {
-            faults.extend(serve.faults(&self.base));
+        problems
+    }
+
+    /// The table that a command needs and that is not there.
+    fn missing(&self, wanted: ConfigUse) -> Option<KeyProblem> {
+        let has_source = !self.sources.is_empty();
+        match wanted {
+            ConfigUse::Gateway if self.gateway.is_none() => Some(KeyProblem::new(
+                "gateway",
+                "the table is missing; add it with listen = \"127.0.0.1:8082\" and kafka, kinesis or recording",
+            )),
+            ConfigUse::Run if !has_source => Some(KeyProblem::new("source", NO_SOURCE)),
+            ConfigUse::Check if !has_source && self.gateway.is_none() => Some(KeyProblem::new("source", NO_SOURCE)),
+            _ => None,
         }
-        if let Some(gateway) = &self.gateway {
-            faults.extend(gateway.faults(&self.base));
-        }
-        faults.extend(self.telemetry.iter().flat_map(TelemetryConfig::faults));
-        for source in &self.sources {
-            match source {
-                SourceConfig::Recording(recording) => {
-                    let path = recording.path.to_str().unwrap_or(".");
-                    faults.extend(Target::parse(path, &self.base, "path of a recording").err());
-                }
-                SourceConfig::Kafka(kafka) => faults.extend(kafka.faults(&self.base)),
-                SourceConfig::Kinesis(kinesis) => faults.extend(kinesis.faults()),
-            }
-        }
-        faults
     }
 
     /// How the engine is to run.

@@ -65,6 +65,7 @@ use resend::Outlet;
 use tally::Tallies;
 
 use crate::objects::ObjectsError;
+use crate::usage::UsageError;
 
 /// Makes what was asked for. Says what it made on standard error.
 ///
@@ -74,7 +75,7 @@ use crate::objects::ObjectsError;
 pub fn run(mut args: EmitArgs) -> anyhow::Result<()> {
     let faults = args.faults();
     if !faults.is_empty() {
-        bail!("{}", faults.join("\n"));
+        return Err(UsageError::new(faults.join("\n")).into());
     }
     args.resolve_folders().map_err(|fault| ObjectsError::Faulty(vec![fault]))?;
     if let Some(url) = &args.init_mysql {

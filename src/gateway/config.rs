@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::http::{Listening, ServerTls};
+use crate::http::{Listening, ServerTls, deserialize_listen_address};
 use crate::kafka;
+use crate::key_problem::KeyProblem;
 use crate::kinesis;
 use crate::objects::Target;
 use crate::secret::SecretFrom;
@@ -22,7 +23,9 @@ use crate::secret::SecretFrom;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayConfig {
-    /// Address and port; port 0 takes a free one, and says which.
+    /// Address and port: `127.0.0.1:7461`, `localhost:7461`, `:7461` or `7461`, which all mean this machine only. Port 0
+    /// takes a free one, and logs which.
+    #[serde(deserialize_with = "deserialize_listen_address")]
     pub listen: SocketAddr,
     /// Topics under `/topics` are those of this cluster.
     #[serde(default)]
@@ -112,9 +115,8 @@ impl GatewayConfig {
 
     /// What is wrong though every key can be read. `base` is what relative paths are relative to.
     #[must_use]
-    pub fn faults(&self, base: &Path) -> Vec<String> {
+    pub fn faults(&self, base: &Path) -> Vec<KeyProblem> {
         let listening = Listening {
-            section: "[gateway]",
             listen: self.listen,
             tls: self.tls.as_ref(),
             tokens: self.tokens.any(),
@@ -124,26 +126,24 @@ impl GatewayConfig {
         };
         let mut faults = listening.faults(base);
         match (&self.kafka, &self.kinesis, &self.recording) {
-            (None, None, None) => faults.push(
-                "[gateway] has nowhere to put records: give kafka = { brokers = \"…\" }, kinesis = { … } or \
-                 recording = \"FOLDER\""
-                    .to_owned(),
-            ),
-            (Some(_), Some(_), Some(_)) => faults.push(
-                "[gateway] recording would get nothing: topics are Kafka's and streams are Kinesis'; leave one out"
-                    .to_owned(),
-            ),
+            (None, None, None) => faults.push(KeyProblem::table(
+                "has nowhere to put records: add kafka = { brokers = \"…\" }, kinesis = { … } or recording = \"FOLDER\"",
+            )),
+            (Some(_), Some(_), Some(_)) => faults.push(KeyProblem::new(
+                "recording",
+                "would get nothing: topics go to kafka and streams to kinesis; remove one of the three",
+            )),
             _ => {}
         }
         if let Err(what) = self.folder(base) {
-            faults.push(what);
+            faults.push(KeyProblem::new("recording", what));
         }
         if self.tokens.any() && self.tokens.write.is_none() && self.tokens.admin.is_none() {
-            faults.push("[gateway] tokens: nobody could send records; add write or admin".to_owned());
+            faults.push(KeyProblem::new("tokens", "no token allows sending records; add write or admin"));
         }
         let mut within = |name: &str, value: u64, from: u64, to: u64| {
             if !(from..=to).contains(&value) {
-                faults.push(format!("[gateway] {name} must be {from} to {to}"));
+                faults.push(KeyProblem::range(name, format!("{from} to {to}")));
             }
         };
         within("body_bytes_max", self.body_bytes_max as u64, 1 << 10, 256 << 20);
@@ -152,10 +152,10 @@ impl GatewayConfig {
         if let Some(requests) = self.requests_per_sec_max {
             within("requests_per_sec_max", requests.into(), 1, 1_000_000);
         }
-        faults.extend(self.kafka.iter().flat_map(|kafka| kafka.faults(base)).map(|fault| format!("[gateway] {fault}")));
-        faults.extend(
-            self.kinesis.iter().flat_map(kinesis::Connection::faults).map(|fault| format!("[gateway] {fault}")),
-        );
+        let kafka = self.kafka.iter().flat_map(|kafka| kafka.faults(base));
+        faults.extend(kafka.map(|problem| problem.within("kafka")));
+        let kinesis = self.kinesis.iter().flat_map(kinesis::Connection::faults);
+        faults.extend(kinesis.map(|problem| problem.within("kinesis")));
         faults
     }
 
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     fn faults(text: &str) -> Vec<String> {
-        toml::from_str::<GatewayConfig>(text).unwrap().faults(Path::new("/nowhere"))
+        KeyProblem::texts(&toml::from_str::<GatewayConfig>(text).unwrap().faults(Path::new("/nowhere")))
     }
 
     #[test]

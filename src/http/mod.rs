@@ -3,6 +3,7 @@
 
 mod connections;
 mod guard;
+mod listen;
 mod port;
 mod process;
 mod prometheus;
@@ -10,6 +11,7 @@ mod reply;
 
 pub(crate) use connections::{From, Limits, Tally};
 pub(crate) use guard::{Denied, Guard, given};
+pub use listen::{deserialize_listen_address, parse_listen_address};
 pub(crate) use port::{Listening, Port};
 pub use port::{PortError, ServerTls};
 pub(crate) use process::{cpu_seconds, resident_bytes};

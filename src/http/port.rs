@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::connections::{self, Limits, Tally};
+use crate::key_problem::KeyProblem;
 use crate::secret::check_private;
 
 /// What the system holds of a reply that is not read. By itself it goes up to some MiB a connection: five hundred readers
@@ -107,8 +108,6 @@ fn acceptor(tls: &ServerTls, base: &Path) -> Result<TlsAcceptor, PortError> {
 
 /// What a section says of the port that it serves.
 pub(crate) struct Listening<'a> {
-    /// The section's name.
-    pub(crate) section: &'a str,
     pub(crate) listen: SocketAddr,
     pub(crate) tls: Option<&'a ServerTls>,
     /// Whether tokens are asked for.
@@ -121,33 +120,34 @@ pub(crate) struct Listening<'a> {
 
 impl Listening<'_> {
     /// What is wrong, each with its mend. `base` is what relative paths are relative to.
-    pub(crate) fn faults(&self, base: &Path) -> Vec<String> {
-        let (section, mut faults) = (self.section, Vec::new());
+    pub(crate) fn faults(&self, base: &Path) -> Vec<KeyProblem> {
+        let mut faults = Vec::new();
         let guarded = self.tokens && self.tls.is_some();
         if !self.listen.ip().is_loopback() && !guarded && !self.danger_listen_in_the_open {
-            faults.push(format!(
-                "{section} listen = \"{}\" can be reached from other machines: give tokens and tls, or listen on 127.0.0.1 \
+            let what = format!(
+                "{} can be reached from other machines: add tokens and tls, or listen on 127.0.0.1 \
                  (danger_listen_in_the_open = true serves everybody, unencrypted)",
                 self.listen
-            ));
+            );
+            faults.push(KeyProblem::new("listen", what));
         }
         for (name, limit) in [
             ("connections_max", self.connections_max),
             ("connections_per_address_max", self.connections_per_address_max),
         ] {
             if !(1..=65_536).contains(&limit) {
-                faults.push(format!("{section} {name} must be 1 to 65536"));
+                faults.push(KeyProblem::range(name, "1 to 65536"));
             }
         }
         let tls = self.tls.iter().flat_map(|tls| [("certificate", &tls.certificate), ("key", &tls.key)]);
         for (name, path) in tls {
             let path = base.join(path);
             if let Err(error) = std::fs::File::open(&path) {
-                faults.push(format!("{section} tls {name} {}: {error}", path.display()));
+                faults.push(KeyProblem::new(format!("tls.{name}"), format!("cannot read {}: {error}", path.display())));
             } else if name == "key"
                 && let Err(error) = check_private(&path)
             {
-                faults.push(format!("{section} tls key: {error}"));
+                faults.push(KeyProblem::new("tls.key", error.to_string()));
             }
         }
         faults

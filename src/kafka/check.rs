@@ -11,6 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::client::{Client, Purpose};
 use super::connection::Connection;
 use super::reach;
+use crate::error_text::error_text;
 use crate::finding::Finding;
 
 /// Longest wait for each answer.
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub fn check(connection: &Connection, base: &Path, topics: &[String], group: &str) -> Vec<Finding> {
     let faults = connection.faults(base);
     if !faults.is_empty() {
-        return faults.into_iter().map(Finding::Fault).collect();
+        return faults.iter().map(|problem| Finding::Fault(problem.to_string())).collect();
     }
     let mut findings: Vec<_> = connection.warnings().into_iter().map(Finding::Risk).collect();
     let observer = match connection.observer(base) {
@@ -47,7 +48,7 @@ pub fn check(connection: &Connection, base: &Path, topics: &[String], group: &st
 }
 
 fn fault(error: impl std::error::Error + Send + Sync + 'static) -> Finding {
-    Finding::Fault(format!("{:#}", anyhow::Error::new(error)))
+    Finding::Fault(error_text(&error))
 }
 
 fn with(mut findings: Vec<Finding>, last: Finding) -> Vec<Finding> {
@@ -66,7 +67,9 @@ fn look(
     let metadata = reach::metadata(observer, &connection.brokers, Some(name), PATIENCE);
     let metadata = metadata.map_err(|error| error.to_string())?;
     let topic = metadata.topics().iter().find(|topic| topic.name() == name);
-    let topic = topic.ok_or_else(|| format!("topic {name}: the cluster says nothing of it"))?;
+    let topic = topic.ok_or_else(|| {
+        format!("topic {name}: the cluster returned no metadata for it; check its name and the Describe permission")
+    })?;
     match topic.error().map(RDKafkaErrorCode::from) {
         None => {}
         Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
@@ -75,7 +78,7 @@ fn look(
                  the right to Describe on Topic {name} (MSK: kafka-cluster:DescribeTopic)"
             ));
         }
-        Some(code) => return Err(format!("topic {name} cannot be looked at: {code}{}", mend(code, name))),
+        Some(code) => return Err(format!("topic {name}: metadata cannot be read: {code}{}", mend(code, name))),
     }
     let (records, held) = watermarks(observer, topic)?;
     let count = topic.partitions().len();

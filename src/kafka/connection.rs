@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::client::{Client, Purpose};
 use super::iam::{self, Iam};
 use super::properties::Properties;
+use crate::key_problem::KeyProblem;
 use crate::secret::{SecretError, SecretFrom, check_private};
 
 /// How to reach a Kafka cluster.
@@ -159,9 +160,11 @@ impl Brokers {
         Brokers(text.split(',').map(|broker| broker.trim().to_owned()).collect())
     }
 
-    fn faults(&self) -> Vec<String> {
+    fn faults(&self) -> Vec<KeyProblem> {
         let wrong = |broker: &&String| host_and_port(broker).is_none();
-        let fault = |broker: &String| format!("brokers: {broker:?} is no host:port");
+        let fault = |broker: &String| {
+            KeyProblem::new("brokers", format!("{broker:?} is not HOST:PORT; write one like localhost:9092"))
+        };
         self.0.iter().filter(wrong).map(fault).collect()
     }
 
@@ -220,27 +223,26 @@ impl Connection {
 
     /// What is wrong, each with its mend; secrets and files are looked for. `base` is what relative paths are relative to.
     #[must_use]
-    pub fn faults(&self, base: &Path) -> Vec<String> {
+    pub fn faults(&self, base: &Path) -> Vec<KeyProblem> {
         let mut faults = self.brokers.faults();
         if self.security() == Security::Plaintext {
             if self.tls.is_some() {
-                faults.push("security = \"plaintext\" contradicts tls; leave one of them out".to_owned());
+                let what = "\"plaintext\" contradicts `tls`; leave one of them out";
+                faults.push(KeyProblem::new("security", what).conflicts_with("tls"));
             }
             if self.sasl.is_some() {
-                faults.push(
-                    "sasl over plaintext would show who we are to everybody; write security = \"tls\"".to_owned(),
-                );
+                let what = "\"plaintext\" would send the credentials of `sasl` unencrypted; write security = \"tls\"";
+                faults.push(KeyProblem::new("security", what).conflicts_with("sasl"));
             }
         }
-        faults.extend(self.tls.iter().flat_map(|tls| tls.faults(base)));
-        faults.extend(self.sasl.iter().flat_map(|sasl| sasl.faults(base)));
+        faults.extend(self.tls.iter().flat_map(|tls| tls.faults(base)).map(|problem| problem.within("tls")));
+        faults.extend(self.sasl.iter().flat_map(|sasl| sasl.faults(base)).map(|problem| problem.within("sasl")));
         if self.is_iam() && self.region().is_none() {
-            faults.push(
-                "sasl: the region of the cluster is unknown; write region = \"…\" beside mechanism = \"MSK_IAM\""
-                    .to_owned(),
-            );
+            let what =
+                "the region of the cluster is unknown; add region = \"eu-west-1\" next to mechanism = \"MSK_IAM\"";
+            faults.push(KeyProblem::new("sasl", what));
         }
-        faults.extend(self.properties.faults());
+        faults.extend(self.properties.faults().into_iter().map(|problem| problem.within("properties")));
         faults
     }
 
@@ -251,13 +253,13 @@ impl Connection {
         let abroad = self.brokers.hosts().find(|host| !is_loopback(host));
         if let (Security::Plaintext, Some(host)) = (self.security(), abroad) {
             warnings.push(format!(
-                "the connection to {host} is not encrypted: everybody on the way can read and change records; \
+                "the connection to {host} is not encrypted: others on the network can read and change records; \
                  security = \"tls\" encrypts it"
             ));
         }
         if self.tls.as_ref().is_some_and(|tls| tls.danger_accept_invalid_certs) {
             warnings.push(format!(
-                "danger_accept_invalid_certs: whoever answers as {} is believed; leave it out to verify certificates",
+                "danger_accept_invalid_certs: the certificates of {} are not verified, so another host can impersonate it; remove it to verify them",
                 self.brokers
             ));
         }
@@ -273,7 +275,7 @@ impl Connection {
     pub fn client(&self, base: &Path, purpose: Purpose) -> Result<(ClientConfig, Client), ConnectionError> {
         let faults = self.faults(base);
         if !faults.is_empty() {
-            return Err(ConnectionError::Faulty(faults));
+            return Err(ConnectionError::Faulty(KeyProblem::texts(&faults)));
         }
         self.warn_once();
         let mut settings = ClientConfig::new();
@@ -369,27 +371,31 @@ impl Connection {
 }
 
 impl Tls {
-    fn faults(&self, base: &Path) -> Vec<String> {
+    fn faults(&self, base: &Path) -> Vec<KeyProblem> {
         let mut faults = Vec::new();
         let named = [("ca", &self.ca), ("certificate", &self.certificate), ("key", &self.key)];
         for (name, path) in named.into_iter().filter_map(|(name, path)| path.as_ref().map(|path| (name, path))) {
             let path = base.join(path);
             if let Err(error) = std::fs::File::open(&path) {
-                faults.push(format!("tls: {name} {} cannot be read: {error}", path.display()));
+                faults.push(KeyProblem::new(name, format!("cannot read {}: {error}", path.display())));
             } else if name == "key"
                 && let Err(error) = check_private(&path)
             {
-                faults.push(format!("tls: key {error}"));
+                faults.push(KeyProblem::new("key", error.to_string()));
             }
         }
         if self.certificate.is_some() != self.key.is_some() {
-            faults.push("tls: certificate and key belong together; give both or neither".to_owned());
+            let given = if self.key.is_some() { "key" } else { "certificate" };
+            faults.push(KeyProblem::new(given, "`certificate` and `key` belong together; give both or neither"));
         }
         if let Some(password) = &self.key_password {
             if self.key.is_none() {
-                faults.push("tls: key_password without a key; give the key or leave its password out".to_owned());
+                faults.push(KeyProblem::new(
+                    "key_password",
+                    "there is no `key` that it could open; add key = \"FILE\", or remove it",
+                ));
             }
-            faults.extend(password.read(base).err().map(|error| format!("tls: key_password: {error}")));
+            faults.extend(password.read(base).err().map(|error| KeyProblem::new("key_password", error.to_string())));
         }
         faults
     }
@@ -419,28 +425,34 @@ impl Tls {
 }
 
 impl Sasl {
-    fn faults(&self, base: &Path) -> Vec<String> {
+    fn faults(&self, base: &Path) -> Vec<KeyProblem> {
         let mut faults = Vec::new();
         if self.mechanism == Mechanism::MskIam {
             if self.username.is_some() || self.password.is_some() {
-                faults.push(
-                    "sasl: MSK_IAM takes its credentials from the AWS chain; leave username and password out"
-                        .to_owned(),
-                );
+                let what = "MSK_IAM takes its credentials from the AWS credential chain; remove username and password";
+                faults.push(KeyProblem::new("mechanism", what));
             }
             return faults;
         }
         let name = self.mechanism.name();
         if self.region.is_some() || self.profile.is_some() {
-            faults.push(format!("sasl: region and profile are for MSK_IAM; {name} knows neither"));
+            let given = if self.region.is_some() { "region" } else { "profile" };
+            let what = format!("only MSK_IAM uses region and profile, not {name}; remove them");
+            faults.push(KeyProblem::new(given, what).conflicts_with("mechanism"));
         }
         match &self.username {
-            None => faults.push(format!("sasl: {name} wants a username")),
-            Some(text) => faults.extend(username(text, base).err().map(|error| format!("sasl: username: {error}"))),
+            None => faults.push(KeyProblem::table(format!("{name} needs a username; add username = \"…\""))),
+            Some(text) => {
+                faults.extend(username(text, base).err().map(|error| KeyProblem::new("username", error.to_string())));
+            }
         }
         match &self.password {
-            None => faults.push(format!("sasl: {name} wants password = \"env:NAME\" or \"file:PATH\"")),
-            Some(from) => faults.extend(from.read(base).err().map(|error| format!("sasl: password: {error}"))),
+            None => faults.push(KeyProblem::table(format!(
+                "{name} needs a password; add password = \"env:NAME\" or \"file:PATH\""
+            ))),
+            Some(from) => {
+                faults.extend(from.read(base).err().map(|error| KeyProblem::new("password", error.to_string())));
+            }
         }
         faults
     }

@@ -7,7 +7,7 @@ fn read(text: &str) -> Connection {
 }
 
 fn faults(text: &str) -> Vec<String> {
-    read(text).faults(Path::new("/nowhere"))
+    KeyProblem::texts(&read(text).faults(Path::new("/nowhere")))
 }
 
 #[test]

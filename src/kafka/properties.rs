@@ -8,6 +8,8 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use serde::Deserialize;
 
+use crate::key_problem::KeyProblem;
+
 /// Properties of librdkafka, as they are written in a configuration.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(transparent)]
@@ -94,10 +96,11 @@ const REFUSED: &[(&[&str], &str)] = &[
 impl Properties {
     /// What is wrong: properties that may not be passed through, with the reason, and those librdkafka refuses.
     #[must_use]
-    pub fn faults(&self) -> Vec<String> {
+    pub fn faults(&self) -> Vec<KeyProblem> {
         let fault = |(name, value): (&String, &Value)| match refused(name) {
-            Some(why) => Some(format!("properties: {name} cannot be set: {why}")),
-            None => misread(name, &value.to_string()).map(|what| format!("properties: {what}")),
+            Some(why) => Some(KeyProblem::new(name, format!("cannot be set: {why}"))),
+            None => misread(name, &value.to_string())
+                .map(|what| KeyProblem::new(name, format!("librdkafka refuses it: {what}"))),
         };
         self.0.iter().filter_map(fault).collect()
     }
@@ -137,7 +140,7 @@ mod tests {
     use super::*;
 
     fn faults(text: &str) -> Vec<String> {
-        toml::from_str::<Properties>(text).unwrap().faults()
+        KeyProblem::texts(&toml::from_str::<Properties>(text).unwrap().faults())
     }
 
     #[test]

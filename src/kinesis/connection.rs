@@ -8,6 +8,7 @@ use aws_sdk_kinesis::config::retry::RetryConfig;
 use serde::Deserialize;
 
 use crate::aws;
+use crate::key_problem::KeyProblem;
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -36,14 +37,16 @@ pub enum ConnectionError {
     #[error("{}", .0.join("\n"))]
     Faulty(Vec<String>),
     /// Nobody says where the streams are.
-    #[error("no AWS region: write region = \"…\", or set AWS_REGION, or one in the profile")]
+    #[error(
+        "no AWS region is configured; set AWS_REGION, or write region = \"eu-west-1\" in the configuration or the profile"
+    )]
     NoRegion,
 }
 
 impl Connection {
     /// What is wrong, each with its mend.
     #[must_use]
-    pub fn faults(&self) -> Vec<String> {
+    pub fn faults(&self) -> Vec<KeyProblem> {
         aws::faults(self.region.as_deref(), self.endpoint.as_deref())
     }
 
@@ -64,7 +67,7 @@ impl Connection {
     pub async fn load(&self) -> Result<SdkConfig, ConnectionError> {
         let faults = self.faults();
         if !faults.is_empty() {
-            return Err(ConnectionError::Faulty(faults));
+            return Err(ConnectionError::Faulty(KeyProblem::texts(&faults)));
         }
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ANSWER).build();
         let mut loader = aws::chain(self.region.as_deref(), self.profile.as_deref())

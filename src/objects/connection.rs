@@ -11,6 +11,7 @@ use url::{Host, Url};
 use super::credentials::Chain;
 use super::fault::ObjectsError;
 use crate::aws;
+use crate::key_problem::KeyProblem;
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -66,14 +67,13 @@ impl Default for Connection {
 impl Connection {
     /// What is wrong, each with its mend.
     #[must_use]
-    pub fn faults(&self) -> Vec<String> {
-        let said = aws::faults(self.region.as_deref(), self.endpoint.as_deref());
-        let mut faults: Vec<_> = said.iter().map(|what| format!("[objects] {what}")).collect();
+    pub fn faults(&self) -> Vec<KeyProblem> {
+        let mut faults = aws::faults(self.region.as_deref(), self.endpoint.as_deref());
         if let Some(Ok(url)) = self.endpoint.as_deref().map(aws::address) {
-            faults.extend(self.exposes(&url).map(|what| format!("[objects] {what}")));
+            faults.extend(self.exposes(&url).map(|what| KeyProblem::new("endpoint", what)));
         }
         if !(1..=600).contains(&self.timeout_secs) {
-            faults.push("[objects] timeout_secs must be 1 to 600".to_owned());
+            faults.push(KeyProblem::range("timeout_secs", "1 to 600"));
         }
         faults
     }
@@ -82,9 +82,7 @@ impl Connection {
     fn exposes(&self, url: &Url) -> Option<String> {
         let exposed = aws::is_open(url) && !self.danger_allow_http;
         exposed.then(|| {
-            format!(
-                "endpoint {url} is not encrypted, and not on this machine; use https, or set danger_allow_http = true"
-            )
+            format!("{url} is not encrypted and not on this machine; use https, or set danger_allow_http = true")
         })
     }
 
@@ -112,7 +110,7 @@ impl Connection {
     pub(super) async fn bucket(&self, bucket: &str) -> Result<AmazonS3, ObjectsError> {
         let faults = self.faults();
         if !faults.is_empty() {
-            return Err(ObjectsError::Faulty(faults));
+            return Err(ObjectsError::Faulty(faults.iter().map(|problem| format!("[objects] {problem}")).collect()));
         }
         let sdk = aws::chain(self.region.as_deref(), self.profile.as_deref()).load().await;
         let endpoint = self.endpoint.clone().or_else(|| sdk.endpoint_url().map(str::to_owned));
@@ -167,13 +165,12 @@ mod tests {
         assert!(Connection::default().faults().is_empty());
         let faulty = Connection { region: Some("Ireland!".to_owned()), timeout_secs: 0, ..at("minio") };
         assert_eq!(faulty.faults().len(), 3);
-        assert!(faulty.faults().iter().all(|fault| fault.starts_with("[objects] ")));
     }
 
     #[test]
     fn an_open_connection_to_another_machine_takes_a_dangerous_word() {
         let faults = at("http://minio:9000").faults();
-        assert!(faults.len() == 1 && faults[0].contains("danger_allow_http"), "{faults:?}");
+        assert!(faults.len() == 1 && faults[0].what.contains("danger_allow_http"), "{faults:?}");
         assert!(Connection { danger_allow_http: true, ..at("http://minio:9000") }.faults().is_empty());
     }
 }

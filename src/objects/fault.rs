@@ -9,7 +9,9 @@ pub enum ObjectsError {
     #[error("{}", .0.join("\n"))]
     Faulty(Vec<String>),
     /// Nobody says where the bucket is.
-    #[error("no AWS region: write region = \"…\" under [objects], or set AWS_REGION, or one in the profile")]
+    #[error(
+        "no AWS region is configured; set AWS_REGION, or write region = \"eu-west-1\" under [objects] or in the profile"
+    )]
     NoRegion,
     /// The SDK was built without a chain of credentials.
     #[error("the AWS credential chain is empty")]

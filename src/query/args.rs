@@ -27,8 +27,8 @@ pub struct QueryArgs {
     #[arg(long, requires = "answer")]
     pub durable: bool,
 
-    /// Where it serves
-    #[arg(long, value_name = "URL", env = "PINFLOW_AT", default_value = "http://127.0.0.1:7461")]
+    /// Where the run serves: a URL, HOST:PORT, or the PORT of this machine
+    #[arg(long, value_name = "URL", env = "PINFLOW_AT", default_value = "http://127.0.0.1:7461", value_parser = server_url)]
     pub at: url::Url,
 
     /// Where the token comes from: env:NAME or file:PATH. By default env:PINFLOW_TOKEN, if that is set
@@ -86,6 +86,48 @@ fn pair(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// Reads where a run serves. Without a scheme it is http, without a host this machine.
+fn server_url(text: &str) -> Result<url::Url, String> {
+    let text = text.trim();
+    let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let whole = match text.strip_prefix(':').unwrap_or(text) {
+        port if is_port(port) => format!("http://127.0.0.1:{port}"),
+        _ if text.contains("://") => text.to_owned(),
+        _ => format!("http://{text}"),
+    };
+    let example = "write a URL such as https://pinflow.example.com, or HOST:PORT";
+    let url = url::Url::parse(&whole).map_err(|error| format!("{error}; {example}"))?;
+    match url.scheme() {
+        "http" | "https" if url.has_host() => Ok(url),
+        scheme => Err(format!("{scheme}:// is not served by pinflow; {example}")),
+    }
+}
+
 fn secret(text: &str) -> Result<SecretFrom, &'static str> {
     SecretFrom::try_from(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_is_a_url_or_a_host_and_port_or_a_port() {
+        for (text, url) in [
+            ("http://127.0.0.1:7461", "http://127.0.0.1:7461/"),
+            ("https://pinflow.example.com/posts", "https://pinflow.example.com/posts"),
+            ("127.0.0.1:7461", "http://127.0.0.1:7461/"),
+            ("localhost:7461", "http://localhost:7461/"),
+            ("[::1]:7461", "http://[::1]:7461/"),
+            ("pinflow.example.com", "http://pinflow.example.com/"),
+            (":7461", "http://127.0.0.1:7461/"),
+            ("7461", "http://127.0.0.1:7461/"),
+        ] {
+            assert_eq!(server_url(text).map(|url| url.to_string()), Ok(url.to_owned()), "{text}");
+        }
+        for text in ["", "ftp://x", "localhost:x", "http://", "99999", ":"] {
+            let error = server_url(text).expect_err(text);
+            assert!(error.contains("HOST:PORT"), "{text}: {error}");
+        }
+    }
 }

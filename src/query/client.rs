@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use reqwest::{Certificate, Response, StatusCode};
 use serde_json::Value;
 
 use super::QueryArgs;
+use crate::error_text::error_text;
 use crate::secret::{Secret, SecretFrom};
+use crate::usage::UsageError;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -46,9 +48,12 @@ impl Client {
         let from = args.token.clone().or_else(by_default);
         let token = from.map(|from| from.read(Path::new(""))).transpose().context("--token")?;
         if token.is_some() && args.at.scheme() != "https" && !is_this_machine(&args.at) {
-            bail!("the token would go to {} unencrypted; use https", args.at);
+            return Err(
+                UsageError::new(format!("the token would be sent to {} unencrypted; use https", args.at)).into()
+            );
         }
-        Ok(Client { http: http.build()?, at: args.at.clone(), token })
+        let http = http.build().context("set up HTTP requests")?;
+        Ok(Client { http, at: args.at.clone(), token })
     }
 
     /// Asks; `last` is the last event seen.
@@ -70,8 +75,10 @@ impl Client {
         if let Some(id) = last {
             request = request.header("last-event-id", id);
         }
-        let asking = || format!("ask {}; does a run serve there ([serve], or run --listen)?", self.at);
-        let response = request.send().await.with_context(asking)?;
+        let response = request.send().await.map_err(|error| {
+            let hint = "does a run serve there ([serve] in its configuration, or run --listen)?";
+            anyhow::anyhow!("cannot reach {}: {}; {hint}", self.at, error_text(&error))
+        })?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);

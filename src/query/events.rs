@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::Response;
 
 use super::client::{Client, Refused};
+use crate::error_text::error_text;
 
 /// Before a lost connection is tried again; doubled each time.
 const AGAIN_MIN: Duration = Duration::from_millis(250);
@@ -44,7 +45,7 @@ impl<'a> Follow<'a> {
                     self.reader.read(&bytes);
                 }
                 lost => {
-                    let why = lost.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string());
+                    let why = lost.err().map_or_else(|| "it ended".to_owned(), |error| error_text(&error));
                     tracing::warn!("the connection is lost ({why}); trying again");
                     self.response = None;
                     self.reader.forget_half();
@@ -68,7 +69,7 @@ impl<'a> Follow<'a> {
                 Err(error)
             }
             Err(error) => {
-                tracing::debug!("{error:#}");
+                tracing::debug!("{}", error_text(error.as_ref()));
                 self.wait().await;
                 Ok(())
             }

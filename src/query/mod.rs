@@ -15,6 +15,8 @@ pub use args::{Form, QueryArgs};
 use client::Client;
 use events::Follow;
 
+use crate::usage::UsageError;
+
 /// Asks, and writes what it hears to `out`.
 ///
 /// # Errors
@@ -27,7 +29,10 @@ pub async fn run(args: QueryArgs, out: &mut impl Write) -> anyhow::Result<()> {
     };
     let path = format!("/answers/{answer}");
     if args.follow {
-        anyhow::ensure!(args.form() != Form::Csv, "changes are no table; --follow goes with --format table or ndjson");
+        if args.form() == Form::Csv {
+            let what = "changes cannot be written as CSV; use --follow with --format table or --format ndjson";
+            return Err(UsageError::new(what).into());
+        }
         return follow(&client, &args, &format!("{path}/changes"), out).await;
     }
     let mut asked = args.filters();

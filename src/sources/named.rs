@@ -5,6 +5,7 @@ use pinflow_dataflows::record::Stream;
 use serde::Deserialize;
 
 use super::SourceError;
+use crate::key_problem::KeyProblem;
 
 /// Topics or streams by what they hold.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -47,34 +48,47 @@ impl Named {
         slots.into_iter().filter_map(|(name, carries)| Some((name.as_deref()?, carries))).collect()
     }
 
+    /// Each name with its key.
+    fn slots(&self) -> Vec<(&'static str, &str)> {
+        let slots = [
+            ("pin", &self.pin),
+            ("geo", &self.geo),
+            ("user", &self.user),
+            ("auto", &self.auto),
+            ("routed", &self.routed),
+        ];
+        slots.into_iter().filter_map(|(key, name)| Some((key, name.as_deref()?))).collect()
+    }
+
     /// What is wrong, each with its mend.
-    pub(super) fn faults(&self, kind: Kind) -> Vec<String> {
+    pub(super) fn faults(&self, kind: Kind) -> Vec<KeyProblem> {
         let Kind { word, longest, routes } = kind;
-        let names: Vec<&str> = self.each().into_iter().map(|(name, _)| name).collect();
         let mut faults = Vec::new();
-        if names.is_empty() {
-            faults.push(format!(
-                "{word}s names none; write {word}s = {{ pin = \"…\", geo = \"…\", user = \"…\" }} or {{ auto = \"…\" }}"
-            ));
+        if self.each().is_empty() {
+            faults.push(KeyProblem::table(format!(
+                "no {word} is named; write {word}s = {{ pin = \"…\", geo = \"…\", user = \"…\" }} or {{ auto = \"…\" }}"
+            )));
         }
         if let (Some(name), false) = (&self.routed, routes) {
-            faults.push(format!(
-                "{word} {name}: {word}s are not told apart by keys; a {word} with posts of several kinds is `auto`"
-            ));
+            let what = format!(
+                "{word} {name:?} cannot be routed, only a Kinesis stream can; use `auto` for a {word} with all posts"
+            );
+            faults.push(KeyProblem::new("routed", what));
         }
         let plain = |letter: char| letter.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&letter);
-        for name in &names {
+        let slots = self.slots();
+        for (at, (key, name)) in slots.iter().enumerate() {
             if !(1..=longest).contains(&name.len()) || !name.chars().all(plain) || [".", ".."].contains(name) {
-                faults.push(format!(
-                    "{word} {name:?}: a {word}'s name is of 1 to {longest} letters, digits, `-`, `_` and `.`"
-                ));
+                let what =
+                    format!("{name:?} is not a {word} name; use 1 to {longest} letters, digits, `-`, `_` and `.`");
+                faults.push(KeyProblem::new(*key, what));
+            }
+            if let Some((first, _)) = slots[..at].iter().find(|(_, other)| other == name) {
+                let what =
+                    format!("{word} {name:?} is named twice; use `auto` for a {word} with posts of several kinds");
+                faults.push(KeyProblem::new(*key, what).conflicts_with(*first));
             }
         }
-        faults.extend(
-            twice(names)
-                .into_iter()
-                .map(|name| format!("{word} {name} is named twice; a {word} with posts of several kinds is `auto`")),
-        );
         faults
     }
 }

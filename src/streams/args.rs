@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use crate::config::kinesis_connection;
+use crate::key_problem::KeyProblem;
 use crate::kinesis::{Connection, ConnectionError, Wanted};
+use crate::usage::UsageError;
 
 /// The names of the three streams, behind the prefix.
 const STREAMS: [&str; 3] = ["pin", "geo", "user"];
@@ -176,7 +178,7 @@ impl Region {
         let connection = Connection { region: self.region.clone(), profile: None, endpoint: self.endpoint.clone() };
         match connection.faults() {
             none if none.is_empty() => Ok(connection),
-            faults => Err(ConnectionError::Faulty(faults).into()),
+            faults => Err(ConnectionError::Faulty(KeyProblem::texts(&faults)).into()),
         }
     }
 }
@@ -188,11 +190,11 @@ impl Named {
     }
 
     /// The streams that are meant.
-    pub(super) fn names(&self) -> anyhow::Result<Vec<String>> {
-        anyhow::ensure!(
-            self.any(),
-            "no stream is named: give names, or --prefix TEXT for TEXT-pin, TEXT-geo and TEXT-user"
-        );
+    pub(super) fn names(&self) -> Result<Vec<String>, UsageError> {
+        if !self.any() {
+            let what = "no stream is named: give names, or --prefix TEXT for TEXT-pin, TEXT-geo and TEXT-user";
+            return Err(UsageError::new(what));
+        }
         let names = if self.names.is_empty() { STREAMS.map(str::to_owned).to_vec() } else { self.names.clone() };
         let whole = |name: String| match &self.prefix {
             Some(prefix) => format!("{prefix}-{name}"),

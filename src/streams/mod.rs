@@ -9,6 +9,7 @@ pub use args::{Format, StreamsArgs};
 
 use args::{Command, Shards};
 
+use crate::error_text::error_text;
 use crate::kinesis::{Outcome, StreamError, Streams};
 
 /// Does what was asked for and says what became of each stream; `false` if anything failed.
@@ -79,7 +80,7 @@ fn failed(name: &str, error: StreamError, format: Format, out: &mut dyn Write) -
     match error {
         StreamError::Connection(_) => Err(error.into()),
         error => {
-            render::failure(name, &format!("{:#}", anyhow::Error::new(error)), format, out)?;
+            render::failure(name, &error_text(&error), format, out)?;
             Ok(false)
         }
     }

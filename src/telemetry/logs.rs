@@ -14,11 +14,12 @@ use super::otlp::{Exporters, TelemetryConfig, TelemetryError};
 use super::progress::BARS;
 
 /// What is logged unless `RUST_LOG` says otherwise: the libraries narrate every file they open, and the Delta library warns
-/// of each commit that came between when files are joined.
-const FILTER: &str = "warn,deltalake_core::kernel::transaction=error,pinflow=info,pinflow_dataflows=info";
+/// of each commit that came between when files are joined. The AWS SDK warns at length of each place where it finds no region
+/// and no credentials; if it finds none at all, our error says so.
+const FILTER: &str =
+    "warn,deltalake_core::kernel::transaction=error,aws_config=error,pinflow=info,pinflow_dataflows=info";
 /// The same where people look on: there the progress line says how far the tables are.
-const FILTER_ON_TERMINAL: &str =
-    "warn,deltalake_core::kernel::transaction=error,pinflow=info,pinflow_dataflows=info,pinflow::commit=warn";
+const FILTER_ON_TERMINAL: &str = "warn,deltalake_core::kernel::transaction=error,aws_config=error,pinflow=info,pinflow_dataflows=info,pinflow::commit=warn";
 
 /// The target of the event that says why the process failed. It is not logged: the last line on stderr says it.
 pub const FAILED: &str = "pinflow::failed";

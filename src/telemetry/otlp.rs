@@ -25,6 +25,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 use url::Url;
 
+use crate::key_problem::KeyProblem;
 use crate::secret::{SecretError, SecretFrom};
 
 /// How long a request to the collector may take, and the end of a run waits for the last ones.
@@ -64,25 +65,24 @@ impl TelemetryConfig {
     }
 
     /// What is wrong, each with its mend.
-    pub(crate) fn faults(&self) -> Vec<String> {
+    pub(crate) fn faults(&self) -> Vec<KeyProblem> {
         let mut faults = Vec::new();
         match Url::parse(&self.otlp) {
             Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => {
                 let loopback = url.host_str().is_some_and(|host| ["localhost", "127.0.0.1", "[::1]"].contains(&host));
                 if url.scheme() == "http" && !loopback && !self.headers.is_empty() {
-                    faults.push(
-                        "[telemetry] headers would go unencrypted: use https:// for a collector elsewhere".to_owned(),
-                    );
+                    let what = "headers would be sent unencrypted; use https:// for a collector on another machine";
+                    faults.push(KeyProblem::new("otlp", what).conflicts_with("headers"));
                 }
                 if !url.username().is_empty() || url.password().is_some() {
-                    faults.push("[telemetry] otlp holds a secret; put it into headers".to_owned());
+                    faults.push(KeyProblem::new("otlp", "the URL holds credentials; put them into headers"));
                 }
             }
             // What was written may hold a secret, so it is not repeated.
-            _ => faults.push("[telemetry] otlp is no URL; write \"http://localhost:4318\"".to_owned()),
+            _ => faults.push(KeyProblem::new("otlp", "this is not a URL; write one like \"http://localhost:4318\"")),
         }
         if self.service.is_empty() {
-            faults.push("[telemetry] service is empty".to_owned());
+            faults.push(KeyProblem::new("service", "is empty; give a name, or remove it"));
         }
         faults
     }

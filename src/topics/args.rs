@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::{ConfigError, kafka_connection};
 use crate::kafka::{Connection, Wanted};
+use crate::usage::UsageError;
 
 /// The names of the three streams' topics, behind the prefix.
 const STREAMS: [&str; 3] = ["pin", "geo", "user"];
@@ -120,11 +121,11 @@ impl Cluster {
     }
 
     /// The topics that are meant.
-    pub(super) fn names(&self) -> anyhow::Result<Vec<String>> {
-        anyhow::ensure!(
-            self.names_any(),
-            "no topic is named: give names, or --prefix ID for ID.pin, ID.geo and ID.user"
-        );
+    pub(super) fn names(&self) -> Result<Vec<String>, UsageError> {
+        if !self.names_any() {
+            let what = "no topic is named: give names, or --prefix ID for ID.pin, ID.geo and ID.user";
+            return Err(UsageError::new(what));
+        }
         let names = if self.names.is_empty() { STREAMS.map(str::to_owned).to_vec() } else { self.names.clone() };
         let whole = |name: String| match &self.prefix {
             Some(id) => format!("{id}.{name}"),

@@ -9,6 +9,7 @@ pub use args::{Format, TopicsArgs};
 
 use args::Command;
 
+use crate::error_text::error_text;
 use crate::kafka::{TopicError, Topics};
 
 /// Does what was asked for and says what became of each topic; `false` if anything failed.
@@ -63,7 +64,7 @@ fn failed(name: &str, error: TopicError, format: Format, out: &mut dyn Write) ->
     match error {
         TopicError::Connection(_) | TopicError::Unreachable(_) => Err(error.into()),
         error => {
-            render::failure(name, &format!("{:#}", anyhow::Error::new(error)), format, out)?;
+            render::failure(name, &error_text(&error), format, out)?;
             Ok(false)
         }
     }

@@ -31,3 +31,4 @@ mod shutdown;
 mod stop;
 mod telemetry;
 mod upkeep;
+mod usage;

@@ -123,13 +123,12 @@ fn every_fault_of_a_configuration_is_named_with_its_line() {
     assert!(output.stdout.is_empty(), "stdout is for data");
     let said = String::from_utf8(output.stderr).expect("text");
     for expected in [
-        "line 2: unknown key `surprise`",
-        "line 7",
-        "line 10",
-        "line 11",
-        "line 15",
-        "pipeline must be",
-        "workers must be at least 1",
+        "bad.toml:1:12: pipeline: must be 1 to 63 of a-z, 0-9, _ and -, found \"Bad Name\"",
+        "bad.toml:2:1: surprise: unknown key",
+        "bad.toml:7:1: [[source]] rate: unknown key; did you mean `rate_per_sec`?",
+        "bad.toml:10:8: [questions] ties: unknown value \"maybe\"",
+        "bad.toml:11:7: [questions] top: must be at least 1, found 0",
+        "bad.toml:15:12: [engine] epoch_ms: expected a whole number, found the text \"soon\"",
         "`gs://` is not supported",
     ] {
         assert!(said.contains(expected), "no `{expected}` in:\n{said}");

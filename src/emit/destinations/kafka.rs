@@ -271,7 +271,8 @@ pub(crate) fn connection(brokers: &str, file: Option<&Path>) -> anyhow::Result<(
             let connection = Connection::plaintext(brokers);
             let faults = connection.faults(Path::new(""));
             if !faults.is_empty() {
-                return Err(crate::kafka::ConnectionError::Faulty(faults)).context("read --to");
+                return Err(crate::kafka::ConnectionError::Faulty(crate::key_problem::KeyProblem::texts(&faults)))
+                    .context("read --to");
             }
             Ok((connection, std::path::PathBuf::new()))
         }

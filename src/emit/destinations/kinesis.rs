@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use super::Destination;
 use super::key::{Key, ind_of};
 use crate::backoff::Backoff;
+use crate::key_problem::KeyProblem;
 use crate::kinesis::{Api, Connection, ConnectionError, Fault, Kind, Put, Written};
 
 /// Records of one call; Kinesis takes no more.
@@ -273,7 +274,7 @@ pub(crate) fn connection(
     let connection = Connection { region: region.cloned(), profile: None, endpoint: endpoint.cloned() };
     match connection.faults() {
         none if none.is_empty() => Ok(connection),
-        faults => Err(ConnectionError::Faulty(faults)).context("read --region and --endpoint"),
+        faults => Err(ConnectionError::Faulty(KeyProblem::texts(&faults))).context("read --region and --endpoint"),
     }
 }
 

@@ -5,14 +5,17 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::http::{Listening, ServerTls};
+use crate::http::{Listening, ServerTls, deserialize_listen_address};
+use crate::key_problem::KeyProblem;
 use crate::secret::SecretFrom;
 
 /// `[serve]`: answers over HTTP.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpConfig {
-    /// Address and port; port 0 takes a free one, and says which.
+    /// Address and port: `127.0.0.1:7461`, `localhost:7461`, `:7461` or `7461`, which all mean this machine only. Port 0
+    /// takes a free one, and logs which.
+    #[serde(deserialize_with = "deserialize_listen_address")]
     pub listen: SocketAddr,
     /// Who may ask; without tokens everybody who reaches the port.
     #[serde(default)]
@@ -72,9 +75,8 @@ impl HttpConfig {
 
     /// What is wrong, each with its mend. `base` is what relative paths are relative to.
     #[must_use]
-    pub fn faults(&self, base: &Path) -> Vec<String> {
+    pub fn faults(&self, base: &Path) -> Vec<KeyProblem> {
         let listening = Listening {
-            section: "[serve]",
             listen: self.listen,
             tls: self.tls.as_ref(),
             tokens: self.tokens.any(),
@@ -84,7 +86,7 @@ impl HttpConfig {
         };
         let mut faults = listening.faults(base);
         if self.tokens.any() && self.tokens.read.is_none() && self.tokens.admin.is_none() {
-            faults.push("[serve] tokens: nobody could read the answers; add read or admin".to_owned());
+            faults.push(KeyProblem::new("tokens", "no token allows reading the answers; add read or admin"));
         }
         faults
     }
@@ -104,7 +106,7 @@ mod tests {
     use super::*;
 
     fn faults(text: &str) -> Vec<String> {
-        toml::from_str::<HttpConfig>(text).unwrap().faults(Path::new("/nowhere"))
+        KeyProblem::texts(&toml::from_str::<HttpConfig>(text).unwrap().faults(Path::new("/nowhere")))
     }
 
     #[test]

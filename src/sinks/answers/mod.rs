@@ -16,6 +16,7 @@ use pinflow_dataflows::answer::Row;
 use pinflow_dataflows::questions::{self, Question};
 use serde::Deserialize;
 
+use crate::key_problem::KeyProblem;
 use crate::objects::{Place, Target};
 use crate::position::Epoch;
 use crate::sinks::delta::DeltaError;
@@ -61,13 +62,13 @@ impl AnswerTablesConfig {
     }
 
     /// What is wrong, each with its mend.
-    pub(crate) fn faults(&self, base: &Path) -> Vec<String> {
-        let mut faults: Vec<String> = self.root(base).err().into_iter().collect();
+    pub(crate) fn faults(&self, base: &Path) -> Vec<KeyProblem> {
+        let mut faults: Vec<_> = self.root(base).err().map(|what| KeyProblem::new("url", what)).into_iter().collect();
         if !(self.current || self.changes) {
-            faults.push("[answers.delta] keeps nothing: set current or changes to true, or leave it out".to_owned());
+            faults.push(KeyProblem::table("nothing is written: set current or changes to true, or remove the table"));
         }
         if !(0.1..=86_400.0).contains(&self.every_secs) {
-            faults.push("[answers.delta] every_secs must be 0.1 to 86400".to_owned());
+            faults.push(KeyProblem::range("every_secs", "0.1 to 86400"));
         }
         faults
     }

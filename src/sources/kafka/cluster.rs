@@ -13,6 +13,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use super::anchor;
 use super::listener::Listener;
 use super::standing::Range;
+use crate::error_text::error_text;
 use crate::kafka::{Connection, Purpose};
 use crate::sources::SourceError;
 use crate::sources::thread::Halt;
@@ -75,7 +76,7 @@ impl Cluster {
     }
 
     fn settings(&self, tuning: &[(&str, &str)]) -> Result<(ClientConfig, Listener), SourceError> {
-        let unusable = |error| SourceError::Unusable(format!("{:#}", anyhow::Error::new(error)));
+        let unusable = |error| SourceError::Unusable(error_text(&error));
         let (mut config, client) = self.connection.client(&self.base, Purpose::Consumer).map_err(unusable)?;
         // What was passed through goes before.
         let common = [("topic.metadata.refresh.interval.ms", "30000"), ("reconnect.backoff.max.ms", "2000")];
@@ -90,9 +91,8 @@ impl Cluster {
 
     fn create(&self, config: &ClientConfig, listener: Listener) -> Result<Reading, SourceError> {
         let created = config.create_with_context(listener.clone());
-        let consumer: BaseConsumer<Listener> = created.map_err(|error| {
-            SourceError::Unusable(format!("{:#}", anyhow::Error::new(self.connection.refused(&error))))
-        })?;
+        let consumer: BaseConsumer<Listener> =
+            created.map_err(|error| SourceError::Unusable(error_text(&self.connection.refused(&error))))?;
         // Where tokens are wanted the first one is asked for here, and nothing is answered before.
         let _ = consumer.poll(Duration::ZERO);
         Ok(Reading { consumer, listener })

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::kafka::{Brokers, Connection, Properties, Sasl, Security, Tls};
+use crate::key_problem::KeyProblem;
 use crate::sources::named::{Kind, Named};
 
 /// Names of topics.
@@ -64,7 +65,7 @@ impl TryFrom<String> for Start {
             "latest" => Ok(Start::Latest),
             moment => moment.parse().map(Start::At).map_err(|_| {
                 format!(
-                    "start = {text:?} is neither \"earliest\", \"latest\" nor a moment like \"2026-01-01T00:00:00Z\""
+                    "{text:?} is not a start; write \"earliest\", \"latest\" or a time such as \"2026-01-01T00:00:00Z\""
                 )
             }),
         }
@@ -96,11 +97,11 @@ impl KafkaConfig {
 
     /// What is wrong, each with its mend. `base` is what relative paths are relative to.
     #[must_use]
-    pub fn faults(&self, base: &Path) -> Vec<String> {
+    pub fn faults(&self, base: &Path) -> Vec<KeyProblem> {
         let mut faults = self.connection().faults(base);
-        faults.extend(self.topics.faults(KIND));
+        faults.extend(self.topics.faults(KIND).into_iter().map(|problem| problem.within("topics")));
         if !(0.05..=30.0).contains(&self.watch_secs) {
-            faults.push("watch_secs must be 0.05 to 30".to_owned());
+            faults.push(KeyProblem::range("watch_secs", "0.05 to 30"));
         }
         faults
     }

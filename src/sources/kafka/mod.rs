@@ -44,6 +44,7 @@ use super::backlog::BacklogReport;
 use super::named;
 use super::thread::{Halt, spawn, spawn_reader};
 use super::{AcceptedLoss, Feed, SourceError};
+use crate::key_problem::KeyProblem;
 
 /// Topics of a cluster, ready to be read. No broker was asked yet.
 #[derive(Debug)]
@@ -66,7 +67,7 @@ pub fn plan(
 ) -> Result<KafkaSource, SourceError> {
     let faults = config.faults(base);
     if !faults.is_empty() {
-        return Err(SourceError::Unusable(faults.join("\n")));
+        return Err(SourceError::Unusable(KeyProblem::texts(&faults).join("\n")));
     }
     let group = config.group(pipeline);
     let cluster = Cluster { connection: config.connection(), base: base.to_owned(), group };

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::routes::PartitionKeys;
+use crate::key_problem::KeyProblem;
 use crate::kinesis::Connection;
 use crate::sources::named::{Kind, Named};
 
@@ -93,7 +94,7 @@ impl TryFrom<String> for Start {
             "latest" => Ok(Start::Latest),
             _ => moment.parse().map(Start::At).map_err(|_| {
                 format!(
-                    "start = {text:?} is neither \"trim_horizon\", \"latest\" nor a moment like \"2026-01-01T00:00:00Z\""
+                    "{text:?} is not a start; write \"trim_horizon\", \"latest\" or a time such as \"2026-01-01T00:00:00Z\""
                 )
             }),
         }
@@ -129,37 +130,39 @@ impl KinesisConfig {
 
     /// What is wrong, each with its mend.
     #[must_use]
-    pub fn faults(&self) -> Vec<String> {
+    pub fn faults(&self) -> Vec<KeyProblem> {
         let mut faults = self.connection().faults();
-        faults.extend(self.streams.faults(KIND));
+        faults.extend(self.streams.faults(KIND).into_iter().map(|problem| problem.within("streams")));
         match (&self.streams.routed, &self.partition_keys) {
-            (Some(_), Some(keys)) => faults.extend(keys.faults()),
-            (Some(stream), None) => faults.push(format!(
-                "stream {stream} is routed, and nothing says by which keys; write partition_keys = {{ pin = \"…\", \
-                 geo = \"…\", user = \"…\" }}"
+            (Some(_), Some(keys)) => {
+                faults.extend(keys.faults().into_iter().map(|problem| problem.within("partition_keys")));
+            }
+            (Some(_), None) => faults.push(KeyProblem::new(
+                "streams.routed",
+                "a routed stream needs partition_keys; add partition_keys = { pin = \"…\", geo = \"…\", user = \"…\" }",
             )),
-            (None, Some(_)) => faults.push(
-                "partition_keys tell apart what one stream holds, and none is named so; write streams = { routed = \"…\" }"
-                    .to_owned(),
-            ),
+            (None, Some(_)) => faults.push(KeyProblem::new(
+                "partition_keys",
+                "no stream is routed by them; write streams = { routed = \"…\" }, or remove them",
+            )),
             (None, None) => {}
         }
         if let FanOut::To(Consumer { consumer }) = &self.fan_out {
             let plain = |letter: char| letter.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&letter);
             if !(1..=128).contains(&consumer.len()) || !consumer.chars().all(plain) {
-                faults.push(format!(
-                    "fan_out: consumer {consumer:?}: a consumer's name is of 1 to 128 letters, digits, `-`, `_` and `.`"
-                ));
+                let what =
+                    format!("{consumer:?} is not a consumer name; use 1 to 128 letters, digits, `-`, `_` and `.`");
+                faults.push(KeyProblem::new("fan_out.consumer", what));
             }
         }
         if !(200..=60_000).contains(&self.poll_ms) {
-            faults.push("poll_ms must be 200 to 60000".to_owned());
+            faults.push(KeyProblem::range("poll_ms", "200 to 60000"));
         }
         if !(1..=5).contains(&self.calls_per_sec_max) {
-            faults.push("calls_per_sec_max must be 1 to 5: Kinesis allows no more".to_owned());
+            faults.push(KeyProblem::range("calls_per_sec_max", "1 to 5, the limit of Kinesis"));
         }
         if !(0.05..=600.0).contains(&self.watch_secs) {
-            faults.push("watch_secs must be 0.05 to 600".to_owned());
+            faults.push(KeyProblem::range("watch_secs", "0.05 to 600"));
         }
         faults
     }

@@ -55,6 +55,7 @@ use stream::{Plan, Stream};
 use super::named;
 use super::thread::{Halt, spawn};
 use super::{AcceptedLoss, Feed, SourceError};
+use crate::key_problem::KeyProblem;
 use crate::kinesis::Api;
 
 /// Answers that one source may hold in memory at once.
@@ -76,7 +77,7 @@ pub struct KinesisSource {
 pub fn plan(config: KinesisConfig, pipeline: &str, accepted: &[AcceptedLoss]) -> Result<KinesisSource, SourceError> {
     let faults = config.faults();
     if !faults.is_empty() {
-        return Err(SourceError::Unusable(faults.join("\n")));
+        return Err(SourceError::Unusable(KeyProblem::texts(&faults).join("\n")));
     }
     let names: Vec<String> = config.streams.each().iter().map(|(stream, _)| format!("kinesis/{stream}/")).collect();
     let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));

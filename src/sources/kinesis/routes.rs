@@ -8,6 +8,8 @@
 use pinflow_dataflows::record::Stream;
 use serde::Deserialize;
 
+use crate::key_problem::KeyProblem;
+
 /// The most characters of a partition key, says Kinesis.
 const KEY_CHARS_MAX: usize = 256;
 
@@ -35,30 +37,29 @@ impl PartitionKeys {
     /// If it is none of these: why the record belongs to no stream, in words.
     pub(super) fn of(&self, key: &str) -> Result<Stream, String> {
         let found = self.each().find(|(own, _)| *own == key).map(|(_, stream)| stream);
-        found.ok_or_else(|| format!("partition key {key:?} is none of this stream's partition_keys"))
+        found.ok_or_else(|| format!("partition key {key:?} is not one of this stream's partition_keys"))
     }
 
     /// What is wrong, each with its mend.
-    pub(super) fn faults(&self) -> Vec<String> {
+    pub(super) fn faults(&self) -> Vec<KeyProblem> {
         let mut faults = Vec::new();
-        let mut keys: Vec<&str> = self.each().map(|(key, _)| key).collect();
+        let slots = [("pin", &self.pin), ("geo", &self.geo), ("user", &self.user)];
+        let keys: Vec<_> = slots.into_iter().filter_map(|(slot, key)| Some((slot, key.as_deref()?))).collect();
         if keys.is_empty() {
-            faults.push(
-                "partition_keys names none; write partition_keys = { pin = \"…\", geo = \"…\", user = \"…\" }"
-                    .to_owned(),
-            );
+            let what = "no key is named; write partition_keys = { pin = \"…\", geo = \"…\", user = \"…\" }";
+            faults.push(KeyProblem::table(what));
         }
-        for key in &keys {
+        for (at, (slot, key)) in keys.iter().enumerate() {
             if !(1..=KEY_CHARS_MAX).contains(&key.chars().count()) {
-                faults.push(format!("partition key {key:?}: a partition key has 1 to {KEY_CHARS_MAX} characters"));
+                faults.push(KeyProblem::new(*slot, format!("a partition key has 1 to {KEY_CHARS_MAX} characters")));
+            }
+            if let Some((first, _)) = keys[..at].iter().find(|(_, other)| other == key) {
+                let what = format!(
+                    "partition key {key:?} is named twice; use streams = {{ auto = \"…\" }} where keys do not tell posts apart"
+                );
+                faults.push(KeyProblem::new(*slot, what).conflicts_with(*first));
             }
         }
-        keys.sort_unstable();
-        let twice = keys.windows(2).filter(|pair| pair[0] == pair[1]);
-        faults.extend(twice.map(|pair| {
-            let key = pair[0];
-            format!("partition key {key:?} is named twice; a stream whose keys do not tell posts apart is `auto`")
-        }));
         faults
     }
 }

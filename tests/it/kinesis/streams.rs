@@ -62,5 +62,5 @@ fn what_cannot_be_meant_is_a_usage_fault() {
         return;
     }
     let (code, _, said) = run(["streams", "list", "--endpoint", "nowhere"]);
-    assert!(code == 2 && said.contains("is no address"), "{said}");
+    assert!(code == 2 && said.contains("is not a URL"), "{said}");
 }

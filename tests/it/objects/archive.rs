@@ -418,12 +418,18 @@ fn what_cannot_be_meant_is_bad_usage() {
     let config = place.path().join("run.toml");
     let tables = "[tables]\nurl = \"tables\"\n";
     for (text, said) in [
-        ("[archive]\nurl = \"raw\"".to_owned(), "[archive] needs [tables]"),
-        (format!("{tables}[archive]\nflush_records = 1"), "missing field `url`"),
-        (format!("{tables}[archive]\nurl = \"raw\"\nflush_records = 0"), "flush_records must be 1 to 10000000"),
-        (format!("{tables}[archive]\nurl = \"raw\"\nrotate_secs = 100000"), "rotate_secs must be 0 to 86400"),
-        (format!("{tables}[archive]\nurl = \"raw\"\ncompression = \"snappy\""), "line 8"),
-        (format!("{tables}[archive]\nurl = \"raw\"\nflush = 1"), "unknown field `flush`"),
+        ("[archive]\nurl = \"raw\"".to_owned(), "[archive]: needs [tables]"),
+        (format!("{tables}[archive]\nflush_records = 1"), "[archive]: the key `url` is missing"),
+        (format!("{tables}[archive]\nurl = \"raw\"\nflush_records = 0"), "flush_records: must be 1 to 10000000"),
+        (format!("{tables}[archive]\nurl = \"raw\"\nrotate_secs = 100000"), "rotate_secs: must be 0 to 86400"),
+        (
+            format!("{tables}[archive]\nurl = \"raw\"\ncompression = \"snappy\""),
+            "run.toml:8:15: [archive] compression: unknown value \"snappy\"",
+        ),
+        (
+            format!("{tables}[archive]\nurl = \"raw\"\nflush = 1"),
+            "[archive] flush: unknown key; did you mean `flush_records`?",
+        ),
         (format!("{tables}[archive]\nurl = \"ftp://raw\""), "[archive] url"),
     ] {
         std::fs::write(&config, format!("[[source]]\nkind = \"recording\"\npath = \"recording\"\n{text}\n")).unwrap();

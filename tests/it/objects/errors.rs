@@ -143,10 +143,13 @@ fn what_cannot_be_meant_is_bad_usage() {
     for (text, said) in [
         ("[tables]\nurl = \"s3://P/x\"", "a bucket's name is"),
         ("[tables]\nurl = \"gs://posts\"", "s3://BUCKET/PREFIX"),
-        ("[tables]\nurl = \"data\"\n[objects]\nbucket = \"x\"", "unknown field `bucket`"),
-        ("[tables]\nurl = \"data\"\n[objects]\naddressing = \"dns\"", "line 7"),
+        ("[tables]\nurl = \"data\"\n[objects]\nbucket = \"x\"", "[objects] bucket: unknown key"),
+        (
+            "[tables]\nurl = \"data\"\n[objects]\naddressing = \"dns\"",
+            "run.toml:7:14: [objects] addressing: unknown value \"dns\"",
+        ),
         ("[tables]\nurl = \"data\"\n[objects]\nendpoint = \"http://minio:9000\"", "danger_allow_http"),
-        ("[tables]\nurl = \"data\"\n[objects]\ntimeout_secs = 0", "timeout_secs must be 1 to 600"),
+        ("[tables]\nurl = \"data\"\n[objects]\ntimeout_secs = 0", "[objects] timeout_secs: must be 1 to 600, found 0"),
         ("[tables]\nurl = \"data\"\n[objects]\nregion = \"Ireland!\"", "eu-west-1"),
     ] {
         let source = format!("[[source]]\nkind = \"recording\"\npath = \"recording\"\n{text}\n");

@@ -1,0 +1,484 @@
+//! Checks a TOML file as a whole, key by key, and reads its tables into structs.
+//!
+//! Whatever is wrong is noted with its place and taken out, or replaced by a value that is right, so that everything else
+//! can be read and checked, too: one pass over a file finds all that is wrong with it.
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{KeyPlaces, Problem};
+use super::schema::{SOURCES, TABLES, TOP};
+use super::suggestion::{Suggestion, join, nearest, source_label, suggest};
+use super::value_type::{Key, ValueType, shorten, type_error};
+use crate::http::parse_listen_address;
+use crate::key_problem::KeyProblem;
+
+/// A document being read, and what was found to be wrong with it so far.
+pub(super) struct Document<'a> {
+    text: &'a str,
+    root: DeTable<'a>,
+    places: KeyPlaces,
+    problems: Vec<Problem>,
+    /// Numbers that their type cannot hold. Whoever uses the number knows the range that makes sense, and is asked first.
+    too_wide: Vec<KeyProblem>,
+    /// Nothing from here on is reported: a syntax error is there, and what follows it may be read wrong.
+    is_broken_from: Option<usize>,
+}
+
+/// A `[[source]]` of a document.
+pub(super) struct SourceTable<'a> {
+    /// Its place in the list.
+    pub(super) index: usize,
+    pub(super) kind: &'static str,
+    pub(super) value: Spanned<DeValue<'a>>,
+}
+
+impl<'a> Document<'a> {
+    /// Parses a text. Syntax errors are noted; what precedes the first one is checked nevertheless.
+    pub(super) fn parse(text: &'a str) -> Document<'a> {
+        let (root, errors) = DeTable::parse_recoverable(text);
+        let places = KeyPlaces::new(text);
+        let mut document = Document {
+            text,
+            root: root.into_inner(),
+            places,
+            problems: Vec::new(),
+            too_wide: Vec::new(),
+            is_broken_from: None,
+        };
+        let mut broken_lines = Vec::new();
+        for error in errors {
+            let offset = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = text.get(..offset).unwrap_or_default().matches('\n').count();
+            // One mistake often makes several errors of its line: the first one tells most.
+            if !broken_lines.contains(&line) {
+                broken_lines.push(line);
+                let what = format!("this is not TOML: {}", error.message().trim_end().replace('\n', ", "));
+                document.problems.push(document.places.problem_at(offset, "", &what));
+            }
+            document.is_broken_from = Some(document.is_broken_from.map_or(offset, |first| first.min(offset)));
+        }
+        document
+    }
+
+    /// Checks every key of every table but the sources.
+    pub(super) fn check_tables(&mut self) {
+        let names: Vec<String> = self.root.keys().map(|key| key.get_ref().to_string()).collect();
+        let is_known = |name: &str| {
+            name == "source" || TOP.iter().any(|key| key.name == name) || TABLES.iter().any(|(table, _)| *table == name)
+        };
+        for name in names.iter().filter(|name| !is_known(name)) {
+            self.refuse_top_level(name);
+        }
+        let mut top = DeTable::new();
+        for key in TOP {
+            if let Some((name, value)) = self.root.remove_entry(key.name) {
+                top.insert(name, value);
+            }
+        }
+        self.check_entries("", "", TOP, &mut top, 0);
+        for (name, keys) in TABLES {
+            self.check_top_level(name, keys);
+        }
+        for (name, value) in top {
+            self.root.insert(name, value);
+        }
+    }
+
+    /// Checks one table of the top level, if it is there.
+    pub(super) fn check_top_level(&mut self, name: &'static str, keys: &'static [Key]) {
+        let Some((written, mut value)) = self.root.remove_entry(name) else { return };
+        let key = Key::optional(name, ValueType::Table(keys), "a table");
+        self.places.add(name.to_owned(), written.span().start, value.span());
+        if let DeValue::Table(table) = value.get_mut() {
+            let start = self.places.header_start(written.span().start);
+            self.check_entries(name, &format!("[{name}]"), keys, table, start);
+            self.root.insert(written, value);
+        } else {
+            let is_list = matches!(value.get_ref(), DeValue::Array(_));
+            let what = if is_list {
+                format!("[[{name}]] is a list of tables; write [{name}] with single brackets, and only once")
+            } else {
+                format!("expected a table; write [{name}] and its keys below it")
+            };
+            self.report(self.places.header_start(written.span().start), key.name, &what);
+        }
+    }
+
+    fn refuse_top_level(&mut self, name: &str) {
+        let Some((written, value)) = self.root.remove_entry(name) else { return };
+        let tables: Vec<&'static str> = TABLES.iter().map(|(table, _)| *table).chain(["source"]).collect();
+        let start = self.places.header_start(written.span().start);
+        let is_table = matches!(value.get_ref(), DeValue::Table(_) | DeValue::Array(_));
+        if is_table && let Some(near) = nearest(name, tables.iter().copied()) {
+            let brackets = if near == "source" { "[[source]]".to_owned() } else { format!("[{near}]") };
+            self.report_unknown(start, &format!("[{name}]: unknown table; did you mean {brackets}?"));
+            self.root.entry(Spanned::new(written.span(), near.into())).or_insert(value);
+            return;
+        }
+        if is_table && matches!(suggest(name, TOP, ""), Suggestion::Nothing) {
+            let known = TABLES.iter().map(|(table, _)| format!("[{table}]")).chain(["[[source]]".to_owned()]);
+            let known: Vec<String> = known.collect();
+            self.report_unknown(start, &format!("[{name}]: unknown table; known are {}", known.join(", ")));
+            return;
+        }
+        let (what, meant) = unknown_key(name, TOP, "");
+        self.report_unknown(written.span().start, &format!("{name}: {what}"));
+        if let Some(meant) = meant {
+            self.root.entry(Spanned::new(written.span(), meant.into())).or_insert(value);
+        }
+    }
+
+    /// Takes the sources out, each with its kind, and checks their keys.
+    pub(super) fn check_sources(&mut self) -> Vec<SourceTable<'a>> {
+        let mut tables = self.take_sources();
+        for table in &mut tables {
+            let keys = SOURCES.iter().find(|(kind, _)| *kind == table.kind).map_or(&[][..], |(_, keys)| *keys);
+            self.check_source(table, keys);
+        }
+        tables
+    }
+
+    /// Checks the keys of a source.
+    pub(super) fn check_source(&mut self, source: &mut SourceTable<'a>, keys: &'static [Key]) {
+        let (path, label) = (format!("source.{}", source.index), source_label(source.kind));
+        let start = source.value.span().start;
+        if let DeValue::Table(table) = source.value.get_mut() {
+            self.check_entries(&path, &label, keys, table, start);
+        }
+    }
+
+    /// Takes the sources out. One whose kind is unknown and cannot be guessed is left out.
+    pub(super) fn take_sources(&mut self) -> Vec<SourceTable<'a>> {
+        let Some((written, value)) = self.root.remove_entry("source") else { return Vec::new() };
+        let start = self.places.header_start(written.span().start);
+        self.places.add("source".to_owned(), written.span().start, value.span());
+        let span = value.span();
+        let items: Vec<Spanned<DeValue<'a>>> = match value.into_inner() {
+            DeValue::Array(list) => list.into_iter().collect(),
+            table @ DeValue::Table(_) => {
+                self.report_unknown(start, "[source]: sources are a list; write [[source]] with double brackets");
+                vec![Spanned::new(span, table)]
+            }
+            _ => {
+                self.report_unknown(start, "source: expected a table; write [[source]] and its keys below it");
+                self.places.mark_reported("source");
+                Vec::new()
+            }
+        };
+        let count = items.len();
+        let taken = items.into_iter().enumerate().filter_map(|(index, item)| self.take_source(index, item));
+        let taken: Vec<_> = taken.collect();
+        if taken.len() < count {
+            self.places.mark_reported("source");
+        }
+        taken
+    }
+
+    fn take_source(&mut self, index: usize, mut item: Spanned<DeValue<'a>>) -> Option<SourceTable<'a>> {
+        let (path, span) = (format!("source.{index}"), item.span());
+        self.places.add(path.clone(), span.start, span.clone());
+        let DeValue::Table(table) = item.get_mut() else {
+            self.report(span.start, &path, "expected a table; write [[source]] and its keys below it");
+            return None;
+        };
+        let known = || SOURCES.iter().map(|(kind, _)| *kind);
+        let all = "\"recording\", \"kafka\" or \"kinesis\"";
+        let guessed = guess_kind(table);
+        let kind = match table.remove("kind") {
+            None => {
+                self.report(span.start, &path, &format!("the key `kind` is missing; add kind = {all}"));
+                // The source may have other problems.
+                self.places.unmark_reported(&path);
+                guessed
+            }
+            Some(value) => match value.get_ref() {
+                DeValue::String(text) => known().find(|kind| kind == text).or_else(|| {
+                    let near = nearest(text, known());
+                    let values = near.map_or("possible values".to_owned(), |near| {
+                        format!("did you mean \"{near}\"? Possible values")
+                    });
+                    let what = format!("unknown value {text:?}; {values}: {all}");
+                    self.report(value.span().start, &format!("{path}.kind"), &what);
+                    near.or(guessed)
+                }),
+                _ => {
+                    let what = format!("expected text in quotes; write kind = {all}");
+                    self.report(value.span().start, &format!("{path}.kind"), &what);
+                    guessed
+                }
+            },
+        };
+        kind.map(|kind| SourceTable { index, kind, value: item })
+    }
+
+    /// Checks the entries of a table: unknown keys, missing ones, and each value. `start` is where the table begins.
+    fn check_entries(&mut self, path: &str, label: &str, keys: &'static [Key], table: &mut DeTable<'a>, start: usize) {
+        let entries = table.iter().map(|(key, value)| (key.get_ref().to_string(), key.span().start, value.span()));
+        let entries: Vec<_> = entries.collect();
+        for (name, at, value) in entries {
+            self.places.add(join_path(path, &name), at, value);
+            if !keys.iter().any(|key| key.name == name) {
+                self.refuse_key((path, label), keys, table, &name);
+            }
+        }
+        for key in keys {
+            let path = join_path(path, key.name);
+            let is_right = table.get_mut(key.name).map(|value| self.check_value(&path, key, value));
+            match is_right {
+                Some(true) => {}
+                Some(false) => {
+                    table.remove(key.name);
+                    insert_example(table, key);
+                }
+                None if key.is_required => {
+                    let is_whole = self.is_broken_from.is_none();
+                    let what = format!("the key `{}` is missing; add {} = {}", key.name, key.name, key.example);
+                    let table_path = path.rsplit_once('.').map_or("", |(table, _)| table);
+                    if is_whole {
+                        self.report(start, table_path, &what);
+                    }
+                    self.unmark(table_path, &path);
+                    insert_example(table, key);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Reports an unknown key. If another key is meant, its value is checked as that one's.
+    fn refuse_key(&mut self, (path, label): (&str, &str), keys: &'static [Key], table: &mut DeTable<'a>, name: &str) {
+        let Some((written, value)) = table.remove_entry(name) else { return };
+        let (what, meant) = unknown_key(name, keys, label);
+        self.report(written.span().start, &join_path(path, name), &what);
+        if let Some(meant) = meant
+            && !table.contains_key(meant)
+        {
+            self.places.add(join_path(path, meant), written.span().start, value.span());
+            table.insert(Spanned::new(written.span(), meant.into()), value);
+        }
+    }
+
+    /// Checks a value; `false` if it is to be taken out. What is wrong inside of it is put right.
+    fn check_value(&mut self, path: &str, key: &Key, value: &mut Spanned<DeValue<'a>>) -> bool {
+        let span = value.span();
+        if !key.value.accepts(value.get_ref()) {
+            self.report_type(path, key, value);
+            return false;
+        }
+        match (key.value.for_value(value.get_ref()), value.get_mut()) {
+            (ValueType::Table(keys), DeValue::Table(table)) => {
+                let start = self.places.header_start_of(path).unwrap_or(span.start);
+                self.check_entries(path, path_label(path), keys, table, start);
+                true
+            }
+            (ValueType::Choice(words), DeValue::String(text)) => {
+                let is_known = words.contains(&text.as_ref());
+                if !is_known {
+                    self.report(span.start, path, &unknown_word(text, words, key));
+                }
+                is_known
+            }
+            (ValueType::ListenAddress, DeValue::String(text)) => self.check_address(path, span.start, text),
+            (ValueType::ListenAddress, DeValue::Integer(port)) => self.check_address(path, span.start, port.as_str()),
+            (ValueType::Moment(words), DeValue::String(text)) => {
+                let near = nearest(text, words.iter().copied()).filter(|near| near != text);
+                if near.is_some() {
+                    self.report(span.start, path, &unknown_word(text, words, key));
+                }
+                near.is_none()
+            }
+            (ValueType::Whole { min, max }, DeValue::Integer(number)) => {
+                let number = i128::from_str_radix(number.as_str(), number.radix()).ok();
+                if number.is_some_and(|number| (i128::from(min)..=i128::from(max)).contains(&number)) {
+                    return true;
+                }
+                let is_small = number.is_some_and(|number| number < i128::from(min));
+                let range = if is_small { format!("at least {min}") } else { format!("at most {max}") };
+                self.too_wide.push(KeyProblem::range(path, range));
+                *value = Spanned::new(span, clamped(is_small, min, max));
+                true
+            }
+            (ValueType::PropertyMap, DeValue::Table(table)) => {
+                self.check_map(path, key, table, |value| {
+                    !matches!(value, DeValue::Table(_) | DeValue::Array(_) | DeValue::Datetime(_))
+                });
+                true
+            }
+            (ValueType::SecretMap, DeValue::Table(table)) => {
+                self.check_map(path, key, table, |value| matches!(value, DeValue::String(_)));
+                true
+            }
+            _ => true,
+        }
+    }
+
+    fn check_address(&mut self, path: &str, offset: usize, text: &str) -> bool {
+        let wrong = parse_listen_address(text).err();
+        if let Some(what) = &wrong {
+            self.report(offset, path, what);
+        }
+        wrong.is_none()
+    }
+
+    /// Checks the values of a table whose keys are free.
+    fn check_map(&mut self, path: &str, key: &Key, table: &mut DeTable<'a>, accepts: impl Fn(&DeValue<'_>) -> bool) {
+        let entries = table.iter().map(|(name, value)| (name.get_ref().to_string(), name.span().start, value.span()));
+        let entries: Vec<_> = entries.collect();
+        for (name, at, span) in entries {
+            self.places.add(join_path(path, &name), at, span.clone());
+            if table.get(name.as_str()).is_some_and(|value| !accepts(value.get_ref())) {
+                table.remove(name.as_str());
+                let what = format!("this value has the wrong type; write {} = {}", key.name, key.example);
+                self.report(span.start, &join_path(path, &name), &what);
+            }
+        }
+    }
+
+    fn report_type(&mut self, path: &str, key: &Key, value: &Spanned<DeValue<'a>>) {
+        let mut at = value;
+        if let (ValueType::TextList, DeValue::Array(items)) = (key.value, value.get_ref())
+            && let Some(item) = items.iter().find(|item| !matches!(item.get_ref(), DeValue::String(_)))
+        {
+            at = item;
+        }
+        let item = Key { value: ValueType::Text, ..*key };
+        let key = if std::ptr::eq(at, value) { key } else { &item };
+        let written = self.text.get(at.span()).unwrap_or_default();
+        let what = type_error(key, at.get_ref(), written);
+        self.report(at.span().start, path, &what);
+    }
+
+    /// Takes a table of the top level out and reads it, if it is there.
+    pub(super) fn read_top_level<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let (_, value) = self.root.remove_entry(name)?;
+        self.read(name, value)
+    }
+
+    /// Reads a value that was checked. What only its type can check (a time, an address) is reported here.
+    pub(super) fn read<T: DeserializeOwned>(&mut self, path: &str, value: Spanned<DeValue<'a>>) -> Option<T> {
+        let mut value = value;
+        loop {
+            let error = match T::deserialize(toml::de::ValueDeserializer::from(value.clone())) {
+                Ok(read) => return Some(read),
+                Err(error) => error,
+            };
+            let offset = error.span().map(|span| span.start);
+            let found = offset.and_then(|offset| self.places.path_at(offset)).unwrap_or(path).to_owned();
+            let start = offset.unwrap_or_else(|| value.span().start);
+            self.report(start, &found, error.message().trim_end());
+            if !offset.is_some_and(|offset| remove_at(&mut value, offset)) {
+                return None;
+            }
+        }
+    }
+
+    /// Notes a problem of a key.
+    pub(super) fn report(&mut self, offset: usize, path: &str, what: &str) {
+        self.places.mark_reported(path);
+        if self.is_broken_from.is_none_or(|broken| offset < broken) {
+            self.problems.push(self.places.problem_at(offset, path, what));
+        }
+    }
+
+    fn report_unknown(&mut self, offset: usize, what: &str) {
+        self.report(offset, "", what);
+        self.places.unmark_reported("");
+    }
+
+    /// A missing key is reported at its table, which may have other problems.
+    fn unmark(&mut self, table: &str, key: &str) {
+        self.places.unmark_reported(table);
+        self.places.mark_reported(key);
+    }
+
+    /// What was found so far, where everything stands, and numbers that their type cannot hold.
+    pub(super) fn finish(self) -> (Vec<Problem>, KeyPlaces, Vec<KeyProblem>) {
+        let mut places = self.places;
+        places.is_broken_from = self.is_broken_from;
+        (self.problems, places, self.too_wide)
+    }
+}
+
+/// What to say of an unknown key, and the key of the same table that is meant, if one is.
+fn unknown_key(name: &str, keys: &[Key], label: &str) -> (String, Option<&'static str>) {
+    match suggest(name, keys, label) {
+        Suggestion::Key(meant) => (format!("unknown key; did you mean `{meant}`?"), Some(meant)),
+        Suggestion::Elsewhere(what) => (format!("unknown key; {what}"), None),
+        Suggestion::Nothing if label.is_empty() => {
+            let tables: Vec<&str> = TABLES.iter().map(|(table, _)| *table).collect();
+            let what = format!("unknown key; known are pipeline and the tables source, {}", tables.join(", "));
+            (what, None)
+        }
+        Suggestion::Nothing => {
+            let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
+            (format!("unknown key; known are {}", names.join(", ")), None)
+        }
+    }
+}
+
+fn unknown_word(text: &str, words: &[&str], key: &Key) -> String {
+    let near = nearest(text, words.iter().copied());
+    let values = near.map_or("possible values".to_owned(), |near| format!("did you mean \"{near}\"? Possible values"));
+    let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    let possible = match key.value {
+        ValueType::OneOf(_, expected) => expected.to_owned(),
+        ValueType::Moment(_) => format!("{} or a time such as \"2026-01-01T00:00:00Z\"", quoted.join(", ")),
+        _ => join(&quoted),
+    };
+    format!("unknown value {}; {values}: {possible}", shorten(&format!("{text:?}")))
+}
+
+/// The kind that a source without one has by its keys.
+fn guess_kind(table: &DeTable<'_>) -> Option<&'static str> {
+    let has = |key: &str| table.contains_key(key);
+    match () {
+        () if has("brokers") || has("topics") => Some("kafka"),
+        () if has("streams") || has("region") => Some("kinesis"),
+        () if has("path") => Some("recording"),
+        () => None,
+    }
+}
+
+/// Puts a value that is right into a table, so that the rest of it can be read.
+fn insert_example(table: &mut DeTable<'_>, key: &Key) {
+    if key.is_required
+        && let Ok(value) = DeValue::parse(key.example)
+    {
+        table.insert(Spanned::new(0..0, key.name.into()), value);
+    }
+}
+
+fn clamped(is_small: bool, min: u64, max: u64) -> DeValue<'static> {
+    let number = if is_small { min } else { max };
+    let text = match number {
+        0 => "0",
+        1 => "1",
+        number if number == u64::from(u32::MAX) => "4294967295",
+        _ => "9223372036854775807",
+    };
+    DeValue::parse(text).map_or(DeValue::Boolean(false), Spanned::into_inner)
+}
+
+fn join_path(table: &str, key: &str) -> String {
+    if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
+}
+
+/// How suggestions know a table within a table: only that of the answers' tables has a name of its own.
+fn path_label(path: &str) -> &str {
+    if path == "answers.delta" { "[answers.delta]" } else { path }
+}
+
+/// Takes the entry at a place out of a table, however deep; tells whether there was one.
+fn remove_at(value: &mut Spanned<DeValue<'_>>, at: usize) -> bool {
+    let DeValue::Table(table) = value.get_mut() else { return false };
+    let found = table.iter().find(|(key, value)| key.span().start == at || value.span().contains(&at));
+    let Some((key, held)) = found else { return false };
+    let deeper = matches!(held.get_ref(), DeValue::Table(_)) && held.span().start != at && key.span().start != at;
+    let name = key.get_ref().to_string();
+    if deeper && table.get_mut(name.as_str()).is_some_and(|held| remove_at(held, at)) {
+        return true;
+    }
+    table.remove(name.as_str()).is_some()
+}

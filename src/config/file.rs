@@ -1,0 +1,213 @@
+//! A configuration file as it is read: its settings, what is wrong with it, and the flags that override it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::document::{Document, SourceTable};
+use super::other_format::{self, OtherFormat};
+use super::problem::{KeyPlaces, Problem};
+use super::{Config, SourceConfig};
+use crate::key_problem::KeyProblem;
+use crate::objects::Target;
+
+/// What a configuration is read for: it decides which tables have to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigUse {
+    /// `pinflow run`, which needs a source.
+    Run,
+    /// `pinflow check`, which needs a source or a gateway.
+    Check,
+    /// `pinflow gateway`, which needs one.
+    Gateway,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}; name a configuration (.toml), or a folder or file of recorded posts", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// It holds settings, and is not a TOML file.
+    #[error("{} is {}; {}", path.display(), found.format, found.remedy)]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what to write instead.
+        found: OtherFormat,
+    },
+    /// Everything that is wrong with it.
+    #[error("{} has {} error{}{}", path.display(), problems.len(), if problems.len() == 1 { "" } else { "s" }, list(path, problems))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// In the order of the file.
+        problems: Vec<Problem>,
+    },
+}
+
+/// A line for each problem, which editors and terminals can jump to.
+fn list(path: &Path, problems: &[Problem]) -> String {
+    let line = |problem: &Problem| match problem.place {
+        Some((line, column)) => format!("\n{}:{line}:{column}: {}", path.display(), problem.what),
+        None => format!("\n{}", problem.what),
+    };
+    problems.iter().map(line).collect()
+}
+
+/// A configuration that was read, and that flags may still change.
+#[derive(Debug, Clone)]
+pub struct ConfigFile {
+    path: PathBuf,
+    /// Whether `path` is a file with settings, and not a recording.
+    is_file: bool,
+    /// The settings. What could not be read has its default.
+    pub config: Config,
+    /// Problems found by reading.
+    problems: Vec<Problem>,
+    places: KeyPlaces,
+    too_wide: Vec<KeyProblem>,
+    /// Which of the file's sources those of the configuration are.
+    source_indices: Vec<usize>,
+    /// Keys that flags have set, each with its flag as it was given.
+    flags: BTreeMap<&'static str, String>,
+}
+
+impl ConfigFile {
+    /// Reads a configuration file; a folder, a file of recorded posts, or an archive in a bucket is read as a recording.
+    ///
+    /// # Errors
+    /// [`ConfigError::Read`] if there is no such file. What is wrong with it is told by [`ConfigFile::finish`], once
+    /// flags have overridden some of it.
+    pub fn read(path: &Path) -> Result<ConfigFile, ConfigError> {
+        let is_config = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+        let is_url = path.to_str().is_some_and(|text| !Target::is_path(text));
+        if is_url || path.is_dir() {
+            return Ok(ConfigFile::recording(path));
+        }
+        if path.is_file() && !is_config {
+            return match other_format::detect(path) {
+                Some(found) => Err(ConfigError::Format { path: path.to_owned(), found }),
+                None => Ok(ConfigFile::recording(path)),
+            };
+        }
+        let text = read_text(path)?;
+        Ok(ConfigFile::parse(&text, path))
+    }
+
+    fn recording(path: &Path) -> ConfigFile {
+        ConfigFile {
+            path: path.to_owned(),
+            is_file: false,
+            config: Config::recording(path),
+            problems: Vec::new(),
+            places: KeyPlaces::default(),
+            too_wide: Vec::new(),
+            source_indices: Vec::new(),
+            flags: BTreeMap::new(),
+        }
+    }
+
+    /// Reads a configuration text; `path` is the file that it is from.
+    #[must_use]
+    pub fn parse(text: &str, path: &Path) -> ConfigFile {
+        let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        let mut document = Document::parse(text);
+        document.check_tables();
+        let sources = document.check_sources();
+        let (config, source_indices) = read_config(&mut document, sources, base);
+        let (problems, places, too_wide) = document.finish();
+        let (path, flags) = (path.to_owned(), BTreeMap::new());
+        ConfigFile { path, is_file: true, config, problems, places, too_wide, source_indices, flags }
+    }
+
+    /// Notes that a flag has set a key, so that errors name the flag and not the file.
+    pub fn set_by_flag(&mut self, key: &'static str, flag: String) {
+        self.flags.insert(key, flag);
+    }
+
+    /// The configuration, if nothing is wrong with it.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] with everything that is wrong, in the order of the file.
+    pub fn finish(mut self, wanted: ConfigUse) -> Result<Config, ConfigError> {
+        let found: Vec<_> = self.config.problems(wanted).into_iter().map(|problem| self.as_in_file(problem)).collect();
+        // A number that its type cannot hold was replaced by one that it can; the range that makes sense is told if that
+        // is out of it, too.
+        let is_known = |problem: &KeyProblem| found.iter().any(|other| other.key == problem.key);
+        let too_wide = self.too_wide.iter().filter(|problem| !is_known(problem));
+        let mut problems: Vec<_> = found.iter().chain(too_wide).filter_map(|problem| self.locate(problem)).collect();
+        problems.append(&mut self.problems);
+        problems.sort();
+        problems.dedup();
+        if problems.is_empty() { Ok(self.config) } else { Err(ConfigError::Invalid { path: self.path, problems }) }
+    }
+
+    /// A problem whose source, if it has one, is counted as in the file.
+    fn as_in_file(&self, problem: KeyProblem) -> KeyProblem {
+        let counted = |path: &str| {
+            let (index, key) = path.strip_prefix("source.")?.split_once('.')?;
+            Some(format!("source.{}.{key}", self.source_indices.get(index.parse::<usize>().ok()?)?))
+        };
+        let conflicts_with = problem.conflicts_with.map(|path| counted(&path).unwrap_or(path));
+        KeyProblem { key: counted(&problem.key).unwrap_or(problem.key), conflicts_with, ..problem }
+    }
+
+    fn locate(&self, problem: &KeyProblem) -> Option<Problem> {
+        match self.flags.get(problem.key.as_str()) {
+            Some(flag) => Some(Problem { place: None, what: format!("{flag}: {}", problem.what) }),
+            None if self.is_file => self.places.locate(problem),
+            None => Some(Problem { place: None, what: problem.to_string() }),
+        }
+    }
+}
+
+/// The text of a configuration file.
+pub(super) fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
+    // Some editors begin a file with a byte order mark.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// The settings of a document, and which of its sources were read.
+fn read_config<'a>(document: &mut Document<'a>, sources: Vec<SourceTable<'a>>, base: PathBuf) -> (Config, Vec<usize>) {
+    let (mut read, mut indices) = (Vec::new(), Vec::new());
+    for SourceTable { index, kind, value } in sources {
+        let path = format!("source.{index}");
+        let source = match kind {
+            "recording" => document.read(&path, value).map(SourceConfig::Recording),
+            "kafka" => document.read(&path, value).map(|kafka| SourceConfig::Kafka(Box::new(kafka))),
+            _ => document.read(&path, value).map(|kinesis| SourceConfig::Kinesis(Box::new(kinesis))),
+        };
+        indices.extend(source.is_some().then_some(index));
+        read.extend(source);
+    }
+    let config = Config {
+        pipeline: document.read_top_level("pipeline").unwrap_or_else(|| "posts".to_owned()),
+        sources: read,
+        questions: document.read_top_level("questions").unwrap_or_default(),
+        tables: document.read_top_level("tables"),
+        archive: document.read_top_level("archive"),
+        objects: document.read_top_level("objects").unwrap_or_default(),
+        answers: document.read_top_level("answers").unwrap_or_default(),
+        engine: document.read_top_level("engine").unwrap_or_default(),
+        output: document.read_top_level("output").unwrap_or_default(),
+        serve: document.read_top_level("serve"),
+        gateway: document.read_top_level("gateway"),
+        telemetry: document.read_top_level("telemetry"),
+        base,
+        until_caught_up: false,
+        accepted: Vec::new(),
+    };
+    (config, indices)
+}
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests;

@@ -1,0 +1,130 @@
+//! Mistakes on the command line and in configurations: what is printed, and that one kind of mistake has one exit code.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::harness::{emit, pinflow, scratch, succeed};
+use crate::http::{Serving, following};
+
+/// What a failing command prints on stderr; its exit code must be this one.
+fn stderr_of(command: &mut Command, code: i32) -> String {
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{command:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{command:?}: stdout is for data");
+    stderr
+}
+
+#[test]
+fn usage_mistakes_of_every_command_exit_with_2() {
+    let place = scratch();
+    std::fs::write(place.path().join("bad.toml"), "[tables]\nulr = 1\n").unwrap();
+    for arguments in [
+        &["run", "nowhere.toml"][..],
+        &["run", "nowhere"],
+        &["run", "bad.toml"],
+        &["run", "bad.toml", "--listen", "localhost"],
+        &["run", "bad.toml", "--no-such-flag"],
+        &["check", "nowhere.toml"],
+        &["check", "bad.toml"],
+        &["gateway", "nowhere.toml"],
+        &["gateway", "bad.toml"],
+        &["table", "data", "--connection", "nowhere.toml"],
+        &["table", "gs://bucket/data"],
+        &["table", "data", "vacuum", "--keep", "1"],
+        &["topics", "list", "--connection", "nowhere.toml"],
+        &["topics", "list", "--brokers", "localhost:x"],
+        &["streams", "list", "--connection", "nowhere.toml"],
+        &["streams", "list", "--endpoint", "nowhere"],
+        &["streams", "delete", "--region", "eu-west-1"],
+        &["query", "--at", "ftp://localhost"],
+        &["query", "users_joined_by_year", "--follow", "--format", "csv"],
+        &["query", "--token", "env:PINFLOW_TEST_NO_SUCH_VARIABLE"],
+        &["emit", "--to", "posts", "--inds", "0"],
+        &["emit", "--to", "kafka://localhost:9092/x", "--connection", "nowhere.toml"],
+        &["emit", "--to", "kafka://localhost:x/y"],
+        &["emit", "--from", "mysql:///x", "--to", "-"],
+    ] {
+        let mut command = pinflow(arguments);
+        let stderr = stderr_of(command.current_dir(place.path()).env_remove("MYSQL_HOST"), 2);
+        assert!(!stderr.trim().is_empty(), "{arguments:?} says nothing");
+    }
+}
+
+#[test]
+fn yaml_and_json_configurations_are_answered_with_the_same_as_toml() {
+    let place = scratch();
+    let run = |name: &str, text: &str| {
+        std::fs::write(place.path().join(name), text).unwrap();
+        stderr_of(pinflow(["run", name]).current_dir(place.path()), 2)
+    };
+    let yaml = run("conf.yaml", "pipeline: posts\nsource:\n- kind: recording\n  path: recordings\n");
+    assert!(yaml.contains("conf.yaml is YAML; a configuration is a TOML file"), "{yaml}");
+    assert!(yaml.contains("[[source]]\nkind = \"recording\"\npath = \"recordings\""), "{yaml}");
+    let json = run("x.json", "{\"tables\": {\"url\": \"data\"}}");
+    assert!(json.contains("x.json is JSON") && json.contains("[tables]\nurl = \"data\""), "{json}");
+    let renamed = run("pinflow.conf", "[tables]\nurl = \"data\"\n");
+    assert!(renamed.contains("rename it to pinflow.toml"), "{renamed}");
+}
+
+#[test]
+fn configuration_may_end_in_upper_case_and_begin_with_a_byte_order_mark() {
+    let place = scratch();
+    emit(&place.path().join("recording"), 20, 20, 3, &[]);
+    let path = place.path().join("C.TOML");
+    std::fs::write(&path, "\u{feff}[[source]]\nkind = \"recording\"\npath = \"recording\"\n").unwrap();
+    succeed(pinflow(["run", "--output", "none"]).arg(&path));
+}
+
+#[test]
+fn address_without_a_host_is_this_machine_in_flags_configurations_and_queries() {
+    let place = scratch();
+    let recording = place.path().join("recording");
+    emit(&recording, 20, 20, 5, &[]);
+    for listen in ["localhost:0", ":0", "0"] {
+        let flags = ["--listen", listen];
+        let serving = Serving::start(place.path(), &following(place.path(), &recording, ""), &flags);
+        serving.until_ready();
+        assert!(serving.http.address.ip().is_loopback(), "{listen}");
+        let port = serving.http.address.port();
+        for at in [format!("127.0.0.1:{port}"), format!("localhost:{port}"), format!(":{port}"), port.to_string()] {
+            let listed = succeed(&mut pinflow(["query", "--at", &at])).stdout;
+            assert!(String::from_utf8(listed).unwrap().contains("users_joined_by_year"), "{at}");
+        }
+        serving.stop();
+    }
+    for listen in ["\"localhost:0\"", "\":0\"", "0"] {
+        let config = following(place.path(), &recording, &format!("[serve]\nlisten = {listen}\n"));
+        succeed(pinflow(["check"]).arg(&config));
+    }
+}
+
+#[test]
+fn refused_connection_is_said_once_with_what_to_do() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let stderr = stderr_of(&mut pinflow(["query", "--at", &free.to_string()]), 1);
+    assert_eq!(stderr.matches("refused").count(), 1, "{stderr}");
+    assert!(stderr.contains(&free.to_string()) && stderr.contains("does a run serve there"), "{stderr}");
+    for words in ["client error", "tcp connect error", "error sending request"] {
+        assert!(!stderr.contains(words), "{stderr}");
+    }
+}
+
+#[test]
+fn missing_aws_region_is_one_clear_line() {
+    let alone = |command: &mut Command| {
+        for name in ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ENDPOINT_URL"] {
+            command.env_remove(name);
+        }
+        let empty = Path::new("/dev/null");
+        command.env("AWS_CONFIG_FILE", empty).env("AWS_SHARED_CREDENTIALS_FILE", empty);
+        // No instance metadata: its address is a port where nothing listens.
+        command.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1");
+        stderr_of(command, 2)
+    };
+    for arguments in [&["table", "s3://posts/x"][..], &["streams", "list"]] {
+        let stderr = alone(&mut pinflow(arguments));
+        assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
+        assert!(stderr.contains("no AWS region is configured; set AWS_REGION"), "{arguments:?}: {stderr}");
+    }
+}
