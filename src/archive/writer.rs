@@ -54,7 +54,7 @@ pub enum ArchiveError {
         cause: std::io::Error,
     },
     /// A thread of the archive has died.
-    #[error("packing an object of the archive ended without a result")]
+    #[error("compressing an object of the archive ended without a result; this is a bug in pinflow")]
     Died,
 }
 

@@ -83,9 +83,15 @@ pub(crate) fn mended(trouble: &str) -> String {
             "the certificate is over, names another host, or is not vouched for by an authority that is trusted: the \
              latter is named by tls = { ca = \"…\" }",
         ),
-        ("certificate required", "the broker wants a certificate of ours: tls = { certificate = \"…\", key = \"…\" }"),
-        ("bad certificate", "the broker wants another certificate of ours: tls = { certificate = \"…\", key = \"…\" }"),
-        ("alert", "the broker wants another certificate of ours: tls = { certificate = \"…\", key = \"…\" }"),
+        (
+            "certificate required",
+            "the broker requires a client certificate; set tls = { certificate = \"…\", key = \"…\" }",
+        ),
+        (
+            "bad certificate",
+            "the broker rejects the client certificate; correct tls = { certificate = \"…\", key = \"…\" }",
+        ),
+        ("alert", "the broker rejects the client certificate; correct tls = { certificate = \"…\", key = \"…\" }"),
         ("wrong version number", "the broker speaks no TLS here: leave tls and sasl out"),
         ("at the first question", "it may speak TLS here: security = \"tls\""),
         ("SSL handshake failed: Disconnected", "the broker speaks no TLS here: leave tls and sasl out"),

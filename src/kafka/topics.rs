@@ -97,7 +97,7 @@ pub enum TopicError {
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
     /// It is not there.
-    #[error("topic {0} does not exist; `pinflow topics create {0}` makes it")]
+    #[error("topic {0} does not exist; create it with `pinflow topics create {0}`")]
     Absent(String),
     /// It is there, but not as it is wanted.
     #[error("topic {name} exists, with {found}, not {wanted}; delete it or choose another name")]
@@ -158,7 +158,7 @@ fn mend(code: RDKafkaErrorCode, verb: &str, name: &str) -> String {
         Code::InvalidReplicationFactor => "the cluster has fewer brokers: choose a smaller --replication".to_owned(),
         Code::InvalidPartitions => "choose at least one partition".to_owned(),
         Code::InvalidTopic => "names are of letters, digits, `.`, `_` and `-`, 249 at most".to_owned(),
-        Code::InvalidConfig => "look at --config: a name or a value is none that brokers know".to_owned(),
+        Code::InvalidConfig => "correct --config: the brokers do not know a name or a value".to_owned(),
         Code::PolicyViolation => "the cluster's policy forbids it: ask who runs it".to_owned(),
         _ => return String::new(),
     };

@@ -43,19 +43,21 @@ pub enum AddressError {
     )]
     NotUrl(url::ParseError),
     /// A part of it is not text.
-    #[error("the {0} in the URL of the database is not UTF-8 once its %XX are read")]
+    #[error("the {0} in the database URL is not UTF-8 after decoding its %XX; encode it as UTF-8")]
     NotText(&'static str),
     /// Something behind the question mark is not known.
-    #[error("the URL of the database has ?{0}, which nothing knows; ssl-mode and ssl-ca are known")]
+    #[error("the database URL has the unknown parameter `{0}`; known are ssl-mode and ssl-ca")]
     Unknown(String),
     /// No such mode.
-    #[error("ssl-mode is none of DISABLED, PREFERRED, REQUIRED, VERIFY_CA, VERIFY_IDENTITY")]
+    #[error("unknown ssl-mode; use DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY")]
     NoMode,
     /// An authority that nobody looks at.
-    #[error("ssl-ca is looked at with ssl-mode=VERIFY_CA or VERIFY_IDENTITY, not with {0}; leave one of them out")]
+    #[error("ssl-ca needs ssl-mode=VERIFY_CA or VERIFY_IDENTITY, not {0}; change ssl-mode, or remove ssl-ca")]
     IdleAuthority(&'static str),
     /// Something is not said anywhere.
-    #[error("no {0} is said: in the URL (mysql://USER@HOST:PORT/DATABASE), as {1} in the file of --creds, or in {2}")]
+    #[error(
+        "no {0} is given; write it in the database URL (mysql://USER@HOST:PORT/DATABASE), as {1} in the --creds file, or set {2}"
+    )]
     Missing(&'static str, &'static str, &'static str),
     /// The environment holds something else than a port.
     #[error("MYSQL_TCP_PORT is not a number from 1 to 65535")]
@@ -215,13 +217,13 @@ mod tests {
     fn what_is_wrong_is_said_without_the_password() {
         for (url, fault) in [
             ("mysql://me:canary@db:port/x", "cannot be read"),
-            ("mysql://me:canary@db/x?ssl=1", "?ssl, which nothing knows"),
-            ("mysql://me:canary@db/x?ssl-mode=on", "ssl-mode is none of"),
-            ("mysql://me:canary@db/x?ssl-mode=REQUIRED&ssl-ca=a.pem", "not with REQUIRED"),
+            ("mysql://me:canary@db/x?ssl=1", "unknown parameter `ssl`"),
+            ("mysql://me:canary@db/x?ssl-mode=on", "unknown ssl-mode"),
+            ("mysql://me:canary@db/x?ssl-mode=REQUIRED&ssl-ca=a.pem", "not REQUIRED"),
             ("mysql://me:%FFcanary@db/x", "not UTF-8"),
-            ("mysql://:canary@db/x", "no user is said"),
-            ("mysql://me:canary@db", "no database is said"),
-            ("mysql:///x", "no host is said"),
+            ("mysql://:canary@db/x", "no user is given"),
+            ("mysql://me:canary@db", "no database is given"),
+            ("mysql:///x", "no host is given"),
         ] {
             let said = said(url);
             assert!(said.contains(fault) && !said.contains("canary"), "{url}: {said}");

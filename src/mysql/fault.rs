@@ -94,7 +94,7 @@ impl From<Error> for Fault {
     fn from(error: Error) -> Fault {
         match error {
             Error::Server(ServerError { code, message, .. }) => {
-                Fault::new(of_number(code), format!("the server says {code}: {message}"))
+                Fault::new(of_number(code), format!("the server reports error {code}: {message}"))
             }
             Error::Io(IoError::Tls(TlsError::Tls(error))) => of_tls(&error),
             Error::Io(IoError::Tls(error)) => Fault::new(Kind::Tls, format!("TLS: {error}")),

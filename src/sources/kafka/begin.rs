@@ -255,7 +255,7 @@ impl Beginning<'_> {
             troubles => troubles,
         };
         SourceError::Unusable(format!(
-            "{what}: {troubles}. Start the brokers, or correct `brokers`; `pinflow check` says more"
+            "{what}: {troubles}. Start the brokers, or correct `brokers`; `pinflow check` shows details"
         ))
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn of_fault(name: &str, fault: &Fault) -> SourceError {
         },
         (Kind::Refused, "GetShardIterator") => SourceError::Changed {
             partition: name.to_owned(),
-            what: format!("the last record that was read never stood there, says Kinesis ({fault}). {MEND}"),
+            what: format!("Kinesis rejects the position of the last record that was read ({fault}). {MEND}"),
         },
         _ => SourceError::Unusable(format!("read {name}: {fault}{}", fault.mend())),
     }
@@ -34,7 +34,7 @@ pub(super) fn of_breach(name: &str, breach: &Breach) -> SourceError {
             what: format!("record {position} is another one than when it was read: the stream was re-created. {MEND}"),
         },
         Breach::Unreadable(number) => SourceError::Unusable(format!(
-            "read {name}: sequence number {number:?} is none, or has more than {} digits, and no position can hold it",
+            "read {name}: {number:?} is not a sequence number, or it has more than {} digits, which a position cannot store",
             Position::DIGITS
         )),
     }

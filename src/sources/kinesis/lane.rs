@@ -156,7 +156,7 @@ mod tests {
             };
             found.push((route, entry.payload.map(<[u8]>::to_vec), entry.position));
         });
-        let stray = |key: &str| format!("partition key {key:?} is none of this stream's partition_keys");
+        let stray = |key: &str| format!("partition key {key:?} is not one of this stream's partition_keys");
         let expected =
             [("geo", "a", 1), (&stray("elsewhere"), "b", 2), ("user", "c", 3), ("geo", "d", 3), (&stray(""), "e", 3)]
                 .map(|(route, payload, at): (&str, &str, u64)| {

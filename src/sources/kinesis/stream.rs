@@ -95,7 +95,7 @@ impl Stream {
                 "stream {name} is not there. Create it (`pinflow streams create`), or correct its name, the region, or the \
                  endpoint"
             )),
-            _ => SourceError::Unusable(format!("look at stream {name}: {fault}{}", fault.mend())),
+            _ => SourceError::Unusable(format!("describe stream {name}: {fault}{}", fault.mend())),
         })?;
         let mut stream = Stream {
             retention_ms: Arc::new(AtomicU64::new(summary.retention_ms)),

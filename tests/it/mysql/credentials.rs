@@ -52,7 +52,7 @@ fn each_way_to_say_who_asks_works() {
         assert!(by_file.code == 0 && by_file.stdout.lines().count() == 6, "{by_file:?}");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
         let exposed = draw("mysql://", &["--creds", path], &[]);
-        assert!(exposed.code == 1 && exposed.stderr.contains("chmod 600"), "{exposed:?}");
+        assert!(exposed.code == 2 && exposed.stderr.contains("chmod 600"), "{exposed:?}");
     }
 }
 
@@ -80,5 +80,5 @@ fn refusals_say_what_to_do() {
     assert!(refused.code == 1 && refused.stderr.contains("INSERT, DROP and SELECT for --init-mysql"), "{refused:?}");
     assert_eq!(database.count("user_data"), 5);
     let unsaid = draw("mysql://127.0.0.1", &[], &[]);
-    assert!(unsaid.code == 1 && unsaid.stderr.contains("no user is said"), "{unsaid:?}");
+    assert!(unsaid.code == 2 && unsaid.stderr.contains("no user is given"), "{unsaid:?}");
 }
