@@ -356,6 +356,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             || cause.is::<kinesis::ConnectionError>()
             || matches!(cause.downcast_ref(), Some(ObjectsError::Faulty(_) | ObjectsError::NoRegion))
             || matches!(cause.downcast_ref::<ConnectionError>(), Some(ConnectionError::Faulty(_)))
+            || matches!(cause.downcast_ref(), Some(kinesis::StreamError::Connection(_)))
     }) {
         BAD_USAGE
     } else {
