@@ -159,7 +159,7 @@ fn what_is_odd_yet_accepted() {
 
 #[test]
 fn limits() {
-    let small = Limits { bytes_max: 200, depth_max: 3, rows_max: 2 };
+    let small = Limits { bytes_max: 200, depth_max: 3, rows_max: 2, ..Limits::default() };
     let outcome = |limits: Limits, message: &str| {
         let (seen, _) = read_with(&mut Ingest::new(limits), Carries::Only(Stream::Geo), Some(message.as_bytes()));
         let refusal = matches!(seen[0].outcome, harness::Outcome::Rejected { .. }).then(|| seen[0].rejection().0);
@@ -359,6 +359,52 @@ fn field_faults_keep_the_row() {
         let (_, counts) = read(Carries::Auto, GEO.replace("2019-04-30T08:15:00", time).as_bytes());
         assert_eq!((counts.rows(Stream::Geo), counts.faults(FieldFault::Timestamp)), (1, 0), "{time}");
     }
+}
+
+#[test]
+fn text_beyond_limit_is_null_and_counted_by_column() {
+    let columns = [
+        (PIN, "category", FieldFault::Category, Stream::Pin),
+        (PIN, "poster_name", FieldFault::PosterName, Stream::Pin),
+        (GEO, "country", FieldFault::Country, Stream::Geo),
+        (USER, "first_name", FieldFault::FirstName, Stream::User),
+        (USER, "last_name", FieldFault::LastName, Stream::User),
+    ];
+    // The last character has one, two and four bytes: the limit counts bytes, and never cuts a character.
+    for (last, limit) in [("x", 64), ("é", 64), ("🎄", 64), ("🎄", 1024)] {
+        for (sample, field, fault, stream) in columns {
+            for (bytes, faults) in [(limit - 1, 0), (limit, 0), (limit + 1, 1), (limit + last.len(), 1)] {
+                let text = "y".repeat(bytes - last.len()) + last;
+                let mut row: serde_json::Value = serde_json::from_str(sample).expect("JSON");
+                row[field] = text.clone().into();
+                for escaped in [false, true] {
+                    let message = if escaped { row.to_string().replace('y', "\\u0079") } else { row.to_string() };
+                    // Keys have that letter too, where the reader looks for escapes as well.
+                    let limits = Limits { text_bytes_max: limit, ..Limits::default() };
+                    let (seen, counts) = read_with(&mut Ingest::new(limits), Carries::Auto, Some(message.as_bytes()));
+                    assert_eq!(seen[0].row().contains(&text), faults == 0, "{field} of {bytes} bytes, limit {limit}");
+                    assert_eq!((counts.rows(stream), counts.rejections(Reason::TooLarge)), (1, 0));
+                    for other in FieldFault::ALL {
+                        let expected = if other == fault { faults } else { 0 };
+                        assert_eq!(counts.faults(other), expected, "{other:?}: {field} of {bytes} bytes");
+                    }
+                }
+            }
+        }
+    }
+    // Titles, descriptions and other texts that never become symbols have no limit of their own.
+    let long = PIN.replacen("\"title\":\"", &format!("\"title\":\"{}", "t".repeat(100_000)), 1);
+    let (seen, counts) = read(Carries::Auto, long.as_bytes());
+    assert!(seen[0].row().contains(&"t".repeat(100_000)));
+    assert!(FieldFault::ALL.iter().all(|&fault| counts.faults(fault) == 0));
+    // Blanks are empty, however many.
+    let blank = GEO.replacen(&country_of_geo(), &" ".repeat(5_000), 1);
+    assert_eq!(read(Carries::Auto, blank.as_bytes()).1.faults(FieldFault::Country), 0);
+}
+
+fn country_of_geo() -> String {
+    let row: serde_json::Value = serde_json::from_str(GEO).expect("JSON");
+    row["country"].as_str().expect("a country").to_owned()
 }
 
 #[test]

@@ -226,7 +226,7 @@ pub fn log_findings(counts: &Counts) {
     for fault in FieldFault::ALL {
         let rows = counts.faults(fault);
         if rows > 0 {
-            tracing::info!(table = %fault.table(), column = fault.column(), rows, "fields were unreadable");
+            tracing::info!(table = %fault.table(), column = fault.column(), problem = fault.problem(), rows, "fields were unreadable");
         }
     }
     if counts.unknown_fields > 0 {

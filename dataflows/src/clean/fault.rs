@@ -8,12 +8,24 @@ use crate::record::Stream;
 pub enum FieldFault {
     /// `pin.follower_count`: negative, overflowing or otherwise unreadable.
     FollowerCount,
+    /// `pin.poster_name`: longer than [`Limits::text_bytes_max`](crate::ingest::Limits::text_bytes_max).
+    PosterName,
+    /// `pin.category`: longer than [`Limits::text_bytes_max`](crate::ingest::Limits::text_bytes_max).
+    Category,
     /// `pin.downloaded`: neither 0 nor 1. Checked, though no column keeps it.
     Downloaded,
     /// `geo.coordinates`: not on the globe, or one of the two missing.
     Coordinates,
+    /// `geo.country`: longer than [`Limits::text_bytes_max`](crate::ingest::Limits::text_bytes_max).
+    Country,
     /// `geo.timestamp`: no time.
     Timestamp,
+    /// `user.first_name`: longer than [`Limits::text_bytes_max`](crate::ingest::Limits::text_bytes_max). Part of the
+    /// column `user_name`.
+    FirstName,
+    /// `user.last_name`: longer than [`Limits::text_bytes_max`](crate::ingest::Limits::text_bytes_max). Part of the
+    /// column `user_name`.
+    LastName,
     /// `user.age`: no whole number of years in 0…150.
     Age,
     /// `user.date_joined`: no time.
@@ -22,11 +34,16 @@ pub enum FieldFault {
 
 impl FieldFault {
     /// Every one, by table.
-    pub const ALL: [FieldFault; 6] = [
+    pub const ALL: [FieldFault; 11] = [
         FieldFault::FollowerCount,
+        FieldFault::PosterName,
+        FieldFault::Category,
         FieldFault::Downloaded,
         FieldFault::Coordinates,
+        FieldFault::Country,
         FieldFault::Timestamp,
+        FieldFault::FirstName,
+        FieldFault::LastName,
         FieldFault::Age,
         FieldFault::DateJoined,
     ];
@@ -35,20 +52,40 @@ impl FieldFault {
     #[must_use]
     pub fn table(self) -> Stream {
         match self {
-            FieldFault::FollowerCount | FieldFault::Downloaded => Stream::Pin,
-            FieldFault::Coordinates | FieldFault::Timestamp => Stream::Geo,
-            FieldFault::Age | FieldFault::DateJoined => Stream::User,
+            FieldFault::FollowerCount | FieldFault::PosterName | FieldFault::Category | FieldFault::Downloaded => {
+                Stream::Pin
+            }
+            FieldFault::Coordinates | FieldFault::Country | FieldFault::Timestamp => Stream::Geo,
+            FieldFault::FirstName | FieldFault::LastName | FieldFault::Age | FieldFault::DateJoined => Stream::User,
         }
     }
 
-    /// The name of the column.
+    /// What is wrong with the value, in words.
+    #[must_use]
+    pub fn problem(self) -> &'static str {
+        match self {
+            FieldFault::PosterName
+            | FieldFault::Category
+            | FieldFault::Country
+            | FieldFault::FirstName
+            | FieldFault::LastName => "too long",
+            _ => "unreadable",
+        }
+    }
+
+    /// The name of the column, or of the field that is part of one.
     #[must_use]
     pub fn column(self) -> &'static str {
         match self {
             FieldFault::FollowerCount => "follower_count",
+            FieldFault::PosterName => "poster_name",
+            FieldFault::Category => "category",
             FieldFault::Downloaded => "downloaded",
             FieldFault::Coordinates => "coordinates",
+            FieldFault::Country => "country",
             FieldFault::Timestamp => "timestamp",
+            FieldFault::FirstName => "first_name",
+            FieldFault::LastName => "last_name",
             FieldFault::Age => "age",
             FieldFault::DateJoined => "date_joined",
         }
@@ -57,7 +94,7 @@ impl FieldFault {
 
 /// The field faults of one row: a set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FieldFaults(u8);
+pub struct FieldFaults(u16);
 
 impl FieldFaults {
     /// Adds one.

@@ -4,15 +4,15 @@ use crate::record::{Field, Geo, Ind, Micros, Raw, Value};
 use crate::rejection::Rejection;
 
 use super::number::{decimal, digits};
-use super::text::{read, text, wrong_type};
+use super::text::{read, short_text, wrong_type};
 use super::time::micros;
 use super::{FieldFault, FieldFaults};
 
-/// Cleans a geo post; what could not be read is added to `faults`.
+/// Cleans a geo post; what could not be read is added to `faults`. `text_bytes_max` bounds the texts that become symbols.
 ///
 /// # Errors
 /// `wrong_type` if a field has a JSON type that its rule cannot read.
-pub fn geo<'a>(raw: &Raw<'a>, ind: Ind, faults: &mut FieldFaults) -> Result<Geo<'a>, Rejection> {
+pub fn geo<'a>(raw: &Raw<'a>, ind: Ind, text_bytes_max: usize, faults: &mut FieldFaults) -> Result<Geo<'a>, Rejection> {
     let latitude = degrees(raw, Field::Latitude, 90.0)?;
     let longitude = degrees(raw, Field::Longitude, 180.0)?;
     let coordinates = latitude.zip(longitude).map(|(latitude, longitude)| [latitude, longitude]);
@@ -21,7 +21,7 @@ pub fn geo<'a>(raw: &Raw<'a>, ind: Ind, faults: &mut FieldFaults) -> Result<Geo<
     }
     Ok(Geo {
         ind,
-        country: text(raw, Field::Country, &[])?,
+        country: short_text(raw, Field::Country, &[], (text_bytes_max, FieldFault::Country), faults)?,
         coordinates,
         timestamp: time(raw, Field::Timestamp, FieldFault::Timestamp, faults)?,
     })
@@ -62,7 +62,7 @@ mod tests {
         for (field, value) in fields {
             assert!(raw.put(*field, *value));
         }
-        geo(&raw, 7, &mut faults).map(|geo| (geo, faults))
+        geo(&raw, 7, 1024, &mut faults).map(|geo| (geo, faults))
     }
 
     #[test]

@@ -8,13 +8,15 @@
 //! - a whole number may be written with a zero fraction or an exponent (`1.0`, `1e3`, `-0`), and is read exactly;
 //! - a placeholder is compared byte by byte;
 //! - a geo post without both coordinates has a fault, as any other that is not on the globe;
-//! - a name that is empty is missing.
+//! - a name that is empty is missing;
+//! - a text is null because it is empty before it is null because it is too long: blanks of any length are no fault.
 
 mod fault;
 mod geo;
 mod key;
 mod number;
 mod pin;
+mod stored;
 mod text;
 mod time;
 mod user;
@@ -23,4 +25,5 @@ pub use fault::{FieldFault, FieldFaults};
 pub use geo::geo;
 pub use key::key;
 pub use pin::pin;
+pub use stored::StoredTexts;
 pub use user::user;

@@ -6,7 +6,7 @@ use crate::record::{Field, Ind, NotAString, Pin, Raw, Value, strings};
 use crate::rejection::Rejection;
 
 use super::number::{count, digits, whole};
-use super::text::{is_empty, kept, no_text, text, wrong_type};
+use super::text::{is_empty, kept, no_text, short_text, text, wrong_type};
 use super::{FieldFault, FieldFaults};
 
 const NO_TITLE: &str = "No Title Data Available";
@@ -16,11 +16,11 @@ const NO_TAGS: &str = "N,o, ,T,a,g,s, ,A,v,a,i,l,a,b,l,e";
 const NO_IMAGE: &str = "Image src error.";
 const SAVED_IN: &str = "Local save in ";
 
-/// Cleans a pin post; what could not be read is added to `faults`.
+/// Cleans a pin post; what could not be read is added to `faults`. `text_bytes_max` bounds the texts that become symbols.
 ///
 /// # Errors
 /// `wrong_type` if a field has a JSON type that its rule cannot read.
-pub fn pin<'a>(raw: &Raw<'a>, ind: Ind, faults: &mut FieldFaults) -> Result<Pin<'a>, Rejection> {
+pub fn pin<'a>(raw: &Raw<'a>, ind: Ind, text_bytes_max: usize, faults: &mut FieldFaults) -> Result<Pin<'a>, Rejection> {
     downloaded(raw.get(Field::Downloaded), faults)?;
     Ok(Pin {
         ind,
@@ -28,12 +28,12 @@ pub fn pin<'a>(raw: &Raw<'a>, ind: Ind, faults: &mut FieldFaults) -> Result<Pin<
         title: text(raw, Field::Title, &[NO_TITLE])?,
         description: text(raw, Field::Description, &NO_DESCRIPTION)?,
         follower_count: follower_count(raw.get(Field::FollowerCount), faults)?,
-        poster_name: text(raw, Field::PosterName, &[NO_USER])?,
+        poster_name: short_text(raw, Field::PosterName, &[NO_USER], (text_bytes_max, FieldFault::PosterName), faults)?,
         tag_list: tag_list(raw)?,
         is_image_or_video: text(raw, Field::IsImageOrVideo, &[])?,
         image_src: text(raw, Field::ImageSrc, &[NO_IMAGE])?,
         save_location: text(raw, Field::SaveLocation, &[])?.and_then(save_location),
-        category: text(raw, Field::Category, &[])?,
+        category: short_text(raw, Field::Category, &[], (text_bytes_max, FieldFault::Category), faults)?,
     })
 }
 
@@ -101,7 +101,7 @@ mod tests {
         for (field, value) in fields {
             assert!(raw.put(*field, *value));
         }
-        pin(&raw, 7, &mut faults).map(|pin| (pin, faults))
+        pin(&raw, 7, 1024, &mut faults).map(|pin| (pin, faults))
     }
 
     fn string(text: &str) -> Value<'_> {

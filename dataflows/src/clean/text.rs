@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use crate::record::{Field, LoneSurrogate, Raw, Text, Value};
 use crate::rejection::{Reason, Rejection};
 
+use super::{FieldFault, FieldFaults};
+
 /// A text field. Null where it is absent, empty or one of the `placeholders`.
 ///
 /// # Errors
@@ -16,6 +18,26 @@ pub(super) fn text<'a>(raw: &Raw<'a>, field: Field, placeholders: &[&str]) -> Re
         Value::Text(text) => Ok(kept(read(field, text)?, placeholders)),
         other => Err(wrong_type(field, &other, "a string")),
     }
+}
+
+/// A text field of at most `bytes_max` bytes; a longer one is null, and adds `fault` to `faults`.
+///
+/// # Errors
+/// As [`text`].
+#[inline]
+pub(super) fn short_text<'a>(
+    raw: &Raw<'a>,
+    field: Field,
+    placeholders: &[&str],
+    (bytes_max, fault): (usize, FieldFault),
+    faults: &mut FieldFaults,
+) -> Result<Option<Cow<'a, str>>, Rejection> {
+    let found = text(raw, field, placeholders)?;
+    if found.as_ref().is_some_and(|text| text.len() > bytes_max) {
+        faults.add(fault);
+        return Ok(None);
+    }
+    Ok(found)
 }
 
 /// A text, unless it is empty or a placeholder.

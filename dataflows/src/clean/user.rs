@@ -7,24 +7,25 @@ use crate::rejection::Rejection;
 
 use super::geo::time;
 use super::number::{digits, whole};
-use super::text::text;
+use super::text::short_text;
 use super::{FieldFault, FieldFaults};
 
 const AGE_MAX: u8 = 150;
 
 /// Cleans a user post; what could not be read is added to `faults`. The full name is written into `name`, so that
-/// no row allocates one.
+/// no row allocates one. `text_bytes_max` bounds each of the two names: the full name is one byte longer than both.
 ///
 /// # Errors
 /// `wrong_type` if a field has a JSON type that its rule cannot read.
 pub fn user<'a, 'r: 'a>(
     raw: &Raw<'r>,
     ind: Ind,
+    text_bytes_max: usize,
     name: &'a mut String,
     faults: &mut FieldFaults,
 ) -> Result<User<'a>, Rejection> {
-    let first = text(raw, Field::FirstName, &[])?;
-    let last = text(raw, Field::LastName, &[])?;
+    let first = short_text(raw, Field::FirstName, &[], (text_bytes_max, FieldFault::FirstName), faults)?;
+    let last = short_text(raw, Field::LastName, &[], (text_bytes_max, FieldFault::LastName), faults)?;
     let user_name = match (first, last) {
         (Some(first), Some(last)) => {
             name.clear();
@@ -61,7 +62,7 @@ mod tests {
         for (field, value) in fields {
             assert!(raw.put(*field, *value));
         }
-        let read = user(&raw, 7, &mut name, &mut faults);
+        let read = user(&raw, 7, 1024, &mut name, &mut faults);
         look(read, faults)
     }
 

@@ -57,11 +57,14 @@ pub struct Limits {
     pub depth_max: usize,
     /// Rows of a message; more are `too_many_rows`. By default 10,000.
     pub rows_max: u32,
+    /// Bytes of a text that becomes a symbol (`category`, `poster_name`, `country`, `first_name`, `last_name`); a longer
+    /// one is null, with a field fault. By default 1,024.
+    pub text_bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { bytes_max: 10 << 20, depth_max: json::DEPTH_MAX, rows_max: 10_000 }
+        Limits { bytes_max: 10 << 20, depth_max: json::DEPTH_MAX, rows_max: 10_000, text_bytes_max: 1024 }
     }
 }
 

@@ -184,10 +184,13 @@ impl<R: Rows + ?Sized> Walk<'_, R> {
         let mut faults = FieldFaults::default();
         let ind = clean::key(raw)?;
         let stream = told?;
+        let text_bytes_max = self.limits.text_bytes_max;
         match stream {
-            Stream::Pin => self.rows.pin(self.lineage, &clean::pin(raw, ind, &mut faults)?),
-            Stream::Geo => self.rows.geo(self.lineage, &clean::geo(raw, ind, &mut faults)?),
-            Stream::User => self.rows.user(self.lineage, &clean::user(raw, ind, self.name, &mut faults)?),
+            Stream::Pin => self.rows.pin(self.lineage, &clean::pin(raw, ind, text_bytes_max, &mut faults)?),
+            Stream::Geo => self.rows.geo(self.lineage, &clean::geo(raw, ind, text_bytes_max, &mut faults)?),
+            Stream::User => {
+                self.rows.user(self.lineage, &clean::user(raw, ind, text_bytes_max, self.name, &mut faults)?);
+            }
         }
         Ok((stream, faults))
     }
