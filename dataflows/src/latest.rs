@@ -12,7 +12,6 @@ use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 use std::rc::Rc;
 
-use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
 use serde::{Deserialize, Serialize};
 use timely::ExchangeData;
@@ -20,6 +19,7 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::Operator;
 
+use crate::hash::KeyedState;
 use crate::record::{Ind, Lineage, Position};
 use crate::symbol::Symbol;
 
@@ -75,7 +75,7 @@ type Origin = (i32, Symbol, Option<u32>, u32);
 /// these positions stand in places of their own, which are used again once a version is held no more.
 #[derive(Debug, Default)]
 pub(crate) struct Origins {
-    numbers: HashMap<Origin, NonZeroU32, FixedState>,
+    numbers: HashMap<Origin, NonZeroU32, KeyedState>,
     origins: Vec<Origin>,
     wide: Vec<Position>,
     free: Vec<u32>,
@@ -210,6 +210,11 @@ impl<T: Copy + Default> Chunks<T> {
         self.0.get(slot / CHUNK).map(|chunk| &chunk[slot % CHUNK])
     }
 
+    /// All values, those of slots that are not used among them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().flatten()
+    }
+
     /// Bytes that they take.
     pub(crate) fn bytes(&self) -> usize {
         self.0.len() * CHUNK * size_of::<T>()
@@ -226,7 +231,7 @@ impl<T: Copy + Default> Chunks<T> {
 }
 
 fn hash(ind: Ind) -> u64 {
-    FixedState::with_seed(0x0069_6e64).hash_one(ind)
+    KeyedState.hash_one(ind)
 }
 
 /// Brings all rows of an `ind` to one worker, by bits of the hash that the tables there do not use.

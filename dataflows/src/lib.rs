@@ -14,11 +14,13 @@
 //! - [`questions`]: one file, one question, its SQL beside it;
 //! - [`answer`]: an answer is a named table;
 //! - [`graph`]: installs it all; the one entrance for the engine;
+//! - [`hash`]: how everything that senders choose is hashed;
 //! - [`operators`]: what of it runs, how many records went where, and what is held.
 
 pub mod answer;
 pub mod clean;
 pub mod graph;
+pub mod hash;
 pub mod ingest;
 mod inlet;
 pub mod latest;

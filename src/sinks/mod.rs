@@ -5,6 +5,7 @@ pub mod delta;
 
 use std::collections::HashSet;
 
+use pinflow_dataflows::hash::KeyedState;
 use pinflow_dataflows::ingest::{Carries, Rows};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
@@ -74,7 +75,7 @@ pub struct PriorCounts {
 }
 
 /// Deliveries that must be left out when they are read again.
-pub type Already = HashSet<Delivery, foldhash::fast::RandomState>;
+pub type Already = HashSet<Delivery, KeyedState>;
 
 /// What names a row uniquely: its lineage without the time of arrival, which a replay may not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 type Law = &'static [(&'static str, &'static [&'static str])];
 
 const DATAFLOWS: Law = &[
-    ("symbol", &[]),
+    ("hash", &[]),
+    ("symbol", &["hash"]),
     ("record", &["symbol"]),
     ("rejection", &[]),
     ("clean", &["record", "rejection", "symbol"]),
     ("ingest", &["clean", "record", "rejection", "symbol"]),
-    ("latest", &["record", "symbol"]),
+    ("latest", &["hash", "record", "symbol"]),
     ("posts", &["latest", "record", "symbol"]),
     ("inlet", &["latest", "posts", "record", "symbol"]),
-    ("answer", &["symbol"]),
-    ("measures", &["answer", "symbol"]),
+    ("answer", &[]),
+    ("measures", &["answer", "hash", "symbol"]),
     ("questions", &["answer", "measures", "posts", "symbol"]),
     ("graph", &["answer", "inlet", "latest", "measures", "posts", "questions", "record", "symbol"]),
     ("operators", &["graph", "measures", "posts", "record", "symbol"]),

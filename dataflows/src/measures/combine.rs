@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
@@ -14,8 +13,9 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
 use super::Contribution;
+use crate::hash::KeyedState;
 
-type Sums = HashMap<Contribution, i64, FixedState>;
+type Sums = HashMap<Contribution, i64, KeyedState>;
 
 /// Sums that are kept for use again have room for this many: 3 MB at the most.
 const SPARE_ROOM_MAX: usize = 65_536;

@@ -2,10 +2,10 @@
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
-use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::Cell;
+use crate::hash::KeyedState;
 use crate::symbol::Symbol;
 
 /// Grouping columns a question may have.
@@ -40,7 +40,7 @@ impl Part {
     pub fn cell(self) -> Option<Cell> {
         match self {
             Part::Unused => None,
-            Part::Text(text) => Some(Cell::Text(text)),
+            Part::Text(text) => Some(Cell::text(&text.text())),
             Part::Long(long) => Some(Cell::Long(long.into())),
         }
     }
@@ -86,14 +86,15 @@ impl Contribution {
         Contribution { answer, ..self }
     }
 
-    /// Brings a group to one worker. Hashed as text, because other processes number their symbols otherwise.
+    /// Brings a group to one worker. Symbols are hashed by number: all workers are of one process, and a symbol keeps its
+    /// number as long as a group has it.
     pub(super) fn route(&self) -> u64 {
-        let mut hasher = FixedState::with_seed(0x67_72_6f).build_hasher();
+        let mut hasher = KeyedState.build_hasher();
         self.answer.hash(&mut hasher);
         for part in self.group {
             match part {
                 Part::Unused => {}
-                Part::Text(text) => text.text().hash(&mut hasher),
+                Part::Text(text) => text.hash(&mut hasher),
                 Part::Long(long) => long.hash(&mut hasher),
             }
         }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
 use super::{Emit, Negative, Update, counted};
 use crate::answer::Cell;
+use crate::hash::KeyedState;
 use crate::symbol::Symbol;
 
 /// Too many rows for a count of four bytes. One `ind`, delivered often enough in two streams, comes here under `keep`.
@@ -16,7 +16,7 @@ pub(super) const MANY: u32 = u32::MAX;
 /// How many rows have each label: 8 bytes a label, as long as there are fewer than [`MANY`] of them.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    few: HashMap<Symbol, u32, FixedState>,
+    few: HashMap<Symbol, u32, KeyedState>,
     /// Where `few` says [`MANY`].
     many: BTreeMap<Symbol, i64>,
 }

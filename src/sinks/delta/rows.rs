@@ -11,6 +11,7 @@ use deltalake::arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicro
 use deltalake::parquet::arrow::ProjectionMask;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::parquet::errors::ParquetError;
+use pinflow_dataflows::hash::KeyedState;
 use pinflow_dataflows::ingest::Rows;
 use pinflow_dataflows::record::{Geo, Lineage, Micros, Pin, Position, User};
 use pinflow_dataflows::symbol::Symbol;
@@ -227,7 +228,7 @@ pub(super) struct Sources {
 impl Sources {
     fn symbol(&mut self, text: &str) -> Symbol {
         match self.last {
-            Some(last) if last.text() == text => last,
+            Some(last) if *last.text() == *text => last,
             _ => *self.last.insert(Symbol::new(text)),
         }
     }
@@ -325,7 +326,7 @@ pub(crate) fn read_all_columns(file: &FileAt) -> Result<u64, DeltaError> {
 pub(crate) fn at_or_after(
     files: &[(FileAt, Option<String>)],
     sources: &[(Symbol, Position)],
-) -> Result<HashSet<Delivery, foldhash::fast::RandomState>, DeltaError> {
+) -> Result<HashSet<Delivery, KeyedState>, DeltaError> {
     let least = sources.iter().map(|(_, position)| *position).min().unwrap_or(Position::END);
     let from: HashMap<Symbol, Position> = sources.iter().copied().collect();
     let mut found = HashSet::default();
