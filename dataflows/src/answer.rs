@@ -3,10 +3,9 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
 
+use compact_str::CompactString;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
-
-use crate::symbol::Symbol;
 
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,17 +46,25 @@ pub const fn double(name: &'static str) -> Column {
 }
 
 /// One value of a row.
-#[derive(Debug, Clone, Copy)]
+///
+/// A text is text here, not a symbol: answers outlive the rows that they are made of, and symbols do not.
+#[derive(Debug, Clone)]
 pub enum Cell {
     /// Of a [`Kind::Long`] column.
     Long(i64),
     /// Of a [`Kind::Text`] column; ordered as text, byte by byte.
-    Text(Symbol),
+    Text(CompactString),
     /// Of a [`Kind::Double`] column; ordered totally.
     Double(f64),
 }
 
 impl Cell {
+    /// A text.
+    #[must_use]
+    pub fn text(text: &str) -> Cell {
+        Cell::Text(CompactString::new(text))
+    }
+
     /// The type of column it fits.
     #[must_use]
     pub fn kind(&self) -> Kind {
@@ -99,7 +106,7 @@ impl Serialize for Cell {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Cell::Long(value) => serializer.serialize_i64(*value),
-            Cell::Text(value) => serializer.serialize_str(value.text()),
+            Cell::Text(value) => serializer.serialize_str(value),
             Cell::Double(value) => serializer.serialize_f64(*value),
         }
     }
@@ -261,7 +268,7 @@ mod tests {
     static COLUMNS: [Column; 3] = [long("post_year"), text("category"), long("category_count")];
 
     fn row(year: i64, category: &str, count: i64) -> Row {
-        Row(Box::new([Cell::Long(year), Cell::Text(Symbol::new(category)), Cell::Long(count)]))
+        Row(Box::new([Cell::Long(year), Cell::text(category), Cell::Long(count)]))
     }
 
     #[test]
@@ -280,7 +287,7 @@ mod tests {
     fn doubles_stay_doubles_in_json() {
         static MEDIAN: [Column; 2] = [text("age_group"), double("median_follower_count")];
         let mut table = Table::new(&MEDIAN, 1);
-        let row = Row(Box::new([Cell::Text(Symbol::new("50+")), Cell::Double(31_000.0)]));
+        let row = Row(Box::new([Cell::text("50+"), Cell::Double(31_000.0)]));
         table.apply([(&row, 1)]).expect("fits");
         let listed = serde_json::to_string(&table).expect("serialises");
         assert_eq!(listed, r#"[{"age_group":"50+","median_follower_count":31000.0}]"#);

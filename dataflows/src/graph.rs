@@ -28,10 +28,11 @@ pub use crate::measures::{Median, NoSuchTerm, Terms, Ties, Top};
 
 use crate::inlet::Inlet;
 use crate::latest::{self, Slots};
-use crate::measures::{Asked, Contribution, measure};
-use crate::posts::{self, Asks, Counts, Deliveries, GeoPost, PinPost, Posts, UserPost};
+use crate::measures::{Asked, Contribution, GroupCounts, measure};
+use crate::posts::{self, Asks, Counts, Deliveries, GeoPost, MarkRequest, PinPost, Posts, UserPost};
 use crate::questions::{self, Over};
 use crate::record::{Geo, Lineage, Pin, User};
+use crate::symbol::{HoldsSymbols, Sweep};
 
 /// What holds for all questions; see the contract for each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -85,6 +86,8 @@ pub struct Sizes {
     pub geos: usize,
     /// User rows that count.
     pub users: usize,
+    /// Groups of all measures.
+    pub groups: usize,
     /// Entries of all groups of all measures: counted labels and values.
     pub entries: usize,
     /// Bytes of the table of inds.
@@ -104,6 +107,8 @@ pub struct State {
 
 /// What an entry of a group takes, about: 13 bytes in a table of counts, 28 in a tree of pairs.
 const ENTRY_BYTES: usize = 20;
+/// What a group takes beside them, about: its place in a table that is between half and seven eighths full.
+const GROUP_BYTES: usize = 110;
 
 impl Sizes {
     /// The inds that were met.
@@ -121,7 +126,7 @@ impl Sizes {
     /// The groups of all answers.
     #[must_use]
     pub fn groups(&self) -> State {
-        State { records: self.entries, bytes: self.entries * ENTRY_BYTES }
+        State { records: self.entries, bytes: self.groups * GROUP_BYTES + self.entries * ENTRY_BYTES }
     }
 }
 
@@ -131,6 +136,7 @@ impl std::ops::AddAssign for Sizes {
         self.pins += other.pins;
         self.geos += other.geos;
         self.users += other.users;
+        self.groups += other.groups;
         self.entries += other.entries;
         self.ind_bytes += other.ind_bytes;
         self.row_bytes += other.row_bytes;
@@ -163,8 +169,9 @@ pub struct Graph {
     probe: ProbeHandle<u64>,
     slots: Rc<RefCell<Slots>>,
     held: Counts,
-    entries: Rc<Cell<usize>>,
+    counts: Rc<Cell<GroupCounts>>,
     row_bytes: Rc<Cell<usize>>,
+    sweeps: MarkRequest,
 }
 
 impl Graph {
@@ -176,9 +183,11 @@ impl Graph {
     pub fn install(worker: &mut Worker, options: Options, changes: impl FnMut(u64, Vec<Change>) + 'static) -> Graph {
         let slots = Rc::new(RefCell::new(Slots::default()));
         let held = Counts::default();
-        let entries = Rc::new(Cell::new(0));
+        let counts = Rc::new(Cell::new(GroupCounts::default()));
         let row_bytes = Rc::new(Cell::new(0));
         let probe = ProbeHandle::new();
+        let sweeps = MarkRequest::default();
+        let holds_symbols = Rc::new(HoldsSymbols::register());
         let (pins, geos, users) = worker.dataflow::<u64, _, _>(|scope| {
             let (pins, pin_rows) = scope.new_input();
             let (geos, geo_rows) = scope.new_input();
@@ -186,15 +195,24 @@ impl Graph {
             let rows = (pin_rows, geo_rows, user_rows);
             let contributions = match options.duplicates {
                 Duplicates::Latest => {
-                    posts::latest(rows, Rc::clone(&slots), (held.clone(), Rc::clone(&row_bytes)), asks())
+                    let figures = (held.clone(), Rc::clone(&row_bytes));
+                    let marking = (Rc::clone(&sweeps), Rc::clone(&holds_symbols));
+                    posts::latest(rows, Rc::clone(&slots), figures, asks(), marking)
                 }
                 Duplicates::Keep => scope.concatenate(keep(rows, &slots, &held).contributions(asks())),
             };
             let asked = questions::ALL.iter().map(|it| Asked { name: it.name, measure: it.measure }).collect();
-            measure(contributions, asked, options.terms(), Rc::clone(&entries), changes).probe_with(&probe);
+            measure(contributions, asked, options.terms(), Rc::clone(&counts), holds_symbols, changes)
+                .probe_with(&probe);
             (Inlet::new(pins), Inlet::new(geos), Inlet::new(users))
         });
-        Graph { pins, geos, users, probe, slots, held, entries, row_bytes }
+        Graph { pins, geos, users, probe, slots, held, counts, row_bytes, sweeps }
+    }
+
+    /// Has this worker mark the rows that it holds when `epoch` has been applied, and nothing after it. All workers are
+    /// told before they close the epoch; with [`Duplicates::Latest`] only, for else every row counts for good.
+    pub fn mark_after(&mut self, epoch: u64, sweep: Arc<Sweep>) {
+        self.sweeps.replace(Some((epoch, sweep)));
     }
 
     /// Adds a pin at the open epoch.
@@ -239,7 +257,8 @@ impl Graph {
             pins: pins.get(),
             geos: geos.get(),
             users: users.get(),
-            entries: self.entries.get(),
+            groups: self.counts.get().groups,
+            entries: self.counts.get().entries,
             ind_bytes: slots.bytes(),
             row_bytes: self.row_bytes.get(),
         }

@@ -98,7 +98,7 @@ fn from_scratch(measure: Measure, rows: &BTreeMap<(Option<Symbol>, i64), i64>, t
 }
 
 fn listed(mut ranked: Vec<(Symbol, i64)>, terms: &Terms) -> Answer {
-    ranked.sort_by(|one, other| other.1.cmp(&one.1).then(one.0.text().cmp(other.0.text())));
+    ranked.sort_by(|one, other| other.1.cmp(&one.1).then(one.0.text().cmp(&other.0.text())));
     let mut values: Vec<_> = ranked.iter().map(|(_, value)| *value).collect();
     values.dedup();
     let rank = |at: usize, value| match terms.ties {
@@ -129,7 +129,11 @@ fn check(measure: Measure, epochs: Vec<Vec<Update>>, terms: &Terms) -> Result<()
             .expect("never negative");
         for (row, diff) in changes {
             prop_assert_ne!(diff, 0, "{:?} comes and goes for nothing", row);
-            prop_assert!(if diff == 1 { answer.insert(row) } else { diff == -1 && answer.remove(&row) }, "{:?}", row);
+            prop_assert!(
+                if diff == 1 { answer.insert(row.clone()) } else { diff == -1 && answer.remove(&row) },
+                "{:?}",
+                row
+            );
         }
         prop_assert_eq!(&answer, &from_scratch(measure, &rows, terms));
     }

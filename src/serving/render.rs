@@ -126,7 +126,7 @@ fn drawn(answer: &Table, rows_max: usize) -> comfy_table::Table {
             let (text, alignment) = match cell {
                 Cell::Long(value) => (value.to_string(), CellAlignment::Right),
                 Cell::Double(value) => (value.to_string(), CellAlignment::Right),
-                Cell::Text(value) => (harmless(value.text()), CellAlignment::Left),
+                Cell::Text(value) => (harmless(value), CellAlignment::Left),
             };
             comfy_table::Cell::new(text).set_alignment(alignment)
         }));

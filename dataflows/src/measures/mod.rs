@@ -12,6 +12,7 @@ mod combine;
 mod contribution;
 mod foremost;
 mod median;
+mod one_label;
 mod operator;
 mod rank;
 mod tally;
@@ -19,7 +20,7 @@ mod terms;
 
 pub use contribution::{Contribution, GROUPS_MAX, Group, Part};
 pub(crate) use operator::MEASURES;
-pub use operator::{Asked, measure};
+pub use operator::{Asked, GroupCounts, measure};
 pub use terms::{Median, NoSuchTerm, Terms, Ties, Top};
 
 use crate::answer::Cell;
@@ -57,10 +58,10 @@ impl Measure {
     pub fn empty_group(self) -> GroupState {
         match self {
             Measure::Rows => GroupState::Rows(tally::Rows::default()),
-            Measure::DistinctLabels => GroupState::DistinctLabels(tally::DistinctLabels::default()),
-            Measure::LabelsByRows => GroupState::LabelsByRows(rank::ByRows::default()),
-            Measure::LabelsByGreatest => GroupState::LabelsByGreatest(rank::ByGreatest::default()),
-            Measure::Median => GroupState::Median(median::Median::default()),
+            Measure::DistinctLabels => GroupState::DistinctLabels(Box::default()),
+            Measure::LabelsByRows => GroupState::OneLabelByRows(one_label::OneLabel::default()),
+            Measure::LabelsByGreatest => GroupState::OneLabelByGreatest(one_label::OneLabel::default()),
+            Measure::Median => GroupState::Median(Box::default()),
         }
     }
 }
@@ -107,19 +108,23 @@ pub struct Negative {
 /// Where the changes of a group's answer go: label, value, and 1 or −1.
 pub type Emit<'a> = dyn FnMut(Option<Symbol>, Cell, i64) + 'a;
 
-/// All that is known of one group.
+/// All that is known of one group. Small itself: there may be a group for each row.
 #[derive(Debug)]
 pub enum GroupState {
     /// For [`Measure::Rows`].
     Rows(tally::Rows),
     /// For [`Measure::DistinctLabels`].
-    DistinctLabels(tally::DistinctLabels),
+    DistinctLabels(Box<tally::DistinctLabels>),
+    /// For [`Measure::LabelsByRows`], as long as there is one label.
+    OneLabelByRows(one_label::OneLabel),
+    /// For [`Measure::LabelsByGreatest`], as long as there is one label with one value.
+    OneLabelByGreatest(one_label::OneLabel),
     /// For [`Measure::LabelsByRows`].
-    LabelsByRows(rank::ByRows),
+    LabelsByRows(Box<rank::ByRows>),
     /// For [`Measure::LabelsByGreatest`].
-    LabelsByGreatest(rank::ByGreatest),
+    LabelsByGreatest(Box<rank::ByGreatest>),
     /// For [`Measure::Median`].
-    Median(median::Median),
+    Median(Box<median::Median>),
 }
 
 impl GroupState {
@@ -131,6 +136,26 @@ impl GroupState {
         match self {
             GroupState::Rows(state) => state.apply(updates, emit),
             GroupState::DistinctLabels(state) => state.apply(updates, emit),
+            GroupState::OneLabelByRows(one) => {
+                if one.apply(updates, true, emit)? {
+                    return Ok(());
+                }
+                let mut state = Box::<rank::ByRows>::default();
+                one.as_update().map_or(Ok(()), |rows| state.apply(&[rows], terms, &mut |_, _, _| {}))?;
+                let applied = state.apply(updates, terms, emit);
+                *self = GroupState::LabelsByRows(state);
+                applied
+            }
+            GroupState::OneLabelByGreatest(one) => {
+                if one.apply(updates, false, emit)? {
+                    return Ok(());
+                }
+                let mut state = Box::<rank::ByGreatest>::default();
+                one.as_update().map_or(Ok(()), |rows| state.apply(&[rows], terms, &mut |_, _, _| {}))?;
+                let applied = state.apply(updates, terms, emit);
+                *self = GroupState::LabelsByGreatest(state);
+                applied
+            }
             GroupState::LabelsByRows(state) => state.apply(updates, terms, emit),
             GroupState::LabelsByGreatest(state) => state.apply(updates, terms, emit),
             GroupState::Median(state) => state.apply(updates, terms, emit),
@@ -143,6 +168,7 @@ impl GroupState {
         match self {
             GroupState::Rows(state) => state.entries(),
             GroupState::DistinctLabels(state) => state.entries(),
+            GroupState::OneLabelByRows(one) | GroupState::OneLabelByGreatest(one) => one.entries(),
             GroupState::LabelsByRows(state) => state.entries(),
             GroupState::LabelsByGreatest(state) => state.entries(),
             GroupState::Median(state) => state.entries(),

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -15,7 +14,8 @@ use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
 use super::combine::combine;
 use super::{Contribution, Group, GroupState, Measure, Terms, Update, consolidate};
 use crate::answer::{self, Change, Row};
-use crate::symbol::Symbol;
+use crate::hash::KeyedState;
+use crate::symbol::{HoldsSymbols, Symbol};
 
 /// A question, as far as it concerns the operator.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,15 @@ pub struct Asked {
     pub measure: Measure,
 }
 
+/// How much the groups hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GroupCounts {
+    /// Groups of all answers.
+    pub groups: usize,
+    /// Their entries: counted labels and values.
+    pub entries: usize,
+}
+
 /// The operator's name.
 pub(crate) const MEASURES: &str = "Measures";
 
@@ -34,7 +43,8 @@ pub(crate) const MEASURES: &str = "Measures";
 /// Contributions wait, under a retained capability, until their epoch is complete on all workers; then `changes` gets
 /// what changes in the answers of the groups that this worker holds. Epochs come in order; those that change nothing
 /// do not come. The output carries no data: when its frontier has passed an epoch, so have the changes on all workers.
-/// `entries` is kept at the number of entries that the groups hold.
+/// `counts` is kept at what the groups hold. Groups and labels are those of rows that count: a
+/// sweep that marks the rows marks all that is held here.
 ///
 /// # Panics
 /// If more of something is retracted than was ever there: no answer is better than a wrong one.
@@ -42,7 +52,8 @@ pub fn measure<'s>(
     contributions: StreamVec<'s, u64, (Contribution, u64, i64)>,
     asked: Vec<Asked>,
     terms: Terms,
-    entries: Rc<Cell<usize>>,
+    counts: Rc<Cell<GroupCounts>>,
+    holds_symbols: Rc<HoldsSymbols>,
     mut changes: impl FnMut(u64, Vec<Change>) + 'static,
 ) -> StreamVec<'s, u64, ()> {
     let summed = asked.iter().map(|it| it.measure.sums()).collect();
@@ -50,8 +61,9 @@ pub fn measure<'s>(
     let by_group = Exchange::new(|(contribution, _, _): &(Contribution, u64, i64)| contribution.route());
     contributions.unary_frontier(by_group, MEASURES, move |_, _| {
         let mut pending: Pending = BTreeMap::new();
-        let mut answers = Answers::new(asked, terms, entries);
+        let mut answers = Answers::new(asked, terms, counts);
         move |(input, frontier), _output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<()>>>| {
+            let _ = &holds_symbols;
             input.for_each(|time, data| {
                 // A join that catches up gives several epochs in one container.
                 while let Some(&(_, epoch, _)) = data.first() {
@@ -88,11 +100,11 @@ const SPARE_UPDATES_MAX: usize = 512;
 struct Answers {
     asked: Vec<Asked>,
     terms: Terms,
-    groups: Vec<HashMap<Group, Held, FixedState>>,
+    groups: Vec<HashMap<Group, Held, KeyedState>>,
     touched: Vec<(u16, Group)>,
     /// Room for what waits, used again from epoch to epoch.
     spare: Vec<Vec<Update>>,
-    entries: Rc<Cell<usize>>,
+    counts: Rc<Cell<GroupCounts>>,
 }
 
 /// A group, and what waits to be applied to it within an epoch.
@@ -102,9 +114,9 @@ struct Held {
 }
 
 impl Answers {
-    fn new(asked: Vec<Asked>, terms: Terms, entries: Rc<Cell<usize>>) -> Answers {
+    fn new(asked: Vec<Asked>, terms: Terms, counts: Rc<Cell<GroupCounts>>) -> Answers {
         let groups = asked.iter().map(|_| HashMap::default()).collect();
-        Answers { asked, terms, groups, touched: Vec::new(), spare: Vec::new(), entries }
+        Answers { asked, terms, groups, touched: Vec::new(), spare: Vec::new(), counts }
     }
 
     /// Applies all contributions of an epoch and says what changes.
@@ -142,7 +154,11 @@ impl Answers {
             panic!("answer {} at epoch {epoch}, group {group:?}: {negative}", asked.name);
         }
         let after = held.state.entries();
-        self.entries.set(self.entries.get() + after - before);
+        let mut counts = self.counts.get();
+        counts.entries = counts.entries + after - before;
+        // A group is there as long as it has entries.
+        counts.groups = counts.groups + usize::from(after > 0) - usize::from(before > 0);
+        self.counts.set(counts);
         if after == 0 {
             groups.remove(&group);
         }
@@ -156,6 +172,6 @@ impl Answers {
 /// Grouping columns, then the label where there is one, then the value.
 fn row(group: Group, label: Option<Symbol>, value: answer::Cell) -> Row {
     let groups = group.into_iter().filter_map(super::Part::cell);
-    let cells: Vec<_> = groups.chain(label.map(answer::Cell::Text)).chain([value]).collect();
+    let cells: Vec<_> = groups.chain(label.map(|label| answer::Cell::text(&label.text()))).chain([value]).collect();
     Row(cells.into_boxed_slice())
 }

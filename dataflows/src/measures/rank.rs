@@ -6,7 +6,6 @@ use std::collections::btree_map::Entry;
 use std::collections::btree_set::Range;
 use std::ops::Bound;
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::foremost::{Foremost, Ranked};
@@ -14,6 +13,7 @@ use super::tally::{Counts, MANY};
 use super::terms::{Terms, Ties, Top};
 use super::{Emit, Negative, Update, counted};
 use crate::answer::Cell;
+use crate::hash::KeyedState;
 use crate::symbol::Symbol;
 
 /// Labels ranked by how many rows have them.
@@ -45,7 +45,7 @@ impl ByRows {
 /// Labels ranked by the greatest value of the rows that have them.
 #[derive(Debug, Default)]
 pub struct ByGreatest {
-    greatest: HashMap<Symbol, Greatest, FixedState>,
+    greatest: HashMap<Symbol, Greatest, KeyedState>,
     others: Others,
     ranking: Ranking,
 }
@@ -286,6 +286,8 @@ struct Ranking {
     boundary: Option<Place>,
     /// Ranks at or before the boundary.
     ranks: usize,
+    /// Whether the label of the boundary has moved away.
+    boundary_gone: bool,
 }
 
 impl Ranking {
@@ -305,6 +307,10 @@ impl Ranking {
             it.to.into_iter().for_each(|value| self.insert(Place::new(value, Some(it.label)), terms));
         }
         self.settle(terms, &all);
+        if std::mem::take(&mut self.boundary_gone) {
+            // Its label may be freed soon: the last place that is still listed bounds the same.
+            self.boundary = self.listed(terms).next_back().copied();
+        }
         let after = self.boundary;
         for Move { label, from, to } in &moves {
             let place = |value| Place::new(value, Some(*label));
@@ -327,6 +333,7 @@ impl Ranking {
     }
 
     fn remove(&mut self, place: Place, terms: &Terms) {
+        self.boundary_gone |= self.boundary == Some(place);
         self.places.remove(&place);
         if is_listed(&place, &self.boundary, terms) && self.makes_rank(place, terms) {
             self.ranks -= 1;

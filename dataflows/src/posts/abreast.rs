@@ -12,6 +12,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
@@ -23,6 +24,7 @@ use timely::dataflow::operators::{Capability, InputCapability};
 
 use super::{Asks, Changes, GeoPost, PinPost, UserPost};
 use crate::latest::{Chunks, Delivery, Held, Origins, Slots, by_ind};
+use crate::symbol::{HoldsSymbols, Sweep};
 
 /// Rows of a stream, as they come.
 pub type Deliveries<'s, R> = StreamVec<'s, u64, Delivery<R>>;
@@ -33,6 +35,9 @@ pub type Counts = [Rc<Cell<usize>>; 3];
 /// The operator's name.
 pub(crate) const LATEST: &str = "Latest";
 
+/// A sweep that waits for this worker to mark its rows when an epoch, and nothing after it, has been applied.
+pub type MarkRequest = Rc<RefCell<Option<(u64, Arc<Sweep>)>>>;
+
 /// What the questions take from the rows that count and from their joins. `held` is kept at the number of rows, and
 /// `bytes` at what they take.
 pub fn latest<'s, D: Clone + 'static>(
@@ -40,6 +45,7 @@ pub fn latest<'s, D: Clone + 'static>(
     slots: Rc<RefCell<Slots>>,
     (held, bytes): (Counts, Rc<Cell<usize>>),
     asks: Asks<D>,
+    (sweeps, holds_symbols): (MarkRequest, Rc<HoldsSymbols>),
 ) -> Changes<'s, D> {
     let mut builder = OperatorBuilder::new(LATEST.to_owned(), pins.scope());
     let mut pins = builder.new_input(pins, Exchange::new(by_ind));
@@ -51,15 +57,21 @@ pub fn latest<'s, D: Clone + 'static>(
         let mut pending = Pending::default();
         let mut posts = Abreast { slots, rows: Chunks::default(), origins: Origins::default(), asks };
         move |frontiers| {
+            let _ = &holds_symbols;
             pins.for_each(|time, data| pending.at(&time).pins.push(std::mem::take(data)));
             geos.for_each(|time, data| pending.at(&time).geos.push(std::mem::take(data)));
             users.for_each(|time, data| pending.at(&time).users.push(std::mem::take(data)));
             let mut output = output.activate();
-            while let Some(entry) = pending.0.first_entry() {
-                let epoch = *entry.key();
-                if frontiers.iter().any(|frontier| frontier.less_equal(&epoch)) {
-                    break;
+            let is_complete = |epoch: u64| !frontiers.iter().any(|frontier| frontier.less_equal(&epoch));
+            loop {
+                let next = pending.0.first_entry().filter(|entry| is_complete(*entry.key()));
+                let next_epoch = next.as_ref().map(|entry| *entry.key());
+                let marks = |cut: u64| is_complete(cut) && next_epoch.is_none_or(|next| next > cut);
+                if let Some((_, sweep)) = sweeps.borrow_mut().take_if(|(cut, _)| marks(*cut)) {
+                    posts.mark(&sweep);
                 }
+                let Some(entry) = next else { break };
+                let epoch = *entry.key();
                 let (capability, Waiting { pins, geos, users }) = entry.remove();
                 let mut session = output.session(&capability);
                 let mut give = |datum, diff| session.give((datum, epoch, diff));
@@ -181,6 +193,16 @@ struct Abreast<D> {
 }
 
 impl<D> Abreast<D> {
+    /// Marks the symbols of all rows that count.
+    fn mark(&self, sweep: &Sweep) {
+        for rows in self.rows.iter() {
+            let pin = rows.pin().map(|pin| [pin.category, pin.poster]).unwrap_or_default();
+            let others = [rows.geo().and_then(|geo| geo.country), rows.user().and_then(|user| user.name)];
+            pin.into_iter().chain(others).flatten().for_each(|symbol| sweep.mark(symbol));
+        }
+        sweep.worker_marked();
+    }
+
     /// Puts deliveries that win in their places, and gives what changes.
     fn take_up<R: Row>(&mut self, deliveries: &[Delivery<R>], held: &Cell<usize>, give: &mut impl FnMut(D, i64)) {
         let Abreast { slots, rows, origins, asks } = self;

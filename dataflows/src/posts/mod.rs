@@ -17,7 +17,7 @@ mod layout;
 mod row;
 
 pub(crate) use abreast::LATEST;
-pub use abreast::{Counts, Deliveries, latest};
+pub use abreast::{Counts, Deliveries, MarkRequest, latest};
 pub use asks::{Asks, OfOne, OfThree, OfTwo};
 pub use row::{GeoPost, Narrow, PinPost, Texts, UserPost};
 

@@ -15,7 +15,6 @@ use pinflow_dataflows::answer::{Cell, Kind, Row};
 use pinflow_dataflows::graph::{Duplicates, Options, Top};
 use pinflow_dataflows::questions::Question;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, User};
-use pinflow_dataflows::symbol::Symbol;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement, params};
@@ -109,7 +108,8 @@ impl Oracle {
         // Padded, so that text order is number order.
         let position = format!("{position:020}");
         let (epoch, source) = (epoch.cast_signed(), source.text());
-        let all = [params![epoch, arrived_at, source, position, sub], values].concat();
+        let text: &str = &source;
+        let all = [params![epoch, arrived_at, text, position, sub], values].concat();
         let marks = vec!["?"; all.len()].join(", ");
         let insert = format!("INSERT INTO {stream}_rows VALUES ({marks})");
         self.0.prepare_cached(&insert).expect("a table").execute(all.as_slice()).expect("a row");
@@ -134,7 +134,7 @@ fn bind(statement: &mut Statement<'_>, options: Options) {
 fn cell(kind: Kind, value: ValueRef<'_>) -> Cell {
     match (kind, value) {
         (Kind::Long, ValueRef::Integer(value)) => Cell::Long(value),
-        (Kind::Text, ValueRef::Text(value)) => Cell::Text(Symbol::new(std::str::from_utf8(value).expect("UTF-8"))),
+        (Kind::Text, ValueRef::Text(value)) => Cell::text(std::str::from_utf8(value).expect("UTF-8")),
         (Kind::Double, ValueRef::Real(value)) => Cell::Double(value),
         (kind, value) => panic!("{value:?} in a column of {kind:?}"),
     }

@@ -52,7 +52,7 @@ impl Wanted {
     fn is(&self, cell: &Cell) -> bool {
         match (self, cell) {
             (Wanted::Long(wanted), Cell::Long(value)) => wanted == value,
-            (Wanted::Text(wanted), Cell::Text(value)) => wanted == value.text(),
+            (Wanted::Text(wanted), Cell::Text(value)) => wanted == value.as_str(),
             _ => false,
         }
     }

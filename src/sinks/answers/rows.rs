@@ -14,7 +14,6 @@ use deltalake::parquet::basic::Compression;
 use deltalake::parquet::file::properties::WriterProperties;
 use jiff::Timestamp;
 use pinflow_dataflows::answer::{Cell, Column, Kind, Row};
-use pinflow_dataflows::symbol::Symbol;
 
 use super::Form;
 use crate::position::Epoch;
@@ -71,7 +70,7 @@ pub(super) fn encode(columns: &[Column], form: Form, rows: &Diffs, moment: Momen
     let schema = schema(columns, form);
     let mut arrays: Vec<ArrayRef> = Vec::new();
     for (at, column) in columns.iter().enumerate() {
-        let cells = rows.keys().map(|row| row.0[at]);
+        let cells = rows.keys().map(|row| &row.0[at]);
         arrays.push(match column.kind {
             Kind::Long => Arc::new(cells.map(long).collect::<Int64Array>()),
             Kind::Text => Arc::new(cells.map(text).collect::<StringArray>()),
@@ -92,16 +91,16 @@ pub(super) fn encode(columns: &[Column], form: Form, rows: &Diffs, moment: Momen
     Ok(writer.into_inner()?)
 }
 
-fn long(cell: Cell) -> Option<i64> {
-    if let Cell::Long(value) = cell { Some(value) } else { None }
+fn long(cell: &Cell) -> Option<i64> {
+    if let Cell::Long(value) = cell { Some(*value) } else { None }
 }
 
-fn text(cell: Cell) -> Option<&'static str> {
-    if let Cell::Text(value) = cell { Some(value.text()) } else { None }
+fn text(cell: &Cell) -> Option<&str> {
+    if let Cell::Text(value) = cell { Some(value) } else { None }
 }
 
-fn double(cell: Cell) -> Option<f64> {
-    if let Cell::Double(value) = cell { Some(value) } else { None }
+fn double(cell: &Cell) -> Option<f64> {
+    if let Cell::Double(value) = cell { Some(*value) } else { None }
 }
 
 /// Adds what a file holds.
@@ -138,7 +137,7 @@ fn cell(kind: Kind, array: &ArrayRef, at: usize) -> Result<Cell, ArrowError> {
         Kind::Long => whole(array, at).map(Cell::Long),
         Kind::Text => {
             let texts = array.as_string_opt::<i32>().filter(|texts| !texts.is_null(at));
-            texts.map(|texts| Cell::Text(Symbol::new(texts.value(at)))).ok_or_else(|| other("text"))
+            texts.map(|texts| Cell::text(texts.value(at))).ok_or_else(|| other("text"))
         }
         Kind::Double => {
             let numbers = array.as_primitive_opt::<Float64Type>().filter(|numbers| !numbers.is_null(at));
@@ -161,7 +160,7 @@ mod tests {
     const COLUMNS: &[Column] = &[long("post_year"), text("category"), double("median")];
 
     fn row(year: i64, category: &str, median: f64) -> Row {
-        Row(Box::new([Cell::Long(year), Cell::Text(Symbol::new(category)), Cell::Double(median)]))
+        Row(Box::new([Cell::Long(year), Cell::text(category), Cell::Double(median)]))
     }
 
     fn open(path: &std::path::Path) -> Input {

@@ -80,8 +80,8 @@ struct LineageColumns {
 impl LineageColumns {
     fn append(&mut self, lineage: Lineage) -> usize {
         let source = lineage.source.text();
-        self.source.append_value(source);
-        let (digits, count) = (lineage.position.digits(), position_digits(source));
+        self.source.append_value(&*source);
+        let (digits, count) = (lineage.position.digits(), position_digits(&source));
         let digits = &digits[Position::DIGITS - count..];
         self.position.append_value(std::str::from_utf8(digits).expect("digits are ASCII"));
         // `too_many_rows` keeps messages far below 2^31 rows.

@@ -95,7 +95,7 @@ impl LedgerLaw {
     fn violations(&self) -> Vec<String> {
         let mut violations = Vec::new();
         let mut partitions: Vec<_> = self.partitions.iter().collect();
-        partitions.sort_by_key(|(source, _)| source.text());
+        partitions.sort_by_key(|(source, _)| *source);
         for (source, PartitionRows { next, read, deleted, found }) in partitions {
             if read.checked_sub(*deleted) != Some(*found) {
                 let source = source.text();

@@ -131,7 +131,7 @@ impl Rows for Counted {
         self.rows[1] += 1;
         assert_eq!(row.country.as_deref(), Some(&*format!("Côte d'Ivoire & (x) {}", model::number(lineage) % 9)));
         assert_eq!(row.timestamp, (!row.ind.is_multiple_of(4)).then_some(1_598_586_767_123_456 + row.ind as i64));
-        let all = lineage.source.text() == "recording/all.jsonl";
+        let all = &*lineage.source.text() == "recording/all.jsonl";
         assert_eq!(lineage.arrived_at, all.then_some(1_700_000_000_000_000));
     }
     fn user(&mut self, _: Lineage, row: &User<'_>) {

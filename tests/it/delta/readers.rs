@@ -31,7 +31,7 @@ struct Recorder {
 impl Recorder {
     fn add(&mut self, table: Table, lineage: Lineage, measure: u64, mut cells: Vec<Value>) {
         let position = format!("{:020}", lineage.position);
-        cells.extend([json!(lineage.source.text()), json!(position), json!(lineage.sub), json!(lineage.arrived_at)]);
+        cells.extend([json!(&*lineage.source.text()), json!(position), json!(lineage.sub), json!(lineage.arrived_at)]);
         let digest = Sha256::digest(serde_json::to_string(&cells).unwrap());
         let sums = self.tables.entry(table.name()).or_default();
         sums.rows += 1;

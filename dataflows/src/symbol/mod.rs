@@ -1,19 +1,28 @@
 //! Strings that repeat, kept once: a [`Symbol`] is four bytes and compares like its text.
 //!
 //! Categories, countries, names and sources pass through the graph millions of times; as symbols they
-//! cost four bytes each and are compared for equality without being read. Symbols are never freed: what
-//! they hold is bounded by the distinct texts ever seen. They belong to one process; serialised they
+//! cost four bytes each and are compared for equality without being read. They belong to one process; serialised they
 //! are text, so that another process makes its own.
+//!
+//! [`Symbol::new`] makes symbols that stay as long as the process: those of sources, say. The graph's symbols of the
+//! texts of rows are freed once no row refers to them: see [`Sweep`].
+
+mod sweep;
+mod table;
 
 use std::cmp::Ordering;
 use std::hash::BuildHasher;
 use std::num::NonZeroU32;
-use std::sync::{LazyLock, PoisonError, RwLock};
 
-use compact_str::CompactString;
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::hash::KeyedState;
+
+pub use sweep::{HoldsSymbols, Sweep};
+pub use table::{SymbolText, held_texts, keep_freed_places};
+
+use sweep::Marks;
+use table::{SHARDS, Shard, split};
 
 /// A text that was seen before, by number. Ordered by text, byte by byte; equal exactly when the text is.
 ///
@@ -21,76 +30,35 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Symbol(NonZeroU32);
 
-/// Locks are per shard, so that workers rarely meet.
-const SHARDS: usize = 32;
-/// Every text by its number, readable without a lock. Up to 24 bytes stand in their place: no second miss of the cache.
-static TEXTS: boxcar::Vec<CompactString> = boxcar::Vec::new();
-static SHARD: LazyLock<[RwLock<HashTable<Entry>>; SHARDS]> =
-    LazyLock::new(|| std::array::from_fn(|_| RwLock::new(HashTable::new())));
-
-/// A symbol with half of its text's hash: most texts that differ are told apart without being read, and a table
-/// that grows reads none of them. Both would cost a miss of every cache for each text.
-#[derive(Clone, Copy)]
-struct Entry {
-    hash: u32,
-    symbol: Symbol,
-}
-
-impl Entry {
-    fn is(&self, hash: u32, text: &str) -> bool {
-        self.hash == hash && self.symbol.text() == text
-    }
-}
-
-/// The shard of a text, from one half of its hash, and the half that its table goes by.
-fn split(hash: u64) -> (usize, u32) {
-    ((hash >> 32) as usize % SHARDS, hash as u32)
-}
-
-/// The place of a text in its shard's table, from half of its hash.
-fn place(hash: u32) -> u64 {
-    u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
 fn hash(text: &str) -> u64 {
-    FixedState::with_seed(0x70_69_6e).hash_one(text)
-}
-
-/// How many different texts are kept.
-#[must_use]
-pub fn count() -> usize {
-    TEXTS.count()
+    KeyedState.hash_one(text)
 }
 
 impl Symbol {
-    /// The symbol of a text: the same for the same text, from any thread.
+    /// The symbol of a text: the same for the same text, from any thread. Never freed.
     ///
     /// # Panics
-    /// After 2^32 − 1 distinct texts.
+    /// After some 2^32 distinct texts.
     #[must_use]
     pub fn new(text: &str) -> Symbol {
         let (shard, hash) = split(hash(text));
-        let table = SHARD[shard].read().unwrap_or_else(PoisonError::into_inner);
-        let found = table.find(place(hash), |entry| entry.is(hash, text)).map(|entry| entry.symbol);
+        let table = Shard::read(shard);
+        let found = table.find(hash, text).filter(|symbol| table.is_pinned(*symbol));
         drop(table);
-        found.unwrap_or_else(|| Symbol::add(text, shard, hash))
-    }
-
-    /// The symbol of a text that was not there a moment ago.
-    fn add(text: &str, shard: usize, hash: u32) -> Symbol {
-        let mut table = SHARD[shard].write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = table.find(place(hash), |entry| entry.is(hash, text)) {
-            return entry.symbol;
-        }
-        let number = u32::try_from(TEXTS.push(CompactString::new(text)) + 1).ok().and_then(NonZeroU32::new);
-        let symbol = Symbol(number.expect("fewer than 2^32 distinct texts"));
-        table.insert_unique(place(hash), Entry { hash, symbol }, |entry| place(entry.hash));
-        symbol
+        found.unwrap_or_else(|| {
+            let mut table = Shard::write(shard);
+            let symbol = table.find(hash, text).unwrap_or_else(|| table.add(hash, text));
+            table.pin(symbol);
+            symbol
+        })
     }
 
     /// The text.
+    ///
+    /// Using what this returns panics if the symbol was freed while it was in use: a fault of pinflow's own.
     #[must_use]
-    pub fn text(self) -> &'static str {
-        &TEXTS[self.0.get() as usize - 1]
+    pub fn text(self) -> SymbolText {
+        SymbolText::of(self)
     }
 
     /// The number: cheap to compare and to sort by, in an order that means nothing outside this process.
@@ -130,36 +98,48 @@ impl Batch {
 
     /// The symbols of the texts, in their order; the batch is empty then.
     pub(crate) fn symbols(&mut self) -> impl Iterator<Item = Symbol> {
-        self.look_up();
-        let texts = std::mem::take(&mut self.texts);
+        let marks = Marks::active();
+        self.look_up(marks.as_deref());
         let mut start = 0;
         for lookup in &mut self.lookups {
-            let text = &texts[start..lookup.end];
+            let text = &self.texts[start..lookup.end];
             start = lookup.end;
-            // Two texts may have the same half of a hash: found is what reads the same.
-            if lookup.symbol.is_none_or(|symbol| symbol.text() != text) {
-                lookup.symbol = Some(Symbol::add(text, lookup.shard, lookup.hash));
-            }
+            lookup.symbol = lookup.symbol.or_else(|| {
+                let mut table = Shard::write(lookup.shard);
+                let found = table.find(lookup.hash, text);
+                let symbol = found.unwrap_or_else(|| table.add(lookup.hash, text));
+                marks.iter().for_each(|marks| marks.mark(symbol));
+                Some(symbol)
+            });
         }
-        self.texts = texts;
         self.texts.clear();
         self.lookups.drain(..).filter_map(|lookup| lookup.symbol)
     }
 
-    /// Finds what has the hashes of the texts. No look-up here depends on the one before it.
-    fn look_up(&mut self) {
+    /// Finds the texts that are there. No look-up here depends on the one before it.
+    fn look_up(&mut self, marks: Option<&Marks>) {
         // A writer holds one lock and waits for none, so that all may be held here.
-        let tables: [_; SHARDS] = std::array::from_fn(|at| SHARD[at].read().unwrap_or_else(PoisonError::into_inner));
+        let tables: [_; SHARDS] = std::array::from_fn(Shard::read);
         for lookup in &mut self.lookups {
-            let found = tables[lookup.shard].find(place(lookup.hash), |entry| entry.hash == lookup.hash);
-            lookup.symbol = found.map(|entry| entry.symbol);
+            lookup.symbol = tables[lookup.shard].find_hash(lookup.hash);
+        }
+        let mut start = 0;
+        for lookup in &mut self.lookups {
+            let text = &self.texts[start..lookup.end];
+            start = lookup.end;
+            // Two texts may have the same half of a hash: found is what reads the same.
+            lookup.symbol = lookup.symbol.filter(|symbol| tables[lookup.shard].text(*symbol) == text);
+            // Under the lock: what is marked here cannot be freed a moment before.
+            if let (Some(marks), Some(symbol)) = (marks, lookup.symbol) {
+                marks.mark(symbol);
+            }
         }
     }
 }
 
 impl Ord for Symbol {
     fn cmp(&self, other: &Symbol) -> Ordering {
-        if self.0 == other.0 { Ordering::Equal } else { self.text().cmp(other.text()) }
+        if self.0 == other.0 { Ordering::Equal } else { self.text().cmp(&other.text()) }
     }
 }
 
@@ -177,13 +157,13 @@ impl std::fmt::Debug for Symbol {
 
 impl std::fmt::Display for Symbol {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.text())
+        f.pad(&self.text())
     }
 }
 
 impl Serialize for Symbol {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.text())
+        serializer.serialize_str(&self.text())
     }
 }
 
@@ -207,7 +187,7 @@ mod tests {
             threads.into_iter().map(|t| t.join().expect("no panic")).collect::<Vec<_>>()
         });
         assert!(made.windows(2).all(|pair| pair[0] == pair[1]));
-        assert!(made[0].iter().zip(&texts).all(|(symbol, text)| symbol.text() == text));
+        assert!(made[0].iter().zip(&texts).all(|(symbol, text)| *symbol.text() == **text));
     }
 
     #[test]

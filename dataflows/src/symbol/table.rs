@@ -1,0 +1,286 @@
+//! Where the texts of symbols are kept, and how they are found and freed.
+//!
+//! A text lies in a segment of 256 places, and its symbol is the number of its place. Readers go from the number to the
+//! segment without a lock. Texts up to 24 bytes lie in the place itself: no second miss of the cache.
+//!
+//! A text is freed by putting another segment in the place of its own, with copies of the texts that stay. Whoever still
+//! reads the old segment keeps it alive ([`SymbolText`] does), so that a text never changes while it is read. The place
+//! is then free for another text. The number of a freed text means nothing until then, and reading it panics.
+
+use std::collections::HashSet;
+use std::ops::Deref;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use arc_swap::{ArcSwapOption, Guard};
+use compact_str::CompactString;
+use hashbrown::HashTable;
+
+use super::Symbol;
+
+/// Locks are per shard, so that workers rarely meet.
+pub(super) const SHARDS: usize = 32;
+/// Texts in one segment.
+pub(super) const SEGMENT_TEXTS: usize = 256;
+/// The longest text that lies in its place, bytes.
+const INLINE_BYTES: usize = 24;
+
+/// The texts of one segment. A place without a text is free, or will be used next.
+#[derive(Debug)]
+struct Segment {
+    texts: [OnceLock<CompactString>; SEGMENT_TEXTS],
+}
+
+impl Segment {
+    fn empty() -> Arc<Segment> {
+        Arc::new(Segment { texts: [const { OnceLock::new() }; SEGMENT_TEXTS] })
+    }
+}
+
+/// Every segment by shard and by its index in the shard, readable without a lock.
+static SEGMENTS: [boxcar::Vec<ArcSwapOption<Segment>>; SHARDS] = [const { boxcar::Vec::new() }; SHARDS];
+
+static SHARD: LazyLock<[RwLock<Shard>; SHARDS]> =
+    LazyLock::new(|| std::array::from_fn(|number| RwLock::new(Shard { number, ..Shard::default() })));
+
+/// Texts that are held, their segments, and the bytes of those that do not fit their place.
+static TEXTS: AtomicUsize = AtomicUsize::new(0);
+static HELD_SEGMENTS: AtomicUsize = AtomicUsize::new(0);
+static LONG_TEXT_BYTES: AtomicUsize = AtomicUsize::new(0);
+/// Whether places of freed texts stay unused: then every use of a freed symbol panics.
+static KEEPS_FREED_PLACES: AtomicBool = AtomicBool::new(false);
+
+/// Texts that are held, and the bytes that they take, about.
+#[must_use]
+pub fn held_texts() -> (usize, usize) {
+    // A table entry takes 9 bytes, in a table that is between half and seven eighths full.
+    let texts = TEXTS.load(Relaxed);
+    let places = HELD_SEGMENTS.load(Relaxed) * size_of::<Segment>();
+    (texts, places + LONG_TEXT_BYTES.load(Relaxed) + texts * 13)
+}
+
+/// Whether places of freed texts stay unused from now on, so that every use of a freed symbol panics. For tests.
+#[doc(hidden)]
+pub fn keep_freed_places(keeps: bool) {
+    KEEPS_FREED_PLACES.store(keeps, Relaxed);
+}
+
+/// A symbol with half of its text's hash: most texts that differ are told apart without being read, and a table
+/// that grows reads none of them. Both would cost a miss of every cache for each text.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    hash: u32,
+    symbol: Symbol,
+}
+
+/// The shard of a text, from one half of its hash, and the half that its table goes by.
+pub(super) fn split(hash: u64) -> (usize, u32) {
+    ((hash >> 32) as usize % SHARDS, hash as u32)
+}
+
+/// The place of a text in its shard's table, from half of its hash.
+fn place(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// Where a symbol's text lies: shard, segment of the shard, place in the segment.
+fn locate(symbol: Symbol) -> (usize, usize, usize) {
+    let at = symbol.number() as usize - 1;
+    let segment = at / SEGMENT_TEXTS;
+    (segment % SHARDS, segment / SHARDS, at % SEGMENT_TEXTS)
+}
+
+/// A text, as long as it is read.
+pub struct SymbolText {
+    segment: Guard<Option<Arc<Segment>>>,
+    place: usize,
+    symbol: Symbol,
+}
+
+impl SymbolText {
+    pub(super) fn of(symbol: Symbol) -> SymbolText {
+        let (shard, segment, place) = locate(symbol);
+        SymbolText { segment: SEGMENTS[shard][segment].load(), place, symbol }
+    }
+}
+
+impl Deref for SymbolText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        let text = self.segment.as_ref().and_then(|segment| segment.texts[self.place].get());
+        // A symbol that is in use is never freed: an error of the sweep must not become a wrong answer.
+        text.unwrap_or_else(|| panic!("symbol {} was freed while it was in use", self.symbol.number()))
+    }
+}
+
+impl std::fmt::Debug for SymbolText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl std::fmt::Display for SymbolText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self)
+    }
+}
+
+/// A part of the texts, by their hash.
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    number: usize,
+    table: HashTable<Entry>,
+    /// This shard's segments; those without a text are not there.
+    segments: Vec<Option<Arc<Segment>>>,
+    /// Symbols without a text, in segments that are there.
+    free: Vec<Symbol>,
+    /// Symbols that are never freed.
+    pinned: HashSet<Symbol>,
+}
+
+impl Shard {
+    pub(super) fn read(shard: usize) -> RwLockReadGuard<'static, Shard> {
+        SHARD[shard].read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn write(shard: usize) -> RwLockWriteGuard<'static, Shard> {
+        SHARD[shard].write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The symbol of a text.
+    pub(super) fn find(&self, hash: u32, text: &str) -> Option<Symbol> {
+        let found = self.table.find(place(hash), |entry| entry.hash == hash && self.text(entry.symbol) == text);
+        found.map(|entry| entry.symbol)
+    }
+
+    /// A symbol whose text has this hash, and may be another. Reads no text.
+    pub(super) fn find_hash(&self, hash: u32) -> Option<Symbol> {
+        self.table.find(place(hash), |entry| entry.hash == hash).map(|entry| entry.symbol)
+    }
+
+    /// The text of a symbol of this shard; empty if there is none.
+    pub(super) fn text(&self, symbol: Symbol) -> &str {
+        let (_, segment, place) = locate(symbol);
+        let segment = self.segments.get(segment).and_then(Option::as_ref);
+        segment.and_then(|segment| segment.texts[place].get()).map_or("", |text| text)
+    }
+
+    /// Adds a text that is not there.
+    ///
+    /// # Panics
+    /// After some 2^32 texts that are held at once.
+    pub(super) fn add(&mut self, hash: u32, text: &str) -> Symbol {
+        if self.free.is_empty() {
+            self.add_segment();
+        }
+        let symbol = self.free.pop().expect("a new segment has free places");
+        let (_, segment, at) = locate(symbol);
+        let text = CompactString::new(text);
+        LONG_TEXT_BYTES.fetch_add(long_bytes(&text), Relaxed);
+        let set = self.segments[segment].as_ref().map(|segment| segment.texts[at].set(text));
+        assert_eq!(set, Some(Ok(())), "a free place has no text");
+        self.table.insert_unique(place(hash), Entry { hash, symbol }, |entry| place(entry.hash));
+        TEXTS.fetch_add(1, Relaxed);
+        symbol
+    }
+
+    fn add_segment(&mut self) {
+        let there = self.segments.iter().position(Option::is_none);
+        let segment = there.unwrap_or_else(|| {
+            self.segments.push(None);
+            SEGMENTS[self.number].push(ArcSwapOption::empty())
+        });
+        self.put_segment(segment, Some(Segment::empty()));
+        // The last is taken first.
+        let places: Vec<Symbol> = (0..SEGMENT_TEXTS).rev().map(|place| self.symbol(segment, place)).collect();
+        self.free.extend(places);
+    }
+
+    /// Puts a segment in its place, for readers too.
+    fn put_segment(&mut self, at: usize, segment: Option<Arc<Segment>>) {
+        match (self.segments[at].is_some(), segment.is_some()) {
+            (false, true) => drop(HELD_SEGMENTS.fetch_add(1, Relaxed)),
+            (true, false) => drop(HELD_SEGMENTS.fetch_sub(1, Relaxed)),
+            _ => {}
+        }
+        SEGMENTS[self.number][at].store(segment.clone());
+        self.segments[at] = segment;
+    }
+
+    fn symbol(&self, segment: usize, place: usize) -> Symbol {
+        let at = (segment * SHARDS + self.number) * SEGMENT_TEXTS + place;
+        let number = u32::try_from(at + 1).ok().and_then(std::num::NonZeroU32::new);
+        Symbol(number.expect("fewer than 2^32 texts are held at once"))
+    }
+
+    /// Says that a symbol must never be freed.
+    pub(super) fn pin(&mut self, symbol: Symbol) {
+        self.pinned.insert(symbol);
+    }
+
+    pub(super) fn is_pinned(&self, symbol: Symbol) -> bool {
+        self.pinned.contains(&symbol)
+    }
+
+    /// The number after the last of this shard's.
+    pub(super) fn numbers_end(&self) -> usize {
+        (self.segments.len() * SHARDS + self.number) * SEGMENT_TEXTS + 1
+    }
+
+    /// Frees the texts that are neither pinned nor live; how many.
+    pub(super) fn free_dead(&mut self, is_live: impl Fn(Symbol) -> bool) -> usize {
+        let Shard { table, pinned, .. } = self;
+        let mut dead = HashSet::new();
+        table.retain(|entry| {
+            let stays = is_live(entry.symbol) || pinned.contains(&entry.symbol);
+            if !stays {
+                dead.insert(entry.symbol);
+            }
+            stays
+        });
+        if dead.is_empty() {
+            return 0;
+        }
+        self.table.shrink_to(2 * self.table.len(), |entry| place(entry.hash));
+        let segments: HashSet<usize> = dead.iter().map(|symbol| locate(*symbol).1).collect();
+        for segment in segments {
+            self.rebuild_segment(segment, &dead);
+        }
+        TEXTS.fetch_sub(dead.len(), Relaxed);
+        let keeps = KEEPS_FREED_PLACES.load(Relaxed);
+        self.free.retain(|symbol| self.segments[locate(*symbol).1].is_some());
+        if !keeps {
+            let segments = &self.segments;
+            self.free.extend(dead.iter().filter(|symbol| segments[locate(**symbol).1].is_some()));
+        }
+        dead.len()
+    }
+
+    /// Puts a segment without its dead texts in the place of one; none if no text is left.
+    fn rebuild_segment(&mut self, at: usize, dead: &HashSet<Symbol>) {
+        let Some(old) = self.segments[at].clone() else { return };
+        let fresh = Segment::empty();
+        let mut kept = 0;
+        for (place, text) in old.texts.iter().enumerate() {
+            let Some(text) = text.get() else { continue };
+            if dead.contains(&self.symbol(at, place)) {
+                LONG_TEXT_BYTES.fetch_sub(long_bytes(text), Relaxed);
+            } else {
+                kept += 1;
+                // The place was made a moment ago, and nobody else knows it.
+                let _ = fresh.texts[place].set(text.clone());
+            }
+        }
+        // A segment whose freed places stay unused must not come again as an empty one.
+        let goes = kept == 0 && !KEEPS_FREED_PLACES.load(Relaxed);
+        self.put_segment(at, (!goes).then_some(fresh));
+    }
+}
+
+/// Bytes of a text that do not lie in its place.
+fn long_bytes(text: &str) -> usize {
+    if text.len() > INLINE_BYTES { text.len() } else { 0 }
+}

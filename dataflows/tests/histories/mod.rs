@@ -1,0 +1,307 @@
+//! Random histories of rows, and a graph that is driven through them: shared by the tests of its answers.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Barrier, Mutex};
+
+use pinflow_dataflows::answer::Row;
+use pinflow_dataflows::graph::{Change, Duplicates, Graph, Median, Options, Ties, Top, configure};
+use pinflow_dataflows::questions;
+use pinflow_dataflows::record::{Geo, Lineage, Pin, User};
+use pinflow_dataflows::symbol::{Sweep, Symbol};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::oracle::Oracle;
+
+#[derive(Debug, Clone)]
+pub(crate) enum Post {
+    Pin(Pin<'static>),
+    Geo(Geo<'static>),
+    User(User<'static>),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Arrival {
+    worker: usize,
+    pub(crate) epoch: u64,
+    pub(crate) lineage: Lineage,
+    pub(crate) post: Post,
+}
+
+/// How workers are driven: nothing may depend on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) workers: usize,
+    /// Epochs that are opened before the first must have passed.
+    in_flight: u64,
+}
+
+/// What rows may say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Vocabulary {
+    pub(crate) categories: &'static [&'static str],
+    pub(crate) posters: &'static [&'static str],
+    pub(crate) countries: &'static [&'static str],
+    pub(crate) names: &'static [&'static str],
+}
+
+/// Few texts, some of which differ by their case or by an accent.
+pub(crate) const FEW_TEXTS: Vocabulary = Vocabulary {
+    categories: &["art", "beauty", "Art", "árt"],
+    posters: &["p", "q", "P", "p q"],
+    countries: &["Albania", "Brazil", "Côte d’Ivoire"],
+    names: &["A B", "A", "b"],
+};
+
+pub(crate) const EPOCHS: u64 = 6;
+
+// Small domains, so that ties, repeats, joins, retractions, empty groups and nulls are frequent.
+fn any_text(texts: &'static [&'static str]) -> impl Strategy<Value = Option<Cow<'static, str>>> {
+    option::weighted(0.9, select(texts).prop_map(Cow::Borrowed))
+}
+
+/// Moments at the edges of the years that questions ask for, and inside them.
+fn any_moment() -> impl Strategy<Value = Option<i64>> {
+    let starts = [2015, 2016, 2018, 2019, 2021, 2023].map(|year| {
+        let days = (1970..year).map(|year| if year % 4 == 0 { 366 } else { 365 }).sum::<i64>();
+        days * 24 * 60 * 60 * 1_000_000
+    });
+    option::weighted(0.95, (select(starts.to_vec()), select(vec![-1, 0, 1, 9_000_000_000_000])))
+        .prop_map(|moment| moment.map(|(start, more)| start + more))
+}
+
+fn any_post(texts: Vocabulary) -> impl Strategy<Value = Post> {
+    let pin = (
+        0..6u64,
+        any_text(texts.categories),
+        any_text(texts.posters),
+        option::weighted(0.9, select(vec![0, 1, 2, 3, 5, 94_000, i64::MAX])),
+    );
+    let pin = pin.prop_map(|(ind, category, poster_name, follower_count)| {
+        let (unique_id, title, description, tag_list) = (None, None, None, None);
+        let (is_image_or_video, image_src, save_location) = (None, None, None);
+        Post::Pin(Pin {
+            ind,
+            unique_id,
+            title,
+            description,
+            follower_count,
+            poster_name,
+            tag_list,
+            is_image_or_video,
+            image_src,
+            save_location,
+            category,
+        })
+    });
+    let geo = (0..6u64, any_text(texts.countries), any_moment());
+    let geo = geo.prop_map(|(ind, country, timestamp)| Post::Geo(Geo { ind, country, coordinates: None, timestamp }));
+    let age = option::weighted(0.9, select(vec![0, 17, 18, 24, 25, 35, 36, 50, 51, 150]));
+    let user = (0..6u64, any_text(texts.names), age, any_moment());
+    let user =
+        user.prop_map(|(ind, user_name, age, date_joined)| Post::User(User { ind, user_name, age, date_joined }));
+    prop_oneof![pin, geo, user]
+}
+
+pub(crate) fn any_arrivals(texts: Vocabulary) -> impl Strategy<Value = Vec<Arrival>> {
+    let arrived_at = option::weighted(0.7, 0..4i64);
+    let one =
+        (0..3usize, 0..EPOCHS, arrived_at, select(vec!["kafka/p/0", "kafka/p/1", "recording/p"]), any_post(texts));
+    let all = vec(one, 0..60).prop_flat_map(|all| {
+        let positions = Just((0..all.len() as u64).collect::<Vec<_>>()).prop_shuffle();
+        (Just(all), positions, vec(any::<prop::sample::Index>(), 0..6))
+    });
+    all.prop_map(|(all, positions, again)| {
+        let mut arrivals: Vec<_> = all
+            .into_iter()
+            .zip(positions)
+            .map(|((worker, epoch, arrived_at, source, post), position)| {
+                let (source, sub) = (Symbol::new(source), (position % 2) as u32);
+                let lineage = Lineage { arrived_at, source, position: (position / 2).into(), sub };
+                Arrival { worker, epoch, lineage, post }
+            })
+            .collect();
+        // Some are delivered again as they are, later or earlier.
+        for index in again {
+            if !arrivals.is_empty() {
+                let arrival = index.get(&arrivals).clone();
+                arrivals.push(Arrival { epoch: EPOCHS - 1 - arrival.epoch, ..arrival });
+            }
+        }
+        arrivals
+    })
+}
+
+pub(crate) fn any_options() -> impl Strategy<Value = Options> {
+    (
+        select(vec![Duplicates::Latest, Duplicates::Keep]),
+        select(vec![Ties::First, Ties::All]),
+        prop_oneof![2 => Just(Top::All), 3 => (1..4u32).prop_map(|k| NonZeroU32::new(k).map_or(Top::All, Top::Ranks))],
+        select(vec![Median::Exact, Median::Lower]),
+    )
+        .prop_map(|(duplicates, ties, top, median)| Options { duplicates, ties, top, median })
+}
+
+pub(crate) fn any_pace() -> impl Strategy<Value = Pace> {
+    (1..=3usize, 1..=EPOCHS).prop_map(|(workers, in_flight)| Pace { workers, in_flight })
+}
+
+/// What the graph hands over, by epoch, and what its workers saw of its progress.
+#[derive(Default)]
+pub(crate) struct Log {
+    changes: BTreeMap<u64, Vec<Change>>,
+    /// What some worker said had passed, and how many changes had been handed over for epochs below.
+    pub(crate) passed: Vec<(u64, usize)>,
+    /// Each worker's calls must come in epoch order.
+    last: [Option<u64>; 3],
+    /// Texts that sweeps freed.
+    pub(crate) freed: usize,
+    /// Sweeps that ran to their end.
+    pub(crate) sweeps: usize,
+}
+
+impl Log {
+    pub(crate) fn below(&self, epoch: u64) -> usize {
+        self.changes.range(..epoch).map(|(_, changes)| changes.len()).sum()
+    }
+}
+
+/// Drives a graph through a history. `sweeps` are the epochs at whose end a sweep of the texts begins, if none is under way.
+pub(crate) fn run(arrivals: &[Arrival], options: Options, pace: Pace, sweeps: &[u64]) -> Log {
+    let log = Arc::new(Mutex::new(Log::default()));
+    let arrivals = arrivals.to_vec();
+    let plan = SweepPlan::new(pace.workers, sweeps);
+    let mut config = timely::Config::process(pace.workers);
+    configure(&mut config.worker);
+    let shared = Arc::clone(&log);
+    let guards = timely::execute(config, move |worker| {
+        let index = worker.index();
+        let changes = Arc::clone(&shared);
+        let mut graph = Graph::install(worker, options, move |epoch, changed| {
+            let mut log = changes.lock().expect("no worker panicked");
+            assert!(log.last[index] < Some(epoch), "epochs come in order, each once");
+            log.last[index] = Some(epoch);
+            log.changes.entry(epoch).or_default().extend(changed);
+        });
+        plan.installed.wait();
+        let note = |graph: &Graph| {
+            let passed = graph.passed();
+            let freed = plan.free_passed(passed);
+            let mut log = shared.lock().expect("no worker panicked");
+            let below = log.below(passed);
+            log.passed.push((passed, below));
+            log.freed += freed.unwrap_or(0);
+            log.sweeps += usize::from(freed.is_some());
+            passed
+        };
+        for epoch in 0..EPOCHS {
+            for Arrival { lineage, post, .. } in
+                arrivals.iter().filter(|it| it.epoch == epoch && it.worker % worker.peers() == index)
+            {
+                match post {
+                    Post::Pin(row) => graph.pin(*lineage, row),
+                    Post::Geo(row) => graph.geo(*lineage, row),
+                    Post::User(row) => graph.user(*lineage, row),
+                }
+            }
+            if let Some(sweep) = plan.begin(epoch) {
+                graph.mark_after(epoch, sweep);
+            }
+            graph.advance_to(epoch + 1);
+            while note(&graph) + pace.in_flight <= epoch + 1 {
+                worker.step_or_park(Some(std::time::Duration::from_millis(1)));
+            }
+        }
+        while note(&graph) < EPOCHS {
+            worker.step_or_park(Some(std::time::Duration::from_millis(1)));
+        }
+    });
+    for result in guards.expect("timely starts").join() {
+        result.expect("no worker panicked");
+    }
+    Arc::into_inner(log).and_then(|log| log.into_inner().ok()).expect("all workers are gone")
+}
+
+/// Begins and ends sweeps, as the engine does.
+struct SweepPlan {
+    /// The sweep that begins with the end of each planned epoch, and the workers that have been told of it.
+    begun: BTreeMap<u64, Mutex<(Option<Arc<Sweep>>, usize)>>,
+    under_way: Mutex<Option<(u64, Arc<Sweep>)>>,
+    workers: usize,
+    installed: Barrier,
+}
+
+impl SweepPlan {
+    fn new(workers: usize, epochs: &[u64]) -> SweepPlan {
+        let begun = epochs.iter().map(|epoch| (*epoch, Mutex::default())).collect();
+        SweepPlan { begun, under_way: Mutex::default(), workers, installed: Barrier::new(workers) }
+    }
+
+    /// The sweep that begins with the end of an epoch. The first worker that closes the epoch begins it: no worker has
+    /// opened the next one.
+    fn begin(&self, epoch: u64) -> Option<Arc<Sweep>> {
+        let mut begun = self.begun.get(&epoch)?.lock().expect("no worker panicked");
+        let (sweep, told) = &mut *begun;
+        if *told == 0 {
+            *sweep = Sweep::begin(self.workers);
+            let under_way = sweep.clone().map(|sweep| (epoch, sweep));
+            if under_way.is_some() {
+                *self.under_way.lock().expect("no worker panicked") = under_way;
+            }
+        }
+        *told += 1;
+        if *told == self.workers { sweep.take() } else { sweep.clone() }
+    }
+
+    /// Frees what the sweep under way has not marked, if its epoch has passed; how many texts.
+    fn free_passed(&self, passed: u64) -> Option<usize> {
+        let mut under_way = self.under_way.lock().expect("no worker panicked");
+        let (_, sweep) = under_way.take_if(|(epoch, sweep)| passed > *epoch && sweep.is_marked())?;
+        Some(sweep.free_unmarked())
+    }
+}
+
+/// Holds every answer at every epoch against its SQL.
+pub(crate) fn check_answers(arrivals: &[Arrival], options: Options, log: &Log) -> Result<(), TestCaseError> {
+    let oracle = Oracle::default();
+    for Arrival { epoch, lineage, post, .. } in arrivals {
+        match post {
+            Post::Pin(row) => oracle.pin(*epoch, *lineage, row),
+            Post::Geo(row) => oracle.geo(*epoch, *lineage, row),
+            Post::User(row) => oracle.user(*epoch, *lineage, row),
+        }
+    }
+    for (epoch, answers) in (0..).zip(answers(log)) {
+        for (question, rows) in questions::ALL.iter().zip(answers) {
+            prop_assert_eq!(
+                rows,
+                oracle.answer(question, options, epoch),
+                "{} at epoch {} with {:?}",
+                question.name,
+                epoch,
+                options
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The answers at each epoch, from the changes.
+fn answers(log: &Log) -> Vec<Vec<Vec<Row>>> {
+    let mut tables: Vec<_> = questions::ALL.iter().map(questions::Question::table).collect();
+    (0..EPOCHS)
+        .map(|epoch| {
+            for (answer, table) in tables.iter_mut().enumerate() {
+                let changes = log.changes.get(&epoch).into_iter().flatten().filter(|it| it.answer == answer);
+                table.apply(changes.map(|change| (&change.row, change.diff))).expect("changes fit");
+            }
+            tables.iter().map(|table| table.rows().cloned().collect()).collect()
+        })
+        .collect()
+}

@@ -1,0 +1,146 @@
+//! Texts that no row refers to are freed while the graph runs, and no answer changes by it.
+
+mod histories;
+mod oracle;
+
+use std::cell::Cell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use histories::{Vocabulary, any_arrivals, any_options, any_pace, check_answers, run};
+use pinflow_dataflows::graph::{Duplicates, Graph, Options};
+use pinflow_dataflows::record::{Geo, Lineage, Pin};
+use pinflow_dataflows::symbol::{Sweep, Symbol, held_texts, keep_freed_places};
+use proptest::collection::btree_set;
+use proptest::prelude::ProptestConfig;
+use proptest::test_runner::TestRunner;
+
+/// Texts enough that most are freed and come again, some of them longer than what lies in its place.
+const MANY_TEXTS: Vocabulary = Vocabulary {
+    categories: &["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c9", "a category of more than 24 bytes"],
+    posters: &["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "a poster of more than 24 bytes", "c0"],
+    countries: &["k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7", "a country of more than 24 bytes", "c1"],
+    names: &["n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "a name of more than 24 bytes", "p1"],
+};
+
+/// The texts belong to the process: one test at a time.
+fn alone(keeps_freed_places: bool) -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    keep_freed_places(keeps_freed_places);
+    guard
+}
+
+/// Runs random histories with sweeps at random epochs, and holds every answer at every epoch against its SQL.
+fn check_histories_with_sweeps(keeps_freed_places: bool) {
+    let _alone = alone(keeps_freed_places);
+    let (sweeps, freed) = (Cell::new(0), Cell::new(0));
+    let begins = btree_set(0..histories::EPOCHS, 1..5);
+    let histories = (any_arrivals(MANY_TEXTS), any_options(), any_pace(), begins);
+    let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
+    let checked = TestRunner::new(config).run(&histories, |(arrivals, options, pace, begins)| {
+        // Under `keep` every row counts for good: there is nothing to free.
+        let options = Options { duplicates: Duplicates::Latest, ..options };
+        let log = run(&arrivals, options, pace, &begins.into_iter().collect::<Vec<_>>());
+        sweeps.set(sweeps.get() + log.sweeps);
+        freed.set(freed.get() + log.freed);
+        check_answers(&arrivals, options, &log)
+    });
+    if let Err(failure) = checked {
+        panic!("{failure}");
+    }
+    assert!(sweeps.get() >= 150 && freed.get() >= 300, "{} sweeps freed {} texts", sweeps.get(), freed.get());
+}
+
+/// Places of freed texts stay unused: every use of a freed symbol panics, and a symbol that was kept beside the rows
+/// would no longer be equal to the one that its text gets when it comes again.
+#[test]
+fn sweeps_free_no_symbol_that_is_used_later() {
+    check_histories_with_sweeps(true);
+}
+
+/// Places are used again, as in a run.
+#[test]
+fn answers_are_right_while_sweeps_reuse_places() {
+    check_histories_with_sweeps(false);
+}
+
+/// A pin of one ind, and the geo post that it is joined with.
+fn send_posts(graph: &mut Graph, version: i64, category: &str) {
+    let lineage =
+        Lineage { arrived_at: Some(version), source: Symbol::new("kafka/p/0"), position: 0_u64.into(), sub: 0 };
+    let pin = Pin {
+        ind: 1,
+        unique_id: None,
+        title: None,
+        description: None,
+        follower_count: Some(1),
+        poster_name: None,
+        tag_list: None,
+        is_image_or_video: None,
+        image_src: None,
+        save_location: None,
+        category: Some(category.into()),
+    };
+    graph.pin(lineage, &pin);
+    graph.geo(lineage, &Geo { ind: 1, country: Some("Chad".into()), coordinates: None, timestamp: None });
+}
+
+#[test]
+fn texts_of_replaced_rows_are_freed_and_their_places_used_again() {
+    const EPOCHS: i64 = 2_000;
+    const ROWS: i64 = 50;
+    let _alone = alone(false);
+    timely::execute_directly(|worker| {
+        let mut graph = Graph::install(worker, Options::default(), |_, _| {});
+        let (texts_before, bytes_before) = held_texts();
+        let mut under_way = None;
+        let (mut sweeps, mut most_bytes) = (0, 0);
+        for epoch in 0..EPOCHS {
+            for row in 0..ROWS {
+                let version = epoch * ROWS + row;
+                send_posts(&mut graph, version, &format!("{version:01000}"));
+            }
+            if under_way.is_none() && Sweep::is_due() {
+                under_way = Sweep::begin(1).map(|sweep| (epoch.unsigned_abs(), sweep));
+                let (at, sweep) = under_way.clone().expect("no other graph is there");
+                graph.mark_after(at, sweep);
+            }
+            graph.advance_to(epoch.unsigned_abs() + 1);
+            while graph.passed() <= epoch.unsigned_abs() {
+                worker.step();
+            }
+            if let Some((_, sweep)) = under_way.take() {
+                assert!(sweep.free_unmarked() > 0);
+                sweeps += 1;
+            }
+            most_bytes = most_bytes.max(held_texts().1 - bytes_before);
+        }
+        // 100 MB of texts went by.
+        assert!(sweeps >= 3, "{sweeps} sweeps");
+        assert!(most_bytes < 40 << 20, "{most_bytes} bytes of texts were held at once");
+        graph.advance_to(EPOCHS.unsigned_abs() + 1);
+        let sweep = Sweep::begin(1).expect("none is under way");
+        graph.mark_after(EPOCHS.unsigned_abs() + 1, sweep.clone());
+        graph.advance_to(EPOCHS.unsigned_abs() + 2);
+        while graph.passed() <= EPOCHS.unsigned_abs() + 1 {
+            worker.step();
+        }
+        sweep.free_unmarked();
+        assert!(held_texts().0 <= texts_before + 2, "the category and the country of the rows that count");
+    });
+}
+
+#[test]
+fn sweep_does_not_begin_beside_another_graph_or_another_sweep() {
+    let _alone = alone(false);
+    assert!(Sweep::begin(1).is_none(), "there is no graph");
+    timely::execute_directly(|worker| {
+        let one = Graph::install(worker, Options::default(), |_, _| {});
+        let sweep = Sweep::begin(1).expect("this is the only graph");
+        assert!(Sweep::begin(1).is_none(), "a sweep is under way");
+        drop(sweep);
+        let _other = Graph::install(worker, Options::default(), |_, _| {});
+        assert!(Sweep::begin(1).is_none(), "the rows of the other graph would not be marked");
+        drop(one);
+    });
+}
