@@ -7,6 +7,7 @@
 mod connection;
 mod document;
 mod file;
+mod memory;
 mod other_format;
 mod problem;
 mod schema;
@@ -22,6 +23,8 @@ use serde::Deserialize;
 
 pub use connection::{kafka_connection, kinesis_connection, objects_connection};
 pub use file::{ConfigError, ConfigFile, ConfigUse};
+pub use memory::ByteSize;
+use memory::default_memory_max;
 pub use other_format::OtherFormat;
 pub use problem::Problem;
 
@@ -208,6 +211,11 @@ pub struct EngineConfig {
     pub epochs_in_flight_max: usize,
     /// The longest message that is read; a longer one is rejected as `too_large`.
     pub message_bytes_max: usize,
+    /// The longest `category`, `poster_name`, `country`, `first_name` or `last_name`, bytes; a longer one is null.
+    pub text_bytes_max: usize,
+    /// Resident memory above which sources pause, and the run ends if that does not help; by default three quarters of
+    /// what the machine or the control group has.
+    pub memory_max: Option<ByteSize>,
 }
 
 impl EngineConfig {
@@ -223,6 +231,9 @@ impl EngineConfig {
         require((1..=64).contains(&self.epochs_in_flight_max), "epochs_in_flight_max", "1 to 64");
         require(self.epoch_bytes_max >= 1024, "epoch_bytes_max", "at least 1024");
         require((1024..=256 << 20).contains(&self.message_bytes_max), "message_bytes_max", "1024 to 268435456");
+        require((1..=65_536).contains(&self.text_bytes_max), "text_bytes_max", "1 to 65536");
+        let is_enough = self.memory_max.is_none_or(|ByteSize(bytes)| bytes >= MEMORY_MIN);
+        require(is_enough, "memory_max", "at least 64MiB");
         problems
     }
 }
@@ -235,6 +246,8 @@ impl Default for EngineConfig {
             epoch_bytes_max: 8 << 20,
             epochs_in_flight_max: 2,
             message_bytes_max: Limits::default().bytes_max,
+            text_bytes_max: Limits::default().text_bytes_max,
+            memory_max: None,
         }
     }
 }
@@ -346,10 +359,18 @@ impl Config {
                 windows_in_flight_max: 2,
             },
             questions: self.questions,
-            limits: Limits { bytes_max: self.engine.message_bytes_max, ..Limits::default() },
+            limits: Limits {
+                bytes_max: self.engine.message_bytes_max,
+                text_bytes_max: self.engine.text_bytes_max,
+                ..Limits::default()
+            },
+            memory_max: self.engine.memory_max.map(|ByteSize(bytes)| bytes).or_else(default_memory_max),
         }
     }
 }
+
+/// The least that `memory_max` may be, bytes.
+const MEMORY_MIN: u64 = 64 << 20;
 
 /// Cores that this process may use.
 #[must_use]

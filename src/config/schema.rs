@@ -169,6 +169,8 @@ const ENGINE: &[Key] = &[
     Key::optional("epoch_bytes_max", U64, "8_388_608"),
     Key::optional("epochs_in_flight_max", U64, "2"),
     Key::optional("message_bytes_max", U64, "1_048_576"),
+    Key::optional("text_bytes_max", U64, "1024"),
+    Key::optional("memory_max", OneOf(&[U64, Text], "a number of bytes, or a text like \"4GiB\""), "\"4GiB\""),
 ];
 
 const OUTPUT: &[Key] = &[

@@ -14,8 +14,10 @@ use super::committer::{Batches, Received, ToCommit};
 use super::crew::WorkerEnd;
 use super::flight::{Cut, Flights, Flying};
 use super::known::Known;
+use super::memory::{HeldMemory, MemoryAction, MemoryGuard, resident_bytes};
 use super::open::{Open, OpenWindow};
 use super::stop::{Outcome, SERVING_GRACE, sleep_after_stop};
+use super::sweeps::TextSweeps;
 use super::worker::{Order, Report};
 use super::{EngineError, Frame, Gauges, Settings, Totals};
 use crate::archive::Moved;
@@ -33,6 +35,12 @@ struct Ending {
 }
 
 struct Conductor<S: Sink> {
+    memory: MemoryGuard,
+    sweeps: TextSweeps,
+    /// Why the run ends early, though everything that was read is still finished.
+    failure: Option<EngineError>,
+    /// The memory is above its limit: free texts even if they have not grown.
+    sweep_demanded: bool,
     settings: Settings,
     has_tables: bool,
     archives: bool,
@@ -77,7 +85,7 @@ impl<S: Sink> Conductor<S> {
         mut stored: mpsc::Receiver<Result<Box<dyn Stored>, SinkError>>,
         mut reports: mpsc::UnboundedReceiver<Report<Batches<S>>>,
         mut stop: watch::Receiver<bool>,
-    ) -> Result<Outcome, EngineError> {
+    ) -> Result<(Outcome, Option<EngineError>), EngineError> {
         let mut stop_known = false;
         while !self.is_done() {
             let takes = self.has_credit() && self.ending.is_none();
@@ -94,6 +102,7 @@ impl<S: Sink> Conductor<S> {
                 event = events.recv(), if takes && !self.rebuilding => self.on_event(event)?,
                 () = sleep_until(clock.unwrap_or_else(Instant::now)), if clock.is_some() => {}
             }
+            self.check_memory();
             self.close_epoch_if_due();
         }
         self.finish(&mut reports).await
@@ -103,6 +112,7 @@ impl<S: Sink> Conductor<S> {
     fn has_credit(&self) -> bool {
         let policy = &self.settings.commit;
         self.flights.len() <= self.settings.epochs_in_flight_max
+            && !self.memory.is_over()
             && self.open.bytes < self.settings.epoch_bytes_max
             && (self.windows_flying < policy.windows_in_flight_max || !self.window.is_full(policy))
     }
@@ -239,7 +249,50 @@ impl<S: Sink> Conductor<S> {
         let epoch = (room && self.open.holds).then(|| self.open.opened + self.settings.epoch);
         let commit = self.window.since.map(|since| since + self.settings.commit.age_max);
         let commit = commit.filter(|_| self.may_cut());
-        [epoch, commit].into_iter().flatten().min()
+        let memory = self.memory.check_at().filter(|_| self.ending.is_none());
+        [epoch, commit, memory].into_iter().flatten().min()
+    }
+
+    /// Measures the memory if it is time, and does what its limit demands.
+    fn check_memory(&mut self) {
+        let now = Instant::now();
+        let is_time = self.ending.is_none() && self.memory.check_at().is_some_and(|at| now >= at);
+        if !is_time {
+            return;
+        }
+        // A worker may mark its rows a moment after their epoch has passed.
+        self.sweeps.on_passed(self.passed);
+        let resident = resident_bytes().unwrap_or(0);
+        let action = self.memory.observe(resident, now);
+        self.gauges.memory_is_over.store(self.memory.is_over(), Relaxed);
+        match action {
+            MemoryAction::Continue => {}
+            MemoryAction::Pause { begins } => {
+                if begins {
+                    let held = self.held_memory(resident);
+                    tracing::warn!("sources pause: {held}. Unused texts are freed, and the open window is committed");
+                    self.window.urgent = true;
+                    self.sweep_demanded = true;
+                }
+            }
+            MemoryAction::GiveUp => {
+                self.failure = Some(EngineError::Memory(Box::new(self.held_memory(resident))));
+                self.end(true);
+            }
+        }
+    }
+
+    /// What holds how much now.
+    fn held_memory(&self, resident: u64) -> HeldMemory {
+        let (texts, bytes) = pinflow_dataflows::symbol::held_texts();
+        HeldMemory {
+            resident,
+            max: self.settings.memory_max.unwrap_or(0),
+            texts: pinflow_dataflows::graph::State { records: texts, bytes },
+            sizes: self.gauges.graph_sizes(),
+            window: self.window.bytes as u64,
+            blocks: self.open.bytes as u64,
+        }
     }
 
     fn may_cut(&self) -> bool {
@@ -265,7 +318,8 @@ impl<S: Sink> Conductor<S> {
         let cut = self.window_is_due();
         let room = self.flights.len() < self.settings.epochs_in_flight_max;
         // With the graph busy, waiting makes fewer and larger epochs, which cost less.
-        if ((full || aged) && room) || (cut && self.window.since.is_some()) {
+        let sweeps = self.sweep_demanded && !self.sweeps.is_under_way();
+        if ((full || aged || sweeps) && room) || (cut && self.window.since.is_some()) {
             self.close_epoch(cut);
         }
     }
@@ -281,9 +335,10 @@ impl<S: Sink> Conductor<S> {
             self.window.urgent = false;
         }
         self.flights.depart((epoch, Timestamp::now()), cut, open.first_record_at, open.ends);
+        let sweep = self.sweeps.begin(epoch, std::mem::take(&mut self.sweep_demanded));
         for worker in &mut self.workers {
             worker.bytes = 0;
-            worker.order(Order::Close { epoch, cut });
+            worker.order(Order::Close { epoch, cut, sweep: sweep.clone() });
         }
     }
 
@@ -304,7 +359,10 @@ impl<S: Sink> Conductor<S> {
                 }
             }
             Report::Changes { epoch, changes } => self.flights.of(epoch).changes.extend(changes),
-            Report::Passed { below } => self.passed = below,
+            Report::Passed { below } => {
+                self.passed = below;
+                self.sweeps.on_passed(below);
+            }
             Report::Durable { epoch } => self.on_durable(epoch).await,
             Report::CommitFailed(error) => return Err(error),
             Report::Panicked { thread, message } => return Err(EngineError::Panicked { thread, message }),
@@ -350,6 +408,9 @@ impl<S: Sink> Conductor<S> {
         }
         self.tell_lag();
         self.gauges.counts.lock().unwrap_or_else(PoisonError::into_inner).merge(&flying.counts);
+        if self.opens_at == Some(flying.epoch) {
+            self.warn_of_long_texts();
+        }
         if self.has_tables && self.opens_at.is_none_or(|first| flying.epoch <= first) {
             // What was read back is in the tables.
             self.durable = flying.epoch;
@@ -367,6 +428,18 @@ impl<S: Sink> Conductor<S> {
         let first_record_at = flying.first_record_at;
         self.show(Frame { cut: flying.cut, changes, first_record_at, ..self.frame() }).await;
         Ok(())
+    }
+
+    /// Logs, once all rows are read back, that some stored texts count as null.
+    fn warn_of_long_texts(&self) {
+        let texts = self.gauges.stored_texts_too_long.load(Relaxed);
+        if texts > 0 {
+            tracing::warn!(
+                texts,
+                "stored texts are longer than [engine] text_bytes_max and count as null in the answers; \
+                 their rows in the tables stay as they are"
+            );
+        }
     }
 
     async fn hand_over_window(&mut self, epoch: Epoch, batches: Vec<Batches<S>>) {
@@ -443,7 +516,7 @@ impl<S: Sink> Conductor<S> {
     async fn finish(
         mut self,
         reports: &mut mpsc::UnboundedReceiver<Report<Batches<S>>>,
-    ) -> Result<Outcome, EngineError> {
+    ) -> Result<(Outcome, Option<EngineError>), EngineError> {
         self.show(Frame { last: true, ..self.frame() }).await;
         // Without orders the workers close their inputs and end.
         let threads: Vec<_> = self.workers.drain(..).filter_map(|worker| worker.thread).collect();
@@ -453,6 +526,6 @@ impl<S: Sink> Conductor<S> {
         reports.close();
         let stopped = self.ending.as_ref().is_some_and(|ending| ending.stopped);
         let counts = self.gauges.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Outcome { totals: Totals { counts, ..self.totals }, stopped, epoch: self.shown })
+        Ok((Outcome { totals: Totals { counts, ..self.totals }, stopped, epoch: self.shown }, self.failure))
     }
 }

@@ -22,9 +22,11 @@ mod conductor;
 mod crew;
 mod flight;
 mod known;
+mod memory;
 mod open;
 mod recent;
 mod stop;
+mod sweeps;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -32,12 +34,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use pinflow_dataflows::graph::{Change, Options};
+use pinflow_dataflows::graph::{Change, Options, Sizes};
 use pinflow_dataflows::ingest::{Counts, Limits};
 use pinflow_dataflows::operators::Watch;
 use tokio::sync::watch;
 
 pub use conductor::Engine;
+pub use memory::{HeldMemory, MEMORY_GRACE};
 pub use recent::{Recent, Rejected};
 pub use stop::{Outcome, STOP_DEADLINE, stop_deadline};
 
@@ -63,6 +66,8 @@ pub struct Settings {
     pub questions: Options,
     /// What a message may be.
     pub limits: Limits,
+    /// Resident memory above which sources pause, and the run ends if that does not help, bytes; `None` without limit.
+    pub memory_max: Option<u64>,
 }
 
 /// When cleaned rows are committed. Whichever limit is met first wins.
@@ -141,10 +146,20 @@ pub struct Gauges {
     pub rebuilt: AtomicU64,
     /// Rows that are to be read back.
     pub rebuild_total: AtomicU64,
+    /// Texts read back from the tables that are longer than new ones may be, and that count as null.
+    pub stored_texts_too_long: AtomicU64,
     /// The last epoch that passed.
     pub epoch: AtomicU64,
     /// The last durable epoch.
     pub durable_epoch: AtomicU64,
+    /// Texts that no row referred to any more, freed in this run.
+    pub texts_freed: AtomicU64,
+    /// What the resident memory may be, bytes; 0 without limit.
+    pub memory_max: AtomicU64,
+    /// Whether sources pause because the memory is above its limit.
+    pub memory_is_over: AtomicBool,
+    /// What each worker's part of the graph holds.
+    sizes: Mutex<Vec<Sizes>>,
     /// Bytes handed to workers.
     pub bytes: AtomicU64,
     /// Bytes the sources still have, where they know.
@@ -174,6 +189,21 @@ impl Gauges {
     pub fn look_closely(&self) {
         let _ = self.recent.set(Recent::default());
         let _ = self.watches.set(Mutex::default());
+    }
+
+    fn keep_graph_sizes(&self, worker: usize, sizes: Sizes) {
+        let mut all = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        let workers = all.len().max(worker + 1);
+        all.resize(workers, Sizes::default());
+        all[worker] = sizes;
+    }
+
+    /// What the graph holds, on all workers.
+    #[must_use]
+    pub fn graph_sizes(&self) -> Sizes {
+        let mut held = Sizes::default();
+        self.sizes.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|sizes| held += *sizes);
+        held
     }
 
     /// The workers that are watched.
@@ -233,6 +263,15 @@ pub enum EngineError {
     /// The rows in the tables could not be read back.
     #[error("rebuild the answers from the tables")]
     Rebuild(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The memory stayed above its limit.
+    #[error(
+        "{held}. That did not change for {grace:?} with the sources paused. Every row that was read is committed, and \
+         a restart resumes there. Raise [engine] memory_max or the memory of the machine, or let several pipelines read \
+         a part of the posts each",
+        held = .0,
+        grace = MEMORY_GRACE
+    )]
+    Memory(Box<HeldMemory>),
     /// An orderly stop took too long.
     #[error(
         "what was read last is not committed {limit:?} after the stop was asked for{}; what is committed is safe, a \

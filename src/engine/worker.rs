@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use pinflow_dataflows::clean::StoredTexts;
 use pinflow_dataflows::graph::{Change, Graph};
 use pinflow_dataflows::ingest::{Carries, Counts, Ingest, Rows};
 use pinflow_dataflows::operators::Watch;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::{Reason, Rejection};
-use pinflow_dataflows::symbol::Symbol;
+use pinflow_dataflows::symbol::{Sweep, Symbol};
 use timely::worker::Worker;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -30,7 +32,8 @@ pub(super) enum Order {
     /// Put these rows from the tables into the open epoch's answers.
     Stored(Box<dyn Stored>),
     /// The epoch is complete; `cut`: it is also the last of its window.
-    Close { epoch: Epoch, cut: bool },
+    /// `sweep`: mark the texts of the rows held at its end.
+    Close { epoch: Epoch, cut: bool, sweep: Option<Arc<Sweep>> },
 }
 
 /// What workers, and the committer, tell the conductor.
@@ -102,6 +105,7 @@ struct Desk<E: Encoder> {
     graph: Graph,
     ingest: Ingest,
     read: HashMap<PartitionId, Read>,
+    text_bytes_max: usize,
     passed: Epoch,
     watch: Option<Watch>,
 }
@@ -121,7 +125,8 @@ impl<E: Encoder> Desk<E> {
         graph.advance_to(1);
         let thread = std::thread::current();
         let _ = post.reports.send(Report::Started { worker: worker.index(), thread });
-        Desk { post, graph, ingest: Ingest::new(settings.limits), read: HashMap::new(), passed: 0, watch }
+        let (limits, text_bytes_max) = (settings.limits, settings.limits.text_bytes_max);
+        Desk { post, graph, ingest: Ingest::new(limits), read: HashMap::new(), text_bytes_max, passed: 0, watch }
     }
 
     fn run(mut self, worker: &mut Worker) {
@@ -147,9 +152,21 @@ impl<E: Encoder> Desk<E> {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Block { block, source, carries } => self.read(&block, source, carries),
-            Order::Stored(rows) => rows.replay(&mut Rebuild(&mut self.graph)),
-            Order::Close { epoch, cut } => self.close(epoch, cut),
+            Order::Stored(rows) => self.rebuild(rows.as_ref()),
+            Order::Close { epoch, cut, sweep } => {
+                if let Some(sweep) = sweep {
+                    self.graph.mark_after(epoch, sweep);
+                }
+                self.close(epoch, cut);
+            }
         }
+    }
+
+    fn rebuild(&mut self, rows: &dyn Stored) {
+        let texts = StoredTexts::new(self.text_bytes_max);
+        let mut rebuild = Rebuild { graph: &mut self.graph, texts };
+        rows.replay(&mut rebuild);
+        self.post.gauges.stored_texts_too_long.fetch_add(rebuild.texts.too_long, Relaxed);
     }
 
     fn read(&mut self, block: &Block, source: Symbol, carries: Carries) {
@@ -199,8 +216,10 @@ impl<E: Encoder> Desk<E> {
             return;
         }
         self.passed = below;
+        let sizes = self.graph.sizes();
+        self.post.gauges.keep_graph_sizes(index, sizes);
         if let Some(watch) = &self.watch {
-            watch.holds(self.graph.sizes());
+            watch.holds(sizes);
         }
         if index == 0 {
             let _ = self.post.reports.send(Report::Passed { below });
@@ -272,17 +291,20 @@ impl<E: Encoder> Rows for Fork<'_, E> {
 }
 
 /// Rows from the tables go to the answers only.
-struct Rebuild<'a>(&'a mut Graph);
+struct Rebuild<'a> {
+    graph: &'a mut Graph,
+    texts: StoredTexts,
+}
 
 impl Rows for Rebuild<'_> {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
-        self.0.pin(lineage, row);
+        self.texts.bound_pin(row, |row| self.graph.pin(lineage, row));
     }
     fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
-        self.0.geo(lineage, row);
+        self.texts.bound_geo(row, |row| self.graph.geo(lineage, row));
     }
     fn user(&mut self, lineage: Lineage, row: &User<'_>) {
-        self.0.user(lineage, row);
+        self.texts.bound_user(row, |row| self.graph.user(lineage, row));
     }
     fn rejected(&mut self, _: Lineage, _: Option<Stream>, _: &Rejection, _: &[u8]) {}
 }

@@ -19,6 +19,7 @@ mod kill;
 mod kinesis;
 mod ledger;
 mod locations;
+mod memory;
 mod mysql;
 mod objects;
 #[path = "../../dataflows/tests/oracle/mod.rs"]

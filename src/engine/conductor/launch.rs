@@ -12,8 +12,10 @@ use crate::archive::Archive;
 use crate::engine::committer::supervised_commits;
 use crate::engine::crew::start_workers;
 use crate::engine::flight::Flights;
+use crate::engine::memory::{MEMORY_GRACE, MemoryGuard};
 use crate::engine::open::{Open, OpenWindow};
 use crate::engine::stop::{Outcome, STOP_DEADLINE, stop_deadline};
+use crate::engine::sweeps::TextSweeps;
 use crate::engine::{EngineError, Frame, Gauges, Settings, Totals};
 use crate::sinks::{Resume, Sink};
 use crate::sources::{Event, Settled};
@@ -75,7 +77,14 @@ impl<S: Sink> Engine<S> {
         let committer = tokio::spawn(supervised_commits(self.sink, self.archive, to_commit, reports.clone(), gauges));
         self.gauges.rebuild_total.store(self.resume.rows, Relaxed);
         let _ = self.gauges.prior.set(self.resume.prior);
+        let sweeps =
+            TextSweeps::new(self.settings.workers, self.settings.questions.duplicates, Arc::clone(&self.gauges));
+        self.gauges.memory_max.store(self.settings.memory_max.unwrap_or(0), Relaxed);
         let conductor = Conductor::<S> {
+            memory: MemoryGuard::new(self.settings.memory_max, MEMORY_GRACE),
+            sweeps,
+            failure: None,
+            sweep_demanded: false,
             settings: self.settings,
             has_tables,
             archives,
@@ -104,10 +113,10 @@ impl<S: Sink> Engine<S> {
             is_unserved: false,
             totals: Totals::default(),
         };
-        let outcome = conductor.conduct(self.events, stored, from_workers, self.stop).await?;
+        let (outcome, failure) = conductor.conduct(self.events, stored, from_workers, self.stop).await?;
         committer
             .await
             .map_err(|panic| EngineError::Panicked { thread: "committer".to_owned(), message: panic.to_string() })?;
-        Ok(outcome)
+        failure.map_or(Ok(outcome), Err)
     }
 }

@@ -74,10 +74,18 @@ fn run(page: &mut Page, shared: &Shared) {
     for (kind, state) in states {
         metric.value(&[("state", kind)], state.records as f64);
     }
-    metric.value(&[("state", "texts")], pinflow_dataflows::symbol::count() as f64);
+    let (texts, text_bytes) = pinflow_dataflows::symbol::held_texts();
+    metric.value(&[("state", "texts")], texts as f64);
     let mut metric = page.metric("pinflow_state_bytes", "gauge", "What that takes, about, where it is counted.");
     for (kind, state) in states.into_iter().filter(|(_, state)| state.bytes > 0 || state.records == 0) {
         metric.value(&[("state", kind)], state.bytes as f64);
+    }
+    metric.value(&[("state", "texts")], text_bytes as f64);
+    let freed = shared.gauges.texts_freed.load(Relaxed) as f64;
+    page.metric("pinflow_texts_freed_total", "counter", "Texts freed because no row referred to them.").only(freed);
+    let max = shared.gauges.memory_max.load(Relaxed);
+    if max > 0 {
+        page.metric("pinflow_memory_max_bytes", "gauge", "Resident memory above which sources pause.").only(max as f64);
     }
 }
 

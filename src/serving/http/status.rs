@@ -199,8 +199,13 @@ struct AnswerStatus {
 #[derive(Serialize)]
 struct Memory {
     resident_bytes: Option<u64>,
+    /// Above it sources pause; absent without limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_bytes: Option<u64>,
     /// Different texts that are kept.
     symbols: usize,
+    /// What they take, about.
+    symbol_bytes: usize,
 }
 
 /// What the run is at, and what it waits for.
@@ -211,10 +216,17 @@ pub(super) fn state(shared: &Shared) -> (Phase, Option<String>) {
         let (rebuilt, total) = (gauges.rebuilt.load(Relaxed), gauges.rebuild_total.load(Relaxed));
         return (Phase::Rebuilding, Some(format!("{rebuilt} of {total} rows are read back")));
     }
-    match paused {
+    let over = gauges.memory_is_over.load(Relaxed).then(|| "the memory to fall below [engine] memory_max".to_owned());
+    match paused.or(over) {
         Some(why) => (Phase::Paused, Some(why)),
         None => (Phase::Running, None),
     }
+}
+
+fn memory(shared: &Shared) -> Memory {
+    let max_bytes = Some(shared.gauges.memory_max.load(Relaxed)).filter(|max| *max > 0);
+    let (symbols, symbol_bytes) = pinflow_dataflows::symbol::held_texts();
+    Memory { resident_bytes: resident_bytes(), max_bytes, symbols, symbol_bytes }
 }
 
 /// `GET /status`
@@ -253,7 +265,7 @@ pub(super) async fn status(State(shared): State<Shared>, RawQuery(query): RawQue
         tables: gauges.tables.get().map(|tables| tables.borrow().clone()).unwrap_or_default(),
         answers: of.collect(),
         state_sizes: held(&shared.gauges).into(),
-        memory: Memory { resident_bytes: resident_bytes(), symbols: pinflow_dataflows::symbol::count() },
+        memory: memory(&shared),
         history: samples
             .map(|limit| History { interval_ms: SAMPLE_INTERVAL_MS, samples: shared.history.newest(limit) }),
     }))
@@ -269,7 +281,7 @@ struct RejectedRow {
     #[serde(serialize_with = "as_millis")]
     rejected_at: Timestamp,
     #[serde(rename = "_source")]
-    source: &'static str,
+    source: String,
     #[serde(rename = "_position")]
     position: String,
     #[serde(rename = "_sub")]
@@ -293,7 +305,7 @@ impl From<Rejected> for RejectedRow {
         };
         RejectedRow {
             rejected_at: at,
-            source: lineage.source.text(),
+            source: lineage.source.text().to_owned(),
             position: lineage.position.to_string(),
             sub: lineage.sub,
             stream: stream.map(|stream| stream.to_string()),
@@ -335,7 +347,7 @@ pub(super) async fn ready(State(shared): State<Shared>) -> Result<&'static str, 
         (Phase::Running, _) => Ok("ready\n"),
         (Phase::Rebuilding, why) => Err(Fault::not_yet(format!("rebuilding the answers: {}", why.unwrap_or_default()))),
         // What it waits for names files of this machine: /status says it to those who may know.
-        (Phase::Paused, _) => Err(Fault::not_yet("paused: the tables cannot be written; /status says why")),
+        (Phase::Paused, _) => Err(Fault::not_yet("paused; /status says why")),
     }
 }
 

@@ -1,0 +1,151 @@
+//! The one limit of the process's memory, and what holds how much when it is exceeded.
+//!
+//! What counts is the resident memory of the process: what the kernel and the control group count, too. Above the limit
+//! sources pause, the open window is committed, and texts that no row refers to are freed. If that does not help within
+//! [`MEMORY_GRACE`], the run ends as it does at a signal, with every row that was read in the tables, and says why.
+
+use std::fmt;
+use std::time::Duration;
+
+use pinflow_dataflows::graph;
+use tokio::time::Instant;
+
+/// How long the memory may stay above the limit before the run ends.
+pub const MEMORY_GRACE: Duration = Duration::from_secs(10);
+/// How often the memory is measured.
+pub(super) const MEMORY_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What to do about the memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MemoryAction {
+    /// Nothing.
+    Continue,
+    /// Take no more blocks; `begins`: this has just become so.
+    Pause { begins: bool },
+    /// End the run.
+    GiveUp,
+}
+
+/// Watches the memory. Pure: it is told what was measured, and when.
+#[derive(Debug)]
+pub(super) struct MemoryGuard {
+    bytes_max: Option<u64>,
+    grace: Duration,
+    over_since: Option<Instant>,
+    check_at: Instant,
+}
+
+impl MemoryGuard {
+    pub(super) fn new(bytes_max: Option<u64>, grace: Duration) -> MemoryGuard {
+        MemoryGuard { bytes_max, grace, over_since: None, check_at: Instant::now() }
+    }
+
+    /// When the memory is to be measured next; `None` if it has no limit.
+    pub(super) fn check_at(&self) -> Option<Instant> {
+        self.bytes_max.map(|_| self.check_at)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over_since.is_some()
+    }
+
+    /// Takes in what was measured. Once above the limit, the memory must fall to 95 % of it.
+    pub(super) fn observe(&mut self, resident: u64, now: Instant) -> MemoryAction {
+        self.check_at = now + MEMORY_CHECK_INTERVAL;
+        let Some(max) = self.bytes_max else { return MemoryAction::Continue };
+        let bound = if self.is_over() { max / 20 * 19 } else { max };
+        if resident <= bound {
+            self.over_since = None;
+            return MemoryAction::Continue;
+        }
+        let begins = self.over_since.is_none();
+        let since = *self.over_since.get_or_insert(now);
+        if now.duration_since(since) >= self.grace { MemoryAction::GiveUp } else { MemoryAction::Pause { begins } }
+    }
+}
+
+/// What holds how much, when a run ends because of its memory.
+#[derive(Debug, Clone, Copy)]
+pub struct HeldMemory {
+    /// Of the process.
+    pub resident: u64,
+    /// What it may be.
+    pub max: u64,
+    /// Texts of rows and sources.
+    pub texts: graph::State,
+    /// What the graph holds.
+    pub sizes: graph::Sizes,
+    /// Messages of the window that is open, as they were received.
+    pub window: u64,
+    /// Messages that the workers have not read.
+    pub blocks: u64,
+}
+
+impl fmt::Display for HeldMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HeldMemory { resident, max, texts, sizes, window, blocks } = *self;
+        let (inds, rows, groups) = (sizes.inds(), sizes.rows(), sizes.groups());
+        let states = [("texts", texts), ("inds", inds), ("rows", rows), ("entries of groups", groups)];
+        write!(f, "the process holds {}, and [engine] memory_max is {}. Of it", mib(resident), mib(max))?;
+        for (what, state) in states {
+            write!(f, " {} {what} take {},", state.records, mib(state.bytes as u64))?;
+        }
+        let counted: usize = states.iter().map(|(_, state)| state.bytes).sum();
+        let rest = resident.saturating_sub(counted as u64 + blocks);
+        write!(
+            f,
+            " messages under way {}, and all else (answers, clients, rows that wait for their commit",
+            mib(blocks)
+        )?;
+        write!(f, " of {} of messages) {}", mib(window), mib(rest))
+    }
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+/// Resident memory of this process, bytes; `None` where the system does not say.
+pub(super) fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn memory_above_limit_pauses_then_gives_up_after_grace() {
+        let start = Instant::now();
+        let after = |secs: u64| start + Duration::from_secs(secs);
+        let mut guard = MemoryGuard::new(Some(1_000), GRACE);
+        assert_eq!(guard.observe(1_000, after(0)), MemoryAction::Continue);
+        assert_eq!(guard.observe(1_001, after(1)), MemoryAction::Pause { begins: true });
+        assert_eq!(guard.observe(1_001, after(10)), MemoryAction::Pause { begins: false });
+        assert_eq!(guard.observe(951, after(10)), MemoryAction::Pause { begins: false }, "falls to 95 % only");
+        assert_eq!(guard.observe(951, after(11)), MemoryAction::GiveUp);
+    }
+
+    #[test]
+    fn memory_that_fell_in_time_gets_whole_grace_again() {
+        let start = Instant::now();
+        let after = |secs: u64| start + Duration::from_secs(secs);
+        let mut guard = MemoryGuard::new(Some(1_000), GRACE);
+        assert_eq!(guard.observe(2_000, after(0)), MemoryAction::Pause { begins: true });
+        assert_eq!(guard.observe(950, after(9)), MemoryAction::Continue);
+        assert!(!guard.is_over());
+        assert_eq!(guard.observe(2_000, after(12)), MemoryAction::Pause { begins: true });
+        assert_eq!(guard.observe(2_000, after(21)), MemoryAction::Pause { begins: false });
+    }
+
+    #[test]
+    fn memory_without_limit_is_not_watched() {
+        let mut guard = MemoryGuard::new(None, GRACE);
+        assert_eq!(guard.check_at(), None);
+        assert_eq!(guard.observe(u64::MAX, Instant::now()), MemoryAction::Continue);
+    }
+}

@@ -1,0 +1,55 @@
+//! When texts that no row refers to are freed: at the end of an epoch, once they have grown.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use pinflow_dataflows::graph::Duplicates;
+use pinflow_dataflows::symbol::Sweep;
+use tokio::task::JoinHandle;
+
+use super::Gauges;
+use crate::position::Epoch;
+
+/// The sweep that is under way, if one is.
+pub(super) struct TextSweeps {
+    workers: usize,
+    /// With `duplicates = "keep"` every row counts for good, and nothing can be freed.
+    is_possible: bool,
+    marking: Option<(Epoch, Arc<Sweep>)>,
+    freeing: Option<JoinHandle<()>>,
+    gauges: Arc<Gauges>,
+}
+
+impl TextSweeps {
+    pub(super) fn new(workers: usize, duplicates: Duplicates, gauges: Arc<Gauges>) -> TextSweeps {
+        let is_possible = duplicates == Duplicates::Latest;
+        TextSweeps { workers, is_possible, marking: None, freeing: None, gauges }
+    }
+
+    /// The sweep that begins with the end of this epoch, if one is due or demanded and none is under way. All workers are
+    /// told of it with the end of the epoch.
+    pub(super) fn begin(&mut self, epoch: Epoch, demanded: bool) -> Option<Arc<Sweep>> {
+        if !self.is_possible || self.is_under_way() || !(demanded || Sweep::is_due()) {
+            return None;
+        }
+        let sweep = Sweep::begin(self.workers)?;
+        self.marking = Some((epoch, Arc::clone(&sweep)));
+        Some(sweep)
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        self.marking.is_some() || self.freeing.as_ref().is_some_and(|freeing| !freeing.is_finished())
+    }
+
+    /// Frees what was not marked, beside the run, once the sweep's epoch has passed everywhere.
+    pub(super) fn on_passed(&mut self, below: Epoch) {
+        let passed = self.marking.take_if(|(epoch, sweep)| *epoch < below && sweep.is_marked());
+        let Some((_, sweep)) = passed else { return };
+        let gauges = Arc::clone(&self.gauges);
+        self.freeing = Some(tokio::task::spawn_blocking(move || {
+            let freed = sweep.free_unmarked();
+            gauges.texts_freed.fetch_add(freed as u64, Relaxed);
+            tracing::debug!(texts = freed, "texts that no row refers to are freed");
+        }));
+    }
+}

@@ -1,0 +1,105 @@
+//! What a sender can make the process hold: bounded texts, and one limit for all of it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::harness::{last_snapshot, pinflow, scratch, succeed};
+
+/// Writes a recording: one pin per category, each joined with a geo post of one country.
+fn record_categories(folder: &Path, categories: &[String]) {
+    std::fs::create_dir_all(folder).unwrap();
+    let (mut pins, mut geos) = (String::new(), String::new());
+    for (ind, category) in categories.iter().enumerate() {
+        writeln!(pins, "{}", serde_json::json!({"index": ind, "unique_id": "u", "category": category})).unwrap();
+        let geo = serde_json::json!({"ind": ind, "timestamp": "2020-08-28T03:52:47", "latitude": 1.5,
+            "longitude": 2.5, "country": "Chad"});
+        writeln!(geos, "{geo}").unwrap();
+    }
+    std::fs::write(folder.join("pin.jsonl"), pins).unwrap();
+    std::fs::write(folder.join("geo.jsonl"), geos).unwrap();
+}
+
+fn configure(place: &Path, engine: &str) -> std::path::PathBuf {
+    let config = place.join("run.toml");
+    let text = format!(
+        "[[source]]\nkind = \"recording\"\npath = \"recording\"\n[tables]\nurl = \"tables\"\n\
+         [questions]\ntop = \"all\"\n[engine]\n{engine}\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    config
+}
+
+#[test]
+fn stored_text_beyond_limit_is_null_in_answers_after_restart() {
+    let place = scratch();
+    let (short, long) = ("s".repeat(1_024), "l".repeat(1_025));
+    record_categories(&place.path().join("recording"), &[short.clone(), long.clone()]);
+    let categories = |config: &Path| {
+        let output = succeed(pinflow(["run"]).arg(config));
+        let listed = last_snapshot(&output.stdout).answers["popular_category_by_country"].clone();
+        let names: Vec<String> = listed.iter().map(|row| row["category"].as_str().unwrap().to_owned()).collect();
+        (names, String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (both, said) = categories(&configure(place.path(), "text_bytes_max = 2000"));
+    assert_eq!(both, [long, short.clone()]);
+    assert!(!said.contains("text_bytes_max"), "{said}");
+    let (one, said) = categories(&configure(place.path(), ""));
+    assert_eq!(one, [short], "the answers are those of the limit that holds now");
+    assert!(said.contains("count as null in the answers"), "{said}");
+    // The stored rows stay as they are.
+    let (both, _) = categories(&configure(place.path(), "text_bytes_max = 2000"));
+    assert_eq!(both.len(), 2);
+}
+
+/// Writes a compressed recording of pins, each with a category and a poster of a thousand bytes that no other pin has.
+/// Compressed, since these texts are mostly zeros.
+fn record_long_texts(folder: &Path, pins: u64, ind: impl Fn(u64) -> u64) {
+    std::fs::create_dir_all(folder).unwrap();
+    let file = std::fs::File::create(folder.join("pin.jsonl.gz")).unwrap();
+    let mut lines = std::io::BufWriter::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast()));
+    for number in 0..pins {
+        let ind = ind(number);
+        let line =
+            format!("{{\"index\":{ind},\"category\":\"c{number:01000}\",\"poster_name\":\"p{number:01000}\"}}\n");
+        std::io::Write::write_all(&mut lines, line.as_bytes()).unwrap();
+    }
+    lines.into_inner().unwrap().finish().unwrap();
+}
+
+fn written(stdout: &[u8]) -> u64 {
+    last_snapshot(stdout).cut["sources"].as_array().unwrap().iter().map(|one| one["written"].as_u64().unwrap()).sum()
+}
+
+#[test]
+fn run_above_memory_max_ends_with_its_rows_safe_and_says_what_holds_them() {
+    const PINS: u64 = 120_000;
+    let place = scratch();
+    record_long_texts(&place.path().join("recording"), PINS, |number| number);
+    // 240 MB of texts that are all in use.
+    let config = configure(place.path(), "memory_max = \"160MiB\"");
+    let output = pinflow(["run"]).arg(&config).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for words in ["sources pause", "[engine] memory_max is 160.0 MiB", "texts take", "restart resumes there", "Raise"] {
+        assert!(said.contains(words), "it says `{words}`: {said}");
+    }
+    let first = written(&output.stdout);
+    assert!(first > 0 && first < PINS, "it ended half-way: {first} rows");
+    succeed(pinflow(["table", "--verify"]).arg(place.path().join("tables")));
+    // With more memory the next run goes on where the first one ended: nothing is lost, nothing comes twice.
+    let config = configure(place.path(), "memory_max = \"4GiB\"");
+    let second = written(&succeed(pinflow(["run"]).arg(&config)).stdout);
+    assert_eq!(first + second, PINS);
+}
+
+#[test]
+fn texts_of_replaced_rows_do_not_fill_memory_nor_after_restart() {
+    const PINS: u64 = 150_000;
+    let place = scratch();
+    record_long_texts(&place.path().join("recording"), PINS, |number| number % 7);
+    // 300 MB of texts, of which 14 kB are in use at the end.
+    let config = configure(place.path(), "memory_max = \"224MiB\"");
+    assert_eq!(written(&succeed(pinflow(["run"]).arg(&config)).stdout), PINS);
+    let again = succeed(pinflow(["run"]).arg(&config));
+    assert_eq!(written(&again.stdout), 0, "all rows are read back, within the same limit");
+}
