@@ -27,7 +27,7 @@ use crate::sinks::SinkError;
 use crate::sinks::delta::DeltaError;
 use crate::table::TableError;
 use crate::usage::UsageError;
-use crate::{check, config, emit, gateway, kinesis, mysql, query, run, streams, table, telemetry, topics};
+use crate::{check, config, emit, file_limit, gateway, kinesis, mysql, query, run, streams, table, telemetry, topics};
 
 /// Everything was done.
 const DONE: u8 = 0;
@@ -191,6 +191,7 @@ impl Overrides {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    file_limit::raise_soft_limit();
     #[cfg(feature = "failpoints")]
     let _armed = crate::sinks::delta::failpoints::arm();
     ExitCode::from(obey(cli.command).unwrap_or_else(|error| {

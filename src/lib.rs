@@ -34,6 +34,7 @@ pub mod config;
 pub mod emit;
 pub mod engine;
 pub mod error_text;
+pub mod file_limit;
 pub mod finding;
 pub mod gateway;
 pub mod http;

@@ -12,6 +12,7 @@
 //! 3. An object is whole under its name or not there, and is put only if it is absent ([`crate::objects`]).
 
 mod config;
+pub mod decompress;
 mod lane;
 pub mod line;
 pub mod name;

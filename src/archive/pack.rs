@@ -2,10 +2,10 @@
 
 use std::io::{self, Read, Write};
 
-use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use serde::Deserialize;
 
+use super::decompress::{gunzip, unzstd};
 use super::name::ENDINGS;
 
 /// How objects are compressed.
@@ -56,8 +56,8 @@ impl Compression {
 pub fn unpack(object: impl io::BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut object = object;
     Ok(match object.fill_buf()? {
-        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(object)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::with_buffer(object)?),
+        [0x1f, 0x8b, ..] => Box::new(gunzip(object)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(unzstd(object)?),
         _ => Box::new(object),
     })
 }
