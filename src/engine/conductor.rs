@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::all_rejected::{AllRejected, AllRejectedWatch};
 use super::committer::{Batches, Received, ToCommit};
 use super::crew::WorkerEnd;
 use super::flight::{Cut, Flights, Flying};
@@ -76,6 +77,7 @@ struct Conductor<S: Sink> {
     /// Nobody takes passed epochs any more.
     is_unserved: bool,
     totals: Totals,
+    all_rejected: AllRejectedWatch,
 }
 
 impl<S: Sink> Conductor<S> {
@@ -150,7 +152,11 @@ impl<S: Sink> Conductor<S> {
             Some(Event::Begun(partitions)) => self.on_begun(partitions),
             Some(Event::Block(block)) => self.on_block(block),
             Some(Event::Ends { partition, end }) => self.on_ends(partition, end),
-            Some(Event::Ended(_)) => {}
+            Some(Event::Ended(partition)) => {
+                if let Some(known) = self.partitions.get(&partition) {
+                    self.all_rejected.end(&known.partition.name, self.open.epoch);
+                }
+            }
             Some(Event::BacklogRead) => self.on_backlog_read(),
             Some(Event::Failed(error)) => return Err(error.into()),
             None => {
@@ -390,10 +396,12 @@ impl<S: Sink> Conductor<S> {
             let known = self.partitions.get_mut(&partition).expect("read from a known partition");
             known.read += read;
             known.reached.rows += read.rows;
+            self.all_rejected.add(&known.partition.name, read).iter().for_each(AllRejected::warn);
             self.totals.rows += read.rows;
             self.window.passed += read.rows;
             self.totals.rejected += read.rejected;
         }
+        self.all_rejected.judge_ended(flying.epoch).iter().for_each(AllRejected::warn);
         for (partition, end) in flying.ends {
             let known = self.partitions.get_mut(&partition).expect("cut in a known partition");
             known.reached = Reached { next: end.next, rows: known.reached.rows, anchor: end.anchor, seek: end.seek };
@@ -517,6 +525,7 @@ impl<S: Sink> Conductor<S> {
         mut self,
         reports: &mut mpsc::UnboundedReceiver<Report<Batches<S>>>,
     ) -> Result<(Outcome, Option<EngineError>), EngineError> {
+        self.all_rejected.judge_all().iter().for_each(AllRejected::warn);
         self.show(Frame { last: true, ..self.frame() }).await;
         // Without orders the workers close their inputs and end.
         let threads: Vec<_> = self.workers.drain(..).filter_map(|worker| worker.thread).collect();

@@ -17,6 +17,7 @@
 //! Back-pressure: the conductor takes no block while too many closed epochs have not passed the graph, or
 //! too many windows are not durable; the feed fills, and sources wait.
 
+mod all_rejected;
 mod committer;
 mod conductor;
 mod crew;

@@ -17,6 +17,7 @@ use pinflow_dataflows::symbol::{Sweep, Symbol};
 use timely::worker::Worker;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::all_rejected::RejectionCounts;
 use super::{EngineError, Gauges, Settings};
 use crate::position::{Epoch, PartitionId};
 use crate::sinks::{Already, Delivery, Encoder, Stored};
@@ -60,6 +61,7 @@ pub(super) struct Read {
     pub(super) rows: u64,
     pub(super) rejected: u64,
     pub(super) redelivered: u64,
+    pub(super) reasons: RejectionCounts,
 }
 
 impl std::ops::AddAssign for Read {
@@ -67,6 +69,7 @@ impl std::ops::AddAssign for Read {
         self.rows += other.rows;
         self.rejected += other.rejected;
         self.redelivered += other.redelivered;
+        self.reasons += other.reasons;
     }
 }
 
@@ -281,6 +284,7 @@ impl<E: Encoder> Rows for Fork<'_, E> {
             return;
         }
         self.read.rejected += 1;
+        self.read.reasons.count(rejection.reason);
         if let Some(recent) = self.gauges.recent.get() {
             recent.keep(lineage, stream, rejection, payload);
         }

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::Conductor;
 use crate::archive::Archive;
+use crate::engine::all_rejected::AllRejectedWatch;
 use crate::engine::committer::supervised_commits;
 use crate::engine::crew::start_workers;
 use crate::engine::flight::Flights;
@@ -112,6 +113,7 @@ impl<S: Sink> Engine<S> {
             stop: self.stop.clone(),
             is_unserved: false,
             totals: Totals::default(),
+            all_rejected: AllRejectedWatch::default(),
         };
         let (outcome, failure) = conductor.conduct(self.events, stored, from_workers, self.stop).await?;
         committer

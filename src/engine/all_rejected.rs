@@ -1,0 +1,201 @@
+//! Sources of which nothing is accepted: a run that rejects everything must not look like success.
+
+use std::collections::BTreeMap;
+
+use pinflow_dataflows::rejection::Reason;
+
+use super::worker::Read;
+use crate::position::Epoch;
+
+/// After so many rows of a source a judgement is made; one that ends earlier is judged at its end.
+const ROWS_JUDGED: u64 = 100;
+
+/// Rows and rejections of each source until it is judged.
+#[derive(Debug, Default)]
+pub(super) struct AllRejectedWatch {
+    sources: BTreeMap<String, SourceRejections>,
+}
+
+#[derive(Debug, Default)]
+struct SourceRejections {
+    rows: u64,
+    rejected: u64,
+    reasons: RejectionCounts,
+    /// The epoch in which it ended, if it has.
+    ended_in: Option<Epoch>,
+    judged: bool,
+}
+
+/// Rejections by reason, in the order of [`Reason::ALL`].
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RejectionCounts([u64; Reason::ALL.len()]);
+
+impl RejectionCounts {
+    pub(super) fn count(&mut self, reason: Reason) {
+        self.0[reason as usize] += 1;
+    }
+
+    fn most_frequent(&self) -> Option<Reason> {
+        // Of equal counts the first reason of the contract.
+        let most = Reason::ALL.into_iter().rev().max_by_key(|reason| self.0[*reason as usize])?;
+        (self.0[most as usize] > 0).then_some(most)
+    }
+}
+
+impl std::ops::AddAssign for RejectionCounts {
+    fn add_assign(&mut self, other: RejectionCounts) {
+        self.0.iter_mut().zip(other.0).for_each(|(sum, more)| *sum += more);
+    }
+}
+
+/// A source of which every row was rejected.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct AllRejected {
+    /// `recording/‹file›`, `kafka/‹topic›`, `kinesis/‹stream›`.
+    pub(super) source: String,
+    /// Rows read, all of them rejected.
+    pub(super) rows: u64,
+    pub(super) reason: Reason,
+}
+
+impl AllRejectedWatch {
+    /// Counts what was read of a partition.
+    pub(super) fn add(&mut self, partition: &str, read: Read) -> Option<AllRejected> {
+        let source = source_of(partition);
+        let counted = self.sources.entry(source.to_owned()).or_default();
+        counted.rows += read.rows;
+        counted.rejected += read.rejected;
+        counted.reasons += read.reasons;
+        if counted.rows < ROWS_JUDGED { None } else { counted.judge(source) }
+    }
+
+    /// Notes that a partition has ended. Only a recorded file is a source of its own, so that its end is the source's.
+    pub(super) fn end(&mut self, partition: &str, epoch: Epoch) {
+        if source_of(partition) == partition {
+            self.sources.entry(partition.to_owned()).or_default().ended_in = Some(epoch);
+        }
+    }
+
+    /// Judges the sources that have ended up to an epoch, all rows of which have been counted.
+    pub(super) fn judge_ended(&mut self, epoch: Epoch) -> Vec<AllRejected> {
+        let ended = self.sources.iter_mut().filter(|(_, source)| source.ended_in.is_some_and(|end| end <= epoch));
+        ended.filter_map(|(name, source)| source.judge(name)).collect()
+    }
+
+    /// Judges every source that was not judged: nothing more will be read.
+    pub(super) fn judge_all(&mut self) -> Vec<AllRejected> {
+        self.sources.iter_mut().filter_map(|(name, source)| source.judge(name)).collect()
+    }
+}
+
+impl SourceRejections {
+    fn judge(&mut self, source: &str) -> Option<AllRejected> {
+        if std::mem::replace(&mut self.judged, true) || self.rows == 0 || self.rejected < self.rows {
+            return None;
+        }
+        let reason = self.reasons.most_frequent()?;
+        Some(AllRejected { source: source.to_owned(), rows: self.rows, reason })
+    }
+}
+
+/// The source that a partition belongs to: its topic or stream; a recorded file is a source itself.
+fn source_of(partition: &str) -> &str {
+    match partition.split_once('/') {
+        Some(("kafka" | "kinesis", rest)) => match rest.rfind('/') {
+            Some(at) => &partition[..partition.len() - rest.len() + at],
+            None => partition,
+        },
+        _ => partition,
+    }
+}
+
+impl AllRejected {
+    /// Logs one warning.
+    pub(super) fn warn(&self) {
+        let AllRejected { source, rows, reason } = self;
+        tracing::warn!(
+            source,
+            rows,
+            reason = reason.name(),
+            "every record that was read of it was rejected, most of them as {reason}: {}. The rejected records are in \
+             table `rejected` where tables are kept",
+            hint(*reason)
+        );
+    }
+}
+
+/// What is probably wrong with a source all of whose rows are rejected for this reason.
+fn hint(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NotUtf8 | Reason::NotJson | Reason::TrailingBytes => {
+            "is it CSV, Avro or another format? Read are JSON objects, one a line or message, or a file that is one JSON array"
+        }
+        Reason::NotAnObject => {
+            "each record must be a JSON object, one a line or message, or a file one JSON array of them"
+        }
+        Reason::NoKey | Reason::BadKey => "a row needs its key, a whole number called `ind` or `index`",
+        Reason::WrongStream => {
+            "is it another stream than the source says? Check the names, or say that the source is `auto`"
+        }
+        Reason::WrongType => "the fields have other JSON types than those of a post",
+        Reason::DuplicateField => "the records name a field twice with different values",
+        Reason::TooLarge | Reason::TooDeep | Reason::TooManyRows => "the records are larger than a message may be",
+        Reason::Tombstone => "the records are null: the topic deletes keys",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn read(rows: u64, rejected: u64, reason: Reason) -> Read {
+        let mut read = Read { rows, rejected, ..Read::default() };
+        (0..rejected).for_each(|_| read.reasons.count(reason));
+        read
+    }
+
+    #[test]
+    fn source_is_judged_once_after_its_first_rows() {
+        let mut watch = AllRejectedWatch::default();
+        assert_eq!(watch.add("kafka/a.b/0", read(60, 60, Reason::NotJson)), None);
+        assert_eq!(watch.add("kafka/a.b/1", read(39, 39, Reason::NoKey)), None);
+        let all = watch.add("kafka/a.b/2", read(1, 1, Reason::NoKey)).unwrap();
+        assert_eq!(all, AllRejected { source: "kafka/a.b".to_owned(), rows: 100, reason: Reason::NotJson });
+        assert_eq!(watch.add("kafka/a.b/0", read(1_000, 1_000, Reason::NotJson)), None, "one warning a source");
+        assert!(watch.judge_all().is_empty());
+    }
+
+    #[test]
+    fn one_accepted_row_is_enough() {
+        let mut watch = AllRejectedWatch::default();
+        assert_eq!(watch.add("kinesis/s/shardId-1", read(1, 0, Reason::NotJson)), None);
+        assert_eq!(watch.add("kinesis/s/shardId-2", read(500, 500, Reason::NotJson)), None);
+        assert!(watch.judge_all().is_empty());
+    }
+
+    #[test]
+    fn short_source_is_judged_at_its_end() {
+        let mut watch = AllRejectedWatch::default();
+        watch.end("recording/empty.jsonl", 1);
+        for file in ["recording/pin.jsonl", "recording/spring/geo.jsonl", "recording/followed.jsonl"] {
+            assert_eq!(watch.add(file, read(3, 3, Reason::NotJson)), None);
+        }
+        watch.end("recording/pin.jsonl", 2);
+        watch.end("recording/spring/geo.jsonl", 3);
+        assert!(watch.judge_ended(1).is_empty());
+        assert_eq!(watch.judge_ended(2).len(), 1);
+        assert_eq!(watch.judge_ended(9)[0].source, "recording/spring/geo.jsonl");
+        assert_eq!(watch.judge_all()[0].source, "recording/followed.jsonl");
+    }
+
+    #[test]
+    fn every_reason_is_counted_in_its_place() {
+        for reason in Reason::ALL {
+            let mut counts = RejectionCounts::default();
+            counts.count(reason);
+            assert_eq!(counts.most_frequent(), Some(reason));
+        }
+        assert_eq!(RejectionCounts::default().most_frequent(), None);
+    }
+}
