@@ -73,7 +73,7 @@ async fn look_at(source: &SourceConfig, config: &Config) -> Vec<Finding> {
     match source {
         SourceConfig::Recording(recording) => {
             match recording::plan_anywhere(recording.clone(), &config.base, &config.objects).await {
-                Ok(planned) => planned.check().into_iter().map(Finding::Well).collect(),
+                Ok(planned) => planned.check(),
                 Err(error) => vec![Finding::Fault(error_text(&error))],
             }
         }

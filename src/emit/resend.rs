@@ -64,7 +64,8 @@ fn watched<T: Send>(sent: &AtomicU64, work: impl FnOnce() -> T + Send) -> T {
 fn recording(args: &EmitArgs, from: &Path, mut sending: Sending<'_>) -> anyhow::Result<u64> {
     let mut config = RecordingConfig::at(from);
     config.rate_per_sec = args.rate.and_then(|rate| std::num::NonZeroU32::new(rate.ceil() as u32));
-    if args.topic.is_some() && from.is_file() && stream_of(from).is_none() {
+    let name = from.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    if args.topic.is_some() && from.is_file() && recording::stream_of(&name).is_none() {
         config.stream = Some(StreamSetting::Auto);
     }
     let source = recording::plan(config, Path::new(""))?;
@@ -197,12 +198,6 @@ impl Sending<'_> {
         }
         Ok(self.bytes)
     }
-}
-
-/// The stream that a file's name says it holds, as the recording room has it.
-fn stream_of(file: &Path) -> Option<Stream> {
-    let name = file.file_name()?.to_string_lossy().to_lowercase();
-    Stream::ALL.into_iter().find(|stream| name.starts_with(stream.name()))
 }
 
 /// What was sent, in words.

@@ -113,14 +113,8 @@ impl AllRejected {
     /// Logs one warning.
     pub(super) fn warn(&self) {
         let AllRejected { source, rows, reason } = self;
-        tracing::warn!(
-            source,
-            rows,
-            reason = reason.name(),
-            "every record that was read of it was rejected, most of them as {reason}: {}. The rejected records are in \
-             table `rejected` where tables are kept",
-            hint(*reason)
-        );
+        let (reason, hint) = (reason.name(), hint(*reason));
+        tracing::warn!(source, rows, reason, hint, "every record that was read was rejected");
     }
 }
 

@@ -18,9 +18,11 @@ use pinflow_dataflows::record::Stream;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use super::array::Layout;
 use super::compression::{Compression, Content};
 use super::config::RecordingConfig;
 use super::files::{Found, RecordingFile, prefix};
+use super::unread::{Unread, UnreadKind};
 use crate::archive::name::Partition;
 use crate::archive::unpack;
 use crate::objects::Place;
@@ -54,7 +56,7 @@ pub(super) async fn find(config: &RecordingConfig, place: &Place) -> Result<Foun
             Some((partition, first)) => {
                 partitions.entry(partition).or_default().push((first, object.location, object.size));
             }
-            None => found.ignored.push(format!("{}: no object of an archive", place.shown(&object.location))),
+            None => found.unread.push(unread(place, &prefix_in_store, &object.location)),
         }
     }
     for (partition, mut objects) in partitions {
@@ -70,11 +72,18 @@ pub(super) async fn find(config: &RecordingConfig, place: &Place) -> Result<Foun
             key: format!("{}{}+{}", prefix(config), partition.topic, partition.number),
             carries,
             compression: Compression::Plain,
+            layout: Layout::Lines,
             bytes: objects.iter().map(|(_, bytes)| bytes).sum(),
             archived: Some(Objects { place: place.clone(), objects, runtime: Handle::current() }),
         });
     }
     Ok(found)
+}
+
+/// An object that is none of an archive, by its path within the archive's place.
+fn unread(place: &Place, prefix: &Path, location: &Path) -> Unread {
+    let within = location.as_ref().strip_prefix(prefix.as_ref()).unwrap_or(location.as_ref());
+    Unread { name: place.shown(location), kind: UnreadKind::Object(within.trim_start_matches('/').to_owned()) }
 }
 
 /// What a topic's name says of its messages: the one word `pin`, `geo` or `user` in it. Else each tells by its fields.

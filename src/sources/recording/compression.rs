@@ -5,7 +5,8 @@ use std::io::{self, BufReader, Read, Seek};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flate2::bufread::MultiGzDecoder;
+use super::array::{ArrayLines, Layout, detect_layout};
+use crate::archive::decompress::{ZSTD_HEAD_BYTES, gunzip, unzstd, zstd_window_hint, zstd_window_is_too_large};
 
 /// How a file's bytes are to be read. Its first bytes tell, not its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +43,16 @@ impl Compression {
     }
 
     /// Looks into a file, and leaves it at its start.
+    ///
+    /// # Errors
+    /// If it cannot be read, or only with more memory than a file may take.
     pub(super) fn look(file: &mut File) -> io::Result<Compression> {
-        let mut head = Vec::with_capacity(MAGIC_BYTES);
-        file.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut head)?;
+        let mut head = Vec::with_capacity(ZSTD_HEAD_BYTES.max(MAGIC_BYTES));
+        file.by_ref().take(head.capacity() as u64).read_to_end(&mut head)?;
         file.rewind()?;
+        if zstd_window_is_too_large(&head) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, zstd_window_hint()));
+        }
         Ok(Compression::of(&head))
     }
 
@@ -64,7 +71,7 @@ impl Compression {
 pub(super) enum Content {
     /// As it stands.
     Plain(File),
-    /// Decompressed on the way.
+    /// Decompressed on the way, or taken out of an array: nothing can be sought in it.
     Packed {
         /// The text.
         text: Box<dyn Read + Send>,
@@ -74,21 +81,31 @@ pub(super) enum Content {
 }
 
 impl Content {
-    /// The text of `file`, which must stand at its start.
+    /// The text of `file`, which must stand at its start; of an array each element as a line.
     ///
     /// # Errors
     /// If the file is of a kind that is not read, or its decompressor cannot be made.
-    pub(super) fn new(file: File, compression: Compression) -> io::Result<Content> {
+    pub(super) fn new(file: File, compression: Compression, layout: Layout) -> io::Result<Content> {
+        match (Content::as_it_stands(file, compression)?, layout) {
+            (content, Layout::Lines) => Ok(content),
+            (Content::Plain(file), Layout::Array) => {
+                let taken = Arc::new(AtomicU64::new(0));
+                let text = ArrayLines::new(Counted { file, taken: Arc::clone(&taken) });
+                Ok(Content::Packed { text: Box::new(text), taken })
+            }
+            (Content::Packed { text, taken }, Layout::Array) => {
+                Ok(Content::Packed { text: Box::new(ArrayLines::new(text)), taken })
+            }
+        }
+    }
+
+    fn as_it_stands(file: File, compression: Compression) -> io::Result<Content> {
         let taken = Arc::new(AtomicU64::new(0));
         let counted = Counted { file, taken: Arc::clone(&taken) };
         let text: Box<dyn Read + Send> = match compression {
             Compression::Plain => return Ok(Content::Plain(counted.file)),
-            Compression::Gzip => {
-                Box::new(MultiGzDecoder::new(BufReader::with_capacity(COMPRESSED_BUFFER_BYTES, counted)))
-            }
-            Compression::Zstd => {
-                Box::new(zstd::Decoder::with_buffer(BufReader::with_capacity(COMPRESSED_BUFFER_BYTES, counted))?)
-            }
+            Compression::Gzip => Box::new(gunzip(BufReader::with_capacity(COMPRESSED_BUFFER_BYTES, counted))),
+            Compression::Zstd => Box::new(unzstd(BufReader::with_capacity(COMPRESSED_BUFFER_BYTES, counted))?),
             Compression::Foreign(name) => {
                 let what = format!("it is a {name} file; only plain text, gzip and zstd can be read");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, what));
@@ -96,6 +113,28 @@ impl Content {
         };
         Ok(Content::Packed { text, taken })
     }
+}
+
+/// How the records of a file are told apart, by at most `bytes_max` bytes of its text; leaves the file at its start.
+///
+/// # Errors
+/// If it cannot be read. What a decompressor refuses is no error here: reading it will be.
+pub(super) fn look_at_layout(
+    file: &mut File,
+    compression: Compression,
+    bytes_max: usize,
+    grows: bool,
+) -> io::Result<Layout> {
+    let layout = match compression {
+        Compression::Plain => detect_layout(file, bytes_max, grows)?,
+        Compression::Foreign(_) => Layout::Lines,
+        Compression::Gzip | Compression::Zstd => {
+            let mut text = Content::as_it_stands(file.try_clone()?, compression)?;
+            detect_layout(&mut text, bytes_max, grows).unwrap_or(Layout::Lines)
+        }
+    };
+    file.rewind()?;
+    Ok(layout)
 }
 
 impl Read for Content {

@@ -28,7 +28,7 @@ pub struct RecordingConfig {
     #[serde(default)]
     pub follow: bool,
     /// Files that were read before may be gone from the folder. Otherwise that is an error: what was not yet
-    /// read of them would be lost without a word.
+    /// read of them would be lost without a word. A followed file that comes back is read on at its position.
     #[serde(default)]
     pub allow_removed: bool,
 }

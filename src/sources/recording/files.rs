@@ -7,9 +7,13 @@ use std::path::{Path, PathBuf};
 use pinflow_dataflows::ingest::Carries;
 use pinflow_dataflows::record::Stream;
 
+use super::LINE_BYTES_MAX;
 use super::archived::Objects;
-use super::compression::Compression;
+use super::array::Layout;
+use super::compression::{Compression, look_at_layout};
 use super::config::RecordingConfig;
+use super::unread::Unread;
+use crate::file_limit::explain;
 use crate::sources::SourceError;
 
 /// One file to be read; a partition.
@@ -23,6 +27,8 @@ pub(super) struct RecordingFile {
     pub(super) carries: Carries,
     /// How it was compressed when it was found.
     pub(super) compression: Compression,
+    /// How its records were told apart when it was found.
+    pub(super) layout: Layout,
     /// How long it was when it was found, as stored.
     pub(super) bytes: u64,
     /// If it is a partition of an archive: its objects, which are read in the place of a file.
@@ -35,8 +41,8 @@ pub(super) struct Found {
     /// The files to read: by name within a stream, and the streams in turns, so that what belongs together is
     /// read at about the same time.
     pub(super) files: Vec<RecordingFile>,
-    /// What is not read, and why.
-    pub(super) ignored: Vec<String>,
+    /// What is not read.
+    pub(super) unread: Vec<Unread>,
     /// What cannot be read though it must be.
     pub(super) faults: Vec<String>,
 }
@@ -48,20 +54,34 @@ const COMPRESSED_ENDINGS: [&str; 2] = [".gz", ".zst"];
 /// Endings of files that are still being made.
 const UNFINISHED_ENDINGS: [&str; 3] = [".tmp", ".part", "~"];
 
+/// The original's tables, by the stream that their rows are.
+const ORIGINAL_TABLES: [(&str, Stream); 3] =
+    [("pinterest_data", Stream::Pin), ("geolocation_data", Stream::Geo), ("user_data", Stream::User)];
+
 /// Which stream a file's name tells.
 ///
 /// The name ends in `.jsonl`, `.ndjson` or `.json`, then perhaps `.gz` or `.zst`, and the letters it begins with,
 /// upper or lower case, are `pin`, `geo` or `user`: `pin.jsonl`, `geo-0001.jsonl.gz`, `User_2.ndjson.zst`,
-/// but not `pinterest.jsonl`.
-fn stream_of(file: &str) -> Option<Stream> {
+/// but not `pinterest.jsonl`. Or it begins with the name of one of the original's tables: `pinterest_data.jsonl`,
+/// `geolocation_data-2.json.gz`.
+#[must_use]
+pub fn stream_of(file: &str) -> Option<Stream> {
     let stem = COMPRESSED_ENDINGS.iter().find_map(|ending| file.strip_suffix(ending)).unwrap_or(file);
     let stem = ENDINGS.iter().find_map(|ending| stem.strip_suffix(ending))?;
-    let word = stem.split(|letter: char| !letter.is_alphabetic()).next()?;
+    let is_letter = |letter: char| letter.is_alphabetic();
+    let begins_with = |table: &str| {
+        let begins = stem.get(..table.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(table));
+        begins && !stem[table.len()..].starts_with(is_letter)
+    };
+    if let Some((_, stream)) = ORIGINAL_TABLES.into_iter().find(|(table, _)| begins_with(table)) {
+        return Some(stream);
+    }
+    let word = stem.split(|letter: char| !is_letter(letter)).next()?;
     Stream::ALL.into_iter().find(|stream| word.eq_ignore_ascii_case(stream.name()))
 }
 
 /// Whether a folder's file is none of its data: hidden, a marker like `_SUCCESS`, or still being made.
-fn is_aside(file: &str) -> bool {
+pub(super) fn is_aside(file: &str) -> bool {
     file.starts_with(['.', '_']) || UNFINISHED_ENDINGS.iter().any(|ending| file.ends_with(ending))
 }
 
@@ -78,7 +98,8 @@ pub(super) fn prefix(config: &RecordingConfig) -> String {
 /// # Errors
 /// If the path cannot be read.
 pub(super) fn find(config: &RecordingConfig, path: &Path, known: impl Fn(&Path) -> bool) -> Result<Found, SourceError> {
-    let unreadable = |cause: io::Error| SourceError::Read { partition: path.display().to_string(), cause };
+    let unreadable =
+        |cause: io::Error| SourceError::Read { partition: path.display().to_string(), cause: explain(cause) };
     let meta = fs::metadata(path).map_err(unreadable)?;
     let mut found = Found::default();
     if meta.is_dir() {
@@ -104,41 +125,42 @@ impl Found {
             return;
         };
         if in_folder && is_aside(file) {
-            self.ignored.push(format!("{shown}: hidden, a marker, or unfinished"));
+            self.unread.push(Unread::file(path));
             return;
         }
         let Some(carries) = config.stream.map(Carries::from).or_else(|| stream_of(file).map(Carries::Only)) else {
             match in_folder {
-                true => self.ignored.push(format!("{shown}: its name tells no stream")),
+                true if path.is_dir() => self.unread.push(Unread::folder(path)),
+                true => self.unread.push(Unread::file(path)),
                 false => self.faults.push(format!(
                     "{shown}: its name tells no stream; say stream = \"pin\", \"geo\", \"user\" or \"auto\""
                 )),
             }
             return;
         };
-        match look(path) {
-            Ok((meta, _)) if in_folder && meta.is_dir() => {
-                self.ignored.push(format!("{shown}: a folder in the folder"));
-            }
-            Ok((meta, _)) if !meta.is_file() => self.faults.push(format!("{shown}: not a regular file")),
-            Ok((_, Compression::Foreign(kind))) => {
+        match look(path, config.follow) {
+            Ok((meta, ..)) if in_folder && meta.is_dir() => self.unread.push(Unread::folder(path)),
+            Ok((meta, ..)) if !meta.is_file() => self.faults.push(format!("{shown}: not a regular file")),
+            Ok((_, Compression::Foreign(kind), _)) => {
                 self.faults.push(format!("{shown}: a {kind} file; only plain text, gzip and zstd can be read"));
             }
-            Ok((_, compression)) if config.follow && compression != Compression::Plain => self.faults.push(format!(
+            Ok((_, compression, _)) if config.follow && compression != Compression::Plain => self.faults.push(format!(
                 "{shown}: {}, and a compressed file cannot be followed; read it without `follow`",
                 compression.name()
             )),
-            Ok((meta, compression)) => self.files.push(RecordingFile {
+            Ok((_, _, Layout::Array)) if config.follow => self.faults.push(array_is_not_followed(path)),
+            Ok((meta, compression, layout)) => self.files.push(RecordingFile {
                 path: path.to_owned(),
                 key: prefix(config) + file,
                 carries,
                 compression,
+                layout,
                 bytes: meta.len(),
                 archived: None,
             }),
             // Renamed or removed since the folder was listed; a link that leads nowhere is still there.
             Err(_) if in_folder && fs::symlink_metadata(path).is_err() => {}
-            Err(cause) => self.faults.push(format!("{shown}: {cause}")),
+            Err(cause) => self.faults.push(format!("{shown}: {}", explain(cause))),
         }
     }
 
@@ -155,19 +177,29 @@ impl Found {
         }
         turns.sort_by_key(|(turn, _)| *turn);
         self.files.extend(turns.into_iter().map(|(_, file)| file));
-        self.ignored.sort();
+        self.unread.sort_by(|a, b| a.name.cmp(&b.name));
         self.faults.sort();
     }
 }
 
-/// A file's facts and its compression; anything but a regular file is not opened.
-fn look(path: &Path) -> io::Result<(Metadata, Compression)> {
+/// Why a JSON array cannot be followed.
+pub(super) fn array_is_not_followed(path: &Path) -> String {
+    format!(
+        "{}: a JSON array cannot be followed, since it has an end; read it without `follow`, or write one object a line",
+        path.display()
+    )
+}
+
+/// A file's facts, its compression and its layout; anything but a regular file is not opened.
+fn look(path: &Path, grows: bool) -> io::Result<(Metadata, Compression, Layout)> {
     let meta = fs::metadata(path)?;
     if !meta.is_file() {
-        return Ok((meta, Compression::Plain));
+        return Ok((meta, Compression::Plain, Layout::Lines));
     }
-    let compression = Compression::look(&mut File::open(path)?)?;
-    Ok((meta, compression))
+    let mut file = File::open(path)?;
+    let compression = Compression::look(&mut file)?;
+    let layout = look_at_layout(&mut file, compression, LINE_BYTES_MAX, grows)?;
+    Ok((meta, compression, layout))
 }
 
 #[cfg(test)]
@@ -184,12 +216,18 @@ mod tests {
             ("pin.2026-01-31.jsonl.zst", Stream::Pin),
             ("GEO_1.ndjson", Stream::Geo),
             ("user.json.zst", Stream::User),
+            ("pinterest_data.jsonl", Stream::Pin),
+            ("Geolocation_Data.json", Stream::Geo),
+            ("geolocation_data-0001.ndjson.gz", Stream::Geo),
+            ("user_data_2.jsonl.zst", Stream::User),
         ];
         for (file, stream) in told {
             assert_eq!(stream_of(file), Some(stream), "{file}");
         }
         for file in [
             "pinterest.jsonl",
+            "pinterest_database.jsonl",
+            "geolocation.jsonl",
             "pin",
             "pin.txt",
             "pin.jsonl.bz2",
@@ -217,7 +255,7 @@ mod tests {
         let wanted =
             ["pin-1", "geo", "user-a", "pin-2", "user-b", "pin-3"].map(|file| format!("recording/{file}.jsonl"));
         assert_eq!(keys, wanted);
-        assert_eq!(found.ignored.len(), 3, "{:?}", found.ignored);
+        assert_eq!(found.unread.len(), 3, "{:?}", found.unread);
         assert!(found.faults.is_empty(), "{:?}", found.faults);
     }
 
@@ -228,7 +266,7 @@ mod tests {
         fs::write(folder.path().join("pin.jsonl"), b"PAR1....").unwrap();
         std::os::unix::fs::symlink("nowhere", folder.path().join("geo.jsonl")).unwrap();
         let found = find(&RecordingConfig::at("unused"), folder.path(), |_| false).unwrap();
-        assert_eq!((found.files.len(), found.ignored.len()), (0, 1), "{found:?}");
+        assert_eq!((found.files.len(), found.unread.len()), (0, 1), "{found:?}");
         assert_eq!(found.faults.len(), 2, "{found:?}");
         assert!(found.faults[1].contains("parquet"), "{found:?}");
     }

@@ -8,8 +8,9 @@ use super::compression::Content;
 use super::files::RecordingFile;
 use super::lines::{Cut, Limits, Text};
 use super::pace::Pacer;
-use super::resume::{Fault, Reading};
+use super::resume::{Fault, Reading, prove};
 use crate::archive::line;
+use crate::file_limit::explain;
 use crate::position::{PartitionId, Reached, anchor};
 use crate::sources::collected::Collected;
 use crate::sources::thread::Halt;
@@ -18,6 +19,12 @@ use crate::sources::{Block, Event, Feed, Records, SourceError};
 /// What to do about a file that is not the one that was read before.
 const MEND: &str =
     "Put back the file that was read, or give this recording another `name`: it is then read from its beginning";
+/// What to do so that it does not happen to a followed file.
+const ROTATION: &str = "A followed file may only grow: let rotation begin files with new names, such as pin-2.jsonl, \
+                        instead of truncating, replacing or renaming the one that is read";
+/// What to do about a followed file that is gone.
+const REMOVED_HINT: &str = "Put it back and start again: it is read on where reading stopped. With allow_removed = true a \
+                            file may go, and is read on if it comes back";
 
 /// What it takes to read one file.
 pub(super) struct Job<'a> {
@@ -25,29 +32,31 @@ pub(super) struct Job<'a> {
     pub(super) file: &'a RecordingFile,
     pub(super) pacer: Option<&'a Arc<Pacer>>,
     pub(super) limits: Limits,
+    /// Whether what is appended is read on.
+    pub(super) followed: bool,
 }
 
 impl Job<'_> {
     /// Reads the file to its end.
     pub(super) fn read(&self) -> Result<(), Halt> {
-        let mut reading = Reading::open(self, self.feed.stored(&self.file.key))?;
+        let stored = self.feed.stored(&self.file.key);
+        let mut reading = Reading::open(self, stored)?;
         let partition = self.feed.open(&self.file.key, &self.file.key, self.file.carries)?.id;
+        let mut reached = stored;
         if let Some(ahead) = reading.ahead.take() {
-            self.deliver(partition, ahead, &reading)?;
+            reached = Some(self.deliver(partition, ahead, &reading)?);
         }
         let mut more = reading.settle_line_end(self)?;
         while more {
             self.go_on()?;
             let cut = reading.lines.read(&mut reading.content, u64::MAX);
             match cut.map_err(|cause| self.unreadable_after(reading.lines.next() - 1, cause))? {
-                Cut::Lines(text) => {
-                    self.deliver(partition, text, &reading)?;
-                }
+                Cut::Lines(text) => reached = Some(self.deliver(partition, text, &reading)?),
                 Cut::Partial => {}
                 Cut::End => more = false,
             }
         }
-        self.still_there(&reading)?;
+        self.prove_unchanged(&reading, reached)?;
         if let Some(text) = reading.lines.finish() {
             self.deliver(partition, text, &reading)?;
         }
@@ -91,15 +100,18 @@ impl Job<'_> {
         Ok(Reached { next, rows: 0, anchor, seek })
     }
 
-    /// Whether a plain file still holds what was read of it.
-    fn still_there(&self, reading: &Reading) -> Result<(), Halt> {
+    /// Proves that a plain file still holds what was read of it: it may have been truncated and written again meanwhile.
+    fn prove_unchanged(&self, reading: &Reading, reached: Option<Reached>) -> Result<(), Halt> {
         let Content::Plain(file) = &reading.content else { return Ok(()) };
         let holds = file.metadata().map_err(|cause| self.unreadable(cause))?.len();
         let read = reading.lines.read_to();
         if holds < read {
             return Err(self.fault(Fault::Shorter { read, holds, unit: "bytes" }));
         }
-        Ok(())
+        match reached.filter(|reached| reached.count() > 1 && reached.seek > 0) {
+            Some(reached) => prove(file, reached, self.limits).map_err(|fault| self.fault(fault)),
+            None => Ok(()),
+        }
     }
 
     /// Halts once the run is stopped.
@@ -109,7 +121,7 @@ impl Job<'_> {
 
     /// The file cannot be read.
     pub(super) fn unreadable(&self, cause: io::Error) -> Halt {
-        Halt::Failed(SourceError::Read { partition: self.file.key.clone(), cause })
+        Halt::Failed(SourceError::Read { partition: self.file.key.clone(), cause: explain(cause) })
     }
 
     /// The file cannot be read beyond a line.
@@ -120,8 +132,17 @@ impl Job<'_> {
 
     /// The file is not the one that was read.
     pub(super) fn changed(&self, what: &str) -> Halt {
-        let what = format!("{what}. {MEND}");
-        Halt::Failed(SourceError::Changed { partition: self.file.key.clone(), what })
+        let hint = if self.followed { format!("{MEND}. {ROTATION}") } else { MEND.to_owned() };
+        self.changed_with_hint(what, &hint)
+    }
+
+    /// The file is gone, and may not be.
+    pub(super) fn removed(&self) -> Halt {
+        self.changed_with_hint("it was removed or renamed while it was followed", REMOVED_HINT)
+    }
+
+    fn changed_with_hint(&self, what: &str, hint: &str) -> Halt {
+        Halt::Failed(SourceError::Changed { partition: self.file.key.clone(), what: format!("{what}. {hint}") })
     }
 
     /// The file is not the one that was read, or cannot tell.

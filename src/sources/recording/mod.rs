@@ -13,14 +13,17 @@
 //! for each, and those in the feed; a block is [`BLOCK_BYTES`] or one line.
 
 mod archived;
+mod array;
 mod compression;
 mod config;
 mod files;
 mod follow;
+mod followed;
 mod job;
 mod lines;
 mod pace;
 mod resume;
+mod unread;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -31,16 +34,21 @@ use std::time::Instant;
 
 use pinflow_dataflows::ingest::Carries;
 
+use array::Layout;
 pub use config::{RecordingConfig, StreamSetting};
+pub use files::stream_of;
 use files::{Found, RecordingFile};
 use follow::Follow;
 use job::Job;
 use lines::Limits;
 use pace::Pacer;
+use unread::UnreadReport;
 
 use super::backlog::BacklogReport;
 use super::thread::{Halt, spawn, spawn_reader};
 use super::{Feed, SourceError};
+use crate::file_limit;
+use crate::finding::Finding;
 use crate::objects::{Connection, Place, Target};
 
 /// About how many bytes of text a block has.
@@ -82,13 +90,13 @@ pub fn plan(config: RecordingConfig, base: &Path) -> Result<RecordingSource, Sou
 }
 
 fn nothing_usable(path: &Path, found: &Found) -> String {
-    let ignored = match found.ignored.as_slice() {
+    let unread = match found.unread.as_slice() {
         [] => "it is empty".to_owned(),
-        ignored => format!("not used:\n{}", ignored.join("\n")),
+        unread => format!("found:\n{}", UnreadReport::of(unread)),
     };
     format!(
         "{}: nothing to read. Looked for files whose names begin with `pin`, `geo` or `user` and end in .jsonl, .ndjson \
-         or .json, then perhaps .gz or .zst; with stream = \"pin\", \"geo\", \"user\" or \"auto\" any name will do; {ignored}",
+         or .json, then perhaps .gz or .zst; with stream = \"pin\", \"geo\", \"user\" or \"auto\" any name will do; {unread}",
         path.display()
     )
 }
@@ -125,7 +133,11 @@ pub async fn plan_anywhere(
     }
     if found.files.is_empty() {
         let what = "no object of an archive: topics/TOPIC/partition=N/TOPIC+N+OFFSET.json, perhaps with .gz or .zst";
-        return Err(SourceError::Unusable(format!("{place}: {what}")));
+        let unread = match found.unread.as_slice() {
+            [] => String::new(),
+            unread => format!("; found:\n{}", UnreadReport::of(unread)),
+        };
+        return Err(SourceError::Unusable(format!("{place}: {what}{unread}")));
     }
     Ok(RecordingSource { config, path: place.name().to_owned(), found })
 }
@@ -186,24 +198,41 @@ impl RecordingSource {
         !self.config.follow
     }
 
-    /// What was found, a line for each file, for people.
+    /// What was found: a line for each file, and what is not read.
     #[must_use]
-    pub fn check(&self) -> Vec<String> {
+    pub fn check(&self) -> Vec<Finding> {
         let files = self.found.files.iter().map(|file| {
             let stream = match file.carries {
                 Carries::Only(stream) => stream.name(),
                 Carries::Auto => "auto",
             };
-            match &file.archived {
+            Finding::Well(match &file.archived {
                 Some(objects) => format!("{}: {stream}, {} objects, {} bytes", file.key, objects.len(), file.bytes),
-                None => format!("{}: {stream}, {}, {} bytes", file.key, file.compression.name(), file.bytes),
-            }
+                None => {
+                    let array = if file.layout == Layout::Array { ", a JSON array" } else { "" };
+                    format!("{}: {stream}, {}{array}, {} bytes", file.key, file.compression.name(), file.bytes)
+                }
+            })
         });
-        let ignored = self.found.ignored.iter().map(|what| format!("not read: {what}"));
-        files.chain(ignored).collect()
+        let unread = UnreadReport::of(&self.found.unread).findings();
+        files.chain(unread).chain(self.check_file_limit()).collect()
     }
 
-    /// Starts reading into the feed; the threads end when every file has, when the run is stopped, or on a failure,
+    /// Whether all followed files can be open at once.
+    fn check_file_limit(&self) -> Option<Finding> {
+        let files = self.found.files.len() as u64;
+        let limit = file_limit::limit().filter(|_| self.config.follow)?;
+        let needed = files + file_limit::OTHER_FILES;
+        (needed > limit).then(|| {
+            let remedy = file_limit::remedy(needed.next_power_of_two().max(65_536));
+            Finding::Fault(format!(
+                "{}: {files} files are followed, each of them open, and the process may have {limit} open; {remedy}",
+                self.path.display()
+            ))
+        })
+    }
+
+    /// Warns of what is not read, and starts reading into the feed; the threads end when every file has, when the run is stopped, or on a failure,
     /// which they tell the feed.
     ///
     /// The threads wait in [`Feed::send`] while the feed is full: an engine that stops must go on taking, or drop
@@ -224,11 +253,12 @@ impl RecordingSource {
         if let Err(gone) = self.nothing_gone(feed) {
             return Ok(vec![spawn("recording".to_owned(), feed, self.shown(), |_| Err(Halt::Failed(gone)))?]);
         }
+        UnreadReport::of(&self.found.unread).warn(&self.path);
         let shown = self.shown();
         let RecordingSource { config, path, found } = self;
         if config.follow {
             let follow = Follow { feed: feed.clone(), config, path: path.clone(), pacer, limits };
-            let read = move |_: &Feed, backlog: &mut BacklogReport| follow.run(found.files, backlog);
+            let read = move |_: &Feed, backlog: &mut BacklogReport| follow.run(found, backlog);
             return Ok(vec![spawn_reader("recording".to_owned(), feed, shown, read)?]);
         }
         let files = Arc::new(found.files);
@@ -280,7 +310,7 @@ fn read_files(
     limits: Limits,
 ) -> Result<(), Halt> {
     while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-        Job { feed, file, pacer, limits }.read()?;
+        Job { feed, file, pacer, limits, followed: false }.read()?;
     }
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 
-use super::compression::{Compression, Content};
+use super::array::Layout;
+use super::compression::{Compression, Content, look_at_layout};
 use super::job::Job;
 use super::lines::{Cut, Limits, Lines, Text, record};
 use crate::position::{Reached, anchor};
@@ -30,19 +31,26 @@ pub(super) struct Reading {
 impl Reading {
     /// Opens the job's file at `stored`, or at its beginning.
     pub(super) fn open(job: &Job<'_>, stored: Option<Reached>) -> Result<Reading, Halt> {
-        let limits = job.limits;
-        let stored = stored.filter(|reached| reached.count() > 1);
         if let Some(objects) = &job.file.archived {
-            let lines = Lines::new(limits, 1, 0);
+            let lines = Lines::new(job.limits, 1, 0);
             let bytes = job.file.bytes;
             let reading = Reading { content: objects.open(), lines, ahead: None, owes_line_end: false, bytes };
-            return reading.at(job, stored);
+            return reading.at(job, stored.filter(|reached| reached.count() > 1));
         }
-        let mut file = File::open(&job.file.path).map_err(|cause| job.unreadable(cause))?;
+        let file = File::open(&job.file.path).map_err(|cause| job.unreadable(cause))?;
+        Reading::of_file(job, file, stored)
+    }
+
+    /// The same of an opened file, which must stand at its start.
+    pub(super) fn of_file(job: &Job<'_>, mut file: File, stored: Option<Reached>) -> Result<Reading, Halt> {
+        let limits = job.limits;
+        let stored = stored.filter(|reached| reached.count() > 1);
         let (compression, bytes) = facts(&mut file).map_err(|cause| job.unreadable(cause))?;
+        let layout = look_at_layout(&mut file, compression, limits.line_bytes_max, job.followed);
+        let layout = layout.map_err(|cause| job.unreadable(cause))?;
         let reading = |content, lines| Reading { content, lines, ahead: None, owes_line_end: false, bytes };
         match stored {
-            Some(reached) if reached.seek > 0 && compression == Compression::Plain => {
+            Some(reached) if reached.seek > 0 && (compression, layout) == (Compression::Plain, Layout::Lines) => {
                 prove(&file, reached, limits).map_err(|fault| job.fault(fault))?;
                 let lines = Lines::new(limits, reached.count(), reached.seek);
                 file.seek(SeekFrom::Start(reached.seek)).map_err(|cause| job.unreadable(cause))?;
@@ -50,7 +58,7 @@ impl Reading {
                 Ok(Reading { owes_line_end, ..reading(Content::Plain(file), lines) })
             }
             stored => {
-                let content = Content::new(file, compression).map_err(|cause| job.unreadable(cause))?;
+                let content = Content::new(file, compression, layout).map_err(|cause| job.unreadable(cause))?;
                 reading(content, Lines::new(limits, 1, 0)).at(job, stored)
             }
         }

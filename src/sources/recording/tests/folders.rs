@@ -8,6 +8,7 @@ use pinflow_dataflows::record::Stream;
 
 use super::super::{RecordingConfig, StreamSetting, plan, tell_apart};
 use super::harness::{Packing, Run, SMALL, read, recording};
+use crate::finding::Finding;
 use crate::position::Positions;
 
 fn refused(config: RecordingConfig) -> String {
@@ -34,6 +35,46 @@ fn a_folder_of_all_three_streams() {
 }
 
 #[test]
+fn files_named_after_the_original_tables_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, text) in [("pinterest_data.jsonl", "p\n"), ("geolocation_data.ndjson", "g\n"), ("user_data.json", "u\n")]
+    {
+        fs::write(folder.path().join(file), text).unwrap();
+    }
+    let heard = read(folder.path(), Positions::new());
+    let carries: Vec<Carries> = heard.opened.values().map(|partition| partition.carries).collect();
+    assert_eq!(carries, Stream::ALL.map(Carries::Only));
+    assert_eq!(heard.records["recording/pinterest_data.jsonl"], [(1, b"p".to_vec())]);
+}
+
+#[test]
+fn files_left_out_that_look_like_data_are_faults_of_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let make = |file: &str| {
+        let path = folder.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "{}\n").unwrap();
+    };
+    ["pin.jsonl", "pinterest.jsonl", "old/geo.jsonl", "geo.csv", "notes.txt", "README.md", "t/pin/_delta_log/0.json"]
+        .into_iter()
+        .for_each(make);
+    let checked = recording(folder.path()).check();
+    let faults: Vec<&String> = checked
+        .iter()
+        .filter_map(|finding| match finding {
+            Finding::Fault(what) => Some(what),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(faults.len(), 3, "{checked:?}");
+    for part in ["pinterest.jsonl: the name does not tell", "geo.csv: CSV is not read", "old: folders in the folder"] {
+        assert!(faults.iter().any(|fault| fault.contains(part)), "{part}: {checked:?}");
+    }
+    assert!(checked.iter().any(|finding| matches!(finding, Finding::Risk(what) if what.contains("notes.txt"))));
+    assert!(checked.iter().any(|finding| matches!(finding, Finding::Well(what) if what.contains("README.md"))));
+}
+
+#[test]
 fn many_files_are_read_each_once() {
     let folder = tempfile::tempdir().unwrap();
     for file in 0..100 {
@@ -52,7 +93,9 @@ fn a_given_stream_takes_any_name() {
     }
     let config = RecordingConfig { stream: Some(StreamSetting::Auto), ..RecordingConfig::at(folder.path()) };
     let source = plan(config, Path::new("/")).unwrap();
-    assert_eq!(source.check().iter().filter(|line| line.starts_with("not read: ")).count(), 3);
+    let checked = source.check();
+    let Some(Finding::Well(unread)) = checked.last() else { panic!("{checked:?}") };
+    assert!(["_SUCCESS", ".hidden", "half.tmp"].iter().all(|file| unread.contains(file)), "{unread}");
     let heard = Run::start(source, SMALL, Positions::new()).finish();
     assert_eq!(heard.records.len(), 3);
     assert!(heard.opened.values().all(|partition| partition.carries == Carries::Auto));
@@ -70,7 +113,10 @@ fn a_single_file_needs_a_stream_in_its_name_or_its_setting() {
     let what = plan(RecordingConfig::at("posts.log"), base).unwrap_err().to_string();
     assert!(what.contains("say stream = "), "{what}");
     let config = RecordingConfig { stream: Some(StreamSetting::User), ..RecordingConfig::at("posts.log") };
-    assert_eq!(plan(config, base).unwrap().check(), ["recording/posts.log: user, plain, 2 bytes"]);
+    assert_eq!(
+        plan(config, base).unwrap().check(),
+        [Finding::Well("recording/posts.log: user, plain, 2 bytes".to_owned())]
+    );
 }
 
 #[test]
@@ -80,7 +126,7 @@ fn what_cannot_be_used_is_named() {
     assert!(what.contains("`pin`, `geo` or `user`") && what.contains("it is empty"), "{what}");
     fs::write(folder.path().join("pins.jsonl"), "").unwrap();
     let what = refused(RecordingConfig::at(folder.path()));
-    assert!(what.contains("pins.jsonl: its name tells no stream"), "{what}");
+    assert!(what.contains("pins.jsonl: the name does not tell the stream"), "{what}");
     let what = refused(RecordingConfig::at(folder.path().join("nowhere")));
     assert!(what.contains("nowhere: No such file"), "{what}");
     for name in ["", "a/b", "a b"] {

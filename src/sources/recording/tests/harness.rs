@@ -103,7 +103,7 @@ impl Run {
 }
 
 impl Heard {
-    fn hear(&mut self, event: Event) {
+    pub(super) fn hear(&mut self, event: Event) {
         match event {
             Event::Opened(partition) => {
                 assert_eq!(partition.name, partition.key);

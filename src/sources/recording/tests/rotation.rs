@@ -1,0 +1,336 @@
+//! Followed files that leave their names, and what may come back under them.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tokio::sync::{mpsc, watch};
+
+use super::super::config::{RecordingConfig, StreamSetting};
+use super::super::files;
+use super::super::follow::Follow;
+use super::super::followed::FollowedFile;
+use super::harness::{Heard, Packing, SMALL, append};
+use crate::position::Positions;
+use crate::sources::thread::Halt;
+use crate::sources::{Event, Feed};
+
+/// A recording that is followed without a thread: it looks when the test says so.
+struct Followed {
+    follow: Follow,
+    files: Vec<FollowedFile>,
+    unread: HashSet<String>,
+    events: mpsc::Receiver<Event>,
+    heard: Heard,
+    _stop: watch::Sender<bool>,
+}
+
+impl Followed {
+    fn start(config: RecordingConfig, stored: Positions) -> Followed {
+        let (stop, stopped) = watch::channel(false);
+        let (feed, events) = Feed::new(256, stored, stopped);
+        let path = config.path.clone();
+        let found = files::find(&config, &path, |_| false).unwrap();
+        assert!(found.faults.is_empty(), "{:?}", found.faults);
+        let follow = Follow { feed, config, path, pacer: None, limits: SMALL };
+        let files = found.files.into_iter().map(|file| FollowedFile::open(&follow, file).unwrap()).collect();
+        Followed { follow, files, unread: HashSet::new(), events, heard: Heard::default(), _stop: stop }
+    }
+
+    /// Looks at the names, then reads everything that is there.
+    fn look(&mut self) -> Result<(), String> {
+        let looked = self.follow.look_at_names(&mut self.files, &mut self.unread).and_then(|()| {
+            for file in &mut self.files {
+                while file.look(&self.follow)? {}
+            }
+            Ok(())
+        });
+        while let Ok(event) = self.events.try_recv() {
+            self.heard.hear(event);
+        }
+        looked.map_err(|halt| match halt {
+            Halt::Failed(failed) => failed.to_string(),
+            Halt::Stopped => panic!("nobody stopped it"),
+        })
+    }
+
+    fn lines_of(&self, file: &str) -> Vec<String> {
+        let records = self.heard.records.get(&format!("recording/{file}"));
+        records.into_iter().flatten().map(|(_, line)| String::from_utf8(line.clone()).unwrap()).collect()
+    }
+}
+
+/// What happens to `pin.jsonl` between two looks. A list of steps happens without a look in between.
+#[derive(Debug, Clone)]
+enum Step {
+    /// It is moved out of the folder.
+    MoveAway,
+    /// What was moved away comes back.
+    MoveBack,
+    Remove,
+    Append(&'static str),
+    /// Another file with this text takes the name.
+    Replace(&'static str),
+    /// The same, with these bytes.
+    ReplaceBytes(Vec<u8>),
+    /// The file is truncated, and this text written.
+    Rewrite(&'static str),
+    /// It gets this name in the same folder.
+    RenameTo(&'static str),
+    /// A folder takes the name.
+    ReplaceByFolder,
+    /// Nothing.
+    Wait,
+}
+
+impl Step {
+    fn take(&self, folder: &Path) {
+        let (file, away) = (folder.join("pin.jsonl"), folder.with_extension("away"));
+        match self {
+            Step::MoveAway => fs::rename(file, away).unwrap(),
+            Step::MoveBack => fs::rename(away, file).unwrap(),
+            Step::Remove => fs::remove_file(file).unwrap(),
+            Step::Append(text) => append(&file, text),
+            Step::Replace(text) => Step::ReplaceBytes(text.as_bytes().to_vec()).take(folder),
+            Step::ReplaceBytes(bytes) => {
+                let new = folder.with_extension("new");
+                fs::write(&new, bytes).unwrap();
+                fs::rename(new, file).unwrap();
+            }
+            Step::Rewrite(text) => fs::write(file, text).unwrap(),
+            Step::RenameTo(name) => fs::rename(file, folder.join(name)).unwrap(),
+            Step::ReplaceByFolder => {
+                fs::remove_file(&file).unwrap();
+                fs::create_dir(file).unwrap();
+            }
+            Step::Wait => {}
+        }
+    }
+}
+
+/// The lines of `pin.jsonl` that were read in all, or why the run ended.
+type Expected = Result<&'static [&'static str], &'static str>;
+
+const GONE: Expected = Err("it was removed or renamed while it was followed");
+const OTHER_BEGINNING: Expected = Err("it does not begin as the one that was read");
+const ABC: Expected = Ok(&["a", "b", "c"]);
+const ABCD: Expected = Ok(&["a", "b", "c", "d"]);
+
+/// Sequences of steps after `a b c` were read, with a look after each list of steps; what follows from them without
+/// `allow_removed`, and with it.
+fn sequences() -> Vec<(&'static str, Vec<Vec<Step>>, Expected, Expected)> {
+    use Step::*;
+    let short = [vec![Remove], vec![Replace("a\nb\n")]];
+    let waits = [Wait, Wait, Wait, Wait].map(|wait| vec![wait]);
+    vec![
+        ("gone and back between two looks", vec![vec![MoveAway, MoveBack]], ABC, ABC),
+        ("gone and back", vec![vec![MoveAway], vec![MoveBack]], GONE, ABC),
+        ("gone, back and grown", vec![vec![MoveAway], vec![MoveBack], vec![Append("d\n")]], GONE, ABCD),
+        ("gone for long and back", vec![vec![MoveAway], vec![Wait], vec![Wait], vec![MoveBack]], GONE, ABC),
+        ("gone twice", [MoveAway, MoveBack, MoveAway, MoveBack].map(|step| vec![step]).to_vec(), GONE, ABC),
+        ("removed and made again the same", vec![vec![Remove], vec![Replace("a\nb\nc\n")]], GONE, ABC),
+        ("back longer", vec![vec![Remove], vec![Replace("a\nb\nc\nd\n")]], GONE, ABCD),
+        ("back shorter", [&short[..], &waits[..]].concat(), GONE, Err("6 bytes were read, and it holds only 4")),
+        ("a copy under way", [&short[..], &[vec![Append("c\nd\n")]]].concat(), GONE, ABCD),
+        (
+            "a slow copy",
+            [&short[..], &waits[..2], &[vec![Append("c")]], &waits[..2], &[vec![Append("\n")]]].concat(),
+            GONE,
+            ABC,
+        ),
+        ("back empty", [&[vec![Remove], vec![Replace("")]], &waits[..]].concat(), GONE, Err("it holds only 0")),
+        (
+            "back as another file of the same length",
+            vec![vec![Remove], vec![Replace("x\ny\nz\n")]],
+            GONE,
+            OTHER_BEGINNING,
+        ),
+        ("replaced by a continuation", vec![vec![Replace("a\nb\nc\nd\n")]], ABCD, ABCD),
+        (
+            "replaced by another file of the same length",
+            vec![vec![Replace("x\ny\nz\n")]],
+            OTHER_BEGINNING,
+            OTHER_BEGINNING,
+        ),
+        ("replaced by a longer other file", vec![vec![Replace("x\ny\nz\nmore\n")]], OTHER_BEGINNING, OTHER_BEGINNING),
+        (
+            "replaced by a file without the last line written",
+            vec![vec![Append("d\n"), Replace("a\nb\nc\ne\n")]],
+            OTHER_BEGINNING,
+            OTHER_BEGINNING,
+        ),
+        (
+            "replaced by a compressed file",
+            vec![vec![ReplaceBytes(Packing::Gzip.pack(b"a\nb\nc\n"))]],
+            OTHER_BEGINNING,
+            OTHER_BEGINNING,
+        ),
+        ("replaced by a folder", vec![vec![ReplaceByFolder]], Err("not a regular file"), Err("not a regular file")),
+        ("copied and truncated", vec![vec![Rewrite("")]], Err("it holds only 0"), Err("it holds only 0")),
+        ("truncated and refilled", vec![vec![Rewrite("x\ny\nz\nmore\n")]], Err("line 3 held"), Err("line 3 held")),
+        ("rotated by renaming", vec![vec![RenameTo("pin.jsonl.1"), Replace("n\n")]], OTHER_BEGINNING, OTHER_BEGINNING),
+        (
+            "rotated, and made anew later",
+            vec![vec![RenameTo("pin.jsonl.1")], vec![Replace("n\n")]],
+            GONE,
+            OTHER_BEGINNING,
+        ),
+        (
+            "rotated to a name that is read, too",
+            vec![vec![RenameTo("pin-1.jsonl")]],
+            GONE,
+            Err("it was renamed to recording/pin-1.jsonl, under which its 3 lines would be read a second time"),
+        ),
+        ("written on and removed between two looks", vec![vec![Append("d\n"), Remove]], GONE, ABCD),
+        ("gone for good", vec![vec![Remove], vec![Wait]], GONE, ABC),
+    ]
+}
+
+/// A folder, not followed yet, with `a b c` in `pin.jsonl`.
+fn folder_of_three() -> (tempfile::TempDir, PathBuf) {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("posts");
+    fs::create_dir(&folder).unwrap();
+    append(&folder.join("pin.jsonl"), "a\nb\nc\n");
+    (place, folder)
+}
+
+fn followed(path: PathBuf, allow_removed: bool) -> RecordingConfig {
+    RecordingConfig { follow: true, allow_removed, ..RecordingConfig::at(path) }
+}
+
+fn take_and_look(following: &mut Followed, folder: &Path, steps: &[Vec<Step>]) -> Result<(), String> {
+    for together in steps {
+        together.iter().for_each(|step| step.take(folder));
+        following.look()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn file_that_leaves_its_name_is_never_read_twice_nor_left_in_silence() {
+    for (what, steps, strict, lenient) in sequences() {
+        for (allow_removed, expected) in [(false, strict), (true, lenient)] {
+            for single_file in [false, true] {
+                if single_file && what == "rotated to a name that is read, too" {
+                    continue;
+                }
+                let what = format!("{what}, allow_removed = {allow_removed}, single file: {single_file}");
+                let (_place, folder) = folder_of_three();
+                let path = if single_file { folder.join("pin.jsonl") } else { folder.clone() };
+                let mut following = Followed::start(followed(path, allow_removed), Positions::new());
+                following.look().unwrap();
+                match (take_and_look(&mut following, &folder, &steps), expected) {
+                    (Ok(()), Ok(lines)) => assert_eq!(following.lines_of("pin.jsonl"), lines, "{what}"),
+                    (Err(failure), Err(part)) => {
+                        assert!(failure.contains(part) && failure.contains("recording/pin.jsonl"), "{what}: {failure}");
+                        assert!(
+                            failure.to_lowercase().contains("put it back") || failure.contains("Put back"),
+                            "{failure}"
+                        );
+                    }
+                    (ended, _) => panic!("{what}: {ended:?}"),
+                }
+                assert!(following.heard.ended.is_empty(), "{what}: it may come back, so it has not ended");
+            }
+        }
+    }
+}
+
+#[test]
+fn replaced_file_with_same_beginning_is_recognised_by_its_last_record() {
+    let (_place, folder) = folder_of_three();
+    let long = "the same beginning\n".repeat(100);
+    fs::write(folder.join("pin.jsonl"), format!("{long}last\n")).unwrap();
+    let mut following = Followed::start(followed(folder.clone(), true), Positions::new());
+    following.look().unwrap();
+    Step::ReplaceBytes(format!("{long}LAST\nmore\n").into_bytes()).take(&folder);
+    let failure = following.look().unwrap_err();
+    assert!(failure.contains("line 101 held"), "{failure}");
+}
+
+#[test]
+fn other_files_are_read_on_while_one_is_away() {
+    let (_place, folder) = folder_of_three();
+    append(&folder.join("geo.jsonl"), "1\n");
+    let mut following = Followed::start(followed(folder.clone(), true), Positions::new());
+    following.look().unwrap();
+    Step::MoveAway.take(&folder);
+    append(&folder.join("geo.jsonl"), "2\n");
+    append(&folder.join("user.jsonl"), "u\n");
+    following.look().unwrap();
+    following.look().unwrap();
+    Step::MoveBack.take(&folder);
+    append(&folder.join("geo.jsonl"), "3\n");
+    following.look().unwrap();
+    assert_eq!(following.lines_of("pin.jsonl"), ["a", "b", "c"]);
+    assert_eq!(following.lines_of("geo.jsonl"), ["1", "2", "3"]);
+    assert_eq!(following.lines_of("user.jsonl"), ["u"]);
+    assert_eq!(following.heard.opened.len(), 3, "no partition is opened twice");
+}
+
+#[test]
+fn folder_that_is_away_and_back_is_read_on() {
+    let (place, folder) = folder_of_three();
+    let mut following = Followed::start(followed(folder.clone(), true), Positions::new());
+    following.look().unwrap();
+    fs::rename(&folder, place.path().join("elsewhere")).unwrap();
+    following.look().unwrap();
+    fs::rename(place.path().join("elsewhere"), &folder).unwrap();
+    append(&folder.join("pin.jsonl"), "d\n");
+    following.look().unwrap();
+    assert_eq!(following.lines_of("pin.jsonl"), ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn renamed_file_in_a_folder_of_any_names_is_refused_and_a_link_is_not() {
+    let (_place, folder) = folder_of_three();
+    let config = RecordingConfig { stream: Some(StreamSetting::Auto), ..followed(folder.clone(), true) };
+    let mut following = Followed::start(config, Positions::new());
+    following.look().unwrap();
+    fs::hard_link(folder.join("pin.jsonl"), folder.join("linked")).unwrap();
+    following.look().unwrap();
+    assert_eq!(following.lines_of("linked"), ["a", "b", "c"], "a second name is a file like any other");
+    Step::RenameTo("pin.jsonl.1").take(&folder);
+    Step::Replace("").take(&folder);
+    let failure = following.look().unwrap_err();
+    assert!(failure.contains("it was renamed to recording/pin.jsonl.1"), "{failure}");
+}
+
+#[test]
+fn file_that_is_away_during_a_restart_is_read_on_when_it_comes_back() {
+    for (text, expected) in [("a\nb\nc\nd\n", Ok(["d"])), ("x\ny\nz\nd\n", Err("line 3 held"))] {
+        let (_place, folder) = folder_of_three();
+        let mut first = Followed::start(followed(folder.clone(), true), Positions::new());
+        first.look().unwrap();
+        Step::Remove.take(&folder);
+        let mut second = Followed::start(followed(folder.clone(), true), first.heard.reached.clone());
+        second.look().unwrap();
+        Step::Replace(text).take(&folder);
+        match (second.look(), expected) {
+            (Ok(()), Ok(lines)) => assert_eq!(second.lines_of("pin.jsonl"), lines),
+            (Err(failure), Err(part)) => assert!(failure.contains(part), "{failure}"),
+            (looked, _) => panic!("{looked:?}"),
+        }
+        if expected.is_ok() {
+            Step::MoveAway.take(&folder);
+            second.look().unwrap();
+            Step::MoveBack.take(&folder);
+            second.look().unwrap();
+            assert_eq!(second.lines_of("pin.jsonl"), ["d"], "gone and back again in the second run");
+        }
+    }
+}
+
+#[test]
+fn single_file_that_is_away_is_caught_up() {
+    let (_place, folder) = folder_of_three();
+    let mut following = Followed::start(followed(folder.join("pin.jsonl"), true), Positions::new());
+    following.look().unwrap();
+    Step::Remove.take(&folder);
+    following.look().unwrap();
+    assert!(following.files[0].is_caught_up());
+    Step::Replace("a\n").take(&folder);
+    following.look().unwrap();
+    assert!(!following.files[0].is_caught_up(), "what is shorter than what was read is not done with");
+}

@@ -1,0 +1,112 @@
+//! Followed files that leave their names while the real program follows them.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::harness::{Running, pinflow, scratch, succeed, until};
+
+/// A place with a folder `posts` of one file of three rows, and a configuration that follows it into tables.
+struct Place {
+    folder: tempfile::TempDir,
+    config: PathBuf,
+}
+
+impl Place {
+    fn new(path: &str) -> Place {
+        let folder = scratch();
+        fs::create_dir(folder.path().join("posts")).expect("made");
+        let place = Place { config: folder.path().join("run.toml"), folder };
+        let text = format!(
+            "[[source]]\nkind = \"recording\"\npath = \"{path}\"\nfollow = true\nallow_removed = true\n\
+             [tables]\nurl = \"tables\"\ncommit_age_secs_max = 0.1\n"
+        );
+        fs::write(&place.config, text).expect("written");
+        fs::write(place.file(), rows(1..=3)).expect("written");
+        place
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("posts/user.jsonl")
+    }
+
+    fn away(&self) -> PathBuf {
+        self.folder.path().join("away")
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    fn start(&self) -> Running {
+        let log = fs::File::create(self.folder.path().join("log")).expect("a log");
+        let mut command = pinflow(["run"]);
+        Running::start(command.arg(&self.config).args(["--output", "none"]).stdout(Stdio::null()).stderr(log))
+    }
+
+    /// Waits until the program has read so many rows and committed them.
+    fn until_committed(&self, rows: u64) {
+        until("the rows are committed", || committed_rows(&self.folder.path().join("tables")) == Some(rows));
+    }
+
+    fn verify(&self) {
+        succeed(pinflow(["table"]).arg(self.folder.path().join("tables")).arg("--verify"));
+    }
+}
+
+fn rows(inds: std::ops::RangeInclusive<u32>) -> String {
+    inds.map(|ind| {
+        format!(
+            "{{\"ind\":{ind},\"first_name\":\"A\",\"last_name\":\"B\",\"age\":30,\"date_joined\":\"2016-10-24T11:23:51\"}}\n"
+        )
+    })
+    .collect()
+}
+
+/// The committed rows of the table `user` by now, if it is there.
+fn committed_rows(tables: &Path) -> Option<u64> {
+    let output = pinflow(["table", "--format", "json"]).arg(tables.join("user")).output().expect("it starts");
+    let report: Value = serde_json::from_slice(&output.stdout).ok()?;
+    report["tables"][0]["rows"].as_u64()
+}
+
+#[test]
+fn renamed_file_that_comes_back_is_read_once_and_read_on() {
+    for path in ["posts", "posts/user.jsonl"] {
+        let place = Place::new(path);
+        let mut running = place.start();
+        place.until_committed(3);
+        fs::rename(place.file(), place.away()).expect("moved away");
+        until("it says that the file is gone", || place.log().contains("the file is gone"));
+        fs::rename(place.away(), place.file()).expect("moved back");
+        until("it says that the file is back", || place.log().contains("the file is back"));
+        let mut file = fs::OpenOptions::new().append(true).open(place.file()).expect("it is there");
+        file.write_all(rows(4..=5).as_bytes()).expect("appended");
+        place.until_committed(5);
+        running.signal(Signal::SIGTERM);
+        assert_eq!(running.wait().code(), Some(0), "{}", place.log());
+        place.verify();
+        assert_eq!(committed_rows(&place.folder.path().join("tables")), Some(5));
+    }
+}
+
+#[test]
+fn file_replaced_by_other_content_ends_the_run_and_names_the_file() {
+    let place = Place::new("posts");
+    let mut running = place.start();
+    place.until_committed(3);
+    fs::rename(place.file(), place.away()).expect("moved away");
+    until("it says that the file is gone", || place.log().contains("the file is gone"));
+    fs::write(place.away(), rows(7..=9)).expect("written");
+    fs::rename(place.away(), place.file()).expect("another file takes the name");
+    assert_eq!(running.wait().code(), Some(1));
+    let log = place.log();
+    assert!(log.contains("recording/user.jsonl") && log.contains("does not begin as the one that was read"), "{log}");
+    assert!(log.contains("let rotation begin files with new names"), "it says what to do: {log}");
+    place.verify();
+    assert_eq!(committed_rows(&place.folder.path().join("tables")), Some(3));
+}
