@@ -11,8 +11,9 @@ use serde::Serialize;
 use crate::config::{ConfigError, objects_connection};
 use crate::objects::{Connection, ObjectsError, Place, Target};
 use crate::sinks::delta::{
-    AcceptError, AcceptedDeletion, Columns, Compacted, Compaction, Contents, DeltaError, Grade, Mended, ReadProgress,
-    Symptom, Verdict, accept_deletion, diagnose, inspect, optimize, repair, vacuum, verify,
+    AcceptError, AcceptedDeletion, Columns, Compacted, Compaction, Contents, DeltaError, Grade, Mended,
+    PartitionVerdict, ReadProgress, Symptom, Verdict, accept_deletion, diagnose, inspect, optimize, repair, vacuum,
+    verify,
 };
 
 /// Shows what tables hold.
@@ -387,7 +388,8 @@ fn verified(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
     for unproved in &verdict.unproved {
         writeln!(out, "not checked: {}", shown(unproved))?;
     }
-    if verdict.partitions.iter().any(|partition| partition.found + partition.deleted < partition.stored) {
+    let lacks_rows = |partition: &PartitionVerdict| partition.found + partition.deleted < partition.stored;
+    if verdict.unproved.is_empty() && verdict.partitions.iter().any(lacks_rows) {
         writeln!(
             out,
             "rows are missing: restore the tables from a backup; or, if they were deleted on purpose, run `pinflow table \
