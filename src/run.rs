@@ -253,6 +253,7 @@ async fn open_tables(config: &Config, tables: &TablesConfig) -> anyhow::Result<(
         pauses: pauses.clone(),
         compaction: tables.compact.then_some(delta::Compaction::BESIDE),
         keep_hours: NonZeroU32::new(tables.keep_hours),
+        keep_files_max: NonZeroU32::new(tables.keep_files_max),
         ..delta::Settings::new(root, config.pipeline.clone())
     };
     let begun = Instant::now();

@@ -131,6 +131,10 @@ pub struct TablesConfig {
     /// Files to which no version of so many hours refers are removed beside the run; 0: never.
     #[serde(default = "TablesConfig::keep_hours")]
     pub keep_hours: u32,
+    /// Files of a table to which its newest version does not refer, at the most; above that only those of the last
+    /// minutes are kept. 0: no bound.
+    #[serde(default = "TablesConfig::keep_files_max")]
+    pub keep_files_max: u32,
 }
 
 impl TablesConfig {
@@ -148,6 +152,10 @@ impl TablesConfig {
         168
     }
 
+    fn keep_files_max() -> u32 {
+        5_000
+    }
+
     /// Tables at a place, all else by default.
     #[must_use]
     pub fn at(url: &str) -> TablesConfig {
@@ -158,6 +166,7 @@ impl TablesConfig {
             compression: delta::Compression::default(),
             compact: Self::compact(),
             keep_hours: Self::keep_hours(),
+            keep_files_max: Self::keep_files_max(),
         }
     }
 

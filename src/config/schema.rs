@@ -135,6 +135,7 @@ const TABLES_KEYS: &[Key] = &[
     Key::optional("compression", Choice(&["snappy", "zstd"]), "\"snappy\""),
     Key::optional("compact", Flag, "true"),
     Key::optional("keep_hours", U32, "168"),
+    Key::optional("keep_files_max", U32, "5_000"),
 ];
 
 const ARCHIVE: &[Key] = &[

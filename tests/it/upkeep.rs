@@ -307,6 +307,8 @@ fn a_run_removes_what_no_version_of_the_last_week_needs() {
         !young.exists() && replaced.iter().filter(|path| path.exists()).count() == 1,
         "the joined file is in the table"
     );
+    // What was appended just before the signal is read by the next run.
+    succeed(&mut site.run());
     site.assert_whole();
 }
 
@@ -409,5 +411,60 @@ fn compaction_whose_file_was_vacuumed_meanwhile_is_not_committed() {
     }
     assert_eq!(compaction.wait().code(), Some(1));
     succeed(pinflow(["table", "--verify", "--deep"]).arg(site.tables()));
+    site.assert_whole();
+}
+
+/// Makes a table look as if its files had been written, and those that are taken out had been so, some time earlier.
+fn age_files_taken_out(table: &Path, by: std::time::Duration) {
+    let millis = i64::try_from(by.as_millis()).unwrap();
+    for entry in std::fs::read_dir(table.join("_delta_log")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|it| it != "json") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines = text.lines().map(|line| {
+            let mut action: Value = serde_json::from_str(line).unwrap();
+            if let Some(at) = action.pointer_mut("/remove/deletionTimestamp") {
+                *at = Value::from(at.as_i64().unwrap() - millis);
+            }
+            action.to_string() + "\n"
+        });
+        std::fs::write(&path, lines.collect::<String>()).unwrap();
+    }
+    for entry in std::fs::read_dir(table).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|it| it == "parquet") {
+            std::fs::File::open(&path).unwrap().set_modified(std::time::SystemTime::now() - by).unwrap();
+        }
+    }
+}
+
+#[test]
+fn files_taken_out_are_bounded_in_number_not_only_in_time() {
+    let site = Site::new(false);
+    succeed(&mut site.run());
+    succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));
+    let pin = site.tables().join("pin");
+    let files = || -> Vec<PathBuf> {
+        let paths = std::fs::read_dir(&pin).unwrap().map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|it| it == "parquet")).collect()
+    };
+    let crowd = files().len();
+    assert!(crowd > 10, "{crowd}");
+    let quarter = std::time::Duration::from_secs(15 * 60);
+    age_files_taken_out(&pin, quarter);
+    let run_with = |keep_files_max: usize| {
+        let text = std::fs::read_to_string(&site.config).unwrap();
+        let bounded = format!("compact = false\nkeep_files_max = {keep_files_max}");
+        std::fs::write(&site.config, text.replace("compact = false", &bounded)).unwrap();
+        site.grow();
+        succeed(&mut site.run());
+        std::fs::write(&site.config, text).unwrap();
+    };
+    run_with(crowd * 2);
+    assert!(files().len() > crowd, "few enough are kept for a week");
+    run_with(5);
+    assert!(files().len() < crowd, "{} of {crowd} are kept", files().len());
     site.assert_whole();
 }

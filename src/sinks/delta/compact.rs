@@ -8,6 +8,7 @@
 //! Memory: one group of rows while it is encoded, and the new file.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +45,19 @@ const GROUP_ROWS: usize = 48 << 10;
 const BATCH_ROWS: usize = 4 << 10;
 /// From the writing of a file to its commit at the most: far less than any vacuum keeps what no version refers to. A
 /// machine that was suspended in between takes longer.
-const COMMIT_AGE_MAX: SignedDuration = SignedDuration::from_hours(1);
+const COMMIT_AGE_MAX: SignedDuration = SignedDuration::from_mins(5);
+/// How long a file is kept where there are too many, after it was taken out or, if it never was part of the table, after
+/// it was written: longer than a compaction may take to its commit.
+const CROWDED_RETENTION: TimeDelta = TimeDelta::minutes(10);
+
+/// How long files are kept to which the newest version of a table does not refer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Retention {
+    /// Hours.
+    pub(crate) hours: u32,
+    /// How many they may be; above that only those of the last minutes are kept.
+    pub(crate) files_max: Option<NonZeroU32>,
+}
 
 /// How files are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,19 +149,24 @@ pub async fn vacuum(place: impl Into<Place>, hours: u32) -> Result<Vec<(&'static
     let mut done = Vec::new();
     for Contents { table, place, .. } in inspect(place, 0).await? {
         let log = Log::new(&place)?;
-        done.push((table, sweep(&log, hours).await?));
+        done.push((table, sweep(&log, Retention { hours, files_max: None }).await?));
     }
     Ok(done)
 }
 
-/// Removes what no version of the last hours refers to.
-pub(crate) async fn sweep(log: &Log, hours: u32) -> Result<Vec<String>, DeltaError> {
+/// Removes what no version of the last hours refers to, or of the last minutes if there is too much of it.
+pub(crate) async fn sweep(log: &Log, keep: Retention) -> Result<Vec<String>, DeltaError> {
     let handle = builder(log)?.load().await.map_err(failed("open", log))?;
     // What was never part of the table, too: a process that dies between a file and its commit leaves it.
-    let vacuum = handle.vacuum().with_mode(VacuumMode::Full).with_retention_period(TimeDelta::hours(hours.into()));
+    let is_data = |(name, _): &&(String, u64)| name.ends_with(".parquet");
+    let there = log.place().entries().await?.files.iter().filter(is_data).count();
+    let active = active_files(&handle, log)?.len();
+    let is_crowded = keep.files_max.is_some_and(|max| there.saturating_sub(active) > max.get() as usize);
+    let retention = if is_crowded { CROWDED_RETENTION } else { TimeDelta::hours(keep.hours.into()) };
+    let vacuum = handle.vacuum().with_mode(VacuumMode::Full).with_retention_period(retention);
     let (_, swept) = vacuum.with_enforce_retention_duration(false).await.map_err(failed("vacuum", log))?;
     let mut removed = swept.files_deleted;
-    removed.extend(remove_leftovers(log, hours)?);
+    removed.extend(remove_leftovers(log, keep.hours)?);
     Ok(removed)
 }
 
@@ -205,8 +223,8 @@ pub(crate) async fn compact_some(
     let joined = tokio::task::spawn_blocking(move || join(&format, &files)).await;
     let file = joined.map_err(|_| DeltaError::Died { what: "joining files" })??;
     point(log, table, "before_compact")?;
-    let written = Timestamp::now();
     put(log, &file).await?;
+    let written = Timestamp::now();
     point(log, table, "before_compact_commit")?;
     commit(log, &handle, &chosen, (&file, written), how).await?;
     point(log, table, "after_compact")?;

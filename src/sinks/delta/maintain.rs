@@ -4,7 +4,7 @@
 //! All of it runs on threads of its own, which stand behind the run's wherever both want a processor: the library makes
 //! a checkpoint without awaiting anything, and a commit that shared its thread would wait as long.
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU64;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, LazyLock};
 
@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::compact::{self, Compacted, Compaction};
+use super::compact::{self, Compacted, Compaction, Retention};
 use super::failpoints;
 use super::file::Compression;
 use super::log::Log;
@@ -111,16 +111,16 @@ pub(crate) async fn compact(
 
 /// Removes files to which no version of the last hours refers, one table at a time. A failure is told and costs nothing
 /// but room.
-pub(crate) async fn sweep(log: Log, table: Table, hours: NonZeroU32, one: Arc<Semaphore>) {
+pub(crate) async fn sweep(log: Log, table: Table, keep: Retention, one: Arc<Semaphore>) {
     // Never closed.
     let Ok(_turn) = one.acquire().await else { return };
     let of = log.clone();
     // The library may panic where storage fails.
-    let sweeping = AssertUnwindSafe(async move { compact::sweep(&of, hours.get()).await }).catch_unwind();
+    let sweeping = AssertUnwindSafe(async move { compact::sweep(&of, keep).await }).catch_unwind();
     match sweeping.await {
         Ok(Ok(removed)) if removed.is_empty() => {}
         Ok(Ok(removed)) => {
-            let (table, hours) = (table.name(), hours.get());
+            let (table, hours) = (table.name(), keep.hours);
             tracing::info!(table, files = removed.len(), hours, "files that no version needs any more are removed");
         }
         Ok(Err(error)) => {

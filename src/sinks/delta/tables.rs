@@ -14,7 +14,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 use tokio::time::timeout;
 
-use super::compact::{Compacted, Compaction};
+use super::compact::{self, Compacted, Compaction};
 use super::decide;
 use super::encode::{Batches, DeltaEncoder};
 use super::error::DeltaError;
@@ -55,6 +55,8 @@ pub struct Settings {
     pub compaction: Option<Compaction>,
     /// Files to which no version of so many hours refers are removed beside the run; kept for ever without it.
     pub keep_hours: Option<NonZeroU32>,
+    /// Files of a table that its newest version does not refer to, at the most; without a bound otherwise.
+    pub keep_files_max: Option<NonZeroU32>,
     /// Where it is told what is waited for.
     pub pauses: Pauses,
 }
@@ -71,6 +73,7 @@ impl Settings {
             checkpoint_commits: maintain::CHECKPOINT_COMMITS,
             compaction: None,
             keep_hours: None,
+            keep_files_max: None,
             pauses: Pauses::default(),
         }
     }
@@ -82,7 +85,7 @@ pub struct Tables {
     compression: Compression,
     checkpoint_commits: NonZeroU64,
     compaction: Option<Compaction>,
-    keep_hours: Option<NonZeroU32>,
+    keep: Option<compact::Retention>,
     /// One table at a time is looked after: what that takes of memory is taken once.
     upkeep: Arc<Semaphore>,
     /// What the cleaned tables held at open.
@@ -112,6 +115,8 @@ struct Lane {
     compaction: Option<JoinHandle<Compacted>>,
     /// Files when they were last compacted.
     compacted: u64,
+    /// Files that compactions have taken out since the last sweep.
+    taken_out: u64,
     /// Another engine compacts, and that was said.
     left_to_others: bool,
     sweep: Option<JoinHandle<()>>,
@@ -133,7 +138,8 @@ impl Tables {
         let held = held.flat_map(|opened| opened.files.iter().map(|file| (opened.writer.table, file.at.clone())));
         let held = held.collect();
         let law = ledger_law(&settings.root, &opened)?;
-        let Settings { compression, checkpoint_commits, compaction, keep_hours, pauses, .. } = settings;
+        let Settings { compression, checkpoint_commits, compaction, keep_hours, keep_files_max, pauses, .. } = settings;
+        let keep = keep_hours.map(|hours| compact::Retention { hours: hours.get(), files_max: keep_files_max });
         let lanes: Vec<Lane> = opened.into_iter().map(|opened| Lane::new(opened, compression)).collect();
         let status = watch::Sender::new(lanes.iter().map(Lane::status).collect());
         Ok((
@@ -142,7 +148,7 @@ impl Tables {
                 compression,
                 checkpoint_commits,
                 compaction,
-                keep_hours,
+                keep,
                 upkeep: Arc::new(Semaphore::new(1)),
                 held,
                 law,
@@ -254,8 +260,8 @@ impl Tables {
             if let Some(how) = self.compaction {
                 lane.compact(how, self.compression, &self.upkeep).await;
             }
-            if let Some(hours) = self.keep_hours {
-                lane.sweep(hours, &self.upkeep);
+            if let Some(keep) = self.keep {
+                lane.sweep(keep, &self.upkeep);
             }
         }
         (self.epoch, self.under_way) = (epoch, false);
@@ -281,6 +287,7 @@ impl Lane {
             files,
             compaction: None,
             compacted: 0,
+            taken_out: 0,
             left_to_others: false,
             sweep: None,
             swept: None,
@@ -354,6 +361,7 @@ impl Lane {
             let Compacted { files_before, files_after, .. } = done.await.unwrap_or_default();
             self.files = self.files.saturating_sub((files_before - files_after) as u64);
             self.compacted = self.files;
+            self.taken_out += files_before as u64;
         }
         if self.has_foreign_compaction() {
             return;
@@ -380,12 +388,14 @@ impl Lane {
 
     /// Removes what nobody needs when it is time. Only ever begun just after a commit: no file of ours waits for its own
     /// commit then, however long a full disk or a bucket that is away has kept them back.
-    fn sweep(&mut self, hours: NonZeroU32, one: &Arc<Semaphore>) {
+    fn sweep(&mut self, keep: compact::Retention, one: &Arc<Semaphore>) {
         let busy = self.sweep.as_ref().is_some_and(|sweep| !sweep.is_finished());
-        if !busy && self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP_EVERY) {
+        let too_many = keep.files_max.is_some_and(|max| self.taken_out > u64::from(max.get()));
+        if !busy && (too_many || self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP_EVERY)) {
             self.swept = Some(Instant::now());
+            self.taken_out = 0;
             let (log, table) = (self.writer.log.clone(), self.writer.table);
-            self.sweep = Some(maintain::begin(maintain::sweep(log, table, hours, Arc::clone(one))));
+            self.sweep = Some(maintain::begin(maintain::sweep(log, table, keep, Arc::clone(one))));
         }
     }
 
