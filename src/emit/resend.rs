@@ -125,7 +125,9 @@ impl Sending<'_> {
             }
             Event::Block(block) => self.block(&block),
             // Recordings begin nowhere but at their beginning, and say where they end only by ending.
-            Event::Begun(_) | Event::Ends { .. } | Event::Ended(_) | Event::BacklogRead => Ok(()),
+            Event::Begun(_) | Event::Ends { .. } | Event::Blocked { .. } | Event::Ended(_) | Event::BacklogRead => {
+                Ok(())
+            }
             Event::Failed(error) => Err(error.into()),
         }
     }

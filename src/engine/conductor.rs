@@ -152,6 +152,7 @@ impl<S: Sink> Conductor<S> {
             Some(Event::Begun(partitions)) => self.on_begun(partitions),
             Some(Event::Block(block)) => self.on_block(block),
             Some(Event::Ends { partition, end }) => self.on_ends(partition, end),
+            Some(Event::Blocked { source, cause }) => self.gauges.note_blocked(source, cause),
             Some(Event::Ended(partition)) => {
                 if let Some(known) = self.partitions.get(&partition) {
                     self.all_rejected.end(&known.partition.name, self.open.epoch);

@@ -30,6 +30,7 @@ mod stop;
 mod sweeps;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -171,6 +172,8 @@ pub struct Gauges {
     pub open: AtomicBool,
     /// What the tables wait for, in words; `None` while they do not.
     pub paused: OnceLock<watch::Receiver<Option<String>>>,
+    /// What of the sources cannot be read at the moment, and why.
+    blocked: Mutex<BTreeMap<String, String>>,
     /// What the tables hold.
     pub tables: OnceLock<watch::Receiver<Vec<TableStatus>>>,
     /// What was found in the messages read.
@@ -205,6 +208,23 @@ impl Gauges {
         let mut held = Sizes::default();
         self.sizes.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|sizes| held += *sizes);
         held
+    }
+
+    /// Notes that something cannot be read, or can be again.
+    pub(crate) fn note_blocked(&self, source: String, cause: Option<String>) {
+        let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        match cause {
+            Some(cause) => drop(blocked.insert(source, cause)),
+            None => drop(blocked.remove(&source)),
+        }
+    }
+
+    /// What of the sources cannot be read at the moment, and why; `None` if all can.
+    #[must_use]
+    pub fn blocked_sources(&self) -> Option<String> {
+        let blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        let causes: Vec<_> = blocked.iter().map(|(source, cause)| format!("{source}: {cause}")).collect();
+        (!causes.is_empty()).then(|| causes.join("; "))
     }
 
     /// The workers that are watched.

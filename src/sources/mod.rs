@@ -223,6 +223,14 @@ pub enum Event {
         /// The position.
         end: Position,
     },
+    /// A part of a source cannot be read until people do something about it (`None`: it can be again). The run goes on
+    /// with all others, and says so beside its state.
+    Blocked {
+        /// What cannot be read: `kafka/12ab.pin`.
+        source: String,
+        /// Why, and what to do.
+        cause: Option<String>,
+    },
     /// The partition has no more records, ever.
     Ended(PartitionId),
     /// A reader has sent everything that was there when it started. It says so once; see [`Feed::backlogs`].

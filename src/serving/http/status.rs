@@ -219,7 +219,7 @@ pub(super) fn state(shared: &Shared) -> (Phase, Option<String>) {
     let over = gauges.memory_is_over.load(Relaxed).then(|| "the memory to fall below [engine] memory_max".to_owned());
     match paused.or(over) {
         Some(why) => (Phase::Paused, Some(why)),
-        None => (Phase::Running, None),
+        None => (Phase::Running, gauges.blocked_sources()),
     }
 }
 
@@ -344,7 +344,8 @@ pub(super) async fn health() -> &'static str {
 /// `GET /readyz`: the answers can be read, and rows can be written.
 pub(super) async fn ready(State(shared): State<Shared>) -> Result<&'static str, Fault> {
     match state(&shared) {
-        (Phase::Running, _) => Ok("ready\n"),
+        (Phase::Running, None) => Ok("ready\n"),
+        (Phase::Running, Some(blocked)) => Err(Fault::not_yet(format!("a source cannot be read: {blocked}"))),
         (Phase::Rebuilding, why) => Err(Fault::not_yet(format!("rebuilding the answers: {}", why.unwrap_or_default()))),
         // What it waits for names files of this machine: /status says it to those who may know.
         (Phase::Paused, _) => Err(Fault::not_yet("paused; /status says why")),

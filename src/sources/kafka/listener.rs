@@ -38,6 +38,7 @@ struct Heard {
     /// What the last fault said: librdkafka names topic and offset only here.
     fault: Mutex<String>,
     unreachable: AtomicBool,
+    access_denied: AtomicBool,
     commits_refused: AtomicBool,
 }
 
@@ -89,6 +90,11 @@ impl Listener {
         self.heard.unreachable.load(Ordering::Relaxed) && self.heard.unreachable.swap(false, Ordering::Relaxed)
     }
 
+    /// Whether a broker refused to let a topic be read since this was last asked.
+    pub(super) fn take_access_denied(&self) -> bool {
+        self.heard.access_denied.swap(false, Ordering::Relaxed)
+    }
+
     /// Whether the group's coordinator refuses to take offsets for good.
     pub(super) fn commits_refused(&self) -> bool {
         self.heard.commits_refused.load(Ordering::Relaxed)
@@ -129,6 +135,9 @@ impl ClientContext for Listener {
             return;
         }
         reason.clone_into(&mut self.heard.fault.lock().unwrap_or_else(PoisonError::into_inner));
+        if code == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
+            self.heard.access_denied.store(true, Ordering::Relaxed);
+        }
         if code == Some(RDKafkaErrorCode::AllBrokersDown) && !self.heard.unreachable.swap(true, Ordering::Relaxed) {
             tracing::warn!("no broker answers; waiting until one does");
         }

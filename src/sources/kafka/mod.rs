@@ -26,6 +26,7 @@ mod stall;
 mod standing;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -116,6 +117,7 @@ impl KafkaSource {
             news: to_reader,
             asked,
             every: Duration::from_secs_f64(self.config.watch_secs),
+            denied: BTreeSet::new(),
         };
         let what = format!("the topics at {}", self.config.brokers);
         let watching = spawn("kafka-watch".to_owned(), feed, what, move |_| watch.run())?;

@@ -297,7 +297,11 @@ impl Reader {
                 ))))
             }
             Some(
-                Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId,
+                Code::UnknownTopicOrPartition
+                | Code::UnknownTopic
+                | Code::UnknownPartition
+                | Code::UnknownTopicId
+                | Code::TopicAuthorizationFailed,
             ) => {
                 // A watch that has gone has said why.
                 let _ = self.look.send(());
@@ -351,6 +355,9 @@ impl Reader {
             Ok(News::Added { partitions, fresh }) => {
                 self.deliver(Event::Begun(partitions))?;
                 self.wait_for(fresh);
+            }
+            Ok(News::Access { topic, cause }) => {
+                self.deliver(Event::Blocked { source: format!("kafka/{topic}"), cause })?;
             }
             Ok(News::Failed(error)) => return Err(Halt::Failed(error)),
             Err(TryRecvError::Empty) => {}

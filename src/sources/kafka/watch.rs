@@ -7,12 +7,12 @@
 //! at its look before, never a newer one, so that what is compared was read before the topic could change unseen.
 //! A re-created topic is another one in all its partitions, so a few of each topic are enough for one look.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::anchor::Anchor;
 use super::begin::{Topic, fewer, fresh, gone, hold, names, short};
@@ -67,6 +67,13 @@ pub(super) enum News {
         /// The same, as they are read.
         fresh: Vec<Lane>,
     },
+    /// A topic may no longer be read, or may be again.
+    Access {
+        /// Its name.
+        topic: Arc<str>,
+        /// Why not, and what to do; `None` if it may be read again.
+        cause: Option<String>,
+    },
     /// The run must end.
     Failed(SourceError),
 }
@@ -84,6 +91,8 @@ pub(super) struct Watch {
     /// Ends when the reader does.
     pub(super) asked: Receiver<()>,
     pub(super) every: Duration,
+    /// Topics that may not be read at the moment.
+    pub(super) denied: BTreeSet<Arc<str>>,
 }
 
 /// What one look saw.
@@ -153,39 +162,72 @@ impl Watch {
     fn look(&mut self, kept: &mut BTreeMap<(Arc<str>, i32), Anchor>, turn: usize) -> Result<Seen, Trouble> {
         let mut suspect = None;
         for at in 0..self.topics.len() {
-            if let Some(fault) = self.look_at_count(at)? {
-                suspect.get_or_insert(fault);
-                continue;
+            match self.look_at_topic(at, kept, turn) {
+                Ok(fault) => {
+                    self.note_access(at, None)?;
+                    suspect = suspect.or(fault);
+                }
+                Err(Trouble::Unreachable(error)) if is_denied(&error) => self.note_access(at, Some(&error))?,
+                Err(trouble) => return Err(trouble),
             }
-            let topic = self.topics[at].clone();
-            let mut provable = BTreeMap::new();
-            // Before the ranges: a position that is read later may be behind a range that is older.
-            let now = self.reached();
-            for number in 0..topic.partitions {
-                if self.feed.stopped() {
-                    return Err(Trouble::Halt(Halt::Stopped));
-                }
-                let place = (Arc::clone(&topic.name), number);
-                let range = self.reading.range(&topic.name, number)?;
-                self.listener.note_high(&topic.name, number, range.high);
-                let Some(reached) = now.get(&place) else { continue };
-                if standing(reached.next, range) == Standing::Short {
-                    suspect.get_or_insert(short(&names(&self.cluster_id, &topic.name, number).0, reached.next, range));
-                    continue;
-                }
-                let expired = |anchor: &Anchor| anchor.offset < range.low;
-                let before = kept.get(&place).copied().or(reached.first);
-                match before.filter(|anchor| !expired(anchor)).or(reached.last.filter(|anchor| !expired(anchor))) {
-                    Some(anchor) => {
-                        kept.insert(place, anchor);
-                        provable.insert(number, anchor);
-                    }
-                    None => drop(kept.remove(&place)),
-                }
-            }
-            self.prove(&topic.name, &provable, turn, kept, &now)?;
         }
         Ok(suspect.map_or(Seen::Well, Seen::Suspect))
+    }
+
+    /// Says once that a topic may not be read, and once that it may be again.
+    fn note_access(&mut self, at: usize, denied: Option<&KafkaError>) -> Result<(), Trouble> {
+        let topic = Arc::clone(&self.topics[at].name);
+        let cause = denied.map(|error| {
+            format!("access is denied ({error}). Grant Describe and Read on Topic {topic} to this client again")
+        });
+        match &cause {
+            Some(cause) if self.denied.insert(Arc::clone(&topic)) => {
+                tracing::warn!(topic = &*topic, cause, "a topic cannot be read; reading resumes where it stopped");
+            }
+            None if self.denied.remove(&topic) => tracing::info!(topic = &*topic, "a topic may be read again"),
+            _ => return Ok(()),
+        }
+        self.news.send(News::Access { topic, cause }).map_err(|_| Trouble::Halt(Halt::Stopped))
+    }
+
+    /// What is wrong with a topic, if anything is.
+    fn look_at_topic(
+        &mut self,
+        at: usize,
+        kept: &mut BTreeMap<(Arc<str>, i32), Anchor>,
+        turn: usize,
+    ) -> Result<Option<SourceError>, Trouble> {
+        if let Some(fault) = self.look_at_count(at)? {
+            return Ok(Some(fault));
+        }
+        let (topic, mut suspect) = (self.topics[at].clone(), None);
+        let mut provable = BTreeMap::new();
+        // Before the ranges: a position that is read later may be behind a range that is older.
+        let now = self.reached();
+        for number in 0..topic.partitions {
+            if self.feed.stopped() {
+                return Err(Trouble::Halt(Halt::Stopped));
+            }
+            let place = (Arc::clone(&topic.name), number);
+            let range = self.reading.range(&topic.name, number)?;
+            self.listener.note_high(&topic.name, number, range.high);
+            let Some(reached) = now.get(&place) else { continue };
+            if standing(reached.next, range) == Standing::Short {
+                suspect.get_or_insert(short(&names(&self.cluster_id, &topic.name, number).0, reached.next, range));
+                continue;
+            }
+            let expired = |anchor: &Anchor| anchor.offset < range.low;
+            let before = kept.get(&place).copied().or(reached.first);
+            match before.filter(|anchor| !expired(anchor)).or(reached.last.filter(|anchor| !expired(anchor))) {
+                Some(anchor) => {
+                    kept.insert(place, anchor);
+                    provable.insert(number, anchor);
+                }
+                None => drop(kept.remove(&place)),
+            }
+        }
+        self.prove(&topic.name, &provable, turn, kept, &now)?;
+        Ok(suspect)
     }
 
     /// Whether a topic still has its partitions; takes up those that were added.
@@ -237,7 +279,13 @@ impl Watch {
             .map(|(number, anchor)| (*number, *anchor))
             .collect();
         let at = chosen.iter().map(|(number, anchor)| (*number, anchor.offset)).collect();
-        for (number, stands) in self.reading.records(topic, &at, || self.feed.stopped()).map_err(Trouble::Halt)? {
+        // What was refused before is no word on this topic.
+        let _ = self.reading.listener.take_access_denied();
+        let records = self.reading.records(topic, &at, || self.feed.stopped()).map_err(Trouble::Halt)?;
+        if self.reading.listener.take_access_denied() {
+            return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed).into());
+        }
+        for (number, stands) in records {
             let Some(anchor) = chosen.get(&number) else { continue };
             hold(&format!("kafka/{topic}/{number}"), *anchor, stands).map_err(|error| Trouble::Halt(error.into()))?;
             let place = (Arc::clone(topic), number);
@@ -247,6 +295,11 @@ impl Watch {
         }
         Ok(())
     }
+}
+
+/// Whether a broker says that this client may not read, or not even see, a topic.
+fn is_denied(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
 }
 
 /// Why a look came to no end.

@@ -2,6 +2,7 @@
 //!
 //! `PINFLOW_SKIP_KAFKA=1` leaves these tests out. Without it a broker that cannot be started is a failure.
 
+mod access;
 mod bad;
 pub(crate) mod broker;
 pub(crate) mod certificates;

@@ -139,7 +139,9 @@ impl Heard {
                 self.failed = Some(failed);
             }
             Event::BacklogRead => self.backlogs_read += 1,
-            event @ (Event::Begun(_) | Event::Ends { .. }) => panic!("a recording says no such thing: {event:?}"),
+            event @ (Event::Begun(_) | Event::Ends { .. } | Event::Blocked { .. }) => {
+                panic!("a recording says no such thing: {event:?}")
+            }
         }
     }
 

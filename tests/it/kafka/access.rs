@@ -1,0 +1,63 @@
+//! Rights that are taken away while a topic is read.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::broker::{Broker, Listener, NOBODY, PASSWORD};
+use super::{run, shown, skipped};
+use crate::harness::{scratch, until};
+use crate::http::Serving;
+
+const TOPIC: &str = "revoked.geo";
+
+fn change_right(action: &str, operation: &str) {
+    let principal = format!("User:{NOBODY}");
+    let arguments = [action, "--force", "--allow-principal", &principal, "--operation", operation, "--topic", TOPIC];
+    Broker::shared().tool("org.apache.kafka.tools.AclCommand", &arguments);
+}
+
+fn send(inds: &str) {
+    let to = format!("kafka://{}", Broker::shared().plaintext());
+    assert_eq!(run(["emit", "--inds", inds, "--streams", "geo", "--to", &to, "--topic", TOPIC]).code, 0);
+}
+
+#[test]
+fn revoked_access_to_a_topic_is_named_by_readyz_and_log_and_reading_resumes() {
+    if skipped() {
+        return;
+    }
+    let (broker, place) = (Broker::shared(), scratch());
+    let password = place.path().join("password");
+    std::fs::write(&password, PASSWORD).unwrap();
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
+    broker.create_topic(TOPIC, 1, &[]);
+    ["Describe", "Read"].iter().for_each(|operation| change_right("--add", operation));
+    send("20");
+    let config = place.path().join("flow.toml");
+    let text = format!(
+        "[[source]]\nkind = \"kafka\"\nbrokers = \"{}\"\ntls = {{ ca = \"{}\" }}\nwatch_secs = 0.5\n\
+         sasl = {{ mechanism = \"SCRAM-SHA-256\", username = \"{NOBODY}\", password = \"file:password\" }}\n\
+         topics = {{ geo = \"{TOPIC}\" }}\n",
+        broker.at(Listener::Sasl),
+        shown(&broker.certificates().authority())
+    );
+    std::fs::write(&config, text).unwrap();
+    let serving = Serving::start(place.path(), &config, &[]);
+    serving.until_read(20);
+    let named = format!("Grant Describe and Read on Topic {TOPIC}");
+    let mut sent = 20;
+    for revoked in [&["Read"][..], &["Read", "Describe"]] {
+        revoked.iter().for_each(|operation| change_right("--remove", operation));
+        send("10");
+        sent += 10;
+        until("readyz names the cause", || {
+            let reply = serving.http.get("/readyz");
+            reply.status == 503 && reply.text().contains(&named)
+        });
+        assert!(serving.http.json("/status")["waits_for"].as_str().unwrap().contains(&named));
+        revoked.iter().for_each(|operation| change_right("--add", operation));
+        serving.until_read(sent);
+    }
+    let log = serving.log();
+    assert_eq!(log.matches(&named).count(), 2, "{log}");
+    serving.stop();
+}
