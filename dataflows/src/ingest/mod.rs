@@ -51,7 +51,8 @@ pub trait Rows {
 /// How much one message may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a message; more are `too_large`. By default 10 MiB, the largest record that Kinesis takes.
+    /// Bytes of a message; more are `too_large`. By default 1 MiB: a post has about one KiB, and brokers take no more by
+    /// default either. (Kinesis takes records of up to 10 MiB.)
     pub bytes_max: usize,
     /// Levels of arrays and objects in one JSON text; more are `too_deep`. By default 64, which is also the most there can be.
     pub depth_max: usize,
@@ -64,7 +65,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { bytes_max: 10 << 20, depth_max: json::DEPTH_MAX, rows_max: 10_000, text_bytes_max: 1024 }
+        Limits { bytes_max: 1 << 20, depth_max: json::DEPTH_MAX, rows_max: 10_000, text_bytes_max: 1024 }
     }
 }
 
