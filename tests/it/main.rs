@@ -7,6 +7,7 @@ mod answers_tables;
 mod architecture;
 mod batch;
 mod delta;
+mod deploy;
 mod first_snapshot;
 mod following;
 mod gateway;

@@ -1,0 +1,49 @@
+//! The systemd unit of `examples/deploy`, held against what pinflow does.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::harness::{pinflow, scratch};
+
+fn unit() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deploy/pinflow.service")).unwrap()
+}
+
+/// The values of a setting of the unit.
+fn settings<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
+    unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('=')).collect()
+}
+
+#[test]
+fn unit_restarts_for_as_long_as_brokers_are_away_and_not_where_restarting_cannot_help() {
+    let (place, unit) = (scratch(), unit());
+    // An outage of any length: no number of failed starts ends it, and nothing before the start may fail.
+    assert_eq!(settings(&unit, "StartLimitIntervalSec"), ["0"]);
+    assert_eq!(settings(&unit, "Restart"), ["on-failure"]);
+    assert!(settings(&unit, "ExecStartPre").is_empty());
+    let prevented: Vec<i32> =
+        settings(&unit, "RestartPreventExitStatus")[0].split(' ').map(|code| code.parse().unwrap()).collect();
+    let exit_code = |text: &str| {
+        let config = place.path().join("flow.toml");
+        std::fs::write(&config, text).unwrap();
+        pinflow(["run", "--output", "none"]).arg(config).output().unwrap().status.code().unwrap()
+    };
+    let source = "[[source]]\nkind = \"kafka\"\nbrokers = \"127.0.0.1:1\"\ntopics = { geo = \"12ab.geo\" }\n";
+    let away = exit_code(source);
+    assert!(away != 0 && !prevented.contains(&away), "{away}");
+    let wrong = exit_code(&source.replace("brokers", "brokes"));
+    assert!(prevented.contains(&wrong), "{wrong}");
+    assert!(prevented.contains(&75));
+}
+
+#[test]
+fn unit_is_one_that_systemd_understands() {
+    let Ok(version) = Command::new("systemd-analyze").arg("--version").output() else { return };
+    assert!(version.status.success());
+    let place = scratch();
+    let path = place.path().join("pinflow.service");
+    std::fs::write(&path, unit().replace("/usr/local/bin/pinflow", env!("CARGO_BIN_EXE_pinflow"))).unwrap();
+    let verified = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output().unwrap();
+    let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+    assert!(!said.contains("pinflow.service:"), "{said}");
+}
