@@ -4,27 +4,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use crate::http::{ByteBudget, ByteReservation};
 
 /// Clients that are remembered; those that have not come for longest are forgotten, and begin anew.
 const CLIENTS_MAX: usize = 10_000;
-/// What one permit stands for, bytes.
-const PERMIT_BYTES: usize = 1 << 10;
 
 /// Lets requests in.
 pub(super) struct Admission {
     rates: Option<Rates>,
-    under_way: Arc<Semaphore>,
-    permits: usize,
+    budget: Arc<ByteBudget>,
 }
-
-/// Room for a request's body; given back when dropped.
-pub(super) type Room = OwnedSemaphorePermit;
 
 impl Admission {
     pub(super) fn new(requests_per_sec_max: Option<u32>, bytes_under_way_max: usize) -> Admission {
-        let permits = (bytes_under_way_max / PERMIT_BYTES).min(Semaphore::MAX_PERMITS);
-        Admission { rates: requests_per_sec_max.map(Rates::new), under_way: Arc::new(Semaphore::new(permits)), permits }
+        Admission { rates: requests_per_sec_max.map(Rates::new), budget: ByteBudget::new(bytes_under_way_max) }
     }
 
     /// Counts a request of a client.
@@ -35,15 +28,14 @@ impl Admission {
         self.rates.as_ref().map_or(Ok(()), |rates| rates.take(client, now))
     }
 
-    /// Room for a body of so many bytes; `None` if too much is under way.
-    pub(super) fn room(&self, bytes: usize) -> Option<Room> {
-        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).ok()?;
-        Arc::clone(&self.under_way).try_acquire_many_owned(permits).ok()
+    /// A reservation of nothing yet, for a request and its reply.
+    pub(super) fn open_reservation(&self) -> ByteReservation {
+        self.budget.open_reservation()
     }
 
-    /// Bytes of bodies under way, in whole permits.
+    /// Bytes that requests and replies hold now.
     pub(super) fn bytes_under_way(&self) -> usize {
-        (self.permits - self.under_way.available_permits()) * PERMIT_BYTES
+        self.budget.reserved()
     }
 }
 
@@ -115,14 +107,5 @@ mod tests {
             rates.take(&client.to_string(), start).unwrap();
         }
         assert!(rates.clients.lock().unwrap().len() <= CLIENTS_MAX);
-    }
-
-    #[test]
-    fn bodies_under_way_are_bounded_and_give_their_room_back() {
-        let admission = Admission::new(None, 10 << 10);
-        let room = admission.room(9 << 10).unwrap();
-        assert!(admission.room(2 << 10).is_none());
-        drop(room);
-        assert!(admission.room(10 << 10).is_some());
     }
 }

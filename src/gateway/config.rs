@@ -54,12 +54,19 @@ pub struct GatewayConfig {
     /// The largest body of a request, bytes.
     #[serde(default = "GatewayConfig::body_bytes_max")]
     pub body_bytes_max: usize,
-    /// Bytes of bodies that may be under way at the same time; further requests are told to come again.
+    /// Records of one request to a topic. (A request to a stream has 500 at the most, as Kinesis has it.)
+    #[serde(default = "GatewayConfig::records_max")]
+    pub records_max: usize,
+    /// Bytes that requests and their replies may hold at the same time; further requests get 503.
     #[serde(default = "GatewayConfig::bytes_under_way_max")]
     pub bytes_under_way_max: usize,
     /// Requests a second from one client (a token, or else an address), twice as many at once; no limit without it.
     #[serde(default)]
     pub requests_per_sec_max: Option<u32>,
+    /// Requests with an unknown token from one address (of IPv6, a /64 network) in a minute; then 429 until it is over,
+    /// without a look at the token. 0: no limit.
+    #[serde(default = "GatewayConfig::failed_tokens_per_min_max")]
+    pub failed_tokens_per_min_max: u32,
     /// How long a record may take until it is acknowledged before its sender is told that it is not, seconds.
     #[serde(default = "GatewayConfig::answer_secs_max")]
     pub answer_secs_max: u64,
@@ -88,7 +95,13 @@ pub struct GatewayTokens {
 
 impl GatewayConfig {
     fn body_bytes_max() -> usize {
-        10 << 20
+        4 << 20
+    }
+    fn records_max() -> usize {
+        2_000
+    }
+    fn failed_tokens_per_min_max() -> u32 {
+        30
     }
     fn bytes_under_way_max() -> usize {
         64 << 20
@@ -148,6 +161,7 @@ impl GatewayConfig {
         };
         within("body_bytes_max", self.body_bytes_max as u64, 1 << 10, 256 << 20);
         within("bytes_under_way_max", self.bytes_under_way_max as u64, self.body_bytes_max as u64, 4 << 30);
+        within("records_max", self.records_max as u64, 1, 100_000);
         within("answer_secs_max", self.answer_secs_max, 1, 300);
         if let Some(requests) = self.requests_per_sec_max {
             within("requests_per_sec_max", requests.into(), 1, 1_000_000);

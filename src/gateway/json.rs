@@ -24,6 +24,17 @@ pub(super) fn compact(json: &str) -> Vec<u8> {
     kept
 }
 
+/// Words about a value of a client, of which only the head is kept: they may quote all of it.
+pub(super) fn shorten(text: impl Into<String>) -> String {
+    const CHARS_MAX: usize = 200;
+    let mut text = text.into();
+    if let Some((at, _)) = text.char_indices().nth(CHARS_MAX) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -37,6 +48,12 @@ mod tests {
         let json = "{ \"a b\" : [ 1.50, 1e400,\n\t-0 ], \"q\\\" x\" : \" \\\\\" ,\"é\":\"\\u00e9 \" }";
         let kept = "{\"a b\":[1.50,1e400,-0],\"q\\\" x\":\" \\\\\",\"é\":\"\\u00e9 \"}";
         assert_eq!(String::from_utf8(compact(json)).unwrap(), kept);
+    }
+
+    #[test]
+    fn words_are_cut_between_characters() {
+        assert_eq!(shorten("é".repeat(200)), "é".repeat(200));
+        assert_eq!(shorten("é".repeat(100_000)), format!("{}…", "é".repeat(200)));
     }
 
     fn values() -> impl Strategy<Value = Value> {

@@ -67,7 +67,8 @@ pub(super) async fn metrics(State(front): State<Shared>) -> Response {
     let bytes = tallies.bytes.load(Relaxed) as f64;
     page.metric("pinflow_gateway_body_bytes_total", "counter", "Bytes of bodies.").only(bytes);
     let under_way = front.admission.bytes_under_way() as f64;
-    page.metric("pinflow_gateway_bytes_under_way", "gauge", "Room that bodies take up now.").only(under_way);
+    page.metric("pinflow_gateway_bytes_under_way", "gauge", "Bytes that requests and replies hold now.")
+        .only(under_way);
     let open = tallies.connections.open.load(Relaxed) as f64;
     page.metric("pinflow_http_connections", "gauge", "Connections now.").only(open);
     let refused = tallies.connections.refused.load(Relaxed) as f64;

@@ -14,6 +14,7 @@ mod refusal;
 mod router;
 mod streams;
 mod topics;
+mod upload;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub use config::{GatewayConfig, GatewayTokens};
 pub use folder::FolderError;
 
 use crate::finding::Finding;
-use crate::http::{Guard, Limits, Port};
+use crate::http::{Guard, Limits, Port, TokenFailures};
 use crate::kafka::{Topics, Writer};
 use crate::kinesis::{Api, Streams};
 use admission::Admission;
@@ -45,7 +46,8 @@ pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>
     let patience = Duration::from_secs(config.answer_secs_max);
     let tokens = &config.tokens;
     let roles = [(&tokens.write, Role::Writer), (&tokens.metrics, Role::Metrics), (&tokens.admin, Role::Admin)];
-    let guard = Guard::new(&config.hosts, roles, base).context("[gateway] tokens")?;
+    let failures = TokenFailures::new(config.failed_tokens_per_min_max);
+    let guard = Guard::new(&config.hosts, roles, failures, base).context("[gateway] tokens")?;
     let port = Port::bind(config.listen, config.tls.as_ref(), base).context("[gateway]")?;
     let folder = config.folder(base).map_err(anyhow::Error::msg)?;
     let folder = folder.map(|path| Folder::open(&path).map(Arc::new)).transpose()?;

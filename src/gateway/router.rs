@@ -1,29 +1,27 @@
 //! The routes, and what goes around every request: who sends it, how many he sends, how large it is.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CONTENT_LENGTH, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::header::{ACCEPT_ENCODING, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
 use futures::StreamExt;
 
-use super::admission::{Admission, Room};
+use super::admission::Admission;
 use super::config::GatewayConfig;
 use super::folder::STREAMS;
 use super::metrics::{self, Tallies};
 use super::refusal::Refusal;
 use super::{streams, topics};
-use crate::http::{Denied, From as Sender, Guard, JSON, NO_STORE, body, given, harden};
+use crate::http::{Denied, From as Sender, Guard, JSON, NO_STORE, RoutePurpose, body, given, harden};
 
-/// How long a body may take to come.
-const BODY: Duration = Duration::from_secs(30);
 /// How long, and how much, is read of a body that nobody wants.
 const UNWANTED: (Duration, usize) = (Duration::from_secs(1), 16 << 20);
 
@@ -111,62 +109,42 @@ async fn attend(
     let began = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let wants = wants(request.method(), &route);
-    let mut response = match admit(&front, &request, wants, &from.to_string(), began) {
+    let mut response = match admit(&front, &request, wants, from, began) {
         Ok(()) => next.run(request).await,
         Err(refusal) => turn_away(request, refusal).await,
     };
-    if response.status() == StatusCode::UNAUTHORIZED {
-        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    match response.status() {
+        StatusCode::UNAUTHORIZED => {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        // RFC 9110, 15.5.16: what would have been accepted.
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        _ => {}
     }
     harden(response.headers_mut());
     front.tallies.request(&route, response.status().as_u16(), began.elapsed());
     response
 }
 
-fn admit(front: &Front, request: &Request, wants: Wants, from: &str, now: Instant) -> Result<(), Refusal> {
+fn admit(front: &Front, request: &Request, wants: Wants, from: IpAddr, now: Instant) -> Result<(), Refusal> {
     let headers = request.headers();
-    front.guard.admit(request.uri(), headers, false).map_err(Refusal::Denied)?;
+    let purpose = if matches!(wants, Wants::Life | Wants::Metrics) { RoutePurpose::Probe } else { RoutePurpose::Api };
+    front.guard.admit(request, purpose).map_err(Refusal::Denied)?;
     if wants == Wants::Life {
         return Ok(());
     }
     let token = given(headers);
     // Who has no token yet is counted by his address: guessing is slow, too.
-    let permitted = front.guard.permit(headers, |role| role.may(wants));
-    let client = if permitted.is_ok() && !token.is_empty() { token } else { from };
-    front.admission.request(client, now).map_err(Refusal::TooMany)?;
+    let permitted = front.guard.permit(headers, from, |role| role.may(wants));
+    let client = if permitted.is_ok() && !token.is_empty() { token.to_owned() } else { from.to_string() };
+    front.admission.request(&client, now).map_err(Refusal::TooMany)?;
     permitted.map_err(Refusal::Denied)?;
     if wants == Wants::Manage && !front.config.manage_streams {
         return Err(Refusal::Denied(Denied::Forbidden));
     }
     Ok(())
-}
-
-/// Takes a request's body in, with room for it.
-pub(super) async fn take(front: &Front, headers: &HeaderMap, body: Body) -> Result<(Bytes, Room), Refusal> {
-    let most = front.config.body_bytes_max;
-    let said = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let said = said.unwrap_or(most);
-    if said > most {
-        drain(body).await;
-        return Err(Refusal::TooLarge(most));
-    }
-    let Some(room) = front.admission.room(said) else {
-        drain(body).await;
-        return Err(Refusal::Busy);
-    };
-    let read = tokio::time::timeout(BODY, axum::body::to_bytes(body, most)).await;
-    let bytes = match read {
-        Err(_) => return Err(Refusal::Slow(BODY)),
-        Ok(Ok(bytes)) => bytes,
-        Ok(Err(error)) => {
-            // The one error of its own that axum has here: more bytes than the limit.
-            let error = std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
-            let is_limit = error.contains("length limit");
-            return Err(if is_limit { Refusal::TooLarge(most) } else { Refusal::BrokenOff });
-        }
-    };
-    front.tallies.bytes.fetch_add(bytes.len() as u64, Relaxed);
-    Ok((bytes, room))
 }
 
 /// Reads past a body that nobody wants, as far as that is worth while: were the connection closed with bytes unread, the

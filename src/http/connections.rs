@@ -5,7 +5,7 @@
 //! for how long, is the route's to say. Who is over the limits is turned away with 503 before anything of his is read.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::AtomicU64;
@@ -14,6 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::http::Uri;
+use axum::middleware::map_request;
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -117,6 +120,8 @@ pub(super) async fn serve(
     mut over: watch::Receiver<bool>,
 ) {
     let guests = Arc::new(Guests { limits, by_address: Mutex::default(), tally });
+    // Around the router: it has to be done before a route is looked for.
+    let router = Router::new().fallback_service(router).layer(map_request(without_trailing_slash));
     let mut all = tokio::task::JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -148,6 +153,20 @@ pub(super) async fn serve(
     let _ = timeout(limits.farewell, async { while all.join_next().await.is_some() {} }).await;
 }
 
+/// `/answers/` is `/answers`.
+async fn without_trailing_slash(mut request: Request) -> Request {
+    let uri = request.uri();
+    let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty()) else { return request };
+    let target = uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    let mut parts = uri.clone().into_parts();
+    // A part of a path that was valid is valid.
+    parts.path_and_query = target.parse().ok();
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
 async fn turn_away(mut stream: TcpStream) {
     let _ = timeout(Duration::from_secs(1), stream.write_all(TURNED_AWAY)).await;
 }
@@ -172,6 +191,8 @@ async fn speak(
     mut over: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let speaking = http1::Builder::new()
+        // A client that ends its side after the request (`nc -N`) still waits for the reply.
+        .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
@@ -221,6 +242,21 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
         self.judge(context, wrote)
     }
 
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.judge(context, wrote)
+    }
+
+    /// Where several parts are written together, hyper copies no reply into a buffer of its own: replies that are shared
+    /// stay shared, and what a reply holds stays counted until it is written.
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
         self.judge(context, flushed)
@@ -229,5 +265,29 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = Pin::new(&mut self.stream).poll_shutdown(context);
         self.judge(context, shut)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_trailing_slash_is_left_out_and_the_query_stays() {
+        for (target, wanted) in [
+            ("/answers/", "/answers"),
+            ("/answers/?read=live", "/answers?read=live"),
+            ("/topics/a%2Fb/", "/topics/a%2Fb"),
+            ("/", "/"),
+            ("/?x=/", "/?x=/"),
+            ("//", "/"),
+            ("http://localhost/answers/", "http://localhost/answers"),
+        ] {
+            let request = Request::builder().uri(target).body(Body::empty()).unwrap();
+            assert_eq!(without_trailing_slash(request).await.uri().to_string(), wanted, "{target}");
+        }
     }
 }

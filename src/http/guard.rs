@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, TRANSFER_ENCODING};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Request, StatusCode, Uri, Version};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use super::token_failures::TokenFailures;
 use crate::secret::{SecretError, SecretFrom};
 
 /// Where clients of Amazon's API Gateway put their key.
@@ -19,12 +21,20 @@ const API_KEY: &str = "x-api-key";
 pub(crate) enum Denied {
     /// It names no host.
     NoHost,
+    /// It has several `Host` lines: two programs that read it might each believe another one.
+    SeveralHosts,
+    /// Its target is a URL of another host than its `Host` line.
+    OtherAuthority,
+    /// Its body is coded in a way that this server does not decode.
+    TransferCoding,
     /// It names a host that is not ours.
     UnknownHost,
     /// A page of another origin sent it.
     ForeignOrigin,
     /// It carries no token that is known.
     Unauthorized,
+    /// Too many unknown tokens came from its address; how long until one is looked at again.
+    TooManyFailures(Duration),
     /// Its token does not allow that.
     Forbidden,
 }
@@ -32,7 +42,10 @@ pub(crate) enum Denied {
 impl Denied {
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Denied::NoHost => StatusCode::BAD_REQUEST,
+            Denied::NoHost | Denied::SeveralHosts | Denied::OtherAuthority | Denied::TransferCoding => {
+                StatusCode::BAD_REQUEST
+            }
+            Denied::TooManyFailures(_) => StatusCode::TOO_MANY_REQUESTS,
             Denied::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
             Denied::Unauthorized => StatusCode::UNAUTHORIZED,
             Denied::ForeignOrigin | Denied::Forbidden => StatusCode::FORBIDDEN,
@@ -42,7 +55,8 @@ impl Denied {
     /// A name for programs.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Denied::NoHost => "bad_request",
+            Denied::NoHost | Denied::SeveralHosts | Denied::OtherAuthority | Denied::TransferCoding => "bad_request",
+            Denied::TooManyFailures(_) => "too_many_failures",
             Denied::UnknownHost => "unknown_host",
             Denied::ForeignOrigin => "foreign_origin",
             Denied::Unauthorized => "unauthorized",
@@ -54,12 +68,40 @@ impl Denied {
     pub(crate) fn message(self) -> &'static str {
         match self {
             Denied::NoHost => "the request names no Host",
+            Denied::SeveralHosts => "the request has more than one Host line; send one",
+            Denied::OtherAuthority => "the request's URL and its Host line name different hosts",
+            Denied::TransferCoding => "of transfer codings only `chunked` is accepted; send the body uncompressed",
             Denied::UnknownHost => "this is not served under that name; name it in hosts, or ask by address",
             Denied::ForeignOrigin => "pages of other origins may not do this",
             Denied::Unauthorized => "a bearer token is wanted",
+            Denied::TooManyFailures(_) => {
+                "too many requests with an unknown token came from this address; wait as long as Retry-After says"
+            }
             Denied::Forbidden => "this token does not allow that",
         }
     }
+
+    /// When to send the request again.
+    pub(crate) fn retry_after(self) -> Option<Duration> {
+        match self {
+            Denied::TooManyFailures(wait) => Some(wait),
+            _ => None,
+        }
+    }
+}
+
+/// What a request is for, as far as the guard has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RoutePurpose {
+    /// A page, which a link from elsewhere may open.
+    Page,
+    /// A file of the page, the same everywhere. Typefaces are asked for with the page's origin, which is not the `Host`
+    /// that a proxy names.
+    Asset,
+    /// Health or metrics. Load balancers ask for them with HTTP/1.0 and without `Host`, as no browser does.
+    Probe,
+    /// Anything else.
+    Api,
 }
 
 /// A token's hash, and what it opens.
@@ -73,36 +115,50 @@ pub(crate) struct Guard<R> {
     hosts: Vec<String>,
     /// Empty: everybody may do everything.
     tokens: Vec<Token<R>>,
+    failures: TokenFailures,
 }
 
 impl<R: Copy> Guard<R> {
-    /// Reads the tokens. `base` is what relative paths are relative to.
+    /// Reads the tokens. `base` is what relative paths are relative to; `failures` counts tokens that are not known.
     ///
     /// # Errors
     /// If one is not there.
     pub(crate) fn new<'a>(
         hosts: &[String],
         tokens: impl IntoIterator<Item = (&'a Option<SecretFrom>, R)>,
+        failures: TokenFailures,
         base: &Path,
     ) -> Result<Guard<R>, SecretError> {
         let given = tokens.into_iter().filter_map(|(from, role)| Some((from.as_ref()?, role)));
         let read = given.map(|(from, role)| Ok(Token { hash: hash(from.read(base)?.expose()), role }));
-        Ok(Guard { hosts: hosts.to_vec(), tokens: read.collect::<Result<_, SecretError>>()? })
+        Ok(Guard { hosts: hosts.to_vec(), tokens: read.collect::<Result<_, SecretError>>()?, failures })
     }
 
-    /// Lets a request pass that names us and comes from no page of somebody else's; `opens` says that it is one that
-    /// a link from elsewhere may make.
-    pub(crate) fn admit(&self, uri: &Uri, headers: &HeaderMap, opens: bool) -> Result<(), Denied> {
-        let host =
-            headers.get(HOST).and_then(|host| host.to_str().ok()).or_else(|| uri.authority().map(Authority::as_str));
-        let Some(host) = host else { return Err(Denied::NoHost) };
+    /// Lets a request pass that names us, is framed without doubt, and comes from no page of another origin.
+    pub(crate) fn admit<B>(&self, request: &Request<B>, purpose: RoutePurpose) -> Result<(), Denied> {
+        let headers = request.headers();
+        if !is_plainly_framed(headers) {
+            return Err(Denied::TransferCoding);
+        }
+        match named_host(request)? {
+            Some(host) => self.admit_host(host, headers, purpose),
+            None if purpose == RoutePurpose::Probe && request.version() == Version::HTTP_10 => Ok(()),
+            None => Err(Denied::NoHost),
+        }
+    }
+
+    fn admit_host(&self, host: &str, headers: &HeaderMap, purpose: RoutePurpose) -> Result<(), Denied> {
         if !self.is_ours(host) {
             return Err(Denied::UnknownHost);
+        }
+        if purpose == RoutePurpose::Asset {
+            return Ok(());
         }
         let foreign = |origin: &str| origin.split_once("://").is_none_or(|(_, from)| !from.eq_ignore_ascii_case(host));
         let crosses = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site");
         // A link from elsewhere opens a page; what the page then asks for comes from its own origin.
-        let opens = opens && headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
+        let opens =
+            purpose == RoutePurpose::Page && headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
         if (crosses && !opens) || headers.get(ORIGIN).is_some_and(|origin| origin.to_str().map_or(true, foreign)) {
             return Err(Denied::ForeignOrigin);
         }
@@ -121,12 +177,29 @@ impl<R: Copy> Guard<R> {
             || self.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(name))
     }
 
-    /// Lets a request pass whose token allows what it is about.
-    pub(crate) fn permit(&self, headers: &HeaderMap, allows: impl Fn(R) -> bool) -> Result<(), Denied> {
+    /// Lets a request of an address pass whose token allows what it is about.
+    pub(crate) fn permit(&self, headers: &HeaderMap, from: IpAddr, allows: impl Fn(R) -> bool) -> Result<(), Denied> {
         if self.tokens.is_empty() {
             return Ok(());
         }
-        let given = hash(given(headers));
+        let (token, now) = (given(headers), Instant::now());
+        // Who sends no token guesses none.
+        if token.is_empty() {
+            return Err(Denied::Unauthorized);
+        }
+        // Before the token is looked at: else the reply would tell a good guess from a bad one.
+        if let Some(wait) = self.failures.wait_time(from, now) {
+            return Err(Denied::TooManyFailures(wait));
+        }
+        let permitted = self.check_token(token, allows);
+        if permitted == Err(Denied::Unauthorized) {
+            self.failures.record_failure(from, now);
+        }
+        permitted
+    }
+
+    fn check_token(&self, token: &str, allows: impl Fn(R) -> bool) -> Result<(), Denied> {
+        let given = hash(token);
         // All of them are looked at, and hashes are compared: time tells nothing of a token.
         let (mut known, mut allowed) = (Choice::from(0), Choice::from(0));
         for token in &self.tokens {
@@ -142,6 +215,38 @@ impl<R: Copy> Guard<R> {
             Err(Denied::Unauthorized)
         }
     }
+}
+
+/// Whether a body's length is said in a way that every server and proxy reads alike.
+fn is_plainly_framed(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
+    }
+}
+
+/// The host that a request names: RFC 9112, 3.2. Only HTTP/1.0 may leave the `Host` line out.
+fn named_host<B>(request: &Request<B>) -> Result<Option<&str>, Denied> {
+    let (uri, mut hosts) = (request.uri(), request.headers().get_all(HOST).iter());
+    let host = match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => return Err(Denied::SeveralHosts),
+        (Some(host), None) => host.to_str().map_err(|_| Denied::UnknownHost)?,
+        (None, None) if request.version() == Version::HTTP_10 => return Ok(uri.authority().map(Authority::as_str)),
+        (None, None) => return Ok(None),
+    };
+    let is_same =
+        |authority: &str| without_default_port(authority, uri).eq_ignore_ascii_case(without_default_port(host, uri));
+    match uri.authority() {
+        Some(authority) if !is_same(authority.as_str()) => Err(Denied::OtherAuthority),
+        _ => Ok(Some(host)),
+    }
+}
+
+fn without_default_port<'a>(host: &'a str, uri: &Uri) -> &'a str {
+    let port = if uri.scheme_str() == Some("https") { ":443" } else { ":80" };
+    host.strip_suffix(port).unwrap_or(host)
 }
 
 /// The token that a request carries; empty if none.
@@ -165,7 +270,8 @@ mod tests {
 
     fn guard(hosts: &[&str], tokens: &[&str]) -> Guard<usize> {
         let tokens = tokens.iter().enumerate().map(|(role, token)| Token { hash: hash(token), role });
-        Guard { hosts: hosts.iter().map(|host| (*host).to_owned()).collect(), tokens: tokens.collect() }
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        Guard { hosts, tokens: tokens.collect(), failures: TokenFailures::new(5) }
     }
 
     fn headers(of: &[(&str, &str)]) -> HeaderMap {
@@ -174,9 +280,73 @@ mod tests {
             .collect()
     }
 
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn status_of(guard: &Guard<usize>, version: Version, target: &str, of: &[(&str, &str)]) -> u16 {
+        let mut request = Request::new(());
+        *request.uri_mut() = target.parse().unwrap();
+        *request.version_mut() = version;
+        for (name, value) in of {
+            request.headers_mut().append(name.parse::<axum::http::HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        let purpose = match target {
+            "/" => RoutePurpose::Page,
+            "/assets/page.js" => RoutePurpose::Asset,
+            "/healthz" => RoutePurpose::Probe,
+            _ => RoutePurpose::Api,
+        };
+        guard.admit(&request, purpose).map_or_else(|denied| denied.status().as_u16(), |()| 200)
+    }
+
     fn status(guard: &Guard<usize>, path: &str, of: &[(&str, &str)]) -> u16 {
-        let admitted = guard.admit(&path.parse().unwrap(), &headers(of), path == "/");
-        admitted.map_or_else(|denied| denied.status().as_u16(), |()| 200)
+        status_of(guard, Version::HTTP_11, path, of)
+    }
+
+    #[test]
+    fn request_whose_host_or_length_can_be_read_in_two_ways_is_refused() {
+        let guard = guard(&[], &[]);
+        let local = ("host", "localhost");
+        assert_eq!(status(&guard, "/answers", &[local, local]), 400);
+        assert_eq!(status(&guard, "/answers", &[local, ("host", "evil.test")]), 400);
+        assert_eq!(status(&guard, "http://localhost/answers", &[local]), 200);
+        assert_eq!(status(&guard, "http://LOCALHOST:80/answers", &[local]), 200);
+        assert_eq!(status(&guard, "http://evil.test/answers", &[local]), 400);
+        assert_eq!(status(&guard, "http://localhost/answers", &[("host", "evil.test")]), 400);
+        assert_eq!(status(&guard, "http://localhost/answers", &[]), 400);
+        for (coding, status_wanted) in
+            [("chunked", 200), ("Chunked", 200), ("gzip, chunked", 400), ("chunked, chunked", 400), ("identity", 400)]
+        {
+            assert_eq!(status(&guard, "/answers", &[local, ("transfer-encoding", coding)]), status_wanted, "{coding}");
+        }
+        let twice = [local, ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
+        assert_eq!(status(&guard, "/answers", &twice), 400);
+    }
+
+    #[test]
+    fn probe_without_host_is_served_to_http_1_0_only() {
+        let guard = guard(&[], &[]);
+        assert_eq!(status_of(&guard, Version::HTTP_10, "/healthz", &[]), 200);
+        assert_eq!(status_of(&guard, Version::HTTP_10, "/healthz", &[("host", "evil.test")]), 421);
+        assert_eq!(status_of(&guard, Version::HTTP_10, "/answers", &[]), 400);
+        assert_eq!(status_of(&guard, Version::HTTP_11, "/healthz", &[]), 400);
+        assert_eq!(status_of(&guard, Version::HTTP_10, "http://localhost/answers", &[]), 200);
+        assert_eq!(status_of(&guard, Version::HTTP_10, "http://evil.test/answers", &[]), 421);
+    }
+
+    #[test]
+    fn address_that_sent_too_many_unknown_tokens_is_refused_before_its_token_is_looked_at() {
+        let guard = guard(&[], &["zero"]);
+        let send = |name: &str, token: &str, from: IpAddr| {
+            let permitted = guard.permit(&headers(&[(name, token)]), from, |_| true);
+            permitted.map_or_else(|denied| denied.status().as_u16(), |()| 200)
+        };
+        // A request without a token is no guess.
+        (0..10).for_each(|_| assert_eq!(send("accept", "*/*", CLIENT), 401));
+        (0..5).for_each(|_| assert_eq!(send("x-api-key", "wrong", CLIENT), 401));
+        assert_eq!((send("x-api-key", "wrong", CLIENT), send("x-api-key", "zero", CLIENT)), (429, 429));
+        assert_eq!(send("x-api-key", "zero", "10.0.0.1".parse().unwrap()), 200);
+        let denied = guard.permit(&headers(&[("x-api-key", "zero")]), CLIENT, |_| true).unwrap_err();
+        assert!(denied.retry_after().is_some_and(|wait| wait <= Duration::from_secs(60)));
     }
 
     #[test]
@@ -199,6 +369,8 @@ mod tests {
         assert_eq!(status(&guard, "/answers", &[]), 400);
         let origin = |origin| status(&guard, "/answers", &[("host", "localhost:1"), ("origin", origin)]);
         assert_eq!((origin("http://localhost:1"), origin("http://localhost:2"), origin("null")), (200, 403, 403));
+        let typeface = |host| status(&guard, "/assets/page.js", &[("host", host), ("origin", "http://proxy.test")]);
+        assert_eq!((typeface("localhost:1"), typeface("evil.test")), (200, 421));
         let site = |site| status(&guard, "/answers", &[("host", "localhost:1"), ("sec-fetch-site", site)]);
         assert_eq!((site("same-origin"), site("none"), site("cross-site")), (200, 200, 403));
         let link = |path, mode| {
@@ -210,10 +382,10 @@ mod tests {
     #[test]
     fn a_token_opens_what_its_role_may_do() {
         let open = guard(&[], &[]);
-        assert_eq!(open.permit(&headers(&[]), |_| false), Ok(()));
+        assert_eq!(open.permit(&headers(&[]), CLIENT, |_| false), Ok(()));
         let guard = guard(&[], &["zero", "one"]);
         let of = |name: &str, value: &str, allowed: usize| {
-            let permitted = guard.permit(&headers(&[(name, value)]), |role| role == allowed);
+            let permitted = guard.permit(&headers(&[(name, value)]), CLIENT, |role| role == allowed);
             permitted.map_or_else(|denied| denied.status().as_u16(), |()| 200)
         };
         assert_eq!((of("authorization", "Bearer zero", 0), of("authorization", "bearer zero", 1)), (200, 403));

@@ -213,7 +213,11 @@ impl Api {
         const CALL: &str = "PutRecords";
         let entry = |put: &Put| {
             let data = Blob::new(put.data.clone());
-            types::PutRecordsRequestEntry::builder().data(data).partition_key(&put.key).build()
+            types::PutRecordsRequestEntry::builder()
+                .data(data)
+                .partition_key(&put.key)
+                .set_explicit_hash_key(put.explicit_hash_key.clone())
+                .build()
         };
         let entries = records.iter().map(entry).collect::<Result<Vec<_>, _>>();
         let entries = entries.map_err(|error| Fault { call: CALL, kind: Kind::Refused, what: error.to_string() })?;
@@ -246,6 +250,8 @@ impl Api {
 pub struct Put {
     /// Decides on its shard; 1 to 256 characters.
     pub key: String,
+    /// Decides on its shard instead of the key: a whole number below 2^128, in decimal digits.
+    pub explicit_hash_key: Option<String>,
     /// Its bytes.
     pub data: Vec<u8>,
 }

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use pinflow_dataflows::answer::Change;
 use pinflow_dataflows::questions;
@@ -29,7 +30,7 @@ const KEPT_EPOCHS: usize = 1_024;
 const KEPT_ROWS: usize = 65_536;
 
 /// Which answers are wanted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Read {
     /// As of the last epoch that passed.
@@ -47,13 +48,14 @@ pub struct Passed {
     pub as_of: Timestamp,
     changes: Arc<Vec<Change>>,
     /// As JSON, by answer; made when the first reader asks.
-    json: [OnceLock<Option<String>>; questions::ALL.len()],
+    json: [OnceLock<Option<Bytes>>; questions::ALL.len()],
 }
 
 impl Passed {
     /// An answer's changes as JSON, `None` if there are none. Made once for all readers.
-    pub fn json(&self, answer: usize) -> Option<&str> {
-        self.json[answer].get_or_init(|| render::change(self.epoch, Some(self.as_of), &self.changes, answer)).as_deref()
+    pub fn json(&self, answer: usize) -> Option<&Bytes> {
+        let render = || render::change(self.epoch, Some(self.as_of), &self.changes, answer).map(Bytes::from);
+        self.json[answer].get_or_init(render).as_ref()
     }
 }
 

@@ -127,7 +127,7 @@ impl Stream {
         };
         // It must have one; one that repeats nowhere spreads records over all shards.
         let key = key.filter(|key| !key.is_empty()).unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
-        Put { key, data: message.to_vec() }
+        Put { key, explicit_hash_key: None, data: message.to_vec() }
     }
 
     /// Sends records until each is acknowledged or given up.

@@ -98,10 +98,16 @@ impl From<Refusal> for Fault {
         let status = refusal.status();
         let kind = match refusal {
             Refusal::Denied(_) if status == StatusCode::UNAUTHORIZED => "MissingAuthenticationTokenException",
+            Refusal::Denied(_) if status == StatusCode::TOO_MANY_REQUESTS => "ThrottlingException",
             Refusal::Denied(_) => "AccessDeniedException",
             Refusal::TooMany(_) => "ThrottlingException",
             Refusal::Busy => "ServiceUnavailableException",
-            Refusal::TooLarge(_) | Refusal::Slow(_) | Refusal::BrokenOff => "SerializationException",
+            Refusal::TooLarge(_)
+            | Refusal::Slow(_)
+            | Refusal::SlowUpload(_)
+            | Refusal::ContentEncoding(_)
+            | Refusal::BrokenOff => "SerializationException",
+            Refusal::TooManyRecords(_) => "ValidationException",
             Refusal::Nothing(_) => "ResourceNotFoundException",
             Refusal::NotFound | Refusal::NoSuchMethod => "UnknownOperationException",
         };

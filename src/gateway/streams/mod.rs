@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -18,11 +17,13 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::Shared;
-use super::admission::Room;
 use super::folder::{Folder, STREAMS, Unstored};
+use super::json::shorten;
 use super::refusal::Refusal;
-use super::router::{Front, drain, stream_of, take};
+use super::router::{Front, drain, stream_of};
+use super::upload::{Upload, take_body};
 use crate::backoff::Backoff;
+use crate::http::hold_reply;
 use crate::kinesis::{Api, Kind, Put, Shard, Streams, Summary, Wanted, Written};
 use fault::{Fault, reply};
 
@@ -67,9 +68,7 @@ impl FromRequestParts<Shared> for Named {
 /// A request with a body for a stream that may be named. The body is read past where there is nothing for it.
 struct Sent {
     stream: String,
-    bytes: Bytes,
-    /// Held until the request is answered.
-    _room: Room,
+    upload: Upload,
 }
 
 impl FromRequest<Shared> for Sent {
@@ -84,8 +83,8 @@ impl FromRequest<Shared> for Sent {
                 return Err(fault);
             }
         };
-        let (bytes, _room) = take(front, &parts.headers, body).await?;
-        Ok(Sent { stream, bytes, _room })
+        let upload = take_body(front, &parts.headers, body).await?;
+        Ok(Sent { stream, upload })
     }
 }
 
@@ -138,8 +137,10 @@ struct Outcomes {
 }
 
 async fn put_one(State(front): State<Shared>, sent: Sent) -> Result<Response, Fault> {
-    let put = records::one(&sent.bytes, &sent.stream)?;
-    let outcome = write(&front, &sent.stream, vec![Ok(put)]).await?.pop();
+    let Sent { stream, mut upload } = sent;
+    upload.reserve_records(1)?;
+    let put = records::one(&upload.bytes, &stream)?;
+    let outcome = write(&front, &stream, vec![Ok(put)]).await?.pop();
     match outcome {
         Some(Outcome::Placed(placed)) => {
             front.tallies.streams.count(1, 0);
@@ -158,8 +159,10 @@ async fn put_one(State(front): State<Shared>, sent: Sent) -> Result<Response, Fa
 }
 
 async fn put_many(State(front): State<Shared>, sent: Sent) -> Result<Response, Fault> {
-    let Sent { stream, bytes, _room } = sent;
-    let records = records::many(&bytes, &stream)?;
+    let Sent { stream, mut upload } = sent;
+    upload.reserve_records(records::RECORDS_MAX)?;
+    let records = records::many(&upload.bytes, &stream)?;
+    let Upload { bytes, reservation } = upload;
     drop(bytes);
     let records = write(&front, &stream, records).await?;
     let failed_record_count = records.iter().filter(|one| matches!(one, Outcome::Failed { .. })).count();
@@ -171,7 +174,7 @@ async fn put_many(State(front): State<Shared>, sent: Sent) -> Result<Response, F
         _ if records.iter().any(throttled) => (StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(1))),
         _ => (StatusCode::BAD_REQUEST, None),
     };
-    Ok(reply(status, wait, &Outcomes { failed_record_count, records }))
+    Ok(hold_reply(reply(status, wait, &Outcomes { failed_record_count, records }), reservation).await)
 }
 
 /// Puts records where they belong; each on its own succeeds or fails.
@@ -393,10 +396,10 @@ struct Shape {
 }
 
 async fn create(State(front): State<Shared>, sent: Sent) -> Result<Response, Fault> {
-    let Sent { stream, bytes, _room } = sent;
-    let shape: Shape = match bytes.trim_ascii() {
+    let Sent { stream, upload } = sent;
+    let shape: Shape = match upload.bytes.trim_ascii() {
         [] => Shape::default(),
-        text => serde_json::from_slice(text).map_err(|error| Fault::invalid(error.to_string()))?,
+        text => serde_json::from_slice(text).map_err(|error| Fault::invalid(shorten(error.to_string())))?,
     };
     if shape.stream.is_some_and(|said| said != stream) {
         return Err(Fault::invalid("StreamName is another than the path says"));

@@ -2,10 +2,11 @@
 //! Kinesis proxy") and those of the original system have them.
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 use serde_json::value::RawValue;
 
 use super::fault::Fault;
-use crate::gateway::json::compact;
+use crate::gateway::json::{compact, shorten};
 use crate::kinesis::Put;
 
 /// Records of one call; Kinesis takes no more.
@@ -20,7 +21,30 @@ struct Written<'a> {
     #[serde(borrow, rename = "Data", alias = "data")]
     data: &'a RawValue,
     #[serde(rename = "PartitionKey", alias = "partition-key", alias = "partitionKey", alias = "partition_key")]
-    key: String,
+    key: TextOrNumber,
+    #[serde(
+        default,
+        rename = "ExplicitHashKey",
+        alias = "explicit-hash-key",
+        alias = "explicitHashKey",
+        alias = "explicit_hash_key"
+    )]
+    explicit_hash_key: Option<TextOrNumber>,
+}
+
+/// A text, or a number as it was written: Amazon's templates put either between quotes.
+#[derive(Debug, PartialEq, Eq)]
+struct TextOrNumber(String);
+
+impl<'de> Deserialize<'de> for TextOrNumber {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<TextOrNumber, D::Error> {
+        let raw = <&RawValue>::deserialize(from)?.get();
+        match raw.as_bytes().first() {
+            Some(b'"') => serde_json::from_str(raw).map(TextOrNumber).map_err(D::Error::custom),
+            Some(b'-' | b'0'..=b'9') => Ok(TextOrNumber(raw.to_owned())),
+            _ => Err(D::Error::custom("PartitionKey and ExplicitHashKey are texts or numbers")),
+        }
+    }
 }
 
 /// The body of `PUT /streams/‹name›/records`.
@@ -41,7 +65,7 @@ pub(super) fn one(body: &[u8], stream: &str) -> Result<Put, Fault> {
     let written: Written<'_> = serde_json::from_slice(body).map_err(|error| misread(&error))?;
     of_stream(written.stream.as_deref(), stream).map_err(Fault::invalid)?;
     let data = compact(written.data.get());
-    put(written.key, data).map_err(Fault::invalid)
+    put(written.key, written.explicit_hash_key, data).map_err(Fault::invalid)
 }
 
 /// The records of a body, each on its own. The bytes of one whose data is a text are that text, as `$elem.data` has it;
@@ -59,34 +83,44 @@ pub(super) fn many(body: &[u8], stream: &str) -> Result<Vec<Result<Put, String>>
 }
 
 fn element(record: &RawValue, stream: &str) -> Result<Put, String> {
-    let written: Written<'_> = serde_json::from_str(record.get()).map_err(|error| error.to_string())?;
+    let written: Written<'_> = serde_json::from_str(record.get()).map_err(|error| shorten(error.to_string()))?;
     of_stream(written.stream.as_deref(), stream)?;
     let data = match serde_json::from_str::<String>(written.data.get()) {
         Ok(text) => text.into_bytes(),
         Err(_) => compact(written.data.get()),
     };
-    put(written.key, data)
+    put(written.key, written.explicit_hash_key, data)
 }
 
-fn put(key: String, data: Vec<u8>) -> Result<Put, String> {
+fn put(key: TextOrNumber, explicit_hash_key: Option<TextOrNumber>, data: Vec<u8>) -> Result<Put, String> {
+    let key = key.0;
     if !(1..=256).contains(&key.chars().count()) {
         return Err("PartitionKey must have 1 to 256 characters".to_owned());
     }
-    Ok(Put { key, data })
+    let explicit_hash_key = explicit_hash_key.map(|hash_key| hash_key.0);
+    // Hash keys have 128 bits.
+    if explicit_hash_key.as_ref().is_some_and(|hash_key| !is_plain_decimal(hash_key)) {
+        return Err(format!("ExplicitHashKey must be a whole number from 0 to {}", u128::MAX));
+    }
+    Ok(Put { key, explicit_hash_key, data })
+}
+
+fn is_plain_decimal(text: &str) -> bool {
+    text.bytes().all(|digit| digit.is_ascii_digit()) && text.parse::<u128>().is_ok()
 }
 
 /// A body may say whose it is, but not that it is another's.
 fn of_stream(said: Option<&str>, stream: &str) -> Result<(), String> {
     match said.filter(|said| *said != stream) {
         None => Ok(()),
-        Some(said) => Err(format!("StreamName is {said}, the path says {stream}")),
+        Some(said) => Err(format!("StreamName is {}, the path says {stream}", shorten(said))),
     }
 }
 
 fn misread(error: &serde_json::Error) -> Fault {
     match error.classify() {
-        serde_json::error::Category::Data => Fault::invalid(error.to_string()),
-        _ => Fault::unreadable(format!("the body is not JSON: {error}")),
+        serde_json::error::Category::Data => Fault::invalid(shorten(error.to_string())),
+        _ => Fault::unreadable(shorten(format!("the body is not JSON: {error}"))),
     }
 }
 
@@ -96,7 +130,28 @@ mod tests {
     use super::*;
 
     fn of(key: &str, data: &str) -> Put {
-        Put { key: key.to_owned(), data: data.as_bytes().to_vec() }
+        Put { key: key.to_owned(), explicit_hash_key: None, data: data.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn keys_may_be_numbers_and_hash_keys_decide_on_the_shard() {
+        let body = |key: &str, hash_key: &str| {
+            let body = format!(r#"{{"Data":1,"PartitionKey":{key},"ExplicitHashKey":{hash_key}}}"#);
+            one(body.as_bytes(), "s").map_err(|fault| fault.message)
+        };
+        let put = |key: &str, hash_key: &str| Put { explicit_hash_key: Some(hash_key.to_owned()), ..of(key, "1") };
+        assert_eq!(body("7", "\"0\"").unwrap(), put("7", "0"));
+        assert_eq!(body("-1.50", "340282366920938463463374607431768211455").unwrap().key, "-1.50");
+        assert_eq!(body("\"a\\u00e9\"", "12").unwrap(), put("aé", "12"));
+        assert_eq!(body("\"k\"", "null").unwrap(), of("k", "1"));
+        for wrong in ["\"\"", "-1", "1.5", "\"x\"", "340282366920938463463374607431768211456", "true", "\"+1\""] {
+            assert!(body("\"k\"", wrong).unwrap_err().contains("ExplicitHashKey"), "{wrong}");
+        }
+        for wrong in ["null", "true", "{}", "[7]"] {
+            assert!(body(wrong, "null").unwrap_err().contains("PartitionKey"), "{wrong}");
+        }
+        let many = many(br#"{"records":[{"data":1,"partition-key":7,"explicit-hash-key":5}]}"#, "s").unwrap();
+        assert_eq!(many, [Ok(put("7", "5"))]);
     }
 
     #[test]

@@ -20,7 +20,9 @@ use serde::{Deserialize, Serialize};
 use super::Shared;
 use super::folder::{Folder, STREAMS, Unstored};
 use super::refusal::Refusal;
-use super::router::{Front, blocking, drain, stream_of, take};
+use super::router::{Front, blocking, drain, stream_of};
+use super::upload::{Upload, take_body};
+use crate::http::hold_reply;
 use crate::kafka::{Outgoing, Part, Place, Topic, TopicError, Topics, Unreachable, Unwritten, Writer};
 use fault::{Fault, reply};
 use records::Embedded;
@@ -134,8 +136,14 @@ async fn produce(State(front): State<Shared>, request: Request) -> Result<Respon
             return Err(fault);
         }
     };
-    let (bytes, _room) = take(&front, &parts.headers, body).await?;
-    let mut records = records::parse(&bytes, written_as)?;
+    let mut upload = take_body(&front, &parts.headers, body).await?;
+    let bytes = upload.bytes.clone();
+    let raw = records::split(&bytes, front.config.records_max)?;
+    upload.reserve_records(raw.len())?;
+    let mut records = records::read(&raw, written_as);
+    drop(raw);
+    drop(bytes);
+    let Upload { bytes, reservation } = upload;
     drop(bytes);
     for record in records.iter_mut().flatten() {
         record.partition = record.partition.or(partition);
@@ -146,7 +154,7 @@ async fn produce(State(front): State<Shared>, request: Request) -> Result<Respon
     };
     let taken = written.iter().filter(|one| one.is_ok()).count();
     front.tallies.topics.count(taken, written.len() - taken);
-    Ok(answer(written))
+    Ok(hold_reply(answer(written), reservation).await)
 }
 
 /// What is known of a request to produce before its body is read.
@@ -285,8 +293,9 @@ fn unreachable(error: &Unreachable) -> Fault {
 }
 
 fn accepts(headers: &HeaderMap) -> Result<(), Fault> {
-    let Some(wanted) = headers.get(ACCEPT) else { return Ok(()) };
-    let wanted = wanted.to_str().unwrap_or_default();
+    // Several lines are one list.
+    let wanted: Vec<_> = headers.get_all(ACCEPT).iter().map(|line| line.to_str().unwrap_or_default()).collect();
+    let wanted = wanted.join(",");
     let known = |kind: &str| {
         let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         ACCEPTED.contains(&essence.as_str())

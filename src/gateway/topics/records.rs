@@ -3,10 +3,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::fault::Fault;
-use crate::gateway::json::compact;
+use crate::gateway::json::{compact, shorten};
+use crate::gateway::refusal::Refusal;
 use crate::kafka::Outgoing;
 
 /// How keys and values are written.
@@ -38,7 +40,7 @@ pub(super) fn embedded(content_type: Option<&str>) -> Result<Embedded, Fault> {
 #[serde(deny_unknown_fields)]
 struct Produce<'a> {
     #[serde(borrow)]
-    records: Option<Vec<&'a RawValue>>,
+    records: Option<RawRecords<'a>>,
     #[serde(default, rename = "key_schema")]
     _key_schema: Option<&'a RawValue>,
     #[serde(default, rename = "key_schema_id")]
@@ -47,6 +49,41 @@ struct Produce<'a> {
     _value_schema: Option<&'a RawValue>,
     #[serde(default, rename = "value_schema_id")]
     _value_schema_id: Option<&'a RawValue>,
+}
+
+/// No configuration allows more records; what is behind them is counted and not kept.
+const KEPT_RECORDS_MAX: usize = 100_000;
+
+/// The records of a body as they stand in it.
+#[derive(Default)]
+struct RawRecords<'a> {
+    kept: Vec<&'a RawValue>,
+    count: usize,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawRecords<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<RawRecords<'a>, D::Error> {
+        struct Records;
+        impl<'de> Visitor<'de> for Records {
+            type Value = RawRecords<'de>;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an array of records")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut records: A) -> Result<RawRecords<'de>, A::Error> {
+                let mut all = RawRecords::default();
+                while let Some(record) = records.next_element::<&RawValue>()? {
+                    all.count += 1;
+                    if all.count <= KEPT_RECORDS_MAX {
+                        all.kept.push(record);
+                    }
+                }
+                Ok(all)
+            }
+        }
+        from.deserialize_seq(Records)
+    }
 }
 
 #[derive(Deserialize)]
@@ -61,24 +98,30 @@ struct Written<'a> {
 }
 
 /// Tells `null` from what is not there.
-fn given<'de: 'a, 'a, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<&'a RawValue>>, D::Error> {
+fn given<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Option<&'a RawValue>>, D::Error> {
     Option::<&'a RawValue>::deserialize(from).map(Some)
 }
 
-/// The records of a body, each on its own: one that cannot be read says why, and the others stand.
+/// The records of a body as they stand in it: 1 to `records_max`.
 ///
 /// # Errors
-/// If the body is none.
-pub(super) fn parse(body: &[u8], embedded: Embedded) -> Result<Vec<Result<Outgoing, String>>, Fault> {
+/// If the body is none, or has more.
+pub(super) fn split(body: &[u8], records_max: usize) -> Result<Vec<&RawValue>, Fault> {
     let produce: Produce<'_> = serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => Fault::unprocessable(error.to_string()),
-        _ => Fault::is_unreadable(format!("the body is not JSON: {error}")),
+        serde_json::error::Category::Data => Fault::unprocessable(shorten(error.to_string())),
+        _ => Fault::is_unreadable(shorten(format!("the body is not JSON: {error}"))),
     })?;
     match produce.records {
         None => Err(Fault::unprocessable("records may not be null")),
-        Some(records) if records.is_empty() => Err(Fault::unprocessable("records may not be empty")),
-        Some(records) => Ok(records.into_iter().map(|record| outgoing(record, embedded)).collect()),
+        Some(records) if records.count == 0 => Err(Fault::unprocessable("records may not be empty")),
+        Some(records) if records.count > records_max => Err(Refusal::TooManyRecords(records_max).into()),
+        Some(records) => Ok(records.kept),
     }
+}
+
+/// Reads records, each on its own: one that cannot be read says why, and the others stand.
+pub(super) fn read(records: &[&RawValue], embedded: Embedded) -> Vec<Result<Outgoing, String>> {
+    records.iter().map(|record| outgoing(record, embedded).map_err(shorten)).collect()
 }
 
 fn outgoing(record: &RawValue, embedded: Embedded) -> Result<Outgoing, String> {
@@ -108,6 +151,25 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn parse(body: &[u8], embedded: Embedded) -> Result<Vec<Result<Outgoing, String>>, Fault> {
+        Ok(read(&split(body, KEPT_RECORDS_MAX)?, embedded))
+    }
+
+    #[test]
+    fn body_with_more_records_than_allowed_is_refused_whole() {
+        let body = format!("{{\"records\":[{}]}}", ["{\"value\":1}"; 3].join(","));
+        assert_eq!(split(body.as_bytes(), 3).unwrap().len(), 3);
+        let refused = split(body.as_bytes(), 2).unwrap_err();
+        assert_eq!(refused.status.as_u16(), 413);
+    }
+
+    #[test]
+    fn words_on_a_record_quote_no_more_than_its_head() {
+        let body = format!("{{\"records\":[{{\"value\":1,\"partition\":\"{}\"}}]}}", "x".repeat(100_000));
+        let said = parse(body.as_bytes(), Embedded::Json).unwrap().remove(0).unwrap_err();
+        assert!(said.len() < 300, "{} bytes", said.len());
+    }
 
     fn out(key: Option<&str>, value: Option<&str>, partition: Option<i32>) -> Result<Outgoing, String> {
         let bytes = |text: &str| text.as_bytes().to_vec();

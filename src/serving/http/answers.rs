@@ -9,9 +9,10 @@ use pinflow_dataflows::answer::{Cell, Column, Kind, Row};
 use pinflow_dataflows::questions::{self, Question};
 use serde::Serialize;
 
+use super::Shared;
 use super::params::{self, Asked, Filter, Form};
+use super::rendered::ReplyKey;
 use super::reply::{self, Fault};
-use super::{Shared, blocking};
 use crate::engine::SourceStatus;
 use crate::position::Epoch;
 use crate::serving::board::{Board, Read};
@@ -122,21 +123,14 @@ pub(super) async fn all(
 ) -> Result<Response, Fault> {
     let Asked { read, form, .. } = params::asked(query.as_deref(), None)?;
     let view = view(&shared.board, read)?;
+    let tag = tag(&shared.board, read, view.epoch);
+    if has(&headers, &tag) {
+        return Ok(tagged(StatusCode::NOT_MODIFIED.into_response(), tag));
+    }
     let rows = view.answers().map(|(_, table)| table.rows().len()).sum();
-    reply(&shared.board, read, &headers, view, rows, move |view| match form {
-        Form::Ndjson => Ok((reply::NDJSON, ndjson(view)?)),
-        Form::Json | Form::Csv => {
-            let answers = view.answers().map(|(question, table)| Answer {
-                answer: question.name,
-                columns: columns(question),
-                rows: NamedRows { columns: question.columns, rows: table.rows().collect() },
-            });
-            let View { epoch, as_of, durable_epoch, .. } = *view;
-            let all = All { epoch, as_of, durable_epoch, sources: &view.sources, answers: answers.collect() };
-            Ok((reply::JSON, serde_json::to_vec(&all)?))
-        }
-    })
-    .await
+    let render = move |view: &View| render_all(view, form);
+    let bytes = shared.rendered.share(ReplyKey::All(read, form), view, rows, render).await?;
+    Ok(tagged(reply::counted(kind_of(form), bytes), tag))
 }
 
 /// `GET /answers/{name}`
@@ -149,54 +143,69 @@ pub(super) async fn one(
     let (at, question) = question(&name)?;
     let Asked { read, form, filter } = params::asked(query.as_deref(), Some(question))?;
     let view = view(&shared.board, read)?;
-    let rows = view.answer(at).rows().len();
-    reply(&shared.board, read, &headers, view, rows, move |view| {
-        let rows = chosen(view, at, &filter);
-        match form {
-            Form::Csv => Ok((reply::CSV, csv(question.columns, &rows)?)),
-            Form::Ndjson => {
-                let mut lines = Vec::new();
-                for row in rows {
-                    serde_json::to_writer(&mut lines, &row.named(question.columns))?;
-                    lines.push(b'\n');
-                }
-                Ok((reply::NDJSON, lines))
-            }
-            Form::Json => {
-                let View { epoch, as_of, durable_epoch, .. } = *view;
-                let rows = NamedRows { columns: question.columns, rows };
-                let one = One { answer: question.name, epoch, as_of, durable_epoch, columns: columns(question), rows };
-                Ok((reply::JSON, serde_json::to_vec(&one)?))
-            }
-        }
-    })
-    .await
-}
-
-fn chosen<'a>(view: &'a View, answer: usize, filter: &Filter) -> Vec<&'a Row> {
-    view.answer(answer).rows().filter(|row| filter.takes(row)).collect()
-}
-
-/// Answers with what `render` makes of the view, or that nothing has changed since.
-async fn reply(
-    board: &Board,
-    read: Read,
-    headers: &HeaderMap,
-    view: View,
-    rows: usize,
-    render: impl FnOnce(&View) -> anyhow::Result<(HeaderValue, Vec<u8>)> + Send + 'static,
-) -> Result<Response, Fault> {
-    let tag = tag(board, read, view.epoch);
-    let mut response = if has(headers, &tag) {
-        StatusCode::NOT_MODIFIED.into_response()
+    let tag = tag(&shared.board, read, view.epoch);
+    if has(&headers, &tag) {
+        return Ok(tagged(StatusCode::NOT_MODIFIED.into_response(), tag));
+    }
+    let (rows, rendered) = (view.answer(at).rows().len(), &shared.rendered);
+    let bytes = if filter.is_empty() {
+        let key = ReplyKey::One(read, at, form);
+        rendered.share(key, view, rows, move |view| render_one(view, at, form, &filter)).await?
     } else {
-        let (kind, bytes) = blocking(rows, move || render(&view)).await?;
-        reply::body(kind, reply::REVALIDATE, bytes)
+        rendered.render(rows, move || render_one(&view, at, form, &filter)).await?
     };
+    Ok(tagged(reply::counted(kind_of(form), bytes), tag))
+}
+
+fn kind_of(form: Form) -> HeaderValue {
+    match form {
+        Form::Json => reply::JSON,
+        Form::Ndjson => reply::NDJSON,
+        Form::Csv(_) => reply::CSV,
+    }
+}
+
+fn tagged(mut response: Response, tag: String) -> Response {
     if let Ok(tag) = HeaderValue::try_from(tag) {
         response.headers_mut().insert(ETAG, tag);
     }
-    Ok(response)
+    response
+}
+
+fn render_all(view: &View, form: Form) -> anyhow::Result<Vec<u8>> {
+    if form == Form::Ndjson {
+        return Ok(ndjson(view)?);
+    }
+    let answers = view.answers().map(|(question, table)| Answer {
+        answer: question.name,
+        columns: columns(question),
+        rows: NamedRows { columns: question.columns, rows: table.rows().collect() },
+    });
+    let View { epoch, as_of, durable_epoch, .. } = *view;
+    let all = All { epoch, as_of, durable_epoch, sources: &view.sources, answers: answers.collect() };
+    Ok(serde_json::to_vec(&all)?)
+}
+
+fn render_one(view: &View, answer: usize, form: Form, filter: &Filter) -> anyhow::Result<Vec<u8>> {
+    let question = &questions::ALL[answer];
+    let rows: Vec<&Row> = view.answer(answer).rows().filter(|row| filter.takes(row)).collect();
+    match form {
+        Form::Csv(separator) => Ok(csv(question.columns, &rows, separator)?),
+        Form::Ndjson => {
+            let mut lines = Vec::new();
+            for row in rows {
+                serde_json::to_writer(&mut lines, &row.named(question.columns))?;
+                lines.push(b'\n');
+            }
+            Ok(lines)
+        }
+        Form::Json => {
+            let View { epoch, as_of, durable_epoch, .. } = *view;
+            let rows = NamedRows { columns: question.columns, rows };
+            let one = One { answer: question.name, epoch, as_of, durable_epoch, columns: columns(question), rows };
+            Ok(serde_json::to_vec(&one)?)
+        }
+    }
 }
 
 /// As on stdout.
@@ -206,24 +215,36 @@ fn ndjson(view: &View) -> std::io::Result<Vec<u8>> {
     Ok(lines)
 }
 
-/// RFC 4180, with a header. Spreadsheets take a cell that begins with one of `=+-@` (or a tab, or a line break) for a
-/// formula, and a text may be anything: such a text gets a `'` in front.
-fn csv(columns: &[Column], rows: &[&Row]) -> Result<Vec<u8>, csv::Error> {
-    let mut out = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+/// RFC 4180, with a header; `separator` stands between cells.
+fn csv(columns: &[Column], rows: &[&Row], separator: u8) -> Result<Vec<u8>, csv::Error> {
+    let mut out =
+        csv::WriterBuilder::new().delimiter(separator).terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     out.write_record(columns.iter().map(|column| column.name))?;
     for row in rows {
         out.write_record(row.0.iter().map(|cell| match cell {
             Cell::Long(value) => value.to_string(),
             Cell::Double(value) => value.to_string(),
-            Cell::Text(text) => harmless(text),
+            Cell::Text(text) => without_formulas(text),
         }))?;
     }
     out.into_inner().map_err(|error| error.into_error().into())
 }
 
-fn harmless(text: &str) -> String {
-    let steers = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
-    if steers { format!("'{text}") } else { text.to_owned() }
+/// A text that no spreadsheet takes for a formula: a `'` goes before each of `=+-@` that begins a cell.
+///
+/// Cells begin after a separator, too, and which one a spreadsheet splits at depends on its language, whatever the file
+/// was written with: `x;=1+1` is one cell here and two cells there, and quotes help only where the first cell has them.
+fn without_formulas(text: &str) -> String {
+    let (mut kept, mut begins_cell) = (String::with_capacity(text.len() + 1), true);
+    for (at, c) in text.char_indices() {
+        let steers = matches!(c, '=' | '+' | '-' | '@') || (at == 0 && matches!(c, '\t' | '\r' | '\n'));
+        if begins_cell && steers {
+            kept.push('\'');
+        }
+        kept.push(c);
+        begins_cell = matches!(c, ',' | ';' | '|' | '\t' | '\r' | '\n') || (begins_cell && matches!(c, ' ' | '"'));
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -238,7 +259,7 @@ mod tests {
         let columns = [text("category"), long("count")];
         let texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "a,b", "say \"x\"", "two\nlines", "art"];
         let rows: Vec<Row> = texts.iter().map(|text| Row(Box::new([Cell::text(text), Cell::Long(-3)]))).collect();
-        let written = String::from_utf8(csv(&columns, &rows.iter().collect::<Vec<_>>()).unwrap()).unwrap();
+        let written = String::from_utf8(csv(&columns, &rows.iter().collect::<Vec<_>>(), b',').unwrap()).unwrap();
         let expected = [
             "category,count",
             "'=1+1,-3",
@@ -253,5 +274,22 @@ mod tests {
             "",
         ];
         assert_eq!(written.split("\r\n").collect::<Vec<_>>(), expected);
+    }
+    #[test]
+    fn formula_behind_any_separator_is_disarmed_whatever_the_file_is_separated_by() {
+        for (text, kept) in [
+            ("x;=1+1", "x;'=1+1"),
+            ("x,@SUM(A1)", "x,'@SUM(A1)"),
+            ("x\n-1", "x\n'-1"),
+            ("x; \"=1", "x; \"'=1"),
+            ("  =1", "  '=1"),
+            ("a-b; c+d=e", "a-b; c+d=e"),
+        ] {
+            assert_eq!(without_formulas(text), kept, "{text}");
+        }
+        let columns = [text("category"), long("count")];
+        let row = Row(Box::new([Cell::text("a;=b"), Cell::Long(7)]));
+        let written = String::from_utf8(csv(&columns, &[&row], b';').unwrap()).unwrap();
+        assert_eq!(written, "category;count\r\n\"a;'=b\";7\r\n");
     }
 }

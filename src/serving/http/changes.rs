@@ -14,11 +14,11 @@
 //! whose `anew` says why. Several events may carry one id: those of one epoch, of which the last one ends the epoch.
 //! The id therefore stands at the last event of an epoch only: who was cut off in the middle gets the epoch again.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -32,10 +32,11 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::watch;
 
 use super::answers::{columns, question, view};
+use super::rendered::ReplyKey;
 use super::reply::{self, Fault};
-use super::{Shared, blocking, params};
+use super::{Shared, params};
 use crate::position::Epoch;
-use crate::serving::board::{Passed, Start};
+use crate::serving::board::{Passed, Read, Start};
 use crate::serving::render::{NamedRows, as_millis};
 use crate::serving::view::View;
 
@@ -43,6 +44,10 @@ use crate::serving::view::View;
 const ALIVE: Duration = Duration::from_secs(15);
 /// What is written at once, about.
 const CHUNK_BYTES: usize = 64 << 10;
+/// Events from this size on are shared by all readers; copying smaller ones together is cheaper.
+const SHARED_BYTES_MIN: usize = 8 << 10;
+/// A comment.
+const SIGN_OF_LIFE: Bytes = Bytes::from_static(b":\n\n");
 
 #[derive(Serialize)]
 struct Snapshot<'a> {
@@ -88,37 +93,29 @@ async fn follow(
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(parse_id);
     let following = shared.board.follow(read, seen).ok_or_else(super::answers::not_open)?;
     let run = shared.board.run();
-    let first = match following.start {
-        Start::Resumed(missed) => {
-            let mut text = String::new();
-            for passed in &missed {
-                write(&mut text, run, passed, &answers);
-            }
-            text
-        }
-        Start::Anew { view, why } => {
-            let rows = answers.iter().map(|answer| view.answer(*answer).rows().len()).sum();
-            let of = answers.clone();
-            blocking(rows, move || snapshot(run, &view, why, &of)).await?
-        }
+    let (first, missed) = match following.start {
+        // A stream must begin with something: a reader waits for its first byte.
+        Start::Resumed(missed) => (VecDeque::from([SIGN_OF_LIFE]), missed.into()),
+        Start::Anew { view, why } => (snapshot(&shared, read, &view, why, &answers).await?, VecDeque::new()),
     };
-    let reader = Reader { run, answers, next: following.next, over: shared.over.clone(), dropped: false, shared };
-    // An empty chunk would end the body.
-    let first = if first.is_empty() { ":\n\n".to_owned() } else { first };
-    let stream = unfold((Some(Bytes::from(first)), reader), |(first, mut reader)| async {
-        let chunk = match first {
-            Some(first) => first,
-            None => reader.chunk().await?,
-        };
-        Some((Ok::<_, std::convert::Infallible>(chunk), (None, reader)))
+    let over = shared.over.clone();
+    let reader = ChangeReader { run, answers, missed, next: following.next, over, dropped: false, shared };
+    let stream = unfold((first, reader), |(mut ready, mut reader)| async {
+        if ready.is_empty() {
+            ready = reader.read_events().await?;
+        }
+        let chunk = ready.pop_front()?;
+        Some((chunk, (ready, reader)))
     });
-    Ok(reply::body(reply::EVENTS, reply::NO_STORE, Body::from_stream(stream)))
+    Ok(reply::events(stream))
 }
 
 /// One reader, in its place of the stream.
-struct Reader {
+struct ChangeReader {
     run: u64,
     answers: Vec<usize>,
+    /// Epochs that passed while the reader was away.
+    missed: VecDeque<Arc<Passed>>,
     next: broadcast::Receiver<Arc<Passed>>,
     /// Turns `true` when serving ends.
     over: watch::Receiver<bool>,
@@ -126,46 +123,64 @@ struct Reader {
     shared: Shared,
 }
 
-impl Reader {
-    /// What is to be written next; `None` at the end.
-    async fn chunk(&mut self) -> Option<Bytes> {
-        if self.dropped {
-            return None;
-        }
-        let mut text = String::new();
-        while text.is_empty() {
+impl ChangeReader {
+    /// What is to be written next, never nothing; `None` at the end.
+    async fn read_events(&mut self) -> Option<VecDeque<Bytes>> {
+        let mut events = EventBuffer::default();
+        self.take_missed(&mut events);
+        while events.is_empty() {
+            if self.dropped {
+                return None;
+            }
             let passed = tokio::select! {
                 passed = self.next.recv() => passed,
-                () = tokio::time::sleep(ALIVE) => return Some(Bytes::from_static(b":\n\n")),
+                () = tokio::time::sleep(ALIVE) => return Some(VecDeque::from([SIGN_OF_LIFE])),
                 _ = self.over.wait_for(|over| *over) => return None,
             };
             match passed {
-                Ok(passed) => write(&mut text, self.run, &passed, &self.answers),
+                Ok(passed) => self.add_changes(&mut events, &passed),
                 Err(RecvError::Closed) => return None,
-                Err(RecvError::Lagged(epochs)) => text = self.drop_it(epochs),
+                Err(RecvError::Lagged(epochs)) => self.drop_reader(&mut events, epochs),
             }
         }
-        while text.len() < CHUNK_BYTES && !self.dropped {
+        self.take_waiting(&mut events);
+        Some(events.finish())
+    }
+
+    fn take_missed(&mut self, events: &mut EventBuffer) {
+        while events.bytes < CHUNK_BYTES
+            && let Some(passed) = self.missed.pop_front()
+        {
+            self.add_changes(events, &passed);
+        }
+    }
+
+    /// Adds what has come meanwhile.
+    fn take_waiting(&mut self, events: &mut EventBuffer) {
+        while events.bytes < CHUNK_BYTES && self.missed.is_empty() && !self.dropped {
             match self.next.try_recv() {
-                Ok(passed) => write(&mut text, self.run, &passed, &self.answers),
+                Ok(passed) => self.add_changes(events, &passed),
                 // The next call meets it again.
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-                Err(TryRecvError::Lagged(epochs)) => {
-                    text.push_str(&self.drop_it(epochs));
-                    break;
-                }
+                Err(TryRecvError::Lagged(epochs)) => self.drop_reader(events, epochs),
             }
         }
-        Some(Bytes::from(text))
+    }
+
+    fn add_changes(&self, events: &mut EventBuffer, passed: &Passed) {
+        let mut changes = self.answers.iter().filter_map(|answer| passed.json(*answer)).peekable();
+        while let Some(json) = changes.next() {
+            events.add(changes.peek().is_none().then_some((self.run, passed.epoch)), "change", json);
+        }
     }
 
     /// The last word to a reader that is too slow.
-    fn drop_it(&mut self, epochs: u64) -> String {
+    fn drop_reader(&mut self, events: &mut EventBuffer, epochs: u64) {
         self.dropped = true;
         self.shared.tallies.reader_dropped();
         tracing::info!(epochs, "a reader of changes was too slow and is dropped");
         let why = format!("more than {} changed epochs behind", crate::serving::board::BEHIND_MAX);
-        format!("event: dropped\ndata: {{\"why\":\"{why}; start anew\"}}\n\n")
+        events.add(None, "dropped", &Bytes::from(format!("{{\"why\":\"{why}; start anew\"}}")));
     }
 }
 
@@ -175,31 +190,69 @@ fn parse_id(id: &str) -> Option<(u64, Epoch)> {
     Some((u64::from_str_radix(run, 16).ok()?, epoch.parse().ok()?))
 }
 
-fn write(text: &mut String, run: u64, passed: &Passed, answers: &[usize]) {
-    let mut events = answers.iter().filter_map(|answer| passed.json(*answer)).peekable();
-    while let Some(json) = events.next() {
-        event(text, events.peek().is_none().then_some((run, passed.epoch)), "change", json);
+/// Events under way to one reader. Large ones are the same bytes for all readers; small ones are copied together.
+#[derive(Default)]
+struct EventBuffer {
+    ready: VecDeque<Bytes>,
+    text: String,
+    bytes: usize,
+}
+
+impl EventBuffer {
+    fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Adds an event with its JSON.
+    fn add(&mut self, id: Option<(u64, Epoch)>, name: &str, json: &Bytes) {
+        let before = self.text.len();
+        if let Some((run, epoch)) = id {
+            // Writing to a string cannot fail.
+            let _ = writeln!(self.text, "id: {run:x}-{epoch}");
+        }
+        let _ = write!(self.text, "event: {name}\ndata: ");
+        match std::str::from_utf8(json).ok().filter(|json| json.len() < SHARED_BYTES_MIN) {
+            Some(json) => self.text.push_str(json),
+            None => {
+                self.ready.push_back(Bytes::from(std::mem::take(&mut self.text)));
+                self.ready.push_back(json.clone());
+            }
+        }
+        self.text.push_str("\n\n");
+        self.bytes += self.text.len().saturating_sub(before) + json.len();
+    }
+
+    fn finish(mut self) -> VecDeque<Bytes> {
+        if !self.text.is_empty() {
+            self.ready.push_back(Bytes::from(self.text));
+        }
+        self.ready
     }
 }
 
-fn event(text: &mut String, id: Option<(u64, Epoch)>, name: &str, data: &str) {
-    if let Some((run, epoch)) = id {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "id: {run:x}-{epoch}");
+/// The answers as the first events of a stream. Readers that come in the same epoch share what is rendered.
+async fn snapshot(
+    shared: &Shared,
+    read: Read,
+    view: &View,
+    anew: Option<&'static str>,
+    answers: &[usize],
+) -> Result<VecDeque<Bytes>, Fault> {
+    let mut events = EventBuffer::default();
+    for (at, answer) in answers.iter().copied().enumerate() {
+        let (key, rows) = (ReplyKey::Snapshot(read, answer, anew), view.answer(answer).rows().len());
+        let render = move |view: &View| render_snapshot(view, answer, anew);
+        let json = shared.rendered.share(key, view.clone(), rows, render).await?;
+        let id = (at + 1 == answers.len()).then_some((shared.board.run(), view.epoch));
+        events.add(id, "snapshot", &json);
     }
-    let _ = write!(text, "event: {name}\ndata: {data}\n\n");
+    Ok(events.finish())
 }
 
-fn snapshot(run: u64, view: &View, anew: Option<&'static str>, answers: &[usize]) -> anyhow::Result<String> {
-    let mut text = String::new();
-    for (at, answer) in answers.iter().enumerate() {
-        let question = &questions::ALL[*answer];
-        let rows = NamedRows { columns: question.columns, rows: view.answer(*answer).rows().collect() };
-        let View { epoch, as_of, durable_epoch, .. } = *view;
-        let columns = columns(question);
-        let json = Snapshot { answer: question.name, epoch, as_of, durable_epoch, anew, columns, rows };
-        let id = (at + 1 == answers.len()).then_some((run, epoch));
-        event(&mut text, id, "snapshot", &serde_json::to_string(&json)?);
-    }
-    Ok(text)
+fn render_snapshot(view: &View, answer: usize, anew: Option<&'static str>) -> anyhow::Result<Vec<u8>> {
+    let question = &questions::ALL[answer];
+    let rows = NamedRows { columns: question.columns, rows: view.answer(answer).rows().collect() };
+    let View { epoch, as_of, durable_epoch, .. } = *view;
+    let columns = columns(question);
+    Ok(serde_json::to_vec(&Snapshot { answer: question.name, epoch, as_of, durable_epoch, anew, columns, rows })?)
 }

@@ -33,6 +33,13 @@ pub struct HttpConfig {
     /// Connections from one address that is not this machine's.
     #[serde(default = "HttpConfig::connections_per_address_max")]
     pub connections_per_address_max: usize,
+    /// Requests with an unknown token from one address (of IPv6, a /64 network) in a minute; then 429 until it is over,
+    /// without a look at the token. 0: no limit.
+    #[serde(default = "HttpConfig::failed_tokens_per_min_max")]
+    pub failed_tokens_per_min_max: u32,
+    /// Bytes of replies that may be held for readers that have not taken them yet; then 503.
+    #[serde(default = "HttpConfig::reply_bytes_max")]
+    pub reply_bytes_max: usize,
     /// Listen beyond this machine without tokens and encryption.
     #[serde(default)]
     pub danger_listen_in_the_open: bool,
@@ -61,8 +68,18 @@ impl HttpConfig {
             hosts: Vec::new(),
             connections_max: Self::connections_max(),
             connections_per_address_max: Self::connections_per_address_max(),
+            failed_tokens_per_min_max: Self::failed_tokens_per_min_max(),
+            reply_bytes_max: Self::reply_bytes_max(),
             danger_listen_in_the_open: false,
         }
+    }
+
+    fn failed_tokens_per_min_max() -> u32 {
+        30
+    }
+
+    fn reply_bytes_max() -> usize {
+        128 << 20
     }
 
     fn connections_max() -> usize {
@@ -87,6 +104,9 @@ impl HttpConfig {
         let mut faults = listening.faults(base);
         if self.tokens.any() && self.tokens.read.is_none() && self.tokens.admin.is_none() {
             faults.push(KeyProblem::new("tokens", "no token allows reading the answers; add read or admin"));
+        }
+        if self.reply_bytes_max < 1 << 20 {
+            faults.push(KeyProblem::range("reply_bytes_max", "at least 1048576"));
         }
         faults
     }

@@ -172,6 +172,9 @@ fn served(page: &mut Page, shared: &Shared) {
     page.metric("pinflow_http_connections", "gauge", "Connections now.").only(connections);
     let refused = tallies.connections.refused.load(Relaxed) as f64;
     page.metric("pinflow_http_connections_refused_total", "counter", "Connections turned away.").only(refused);
+    let held = shared.rendered.reserved_bytes() as f64;
+    page.metric("pinflow_http_reply_bytes", "gauge", "Bytes of replies that are held for their readers now.")
+        .only(held);
     let dropped = tallies.dropped.load(Relaxed) as f64;
     page.metric("pinflow_http_readers_dropped_total", "counter", "Readers of changes that were too slow.")
         .only(dropped);

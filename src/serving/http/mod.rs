@@ -10,6 +10,7 @@ mod metrics;
 mod openapi;
 mod page;
 mod params;
+mod rendered;
 mod reply;
 mod shows;
 mod status;
@@ -19,13 +20,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use jiff::Timestamp;
 use pinflow_dataflows::graph::Options;
 use tokio::sync::watch;
@@ -36,9 +37,10 @@ pub use config::{HttpConfig, Tokens};
 use super::board::{Board, Read};
 use super::history::{SAMPLE_INTERVAL_MS, StatusHistory};
 use crate::engine::Gauges;
-use crate::http::{Guard, Limits, Port, PortError, harden, resident_bytes};
+use crate::http::{From, Guard, Limits, Port, PortError, harden, resident_bytes};
 use crate::secret::SecretError;
 use metrics::Tallies;
+use rendered::RenderedReplies;
 use reply::Fault;
 use shows::Role;
 
@@ -51,6 +53,7 @@ pub(crate) struct Served {
     gauges: Arc<Gauges>,
     guard: Guard<Role>,
     tallies: Tallies,
+    rendered: RenderedReplies,
     pipeline: String,
     options: Options,
     history: StatusHistory,
@@ -112,11 +115,13 @@ impl HttpServer {
         let (tallies, started) = (Tallies::default(), Instant::now());
         let (guard, tally) = (self.guard, Arc::clone(&tallies.connections));
         let (history, started_at) = (StatusHistory::default(), Timestamp::now());
+        let rendered = RenderedReplies::new(self.config.reply_bytes_max);
         let shared = Arc::new(Served {
             board,
             gauges,
             guard,
             tallies,
+            rendered,
             pipeline,
             options,
             history,
@@ -177,13 +182,19 @@ fn router(shared: Shared) -> Router {
 }
 
 /// Goes around every request: admits it, counts it, and hardens its reply.
-async fn attend(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+async fn attend(
+    State(shared): State<Shared>,
+    Extension(From(from)): Extension<From>,
+    request: Request,
+    next: Next,
+) -> Response {
     let route =
         request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
-    let mut response = match shows::admit(&shared.guard, request.uri(), request.headers()) {
+    let response = match shows::admit(&shared.guard, &request, from) {
         Ok(()) => next.run(request).await,
         Err(denied) => Fault::from(denied).into_response(),
     };
+    let mut response = shared.rendered.count(response).await.unwrap_or_else(Fault::into_response);
     if response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }

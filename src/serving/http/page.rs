@@ -15,6 +15,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
+use super::rendered::CountedReply;
 use super::reply::{self, Fault};
 
 /// One file of the page.
@@ -83,6 +84,8 @@ fn serve(file: &'static File, headers: &HeaderMap) -> Response {
     } else {
         let kind = HeaderValue::from_static(file.kind);
         let mut response = reply::body(kind, reply::REVALIDATE, gzip.unwrap_or(file.bytes));
+        // Part of the program: however many read it, it is there once.
+        response.extensions_mut().insert(CountedReply);
         if gzip.is_some() {
             response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }

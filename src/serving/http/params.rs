@@ -8,13 +8,17 @@ use super::reply::Fault;
 use crate::serving::board::Read;
 
 /// The form of an answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(super) enum Form {
     #[default]
     Json,
     Ndjson,
-    Csv,
+    /// With this byte between cells.
+    Csv(u8),
 }
+
+/// What may stand between the cells of CSV: many spreadsheets split at `;` where a comma marks decimals.
+pub(super) const CSV_SEPARATORS: [&str; 4] = [",", ";", "\t", "|"];
 
 /// How answers are asked for.
 #[derive(Debug, Default)]
@@ -35,6 +39,11 @@ enum Wanted {
 }
 
 impl Filter {
+    /// Whether every row is wanted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a row is wanted.
     pub(super) fn takes(&self, row: &Row) -> bool {
         self.0.iter().all(|(column, wanted)| wanted.iter().any(|wanted| wanted.is(&row.0[*column])))
@@ -73,29 +82,43 @@ fn read(value: &str) -> Result<Read, Fault> {
 
 /// How answers are asked for; of one question, with its filters.
 pub(super) fn asked(query: Option<&str>, question: Option<&Question>) -> Result<Asked, Fault> {
-    let mut asked = Asked::default();
+    let (mut asked, mut between) = (Asked::default(), None);
     for (name, value) in pairs(query) {
         match name.as_str() {
             "read" => asked.read = read(&value)?,
-            "format" => {
-                asked.form = match value.as_str() {
-                    "json" => Form::Json,
-                    "ndjson" => Form::Ndjson,
-                    "csv" if question.is_some() => Form::Csv,
-                    _ if question.is_some() => return Err(Fault::bad("format is json, ndjson or csv")),
-                    _ => return Err(Fault::bad("format is json or ndjson; csv is of one answer")),
-                }
-            }
+            "format" => asked.form = form(&value, question.is_some())?,
+            "separator" if question.is_some() => between = Some(separator(&value)?),
             _ => filter(&mut asked.filter, question, &name, value)?,
         }
     }
+    // Of no other form it changes anything.
+    if let (Some(between), Form::Csv(separator)) = (between, &mut asked.form) {
+        *separator = between;
+    }
     Ok(asked)
+}
+
+fn form(value: &str, of_one_answer: bool) -> Result<Form, Fault> {
+    match value {
+        "json" => Ok(Form::Json),
+        "ndjson" => Ok(Form::Ndjson),
+        "csv" if of_one_answer => Ok(Form::Csv(b',')),
+        _ if of_one_answer => Err(Fault::bad("format is json, ndjson or csv")),
+        _ => Err(Fault::bad("format is json or ndjson; csv is of one answer")),
+    }
+}
+
+fn separator(value: &str) -> Result<u8, Fault> {
+    let known = CSV_SEPARATORS.contains(&value);
+    let byte = value.as_bytes().first().filter(|_| known);
+    byte.copied().ok_or_else(|| Fault::bad("separator is one of , ; | or a tab (%09)"))
 }
 
 fn filter(filter: &mut Filter, question: Option<&Question>, name: &str, value: String) -> Result<(), Fault> {
     let groups = question.map_or(&[][..], |question| &question.columns[..question.groups()]);
     let Some(column) = groups.iter().position(|column| column.name == name) else {
         let mut known = vec!["read", "format"];
+        known.extend(question.map(|_| "separator"));
         known.extend(groups.iter().map(|column| column.name));
         return Err(Fault::bad(format!("there is no parameter of that name; known are {}", known.join(", "))));
     };
@@ -142,4 +165,27 @@ pub(super) fn number(query: Option<&str>, known: &str, most: usize) -> Result<Op
 /// Refuses parameters where there are none.
 pub(super) fn none(query: Option<&str>) -> Result<(), Fault> {
     if pairs(query).next().is_none() { Ok(()) } else { Err(Fault::bad("there are no parameters here")) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use pinflow_dataflows::questions;
+
+    use super::*;
+
+    #[test]
+    fn separator_is_one_of_four_and_known_to_single_answers_only() {
+        let question = Some(&questions::ALL[0]);
+        let form = |query: &str, question| asked(Some(query), question).map(|asked| asked.form).ok();
+        assert_eq!(form("format=csv", question), Some(Form::Csv(b',')));
+        assert_eq!(form("format=csv&separator=;", question), Some(Form::Csv(b';')));
+        assert_eq!(form("separator=%3B&format=csv", question), Some(Form::Csv(b';')));
+        assert_eq!(form("format=csv&separator=%09", question), Some(Form::Csv(b'\t')));
+        assert_eq!(form("separator=;", question), Some(Form::Json));
+        for refused in ["format=csv&separator=", "format=csv&separator=;;", "format=csv&separator=\""] {
+            assert_eq!(form(refused, question), None, "{refused}");
+        }
+        assert_eq!(form("format=ndjson&separator=;", None), None);
+    }
 }

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderValue, StatusCode};
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::Stream;
 use serde::Serialize;
 
+use super::rendered::CountedReply;
 use crate::http::{self, Denied};
 pub(super) use crate::http::{JSON, NO_STORE, PROMETHEUS, body};
 
@@ -14,7 +18,11 @@ pub(super) const NDJSON: HeaderValue = HeaderValue::from_static("application/x-n
 /// Comma-separated values, RFC 4180.
 pub(super) const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
 /// Server-Sent Events.
-pub(super) const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+/// Neither kept nor changed on the way: a proxy that compresses holds events back until a block is full.
+const AS_IT_COMES: HeaderValue = HeaderValue::from_static("no-store, no-transform");
+/// Says to nginx, and to other proxies that took it over, that a reply is to be passed on as it comes.
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// What was shown may be shown again only if we say that it still holds.
 pub(super) const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
@@ -27,11 +35,14 @@ pub(super) struct Fault {
     error: &'static str,
     /// Words for people.
     message: String,
+    #[serde(skip)]
+    retry_after: Option<Duration>,
 }
 
 impl Fault {
     pub(super) fn new(status: StatusCode, error: &'static str, message: impl Into<String>) -> Fault {
-        Fault { status, error, message: message.into() }
+        let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1));
+        Fault { status, error, message: message.into(), retry_after }
     }
 
     pub(super) fn bad(message: impl Into<String>) -> Fault {
@@ -46,18 +57,33 @@ impl Fault {
 
 impl From<Denied> for Fault {
     fn from(denied: Denied) -> Fault {
-        Fault::new(denied.status(), denied.name(), denied.message())
+        let retry_after = denied.retry_after();
+        Fault { retry_after, ..Fault::new(denied.status(), denied.name(), denied.message()) }
     }
 }
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        let wait = (self.status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1));
-        http::json(JSON, self.status, wait, &self)
+        http::json(JSON, self.status, self.retry_after, &self)
     }
 }
 
 /// A value of this moment as JSON.
 pub(super) fn json(value: &impl Serialize) -> Response {
     http::json(JSON, StatusCode::OK, None, value)
+}
+
+/// A reply whose bytes are counted already, for readers that may keep it as long as it still holds.
+pub(super) fn counted(kind: HeaderValue, bytes: Bytes) -> Response {
+    let mut response = body(kind, REVALIDATE, bytes);
+    response.extensions_mut().insert(CountedReply);
+    response
+}
+
+/// A stream of events, that no proxy on the way may hold back.
+pub(super) fn events(stream: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    let stream = futures::StreamExt::map(stream, Ok::<_, std::convert::Infallible>);
+    let mut response = body(EVENTS, AS_IT_COMES, Body::from_stream(stream));
+    response.headers_mut().insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
 }

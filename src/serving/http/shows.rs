@@ -1,11 +1,12 @@
 //! Who may see what.
 
+use std::net::IpAddr;
 use std::path::Path;
 
-use axum::http::{HeaderMap, Uri};
+use axum::extract::Request;
 
 use super::config::{HttpConfig, Tokens};
-use crate::http::{Denied, Guard};
+use crate::http::{Denied, Guard, RoutePurpose, TokenFailures};
 use crate::secret::SecretError;
 
 /// What a route shows.
@@ -59,16 +60,24 @@ impl Role {
 /// If one is not there.
 pub(super) fn guard(config: &HttpConfig, base: &Path) -> Result<Guard<Role>, SecretError> {
     let Tokens { read, metrics, admin } = &config.tokens;
-    Guard::new(&config.hosts, [(read, Role::Reader), (metrics, Role::Metrics), (admin, Role::Admin)], base)
+    let roles = [(read, Role::Reader), (metrics, Role::Metrics), (admin, Role::Admin)];
+    Guard::new(&config.hosts, roles, TokenFailures::new(config.failed_tokens_per_min_max), base)
 }
 
 /// Lets a request pass, or says why not.
-pub(super) fn admit(guard: &Guard<Role>, uri: &Uri, headers: &HeaderMap) -> Result<(), Denied> {
-    let shows = shows(uri.path());
-    guard.admit(uri, headers, uri.path() == "/")?;
+pub(super) fn admit(guard: &Guard<Role>, request: &Request, from: IpAddr) -> Result<(), Denied> {
+    let path = request.uri().path();
+    let shows = shows(path);
+    let purpose = match path {
+        "/" => RoutePurpose::Page,
+        _ if shows == Shows::Page => RoutePurpose::Asset,
+        "/healthz" | "/readyz" | "/metrics" => RoutePurpose::Probe,
+        _ => RoutePurpose::Api,
+    };
+    guard.admit(request, purpose)?;
     match shows {
         Shows::Life | Shows::Page => Ok(()),
-        _ => guard.permit(headers, |role| role.may_see(shows)),
+        _ => guard.permit(request.headers(), from, |role| role.may_see(shows)),
     }
 }
 

@@ -1,0 +1,219 @@
+//! Bodies of requests: taken in as they come, with room for what has come and no more.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, BodyDataStream, Bytes};
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use futures::StreamExt;
+use tokio::time::timeout;
+
+use super::refusal::Refusal;
+use super::router::{Front, drain};
+use crate::http::ByteReservation;
+
+/// How long a whole body may take.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// After so long a body must have come at [`UPLOAD_BYTES_PER_SEC_MIN`].
+const UPLOAD_GRACE: Duration = Duration::from_secs(5);
+/// What a body must come at on average once the grace is over: who announces much and sends nothing is let go.
+const UPLOAD_BYTES_PER_SEC_MIN: usize = 4 << 10;
+/// What is read at first of a body, bytes; its buffer then doubles.
+const BUFFER_BYTES_MIN: usize = 4 << 10;
+/// What some programs put in front of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What a record takes beside its bytes, about: until it is written, and in the reply.
+const RECORD_BYTES: usize = 512;
+
+/// A body that was taken in.
+pub(super) struct Upload {
+    /// Without a byte order mark.
+    pub(super) bytes: Bytes,
+    /// For this body, what is made of it, and the reply.
+    pub(super) reservation: ByteReservation,
+}
+
+impl Upload {
+    /// Reserves what its records take: their bytes are copied once, while the body is still there.
+    pub(super) fn reserve_records(&mut self, records: usize) -> Result<(), Refusal> {
+        let bytes = 2 * self.bytes.len() + records * RECORD_BYTES;
+        self.reservation.grow_to(bytes).map_err(|_| Refusal::Busy)
+    }
+}
+
+/// Takes a request's body in. What cannot be taken is read past, as far as that is worth while.
+pub(super) async fn take_body(front: &Front, headers: &HeaderMap, body: Body) -> Result<Upload, Refusal> {
+    let bytes_max = front.config.body_bytes_max;
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let mut parts = body.into_data_stream();
+    let taken = match refused_encoding(headers) {
+        Some(encoding) => Err(Refusal::ContentEncoding(encoding)),
+        None if announced.is_some_and(|announced| announced > bytes_max) => Err(Refusal::TooLarge(bytes_max)),
+        None => {
+            let reservation = front.admission.open_reservation();
+            BodyReader { buffer: Vec::new(), reservation, announced, bytes_max }.read(&mut parts).await
+        }
+    };
+    match taken {
+        Ok(upload) => {
+            front.tallies.bytes.fetch_add(upload.bytes.len() as u64, Relaxed);
+            Ok(upload)
+        }
+        // Of a body that stands still nothing more is to be had.
+        Err(refusal @ (Refusal::Slow(_) | Refusal::SlowUpload(_) | Refusal::BrokenOff)) => Err(refusal),
+        Err(refusal) => {
+            drain(Body::from_stream(parts)).await;
+            Err(refusal)
+        }
+    }
+}
+
+/// The first coding of the body that is not taken: nothing is decompressed here, for a small body can become any size.
+fn refused_encoding(headers: &HeaderMap) -> Option<String> {
+    let named = headers.get_all(CONTENT_ENCODING).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let codings = named.flat_map(|value| value.split(',').map(|coding| coding.trim().to_owned()).collect::<Vec<_>>());
+    let refused = codings.filter(|coding| !coding.is_empty()).find(|coding| !coding.eq_ignore_ascii_case("identity"));
+    refused.map(|coding| coding.chars().filter(char::is_ascii_graphic).take(40).collect())
+}
+
+struct BodyReader {
+    buffer: Vec<u8>,
+    reservation: ByteReservation,
+    announced: Option<usize>,
+    bytes_max: usize,
+}
+
+impl BodyReader {
+    async fn read(mut self, parts: &mut BodyDataStream) -> Result<Upload, Refusal> {
+        let begun = Instant::now();
+        loop {
+            let (wait, refusal) = self.patience(begun.elapsed());
+            match timeout(wait, parts.next()).await {
+                Err(_) => return Err(refusal),
+                Ok(None) => break,
+                Ok(Some(Err(_))) => return Err(Refusal::BrokenOff),
+                Ok(Some(Ok(part))) => self.append(&part)?,
+            }
+        }
+        self.reservation.settle_at(self.buffer.capacity());
+        let bytes = Bytes::from(self.buffer);
+        let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).map_or_else(|| bytes.clone(), |rest| bytes.slice_ref(rest));
+        Ok(Upload { bytes, reservation: self.reservation })
+    }
+
+    /// How long the next bytes are waited for, and what is said if they do not come.
+    fn patience(&self, elapsed: Duration) -> (Duration, Refusal) {
+        let earned = Duration::from_secs_f64(self.buffer.len() as f64 / UPLOAD_BYTES_PER_SEC_MIN as f64);
+        let until = UPLOAD_GRACE + earned;
+        let refusal = if until < UPLOAD_TIMEOUT {
+            Refusal::SlowUpload(UPLOAD_BYTES_PER_SEC_MIN)
+        } else {
+            Refusal::Slow(UPLOAD_TIMEOUT)
+        };
+        (until.min(UPLOAD_TIMEOUT).saturating_sub(elapsed), refusal)
+    }
+
+    fn append(&mut self, part: &[u8]) -> Result<(), Refusal> {
+        let length = self.buffer.len() + part.len();
+        if length > self.bytes_max {
+            return Err(Refusal::TooLarge(self.bytes_max));
+        }
+        if length > self.buffer.capacity() {
+            let doubled = (2 * self.buffer.capacity()).max(BUFFER_BYTES_MIN).min(self.bytes_max);
+            let capacity = self.announced.map_or(doubled, |announced| doubled.min(announced)).max(length);
+            self.reservation.grow_to(capacity).map_err(|_| Refusal::Busy)?;
+            self.buffer.reserve_exact(capacity - self.buffer.len());
+        }
+        self.buffer.extend_from_slice(part);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+    use crate::http::ByteBudget;
+
+    fn reader(budget: &std::sync::Arc<ByteBudget>, announced: Option<usize>) -> BodyReader {
+        BodyReader { buffer: Vec::new(), reservation: budget.open_reservation(), announced, bytes_max: 100_000 }
+    }
+
+    fn parts(of: Vec<Vec<u8>>) -> BodyDataStream {
+        Body::from_stream(stream::iter(of.into_iter().map(Ok::<_, std::io::Error>))).into_data_stream()
+    }
+
+    #[tokio::test]
+    async fn body_reserves_what_has_come_and_not_what_is_announced() {
+        let budget = ByteBudget::new(1 << 20);
+        let mut open = reader(&budget, Some(100_000));
+        assert_eq!(budget.reserved(), 0);
+        open.append(&[b'x'; 10]).unwrap();
+        assert_eq!(budget.reserved(), BUFFER_BYTES_MIN);
+        let small = reader(&budget, Some(10)).read(&mut parts(vec![vec![b'x'; 4], vec![b'x'; 6]])).await.unwrap();
+        assert_eq!((small.bytes.len(), budget.reserved()), (10, BUFFER_BYTES_MIN + 10));
+        drop((open, small));
+        assert_eq!(budget.reserved(), 0);
+    }
+
+    #[tokio::test]
+    async fn body_is_refused_where_it_is_too_large_or_nothing_is_left_for_it() {
+        let budget = ByteBudget::new(50_000);
+        let mut other = budget.open_reservation();
+        other.grow_to(10).unwrap();
+        let read = |bytes: usize| {
+            let budget = budget.clone();
+            async move { reader(&budget, None).read(&mut parts(vec![vec![b'x'; 999]; bytes / 999])).await.err() }
+        };
+        assert_eq!(read(30_000).await, None);
+        assert_eq!(read(60_000).await, Some(Refusal::Busy));
+        let budget = ByteBudget::new(1 << 20);
+        let large = reader(&budget, None).read(&mut parts(vec![vec![b'x'; 50_000]; 3])).await.err();
+        assert_eq!(large, Some(Refusal::TooLarge(100_000)));
+        assert_eq!(budget.reserved(), 0);
+    }
+
+    #[test]
+    fn body_is_waited_for_as_long_as_it_keeps_its_rate() {
+        let budget = ByteBudget::new(1 << 20);
+        let waits = |bytes: usize, elapsed: u64| {
+            let mut reader = reader(&budget, Some(90_000));
+            reader.buffer = vec![b'x'; bytes];
+            let (wait, refusal) = reader.patience(Duration::from_secs(elapsed));
+            (wait.as_secs(), refusal)
+        };
+        assert_eq!(waits(0, 0), (5, Refusal::SlowUpload(UPLOAD_BYTES_PER_SEC_MIN)));
+        assert_eq!(waits(0, 6).0, 0);
+        assert_eq!(waits(10 * UPLOAD_BYTES_PER_SEC_MIN, 6), (9, Refusal::SlowUpload(UPLOAD_BYTES_PER_SEC_MIN)));
+        assert_eq!(waits(100 * UPLOAD_BYTES_PER_SEC_MIN, 6), (24, Refusal::Slow(UPLOAD_TIMEOUT)));
+        assert_eq!(waits(100 * UPLOAD_BYTES_PER_SEC_MIN, 31).0, 0);
+    }
+
+    #[tokio::test]
+    async fn byte_order_mark_is_left_out() {
+        let budget = ByteBudget::new(1 << 20);
+        let read = async |body: &[u8]| reader(&budget, None).read(&mut parts(vec![body.to_vec()])).await.unwrap().bytes;
+        assert_eq!(read(b"\xef\xbb\xbf{}").await, "{}");
+        assert_eq!(read(b"{}").await, "{}");
+        assert_eq!(read(b"\xef\xbb").await, &b"\xef\xbb"[..]);
+    }
+
+    #[test]
+    fn compressed_body_is_named() {
+        let of = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(CONTENT_ENCODING, axum::http::HeaderValue::from_static(line));
+            }
+            refused_encoding(&headers)
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&["identity"]), None);
+        assert_eq!(of(&["gzip"]).as_deref(), Some("gzip"));
+        assert_eq!(of(&["identity", "br, gzip"]).as_deref(), Some("br"));
+    }
+}

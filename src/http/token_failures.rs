@@ -1,0 +1,139 @@
+//! How often clients may present a token that is not known: guessing is slow, whatever it costs the client.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Failures are counted over this long, from the first of them.
+const FAILURE_WINDOW: Duration = Duration::from_secs(60);
+/// Addresses that are remembered.
+const ADDRESSES_MAX: usize = 10_000;
+
+/// Unknown tokens by client address.
+#[derive(Debug)]
+pub(crate) struct TokenFailures {
+    per_window_max: u32,
+    addresses: Mutex<HashMap<IpAddr, FailureCount>>,
+}
+
+#[derive(Debug)]
+struct FailureCount {
+    since: Instant,
+    failures: u32,
+}
+
+impl FailureCount {
+    fn remaining(&self, now: Instant) -> Option<Duration> {
+        FAILURE_WINDOW.checked_sub(now.saturating_duration_since(self.since)).filter(|left| !left.is_zero())
+    }
+}
+
+impl TokenFailures {
+    /// Allows this many failures a minute and address; 0 allows any number.
+    pub(crate) fn new(per_window_max: u32) -> TokenFailures {
+        TokenFailures { per_window_max, addresses: Mutex::default() }
+    }
+
+    /// How long an address has to wait before a token of it is looked at again.
+    pub(crate) fn wait_time(&self, from: IpAddr, now: Instant) -> Option<Duration> {
+        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = addresses.get(&client_network(from))?;
+        count.remaining(now).filter(|_| self.per_window_max > 0 && count.failures >= self.per_window_max)
+    }
+
+    /// Counts a token that is not known.
+    pub(crate) fn record_failure(&self, from: IpAddr, now: Instant) {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = client_network(from);
+        if addresses.len() >= ADDRESSES_MAX && !addresses.contains_key(&from) {
+            self.make_room(&mut addresses, now);
+        }
+        let count = addresses.entry(from).or_insert(FailureCount { since: now, failures: 0 });
+        if count.remaining(now).is_none() {
+            *count = FailureCount { since: now, failures: 0 };
+        }
+        count.failures = count.failures.saturating_add(1);
+    }
+
+    /// Forgets what is over, then those that may still try; if all are blocked, all of them.
+    fn make_room(&self, addresses: &mut HashMap<IpAddr, FailureCount>, now: Instant) {
+        addresses.retain(|_, count| count.remaining(now).is_some());
+        if addresses.len() >= ADDRESSES_MAX {
+            addresses.retain(|_, count| count.failures >= self.per_window_max);
+        }
+        if addresses.len() >= ADDRESSES_MAX {
+            addresses.clear();
+        }
+    }
+}
+
+/// What one client can be expected to have: an IPv4 address, or the /64 network of an IPv6 address.
+fn client_network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        address => address,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn address(number: u32) -> IpAddr {
+        IpAddr::V4(number.into())
+    }
+
+    #[test]
+    fn address_with_too_many_failures_waits_out_the_minute_and_others_do_not() {
+        let failures = TokenFailures::new(3);
+        let start = Instant::now();
+        for second in 0..3 {
+            assert_eq!(failures.wait_time(address(1), start), None);
+            failures.record_failure(address(1), start + Duration::from_secs(second));
+        }
+        let wait = |from, second| failures.wait_time(from, start + Duration::from_secs(second));
+        assert_eq!(wait(address(1), 20), Some(Duration::from_secs(40)));
+        assert_eq!(wait(address(2), 20), None);
+        assert_eq!(wait(address(1), 60), None);
+        failures.record_failure(address(1), start + Duration::from_secs(61));
+        assert_eq!(wait(address(1), 61), None);
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_count_together() {
+        let failures = TokenFailures::new(1);
+        let now = Instant::now();
+        failures.record_failure("2001:db8:1:2::1".parse().unwrap(), now);
+        assert!(failures.wait_time("2001:db8:1:2:ffff::9".parse().unwrap(), now).is_some());
+        assert!(failures.wait_time("2001:db8:1:3::1".parse().unwrap(), now).is_none());
+        failures.record_failure("::ffff:10.0.0.1".parse().unwrap(), now);
+        assert!(failures.wait_time("10.0.0.1".parse().unwrap(), now).is_some());
+    }
+
+    #[test]
+    fn number_of_remembered_addresses_is_bounded_and_blocked_ones_stay() {
+        let failures = TokenFailures::new(2);
+        let now = Instant::now();
+        for _ in 0..2 {
+            failures.record_failure(address(0), now);
+        }
+        for number in 1..u32::try_from(2 * ADDRESSES_MAX).unwrap() {
+            failures.record_failure(address(number), now);
+        }
+        assert!(failures.addresses.lock().unwrap().len() <= ADDRESSES_MAX);
+        assert!(failures.wait_time(address(0), now).is_some());
+    }
+
+    #[test]
+    fn limit_of_zero_blocks_nobody() {
+        let failures = TokenFailures::new(0);
+        let now = Instant::now();
+        (0..1_000).for_each(|_| failures.record_failure(address(1), now));
+        assert_eq!(failures.wait_time(address(1), now), None);
+    }
+}

@@ -1,0 +1,236 @@
+//! Replies that many readers share: rendered once for each epoch, held in memory once, and counted against one budget
+//! until the last reader has taken them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::{OnceCell, Semaphore};
+
+use super::params::Form;
+use super::reply::Fault;
+use super::{ROWS_INLINE, blocking};
+use crate::engine::SourceStatus;
+use crate::http::{ByteBudget, hold_reply};
+use crate::position::Epoch;
+use crate::serving::board::Read;
+use crate::serving::view::View;
+
+/// Large replies that are rendered at the same time: until one is rendered nobody knows how much it takes.
+const LARGE_RENDERS_MAX: usize = 2;
+
+/// Replies of this size are never refused for want of memory; they are counted, too.
+const ALWAYS_TOLD_BYTES: usize = 64 << 10;
+
+/// What a reply shows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum ReplyKey {
+    /// All answers.
+    All(Read, Form),
+    /// One answer, whole.
+    One(Read, usize, Form),
+    /// An answer as the first event of a stream of changes; with why the stream could not be resumed.
+    Snapshot(Read, usize, Option<&'static str>),
+}
+
+impl ReplyKey {
+    fn read(&self) -> Read {
+        match self {
+            ReplyKey::All(read, _) | ReplyKey::One(read, ..) | ReplyKey::Snapshot(read, ..) => *read,
+        }
+    }
+}
+
+/// What a reply is as of.
+#[derive(Clone)]
+struct ViewVersion {
+    epoch: Epoch,
+    as_of: Timestamp,
+    durable_epoch: Option<Epoch>,
+    sources: Arc<[SourceStatus]>,
+}
+
+impl ViewVersion {
+    fn of(view: &View) -> ViewVersion {
+        let View { epoch, as_of, durable_epoch, .. } = *view;
+        ViewVersion { epoch, as_of, durable_epoch, sources: Arc::clone(&view.sources) }
+    }
+}
+
+impl PartialEq for ViewVersion {
+    fn eq(&self, other: &ViewVersion) -> bool {
+        let fields = |of: &ViewVersion| (of.epoch, of.as_of, of.durable_epoch);
+        fields(self) == fields(other) && Arc::ptr_eq(&self.sources, &other.sources)
+    }
+}
+
+/// Already counted against the budget, or part of the program: not to be counted again for each reader.
+#[derive(Clone)]
+pub(super) struct CountedReply;
+
+/// A reply that is rendered by the first reader who asks for it.
+struct SharedReply {
+    version: ViewVersion,
+    bytes: Arc<OnceCell<Bytes>>,
+}
+
+/// The replies of the current epoch, and what all replies hold together.
+pub(super) struct RenderedReplies {
+    budget: Arc<ByteBudget>,
+    large_renders: Semaphore,
+    current: Mutex<HashMap<ReplyKey, SharedReply>>,
+}
+
+impl RenderedReplies {
+    pub(super) fn new(reply_bytes_max: usize) -> RenderedReplies {
+        let large_renders = Semaphore::new(LARGE_RENDERS_MAX);
+        RenderedReplies { budget: ByteBudget::new(reply_bytes_max), large_renders, current: Mutex::default() }
+    }
+
+    /// Bytes that replies hold now.
+    pub(super) fn reserved_bytes(&self) -> usize {
+        self.budget.reserved()
+    }
+
+    /// The reply for this view: rendered now, or by another reader of the same epoch.
+    pub(super) async fn share(
+        &self,
+        key: ReplyKey,
+        view: View,
+        rows: usize,
+        render: impl FnOnce(&View) -> anyhow::Result<Vec<u8>> + Send + 'static,
+    ) -> Result<Bytes, Fault> {
+        let shared = self.reply_of(key, &view);
+        shared.get_or_try_init(|| self.render(rows, move || render(&view))).await.cloned()
+    }
+
+    /// A reply for one reader.
+    pub(super) async fn render(
+        &self,
+        rows: usize,
+        render: impl FnOnce() -> anyhow::Result<Vec<u8>> + Send + 'static,
+    ) -> Result<Bytes, Fault> {
+        let is_large = rows > ROWS_INLINE;
+        // The semaphore is never closed.
+        let _turn = if is_large { self.large_renders.acquire().await.ok() } else { None };
+        let mut bytes = blocking(rows, render).await?;
+        // What is reserved is what is held.
+        bytes.shrink_to_fit();
+        let mut reservation = self.budget.open_reservation();
+        if reservation.grow_to(bytes.len()).is_err() {
+            self.current.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            reservation.grow_to(bytes.len()).map_err(|_| no_room())?;
+        }
+        Ok(reservation.hold_with(Bytes::from(bytes)))
+    }
+
+    /// Counts a reply that was made for one reader.
+    pub(super) async fn count(&self, response: Response) -> Result<Response, Fault> {
+        use axum::body::HttpBody as _;
+        let bytes = usize::try_from(response.body().size_hint().exact().unwrap_or(0)).unwrap_or(usize::MAX);
+        if bytes == 0 || response.extensions().get::<CountedReply>().is_some() {
+            return Ok(response);
+        }
+        let mut reservation = self.budget.open_reservation();
+        // Health, metrics and errors have to be told in any case.
+        if bytes > ALWAYS_TOLD_BYTES {
+            reservation.grow_to(bytes).map_err(|_| no_room())?;
+        }
+        Ok(hold_reply(response, reservation).await)
+    }
+
+    fn reply_of(&self, key: ReplyKey, view: &View) -> Arc<OnceCell<Bytes>> {
+        let (version, read) = (ViewVersion::of(view), key.read());
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reply) = current.get(&key).filter(|reply| reply.version == version) {
+            return Arc::clone(&reply.bytes);
+        }
+        // Another epoch: readers keep what they have, new ones want nothing of it.
+        current.retain(|key, reply| key.read() != read || reply.version == version);
+        let bytes = Arc::new(OnceCell::new());
+        current.insert(key, SharedReply { version, bytes: Arc::clone(&bytes) });
+        bytes
+    }
+}
+
+fn no_room() -> Fault {
+    let message = "replies that other readers have not taken yet hold all the memory there is for them \
+                   ([serve] reply_bytes_max)";
+    Fault::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::SeqCst;
+
+    use super::*;
+
+    fn key() -> ReplyKey {
+        ReplyKey::All(Read::Live, Form::Json)
+    }
+
+    fn later(view: &View) -> View {
+        let mut next = view.clone();
+        next.epoch += 1;
+        next
+    }
+
+    async fn share(replies: &RenderedReplies, view: &View, bytes: usize) -> Result<Bytes, Fault> {
+        replies.share(key(), view.clone(), 0, move |_| Ok(vec![b'x'; bytes])).await
+    }
+
+    #[tokio::test]
+    async fn many_readers_of_one_epoch_share_one_rendering() {
+        let (replies, view, renders) = (RenderedReplies::new(1_000), View::default(), Arc::new(AtomicUsize::new(0)));
+        let mut held = Vec::new();
+        for _ in 0..100 {
+            let renders = Arc::clone(&renders);
+            let render = move |_: &View| {
+                renders.fetch_add(1, SeqCst);
+                Ok(vec![b'x'; 600])
+            };
+            held.push(replies.share(key(), view.clone(), 0, render).await.unwrap());
+        }
+        assert_eq!((renders.load(SeqCst), replies.reserved_bytes()), (1, 600));
+        assert!(held.iter().all(|bytes| bytes.as_ptr() == held[0].as_ptr()));
+        // The next epoch is rendered again, and counts beside what is still being read.
+        let next = later(&view);
+        assert_eq!(share(&replies, &next, 600).await.unwrap_err().status, 503);
+        drop(held);
+        assert!(share(&replies, &next, 600).await.is_ok());
+        assert_eq!(replies.reserved_bytes(), 600);
+    }
+
+    #[tokio::test]
+    async fn reply_larger_than_the_budget_is_given_to_one_reader_at_a_time() {
+        let (replies, view) = (RenderedReplies::new(100), View::default());
+        let first = share(&replies, &view, 500).await.unwrap();
+        let next = later(&view);
+        assert_eq!(share(&replies, &next, 500).await.unwrap_err().status, 503);
+        drop(first);
+        assert!(share(&replies, &next, 500).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn replies_for_one_reader_are_counted_and_shared_ones_are_not_counted_twice() {
+        let (large, small) = (2 * ALWAYS_TOLD_BYTES, ALWAYS_TOLD_BYTES);
+        let replies = RenderedReplies::new(3 * ALWAYS_TOLD_BYTES);
+        let reply = |bytes: usize| Response::new("x".repeat(bytes).into());
+        let counted = replies.count(reply(large)).await.unwrap();
+        assert_eq!(replies.reserved_bytes(), large);
+        assert_eq!(replies.count(reply(large)).await.unwrap_err().status, 503);
+        let mut shared = reply(large);
+        shared.extensions_mut().insert(CountedReply);
+        assert!(replies.count(shared).await.is_ok());
+        let told: Vec<_> =
+            [replies.count(reply(small)).await.unwrap(), replies.count(reply(small)).await.unwrap()].into();
+        assert_eq!(replies.reserved_bytes(), large + 2 * small);
+        drop((counted, told));
+        assert_eq!(replies.reserved_bytes(), 0);
+    }
+}
