@@ -14,7 +14,7 @@ need make make
 need g++ g++
 need pkg-config pkg-config
 pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
-if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_READERS:-}${PINFLOW_SKIP_AIRFLOW:-}" != 11 ]; then
+if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_READERS:-}${PINFLOW_SKIP_AIRFLOW:-}${PINFLOW_SKIP_OPENAPI:-}" != 111 ]; then
     need python3 python3
     python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
 fi
@@ -32,6 +32,9 @@ if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_PAGE:-}" != 1 ]; then
     need node nodejs
     need npm npm
     need chromium chromium
+fi
+if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_NGINX:-}" != 1 ]; then
+    PATH=$PATH:/usr/sbin need nginx nginx-light
 fi
 if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_MYSQL:-}" != 1 ]; then
     PATH=$PATH:/usr/sbin need mariadbd mariadb-server-core

@@ -9,6 +9,8 @@
 #   PINFLOW_SKIP_AIRFLOW=1   leaves out the run of the example DAG by a real Airflow (Python, from PyPI)
 #   PINFLOW_SKIP_REQUESTS=1  leaves out the tests that send with Python's requests (from PyPI)
 #   PINFLOW_SKIP_PAGE=1      leaves out the tests of the page in a real browser (Chromium and Node, from Debian and npm)
+#   PINFLOW_SKIP_NGINX=1     leaves out the tests behind a real nginx (from Debian)
+#   PINFLOW_SKIP_OPENAPI=1   leaves out the test of the OpenAPI document by schemathesis (Python, from PyPI)
 #   PINFLOW_KINESIS_ROUNDS=1000   rounds of kill -9 while shards are split and merged (by default 12)
 #   PINFLOW_KILLS=300        rounds of the kill -9 test (by default 60)
 set -euo pipefail
@@ -26,6 +28,7 @@ trap 'rm -f "$downloads"' EXIT
 [ "${PINFLOW_SKIP_OBJECTS:-}" = 1 ] || tests/ministack/setup.sh
 [ "${PINFLOW_SKIP_AIRFLOW:-}" = 1 ] || tests/airflow/setup.sh
 [ "${PINFLOW_SKIP_REQUESTS:-}" = 1 ] || tests/gateway/setup.sh
+[ "${PINFLOW_SKIP_OPENAPI:-}" = 1 ] || tests/openapi/setup.sh
 [ "${PINFLOW_SKIP_PAGE:-}" = 1 ] || tests/page/setup.sh
 } > "$downloads" 2>&1 &
 downloading=$!

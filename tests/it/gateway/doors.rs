@@ -1,6 +1,6 @@
 //! Who is let in, how often, and with how much.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use serde_json::json;
@@ -95,23 +95,26 @@ fn who_is_refused_sees_why_however_much_he_sends() {
 fn bodies_that_are_under_way_leave_room_for_no_more_than_is_allowed() {
     let place = scratch();
     let gateway =
-        Gateway::start(place.path(), "recording = \"posts\"\nbody_bytes_max = 100000\nbytes_under_way_max = 100000");
+        Gateway::start(place.path(), "recording = \"posts\"\nbody_bytes_max = 100000\nbytes_under_way_max = 210000");
     let whole = request("POST", "/topics/pin", &[("content-type", JSON)], &format!("{ONE}{}", " ".repeat(99_000)));
     let mut slow = gateway.http.connect();
-    // The head, which says how much is to come, and little of it.
-    slow.write_all(&whole[..300]).unwrap();
-    until("it takes up all the room", || {
+    // Nearly all of it.
+    slow.write_all(&whole[..97_000]).unwrap();
+    until("it takes up nearly all the room", || {
         let metrics = gateway.http.get("/metrics");
         let line = metrics.text().lines().find(|line| line.starts_with("pinflow_gateway_bytes_under_way"));
-        line.unwrap().rsplit(' ').next().unwrap().parse::<f64>().unwrap() >= 99_000.0
+        line.unwrap().rsplit(' ').next().unwrap().parse::<f64>().unwrap() >= 96_000.0
     });
-    let busy = gateway.send("POST", "/topics/pin", JSON, &format!("{ONE}{}", " ".repeat(5_000)));
+    // Another one would have room for its body, and none for its records.
+    let large = format!("{ONE}{}", " ".repeat(99_000));
+    let busy = gateway.send("POST", "/topics/pin", JSON, &large);
     assert_eq!((busy.status, code(&busy), busy.headers["retry-after"].as_str()), (503, json!(503), "1"));
     // The slow one is served, too, in the end.
-    slow.write_all(&whole[300..]).unwrap();
-    until("there is room again", || {
-        gateway.send("POST", "/topics/pin", JSON, &format!("{ONE}{}", " ".repeat(5_000))).status == 200
-    });
+    slow.write_all(&whole[97_000..]).unwrap();
+    let mut status = [0; 12];
+    slow.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+    until("there is room again", || gateway.send("POST", "/topics/pin", JSON, &large).status == 200);
     let metrics = gateway.http.get("/metrics");
     assert!(
         metrics.text().contains("pinflow_http_requests_total{route=\"/topics/{topic}\",status=\"503\"}"),

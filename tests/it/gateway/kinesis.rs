@@ -45,6 +45,27 @@ fn records_are_where_the_answer_says() {
 }
 
 #[test]
+fn explicit_hash_key_decides_on_the_shard_whatever_the_partition_key_is() {
+    if skipped() {
+        return;
+    }
+    let (server, place) = (Server::shared(), scratch());
+    let site = Site::new(&server.endpoint(), &server.endpoint(), 2);
+    let (gateway, stream) = (before(&server.endpoint(), place.path(), ""), site.stream("geo"));
+    let shard = |hash_key: &serde_json::Value| {
+        let body = json!({ "Data": { "ind": 7 }, "PartitionKey": 7, "ExplicitHashKey": hash_key }).to_string();
+        let reply = gateway.send("PUT", &format!("/streams/{stream}/record"), "application/json", &body);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()["ShardId"].as_str().unwrap().to_owned()
+    };
+    let (first, last) = (shard(&json!(0)), shard(&json!("340282366920938463463374607431768211455")));
+    assert_ne!(first, last);
+    gateway.stop();
+    let held = site.probe.held(&stream);
+    assert_eq!((held[&first].len(), held[&last].len(), held[&first][0].key.as_str()), (1, 1, "7"));
+}
+
+#[test]
 fn streams_are_listed_described_made_and_deleted() {
     if skipped() {
         return;

@@ -2,8 +2,10 @@
 
 mod doors;
 mod files;
+mod hostile;
 mod kafka;
 mod kinesis;
+mod old_clients;
 mod wire;
 
 use std::net::SocketAddr;
@@ -23,7 +25,7 @@ const BINARY: &str = "application/vnd.kafka.binary.v2+json";
 
 /// A gateway; killed when dropped.
 pub(crate) struct Gateway {
-    running: Running,
+    pub(crate) running: Running,
     pub(crate) http: Http,
     log: PathBuf,
 }

@@ -4,9 +4,13 @@ mod answers;
 mod changes;
 pub(crate) mod client;
 mod consistency;
+mod framing;
 mod guard;
+mod openapi;
 mod page;
+mod proxy;
 mod query;
+mod shared;
 mod status;
 
 use std::net::SocketAddr;

@@ -18,7 +18,7 @@ const HOSTILE: &str = include_str!("../../page/hostile.json");
 
 /// Whether the tests in a browser are to be left out; says so.
 #[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
-fn skipped() -> bool {
+pub(super) fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_PAGE").is_some_and(|skip| skip == "1");
     if skipped {
         eprintln!("PINFLOW_SKIP_PAGE=1: no browser is started, the page is only fetched");
@@ -40,7 +40,7 @@ fn node(script: &str, arguments: &[&str]) -> Command {
 
 /// Runs a script to its end; what it reports.
 #[allow(clippy::print_stderr, reason = "what was measured is for whoever runs the tests")]
-fn browse(script: &str, arguments: &[&str]) -> Value {
+pub(super) fn browse(script: &str, arguments: &[&str]) -> Value {
     let output = node(script, arguments).output().expect("node starts");
     let [said, failed] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     assert!(output.status.success(), "{script}: {said}{failed}");

@@ -1,0 +1,91 @@
+//! What other clients send than those that the gateway was made for: half-closed, compressed, with a byte order mark.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+
+use serde_json::json;
+
+use super::{Gateway, JSON, code, request};
+use crate::harness::scratch;
+
+const ONE: &str = "{\"records\":[{\"value\":{\"ind\":7,\"country\":\"Chad\"}}]}";
+
+fn lines(place: &std::path::Path, stream: &str) -> usize {
+    std::fs::read_to_string(place.join(format!("posts/{stream}.jsonl"))).unwrap().lines().count()
+}
+
+#[test]
+fn half_closed_request_gets_the_place_of_its_record() {
+    let place = scratch();
+    let gateway = Gateway::start(place.path(), "recording = \"posts\"");
+    let put = "{\"Data\":{\"ind\":7},\"PartitionKey\":\"k\"}";
+    for round in 0..20 {
+        let sent = if round % 2 == 0 {
+            request("POST", "/topics/ab.geo", &[("content-type", JSON)], ONE)
+        } else {
+            request("PUT", "/streams/ab-geo/record", &[("content-type", "application/json")], put)
+        };
+        let mut stream = gateway.http.connect();
+        stream.write_all(&sent).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply).unwrap();
+        let reply = String::from_utf8(reply).unwrap();
+        assert!(reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.contains(&round.to_string()), "{reply}");
+    }
+    gateway.stop();
+    assert_eq!(lines(place.path(), "geo"), 20);
+}
+
+#[test]
+fn compressed_body_is_refused_by_name_and_one_with_a_byte_order_mark_is_taken() {
+    let place = scratch();
+    let gateway = Gateway::start(place.path(), "recording = \"posts\"");
+    let send = |encoding: &str| {
+        gateway.send_with("POST", "/topics/ab.geo", &[("content-type", JSON), ("content-encoding", encoding)], ONE)
+    };
+    let refused = send("gzip");
+    assert_eq!((refused.status, code(&refused)), (415, json!(415)));
+    let message = refused.json()["message"].as_str().unwrap().to_owned();
+    assert_eq!(message, "Content-Encoding gzip is not accepted; send the body uncompressed");
+    assert_eq!(refused.headers["accept-encoding"], "identity");
+    assert_eq!((send("zstd").status, send("identity").status), (415, 200));
+    let put = "\u{feff}{\"Data\":{\"ind\":7},\"PartitionKey\":\"k\"}";
+    let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    let refused = gateway.send_with("PUT", "/streams/geo/record", &headers, put);
+    assert_eq!((refused.status, code(&refused)), (415, json!("SerializationException")));
+    assert_eq!(gateway.send("PUT", "/streams/geo/record", "application/json", put).status, 200);
+    assert_eq!(gateway.send("POST", "/topics/geo", JSON, &format!("\u{feff}{ONE}")).status, 200);
+    gateway.stop();
+    assert_eq!(lines(place.path(), "geo"), 3);
+}
+
+#[test]
+fn slashes_accept_lines_and_keys_are_read_as_other_servers_read_them() {
+    let place = scratch();
+    let gateway = Gateway::start(place.path(), "recording = \"posts\"");
+    assert_eq!(gateway.send("POST", "/topics/ab.geo/", JSON, ONE).status, 200);
+    assert_eq!(gateway.send("POST", "/test/topics/ab.geo/", JSON, ONE).status, 200);
+    assert_eq!(gateway.http.get("/topics/geo/").status, 200);
+    let accepting = |lines: &[&str]| {
+        let mut headers = vec![("content-type", JSON)];
+        headers.extend(lines.iter().map(|line| ("accept", *line)));
+        gateway.send_with("POST", "/topics/geo", &headers, ONE).status
+    };
+    assert_eq!(accepting(&["text/html", "application/json"]), 200);
+    assert_eq!(accepting(&["text/html, text/plain", "image/png"]), 406);
+    for body in [
+        "{\"Data\":{\"ind\":7},\"PartitionKey\":7}",
+        "{\"Data\":{\"ind\":7},\"PartitionKey\":\"k\",\"ExplicitHashKey\":\"170141183460469231731687303715884105728\"}",
+    ] {
+        let reply = gateway.send("PUT", "/streams/geo/record", "application/json", body);
+        assert_eq!(reply.status, 200, "{body}: {}", reply.text());
+    }
+    assert_eq!(gateway.http.raw(b"GET /healthz HTTP/1.0\r\n\r\n").status, 200);
+    assert_eq!(gateway.http.raw(b"GET /topics HTTP/1.0\r\n\r\n").status, 400);
+    let two_hosts =
+        request("POST", "/topics/geo", &[("content-type", JSON), ("host", "localhost"), ("host", "localhost")], ONE);
+    assert_eq!(gateway.http.raw(&two_hosts).status, 400);
+    gateway.stop();
+    assert_eq!(lines(place.path(), "geo"), 5);
+}

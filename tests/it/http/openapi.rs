@@ -1,0 +1,51 @@
+//! `/openapi.json`, held against what the server answers, by schemathesis: `tests/openapi/setup.sh` gets it.
+//!
+//! `PINFLOW_SKIP_OPENAPI=1` leaves it out.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::{Serving, following};
+use crate::harness::{emit, scratch};
+
+/// Requests that are made up for each operation.
+const EXAMPLES: &str = "15";
+
+#[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
+fn skipped() -> bool {
+    let skipped = std::env::var_os("PINFLOW_SKIP_OPENAPI").is_some_and(|skip| skip == "1");
+    if skipped {
+        eprintln!("PINFLOW_SKIP_OPENAPI=1: the OpenAPI document is not held against the server");
+    }
+    skipped
+}
+
+#[test]
+fn server_answers_as_its_openapi_document_says() {
+    if skipped() {
+        return;
+    }
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/openapi/python/bin/schemathesis");
+    assert!(program.exists(), "no {}: run tests/openapi/setup.sh", program.display());
+    let place = scratch();
+    let recording = place.path().join("recording");
+    emit(&recording, 200, 300, 131, &["--malformed", "0.05"]);
+    let more = "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 1";
+    let serving = Serving::start(place.path(), &following(place.path(), &recording, more), &[]);
+    serving.until_read(900);
+    let url = format!("http://{}", serving.http.address);
+    let output = Command::new(program)
+        .args(["run", "--url", &url, "--max-examples", EXAMPLES, "--seed", "7", "--generation-database", "none"])
+        // Streams of events never end; what they say is tested elsewhere.
+        .args(["--exclude-path-regex", "changes$", "--phases", "examples,coverage,fuzzing", "--no-color"])
+        .arg(format!("{url}/openapi.json"))
+        .current_dir(place.path())
+        .output()
+        .unwrap();
+    let [said, failed] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(output.status.success(), "{said}\n{failed}");
+    assert!(said.contains("passed"), "{said}");
+    // What it was held against was not empty.
+    assert!(!serving.http.json("/rejected").as_array().unwrap().is_empty());
+    serving.stop();
+}
