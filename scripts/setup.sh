@@ -40,6 +40,9 @@ if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_MYSQL:-}" != 1 ]; then
     PATH=$PATH:/usr/sbin need mariadbd mariadb-server-core
     need mariadb mariadb-client-core
 fi
+if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_TERMINAL:-}" != 1 ]; then
+    need tmux tmux
+fi
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "setup: installing ${missing[*]}" >&2
     sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo

@@ -3,6 +3,7 @@
 mod examples;
 
 use std::io::IsTerminal;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,8 +27,12 @@ use crate::shutdown::{SHUTDOWN_DEADLINE, ShutdownPolicy, stop_on_signals};
 use crate::sinks::SinkError;
 use crate::sinks::delta::DeltaError;
 use crate::table::TableError;
+use crate::terminal::{WhenClosed, write_error_line};
 use crate::usage::UsageError;
-use crate::{check, config, emit, file_limit, gateway, kinesis, mysql, query, run, streams, table, telemetry, topics};
+use crate::{
+    check, config, emit, file_limit, gateway, kinesis, mysql, panics, query, run, streams, table, telemetry, terminal,
+    topics,
+};
 
 /// Everything was done.
 const DONE: u8 = 0;
@@ -194,11 +199,19 @@ pub fn main() -> ExitCode {
     file_limit::raise_soft_limit();
     #[cfg(feature = "failpoints")]
     let _armed = crate::sinks::delta::failpoints::arm();
-    ExitCode::from(obey(cli.command).unwrap_or_else(|error| {
-        // The chain, outermost first, as one sentence.
-        eprint_line(&format!("pinflow: {}", error_text(error.as_ref())));
-        exit_code(&error)
-    }))
+    panics::watch(FAILED);
+    let done = std::panic::catch_unwind(AssertUnwindSafe(|| obey(cli.command)));
+    ExitCode::from(match done {
+        // The panic has said why.
+        Err(_) => FAILED,
+        Ok(Ok(DONE)) if panics::has_panicked() => FAILED,
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => {
+            // The chain, outermost first, as one sentence.
+            write_error_line(&format!("pinflow: {}", error_text(error.as_ref())));
+            exit_code(&error)
+        }
+    })
 }
 
 /// Refuses a clock before 1970. Positions, tokens and log files hold Unix times, and the Delta library panics on one that is
@@ -225,11 +238,6 @@ fn obey(command: Command) -> anyhow::Result<u8> {
         Command::Topics(args) => in_runtime(topics_command(args)),
         Command::Streams(args) => in_runtime(streams_command(args)),
     }
-}
-
-#[allow(clippy::print_stderr, reason = "the one place where the process says why it failed")]
-fn eprint_line(line: &str) {
-    eprintln!("{line}");
 }
 
 /// Runs on threads of its own: delta-rs hangs on a single-threaded runtime.
@@ -265,6 +273,7 @@ async fn run_logged(config: Config) -> anyhow::Result<u8> {
         );
     }
     let (stop, _) = watch::channel(false);
+    panics::stop_through(stop.clone());
     let policy = ShutdownPolicy {
         orderly: "finishing the window",
         unfinished: "what is committed is safe, a restart resumes there",
@@ -294,6 +303,7 @@ async fn gateway_command(args: GatewayArgs) -> anyhow::Result<u8> {
     let telemetry = telemetry::start(config.telemetry.as_ref(), &config.base, &config.pipeline)?;
     let gateway = config.gateway.context("the configuration has no [gateway]")?;
     let (stop, stopped) = watch::channel(false);
+    panics::stop_through(stop.clone());
     let policy = ShutdownPolicy {
         orderly: "answering what was asked",
         unfinished: "a record that was not answered for may or may not be stored",
@@ -311,31 +321,31 @@ async fn gateway_command(args: GatewayArgs) -> anyhow::Result<u8> {
 
 async fn check_command(args: CheckArgs) -> anyhow::Result<u8> {
     let config = args.overrides.over(&args.config, ConfigUse::Check)?;
-    let mut out = CommandOutput::default();
+    let mut out = CommandOutput::new(terminal::stdout(false, WhenClosed::Fail));
     let faults = check::run(&config, &mut out).await;
     out.finish(faults.map(|faults| if faults == 0 { DONE } else { FAILED }))
 }
 
 async fn table_command(args: table::TableArgs) -> anyhow::Result<u8> {
-    let mut out = CommandOutput::default();
+    let mut out = CommandOutput::new(terminal::stdout(args.format == table::Format::Json, WhenClosed::Fail));
     let holds = table::run(args, &mut out).await.map_err(anyhow::Error::new);
     out.finish(holds.map(|holds| if holds { DONE } else { FAILED }))
 }
 
 async fn query_command(args: query::QueryArgs) -> anyhow::Result<u8> {
-    let mut out = CommandOutput::default();
+    let mut out = CommandOutput::new(terminal::stdout(args.is_data(), WhenClosed::Fail));
     let asked = query::run(args, &mut out).await;
     out.finish(asked.map(|()| DONE))
 }
 
 async fn topics_command(args: topics::TopicsArgs) -> anyhow::Result<u8> {
-    let mut out = CommandOutput::default();
+    let mut out = CommandOutput::new(terminal::stdout(args.is_json(), WhenClosed::Fail));
     let well = topics::run(args, &mut out).await;
     out.finish(well.map(|well| if well { DONE } else { FAILED }))
 }
 
 async fn streams_command(args: streams::StreamsArgs) -> anyhow::Result<u8> {
-    let mut out = CommandOutput::default();
+    let mut out = CommandOutput::new(terminal::stdout(args.is_json(), WhenClosed::Fail));
     let well = streams::run(args, &mut out).await;
     out.finish(well.map(|well| if well { DONE } else { FAILED }))
 }

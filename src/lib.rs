@@ -20,6 +20,7 @@
 //! - [`output`]: standard output whose reader may go away;
 //! - [`shutdown`]: how the process is asked to stop;
 //! - [`secret`]: where secrets come from, and that nobody sees them;
+//! - [`terminal`]: text for terminals, which nothing from outside steers;
 //! - [`emit`]: makes posts, for recordings and tests of any size;
 //! - [`table`], [`topics`], [`streams`]: what tables, topics and streams hold, for people; [`query`]: what a run that
 //!   serves answers;
@@ -44,6 +45,7 @@ pub mod kinesis;
 pub mod mysql;
 pub mod objects;
 pub mod output;
+mod panics;
 pub mod position;
 pub mod publish;
 pub mod query;
@@ -56,6 +58,7 @@ pub mod sources;
 pub mod streams;
 pub mod table;
 pub mod telemetry;
+pub mod terminal;
 pub mod topics;
 pub mod usage;
 

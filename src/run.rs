@@ -68,7 +68,8 @@ async fn run_to_end(
     let started = unless_stopped(&stop.subscribe(), Readers::start(&config, passed, &gauges)).await;
     let Some(started) = started else { return Ok(Outcome::stopped_early()) };
     let (readers, to_serve) = started?;
-    let settings = StdoutSettings { format, every: Duration::from_millis(config.output.every_ms) };
+    let every = Duration::from_millis(config.output.every_ms);
+    let settings = StdoutSettings { format, every, serves: config.serve.is_some() };
     let stdout = serve_stdout(settings, to_serve, stop.clone())?;
     let progress = Progress::start(Arc::clone(&gauges), format == Format::Tables);
     let until_caught_up = config.until_caught_up;

@@ -8,13 +8,15 @@
 //! Signals are handled on a thread of their own, so that they are obeyed while every other thread is blocked (on a full
 //! pipe, say).
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
+
+use crate::terminal::{restore_screen, write_error_line};
 
 /// How long an orderly stop may take before the process ends without it.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(20);
@@ -133,8 +135,11 @@ async fn obey_signals(mut signals: StopSignals, policy: ShutdownPolicy, stop: wa
 
 /// Ends the process, after a last message if stderr takes one.
 fn exit_unfinished(what: &str) -> ! {
-    let line = format!("pinflow: {what}\n");
-    write_briefly(move || drop(io::stderr().write_all(line.as_bytes())));
+    let line = format!("pinflow: {what}");
+    write_briefly(move || {
+        restore_screen();
+        write_error_line(&line);
+    });
     std::process::exit(EXIT_UNFINISHED)
 }
 

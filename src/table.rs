@@ -15,6 +15,7 @@ use crate::sinks::delta::{
     PartitionVerdict, ReadProgress, Symptom, Verdict, accept_deletion, diagnose, inspect, optimize, repair, vacuum,
     verify,
 };
+use crate::terminal::{sanitize_line, write_error_line};
 
 /// Shows what tables hold.
 #[derive(Debug, Clone, clap::Args)]
@@ -177,12 +178,11 @@ struct DeepProgress {
 }
 
 impl DeepProgress {
-    #[allow(clippy::print_stderr, reason = "progress of a command that takes minutes; stdout holds its result")]
     fn report(&mut self, read: ReadProgress) {
         let ReadProgress { bytes, bytes_total } = read;
         let is_due = self.reported.is_none_or(|reported| reported.elapsed() >= PROGRESS_INTERVAL);
         if is_due || bytes == bytes_total {
-            eprintln!("read {} of {} MiB of data", bytes >> 20, bytes_total >> 20);
+            write_error_line(&format!("read {} of {} MiB of data", bytes >> 20, bytes_total >> 20));
             self.reported = Some(Instant::now());
         }
     }
@@ -245,7 +245,7 @@ fn accepted(deletions: &[AcceptedDeletion], format: Format, out: &mut dyn Write)
         Format::Table => {
             let mut grid = grid(&["source", "rows deleted", "accepted before"], &[1, 2]);
             for AcceptedDeletion { source, before, rows } in deletions {
-                grid.add_row([shown(source), rows.to_string(), before.to_string()]);
+                grid.add_row([sanitize_line(source), rows.to_string(), before.to_string()]);
             }
             print_grid(&mut grid, out)?;
         }
@@ -264,7 +264,7 @@ fn diagnosed(symptoms: &[Symptom], format: Format, out: &mut dyn Write) -> Resul
                     Grade::Risk => "RISK",
                     Grade::Fault => "FAULT",
                 };
-                grid.add_row([grade.to_owned(), table.unwrap_or("all").to_owned(), shown(what)]);
+                grid.add_row([grade.to_owned(), table.unwrap_or("all").to_owned(), sanitize_line(what)]);
             }
             print_grid(&mut grid, out)?;
         }
@@ -300,7 +300,7 @@ fn mended(repaired: &[Mended], out: &mut dyn Write) -> io::Result<()> {
         return writeln!(out, "nothing to mend\n");
     }
     for Mended { file, moved_to, fault } in repaired {
-        writeln!(out, "moved {} to {}: {}", file.display(), moved_to.display(), shown(fault))?;
+        writeln!(out, "moved {} to {}: {}", file.display(), moved_to.display(), sanitize_line(fault))?;
     }
     writeln!(out)
 }
@@ -314,7 +314,7 @@ fn contents(tables: &[Contents], out: &mut dyn Write) -> io::Result<()> {
             table.files.to_string(),
             table.bytes.to_string(),
             table.version.to_string(),
-            shown(&table.pipeline),
+            sanitize_line(&table.pipeline),
         ]);
     }
     print_grid(&mut grid, out)?;
@@ -326,7 +326,7 @@ fn positions(tables: &[Contents], out: &mut dyn Write) -> io::Result<()> {
     for table in tables {
         for position in &table.positions {
             grid.add_row([
-                shown(&position.source),
+                sanitize_line(&position.source),
                 table.table.to_owned(),
                 position.next.to_string(),
                 position.rows.to_string(),
@@ -345,7 +345,7 @@ fn history(tables: &[Contents], out: &mut dyn Write) -> io::Result<()> {
                 table.table.to_owned(),
                 change.version.to_string(),
                 change.time.as_deref().map(to_seconds).unwrap_or_default(),
-                shown(&change.operation),
+                sanitize_line(&change.operation),
                 change.rows.map(|rows| rows.to_string()).unwrap_or_default(),
                 change.positions.len().to_string(),
             ]);
@@ -366,7 +366,7 @@ fn verified(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
     let mut grid = grid(&header, &[1, 2, 3, 4, 5]);
     for partition in &verdict.partitions {
         let mut cells = vec![
-            shown(&partition.source),
+            sanitize_line(&partition.source),
             partition.next.to_string(),
             partition.stored.to_string(),
             partition.found.to_string(),
@@ -383,10 +383,10 @@ fn verified(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
         Columns::All => writeln!(out, "read: all columns")?,
     }
     for violation in &verdict.violations {
-        writeln!(out, "violation: {}", shown(violation))?;
+        writeln!(out, "violation: {}", sanitize_line(violation))?;
     }
     for unproved in &verdict.unproved {
-        writeln!(out, "not checked: {}", shown(unproved))?;
+        writeln!(out, "not checked: {}", sanitize_line(unproved))?;
     }
     let lacks_rows = |partition: &PartitionVerdict| partition.found + partition.deleted < partition.stored;
     if verdict.unproved.is_empty() && verdict.partitions.iter().any(lacks_rows) {
@@ -402,10 +402,4 @@ fn verified(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
         (1, _) => writeln!(out, "NOT verified: 1 violation"),
         (violations, _) => writeln!(out, "NOT verified: {violations} violations"),
     }
-}
-
-/// A name from outside, with what would steer a terminal escaped.
-fn shown(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(shown).collect()
 }

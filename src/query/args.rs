@@ -71,6 +71,11 @@ impl QueryArgs {
         self.format.unwrap_or(by_default)
     }
 
+    /// Whether programs may read what is written.
+    pub(crate) fn is_data(&self) -> bool {
+        self.form() != Form::Table
+    }
+
     /// What stands behind the question mark.
     pub(super) fn filters(&self) -> Vec<(String, String)> {
         let mut filters = self.filter.clone();

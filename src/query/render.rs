@@ -6,7 +6,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde_json::Value;
 
 use super::Form;
-use crate::serving::harmless;
+use crate::terminal::sanitize_line;
 
 fn empty() -> Table {
     let mut table = Table::new();
@@ -16,7 +16,7 @@ fn empty() -> Table {
 
 fn text(value: &Value) -> String {
     match value {
-        Value::String(text) => harmless(text),
+        Value::String(text) => sanitize_line(text),
         other => other.to_string(),
     }
 }
@@ -35,7 +35,7 @@ fn names(answer: &Value) -> Vec<&str> {
 pub(super) fn table(answer: &Value, out: &mut impl Write) -> io::Result<()> {
     let names = names(answer);
     let mut table = empty();
-    table.set_header(names.iter().copied());
+    table.set_header(names.iter().map(|name| sanitize_line(name)));
     for row in answer["rows"].as_array().into_iter().flatten() {
         table.add_row(names.iter().map(|name| cell(&row[*name])));
     }

@@ -5,11 +5,11 @@ mod history;
 mod http;
 mod latency;
 mod render;
+mod screen;
 mod stdout;
 mod view;
 
 pub use board::{Board, Following, Passed, Read, Start};
 pub use http::{HttpConfig, HttpError, HttpServer, Tokens};
-pub(crate) use render::harmless;
 pub use stdout::{Closed, Format, Stdout, StdoutSettings};
 pub use view::View;

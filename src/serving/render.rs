@@ -2,15 +2,16 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{CellAlignment, presets};
 use jiff::Timestamp;
-use pinflow_dataflows::answer::{Cell, Change, Column, Row, Table};
+use pinflow_dataflows::answer::{Change, Column, Row};
 use pinflow_dataflows::questions;
 use serde::{Serialize, Serializer};
 
 use super::View;
+use super::screen::grid;
 use crate::engine::SourceStatus;
 use crate::position::Epoch;
+use crate::terminal::sanitize_line;
 
 /// `2026-01-31T12:00:00.100Z`
 fn millis(at: Timestamp) -> String {
@@ -112,48 +113,21 @@ pub(super) fn change(epoch: Epoch, as_of: Option<Timestamp>, changes: &[Change],
     serde_json::to_string(&line).ok()
 }
 
-/// Text of the data for a terminal: what could steer the terminal is shown as an escape.
-pub(crate) fn harmless(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
-}
-
-fn drawn(answer: &Table, rows_max: usize) -> comfy_table::Table {
-    let mut table = comfy_table::Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(answer.columns().iter().map(|column| column.name));
-    for row in answer.rows().take(rows_max) {
-        table.add_row(row.0.iter().map(|cell| {
-            let (text, alignment) = match cell {
-                Cell::Long(value) => (value.to_string(), CellAlignment::Right),
-                Cell::Double(value) => (value.to_string(), CellAlignment::Right),
-                Cell::Text(value) => (harmless(value), CellAlignment::Left),
-            };
-            comfy_table::Cell::new(text).set_alignment(alignment)
-        }));
-    }
-    table
-}
-
-/// All answers as tables of at most `rows_max` rows each, and the cut below.
-pub(super) fn tables(view: &View, rows_max: usize, out: &mut impl Write) -> io::Result<()> {
+/// All answers as tables, and the cut below.
+pub(super) fn tables(view: &View, out: &mut impl Write) -> io::Result<()> {
     for (question, answer) in view.answers() {
-        writeln!(out, "{}\n{}", question.name, drawn(answer, rows_max))?;
-        let rows = answer.rows().len();
-        if rows > rows_max {
-            writeln!(out, "… and {} more", rows - rows_max)?;
-        }
+        let grid = grid(answer, usize::MAX).to_string();
+        writeln!(out, "{}", question.name)?;
+        // Columns are padded; blanks at the end of a line only fill the terminal.
+        grid.lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))?;
         writeln!(out)?;
     }
-    write!(out, "epoch {}, as of {}", view.epoch, millis(view.as_of))?;
-    if let Some(durable) = view.durable_epoch {
-        write!(out, ", durable epoch {durable}")?;
-    }
-    writeln!(out)?;
+    writeln!(out, "{}", cut(view))?;
     for source in view.sources.iter() {
         writeln!(
             out,
             "{}: next {}, {} read, {} written, {} rejected",
-            harmless(&source.source),
+            sanitize_line(&source.source),
             source.position,
             source.read,
             source.written,
@@ -161,4 +135,10 @@ pub(super) fn tables(view: &View, rows_max: usize, out: &mut impl Write) -> io::
         )?;
     }
     Ok(())
+}
+
+/// What answers are as of.
+pub(super) fn cut(view: &View) -> String {
+    let durable = view.durable_epoch.map(|durable| format!(", durable epoch {durable}")).unwrap_or_default();
+    format!("epoch {}, as of {}{durable}", view.epoch, millis(view.as_of))
 }

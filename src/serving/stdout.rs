@@ -8,14 +8,18 @@ use pinflow_dataflows::answer::Change;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
+use super::screen::{ScreenSize, layout};
 use super::{View, render};
 use crate::engine::Frame;
+use crate::terminal::{self, AlternateScreen, Escapes, SafeWriter, WhenClosed, sanitize_line};
 
 /// How long the first snapshot waits for everything to be read that was there at the start.
 const FIRST_SNAPSHOT_DELAY: Duration = Duration::from_secs(1);
 
-/// Rows of an answer that a live table shows.
-const LIVE_ROWS_MAX: usize = 6;
+/// How often it is looked whether the terminal has another size.
+const RESIZE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// Log lines that a live screen shows.
+const LOG_LINES_MAX: usize = 3;
 
 /// The form of answers on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -38,6 +42,8 @@ pub struct StdoutSettings {
     pub format: Format,
     /// Least time between two snapshots, or two drawings.
     pub every: Duration,
+    /// Whether the answers can be asked for with `pinflow query`, too.
+    pub serves: bool,
 }
 
 /// The reader of stdout has gone: to a writer of lines that is an end, not a failure.
@@ -53,15 +59,27 @@ pub struct Stdout {
     written: Option<Instant>,
     /// Whether something changed since the last writing.
     stale: bool,
+    /// Whether tables are shown on a terminal, and not written as text.
     redraw: bool,
+    screen: Option<AlternateScreen>,
+    drawn_size: Option<ScreenSize>,
 }
 
 impl Stdout {
     /// A writer with answers as empty as a run that has read nothing.
     #[must_use]
     pub fn new(settings: StdoutSettings) -> Stdout {
-        let redraw = settings.format == Format::Tables && io::stdout().is_terminal();
-        Stdout { settings, view: View::default(), opened: None, written: None, stale: false, redraw }
+        let redraw = settings.format == Format::Tables && terminal::can_redraw();
+        Stdout {
+            settings,
+            view: View::default(),
+            opened: None,
+            written: None,
+            stale: false,
+            redraw,
+            screen: None,
+            drawn_size: None,
+        }
     }
 
     /// Serves until the last frame; blocks its thread.
@@ -69,7 +87,11 @@ impl Stdout {
     /// # Errors
     /// `Ok(Err(Closed))` if the reader has gone, an I/O error if writing failed otherwise.
     pub fn serve(mut self, mut frames: mpsc::Receiver<Frame>) -> io::Result<Result<(), Closed>> {
-        let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        // JSON on a terminal must not steer it; tables are safe cell by cell.
+        let is_shown = self.settings.format != Format::Tables && io::stdout().is_terminal();
+        let escapes = if is_shown { Escapes::Json } else { Escapes::None };
+        let out = SafeWriter::new(io::stdout(), escapes, WhenClosed::Fail);
+        let mut out = BufWriter::with_capacity(1 << 16, out);
         loop {
             let frame = match self.next(&mut frames) {
                 Next::Frame(frame) => Some(frame),
@@ -90,11 +112,15 @@ impl Stdout {
     fn next(&self, frames: &mut mpsc::Receiver<Frame>) -> Next {
         let periodic = matches!(self.settings.format, Format::Snapshots | Format::Tables);
         let owed = (periodic && self.stale && self.view.open).then(|| self.until_due());
-        let Some(wait) = owed else { return frames.blocking_recv().map_or(Next::Ended, Next::Frame) };
+        let wait = match owed {
+            Some(wait) => wait,
+            None if self.screen.is_some() => RESIZE_CHECK_INTERVAL,
+            None => return frames.blocking_recv().map_or(Next::Ended, Next::Frame),
+        };
         if let Ok(frame) = frames.try_recv() {
             return Next::Frame(frame);
         }
-        if wait.is_zero() {
+        if wait.is_zero() || self.is_resized() {
             return Next::Late;
         }
         // Frames come every few milliseconds while anything happens; when none does, a nap is cheap.
@@ -139,8 +165,8 @@ impl Stdout {
         let due = self.until_due().is_zero();
         match self.settings.format {
             Format::Snapshots if last || (due && self.stale) => render::snapshot(&self.view, out)?,
-            Format::Tables if last => self.draw(usize::MAX, out)?,
-            Format::Tables if due && self.stale && self.redraw => self.draw(LIVE_ROWS_MAX, out)?,
+            Format::Tables if last => self.finish(out)?,
+            Format::Tables if self.redraw && ((due && self.stale) || self.is_resized()) => self.draw(out)?,
             _ => return Ok(()),
         }
         self.written = Some(Instant::now());
@@ -156,13 +182,48 @@ impl Stdout {
         render::changes(epoch, &self.view.as_changes(), out)
     }
 
-    fn draw(&self, rows_max: usize, out: &mut impl Write) -> io::Result<()> {
-        if self.redraw {
-            // Home, and clear what is below: the drawing stays in place.
-            out.write_all(b"\x1b[H\x1b[J")?;
-        }
-        render::tables(&self.view, rows_max, out)
+    fn is_resized(&self) -> bool {
+        self.drawn_size.is_some_and(|size| size != screen_size())
     }
+
+    /// Draws the answers over what was drawn before.
+    fn draw(&mut self, out: &mut impl Write) -> io::Result<()> {
+        let size = screen_size();
+        self.screen.get_or_insert_with(AlternateScreen::enter);
+        let mut footer: Vec<_> = terminal::held_logs(LOG_LINES_MAX).iter().map(|line| sanitize_line(line)).collect();
+        let read: u64 = self.view.sources.iter().map(|source| source.read).sum();
+        let rejected: u64 = self.view.sources.iter().map(|source| source.rejected).sum();
+        footer.push(format!("{read} read, {rejected} rejected, {}", render::cut(&self.view)));
+        let lines = layout(&self.view, &footer, size);
+        // Home; each line replaces the one before it to its end; then what is below goes.
+        out.write_all(b"\x1b[H")?;
+        out.write_all(lines.join("\x1b[K\r\n").as_bytes())?;
+        out.write_all(b"\x1b[K\x1b[J")?;
+        self.drawn_size = Some(size);
+        Ok(())
+    }
+
+    /// What stays on the terminal, at most a screenful; elsewhere everything.
+    fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
+        self.screen = None;
+        if !io::stdout().is_terminal() {
+            return render::tables(&self.view, out);
+        }
+        let more = match self.settings.serves {
+            true => "all rows: pinflow query NAME, while a run serves; or --output snapshots",
+            false => "all rows: --output snapshots; or --listen ADDRESS, and pinflow query NAME",
+        };
+        let ScreenSize { rows, columns } = screen_size();
+        // The prompt needs a line, too.
+        let size = ScreenSize { rows: rows.saturating_sub(1), columns };
+        let lines = layout(&self.view, &[render::cut(&self.view), more.to_owned()], size);
+        lines.iter().try_for_each(|line| writeln!(out, "{line}"))
+    }
+}
+
+fn screen_size() -> ScreenSize {
+    let (rows, columns) = terminal::size();
+    ScreenSize { rows, columns }
 }
 
 enum Next {

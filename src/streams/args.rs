@@ -17,6 +17,13 @@ pub struct StreamsArgs {
     pub(super) command: Asked,
 }
 
+impl StreamsArgs {
+    /// Whether programs may read what is printed.
+    pub(crate) fn is_json(&self) -> bool {
+        self.command.clone().split().1.format == Format::Json
+    }
+}
+
 /// What to do, as it is typed.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub(super) enum Asked {

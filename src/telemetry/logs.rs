@@ -1,17 +1,22 @@
 //! Logs on stderr: for people on a terminal, JSON elsewhere.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use tracing::Metadata;
+use tracing::field::{Field, Visit};
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::{FilterExt, filter_fn};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use super::otlp::{Exporters, TelemetryConfig, TelemetryError};
 use super::progress::BARS;
+use crate::terminal::{hold_log, sanitize, sanitize_json};
 
 /// What is logged unless `RUST_LOG` says otherwise: the libraries narrate every file they open, and the Delta library warns
 /// of each commit that came between when files are joined. The AWS SDK warns at length of each place where it finds no region
@@ -39,8 +44,10 @@ pub fn start(config: Option<&TelemetryConfig>, base: &Path, pipeline: &str) -> R
     let by_default = if on_terminal { FILTER_ON_TERMINAL } else { FILTER };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(by_default));
     let logs = tracing_subscriber::fmt::layer().with_writer(BesideBars);
-    let logs =
-        if on_terminal { logs.with_target(false).compact().boxed() } else { logs.json().flatten_event(true).boxed() };
+    let logs = match on_terminal {
+        true => logs.with_target(false).compact().fmt_fields(SafeFields).boxed(),
+        false => logs.json().flatten_event(true).boxed(),
+    };
     let not_failed = filter_fn(|about: &Metadata<'_>| about.target() != FAILED);
     // At TRACE it shows what it signs, session tokens among it: whatever RUST_LOG says, a secret is not logged.
     let discreet = filter_fn(|about: &Metadata<'_>| !about.target().starts_with("aws_sigv4"));
@@ -62,15 +69,46 @@ impl Telemetry {
     }
 }
 
-/// Writes to stderr without tearing a bar.
+/// The fields of an event on a terminal: `message key=value`, sanitized, for they hold text from outside.
+struct SafeFields;
+
+impl<'writer> FormatFields<'writer> for SafeFields {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> std::fmt::Result {
+        let mut text = FieldText(String::new());
+        fields.record(&mut text);
+        writer.write_str(&sanitize(&text.0))
+    }
+}
+
+struct FieldText(String);
+
+impl Visit for FieldText {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let separator = if self.0.is_empty() { "" } else { " " };
+        // Writing to a string does not fail.
+        let _ = match field.name() {
+            "message" => write!(self.0, "{separator}{value:?}"),
+            name => write!(self.0, "{separator}{name}={value:?}"),
+        };
+    }
+}
+
+/// Writes to stderr without tearing a bar. That nobody can read it is no fault: the logging library would say so on
+/// stderr, and panic.
 struct BesideBars;
 
 impl Write for BesideBars {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        BARS.suspend(|| std::io::stderr().write(bytes))
+        if !hold_log(bytes) {
+            let text = String::from_utf8_lossy(bytes);
+            // Fields on a terminal are safe already, and colours are to reach it.
+            let safe = if std::io::stderr().is_terminal() { text } else { sanitize_json(&text).into_owned().into() };
+            let _ = BARS.suspend(|| std::io::stderr().write_all(safe.as_bytes()));
+        }
+        Ok(bytes.len())
     }
     fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().flush()
+        Ok(())
     }
 }
 

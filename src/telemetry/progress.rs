@@ -14,6 +14,7 @@ use pinflow_dataflows::ingest::Counts;
 use pinflow_dataflows::rejection::Reason;
 
 use crate::engine::Gauges;
+use crate::terminal::sanitize;
 
 /// All bars of the process; a log line is written between two drawings of them.
 pub(super) static BARS: LazyLock<MultiProgress> =
@@ -55,7 +56,7 @@ impl Progress {
                 let progress = meter.read();
                 match &line {
                     Some(line) => {
-                        line.set_message(progress.to_string());
+                        line.set_message(sanitize(&progress.to_string()).into_owned());
                         line.tick();
                     }
                     None if !on_terminal => progress.log(),

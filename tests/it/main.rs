@@ -34,5 +34,6 @@ mod same;
 mod shutdown;
 mod stop;
 mod telemetry;
+mod terminal;
 mod upkeep;
 mod usage;

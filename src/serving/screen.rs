@@ -1,0 +1,154 @@
+//! Answers as they fit on a screen. No I/O here.
+//!
+//! The more room there is, the more rows of each answer are shown: from six rows each down to one line each. What does
+//! not fit is counted, so that no answer is missing without a word.
+
+use comfy_table::{CellAlignment, presets};
+use pinflow_dataflows::answer::{Cell, Row, Table};
+use pinflow_dataflows::questions::Question;
+
+use super::View;
+use crate::terminal::{fit_width, sanitize_line};
+
+/// Rows of an answer that a screen shows at most.
+const ROWS_MAX: usize = 6;
+
+/// The room on a screen, in cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ScreenSize {
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+}
+
+/// How much is shown of each answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    /// A title, the names of the columns, so many rows, and an empty line.
+    Rows(usize),
+    /// A title, and the first row.
+    FirstRow,
+    /// One line.
+    Line,
+}
+
+impl Detail {
+    /// Lines that an answer with so many rows takes.
+    fn lines(self, rows: usize) -> usize {
+        match self {
+            Detail::Rows(_) | Detail::FirstRow if rows == 0 => 1,
+            Detail::Rows(most) => 3 + rows.min(most),
+            Detail::FirstRow => 2,
+            Detail::Line => 1,
+        }
+    }
+}
+
+/// The most detail with which all answers fit into `room` lines.
+fn choose_detail(answer_rows: &[usize], room: usize) -> Detail {
+    let details = (1..=ROWS_MAX).rev().map(Detail::Rows).chain([Detail::FirstRow]);
+    let fits = |detail: &Detail| answer_rows.iter().map(|rows| detail.lines(*rows)).sum::<usize>() <= room;
+    details.into_iter().find(fits).unwrap_or(Detail::Line)
+}
+
+/// The lines of a screen: answers, then `footer`. Never more lines than the screen has rows, and none that is wider.
+pub(super) fn layout(view: &View, footer: &[String], size: ScreenSize) -> Vec<String> {
+    let footer: Vec<_> = footer.iter().rev().take(size.rows).rev().collect();
+    let room = size.rows - footer.len();
+    let answers: Vec<_> = view.answers().collect();
+    let rows: Vec<usize> = answers.iter().map(|(_, table)| table.rows().len()).collect();
+    let detail = choose_detail(&rows, room);
+    let mut lines = Vec::new();
+    for (at, (question, table)) in answers.iter().enumerate() {
+        let left = answers.len() - at;
+        if lines.len() + 1 >= room && left > 1 && detail == Detail::Line {
+            lines.push(format!("… and {left} more answers; a larger terminal shows them"));
+            break;
+        }
+        lines.extend(answer_lines(question, table, detail));
+    }
+    // Where not even the footer has room.
+    lines.truncate(room);
+    let all = lines.iter().chain(footer);
+    all.map(|line| fit_width(line.trim_end(), size.columns).into_owned()).collect()
+}
+
+fn answer_lines(question: &Question, table: &Table, detail: Detail) -> Vec<String> {
+    let rows = table.rows().len();
+    if rows == 0 {
+        return vec![format!("{}: no rows yet", question.name)];
+    }
+    match detail {
+        Detail::Rows(most) => {
+            let title = title(question.name, rows, most);
+            let grid = grid(table, most).to_string();
+            let body = grid.lines().map(str::to_owned).collect::<Vec<_>>();
+            [vec![title], body, vec![String::new()]].concat()
+        }
+        Detail::FirstRow => vec![title(question.name, rows, 1), format!("  {}", first_row(table))],
+        Detail::Line => vec![format!("{}  {}", title(question.name, rows, 1), first_row(table))],
+    }
+}
+
+fn title(name: &str, rows: usize, shown: usize) -> String {
+    if rows > shown { format!("{name}: {shown} of {rows} rows") } else { name.to_owned() }
+}
+
+fn first_row(table: &Table) -> String {
+    let cells = |row: &Row| row.0.iter().map(|cell| cell_text(cell).0).collect::<Vec<_>>().join("  ");
+    table.rows().next().map(cells).unwrap_or_default()
+}
+
+/// The text of a cell, safe for a terminal, and where it stands.
+fn cell_text(cell: &Cell) -> (String, CellAlignment) {
+    match cell {
+        Cell::Long(value) => (value.to_string(), CellAlignment::Right),
+        Cell::Double(value) => (value.to_string(), CellAlignment::Right),
+        Cell::Text(value) => (sanitize_line(value), CellAlignment::Left),
+    }
+}
+
+/// An answer's first rows as a table.
+pub(super) fn grid(answer: &Table, rows_max: usize) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(answer.columns().iter().map(|column| column.name));
+    for row in answer.rows().take(rows_max) {
+        table.add_row(row.0.iter().map(|cell| {
+            let (text, alignment) = cell_text(cell);
+            comfy_table::Cell::new(text).set_alignment(alignment)
+        }));
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn detail_is_the_most_that_fits() {
+        let rows = [243, 6, 1];
+        assert_eq!(choose_detail(&rows, 22), Detail::Rows(6));
+        assert_eq!(choose_detail(&rows, 21), Detail::Rows(5));
+        assert_eq!(choose_detail(&rows, 12), Detail::Rows(1));
+        assert_eq!(choose_detail(&rows, 11), Detail::FirstRow);
+        assert_eq!(choose_detail(&rows, 5), Detail::Line);
+        assert_eq!(choose_detail(&[0, 0], 2), Detail::Rows(6));
+    }
+
+    #[test]
+    fn screen_is_never_overfull() {
+        let view = View::default();
+        let footer = ["a log line".to_owned(), "東京".repeat(50)];
+        for rows in 0..40 {
+            for columns in [0, 1, 7, 40, 200] {
+                let lines = layout(&view, &footer, ScreenSize { rows, columns });
+                assert!(lines.len() <= rows, "{} lines on {rows}", lines.len());
+                let width = |line: &String| unicode_width::UnicodeWidthStr::width(line.as_str());
+                assert!(lines.iter().all(|line| width(line) <= columns), "{columns}: {lines:?}");
+            }
+        }
+        let few = layout(&view, &footer, ScreenSize { rows: 6, columns: 80 });
+        assert!(few.iter().any(|line| line.contains("more answers")), "{few:?}");
+    }
+}
