@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pinflow_dataflows::record::Stream;
 
+use super::delivery::Continuation;
 use super::destinations::gateway::Bodies;
 use super::destinations::{Compress, Exists, Key, gateway, kafka, kinesis};
 use super::draws::Order;
@@ -19,151 +20,170 @@ const STREAM: &str = "{stream}";
 /// The seed that is meant where none is typed: the original's.
 const SEED: u64 = 100;
 
-/// Make posts that look like real ones: recordings of any size, the same bytes for the same seed. Or post rows of a MySQL
-/// database as the original emulator does.
+/// Examples at the end of the help.
+const EXAMPLES: &str = "\
+Examples:
+  pinflow emit --to recordings                                        write a recording of 11,149 posts per stream
+  pinflow emit --to kafka://localhost:9092/12ab --rate 1000           send to the topics 12ab.pin, 12ab.geo, 12ab.user
+  pinflow emit --to https://api.example.com/test --prefix 12ab        send to a gateway
+  pinflow emit --from recordings --to kinesis://streaming-12ab        send a recording again
+  pinflow emit --from mysql://posts@db/pinterest_data --to recordings draw rows from a database until Ctrl-C
+  pinflow emit --init-mysql mysql://posts@db/pinterest_data           create and fill the three tables";
+
+/// Generate posts that look like real ones, send a recording again, or draw rows from a MySQL database
+///
+/// The same seed generates the same bytes. Progress counts acknowledged posts. SIGINT, SIGTERM and SIGHUP stop it within
+/// 20 seconds: it waits for what was sent, reports what was acknowledged, and names the flags that continue.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct EmitArgs {
-    /// Folder for pin.jsonl, geo.jsonl and user.jsonl (made if it is not there); - for standard output;
-    /// kafka://HOST:PORT,…/PREFIX for the topics PREFIX.pin, PREFIX.geo and PREFIX.user (without a prefix pin, geo, user);
-    /// kinesis://PREFIX for the streams PREFIX-pin, PREFIX-geo and PREFIX-user; http(s)://HOST/STAGE for a gateway, which
-    /// posts to the topics --prefix.pin, … or, with --gateway kinesis, to the streams --prefix-pin, …
+    /// Where posts go: a folder, standard output (-), Kafka, Kinesis or a gateway
+    ///
+    /// FOLDER: writes pin.jsonl, geo.jsonl and user.jsonl. kafka://HOST:PORT,…/PREFIX: sends to the topics PREFIX.pin,
+    /// PREFIX.geo and PREFIX.user, or pin, geo and user without a prefix. kinesis://PREFIX: sends to the streams
+    /// PREFIX-pin, PREFIX-geo and PREFIX-user. https://HOST/STAGE: sends to a gateway (see --prefix and --gateway).
     #[arg(long, value_name = "FOLDER|-|kafka://…|kinesis://…|https://…", required_unless_present = "init_mysql")]
+    #[arg(help_heading = "Destination")]
     pub to: Option<PathBuf>,
 
-    /// Send posts again instead: a recording, every line as it stands (a folder with pin.jsonl, geo.jsonl, user.jsonl, or
-    /// a file), or the rows of Delta tables (a folder with pin, geo, user, or one of them) as producers would write them.
-    /// Or draw rows from the tables of a MySQL database, as the original emulator does, until --count draws or a signal.
-    #[arg(long, value_name = "PATH|mysql://USER@HOST:PORT/DATABASE")]
+    /// Send all streams to this one Kafka topic or Kinesis stream, instead of one each
+    #[arg(long, value_name = "NAME", help_heading = "Destination")]
+    pub topic: Option<String>,
+
+    /// How the names of a gateway's topics or streams begin: PREFIX.pin, or PREFIX-pin for Kinesis
+    #[arg(long, value_name = "PREFIX", conflicts_with = "topic", help_heading = "Destination")]
+    pub prefix: Option<String>,
+
+    /// Key of Kafka and Kinesis messages: ind, none, or a fixed text in which {stream} stands for pin, geo or user
+    ///
+    /// The key chooses the partition or shard. Default: ind.
+    #[arg(long, value_name = "ind|none|TEXT", help_heading = "Destination")]
+    pub key: Option<String>,
+
+    /// Overwrite existing files
+    #[arg(long, conflicts_with = "append", help_heading = "Destination")]
+    pub force: bool,
+
+    /// Continue existing files with the draw after their last message; --count says how many more
+    #[arg(long, help_heading = "Destination")]
+    pub append: bool,
+
+    /// Compression: files are named .jsonl.gz or .jsonl.zst, Kafka compresses batches
+    #[arg(long, value_enum, default_value_t = Compress::None, help_heading = "Destination")]
+    pub compress: Compress,
+
+    /// Send existing posts instead: a recording, Delta tables, or a MySQL database
+    ///
+    /// PATH: a folder with pin.jsonl, geo.jsonl and user.jsonl, or one such file, sent line by line; or a folder with the
+    /// Delta tables pin, geo and user, or one of them, whose rows are sent as producers would write them.
+    /// mysql://…: draws rows of the three tables, as the original emulator does, until --count draws or a signal.
+    #[arg(long, value_name = "PATH|mysql://USER@HOST:PORT/DATABASE", help_heading = "Source")]
     #[arg(conflicts_with_all = [
         "inds", "order", "malformed", "too_large", "too_many_rows", "wrap", "manifest",
     ])]
     pub from: Option<PathBuf>,
 
-    /// Make the tables pinterest_data, geolocation_data and user_data in this MySQL database, and fill them with --inds
-    /// made posts each.
-    #[arg(long, value_name = "mysql://USER@HOST:PORT/DATABASE")]
+    /// Create the tables pinterest_data, geolocation_data and user_data in this database, with --inds posts each
+    #[arg(long, value_name = "mysql://USER@HOST:PORT/DATABASE", help_heading = "Source")]
     #[arg(conflicts_with_all = [
         "to", "from", "count", "skip", "order", "malformed", "wrap", "manifest", "append", "force", "rate", "compress", "topic",
         "prefix", "key", "connection", "region", "endpoint", "gateway", "token", "ca", "draws", "times",
     ])]
     pub init_mysql: Option<String>,
 
-    /// With --init-mysql: take new tables in the place of those that are there.
-    #[arg(long, requires = "init_mysql")]
+    /// With --init-mysql: replace existing tables
+    #[arg(long, requires = "init_mysql", help_heading = "Source")]
     pub replace: bool,
 
-    /// Credentials of the database, as the original's db_creds.yaml has them: HOST, USER, PASSWORD, DATABASE, PORT. What
-    /// stands in the URL goes before them, MYSQL_HOST, MYSQL_TCP_PORT, MYSQL_USER, MYSQL_PWD, MYSQL_DATABASE behind.
-    #[arg(long, value_name = "FILE")]
-    pub creds: Option<PathBuf>,
-
-    /// How rows are drawn from a database.
-    #[arg(long, value_enum, default_value_t = Draws::Uniform)]
+    /// How rows are drawn from a database
+    #[arg(long, value_enum, default_value_t = Draws::Uniform, help_heading = "Source")]
     pub draws: Draws,
 
-    /// How moments of a database are written.
-    #[arg(long, value_enum, default_value_t = Times::T)]
-    pub times: Times,
-
-    /// One Kafka topic or Kinesis stream for all streams of posts, instead of one each.
-    #[arg(long, value_name = "NAME")]
-    pub topic: Option<String>,
-
-    /// What the names of a gateway's topics or streams begin with.
-    #[arg(long, value_name = "NAME", conflicts_with = "topic")]
-    pub prefix: Option<String>,
-
-    /// What a gateway's requests look like: Kafka REST v2, or Kinesis as an API gateway takes it.
-    #[arg(long, value_enum, default_value_t = Bodies::Kafka)]
-    pub gateway: Bodies,
-
-    /// Where a gateway's token comes from: env:NAME or file:PATH. Default: env:PINFLOW_TOKEN, if that is set
-    #[arg(long, value_name = "FROM", value_parser = secret)]
-    pub token: Option<SecretFrom>,
-
-    /// Certificates (PEM) of a gateway to trust beside the system's own
-    #[arg(long, value_name = "FILE")]
-    pub ca: Option<PathBuf>,
-
-    /// Key of Kafka and Kinesis messages, which decides on their partition or shard: ind, none, or a text that all get, in
-    /// which {stream} stands for pin, geo or user.
-    #[arg(long, value_name = "ind|none|TEXT")]
-    pub key: Option<String>,
-
-    /// A pinflow configuration whose kafka (or kinesis) source says how to connect: for TLS and SASL. --to is
-    /// kafka:///PREFIX then.
-    #[arg(long, value_name = "FILE.toml")]
-    pub connection: Option<PathBuf>,
-
-    /// AWS region of Kinesis streams. Default: as AWS_REGION or the profile says.
-    #[arg(long, value_name = "REGION", conflicts_with = "connection")]
-    pub region: Option<String>,
-
-    /// Another address of Kinesis than Amazon's own.
-    #[arg(long, value_name = "URL", conflicts_with = "connection")]
-    pub endpoint: Option<String>,
-
-    /// Rows in each of the three tables that posts are drawn from. The original ones have 11,149.
-    #[arg(long, value_name = "N", default_value = "11149", value_parser = number)]
+    /// Rows in each of the three tables that posts are drawn from (the original has 11,149)
+    #[arg(long, value_name = "N", default_value = "11149", value_parser = number, help_heading = "Amount")]
     pub inds: u64,
 
-    /// Draws to make: so many messages a stream. Default: one draw for each row; from a database: until a signal comes.
-    #[arg(long, alias = "limit", value_name = "N", value_parser = number)]
+    /// Number of draws: messages per stream. Default: one per row; from a database, until a signal
+    #[arg(long, alias = "limit", value_name = "N", value_parser = number, help_heading = "Amount")]
     pub count: Option<u64>,
 
-    /// Draws to leave out at the beginning.
-    #[arg(long, value_name = "N", value_parser = number)]
+    /// Number of draws to leave out at the beginning
+    #[arg(long, value_name = "N", value_parser = number, help_heading = "Amount")]
     pub skip: Option<u64>,
 
-    /// In which order rows are drawn; all three streams take the same row at the same draw.
-    #[arg(long, value_enum, default_value_t = Order::Once)]
-    pub order: Order,
-
-    /// Makes other posts, or draws other rows. The same seed makes the same bytes. Default: 100, the original's.
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-
-    /// Streams to make. Several on standard output are mixed, message by message.
-    #[arg(long, alias = "stream", value_name = "STREAM,…", value_delimiter = ',', value_parser = stream)]
-    #[arg(default_value = "pin,geo,user")]
-    pub streams: Vec<Stream>,
-
-    /// Share of messages, 0 to 1, that are malformed in every way a reader must refuse, or have a field it cannot read.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
-    pub malformed: f64,
-
-    /// Among the malformed messages, also make some longer than this: the reader's own limit.
-    #[arg(long, value_name = "BYTES", value_parser = number, requires = "malformed")]
-    pub too_large: Option<u64>,
-
-    /// Among the malformed messages, also make some with more rows than this: the reader's own limit.
-    #[arg(long, value_name = "ROWS", value_parser = number, requires = "malformed")]
-    pub too_many_rows: Option<u64>,
-
-    /// What messages look like around their rows.
-    #[arg(long, value_enum, default_value_t = Wrap::None)]
-    pub wrap: Wrap,
-
-    /// How to compress; files are named .jsonl.gz or .jsonl.zst then, Kafka compresses batches.
-    #[arg(long, value_enum, default_value_t = Compress::None)]
-    pub compress: Compress,
-
-    /// Messages a second over all streams. Default: as fast as possible; from a database: as the original, which waits no
-    /// or one second before each draw.
-    #[arg(long, value_name = "N", value_parser = rate)]
+    /// Messages per second over all streams
+    ///
+    /// Default: as fast as possible; from a database, the original's pace of zero or one second before each draw.
+    #[arg(long, value_name = "N", value_parser = rate, help_heading = "Amount")]
     pub rate: Option<f64>,
 
-    /// Overwrite files that are there.
-    #[arg(long, conflicts_with = "append")]
-    pub force: bool,
+    /// Streams to send. On standard output several streams are mixed, message by message
+    #[arg(long, alias = "stream", value_name = "STREAM,…", value_delimiter = ',', value_parser = stream)]
+    #[arg(default_value = "pin,geo,user", help_heading = "Amount")]
+    pub streams: Vec<Stream>,
 
-    /// Continue files that are there, with the draw after their last message. --count says how many more.
-    #[arg(long)]
-    pub append: bool,
+    /// Order in which rows are drawn. All streams take the same row in the same draw
+    #[arg(long, value_enum, default_value_t = Order::Once, help_heading = "Shape")]
+    pub order: Order,
 
-    /// Write what was made, by stream, expected rejection and field fault, to this file as JSON.
-    #[arg(long, value_name = "FILE")]
+    /// Generates other posts, or draws other rows [default: 100, as the original]
+    #[arg(long, value_name = "N", help_heading = "Shape")]
+    pub seed: Option<u64>,
+
+    /// Share of malformed messages, 0 to 1: rejected, or with a field that cannot be read
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share, help_heading = "Shape")]
+    pub malformed: f64,
+
+    /// Some malformed messages are longer than this: the reader's limit
+    #[arg(long, value_name = "BYTES", value_parser = number, requires = "malformed", help_heading = "Shape")]
+    pub too_large: Option<u64>,
+
+    /// Some malformed messages have more rows than this: the reader's limit
+    #[arg(long, value_name = "ROWS", value_parser = number, requires = "malformed", help_heading = "Shape")]
+    pub too_many_rows: Option<u64>,
+
+    /// What surrounds the rows in a message
+    #[arg(long, value_enum, default_value_t = Wrap::None, help_heading = "Shape")]
+    pub wrap: Wrap,
+
+    /// How times from a database are written
+    #[arg(long, value_enum, default_value_t = Times::T, help_heading = "Shape")]
+    pub times: Times,
+
+    /// Write what was generated to this JSON file: counts by stream, expected rejection and field fault
+    #[arg(long, value_name = "FILE", help_heading = "Shape")]
     pub manifest: Option<PathBuf>,
+
+    /// Connect as the kafka or kinesis source of this configuration does (TLS, SASL); --to is kafka:///PREFIX
+    #[arg(long, value_name = "FILE.toml", help_heading = "Connection")]
+    pub connection: Option<PathBuf>,
+
+    /// AWS region of Kinesis. Default: AWS_REGION, or the profile's
+    #[arg(long, value_name = "REGION", conflicts_with = "connection", help_heading = "Connection")]
+    pub region: Option<String>,
+
+    /// URL of Kinesis, if it is not Amazon's own
+    #[arg(long, value_name = "URL", conflicts_with = "connection", help_heading = "Connection")]
+    pub endpoint: Option<String>,
+
+    /// Request format of the gateway: Kafka REST v2, or Kinesis behind Amazon API Gateway
+    #[arg(long, value_enum, default_value_t = Bodies::Kafka, help_heading = "Connection")]
+    pub gateway: Bodies,
+
+    /// Token of the gateway: env:NAME or file:PATH. Default: env:PINFLOW_TOKEN, if it is set
+    #[arg(long, value_name = "FROM", value_parser = secret, help_heading = "Connection")]
+    pub token: Option<SecretFrom>,
+
+    /// PEM file with certificates to trust for the gateway, in addition to the system's
+    #[arg(long, value_name = "FILE", help_heading = "Connection")]
+    pub ca: Option<PathBuf>,
+
+    /// Database credentials: a db_creds.yaml with HOST, USER, PASSWORD, DATABASE and PORT
+    ///
+    /// Values are resolved in this order: URL, this file, MYSQL_HOST, MYSQL_TCP_PORT, MYSQL_USER, MYSQL_PWD,
+    /// MYSQL_DATABASE.
+    #[arg(long, value_name = "FILE", help_heading = "Connection")]
+    pub creds: Option<PathBuf>,
 }
 
 impl EmitArgs {
@@ -172,6 +192,19 @@ impl EmitArgs {
             (true, _) => Exists::Overwrite,
             (_, true) => Exists::Append,
             _ => Exists::Refuse,
+        }
+    }
+
+    /// How it can be continued when it is cut short.
+    pub(crate) fn continuation(&self) -> Continuation {
+        let is_file = !self.to_stdout()
+            && self.to_kafka().is_none()
+            && self.to_kinesis().is_none()
+            && self.to_gateway().is_none();
+        match &self.from {
+            Some(_) if self.database().is_none() => Continuation::None,
+            None if is_file && self.wrap.one_row_each() => Continuation::Append,
+            _ => Continuation::Skip,
         }
     }
 

@@ -52,7 +52,8 @@ impl Recipe {
 pub(crate) struct Composer<'r> {
     recipe: &'r Recipe,
     pub(crate) stream: Stream,
-    next_draw: u64,
+    /// The draw of the next message.
+    pub(crate) next_draw: u64,
     end_draw: u64,
     outcomes: Vec<Outcome>,
     scratch: Scratch,

@@ -9,6 +9,7 @@
 //! - `malformed`, `wrap`: what happens to them on the way;
 //! - `composer`: puts these together for one stream, and counts;
 //! - `lanes`, `progress`: one thread a destination, at the wanted rate;
+//! - `delivery`, `acks`, `stop`: what was acknowledged, what is retried, and when to stop;
 //! - `resend`, with `restore`: recorded messages, or the rows of tables, in the place of made ones;
 //! - `emulator`, with `python`: rows drawn from a database in the place of made ones, as the original does;
 //! - `destinations`: where messages go.
@@ -16,8 +17,10 @@
 //! A message is a pure function of the arguments and the number of its draw: `dice` remember nothing. So any part of a
 //! recording can be made alone, and two runs agree to the byte.
 
+mod acks;
 mod args;
 mod composer;
+mod delivery;
 mod destinations;
 mod dice;
 mod draws;
@@ -33,6 +36,7 @@ mod proportions;
 mod python;
 mod resend;
 mod restore;
+mod stop;
 mod tally;
 mod texts;
 mod vocabulary;
@@ -43,9 +47,10 @@ mod wrap;
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use pinflow_dataflows::record::Stream;
 
 pub use args::EmitArgs;
@@ -55,12 +60,15 @@ pub use draws::Order;
 pub use emulator::{Draws, Times};
 pub use wrap::Wrap;
 
+use acks::DestinationAcks;
 use composer::{Composer, Recipe};
+use delivery::Delivery;
 use destinations::gateway::Gateway;
 use destinations::kafka::{self, Cluster};
 use destinations::kinesis::{self, Region};
 use lanes::Lane;
 use malformed::Menu;
+use progress::write_line;
 use resend::Outlet;
 use tally::Tallies;
 
@@ -70,8 +78,8 @@ use crate::usage::UsageError;
 /// Makes what was asked for. Says what it made on standard error.
 ///
 /// # Errors
-/// If the arguments contradict one another, a file is there already, or writing fails. Nobody reading standard output
-/// any more is success.
+/// If the arguments contradict one another, a file is there already, writing fails, or a signal came before all that was
+/// sent was acknowledged. Nobody reading standard output any more is success.
 pub fn run(mut args: EmitArgs) -> anyhow::Result<()> {
     let faults = args.faults();
     if !faults.is_empty() {
@@ -81,76 +89,111 @@ pub fn run(mut args: EmitArgs) -> anyhow::Result<()> {
     if let Some(url) = &args.init_mysql {
         return emulator::fill(&args, url);
     }
-    if let Some(url) = args.database() {
-        return emulator::run(&args, url, || outlets(&args));
+    let delivery = Arc::new(Delivery::start(args.continuation()).context("listen for signals")?);
+    let done = if let Some(url) = args.database() {
+        emulator::run(&args, url, &delivery, || outlets(&args, &delivery))
+    } else if let Some(from) = &args.from {
+        send_again(&args, from, &delivery)
+    } else {
+        make(&args, &delivery)
+    };
+    done.map_err(|error| match delivery.continuation() {
+        Some(how) if delivery.counts().sent > 0 => anyhow!("{error:#}\n{how}"),
+        _ => error,
+    })
+}
+
+fn send_again(args: &EmitArgs, from: &Path, delivery: &Arc<Delivery>) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let sent = resend::run(args, from, outlets(args, delivery)?, delivery)?;
+    conclude(delivery, || resend::summary(sent, started));
+    Ok(())
+}
+
+/// Says what was done: all, or what was acknowledged when a signal came.
+fn conclude(delivery: &Delivery, summary: impl FnOnce() -> String) {
+    match delivery.stop.is_requested() {
+        true => write_line(&format!("stopped: {}", delivery.report())),
+        false => write_line(&summary()),
     }
-    if let Some(from) = &args.from {
-        let started = Instant::now();
-        let sent = resend::run(&args, from, outlets(&args)?)?;
-        progress::say(&resend::summary(sent, started));
-        return Ok(());
-    }
+}
+
+/// Makes posts and sends them.
+fn make(args: &EmitArgs, delivery: &Arc<Delivery>) -> anyhow::Result<()> {
     let menu = Menu { auto: args.mixed(), too_large: args.too_large, too_many_rows: args.too_many_rows };
     let recipe = Recipe::new(args.seed(), args.inds, args.order, args.wrap, args.malformed, menu);
-    let to_outlets = args.to_kafka().is_some() || args.to_kinesis().is_some() || args.to_gateway().is_some();
-    let lanes = match to_outlets {
-        true => outlet_lanes(&args, &recipe)?,
-        false if args.to_stdout() => vec![stdout_lane(&args, &recipe)?],
-        false => file_lanes(&args, &recipe)?,
+    let to_files = args.to_kafka().is_none() && args.to_kinesis().is_none() && args.to_gateway().is_none();
+    let lanes = match to_files && !args.to_stdout() {
+        true => file_lanes(args, &recipe, delivery)?,
+        false => outlet_lanes(args, &recipe, delivery)?,
     };
     let started = Instant::now();
-    let made = tally::by_stream(lanes::run(lanes, args.rate)?);
-    progress::say(&summary(&made, started.elapsed().as_secs_f64()));
+    let made = tally::by_stream(lanes::run(lanes, args.rate, delivery)?);
+    conclude(delivery, || summary(&made, started.elapsed().as_secs_f64()));
     if let Some(path) = &args.manifest {
-        write_manifest(path, &args, &made).with_context(|| format!("write {}", path.display()))?;
+        write_manifest(path, args, &made).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())
 }
 
-/// A lane for each topic or stream.
-fn outlet_lanes<'r>(args: &EmitArgs, recipe: &'r Recipe) -> anyhow::Result<Vec<Lane<'r>>> {
+/// A lane for each topic or stream, or for standard output.
+fn outlet_lanes<'r>(args: &EmitArgs, recipe: &'r Recipe, delivery: &Arc<Delivery>) -> anyhow::Result<Vec<Lane<'r>>> {
     let lane = |outlet: Outlet| {
         let draws = args.skip()..args.skip() + args.draws();
         let composer = |stream| Composer::new(recipe, stream, draws.clone());
         let composers = outlet.streams.into_iter().map(composer).collect();
-        Lane { name: outlet.name, destination: outlet.destination, composers }
+        Lane { acks: outlet.acks, destination: outlet.destination, composers }
     };
-    Ok(outlets(args)?.into_iter().map(lane).collect())
+    Ok(outlets(args, delivery)?.into_iter().map(lane).collect())
 }
 
-fn kafka_outlets(args: &EmitArgs) -> anyhow::Result<Vec<Outlet>> {
+/// The counters of a topic, stream or file that takes all draws of the emit.
+fn acks_of(args: &EmitArgs, name: String, delivery: &Delivery) -> Arc<DestinationAcks> {
+    // Recorded messages and rows of tables are not drawn.
+    let is_drawn = args.from.is_none() || args.database().is_some();
+    let is_endless = args.database().is_some() && args.count.is_none();
+    let end_draw = (is_drawn && !is_endless).then(|| args.skip() + args.draws());
+    delivery.destination(name, args.skip(), end_draw)
+}
+
+fn kafka_outlets(args: &EmitArgs, delivery: &Arc<Delivery>) -> anyhow::Result<Vec<Outlet>> {
     let (brokers, prefix) = args.to_kafka().unwrap_or_default();
     let (connection, base) = kafka::connection(brokers, args.connection.as_deref())?;
     let topics = args.topics(prefix);
-    let names: Vec<_> = topics.iter().map(|(name, _)| name.clone()).collect();
-    let cluster = Cluster::connect(&connection, &base, args.compress, &names)?;
-    let outlet = |(place, (name, streams)): (usize, (String, Vec<Stream>))| Outlet {
-        name: format!("topic {name}"),
+    let with_acks = |(name, _): &(String, _)| (name.clone(), acks_of(args, format!("topic {name}"), delivery));
+    let named: Vec<_> = topics.iter().map(with_acks).collect();
+    let cluster = Cluster::connect(&connection, &base, args.compress, &named, &delivery.stop)?;
+    let outlet = |(place, (_, streams)): (usize, (String, Vec<Stream>))| Outlet {
+        acks: Arc::clone(&named[place].1),
         destination: cluster.destination(place, args.key(&streams)),
         streams,
     };
     Ok(topics.into_iter().enumerate().map(outlet).collect())
 }
 
-fn kinesis_outlets(args: &EmitArgs, prefix: &str) -> anyhow::Result<Vec<Outlet>> {
+fn kinesis_outlets(args: &EmitArgs, prefix: &str, delivery: &Arc<Delivery>) -> anyhow::Result<Vec<Outlet>> {
     let connection = kinesis::connection(args.connection.as_deref(), args.region.as_ref(), args.endpoint.as_ref())?;
     let streams = args.kinesis_streams(prefix);
-    let names: Vec<_> = streams.iter().map(|(name, _)| name.clone()).collect();
-    let region = Region::connect(connection, &names)?;
-    let outlet = |(place, (name, streams)): (usize, (String, Vec<Stream>))| Outlet {
-        name: format!("stream {name}"),
+    let with_acks = |(name, _): &(String, _)| (name.clone(), acks_of(args, format!("stream {name}"), delivery));
+    let named: Vec<_> = streams.iter().map(with_acks).collect();
+    let region = Region::connect(connection, named.clone(), delivery)?;
+    let outlet = |(place, (_, streams)): (usize, (String, Vec<Stream>))| Outlet {
+        acks: Arc::clone(&named[place].1),
         destination: region.destination(place, args.key(&streams)),
         streams,
     };
     Ok(streams.into_iter().enumerate().map(outlet).collect())
 }
 
-fn gateway_outlets(args: &EmitArgs, url: &str) -> anyhow::Result<Vec<Outlet>> {
+fn gateway_outlets(args: &EmitArgs, url: &str, delivery: &Arc<Delivery>) -> anyhow::Result<Vec<Outlet>> {
     let places = args.gateway_places();
-    let names: Vec<_> = places.iter().map(|(name, _)| name.clone()).collect();
-    let gateway = Gateway::new(url, args.gateway, args.token.clone(), args.ca.as_deref(), &names)?;
-    let outlet = |(place, (name, streams)): (usize, (String, Vec<Stream>))| Outlet {
-        name: format!("{} {name} at {url}", args.gateway.place()),
+    let name = |name: &str| format!("{} {name} at {url}", args.gateway.place());
+    let with_acks = |(place, _): &(String, _)| (place.clone(), acks_of(args, name(place), delivery));
+    let named: Vec<_> = places.iter().map(with_acks).collect();
+    let token = args.token.clone();
+    let gateway = Gateway::new(url, args.gateway, token, args.ca.as_deref(), named.clone(), delivery)?;
+    let outlet = |(place, (_, streams)): (usize, (String, Vec<Stream>))| Outlet {
+        acks: Arc::clone(&named[place].1),
         destination: gateway.destination(place, args.key(&streams), args.key.is_some()),
         streams,
     };
@@ -158,39 +201,34 @@ fn gateway_outlets(args: &EmitArgs, url: &str) -> anyhow::Result<Vec<Outlet>> {
 }
 
 /// Where messages go.
-fn outlets(args: &EmitArgs) -> anyhow::Result<Vec<Outlet>> {
+fn outlets(args: &EmitArgs, delivery: &Arc<Delivery>) -> anyhow::Result<Vec<Outlet>> {
     if args.to_kafka().is_some() {
-        return kafka_outlets(args);
+        return kafka_outlets(args, delivery);
     }
     if let Some(prefix) = args.to_kinesis() {
-        return kinesis_outlets(args, prefix);
+        return kinesis_outlets(args, prefix, delivery);
     }
     if let Some(url) = args.to_gateway() {
-        return gateway_outlets(args, url);
+        return gateway_outlets(args, url, delivery);
     }
     if args.to_stdout() {
-        let destination = destinations::stdout(args.compress).context("open standard output")?;
-        return Ok(vec![Outlet { name: "standard output".to_owned(), streams: args.chosen(), destination }]);
+        let acks = acks_of(args, "standard output".to_owned(), delivery);
+        let destination = destinations::stdout(args.compress, Arc::clone(&acks)).context("open standard output")?;
+        return Ok(vec![Outlet { acks, streams: args.chosen(), destination }]);
     }
     std::fs::create_dir_all(args.to()).with_context(|| format!("make folder {}", args.to().display()))?;
     let open = |stream| {
         let path = destinations::path_of(args.to(), stream, args.compress);
-        let name = path.display().to_string();
-        let opened = destinations::file(&path, args.exists(), args.compress);
-        Ok(Outlet { destination: opened.with_context(|| format!("open {name}"))?, name, streams: vec![stream] })
+        let acks = acks_of(args, path.display().to_string(), delivery);
+        let opened = destinations::file(&path, args.exists(), args.compress, Arc::clone(&acks));
+        let destination = opened.with_context(|| format!("open {}", acks.name))?;
+        Ok(Outlet { acks, destination, streams: vec![stream] })
     };
     args.chosen().into_iter().map(open).collect()
 }
 
-fn stdout_lane<'r>(args: &EmitArgs, recipe: &'r Recipe) -> anyhow::Result<Lane<'r>> {
-    let draws = args.skip()..args.skip() + args.draws();
-    let composers = args.chosen().into_iter().map(|stream| Composer::new(recipe, stream, draws.clone())).collect();
-    let destination = destinations::stdout(args.compress).context("open standard output")?;
-    Ok(Lane { name: "standard output".to_owned(), destination, composers })
-}
-
 /// One lane a file. All files are looked at before the first is opened, so that a refusal leaves nothing behind.
-fn file_lanes<'r>(args: &EmitArgs, recipe: &'r Recipe) -> anyhow::Result<Vec<Lane<'r>>> {
+fn file_lanes<'r>(args: &EmitArgs, recipe: &'r Recipe, delivery: &Delivery) -> anyhow::Result<Vec<Lane<'r>>> {
     std::fs::create_dir_all(args.to()).with_context(|| format!("make folder {}", args.to().display()))?;
     let mut found = Vec::new();
     for stream in args.chosen() {
@@ -204,10 +242,11 @@ fn file_lanes<'r>(args: &EmitArgs, recipe: &'r Recipe) -> anyhow::Result<Vec<Lan
     }
     let lane = |(stream, path, recorded): (Stream, std::path::PathBuf, u64)| {
         let first = args.skip() + recorded;
-        let name = path.display().to_string();
-        let destination =
-            destinations::file(&path, args.exists(), args.compress).with_context(|| format!("open {name}"))?;
-        Ok(Lane { name, destination, composers: vec![Composer::new(recipe, stream, first..first + args.draws())] })
+        let end = first + args.draws();
+        let acks = delivery.destination(path.display().to_string(), first, Some(end));
+        let opened = destinations::file(&path, args.exists(), args.compress, Arc::clone(&acks));
+        let destination = opened.with_context(|| format!("open {}", acks.name))?;
+        Ok(Lane { acks, destination, composers: vec![Composer::new(recipe, stream, first..end)] })
     };
     found.into_iter().map(lane).collect()
 }

@@ -1,64 +1,151 @@
-//! How far it is, on standard error: a bar on a terminal, a line now and then elsewhere.
+//! Progress on standard error: a bar on a terminal, a line now and then elsewhere. It counts acknowledged messages.
 
-use std::io::{IsTerminal, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+
+use super::acks::AckCounts;
+use super::delivery::Delivery;
+use crate::terminal::sanitize;
 
 /// How often the end is looked for.
-const LOOK: Duration = Duration::from_millis(20);
-
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// How often a line is written where there is no terminal.
-const LINE: Duration = Duration::from_secs(5);
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+/// Messages that wait this long without a single acknowledgement are worth a warning.
+const STALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the warning is repeated.
+const STALL_REPEAT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Shows progress until `ended`. `all` and `done` are draws, each counted once a stream.
-pub(crate) fn watch(all: u64, done: &AtomicU64, ended: impl Fn() -> bool) {
-    if std::io::stderr().is_terminal() {
-        bar(all, done, ended);
-    } else {
-        lines(all, done, ended);
-    }
-}
-
-/// Shows how many messages were sent until `ended`, where nobody knows how many there are.
-pub(crate) fn watch_unknown(sent: &AtomicU64, ended: impl Fn() -> bool) {
-    let (started, mut said) = (Instant::now(), Instant::now());
+/// Shows the progress of a delivery until `ended`. `all` is the number of posts, if it is known.
+pub(crate) fn watch(delivery: &Delivery, all: Option<u64>, ended: impl Fn() -> bool) {
+    let bar = std::io::stderr().is_terminal().then(|| bar(all));
+    let (started, mut line_at, mut stall) = (Instant::now(), Instant::now(), Stall::new());
     while !ended() {
-        std::thread::sleep(LOOK);
-        if said.elapsed() >= LINE {
-            said = Instant::now();
-            let sent = sent.load(Ordering::Relaxed);
-            say(&format!("{sent} messages, {:.0} a second", sent as f64 / started.elapsed().as_secs_f64()));
+        std::thread::sleep(CHECK_INTERVAL);
+        let counts = delivery.counts();
+        let retry = delivery.retry_status();
+        if let Some(secs) = stall.check(counts, retry.is_some(), Instant::now()) {
+            let waiting = counts.waiting();
+            tracing::warn!(waiting, "no message was acknowledged for {secs} s; still trying");
+        }
+        if let Some(bar) = &bar {
+            bar.set_position(counts.posts);
+            bar.set_message(sanitize(&state(counts, retry.as_deref())).into_owned());
+        } else if line_at.elapsed() >= LINE_INTERVAL {
+            line_at = Instant::now();
+            let rate = counts.posts as f64 / started.elapsed().as_secs_f64();
+            let of = all.map(|all| format!(" of {all}")).unwrap_or_default();
+            let state = state(counts, retry.as_deref());
+            write_line(&format!("{}{of} posts acknowledged, {rate:.0} a second{state}", counts.posts));
         }
     }
-}
-
-fn bar(all: u64, done: &AtomicU64, ended: impl Fn() -> bool) {
-    let template = "{bar:40} {human_pos} of {human_len} messages, {per_sec}, {eta} left";
-    let bar = ProgressBar::new(all)
-        .with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-    while !ended() {
-        bar.set_position(done.load(Ordering::Relaxed));
-        std::thread::sleep(LOOK);
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
     }
-    bar.finish_and_clear();
 }
 
-fn lines(all: u64, done: &AtomicU64, ended: impl Fn() -> bool) {
-    let (started, mut said) = (Instant::now(), Instant::now());
+/// What waits, and what is retried.
+fn state(counts: AckCounts, retry: Option<&str>) -> String {
+    let waiting = match counts.waiting() {
+        0 => String::new(),
+        waiting => format!(", {} messages wait", HumanCount(waiting)),
+    };
+    waiting + &retry.map(|retry| format!(", {retry}")).unwrap_or_default()
+}
+
+fn bar(all: Option<u64>) -> ProgressBar {
+    let (bar, template) = match all {
+        Some(all) => (
+            ProgressBar::new(all),
+            "{bar:40} {human_pos} of {human_len} posts acknowledged, {per_sec}, {eta} left{msg}",
+        ),
+        None => (ProgressBar::no_length(), "{human_pos} posts acknowledged, {per_sec}{msg}"),
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    crate::telemetry::bar(bar.with_style(style))
+}
+
+/// Notices that messages wait and none is acknowledged.
+struct Stall {
+    acknowledged: u64,
+    since: Instant,
+    warned: Option<Instant>,
+}
+
+impl Stall {
+    fn new() -> Stall {
+        Stall { acknowledged: 0, since: Instant::now(), warned: None }
+    }
+
+    /// Seconds without an acknowledgement, if a warning is due. Retries have warnings of their own.
+    fn check(&mut self, counts: AckCounts, is_retrying: bool, now: Instant) -> Option<u64> {
+        if counts.acknowledged != self.acknowledged || counts.waiting() == 0 {
+            (self.acknowledged, self.since, self.warned) = (counts.acknowledged, now, None);
+            return None;
+        }
+        let waited = now.duration_since(self.since);
+        let is_repeat_due = self.warned.is_none_or(|at| now.duration_since(at) >= STALL_REPEAT_INTERVAL);
+        if is_retrying || waited < STALL_TIMEOUT || !is_repeat_due {
+            return None;
+        }
+        self.warned = Some(now);
+        Some(waited.as_secs())
+    }
+}
+
+/// Shows the progress of `done` of `all` rows until `ended`.
+pub(crate) fn watch_rows(all: u64, done: impl Fn() -> u64, ended: impl Fn() -> bool) {
+    let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} rows, {per_sec}, {eta} left");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = std::io::stderr().is_terminal().then(|| crate::telemetry::bar(ProgressBar::new(all).with_style(style)));
+    let (started, mut line_at) = (Instant::now(), Instant::now());
     while !ended() {
-        std::thread::sleep(LOOK);
-        if said.elapsed() >= LINE {
-            said = Instant::now();
-            let done = done.load(Ordering::Relaxed);
-            let rate = done as f64 / started.elapsed().as_secs_f64();
-            say(&format!("{done} of {all} messages, {rate:.0} a second"));
+        std::thread::sleep(CHECK_INTERVAL);
+        if let Some(bar) = &bar {
+            bar.set_position(done());
+        } else if line_at.elapsed() >= LINE_INTERVAL {
+            line_at = Instant::now();
+            let rate = done() as f64 / started.elapsed().as_secs_f64();
+            write_line(&format!("{} of {all} rows, {rate:.0} a second", done()));
         }
     }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
 }
 
-/// Says a line on standard error; nobody listening is no fault.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+pub(crate) use crate::terminal::write_error_line as write_line;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stall_is_reported_once_it_lasts_and_then_seldom() {
+        let counts = |acknowledged| AckCounts { sent: 9, acknowledged, ..AckCounts::default() };
+        let mut stall = Stall::new();
+        let at = |secs| stall_start() + Duration::from_secs(secs);
+        stall.since = stall_start();
+        assert_eq!(stall.check(counts(0), false, at(4)), None);
+        assert_eq!(stall.check(counts(0), false, at(5)), Some(5));
+        assert_eq!(stall.check(counts(0), false, at(14)), None);
+        assert_eq!(stall.check(counts(0), false, at(15)), Some(15));
+        assert_eq!(stall.check(counts(1), false, at(16)), None);
+        assert_eq!(stall.check(counts(1), true, at(30)), None, "a retry has its own warning");
+        assert_eq!(stall.check(counts(9), false, at(40)), None, "nothing waits");
+    }
+
+    fn stall_start() -> Instant {
+        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        *START.get_or_init(Instant::now)
+    }
+
+    #[test]
+    fn state_names_what_waits_and_what_is_retried() {
+        let counts = AckCounts { sent: 9, ..AckCounts::default() };
+        assert_eq!(state(counts, Some("retry 3 in 1.0 s: refused")), ", 9 messages wait, retry 3 in 1.0 s: refused");
+        assert_eq!(state(AckCounts::default(), None), "");
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -15,7 +15,9 @@ use pinflow_dataflows::ingest::Carries;
 use pinflow_dataflows::record::Stream;
 use tokio::sync::watch;
 
+use super::acks::{DestinationAcks, PendingMessage};
 use super::args::EmitArgs;
+use super::delivery::Delivery;
 use super::destinations::Destination;
 use super::lanes::{BATCH_BYTES, BEAT};
 use super::{progress, restore};
@@ -29,39 +31,43 @@ const BLOCKS_AHEAD: usize = 16;
 
 /// Where messages of some streams go.
 pub(crate) struct Outlet {
-    /// What error messages call it.
-    pub(crate) name: String,
+    /// What was sent and acknowledged.
+    pub(crate) acks: Arc<DestinationAcks>,
     pub(crate) streams: Vec<Stream>,
     pub(crate) destination: Box<dyn Destination>,
 }
 
 /// Sends what stands in `from` to the outlets; how many messages and bytes that were.
-pub(crate) fn run(args: &EmitArgs, from: &Path, outlets: Vec<Outlet>) -> anyhow::Result<(u64, u64)> {
+pub(crate) fn run(
+    args: &EmitArgs,
+    from: &Path,
+    outlets: Vec<Outlet>,
+    delivery: &Delivery,
+) -> anyhow::Result<(u64, u64)> {
     let is_table = |folder: &Path| folder.join("_delta_log").is_dir();
-    let sent = AtomicU64::new(0);
-    let sending = Sending { args, outlets, carried: HashMap::new(), messages: &sent, bytes: 0 };
-    let bytes = if is_table(from) || Table::CLEANED.iter().any(|table| is_table(&from.join(table.name()))) {
-        watched(&sent, || tables(from, sending))
+    let sending = Sending { args, outlets, carried: HashMap::new(), delivery, messages: 0, bytes: 0 };
+    let sent = if is_table(from) || Table::CLEANED.iter().any(|table| is_table(&from.join(table.name()))) {
+        watched(delivery, || tables(from, sending))
     } else {
         recording(args, from, sending)
     };
-    match bytes {
+    match sent {
         // Nobody wants any more.
-        Err(error) if is_closed(&error) => Ok((sent.into_inner(), 0)),
-        bytes => Ok((sent.load(Ordering::Relaxed), bytes?)),
+        Err(error) if is_closed(&error) => Ok((delivery.counts().acknowledged, 0)),
+        sent => sent,
     }
 }
 
-/// Does something while its progress is shown.
-fn watched<T: Send>(sent: &AtomicU64, work: impl FnOnce() -> T + Send) -> T {
+/// Does something while the progress of the delivery is shown.
+pub(crate) fn watched<T: Send>(delivery: &Delivery, work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let worker = scope.spawn(work);
-        progress::watch_unknown(sent, || worker.is_finished());
+        progress::watch(delivery, None, || worker.is_finished());
         worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
-fn recording(args: &EmitArgs, from: &Path, mut sending: Sending<'_>) -> anyhow::Result<u64> {
+fn recording(args: &EmitArgs, from: &Path, mut sending: Sending<'_>) -> anyhow::Result<(u64, u64)> {
     let mut config = RecordingConfig::at(from);
     config.rate_per_sec = args.rate.and_then(|rate| std::num::NonZeroU32::new(rate.ceil() as u32));
     let name = from.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
@@ -74,10 +80,12 @@ fn recording(args: &EmitArgs, from: &Path, mut sending: Sending<'_>) -> anyhow::
     let (feed, mut events) = Feed::new(BLOCKS_AHEAD, Positions::new(), stopped);
     let readers = source.start(&feed)?;
     drop(feed);
-    let messages = sending.messages;
+    let delivery = sending.delivery;
     // Takes the events with it: a reader that waits for room hears at its end that nobody takes any more.
-    let result = watched(messages, move || {
-        while let Some(event) = events.blocking_recv() {
+    let result = watched(delivery, move || {
+        while !delivery.stop.is_requested()
+            && let Some(event) = events.blocking_recv()
+        {
             sending.event(event)?;
         }
         sending.finish()
@@ -89,7 +97,7 @@ fn recording(args: &EmitArgs, from: &Path, mut sending: Sending<'_>) -> anyhow::
 }
 
 /// The rows of one table, or of the three that stand in a folder.
-fn tables(from: &Path, mut sending: Sending<'_>) -> anyhow::Result<u64> {
+fn tables(from: &Path, mut sending: Sending<'_>) -> anyhow::Result<(u64, u64)> {
     // delta-rs hangs on a runtime of one thread.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let tables = runtime.block_on(delta::inspect(from, 0))?;
@@ -111,7 +119,8 @@ struct Sending<'a> {
     outlets: Vec<Outlet>,
     /// Which outlet takes a partition's messages; none if they are not wanted.
     carried: HashMap<PartitionId, Option<usize>>,
-    messages: &'a AtomicU64,
+    delivery: &'a Delivery,
+    messages: u64,
     bytes: u64,
 }
 
@@ -177,28 +186,37 @@ impl Sending<'_> {
             text.clear();
             count = 0;
             if let Some(rate) = rate {
-                std::thread::sleep(Duration::from_secs_f64(sent as f64 / rate).saturating_sub(started.elapsed()));
+                let ahead = Duration::from_secs_f64(sent as f64 / rate).saturating_sub(started.elapsed());
+                self.delivery.stop.sleep(ahead);
             }
-            if done.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if done.is_ok() && !self.delivery.stop.is_requested() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         })?;
         done?;
         self.send(outlet, &text, count)
     }
 
     fn send(&mut self, outlet: usize, text: &[u8], count: u64) -> anyhow::Result<()> {
+        if self.delivery.stop.is_requested() {
+            return Ok(());
+        }
         let outlet = &mut self.outlets[outlet];
-        outlet.destination.send(text).with_context(|| format!("write {}", outlet.name))?;
+        outlet.acks.register((0..count).map(|_| PendingMessage { posts: 1, resume_draw: 0 }));
+        outlet.destination.send(text).with_context(|| format!("write {}", outlet.acks.name))?;
         self.bytes += text.len() as u64;
-        self.messages.fetch_add(count, Ordering::Relaxed);
+        self.messages += count;
         Ok(())
     }
 
-    /// Waits until all is there; how many bytes that was.
-    fn finish(self) -> anyhow::Result<u64> {
+    /// Waits until all is there; how many messages and bytes that was.
+    fn finish(self) -> anyhow::Result<(u64, u64)> {
         for outlet in self.outlets {
-            outlet.destination.finish().with_context(|| format!("write {}", outlet.name))?;
+            outlet.destination.finish().with_context(|| format!("write {}", outlet.acks.name))?;
         }
-        Ok(self.bytes)
+        Ok((self.messages, self.bytes))
     }
 }
 

@@ -8,6 +8,7 @@ mod architecture;
 mod batch;
 mod delta;
 mod deploy;
+mod emit_delivery;
 mod first_snapshot;
 mod following;
 mod gateway;

@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use pinflow_dataflows::record::Stream;
 
 use super::{Compress, Destination};
+use crate::emit::acks::DestinationAcks;
 
 /// What to do where a file is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,59 +74,76 @@ pub(crate) fn recorded(path: &Path, compress: Compress) -> io::Result<u64> {
 /// Recordings are made to be read soon: the fastest levels, several times as fast as the usual ones for a tenth more bytes.
 const ZSTD_LEVEL: i32 = 1;
 
-/// A destination that writes to `target`.
-pub(super) fn written<W: Write + Send + 'static>(target: W, compress: Compress) -> io::Result<Box<dyn Destination>> {
+/// Compressed files are flushed after this many bytes of messages, so that progress can be told.
+const FLUSH_BYTES: usize = 4 << 20;
+
+/// A destination that writes to `target`. Messages count as acknowledged when the operating system has them.
+pub(super) fn written<W: Write + Send + 'static>(
+    target: W,
+    compress: Compress,
+    acks: Arc<DestinationAcks>,
+) -> io::Result<Box<dyn Destination>> {
     Ok(match compress {
-        Compress::None => Box::new(Plain(target)),
-        Compress::Gzip => Box::new(Gzip(GzEncoder::new(target, flate2::Compression::fast()))),
-        Compress::Zstd => Box::new(Zstd(zstd::Encoder::new(target, ZSTD_LEVEL)?)),
+        Compress::None => Box::new(PlainFile { target, acks }),
+        Compress::Gzip => {
+            let encoder = GzEncoder::new(target, flate2::Compression::fast());
+            Box::new(CompressedFile { encoder, finish: |encoder| encoder.finish()?.flush(), unflushed: 0, acks })
+        }
+        Compress::Zstd => {
+            let encoder = zstd::Encoder::new(target, ZSTD_LEVEL)?;
+            Box::new(CompressedFile { encoder, finish: |encoder| encoder.finish()?.flush(), unflushed: 0, acks })
+        }
     })
 }
 
-struct Plain<W>(W);
+struct PlainFile<W> {
+    target: W,
+    acks: Arc<DestinationAcks>,
+}
 
-impl<W: Write + Send> Destination for Plain<W> {
+impl<W: Write + Send> Destination for PlainFile<W> {
     fn send(&mut self, messages: &[u8]) -> io::Result<()> {
-        self.0.write_all(messages)
+        self.target.write_all(messages)?;
+        // `Stdout` has a buffer of its own.
+        self.flush()
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.target.flush()?;
+        self.acks.acknowledge_all();
+        Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
-        self.0.flush()
+        self.flush()
     }
 }
 
-struct Gzip<W: Write>(GzEncoder<W>);
-
-impl<W: Write + Send> Destination for Gzip<W> {
-    fn send(&mut self, messages: &[u8]) -> io::Result<()> {
-        self.0.write_all(messages)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-
-    fn finish(self: Box<Self>) -> io::Result<()> {
-        self.0.finish()?.flush()
-    }
+struct CompressedFile<E> {
+    encoder: E,
+    finish: fn(E) -> io::Result<()>,
+    unflushed: usize,
+    acks: Arc<DestinationAcks>,
 }
 
-struct Zstd<W: Write>(zstd::Encoder<'static, W>);
-
-impl<W: Write + Send> Destination for Zstd<W> {
+impl<E: Write + Send> Destination for CompressedFile<E> {
     fn send(&mut self, messages: &[u8]) -> io::Result<()> {
-        self.0.write_all(messages)
+        self.encoder.write_all(messages)?;
+        self.unflushed += messages.len();
+        if self.unflushed >= FLUSH_BYTES { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.encoder.flush()?;
+        self.unflushed = 0;
+        self.acks.acknowledge_all();
+        Ok(())
     }
 
     fn finish(self: Box<Self>) -> io::Result<()> {
-        self.0.finish()?.flush()
+        let CompressedFile { encoder, finish, acks, .. } = *self;
+        finish(encoder)?;
+        acks.acknowledge_all();
+        Ok(())
     }
 }

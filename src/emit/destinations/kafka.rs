@@ -15,10 +15,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, PurgeConfig, ThreadedProducer};
 
 use super::key::{Key, ind_of};
 use super::{Compress, Destination};
+use crate::emit::acks::{AckCounts, DestinationAcks};
+use crate::emit::stop::StopRequest;
 use crate::kafka::{Connection, Listening, Reports, metadata, producer};
 
 /// Longest wait for the cluster to answer before anything is sent.
@@ -29,6 +31,7 @@ const LOOK: Duration = Duration::from_millis(1);
 /// A connection to a cluster, and the topics that are written.
 pub(crate) struct Cluster {
     producer: Arc<ThreadedProducer<Listening<Deliveries>>>,
+    stop: StopRequest,
 }
 
 impl Cluster {
@@ -40,10 +43,14 @@ impl Cluster {
         connection: &Connection,
         base: &Path,
         compress: Compress,
-        topics: &[String],
+        topics: &[(String, Arc<DestinationAcks>)],
+        stop: &StopRequest,
     ) -> anyhow::Result<Cluster> {
         let observer = connection.observer(base)?;
-        for topic in topics {
+        for (topic, _) in topics {
+            if stop.is_requested() {
+                break;
+            }
             let found = metadata(&observer, &connection.brokers, Some(topic), PATIENCE)?;
             let fault = found.topics().iter().find(|found| found.name() == topic).map(MetadataTopic::error);
             match fault.map(|code| code.map(RDKafkaErrorCode::from)) {
@@ -58,50 +65,68 @@ impl Cluster {
             }
         }
         let deliveries = Deliveries {
-            topics: topics.iter().map(|topic| Delivered::new(topic)).collect(),
+            topics: topics.iter().map(|(topic, acks)| Delivered::new(topic, Arc::clone(acks))).collect(),
             broken: AtomicBool::new(false),
         };
         let producer = producer(connection, base, &[("compression.type", compress.name())], &[], deliveries)?;
-        Ok(Cluster { producer: Arc::new(producer) })
+        Ok(Cluster { producer: Arc::new(producer), stop: stop.clone() })
     }
 
     /// The destination of the topic at a place in the list.
     pub(crate) fn destination(&self, topic: usize, key: Key) -> Box<dyn Destination> {
-        Box::new(Topic { producer: Arc::clone(&self.producer), topic, key })
+        Box::new(Topic { producer: Arc::clone(&self.producer), topic, key, stop: self.stop.clone() })
     }
 }
 
 /// What became of the messages of a topic.
 struct Delivered {
     topic: String,
-    sent: AtomicU64,
-    acknowledged: AtomicU64,
+    acks: Arc<DestinationAcks>,
     failed: AtomicU64,
     /// How many failed, by reason.
     reasons: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Delivered {
-    fn new(topic: &str) -> Delivered {
-        Delivered {
-            topic: topic.to_owned(),
-            sent: AtomicU64::new(0),
-            acknowledged: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            reasons: Mutex::default(),
-        }
+    fn new(topic: &str, acks: Arc<DestinationAcks>) -> Delivered {
+        Delivered { topic: topic.to_owned(), acks, failed: AtomicU64::new(0), reasons: Mutex::default() }
     }
 
-    fn fail(&self, error: &KafkaError) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
+    fn fail(&self, error: &KafkaError, number: u64) {
+        if is_size(error) {
+            self.acks.refuse(number);
+        }
         let reason = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
         *self.reasons.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+        self.failed.fetch_add(1, Ordering::Release);
     }
 
     /// Messages whose report is still to come.
     fn open(&self) -> u64 {
-        let reported = self.acknowledged.load(Ordering::Acquire) + self.failed.load(Ordering::Acquire);
-        self.sent.load(Ordering::Acquire).saturating_sub(reported)
+        let counts = self.acks.counts();
+        counts.sent.saturating_sub(counts.acknowledged + self.failed.load(Ordering::Acquire))
+    }
+}
+
+/// Bits of a packed [`MessageId`] that hold the number.
+const NUMBER_BITS: u32 = 48;
+
+/// A message of a topic: what a delivery report is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct MessageId {
+    /// The topic's place in the list.
+    topic: usize,
+    /// The number of the message among those of its destination.
+    number: u64,
+}
+
+impl MessageId {
+    fn pack(self) -> usize {
+        self.topic << NUMBER_BITS | self.number as usize
+    }
+
+    fn unpack(packed: usize) -> MessageId {
+        MessageId { topic: packed >> NUMBER_BITS, number: packed as u64 & ((1 << NUMBER_BITS) - 1) }
     }
 }
 
@@ -113,23 +138,26 @@ pub(crate) struct Deliveries {
 }
 
 impl Reports for Deliveries {
-    /// The topic's place in the list.
+    /// A [`MessageId`], packed.
     type Opaque = usize;
 
-    fn heard(&self, result: &DeliveryResult<'_>, topic: usize) {
+    fn heard(&self, result: &DeliveryResult<'_>, id: usize) {
+        let MessageId { topic, number } = MessageId::unpack(id);
         let Some(delivered) = self.topics.get(topic) else { return };
         match result {
-            Ok(_) => {
-                delivered.acknowledged.fetch_add(1, Ordering::Release);
-            }
+            Ok(_) => delivered.acks.acknowledge(number),
             Err((error, _)) => {
-                delivered.fail(error);
+                delivered.fail(error, number);
                 if !is_size(error) {
                     self.broken.store(true, Ordering::Release);
                 }
             }
         }
     }
+}
+
+fn is_queue_full(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull)
 }
 
 fn is_size(error: &KafkaError) -> bool {
@@ -141,6 +169,7 @@ struct Topic {
     producer: Arc<ThreadedProducer<Listening<Deliveries>>>,
     topic: usize,
     key: Key,
+    stop: StopRequest,
 }
 
 impl Topic {
@@ -160,23 +189,28 @@ impl Topic {
             Key::Fixed(key) => Some(key.as_slice()),
         };
         let delivered = self.delivered();
-        let mut record = BaseRecord::with_opaque_to(&delivered.topic, self.topic).payload(message);
-        record.key = key;
         // Before the report can come.
-        delivered.sent.fetch_add(1, Ordering::AcqRel);
+        let number = delivered.acks.count_sent();
+        let id = MessageId { topic: self.topic, number };
+        let mut record = BaseRecord::with_opaque_to(&delivered.topic, id.pack()).payload(message);
+        record.key = key;
         loop {
             if self.deliveries().broken.load(Ordering::Acquire) {
-                delivered.sent.fetch_sub(1, Ordering::AcqRel);
+                delivered.acks.uncount_sent();
                 return Err(self.settle_broken());
             }
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
-                Err((error, again)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
+                Err((error, _)) if is_queue_full(&error) && self.stop.is_requested() => {
+                    delivered.acks.uncount_sent();
+                    return Ok(());
+                }
+                Err((error, again)) if is_queue_full(&error) => {
                     record = again;
                     std::thread::sleep(LOOK);
                 }
                 Err((error, _)) => {
-                    delivered.fail(&error);
+                    delivered.fail(&error, number);
                     if !is_size(&error) {
                         self.deliveries().broken.store(true, Ordering::Release);
                         return Err(self.settle_broken());
@@ -187,9 +221,13 @@ impl Topic {
         }
     }
 
-    /// Waits for the last report. Each message has one, if only that its time is over.
+    /// Waits for the last report. Each message has one, if only that its time is over. After a request to stop, what the
+    /// brokers do not acknowledge soon is given up.
     fn settle(&self) {
         while self.delivered().open() > 0 {
+            if self.stop.is_grace_over() {
+                self.producer.purge(PurgeConfig::default().queue().inflight());
+            }
             std::thread::sleep(LOOK);
         }
     }
@@ -202,10 +240,9 @@ impl Topic {
     /// What failed, of all topics.
     fn failures(&self, rest: &str) -> String {
         let topics = &self.deliveries().topics;
-        let sum = |of: fn(&Delivered) -> &AtomicU64| {
-            topics.iter().map(|topic| of(topic).load(Ordering::Acquire)).sum::<u64>()
-        };
-        let (sent, acknowledged) = (sum(|topic| &topic.sent), sum(|topic| &topic.acknowledged));
+        let mut counts = AckCounts::default();
+        topics.iter().for_each(|topic| counts.add(topic.acks.counts()));
+        let AckCounts { sent, acknowledged, .. } = counts;
         let mut text = format!("{} of {sent} messages were not acknowledged{rest}", sent.saturating_sub(acknowledged));
         for delivered in topics {
             for (reason, count) in delivered.reasons.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -227,6 +264,8 @@ fn mend(reason: &str) -> &'static str {
         ),
         ("TopicAuthorizationFailed", ": grant Write on the topic"),
         ("ClusterAuthorizationFailed", ": grant IdempotentWrite on the cluster"),
+        ("PurgeQueue", ": pinflow was stopped before they were sent"),
+        ("PurgeInflight", ": pinflow was stopped before the brokers answered; they may have arrived"),
         ("MessageTimedOut", ": the brokers did not answer in message.timeout.ms"),
     ];
     mends.iter().find(|(sign, _)| reason.contains(sign)).map_or("", |(_, mend)| mend)
@@ -236,6 +275,9 @@ impl Destination for Topic {
     fn send(&mut self, messages: &[u8]) -> io::Result<()> {
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', messages) {
+            if self.stop.is_requested() {
+                return Ok(());
+            }
             self.message(&messages[start..end])?;
             start = end + 1;
         }
@@ -282,6 +324,13 @@ pub(crate) fn connection(brokers: &str, file: Option<&Path>) -> anyhow::Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn message_id_packed_reads_back() {
+        for id in [MessageId { topic: 0, number: 0 }, MessageId { topic: 7, number: (1 << NUMBER_BITS) - 1 }] {
+            assert_eq!(MessageId::unpack(id.pack()), id);
+        }
+    }
 
     #[test]
     fn a_place_is_brokers_and_a_prefix() {

@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,8 +16,11 @@ use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
 use super::Destination;
+use super::STOPPED;
 use super::key::{Key, ind_of};
 use crate::backoff::Backoff;
+use crate::emit::acks::{AckCounts, DestinationAcks};
+use crate::emit::delivery::Delivery;
 use crate::key_problem::KeyProblem;
 use crate::kinesis::{Api, Connection, ConnectionError, Fault, Kind, Put, Written};
 
@@ -41,13 +43,13 @@ struct Shared {
     runtime: Runtime,
     api: Api,
     streams: Vec<Delivered>,
+    delivery: Arc<Delivery>,
 }
 
 /// What became of the records of a stream.
 struct Delivered {
     stream: String,
-    sent: AtomicU64,
-    acknowledged: AtomicU64,
+    acks: Arc<DestinationAcks>,
     /// How many were given up, by reason.
     reasons: Mutex<BTreeMap<String, u64>>,
 }
@@ -57,7 +59,11 @@ impl Region {
     ///
     /// # Errors
     /// If Kinesis cannot be reached, or a stream is not there or may not be seen.
-    pub(crate) fn connect(connection: Connection, streams: &[String]) -> anyhow::Result<Region> {
+    pub(crate) fn connect(
+        connection: Connection,
+        streams: Vec<(String, Arc<DestinationAcks>)>,
+        delivery: &Arc<Delivery>,
+    ) -> anyhow::Result<Region> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("kinesis")
@@ -66,19 +72,17 @@ impl Region {
             .context("start threads for Kinesis")?;
         let api = runtime.block_on(async {
             let api = Api::connect(connection).await?;
-            for stream in streams {
-                look(&api, stream).await?;
+            for (stream, _) in &streams {
+                tokio::select! {
+                    found = find_stream(&api, stream, delivery) => found?,
+                    () = delivery.stop.requested() => {}
+                }
             }
             anyhow::Ok(api)
         })?;
-        let delivered = |stream: &String| Delivered {
-            stream: stream.clone(),
-            sent: AtomicU64::new(0),
-            acknowledged: AtomicU64::new(0),
-            reasons: Mutex::default(),
-        };
-        let streams = streams.iter().map(delivered).collect();
-        Ok(Region { shared: Arc::new(Shared { runtime, api, streams }) })
+        let delivered = |(stream, acks)| Delivered { stream, acks, reasons: Mutex::default() };
+        let streams = streams.into_iter().map(delivered).collect();
+        Ok(Region { shared: Arc::new(Shared { runtime, api, streams, delivery: Arc::clone(delivery) }) })
     }
 
     /// The destination of the stream at a place in the list.
@@ -88,12 +92,15 @@ impl Region {
 }
 
 /// Whether a stream is there. That it may not be seen is no fault: to write takes less.
-async fn look(api: &Api, stream: &str) -> anyhow::Result<()> {
+async fn find_stream(api: &Api, stream: &str, delivery: &Delivery) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE / 8;
     let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
-    loop {
+    for attempt in 1.. {
         match api.summary(stream).await {
-            Ok(_) => return Ok(()),
+            Ok(_) => {
+                delivery.report_success(stream);
+                return Ok(());
+            }
             Err(fault) if fault.kind == Kind::Denied => return Ok(()),
             Err(fault) if fault.kind == Kind::Missing => {
                 anyhow::bail!("stream {stream} does not exist; `pinflow streams create {stream}` makes it")
@@ -101,9 +108,14 @@ async fn look(api: &Api, stream: &str) -> anyhow::Result<()> {
             Err(fault) if !fault.may_pass() || Instant::now() >= deadline => {
                 anyhow::bail!("look at stream {stream}: {fault}{}", fault.mend())
             }
-            Err(_) => sleep(backoff.wait()).await,
+            Err(fault) => {
+                let wait = backoff.wait();
+                delivery.report_retry(stream, &fault.what, attempt, wait);
+                sleep(wait).await;
+            }
         }
     }
+    Ok(())
 }
 
 /// One stream, as a destination.
@@ -135,25 +147,35 @@ impl Stream {
         if records.is_empty() {
             return Ok(());
         }
-        self.delivered().sent.fetch_add(records.len() as u64, Ordering::AcqRel);
-        self.shared.runtime.block_on(self.put_all(records))
+        let numbers = records.iter().map(|_| self.delivered().acks.count_sent()).collect();
+        self.shared.runtime.block_on(self.put_all(records, numbers))
     }
 
-    async fn put_all(&self, mut left: Vec<Put>) -> io::Result<()> {
-        let (delivered, api) = (self.delivered(), &self.shared.api);
+    /// `numbers` are those of the records among all messages of the stream.
+    async fn put_all(&self, mut left: Vec<Put>, mut numbers: Vec<u64>) -> io::Result<()> {
+        let (delivered, api, delivery) = (self.delivered(), &self.shared.api, &self.shared.delivery);
+        let mut attempt = 0;
         let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
         let mut progress = Instant::now();
         // A record that Kinesis cannot take makes it refuse the whole call: then each is sent alone.
         let mut alone = 0;
         while !left.is_empty() {
             let many = if alone > 0 { 1 } else { left.len() };
-            let reason = match api.put(&delivered.stream, &left[..many]).await {
+            let put = tokio::select! {
+                put = api.put(&delivered.stream, &left[..many]) => put,
+                () = delivery.stop.grace_over() => return Err(self.stopped(left.len())),
+            };
+            let reason = match put {
                 Ok(written) => {
-                    let (again, reason) = delivered.settle(written);
+                    let (again, reason) = delivered.settle(written, &numbers);
                     let before = left.len();
-                    let mut again = again.into_iter();
-                    left.retain(|_| again.next().unwrap_or(true));
+                    let mut again_of = again.iter().copied();
+                    left.retain(|_| again_of.next().unwrap_or(true));
+                    let mut again_of = again.into_iter();
+                    numbers.retain(|_| again_of.next().unwrap_or(true));
                     if left.len() < before {
+                        attempt = 0;
+                        delivery.report_success(&delivered.stream);
                         (alone, progress) = (alone - (before - left.len()).min(alone), Instant::now());
                         backoff.reset();
                     }
@@ -168,6 +190,7 @@ impl Stream {
                 }
                 Err(fault) if fault.kind == Kind::Refused => {
                     delivered.give_up(&fault.what, 1);
+                    delivered.acks.refuse(numbers.remove(0));
                     left.remove(0);
                     alone -= alone.min(1);
                     continue;
@@ -179,9 +202,20 @@ impl Stream {
                 delivered.give_up(&reason, left.len() as u64);
                 return Err(io::Error::other(self.failures("; no more were sent")));
             }
-            sleep(backoff.wait()).await;
+            let wait = backoff.wait();
+            attempt += 1;
+            delivery.report_retry(&delivered.stream, &reason, attempt, wait);
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = delivery.stop.grace_over() => return Err(self.stopped(left.len())),
+            }
         }
         Ok(())
+    }
+
+    fn stopped(&self, left: usize) -> io::Error {
+        self.delivered().give_up(STOPPED, left as u64);
+        io::Error::other(self.failures(""))
     }
 
     fn broken(&self, fault: &Fault, left: usize) -> io::Error {
@@ -192,9 +226,7 @@ impl Stream {
     /// What was not acknowledged, of all streams.
     fn failures(&self, rest: &str) -> String {
         let streams = &self.shared.streams;
-        let sum =
-            |of: fn(&Delivered) -> &AtomicU64| streams.iter().map(|one| of(one).load(Ordering::Acquire)).sum::<u64>();
-        let (sent, acknowledged) = (sum(|one| &one.sent), sum(|one| &one.acknowledged));
+        let AckCounts { sent, acknowledged, .. } = self.shared.delivery.counts();
         let mut text = format!("{} of {sent} messages were not acknowledged{rest}", sent.saturating_sub(acknowledged));
         for delivered in streams {
             for (reason, count) in delivered.reasons.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -207,17 +239,19 @@ impl Stream {
 
 impl Delivered {
     /// Counts what became of records; which of them are to be put again, and why one of those was not taken.
-    fn settle(&self, written: Vec<Written>) -> (Vec<bool>, Option<String>) {
-        let (mut taken, mut again, mut why) = (0, Vec::with_capacity(written.len()), None);
-        for one in written {
+    fn settle(&self, written: Vec<Written>, numbers: &[u64]) -> (Vec<bool>, Option<String>) {
+        let (mut again, mut why) = (Vec::with_capacity(written.len()), None);
+        for (one, number) in written.into_iter().zip(numbers) {
             again.push(matches!(one, Written::NotTaken(_)));
             match one {
-                Written::Acknowledged { .. } => taken += 1,
-                Written::Refused(reason) => self.give_up(&reason, 1),
+                Written::Acknowledged { .. } => self.acks.acknowledge(*number),
+                Written::Refused(reason) => {
+                    self.give_up(&reason, 1);
+                    self.acks.refuse(*number);
+                }
                 Written::NotTaken(reason) => why = Some(reason),
             }
         }
-        self.acknowledged.fetch_add(taken, Ordering::AcqRel);
         (again, why)
     }
 
@@ -230,6 +264,9 @@ impl Destination for Stream {
     fn send(&mut self, messages: &[u8]) -> io::Result<()> {
         let (mut start, mut bytes, mut records) = (0, 0, Vec::new());
         for end in memchr::memchr_iter(b'\n', messages) {
+            if self.shared.delivery.stop.is_requested() {
+                return Ok(());
+            }
             let record = self.record(&messages[start..end]);
             start = end + 1;
             let size = record.key.len() + record.data.len();

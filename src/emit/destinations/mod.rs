@@ -7,13 +7,17 @@ mod key;
 pub(crate) mod kinesis;
 
 use std::io;
+use std::sync::Arc;
+
+use super::acks::DestinationAcks;
 
 pub(crate) use files::{Exists, path_of, recorded};
 pub(crate) use key::Key;
 
 /// Takes the messages of one lane: of one stream, or of several mixed.
 pub(crate) trait Destination: Send {
-    /// Takes whole messages, each ended by a line break that is not part of it.
+    /// Takes whole messages, each ended by a line break that is not part of it. They are registered with the
+    /// destination's [`DestinationAcks`] before. After a request to stop it may leave the last ones unsent.
     ///
     /// # Errors
     /// Whatever keeps it from taking them; `BrokenPipe` if nobody wants them any more.
@@ -31,6 +35,9 @@ pub(crate) trait Destination: Send {
     /// As [`Destination::send`].
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
+
+/// Why a message was given up after a request to stop.
+const STOPPED: &str = "pinflow was stopped before it was acknowledged";
 
 /// How files and Kafka batches are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -55,14 +62,19 @@ impl Compress {
 }
 
 /// Standard output.
-pub(crate) fn stdout(compress: Compress) -> io::Result<Box<dyn Destination>> {
-    files::written(io::stdout(), compress)
+pub(crate) fn stdout(compress: Compress, acks: Arc<DestinationAcks>) -> io::Result<Box<dyn Destination>> {
+    files::written(io::stdout(), compress, acks)
 }
 
 /// A file.
 ///
 /// # Errors
 /// If it is there and must not be, or cannot be opened.
-pub(crate) fn file(path: &std::path::Path, exists: Exists, compress: Compress) -> io::Result<Box<dyn Destination>> {
-    files::written(files::open(path, exists)?, compress)
+pub(crate) fn file(
+    path: &std::path::Path,
+    exists: Exists,
+    compress: Compress,
+    acks: Arc<DestinationAcks>,
+) -> io::Result<Box<dyn Destination>> {
+    files::written(files::open(path, exists)?, compress, acks)
 }

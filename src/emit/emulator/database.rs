@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use pinflow_dataflows::record::Stream;
-use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::survey::{Cause, SurveyError, Table};
 use crate::backoff::Backoff;
-use crate::emit::progress::say;
+use crate::emit::delivery::Delivery;
+use crate::emit::progress::write_line;
 use crate::mysql::{Address, Client, Mode, Rows};
 
 /// How long a database may be away before the first draw: it may just be starting.
@@ -17,18 +17,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Bounds of the wait before it is asked again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// How often it is said that it is still away.
-const REPEAT: Duration = Duration::from_secs(30);
+const REPEAT: Duration = Duration::from_secs(10);
 /// Tables are looked at again after so long,
 const SURVEY: Duration = Duration::from_secs(60);
 /// and so seldom that looking takes no more than this part of the time.
 const SURVEY_SHARE: u32 = 50;
 
 /// A database with the tables of some streams.
-pub(super) struct Database {
+pub(super) struct Database<'d> {
     address: Address,
     streams: Vec<Stream>,
-    /// Set when no more is wanted.
-    stop: watch::Receiver<bool>,
+    /// Whether no more is wanted; and who shows that the database is away.
+    delivery: &'d Delivery,
     /// `None` while it is away.
     client: Option<Client>,
     tables: Vec<Table>,
@@ -53,7 +53,7 @@ pub(super) enum Outcome<T> {
     Stopped,
 }
 
-impl Database {
+impl<'d> Database<'d> {
     /// Connects, and looks at the tables.
     ///
     /// # Errors
@@ -61,10 +61,10 @@ impl Database {
     pub(super) async fn open(
         address: Address,
         streams: Vec<Stream>,
-        stop: watch::Receiver<bool>,
-    ) -> anyhow::Result<Outcome<Database>> {
+        delivery: &'d Delivery,
+    ) -> anyhow::Result<Outcome<Database<'d>>> {
         let due = Instant::now();
-        let mut database = Database { address, streams, stop, client: None, tables: Vec::new(), due, absences: 0 };
+        let mut database = Database { address, streams, delivery, client: None, tables: Vec::new(), due, absences: 0 };
         let Outcome::Done(()) = database.connect(Some(PATIENCE)).await? else { return Ok(Outcome::Stopped) };
         database.introduce();
         Ok(Outcome::Done(database))
@@ -114,7 +114,7 @@ impl Database {
             match client.ask(&sql.join(";")).await {
                 Ok(answers) => return Ok(Outcome::Done(matched(asked, answers))),
                 Err(fault) if fault.may_pass() => {
-                    say(&format!("{}: {fault}; trying again until it is back", self.address.shown()));
+                    tracing::warn!(place = %self.address.shown(), "{fault}; trying again until it is back");
                     self.client = None;
                 }
                 Err(fault) => return Err(fault).with_context(|| format!("draw rows from {}", self.address.shown())),
@@ -131,36 +131,39 @@ impl Database {
 
     /// Tries until it is there with its tables, or `patience` is over.
     async fn connect(&mut self, patience: Option<Duration>) -> anyhow::Result<Outcome<()>> {
-        let mut stop = self.stop.clone();
+        let delivery = self.delivery;
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => Ok(Outcome::Stopped),
+            () = delivery.stop.requested() => Ok(Outcome::Stopped),
             connected = self.keep_connecting(patience) => connected.map(Outcome::Done),
         }
     }
 
     async fn keep_connecting(&mut self, patience: Option<Duration>) -> anyhow::Result<()> {
         let began = Instant::now();
-        let (mut backoff, mut said) = (Backoff::new(AGAIN.0, AGAIN.1), None);
-        loop {
+        let (mut backoff, mut logged) = (Backoff::new(AGAIN.0, AGAIN.1), None);
+        for attempt in 1.. {
             let error = match self.try_connecting().await {
-                Ok(()) => {
-                    if said.is_some() || patience.is_none() {
-                        say(&format!("{} is there after {:.1} s", self.address.shown(), began.elapsed().as_secs_f64()));
-                    }
-                    return Ok(());
-                }
+                Ok(()) => break,
                 Err(error) => error,
             };
             let is_over = patience.is_some_and(|patience| began.elapsed() >= patience);
             if !error.may_pass || is_over {
                 return Err(error.error);
             }
-            if said.is_none_or(|said: Instant| said.elapsed() >= REPEAT) {
-                said = Some(Instant::now());
-                say(&format!("{:#}; trying again", error.error));
+            let (wait, reason) = (backoff.wait(), format!("{:#}", error.error));
+            self.delivery.note_retry(&reason, attempt, wait);
+            if logged.is_none_or(|logged: Instant| logged.elapsed() >= REPEAT) {
+                logged = Some(Instant::now());
+                tracing::warn!(attempt, next_retry_secs = wait.as_secs_f64(), "{reason}; trying again");
             }
-            sleep(backoff.wait()).await;
+            sleep(wait).await;
         }
+        self.delivery.report_success("");
+        if logged.is_some() || patience.is_none() {
+            let seconds = began.elapsed().as_secs_f64();
+            tracing::info!(place = %self.address.shown(), seconds, "the database is there");
+        }
+        Ok(())
     }
 
     async fn try_connecting(&mut self) -> Result<(), Failed> {
@@ -203,19 +206,19 @@ impl Database {
             Some(client) if client.is_encrypted() => format!("TLS, whoever answers (ssl-mode={})", mode.name()),
             _ => format!("not encrypted (ssl-mode={})", mode.name()),
         };
-        say(&format!("{}: {}; {protection}", self.address.shown(), rows.join(", ")));
+        write_line(&format!("{}: {}; {protection}", self.address.shown(), rows.join(", ")));
         if !self.address.is_local() && !mode.verifies() && mode != Mode::Disabled {
-            say("warning: nothing proves that this is the database; ssl-mode=VERIFY_IDENTITY in the URL does");
+            write_line("warning: nothing proves that this is the database; ssl-mode=VERIFY_IDENTITY in the URL does");
         }
         for table in &self.tables {
             let name = table.known.name;
             if !table.is_quick() && table.rows > 0 {
-                say(&format!(
+                write_line(&format!(
                     "{name} has no index on its key: each draw walks over the rows before it; CREATE INDEX helps"
                 ));
             }
             if !table.lacks.is_empty() {
-                say(&format!("{name} has no column {}; its messages lack that", table.lacks.join(", ")));
+                write_line(&format!("{name} has no column {}; its messages lack that", table.lacks.join(", ")));
             }
         }
     }

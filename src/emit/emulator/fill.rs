@@ -12,8 +12,10 @@ use serde_json::Value as Json;
 use super::tables::{Known, text};
 use super::{address, runtime};
 use crate::emit::EmitArgs;
+use crate::emit::delivery::{Continuation, Delivery};
 use crate::emit::posts::{Posts, Scratch};
-use crate::emit::progress::{self, say};
+use crate::emit::progress::{self, write_line};
+use crate::emit::stop::StopRequest;
 use crate::mysql::{Address, Client, Value};
 
 /// Rows of one INSERT.
@@ -29,24 +31,36 @@ pub(in crate::emit) fn fill(args: &EmitArgs, url: &str) -> anyhow::Result<()> {
     let began = Instant::now();
     let (done, ended) = (&AtomicU64::new(0), &AtomicBool::new(false));
     let all = args.inds * tables.len() as u64;
+    let delivery = Delivery::start(Continuation::None).context("listen for signals")?;
     let filled = std::thread::scope(|scope| {
         let filling = scope.spawn(|| {
-            let filled = runtime().and_then(|runtime| runtime.block_on(fill_all(args, &address, &tables, done)));
+            let fill = fill_all(args, &address, &tables, done, &delivery.stop);
+            let filled = runtime().and_then(|runtime| runtime.block_on(fill));
             ended.store(true, Ordering::Release);
             filled
         });
-        progress::watch(all, done, || ended.load(Ordering::Acquire) || filling.is_finished());
+        let is_ended = || ended.load(Ordering::Acquire) || filling.is_finished();
+        progress::watch_rows(all, || done.load(Ordering::Relaxed), is_ended);
         filling.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
     filled.with_context(|| format!("fill tables in {}", address.shown()))?;
     let names: Vec<&str> = tables.iter().map(|table| table.name).collect();
     let secs = began.elapsed().as_secs_f64();
-    say(&format!("{}: {} rows in each of {}, in {secs:.2} s", address.shown(), args.inds, names.join(", ")));
+    write_line(&format!("{}: {} rows in each of {}, in {secs:.2} s", address.shown(), args.inds, names.join(", ")));
     Ok(())
 }
 
-async fn fill_all(args: &EmitArgs, address: &Address, tables: &[&Known], done: &AtomicU64) -> anyhow::Result<()> {
-    let mut client = Client::connect(address).await.context("connect")?;
+async fn fill_all(
+    args: &EmitArgs,
+    address: &Address,
+    tables: &[&Known],
+    done: &AtomicU64,
+    stop: &StopRequest,
+) -> anyhow::Result<()> {
+    let mut client = tokio::select! {
+        client = Client::connect(address) => client.context("connect")?,
+        () = stop.requested() => bail!("stopped before the database answered"),
+    };
     let there = existing(&mut client, tables).await?;
     if !there.is_empty() && !args.replace {
         bail!("{} are there already; --replace takes new ones in their place", there.join(", "));
@@ -56,6 +70,9 @@ async fn fill_all(args: &EmitArgs, address: &Address, tables: &[&Known], done: &
         client.run(&format!("DROP TABLE IF EXISTS `{}`", new(table))).await?;
         client.run(&create(table)).await.with_context(|| format!("make {}", new(table)))?;
         for first in (0..args.inds).step_by(ROWS as usize) {
+            if stop.is_requested() {
+                bail!("stopped after {} rows; the tables are as they were before", done.load(Ordering::Relaxed));
+            }
             let inds = first..args.inds.min(first + ROWS);
             let rows = inds.end - inds.start;
             let values = inds.map(|ind| row(&posts, table, ind)).collect::<anyhow::Result<Vec<_>>>()?;

@@ -25,32 +25,19 @@ mod tables;
 
 use anyhow::{Context, bail};
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
 
 pub use rows::Times;
 pub use sequence::Draws;
 
 use super::EmitArgs;
-use super::progress::say;
-use super::resend::Outlet;
+use super::delivery::Delivery;
+use super::progress::write_line;
+use super::resend::{Outlet, watched};
 use crate::mysql::Address;
-use crate::shutdown::{SHUTDOWN_DEADLINE, ShutdownPolicy, stop_on_signals};
 use database::{Database, Outcome};
 use posting::Posting;
 
 pub(super) use fill::fill;
-
-/// What a stop means for draws.
-const SHUTDOWN_POLICY: ShutdownPolicy = ShutdownPolicy {
-    orderly: "finishing what is on its way",
-    unfinished: "what was on its way may or may not have arrived",
-    deadline: SHUTDOWN_DEADLINE,
-    report: say_stopping,
-};
-
-fn say_stopping(how: &str) {
-    say(&format!("stopping: {how}"));
-}
 
 /// Draws rows from a database and sends them, until so many draws are made or a signal comes.
 ///
@@ -59,22 +46,29 @@ fn say_stopping(how: &str) {
 pub(super) fn run(
     args: &EmitArgs,
     url: &str,
+    delivery: &Delivery,
     outlets: impl FnOnce() -> anyhow::Result<Vec<Outlet>>,
 ) -> anyhow::Result<()> {
     let address = address(args, url)?;
     let runtime = runtime()?;
-    let (stop, stopped) = watch::channel(false);
-    stop_on_signals(SHUTDOWN_POLICY, stop)?;
-    let opened = runtime.block_on(Database::open(address, args.chosen(), stopped.clone()))?;
-    let Outcome::Done(mut database) = opened else { return Ok(()) };
+    let opened = runtime.block_on(Database::open(address, args.chosen(), delivery))?;
+    let Outcome::Done(mut database) = opened else {
+        write_line("stopped before anything was sent");
+        return Ok(());
+    };
     if database.is_empty() {
         bail!("the tables hold no rows; pinflow emit --init-mysql URL --replace fills them");
     }
     let mut posting = Posting::new(args, outlets()?);
-    let ended = posting.all(args, &runtime, &mut database, stopped);
-    runtime.block_on(database.close());
-    let ended = ended.and_then(|()| posting.finish());
-    say(&posting.summary(args));
+    let ended = watched(delivery, || {
+        let ended = posting.all(args, &runtime, &mut database, delivery);
+        runtime.block_on(database.close());
+        ended.and_then(|()| posting.finish())
+    });
+    write_line(&posting.summary());
+    if delivery.stop.is_requested() && ended.is_ok() {
+        write_line(&format!("stopped: {}", delivery.report()));
+    }
     ended
 }
 
@@ -82,8 +76,10 @@ pub(super) fn run(
 fn address(args: &EmitArgs, url: &str) -> anyhow::Result<Address> {
     let address = Address::read(url, args.creds.as_deref())?;
     if address.is_password_in_url {
-        say("warning: everybody on this machine can see the password in the URL (ps), and the shell remembers it; \
-             MYSQL_PWD or --creds FILE keep it to themselves");
+        write_line(
+            "warning: everybody on this machine can see the password in the URL (ps), and the shell remembers it; \
+             MYSQL_PWD or --creds FILE keep it to themselves",
+        );
     }
     Ok(address)
 }

@@ -7,14 +7,15 @@ use std::time::Instant;
 use anyhow::Context;
 use pinflow_dataflows::record::Stream;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
 
 use super::database::{Database, Found, Outcome};
 use super::pace::Pace;
 use super::rows::{self, Times};
 use super::sequence::Sequence;
 use crate::emit::EmitArgs;
-use crate::emit::progress::say;
+use crate::emit::acks::PendingMessage;
+use crate::emit::delivery::Delivery;
+use crate::emit::progress::write_line;
 use crate::emit::resend::{Outlet, is_closed};
 
 /// So many rows that were not there are told one by one.
@@ -56,8 +57,8 @@ impl Posting {
         &mut self,
         args: &EmitArgs,
         runtime: &Runtime,
-        database: &mut Database,
-        mut stop: watch::Receiver<bool>,
+        database: &mut Database<'_>,
+        delivery: &Delivery,
     ) -> anyhow::Result<()> {
         let mut sequence = Sequence::new(args.draws, args.seed(), args.skip());
         let mut pace = Pace::new(args.rate.map(|rate| rate / args.chosen().len() as f64));
@@ -66,7 +67,7 @@ impl Posting {
             let next = async {
                 tokio::select! {
                     biased;
-                    _ = stop.wait_for(|stop| *stop) => Outcome::Stopped,
+                    () = delivery.stop.requested() => Outcome::Stopped,
                     draws = pace.next(&mut sequence, database.rows(), count - self.draws) => Outcome::Done(draws),
                 }
             };
@@ -77,16 +78,18 @@ impl Posting {
                 self.absences = database.absences;
                 pace.restart();
             }
-            match self.send(found, database) {
+            match self.send(found, database, args.skip()) {
                 Err(error) if is_closed(&error) => return Ok(()),
                 sent => sent?,
             }
             self.draws += offsets.len() as u64;
+            self.outlets.iter().for_each(|outlet| outlet.acks.end_draws(args.skip() + self.draws));
         }
         Ok(())
     }
 
-    fn send(&mut self, found: Vec<Found>, database: &Database) -> anyhow::Result<()> {
+    fn send(&mut self, found: Vec<Found>, database: &Database<'_>, skipped: u64) -> anyhow::Result<()> {
+        let resume_draw = skipped + self.draws;
         let mut texts = vec![(Vec::new(), 0); self.outlets.len()];
         for Found { stream, offset, rows } in found {
             let Some(outlet) = self.outlets.iter().position(|outlet| outlet.streams.contains(&stream)) else {
@@ -111,21 +114,23 @@ impl Posting {
             }
         }
         for (outlet, (text, messages)) in self.outlets.iter_mut().zip(texts) {
+            // What was drawn together is continued together.
+            outlet.acks.register((0..messages).map(|_| PendingMessage { posts: 1, resume_draw }));
             let sent = outlet.destination.send(&text).and_then(|()| outlet.destination.flush());
-            sent.with_context(|| format!("write {}", outlet.name))?;
+            sent.with_context(|| format!("write {}", outlet.acks.name))?;
             self.messages += messages;
             self.bytes += text.len() as u64;
         }
         Ok(())
     }
 
-    fn miss(&mut self, stream: Stream, offset: u64, database: &Database) {
+    fn miss(&mut self, stream: Stream, offset: u64, database: &Database<'_>) {
         let (table, rows) = database.table(stream);
         let missing = self.missing.entry(table).or_default();
         *missing += 1;
         if *missing <= TOLD {
             let rest = if *missing == TOLD { "; others are only counted" } else { "" };
-            say(&format!("{table} has no row {offset}, of {rows}: nothing is sent for it{rest}"));
+            write_line(&format!("{table} has no row {offset}, of {rows}: nothing is sent for it{rest}"));
         }
     }
 
@@ -134,7 +139,7 @@ impl Posting {
         for outlet in std::mem::take(&mut self.outlets) {
             match outlet.destination.finish() {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                    return Err(error).with_context(|| format!("write {}", outlet.name));
+                    return Err(error).with_context(|| format!("write {}", outlet.acks.name));
                 }
                 _ => {}
             }
@@ -143,7 +148,7 @@ impl Posting {
     }
 
     /// What was sent, in words.
-    pub(super) fn summary(&self, args: &EmitArgs) -> String {
+    pub(super) fn summary(&self) -> String {
         let secs = self.began.elapsed().as_secs_f64();
         let Posting { draws, messages, bytes, .. } = self;
         let mut lines = vec![format!(
@@ -160,9 +165,6 @@ impl Posting {
         lines.extend(self.unsaid.iter().map(unsaid));
         if self.absences > 0 {
             lines.push(format!("the database was away {} times", self.absences));
-        }
-        if args.count.is_none_or(|count| *draws < count) {
-            lines.push(format!("--skip {} goes on with the next draw", args.skip() + draws));
         }
         lines.join("\n")
     }

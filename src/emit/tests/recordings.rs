@@ -1,9 +1,12 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine;
 use clap::Parser;
 
 use super::*;
+use crate::emit::acks::DestinationAcks;
+use crate::emit::delivery::Delivery;
 use crate::emit::{EmitArgs, run};
 
 #[derive(clap::Parser)]
@@ -160,11 +163,13 @@ fn mixed_streams_take_turns() {
     let folder = tempfile::tempdir().unwrap();
     let (path, recipe) = (folder.path().join("all"), recipe(6, 100));
     let composers = Stream::ALL.map(|stream| Composer::new(&recipe, stream, 0..100));
-    let destination =
-        crate::emit::destinations::file(&path, crate::emit::destinations::Exists::Refuse, crate::emit::Compress::None)
-            .unwrap();
-    let lane = crate::emit::lanes::Lane { name: "all".to_owned(), destination, composers: composers.into() };
-    crate::emit::lanes::run(vec![lane], Some(100_000.0)).unwrap();
+    let acks = Arc::new(DestinationAcks::new("all".to_owned(), 0, Some(100)));
+    let none = crate::emit::Compress::None;
+    let refuse = crate::emit::destinations::Exists::Refuse;
+    let destination = crate::emit::destinations::file(&path, refuse, none, Arc::clone(&acks)).unwrap();
+    let lane = crate::emit::lanes::Lane { acks: Arc::clone(&acks), destination, composers: composers.into() };
+    crate::emit::lanes::run(vec![lane], Some(100_000.0), &Delivery::unstoppable()).unwrap();
+    assert_eq!((acks.counts().acknowledged, acks.resume_draw()), (300, 100));
     let made = std::fs::read(path).unwrap();
     let keys: Vec<u64> = lines(&made)
         .map(|line| unwrapped(line).remove(0))
@@ -191,8 +196,9 @@ fn nobody_reading_any_more_is_no_failure() {
     }
     let recipe = recipe(6, 100);
     let composers = vec![Composer::new(&recipe, Stream::Pin, 0..u64::from(u32::MAX))];
-    let lane = crate::emit::lanes::Lane { name: "pipe".to_owned(), destination: Box::new(Gone), composers };
-    assert!(crate::emit::lanes::run(vec![lane], None).is_ok());
+    let acks = Arc::new(DestinationAcks::new("pipe".to_owned(), 0, None));
+    let lane = crate::emit::lanes::Lane { acks, destination: Box::new(Gone), composers };
+    assert!(crate::emit::lanes::run(vec![lane], None, &Delivery::unstoppable()).is_ok());
 }
 
 #[test]

@@ -93,5 +93,5 @@ fn a_signal_ends_it_while_the_database_is_away() {
     drawing.signal(Signal::SIGTERM);
     assert!(drawing.wait().success(), "{}", said());
     let drawn = recorded(&place.path().join("drawn"), "user").len();
-    assert!(said().contains(&format!("--skip {drawn} goes on with the next draw")), "{drawn}: {}", said());
+    assert!(said().contains(&format!("--skip {drawn} continues with the next draw")), "{drawn}: {}", said());
 }

@@ -188,7 +188,7 @@ fn a_signal_ends_it_at_the_originals_pace_and_the_rest_can_follow() {
         let said = std::fs::read_to_string(log).unwrap();
         let drawn = STREAMS.map(|stream| recorded(&to, stream).len());
         assert!(drawn.iter().all(|count| *count == drawn[0]), "whole draws: {drawn:?}");
-        assert!(said.contains(&format!("--skip {} goes on with the next draw", drawn[0])), "{said}");
+        assert!(said.contains(&format!("--skip {} continues with the next draw", drawn[0])), "{said}");
     }
     let drawn: Vec<usize> = recorded(&to, "pin").iter().map(ind).collect();
     let count = drawn.len().to_string();

@@ -25,6 +25,8 @@ pub(super) struct Record {
     pub(super) key: Option<Vec<u8>>,
     /// JSON.
     pub(super) value: Vec<u8>,
+    /// Its number among all messages of the destination.
+    pub(super) number: u64,
 }
 
 impl Record {
@@ -138,7 +140,7 @@ mod tests {
     use super::*;
 
     fn record(key: Option<&str>, value: &str) -> Record {
-        Record { key: key.map(|key| key.as_bytes().to_vec()), value: value.as_bytes().to_vec() }
+        Record { key: key.map(|key| key.as_bytes().to_vec()), value: value.as_bytes().to_vec(), number: 0 }
     }
 
     fn body(bodies: Bodies, records: &[Record]) -> String {

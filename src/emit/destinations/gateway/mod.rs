@@ -31,6 +31,8 @@ pub use bodies::Bodies;
 
 use super::Destination;
 use super::key::{Key, ind_of};
+use crate::emit::acks::DestinationAcks;
+use crate::emit::delivery::Delivery;
 use crate::secret::{Secret, SecretFrom};
 use bodies::Record;
 use ways::{Place, carry};
@@ -65,6 +67,7 @@ struct Shared {
     bodies: Bodies,
     token: Option<Secret>,
     places: Vec<Place>,
+    delivery: Arc<Delivery>,
     /// A request was refused, and the next ones would be.
     broken: AtomicBool,
 }
@@ -79,7 +82,8 @@ impl Gateway {
         bodies: Bodies,
         token: Option<SecretFrom>,
         ca: Option<&Path>,
-        places: &[String],
+        places: Vec<(String, Arc<DestinationAcks>)>,
+        delivery: &Arc<Delivery>,
     ) -> anyhow::Result<Gateway> {
         let url = Url::parse(url).context("read --to")?;
         refuse(&url)?;
@@ -104,7 +108,8 @@ impl Gateway {
             url,
             bodies,
             token,
-            places: places.iter().map(|name| Place::new(name)).collect(),
+            places: places.into_iter().map(|(name, acks)| Place::new(name, acks)).collect(),
+            delivery: Arc::clone(delivery),
             broken: AtomicBool::new(false),
         };
         let runtime = Arc::new(runtime.context("start threads for the gateway")?);
@@ -180,9 +185,9 @@ impl Topic {
     /// Hands a message to its way; waits while that is full.
     fn message(&self, message: &[u8]) -> io::Result<()> {
         let place = self.place();
+        let number = place.acks.count_sent();
         if serde_json::from_slice::<&serde_json::value::RawValue>(message).is_err() {
-            place.count_sent();
-            place.give_up("it is not JSON, which is all that a gateway takes", 1);
+            place.refuse("it is not JSON, which is all that a gateway takes", number);
             return Ok(());
         }
         let key = match &self.key {
@@ -199,8 +204,7 @@ impl Topic {
             (None, Bodies::Kinesis) => Some(uuid::Uuid::new_v4().simple().to_string().into_bytes()),
             (key, _) => key,
         };
-        let record = Record { key: key.filter(|_| self.is_key_sent), value: message.to_vec() };
-        place.count_sent();
+        let record = Record { key: key.filter(|_| self.is_key_sent), value: message.to_vec(), number };
         let ended = |_| io::Error::other("a request ended in the middle");
         self.ways[way % WAYS].blocking_send(record).map_err(ended)
     }
@@ -222,6 +226,9 @@ impl Destination for Topic {
     fn send(&mut self, messages: &[u8]) -> io::Result<()> {
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', messages) {
+            if self.shared.delivery.stop.is_requested() {
+                return Ok(());
+            }
             if self.shared.is_broken() {
                 self.settle();
                 return Err(io::Error::other(self.shared.failures("; no more were sent")));

@@ -1,7 +1,7 @@
 //! Requests, one after the other on each way, until every record is acknowledged or given up.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,9 @@ use super::Shared;
 use super::bodies::{Bodies, Record};
 use super::judge::{Fate, Verdict, judge};
 use crate::backoff::Backoff;
-use crate::emit::progress::say;
+use crate::emit::acks::{AckCounts, DestinationAcks};
+use crate::emit::destinations::STOPPED;
+use crate::emit::progress::write_line;
 
 /// Records of one request; Kinesis takes no more.
 const RECORDS_MAX: usize = 500;
@@ -29,8 +31,7 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// A topic or stream, and what became of its records.
 pub(super) struct Place {
     name: String,
-    sent: AtomicU64,
-    acknowledged: AtomicU64,
+    pub(super) acks: Arc<DestinationAcks>,
     /// How many were given up, by reason.
     reasons: Mutex<BTreeMap<String, u64>>,
     /// How many requests were made again, by reason.
@@ -38,33 +39,28 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn new(name: &str) -> Place {
-        Place {
-            name: name.to_owned(),
-            sent: AtomicU64::new(0),
-            acknowledged: AtomicU64::new(0),
-            reasons: Mutex::default(),
-            tries: Mutex::default(),
-        }
-    }
-
-    pub(super) fn count_sent(&self) {
-        self.sent.fetch_add(1, Ordering::AcqRel);
+    pub(super) fn new(name: String, acks: Arc<DestinationAcks>) -> Place {
+        Place { name, acks, reasons: Mutex::default(), tries: Mutex::default() }
     }
 
     /// Counts what became of records; which of them are to be sent again, and why one of those was not taken.
-    fn settle(&self, fates: Vec<Fate>) -> (Vec<bool>, Option<String>) {
-        let (mut taken, mut again, mut why) = (0, Vec::with_capacity(fates.len()), None);
-        for fate in fates {
+    fn settle(&self, fates: Vec<Fate>, records: &[Record]) -> (Vec<bool>, Option<String>) {
+        let (mut again, mut why) = (Vec::with_capacity(fates.len()), None);
+        for (fate, record) in fates.into_iter().zip(records) {
             again.push(matches!(fate, Fate::Again(_)));
             match fate {
-                Fate::Taken => taken += 1,
-                Fate::Refused(reason) => self.give_up(&reason, 1),
+                Fate::Taken => self.acks.acknowledge(record.number),
+                Fate::Refused(reason) => self.refuse(&reason, record.number),
                 Fate::Again(reason) => why = Some(reason),
             }
         }
-        self.acknowledged.fetch_add(taken, Ordering::AcqRel);
         (again, why)
+    }
+
+    /// Counts a record that the gateway will never take.
+    pub(super) fn refuse(&self, reason: &str, number: u64) {
+        self.give_up(reason, 1);
+        self.acks.refuse(number);
     }
 
     /// Counts records that are not tried again.
@@ -81,7 +77,7 @@ impl Place {
     pub(super) fn say_tries(&self, bodies: Bodies) {
         let tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
         for (reason, times) in tries.iter() {
-            say(&format!("{} {}: {times} requests were made again: {reason}", bodies.place(), self.name));
+            write_line(&format!("{} {}: {times} requests were made again: {reason}", bodies.place(), self.name));
         }
     }
 }
@@ -106,10 +102,7 @@ impl Shared {
 
     /// What was not acknowledged, of all topics or streams.
     pub(super) fn failures(&self, rest: &str) -> String {
-        let sum = |of: fn(&Place) -> &AtomicU64| {
-            self.places.iter().map(|place| of(place).load(Ordering::Acquire)).sum::<u64>()
-        };
-        let (sent, acknowledged) = (sum(|place| &place.sent), sum(|place| &place.acknowledged));
+        let AckCounts { sent, acknowledged, .. } = self.delivery.counts();
         let mut text = format!("{} of {sent} messages were not acknowledged{rest}", sent.saturating_sub(acknowledged));
         for place in &self.places {
             for (reason, count) in place.reasons.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -152,23 +145,32 @@ impl Request<'_> {
     async fn settle(&self, mut left: Vec<Record>) {
         let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
         let mut patience = Instant::now() + PATIENCE;
+        let (delivery, mut attempt) = (&self.shared.delivery, 0);
         // Fewer than all once they were too large together.
         let mut many = left.len();
         while !left.is_empty() {
             if self.shared.is_broken() {
-                self.place.give_up("it was not sent, for another could not be", left.len() as u64);
+                let reason =
+                    if delivery.stop.is_requested() { STOPPED } else { "it was not sent, for another could not be" };
+                self.place.give_up(reason, left.len() as u64);
                 return;
             }
             let asked = many.min(left.len());
-            let (reason, wait) = match self.ask(&left[..asked]).await {
+            let verdict = tokio::select! {
+                verdict = self.ask(&left[..asked]) => verdict,
+                () = delivery.stop.grace_over() => return self.stop(left.len()),
+            };
+            let (reason, wait) = match verdict {
                 Verdict::Fates(fates) => {
-                    let (again, reason) = self.place.settle(fates);
+                    let (again, reason) = self.place.settle(fates, &left);
                     let before = left.len();
                     let mut again = again.into_iter();
                     left.retain(|_| again.next().unwrap_or(true));
                     if left.len() < before {
                         patience = Instant::now() + PATIENCE;
+                        attempt = 0;
                         backoff.reset();
+                        delivery.report_success(&self.place.name);
                     }
                     match reason {
                         None => continue,
@@ -180,8 +182,7 @@ impl Request<'_> {
                     continue;
                 }
                 Verdict::TooLarge(reason) => {
-                    self.place.give_up(&reason, 1);
-                    left.remove(0);
+                    self.place.refuse(&reason, left.remove(0).number);
                     continue;
                 }
                 Verdict::Refused(reason) => {
@@ -198,8 +199,20 @@ impl Request<'_> {
             }
             count(&self.place.tries, &reason, 1);
             patience += wait.unwrap_or_default();
-            sleep(wait.unwrap_or_default().max(backoff.wait())).await;
+            let wait = wait.unwrap_or_default().max(backoff.wait());
+            attempt += 1;
+            delivery.report_retry(&self.place.name, &reason, attempt, wait);
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = delivery.stop.grace_over() => return self.stop(left.len()),
+            }
         }
+    }
+
+    /// Gives records up after a request to stop.
+    fn stop(&self, left: usize) {
+        self.place.give_up(STOPPED, left as u64);
+        self.shared.end();
     }
 
     /// Makes one request.

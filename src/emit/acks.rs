@@ -1,0 +1,213 @@
+//! Which messages of an emit arrived: counted when they are acknowledged, not when they are queued.
+//!
+//! Acknowledgements may come out of order. The draw to continue with is that of the first message without one.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A message that is about to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PendingMessage {
+    /// Posts in it.
+    pub(crate) posts: u32,
+    /// The draw to continue with once this message and all before it are settled.
+    pub(crate) resume_draw: u64,
+}
+
+/// Counts of one destination, or of all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct AckCounts {
+    /// Messages that were handed to the destination.
+    pub(crate) sent: u64,
+    /// Messages that the destination acknowledged.
+    pub(crate) acknowledged: u64,
+    /// Posts in the acknowledged messages.
+    pub(crate) posts: u64,
+    /// Messages that the destination refused for good.
+    pub(crate) refused: u64,
+}
+
+impl AckCounts {
+    /// Messages that were sent and neither acknowledged nor refused.
+    pub(crate) fn waiting(self) -> u64 {
+        self.sent.saturating_sub(self.acknowledged + self.refused)
+    }
+
+    pub(crate) fn add(&mut self, other: AckCounts) {
+        self.sent += other.sent;
+        self.acknowledged += other.acknowledged;
+        self.posts += other.posts;
+        self.refused += other.refused;
+    }
+}
+
+/// The messages of one destination between sending and acknowledgement. Shared by the thread that sends and those that
+/// hear of acknowledgements.
+#[derive(Debug)]
+pub(crate) struct DestinationAcks {
+    /// The destination in messages: `topic 12ab.pin`.
+    pub(crate) name: String,
+    /// The draw after the last one; `None` if there is no last one.
+    pub(crate) end_draw: Option<u64>,
+    window: Mutex<AckWindow>,
+}
+
+impl DestinationAcks {
+    /// `first_draw` is the draw of the first message.
+    pub(crate) fn new(name: String, first_draw: u64, end_draw: Option<u64>) -> DestinationAcks {
+        let window = AckWindow { resume_draw: first_draw, ..AckWindow::default() };
+        DestinationAcks { name, end_draw, window: Mutex::new(window) }
+    }
+
+    fn window(&self) -> MutexGuard<'_, AckWindow> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Registers messages before they are sent. They are numbered from 0 in the order of registration.
+    pub(crate) fn register(&self, messages: impl IntoIterator<Item = PendingMessage>) {
+        self.window().messages.extend(messages.into_iter().map(|message| (message, false)));
+    }
+
+    /// All draws before this one are registered.
+    pub(crate) fn end_draws(&self, resume_draw: u64) {
+        let mut window = self.window();
+        match window.messages.back_mut() {
+            Some((message, _)) => message.resume_draw = message.resume_draw.max(resume_draw),
+            None => window.resume_draw = window.resume_draw.max(resume_draw),
+        }
+    }
+
+    /// Hands the next message to the destination; its number.
+    pub(crate) fn count_sent(&self) -> u64 {
+        let mut window = self.window();
+        window.counts.sent += 1;
+        window.counts.sent - 1
+    }
+
+    /// The message that was counted last was not handed over after all.
+    pub(crate) fn uncount_sent(&self) {
+        self.window().counts.sent -= 1;
+    }
+
+    /// The destination has a message.
+    pub(crate) fn acknowledge(&self, number: u64) {
+        self.window().settle(number, true);
+    }
+
+    /// The destination will never take a message.
+    pub(crate) fn refuse(&self, number: u64) {
+        self.window().settle(number, false);
+    }
+
+    /// The destination has all messages that were registered so far.
+    pub(crate) fn acknowledge_all(&self) {
+        let mut window = self.window();
+        window.counts.sent = window.first + window.messages.len() as u64;
+        let (first, end) = (window.first, window.counts.sent);
+        (first..end).for_each(|number| window.settle(number, true));
+    }
+
+    pub(crate) fn counts(&self) -> AckCounts {
+        self.window().counts
+    }
+
+    /// The draw to continue with: all messages of draws before it are acknowledged, or refused for good.
+    pub(crate) fn resume_draw(&self) -> u64 {
+        self.window().resume_draw
+    }
+}
+
+/// Pure state of [`DestinationAcks`].
+#[derive(Debug, Default)]
+struct AckWindow {
+    /// Number of the first message in `messages`.
+    first: u64,
+    /// Messages from the first unsettled one, each with whether it is settled.
+    messages: VecDeque<(PendingMessage, bool)>,
+    resume_draw: u64,
+    counts: AckCounts,
+}
+
+impl AckWindow {
+    fn settle(&mut self, number: u64, is_acknowledged: bool) {
+        let Some(at) = number.checked_sub(self.first) else { return };
+        let Some((message, is_settled)) = self.messages.get_mut(at as usize) else { return };
+        if std::mem::replace(is_settled, true) {
+            return;
+        }
+        if is_acknowledged {
+            self.counts.acknowledged += 1;
+            self.counts.posts += u64::from(message.posts);
+        } else {
+            self.counts.refused += 1;
+        }
+        while let Some((message, true)) = self.messages.front() {
+            self.resume_draw = self.resume_draw.max(message.resume_draw);
+            self.messages.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acks(draws: &[u64]) -> DestinationAcks {
+        let acks = DestinationAcks::new("topic a".to_owned(), 5, None);
+        acks.register(draws.iter().map(|draw| PendingMessage { posts: 1, resume_draw: *draw }));
+        for _ in draws {
+            acks.count_sent();
+        }
+        acks
+    }
+
+    #[test]
+    fn acknowledgement_out_of_order_does_not_move_resume_draw_past_a_gap() {
+        let acks = acks(&[6, 7, 8]);
+        acks.acknowledge(2);
+        acks.acknowledge(0);
+        assert_eq!((acks.resume_draw(), acks.counts().acknowledged, acks.counts().waiting()), (6, 2, 1));
+        acks.acknowledge(1);
+        assert_eq!((acks.resume_draw(), acks.counts().waiting()), (8, 0));
+    }
+
+    #[test]
+    fn acknowledgement_repeated_counts_once() {
+        let acks = acks(&[6, 7]);
+        (0..3).for_each(|_| acks.acknowledge(1));
+        assert_eq!(acks.counts().acknowledged, 1);
+        (0..3).for_each(|_| acks.acknowledge(0));
+        acks.acknowledge(9);
+        assert_eq!((acks.counts().acknowledged, acks.counts().posts), (2, 2));
+    }
+
+    #[test]
+    fn refused_message_is_settled_but_not_acknowledged() {
+        let acks = acks(&[6, 7]);
+        acks.refuse(0);
+        acks.acknowledge(1);
+        let counts = acks.counts();
+        assert_eq!((counts.acknowledged, counts.refused, counts.waiting(), acks.resume_draw()), (1, 1, 0, 7));
+    }
+
+    #[test]
+    fn draws_without_messages_move_resume_draw() {
+        let acks = acks(&[5]);
+        acks.end_draws(9);
+        assert_eq!(acks.resume_draw(), 5);
+        acks.acknowledge(0);
+        assert_eq!(acks.resume_draw(), 9);
+        acks.end_draws(12);
+        assert_eq!(acks.resume_draw(), 12);
+    }
+
+    #[test]
+    fn acknowledge_all_settles_what_is_registered() {
+        let acks = DestinationAcks::new("a.jsonl".to_owned(), 0, Some(4));
+        acks.register((1..=4).map(|draw| PendingMessage { posts: 2, resume_draw: draw }));
+        acks.acknowledge_all();
+        assert_eq!(acks.counts(), AckCounts { sent: 4, acknowledged: 4, posts: 8, refused: 0 });
+        assert_eq!(acks.resume_draw(), 4);
+    }
+}

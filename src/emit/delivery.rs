@@ -1,0 +1,247 @@
+//! The state of an emit that its threads share: what was acknowledged, what is retried, whether to stop.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::HumanCount;
+
+use super::acks::{AckCounts, DestinationAcks};
+use super::progress::write_line;
+use super::stop::StopRequest;
+
+/// A retry for the same reason is logged again after this long,
+const SAME_REASON_INTERVAL: Duration = Duration::from_secs(10);
+/// and one for another reason after this long.
+const OTHER_REASON_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How an emit that was cut short can be continued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Continuation {
+    /// It cannot: a recording or tables are sent from their beginning.
+    None,
+    /// With `--skip`.
+    Skip,
+    /// Each file with `--append`.
+    Append,
+}
+
+/// What the threads of an emit share.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) stop: StopRequest,
+    continuation: Continuation,
+    state: Arc<DeliveryState>,
+}
+
+#[derive(Debug, Default)]
+struct DeliveryState {
+    destinations: Mutex<Vec<Arc<DestinationAcks>>>,
+    retry: Mutex<RetryLog>,
+}
+
+/// Calls that are tried again at the moment.
+#[derive(Debug, Default)]
+struct RetryLog {
+    current: Option<CurrentRetry>,
+    logged: Option<(String, Instant)>,
+}
+
+#[derive(Debug)]
+struct CurrentRetry {
+    reason: String,
+    attempt: u32,
+    next: Instant,
+    since: Instant,
+    is_logged: bool,
+}
+
+impl Delivery {
+    /// Starts to listen for signals.
+    ///
+    /// # Errors
+    /// If the process cannot listen for signals.
+    pub(crate) fn start(continuation: Continuation) -> std::io::Result<Delivery> {
+        let state = Arc::<DeliveryState>::default();
+        let (at_request, at_end) = (Arc::clone(&state), Arc::clone(&state));
+        let request = move |signal: &str| {
+            let waiting = at_request.counts().waiting();
+            tracing::info!(signal, waiting, "stopping: waiting for acknowledgements; a second signal stops at once");
+        };
+        let abandon = move || {
+            write_line(&format!("pinflow: stopped before all was acknowledged\n{}", at_end.report(continuation)));
+            std::process::exit(1);
+        };
+        Ok(Delivery { stop: StopRequest::listen(request, abandon)?, continuation, state })
+    }
+
+    /// One that no signal stops: for tests.
+    #[cfg(test)]
+    pub(crate) fn unstoppable() -> Delivery {
+        let state = Arc::default();
+        Delivery { stop: StopRequest::never(), continuation: Continuation::None, state }
+    }
+
+    /// Adds a destination for draws from `first_draw` to `end_draw`.
+    pub(crate) fn destination(&self, name: String, first_draw: u64, end_draw: Option<u64>) -> Arc<DestinationAcks> {
+        let acks = Arc::new(DestinationAcks::new(name, first_draw, end_draw));
+        self.state.destinations().push(Arc::clone(&acks));
+        acks
+    }
+
+    /// Counts over all destinations.
+    pub(crate) fn counts(&self) -> AckCounts {
+        self.state.counts()
+    }
+
+    /// What was acknowledged and what was not, and how to continue.
+    pub(crate) fn report(&self) -> String {
+        self.state.report(self.continuation)
+    }
+
+    /// How to continue; `None` if nothing is left or nothing can be continued.
+    pub(crate) fn continuation(&self) -> Option<String> {
+        self.state.continuation(self.continuation)
+    }
+
+    /// A call failed and is tried again after `wait`. Logs it, but not every time.
+    pub(crate) fn report_retry(&self, place: &str, reason: &str, attempt: u32, wait: Duration) {
+        let mut retry = self.state.retry();
+        let now = Instant::now();
+        let is_due = retry.is_due(reason, now);
+        retry.note(reason, attempt, now + wait, is_due);
+        if is_due {
+            retry.logged = Some((reason.to_owned(), now));
+            let (waiting, next_retry_secs) = (self.counts().waiting(), wait.as_secs_f64());
+            tracing::warn!(place, attempt, next_retry_secs, waiting, "retrying: {reason}");
+        }
+    }
+
+    /// A call failed and is tried again after `wait`. The caller logs it.
+    pub(crate) fn note_retry(&self, reason: &str, attempt: u32, wait: Duration) {
+        self.state.retry().note(reason, attempt, Instant::now() + wait, false);
+    }
+
+    /// A call succeeded.
+    pub(crate) fn report_success(&self, place: &str) {
+        let Some(retry) = self.state.retry().current.take() else { return };
+        if retry.is_logged {
+            let seconds = retry.since.elapsed().as_secs_f64();
+            tracing::info!(place, seconds, attempts = retry.attempt, "messages are acknowledged again");
+        }
+    }
+
+    /// The retry that is under way, for the progress line.
+    pub(crate) fn retry_status(&self) -> Option<String> {
+        let retry = self.state.retry();
+        let current = retry.current.as_ref()?;
+        let next = current.next.saturating_duration_since(Instant::now()).as_secs_f64();
+        Some(format!("retry {} in {next:.1} s: {}", current.attempt, current.reason))
+    }
+}
+
+impl RetryLog {
+    fn note(&mut self, reason: &str, attempt: u32, next: Instant, is_logged: bool) {
+        let before = self.current.take();
+        let (since, was_logged) = before.map_or((Instant::now(), false), |before| (before.since, before.is_logged));
+        let is_logged = was_logged || is_logged;
+        self.current = Some(CurrentRetry { reason: reason.to_owned(), attempt, next, since, is_logged });
+    }
+
+    fn is_due(&self, reason: &str, now: Instant) -> bool {
+        let Some((logged, at)) = &self.logged else { return true };
+        let interval = if logged == reason { SAME_REASON_INTERVAL } else { OTHER_REASON_INTERVAL };
+        now.duration_since(*at) >= interval
+    }
+}
+
+impl DeliveryState {
+    fn destinations(&self) -> MutexGuard<'_, Vec<Arc<DestinationAcks>>> {
+        self.destinations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn retry(&self) -> MutexGuard<'_, RetryLog> {
+        self.retry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counts(&self) -> AckCounts {
+        let mut sum = AckCounts::default();
+        self.destinations().iter().for_each(|acks| sum.add(acks.counts()));
+        sum
+    }
+
+    fn report(&self, continuation: Continuation) -> String {
+        let counts = self.counts();
+        let mut lines = vec![format!("{} messages were acknowledged", HumanCount(counts.acknowledged))];
+        if counts.waiting() > 0 {
+            let waiting = HumanCount(counts.waiting());
+            lines.push(format!("{waiting} messages were sent and not acknowledged; some of them may have arrived"));
+        }
+        if counts.refused > 0 {
+            lines.push(format!("{} messages were refused", HumanCount(counts.refused)));
+        }
+        lines.extend(self.continuation(continuation));
+        lines.join("\n")
+    }
+
+    fn continuation(&self, continuation: Continuation) -> Option<String> {
+        let destinations = self.destinations();
+        match continuation {
+            Continuation::None => None,
+            Continuation::Skip => {
+                let next = destinations.iter().map(|acks| acks.resume_draw()).min()?;
+                match destinations.iter().filter_map(|acks| acks.end_draw).max() {
+                    Some(end) if next >= end => None,
+                    Some(end) => Some(format!("--skip {next} --count {} continues", end - next)),
+                    None => Some(format!("--skip {next} continues with the next draw")),
+                }
+            }
+            Continuation::Append => {
+                let left =
+                    |acks: &Arc<DestinationAcks>| acks.end_draw.map_or(0, |end| end.saturating_sub(acks.resume_draw()));
+                let unfinished = destinations.iter().filter(|acks| left(acks) > 0);
+                let line =
+                    |acks: &Arc<DestinationAcks>| format!("{}: --append --count {} continues", acks.name, left(acks));
+                let lines: Vec<_> = unfinished.map(line).collect();
+                (!lines.is_empty()).then(|| lines.join("\n"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_is_logged_at_once_and_then_seldom() {
+        let now = Instant::now();
+        let mut log = RetryLog::default();
+        assert!(log.is_due("refused", now));
+        log.logged = Some(("refused".to_owned(), now));
+        assert!(
+            !log.is_due("refused", now + Duration::from_secs(9))
+                && log.is_due("refused", now + Duration::from_secs(10))
+        );
+        assert!(!log.is_due("busy", now) && log.is_due("busy", now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn continuation_names_lowest_draw_of_all_destinations() {
+        let said = |how, ends: [Option<u64>; 2]| {
+            let state = DeliveryState::default();
+            for ((name, acknowledged), end) in [("pin", 7), ("geo", 4)].into_iter().zip(ends) {
+                let acks = Arc::new(DestinationAcks::new(name.to_owned(), 0, end));
+                acks.end_draws(acknowledged);
+                state.destinations().push(acks);
+            }
+            state.continuation(how).unwrap_or_default()
+        };
+        assert_eq!(said(Continuation::Skip, [Some(10); 2]), "--skip 4 --count 6 continues");
+        assert_eq!(said(Continuation::Skip, [None; 2]), "--skip 4 continues with the next draw");
+        assert_eq!(said(Continuation::Skip, [Some(4); 2]), "");
+        let append = "pin: --append --count 3 continues\ngeo: --append --count 6 continues";
+        assert_eq!(said(Continuation::Append, [Some(10); 2]), append);
+        assert_eq!(said(Continuation::Append, [Some(7), Some(5)]), "geo: --append --count 1 continues");
+        assert_eq!(said(Continuation::None, [Some(10); 2]), "");
+    }
+}

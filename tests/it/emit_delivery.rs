@@ -1,0 +1,306 @@
+//! `pinflow emit` counts what was acknowledged, retries visibly, and ends on a signal with an account of it.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::harness::{Running, emit, pinflow, scratch, succeed, until};
+use crate::kafka::broker::Broker;
+use crate::kafka::offsets;
+
+/// A signal ends an emit within this time, whatever its destination does.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(20);
+
+/// An emit whose standard error goes to a file.
+struct Emitting {
+    running: Running,
+    log: PathBuf,
+}
+
+impl Emitting {
+    fn start(place: &Path, arguments: &[&str]) -> Emitting {
+        Emitting::start_with(place, pinflow(["emit"]).args(arguments).stdout(Stdio::null()))
+    }
+
+    fn start_with(place: &Path, command: &mut std::process::Command) -> Emitting {
+        let log = place.join("emit.log");
+        let running = Running::start(command.stderr(std::fs::File::create(&log).unwrap()));
+        Emitting { running, log }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn await_log(&self, text: &str) {
+        until(&format!("it logs {text}"), || self.log().contains(text));
+    }
+
+    /// Sends a signal; the exit code, which must come in time.
+    fn stop(&mut self, signal: Signal) -> Option<i32> {
+        let asked = Instant::now();
+        self.running.signal(signal);
+        let status = self.running.wait();
+        assert!(asked.elapsed() < SHUTDOWN_LIMIT, "it took {:?}: {}", asked.elapsed(), self.log());
+        assert!(status.code().is_some(), "it ended by {status}: {}", self.log());
+        status.code()
+    }
+}
+
+/// A port at which nobody listens.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A gateway that writes files.
+struct FileGateway {
+    running: Running,
+    posts: PathBuf,
+}
+
+impl FileGateway {
+    fn start(place: &Path, port: u16) -> FileGateway {
+        let config = place.join("gateway.toml");
+        let text = format!("[gateway]\nlisten = \"127.0.0.1:{port}\"\nrecording = \"posts\"\n");
+        std::fs::write(&config, text).unwrap();
+        let log = std::fs::File::create(place.join("gateway.log")).unwrap();
+        let mut command = pinflow(["gateway"]);
+        let running = Running::start(command.arg(&config).stdout(Stdio::null()).stderr(log));
+        until("the gateway listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        FileGateway { running, posts: place.join("posts") }
+    }
+
+    fn kill(mut self) {
+        self.running.signal(Signal::SIGKILL);
+        self.running.wait();
+    }
+
+    fn lines(&self, stream: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.posts.join(format!("{stream}.jsonl"))).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+/// The made posts of a stream, as values.
+fn made(inds: u32, count: u32, stream: &str) -> BTreeSet<String> {
+    let folder = scratch();
+    emit(folder.path(), inds, count, 7, &[]);
+    let text = std::fs::read_to_string(folder.path().join(format!("{stream}.jsonl"))).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn gateway_down_is_reported_at_once_and_sigterm_tells_what_was_not_acknowledged() {
+    let place = scratch();
+    let to = format!("http://127.0.0.1:{}", free_port());
+    let mut emitting = Emitting::start(place.path(), &["--inds", "3", "--to", &to]);
+    emitting.await_log("retrying");
+    let log = emitting.log();
+    assert!(log.contains("\"level\":\"WARN\"") && log.contains("it cannot be reached"), "{log}");
+    assert!(log.contains("\"attempt\":1") && log.contains("\"next_retry_secs\":"), "{log}");
+    // The progress line counts what arrived, and says what waits.
+    emitting.await_log("0 of 9 posts acknowledged, 0 a second, 9 messages wait, retry ");
+    assert_eq!(emitting.stop(Signal::SIGTERM), Some(1));
+    let log = emitting.log();
+    assert!(log.contains("9 of 9 messages were not acknowledged"), "{log}");
+    assert!(log.contains("pinflow was stopped before it was acknowledged"), "{log}");
+    assert!(log.contains("--skip 0 --count 3 continues"), "{log}");
+}
+
+#[test]
+fn gateway_that_comes_later_gets_every_message() {
+    let place = scratch();
+    let port = free_port();
+    let to = format!("http://127.0.0.1:{port}");
+    let mut emitting = Emitting::start(place.path(), &["--inds", "30", "--seed", "7", "--to", &to]);
+    emitting.await_log("retrying");
+    let gateway = FileGateway::start(place.path(), port);
+    assert_eq!(emitting.running.wait().code(), Some(0), "{}", emitting.log());
+    assert!(emitting.log().contains("messages are acknowledged again"), "{}", emitting.log());
+    for stream in ["pin", "geo", "user"] {
+        assert_eq!(gateway.lines(stream).len(), 30);
+    }
+}
+
+#[test]
+fn gateway_killed_in_the_middle_loses_no_message() {
+    let place = scratch();
+    let port = free_port();
+    let gateway = FileGateway::start(place.path(), port);
+    let to = format!("http://127.0.0.1:{port}");
+    let flags = ["--inds", "500", "--count", "3000", "--seed", "7", "--order", "emulator", "--rate", "3000"];
+    let mut command = pinflow(["emit", "--to", &to]);
+    let mut emitting = Emitting::start_with(place.path(), command.args(flags));
+    until("messages arrive", || gateway.lines("user").len() > 100);
+    gateway.kill();
+    emitting.await_log("retrying");
+    let gateway = FileGateway::start(place.path(), port);
+    assert_eq!(emitting.running.wait().code(), Some(0), "{}", emitting.log());
+    let values = |lines: &mut dyn Iterator<Item = String>| -> BTreeSet<String> {
+        lines.map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap().to_string()).collect()
+    };
+    for stream in ["pin", "geo", "user"] {
+        let there = values(&mut gateway.lines(stream).into_iter());
+        assert!(there == values(&mut made(500, 3000, stream).into_iter()), "{stream}");
+    }
+}
+
+#[test]
+fn skip_that_is_named_after_a_signal_continues_without_a_gap() {
+    let place = scratch();
+    let port = free_port();
+    let gateway = FileGateway::start(place.path(), port);
+    let to = format!("http://127.0.0.1:{port}");
+    let flags = ["--inds", "400", "--count", "2000", "--seed", "7", "--order", "emulator", "--rate", "2000"];
+    let mut command = pinflow(["emit", "--to", &to]);
+    let mut emitting = Emitting::start_with(place.path(), command.args(flags));
+    until("messages arrive", || gateway.lines("user").len() > 100);
+    assert_eq!(emitting.stop(Signal::SIGINT), Some(0), "all that was sent is acknowledged: {}", emitting.log());
+    let log = emitting.log();
+    let (_, rest) = log.split_once("--skip ").expect("it names a --skip");
+    let words: Vec<_> = rest.split_whitespace().collect();
+    let (skip, count) = (words[0], words[2]);
+    let here: u64 = gateway.lines("user").len() as u64;
+    assert_eq!(skip.parse::<u64>().unwrap() + count.parse::<u64>().unwrap(), 2000, "{log}");
+    assert!(skip.parse::<u64>().unwrap() <= here && here < 2000, "{skip} of {here}");
+    let rest = ["--inds", "400", "--seed", "7", "--order", "emulator", "--skip", skip, "--count", count];
+    succeed(pinflow(["emit", "--to", &to]).args(rest));
+    let values = |lines: &mut dyn Iterator<Item = String>| -> BTreeSet<String> {
+        lines.map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap().to_string()).collect()
+    };
+    for stream in ["pin", "geo", "user"] {
+        let there = values(&mut gateway.lines(stream).into_iter());
+        assert!(there == values(&mut made(400, 2000, stream).into_iter()), "{stream}");
+    }
+}
+
+#[test]
+fn signal_while_files_are_written_leaves_whole_messages_that_append_continues() {
+    let place = scratch();
+    let (cut, whole) = (place.path().join("cut"), place.path().join("whole"));
+    let flags = ["--inds", "300", "--seed", "7", "--order", "emulator"];
+    for (signal, compress) in [(Signal::SIGTERM, "none"), (Signal::SIGHUP, "gzip"), (Signal::SIGINT, "zstd")] {
+        let ending = match compress {
+            "none" => "jsonl",
+            "gzip" => "jsonl.gz",
+            _ => "jsonl.zst",
+        };
+        let file = cut.join(format!("user.{ending}"));
+        let mut command = pinflow(["emit", "--streams", "user", "--count", "4000", "--rate", "1000"]);
+        command.args(flags).args(["--compress", compress, "--to"]).arg(&cut);
+        let mut emitting = Emitting::start_with(place.path(), &mut command);
+        until("messages are written", || std::fs::metadata(&file).is_ok_and(|file| file.len() > 1000));
+        assert_eq!(emitting.stop(signal), Some(0), "{}", emitting.log());
+        let log = emitting.log();
+        let (before, _) = log.split_once(" continues").expect("it says how to continue");
+        let count = before.rsplit(' ').next().unwrap();
+        assert!(before.contains("user.jsonl") && before.contains("--append --count"), "{log}");
+        let mut rest = pinflow(["emit", "--streams", "user", "--append", "--count", count, "--compress", compress]);
+        succeed(rest.args(flags).arg("--to").arg(&cut));
+        let mut all = pinflow(["emit", "--streams", "user", "--count", "4000", "--compress", compress, "--force"]);
+        succeed(all.args(flags).arg("--to").arg(&whole));
+        let lines = |folder: &Path| {
+            let output = succeed(pinflow(["emit", "--to", "-", "--from"]).arg(folder.join(format!("user.{ending}"))));
+            output.stdout
+        };
+        assert!(lines(&cut) == lines(&whole), "{compress}: the two parts are the whole");
+        std::fs::remove_file(file).unwrap();
+    }
+}
+
+#[test]
+fn signal_ends_emit_to_a_pipe_that_nobody_reads() {
+    let place = scratch();
+    let mut command = pinflow(["emit", "--inds", "100000", "--to", "-"]);
+    let mut emitting = Emitting::start_with(place.path(), command.stdout(Stdio::piped()));
+    // A pipe holds 64 KiB; then the write waits.
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(emitting.running.ended().is_none());
+    assert_eq!(emitting.stop(Signal::SIGTERM), Some(1));
+    let log = emitting.log();
+    assert!(log.contains("stopped before all was acknowledged") && log.contains("--skip 0 --count"), "{log}");
+}
+
+#[test]
+fn same_signal_twice_at_once_is_one_request() {
+    let place = scratch();
+    let to = format!("http://127.0.0.1:{}", free_port());
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let mut emitting = Emitting::start(place.path(), &["--inds", "3", "--to", &to]);
+        emitting.await_log("retrying");
+        emitting.running.signal(signal);
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(emitting.stop(signal), Some(1));
+        let log = emitting.log();
+        assert!(log.contains("9 of 9 messages were not acknowledged"), "{signal}: {log}");
+        assert!(!log.contains("stopped before all"), "{signal}: {log}");
+    }
+}
+
+#[test]
+fn second_signal_later_stops_at_once() {
+    let place = scratch();
+    let to = format!("http://127.0.0.1:{}", free_port());
+    let mut emitting = Emitting::start(place.path(), &["--inds", "3", "--to", &to]);
+    emitting.await_log("retrying");
+    emitting.running.signal(Signal::SIGTERM);
+    emitting.await_log("a second signal stops at once");
+    std::thread::sleep(Duration::from_millis(1200));
+    assert_eq!(emitting.stop(Signal::SIGTERM), Some(1));
+    let log = emitting.log();
+    assert!(log.contains("stopped before all was acknowledged") && log.contains("--skip 0 --count 3"), "{log}");
+}
+
+#[test]
+fn kinesis_endpoint_away_is_reported_at_once_and_a_signal_ends_it() {
+    let place = scratch();
+    let endpoint = format!("http://127.0.0.1:{}", free_port());
+    let mut command = crate::kinesis::site::with_credentials(pinflow(["emit", "--inds", "3"]));
+    command.args(["--to", "kinesis://x", "--region", "us-east-1", "--endpoint", &endpoint]);
+    let mut emitting = Emitting::start_with(place.path(), &mut command);
+    emitting.await_log("retrying");
+    assert!(emitting.log().contains("\"attempt\":1"), "{}", emitting.log());
+    emitting.stop(Signal::SIGTERM);
+}
+
+#[test]
+fn kafka_broker_away_and_a_signal_counts_what_was_acknowledged() {
+    if crate::kafka::skipped() {
+        return;
+    }
+    let mut broker = Broker::alone("");
+    broker.create_topic("cut", 2, &[]);
+    let place = scratch();
+    let to = format!("kafka://{}", broker.plaintext());
+    let flags = ["--to", &to, "--topic", "cut", "--inds", "200000", "--rate", "5000"];
+    let mut emitting = Emitting::start(place.path(), &flags);
+    until("messages arrive", || offsets(&broker, "cut").iter().sum::<i64>() > 1_000);
+    broker.kill();
+    emitting.await_log("no message was acknowledged for");
+    assert_eq!(emitting.stop(Signal::SIGTERM), Some(1));
+    let log = emitting.log();
+    let (unacknowledged, rest) = log.split_once(" messages were not acknowledged").expect("it says so");
+    let words: Vec<_> = unacknowledged.split_whitespace().rev().take(3).collect();
+    let (sent, lost): (i64, i64) = (words[0].parse().unwrap(), words[2].parse().unwrap());
+    assert!(rest.contains("--skip "), "{log}");
+    let skip = rest.split("--skip ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    broker.start_again();
+    let there = offsets(&broker, "cut").iter().sum::<i64>();
+    assert!(there >= sent - lost, "{there} of {sent} are there, {lost} said to be lost");
+    // Three messages a draw: all of the draws before `--skip` are acknowledged.
+    assert!(3 * skip.parse::<i64>().unwrap() <= sent - lost, "{skip}: {log}");
+}
+
+#[test]
+fn full_disk_ends_emit_with_a_reason() {
+    let mut full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    assert!(full.write_all(b"x").is_err(), "this system has no /dev/full");
+    let output = pinflow(["emit", "--inds", "100", "--to", "-"]).stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("write standard output") && said.contains("No space left"), "{said}");
+}
