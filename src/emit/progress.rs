@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use super::acks::AckCounts;
 use super::delivery::Delivery;
@@ -32,7 +32,16 @@ pub(crate) fn watch(delivery: &Delivery, all: Option<u64>, ended: impl Fn() -> b
         }
         if let Some(bar) = &bar {
             bar.set_position(counts.posts);
-            bar.set_message(sanitize(&state(counts, retry.as_deref())).into_owned());
+            let left = match retry {
+                // Nobody knows how long that takes.
+                None if counts.posts > 0 && all.is_some() => format!(", {} left", HumanDuration(bar.eta())),
+                _ => String::new(),
+            };
+            let of = all.map(|all| format!(" of {}", HumanCount(all))).unwrap_or_default();
+            let (posts, rate) = (HumanCount(counts.posts), HumanCount(bar.per_sec() as u64));
+            let state = state(counts, retry.as_deref());
+            let text = format!("{posts}{of} posts acknowledged, {rate} a second{left}{state}");
+            bar.set_message(sanitize(&text).into_owned());
         } else if line_at.elapsed() >= LINE_INTERVAL {
             line_at = Instant::now();
             let rate = counts.posts as f64 / started.elapsed().as_secs_f64();
@@ -56,12 +65,10 @@ fn state(counts: AckCounts, retry: Option<&str>) -> String {
 }
 
 fn bar(all: Option<u64>) -> ProgressBar {
+    // A message that is too wide for the terminal is cut.
     let (bar, template) = match all {
-        Some(all) => (
-            ProgressBar::new(all),
-            "{bar:40} {human_pos} of {human_len} posts acknowledged, {per_sec}, {eta} left{msg}",
-        ),
-        None => (ProgressBar::no_length(), "{human_pos} posts acknowledged, {per_sec}{msg}"),
+        Some(all) => (ProgressBar::new(all), "{bar:20} {wide_msg}"),
+        None => (ProgressBar::no_length(), "{wide_msg}"),
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     crate::telemetry::bar(bar.with_style(style))
