@@ -145,7 +145,7 @@ fn exit_unfinished(what: &str) -> ! {
 
 /// Writes on a thread of its own, and waits for that only briefly: where stderr is a pipe that nobody reads, signals are
 /// obeyed all the same.
-fn write_briefly(write: impl FnOnce() + Send + 'static) {
+pub(crate) fn write_briefly(write: impl FnOnce() + Send + 'static) {
     let (written, is_written) = sync_channel(1);
     std::thread::spawn(move || {
         write();

@@ -8,6 +8,7 @@ use indicatif::HumanCount;
 use super::acks::{AckCounts, DestinationAcks};
 use super::progress::write_line;
 use super::stop::StopRequest;
+use crate::shutdown::write_briefly;
 
 /// A retry for the same reason is logged again after this long,
 const SAME_REASON_INTERVAL: Duration = Duration::from_secs(10);
@@ -65,10 +66,15 @@ impl Delivery {
         let (at_request, at_end) = (Arc::clone(&state), Arc::clone(&state));
         let request = move |signal: &str| {
             let waiting = at_request.counts().waiting();
-            tracing::info!(signal, waiting, "stopping: waiting for acknowledgements; a second signal stops at once");
+            let line = format!(
+                "stopping: {signal}: {} messages wait for an acknowledgement; a signal more than a second from now stops at once",
+                HumanCount(waiting)
+            );
+            write_briefly(move || write_line(&line));
         };
         let abandon = move || {
-            write_line(&format!("pinflow: stopped before all was acknowledged\n{}", at_end.report(continuation)));
+            let report = at_end.report(continuation);
+            write_briefly(move || write_line(&format!("pinflow: stopped before all was acknowledged\n{report}")));
             std::process::exit(1);
         };
         Ok(Delivery { stop: StopRequest::listen(request, abandon)?, continuation, state })

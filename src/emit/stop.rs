@@ -39,8 +39,9 @@ impl StopRequest {
             let mut signals = signals;
             let first = signals.next().await;
             let at = Instant::now();
-            requested.send_replace(Some(at));
+            // Before the stop, so that its message is not lost when the process ends soon.
             request(first);
+            requested.send_replace(Some(at));
             // Nobody waits for this longer than the grace.
             let _ = tokio::time::timeout(SHUTDOWN_GRACE, signals.next_request(at)).await;
             abandon();
