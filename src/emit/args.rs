@@ -20,22 +20,11 @@ const STREAM: &str = "{stream}";
 /// The seed that is meant where none is typed: the original's.
 const SEED: u64 = 100;
 
-/// Examples at the end of the help.
-const EXAMPLES: &str = "\
-Examples:
-  pinflow emit --to recordings                                        write a recording of 11,149 posts per stream
-  pinflow emit --to kafka://localhost:9092/12ab --rate 1000           send to the topics 12ab.pin, 12ab.geo, 12ab.user
-  pinflow emit --to https://api.example.com/test --prefix 12ab        send to a gateway
-  pinflow emit --from recordings --to kinesis://streaming-12ab        send a recording again
-  pinflow emit --from mysql://posts@db/pinterest_data --to recordings draw rows from a database until Ctrl-C
-  pinflow emit --init-mysql mysql://posts@db/pinterest_data           create and fill the three tables";
-
 /// Generate posts that look like real ones, send a recording again, or draw rows from a MySQL database
 ///
 /// The same seed generates the same bytes. Progress counts acknowledged posts. SIGINT, SIGTERM and SIGHUP stop it within
 /// 20 seconds: it waits for what was sent, reports what was acknowledged, and names the flags that continue.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
 pub struct EmitArgs {
     /// Where posts go: a folder, standard output (-), Kafka, Kinesis or a gateway
     ///
