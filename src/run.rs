@@ -255,6 +255,8 @@ async fn open_tables(config: &Config, tables: &TablesConfig) -> anyhow::Result<(
         compaction: tables.compact.then_some(delta::Compaction::BESIDE),
         keep_hours: NonZeroU32::new(tables.keep_hours),
         keep_files_max: NonZeroU32::new(tables.keep_files_max),
+        // A run that is started every minute leaves no trace where there is nothing new.
+        claim: if config.until_caught_up { delta::Claim::AtFirstCommit } else { delta::Claim::AtOpen },
         ..delta::Settings::new(root, config.pipeline.clone())
     };
     let begun = Instant::now();

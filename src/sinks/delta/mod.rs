@@ -21,6 +21,7 @@
 
 mod accept;
 mod active;
+mod claim;
 mod columns;
 mod compact;
 mod decide;
@@ -51,6 +52,7 @@ pub(crate) use log::Log;
 pub(crate) use open::{PIPELINE, active_files, builder, failed, make_folder};
 
 pub use accept::{AcceptError, AcceptedDeletion, accept_deletion};
+pub use claim::Claim;
 pub use compact::{Compacted, Compaction, optimize, vacuum};
 pub use doctor::{Grade, Symptom, diagnose};
 pub use encode::{Batches, DeltaEncoder};

@@ -1,7 +1,7 @@
 //! Opening the tables: find or create them, check that they are ours, raise the fence.
 //!
-//! Nothing is written to a folder before everything in all four was found to be as it must. The fence stands in
-//! all four before a position is read: from then on no older writer can move one.
+//! Nothing is written to a folder before everything in all four was found to be as it must. With [`Claim::AtOpen`] the
+//! fence stands in all four before a position is read: from then on no older writer can move one.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use url::Url;
 
 use super::Settings;
 use super::active::ActiveRows;
-use super::decide::{self, Fence};
+use super::claim::{self, Claim};
 use super::error::DeltaError;
 use super::failpoints;
 use super::input::FileAt;
@@ -34,8 +34,6 @@ pub(crate) const PIPELINE: &str = "pinflow.pipeline";
 /// Requests of one handle at the same time. The library would ask for a hundred commits at once, which on a disk takes a
 /// hundred threads, each with memory that it keeps.
 const REQUESTS_MAX: usize = 16;
-/// Starts that raise the fence at the same moment; each round one of them wins.
-const RIVALS_MAX: u32 = 1_000;
 
 /// A data file of a table.
 #[derive(Debug, Clone)]
@@ -84,7 +82,9 @@ pub(crate) async fn open(settings: &Settings) -> Result<Vec<Opened>, DeltaError>
         };
         opened.push(into_writer(table, log, loaded, settings, &ids));
     }
-    fence(&mut opened).await?;
+    if settings.claim == Claim::AtOpen {
+        claim::fence(opened.iter_mut().map(|(writer, _)| writer)).await?;
+    }
     let mut tables = Vec::new();
     for (mut writer, mut handle) in opened {
         // Up to the fence: nothing of an older writer comes after it.
@@ -293,37 +293,4 @@ async fn create(log: &Log, table: Table, pipeline: &str, ids: &Ids) -> Result<Lo
         (None, Err(cause)) => Err(failed("create", log)(cause)),
         (None, Ok(_)) => Err(DeltaError::Missing { path: log.folder.clone() }),
     }
-}
-
-/// Makes this process the owner of all four tables.
-///
-/// `rejected` comes first and settles who is last among those that start at once; in the others the greater
-/// incarnation wins, so that exactly one of any number of starters ends up as the owner of all.
-async fn fence(opened: &mut [(TableWriter, DeltaTable)]) -> Result<(), DeltaError> {
-    let incarnation = |writer: &TableWriter| writer.ledger.owner.map_or(0, |owner| owner.incarnation);
-    let highest = opened.iter().map(|(writer, _)| incarnation(writer)).max().unwrap_or(0);
-    let nonce = uuid::Uuid::new_v4().as_u64_pair().0 >> 1;
-    let mut mine = Owner { incarnation: highest + 1, nonce };
-    for (writer, _) in opened {
-        for _ in 0..RIVALS_MAX {
-            let fault = match decide::fence(mine, writer.ledger.owner) {
-                Fence::Held => break,
-                Fence::Lost if writer.table == Table::Rejected => {
-                    mine.incarnation = incarnation(writer) + 1;
-                    continue;
-                }
-                Fence::Lost => return Err(writer.fenced()),
-                Fence::Raise => writer.raise(mine).await?,
-            };
-            if let (Some(cause), Fence::Raise) = (fault, decide::fence(mine, writer.ledger.owner)) {
-                let path = writer.log.folder.display().to_string();
-                return Err(DeltaError::Store { what: "raise the fence of", path, cause });
-            }
-        }
-        if decide::fence(mine, writer.ledger.owner) != Fence::Held {
-            return Err(writer.fenced());
-        }
-        writer.owner = mine;
-    }
-    Ok(())
 }

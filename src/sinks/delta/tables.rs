@@ -14,6 +14,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 use tokio::time::timeout;
 
+use super::claim::{self, Claim, SeenLedger};
 use super::compact::{self, Compacted, Compaction};
 use super::decide;
 use super::encode::{Batches, DeltaEncoder};
@@ -27,7 +28,7 @@ use super::open::{self, Opened};
 use super::rows::{self, StoredRows};
 use super::schema::Table;
 use super::writer::TableWriter;
-use crate::objects::{Pauses, Place};
+use crate::objects::{Pauses, Place, Trouble};
 use crate::position::{Epoch, Position};
 use crate::sinks::{PartitionReached, Resume, TableStatus, Window};
 
@@ -59,6 +60,8 @@ pub struct Settings {
     pub keep_files_max: Option<NonZeroU32>,
     /// Where it is told what is waited for.
     pub pauses: Pauses,
+    /// When this process becomes the tables' writer.
+    pub claim: Claim,
 }
 
 impl Settings {
@@ -75,6 +78,7 @@ impl Settings {
             keep_hours: None,
             keep_files_max: None,
             pauses: Pauses::default(),
+            claim: Claim::default(),
         }
     }
 }
@@ -93,6 +97,8 @@ pub struct Tables {
     /// What they should hold.
     law: LedgerLaw,
     pauses: Pauses,
+    /// What the ledgers said at the open, until the tables are claimed.
+    unclaimed: Option<Vec<SeenLedger>>,
     /// The last epoch committed.
     epoch: Epoch,
     /// A commit is under way, or was cancelled half-way.
@@ -138,8 +144,11 @@ impl Tables {
         let held = held.flat_map(|opened| opened.files.iter().map(|file| (opened.writer.table, file.at.clone())));
         let held = held.collect();
         let law = ledger_law(&settings.root, &opened)?;
-        let Settings { compression, checkpoint_commits, compaction, keep_hours, keep_files_max, pauses, .. } = settings;
+        let Settings { compression, checkpoint_commits, compaction, keep_hours, keep_files_max, pauses, claim, .. } =
+            settings;
         let keep = keep_hours.map(|hours| compact::Retention { hours: hours.get(), files_max: keep_files_max });
+        let seen = || opened.iter().map(|opened| claim::seen_ledger(&opened.writer)).collect();
+        let unclaimed = (claim == Claim::AtFirstCommit).then(seen);
         let lanes: Vec<Lane> = opened.into_iter().map(|opened| Lane::new(opened, compression)).collect();
         let status = watch::Sender::new(lanes.iter().map(Lane::status).collect());
         Ok((
@@ -153,6 +162,7 @@ impl Tables {
                 held,
                 law,
                 pauses,
+                unclaimed,
                 epoch: 0,
                 under_way: false,
                 status,
@@ -237,6 +247,22 @@ impl Tables {
         Ok(())
     }
 
+    /// Becomes the tables' writer, if they are what they were at the open. Waits while the storage cannot be read.
+    async fn claim(&mut self) -> Result<(), DeltaError> {
+        let Some(seen) = self.unclaimed.take() else { return Ok(()) };
+        let pauses = self.pauses.clone();
+        for (lane, seen) in self.lanes.iter_mut().zip(&seen) {
+            let mut trouble = Trouble::new(&pauses, lane.writer.log.folder.display().to_string());
+            while let Err(error) = claim::check_unchanged(&mut lane.writer, *seen).await {
+                let DeltaError::Store { what, cause, .. } = error else { return Err(error) };
+                trouble.wait(what, &cause).await;
+            }
+        }
+        claim::fence(self.lanes.iter_mut().map(|lane| &mut lane.writer)).await?;
+        // Another writer can have slipped in between the look and the fence.
+        self.lanes.iter().zip(seen).try_for_each(|(lane, seen)| claim::check_only_fenced(&lane.writer, seen))
+    }
+
     fn begin(&mut self) -> Result<(), DeltaError> {
         if std::mem::replace(&mut self.under_way, true) { Err(DeltaError::Abandoned) } else { Ok(()) }
     }
@@ -248,6 +274,14 @@ impl Tables {
         epoch: Epoch,
         last: bool,
     ) -> Result<(), DeltaError> {
+        if self.unclaimed.is_some() {
+            let has_news = |(lane, file): (&Lane, &Option<DataFile>)| file.is_some() || lane.would_move(reached);
+            if !self.lanes.iter().zip(files).any(has_news) {
+                (self.epoch, self.under_way) = (epoch, false);
+                return Ok(());
+            }
+            self.claim().await?;
+        }
         let mut lanes = self.lanes.iter_mut().zip(files);
         // `rejected` alone and first: see `decide::resume`.
         if let Some((rejected, file)) = lanes.next() {
@@ -297,6 +331,11 @@ impl Lane {
     fn status(&self) -> TableStatus {
         let (table, version) = (self.writer.table.name(), self.writer.version);
         TableStatus { table, version, rows: self.rows, files: self.files }
+    }
+
+    /// Whether a position moves in this table.
+    fn would_move(&self, reached: &[PartitionReached]) -> bool {
+        !decide::moves(self.writer.table, &self.writer.ledger, reached).is_empty()
     }
 
     /// Makes one file of what the workers encoded, and puts it. Nothing refers to it yet.

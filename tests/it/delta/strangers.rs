@@ -7,9 +7,9 @@ use deltalake::DeltaTable;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, Transaction};
 use deltalake::protocol::{DeltaOperation, SaveMode};
-use pinflow::sinks::delta::{DeltaError, Table, repair};
+use pinflow::sinks::delta::{Claim, DeltaError, Settings, Table, repair};
 
-use super::model::{Engine, assert_exact, handle, open, partitions};
+use super::model::{Engine, assert_exact, handle, open, partitions, settings};
 
 async fn started(root: &Path, until: u64) -> Engine {
     let mut engine = Engine::start(root, &partitions(40)).await.unwrap();
@@ -38,6 +38,47 @@ async fn of_two_writers_the_later_one_lives() {
     let error = old.run(40, 10).await.unwrap_err();
     assert!(error.is_fenced(), "{error}");
     new.run(40, 10).await.unwrap();
+    assert_exact(root.path(), &partitions(40), 40).await;
+}
+
+async fn started_late(root: &Path) -> Engine {
+    let settings = Settings { claim: Claim::AtFirstCommit, ..settings(root) };
+    Engine::with(settings, &partitions(40)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_claim_commits_nothing_without_news_and_everything_once_with_news() {
+    let root = tempfile::tempdir().unwrap();
+    started(root.path(), 10).await;
+    let mut idle = started_late(root.path()).await;
+    let version = idle.tables.status().borrow()[0].version;
+    idle.tables.finish().await.unwrap();
+    let mut late = started_late(root.path()).await;
+    assert_eq!(late.tables.status().borrow()[0].version, version, "looking leaves no trace");
+    late.run(40, 7).await.unwrap();
+    assert_exact(root.path(), &partitions(40), 40).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_claim_is_refused_after_another_writer_and_leaves_that_one_alone() {
+    let root = tempfile::tempdir().unwrap();
+    started(root.path(), 10).await;
+    let mut late = started_late(root.path()).await;
+    let mut other = started(root.path(), 20).await;
+    let error = late.run(40, 10).await.unwrap_err();
+    assert!(error.is_fenced(), "{error}");
+    other.run(40, 10).await.unwrap();
+    assert_exact(root.path(), &partitions(40), 40).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_claim_fences_an_older_writer_that_stood_still() {
+    let root = tempfile::tempdir().unwrap();
+    let mut old = started(root.path(), 10).await;
+    let mut late = started_late(root.path()).await;
+    late.run(40, 10).await.unwrap();
+    let error = old.run(40, 10).await.unwrap_err();
+    assert!(error.is_fenced(), "{error}");
     assert_exact(root.path(), &partitions(40), 40).await;
 }
 
