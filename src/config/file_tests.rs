@@ -193,6 +193,21 @@ fn schema_has_exactly_the_keys_of_the_structs() {
 }
 
 #[test]
+fn every_key_is_in_the_reference_of_the_configuration() {
+    let page = include_str!("../../docs/reference/configuration.md");
+    let tables = TABLES.iter().chain(SOURCES).flat_map(|(table, keys)| keys.iter().map(move |key| (table, key)));
+    // A row of a table begins with the key, or with several in a row.
+    let has_row = |name: &str| {
+        page.lines().filter(|line| line.starts_with('|')).any(|line| {
+            let cell = line.split('|').nth(1).unwrap_or_default();
+            cell.split(',').any(|key| key.trim() == format!("`{name}`"))
+        }) || page.contains(&format!(".{name}]`"))
+    };
+    let missing: Vec<_> = tables.filter(|(_, key)| !has_row(key.name)).map(|(table, key)| (table, key.name)).collect();
+    assert!(missing.is_empty(), "keys that docs/reference/configuration.md does not have: {missing:?}");
+}
+
+#[test]
 fn example_of_every_key_can_be_read() {
     let try_key = |header: &str, keys: &'static [Key], key: &Key| {
         let others = keys.iter().filter(|other| other.is_required && other.name != key.name);

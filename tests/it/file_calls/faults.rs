@@ -1,0 +1,79 @@
+//! File calls that fail: each is retried, or ends the run with its name; never a lost or repeated row.
+
+use std::process::Stdio;
+
+use super::{Choices, preload, rounds};
+use crate::harness::{Running, emit, last_snapshot, pinflow, scratch, succeed};
+use crate::ledger::assert_each_line_once;
+
+/// Faulty runs, unless `PINFLOW_FILE_FAULTS` says otherwise.
+const FILE_FAULTS: u64 = 25;
+
+/// Calls, and what they may fail with; 0 writes half.
+const FAULTS: [(&str, &[i32]); 8] = [
+    ("open", &[libc_errno::EIO, libc_errno::EMFILE, libc_errno::ENOSPC, libc_errno::EACCES]),
+    ("read", &[libc_errno::EIO, libc_errno::EINTR]),
+    ("write", &[libc_errno::EIO, libc_errno::ENOSPC, libc_errno::EINTR, libc_errno::EDQUOT, 0]),
+    ("sync", &[libc_errno::EIO, libc_errno::ENOSPC]),
+    ("link", &[libc_errno::EIO, libc_errno::ENOSPC]),
+    ("rename", &[libc_errno::EIO, libc_errno::ENOSPC]),
+    ("unlink", &[libc_errno::EIO, libc_errno::EROFS]),
+    ("mkdir", &[libc_errno::EIO, libc_errno::ENOSPC]),
+];
+
+/// Linux' numbers of errors.
+mod libc_errno {
+    pub(super) const EINTR: i32 = 4;
+    pub(super) const EIO: i32 = 5;
+    pub(super) const EACCES: i32 = 13;
+    pub(super) const EMFILE: i32 = 24;
+    pub(super) const ENOSPC: i32 = 28;
+    pub(super) const EROFS: i32 = 30;
+    pub(super) const EDQUOT: i32 = 122;
+}
+
+/// Some faults at once, as `FILE_CALLS_FAULTS` takes them.
+fn draw_faults(choices: &mut Choices) -> String {
+    let mut drawn = Vec::new();
+    for _ in 0..=choices.below(2) {
+        let (call, errors) = choices.one_of(&FAULTS);
+        let error = choices.one_of(errors);
+        let (skip, count) = (choices.below(60), 1 + choices.below(3));
+        drawn.push(format!("{call}:{error}:{skip}:{count}"));
+    }
+    drawn.join(",")
+}
+
+#[test]
+fn failing_file_calls_lose_and_repeat_nothing() {
+    let place = scratch();
+    let recording = place.path().join("recording");
+    emit(&recording, 500, 2_000, 23, &["--malformed", "0.01"]);
+    let expected = last_snapshot(&succeed(pinflow(["run"]).arg(&recording)).stdout);
+    let mut choices = Choices::new(0x66_63);
+    for round in 0..rounds("PINFLOW_FILE_FAULTS", FILE_FAULTS) {
+        let root = place.path().join(format!("tables-{round}"));
+        let config = place.path().join("run.toml");
+        let text = format!(
+            "[[source]]\nkind = \"recording\"\npath = \"recording\"\n[tables]\nurl = \"tables-{round}\"\n\
+             commit_rows_max = 500\ncommit_age_secs_max = 0.02\n[engine]\nepoch_ms = 2\n"
+        );
+        std::fs::write(&config, text).expect("written");
+        let faults = draw_faults(&mut choices);
+        let log = place.path().join("log");
+        let stderr = std::fs::File::create(&log).expect("a log");
+        let mut command = pinflow(["run"]);
+        command.arg(&config).args(["--output", "none"]).stdout(Stdio::null()).stderr(stderr);
+        preload(&mut command, &root).env("FILE_CALLS_FAULTS", &faults);
+        let status = Running::start(&mut command).wait();
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        // It lives through the fault, or says what failed and ends with 1; it never dies of it.
+        assert!(matches!(status.code(), Some(0 | 1)), "{faults}: ended with {status}:\n{said}");
+        assert!(!said.contains("panicked"), "{faults}:\n{said}");
+        let output = succeed(pinflow(["run"]).arg(&config).args(["--output", "snapshots"]));
+        assert_eq!(last_snapshot(&output.stdout).answers, expected.answers, "{faults}");
+        assert_each_line_once(&recording, &root);
+        succeed(pinflow(["table"]).arg(&root).arg("--verify"));
+        std::fs::remove_dir_all(&root).expect("removed");
+    }
+}
