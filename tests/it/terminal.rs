@@ -137,7 +137,7 @@ fn live_tables_keep_to_the_screen_and_leave_a_short_summary() {
     terminal.tmux(&["resize-window", "-x", "120", "-y", "60"]);
     until("there is room for more", || terminal.shows(" of ") && terminal.screen().len() > 24);
     terminal.tmux(&["resize-window", "-x", "80", "-y", "24"]);
-    until("it is drawn to fit again", || terminal.screen().len() <= 24 && terminal.shows(" read, "));
+    until("it is drawn to fit again", || terminal.screen()[0].starts_with("country_with_most"));
     signal(place.path(), Signal::SIGTERM);
     terminal.await_text("AFTER 0");
     terminal.assert_restored();
@@ -302,9 +302,16 @@ fn hostile_texts_in_answers_are_shown_as_escapes() {
 #[test]
 fn hostile_file_names_are_shown_as_escapes_by_every_command() {
     let place = scratch();
+    let recording = place.path().join("recording");
+    emit(&recording, 3, 3, 1, &[]);
     for (number, hostile) in HOSTILE.iter().enumerate().filter(|(_, text)| !text.contains(['/', '\0'])) {
         let folder = place.path().join(format!("{number} {hostile}"));
-        emit(&folder, 3, 3, 1, &[]);
+        // `emit --to` refuses control characters in names; others may have made such a folder.
+        std::fs::create_dir(&folder).unwrap();
+        for stream in ["pin", "geo", "user"] {
+            let name = format!("{stream}.jsonl");
+            std::fs::copy(recording.join(&name), folder.join(&name)).unwrap();
+        }
         let tables = folder.join("tables");
         let run = pinflow(["run", "--output", "none", "--tables"]).arg(&tables).arg(&folder).output().unwrap();
         assert_harmless(&format!("run {hostile:?}"), &both(&run));

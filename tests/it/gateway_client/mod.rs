@@ -320,7 +320,7 @@ fn what_does_not_go_together_is_said_at_once() {
         ("--init-mysql postgres://a/b", "--init-mysql wants mysql://"),
     ] {
         let ended = run(["emit"].into_iter().chain(flags.split_whitespace()));
-        assert!(ended.code == 1 && ended.stderr.contains(said), "{flags}: {ended:?}");
+        assert!(ended.code == 2 && ended.stderr.contains(said), "{flags}: {ended:?}");
         assert!(!ended.stderr.contains("canary"), "{ended:?}");
     }
 }

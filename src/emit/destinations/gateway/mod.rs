@@ -34,6 +34,7 @@ use super::key::{Key, ind_of};
 use crate::emit::acks::DestinationAcks;
 use crate::emit::delivery::Delivery;
 use crate::secret::{Secret, SecretFrom};
+use crate::usage::UsageError;
 use bodies::Record;
 use ways::{Place, carry};
 
@@ -86,7 +87,7 @@ impl Gateway {
         delivery: &Arc<Delivery>,
     ) -> anyhow::Result<Gateway> {
         let url = Url::parse(url).context("read --to")?;
-        refuse(&url)?;
+        refuse(&url).map_err(|fault| UsageError::new(fault.to_string()))?;
         let by_default = || std::env::var_os(TOKEN).map(|_| SecretFrom::Env(TOKEN.to_owned()));
         let token = token.or_else(by_default).map(|from| from.read(Path::new(""))).transpose().context("--token")?;
         if token.is_some() && url.scheme() != "https" && !is_this_machine(&url) {
