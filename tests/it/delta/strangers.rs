@@ -204,8 +204,7 @@ async fn what_is_no_table_of_ours_is_left_alone() {
 
     let root = tempfile::tempdir().unwrap();
     drop(started(root.path(), 10).await);
-    let settings =
-        pinflow::sinks::delta::Settings { pipeline: "other".to_owned(), ..super::model::settings(root.path()) };
+    let settings = Settings { pipeline: "other".to_owned(), ..settings(root.path()) };
     let error = pinflow::sinks::delta::Tables::open(settings).await.err().unwrap();
     assert!(matches!(error, DeltaError::Pipeline { .. }), "{error}");
 }
