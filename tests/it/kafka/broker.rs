@@ -356,8 +356,9 @@ fn java(class: &str) -> Command {
     command
 }
 
-/// 16 random bytes in URL-safe base64, as Kafka names clusters.
+/// 16 random bytes in URL-safe base64, as Kafka names clusters: none begins with `-`, which would be read as a flag.
 fn cluster_id() -> String {
     use base64::Engine;
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes())
+    let random = || base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes());
+    std::iter::repeat_with(random).find(|id| !id.starts_with('-')).expect("an endless sequence")
 }
