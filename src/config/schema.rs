@@ -188,6 +188,7 @@ const SERVER_TLS: Key = Key::optional(
 const HOSTS: Key = Key::optional("hosts", TextList, "[\"pinflow.example.com\"]");
 const CONNECTIONS_MAX: Key = Key::optional("connections_max", U64, "1024");
 const CONNECTIONS_PER_ADDRESS_MAX: Key = Key::optional("connections_per_address_max", U64, "64");
+const FAILED_TOKENS_PER_MIN_MAX: Key = Key::optional("failed_tokens_per_min_max", U32, "30");
 const LISTEN_IN_THE_OPEN: Key = Key::optional("danger_listen_in_the_open", Flag, "false");
 
 const SERVE: &[Key] = &[
@@ -205,6 +206,8 @@ const SERVE: &[Key] = &[
     HOSTS,
     CONNECTIONS_MAX,
     CONNECTIONS_PER_ADDRESS_MAX,
+    FAILED_TOKENS_PER_MIN_MAX,
+    Key::optional("reply_bytes_max", U64, "134_217_728"),
     LISTEN_IN_THE_OPEN,
 ];
 
@@ -226,12 +229,14 @@ const GATEWAY: &[Key] = &[
     ),
     SERVER_TLS,
     HOSTS,
-    Key::optional("body_bytes_max", U64, "10_485_760"),
+    Key::optional("body_bytes_max", U64, "4_194_304"),
+    Key::optional("records_max", U64, "2000"),
     Key::optional("bytes_under_way_max", U64, "67_108_864"),
     Key::optional("requests_per_sec_max", U32, "100"),
     Key::optional("answer_secs_max", U64, "30"),
     CONNECTIONS_MAX,
     CONNECTIONS_PER_ADDRESS_MAX,
+    FAILED_TOKENS_PER_MIN_MAX,
     LISTEN_IN_THE_OPEN,
 ];
 
