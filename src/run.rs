@@ -92,6 +92,7 @@ async fn run_to_end(
     Ok(outcome)
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "what `map_err` calls takes the error")]
 fn serving_panicked(panic: JoinError) -> anyhow::Error {
     anyhow::anyhow!("serving panicked: {panic}. This is a fault in pinflow")
 }

@@ -134,7 +134,7 @@ impl ClientContext for Client {
             }
             Level::Warning => tracing::warn!(target: "librdkafka", fac, reason = message, "the Kafka client warns"),
             Level::Notice | Level::Info => {
-                tracing::info!(target: "librdkafka", fac, what = message, "the Kafka client reports")
+                tracing::info!(target: "librdkafka", fac, what = message, "the Kafka client reports");
             }
             Level::Debug => tracing::debug!(target: "librdkafka", fac, "{message}"),
         }

@@ -5,7 +5,7 @@
 //! URL (`s3:/bucket`, as path libraries make of `s3://bucket`) is refused with the form that works, never taken for a
 //! folder of that name.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
@@ -127,7 +127,7 @@ fn checked_folder(folder: PathBuf) -> Result<Target, String> {
     }
     let names =
         folder.components().filter_map(|part| if let Component::Normal(name) = part { Some(name) } else { None });
-    if let Some(name) = names.map(|name| name.len()).find(|bytes| *bytes > NAME_BYTES_MAX) {
+    if let Some(name) = names.map(OsStr::len).find(|bytes| *bytes > NAME_BYTES_MAX) {
         return Err(format!("a name in it has {name} bytes, {NAME_BYTES_MAX} are possible; use a shorter one"));
     }
     if text.len() > PATH_BYTES_MAX {

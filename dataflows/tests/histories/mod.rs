@@ -228,10 +228,13 @@ pub(crate) fn run(arrivals: &[Arrival], options: Options, pace: Pace, sweeps: &[
     Arc::into_inner(log).and_then(|log| log.into_inner().ok()).expect("all workers are gone")
 }
 
+/// A sweep, once it has begun, and the number of workers that have been told of it.
+type PlannedSweep = (Option<Arc<Sweep>>, usize);
+
 /// Begins and ends sweeps, as the engine does.
 struct SweepPlan {
-    /// The sweep that begins with the end of each planned epoch, and the workers that have been told of it.
-    begun: BTreeMap<u64, Mutex<(Option<Arc<Sweep>>, usize)>>,
+    /// The sweep that begins with the end of each planned epoch.
+    begun: BTreeMap<u64, Mutex<PlannedSweep>>,
     under_way: Mutex<Option<(u64, Arc<Sweep>)>>,
     workers: usize,
     installed: Barrier,

@@ -76,7 +76,7 @@ pub(super) struct Reader {
 /// Why a shard is read no more.
 pub(super) enum Ended {
     /// It has no more, and never will. What is collected in the lane is still to be handed over.
-    Shard(Lane, Option<ShardBacklog>),
+    Shard(Box<Lane>, Option<ShardBacklog>),
     /// Everything that was there is read, and no more is wanted.
     CaughtUp,
 }
@@ -117,7 +117,7 @@ impl Reader {
         }
         loop {
             if self.subscribed().await? {
-                return Ok(Ended::Shard(self.lane, self.backlog));
+                return Ok(Ended::Shard(Box::new(self.lane), self.backlog));
             }
             // Waits while others hold too much in memory: the engine is slow.
             let room = answers.acquire().await.map_err(|_| Halt::Stopped)?;
@@ -125,7 +125,7 @@ impl Reader {
                 Ok(Some((answer, asked_ms))) => {
                     self.well(&answer);
                     if self.take(answer, asked_ms).await? {
-                        return Ok(Ended::Shard(self.lane, self.backlog));
+                        return Ok(Ended::Shard(Box::new(self.lane), self.backlog));
                     }
                     if self.has_caught_up() {
                         return Ok(Ended::CaughtUp);

@@ -252,7 +252,7 @@ impl Stream {
             tokio::select! {
                 Some(ended) = readers.join_next() => match unwound(ended)? {
                     // Its children are known before it counts as read.
-                    Ended::Shard(lane, _backlog) => self.end(lane).await?,
+                    Ended::Shard(lane, _backlog) => self.end(*lane).await?,
                     Ended::CaughtUp => {}
                 },
                 () = self.backlog.changed(), if !self.is_backlog_reported => {}
