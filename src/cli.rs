@@ -414,7 +414,7 @@ mod tests {
                 let flag = argument.get_id().as_str().to_uppercase();
                 let has_values = !argument.get_possible_values().is_empty();
                 let names: Vec<String> = names.collect();
-                let is_flag = names.iter().any(|name| *name == flag) && argument.get_long().is_some();
+                let is_flag = names.contains(&flag) && argument.get_long().is_some();
                 assert!(has_values || !is_flag, "{} --{flag}", command.get_name());
             }
         }

@@ -115,6 +115,7 @@ impl Drop for Running {
 }
 
 /// Whether no small file system may be mounted here.
+#[allow(clippy::print_stderr, reason = "a test that is left out says so")]
 pub(crate) fn skips_tmpfs() -> bool {
     let skips = std::env::var_os("PINFLOW_SKIP_TMPFS").is_some();
     if skips {
