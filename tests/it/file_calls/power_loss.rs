@@ -88,8 +88,8 @@ impl Site {
 /// The next position of each partition in the last snapshot of which everything was durable.
 fn acknowledged(said: &Path) -> BTreeMap<String, u64> {
     let text = fs::read_to_string(said).unwrap_or_default();
-    let cuts = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let durable = cuts.filter(|cut| cut.get("sources").is_some() && cut["epoch"] == cut["durable_epoch"]).next_back();
+    let mut cuts = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let durable = cuts.rfind(|cut| cut.get("sources").is_some() && cut["epoch"] == cut["durable_epoch"]);
     let sources = durable.map(|cut| cut["sources"].as_array().cloned().unwrap_or_default()).unwrap_or_default();
     let next = |source: &Value| {
         let position = source["position"].as_str().and_then(|text| text.parse().ok()).expect("a line number");
