@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -51,9 +52,19 @@ impl Emitting {
     }
 }
 
-/// A port at which nobody listens.
+/// Refuses every connection: no system gives out this port.
+const CLOSED: &str = "http://127.0.0.1:1";
+
+/// A port at which nobody listens, outside the range from which other tests are given theirs.
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 8_000).unwrap();
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A gateway that writes files.
@@ -190,7 +201,7 @@ fn signal_while_files_are_written_leaves_whole_messages_that_append_continues() 
             _ => "jsonl.zst",
         };
         let file = cut.join(format!("user.{ending}"));
-        let mut command = pinflow(["emit", "--streams", "user", "--count", "4000", "--rate", "1000"]);
+        let mut command = pinflow(["emit", "--streams", "user", "--count", "20000", "--rate", "1000"]);
         command.args(flags).args(["--compress", compress, "--to"]).arg(&cut);
         let mut emitting = Emitting::start_with(place.path(), &mut command);
         until("messages are written", || std::fs::metadata(&file).is_ok_and(|file| file.len() > 1000));
@@ -201,7 +212,7 @@ fn signal_while_files_are_written_leaves_whole_messages_that_append_continues() 
         assert!(before.contains("user.jsonl") && before.contains("--append --count"), "{log}");
         let mut rest = pinflow(["emit", "--streams", "user", "--append", "--count", count, "--compress", compress]);
         succeed(rest.args(flags).arg("--to").arg(&cut));
-        let mut all = pinflow(["emit", "--streams", "user", "--count", "4000", "--compress", compress, "--force"]);
+        let mut all = pinflow(["emit", "--streams", "user", "--count", "20000", "--compress", compress, "--force"]);
         succeed(all.args(flags).arg("--to").arg(&whole));
         let lines = |folder: &Path| {
             let output = succeed(pinflow(["emit", "--to", "-", "--from"]).arg(folder.join(format!("user.{ending}"))));
@@ -228,7 +239,7 @@ fn signal_ends_emit_to_a_pipe_that_nobody_reads() {
 #[test]
 fn same_signal_twice_at_once_is_one_request() {
     let place = scratch();
-    let to = format!("http://127.0.0.1:{}", free_port());
+    let to = CLOSED.to_owned();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let mut emitting = Emitting::start(place.path(), &["--inds", "3", "--to", &to]);
         emitting.await_log("retrying");
@@ -244,7 +255,7 @@ fn same_signal_twice_at_once_is_one_request() {
 #[test]
 fn second_signal_later_stops_at_once() {
     let place = scratch();
-    let to = format!("http://127.0.0.1:{}", free_port());
+    let to = CLOSED.to_owned();
     let mut emitting = Emitting::start(place.path(), &["--inds", "3", "--to", &to]);
     emitting.await_log("retrying");
     emitting.running.signal(Signal::SIGTERM);
@@ -258,7 +269,7 @@ fn second_signal_later_stops_at_once() {
 #[test]
 fn kinesis_endpoint_away_is_reported_at_once_and_a_signal_ends_it() {
     let place = scratch();
-    let endpoint = format!("http://127.0.0.1:{}", free_port());
+    let endpoint = CLOSED.to_owned();
     let mut command = crate::kinesis::site::with_credentials(pinflow(["emit", "--inds", "3"]));
     command.args(["--to", "kinesis://x", "--region", "us-east-1", "--endpoint", &endpoint]);
     let mut emitting = Emitting::start_with(place.path(), &mut command);

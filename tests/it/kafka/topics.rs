@@ -80,7 +80,7 @@ fn what_brokers_refuse_is_said_with_the_mend() {
     for (arguments, says) in [
         (&["create", "copied", "--replication", "3"][..], "smaller --replication"),
         (&["create", "a b"], "names are of letters"),
-        (&["create", "set", "--config", "retention.ms=soon"], "look at --config"),
+        (&["create", "set", "--config", "retention.ms=soon"], "correct --config"),
         (&["describe", "not-there"], "`pinflow topics create not-there`"),
     ] {
         let ended = topics(arguments);
