@@ -387,8 +387,17 @@ impl<S: Sink> Conductor<S> {
             self.settled.move_on(positions);
         }
         self.gauges.durable_epoch.store(epoch, Relaxed);
+        self.settle_empty_epochs(self.shown);
         // Whoever shows only what is committed would wait for the next record otherwise.
         self.show(self.frame()).await;
+    }
+
+    /// Counts epochs up to `passed` as durable if there is nothing to commit in them: they only tell how far sources are.
+    fn settle_empty_epochs(&mut self, passed: Epoch) {
+        if self.has_tables && self.windows_flying == 0 && self.window.reached.is_empty() && passed > self.durable {
+            self.durable = passed;
+            self.gauges.durable_epoch.store(passed, Relaxed);
+        }
     }
 
     /// An epoch has passed the whole graph: its answers can be shown, and its window may be committed.
@@ -431,6 +440,7 @@ impl<S: Sink> Conductor<S> {
         if flying.cut {
             self.hand_over_window(flying.epoch, flying.batches).await;
         }
+        self.settle_empty_epochs(flying.epoch);
         // While rows are read back nothing may be shown, but the answers must learn of them.
         (self.shown, self.as_of) = (flying.epoch, flying.as_of);
         let changes = Arc::new(flying.changes);
