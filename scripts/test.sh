@@ -36,5 +36,5 @@ cargo test --release --workspace --features failpoints --no-run
 wait "$downloading" || { cat "$downloads" >&2; echo "test: a component could not be installed" >&2; exit 1; }
 
 # Most of these tests wait: for a broker, for a kill, for a timeout. More of them than cores keep the cores busy.
-export RUST_TEST_THREADS="${RUST_TEST_THREADS:-8}"
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-6}"
 cargo test --release --workspace --features failpoints "$@"
