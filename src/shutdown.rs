@@ -2,7 +2,7 @@
 //!
 //! The first signal asks for an orderly stop. One request often arrives as several signals, microseconds apart: GNU
 //! `timeout` and some supervisors signal the process and then its group, and wrappers forward Ctrl-C (SIGINT) as SIGTERM.
-//! So every signal within [`REPEAT_WINDOW`] of the first one, whatever its name, is the same request. A signal after that
+//! So every signal within `REPEAT_WINDOW` of the first one, whatever its name, is the same request. A signal after that
 //! stops the process at once, and so does the end of [`ShutdownPolicy::deadline`].
 //!
 //! Signals are handled on a thread of their own, so that they are obeyed while every other thread is blocked (on a full

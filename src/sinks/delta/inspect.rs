@@ -97,7 +97,7 @@ fn serialize_all<S: serde::Serializer>(
 
 /// Reads the tables under a root, or the one table that a place is; `history` commits of each.
 ///
-/// The four are read as of one consistent point, also while a run is committing: see [`read_consistently`].
+/// The four are read as of one consistent point, also while a run is committing: see `read_consistently`.
 ///
 /// # Errors
 /// If there is no table of pinflow, or one cannot be read.
