@@ -37,4 +37,5 @@ wait "$downloading" || { cat "$downloads" >&2; echo "test: a component could not
 
 # Most of these tests wait: for a broker, for a kill, for a timeout. More of them than cores keep the cores busy.
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-6}"
-cargo test --release --workspace --features failpoints "$@"
+# Where this script is started with `nohup`, SIGHUP is ignored; tests that send it need what is usual.
+env --default-signal=HUP cargo test --release --workspace --features failpoints "$@"
