@@ -54,12 +54,14 @@ impl<S: Sink> Engine<S> {
         let (paused, stop) = (self.sink.paused(), self.stop.clone());
         // The deadline stands outside of everything that can wait: a full disk, a bucket that is away, a reader that
         // takes nothing. Whether the sources have ended by themselves makes no difference.
+        let given_up = async {
+            stop_deadline(stop).await;
+            // Here, and not behind the arrow: the run is dropped before that, and then waits for nothing.
+            paused.borrow().clone()
+        };
         tokio::select! {
             outcome = self.run_to_end() => outcome,
-            () = stop_deadline(stop) => {
-                let waits_for = paused.borrow().clone();
-                Err(EngineError::StopDeadline { limit: STOP_DEADLINE, waits_for })
-            }
+            waits_for = given_up => Err(EngineError::StopDeadline { limit: STOP_DEADLINE, waits_for }),
         }
     }
 
