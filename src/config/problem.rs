@@ -159,7 +159,12 @@ fn labelled(path: &str, what: &str) -> String {
         _ if path.is_empty() => what.to_owned(),
         (table, "") => format!("{table}: {what}"),
         (table, key) if table.is_empty() => format!("{key}: {what}"),
-        (table, key) => format!("{table} {key}: {what}"),
+        (table, key) => {
+            let label = format!("{table} {key}");
+            // What reads a location names the setting itself, for it also reads flags and arguments.
+            let what = what.strip_prefix(&label).map_or(what, str::trim_start);
+            format!("{label}: {what}")
+        }
     }
 }
 
