@@ -43,6 +43,9 @@ fi
 if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_TERMINAL:-}" != 1 ]; then
     need tmux tmux
 fi
+if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_FAKETIME:-}" != 1 ]; then
+    need faketime faketime
+fi
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "setup: installing ${missing[*]}" >&2
     sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo

@@ -9,6 +9,8 @@
 #   PINFLOW_SKIP_AIRFLOW=1   leaves out the run of the example DAG by a real Airflow (Python, from PyPI)
 #   PINFLOW_SKIP_REQUESTS=1  leaves out the tests that send with Python's requests (from PyPI)
 #   PINFLOW_SKIP_PAGE=1      leaves out the tests of the page in a real browser (Chromium and Node, from Debian and npm)
+#   PINFLOW_SKIP_FAKETIME=1  leaves out the tests with a clock that is wrong (libfaketime, from Debian)
+#   PINFLOW_SKIP_TERMINAL=1  leaves out the tests in a real terminal (tmux, from Debian)
 #   PINFLOW_SKIP_NGINX=1     leaves out the tests behind a real nginx (from Debian)
 #   PINFLOW_SKIP_OPENAPI=1   leaves out the test of the OpenAPI document by schemathesis (Python, from PyPI)
 #   PINFLOW_KINESIS_ROUNDS=1000   rounds of kill -9 while shards are split and merged (by default 12)

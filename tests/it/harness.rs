@@ -114,6 +114,19 @@ impl Drop for Running {
     }
 }
 
+/// Debian's libfaketime, which tells a program another time; `None` where these tests are left out.
+#[allow(clippy::print_stderr, reason = "a test that is left out says so")]
+pub(crate) fn faketime() -> Option<PathBuf> {
+    if std::env::var("PINFLOW_SKIP_FAKETIME").is_ok_and(|skip| skip == "1") {
+        eprintln!("PINFLOW_SKIP_FAKETIME is set: a wrong clock is not tested");
+        return None;
+    }
+    let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"];
+    let found = folders.map(|folder| Path::new(folder).join("faketime/libfaketime.so.1"));
+    let found = found.into_iter().find(|path| path.exists());
+    Some(found.expect("no libfaketime: apt-get install faketime, or set PINFLOW_SKIP_FAKETIME=1"))
+}
+
 /// Whether no small file system may be mounted here.
 #[allow(clippy::print_stderr, reason = "a test that is left out says so")]
 pub(crate) fn skips_tmpfs() -> bool {

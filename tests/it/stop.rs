@@ -174,12 +174,7 @@ fn a_run_until_caught_up_reads_what_is_there_and_ends() {
 
 #[test]
 fn clock_before_1970_is_named_and_nothing_panics() {
-    // Debian's libfaketime (`apt-get install faketime`).
-    let faketime = Path::new("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1");
-    if !faketime.exists() {
-        eprintln!("no libfaketime: a clock before 1970 is not tested");
-        return;
-    }
+    let Some(faketime) = crate::harness::faketime() else { return };
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 10, 10, 1, &[]);

@@ -14,9 +14,6 @@ use crate::idle_starts::assert_no_commits;
 use crate::kafka::posts::Live;
 use crate::ledger::places;
 
-/// Debian's libfaketime, if it is installed (`apt-get install faketime`).
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
-
 fn put_user(site: &Site, ind: u32) {
     site.probe.put(&site.stream("user"), &[("k".to_owned(), format!("{{\"ind\":{ind}}}").into_bytes())]);
 }
@@ -31,10 +28,7 @@ fn latest_with_this_machines_clock_ahead_starts_by_the_clock_of_kinesis() {
     if skipped() {
         return;
     }
-    if !Path::new(FAKETIME).exists() {
-        eprintln!("no libfaketime: a clock that is ahead is not tested");
-        return;
-    }
+    let Some(faketime) = crate::harness::faketime() else { return };
     let endpoint = Server::shared().endpoint();
     // An hour, which nobody would wait; and two seconds, which a start by this machine's clock would.
     for ahead in ["+3600s", "+2s"] {
@@ -43,7 +37,7 @@ fn latest_with_this_machines_clock_ahead_starts_by_the_clock_of_kinesis() {
         put_user(&site, 1);
         std::thread::sleep(Duration::from_millis(1_200));
         let mut command = site.command(&config);
-        command.env("LD_PRELOAD", FAKETIME).env("FAKETIME", ahead).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        command.env("LD_PRELOAD", &faketime).env("FAKETIME", ahead).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         let live = Live::of(&mut command, &site.place.path().join("log"));
         until("the clock is reported", || live.log().contains("clock is ahead of Kinesis"));
         until("the first snapshot is there", || live.cut().is_some_and(|cut| cut["complete"] == true));
