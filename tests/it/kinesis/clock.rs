@@ -1,6 +1,5 @@
 //! Starts by a moment, where this machine's clock and the service's differ, or the moment lies in the future.
 
-use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
