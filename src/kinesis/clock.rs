@@ -8,15 +8,15 @@ use aws_sdk_kinesis::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_kinesis::error::BoxError;
 use aws_sdk_kinesis::primitives::{DateTime, DateTimeFormat};
 
-/// A `Date` has whole seconds: the service's clock is up to this much further.
-const DATE_PRECISION_MS: i64 = 1_000;
+/// A `Date` has whole seconds, and an answer is on its way for a while: the service's clock is up to this much further.
+const DATE_TOLERANCE_MS: i64 = 1_500;
 
 /// Learns the service's clock from every answer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ServiceClock(Arc<Mutex<Option<i64>>>);
 
 impl ServiceClock {
-    /// The service's time at the least, Unix milliseconds: never later than its own clock, and less than a second
+    /// The service's time at the least, Unix milliseconds: never later than its own clock, and hardly more than a second
     /// earlier. This machine's time while no answer has come, or where the two agree.
     pub(super) fn now_ms(&self) -> u64 {
         let offset_ms = self.offset_ms().filter(|offset| differs(*offset)).unwrap_or(0);
@@ -26,7 +26,7 @@ impl ServiceClock {
     /// How far this machine's clock is ahead of the service's at the least, milliseconds; 0 if it may agree or is behind.
     pub(super) fn ahead_ms(&self) -> u64 {
         let offset_ms = self.offset_ms().filter(|offset| differs(*offset)).unwrap_or(0);
-        u64::try_from(-(offset_ms + DATE_PRECISION_MS)).unwrap_or(0)
+        u64::try_from(-(offset_ms + DATE_TOLERANCE_MS)).unwrap_or(0)
     }
 
     fn offset_ms(&self) -> Option<i64> {
@@ -43,7 +43,7 @@ impl ServiceClock {
 /// Whether the two clocks differ for certain: `offset_ms` is what a `Date`, which is cut to seconds, was ahead of this
 /// machine's clock.
 fn differs(offset_ms: i64) -> bool {
-    offset_ms > 0 || offset_ms + DATE_PRECISION_MS < 0
+    offset_ms > 0 || offset_ms + DATE_TOLERANCE_MS < 0
 }
 
 /// This machine's time, Unix milliseconds; negative before 1970.
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn clocks_differ_only_if_seconds_cannot_explain_it() {
-        for (offset_ms, expected) in [(0, false), (-999, false), (-1_000, false), (-1_001, true), (1, true)] {
+        for (offset_ms, expected) in [(0, false), (-999, false), (-1_500, false), (-1_501, true), (1, true)] {
             assert_eq!(differs(offset_ms), expected, "{offset_ms}");
         }
     }
@@ -91,7 +91,7 @@ mod tests {
         let service_ms = 1_767_225_600_000_u64;
         assert!((service_ms..service_ms + 60_000).contains(&clock.now_ms()), "{}", clock.now_ms());
         let offset_ms = clock.offset_ms().unwrap_or(0);
-        assert_eq!(clock.ahead_ms(), u64::try_from(-(offset_ms + 1_000)).unwrap_or(0));
+        assert_eq!(clock.ahead_ms(), u64::try_from(-(offset_ms + DATE_TOLERANCE_MS)).unwrap_or(0));
         clock.learn("no date");
         assert_eq!(clock.offset_ms(), Some(offset_ms), "what is no date teaches nothing");
     }
