@@ -156,7 +156,7 @@ fn a_reader_that_is_too_slow_is_dropped_and_nobody_waits_for_it() {
         std::fs::write(recording.join(format!("{stream}.jsonl")), text).unwrap();
     }
     let config = place.path().join("slow.toml");
-    let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\nrate_per_sec = 3000\n[engine]\nepoch_ms = 1\n[questions]\ntop = \"all\"\n";
+    let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\nrate_per_sec = 3000\n[engine]\nepoch_ms = 1\ntext_bytes_max = 8192\n[questions]\ntop = \"all\"\n";
     std::fs::write(&config, text).unwrap();
     let serving = Serving::start(place.path(), &config, &[]);
     serving.until_ready();
