@@ -40,18 +40,27 @@ const SOURCES_GRACE: Duration = Duration::from_secs(5);
 /// What failed, where, and what to do. What is committed stays.
 pub async fn run(config: Config, format: Format, stop: watch::Sender<bool>) -> anyhow::Result<Outcome> {
     let finished = OnceLock::new();
-    // A task of its own, for the deadline must pass while this one is busy.
+    let gauges = Arc::new(Gauges::default());
+    // A task of its own, for the deadline must pass while this one is busy. It reads what the tables wait for before the run
+    // is dropped: a run that was dropped waits for nothing.
     let mut deadline = JoinSet::new();
-    deadline.spawn(stop_deadline(stop.subscribe()));
+    let (stopped, shown) = (stop.subscribe(), Arc::clone(&gauges));
+    deadline.spawn(async move {
+        stop_deadline(stopped).await;
+        shown.paused.get().and_then(|paused| paused.borrow().clone())
+    });
     tokio::select! {
         biased;
-        outcome = run_to_end(config, format, stop, &finished) => outcome,
-        _ = deadline.join_next() => match finished.get() {
+        outcome = run_to_end(config, format, stop, &finished, gauges) => outcome,
+        waits_for = deadline.join_next() => match finished.get() {
             Some(outcome) => {
                 tracing::warn!(seconds = STOP_DEADLINE.as_secs(), "stopped before every reader had the last answers");
                 Ok(outcome.clone())
             }
-            None => Err(EngineError::StopDeadline { limit: STOP_DEADLINE, waits_for: None }.into()),
+            None => {
+                let waits_for = waits_for.and_then(Result::ok).flatten();
+                Err(EngineError::StopDeadline { limit: STOP_DEADLINE, waits_for }.into())
+            }
         }
     }
 }
@@ -62,9 +71,9 @@ async fn run_to_end(
     format: Format,
     stop: watch::Sender<bool>,
     finished: &OnceLock<Outcome>,
+    gauges: Arc<Gauges>,
 ) -> anyhow::Result<Outcome> {
     let (frames, passed) = mpsc::channel(FRAMES);
-    let gauges = Arc::new(Gauges::default());
     let started = unless_stopped(&stop.subscribe(), Readers::start(&config, passed, &gauges)).await;
     let Some(started) = started else { return Ok(Outcome::stopped_early()) };
     let (readers, to_serve) = started?;
