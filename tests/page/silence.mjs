@@ -1,11 +1,13 @@
 // The server is there and says nothing, as behind a network that was cut: no connection is closed, and yet it is called lost.
 //
 // Speaks with whoever runs it: `up` and `lost` are printed when they are seen.
-import { demand, open, run, untilDrawn, untilState } from "./browser.mjs";
+import { demand, open, run, untilDrawn, untilSampled, untilState } from "./browser.mjs";
 
 run(async (browser, [url]) => {
   const { page } = await open(browser, url);
   await untilDrawn(page);
+  // The notice gives a time only once a status has told the server's clock.
+  await untilSampled(page, 1);
   console.log("up");
   await untilState(page, "lost");
   const words = await page.locator("#notice").textContent();
