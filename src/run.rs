@@ -356,11 +356,11 @@ async fn start<S: Sink>(
         %median,
         "sources are started"
     );
-    let (settled, backlogs) = (feed.settled().clone(), feed.backlogs());
+    let (durable_frontier, backlogs) = (feed.durable_frontier().clone(), feed.backlogs());
     // The engine knows that sources have ended when the last feed is dropped.
     drop(feed);
     let settings = config.engine_settings();
-    let engine = Engine { settings, sink, archive, resume, events, backlogs, settled, stop, frames, gauges };
+    let engine = Engine { settings, sink, archive, resume, events, backlogs, durable_frontier, stop, frames, gauges };
     let outcome = engine.run().await;
     join_sources(threads).await;
     Ok(outcome?)

@@ -24,7 +24,7 @@ use super::{EngineError, Frame, Gauges, Settings, Totals};
 use crate::archive::Moved;
 use crate::position::{Epoch, PartitionId, Position, Reached};
 use crate::sinks::{PartitionReached, Sink, SinkError, Stored, Window};
-use crate::sources::{Block, Event, Partition, Records, Settled};
+use crate::sources::{Block, DurableFrontier, Event, Partition, Records};
 
 pub use launch::Engine;
 
@@ -50,7 +50,7 @@ struct Conductor<S: Sink> {
     workers: Vec<WorkerEnd>,
     windows: mpsc::Sender<ToCommit<S>>,
     frames: mpsc::Sender<Frame>,
-    settled: Settled,
+    durable_frontier: DurableFrontier,
     /// Windows on their way to the disk, by their last epoch, with the positions they settle.
     settling: VecDeque<(Epoch, Vec<(PartitionId, Position)>)>,
     gauges: Arc<Gauges>,
@@ -384,7 +384,7 @@ impl<S: Sink> Conductor<S> {
         self.durable = epoch;
         self.windows_flying -= 1;
         while let Some((_, positions)) = self.settling.pop_front_if(|(last, _)| *last <= epoch) {
-            self.settled.move_on(positions);
+            self.durable_frontier.advance(positions);
         }
         self.gauges.durable_epoch.store(epoch, Relaxed);
         self.settle_empty_epochs(self.shown);
@@ -421,7 +421,7 @@ impl<S: Sink> Conductor<S> {
             if self.has_tables {
                 self.window.reached.insert(partition, known.reached);
             } else {
-                self.settled.move_on([(partition, end.next)]);
+                self.durable_frontier.advance([(partition, end.next)]);
             }
         }
         self.tell_lag();

@@ -67,7 +67,7 @@ impl Collected {
         let (bytes, messages) = (self.payloads.len(), self.index.len());
         let payloads = std::mem::replace(&mut self.payloads, Vec::with_capacity(bytes));
         let index = std::mem::replace(&mut self.index, Vec::with_capacity(messages));
-        Records::Messages { payloads, index }
+        Records::Messages { payloads: payloads.into(), index: index.into() }
     }
 }
 

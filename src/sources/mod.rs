@@ -2,7 +2,7 @@
 //!
 //! A source finds its partitions, opens each one at the [`Feed`], and sends [`Block`]s in the order of their
 //! positions. It never parses, and it never decides what is durable: where to resume comes from the feed, and how
-//! far that is durable by now (see [`Settled`]).
+//! far that is durable by now (see [`DurableFrontier`]).
 
 mod backlog;
 mod collected;
@@ -15,9 +15,10 @@ mod thread;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use pinflow_dataflows::ingest::Carries;
 use pinflow_dataflows::record::{Micros, Stream};
 use tokio::sync::{mpsc, watch};
@@ -64,7 +65,7 @@ pub struct Block {
     pub remaining_bytes: Option<u64>,
 }
 
-/// The records of a block.
+/// The records of a block. A clone shares the bytes, so the archive keeps a window's messages without copying them.
 #[derive(Debug, Clone)]
 pub enum Records {
     /// Text in lines, each ended by `\n` (the last one may lack it). Line `i` stands at position `first + i`.
@@ -72,14 +73,14 @@ pub enum Records {
         /// Position of the first line.
         first: u64,
         /// The lines.
-        text: Vec<u8>,
+        text: Bytes,
     },
     /// Messages with a position and a time each.
     Messages {
         /// All payloads, end to end.
-        payloads: Vec<u8>,
+        payloads: Bytes,
         /// One entry a message.
-        index: Vec<Message>,
+        index: Arc<Vec<Message>>,
     },
 }
 
@@ -167,7 +168,7 @@ impl Records {
             }
             Records::Messages { payloads, index } => {
                 let mut start = 0;
-                for message in index {
+                for message in index.iter() {
                     each(message.entry(payloads, start));
                     start = message.end as usize;
                 }
@@ -212,7 +213,7 @@ pub enum Event {
     /// A partition was opened; its blocks follow.
     Opened(Partition),
     /// Partitions that the tables did not know were opened, and where each begins: to be made durable at once, in one
-    /// commit of each table. Their blocks follow when the source has seen that in [`Settled`].
+    /// commit of each table. Their blocks follow when the source has seen that in [`DurableFrontier`].
     Begun(Vec<Partition>),
     /// Records.
     Block(Block),
@@ -299,28 +300,34 @@ pub struct Feed {
     stored: Arc<Positions>,
     ids: Arc<AtomicU32>,
     stop: watch::Receiver<bool>,
-    settled: Settled,
+    durable: DurableFrontier,
     until_caught_up: bool,
     backlogs: Arc<AtomicUsize>,
 }
 
-/// How far each partition is settled: what lies before that position is durable and will not be read again.
+/// How far each partition is durable: what lies before that position is committed and will not be read again.
 ///
-/// The engine writes it, sources read it: the one thing, besides credit, that flows back. In a run without tables
-/// what has been answered is settled.
+/// The engine advances it, and sources watch it: the one thing, besides credit, that flows back. In a run without tables
+/// a position is durable as soon as its answers are up to date.
 #[derive(Debug, Clone, Default)]
-pub struct Settled(Arc<Mutex<BTreeMap<PartitionId, Position>>>);
+pub struct DurableFrontier(watch::Sender<BTreeMap<PartitionId, Position>>);
 
-impl Settled {
-    /// Moves partitions on.
-    pub fn move_on(&self, moved: impl IntoIterator<Item = (PartitionId, Position)>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(moved);
+impl DurableFrontier {
+    /// Advances partitions, and wakes whoever waits for that.
+    pub fn advance(&self, positions: impl IntoIterator<Item = (PartitionId, Position)>) {
+        self.0.send_modify(|durable| durable.extend(positions));
     }
 
-    /// The position of each partition that has one.
+    /// The position of each partition that has one. Holding it blocks the engine: drop it soon.
     #[must_use]
-    pub fn now(&self) -> BTreeMap<PartitionId, Position> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn positions(&self) -> watch::Ref<'_, BTreeMap<PartitionId, Position>> {
+        self.0.borrow()
+    }
+
+    /// A receiver that sees every later advance.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<BTreeMap<PartitionId, Position>> {
+        self.0.subscribe()
     }
 }
 
@@ -339,7 +346,7 @@ impl Feed {
             stored: Arc::new(stored),
             ids,
             stop,
-            settled: Settled::default(),
+            durable: DurableFrontier::default(),
             until_caught_up: false,
             backlogs: Arc::default(),
         };
@@ -436,10 +443,10 @@ impl Feed {
         }
     }
 
-    /// What is settled, as the engine has it.
+    /// How far each partition is durable.
     #[must_use]
-    pub fn settled(&self) -> &Settled {
-        &self.settled
+    pub fn durable_frontier(&self) -> &DurableFrontier {
+        &self.durable
     }
 
     /// Whether sources are to stop reading: they were told to, or the engine has gone.

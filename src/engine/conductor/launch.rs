@@ -19,7 +19,7 @@ use crate::engine::stop::{Outcome, STOP_DEADLINE, stop_deadline};
 use crate::engine::sweeps::TextSweeps;
 use crate::engine::{EngineError, Frame, Gauges, Settings, Totals};
 use crate::sinks::{Resume, Sink};
-use crate::sources::{Event, Settled};
+use crate::sources::{DurableFrontier, Event};
 
 /// What an engine is connected to.
 pub struct Engine<S: Sink> {
@@ -35,8 +35,8 @@ pub struct Engine<S: Sink> {
     pub events: mpsc::Receiver<Event>,
     /// How many times [`Event::BacklogRead`] will be said: see [`crate::sources::Feed::backlogs`].
     pub backlogs: usize,
-    /// Where sources read what is durable.
-    pub settled: Settled,
+    /// Where sources see how far they are durable.
+    pub durable_frontier: DurableFrontier,
     /// Turns `true` when the run is to stop.
     pub stop: watch::Receiver<bool>,
     /// Where passed epochs go.
@@ -95,7 +95,7 @@ impl<S: Sink> Engine<S> {
             workers,
             windows,
             frames: self.frames,
-            settled: self.settled,
+            durable_frontier: self.durable_frontier,
             settling: VecDeque::new(),
             gauges: self.gauges,
             partitions: BTreeMap::new(),

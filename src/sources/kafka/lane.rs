@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use super::anchor::Anchor;
@@ -132,7 +133,7 @@ impl Lane {
             return None;
         }
         self.next = position;
-        Some(self.moved(Records::Messages { payloads: Vec::new(), index: Vec::new() }))
+        Some(self.moved(Records::Messages { payloads: Bytes::new(), index: Arc::default() }))
     }
 
     fn moved(&self, records: Records) -> Block {

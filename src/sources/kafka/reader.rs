@@ -379,11 +379,11 @@ impl Reader {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        let settled = self.feed.settled().now();
-        let is_durable = |lane: &usize| settled.contains_key(&self.lanes[*lane].id);
-        let (durable, waiting) = self.waiting.iter().copied().partition(is_durable);
+        let (durable, waiting): (Vec<usize>, _) = {
+            let frontier = self.feed.durable_frontier().positions();
+            self.waiting.iter().copied().partition(|lane| frontier.contains_key(&self.lanes[*lane].id))
+        };
         self.waiting = waiting;
-        let durable: Vec<usize> = durable;
         self.assign(&durable)
     }
 
@@ -469,10 +469,11 @@ impl Reader {
         if self.reading.listener.commits_refused() {
             return Ok(());
         }
-        let settled = self.feed.settled().now();
         let mut list = TopicPartitionList::new();
+        let frontier = self.feed.durable_frontier().positions();
         for lane in &mut self.lanes {
-            let Some(next) = settled.get(&lane.id).and_then(|next| next.narrow()).filter(|next| *next > lane.committed)
+            let Some(next) =
+                frontier.get(&lane.id).and_then(|next| next.narrow()).filter(|next| *next > lane.committed)
             else {
                 continue;
             };
@@ -481,6 +482,7 @@ impl Reader {
             // A name with a zero byte is no topic's.
             let _ = list.add_partition_offset(&lane.topic, lane.number, offset);
         }
+        drop(frontier);
         if list.count() > 0
             && let Err(error) = self.reading.consumer.commit(&list, CommitMode::Async)
         {

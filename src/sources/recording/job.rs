@@ -91,7 +91,7 @@ impl Job<'_> {
         };
         let records = match &self.file.archived {
             Some(_) => as_received(text.first, text.text),
-            None => Records::Lines { first: text.first, text: text.text },
+            None => Records::Lines { first: text.first, text: text.text.into() },
         };
         let remaining_bytes = Some(reading.bytes.saturating_sub(done));
         let next = next.into();
@@ -165,10 +165,10 @@ impl Job<'_> {
 /// Lines of an archive as the messages that they were made of. Most blocks have none that was wrapped.
 fn as_received(first: u64, text: Vec<u8>) -> Records {
     if memchr::memmem::find(&text, line::MARK.as_bytes()).is_none() {
-        return Records::Lines { first, text };
+        return Records::Lines { first, text: text.into() };
     }
     let mut collected = Collected::default();
-    Records::Lines { first, text }.each(|entry| {
+    Records::Lines { first, text: text.into() }.each(|entry| {
         let payload = entry.payload.and_then(line::read);
         collected.push(payload.as_deref(), entry.position, None);
     });
