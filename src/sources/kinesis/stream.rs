@@ -48,8 +48,6 @@ use crate::sources::{Event, Partition, SourceError};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bounds of the wait before a call is made again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// Between two looks at whether beginnings are durable.
-const LOOK: Duration = Duration::from_millis(5);
 /// A stream that is gone, or is another, must be seen so this often in a row.
 const STRIKES: u32 = 3;
 
@@ -240,7 +238,10 @@ impl Stream {
     /// Reads until the run must end, or is to end because all that was there is read.
     pub(super) async fn read(mut self) -> Result<(), Halt> {
         let mut readers: JoinSet<Result<Ended, Halt>> = JoinSet::new();
+        let mut frontier = self.common.feed.durable_frontier().subscribe();
         loop {
+            // Before the frontier is looked at, so that an advance in between ends the wait below.
+            frontier.mark_unchanged();
             self.start_ready(&mut readers);
             self.report_backlog().await?;
             // Shards that are not ready now follow one that was open when the run began: what they hold came later.
@@ -248,7 +249,6 @@ impl Stream {
                 return Ok(());
             }
             let rest = self.plan.watch.saturating_sub(self.looked.elapsed());
-            let nap = if self.waits_for_durable() { LOOK.min(rest) } else { rest };
             tokio::select! {
                 Some(ended) = readers.join_next() => match unwound(ended)? {
                     // Its children are known before it counts as read.
@@ -256,7 +256,8 @@ impl Stream {
                     Ended::CaughtUp => {}
                 },
                 () = self.backlog.changed(), if !self.is_backlog_reported => {}
-                () = sleep(nap) => {}
+                Ok(()) = frontier.changed(), if self.waits_for_durable() => {}
+                () = sleep(rest) => {}
             }
             if self.looked.elapsed() >= self.plan.watch {
                 self.look().await?;
@@ -286,12 +287,12 @@ impl Stream {
         if ready.is_empty() {
             return;
         }
-        let settled = self.common.feed.settled().now();
-        for shard in ready {
-            let known = |lane: &Lane| lane.cursor.is_stored() || settled.contains_key(&lane.id);
-            if !self.waiting.get(&shard).is_some_and(known) {
-                continue;
-            }
+        let durable: Vec<_> = {
+            let frontier = self.common.feed.durable_frontier().positions();
+            let is_durable = |lane: &Lane| lane.cursor.is_stored() || frontier.contains_key(&lane.id);
+            ready.into_iter().filter(|shard| self.waiting.get(shard).is_some_and(is_durable)).collect()
+        };
+        for shard in durable {
             let Some(lane) = self.waiting.remove(&shard) else { continue };
             self.tree.begin(&shard);
             let stream = Arc::clone(&self.plan.stream);
