@@ -12,7 +12,7 @@ use std::sync::Arc;
 use pinflow::config::Config;
 use pinflow::engine::Gauges;
 use pinflow::run::run_with;
-use pinflow::serving::View;
+use pinflow::serving::AnswerView;
 use tokio::sync::{mpsc, watch};
 
 #[tokio::main]
@@ -24,7 +24,7 @@ async fn main() -> anyhow::Result<()> {
     let (frames, mut passed) = mpsc::channel(16);
     let (_stop, stopped) = watch::channel(false);
     let running = tokio::spawn(run_with(config, frames, stopped, Arc::new(Gauges::default())));
-    let mut view = View::default();
+    let mut view = AnswerView::default();
     while let Some(frame) = passed.recv().await {
         view.apply(&frame);
     }

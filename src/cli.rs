@@ -22,7 +22,7 @@ use crate::kafka::ConnectionError;
 use crate::objects::{ObjectsError, Target};
 use crate::output::CommandOutput;
 use crate::secret::SecretError;
-use crate::serving::{Format, HttpConfig};
+use crate::serving::{HttpConfig, StdoutFormat};
 use crate::shutdown::{SHUTDOWN_DEADLINE, ShutdownPolicy, stop_on_signals};
 use crate::sinks::SinkError;
 use crate::sinks::delta::DeltaError;
@@ -141,7 +141,7 @@ struct Overrides {
     listen: Option<std::net::SocketAddr>,
     /// What to print [default: tables on a terminal, snapshots elsewhere]
     #[arg(long, value_enum)]
-    output: Option<Format>,
+    output: Option<StdoutFormat>,
 }
 
 impl Overrides {
@@ -263,7 +263,7 @@ async fn run_command(args: RunArgs) -> anyhow::Result<u8> {
 }
 
 async fn run_logged(config: Config) -> anyhow::Result<u8> {
-    let by_default = if std::io::stdout().is_terminal() { Format::Tables } else { Format::Snapshots };
+    let by_default = if std::io::stdout().is_terminal() { StdoutFormat::Tables } else { StdoutFormat::Snapshots };
     let format = config.output.format.unwrap_or(by_default);
     if let Some(workers) = config.engine.workers.filter(|workers| *workers > config::cores()) {
         tracing::warn!(

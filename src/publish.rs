@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::serving::{Board, Read};
+use crate::serving::{AnswerHub, ReadConsistency};
 use crate::sinks::answers::AnswerTables;
 
 /// Writes what the board shows until `over` turns true, and then its last.
@@ -15,8 +15,8 @@ use crate::sinks::answers::AnswerTables;
 /// Only answers whose rows are committed are written, where rows are: so a table never shows what a crash could take
 /// back. A failure is said once, and again when it is over; the run goes on meanwhile.
 pub async fn publish(
-    board: Arc<Board>,
-    read: Read,
+    answer_hub: Arc<AnswerHub>,
+    read: ReadConsistency,
     mut tables: AnswerTables,
     every: Duration,
     mut over: watch::Receiver<bool>,
@@ -30,7 +30,7 @@ pub async fn publish(
             _ = over.wait_for(|over| *over) => true,
             _ = tick.tick() => false,
         };
-        if let Some(view) = board.view(read).filter(|view| view.open) {
+        if let Some(view) = answer_hub.view(read).filter(|view| view.open) {
             let rows = |answer: usize| view.answer(answer).rows().cloned().collect::<BTreeSet<_>>();
             let failed = tables.bring_to(view.epoch, view.as_of, rows).await;
             let behind = failed.len();

@@ -15,7 +15,9 @@ use crate::config::{Config, SourceConfig, TablesConfig};
 use crate::engine::{Engine, EngineError, Frame, Gauges, Outcome, STOP_DEADLINE, stop_deadline};
 use crate::objects::{Pauses, Place};
 use crate::publish::publish;
-use crate::serving::{Board, Closed, Format, HttpServer, Read, Stdout, StdoutSettings};
+use crate::serving::{
+    AnswerHub, HttpServer, ReadConsistency, StdoutClosed, StdoutFormat, StdoutSettings, StdoutWriter,
+};
 use crate::sinks::answers::AnswerTables;
 use crate::sinks::delta::{self, Tables};
 use crate::sinks::{NoTables, Resume, Sink};
@@ -38,7 +40,7 @@ const SOURCES_GRACE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// What failed, where, and what to do. What is committed stays.
-pub async fn run(config: Config, format: Format, stop: watch::Sender<bool>) -> anyhow::Result<Outcome> {
+pub async fn run(config: Config, format: StdoutFormat, stop: watch::Sender<bool>) -> anyhow::Result<Outcome> {
     let finished = OnceLock::new();
     let gauges = Arc::new(Gauges::default());
     // A task of its own, for the deadline must pass while this one is busy. It reads what the tables wait for before the run
@@ -68,7 +70,7 @@ pub async fn run(config: Config, format: Format, stop: watch::Sender<bool>) -> a
 /// Sets `finished` once everything that was read is answered and durable.
 async fn run_to_end(
     config: Config,
-    format: Format,
+    format: StdoutFormat,
     stop: watch::Sender<bool>,
     finished: &OnceLock<Outcome>,
     gauges: Arc<Gauges>,
@@ -80,7 +82,7 @@ async fn run_to_end(
     let every = Duration::from_millis(config.output.every_ms);
     let settings = StdoutSettings { format, every, serves: config.serve.is_some() };
     let stdout = serve_stdout(settings, to_serve, stop.clone())?;
-    let progress = Progress::start(Arc::clone(&gauges), format == Format::Tables);
+    let progress = Progress::start(Arc::clone(&gauges), format == StdoutFormat::Tables);
     let until_caught_up = config.until_caught_up;
     let outcome = run_with(config, frames, stop.subscribe(), gauges).await;
     drop(progress);
@@ -97,7 +99,9 @@ async fn run_to_end(
         anyhow::anyhow!("serving panicked: {message}. This is a fault in pinflow")
     });
     let outcome = outcome?;
-    served?.context("write to stdout")?.unwrap_or_else(|Closed| tracing::debug!("stdout was closed by its reader"));
+    served?
+        .context("write to stdout")?
+        .unwrap_or_else(|StdoutClosed| tracing::debug!("stdout was closed by its reader"));
     Ok(outcome)
 }
 
@@ -129,7 +133,7 @@ async fn serve_until_stopped(url: &str, mut stop: watch::Receiver<bool>) {
     }
 }
 
-type StdoutThread = JoinHandle<std::io::Result<Result<(), Closed>>>;
+type StdoutThread = JoinHandle<std::io::Result<Result<(), StdoutClosed>>>;
 
 /// Writes answers to stdout on a thread of its own.
 fn serve_stdout(
@@ -137,7 +141,7 @@ fn serve_stdout(
     frames: mpsc::Receiver<Frame>,
     stop: watch::Sender<bool>,
 ) -> std::io::Result<StdoutThread> {
-    let stdout = Stdout::new(settings);
+    let stdout = StdoutWriter::new(settings);
     std::thread::Builder::new().name("stdout".to_owned()).spawn(move || {
         let mut stop = StopUnlessServed { stop, is_served: false };
         let served = stdout.serve(frames);
@@ -178,7 +182,7 @@ impl Readers {
         gauges: &Arc<Gauges>,
     ) -> anyhow::Result<(Readers, mpsc::Receiver<Frame>)> {
         let (over, is_over) = watch::channel(false);
-        let board = Arc::new(Board::default());
+        let answer_hub = Arc::new(AnswerHub::default());
         let mut readers = Readers { url: None, tasks: Vec::new(), showing: None, over };
         if let Some(serve) = &config.serve {
             let server = HttpServer::bind(serve, &config.base)?;
@@ -187,23 +191,23 @@ impl Readers {
             tracing::info!(%address, tls = serve.tls.is_some(), "answers are served over HTTP");
             readers.url = Some(format!("{scheme}://{address}"));
             gauges.look_closely();
-            let (board, gauges) = (Arc::clone(&board), Arc::clone(gauges));
+            let (answer_hub, gauges) = (Arc::clone(&answer_hub), Arc::clone(gauges));
             let named = (config.pipeline.clone(), config.questions);
-            readers.tasks.push(tokio::spawn(server.serve(board, gauges, named, is_over.clone())));
+            readers.tasks.push(tokio::spawn(server.serve(answer_hub, gauges, named, is_over.clone())));
         }
         if let Some(answers) = &config.answers.delta {
             let root = answers.root(&config.base).map_err(anyhow::Error::msg)?;
             let root = Place::reach(&root, &config.objects).await?;
             let tables = AnswerTables::open(answers, &root, &config.pipeline).await?;
-            let read = if config.tables.is_some() { Read::Durable } else { Read::Live };
+            let read = if config.tables.is_some() { ReadConsistency::Durable } else { ReadConsistency::Live };
             let every = Duration::from_secs_f64(answers.every_secs);
-            readers.tasks.push(tokio::spawn(publish(Arc::clone(&board), read, tables, every, is_over)));
+            readers.tasks.push(tokio::spawn(publish(Arc::clone(&answer_hub), read, tables, every, is_over)));
         }
         if readers.tasks.is_empty() {
             return Ok((readers, passed));
         }
         let (on, to_serve) = mpsc::channel(FRAMES);
-        readers.showing = Some(tokio::spawn(show(passed, board, on)));
+        readers.showing = Some(tokio::spawn(show(passed, answer_hub, on)));
         Ok((readers, to_serve))
     }
 
@@ -222,9 +226,9 @@ impl Readers {
 }
 
 /// Puts passed epochs on the board, and hands them on.
-async fn show(mut passed: mpsc::Receiver<Frame>, board: Arc<Board>, on: mpsc::Sender<Frame>) {
+async fn show(mut passed: mpsc::Receiver<Frame>, answer_hub: Arc<AnswerHub>, on: mpsc::Sender<Frame>) {
     while let Some(frame) = passed.recv().await {
-        board.show(&frame);
+        answer_hub.show(&frame);
         // Where stdout was closed the run is ending; what still passes is shown.
         let _ = on.send(frame).await;
     }

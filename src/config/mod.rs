@@ -35,7 +35,7 @@ use crate::engine::{CommitPolicy, Settings};
 use crate::gateway::GatewayConfig;
 use crate::key_problem::KeyProblem;
 use crate::objects::{self, Target};
-use crate::serving::{Format, HttpConfig};
+use crate::serving::{HttpConfig, StdoutFormat};
 use crate::sinks::answers::AnswerTablesConfig;
 use crate::sinks::delta;
 use crate::sources::kafka::KafkaConfig;
@@ -266,7 +266,7 @@ impl Default for EngineConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct OutputConfig {
     /// In which form; by default tables on a terminal, snapshots elsewhere.
-    pub format: Option<Format>,
+    pub format: Option<StdoutFormat>,
     /// Least time between two snapshots, or two drawings of the tables, milliseconds.
     pub every_ms: u64,
 }

@@ -7,17 +7,20 @@ use std::time::{Duration, Instant};
 use crate::http::{ByteBudget, ByteReservation};
 
 /// Clients that are remembered; those that have not come for longest are forgotten, and begin anew.
-const CLIENTS_MAX: usize = 10_000;
+const MAX_TRACKED_CLIENTS: usize = 10_000;
 
 /// Lets requests in.
-pub(super) struct Admission {
-    rates: Option<Rates>,
+pub(super) struct AdmissionControl {
+    rates: Option<RequestRates>,
     budget: Arc<ByteBudget>,
 }
 
-impl Admission {
-    pub(super) fn new(requests_per_sec_max: Option<u32>, bytes_under_way_max: usize) -> Admission {
-        Admission { rates: requests_per_sec_max.map(Rates::new), budget: ByteBudget::new(bytes_under_way_max) }
+impl AdmissionControl {
+    pub(super) fn new(requests_per_sec_max: Option<u32>, bytes_under_way_max: usize) -> AdmissionControl {
+        AdmissionControl {
+            rates: requests_per_sec_max.map(RequestRates::new),
+            budget: ByteBudget::new(bytes_under_way_max),
+        }
     }
 
     /// Counts a request of a client.
@@ -40,32 +43,32 @@ impl Admission {
 }
 
 /// A bucket of tokens for each client: filled evenly, two seconds' worth at the most.
-struct Rates {
+struct RequestRates {
     per_sec: f64,
-    clients: Mutex<HashMap<String, Bucket>>,
+    clients: Mutex<HashMap<String, TokenBucket>>,
 }
 
-struct Bucket {
+struct TokenBucket {
     tokens: f64,
     filled: Instant,
 }
 
-impl Rates {
-    fn new(per_sec: u32) -> Rates {
-        Rates { per_sec: per_sec.into(), clients: Mutex::default() }
+impl RequestRates {
+    fn new(per_sec: u32) -> RequestRates {
+        RequestRates { per_sec: per_sec.into(), clients: Mutex::default() }
     }
 
     fn take(&self, client: &str, now: Instant) -> Result<(), Duration> {
         let most = 2.0 * self.per_sec;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if clients.len() >= CLIENTS_MAX && !clients.contains_key(client) {
+        if clients.len() >= MAX_TRACKED_CLIENTS && !clients.contains_key(client) {
             // Who has not come for two seconds has a full bucket, and loses nothing. If all came, all begin anew.
             clients.retain(|_, bucket| now.duration_since(bucket.filled) < Duration::from_secs(2));
-            if clients.len() >= CLIENTS_MAX {
+            if clients.len() >= MAX_TRACKED_CLIENTS {
                 clients.clear();
             }
         }
-        let bucket = clients.entry(client.to_owned()).or_insert(Bucket { tokens: most, filled: now });
+        let bucket = clients.entry(client.to_owned()).or_insert(TokenBucket { tokens: most, filled: now });
         let passed = now.saturating_duration_since(bucket.filled).as_secs_f64();
         bucket.tokens = (bucket.tokens + passed * self.per_sec).min(most);
         bucket.filled = now;
@@ -85,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_client_that_sends_too_much_waits_and_others_do_not() {
-        let admission = Admission::new(Some(10), 1 << 20);
+        let admission = AdmissionControl::new(Some(10), 1 << 20);
         let start = Instant::now();
         let sent = |client: &str, at: Duration| admission.request(client, start + at);
         assert_eq!((0..20).filter(|_| sent("a", Duration::ZERO).is_ok()).count(), 20);
@@ -101,11 +104,11 @@ mod tests {
 
     #[test]
     fn the_number_of_clients_that_are_remembered_is_bounded() {
-        let rates = Rates::new(1);
+        let rates = RequestRates::new(1);
         let start = Instant::now();
-        for client in 0..CLIENTS_MAX + 10 {
+        for client in 0..MAX_TRACKED_CLIENTS + 10 {
             rates.take(&client.to_string(), start).unwrap();
         }
-        assert!(rates.clients.lock().unwrap().len() <= CLIENTS_MAX);
+        assert!(rates.clients.lock().unwrap().len() <= MAX_TRACKED_CLIENTS);
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::http::{Listening, ServerTls, deserialize_listen_address};
+use crate::http::{ListenSettings, ServerTls, deserialize_listen_address};
 use crate::kafka;
 use crate::key_problem::KeyProblem;
 use crate::kinesis;
@@ -129,7 +129,7 @@ impl GatewayConfig {
     /// What is wrong though every key can be read. `base` is what relative paths are relative to.
     #[must_use]
     pub fn faults(&self, base: &Path) -> Vec<KeyProblem> {
-        let listening = Listening {
+        let listening = ListenSettings {
             listen: self.listen,
             tls: self.tls.as_ref(),
             tokens: self.tokens.any(),

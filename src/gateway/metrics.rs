@@ -9,15 +9,15 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::Shared;
-use crate::http::{NO_STORE, PROMETHEUS, Page, Tally, body, cpu_seconds, resident_bytes};
+use super::SharedGatewayState;
+use crate::http::{ConnectionCounts, MetricsPage, NO_STORE, PROMETHEUS_TYPE, body, cpu_seconds, resident_bytes};
 
 /// What is counted.
 #[derive(Debug, Default)]
-pub(super) struct Tallies {
-    pub(super) connections: Arc<Tally>,
-    pub(super) topics: Records,
-    pub(super) streams: Records,
+pub(super) struct GatewayMetrics {
+    pub(super) connections: Arc<ConnectionCounts>,
+    pub(super) topics: RecordCounts,
+    pub(super) streams: RecordCounts,
     /// Bytes of bodies.
     pub(super) bytes: AtomicU64,
     /// Requests by route and status, and how long they took together.
@@ -26,19 +26,19 @@ pub(super) struct Tallies {
 
 /// Records of one family of routes.
 #[derive(Debug, Default)]
-pub(super) struct Records {
+pub(super) struct RecordCounts {
     pub(super) taken: AtomicU64,
     pub(super) refused: AtomicU64,
 }
 
-impl Records {
+impl RecordCounts {
     pub(super) fn count(&self, taken: usize, refused: usize) {
         self.taken.fetch_add(taken as u64, Relaxed);
         self.refused.fetch_add(refused as u64, Relaxed);
     }
 }
 
-impl Tallies {
+impl GatewayMetrics {
     /// `route` is one of ours, never what was typed: else anybody could make as many of them as he likes.
     pub(super) fn request(&self, route: &str, status: u16, took: Duration) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,32 +48,33 @@ impl Tallies {
 
     /// Records taken, and refused, so far.
     pub(super) fn records(&self) -> (u64, u64) {
-        let sum = |of: fn(&Records) -> &AtomicU64| of(&self.topics).load(Relaxed) + of(&self.streams).load(Relaxed);
+        let sum =
+            |of: fn(&RecordCounts) -> &AtomicU64| of(&self.topics).load(Relaxed) + of(&self.streams).load(Relaxed);
         (sum(|records| &records.taken), sum(|records| &records.refused))
     }
 }
 
 /// `GET /metrics`
-pub(super) async fn metrics(State(front): State<Shared>) -> Response {
-    let (mut page, tallies) = (Page::default(), &front.tallies);
+pub(super) async fn metrics(State(state): State<SharedGatewayState>) -> Response {
+    let (mut page, metrics) = (MetricsPage::default(), &state.metrics);
     page.metric("pinflow_info", "gauge", "What runs.").value(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     let mut metric =
         page.metric("pinflow_gateway_records_total", "counter", "Records, by family and what became of them.");
-    for (family, records) in [("topics", &tallies.topics), ("streams", &tallies.streams)] {
+    for (family, records) in [("topics", &metrics.topics), ("streams", &metrics.streams)] {
         for (outcome, count) in [("taken", &records.taken), ("refused", &records.refused)] {
             metric.value(&[("family", family), ("outcome", outcome)], count.load(Relaxed) as f64);
         }
     }
-    let bytes = tallies.bytes.load(Relaxed) as f64;
+    let bytes = metrics.bytes.load(Relaxed) as f64;
     page.metric("pinflow_gateway_body_bytes_total", "counter", "Bytes of bodies.").only(bytes);
-    let under_way = front.admission.bytes_under_way() as f64;
+    let under_way = state.admission.bytes_under_way() as f64;
     page.metric("pinflow_gateway_bytes_under_way", "gauge", "Bytes that requests and replies hold now.")
         .only(under_way);
-    let open = tallies.connections.open.load(Relaxed) as f64;
+    let open = metrics.connections.open.load(Relaxed) as f64;
     page.metric("pinflow_http_connections", "gauge", "Connections now.").only(open);
-    let refused = tallies.connections.refused.load(Relaxed) as f64;
+    let refused = metrics.connections.refused.load(Relaxed) as f64;
     page.metric("pinflow_http_connections_refused_total", "counter", "Connections turned away.").only(refused);
-    let requests = tallies.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let requests = metrics.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let mut metric = page.metric("pinflow_http_requests_total", "counter", "Requests, by route and status.");
     for ((route, status), (count, _)) in &requests {
         metric.value(&[("route", route), ("status", &status.to_string())], *count as f64);
@@ -86,5 +87,5 @@ pub(super) async fn metrics(State(front): State<Shared>) -> Response {
     if let Some(seconds) = cpu_seconds() {
         page.metric("process_cpu_seconds_total", "counter", "Processor time, user and system.").only(seconds);
     }
-    body(PROMETHEUS, NO_STORE, page.text())
+    body(PROMETHEUS_TYPE, NO_STORE, page.text())
 }

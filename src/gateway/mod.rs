@@ -7,11 +7,11 @@
 
 mod admission;
 mod config;
-mod folder;
-mod json;
+mod error;
+mod json_text;
 mod metrics;
-mod refusal;
-mod router;
+mod middleware;
+mod recording_folder;
 mod streams;
 mod topics;
 mod upload;
@@ -24,87 +24,92 @@ use anyhow::Context;
 use tokio::sync::watch;
 
 pub use config::{GatewayConfig, GatewayTokens};
-pub use folder::FolderError;
+pub use recording_folder::FolderError;
 
 use crate::finding::Finding;
-use crate::http::{Guard, Limits, Port, TokenFailures};
+use crate::http::{AccessControl, ConnectionLimits, ServerPort, TokenFailures};
 use crate::kafka::{Topics, Writer};
 use crate::kinesis::{Api, Streams};
-use admission::Admission;
-use folder::Folder;
-use metrics::Tallies;
-use router::{Front, Role, Shared};
+use admission::AdmissionControl;
+use metrics::GatewayMetrics;
+use middleware::{GatewayRole, GatewayState, SharedGatewayState};
+use recording_folder::RecordingFolder;
 
 /// Between two words on how much has come.
-const SAY_EVERY: Duration = Duration::from_secs(5);
+const PROGRESS_LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Serves until `stop` turns true, then answers what was asked and returns.
 ///
 /// # Errors
 /// If the port cannot be had, a token is missing, or Kafka, Kinesis or the folder cannot be reached.
 pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
-    let patience = Duration::from_secs(config.answer_secs_max);
+    let answer_timeout = Duration::from_secs(config.answer_secs_max);
     let tokens = &config.tokens;
-    let roles = [(&tokens.write, Role::Writer), (&tokens.metrics, Role::Metrics), (&tokens.admin, Role::Admin)];
+    let roles = [
+        (&tokens.write, GatewayRole::Writer),
+        (&tokens.metrics, GatewayRole::Metrics),
+        (&tokens.admin, GatewayRole::Admin),
+    ];
     let failures = TokenFailures::new(config.failed_tokens_per_min_max);
-    let guard = Guard::new(&config.hosts, roles, failures, base).context("[gateway] tokens")?;
-    let port = Port::bind(config.listen, config.tls.as_ref(), base).context("[gateway]")?;
+    let access = AccessControl::new(&config.hosts, roles, failures, base).context("[gateway] tokens")?;
+    let port = ServerPort::bind(config.listen, config.tls.as_ref(), base).context("[gateway]")?;
     let folder = config.folder(base).map_err(anyhow::Error::msg)?;
-    let folder = folder.map(|path| Folder::open(&path).map(Arc::new)).transpose()?;
+    let folder = folder.map(|path| RecordingFolder::open(&path).map(Arc::new)).transpose()?;
     let topics = match &config.kafka {
         Some(connection) => {
             let topics = Topics::of(connection.clone(), base)?;
-            let names = router::blocking(|| topics.names())?;
+            let names = middleware::blocking(|| topics.names())?;
             tracing::info!(brokers = %connection.brokers, topics = names.len(), "records for /topics go to Kafka");
-            let writer = Writer::of(connection, base, patience)?;
-            Some(topics::Behind::Cluster { writer: Box::new(writer), topics: Box::new(topics) })
+            let writer = Writer::of(connection, base, answer_timeout)?;
+            Some(topics::TopicsBackend::Cluster { writer: Box::new(writer), topics: Box::new(topics) })
         }
-        None => folder.clone().map(topics::Behind::Folder),
+        None => folder.clone().map(topics::TopicsBackend::RecordingFolder),
     };
     let streams = match &config.kinesis {
         Some(connection) => {
             let streams = Streams::of(connection.clone()).await?;
             let names = streams.names().await?;
             tracing::info!(streams = names.len(), "records for /streams go to Kinesis");
-            Some(streams::Behind::Region { api: Api::connect(connection.clone()).await?, streams })
+            Some(streams::StreamsBackend::Region { api: Api::connect(connection.clone()).await?, streams })
         }
-        None => folder.clone().map(streams::Behind::Folder),
+        None => folder.clone().map(streams::StreamsBackend::RecordingFolder),
     };
-    let limits = Limits {
+    let limits = ConnectionLimits {
         connections_max: config.connections_max,
         connections_per_address_max: config.connections_per_address_max,
         // Who is being answered is told what became of the records.
-        farewell: patience + Duration::from_secs(5),
+        shutdown_grace: answer_timeout + Duration::from_secs(5),
     };
-    let admission = Admission::new(config.requests_per_sec_max, config.bytes_under_way_max);
-    let front = Arc::new(Front { guard, admission, topics, streams, tallies: Tallies::default(), config });
-    let scheme = if front.config.tls.is_some() { "https" } else { "http" };
+    let admission = AdmissionControl::new(config.requests_per_sec_max, config.bytes_under_way_max);
+    let state =
+        Arc::new(GatewayState { access, admission, topics, streams, metrics: GatewayMetrics::default(), config });
+    let scheme = if state.config.tls.is_some() { "https" } else { "http" };
     let address = port.address()?;
     let url = format!("{scheme}://{address}");
     tracing::info!(%address, url, "the gateway listens");
-    let saying = tokio::spawn(say(Arc::clone(&front)));
-    let tally = Arc::clone(&front.tallies.connections);
-    port.serve(router::router(Arc::clone(&front)), limits, tally, stop).await;
-    saying.abort();
-    let _ = saying.await;
-    let (taken, refused) = front.tallies.records();
-    if let Some(topics::Behind::Cluster { writer, .. }) = &front.topics {
-        router::blocking(|| writer.finish(patience));
+    let progress = tokio::spawn(log_progress(Arc::clone(&state)));
+    let tally = Arc::clone(&state.metrics.connections);
+    port.serve(middleware::router(Arc::clone(&state)), limits, tally, stop).await;
+    progress.abort();
+    let _ = progress.await;
+    let (taken, refused) = state.metrics.records();
+    if let Some(topics::TopicsBackend::Cluster { writer, .. }) = &state.topics {
+        middleware::blocking(|| writer.finish(answer_timeout));
     }
-    drop(front);
+    drop(state);
     if let Some(folder) = folder {
-        router::blocking(|| Folder::finish(folder));
+        middleware::blocking(|| RecordingFolder::finish(folder));
     }
     tracing::info!(taken, refused, "the gateway has stopped");
     Ok(())
 }
 
 /// Says now and then how much has come.
-async fn say(front: Shared) {
-    let (mut before, mut then) = (front.tallies.records(), Instant::now());
+async fn log_progress(state: SharedGatewayState) {
+    let (mut before, mut then) = (state.metrics.records(), Instant::now());
     loop {
-        tokio::time::sleep(SAY_EVERY).await;
-        let now = front.tallies.records();
+        tokio::time::sleep(PROGRESS_LOG_INTERVAL).await;
+        let now = state.metrics.records();
         if now != before {
             let records_per_sec = ((now.0 - before.0) as f64 / then.elapsed().as_secs_f64()).round() as u64;
             tracing::info!(records = now.0, records_per_sec, refused = now.1, "progress");
@@ -121,7 +126,7 @@ pub async fn check(config: &GatewayConfig, base: &Path) -> Vec<Finding> {
     };
     if let Some(connection) = &config.kafka {
         let names = Topics::of(connection.clone(), base).map_err(anyhow::Error::new);
-        let names = names.and_then(|topics| Ok(router::blocking(|| topics.names())?));
+        let names = names.and_then(|topics| Ok(middleware::blocking(|| topics.names())?));
         found(match names {
             Ok(names) => Ok(format!("gateway: {} has {} topics", connection.brokers, names.len())),
             Err(error) => Err(format!("gateway: {error:#}")),

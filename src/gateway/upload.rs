@@ -9,63 +9,67 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use futures::StreamExt;
 use tokio::time::timeout;
 
-use super::refusal::Refusal;
-use super::router::{Front, drain};
+use super::error::GatewayError;
+use super::middleware::{GatewayState, drain};
 use crate::http::ByteReservation;
 
 /// How long a whole body may take.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// After so long a body must have come at [`UPLOAD_BYTES_PER_SEC_MIN`].
+/// After so long a body must have come at [`MIN_UPLOAD_BYTES_PER_SEC`].
 const UPLOAD_GRACE: Duration = Duration::from_secs(5);
 /// What a body must come at on average once the grace is over: who announces much and sends nothing is let go.
-const UPLOAD_BYTES_PER_SEC_MIN: usize = 4 << 10;
+const MIN_UPLOAD_BYTES_PER_SEC: usize = 4 << 10;
 /// What is read at first of a body, bytes; its buffer then doubles.
-const BUFFER_BYTES_MIN: usize = 4 << 10;
+const MIN_BUFFER_BYTES: usize = 4 << 10;
 /// What some programs put in front of UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What a record takes beside its bytes, about: until it is written, and in the reply.
-const RECORD_BYTES: usize = 512;
+const RECORD_OVERHEAD_BYTES: usize = 512;
 
 /// A body that was taken in.
-pub(super) struct Upload {
+pub(super) struct UploadedBody {
     /// Without a byte order mark.
     pub(super) bytes: Bytes,
     /// For this body, what is made of it, and the reply.
     pub(super) reservation: ByteReservation,
 }
 
-impl Upload {
+impl UploadedBody {
     /// Reserves what its records take: their bytes are copied once, while the body is still there.
-    pub(super) fn reserve_records(&mut self, records: usize) -> Result<(), Refusal> {
-        let bytes = 2 * self.bytes.len() + records * RECORD_BYTES;
-        self.reservation.grow_to(bytes).map_err(|_| Refusal::Busy)
+    pub(super) fn reserve_records(&mut self, records: usize) -> Result<(), GatewayError> {
+        let bytes = 2 * self.bytes.len() + records * RECORD_OVERHEAD_BYTES;
+        self.reservation.grow_to(bytes).map_err(|_| GatewayError::Busy)
     }
 }
 
 /// Takes a request's body in. What cannot be taken is read past, as far as that is worth while.
-pub(super) async fn take_body(front: &Front, headers: &HeaderMap, body: Body) -> Result<Upload, Refusal> {
-    let bytes_max = front.config.body_bytes_max;
+pub(super) async fn receive_body(
+    state: &GatewayState,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<UploadedBody, GatewayError> {
+    let bytes_max = state.config.body_bytes_max;
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let mut parts = body.into_data_stream();
     let taken = match refused_encoding(headers) {
-        Some(encoding) => Err(Refusal::ContentEncoding(encoding)),
-        None if announced.is_some_and(|announced| announced > bytes_max) => Err(Refusal::TooLarge(bytes_max)),
+        Some(encoding) => Err(GatewayError::ContentEncoding(encoding)),
+        None if announced.is_some_and(|announced| announced > bytes_max) => Err(GatewayError::TooLarge(bytes_max)),
         None => {
-            let reservation = front.admission.open_reservation();
+            let reservation = state.admission.open_reservation();
             BodyReader { buffer: Vec::new(), reservation, announced, bytes_max }.read(&mut parts).await
         }
     };
     match taken {
         Ok(upload) => {
-            front.tallies.bytes.fetch_add(upload.bytes.len() as u64, Relaxed);
+            state.metrics.bytes.fetch_add(upload.bytes.len() as u64, Relaxed);
             Ok(upload)
         }
         // Of a body that stands still nothing more is to be had.
-        Err(refusal @ (Refusal::Slow(_) | Refusal::SlowUpload(_) | Refusal::BrokenOff)) => Err(refusal),
-        Err(refusal) => {
+        Err(error @ (GatewayError::Slow(_) | GatewayError::SlowUpload(_) | GatewayError::BrokenOff)) => Err(error),
+        Err(error) => {
             drain(Body::from_stream(parts)).await;
-            Err(refusal)
+            Err(error)
         }
     }
 }
@@ -86,44 +90,44 @@ struct BodyReader {
 }
 
 impl BodyReader {
-    async fn read(mut self, parts: &mut BodyDataStream) -> Result<Upload, Refusal> {
+    async fn read(mut self, parts: &mut BodyDataStream) -> Result<UploadedBody, GatewayError> {
         let begun = Instant::now();
         loop {
-            let (wait, refusal) = self.patience(begun.elapsed());
+            let (wait, error) = self.next_deadline(begun.elapsed());
             match timeout(wait, parts.next()).await {
-                Err(_) => return Err(refusal),
+                Err(_) => return Err(error),
                 Ok(None) => break,
-                Ok(Some(Err(_))) => return Err(Refusal::BrokenOff),
+                Ok(Some(Err(_))) => return Err(GatewayError::BrokenOff),
                 Ok(Some(Ok(part))) => self.append(&part)?,
             }
         }
         self.reservation.settle_at(self.buffer.capacity());
         let bytes = Bytes::from(self.buffer);
         let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).map_or_else(|| bytes.clone(), |rest| bytes.slice_ref(rest));
-        Ok(Upload { bytes, reservation: self.reservation })
+        Ok(UploadedBody { bytes, reservation: self.reservation })
     }
 
     /// How long the next bytes are waited for, and what is said if they do not come.
-    fn patience(&self, elapsed: Duration) -> (Duration, Refusal) {
-        let earned = Duration::from_secs_f64(self.buffer.len() as f64 / UPLOAD_BYTES_PER_SEC_MIN as f64);
+    fn next_deadline(&self, elapsed: Duration) -> (Duration, GatewayError) {
+        let earned = Duration::from_secs_f64(self.buffer.len() as f64 / MIN_UPLOAD_BYTES_PER_SEC as f64);
         let until = UPLOAD_GRACE + earned;
-        let refusal = if until < UPLOAD_TIMEOUT {
-            Refusal::SlowUpload(UPLOAD_BYTES_PER_SEC_MIN)
+        let error = if until < UPLOAD_TIMEOUT {
+            GatewayError::SlowUpload(MIN_UPLOAD_BYTES_PER_SEC)
         } else {
-            Refusal::Slow(UPLOAD_TIMEOUT)
+            GatewayError::Slow(UPLOAD_TIMEOUT)
         };
-        (until.min(UPLOAD_TIMEOUT).saturating_sub(elapsed), refusal)
+        (until.min(UPLOAD_TIMEOUT).saturating_sub(elapsed), error)
     }
 
-    fn append(&mut self, part: &[u8]) -> Result<(), Refusal> {
+    fn append(&mut self, part: &[u8]) -> Result<(), GatewayError> {
         let length = self.buffer.len() + part.len();
         if length > self.bytes_max {
-            return Err(Refusal::TooLarge(self.bytes_max));
+            return Err(GatewayError::TooLarge(self.bytes_max));
         }
         if length > self.buffer.capacity() {
-            let doubled = (2 * self.buffer.capacity()).max(BUFFER_BYTES_MIN).min(self.bytes_max);
+            let doubled = (2 * self.buffer.capacity()).max(MIN_BUFFER_BYTES).min(self.bytes_max);
             let capacity = self.announced.map_or(doubled, |announced| doubled.min(announced)).max(length);
-            self.reservation.grow_to(capacity).map_err(|_| Refusal::Busy)?;
+            self.reservation.grow_to(capacity).map_err(|_| GatewayError::Busy)?;
             self.buffer.reserve_exact(capacity - self.buffer.len());
         }
         self.buffer.extend_from_slice(part);
@@ -153,9 +157,9 @@ mod tests {
         let mut open = reader(&budget, Some(100_000));
         assert_eq!(budget.reserved(), 0);
         open.append(&[b'x'; 10]).unwrap();
-        assert_eq!(budget.reserved(), BUFFER_BYTES_MIN);
+        assert_eq!(budget.reserved(), MIN_BUFFER_BYTES);
         let small = reader(&budget, Some(10)).read(&mut parts(vec![vec![b'x'; 4], vec![b'x'; 6]])).await.unwrap();
-        assert_eq!((small.bytes.len(), budget.reserved()), (10, BUFFER_BYTES_MIN + 10));
+        assert_eq!((small.bytes.len(), budget.reserved()), (10, MIN_BUFFER_BYTES + 10));
         drop((open, small));
         assert_eq!(budget.reserved(), 0);
     }
@@ -170,10 +174,10 @@ mod tests {
             async move { reader(&budget, None).read(&mut parts(vec![vec![b'x'; 999]; bytes / 999])).await.err() }
         };
         assert_eq!(read(30_000).await, None);
-        assert_eq!(read(60_000).await, Some(Refusal::Busy));
+        assert_eq!(read(60_000).await, Some(GatewayError::Busy));
         let budget = ByteBudget::new(1 << 20);
         let large = reader(&budget, None).read(&mut parts(vec![vec![b'x'; 50_000]; 3])).await.err();
-        assert_eq!(large, Some(Refusal::TooLarge(100_000)));
+        assert_eq!(large, Some(GatewayError::TooLarge(100_000)));
         assert_eq!(budget.reserved(), 0);
     }
 
@@ -183,14 +187,14 @@ mod tests {
         let waits = |bytes: usize, elapsed: u64| {
             let mut reader = reader(&budget, Some(90_000));
             reader.buffer = vec![b'x'; bytes];
-            let (wait, refusal) = reader.patience(Duration::from_secs(elapsed));
-            (wait.as_secs(), refusal)
+            let (wait, error) = reader.next_deadline(Duration::from_secs(elapsed));
+            (wait.as_secs(), error)
         };
-        assert_eq!(waits(0, 0), (5, Refusal::SlowUpload(UPLOAD_BYTES_PER_SEC_MIN)));
+        assert_eq!(waits(0, 0), (5, GatewayError::SlowUpload(MIN_UPLOAD_BYTES_PER_SEC)));
         assert_eq!(waits(0, 6).0, 0);
-        assert_eq!(waits(10 * UPLOAD_BYTES_PER_SEC_MIN, 6), (9, Refusal::SlowUpload(UPLOAD_BYTES_PER_SEC_MIN)));
-        assert_eq!(waits(100 * UPLOAD_BYTES_PER_SEC_MIN, 6), (24, Refusal::Slow(UPLOAD_TIMEOUT)));
-        assert_eq!(waits(100 * UPLOAD_BYTES_PER_SEC_MIN, 31).0, 0);
+        assert_eq!(waits(10 * MIN_UPLOAD_BYTES_PER_SEC, 6), (9, GatewayError::SlowUpload(MIN_UPLOAD_BYTES_PER_SEC)));
+        assert_eq!(waits(100 * MIN_UPLOAD_BYTES_PER_SEC, 6), (24, GatewayError::Slow(UPLOAD_TIMEOUT)));
+        assert_eq!(waits(100 * MIN_UPLOAD_BYTES_PER_SEC, 31).0, 0);
     }
 
     #[tokio::test]

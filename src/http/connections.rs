@@ -1,7 +1,7 @@
 //! Connections: accepted, limited in number and time, encrypted if so configured.
 //!
-//! A peer may be slow, silent or hostile. So each connection has [`HEAD_MAX`] time for the head of a request (and for
-//! sending one at all), [`STALL_MAX`] for taking anything of a reply, and a bounded head; how much of a body is read, and
+//! A peer may be slow, silent or hostile. So each connection has [`REQUEST_HEAD_TIMEOUT`] time for the head of a request (and for
+//! sending one at all), [`WRITE_STALL_TIMEOUT`] for taking anything of a reply, and a bounded head; how much of a body is read, and
 //! for how long, is the route's to say. Who is over the limits is turned away with 503 before anything of his is read.
 
 use std::collections::HashMap;
@@ -28,34 +28,34 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 /// How long a connection may take to send the head of a request, also of its first.
-const HEAD_MAX: Duration = Duration::from_secs(10);
+const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a peer may take nothing of what is written to it.
-const STALL_MAX: Duration = Duration::from_secs(30);
+const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a request's head.
-const HEAD_BYTES_MAX: usize = 16 << 10;
+const MAX_REQUEST_HEAD_BYTES: usize = 16 << 10;
 /// Header lines.
-const HEADERS_MAX: usize = 100;
-const TURNED_AWAY: &[u8] =
+const MAX_HEADER_LINES: usize = 100;
+const OVER_LIMIT_REPLY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// The address that a request came from.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct From(pub(crate) IpAddr);
+pub(crate) struct ClientAddr(pub(crate) IpAddr);
 
 /// How many connections there may be, and how they end.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct ConnectionLimits {
     /// At the same time.
     pub(crate) connections_max: usize,
     /// From one address that is not this machine's.
     pub(crate) connections_per_address_max: usize,
     /// How long open connections may take to finish when serving ends.
-    pub(crate) farewell: Duration,
+    pub(crate) shutdown_grace: Duration,
 }
 
 /// What is counted of connections.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct ConnectionCounts {
     /// Connections now.
     pub(crate) open: AtomicU64,
     /// Connections turned away.
@@ -63,15 +63,15 @@ pub(crate) struct Tally {
 }
 
 /// Who is connected.
-struct Guests {
-    limits: Limits,
+struct ConnectionLimiter {
+    limits: ConnectionLimits,
     by_address: Mutex<HashMap<IpAddr, usize>>,
-    tally: Arc<Tally>,
+    tally: Arc<ConnectionCounts>,
 }
 
-impl Guests {
+impl ConnectionLimiter {
     /// A place for a connection, given back when dropped; `None` if there is none.
-    fn admit(self: &Arc<Guests>, from: IpAddr) -> Option<Guest> {
+    fn admit(self: &Arc<ConnectionLimiter>, from: IpAddr) -> Option<ConnectionPermit> {
         let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = by_address.values().sum();
         let of = by_address.entry(from).or_default();
@@ -86,17 +86,17 @@ impl Guests {
         }
         *of += 1;
         self.tally.open.fetch_add(1, Relaxed);
-        Some(Guest { of: Arc::clone(self), from })
+        Some(ConnectionPermit { of: Arc::clone(self), from })
     }
 }
 
 /// A place that is taken.
-struct Guest {
-    of: Arc<Guests>,
+struct ConnectionPermit {
+    of: Arc<ConnectionLimiter>,
     from: IpAddr,
 }
 
-impl Drop for Guest {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut by_address = self.of.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = by_address.get_mut(&self.from) {
@@ -115,11 +115,11 @@ pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
     tls: Option<TlsAcceptor>,
-    limits: Limits,
-    tally: Arc<Tally>,
+    limits: ConnectionLimits,
+    tally: Arc<ConnectionCounts>,
     mut over: watch::Receiver<bool>,
 ) {
-    let guests = Arc::new(Guests { limits, by_address: Mutex::default(), tally });
+    let limiter = Arc::new(ConnectionLimiter { limits, by_address: Mutex::default(), tally });
     // Around the router: it has to be done before a route is looked for.
     let router = Router::new().fallback_service(router).layer(map_request(without_trailing_slash));
     let mut all = tokio::task::JoinSet::new();
@@ -138,11 +138,11 @@ pub(super) async fn serve(
                 continue;
             }
         };
-        let Some(guest) = guests.admit(peer.ip()) else {
-            all.spawn(turn_away(stream));
+        let Some(guest) = limiter.admit(peer.ip()) else {
+            all.spawn(reject_over_limit(stream));
             continue;
         };
-        let (router, tls, over) = (router.clone().layer(Extension(From(peer.ip()))), tls.clone(), over.clone());
+        let (router, tls, over) = (router.clone().layer(Extension(ClientAddr(peer.ip()))), tls.clone(), over.clone());
         all.spawn(async move {
             let _guest = guest;
             if let Err(error) = connection(stream, router, tls, over).await {
@@ -150,7 +150,7 @@ pub(super) async fn serve(
             }
         });
     }
-    let _ = timeout(limits.farewell, async { while all.join_next().await.is_some() {} }).await;
+    let _ = timeout(limits.shutdown_grace, async { while all.join_next().await.is_some() {} }).await;
 }
 
 /// `/answers/` is `/answers`.
@@ -167,8 +167,8 @@ async fn without_trailing_slash(mut request: Request) -> Request {
     request
 }
 
-async fn turn_away(mut stream: TcpStream) {
-    let _ = timeout(Duration::from_secs(1), stream.write_all(TURNED_AWAY)).await;
+async fn reject_over_limit(mut stream: TcpStream) {
+    let _ = timeout(Duration::from_secs(1), stream.write_all(OVER_LIMIT_REPLY)).await;
 }
 
 async fn connection(
@@ -181,7 +181,7 @@ async fn connection(
     stream.set_nodelay(true)?;
     match tls {
         None => speak(stream, router, over).await,
-        Some(tls) => speak(timeout(HEAD_MAX, tls.accept(stream)).await??, router, over).await,
+        Some(tls) => speak(timeout(REQUEST_HEAD_TIMEOUT, tls.accept(stream)).await??, router, over).await,
     }
 }
 
@@ -194,10 +194,10 @@ async fn speak(
         // A client that ends its side after the request (`nc -N`) still waits for the reply.
         .half_close(true)
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(Impatient::new(stream)), TowerToHyperService::new(router));
+        .header_read_timeout(REQUEST_HEAD_TIMEOUT)
+        .max_buf_size(MAX_REQUEST_HEAD_BYTES)
+        .max_headers(MAX_HEADER_LINES)
+        .serve_connection(TokioIo::new(WriteTimeout::new(stream)), TowerToHyperService::new(router));
     let mut speaking = std::pin::pin!(speaking);
     tokio::select! {
         done = speaking.as_mut() => return Ok(done?),
@@ -206,16 +206,16 @@ async fn speak(
     Ok(speaking.await?)
 }
 
-/// A stream whose peer must take what is written within [`STALL_MAX`].
-struct Impatient<S> {
+/// A stream whose peer must take what is written within [`WRITE_STALL_TIMEOUT`].
+struct WriteTimeout<S> {
     stream: S,
     /// Runs while the peer takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Impatient<S> {
-    fn new(stream: S) -> Impatient<S> {
-        Impatient { stream, stalled: None }
+impl<S> WriteTimeout<S> {
+    fn new(stream: S) -> WriteTimeout<S> {
+        WriteTimeout { stream, stalled: None }
     }
 
     /// Passes on what a write came to; a write that has been waiting too long has failed.
@@ -224,19 +224,19 @@ impl<S> Impatient<S> {
             self.stalled = None;
             return wrote;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL_MAX)));
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(WRITE_STALL_TIMEOUT)));
         ready!(stalled.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing of the reply")))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, into)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.judge(context, wrote)

@@ -12,15 +12,15 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use super::connections::{self, Limits, Tally};
+use super::connections::{self, ConnectionCounts, ConnectionLimits};
 use crate::key_problem::KeyProblem;
 use crate::secret::check_private;
 
 /// What the system holds of a reply that is not read. By itself it goes up to some MiB a connection: five hundred readers
 /// that stand still would be copied a gigabyte before they are let alone.
-const SEND_BYTES: u32 = 256 << 10;
+const SEND_BUFFER_BYTES: u32 = 256 << 10;
 /// Connections that wait to be accepted.
-const BACKLOG: u32 = 1_024;
+const ACCEPT_BACKLOG: u32 = 1_024;
 
 /// The server's certificate.
 #[derive(Debug, Clone, Deserialize)]
@@ -50,20 +50,20 @@ pub enum PortError {
 }
 
 /// A port that is listened on, and not yet served.
-pub(crate) struct Port {
+pub(crate) struct ServerPort {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
 }
 
-impl Port {
+impl ServerPort {
     /// Takes the port, and reads the certificate. `base` is what relative paths are relative to.
     ///
     /// # Errors
     /// If one of them is not to be had.
-    pub(crate) fn bind(listen: SocketAddr, tls: Option<&ServerTls>, base: &Path) -> Result<Port, PortError> {
+    pub(crate) fn bind(listen: SocketAddr, tls: Option<&ServerTls>, base: &Path) -> Result<ServerPort, PortError> {
         let tls = tls.map(|tls| acceptor(tls, base)).transpose()?;
         let listener = bind(listen).map_err(|cause| PortError::Listen { listen, cause })?;
-        Ok(Port { listener, tls })
+        Ok(ServerPort { listener, tls })
     }
 
     /// The address, with the port that was taken.
@@ -75,7 +75,13 @@ impl Port {
     }
 
     /// Serves until `over` turns true, then lets requests that are being answered finish.
-    pub(crate) async fn serve(self, router: Router, limits: Limits, tally: Arc<Tally>, over: watch::Receiver<bool>) {
+    pub(crate) async fn serve(
+        self,
+        router: Router,
+        limits: ConnectionLimits,
+        tally: Arc<ConnectionCounts>,
+        over: watch::Receiver<bool>,
+    ) {
         connections::serve(self.listener, router, self.tls, limits, tally, over).await;
     }
 }
@@ -85,9 +91,9 @@ fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     // Accepted connections inherit it.
-    socket.set_send_buffer_size(SEND_BYTES)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.bind(listen)?;
-    socket.listen(BACKLOG)
+    socket.listen(ACCEPT_BACKLOG)
 }
 
 fn acceptor(tls: &ServerTls, base: &Path) -> Result<TlsAcceptor, PortError> {
@@ -107,7 +113,7 @@ fn acceptor(tls: &ServerTls, base: &Path) -> Result<TlsAcceptor, PortError> {
 }
 
 /// What a section says of the port that it serves.
-pub(crate) struct Listening<'a> {
+pub(crate) struct ListenSettings<'a> {
     pub(crate) listen: SocketAddr,
     pub(crate) tls: Option<&'a ServerTls>,
     /// Whether tokens are asked for.
@@ -118,7 +124,7 @@ pub(crate) struct Listening<'a> {
     pub(crate) connections_per_address_max: usize,
 }
 
-impl Listening<'_> {
+impl ListenSettings<'_> {
     /// What is wrong, each with its mend. `base` is what relative paths are relative to.
     pub(crate) fn faults(&self, base: &Path) -> Vec<KeyProblem> {
         let mut faults = Vec::new();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// Failures are counted over this long, from the first of them.
 const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 /// Addresses that are remembered.
-const ADDRESSES_MAX: usize = 10_000;
+const MAX_TRACKED_ADDRESSES: usize = 10_000;
 
 /// Unknown tokens by client address.
 #[derive(Debug)]
@@ -46,8 +46,8 @@ impl TokenFailures {
     pub(crate) fn record_failure(&self, from: IpAddr, now: Instant) {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let from = client_network(from);
-        if addresses.len() >= ADDRESSES_MAX && !addresses.contains_key(&from) {
-            self.make_room(&mut addresses, now);
+        if addresses.len() >= MAX_TRACKED_ADDRESSES && !addresses.contains_key(&from) {
+            self.evict_addresses(&mut addresses, now);
         }
         let count = addresses.entry(from).or_insert(FailureCount { since: now, failures: 0 });
         if count.remaining(now).is_none() {
@@ -57,12 +57,12 @@ impl TokenFailures {
     }
 
     /// Forgets what is over, then those that may still try; if all are blocked, all of them.
-    fn make_room(&self, addresses: &mut HashMap<IpAddr, FailureCount>, now: Instant) {
+    fn evict_addresses(&self, addresses: &mut HashMap<IpAddr, FailureCount>, now: Instant) {
         addresses.retain(|_, count| count.remaining(now).is_some());
-        if addresses.len() >= ADDRESSES_MAX {
+        if addresses.len() >= MAX_TRACKED_ADDRESSES {
             addresses.retain(|_, count| count.failures >= self.per_window_max);
         }
-        if addresses.len() >= ADDRESSES_MAX {
+        if addresses.len() >= MAX_TRACKED_ADDRESSES {
             addresses.clear();
         }
     }
@@ -122,10 +122,10 @@ mod tests {
         for _ in 0..2 {
             failures.record_failure(address(0), now);
         }
-        for number in 1..u32::try_from(2 * ADDRESSES_MAX).unwrap() {
+        for number in 1..u32::try_from(2 * MAX_TRACKED_ADDRESSES).unwrap() {
             failures.record_failure(address(number), now);
         }
-        assert!(failures.addresses.lock().unwrap().len() <= ADDRESSES_MAX);
+        assert!(failures.addresses.lock().unwrap().len() <= MAX_TRACKED_ADDRESSES);
         assert!(failures.wait_time(address(0), now).is_some());
     }
 

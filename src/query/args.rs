@@ -17,7 +17,7 @@ pub struct QueryArgs {
 
     /// In which form. By default a table on a terminal, JSON elsewhere; with --follow JSON Lines
     #[arg(long, value_enum)]
-    pub format: Option<Form>,
+    pub format: Option<QueryFormat>,
 
     /// Go on with every change, until interrupted
     #[arg(long, requires = "answer")]
@@ -42,7 +42,7 @@ pub struct QueryArgs {
 
 /// The form of what is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Form {
+pub enum QueryFormat {
     /// For people.
     Table,
     /// One JSON object: rows and what they are as of.
@@ -53,27 +53,27 @@ pub enum Form {
     Csv,
 }
 
-impl Form {
+impl QueryFormat {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Form::Table => "table",
-            Form::Json => "json",
-            Form::Ndjson => "ndjson",
-            Form::Csv => "csv",
+            QueryFormat::Table => "table",
+            QueryFormat::Json => "json",
+            QueryFormat::Ndjson => "ndjson",
+            QueryFormat::Csv => "csv",
         }
     }
 }
 
 impl QueryArgs {
     /// The form that is meant.
-    pub(super) fn form(&self) -> Form {
-        let by_default = if std::io::stdout().is_terminal() { Form::Table } else { Form::Json };
+    pub(super) fn form(&self) -> QueryFormat {
+        let by_default = if std::io::stdout().is_terminal() { QueryFormat::Table } else { QueryFormat::Json };
         self.format.unwrap_or(by_default)
     }
 
     /// Whether programs may read what is written.
     pub(crate) fn is_data(&self) -> bool {
-        self.form() != Form::Table
+        self.form() != QueryFormat::Table
     }
 
     /// What stands behind the question mark.

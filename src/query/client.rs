@@ -13,12 +13,12 @@ use crate::secret::{Secret, SecretFrom};
 use crate::usage::UsageError;
 
 /// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long nothing may come. A run that lives says so every 15 seconds.
-const SILENCE: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Asks one run.
-pub(super) struct Client {
+pub(super) struct QueryClient {
     http: reqwest::Client,
     at: url::Url,
     token: Option<Secret>,
@@ -27,15 +27,15 @@ pub(super) struct Client {
 /// Whoever was asked refused.
 #[derive(Debug, thiserror::Error)]
 #[error("{said}")]
-pub(super) struct Refused {
+pub(super) struct QueryRejected {
     said: String,
     /// It may answer later.
     pub(super) is_busy: bool,
 }
 
-impl Client {
-    pub(super) fn new(args: &QueryArgs) -> anyhow::Result<Client> {
-        let mut http = reqwest::Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE);
+impl QueryClient {
+    pub(super) fn new(args: &QueryArgs) -> anyhow::Result<QueryClient> {
+        let mut http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT);
         // What is asked for is this URL's, not whatever it points to; and a token goes nowhere else.
         http = http.redirect(reqwest::redirect::Policy::none());
         if let Some(path) = &args.ca {
@@ -53,7 +53,7 @@ impl Client {
             );
         }
         let http = http.build().context("set up HTTP requests")?;
-        Ok(Client { http, at: args.at.clone(), token })
+        Ok(QueryClient { http, at: args.at.clone(), token })
     }
 
     /// Asks; `last` is the last event seen.
@@ -91,7 +91,7 @@ impl Client {
             _ => "",
         };
         let said = format!("{} answers {status}: {said}{mend}", self.at);
-        Err(Refused { said, is_busy: status == StatusCode::SERVICE_UNAVAILABLE }.into())
+        Err(QueryRejected { said, is_busy: status == StatusCode::SERVICE_UNAVAILABLE }.into())
     }
 
     pub(super) async fn bytes(&self, path: &str, asked: &[(String, String)]) -> anyhow::Result<Vec<u8>> {

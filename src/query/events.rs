@@ -5,28 +5,36 @@ use std::time::Duration;
 
 use reqwest::Response;
 
-use super::client::{Client, Refused};
+use super::client::{QueryClient, QueryRejected};
 use crate::error_text::error_text;
 
 /// Before a lost connection is tried again; doubled each time.
-const AGAIN_MIN: Duration = Duration::from_millis(250);
-const AGAIN_MAX: Duration = Duration::from_secs(10);
+const MIN_RETRY_BACKOFF: Duration = Duration::from_millis(250);
+const MAX_RETRY_BACKOFF: Duration = Duration::from_secs(10);
 
 /// Follows one stream of changes, over as many connections as it takes.
-pub(super) struct Follow<'a> {
-    client: &'a Client,
+pub(super) struct ChangeStream<'a> {
+    client: &'a QueryClient,
     path: &'a str,
     asked: Vec<(String, String)>,
     response: Option<Response>,
-    reader: Reader,
+    reader: SseParser,
     /// Whether any connection ever stood: the first one is not tried again.
-    stood: bool,
-    again: Duration,
+    was_connected: bool,
+    backoff: Duration,
 }
 
-impl<'a> Follow<'a> {
-    pub(super) fn new(client: &'a Client, path: &'a str, asked: Vec<(String, String)>) -> Follow<'a> {
-        Follow { client, path, asked, response: None, reader: Reader::default(), stood: false, again: AGAIN_MIN }
+impl<'a> ChangeStream<'a> {
+    pub(super) fn new(client: &'a QueryClient, path: &'a str, asked: Vec<(String, String)>) -> ChangeStream<'a> {
+        ChangeStream {
+            client,
+            path,
+            asked,
+            response: None,
+            reader: SseParser::default(),
+            was_connected: false,
+            backoff: MIN_RETRY_BACKOFF,
+        }
     }
 
     /// The next event: its kind and its data.
@@ -41,14 +49,14 @@ impl<'a> Follow<'a> {
             };
             match response.chunk().await {
                 Ok(Some(bytes)) => {
-                    self.again = AGAIN_MIN;
+                    self.backoff = MIN_RETRY_BACKOFF;
                     self.reader.read(&bytes);
                 }
                 lost => {
                     let why = lost.err().map_or_else(|| "it ended".to_owned(), |error| error_text(&error));
                     tracing::warn!("the connection is lost ({why}); trying again");
                     self.response = None;
-                    self.reader.forget_half();
+                    self.reader.discard_partial_event();
                     self.wait().await;
                 }
             }
@@ -58,14 +66,17 @@ impl<'a> Follow<'a> {
     async fn connect(&mut self) -> anyhow::Result<()> {
         match self.client.get(self.path, &self.asked, self.reader.last_id.as_deref()).await {
             Ok(response) => {
-                if self.stood {
+                if self.was_connected {
                     tracing::info!("connected again");
                 }
-                (self.response, self.stood) = (Some(response), true);
+                (self.response, self.was_connected) = (Some(response), true);
                 Ok(())
             }
             // A run that starts again rebuilds its answers first, and refuses meanwhile.
-            Err(error) if !self.stood || error.downcast_ref::<Refused>().is_some_and(|refused| !refused.is_busy) => {
+            Err(error)
+                if !self.was_connected
+                    || error.downcast_ref::<QueryRejected>().is_some_and(|refused| !refused.is_busy) =>
+            {
                 Err(error)
             }
             Err(error) => {
@@ -77,15 +88,15 @@ impl<'a> Follow<'a> {
     }
 
     async fn wait(&mut self) {
-        tokio::time::sleep(self.again).await;
-        self.again = (self.again * 2).min(AGAIN_MAX);
+        tokio::time::sleep(self.backoff).await;
+        self.backoff = (self.backoff * 2).min(MAX_RETRY_BACKOFF);
     }
 }
 
 /// Turns bytes into events.
 #[derive(Default)]
-struct Reader {
-    half: Vec<u8>,
+struct SseParser {
+    partial_line: Vec<u8>,
     kind: String,
     data: String,
     id: Option<String>,
@@ -93,17 +104,17 @@ struct Reader {
     events: VecDeque<(String, String)>,
 }
 
-impl Reader {
+impl SseParser {
     fn read(&mut self, bytes: &[u8]) {
-        self.half.extend_from_slice(bytes);
+        self.partial_line.extend_from_slice(bytes);
         let mut start = 0;
-        let half = std::mem::take(&mut self.half);
-        while let Some(length) = memchr::memchr(b'\n', &half[start..]) {
-            let line = String::from_utf8_lossy(&half[start..start + length]).into_owned();
+        let partial_line = std::mem::take(&mut self.partial_line);
+        while let Some(length) = memchr::memchr(b'\n', &partial_line[start..]) {
+            let line = String::from_utf8_lossy(&partial_line[start..start + length]).into_owned();
             self.line(line.trim_end_matches('\r'));
             start += length + 1;
         }
-        self.half = half[start..].to_vec();
+        self.partial_line = partial_line[start..].to_vec();
     }
 
     fn line(&mut self, line: &str) {
@@ -132,8 +143,8 @@ impl Reader {
     }
 
     /// A connection ended in the middle of an event: it comes again.
-    fn forget_half(&mut self) {
-        self.half.clear();
+    fn discard_partial_event(&mut self) {
+        self.partial_line.clear();
         self.kind.clear();
         self.data.clear();
         self.id = None;
@@ -149,7 +160,7 @@ mod tests {
         let text = b":\n\nid: 1-2\nevent: snapshot\ndata: {\"a\":1}\n\nevent: change\r\ndata: x\r\ndata:y\r\n\r\nid: 1-3\nevent: change\ndata: z\n\n";
         let expected = [("snapshot", "{\"a\":1}"), ("change", "x\ny"), ("change", "z")];
         for step in 1..text.len() {
-            let mut reader = Reader::default();
+            let mut reader = SseParser::default();
             text.chunks(step).for_each(|chunk| reader.read(chunk));
             let events: Vec<_> = reader.events.iter().map(|(kind, data)| (kind.as_str(), data.as_str())).collect();
             assert_eq!(events, expected);
@@ -159,9 +170,9 @@ mod tests {
 
     #[test]
     fn half_an_event_is_no_event() {
-        let mut reader = Reader::default();
+        let mut reader = SseParser::default();
         reader.read(b"id: 1-1\nevent: change\ndata: whole\n\nid: 1-2\nevent: change\ndata: ha");
-        reader.forget_half();
+        reader.discard_partial_event();
         reader.read(b"event: change\ndata: next\n\n");
         assert_eq!(reader.events.iter().map(|(_, data)| data.as_str()).collect::<Vec<_>>(), ["whole", "next"]);
         assert_eq!(reader.last_id.as_deref(), Some("1-1"));

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde_json::Value;
 
-use super::Form;
+use super::QueryFormat;
 use crate::terminal::sanitize_line;
 
 fn empty() -> Table {
@@ -48,7 +48,7 @@ pub(super) fn table(answer: &Value, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Which answers there are.
-pub(super) fn list(answers: &Value, form: Form, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn list(answers: &Value, form: QueryFormat, out: &mut impl Write) -> io::Result<()> {
     let all = answers.as_array().map(Vec::as_slice).unwrap_or_default();
     let columns = |answer: &Value, sep: &str| {
         let columns = answer["columns"].as_array();
@@ -56,13 +56,13 @@ pub(super) fn list(answers: &Value, form: Form, out: &mut impl Write) -> io::Res
         columns.into_iter().flatten().map(named).collect::<Vec<_>>().join(sep)
     };
     match form {
-        Form::Json => writeln!(out, "{answers}"),
-        Form::Ndjson => all.iter().try_for_each(|answer| writeln!(out, "{answer}")),
-        Form::Csv => {
+        QueryFormat::Json => writeln!(out, "{answers}"),
+        QueryFormat::Ndjson => all.iter().try_for_each(|answer| writeln!(out, "{answer}")),
+        QueryFormat::Csv => {
             writeln!(out, "answer,columns,rows")?;
             all.iter().try_for_each(|of| writeln!(out, "{},{},{}", text(&of["answer"]), columns(of, ";"), of["rows"]))
         }
-        Form::Table => {
+        QueryFormat::Table => {
             let mut table = empty();
             table.set_header(["answer", "columns", "rows"]);
             for of in all {

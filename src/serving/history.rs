@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::answer_view::AnswerView;
 use super::latency::LatencySummary;
 use super::render::as_millis;
-use super::view::View;
 use crate::engine::SourceStatus;
 
 /// From one sample to the next, milliseconds.
 pub(super) const SAMPLE_INTERVAL_MS: u64 = 1_000;
 /// Samples that are kept: ten minutes of them.
-pub(super) const SAMPLES_MAX: usize = 600;
+pub(super) const MAX_SAMPLES: usize = 600;
 /// Rates of partitions are averaged over this many samples: from one sample to the next they are mostly noise.
 const RATE_SAMPLES: usize = 5;
 /// A rate over a longer time would say nothing about now: the process did not run in between, or the machine slept.
-const RATE_SPAN_MAX: Duration = Duration::from_secs(10);
+const MAX_RATE_SPAN: Duration = Duration::from_secs(10);
 
 /// One second of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -57,7 +57,7 @@ struct KeptSamples {
 
 impl StatusHistory {
     /// Adds a sample of this moment.
-    pub(super) fn add(&self, view: &View, latency: LatencySummary, memory_bytes: Option<u64>) {
+    pub(super) fn add(&self, view: &AnswerView, latency: LatencySummary, memory_bytes: Option<u64>) {
         self.add_at(Instant::now(), Timestamp::now(), &view.sources, latency, memory_bytes);
     }
 
@@ -84,7 +84,7 @@ impl StatusHistory {
             read,
             rejected: sources.iter().map(|source| source.rejected).sum(),
         };
-        if kept.samples.len() == SAMPLES_MAX {
+        if kept.samples.len() == MAX_SAMPLES {
             kept.samples.pop_front();
         }
         kept.samples.push_back(sample);
@@ -122,7 +122,7 @@ impl StatusHistory {
 
 /// Records per second, to a tenth.
 fn rate(span: Duration, before: u64, after: u64) -> Option<f64> {
-    if span.is_zero() || span > RATE_SPAN_MAX {
+    if span.is_zero() || span > MAX_RATE_SPAN {
         return None;
     }
     let records = after.checked_sub(before)?;
@@ -162,9 +162,9 @@ mod tests {
 
     #[test]
     fn history_keeps_the_newest_samples_and_no_more() {
-        let seconds: Vec<u64> = (0..SAMPLES_MAX as u64 + 5).collect();
+        let seconds: Vec<u64> = (0..MAX_SAMPLES as u64 + 5).collect();
         let history = sampled(&seconds);
-        let all = history.newest(SAMPLES_MAX + 100);
+        let all = history.newest(MAX_SAMPLES + 100);
         assert_eq!((all.len(), all[0].at, all[599].read), (600, Timestamp::from_second(5).unwrap(), 6_040));
         assert_eq!(history.newest(2), all[598..]);
         assert_eq!((all[0].records_per_sec, all[0].lag, all[0].memory_bytes), (Some(10.0), Some(3), Some(7)));

@@ -8,7 +8,7 @@ use serde::Serialize;
 /// How far back an epoch counts as recent.
 pub(super) const LATENCY_WINDOW: Duration = Duration::from_secs(60);
 /// Epochs that are remembered at the most: as many as a minute has at the shortest epoch that is usual, 10 ms.
-const EPOCHS_MAX: usize = 6_144;
+const MAX_EPOCHS: usize = 6_144;
 
 /// The latency of recent epochs: from the moment the engine took an epoch's first record to the moment its answers could
 /// be read. What a record waited in its source before that is lag, not latency.
@@ -35,7 +35,7 @@ pub(super) struct LatencySummary {
 impl EpochLatencies {
     /// Remembers an epoch whose answers are shown now.
     pub(super) fn record(&mut self, first_record_at: Instant, shown_at: Instant) {
-        if self.0.len() == EPOCHS_MAX {
+        if self.0.len() == MAX_EPOCHS {
             self.0.pop_front();
         }
         self.0.push_back(EpochLatency { shown_at, took: shown_at.saturating_duration_since(first_record_at) });
@@ -80,10 +80,10 @@ mod tests {
     #[test]
     fn epochs_beyond_the_bound_are_forgotten_oldest_first() {
         let (mut latencies, start) = (EpochLatencies::default(), Instant::now());
-        for ms in 1..=(EPOCHS_MAX as u64 + 10) {
+        for ms in 1..=(MAX_EPOCHS as u64 + 10) {
             latencies.record(start, start + Duration::from_millis(ms));
         }
-        assert_eq!(latencies.0.len(), EPOCHS_MAX);
+        assert_eq!(latencies.0.len(), MAX_EPOCHS);
         assert_eq!(latencies.0[0].took, Duration::from_millis(11));
     }
 }

@@ -7,7 +7,7 @@ use pinflow_dataflows::answer::{Change, Column, Row};
 use pinflow_dataflows::questions;
 use serde::{Serialize, Serializer};
 
-use super::View;
+use super::AnswerView;
 use super::screen::grid;
 use crate::engine::SourceStatus;
 use crate::position::Epoch;
@@ -77,13 +77,13 @@ fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
 }
 
 /// All answers, then the cut they are as of.
-pub(super) fn snapshot(view: &View, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn snapshot(view: &AnswerView, out: &mut impl Write) -> io::Result<()> {
     let as_of = millis(view.as_of);
     for (question, table) in view.answers() {
         let rows = NamedRows { columns: question.columns, rows: table.rows().collect() };
         line(out, &AnswerLine { answer: question.name, epoch: view.epoch, as_of: &as_of, rows })?;
     }
-    let View { epoch, durable_epoch, complete, .. } = *view;
+    let AnswerView { epoch, durable_epoch, complete, .. } = *view;
     let cut = CutLine { epoch, as_of: &as_of, durable_epoch, complete, sources: &view.sources };
     line(out, &cut)
 }
@@ -114,7 +114,7 @@ pub(super) fn change(epoch: Epoch, as_of: Option<Timestamp>, changes: &[Change],
 }
 
 /// All answers as tables, and the cut below.
-pub(super) fn tables(view: &View, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn tables(view: &AnswerView, out: &mut impl Write) -> io::Result<()> {
     for (question, answer) in view.answers() {
         let grid = grid(answer, usize::MAX).to_string();
         writeln!(out, "{}", question.name)?;
@@ -138,7 +138,7 @@ pub(super) fn tables(view: &View, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// What answers are as of.
-pub(super) fn cut(view: &View) -> String {
+pub(super) fn cut(view: &AnswerView) -> String {
     let durable = view.durable_epoch.map(|durable| format!(", durable epoch {durable}")).unwrap_or_default();
     format!("epoch {}, as of {}{durable}", view.epoch, millis(view.as_of))
 }

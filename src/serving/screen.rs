@@ -7,11 +7,11 @@ use comfy_table::{CellAlignment, presets};
 use pinflow_dataflows::answer::{Cell, Row, Table};
 use pinflow_dataflows::questions::Question;
 
-use super::View;
+use super::AnswerView;
 use crate::terminal::{fit_width, sanitize_line};
 
 /// Rows of an answer that a screen shows at most.
-const ROWS_MAX: usize = 6;
+const MAX_ROWS_PER_ANSWER: usize = 6;
 
 /// The room on a screen, in cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) struct ScreenSize {
 
 /// How much is shown of each answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Detail {
+enum DetailLevel {
     /// A title, the names of the columns, so many rows, and an empty line.
     Rows(usize),
     /// A title, and the first row.
@@ -31,27 +31,27 @@ enum Detail {
     Line,
 }
 
-impl Detail {
+impl DetailLevel {
     /// Lines that an answer with so many rows takes.
     fn lines(self, rows: usize) -> usize {
         match self {
-            Detail::Rows(_) | Detail::FirstRow if rows == 0 => 1,
-            Detail::Rows(most) => 3 + rows.min(most),
-            Detail::FirstRow => 2,
-            Detail::Line => 1,
+            DetailLevel::Rows(_) | DetailLevel::FirstRow if rows == 0 => 1,
+            DetailLevel::Rows(most) => 3 + rows.min(most),
+            DetailLevel::FirstRow => 2,
+            DetailLevel::Line => 1,
         }
     }
 }
 
 /// The most detail with which all answers fit into `room` lines.
-fn choose_detail(answer_rows: &[usize], room: usize) -> Detail {
-    let details = (1..=ROWS_MAX).rev().map(Detail::Rows).chain([Detail::FirstRow]);
-    let fits = |detail: &Detail| answer_rows.iter().map(|rows| detail.lines(*rows)).sum::<usize>() <= room;
-    details.into_iter().find(fits).unwrap_or(Detail::Line)
+fn choose_detail(answer_rows: &[usize], room: usize) -> DetailLevel {
+    let details = (1..=MAX_ROWS_PER_ANSWER).rev().map(DetailLevel::Rows).chain([DetailLevel::FirstRow]);
+    let fits = |detail: &DetailLevel| answer_rows.iter().map(|rows| detail.lines(*rows)).sum::<usize>() <= room;
+    details.into_iter().find(fits).unwrap_or(DetailLevel::Line)
 }
 
 /// The lines of a screen: answers, then `footer`. Never more lines than the screen has rows, and none that is wider.
-pub(super) fn layout(view: &View, footer: &[String], size: ScreenSize) -> Vec<String> {
+pub(super) fn layout(view: &AnswerView, footer: &[String], size: ScreenSize) -> Vec<String> {
     let footer: Vec<_> = footer.iter().rev().take(size.rows).rev().collect();
     let room = size.rows - footer.len();
     let answers: Vec<_> = view.answers().collect();
@@ -60,7 +60,7 @@ pub(super) fn layout(view: &View, footer: &[String], size: ScreenSize) -> Vec<St
     let mut lines = Vec::new();
     for (at, (question, table)) in answers.iter().enumerate() {
         let left = answers.len() - at;
-        if lines.len() + 1 >= room && left > 1 && detail == Detail::Line {
+        if lines.len() + 1 >= room && left > 1 && detail == DetailLevel::Line {
             lines.push(format!("… and {left} more answers; a larger terminal shows them"));
             break;
         }
@@ -72,20 +72,20 @@ pub(super) fn layout(view: &View, footer: &[String], size: ScreenSize) -> Vec<St
     all.map(|line| fit_width(line.trim_end(), size.columns).into_owned()).collect()
 }
 
-fn answer_lines(question: &Question, table: &Table, detail: Detail) -> Vec<String> {
+fn answer_lines(question: &Question, table: &Table, detail: DetailLevel) -> Vec<String> {
     let rows = table.rows().len();
     if rows == 0 {
         return vec![format!("{}: no rows yet", question.name)];
     }
     match detail {
-        Detail::Rows(most) => {
+        DetailLevel::Rows(most) => {
             let title = title(question.name, rows, most);
             let grid = grid(table, most).to_string();
             let body = grid.lines().map(str::to_owned).collect::<Vec<_>>();
             [vec![title], body, vec![String::new()]].concat()
         }
-        Detail::FirstRow => vec![title(question.name, rows, 1), format!("  {}", first_row(table))],
-        Detail::Line => vec![format!("{}  {}", title(question.name, rows, 1), first_row(table))],
+        DetailLevel::FirstRow => vec![title(question.name, rows, 1), format!("  {}", first_row(table))],
+        DetailLevel::Line => vec![format!("{}  {}", title(question.name, rows, 1), first_row(table))],
     }
 }
 
@@ -128,17 +128,17 @@ mod tests {
     #[test]
     fn detail_is_the_most_that_fits() {
         let rows = [243, 6, 1];
-        assert_eq!(choose_detail(&rows, 22), Detail::Rows(6));
-        assert_eq!(choose_detail(&rows, 21), Detail::Rows(5));
-        assert_eq!(choose_detail(&rows, 12), Detail::Rows(1));
-        assert_eq!(choose_detail(&rows, 11), Detail::FirstRow);
-        assert_eq!(choose_detail(&rows, 5), Detail::Line);
-        assert_eq!(choose_detail(&[0, 0], 2), Detail::Rows(6));
+        assert_eq!(choose_detail(&rows, 22), DetailLevel::Rows(6));
+        assert_eq!(choose_detail(&rows, 21), DetailLevel::Rows(5));
+        assert_eq!(choose_detail(&rows, 12), DetailLevel::Rows(1));
+        assert_eq!(choose_detail(&rows, 11), DetailLevel::FirstRow);
+        assert_eq!(choose_detail(&rows, 5), DetailLevel::Line);
+        assert_eq!(choose_detail(&[0, 0], 2), DetailLevel::Rows(6));
     }
 
     #[test]
     fn screen_is_never_overfull() {
-        let view = View::default();
+        let view = AnswerView::default();
         let footer = ["a log line".to_owned(), "東京".repeat(50)];
         for rows in 0..40 {
             for columns in [0, 1, 7, 40, 200] {

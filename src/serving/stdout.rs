@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::screen::{ScreenSize, layout};
-use super::{View, render};
+use super::{AnswerView, render};
 use crate::engine::Frame;
 use crate::terminal::{self, AlternateScreen, Escapes, SafeWriter, WhenClosed, sanitize_line};
 
@@ -19,12 +19,12 @@ const FIRST_SNAPSHOT_DELAY: Duration = Duration::from_secs(1);
 /// How often it is looked whether the terminal has another size.
 const RESIZE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Log lines that a live screen shows.
-const LOG_LINES_MAX: usize = 3;
+const MAX_LOG_LINES: usize = 3;
 
 /// The form of answers on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum StdoutFormat {
     /// All answers as JSON Lines now and then, and at the end.
     Snapshots,
     /// Each change of an answer as a JSON line, once its epoch has passed.
@@ -39,7 +39,7 @@ pub enum Format {
 #[derive(Debug, Clone, Copy)]
 pub struct StdoutSettings {
     /// In which form.
-    pub format: Format,
+    pub format: StdoutFormat,
     /// Least time between two snapshots, or two drawings.
     pub every: Duration,
     /// Whether the answers can be asked for with `pinflow query`, too.
@@ -48,12 +48,12 @@ pub struct StdoutSettings {
 
 /// The reader of stdout has gone: to a writer of lines that is an end, not a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Closed;
+pub struct StdoutClosed;
 
 /// The writer of stdout: applies every passed epoch, and writes what its format asks for.
-pub struct Stdout {
+pub struct StdoutWriter {
     settings: StdoutSettings,
-    view: View,
+    view: AnswerView,
     /// When answers were open for the first time.
     opened: Option<Instant>,
     written: Option<Instant>,
@@ -65,14 +65,14 @@ pub struct Stdout {
     drawn_size: Option<ScreenSize>,
 }
 
-impl Stdout {
+impl StdoutWriter {
     /// A writer with answers as empty as a run that has read nothing.
     #[must_use]
-    pub fn new(settings: StdoutSettings) -> Stdout {
-        let redraw = settings.format == Format::Tables && terminal::can_redraw();
-        Stdout {
+    pub fn new(settings: StdoutSettings) -> StdoutWriter {
+        let redraw = settings.format == StdoutFormat::Tables && terminal::can_redraw();
+        StdoutWriter {
             settings,
-            view: View::default(),
+            view: AnswerView::default(),
             opened: None,
             written: None,
             stale: false,
@@ -85,22 +85,22 @@ impl Stdout {
     /// Serves until the last frame; blocks its thread.
     ///
     /// # Errors
-    /// `Ok(Err(Closed))` if the reader has gone, an I/O error if writing failed otherwise.
-    pub fn serve(mut self, mut frames: mpsc::Receiver<Frame>) -> io::Result<Result<(), Closed>> {
+    /// `Ok(Err(StdoutClosed))` if the reader has gone, an I/O error if writing failed otherwise.
+    pub fn serve(mut self, mut frames: mpsc::Receiver<Frame>) -> io::Result<Result<(), StdoutClosed>> {
         // JSON on a terminal must not steer it; tables are safe cell by cell.
-        let is_shown = self.settings.format != Format::Tables && io::stdout().is_terminal();
+        let is_shown = self.settings.format != StdoutFormat::Tables && io::stdout().is_terminal();
         let escapes = if is_shown { Escapes::Json } else { Escapes::None };
         let out = SafeWriter::new(io::stdout(), escapes, WhenClosed::Fail);
         let mut out = BufWriter::with_capacity(1 << 16, out);
         loop {
             let frame = match self.next(&mut frames) {
-                Next::Frame(frame) => Some(frame),
-                Next::Late => None,
-                Next::Ended => return Ok(Ok(())),
+                FrameWait::Frame(frame) => Some(frame),
+                FrameWait::Late => None,
+                FrameWait::Ended => return Ok(Ok(())),
             };
             let last = frame.as_ref().is_some_and(|frame| frame.last);
             match self.step(frame, &mut out).and_then(|()| out.flush()) {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Err(Closed)),
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Err(StdoutClosed)),
                 Err(error) => return Err(error),
                 Ok(()) if last => return Ok(Ok(())),
                 Ok(()) => {}
@@ -109,26 +109,26 @@ impl Stdout {
     }
 
     /// Waits for a frame, but not beyond the moment at which a snapshot is owed.
-    fn next(&self, frames: &mut mpsc::Receiver<Frame>) -> Next {
-        let periodic = matches!(self.settings.format, Format::Snapshots | Format::Tables);
+    fn next(&self, frames: &mut mpsc::Receiver<Frame>) -> FrameWait {
+        let periodic = matches!(self.settings.format, StdoutFormat::Snapshots | StdoutFormat::Tables);
         let owed = (periodic && self.stale && self.view.open).then(|| self.until_due());
         let wait = match owed {
             Some(wait) => wait,
             None if self.screen.is_some() => RESIZE_CHECK_INTERVAL,
-            None => return frames.blocking_recv().map_or(Next::Ended, Next::Frame),
+            None => return frames.blocking_recv().map_or(FrameWait::Ended, FrameWait::Frame),
         };
         if let Ok(frame) = frames.try_recv() {
-            return Next::Frame(frame);
+            return FrameWait::Frame(frame);
         }
         if wait.is_zero() || self.is_resized() {
-            return Next::Late;
+            return FrameWait::Late;
         }
         // Frames come every few milliseconds while anything happens; when none does, a nap is cheap.
         std::thread::sleep(wait.min(Duration::from_millis(20)));
         match frames.try_recv() {
-            Ok(frame) => Next::Frame(frame),
-            Err(mpsc::error::TryRecvError::Disconnected) => Next::Ended,
-            Err(mpsc::error::TryRecvError::Empty) => Next::Late,
+            Ok(frame) => FrameWait::Frame(frame),
+            Err(mpsc::error::TryRecvError::Disconnected) => FrameWait::Ended,
+            Err(mpsc::error::TryRecvError::Empty) => FrameWait::Late,
         }
     }
 
@@ -155,7 +155,7 @@ impl Stdout {
             self.view.apply(&frame);
             self.opened = self.opened.or_else(|| self.view.open.then(Instant::now));
             self.stale |= !changes.is_empty() || moved || !was_open;
-            if self.settings.format == Format::Changes && self.view.open {
+            if self.settings.format == StdoutFormat::Changes && self.view.open {
                 self.write_changes(was_open, epoch, &changes, out)?;
             }
         }
@@ -164,9 +164,9 @@ impl Stdout {
         }
         let due = self.until_due().is_zero();
         match self.settings.format {
-            Format::Snapshots if last || (due && self.stale) => render::snapshot(&self.view, out)?,
-            Format::Tables if last => self.finish(out)?,
-            Format::Tables if self.redraw && ((due && self.stale) || self.is_resized()) => self.draw(out)?,
+            StdoutFormat::Snapshots if last || (due && self.stale) => render::snapshot(&self.view, out)?,
+            StdoutFormat::Tables if last => self.finish(out)?,
+            StdoutFormat::Tables if self.redraw && ((due && self.stale) || self.is_resized()) => self.draw(out)?,
             _ => return Ok(()),
         }
         self.written = Some(Instant::now());
@@ -190,7 +190,7 @@ impl Stdout {
     fn draw(&mut self, out: &mut impl Write) -> io::Result<()> {
         let size = screen_size();
         self.screen.get_or_insert_with(AlternateScreen::enter);
-        let mut footer: Vec<_> = terminal::held_logs(LOG_LINES_MAX).iter().map(|line| sanitize_line(line)).collect();
+        let mut footer: Vec<_> = terminal::held_logs(MAX_LOG_LINES).iter().map(|line| sanitize_line(line)).collect();
         let read: u64 = self.view.sources.iter().map(|source| source.read).sum();
         let rejected: u64 = self.view.sources.iter().map(|source| source.rejected).sum();
         footer.push(format!("{read} read, {rejected} rejected, {}", render::cut(&self.view)));
@@ -226,7 +226,7 @@ fn screen_size() -> ScreenSize {
     ScreenSize { rows, columns }
 }
 
-enum Next {
+enum FrameWait {
     Frame(Frame),
     /// A snapshot is owed and nothing has come.
     Late,

@@ -5,17 +5,17 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_json::value::RawValue;
 
-use super::fault::Fault;
-use crate::gateway::json::{compact, shorten};
+use super::error::StreamsApiError;
+use crate::gateway::json_text::{compact, shorten};
 use crate::kinesis::Put;
 
 /// Records of one call; Kinesis takes no more.
-pub(super) const RECORDS_MAX: usize = 500;
+pub(super) const MAX_RECORDS_PER_REQUEST: usize = 500;
 
 /// The body of `PUT /streams/‹name›/record`, and a record of `/records`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written<'a> {
+struct StreamRecordBody<'a> {
     #[serde(default, rename = "StreamName", alias = "stream-name", alias = "streamName")]
     stream: Option<String>,
     #[serde(borrow, rename = "Data", alias = "data")]
@@ -50,7 +50,7 @@ impl<'de> Deserialize<'de> for TextOrNumber {
 /// The body of `PUT /streams/‹name›/records`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Many<'a> {
+struct PutRecordsBody<'a> {
     #[serde(default, rename = "StreamName", alias = "stream-name", alias = "streamName")]
     stream: Option<String>,
     #[serde(borrow, rename = "Records", alias = "records")]
@@ -61,11 +61,11 @@ struct Many<'a> {
 ///
 /// # Errors
 /// If the body is none.
-pub(super) fn one(body: &[u8], stream: &str) -> Result<Put, Fault> {
-    let written: Written<'_> = serde_json::from_slice(body).map_err(|error| misread(&error))?;
-    of_stream(written.stream.as_deref(), stream).map_err(Fault::invalid)?;
+pub(super) fn one(body: &[u8], stream: &str) -> Result<Put, StreamsApiError> {
+    let written: StreamRecordBody<'_> = serde_json::from_slice(body).map_err(|error| json_error(&error))?;
+    check_stream_name(written.stream.as_deref(), stream).map_err(StreamsApiError::invalid)?;
     let data = compact(written.data.get());
-    put(written.key, written.explicit_hash_key, data).map_err(Fault::invalid)
+    put(written.key, written.explicit_hash_key, data).map_err(StreamsApiError::invalid)
 }
 
 /// The records of a body, each on its own. The bytes of one whose data is a text are that text, as `$elem.data` has it;
@@ -73,18 +73,22 @@ pub(super) fn one(body: &[u8], stream: &str) -> Result<Put, Fault> {
 ///
 /// # Errors
 /// If the body is none.
-pub(super) fn many(body: &[u8], stream: &str) -> Result<Vec<Result<Put, String>>, Fault> {
-    let many: Many<'_> = serde_json::from_slice(body).map_err(|error| misread(&error))?;
-    of_stream(many.stream.as_deref(), stream).map_err(Fault::invalid)?;
-    if many.records.is_empty() || many.records.len() > RECORDS_MAX {
-        return Err(Fault::invalid(format!("1 to {RECORDS_MAX} records are taken, not {}", many.records.len())));
+pub(super) fn many(body: &[u8], stream: &str) -> Result<Vec<Result<Put, String>>, StreamsApiError> {
+    let many: PutRecordsBody<'_> = serde_json::from_slice(body).map_err(|error| json_error(&error))?;
+    check_stream_name(many.stream.as_deref(), stream).map_err(StreamsApiError::invalid)?;
+    if many.records.is_empty() || many.records.len() > MAX_RECORDS_PER_REQUEST {
+        return Err(StreamsApiError::invalid(format!(
+            "1 to {MAX_RECORDS_PER_REQUEST} records are taken, not {}",
+            many.records.len()
+        )));
     }
     Ok(many.records.into_iter().map(|record| element(record, stream)).collect())
 }
 
 fn element(record: &RawValue, stream: &str) -> Result<Put, String> {
-    let written: Written<'_> = serde_json::from_str(record.get()).map_err(|error| shorten(error.to_string()))?;
-    of_stream(written.stream.as_deref(), stream)?;
+    let written: StreamRecordBody<'_> =
+        serde_json::from_str(record.get()).map_err(|error| shorten(error.to_string()))?;
+    check_stream_name(written.stream.as_deref(), stream)?;
     let data = match serde_json::from_str::<String>(written.data.get()) {
         Ok(text) => text.into_bytes(),
         Err(_) => compact(written.data.get()),
@@ -110,17 +114,17 @@ fn is_plain_decimal(text: &str) -> bool {
 }
 
 /// A body may say whose it is, but not that it is another's.
-fn of_stream(said: Option<&str>, stream: &str) -> Result<(), String> {
+fn check_stream_name(said: Option<&str>, stream: &str) -> Result<(), String> {
     match said.filter(|said| *said != stream) {
         None => Ok(()),
         Some(said) => Err(format!("StreamName is {}, the path says {stream}", shorten(said))),
     }
 }
 
-fn misread(error: &serde_json::Error) -> Fault {
+fn json_error(error: &serde_json::Error) -> StreamsApiError {
     match error.classify() {
-        serde_json::error::Category::Data => Fault::invalid(shorten(error.to_string())),
-        _ => Fault::unreadable(shorten(format!("the body is not JSON: {error}"))),
+        serde_json::error::Category::Data => StreamsApiError::invalid(shorten(error.to_string())),
+        _ => StreamsApiError::unreadable(shorten(format!("the body is not JSON: {error}"))),
     }
 }
 
@@ -137,7 +141,7 @@ mod tests {
     fn keys_may_be_numbers_and_hash_keys_decide_on_the_shard() {
         let body = |key: &str, hash_key: &str| {
             let body = format!(r#"{{"Data":1,"PartitionKey":{key},"ExplicitHashKey":{hash_key}}}"#);
-            one(body.as_bytes(), "s").map_err(|fault| fault.message)
+            one(body.as_bytes(), "s").map_err(|error| error.message)
         };
         let put = |key: &str, hash_key: &str| Put { explicit_hash_key: Some(hash_key.to_owned()), ..of(key, "1") };
         assert_eq!(body("7", "\"0\"").unwrap(), put("7", "0"));
@@ -186,7 +190,7 @@ mod tests {
         assert_eq!(many(br#"{"records":[]}"#, "s").unwrap_err().kind, "ValidationException");
         let wrong = br#"{"StreamName":"other","Data":1,"PartitionKey":"k"}"#;
         assert!(one(wrong, "s").unwrap_err().message.contains("other"));
-        let much = format!("{{\"records\":[{}]}}", vec!["1"; RECORDS_MAX + 1].join(","));
+        let much = format!("{{\"records\":[{}]}}", vec!["1"; MAX_RECORDS_PER_REQUEST + 1].join(","));
         assert!(many(much.as_bytes(), "s").unwrap_err().message.contains("501"));
     }
 }

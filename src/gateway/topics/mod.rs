@@ -3,7 +3,7 @@
 //! Where it says less than the proxy: a request none of whose records was taken is answered with an error's status and
 //! the proxy's body beside the error, where the proxy says 200. Who looks at the status alone then knows.
 
-mod fault;
+mod error;
 mod records;
 
 use std::sync::Arc;
@@ -17,20 +17,20 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
 
-use super::Shared;
-use super::folder::{Folder, STREAMS, Unstored};
-use super::refusal::Refusal;
-use super::router::{Front, blocking, drain, stream_of};
-use super::upload::{Upload, take_body};
+use super::SharedGatewayState;
+use super::error::GatewayError;
+use super::middleware::{GatewayState, blocking, drain, stream_of};
+use super::recording_folder::{AppendError, RecordingFolder, STREAMS};
+use super::upload::{UploadedBody, receive_body};
 use crate::http::hold_reply;
 use crate::kafka::{Outgoing, Part, Place, Topic, TopicError, Topics, Unreachable, Unwritten, Writer};
-use fault::{Fault, reply};
-use records::Embedded;
+use error::{TopicsApiError, reply};
+use records::EmbeddedFormat;
 
 /// The type of every reply.
-const TYPE: HeaderValue = HeaderValue::from_static("application/vnd.kafka.v2+json");
+const KAFKA_V2_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.kafka.v2+json");
 /// Types that a client may want, and gets this one for.
-const ACCEPTED: [&str; 6] = [
+const ACCEPTED_TYPES: [&str; 6] = [
     "application/vnd.kafka.v2+json",
     "application/vnd.kafka+json",
     "application/vnd.kafka.json.v2+json",
@@ -40,7 +40,7 @@ const ACCEPTED: [&str; 6] = [
 ];
 
 /// What is behind `/topics`.
-pub(super) enum Behind {
+pub(super) enum TopicsBackend {
     /// A cluster.
     Cluster {
         /// Writes.
@@ -49,27 +49,27 @@ pub(super) enum Behind {
         topics: Box<Topics>,
     },
     /// The files of a recording.
-    Folder(Arc<Folder>),
+    RecordingFolder(Arc<RecordingFolder>),
 }
 
 /// What the path of a request names.
 #[derive(Deserialize)]
-struct Named {
+struct TopicPath {
     topic: String,
     #[serde(default)]
     partition: Option<i32>,
 }
 
-impl FromRequestParts<Shared> for Named {
-    type Rejection = Fault;
+impl FromRequestParts<SharedGatewayState> for TopicPath {
+    type Rejection = TopicsApiError;
 
-    async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<Named, Fault> {
-        let named = Path::from_request_parts(parts, front).await;
-        named.map(|Path(named)| named).map_err(|_| Fault::from(Refusal::NotFound))
+    async fn from_request_parts(parts: &mut Parts, state: &SharedGatewayState) -> Result<TopicPath, TopicsApiError> {
+        let named = Path::from_request_parts(parts, state).await;
+        named.map(|Path(named)| named).map_err(|_| TopicsApiError::from(GatewayError::NotFound))
     }
 }
 
-pub(super) fn routes() -> Router<Shared> {
+pub(super) fn routes() -> Router<SharedGatewayState> {
     Router::new()
         .route("/topics", get(list))
         .route("/topics/{topic}", get(describe).post(produce))
@@ -79,13 +79,13 @@ pub(super) fn routes() -> Router<Shared> {
 }
 
 /// A refusal in the shape of these routes.
-pub(super) fn refuse(refusal: Refusal) -> Response {
-    Fault::from(refusal).into_response()
+pub(super) fn refuse(error: GatewayError) -> Response {
+    TopicsApiError::from(error).into_response()
 }
 
 /// What became of a record.
 #[derive(Debug, Default, Serialize)]
-struct Outcome {
+struct RecordOffset {
     partition: Option<i32>,
     offset: Option<i64>,
     /// 1: never; 2: it may be taken if it is sent again.
@@ -95,29 +95,31 @@ struct Outcome {
 
 /// What became of the records of a request, in their order.
 #[derive(Debug, Serialize)]
-struct Produced {
-    offsets: Vec<Outcome>,
+struct ProduceResponse {
+    offsets: Vec<RecordOffset>,
     key_schema_id: Option<i32>,
     value_schema_id: Option<i32>,
 }
 
 /// A request of which nothing was taken.
 #[derive(Serialize)]
-struct NothingProduced<'a> {
+struct RejectedProduceResponse<'a> {
     #[serde(flatten)]
-    fault: &'a Fault,
+    error: &'a TopicsApiError,
     #[serde(flatten)]
-    produced: Produced,
+    produced: ProduceResponse,
 }
 
-impl From<Result<Place, Unwritten>> for Outcome {
-    fn from(written: Result<Place, Unwritten>) -> Outcome {
+impl From<Result<Place, Unwritten>> for RecordOffset {
+    fn from(written: Result<Place, Unwritten>) -> RecordOffset {
         match written {
-            Ok(place) => Outcome { partition: Some(place.partition), offset: Some(place.offset), ..Outcome::default() },
-            Err(unwritten) => Outcome {
+            Ok(place) => {
+                RecordOffset { partition: Some(place.partition), offset: Some(place.offset), ..RecordOffset::default() }
+            }
+            Err(unwritten) => RecordOffset {
                 error_code: Some(if unwritten.may_pass { 2 } else { 1 }),
                 error: Some(unwritten.what),
-                ..Outcome::default()
+                ..RecordOffset::default()
             },
         }
     }
@@ -127,55 +129,55 @@ fn never(what: impl Into<String>) -> Unwritten {
     Unwritten { may_pass: false, what: what.into() }
 }
 
-async fn produce(State(front): State<Shared>, request: Request) -> Result<Response, Fault> {
+async fn produce(State(state): State<SharedGatewayState>, request: Request) -> Result<Response, TopicsApiError> {
     let (mut parts, body) = request.into_parts();
-    let Expected { topic, partition, written_as, partitions } = match expect(&front, &mut parts).await {
+    let ProduceTarget { topic, partition, written_as, partitions } = match resolve_target(&state, &mut parts).await {
         Ok(expected) => expected,
-        Err(fault) => {
+        Err(error) => {
             drain(body).await;
-            return Err(fault);
+            return Err(error);
         }
     };
-    let mut upload = take_body(&front, &parts.headers, body).await?;
+    let mut upload = receive_body(&state, &parts.headers, body).await?;
     let bytes = upload.bytes.clone();
-    let raw = records::split(&bytes, front.config.records_max)?;
+    let raw = records::split(&bytes, state.config.records_max)?;
     upload.reserve_records(raw.len())?;
     let mut records = records::read(&raw, written_as);
     drop(raw);
     drop(bytes);
-    let Upload { bytes, reservation } = upload;
+    let UploadedBody { bytes, reservation } = upload;
     drop(bytes);
     for record in records.iter_mut().flatten() {
         record.partition = record.partition.or(partition);
     }
-    let written = match behind(&front)? {
-        Behind::Cluster { writer, .. } => write(writer, &topic, partitions, records).await,
-        Behind::Folder(folder) => append(folder, &topic, records).await,
+    let written = match backend(&state)? {
+        TopicsBackend::Cluster { writer, .. } => write(writer, &topic, partitions, records).await,
+        TopicsBackend::RecordingFolder(folder) => append(folder, &topic, records).await,
     };
     let taken = written.iter().filter(|one| one.is_ok()).count();
-    front.tallies.topics.count(taken, written.len() - taken);
+    state.metrics.topics.count(taken, written.len() - taken);
     Ok(hold_reply(answer(written), reservation).await)
 }
 
 /// What is known of a request to produce before its body is read.
-struct Expected {
+struct ProduceTarget {
     topic: String,
     /// Where all its records go.
     partition: Option<i32>,
-    written_as: Embedded,
+    written_as: EmbeddedFormat,
     /// How many the topic has.
     partitions: i32,
 }
 
-async fn expect(front: &Shared, parts: &mut Parts) -> Result<Expected, Fault> {
+async fn resolve_target(state: &SharedGatewayState, parts: &mut Parts) -> Result<ProduceTarget, TopicsApiError> {
     accepts(&parts.headers)?;
     let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let written_as = records::embedded(content_type)?;
-    let Named { topic, partition } = Named::from_request_parts(parts, front).await?;
-    let partitions = find(front, &topic).await?;
+    let TopicPath { topic, partition } = TopicPath::from_request_parts(parts, state).await?;
+    let partitions = find(state, &topic).await?;
     match partition {
-        Some(partition) if !(0..partitions).contains(&partition) => Err(Fault::no_partition()),
-        _ => Ok(Expected { topic, partition, written_as, partitions }),
+        Some(partition) if !(0..partitions).contains(&partition) => Err(TopicsApiError::no_partition()),
+        _ => Ok(ProduceTarget { topic, partition, written_as, partitions }),
     }
 }
 
@@ -184,13 +186,13 @@ fn answer(written: Vec<Result<Place, Unwritten>>) -> Response {
     let taken = written.iter().any(Result::is_ok);
     let first = written.iter().find_map(|one| one.as_ref().err().cloned());
     let may_pass = written.iter().any(|one| matches!(one, Err(unwritten) if unwritten.may_pass));
-    let offsets = written.into_iter().map(Outcome::from).collect();
-    let produced = Produced { offsets, key_schema_id: None, value_schema_id: None };
+    let offsets = written.into_iter().map(RecordOffset::from).collect();
+    let produced = ProduceResponse { offsets, key_schema_id: None, value_schema_id: None };
     match first {
         Some(unwritten) if !taken => {
             let message = format!("no record was taken: {}", unwritten.what);
-            let fault = if may_pass { Fault::later(message) } else { Fault::refused(message) };
-            reply(fault.status, fault.wait(), &NothingProduced { fault: &fault, produced })
+            let error = if may_pass { TopicsApiError::later(message) } else { TopicsApiError::refused(message) };
+            reply(error.status, error.wait(), &RejectedProduceResponse { error: &error, produced })
         }
         _ => reply(StatusCode::OK, None, &produced),
     }
@@ -236,7 +238,11 @@ async fn write(
 }
 
 /// Appends the values of records to a file, together.
-async fn append(folder: &Folder, topic: &str, records: Vec<Result<Outgoing, String>>) -> Vec<Result<Place, Unwritten>> {
+async fn append(
+    folder: &RecordingFolder,
+    topic: &str,
+    records: Vec<Result<Outgoing, String>>,
+) -> Vec<Result<Place, Unwritten>> {
     let Some(stream) = stream_of(topic) else { return Vec::new() };
     let (mut lines, mut count) = (Vec::new(), 0);
     let kept: Vec<Result<i64, Unwritten>> = records
@@ -261,164 +267,174 @@ async fn append(folder: &Folder, topic: &str, records: Vec<Result<Outgoing, Stri
     }
     let first = folder.append(stream, lines, u64::try_from(count).unwrap_or(0)).await;
     let first = first.map(|first| i64::try_from(first).unwrap_or(i64::MAX)).map_err(|unstored| match unstored {
-        Unstored::Busy | Unstored::Failed(_) => Unwritten { may_pass: true, what: unstored.to_string() },
+        AppendError::Busy | AppendError::Failed(_) => Unwritten { may_pass: true, what: unstored.to_string() },
     });
     let place = |offset: i64| first.clone().map(|first| Place { partition: 0, offset: first + offset });
     kept.into_iter().map(|one| one.and_then(place)).collect()
 }
 
 /// How many partitions a topic has that may be named.
-async fn find(front: &Front, topic: &str) -> Result<i32, Fault> {
+async fn find(state: &GatewayState, topic: &str) -> Result<i32, TopicsApiError> {
     let named = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
-    if topic.is_empty() || topic.len() > 249 || !topic.chars().all(named) || !front.config.allows(topic) {
-        return Err(Fault::no_topic());
+    if topic.is_empty() || topic.len() > 249 || !topic.chars().all(named) || !state.config.allows(topic) {
+        return Err(TopicsApiError::no_topic());
     }
-    let partitions = match behind(front)? {
-        Behind::Folder(_) => stream_of(topic).map(|_| 1),
-        Behind::Cluster { writer, .. } => match writer.believed(topic) {
+    let partitions = match backend(state)? {
+        TopicsBackend::RecordingFolder(_) => stream_of(topic).map(|_| 1),
+        TopicsBackend::Cluster { writer, .. } => match writer.believed(topic) {
             Some(known) => known,
             None => blocking(|| writer.partitions(topic)).map_err(|error| unreachable(&error))?,
         },
     };
-    partitions.ok_or_else(Fault::no_topic)
+    partitions.ok_or_else(TopicsApiError::no_topic)
 }
 
-fn behind(front: &Front) -> Result<&Behind, Fault> {
-    front.topics.as_ref().ok_or_else(|| Fault::from(Refusal::Nothing("Kafka")))
+fn backend(state: &GatewayState) -> Result<&TopicsBackend, TopicsApiError> {
+    state.topics.as_ref().ok_or_else(|| TopicsApiError::from(GatewayError::Nothing("Kafka")))
 }
 
-fn unreachable(error: &Unreachable) -> Fault {
+fn unreachable(error: &Unreachable) -> TopicsApiError {
     tracing::warn!(%error, "Kafka does not answer");
-    Fault::later("the brokers do not answer")
+    TopicsApiError::later("the brokers do not answer")
 }
 
-fn accepts(headers: &HeaderMap) -> Result<(), Fault> {
+fn accepts(headers: &HeaderMap) -> Result<(), TopicsApiError> {
     // Several lines are one list.
     let wanted: Vec<_> = headers.get_all(ACCEPT).iter().map(|line| line.to_str().unwrap_or_default()).collect();
     let wanted = wanted.join(",");
     let known = |kind: &str| {
         let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        ACCEPTED.contains(&essence.as_str())
+        ACCEPTED_TYPES.contains(&essence.as_str())
     };
-    if wanted.trim().is_empty() || wanted.split(',').any(known) { Ok(()) } else { Err(Fault::not_acceptable()) }
+    if wanted.trim().is_empty() || wanted.split(',').any(known) {
+        Ok(())
+    } else {
+        Err(TopicsApiError::not_acceptable())
+    }
 }
 
-async fn list(State(front): State<Shared>, headers: HeaderMap) -> Result<Response, Fault> {
+async fn list(State(state): State<SharedGatewayState>, headers: HeaderMap) -> Result<Response, TopicsApiError> {
     accepts(&headers)?;
-    let mut names = match behind(&front)? {
-        Behind::Cluster { topics, .. } => blocking(|| topics.names()).map_err(|error| unreachable(&error))?,
-        Behind::Folder(_) => STREAMS.map(str::to_owned).to_vec(),
+    let mut names = match backend(&state)? {
+        TopicsBackend::Cluster { topics, .. } => blocking(|| topics.names()).map_err(|error| unreachable(&error))?,
+        TopicsBackend::RecordingFolder(_) => STREAMS.map(str::to_owned).to_vec(),
     };
-    names.retain(|name| front.config.allows(name));
+    names.retain(|name| state.config.allows(name));
     names.sort();
     Ok(reply(StatusCode::OK, None, &names))
 }
 
 /// A topic, as the proxy describes it.
 #[derive(Serialize)]
-struct Described {
+struct TopicDescription {
     name: String,
     configs: serde_json::Map<String, serde_json::Value>,
-    partitions: Vec<DescribedPart>,
+    partitions: Vec<PartitionDescription>,
 }
 
 #[derive(Serialize)]
-struct DescribedPart {
+struct PartitionDescription {
     partition: i32,
     leader: i32,
-    replicas: Vec<Replica>,
+    replicas: Vec<ReplicaDescription>,
 }
 
 #[derive(Serialize)]
-struct Replica {
+struct ReplicaDescription {
     broker: i32,
     leader: bool,
     in_sync: bool,
 }
 
 #[derive(Serialize)]
-struct Ends {
+struct PartitionOffsets {
     beginning_offset: i64,
     end_offset: i64,
 }
 
-impl From<&Part> for DescribedPart {
-    fn from(part: &Part) -> DescribedPart {
-        let replica = |broker: &i32| Replica {
+impl From<&Part> for PartitionDescription {
+    fn from(part: &Part) -> PartitionDescription {
+        let replica = |broker: &i32| ReplicaDescription {
             broker: *broker,
             leader: *broker == part.leader,
             in_sync: part.isr.contains(broker),
         };
         let replicas = part.replicas.iter().map(replica).collect();
-        DescribedPart { partition: part.partition, leader: part.leader, replicas }
+        PartitionDescription { partition: part.partition, leader: part.leader, replicas }
     }
 }
 
 /// The topic that a request is about, described; for clients that take what is said.
-struct Found(Topic);
+struct DescribedTopic(Topic);
 
-impl FromRequestParts<Shared> for Found {
-    type Rejection = Fault;
+impl FromRequestParts<SharedGatewayState> for DescribedTopic {
+    type Rejection = TopicsApiError;
 
-    async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<Found, Fault> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &SharedGatewayState,
+    ) -> Result<DescribedTopic, TopicsApiError> {
         accepts(&parts.headers)?;
-        let Named { topic, .. } = Named::from_request_parts(parts, front).await?;
-        find(front, &topic).await?;
-        let described = match behind(front)? {
+        let TopicPath { topic, .. } = TopicPath::from_request_parts(parts, state).await?;
+        find(state, &topic).await?;
+        let described = match backend(state)? {
             // Describing waits for brokers between its awaits.
-            Behind::Cluster { topics, .. } => {
+            TopicsBackend::Cluster { topics, .. } => {
                 blocking(|| tokio::runtime::Handle::current().block_on(topics.describe(&topic)))
             }
-            Behind::Folder(_) => {
+            TopicsBackend::RecordingFolder(_) => {
                 let part = Part { partition: 0, leader: 0, replicas: vec![0], isr: vec![0], low: Some(0), high: None };
                 Ok(Topic { topic, partitions: vec![part], settings: None })
             }
         };
-        described.map(Found).map_err(|error| match error {
-            TopicError::Absent(_) => Fault::no_topic(),
+        described.map(DescribedTopic).map_err(|error| match error {
+            TopicError::Absent(_) => TopicsApiError::no_topic(),
             TopicError::Unreachable(error) => unreachable(&error),
             error => {
                 tracing::warn!(error = format!("{:#}", anyhow::Error::new(error)), "Kafka does not describe a topic");
-                Fault::later("the brokers do not tell of this topic")
+                TopicsApiError::later("the brokers do not tell of this topic")
             }
         })
     }
 }
 
 /// The same for one of its partitions.
-struct FoundPart(Part);
+struct DescribedPartition(Part);
 
-impl FromRequestParts<Shared> for FoundPart {
-    type Rejection = Fault;
+impl FromRequestParts<SharedGatewayState> for DescribedPartition {
+    type Rejection = TopicsApiError;
 
-    async fn from_request_parts(parts: &mut Parts, front: &Shared) -> Result<FoundPart, Fault> {
-        let Found(topic) = Found::from_request_parts(parts, front).await?;
-        let Named { partition, .. } = Named::from_request_parts(parts, front).await?;
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &SharedGatewayState,
+    ) -> Result<DescribedPartition, TopicsApiError> {
+        let DescribedTopic(topic) = DescribedTopic::from_request_parts(parts, state).await?;
+        let TopicPath { partition, .. } = TopicPath::from_request_parts(parts, state).await?;
         let part = topic.partitions.into_iter().find(|part| Some(part.partition) == partition);
-        part.map(FoundPart).ok_or_else(Fault::no_partition)
+        part.map(DescribedPartition).ok_or_else(TopicsApiError::no_partition)
     }
 }
 
-async fn describe(Found(topic): Found) -> Response {
+async fn describe(DescribedTopic(topic): DescribedTopic) -> Response {
     let configs = topic.settings.into_iter().flatten().map(|(name, value)| (name, value.into())).collect();
-    let partitions = topic.partitions.iter().map(DescribedPart::from).collect();
-    reply(StatusCode::OK, None, &Described { name: topic.topic, configs, partitions })
+    let partitions = topic.partitions.iter().map(PartitionDescription::from).collect();
+    reply(StatusCode::OK, None, &TopicDescription { name: topic.topic, configs, partitions })
 }
 
-async fn partitions(Found(topic): Found) -> Response {
-    let partitions: Vec<DescribedPart> = topic.partitions.iter().map(DescribedPart::from).collect();
+async fn partitions(DescribedTopic(topic): DescribedTopic) -> Response {
+    let partitions: Vec<PartitionDescription> = topic.partitions.iter().map(PartitionDescription::from).collect();
     reply(StatusCode::OK, None, &partitions)
 }
 
-async fn partition(FoundPart(part): FoundPart) -> Response {
-    reply(StatusCode::OK, None, &DescribedPart::from(&part))
+async fn partition(DescribedPartition(part): DescribedPartition) -> Response {
+    reply(StatusCode::OK, None, &PartitionDescription::from(&part))
 }
 
-async fn offsets(FoundPart(part): FoundPart) -> Result<Response, Fault> {
+async fn offsets(DescribedPartition(part): DescribedPartition) -> Result<Response, TopicsApiError> {
     match part {
         Part { low: Some(beginning_offset), high: Some(end_offset), .. } => {
-            Ok(reply(StatusCode::OK, None, &Ends { beginning_offset, end_offset }))
+            Ok(reply(StatusCode::OK, None, &PartitionOffsets { beginning_offset, end_offset }))
         }
-        _ => Err(Fault::later("where this partition ends is unknown at the moment")),
+        _ => Err(TopicsApiError::later("where this partition ends is unknown at the moment")),
     }
 }

@@ -6,14 +6,14 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::fault::Fault;
-use crate::gateway::json::{compact, shorten};
-use crate::gateway::refusal::Refusal;
+use super::error::TopicsApiError;
+use crate::gateway::error::GatewayError;
+use crate::gateway::json_text::{compact, shorten};
 use crate::kafka::Outgoing;
 
 /// How keys and values are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Embedded {
+pub(super) enum EmbeddedFormat {
     /// As JSON; what is stored is the JSON text.
     Json,
     /// As bytes in base64.
@@ -21,24 +21,24 @@ pub(super) enum Embedded {
 }
 
 /// Reads how records are written from a content type: `application/vnd.kafka.json.v2+json`.
-pub(super) fn embedded(content_type: Option<&str>) -> Result<Embedded, Fault> {
+pub(super) fn embedded(content_type: Option<&str>) -> Result<EmbeddedFormat, TopicsApiError> {
     let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
-        "application/vnd.kafka.json.v2+json" | "application/vnd.kafka.json+json" => Ok(Embedded::Json),
+        "application/vnd.kafka.json.v2+json" | "application/vnd.kafka.json+json" => Ok(EmbeddedFormat::Json),
         // Without a word on them records are bytes, as the proxy has it.
         "application/vnd.kafka.binary.v2+json"
         | "application/vnd.kafka.binary+json"
         | "application/vnd.kafka.v2+json"
         | "application/vnd.kafka+json"
-        | "application/json" => Ok(Embedded::Binary),
-        _ => Err(Fault::unsupported_type()),
+        | "application/json" => Ok(EmbeddedFormat::Binary),
+        _ => Err(TopicsApiError::unsupported_type()),
     }
 }
 
 /// The body of a request. Schemas are of no use to records that have none, and are passed over as the proxy does.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Produce<'a> {
+struct ProduceBody<'a> {
     #[serde(borrow)]
     records: Option<RawRecords<'a>>,
     #[serde(default, rename = "key_schema")]
@@ -52,7 +52,7 @@ struct Produce<'a> {
 }
 
 /// No configuration allows more records; what is behind them is counted and not kept.
-const KEPT_RECORDS_MAX: usize = 100_000;
+const MAX_KEPT_RECORDS: usize = 100_000;
 
 /// The records of a body as they stand in it.
 #[derive(Default)]
@@ -63,8 +63,8 @@ struct RawRecords<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for RawRecords<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<RawRecords<'a>, D::Error> {
-        struct Records;
-        impl<'de> Visitor<'de> for Records {
+        struct RecordsVisitor;
+        impl<'de> Visitor<'de> for RecordsVisitor {
             type Value = RawRecords<'de>;
 
             fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -75,20 +75,20 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawRecords<'a> {
                 let mut all = RawRecords::default();
                 while let Some(record) = records.next_element::<&RawValue>()? {
                     all.count += 1;
-                    if all.count <= KEPT_RECORDS_MAX {
+                    if all.count <= MAX_KEPT_RECORDS {
                         all.kept.push(record);
                     }
                 }
                 Ok(all)
             }
         }
-        from.deserialize_seq(Records)
+        from.deserialize_seq(RecordsVisitor)
     }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written<'a> {
+struct ProduceRecord<'a> {
     #[serde(default, borrow)]
     key: Option<&'a RawValue>,
     #[serde(default, borrow, deserialize_with = "given")]
@@ -106,26 +106,27 @@ fn given<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Option<&'a
 ///
 /// # Errors
 /// If the body is none, or has more.
-pub(super) fn split(body: &[u8], records_max: usize) -> Result<Vec<&RawValue>, Fault> {
-    let produce: Produce<'_> = serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => Fault::unprocessable(shorten(error.to_string())),
-        _ => Fault::is_unreadable(shorten(format!("the body is not JSON: {error}"))),
+pub(super) fn split(body: &[u8], records_max: usize) -> Result<Vec<&RawValue>, TopicsApiError> {
+    let produce: ProduceBody<'_> = serde_json::from_slice(body).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => TopicsApiError::unprocessable(shorten(error.to_string())),
+        _ => TopicsApiError::unreadable(shorten(format!("the body is not JSON: {error}"))),
     })?;
     match produce.records {
-        None => Err(Fault::unprocessable("records may not be null")),
-        Some(records) if records.count == 0 => Err(Fault::unprocessable("records may not be empty")),
-        Some(records) if records.count > records_max => Err(Refusal::TooManyRecords(records_max).into()),
+        None => Err(TopicsApiError::unprocessable("records may not be null")),
+        Some(records) if records.count == 0 => Err(TopicsApiError::unprocessable("records may not be empty")),
+        Some(records) if records.count > records_max => Err(GatewayError::TooManyRecords(records_max).into()),
         Some(records) => Ok(records.kept),
     }
 }
 
 /// Reads records, each on its own: one that cannot be read says why, and the others stand.
-pub(super) fn read(records: &[&RawValue], embedded: Embedded) -> Vec<Result<Outgoing, String>> {
+pub(super) fn read(records: &[&RawValue], embedded: EmbeddedFormat) -> Vec<Result<Outgoing, String>> {
     records.iter().map(|record| outgoing(record, embedded).map_err(shorten)).collect()
 }
 
-fn outgoing(record: &RawValue, embedded: Embedded) -> Result<Outgoing, String> {
-    let written: Written<'_> = serde_json::from_str(record.get()).map_err(|error| format!("the record: {error}"))?;
+fn outgoing(record: &RawValue, embedded: EmbeddedFormat) -> Result<Outgoing, String> {
+    let written: ProduceRecord<'_> =
+        serde_json::from_str(record.get()).map_err(|error| format!("the record: {error}"))?;
     let Some(value) = written.value else { return Err("the record has no value".to_owned()) };
     let bytes = |what: &str, json: Option<&RawValue>| {
         json.map(|json| decode(json, embedded).map_err(|why| format!("the record's {what}: {why}"))).transpose()
@@ -133,10 +134,10 @@ fn outgoing(record: &RawValue, embedded: Embedded) -> Result<Outgoing, String> {
     Ok(Outgoing { key: bytes("key", written.key)?, value: bytes("value", value)?, partition: written.partition })
 }
 
-fn decode(json: &RawValue, embedded: Embedded) -> Result<Vec<u8>, String> {
+fn decode(json: &RawValue, embedded: EmbeddedFormat) -> Result<Vec<u8>, String> {
     match embedded {
-        Embedded::Json => Ok(compact(json.get())),
-        Embedded::Binary => {
+        EmbeddedFormat::Json => Ok(compact(json.get())),
+        EmbeddedFormat::Binary => {
             let text: String = serde_json::from_str(json.get()).map_err(|_| {
                 "a text in base64 is wanted; for JSON send application/vnd.kafka.json.v2+json".to_owned()
             })?;
@@ -152,8 +153,8 @@ mod tests {
 
     use super::*;
 
-    fn parse(body: &[u8], embedded: Embedded) -> Result<Vec<Result<Outgoing, String>>, Fault> {
-        Ok(read(&split(body, KEPT_RECORDS_MAX)?, embedded))
+    fn parse(body: &[u8], embedded: EmbeddedFormat) -> Result<Vec<Result<Outgoing, String>>, TopicsApiError> {
+        Ok(read(&split(body, MAX_KEPT_RECORDS)?, embedded))
     }
 
     #[test]
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn words_on_a_record_quote_no_more_than_its_head() {
         let body = format!("{{\"records\":[{{\"value\":1,\"partition\":\"{}\"}}]}}", "x".repeat(100_000));
-        let said = parse(body.as_bytes(), Embedded::Json).unwrap().remove(0).unwrap_err();
+        let said = parse(body.as_bytes(), EmbeddedFormat::Json).unwrap().remove(0).unwrap_err();
         assert!(said.len() < 300, "{} bytes", said.len());
     }
 
@@ -184,13 +185,13 @@ mod tests {
             out(Some("\"k\""), Some("\"text\""), Some(2)),
             out(None, None, None),
         ];
-        assert_eq!(parse(body, Embedded::Json).unwrap(), wanted);
+        assert_eq!(parse(body, EmbeddedFormat::Json).unwrap(), wanted);
     }
 
     #[test]
     fn a_bad_record_stands_alone() {
         let body = br#"{"records":[{"value":"eyJhIjoxfQ=="},{"value":"!"},{"value":{}},{"valeu":"eA=="},7,{"key":"eA=="},{"value":"eA==","partition":"x"}]}"#;
-        let records = parse(body, Embedded::Binary).unwrap();
+        let records = parse(body, EmbeddedFormat::Binary).unwrap();
         assert_eq!(records[0], out(None, Some("{\"a\":1}"), None));
         for (at, why) in [(1, "not base64"), (2, "base64 is wanted"), (3, "valeu"), (4, "7"), (5, "no value"), (6, "x")]
         {
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_none_says_why() {
-        let status = |body: &str| parse(body.as_bytes(), Embedded::Json).unwrap_err().status.as_u16();
+        let status = |body: &str| parse(body.as_bytes(), EmbeddedFormat::Json).unwrap_err().status.as_u16();
         for unreadable in ["", "{", "{\"records\":[}", "\u{0}"] {
             assert_eq!(status(unreadable), 400, "{unreadable}");
         }
@@ -211,16 +212,16 @@ mod tests {
             assert_eq!(status(other), 422, "{other}");
         }
         let nothing = br#"{"key_schema":"x","value_schema_id":7,"records":[{"value":1}]}"#;
-        assert_eq!(parse(nothing, Embedded::Json).unwrap().len(), 1);
+        assert_eq!(parse(nothing, EmbeddedFormat::Json).unwrap().len(), 1);
     }
 
     #[test]
     fn types_are_told_apart() {
         let of = |text: &str| embedded(Some(text)).ok();
-        assert_eq!(of("application/vnd.kafka.json.v2+json"), Some(Embedded::Json));
-        assert_eq!(of("Application/vnd.kafka.JSON.v2+json; charset=utf-8"), Some(Embedded::Json));
-        assert_eq!(of("application/vnd.kafka.binary.v2+json"), Some(Embedded::Binary));
-        assert_eq!(of("application/json"), Some(Embedded::Binary));
+        assert_eq!(of("application/vnd.kafka.json.v2+json"), Some(EmbeddedFormat::Json));
+        assert_eq!(of("Application/vnd.kafka.JSON.v2+json; charset=utf-8"), Some(EmbeddedFormat::Json));
+        assert_eq!(of("application/vnd.kafka.binary.v2+json"), Some(EmbeddedFormat::Binary));
+        assert_eq!(of("application/json"), Some(EmbeddedFormat::Binary));
         for unknown in ["application/vnd.kafka.avro.v2+json", "text/plain", ""] {
             assert_eq!(of(unknown), None, "{unknown}");
         }
@@ -240,7 +241,7 @@ mod tests {
             )
         ) {
             let body = parts.concat();
-            for embedded in [Embedded::Json, Embedded::Binary] {
+            for embedded in [EmbeddedFormat::Json, EmbeddedFormat::Binary] {
                 // As many outcomes as records, or a word on why there are none.
                 if let Ok(records) = parse(body.as_bytes(), embedded) {
                     let read: serde_json::Value = serde_json::from_str(&body).unwrap();

@@ -9,49 +9,49 @@ use pinflow_dataflows::answer::{Cell, Column, Kind, Row};
 use pinflow_dataflows::questions::{self, Question};
 use serde::Serialize;
 
-use super::Shared;
-use super::params::{self, Asked, Filter, Form};
-use super::rendered::ReplyKey;
-use super::reply::{self, Fault};
+use super::SharedServingState;
+use super::params::{self, AnswerParams, ReplyFormat, RowFilter};
+use super::reply::{self, ApiError};
+use super::shared_replies::ReplyKey;
 use crate::engine::SourceStatus;
 use crate::position::Epoch;
-use crate::serving::board::{Board, Read};
+use crate::serving::answer_hub::{AnswerHub, ReadConsistency};
+use crate::serving::answer_view::AnswerView;
 use crate::serving::render::{self, NamedRows, as_millis};
-use crate::serving::view::View;
 
 /// All answers.
 #[derive(Serialize)]
-struct All<'a> {
+struct AllAnswersBody<'a> {
     epoch: Epoch,
     #[serde(serialize_with = "as_millis")]
     as_of: Timestamp,
     durable_epoch: Option<Epoch>,
     sources: &'a [SourceStatus],
-    answers: Vec<Answer<'a>>,
+    answers: Vec<AnswerBody<'a>>,
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct AnswerBody<'a> {
     answer: &'a str,
-    columns: Vec<Named>,
+    columns: Vec<ColumnBody>,
     rows: NamedRows<'a>,
 }
 
 /// One answer.
 #[derive(Serialize)]
-struct One<'a> {
+struct SingleAnswerBody<'a> {
     answer: &'a str,
     epoch: Epoch,
     #[serde(serialize_with = "as_millis")]
     as_of: Timestamp,
     durable_epoch: Option<Epoch>,
-    columns: Vec<Named>,
+    columns: Vec<ColumnBody>,
     rows: NamedRows<'a>,
 }
 
 /// A column, as readers learn of it.
 #[derive(Serialize)]
-pub(super) struct Named {
+pub(super) struct ColumnBody {
     name: &'static str,
     #[serde(rename = "type")]
     kind: &'static str,
@@ -60,8 +60,8 @@ pub(super) struct Named {
 }
 
 /// The columns of a question.
-pub(super) fn columns(question: &Question) -> Vec<Named> {
-    let named = |(at, column): (usize, &Column)| Named {
+pub(super) fn columns(question: &Question) -> Vec<ColumnBody> {
+    let named = |(at, column): (usize, &Column)| ColumnBody {
         name: column.name,
         kind: kind(column.kind),
         group: at < question.groups(),
@@ -78,36 +78,36 @@ pub(super) fn kind(kind: Kind) -> &'static str {
 }
 
 /// The question of that name, and where it stands among all.
-pub(super) fn question(name: &str) -> Result<(usize, &'static Question), Fault> {
+pub(super) fn question(name: &str) -> Result<(usize, &'static Question), ApiError> {
     let found = questions::ALL.iter().enumerate().find(|(_, question)| question.name == name);
     found.ok_or_else(|| {
         let names: Vec<_> = questions::ALL.iter().map(|question| question.name).collect();
         let message = format!("there is no answer of that name; there are {}", names.join(", "));
-        Fault::new(StatusCode::NOT_FOUND, "unknown_answer", message)
+        ApiError::new(StatusCode::NOT_FOUND, "unknown_answer", message)
     })
 }
 
 /// The answers, if they may be shown.
-pub(super) fn view(board: &Board, read: Read) -> Result<View, Fault> {
-    let Some(view) = board.view(read) else {
+pub(super) fn view(answer_hub: &AnswerHub, read: ReadConsistency) -> Result<AnswerView, ApiError> {
+    let Some(view) = answer_hub.view(read) else {
         // Before the first epoch it is not known whether there are tables.
-        return Err(if board.view(Read::Live).is_some_and(|live| live.open) {
-            Fault::bad("this run keeps no tables, so no answer is durable; read=live")
+        return Err(if answer_hub.view(ReadConsistency::Live).is_some_and(|live| live.open) {
+            ApiError::bad("this run keeps no tables, so no answer is durable; read=live")
         } else {
-            not_open()
+            not_ready()
         });
     };
-    if view.open { Ok(view) } else { Err(not_open()) }
+    if view.open { Ok(view) } else { Err(not_ready()) }
 }
 
-pub(super) fn not_open() -> Fault {
-    Fault::not_yet("the answers are being rebuilt from the tables; /readyz says when they can be read")
+pub(super) fn not_ready() -> ApiError {
+    ApiError::not_yet("the answers are being rebuilt from the tables; /readyz says when they can be read")
 }
 
 /// Names what is shown: this run, this face, this epoch.
-fn tag(board: &Board, read: Read, epoch: Epoch) -> String {
-    let face = if read == Read::Durable { "d" } else { "" };
-    format!("\"{:x}-{face}{epoch}\"", board.run())
+fn tag(answer_hub: &AnswerHub, read: ReadConsistency, epoch: Epoch) -> String {
+    let face = if read == ReadConsistency::Durable { "d" } else { "" };
+    format!("\"{:x}-{face}{epoch}\"", answer_hub.run())
 }
 
 fn has(headers: &HeaderMap, tag: &str) -> bool {
@@ -117,51 +117,51 @@ fn has(headers: &HeaderMap, tag: &str) -> bool {
 
 /// `GET /answers`
 pub(super) async fn all(
-    State(shared): State<Shared>,
+    State(shared): State<SharedServingState>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Fault> {
-    let Asked { read, form, .. } = params::asked(query.as_deref(), None)?;
-    let view = view(&shared.board, read)?;
-    let tag = tag(&shared.board, read, view.epoch);
+) -> Result<Response, ApiError> {
+    let AnswerParams { read, form, .. } = params::asked(query.as_deref(), None)?;
+    let view = view(&shared.answer_hub, read)?;
+    let tag = tag(&shared.answer_hub, read, view.epoch);
     if has(&headers, &tag) {
         return Ok(tagged(StatusCode::NOT_MODIFIED.into_response(), tag));
     }
     let rows = view.answers().map(|(_, table)| table.rows().len()).sum();
-    let render = move |view: &View| render_all(view, form);
-    let bytes = shared.rendered.share(ReplyKey::All(read, form), view, rows, render).await?;
+    let render = move |view: &AnswerView| render_all(view, form);
+    let bytes = shared.shared_replies.share(ReplyKey::AllAnswers(read, form), view, rows, render).await?;
     Ok(tagged(reply::counted(kind_of(form), bytes), tag))
 }
 
 /// `GET /answers/{name}`
 pub(super) async fn one(
-    State(shared): State<Shared>,
+    State(shared): State<SharedServingState>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Fault> {
+) -> Result<Response, ApiError> {
     let (at, question) = question(&name)?;
-    let Asked { read, form, filter } = params::asked(query.as_deref(), Some(question))?;
-    let view = view(&shared.board, read)?;
-    let tag = tag(&shared.board, read, view.epoch);
+    let AnswerParams { read, form, filter } = params::asked(query.as_deref(), Some(question))?;
+    let view = view(&shared.answer_hub, read)?;
+    let tag = tag(&shared.answer_hub, read, view.epoch);
     if has(&headers, &tag) {
         return Ok(tagged(StatusCode::NOT_MODIFIED.into_response(), tag));
     }
-    let (rows, rendered) = (view.answer(at).rows().len(), &shared.rendered);
+    let (rows, shared_replies) = (view.answer(at).rows().len(), &shared.shared_replies);
     let bytes = if filter.is_empty() {
-        let key = ReplyKey::One(read, at, form);
-        rendered.share(key, view, rows, move |view| render_one(view, at, form, &filter)).await?
+        let key = ReplyKey::SingleAnswer(read, at, form);
+        shared_replies.share(key, view, rows, move |view| render_one(view, at, form, &filter)).await?
     } else {
-        rendered.render(rows, move || render_one(&view, at, form, &filter)).await?
+        shared_replies.render(rows, move || render_one(&view, at, form, &filter)).await?
     };
     Ok(tagged(reply::counted(kind_of(form), bytes), tag))
 }
 
-fn kind_of(form: Form) -> HeaderValue {
+fn kind_of(form: ReplyFormat) -> HeaderValue {
     match form {
-        Form::Json => reply::JSON,
-        Form::Ndjson => reply::NDJSON,
-        Form::Csv(_) => reply::CSV,
+        ReplyFormat::Json => reply::JSON_TYPE,
+        ReplyFormat::Ndjson => reply::NDJSON_TYPE,
+        ReplyFormat::Csv(_) => reply::CSV_TYPE,
     }
 }
 
@@ -172,26 +172,26 @@ fn tagged(mut response: Response, tag: String) -> Response {
     response
 }
 
-fn render_all(view: &View, form: Form) -> anyhow::Result<Vec<u8>> {
-    if form == Form::Ndjson {
+fn render_all(view: &AnswerView, form: ReplyFormat) -> anyhow::Result<Vec<u8>> {
+    if form == ReplyFormat::Ndjson {
         return Ok(ndjson(view)?);
     }
-    let answers = view.answers().map(|(question, table)| Answer {
+    let answers = view.answers().map(|(question, table)| AnswerBody {
         answer: question.name,
         columns: columns(question),
         rows: NamedRows { columns: question.columns, rows: table.rows().collect() },
     });
-    let View { epoch, as_of, durable_epoch, .. } = *view;
-    let all = All { epoch, as_of, durable_epoch, sources: &view.sources, answers: answers.collect() };
+    let AnswerView { epoch, as_of, durable_epoch, .. } = *view;
+    let all = AllAnswersBody { epoch, as_of, durable_epoch, sources: &view.sources, answers: answers.collect() };
     Ok(serde_json::to_vec(&all)?)
 }
 
-fn render_one(view: &View, answer: usize, form: Form, filter: &Filter) -> anyhow::Result<Vec<u8>> {
+fn render_one(view: &AnswerView, answer: usize, form: ReplyFormat, filter: &RowFilter) -> anyhow::Result<Vec<u8>> {
     let question = &questions::ALL[answer];
     let rows: Vec<&Row> = view.answer(answer).rows().filter(|row| filter.takes(row)).collect();
     match form {
-        Form::Csv(separator) => Ok(csv(question.columns, &rows, separator)?),
-        Form::Ndjson => {
+        ReplyFormat::Csv(separator) => Ok(csv(question.columns, &rows, separator)?),
+        ReplyFormat::Ndjson => {
             let mut lines = Vec::new();
             for row in rows {
                 serde_json::to_writer(&mut lines, &row.named(question.columns))?;
@@ -199,17 +199,24 @@ fn render_one(view: &View, answer: usize, form: Form, filter: &Filter) -> anyhow
             }
             Ok(lines)
         }
-        Form::Json => {
-            let View { epoch, as_of, durable_epoch, .. } = *view;
+        ReplyFormat::Json => {
+            let AnswerView { epoch, as_of, durable_epoch, .. } = *view;
             let rows = NamedRows { columns: question.columns, rows };
-            let one = One { answer: question.name, epoch, as_of, durable_epoch, columns: columns(question), rows };
+            let one = SingleAnswerBody {
+                answer: question.name,
+                epoch,
+                as_of,
+                durable_epoch,
+                columns: columns(question),
+                rows,
+            };
             Ok(serde_json::to_vec(&one)?)
         }
     }
 }
 
 /// As on stdout.
-fn ndjson(view: &View) -> std::io::Result<Vec<u8>> {
+fn ndjson(view: &AnswerView) -> std::io::Result<Vec<u8>> {
     let mut lines = Vec::new();
     render::snapshot(view, &mut lines)?;
     Ok(lines)
@@ -224,7 +231,7 @@ fn csv(columns: &[Column], rows: &[&Row], separator: u8) -> Result<Vec<u8>, csv:
         out.write_record(row.0.iter().map(|cell| match cell {
             Cell::Long(value) => value.to_string(),
             Cell::Double(value) => value.to_string(),
-            Cell::Text(text) => without_formulas(text),
+            Cell::Text(text) => escape_formulas(text),
         }))?;
     }
     out.into_inner().map_err(|error| error.into_error().into())
@@ -234,7 +241,7 @@ fn csv(columns: &[Column], rows: &[&Row], separator: u8) -> Result<Vec<u8>, csv:
 ///
 /// Cells begin after a separator, too, and which one a spreadsheet splits at depends on its language, whatever the file
 /// was written with: `x;=1+1` is one cell here and two cells there, and quotes help only where the first cell has them.
-fn without_formulas(text: &str) -> String {
+fn escape_formulas(text: &str) -> String {
     let (mut kept, mut begins_cell) = (String::with_capacity(text.len() + 1), true);
     for (at, c) in text.char_indices() {
         let steers = matches!(c, '=' | '+' | '-' | '@') || (at == 0 && matches!(c, '\t' | '\r' | '\n'));
@@ -285,7 +292,7 @@ mod tests {
             ("  =1", "  '=1"),
             ("a-b; c+d=e", "a-b; c+d=e"),
         ] {
-            assert_eq!(without_formulas(text), kept, "{text}");
+            assert_eq!(escape_formulas(text), kept, "{text}");
         }
         let columns = [text("category"), long("count")];
         let row = Row(Box::new([Cell::text("a;=b"), Cell::Long(7)]));

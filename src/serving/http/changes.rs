@@ -32,25 +32,25 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::watch;
 
 use super::answers::{columns, question, view};
-use super::rendered::ReplyKey;
-use super::reply::{self, Fault};
-use super::{Shared, params};
+use super::reply::{self, ApiError};
+use super::shared_replies::ReplyKey;
+use super::{SharedServingState, params};
 use crate::position::Epoch;
-use crate::serving::board::{Passed, Read, Start};
+use crate::serving::answer_hub::{EpochChanges, ReadConsistency, SubscriptionStart};
+use crate::serving::answer_view::AnswerView;
 use crate::serving::render::{NamedRows, as_millis};
-use crate::serving::view::View;
 
 /// A sign of life where nothing changes, so that neither side takes the other for dead.
-const ALIVE: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// What is written at once, about.
-const CHUNK_BYTES: usize = 64 << 10;
+const TARGET_CHUNK_BYTES: usize = 64 << 10;
 /// Events from this size on are shared by all readers; copying smaller ones together is cheaper.
-const SHARED_BYTES_MIN: usize = 8 << 10;
+const MIN_SHARED_EVENT_BYTES: usize = 8 << 10;
 /// A comment.
-const SIGN_OF_LIFE: Bytes = Bytes::from_static(b":\n\n");
+const KEEP_ALIVE_COMMENT: Bytes = Bytes::from_static(b":\n\n");
 
 #[derive(Serialize)]
-struct Snapshot<'a> {
+struct SnapshotEvent<'a> {
     answer: &'a str,
     epoch: Epoch,
     #[serde(serialize_with = "as_millis")]
@@ -58,45 +58,47 @@ struct Snapshot<'a> {
     durable_epoch: Option<Epoch>,
     #[serde(skip_serializing_if = "Option::is_none")]
     anew: Option<&'static str>,
-    columns: Vec<super::answers::Named>,
+    columns: Vec<super::answers::ColumnBody>,
     rows: NamedRows<'a>,
 }
 
 /// `GET /changes`: of all answers.
 pub(super) async fn all(
-    State(shared): State<Shared>,
+    State(shared): State<SharedServingState>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Fault> {
+) -> Result<Response, ApiError> {
     follow(shared, query.as_deref(), &headers, (0..questions::ALL.len()).collect()).await
 }
 
 /// `GET /answers/{name}/changes`
 pub(super) async fn one(
-    State(shared): State<Shared>,
+    State(shared): State<SharedServingState>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Fault> {
+) -> Result<Response, ApiError> {
     let (at, _) = question(&name)?;
     follow(shared, query.as_deref(), &headers, vec![at]).await
 }
 
 async fn follow(
-    shared: Shared,
+    shared: SharedServingState,
     query: Option<&str>,
     headers: &HeaderMap,
     answers: Vec<usize>,
-) -> Result<Response, Fault> {
+) -> Result<Response, ApiError> {
     let read = params::followed(query)?;
-    view(&shared.board, read)?;
+    view(&shared.answer_hub, read)?;
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(parse_id);
-    let following = shared.board.follow(read, seen).ok_or_else(super::answers::not_open)?;
-    let run = shared.board.run();
+    let following = shared.answer_hub.follow(read, seen).ok_or_else(super::answers::not_ready)?;
+    let run = shared.answer_hub.run();
     let (first, missed) = match following.start {
         // A stream must begin with something: a reader waits for its first byte.
-        Start::Resumed(missed) => (VecDeque::from([SIGN_OF_LIFE]), missed.into()),
-        Start::Anew { view, why } => (snapshot(&shared, read, &view, why, &answers).await?, VecDeque::new()),
+        SubscriptionStart::Resumed(missed) => (VecDeque::from([KEEP_ALIVE_COMMENT]), missed.into()),
+        SubscriptionStart::Snapshot { view, why } => {
+            (snapshot(&shared, read, &view, why, &answers).await?, VecDeque::new())
+        }
     };
     let over = shared.over.clone();
     let reader = ChangeReader { run, answers, missed, next: following.next, over, dropped: false, shared };
@@ -115,12 +117,12 @@ struct ChangeReader {
     run: u64,
     answers: Vec<usize>,
     /// Epochs that passed while the reader was away.
-    missed: VecDeque<Arc<Passed>>,
-    next: broadcast::Receiver<Arc<Passed>>,
+    missed: VecDeque<Arc<EpochChanges>>,
+    next: broadcast::Receiver<Arc<EpochChanges>>,
     /// Turns `true` when serving ends.
     over: watch::Receiver<bool>,
     dropped: bool,
-    shared: Shared,
+    shared: SharedServingState,
 }
 
 impl ChangeReader {
@@ -134,7 +136,7 @@ impl ChangeReader {
             }
             let passed = tokio::select! {
                 passed = self.next.recv() => passed,
-                () = tokio::time::sleep(ALIVE) => return Some(VecDeque::from([SIGN_OF_LIFE])),
+                () = tokio::time::sleep(KEEP_ALIVE_INTERVAL) => return Some(VecDeque::from([KEEP_ALIVE_COMMENT])),
                 _ = self.over.wait_for(|over| *over) => return None,
             };
             match passed {
@@ -148,7 +150,7 @@ impl ChangeReader {
     }
 
     fn take_missed(&mut self, events: &mut EventBuffer) {
-        while events.bytes < CHUNK_BYTES
+        while events.bytes < TARGET_CHUNK_BYTES
             && let Some(passed) = self.missed.pop_front()
         {
             self.add_changes(events, &passed);
@@ -157,7 +159,7 @@ impl ChangeReader {
 
     /// Adds what has come meanwhile.
     fn take_waiting(&mut self, events: &mut EventBuffer) {
-        while events.bytes < CHUNK_BYTES && self.missed.is_empty() && !self.dropped {
+        while events.bytes < TARGET_CHUNK_BYTES && self.missed.is_empty() && !self.dropped {
             match self.next.try_recv() {
                 Ok(passed) => self.add_changes(events, &passed),
                 // The next call meets it again.
@@ -167,7 +169,7 @@ impl ChangeReader {
         }
     }
 
-    fn add_changes(&self, events: &mut EventBuffer, passed: &Passed) {
+    fn add_changes(&self, events: &mut EventBuffer, passed: &EpochChanges) {
         let mut changes = self.answers.iter().filter_map(|answer| passed.json(*answer)).peekable();
         while let Some(json) = changes.next() {
             events.add(changes.peek().is_none().then_some((self.run, passed.epoch)), "change", json);
@@ -177,9 +179,9 @@ impl ChangeReader {
     /// The last word to a reader that is too slow.
     fn drop_reader(&mut self, events: &mut EventBuffer, epochs: u64) {
         self.dropped = true;
-        self.shared.tallies.reader_dropped();
+        self.shared.metrics.reader_dropped();
         tracing::info!(epochs, "a reader of changes was too slow and is dropped");
-        let why = format!("more than {} changed epochs behind", crate::serving::board::BEHIND_MAX);
+        let why = format!("more than {} changed epochs behind", crate::serving::answer_hub::MAX_EPOCHS_BEHIND);
         events.add(None, "dropped", &Bytes::from(format!("{{\"why\":\"{why}; start anew\"}}")));
     }
 }
@@ -211,7 +213,7 @@ impl EventBuffer {
             let _ = writeln!(self.text, "id: {run:x}-{epoch}");
         }
         let _ = write!(self.text, "event: {name}\ndata: ");
-        match std::str::from_utf8(json).ok().filter(|json| json.len() < SHARED_BYTES_MIN) {
+        match std::str::from_utf8(json).ok().filter(|json| json.len() < MIN_SHARED_EVENT_BYTES) {
             Some(json) => self.text.push_str(json),
             None => {
                 self.ready.push_back(Bytes::from(std::mem::take(&mut self.text)));
@@ -232,27 +234,27 @@ impl EventBuffer {
 
 /// The answers as the first events of a stream. Readers that come in the same epoch share what is rendered.
 async fn snapshot(
-    shared: &Shared,
-    read: Read,
-    view: &View,
+    shared: &SharedServingState,
+    read: ReadConsistency,
+    view: &AnswerView,
     anew: Option<&'static str>,
     answers: &[usize],
-) -> Result<VecDeque<Bytes>, Fault> {
+) -> Result<VecDeque<Bytes>, ApiError> {
     let mut events = EventBuffer::default();
     for (at, answer) in answers.iter().copied().enumerate() {
-        let (key, rows) = (ReplyKey::Snapshot(read, answer, anew), view.answer(answer).rows().len());
-        let render = move |view: &View| render_snapshot(view, answer, anew);
-        let json = shared.rendered.share(key, view.clone(), rows, render).await?;
-        let id = (at + 1 == answers.len()).then_some((shared.board.run(), view.epoch));
+        let (key, rows) = (ReplyKey::SnapshotEvent(read, answer, anew), view.answer(answer).rows().len());
+        let render = move |view: &AnswerView| render_snapshot(view, answer, anew);
+        let json = shared.shared_replies.share(key, view.clone(), rows, render).await?;
+        let id = (at + 1 == answers.len()).then_some((shared.answer_hub.run(), view.epoch));
         events.add(id, "snapshot", &json);
     }
     Ok(events.finish())
 }
 
-fn render_snapshot(view: &View, answer: usize, anew: Option<&'static str>) -> anyhow::Result<Vec<u8>> {
+fn render_snapshot(view: &AnswerView, answer: usize, anew: Option<&'static str>) -> anyhow::Result<Vec<u8>> {
     let question = &questions::ALL[answer];
     let rows = NamedRows { columns: question.columns, rows: view.answer(answer).rows().collect() };
-    let View { epoch, as_of, durable_epoch, .. } = *view;
+    let AnswerView { epoch, as_of, durable_epoch, .. } = *view;
     let columns = columns(question);
-    Ok(serde_json::to_vec(&Snapshot { answer: question.name, epoch, as_of, durable_epoch, anew, columns, rows })?)
+    Ok(serde_json::to_vec(&SnapshotEvent { answer: question.name, epoch, as_of, durable_epoch, anew, columns, rows })?)
 }

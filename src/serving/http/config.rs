@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::http::{Listening, ServerTls, deserialize_listen_address};
+use crate::http::{ListenSettings, ServerTls, deserialize_listen_address};
 use crate::key_problem::KeyProblem;
 use crate::secret::SecretFrom;
 
@@ -19,7 +19,7 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Who may ask; without tokens everybody who reaches the port.
     #[serde(default)]
-    pub tokens: Tokens,
+    pub tokens: ServeTokens,
     /// Encrypts, with this certificate.
     #[serde(default)]
     pub tls: Option<ServerTls>,
@@ -48,7 +48,7 @@ pub struct HttpConfig {
 /// Bearer tokens, by what they allow.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Tokens {
+pub struct ServeTokens {
     /// Answers, changes, status.
     pub read: Option<SecretFrom>,
     /// Metrics only.
@@ -63,7 +63,7 @@ impl HttpConfig {
     pub fn at(listen: SocketAddr) -> HttpConfig {
         HttpConfig {
             listen,
-            tokens: Tokens::default(),
+            tokens: ServeTokens::default(),
             tls: None,
             hosts: Vec::new(),
             connections_max: Self::connections_max(),
@@ -93,7 +93,7 @@ impl HttpConfig {
     /// What is wrong, each with its mend. `base` is what relative paths are relative to.
     #[must_use]
     pub fn faults(&self, base: &Path) -> Vec<KeyProblem> {
-        let listening = Listening {
+        let listening = ListenSettings {
             listen: self.listen,
             tls: self.tls.as_ref(),
             tokens: self.tokens.any(),
@@ -112,7 +112,7 @@ impl HttpConfig {
     }
 }
 
-impl Tokens {
+impl ServeTokens {
     /// Whether one is asked for.
     #[must_use]
     pub fn any(&self) -> bool {

@@ -6,24 +6,27 @@ use pinflow_dataflows::graph::Sizes;
 use pinflow_dataflows::operators::Operators;
 use serde::Serialize;
 
-use super::reply::{self, Fault};
-use super::{Shared, answers, params};
+use super::reply::{self, ApiError};
+use super::{SharedServingState, answers, params};
 use crate::engine::Gauges;
 use crate::position::Epoch;
-use crate::serving::board::Read;
+use crate::serving::answer_hub::ReadConsistency;
 
 #[derive(Serialize)]
-struct Graph {
+struct GraphBody {
     epoch: Epoch,
     #[serde(flatten)]
     operators: Operators,
 }
 
 /// `GET /graph`: the dataflow, with the records that went along it in this run.
-pub(super) async fn graph(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Result<Response, Fault> {
+pub(super) async fn graph(
+    State(shared): State<SharedServingState>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
     params::none(query.as_deref())?;
-    let view = answers::view(&shared.board, Read::Live)?;
-    Ok(reply::json(&Graph { epoch: view.epoch, operators: Operators::of(&shared.gauges.watched()) }))
+    let view = answers::view(&shared.answer_hub, ReadConsistency::Live)?;
+    Ok(reply::json(&GraphBody { epoch: view.epoch, operators: Operators::of(&shared.gauges.watched()) }))
 }
 
 /// What all workers hold together.

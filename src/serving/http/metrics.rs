@@ -12,21 +12,21 @@ use pinflow_dataflows::clean::FieldFault;
 use pinflow_dataflows::record::Stream;
 use pinflow_dataflows::rejection::Reason;
 
-use super::status::{self, Phase};
-use super::{Shared, graph, reply};
-use crate::http::{Page, Tally, cpu_seconds, resident_bytes};
-use crate::serving::board::Read;
+use super::status::{self, RunPhase};
+use super::{SharedServingState, graph, reply};
+use crate::http::{ConnectionCounts, MetricsPage, cpu_seconds, resident_bytes};
+use crate::serving::answer_hub::ReadConsistency;
 
 /// What the server itself counts.
 #[derive(Debug, Default)]
-pub(super) struct Tallies {
-    pub(super) connections: Arc<Tally>,
+pub(super) struct ServingMetrics {
+    pub(super) connections: Arc<ConnectionCounts>,
     dropped: AtomicU64,
     /// Requests by route and status.
     requests: Mutex<BTreeMap<(String, u16), u64>>,
 }
 
-impl Tallies {
+impl ServingMetrics {
     pub(super) fn reader_dropped(&self) {
         self.dropped.fetch_add(1, Relaxed);
     }
@@ -39,27 +39,29 @@ impl Tallies {
 }
 
 /// `GET /metrics`
-pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
-    let mut page = Page::default();
+pub(super) async fn metrics(State(shared): State<SharedServingState>) -> Response {
+    let mut page = MetricsPage::default();
     run(&mut page, &shared);
     read(&mut page, &shared);
     written(&mut page, &shared);
     served(&mut page, &shared);
-    reply::body(reply::PROMETHEUS, reply::NO_STORE, page.text())
+    reply::body(reply::PROMETHEUS_TYPE, reply::NO_STORE, page.text())
 }
 
 fn flag(value: bool) -> f64 {
     if value { 1.0 } else { 0.0 }
 }
 
-fn run(page: &mut Page, shared: &Shared) {
+fn run(page: &mut MetricsPage, shared: &SharedServingState) {
     let labels = [("version", env!("CARGO_PKG_VERSION")), ("pipeline", shared.pipeline.as_str())];
     page.metric("pinflow_info", "gauge", "What runs.").value(&labels, 1.0);
     let uptime = shared.started.elapsed().as_secs_f64();
     page.metric("pinflow_uptime_seconds", "gauge", "Since the start.").only(uptime);
     let (state, _) = status::state(shared);
     let mut metric = page.metric("pinflow_state", "gauge", "1 for the state that the run is in.");
-    for (name, of) in [("rebuilding", Phase::Rebuilding), ("paused", Phase::Paused), ("running", Phase::Running)] {
+    for (name, of) in
+        [("rebuilding", RunPhase::Rebuilding), ("paused", RunPhase::Paused), ("running", RunPhase::Running)]
+    {
         metric.value(&[("state", name)], flag(state == of));
     }
     if let Some(bytes) = resident_bytes() {
@@ -89,7 +91,7 @@ fn run(page: &mut Page, shared: &Shared) {
     }
 }
 
-fn read(page: &mut Page, shared: &Shared) {
+fn read(page: &mut MetricsPage, shared: &SharedServingState) {
     let gauges = &shared.gauges;
     let total = gauges.rows.load(Relaxed) as f64;
     page.metric("pinflow_records_total", "counter", "Rows read in this run, rejections included.").only(total);
@@ -111,7 +113,7 @@ fn read(page: &mut Page, shared: &Shared) {
     }
     let unknown = counts.unknown_fields as f64;
     page.metric("pinflow_unknown_fields_total", "counter", "Fields that no stream has.").only(unknown);
-    let Some(view) = shared.board.view(Read::Live) else { return };
+    let Some(view) = shared.answer_hub.view(ReadConsistency::Live) else { return };
     let mut metric = page.metric("pinflow_source_read_total", "counter", "Rows read, by partition.");
     for source in view.sources.iter() {
         metric.value(&[("source", &source.source)], source.read as f64);
@@ -137,7 +139,7 @@ fn read(page: &mut Page, shared: &Shared) {
     }
 }
 
-fn written(page: &mut Page, shared: &Shared) {
+fn written(page: &mut MetricsPage, shared: &SharedServingState) {
     let gauges = &shared.gauges;
     let tables = gauges.tables.get().map(|tables| tables.borrow().clone()).unwrap_or_default();
     if tables.is_empty() {
@@ -166,20 +168,20 @@ fn written(page: &mut Page, shared: &Shared) {
     }
 }
 
-fn served(page: &mut Page, shared: &Shared) {
-    let tallies = &shared.tallies;
-    let connections = tallies.connections.open.load(Relaxed) as f64;
+fn served(page: &mut MetricsPage, shared: &SharedServingState) {
+    let metrics = &shared.metrics;
+    let connections = metrics.connections.open.load(Relaxed) as f64;
     page.metric("pinflow_http_connections", "gauge", "Connections now.").only(connections);
-    let refused = tallies.connections.refused.load(Relaxed) as f64;
+    let refused = metrics.connections.refused.load(Relaxed) as f64;
     page.metric("pinflow_http_connections_refused_total", "counter", "Connections turned away.").only(refused);
-    let held = shared.rendered.reserved_bytes() as f64;
+    let held = shared.shared_replies.reserved_bytes() as f64;
     page.metric("pinflow_http_reply_bytes", "gauge", "Bytes of replies that are held for their readers now.")
         .only(held);
-    let dropped = tallies.dropped.load(Relaxed) as f64;
+    let dropped = metrics.dropped.load(Relaxed) as f64;
     page.metric("pinflow_http_readers_dropped_total", "counter", "Readers of changes that were too slow.")
         .only(dropped);
     let mut metric = page.metric("pinflow_http_requests_total", "counter", "Requests, by route and status.");
-    for ((route, status), count) in tallies.requests.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    for ((route, status), count) in metrics.requests.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         metric.value(&[("route", route), ("status", &status.to_string())], *count as f64);
     }
 }

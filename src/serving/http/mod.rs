@@ -1,6 +1,6 @@
 //! Answers over HTTP: one port, and every route shows one and the same epoch.
 //!
-//! Reading only: nothing can be changed through it. `shows` says who may see what, the routes read the [`Board`] and the engine's [`Gauges`]. None of it can make the graph wait.
+//! Reading only: nothing can be changed through it. `permissions` says who may see what, the routes read the [`AnswerHub`] and the engine's [`Gauges`]. None of it can make the graph wait.
 
 mod answers;
 mod changes;
@@ -10,9 +10,9 @@ mod metrics;
 mod openapi;
 mod page;
 mod params;
-mod rendered;
+mod permissions;
 mod reply;
-mod shows;
+mod shared_replies;
 mod status;
 
 use std::net::SocketAddr;
@@ -32,28 +32,30 @@ use pinflow_dataflows::graph::Options;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-pub use config::{HttpConfig, Tokens};
+pub use config::{HttpConfig, ServeTokens};
 
-use super::board::{Board, Read};
+use super::answer_hub::{AnswerHub, ReadConsistency};
 use super::history::{SAMPLE_INTERVAL_MS, StatusHistory};
 use crate::engine::Gauges;
-use crate::http::{From, Guard, Limits, Port, PortError, harden, resident_bytes};
+use crate::http::{
+    AccessControl, ClientAddr, ConnectionLimits, PortError, ServerPort, resident_bytes, set_security_headers,
+};
 use crate::secret::SecretError;
-use metrics::Tallies;
-use rendered::RenderedReplies;
-use reply::Fault;
-use shows::Role;
+use metrics::ServingMetrics;
+use permissions::ServingRole;
+use reply::ApiError;
+use shared_replies::SharedReplies;
 
 /// An answer with more rows than this is rendered beside the threads that serve.
-const ROWS_INLINE: usize = 2_000;
+const MAX_INLINE_RENDER_ROWS: usize = 2_000;
 
 /// What the routes read.
-pub(crate) struct Served {
-    board: Arc<Board>,
+pub(crate) struct ServingState {
+    answer_hub: Arc<AnswerHub>,
     gauges: Arc<Gauges>,
-    guard: Guard<Role>,
-    tallies: Tallies,
-    rendered: RenderedReplies,
+    access: AccessControl<ServingRole>,
+    metrics: ServingMetrics,
+    shared_replies: SharedReplies,
     pipeline: String,
     options: Options,
     history: StatusHistory,
@@ -62,16 +64,16 @@ pub(crate) struct Served {
     over: watch::Receiver<bool>,
 }
 
-type Shared = Arc<Served>;
+type SharedServingState = Arc<ServingState>;
 
 /// How long open connections may take to finish when serving ends.
-const FAREWELL: Duration = Duration::from_secs(2);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// A port that is listened on, and not yet served.
 pub struct HttpServer {
-    port: Port,
+    port: ServerPort,
     config: HttpConfig,
-    guard: Guard<Role>,
+    access: AccessControl<ServingRole>,
 }
 
 /// Why there is no server.
@@ -79,7 +81,7 @@ pub struct HttpServer {
 pub enum HttpError {
     /// The port cannot be served.
     #[error("[serve]")]
-    Port(#[from] PortError),
+    ServerPort(#[from] PortError),
     /// A token is not there.
     #[error("[serve] tokens")]
     Token(#[from] SecretError),
@@ -91,9 +93,9 @@ impl HttpServer {
     /// # Errors
     /// If one of them is not to be had.
     pub fn bind(config: &HttpConfig, base: &Path) -> Result<HttpServer, HttpError> {
-        let guard = shows::guard(config, base)?;
-        let port = Port::bind(config.listen, config.tls.as_ref(), base)?;
-        Ok(HttpServer { port, config: config.clone(), guard })
+        let access = permissions::access(config, base)?;
+        let port = ServerPort::bind(config.listen, config.tls.as_ref(), base)?;
+        Ok(HttpServer { port, config: config.clone(), access })
     }
 
     /// The address, with the port that was taken.
@@ -107,21 +109,21 @@ impl HttpServer {
     /// Serves until `over` turns true. `options` are shown as those in force.
     pub async fn serve(
         self,
-        board: Arc<Board>,
+        answer_hub: Arc<AnswerHub>,
         gauges: Arc<Gauges>,
         (pipeline, options): (String, Options),
         over: watch::Receiver<bool>,
     ) {
-        let (tallies, started) = (Tallies::default(), Instant::now());
-        let (guard, tally) = (self.guard, Arc::clone(&tallies.connections));
+        let (metrics, started) = (ServingMetrics::default(), Instant::now());
+        let (access, tally) = (self.access, Arc::clone(&metrics.connections));
         let (history, started_at) = (StatusHistory::default(), Timestamp::now());
-        let rendered = RenderedReplies::new(self.config.reply_bytes_max);
-        let shared = Arc::new(Served {
-            board,
+        let shared_replies = SharedReplies::new(self.config.reply_bytes_max);
+        let shared = Arc::new(ServingState {
+            answer_hub,
             gauges,
-            guard,
-            tallies,
-            rendered,
+            access,
+            metrics,
+            shared_replies,
             pipeline,
             options,
             history,
@@ -131,10 +133,10 @@ impl HttpServer {
         });
         let sampler = tokio::spawn(sample_status(Arc::clone(&shared)));
         let router = router(Arc::clone(&shared));
-        let limits = Limits {
+        let limits = ConnectionLimits {
             connections_max: self.config.connections_max,
             connections_per_address_max: self.config.connections_per_address_max,
-            farewell: FAREWELL,
+            shutdown_grace: SHUTDOWN_GRACE,
         };
         self.port.serve(router, limits, tally, over).await;
         sampler.abort();
@@ -142,7 +144,7 @@ impl HttpServer {
 }
 
 /// Takes a sample of the run every second.
-async fn sample_status(shared: Shared) {
+async fn sample_status(shared: SharedServingState) {
     let mut ticks = tokio::time::interval(Duration::from_millis(SAMPLE_INTERVAL_MS));
     // After a pause there is a gap: samples that were missed cannot be made up for.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -150,15 +152,15 @@ async fn sample_status(shared: Shared) {
     loop {
         ticks.tick().await;
         let now = Instant::now();
-        if let Some(view) = shared.board.view(Read::Live) {
-            let latency = shared.board.latency_since(before);
+        if let Some(view) = shared.answer_hub.view(ReadConsistency::Live) {
+            let latency = shared.answer_hub.latency_since(before);
             shared.history.add(&view, latency, resident_bytes());
         }
         before = Some(now);
     }
 }
 
-fn router(shared: Shared) -> Router {
+fn router(shared: SharedServingState) -> Router {
     Router::new()
         .route("/", get(page::index))
         .route("/assets/{name}", get(page::asset))
@@ -173,33 +175,35 @@ fn router(shared: Shared) -> Router {
         .route("/readyz", get(status::ready))
         .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(openapi::document))
-        .fallback(async || Fault::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here; see /openapi.json"))
-        .method_not_allowed_fallback(async || {
-            Fault::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "everything here is read with GET")
+        .fallback(async || {
+            ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here; see /openapi.json")
         })
-        .layer(from_fn_with_state(Arc::clone(&shared), attend))
+        .method_not_allowed_fallback(async || {
+            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "everything here is read with GET")
+        })
+        .layer(from_fn_with_state(Arc::clone(&shared), handle_request))
         .with_state(shared)
 }
 
 /// Goes around every request: admits it, counts it, and hardens its reply.
-async fn attend(
-    State(shared): State<Shared>,
-    Extension(From(from)): Extension<From>,
+async fn handle_request(
+    State(shared): State<SharedServingState>,
+    Extension(ClientAddr(from)): Extension<ClientAddr>,
     request: Request,
     next: Next,
 ) -> Response {
     let route =
         request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
-    let response = match shows::admit(&shared.guard, &request, from) {
+    let response = match permissions::admit(&shared.access, &request, from) {
         Ok(()) => next.run(request).await,
-        Err(denied) => Fault::from(denied).into_response(),
+        Err(denied) => ApiError::from(denied).into_response(),
     };
-    let mut response = shared.rendered.count(response).await.unwrap_or_else(Fault::into_response);
+    let mut response = shared.shared_replies.count(response).await.unwrap_or_else(ApiError::into_response);
     if response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    harden(response.headers_mut());
-    shared.tallies.request(&route, response.status().as_u16());
+    set_security_headers(response.headers_mut());
+    shared.metrics.request(&route, response.status().as_u16());
     response
 }
 
@@ -207,15 +211,15 @@ async fn attend(
 async fn blocking<T: Send + 'static>(
     rows: usize,
     render: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
-) -> Result<T, Fault> {
-    let rendered = if rows <= ROWS_INLINE {
+) -> Result<T, ApiError> {
+    let shared_replies = if rows <= MAX_INLINE_RENDER_ROWS {
         render()
     } else {
         tokio::task::spawn_blocking(render).await.unwrap_or_else(|panic| Err(panic.into()))
     };
-    rendered.map_err(|error| {
+    shared_replies.map_err(|error| {
         let id = uuid::Uuid::new_v4();
         tracing::error!(%id, error = format!("{error:#}"), "a reply could not be made");
-        Fault::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("the log has more under {id}"))
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("the log has more under {id}"))
     })
 }

@@ -6,7 +6,7 @@ use pinflow_dataflows::questions::{self, Question};
 use serde_json::{Map, Value, json};
 
 use super::{params, reply};
-use crate::serving::history::SAMPLES_MAX;
+use crate::serving::history::MAX_SAMPLES;
 
 /// `GET /openapi.json`
 pub(super) async fn document() -> Response {
@@ -254,7 +254,7 @@ fn status_schema() -> Value {
 
 fn status() -> Value {
     let what = "Adds the newest samples of the last ten minutes, one per second, oldest first";
-    let samples = json!({ "type": "integer", "minimum": 1, "maximum": SAMPLES_MAX });
+    let samples = json!({ "type": "integer", "minimum": 1, "maximum": MAX_SAMPLES });
     let what_is_shown = "Freshness, counts of this run and of all time, sources, tables, memory";
     let shown = json_content(what_is_shown, status_schema());
     get("How the run is doing", &[parameter("history", "query", what, &samples)], &shown)

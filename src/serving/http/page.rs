@@ -15,40 +15,40 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-use super::rendered::CountedReply;
-use super::reply::{self, Fault};
+use super::reply::{self, ApiError};
+use super::shared_replies::CountedReply;
 
 /// One file of the page.
-struct File {
+struct PageFile {
     name: &'static str,
     kind: &'static str,
     bytes: &'static [u8],
     /// Whether compressing makes it smaller.
-    shrinks: bool,
-    packed: OnceLock<Packed>,
+    is_compressible: bool,
+    encoded: OnceLock<EncodedFile>,
 }
 
 /// What is known of a file once it was asked for.
-struct Packed {
+struct EncodedFile {
     tag: String,
     gzip: Option<Vec<u8>>,
 }
 
 macro_rules! file {
-    ($name:literal, $kind:literal, $shrinks:literal) => {
-        File {
+    ($name:literal, $kind:literal, $is_compressible:literal) => {
+        PageFile {
             name: $name,
             kind: $kind,
             bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/page/built/", $name)),
-            shrinks: $shrinks,
-            packed: OnceLock::new(),
+            is_compressible: $is_compressible,
+            encoded: OnceLock::new(),
         }
     };
 }
 
-static INDEX: File = file!("index.html", "text/html; charset=utf-8", true);
+static INDEX: PageFile = file!("index.html", "text/html; charset=utf-8", true);
 
-static ASSETS: [File; 7] = [
+static ASSETS: [PageFile; 7] = [
     file!("page.js", "text/javascript; charset=utf-8", true),
     file!("theme.js", "text/javascript; charset=utf-8", true),
     file!("page.css", "text/css; charset=utf-8", true),
@@ -64,19 +64,19 @@ pub(super) async fn index(headers: HeaderMap) -> Response {
 }
 
 /// `GET /assets/{name}`
-pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Fault> {
+pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
     let file = ASSETS.iter().find(|file| file.name == name);
     let file =
-        file.ok_or_else(|| Fault::new(StatusCode::NOT_FOUND, "not_found", "the page has no file of that name"))?;
+        file.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "not_found", "the page has no file of that name"))?;
     Ok(serve(file, &headers))
 }
 
 /// The file, compressed where that is understood, or that it is still the same. It is asked for each time, so that a
 /// page never runs with the files of another version; the tag makes that cheap.
-fn serve(file: &'static File, headers: &HeaderMap) -> Response {
-    let packed = file.packed.get_or_init(|| pack(file));
-    let gzip = packed.gzip.as_deref().filter(|_| accepts_gzip(headers));
-    let tag = format!("\"{}{}\"", packed.tag, if gzip.is_some() { "-gzip" } else { "" });
+fn serve(file: &'static PageFile, headers: &HeaderMap) -> Response {
+    let encoded = file.encoded.get_or_init(|| encode_file(file));
+    let gzip = encoded.gzip.as_deref().filter(|_| accepts_gzip(headers));
+    let tag = format!("\"{}{}\"", encoded.tag, if gzip.is_some() { "-gzip" } else { "" });
     let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut response = if known.flat_map(|value| value.split(',')).any(|one| one.trim().trim_start_matches("W/") == tag)
     {
@@ -98,13 +98,13 @@ fn serve(file: &'static File, headers: &HeaderMap) -> Response {
     response
 }
 
-fn pack(file: &File) -> Packed {
+fn encode_file(file: &PageFile) -> EncodedFile {
     let digest = Sha256::digest(file.bytes);
     let tag = digest[..12].iter().map(|byte| format!("{byte:02x}")).collect();
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     let written = encoder.write_all(file.bytes).and_then(|()| encoder.finish());
     // Writing to memory does not fail; if it did, the file would go out as it is.
-    Packed { tag, gzip: written.ok().filter(|_| file.shrinks) }
+    EncodedFile { tag, gzip: written.ok().filter(|_| file.is_compressible) }
 }
 
 /// Whether gzip is named, and not with a weight of nothing.
@@ -137,8 +137,8 @@ mod tests {
             assert!(!accepts_gzip(&accepting(value)), "{value}");
         }
         let mut plain = Vec::new();
-        let packed = pack(&INDEX);
-        flate2::read::GzDecoder::new(packed.gzip.unwrap().as_slice()).read_to_end(&mut plain).unwrap();
+        let encoded = encode_file(&INDEX);
+        flate2::read::GzDecoder::new(encoded.gzip.unwrap().as_slice()).read_to_end(&mut plain).unwrap();
         assert_eq!(plain, INDEX.bytes);
     }
 

@@ -4,12 +4,12 @@ use pinflow_dataflows::answer::{Cell, Kind, Row};
 use pinflow_dataflows::questions::Question;
 use url::form_urlencoded;
 
-use super::reply::Fault;
-use crate::serving::board::Read;
+use super::reply::ApiError;
+use crate::serving::answer_hub::ReadConsistency;
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub(super) enum Form {
+pub(super) enum ReplyFormat {
     #[default]
     Json,
     Ndjson,
@@ -22,23 +22,23 @@ pub(super) const CSV_SEPARATORS: [&str; 4] = [",", ";", "\t", "|"];
 
 /// How answers are asked for.
 #[derive(Debug, Default)]
-pub(super) struct Asked {
-    pub(super) read: Read,
-    pub(super) form: Form,
-    pub(super) filter: Filter,
+pub(super) struct AnswerParams {
+    pub(super) read: ReadConsistency,
+    pub(super) form: ReplyFormat,
+    pub(super) filter: RowFilter,
 }
 
 /// Rows whose grouping columns have one of these values.
 #[derive(Debug, Default)]
-pub(super) struct Filter(Vec<(usize, Vec<Wanted>)>);
+pub(super) struct RowFilter(Vec<(usize, Vec<FilterValue>)>);
 
 #[derive(Debug, PartialEq, Eq)]
-enum Wanted {
+enum FilterValue {
     Long(i64),
     Text(String),
 }
 
-impl Filter {
+impl RowFilter {
     /// Whether every row is wanted.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -49,7 +49,7 @@ impl Filter {
         self.0.iter().all(|(column, wanted)| wanted.iter().any(|wanted| wanted.is(&row.0[*column])))
     }
 
-    fn add(&mut self, column: usize, wanted: Wanted) {
+    fn add(&mut self, column: usize, wanted: FilterValue) {
         match self.0.iter_mut().find(|(of, _)| *of == column) {
             Some((_, values)) => values.push(wanted),
             None => self.0.push((column, vec![wanted])),
@@ -57,11 +57,11 @@ impl Filter {
     }
 }
 
-impl Wanted {
+impl FilterValue {
     fn is(&self, cell: &Cell) -> bool {
         match (self, cell) {
-            (Wanted::Long(wanted), Cell::Long(value)) => wanted == value,
-            (Wanted::Text(wanted), Cell::Text(value)) => wanted == value.as_str(),
+            (FilterValue::Long(wanted), Cell::Long(value)) => wanted == value,
+            (FilterValue::Text(wanted), Cell::Text(value)) => wanted == value.as_str(),
             _ => false,
         }
     }
@@ -72,17 +72,17 @@ fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
     form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned()
 }
 
-fn read(value: &str) -> Result<Read, Fault> {
+fn read(value: &str) -> Result<ReadConsistency, ApiError> {
     match value {
-        "live" => Ok(Read::Live),
-        "durable" => Ok(Read::Durable),
-        _ => Err(Fault::bad("read is live or durable")),
+        "live" => Ok(ReadConsistency::Live),
+        "durable" => Ok(ReadConsistency::Durable),
+        _ => Err(ApiError::bad("read is live or durable")),
     }
 }
 
 /// How answers are asked for; of one question, with its filters.
-pub(super) fn asked(query: Option<&str>, question: Option<&Question>) -> Result<Asked, Fault> {
-    let (mut asked, mut between) = (Asked::default(), None);
+pub(super) fn asked(query: Option<&str>, question: Option<&Question>) -> Result<AnswerParams, ApiError> {
+    let (mut asked, mut between) = (AnswerParams::default(), None);
     for (name, value) in pairs(query) {
         match name.as_str() {
             "read" => asked.read = read(&value)?,
@@ -92,79 +92,79 @@ pub(super) fn asked(query: Option<&str>, question: Option<&Question>) -> Result<
         }
     }
     // Of no other form it changes anything.
-    if let (Some(between), Form::Csv(separator)) = (between, &mut asked.form) {
+    if let (Some(between), ReplyFormat::Csv(separator)) = (between, &mut asked.form) {
         *separator = between;
     }
     Ok(asked)
 }
 
-fn form(value: &str, of_one_answer: bool) -> Result<Form, Fault> {
+fn form(value: &str, of_one_answer: bool) -> Result<ReplyFormat, ApiError> {
     match value {
-        "json" => Ok(Form::Json),
-        "ndjson" => Ok(Form::Ndjson),
-        "csv" if of_one_answer => Ok(Form::Csv(b',')),
-        _ if of_one_answer => Err(Fault::bad("format is json, ndjson or csv")),
-        _ => Err(Fault::bad("format is json or ndjson; csv is of one answer")),
+        "json" => Ok(ReplyFormat::Json),
+        "ndjson" => Ok(ReplyFormat::Ndjson),
+        "csv" if of_one_answer => Ok(ReplyFormat::Csv(b',')),
+        _ if of_one_answer => Err(ApiError::bad("format is json, ndjson or csv")),
+        _ => Err(ApiError::bad("format is json or ndjson; csv is of one answer")),
     }
 }
 
-fn separator(value: &str) -> Result<u8, Fault> {
+fn separator(value: &str) -> Result<u8, ApiError> {
     let known = CSV_SEPARATORS.contains(&value);
     let byte = value.as_bytes().first().filter(|_| known);
-    byte.copied().ok_or_else(|| Fault::bad("separator is one of , ; | or a tab (%09)"))
+    byte.copied().ok_or_else(|| ApiError::bad("separator is one of , ; | or a tab (%09)"))
 }
 
-fn filter(filter: &mut Filter, question: Option<&Question>, name: &str, value: String) -> Result<(), Fault> {
+fn filter(filter: &mut RowFilter, question: Option<&Question>, name: &str, value: String) -> Result<(), ApiError> {
     let groups = question.map_or(&[][..], |question| &question.columns[..question.groups()]);
     let Some(column) = groups.iter().position(|column| column.name == name) else {
         let mut known = vec!["read", "format"];
         known.extend(question.map(|_| "separator"));
         known.extend(groups.iter().map(|column| column.name));
-        return Err(Fault::bad(format!("there is no parameter of that name; known are {}", known.join(", "))));
+        return Err(ApiError::bad(format!("there is no parameter of that name; known are {}", known.join(", "))));
     };
     let wanted = match groups[column].kind {
-        Kind::Text => Wanted::Text(value),
-        Kind::Long | Kind::Double => {
-            Wanted::Long(value.parse().map_err(|_| Fault::bad(format!("{} is a whole number", groups[column].name)))?)
-        }
+        Kind::Text => FilterValue::Text(value),
+        Kind::Long | Kind::Double => FilterValue::Long(
+            value.parse().map_err(|_| ApiError::bad(format!("{} is a whole number", groups[column].name)))?,
+        ),
     };
     filter.add(column, wanted);
     Ok(())
 }
 
 /// Which face of the board changes are followed on.
-pub(super) fn followed(query: Option<&str>) -> Result<Read, Fault> {
-    let mut of = Read::default();
+pub(super) fn followed(query: Option<&str>) -> Result<ReadConsistency, ApiError> {
+    let mut of = ReadConsistency::default();
     for (name, value) in pairs(query) {
         match name.as_str() {
             "read" => of = read(&value)?,
-            _ => return Err(Fault::bad("there is no parameter of that name; known is read")),
+            _ => return Err(ApiError::bad("there is no parameter of that name; known is read")),
         }
     }
     Ok(of)
 }
 
 /// How many are asked for.
-pub(super) fn limit(query: Option<&str>, default: usize, most: usize) -> Result<usize, Fault> {
+pub(super) fn limit(query: Option<&str>, default: usize, most: usize) -> Result<usize, ApiError> {
     Ok(number(query, "limit", most)?.unwrap_or(default))
 }
 
 /// The only parameter that a route knows: a number from 1 to `most`.
-pub(super) fn number(query: Option<&str>, known: &str, most: usize) -> Result<Option<usize>, Fault> {
+pub(super) fn number(query: Option<&str>, known: &str, most: usize) -> Result<Option<usize>, ApiError> {
     let mut found = None;
     for (name, value) in pairs(query) {
         if name != known {
-            return Err(Fault::bad(format!("there is no parameter of that name; known is {known}")));
+            return Err(ApiError::bad(format!("there is no parameter of that name; known is {known}")));
         }
         let number = value.parse().ok().filter(|number| (1..=most).contains(number));
-        found = Some(number.ok_or_else(|| Fault::bad(format!("{known} is 1 to {most}")))?);
+        found = Some(number.ok_or_else(|| ApiError::bad(format!("{known} is 1 to {most}")))?);
     }
     Ok(found)
 }
 
 /// Refuses parameters where there are none.
-pub(super) fn none(query: Option<&str>) -> Result<(), Fault> {
-    if pairs(query).next().is_none() { Ok(()) } else { Err(Fault::bad("there are no parameters here")) }
+pub(super) fn none(query: Option<&str>) -> Result<(), ApiError> {
+    if pairs(query).next().is_none() { Ok(()) } else { Err(ApiError::bad("there are no parameters here")) }
 }
 
 #[cfg(test)]
@@ -178,11 +178,11 @@ mod tests {
     fn separator_is_one_of_four_and_known_to_single_answers_only() {
         let question = Some(&questions::ALL[0]);
         let form = |query: &str, question| asked(Some(query), question).map(|asked| asked.form).ok();
-        assert_eq!(form("format=csv", question), Some(Form::Csv(b',')));
-        assert_eq!(form("format=csv&separator=;", question), Some(Form::Csv(b';')));
-        assert_eq!(form("separator=%3B&format=csv", question), Some(Form::Csv(b';')));
-        assert_eq!(form("format=csv&separator=%09", question), Some(Form::Csv(b'\t')));
-        assert_eq!(form("separator=;", question), Some(Form::Json));
+        assert_eq!(form("format=csv", question), Some(ReplyFormat::Csv(b',')));
+        assert_eq!(form("format=csv&separator=;", question), Some(ReplyFormat::Csv(b';')));
+        assert_eq!(form("separator=%3B&format=csv", question), Some(ReplyFormat::Csv(b';')));
+        assert_eq!(form("format=csv&separator=%09", question), Some(ReplyFormat::Csv(b'\t')));
+        assert_eq!(form("separator=;", question), Some(ReplyFormat::Json));
         for refused in ["format=csv&separator=", "format=csv&separator=;;", "format=csv&separator=\""] {
             assert_eq!(form(refused, question), None, "{refused}");
         }

@@ -9,18 +9,18 @@ use bytes::Bytes;
 use futures::Stream;
 use serde::Serialize;
 
-use super::rendered::CountedReply;
-use crate::http::{self, Denied};
-pub(super) use crate::http::{JSON, NO_STORE, PROMETHEUS, body};
+use super::shared_replies::CountedReply;
+use crate::http::{self, AccessError};
+pub(super) use crate::http::{JSON_TYPE, NO_STORE, PROMETHEUS_TYPE, body};
 
 /// JSON Lines.
-pub(super) const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+pub(super) const NDJSON_TYPE: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 /// Comma-separated values, RFC 4180.
-pub(super) const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
+pub(super) const CSV_TYPE: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
 /// Server-Sent Events.
-const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+const EVENT_STREAM_TYPE: HeaderValue = HeaderValue::from_static("text/event-stream");
 /// Neither kept nor changed on the way: a proxy that compresses holds events back until a block is full.
-const AS_IT_COMES: HeaderValue = HeaderValue::from_static("no-store, no-transform");
+const NO_STORE_NO_TRANSFORM: HeaderValue = HeaderValue::from_static("no-store, no-transform");
 /// Says to nginx, and to other proxies that took it over, that a reply is to be passed on as it comes.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// What was shown may be shown again only if we say that it still holds.
@@ -28,7 +28,7 @@ pub(super) const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// A request that was not fulfilled, and why, in words for whoever sent it. It says nothing of this machine.
 #[derive(Debug, Serialize)]
-pub(super) struct Fault {
+pub(super) struct ApiError {
     #[serde(skip)]
     pub(super) status: StatusCode,
     /// A name for programs.
@@ -39,38 +39,38 @@ pub(super) struct Fault {
     retry_after: Option<Duration>,
 }
 
-impl Fault {
-    pub(super) fn new(status: StatusCode, error: &'static str, message: impl Into<String>) -> Fault {
+impl ApiError {
+    pub(super) fn new(status: StatusCode, error: &'static str, message: impl Into<String>) -> ApiError {
         let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1));
-        Fault { status, error, message: message.into(), retry_after }
+        ApiError { status, error, message: message.into(), retry_after }
     }
 
-    pub(super) fn bad(message: impl Into<String>) -> Fault {
-        Fault::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    pub(super) fn bad(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
     /// What will be there later.
-    pub(super) fn not_yet(message: impl Into<String>) -> Fault {
-        Fault::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", message)
+    pub(super) fn not_yet(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", message)
     }
 }
 
-impl From<Denied> for Fault {
-    fn from(denied: Denied) -> Fault {
+impl From<AccessError> for ApiError {
+    fn from(denied: AccessError) -> ApiError {
         let retry_after = denied.retry_after();
-        Fault { retry_after, ..Fault::new(denied.status(), denied.name(), denied.message()) }
+        ApiError { retry_after, ..ApiError::new(denied.status(), denied.name(), denied.message()) }
     }
 }
 
-impl IntoResponse for Fault {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        http::json(JSON, self.status, self.retry_after, &self)
+        http::json(JSON_TYPE, self.status, self.retry_after, &self)
     }
 }
 
 /// A value of this moment as JSON.
 pub(super) fn json(value: &impl Serialize) -> Response {
-    http::json(JSON, StatusCode::OK, None, value)
+    http::json(JSON_TYPE, StatusCode::OK, None, value)
 }
 
 /// A reply whose bytes are counted already, for readers that may keep it as long as it still holds.
@@ -83,7 +83,7 @@ pub(super) fn counted(kind: HeaderValue, bytes: Bytes) -> Response {
 /// A stream of events, that no proxy on the way may hold back.
 pub(super) fn events(stream: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     let stream = futures::StreamExt::map(stream, Ok::<_, std::convert::Infallible>);
-    let mut response = body(EVENTS, AS_IT_COMES, Body::from_stream(stream));
+    let mut response = body(EVENT_STREAM_TYPE, NO_STORE_NO_TRANSFORM, Body::from_stream(stream));
     response.headers_mut().insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
     response
 }

@@ -16,24 +16,24 @@ use pinflow_dataflows::rejection::Reason;
 use serde::Serialize;
 
 use super::graph::held;
-use super::reply::{self, Fault};
-use super::{Shared, answers, params};
+use super::reply::{self, ApiError};
+use super::{SharedServingState, answers, params};
 use crate::engine::{Gauges, Rejected, SourceStatus};
 use crate::http::resident_bytes;
 use crate::position::Epoch;
-use crate::serving::board::Read;
-use crate::serving::history::{SAMPLE_INTERVAL_MS, SAMPLES_MAX, StatusSample};
+use crate::serving::answer_hub::ReadConsistency;
+use crate::serving::history::{MAX_SAMPLES, SAMPLE_INTERVAL_MS, StatusSample};
 use crate::serving::latency::LatencySummary;
 use crate::serving::render::{as_millis, as_millis_if_any};
 use crate::sinks::TableStatus;
 
 /// Rejections that are shown unless more are asked for.
-const REJECTED: usize = 50;
+const DEFAULT_REJECTIONS: usize = 50;
 /// As many as are kept.
-const REJECTED_MAX: usize = 256;
+const MAX_REJECTIONS: usize = 256;
 
 #[derive(Serialize)]
-struct Status<'a> {
+struct StatusBody<'a> {
     pipeline: &'a str,
     version: &'static str,
     uptime_seconds: f64,
@@ -42,7 +42,7 @@ struct Status<'a> {
     /// Now, by the clock of this machine: what ages are measured against.
     #[serde(serialize_with = "as_millis")]
     server_time: Timestamp,
-    state: Phase,
+    state: RunPhase,
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<String>,
     epoch: Epoch,
@@ -57,10 +57,10 @@ struct Status<'a> {
     sources: Vec<PartitionStatus<'a>>,
     tables: Vec<TableStatus>,
     answers: Vec<AnswerStatus>,
-    state_sizes: Held,
-    memory: Memory,
+    state_sizes: StateSizesBody,
+    memory: MemoryStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
-    history: Option<History>,
+    history: Option<HistoryBody>,
 }
 
 /// The `[questions]` that are in force.
@@ -161,29 +161,29 @@ impl PartitionStatus<'_> {
 
 /// The last minutes, if they are asked for.
 #[derive(Serialize)]
-struct History {
+struct HistoryBody {
     interval_ms: u64,
     samples: Vec<StatusSample>,
 }
 
 /// What the graph holds.
 #[derive(Serialize)]
-struct Held {
+struct StateSizesBody {
     inds: graph::State,
     rows: graph::State,
     groups: graph::State,
 }
 
-impl From<graph::Sizes> for Held {
-    fn from(sizes: graph::Sizes) -> Held {
-        Held { inds: sizes.inds(), rows: sizes.rows(), groups: sizes.groups() }
+impl From<graph::Sizes> for StateSizesBody {
+    fn from(sizes: graph::Sizes) -> StateSizesBody {
+        StateSizesBody { inds: sizes.inds(), rows: sizes.rows(), groups: sizes.groups() }
     }
 }
 
 /// What the run is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Phase {
+pub(super) enum RunPhase {
     Rebuilding,
     Paused,
     Running,
@@ -192,12 +192,12 @@ pub(super) enum Phase {
 #[derive(Serialize)]
 struct AnswerStatus {
     answer: &'static str,
-    columns: Vec<answers::Named>,
+    columns: Vec<answers::ColumnBody>,
     rows: usize,
 }
 
 #[derive(Serialize)]
-struct Memory {
+struct MemoryStatus {
     resident_bytes: Option<u64>,
     /// Above it sources pause; absent without limit.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -209,30 +209,33 @@ struct Memory {
 }
 
 /// What the run is at, and what it waits for.
-pub(super) fn state(shared: &Shared) -> (Phase, Option<String>) {
+pub(super) fn state(shared: &SharedServingState) -> (RunPhase, Option<String>) {
     let gauges = &shared.gauges;
     let paused = gauges.paused.get().and_then(|paused| paused.borrow().clone());
     if !gauges.open.load(Relaxed) {
         let (rebuilt, total) = (gauges.rebuilt.load(Relaxed), gauges.rebuild_total.load(Relaxed));
-        return (Phase::Rebuilding, Some(format!("{rebuilt} of {total} rows are read back")));
+        return (RunPhase::Rebuilding, Some(format!("{rebuilt} of {total} rows are read back")));
     }
     let over = gauges.memory_is_over.load(Relaxed).then(|| "the memory to fall below [engine] memory_max".to_owned());
     match paused.or(over) {
-        Some(why) => (Phase::Paused, Some(why)),
-        None => (Phase::Running, gauges.blocked_sources()),
+        Some(why) => (RunPhase::Paused, Some(why)),
+        None => (RunPhase::Running, gauges.blocked_sources()),
     }
 }
 
-fn memory(shared: &Shared) -> Memory {
+fn memory(shared: &SharedServingState) -> MemoryStatus {
     let max_bytes = Some(shared.gauges.memory_max.load(Relaxed)).filter(|max| *max > 0);
     let (symbols, symbol_bytes) = pinflow_dataflows::symbol::held_texts();
-    Memory { resident_bytes: resident_bytes(), max_bytes, symbols, symbol_bytes }
+    MemoryStatus { resident_bytes: resident_bytes(), max_bytes, symbols, symbol_bytes }
 }
 
 /// `GET /status`
-pub(super) async fn status(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Result<Response, Fault> {
-    let samples = params::number(query.as_deref(), "history", SAMPLES_MAX)?;
-    let Some(view) = shared.board.view(Read::Live) else { return Err(answers::not_open()) };
+pub(super) async fn status(
+    State(shared): State<SharedServingState>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let samples = params::number(query.as_deref(), "history", MAX_SAMPLES)?;
+    let Some(view) = shared.answer_hub.view(ReadConsistency::Live) else { return Err(answers::not_ready()) };
     let (state, waits_for) = state(&shared);
     let of = questions::ALL.iter().enumerate().map(|(at, question)| AnswerStatus {
         answer: question.name,
@@ -245,7 +248,7 @@ pub(super) async fn status(State(shared): State<Shared>, RawQuery(query): RawQue
     let all_time = AllTimeCounts { read: prior.read + this_run.read, rejected: prior.rejected + this_run.rejected };
     let rates = shared.history.partition_rates(&view.sources);
     let partition = |(status, records_per_sec)| PartitionStatus::new(status, records_per_sec);
-    Ok(reply::json(&Status {
+    Ok(reply::json(&StatusBody {
         pipeline: &shared.pipeline,
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: shared.started.elapsed().as_secs_f64(),
@@ -257,7 +260,7 @@ pub(super) async fn status(State(shared): State<Shared>, RawQuery(query): RawQue
         as_of: view.as_of,
         durable_epoch: view.durable_epoch,
         options: shared.options.into(),
-        latency: shared.board.recent_latency(),
+        latency: shared.answer_hub.recent_latency(),
         commits: view.durable_epoch.map(|_| commits(gauges)),
         this_run,
         all_time,
@@ -267,7 +270,7 @@ pub(super) async fn status(State(shared): State<Shared>, RawQuery(query): RawQue
         state_sizes: held(&shared.gauges).into(),
         memory: memory(&shared),
         history: samples
-            .map(|limit| History { interval_ms: SAMPLE_INTERVAL_MS, samples: shared.history.newest(limit) }),
+            .map(|limit| HistoryBody { interval_ms: SAMPLE_INTERVAL_MS, samples: shared.history.newest(limit) }),
     }))
 }
 
@@ -330,8 +333,11 @@ fn readable(payload: Vec<u8>) -> Result<String, Vec<u8>> {
 }
 
 /// `GET /rejected`
-pub(super) async fn rejected(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Result<Response, Fault> {
-    let limit = params::limit(query.as_deref(), REJECTED, REJECTED_MAX)?;
+pub(super) async fn rejected(
+    State(shared): State<SharedServingState>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let limit = params::limit(query.as_deref(), DEFAULT_REJECTIONS, MAX_REJECTIONS)?;
     let newest = shared.gauges.recent.get().map(|recent| recent.newest(limit)).unwrap_or_default();
     Ok(reply::json(&newest.into_iter().map(RejectedRow::from).collect::<Vec<_>>()))
 }
@@ -342,13 +348,15 @@ pub(super) async fn health() -> &'static str {
 }
 
 /// `GET /readyz`: the answers can be read, and rows can be written.
-pub(super) async fn ready(State(shared): State<Shared>) -> Result<&'static str, Fault> {
+pub(super) async fn ready(State(shared): State<SharedServingState>) -> Result<&'static str, ApiError> {
     match state(&shared) {
-        (Phase::Running, None) => Ok("ready\n"),
-        (Phase::Running, Some(blocked)) => Err(Fault::not_yet(format!("a source cannot be read: {blocked}"))),
-        (Phase::Rebuilding, why) => Err(Fault::not_yet(format!("rebuilding the answers: {}", why.unwrap_or_default()))),
+        (RunPhase::Running, None) => Ok("ready\n"),
+        (RunPhase::Running, Some(blocked)) => Err(ApiError::not_yet(format!("a source cannot be read: {blocked}"))),
+        (RunPhase::Rebuilding, why) => {
+            Err(ApiError::not_yet(format!("rebuilding the answers: {}", why.unwrap_or_default())))
+        }
         // What it waits for names files of this machine: /status says it to those who may know.
-        (Phase::Paused, _) => Err(Fault::not_yet("paused; /status says why")),
+        (RunPhase::Paused, _) => Err(ApiError::not_yet("paused; /status says why")),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Everything shown is of one epoch. A reader takes the answers and a place in the stream of changes in one step, so
 //! nothing lies between the two. Readers share what they read: none of them can slow the graph or make memory grow;
-//! one that falls behind by more than [`BEHIND_MAX`] epochs is told so and has to start anew.
+//! one that falls behind by more than [`MAX_EPOCHS_BEHIND`] epochs is told so and has to start anew.
 //!
 //! A board has two faces. `Live` shows an epoch when it has passed the graph, `Durable` when its rows are committed.
 
@@ -18,21 +18,21 @@ use serde::Deserialize;
 use tokio::sync::broadcast;
 
 use super::latency::{EpochLatencies, LATENCY_WINDOW, LatencySummary};
-use super::{View, render};
+use super::{AnswerView, render};
 use crate::engine::{Frame, SourceStatus};
 use crate::position::Epoch;
 
 /// How many epochs with changes a reader may fall behind before it is dropped.
-pub(super) const BEHIND_MAX: usize = 1_024;
+pub(super) const MAX_EPOCHS_BEHIND: usize = 1_024;
 /// How many epochs are kept for readers that come back.
-const KEPT_EPOCHS: usize = 1_024;
+const MAX_RETAINED_EPOCHS: usize = 1_024;
 /// And how many changed rows.
-const KEPT_ROWS: usize = 65_536;
+const MAX_RETAINED_ROWS: usize = 65_536;
 
 /// Which answers are wanted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Read {
+pub enum ReadConsistency {
     /// As of the last epoch that passed.
     #[default]
     Live,
@@ -41,7 +41,7 @@ pub enum Read {
 }
 
 /// What changed in one epoch.
-pub struct Passed {
+pub struct EpochChanges {
     /// The epoch.
     pub epoch: Epoch,
     /// When it was closed.
@@ -51,7 +51,7 @@ pub struct Passed {
     json: [OnceLock<Option<Bytes>>; questions::ALL.len()],
 }
 
-impl Passed {
+impl EpochChanges {
     /// An answer's changes as JSON, `None` if there are none. Made once for all readers.
     pub fn json(&self, answer: usize) -> Option<&Bytes> {
         let render = || render::change(self.epoch, Some(self.as_of), &self.changes, answer).map(Bytes::from);
@@ -60,106 +60,107 @@ impl Passed {
 }
 
 /// The answers, for many readers.
-pub struct Board {
+pub struct AnswerHub {
     /// Tells this run's epochs from those of another one.
     run: u64,
-    inner: Mutex<Inner>,
+    state: Mutex<HubState>,
     latencies: Mutex<EpochLatencies>,
 }
 
-struct Inner {
-    live: Face,
-    durable: Face,
+struct HubState {
+    live: AnswerFeed,
+    durable: AnswerFeed,
     /// Changes that passed and are not yet durable.
-    waiting: VecDeque<Arc<Passed>>,
+    not_durable: VecDeque<Arc<EpochChanges>>,
     /// Ends of windows that passed and are not yet durable.
-    cuts: VecDeque<Cut>,
+    window_ends: VecDeque<WindowEnd>,
 }
 
 /// Where a window ends.
-struct Cut {
+struct WindowEnd {
     epoch: Epoch,
     as_of: Timestamp,
     sources: Arc<[SourceStatus]>,
 }
 
-struct Face {
-    view: View,
-    kept: VecDeque<Arc<Passed>>,
-    kept_rows: usize,
+struct AnswerFeed {
+    view: AnswerView,
+    retained: VecDeque<Arc<EpochChanges>>,
+    retained_rows: usize,
     /// The last epoch whose changes are no longer kept.
-    forgotten: Epoch,
-    follow: broadcast::Sender<Arc<Passed>>,
+    trimmed_through: Epoch,
+    follow: broadcast::Sender<Arc<EpochChanges>>,
 }
 
 /// A reader's place in the stream of changes.
-pub struct Following {
+pub struct AnswerSubscription {
     /// Where it starts: the answers, or what it missed while it was away.
-    pub start: Start,
+    pub start: SubscriptionStart,
     /// What follows that.
-    pub next: broadcast::Receiver<Arc<Passed>>,
+    pub next: broadcast::Receiver<Arc<EpochChanges>>,
 }
 
 /// How a reader starts.
-pub enum Start {
+pub enum SubscriptionStart {
     /// From all rows, as of the view's epoch; `why` it could not go on where it was, if it asked to.
-    Anew {
+    Snapshot {
         /// The answers.
-        view: View,
+        view: AnswerView,
         /// In words.
         why: Option<&'static str>,
     },
     /// From these changes on.
-    Resumed(Vec<Arc<Passed>>),
+    Resumed(Vec<Arc<EpochChanges>>),
 }
 
-impl Default for Board {
-    fn default() -> Board {
+impl Default for AnswerHub {
+    fn default() -> AnswerHub {
         let run = uuid::Uuid::new_v4().as_u64_pair().0;
-        let face = || Face {
-            view: View::default(),
-            kept: VecDeque::new(),
-            kept_rows: 0,
-            forgotten: 0,
-            follow: broadcast::Sender::new(BEHIND_MAX),
+        let feed = || AnswerFeed {
+            view: AnswerView::default(),
+            retained: VecDeque::new(),
+            retained_rows: 0,
+            trimmed_through: 0,
+            follow: broadcast::Sender::new(MAX_EPOCHS_BEHIND),
         };
-        let inner = Inner { live: face(), durable: face(), waiting: VecDeque::new(), cuts: VecDeque::new() };
-        Board { run, inner: Mutex::new(inner), latencies: Mutex::default() }
+        let state =
+            HubState { live: feed(), durable: feed(), not_durable: VecDeque::new(), window_ends: VecDeque::new() };
+        AnswerHub { run, state: Mutex::new(state), latencies: Mutex::default() }
     }
 }
 
-impl Board {
+impl AnswerHub {
     /// Moves on to a frame's epoch.
     pub fn show(&self, frame: &Frame) {
-        let mut inner = self.inner();
-        let Inner { live, durable, waiting, cuts } = &mut *inner;
+        let mut state = self.state();
+        let HubState { live, durable, not_durable, window_ends } = &mut *state;
         let passed = (!frame.changes.is_empty()).then(|| {
             let json = [const { OnceLock::new() }; questions::ALL.len()];
-            Arc::new(Passed { epoch: frame.epoch, as_of: frame.as_of, changes: Arc::clone(&frame.changes), json })
+            Arc::new(EpochChanges { epoch: frame.epoch, as_of: frame.as_of, changes: Arc::clone(&frame.changes), json })
         });
         live.view.apply(frame);
         if let Some(passed) = &passed {
-            live.keep(Arc::clone(passed));
+            live.retain_changes(Arc::clone(passed));
         }
         if let Some(committed) = frame.durable_epoch {
-            waiting.extend(passed);
+            not_durable.extend(passed);
             // What is durable when it passes was read back from the tables.
             if frame.cut || frame.epoch <= committed {
                 let Frame { epoch, as_of, .. } = *frame;
-                cuts.push_back(Cut { epoch, as_of, sources: Arc::clone(&frame.sources) });
+                window_ends.push_back(WindowEnd { epoch, as_of, sources: Arc::clone(&frame.sources) });
             }
-            while let Some(passed) = waiting.pop_front_if(|passed| passed.epoch <= committed) {
+            while let Some(passed) = not_durable.pop_front_if(|passed| passed.epoch <= committed) {
                 durable.view.advance(passed.epoch, passed.as_of, &passed.changes);
-                durable.keep(passed);
+                durable.retain_changes(passed);
             }
             let view = &mut durable.view;
             // Commits end with windows, so the last of these is the cut of all that was just taken up.
-            while let Some(cut) = cuts.pop_front_if(|cut| cut.epoch <= committed) {
+            while let Some(cut) = window_ends.pop_front_if(|cut| cut.epoch <= committed) {
                 (view.epoch, view.as_of, view.sources) = (cut.epoch, cut.as_of, cut.sources);
             }
             (view.durable_epoch, view.open) = (frame.durable_epoch, frame.open);
         }
-        drop(inner);
+        drop(state);
         if let Some(first_record_at) = frame.first_record_at.filter(|_| frame.open) {
             self.latencies().record(first_record_at, Instant::now());
         }
@@ -181,8 +182,8 @@ impl Board {
 
     /// All answers as of one epoch; `None` if they are durable ones and this run keeps no tables.
     #[must_use]
-    pub fn view(&self, read: Read) -> Option<View> {
-        Some(self.inner().face(read)?.view.clone())
+    pub fn view(&self, read: ReadConsistency) -> Option<AnswerView> {
+        Some(self.state().feed(read)?.view.clone())
     }
 
     /// What the epochs of this run are told from other runs' by.
@@ -193,45 +194,45 @@ impl Board {
 
     /// Answers and all changes from there on, or all changes since an epoch that a reader has seen in this run.
     #[must_use]
-    pub fn follow(&self, read: Read, seen: Option<(u64, Epoch)>) -> Option<Following> {
-        let inner = self.inner();
-        let face = inner.face(read)?;
-        let next = face.follow.subscribe();
+    pub fn follow(&self, read: ReadConsistency, seen: Option<(u64, Epoch)>) -> Option<AnswerSubscription> {
+        let state = self.state();
+        let feed = state.feed(read)?;
+        let next = feed.follow.subscribe();
         let why = match seen {
             None => None,
             Some((run, _)) if run != self.run => Some("pinflow was started anew since"),
-            Some((_, epoch)) if epoch > face.view.epoch => Some("that epoch has not passed"),
-            Some((_, epoch)) if epoch < face.forgotten => Some("that was too long ago"),
+            Some((_, epoch)) if epoch > feed.view.epoch => Some("that epoch has not passed"),
+            Some((_, epoch)) if epoch < feed.trimmed_through => Some("that was too long ago"),
             Some((_, epoch)) => {
-                let missed = face.kept.iter().filter(|passed| passed.epoch > epoch).cloned().collect();
-                return Some(Following { start: Start::Resumed(missed), next });
+                let missed = feed.retained.iter().filter(|passed| passed.epoch > epoch).cloned().collect();
+                return Some(AnswerSubscription { start: SubscriptionStart::Resumed(missed), next });
             }
         };
-        Some(Following { start: Start::Anew { view: face.view.clone(), why }, next })
+        Some(AnswerSubscription { start: SubscriptionStart::Snapshot { view: feed.view.clone(), why }, next })
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, HubState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
-    fn face(&self, read: Read) -> Option<&Face> {
+impl HubState {
+    fn feed(&self, read: ReadConsistency) -> Option<&AnswerFeed> {
         match read {
-            Read::Live => Some(&self.live),
-            Read::Durable => self.live.view.durable_epoch.map(|_| &self.durable),
+            ReadConsistency::Live => Some(&self.live),
+            ReadConsistency::Durable => self.live.view.durable_epoch.map(|_| &self.durable),
         }
     }
 }
 
-impl Face {
-    fn keep(&mut self, passed: Arc<Passed>) {
-        self.kept_rows += passed.changes.len();
-        self.kept.push_back(Arc::clone(&passed));
-        while self.kept.len() > KEPT_EPOCHS || self.kept_rows > KEPT_ROWS {
-            let Some(oldest) = self.kept.pop_front() else { break };
-            self.kept_rows -= oldest.changes.len();
-            self.forgotten = oldest.epoch;
+impl AnswerFeed {
+    fn retain_changes(&mut self, passed: Arc<EpochChanges>) {
+        self.retained_rows += passed.changes.len();
+        self.retained.push_back(Arc::clone(&passed));
+        while self.retained.len() > MAX_RETAINED_EPOCHS || self.retained_rows > MAX_RETAINED_ROWS {
+            let Some(oldest) = self.retained.pop_front() else { break };
+            self.retained_rows -= oldest.changes.len();
+            self.trimmed_through = oldest.epoch;
         }
         // Nobody may be following.
         let _ = self.follow.send(passed);

@@ -14,33 +14,35 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use futures::StreamExt;
 
-use super::admission::Admission;
+use super::admission::AdmissionControl;
 use super::config::GatewayConfig;
-use super::folder::STREAMS;
-use super::metrics::{self, Tallies};
-use super::refusal::Refusal;
+use super::error::GatewayError;
+use super::metrics::{self, GatewayMetrics};
+use super::recording_folder::STREAMS;
 use super::{streams, topics};
-use crate::http::{Denied, From as Sender, Guard, JSON, NO_STORE, RoutePurpose, body, given, harden};
+use crate::http::{
+    AccessControl, AccessError, ClientAddr, JSON_TYPE, NO_STORE, RoutePurpose, body, given, set_security_headers,
+};
 
 /// How long, and how much, is read of a body that nobody wants.
-const UNWANTED: (Duration, usize) = (Duration::from_secs(1), 16 << 20);
+const DRAIN_LIMITS: (Duration, usize) = (Duration::from_secs(1), 16 << 20);
 
 /// What the routes know.
-pub(super) struct Front {
+pub(super) struct GatewayState {
     pub(super) config: GatewayConfig,
-    pub(super) guard: Guard<Role>,
-    pub(super) admission: Admission,
-    pub(super) topics: Option<topics::Behind>,
-    pub(super) streams: Option<streams::Behind>,
-    pub(super) tallies: Tallies,
+    pub(super) access: AccessControl<GatewayRole>,
+    pub(super) admission: AdmissionControl,
+    pub(super) topics: Option<topics::TopicsBackend>,
+    pub(super) streams: Option<streams::StreamsBackend>,
+    pub(super) metrics: GatewayMetrics,
 }
 
 /// Shared by all requests.
-pub(super) type Shared = Arc<Front>;
+pub(super) type SharedGatewayState = Arc<GatewayState>;
 
 /// What a token stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum GatewayRole {
     Writer,
     Metrics,
     Admin,
@@ -48,7 +50,7 @@ pub(super) enum Role {
 
 /// What a request wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wants {
+enum GatewayAction {
     /// To know whether the process lives.
     Life,
     /// Figures.
@@ -59,59 +61,61 @@ enum Wants {
     Manage,
 }
 
-fn wants(method: &Method, route: &str) -> Wants {
+fn action(method: &Method, route: &str) -> GatewayAction {
     match route {
-        "/healthz" => Wants::Life,
-        "/metrics" => Wants::Metrics,
-        _ if route.ends_with("/streams/{stream}") && [Method::POST, Method::DELETE].contains(method) => Wants::Manage,
-        _ => Wants::Records,
+        "/healthz" => GatewayAction::Life,
+        "/metrics" => GatewayAction::Metrics,
+        _ if route.ends_with("/streams/{stream}") && [Method::POST, Method::DELETE].contains(method) => {
+            GatewayAction::Manage
+        }
+        _ => GatewayAction::Records,
     }
 }
 
-impl Role {
-    fn may(self, wants: Wants) -> bool {
+impl GatewayRole {
+    fn may(self, action: GatewayAction) -> bool {
         match self {
-            Role::Writer => wants == Wants::Records,
-            Role::Metrics => wants == Wants::Metrics,
-            Role::Admin => true,
+            GatewayRole::Writer => action == GatewayAction::Records,
+            GatewayRole::Metrics => action == GatewayAction::Metrics,
+            GatewayRole::Admin => true,
         }
     }
 }
 
 /// All routes, each also behind one more segment in front: the stage that Amazon's gateway puts there.
-pub(super) fn router(front: Shared) -> Router {
+pub(super) fn router(state: SharedGatewayState) -> Router {
     let routes = || topics::routes().merge(streams::routes());
     Router::new()
         .merge(routes())
         .nest("/{stage}", routes())
-        .route("/healthz", get(async || body(JSON, NO_STORE, "{\"alive\":true}")))
+        .route("/healthz", get(async || body(JSON_TYPE, NO_STORE, "{\"alive\":true}")))
         .route("/metrics", get(metrics::metrics))
-        .fallback(async |request: Request| turn_away(request, Refusal::NotFound).await)
-        .method_not_allowed_fallback(async |request: Request| turn_away(request, Refusal::NoSuchMethod).await)
-        .layer(from_fn_with_state(Arc::clone(&front), attend))
-        .with_state(front)
+        .fallback(async |request: Request| reject(request, GatewayError::NotFound).await)
+        .method_not_allowed_fallback(async |request: Request| reject(request, GatewayError::NoSuchMethod).await)
+        .layer(from_fn_with_state(Arc::clone(&state), handle_request))
+        .with_state(state)
 }
 
 /// Says no in the shape that the path's clients know.
-async fn turn_away(request: Request, refusal: Refusal) -> Response {
+async fn reject(request: Request, error: GatewayError) -> Response {
     let path = request.uri().path().to_owned();
     drain(request.into_body()).await;
-    if path.split('/').any(|segment| segment == "streams") { streams::refuse(refusal) } else { topics::refuse(refusal) }
+    if path.split('/').any(|segment| segment == "streams") { streams::refuse(error) } else { topics::refuse(error) }
 }
 
 /// Goes around every request.
-async fn attend(
-    State(front): State<Shared>,
-    Extension(Sender(from)): Extension<Sender>,
+async fn handle_request(
+    State(state): State<SharedGatewayState>,
+    Extension(ClientAddr(from)): Extension<ClientAddr>,
     request: Request,
     next: Next,
 ) -> Response {
     let began = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let wants = wants(request.method(), &route);
-    let mut response = match admit(&front, &request, wants, from, began) {
+    let action = action(request.method(), &route);
+    let mut response = match admit(&state, &request, action, from, began) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => turn_away(request, refusal).await,
+        Err(error) => reject(request, error).await,
     };
     match response.status() {
         StatusCode::UNAUTHORIZED => {
@@ -123,26 +127,36 @@ async fn attend(
         }
         _ => {}
     }
-    harden(response.headers_mut());
-    front.tallies.request(&route, response.status().as_u16(), began.elapsed());
+    set_security_headers(response.headers_mut());
+    state.metrics.request(&route, response.status().as_u16(), began.elapsed());
     response
 }
 
-fn admit(front: &Front, request: &Request, wants: Wants, from: IpAddr, now: Instant) -> Result<(), Refusal> {
+fn admit(
+    state: &GatewayState,
+    request: &Request,
+    action: GatewayAction,
+    from: IpAddr,
+    now: Instant,
+) -> Result<(), GatewayError> {
     let headers = request.headers();
-    let purpose = if matches!(wants, Wants::Life | Wants::Metrics) { RoutePurpose::Probe } else { RoutePurpose::Api };
-    front.guard.admit(request, purpose).map_err(Refusal::Denied)?;
-    if wants == Wants::Life {
+    let purpose = if matches!(action, GatewayAction::Life | GatewayAction::Metrics) {
+        RoutePurpose::Probe
+    } else {
+        RoutePurpose::Api
+    };
+    state.access.admit(request, purpose).map_err(GatewayError::AccessError)?;
+    if action == GatewayAction::Life {
         return Ok(());
     }
     let token = given(headers);
     // Who has no token yet is counted by his address: guessing is slow, too.
-    let permitted = front.guard.permit(headers, from, |role| role.may(wants));
+    let permitted = state.access.permit(headers, from, |role| role.may(action));
     let client = if permitted.is_ok() && !token.is_empty() { token.to_owned() } else { from.to_string() };
-    front.admission.request(&client, now).map_err(Refusal::TooMany)?;
-    permitted.map_err(Refusal::Denied)?;
-    if wants == Wants::Manage && !front.config.manage_streams {
-        return Err(Refusal::Denied(Denied::Forbidden));
+    state.admission.request(&client, now).map_err(GatewayError::TooMany)?;
+    permitted.map_err(GatewayError::AccessError)?;
+    if action == GatewayAction::Manage && !state.config.manage_streams {
+        return Err(GatewayError::AccessError(AccessError::Forbidden));
     }
     Ok(())
 }
@@ -150,7 +164,7 @@ fn admit(front: &Front, request: &Request, wants: Wants, from: IpAddr, now: Inst
 /// Reads past a body that nobody wants, as far as that is worth while: were the connection closed with bytes unread, the
 /// system would reset it, and its sender might never see why he was refused.
 pub(super) async fn drain(body: Body) {
-    let (time, mut left) = UNWANTED;
+    let (time, mut left) = DRAIN_LIMITS;
     let reading = async {
         let mut parts = body.into_data_stream();
         while let Some(Ok(part)) = parts.next().await {
@@ -188,14 +202,16 @@ mod tests {
 
     #[test]
     fn only_admins_change_streams() {
-        let of = |method: Method, route: &str| wants(&method, route);
-        assert_eq!(of(Method::DELETE, "/{stage}/streams/{stream}"), Wants::Manage);
-        assert_eq!(of(Method::POST, "/streams/{stream}"), Wants::Manage);
-        assert_eq!(of(Method::GET, "/streams/{stream}"), Wants::Records);
-        assert_eq!(of(Method::PUT, "/streams/{stream}/record"), Wants::Records);
-        let may = |role: Role| [Wants::Metrics, Wants::Records, Wants::Manage].map(|wants| role.may(wants));
-        assert_eq!(may(Role::Writer), [false, true, false]);
-        assert_eq!(may(Role::Metrics), [true, false, false]);
-        assert_eq!(may(Role::Admin), [true; 3]);
+        let of = |method: Method, route: &str| action(&method, route);
+        assert_eq!(of(Method::DELETE, "/{stage}/streams/{stream}"), GatewayAction::Manage);
+        assert_eq!(of(Method::POST, "/streams/{stream}"), GatewayAction::Manage);
+        assert_eq!(of(Method::GET, "/streams/{stream}"), GatewayAction::Records);
+        assert_eq!(of(Method::PUT, "/streams/{stream}/record"), GatewayAction::Records);
+        let may = |role: GatewayRole| {
+            [GatewayAction::Metrics, GatewayAction::Records, GatewayAction::Manage].map(|action| role.may(action))
+        };
+        assert_eq!(may(GatewayRole::Writer), [false, true, false]);
+        assert_eq!(may(GatewayRole::Metrics), [true, false, false]);
+        assert_eq!(may(GatewayRole::Admin), [true; 3]);
     }
 }

@@ -4,14 +4,14 @@ use std::fmt::Write;
 
 /// A page of metrics under way.
 #[derive(Default)]
-pub(crate) struct Page(String);
+pub(crate) struct MetricsPage(String);
 
-impl Page {
+impl MetricsPage {
     /// Begins a metric; its values follow.
-    pub(crate) fn metric(&mut self, name: &'static str, kind: &str, help: &str) -> Metric<'_> {
+    pub(crate) fn metric(&mut self, name: &'static str, kind: &str, help: &str) -> MetricWriter<'_> {
         // Writing to a string cannot fail.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        Metric { text: &mut self.0, name }
+        MetricWriter { text: &mut self.0, name }
     }
 
     /// The page's text.
@@ -21,12 +21,12 @@ impl Page {
 }
 
 /// A metric, whose values are written one after the other.
-pub(crate) struct Metric<'a> {
+pub(crate) struct MetricWriter<'a> {
     text: &'a mut String,
     name: &'static str,
 }
 
-impl Metric<'_> {
+impl MetricWriter<'_> {
     /// Writes a value under labels.
     pub(crate) fn value(&mut self, labels: &[(&str, &str)], value: f64) {
         self.text.push_str(self.name);
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn labels_are_escaped() {
-        let mut page = Page::default();
+        let mut page = MetricsPage::default();
         page.metric("m", "gauge", "Help.").value(&[("a", "x\"y\\z\n"), ("b", "é")], 1.5);
         assert_eq!(page.0, "# HELP m Help.\n# TYPE m gauge\nm{a=\"x\\\"y\\\\z\\n\",b=\"é\"} 1.5\n");
     }

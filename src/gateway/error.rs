@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
-use crate::http::Denied;
+use crate::http::AccessError;
 
 /// Why a request is turned away.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum GatewayError {
     /// Who sent it may not.
     #[error("{}", .0.message())]
-    Denied(Denied),
+    AccessError(AccessError),
     /// Its sender has sent too many.
     #[error("too many requests; come again in {:.1} s", .0.as_secs_f64())]
     TooMany(Duration),
@@ -47,27 +47,27 @@ pub(super) enum Refusal {
     NoSuchMethod,
 }
 
-impl Refusal {
+impl GatewayError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Refusal::Denied(denied) => denied.status(),
-            Refusal::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Refusal::TooLarge(_) | Refusal::TooManyRecords(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::Slow(_) | Refusal::SlowUpload(_) => StatusCode::REQUEST_TIMEOUT,
-            Refusal::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Refusal::BrokenOff => StatusCode::BAD_REQUEST,
-            Refusal::Nothing(_) | Refusal::NotFound => StatusCode::NOT_FOUND,
-            Refusal::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
+            GatewayError::AccessError(denied) => denied.status(),
+            GatewayError::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            GatewayError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            GatewayError::TooLarge(_) | GatewayError::TooManyRecords(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            GatewayError::Slow(_) | GatewayError::SlowUpload(_) => StatusCode::REQUEST_TIMEOUT,
+            GatewayError::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            GatewayError::BrokenOff => StatusCode::BAD_REQUEST,
+            GatewayError::Nothing(_) | GatewayError::NotFound => StatusCode::NOT_FOUND,
+            GatewayError::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
 
     /// When to come again.
     pub(super) fn wait(&self) -> Option<Duration> {
         match self {
-            Refusal::TooMany(wait) => Some(*wait),
-            Refusal::Denied(denied) => denied.retry_after(),
-            Refusal::Busy => Some(Duration::from_secs(1)),
+            GatewayError::TooMany(wait) => Some(*wait),
+            GatewayError::AccessError(denied) => denied.retry_after(),
+            GatewayError::Busy => Some(Duration::from_secs(1)),
             _ => None,
         }
     }

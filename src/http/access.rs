@@ -14,11 +14,11 @@ use super::token_failures::TokenFailures;
 use crate::secret::{SecretError, SecretFrom};
 
 /// Where clients of Amazon's API Gateway put their key.
-const API_KEY: &str = "x-api-key";
+const API_KEY_HEADER: &str = "x-api-key";
 
 /// Why a request is not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Denied {
+pub(crate) enum AccessError {
     /// It names no host.
     NoHost,
     /// It has several `Host` lines: two programs that read it might each believe another one.
@@ -39,52 +39,56 @@ pub(crate) enum Denied {
     Forbidden,
 }
 
-impl Denied {
+impl AccessError {
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Denied::NoHost | Denied::SeveralHosts | Denied::OtherAuthority | Denied::TransferCoding => {
-                StatusCode::BAD_REQUEST
-            }
-            Denied::TooManyFailures(_) => StatusCode::TOO_MANY_REQUESTS,
-            Denied::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
-            Denied::Unauthorized => StatusCode::UNAUTHORIZED,
-            Denied::ForeignOrigin | Denied::Forbidden => StatusCode::FORBIDDEN,
+            AccessError::NoHost
+            | AccessError::SeveralHosts
+            | AccessError::OtherAuthority
+            | AccessError::TransferCoding => StatusCode::BAD_REQUEST,
+            AccessError::TooManyFailures(_) => StatusCode::TOO_MANY_REQUESTS,
+            AccessError::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
+            AccessError::Unauthorized => StatusCode::UNAUTHORIZED,
+            AccessError::ForeignOrigin | AccessError::Forbidden => StatusCode::FORBIDDEN,
         }
     }
 
     /// A name for programs.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Denied::NoHost | Denied::SeveralHosts | Denied::OtherAuthority | Denied::TransferCoding => "bad_request",
-            Denied::TooManyFailures(_) => "too_many_failures",
-            Denied::UnknownHost => "unknown_host",
-            Denied::ForeignOrigin => "foreign_origin",
-            Denied::Unauthorized => "unauthorized",
-            Denied::Forbidden => "forbidden",
+            AccessError::NoHost
+            | AccessError::SeveralHosts
+            | AccessError::OtherAuthority
+            | AccessError::TransferCoding => "bad_request",
+            AccessError::TooManyFailures(_) => "too_many_failures",
+            AccessError::UnknownHost => "unknown_host",
+            AccessError::ForeignOrigin => "foreign_origin",
+            AccessError::Unauthorized => "unauthorized",
+            AccessError::Forbidden => "forbidden",
         }
     }
 
     /// Words for people.
     pub(crate) fn message(self) -> &'static str {
         match self {
-            Denied::NoHost => "the request names no Host",
-            Denied::SeveralHosts => "the request has more than one Host line; send one",
-            Denied::OtherAuthority => "the request's URL and its Host line name different hosts",
-            Denied::TransferCoding => "of transfer codings only `chunked` is accepted; send the body uncompressed",
-            Denied::UnknownHost => "this is not served under that name; name it in hosts, or ask by address",
-            Denied::ForeignOrigin => "pages of other origins may not do this",
-            Denied::Unauthorized => "a bearer token is wanted",
-            Denied::TooManyFailures(_) => {
+            AccessError::NoHost => "the request names no Host",
+            AccessError::SeveralHosts => "the request has more than one Host line; send one",
+            AccessError::OtherAuthority => "the request's URL and its Host line name different hosts",
+            AccessError::TransferCoding => "of transfer codings only `chunked` is accepted; send the body uncompressed",
+            AccessError::UnknownHost => "this is not served under that name; name it in hosts, or ask by address",
+            AccessError::ForeignOrigin => "pages of other origins may not do this",
+            AccessError::Unauthorized => "a bearer token is wanted",
+            AccessError::TooManyFailures(_) => {
                 "too many requests with an unknown token came from this address; wait as long as Retry-After says"
             }
-            Denied::Forbidden => "this token does not allow that",
+            AccessError::Forbidden => "this token does not allow that",
         }
     }
 
     /// When to send the request again.
     pub(crate) fn retry_after(self) -> Option<Duration> {
         match self {
-            Denied::TooManyFailures(wait) => Some(wait),
+            AccessError::TooManyFailures(wait) => Some(wait),
             _ => None,
         }
     }
@@ -105,20 +109,20 @@ pub(crate) enum RoutePurpose {
 }
 
 /// A token's hash, and what it opens.
-struct Token<R> {
+struct RoleToken<R> {
     hash: [u8; 32],
     role: R,
 }
 
 /// Decides on requests. A role, `R`, is what a token stands for.
-pub(crate) struct Guard<R> {
+pub(crate) struct AccessControl<R> {
     hosts: Vec<String>,
     /// Empty: everybody may do everything.
-    tokens: Vec<Token<R>>,
+    tokens: Vec<RoleToken<R>>,
     failures: TokenFailures,
 }
 
-impl<R: Copy> Guard<R> {
+impl<R: Copy> AccessControl<R> {
     /// Reads the tokens. `base` is what relative paths are relative to; `failures` counts tokens that are not known.
     ///
     /// # Errors
@@ -128,28 +132,28 @@ impl<R: Copy> Guard<R> {
         tokens: impl IntoIterator<Item = (&'a Option<SecretFrom>, R)>,
         failures: TokenFailures,
         base: &Path,
-    ) -> Result<Guard<R>, SecretError> {
+    ) -> Result<AccessControl<R>, SecretError> {
         let given = tokens.into_iter().filter_map(|(from, role)| Some((from.as_ref()?, role)));
-        let read = given.map(|(from, role)| Ok(Token { hash: hash(from.read(base)?.expose()), role }));
-        Ok(Guard { hosts: hosts.to_vec(), tokens: read.collect::<Result<_, SecretError>>()?, failures })
+        let read = given.map(|(from, role)| Ok(RoleToken { hash: hash(from.read(base)?.expose()), role }));
+        Ok(AccessControl { hosts: hosts.to_vec(), tokens: read.collect::<Result<_, SecretError>>()?, failures })
     }
 
     /// Lets a request pass that names us, is framed without doubt, and comes from no page of another origin.
-    pub(crate) fn admit<B>(&self, request: &Request<B>, purpose: RoutePurpose) -> Result<(), Denied> {
+    pub(crate) fn admit<B>(&self, request: &Request<B>, purpose: RoutePurpose) -> Result<(), AccessError> {
         let headers = request.headers();
         if !is_plainly_framed(headers) {
-            return Err(Denied::TransferCoding);
+            return Err(AccessError::TransferCoding);
         }
         match named_host(request)? {
             Some(host) => self.admit_host(host, headers, purpose),
             None if purpose == RoutePurpose::Probe && request.version() == Version::HTTP_10 => Ok(()),
-            None => Err(Denied::NoHost),
+            None => Err(AccessError::NoHost),
         }
     }
 
-    fn admit_host(&self, host: &str, headers: &HeaderMap, purpose: RoutePurpose) -> Result<(), Denied> {
-        if !self.is_ours(host) {
-            return Err(Denied::UnknownHost);
+    fn admit_host(&self, host: &str, headers: &HeaderMap, purpose: RoutePurpose) -> Result<(), AccessError> {
+        if !self.is_own_host(host) {
+            return Err(AccessError::UnknownHost);
         }
         if purpose == RoutePurpose::Asset {
             return Ok(());
@@ -160,12 +164,12 @@ impl<R: Copy> Guard<R> {
         let opens =
             purpose == RoutePurpose::Page && headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
         if (crosses && !opens) || headers.get(ORIGIN).is_some_and(|origin| origin.to_str().map_or(true, foreign)) {
-            return Err(Denied::ForeignOrigin);
+            return Err(AccessError::ForeignOrigin);
         }
         Ok(())
     }
 
-    fn is_ours(&self, host: &str) -> bool {
+    fn is_own_host(&self, host: &str) -> bool {
         let name = match host.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
             _ => host,
@@ -178,27 +182,32 @@ impl<R: Copy> Guard<R> {
     }
 
     /// Lets a request of an address pass whose token allows what it is about.
-    pub(crate) fn permit(&self, headers: &HeaderMap, from: IpAddr, allows: impl Fn(R) -> bool) -> Result<(), Denied> {
+    pub(crate) fn permit(
+        &self,
+        headers: &HeaderMap,
+        from: IpAddr,
+        allows: impl Fn(R) -> bool,
+    ) -> Result<(), AccessError> {
         if self.tokens.is_empty() {
             return Ok(());
         }
         let (token, now) = (given(headers), Instant::now());
         // Who sends no token guesses none.
         if token.is_empty() {
-            return Err(Denied::Unauthorized);
+            return Err(AccessError::Unauthorized);
         }
         // Before the token is looked at: else the reply would tell a good guess from a bad one.
         if let Some(wait) = self.failures.wait_time(from, now) {
-            return Err(Denied::TooManyFailures(wait));
+            return Err(AccessError::TooManyFailures(wait));
         }
         let permitted = self.check_token(token, allows);
-        if permitted == Err(Denied::Unauthorized) {
+        if permitted == Err(AccessError::Unauthorized) {
             self.failures.record_failure(from, now);
         }
         permitted
     }
 
-    fn check_token(&self, token: &str, allows: impl Fn(R) -> bool) -> Result<(), Denied> {
+    fn check_token(&self, token: &str, allows: impl Fn(R) -> bool) -> Result<(), AccessError> {
         let given = hash(token);
         // All of them are looked at, and hashes are compared: time tells nothing of a token.
         let (mut known, mut allowed) = (Choice::from(0), Choice::from(0));
@@ -210,9 +219,9 @@ impl<R: Copy> Guard<R> {
         if bool::from(allowed) {
             Ok(())
         } else if bool::from(known) {
-            Err(Denied::Forbidden)
+            Err(AccessError::Forbidden)
         } else {
-            Err(Denied::Unauthorized)
+            Err(AccessError::Unauthorized)
         }
     }
 }
@@ -228,18 +237,18 @@ fn is_plainly_framed(headers: &HeaderMap) -> bool {
 }
 
 /// The host that a request names: RFC 9112, 3.2. Only HTTP/1.0 may leave the `Host` line out.
-fn named_host<B>(request: &Request<B>) -> Result<Option<&str>, Denied> {
+fn named_host<B>(request: &Request<B>) -> Result<Option<&str>, AccessError> {
     let (uri, mut hosts) = (request.uri(), request.headers().get_all(HOST).iter());
     let host = match (hosts.next(), hosts.next()) {
-        (_, Some(_)) => return Err(Denied::SeveralHosts),
-        (Some(host), None) => host.to_str().map_err(|_| Denied::UnknownHost)?,
+        (_, Some(_)) => return Err(AccessError::SeveralHosts),
+        (Some(host), None) => host.to_str().map_err(|_| AccessError::UnknownHost)?,
         (None, None) if request.version() == Version::HTTP_10 => return Ok(uri.authority().map(Authority::as_str)),
         (None, None) => return Ok(None),
     };
     let is_same =
         |authority: &str| without_default_port(authority, uri).eq_ignore_ascii_case(without_default_port(host, uri));
     match uri.authority() {
-        Some(authority) if !is_same(authority.as_str()) => Err(Denied::OtherAuthority),
+        Some(authority) if !is_same(authority.as_str()) => Err(AccessError::OtherAuthority),
         _ => Ok(Some(host)),
     }
 }
@@ -256,7 +265,7 @@ pub(crate) fn given(headers: &HeaderMap) -> &str {
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
-    bearer.or_else(|| text(API_KEY)).unwrap_or_default()
+    bearer.or_else(|| text(API_KEY_HEADER)).unwrap_or_default()
 }
 
 fn hash(token: &str) -> [u8; 32] {
@@ -268,10 +277,10 @@ fn hash(token: &str) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    fn guard(hosts: &[&str], tokens: &[&str]) -> Guard<usize> {
-        let tokens = tokens.iter().enumerate().map(|(role, token)| Token { hash: hash(token), role });
+    fn guard(hosts: &[&str], tokens: &[&str]) -> AccessControl<usize> {
+        let tokens = tokens.iter().enumerate().map(|(role, token)| RoleToken { hash: hash(token), role });
         let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
-        Guard { hosts, tokens: tokens.collect(), failures: TokenFailures::new(5) }
+        AccessControl { hosts, tokens: tokens.collect(), failures: TokenFailures::new(5) }
     }
 
     fn headers(of: &[(&str, &str)]) -> HeaderMap {
@@ -282,7 +291,7 @@ mod tests {
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-    fn status_of(guard: &Guard<usize>, version: Version, target: &str, of: &[(&str, &str)]) -> u16 {
+    fn status_of(guard: &AccessControl<usize>, version: Version, target: &str, of: &[(&str, &str)]) -> u16 {
         let mut request = Request::new(());
         *request.uri_mut() = target.parse().unwrap();
         *request.version_mut() = version;
@@ -298,7 +307,7 @@ mod tests {
         guard.admit(&request, purpose).map_or_else(|denied| denied.status().as_u16(), |()| 200)
     }
 
-    fn status(guard: &Guard<usize>, path: &str, of: &[(&str, &str)]) -> u16 {
+    fn status(guard: &AccessControl<usize>, path: &str, of: &[(&str, &str)]) -> u16 {
         status_of(guard, Version::HTTP_11, path, of)
     }
 

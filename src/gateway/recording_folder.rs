@@ -14,15 +14,15 @@ use nix::fcntl::{Flock, FlockArg};
 use tokio::sync::{mpsc, oneshot};
 
 /// Batches that may wait for a file.
-const WAITING_MAX: usize = 1_024;
+const MAX_QUEUED_BATCHES: usize = 1_024;
 /// Bytes that are written at one blow.
-const BLOW_BYTES: usize = 4 << 20;
+const MAX_WRITE_BYTES: usize = 4 << 20;
 /// The streams that a recording has.
 pub(super) const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 
 /// Why lines are not in a file.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(super) enum Unstored {
+pub(super) enum AppendError {
     /// Too many wait already.
     #[error("too many records are under way")]
     Busy,
@@ -52,55 +52,55 @@ pub enum FolderError {
 }
 
 /// Whole lines, each with its end, and who wants to hear of them.
-struct Batch {
+struct LineBatch {
     lines: Vec<u8>,
     count: u64,
-    heard: oneshot::Sender<Result<u64, Unstored>>,
+    reply: oneshot::Sender<Result<u64, AppendError>>,
 }
 
 /// The files.
-pub(super) struct Folder {
-    files: Vec<mpsc::Sender<Batch>>,
+pub(super) struct RecordingFolder {
+    files: Vec<mpsc::Sender<LineBatch>>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
-impl Folder {
+impl RecordingFolder {
     /// Opens the files, and makes what is not there.
     ///
     /// # Errors
     /// [`FolderError`]
-    pub(super) fn open(path: &Path) -> Result<Folder, FolderError> {
+    pub(super) fn open(path: &Path) -> Result<RecordingFolder, FolderError> {
         let failed = |cause| FolderError::Io { path: path.to_owned(), cause };
         std::fs::create_dir_all(path).map_err(failed)?;
         let (mut files, mut threads) = (Vec::new(), Vec::new());
         for stream in STREAMS {
-            let (lines, came) = mpsc::channel(WAITING_MAX);
-            let file = Lines::open(&path.join(format!("{stream}.jsonl")))?;
+            let (sender, queue) = mpsc::channel(MAX_QUEUED_BATCHES);
+            let file = AppendFile::open(&path.join(format!("{stream}.jsonl")))?;
             let thread = std::thread::Builder::new().name(format!("append {stream}"));
-            threads.push(thread.spawn(move || file.append(came)).map_err(failed)?);
-            files.push(lines);
+            threads.push(thread.spawn(move || file.append_queued(queue)).map_err(failed)?);
+            files.push(sender);
         }
         // The names, too, must outlive a power cut.
         File::open(path).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        Ok(Folder { files, threads })
+        Ok(RecordingFolder { files, threads })
     }
 
     /// Appends lines to the file of a stream; the number of the first of them, from 0, once they are on the disk.
     ///
     /// # Errors
-    /// [`Unstored`]: of [`Unstored::Failed`] some may be there all the same.
-    pub(super) async fn append(&self, stream: usize, lines: Vec<u8>, count: u64) -> Result<u64, Unstored> {
-        let (heard, hear) = oneshot::channel();
-        let gone = |_| Unstored::Failed("the file is closed".to_owned());
-        match self.files[stream].try_send(Batch { lines, count, heard }) {
-            Ok(()) => hear.await.map_err(|error| gone(error.to_string()))?,
-            Err(mpsc::error::TrySendError::Full(_)) => Err(Unstored::Busy),
+    /// [`AppendError`]: of [`AppendError::Failed`] some may be there all the same.
+    pub(super) async fn append(&self, stream: usize, lines: Vec<u8>, count: u64) -> Result<u64, AppendError> {
+        let (reply, reply_receiver) = oneshot::channel();
+        let gone = |_| AppendError::Failed("the file is closed".to_owned());
+        match self.files[stream].try_send(LineBatch { lines, count, reply }) {
+            Ok(()) => reply_receiver.await.map_err(|error| gone(error.to_string()))?,
+            Err(mpsc::error::TrySendError::Full(_)) => Err(AppendError::Busy),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(gone(String::new())),
         }
     }
 
     /// Waits until everything that was handed over is on the disk.
-    pub(super) fn finish(folder: Arc<Folder>) {
+    pub(super) fn finish(folder: Arc<RecordingFolder>) {
         // Whoever still holds it is being answered.
         let Some(folder) = Arc::into_inner(folder) else { return };
         drop(folder.files);
@@ -112,7 +112,7 @@ impl Folder {
 }
 
 /// One file.
-struct Lines {
+struct AppendFile {
     file: Flock<File>,
     path: PathBuf,
     /// Lines in it.
@@ -123,8 +123,8 @@ struct Lines {
     is_known: bool,
 }
 
-impl Lines {
-    fn open(path: &Path) -> Result<Lines, FolderError> {
+impl AppendFile {
+    fn open(path: &Path) -> Result<AppendFile, FolderError> {
         let failed = |cause| FolderError::Io { path: path.to_owned(), cause };
         let file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(failed)?;
         let file =
@@ -134,13 +134,13 @@ impl Lines {
         if magic[..read].starts_with(&[0x1f, 0x8b]) || magic == [0x28, 0xb5, 0x2f, 0xfd] {
             return Err(FolderError::Compressed(path.to_owned()));
         }
-        let mut lines = Lines { file, path: path.to_owned(), count: 0, bytes: 0, is_known: false };
-        lines.look().map_err(failed)?;
+        let mut lines = AppendFile { file, path: path.to_owned(), count: 0, bytes: 0, is_known: false };
+        lines.scan_appended().map_err(failed)?;
         Ok(lines)
     }
 
     /// Counts what was added since it was last known, and ends a line that was cut off.
-    fn look(&mut self) -> io::Result<()> {
+    fn scan_appended(&mut self) -> io::Result<()> {
         let (mut block, mut last) = (vec![0; 1 << 20], b'\n');
         loop {
             let read = self.file.read_at(&mut block, self.bytes)?;
@@ -162,14 +162,14 @@ impl Lines {
     }
 
     /// Appends what comes, until nobody is left who could send anything.
-    fn append(mut self, mut came: mpsc::Receiver<Batch>) {
+    fn append_queued(mut self, mut queue: mpsc::Receiver<LineBatch>) {
         let mut lines = Vec::new();
-        while let Some(first) = came.blocking_recv() {
+        while let Some(first) = queue.blocking_recv() {
             let mut batches = vec![first];
             lines.clear();
             lines.extend_from_slice(&batches[0].lines);
-            while lines.len() < BLOW_BYTES
-                && let Ok(batch) = came.try_recv()
+            while lines.len() < MAX_WRITE_BYTES
+                && let Ok(batch) = queue.try_recv()
             {
                 lines.extend_from_slice(&batch.lines);
                 batches.push(batch);
@@ -184,10 +184,10 @@ impl Lines {
                         self.count += batch.count;
                         Ok(self.count - batch.count)
                     }
-                    Err(error) => Err(Unstored::Failed(error.to_string())),
+                    Err(error) => Err(AppendError::Failed(error.to_string())),
                 };
                 // Who asked may have hung up.
-                let _ = batch.heard.send(outcome);
+                let _ = batch.reply.send(outcome);
             }
         }
     }
@@ -196,7 +196,7 @@ impl Lines {
     /// looked at.
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         if !self.is_known {
-            self.look()?;
+            self.scan_appended()?;
         }
         self.is_known = false;
         self.file.write_all(lines)?;
@@ -220,11 +220,11 @@ mod tests {
     async fn lines_are_numbered_as_they_stand() {
         let at = tempfile::tempdir().unwrap();
         for round in 0..3 {
-            let folder = Arc::new(Folder::open(at.path()).unwrap());
+            let folder = Arc::new(RecordingFolder::open(at.path()).unwrap());
             assert_eq!(folder.append(0, b"1\n2\n".to_vec(), 2).await.unwrap(), round * 3);
             assert_eq!(folder.append(0, b"3\n".to_vec(), 1).await.unwrap(), round * 3 + 2);
-            assert!(matches!(Folder::open(at.path()), Err(FolderError::Taken(_))));
-            Folder::finish(folder);
+            assert!(matches!(RecordingFolder::open(at.path()), Err(FolderError::Taken(_))));
+            RecordingFolder::finish(folder);
         }
         assert_eq!(text(at.path(), "pin.jsonl"), "1\n2\n3\n".repeat(3));
         assert_eq!(text(at.path(), "geo.jsonl"), "");
@@ -234,7 +234,7 @@ mod tests {
     async fn a_line_that_was_cut_off_is_ended_and_stays() {
         let at = tempfile::tempdir().unwrap();
         std::fs::write(at.path().join("user.jsonl"), "{}\n{\"ind\"").unwrap();
-        let folder = Arc::new(Folder::open(at.path()).unwrap());
+        let folder = Arc::new(RecordingFolder::open(at.path()).unwrap());
         assert_eq!(folder.append(2, b"{}\n".to_vec(), 1).await.unwrap(), 2);
         assert_eq!(text(at.path(), "user.jsonl"), "{}\n{\"ind\"\n{}\n");
     }
@@ -243,7 +243,7 @@ mod tests {
     async fn after_a_write_that_failed_lines_are_numbered_as_they_stand() {
         let at = tempfile::tempdir().unwrap();
         let path = at.path().join("pin.jsonl");
-        let mut lines = Lines::open(&path).unwrap();
+        let mut lines = AppendFile::open(&path).unwrap();
         lines.write(b"1\n").unwrap();
         // As a full disk leaves it: a whole line and half a one, of which nobody was told.
         std::fs::write(&path, "1\n2\n{\"").unwrap();
@@ -256,6 +256,6 @@ mod tests {
     fn what_is_compressed_is_not_appended_to() {
         let at = tempfile::tempdir().unwrap();
         std::fs::write(at.path().join("geo.jsonl"), [0x28, 0xb5, 0x2f, 0xfd, 0]).unwrap();
-        assert!(matches!(Folder::open(at.path()), Err(FolderError::Compressed(_))));
+        assert!(matches!(RecordingFolder::open(at.path()), Err(FolderError::Compressed(_))));
     }
 }

@@ -12,7 +12,7 @@ use crate::position::Epoch;
 /// All answers, and the cut they are as of. Changes are applied whole epochs at a time. A clone shares the tables until
 /// one of the two moves on.
 #[derive(Clone)]
-pub struct View {
+pub struct AnswerView {
     /// One table an answer, in the order of [`questions::ALL`].
     tables: Vec<Arc<Table>>,
     /// The epoch they are as of.
@@ -29,9 +29,9 @@ pub struct View {
     pub complete: bool,
 }
 
-impl Default for View {
-    fn default() -> View {
-        View {
+impl Default for AnswerView {
+    fn default() -> AnswerView {
+        AnswerView {
             tables: questions::ALL.iter().map(|question| Arc::new(question.table())).collect(),
             epoch: 0,
             as_of: Timestamp::UNIX_EPOCH,
@@ -43,7 +43,7 @@ impl Default for View {
     }
 }
 
-impl View {
+impl AnswerView {
     /// Every answer with its question.
     pub fn answers(&self) -> impl Iterator<Item = (&'static Question, &Table)> {
         questions::ALL.iter().zip(self.tables.iter().map(Arc::as_ref))
@@ -79,7 +79,7 @@ impl View {
     /// Moves the answers on, and nothing else.
     ///
     /// # Panics
-    /// As [`View::apply`].
+    /// As [`AnswerView::apply`].
     pub(super) fn advance(&mut self, epoch: Epoch, as_of: Timestamp, changes: &[Change]) {
         for (answer, table) in self.tables.iter_mut().enumerate() {
             let mut changes = changes.iter().filter(|change| change.answer == answer).peekable();

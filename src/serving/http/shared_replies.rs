@@ -10,36 +10,38 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::params::Form;
-use super::reply::Fault;
-use super::{ROWS_INLINE, blocking};
+use super::params::ReplyFormat;
+use super::reply::ApiError;
+use super::{MAX_INLINE_RENDER_ROWS, blocking};
 use crate::engine::SourceStatus;
 use crate::http::{ByteBudget, hold_reply};
 use crate::position::Epoch;
-use crate::serving::board::Read;
-use crate::serving::view::View;
+use crate::serving::answer_hub::ReadConsistency;
+use crate::serving::answer_view::AnswerView;
 
 /// Large replies that are rendered at the same time: until one is rendered nobody knows how much it takes.
-const LARGE_RENDERS_MAX: usize = 2;
+const MAX_LARGE_RENDERS: usize = 2;
 
 /// Replies of this size are never refused for want of memory; they are counted, too.
-const ALWAYS_TOLD_BYTES: usize = 64 << 10;
+const UNLIMITED_REPLY_BYTES: usize = 64 << 10;
 
 /// What a reply shows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum ReplyKey {
     /// All answers.
-    All(Read, Form),
+    AllAnswers(ReadConsistency, ReplyFormat),
     /// One answer, whole.
-    One(Read, usize, Form),
+    SingleAnswer(ReadConsistency, usize, ReplyFormat),
     /// An answer as the first event of a stream of changes; with why the stream could not be resumed.
-    Snapshot(Read, usize, Option<&'static str>),
+    SnapshotEvent(ReadConsistency, usize, Option<&'static str>),
 }
 
 impl ReplyKey {
-    fn read(&self) -> Read {
+    fn read(&self) -> ReadConsistency {
         match self {
-            ReplyKey::All(read, _) | ReplyKey::One(read, ..) | ReplyKey::Snapshot(read, ..) => *read,
+            ReplyKey::AllAnswers(read, _) | ReplyKey::SingleAnswer(read, ..) | ReplyKey::SnapshotEvent(read, ..) => {
+                *read
+            }
         }
     }
 }
@@ -54,8 +56,8 @@ struct ViewVersion {
 }
 
 impl ViewVersion {
-    fn of(view: &View) -> ViewVersion {
-        let View { epoch, as_of, durable_epoch, .. } = *view;
+    fn of(view: &AnswerView) -> ViewVersion {
+        let AnswerView { epoch, as_of, durable_epoch, .. } = *view;
         ViewVersion { epoch, as_of, durable_epoch, sources: Arc::clone(&view.sources) }
     }
 }
@@ -78,16 +80,16 @@ struct SharedReply {
 }
 
 /// The replies of the current epoch, and what all replies hold together.
-pub(super) struct RenderedReplies {
+pub(super) struct SharedReplies {
     budget: Arc<ByteBudget>,
     large_renders: Semaphore,
     current: Mutex<HashMap<ReplyKey, SharedReply>>,
 }
 
-impl RenderedReplies {
-    pub(super) fn new(reply_bytes_max: usize) -> RenderedReplies {
-        let large_renders = Semaphore::new(LARGE_RENDERS_MAX);
-        RenderedReplies { budget: ByteBudget::new(reply_bytes_max), large_renders, current: Mutex::default() }
+impl SharedReplies {
+    pub(super) fn new(reply_bytes_max: usize) -> SharedReplies {
+        let large_renders = Semaphore::new(MAX_LARGE_RENDERS);
+        SharedReplies { budget: ByteBudget::new(reply_bytes_max), large_renders, current: Mutex::default() }
     }
 
     /// Bytes that replies hold now.
@@ -99,10 +101,10 @@ impl RenderedReplies {
     pub(super) async fn share(
         &self,
         key: ReplyKey,
-        view: View,
+        view: AnswerView,
         rows: usize,
-        render: impl FnOnce(&View) -> anyhow::Result<Vec<u8>> + Send + 'static,
-    ) -> Result<Bytes, Fault> {
+        render: impl FnOnce(&AnswerView) -> anyhow::Result<Vec<u8>> + Send + 'static,
+    ) -> Result<Bytes, ApiError> {
         let shared = self.reply_of(key, &view);
         shared.get_or_try_init(|| self.render(rows, move || render(&view))).await.cloned()
     }
@@ -112,8 +114,8 @@ impl RenderedReplies {
         &self,
         rows: usize,
         render: impl FnOnce() -> anyhow::Result<Vec<u8>> + Send + 'static,
-    ) -> Result<Bytes, Fault> {
-        let is_large = rows > ROWS_INLINE;
+    ) -> Result<Bytes, ApiError> {
+        let is_large = rows > MAX_INLINE_RENDER_ROWS;
         // The semaphore is never closed.
         let _turn = if is_large { self.large_renders.acquire().await.ok() } else { None };
         let mut bytes = blocking(rows, render).await?;
@@ -128,7 +130,7 @@ impl RenderedReplies {
     }
 
     /// Counts a reply that was made for one reader.
-    pub(super) async fn count(&self, response: Response) -> Result<Response, Fault> {
+    pub(super) async fn count(&self, response: Response) -> Result<Response, ApiError> {
         use axum::body::HttpBody as _;
         let bytes = usize::try_from(response.body().size_hint().exact().unwrap_or(0)).unwrap_or(usize::MAX);
         if bytes == 0 || response.extensions().get::<CountedReply>().is_some() {
@@ -136,13 +138,13 @@ impl RenderedReplies {
         }
         let mut reservation = self.budget.open_reservation();
         // Health, metrics and errors have to be told in any case.
-        if bytes > ALWAYS_TOLD_BYTES {
+        if bytes > UNLIMITED_REPLY_BYTES {
             reservation.grow_to(bytes).map_err(|_| no_room())?;
         }
         Ok(hold_reply(response, reservation).await)
     }
 
-    fn reply_of(&self, key: ReplyKey, view: &View) -> Arc<OnceCell<Bytes>> {
+    fn reply_of(&self, key: ReplyKey, view: &AnswerView) -> Arc<OnceCell<Bytes>> {
         let (version, read) = (ViewVersion::of(view), key.read());
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reply) = current.get(&key).filter(|reply| reply.version == version) {
@@ -156,10 +158,10 @@ impl RenderedReplies {
     }
 }
 
-fn no_room() -> Fault {
+fn no_room() -> ApiError {
     let message = "replies that other readers have not taken yet hold all the memory there is for them \
                    ([serve] reply_bytes_max)";
-    Fault::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
 }
 
 #[cfg(test)]
@@ -171,26 +173,27 @@ mod tests {
     use super::*;
 
     fn key() -> ReplyKey {
-        ReplyKey::All(Read::Live, Form::Json)
+        ReplyKey::AllAnswers(ReadConsistency::Live, ReplyFormat::Json)
     }
 
-    fn later(view: &View) -> View {
+    fn later(view: &AnswerView) -> AnswerView {
         let mut next = view.clone();
         next.epoch += 1;
         next
     }
 
-    async fn share(replies: &RenderedReplies, view: &View, bytes: usize) -> Result<Bytes, Fault> {
+    async fn share(replies: &SharedReplies, view: &AnswerView, bytes: usize) -> Result<Bytes, ApiError> {
         replies.share(key(), view.clone(), 0, move |_| Ok(vec![b'x'; bytes])).await
     }
 
     #[tokio::test]
     async fn many_readers_of_one_epoch_share_one_rendering() {
-        let (replies, view, renders) = (RenderedReplies::new(1_000), View::default(), Arc::new(AtomicUsize::new(0)));
+        let (replies, view, renders) =
+            (SharedReplies::new(1_000), AnswerView::default(), Arc::new(AtomicUsize::new(0)));
         let mut held = Vec::new();
         for _ in 0..100 {
             let renders = Arc::clone(&renders);
-            let render = move |_: &View| {
+            let render = move |_: &AnswerView| {
                 renders.fetch_add(1, SeqCst);
                 Ok(vec![b'x'; 600])
             };
@@ -208,7 +211,7 @@ mod tests {
 
     #[tokio::test]
     async fn reply_larger_than_the_budget_is_given_to_one_reader_at_a_time() {
-        let (replies, view) = (RenderedReplies::new(100), View::default());
+        let (replies, view) = (SharedReplies::new(100), AnswerView::default());
         let first = share(&replies, &view, 500).await.unwrap();
         let next = later(&view);
         assert_eq!(share(&replies, &next, 500).await.unwrap_err().status, 503);
@@ -218,8 +221,8 @@ mod tests {
 
     #[tokio::test]
     async fn replies_for_one_reader_are_counted_and_shared_ones_are_not_counted_twice() {
-        let (large, small) = (2 * ALWAYS_TOLD_BYTES, ALWAYS_TOLD_BYTES);
-        let replies = RenderedReplies::new(3 * ALWAYS_TOLD_BYTES);
+        let (large, small) = (2 * UNLIMITED_REPLY_BYTES, UNLIMITED_REPLY_BYTES);
+        let replies = SharedReplies::new(3 * UNLIMITED_REPLY_BYTES);
         let reply = |bytes: usize| Response::new("x".repeat(bytes).into());
         let counted = replies.count(reply(large)).await.unwrap();
         assert_eq!(replies.reserved_bytes(), large);

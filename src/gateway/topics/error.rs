@@ -1,0 +1,94 @@
+//! What a client of Confluent's REST proxy, version 2, is told when something is wrong: a status, a code, and words.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::KAFKA_V2_TYPE;
+use crate::gateway::error::GatewayError;
+use crate::http::json;
+
+/// A request that was not fulfilled. Codes of five digits are the proxy's own; the others are the status again.
+///
+/// Source: Confluent REST Proxy API reference, v2, "Errors".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct TopicsApiError {
+    #[serde(skip)]
+    pub(super) status: StatusCode,
+    error_code: u16,
+    message: String,
+    /// When to come again.
+    #[serde(skip)]
+    wait: Option<Duration>,
+}
+
+impl TopicsApiError {
+    fn new(status: StatusCode, error_code: u16, message: impl Into<String>) -> TopicsApiError {
+        TopicsApiError { status, error_code, message: message.into(), wait: None }
+    }
+
+    pub(super) fn wait(&self) -> Option<Duration> {
+        self.wait
+    }
+
+    pub(super) fn no_topic() -> TopicsApiError {
+        TopicsApiError::new(StatusCode::NOT_FOUND, 40401, "Topic not found.")
+    }
+
+    pub(super) fn no_partition() -> TopicsApiError {
+        TopicsApiError::new(StatusCode::NOT_FOUND, 40402, "Partition not found.")
+    }
+
+    /// The request's body is JSON, and not what it should be.
+    pub(super) fn unprocessable(message: impl Into<String>) -> TopicsApiError {
+        TopicsApiError::new(StatusCode::UNPROCESSABLE_ENTITY, 422, message)
+    }
+
+    pub(super) fn unreadable(message: impl Into<String>) -> TopicsApiError {
+        TopicsApiError::new(StatusCode::BAD_REQUEST, 400, message)
+    }
+
+    pub(super) fn unsupported_type() -> TopicsApiError {
+        TopicsApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, 415, "HTTP 415 Unsupported Media Type")
+    }
+
+    pub(super) fn not_acceptable() -> TopicsApiError {
+        TopicsApiError::new(StatusCode::NOT_ACCEPTABLE, 406, "HTTP 406 Not Acceptable")
+    }
+
+    /// None of the records was taken, and none ever will be.
+    pub(super) fn refused(message: impl Into<String>) -> TopicsApiError {
+        TopicsApiError::new(StatusCode::UNPROCESSABLE_ENTITY, 42206, message)
+    }
+
+    /// Not now; later perhaps.
+    pub(super) fn later(message: impl Into<String>) -> TopicsApiError {
+        let fault = TopicsApiError::new(StatusCode::SERVICE_UNAVAILABLE, 50003, message);
+        TopicsApiError { wait: Some(Duration::from_secs(1)), ..fault }
+    }
+}
+
+impl From<GatewayError> for TopicsApiError {
+    fn from(error: GatewayError) -> TopicsApiError {
+        let status = error.status();
+        let error_code = match status {
+            StatusCode::UNAUTHORIZED => 40101,
+            StatusCode::FORBIDDEN => 40301,
+            status => status.as_u16(),
+        };
+        TopicsApiError { wait: error.wait(), ..TopicsApiError::new(status, error_code, error.to_string()) }
+    }
+}
+
+impl IntoResponse for TopicsApiError {
+    fn into_response(self) -> Response {
+        reply(self.status, self.wait, &self)
+    }
+}
+
+/// A reply of the proxy's own type.
+pub(super) fn reply(status: StatusCode, wait: Option<Duration>, value: &impl Serialize) -> Response {
+    json(KAFKA_V2_TYPE, status, wait, value)
+}
