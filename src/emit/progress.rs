@@ -71,7 +71,7 @@ fn bar(all: Option<u64>) -> ProgressBar {
         None => (ProgressBar::no_length(), "{wide_msg}"),
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    crate::telemetry::bar(bar.with_style(style))
+    crate::terminal::add_progress_bar(bar.with_style(style))
 }
 
 /// Notices that messages wait and none is acknowledged.
@@ -106,7 +106,9 @@ impl Stall {
 pub(crate) fn watch_rows(all: u64, done: impl Fn() -> u64, ended: impl Fn() -> bool) {
     let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} rows, {per_sec}, {eta} left");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = std::io::stderr().is_terminal().then(|| crate::telemetry::bar(ProgressBar::new(all).with_style(style)));
+    let bar = std::io::stderr()
+        .is_terminal()
+        .then(|| crate::terminal::add_progress_bar(ProgressBar::new(all).with_style(style)));
     let (started, mut line_at) = (Instant::now(), Instant::now());
     while !ended() {
         std::thread::sleep(CHECK_INTERVAL);

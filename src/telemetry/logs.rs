@@ -15,7 +15,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use super::otlp::{Exporters, TelemetryConfig, TelemetryError};
-use super::progress::BARS;
 use crate::terminal::{hold_log, sanitize, sanitize_json};
 
 /// What is logged unless `RUST_LOG` says otherwise: the libraries narrate every file they open, and the Delta library warns
@@ -103,7 +102,7 @@ impl Write for BesideBars {
             let text = String::from_utf8_lossy(bytes);
             // Fields on a terminal are safe already, and colours are to reach it.
             let safe = if std::io::stderr().is_terminal() { text } else { sanitize_json(&text).into_owned().into() };
-            let _ = BARS.suspend(|| std::io::stderr().write_all(safe.as_bytes()));
+            let _ = crate::terminal::PROGRESS_BARS.suspend(|| std::io::stderr().write_all(safe.as_bytes()));
         }
         Ok(bytes.len())
     }

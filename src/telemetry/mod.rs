@@ -9,4 +9,4 @@ mod progress;
 
 pub use logs::{FAILED, Telemetry, start};
 pub use otlp::{TelemetryConfig, TelemetryError};
-pub use progress::{Progress, ProgressMeter, ReadProgress, RunProgress, bar, log_findings};
+pub use progress::{Progress, ProgressMeter, ReadProgress, RunProgress, log_findings};

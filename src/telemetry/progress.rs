@@ -2,35 +2,25 @@
 
 use std::fmt;
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use pinflow_dataflows::clean::FieldFault;
 use pinflow_dataflows::ingest::Counts;
 use pinflow_dataflows::rejection::Reason;
 
 use crate::engine::Gauges;
-use crate::terminal::sanitize;
-
-/// All bars of the process; a log line is written between two drawings of them.
-pub(super) static BARS: LazyLock<MultiProgress> =
-    LazyLock::new(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
+use crate::terminal::{add_progress_bar, sanitize};
 
 /// The target of the lines that are logged.
 pub(super) const TARGET: &str = "pinflow::progress";
 
 /// A line this often where stderr is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
-
-/// A bar that belongs to this process's stderr.
-#[must_use]
-pub fn bar(bar: ProgressBar) -> ProgressBar {
-    BARS.add(bar)
-}
 
 /// The progress line of a run: redrawn on a terminal, logged every few seconds elsewhere. Ends when dropped.
 pub struct Progress {
@@ -49,7 +39,7 @@ impl Progress {
             let line = (on_terminal && !quiet).then(|| {
                 let style = ProgressStyle::with_template("{spinner} {msg}")
                     .unwrap_or_else(|_| ProgressStyle::default_spinner());
-                bar(ProgressBar::new_spinner().with_style(style))
+                add_progress_bar(ProgressBar::new_spinner().with_style(style))
             });
             let mut meter = ProgressMeter::new(gauges);
             while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {

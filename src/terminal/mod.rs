@@ -3,8 +3,10 @@
 //! Topic names, file names, server replies and cells can hold anything. [`sanitize`] shows what would steer a terminal, or
 //! reorder its text, as an escape. [`SafeWriter`] applies it to all that a command prints for people.
 
+mod progress_bars;
 mod screen;
 
+pub use progress_bars::{PROGRESS_BARS, add_progress_bar};
 pub use screen::{AlternateScreen, can_redraw, held_logs, hold_log, restore_screen, size};
 
 use std::borrow::Cow;

@@ -79,7 +79,6 @@ const PINFLOW: Law = &[
             "shutdown",
             "sinks",
             "sources",
-            "telemetry",
             "terminal",
             "usage",
         ],
