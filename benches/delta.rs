@@ -9,7 +9,7 @@ use std::time::Instant;
 use pinflow::position::Reached;
 use pinflow::sinks::delta::{Batches, Compression, DeltaEncoder, Settings, Table, Tables};
 use pinflow::sinks::{Encoder, PartitionReached, Stored, Window};
-use pinflow_dataflows::ingest::{Carries, Rows};
+use pinflow_dataflows::ingest::{RowSink, StreamHint};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 use pinflow_dataflows::symbol::Symbol;
@@ -51,7 +51,7 @@ impl Texts {
         Texts { texts, posters }
     }
 
-    fn pin(&self, rows: &mut dyn Rows, ind: u64, source: Symbol) {
+    fn pin(&self, rows: &mut dyn RowSink, ind: u64, source: Symbol) {
         let mix = ind.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let [id, title, description, tags, image] = &self.texts[(mix % self.texts.len() as u64) as usize];
         let pin = Pin {
@@ -74,7 +74,7 @@ impl Texts {
 #[derive(Default)]
 struct Sum(u64);
 
-impl Rows for Sum {
+impl RowSink for Sum {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
         self.0 += lineage.position.narrow().unwrap_or(0)
             + row.ind
@@ -125,7 +125,7 @@ fn window(batches: Batches, epoch: u64) -> Window<Batches> {
     let reached = PartitionReached {
         key: "recording/pin.jsonl".to_owned(),
         source: "recording/pin.jsonl".to_owned(),
-        carries: Carries::Only(Stream::Pin),
+        carries: StreamHint::Only(Stream::Pin),
         reached: Reached { next: next.into(), rows: next - 1, anchor: 1, seek: next },
     };
     Window { epoch, rows: 0, batches: vec![batches], reached: vec![reached] }

@@ -33,7 +33,7 @@ async fn main() -> anyhow::Result<()> {
     for (question, answer) in view.answers() {
         println!("{}", question.name);
         for row in answer.rows() {
-            println!("  {}", serde_json::to_string(&row.named(question.columns))?);
+            println!("  {}", serde_json::to_string(&row.with_columns(question.columns))?);
         }
     }
     println!("{} rows read, {} rejected, as of epoch {}", outcome.totals.rows, outcome.totals.rejected, view.epoch);

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use pinflow_dataflows::graph::{Duplicates, Median, Ties, Top};
+use pinflow_dataflows::graph::{DuplicatePolicy, MedianMethod, RankLimit, TieRule};
 use tokio::sync::watch;
 
 use crate::config::{AcceptedLoss, Config, ConfigError, ConfigFile, ConfigUse, TablesConfig};
@@ -122,16 +122,16 @@ struct Overrides {
     tables: Option<String>,
     /// Whether only the latest row of an `ind` counts, or every row: latest, keep [default: latest]
     #[arg(long, value_name = "latest|keep")]
-    duplicates: Option<Duplicates>,
+    duplicates: Option<DuplicatePolicy>,
     /// Which of several rows with the same rank to list: the first by name, or all [default: first]
     #[arg(long, value_name = "first|all")]
-    ties: Option<Ties>,
+    ties: Option<TieRule>,
     /// Ranks to list per group: a number from 1, or all [default: 1]
     #[arg(long, value_name = "N|all")]
-    top: Option<Top>,
+    top: Option<RankLimit>,
     /// The median of an even count: the mean of the middle two (exact), or the lower one [default: exact]
     #[arg(long, value_name = "exact|lower")]
-    median: Option<Median>,
+    median: Option<MedianMethod>,
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use pinflow_dataflows::graph::Options;
+use pinflow_dataflows::graph::GraphOptions;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
@@ -349,7 +349,7 @@ async fn start<S: Sink>(
     let feed = feed.until_caught_up(config.until_caught_up);
     let threads = sources.start(&feed)?;
     let version = env!("CARGO_PKG_VERSION");
-    let Options { duplicates, ties, top, median } = config.questions;
+    let GraphOptions { duplicates, ties, top, median } = config.questions;
     tracing::info!(
         version,
         pipeline = config.pipeline,

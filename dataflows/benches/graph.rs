@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use pinflow_dataflows::graph::{Graph, Options, configure};
+use pinflow_dataflows::graph::{GraphOptions, WorkerGraph, configure};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, User};
 use pinflow_dataflows::symbol::Symbol;
 
@@ -28,17 +28,17 @@ fn mix(seed: u64) -> u64 {
 }
 
 /// Texts made before the clock starts: the cost of making them is the parser's.
-struct Texts {
+struct BenchTexts {
     categories: Vec<String>,
     countries: Vec<String>,
     posters: Vec<String>,
     names: Vec<String>,
 }
 
-impl Texts {
-    fn new(inds: u64) -> Texts {
+impl BenchTexts {
+    fn new(inds: u64) -> BenchTexts {
         let posters = inds * 45 / 100;
-        Texts {
+        BenchTexts {
             categories: (0..13).map(|n| format!("category {n}")).collect(),
             countries: (0..243).map(|n| format!("Country {n}")).collect(),
             posters: (0..posters).map(|n| format!("poster {n}")).collect(),
@@ -48,7 +48,7 @@ impl Texts {
 }
 
 /// The three posts of an ind. One person per poster; followers have about 2,000 distinct values.
-fn feed(graph: &mut Graph, texts: &Texts, source: Symbol, ind: u64, version: u64) {
+fn feed(graph: &mut WorkerGraph, texts: &BenchTexts, source: Symbol, ind: u64, version: u64) {
     let random = mix(ind ^ (version << 40));
     let person = mix(ind) % texts.posters.len() as u64;
     let of_person = mix(person + 0x5555);
@@ -111,7 +111,7 @@ fn main() {
 }
 
 fn measure(workers: usize, inds: u64, per_epoch: u64) {
-    let texts = Arc::new(Texts::new(inds));
+    let texts = Arc::new(BenchTexts::new(inds));
     for text in texts.posters.iter().chain(&texts.names) {
         let _ = Symbol::new(text);
     }
@@ -122,7 +122,7 @@ fn measure(workers: usize, inds: u64, per_epoch: u64) {
     let guards = timely::execute(config, move |worker| {
         let (index, peers) = (worker.index() as u64, worker.peers() as u64);
         let count = Arc::clone(&changed);
-        let mut graph = Graph::install(worker, Options::default(), move |_, changes| {
+        let mut graph = WorkerGraph::install(worker, GraphOptions::default(), move |_, changes| {
             count.fetch_add(changes.len() as u64, Ordering::Relaxed);
         });
         let source = Symbol::new("recording/bench");
@@ -136,11 +136,11 @@ fn measure(workers: usize, inds: u64, per_epoch: u64) {
             }
             graph.advance_to(epoch + 1);
             worker.step();
-            while graph.passed() + IN_FLIGHT <= epoch {
+            while graph.frontier() + IN_FLIGHT <= epoch {
                 worker.step_or_park(Some(Duration::from_millis(1)));
             }
         }
-        while graph.passed() < epochs {
+        while graph.frontier() < epochs {
             worker.step_or_park(Some(Duration::from_millis(1)));
         }
         let (clock, cpu) = (clock.elapsed(), processor() - cpu);
@@ -155,7 +155,7 @@ fn measure(workers: usize, inds: u64, per_epoch: u64) {
             }
             let start = Instant::now();
             graph.advance_to(epochs + update + 1);
-            while graph.passed() <= epochs + update {
+            while graph.frontier() <= epochs + update {
                 worker.step();
             }
             waits.push(start.elapsed());

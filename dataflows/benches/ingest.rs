@@ -1,14 +1,14 @@
 //! Rows a second from bytes, on one core: what was weighed, in one run, so that the ratios hold on any machine.
 //!
 //! `serde_json` parses into structs of `Cow<str>` and cleans nothing; `general` and `expecting` are
-//! [`Ingest`] whole: UTF-8, JSON, duplicate keys, cleaning, counts.
+//! [`MessageParser`] whole: UTF-8, JSON, duplicate keys, cleaning, counts.
 
 use std::borrow::Cow;
 use std::hint::black_box;
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use pinflow_dataflows::ingest::{Carries, Ingest, Limits, Rows};
+use pinflow_dataflows::ingest::{MessageLimits, MessageParser, RowSink, StreamHint};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 use pinflow_dataflows::symbol::Symbol;
@@ -109,9 +109,9 @@ struct RawUser<'a> {
 }
 
 /// Looks at every row, keeps none.
-struct Sink;
+struct CountingSink;
 
-impl Rows for Sink {
+impl RowSink for CountingSink {
     fn pin(&mut self, _: Lineage, row: &Pin<'_>) {
         black_box(row);
     }
@@ -155,25 +155,25 @@ fn serde_json(bencher: Bencher<'_, '_>, stream: Stream) {
     }
 }
 
-fn ingest(bencher: Bencher<'_, '_>, stream: Stream, carries: Carries, mut ingest: Ingest) {
+fn ingest(bencher: Bencher<'_, '_>, stream: Stream, carries: StreamHint, mut ingest: MessageParser) {
     let source = Symbol::new("recording/bench.jsonl");
     let lineage = Lineage { arrived_at: None, source, position: 1.into(), sub: 0 };
     each(bencher, stream, |message| {
-        ingest.message(carries, Some(message), lineage, &mut Sink);
+        ingest.parse_message(carries, Some(message), lineage, &mut CountingSink);
     });
 }
 
 #[divan::bench(args = [Stream::Pin, Stream::Geo, Stream::User])]
 fn general(bencher: Bencher<'_, '_>, stream: Stream) {
-    ingest(bencher, stream, Carries::Only(stream), Ingest::unexpecting(Limits::default()));
+    ingest(bencher, stream, StreamHint::Only(stream), MessageParser::without_prediction(MessageLimits::default()));
 }
 
 #[divan::bench(args = [Stream::Pin, Stream::Geo, Stream::User])]
 fn expecting(bencher: Bencher<'_, '_>, stream: Stream) {
-    ingest(bencher, stream, Carries::Only(stream), Ingest::new(Limits::default()));
+    ingest(bencher, stream, StreamHint::Only(stream), MessageParser::new(MessageLimits::default()));
 }
 
 #[divan::bench(args = [Stream::Pin, Stream::Geo, Stream::User])]
 fn expecting_auto(bencher: Bencher<'_, '_>, stream: Stream) {
-    ingest(bencher, stream, Carries::Auto, Ingest::new(Limits::default()));
+    ingest(bencher, stream, StreamHint::Auto, MessageParser::new(MessageLimits::default()));
 }

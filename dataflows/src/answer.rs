@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ColumnType {
     /// A whole number of 64 bits.
     Long,
     /// Text.
@@ -20,118 +20,118 @@ pub enum Kind {
 
 /// A column of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Column {
+pub struct AnswerColumn {
     /// Its name.
     pub name: &'static str,
     /// Its type.
-    pub kind: Kind,
+    pub kind: ColumnType,
 }
 
 /// A whole-number column.
 #[must_use]
-pub const fn long(name: &'static str) -> Column {
-    Column { name, kind: Kind::Long }
+pub const fn long_column(name: &'static str) -> AnswerColumn {
+    AnswerColumn { name, kind: ColumnType::Long }
 }
 
 /// A text column.
 #[must_use]
-pub const fn text(name: &'static str) -> Column {
-    Column { name, kind: Kind::Text }
+pub const fn text_column(name: &'static str) -> AnswerColumn {
+    AnswerColumn { name, kind: ColumnType::Text }
 }
 
 /// A floating-point column.
 #[must_use]
-pub const fn double(name: &'static str) -> Column {
-    Column { name, kind: Kind::Double }
+pub const fn double_column(name: &'static str) -> AnswerColumn {
+    AnswerColumn { name, kind: ColumnType::Double }
 }
 
 /// One value of a row.
 ///
 /// A text is text here, not a symbol: answers outlive the rows that they are made of, and symbols do not.
 #[derive(Debug, Clone)]
-pub enum Cell {
-    /// Of a [`Kind::Long`] column.
+pub enum AnswerCell {
+    /// Of a [`ColumnType::Long`] column.
     Long(i64),
-    /// Of a [`Kind::Text`] column; ordered as text, byte by byte.
+    /// Of a [`ColumnType::Text`] column; ordered as text, byte by byte.
     Text(CompactString),
-    /// Of a [`Kind::Double`] column; ordered totally.
+    /// Of a [`ColumnType::Double`] column; ordered totally.
     Double(f64),
 }
 
-impl Cell {
+impl AnswerCell {
     /// A text.
     #[must_use]
-    pub fn text(text: &str) -> Cell {
-        Cell::Text(CompactString::new(text))
+    pub fn text(text: &str) -> AnswerCell {
+        AnswerCell::Text(CompactString::new(text))
     }
 
     /// The type of column it fits.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ColumnType {
         match self {
-            Cell::Long(_) => Kind::Long,
-            Cell::Text(_) => Kind::Text,
-            Cell::Double(_) => Kind::Double,
+            AnswerCell::Long(_) => ColumnType::Long,
+            AnswerCell::Text(_) => ColumnType::Text,
+            AnswerCell::Double(_) => ColumnType::Double,
         }
     }
 }
 
-impl Ord for Cell {
-    fn cmp(&self, other: &Cell) -> Ordering {
+impl Ord for AnswerCell {
+    fn cmp(&self, other: &AnswerCell) -> Ordering {
         match (self, other) {
-            (Cell::Long(one), Cell::Long(other)) => one.cmp(other),
-            (Cell::Text(one), Cell::Text(other)) => one.cmp(other),
-            (Cell::Double(one), Cell::Double(other)) => one.total_cmp(other),
+            (AnswerCell::Long(one), AnswerCell::Long(other)) => one.cmp(other),
+            (AnswerCell::Text(one), AnswerCell::Text(other)) => one.cmp(other),
+            (AnswerCell::Double(one), AnswerCell::Double(other)) => one.total_cmp(other),
             // Never within one column.
             _ => (self.kind() as u8).cmp(&(other.kind() as u8)),
         }
     }
 }
 
-impl PartialOrd for Cell {
-    fn partial_cmp(&self, other: &Cell) -> Option<Ordering> {
+impl PartialOrd for AnswerCell {
+    fn partial_cmp(&self, other: &AnswerCell) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Cell {
-    fn eq(&self, other: &Cell) -> bool {
+impl PartialEq for AnswerCell {
+    fn eq(&self, other: &AnswerCell) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Cell {}
+impl Eq for AnswerCell {}
 
-impl Serialize for Cell {
+impl Serialize for AnswerCell {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Cell::Long(value) => serializer.serialize_i64(*value),
-            Cell::Text(value) => serializer.serialize_str(value),
-            Cell::Double(value) => serializer.serialize_f64(*value),
+            AnswerCell::Long(value) => serializer.serialize_i64(*value),
+            AnswerCell::Text(value) => serializer.serialize_str(value),
+            AnswerCell::Double(value) => serializer.serialize_f64(*value),
         }
     }
 }
 
 /// The cells of one row, in the order of the columns.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Row(pub Box<[Cell]>);
+pub struct AnswerRow(pub Box<[AnswerCell]>);
 
-impl Row {
+impl AnswerRow {
     /// The row with its column names: serialises as `{"post_year":2018,"category":"art","category_count":27}`.
     #[must_use]
-    pub fn named<'a>(&'a self, columns: &'a [Column]) -> Named<'a> {
-        Named { row: self, columns }
+    pub fn with_columns<'a>(&'a self, columns: &'a [AnswerColumn]) -> NamedRow<'a> {
+        NamedRow { row: self, columns }
     }
 }
 
-/// A [`Row`] that knows its columns.
+/// A [`AnswerRow`] that knows its columns.
 #[derive(Debug, Clone, Copy)]
-pub struct Named<'a> {
-    row: &'a Row,
-    columns: &'a [Column],
+pub struct NamedRow<'a> {
+    row: &'a AnswerRow,
+    columns: &'a [AnswerColumn],
 }
 
-impl Serialize for Named<'_> {
+impl Serialize for NamedRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.columns.len()))?;
         for (column, cell) in self.columns.iter().zip(&self.row.0) {
@@ -143,11 +143,11 @@ impl Serialize for Named<'_> {
 
 /// A change of an answer: a row that comes (`diff` 1) or goes (`diff` −1).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Change {
+pub struct AnswerChange {
     /// Which answer, by its index among all questions.
     pub answer: usize,
     /// The row.
-    pub row: Row,
+    pub row: AnswerRow,
     /// How many more of it there are.
     pub diff: i64,
 }
@@ -155,9 +155,9 @@ pub struct Change {
 /// A change that does not fit the table: somebody lost or repeated one, and the answers are wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a change of {diff} does not fit an answer that holds {held} of row {row:?}")]
-pub struct Misfit {
+pub struct InconsistentChange {
     /// The row.
-    pub row: Row,
+    pub row: AnswerRow,
     /// Its change over the whole epoch.
     pub diff: i64,
     /// How many of it the table holds.
@@ -166,39 +166,43 @@ pub struct Misfit {
 
 /// The rows of one answer as of an epoch.
 #[derive(Debug, Clone)]
-pub struct Table {
-    columns: &'static [Column],
+pub struct LiveAnswer {
+    columns: &'static [AnswerColumn],
     groups: usize,
-    rows: BTreeSet<Listed>,
+    rows: BTreeSet<RankedRow>,
 }
 
-impl Table {
+impl LiveAnswer {
     /// An empty table whose first `groups` columns are grouping columns and whose last one is the ranked value.
     #[must_use]
-    pub fn new(columns: &'static [Column], groups: usize) -> Table {
-        Table { columns, groups, rows: BTreeSet::new() }
+    pub fn new(columns: &'static [AnswerColumn], groups: usize) -> LiveAnswer {
+        LiveAnswer { columns, groups, rows: BTreeSet::new() }
     }
 
     /// The columns, in order.
     #[must_use]
-    pub fn columns(&self) -> &'static [Column] {
+    pub fn columns(&self) -> &'static [AnswerColumn] {
         self.columns
     }
 
     /// Applies all changes of one epoch to this answer, in any order.
     ///
     /// # Errors
-    /// [`Misfit`] if a row would be there twice, or goes that is not there; the table is then as before.
-    pub fn apply<'a>(&mut self, changes: impl IntoIterator<Item = (&'a Row, i64)>) -> Result<(), Misfit> {
-        let mut net: BTreeMap<&Row, i64> = BTreeMap::new();
+    /// [`InconsistentChange`] if a row would be there twice, or goes that is not there; the table is then as before.
+    pub fn apply<'a>(
+        &mut self,
+        changes: impl IntoIterator<Item = (&'a AnswerRow, i64)>,
+    ) -> Result<(), InconsistentChange> {
+        let mut net: BTreeMap<&AnswerRow, i64> = BTreeMap::new();
         for (row, diff) in changes {
             *net.entry(row).or_default() += diff;
         }
-        let net: Vec<(Listed, i64)> = net.into_iter().map(|(row, diff)| (self.list(row.clone()), diff)).collect();
+        let net: Vec<(RankedRow, i64)> =
+            net.into_iter().map(|(row, diff)| (self.rank_row(row.clone()), diff)).collect();
         for (listed, diff) in &net {
             let held = i64::from(self.rows.contains(listed));
             if !(0..=1).contains(&(held + diff)) || listed.row.0.len() != self.columns.len() {
-                return Err(Misfit { row: listed.row.clone(), diff: *diff, held });
+                return Err(InconsistentChange { row: listed.row.clone(), diff: *diff, held });
             }
         }
         for (listed, diff) in net {
@@ -212,21 +216,21 @@ impl Table {
     }
 
     /// The rows: by grouping columns ascending, then by rank (value descending, label ascending).
-    pub fn rows(&self) -> impl ExactSizeIterator<Item = &Row> {
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &AnswerRow> {
         self.rows.iter().map(|listed| &listed.row)
     }
 
-    fn list(&self, row: Row) -> Listed {
-        Listed { groups: self.groups, row }
+    fn rank_row(&self, row: AnswerRow) -> RankedRow {
+        RankedRow { groups: self.groups, row }
     }
 }
 
 /// As `[{"post_year":2018,"category":"art","category_count":27},…]`.
-impl Serialize for Table {
+impl Serialize for LiveAnswer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut rows = serializer.serialize_seq(Some(self.rows.len()))?;
         for row in self.rows() {
-            rows.serialize_element(&row.named(self.columns))?;
+            rows.serialize_element(&row.with_columns(self.columns))?;
         }
         rows.end()
     }
@@ -234,13 +238,13 @@ impl Serialize for Table {
 
 /// A row in the order in which answers are listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Listed {
+struct RankedRow {
     groups: usize,
-    row: Row,
+    row: AnswerRow,
 }
 
-impl Listed {
-    fn key(&self) -> (&[Cell], Reverse<Option<&Cell>>, &[Cell]) {
+impl RankedRow {
+    fn rank_key(&self) -> (&[AnswerCell], Reverse<Option<&AnswerCell>>, &[AnswerCell]) {
         let (groups, rest) = self.row.0.split_at(self.groups.min(self.row.0.len()));
         match rest.split_last() {
             Some((value, labels)) => (groups, Reverse(Some(value)), labels),
@@ -249,14 +253,14 @@ impl Listed {
     }
 }
 
-impl Ord for Listed {
-    fn cmp(&self, other: &Listed) -> Ordering {
-        self.key().cmp(&other.key())
+impl Ord for RankedRow {
+    fn cmp(&self, other: &RankedRow) -> Ordering {
+        self.rank_key().cmp(&other.rank_key())
     }
 }
 
-impl PartialOrd for Listed {
-    fn partial_cmp(&self, other: &Listed) -> Option<Ordering> {
+impl PartialOrd for RankedRow {
+    fn partial_cmp(&self, other: &RankedRow) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
@@ -265,15 +269,16 @@ impl PartialOrd for Listed {
 mod tests {
     use super::*;
 
-    static COLUMNS: [Column; 3] = [long("post_year"), text("category"), long("category_count")];
+    static COLUMNS: [AnswerColumn; 3] =
+        [long_column("post_year"), text_column("category"), long_column("category_count")];
 
-    fn row(year: i64, category: &str, count: i64) -> Row {
-        Row(Box::new([Cell::Long(year), Cell::text(category), Cell::Long(count)]))
+    fn row(year: i64, category: &str, count: i64) -> AnswerRow {
+        AnswerRow(Box::new([AnswerCell::Long(year), AnswerCell::text(category), AnswerCell::Long(count)]))
     }
 
     #[test]
     fn rows_are_listed_by_group_then_value_descending_then_label() {
-        let mut table = Table::new(&COLUMNS, 1);
+        let mut table = LiveAnswer::new(&COLUMNS, 1);
         let rows = [row(2019, "b", 9), row(2018, "b", 2), row(2018, "a", 2), row(2018, "c", 30)];
         table.apply(rows.iter().map(|row| (row, 1))).expect("fits");
         let listed = serde_json::to_string(&table).expect("serialises");
@@ -285,9 +290,9 @@ mod tests {
 
     #[test]
     fn doubles_stay_doubles_in_json() {
-        static MEDIAN: [Column; 2] = [text("age_group"), double("median_follower_count")];
-        let mut table = Table::new(&MEDIAN, 1);
-        let row = Row(Box::new([Cell::text("50+"), Cell::Double(31_000.0)]));
+        static MEDIAN: [AnswerColumn; 2] = [text_column("age_group"), double_column("median_follower_count")];
+        let mut table = LiveAnswer::new(&MEDIAN, 1);
+        let row = AnswerRow(Box::new([AnswerCell::text("50+"), AnswerCell::Double(31_000.0)]));
         table.apply([(&row, 1)]).expect("fits");
         let listed = serde_json::to_string(&table).expect("serialises");
         assert_eq!(listed, r#"[{"age_group":"50+","median_follower_count":31000.0}]"#);
@@ -295,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_change_that_does_not_fit_is_an_error_and_changes_nothing() {
-        let mut table = Table::new(&COLUMNS, 1);
+        let mut table = LiveAnswer::new(&COLUMNS, 1);
         let (here, other) = (row(2018, "art", 1), row(2018, "art", 2));
         table.apply([(&here, 1)]).expect("fits");
         let gone = table.apply([(&here, -1), (&other, -1)]).expect_err("was never there");

@@ -10,74 +10,34 @@
 //! Two exchanges, two places that wait for an epoch to be complete on all workers; between them everything flows.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::rc::Rc;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use differential_dataflow::trace::ExertionLogic;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use timely::WorkerConfig;
 use timely::dataflow::operators::core::{Concatenate, Input};
 use timely::dataflow::operators::probe::{Handle as ProbeHandle, Probe};
 use timely::worker::Worker;
 
-pub use crate::answer::Change;
-pub use crate::latest::Duplicates;
-pub use crate::measures::{Median, NoSuchTerm, Terms, Ties, Top};
+pub use crate::aggregates::{MedianMethod, QueryOptions, RankLimit, TieRule, UnknownOption};
+pub use crate::answer::AnswerChange;
+pub use crate::options::{DuplicatePolicy, GraphOptions};
 
-use crate::inlet::Inlet;
-use crate::latest::{self, Slots};
-use crate::measures::{Asked, Contribution, GroupCounts, measure};
-use crate::posts::{self, Asks, Counts, Deliveries, GeoPost, MarkRequest, PinPost, Posts, UserPost};
-use crate::questions::{self, Over};
+use crate::aggregates::{AggregateInput, AggregateSpec, GroupCounts, maintain_answers};
+use crate::input::BatchedInput;
+use crate::joins::{
+    self, DeliveryStream, GeoProjection, JoinOutputs, KeepAllJoins, MarkRequest, PinProjection, RowCounters,
+    UserProjection,
+};
+use crate::keys::KeyInterner;
+use crate::questions::{self, JoinInput};
 use crate::record::{Geo, Lineage, Pin, User};
-use crate::symbol::{HoldsSymbols, Sweep};
-
-/// What holds for all questions; see the contract for each.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Options {
-    /// Whether repeats of an `ind` count.
-    pub duplicates: Duplicates,
-    /// Which rows of equal value are listed.
-    pub ties: Ties,
-    /// How many ranks per group.
-    pub top: Top,
-    /// The median of an even count.
-    pub median: Median,
-}
-
-impl Options {
-    fn terms(&self) -> Terms {
-        Terms { ties: self.ties, top: self.top, median: self.median }
-    }
-}
-
-impl FromStr for Duplicates {
-    type Err = NoSuchTerm;
-
-    fn from_str(given: &str) -> Result<Duplicates, NoSuchTerm> {
-        match given {
-            "latest" => Ok(Duplicates::Latest),
-            "keep" => Ok(Duplicates::Keep),
-            _ => Err(NoSuchTerm::new(given, "latest, keep")),
-        }
-    }
-}
-
-impl fmt::Display for Duplicates {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Duplicates::Latest => "latest",
-            Duplicates::Keep => "keep",
-        })
-    }
-}
+use crate::symbol::{SymbolHolder, SymbolSweep};
 
 /// What the graph holds on one worker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sizes {
+pub struct StateSizes {
     /// Distinct inds.
     pub inds: usize,
     /// Pin rows that count.
@@ -98,7 +58,7 @@ pub struct Sizes {
 
 /// Some of what is held.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct State {
+pub struct StateSize {
     /// How many of it.
     pub records: usize,
     /// What they take, about.
@@ -110,28 +70,28 @@ const ENTRY_BYTES: usize = 20;
 /// What a group takes beside them, about: its place in a table that is between half and seven eighths full.
 const GROUP_BYTES: usize = 110;
 
-impl Sizes {
+impl StateSizes {
     /// The inds that were met.
     #[must_use]
-    pub fn inds(&self) -> State {
-        State { records: self.inds, bytes: self.ind_bytes }
+    pub fn inds(&self) -> StateSize {
+        StateSize { records: self.inds, bytes: self.ind_bytes }
     }
 
-    /// The rows that count. Where they are arranged, `bytes` is 0.
+    /// The rows that count. Where they are arranged, `allocated_bytes` is 0.
     #[must_use]
-    pub fn rows(&self) -> State {
-        State { records: self.pins + self.geos + self.users, bytes: self.row_bytes }
+    pub fn rows(&self) -> StateSize {
+        StateSize { records: self.pins + self.geos + self.users, bytes: self.row_bytes }
     }
 
     /// The groups of all answers.
     #[must_use]
-    pub fn groups(&self) -> State {
-        State { records: self.entries, bytes: self.groups * GROUP_BYTES + self.entries * ENTRY_BYTES }
+    pub fn groups(&self) -> StateSize {
+        StateSize { records: self.entries, bytes: self.groups * GROUP_BYTES + self.entries * ENTRY_BYTES }
     }
 }
 
-impl std::ops::AddAssign for Sizes {
-    fn add_assign(&mut self, other: Sizes) {
+impl std::ops::AddAssign for StateSizes {
+    fn add_assign(&mut self, other: StateSizes) {
         self.inds += other.inds;
         self.pins += other.pins;
         self.geos += other.geos;
@@ -161,57 +121,64 @@ pub fn configure(config: &mut WorkerConfig) {
 
 /// One worker's part of the graph.
 ///
-/// Dropping it closes its inputs, as [`Graph::close`] does.
-pub struct Graph {
-    pins: Inlet<PinPost>,
-    geos: Inlet<GeoPost>,
-    users: Inlet<UserPost>,
+/// Dropping it closes its inputs, as [`WorkerGraph::close`] does.
+pub struct WorkerGraph {
+    pins: BatchedInput<PinProjection>,
+    geos: BatchedInput<GeoProjection>,
+    users: BatchedInput<UserProjection>,
     probe: ProbeHandle<u64>,
-    slots: Rc<RefCell<Slots>>,
-    held: Counts,
+    keys: Rc<RefCell<KeyInterner>>,
+    held: RowCounters,
     counts: Rc<Cell<GroupCounts>>,
     row_bytes: Rc<Cell<usize>>,
     sweeps: MarkRequest,
 }
 
-impl Graph {
+impl WorkerGraph {
     /// Installs the graph on this worker; every worker must install it, with the same options.
     ///
     /// `changes` receives, on the worker that holds the group, the answer changes of each passed epoch, in epoch
-    /// order; epochs without changes are left out. When any worker's [`passed`](Graph::passed) exceeds an epoch,
+    /// order; epochs without changes are left out. When any worker's [`frontier`](WorkerGraph::frontier) exceeds an epoch,
     /// every worker's `changes` has been called for it and all before.
-    pub fn install(worker: &mut Worker, options: Options, changes: impl FnMut(u64, Vec<Change>) + 'static) -> Graph {
-        let slots = Rc::new(RefCell::new(Slots::default()));
-        let held = Counts::default();
+    pub fn install(
+        worker: &mut Worker,
+        options: GraphOptions,
+        changes: impl FnMut(u64, Vec<AnswerChange>) + 'static,
+    ) -> WorkerGraph {
+        let keys = Rc::new(RefCell::new(KeyInterner::default()));
+        let held = RowCounters::default();
         let counts = Rc::new(Cell::new(GroupCounts::default()));
         let row_bytes = Rc::new(Cell::new(0));
         let probe = ProbeHandle::new();
         let sweeps = MarkRequest::default();
-        let holds_symbols = Rc::new(HoldsSymbols::register());
+        let holds_symbols = Rc::new(SymbolHolder::register());
         let (pins, geos, users) = worker.dataflow::<u64, _, _>(|scope| {
             let (pins, pin_rows) = scope.new_input();
             let (geos, geo_rows) = scope.new_input();
             let (users, user_rows) = scope.new_input();
             let rows = (pin_rows, geo_rows, user_rows);
             let contributions = match options.duplicates {
-                Duplicates::Latest => {
+                DuplicatePolicy::Latest => {
                     let figures = (held.clone(), Rc::clone(&row_bytes));
                     let marking = (Rc::clone(&sweeps), Rc::clone(&holds_symbols));
-                    posts::latest(rows, Rc::clone(&slots), figures, asks(), marking)
+                    joins::latest_joins(rows, Rc::clone(&keys), figures, question_outputs(), marking)
                 }
-                Duplicates::Keep => scope.concatenate(keep(rows, &slots, &held).contributions(asks())),
+                DuplicatePolicy::Keep => {
+                    scope.concatenate(keep_all_joins(rows, &keys, &held).join_all(question_outputs()))
+                }
             };
-            let asked = questions::ALL.iter().map(|it| Asked { name: it.name, measure: it.measure }).collect();
-            measure(contributions, asked, options.terms(), Rc::clone(&counts), holds_symbols, changes)
+            let asked =
+                questions::ALL.iter().map(|it| AggregateSpec { name: it.name, aggregate: it.aggregate }).collect();
+            maintain_answers(contributions, asked, options.query_options(), Rc::clone(&counts), holds_symbols, changes)
                 .probe_with(&probe);
-            (Inlet::new(pins), Inlet::new(geos), Inlet::new(users))
+            (BatchedInput::new(pins), BatchedInput::new(geos), BatchedInput::new(users))
         });
-        Graph { pins, geos, users, probe, slots, held, counts, row_bytes, sweeps }
+        WorkerGraph { pins, geos, users, probe, keys, held, counts, row_bytes, sweeps }
     }
 
     /// Has this worker mark the rows that it holds when `epoch` has been applied, and nothing after it. All workers are
-    /// told before they close the epoch; with [`Duplicates::Latest`] only, for else every row counts for good.
-    pub fn mark_after(&mut self, epoch: u64, sweep: Arc<Sweep>) {
+    /// told before they close the epoch; with [`DuplicatePolicy::Latest`] only, for else every row counts for good.
+    pub fn mark_after(&mut self, epoch: u64, sweep: Arc<SymbolSweep>) {
         self.sweeps.replace(Some((epoch, sweep)));
     }
 
@@ -243,23 +210,23 @@ impl Graph {
     /// The first epoch that is not complete: all below are, on all workers, and their changes have been handed over.
     /// `u64::MAX` when all inputs are closed and everything is done.
     #[must_use]
-    pub fn passed(&self) -> u64 {
+    pub fn frontier(&self) -> u64 {
         self.probe.with_frontier(|frontier| frontier.first().copied().unwrap_or(u64::MAX))
     }
 
     /// What this worker holds.
     #[must_use]
-    pub fn sizes(&self) -> Sizes {
+    pub fn sizes(&self) -> StateSizes {
         let [pins, geos, users] = &self.held;
-        let slots = self.slots.borrow();
-        Sizes {
-            inds: slots.len(),
+        let keys = self.keys.borrow();
+        StateSizes {
+            inds: keys.len(),
             pins: pins.get(),
             geos: geos.get(),
             users: users.get(),
             groups: self.counts.get().groups,
             entries: self.counts.get().entries,
-            ind_bytes: slots.bytes(),
+            ind_bytes: keys.allocated_bytes(),
             row_bytes: self.row_bytes.get(),
         }
     }
@@ -269,35 +236,43 @@ impl Graph {
 }
 
 /// Arranges all rows, for every delivery counts.
-fn keep<'s>(
-    (pins, geos, users): (Deliveries<'s, PinPost>, Deliveries<'s, GeoPost>, Deliveries<'s, UserPost>),
-    slots: &Rc<RefCell<Slots>>,
-    held: &Counts,
-) -> Posts<'s> {
+fn keep_all_joins<'s>(
+    (pins, geos, users): (
+        DeliveryStream<'s, PinProjection>,
+        DeliveryStream<'s, GeoProjection>,
+        DeliveryStream<'s, UserProjection>,
+    ),
+    keys: &Rc<RefCell<KeyInterner>>,
+    held: &RowCounters,
+) -> KeepAllJoins<'s> {
     let [held_pins, held_geos, held_users] = held;
-    Posts::arrange(
-        latest::keep(pins, Rc::clone(slots), Rc::clone(held_pins)),
-        latest::keep(geos, Rc::clone(slots), Rc::clone(held_geos)),
-        latest::keep(users, Rc::clone(slots), Rc::clone(held_users)),
+    KeepAllJoins::arrange(
+        joins::keep_all(pins, Rc::clone(keys), Rc::clone(held_pins)),
+        joins::keep_all(geos, Rc::clone(keys), Rc::clone(held_geos)),
+        joins::keep_all(users, Rc::clone(keys), Rc::clone(held_users)),
     )
 }
 
 /// What all questions take from the posts.
-fn asks() -> Asks<Contribution> {
-    let mut asks = Asks::default();
+fn question_outputs() -> JoinOutputs<AggregateInput> {
+    let mut outputs = JoinOutputs::default();
     for (answer, question) in (0u16..).zip(&questions::ALL) {
         match question.over {
-            Over::User(take) => asks.users.push(Box::new(move |user| take(user).map(|it| it.of(answer)))),
-            Over::PinGeo(take) => {
-                asks.pins_geos.push(Box::new(move |pin, geo| take(pin, geo).map(|it| it.of(answer))));
+            JoinInput::User(take) => {
+                outputs.users.push(Box::new(move |user| take(user).map(|it| it.with_answer(answer))))
             }
-            Over::PinUser(take) => {
-                asks.pins_users.push(Box::new(move |pin, user| take(pin, user).map(|it| it.of(answer))));
+            JoinInput::PinGeo(take) => {
+                outputs.pins_geos.push(Box::new(move |pin, geo| take(pin, geo).map(|it| it.with_answer(answer))));
             }
-            Over::PinGeoUser(take) => {
-                asks.pins_geos_users.push(Box::new(move |pin, geo, user| take(pin, geo, user).map(|it| it.of(answer))));
+            JoinInput::PinUser(take) => {
+                outputs.pins_users.push(Box::new(move |pin, user| take(pin, user).map(|it| it.with_answer(answer))));
+            }
+            JoinInput::PinGeoUser(take) => {
+                outputs
+                    .pins_geos_users
+                    .push(Box::new(move |pin, geo, user| take(pin, geo, user).map(|it| it.with_answer(answer))));
             }
         }
     }
-    asks
+    outputs
 }

@@ -17,17 +17,20 @@
 //! - [`hash`]: how everything that senders choose is hashed;
 //! - [`operators`]: what of it runs, how many records went where, and what is held.
 
+pub mod aggregates;
 pub mod answer;
 pub mod clean;
 pub mod graph;
 pub mod hash;
 pub mod ingest;
-mod inlet;
-pub mod latest;
-pub mod measures;
-pub mod operators;
-pub mod posts;
+mod input;
+pub mod introspection;
+pub mod joins;
+mod keys;
+mod options;
 pub mod questions;
 pub mod record;
 pub mod rejection;
+mod slab;
 pub mod symbol;
+mod version;

@@ -3,7 +3,7 @@
 /// The closed list of reasons. A rejection keeps one row out of its table and puts its bytes into
 /// `rejected`; it never drops it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reason {
+pub enum RejectionReason {
     /// The bytes are not UTF-8.
     NotUtf8,
     /// The text is not JSON.
@@ -32,46 +32,46 @@ pub enum Reason {
     Tombstone,
 }
 
-impl Reason {
+impl RejectionReason {
     /// Every reason, in the order of the contract.
-    pub const ALL: [Reason; 13] = [
-        Reason::NotUtf8,
-        Reason::NotJson,
-        Reason::TrailingBytes,
-        Reason::NotAnObject,
-        Reason::TooLarge,
-        Reason::TooDeep,
-        Reason::TooManyRows,
-        Reason::NoKey,
-        Reason::BadKey,
-        Reason::WrongStream,
-        Reason::WrongType,
-        Reason::DuplicateField,
-        Reason::Tombstone,
+    pub const ALL: [RejectionReason; 13] = [
+        RejectionReason::NotUtf8,
+        RejectionReason::NotJson,
+        RejectionReason::TrailingBytes,
+        RejectionReason::NotAnObject,
+        RejectionReason::TooLarge,
+        RejectionReason::TooDeep,
+        RejectionReason::TooManyRows,
+        RejectionReason::NoKey,
+        RejectionReason::BadKey,
+        RejectionReason::WrongStream,
+        RejectionReason::WrongType,
+        RejectionReason::DuplicateField,
+        RejectionReason::Tombstone,
     ];
 
     /// The name, as the `reason` column holds it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Reason::NotUtf8 => "not_utf8",
-            Reason::NotJson => "not_json",
-            Reason::TrailingBytes => "trailing_bytes",
-            Reason::NotAnObject => "not_an_object",
-            Reason::TooLarge => "too_large",
-            Reason::TooDeep => "too_deep",
-            Reason::TooManyRows => "too_many_rows",
-            Reason::NoKey => "no_key",
-            Reason::BadKey => "bad_key",
-            Reason::WrongStream => "wrong_stream",
-            Reason::WrongType => "wrong_type",
-            Reason::DuplicateField => "duplicate_field",
-            Reason::Tombstone => "tombstone",
+            RejectionReason::NotUtf8 => "not_utf8",
+            RejectionReason::NotJson => "not_json",
+            RejectionReason::TrailingBytes => "trailing_bytes",
+            RejectionReason::NotAnObject => "not_an_object",
+            RejectionReason::TooLarge => "too_large",
+            RejectionReason::TooDeep => "too_deep",
+            RejectionReason::TooManyRows => "too_many_rows",
+            RejectionReason::NoKey => "no_key",
+            RejectionReason::BadKey => "bad_key",
+            RejectionReason::WrongStream => "wrong_stream",
+            RejectionReason::WrongType => "wrong_type",
+            RejectionReason::DuplicateField => "duplicate_field",
+            RejectionReason::Tombstone => "tombstone",
         }
     }
 }
 
-impl std::fmt::Display for Reason {
+impl std::fmt::Display for RejectionReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
@@ -82,7 +82,7 @@ impl std::fmt::Display for Reason {
 #[error("{reason}: {detail}")]
 pub struct Rejection {
     /// Which of the closed list.
-    pub reason: Reason,
+    pub reason: RejectionReason,
     /// The fault in words, with the field or the byte where it stands.
     pub detail: String,
 }

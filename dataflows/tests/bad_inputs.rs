@@ -5,13 +5,13 @@ mod samples;
 
 use harness::{CARRIES, lineage, read, read_with};
 use pinflow_dataflows::clean::FieldFault;
-use pinflow_dataflows::ingest::{Carries, Ingest, Limits};
+use pinflow_dataflows::ingest::{MessageLimits, MessageParser, StreamHint};
 use pinflow_dataflows::record::Stream;
-use pinflow_dataflows::rejection::Reason;
+use pinflow_dataflows::rejection::RejectionReason;
 use samples::{GEO, PIN, USER};
 
 /// One rejection, whatever the source carries, which shows all of the message.
-fn refused(payload: &[u8], reason: Reason, detail: &str) {
+fn refused(payload: &[u8], reason: RejectionReason, detail: &str) {
     for carries in CARRIES {
         let (seen, _) = read(carries, payload);
         assert_eq!(seen.len(), 1, "{payload:?}");
@@ -25,39 +25,39 @@ fn refused(payload: &[u8], reason: Reason, detail: &str) {
 #[test]
 fn transport() {
     for carries in CARRIES {
-        let (seen, _) = read_with(&mut Ingest::new(Limits::default()), carries, None);
-        assert_eq!(seen[0].rejection(), (Reason::Tombstone, "null payload", &[][..]));
+        let (seen, _) = read_with(&mut MessageParser::new(MessageLimits::default()), carries, None);
+        assert_eq!(seen[0].rejection(), (RejectionReason::Tombstone, "null payload", &[][..]));
     }
     let utf16 = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
     let gzip = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3];
     let kpl = [0xF3, 0x89, 0x9A, 0xC2, 0x0A, 0x01, b'a'];
     let framed = [&[0, 0, 0, 0, 7][..], GEO.as_bytes()].concat();
-    let cases: [(&[u8], Reason, &str); 25] = [
-        (b"", Reason::NotJson, "empty payload"),
-        (b"\xEF\xBB\xBF", Reason::NotJson, "empty payload"),
-        (b" \r\n\t ", Reason::NotJson, "only white space"),
-        (b"{\"ind\":1,\"title\":\"\xFF\"}", Reason::NotUtf8, "at byte 18"),
-        (b"{\"ind\":1,\"title\":\"\xED\xA0\x80\"}", Reason::NotUtf8, "at byte 18"),
-        (b"{\"ind\":1,\"title\":\"\xC0\xAF\"}", Reason::NotUtf8, "at byte 18"),
-        (&utf16(&format!("\u{feff}{GEO}"), u16::to_le_bytes), Reason::NotUtf8, "UTF-16"),
-        (&utf16(&format!("\u{feff}{GEO}"), u16::to_be_bytes), Reason::NotUtf8, "UTF-16"),
-        (&utf16("{\"ind\":1}", u16::to_le_bytes), Reason::NotUtf8, "UTF-16"),
-        (&utf16("{\"ind\":1}", u16::to_be_bytes), Reason::NotUtf8, "UTF-16"),
-        (&gzip, Reason::NotUtf8, "gzip"),
-        (&[0x28, 0xB5, 0x2F, 0xFD, 4], Reason::NotUtf8, "zstd"),
-        (&kpl, Reason::NotUtf8, "Kinesis Producer Library"),
-        (&framed, Reason::NotJson, "Confluent schema registry framing (magic byte 0, schema 7)"),
-        (b"{\"ind\":1", Reason::NotJson, "at byte 8"),
-        (b"{\"ind\":1,\"title\":\"a", Reason::NotJson, "ends inside a string at byte 19"),
-        (b"{\"ind\":1}}", Reason::TrailingBytes, "at byte 9"),
-        (b"{\"ind\":1}\n{\"ind\":2}", Reason::TrailingBytes, "at byte 10"),
-        (b"{\"ind\":1}\0", Reason::TrailingBytes, "1 bytes follow"),
-        (b"7 8", Reason::TrailingBytes, "at byte 2"),
-        (b"\"{}\" x", Reason::TrailingBytes, "at byte 5"),
-        (b"[{\"value\":{}}],", Reason::TrailingBytes, "at byte 14"),
-        (b"ind=1", Reason::NotJson, "at byte 0"),
-        (b"eyJpbmQiOjF9eyJ=ab", Reason::NotJson, "at byte 0"),
-        (b"eyJpbmQi/w==", Reason::NotUtf8, "base64"),
+    let cases: [(&[u8], RejectionReason, &str); 25] = [
+        (b"", RejectionReason::NotJson, "empty payload"),
+        (b"\xEF\xBB\xBF", RejectionReason::NotJson, "empty payload"),
+        (b" \r\n\t ", RejectionReason::NotJson, "only white space"),
+        (b"{\"ind\":1,\"title\":\"\xFF\"}", RejectionReason::NotUtf8, "at byte 18"),
+        (b"{\"ind\":1,\"title\":\"\xED\xA0\x80\"}", RejectionReason::NotUtf8, "at byte 18"),
+        (b"{\"ind\":1,\"title\":\"\xC0\xAF\"}", RejectionReason::NotUtf8, "at byte 18"),
+        (&utf16(&format!("\u{feff}{GEO}"), u16::to_le_bytes), RejectionReason::NotUtf8, "UTF-16"),
+        (&utf16(&format!("\u{feff}{GEO}"), u16::to_be_bytes), RejectionReason::NotUtf8, "UTF-16"),
+        (&utf16("{\"ind\":1}", u16::to_le_bytes), RejectionReason::NotUtf8, "UTF-16"),
+        (&utf16("{\"ind\":1}", u16::to_be_bytes), RejectionReason::NotUtf8, "UTF-16"),
+        (&gzip, RejectionReason::NotUtf8, "gzip"),
+        (&[0x28, 0xB5, 0x2F, 0xFD, 4], RejectionReason::NotUtf8, "zstd"),
+        (&kpl, RejectionReason::NotUtf8, "Kinesis Producer Library"),
+        (&framed, RejectionReason::NotJson, "Confluent schema registry framing (magic byte 0, schema 7)"),
+        (b"{\"ind\":1", RejectionReason::NotJson, "at byte 8"),
+        (b"{\"ind\":1,\"title\":\"a", RejectionReason::NotJson, "ends inside a string at byte 19"),
+        (b"{\"ind\":1}}", RejectionReason::TrailingBytes, "at byte 9"),
+        (b"{\"ind\":1}\n{\"ind\":2}", RejectionReason::TrailingBytes, "at byte 10"),
+        (b"{\"ind\":1}\0", RejectionReason::TrailingBytes, "1 bytes follow"),
+        (b"7 8", RejectionReason::TrailingBytes, "at byte 2"),
+        (b"\"{}\" x", RejectionReason::TrailingBytes, "at byte 5"),
+        (b"[{\"value\":{}}],", RejectionReason::TrailingBytes, "at byte 14"),
+        (b"ind=1", RejectionReason::NotJson, "at byte 0"),
+        (b"eyJpbmQiOjF9eyJ=ab", RejectionReason::NotJson, "at byte 0"),
+        (b"eyJpbmQi/w==", RejectionReason::NotUtf8, "base64"),
     ];
     for (payload, reason, detail) in cases {
         refused(payload, reason, detail);
@@ -67,71 +67,71 @@ fn transport() {
 #[test]
 fn json() {
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    let cases: &[(&str, Reason, &str)] = &[
-        ("7528", Reason::NotAnObject, "a number"),
-        ("-0.5e3", Reason::NotAnObject, "a number"),
-        ("true", Reason::NotAnObject, "a boolean"),
-        ("null", Reason::NotAnObject, "null"),
-        ("[]", Reason::NotAnObject, "without a row"),
-        (r#"{"records":[]}"#, Reason::NotAnObject, "without a row"),
-        (r#"{"records":{}}"#, Reason::NotAnObject, "no array"),
-        (r#"{"value":7}"#, Reason::NotAnObject, "a number"),
-        (r#"{"value":null}"#, Reason::Tombstone, "null"),
-        (r#"{"schema":null,"payload":null}"#, Reason::Tombstone, "null"),
-        (r#"{"value":{"ind":1},"payload":{"ind":1}}"#, Reason::NotAnObject, "more than one"),
-        (r#"{"value":{"ind":1},"value":{"ind":2}}"#, Reason::DuplicateField, "`value`"),
-        (r#""hello""#, Reason::NotJson, "of the encoded text"),
-        (r#""\"\\\"{}\\\"\"""#, Reason::NotAnObject, "a string in a string"),
-        (r#""\ud800""#, Reason::NotUtf8, "surrogate"),
-        (r#"{"ind":1,"\ud800":2}"#, Reason::NotUtf8, "a key with a lone surrogate"),
-        (r#"{"ind":NaN}"#, Reason::NotJson, "'N' where a JSON value must stand at byte 7"),
-        (r#"{"ind":1,"latitude":Infinity}"#, Reason::NotJson, "at byte 20"),
-        (r#"{"ind":1,"latitude":-Infinity}"#, Reason::NotJson, "a digit"),
-        (r#"{"ind":01}"#, Reason::NotJson, "at byte 8"),
-        (r#"{"ind":+1}"#, Reason::NotJson, "at byte 7"),
-        (r#"{"ind":1.}"#, Reason::NotJson, "a digit"),
-        (r#"{"ind":.5}"#, Reason::NotJson, "at byte 7"),
-        (r#"{"ind":1e}"#, Reason::NotJson, "a digit"),
-        (r#"{"ind":0x1}"#, Reason::NotJson, "at byte 8"),
-        (r#"{"ind":1,}"#, Reason::NotJson, "a string"),
-        (r#"{,"ind":1}"#, Reason::NotJson, "a string"),
-        (r#"{"ind" 1}"#, Reason::NotJson, "`:`"),
-        (r#"{"ind":1 "age":2}"#, Reason::NotJson, "`,` or `}`"),
-        (r#"{'ind':1}"#, Reason::NotJson, "a string"),
-        (r#"{ind:1}"#, Reason::NotJson, "a string"),
-        (r#"{"ind":1,"x":[1,]}"#, Reason::NotJson, "a JSON value"),
-        (r#"{"ind":1,"x":[1}"#, Reason::NotJson, "`,` or `]`"),
-        (r#"{"ind":1,"x":nul}"#, Reason::NotJson, "a JSON value"),
-        (r#"{"ind":1,"x":"\q"}"#, Reason::NotJson, "escape"),
-        (r#"{"ind":1,"x":"\u12"}"#, Reason::NotJson, "escape"),
-        (r#"{"ind":1,"x":"\u12G4"}"#, Reason::NotJson, "escape"),
-        ("{\"ind\":1,\"x\":\"a\nb\"}", Reason::NotJson, "control character 0x0a"),
-        ("{\"ind\":1,\"x\":\"a\0b\"}", Reason::NotJson, "control character 0x00"),
-        ("{\"ind\":1,\u{a0}\"x\":1}", Reason::NotJson, "a string"),
-        ("// post\n{\"ind\":1}", Reason::NotJson, "at byte 0"),
-        (r#"[{"value":{"ind":1}},{"value":{"ind":"#, Reason::NotJson, "the end of the text"),
-        (r#"{"ind":1,"ind":2}"#, Reason::DuplicateField, "`ind`"),
-        (r#"{"ind":1,"index":2}"#, Reason::DuplicateField, "alias"),
-        (r#"{"ind":1,"index":null}"#, Reason::DuplicateField, "alias"),
+    let cases: &[(&str, RejectionReason, &str)] = &[
+        ("7528", RejectionReason::NotAnObject, "a number"),
+        ("-0.5e3", RejectionReason::NotAnObject, "a number"),
+        ("true", RejectionReason::NotAnObject, "a boolean"),
+        ("null", RejectionReason::NotAnObject, "null"),
+        ("[]", RejectionReason::NotAnObject, "without a row"),
+        (r#"{"records":[]}"#, RejectionReason::NotAnObject, "without a row"),
+        (r#"{"records":{}}"#, RejectionReason::NotAnObject, "no array"),
+        (r#"{"value":7}"#, RejectionReason::NotAnObject, "a number"),
+        (r#"{"value":null}"#, RejectionReason::Tombstone, "null"),
+        (r#"{"schema":null,"payload":null}"#, RejectionReason::Tombstone, "null"),
+        (r#"{"value":{"ind":1},"payload":{"ind":1}}"#, RejectionReason::NotAnObject, "more than one"),
+        (r#"{"value":{"ind":1},"value":{"ind":2}}"#, RejectionReason::DuplicateField, "`value`"),
+        (r#""hello""#, RejectionReason::NotJson, "of the encoded text"),
+        (r#""\"\\\"{}\\\"\"""#, RejectionReason::NotAnObject, "a string in a string"),
+        (r#""\ud800""#, RejectionReason::NotUtf8, "surrogate"),
+        (r#"{"ind":1,"\ud800":2}"#, RejectionReason::NotUtf8, "a key with a lone surrogate"),
+        (r#"{"ind":NaN}"#, RejectionReason::NotJson, "'N' where a JSON value must stand at byte 7"),
+        (r#"{"ind":1,"latitude":Infinity}"#, RejectionReason::NotJson, "at byte 20"),
+        (r#"{"ind":1,"latitude":-Infinity}"#, RejectionReason::NotJson, "a digit"),
+        (r#"{"ind":01}"#, RejectionReason::NotJson, "at byte 8"),
+        (r#"{"ind":+1}"#, RejectionReason::NotJson, "at byte 7"),
+        (r#"{"ind":1.}"#, RejectionReason::NotJson, "a digit"),
+        (r#"{"ind":.5}"#, RejectionReason::NotJson, "at byte 7"),
+        (r#"{"ind":1e}"#, RejectionReason::NotJson, "a digit"),
+        (r#"{"ind":0x1}"#, RejectionReason::NotJson, "at byte 8"),
+        (r#"{"ind":1,}"#, RejectionReason::NotJson, "a string"),
+        (r#"{,"ind":1}"#, RejectionReason::NotJson, "a string"),
+        (r#"{"ind" 1}"#, RejectionReason::NotJson, "`:`"),
+        (r#"{"ind":1 "age":2}"#, RejectionReason::NotJson, "`,` or `}`"),
+        (r#"{'ind':1}"#, RejectionReason::NotJson, "a string"),
+        (r#"{ind:1}"#, RejectionReason::NotJson, "a string"),
+        (r#"{"ind":1,"x":[1,]}"#, RejectionReason::NotJson, "a JSON value"),
+        (r#"{"ind":1,"x":[1}"#, RejectionReason::NotJson, "`,` or `]`"),
+        (r#"{"ind":1,"x":nul}"#, RejectionReason::NotJson, "a JSON value"),
+        (r#"{"ind":1,"x":"\q"}"#, RejectionReason::NotJson, "escape"),
+        (r#"{"ind":1,"x":"\u12"}"#, RejectionReason::NotJson, "escape"),
+        (r#"{"ind":1,"x":"\u12G4"}"#, RejectionReason::NotJson, "escape"),
+        ("{\"ind\":1,\"x\":\"a\nb\"}", RejectionReason::NotJson, "control character 0x0a"),
+        ("{\"ind\":1,\"x\":\"a\0b\"}", RejectionReason::NotJson, "control character 0x00"),
+        ("{\"ind\":1,\u{a0}\"x\":1}", RejectionReason::NotJson, "a string"),
+        ("// post\n{\"ind\":1}", RejectionReason::NotJson, "at byte 0"),
+        (r#"[{"value":{"ind":1}},{"value":{"ind":"#, RejectionReason::NotJson, "the end of the text"),
+        (r#"{"ind":1,"ind":2}"#, RejectionReason::DuplicateField, "`ind`"),
+        (r#"{"ind":1,"index":2}"#, RejectionReason::DuplicateField, "alias"),
+        (r#"{"ind":1,"index":null}"#, RejectionReason::DuplicateField, "alias"),
         (
             r#"{"ind":1,"title":"a","title":"b"}"#,
-            Reason::DuplicateField,
+            RejectionReason::DuplicateField,
             "`title` (or its alias) stands twice with different values at byte 21",
         ),
-        (r#"{"ind":1,"image_src":"a","img_src":"b"}"#, Reason::DuplicateField, "`image_src`"),
-        (r#"{"ind":1,"ind":2}x"#, Reason::TrailingBytes, "at byte 17"),
-        (r#"{"ind":1,"ind":2,"#, Reason::NotJson, "the end of the text"),
-        (r#"{"ind":1,"age":1,"age":1.0}"#, Reason::DuplicateField, "`age`"),
+        (r#"{"ind":1,"image_src":"a","img_src":"b"}"#, RejectionReason::DuplicateField, "`image_src`"),
+        (r#"{"ind":1,"ind":2}x"#, RejectionReason::TrailingBytes, "at byte 17"),
+        (r#"{"ind":1,"ind":2,"#, RejectionReason::NotJson, "the end of the text"),
+        (r#"{"ind":1,"age":1,"age":1.0}"#, RejectionReason::DuplicateField, "`age`"),
     ];
     for &(payload, reason, detail) in cases {
         refused(payload.as_bytes(), reason, detail);
     }
-    refused(deep(65).as_bytes(), Reason::TooDeep, "more than 64 levels deep at byte 64");
-    refused("[".repeat(100_000).as_bytes(), Reason::TooDeep, "64");
-    refused("{\"value\":".repeat(100_000).as_bytes(), Reason::TooDeep, "64");
-    refused(format!(r#"{{"ind":1,"x":{}}}"#, deep(64)).as_bytes(), Reason::TooDeep, "64");
+    refused(deep(65).as_bytes(), RejectionReason::TooDeep, "more than 64 levels deep at byte 64");
+    refused("[".repeat(100_000).as_bytes(), RejectionReason::TooDeep, "64");
+    refused("{\"value\":".repeat(100_000).as_bytes(), RejectionReason::TooDeep, "64");
+    refused(format!(r#"{{"ind":1,"x":{}}}"#, deep(64)).as_bytes(), RejectionReason::TooDeep, "64");
     // As deep as it may be: an aggregate, of which one element is refused.
-    assert_eq!(read(Carries::Auto, deep(64).as_bytes()).0[0].rejection().0, Reason::NotAnObject);
+    assert_eq!(read(StreamHint::Auto, deep(64).as_bytes()).0[0].rejection().0, RejectionReason::NotAnObject);
 }
 
 #[test]
@@ -148,38 +148,42 @@ fn what_is_odd_yet_accepted() {
         r#"{"ind":1,"index":"1","country":"Chad","ind":1}"#.to_owned(),
     ] {
         // Some are longer than a message may be by default.
-        let mut ingest = Ingest::new(Limits { bytes_max: 10 << 20, ..Limits::default() });
-        let (seen, _) = read_with(&mut ingest, Carries::Auto, Some(message.as_bytes()));
+        let mut ingest = MessageParser::new(MessageLimits { bytes_max: 10 << 20, ..MessageLimits::default() });
+        let (seen, _) = read_with(&mut ingest, StreamHint::Auto, Some(message.as_bytes()));
         assert_eq!(seen[0].row(), r#"Geo { ind: 1, country: Some("Chad"), coordinates: None, timestamp: None }"#);
     }
     for text in ["<script>alert(1)</script>", "=cmd()", "\u{1b}[31m", "\u{202e}gpj", "a\0b", " edge\u{a0}", "🎄"] {
         let message = format!(r#"{{"ind":1,"country":{}}}"#, serde_json::to_string(text).expect("a string"));
-        let (seen, _) = read(Carries::Auto, message.as_bytes());
+        let (seen, _) = read(StreamHint::Auto, message.as_bytes());
         assert!(seen[0].row().contains(&format!("country: Some({text:?})")), "{text:?}");
     }
 }
 
 #[test]
 fn limits() {
-    let small = Limits { bytes_max: 200, depth_max: 3, rows_max: 2, ..Limits::default() };
-    let outcome = |limits: Limits, message: &str| {
-        let (seen, _) = read_with(&mut Ingest::new(limits), Carries::Only(Stream::Geo), Some(message.as_bytes()));
-        let refusal = matches!(seen[0].outcome, harness::Outcome::Rejected { .. }).then(|| seen[0].rejection().0);
+    let small = MessageLimits { bytes_max: 200, depth_max: 3, rows_max: 2, ..MessageLimits::default() };
+    let outcome = |limits: MessageLimits, message: &str| {
+        let (seen, _) =
+            read_with(&mut MessageParser::new(limits), StreamHint::Only(Stream::Geo), Some(message.as_bytes()));
+        let refusal = matches!(seen[0].outcome, harness::ParseOutcome::Rejected { .. }).then(|| seen[0].rejection().0);
         (seen.len(), refusal)
     };
     let rows = |count: usize| format!("[{}]", vec![r#"{"value":{"ind":1,"country":"Chad"}}"#; count].join(","));
     assert_eq!(outcome(small, &rows(2)), (2, None));
-    assert_eq!(outcome(small, &rows(3)), (1, Some(Reason::TooManyRows)));
+    assert_eq!(outcome(small, &rows(3)), (1, Some(RejectionReason::TooManyRows)));
     assert_eq!(outcome(small, &format!("{{\"ind\":1}}{}", " ".repeat(191))), (1, None));
-    assert_eq!(outcome(small, &format!("{{\"ind\":1}}{}", " ".repeat(192))), (1, Some(Reason::TooLarge)));
+    assert_eq!(outcome(small, &format!("{{\"ind\":1}}{}", " ".repeat(192))), (1, Some(RejectionReason::TooLarge)));
     assert_eq!(outcome(small, r#"{"ind":1,"x":[[]]}"#), (1, None));
-    assert_eq!(outcome(small, r#"{"ind":1,"x":[[[]]]}"#), (1, Some(Reason::TooDeep)));
-    assert_eq!(outcome(Limits { depth_max: 0, ..small }, r#"{"ind":1}"#), (1, Some(Reason::TooDeep)));
-    assert_eq!(outcome(Limits { depth_max: usize::MAX, ..small }, &"[".repeat(70)), (1, Some(Reason::TooDeep)));
-    let defaults = Limits::default();
+    assert_eq!(outcome(small, r#"{"ind":1,"x":[[[]]]}"#), (1, Some(RejectionReason::TooDeep)));
+    assert_eq!(outcome(MessageLimits { depth_max: 0, ..small }, r#"{"ind":1}"#), (1, Some(RejectionReason::TooDeep)));
+    assert_eq!(
+        outcome(MessageLimits { depth_max: usize::MAX, ..small }, &"[".repeat(70)),
+        (1, Some(RejectionReason::TooDeep))
+    );
+    let defaults = MessageLimits::default();
     assert_eq!((defaults.bytes_max, defaults.depth_max, defaults.rows_max), (1 << 20, 64, 10_000));
     assert_eq!(outcome(defaults, &rows(10_000)), (10_000, None));
-    assert_eq!(outcome(defaults, &rows(10_001)), (1, Some(Reason::TooManyRows)));
+    assert_eq!(outcome(defaults, &rows(10_001)), (1, Some(RejectionReason::TooManyRows)));
 }
 
 #[test]
@@ -207,12 +211,16 @@ fn keys() {
         "\"1e400\"",
         r#"{"index":1}"#,
     ] {
-        refused(format!(r#"{{"ind":{written},"title":"x"}}"#).as_bytes(), Reason::BadKey, "`ind` is ");
+        refused(format!(r#"{{"ind":{written},"title":"x"}}"#).as_bytes(), RejectionReason::BadKey, "`ind` is ");
     }
     for name in ["Ind", "IND", " ind", "ind ", "in\u{131}d", "indéx", "key", "\u{ff49}nd", ""] {
-        refused(format!(r#"{{"{name}":1,"title":"x"}}"#).as_bytes(), Reason::NoKey, "neither `ind` nor `index`");
+        refused(
+            format!(r#"{{"{name}":1,"title":"x"}}"#).as_bytes(),
+            RejectionReason::NoKey,
+            "neither `ind` nor `index`",
+        );
     }
-    refused(b"{}", Reason::NoKey, "");
+    refused(b"{}", RejectionReason::NoKey, "");
     for (written, ind) in [
         ("0", 0),
         ("-0", 0),
@@ -222,7 +230,7 @@ fn keys() {
         ("9223372036854775807", i64::MAX),
         ("\"9223372036854775807\"", i64::MAX),
     ] {
-        let (seen, _) = read(Carries::Auto, format!(r#"{{"ind":{written},"age":1}}"#).as_bytes());
+        let (seen, _) = read(StreamHint::Auto, format!(r#"{{"ind":{written},"age":1}}"#).as_bytes());
         assert!(seen[0].row().starts_with(&format!("User {{ ind: {ind},")), "{}", seen[0].row());
     }
 }
@@ -239,8 +247,8 @@ fn rows_of_another_stream() {
         (Stream::User, r#"{"ind":1,"timestamp":"2020-01-01 00:00:00"}"#),
         (Stream::Geo, r#"{"ind":1,"timestamp":"2020-01-01 00:00:00","category":"art"}"#),
     ] {
-        let (seen, _) = read(Carries::Only(carried), message.as_bytes());
-        assert_eq!((seen[0].stream, seen[0].rejection().0), (Some(carried), Reason::WrongStream), "{message}");
+        let (seen, _) = read(StreamHint::Only(carried), message.as_bytes());
+        assert_eq!((seen[0].stream, seen[0].rejection().0), (Some(carried), RejectionReason::WrongStream), "{message}");
     }
     // A key alone is a row of the stream it came on, and so is one that has some of its fields.
     for (carried, message) in [
@@ -248,7 +256,7 @@ fn rows_of_another_stream() {
         (Stream::Pin, r#"{"ind":1,"shop":"x"}"#),
         (Stream::User, r#"{"ind":1,"age":2,"country":"Chad"}"#),
     ] {
-        assert_eq!(read(Carries::Only(carried), message.as_bytes()).1.rows(carried), 1);
+        assert_eq!(read(StreamHint::Only(carried), message.as_bytes()).1.rows(carried), 1);
     }
 }
 
@@ -282,9 +290,9 @@ fn types_that_no_rule_reads() {
             for value in values {
                 let mut row: serde_json::Value = serde_json::from_str(sample).expect("JSON");
                 row[field] = serde_json::from_str(value).expect("JSON");
-                let (seen, counts) = read(Carries::Auto, row.to_string().as_bytes());
+                let (seen, counts) = read(StreamHint::Auto, row.to_string().as_bytes());
                 let (reason, detail, _) = seen[0].rejection();
-                assert_eq!(reason, Reason::WrongType, "{field}: {value}");
+                assert_eq!(reason, RejectionReason::WrongType, "{field}: {value}");
                 assert!(detail.contains(&format!("`{field}`")), "{detail}");
                 assert!(FieldFault::ALL.iter().all(|&fault| counts.faults(fault) == 0), "faults of a rejected row");
             }
@@ -343,7 +351,7 @@ fn field_faults_keep_the_row() {
         for to in written {
             let message = sample.replacen(from, to, 1);
             assert_ne!(message, sample);
-            let (seen, counts) = read(Carries::Auto, message.as_bytes());
+            let (seen, counts) = read(StreamHint::Auto, message.as_bytes());
             assert!(!seen[0].row().is_empty());
             for other in FieldFault::ALL {
                 assert_eq!(counts.faults(other), u64::from(other == fault), "{other:?} of {message}");
@@ -358,7 +366,7 @@ fn field_faults_keep_the_row() {
         "2021-03-28T02:30:00",
         "1998-01-01 00:00:00",
     ] {
-        let (_, counts) = read(Carries::Auto, GEO.replace("2019-04-30T08:15:00", time).as_bytes());
+        let (_, counts) = read(StreamHint::Auto, GEO.replace("2019-04-30T08:15:00", time).as_bytes());
         assert_eq!((counts.rows(Stream::Geo), counts.faults(FieldFault::Timestamp)), (1, 0), "{time}");
     }
 }
@@ -382,10 +390,11 @@ fn text_beyond_limit_is_null_and_counted_by_column() {
                 for escaped in [false, true] {
                     let message = if escaped { row.to_string().replace('y', "\\u0079") } else { row.to_string() };
                     // Keys have that letter too, where the reader looks for escapes as well.
-                    let limits = Limits { text_bytes_max: limit, ..Limits::default() };
-                    let (seen, counts) = read_with(&mut Ingest::new(limits), Carries::Auto, Some(message.as_bytes()));
+                    let limits = MessageLimits { text_bytes_max: limit, ..MessageLimits::default() };
+                    let (seen, counts) =
+                        read_with(&mut MessageParser::new(limits), StreamHint::Auto, Some(message.as_bytes()));
                     assert_eq!(seen[0].row().contains(&text), faults == 0, "{field} of {bytes} bytes, limit {limit}");
-                    assert_eq!((counts.rows(stream), counts.rejections(Reason::TooLarge)), (1, 0));
+                    assert_eq!((counts.rows(stream), counts.rejections(RejectionReason::TooLarge)), (1, 0));
                     for other in FieldFault::ALL {
                         let expected = if other == fault { faults } else { 0 };
                         assert_eq!(counts.faults(other), expected, "{other:?}: {field} of {bytes} bytes");
@@ -396,12 +405,12 @@ fn text_beyond_limit_is_null_and_counted_by_column() {
     }
     // Titles, descriptions and other texts that never become symbols have no limit of their own.
     let long = PIN.replacen("\"title\":\"", &format!("\"title\":\"{}", "t".repeat(100_000)), 1);
-    let (seen, counts) = read(Carries::Auto, long.as_bytes());
+    let (seen, counts) = read(StreamHint::Auto, long.as_bytes());
     assert!(seen[0].row().contains(&"t".repeat(100_000)));
     assert!(FieldFault::ALL.iter().all(|&fault| counts.faults(fault) == 0));
     // Blanks are empty, however many.
     let blank = GEO.replacen(&country_of_geo(), &" ".repeat(5_000), 1);
-    assert_eq!(read(Carries::Auto, blank.as_bytes()).1.faults(FieldFault::Country), 0);
+    assert_eq!(read(StreamHint::Auto, blank.as_bytes()).1.faults(FieldFault::Country), 0);
 }
 
 fn country_of_geo() -> String {
@@ -411,7 +420,7 @@ fn country_of_geo() -> String {
 
 #[test]
 fn an_ingest_goes_on_after_anything() {
-    let mut ingest = Ingest::new(Limits::default());
+    let mut ingest = MessageParser::new(MessageLimits::default());
     let messages: [Option<&[u8]>; 8] = [
         Some(PIN.as_bytes()),
         None,
@@ -422,8 +431,9 @@ fn an_ingest_goes_on_after_anything() {
         Some(b"\"eyJ\""),
         Some(PIN.as_bytes()),
     ];
-    let mut rows = harness::Collect::default();
-    let held: u32 = messages.iter().map(|message| ingest.message(Carries::Auto, *message, lineage(), &mut rows)).sum();
+    let mut rows = harness::CollectRows::default();
+    let held: u32 =
+        messages.iter().map(|message| ingest.parse_message(StreamHint::Auto, *message, lineage(), &mut rows)).sum();
     let counts = ingest.take_counts();
     assert_eq!((held, rows.0.len(), counts.read()), (8, 8, 8));
     assert_eq!(Stream::ALL.map(|stream| counts.rows(stream)), [2, 1, 1]);

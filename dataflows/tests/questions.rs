@@ -2,12 +2,12 @@
 
 mod oracle;
 
-use oracle::Oracle;
+use oracle::SqlOracle;
 use pinflow_dataflows::questions;
 
 #[test]
 fn the_sql_names_the_declared_columns_in_order() {
-    let oracle = Oracle::default();
+    let oracle = SqlOracle::default();
     for question in &questions::ALL {
         let declared: Vec<_> = question.columns.iter().map(|column| column.name).collect();
         assert_eq!(oracle.columns(question), declared, "{}", question.name);

@@ -6,16 +6,16 @@ mod oracle;
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use histories::{Vocabulary, any_arrivals, any_options, any_pace, check_answers, run};
-use pinflow_dataflows::graph::{Duplicates, Graph, Options};
+use histories::{TextPool, any_arrivals, any_options, any_pace, check_answers, run};
+use pinflow_dataflows::graph::{DuplicatePolicy, GraphOptions, WorkerGraph};
 use pinflow_dataflows::record::{Geo, Lineage, Pin};
-use pinflow_dataflows::symbol::{Sweep, Symbol, held_texts, keep_freed_places};
+use pinflow_dataflows::symbol::{Symbol, SymbolSweep, held_texts, keep_freed_places};
 use proptest::collection::btree_set;
 use proptest::prelude::ProptestConfig;
 use proptest::test_runner::TestRunner;
 
 /// Texts enough that most are freed and come again, some of them longer than what lies in its place.
-const MANY_TEXTS: Vocabulary = Vocabulary {
+const MANY_TEXTS: TextPool = TextPool {
     categories: &["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c9", "a category of more than 24 bytes"],
     posters: &["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "a poster of more than 24 bytes", "c0"],
     countries: &["k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7", "a country of more than 24 bytes", "c1"],
@@ -39,7 +39,7 @@ fn check_histories_with_sweeps(keeps_freed_places: bool) {
     let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
     let checked = TestRunner::new(config).run(&histories, |(arrivals, options, pace, begins)| {
         // Under `keep` every row counts for good: there is nothing to free.
-        let options = Options { duplicates: Duplicates::Latest, ..options };
+        let options = GraphOptions { duplicates: DuplicatePolicy::Latest, ..options };
         let log = run(&arrivals, options, pace, &begins.into_iter().collect::<Vec<_>>());
         sweeps.set(sweeps.get() + log.sweeps);
         freed.set(freed.get() + log.freed);
@@ -65,7 +65,7 @@ fn answers_are_right_while_sweeps_reuse_places() {
 }
 
 /// A pin of one ind, and the geo post that it is joined with.
-fn send_posts(graph: &mut Graph, version: i64, category: &str) {
+fn send_posts(graph: &mut WorkerGraph, version: i64, category: &str) {
     let lineage =
         Lineage { arrived_at: Some(version), source: Symbol::new("kafka/p/0"), position: 0_u64.into(), sub: 0 };
     let pin = Pin {
@@ -91,7 +91,7 @@ fn texts_of_replaced_rows_are_freed_and_their_places_used_again() {
     const ROWS: i64 = 50;
     let _alone = alone(false);
     timely::execute_directly(|worker| {
-        let mut graph = Graph::install(worker, Options::default(), |_, _| {});
+        let mut graph = WorkerGraph::install(worker, GraphOptions::default(), |_, _| {});
         let (texts_before, bytes_before) = held_texts();
         let mut under_way = None;
         let (mut sweeps, mut most_bytes) = (0, 0);
@@ -100,13 +100,13 @@ fn texts_of_replaced_rows_are_freed_and_their_places_used_again() {
                 let version = epoch * ROWS + row;
                 send_posts(&mut graph, version, &format!("{version:01000}"));
             }
-            if under_way.is_none() && Sweep::is_due() {
-                under_way = Sweep::begin(1).map(|sweep| (epoch.unsigned_abs(), sweep));
+            if under_way.is_none() && SymbolSweep::is_due() {
+                under_way = SymbolSweep::begin(1).map(|sweep| (epoch.unsigned_abs(), sweep));
                 let (at, sweep) = under_way.clone().expect("no other graph is there");
                 graph.mark_after(at, sweep);
             }
             graph.advance_to(epoch.unsigned_abs() + 1);
-            while graph.passed() <= epoch.unsigned_abs() {
+            while graph.frontier() <= epoch.unsigned_abs() {
                 worker.step();
             }
             if let Some((_, sweep)) = under_way.take() {
@@ -119,10 +119,10 @@ fn texts_of_replaced_rows_are_freed_and_their_places_used_again() {
         assert!(sweeps >= 3, "{sweeps} sweeps");
         assert!(most_bytes < 40 << 20, "{most_bytes} bytes of texts were held at once");
         graph.advance_to(EPOCHS.unsigned_abs() + 1);
-        let sweep = Sweep::begin(1).expect("none is under way");
+        let sweep = SymbolSweep::begin(1).expect("none is under way");
         graph.mark_after(EPOCHS.unsigned_abs() + 1, sweep.clone());
         graph.advance_to(EPOCHS.unsigned_abs() + 2);
-        while graph.passed() <= EPOCHS.unsigned_abs() + 1 {
+        while graph.frontier() <= EPOCHS.unsigned_abs() + 1 {
             worker.step();
         }
         sweep.free_unmarked();
@@ -133,14 +133,14 @@ fn texts_of_replaced_rows_are_freed_and_their_places_used_again() {
 #[test]
 fn sweep_does_not_begin_beside_another_graph_or_another_sweep() {
     let _alone = alone(false);
-    assert!(Sweep::begin(1).is_none(), "there is no graph");
+    assert!(SymbolSweep::begin(1).is_none(), "there is no graph");
     timely::execute_directly(|worker| {
-        let one = Graph::install(worker, Options::default(), |_, _| {});
-        let sweep = Sweep::begin(1).expect("this is the only graph");
-        assert!(Sweep::begin(1).is_none(), "a sweep is under way");
+        let one = WorkerGraph::install(worker, GraphOptions::default(), |_, _| {});
+        let sweep = SymbolSweep::begin(1).expect("this is the only graph");
+        assert!(SymbolSweep::begin(1).is_none(), "a sweep is under way");
         drop(sweep);
-        let _other = Graph::install(worker, Options::default(), |_, _| {});
-        assert!(Sweep::begin(1).is_none(), "the rows of the other graph would not be marked");
+        let _other = WorkerGraph::install(worker, GraphOptions::default(), |_, _| {});
+        assert!(SymbolSweep::begin(1).is_none(), "the rows of the other graph would not be marked");
         drop(one);
     });
 }

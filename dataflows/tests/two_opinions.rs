@@ -5,9 +5,9 @@ mod harness;
 mod samples;
 
 use harness::{check, read};
-use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
-use pinflow_dataflows::rejection::Reason;
+use pinflow_dataflows::rejection::RejectionReason;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -15,7 +15,7 @@ use samples::{GEO, PIN, USER};
 
 /// What a producer, a network or an attacker may do to a message.
 #[derive(Debug, Clone)]
-enum Change {
+enum Mutation {
     Flip(Index, u8),
     Truncate(Index),
     Insert(Index, &'static str),
@@ -26,7 +26,7 @@ enum Change {
     Escape(Index),
 }
 
-fn changes() -> impl Strategy<Value = Vec<Change>> {
+fn changes() -> impl Strategy<Value = Vec<Mutation>> {
     let piece = || {
         select(vec![
             " ",
@@ -83,34 +83,34 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
     ]);
     vec(
         prop_oneof![
-            (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Change::Flip(at, byte)),
-            any::<Index>().prop_map(Change::Truncate),
-            (any::<Index>(), piece()).prop_map(|(at, piece)| Change::Insert(at, piece)),
-            (any::<Index>(), 1_usize..6).prop_map(|(at, count)| Change::Remove(at, count)),
-            (any::<Index>(), any::<Index>()).prop_map(|(one, other)| Change::Swap(one, other)),
-            any::<Index>().prop_map(Change::Repeat),
-            (any::<Index>(), value).prop_map(|(at, value)| Change::Value(at, value)),
-            any::<Index>().prop_map(Change::Escape),
+            (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Mutation::Flip(at, byte)),
+            any::<Index>().prop_map(Mutation::Truncate),
+            (any::<Index>(), piece()).prop_map(|(at, piece)| Mutation::Insert(at, piece)),
+            (any::<Index>(), 1_usize..6).prop_map(|(at, count)| Mutation::Remove(at, count)),
+            (any::<Index>(), any::<Index>()).prop_map(|(one, other)| Mutation::Swap(one, other)),
+            any::<Index>().prop_map(Mutation::Repeat),
+            (any::<Index>(), value).prop_map(|(at, value)| Mutation::Value(at, value)),
+            any::<Index>().prop_map(Mutation::Escape),
         ],
         0..5,
     )
 }
 
 /// Changes of whole fields come first, while the message has them; then those of bytes.
-fn changed(message: &str, changes: &[Change]) -> Vec<u8> {
+fn changed(message: &str, changes: &[Mutation]) -> Vec<u8> {
     let inner = message.trim_start_matches('{').trim_end_matches('}');
     let mut fields: Vec<String> = inner.replace(",\"", "\u{1}\"").split('\u{1}').map(str::to_owned).collect();
     for change in changes {
         let count = fields.len();
         match change {
-            Change::Swap(one, other) => fields.swap(one.index(count), other.index(count)),
-            Change::Repeat(at) => fields.push(fields[at.index(count)].clone()),
-            Change::Value(at, value) => {
+            Mutation::Swap(one, other) => fields.swap(one.index(count), other.index(count)),
+            Mutation::Repeat(at) => fields.push(fields[at.index(count)].clone()),
+            Mutation::Value(at, value) => {
                 let field = &mut fields[at.index(count)];
                 field.truncate(field.find(':').map_or(0, |colon| colon + 1));
                 field.push_str(value);
             }
-            Change::Escape(at) => {
+            Mutation::Escape(at) => {
                 let field = &mut fields[at.index(count)];
                 let letter = field.as_bytes()[1];
                 *field = format!("\"\\u{letter:04x}{}", &field[2..]);
@@ -122,13 +122,13 @@ fn changed(message: &str, changes: &[Change]) -> Vec<u8> {
     for change in changes {
         let count = bytes.len();
         match change {
-            Change::Flip(at, byte) if count > 0 => bytes[at.index(count)] ^= byte,
-            Change::Truncate(at) => bytes.truncate(at.index(count + 1)),
-            Change::Insert(at, piece) => {
+            Mutation::Flip(at, byte) if count > 0 => bytes[at.index(count)] ^= byte,
+            Mutation::Truncate(at) => bytes.truncate(at.index(count + 1)),
+            Mutation::Insert(at, piece) => {
                 let at = at.index(count + 1);
                 bytes.splice(at..at, piece.bytes());
             }
-            Change::Remove(at, removed) => {
+            Mutation::Remove(at, removed) => {
                 let at = at.index(count + 1);
                 bytes.drain(at..(at + removed).min(count));
             }
@@ -146,9 +146,9 @@ fn is_json(bytes: &[u8]) -> bool {
 }
 
 fn refuses_text(bytes: &[u8]) -> bool {
-    let (seen, _) = read(Carries::Only(Stream::Pin), bytes);
-    let harness::Outcome::Rejected { reason, .. } = &seen[0].outcome else { return false };
-    matches!(reason, Reason::NotUtf8 | Reason::NotJson | Reason::TrailingBytes)
+    let (seen, _) = read(StreamHint::Only(Stream::Pin), bytes);
+    let harness::ParseOutcome::Rejected { reason, .. } = &seen[0].outcome else { return false };
+    matches!(reason, RejectionReason::NotUtf8 | RejectionReason::NotJson | RejectionReason::TrailingBytes)
 }
 
 proptest! {

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use harness::{Seen, read};
+use harness::{ParsedRow, read};
 use pinflow_dataflows::clean::FieldFault;
-use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
-use pinflow_dataflows::rejection::Reason;
+use pinflow_dataflows::rejection::RejectionReason;
 use samples::{GEO, PIN, USER, sample};
 
 fn quoted(text: &str) -> String {
@@ -19,7 +19,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// The one row of a message.
-fn row(carries: Carries, payload: &str) -> String {
+fn row(carries: StreamHint, payload: &str) -> String {
     let (seen, _) = read(carries, payload.as_bytes());
     assert_eq!(seen.len(), 1, "{payload}");
     seen[0].row().to_owned()
@@ -60,7 +60,7 @@ fn wrappers(text: &str) -> Vec<String> {
 fn every_shape_holds_the_row() {
     for stream in Stream::ALL {
         let plain = sample(stream);
-        let expected = row(Carries::Only(stream), plain);
+        let expected = row(StreamHint::Only(stream), plain);
         let mut shapes = encodings(plain);
         for wrapped in wrappers(plain) {
             shapes.extend(encodings(&wrapped));
@@ -69,8 +69,8 @@ fn every_shape_holds_the_row() {
             shapes.extend(wrappers(&encoded));
         }
         for shape in shapes {
-            assert_eq!(row(Carries::Only(stream), &shape), expected, "{shape}");
-            assert_eq!(row(Carries::Auto, &shape), expected, "{shape}");
+            assert_eq!(row(StreamHint::Only(stream), &shape), expected, "{shape}");
+            assert_eq!(row(StreamHint::Auto, &shape), expected, "{shape}");
         }
     }
 }
@@ -78,18 +78,18 @@ fn every_shape_holds_the_row() {
 #[test]
 fn what_the_samples_say() {
     assert_eq!(
-        row(Carries::Auto, PIN),
+        row(StreamHint::Auto, PIN),
         "Pin { ind: 4211, unique_id: Some(\"7c1f-44\"), title: Some(\"Paper \\\"lanterns\\\" …\"), description: None, \
          follower_count: Some(12000), poster_name: Some(\"Ida & Söhne 🎄\"), tag_list: Some(\"paper,light\"), \
          is_image_or_video: Some(\"image\"), image_src: Some(\"https://images.example/a.jpg\"), \
          save_location: Some(\"/data/home-decor\"), category: Some(\"home-decor\") }"
     );
     assert_eq!(
-        row(Carries::Auto, GEO),
+        row(StreamHint::Auto, GEO),
         "Geo { ind: 4211, country: Some(\"Côte d'Ivoire\"), coordinates: Some([-12.5, 101.25]), timestamp: Some(1556612100000000) }"
     );
     assert_eq!(
-        row(Carries::Auto, USER),
+        row(StreamHint::Auto, USER),
         "User { ind: 4211, user_name: Some(\"Ida Berg\"), age: Some(31), date_joined: Some(1456790399000000) }"
     );
 }
@@ -142,11 +142,11 @@ fn a_field_may_be_written_otherwise() {
             ],
         ),
     ] {
-        let expected = row(Carries::Only(stream), sample(stream));
+        let expected = row(StreamHint::Only(stream), sample(stream));
         for (from, to) in changes {
             let changed = sample(stream).replace(from, to);
             assert_ne!(changed, sample(stream), "{from}");
-            assert_eq!(row(Carries::Only(stream), &changed), expected, "{changed}");
+            assert_eq!(row(StreamHint::Only(stream), &changed), expected, "{changed}");
         }
     }
 }
@@ -154,8 +154,8 @@ fn a_field_may_be_written_otherwise() {
 #[test]
 fn unknown_fields_are_ignored_and_counted() {
     let message = GEO.replacen('{', r#"{"x":{"y":[1,{"z":"\ud800"}]},"value":3,"age":null,"#, 1);
-    let (seen, counts) = read(Carries::Only(Stream::Geo), message.as_bytes());
-    assert_eq!(seen[0].row(), row(Carries::Auto, GEO));
+    let (seen, counts) = read(StreamHint::Only(Stream::Geo), message.as_bytes());
+    assert_eq!(seen[0].row(), row(StreamHint::Auto, GEO));
     assert_eq!((counts.unknown_fields, counts.rows(Stream::Geo)), (3, 1));
 }
 
@@ -180,27 +180,27 @@ fn several_rows_are_numbered_and_judged_one_by_one() {
     values.push(nested);
     let array = format!("[{}]", values.join(" ,\n"));
     for message in [array.clone(), format!(r#"{{"records":{array}}}"#), quoted(&array), STANDARD.encode(&array)] {
-        let (seen, counts) = read(Carries::Auto, message.as_bytes());
+        let (seen, counts) = read(StreamHint::Auto, message.as_bytes());
         let rows: Vec<usize> =
-            (0..seen.len()).filter(|&n| matches!(seen[n].outcome, harness::Outcome::Row(_))).collect();
+            (0..seen.len()).filter(|&n| matches!(seen[n].outcome, harness::ParseOutcome::Row(_))).collect();
         assert_eq!(rows, [0, 4, 9]);
         assert_eq!(
             (seen[0].row(), seen[4].row(), seen[9].row()),
-            (&*row(Carries::Auto, PIN), &*row(Carries::Auto, GEO), &*row(Carries::Auto, USER))
+            (&*row(StreamHint::Auto, PIN), &*row(StreamHint::Auto, GEO), &*row(StreamHint::Auto, USER))
         );
         let rejected = |n: usize| {
             (seen[n].stream, seen[n].rejection().0, std::str::from_utf8(seen[n].rejection().2).expect("text"))
         };
-        assert_eq!(rejected(1), (Some(Stream::Pin), Reason::NoKey, &*elements[1]));
-        assert_eq!(rejected(2), (None, Reason::Tombstone, "null"));
-        assert_eq!(rejected(3), (None, Reason::NotAnObject, "7"));
-        assert_eq!(rejected(5), (Some(Stream::User), Reason::WrongType, &*elements[5]));
-        assert_eq!(rejected(6), (None, Reason::NotJson, &*elements[6]));
-        assert_eq!(rejected(7), (None, Reason::DuplicateField, &*elements[7]));
-        assert_eq!(rejected(8), (Some(Stream::User), Reason::NotUtf8, &*elements[8]));
-        assert_eq!(rejected(10), (None, Reason::NotAnObject, PIN));
-        assert_eq!(rejected(11), (None, Reason::NotAnObject, "[]"));
-        assert_eq!(rejected(12).1, Reason::NotAnObject);
+        assert_eq!(rejected(1), (Some(Stream::Pin), RejectionReason::NoKey, &*elements[1]));
+        assert_eq!(rejected(2), (None, RejectionReason::Tombstone, "null"));
+        assert_eq!(rejected(3), (None, RejectionReason::NotAnObject, "7"));
+        assert_eq!(rejected(5), (Some(Stream::User), RejectionReason::WrongType, &*elements[5]));
+        assert_eq!(rejected(6), (None, RejectionReason::NotJson, &*elements[6]));
+        assert_eq!(rejected(7), (None, RejectionReason::DuplicateField, &*elements[7]));
+        assert_eq!(rejected(8), (Some(Stream::User), RejectionReason::NotUtf8, &*elements[8]));
+        assert_eq!(rejected(10), (None, RejectionReason::NotAnObject, PIN));
+        assert_eq!(rejected(11), (None, RejectionReason::NotAnObject, "[]"));
+        assert_eq!(rejected(12).1, RejectionReason::NotAnObject);
         assert_eq!((counts.read(), seen.len()), (13, 13));
     }
 }
@@ -215,7 +215,7 @@ fn an_auto_source_tells_streams_by_their_fields() {
         (r#"{"ind":1,"age":20,"title":"Dr"}"#, Stream::User),
         (r#"{"ind":1,"last_name":"Ali"}"#, Stream::User),
     ] {
-        assert_eq!(read(Carries::Auto, message.as_bytes()).0[0].stream, Some(stream), "{message}");
+        assert_eq!(read(StreamHint::Auto, message.as_bytes()).0[0].stream, Some(stream), "{message}");
     }
     for message in [
         r#"{"ind":1}"#,
@@ -223,8 +223,8 @@ fn an_auto_source_tells_streams_by_their_fields() {
         r#"{"ind":1,"timestamp":null}"#,
         r#"{"ind":1,"age":2,"country":"Chad"}"#,
     ] {
-        let seen = &read(Carries::Auto, message.as_bytes()).0[0];
-        assert_eq!((seen.stream, seen.rejection().0), (None, Reason::WrongStream), "{message}");
+        let seen = &read(StreamHint::Auto, message.as_bytes()).0[0];
+        assert_eq!((seen.stream, seen.rejection().0), (None, RejectionReason::WrongStream), "{message}");
     }
 }
 
@@ -244,10 +244,10 @@ fn every_shape_seen_in_the_wild_is_read_or_refused_with_its_reason() {
         let twice = variant["json_string_encoded_twice"] == true;
         let messages = if twice { vec![quoted(sample), quoted(&quoted(sample))] } else { vec![sample.to_owned()] };
         for message in messages {
-            let seen: Vec<Seen> = read(Carries::Auto, message.as_bytes()).0;
+            let seen: Vec<ParsedRow> = read(StreamHint::Auto, message.as_bytes()).0;
             let refused = match shape {
-                "{example_field:str}" => Some(Reason::NoKey),
-                _ if shape.starts_with("{index:{") => Some(Reason::BadKey),
+                "{example_field:str}" => Some(RejectionReason::NoKey),
+                _ if shape.starts_with("{index:{") => Some(RejectionReason::BadKey),
                 _ => None,
             };
             match refused {
@@ -264,7 +264,7 @@ fn all_real_posts_are_read() {
         for stream in Stream::ALL {
             let Some(posts) = shared(&format!("{folder}{stream}.jsonl")) else { continue };
             for line in posts.lines() {
-                for carries in [Carries::Only(stream), Carries::Auto] {
+                for carries in [StreamHint::Only(stream), StreamHint::Auto] {
                     let (seen, counts) = read(carries, line.as_bytes());
                     assert_eq!((seen.len(), seen[0].stream), (1, Some(stream)), "{line}");
                     assert!(!seen[0].row().is_empty());

@@ -175,7 +175,7 @@ fn schema_has_exactly_the_keys_of_the_structs() {
         (inner(kafka, "tls"), fields::<crate::kafka::Tls>()),
         (inner(kafka, "sasl"), fields::<crate::kafka::Sasl>()),
         (inner(kinesis, "streams"), fields::<crate::sources::Named>()),
-        (table("questions"), fields::<pinflow_dataflows::graph::Options>()),
+        (table("questions"), fields::<pinflow_dataflows::graph::GraphOptions>()),
         (table("tables"), fields::<crate::config::TablesConfig>()),
         (table("archive"), fields::<crate::archive::ArchiveConfig>()),
         (OBJECTS, fields::<crate::objects::Connection>()),

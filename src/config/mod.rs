@@ -17,8 +17,8 @@ mod value_type;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pinflow_dataflows::graph::Options;
-use pinflow_dataflows::ingest::Limits;
+use pinflow_dataflows::graph::GraphOptions;
+use pinflow_dataflows::ingest::MessageLimits;
 use serde::Deserialize;
 
 pub use connection::{kafka_connection, kinesis_connection, objects_connection};
@@ -58,7 +58,7 @@ pub struct Config {
     /// Where records come from.
     pub sources: Vec<SourceConfig>,
     /// What the answers mean.
-    pub questions: Options,
+    pub questions: GraphOptions,
     /// Where rows go; nowhere if absent.
     pub tables: Option<TablesConfig>,
     /// Where messages go as they were received; nowhere if absent.
@@ -254,8 +254,8 @@ impl Default for EngineConfig {
             epoch_ms: 10,
             epoch_bytes_max: 8 << 20,
             epochs_in_flight_max: 2,
-            message_bytes_max: Limits::default().bytes_max,
-            text_bytes_max: Limits::default().text_bytes_max,
+            message_bytes_max: MessageLimits::default().bytes_max,
+            text_bytes_max: MessageLimits::default().text_bytes_max,
             memory_max: None,
         }
     }
@@ -284,7 +284,7 @@ impl Config {
         Config {
             pipeline: "posts".to_owned(),
             sources: vec![SourceConfig::Recording(RecordingConfig::at(path))],
-            questions: Options::default(),
+            questions: GraphOptions::default(),
             tables: None,
             archive: None,
             objects: objects::Connection::default(),
@@ -368,10 +368,10 @@ impl Config {
                 windows_in_flight_max: 2,
             },
             questions: self.questions,
-            limits: Limits {
+            limits: MessageLimits {
                 bytes_max: self.engine.message_bytes_max,
                 text_bytes_max: self.engine.text_bytes_max,
-                ..Limits::default()
+                ..MessageLimits::default()
             },
             memory_max: self.engine.memory_max.map(|ByteSize(bytes)| bytes).or_else(default_memory_max),
         }

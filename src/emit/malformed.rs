@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use pinflow_dataflows::record::Stream;
-use pinflow_dataflows::rejection::Reason;
+use pinflow_dataflows::rejection::RejectionReason;
 
 use super::dice::Dice;
 
@@ -11,7 +11,7 @@ use super::dice::Dice;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Outcome {
     /// It is rejected.
-    Rejected(Reason),
+    Rejected(RejectionReason),
     /// Its row stays; this column of it becomes null.
     Fault(&'static str),
 }
@@ -35,19 +35,19 @@ impl Menu {
     /// text cannot be null.
     pub(crate) fn outcomes(self, stream: Stream) -> Vec<Outcome> {
         let mut reasons = vec![
-            Reason::NotUtf8,
-            Reason::NotJson,
-            Reason::TrailingBytes,
-            Reason::NotAnObject,
-            Reason::TooDeep,
-            Reason::NoKey,
-            Reason::BadKey,
-            Reason::WrongStream,
-            Reason::WrongType,
-            Reason::DuplicateField,
+            RejectionReason::NotUtf8,
+            RejectionReason::NotJson,
+            RejectionReason::TrailingBytes,
+            RejectionReason::NotAnObject,
+            RejectionReason::TooDeep,
+            RejectionReason::NoKey,
+            RejectionReason::BadKey,
+            RejectionReason::WrongStream,
+            RejectionReason::WrongType,
+            RejectionReason::DuplicateField,
         ];
-        reasons.extend(self.too_large.map(|_| Reason::TooLarge));
-        reasons.extend(self.too_many_rows.map(|_| Reason::TooManyRows));
+        reasons.extend(self.too_large.map(|_| RejectionReason::TooLarge));
+        reasons.extend(self.too_many_rows.map(|_| RejectionReason::TooManyRows));
         let columns: &[&str] = match stream {
             Stream::Pin => &["follower_count"],
             Stream::Geo => &["coordinates", "timestamp"],
@@ -65,30 +65,32 @@ impl Menu {
         }
     }
 
-    fn reject(self, reason: Reason, stream: Stream, other: &[u8], dice: &mut Dice, message: &mut Vec<u8>) {
+    fn reject(self, reason: RejectionReason, stream: Stream, other: &[u8], dice: &mut Dice, message: &mut Vec<u8>) {
         match reason {
-            Reason::NotUtf8 => not_utf8(dice, message),
-            Reason::NotJson => not_json(dice, message),
-            Reason::TrailingBytes => {
+            RejectionReason::NotUtf8 => not_utf8(dice, message),
+            RejectionReason::NotJson => not_json(dice, message),
+            RejectionReason::TrailingBytes => {
                 message.extend_from_slice(dice.pick(&[&b"}"[..], b" {\"ind\":1}", b" EOF", b"\0"]));
             }
-            Reason::NotAnObject => replace(message, dice.pick(&["17", "true", "[7]", "-0.5", "[false]"]).as_bytes()),
-            Reason::TooLarge => insert_first(message, "padding", &filler(self.too_large.unwrap_or(0))),
-            Reason::TooDeep => insert_first(message, "extra", &nested()),
-            Reason::TooManyRows => many_rows(self.too_many_rows.unwrap_or(0), message),
-            Reason::NoKey => remove_key(message),
-            Reason::BadKey => {
+            RejectionReason::NotAnObject => {
+                replace(message, dice.pick(&["17", "true", "[7]", "-0.5", "[false]"]).as_bytes())
+            }
+            RejectionReason::TooLarge => insert_first(message, "padding", &filler(self.too_large.unwrap_or(0))),
+            RejectionReason::TooDeep => insert_first(message, "extra", &nested()),
+            RejectionReason::TooManyRows => many_rows(self.too_many_rows.unwrap_or(0), message),
+            RejectionReason::NoKey => remove_key(message),
+            RejectionReason::BadKey => {
                 let keys = ["-1", "1.5", "9223372036854775808", "\"12abc\"", "\"seven\"", "1e30"];
                 set(message, key(stream), dice.pick(&keys).as_bytes());
             }
-            Reason::WrongStream if self.auto => replace(message, br#"{"ind":7,"colour":"blue","size":3}"#),
-            Reason::WrongStream => replace(message, other),
-            Reason::WrongType => {
+            RejectionReason::WrongStream if self.auto => replace(message, br#"{"ind":7,"colour":"blue","size":3}"#),
+            RejectionReason::WrongStream => replace(message, other),
+            RejectionReason::WrongType => {
                 let value = dice.pick(&["{\"name\":\"art\"}", "true", "[[1]]"]).as_bytes();
                 set(message, dice.pick(&typed(stream)), value);
             }
-            Reason::DuplicateField => duplicate(stream, dice, message),
-            Reason::Tombstone => message.clear(),
+            RejectionReason::DuplicateField => duplicate(stream, dice, message),
+            RejectionReason::Tombstone => message.clear(),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 use tokio::sync::watch;
 
@@ -141,12 +141,12 @@ impl Sending<'_> {
         }
     }
 
-    fn outlet(&self, carries: Carries, name: &str) -> anyhow::Result<Option<usize>> {
+    fn outlet(&self, carries: StreamHint, name: &str) -> anyhow::Result<Option<usize>> {
         match carries {
-            Carries::Only(stream) if !self.args.streams.contains(&stream) => Ok(None),
-            Carries::Only(stream) => Ok(self.outlets.iter().position(|outlet| outlet.streams.contains(&stream))),
-            Carries::Auto if self.outlets.len() == 1 => Ok(Some(0)),
-            Carries::Auto => bail!("{name} holds several streams; they can only go to one place: add --topic NAME"),
+            StreamHint::Only(stream) if !self.args.streams.contains(&stream) => Ok(None),
+            StreamHint::Only(stream) => Ok(self.outlets.iter().position(|outlet| outlet.streams.contains(&stream))),
+            StreamHint::Auto if self.outlets.len() == 1 => Ok(Some(0)),
+            StreamHint::Auto => bail!("{name} holds several streams; they can only go to one place: add --topic NAME"),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pinflow_dataflows::rejection::Reason;
+use pinflow_dataflows::rejection::RejectionReason;
 
 use super::worker::Read;
 use crate::position::Epoch;
@@ -26,18 +26,18 @@ struct SourceRejections {
     judged: bool,
 }
 
-/// Rejections by reason, in the order of [`Reason::ALL`].
+/// Rejections by reason, in the order of [`RejectionReason::ALL`].
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RejectionCounts([u64; Reason::ALL.len()]);
+pub(super) struct RejectionCounts([u64; RejectionReason::ALL.len()]);
 
 impl RejectionCounts {
-    pub(super) fn count(&mut self, reason: Reason) {
+    pub(super) fn count(&mut self, reason: RejectionReason) {
         self.0[reason as usize] += 1;
     }
 
-    fn most_frequent(&self) -> Option<Reason> {
+    fn most_frequent(&self) -> Option<RejectionReason> {
         // Of equal counts the first reason of the contract.
-        let most = Reason::ALL.into_iter().rev().max_by_key(|reason| self.0[*reason as usize])?;
+        let most = RejectionReason::ALL.into_iter().rev().max_by_key(|reason| self.0[*reason as usize])?;
         (self.0[most as usize] > 0).then_some(most)
     }
 }
@@ -55,7 +55,7 @@ pub(super) struct AllRejected {
     pub(super) source: String,
     /// Rows read, all of them rejected.
     pub(super) rows: u64,
-    pub(super) reason: Reason,
+    pub(super) reason: RejectionReason,
 }
 
 impl AllRejectedWatch {
@@ -119,22 +119,26 @@ impl AllRejected {
 }
 
 /// What is probably wrong with a source all of whose rows are rejected for this reason.
-fn hint(reason: Reason) -> &'static str {
+fn hint(reason: RejectionReason) -> &'static str {
     match reason {
-        Reason::NotUtf8 | Reason::NotJson | Reason::TrailingBytes => {
+        RejectionReason::NotUtf8 | RejectionReason::NotJson | RejectionReason::TrailingBytes => {
             "is it CSV, Avro or another format? Read are JSON objects, one a line or message, or a file that is one JSON array"
         }
-        Reason::NotAnObject => {
+        RejectionReason::NotAnObject => {
             "each record must be a JSON object, one a line or message, or a file one JSON array of them"
         }
-        Reason::NoKey | Reason::BadKey => "a row needs its key, a whole number called `ind` or `index`",
-        Reason::WrongStream => {
+        RejectionReason::NoKey | RejectionReason::BadKey => {
+            "a row needs its key, a whole number called `ind` or `index`"
+        }
+        RejectionReason::WrongStream => {
             "is it another stream than the source says? Check the names, or say that the source is `auto`"
         }
-        Reason::WrongType => "the fields have other JSON types than those of a post",
-        Reason::DuplicateField => "the records name a field twice with different values",
-        Reason::TooLarge | Reason::TooDeep | Reason::TooManyRows => "the records are larger than a message may be",
-        Reason::Tombstone => "the records are null: the topic deletes keys",
+        RejectionReason::WrongType => "the fields have other JSON types than those of a post",
+        RejectionReason::DuplicateField => "the records name a field twice with different values",
+        RejectionReason::TooLarge | RejectionReason::TooDeep | RejectionReason::TooManyRows => {
+            "the records are larger than a message may be"
+        }
+        RejectionReason::Tombstone => "the records are null: the topic deletes keys",
     }
 }
 
@@ -143,7 +147,7 @@ fn hint(reason: Reason) -> &'static str {
 mod tests {
     use super::*;
 
-    fn read(rows: u64, rejected: u64, reason: Reason) -> Read {
+    fn read(rows: u64, rejected: u64, reason: RejectionReason) -> Read {
         let mut read = Read { rows, rejected, ..Read::default() };
         (0..rejected).for_each(|_| read.reasons.count(reason));
         read
@@ -152,19 +156,23 @@ mod tests {
     #[test]
     fn source_is_judged_once_after_its_first_rows() {
         let mut watch = AllRejectedWatch::default();
-        assert_eq!(watch.add("kafka/a.b/0", read(60, 60, Reason::NotJson)), None);
-        assert_eq!(watch.add("kafka/a.b/1", read(39, 39, Reason::NoKey)), None);
-        let all = watch.add("kafka/a.b/2", read(1, 1, Reason::NoKey)).unwrap();
-        assert_eq!(all, AllRejected { source: "kafka/a.b".to_owned(), rows: 100, reason: Reason::NotJson });
-        assert_eq!(watch.add("kafka/a.b/0", read(1_000, 1_000, Reason::NotJson)), None, "one warning a source");
+        assert_eq!(watch.add("kafka/a.b/0", read(60, 60, RejectionReason::NotJson)), None);
+        assert_eq!(watch.add("kafka/a.b/1", read(39, 39, RejectionReason::NoKey)), None);
+        let all = watch.add("kafka/a.b/2", read(1, 1, RejectionReason::NoKey)).unwrap();
+        assert_eq!(all, AllRejected { source: "kafka/a.b".to_owned(), rows: 100, reason: RejectionReason::NotJson });
+        assert_eq!(
+            watch.add("kafka/a.b/0", read(1_000, 1_000, RejectionReason::NotJson)),
+            None,
+            "one warning a source"
+        );
         assert!(watch.judge_all().is_empty());
     }
 
     #[test]
     fn one_accepted_row_is_enough() {
         let mut watch = AllRejectedWatch::default();
-        assert_eq!(watch.add("kinesis/s/shardId-1", read(1, 0, Reason::NotJson)), None);
-        assert_eq!(watch.add("kinesis/s/shardId-2", read(500, 500, Reason::NotJson)), None);
+        assert_eq!(watch.add("kinesis/s/shardId-1", read(1, 0, RejectionReason::NotJson)), None);
+        assert_eq!(watch.add("kinesis/s/shardId-2", read(500, 500, RejectionReason::NotJson)), None);
         assert!(watch.judge_all().is_empty());
     }
 
@@ -173,7 +181,7 @@ mod tests {
         let mut watch = AllRejectedWatch::default();
         watch.end("recording/empty.jsonl", 1);
         for file in ["recording/pin.jsonl", "recording/spring/geo.jsonl", "recording/followed.jsonl"] {
-            assert_eq!(watch.add(file, read(3, 3, Reason::NotJson)), None);
+            assert_eq!(watch.add(file, read(3, 3, RejectionReason::NotJson)), None);
         }
         watch.end("recording/pin.jsonl", 2);
         watch.end("recording/spring/geo.jsonl", 3);
@@ -185,7 +193,7 @@ mod tests {
 
     #[test]
     fn every_reason_is_counted_in_its_place() {
-        for reason in Reason::ALL {
+        for reason in RejectionReason::ALL {
             let mut counts = RejectionCounts::default();
             counts.count(reason);
             assert_eq!(counts.most_frequent(), Some(reason));

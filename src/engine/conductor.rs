@@ -295,7 +295,7 @@ impl<S: Sink> Conductor<S> {
         HeldMemory {
             resident,
             max: self.settings.memory_max.unwrap_or(0),
-            texts: pinflow_dataflows::graph::State { records: texts, bytes },
+            texts: pinflow_dataflows::graph::StateSize { records: texts, bytes },
             sizes: self.gauges.graph_sizes(),
             window: self.window.bytes as u64,
             blocks: self.open.bytes as u64,

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use jiff::Timestamp;
-use pinflow_dataflows::graph::Change;
-use pinflow_dataflows::ingest::Counts;
+use pinflow_dataflows::graph::AnswerChange;
+use pinflow_dataflows::ingest::IngestCounts;
 use pinflow_dataflows::record::Micros;
 
 use super::worker::Read;
@@ -36,8 +36,8 @@ pub(super) struct Flying<B> {
     /// Where it ends, in each partition that moved.
     pub(super) ends: BTreeMap<PartitionId, Cut>,
     pub(super) read: BTreeMap<PartitionId, Read>,
-    pub(super) counts: Counts,
-    pub(super) changes: Vec<Change>,
+    pub(super) counts: IngestCounts,
+    pub(super) changes: Vec<AnswerChange>,
     pub(super) batches: Vec<B>,
     /// Workers that have read all of it.
     pub(super) closed: usize,
@@ -72,7 +72,7 @@ impl<B> Flights<B> {
             first_record_at,
             ends,
             read: BTreeMap::new(),
-            counts: Counts::default(),
+            counts: IngestCounts::default(),
             changes: Vec::new(),
             batches: Vec::new(),
             closed: 0,

@@ -72,9 +72,9 @@ pub struct HeldMemory {
     /// What it may be.
     pub max: u64,
     /// Texts of rows and sources.
-    pub texts: graph::State,
+    pub texts: graph::StateSize,
     /// What the graph holds.
-    pub sizes: graph::Sizes,
+    pub sizes: graph::StateSizes,
     /// Messages of the window that is open, as they were received.
     pub window: u64,
     /// Messages that the workers have not read.

@@ -36,9 +36,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use pinflow_dataflows::graph::{Change, Options, Sizes};
-use pinflow_dataflows::ingest::{Counts, Limits};
-use pinflow_dataflows::operators::Watch;
+use pinflow_dataflows::graph::{AnswerChange, GraphOptions, StateSizes};
+use pinflow_dataflows::ingest::{IngestCounts, MessageLimits};
+use pinflow_dataflows::introspection::WorkerLog;
 use tokio::sync::watch;
 
 pub use conductor::Engine;
@@ -65,9 +65,9 @@ pub struct Settings {
     /// When windows are cut.
     pub commit: CommitPolicy,
     /// What the questions mean.
-    pub questions: Options,
+    pub questions: GraphOptions,
     /// What a message may be.
-    pub limits: Limits,
+    pub limits: MessageLimits,
     /// Resident memory above which sources pause, and the run ends if that does not help, bytes; `None` without limit.
     pub memory_max: Option<u64>,
 }
@@ -98,7 +98,7 @@ pub struct Frame {
     /// Whether it is the last epoch of a window: once durable, everything up to it is, and nothing after it.
     pub cut: bool,
     /// What changed.
-    pub changes: Arc<Vec<Change>>,
+    pub changes: Arc<Vec<AnswerChange>>,
     /// When the engine took the epoch's first record; `None` for an epoch without records, and when a frame comes again.
     pub first_record_at: Option<Instant>,
     /// How far each source was read at the end of the epoch.
@@ -161,7 +161,7 @@ pub struct Gauges {
     /// Whether sources pause because the memory is above its limit.
     pub memory_is_over: AtomicBool,
     /// What each worker's part of the graph holds.
-    sizes: Mutex<Vec<Sizes>>,
+    sizes: Mutex<Vec<StateSizes>>,
     /// Bytes handed to workers.
     pub bytes: AtomicU64,
     /// Bytes the sources still have, where they know.
@@ -177,7 +177,7 @@ pub struct Gauges {
     /// What the tables hold.
     pub tables: OnceLock<watch::Receiver<Vec<TableStatus>>>,
     /// What was found in the messages read.
-    pub counts: Mutex<Counts>,
+    pub counts: Mutex<IngestCounts>,
     /// The commits of this run.
     pub commits: Mutex<Commits>,
     /// What earlier runs had read when this one began: set once, before the first record.
@@ -185,7 +185,7 @@ pub struct Gauges {
     /// The last rejections of this run, if anybody wants to see them.
     pub recent: OnceLock<Recent>,
     /// The workers, if anybody wants to see what runs on them: set before the run, each adds itself.
-    pub watches: OnceLock<Mutex<Vec<Watch>>>,
+    pub watches: OnceLock<Mutex<Vec<WorkerLog>>>,
 }
 
 impl Gauges {
@@ -195,17 +195,17 @@ impl Gauges {
         let _ = self.watches.set(Mutex::default());
     }
 
-    fn keep_graph_sizes(&self, worker: usize, sizes: Sizes) {
+    fn keep_graph_sizes(&self, worker: usize, sizes: StateSizes) {
         let mut all = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
         let workers = all.len().max(worker + 1);
-        all.resize(workers, Sizes::default());
+        all.resize(workers, StateSizes::default());
         all[worker] = sizes;
     }
 
     /// What the graph holds, on all workers.
     #[must_use]
-    pub fn graph_sizes(&self) -> Sizes {
-        let mut held = Sizes::default();
+    pub fn graph_sizes(&self) -> StateSizes {
+        let mut held = StateSizes::default();
         self.sizes.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|sizes| held += *sizes);
         held
     }
@@ -229,7 +229,7 @@ impl Gauges {
 
     /// The workers that are watched.
     #[must_use]
-    pub fn watched(&self) -> Vec<Watch> {
+    pub fn watched(&self) -> Vec<WorkerLog> {
         let watches = self.watches.get().map(|watches| watches.lock().unwrap_or_else(PoisonError::into_inner).clone());
         watches.unwrap_or_default()
     }
@@ -256,7 +256,7 @@ pub struct Totals {
     /// Rows rejected in this run.
     pub rejected: u64,
     /// Rejections by reason, field faults by column, unknown fields.
-    pub counts: Counts,
+    pub counts: IngestCounts,
 }
 
 /// Why a run ended before its sources did.

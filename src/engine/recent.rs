@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use pinflow_dataflows::record::{Lineage, Stream};
-use pinflow_dataflows::rejection::{Reason, Rejection};
+use pinflow_dataflows::rejection::{Rejection, RejectionReason};
 
 /// How many are kept. All of them, of all time, are in the table `rejected`.
 const KEPT: usize = 256;
@@ -22,7 +22,7 @@ pub struct Rejected {
     /// The stream it was meant for, where that is known.
     pub stream: Option<Stream>,
     /// Why.
-    pub reason: Reason,
+    pub reason: RejectionReason,
     /// What a person needs to find the fault.
     pub detail: String,
     /// The head of the message.

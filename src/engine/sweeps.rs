@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use pinflow_dataflows::graph::Duplicates;
-use pinflow_dataflows::symbol::Sweep;
+use pinflow_dataflows::graph::DuplicatePolicy;
+use pinflow_dataflows::symbol::SymbolSweep;
 use tokio::task::JoinHandle;
 
 use super::Gauges;
@@ -15,24 +15,24 @@ pub(super) struct TextSweeps {
     workers: usize,
     /// With `duplicates = "keep"` every row counts for good, and nothing can be freed.
     is_possible: bool,
-    marking: Option<(Epoch, Arc<Sweep>)>,
+    marking: Option<(Epoch, Arc<SymbolSweep>)>,
     freeing: Option<JoinHandle<()>>,
     gauges: Arc<Gauges>,
 }
 
 impl TextSweeps {
-    pub(super) fn new(workers: usize, duplicates: Duplicates, gauges: Arc<Gauges>) -> TextSweeps {
-        let is_possible = duplicates == Duplicates::Latest;
+    pub(super) fn new(workers: usize, duplicates: DuplicatePolicy, gauges: Arc<Gauges>) -> TextSweeps {
+        let is_possible = duplicates == DuplicatePolicy::Latest;
         TextSweeps { workers, is_possible, marking: None, freeing: None, gauges }
     }
 
     /// The sweep that begins with the end of this epoch, if one is due or demanded and none is under way. All workers are
     /// told of it with the end of the epoch.
-    pub(super) fn begin(&mut self, epoch: Epoch, demanded: bool) -> Option<Arc<Sweep>> {
-        if !self.is_possible || self.is_under_way() || !(demanded || Sweep::is_due()) {
+    pub(super) fn begin(&mut self, epoch: Epoch, demanded: bool) -> Option<Arc<SymbolSweep>> {
+        if !self.is_possible || self.is_under_way() || !(demanded || SymbolSweep::is_due()) {
             return None;
         }
-        let sweep = Sweep::begin(self.workers)?;
+        let sweep = SymbolSweep::begin(self.workers)?;
         self.marking = Some((epoch, Arc::clone(&sweep)));
         Some(sweep)
     }

@@ -8,12 +8,12 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use pinflow_dataflows::clean::StoredTexts;
-use pinflow_dataflows::graph::{Change, Graph};
-use pinflow_dataflows::ingest::{Carries, Counts, Ingest, Rows};
-use pinflow_dataflows::operators::Watch;
+use pinflow_dataflows::graph::{AnswerChange, WorkerGraph};
+use pinflow_dataflows::ingest::{IngestCounts, MessageParser, RowSink, StreamHint};
+use pinflow_dataflows::introspection::WorkerLog;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
-use pinflow_dataflows::rejection::{Reason, Rejection};
-use pinflow_dataflows::symbol::{Sweep, Symbol};
+use pinflow_dataflows::rejection::{Rejection, RejectionReason};
+use pinflow_dataflows::symbol::{Symbol, SymbolSweep};
 use timely::worker::Worker;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -29,12 +29,12 @@ const PARK_MAX: Duration = Duration::from_secs(1);
 /// What the conductor tells a worker, in the order it has to happen.
 pub(super) enum Order {
     /// Read this block into the open epoch.
-    Block { block: Block, source: Symbol, carries: Carries },
+    Block { block: Block, source: Symbol, carries: StreamHint },
     /// Put these rows from the tables into the open epoch's answers.
     Stored(Box<dyn Stored>),
     /// The epoch is complete; `cut`: it is also the last of its window.
     /// `sweep`: mark the texts of the rows held at its end.
-    Close { epoch: Epoch, cut: bool, sweep: Option<Arc<Sweep>> },
+    Close { epoch: Epoch, cut: bool, sweep: Option<Arc<SymbolSweep>> },
 }
 
 /// What workers, and the committer, tell the conductor.
@@ -42,9 +42,9 @@ pub(super) enum Report<B> {
     /// A worker runs, and can be woken by this.
     Started { worker: usize, thread: std::thread::Thread },
     /// A worker has read everything of the epoch.
-    Closed { epoch: Epoch, read: Vec<(PartitionId, Read)>, counts: Counts, batches: Option<B> },
+    Closed { epoch: Epoch, read: Vec<(PartitionId, Read)>, counts: IngestCounts, batches: Option<B> },
     /// Some of the answers' changes in an epoch.
-    Changes { epoch: Epoch, changes: Vec<Change> },
+    Changes { epoch: Epoch, changes: Vec<AnswerChange> },
     /// Every epoch below has passed the whole graph, and all its changes have been reported.
     Passed { below: Epoch },
     /// Everything up to this epoch is committed.
@@ -105,23 +105,23 @@ pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 /// A worker's own things.
 struct Desk<E: Encoder> {
     post: Post<E>,
-    graph: Graph,
-    ingest: Ingest,
+    graph: WorkerGraph,
+    ingest: MessageParser,
     read: HashMap<PartitionId, Read>,
     text_bytes_max: usize,
     passed: Epoch,
-    watch: Option<Watch>,
+    watch: Option<WorkerLog>,
 }
 
 impl<E: Encoder> Desk<E> {
     fn new(worker: &mut Worker, post: Post<E>, settings: &Settings) -> Desk<E> {
         let watch = post.gauges.watches.get().map(|watches| {
-            let watch = Watch::start(worker);
+            let watch = WorkerLog::start(worker);
             watches.lock().unwrap_or_else(PoisonError::into_inner).push(watch.clone());
             watch
         });
         let reports = post.reports.clone();
-        let mut graph = Graph::install(worker, settings.questions, move |epoch, changes| {
+        let mut graph = WorkerGraph::install(worker, settings.questions, move |epoch, changes| {
             let _ = reports.send(Report::Changes { epoch, changes });
         });
         // Epochs count from 1: nothing ever lies in epoch 0.
@@ -129,7 +129,7 @@ impl<E: Encoder> Desk<E> {
         let thread = std::thread::current();
         let _ = post.reports.send(Report::Started { worker: worker.index(), thread });
         let (limits, text_bytes_max) = (settings.limits, settings.limits.text_bytes_max);
-        Desk { post, graph, ingest: Ingest::new(limits), read: HashMap::new(), text_bytes_max, passed: 0, watch }
+        Desk { post, graph, ingest: MessageParser::new(limits), read: HashMap::new(), text_bytes_max, passed: 0, watch }
     }
 
     fn run(mut self, worker: &mut Worker) {
@@ -172,7 +172,7 @@ impl<E: Encoder> Desk<E> {
         self.post.gauges.stored_texts_too_long.fetch_add(rebuild.texts.too_long, Relaxed);
     }
 
-    fn read(&mut self, block: &Block, source: Symbol, carries: Carries) {
+    fn read(&mut self, block: &Block, source: Symbol, carries: StreamHint) {
         #[cfg(feature = "failpoints")]
         fail::fail_point!("engine::block");
         let mut rows = Fork {
@@ -190,10 +190,10 @@ impl<E: Encoder> Desk<E> {
             last = Some(position);
             let lineage = Lineage { arrived_at, source, position, sub };
             let held = match route {
-                Route::AsPartition => self.ingest.message(carries, payload, lineage, &mut rows),
-                Route::To(stream) => self.ingest.message(Carries::Only(stream), payload, lineage, &mut rows),
+                Route::AsPartition => self.ingest.parse_message(carries, payload, lineage, &mut rows),
+                Route::To(stream) => self.ingest.parse_message(StreamHint::Only(stream), payload, lineage, &mut rows),
                 Route::Nowhere(why) => {
-                    let rejection = Rejection { reason: Reason::WrongStream, detail: why.to_owned() };
+                    let rejection = Rejection { reason: RejectionReason::WrongStream, detail: why.to_owned() };
                     self.ingest.refuse(&rejection, payload, lineage, &mut rows)
                 }
             };
@@ -214,7 +214,7 @@ impl<E: Encoder> Desk<E> {
 
     /// One worker speaks for all: its probe sees the frontier of every worker.
     fn report_passed(&mut self, index: usize) {
-        let below = self.graph.passed();
+        let below = self.graph.frontier();
         if below <= self.passed {
             return;
         }
@@ -222,7 +222,7 @@ impl<E: Encoder> Desk<E> {
         let sizes = self.graph.sizes();
         self.post.gauges.keep_graph_sizes(index, sizes);
         if let Some(watch) = &self.watch {
-            watch.holds(sizes);
+            watch.record_sizes(sizes);
         }
         if index == 0 {
             let _ = self.post.reports.send(Report::Passed { below });
@@ -232,7 +232,7 @@ impl<E: Encoder> Desk<E> {
 
 /// Where a row goes: narrow into the graph, whole into the encoder; neither if a table has it already.
 struct Fork<'a, E> {
-    graph: &'a mut Graph,
+    graph: &'a mut WorkerGraph,
     encoder: Option<&'a mut E>,
     already: &'a Already,
     gauges: &'a Gauges,
@@ -248,7 +248,7 @@ impl<E> Fork<'_, E> {
     }
 }
 
-impl<E: Encoder> Rows for Fork<'_, E> {
+impl<E: Encoder> RowSink for Fork<'_, E> {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
         if self.is_redelivery(lineage) {
             return;
@@ -296,11 +296,11 @@ impl<E: Encoder> Rows for Fork<'_, E> {
 
 /// Rows from the tables go to the answers only.
 struct Rebuild<'a> {
-    graph: &'a mut Graph,
+    graph: &'a mut WorkerGraph,
     texts: StoredTexts,
 }
 
-impl Rows for Rebuild<'_> {
+impl RowSink for Rebuild<'_> {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
         self.texts.bound_pin(row, |row| self.graph.pin(lineage, row));
     }

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use pinflow_dataflows::answer::Change;
+use pinflow_dataflows::answer::AnswerChange;
 use pinflow_dataflows::questions;
 use serde::Deserialize;
 use tokio::sync::broadcast;
@@ -46,7 +46,7 @@ pub struct EpochChanges {
     pub epoch: Epoch,
     /// When it was closed.
     pub as_of: Timestamp,
-    changes: Arc<Vec<Change>>,
+    changes: Arc<Vec<AnswerChange>>,
     /// As JSON, by answer; made when the first reader asks.
     json: [OnceLock<Option<Bytes>>; questions::ALL.len()],
 }

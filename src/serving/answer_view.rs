@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use pinflow_dataflows::answer::{Change, Table};
+use pinflow_dataflows::answer::{AnswerChange, LiveAnswer};
 use pinflow_dataflows::questions::{self, Question};
 
 use crate::engine::{Frame, SourceStatus};
@@ -14,7 +14,7 @@ use crate::position::Epoch;
 #[derive(Clone)]
 pub struct AnswerView {
     /// One table an answer, in the order of [`questions::ALL`].
-    tables: Vec<Arc<Table>>,
+    tables: Vec<Arc<LiveAnswer>>,
     /// The epoch they are as of.
     pub epoch: Epoch,
     /// When it was closed.
@@ -32,7 +32,7 @@ pub struct AnswerView {
 impl Default for AnswerView {
     fn default() -> AnswerView {
         AnswerView {
-            tables: questions::ALL.iter().map(|question| Arc::new(question.table())).collect(),
+            tables: questions::ALL.iter().map(|question| Arc::new(question.empty_table())).collect(),
             epoch: 0,
             as_of: Timestamp::UNIX_EPOCH,
             durable_epoch: None,
@@ -45,22 +45,22 @@ impl Default for AnswerView {
 
 impl AnswerView {
     /// Every answer with its question.
-    pub fn answers(&self) -> impl Iterator<Item = (&'static Question, &Table)> {
+    pub fn answers(&self) -> impl Iterator<Item = (&'static Question, &LiveAnswer)> {
         questions::ALL.iter().zip(self.tables.iter().map(Arc::as_ref))
     }
 
     /// One answer, by its index among all questions.
     #[must_use]
-    pub fn answer(&self, index: usize) -> &Table {
+    pub fn answer(&self, index: usize) -> &LiveAnswer {
         &self.tables[index]
     }
 
     /// All rows of all answers, as changes from nothing.
     #[must_use]
-    pub fn as_changes(&self) -> Vec<Change> {
+    pub fn as_changes(&self) -> Vec<AnswerChange> {
         let tables = self.tables.iter().enumerate();
         tables
-            .flat_map(|(answer, table)| table.rows().map(move |row| Change { answer, row: row.clone(), diff: 1 }))
+            .flat_map(|(answer, table)| table.rows().map(move |row| AnswerChange { answer, row: row.clone(), diff: 1 }))
             .collect()
     }
 
@@ -80,7 +80,7 @@ impl AnswerView {
     ///
     /// # Panics
     /// As [`AnswerView::apply`].
-    pub(super) fn advance(&mut self, epoch: Epoch, as_of: Timestamp, changes: &[Change]) {
+    pub(super) fn advance(&mut self, epoch: Epoch, as_of: Timestamp, changes: &[AnswerChange]) {
         for (answer, table) in self.tables.iter_mut().enumerate() {
             let mut changes = changes.iter().filter(|change| change.answer == answer).peekable();
             if changes.peek().is_none() {

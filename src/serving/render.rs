@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use jiff::Timestamp;
-use pinflow_dataflows::answer::{Change, Column, Row};
+use pinflow_dataflows::answer::{AnswerChange, AnswerColumn, AnswerRow};
 use pinflow_dataflows::questions;
 use serde::{Serialize, Serializer};
 
@@ -40,13 +40,13 @@ struct AnswerLine<'a> {
 }
 
 pub(super) struct NamedRows<'a> {
-    pub(super) columns: &'a [Column],
-    pub(super) rows: Vec<&'a Row>,
+    pub(super) columns: &'a [AnswerColumn],
+    pub(super) rows: Vec<&'a AnswerRow>,
 }
 
 impl Serialize for NamedRows<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.rows.iter().map(|row| row.named(self.columns)))
+        serializer.collect_seq(self.rows.iter().map(|row| row.with_columns(self.columns)))
     }
 }
 
@@ -89,7 +89,7 @@ pub(super) fn snapshot(view: &AnswerView, out: &mut impl Write) -> io::Result<()
 }
 
 /// The changes of one epoch, a line an answer.
-pub(super) fn changes(epoch: Epoch, changes: &[Change], out: &mut impl Write) -> io::Result<()> {
+pub(super) fn changes(epoch: Epoch, changes: &[AnswerChange], out: &mut impl Write) -> io::Result<()> {
     for json in (0..questions::ALL.len()).filter_map(|answer| change(epoch, None, changes, answer)) {
         writeln!(out, "{json}")?;
     }
@@ -98,7 +98,12 @@ pub(super) fn changes(epoch: Epoch, changes: &[Change], out: &mut impl Write) ->
 
 /// The changes of one answer in an epoch as a JSON object; `None` if there are none. Without `as_of` the same changes are
 /// the same text in every run.
-pub(super) fn change(epoch: Epoch, as_of: Option<Timestamp>, changes: &[Change], answer: usize) -> Option<String> {
+pub(super) fn change(
+    epoch: Epoch,
+    as_of: Option<Timestamp>,
+    changes: &[AnswerChange],
+    answer: usize,
+) -> Option<String> {
     let question = &questions::ALL[answer];
     let of = |sign: i64| NamedRows {
         columns: question.columns,

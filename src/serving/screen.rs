@@ -4,7 +4,7 @@
 //! not fit is counted, so that no answer is missing without a word.
 
 use comfy_table::{CellAlignment, presets};
-use pinflow_dataflows::answer::{Cell, Row, Table};
+use pinflow_dataflows::answer::{AnswerCell, AnswerRow, LiveAnswer};
 use pinflow_dataflows::questions::Question;
 
 use super::AnswerView;
@@ -72,7 +72,7 @@ pub(super) fn layout(view: &AnswerView, footer: &[String], size: ScreenSize) -> 
     all.map(|line| fit_width(line.trim_end(), size.columns).into_owned()).collect()
 }
 
-fn answer_lines(question: &Question, table: &Table, detail: DetailLevel) -> Vec<String> {
+fn answer_lines(question: &Question, table: &LiveAnswer, detail: DetailLevel) -> Vec<String> {
     let rows = table.rows().len();
     if rows == 0 {
         return vec![format!("{}: no rows yet", question.name)];
@@ -93,22 +93,22 @@ fn title(name: &str, rows: usize, shown: usize) -> String {
     if rows > shown { format!("{name}: {shown} of {rows} rows") } else { name.to_owned() }
 }
 
-fn first_row(table: &Table) -> String {
-    let cells = |row: &Row| row.0.iter().map(|cell| cell_text(cell).0).collect::<Vec<_>>().join("  ");
+fn first_row(table: &LiveAnswer) -> String {
+    let cells = |row: &AnswerRow| row.0.iter().map(|cell| cell_text(cell).0).collect::<Vec<_>>().join("  ");
     table.rows().next().map(cells).unwrap_or_default()
 }
 
 /// The text of a cell, safe for a terminal, and where it stands.
-fn cell_text(cell: &Cell) -> (String, CellAlignment) {
+fn cell_text(cell: &AnswerCell) -> (String, CellAlignment) {
     match cell {
-        Cell::Long(value) => (value.to_string(), CellAlignment::Right),
-        Cell::Double(value) => (value.to_string(), CellAlignment::Right),
-        Cell::Text(value) => (sanitize_line(value), CellAlignment::Left),
+        AnswerCell::Long(value) => (value.to_string(), CellAlignment::Right),
+        AnswerCell::Double(value) => (value.to_string(), CellAlignment::Right),
+        AnswerCell::Text(value) => (sanitize_line(value), CellAlignment::Left),
     }
 }
 
 /// An answer's first rows as a table.
-pub(super) fn grid(answer: &Table, rows_max: usize) -> comfy_table::Table {
+pub(super) fn grid(answer: &LiveAnswer, rows_max: usize) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(answer.columns().iter().map(|column| column.name));

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pinflow_dataflows::answer::Change;
+use pinflow_dataflows::answer::AnswerChange;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
@@ -175,7 +175,13 @@ impl StdoutWriter {
     }
 
     /// Readers of changes begin from nothing: what was rebuilt from the tables comes as inserts of its epoch.
-    fn write_changes(&self, was_open: bool, epoch: u64, changes: &[Change], out: &mut impl Write) -> io::Result<()> {
+    fn write_changes(
+        &self,
+        was_open: bool,
+        epoch: u64,
+        changes: &[AnswerChange],
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         if was_open {
             return render::changes(epoch, changes, out);
         }

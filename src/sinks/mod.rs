@@ -6,7 +6,7 @@ pub mod delta;
 use std::collections::HashSet;
 
 use pinflow_dataflows::hash::KeyedState;
-use pinflow_dataflows::ingest::{Carries, Rows};
+use pinflow_dataflows::ingest::{RowSink, StreamHint};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 use pinflow_dataflows::symbol::Symbol;
@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::position::{Epoch, Position, Positions, Reached};
 
 /// Encodes the rows that one worker reads, on that worker's thread.
-pub trait Encoder: Rows + Send + 'static {
+pub trait Encoder: RowSink + Send + 'static {
     /// What a window's rows become.
     type Batches: Send + 'static;
 
@@ -45,7 +45,7 @@ pub struct PartitionReached {
     /// What the `_source` column of its rows says.
     pub source: String,
     /// The tables that its rows can go to follow from this.
-    pub carries: Carries,
+    pub carries: StreamHint,
     /// The position.
     pub reached: Reached,
 }
@@ -97,7 +97,7 @@ impl From<Lineage> for Delivery {
 /// Rows read back from a table at the start, to rebuild the answers from.
 pub trait Stored: Send + 'static {
     /// Hands over each row, only with the columns that questions read; the others are absent.
-    fn replay(&self, rows: &mut dyn Rows);
+    fn replay(&self, rows: &mut dyn RowSink);
     /// How many rows.
     fn len(&self) -> usize;
     /// Whether there are none.
@@ -172,7 +172,7 @@ pub struct NoTables;
 #[derive(Debug, Clone, Copy)]
 pub enum NoEncoder {}
 
-impl Rows for NoEncoder {
+impl RowSink for NoEncoder {
     fn pin(&mut self, _: Lineage, _: &Pin<'_>) {
         match *self {}
     }

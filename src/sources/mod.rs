@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::{Micros, Stream};
 use tokio::sync::{mpsc, watch};
 
@@ -38,7 +38,7 @@ pub struct Partition {
     /// What its position is stored under; says more than the name where a name can be re-used (cluster, creation time).
     pub key: String,
     /// Which streams its rows belong to.
-    pub carries: Carries,
+    pub carries: StreamHint,
     /// Where this run started reading it.
     pub resumed: Option<Reached>,
 }
@@ -392,7 +392,7 @@ impl Feed {
     ///
     /// # Errors
     /// [`Closed`] if the engine has gone.
-    pub fn open(&self, name: &str, key: &str, carries: Carries) -> Result<Partition, Closed> {
+    pub fn open(&self, name: &str, key: &str, carries: StreamHint) -> Result<Partition, Closed> {
         let partition = self.number(name, key, carries, self.stored(key));
         self.send(Event::Opened(partition.clone()))?;
         Ok(partition)
@@ -400,7 +400,7 @@ impl Feed {
 
     /// Numbers a partition without announcing it.
     #[must_use]
-    pub fn number(&self, name: &str, key: &str, carries: Carries, resumed: Option<Reached>) -> Partition {
+    pub fn number(&self, name: &str, key: &str, carries: StreamHint, resumed: Option<Reached>) -> Partition {
         let id = PartitionId(self.ids.fetch_add(1, Ordering::Relaxed));
         Partition { id, name: name.to_owned(), key: key.to_owned(), carries, resumed }
     }

@@ -1,6 +1,6 @@
 //! What a source reads, by name: topics or streams, and what each of them holds.
 
-use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 use serde::Deserialize;
 
@@ -37,13 +37,13 @@ pub(super) struct Kind {
 impl Named {
     /// Each name with what it holds.
     #[must_use]
-    pub fn each(&self) -> Vec<(&str, Carries)> {
+    pub fn each(&self) -> Vec<(&str, StreamHint)> {
         let slots = [
-            (&self.pin, Carries::Only(Stream::Pin)),
-            (&self.geo, Carries::Only(Stream::Geo)),
-            (&self.user, Carries::Only(Stream::User)),
-            (&self.auto, Carries::Auto),
-            (&self.routed, Carries::Auto),
+            (&self.pin, StreamHint::Only(Stream::Pin)),
+            (&self.geo, StreamHint::Only(Stream::Geo)),
+            (&self.user, StreamHint::Only(Stream::User)),
+            (&self.auto, StreamHint::Auto),
+            (&self.routed, StreamHint::Auto),
         ];
         slots.into_iter().filter_map(|(name, carries)| Some((name.as_deref()?, carries))).collect()
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use pinflow_dataflows::clean::FieldFault;
-use pinflow_dataflows::ingest::Counts;
-use pinflow_dataflows::rejection::Reason;
+use pinflow_dataflows::ingest::IngestCounts;
+use pinflow_dataflows::rejection::RejectionReason;
 
 use crate::engine::Gauges;
 use crate::terminal::{add_progress_bar, sanitize};
@@ -207,8 +207,8 @@ impl ProgressMeter {
 }
 
 /// Logs what was found in the messages read: rejections by reason, field faults by column, unknown fields. One event each.
-pub fn log_findings(counts: &Counts) {
-    for reason in Reason::ALL {
+pub fn log_findings(counts: &IngestCounts) {
+    for reason in RejectionReason::ALL {
         let rows = counts.rejections(reason);
         if rows > 0 {
             tracing::info!(%reason, rows, "rows were rejected");

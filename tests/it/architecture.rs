@@ -8,19 +8,22 @@ type Law = &'static [(&'static str, &'static [&'static str])];
 
 const DATAFLOWS: Law = &[
     ("hash", &[]),
+    ("slab", &[]),
     ("symbol", &["hash"]),
     ("record", &["symbol"]),
     ("rejection", &[]),
     ("clean", &["record", "rejection", "symbol"]),
     ("ingest", &["clean", "record", "rejection", "symbol"]),
-    ("latest", &["hash", "record", "symbol"]),
-    ("posts", &["latest", "record", "symbol"]),
-    ("inlet", &["latest", "posts", "record", "symbol"]),
+    ("version", &["hash", "record", "symbol"]),
+    ("keys", &["hash", "record", "slab", "version"]),
+    ("joins", &["keys", "record", "slab", "symbol", "version"]),
+    ("input", &["joins", "record", "symbol", "version"]),
     ("answer", &[]),
-    ("measures", &["answer", "hash", "symbol"]),
-    ("questions", &["answer", "measures", "posts", "symbol"]),
-    ("graph", &["answer", "inlet", "latest", "measures", "posts", "questions", "record", "symbol"]),
-    ("operators", &["graph", "measures", "posts", "record", "symbol"]),
+    ("aggregates", &["answer", "hash", "symbol"]),
+    ("options", &["aggregates"]),
+    ("questions", &["aggregates", "answer", "joins", "symbol"]),
+    ("graph", &["aggregates", "answer", "input", "joins", "keys", "options", "questions", "record", "symbol"]),
+    ("introspection", &["aggregates", "graph", "joins", "record", "symbol"]),
 ];
 
 const PINFLOW: Law = &[

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use pinflow::dataflows::graph::Options;
+use pinflow::dataflows::graph::GraphOptions;
 use pinflow::dataflows::questions;
 use pinflow::dataflows::record::{Geo, Lineage, Pin, User};
 use pinflow::dataflows::symbol::Symbol;
@@ -11,7 +11,7 @@ use rusqlite::types::Value;
 
 use crate::harness::Snapshot;
 use crate::ledger::{Rows, read};
-use crate::oracle::Oracle;
+use crate::oracle::SqlOracle;
 
 /// One row, by the names of its columns.
 struct Named<'a>(&'a Rows, &'a [Value]);
@@ -52,8 +52,8 @@ impl Named<'_> {
 }
 
 /// Demands that a snapshot says exactly what the batch engine says of the tables.
-pub(crate) fn assert_answers_follow(root: &Path, options: Options, snapshot: &Snapshot) {
-    let oracle = Oracle::default();
+pub(crate) fn assert_answers_follow(root: &Path, options: GraphOptions, snapshot: &Snapshot) {
+    let oracle = SqlOracle::default();
     for table in ["pin", "geo", "user"] {
         let rows = read(&root.join(table));
         for row in &rows.rows {
@@ -69,7 +69,7 @@ pub(crate) fn assert_answers_follow(root: &Path, options: Options, snapshot: &Sn
         let expected: Vec<_> = oracle
             .answer(question, options, 1)
             .iter()
-            .map(|row| serde_json::to_value(row.named(question.columns)).expect("JSON"))
+            .map(|row| serde_json::to_value(row.with_columns(question.columns)).expect("JSON"))
             .collect();
         assert_eq!(snapshot.answers[question.name], expected, "{}", question.name);
     }

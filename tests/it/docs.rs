@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pinflow::dataflows::questions;
-use pinflow::dataflows::rejection::Reason;
+use pinflow::dataflows::rejection::RejectionReason;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -114,7 +114,7 @@ fn undocumented<'a>(names: impl IntoIterator<Item = &'a str>, page: &str) -> Vec
 fn every_answer_and_rejection_reason_is_documented() {
     let answers = questions::ALL.iter().map(|question| question.name);
     assert_eq!(undocumented(answers, "semantics.md"), [""; 0]);
-    assert_eq!(undocumented(Reason::ALL.iter().map(|reason| reason.name()), "semantics.md"), [""; 0]);
+    assert_eq!(undocumented(RejectionReason::ALL.iter().map(|reason| reason.name()), "semantics.md"), [""; 0]);
 }
 
 /// Every text of the program's sources that begins and ends as asked.

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use pinflow::dataflows::graph::Options;
+use pinflow::dataflows::graph::GraphOptions;
 use pinflow::sinks::delta::FAILPOINTS;
 
 use crate::batch::assert_answers_follow;
@@ -95,7 +95,7 @@ impl Site {
         assert_eq!(answered.answers, expected.answers);
         assert_eq!(answered.cut["epoch"], answered.cut["durable_epoch"], "the final snapshot is durable");
         assert_each_line_once(&self.recording, &self.tables());
-        assert_answers_follow(&self.tables(), Options::default(), &answered);
+        assert_answers_follow(&self.tables(), GraphOptions::default(), &answered);
         succeed(pinflow(["table"]).arg(self.tables()).arg("--verify"));
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
-use pinflow::dataflows::graph::Options;
+use pinflow::dataflows::graph::GraphOptions;
 use pinflow::sinks::delta::failpoints::COMPACT_FAILPOINTS;
 use serde_json::Value;
 
@@ -98,7 +98,7 @@ fn a_run_keeps_the_number_of_its_files_small() {
     assert!(running.wait().success());
     site.assert_whole();
     let answered = last_snapshot(&succeed(&mut site.run()).stdout);
-    assert_answers_follow(&site.tables(), Options::default(), &answered);
+    assert_answers_follow(&site.tables(), GraphOptions::default(), &answered);
 }
 
 /// `PINFLOW_COMMITS=10000` for as many commits as that; what they took is printed, and nothing is demanded of it.

@@ -1,20 +1,25 @@
 //! Geo posts, cleaned.
 
-use crate::record::{Field, Geo, Ind, Micros, Raw, Value};
+use crate::record::{Field, Geo, Ind, JsonValue, Micros, RawRow};
 use crate::rejection::Rejection;
 
-use super::number::{decimal, digits};
-use super::text::{read, short_text, wrong_type};
-use super::time::micros;
+use super::number::{numeric_text, parse_decimal};
+use super::text::{short_text, unescape_field, wrong_type};
+use super::time::parse_micros;
 use super::{FieldFault, FieldFaults};
 
 /// Cleans a geo post; what could not be read is added to `faults`. `text_bytes_max` bounds the texts that become symbols.
 ///
 /// # Errors
 /// `wrong_type` if a field has a JSON type that its rule cannot read.
-pub fn geo<'a>(raw: &Raw<'a>, ind: Ind, text_bytes_max: usize, faults: &mut FieldFaults) -> Result<Geo<'a>, Rejection> {
-    let latitude = degrees(raw, Field::Latitude, 90.0)?;
-    let longitude = degrees(raw, Field::Longitude, 180.0)?;
+pub fn geo<'a>(
+    raw: &RawRow<'a>,
+    ind: Ind,
+    text_bytes_max: usize,
+    faults: &mut FieldFaults,
+) -> Result<Geo<'a>, Rejection> {
+    let latitude = angle_column(raw, Field::Latitude, 90.0)?;
+    let longitude = angle_column(raw, Field::Longitude, 180.0)?;
     let coordinates = latitude.zip(longitude).map(|(latitude, longitude)| [latitude, longitude]);
     if coordinates.is_none() {
         faults.add(FieldFault::Coordinates);
@@ -23,26 +28,26 @@ pub fn geo<'a>(raw: &Raw<'a>, ind: Ind, text_bytes_max: usize, faults: &mut Fiel
         ind,
         country: short_text(raw, Field::Country, &[], (text_bytes_max, FieldFault::Country), faults)?,
         coordinates,
-        timestamp: time(raw, Field::Timestamp, FieldFault::Timestamp, faults)?,
+        timestamp: time_column(raw, Field::Timestamp, FieldFault::Timestamp, faults)?,
     })
 }
 
 /// An angle within ±`limit`.
-fn degrees(raw: &Raw<'_>, field: Field, limit: f64) -> Result<Option<f64>, Rejection> {
-    let angle = digits(field, raw.get(field))?.and_then(|text| decimal(&text));
+fn angle_column(raw: &RawRow<'_>, field: Field, limit: f64) -> Result<Option<f64>, Rejection> {
+    let angle = numeric_text(field, raw.get(field))?.and_then(|text| parse_decimal(&text));
     Ok(angle.filter(|angle| (-limit..=limit).contains(angle)))
 }
 
 /// A time; a string that is none is a fault.
-pub(super) fn time(
-    raw: &Raw<'_>,
+pub(super) fn time_column(
+    raw: &RawRow<'_>,
     field: Field,
     fault: FieldFault,
     faults: &mut FieldFaults,
 ) -> Result<Option<Micros>, Rejection> {
     let time = match raw.get(field) {
-        Value::Null => return Ok(None),
-        Value::Text(text) => micros(read(field, text)?.trim()),
+        JsonValue::Null => return Ok(None),
+        JsonValue::Text(text) => parse_micros(unescape_field(field, text)?.trim()),
         other => return Err(wrong_type(field, &other, "a string")),
     };
     if time.is_none() {
@@ -53,12 +58,12 @@ pub(super) fn time(
 
 #[cfg(test)]
 mod tests {
-    use crate::record::Text;
+    use crate::record::JsonString;
 
     use super::*;
 
-    fn clean<'a>(fields: &[(Field, Value<'a>)]) -> Result<(Geo<'a>, FieldFaults), Rejection> {
-        let (mut raw, mut faults) = (Raw::default(), FieldFaults::default());
+    fn clean<'a>(fields: &[(Field, JsonValue<'a>)]) -> Result<(Geo<'a>, FieldFaults), Rejection> {
+        let (mut raw, mut faults) = (RawRow::default(), FieldFaults::default());
         for (field, value) in fields {
             assert!(raw.put(*field, *value));
         }
@@ -67,19 +72,19 @@ mod tests {
 
     #[test]
     fn coordinates_on_the_globe() {
-        let string = |text: &'static str| Value::Text(Text::plain(text));
+        let string = |text: &'static str| JsonValue::Text(JsonString::plain(text));
         for (latitude, longitude, expected) in [
-            (Value::Number("-90"), Value::Number("180"), Some([-90.0, 180.0])),
-            (Value::Number("90.0"), Value::Number("-180.0"), Some([90.0, -180.0])),
+            (JsonValue::Number("-90"), JsonValue::Number("180"), Some([-90.0, 180.0])),
+            (JsonValue::Number("90.0"), JsonValue::Number("-180.0"), Some([90.0, -180.0])),
             (string("-89.9787"), string(" -173.293 "), Some([-89.9787, -173.293])),
-            (Value::Number("90.0001"), Value::Number("0"), None),
-            (Value::Number("0"), Value::Number("-180.0001"), None),
-            (Value::Number("1e400"), Value::Number("0"), None),
-            (string("NaN"), Value::Number("0"), None),
-            (string(""), Value::Number("0"), None),
-            (Value::Null, Value::Number("0"), None),
-            (Value::Number("0"), Value::Null, None),
-            (Value::Null, Value::Null, None),
+            (JsonValue::Number("90.0001"), JsonValue::Number("0"), None),
+            (JsonValue::Number("0"), JsonValue::Number("-180.0001"), None),
+            (JsonValue::Number("1e400"), JsonValue::Number("0"), None),
+            (string("NaN"), JsonValue::Number("0"), None),
+            (string(""), JsonValue::Number("0"), None),
+            (JsonValue::Null, JsonValue::Number("0"), None),
+            (JsonValue::Number("0"), JsonValue::Null, None),
+            (JsonValue::Null, JsonValue::Null, None),
         ] {
             let fields = [(Field::Latitude, latitude), (Field::Longitude, longitude)];
             let (geo, faults) = clean(&fields).expect("a row");
@@ -89,18 +94,19 @@ mod tests {
                 "{fields:?}"
             );
         }
-        assert!(clean(&[(Field::Latitude, Value::Bool(true))]).is_err());
+        assert!(clean(&[(Field::Latitude, JsonValue::Bool(true))]).is_err());
     }
 
     #[test]
     fn a_time_that_cannot_be_read_is_a_fault() {
         let (geo, faults) =
-            clean(&[(Field::Timestamp, Value::Text(Text::plain(" 1970-01-01 00:00:01 ")))]).expect("a row");
+            clean(&[(Field::Timestamp, JsonValue::Text(JsonString::plain(" 1970-01-01 00:00:01 ")))]).expect("a row");
         assert_eq!((geo.timestamp, faults.has(FieldFault::Timestamp)), (Some(1_000_000), false));
-        let (geo, faults) = clean(&[(Field::Timestamp, Value::Text(Text::plain("yesterday")))]).expect("a row");
+        let (geo, faults) =
+            clean(&[(Field::Timestamp, JsonValue::Text(JsonString::plain("yesterday")))]).expect("a row");
         assert_eq!((geo.timestamp, faults.has(FieldFault::Timestamp)), (None, true));
-        let (geo, faults) = clean(&[(Field::Timestamp, Value::Null)]).expect("a row");
+        let (geo, faults) = clean(&[(Field::Timestamp, JsonValue::Null)]).expect("a row");
         assert_eq!((geo.timestamp, faults.has(FieldFault::Timestamp)), (None, false));
-        assert!(clean(&[(Field::Timestamp, Value::Number("1598586767"))]).is_err());
+        assert!(clean(&[(Field::Timestamp, JsonValue::Number("1598586767"))]).is_err());
     }
 }

@@ -11,19 +11,19 @@
 //! - a name that is empty is missing;
 //! - a text is null because it is empty before it is null because it is too long: blanks of any length are no fault.
 
-mod fault;
+mod field_fault;
 mod geo;
 mod key;
 mod number;
 mod pin;
-mod stored;
+mod stored_texts;
 mod text;
 mod time;
 mod user;
 
-pub use fault::{FieldFault, FieldFaults};
+pub use field_fault::{FieldFault, FieldFaults};
 pub use geo::geo;
 pub use key::key;
 pub use pin::pin;
-pub use stored::StoredTexts;
+pub use stored_texts::StoredTexts;
 pub use user::user;

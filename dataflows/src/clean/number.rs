@@ -2,28 +2,28 @@
 
 use std::borrow::Cow;
 
-use crate::record::{Field, Value};
+use crate::record::{Field, JsonValue};
 use crate::rejection::Rejection;
 
-use super::text::{read, wrong_type};
+use super::text::{unescape_field, wrong_type};
 
 /// The text of a field that holds a number, as a number or as a string, trimmed; `None` for null.
 ///
 /// # Errors
 /// `wrong_type` for a boolean, an array, an object; `not_utf8` for a string that is no text.
 #[inline]
-pub(super) fn digits<'a>(field: Field, value: Value<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
+pub(super) fn numeric_text<'a>(field: Field, value: JsonValue<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
     match value {
-        Value::Null => Ok(None),
-        Value::Number(text) => Ok(Some(Cow::Borrowed(text))),
-        Value::Text(text) => Ok(Some(trimmed(read(field, text)?))),
+        JsonValue::Null => Ok(None),
+        JsonValue::Number(text) => Ok(Some(Cow::Borrowed(text))),
+        JsonValue::Text(text) => Ok(Some(trim_text(unescape_field(field, text)?))),
         other => Err(wrong_type(field, &other, "a number")),
     }
 }
 
 /// Without white space around it, as numbers and times are read.
 #[inline]
-pub(super) fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+pub(super) fn trim_text(text: Cow<'_, str>) -> Cow<'_, str> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
         Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
@@ -32,21 +32,21 @@ pub(super) fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
 
 /// A whole number: a decimal number whose value is whole and fits, however it is written (`7`, `007`, `7.0`,
 /// `70e-1`, `-0`). Never through a float.
-pub(super) fn whole(text: &str) -> Option<i64> {
+pub(super) fn parse_whole(text: &str) -> Option<i64> {
     let (negative, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    let magnitude = match plain(unsigned.as_bytes()) {
+    let magnitude = match parse_plain_digits(unsigned.as_bytes()) {
         Some(magnitude) => magnitude,
-        None => written_otherwise(unsigned)?,
+        None => parse_decimal_notation(unsigned)?,
     };
     let signed = i128::from(magnitude);
     i64::try_from(if negative { -signed } else { signed }).ok()
 }
 
 /// Up to 18 digits and nothing else: what nearly every number is.
-fn plain(digits: &[u8]) -> Option<u64> {
+fn parse_plain_digits(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > 18 {
         return None;
     }
@@ -56,9 +56,9 @@ fn plain(digits: &[u8]) -> Option<u64> {
     })
 }
 
-fn written_otherwise(text: &str) -> Option<u64> {
+fn parse_decimal_notation(text: &str) -> Option<u64> {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent_of(exponent)?),
+        Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
         None => (text, 0),
     };
     let (whole, fraction) = match mantissa.split_once('.') {
@@ -70,7 +70,7 @@ fn written_otherwise(text: &str) -> Option<u64> {
     if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
         return None;
     }
-    // The value is `digits` × 10^`power`, without zeros at the end of `digits`.
+    // The value is `numeric_text` × 10^`power`, without zeros at the end of `numeric_text`.
     let fraction = fraction.trim_end_matches('0');
     let digits = if fraction.is_empty() { whole.trim_end_matches('0') } else { whole };
     if digits.bytes().chain(fraction.bytes()).all(|byte| byte == b'0') {
@@ -86,7 +86,7 @@ fn written_otherwise(text: &str) -> Option<u64> {
 }
 
 /// An exponent, held within ±10^9: beyond, no number that fits is meant.
-fn exponent_of(text: &str) -> Option<i64> {
+fn parse_exponent(text: &str) -> Option<i64> {
     let (negative, digits) = match text.as_bytes() {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
@@ -100,7 +100,7 @@ fn exponent_of(text: &str) -> Option<i64> {
 }
 
 /// A count as people write it: `94`, `1,234`, `136k`, `1.2K`, `2M`, `1B`; whole after its unit, not negative.
-pub(super) fn count(text: &str) -> Option<i64> {
+pub(super) fn parse_abbreviated_count(text: &str) -> Option<i64> {
     let (number, zeros) = match text.as_bytes().last()? {
         b'k' | b'K' => (&text[..text.len() - 1], 3),
         b'M' => (&text[..text.len() - 1], 6),
@@ -116,7 +116,7 @@ pub(super) fn count(text: &str) -> Option<i64> {
     if fraction.len() > zeros {
         return None;
     }
-    let mut total = grouped(whole)?;
+    let mut total = parse_grouped_digits(whole)?;
     for digit in fraction.bytes().chain(std::iter::repeat_n(b'0', zeros - fraction.len())) {
         let digit = digit.wrapping_sub(b'0');
         if digit > 9 {
@@ -128,7 +128,7 @@ pub(super) fn count(text: &str) -> Option<i64> {
 }
 
 /// Digits, in groups of three if there is a comma.
-fn grouped(text: &str) -> Option<i64> {
+fn parse_grouped_digits(text: &str) -> Option<i64> {
     let mut groups = text.split(',');
     let first = groups.next()?;
     if text.len() > first.len() && first.len() > 3 {
@@ -145,8 +145,8 @@ fn grouped(text: &str) -> Option<i64> {
 }
 
 /// A decimal number as the nearest double; `None` if the text is no JSON number.
-pub(super) fn decimal(text: &str) -> Option<f64> {
-    exact(text.as_bytes()).or_else(|| {
+pub(super) fn parse_decimal(text: &str) -> Option<f64> {
+    parse_exact_decimal(text.as_bytes()).or_else(|| {
         let unsigned = text.strip_prefix('-').unwrap_or(text);
         // What `f64` reads beyond JSON: signs, words, and points without digits.
         let well_formed = unsigned.starts_with(|first: char| first.is_ascii_digit())
@@ -159,7 +159,7 @@ pub(super) fn decimal(text: &str) -> Option<f64> {
 
 /// Clinger's fast path (How to Read Floating Point Numbers Accurately, 1990): up to 15 digits and a power of ten
 /// that doubles hold exactly, so one division rounds once.
-fn exact(text: &[u8]) -> Option<f64> {
+fn parse_exact_decimal(text: &[u8]) -> Option<f64> {
     const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
     let (negative, unsigned) = match text {
         [b'-', rest @ ..] => (true, rest),
@@ -217,7 +217,7 @@ mod tests {
             ("0000000000000000000000012", 12),
             ("922337203685477580.7e1", max),
         ] {
-            assert_eq!(whole(text), Some(number), "{text}");
+            assert_eq!(parse_whole(text), Some(number), "{text}");
         }
         for text in [
             "",
@@ -244,7 +244,7 @@ mod tests {
             "1.0.0",
             "-9223372036854775809",
         ] {
-            assert_eq!(whole(text), None, "{text}");
+            assert_eq!(parse_whole(text), None, "{text}");
         }
     }
 
@@ -267,7 +267,7 @@ mod tests {
             ("5.0", 5),
             ("0.5k", 500),
         ] {
-            assert_eq!(count(text), Some(number), "{text}");
+            assert_eq!(parse_abbreviated_count(text), Some(number), "{text}");
         }
         for text in [
             "",
@@ -298,7 +298,7 @@ mod tests {
             "1.2.3k",
             "1.-5k",
         ] {
-            assert_eq!(count(text), None, "{text}");
+            assert_eq!(parse_abbreviated_count(text), None, "{text}");
         }
     }
 
@@ -307,24 +307,24 @@ mod tests {
         for text in
             ["", "-", ".5", "5.", "+5", "inf", "NaN", "1.e3", "1e", "0x1", "1_0", "1,5", "infinity", "-inf", "1..2"]
         {
-            assert_eq!(decimal(text), None, "{text}");
+            assert_eq!(parse_decimal(text), None, "{text}");
         }
-        assert_eq!(decimal("1e400"), Some(f64::INFINITY));
-        assert_eq!(decimal("-89.9787"), Some(-89.9787));
-        assert_eq!(decimal("-0").map(f64::to_bits), Some((-0.0_f64).to_bits()));
+        assert_eq!(parse_decimal("1e400"), Some(f64::INFINITY));
+        assert_eq!(parse_decimal("-89.9787"), Some(-89.9787));
+        assert_eq!(parse_decimal("-0").map(f64::to_bits), Some((-0.0_f64).to_bits()));
     }
 
     proptest! {
         #[test]
         fn decimals_are_what_the_standard_library_reads(number in "-?[0-9]{1,12}(\\.[0-9]{1,12})?([eE][+-]?[0-9]{1,3})?") {
             let expected: f64 = number.parse().expect("a number");
-            prop_assert_eq!(decimal(&number).map(f64::to_bits), Some(expected.to_bits()));
+            prop_assert_eq!(parse_decimal(&number).map(f64::to_bits), Some(expected.to_bits()));
         }
 
         #[test]
         fn whole_numbers_are_what_the_standard_library_reads(number: i64) {
-            prop_assert_eq!(whole(&number.to_string()), Some(number));
-            prop_assert_eq!(whole(&format!("{number}.0")), Some(number));
+            prop_assert_eq!(parse_whole(&number.to_string()), Some(number));
+            prop_assert_eq!(parse_whole(&format!("{number}.0")), Some(number));
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::record::{Field, Ind, NotAString, Pin, Raw, Value, strings};
+use crate::record::{Field, Ind, JsonValue, NotAString, Pin, RawRow, array_strings};
 use crate::rejection::Rejection;
 
-use super::number::{count, digits, whole};
-use super::text::{is_empty, kept, no_text, short_text, text, wrong_type};
+use super::number::{numeric_text, parse_abbreviated_count, parse_whole};
+use super::text::{is_empty, keep_unless_placeholder, no_text, short_text, text_column, wrong_type};
 use super::{FieldFault, FieldFaults};
 
 const NO_TITLE: &str = "No Title Data Available";
@@ -20,29 +20,34 @@ const SAVED_IN: &str = "Local save in ";
 ///
 /// # Errors
 /// `wrong_type` if a field has a JSON type that its rule cannot read.
-pub fn pin<'a>(raw: &Raw<'a>, ind: Ind, text_bytes_max: usize, faults: &mut FieldFaults) -> Result<Pin<'a>, Rejection> {
-    downloaded(raw.get(Field::Downloaded), faults)?;
+pub fn pin<'a>(
+    raw: &RawRow<'a>,
+    ind: Ind,
+    text_bytes_max: usize,
+    faults: &mut FieldFaults,
+) -> Result<Pin<'a>, Rejection> {
+    check_downloaded(raw.get(Field::Downloaded), faults)?;
     Ok(Pin {
         ind,
-        unique_id: text(raw, Field::UniqueId, &[])?,
-        title: text(raw, Field::Title, &[NO_TITLE])?,
-        description: text(raw, Field::Description, &NO_DESCRIPTION)?,
+        unique_id: text_column(raw, Field::UniqueId, &[])?,
+        title: text_column(raw, Field::Title, &[NO_TITLE])?,
+        description: text_column(raw, Field::Description, &NO_DESCRIPTION)?,
         follower_count: follower_count(raw.get(Field::FollowerCount), faults)?,
         poster_name: short_text(raw, Field::PosterName, &[NO_USER], (text_bytes_max, FieldFault::PosterName), faults)?,
         tag_list: tag_list(raw)?,
-        is_image_or_video: text(raw, Field::IsImageOrVideo, &[])?,
-        image_src: text(raw, Field::ImageSrc, &[NO_IMAGE])?,
-        save_location: text(raw, Field::SaveLocation, &[])?.and_then(save_location),
+        is_image_or_video: text_column(raw, Field::IsImageOrVideo, &[])?,
+        image_src: text_column(raw, Field::ImageSrc, &[NO_IMAGE])?,
+        save_location: text_column(raw, Field::SaveLocation, &[])?.and_then(save_location),
         category: short_text(raw, Field::Category, &[], (text_bytes_max, FieldFault::Category), faults)?,
     })
 }
 
-fn follower_count(value: Value<'_>, faults: &mut FieldFaults) -> Result<Option<i64>, Rejection> {
-    let Some(text) = digits(Field::FollowerCount, value)? else { return Ok(None) };
+fn follower_count(value: JsonValue<'_>, faults: &mut FieldFaults) -> Result<Option<i64>, Rejection> {
+    let Some(text) = numeric_text(Field::FollowerCount, value)? else { return Ok(None) };
     let read = match value {
-        Value::Number(_) => whole(&text).filter(|&count| count >= 0),
+        JsonValue::Number(_) => parse_whole(&text).filter(|&count| count >= 0),
         _ if text == NO_USER => return Ok(None),
-        _ => count(&text),
+        _ => parse_abbreviated_count(&text),
     };
     if read.is_none() {
         faults.add(FieldFault::FollowerCount);
@@ -51,25 +56,25 @@ fn follower_count(value: Value<'_>, faults: &mut FieldFaults) -> Result<Option<i
 }
 
 /// Tags as one string, or as an array that is joined.
-fn tag_list<'a>(raw: &Raw<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
-    let array @ Value::Array(written) = raw.get(Field::TagList) else {
-        return text(raw, Field::TagList, &[NO_TAGS]);
+fn tag_list<'a>(raw: &RawRow<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
+    let array @ JsonValue::Array(written) = raw.get(Field::TagList) else {
+        return text_column(raw, Field::TagList, &[NO_TAGS]);
     };
     let mut joined = String::with_capacity(written.len());
-    for (number, tag) in strings(written).enumerate() {
+    for (number, tag) in array_strings(written).enumerate() {
         let tag = tag.map_err(|NotAString| wrong_type(Field::TagList, &array, "an array of strings or a string"))?;
         if number > 0 {
             joined.push(',');
         }
-        tag.read_into(&mut joined).map_err(|lone| no_text(Field::TagList, lone))?;
+        tag.unescape_into(&mut joined).map_err(|lone| no_text(Field::TagList, lone))?;
     }
-    Ok(kept(Cow::Owned(joined), &[NO_TAGS]))
+    Ok(keep_unless_placeholder(Cow::Owned(joined), &[NO_TAGS]))
 }
 
 /// Whether the image was saved: read and checked, in no column.
-fn downloaded(value: Value<'_>, faults: &mut FieldFaults) -> Result<(), Rejection> {
-    if let Some(text) = digits(Field::Downloaded, value)?
-        && !matches!(whole(&text), Some(0 | 1))
+fn check_downloaded(value: JsonValue<'_>, faults: &mut FieldFaults) -> Result<(), Rejection> {
+    if let Some(text) = numeric_text(Field::Downloaded, value)?
+        && !matches!(parse_whole(&text), Some(0 | 1))
     {
         faults.add(FieldFault::Downloaded);
     }
@@ -91,21 +96,21 @@ fn save_location(location: Cow<'_, str>) -> Option<Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
-    use crate::record::Text;
-    use crate::rejection::Reason;
+    use crate::record::JsonString;
+    use crate::rejection::RejectionReason;
 
     use super::*;
 
-    fn clean<'a>(fields: &[(Field, Value<'a>)]) -> Result<(Pin<'a>, FieldFaults), Rejection> {
-        let (mut raw, mut faults) = (Raw::default(), FieldFaults::default());
+    fn clean<'a>(fields: &[(Field, JsonValue<'a>)]) -> Result<(Pin<'a>, FieldFaults), Rejection> {
+        let (mut raw, mut faults) = (RawRow::default(), FieldFaults::default());
         for (field, value) in fields {
             assert!(raw.put(*field, *value));
         }
         pin(&raw, 7, 1024, &mut faults).map(|pin| (pin, faults))
     }
 
-    fn string(text: &str) -> Value<'_> {
-        Value::Text(Text::plain(text))
+    fn string(text: &str) -> JsonValue<'_> {
+        JsonValue::Text(JsonString::plain(text))
     }
 
     #[test]
@@ -142,9 +147,9 @@ mod tests {
             (string("94"), 94),
             (string("136k"), 136_000),
             (string(" 2M "), 2_000_000),
-            (Value::Number("94"), 94),
-            (Value::Number("1.0"), 1),
-            (Value::Number("-0"), 0),
+            (JsonValue::Number("94"), 94),
+            (JsonValue::Number("1.0"), 1),
+            (JsonValue::Number("-0"), 0),
         ] {
             let (pin, faults) = clean(&[(Field::FollowerCount, value)]).expect("a row");
             assert_eq!((pin.follower_count, faults.is_empty()), (Some(count), true));
@@ -154,15 +159,15 @@ mod tests {
             string("-5"),
             string("many"),
             string("99999999999B"),
-            Value::Number("-5"),
-            Value::Number("1.5"),
-            Value::Number("1e400"),
+            JsonValue::Number("-5"),
+            JsonValue::Number("1.5"),
+            JsonValue::Number("1e400"),
         ] {
             let (pin, faults) = clean(&[(Field::FollowerCount, value)]).expect("a row");
             assert_eq!((pin.follower_count, faults.has(FieldFault::FollowerCount)), (None, true));
         }
-        let refusal = clean(&[(Field::FollowerCount, Value::Array("[]"))]).expect_err("an array");
-        assert_eq!(refusal.reason, Reason::WrongType);
+        let refusal = clean(&[(Field::FollowerCount, JsonValue::Array("[]"))]).expect_err("an array");
+        assert_eq!(refusal.reason, RejectionReason::WrongType);
     }
 
     #[test]
@@ -173,7 +178,9 @@ mod tests {
             ("local save in /x", "local save in /x"),
             ("Local save in Local save in x", "Local save in x"),
         ] {
-            for value in [Value::Text(Text::new(written, false)), Value::Text(Text::new(written, true))] {
+            for value in
+                [JsonValue::Text(JsonString::new(written, false)), JsonValue::Text(JsonString::new(written, true))]
+            {
                 let (pin, _) = clean(&[(Field::SaveLocation, value)]).expect("a row");
                 assert_eq!(pin.save_location.as_deref(), Some(kept));
             }
@@ -189,24 +196,24 @@ mod tests {
             (r#"[""]"#, None),
             (r#"["N","o"," ","T","a","g","s"," ","A","v","a","i","l","a","b","l","e"]"#, None),
         ] {
-            assert_eq!(clean(&[(Field::TagList, Value::Array(array))]).expect("a row").0.tag_list.as_deref(), tags);
+            assert_eq!(clean(&[(Field::TagList, JsonValue::Array(array))]).expect("a row").0.tag_list.as_deref(), tags);
         }
         for array in ["[1]", "[null]", r#"["a",["b"]]"#] {
-            let refusal = clean(&[(Field::TagList, Value::Array(array))]).expect_err("no strings");
-            assert_eq!(refusal.reason, Reason::WrongType);
+            let refusal = clean(&[(Field::TagList, JsonValue::Array(array))]).expect_err("no strings");
+            assert_eq!(refusal.reason, RejectionReason::WrongType);
         }
-        let refusal = clean(&[(Field::TagList, Value::Array(r#"["\udc00"]"#))]).expect_err("no text");
-        assert_eq!(refusal.reason, Reason::NotUtf8);
+        let refusal = clean(&[(Field::TagList, JsonValue::Array(r#"["\udc00"]"#))]).expect_err("no text");
+        assert_eq!(refusal.reason, RejectionReason::NotUtf8);
     }
 
     #[test]
     fn downloaded_is_checked() {
-        for value in [Value::Number("0"), Value::Number("1"), string("1"), Value::Null] {
+        for value in [JsonValue::Number("0"), JsonValue::Number("1"), string("1"), JsonValue::Null] {
             assert!(clean(&[(Field::Downloaded, value)]).expect("a row").1.is_empty());
         }
-        for value in [Value::Number("2"), Value::Number("-1"), string("yes"), string("")] {
+        for value in [JsonValue::Number("2"), JsonValue::Number("-1"), string("yes"), string("")] {
             assert!(clean(&[(Field::Downloaded, value)]).expect("a row").1.has(FieldFault::Downloaded));
         }
-        assert!(clean(&[(Field::Downloaded, Value::Bool(true))]).is_err());
+        assert!(clean(&[(Field::Downloaded, JsonValue::Bool(true))]).is_err());
     }
 }

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::record::{Field, LoneSurrogate, Raw, Text, Value};
-use crate::rejection::{Reason, Rejection};
+use crate::record::{Field, JsonString, JsonValue, LoneSurrogate, RawRow};
+use crate::rejection::{Rejection, RejectionReason};
 
 use super::{FieldFault, FieldFaults};
 
@@ -12,10 +12,14 @@ use super::{FieldFault, FieldFaults};
 /// # Errors
 /// `wrong_type` if it is neither a string nor null, `not_utf8` if an escape in it means no character.
 #[inline]
-pub(super) fn text<'a>(raw: &Raw<'a>, field: Field, placeholders: &[&str]) -> Result<Option<Cow<'a, str>>, Rejection> {
+pub(super) fn text_column<'a>(
+    raw: &RawRow<'a>,
+    field: Field,
+    placeholders: &[&str],
+) -> Result<Option<Cow<'a, str>>, Rejection> {
     match raw.get(field) {
-        Value::Null => Ok(None),
-        Value::Text(text) => Ok(kept(read(field, text)?, placeholders)),
+        JsonValue::Null => Ok(None),
+        JsonValue::Text(text) => Ok(keep_unless_placeholder(unescape_field(field, text)?, placeholders)),
         other => Err(wrong_type(field, &other, "a string")),
     }
 }
@@ -23,16 +27,16 @@ pub(super) fn text<'a>(raw: &Raw<'a>, field: Field, placeholders: &[&str]) -> Re
 /// A text field of at most `bytes_max` bytes; a longer one is null, and adds `fault` to `faults`.
 ///
 /// # Errors
-/// As [`text`].
+/// As [`text_column`].
 #[inline]
 pub(super) fn short_text<'a>(
-    raw: &Raw<'a>,
+    raw: &RawRow<'a>,
     field: Field,
     placeholders: &[&str],
     (bytes_max, fault): (usize, FieldFault),
     faults: &mut FieldFaults,
 ) -> Result<Option<Cow<'a, str>>, Rejection> {
-    let found = text(raw, field, placeholders)?;
+    let found = text_column(raw, field, placeholders)?;
     if found.as_ref().is_some_and(|text| text.len() > bytes_max) {
         faults.add(fault);
         return Ok(None);
@@ -41,7 +45,7 @@ pub(super) fn short_text<'a>(
 }
 
 /// A text, unless it is empty or a placeholder.
-pub(super) fn kept<'a>(text: Cow<'a, str>, placeholders: &[&str]) -> Option<Cow<'a, str>> {
+pub(super) fn keep_unless_placeholder<'a>(text: Cow<'a, str>, placeholders: &[&str]) -> Option<Cow<'a, str>> {
     if is_empty(&text) || placeholders.contains(&&*text) { None } else { Some(text) }
 }
 
@@ -50,13 +54,13 @@ pub(super) fn kept<'a>(text: Cow<'a, str>, placeholders: &[&str]) -> Option<Cow<
 /// # Errors
 /// `not_utf8` if an escape in it means no character.
 #[inline]
-pub(super) fn read(field: Field, text: Text<'_>) -> Result<Cow<'_, str>, Rejection> {
-    text.read().map_err(|lone| no_text(field, lone))
+pub(super) fn unescape_field(field: Field, text: JsonString<'_>) -> Result<Cow<'_, str>, Rejection> {
+    text.unescape().map_err(|lone| no_text(field, lone))
 }
 
 #[cold]
 pub(super) fn no_text(field: Field, lone: LoneSurrogate) -> Rejection {
-    Rejection { reason: Reason::NotUtf8, detail: format!("field `{}` has {lone}", field.name()) }
+    Rejection { reason: RejectionReason::NotUtf8, detail: format!("field `{}` has {lone}", field.name()) }
 }
 
 /// Empty means empty after trimming Unicode white space.
@@ -66,9 +70,9 @@ pub(super) fn is_empty(text: &str) -> bool {
 
 /// The refusal of a value whose JSON type no rule reads.
 #[cold]
-pub(super) fn wrong_type(field: Field, found: &Value<'_>, wanted: &str) -> Rejection {
+pub(super) fn wrong_type(field: Field, found: &JsonValue<'_>, wanted: &str) -> Rejection {
     Rejection {
-        reason: Reason::WrongType,
+        reason: RejectionReason::WrongType,
         detail: format!("field `{}` is {}, not {wanted}", field.name(), found.kind()),
     }
 }
@@ -77,10 +81,10 @@ pub(super) fn wrong_type(field: Field, found: &Value<'_>, wanted: &str) -> Rejec
 mod tests {
     use super::*;
 
-    fn title(value: Value<'_>) -> Result<Option<Cow<'_, str>>, Rejection> {
-        let mut raw = Raw::default();
+    fn title(value: JsonValue<'_>) -> Result<Option<Cow<'_, str>>, Rejection> {
+        let mut raw = RawRow::default();
         assert!(raw.put(Field::Title, value));
-        text(&raw, Field::Title, &["No Title Data Available"])
+        text_column(&raw, Field::Title, &["No Title Data Available"])
     }
 
     #[test]
@@ -95,29 +99,29 @@ mod tests {
             "<b>",
             "=1+1",
         ] {
-            assert_eq!(title(Value::Text(Text::plain(kept))), Ok(Some(kept.into())));
+            assert_eq!(title(JsonValue::Text(JsonString::plain(kept))), Ok(Some(kept.into())));
         }
     }
 
     #[test]
     fn empty_text_and_placeholders_are_null() {
         for none in ["", " ", "\t\r\n", "\u{a0}", "\u{2003}\u{3000}", "No Title Data Available"] {
-            assert_eq!(title(Value::Text(Text::plain(none))), Ok(None), "{none:?}");
+            assert_eq!(title(JsonValue::Text(JsonString::plain(none))), Ok(None), "{none:?}");
         }
-        assert_eq!(title(Value::Null), Ok(None));
-        assert_eq!(title(Value::Text(Text::new(r"\u00a0\t", true))), Ok(None));
+        assert_eq!(title(JsonValue::Null), Ok(None));
+        assert_eq!(title(JsonValue::Text(JsonString::new(r"\u00a0\t", true))), Ok(None));
     }
 
     #[test]
     fn half_a_character_refuses_the_row() {
-        let refusal = title(Value::Text(Text::new(r"a\ud800", true))).expect_err("no text");
+        let refusal = title(JsonValue::Text(JsonString::new(r"a\ud800", true))).expect_err("no text");
         let detail = "field `title` has a lone surrogate at byte 1 of the string, which no UTF-8 text holds";
-        assert_eq!(refusal, Rejection { reason: Reason::NotUtf8, detail: detail.to_owned() });
+        assert_eq!(refusal, Rejection { reason: RejectionReason::NotUtf8, detail: detail.to_owned() });
     }
 
     #[test]
     fn other_types_refuse_the_row() {
-        for value in [Value::Bool(true), Value::Number("1"), Value::Array("[]"), Value::Object("{}")] {
+        for value in [JsonValue::Bool(true), JsonValue::Number("1"), JsonValue::Array("[]"), JsonValue::Object("{}")] {
             let kind = value.kind();
             let refusal = title(value).expect_err("not text");
             assert_eq!(refusal.to_string(), format!("wrong_type: field `title` is {kind}, not a string"));

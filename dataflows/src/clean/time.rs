@@ -9,9 +9,9 @@ const MICROS_PER_SEC: i64 = 1_000_000;
 /// Without an offset UTC is meant. An offset is `Z`, `±HH:MM`, `±HHMM` or `±HH`, within a day. A fraction may have any number
 /// of digits; what is finer than a microsecond is cut off. The moment lies in the years 0001…9999 UTC, which
 /// every reader of a Delta timestamp holds; 24:00 and leap seconds (`:60`) have no place in it.
-pub(super) fn micros(text: &str) -> Option<Micros> {
+pub(super) fn parse_micros(text: &str) -> Option<Micros> {
     let (head, rest) = text.as_bytes().split_first_chunk::<19>()?;
-    let mut micros = seconds(head)? * MICROS_PER_SEC;
+    let mut micros = parse_seconds(head)? * MICROS_PER_SEC;
     if rest.is_empty() {
         return Some(micros);
     }
@@ -25,7 +25,7 @@ pub(super) fn micros(text: &str) -> Option<Micros> {
         micros += six.fold(0, |total, digit| total * 10 + i64::from(digit - b'0'));
         rest = &fraction[digits..];
     }
-    let micros = micros - offset_secs(rest)? * MICROS_PER_SEC;
+    let micros = micros - parse_offset_secs(rest)? * MICROS_PER_SEC;
     // Without an offset the year was checked already; an offset may lead out of it.
     const FIRST: i64 = -62_135_596_800 * MICROS_PER_SEC;
     const END: i64 = 253_402_300_800 * MICROS_PER_SEC;
@@ -33,13 +33,13 @@ pub(super) fn micros(text: &str) -> Option<Micros> {
 }
 
 /// Seconds since 1970 of `YYYY-MM-DDTHH:MM:SS`.
-fn seconds(text: &[u8; 19]) -> Option<i64> {
+fn parse_seconds(text: &[u8; 19]) -> Option<i64> {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b' ', h1, h2, b':', n1, n2, b':', s1, s2] = *text else {
         return None;
     };
-    let year = two(y1, y2)? * 100 + two(y3, y4)?;
-    let (month, day) = (two(m1, m2)?, two(d1, d2)?);
-    let (hour, minute, second) = (two(h1, h2)?, two(n1, n2)?, two(s1, s2)?);
+    let year = two_digits(y1, y2)? * 100 + two_digits(y3, y4)?;
+    let (month, day) = (two_digits(m1, m2)?, two_digits(d1, d2)?);
+    let (hour, minute, second) = (two_digits(h1, h2)?, two_digits(n1, n2)?, two_digits(s1, s2)?);
     if year == 0
         || !(1..=12).contains(&month)
         || day == 0
@@ -50,10 +50,10 @@ fn seconds(text: &[u8; 19]) -> Option<i64> {
     {
         return None;
     }
-    Some(days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second)
+    Some(days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
-fn two(tens: u8, ones: u8) -> Option<i64> {
+fn two_digits(tens: u8, ones: u8) -> Option<i64> {
     let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
     (tens < 10 && ones < 10).then(|| i64::from(tens) * 10 + i64::from(ones))
 }
@@ -69,18 +69,18 @@ fn days_in(year: i64, month: i64) -> i64 {
 
 /// Days since 1970-01-01 in the proleptic Gregorian calendar; Howard Hinnant, "chrono-Compatible Low-Level Date
 /// Algorithms", `days_from_civil`, for years from 1.
-fn days(year: i64, month: i64, day: i64) -> i64 {
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     // The year begins in March, so that the leap day is its last.
     let year = if month <= 2 { year - 1 } else { year };
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468
 }
 
-fn offset_secs(text: &[u8]) -> Option<i64> {
+fn parse_offset_secs(text: &[u8]) -> Option<i64> {
     let (sign, hours, minutes) = match *text {
         [] | [b'Z'] => return Some(0),
-        [sign, h1, h2] => (sign, two(h1, h2)?, 0),
-        [sign, h1, h2, b':', m1, m2] | [sign, h1, h2, m1, m2] => (sign, two(h1, h2)?, two(m1, m2)?),
+        [sign, h1, h2] => (sign, two_digits(h1, h2)?, 0),
+        [sign, h1, h2, b':', m1, m2] | [sign, h1, h2, m1, m2] => (sign, two_digits(h1, h2)?, two_digits(m1, m2)?),
         _ => return None,
     };
     let size = hours * 3_600 + minutes * 60;
@@ -120,7 +120,7 @@ mod tests {
             ("0001-01-01T00:00:00Z", -62_135_596_800_000_000),
             ("9999-12-31T23:59:59.999999Z", 253_402_300_799_999_999),
         ] {
-            assert_eq!(micros(text), Some(micros_expected), "{text}");
+            assert_eq!(parse_micros(text), Some(micros_expected), "{text}");
         }
     }
 
@@ -164,7 +164,7 @@ mod tests {
             "２020-08-28T03:52:47",
             "2020-08-28T03:52:47\0",
         ] {
-            assert_eq!(micros(text), None, "{text:?}");
+            assert_eq!(parse_micros(text), None, "{text:?}");
         }
     }
 
@@ -182,12 +182,12 @@ mod tests {
             let sign = if offset / 60 < 0 { '-' } else { '+' };
             let (hours, minutes) = ((offset / 3600).abs(), (offset / 60 % 60).abs());
             let text = format!("{}{sign}{hours:02}:{minutes:02}", local.strftime("%Y-%m-%dT%H:%M:%S.%6f"));
-            prop_assert_eq!(micros(&text), Some(moment.as_microsecond()), "{}", text);
+            prop_assert_eq!(parse_micros(&text), Some(moment.as_microsecond()), "{}", text);
         }
 
         #[test]
         fn every_text_is_a_time_or_not(text in "\\PC{0,40}|[0-9T:Z.+ -]{15,32}") {
-            if let Some(moment) = micros(&text) {
+            if let Some(moment) = parse_micros(&text) {
                 prop_assert!(jiff::Timestamp::from_microsecond(moment).is_ok());
             }
         }

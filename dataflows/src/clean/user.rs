@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::record::{Field, Ind, Raw, User};
+use crate::record::{Field, Ind, RawRow, User};
 use crate::rejection::Rejection;
 
-use super::geo::time;
-use super::number::{digits, whole};
+use super::geo::time_column;
+use super::number::{numeric_text, parse_whole};
 use super::text::short_text;
 use super::{FieldFault, FieldFaults};
 
@@ -18,7 +18,7 @@ const AGE_MAX: u8 = 150;
 /// # Errors
 /// `wrong_type` if a field has a JSON type that its rule cannot read.
 pub fn user<'a, 'r: 'a>(
-    raw: &Raw<'r>,
+    raw: &RawRow<'r>,
     ind: Ind,
     text_bytes_max: usize,
     name: &'a mut String,
@@ -37,14 +37,14 @@ pub fn user<'a, 'r: 'a>(
     Ok(User {
         ind,
         user_name,
-        age: age(raw, faults)?,
-        date_joined: time(raw, Field::DateJoined, FieldFault::DateJoined, faults)?,
+        age: age_column(raw, faults)?,
+        date_joined: time_column(raw, Field::DateJoined, FieldFault::DateJoined, faults)?,
     })
 }
 
-fn age(raw: &Raw<'_>, faults: &mut FieldFaults) -> Result<Option<u8>, Rejection> {
-    let Some(text) = digits(Field::Age, raw.get(Field::Age))? else { return Ok(None) };
-    let age = whole(&text).and_then(|age| u8::try_from(age).ok()).filter(|&age| age <= AGE_MAX);
+fn age_column(raw: &RawRow<'_>, faults: &mut FieldFaults) -> Result<Option<u8>, Rejection> {
+    let Some(text) = numeric_text(Field::Age, raw.get(Field::Age))? else { return Ok(None) };
+    let age = parse_whole(&text).and_then(|age| u8::try_from(age).ok()).filter(|&age| age <= AGE_MAX);
     if age.is_none() {
         faults.add(FieldFault::Age);
     }
@@ -53,12 +53,15 @@ fn age(raw: &Raw<'_>, faults: &mut FieldFaults) -> Result<Option<u8>, Rejection>
 
 #[cfg(test)]
 mod tests {
-    use crate::record::{Text, Value};
+    use crate::record::{JsonString, JsonValue};
 
     use super::*;
 
-    fn with<T>(fields: &[(Field, Value<'_>)], look: impl FnOnce(Result<User<'_>, Rejection>, FieldFaults) -> T) -> T {
-        let (mut raw, mut faults, mut name) = (Raw::default(), FieldFaults::default(), String::new());
+    fn with<T>(
+        fields: &[(Field, JsonValue<'_>)],
+        look: impl FnOnce(Result<User<'_>, Rejection>, FieldFaults) -> T,
+    ) -> T {
+        let (mut raw, mut faults, mut name) = (RawRow::default(), FieldFaults::default(), String::new());
         for (field, value) in fields {
             assert!(raw.put(*field, *value));
         }
@@ -68,14 +71,14 @@ mod tests {
 
     #[test]
     fn the_name_is_what_is_there_of_it() {
-        let string = |text: &'static str| Value::Text(Text::plain(text));
+        let string = |text: &'static str| JsonValue::Text(JsonString::plain(text));
         for (first, last, expected) in [
             (string("Abigail"), string("Ali"), Some("Abigail Ali")),
-            (string("Abigail"), Value::Null, Some("Abigail")),
-            (Value::Null, string("Ali"), Some("Ali")),
+            (string("Abigail"), JsonValue::Null, Some("Abigail")),
+            (JsonValue::Null, string("Ali"), Some("Ali")),
             (string(" "), string("Ali"), Some("Ali")),
             (string(" Ann"), string("Lee "), Some(" Ann Lee ")),
-            (Value::Null, string(""), None),
+            (JsonValue::Null, string(""), None),
         ] {
             with(&[(Field::FirstName, first), (Field::LastName, last)], |user, _| {
                 assert_eq!(user.expect("a row").user_name.as_deref(), expected);
@@ -86,22 +89,22 @@ mod tests {
     #[test]
     fn ages_of_people() {
         for (value, expected, fault) in [
-            (Value::Number("0"), Some(0), false),
-            (Value::Number("150"), Some(150), false),
-            (Value::Number("20.0"), Some(20), false),
-            (Value::Text(Text::plain(" 20 ")), Some(20), false),
-            (Value::Null, None, false),
-            (Value::Number("151"), None, true),
-            (Value::Number("256"), None, true),
-            (Value::Number("-1"), None, true),
-            (Value::Number("20.5"), None, true),
-            (Value::Text(Text::plain("12abc")), None, true),
-            (Value::Text(Text::plain("")), None, true),
+            (JsonValue::Number("0"), Some(0), false),
+            (JsonValue::Number("150"), Some(150), false),
+            (JsonValue::Number("20.0"), Some(20), false),
+            (JsonValue::Text(JsonString::plain(" 20 ")), Some(20), false),
+            (JsonValue::Null, None, false),
+            (JsonValue::Number("151"), None, true),
+            (JsonValue::Number("256"), None, true),
+            (JsonValue::Number("-1"), None, true),
+            (JsonValue::Number("20.5"), None, true),
+            (JsonValue::Text(JsonString::plain("12abc")), None, true),
+            (JsonValue::Text(JsonString::plain("")), None, true),
         ] {
             with(&[(Field::Age, value)], |user, faults| {
                 assert_eq!((user.expect("a row").age, faults.has(FieldFault::Age)), (expected, fault));
             });
         }
-        with(&[(Field::Age, Value::Object("{}"))], |user, _| assert!(user.is_err()));
+        with(&[(Field::Age, JsonValue::Object("{}"))], |user, _| assert!(user.is_err()));
     }
 }

@@ -12,24 +12,24 @@
 //! things, the key of the row, its stream, its types. A fault of the text or a limit refuses the whole message as one
 //! row; any other fault refuses the row alone. What is ignored is not judged: unknown fields may stand twice.
 //!
-//! The ledger law holds by construction: every row that is counted has gone to exactly one method of [`Rows`].
+//! The ledger law holds by construction: every row that is counted has gone to exactly one method of [`RowSink`].
 
-mod bytes;
-mod counts;
-mod json;
-mod object;
-mod walk;
+mod ingest_counts;
+mod json_reader;
+mod message_decoder;
+mod object_reader;
+mod payload_text;
 
 use crate::record::{Geo, Lineage, Pin, Stream, User};
-use crate::rejection::{Reason, Rejection};
+use crate::rejection::{Rejection, RejectionReason};
 
-pub use counts::Counts;
-use object::Usual;
-use walk::Walk;
+pub use ingest_counts::IngestCounts;
+use message_decoder::MessageDecoder;
+use object_reader::FieldOrderCache;
 
 /// What a source carries: one stream, or whatever the fields of each row say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Carries {
+pub enum StreamHint {
     /// Rows of this stream only.
     Only(Stream),
     /// Each row says by its fields which stream it belongs to.
@@ -37,7 +37,7 @@ pub enum Carries {
 }
 
 /// Where [`ingest`](self) puts what it reads: the engine's graph inputs and table builders.
-pub trait Rows {
+pub trait RowSink {
     /// A cleaned pin post.
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>);
     /// A cleaned geo post.
@@ -50,7 +50,7 @@ pub trait Rows {
 
 /// How much one message may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct MessageLimits {
     /// Bytes of a message; more are `too_large`. By default 1 MiB: a post has about one KiB, and brokers take no more by
     /// default either. (Kinesis takes records of up to 10 MiB.)
     pub bytes_max: usize,
@@ -63,64 +63,70 @@ pub struct Limits {
     pub text_bytes_max: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { bytes_max: 1 << 20, depth_max: json::DEPTH_MAX, rows_max: 10_000, text_bytes_max: 1024 }
+impl Default for MessageLimits {
+    fn default() -> MessageLimits {
+        MessageLimits { bytes_max: 1 << 20, depth_max: json_reader::DEPTH_MAX, rows_max: 10_000, text_bytes_max: 1024 }
     }
 }
 
 /// Reads messages: one for each worker, as it keeps its buffers and its counts.
 #[derive(Debug)]
-pub struct Ingest {
-    limits: Limits,
-    usual: Usual,
+pub struct MessageParser {
+    limits: MessageLimits,
+    field_order: FieldOrderCache,
     /// Texts that were decoded out of other texts, the outermost first.
-    layers: [String; walk::LAYERS],
+    layers: [String; message_decoder::DECODE_LAYERS],
     /// The full name of the user being cleaned.
     name: String,
-    counts: Counts,
+    counts: IngestCounts,
 }
 
-impl Ingest {
+impl MessageParser {
     /// Starts with empty buffers and counts.
     #[must_use]
-    pub fn new(limits: Limits) -> Ingest {
-        let usual = Usual { stream: Stream::Pin, expecting: true };
-        Ingest { limits, usual, layers: Default::default(), name: String::new(), counts: Counts::default() }
+    pub fn new(limits: MessageLimits) -> MessageParser {
+        let field_order = FieldOrderCache { stream: Stream::Pin, is_predicting: true };
+        MessageParser {
+            limits,
+            field_order,
+            layers: Default::default(),
+            name: String::new(),
+            counts: IngestCounts::default(),
+        }
     }
 
     /// The same, but never expecting an order of fields. Slower, with the same results: the tests' other opinion.
     #[doc(hidden)]
     #[must_use]
-    pub fn unexpecting(limits: Limits) -> Ingest {
-        let mut ingest = Ingest::new(limits);
-        ingest.usual.expecting = false;
+    pub fn without_prediction(limits: MessageLimits) -> MessageParser {
+        let mut ingest = MessageParser::new(limits);
+        ingest.field_order.is_predicting = false;
         ingest
     }
 
     /// Reads one message; `lineage.sub` is 0, and each row gets its own. `None` is a null payload. Returns how many rows
     /// it held, rejections included: at least one.
-    pub fn message(
+    pub fn parse_message(
         &mut self,
-        carries: Carries,
+        carries: StreamHint,
         payload: Option<&[u8]>,
         lineage: Lineage,
-        rows: &mut (impl Rows + ?Sized),
+        rows: &mut (impl RowSink + ?Sized),
     ) -> u32 {
-        if let Carries::Only(stream) = carries {
-            self.usual.stream = stream;
+        if let StreamHint::Only(stream) = carries {
+            self.field_order.stream = stream;
         }
-        let mut walk = Walk {
+        let mut walk = MessageDecoder {
             limits: self.limits,
             carries,
             lineage,
-            usual: &mut self.usual,
+            field_order: &mut self.field_order,
             name: &mut self.name,
             counts: &mut self.counts,
             rows,
         };
-        match self.limits.text(payload) {
-            Ok(text) => walk.message(text, payload.unwrap_or_default(), &mut self.layers),
+        match self.limits.decode_payload(payload) {
+            Ok(text) => walk.decode(text, payload.unwrap_or_default(), &mut self.layers),
             Err(rejection) => walk.reject(None, &rejection, payload.unwrap_or_default()),
         }
         walk.lineage.sub - lineage.sub
@@ -132,28 +138,28 @@ impl Ingest {
         rejection: &Rejection,
         payload: Option<&[u8]>,
         lineage: Lineage,
-        rows: &mut (impl Rows + ?Sized),
+        rows: &mut (impl RowSink + ?Sized),
     ) -> u32 {
         rows.rejected(lineage, None, rejection, payload.unwrap_or_default());
-        self.counts.rejection(rejection.reason);
+        self.counts.count_rejection(rejection.reason);
         1
     }
 
     /// What was counted since the last call.
-    pub fn take_counts(&mut self) -> Counts {
+    pub fn take_counts(&mut self) -> IngestCounts {
         std::mem::take(&mut self.counts)
     }
 }
 
-impl Limits {
-    fn text(self, payload: Option<&[u8]>) -> Result<&str, Rejection> {
+impl MessageLimits {
+    fn decode_payload(self, payload: Option<&[u8]>) -> Result<&str, Rejection> {
         match payload {
-            None => Err(Rejection { reason: Reason::Tombstone, detail: "null payload".to_owned() }),
+            None => Err(Rejection { reason: RejectionReason::Tombstone, detail: "null payload".to_owned() }),
             Some(payload) if payload.len() > self.bytes_max => Err(Rejection {
-                reason: Reason::TooLarge,
+                reason: RejectionReason::TooLarge,
                 detail: format!("{} bytes, where a message may have {}", payload.len(), self.bytes_max),
             }),
-            Some(payload) => bytes::text(payload),
+            Some(payload) => payload_text::decode_utf8(payload),
         }
     }
 }

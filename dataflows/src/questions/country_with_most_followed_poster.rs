@@ -5,8 +5,10 @@ use super::*;
 /// The question.
 pub(super) const QUESTION: Question = Question {
     name: "country_with_most_followed_poster",
-    columns: &[text("country"), long("follower_count")],
-    over: Over::PinGeo(|pin, geo| Some(Contribution::to([]).label(geo.country?).value(pin.followers()?))),
-    measure: Measure::LabelsByGreatest,
+    columns: &[text_column("country"), long_column("follower_count")],
+    over: JoinInput::PinGeo(|pin, geo| {
+        Some(AggregateInput::for_group([]).with_label(geo.country?).with_value(pin.followers()?))
+    }),
+    aggregate: Aggregate::TopByMax,
     sql: include_str!("country_with_most_followed_poster.sql"),
 };

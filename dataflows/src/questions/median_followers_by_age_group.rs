@@ -5,8 +5,10 @@ use super::*;
 /// The question.
 pub(super) const QUESTION: Question = Question {
     name: "median_followers_by_age_group",
-    columns: &[text("age_group"), double("median_follower_count")],
-    over: Over::PinUser(|pin, user| Some(Contribution::to([age_group(user.age)?.into()]).value(pin.followers()?))),
-    measure: Measure::Median,
+    columns: &[text_column("age_group"), double_column("median_follower_count")],
+    over: JoinInput::PinUser(|pin, user| {
+        Some(AggregateInput::for_group([age_group(user.age)?.into()]).with_value(pin.followers()?))
+    }),
+    aggregate: Aggregate::Median,
     sql: include_str!("median_followers_by_age_group.sql"),
 };

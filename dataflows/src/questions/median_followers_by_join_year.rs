@@ -5,10 +5,13 @@ use super::*;
 /// The question.
 pub(super) const QUESTION: Question = Question {
     name: "median_followers_by_join_year",
-    columns: &[long("post_year"), double("median_follower_count")],
-    over: Over::PinUser(|pin, user| {
-        Some(Contribution::to([within(2015..=2020, user.year_joined())?.into()]).value(pin.followers()?))
+    columns: &[long_column("post_year"), double_column("median_follower_count")],
+    over: JoinInput::PinUser(|pin, user| {
+        Some(
+            AggregateInput::for_group([year_within(2015..=2020, user.year_joined())?.into()])
+                .with_value(pin.followers()?),
+        )
     }),
-    measure: Measure::Median,
+    aggregate: Aggregate::Median,
     sql: include_str!("median_followers_by_join_year.sql"),
 };

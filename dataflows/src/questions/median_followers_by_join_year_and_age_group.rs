@@ -5,11 +5,11 @@ use super::*;
 /// The question.
 pub(super) const QUESTION: Question = Question {
     name: "median_followers_by_join_year_and_age_group",
-    columns: &[text("age_group"), long("post_year"), double("median_follower_count")],
-    over: Over::PinUser(|pin, user| {
-        let year = within(2015..=2020, user.year_joined())?;
-        Some(Contribution::to([age_group(user.age)?.into(), year.into()]).value(pin.followers()?))
+    columns: &[text_column("age_group"), long_column("post_year"), double_column("median_follower_count")],
+    over: JoinInput::PinUser(|pin, user| {
+        let year = year_within(2015..=2020, user.year_joined())?;
+        Some(AggregateInput::for_group([age_group(user.age)?.into(), year.into()]).with_value(pin.followers()?))
     }),
-    measure: Measure::Median,
+    aggregate: Aggregate::Median,
     sql: include_str!("median_followers_by_join_year_and_age_group.sql"),
 };

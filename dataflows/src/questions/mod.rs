@@ -9,9 +9,9 @@
 //!
 //! To add a question, add its `.rs` and its `.sql` file to this folder. The build makes the list.
 
-use crate::answer::{Column, Table, double, long, text};
-use crate::measures::{Contribution, Measure};
-use crate::posts::{GeoPost, PinPost, UserPost};
+use crate::aggregates::{Aggregate, AggregateInput};
+use crate::answer::{AnswerColumn, LiveAnswer, double_column, long_column, text_column};
+use crate::joins::{GeoProjection, PinProjection, UserProjection};
 use crate::symbol::Symbol;
 
 include!(concat!(env!("OUT_DIR"), "/questions.rs"));
@@ -22,44 +22,44 @@ pub struct Question {
     /// The name of its answer.
     pub name: &'static str,
     /// Grouping columns, then the label if the measure has labels, then the value.
-    pub columns: &'static [Column],
+    pub columns: &'static [AnswerColumn],
     /// What it is asked over.
-    pub over: Over,
+    pub over: JoinInput,
     /// What is said of each group.
-    pub measure: Measure,
+    pub aggregate: Aggregate,
     /// The same as a batch query.
     pub sql: &'static str,
 }
 
 /// The rows that a question is asked over, and what each contributes; `None` if nothing.
 #[derive(Debug, Clone, Copy)]
-pub enum Over {
+pub enum JoinInput {
     /// Each user.
-    User(fn(&UserPost) -> Option<Contribution>),
+    User(fn(&UserProjection) -> Option<AggregateInput>),
     /// Each pin ⋈ geo.
-    PinGeo(fn(&PinPost, &GeoPost) -> Option<Contribution>),
+    PinGeo(fn(&PinProjection, &GeoProjection) -> Option<AggregateInput>),
     /// Each pin ⋈ user.
-    PinUser(fn(&PinPost, &UserPost) -> Option<Contribution>),
+    PinUser(fn(&PinProjection, &UserProjection) -> Option<AggregateInput>),
     /// Each pin ⋈ geo ⋈ user.
-    PinGeoUser(fn(&PinPost, &GeoPost, &UserPost) -> Option<Contribution>),
+    PinGeoUser(fn(&PinProjection, &GeoProjection, &UserProjection) -> Option<AggregateInput>),
 }
 
 impl Question {
     /// How many grouping columns it has.
     #[must_use]
-    pub fn groups(&self) -> usize {
-        self.columns.len() - if self.measure.has_labels() { 2 } else { 1 }
+    pub fn group_columns(&self) -> usize {
+        self.columns.len() - if self.aggregate.has_labels() { 2 } else { 1 }
     }
 
     /// Its answer when there is nothing to say.
     #[must_use]
-    pub fn table(&self) -> Table {
-        Table::new(self.columns, self.groups())
+    pub fn empty_table(&self) -> LiveAnswer {
+        LiveAnswer::new(self.columns, self.group_columns())
     }
 }
 
 /// The year, if the question is about it.
-fn within(years: std::ops::RangeInclusive<i32>, year: Option<i32>) -> Option<i32> {
+fn year_within(years: std::ops::RangeInclusive<i32>, year: Option<i32>) -> Option<i32> {
     year.filter(|year| years.contains(year))
 }
 

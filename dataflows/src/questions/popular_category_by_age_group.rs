@@ -5,8 +5,10 @@ use super::*;
 /// The question.
 pub(super) const QUESTION: Question = Question {
     name: "popular_category_by_age_group",
-    columns: &[text("age_group"), text("category"), long("category_count")],
-    over: Over::PinUser(|pin, user| Some(Contribution::to([age_group(user.age)?.into()]).label(pin.category?))),
-    measure: Measure::LabelsByRows,
+    columns: &[text_column("age_group"), text_column("category"), long_column("category_count")],
+    over: JoinInput::PinUser(|pin, user| {
+        Some(AggregateInput::for_group([age_group(user.age)?.into()]).with_label(pin.category?))
+    }),
+    aggregate: Aggregate::TopByCount,
     sql: include_str!("popular_category_by_age_group.sql"),
 };

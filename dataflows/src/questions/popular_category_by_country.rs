@@ -5,8 +5,10 @@ use super::*;
 /// The question.
 pub(super) const QUESTION: Question = Question {
     name: "popular_category_by_country",
-    columns: &[text("country"), text("category"), long("category_count")],
-    over: Over::PinGeo(|pin, geo| Some(Contribution::to([geo.country?.into()]).label(pin.category?))),
-    measure: Measure::LabelsByRows,
+    columns: &[text_column("country"), text_column("category"), long_column("category_count")],
+    over: JoinInput::PinGeo(|pin, geo| {
+        Some(AggregateInput::for_group([geo.country?.into()]).with_label(pin.category?))
+    }),
+    aggregate: Aggregate::TopByCount,
     sql: include_str!("popular_category_by_country.sql"),
 };

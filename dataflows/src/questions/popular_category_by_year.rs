@@ -5,10 +5,10 @@ use super::*;
 /// The question.
 pub(super) const QUESTION: Question = Question {
     name: "popular_category_by_year",
-    columns: &[long("post_year"), text("category"), long("category_count")],
-    over: Over::PinGeo(|pin, geo| {
-        Some(Contribution::to([within(2018..=2022, geo.year())?.into()]).label(pin.category?))
+    columns: &[long_column("post_year"), text_column("category"), long_column("category_count")],
+    over: JoinInput::PinGeo(|pin, geo| {
+        Some(AggregateInput::for_group([year_within(2018..=2022, geo.post_year())?.into()]).with_label(pin.category?))
     }),
-    measure: Measure::LabelsByRows,
+    aggregate: Aggregate::TopByCount,
     sql: include_str!("popular_category_by_year.sql"),
 };

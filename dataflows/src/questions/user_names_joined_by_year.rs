@@ -5,8 +5,10 @@ use super::*;
 /// The question.
 pub(super) const QUESTION: Question = Question {
     name: "user_names_joined_by_year",
-    columns: &[long("post_year"), long("number_users_joined")],
-    over: Over::User(|user| Some(Contribution::to([within(2015..=2020, user.year_joined())?.into()]).label(user.name))),
-    measure: Measure::DistinctLabels,
+    columns: &[long_column("post_year"), long_column("number_users_joined")],
+    over: JoinInput::User(|user| {
+        Some(AggregateInput::for_group([year_within(2015..=2020, user.year_joined())?.into()]).with_label(user.name))
+    }),
+    aggregate: Aggregate::CountDistinct,
     sql: include_str!("user_names_joined_by_year.sql"),
 };

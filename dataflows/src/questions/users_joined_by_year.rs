@@ -5,8 +5,10 @@ use super::*;
 /// The question.
 pub(super) const QUESTION: Question = Question {
     name: "users_joined_by_year",
-    columns: &[long("post_year"), long("number_users_joined")],
-    over: Over::User(|user| Some(Contribution::to([within(2015..=2020, user.year_joined())?.into()]))),
-    measure: Measure::Rows,
+    columns: &[long_column("post_year"), long_column("number_users_joined")],
+    over: JoinInput::User(|user| {
+        Some(AggregateInput::for_group([year_within(2015..=2020, user.year_joined())?.into()]))
+    }),
+    aggregate: Aggregate::Count,
     sql: include_str!("users_joined_by_year.sql"),
 };

@@ -1,22 +1,22 @@
 //! What producers write, and the row we trust.
 
 mod geo;
+mod json_string;
+mod json_value;
 mod lineage;
 mod pin;
 mod position;
-mod raw;
-mod text;
+mod raw_row;
 mod user;
-mod value;
 
 pub use geo::Geo;
+pub use json_string::{JsonString, LoneSurrogate, NotAString, array_strings};
+pub use json_value::JsonValue;
 pub use lineage::{Lineage, Micros, Stream};
 pub use pin::Pin;
 pub use position::Position;
-pub use raw::{Field, Raw};
-pub use text::{LoneSurrogate, NotAString, Text, strings};
+pub use raw_row::{Field, RawRow};
 pub use user::User;
-pub use value::Value;
 
 /// The key that pin, geo and user posts share: a whole number in 0…2^63−1.
 ///

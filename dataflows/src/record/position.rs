@@ -96,7 +96,7 @@ impl Position {
         // Nineteen digits at a time, by the largest power of ten that fits 64 bits.
         while rest != Position::START {
             let part;
-            (rest, part) = rest.divided(10_u64.pow(19));
+            (rest, part) = rest.div_rem(10_u64.pow(19));
             let mut part = part;
             for place in places.by_ref().take(19) {
                 *place += (part % 10) as u8;
@@ -106,7 +106,7 @@ impl Position {
         digits
     }
 
-    fn divided(self, by: u64) -> (Position, u64) {
+    fn div_rem(self, by: u64) -> (Position, u64) {
         let step = |part: u64, rest: u64| {
             let whole = u128::from(rest) << 64 | u128::from(part);
             // The rest is below the divisor, so the quotient fits.
@@ -119,7 +119,7 @@ impl Position {
     }
 
     /// Ten times the number and a digit; `None` if that is too large.
-    fn appended(self, digit: u8) -> Option<Position> {
+    fn append_digit(self, digit: u8) -> Option<Position> {
         let step = |part: u64, carried: u64| {
             let whole = u128::from(part) * 10 + u128::from(carried);
             (whole as u64, (whole >> 64) as u64)
@@ -148,7 +148,7 @@ impl Position {
         if digits.len() > Position::DIGITS {
             return None;
         }
-        digits.iter().try_fold(Position::START, |number, digit| number.appended(digit - b'0'))
+        digits.iter().try_fold(Position::START, |number, digit| number.append_digit(digit - b'0'))
     }
 }
 
@@ -219,7 +219,7 @@ mod tests {
         #[test]
         fn shifting_halves(number in any_number(), bits in 0..200_u32) {
             let position: Position = number.parse().unwrap();
-            let halved = (0..bits).fold(position, |position, _| position.divided(2).0);
+            let halved = (0..bits).fold(position, |position, _| position.div_rem(2).0);
             prop_assert_eq!(position.shifted(bits), halved);
         }
     }

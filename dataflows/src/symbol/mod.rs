@@ -5,7 +5,7 @@
 //! are text, so that another process makes its own.
 //!
 //! [`Symbol::new`] makes symbols that stay as long as the process: those of sources, say. The graph's symbols of the
-//! texts of rows are freed once no row refers to them: see [`Sweep`].
+//! texts of rows are freed once no row refers to them: see [`SymbolSweep`].
 
 mod sweep;
 mod table;
@@ -18,11 +18,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::hash::KeyedState;
 
-pub use sweep::{HoldsSymbols, Sweep};
+pub use sweep::{SymbolHolder, SymbolSweep};
 pub use table::{SymbolText, held_texts, keep_freed_places};
 
-use sweep::Marks;
-use table::{SHARDS, Shard, split};
+use sweep::LiveMarks;
+use table::{SHARDS, SymbolShard, split_hash};
 
 /// A text that was seen before, by number. Ordered by text, byte by byte; equal exactly when the text is.
 ///
@@ -30,7 +30,7 @@ use table::{SHARDS, Shard, split};
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Symbol(NonZeroU32);
 
-fn hash(text: &str) -> u64 {
+fn hash_text(text: &str) -> u64 {
     KeyedState.hash_one(text)
 }
 
@@ -41,13 +41,13 @@ impl Symbol {
     /// After some 2^32 distinct texts.
     #[must_use]
     pub fn new(text: &str) -> Symbol {
-        let (shard, hash) = split(hash(text));
-        let table = Shard::read(shard);
+        let (shard, hash) = split_hash(hash_text(text));
+        let table = SymbolShard::read(shard);
         let found = table.find(hash, text).filter(|symbol| table.is_pinned(*symbol));
         drop(table);
         found.unwrap_or_else(|| {
-            let mut table = Shard::write(shard);
-            let symbol = table.find(hash, text).unwrap_or_else(|| table.add(hash, text));
+            let mut table = SymbolShard::write(shard);
+            let symbol = table.find(hash, text).unwrap_or_else(|| table.insert_text(hash, text));
             table.pin(symbol);
             symbol
         })
@@ -58,7 +58,7 @@ impl Symbol {
     /// Using what this returns panics if the symbol was freed while it was in use: a fault of pinflow's own.
     #[must_use]
     pub fn text(self) -> SymbolText {
-        SymbolText::of(self)
+        SymbolText::load(self)
     }
 
     /// The number: cheap to compare and to sort by, in an order that means nothing outside this process.
@@ -74,13 +74,13 @@ impl Symbol {
 /// lock is taken once for many texts. (The batched probes of hash joins: Chen et al., *Improving hash join performance
 /// through prefetching*, ICDE 2004.)
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
+pub(crate) struct SymbolBatch {
     texts: String,
-    lookups: Vec<Lookup>,
+    lookups: Vec<SymbolLookup>,
 }
 
 #[derive(Debug)]
-struct Lookup {
+struct SymbolLookup {
     /// Where its text ends in `texts`; it starts where the one before it ends.
     end: usize,
     shard: usize,
@@ -88,26 +88,26 @@ struct Lookup {
     symbol: Option<Symbol>,
 }
 
-impl Batch {
+impl SymbolBatch {
     /// Adds a text.
     pub(crate) fn push(&mut self, text: &str) {
-        let (shard, hash) = split(hash(text));
+        let (shard, hash) = split_hash(hash_text(text));
         self.texts.push_str(text);
-        self.lookups.push(Lookup { end: self.texts.len(), shard, hash, symbol: None });
+        self.lookups.push(SymbolLookup { end: self.texts.len(), shard, hash, symbol: None });
     }
 
     /// The symbols of the texts, in their order; the batch is empty then.
-    pub(crate) fn symbols(&mut self) -> impl Iterator<Item = Symbol> {
-        let marks = Marks::active();
+    pub(crate) fn resolve_all(&mut self) -> impl Iterator<Item = Symbol> {
+        let marks = LiveMarks::active();
         self.look_up(marks.as_deref());
         let mut start = 0;
         for lookup in &mut self.lookups {
             let text = &self.texts[start..lookup.end];
             start = lookup.end;
             lookup.symbol = lookup.symbol.or_else(|| {
-                let mut table = Shard::write(lookup.shard);
+                let mut table = SymbolShard::write(lookup.shard);
                 let found = table.find(lookup.hash, text);
-                let symbol = found.unwrap_or_else(|| table.add(lookup.hash, text));
+                let symbol = found.unwrap_or_else(|| table.insert_text(lookup.hash, text));
                 marks.iter().for_each(|marks| marks.mark(symbol));
                 Some(symbol)
             });
@@ -117,9 +117,9 @@ impl Batch {
     }
 
     /// Finds the texts that are there. No look-up here depends on the one before it.
-    fn look_up(&mut self, marks: Option<&Marks>) {
+    fn look_up(&mut self, marks: Option<&LiveMarks>) {
         // A writer holds one lock and waits for none, so that all may be held here.
-        let tables: [_; SHARDS] = std::array::from_fn(Shard::read);
+        let tables: [_; SHARDS] = std::array::from_fn(SymbolShard::read);
         for lookup in &mut self.lookups {
             lookup.symbol = tables[lookup.shard].find_hash(lookup.hash);
         }
@@ -195,10 +195,10 @@ mod tests {
         let texts: Vec<String> = (0..5_000).map(|n| format!("batch {}", n % 3_000)).collect();
         let made = std::thread::scope(|scope| {
             let in_batches = || {
-                let mut batch = Batch::default();
+                let mut batch = SymbolBatch::default();
                 let parts = texts.chunks(100).flat_map(|part| {
                     part.iter().for_each(|text| batch.push(text));
-                    batch.symbols().collect::<Vec<_>>()
+                    batch.resolve_all().collect::<Vec<_>>()
                 });
                 parts.collect::<Vec<_>>()
             };
@@ -208,7 +208,7 @@ mod tests {
         for symbols in made {
             assert_eq!(symbols, texts.iter().map(|text| Symbol::new(text)).collect::<Vec<_>>());
         }
-        assert_eq!(Batch::default().symbols().count(), 0);
+        assert_eq!(SymbolBatch::default().resolve_all().count(), 0);
     }
 
     #[test]

@@ -21,17 +21,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwapOption;
 
 use super::Symbol;
-use super::table::{SHARDS, Shard, held_texts};
+use super::table::{SHARDS, SymbolShard, held_texts};
 
 /// A sweep is due when the texts have grown by this, at least, since the last one, bytes.
 const GROWTH_MIN: usize = 16 << 20;
 
 /// The marks of the sweep that is under way, if one is.
-static ACTIVE: ArcSwapOption<Marks> = ArcSwapOption::const_empty();
+static ACTIVE: ArcSwapOption<LiveMarks> = ArcSwapOption::const_empty();
 
-static REGISTRY: Mutex<Registry> = Mutex::new(Registry { graphs: 0, is_active: false, bytes_after: 0 });
+static REGISTRY: Mutex<SweepRegistry> = Mutex::new(SweepRegistry { graphs: 0, is_active: false, bytes_after: 0 });
 
-struct Registry {
+struct SweepRegistry {
     /// Workers' parts of graphs that may hold symbols.
     graphs: usize,
     is_active: bool,
@@ -39,24 +39,24 @@ struct Registry {
     bytes_after: usize,
 }
 
-fn registry() -> MutexGuard<'static, Registry> {
+fn registry() -> MutexGuard<'static, SweepRegistry> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One bit for each symbol that there was when the sweep began; later ones are live.
 #[derive(Debug)]
-pub(super) struct Marks(Box<[AtomicU64]>);
+pub(super) struct LiveMarks(Box<[AtomicU64]>);
 
-impl Marks {
+impl LiveMarks {
     /// Those of the sweep that is under way.
-    pub(super) fn active() -> Option<Arc<Marks>> {
+    pub(super) fn active() -> Option<Arc<LiveMarks>> {
         ACTIVE.load_full()
     }
 
     /// For all symbols that there are.
-    fn for_all() -> Marks {
-        let end = (0..SHARDS).map(|shard| Shard::read(shard).numbers_end()).max().unwrap_or(0);
-        Marks((0..end.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
+    fn for_all() -> LiveMarks {
+        let end = (0..SHARDS).map(|shard| SymbolShard::read(shard).numbers_end()).max().unwrap_or(0);
+        LiveMarks((0..end.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
     }
 
     pub(super) fn mark(&self, symbol: Symbol) {
@@ -78,16 +78,16 @@ impl Marks {
 
 /// Says that a part of a graph may hold symbols, until it is dropped.
 #[derive(Debug)]
-pub struct HoldsSymbols(());
+pub struct SymbolHolder(());
 
-impl HoldsSymbols {
-    pub(crate) fn register() -> HoldsSymbols {
+impl SymbolHolder {
+    pub(crate) fn register() -> SymbolHolder {
         registry().graphs += 1;
-        HoldsSymbols(())
+        SymbolHolder(())
     }
 }
 
-impl Drop for HoldsSymbols {
+impl Drop for SymbolHolder {
     fn drop(&mut self) {
         registry().graphs -= 1;
     }
@@ -95,13 +95,13 @@ impl Drop for HoldsSymbols {
 
 /// A sweep under way; it ends, with nothing freed, when it is dropped.
 #[derive(Debug)]
-pub struct Sweep {
-    marks: Arc<Marks>,
+pub struct SymbolSweep {
+    marks: Arc<LiveMarks>,
     /// Workers that have not marked what they hold.
     unmarked: AtomicUsize,
 }
 
-impl Sweep {
+impl SymbolSweep {
     /// Whether the texts have grown by half and by 16 MiB since the last sweep.
     #[must_use]
     pub fn is_due() -> bool {
@@ -113,15 +113,15 @@ impl Sweep {
     /// Begins a sweep over the graph of so many workers. `None` if one is under way, or if the process has other graphs:
     /// their rows would not be marked.
     #[must_use]
-    pub fn begin(workers: usize) -> Option<Arc<Sweep>> {
+    pub fn begin(workers: usize) -> Option<Arc<SymbolSweep>> {
         let mut registry = registry();
         if registry.is_active || registry.graphs != workers {
             return None;
         }
         registry.is_active = true;
-        let marks = Arc::new(Marks::for_all());
+        let marks = Arc::new(LiveMarks::for_all());
         ACTIVE.store(Some(Arc::clone(&marks)));
-        Some(Arc::new(Sweep { marks, unmarked: AtomicUsize::new(workers) }))
+        Some(Arc::new(SymbolSweep { marks, unmarked: AtomicUsize::new(workers) }))
     }
 
     /// Marks a symbol as one that stays.
@@ -146,14 +146,14 @@ impl Sweep {
     /// If a worker has not marked what it holds.
     pub fn free_unmarked(&self) -> usize {
         assert!(self.is_marked(), "nothing is freed before all workers have marked what they hold");
-        let free = |shard| Shard::write(shard).free_dead(|symbol| self.marks.is_live(symbol));
+        let free = |shard| SymbolShard::write(shard).free_dead(|symbol| self.marks.is_live(symbol));
         let freed = (0..SHARDS).map(free).sum();
         registry().bytes_after = held_texts().1;
         freed
     }
 }
 
-impl Drop for Sweep {
+impl Drop for SymbolSweep {
     fn drop(&mut self) {
         ACTIVE.store(None);
         registry().is_active = false;

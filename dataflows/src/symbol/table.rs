@@ -29,21 +29,21 @@ const INLINE_BYTES: usize = 24;
 
 /// The texts of one segment. A place without a text is free, or will be used next.
 #[derive(Debug)]
-struct Segment {
+struct TextSegment {
     texts: [OnceLock<CompactString>; SEGMENT_TEXTS],
 }
 
-impl Segment {
-    fn empty() -> Arc<Segment> {
-        Arc::new(Segment { texts: [const { OnceLock::new() }; SEGMENT_TEXTS] })
+impl TextSegment {
+    fn empty() -> Arc<TextSegment> {
+        Arc::new(TextSegment { texts: [const { OnceLock::new() }; SEGMENT_TEXTS] })
     }
 }
 
 /// Every segment by shard and by its index in the shard, readable without a lock.
-static SEGMENTS: [boxcar::Vec<ArcSwapOption<Segment>>; SHARDS] = [const { boxcar::Vec::new() }; SHARDS];
+static SEGMENTS: [boxcar::Vec<ArcSwapOption<TextSegment>>; SHARDS] = [const { boxcar::Vec::new() }; SHARDS];
 
-static SHARD: LazyLock<[RwLock<Shard>; SHARDS]> =
-    LazyLock::new(|| std::array::from_fn(|number| RwLock::new(Shard { number, ..Shard::default() })));
+static SYMBOL_SHARDS: LazyLock<[RwLock<SymbolShard>; SHARDS]> =
+    LazyLock::new(|| std::array::from_fn(|number| RwLock::new(SymbolShard { number, ..SymbolShard::default() })));
 
 /// Texts that are held, their segments, and the bytes of those that do not fit their place.
 static TEXTS: AtomicUsize = AtomicUsize::new(0);
@@ -57,7 +57,7 @@ static KEEPS_FREED_PLACES: AtomicBool = AtomicBool::new(false);
 pub fn held_texts() -> (usize, usize) {
     // A table entry takes 9 bytes, in a table that is between half and seven eighths full.
     let texts = TEXTS.load(Relaxed);
-    let places = HELD_SEGMENTS.load(Relaxed) * size_of::<Segment>();
+    let places = HELD_SEGMENTS.load(Relaxed) * size_of::<TextSegment>();
     (texts, places + LONG_TEXT_BYTES.load(Relaxed) + texts * 13)
 }
 
@@ -70,18 +70,18 @@ pub fn keep_freed_places(keeps: bool) {
 /// A symbol with half of its text's hash: most texts that differ are told apart without being read, and a table
 /// that grows reads none of them. Both would cost a miss of every cache for each text.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct SymbolEntry {
     hash: u32,
     symbol: Symbol,
 }
 
 /// The shard of a text, from one half of its hash, and the half that its table goes by.
-pub(super) fn split(hash: u64) -> (usize, u32) {
+pub(super) fn split_hash(hash: u64) -> (usize, u32) {
     ((hash >> 32) as usize % SHARDS, hash as u32)
 }
 
 /// The place of a text in its shard's table, from half of its hash.
-fn place(hash: u32) -> u64 {
+fn table_hash(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
@@ -94,13 +94,13 @@ fn locate(symbol: Symbol) -> (usize, usize, usize) {
 
 /// A text, as long as it is read.
 pub struct SymbolText {
-    segment: Guard<Option<Arc<Segment>>>,
+    segment: Guard<Option<Arc<TextSegment>>>,
     place: usize,
     symbol: Symbol,
 }
 
 impl SymbolText {
-    pub(super) fn of(symbol: Symbol) -> SymbolText {
+    pub(super) fn load(symbol: Symbol) -> SymbolText {
         let (shard, segment, place) = locate(symbol);
         SymbolText { segment: SEGMENTS[shard][segment].load(), place, symbol }
     }
@@ -130,35 +130,35 @@ impl std::fmt::Display for SymbolText {
 
 /// A part of the texts, by their hash.
 #[derive(Debug, Default)]
-pub(super) struct Shard {
+pub(super) struct SymbolShard {
     number: usize,
-    table: HashTable<Entry>,
+    table: HashTable<SymbolEntry>,
     /// This shard's segments; those without a text are not there.
-    segments: Vec<Option<Arc<Segment>>>,
+    segments: Vec<Option<Arc<TextSegment>>>,
     /// Symbols without a text, in segments that are there.
     free: Vec<Symbol>,
     /// Symbols that are never freed.
     pinned: HashSet<Symbol>,
 }
 
-impl Shard {
-    pub(super) fn read(shard: usize) -> RwLockReadGuard<'static, Shard> {
-        SHARD[shard].read().unwrap_or_else(PoisonError::into_inner)
+impl SymbolShard {
+    pub(super) fn read(shard: usize) -> RwLockReadGuard<'static, SymbolShard> {
+        SYMBOL_SHARDS[shard].read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn write(shard: usize) -> RwLockWriteGuard<'static, Shard> {
-        SHARD[shard].write().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn write(shard: usize) -> RwLockWriteGuard<'static, SymbolShard> {
+        SYMBOL_SHARDS[shard].write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The symbol of a text.
     pub(super) fn find(&self, hash: u32, text: &str) -> Option<Symbol> {
-        let found = self.table.find(place(hash), |entry| entry.hash == hash && self.text(entry.symbol) == text);
+        let found = self.table.find(table_hash(hash), |entry| entry.hash == hash && self.text(entry.symbol) == text);
         found.map(|entry| entry.symbol)
     }
 
     /// A symbol whose text has this hash, and may be another. Reads no text.
     pub(super) fn find_hash(&self, hash: u32) -> Option<Symbol> {
-        self.table.find(place(hash), |entry| entry.hash == hash).map(|entry| entry.symbol)
+        self.table.find(table_hash(hash), |entry| entry.hash == hash).map(|entry| entry.symbol)
     }
 
     /// The text of a symbol of this shard; empty if there is none.
@@ -172,7 +172,7 @@ impl Shard {
     ///
     /// # Panics
     /// After some 2^32 texts that are held at once.
-    pub(super) fn add(&mut self, hash: u32, text: &str) -> Symbol {
+    pub(super) fn insert_text(&mut self, hash: u32, text: &str) -> Symbol {
         if self.free.is_empty() {
             self.add_segment();
         }
@@ -182,7 +182,7 @@ impl Shard {
         LONG_TEXT_BYTES.fetch_add(long_bytes(&text), Relaxed);
         let set = self.segments[segment].as_ref().map(|segment| segment.texts[at].set(text));
         assert_eq!(set, Some(Ok(())), "a free place has no text");
-        self.table.insert_unique(place(hash), Entry { hash, symbol }, |entry| place(entry.hash));
+        self.table.insert_unique(table_hash(hash), SymbolEntry { hash, symbol }, |entry| table_hash(entry.hash));
         TEXTS.fetch_add(1, Relaxed);
         symbol
     }
@@ -193,14 +193,14 @@ impl Shard {
             self.segments.push(None);
             SEGMENTS[self.number].push(ArcSwapOption::empty())
         });
-        self.put_segment(segment, Some(Segment::empty()));
+        self.put_segment(segment, Some(TextSegment::empty()));
         // The last is taken first.
-        let places: Vec<Symbol> = (0..SEGMENT_TEXTS).rev().map(|place| self.symbol(segment, place)).collect();
+        let places: Vec<Symbol> = (0..SEGMENT_TEXTS).rev().map(|place| self.symbol_at(segment, place)).collect();
         self.free.extend(places);
     }
 
     /// Puts a segment in its place, for readers too.
-    fn put_segment(&mut self, at: usize, segment: Option<Arc<Segment>>) {
+    fn put_segment(&mut self, at: usize, segment: Option<Arc<TextSegment>>) {
         match (self.segments[at].is_some(), segment.is_some()) {
             (false, true) => drop(HELD_SEGMENTS.fetch_add(1, Relaxed)),
             (true, false) => drop(HELD_SEGMENTS.fetch_sub(1, Relaxed)),
@@ -210,7 +210,7 @@ impl Shard {
         self.segments[at] = segment;
     }
 
-    fn symbol(&self, segment: usize, place: usize) -> Symbol {
+    fn symbol_at(&self, segment: usize, place: usize) -> Symbol {
         let at = (segment * SHARDS + self.number) * SEGMENT_TEXTS + place;
         let number = u32::try_from(at + 1).ok().and_then(std::num::NonZeroU32::new);
         Symbol(number.expect("fewer than 2^32 texts are held at once"))
@@ -232,7 +232,7 @@ impl Shard {
 
     /// Frees the texts that are neither pinned nor live; how many.
     pub(super) fn free_dead(&mut self, is_live: impl Fn(Symbol) -> bool) -> usize {
-        let Shard { table, pinned, .. } = self;
+        let SymbolShard { table, pinned, .. } = self;
         let mut dead = HashSet::new();
         table.retain(|entry| {
             let stays = is_live(entry.symbol) || pinned.contains(&entry.symbol);
@@ -244,7 +244,7 @@ impl Shard {
         if dead.is_empty() {
             return 0;
         }
-        self.table.shrink_to(2 * self.table.len(), |entry| place(entry.hash));
+        self.table.shrink_to(2 * self.table.len(), |entry| table_hash(entry.hash));
         let segments: HashSet<usize> = dead.iter().map(|symbol| locate(*symbol).1).collect();
         for segment in segments {
             self.rebuild_segment(segment, &dead);
@@ -262,11 +262,11 @@ impl Shard {
     /// Puts a segment without its dead texts in the place of one; none if no text is left.
     fn rebuild_segment(&mut self, at: usize, dead: &HashSet<Symbol>) {
         let Some(old) = self.segments[at].clone() else { return };
-        let fresh = Segment::empty();
+        let fresh = TextSegment::empty();
         let mut kept = 0;
         for (place, text) in old.texts.iter().enumerate() {
             let Some(text) = text.get() else { continue };
-            if dead.contains(&self.symbol(at, place)) {
+            if dead.contains(&self.symbol_at(at, place)) {
                 LONG_TEXT_BYTES.fetch_sub(long_bytes(text), Relaxed);
             } else {
                 kept += 1;

@@ -7,36 +7,38 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Barrier, Mutex};
 
-use pinflow_dataflows::answer::Row;
-use pinflow_dataflows::graph::{Change, Duplicates, Graph, Median, Options, Ties, Top, configure};
+use pinflow_dataflows::answer::AnswerRow;
+use pinflow_dataflows::graph::{
+    AnswerChange, DuplicatePolicy, GraphOptions, MedianMethod, RankLimit, TieRule, WorkerGraph, configure,
+};
 use pinflow_dataflows::questions;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, User};
-use pinflow_dataflows::symbol::{Sweep, Symbol};
+use pinflow_dataflows::symbol::{Symbol, SymbolSweep};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::oracle::Oracle;
+use crate::oracle::SqlOracle;
 
 #[derive(Debug, Clone)]
-pub(crate) enum Post {
+pub(crate) enum StreamPost {
     Pin(Pin<'static>),
     Geo(Geo<'static>),
     User(User<'static>),
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Arrival {
+pub(crate) struct RowArrival {
     worker: usize,
     pub(crate) epoch: u64,
     pub(crate) lineage: Lineage,
-    pub(crate) post: Post,
+    pub(crate) post: StreamPost,
 }
 
 /// How workers are driven: nothing may depend on it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
+pub(crate) struct WorkerPace {
     pub(crate) workers: usize,
     /// Epochs that are opened before the first must have passed.
     in_flight: u64,
@@ -44,7 +46,7 @@ pub(crate) struct Pace {
 
 /// What rows may say.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Vocabulary {
+pub(crate) struct TextPool {
     pub(crate) categories: &'static [&'static str],
     pub(crate) posters: &'static [&'static str],
     pub(crate) countries: &'static [&'static str],
@@ -52,7 +54,7 @@ pub(crate) struct Vocabulary {
 }
 
 /// Few texts, some of which differ by their case or by an accent.
-pub(crate) const FEW_TEXTS: Vocabulary = Vocabulary {
+pub(crate) const FEW_TEXTS: TextPool = TextPool {
     categories: &["art", "beauty", "Art", "árt"],
     posters: &["p", "q", "P", "p q"],
     countries: &["Albania", "Brazil", "Côte d’Ivoire"],
@@ -76,7 +78,7 @@ fn any_moment() -> impl Strategy<Value = Option<i64>> {
         .prop_map(|moment| moment.map(|(start, more)| start + more))
 }
 
-fn any_post(texts: Vocabulary) -> impl Strategy<Value = Post> {
+fn any_post(texts: TextPool) -> impl Strategy<Value = StreamPost> {
     let pin = (
         0..6u64,
         any_text(texts.categories),
@@ -86,7 +88,7 @@ fn any_post(texts: Vocabulary) -> impl Strategy<Value = Post> {
     let pin = pin.prop_map(|(ind, category, poster_name, follower_count)| {
         let (unique_id, title, description, tag_list) = (None, None, None, None);
         let (is_image_or_video, image_src, save_location) = (None, None, None);
-        Post::Pin(Pin {
+        StreamPost::Pin(Pin {
             ind,
             unique_id,
             title,
@@ -101,15 +103,16 @@ fn any_post(texts: Vocabulary) -> impl Strategy<Value = Post> {
         })
     });
     let geo = (0..6u64, any_text(texts.countries), any_moment());
-    let geo = geo.prop_map(|(ind, country, timestamp)| Post::Geo(Geo { ind, country, coordinates: None, timestamp }));
+    let geo =
+        geo.prop_map(|(ind, country, timestamp)| StreamPost::Geo(Geo { ind, country, coordinates: None, timestamp }));
     let age = option::weighted(0.9, select(vec![0, 17, 18, 24, 25, 35, 36, 50, 51, 150]));
     let user = (0..6u64, any_text(texts.names), age, any_moment());
     let user =
-        user.prop_map(|(ind, user_name, age, date_joined)| Post::User(User { ind, user_name, age, date_joined }));
+        user.prop_map(|(ind, user_name, age, date_joined)| StreamPost::User(User { ind, user_name, age, date_joined }));
     prop_oneof![pin, geo, user]
 }
 
-pub(crate) fn any_arrivals(texts: Vocabulary) -> impl Strategy<Value = Vec<Arrival>> {
+pub(crate) fn any_arrivals(texts: TextPool) -> impl Strategy<Value = Vec<RowArrival>> {
     let arrived_at = option::weighted(0.7, 0..4i64);
     let one =
         (0..3usize, 0..EPOCHS, arrived_at, select(vec!["kafka/p/0", "kafka/p/1", "recording/p"]), any_post(texts));
@@ -124,38 +127,38 @@ pub(crate) fn any_arrivals(texts: Vocabulary) -> impl Strategy<Value = Vec<Arriv
             .map(|((worker, epoch, arrived_at, source, post), position)| {
                 let (source, sub) = (Symbol::new(source), (position % 2) as u32);
                 let lineage = Lineage { arrived_at, source, position: (position / 2).into(), sub };
-                Arrival { worker, epoch, lineage, post }
+                RowArrival { worker, epoch, lineage, post }
             })
             .collect();
         // Some are delivered again as they are, later or earlier.
         for index in again {
             if !arrivals.is_empty() {
                 let arrival = index.get(&arrivals).clone();
-                arrivals.push(Arrival { epoch: EPOCHS - 1 - arrival.epoch, ..arrival });
+                arrivals.push(RowArrival { epoch: EPOCHS - 1 - arrival.epoch, ..arrival });
             }
         }
         arrivals
     })
 }
 
-pub(crate) fn any_options() -> impl Strategy<Value = Options> {
+pub(crate) fn any_options() -> impl Strategy<Value = GraphOptions> {
     (
-        select(vec![Duplicates::Latest, Duplicates::Keep]),
-        select(vec![Ties::First, Ties::All]),
-        prop_oneof![2 => Just(Top::All), 3 => (1..4u32).prop_map(|k| NonZeroU32::new(k).map_or(Top::All, Top::Ranks))],
-        select(vec![Median::Exact, Median::Lower]),
+        select(vec![DuplicatePolicy::Latest, DuplicatePolicy::Keep]),
+        select(vec![TieRule::First, TieRule::All]),
+        prop_oneof![2 => Just(RankLimit::All), 3 => (1..4u32).prop_map(|k| NonZeroU32::new(k).map_or(RankLimit::All, RankLimit::Ranks))],
+        select(vec![MedianMethod::Exact, MedianMethod::Lower]),
     )
-        .prop_map(|(duplicates, ties, top, median)| Options { duplicates, ties, top, median })
+        .prop_map(|(duplicates, ties, top, median)| GraphOptions { duplicates, ties, top, median })
 }
 
-pub(crate) fn any_pace() -> impl Strategy<Value = Pace> {
-    (1..=3usize, 1..=EPOCHS).prop_map(|(workers, in_flight)| Pace { workers, in_flight })
+pub(crate) fn any_pace() -> impl Strategy<Value = WorkerPace> {
+    (1..=3usize, 1..=EPOCHS).prop_map(|(workers, in_flight)| WorkerPace { workers, in_flight })
 }
 
 /// What the graph hands over, by epoch, and what its workers saw of its progress.
 #[derive(Default)]
-pub(crate) struct Log {
-    changes: BTreeMap<u64, Vec<Change>>,
+pub(crate) struct HistoryLog {
+    changes: BTreeMap<u64, Vec<AnswerChange>>,
     /// What some worker said had passed, and how many changes had been handed over for epochs below.
     pub(crate) passed: Vec<(u64, usize)>,
     /// Each worker's calls must come in epoch order.
@@ -166,15 +169,15 @@ pub(crate) struct Log {
     pub(crate) sweeps: usize,
 }
 
-impl Log {
+impl HistoryLog {
     pub(crate) fn below(&self, epoch: u64) -> usize {
         self.changes.range(..epoch).map(|(_, changes)| changes.len()).sum()
     }
 }
 
 /// Drives a graph through a history. `sweeps` are the epochs at whose end a sweep of the texts begins, if none is under way.
-pub(crate) fn run(arrivals: &[Arrival], options: Options, pace: Pace, sweeps: &[u64]) -> Log {
-    let log = Arc::new(Mutex::new(Log::default()));
+pub(crate) fn run(arrivals: &[RowArrival], options: GraphOptions, pace: WorkerPace, sweeps: &[u64]) -> HistoryLog {
+    let log = Arc::new(Mutex::new(HistoryLog::default()));
     let arrivals = arrivals.to_vec();
     let plan = SweepPlan::new(pace.workers, sweeps);
     let mut config = timely::Config::process(pace.workers);
@@ -183,15 +186,15 @@ pub(crate) fn run(arrivals: &[Arrival], options: Options, pace: Pace, sweeps: &[
     let guards = timely::execute(config, move |worker| {
         let index = worker.index();
         let changes = Arc::clone(&shared);
-        let mut graph = Graph::install(worker, options, move |epoch, changed| {
+        let mut graph = WorkerGraph::install(worker, options, move |epoch, changed| {
             let mut log = changes.lock().expect("no worker panicked");
             assert!(log.last[index] < Some(epoch), "epochs come in order, each once");
             log.last[index] = Some(epoch);
             log.changes.entry(epoch).or_default().extend(changed);
         });
         plan.installed.wait();
-        let note = |graph: &Graph| {
-            let passed = graph.passed();
+        let note = |graph: &WorkerGraph| {
+            let passed = graph.frontier();
             let freed = plan.free_passed(passed);
             let mut log = shared.lock().expect("no worker panicked");
             let below = log.below(passed);
@@ -201,13 +204,13 @@ pub(crate) fn run(arrivals: &[Arrival], options: Options, pace: Pace, sweeps: &[
             passed
         };
         for epoch in 0..EPOCHS {
-            for Arrival { lineage, post, .. } in
+            for RowArrival { lineage, post, .. } in
                 arrivals.iter().filter(|it| it.epoch == epoch && it.worker % worker.peers() == index)
             {
                 match post {
-                    Post::Pin(row) => graph.pin(*lineage, row),
-                    Post::Geo(row) => graph.geo(*lineage, row),
-                    Post::User(row) => graph.user(*lineage, row),
+                    StreamPost::Pin(row) => graph.pin(*lineage, row),
+                    StreamPost::Geo(row) => graph.geo(*lineage, row),
+                    StreamPost::User(row) => graph.user(*lineage, row),
                 }
             }
             if let Some(sweep) = plan.begin(epoch) {
@@ -229,13 +232,13 @@ pub(crate) fn run(arrivals: &[Arrival], options: Options, pace: Pace, sweeps: &[
 }
 
 /// A sweep, once it has begun, and the number of workers that have been told of it.
-type PlannedSweep = (Option<Arc<Sweep>>, usize);
+type PlannedSweep = (Option<Arc<SymbolSweep>>, usize);
 
 /// Begins and ends sweeps, as the engine does.
 struct SweepPlan {
     /// The sweep that begins with the end of each planned epoch.
     begun: BTreeMap<u64, Mutex<PlannedSweep>>,
-    under_way: Mutex<Option<(u64, Arc<Sweep>)>>,
+    under_way: Mutex<Option<(u64, Arc<SymbolSweep>)>>,
     workers: usize,
     installed: Barrier,
 }
@@ -248,11 +251,11 @@ impl SweepPlan {
 
     /// The sweep that begins with the end of an epoch. The first worker that closes the epoch begins it: no worker has
     /// opened the next one.
-    fn begin(&self, epoch: u64) -> Option<Arc<Sweep>> {
+    fn begin(&self, epoch: u64) -> Option<Arc<SymbolSweep>> {
         let mut begun = self.begun.get(&epoch)?.lock().expect("no worker panicked");
         let (sweep, told) = &mut *begun;
         if *told == 0 {
-            *sweep = Sweep::begin(self.workers);
+            *sweep = SymbolSweep::begin(self.workers);
             let under_way = sweep.clone().map(|sweep| (epoch, sweep));
             if under_way.is_some() {
                 *self.under_way.lock().expect("no worker panicked") = under_way;
@@ -271,13 +274,17 @@ impl SweepPlan {
 }
 
 /// Holds every answer at every epoch against its SQL.
-pub(crate) fn check_answers(arrivals: &[Arrival], options: Options, log: &Log) -> Result<(), TestCaseError> {
-    let oracle = Oracle::default();
-    for Arrival { epoch, lineage, post, .. } in arrivals {
+pub(crate) fn check_answers(
+    arrivals: &[RowArrival],
+    options: GraphOptions,
+    log: &HistoryLog,
+) -> Result<(), TestCaseError> {
+    let oracle = SqlOracle::default();
+    for RowArrival { epoch, lineage, post, .. } in arrivals {
         match post {
-            Post::Pin(row) => oracle.pin(*epoch, *lineage, row),
-            Post::Geo(row) => oracle.geo(*epoch, *lineage, row),
-            Post::User(row) => oracle.user(*epoch, *lineage, row),
+            StreamPost::Pin(row) => oracle.pin(*epoch, *lineage, row),
+            StreamPost::Geo(row) => oracle.geo(*epoch, *lineage, row),
+            StreamPost::User(row) => oracle.user(*epoch, *lineage, row),
         }
     }
     for (epoch, answers) in (0..).zip(answers(log)) {
@@ -296,8 +303,8 @@ pub(crate) fn check_answers(arrivals: &[Arrival], options: Options, log: &Log) -
 }
 
 /// The answers at each epoch, from the changes.
-fn answers(log: &Log) -> Vec<Vec<Vec<Row>>> {
-    let mut tables: Vec<_> = questions::ALL.iter().map(questions::Question::table).collect();
+fn answers(log: &HistoryLog) -> Vec<Vec<Vec<AnswerRow>>> {
+    let mut tables: Vec<_> = questions::ALL.iter().map(questions::Question::empty_table).collect();
     (0..EPOCHS)
         .map(|epoch| {
             for (answer, table) in tables.iter_mut().enumerate() {

@@ -11,8 +11,8 @@
 // Each test that includes this file uses a part of it.
 #![allow(dead_code)]
 
-use pinflow_dataflows::answer::{Cell, Kind, Row};
-use pinflow_dataflows::graph::{Duplicates, Options, Top};
+use pinflow_dataflows::answer::{AnswerCell, AnswerRow, ColumnType};
+use pinflow_dataflows::graph::{DuplicatePolicy, GraphOptions, RankLimit};
 use pinflow_dataflows::questions::Question;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, User};
 use rusqlite::functions::FunctionFlags;
@@ -20,7 +20,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement, params};
 
 /// Cleaned rows with their lineage and the epoch at which they came, and the views that the questions read.
-pub(crate) struct Oracle(Connection);
+pub(crate) struct SqlOracle(Connection);
 
 const LINEAGE: &str = "epoch INTEGER, _arrived_at INTEGER, _source TEXT, _position TEXT, _sub INTEGER";
 
@@ -31,7 +31,7 @@ const STREAMS: [(&str, &str); 3] = [
     ("user", "ind, user_name, age, date_joined"),
 ];
 
-impl Default for Oracle {
+impl Default for SqlOracle {
     fn default() -> Self {
         let connection = Connection::open_in_memory().expect("memory");
         let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
@@ -53,11 +53,11 @@ impl Default for Oracle {
             );
             connection.execute_batch(&schema).expect("a view");
         }
-        Oracle(connection)
+        SqlOracle(connection)
     }
 }
 
-impl Oracle {
+impl SqlOracle {
     /// A cleaned pin that came at an epoch.
     pub(crate) fn pin(&self, epoch: u64, lineage: Lineage, row: &Pin<'_>) {
         let Pin { ind, follower_count, poster_name, category, .. } = row;
@@ -81,8 +81,8 @@ impl Oracle {
     }
 
     /// What the question's SQL says over the rows at or before an epoch, in its order.
-    pub(crate) fn answer(&self, question: &Question, options: Options, epoch: u64) -> Vec<Row> {
-        let every = options.duplicates == Duplicates::Keep;
+    pub(crate) fn answer(&self, question: &Question, options: GraphOptions, epoch: u64) -> Vec<AnswerRow> {
+        let every = options.duplicates == DuplicatePolicy::Keep;
         self.0.execute("DELETE FROM cut", []).expect("a table");
         self.0.execute("INSERT INTO cut VALUES (?, ?)", params![epoch.cast_signed(), every]).expect("a table");
         let mut statement = self.0.prepare_cached(question.sql).expect("the question's SQL");
@@ -92,7 +92,7 @@ impl Oracle {
         while let Some(row) = rows.next().expect("a row") {
             let cells = question.columns.iter().enumerate();
             let cells = cells.map(|(at, column)| cell(column.kind, row.get_ref(at).expect("a column"))).collect();
-            answer.push(Row(cells));
+            answer.push(AnswerRow(cells));
         }
         answer
     }
@@ -116,10 +116,10 @@ impl Oracle {
     }
 }
 
-fn bind(statement: &mut Statement<'_>, options: Options) {
+fn bind(statement: &mut Statement<'_>, options: GraphOptions) {
     let top = match options.top {
-        Top::All => None,
-        Top::Ranks(ranks) => Some(ranks.get()),
+        RankLimit::All => None,
+        RankLimit::Ranks(ranks) => Some(ranks.get()),
     };
     let mut set = |name: &str, value: &dyn rusqlite::ToSql| {
         if let Some(at) = statement.parameter_index(name).expect("a name") {
@@ -131,11 +131,11 @@ fn bind(statement: &mut Statement<'_>, options: Options) {
     set("$median", &options.median.to_string());
 }
 
-fn cell(kind: Kind, value: ValueRef<'_>) -> Cell {
+fn cell(kind: ColumnType, value: ValueRef<'_>) -> AnswerCell {
     match (kind, value) {
-        (Kind::Long, ValueRef::Integer(value)) => Cell::Long(value),
-        (Kind::Text, ValueRef::Text(value)) => Cell::text(std::str::from_utf8(value).expect("UTF-8")),
-        (Kind::Double, ValueRef::Real(value)) => Cell::Double(value),
+        (ColumnType::Long, ValueRef::Integer(value)) => AnswerCell::Long(value),
+        (ColumnType::Text, ValueRef::Text(value)) => AnswerCell::text(std::str::from_utf8(value).expect("UTF-8")),
+        (ColumnType::Double, ValueRef::Real(value)) => AnswerCell::Double(value),
         (kind, value) => panic!("{value:?} in a column of {kind:?}"),
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use pinflow_dataflows::rejection::Reason;
+use pinflow_dataflows::rejection::RejectionReason;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::*;
@@ -37,34 +37,34 @@ impl<'de> Deserialize<'de> for Fields {
 fn judge(message: &[u8], stream: Stream, auto: bool) -> Option<Outcome> {
     let rejected = |reason| Some(Outcome::Rejected(reason));
     if message.len() as u64 > MENU.too_large.unwrap() {
-        return rejected(Reason::TooLarge);
+        return rejected(RejectionReason::TooLarge);
     }
-    let Ok(text) = std::str::from_utf8(message) else { return rejected(Reason::NotUtf8) };
+    let Ok(text) = std::str::from_utf8(message) else { return rejected(RejectionReason::NotUtf8) };
     let fault = serde_json::from_str::<Value>(text).err().map(|fault| fault.to_string());
     match fault {
-        Some(fault) if fault.starts_with("trailing characters") => return rejected(Reason::TrailingBytes),
-        Some(fault) if fault.starts_with("recursion limit") => return rejected(Reason::TooDeep),
-        Some(_) => return rejected(Reason::NotJson),
+        Some(fault) if fault.starts_with("trailing characters") => return rejected(RejectionReason::TrailingBytes),
+        Some(fault) if fault.starts_with("recursion limit") => return rejected(RejectionReason::TooDeep),
+        Some(_) => return rejected(RejectionReason::NotJson),
         None => {}
     }
-    let Ok(Fields(fields)) = serde_json::from_str(text) else { return rejected(Reason::NotAnObject) };
+    let Ok(Fields(fields)) = serde_json::from_str(text) else { return rejected(RejectionReason::NotAnObject) };
     let mut row: HashMap<String, Value> = HashMap::new();
     for (name, value) in fields {
         if row.insert(name, value.clone()).is_some_and(|before| before != value) {
-            return rejected(Reason::DuplicateField);
+            return rejected(RejectionReason::DuplicateField);
         }
     }
     if row.get("records").is_some_and(|rows| rows.as_array().unwrap().len() as u64 > MENU.too_many_rows.unwrap()) {
-        return rejected(Reason::TooManyRows);
+        return rejected(RejectionReason::TooManyRows);
     }
     let telling = ["unique_id", "latitude", "first_name"].map(|field| row.contains_key(field));
     if telling != Stream::ALL.map(|this| this == stream) {
         assert!(!auto || telling == [false; 3], "an auto source can tell the stream of {text}");
-        return rejected(Reason::WrongStream);
+        return rejected(RejectionReason::WrongStream);
     }
     match row.get("ind").or(row.get("index")) {
-        None => return rejected(Reason::NoKey),
-        Some(key) if key.as_i64().is_none_or(|key| key < 0) => return rejected(Reason::BadKey),
+        None => return rejected(RejectionReason::NoKey),
+        Some(key) if key.as_i64().is_none_or(|key| key < 0) => return rejected(RejectionReason::BadKey),
         Some(_) => {}
     }
     let numbers = ["ind", "index", "latitude", "longitude", "age", "downloaded"];
@@ -72,7 +72,7 @@ fn judge(message: &[u8], stream: Stream, auto: bool) -> Option<Outcome> {
         if numbers.contains(&name.as_str()) { value.is_number() } else { value.is_string() }
     };
     if !row.iter().all(readable) {
-        return rejected(Reason::WrongType);
+        return rejected(RejectionReason::WrongType);
     }
     field_fault(&row).map(Outcome::Fault)
 }

@@ -5,7 +5,7 @@ use axum::http::header::{ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use pinflow_dataflows::answer::{Cell, Column, Kind, Row};
+use pinflow_dataflows::answer::{AnswerCell, AnswerColumn, AnswerRow, ColumnType};
 use pinflow_dataflows::questions::{self, Question};
 use serde::Serialize;
 
@@ -61,19 +61,19 @@ pub(super) struct ColumnBody {
 
 /// The columns of a question.
 pub(super) fn columns(question: &Question) -> Vec<ColumnBody> {
-    let named = |(at, column): (usize, &Column)| ColumnBody {
+    let named = |(at, column): (usize, &AnswerColumn)| ColumnBody {
         name: column.name,
         kind: kind(column.kind),
-        group: at < question.groups(),
+        group: at < question.group_columns(),
     };
     question.columns.iter().enumerate().map(named).collect()
 }
 
-pub(super) fn kind(kind: Kind) -> &'static str {
+pub(super) fn kind(kind: ColumnType) -> &'static str {
     match kind {
-        Kind::Long => "long",
-        Kind::Text => "text",
-        Kind::Double => "double",
+        ColumnType::Long => "long",
+        ColumnType::Text => "text",
+        ColumnType::Double => "double",
     }
 }
 
@@ -188,13 +188,13 @@ fn render_all(view: &AnswerView, form: ReplyFormat) -> anyhow::Result<Vec<u8>> {
 
 fn render_one(view: &AnswerView, answer: usize, form: ReplyFormat, filter: &RowFilter) -> anyhow::Result<Vec<u8>> {
     let question = &questions::ALL[answer];
-    let rows: Vec<&Row> = view.answer(answer).rows().filter(|row| filter.takes(row)).collect();
+    let rows: Vec<&AnswerRow> = view.answer(answer).rows().filter(|row| filter.takes(row)).collect();
     match form {
         ReplyFormat::Csv(separator) => Ok(csv(question.columns, &rows, separator)?),
         ReplyFormat::Ndjson => {
             let mut lines = Vec::new();
             for row in rows {
-                serde_json::to_writer(&mut lines, &row.named(question.columns))?;
+                serde_json::to_writer(&mut lines, &row.with_columns(question.columns))?;
                 lines.push(b'\n');
             }
             Ok(lines)
@@ -223,15 +223,15 @@ fn ndjson(view: &AnswerView) -> std::io::Result<Vec<u8>> {
 }
 
 /// RFC 4180, with a header; `separator` stands between cells.
-fn csv(columns: &[Column], rows: &[&Row], separator: u8) -> Result<Vec<u8>, csv::Error> {
+fn csv(columns: &[AnswerColumn], rows: &[&AnswerRow], separator: u8) -> Result<Vec<u8>, csv::Error> {
     let mut out =
         csv::WriterBuilder::new().delimiter(separator).terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     out.write_record(columns.iter().map(|column| column.name))?;
     for row in rows {
         out.write_record(row.0.iter().map(|cell| match cell {
-            Cell::Long(value) => value.to_string(),
-            Cell::Double(value) => value.to_string(),
-            Cell::Text(text) => escape_formulas(text),
+            AnswerCell::Long(value) => value.to_string(),
+            AnswerCell::Double(value) => value.to_string(),
+            AnswerCell::Text(text) => escape_formulas(text),
         }))?;
     }
     out.into_inner().map_err(|error| error.into_error().into())
@@ -257,15 +257,16 @@ fn escape_formulas(text: &str) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use pinflow_dataflows::answer::{long, text};
+    use pinflow_dataflows::answer::{long_column, text_column};
 
     use super::*;
 
     #[test]
     fn cells_that_steer_a_spreadsheet_are_disarmed_and_others_stay() {
-        let columns = [text("category"), long("count")];
+        let columns = [text_column("category"), long_column("count")];
         let texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "a,b", "say \"x\"", "two\nlines", "art"];
-        let rows: Vec<Row> = texts.iter().map(|text| Row(Box::new([Cell::text(text), Cell::Long(-3)]))).collect();
+        let rows: Vec<AnswerRow> =
+            texts.iter().map(|text| AnswerRow(Box::new([AnswerCell::text(text), AnswerCell::Long(-3)]))).collect();
         let written = String::from_utf8(csv(&columns, &rows.iter().collect::<Vec<_>>(), b',').unwrap()).unwrap();
         let expected = [
             "category,count",
@@ -294,8 +295,8 @@ mod tests {
         ] {
             assert_eq!(escape_formulas(text), kept, "{text}");
         }
-        let columns = [text("category"), long("count")];
-        let row = Row(Box::new([Cell::text("a;=b"), Cell::Long(7)]));
+        let columns = [text_column("category"), long_column("count")];
+        let row = AnswerRow(Box::new([AnswerCell::text("a;=b"), AnswerCell::Long(7)]));
         let written = String::from_utf8(csv(&columns, &[&row], b';').unwrap()).unwrap();
         assert_eq!(written, "category;count\r\n\"a;'=b\";7\r\n");
     }

@@ -2,8 +2,8 @@
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use pinflow_dataflows::graph::Sizes;
-use pinflow_dataflows::operators::Operators;
+use pinflow_dataflows::graph::StateSizes;
+use pinflow_dataflows::introspection::OperatorGraph;
 use serde::Serialize;
 
 use super::reply::{self, ApiError};
@@ -16,7 +16,7 @@ use crate::serving::answer_hub::ReadConsistency;
 struct GraphBody {
     epoch: Epoch,
     #[serde(flatten)]
-    operators: Operators,
+    operators: OperatorGraph,
 }
 
 /// `GET /graph`: the dataflow, with the records that went along it in this run.
@@ -26,12 +26,12 @@ pub(super) async fn graph(
 ) -> Result<Response, ApiError> {
     params::none(query.as_deref())?;
     let view = answers::view(&shared.answer_hub, ReadConsistency::Live)?;
-    Ok(reply::json(&GraphBody { epoch: view.epoch, operators: Operators::of(&shared.gauges.watched()) }))
+    Ok(reply::json(&GraphBody { epoch: view.epoch, operators: OperatorGraph::from_logs(&shared.gauges.watched()) }))
 }
 
 /// What all workers hold together.
-pub(super) fn held(gauges: &Gauges) -> Sizes {
-    let mut held = Sizes::default();
+pub(super) fn held(gauges: &Gauges) -> StateSizes {
+    let mut held = StateSizes::default();
     gauges.watched().iter().for_each(|worker| held += worker.sizes());
     held
 }

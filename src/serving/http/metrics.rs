@@ -10,7 +10,7 @@ use axum::response::Response;
 use jiff::Timestamp;
 use pinflow_dataflows::clean::FieldFault;
 use pinflow_dataflows::record::Stream;
-use pinflow_dataflows::rejection::Reason;
+use pinflow_dataflows::rejection::RejectionReason;
 
 use super::status::{self, RunPhase};
 use super::{SharedServingState, graph, reply};
@@ -103,7 +103,7 @@ fn read(page: &mut MetricsPage, shared: &SharedServingState) {
         metric.value(&[("stream", &stream.to_string())], counts.rows(stream) as f64);
     }
     let mut metric = page.metric("pinflow_rejections_total", "counter", "Rejected rows, by reason.");
-    for reason in Reason::ALL {
+    for reason in RejectionReason::ALL {
         metric.value(&[("reason", reason.name())], counts.rejections(reason) as f64);
     }
     let mut metric =

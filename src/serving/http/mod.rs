@@ -28,7 +28,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use jiff::Timestamp;
-use pinflow_dataflows::graph::Options;
+use pinflow_dataflows::graph::GraphOptions;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
@@ -57,7 +57,7 @@ pub(crate) struct ServingState {
     metrics: ServingMetrics,
     shared_replies: SharedReplies,
     pipeline: String,
-    options: Options,
+    options: GraphOptions,
     history: StatusHistory,
     started: Instant,
     started_at: Timestamp,
@@ -111,7 +111,7 @@ impl HttpServer {
         self,
         answer_hub: Arc<AnswerHub>,
         gauges: Arc<Gauges>,
-        (pipeline, options): (String, Options),
+        (pipeline, options): (String, GraphOptions),
         over: watch::Receiver<bool>,
     ) {
         let (metrics, started) = (ServingMetrics::default(), Instant::now());

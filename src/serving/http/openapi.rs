@@ -1,7 +1,7 @@
 //! `/openapi.json`: what can be asked, for programs. Made from the questions, so it cannot be out of date.
 
 use axum::response::Response;
-use pinflow_dataflows::answer::Kind;
+use pinflow_dataflows::answer::ColumnType;
 use pinflow_dataflows::questions::{self, Question};
 use serde_json::{Map, Value, json};
 
@@ -13,11 +13,11 @@ pub(super) async fn document() -> Response {
     reply::json(&openapi())
 }
 
-fn schema(kind: Kind) -> Value {
+fn schema(kind: ColumnType) -> Value {
     match kind {
-        Kind::Long => json!({ "type": "integer", "format": "int64" }),
-        Kind::Text => json!({ "type": "string" }),
-        Kind::Double => json!({ "type": "number", "format": "double" }),
+        ColumnType::Long => json!({ "type": "integer", "format": "int64" }),
+        ColumnType::Text => json!({ "type": "string" }),
+        ColumnType::Double => json!({ "type": "number", "format": "double" }),
     }
 }
 
@@ -94,7 +94,7 @@ fn content(what: &str, types: &[(&str, Value)]) -> Value {
 }
 
 fn one(question: &Question) -> Value {
-    let groups = question.columns[..question.groups()].iter();
+    let groups = question.columns[..question.group_columns()].iter();
     let mut parameters = vec![read(), format(&["json", "ndjson", "csv"]), separator()];
     parameters.extend(groups.map(|column| {
         let what = "Only rows with this value; given more than once, with one of them";

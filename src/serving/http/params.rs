@@ -1,6 +1,6 @@
 //! What stands behind the question mark. Unknown names are refused: a filter that was misspelt must not show everything.
 
-use pinflow_dataflows::answer::{Cell, Kind, Row};
+use pinflow_dataflows::answer::{AnswerCell, AnswerRow, ColumnType};
 use pinflow_dataflows::questions::Question;
 use url::form_urlencoded;
 
@@ -45,7 +45,7 @@ impl RowFilter {
     }
 
     /// Whether a row is wanted.
-    pub(super) fn takes(&self, row: &Row) -> bool {
+    pub(super) fn takes(&self, row: &AnswerRow) -> bool {
         self.0.iter().all(|(column, wanted)| wanted.iter().any(|wanted| wanted.is(&row.0[*column])))
     }
 
@@ -58,10 +58,10 @@ impl RowFilter {
 }
 
 impl FilterValue {
-    fn is(&self, cell: &Cell) -> bool {
+    fn is(&self, cell: &AnswerCell) -> bool {
         match (self, cell) {
-            (FilterValue::Long(wanted), Cell::Long(value)) => wanted == value,
-            (FilterValue::Text(wanted), Cell::Text(value)) => wanted == value.as_str(),
+            (FilterValue::Long(wanted), AnswerCell::Long(value)) => wanted == value,
+            (FilterValue::Text(wanted), AnswerCell::Text(value)) => wanted == value.as_str(),
             _ => false,
         }
     }
@@ -115,7 +115,7 @@ fn separator(value: &str) -> Result<u8, ApiError> {
 }
 
 fn filter(filter: &mut RowFilter, question: Option<&Question>, name: &str, value: String) -> Result<(), ApiError> {
-    let groups = question.map_or(&[][..], |question| &question.columns[..question.groups()]);
+    let groups = question.map_or(&[][..], |question| &question.columns[..question.group_columns()]);
     let Some(column) = groups.iter().position(|column| column.name == name) else {
         let mut known = vec!["read", "format"];
         known.extend(question.map(|_| "separator"));
@@ -123,8 +123,8 @@ fn filter(filter: &mut RowFilter, question: Option<&Question>, name: &str, value
         return Err(ApiError::bad(format!("there is no parameter of that name; known are {}", known.join(", "))));
     };
     let wanted = match groups[column].kind {
-        Kind::Text => FilterValue::Text(value),
-        Kind::Long | Kind::Double => FilterValue::Long(
+        ColumnType::Text => FilterValue::Text(value),
+        ColumnType::Long | ColumnType::Double => FilterValue::Long(
             value.parse().map_err(|_| ApiError::bad(format!("{} is a whole number", groups[column].name)))?,
         ),
     };

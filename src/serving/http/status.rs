@@ -10,9 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use pinflow_dataflows::clean::FieldFault;
-use pinflow_dataflows::graph::{self, Options, Top};
+use pinflow_dataflows::graph::{self, GraphOptions, RankLimit};
 use pinflow_dataflows::questions;
-use pinflow_dataflows::rejection::Reason;
+use pinflow_dataflows::rejection::RejectionReason;
 use serde::Serialize;
 
 use super::graph::held;
@@ -72,11 +72,11 @@ struct OptionsStatus {
     median: String,
 }
 
-impl From<Options> for OptionsStatus {
-    fn from(Options { duplicates, ties, top, median }: Options) -> OptionsStatus {
+impl From<GraphOptions> for OptionsStatus {
+    fn from(GraphOptions { duplicates, ties, top, median }: GraphOptions) -> OptionsStatus {
         let top = match top {
-            Top::Ranks(ranks) => ranks.get().into(),
-            Top::All => "all".into(),
+            RankLimit::Ranks(ranks) => ranks.get().into(),
+            RankLimit::All => "all".into(),
         };
         OptionsStatus { duplicates: duplicates.to_string(), ties: ties.to_string(), top, median: median.to_string() }
     }
@@ -117,7 +117,7 @@ struct FieldFaultCount {
 impl RunCounts {
     fn new(sources: &[SourceStatus], gauges: &Gauges) -> RunCounts {
         let counts = gauges.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let rejections = Reason::ALL.into_iter().map(|reason| (reason.name(), counts.rejections(reason)));
+        let rejections = RejectionReason::ALL.into_iter().map(|reason| (reason.name(), counts.rejections(reason)));
         let faults = FieldFault::ALL.into_iter().map(|fault| FieldFaultCount {
             table: fault.table().to_string(),
             column: fault.column(),
@@ -169,13 +169,13 @@ struct HistoryBody {
 /// What the graph holds.
 #[derive(Serialize)]
 struct StateSizesBody {
-    inds: graph::State,
-    rows: graph::State,
-    groups: graph::State,
+    inds: graph::StateSize,
+    rows: graph::StateSize,
+    groups: graph::StateSize,
 }
 
-impl From<graph::Sizes> for StateSizesBody {
-    fn from(sizes: graph::Sizes) -> StateSizesBody {
+impl From<graph::StateSizes> for StateSizesBody {
+    fn from(sizes: graph::StateSizes) -> StateSizesBody {
         StateSizesBody { inds: sizes.inds(), rows: sizes.rows(), groups: sizes.groups() }
     }
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use jiff::Timestamp;
-use pinflow_dataflows::answer::Row;
+use pinflow_dataflows::answer::AnswerRow;
 use pinflow_dataflows::questions::{self, Question};
 use serde::Deserialize;
 
@@ -125,7 +125,7 @@ impl AnswerTables {
         &mut self,
         epoch: Epoch,
         as_of: Timestamp,
-        rows: impl Fn(usize) -> BTreeSet<Row>,
+        rows: impl Fn(usize) -> BTreeSet<AnswerRow>,
     ) -> Vec<DeltaError> {
         let mut failed = Vec::new();
         for table in &mut self.0 {

@@ -13,14 +13,14 @@ use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::parquet::basic::Compression;
 use deltalake::parquet::file::properties::WriterProperties;
 use jiff::Timestamp;
-use pinflow_dataflows::answer::{Cell, Column, Kind, Row};
+use pinflow_dataflows::answer::{AnswerCell, AnswerColumn, AnswerRow, ColumnType};
 
 use super::Form;
 use crate::position::Epoch;
 use crate::sinks::delta::Input;
 
 /// How many more of each row there are.
-pub(super) type Diffs = BTreeMap<Row, i64>;
+pub(super) type Diffs = BTreeMap<AnswerRow, i64>;
 
 /// When what is written was so.
 #[derive(Debug, Clone, Copy)]
@@ -31,15 +31,15 @@ pub(super) struct Moment {
 
 const DIFF: &str = "_diff";
 
-fn arrow(kind: Kind) -> DataType {
+fn arrow(kind: ColumnType) -> DataType {
     match kind {
-        Kind::Long => DataType::Int64,
-        Kind::Text => DataType::Utf8,
-        Kind::Double => DataType::Float64,
+        ColumnType::Long => DataType::Int64,
+        ColumnType::Text => DataType::Utf8,
+        ColumnType::Double => DataType::Float64,
     }
 }
 
-fn schema(columns: &[Column], form: Form) -> SchemaRef {
+fn schema(columns: &[AnswerColumn], form: Form) -> SchemaRef {
     let mut fields: Vec<_> = columns.iter().map(|of| Field::new(of.name, arrow(of.kind), true)).collect();
     if form == Form::Changes {
         fields.push(Field::new("_epoch", DataType::Int64, true));
@@ -50,11 +50,11 @@ fn schema(columns: &[Column], form: Form) -> SchemaRef {
 }
 
 /// The columns as the table's log states them.
-pub(super) fn delta(columns: &[Column], form: Form) -> Vec<StructField> {
+pub(super) fn delta(columns: &[AnswerColumn], form: Form) -> Vec<StructField> {
     let of = |kind| match kind {
-        Kind::Long => DeltaType::LONG,
-        Kind::Text => DeltaType::STRING,
-        Kind::Double => DeltaType::DOUBLE,
+        ColumnType::Long => DeltaType::LONG,
+        ColumnType::Text => DeltaType::STRING,
+        ColumnType::Double => DeltaType::DOUBLE,
     };
     let mut fields: Vec<_> = columns.iter().map(|column| StructField::nullable(column.name, of(column.kind))).collect();
     if form == Form::Changes {
@@ -66,15 +66,20 @@ pub(super) fn delta(columns: &[Column], form: Form) -> Vec<StructField> {
 }
 
 /// A file of rows: as they are, or as changes. A row of an answer occurs once.
-pub(super) fn encode(columns: &[Column], form: Form, rows: &Diffs, moment: Moment) -> Result<Vec<u8>, ArrowError> {
+pub(super) fn encode(
+    columns: &[AnswerColumn],
+    form: Form,
+    rows: &Diffs,
+    moment: Moment,
+) -> Result<Vec<u8>, ArrowError> {
     let schema = schema(columns, form);
     let mut arrays: Vec<ArrayRef> = Vec::new();
     for (at, column) in columns.iter().enumerate() {
         let cells = rows.keys().map(|row| &row.0[at]);
         arrays.push(match column.kind {
-            Kind::Long => Arc::new(cells.map(long).collect::<Int64Array>()),
-            Kind::Text => Arc::new(cells.map(text).collect::<StringArray>()),
-            Kind::Double => Arc::new(cells.map(double).collect::<Float64Array>()),
+            ColumnType::Long => Arc::new(cells.map(long).collect::<Int64Array>()),
+            ColumnType::Text => Arc::new(cells.map(text).collect::<StringArray>()),
+            ColumnType::Double => Arc::new(cells.map(double).collect::<Float64Array>()),
         });
     }
     if form == Form::Changes {
@@ -91,20 +96,20 @@ pub(super) fn encode(columns: &[Column], form: Form, rows: &Diffs, moment: Momen
     Ok(writer.into_inner()?)
 }
 
-fn long(cell: &Cell) -> Option<i64> {
-    if let Cell::Long(value) = cell { Some(*value) } else { None }
+fn long(cell: &AnswerCell) -> Option<i64> {
+    if let AnswerCell::Long(value) = cell { Some(*value) } else { None }
 }
 
-fn text(cell: &Cell) -> Option<&str> {
-    if let Cell::Text(value) = cell { Some(value) } else { None }
+fn text(cell: &AnswerCell) -> Option<&str> {
+    if let AnswerCell::Text(value) = cell { Some(value) } else { None }
 }
 
-fn double(cell: &Cell) -> Option<f64> {
-    if let Cell::Double(value) = cell { Some(*value) } else { None }
+fn double(cell: &AnswerCell) -> Option<f64> {
+    if let AnswerCell::Double(value) = cell { Some(*value) } else { None }
 }
 
 /// Adds what a file holds.
-pub(super) fn read(columns: &[Column], form: Form, file: Input, into: &mut Diffs) -> Result<(), ArrowError> {
+pub(super) fn read(columns: &[AnswerColumn], form: Form, file: Input, into: &mut Diffs) -> Result<(), ArrowError> {
     for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
         let batch = batch?;
         let column = |name: &str| {
@@ -120,7 +125,7 @@ pub(super) fn read(columns: &[Column], form: Form, file: Input, into: &mut Diffs
                 Some(diffs) => whole(diffs, at)?,
                 None => 1,
             };
-            *into.entry(Row(row)).or_default() += diff;
+            *into.entry(AnswerRow(row)).or_default() += diff;
         }
     }
     into.retain(|_, diff| *diff != 0);
@@ -132,16 +137,16 @@ fn whole(array: &ArrayRef, at: usize) -> Result<i64, ArrowError> {
     numbers.map(|numbers| numbers.value(at)).ok_or_else(|| other("whole number"))
 }
 
-fn cell(kind: Kind, array: &ArrayRef, at: usize) -> Result<Cell, ArrowError> {
+fn cell(kind: ColumnType, array: &ArrayRef, at: usize) -> Result<AnswerCell, ArrowError> {
     match kind {
-        Kind::Long => whole(array, at).map(Cell::Long),
-        Kind::Text => {
+        ColumnType::Long => whole(array, at).map(AnswerCell::Long),
+        ColumnType::Text => {
             let texts = array.as_string_opt::<i32>().filter(|texts| !texts.is_null(at));
-            texts.map(|texts| Cell::text(texts.value(at))).ok_or_else(|| other("text"))
+            texts.map(|texts| AnswerCell::text(texts.value(at))).ok_or_else(|| other("text"))
         }
-        Kind::Double => {
+        ColumnType::Double => {
             let numbers = array.as_primitive_opt::<Float64Type>().filter(|numbers| !numbers.is_null(at));
-            numbers.map(|numbers| Cell::Double(numbers.value(at))).ok_or_else(|| other("number"))
+            numbers.map(|numbers| AnswerCell::Double(numbers.value(at))).ok_or_else(|| other("number"))
         }
     }
 }
@@ -153,14 +158,14 @@ fn other(wanted: &str) -> ArrowError {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use pinflow_dataflows::answer::{double, long, text};
+    use pinflow_dataflows::answer::{double_column, long_column, text_column};
 
     use super::*;
 
-    const COLUMNS: &[Column] = &[long("post_year"), text("category"), double("median")];
+    const COLUMNS: &[AnswerColumn] = &[long_column("post_year"), text_column("category"), double_column("median")];
 
-    fn row(year: i64, category: &str, median: f64) -> Row {
-        Row(Box::new([Cell::Long(year), Cell::text(category), Cell::Double(median)]))
+    fn row(year: i64, category: &str, median: f64) -> AnswerRow {
+        AnswerRow(Box::new([AnswerCell::Long(year), AnswerCell::text(category), AnswerCell::Double(median)]))
     }
 
     fn open(path: &std::path::Path) -> Input {

@@ -13,7 +13,7 @@ use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::{DeltaTable, checkpoints};
 use jiff::Timestamp;
-use pinflow_dataflows::answer::Row;
+use pinflow_dataflows::answer::AnswerRow;
 use pinflow_dataflows::questions::Question;
 
 use super::Form;
@@ -135,7 +135,7 @@ impl AnswerTable {
     /// Brings the table to these rows.
     pub(super) async fn bring_to(
         &mut self,
-        rows: &BTreeSet<Row>,
+        rows: &BTreeSet<AnswerRow>,
         epoch: Epoch,
         as_of: Timestamp,
     ) -> Result<(), DeltaError> {

@@ -111,12 +111,12 @@ mod tests {
     use super::super::ledger::Ids;
     use super::*;
     use crate::position::Reached;
-    use pinflow_dataflows::ingest::Carries;
+    use pinflow_dataflows::ingest::StreamHint;
     use pinflow_dataflows::record::Stream;
 
     const MINE: Owner = Owner { incarnation: 7, nonce: 70 };
 
-    fn at(key: &str, next: u64, carries: Carries) -> PartitionReached {
+    fn at(key: &str, next: u64, carries: StreamHint) -> PartitionReached {
         let reached = Reached { next: next.into(), rows: next * 2, anchor: 5, seek: 6 };
         PartitionReached { key: key.to_owned(), source: format!("source {key}"), carries, reached }
     }
@@ -154,11 +154,11 @@ mod tests {
     fn a_table_that_is_further_keeps_its_position() {
         let ids = Ids::new("p");
         let mut ledger = Ledger::default();
-        for action in ids.actions(MINE, 1, &[at("a", 10, Carries::Auto), at("b", 10, Carries::Auto)]).unwrap() {
+        for action in ids.actions(MINE, 1, &[at("a", 10, StreamHint::Auto), at("b", 10, StreamHint::Auto)]).unwrap() {
             ids.apply(&mut ledger, &action.app_id, action.version).unwrap();
         }
-        let pin = Carries::Only(Stream::Pin);
-        let window = [at("a", 9, pin), at("b", 11, pin), at("c", 1, pin), at("d", 1, Carries::Only(Stream::Geo))];
+        let pin = StreamHint::Only(Stream::Pin);
+        let window = [at("a", 9, pin), at("b", 11, pin), at("c", 1, pin), at("d", 1, StreamHint::Only(Stream::Geo))];
         let keys: Vec<String> = moves(Table::Pin, &ledger, &window).into_iter().map(|moved| moved.key).collect();
         assert_eq!(keys, ["b", "c"]);
         let keys: Vec<String> = moves(Table::Rejected, &ledger, &window).into_iter().map(|moved| moved.key).collect();
@@ -169,11 +169,11 @@ mod tests {
     fn a_position_that_stays_moves_with_what_stands_beside_it() {
         let ids = Ids::new("p");
         let mut ledger = Ledger::default();
-        for action in ids.actions(MINE, 1, &[at("a", 10, Carries::Auto)]).unwrap() {
+        for action in ids.actions(MINE, 1, &[at("a", 10, StreamHint::Auto)]).unwrap() {
             ids.apply(&mut ledger, &action.app_id, action.version).unwrap();
         }
         let moved = |next, seek| {
-            let one = at("a", next, Carries::Auto);
+            let one = at("a", next, StreamHint::Auto);
             PartitionReached { reached: Reached { seek, ..one.reached }, ..one }
         };
         for (next, seek, moves_it) in [(10, 6, false), (10, 7, true), (10, 5, false), (9, 9, false), (11, 0, true)] {
@@ -183,12 +183,12 @@ mod tests {
 
     #[test]
     fn a_partition_resumes_where_all_its_tables_are() {
-        let pin = Carries::Only(Stream::Pin);
+        let pin = StreamHint::Only(Stream::Pin);
         let stored = [
-            (Table::Rejected, vec![at("only", 20, pin), at("all", 20, Carries::Auto), at("first", 5, pin)]),
-            (Table::Pin, vec![at("only", 10, pin), at("all", 20, Carries::Auto), at("rides", 9, pin)]),
-            (Table::Geo, vec![at("all", 15, Carries::Auto)]),
-            (Table::User, vec![at("all", 12, Carries::Auto), at("half", 3, Carries::Auto)]),
+            (Table::Rejected, vec![at("only", 20, pin), at("all", 20, StreamHint::Auto), at("first", 5, pin)]),
+            (Table::Pin, vec![at("only", 10, pin), at("all", 20, StreamHint::Auto), at("rides", 9, pin)]),
+            (Table::Geo, vec![at("all", 15, StreamHint::Auto)]),
+            (Table::User, vec![at("all", 12, StreamHint::Auto), at("half", 3, StreamHint::Auto)]),
         ];
         let resumed = resume(&stored);
         let next = |key: &str| resumed[key].at.as_ref().and_then(|at| at.reached.next.narrow());

@@ -2,7 +2,7 @@
 
 use deltalake::arrow::array::RecordBatch;
 use deltalake::parquet::errors::ParquetError;
-use pinflow_dataflows::ingest::Rows;
+use pinflow_dataflows::ingest::RowSink;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 
@@ -72,7 +72,7 @@ impl DeltaEncoder {
     }
 }
 
-impl Rows for DeltaEncoder {
+impl RowSink for DeltaEncoder {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
         self.pin.add(|columns| columns.append(lineage, row));
     }
@@ -152,7 +152,7 @@ mod tests {
     use deltalake::arrow::array::{Array, AsArray};
     use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     use pinflow_dataflows::record::Position;
-    use pinflow_dataflows::rejection::Reason;
+    use pinflow_dataflows::rejection::RejectionReason;
     use pinflow_dataflows::symbol::Symbol;
 
     fn lineage(position: u64) -> Lineage {
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_tombstone_has_no_bytes_and_a_large_message_keeps_its_head() {
         let mut encoder = encoder();
-        let rejection = Rejection { reason: Reason::Tombstone, detail: "null".to_owned() };
+        let rejection = Rejection { reason: RejectionReason::Tombstone, detail: "null".to_owned() };
         encoder.rejected(lineage(1), None, &rejection, b"");
         encoder.rejected(lineage(2), Some(Stream::Geo), &rejection, &vec![b'x'; PAYLOAD_KEPT_BYTES + 9]);
         let batch = stored(&mut encoder.cut(), Table::Rejected);
@@ -223,7 +223,7 @@ mod tests {
         for position in 0..ROWS_MAX as u64 * 2 + 1 {
             encoder.user(lineage(position), &row);
         }
-        let rejection = Rejection { reason: Reason::NotJson, detail: "d".repeat(BYTES_MAX / 2) };
+        let rejection = Rejection { reason: RejectionReason::NotJson, detail: "d".repeat(BYTES_MAX / 2) };
         for position in 0..3 {
             encoder.rejected(lineage(position), None, &rejection, b"");
         }

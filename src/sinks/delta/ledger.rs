@@ -21,7 +21,7 @@
 use std::collections::BTreeMap;
 
 use deltalake::kernel::Transaction;
-use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 
 use crate::position::{Position, Reached};
@@ -222,17 +222,17 @@ impl Fields {
     }
 }
 
-fn carries_number(carries: Carries) -> u64 {
+fn carries_number(carries: StreamHint) -> u64 {
     match carries {
-        Carries::Only(Stream::Pin) => 0,
-        Carries::Only(Stream::Geo) => 1,
-        Carries::Only(Stream::User) => 2,
-        Carries::Auto => 3,
+        StreamHint::Only(Stream::Pin) => 0,
+        StreamHint::Only(Stream::Geo) => 1,
+        StreamHint::Only(Stream::User) => 2,
+        StreamHint::Auto => 3,
     }
 }
 
-fn number_carries(number: u64) -> Option<Carries> {
-    [Carries::Only(Stream::Pin), Carries::Only(Stream::Geo), Carries::Only(Stream::User), Carries::Auto]
+fn number_carries(number: u64) -> Option<StreamHint> {
+    [StreamHint::Only(Stream::Pin), StreamHint::Only(Stream::Geo), StreamHint::Only(Stream::User), StreamHint::Auto]
         .into_iter()
         .find(|carries| carries_number(*carries) == number)
 }
@@ -306,7 +306,7 @@ mod tests {
         let moved = PartitionReached {
             key: "k".to_owned(),
             source: "s".to_owned(),
-            carries: Carries::Auto,
+            carries: StreamHint::Auto,
             reached: Reached { rows: 1 << 63, ..Reached::NOTHING },
         };
         assert!(Ids::new("p").actions(Owner { incarnation: 1, nonce: 1 }, 1, &[moved]).is_err());

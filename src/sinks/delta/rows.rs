@@ -12,7 +12,7 @@ use deltalake::parquet::arrow::ProjectionMask;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::parquet::errors::ParquetError;
 use pinflow_dataflows::hash::KeyedState;
-use pinflow_dataflows::ingest::Rows;
+use pinflow_dataflows::ingest::RowSink;
 use pinflow_dataflows::record::{Geo, Lineage, Micros, Pin, Position, User};
 use pinflow_dataflows::symbol::Symbol;
 use tokio::sync::mpsc;
@@ -64,7 +64,7 @@ impl StoredRows {
 }
 
 impl Stored for StoredRows {
-    fn replay(&self, rows: &mut dyn Rows) {
+    fn replay(&self, rows: &mut dyn RowSink) {
         for (row, &lineage) in self.lineages.iter().enumerate() {
             let ind = self.inds.value(row).unsigned_abs();
             match &self.columns {

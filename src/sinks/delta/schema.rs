@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use deltalake::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use deltalake::kernel::{ArrayType, DataType as DeltaType, PrimitiveType, StructField as DeltaField, StructType};
-use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 
 /// A table of the sink, in the order in which a window is committed.
@@ -39,10 +39,10 @@ impl Table {
 
     /// Whether rows of a partition can go to this table.
     #[must_use]
-    pub fn takes(self, carries: Carries) -> bool {
+    pub fn takes(self, carries: StreamHint) -> bool {
         match carries {
-            Carries::Auto => true,
-            Carries::Only(stream) => self == Table::Rejected || self == Table::from(stream),
+            StreamHint::Auto => true,
+            StreamHint::Only(stream) => self == Table::Rejected || self == Table::from(stream),
         }
     }
 

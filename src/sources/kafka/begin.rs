@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::ingest::StreamHint;
 use rdkafka::error::KafkaError;
 
 use super::anchor::Anchor;
@@ -30,7 +30,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone)]
 pub(super) struct Topic {
     pub(super) name: Arc<str>,
-    pub(super) carries: Carries,
+    pub(super) carries: StreamHint,
     /// Partitions that were taken up.
     pub(super) partitions: i32,
 }
@@ -67,7 +67,7 @@ fn key_prefix(cluster_id: &str, topic: &str) -> String {
 
 impl Beginning<'_> {
     /// Proves every known partition and finds the beginning of every other one.
-    pub(super) fn begin(&self, topics: Vec<(Arc<str>, Carries)>) -> Result<Begun, Halt> {
+    pub(super) fn begin(&self, topics: Vec<(Arc<str>, StreamHint)>) -> Result<Begun, Halt> {
         let id = || self.watcher.cluster_id().ok_or(KafkaError::Canceled);
         let cluster_id = self.patiently("reach the brokers", id)?;
         let mut begun = Begun { cluster_id, topics: Vec::new(), known: Vec::new(), fresh: Vec::new() };
@@ -92,7 +92,7 @@ impl Beginning<'_> {
     }
 
     /// A topic as the cluster has it, held against what the tables say of it.
-    fn topic(&self, cluster_id: &str, name: Arc<str>, carries: Carries) -> Result<Topic, Halt> {
+    fn topic(&self, cluster_id: &str, name: Arc<str>, carries: StreamHint) -> Result<Topic, Halt> {
         let counted = self.patiently(&format!("ask for topic {name}"), || self.watcher.partitions(&name))?;
         let prefix = key_prefix(cluster_id, &name);
         let read = self.feed.stored_under(&prefix).count();

@@ -37,7 +37,7 @@ pub use config::{KafkaConfig, Start};
 
 use begin::Beginning;
 use cluster::Cluster;
-use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::ingest::StreamHint;
 use reader::Reader;
 use watch::Watch;
 
@@ -100,7 +100,7 @@ impl KafkaSource {
     fn read(self, feed: &Feed, backlog: &mut BacklogReport) -> Result<(), Halt> {
         let (reader, watcher) = (self.cluster.reader()?, self.cluster.watcher()?);
         let topics = self.config.topics.each().into_iter();
-        let topics: Vec<(Arc<str>, Carries)> = topics.map(|(topic, carries)| (Arc::from(topic), carries)).collect();
+        let topics: Vec<(Arc<str>, StreamHint)> = topics.map(|(topic, carries)| (Arc::from(topic), carries)).collect();
         let start = self.config.start;
         let beginning = Beginning { feed, reader: &reader, watcher: &watcher, start, accepted: &self.accepted };
         let begun = beginning.begin(topics)?;

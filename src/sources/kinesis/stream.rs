@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::ingest::StreamHint;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 
@@ -54,7 +54,7 @@ const STRIKES: u32 = 3;
 /// What is to be read, and how.
 pub(super) struct Plan {
     pub(super) stream: Arc<str>,
-    pub(super) carries: Carries,
+    pub(super) carries: StreamHint,
     /// What partition keys say of a record's stream, where they say it.
     pub(super) routes: Option<Arc<PartitionKeys>>,
     pub(super) start: Start,

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
-use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -65,7 +65,7 @@ pub(super) async fn find(config: &RecordingConfig, place: &Place) -> Result<Foun
             let (one, other) = (place.shown(&pair[0].1), place.shown(&pair[1].1));
             found.faults.push(format!("{one} and {other} begin with the same message; move one of them away"));
         }
-        let carries = config.stream.map(Carries::from).unwrap_or_else(|| carries(&partition.topic));
+        let carries = config.stream.map(StreamHint::from).unwrap_or_else(|| carries(&partition.topic));
         let objects: Arc<[_]> = objects.into_iter().map(|(_, location, bytes)| (location, bytes)).collect();
         found.files.push(RecordingFile {
             path: place.name().join(partition.folder()),
@@ -87,12 +87,12 @@ fn unread(place: &Place, prefix: &Path, location: &Path) -> Unread {
 }
 
 /// What a topic's name says of its messages: the one word `pin`, `geo` or `user` in it. Else each tells by its fields.
-fn carries(topic: &str) -> Carries {
+fn carries(topic: &str) -> StreamHint {
     let words = topic.split(|letter: char| !letter.is_ascii_alphabetic());
     let mut streams = words.filter_map(|word| Stream::ALL.into_iter().find(|stream| stream.name() == word));
     match (streams.next(), streams.next()) {
-        (Some(stream), None) => Carries::Only(stream),
-        _ => Carries::Auto,
+        (Some(stream), None) => StreamHint::Only(stream),
+        _ => StreamHint::Auto,
     }
 }
 
@@ -203,12 +203,12 @@ mod tests {
     #[test]
     fn a_topic_tells_its_stream_by_one_word() {
         for (topic, wanted) in [
-            ("12e255fc4fcd.pin", Carries::Only(Stream::Pin)),
-            ("streaming-12e255fc4fcd-geo", Carries::Only(Stream::Geo)),
-            ("user.jsonl", Carries::Only(Stream::User)),
-            ("posts", Carries::Auto),
-            ("spinning.pins", Carries::Auto),
-            ("pin-and-geo", Carries::Auto),
+            ("12e255fc4fcd.pin", StreamHint::Only(Stream::Pin)),
+            ("streaming-12e255fc4fcd-geo", StreamHint::Only(Stream::Geo)),
+            ("user.jsonl", StreamHint::Only(Stream::User)),
+            ("posts", StreamHint::Auto),
+            ("spinning.pins", StreamHint::Auto),
+            ("pin-and-geo", StreamHint::Auto),
         ] {
             assert_eq!(carries(topic), wanted, "{topic}");
         }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 use serde::Deserialize;
 
@@ -62,13 +62,13 @@ pub enum StreamSetting {
     Auto,
 }
 
-impl From<StreamSetting> for Carries {
-    fn from(setting: StreamSetting) -> Carries {
+impl From<StreamSetting> for StreamHint {
+    fn from(setting: StreamSetting) -> StreamHint {
         match setting {
-            StreamSetting::Pin => Carries::Only(Stream::Pin),
-            StreamSetting::Geo => Carries::Only(Stream::Geo),
-            StreamSetting::User => Carries::Only(Stream::User),
-            StreamSetting::Auto => Carries::Auto,
+            StreamSetting::Pin => StreamHint::Only(Stream::Pin),
+            StreamSetting::Geo => StreamHint::Only(Stream::Geo),
+            StreamSetting::User => StreamHint::Only(Stream::User),
+            StreamSetting::Auto => StreamHint::Auto,
         }
     }
 }
@@ -88,7 +88,7 @@ mod tests {
     fn every_setting_can_be_given() {
         let text = "path = 'a.txt'\nstream = 'auto'\nname = 'spring'\nrate_per_sec = 1000\nfollow = true\nallow_removed = true";
         let config: RecordingConfig = toml::from_str(text).unwrap();
-        assert_eq!(config.stream.map(Carries::from), Some(Carries::Auto));
+        assert_eq!(config.stream.map(StreamHint::from), Some(StreamHint::Auto));
         assert_eq!(config.name.as_deref(), Some("spring"));
         assert_eq!(config.rate_per_sec.map(NonZeroU32::get), Some(1000));
         assert!(config.follow && config.allow_removed);

@@ -4,7 +4,7 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 
 use super::LINE_BYTES_MAX;
@@ -24,7 +24,7 @@ pub(super) struct RecordingFile {
     /// `recording/‹file›` or `recording/‹name›/‹file›`: name of the partition, and key of its position.
     pub(super) key: String,
     /// What its rows are.
-    pub(super) carries: Carries,
+    pub(super) carries: StreamHint,
     /// How it was compressed when it was found.
     pub(super) compression: Compression,
     /// How its records were told apart when it was found.
@@ -128,7 +128,8 @@ impl Found {
             self.unread.push(Unread::file(path));
             return;
         }
-        let Some(carries) = config.stream.map(Carries::from).or_else(|| stream_of(file).map(Carries::Only)) else {
+        let Some(carries) = config.stream.map(StreamHint::from).or_else(|| stream_of(file).map(StreamHint::Only))
+        else {
             match in_folder {
                 true if path.is_dir() => self.unread.push(Unread::folder(path)),
                 true => self.unread.push(Unread::file(path)),

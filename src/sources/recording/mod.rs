@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::ingest::StreamHint;
 
 use array::Layout;
 pub use config::{RecordingConfig, StreamSetting};
@@ -203,8 +203,8 @@ impl RecordingSource {
     pub fn check(&self) -> Vec<Finding> {
         let files = self.found.files.iter().map(|file| {
             let stream = match file.carries {
-                Carries::Only(stream) => stream.name(),
-                Carries::Auto => "auto",
+                StreamHint::Only(stream) => stream.name(),
+                StreamHint::Auto => "auto",
             };
             Finding::Well(match &file.archived {
                 Some(objects) => format!("{}: {stream}, {} objects, {} bytes", file.key, objects.len(), file.bytes),

@@ -13,9 +13,9 @@ use pinflow::objects::Synced;
 use pinflow::position::Reached;
 use pinflow::sinks::delta::{Batches, DeltaError, Settings, Table, Tables};
 use pinflow::sinks::{Delivery, Encoder, PartitionReached, Resume, Window};
-use pinflow_dataflows::ingest::{Carries, Rows};
+use pinflow_dataflows::ingest::{RowSink, StreamHint};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
-use pinflow_dataflows::rejection::{Reason, Rejection};
+use pinflow_dataflows::rejection::{Rejection, RejectionReason};
 use pinflow_dataflows::symbol::Symbol;
 use url::Url;
 
@@ -23,16 +23,16 @@ use url::Url;
 #[derive(Clone)]
 pub(crate) struct Partition {
     pub(crate) source: &'static str,
-    pub(crate) carries: Carries,
+    pub(crate) carries: StreamHint,
     pub(crate) records: u64,
 }
 
 pub(crate) fn partitions(records: u64) -> Vec<Partition> {
     let partition = |source, carries| Partition { source, carries, records };
     vec![
-        partition("recording/pin.jsonl", Carries::Only(Stream::Pin)),
-        partition("recording/geo.jsonl", Carries::Only(Stream::Geo)),
-        partition("recording/all.jsonl", Carries::Auto),
+        partition("recording/pin.jsonl", StreamHint::Only(Stream::Pin)),
+        partition("recording/geo.jsonl", StreamHint::Only(Stream::Geo)),
+        partition("recording/all.jsonl", StreamHint::Auto),
     ]
 }
 
@@ -44,8 +44,8 @@ fn rows_of(partition: &Partition, position: u64, verdict: u64) -> Vec<Table> {
             return Table::Rejected;
         }
         match partition.carries {
-            Carries::Only(stream) => Table::from(stream),
-            Carries::Auto => Table::CLEANED[((position + sub) % 3) as usize],
+            StreamHint::Only(stream) => Table::from(stream),
+            StreamHint::Auto => Table::CLEANED[((position + sub) % 3) as usize],
         }
     };
     (0..rows).map(row).collect()
@@ -60,7 +60,7 @@ pub(crate) fn number(lineage: Lineage) -> u64 {
     lineage.position.narrow().unwrap()
 }
 
-pub(crate) fn append(rows: &mut dyn Rows, table: Table, lineage: Lineage) {
+pub(crate) fn append(rows: &mut dyn RowSink, table: Table, lineage: Lineage) {
     let ind = number(lineage) * 10 + u64::from(lineage.sub);
     let text = |what: &str| Some(format!("{what} {}", number(lineage) % 9).into());
     match table {
@@ -99,7 +99,7 @@ pub(crate) fn append(rows: &mut dyn Rows, table: Table, lineage: Lineage) {
             },
         ),
         Table::Rejected => {
-            let rejection = Rejection { reason: Reason::NotJson, detail: format!("byte {ind}") };
+            let rejection = Rejection { reason: RejectionReason::NotJson, detail: format!("byte {ind}") };
             rows.rejected(lineage, None, &rejection, &[0xff, 0, b'x']);
         }
     }

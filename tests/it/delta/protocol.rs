@@ -4,7 +4,7 @@ use std::path::Path;
 
 use pinflow::sinks::Stored;
 use pinflow::sinks::delta::{DeltaError, Table};
-use pinflow_dataflows::ingest::Rows;
+use pinflow_dataflows::ingest::RowSink;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 use serde_json::Value;
@@ -119,7 +119,7 @@ struct Counted {
     rows: [u64; 3],
 }
 
-impl Rows for Counted {
+impl RowSink for Counted {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
         self.rows[0] += 1;
         assert_eq!(row.ind, model::number(lineage) * 10 + u64::from(lineage.sub));

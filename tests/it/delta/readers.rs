@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pinflow::sinks::delta::Table;
-use pinflow_dataflows::ingest::Rows;
+use pinflow_dataflows::ingest::RowSink;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 use pinflow_dataflows::symbol::Symbol;
@@ -40,7 +40,7 @@ impl Recorder {
     }
 }
 
-impl Rows for Recorder {
+impl RowSink for Recorder {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
         let cells = vec![
             json!(row.ind),

@@ -6,7 +6,7 @@ use pinflow::sinks::Encoder;
 use pinflow::sinks::delta::{Columns, DeltaError, Table, Verdict, inspect, verify};
 use pinflow::sinks::{PartitionReached, Window};
 use pinflow::table::{Format, TableArgs, run};
-use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Lineage;
 use pinflow_dataflows::symbol::Symbol;
 use serde_json::Value;
@@ -35,7 +35,7 @@ async fn write(root: &Path, places: &[Place], next: u64, rows: u64) {
     let reached = PartitionReached {
         key: source.to_owned(),
         source: source.to_owned(),
-        carries: Carries::Auto,
+        carries: StreamHint::Auto,
         reached: Reached { next: next.into(), rows, anchor: 1, seek: 1 },
     };
     let window = Window { epoch: 1, rows: 1, batches: vec![encoder.cut()], reached: vec![reached] };

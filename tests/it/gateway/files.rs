@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::signal::Signal;
-use pinflow::dataflows::graph::Options;
+use pinflow::dataflows::graph::GraphOptions;
 use serde_json::{Value, json};
 
 use super::{BINARY, Gateway, JSON, code};
@@ -62,7 +62,7 @@ fn what_is_sent_can_be_run_as_a_recording() {
     }
     let tables = place.path().join("tables");
     let run = succeed(pinflow(["run", "--output", "snapshots", "--tables"]).arg(&tables).arg(&posts));
-    assert_answers_follow(&tables, Options::default(), &last_snapshot(&run.stdout));
+    assert_answers_follow(&tables, GraphOptions::default(), &last_snapshot(&run.stdout));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use pinflow::dataflows::graph::Options;
+use pinflow::dataflows::graph::GraphOptions;
 use serde_json::{Value, json};
 
 use super::{Gateway, JSON};
@@ -85,7 +85,7 @@ fn assert_runs(place: &Path) {
     let run = succeed(pinflow(["run", "--output", "snapshots", "--tables"]).arg(&tables).arg(&posts));
     let log = String::from_utf8(run.stderr).unwrap();
     assert!(log.contains("\"rejected\":0"), "{log}");
-    assert_answers_follow(&tables, Options::default(), &last_snapshot(&run.stdout));
+    assert_answers_follow(&tables, GraphOptions::default(), &last_snapshot(&run.stdout));
 }
 
 #[test]
@@ -176,5 +176,5 @@ fn the_shapes_that_were_found_in_public_scripts_arrive() {
     assert_eq!(stored, requests.len());
     let tables = place.path().join("tables");
     let run = succeed(pinflow(["run", "--output", "snapshots", "--tables"]).arg(&tables).arg(&posts));
-    assert_answers_follow(&tables, Options::default(), &last_snapshot(&run.stdout));
+    assert_answers_follow(&tables, GraphOptions::default(), &last_snapshot(&run.stdout));
 }

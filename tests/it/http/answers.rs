@@ -91,7 +91,7 @@ fn assert_answers_agree(http: Http) {
         let header: Vec<_> = question.columns.iter().map(|column| column.name).collect();
         assert_eq!(csv.text().split("\r\n").next().unwrap(), header.join(","), "{path}");
         // What a filter leaves is just what has its value.
-        for (at, column) in question.columns.iter().enumerate().take(question.groups()) {
+        for (at, column) in question.columns.iter().enumerate().take(question.group_columns()) {
             let wanted = &rows[rows.len() / 2][column.name];
             let text =
                 wanted.as_str().map_or_else(|| wanted.to_string(), |text| text.replace('+', "%2B").replace(' ', "+"));

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pinflow::dataflows::graph::Options;
-use pinflow::dataflows::ingest::{Carries, Ingest, Limits, Rows};
+use pinflow::dataflows::graph::GraphOptions;
+use pinflow::dataflows::ingest::{MessageLimits, MessageParser, RowSink, StreamHint};
 use pinflow::dataflows::questions;
 use pinflow::dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow::dataflows::rejection::Rejection;
@@ -15,16 +15,16 @@ use serde_json::Value;
 
 use super::{Http, Serving};
 use crate::harness::{emit, scratch};
-use crate::oracle::Oracle;
+use crate::oracle::SqlOracle;
 
 /// Answers that are looked at. Each request shows all of them.
 const OBSERVED: usize = 100_000;
 const READERS: usize = 2;
 
 /// Puts cleaned rows into the oracle, under the epoch at which they came.
-struct At<'a>(&'a Oracle, u64);
+struct At<'a>(&'a SqlOracle, u64);
 
-impl Rows for At<'_> {
+impl RowSink for At<'_> {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
         self.0.pin(self.1, lineage, row);
     }
@@ -39,8 +39,8 @@ impl Rows for At<'_> {
 
 /// Cuts a recording at the places that observed answers name, and asks the batch engine at each.
 struct Batch {
-    oracle: Oracle,
-    ingest: Ingest,
+    oracle: SqlOracle,
+    ingest: MessageParser,
     /// Each file's lines, and how many are in the oracle.
     files: BTreeMap<String, (Stream, Vec<Vec<u8>>, usize)>,
 }
@@ -52,7 +52,11 @@ impl Batch {
             let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
             (format!("recording/{stream}.jsonl"), (stream, lines, 0))
         });
-        Batch { oracle: Oracle::default(), ingest: Ingest::new(Limits::default()), files: files.into_iter().collect() }
+        Batch {
+            oracle: SqlOracle::default(),
+            ingest: MessageParser::new(MessageLimits::default()),
+            files: files.into_iter().collect(),
+        }
     }
 
     /// Moves on to the cut of an epoch.
@@ -65,16 +69,16 @@ impl Batch {
                 let position = *read as u64 + 1;
                 let lineage =
                     Lineage { arrived_at: None, source: Symbol::new(name), position: position.into(), sub: 0 };
-                let carries = Carries::Only(*stream);
-                self.ingest.message(carries, Some(&lines[*read]), lineage, &mut At(&self.oracle, epoch));
+                let carries = StreamHint::Only(*stream);
+                self.ingest.parse_message(carries, Some(&lines[*read]), lineage, &mut At(&self.oracle, epoch));
                 *read += 1;
             }
         }
     }
 
     fn answer(&self, question: &questions::Question, epoch: u64) -> Vec<Value> {
-        let rows = self.oracle.answer(question, Options::default(), epoch);
-        rows.iter().map(|row| serde_json::to_value(row.named(question.columns)).unwrap()).collect()
+        let rows = self.oracle.answer(question, GraphOptions::default(), epoch);
+        rows.iter().map(|row| serde_json::to_value(row.with_columns(question.columns)).unwrap()).collect()
     }
 }
 

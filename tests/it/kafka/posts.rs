@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use pinflow::dataflows::graph::Options;
+use pinflow::dataflows::graph::GraphOptions;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
@@ -137,7 +137,7 @@ impl Site {
 
     pub(crate) fn assert_right(&self, snapshot: &Snapshot) {
         self.assert_each_once();
-        assert_answers_follow(&self.tables(), Options::default(), snapshot);
+        assert_answers_follow(&self.tables(), GraphOptions::default(), snapshot);
         succeed(pinflow(["table"]).arg(self.tables()).arg("--verify"));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pinflow::dataflows::graph::Options;
+use pinflow::dataflows::graph::GraphOptions;
 use pinflow::position::Position;
 use pinflow::sinks::delta::inspect;
 
@@ -136,7 +136,7 @@ impl Site {
 
     pub(crate) fn assert_right(&self, snapshot: &Snapshot) {
         assert_each_once(&self.held(), &self.tables());
-        assert_answers_follow(&self.tables(), Options::default(), snapshot);
+        assert_answers_follow(&self.tables(), GraphOptions::default(), snapshot);
         succeed(pinflow(["table"]).arg(self.tables()).arg("--verify"));
     }
 }

@@ -1,7 +1,7 @@
 //! `pinflow emit --from mysql://…`: what is drawn, in which order, and what becomes of it.
 
 use nix::sys::signal::Signal;
-use pinflow::dataflows::graph::Options;
+use pinflow::dataflows::graph::GraphOptions;
 use serde_json::{Value, json};
 
 use super::server::Server;
@@ -213,5 +213,5 @@ fn answers_of_what_was_drawn_are_those_of_the_batch() {
     let output = succeed(pinflow(["run"]).arg(&to).arg("--tables").arg(&tables).args(["--output", "snapshots"]));
     let snapshot = last_snapshot(&output.stdout);
     assert!(!snapshot.answers["popular_category_by_country"].is_empty());
-    assert_answers_follow(&tables, Options::default(), &snapshot);
+    assert_answers_follow(&tables, GraphOptions::default(), &snapshot);
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use pinflow::dataflows::graph::Options;
+use pinflow::dataflows::graph::GraphOptions;
 
 use super::server::Server;
 use super::{Ended, STREAMS, recorded, run, skipped};
@@ -39,7 +39,7 @@ fn assert_answers(command: &mut Command, tables: &Path) -> Snapshot {
     let output = succeed(command.args(["--until-caught-up", "--output", "snapshots"]));
     let snapshot = last_snapshot(&output.stdout);
     assert!(!snapshot.answers["popular_category_by_country"].is_empty());
-    assert_answers_follow(tables, Options::default(), &snapshot);
+    assert_answers_follow(tables, GraphOptions::default(), &snapshot);
     succeed(pinflow(["table"]).arg(tables).arg("--verify"));
     snapshot
 }

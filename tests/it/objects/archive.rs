@@ -9,7 +9,7 @@ use base64::Engine;
 use nix::sys::signal::Signal;
 use pinflow::archive::name::Partition;
 use pinflow::archive::{line, unpack};
-use pinflow::dataflows::graph::Options;
+use pinflow::dataflows::graph::GraphOptions;
 
 use super::proxy::{Fault, Proxy};
 use super::site::with_credentials;
@@ -278,7 +278,7 @@ fn killed(site: &Site, rounds: usize) {
     let answered = last_snapshot(&succeed(&mut site.run(&config)).stdout);
     site.assert_each_once();
     crate::ledger::assert_each_line_once(&site.recording(), &site.path("tables"));
-    assert_answers_follow(&site.path("tables"), Options::default(), &answered);
+    assert_answers_follow(&site.path("tables"), GraphOptions::default(), &answered);
     site.assert_replays(&answered);
 }
 
@@ -408,7 +408,7 @@ fn a_run_of_kafka_is_archived_in_a_bucket_and_replayed_from_there() {
     assert_eq!(replayed.answers, answered.answers);
     let replayed_tables = site.place.path().join("replayed");
     assert_eq!(rows(&replayed_tables), rows(&site.tables()));
-    assert_answers_follow(&replayed_tables, Options::default(), &replayed);
+    assert_answers_follow(&replayed_tables, GraphOptions::default(), &replayed);
     succeed(pinflow(["table", "--verify"]).arg(&replayed_tables));
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pinflow::dataflows::graph::Options;
+use pinflow::dataflows::graph::GraphOptions;
 use serde_json::Value;
 
 use super::store::{self, Bucket};
@@ -106,7 +106,7 @@ impl Site {
         let answered = last_snapshot(&succeed(&mut self.run()).stdout);
         assert_eq!(answered.answers, self.expected().answers);
         self.assert_whole();
-        assert_answers_follow(&self.place.path().join("copied"), Options::default(), &answered);
+        assert_answers_follow(&self.place.path().join("copied"), GraphOptions::default(), &answered);
         succeed(&mut self.table(["--verify"]));
     }
 

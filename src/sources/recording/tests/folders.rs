@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use pinflow_dataflows::ingest::Carries;
+use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 
 use super::super::{RecordingConfig, StreamSetting, plan, tell_apart};
@@ -26,9 +26,9 @@ fn a_folder_of_all_three_streams() {
     fs::write(folder.path().join("geo.jsonl.gz"), Packing::Gzip.pack(b"g\n")).unwrap();
     fs::write(folder.path().join("user.ndjson.zst"), Packing::Zstd.pack(b"u\n")).unwrap();
     let heard = read(folder.path(), Positions::new());
-    let carries: Vec<Carries> = heard.opened.values().map(|partition| partition.carries).collect();
+    let carries: Vec<StreamHint> = heard.opened.values().map(|partition| partition.carries).collect();
     for stream in Stream::ALL {
-        assert!(carries.contains(&Carries::Only(stream)));
+        assert!(carries.contains(&StreamHint::Only(stream)));
     }
     assert_eq!(heard.records.keys().collect::<Vec<_>>(), heard.reached.keys().collect::<Vec<_>>());
     assert_eq!(heard.records["recording/user.ndjson.zst"], [(1, b"u".to_vec())]);
@@ -49,7 +49,7 @@ fn files_named_after_the_original_tables_are_read() {
         ("recording/geolocation_data.ndjson", Stream::Geo),
         ("recording/user_data.json", Stream::User),
     ] {
-        assert_eq!(carries(name), Some(Carries::Only(stream)));
+        assert_eq!(carries(name), Some(StreamHint::Only(stream)));
     }
     assert_eq!(heard.records["recording/pinterest_data.jsonl"], [(1, b"p".to_vec())]);
 }
@@ -105,7 +105,7 @@ fn a_given_stream_takes_any_name() {
     assert!(["_SUCCESS", ".hidden", "half.tmp"].iter().all(|file| unread.contains(file)), "{unread}");
     let heard = Run::start(source, SMALL, Positions::new()).finish();
     assert_eq!(heard.records.len(), 3);
-    assert!(heard.opened.values().all(|partition| partition.carries == Carries::Auto));
+    assert!(heard.opened.values().all(|partition| partition.carries == StreamHint::Auto));
 }
 
 #[test]

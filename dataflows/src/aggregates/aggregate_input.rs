@@ -1,0 +1,103 @@
+//! What one row adds to one question.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use serde::{Deserialize, Serialize};
+
+use crate::answer::AnswerCell;
+use crate::hash::KeyedState;
+use crate::symbol::Symbol;
+
+/// Grouping columns a question may have.
+pub const GROUP_COLUMNS_MAX: usize = 2;
+
+/// The value of one grouping column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum GroupKeyPart {
+    /// The question has fewer grouping columns.
+    Unused,
+    /// Text.
+    Text(Symbol),
+    /// A whole number; years fit 32 bits.
+    Long(i32),
+}
+
+impl From<Symbol> for GroupKeyPart {
+    fn from(text: Symbol) -> GroupKeyPart {
+        GroupKeyPart::Text(text)
+    }
+}
+
+impl From<i32> for GroupKeyPart {
+    fn from(long: i32) -> GroupKeyPart {
+        GroupKeyPart::Long(long)
+    }
+}
+
+impl GroupKeyPart {
+    /// As a cell of the answer.
+    #[must_use]
+    pub fn to_cell(self) -> Option<AnswerCell> {
+        match self {
+            GroupKeyPart::Unused => None,
+            GroupKeyPart::Text(text) => Some(AnswerCell::text(&text.text())),
+            GroupKeyPart::Long(long) => Some(AnswerCell::Long(long.into())),
+        }
+    }
+}
+
+/// The values of the grouping columns, in their order.
+pub type GroupKey = [GroupKeyPart; GROUP_COLUMNS_MAX];
+
+/// What one row adds to one question: millions of these pass through the graph, so they are small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AggregateInput {
+    pub(super) group: GroupKey,
+    pub(super) label: Option<Symbol>,
+    pub(super) answer: u16,
+    pub(super) value: i64,
+}
+
+impl AggregateInput {
+    /// Adds a row to a group.
+    #[must_use]
+    pub fn for_group<const N: usize>(parts: [GroupKeyPart; N]) -> AggregateInput {
+        const { assert!(N <= GROUP_COLUMNS_MAX, "raise GROUPS_MAX for a question with more grouping columns") }
+        let mut group = [GroupKeyPart::Unused; GROUP_COLUMNS_MAX];
+        group[..N].copy_from_slice(&parts);
+        AggregateInput { group, label: None, answer: 0, value: 0 }
+    }
+
+    /// The row has this label, if any.
+    #[must_use]
+    pub fn with_label(self, label: impl Into<Option<Symbol>>) -> AggregateInput {
+        AggregateInput { label: label.into(), ..self }
+    }
+
+    /// The row has this value.
+    #[must_use]
+    pub fn with_value(self, value: i64) -> AggregateInput {
+        AggregateInput { value, ..self }
+    }
+
+    /// It is meant for this answer.
+    #[must_use]
+    pub fn with_answer(self, answer: u16) -> AggregateInput {
+        AggregateInput { answer, ..self }
+    }
+
+    /// Brings a group to one worker. Symbols are hashed by number: all workers are of one process, and a symbol keeps its
+    /// number as long as a group has it.
+    pub(super) fn exchange_hash(&self) -> u64 {
+        let mut hasher = KeyedState.build_hasher();
+        self.answer.hash(&mut hasher);
+        for part in self.group {
+            match part {
+                GroupKeyPart::Unused => {}
+                GroupKeyPart::Text(text) => text.hash(&mut hasher),
+                GroupKeyPart::Long(long) => long.hash(&mut hasher),
+            }
+        }
+        hasher.finish()
+    }
+}

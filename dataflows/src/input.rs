@@ -1,0 +1,57 @@
+//! The way into the graph: whole rows become narrow ones, a batch at a time.
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::operators::core::input::Handle;
+
+use crate::joins::{ProjectedRow, RowTexts};
+use crate::record::{Ind, Lineage};
+use crate::symbol::SymbolBatch;
+use crate::version::{Version, VersionedRow};
+
+/// The input of one stream's deliveries.
+pub(crate) type InputHandle<R> = Handle<u64, CapacityContainerBuilder<Vec<VersionedRow<R>>>>;
+
+/// Rows whose texts are looked up together: enough for the waits to overlap, few enough to stay in the nearest cache.
+const BATCH_ROWS: usize = 256;
+
+/// One stream's way in. What was given is in the graph when the epoch advances, or when this is dropped.
+pub(crate) struct BatchedInput<R: ProjectedRow + Clone + 'static> {
+    deliveries: InputHandle<R>,
+    waiting: Vec<(Ind, Version, R, RowTexts<()>)>,
+    texts: SymbolBatch,
+}
+
+impl<R: ProjectedRow + Clone + 'static> BatchedInput<R> {
+    pub(crate) fn new(deliveries: InputHandle<R>) -> BatchedInput<R> {
+        BatchedInput { deliveries, waiting: Vec::with_capacity(BATCH_ROWS), texts: SymbolBatch::default() }
+    }
+
+    /// Adds a row at the open epoch.
+    pub(crate) fn send(&mut self, ind: Ind, lineage: Lineage, row: &R::Row<'_>) {
+        let texts = R::text_columns(row).map(|text| text.map(|text| self.texts.push(text)));
+        self.waiting.push((ind, lineage.into(), R::without_texts(row), texts));
+        if self.waiting.len() == BATCH_ROWS {
+            self.flush();
+        }
+    }
+
+    /// Opens an epoch and closes all below.
+    pub(crate) fn advance_to(&mut self, epoch: u64) {
+        self.flush();
+        self.deliveries.advance_to(epoch);
+    }
+
+    fn flush(&mut self) {
+        let mut symbols = self.texts.resolve_all();
+        for (ind, version, row, texts) in self.waiting.drain(..) {
+            let texts = texts.map(|text| text.and_then(|()| symbols.next()));
+            self.deliveries.send((ind, version, row.with_texts(texts)));
+        }
+    }
+}
+
+impl<R: ProjectedRow + Clone + 'static> Drop for BatchedInput<R> {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}

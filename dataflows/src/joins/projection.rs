@@ -1,0 +1,202 @@
+//! The narrow rows: what questions read of each post.
+
+use std::cmp::Ordering;
+use std::num::{NonZeroU16, NonZeroU64};
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Geo, Micros, Pin, User};
+use crate::symbol::Symbol;
+
+/// The texts of a row that questions read, in a fixed order.
+pub type RowTexts<T> = [Option<T>; ROW_TEXTS_MAX];
+
+/// Texts that a narrow row may have.
+const ROW_TEXTS_MAX: usize = 2;
+
+/// A narrow row, made in two steps: its texts become symbols apart from it, many rows' together.
+pub trait ProjectedRow: Copy {
+    /// The whole row.
+    type Row<'a>;
+
+    /// What is text in a row.
+    fn text_columns<'a>(row: &'a Self::Row<'_>) -> RowTexts<&'a str>;
+
+    /// All else of it.
+    fn without_texts(row: &Self::Row<'_>) -> Self;
+
+    /// With its texts.
+    #[must_use]
+    fn with_texts(self, texts: RowTexts<Symbol>) -> Self;
+}
+
+/// What questions read of a pin: 16 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinProjection {
+    /// The category.
+    pub category: Option<Symbol>,
+    /// Who posted.
+    pub poster: Option<Symbol>,
+    /// Followers of the poster, one more than they are: zero is the niche for "absent".
+    followers: Option<NonZeroU64>,
+}
+
+impl PinProjection {
+    /// Followers of the poster.
+    #[must_use]
+    pub fn followers(&self) -> Option<i64> {
+        self.followers.map(|followers| (followers.get() - 1).cast_signed())
+    }
+}
+
+impl ProjectedRow for PinProjection {
+    type Row<'a> = Pin<'a>;
+
+    fn text_columns<'a>(pin: &'a Pin<'_>) -> RowTexts<&'a str> {
+        [pin.category.as_deref(), pin.poster_name.as_deref()]
+    }
+
+    fn without_texts(pin: &Pin<'_>) -> PinProjection {
+        let followers = pin.follower_count.and_then(|count| NonZeroU64::new(u64::try_from(count).ok()? + 1));
+        PinProjection { category: None, poster: None, followers }
+    }
+
+    fn with_texts(self, [category, poster]: RowTexts<Symbol>) -> PinProjection {
+        PinProjection { category, poster, ..self }
+    }
+}
+
+/// What questions read of a geo post: 8 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GeoProjection {
+    /// The country.
+    pub country: Option<Symbol>,
+    year: Option<NonZeroU16>,
+}
+
+impl GeoProjection {
+    /// The year of the post.
+    #[must_use]
+    pub fn post_year(&self) -> Option<i32> {
+        self.year.map(|year| year.get().into())
+    }
+}
+
+impl ProjectedRow for GeoProjection {
+    type Row<'a> = Geo<'a>;
+
+    fn text_columns<'a>(geo: &'a Geo<'_>) -> RowTexts<&'a str> {
+        [geo.country.as_deref(), None]
+    }
+
+    fn without_texts(geo: &Geo<'_>) -> GeoProjection {
+        GeoProjection { country: None, year: geo.timestamp.and_then(utc_year) }
+    }
+
+    fn with_texts(self, [country, _]: RowTexts<Symbol>) -> GeoProjection {
+        GeoProjection { country, ..self }
+    }
+}
+
+/// What questions read of a user: 8 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserProjection {
+    /// First and last name.
+    pub name: Option<Symbol>,
+    /// Years.
+    pub age: Option<u8>,
+    joined: Option<NonZeroU16>,
+}
+
+impl UserProjection {
+    /// The year in which the user joined.
+    #[must_use]
+    pub fn year_joined(&self) -> Option<i32> {
+        self.joined.map(|year| year.get().into())
+    }
+}
+
+impl ProjectedRow for UserProjection {
+    type Row<'a> = User<'a>;
+
+    fn text_columns<'a>(user: &'a User<'_>) -> RowTexts<&'a str> {
+        [user.user_name.as_deref(), None]
+    }
+
+    fn without_texts(user: &User<'_>) -> UserProjection {
+        UserProjection { name: None, age: user.age, joined: user.date_joined.and_then(utc_year) }
+    }
+
+    fn with_texts(self, [name, _]: RowTexts<Symbol>) -> UserProjection {
+        UserProjection { name, ..self }
+    }
+}
+
+/// The UTC year of a moment, 1…65535; earlier and later ones count as absent.
+///
+/// Days to years as in Howard Hinnant, *chrono-compatible low-level date algorithms*, `civil_from_days`.
+fn utc_year(moment: Micros) -> Option<NonZeroU16> {
+    const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+    // Counted from 0000-03-01, so that the leap day is the last day of a year.
+    let days = moment.div_euclid(DAY) + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // March is month 0: January and February, from day 306, belong to the next calendar year.
+    let year = era * 400 + year_of_era + i64::from(day_of_year >= 306);
+    u16::try_from(year).ok().and_then(NonZeroU16::new)
+}
+
+/// Arrangements need some order of the values, not the order of their texts.
+macro_rules! ordered_by_number {
+    ($row:ident, |$it:ident| $key:expr) => {
+        impl Ord for $row {
+            fn cmp(&self, other: &$row) -> Ordering {
+                let key = |$it: &$row| $key;
+                key(self).cmp(&key(other))
+            }
+        }
+
+        impl PartialOrd for $row {
+            fn partial_cmp(&self, other: &$row) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+    };
+}
+
+ordered_by_number!(PinProjection, |it| (it.category.map(Symbol::number), it.poster.map(Symbol::number), it.followers));
+ordered_by_number!(GeoProjection, |it| (it.country.map(Symbol::number), it.year));
+ordered_by_number!(UserProjection, |it| (it.name.map(Symbol::number), it.age, it.joined));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn years_are_those_of_the_calendar() {
+        const SECOND: i64 = 1_000_000;
+        // Seconds as `date -u -d 'YYYY-01-01' +%s` prints them.
+        let starts = [(1900, -2_208_988_800), (1970, 0), (2000, 946_684_800), (2001, 978_307_200)];
+        let later = [(2018, 1_514_764_800), (2021, 1_609_459_200), (2100, 4_102_444_800), (2101, 4_133_980_800)];
+        for (start, seconds) in starts.into_iter().chain(later) {
+            let found = |moment| utc_year(moment).map(NonZeroU16::get);
+            assert_eq!(found(seconds * SECOND), Some(start));
+            assert_eq!(found(seconds * SECOND - 1), Some(start - 1));
+        }
+        assert_eq!((utc_year(i64::MIN), utc_year(i64::MAX)), (None, None));
+    }
+
+    #[test]
+    fn narrow_rows_are_small() {
+        assert_eq!(
+            (
+                size_of::<PinProjection>(),
+                size_of::<GeoProjection>(),
+                size_of::<UserProjection>(),
+                size_of::<(GeoProjection, UserProjection)>()
+            ),
+            (16, 8, 8, 16)
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! Key ids: each worker replaces an `ind` by a [`KeyId`], a dense number of its own.
+//!
+//! All rows of an `ind` are exchanged to the same worker ([`route_by_ind`]). The id takes four bytes where the `ind`
+//! takes eight, and it is an index into a slab, so no stream needs a hash table of its own.
+
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
+
+use crate::hash::KeyedState;
+use crate::record::Ind;
+use crate::slab::ChunkedVec;
+use crate::version::VersionedRow;
+
+/// The number a worker gave to an `ind`, from 0 in the order in which it met them.
+pub(crate) type KeyId = u32;
+
+/// A change of the rows that count.
+pub(crate) type RowChange<R> = ((KeyId, R), u64, i64);
+
+/// The inds that a worker has met, each with its id.
+#[derive(Debug, Default)]
+pub struct KeyInterner {
+    ids: HashTable<KeyId>,
+    inds: ChunkedVec<Ind>,
+    /// Room for what is looked up together.
+    found: Vec<Option<KeyId>>,
+}
+
+impl KeyInterner {
+    /// The ids of inds, in their order; new ones for inds that were not met before.
+    ///
+    /// Look-ups first: none depends on another, so that their waits for memory overlap.
+    pub(crate) fn intern_all(&mut self, inds: impl Iterator<Item = Ind> + Clone) -> impl Iterator<Item = KeyId> {
+        let mut found = std::mem::take(&mut self.found);
+        found.extend(inds.clone().map(|ind| self.find_id(ind)));
+        for (ind, id) in inds.zip(&mut found) {
+            *id = id.or_else(|| Some(self.insert_new(ind)));
+        }
+        self.found = found;
+        self.found.drain(..).flatten()
+    }
+
+    fn find_id(&self, ind: Ind) -> Option<KeyId> {
+        self.ids.find(hash_ind(ind), |id| self.inds.get(*id) == Some(&ind)).copied()
+    }
+
+    /// The id of an ind that was not met a moment ago.
+    fn insert_new(&mut self, ind: Ind) -> KeyId {
+        if let Some(id) = self.find_id(ind) {
+            return id;
+        }
+        let id = KeyId::try_from(self.ids.len()).expect("a worker holds fewer than 2^32 distinct inds");
+        *self.inds.get_or_grow(id) = ind;
+        self.ids.insert_unique(hash_ind(ind), id, |id| self.inds.get(*id).map_or(0, |ind| hash_ind(*ind)));
+        id
+    }
+
+    /// How many distinct inds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Bytes that they take.
+    #[must_use]
+    pub fn allocated_bytes(&self) -> usize {
+        self.ids.allocation_size() + self.inds.allocated_bytes()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+fn hash_ind(ind: Ind) -> u64 {
+    KeyedState.hash_one(ind)
+}
+
+/// Brings all rows of an `ind` to one worker, by bits of the hash that the tables there do not use.
+pub(crate) fn route_by_ind<R>(delivery: &VersionedRow<R>) -> u64 {
+    hash_ind(delivery.0) >> 24
+}

@@ -1,0 +1,50 @@
+//! A field as a producer wrote it.
+
+use super::JsonString;
+
+/// The JSON value of one field, lent by the message. Numbers and strings stay as written until a column says how they
+/// are read: nothing passes through a float on the way, and nothing is unescaped that no column keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum JsonValue<'a> {
+    /// `null`, or absent.
+    #[default]
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A JSON number, as written.
+    Number(&'a str),
+    /// A string.
+    Text(JsonString<'a>),
+    /// An array, as written.
+    Array(&'a str),
+    /// An object, as written.
+    Object(&'a str),
+}
+
+impl JsonValue<'_> {
+    /// The kind of value, as a message to a person names it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            JsonValue::Null => "null",
+            JsonValue::Bool(_) => "a boolean",
+            JsonValue::Number(_) => "a number",
+            JsonValue::Text(_) => "a string",
+            JsonValue::Array(_) => "an array",
+            JsonValue::Object(_) => "an object",
+        }
+    }
+
+    /// Whether two values of a key that stands twice say the same: the same value, or the same digits once as a
+    /// number and once as a string. `1` and `1.0` differ, as do an array or object written otherwise.
+    #[must_use]
+    pub fn has_same_content(&self, other: &JsonValue<'_>) -> bool {
+        match (self, other) {
+            (JsonValue::Text(one), JsonValue::Text(other)) => one.has_same_content(*other),
+            (JsonValue::Number(number), JsonValue::Text(text)) | (JsonValue::Text(text), JsonValue::Number(number)) => {
+                text.has_same_content(JsonString::plain(number))
+            }
+            _ => self == other,
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! A slab: values indexed by a dense number, in chunks of a fixed size.
+
+/// Values by index, in chunks of their own: growing moves nothing and leaves no doubled room behind.
+#[derive(Debug)]
+pub(crate) struct ChunkedVec<T>(Vec<Box<[T]>>);
+
+/// Values in one chunk.
+const CHUNK_VALUES: usize = 4096;
+
+impl<T> Default for ChunkedVec<T> {
+    fn default() -> Self {
+        ChunkedVec(Vec::new())
+    }
+}
+
+impl<T: Copy + Default> ChunkedVec<T> {
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        let index = index as usize;
+        self.0.get(index / CHUNK_VALUES).map(|chunk| &chunk[index % CHUNK_VALUES])
+    }
+
+    /// All values, those of indexs that are not used among them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().flatten()
+    }
+
+    /// Bytes that they take.
+    pub(crate) fn allocated_bytes(&self) -> usize {
+        self.0.len() * CHUNK_VALUES * size_of::<T>()
+    }
+
+    /// The value at a index, after making room for it.
+    pub(crate) fn get_or_grow(&mut self, index: u32) -> &mut T {
+        let index = index as usize;
+        while self.0.len() <= index / CHUNK_VALUES {
+            self.0.push(vec![T::default(); CHUNK_VALUES].into_boxed_slice());
+        }
+        &mut self.0[index / CHUNK_VALUES][index % CHUNK_VALUES]
+    }
+}

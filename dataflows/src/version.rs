@@ -1,0 +1,144 @@
+//! Versions: which of two deliveries of the same `ind` is the later one, and how a version is stored in 12 bytes.
+
+use std::num::NonZeroU32;
+
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
+use crate::hash::KeyedState;
+use crate::record::{Ind, Lineage, Position};
+use crate::symbol::Symbol;
+
+/// One row as it came: its key, its version, its values.
+pub(crate) type VersionedRow<R> = (Ind, Version, R);
+
+/// A [`Lineage`] in 40 bytes, in the same order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Version {
+    /// `i64::MIN` where there is none: the moment it would otherwise stand for is 292,000 years ago.
+    arrived_at: i64,
+    source: Symbol,
+    position: Position,
+    sub: u32,
+}
+
+impl From<Lineage> for Version {
+    fn from(lineage: Lineage) -> Version {
+        let Lineage { arrived_at, source, position, sub } = lineage;
+        Version { arrived_at: arrived_at.unwrap_or(i64::MIN), source, position, sub }
+    }
+}
+
+/// A [`Version`] in 12 bytes, as it is held for every row. What repeats is in [`VersionPrefixes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PackedVersion {
+    /// The low half of the time.
+    arrived_at: u32,
+    /// The low half of the position; of one that is wider than 64 bits, its place in [`VersionPrefixes::wide`].
+    position: u32,
+    prefix: NonZeroU32,
+}
+
+/// What versions share with many others: the high half of the time (71 minutes have the same), source, the high half of
+/// the position (none where it is wide), and sub.
+type VersionPrefix = (i32, Symbol, Option<u32>, u32);
+
+/// The prefixes that were met, and the positions of held versions that are wider than 64 bits. There are few prefixes
+/// beside the rows: one for each partition and place in a message, each 71 minutes.
+///
+/// The halves of a wide position repeat nowhere: consecutive sequence numbers of Kinesis differ in their upper half. So
+/// these positions stand in places of their own, which are used again once a version is held no more.
+#[derive(Debug, Default)]
+pub(crate) struct VersionPrefixes {
+    numbers: HashMap<VersionPrefix, NonZeroU32, KeyedState>,
+    prefixes: Vec<VersionPrefix>,
+    wide: Vec<Position>,
+    free: Vec<u32>,
+}
+
+impl VersionPrefixes {
+    pub(crate) fn pack(&mut self, version: Version) -> PackedVersion {
+        let Version { arrived_at, source, position, sub } = version;
+        let (high, low) = match position.narrow() {
+            Some(position) => (Some((position >> 32) as u32), position as u32),
+            None => (None, self.store_wide(position)),
+        };
+        let prefix = ((arrived_at >> 32) as i32, source, high, sub);
+        let number = *self.numbers.entry(prefix).or_insert_with(|| {
+            self.prefixes.push(prefix);
+            let number = u32::try_from(self.prefixes.len()).ok().and_then(NonZeroU32::new);
+            number.expect("a worker meets fewer than 2^32 prefixes")
+        });
+        PackedVersion { arrived_at: arrived_at as u32, position: low, prefix: number }
+    }
+
+    fn store_wide(&mut self, position: Position) -> u32 {
+        if let Some(place) = self.free.pop() {
+            self.wide[place as usize] = position;
+            return place;
+        }
+        self.wide.push(position);
+        u32::try_from(self.wide.len() - 1).expect("a worker holds fewer than 2^32 versions")
+    }
+
+    fn prefix_of(&self, held: PackedVersion) -> VersionPrefix {
+        self.prefixes[held.prefix.get() as usize - 1]
+    }
+
+    /// Says that a version is held no more.
+    pub(crate) fn release(&mut self, held: PackedVersion) {
+        if let (_, _, None, _) = self.prefix_of(held) {
+            self.free.push(held.position);
+        }
+    }
+
+    pub(crate) fn unpack(&self, held: PackedVersion) -> Version {
+        let (time, source, high, sub) = self.prefix_of(held);
+        let arrived_at = i64::from(time) << 32 | i64::from(held.arrived_at);
+        let position = match high {
+            Some(high) => Position::from(u64::from(high) << 32 | u64::from(held.position)),
+            None => self.wide[held.position as usize],
+        };
+        Version { arrived_at, source, position, sub }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn wide_position() -> impl Strategy<Value = Position> {
+        "[1-9][0-9]{20,55}".prop_map(|digits| Position::parse(digits.as_bytes()).unwrap_or_default())
+    }
+
+    fn any_version() -> impl Strategy<Value = Version> {
+        let position = prop_oneof![any::<u64>().prop_map(Position::from), wide_position()];
+        let lineage = (any::<Option<i64>>(), "[ab]{0,2}", position, any::<u32>());
+        lineage.prop_map(|(arrived_at, source, position, sub)| {
+            Version::from(Lineage { arrived_at, source: Symbol::new(&source), position, sub })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_held_version_is_the_version(versions in proptest::collection::vec(any_version(), 1..20)) {
+            let mut prefixes = VersionPrefixes::default();
+            let held: Vec<_> = versions.iter().map(|version| prefixes.pack(*version)).collect();
+            let back: Vec<_> = held.into_iter().map(|held| prefixes.unpack(held)).collect();
+            prop_assert_eq!(back, versions);
+        }
+
+        #[test]
+        fn what_is_held_no_more_takes_no_room(one in any_version(), others in proptest::collection::vec(wide_position(), 2..20)) {
+            let mut prefixes = VersionPrefixes::default();
+            let mut held = prefixes.pack(one);
+            for position in others {
+                prefixes.release(held);
+                held = prefixes.pack(Version { position, ..one });
+                prop_assert_eq!(prefixes.unpack(held), Version { position, ..one });
+                prop_assert_eq!(prefixes.wide.len(), 1);
+            }
+        }
+    }
+}
