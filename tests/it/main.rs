@@ -36,6 +36,7 @@ mod recordings;
 mod reference;
 mod same;
 mod shutdown;
+mod soak;
 mod stop;
 mod telemetry;
 mod terminal;

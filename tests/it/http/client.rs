@@ -126,7 +126,12 @@ pub(crate) struct Kept {
 
 impl Kept {
     pub(crate) fn get(&mut self, path: &str) -> Reply {
-        self.stream.get_mut().write_all(&request(path, &[], "HTTP/1.1", self.address)).unwrap();
+        self.raw(&request(path, &[], "HTTP/1.1", self.address))
+    }
+
+    /// Sends these bytes, and reads one reply.
+    pub(crate) fn raw(&mut self, request: &[u8]) -> Reply {
+        self.stream.get_mut().write_all(request).unwrap();
         reply(&mut self.stream)
     }
 }

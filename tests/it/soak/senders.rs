@@ -1,0 +1,303 @@
+//! Ordinary senders at a constant rate, and a reader of an answer's changes.
+//!
+//! A latency counts from the moment at which a record was due, so that a sender that had to wait does not hide it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{Phase, READ_TOKEN, SoakSite, WRITE_TOKEN};
+use crate::gateway::JSON;
+use crate::http::client::{Event, Kept};
+
+pub(super) const STREAMS: [&str; 3] = ["pin", "geo", "user"];
+const SENDERS: u64 = 8;
+/// Between two requests of a sender.
+const SEND_INTERVAL: Duration = Duration::from_millis(100);
+/// After a reply that asks to send again later.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+/// Posts that ordinary senders replace again and again.
+const INDS: u64 = 20_000;
+/// The post whose replacements change an answer, and its country.
+const PROBE_IND: u64 = 9_000_000;
+const PROBE_COUNTRY: &str = "Probeland";
+const PROBE_PATH: &str = "/answers/most_followed_poster_by_country/changes";
+/// The poster of the last probe.
+const LAST_POSTER: &str = "last";
+
+/// Latencies by phase.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Latencies {
+    by_phase: BTreeMap<Phase, Vec<Duration>>,
+}
+
+/// Percentiles of some latencies.
+pub(super) struct Percentiles {
+    count: usize,
+    p50: Duration,
+    p99: Duration,
+    max: Duration,
+}
+
+impl fmt::Display for Percentiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Percentiles { count, p50, p99, max } = self;
+        write!(f, "n = {count}, p50 {p50:.2?}, p99 {p99:.2?}, max {max:.2?}")
+    }
+}
+
+impl Latencies {
+    fn add(&mut self, phase: Phase, latency: Duration) {
+        self.by_phase.entry(phase).or_default().push(latency);
+    }
+
+    fn merge(&mut self, other: Latencies) {
+        for (phase, latencies) in other.by_phase {
+            self.by_phase.entry(phase).or_default().extend(latencies);
+        }
+    }
+
+    pub(super) fn calm(&self) -> Percentiles {
+        self.percentiles(Phase::Calm)
+    }
+
+    pub(super) fn hostile(&self) -> Percentiles {
+        self.percentiles(Phase::Hostile)
+    }
+
+    pub(super) fn p99_ratio(&self) -> f64 {
+        self.hostile().p99.as_secs_f64() / self.calm().p99.as_secs_f64()
+    }
+
+    fn percentiles(&self, phase: Phase) -> Percentiles {
+        let mut sorted = self.by_phase.get(&phase).cloned().unwrap_or_default();
+        assert!(!sorted.is_empty(), "something was measured in phase {phase:?}");
+        sorted.sort_unstable();
+        let at = |percent: usize| sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)];
+        Percentiles { count: sorted.len(), p50: at(50), p99: at(99), max: at(100) }
+    }
+}
+
+/// What ordinary senders sent.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    pub(super) latencies: Latencies,
+    /// Requests that were sent again after 503.
+    pub(super) retries: u64,
+    /// Of each stream: the value that was acknowledged at each offset.
+    acknowledged: BTreeMap<&'static str, BTreeMap<u64, String>>,
+}
+
+impl Sent {
+    pub(super) fn records(&self) -> usize {
+        self.acknowledged.values().map(BTreeMap::len).sum()
+    }
+
+    fn merge(&mut self, other: Sent) {
+        self.latencies.merge(other.latencies);
+        self.retries += other.retries;
+        for (stream, values) in other.acknowledged {
+            let of_stream = self.acknowledged.entry(stream).or_default();
+            for (offset, value) in values {
+                let before = of_stream.insert(offset, value);
+                assert_eq!(before, None, "offset {offset} of {stream} is acknowledged once");
+            }
+        }
+    }
+
+    /// Demands that each acknowledged record is the line that the acknowledgement names.
+    pub(super) fn assert_stored(&self, posts: &Path) {
+        for (stream, values) in &self.acknowledged {
+            let lines = stored_lines(posts, stream);
+            for (offset, value) in values {
+                let line = lines.get(usize::try_from(*offset).unwrap()).map(String::as_str);
+                assert_eq!(line, Some(value.as_str()), "line {offset} of {stream} was acknowledged");
+            }
+        }
+    }
+}
+
+pub(super) fn stored_lines(posts: &Path, stream: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(posts.join(format!("{stream}.jsonl"))).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// One sender's connection and what came of it.
+struct Sender {
+    site: Arc<SoakSite>,
+    connection: Kept,
+    due: Instant,
+    sent: Sent,
+}
+
+impl Sender {
+    fn new(site: &Arc<SoakSite>) -> Sender {
+        let connection = site.gateway.keep();
+        Sender { site: Arc::clone(site), connection, due: Instant::now(), sent: Sent::default() }
+    }
+
+    /// Waits until the next request is due.
+    fn wait(&mut self) {
+        self.due += SEND_INTERVAL;
+        thread::sleep(self.due.saturating_duration_since(Instant::now()));
+    }
+
+    /// Sends a record until it is acknowledged. Every request must be answered, with 200 or 503.
+    fn send(&mut self, stream: &'static str, value: &Value) {
+        let (phase, request) = (self.site.phase(), produce_request(stream, std::slice::from_ref(value)));
+        let offset = loop {
+            let reply = self.connection.raw(&request);
+            match reply.status {
+                200 => break reply.json()["offsets"][0]["offset"].as_u64().unwrap(),
+                503 => self.sent.retries += 1,
+                _ => panic!("an ordinary sender was refused: {reply:?}"),
+            }
+            thread::sleep(RETRY_INTERVAL);
+        };
+        self.sent.latencies.add(phase, self.due.elapsed());
+        self.sent.acknowledged.entry(stream).or_default().insert(offset, value.to_string());
+    }
+}
+
+/// A request that produces values, on a connection that is kept.
+pub(super) fn produce_request(stream: &str, values: &[Value]) -> Vec<u8> {
+    let records: Vec<_> = values.iter().map(|value| json!({ "value": value })).collect();
+    let body = json!({ "records": records }).to_string();
+    let head = format!(
+        "POST /topics/{stream} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {WRITE_TOKEN}\r\n\
+         content-type: {JSON}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    format!("{head}{body}").into_bytes()
+}
+
+/// The ordinary senders, the prober, and the reader of changes.
+pub(super) struct Ordinary {
+    senders: Vec<JoinHandle<Sent>>,
+    reader: JoinHandle<Latencies>,
+}
+
+pub(super) fn start(site: &Arc<SoakSite>) -> Ordinary {
+    let probes = Arc::new(Mutex::new(Vec::new()));
+    let reader = {
+        let (site, probes) = (Arc::clone(site), Arc::clone(&probes));
+        thread::spawn(move || read_changes(&site, &probes))
+    };
+    let mut senders: Vec<_> = (0..SENDERS)
+        .map(|number| {
+            let site = Arc::clone(site);
+            thread::spawn(move || send_posts(&site, number))
+        })
+        .collect();
+    let site = Arc::clone(site);
+    senders.push(thread::spawn(move || send_probes(&site, &probes)));
+    Ordinary { senders, reader }
+}
+
+impl Ordinary {
+    /// What was sent, and how long each probe took to its changed answer.
+    pub(super) fn join(self) -> (Sent, Latencies) {
+        let mut sent = Sent::default();
+        for sender in self.senders {
+            sent.merge(sender.join().unwrap());
+        }
+        (sent, self.reader.join().unwrap())
+    }
+}
+
+fn send_posts(site: &Arc<SoakSite>, number: u64) -> Sent {
+    let mut sender = Sender::new(site);
+    for post in 0.. {
+        if site.is_over() {
+            break;
+        }
+        sender.wait();
+        let (stream, value) = ordinary_post(number, post);
+        sender.send(stream, &value);
+    }
+    sender.sent
+}
+
+fn ordinary_post(sender: u64, post: u64) -> (&'static str, Value) {
+    // Spreads over all posts, and repeats them.
+    let ind = (post / 3 * SENDERS + sender).wrapping_mul(7_919) % INDS;
+    let mark = format!("{sender}-{post}");
+    match post % 3 {
+        0 => {
+            let category = ["art", "travel", "finance", "quotes"][(ind % 4) as usize];
+            let value = json!({ "index": ind, "unique_id": mark, "title": "A title", "category": category,
+                "poster_name": format!("poster {}", ind % 500), "follower_count": format!("{}k", post % 90) });
+            ("pin", value)
+        }
+        1 => {
+            let country = ["Chad", "Peru", "Fiji", "Mali", "Oman"][(ind % 5) as usize];
+            let value = json!({ "ind": ind, "timestamp": "2020-08-28T03:52:47", "latitude": 1.5, "longitude": 2.5,
+                "country": country, "mark": mark });
+            ("geo", value)
+        }
+        _ => {
+            let value = json!({ "ind": ind, "first_name": "Ada", "last_name": format!("L{}", ind % 1_000),
+                "age": 20 + ind % 50, "date_joined": "2016-10-24T11:23:51", "mark": mark });
+            ("user", value)
+        }
+    }
+}
+
+/// When each probe was due, and in which phase.
+type Probes = Mutex<Vec<(Phase, Instant)>>;
+
+/// Replaces one pin again and again; each replacement has more followers, and so changes the answer of its country.
+fn send_probes(site: &Arc<SoakSite>, probes: &Probes) -> Sent {
+    let mut sender = Sender::new(site);
+    let geo = json!({ "ind": PROBE_IND, "timestamp": "2020-08-28T03:52:47", "latitude": 1.5, "longitude": 2.5,
+        "country": PROBE_COUNTRY });
+    sender.send("geo", &geo);
+    loop {
+        sender.wait();
+        let is_last = site.is_over();
+        let number = {
+            let mut probes = probes.lock().unwrap();
+            probes.push((site.phase(), sender.due));
+            probes.len()
+        };
+        let poster = if is_last { LAST_POSTER.to_owned() } else { format!("probe {number}") };
+        let pin = json!({ "index": PROBE_IND, "unique_id": "probe", "category": "probe", "poster_name": poster,
+            "follower_count": number.to_string() });
+        sender.send("pin", &pin);
+        if is_last {
+            return sender.sent;
+        }
+    }
+}
+
+/// Follows the answer that the probes change until the last one has.
+fn read_changes(site: &SoakSite, probes: &Probes) -> Latencies {
+    let events = site.run.events(PROBE_PATH, &[("authorization", &format!("Bearer {READ_TOKEN}"))]);
+    let (mut latencies, mut seen) = (Latencies::default(), 0);
+    for event in events {
+        assert_ne!(event.kind, "dropped", "an ordinary reader is not dropped: {event:?}");
+        let Some((number, poster)) = probe_of(&event) else { continue };
+        let probes = probes.lock().unwrap();
+        // Probes between two changes of the answer were in the same epoch as the last of them.
+        for (phase, due) in &probes[seen..number] {
+            latencies.add(*phase, due.elapsed());
+        }
+        seen = number;
+        if poster == LAST_POSTER {
+            return latencies;
+        }
+    }
+    panic!("the stream of changes ended before the last probe");
+}
+
+/// The probe that an event shows as the answer of its country.
+fn probe_of(event: &Event) -> Option<(usize, String)> {
+    let rows = event.data.get("insert").or_else(|| event.data.get("rows"))?.as_array()?;
+    let row = rows.iter().find(|row| row["country"] == PROBE_COUNTRY)?;
+    Some((usize::try_from(row["follower_count"].as_u64()?).ok()?, row["poster_name"].as_str()?.to_owned()))
+}
