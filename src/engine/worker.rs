@@ -21,7 +21,7 @@ use super::all_rejected::RejectionCounts;
 use super::{EngineError, Gauges, Settings};
 use crate::position::{Epoch, PartitionId};
 use crate::sinks::{Already, Delivery, Encoder, Stored};
-use crate::sources::{Block, Entry, Route};
+use crate::sources::{ArrivalTime, Block, Entry, Route};
 
 /// A worker that has nothing to do looks up this often even if nobody wakes it.
 const PARK_MAX: Duration = Duration::from_secs(1);
@@ -108,6 +108,8 @@ struct Desk<E: Encoder> {
     graph: WorkerGraph,
     ingest: MessageParser,
     read: HashMap<PartitionId, Read>,
+    /// Records of the open epoch whose time lay too far in the future.
+    times_ahead: u64,
     text_bytes_max: usize,
     passed: Epoch,
     watch: Option<WorkerLog>,
@@ -129,7 +131,8 @@ impl<E: Encoder> Desk<E> {
         let thread = std::thread::current();
         let _ = post.reports.send(Report::Started { worker: worker.index(), thread });
         let (limits, text_bytes_max) = (settings.limits, settings.limits.text_bytes_max);
-        Desk { post, graph, ingest: MessageParser::new(limits), read: HashMap::new(), text_bytes_max, passed: 0, watch }
+        let ingest = MessageParser::new(limits);
+        Desk { post, graph, ingest, read: HashMap::new(), times_ahead: 0, text_bytes_max, passed: 0, watch }
     }
 
     fn run(mut self, worker: &mut Worker) {
@@ -182,13 +185,14 @@ impl<E: Encoder> Desk<E> {
             gauges: &self.post.gauges,
             read: Read::default(),
         };
-        let mut count = 0;
+        let (mut count, mut times_ahead) = (0, 0);
         // Messages that share a position are parts of one record, so their rows are numbered on.
         let (mut last, mut sub) = (None, 0);
         block.records.each(|Entry { payload, position, arrived_at, route }| {
             sub = if last == Some(position) { sub } else { 0 };
             last = Some(position);
-            let lineage = Lineage { arrived_at, source, position, sub };
+            times_ahead += u64::from(arrived_at == ArrivalTime::TooFarAhead);
+            let lineage = Lineage { arrived_at: arrived_at.known(), source, position, sub };
             let held = match route {
                 Route::AsPartition => self.ingest.parse_message(carries, payload, lineage, &mut rows),
                 Route::To(stream) => self.ingest.parse_message(StreamHint::Only(stream), payload, lineage, &mut rows),
@@ -201,14 +205,16 @@ impl<E: Encoder> Desk<E> {
             count += u64::from(held);
         });
         let read = Read { rows: count, ..rows.read };
+        self.times_ahead += times_ahead;
         *self.read.entry(block.partition).or_default() += read;
     }
 
     fn close(&mut self, epoch: Epoch, cut: bool) {
         self.graph.advance_to(epoch + 1);
         let batches = if cut { self.post.encoder.as_mut().map(Encoder::cut) } else { None };
-        let report =
-            Report::Closed { epoch, read: self.read.drain().collect(), counts: self.ingest.take_counts(), batches };
+        let mut counts = self.ingest.take_counts();
+        counts.times_ahead = std::mem::take(&mut self.times_ahead);
+        let report = Report::Closed { epoch, read: self.read.drain().collect(), counts, batches };
         let _ = self.post.reports.send(report);
     }
 

@@ -33,5 +33,5 @@ pub use connection::{Brokers, Connection, ConnectionError, Mechanism, Sasl, Secu
 pub(crate) use producer::{Listening, Reports, producer};
 pub use properties::Properties;
 pub use reach::{Unreachable, metadata};
-pub use topics::{Outcome, Part, Topic, TopicError, Topics, Wanted};
+pub use topics::{EnsuredTopic, Outcome, Part, Topic, TopicError, Topics, Wanted};
 pub use writer::{Outgoing, Place, Unwritten, Writer};

@@ -24,6 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest wait until a topic that was made can be used: brokers tell one another.
 const SPREAD: Duration = Duration::from_secs(30);
 
+/// The setting that says whose clock a record's time is read from.
+const TIME_SETTING: &str = "message.timestamp.type";
+/// Its value for the broker's clock, which a sender cannot set.
+const BROKER_TIME: &str = "LogAppendTime";
+
 /// A cluster whose topics are looked at and changed.
 pub struct Topics {
     connection: Connection,
@@ -43,6 +48,25 @@ pub struct Wanted {
     pub replication: Option<i32>,
     /// Settings of the topic, such as `retention.ms`.
     pub settings: Vec<(String, String)>,
+}
+
+impl Wanted {
+    /// The settings of a topic that is to be made: what is wanted and, if that says nothing else, times by the broker's
+    /// clock.
+    fn settings_of_new(&self) -> impl Iterator<Item = (&str, &str)> {
+        let says_time = self.settings.iter().any(|(key, _)| key == TIME_SETTING);
+        let wanted = self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        wanted.chain((!says_time).then_some((TIME_SETTING, BROKER_TIME)))
+    }
+}
+
+/// A topic after it was seen to that it is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnsuredTopic {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Why it works and is risky, and what to do; only of a topic that was there.
+    pub risk: Option<String>,
 }
 
 /// What became of a topic.
@@ -209,7 +233,7 @@ impl Topics {
     ///
     /// # Errors
     /// If it may not be made, or is there with other partitions, copies or settings.
-    pub async fn create(&self, wanted: &Wanted) -> Result<Outcome, TopicError> {
+    pub async fn create(&self, wanted: &Wanted) -> Result<EnsuredTopic, TopicError> {
         let name = &wanted.name;
         let admin = self.admin("create", name)?;
         // A cluster that cannot be reached says why here, an admin client only that time is up.
@@ -218,7 +242,7 @@ impl Topics {
         }
         let replication = TopicReplication::Fixed(wanted.replication.unwrap_or(-1));
         let mut topic = NewTopic::new(name, wanted.partitions.unwrap_or(-1), replication);
-        for (key, value) in &wanted.settings {
+        for (key, value) in wanted.settings_of_new() {
             topic = topic.set(key, value);
         }
         let answers = admin.create_topics([&topic], &options()).await;
@@ -227,9 +251,17 @@ impl Topics {
             Err(code) => Err(refused("create", name, code)),
             Ok(()) => {
                 self.wait_until_usable(name)?;
-                Ok(Outcome::Created)
+                Ok(EnsuredTopic { outcome: Outcome::Created, risk: None })
             }
         }
+    }
+
+    /// Why a topic works and is risky, and what to do; `None` if it is not, or if its settings may not be read.
+    ///
+    /// # Errors
+    /// If the brokers do not answer.
+    pub async fn risk(&self, name: &str) -> Result<Option<String>, TopicError> {
+        Ok(self.settings(name).await?.and_then(|settings| time_risk(name, &settings)))
     }
 
     /// Sees to it that a topic is not there. Returns when it is gone.
@@ -296,7 +328,7 @@ impl Topics {
     }
 
     /// A topic that is there, against what is wanted.
-    async fn compare(&self, wanted: &Wanted) -> Result<Outcome, TopicError> {
+    async fn compare(&self, wanted: &Wanted) -> Result<EnsuredTopic, TopicError> {
         let name = &wanted.name;
         let different = |found: String, wanted: String| TopicError::Different { name: name.clone(), found, wanted };
         let parts = self.partitions(name)?.ok_or_else(|| TopicError::Absent(name.clone()))?;
@@ -309,12 +341,14 @@ impl Topics {
         }
         let settings = self.settings(name).await?.unwrap_or_default();
         for (key, value) in &wanted.settings {
-            let found = settings.iter().find(|entry| entry.name == *key).and_then(|entry| entry.value.as_deref());
+            let found = value_of(&settings, key);
             if found != Some(value.as_str()) {
                 return Err(different(format!("{key}={}", found.unwrap_or("unknown")), format!("{key}={value}")));
             }
         }
-        Ok(Outcome::Exists)
+        let wants_time = wanted.settings.iter().any(|(key, _)| key == TIME_SETTING);
+        let risk = if wants_time { None } else { time_risk(name, &settings) };
+        Ok(EnsuredTopic { outcome: Outcome::Exists, risk })
     }
 
     fn wait_until_usable(&self, name: &str) -> Result<(), TopicError> {
@@ -352,6 +386,20 @@ fn the_only(
     let answers = answers.map_err(|cause| failed(verb, name, cause))?;
     let answer = answers.into_iter().next().ok_or_else(|| failed(verb, name, KafkaError::Canceled))?;
     Ok(answer.map(|_| ()).map_err(|(_, code)| code))
+}
+
+fn value_of<'a>(settings: &'a [ConfigEntry], key: &str) -> Option<&'a str> {
+    settings.iter().find(|entry| entry.name == key).and_then(|entry| entry.value.as_deref())
+}
+
+/// What to say of a topic whose senders set the times of its records.
+fn time_risk(name: &str, settings: &[ConfigEntry]) -> Option<String> {
+    let found = value_of(settings, TIME_SETTING).filter(|value| *value != BROKER_TIME)?;
+    Some(format!(
+        "topic {name}: senders set the times of its records ({TIME_SETTING}={found}), so a wrong clock of theirs decides \
+         which delivery of an ind counts. Have the brokers set them: kafka-configs.sh --alter --entity-type topics \
+         --entity-name {name} --add-config {TIME_SETTING}={BROKER_TIME}"
+    ))
 }
 
 /// Whether a setting was made for the topic, and is not the brokers' default.

@@ -1,21 +1,33 @@
 //! Messages of one partition on their way into a block.
 
-use pinflow_dataflows::record::Micros;
-
+use super::arrival_time::{ArrivalClock, ArrivalTime};
 use super::{Message, Records, Route, Routed};
 use crate::position::Position;
 
-/// The last millisecond of the year 9999: a time beyond it, or before 1970, is none.
-const MILLIS_MAX: i64 = 253_402_300_799_999;
-
 /// Messages that were collected, in order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Collected {
+    /// The partition's name, for the log.
+    source: String,
     payloads: Vec<u8>,
     index: Vec<Message>,
+    clock: ArrivalClock,
+    /// Whether the log says that times of this partition lie too far ahead.
+    ahead_is_logged: bool,
 }
 
 impl Collected {
+    /// None yet, of the partition with this name.
+    pub(super) fn new(source: &str) -> Collected {
+        Collected {
+            source: source.to_owned(),
+            payloads: Vec::new(),
+            index: Vec::new(),
+            clock: ArrivalClock::new(),
+            ahead_is_logged: false,
+        }
+    }
+
     /// Adds a message of the partition's stream, `None` for a tombstone; tells how many bytes that takes.
     pub(super) fn push(&mut self, payload: Option<&[u8]>, position: Position, arrived_ms: Option<i64>) -> usize {
         self.push_routed(Route::AsPartition, payload, position, arrived_ms)
@@ -42,9 +54,24 @@ impl Collected {
         self.payloads.extend_from_slice(payload.unwrap_or_default());
         // A block is sent when it has a quarter MiB, and no message reaches 2 GiB.
         let end = u32::try_from(self.payloads.len()).expect("a block and one message are less than 4 GiB");
-        let arrived_at = arrived_ms.and_then(micros);
+        let arrived_at = self.clock.judge(arrived_ms);
+        if arrived_at == ArrivalTime::TooFarAhead && !self.ahead_is_logged {
+            self.ahead_is_logged = true;
+            self.log_ahead(position, arrived_ms);
+        }
         self.index.push(Message { end, null: payload.is_none(), position, arrived_at, routed });
         self.payloads.len() - before + size_of::<Message>()
+    }
+
+    fn log_ahead(&self, position: Position, arrived_ms: Option<i64>) {
+        tracing::warn!(
+            source = self.source,
+            position = position.to_string(),
+            time_ms = arrived_ms,
+            hint = "have the topic say when records arrive (message.timestamp.type=LogAppendTime), or correct the \
+                    clock of the sender, or of this machine",
+            "a record's time is more than an hour ahead of this machine's clock; such times count as unknown"
+        );
     }
 
     /// Bytes held.
@@ -64,15 +91,12 @@ impl Collected {
 
     /// All of them; the next ones will be about as many.
     pub(super) fn take(&mut self) -> Records {
+        self.clock.forget();
         let (bytes, messages) = (self.payloads.len(), self.index.len());
         let payloads = std::mem::replace(&mut self.payloads, Vec::with_capacity(bytes));
         let index = std::mem::replace(&mut self.index, Vec::with_capacity(messages));
         Records::Messages { payloads: payloads.into(), index: index.into() }
     }
-}
-
-fn micros(millis: i64) -> Option<Micros> {
-    (0..=MILLIS_MAX).contains(&millis).then(|| millis * 1_000)
 }
 
 #[cfg(test)]
@@ -81,30 +105,35 @@ mod tests {
 
     use super::*;
 
+    /// The last second of the year 9999.
+    const YEAR_9999_MS: i64 = 253_402_300_799_000;
+
     #[test]
     fn the_last_message_is_told_and_all_are_given_once() {
-        let mut collected = Collected::default();
+        let mut collected = Collected::new("kafka/a/0");
         assert_eq!(collected.last(), None);
         let messages = [Some(&b"ab"[..]), None, Some(b"")];
         for (position, payload) in (7_u64..).zip(messages) {
             collected.push(payload, position.into(), Some(5));
             assert_eq!(collected.last(), Some(payload));
         }
-        collected.push(Some(b"c"), 10.into(), Some(MILLIS_MAX + 1));
+        collected.push(Some(b"c"), 10.into(), Some(YEAR_9999_MS));
+        collected.push(Some(b"d"), 11.into(), None);
         let mut found = Vec::new();
         collected.take().each(|entry| {
             assert_eq!(entry.route, Route::AsPartition);
             found.push((entry.payload.map(<[u8]>::to_vec), entry.position, entry.arrived_at));
         });
         let expected = |payload: Option<&[u8]>, position: u64, at| (payload.map(<[u8]>::to_vec), position.into(), at);
-        let at = Some(5_000);
+        let at = ArrivalTime::Known(5_000);
         assert_eq!(
             found,
             [
                 expected(messages[0], 7, at),
                 expected(messages[1], 8, at),
                 expected(messages[2], 9, at),
-                expected(Some(b"c"), 10, None)
+                expected(Some(b"c"), 10, ArrivalTime::TooFarAhead),
+                expected(Some(b"d"), 11, ArrivalTime::Unknown)
             ]
         );
         assert!(collected.is_empty() && collected.take().count() == 0);
@@ -112,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_a_message_says_of_its_stream_is_no_part_of_its_payload() {
-        let mut collected = Collected::default();
+        let mut collected = Collected::new("kinesis/a/0");
         let (geo, long) = (Route::To(Stream::Geo), "é".repeat(40_000));
         let routed = [(Route::Nowhere("key x"), Some(&b"a"[..])), (geo, Some(b"b")), (Route::Nowhere(&long), None)];
         for (route, payload) in routed {

@@ -4,6 +4,7 @@
 //! positions. It never parses, and it never decides what is durable: where to resume comes from the feed, and how
 //! far that is durable by now (see [`DurableFrontier`]).
 
+mod arrival_time;
 mod backlog;
 mod collected;
 pub mod kafka;
@@ -23,6 +24,7 @@ use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::{Micros, Stream};
 use tokio::sync::{mpsc, watch};
 
+pub use arrival_time::ArrivalTime;
 pub use loss::AcceptedLoss;
 pub use named::Named;
 
@@ -94,7 +96,7 @@ pub struct Message {
     /// Its position. Messages that share one follow one another in one block: they are parts of one record.
     pub position: Position,
     /// The broker's timestamp.
-    pub arrived_at: Option<Micros>,
+    pub arrived_at: ArrivalTime,
     /// Which stream it belongs to.
     pub routed: Routed,
 }
@@ -117,8 +119,8 @@ pub struct Entry<'a> {
     pub payload: Option<&'a [u8]>,
     /// Its position.
     pub position: Position,
-    /// When it arrived, where that is known.
-    pub arrived_at: Option<Micros>,
+    /// When it arrived.
+    pub arrived_at: ArrivalTime,
     /// Which stream it belongs to.
     pub route: Route<'a>,
 }
@@ -162,7 +164,8 @@ impl Records {
                 for (position, (end, next)) in (*first..).zip(ends.chain(last)) {
                     let line = &text[start..end];
                     let payload = Some(line.strip_suffix(b"\r").unwrap_or(line));
-                    each(Entry { payload, position: position.into(), arrived_at: None, route: Route::AsPartition });
+                    let arrived_at = ArrivalTime::Unknown;
+                    each(Entry { payload, position: position.into(), arrived_at, route: Route::AsPartition });
                     start = next;
                 }
             }
@@ -193,7 +196,7 @@ impl Records {
     pub fn last_arrived_at(&self) -> Option<Micros> {
         match self {
             Records::Lines { .. } => None,
-            Records::Messages { index, .. } => index.last().and_then(|message| message.arrived_at),
+            Records::Messages { index, .. } => index.last().and_then(|message| message.arrived_at.known()),
         }
     }
 

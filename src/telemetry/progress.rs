@@ -206,7 +206,8 @@ impl ProgressMeter {
     }
 }
 
-/// Logs what was found in the messages read: rejections by reason, field faults by column, unknown fields. One event each.
+/// Logs what was found in the messages read: rejections by reason, field faults by column, unknown fields, times that
+/// are unknown. One event each.
 pub fn log_findings(counts: &IngestCounts) {
     for reason in RejectionReason::ALL {
         let rows = counts.rejections(reason);
@@ -222,6 +223,9 @@ pub fn log_findings(counts: &IngestCounts) {
     }
     if counts.unknown_fields > 0 {
         tracing::info!(fields = counts.unknown_fields, "unknown fields were left out");
+    }
+    if counts.times_ahead > 0 {
+        tracing::info!(records = counts.times_ahead, "times were more than an hour ahead and count as unknown");
     }
 }
 

@@ -42,7 +42,7 @@ pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> anyhow::Resu
         Command::Create(shape) => {
             for name in cluster.names()? {
                 match topics.create(&shape.wanted(&name)).await {
-                    Ok(outcome) => render::outcome(&name, outcome, format, out)?,
+                    Ok(ensured) => render::ensured(&name, &ensured, format, out)?,
                     Err(error) => well &= failed(&name, error, format, out)?,
                 }
             }

@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, presets};
 use serde_json::json;
 
 use super::Format;
-use crate::kafka::{Outcome, Part, Topic};
+use crate::kafka::{EnsuredTopic, Outcome, Part, Topic};
 
 pub(super) fn names<'a>(
     names: impl Iterator<Item = &'a String>,
@@ -32,6 +32,18 @@ pub(super) fn outcome(name: &str, outcome: Outcome, format: Format, out: &mut dy
     match format {
         Format::Table => writeln!(out, "{name}: {words}"),
         Format::Json => writeln!(out, "{}", json!({ "topic": name, "outcome": outcome })),
+    }
+}
+
+/// A topic that is there now, and why it is risky as it is.
+pub(super) fn ensured(name: &str, ensured: &EnsuredTopic, format: Format, out: &mut dyn Write) -> io::Result<()> {
+    let Some(risk) = &ensured.risk else { return outcome(name, ensured.outcome, format, out) };
+    match format {
+        Format::Table => {
+            outcome(name, ensured.outcome, format, out)?;
+            writeln!(out, "risk: {risk}")
+        }
+        Format::Json => writeln!(out, "{}", json!({ "topic": name, "outcome": ensured.outcome, "risk": risk })),
     }
 }
 

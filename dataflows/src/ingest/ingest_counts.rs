@@ -12,6 +12,8 @@ pub struct IngestCounts {
     faults: [u64; FieldFault::ALL.len()],
     /// Fields that the row's stream does not have, and that were ignored. Those of rejected rows are not counted.
     pub unknown_fields: u64,
+    /// Records whose time of arrival lay too far in the future, so that it counts as unknown.
+    pub times_ahead: u64,
 }
 
 impl IngestCounts {
@@ -41,11 +43,12 @@ impl IngestCounts {
 
     /// Adds the counts of another worker.
     pub fn merge(&mut self, other: &IngestCounts) {
-        let IngestCounts { rows, rejections, faults, unknown_fields } = other;
+        let IngestCounts { rows, rejections, faults, unknown_fields, times_ahead } = other;
         add_counts(&mut self.rows, rows);
         add_counts(&mut self.rejections, rejections);
         add_counts(&mut self.faults, faults);
         self.unknown_fields += unknown_fields;
+        self.times_ahead += times_ahead;
     }
 
     pub(super) fn count_row(&mut self, stream: Stream, faults: FieldFaults, unknown: u32) {
@@ -85,10 +88,11 @@ mod tests {
         faults.add(FieldFault::Age);
         some.count_row(Stream::User, faults, 2);
         some.count_rejection(RejectionReason::NoKey);
+        some.times_ahead = 3;
         let mut all = some.clone();
         all.merge(&some);
         assert_eq!((all.rows(Stream::User), all.rows(Stream::Pin), all.rejections(RejectionReason::NoKey)), (2, 0, 2));
         assert_eq!((all.faults(FieldFault::Age), all.faults(FieldFault::Timestamp), all.unknown_fields), (2, 0, 4));
-        assert_eq!(all.read(), 4);
+        assert_eq!((all.read(), all.times_ahead), (4, 6));
     }
 }

@@ -113,6 +113,8 @@ fn read(page: &mut MetricsPage, shared: &SharedServingState) {
     }
     let unknown = counts.unknown_fields as f64;
     page.metric("pinflow_unknown_fields_total", "counter", "Fields that no stream has.").only(unknown);
+    let what = "Records whose time was more than an hour ahead, and became unknown.";
+    page.metric("pinflow_times_ahead_total", "counter", what).only(counts.times_ahead as f64);
     let Some(view) = shared.answer_hub.view(ReadConsistency::Live) else { return };
     let mut metric = page.metric("pinflow_source_read_total", "counter", "Rows read, by partition.");
     for source in view.sources.iter() {

@@ -200,6 +200,7 @@ fn run_counts() -> [(&'static str, Value); 2] {
         ("rejections", json!({ "type": "object", "additionalProperties": count() })),
         ("field_faults", array(&fault)),
         ("unknown_fields", count()),
+        ("times_ahead", described(count(), "Records whose time was too far in the future, and is unknown")),
     ]);
     let all_time = object([("read", count()), ("rejected", count())]);
     [

@@ -105,6 +105,8 @@ struct RunCounts {
     /// Fields that could not be read and became null; columns without any are left out.
     field_faults: Vec<FieldFaultCount>,
     unknown_fields: u64,
+    /// Records whose time lay too far in the future, and is unknown.
+    times_ahead: u64,
 }
 
 #[derive(Serialize)]
@@ -132,6 +134,7 @@ impl RunCounts {
             rejections: rejections.filter(|(_, count)| *count > 0).collect(),
             field_faults: faults.filter(|fault| fault.count > 0).collect(),
             unknown_fields: counts.unknown_fields,
+            times_ahead: counts.times_ahead,
         }
     }
 }

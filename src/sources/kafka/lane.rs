@@ -57,6 +57,7 @@ impl Lane {
         next: u64,
         anchor: Option<Anchor>,
     ) -> Lane {
+        let collected = Collected::new(&name);
         Lane {
             topic: Arc::clone(topic),
             number,
@@ -69,7 +70,7 @@ impl Lane {
             committed: 0,
             waits: None,
             stall: Stall::new(next, Instant::now()),
-            collected: Collected::default(),
+            collected,
             last: Last::default(),
             last_offset: 0,
             lost: false,

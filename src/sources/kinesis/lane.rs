@@ -34,7 +34,8 @@ impl Lane {
         routes: Option<Arc<PartitionKeys>>,
         cursor: Cursor,
     ) -> Lane {
-        Lane { shard: shard.to_owned(), name, id, cursor, routes, collected: Collected::default() }
+        let collected = Collected::new(&name);
+        Lane { shard: shard.to_owned(), name, id, cursor, routes, collected }
     }
 
     /// Collects a record: as many messages as it has parts, all at its position. Whether the block is full. The cursor is
@@ -129,7 +130,7 @@ mod tests {
         let mut found = Vec::new();
         block.records.each(|entry| {
             assert_eq!(entry.route, Route::AsPartition);
-            found.push((entry.payload.map(<[u8]>::to_vec), entry.position, entry.arrived_at));
+            found.push((entry.payload.map(<[u8]>::to_vec), entry.position, entry.arrived_at.known()));
         });
         let at = |payload: &[u8], position: u64| (Some(payload.to_vec()), Position::from(position), Some(5_000));
         assert_eq!(found, [at(b"a", 7), at(b"b", 9), at(b"", 9), at(b"c", 9)]);

@@ -167,7 +167,7 @@ fn as_received(first: u64, text: Vec<u8>) -> Records {
     if memchr::memmem::find(&text, line::MARK.as_bytes()).is_none() {
         return Records::Lines { first, text: text.into() };
     }
-    let mut collected = Collected::default();
+    let mut collected = Collected::new("");
     Records::Lines { first, text: text.into() }.each(|entry| {
         let payload = entry.payload.and_then(line::read);
         collected.push(payload.as_deref(), entry.position, None);

@@ -42,7 +42,10 @@ fn status_separates_this_run_from_all_runs_after_a_restart() {
     let again = Serving::start(place.path(), &config, &[]);
     again.until_ready();
     let status = again.http.json("/status");
-    let empty = json!({ "read": 0, "written": 0, "rejected": 0, "redelivered": 0, "rejections": {}, "field_faults": [], "unknown_fields": 0 });
+    let empty = json!({
+        "read": 0, "written": 0, "rejected": 0, "redelivered": 0, "rejections": {}, "field_faults": [],
+        "unknown_fields": 0, "times_ahead": 0
+    });
     assert_eq!(status["this_run"], empty);
     assert_eq!(status["all_time"], json!({ "read": READ, "rejected": rejected }));
     until("the partitions are known", || again.http.json("/status")["sources"].as_array().unwrap().len() == 3);

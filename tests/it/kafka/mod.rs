@@ -14,6 +14,7 @@ mod msk;
 pub(crate) mod posts;
 mod reading;
 mod security;
+mod times;
 mod topics;
 mod transactions;
 

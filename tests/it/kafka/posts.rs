@@ -236,6 +236,15 @@ impl Sending {
     pub(crate) fn send(&mut self, topic: &str, partition: i32, payload: Option<&[u8]>) {
         let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
         record.payload = payload;
+        self.queue(record);
+    }
+
+    /// Queues one record with a time of its own, milliseconds since 1970.
+    pub(crate) fn send_at(&mut self, topic: &str, partition: i32, payload: &[u8], time_ms: i64) {
+        self.queue(BaseRecord::<[u8], [u8]>::to(topic).partition(partition).payload(payload).timestamp(time_ms));
+    }
+
+    fn queue(&mut self, mut record: BaseRecord<'_, [u8], [u8]>) {
         while let Err((error, again)) = self.producer.send(record) {
             assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::QueueFull), "{error}");
             self.producer.poll(Duration::from_millis(10));

@@ -35,7 +35,8 @@ fn topics_are_made_once_described_and_deleted_once() {
         ["made.pin", "made.geo", "made.user",]
     );
     for topic in &found {
-        assert_eq!(topic["config"], serde_json::json!({ "retention.ms": "60000" }));
+        let settings = serde_json::json!({ "message.timestamp.type": "LogAppendTime", "retention.ms": "60000" });
+        assert_eq!(topic["config"], settings, "as asked for, and times by the brokers' clock");
         let partitions = topic["partitions"].as_array().unwrap();
         assert_eq!(partitions.len(), 3);
         for (number, partition) in partitions.iter().enumerate() {
@@ -53,6 +54,42 @@ fn topics_are_made_once_described_and_deleted_once() {
     let again = topics(&["delete", "made.pin"]);
     assert_eq!((again.code, again.stdout.as_str()), (0, "made.pin: was not there\n"));
     assert_eq!(topics(&["list", "--prefix", "made"]).stdout, "made.user\n");
+}
+
+#[test]
+fn topic_whose_senders_set_times_is_made_if_asked_for_and_otherwise_named_as_a_risk() {
+    if skipped() {
+        return;
+    }
+    let asked = ["create", "sender-times", "--config", "message.timestamp.type=CreateTime"];
+    let made = topics(&asked);
+    assert_eq!((made.code, made.stdout.as_str()), (0, "sender-times: created\n"));
+    assert_eq!(described(&["sender-times"])[0]["config"]["message.timestamp.type"], "CreateTime");
+    assert_eq!(topics(&asked).stdout, "sender-times: is there already, as it is wanted\n", "that is what is wanted");
+
+    let again = topics(&["create", "sender-times"]);
+    let risk = "risk: topic sender-times: senders set the times of its records (message.timestamp.type=CreateTime)";
+    assert!(again.code == 0 && again.stdout.contains(risk), "{again:?}");
+    let again: Value = serde_json::from_str(&topics(&["create", "sender-times", "--format", "json"]).stdout).unwrap();
+    assert_eq!(again["outcome"], "exists");
+    assert!(again["risk"].as_str().unwrap().contains("--add-config message.timestamp.type=LogAppendTime"), "{again}");
+    assert_eq!(topics(&["delete", "sender-times"]).code, 0);
+}
+
+#[test]
+fn check_names_topics_whose_senders_set_times() {
+    if skipped() {
+        return;
+    }
+    let site = super::posts::Site::unmade(&Broker::shared().plaintext());
+    let [pin, geo] = ["pin", "geo"].map(|stream| site.topic(stream));
+    assert_eq!(topics(&["create", &pin]).code, 0);
+    Broker::shared().create_topic(&geo, 1, &[]);
+    let config = site.configure_topics(&format!("pin = \"{pin}\", geo = \"{geo}\""), "");
+    let checked = run(["check", config.to_str().unwrap()]);
+    let risks: Vec<&str> = checked.stdout.lines().filter(|line| line.starts_with("risk")).collect();
+    assert!(matches!(risks[..], [risk] if risk.contains(&format!("topic {geo}: senders set"))), "{checked:?}");
+    assert_eq!(checked.code, 0, "{checked:?}");
 }
 
 #[test]

@@ -1,0 +1,133 @@
+//! Times that producers set: the latest counts, and one that cannot be true does not.
+
+use std::path::Path;
+
+use rusqlite::types::Value;
+
+use super::broker::Broker;
+use super::posts::{STREAMS, Site};
+use super::skipped;
+use crate::harness::Snapshot;
+use crate::http::Serving;
+use crate::ledger;
+
+/// 9999-12-31T00:00:00Z, milliseconds.
+const YEAR_9999_MS: i64 = 253_402_214_400_000;
+
+/// Topics that take any time: brokers before Kafka 4 do so by default.
+fn site() -> Site {
+    let broker = Broker::shared();
+    let site = Site::unmade(&broker.plaintext());
+    for stream in STREAMS {
+        let settings = [("message.timestamp.after.max.ms", i64::MAX.to_string())];
+        broker.create_topic(&site.topic(stream), 1, &settings.each_ref().map(|(key, value)| (*key, value.as_str())));
+    }
+    site
+}
+
+fn user(age: u32) -> Vec<u8> {
+    format!("{{\"ind\":7,\"first_name\":\"A\",\"age\":{age},\"date_joined\":\"2017-01-01T00:00:00\"}}").into_bytes()
+}
+
+fn pin() -> Vec<u8> {
+    br#"{"index":7,"unique_id":"u","category":"art","poster_name":"p","follower_count":"94"}"#.to_vec()
+}
+
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// The age group that the answers see for the one user.
+fn age_group(snapshot: &Snapshot) -> String {
+    let rows = &snapshot.answers["median_followers_by_age_group"];
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    rows[0]["age_group"].as_str().unwrap().to_owned()
+}
+
+/// Reads all there is, and stops.
+fn read_to_end(site: &Site, config: &Path) -> Snapshot {
+    let live = site.run(config, &[]);
+    live.until_caught_up(&site.ends());
+    live.stop()
+}
+
+/// Whether the time of each stored user is known, in the order of their positions.
+fn times_known(site: &Site) -> Vec<bool> {
+    let read = ledger::read(&site.tables().join("user"));
+    let column = |name: &str| read.columns.iter().position(|column| column == name).unwrap();
+    let (position, time) = (column("_position"), column("_arrived_at"));
+    let mut rows: Vec<_> =
+        read.rows.iter().map(|row| (format!("{:?}", row[position]), row[time] != Value::Null)).collect();
+    rows.sort();
+    rows.into_iter().map(|(_, is_known)| is_known).collect()
+}
+
+#[test]
+fn post_stamped_in_the_year_9999_does_not_shadow_later_ones_and_is_counted() {
+    if skipped() {
+        return;
+    }
+    let site = site();
+    let config = site.configure("");
+    let topic = site.topic("user");
+    let mut sending = site.producer();
+    sending.send(&site.topic("pin"), 0, Some(&pin()));
+    // The hostile one first, then two whose times say that the first of them is the later one.
+    let now = now_ms();
+    sending.send_at(&topic, 0, &user(20), YEAR_9999_MS);
+    sending.send_at(&topic, 0, &user(30), now);
+    sending.send_at(&topic, 0, &user(40), now - 60_000);
+    sending.flush();
+
+    let snapshot = read_to_end(&site, &config);
+    assert_eq!(age_group(&snapshot), "25-35", "the user who was posted last among those with a time");
+    site.assert_right(&snapshot);
+    let log = std::fs::read_to_string(site.place.path().join("log")).unwrap();
+    assert!(log.contains("more than an hour ahead of this machine's clock; such times count as unknown"), "{log}");
+    let counted = |line: &str| line.contains("ahead and count as unknown") && line.contains("\"records\":1");
+    assert!(log.lines().any(counted), "{log}");
+    assert_eq!(times_known(&site), [false, true, true]);
+
+    // Read back, the tables say the same; and what is posted now takes the place of what was there.
+    assert_eq!(age_group(&read_to_end(&site, &config)), "25-35");
+    sending.send(&topic, 0, Some(&user(60)));
+    sending.flush();
+    let snapshot = read_to_end(&site, &config);
+    assert_eq!(age_group(&snapshot), "50+");
+    site.assert_right(&snapshot);
+}
+
+#[test]
+fn time_less_than_an_hour_ahead_is_believed() {
+    if skipped() {
+        return;
+    }
+    let site = site();
+    let config = site.configure("");
+    let mut sending = site.producer();
+    sending.send(&site.topic("pin"), 0, Some(&pin()));
+    sending.send_at(&site.topic("user"), 0, &user(20), now_ms() + 55 * 60_000);
+    sending.send_at(&site.topic("user"), 0, &user(30), now_ms());
+    sending.flush();
+    assert_eq!(age_group(&read_to_end(&site, &config)), "18-24");
+    assert_eq!(times_known(&site), [true, true]);
+}
+
+#[test]
+fn times_ahead_are_counted_in_status_and_metrics() {
+    if skipped() {
+        return;
+    }
+    let site = site();
+    let config = site.configure("");
+    let mut sending = site.producer();
+    (0..3).for_each(|_| sending.send_at(&site.topic("user"), 0, &user(20), YEAR_9999_MS));
+    sending.send(&site.topic("user"), 0, Some(&user(20)));
+    sending.flush();
+    let serving = Serving::start(site.place.path(), &config, &[]);
+    serving.until_read(4);
+    assert_eq!(serving.http.json("/status")["this_run"]["times_ahead"], 3);
+    let metrics = serving.http.get("/metrics");
+    assert!(metrics.text().lines().any(|line| line == "pinflow_times_ahead_total 3"), "{}", metrics.text());
+    serving.stop();
+}
