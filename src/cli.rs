@@ -43,6 +43,12 @@ const BAD_USAGE: u8 = 2;
 /// Another writer has taken the tables over.
 const FENCED: u8 = 75;
 
+/// How an emit reads the file of `--connection`.
+const CONNECTION_READERS: emit::ConnectionReaders = emit::ConnectionReaders {
+    kafka: |path| Ok(config::kafka_connection(path)?),
+    kinesis: |path| Ok(config::kinesis_connection(path)?),
+};
+
 /// How long a gateway may take to stop beyond the longest wait for an answer.
 const GATEWAY_GRACE: Duration = Duration::from_secs(10);
 
@@ -229,7 +235,7 @@ fn obey(command: Command) -> anyhow::Result<u8> {
         telemetry::start(None, Path::new(""), "")?;
     }
     match command {
-        Command::Emit(args) => emit::run(*args).map(|()| DONE),
+        Command::Emit(args) => emit::run(*args, &CONNECTION_READERS).map(|()| DONE),
         Command::Run(args) => in_runtime(run_command(args)),
         Command::Gateway(args) => in_runtime(gateway_command(args)),
         Command::Check(args) => in_runtime(check_command(args)),
@@ -362,7 +368,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         cause.is::<ConfigError>()
             || cause.is::<UsageError>()
             || cause.is::<SecretError>()
-            || cause.is::<mysql::AddressError>()
+            || cause.is::<mysql::DatabaseAddressError>()
             || matches!(cause.downcast_ref(), Some(TableError::Unsafe { .. }))
             || cause.is::<kinesis::ConnectionError>()
             || matches!(cause.downcast_ref(), Some(ObjectsError::Faulty(_) | ObjectsError::NoRegion))

@@ -46,6 +46,46 @@ pub struct ShutdownPolicy {
 /// # Errors
 /// If the system refuses a thread or a signal handler.
 pub fn stop_on_signals(policy: ShutdownPolicy, stop: watch::Sender<bool>) -> io::Result<()> {
+    let on_request = move |signal: &str| {
+        let what = format!("{signal}: {}; a signal more than a second from now stops at once", policy.orderly);
+        write_briefly(move || (policy.report)(&what));
+        stop.send_replace(true);
+        stop
+    };
+    let on_abandon = move |cause: AbandonCause| {
+        let unfinished = policy.unfinished;
+        let line = match cause {
+            AbandonCause::Deadline => format!("pinflow: not stopped after {:?}; {unfinished}", policy.deadline),
+            AbandonCause::Signal(signal) => format!("pinflow: stopped at once by {signal}; {unfinished}"),
+        };
+        write_briefly(move || {
+            restore_screen();
+            write_error_line(&line);
+        });
+    };
+    handle_signals(policy.deadline, on_request, on_abandon)
+}
+
+/// Why a process ends before its orderly stop is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AbandonCause {
+    /// A second request, by this signal.
+    Signal(&'static str),
+    /// The deadline has passed.
+    Deadline,
+}
+
+/// Calls `on_request` with the name of the first signal. Calls `on_abandon`, and then ends the process with exit code 1,
+/// at a later one or when `deadline` has passed since the first. Both run on the thread for signals, which keeps what
+/// `on_request` returns until the process ends.
+///
+/// # Errors
+/// If the system refuses a thread or a signal handler.
+pub fn handle_signals<T>(
+    deadline: Duration,
+    on_request: impl FnOnce(&'static str) -> T + Send + 'static,
+    on_abandon: impl FnOnce(AbandonCause) + Send + 'static,
+) -> io::Result<()> {
     let (started, has_started) = sync_channel(1);
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -59,7 +99,8 @@ pub fn stop_on_signals(policy: ShutdownPolicy, stop: watch::Sender<bool>) -> io:
         match listening {
             Ok((runtime, signals)) => {
                 let _ = started.send(Ok(()));
-                runtime.block_on(obey_signals(signals, policy, stop));
+                runtime.block_on(stop_or_abandon(signals, deadline, on_request, on_abandon));
+                std::process::exit(EXIT_UNFINISHED)
             }
             Err(error) => drop(started.send(Err(error))),
         }
@@ -110,37 +151,28 @@ fn is_hangup_ignored() -> bool {
     mask & 1 == 1
 }
 
-async fn obey_signals(mut signals: StopSignals, policy: ShutdownPolicy, stop: watch::Sender<bool>) {
-    let mut request = StopRequest::default();
-    let mut deadline = None;
-    loop {
-        let name = tokio::select! {
-            name = signals.next() => name,
-            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                exit_unfinished(&format!("not stopped after {:?}; {}", policy.deadline, policy.unfinished))
-            }
+/// Reports the first signal, and then that the process must end: at a later signal, or at the deadline.
+async fn stop_or_abandon<T>(
+    mut signals: StopSignals,
+    deadline: Duration,
+    on_request: impl FnOnce(&'static str) -> T,
+    on_abandon: impl FnOnce(AbandonCause),
+) {
+    let mut request = SignalRequest::default();
+    let (first, received_at) = (signals.next().await, Instant::now());
+    request.on_signal(received_at);
+    // Readers of a stop request must not see its sender dropped: it lives until the process ends.
+    let _kept = on_request(first);
+    let cause = loop {
+        let signal = tokio::select! {
+            signal = signals.next() => signal,
+            () = sleep_until(received_at + deadline) => break AbandonCause::Deadline,
         };
-        match request.on_signal(Instant::now()) {
-            SignalAction::StopInOrder => {
-                deadline = Some(Instant::now() + policy.deadline);
-                let what = format!("{name}: {}; a signal more than a second from now stops at once", policy.orderly);
-                write_briefly(move || (policy.report)(&what));
-                stop.send_replace(true);
-            }
-            SignalAction::SameRequest => {}
-            SignalAction::StopAtOnce => exit_unfinished(&format!("stopped at once by {name}; {}", policy.unfinished)),
+        if request.on_signal(Instant::now()) == SignalAction::StopAtOnce {
+            break AbandonCause::Signal(signal);
         }
-    }
-}
-
-/// Ends the process, after a last message if stderr takes one.
-fn exit_unfinished(what: &str) -> ! {
-    let line = format!("pinflow: {what}");
-    write_briefly(move || {
-        restore_screen();
-        write_error_line(&line);
-    });
-    std::process::exit(EXIT_UNFINISHED)
+    };
+    on_abandon(cause);
 }
 
 /// Writes on a thread of its own, and waits for that only briefly: where stderr is a pipe that nobody reads, signals are
@@ -165,11 +197,11 @@ enum SignalAction {
 
 /// The request to stop, once there was one.
 #[derive(Debug, Default)]
-struct StopRequest {
+struct SignalRequest {
     first_at: Option<Instant>,
 }
 
-impl StopRequest {
+impl SignalRequest {
     fn on_signal(&mut self, at: Instant) -> SignalAction {
         match self.first_at {
             None => {
@@ -191,7 +223,7 @@ mod tests {
     fn signals_within_a_second_are_one_request_and_a_later_one_stops_at_once() {
         let start = Instant::now();
         let after = |micros: u64| start + Duration::from_micros(micros);
-        let mut request = StopRequest::default();
+        let mut request = SignalRequest::default();
         assert_eq!(request.on_signal(after(0)), SignalAction::StopInOrder);
         for micros in [0, 3, 500_000, 999_999] {
             assert_eq!(request.on_signal(after(micros)), SignalAction::SameRequest, "{micros} µs later");

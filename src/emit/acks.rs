@@ -29,7 +29,7 @@ pub(crate) struct AckCounts {
 
 impl AckCounts {
     /// Messages that were sent and neither acknowledged nor refused.
-    pub(crate) fn waiting(self) -> u64 {
+    pub(crate) fn unsettled(self) -> u64 {
         self.sent.saturating_sub(self.acknowledged + self.refused)
     }
 
@@ -59,18 +59,18 @@ impl DestinationAcks {
         DestinationAcks { name, end_draw, window: Mutex::new(window) }
     }
 
-    fn window(&self) -> MutexGuard<'_, AckWindow> {
+    fn lock_window(&self) -> MutexGuard<'_, AckWindow> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Registers messages before they are sent. They are numbered from 0 in the order of registration.
     pub(crate) fn register(&self, messages: impl IntoIterator<Item = PendingMessage>) {
-        self.window().messages.extend(messages.into_iter().map(|message| (message, false)));
+        self.lock_window().messages.extend(messages.into_iter().map(|message| (message, false)));
     }
 
     /// All draws before this one are registered.
     pub(crate) fn end_draws(&self, resume_draw: u64) {
-        let mut window = self.window();
+        let mut window = self.lock_window();
         match window.messages.back_mut() {
             Some((message, _)) => message.resume_draw = message.resume_draw.max(resume_draw),
             None => window.resume_draw = window.resume_draw.max(resume_draw),
@@ -79,41 +79,41 @@ impl DestinationAcks {
 
     /// Hands the next message to the destination; its number.
     pub(crate) fn count_sent(&self) -> u64 {
-        let mut window = self.window();
+        let mut window = self.lock_window();
         window.counts.sent += 1;
         window.counts.sent - 1
     }
 
     /// The message that was counted last was not handed over after all.
     pub(crate) fn uncount_sent(&self) {
-        self.window().counts.sent -= 1;
+        self.lock_window().counts.sent -= 1;
     }
 
     /// The destination has a message.
     pub(crate) fn acknowledge(&self, number: u64) {
-        self.window().settle(number, true);
+        self.lock_window().settle_message(number, true);
     }
 
     /// The destination will never take a message.
     pub(crate) fn refuse(&self, number: u64) {
-        self.window().settle(number, false);
+        self.lock_window().settle_message(number, false);
     }
 
     /// The destination has all messages that were registered so far.
     pub(crate) fn acknowledge_all(&self) {
-        let mut window = self.window();
+        let mut window = self.lock_window();
         window.counts.sent = window.first + window.messages.len() as u64;
         let (first, end) = (window.first, window.counts.sent);
-        (first..end).for_each(|number| window.settle(number, true));
+        (first..end).for_each(|number| window.settle_message(number, true));
     }
 
     pub(crate) fn counts(&self) -> AckCounts {
-        self.window().counts
+        self.lock_window().counts
     }
 
     /// The draw to continue with: all messages of draws before it are acknowledged, or refused for good.
     pub(crate) fn resume_draw(&self) -> u64 {
-        self.window().resume_draw
+        self.lock_window().resume_draw
     }
 }
 
@@ -129,7 +129,7 @@ struct AckWindow {
 }
 
 impl AckWindow {
-    fn settle(&mut self, number: u64, is_acknowledged: bool) {
+    fn settle_message(&mut self, number: u64, is_acknowledged: bool) {
         let Some(at) = number.checked_sub(self.first) else { return };
         let Some((message, is_settled)) = self.messages.get_mut(at as usize) else { return };
         if std::mem::replace(is_settled, true) {
@@ -167,9 +167,9 @@ mod tests {
         let acks = acks(&[6, 7, 8]);
         acks.acknowledge(2);
         acks.acknowledge(0);
-        assert_eq!((acks.resume_draw(), acks.counts().acknowledged, acks.counts().waiting()), (6, 2, 1));
+        assert_eq!((acks.resume_draw(), acks.counts().acknowledged, acks.counts().unsettled()), (6, 2, 1));
         acks.acknowledge(1);
-        assert_eq!((acks.resume_draw(), acks.counts().waiting()), (8, 0));
+        assert_eq!((acks.resume_draw(), acks.counts().unsettled()), (8, 0));
     }
 
     #[test]
@@ -188,7 +188,7 @@ mod tests {
         acks.refuse(0);
         acks.acknowledge(1);
         let counts = acks.counts();
-        assert_eq!((counts.acknowledged, counts.refused, counts.waiting(), acks.resume_draw()), (1, 1, 0, 7));
+        assert_eq!((counts.acknowledged, counts.refused, counts.unsettled(), acks.resume_draw()), (1, 1, 0, 7));
     }
 
     #[test]

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 
 use pinflow_dataflows::record::Stream;
 
-use super::delivery::Continuation;
-use super::destinations::gateway::Bodies;
-use super::destinations::{Compress, Exists, Key, gateway, kafka, kinesis};
-use super::draws::Order;
-use super::emulator::{Draws, Times};
-use super::wrap::Wrap;
+use super::delivery::ResumeMode;
+use super::destinations::gateway::GatewayProtocol;
+use super::destinations::{IfFileExists, MessageKey, OutputCompression, gateway, kafka, kinesis};
+use super::emulator::{DrawMethod, TimeFormat};
+use super::generate::{DrawOrder, WrapMode};
 use crate::mysql;
 use crate::objects::Target;
 use crate::secret::SecretFrom;
@@ -58,8 +57,8 @@ pub struct EmitArgs {
     pub append: bool,
 
     /// Compression: files are named .jsonl.gz or .jsonl.zst, Kafka compresses batches
-    #[arg(long, value_enum, default_value_t = Compress::None, help_heading = "Destination")]
-    pub compress: Compress,
+    #[arg(long, value_enum, default_value_t = OutputCompression::None, help_heading = "Destination")]
+    pub compress: OutputCompression,
 
     /// Send existing posts instead: a recording, Delta tables, or a MySQL database
     ///
@@ -85,59 +84,59 @@ pub struct EmitArgs {
     pub replace: bool,
 
     /// How rows are drawn from a database
-    #[arg(long, value_enum, default_value_t = Draws::Uniform, help_heading = "Source")]
-    pub draws: Draws,
+    #[arg(long, value_enum, default_value_t = DrawMethod::Uniform, help_heading = "Source")]
+    pub draws: DrawMethod,
 
     /// Rows in each of the three tables that posts are drawn from (the original has 11,149)
-    #[arg(long, value_name = "N", default_value = "11149", value_parser = number, help_heading = "Amount")]
+    #[arg(long, value_name = "N", default_value = "11149", value_parser = parse_number, help_heading = "Amount")]
     pub inds: u64,
 
     /// Number of draws: messages per stream. Default: one per row; from a database, until a signal
-    #[arg(long, alias = "limit", value_name = "N", value_parser = number, help_heading = "Amount")]
+    #[arg(long, alias = "limit", value_name = "N", value_parser = parse_number, help_heading = "Amount")]
     pub count: Option<u64>,
 
     /// Number of draws to leave out at the beginning
-    #[arg(long, value_name = "N", value_parser = number, help_heading = "Amount")]
+    #[arg(long, value_name = "N", value_parser = parse_number, help_heading = "Amount")]
     pub skip: Option<u64>,
 
     /// Messages per second over all streams
     ///
     /// Default: as fast as possible; from a database, the original's pace of zero or one second before each draw.
-    #[arg(long, value_name = "N", value_parser = rate, help_heading = "Amount")]
+    #[arg(long, value_name = "N", value_parser = parse_rate, help_heading = "Amount")]
     pub rate: Option<f64>,
 
     /// Streams to send. On standard output several streams are mixed, message by message
-    #[arg(long, alias = "stream", value_name = "STREAM,…", value_delimiter = ',', value_parser = stream)]
+    #[arg(long, alias = "stream", value_name = "STREAM,…", value_delimiter = ',', value_parser = parse_stream)]
     #[arg(default_value = "pin,geo,user", help_heading = "Amount")]
     pub streams: Vec<Stream>,
 
     /// Order in which rows are drawn. All streams take the same row in the same draw
-    #[arg(long, value_enum, default_value_t = Order::Once, help_heading = "Shape")]
-    pub order: Order,
+    #[arg(long, value_enum, default_value_t = DrawOrder::Once, help_heading = "Shape")]
+    pub order: DrawOrder,
 
     /// Generates other posts, or draws other rows [default: 100, as the original]
     #[arg(long, value_name = "N", help_heading = "Shape")]
     pub seed: Option<u64>,
 
     /// Share of malformed messages, 0 to 1: rejected, or with a field that cannot be read
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share, help_heading = "Shape")]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = parse_share, help_heading = "Shape")]
     pub malformed: f64,
 
     /// Some malformed messages are longer than this: the reader's limit
-    #[arg(long, value_name = "BYTES", value_parser = number, requires = "malformed", help_heading = "Shape")]
+    #[arg(long, value_name = "BYTES", value_parser = parse_number, requires = "malformed", help_heading = "Shape")]
     pub too_large: Option<u64>,
 
     /// Some malformed messages have more rows than this: the reader's limit
-    #[arg(long, value_name = "ROWS", value_parser = number, requires = "malformed", help_heading = "Shape")]
+    #[arg(long, value_name = "ROWS", value_parser = parse_number, requires = "malformed", help_heading = "Shape")]
     pub too_many_rows: Option<u64>,
 
     /// What surrounds the rows in a message
-    #[arg(long, value_enum, default_value_t = Wrap::None, help_heading = "Shape")]
-    pub wrap: Wrap,
+    #[arg(long, value_enum, default_value_t = WrapMode::None, help_heading = "Shape")]
+    pub wrap: WrapMode,
 
     /// How times from a database are written
-    #[arg(long, value_enum, default_value_t = Times::T, help_heading = "Shape")]
-    pub times: Times,
+    #[arg(long, value_enum, default_value_t = TimeFormat::T, help_heading = "Shape")]
+    pub times: TimeFormat,
 
     /// Write what was generated to this JSON file: counts by stream, expected rejection and field fault
     #[arg(long, value_name = "FILE", help_heading = "Shape")]
@@ -156,11 +155,11 @@ pub struct EmitArgs {
     pub endpoint: Option<String>,
 
     /// Request format of the gateway: Kafka REST v2, or Kinesis behind Amazon API Gateway
-    #[arg(long, value_enum, default_value_t = Bodies::Kafka, help_heading = "Connection")]
-    pub gateway: Bodies,
+    #[arg(long, value_enum, default_value_t = GatewayProtocol::Kafka, help_heading = "Connection")]
+    pub gateway: GatewayProtocol,
 
     /// Token of the gateway: env:NAME or file:PATH. Default: env:PINFLOW_TOKEN, if it is set
-    #[arg(long, value_name = "FROM", value_parser = secret, help_heading = "Connection")]
+    #[arg(long, value_name = "FROM", value_parser = parse_secret, help_heading = "Connection")]
     pub token: Option<SecretFrom>,
 
     /// PEM file with certificates to trust for the gateway, in addition to the system's
@@ -176,108 +175,104 @@ pub struct EmitArgs {
 }
 
 impl EmitArgs {
-    pub(crate) fn exists(&self) -> Exists {
+    pub(crate) fn if_file_exists(&self) -> IfFileExists {
         match (self.force, self.append) {
-            (true, _) => Exists::Overwrite,
-            (_, true) => Exists::Append,
-            _ => Exists::Refuse,
+            (true, _) => IfFileExists::Overwrite,
+            (_, true) => IfFileExists::Append,
+            _ => IfFileExists::Refuse,
         }
     }
 
     /// How it can be continued when it is cut short.
-    pub(crate) fn continuation(&self) -> Continuation {
-        let is_file = !self.to_stdout()
-            && self.to_kafka().is_none()
-            && self.to_kinesis().is_none()
-            && self.to_gateway().is_none();
+    pub(crate) fn resume_mode(&self) -> ResumeMode {
         match &self.from {
-            Some(_) if self.database().is_none() => Continuation::None,
-            None if is_file && self.wrap.one_row_each() => Continuation::Append,
-            _ => Continuation::Skip,
+            Some(_) if self.database_url().is_none() => ResumeMode::None,
+            None if self.is_folder() && self.wrap.has_one_row_per_message() => ResumeMode::Append,
+            _ => ResumeMode::Skip,
         }
     }
 
     /// Draws to make.
-    pub(crate) fn draws(&self) -> u64 {
+    pub(crate) fn draw_count(&self) -> u64 {
         self.count.unwrap_or(self.inds)
     }
 
     /// Draws to leave out.
-    pub(crate) fn skip(&self) -> u64 {
+    pub(crate) fn skipped_draws(&self) -> u64 {
         self.skip.unwrap_or(0)
     }
 
     /// What the dice begin with.
-    pub(crate) fn seed(&self) -> u64 {
+    pub(crate) fn rng_seed(&self) -> u64 {
         self.seed.unwrap_or(SEED)
     }
 
     /// The place that messages go to; of files the folder.
-    pub(crate) fn to(&self) -> &Path {
+    pub(crate) fn target_path(&self) -> &Path {
         self.to.as_deref().unwrap_or(Path::new(""))
     }
 
     /// The URL of the database that rows are drawn from, if they are.
-    pub(crate) fn database(&self) -> Option<&str> {
+    pub(crate) fn database_url(&self) -> Option<&str> {
         self.from.as_deref()?.to_str().filter(|from| mysql::is_url(from))
     }
 
     /// The brokers and the prefix of the topics, if messages go to Kafka.
-    pub(crate) fn to_kafka(&self) -> Option<(&str, &str)> {
-        self.to().to_str().and_then(kafka::parse)
+    pub(crate) fn kafka_target(&self) -> Option<(&str, &str)> {
+        self.target_path().to_str().and_then(kafka::parse_destination)
     }
 
     /// The prefix of the streams, if messages go to Kinesis.
-    pub(crate) fn to_kinesis(&self) -> Option<&str> {
-        self.to().to_str().and_then(kinesis::parse)
+    pub(crate) fn kinesis_prefix(&self) -> Option<&str> {
+        self.target_path().to_str().and_then(kinesis::parse_destination)
     }
 
     /// The URL of the gateway, if messages go to one.
-    pub(crate) fn to_gateway(&self) -> Option<&str> {
-        self.to().to_str().filter(|to| gateway::is_url(to))
+    pub(crate) fn gateway_url(&self) -> Option<&str> {
+        self.target_path().to_str().filter(|to| gateway::is_url(to))
     }
 
     /// The topics or streams behind the gateway, and the streams of posts that go to each.
-    pub(crate) fn gateway_places(&self) -> Vec<(String, Vec<Stream>)> {
+    pub(crate) fn gateway_targets(&self) -> Vec<(String, Vec<Stream>)> {
         let prefix = self.prefix.as_deref().unwrap_or_default();
         match self.gateway {
-            Bodies::Kafka => self.topics(prefix),
-            Bodies::Kinesis => self.kinesis_streams(prefix),
+            GatewayProtocol::Kafka => self.kafka_topics(prefix),
+            GatewayProtocol::Kinesis => self.kinesis_streams(prefix),
         }
     }
 
     /// The streams of Kinesis, and the streams of posts that go to each.
     pub(crate) fn kinesis_streams(&self, prefix: &str) -> Vec<(String, Vec<Stream>)> {
         if let Some(stream) = &self.topic {
-            return self.all_to(stream);
+            return self.route_all_to(stream);
         }
-        self.chosen().into_iter().map(|stream| (format!("{prefix}-{stream}"), vec![stream])).collect()
+        self.selected_streams().into_iter().map(|stream| (format!("{prefix}-{stream}"), vec![stream])).collect()
     }
 
     /// One place for all streams; several lanes lead there if each has a key of its own.
-    fn all_to(&self, place: &str) -> Vec<(String, Vec<Stream>)> {
+    fn route_all_to(&self, place: &str) -> Vec<(String, Vec<Stream>)> {
         if !self.has_key_of_stream() {
-            return vec![(place.to_owned(), self.chosen())];
+            return vec![(place.to_owned(), self.selected_streams())];
         }
-        self.chosen().into_iter().map(|stream| (place.to_owned(), vec![stream])).collect()
+        self.selected_streams().into_iter().map(|stream| (place.to_owned(), vec![stream])).collect()
     }
 
     /// The topics, and the streams that go to each.
-    pub(crate) fn topics(&self, prefix: &str) -> Vec<(String, Vec<Stream>)> {
+    pub(crate) fn kafka_topics(&self, prefix: &str) -> Vec<(String, Vec<Stream>)> {
         if let Some(topic) = &self.topic {
-            return self.all_to(topic);
+            return self.route_all_to(topic);
         }
         let name = |stream: Stream| if prefix.is_empty() { stream.to_string() } else { format!("{prefix}.{stream}") };
-        self.chosen().into_iter().map(|stream| (name(stream), vec![stream])).collect()
+        self.selected_streams().into_iter().map(|stream| (name(stream), vec![stream])).collect()
     }
 
     /// The key of the messages of these streams, which go to one place together.
-    pub(crate) fn key(&self, streams: &[Stream]) -> Key {
+    pub(crate) fn message_key(&self, streams: &[Stream]) -> MessageKey {
         match (self.key.as_deref(), streams) {
-            (None | Some("ind"), _) => Key::Ind,
-            (Some("none"), _) => Key::None,
-            (Some(text), [stream]) => Key::Fixed(text.replace(STREAM, stream.name()).into_bytes()),
-            (Some(text), _) => Key::Fixed(text.as_bytes().to_vec()),
+            (None | Some("ind"), _) => MessageKey::Ind,
+            (Some("none"), _) => MessageKey::None,
+            (Some(text), [stream]) => MessageKey::Fixed(text.replace(STREAM, stream.name()).into_bytes()),
+            (Some(text), _) => MessageKey::Fixed(text.as_bytes().to_vec()),
         }
     }
 
@@ -286,21 +281,19 @@ impl EmitArgs {
     }
 
     /// Whether messages of several streams go to one place.
-    pub(crate) fn mixed(&self) -> bool {
-        (self.to_stdout() || (self.topic.is_some() && !self.has_key_of_stream())) && self.chosen().len() > 1
+    pub(crate) fn is_mixed(&self) -> bool {
+        (self.is_stdout() || (self.topic.is_some() && !self.has_key_of_stream())) && self.selected_streams().len() > 1
     }
 
     /// Reads `--to` and `--from` as locations where they are neither brokers, streams, a gateway nor a database.
     pub(crate) fn resolve_folders(&mut self) -> Result<(), String> {
-        let is_folder = self.to.is_some()
-            && !self.to_stdout()
-            && self.to_kafka().is_none()
-            && self.to_kinesis().is_none()
-            && self.to_gateway().is_none();
-        if is_folder && let Some(to) = self.to.as_ref().and_then(|to| to.to_str()) {
+        if self.to.is_some()
+            && self.is_folder()
+            && let Some(to) = self.to.as_ref().and_then(|to| to.to_str())
+        {
             self.to = Some(Target::parse_folder(to, Path::new(""), "--to")?);
         }
-        if self.database().is_none()
+        if self.database_url().is_none()
             && let Some(from) = self.from.as_ref().and_then(|from| from.to_str())
         {
             self.from = Some(Target::parse_folder(from, Path::new(""), "--from")?);
@@ -308,18 +301,26 @@ impl EmitArgs {
         Ok(())
     }
 
-    pub(crate) fn to_stdout(&self) -> bool {
-        self.to().as_os_str() == "-"
+    /// Whether messages go to files in a folder.
+    pub(crate) fn is_folder(&self) -> bool {
+        !self.is_stdout()
+            && self.kafka_target().is_none()
+            && self.kinesis_prefix().is_none()
+            && self.gateway_url().is_none()
+    }
+
+    pub(crate) fn is_stdout(&self) -> bool {
+        self.target_path().as_os_str() == "-"
     }
 
     /// The streams, each once, in the order of the contract.
-    pub(crate) fn chosen(&self) -> Vec<Stream> {
+    pub(crate) fn selected_streams(&self) -> Vec<Stream> {
         Stream::ALL.into_iter().filter(|stream| self.streams.contains(stream)).collect()
     }
 }
 
 /// A whole number, as `1500`, `1_500`, `10k` or `2M`.
-fn number(text: &str) -> Result<u64, String> {
+fn parse_number(text: &str) -> Result<u64, String> {
     let plain = text.replace('_', "");
     let (digits, unit) = match plain.strip_suffix(['k', 'K']) {
         Some(digits) => (digits, 1000),
@@ -331,21 +332,21 @@ fn number(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "a whole number such as 1500, 10k or 2M is wanted".to_owned())
 }
 
-fn secret(text: &str) -> Result<SecretFrom, &'static str> {
+fn parse_secret(text: &str) -> Result<SecretFrom, &'static str> {
     SecretFrom::try_from(text.to_owned())
 }
 
-fn share(text: &str) -> Result<f64, String> {
+fn parse_share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "a share from 0 to 1 is wanted, such as 0.01".to_owned())
 }
 
-fn rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse().ok().or_else(|| number(text).ok().map(|rate| rate as f64));
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().or_else(|| parse_number(text).ok().map(|rate| rate as f64));
     rate.filter(|rate: &f64| *rate >= 0.001 && rate.is_finite()).ok_or_else(|| "a number above 0 is wanted".to_owned())
 }
 
-fn stream(text: &str) -> Result<Stream, String> {
+fn parse_stream(text: &str) -> Result<Stream, String> {
     let named = Stream::ALL.into_iter().find(|stream| stream.name() == text);
     named.ok_or_else(|| "pin, geo or user is wanted".to_owned())
 }

@@ -17,7 +17,7 @@ const OTHER_REASON_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How an emit that was cut short can be continued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Continuation {
+pub(crate) enum ResumeMode {
     /// It cannot: a recording or tables are sent from their beginning.
     None,
     /// With `--skip`.
@@ -28,9 +28,9 @@ pub(crate) enum Continuation {
 
 /// What the threads of an emit share.
 #[derive(Debug)]
-pub(crate) struct Delivery {
+pub(crate) struct DeliveryTracker {
     pub(crate) stop: StopRequest,
-    continuation: Continuation,
+    continuation: ResumeMode,
     state: Arc<DeliveryState>,
 }
 
@@ -56,16 +56,16 @@ struct CurrentRetry {
     is_logged: bool,
 }
 
-impl Delivery {
+impl DeliveryTracker {
     /// Starts to listen for signals.
     ///
     /// # Errors
     /// If the process cannot listen for signals.
-    pub(crate) fn start(continuation: Continuation) -> std::io::Result<Delivery> {
+    pub(crate) fn start(continuation: ResumeMode) -> std::io::Result<DeliveryTracker> {
         let state = Arc::<DeliveryState>::default();
         let (at_request, at_end) = (Arc::clone(&state), Arc::clone(&state));
         let request = move |signal: &str| {
-            let waiting = at_request.counts().waiting();
+            let waiting = at_request.counts().unsettled();
             let line = format!(
                 "stopping: {signal}: {} messages wait for an acknowledgement; a signal more than a second from now stops at once",
                 HumanCount(waiting)
@@ -73,24 +73,23 @@ impl Delivery {
             write_briefly(move || write_line(&line));
         };
         let abandon = move || {
-            let report = at_end.report(continuation);
+            let report = at_end.report_acks(continuation);
             write_briefly(move || write_line(&format!("pinflow: stopped before all was acknowledged\n{report}")));
-            std::process::exit(1);
         };
-        Ok(Delivery { stop: StopRequest::listen(request, abandon)?, continuation, state })
+        Ok(DeliveryTracker { stop: StopRequest::listen(request, abandon)?, continuation, state })
     }
 
     /// One that no signal stops: for tests.
     #[cfg(test)]
-    pub(crate) fn unstoppable() -> Delivery {
+    pub(crate) fn without_signals() -> DeliveryTracker {
         let state = Arc::default();
-        Delivery { stop: StopRequest::never(), continuation: Continuation::None, state }
+        DeliveryTracker { stop: StopRequest::never(), continuation: ResumeMode::None, state }
     }
 
     /// Adds a destination for draws from `first_draw` to `end_draw`.
-    pub(crate) fn destination(&self, name: String, first_draw: u64, end_draw: Option<u64>) -> Arc<DestinationAcks> {
+    pub(crate) fn add_destination(&self, name: String, first_draw: u64, end_draw: Option<u64>) -> Arc<DestinationAcks> {
         let acks = Arc::new(DestinationAcks::new(name, first_draw, end_draw));
-        self.state.destinations().push(Arc::clone(&acks));
+        self.state.lock_destinations().push(Arc::clone(&acks));
         acks
     }
 
@@ -100,36 +99,36 @@ impl Delivery {
     }
 
     /// What was acknowledged and what was not, and how to continue.
-    pub(crate) fn report(&self) -> String {
-        self.state.report(self.continuation)
+    pub(crate) fn report_acks(&self) -> String {
+        self.state.report_acks(self.continuation)
     }
 
     /// How to continue; `None` if nothing is left or nothing can be continued.
-    pub(crate) fn continuation(&self) -> Option<String> {
-        self.state.continuation(self.continuation)
+    pub(crate) fn continue_hint(&self) -> Option<String> {
+        self.state.continue_hint(self.continuation)
     }
 
     /// A call failed and is tried again after `wait`. Logs it, but not every time.
     pub(crate) fn report_retry(&self, place: &str, reason: &str, attempt: u32, wait: Duration) {
-        let mut retry = self.state.retry();
+        let mut retry = self.state.lock_retry();
         let now = Instant::now();
         let is_due = retry.is_due(reason, now);
-        retry.note(reason, attempt, now + wait, is_due);
+        retry.record_retry(reason, attempt, now + wait, is_due);
         if is_due {
             retry.logged = Some((reason.to_owned(), now));
-            let (waiting, next_retry_secs) = (self.counts().waiting(), wait.as_secs_f64());
+            let (waiting, next_retry_secs) = (self.counts().unsettled(), wait.as_secs_f64());
             tracing::warn!(place, attempt, next_retry_secs, waiting, "retrying: {reason}");
         }
     }
 
     /// A call failed and is tried again after `wait`. The caller logs it.
     pub(crate) fn note_retry(&self, reason: &str, attempt: u32, wait: Duration) {
-        self.state.retry().note(reason, attempt, Instant::now() + wait, false);
+        self.state.lock_retry().record_retry(reason, attempt, Instant::now() + wait, false);
     }
 
     /// A call succeeded.
     pub(crate) fn report_success(&self, place: &str) {
-        let Some(retry) = self.state.retry().current.take() else { return };
+        let Some(retry) = self.state.lock_retry().current.take() else { return };
         if retry.is_logged {
             let seconds = retry.since.elapsed().as_secs_f64();
             tracing::info!(place, seconds, attempts = retry.attempt, "messages are acknowledged again");
@@ -138,7 +137,7 @@ impl Delivery {
 
     /// The retry that is under way, for the progress line.
     pub(crate) fn retry_status(&self) -> Option<String> {
-        let retry = self.state.retry();
+        let retry = self.state.lock_retry();
         let current = retry.current.as_ref()?;
         let next = current.next.saturating_duration_since(Instant::now()).as_secs_f64();
         Some(format!("retry {} in {next:.1} s: {}", current.attempt, current.reason))
@@ -146,7 +145,7 @@ impl Delivery {
 }
 
 impl RetryLog {
-    fn note(&mut self, reason: &str, attempt: u32, next: Instant, is_logged: bool) {
+    fn record_retry(&mut self, reason: &str, attempt: u32, next: Instant, is_logged: bool) {
         let before = self.current.take();
         let (since, was_logged) = before.map_or((Instant::now(), false), |before| (before.since, before.is_logged));
         let is_logged = was_logged || is_logged;
@@ -161,39 +160,39 @@ impl RetryLog {
 }
 
 impl DeliveryState {
-    fn destinations(&self) -> MutexGuard<'_, Vec<Arc<DestinationAcks>>> {
+    fn lock_destinations(&self) -> MutexGuard<'_, Vec<Arc<DestinationAcks>>> {
         self.destinations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn retry(&self) -> MutexGuard<'_, RetryLog> {
+    fn lock_retry(&self) -> MutexGuard<'_, RetryLog> {
         self.retry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn counts(&self) -> AckCounts {
         let mut sum = AckCounts::default();
-        self.destinations().iter().for_each(|acks| sum.add(acks.counts()));
+        self.lock_destinations().iter().for_each(|acks| sum.add(acks.counts()));
         sum
     }
 
-    fn report(&self, continuation: Continuation) -> String {
+    fn report_acks(&self, continuation: ResumeMode) -> String {
         let counts = self.counts();
         let mut lines = vec![format!("{} messages were acknowledged", HumanCount(counts.acknowledged))];
-        if counts.waiting() > 0 {
-            let waiting = HumanCount(counts.waiting());
+        if counts.unsettled() > 0 {
+            let waiting = HumanCount(counts.unsettled());
             lines.push(format!("{waiting} messages were sent and not acknowledged; some of them may have arrived"));
         }
         if counts.refused > 0 {
             lines.push(format!("{} messages were refused", HumanCount(counts.refused)));
         }
-        lines.extend(self.continuation(continuation));
+        lines.extend(self.continue_hint(continuation));
         lines.join("\n")
     }
 
-    fn continuation(&self, continuation: Continuation) -> Option<String> {
-        let destinations = self.destinations();
+    fn continue_hint(&self, continuation: ResumeMode) -> Option<String> {
+        let destinations = self.lock_destinations();
         match continuation {
-            Continuation::None => None,
-            Continuation::Skip => {
+            ResumeMode::None => None,
+            ResumeMode::Skip => {
                 let next = destinations.iter().map(|acks| acks.resume_draw()).min()?;
                 match destinations.iter().filter_map(|acks| acks.end_draw).max() {
                     Some(end) if next >= end => None,
@@ -201,7 +200,7 @@ impl DeliveryState {
                     None => Some(format!("--skip {next} continues with the next draw")),
                 }
             }
-            Continuation::Append => {
+            ResumeMode::Append => {
                 let left =
                     |acks: &Arc<DestinationAcks>| acks.end_draw.map_or(0, |end| end.saturating_sub(acks.resume_draw()));
                 let unfinished = destinations.iter().filter(|acks| left(acks) > 0);
@@ -232,22 +231,22 @@ mod tests {
     }
 
     #[test]
-    fn continuation_names_lowest_draw_of_all_destinations() {
+    fn continue_hint_names_lowest_draw_of_all_destinations() {
         let said = |how, ends: [Option<u64>; 2]| {
             let state = DeliveryState::default();
             for ((name, acknowledged), end) in [("pin", 7), ("geo", 4)].into_iter().zip(ends) {
                 let acks = Arc::new(DestinationAcks::new(name.to_owned(), 0, end));
                 acks.end_draws(acknowledged);
-                state.destinations().push(acks);
+                state.lock_destinations().push(acks);
             }
-            state.continuation(how).unwrap_or_default()
+            state.continue_hint(how).unwrap_or_default()
         };
-        assert_eq!(said(Continuation::Skip, [Some(10); 2]), "--skip 4 --count 6 continues");
-        assert_eq!(said(Continuation::Skip, [None; 2]), "--skip 4 continues with the next draw");
-        assert_eq!(said(Continuation::Skip, [Some(4); 2]), "");
+        assert_eq!(said(ResumeMode::Skip, [Some(10); 2]), "--skip 4 --count 6 continues");
+        assert_eq!(said(ResumeMode::Skip, [None; 2]), "--skip 4 continues with the next draw");
+        assert_eq!(said(ResumeMode::Skip, [Some(4); 2]), "");
         let append = "pin: --append --count 3 continues\ngeo: --append --count 6 continues";
-        assert_eq!(said(Continuation::Append, [Some(10); 2]), append);
-        assert_eq!(said(Continuation::Append, [Some(7), Some(5)]), "geo: --append --count 1 continues");
-        assert_eq!(said(Continuation::None, [Some(10); 2]), "");
+        assert_eq!(said(ResumeMode::Append, [Some(10); 2]), append);
+        assert_eq!(said(ResumeMode::Append, [Some(7), Some(5)]), "geo: --append --count 1 continues");
+        assert_eq!(said(ResumeMode::None, [Some(10); 2]), "");
     }
 }

@@ -1,14 +1,14 @@
 //! Writing JSON by hand: several times faster than a serializer, and in exactly the form that producers use.
 
 /// Appends a JSON string. Producers differ in whether they escape what is not ASCII; both are JSON.
-pub(crate) fn string(text: &str, escape_all: bool, out: &mut Vec<u8>) {
+pub(crate) fn push_string(text: &str, escape_all: bool, out: &mut Vec<u8>) {
     out.push(b'"');
-    escaped(text, escape_all, out);
+    push_escaped(text, escape_all, out);
     out.push(b'"');
 }
 
 /// Appends the inside of a JSON string.
-pub(crate) fn escaped(text: &str, escape_all: bool, out: &mut Vec<u8>) {
+pub(crate) fn push_escaped(text: &str, escape_all: bool, out: &mut Vec<u8>) {
     let limit = if escape_all { 0x7f } else { 0xff };
     // Nothing here ends early, so that the compiler checks many bytes at once. Most texts are plain.
     let special = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte < 0x20) | (byte > limit);
@@ -25,7 +25,7 @@ pub(crate) fn escaped(text: &str, escape_all: bool, out: &mut Vec<u8>) {
             Some('"') => out.extend_from_slice(b"\\\""),
             Some('\\') => out.extend_from_slice(b"\\\\"),
             Some('\n') => out.extend_from_slice(b"\\n"),
-            Some(other) => other.encode_utf16(&mut [0; 2]).iter().for_each(|half| unit(*half, out)),
+            Some(other) => other.encode_utf16(&mut [0; 2]).iter().for_each(|half| push_unicode_escape(*half, out)),
             None => {}
         }
         rest = chars.as_str();
@@ -34,19 +34,19 @@ pub(crate) fn escaped(text: &str, escape_all: bool, out: &mut Vec<u8>) {
 }
 
 /// Appends `\uXXXX`.
-fn unit(value: u16, out: &mut Vec<u8>) {
+fn push_unicode_escape(value: u16, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\\u");
-    hex(u64::from(value), 4, out);
+    push_hex(u64::from(value), 4, out);
 }
 
 /// Appends the last `digits` hexadecimal digits, at most 16.
-pub(crate) fn hex(value: u64, digits: usize, out: &mut Vec<u8>) {
+pub(crate) fn push_hex(value: u64, digits: usize, out: &mut Vec<u8>) {
     let all: [u8; 16] = std::array::from_fn(|at| b"0123456789abcdef"[(value >> (60 - 4 * at) & 15) as usize]);
     out.extend_from_slice(&all[16 - digits..]);
 }
 
 /// Appends a whole number.
-pub(crate) fn number(value: u64, out: &mut Vec<u8>) {
+pub(crate) fn push_number(value: u64, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let (mut rest, mut at) = (value, digits.len());
     loop {
@@ -61,20 +61,20 @@ pub(crate) fn number(value: u64, out: &mut Vec<u8>) {
 }
 
 /// Appends exactly `width` digits.
-fn padded(value: u64, width: u32, out: &mut Vec<u8>) {
+fn push_padded(value: u64, width: u32, out: &mut Vec<u8>) {
     for digit in (0..width).rev() {
         out.push(b'0' + (value / 10_u64.pow(digit) % 10) as u8);
     }
 }
 
 /// Appends degrees, given in ten-millionths, with six significant digits as the original tables keep them.
-pub(crate) fn degrees(ten_millionths: i64, out: &mut Vec<u8>) {
+pub(crate) fn push_degrees(ten_millionths: i64, out: &mut Vec<u8>) {
     if ten_millionths < 0 {
         out.push(b'-');
     }
     let size = ten_millionths.unsigned_abs();
     let whole = size / 10_000_000;
-    number(whole, out);
+    push_number(whole, out);
     out.push(b'.');
     let shown = match whole {
         100.. => 3,
@@ -82,26 +82,26 @@ pub(crate) fn degrees(ten_millionths: i64, out: &mut Vec<u8>) {
         1.. => 5,
         0 => 7,
     };
-    padded(size % 10_000_000 / 10_u64.pow(7 - shown), shown, out);
+    push_padded(size % 10_000_000 / 10_u64.pow(7 - shown), shown, out);
     while out.ends_with(b"0") && !out.ends_with(b".0") {
         out.pop();
     }
 }
 
 /// Appends a time, given in seconds since 1970, as `2020-08-28T03:52:47` with `between` in the place of the `T`.
-pub(crate) fn time(secs: u64, between: u8, out: &mut Vec<u8>) {
-    let (year, month, day) = civil(secs / 86_400);
+pub(crate) fn push_time(secs: u64, between: u8, out: &mut Vec<u8>) {
+    let (year, month, day) = civil_date(secs / 86_400);
     let second = secs % 86_400;
-    padded(year, 4, out);
+    push_padded(year, 4, out);
     let parts = [(b'-', month), (b'-', day), (between, second / 3600), (b':', second / 60 % 60), (b':', second % 60)];
     for (sign, part) in parts {
         out.push(sign);
-        padded(part, 2, out);
+        push_padded(part, 2, out);
     }
 }
 
 /// Year, month and day of a day counted from 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms").
-fn civil(day: u64) -> (u64, u64, u64) {
+fn civil_date(day: u64) -> (u64, u64, u64) {
     let day = day + 719_468;
     let (era, of_era) = (day / 146_097, day % 146_097);
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -128,7 +128,7 @@ mod tests {
     proptest! {
         #[test]
         fn strings_read_back(text in any::<String>(), escape_all: bool) {
-            let json = made(|out| string(&text, escape_all, out));
+            let json = made(|out| push_string(&text, escape_all, out));
             prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
             prop_assert!(!escape_all || json.is_ascii());
             prop_assert!(!json.contains('\n'));
@@ -136,7 +136,7 @@ mod tests {
 
         #[test]
         fn degrees_read_back_to_six_digits(ten_millionths in -1_800_000_000_i64..=1_800_000_000) {
-            let text = made(|out| degrees(ten_millionths, out));
+            let text = made(|out| push_degrees(ten_millionths, out));
             let exact = ten_millionths as f64 / 1e7;
             let read: f64 = text.parse().unwrap();
             prop_assert!((read - exact).abs() <= 1e-5 * exact.abs().max(0.01), "{} for {}", text, exact);
@@ -147,18 +147,18 @@ mod tests {
         #[test]
         fn times_agree_with_the_calendar(secs in 0_u64..=4_102_444_800) {
             let expected = jiff::Timestamp::from_second(secs as i64).unwrap().strftime("%Y-%m-%dT%H:%M:%S").to_string();
-            prop_assert_eq!(made(|out| time(secs, b'T', out)), expected);
+            prop_assert_eq!(made(|out| push_time(secs, b'T', out)), expected);
         }
 
         #[test]
         fn numbers_read_back(value: u64) {
-            prop_assert_eq!(made(|out| number(value, out)), value.to_string());
+            prop_assert_eq!(made(|out| push_number(value, out)), value.to_string());
         }
     }
 
     #[test]
     fn surrogate_pairs_where_all_is_escaped() {
-        assert_eq!(made(|out| string("…\u{a0}🎄\"\\", true, out)), r#""\u2026\u00a0\ud83c\udf84\"\\""#);
-        assert_eq!(made(|out| string("…🎄", false, out)), "\"…🎄\"");
+        assert_eq!(made(|out| push_string("…\u{a0}🎄\"\\", true, out)), r#""\u2026\u00a0\ud83c\udf84\"\\""#);
+        assert_eq!(made(|out| push_string("…🎄", false, out)), "\"…🎄\"");
     }
 }

@@ -1,46 +1,37 @@
-//! `pinflow emit`: makes posts that look like real ones, for recordings and tests of any size, and sends recorded ones
-//! again.
+//! `pinflow emit`: generates posts that look like real ones, replays recorded ones, or draws rows from a database, and
+//! sends them to files, Kafka, Kinesis or a gateway.
 //!
-//! The rooms, in the order a message walks through them:
+//! Delivery is at least once where the destination acknowledges messages (Kafka, Kinesis, a gateway). An emit that is
+//! stopped reports how many messages were acknowledged, and the flags that continue it.
 //!
-//! - `args`, `faults`: what was typed becomes what is meant, or is refused;
-//! - `draws`: which row each draw takes;
-//! - `posts`, with `people`, `texts`, `vocabulary` and `proportions`: what the messages of a row say;
-//! - `malformed`, `wrap`: what happens to them on the way;
-//! - `composer`: puts these together for one stream, and counts;
-//! - `lanes`, `progress`: one thread a destination, at the wanted rate;
-//! - `delivery`, `acks`, `stop`: what was acknowledged, what is retried, and when to stop;
-//! - `resend`, with `restore`: recorded messages, or the rows of tables, in the place of made ones;
-//! - `emulator`, with `python`: rows drawn from a database in the place of made ones, as the original does;
-//! - `destinations`: where messages go.
+//! A *draw* takes one row (`ind`) of the three tables: it is one message on each stream. The modules, in the order in which
+//! a message passes through them:
 //!
-//! A message is a pure function of the arguments and the number of its draw: `dice` remember nothing. So any part of a
-//! recording can be made alone, and two runs agree to the byte.
+//! - `args`, `validate`: the command line, and every contradiction in it.
+//! - `generate`: posts as a pure function of the configuration and the number of the draw (`rng`, `json`).
+//! - `replay`, with `from_delta`: recorded messages, or rows of Delta tables, instead of generated ones.
+//! - `emulator`, with `python_random`: rows drawn from a MySQL database, as the posting emulator draws them.
+//! - `senders`, `progress`: one thread for each destination, at the requested rate.
+//! - `routes`: which streams go to which destination.
+//! - `destinations`: files, Kafka, Kinesis and gateways.
+//! - `delivery`, `acks`, `stop`: what was acknowledged, what is retried, and whether to stop.
 
 mod acks;
 mod args;
-mod composer;
 mod delivery;
 mod destinations;
-mod dice;
-mod draws;
 mod emulator;
-mod faults;
+mod from_delta;
+mod generate;
 mod json;
-mod lanes;
-mod malformed;
-mod people;
-mod posts;
 mod progress;
-mod proportions;
-mod python;
-mod resend;
-mod restore;
+mod python_random;
+mod replay;
+mod rng;
+mod routes;
+mod senders;
 mod stop;
-mod tally;
-mod texts;
-mod vocabulary;
-mod wrap;
+mod validate;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -50,235 +41,112 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, anyhow, bail};
-use pinflow_dataflows::record::Stream;
+use anyhow::{Context, anyhow};
 
 pub use args::EmitArgs;
-pub use destinations::Compress;
-pub use destinations::gateway::Bodies;
-pub use draws::Order;
-pub use emulator::{Draws, Times};
-pub use wrap::Wrap;
+pub use destinations::OutputCompression;
+pub use destinations::gateway::GatewayProtocol;
+pub use emulator::{DrawMethod, TimeFormat};
+pub use generate::{DrawOrder, WrapMode};
+pub use routes::ConnectionReaders;
 
-use acks::DestinationAcks;
-use composer::{Composer, Recipe};
-use delivery::Delivery;
-use destinations::gateway::Gateway;
-use destinations::kafka::{self, Cluster};
-use destinations::kinesis::{self, Region};
-use lanes::Lane;
-use malformed::Menu;
+use delivery::DeliveryTracker;
+use generate::{ComposerConfig, MalformedOptions, StatsByStream};
 use progress::write_line;
-use resend::Outlet;
-use tally::Tallies;
+use routes::RouteOpener;
 
 use crate::objects::ObjectsError;
 use crate::usage::UsageError;
 
-/// Makes what was asked for. Says what it made on standard error.
+/// Runs `pinflow emit`, and reports on standard error what was sent.
+///
+/// `connections` reads the file of `--connection`.
 ///
 /// # Errors
-/// If the arguments contradict one another, a file is there already, writing fails, or a signal came before all that was
-/// sent was acknowledged. Nobody reading standard output any more is success.
-pub fn run(mut args: EmitArgs) -> anyhow::Result<()> {
-    let faults = args.faults();
-    if !faults.is_empty() {
-        return Err(UsageError::new(faults.join("\n")).into());
+/// If the arguments contradict one another, a file exists, the destination fails, or a signal came before all that was sent
+/// was acknowledged. A closed standard output is success.
+pub fn run(mut args: EmitArgs, connections: &ConnectionReaders) -> anyhow::Result<()> {
+    let problems = args.validate();
+    if !problems.is_empty() {
+        return Err(UsageError::new(problems.join("\n")).into());
     }
-    args.resolve_folders().map_err(|fault| ObjectsError::Faulty(vec![fault]))?;
+    args.resolve_folders().map_err(|problem| ObjectsError::Faulty(vec![problem]))?;
     if let Some(url) = &args.init_mysql {
-        return emulator::fill(&args, url);
+        return emulator::fill_tables(&args, url);
     }
-    let delivery = Arc::new(Delivery::start(args.continuation()).context("listen for signals")?);
-    let done = if let Some(url) = args.database() {
-        emulator::run(&args, url, &delivery, || outlets(&args, &delivery))
+    let delivery = Arc::new(DeliveryTracker::start(args.resume_mode()).context("listen for signals")?);
+    let opener = RouteOpener { args: &args, connections, delivery: &delivery };
+    let done = if let Some(url) = args.database_url() {
+        emulator::run_emulator(&args, url, &delivery, || opener.open_routes())
     } else if let Some(from) = &args.from {
-        send_again(&args, from, &delivery)
+        replay_posts(&opener, from)
     } else {
-        make(&args, &delivery)
+        generate_posts(&opener)
     };
-    done.map_err(|error| match delivery.continuation() {
-        Some(how) if delivery.counts().sent > 0 => anyhow!("{error:#}\n{how}"),
+    done.map_err(|error| match delivery.continue_hint() {
+        Some(hint) if delivery.counts().sent > 0 => anyhow!("{error:#}\n{hint}"),
         _ => error,
     })
 }
 
-fn send_again(args: &EmitArgs, from: &Path, delivery: &Arc<Delivery>) -> anyhow::Result<()> {
+fn replay_posts(opener: &RouteOpener<'_>, from: &Path) -> anyhow::Result<()> {
     let started = Instant::now();
-    let sent = resend::run(args, from, outlets(args, delivery)?, delivery)?;
-    conclude(delivery, || resend::summary(sent, started));
+    let sent = replay::replay_posts(opener.args, from, opener.open_routes()?, opener.delivery)?;
+    report_result(opener.delivery, || replay::summary(sent, started));
     Ok(())
 }
 
-/// Says what was done: all, or what was acknowledged when a signal came.
-fn conclude(delivery: &Delivery, summary: impl FnOnce() -> String) {
+fn generate_posts(opener: &RouteOpener<'_>) -> anyhow::Result<()> {
+    let RouteOpener { args, delivery, .. } = opener;
+    let options =
+        MalformedOptions { auto: args.is_mixed(), too_large: args.too_large, too_many_rows: args.too_many_rows };
+    let config = ComposerConfig::new(args.rng_seed(), args.inds, args.order, args.wrap, args.malformed, options);
+    let senders = opener.open_senders(&config)?;
+    let started = Instant::now();
+    let generated = generate::sum_by_stream(senders::run_senders(senders, args.rate, delivery)?);
+    report_result(delivery, || summary(&generated, started.elapsed().as_secs_f64()));
+    if let Some(path) = &args.manifest {
+        write_manifest(path, args, &generated).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Reports what was sent: everything, or what was acknowledged before a signal stopped it.
+fn report_result(delivery: &DeliveryTracker, summary: impl FnOnce() -> String) {
     match delivery.stop.is_requested() {
-        true => write_line(&format!("stopped: {}", delivery.report())),
+        true => write_line(&format!("stopped: {}", delivery.report_acks())),
         false => write_line(&summary()),
     }
 }
 
-/// Makes posts and sends them.
-fn make(args: &EmitArgs, delivery: &Arc<Delivery>) -> anyhow::Result<()> {
-    let menu = Menu { auto: args.mixed(), too_large: args.too_large, too_many_rows: args.too_many_rows };
-    let recipe = Recipe::new(args.seed(), args.inds, args.order, args.wrap, args.malformed, menu);
-    let to_files = args.to_kafka().is_none() && args.to_kinesis().is_none() && args.to_gateway().is_none();
-    let lanes = match to_files && !args.to_stdout() {
-        true => file_lanes(args, &recipe, delivery)?,
-        false => outlet_lanes(args, &recipe, delivery)?,
-    };
-    let started = Instant::now();
-    let made = tally::by_stream(lanes::run(lanes, args.rate, delivery)?);
-    conclude(delivery, || summary(&made, started.elapsed().as_secs_f64()));
-    if let Some(path) = &args.manifest {
-        write_manifest(path, args, &made).with_context(|| format!("write {}", path.display()))?;
-    }
-    Ok(())
-}
-
-/// A lane for each topic or stream, or for standard output.
-fn outlet_lanes<'r>(args: &EmitArgs, recipe: &'r Recipe, delivery: &Arc<Delivery>) -> anyhow::Result<Vec<Lane<'r>>> {
-    let lane = |outlet: Outlet| {
-        let draws = args.skip()..args.skip() + args.draws();
-        let composer = |stream| Composer::new(recipe, stream, draws.clone());
-        let composers = outlet.streams.into_iter().map(composer).collect();
-        Lane { acks: outlet.acks, destination: outlet.destination, composers }
-    };
-    Ok(outlets(args, delivery)?.into_iter().map(lane).collect())
-}
-
-/// The counters of a topic, stream or file that takes all draws of the emit.
-fn acks_of(args: &EmitArgs, name: String, delivery: &Delivery) -> Arc<DestinationAcks> {
-    // Recorded messages and rows of tables are not drawn.
-    let is_drawn = args.from.is_none() || args.database().is_some();
-    let is_endless = args.database().is_some() && args.count.is_none();
-    let end_draw = (is_drawn && !is_endless).then(|| args.skip() + args.draws());
-    delivery.destination(name, args.skip(), end_draw)
-}
-
-fn kafka_outlets(args: &EmitArgs, delivery: &Arc<Delivery>) -> anyhow::Result<Vec<Outlet>> {
-    let (brokers, prefix) = args.to_kafka().unwrap_or_default();
-    let (connection, base) = kafka::connection(brokers, args.connection.as_deref())?;
-    let topics = args.topics(prefix);
-    let with_acks = |(name, _): &(String, _)| (name.clone(), acks_of(args, format!("topic {name}"), delivery));
-    let named: Vec<_> = topics.iter().map(with_acks).collect();
-    let cluster = Cluster::connect(&connection, &base, args.compress, &named, &delivery.stop)?;
-    let outlet = |(place, (_, streams)): (usize, (String, Vec<Stream>))| Outlet {
-        acks: Arc::clone(&named[place].1),
-        destination: cluster.destination(place, args.key(&streams)),
-        streams,
-    };
-    Ok(topics.into_iter().enumerate().map(outlet).collect())
-}
-
-fn kinesis_outlets(args: &EmitArgs, prefix: &str, delivery: &Arc<Delivery>) -> anyhow::Result<Vec<Outlet>> {
-    let connection = kinesis::connection(args.connection.as_deref(), args.region.as_ref(), args.endpoint.as_ref())?;
-    let streams = args.kinesis_streams(prefix);
-    let with_acks = |(name, _): &(String, _)| (name.clone(), acks_of(args, format!("stream {name}"), delivery));
-    let named: Vec<_> = streams.iter().map(with_acks).collect();
-    let region = Region::connect(connection, named.clone(), delivery)?;
-    let outlet = |(place, (_, streams)): (usize, (String, Vec<Stream>))| Outlet {
-        acks: Arc::clone(&named[place].1),
-        destination: region.destination(place, args.key(&streams)),
-        streams,
-    };
-    Ok(streams.into_iter().enumerate().map(outlet).collect())
-}
-
-fn gateway_outlets(args: &EmitArgs, url: &str, delivery: &Arc<Delivery>) -> anyhow::Result<Vec<Outlet>> {
-    let places = args.gateway_places();
-    let name = |name: &str| format!("{} {name} at {url}", args.gateway.place());
-    let with_acks = |(place, _): &(String, _)| (place.clone(), acks_of(args, name(place), delivery));
-    let named: Vec<_> = places.iter().map(with_acks).collect();
-    let token = args.token.clone();
-    let gateway = Gateway::new(url, args.gateway, token, args.ca.as_deref(), named.clone(), delivery)?;
-    let outlet = |(place, (_, streams)): (usize, (String, Vec<Stream>))| Outlet {
-        acks: Arc::clone(&named[place].1),
-        destination: gateway.destination(place, args.key(&streams), args.key.is_some()),
-        streams,
-    };
-    Ok(places.into_iter().enumerate().map(outlet).collect())
-}
-
-/// Where messages go.
-fn outlets(args: &EmitArgs, delivery: &Arc<Delivery>) -> anyhow::Result<Vec<Outlet>> {
-    if args.to_kafka().is_some() {
-        return kafka_outlets(args, delivery);
-    }
-    if let Some(prefix) = args.to_kinesis() {
-        return kinesis_outlets(args, prefix, delivery);
-    }
-    if let Some(url) = args.to_gateway() {
-        return gateway_outlets(args, url, delivery);
-    }
-    if args.to_stdout() {
-        let acks = acks_of(args, "standard output".to_owned(), delivery);
-        let destination = destinations::stdout(args.compress, Arc::clone(&acks)).context("open standard output")?;
-        return Ok(vec![Outlet { acks, streams: args.chosen(), destination }]);
-    }
-    std::fs::create_dir_all(args.to()).with_context(|| format!("make folder {}", args.to().display()))?;
-    let open = |stream| {
-        let path = destinations::path_of(args.to(), stream, args.compress);
-        let acks = acks_of(args, path.display().to_string(), delivery);
-        let opened = destinations::file(&path, args.exists(), args.compress, Arc::clone(&acks));
-        let destination = opened.with_context(|| format!("open {}", acks.name))?;
-        Ok(Outlet { acks, destination, streams: vec![stream] })
-    };
-    args.chosen().into_iter().map(open).collect()
-}
-
-/// One lane a file. All files are looked at before the first is opened, so that a refusal leaves nothing behind.
-fn file_lanes<'r>(args: &EmitArgs, recipe: &'r Recipe, delivery: &Delivery) -> anyhow::Result<Vec<Lane<'r>>> {
-    std::fs::create_dir_all(args.to()).with_context(|| format!("make folder {}", args.to().display()))?;
-    let mut found = Vec::new();
-    for stream in args.chosen() {
-        let path = destinations::path_of(args.to(), stream, args.compress);
-        if path.exists() && args.exists() == destinations::Exists::Refuse {
-            bail!("{} is there already: --force overwrites it, --append continues it", path.display());
-        }
-        let recorded = if args.append { destinations::recorded(&path, args.compress) } else { Ok(0) };
-        let recorded = recorded.with_context(|| format!("find where to continue {}", path.display()))?;
-        found.push((stream, path, recorded));
-    }
-    let lane = |(stream, path, recorded): (Stream, std::path::PathBuf, u64)| {
-        let first = args.skip() + recorded;
-        let end = first + args.draws();
-        let acks = delivery.destination(path.display().to_string(), first, Some(end));
-        let opened = destinations::file(&path, args.exists(), args.compress, Arc::clone(&acks));
-        let destination = opened.with_context(|| format!("open {}", acks.name))?;
-        Ok(Lane { acks, destination, composers: vec![Composer::new(recipe, stream, first..end)] })
-    };
-    found.into_iter().map(lane).collect()
-}
-
-fn summary(made: &Tallies, secs: f64) -> String {
-    let messages: u64 = made.values().map(|tally| tally.messages).sum();
-    let bytes: u64 = made.values().map(|tally| tally.bytes).sum();
+fn summary(generated: &StatsByStream, secs: f64) -> String {
+    let messages: u64 = generated.values().map(|stats| stats.messages).sum();
+    let bytes: u64 = generated.values().map(|stats| stats.bytes).sum();
     let rate = messages as f64 / secs.max(1e-9);
     let mut lines =
         vec![format!("{messages} messages, {:.1} MB, in {secs:.2} s: {rate:.0} a second", bytes as f64 / 1e6)];
-    for (stream, tally) in made {
-        let spoiled = [("rejected", &tally.rejected), ("field faults", &tally.field_faults)];
-        let spoiled = spoiled.iter().filter(|(_, counts)| !counts.is_empty()).map(|(what, counts)| {
+    for (stream, stats) in generated {
+        let malformed = [("rejected", &stats.rejected), ("field faults", &stats.field_faults)];
+        let malformed = malformed.iter().filter(|(_, counts)| !counts.is_empty()).map(|(what, counts)| {
             let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
             format!("; {what}: {}", counts.join(", "))
         });
-        let spoiled: String = spoiled.collect();
-        lines.push(format!("{stream}: {} messages, {} rows{spoiled}", tally.messages, tally.rows));
+        let malformed: String = malformed.collect();
+        lines.push(format!("{stream}: {} messages, {} rows{malformed}", stats.messages, stats.rows));
     }
     lines.join("\n")
 }
 
-fn write_manifest(path: &Path, args: &EmitArgs, made: &Tallies) -> anyhow::Result<()> {
+fn write_manifest(path: &Path, args: &EmitArgs, generated: &StatsByStream) -> anyhow::Result<()> {
     let manifest = serde_json::json!({
-        "seed": args.seed(),
+        "seed": args.rng_seed(),
         "inds": args.inds,
         "order": args.order,
-        "skip": args.skip(),
-        "draws": args.draws(),
+        "skip": args.skipped_draws(),
+        "draws": args.draw_count(),
         "malformed": args.malformed,
         "wrap": args.wrap,
-        "streams": made,
+        "streams": generated,
     });
     let mut text = serde_json::to_string_pretty(&manifest)?;
     text.push('\n');

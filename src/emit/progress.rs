@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use super::acks::AckCounts;
-use super::delivery::Delivery;
-use crate::terminal::sanitize;
+use super::delivery::DeliveryTracker;
+use crate::terminal::{add_progress_bar, sanitize};
 
 /// How often the end is looked for.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
@@ -19,15 +19,15 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 const STALL_REPEAT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Shows the progress of a delivery until `ended`. `all` is the number of posts, if it is known.
-pub(crate) fn watch(delivery: &Delivery, all: Option<u64>, ended: impl Fn() -> bool) {
-    let bar = std::io::stderr().is_terminal().then(|| bar(all));
-    let (started, mut line_at, mut stall) = (Instant::now(), Instant::now(), Stall::new());
+pub(crate) fn watch_delivery(delivery: &DeliveryTracker, all: Option<u64>, ended: impl Fn() -> bool) {
+    let bar = std::io::stderr().is_terminal().then(|| new_bar(all));
+    let (started, mut line_at, mut stall) = (Instant::now(), Instant::now(), StallDetector::new());
     while !ended() {
         std::thread::sleep(CHECK_INTERVAL);
         let counts = delivery.counts();
         let retry = delivery.retry_status();
         if let Some(secs) = stall.check(counts, retry.is_some(), Instant::now()) {
-            let waiting = counts.waiting();
+            let waiting = counts.unsettled();
             tracing::warn!(waiting, "no message was acknowledged for {secs} s; still trying");
         }
         if let Some(bar) = &bar {
@@ -39,14 +39,14 @@ pub(crate) fn watch(delivery: &Delivery, all: Option<u64>, ended: impl Fn() -> b
             };
             let of = all.map(|all| format!(" of {}", HumanCount(all))).unwrap_or_default();
             let (posts, rate) = (HumanCount(counts.posts), HumanCount(bar.per_sec() as u64));
-            let state = state(counts, retry.as_deref());
+            let state = pending_text(counts, retry.as_deref());
             let text = format!("{posts}{of} posts acknowledged, {rate} a second{left}{state}");
             bar.set_message(sanitize(&text).into_owned());
         } else if line_at.elapsed() >= LINE_INTERVAL {
             line_at = Instant::now();
             let rate = counts.posts as f64 / started.elapsed().as_secs_f64();
             let of = all.map(|all| format!(" of {all}")).unwrap_or_default();
-            let state = state(counts, retry.as_deref());
+            let state = pending_text(counts, retry.as_deref());
             write_line(&format!("{}{of} posts acknowledged, {rate:.0} a second{state}", counts.posts));
         }
     }
@@ -56,39 +56,39 @@ pub(crate) fn watch(delivery: &Delivery, all: Option<u64>, ended: impl Fn() -> b
 }
 
 /// What waits, and what is retried.
-fn state(counts: AckCounts, retry: Option<&str>) -> String {
-    let waiting = match counts.waiting() {
+fn pending_text(counts: AckCounts, retry: Option<&str>) -> String {
+    let waiting = match counts.unsettled() {
         0 => String::new(),
         waiting => format!(", {} messages wait", HumanCount(waiting)),
     };
     waiting + &retry.map(|retry| format!(", {retry}")).unwrap_or_default()
 }
 
-fn bar(all: Option<u64>) -> ProgressBar {
+fn new_bar(all: Option<u64>) -> ProgressBar {
     // A message that is too wide for the terminal is cut.
     let (bar, template) = match all {
         Some(all) => (ProgressBar::new(all), "{bar:20} {wide_msg}"),
         None => (ProgressBar::no_length(), "{wide_msg}"),
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    crate::terminal::add_progress_bar(bar.with_style(style))
+    add_progress_bar(bar.with_style(style))
 }
 
 /// Notices that messages wait and none is acknowledged.
-struct Stall {
+struct StallDetector {
     acknowledged: u64,
     since: Instant,
     warned: Option<Instant>,
 }
 
-impl Stall {
-    fn new() -> Stall {
-        Stall { acknowledged: 0, since: Instant::now(), warned: None }
+impl StallDetector {
+    fn new() -> StallDetector {
+        StallDetector { acknowledged: 0, since: Instant::now(), warned: None }
     }
 
     /// Seconds without an acknowledgement, if a warning is due. Retries have warnings of their own.
     fn check(&mut self, counts: AckCounts, is_retrying: bool, now: Instant) -> Option<u64> {
-        if counts.acknowledged != self.acknowledged || counts.waiting() == 0 {
+        if counts.acknowledged != self.acknowledged || counts.unsettled() == 0 {
             (self.acknowledged, self.since, self.warned) = (counts.acknowledged, now, None);
             return None;
         }
@@ -106,9 +106,7 @@ impl Stall {
 pub(crate) fn watch_rows(all: u64, done: impl Fn() -> u64, ended: impl Fn() -> bool) {
     let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} rows, {per_sec}, {eta} left");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = std::io::stderr()
-        .is_terminal()
-        .then(|| crate::terminal::add_progress_bar(ProgressBar::new(all).with_style(style)));
+    let bar = std::io::stderr().is_terminal().then(|| add_progress_bar(ProgressBar::new(all).with_style(style)));
     let (started, mut line_at) = (Instant::now(), Instant::now());
     while !ended() {
         std::thread::sleep(CHECK_INTERVAL);
@@ -134,7 +132,7 @@ mod tests {
     #[test]
     fn stall_is_reported_once_it_lasts_and_then_seldom() {
         let counts = |acknowledged| AckCounts { sent: 9, acknowledged, ..AckCounts::default() };
-        let mut stall = Stall::new();
+        let mut stall = StallDetector::new();
         let at = |secs| stall_start() + Duration::from_secs(secs);
         stall.since = stall_start();
         assert_eq!(stall.check(counts(0), false, at(4)), None);
@@ -154,7 +152,10 @@ mod tests {
     #[test]
     fn state_names_what_waits_and_what_is_retried() {
         let counts = AckCounts { sent: 9, ..AckCounts::default() };
-        assert_eq!(state(counts, Some("retry 3 in 1.0 s: refused")), ", 9 messages wait, retry 3 in 1.0 s: refused");
-        assert_eq!(state(AckCounts::default(), None), "");
+        assert_eq!(
+            pending_text(counts, Some("retry 3 in 1.0 s: refused")),
+            ", 9 messages wait, retry 3 in 1.0 s: refused"
+        );
+        assert_eq!(pending_text(AckCounts::default(), None), "");
     }
 }

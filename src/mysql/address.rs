@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use super::creds::{Creds, CredsError};
-use super::tls::{Mode, Tls};
+use super::credentials::{DatabaseCredentials, DatabaseCredentialsError};
+use super::tls::{SslMode, SslSettings};
 use crate::secret::Secret;
 
 /// The port of a server that says no other.
-const PORT: u16 = 3306;
+const DEFAULT_PORT: u16 = 3306;
 
 /// Schemes of a URL; the second is what the original system hands to its driver.
-const SCHEMES: [&str; 3] = ["mysql", "mysql+pymysql", "mariadb"];
+const URL_SCHEMES: [&str; 3] = ["mysql", "mysql+pymysql", "mariadb"];
 
 /// A database, and who asks.
-pub struct Address {
+pub struct DatabaseAddress {
     /// Name or address of the server.
     pub host: String,
     /// Its port.
@@ -28,7 +28,7 @@ pub struct Address {
     /// Which database.
     pub database: String,
     /// TLS.
-    pub tls: Tls,
+    pub tls: SslSettings,
     /// Whether the password stood in the URL, where others on the machine see it.
     pub is_password_in_url: bool,
     pub(super) password: Option<Secret>,
@@ -36,7 +36,7 @@ pub struct Address {
 
 /// Why nothing can be asked. No variant holds the URL, which may hold a password.
 #[derive(Debug, thiserror::Error)]
-pub enum AddressError {
+pub enum DatabaseAddressError {
     /// The URL is none.
     #[error(
         "the URL of the database cannot be read ({0}); write mysql://USER@HOST:PORT/DATABASE, with odd characters as %XX"
@@ -64,29 +64,33 @@ pub enum AddressError {
     Port,
     /// The file of credentials.
     #[error("read --creds")]
-    Creds(#[from] CredsError),
+    DatabaseCredentials(#[from] DatabaseCredentialsError),
 }
 
 /// Whether a text is the URL of a database.
 #[must_use]
 pub fn is_url(text: &str) -> bool {
-    text.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme))
+    text.split_once("://").is_some_and(|(scheme, _)| URL_SCHEMES.contains(&scheme))
 }
 
-impl Address {
+impl DatabaseAddress {
     /// Puts together what is said in a URL, a file of credentials and the environment.
     ///
     /// # Errors
     /// If one of them cannot be read, or something that must be said is said nowhere.
-    pub fn read(url: &str, creds: Option<&Path>) -> Result<Address, AddressError> {
-        let creds = creds.map(Creds::read).transpose()?.unwrap_or_default();
-        Address::of(url, creds, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    pub fn resolve_from(url: &str, creds: Option<&Path>) -> Result<DatabaseAddress, DatabaseAddressError> {
+        let creds = creds.map(DatabaseCredentials::read).transpose()?.unwrap_or_default();
+        DatabaseAddress::resolve(url, creds, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))
     }
 
-    fn of(url: &str, creds: Creds, environment: impl Fn(&str) -> Option<String>) -> Result<Address, AddressError> {
-        let url = Url::parse(url).map_err(AddressError::NotUrl)?;
-        let tls = tls(&url)?;
-        let decoded = |what, text: &str| decode(text).ok_or(AddressError::NotText(what));
+    fn resolve(
+        url: &str,
+        creds: DatabaseCredentials,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<DatabaseAddress, DatabaseAddressError> {
+        let url = Url::parse(url).map_err(DatabaseAddressError::NotUrl)?;
+        let tls = parse_ssl_settings(&url)?;
+        let decoded = |what, text: &str| decode_percent(text).ok_or(DatabaseAddressError::NotText(what));
         let part = |what, text: &str| match text {
             "" => Ok(None),
             text => decoded(what, text).map(Some),
@@ -97,15 +101,23 @@ impl Address {
         let database = part("database", url.path().trim_matches('/'))?;
         let port = match environment("MYSQL_TCP_PORT") {
             _ if url.port().or(creds.port).is_some() => None,
-            Some(port) => Some(port.parse().ok().filter(|port| *port > 0).ok_or(AddressError::Port)?),
+            Some(port) => Some(port.parse().ok().filter(|port| *port > 0).ok_or(DatabaseAddressError::Port)?),
             None => None,
         };
         let said = |url: Option<String>, creds: Option<String>, name| url.or(creds).or_else(|| environment(name));
-        Ok(Address {
-            host: said(host, creds.host, "MYSQL_HOST").ok_or(AddressError::Missing("host", "HOST", "MYSQL_HOST"))?,
-            port: url.port().or(creds.port).or(port).unwrap_or(PORT),
-            user: said(user, creds.user, "MYSQL_USER").ok_or(AddressError::Missing("user", "USER", "MYSQL_USER"))?,
-            database: said(database, creds.database, "MYSQL_DATABASE").ok_or(AddressError::Missing(
+        Ok(DatabaseAddress {
+            host: said(host, creds.host, "MYSQL_HOST").ok_or(DatabaseAddressError::Missing(
+                "host",
+                "HOST",
+                "MYSQL_HOST",
+            ))?,
+            port: url.port().or(creds.port).or(port).unwrap_or(DEFAULT_PORT),
+            user: said(user, creds.user, "MYSQL_USER").ok_or(DatabaseAddressError::Missing(
+                "user",
+                "USER",
+                "MYSQL_USER",
+            ))?,
+            database: said(database, creds.database, "MYSQL_DATABASE").ok_or(DatabaseAddressError::Missing(
                 "database",
                 "DATABASE",
                 "MYSQL_DATABASE",
@@ -118,8 +130,8 @@ impl Address {
 
     /// Where it is and who asks, without the password.
     #[must_use]
-    pub fn shown(&self) -> String {
-        let Address { host, port, user, database, .. } = self;
+    pub fn redacted_url(&self) -> String {
+        let DatabaseAddress { host, port, user, database, .. } = self;
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         format!("mysql://{user}@{host}:{port}/{database}")
     }
@@ -132,28 +144,28 @@ impl Address {
     }
 }
 
-fn tls(url: &Url) -> Result<Tls, AddressError> {
+fn parse_ssl_settings(url: &Url) -> Result<SslSettings, DatabaseAddressError> {
     let (mut mode, mut authorities) = (None, None);
     for (name, value) in url.query_pairs() {
         match name.to_ascii_lowercase().replace('_', "-").as_str() {
-            "ssl-mode" => mode = Some(Mode::named(&value).ok_or(AddressError::NoMode)?),
+            "ssl-mode" => mode = Some(SslMode::parse_name(&value).ok_or(DatabaseAddressError::NoMode)?),
             "ssl-ca" => authorities = Some(PathBuf::from(&*value)),
             // What the original's URL ends with; texts are always asked for so.
             "charset" if value.eq_ignore_ascii_case("utf8mb4") => {}
-            _ => return Err(AddressError::Unknown(name.into_owned())),
+            _ => return Err(DatabaseAddressError::Unknown(name.into_owned())),
         }
     }
     // As MySQL's client: whoever names an authority wants it looked at.
-    let by_default = if authorities.is_some() { Mode::VerifyCa } else { Mode::Preferred };
+    let by_default = if authorities.is_some() { SslMode::VerifyCa } else { SslMode::Preferred };
     let mode = mode.unwrap_or(by_default);
     if authorities.is_some() && !mode.verifies() {
-        return Err(AddressError::IdleAuthority(mode.name()));
+        return Err(DatabaseAddressError::IdleAuthority(mode.name()));
     }
-    Ok(Tls { mode, authorities })
+    Ok(SslSettings { mode, authorities })
 }
 
 /// Reads `%XX`; `None` if no text comes of it. What only looks like one stays as it is.
-fn decode(text: &str) -> Option<String> {
+fn decode_percent(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, behind)) = rest.split_first() {
@@ -173,8 +185,8 @@ fn decode(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn of(url: &str) -> Result<Address, AddressError> {
-        Address::of(url, Creds::default(), |_| None)
+    fn of(url: &str) -> Result<DatabaseAddress, DatabaseAddressError> {
+        DatabaseAddress::resolve(url, DatabaseCredentials::default(), |_| None)
     }
 
     fn said(url: &str) -> String {
@@ -184,18 +196,21 @@ mod tests {
     #[test]
     fn a_url_says_everything() {
         let address = of("mysql://me%40home:p%2Fw%3A%C3%A9%@db.example.com:3307/posts?ssl-mode=REQUIRED").unwrap();
-        assert_eq!(address.shown(), "mysql://me@home@db.example.com:3307/posts");
+        assert_eq!(address.redacted_url(), "mysql://me@home@db.example.com:3307/posts");
         assert_eq!(address.password.as_ref().map(Secret::expose), Some("p/w:é%"));
         assert!(address.is_password_in_url && !address.is_local());
-        assert_eq!(address.tls, Tls { mode: Mode::Required, authorities: None });
+        assert_eq!(address.tls, SslSettings { mode: SslMode::Required, authorities: None });
         let address = of("mysql+pymysql://me@[::1]/posts?charset=utf8mb4").unwrap();
-        assert_eq!((address.shown().as_str(), address.tls.mode), ("mysql://me@[::1]:3306/posts", Mode::Preferred));
+        assert_eq!(
+            (address.redacted_url().as_str(), address.tls.mode),
+            ("mysql://me@[::1]:3306/posts", SslMode::Preferred)
+        );
         assert!(address.is_local() && address.password.is_none());
     }
 
     #[test]
     fn the_url_goes_before_the_file_and_the_file_before_the_environment() {
-        let creds = || Creds {
+        let creds = || DatabaseCredentials {
             host: Some("file".to_owned()),
             user: None,
             password: Some(Secret::new("of the file".to_owned())),
@@ -203,14 +218,14 @@ mod tests {
             port: None,
         };
         let environment = |name: &str| Some(if name == "MYSQL_TCP_PORT" { "3310" } else { "environment" }.to_owned());
-        let address = Address::of("mysql://url", creds(), environment).unwrap();
-        assert_eq!(address.shown(), "mysql://environment@url:3310/file");
+        let address = DatabaseAddress::resolve("mysql://url", creds(), environment).unwrap();
+        assert_eq!(address.redacted_url(), "mysql://environment@url:3310/file");
         assert_eq!(address.password.as_ref().map(Secret::expose), Some("of the file"));
         assert!(!address.is_password_in_url);
-        let address = Address::of("mysql://", creds(), environment).unwrap();
-        assert_eq!(address.shown(), "mysql://environment@file:3310/file");
-        let address = Address::of("mysql://me:@url:1/x", creds(), environment).unwrap();
-        assert_eq!(address.shown(), "mysql://me@url:1/x");
+        let address = DatabaseAddress::resolve("mysql://", creds(), environment).unwrap();
+        assert_eq!(address.redacted_url(), "mysql://environment@file:3310/file");
+        let address = DatabaseAddress::resolve("mysql://me:@url:1/x", creds(), environment).unwrap();
+        assert_eq!(address.redacted_url(), "mysql://me@url:1/x");
     }
 
     #[test]
@@ -228,7 +243,7 @@ mod tests {
             let said = said(url);
             assert!(said.contains(fault) && !said.contains("canary"), "{url}: {said}");
         }
-        assert_eq!(of("mysql://me@db/x?ssl-ca=a.pem").unwrap().tls.mode, Mode::VerifyCa, "as MySQL's client has it");
+        assert_eq!(of("mysql://me@db/x?ssl-ca=a.pem").unwrap().tls.mode, SslMode::VerifyCa, "as MySQL's client has it");
     }
 
     #[test]

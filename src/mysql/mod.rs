@@ -1,6 +1,6 @@
 //! How to speak to a MySQL or MariaDB server: where it is, who asks, TLS, the calls, what their faults mean.
 //!
-//! An address and credentials become an [`Address`], and that a [`Client`]. The rooms:
+//! An address and credentials become an [`DatabaseAddress`], and that a [`MySqlClient`]. The rooms:
 //!
 //! - `address`: what can be said about how to connect, in a URL, a file of credentials or the environment;
 //! - `creds`: the file of credentials, as the original system has it;
@@ -12,11 +12,11 @@
 
 mod address;
 mod client;
-mod creds;
-mod fault;
+mod credentials;
+mod error;
 mod tls;
 
-pub use address::{Address, AddressError, is_url};
-pub use client::{Cell, Client, Column, Form, Rows, Value};
-pub use fault::{Fault, Kind};
-pub use tls::{Mode, Tls};
+pub use address::{DatabaseAddress, DatabaseAddressError, is_url};
+pub use client::{ColumnKind, MySqlClient, ResultColumn, ResultSet, SqlValue, TextCell};
+pub use error::{MySqlError, MySqlErrorKind};
+pub use tls::{SslMode, SslSettings};

@@ -7,7 +7,7 @@ use mysql_async::SslOpts;
 /// How much a connection is protected: the modes of MySQL's client (reference manual, "Command Options for Encrypted
 /// Connections").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub enum SslMode {
     /// No TLS.
     Disabled,
     /// TLS if the server offers it; whoever stands between may prevent that, or be the server.
@@ -21,53 +21,53 @@ pub enum Mode {
 }
 
 /// Every mode with its name.
-const NAMES: [(&str, Mode); 5] = [
-    ("DISABLED", Mode::Disabled),
-    ("PREFERRED", Mode::Preferred),
-    ("REQUIRED", Mode::Required),
-    ("VERIFY_CA", Mode::VerifyCa),
-    ("VERIFY_IDENTITY", Mode::VerifyIdentity),
+const SSL_MODE_NAMES: [(&str, SslMode); 5] = [
+    ("DISABLED", SslMode::Disabled),
+    ("PREFERRED", SslMode::Preferred),
+    ("REQUIRED", SslMode::Required),
+    ("VERIFY_CA", SslMode::VerifyCa),
+    ("VERIFY_IDENTITY", SslMode::VerifyIdentity),
 ];
 
-impl Mode {
+impl SslMode {
     /// The mode of a name, in any case, with `-` or `_`.
-    pub(super) fn named(name: &str) -> Option<Mode> {
+    pub(super) fn parse_name(name: &str) -> Option<SslMode> {
         let name = name.to_ascii_uppercase().replace('-', "_");
-        NAMES.iter().find(|(known, _)| *known == name).map(|(_, mode)| *mode)
+        SSL_MODE_NAMES.iter().find(|(known, _)| *known == name).map(|(_, mode)| *mode)
     }
 
     /// Its name, as it is written in a URL.
     #[must_use]
     pub fn name(self) -> &'static str {
-        NAMES.iter().find(|(_, mode)| *mode == self).map_or("", |(name, _)| *name)
+        SSL_MODE_NAMES.iter().find(|(_, mode)| *mode == self).map_or("", |(name, _)| *name)
     }
 
     /// Whether the server must show a certificate that is trusted.
     #[must_use]
     pub fn verifies(self) -> bool {
-        matches!(self, Mode::VerifyCa | Mode::VerifyIdentity)
+        matches!(self, SslMode::VerifyCa | SslMode::VerifyIdentity)
     }
 }
 
 /// What was said about TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
+pub struct SslSettings {
     /// How much the connection is protected.
-    pub mode: Mode,
+    pub mode: SslMode,
     /// Authorities that are trusted (PEM), and no others; without one those of `SSL_CERT_FILE`, if that is set, and
     /// Mozilla's.
     pub authorities: Option<PathBuf>,
 }
 
-impl Tls {
+impl SslSettings {
     /// As the driver has it; `None` without TLS.
-    pub(super) fn options(&self) -> Option<SslOpts> {
+    pub(super) fn ssl_opts(&self) -> Option<SslOpts> {
         let options = match self.mode {
-            Mode::Disabled => return None,
-            Mode::Preferred | Mode::Required => {
+            SslMode::Disabled => return None,
+            SslMode::Preferred | SslMode::Required => {
                 return Some(SslOpts::default().with_danger_accept_invalid_certs(true));
             }
-            Mode::VerifyCa | Mode::VerifyIdentity => SslOpts::default(),
+            SslMode::VerifyCa | SslMode::VerifyIdentity => SslOpts::default(),
         };
         Some(match (&self.authorities, std::env::var_os("SSL_CERT_FILE")) {
             (Some(path), _) => options.with_root_certs(vec![path.clone().into()]).with_disable_built_in_roots(true),
@@ -79,7 +79,7 @@ impl Tls {
 
 /// A name for which a certificate was made, of those that rustls says it presented: what `VERIFY_CA` asks for, as the
 /// driver cannot leave the name out (its own switch looks for words that rustls no longer uses).
-pub(super) fn any_name(presented: &[String]) -> Option<String> {
+pub(super) fn presented_name(presented: &[String]) -> Option<String> {
     let inside = |text: &str, before: &str, after: &str| {
         Some(text.strip_prefix(before)?.strip_suffix(after)?.replacen('*', "any", 1))
     };
@@ -92,15 +92,15 @@ mod tests {
 
     #[test]
     fn modes_are_known_in_every_spelling() {
-        assert_eq!(Mode::named("REQUIRED"), Some(Mode::Required));
-        assert_eq!(Mode::named("verify-ca"), Some(Mode::VerifyCa));
-        assert_eq!(Mode::named("Verify_Identity").map(Mode::name), Some("VERIFY_IDENTITY"));
-        assert_eq!(Mode::named("on"), None);
+        assert_eq!(SslMode::parse_name("REQUIRED"), Some(SslMode::Required));
+        assert_eq!(SslMode::parse_name("verify-ca"), Some(SslMode::VerifyCa));
+        assert_eq!(SslMode::parse_name("Verify_Identity").map(SslMode::name), Some("VERIFY_IDENTITY"));
+        assert_eq!(SslMode::parse_name("on"), None);
     }
 
     #[test]
     fn a_name_is_taken_from_what_rustls_says() {
-        let names = |names: &[&str]| any_name(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        let names = |names: &[&str]| presented_name(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
         assert_eq!(names(&["DnsName(\"*.db.example\")"]).as_deref(), Some("any.db.example"));
         assert_eq!(names(&["DirectoryName", "IpAddress(10.0.0.1)"]).as_deref(), Some("10.0.0.1"));
         assert_eq!(names(&[]), None);

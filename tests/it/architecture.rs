@@ -71,7 +71,6 @@ const PINFLOW: Law = &[
         "emit",
         &[
             "backoff",
-            "config",
             "kafka",
             "key_problem",
             "kinesis",

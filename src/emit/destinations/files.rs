@@ -9,36 +9,36 @@ use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use pinflow_dataflows::record::Stream;
 
-use super::{Compress, Destination};
+use super::{Destination, OutputCompression};
 use crate::emit::acks::DestinationAcks;
 
 /// What to do where a file is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exists {
+pub(crate) enum IfFileExists {
     Refuse,
     Overwrite,
     Append,
 }
 
 /// Where in a folder a stream's recording stands.
-pub(crate) fn path_of(folder: &Path, stream: Stream, compress: Compress) -> PathBuf {
-    folder.join(format!("{stream}{}", ending(compress)))
+pub(crate) fn recording_path(folder: &Path, stream: Stream, compress: OutputCompression) -> PathBuf {
+    folder.join(format!("{stream}{}", file_extension(compress)))
 }
 
-fn ending(compress: Compress) -> &'static str {
+fn file_extension(compress: OutputCompression) -> &'static str {
     match compress {
-        Compress::None => ".jsonl",
-        Compress::Gzip => ".jsonl.gz",
-        Compress::Zstd => ".jsonl.zst",
+        OutputCompression::None => ".jsonl",
+        OutputCompression::Gzip => ".jsonl.gz",
+        OutputCompression::Zstd => ".jsonl.zst",
     }
 }
 
-pub(super) fn open(path: &Path, exists: Exists) -> io::Result<File> {
+pub(super) fn open_recording(path: &Path, exists: IfFileExists) -> io::Result<File> {
     let mut options = File::options();
     match exists {
-        Exists::Refuse => options.write(true).create_new(true),
-        Exists::Overwrite => options.write(true).create(true).truncate(true),
-        Exists::Append => options.append(true).create(true),
+        IfFileExists::Refuse => options.write(true).create_new(true),
+        IfFileExists::Overwrite => options.write(true).create(true).truncate(true),
+        IfFileExists::Append => options.append(true).create(true),
     };
     options.open(path)
 }
@@ -47,16 +47,16 @@ pub(super) fn open(path: &Path, exists: Exists) -> io::Result<File> {
 ///
 /// # Errors
 /// If it cannot be read, or ends within a message.
-pub(crate) fn recorded(path: &Path, compress: Compress) -> io::Result<u64> {
+pub(crate) fn count_recorded(path: &Path, compress: OutputCompression) -> io::Result<u64> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(error),
     };
     let text: Box<dyn Read> = match compress {
-        Compress::None => Box::new(file),
-        Compress::Gzip => Box::new(MultiGzDecoder::new(file)),
-        Compress::Zstd => Box::new(zstd::Decoder::new(file)?),
+        OutputCompression::None => Box::new(file),
+        OutputCompression::Gzip => Box::new(MultiGzDecoder::new(file)),
+        OutputCompression::Zstd => Box::new(zstd::Decoder::new(file)?),
     };
     let mut text = BufReader::with_capacity(1 << 20, text);
     let (mut lines, mut whole) = (0, true);
@@ -78,18 +78,18 @@ const ZSTD_LEVEL: i32 = 1;
 const FLUSH_BYTES: usize = 4 << 20;
 
 /// A destination that writes to `target`. Messages count as acknowledged when the operating system has them.
-pub(super) fn written<W: Write + Send + 'static>(
+pub(super) fn new_writer<W: Write + Send + 'static>(
     target: W,
-    compress: Compress,
+    compress: OutputCompression,
     acks: Arc<DestinationAcks>,
 ) -> io::Result<Box<dyn Destination>> {
     Ok(match compress {
-        Compress::None => Box::new(PlainFile { target, acks }),
-        Compress::Gzip => {
+        OutputCompression::None => Box::new(PlainFile { target, acks }),
+        OutputCompression::Gzip => {
             let encoder = GzEncoder::new(target, flate2::Compression::fast());
             Box::new(CompressedFile { encoder, finish: |encoder| encoder.finish()?.flush(), unflushed: 0, acks })
         }
-        Compress::Zstd => {
+        OutputCompression::Zstd => {
             let encoder = zstd::Encoder::new(target, ZSTD_LEVEL)?;
             Box::new(CompressedFile { encoder, finish: |encoder| encoder.finish()?.flush(), unflushed: 0, acks })
         }

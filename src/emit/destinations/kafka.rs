@@ -17,24 +17,25 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, PurgeConfig, ThreadedProducer};
 
-use super::key::{Key, ind_of};
-use super::{Compress, Destination};
+use super::key::{MessageKey, find_ind};
+use super::{Destination, OutputCompression};
 use crate::emit::acks::{AckCounts, DestinationAcks};
 use crate::emit::stop::StopRequest;
-use crate::kafka::{Connection, Listening, Reports, metadata, producer};
+use crate::kafka::{Connection, ConnectionError, Listening, Reports, metadata, producer};
+use crate::key_problem::KeyProblem;
 
 /// Longest wait for the cluster to answer before anything is sent.
-const PATIENCE: Duration = Duration::from_secs(15);
+const METADATA_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a lane waits for room in the queue before it looks again, and for the last reports.
-const LOOK: Duration = Duration::from_millis(1);
+const REPORT_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// A connection to a cluster, and the topics that are written.
-pub(crate) struct Cluster {
-    producer: Arc<ThreadedProducer<Listening<Deliveries>>>,
+pub(crate) struct KafkaOutput {
+    producer: Arc<ThreadedProducer<Listening<TopicDeliveries>>>,
     stop: StopRequest,
 }
 
-impl Cluster {
+impl KafkaOutput {
     /// Connects, and looks whether the topics are there.
     ///
     /// # Errors
@@ -42,16 +43,16 @@ impl Cluster {
     pub(crate) fn connect(
         connection: &Connection,
         base: &Path,
-        compress: Compress,
+        compress: OutputCompression,
         topics: &[(String, Arc<DestinationAcks>)],
         stop: &StopRequest,
-    ) -> anyhow::Result<Cluster> {
+    ) -> anyhow::Result<KafkaOutput> {
         let observer = connection.observer(base)?;
         for (topic, _) in topics {
             if stop.is_requested() {
                 break;
             }
-            let found = metadata(&observer, &connection.brokers, Some(topic), PATIENCE)?;
+            let found = metadata(&observer, &connection.brokers, Some(topic), METADATA_TIMEOUT)?;
             let fault = found.topics().iter().find(|found| found.name() == topic).map(MetadataTopic::error);
             match fault.map(|code| code.map(RDKafkaErrorCode::from)) {
                 Some(None) => {}
@@ -64,22 +65,22 @@ impl Cluster {
                 Some(Some(code)) => bail!("topic {topic} cannot be written: {code}"),
             }
         }
-        let deliveries = Deliveries {
-            topics: topics.iter().map(|(topic, acks)| Delivered::new(topic, Arc::clone(acks))).collect(),
+        let deliveries = TopicDeliveries {
+            topics: topics.iter().map(|(topic, acks)| TopicDelivery::new(topic, Arc::clone(acks))).collect(),
             broken: AtomicBool::new(false),
         };
         let producer = producer(connection, base, &[("compression.type", compress.name())], &[], deliveries)?;
-        Ok(Cluster { producer: Arc::new(producer), stop: stop.clone() })
+        Ok(KafkaOutput { producer: Arc::new(producer), stop: stop.clone() })
     }
 
     /// The destination of the topic at a place in the list.
-    pub(crate) fn destination(&self, topic: usize, key: Key) -> Box<dyn Destination> {
-        Box::new(Topic { producer: Arc::clone(&self.producer), topic, key, stop: self.stop.clone() })
+    pub(crate) fn destination(&self, topic: usize, key: MessageKey) -> Box<dyn Destination> {
+        Box::new(KafkaTopicDestination { producer: Arc::clone(&self.producer), topic, key, stop: self.stop.clone() })
     }
 }
 
 /// What became of the messages of a topic.
-struct Delivered {
+struct TopicDelivery {
     topic: String,
     acks: Arc<DestinationAcks>,
     failed: AtomicU64,
@@ -87,12 +88,12 @@ struct Delivered {
     reasons: Mutex<BTreeMap<String, u64>>,
 }
 
-impl Delivered {
-    fn new(topic: &str, acks: Arc<DestinationAcks>) -> Delivered {
-        Delivered { topic: topic.to_owned(), acks, failed: AtomicU64::new(0), reasons: Mutex::default() }
+impl TopicDelivery {
+    fn new(topic: &str, acks: Arc<DestinationAcks>) -> TopicDelivery {
+        TopicDelivery { topic: topic.to_owned(), acks, failed: AtomicU64::new(0), reasons: Mutex::default() }
     }
 
-    fn fail(&self, error: &KafkaError, number: u64) {
+    fn count_failure(&self, error: &KafkaError, number: u64) {
         if is_size(error) {
             self.acks.refuse(number);
         }
@@ -102,7 +103,7 @@ impl Delivered {
     }
 
     /// Messages whose report is still to come.
-    fn open(&self) -> u64 {
+    fn unreported(&self) -> u64 {
         let counts = self.acks.counts();
         counts.sent.saturating_sub(counts.acknowledged + self.failed.load(Ordering::Acquire))
     }
@@ -131,13 +132,13 @@ impl MessageId {
 }
 
 /// Listens to the producer and counts.
-pub(crate) struct Deliveries {
-    topics: Vec<Delivered>,
+pub(crate) struct TopicDeliveries {
+    topics: Vec<TopicDelivery>,
     /// A message could not be delivered, and the next ones will not be either.
     broken: AtomicBool,
 }
 
-impl Reports for Deliveries {
+impl Reports for TopicDeliveries {
     /// A [`MessageId`], packed.
     type Opaque = usize;
 
@@ -147,7 +148,7 @@ impl Reports for Deliveries {
         match result {
             Ok(_) => delivered.acks.acknowledge(number),
             Err((error, _)) => {
-                delivered.fail(error, number);
+                delivered.count_failure(error, number);
                 if !is_size(error) {
                     self.broken.store(true, Ordering::Release);
                 }
@@ -165,39 +166,39 @@ fn is_size(error: &KafkaError) -> bool {
 }
 
 /// One topic, as a destination.
-struct Topic {
-    producer: Arc<ThreadedProducer<Listening<Deliveries>>>,
+struct KafkaTopicDestination {
+    producer: Arc<ThreadedProducer<Listening<TopicDeliveries>>>,
     topic: usize,
-    key: Key,
+    key: MessageKey,
     stop: StopRequest,
 }
 
-impl Topic {
-    fn deliveries(&self) -> &Deliveries {
+impl KafkaTopicDestination {
+    fn topic_deliveries(&self) -> &TopicDeliveries {
         &self.producer.client().context().reports
     }
 
-    fn delivered(&self) -> &Delivered {
-        &self.deliveries().topics[self.topic]
+    fn topic_delivery(&self) -> &TopicDelivery {
+        &self.topic_deliveries().topics[self.topic]
     }
 
     /// Hands a message to the producer; waits while its queue is full.
-    fn message(&self, message: &[u8]) -> io::Result<()> {
+    fn produce(&self, message: &[u8]) -> io::Result<()> {
         let key = match &self.key {
-            Key::Ind => ind_of(message),
-            Key::None => None,
-            Key::Fixed(key) => Some(key.as_slice()),
+            MessageKey::Ind => find_ind(message),
+            MessageKey::None => None,
+            MessageKey::Fixed(key) => Some(key.as_slice()),
         };
-        let delivered = self.delivered();
+        let delivered = self.topic_delivery();
         // Before the report can come.
         let number = delivered.acks.count_sent();
         let id = MessageId { topic: self.topic, number };
         let mut record = BaseRecord::with_opaque_to(&delivered.topic, id.pack()).payload(message);
         record.key = key;
         loop {
-            if self.deliveries().broken.load(Ordering::Acquire) {
+            if self.topic_deliveries().broken.load(Ordering::Acquire) {
                 delivered.acks.uncount_sent();
-                return Err(self.settle_broken());
+                return Err(self.fail_after_reports());
             }
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
@@ -207,13 +208,13 @@ impl Topic {
                 }
                 Err((error, again)) if is_queue_full(&error) => {
                     record = again;
-                    std::thread::sleep(LOOK);
+                    std::thread::sleep(REPORT_POLL_INTERVAL);
                 }
                 Err((error, _)) => {
-                    delivered.fail(&error, number);
+                    delivered.count_failure(&error, number);
                     if !is_size(&error) {
-                        self.deliveries().broken.store(true, Ordering::Release);
-                        return Err(self.settle_broken());
+                        self.topic_deliveries().broken.store(true, Ordering::Release);
+                        return Err(self.fail_after_reports());
                     }
                     return Ok(());
                 }
@@ -223,30 +224,30 @@ impl Topic {
 
     /// Waits for the last report. Each message has one, if only that its time is over. After a request to stop, what the
     /// brokers do not acknowledge soon is given up.
-    fn settle(&self) {
-        while self.delivered().open() > 0 {
+    fn await_reports(&self) {
+        while self.topic_delivery().unreported() > 0 {
             if self.stop.is_grace_over() {
                 self.producer.purge(PurgeConfig::default().queue().inflight());
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(REPORT_POLL_INTERVAL);
         }
     }
 
-    fn settle_broken(&self) -> io::Error {
-        self.settle();
-        io::Error::other(self.failures("; no more were sent"))
+    fn fail_after_reports(&self) -> io::Error {
+        self.await_reports();
+        io::Error::other(self.failure_text("; no more were sent"))
     }
 
     /// What failed, of all topics.
-    fn failures(&self, rest: &str) -> String {
-        let topics = &self.deliveries().topics;
+    fn failure_text(&self, rest: &str) -> String {
+        let topics = &self.topic_deliveries().topics;
         let mut counts = AckCounts::default();
         topics.iter().for_each(|topic| counts.add(topic.acks.counts()));
         let AckCounts { sent, acknowledged, .. } = counts;
         let mut text = format!("{} of {sent} messages were not acknowledged{rest}", sent.saturating_sub(acknowledged));
         for delivered in topics {
             for (reason, count) in delivered.reasons.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-                text.push_str(&format!("\n  {}: {count} times {reason}{}", delivered.topic, mend(reason)));
+                text.push_str(&format!("\n  {}: {count} times {reason}{}", delivered.topic, failure_hint(reason)));
             }
         }
         for trouble in self.producer.client().context().client.troubles() {
@@ -256,7 +257,7 @@ impl Topic {
     }
 }
 
-fn mend(reason: &str) -> &'static str {
+fn failure_hint(reason: &str) -> &'static str {
     let mends = [
         (
             "MessageSizeTooLarge",
@@ -271,14 +272,14 @@ fn mend(reason: &str) -> &'static str {
     mends.iter().find(|(sign, _)| reason.contains(sign)).map_or("", |(_, mend)| mend)
 }
 
-impl Destination for Topic {
+impl Destination for KafkaTopicDestination {
     fn send(&mut self, messages: &[u8]) -> io::Result<()> {
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', messages) {
             if self.stop.is_requested() {
                 return Ok(());
             }
-            self.message(&messages[start..end])?;
+            self.produce(&messages[start..end])?;
             start = end + 1;
         }
         Ok(())
@@ -290,35 +291,33 @@ impl Destination for Topic {
     }
 
     fn finish(self: Box<Self>) -> io::Result<()> {
-        self.settle();
-        let delivered = self.delivered();
-        if delivered.failed.load(Ordering::Acquire) == 0 { Ok(()) } else { Err(io::Error::other(self.failures(""))) }
+        self.await_reports();
+        let delivered = self.topic_delivery();
+        if delivered.failed.load(Ordering::Acquire) == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::other(self.failure_text("")))
+        }
     }
 }
 
 /// The brokers and the prefix of `kafka://BROKERS/PREFIX`; `None` if it is something else.
-pub(crate) fn parse(to: &str) -> Option<(&str, &str)> {
+pub(crate) fn parse_destination(to: &str) -> Option<(&str, &str)> {
     let rest = to.strip_prefix("kafka://")?;
     Some(rest.split_once('/').unwrap_or((rest, "")))
 }
 
-/// How to connect, by what was typed: brokers, or a configuration.
+/// An unencrypted connection to `brokers`.
 ///
 /// # Errors
-/// If the configuration cannot be read, or does not say how.
-pub(crate) fn connection(brokers: &str, file: Option<&Path>) -> anyhow::Result<(Connection, std::path::PathBuf)> {
-    match file {
-        Some(path) => Ok(crate::config::kafka_connection(path)?),
-        None => {
-            let connection = Connection::plaintext(brokers);
-            let faults = connection.faults(Path::new(""));
-            if !faults.is_empty() {
-                return Err(crate::kafka::ConnectionError::Faulty(crate::key_problem::KeyProblem::texts(&faults)))
-                    .context("read --to");
-            }
-            Ok((connection, std::path::PathBuf::new()))
-        }
+/// If they are not written as `HOST:PORT,…`.
+pub(crate) fn plaintext_connection(brokers: &str) -> anyhow::Result<Connection> {
+    let connection = Connection::plaintext(brokers);
+    let problems = connection.faults(Path::new(""));
+    if !problems.is_empty() {
+        return Err(ConnectionError::Faulty(KeyProblem::texts(&problems))).context("read --to");
     }
+    Ok(connection)
 }
 
 #[cfg(test)]
@@ -334,9 +333,9 @@ mod tests {
 
     #[test]
     fn a_place_is_brokers_and_a_prefix() {
-        assert_eq!(parse("kafka://localhost:9092/12e255fc4fcd"), Some(("localhost:9092", "12e255fc4fcd")));
-        assert_eq!(parse("kafka://a:1,b:2"), Some(("a:1,b:2", "")));
-        assert_eq!(parse("kafka:///x"), Some(("", "x")));
-        assert_eq!(parse("recordings"), None);
+        assert_eq!(parse_destination("kafka://localhost:9092/12e255fc4fcd"), Some(("localhost:9092", "12e255fc4fcd")));
+        assert_eq!(parse_destination("kafka://a:1,b:2"), Some(("a:1,b:2", "")));
+        assert_eq!(parse_destination("kafka:///x"), Some(("", "x")));
+        assert_eq!(parse_destination("recordings"), None);
     }
 }

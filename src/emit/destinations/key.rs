@@ -2,7 +2,7 @@
 
 /// What decides on a message's partition or shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Key {
+pub(crate) enum MessageKey {
     /// The ind, so that all messages of an ind stay in order; none where it cannot be read.
     Ind,
     /// Messages have no key; those of Kinesis, which must have one, have one that nobody chose.
@@ -13,7 +13,7 @@ pub(crate) enum Key {
 
 /// The digits of a message's ind or index, wherever its row begins. Rows that are text within text are looked through,
 /// those in base64 are not.
-pub(super) fn ind_of(message: &[u8]) -> Option<&[u8]> {
+pub(super) fn find_ind(message: &[u8]) -> Option<&[u8]> {
     let quoted = |text: &[u8]| text.iter().take_while(|byte| matches!(byte, b'\\' | b'"')).count();
     for at in memchr::memmem::find_iter(message, b"\"ind") {
         let rest = &message[at + 4..];
@@ -52,7 +52,7 @@ mod tests {
             ("{\"ind\":-1}", None),
             ("", None),
         ] {
-            assert_eq!(ind_of(message.as_bytes()), ind.map(str::as_bytes), "{message}");
+            assert_eq!(find_ind(message.as_bytes()), ind.map(str::as_bytes), "{message}");
         }
     }
 }

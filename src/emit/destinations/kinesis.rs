@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,45 +15,45 @@ use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
 use super::Destination;
-use super::STOPPED;
-use super::key::{Key, ind_of};
+use super::STOPPED_REASON;
+use super::key::{MessageKey, find_ind};
 use crate::backoff::Backoff;
 use crate::emit::acks::{AckCounts, DestinationAcks};
-use crate::emit::delivery::Delivery;
+use crate::emit::delivery::DeliveryTracker;
 use crate::key_problem::KeyProblem;
 use crate::kinesis::{Api, Connection, ConnectionError, Fault, Kind, Put, Written};
 
 /// Records of one call; Kinesis takes no more.
-const RECORDS_MAX: usize = 500;
+const MAX_BATCH_RECORDS: usize = 500;
 /// Bytes of one call, keys included; Kinesis takes 5 MiB.
-const BYTES_MAX: usize = 4 << 20;
+const MAX_BATCH_BYTES: usize = 4 << 20;
 /// How long a record may be refused, or nobody answer, before it is given up.
-const PATIENCE: Duration = Duration::from_secs(120);
+const RETRY_TIMEOUT: Duration = Duration::from_secs(120);
 /// Bounds of the wait before a call is made again.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// A connection to a region, and the streams that are written.
-pub(crate) struct Region {
-    shared: Arc<Shared>,
+pub(crate) struct KinesisOutput {
+    shared: Arc<KinesisOutputState>,
 }
 
-struct Shared {
+struct KinesisOutputState {
     /// Lanes are threads; their calls are made here.
     runtime: Runtime,
     api: Api,
-    streams: Vec<Delivered>,
-    delivery: Arc<Delivery>,
+    streams: Vec<StreamDelivery>,
+    delivery: Arc<DeliveryTracker>,
 }
 
 /// What became of the records of a stream.
-struct Delivered {
+struct StreamDelivery {
     stream: String,
     acks: Arc<DestinationAcks>,
     /// How many were given up, by reason.
     reasons: Mutex<BTreeMap<String, u64>>,
 }
 
-impl Region {
+impl KinesisOutput {
     /// Connects, and looks whether the streams are there.
     ///
     /// # Errors
@@ -62,8 +61,8 @@ impl Region {
     pub(crate) fn connect(
         connection: Connection,
         streams: Vec<(String, Arc<DestinationAcks>)>,
-        delivery: &Arc<Delivery>,
-    ) -> anyhow::Result<Region> {
+        delivery: &Arc<DeliveryTracker>,
+    ) -> anyhow::Result<KinesisOutput> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("kinesis")
@@ -80,21 +79,23 @@ impl Region {
             }
             anyhow::Ok(api)
         })?;
-        let delivered = |(stream, acks)| Delivered { stream, acks, reasons: Mutex::default() };
+        let delivered = |(stream, acks)| StreamDelivery { stream, acks, reasons: Mutex::default() };
         let streams = streams.into_iter().map(delivered).collect();
-        Ok(Region { shared: Arc::new(Shared { runtime, api, streams, delivery: Arc::clone(delivery) }) })
+        Ok(KinesisOutput {
+            shared: Arc::new(KinesisOutputState { runtime, api, streams, delivery: Arc::clone(delivery) }),
+        })
     }
 
     /// The destination of the stream at a place in the list.
-    pub(crate) fn destination(&self, place: usize, key: Key) -> Box<dyn Destination> {
-        Box::new(Stream { shared: Arc::clone(&self.shared), place, key })
+    pub(crate) fn destination(&self, place: usize, key: MessageKey) -> Box<dyn Destination> {
+        Box::new(KinesisStreamDestination { shared: Arc::clone(&self.shared), place, key })
     }
 }
 
 /// Whether a stream is there. That it may not be seen is no fault: to write takes less.
-async fn find_stream(api: &Api, stream: &str, delivery: &Delivery) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE / 8;
-    let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
+async fn find_stream(api: &Api, stream: &str, delivery: &DeliveryTracker) -> anyhow::Result<()> {
+    let deadline = Instant::now() + RETRY_TIMEOUT / 8;
+    let mut backoff = Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1);
     for attempt in 1.. {
         match api.summary(stream).await {
             Ok(_) => {
@@ -119,23 +120,23 @@ async fn find_stream(api: &Api, stream: &str, delivery: &Delivery) -> anyhow::Re
 }
 
 /// One stream, as a destination.
-struct Stream {
-    shared: Arc<Shared>,
+struct KinesisStreamDestination {
+    shared: Arc<KinesisOutputState>,
     place: usize,
-    key: Key,
+    key: MessageKey,
 }
 
-impl Stream {
-    fn delivered(&self) -> &Delivered {
+impl KinesisStreamDestination {
+    fn stream_delivery(&self) -> &StreamDelivery {
         &self.shared.streams[self.place]
     }
 
-    fn record(&self, message: &[u8]) -> Put {
-        let ind = || ind_of(message).map(|ind| String::from_utf8_lossy(ind).into_owned());
+    fn to_put(&self, message: &[u8]) -> Put {
+        let ind = || find_ind(message).map(|ind| String::from_utf8_lossy(ind).into_owned());
         let key = match &self.key {
-            Key::Ind => ind(),
-            Key::None => None,
-            Key::Fixed(key) => Some(String::from_utf8_lossy(key).into_owned()),
+            MessageKey::Ind => ind(),
+            MessageKey::None => None,
+            MessageKey::Fixed(key) => Some(String::from_utf8_lossy(key).into_owned()),
         };
         // It must have one; one that repeats nowhere spreads records over all shards.
         let key = key.filter(|key| !key.is_empty()).unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
@@ -143,19 +144,19 @@ impl Stream {
     }
 
     /// Sends records until each is acknowledged or given up.
-    fn put(&self, records: Vec<Put>) -> io::Result<()> {
+    fn put_until_settled(&self, records: Vec<Put>) -> io::Result<()> {
         if records.is_empty() {
             return Ok(());
         }
-        let numbers = records.iter().map(|_| self.delivered().acks.count_sent()).collect();
-        self.shared.runtime.block_on(self.put_all(records, numbers))
+        let numbers = records.iter().map(|_| self.stream_delivery().acks.count_sent()).collect();
+        self.shared.runtime.block_on(self.retry_puts(records, numbers))
     }
 
     /// `numbers` are those of the records among all messages of the stream.
-    async fn put_all(&self, mut left: Vec<Put>, mut numbers: Vec<u64>) -> io::Result<()> {
-        let (delivered, api, delivery) = (self.delivered(), &self.shared.api, &self.shared.delivery);
+    async fn retry_puts(&self, mut left: Vec<Put>, mut numbers: Vec<u64>) -> io::Result<()> {
+        let (delivered, api, delivery) = (self.stream_delivery(), &self.shared.api, &self.shared.delivery);
         let mut attempt = 0;
-        let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
+        let mut backoff = Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1);
         let mut progress = Instant::now();
         // A record that Kinesis cannot take makes it refuse the whole call: then each is sent alone.
         let mut alone = 0;
@@ -163,11 +164,11 @@ impl Stream {
             let many = if alone > 0 { 1 } else { left.len() };
             let put = tokio::select! {
                 put = api.put(&delivered.stream, &left[..many]) => put,
-                () = delivery.stop.grace_over() => return Err(self.stopped(left.len())),
+                () = delivery.stop.grace_over() => return Err(self.give_up_on_stop(left.len())),
             };
             let reason = match put {
                 Ok(written) => {
-                    let (again, reason) = delivered.settle(written, &numbers);
+                    let (again, reason) = delivered.count_results(written, &numbers);
                     let before = left.len();
                     let mut again_of = again.iter().copied();
                     left.retain(|_| again_of.next().unwrap_or(true));
@@ -195,36 +196,36 @@ impl Stream {
                     alone -= alone.min(1);
                     continue;
                 }
-                Err(fault) if !fault.may_pass() => return Err(self.broken(&fault, left.len())),
+                Err(fault) if !fault.may_pass() => return Err(self.give_up_on_error(&fault, left.len())),
                 Err(fault) => fault.what,
             };
-            if progress.elapsed() >= PATIENCE {
+            if progress.elapsed() >= RETRY_TIMEOUT {
                 delivered.give_up(&reason, left.len() as u64);
-                return Err(io::Error::other(self.failures("; no more were sent")));
+                return Err(io::Error::other(self.failure_text("; no more were sent")));
             }
             let wait = backoff.wait();
             attempt += 1;
             delivery.report_retry(&delivered.stream, &reason, attempt, wait);
             tokio::select! {
                 () = sleep(wait) => {}
-                () = delivery.stop.grace_over() => return Err(self.stopped(left.len())),
+                () = delivery.stop.grace_over() => return Err(self.give_up_on_stop(left.len())),
             }
         }
         Ok(())
     }
 
-    fn stopped(&self, left: usize) -> io::Error {
-        self.delivered().give_up(STOPPED, left as u64);
-        io::Error::other(self.failures(""))
+    fn give_up_on_stop(&self, left: usize) -> io::Error {
+        self.stream_delivery().give_up(STOPPED_REASON, left as u64);
+        io::Error::other(self.failure_text(""))
     }
 
-    fn broken(&self, fault: &Fault, left: usize) -> io::Error {
-        self.delivered().give_up(&format!("{fault}{}", fault.mend()), left as u64);
-        io::Error::other(self.failures("; no more were sent"))
+    fn give_up_on_error(&self, fault: &Fault, left: usize) -> io::Error {
+        self.stream_delivery().give_up(&format!("{fault}{}", fault.mend()), left as u64);
+        io::Error::other(self.failure_text("; no more were sent"))
     }
 
     /// What was not acknowledged, of all streams.
-    fn failures(&self, rest: &str) -> String {
+    fn failure_text(&self, rest: &str) -> String {
         let streams = &self.shared.streams;
         let AckCounts { sent, acknowledged, .. } = self.shared.delivery.counts();
         let mut text = format!("{} of {sent} messages were not acknowledged{rest}", sent.saturating_sub(acknowledged));
@@ -237,9 +238,9 @@ impl Stream {
     }
 }
 
-impl Delivered {
+impl StreamDelivery {
     /// Counts what became of records; which of them are to be put again, and why one of those was not taken.
-    fn settle(&self, written: Vec<Written>, numbers: &[u64]) -> (Vec<bool>, Option<String>) {
+    fn count_results(&self, written: Vec<Written>, numbers: &[u64]) -> (Vec<bool>, Option<String>) {
         let (mut again, mut why) = (Vec::with_capacity(written.len()), None);
         for (one, number) in written.into_iter().zip(numbers) {
             again.push(matches!(one, Written::NotTaken(_)));
@@ -260,24 +261,24 @@ impl Delivered {
     }
 }
 
-impl Destination for Stream {
+impl Destination for KinesisStreamDestination {
     fn send(&mut self, messages: &[u8]) -> io::Result<()> {
         let (mut start, mut bytes, mut records) = (0, 0, Vec::new());
         for end in memchr::memchr_iter(b'\n', messages) {
             if self.shared.delivery.stop.is_requested() {
                 return Ok(());
             }
-            let record = self.record(&messages[start..end]);
+            let record = self.to_put(&messages[start..end]);
             start = end + 1;
             let size = record.key.len() + record.data.len();
-            if records.len() == RECORDS_MAX || bytes + size > BYTES_MAX {
-                self.put(std::mem::take(&mut records))?;
+            if records.len() == MAX_BATCH_RECORDS || bytes + size > MAX_BATCH_BYTES {
+                self.put_until_settled(std::mem::take(&mut records))?;
                 bytes = 0;
             }
             bytes += size;
             records.push(record);
         }
-        self.put(records)
+        self.put_until_settled(records)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -286,33 +287,27 @@ impl Destination for Stream {
     }
 
     fn finish(self: Box<Self>) -> io::Result<()> {
-        let is_whole = self.delivered().reasons.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
-        if is_whole { Ok(()) } else { Err(io::Error::other(self.failures(""))) }
+        let is_whole = self.stream_delivery().reasons.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if is_whole { Ok(()) } else { Err(io::Error::other(self.failure_text(""))) }
     }
 }
 
 /// The prefix of `kinesis://PREFIX`; `None` if it is something else.
-pub(crate) fn parse(to: &str) -> Option<&str> {
+pub(crate) fn parse_destination(to: &str) -> Option<&str> {
     to.strip_prefix("kinesis://").map(|prefix| prefix.trim_end_matches('/'))
 }
 
-/// How to connect, by what was typed: a configuration, or a region and an endpoint.
+/// A connection to a region, or to an endpoint that is not Amazon's own.
 ///
 /// # Errors
-/// If the configuration cannot be read, or does not say how.
-pub(crate) fn connection(
-    file: Option<&Path>,
-    region: Option<&String>,
-    endpoint: Option<&String>,
-) -> anyhow::Result<Connection> {
-    if let Some(path) = file {
-        return Ok(crate::config::kinesis_connection(path)?);
-    }
+/// If one of them is malformed.
+pub(crate) fn region_connection(region: Option<&String>, endpoint: Option<&String>) -> anyhow::Result<Connection> {
     let connection = Connection { region: region.cloned(), profile: None, endpoint: endpoint.cloned() };
-    match connection.faults() {
-        none if none.is_empty() => Ok(connection),
-        faults => Err(ConnectionError::Faulty(KeyProblem::texts(&faults))).context("read --region and --endpoint"),
+    let problems = connection.faults();
+    if !problems.is_empty() {
+        return Err(ConnectionError::Faulty(KeyProblem::texts(&problems))).context("read --region and --endpoint");
     }
+    Ok(connection)
 }
 
 #[cfg(test)]
@@ -321,9 +316,9 @@ mod tests {
 
     #[test]
     fn a_place_is_a_prefix() {
-        assert_eq!(parse("kinesis://streaming-12e255fc4fcd"), Some("streaming-12e255fc4fcd"));
-        assert_eq!(parse("kinesis://a/"), Some("a"));
-        assert_eq!(parse("kinesis://"), Some(""));
-        assert_eq!(parse("kafka://a"), None);
+        assert_eq!(parse_destination("kinesis://streaming-12e255fc4fcd"), Some("streaming-12e255fc4fcd"));
+        assert_eq!(parse_destination("kinesis://a/"), Some("a"));
+        assert_eq!(parse_destination("kinesis://"), Some(""));
+        assert_eq!(parse_destination("kafka://a"), None);
     }
 }

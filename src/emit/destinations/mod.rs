@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use super::acks::DestinationAcks;
 
-pub(crate) use files::{Exists, path_of, recorded};
-pub(crate) use key::Key;
+pub(crate) use files::{IfFileExists, count_recorded, recording_path};
+pub(crate) use key::MessageKey;
 
 /// Takes the messages of one lane: of one stream, or of several mixed.
 pub(crate) trait Destination: Send {
@@ -37,11 +37,11 @@ pub(crate) trait Destination: Send {
 }
 
 /// Why a message was given up after a request to stop.
-const STOPPED: &str = "pinflow was stopped before it was acknowledged";
+const STOPPED_REASON: &str = "pinflow was stopped before it was acknowledged";
 
 /// How files and Kafka batches are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Compress {
+pub enum OutputCompression {
     /// Not at all: `.jsonl`.
     None,
     /// gzip: `.jsonl.gz`.
@@ -50,31 +50,31 @@ pub enum Compress {
     Zstd,
 }
 
-impl Compress {
+impl OutputCompression {
     /// Its name, as Kafka spells it too.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Compress::None => "none",
-            Compress::Gzip => "gzip",
-            Compress::Zstd => "zstd",
+            OutputCompression::None => "none",
+            OutputCompression::Gzip => "gzip",
+            OutputCompression::Zstd => "zstd",
         }
     }
 }
 
 /// Standard output.
-pub(crate) fn stdout(compress: Compress, acks: Arc<DestinationAcks>) -> io::Result<Box<dyn Destination>> {
-    files::written(io::stdout(), compress, acks)
+pub(crate) fn open_stdout(compress: OutputCompression, acks: Arc<DestinationAcks>) -> io::Result<Box<dyn Destination>> {
+    files::new_writer(io::stdout(), compress, acks)
 }
 
 /// A file.
 ///
 /// # Errors
 /// If it is there and must not be, or cannot be opened.
-pub(crate) fn file(
+pub(crate) fn open_file(
     path: &std::path::Path,
-    exists: Exists,
-    compress: Compress,
+    exists: IfFileExists,
+    compress: OutputCompression,
     acks: Arc<DestinationAcks>,
 ) -> io::Result<Box<dyn Destination>> {
-    files::written(files::open(path, exists)?, compress, acks)
+    files::new_writer(files::open_recording(path, exists)?, compress, acks)
 }

@@ -6,72 +6,75 @@ use anyhow::Context;
 use pinflow_dataflows::record::Stream;
 use tokio::time::sleep;
 
-use super::survey::{Cause, SurveyError, Table};
+use super::offset_index::{DatabaseTable, InspectTableCause, InspectTableError};
 use crate::backoff::Backoff;
-use crate::emit::delivery::Delivery;
+use crate::emit::delivery::DeliveryTracker;
 use crate::emit::progress::write_line;
-use crate::mysql::{Address, Client, Mode, Rows};
+use crate::mysql::{DatabaseAddress, MySqlClient, ResultSet, SslMode};
 
 /// How long a database may be away before the first draw: it may just be starting.
-const PATIENCE: Duration = Duration::from_secs(30);
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bounds of the wait before it is asked again.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// How often it is said that it is still away.
-const REPEAT: Duration = Duration::from_secs(10);
+const RETRY_LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Tables are looked at again after so long,
-const SURVEY: Duration = Duration::from_secs(60);
+const MIN_INSPECT_INTERVAL: Duration = Duration::from_secs(60);
 /// and so seldom that looking takes no more than this part of the time.
-const SURVEY_SHARE: u32 = 50;
+const INSPECT_TIME_FACTOR: u32 = 50;
 
 /// A database with the tables of some streams.
-pub(super) struct Database<'d> {
-    address: Address,
+pub(super) struct SourceDatabase<'d> {
+    address: DatabaseAddress,
     streams: Vec<Stream>,
     /// Whether no more is wanted; and who shows that the database is away.
-    delivery: &'d Delivery,
+    delivery: &'d DeliveryTracker,
     /// `None` while it is away.
-    client: Option<Client>,
-    tables: Vec<Table>,
+    client: Option<MySqlClient>,
+    tables: Vec<DatabaseTable>,
     /// When to look at the tables again.
     due: Instant,
     /// How often it went away.
-    pub(super) absences: u64,
+    pub(super) outages: u64,
 }
 
 /// What a draw found in the table of a stream.
-pub(super) struct Found {
+pub(super) struct DrawnRow {
     pub(super) stream: Stream,
     /// Which row was drawn, counted from 0.
     pub(super) offset: u64,
     /// One row; none if there is no such row.
-    pub(super) rows: Rows,
+    pub(super) rows: ResultSet,
 }
 
 /// Whether something was done, or a signal came first.
-pub(super) enum Outcome<T> {
+pub(super) enum UntilStopped<T> {
     Done(T),
     Stopped,
 }
 
-impl<'d> Database<'d> {
+impl<'d> SourceDatabase<'d> {
     /// Connects, and looks at the tables.
     ///
     /// # Errors
     /// If that cannot be, or not within half a minute.
     pub(super) async fn open(
-        address: Address,
+        address: DatabaseAddress,
         streams: Vec<Stream>,
-        delivery: &'d Delivery,
-    ) -> anyhow::Result<Outcome<Database<'d>>> {
+        delivery: &'d DeliveryTracker,
+    ) -> anyhow::Result<UntilStopped<SourceDatabase<'d>>> {
         let due = Instant::now();
-        let mut database = Database { address, streams, delivery, client: None, tables: Vec::new(), due, absences: 0 };
-        let Outcome::Done(()) = database.connect(Some(PATIENCE)).await? else { return Ok(Outcome::Stopped) };
-        database.introduce();
-        Ok(Outcome::Done(database))
+        let mut database =
+            SourceDatabase { address, streams, delivery, client: None, tables: Vec::new(), due, outages: 0 };
+        let UntilStopped::Done(()) = database.connect_or_stop(Some(STARTUP_TIMEOUT)).await? else {
+            return Ok(UntilStopped::Stopped);
+        };
+        database.log_connection();
+        Ok(UntilStopped::Done(database))
     }
 
     /// Rows of the longest table; at least one.
-    pub(super) fn rows(&self) -> u64 {
+    pub(super) fn longest_table_rows(&self) -> u64 {
         self.tables.iter().map(|table| table.rows).max().unwrap_or(0).max(1)
     }
 
@@ -81,43 +84,45 @@ impl<'d> Database<'d> {
     }
 
     /// How many rows the table of a stream had when it was looked at, and its name.
-    pub(super) fn table(&self, stream: Stream) -> (&'static str, u64) {
-        let table = self.tables.iter().find(|table| table.known.stream == stream);
-        table.map_or(("", 0), |table| (table.known.name, table.rows))
+    pub(super) fn table_name_and_rows(&self, stream: Stream) -> (&'static str, u64) {
+        let table = self.tables.iter().find(|table| table.schema.stream == stream);
+        table.map_or(("", 0), |table| (table.schema.name, table.rows))
     }
 
     /// Reads the rows at some offsets of every table, draw by draw, in one question. Waits while the database is away.
     ///
     /// # Errors
     /// If the database refuses what it allowed before.
-    pub(super) async fn fetch(&mut self, offsets: &[u64]) -> anyhow::Result<Outcome<Vec<Found>>> {
+    pub(super) async fn fetch_rows(&mut self, offsets: &[u64]) -> anyhow::Result<UntilStopped<Vec<DrawnRow>>> {
         loop {
             if self.client.is_some() && Instant::now() >= self.due {
                 // Whatever fails here fails for the rows, too.
-                drop(self.survey().await);
+                drop(self.inspect_tables().await);
             }
             let Some(client) = &mut self.client else {
-                self.absences += 1;
-                match self.connect(None).await? {
-                    Outcome::Done(()) => continue,
-                    Outcome::Stopped => return Ok(Outcome::Stopped),
+                self.outages += 1;
+                match self.connect_or_stop(None).await? {
+                    UntilStopped::Done(()) => continue,
+                    UntilStopped::Stopped => return Ok(UntilStopped::Stopped),
                 }
             };
             let mut asked = Vec::with_capacity(offsets.len() * self.tables.len());
             for offset in offsets {
-                asked.extend(self.tables.iter().map(|table| (table.known.stream, *offset, table.select(*offset))));
+                asked.extend(self.tables.iter().map(|table| (table.schema.stream, *offset, table.select_row(*offset))));
             }
             let sql: Vec<&str> = asked.iter().filter_map(|(_, _, sql)| sql.as_deref()).collect();
             if sql.is_empty() {
-                return Ok(Outcome::Done(matched(asked, Vec::new())));
+                return Ok(UntilStopped::Done(match_answers(asked, Vec::new())));
             }
-            match client.ask(&sql.join(";")).await {
-                Ok(answers) => return Ok(Outcome::Done(matched(asked, answers))),
+            match client.query(&sql.join(";")).await {
+                Ok(answers) => return Ok(UntilStopped::Done(match_answers(asked, answers))),
                 Err(fault) if fault.may_pass() => {
-                    tracing::warn!(place = %self.address.shown(), "{fault}; trying again until it is back");
+                    tracing::warn!(place = %self.address.redacted_url(), "{fault}; trying again until it is back");
                     self.client = None;
                 }
-                Err(fault) => return Err(fault).with_context(|| format!("draw rows from {}", self.address.shown())),
+                Err(fault) => {
+                    return Err(fault).with_context(|| format!("draw rows from {}", self.address.redacted_url()));
+                }
             }
         }
     }
@@ -130,17 +135,17 @@ impl<'d> Database<'d> {
     }
 
     /// Tries until it is there with its tables, or `patience` is over.
-    async fn connect(&mut self, patience: Option<Duration>) -> anyhow::Result<Outcome<()>> {
+    async fn connect_or_stop(&mut self, patience: Option<Duration>) -> anyhow::Result<UntilStopped<()>> {
         let delivery = self.delivery;
         tokio::select! {
-            () = delivery.stop.requested() => Ok(Outcome::Stopped),
-            connected = self.keep_connecting(patience) => connected.map(Outcome::Done),
+            () = delivery.stop.requested() => Ok(UntilStopped::Stopped),
+            connected = self.keep_connecting(patience) => connected.map(UntilStopped::Done),
         }
     }
 
     async fn keep_connecting(&mut self, patience: Option<Duration>) -> anyhow::Result<()> {
         let began = Instant::now();
-        let (mut backoff, mut logged) = (Backoff::new(AGAIN.0, AGAIN.1), None);
+        let (mut backoff, mut logged) = (Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1), None);
         for attempt in 1.. {
             let error = match self.try_connecting().await {
                 Ok(()) => break,
@@ -152,7 +157,7 @@ impl<'d> Database<'d> {
             }
             let (wait, reason) = (backoff.wait(), format!("{:#}", error.error));
             self.delivery.note_retry(&reason, attempt, wait);
-            if logged.is_none_or(|logged: Instant| logged.elapsed() >= REPEAT) {
+            if logged.is_none_or(|logged: Instant| logged.elapsed() >= RETRY_LOG_INTERVAL) {
                 logged = Some(Instant::now());
                 tracing::warn!(attempt, next_retry_secs = wait.as_secs_f64(), "{reason}; trying again");
             }
@@ -161,30 +166,30 @@ impl<'d> Database<'d> {
         self.delivery.report_success("");
         if logged.is_some() || patience.is_none() {
             let seconds = began.elapsed().as_secs_f64();
-            tracing::info!(place = %self.address.shown(), seconds, "the database is there");
+            tracing::info!(place = %self.address.redacted_url(), seconds, "the database is there");
         }
         Ok(())
     }
 
-    async fn try_connecting(&mut self) -> Result<(), Failed> {
-        let connected = Client::connect(&self.address).await.map_err(|fault| Failed {
+    async fn try_connecting(&mut self) -> Result<(), ConnectFailure> {
+        let connected = MySqlClient::connect(&self.address).await.map_err(|fault| ConnectFailure {
             may_pass: fault.may_pass(),
-            error: anyhow::Error::from(fault).context(format!("connect to {}", self.address.shown())),
+            error: anyhow::Error::from(fault).context(format!("connect to {}", self.address.redacted_url())),
         });
         self.client = Some(connected?);
-        self.survey().await.map_err(|error| Failed { may_pass: error.may_pass(), error: error.into() })
+        self.inspect_tables().await.map_err(|error| ConnectFailure { may_pass: error.may_pass(), error: error.into() })
     }
 
     /// Looks at the tables. A database that cannot be asked is away.
-    async fn survey(&mut self) -> Result<(), SurveyError> {
+    async fn inspect_tables(&mut self) -> Result<(), InspectTableError> {
         let Some(client) = &mut self.client else { return Ok(()) };
         let began = Instant::now();
         let mut tables = Vec::new();
         for stream in &self.streams {
-            match Table::survey(client, *stream).await {
+            match DatabaseTable::inspect(client, *stream).await {
                 Ok(table) => tables.push(table),
                 Err(error) => {
-                    if matches!(error.cause, Cause::Fault(_)) {
+                    if matches!(error.cause, InspectTableCause::MySqlError(_)) {
                         self.client = None;
                     }
                     return Err(error);
@@ -192,27 +197,27 @@ impl<'d> Database<'d> {
             }
         }
         self.tables = tables;
-        self.due = Instant::now() + SURVEY.max(began.elapsed() * SURVEY_SHARE);
+        self.due = Instant::now() + MIN_INSPECT_INTERVAL.max(began.elapsed() * INSPECT_TIME_FACTOR);
         Ok(())
     }
 
     /// Says where rows come from, and what is risky or slow about it.
-    fn introduce(&self) {
+    fn log_connection(&self) {
         let rows: Vec<String> =
-            self.tables.iter().map(|table| format!("{} {} rows", table.known.name, table.rows)).collect();
+            self.tables.iter().map(|table| format!("{} {} rows", table.schema.name, table.rows)).collect();
         let mode = self.address.tls.mode;
         let protection = match &self.client {
             Some(client) if client.is_encrypted() && mode.verifies() => format!("TLS, verified ({})", mode.name()),
             Some(client) if client.is_encrypted() => format!("TLS, whoever answers (ssl-mode={})", mode.name()),
             _ => format!("not encrypted (ssl-mode={})", mode.name()),
         };
-        write_line(&format!("{}: {}; {protection}", self.address.shown(), rows.join(", ")));
-        if !self.address.is_local() && !mode.verifies() && mode != Mode::Disabled {
+        write_line(&format!("{}: {}; {protection}", self.address.redacted_url(), rows.join(", ")));
+        if !self.address.is_local() && !mode.verifies() && mode != SslMode::Disabled {
             write_line("warning: nothing proves that this is the database; ssl-mode=VERIFY_IDENTITY in the URL does");
         }
         for table in &self.tables {
-            let name = table.known.name;
-            if !table.is_quick() && table.rows > 0 {
+            let name = table.schema.name;
+            if !table.is_indexed() && table.rows > 0 {
                 write_line(&format!(
                     "{name} has no index on its key: each draw walks over the rows before it; CREATE INDEX helps"
                 ));
@@ -224,17 +229,17 @@ impl<'d> Database<'d> {
     }
 }
 
-struct Failed {
+struct ConnectFailure {
     may_pass: bool,
     error: anyhow::Error,
 }
 
 /// Each question with its answer; those that were not asked have none.
-fn matched(asked: Vec<(Stream, u64, Option<String>)>, answers: Vec<Rows>) -> Vec<Found> {
+fn match_answers(asked: Vec<(Stream, u64, Option<String>)>, answers: Vec<ResultSet>) -> Vec<DrawnRow> {
     let mut answers = answers.into_iter();
     let found = asked.into_iter().map(|(stream, offset, question)| {
         let rows = question.and_then(|_| answers.next()).unwrap_or_default();
-        Found { stream, offset, rows }
+        DrawnRow { stream, offset, rows }
     });
     found.collect()
 }

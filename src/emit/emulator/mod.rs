@@ -5,76 +5,77 @@
 //!
 //! - `tables`: the three tables; `fill`: makes and fills them;
 //! - `sequence`: which row each draw takes, and the pause before it;
-//! - `survey`: finds the row at an offset quickly;
+//! - `offset_index`: finds the row at an offset quickly;
 //! - `database`: asks, and waits while the database is away;
-//! - `pace`: when to draw;
+//! - `pacer`: when to draw;
 //! - `rows`: a row as the message that the original posts;
-//! - `posting`: draws that are sent, and the account of them.
+//! - `draw_sender`: draws that are sent, and the account of them.
 //!
 //! A draw takes the row at the same offset of all three tables, as the original does. What is read is sent before the
 //! next rows are read, so a row is as it was just before its message.
 
 mod database;
-mod fill;
-mod pace;
-mod posting;
-mod rows;
+mod draw_sender;
+mod fill_tables;
+mod offset_index;
+mod pacer;
+mod row_json;
+mod schema;
 mod sequence;
-mod survey;
-mod tables;
 
 use anyhow::{Context, bail};
 use tokio::runtime::Runtime;
 
-pub use rows::Times;
-pub use sequence::Draws;
+pub use row_json::TimeFormat;
+pub use sequence::DrawMethod;
 
 use super::EmitArgs;
-use super::delivery::Delivery;
+use super::delivery::DeliveryTracker;
 use super::progress::write_line;
-use super::resend::{Outlet, watched};
-use crate::mysql::Address;
-use database::{Database, Outcome};
-use posting::Posting;
+use super::replay::show_progress;
+use super::routes::DestinationRoute;
+use crate::mysql::DatabaseAddress;
+use database::{SourceDatabase, UntilStopped};
+use draw_sender::DrawSender;
 
-pub(super) use fill::fill;
+pub(super) use fill_tables::fill_tables;
 
 /// Draws rows from a database and sends them, until so many draws are made or a signal comes.
 ///
 /// # Errors
 /// If the database cannot be drawn from, or what was drawn cannot be sent.
-pub(super) fn run(
+pub(super) fn run_emulator(
     args: &EmitArgs,
     url: &str,
-    delivery: &Delivery,
-    outlets: impl FnOnce() -> anyhow::Result<Vec<Outlet>>,
+    delivery: &DeliveryTracker,
+    routes: impl FnOnce() -> anyhow::Result<Vec<DestinationRoute>>,
 ) -> anyhow::Result<()> {
-    let address = address(args, url)?;
-    let runtime = runtime()?;
-    let opened = runtime.block_on(Database::open(address, args.chosen(), delivery))?;
-    let Outcome::Done(mut database) = opened else {
+    let address = resolve_address(args, url)?;
+    let runtime = build_runtime()?;
+    let opened = runtime.block_on(SourceDatabase::open(address, args.selected_streams(), delivery))?;
+    let UntilStopped::Done(mut database) = opened else {
         write_line("stopped before anything was sent");
         return Ok(());
     };
     if database.is_empty() {
         bail!("the tables hold no rows; pinflow emit --init-mysql URL --replace fills them");
     }
-    let mut posting = Posting::new(args, outlets()?);
-    let ended = watched(delivery, || {
-        let ended = posting.all(args, &runtime, &mut database, delivery);
+    let mut draw_sender = DrawSender::new(args, routes()?);
+    let ended = show_progress(delivery, || {
+        let ended = draw_sender.send_draws(args, &runtime, &mut database, delivery);
         runtime.block_on(database.close());
-        ended.and_then(|()| posting.finish())
+        ended.and_then(|()| draw_sender.finish())
     });
-    write_line(&posting.summary());
+    write_line(&draw_sender.summary());
     if delivery.stop.is_requested() && ended.is_ok() {
-        write_line(&format!("stopped: {}", delivery.report()));
+        write_line(&format!("stopped: {}", delivery.report_acks()));
     }
     ended
 }
 
 /// Where the database is. Says so where the password stands for all to see.
-fn address(args: &EmitArgs, url: &str) -> anyhow::Result<Address> {
-    let address = Address::read(url, args.creds.as_deref())?;
+fn resolve_address(args: &EmitArgs, url: &str) -> anyhow::Result<DatabaseAddress> {
+    let address = DatabaseAddress::resolve_from(url, args.creds.as_deref())?;
     if address.is_password_in_url {
         write_line(
             "warning: everybody on this machine can see the password in the URL (ps), and the shell remembers it; \
@@ -84,7 +85,7 @@ fn address(args: &EmitArgs, url: &str) -> anyhow::Result<Address> {
     Ok(address)
 }
 
-fn runtime() -> anyhow::Result<Runtime> {
+fn build_runtime() -> anyhow::Result<Runtime> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let built = runtime.worker_threads(1).thread_name("mysql").enable_all().build();
     built.context("start a thread for the database")

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use crate::emit::dice::{Dice, Purpose};
-use crate::emit::python::Python;
+use crate::emit::python_random::PythonRandom;
+use crate::emit::rng::{RngPurpose, SeededRng};
 
 /// The limit of the original's draws: `randint(0, 11000)`.
-const ORIGINAL_ROWS: u32 = 11_001;
+const ORIGINAL_ROW_LIMIT: u32 = 11_001;
 /// The limit of its pauses, seconds: `randrange(0, 2)`.
-const PAUSES: u32 = 2;
+const PAUSE_LIMIT_SECS: u32 = 2;
 
 /// How rows are drawn. The same seed draws the same rows again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Draws {
+pub enum DrawMethod {
     /// Any row of the whole table.
     Uniform,
     /// As the original emulator does, draw by draw: Python's random numbers, and of longer tables the first 11,001 rows.
@@ -21,49 +21,49 @@ pub enum Draws {
 
 /// The draws, one after the other.
 #[derive(Debug)]
-pub(super) enum Sequence {
+pub(super) enum DrawSequence {
     Uniform { seed: u64, next: u64 },
-    Original(Python),
+    Original(PythonRandom),
 }
 
 /// One draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Draw {
+pub(super) struct RowDraw {
     /// How long the original waits before it.
     pub(super) pause: Duration,
     /// Which row of each table, counted from 0.
     pub(super) offset: u64,
 }
 
-impl Sequence {
+impl DrawSequence {
     /// The draws behind the first `skip`.
-    pub(super) fn new(draws: Draws, seed: u64, skip: u64) -> Sequence {
+    pub(super) fn new(draws: DrawMethod, seed: u64, skip: u64) -> DrawSequence {
         let mut sequence = match draws {
-            Draws::Uniform => return Sequence::Uniform { seed, next: skip },
-            Draws::Original => Sequence::Original(Python::new(seed)),
+            DrawMethod::Uniform => return DrawSequence::Uniform { seed, next: skip },
+            DrawMethod::Original => DrawSequence::Original(PythonRandom::new(seed)),
         };
         for _ in 0..skip {
-            sequence.draw(1);
+            sequence.next_draw(1);
         }
         sequence
     }
 
     /// The next draw of tables with so many rows, at least one.
-    pub(super) fn draw(&mut self, rows: u64) -> Draw {
+    pub(super) fn next_draw(&mut self, rows: u64) -> RowDraw {
         let (pause, offset) = match self {
-            Sequence::Uniform { seed, next } => {
-                let pause = Dice::new(*seed, Purpose::Pause, *next).below(u64::from(PAUSES));
-                let offset = Dice::new(*seed, Purpose::Order, *next).below(rows);
+            DrawSequence::Uniform { seed, next } => {
+                let pause = SeededRng::new(*seed, RngPurpose::Pause, *next).next_below(u64::from(PAUSE_LIMIT_SECS));
+                let offset = SeededRng::new(*seed, RngPurpose::DrawOrder, *next).next_below(rows);
                 *next += 1;
                 (pause, offset)
             }
-            Sequence::Original(python) => {
+            DrawSequence::Original(python_random) => {
                 // First the pause, then the row: they share one sequence of numbers.
-                let pause = python.randrange(PAUSES);
-                (u64::from(pause), u64::from(python.randrange(ORIGINAL_ROWS)))
+                let pause = python_random.randrange(PAUSE_LIMIT_SECS);
+                (u64::from(pause), u64::from(python_random.randrange(ORIGINAL_ROW_LIMIT)))
             }
         };
-        Draw { pause: Duration::from_secs(pause), offset }
+        RowDraw { pause: Duration::from_secs(pause), offset }
     }
 }
 
@@ -71,21 +71,21 @@ impl Sequence {
 mod tests {
     use super::*;
 
-    fn first(draws: Draws, skip: u64, count: usize) -> Vec<Draw> {
-        let mut sequence = Sequence::new(draws, 100, skip);
-        (0..count).map(|_| sequence.draw(500)).collect()
+    fn first_draws(draws: DrawMethod, skip: u64, count: usize) -> Vec<RowDraw> {
+        let mut sequence = DrawSequence::new(draws, 100, skip);
+        (0..count).map(|_| sequence.next_draw(500)).collect()
     }
 
     #[test]
     fn what_is_skipped_is_drawn_by_nobody_and_the_rest_stays_as_it_is() {
-        for draws in [Draws::Uniform, Draws::Original] {
-            assert_eq!(first(draws, 7, 20), first(draws, 0, 27)[7..]);
+        for draws in [DrawMethod::Uniform, DrawMethod::Original] {
+            assert_eq!(first_draws(draws, 7, 20), first_draws(draws, 0, 27)[7..]);
         }
     }
 
     #[test]
     fn uniform_draws_stay_in_the_table_and_reach_all_of_it() {
-        let draws = first(Draws::Uniform, 0, 10_000);
+        let draws = first_draws(DrawMethod::Uniform, 0, 10_000);
         let mut offsets: Vec<u64> = draws.iter().map(|draw| draw.offset).collect();
         offsets.sort_unstable();
         offsets.dedup();
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_originals_draws_look_at_no_table() {
-        let draws = first(Draws::Original, 0, 3);
+        let draws = first_draws(DrawMethod::Original, 0, 3);
         assert_eq!(draws.iter().map(|draw| draw.offset).collect::<Vec<_>>(), [7528, 2863, 5730]);
         assert_eq!(draws.iter().map(|draw| draw.pause.as_secs()).collect::<Vec<_>>(), [0, 1, 1]);
     }

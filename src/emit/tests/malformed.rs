@@ -4,39 +4,39 @@ use pinflow_dataflows::rejection::RejectionReason;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::*;
-use crate::emit::dice::{Dice, Purpose};
-use crate::emit::malformed::Outcome;
-use crate::emit::tally::Tally;
+use crate::emit::generate::StreamStats;
+use crate::emit::generate::malformed::ExpectedOutcome;
+use crate::emit::rng::{RngPurpose, SeededRng};
 
-const MENU: Menu = Menu { auto: false, too_large: Some(5000), too_many_rows: Some(4) };
+const OPTIONS: MalformedOptions = MalformedOptions { auto: false, too_large: Some(5000), too_many_rows: Some(4) };
 
 /// An object's fields as they are written, repeats included.
-struct Fields(Vec<(String, Value)>);
+struct FieldList(Vec<(String, Value)>);
 
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Fields;
+impl<'de> Deserialize<'de> for FieldList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<FieldList, D::Error> {
+        struct FieldListVisitor;
+        impl<'de> Visitor<'de> for FieldListVisitor {
+            type Value = FieldList;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FieldList, A::Error> {
                 let mut fields = Vec::new();
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);
                 }
-                Ok(Fields(fields))
+                Ok(FieldList(fields))
             }
         }
-        deserializer.deserialize_map(Collect)
+        deserializer.deserialize_map(FieldListVisitor)
     }
 }
 
 /// What the contract makes of a message, read here as slowly and plainly as can be; `None` for a faultless row.
-fn judge(message: &[u8], stream: Stream, auto: bool) -> Option<Outcome> {
-    let rejected = |reason| Some(Outcome::Rejected(reason));
-    if message.len() as u64 > MENU.too_large.unwrap() {
+fn judge(message: &[u8], stream: Stream, auto: bool) -> Option<ExpectedOutcome> {
+    let rejected = |reason| Some(ExpectedOutcome::Rejected(reason));
+    if message.len() as u64 > OPTIONS.too_large.unwrap() {
         return rejected(RejectionReason::TooLarge);
     }
     let Ok(text) = std::str::from_utf8(message) else { return rejected(RejectionReason::NotUtf8) };
@@ -47,14 +47,14 @@ fn judge(message: &[u8], stream: Stream, auto: bool) -> Option<Outcome> {
         Some(_) => return rejected(RejectionReason::NotJson),
         None => {}
     }
-    let Ok(Fields(fields)) = serde_json::from_str(text) else { return rejected(RejectionReason::NotAnObject) };
+    let Ok(FieldList(fields)) = serde_json::from_str(text) else { return rejected(RejectionReason::NotAnObject) };
     let mut row: HashMap<String, Value> = HashMap::new();
     for (name, value) in fields {
         if row.insert(name, value.clone()).is_some_and(|before| before != value) {
             return rejected(RejectionReason::DuplicateField);
         }
     }
-    if row.get("records").is_some_and(|rows| rows.as_array().unwrap().len() as u64 > MENU.too_many_rows.unwrap()) {
+    if row.get("records").is_some_and(|rows| rows.as_array().unwrap().len() as u64 > OPTIONS.too_many_rows.unwrap()) {
         return rejected(RejectionReason::TooManyRows);
     }
     let telling = ["unique_id", "latitude", "first_name"].map(|field| row.contains_key(field));
@@ -74,7 +74,7 @@ fn judge(message: &[u8], stream: Stream, auto: bool) -> Option<Outcome> {
     if !row.iter().all(readable) {
         return rejected(RejectionReason::WrongType);
     }
-    field_fault(&row).map(Outcome::Fault)
+    field_fault(&row).map(ExpectedOutcome::FieldFault)
 }
 
 fn field_fault(row: &HashMap<String, Value>) -> Option<&'static str> {
@@ -103,17 +103,17 @@ fn field_fault(row: &HashMap<String, Value>) -> Option<&'static str> {
 
 #[test]
 fn every_malformed_message_is_what_it_is_counted_as() {
-    let recipe = recipe(3, 2000);
+    let config = config(3, 2000);
     for auto in [false, true] {
-        let menu = Menu { auto, ..MENU };
+        let options = MalformedOptions { auto, ..OPTIONS };
         for stream in Stream::ALL {
-            let other = text(&recipe, if stream == Stream::User { Stream::Geo } else { Stream::User }, 5..6);
-            for (ind, good) in lines(&text(&recipe, stream, 0..300)).enumerate() {
+            let other = text(&config, if stream == Stream::User { Stream::Geo } else { Stream::User }, 5..6);
+            for (ind, good) in lines(&text(&config, stream, 0..300)).enumerate() {
                 assert_eq!(judge(good, stream, auto), None, "{}", String::from_utf8_lossy(good));
-                for outcome in menu.outcomes(stream) {
+                for outcome in options.possible_outcomes(stream) {
                     let mut message = good.to_vec();
-                    let mut dice = Dice::new(3, Purpose::MalformedPin, ind as u64);
-                    menu.spoil(outcome, stream, other.trim_ascii_end(), &mut dice, &mut message);
+                    let mut rng = SeededRng::new(3, RngPurpose::MalformedPin, ind as u64);
+                    options.make_malformed(outcome, stream, other.trim_ascii_end(), &mut rng, &mut message);
                     let found = judge(&message, stream, auto);
                     assert_eq!(found, Some(outcome), "{}", String::from_utf8_lossy(&message));
                     assert!(!message.contains(&b'\n'));
@@ -125,34 +125,38 @@ fn every_malformed_message_is_what_it_is_counted_as() {
 
 #[test]
 fn what_was_made_is_counted_right() {
-    let recipe = Recipe::new(3, 2000, Order::Emulator, Wrap::None, 0.2, MENU);
+    let config = ComposerConfig::new(3, 2000, DrawOrder::Emulator, WrapMode::None, 0.2, OPTIONS);
     for stream in Stream::ALL {
-        let mut composer = Composer::new(&recipe, stream, 0..3000);
+        let mut composer = MessageComposer::new(&config, stream, 0..3000);
         let mut made = Vec::new();
-        while !composer.done() {
-            composer.message(&mut made);
+        while !composer.is_done() {
+            composer.write_message(&mut made);
         }
-        let mut found = Tally { bytes: made.len() as u64, ..Tally::default() };
+        let mut found = StreamStats { bytes: made.len() as u64, ..StreamStats::default() };
         for line in lines(&made) {
             found.messages += 1;
             match judge(line, stream, false) {
-                Some(outcome) => found.spoiled(outcome),
+                Some(outcome) => found.count_malformed(outcome),
                 None => found.rows += 1,
             }
         }
-        assert_eq!(composer.tally, found);
+        assert_eq!(composer.stats, found);
         assert_eq!(found.messages, 3000);
         assert_eq!(found.messages, found.rows + found.rejected.values().sum::<u64>());
         let spoiled = found.rejected.values().chain(found.field_faults.values()).sum::<u64>();
         assert!((500..700).contains(&spoiled), "{spoiled} malformed messages");
-        assert_eq!(found.rejected.len() + found.field_faults.len(), MENU.outcomes(stream).len(), "a kind is missing");
+        assert_eq!(
+            found.rejected.len() + found.field_faults.len(),
+            OPTIONS.possible_outcomes(stream).len(),
+            "a kind is missing"
+        );
     }
 }
 
 #[test]
 fn all_or_none_can_be_malformed() {
-    let none = recipe(3, 500);
+    let none = config(3, 500);
     assert!(lines(&text(&none, Stream::Geo, 0..500)).all(|line| judge(line, Stream::Geo, false).is_none()));
-    let all = Recipe::new(3, 500, Order::Once, Wrap::Mixed, 1.0, MENU);
+    let all = ComposerConfig::new(3, 500, DrawOrder::Once, WrapMode::Mixed, 1.0, OPTIONS);
     assert!(lines(&text(&all, Stream::Geo, 0..500)).all(|line| judge(line, Stream::Geo, false).is_some()));
 }

@@ -21,10 +21,10 @@ const USER: [&str; 5] = ["ind", "first_name", "last_name", "age", "date_joined"]
 
 #[test]
 fn messages_are_json_with_the_emulators_fields_in_its_order() {
-    let recipe = recipe(1, 5000);
+    let config = config(1, 5000);
     let fields: [(Stream, &[&str]); 3] = [(Stream::Pin, &PIN), (Stream::Geo, &GEO), (Stream::User, &USER)];
     for (stream, fields) in fields {
-        for (ind, line) in lines(&text(&recipe, stream, 0..5000)).enumerate() {
+        for (ind, line) in lines(&text(&config, stream, 0..5000)).enumerate() {
             let value: Value = serde_json::from_slice(line).unwrap();
             assert_eq!(value[fields[0]], ind);
             assert_eq!(value.as_object().unwrap().len(), fields.len());
@@ -41,7 +41,7 @@ fn categories_are_contiguous_blocks_in_their_real_proportions() {
     for (inds, sizes) in
         [(11_149, Some([892, 746, 999, 830, 863, 747, 786, 862, 851, 908, 973, 858, 834])), (777, None)]
     {
-        let values = values(&recipe(1, inds), Stream::Pin, inds);
+        let values = values(&config(1, inds), Stream::Pin, inds);
         let names: Vec<&str> = values.iter().map(|pin| pin["category"].as_str().unwrap()).collect();
         assert!(names.is_sorted(), "13 blocks, in the order of their names");
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
@@ -60,8 +60,8 @@ fn categories_are_contiguous_blocks_in_their_real_proportions() {
 #[test]
 fn one_person_per_poster() {
     let inds = 20_000;
-    let recipe = recipe(4, inds);
-    let streams = Stream::ALL.map(|stream| values(&recipe, stream, inds));
+    let config = config(4, inds);
+    let streams = Stream::ALL.map(|stream| values(&config, stream, inds));
     let mut people: HashMap<String, (String, u64)> = HashMap::new();
     let mut counts: HashMap<String, HashSet<String>> = HashMap::new();
     for ((pin, geo), user) in streams[0].iter().zip(&streams[1]).zip(&streams[2]) {
@@ -87,8 +87,8 @@ fn one_person_per_poster() {
 #[test]
 fn a_post_does_not_depend_on_the_others_or_on_the_order() {
     let inds = 3000;
-    let in_order = recipe(2, inds);
-    let emulated = Recipe::new(2, inds, Order::Emulator, Wrap::None, 0.0, Menu::default());
+    let in_order = config(2, inds);
+    let emulated = ComposerConfig::new(2, inds, DrawOrder::Emulator, WrapMode::None, 0.0, MalformedOptions::default());
     for stream in Stream::ALL {
         let all = text(&in_order, stream, 0..inds);
         let all: Vec<&[u8]> = lines(&all).collect();
@@ -105,26 +105,26 @@ fn a_post_does_not_depend_on_the_others_or_on_the_order() {
 #[test]
 fn the_seed_and_nothing_else_makes_the_bytes() {
     for stream in Stream::ALL {
-        assert_eq!(text(&recipe(7, 1000), stream, 0..1000), text(&recipe(7, 1000), stream, 0..1000));
-        assert_ne!(text(&recipe(7, 1000), stream, 0..1000), text(&recipe(8, 1000), stream, 0..1000));
+        assert_eq!(text(&config(7, 1000), stream, 0..1000), text(&config(7, 1000), stream, 0..1000));
+        assert_ne!(text(&config(7, 1000), stream, 0..1000), text(&config(8, 1000), stream, 0..1000));
     }
 }
 
 /// Recordings made by one version must be made by the next one too: examples and figures rest on it.
 #[test]
 fn the_bytes_stay_the_same_across_versions() {
-    let recipe = Recipe::new(100, 1000, Order::Emulator, Wrap::Mixed, 0.1, Menu::default());
-    let anchors = Stream::ALL.map(|stream| crate::position::anchor(&text(&recipe, stream, 0..1000)));
+    let config = ComposerConfig::new(100, 1000, DrawOrder::Emulator, WrapMode::Mixed, 0.1, MalformedOptions::default());
+    let anchors = Stream::ALL.map(|stream| crate::position::anchor(&text(&config, stream, 0..1000)));
     assert_eq!(anchors, [3_188_409_766_228_586_998, 2_013_269_060_064_613_975, 2_501_532_137_884_283_574]);
 }
 
 #[test]
 fn very_large_and_very_small_tables_work() {
-    let vast = recipe(1, 1 << 40);
+    let vast = config(1, 1 << 40);
     for stream in Stream::ALL {
         assert_eq!(lines(&text(&vast, stream, (1 << 39)..(1 << 39) + 100)).count(), 100);
         for inds in 1..=30 {
-            assert_eq!(lines(&text(&recipe(1, inds), stream, 0..2 * inds)).count() as u64, 2 * inds);
+            assert_eq!(lines(&text(&config(1, inds), stream, 0..2 * inds)).count() as u64, 2 * inds);
         }
     }
 }

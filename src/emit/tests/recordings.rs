@@ -6,22 +6,26 @@ use clap::Parser;
 
 use super::*;
 use crate::emit::acks::DestinationAcks;
-use crate::emit::delivery::Delivery;
-use crate::emit::{EmitArgs, run};
+use crate::emit::delivery::DeliveryTracker;
+use crate::emit::{ConnectionReaders, EmitArgs, run};
 
 #[derive(clap::Parser)]
-struct Typed {
+struct TestCommand {
     #[command(flatten)]
     emit: EmitArgs,
 }
 
 fn typed(folder: &Path, flags: &str) -> EmitArgs {
     let to = folder.to_str().unwrap();
-    Typed::parse_from(["emit", "--to", to].into_iter().chain(flags.split_whitespace())).emit
+    TestCommand::parse_from(["emit", "--to", to].into_iter().chain(flags.split_whitespace())).emit
 }
 
 fn emit(folder: &Path, flags: &str) -> anyhow::Result<()> {
-    run(typed(folder, flags))
+    let none = ConnectionReaders {
+        kafka: |_| anyhow::bail!("no test here reads a configuration"),
+        kinesis: |_| anyhow::bail!("no test here reads a configuration"),
+    };
+    run(typed(folder, flags), &none)
 }
 
 fn read(folder: &Path, name: &str) -> Vec<u8> {
@@ -34,9 +38,9 @@ fn files_plain_and_compressed_hold_the_same_messages() {
     for compress in ["none", "gzip", "zstd"] {
         emit(folder.path(), &format!("--inds 700 --order shuffled --compress {compress}")).unwrap();
     }
-    let recipe = Recipe::new(100, 700, Order::Shuffled, Wrap::None, 0.0, Menu::default());
+    let config = ComposerConfig::new(100, 700, DrawOrder::Shuffled, WrapMode::None, 0.0, MalformedOptions::default());
     for stream in Stream::ALL {
-        let expected = text(&recipe, stream, 0..700);
+        let expected = text(&config, stream, 0..700);
         assert_eq!(read(folder.path(), &format!("{stream}.jsonl")), expected);
         let zst = read(folder.path(), &format!("{stream}.jsonl.zst"));
         assert_eq!(zstd::decode_all(zst.as_slice()).unwrap(), expected);
@@ -112,11 +116,11 @@ fn only_the_streams_asked_for_are_made_and_the_manifest_says_so() {
 #[test]
 fn contradictions_are_refused_all_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let faults = typed(folder.path(), "--inds 0 --append --wrap mixed").faults();
+    let faults = typed(folder.path(), "--inds 0 --append --wrap mixed").validate();
     assert_eq!(faults.len(), 2, "{faults:?}");
     for flags in ["--inds x", "--malformed 1.5", "--malformed NaN", "--rate 0", "--streams pins", "--force --append"] {
         let words = ["emit", "--to", "x"].into_iter().chain(flags.split_whitespace());
-        assert!(Typed::try_parse_from(words).is_err(), "{flags}");
+        assert!(TestCommand::try_parse_from(words).is_err(), "{flags}");
     }
 }
 
@@ -147,13 +151,13 @@ fn unwrapped(message: &[u8]) -> Vec<Value> {
 #[test]
 fn every_wrap_holds_the_same_rows() {
     for stream in Stream::ALL {
-        let plain = values(&recipe(6, 400), stream, 400);
-        for wrap in [Wrap::Value, Wrap::Records, Wrap::String, Wrap::Base64, Wrap::Mixed] {
-            let recipe = Recipe::new(6, 400, Order::Once, wrap, 0.0, Menu::default());
-            let wrapped = text(&recipe, stream, 0..400);
+        let plain = values(&config(6, 400), stream, 400);
+        for wrap in [WrapMode::Value, WrapMode::Records, WrapMode::String, WrapMode::Base64, WrapMode::Mixed] {
+            let config = ComposerConfig::new(6, 400, DrawOrder::Once, wrap, 0.0, MalformedOptions::default());
+            let wrapped = text(&config, stream, 0..400);
             let rows: Vec<Value> = lines(&wrapped).flat_map(unwrapped).collect();
             assert!(rows == plain, "{wrap:?} of {stream}");
-            assert_eq!(lines(&wrapped).count() == 400, wrap.one_row_each());
+            assert_eq!(lines(&wrapped).count() == 400, wrap.has_one_row_per_message());
         }
     }
 }
@@ -161,14 +165,15 @@ fn every_wrap_holds_the_same_rows() {
 #[test]
 fn mixed_streams_take_turns() {
     let folder = tempfile::tempdir().unwrap();
-    let (path, recipe) = (folder.path().join("all"), recipe(6, 100));
-    let composers = Stream::ALL.map(|stream| Composer::new(&recipe, stream, 0..100));
+    let (path, config) = (folder.path().join("all"), config(6, 100));
+    let composers = Stream::ALL.map(|stream| MessageComposer::new(&config, stream, 0..100));
     let acks = Arc::new(DestinationAcks::new("all".to_owned(), 0, Some(100)));
-    let none = crate::emit::Compress::None;
-    let refuse = crate::emit::destinations::Exists::Refuse;
-    let destination = crate::emit::destinations::file(&path, refuse, none, Arc::clone(&acks)).unwrap();
-    let lane = crate::emit::lanes::Lane { acks: Arc::clone(&acks), destination, composers: composers.into() };
-    crate::emit::lanes::run(vec![lane], Some(100_000.0), &Delivery::unstoppable()).unwrap();
+    let none = crate::emit::OutputCompression::None;
+    let refuse = crate::emit::destinations::IfFileExists::Refuse;
+    let destination = crate::emit::destinations::open_file(&path, refuse, none, Arc::clone(&acks)).unwrap();
+    let sender =
+        crate::emit::senders::DestinationSender { acks: Arc::clone(&acks), destination, composers: composers.into() };
+    crate::emit::senders::run_senders(vec![sender], Some(100_000.0), &DeliveryTracker::without_signals()).unwrap();
     assert_eq!((acks.counts().acknowledged, acks.resume_draw()), (300, 100));
     let made = std::fs::read(path).unwrap();
     let keys: Vec<u64> = lines(&made)
@@ -182,8 +187,8 @@ fn mixed_streams_take_turns() {
 
 #[test]
 fn nobody_reading_any_more_is_no_failure() {
-    struct Gone;
-    impl crate::emit::destinations::Destination for Gone {
+    struct ClosedPipe;
+    impl crate::emit::destinations::Destination for ClosedPipe {
         fn send(&mut self, _: &[u8]) -> std::io::Result<()> {
             Err(std::io::ErrorKind::BrokenPipe.into())
         }
@@ -194,11 +199,11 @@ fn nobody_reading_any_more_is_no_failure() {
             Ok(())
         }
     }
-    let recipe = recipe(6, 100);
-    let composers = vec![Composer::new(&recipe, Stream::Pin, 0..u64::from(u32::MAX))];
+    let config = config(6, 100);
+    let composers = vec![MessageComposer::new(&config, Stream::Pin, 0..u64::from(u32::MAX))];
     let acks = Arc::new(DestinationAcks::new("pipe".to_owned(), 0, None));
-    let lane = crate::emit::lanes::Lane { acks, destination: Box::new(Gone), composers };
-    assert!(crate::emit::lanes::run(vec![lane], None, &Delivery::unstoppable()).is_ok());
+    let sender = crate::emit::senders::DestinationSender { acks, destination: Box::new(ClosedPipe), composers };
+    assert!(crate::emit::senders::run_senders(vec![sender], None, &DeliveryTracker::without_signals()).is_ok());
 }
 
 #[test]

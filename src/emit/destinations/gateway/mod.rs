@@ -8,11 +8,11 @@
 //! A request whose answer was lost is made again, and its records may then be there twice. Where a gateway takes some
 //! records of a request and wants others later, those come later, as with every producer of Kinesis.
 //!
-//! The rooms: `bodies`, what requests look like; `judge`, what answers mean; `ways`, requests until each record is settled.
+//! The rooms: `protocol`, what requests look like; `judge`, what answers mean; `queues`, requests until each record is settled.
 
-mod bodies;
-mod judge;
-mod ways;
+mod dispatch;
+mod protocol;
+mod response;
 
 use std::io;
 use std::path::Path;
@@ -27,27 +27,27 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use url::Url;
 
-pub use bodies::Bodies;
+pub use protocol::GatewayProtocol;
 
 use super::Destination;
-use super::key::{Key, ind_of};
+use super::key::{MessageKey, find_ind};
 use crate::emit::acks::DestinationAcks;
-use crate::emit::delivery::Delivery;
+use crate::emit::delivery::DeliveryTracker;
 use crate::secret::{Secret, SecretFrom};
 use crate::usage::UsageError;
-use bodies::Record;
-use ways::{Place, carry};
+use dispatch::{GatewayTarget, send_queued};
+use protocol::GatewayRecord;
 
 /// Requests under way for each topic or stream.
-const WAYS: usize = 8;
+const CONCURRENT_REQUESTS: usize = 8;
 /// Records that wait for their request on each way.
-const WAITING: usize = 500;
+const QUEUE_CAPACITY_RECORDS: usize = 500;
 /// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(30);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Where a token comes from by default.
-const TOKEN: &str = "PINFLOW_TOKEN";
+const TOKEN_VARIABLE: &str = "PINFLOW_TOKEN";
 
 /// Whether a place is a gateway.
 pub(crate) fn is_url(to: &str) -> bool {
@@ -55,47 +55,47 @@ pub(crate) fn is_url(to: &str) -> bool {
 }
 
 /// A gateway, and the topics or streams that are written.
-pub(crate) struct Gateway {
+pub(crate) struct GatewayOutput {
     /// Lanes are threads; their requests are made here.
     runtime: Arc<Runtime>,
-    shared: Arc<Shared>,
+    shared: Arc<GatewayOutputState>,
 }
 
 /// What all ways share.
-struct Shared {
+struct GatewayOutputState {
     http: reqwest::Client,
     url: Url,
-    bodies: Bodies,
+    protocol: GatewayProtocol,
     token: Option<Secret>,
-    places: Vec<Place>,
-    delivery: Arc<Delivery>,
+    targets: Vec<GatewayTarget>,
+    delivery: Arc<DeliveryTracker>,
     /// A request was refused, and the next ones would be.
     broken: AtomicBool,
 }
 
-impl Gateway {
+impl GatewayOutput {
     /// Prepares requests; none is made.
     ///
     /// # Errors
     /// If the URL is none, or the token or the certificates cannot be read.
     pub(crate) fn new(
         url: &str,
-        bodies: Bodies,
+        protocol: GatewayProtocol,
         token: Option<SecretFrom>,
         ca: Option<&Path>,
-        places: Vec<(String, Arc<DestinationAcks>)>,
-        delivery: &Arc<Delivery>,
-    ) -> anyhow::Result<Gateway> {
+        targets: Vec<(String, Arc<DestinationAcks>)>,
+        delivery: &Arc<DeliveryTracker>,
+    ) -> anyhow::Result<GatewayOutput> {
         let url = Url::parse(url).context("read --to")?;
-        refuse(&url).map_err(|fault| UsageError::new(fault.to_string()))?;
-        let by_default = || std::env::var_os(TOKEN).map(|_| SecretFrom::Env(TOKEN.to_owned()));
+        check_url(&url).map_err(|fault| UsageError::new(fault.to_string()))?;
+        let by_default = || std::env::var_os(TOKEN_VARIABLE).map(|_| SecretFrom::Env(TOKEN_VARIABLE.to_owned()));
         let token = token.or_else(by_default).map(|from| from.read(Path::new(""))).transpose().context("--token")?;
-        if token.is_some() && url.scheme() != "https" && !is_this_machine(&url) {
+        if token.is_some() && url.scheme() != "https" && !is_loopback(&url) {
             bail!("the token would go to {url} unencrypted; use https");
         }
         // A token, and posts, go to this URL and to no other that it points to.
         let mut http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
-        http = http.connect_timeout(CONNECT).timeout(ANSWER);
+        http = http.connect_timeout(CONNECT_TIMEOUT).timeout(RESPONSE_TIMEOUT);
         if let Some(path) = ca {
             let pem = std::fs::read(path).with_context(|| format!("read --ca {}", path.display()))?;
             let trusted =
@@ -104,47 +104,47 @@ impl Gateway {
         }
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).thread_name("gateway").enable_all().build();
-        let shared = Shared {
+        let shared = GatewayOutputState {
             http: http.build().context("prepare requests")?,
             url,
-            bodies,
+            protocol,
             token,
-            places: places.into_iter().map(|(name, acks)| Place::new(name, acks)).collect(),
+            targets: targets.into_iter().map(|(name, acks)| GatewayTarget::new(name, acks)).collect(),
             delivery: Arc::clone(delivery),
             broken: AtomicBool::new(false),
         };
         let runtime = Arc::new(runtime.context("start threads for the gateway")?);
-        Ok(Gateway { runtime, shared: Arc::new(shared) })
+        Ok(GatewayOutput { runtime, shared: Arc::new(shared) })
     }
 
     /// The destination of the topic or stream at a place in the list. Kafka's records get their key only where one was
     /// asked for: the original's have none.
-    pub(crate) fn destination(&self, place: usize, key: Key, is_key_asked_for: bool) -> Box<dyn Destination> {
-        let (ways, tasks) = (0..WAYS)
+    pub(crate) fn destination(&self, target: usize, key: MessageKey, is_key_asked_for: bool) -> Box<dyn Destination> {
+        let (queues, tasks) = (0..CONCURRENT_REQUESTS)
             .map(|_| {
-                let (way, inbox) = mpsc::channel(WAITING);
-                let task = self.runtime.spawn(carry(Arc::clone(&self.shared), place, inbox));
-                (way, task)
+                let (queue, inbox) = mpsc::channel(QUEUE_CAPACITY_RECORDS);
+                let task = self.runtime.spawn(send_queued(Arc::clone(&self.shared), target, inbox));
+                (queue, task)
             })
             .unzip();
-        let is_key_sent = is_key_asked_for || self.shared.bodies == Bodies::Kinesis;
-        Box::new(Topic {
+        let is_key_sent = is_key_asked_for || self.shared.protocol == GatewayProtocol::Kinesis;
+        Box::new(GatewayDestination {
             runtime: Arc::clone(&self.runtime),
             shared: Arc::clone(&self.shared),
-            place,
+            target,
             key,
             is_key_sent,
-            ways,
+            queues,
             tasks,
-            turn: AtomicUsize::new(0),
+            next_queue: AtomicUsize::new(0),
         })
     }
 }
 
 /// What a gateway's URL must not be.
-fn refuse(url: &Url) -> anyhow::Result<()> {
+fn check_url(url: &Url) -> anyhow::Result<()> {
     if !url.username().is_empty() || url.password().is_some() {
-        bail!("--to holds a user or a password; a gateway takes a token, from --token or {TOKEN}");
+        bail!("--to holds a user or a password; a gateway takes a token, from --token or {TOKEN_VARIABLE}");
     }
     if url.query().is_some() || url.fragment().is_some() {
         bail!("--to ends with the path of the stage; what stands behind ? or # is not sent");
@@ -156,7 +156,7 @@ fn refuse(url: &Url) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn is_this_machine(url: &Url) -> bool {
+fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
@@ -166,53 +166,53 @@ fn is_this_machine(url: &Url) -> bool {
 }
 
 /// One topic or stream, as a destination.
-struct Topic {
+struct GatewayDestination {
     runtime: Arc<Runtime>,
-    shared: Arc<Shared>,
-    place: usize,
-    key: Key,
+    shared: Arc<GatewayOutputState>,
+    target: usize,
+    key: MessageKey,
     is_key_sent: bool,
-    ways: Vec<mpsc::Sender<Record>>,
+    queues: Vec<mpsc::Sender<GatewayRecord>>,
     tasks: Vec<JoinHandle<()>>,
     /// The way of the next message without a key.
-    turn: AtomicUsize,
+    next_queue: AtomicUsize,
 }
 
-impl Topic {
-    fn place(&self) -> &Place {
-        &self.shared.places[self.place]
+impl GatewayDestination {
+    fn target(&self) -> &GatewayTarget {
+        &self.shared.targets[self.target]
     }
 
     /// Hands a message to its way; waits while that is full.
-    fn message(&self, message: &[u8]) -> io::Result<()> {
-        let place = self.place();
-        let number = place.acks.count_sent();
+    fn enqueue(&self, message: &[u8]) -> io::Result<()> {
+        let target = self.target();
+        let number = target.acks.count_sent();
         if serde_json::from_slice::<&serde_json::value::RawValue>(message).is_err() {
-            place.refuse("it is not JSON, which is all that a gateway takes", number);
+            target.refuse("it is not JSON, which is all that a gateway takes", number);
             return Ok(());
         }
         let key = match &self.key {
-            Key::Ind => ind_of(message).map(<[u8]>::to_vec),
-            Key::None => None,
-            Key::Fixed(key) => Some(key.clone()),
+            MessageKey::Ind => find_ind(message).map(<[u8]>::to_vec),
+            MessageKey::None => None,
+            MessageKey::Fixed(key) => Some(key.clone()),
         };
-        let way = match &key {
+        let queue = match &key {
             Some(key) => key.iter().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte))),
-            None => self.turn.fetch_add(1, Ordering::Relaxed),
+            None => self.next_queue.fetch_add(1, Ordering::Relaxed),
         };
         // Kinesis must have one; one that repeats nowhere spreads records over all shards.
-        let key = match (key, self.shared.bodies) {
-            (None, Bodies::Kinesis) => Some(uuid::Uuid::new_v4().simple().to_string().into_bytes()),
+        let key = match (key, self.shared.protocol) {
+            (None, GatewayProtocol::Kinesis) => Some(uuid::Uuid::new_v4().simple().to_string().into_bytes()),
             (key, _) => key,
         };
-        let record = Record { key: key.filter(|_| self.is_key_sent), value: message.to_vec(), number };
+        let record = GatewayRecord { key: key.filter(|_| self.is_key_sent), value: message.to_vec(), number };
         let ended = |_| io::Error::other("a request ended in the middle");
-        self.ways[way % WAYS].blocking_send(record).map_err(ended)
+        self.queues[queue % CONCURRENT_REQUESTS].blocking_send(record).map_err(ended)
     }
 
     /// Lets the ways end, and waits for what is on them.
-    fn settle(&mut self) {
-        self.ways.clear();
+    fn drain_queues(&mut self) {
+        self.queues.clear();
         for task in std::mem::take(&mut self.tasks) {
             if let Err(error) = self.runtime.block_on(task)
                 && error.is_panic()
@@ -223,7 +223,7 @@ impl Topic {
     }
 }
 
-impl Destination for Topic {
+impl Destination for GatewayDestination {
     fn send(&mut self, messages: &[u8]) -> io::Result<()> {
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', messages) {
@@ -231,10 +231,10 @@ impl Destination for Topic {
                 return Ok(());
             }
             if self.shared.is_broken() {
-                self.settle();
-                return Err(io::Error::other(self.shared.failures("; no more were sent")));
+                self.drain_queues();
+                return Err(io::Error::other(self.shared.failure_text("; no more were sent")));
             }
-            self.message(&messages[start..end])?;
+            self.enqueue(&messages[start..end])?;
             start = end + 1;
         }
         Ok(())
@@ -246,9 +246,9 @@ impl Destination for Topic {
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
-        self.settle();
-        self.place().say_tries(self.shared.bodies);
-        if self.place().is_whole() { Ok(()) } else { Err(io::Error::other(self.shared.failures(""))) }
+        self.drain_queues();
+        self.target().log_retries(self.shared.protocol);
+        if self.target().is_fully_acknowledged() { Ok(()) } else { Err(io::Error::other(self.shared.failure_text(""))) }
     }
 }
 
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn a_gateway_is_a_url_without_what_is_not_sent() {
         assert!(is_url("https://a") && is_url("http://a") && !is_url("kafka://a") && !is_url("recordings"));
-        let said = |url: &str| Url::parse(url).map_err(anyhow::Error::from).and_then(|url| refuse(&url)).err();
+        let said = |url: &str| Url::parse(url).map_err(anyhow::Error::from).and_then(|url| check_url(&url)).err();
         for (url, fault) in [
             ("https://me:canary@a/test", "--token"),
             ("https://a/test?x=1", "behind ?"),

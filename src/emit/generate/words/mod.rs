@@ -2,12 +2,12 @@
 
 mod countries;
 mod names;
-mod words;
+mod phrases;
 
 pub(crate) use countries::COUNTRIES;
 pub(crate) use names::{FIRST_NAMES, LAST_NAMES};
-pub(crate) use words::{
-    ACCENTS, ADJECTIVES, ASTRAL, CATEGORIES, Category, POSTER_FIRST, POSTER_FORMS, POSTER_SECOND, QUOTED,
+pub(crate) use phrases::{
+    ACCENTS, ADJECTIVES, ASTRAL, CATEGORIES, CategoryWords, POSTER_FIRST, POSTER_FORMS, POSTER_SECOND, QUOTED,
     SENTENCE_OPENERS, SENTENCE_TAILS, TAG_TAILS, TITLE_JOINTS, TITLE_OPENERS,
 };
 

@@ -8,14 +8,14 @@ use rand_mt::Mt;
 
 /// Python's `random.Random`.
 #[derive(Debug, Clone)]
-pub(crate) struct Python(Box<Mt>);
+pub(crate) struct PythonRandom(Box<Mt>);
 
-impl Python {
+impl PythonRandom {
     /// `random.seed(seed)`.
-    pub(crate) fn new(seed: u64) -> Python {
+    pub(crate) fn new(seed: u64) -> PythonRandom {
         let words = [seed as u32, (seed >> 32) as u32];
         let len = if words[1] == 0 { 1 } else { 2 };
-        Python(Box::new(Mt::new_with_key(words.into_iter().take(len))))
+        PythonRandom(Box::new(Mt::new_with_key(words.into_iter().take(len))))
     }
 
     /// `random.randrange(limit)`; `limit` is at least 1.
@@ -39,8 +39,8 @@ mod tests {
 
     /// Pause and row of a draw.
     fn draws(seed: u64, count: usize) -> Vec<(u32, u32)> {
-        let mut python = Python::new(seed);
-        (0..count).map(|_| (python.randrange(2), python.randrange(11_001))).collect()
+        let mut python_random = PythonRandom::new(seed);
+        (0..count).map(|_| (python_random.randrange(2), python_random.randrange(11_001))).collect()
     }
 
     #[test]
@@ -60,7 +60,7 @@ mod tests {
             ((1 << 40) + 7, [2_635_837_658, 3_209_733_218]),
             (u64::MAX, [93_740_670, 1_068_495_656]),
         ] {
-            let Python(mut mt) = Python::new(seed);
+            let PythonRandom(mut mt) = PythonRandom::new(seed);
             assert_eq!([mt.next_u32(), mt.next_u32()], words, "seed {seed}");
         }
     }

@@ -2,15 +2,15 @@
 
 /// A category, with what its posts talk about.
 #[derive(Debug)]
-pub(crate) struct Category {
+pub(crate) struct CategoryWords {
     pub(crate) name: &'static str,
     pub(crate) things: [&'static str; 14],
 }
 
 /// The 13 categories, in the order of their blocks.
 #[rustfmt::skip]
-pub(crate) const CATEGORIES: [Category; 13] = [
-    Category {
+pub(crate) const CATEGORIES: [CategoryWords; 13] = [
+    CategoryWords {
         name: "art",
         things: [
             "watercolour landscape", "oil painting", "charcoal portrait", "paper collage", "line drawing",
@@ -18,7 +18,7 @@ pub(crate) const CATEGORIES: [Category; 13] = [
             "ink wash", "mosaic", "gallery wall",
         ],
     },
-    Category {
+    CategoryWords {
         name: "beauty",
         things: [
             "evening skincare", "nail design", "braided hairstyle", "eye make-up", "lip balm", "clay mask",
@@ -26,7 +26,7 @@ pub(crate) const CATEGORIES: [Category; 13] = [
             "sun cream",
         ],
     },
-    Category {
+    CategoryWords {
         name: "christmas",
         things: [
             "advent calendar", "door wreath", "gingerbread house", "tree ornament", "table garland", "gift wrap",
@@ -34,7 +34,7 @@ pub(crate) const CATEGORIES: [Category; 13] = [
             "cinnamon cookie",
         ],
     },
-    Category {
+    CategoryWords {
         name: "diy-and-crafts",
         things: [
             "macrame hanger", "cardboard lamp", "felt animal", "bead necklace", "knitted scarf", "paper flower",
@@ -42,7 +42,7 @@ pub(crate) const CATEGORIES: [Category; 13] = [
             "friendship band",
         ],
     },
-    Category {
+    CategoryWords {
         name: "education",
         things: [
             "reading corner", "fractions game", "science experiment", "spelling list", "classroom poster",
@@ -50,7 +50,7 @@ pub(crate) const CATEGORIES: [Category; 13] = [
             "counting song", "vocabulary wall", "alphabet craft",
         ],
     },
-    Category {
+    CategoryWords {
         name: "event-planning",
         things: [
             "garden party", "seating chart", "dessert table", "balloon arch", "guest list", "birthday brunch",
@@ -58,7 +58,7 @@ pub(crate) const CATEGORIES: [Category; 13] = [
             "reunion dinner", "party favour", "cake stand",
         ],
     },
-    Category {
+    CategoryWords {
         name: "finance",
         things: [
             "monthly budget", "emergency fund", "savings challenge", "debt plan", "grocery list", "side income",
@@ -66,7 +66,7 @@ pub(crate) const CATEGORIES: [Category; 13] = [
             "cash envelope", "first mortgage",
         ],
     },
-    Category {
+    CategoryWords {
         name: "home-decor",
         things: [
             "living room", "entryway bench", "kitchen shelf", "reading nook", "bathroom tile", "bedroom wall",
@@ -74,14 +74,14 @@ pub(crate) const CATEGORIES: [Category; 13] = [
             "open shelving", "farmhouse sink",
         ],
     },
-    Category {
+    CategoryWords {
         name: "mens-fashion",
         things: [
             "denim jacket", "linen shirt", "leather boot", "wool overcoat", "white sneaker", "navy suit", "field watch",
             "knit polo", "cargo trouser", "summer outfit", "rain parka", "travel bag", "pocket square", "corduroy blazer",
         ],
     },
-    Category {
+    CategoryWords {
         name: "quotes",
         things: [
             "morning thought", "words of courage", "line about friendship", "kind reminder", "saying for hard days",
@@ -89,7 +89,7 @@ pub(crate) const CATEGORIES: [Category; 13] = [
             "proverb", "words of thanks", "book line", "lesson on change",
         ],
     },
-    Category {
+    CategoryWords {
         name: "tattoos",
         things: [
             "fine line flower", "forearm wave", "mountain outline", "wrist symbol", "swallow design", "ankle vine",
@@ -97,7 +97,7 @@ pub(crate) const CATEGORIES: [Category; 13] = [
             "matching design", "dotwork leaf",
         ],
     },
-    Category {
+    CategoryWords {
         name: "travel",
         things: [
             "coastal road", "mountain hut", "old town walk", "island hopping", "night train", "packing list",
@@ -105,7 +105,7 @@ pub(crate) const CATEGORIES: [Category; 13] = [
             "lake cabin", "border crossing",
         ],
     },
-    Category {
+    CategoryWords {
         name: "vehicles",
         things: [
             "vintage coupe", "camper van", "electric bike", "roadster", "pickup bed", "cafe racer", "off-road truck",

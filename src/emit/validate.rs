@@ -1,55 +1,55 @@
 //! What was typed and cannot be meant, with the mend.
 
 use super::args::EmitArgs;
-use super::destinations::Compress;
-use super::destinations::gateway::Bodies;
-use super::emulator::{Draws, Times};
+use super::destinations::OutputCompression;
+use super::destinations::gateway::GatewayProtocol;
+use super::emulator::{DrawMethod, TimeFormat};
 use crate::mysql;
 
 impl EmitArgs {
     /// Every contradiction at once.
-    pub(crate) fn faults(&self) -> Vec<&'static str> {
+    pub(crate) fn validate(&self) -> Vec<&'static str> {
         let mut faults = Vec::new();
         if self.inds == 0 {
             faults.push("--inds: a table needs at least one row");
         }
-        if self.inds >= 1 << 48 || self.draws() >= 1 << 48 || self.skip() >= 1 << 48 {
+        if self.inds >= 1 << 48 || self.draw_count() >= 1 << 48 || self.skipped_draws() >= 1 << 48 {
             faults.push("--inds, --count and --skip end at 2^48");
         }
         if self.too_large > Some(1 << 30) || self.too_many_rows > Some(1 << 20) {
             faults.push("--too-large ends at 2^30 bytes, --too-many-rows at 2^20 rows");
         }
-        if self.append && !self.wrap.one_row_each() {
+        if self.append && !self.wrap.has_one_row_per_message() {
             faults.push(
                 "--append cannot find where to continue with --wrap records or mixed, as messages hold several rows: \
                  write a second folder with --skip",
             );
         }
-        if self.to_stdout() && (self.append || self.force) {
+        if self.is_stdout() && (self.append || self.force) {
             faults.push("--append and --force are for files; standard output is neither");
         }
-        faults.extend(self.source_faults());
-        faults.extend(match (self.to_gateway(), self.to_kinesis()) {
+        faults.extend(self.validate_source());
+        faults.extend(match (self.gateway_url(), self.kinesis_prefix()) {
             _ if self.init_mysql.is_some() => Vec::new(),
-            (Some(_), _) => self.gateway_faults(),
-            (None, Some(prefix)) => self.kinesis_faults(prefix),
-            (None, None) => self.kafka_faults(),
+            (Some(_), _) => self.validate_gateway(),
+            (None, Some(prefix)) => self.validate_kinesis(prefix),
+            (None, None) => self.validate_kafka(),
         });
-        if self.to_gateway().is_none() && (self.prefix.is_some() || self.token.is_some() || self.ca.is_some()) {
+        if self.gateway_url().is_none() && (self.prefix.is_some() || self.token.is_some() || self.ca.is_some()) {
             faults.push("--prefix, --token and --ca are for --to https://…");
         }
         faults
     }
 
     /// What does not go with where posts come from.
-    fn source_faults(&self) -> Vec<&'static str> {
+    fn validate_source(&self) -> Vec<&'static str> {
         let mut faults = Vec::new();
         let draws = self.count.is_some() || self.skip.is_some() || self.seed.is_some() || self.append;
-        if draws && self.from.is_some() && self.database().is_none() {
+        if draws && self.from.is_some() && self.database_url().is_none() {
             faults.push("--count, --skip, --seed and --append are for made posts and for --from mysql://…");
         }
-        let asks = self.database().is_some() || self.init_mysql.is_some();
-        if !asks && (self.creds.is_some() || self.draws != Draws::Uniform || self.times != Times::T) {
+        let asks = self.database_url().is_some() || self.init_mysql.is_some();
+        if !asks && (self.creds.is_some() || self.draws != DrawMethod::Uniform || self.times != TimeFormat::T) {
             faults.push("--creds, --draws and --times are for --from mysql://…; --creds for --init-mysql, too");
         }
         if self.init_mysql.as_deref().is_some_and(|url| !mysql::is_url(url)) {
@@ -58,9 +58,9 @@ impl EmitArgs {
         faults
     }
 
-    fn gateway_faults(&self) -> Vec<&'static str> {
+    fn validate_gateway(&self) -> Vec<&'static str> {
         let mut faults = Vec::new();
-        if self.append || self.force || self.compress != Compress::None {
+        if self.append || self.force || self.compress != OutputCompression::None {
             faults.push("--append, --force and --compress are for files; a gateway takes messages as they stand");
         }
         if self.connection.is_some() || self.region.is_some() || self.endpoint.is_some() {
@@ -73,18 +73,18 @@ impl EmitArgs {
                 "--malformed and --wrap mixed are not for a gateway: its bodies are JSON, and such messages are not",
             );
         }
-        if self.gateway == Bodies::Kinesis && self.prefix.is_none() == self.topic.is_none() {
+        if self.gateway == GatewayProtocol::Kinesis && self.prefix.is_none() == self.topic.is_none() {
             faults.push("say which streams: --prefix NAME for NAME-pin, …, or --topic NAME");
         }
         faults
     }
 
-    fn kinesis_faults(&self, prefix: &str) -> Vec<&'static str> {
+    fn validate_kinesis(&self, prefix: &str) -> Vec<&'static str> {
         let mut faults = Vec::new();
         if self.append || self.force {
             faults.push("--append and --force are for files; a stream only ever grows");
         }
-        if self.compress != Compress::None {
+        if self.compress != OutputCompression::None {
             faults.push("--compress is for files and Kafka; the records of Kinesis are read as they stand");
         }
         if prefix.is_empty() == self.topic.is_none() {
@@ -93,9 +93,9 @@ impl EmitArgs {
         faults
     }
 
-    fn kafka_faults(&self) -> Vec<&'static str> {
+    fn validate_kafka(&self) -> Vec<&'static str> {
         let mut faults = Vec::new();
-        let Some((brokers, prefix)) = self.to_kafka() else {
+        let Some((brokers, prefix)) = self.kafka_target() else {
             if self.topic.is_some() || self.key.is_some() || self.connection.is_some() {
                 faults.push("--topic, --key and --connection are for --to kafka://… and --to kinesis://…");
             }

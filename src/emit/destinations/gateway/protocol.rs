@@ -11,7 +11,7 @@ use crate::emit::json;
 
 /// Which requests a gateway takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Bodies {
+pub enum GatewayProtocol {
     /// Kafka REST v2.
     Kafka,
     /// Kinesis behind an API gateway.
@@ -20,7 +20,7 @@ pub enum Bodies {
 
 /// A message on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Record {
+pub(super) struct GatewayRecord {
     /// The key, if one is sent.
     pub(super) key: Option<Vec<u8>>,
     /// JSON.
@@ -29,71 +29,71 @@ pub(super) struct Record {
     pub(super) number: u64,
 }
 
-impl Record {
+impl GatewayRecord {
     /// Bytes that it takes in a request, about.
-    pub(super) fn size(&self) -> usize {
+    pub(super) fn request_bytes(&self) -> usize {
         self.value.len() + self.key.as_ref().map_or(0, Vec::len) + 48
     }
 }
 
-impl Bodies {
+impl GatewayProtocol {
     /// What messages go to.
-    pub(crate) fn place(self) -> &'static str {
+    pub(crate) fn target_noun(self) -> &'static str {
         match self {
-            Bodies::Kafka => "topic",
-            Bodies::Kinesis => "stream",
+            GatewayProtocol::Kafka => "topic",
+            GatewayProtocol::Kinesis => "stream",
         }
     }
 
-    pub(super) fn method(self) -> Method {
+    pub(super) fn http_method(self) -> Method {
         match self {
-            Bodies::Kafka => Method::POST,
-            Bodies::Kinesis => Method::PUT,
+            GatewayProtocol::Kafka => Method::POST,
+            GatewayProtocol::Kinesis => Method::PUT,
         }
     }
 
     pub(super) fn content_type(self) -> &'static str {
         match self {
-            Bodies::Kafka => "application/vnd.kafka.json.v2+json",
-            Bodies::Kinesis => "application/json",
+            GatewayProtocol::Kafka => "application/vnd.kafka.json.v2+json",
+            GatewayProtocol::Kinesis => "application/json",
         }
     }
 
     /// Where so many records for a topic or stream go.
-    pub(super) fn url(self, gateway: &Url, place: &str, records: usize) -> Url {
+    pub(super) fn request_url(self, gateway: &Url, target: &str, records: usize) -> Url {
         let mut url = gateway.clone();
         // A URL of HTTP always has a path.
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty();
             match (self, records) {
-                (Bodies::Kafka, _) => path.extend(["topics", place]),
-                (Bodies::Kinesis, 1) => path.extend(["streams", place, "record"]),
-                (Bodies::Kinesis, _) => path.extend(["streams", place, "records"]),
+                (GatewayProtocol::Kafka, _) => path.extend(["topics", target]),
+                (GatewayProtocol::Kinesis, 1) => path.extend(["streams", target, "record"]),
+                (GatewayProtocol::Kinesis, _) => path.extend(["streams", target, "records"]),
             };
         }
         url
     }
 
-    pub(super) fn body(self, place: &str, records: &[Record]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(records.iter().map(Record::size).sum::<usize>() + 64);
+    pub(super) fn request_body(self, target: &str, records: &[GatewayRecord]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(records.iter().map(GatewayRecord::request_bytes).sum::<usize>() + 64);
         match (self, records) {
-            (Bodies::Kafka, records) => list(records, &mut out, kafka),
-            (Bodies::Kinesis, [record]) => {
+            (GatewayProtocol::Kafka, records) => push_records(records, &mut out, push_kafka_record),
+            (GatewayProtocol::Kinesis, [record]) => {
                 out.extend_from_slice(b"{\"StreamName\":");
-                json::string(place, false, &mut out);
+                json::push_string(target, false, &mut out);
                 out.extend_from_slice(b",\"Data\":");
                 out.extend_from_slice(&record.value);
                 out.extend_from_slice(b",\"PartitionKey\":");
-                text(record.key.as_deref().unwrap_or_default(), &mut out);
+                push_key(record.key.as_deref().unwrap_or_default(), &mut out);
                 out.push(b'}');
             }
-            (Bodies::Kinesis, records) => list(records, &mut out, kinesis),
+            (GatewayProtocol::Kinesis, records) => push_records(records, &mut out, push_kinesis_record),
         }
         out
     }
 }
 
-fn list(records: &[Record], out: &mut Vec<u8>, record: fn(&Record, &mut Vec<u8>)) {
+fn push_records(records: &[GatewayRecord], out: &mut Vec<u8>, record: fn(&GatewayRecord, &mut Vec<u8>)) {
     out.extend_from_slice(b"{\"records\":[");
     for (at, one) in records.iter().enumerate() {
         if at > 0 {
@@ -104,7 +104,7 @@ fn list(records: &[Record], out: &mut Vec<u8>, record: fn(&Record, &mut Vec<u8>)
     out.extend_from_slice(b"]}");
 }
 
-fn kafka(record: &Record, out: &mut Vec<u8>) {
+fn push_kafka_record(record: &GatewayRecord, out: &mut Vec<u8>) {
     out.push(b'{');
     if let Some(key) = &record.key {
         out.extend_from_slice(b"\"key\":");
@@ -113,7 +113,7 @@ fn kafka(record: &Record, out: &mut Vec<u8>) {
         if is_number {
             out.extend_from_slice(key);
         } else {
-            text(key, out);
+            push_key(key, out);
         }
         out.push(b',');
     }
@@ -122,16 +122,16 @@ fn kafka(record: &Record, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-fn kinesis(record: &Record, out: &mut Vec<u8>) {
+fn push_kinesis_record(record: &GatewayRecord, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"data\":");
     out.extend_from_slice(&record.value);
     out.extend_from_slice(b",\"partition-key\":");
-    text(record.key.as_deref().unwrap_or_default(), out);
+    push_key(record.key.as_deref().unwrap_or_default(), out);
     out.push(b'}');
 }
 
-fn text(key: &[u8], out: &mut Vec<u8>) {
-    json::string(&String::from_utf8_lossy(key), false, out);
+fn push_key(key: &[u8], out: &mut Vec<u8>) {
+    json::push_string(&String::from_utf8_lossy(key), false, out);
 }
 
 #[cfg(test)]
@@ -139,26 +139,29 @@ fn text(key: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn record(key: Option<&str>, value: &str) -> Record {
-        Record { key: key.map(|key| key.as_bytes().to_vec()), value: value.as_bytes().to_vec(), number: 0 }
+    fn record(key: Option<&str>, value: &str) -> GatewayRecord {
+        GatewayRecord { key: key.map(|key| key.as_bytes().to_vec()), value: value.as_bytes().to_vec(), number: 0 }
     }
 
-    fn body(bodies: Bodies, records: &[Record]) -> String {
-        String::from_utf8(bodies.body("a-pin", records)).unwrap()
+    fn body(protocol: GatewayProtocol, records: &[GatewayRecord]) -> String {
+        String::from_utf8(protocol.request_body("a-pin", records)).unwrap()
     }
 
     #[test]
     fn bodies_are_those_of_the_original() {
         let one = [record(None, "{\"ind\":1}")];
-        assert_eq!(body(Bodies::Kafka, &one), r#"{"records":[{"value":{"ind":1}}]}"#);
+        assert_eq!(body(GatewayProtocol::Kafka, &one), r#"{"records":[{"value":{"ind":1}}]}"#);
         let two = [record(Some("12"), "{\"ind\":12}"), record(Some("a\"b"), "{}")];
         assert_eq!(
-            body(Bodies::Kafka, &two),
+            body(GatewayProtocol::Kafka, &two),
             r#"{"records":[{"key":12,"value":{"ind":12}},{"key":"a\"b","value":{}}]}"#
         );
-        assert_eq!(body(Bodies::Kinesis, &two[..1]), r#"{"StreamName":"a-pin","Data":{"ind":12},"PartitionKey":"12"}"#);
         assert_eq!(
-            body(Bodies::Kinesis, &two),
+            body(GatewayProtocol::Kinesis, &two[..1]),
+            r#"{"StreamName":"a-pin","Data":{"ind":12},"PartitionKey":"12"}"#
+        );
+        assert_eq!(
+            body(GatewayProtocol::Kinesis, &two),
             r#"{"records":[{"data":{"ind":12},"partition-key":"12"},{"data":{},"partition-key":"a\"b"}]}"#
         );
     }
@@ -167,12 +170,12 @@ mod tests {
     fn urls_keep_the_stage() {
         for gateway in ["https://api.example.com/test", "https://api.example.com/test/"] {
             let gateway = Url::parse(gateway).unwrap();
-            let url = |bodies: Bodies, records| bodies.url(&gateway, "1.pin", records).to_string();
-            assert_eq!(url(Bodies::Kafka, 1), "https://api.example.com/test/topics/1.pin");
-            assert_eq!(url(Bodies::Kinesis, 1), "https://api.example.com/test/streams/1.pin/record");
-            assert_eq!(url(Bodies::Kinesis, 2), "https://api.example.com/test/streams/1.pin/records");
+            let url = |protocol: GatewayProtocol, records| protocol.request_url(&gateway, "1.pin", records).to_string();
+            assert_eq!(url(GatewayProtocol::Kafka, 1), "https://api.example.com/test/topics/1.pin");
+            assert_eq!(url(GatewayProtocol::Kinesis, 1), "https://api.example.com/test/streams/1.pin/record");
+            assert_eq!(url(GatewayProtocol::Kinesis, 2), "https://api.example.com/test/streams/1.pin/records");
         }
         let bare = Url::parse("http://localhost:8082").unwrap();
-        assert_eq!(Bodies::Kafka.url(&bare, "a b", 1).as_str(), "http://localhost:8082/topics/a%20b");
+        assert_eq!(GatewayProtocol::Kafka.request_url(&bare, "a b", 1).as_str(), "http://localhost:8082/topics/a%20b");
     }
 }

@@ -1,14 +1,14 @@
 use std::sync::OnceLock;
 
 use super::*;
-use crate::emit::proportions::{COMBINATIONS, COMBINATIONS_TOTAL};
+use crate::emit::generate::distributions::{PIN_VARIANTS, PIN_VARIANTS_TOTAL};
 
 const INDS: u64 = 60_000;
 
 /// All messages of a stream, read once for all tests here.
 fn made(stream: Stream) -> &'static [Value] {
     static MADE: [OnceLock<Vec<Value>>; 3] = [const { OnceLock::new() }; 3];
-    MADE[stream as usize].get_or_init(|| values(&recipe(11, INDS), stream, INDS))
+    MADE[stream as usize].get_or_init(|| values(&config(11, INDS), stream, INDS))
 }
 
 fn share(values: &[Value], holds: impl Fn(&Value) -> bool) -> f64 {
@@ -38,7 +38,7 @@ fn is(field: &'static str, text: &'static str) -> impl Fn(&Value) -> bool {
 fn placeholders_stand_together_as_in_real_posts() {
     let pins = made(Stream::Pin);
     let texts = ["No description available Story format", "No description available", "Untitled"];
-    for looks in &COMBINATIONS {
+    for looks in &PIN_VARIANTS {
         let found = share(pins, |pin| {
             let error = pin["poster_name"] == "User Info Error";
             assert_eq!(error, pin["follower_count"] == "User Info Error");
@@ -51,7 +51,7 @@ fn placeholders_stand_together_as_in_real_posts() {
                 && (pin["downloaded"] == 0) == looks.image_error
                 && (pin["tag_list"] == "N,o, ,T,a,g,s, ,A,v,a,i,l,a,b,l,e") == looks.no_tags
         });
-        let real = looks.of_real as f64 / COMBINATIONS_TOTAL as f64;
+        let real = looks.of_real as f64 / PIN_VARIANTS_TOTAL as f64;
         assert_near(found, real, chance(real), &format!("{looks:?}"));
     }
 }
@@ -131,9 +131,9 @@ fn texts_hold_what_real_ones_hold() {
 
 #[test]
 fn messages_have_the_sizes_of_real_ones() {
-    let recipe = recipe(11, INDS);
+    let config = config(11, INDS);
     for (stream, real) in [(Stream::Pin, 720), (Stream::Geo, 112), (Stream::User, 101)] {
-        let sizes = lines(&text(&recipe, stream, 0..10_000)).map(|line| line.len() as u64).collect();
+        let sizes = lines(&text(&config, stream, 0..10_000)).map(|line| line.len() as u64).collect();
         let median = quantile(sizes, 0.5);
         assert!(
             (real * 92 / 100..=real * 108 / 100).contains(&median),

@@ -2,7 +2,7 @@
 
 /// One way in which the parts of a pin post are there or missing together.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Combination {
+pub(crate) struct PinVariant {
     /// Of 6,524 real pin posts, so many look like this.
     pub(crate) of_real: u64,
     pub(crate) media: &'static str,
@@ -21,32 +21,32 @@ const STORY: &str = "multi-video(story page format)";
 const NO_TEXT: Option<&str> = Some("No description available");
 const NO_STORY: Option<&str> = Some("No description available Story format");
 
-const fn combination(
+const fn pin_variant(
     of_real: u64,
     media: &'static str,
     description: Option<&'static str>,
     [poster_error, no_tags, image_error]: [bool; 3],
-) -> Combination {
-    Combination { of_real, media, description, poster_error, no_tags, image_error }
+) -> PinVariant {
+    PinVariant { of_real, media, description, poster_error, no_tags, image_error }
 }
 
 /// Every combination that was seen, the most frequent first.
-pub(crate) const COMBINATIONS: [Combination; 11] = [
-    combination(5680, IMAGE, None, [false, false, false]),
-    combination(322, STORY, NO_STORY, [false, false, false]),
-    combination(190, VIDEO, None, [false, false, false]),
-    combination(132, STORY, NO_STORY, [false, false, true]),
-    combination(95, IMAGE, NO_TEXT, [false, false, false]),
-    combination(48, STORY, NO_STORY, [true, true, true]),
-    combination(37, IMAGE, None, [false, true, false]),
-    combination(8, STORY, NO_STORY, [false, true, false]),
-    combination(6, VIDEO, NO_TEXT, [false, false, false]),
-    combination(3, IMAGE, Some("Untitled"), [false, false, false]),
-    combination(3, VIDEO, None, [false, true, false]),
+pub(crate) const PIN_VARIANTS: [PinVariant; 11] = [
+    pin_variant(5680, IMAGE, None, [false, false, false]),
+    pin_variant(322, STORY, NO_STORY, [false, false, false]),
+    pin_variant(190, VIDEO, None, [false, false, false]),
+    pin_variant(132, STORY, NO_STORY, [false, false, true]),
+    pin_variant(95, IMAGE, NO_TEXT, [false, false, false]),
+    pin_variant(48, STORY, NO_STORY, [true, true, true]),
+    pin_variant(37, IMAGE, None, [false, true, false]),
+    pin_variant(8, STORY, NO_STORY, [false, true, false]),
+    pin_variant(6, VIDEO, NO_TEXT, [false, false, false]),
+    pin_variant(3, IMAGE, Some("Untitled"), [false, false, false]),
+    pin_variant(3, VIDEO, None, [false, true, false]),
 ];
 
-/// All real pin posts counted in [`COMBINATIONS`].
-pub(crate) const COMBINATIONS_TOTAL: u64 = 6524;
+/// All real pin posts counted in [`PIN_VARIANTS`].
+pub(crate) const PIN_VARIANTS_TOTAL: u64 = 6524;
 
 /// Where each category's block begins in the original tables of [`REAL_INDS`] rows.
 pub(crate) const CATEGORY_STARTS: [u64; 13] =

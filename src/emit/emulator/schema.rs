@@ -2,11 +2,11 @@
 
 use pinflow_dataflows::record::Stream;
 
-use crate::mysql::Cell;
+use crate::mysql::TextCell;
 
 /// The table of a stream, and its columns: the first is the key.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct TableSchema {
     pub(super) stream: Stream,
     pub(super) name: &'static str,
     /// Each with its type.
@@ -14,8 +14,8 @@ pub(super) struct Known {
 }
 
 /// The original's three tables, as its dump has them.
-pub(super) const TABLES: [Known; 3] = [
-    Known {
+pub(super) const TABLES: [TableSchema; 3] = [
+    TableSchema {
         stream: Stream::Pin,
         name: "pinterest_data",
         columns: &[
@@ -33,7 +33,7 @@ pub(super) const TABLES: [Known; 3] = [
             ("category", "TEXT"),
         ],
     },
-    Known {
+    TableSchema {
         stream: Stream::Geo,
         name: "geolocation_data",
         columns: &[
@@ -44,7 +44,7 @@ pub(super) const TABLES: [Known; 3] = [
             ("country", "TEXT"),
         ],
     },
-    Known {
+    TableSchema {
         stream: Stream::User,
         name: "user_data",
         columns: &[
@@ -57,9 +57,9 @@ pub(super) const TABLES: [Known; 3] = [
     },
 ];
 
-impl Known {
+impl TableSchema {
     /// The table of a stream.
-    pub(super) fn of(stream: Stream) -> &'static Known {
+    pub(super) fn for_stream(stream: Stream) -> &'static TableSchema {
         match stream {
             Stream::Pin => &TABLES[0],
             Stream::Geo => &TABLES[1],
@@ -68,13 +68,13 @@ impl Known {
     }
 
     /// The names of the column that a row cannot be without; any of them will do.
-    pub(super) fn keys(&self) -> [&'static str; 2] {
+    pub(super) fn key_names(&self) -> [&'static str; 2] {
         let ours = self.columns[0].0;
         [ours, if ours == "ind" { "index" } else { "ind" }]
     }
 }
 
 /// A value as text; empty where there is none.
-pub(super) fn text(row: &[Cell], at: usize) -> String {
+pub(super) fn cell_text(row: &[TextCell], at: usize) -> String {
     row.get(at).and_then(Option::as_deref).map(String::from_utf8_lossy).unwrap_or_default().into_owned()
 }

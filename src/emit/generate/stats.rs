@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use pinflow_dataflows::record::Stream;
 use serde::Serialize;
 
-use super::malformed::Outcome;
+use super::malformed::ExpectedOutcome;
 
 /// What was made for one stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Tally {
+pub(crate) struct StreamStats {
     /// Messages of every kind.
     pub(crate) messages: u64,
     /// Rows that a reader accepts, those with field faults among them.
@@ -22,18 +22,18 @@ pub(crate) struct Tally {
     pub(crate) field_faults: BTreeMap<&'static str, u64>,
 }
 
-impl Tally {
-    pub(crate) fn spoiled(&mut self, outcome: Outcome) {
+impl StreamStats {
+    pub(crate) fn count_malformed(&mut self, outcome: ExpectedOutcome) {
         match outcome {
-            Outcome::Rejected(reason) => *self.rejected.entry(reason.name()).or_default() += 1,
-            Outcome::Fault(column) => {
+            ExpectedOutcome::Rejected(reason) => *self.rejected.entry(reason.name()).or_default() += 1,
+            ExpectedOutcome::FieldFault(column) => {
                 self.rows += 1;
                 *self.field_faults.entry(column).or_default() += 1;
             }
         }
     }
 
-    pub(crate) fn add(&mut self, other: &Tally) {
+    pub(crate) fn add_stats(&mut self, other: &StreamStats) {
         self.messages += other.messages;
         self.rows += other.rows;
         self.bytes += other.bytes;
@@ -47,13 +47,13 @@ impl Tally {
 }
 
 /// What was made, by stream.
-pub(crate) type Tallies = BTreeMap<&'static str, Tally>;
+pub(crate) type StatsByStream = BTreeMap<&'static str, StreamStats>;
 
 /// The tallies of several streams, in the order of the contract.
-pub(crate) fn by_stream(tallies: impl IntoIterator<Item = (Stream, Tally)>) -> Tallies {
-    let mut all = Tallies::new();
-    for (stream, tally) in tallies {
-        all.entry(stream.name()).or_default().add(&tally);
+pub(crate) fn sum_by_stream(all_stats: impl IntoIterator<Item = (Stream, StreamStats)>) -> StatsByStream {
+    let mut all = StatsByStream::new();
+    for (stream, stats) in all_stats {
+        all.entry(stream.name()).or_default().add_stats(&stats);
     }
     all
 }

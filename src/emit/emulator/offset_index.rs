@@ -10,35 +10,35 @@
 
 use pinflow_dataflows::record::Stream;
 
-use super::tables::{Known, text};
-use crate::mysql::{Cell, Client, Fault, Kind};
+use super::schema::{TableSchema, cell_text};
+use crate::mysql::{MySqlClient, MySqlError, MySqlErrorKind, TextCell};
 
 /// Keys that are remembered of a table: some 4 MB.
-const SIGNS_MAX: usize = 1 << 16;
+const MAX_INDEX_ENTRIES: usize = 1 << 16;
 
 /// A table as it stood when it was looked at.
 #[derive(Debug)]
-pub(super) struct Table {
-    pub(super) known: &'static Known,
+pub(super) struct DatabaseTable {
+    pub(super) schema: &'static TableSchema,
     pub(super) rows: u64,
     /// `None` where no index leads to a key: then the server walks.
-    signs: Option<Signs>,
+    index: Option<OffsetIndex>,
     /// Columns that the original has and this one lacks.
     pub(super) lacks: Vec<&'static str>,
 }
 
 /// Keys, evenly spread.
 #[derive(Debug)]
-struct Signs {
+struct OffsetIndex {
     key: String,
     /// Rows from one to the next.
     stride: u64,
-    posts: Vec<Sign>,
+    entries: Vec<IndexEntry>,
 }
 
 /// Where a walk may begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Sign {
+struct IndexEntry {
     /// `None`: at the beginning, for NULL is not to be compared with.
     key: Option<String>,
     /// Rows with the same key that stand before the signpost, or all of them without a key.
@@ -47,30 +47,30 @@ struct Sign {
 
 /// Builds signposts from keys in their order.
 #[derive(Debug)]
-struct Walk {
+struct OffsetIndexBuilder {
     stride: u64,
     rows: u64,
     last: Option<String>,
     /// Rows so far that have the last key.
     same: u64,
-    posts: Vec<Sign>,
+    entries: Vec<IndexEntry>,
 }
 
-impl Walk {
-    fn new() -> Walk {
-        Walk { stride: 1, rows: 0, last: None, same: 0, posts: Vec::new() }
+impl OffsetIndexBuilder {
+    fn new() -> OffsetIndexBuilder {
+        OffsetIndexBuilder { stride: 1, rows: 0, last: None, same: 0, entries: Vec::new() }
     }
 
-    fn pass(&mut self, key: Option<String>) {
+    fn add_key(&mut self, key: Option<String>) {
         self.same = if key.is_some() && key == self.last { self.same + 1 } else { 0 };
         if self.rows.is_multiple_of(self.stride) {
             let before = if key.is_some() { self.same } else { self.rows };
-            self.posts.push(Sign { key: key.clone(), before });
+            self.entries.push(IndexEntry { key: key.clone(), before });
         }
-        if self.posts.len() > SIGNS_MAX {
+        if self.entries.len() > MAX_INDEX_ENTRIES {
             // Every other one makes room for the rest.
             let mut at = 0;
-            self.posts.retain(|_| {
+            self.entries.retain(|_| {
                 at += 1;
                 at % 2 == 1
             });
@@ -81,87 +81,87 @@ impl Walk {
     }
 }
 
-impl Table {
+impl DatabaseTable {
     /// Looks at the table of a stream.
     ///
     /// # Errors
     /// If it is not there, has no key, or cannot be read.
-    pub(super) async fn survey(client: &mut Client, stream: Stream) -> Result<Table, SurveyError> {
-        let known = Known::of(stream);
-        let name = known.name;
-        let failed = |cause| SurveyError { table: name, cause: Cause::Fault(cause) };
-        let columns = ask(client, &format!("SHOW COLUMNS FROM `{name}`")).await.map_err(failed)?;
-        let column = |wanted: &str| columns.iter().find(|column| text(column, 0).eq_ignore_ascii_case(wanted));
-        let Some(key) = known.keys().into_iter().find_map(column) else {
-            return Err(SurveyError { table: name, cause: Cause::NoKey(known.keys()[0]) });
+    pub(super) async fn inspect(client: &mut MySqlClient, stream: Stream) -> Result<DatabaseTable, InspectTableError> {
+        let schema = TableSchema::for_stream(stream);
+        let name = schema.name;
+        let failed = |cause| InspectTableError { table: name, cause: InspectTableCause::MySqlError(cause) };
+        let columns = query_rows(client, &format!("SHOW COLUMNS FROM `{name}`")).await.map_err(failed)?;
+        let column = |wanted: &str| columns.iter().find(|column| cell_text(column, 0).eq_ignore_ascii_case(wanted));
+        let Some(key) = schema.key_names().into_iter().find_map(column) else {
+            return Err(InspectTableError { table: name, cause: InspectTableCause::NoKey(schema.key_names()[0]) });
         };
-        let lacks = known.columns[1..].iter().map(|(name, _)| *name).filter(|name| column(name).is_none()).collect();
-        let key_name = text(key, 0);
-        let kind = text(key, 1).to_ascii_lowercase();
+        let lacks = schema.columns[1..].iter().map(|(name, _)| *name).filter(|name| column(name).is_none()).collect();
+        let key_name = cell_text(key, 0);
+        let kind = cell_text(key, 1).to_ascii_lowercase();
         let is_whole =
             ["tinyint", "smallint", "mediumint", "int", "bigint"].iter().any(|whole| kind.starts_with(whole));
-        let indexes = ask(client, &format!("SHOW INDEX FROM `{name}`")).await.map_err(failed)?;
+        let indexes = query_rows(client, &format!("SHOW INDEX FROM `{name}`")).await.map_err(failed)?;
         // Column_name, and Seq_in_index: an index leads to a column that stands first in it.
-        let is_indexed = indexes.iter().any(|index| text(index, 4) == key_name && text(index, 3) == "1");
+        let is_indexed = indexes.iter().any(|index| cell_text(index, 4) == key_name && cell_text(index, 3) == "1");
         if !is_whole || !is_indexed {
-            let count = ask(client, &format!("SELECT COUNT(*) FROM `{name}`")).await.map_err(failed)?;
-            let rows = count.first().and_then(|row| text(row, 0).parse().ok()).unwrap_or_default();
-            return Ok(Table { known, rows, signs: None, lacks });
+            let count = query_rows(client, &format!("SELECT COUNT(*) FROM `{name}`")).await.map_err(failed)?;
+            let rows = count.first().and_then(|row| cell_text(row, 0).parse().ok()).unwrap_or_default();
+            return Ok(DatabaseTable { schema, rows, index: None, lacks });
         }
-        let mut walk = Walk::new();
+        let mut builder = OffsetIndexBuilder::new();
         let keys = format!("SELECT `{key_name}` FROM `{name}` ORDER BY `{key_name}`");
-        let pass = |row: Vec<Cell>| {
+        let pass = |row: Vec<TextCell>| {
             let key = row.into_iter().next().flatten();
-            walk.pass(key.map(|key| String::from_utf8_lossy(&key).into_owned()));
+            builder.add_key(key.map(|key| String::from_utf8_lossy(&key).into_owned()));
         };
-        client.each(&keys, pass).await.map_err(failed)?;
-        Ok(Table {
-            known,
-            rows: walk.rows,
-            signs: Some(Signs { key: key_name, stride: walk.stride, posts: walk.posts }),
+        client.query_each(&keys, pass).await.map_err(failed)?;
+        Ok(DatabaseTable {
+            schema,
+            rows: builder.rows,
+            index: Some(OffsetIndex { key: key_name, stride: builder.stride, entries: builder.entries }),
             lacks,
         })
     }
 
     /// Whether the row at an offset is found without walking over all before it.
-    pub(super) fn is_quick(&self) -> bool {
-        self.signs.is_some()
+    pub(super) fn is_indexed(&self) -> bool {
+        self.index.is_some()
     }
 
     /// The question for the row at an offset, counted from 0; `None` if there was none.
-    pub(super) fn select(&self, offset: u64) -> Option<String> {
+    pub(super) fn select_row(&self, offset: u64) -> Option<String> {
         if offset >= self.rows {
             return None;
         }
-        let name = self.known.name;
-        let Some(Signs { key, stride, posts }) = &self.signs else {
+        let name = self.schema.name;
+        let Some(OffsetIndex { key, stride, entries }) = &self.index else {
             return Some(format!("SELECT * FROM `{name}` LIMIT {offset},1"));
         };
-        let sign = posts.get(usize::try_from(offset / stride).ok()?)?;
-        let walk = sign.before + offset % stride;
-        let from = sign.key.as_ref().map(|from| format!(" WHERE `{key}` >= {from}")).unwrap_or_default();
-        Some(format!("SELECT * FROM `{name}`{from} ORDER BY `{key}` LIMIT {walk},1"))
+        let entry = entries.get(usize::try_from(offset / stride).ok()?)?;
+        let distance = entry.before + offset % stride;
+        let from = entry.key.as_ref().map(|from| format!(" WHERE `{key}` >= {from}")).unwrap_or_default();
+        Some(format!("SELECT * FROM `{name}`{from} ORDER BY `{key}` LIMIT {distance},1"))
     }
 }
 
-async fn ask(client: &mut Client, sql: &str) -> Result<Vec<Vec<Cell>>, Fault> {
-    Ok(client.ask(sql).await?.into_iter().next().unwrap_or_default().rows)
+async fn query_rows(client: &mut MySqlClient, sql: &str) -> Result<Vec<Vec<TextCell>>, MySqlError> {
+    Ok(client.query(sql).await?.into_iter().next().unwrap_or_default().rows)
 }
 
 /// Why a table cannot be drawn from.
 #[derive(Debug, thiserror::Error)]
 #[error("look at table {table}")]
-pub(super) struct SurveyError {
+pub(super) struct InspectTableError {
     pub(super) table: &'static str,
     #[source]
-    pub(super) cause: Cause,
+    pub(super) cause: InspectTableCause,
 }
 
 /// What is wrong with it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Cause {
+pub(super) enum InspectTableCause {
     #[error(transparent)]
-    Fault(Fault),
+    MySqlError(MySqlError),
     #[error(
         "it has no column {0}, the key of its rows; ALTER TABLE … RENAME COLUMN … TO {0}, or pinflow emit \
          --init-mysql in another database"
@@ -169,9 +169,9 @@ pub(super) enum Cause {
     NoKey(&'static str),
 }
 
-impl SurveyError {
+impl InspectTableError {
     pub(super) fn may_pass(&self) -> bool {
-        matches!(&self.cause, Cause::Fault(fault) if fault.may_pass() && fault.kind == Kind::Away)
+        matches!(&self.cause, InspectTableCause::MySqlError(fault) if fault.may_pass() && fault.kind == MySqlErrorKind::Unavailable)
     }
 }
 
@@ -180,14 +180,14 @@ impl SurveyError {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::tables::TABLES;
+    use super::super::schema::TABLES;
     use super::*;
 
-    fn table(keys: &[Option<u64>], stride: u64) -> Table {
-        let mut walk = Walk { stride, ..Walk::new() };
-        keys.iter().for_each(|key| walk.pass(key.map(|key| key.to_string())));
-        let signs = Some(Signs { key: "ind".to_owned(), stride: walk.stride, posts: walk.posts });
-        Table { known: &TABLES[1], rows: walk.rows, signs, lacks: Vec::new() }
+    fn table(keys: &[Option<u64>], stride: u64) -> DatabaseTable {
+        let mut builder = OffsetIndexBuilder { stride, ..OffsetIndexBuilder::new() };
+        keys.iter().for_each(|key| builder.add_key(key.map(|key| key.to_string())));
+        let index = Some(OffsetIndex { key: "ind".to_owned(), stride: builder.stride, entries: builder.entries });
+        DatabaseTable { schema: &TABLES[1], rows: builder.rows, index, lacks: Vec::new() }
     }
 
     /// What a server says to the question, of keys in their order.
@@ -207,10 +207,10 @@ mod tests {
             keys.sort_unstable();
             let table = table(&keys, stride);
             for (offset, key) in (0_u64..).zip(&keys) {
-                let question = table.select(offset).unwrap();
+                let question = table.select_row(offset).unwrap();
                 prop_assert_eq!(answer(&keys, &question), Some(*key), "{}", question);
             }
-            prop_assert!(table.select(keys.len() as u64).is_none());
+            prop_assert!(table.select_row(keys.len() as u64).is_none());
         }
     }
 
@@ -219,20 +219,20 @@ mod tests {
         let keys: Vec<_> = (0..1_000_000).map(Some).collect();
         let small = table(&keys[..50_000], 1);
         assert_eq!(
-            small.select(49_999).unwrap(),
+            small.select_row(49_999).unwrap(),
             "SELECT * FROM `geolocation_data` WHERE `ind` >= 49999 ORDER BY `ind` LIMIT 0,1"
         );
         let large = table(&keys, 1);
         assert_eq!(
-            large.select(999_999).unwrap(),
+            large.select_row(999_999).unwrap(),
             "SELECT * FROM `geolocation_data` WHERE `ind` >= 999984 ORDER BY `ind` LIMIT 15,1"
         );
-        assert!(large.signs.as_ref().unwrap().posts.len() <= SIGNS_MAX);
+        assert!(large.index.as_ref().unwrap().entries.len() <= MAX_INDEX_ENTRIES);
         for offset in (0..1_000_000).step_by(77_777) {
-            let question = large.select(offset).unwrap();
+            let question = large.select_row(offset).unwrap();
             assert!(question.contains(&format!(">= {} ", offset - offset % 16)), "{question}");
         }
-        let unmarked = Table { signs: None, ..large };
-        assert_eq!(unmarked.select(99_999).unwrap(), "SELECT * FROM `geolocation_data` LIMIT 99999,1");
+        let unmarked = DatabaseTable { index: None, ..large };
+        assert_eq!(unmarked.select_row(99_999).unwrap(), "SELECT * FROM `geolocation_data` LIMIT 99999,1");
     }
 }

@@ -7,20 +7,18 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use pinflow_dataflows::ingest::StreamHint;
-use pinflow_dataflows::record::Stream;
 use tokio::sync::watch;
 
-use super::acks::{DestinationAcks, PendingMessage};
+use super::acks::PendingMessage;
 use super::args::EmitArgs;
-use super::delivery::Delivery;
-use super::destinations::Destination;
-use super::lanes::{BATCH_BYTES, BEAT};
-use super::{progress, restore};
+use super::delivery::DeliveryTracker;
+use super::routes::DestinationRoute;
+use super::senders::{BATCH_BYTES, PACED_BATCH_INTERVAL};
+use super::{from_delta, progress};
 use crate::position::{PartitionId, Positions};
 use crate::sinks::delta::{self, Contents, Table};
 use crate::sources::recording::{self, LINE_BYTES_MAX, RecordingConfig, StreamSetting};
@@ -29,45 +27,37 @@ use crate::sources::{Block, Event, Feed};
 /// Blocks that are read ahead of what is sent.
 const BLOCKS_AHEAD: usize = 16;
 
-/// Where messages of some streams go.
-pub(crate) struct Outlet {
-    /// What was sent and acknowledged.
-    pub(crate) acks: Arc<DestinationAcks>,
-    pub(crate) streams: Vec<Stream>,
-    pub(crate) destination: Box<dyn Destination>,
-}
-
 /// Sends what stands in `from` to the outlets; how many messages and bytes that were.
-pub(crate) fn run(
+pub(crate) fn replay_posts(
     args: &EmitArgs,
     from: &Path,
-    outlets: Vec<Outlet>,
-    delivery: &Delivery,
+    routes: Vec<DestinationRoute>,
+    delivery: &DeliveryTracker,
 ) -> anyhow::Result<(u64, u64)> {
     let is_table = |folder: &Path| folder.join("_delta_log").is_dir();
-    let sending = Sending { args, outlets, carried: HashMap::new(), delivery, messages: 0, bytes: 0 };
+    let sender = ReplaySender { args, routes, routes_by_partition: HashMap::new(), delivery, messages: 0, bytes: 0 };
     let sent = if is_table(from) || Table::CLEANED.iter().any(|table| is_table(&from.join(table.name()))) {
-        watched(delivery, || tables(from, sending))
+        show_progress(delivery, || replay_tables(from, sender))
     } else {
-        recording(args, from, sending)
+        replay_recording(args, from, sender)
     };
     match sent {
         // Nobody wants any more.
-        Err(error) if is_closed(&error) => Ok((delivery.counts().acknowledged, 0)),
+        Err(error) if is_closed_pipe(&error) => Ok((delivery.counts().acknowledged, 0)),
         sent => sent,
     }
 }
 
 /// Does something while the progress of the delivery is shown.
-pub(crate) fn watched<T: Send>(delivery: &Delivery, work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn show_progress<T: Send>(delivery: &DeliveryTracker, work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let worker = scope.spawn(work);
-        progress::watch(delivery, None, || worker.is_finished());
+        progress::watch_delivery(delivery, None, || worker.is_finished());
         worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
-fn recording(args: &EmitArgs, from: &Path, mut sending: Sending<'_>) -> anyhow::Result<(u64, u64)> {
+fn replay_recording(args: &EmitArgs, from: &Path, mut sender: ReplaySender<'_>) -> anyhow::Result<(u64, u64)> {
     let mut config = RecordingConfig::at(from);
     config.rate_per_sec = args.rate.and_then(|rate| std::num::NonZeroU32::new(rate.ceil() as u32));
     let name = from.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
@@ -80,15 +70,15 @@ fn recording(args: &EmitArgs, from: &Path, mut sending: Sending<'_>) -> anyhow::
     let (feed, mut events) = Feed::new(BLOCKS_AHEAD, Positions::new(), stopped);
     let readers = source.start(&feed)?;
     drop(feed);
-    let delivery = sending.delivery;
+    let delivery = sender.delivery;
     // Takes the events with it: a reader that waits for room hears at its end that nobody takes any more.
-    let result = watched(delivery, move || {
+    let result = show_progress(delivery, move || {
         while !delivery.stop.is_requested()
             && let Some(event) = events.blocking_recv()
         {
-            sending.event(event)?;
+            sender.handle_event(event)?;
         }
-        sending.finish()
+        sender.finish()
     });
     for reader in readers {
         let _ = reader.join();
@@ -97,42 +87,42 @@ fn recording(args: &EmitArgs, from: &Path, mut sending: Sending<'_>) -> anyhow::
 }
 
 /// The rows of one table, or of the three that stand in a folder.
-fn tables(from: &Path, mut sending: Sending<'_>) -> anyhow::Result<(u64, u64)> {
+fn replay_tables(from: &Path, mut sender: ReplaySender<'_>) -> anyhow::Result<(u64, u64)> {
     // delta-rs hangs on a runtime of one thread.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let tables = runtime.block_on(delta::inspect(from, 0))?;
-    for stream in sending.args.chosen() {
+    for stream in sender.args.selected_streams() {
         let Some(contents) = tables.iter().find(|table| table.table == stream.name()) else { continue };
-        let Some(outlet) = sending.outlets.iter().position(|outlet| outlet.streams.contains(&stream)) else { continue };
-        sending.rows(outlet, contents)?;
+        let Some(route) = sender.routes.iter().position(|route| route.streams.contains(&stream)) else { continue };
+        sender.send_rows(route, contents)?;
     }
-    sending.finish()
+    sender.finish()
 }
 
 /// Whether nobody reads any more.
-pub(crate) fn is_closed(error: &anyhow::Error) -> bool {
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-struct Sending<'a> {
+struct ReplaySender<'a> {
     args: &'a EmitArgs,
-    outlets: Vec<Outlet>,
+    routes: Vec<DestinationRoute>,
     /// Which outlet takes a partition's messages; none if they are not wanted.
-    carried: HashMap<PartitionId, Option<usize>>,
-    delivery: &'a Delivery,
+    routes_by_partition: HashMap<PartitionId, Option<usize>>,
+    delivery: &'a DeliveryTracker,
     messages: u64,
     bytes: u64,
 }
 
-impl Sending<'_> {
-    fn event(&mut self, event: Event) -> anyhow::Result<()> {
+impl ReplaySender<'_> {
+    fn handle_event(&mut self, event: Event) -> anyhow::Result<()> {
         match event {
             Event::Opened(partition) => {
-                let outlet = self.outlet(partition.carries, &partition.name)?;
-                self.carried.insert(partition.id, outlet);
+                let route = self.route_of(partition.carries, &partition.name)?;
+                self.routes_by_partition.insert(partition.id, route);
                 Ok(())
             }
-            Event::Block(block) => self.block(&block),
+            Event::Block(block) => self.send_block(&block),
             // Recordings begin nowhere but at their beginning, and say where they end only by ending.
             Event::Begun(_) | Event::Ends { .. } | Event::Blocked { .. } | Event::Ended(_) | Event::BacklogRead => {
                 Ok(())
@@ -141,17 +131,17 @@ impl Sending<'_> {
         }
     }
 
-    fn outlet(&self, carries: StreamHint, name: &str) -> anyhow::Result<Option<usize>> {
-        match carries {
+    fn route_of(&self, hint: StreamHint, name: &str) -> anyhow::Result<Option<usize>> {
+        match hint {
             StreamHint::Only(stream) if !self.args.streams.contains(&stream) => Ok(None),
-            StreamHint::Only(stream) => Ok(self.outlets.iter().position(|outlet| outlet.streams.contains(&stream))),
-            StreamHint::Auto if self.outlets.len() == 1 => Ok(Some(0)),
+            StreamHint::Only(stream) => Ok(self.routes.iter().position(|route| route.streams.contains(&stream))),
+            StreamHint::Auto if self.routes.len() == 1 => Ok(Some(0)),
             StreamHint::Auto => bail!("{name} holds several streams; they can only go to one place: add --topic NAME"),
         }
     }
 
-    fn block(&mut self, block: &Block) -> anyhow::Result<()> {
-        let Some(at) = self.carried.get(&block.partition).copied().flatten() else { return Ok(()) };
+    fn send_block(&mut self, block: &Block) -> anyhow::Result<()> {
+        let Some(at) = self.routes_by_partition.get(&block.partition).copied().flatten() else { return Ok(()) };
         let mut text = Vec::with_capacity(block.records.bytes() + 1);
         let (mut count, mut cut) = (0, None);
         block.records.each(|entry| {
@@ -169,19 +159,19 @@ impl Sending<'_> {
         self.send(at, &text, count)
     }
 
-    fn rows(&mut self, outlet: usize, contents: &Contents) -> anyhow::Result<()> {
+    fn send_rows(&mut self, route: usize, contents: &Contents) -> anyhow::Result<()> {
         let started = Instant::now();
         let rate = self.args.rate;
-        let batch_messages = rate.map_or(u64::MAX, |rate| ((rate * BEAT.as_secs_f64()) as u64).max(1));
+        let batch_messages = rate.map_or(u64::MAX, |rate| ((rate * PACED_BATCH_INTERVAL.as_secs_f64()) as u64).max(1));
         let (mut text, mut count, mut sent, mut done) = (Vec::with_capacity(BATCH_BYTES + 4096), 0, 0, Ok(()));
         delta::replay(contents, |row| {
-            restore::write(&row, &mut text);
+            from_delta::write_row(&row, &mut text);
             text.push(b'\n');
             count += 1;
             if text.len() < BATCH_BYTES && count < batch_messages {
                 return ControlFlow::Continue(());
             }
-            done = self.send(outlet, &text, count);
+            done = self.send(route, &text, count);
             sent += count;
             text.clear();
             count = 0;
@@ -196,16 +186,16 @@ impl Sending<'_> {
             }
         })?;
         done?;
-        self.send(outlet, &text, count)
+        self.send(route, &text, count)
     }
 
-    fn send(&mut self, outlet: usize, text: &[u8], count: u64) -> anyhow::Result<()> {
+    fn send(&mut self, route: usize, text: &[u8], count: u64) -> anyhow::Result<()> {
         if self.delivery.stop.is_requested() {
             return Ok(());
         }
-        let outlet = &mut self.outlets[outlet];
-        outlet.acks.register((0..count).map(|_| PendingMessage { posts: 1, resume_draw: 0 }));
-        outlet.destination.send(text).with_context(|| format!("write {}", outlet.acks.name))?;
+        let route = &mut self.routes[route];
+        route.acks.register((0..count).map(|_| PendingMessage { posts: 1, resume_draw: 0 }));
+        route.destination.send(text).with_context(|| format!("write {}", route.acks.name))?;
         self.bytes += text.len() as u64;
         self.messages += count;
         Ok(())
@@ -213,8 +203,8 @@ impl Sending<'_> {
 
     /// Waits until all is there; how many messages and bytes that was.
     fn finish(self) -> anyhow::Result<(u64, u64)> {
-        for outlet in self.outlets {
-            outlet.destination.finish().with_context(|| format!("write {}", outlet.acks.name))?;
+        for route in self.routes {
+            route.destination.finish().with_context(|| format!("write {}", route.acks.name))?;
         }
         Ok((self.messages, self.bytes))
     }

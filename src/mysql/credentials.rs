@@ -20,7 +20,7 @@ use crate::secret::{Secret, SecretError, check_private};
 
 /// What a file says; nothing of it must be there.
 #[derive(Default)]
-pub(super) struct Creds {
+pub(super) struct DatabaseCredentials {
     pub(super) host: Option<String>,
     pub(super) user: Option<String>,
     pub(super) password: Option<Secret>,
@@ -30,7 +30,7 @@ pub(super) struct Creds {
 
 /// Why a file of credentials cannot be used. Nothing of what stands in it is repeated.
 #[derive(Debug, thiserror::Error)]
-pub enum CredsError {
+pub enum DatabaseCredentialsError {
     /// It cannot be read, or others can read it.
     #[error(transparent)]
     Unread(#[from] SecretError),
@@ -62,10 +62,10 @@ pub enum CredsError {
 }
 
 /// What may stand before a key.
-const PREFIXES: [&str; 3] = ["RDS_", "DB_", "MYSQL_"];
+const KEY_PREFIXES: [&str; 3] = ["RDS_", "DB_", "MYSQL_"];
 
 /// What each key means, without its prefix.
-const KEYS: [(&str, &str); 9] = [
+const KEY_MEANINGS: [(&str, &str); 9] = [
     ("HOST", "HOST"),
     ("HOSTNAME", "HOST"),
     ("USER", "USER"),
@@ -77,34 +77,34 @@ const KEYS: [(&str, &str); 9] = [
     ("PORT", "PORT"),
 ];
 
-impl Creds {
+impl DatabaseCredentials {
     /// Reads a file that only its owner can read.
-    pub(super) fn read(path: &Path) -> Result<Creds, CredsError> {
+    pub(super) fn read(path: &Path) -> Result<DatabaseCredentials, DatabaseCredentialsError> {
         check_private(path)?;
         let failed = |cause| SecretError::Read { path: path.to_owned(), cause };
         let text = std::fs::read_to_string(path).map_err(failed)?;
-        Creds::parse(&text, path)
+        DatabaseCredentials::parse(&text, path)
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Creds, CredsError> {
-        let Said(values) = serde_saphyr::from_str(text).map_err(|error| {
+    fn parse(text: &str, path: &Path) -> Result<DatabaseCredentials, DatabaseCredentialsError> {
+        let CredentialEntries(values) = serde_saphyr::from_str(text).map_err(|error| {
             // Its own words may hold a password.
             let at = error.location().filter(|at| at.line() > 0);
             let at = at.map_or(String::new(), |at| format!(", line {}, column {},", at.line(), at.column()));
-            CredsError::NotYaml { path: path.to_owned(), at }
+            DatabaseCredentialsError::NotYaml { path: path.to_owned(), at }
         })?;
         let mut found: BTreeMap<&str, String> = BTreeMap::new();
         for (what, value) in values {
             if found.get(what).is_some_and(|before| *before != value) {
-                return Err(CredsError::Twice { path: path.to_owned(), what });
+                return Err(DatabaseCredentialsError::Twice { path: path.to_owned(), what });
             }
             found.insert(what, value);
         }
         let port = found.remove("PORT").map(|port| {
             let port = port.parse().ok().filter(|port| *port > 0);
-            port.ok_or_else(|| CredsError::Port { path: path.to_owned() })
+            port.ok_or_else(|| DatabaseCredentialsError::Port { path: path.to_owned() })
         });
-        Ok(Creds {
+        Ok(DatabaseCredentials {
             host: found.remove("HOST"),
             user: found.remove("USER"),
             password: found.remove("PASSWORD").map(Secret::new),
@@ -114,61 +114,61 @@ impl Creds {
     }
 }
 
-fn meaning(key: &str) -> Option<&'static str> {
+fn meaning_of_key(key: &str) -> Option<&'static str> {
     let key = key.to_ascii_uppercase();
-    let plain = PREFIXES.iter().find_map(|prefix| key.strip_prefix(prefix)).unwrap_or(&key);
-    KEYS.iter().find(|(name, _)| *name == plain).map(|(_, what)| *what)
+    let plain = KEY_PREFIXES.iter().find_map(|prefix| key.strip_prefix(prefix)).unwrap_or(&key);
+    KEY_MEANINGS.iter().find(|(name, _)| *name == plain).map(|(_, what)| *what)
 }
 
 /// What is said of those things that matter, with what it means. Whatever else stands there is left alone.
-struct Said(Vec<(&'static str, String)>);
+struct CredentialEntries(Vec<(&'static str, String)>);
 
-impl<'de> Deserialize<'de> for Said {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Said, D::Error> {
-        struct Keys;
-        impl<'de> Visitor<'de> for Keys {
-            type Value = Said;
+impl<'de> Deserialize<'de> for CredentialEntries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CredentialEntries, D::Error> {
+        struct EntriesVisitor;
+        impl<'de> Visitor<'de> for EntriesVisitor {
+            type Value = CredentialEntries;
 
             fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 out.write_str("keys with values")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Said, A::Error> {
-                let mut said = Vec::new();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<CredentialEntries, A::Error> {
+                let mut entries = Vec::new();
                 while let Some(key) = map.next_key::<String>()? {
-                    match meaning(&key) {
+                    match meaning_of_key(&key) {
                         Some(what) => {
-                            let value = map.next_value::<Option<Written>>()?;
-                            said.extend(value.map(|Written(text)| (what, text)));
+                            let value = map.next_value::<Option<PlainScalar>>()?;
+                            entries.extend(value.map(|PlainScalar(text)| (what, text)));
                         }
                         None => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }
-                Ok(Said(said))
+                Ok(CredentialEntries(entries))
             }
         }
-        deserializer.deserialize_map(Keys)
+        deserializer.deserialize_map(EntriesVisitor)
     }
 }
 
 /// A value as it is written: a password of digits stays a text.
-struct Written(String);
+struct PlainScalar(String);
 
-impl<'de> Deserialize<'de> for Written {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Written, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Written;
+impl<'de> Deserialize<'de> for PlainScalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PlainScalar, D::Error> {
+        struct PlainScalarVisitor;
+        impl Visitor<'_> for PlainScalarVisitor {
+            type Value = PlainScalar;
 
             fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 out.write_str("a value")
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Written, E> {
-                Ok(Written(text.to_owned()))
+            fn visit_str<E>(self, text: &str) -> Result<PlainScalar, E> {
+                Ok(PlainScalar(text.to_owned()))
             }
         }
-        deserializer.deserialize_str(Text)
+        deserializer.deserialize_str(PlainScalarVisitor)
     }
 }
 
@@ -177,8 +177,8 @@ impl<'de> Deserialize<'de> for Written {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Creds, CredsError> {
-        Creds::parse(text, Path::new("db_creds.yaml"))
+    fn parse(text: &str) -> Result<DatabaseCredentials, DatabaseCredentialsError> {
+        DatabaseCredentials::parse(text, Path::new("db_creds.yaml"))
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_without_the_secret() {
-        for (text, said) in [
+        for (text, entries) in [
             ("PASSWORD: [canary\n", "db_creds.yaml, line"),
             ("- canary\n", "db_creds.yaml"),
             ("HOST: a\nPASSWORD: [canary]\n", "db_creds.yaml, line 2"),
@@ -216,7 +216,7 @@ mod tests {
             ("PASSWORD: canary\nRDS_PASSWORD: canary2\n", "has PASSWORD twice"),
         ] {
             let error = parse(text).err().unwrap_or_else(|| panic!("{text} is refused")).to_string();
-            assert!(error.contains(said) && !error.contains("canary"), "{text}: {error}");
+            assert!(error.contains(entries) && !error.contains("canary"), "{text}: {error}");
         }
         assert!(parse("aws:\n  key: [1]\nHOST: a\n").is_ok_and(|creds| creds.host.is_some()), "others are left alone");
     }

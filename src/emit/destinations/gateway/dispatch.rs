@@ -1,0 +1,269 @@
+//! Requests, one after the other on each way, until every record is acknowledged or given up.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::GatewayOutputState;
+use super::protocol::{GatewayProtocol, GatewayRecord};
+use super::response::{RecordResult, ResponseOutcome, interpret_response};
+use crate::backoff::Backoff;
+use crate::emit::acks::{AckCounts, DestinationAcks};
+use crate::emit::destinations::STOPPED_REASON;
+use crate::emit::progress::write_line;
+
+/// Records of one request; Kinesis takes no more.
+const MAX_BATCH_RECORDS: usize = 500;
+/// Bytes of one request; proxies are seldom told to take more.
+const MAX_BATCH_BYTES: usize = 1 << 20;
+/// How long records may be refused, or nobody answer, before they are given up. Waits that the server asks for do not count.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(120);
+/// Reasons that are told apart.
+const MAX_DISTINCT_REASONS: usize = 20;
+/// Bounds of the wait before a request is made again.
+const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// A topic or stream, and what became of its records.
+pub(super) struct GatewayTarget {
+    name: String,
+    pub(super) acks: Arc<DestinationAcks>,
+    /// How many were given up, by reason.
+    reasons: Mutex<BTreeMap<String, u64>>,
+    /// How many requests were made again, by reason.
+    retry_reasons: Mutex<BTreeMap<String, u64>>,
+}
+
+impl GatewayTarget {
+    pub(super) fn new(name: String, acks: Arc<DestinationAcks>) -> GatewayTarget {
+        GatewayTarget { name, acks, reasons: Mutex::default(), retry_reasons: Mutex::default() }
+    }
+
+    /// Counts what became of records; which of them are to be sent again, and why one of those was not taken.
+    fn count_results(&self, results: Vec<RecordResult>, records: &[GatewayRecord]) -> (Vec<bool>, Option<String>) {
+        let (mut again, mut why) = (Vec::with_capacity(results.len()), None);
+        for (result, record) in results.into_iter().zip(records) {
+            again.push(matches!(result, RecordResult::Retry(_)));
+            match result {
+                RecordResult::Accepted => self.acks.acknowledge(record.number),
+                RecordResult::Refused(reason) => self.refuse(&reason, record.number),
+                RecordResult::Retry(reason) => why = Some(reason),
+            }
+        }
+        (again, why)
+    }
+
+    /// Counts a record that the gateway will never take.
+    pub(super) fn refuse(&self, reason: &str, number: u64) {
+        self.give_up(reason, 1);
+        self.acks.refuse(number);
+    }
+
+    /// Counts records that are not tried again.
+    pub(super) fn give_up(&self, reason: &str, records: u64) {
+        count_reason(&self.reasons, reason, records);
+    }
+
+    /// Whether every record so far was acknowledged.
+    pub(super) fn is_fully_acknowledged(&self) -> bool {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Says what had to be asked again, if anything.
+    pub(super) fn log_retries(&self, protocol: GatewayProtocol) {
+        let retry_reasons = self.retry_reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        for (reason, times) in retry_reasons.iter() {
+            write_line(&format!(
+                "{} {}: {times} requests were made again: {reason}",
+                protocol.target_noun(),
+                self.name
+            ));
+        }
+    }
+}
+
+/// Counts by reason. Servers may put numbers into their words: beyond so many reasons they are counted as one.
+fn count_reason(counts: &Mutex<BTreeMap<String, u64>>, reason: &str, by: u64) {
+    let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+    let reason =
+        if counts.len() < MAX_DISTINCT_REASONS || counts.contains_key(reason) { reason } else { "other reasons" };
+    *counts.entry(reason.to_owned()).or_default() += by;
+}
+
+impl GatewayOutputState {
+    /// Whether no more is to be sent.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    /// Sends no more: what is on its way meets the same fault.
+    fn stop_sending(&self) {
+        self.broken.store(true, Ordering::Release);
+    }
+
+    /// What was not acknowledged, of all topics or streams.
+    pub(super) fn failure_text(&self, rest: &str) -> String {
+        let AckCounts { sent, acknowledged, .. } = self.delivery.counts();
+        let mut text = format!("{} of {sent} messages were not acknowledged{rest}", sent.saturating_sub(acknowledged));
+        for target in &self.targets {
+            for (reason, count) in target.reasons.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                text.push_str(&format!("\n  {}: {count} times {reason}", target.name));
+            }
+        }
+        text
+    }
+}
+
+/// Makes requests of what comes, until nothing more does.
+pub(super) async fn send_queued(
+    shared: Arc<GatewayOutputState>,
+    target: usize,
+    mut inbox: mpsc::Receiver<GatewayRecord>,
+) {
+    let mut waiting = Vec::new();
+    while inbox.recv_many(&mut waiting, MAX_BATCH_RECORDS).await > 0 {
+        while !waiting.is_empty() {
+            let rest = waiting.split_off(count_fitting(&waiting));
+            let request = std::mem::replace(&mut waiting, rest);
+            BatchRequest { shared: &shared, target: &shared.targets[target] }.send_until_settled(request).await;
+        }
+    }
+}
+
+/// How many of the first records fit into one request: at least one.
+fn count_fitting(records: &[GatewayRecord]) -> usize {
+    let mut bytes = 0;
+    let fits = |record: &&GatewayRecord| {
+        bytes += record.request_bytes();
+        bytes <= MAX_BATCH_BYTES
+    };
+    records.iter().take(MAX_BATCH_RECORDS).take_while(fits).count().max(1)
+}
+
+struct BatchRequest<'s> {
+    shared: &'s GatewayOutputState,
+    target: &'s GatewayTarget,
+}
+
+impl BatchRequest<'_> {
+    /// Asks until each record is acknowledged or given up.
+    async fn send_until_settled(&self, mut left: Vec<GatewayRecord>) {
+        let mut backoff = Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1);
+        let mut deadline = Instant::now() + RETRY_TIMEOUT;
+        let (delivery, mut attempt) = (&self.shared.delivery, 0);
+        // Fewer than all once they were too large together.
+        let mut many = left.len();
+        while !left.is_empty() {
+            if self.shared.is_broken() {
+                let reason = if delivery.stop.is_requested() {
+                    STOPPED_REASON
+                } else {
+                    "it was not sent, for another could not be"
+                };
+                self.target.give_up(reason, left.len() as u64);
+                return;
+            }
+            let asked = many.min(left.len());
+            let outcome = tokio::select! {
+                outcome = self.send_request(&left[..asked]) => outcome,
+                () = delivery.stop.grace_over() => return self.give_up_on_stop(left.len()),
+            };
+            let (reason, wait) = match outcome {
+                ResponseOutcome::PerRecord(results) => {
+                    let (again, reason) = self.target.count_results(results, &left);
+                    let before = left.len();
+                    let mut again = again.into_iter();
+                    left.retain(|_| again.next().unwrap_or(true));
+                    if left.len() < before {
+                        deadline = Instant::now() + RETRY_TIMEOUT;
+                        attempt = 0;
+                        backoff.reset();
+                        delivery.report_success(&self.target.name);
+                    }
+                    match reason {
+                        None => continue,
+                        Some(reason) => (reason, None),
+                    }
+                }
+                ResponseOutcome::TooLarge(_) if asked > 1 => {
+                    many = asked.div_ceil(2);
+                    continue;
+                }
+                ResponseOutcome::TooLarge(reason) => {
+                    self.target.refuse(&reason, left.remove(0).number);
+                    continue;
+                }
+                ResponseOutcome::Refused(reason) => {
+                    self.target.give_up(&reason, left.len() as u64);
+                    self.shared.stop_sending();
+                    return;
+                }
+                ResponseOutcome::Retry(reason, wait) => (reason, wait),
+            };
+            if Instant::now() >= deadline {
+                self.target.give_up(&reason, left.len() as u64);
+                self.shared.stop_sending();
+                return;
+            }
+            count_reason(&self.target.retry_reasons, &reason, 1);
+            deadline += wait.unwrap_or_default();
+            let wait = wait.unwrap_or_default().max(backoff.wait());
+            attempt += 1;
+            delivery.report_retry(&self.target.name, &reason, attempt, wait);
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = delivery.stop.grace_over() => return self.give_up_on_stop(left.len()),
+            }
+        }
+    }
+
+    /// Gives records up after a request to stop.
+    fn give_up_on_stop(&self, left: usize) {
+        self.target.give_up(STOPPED_REASON, left as u64);
+        self.shared.stop_sending();
+    }
+
+    /// Makes one request.
+    async fn send_request(&self, records: &[GatewayRecord]) -> ResponseOutcome {
+        let GatewayOutputState { http, url, protocol, token, .. } = self.shared;
+        let url = protocol.request_url(url, &self.target.name, records.len());
+        let mut request =
+            http.request(protocol.http_method(), url).body(protocol.request_body(&self.target.name, records));
+        request = request.header(CONTENT_TYPE, protocol.content_type());
+        if *protocol == GatewayProtocol::Kafka {
+            request = request.header(ACCEPT, "application/vnd.kafka.v2+json");
+        }
+        if let Some(token) = token {
+            request = request.bearer_auth(token.expose());
+        }
+        let answer = async {
+            let response = request.send().await?;
+            let status = response.status().as_u16();
+            let after = response.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()).map(str::to_owned);
+            Ok((status, after, response.bytes().await?))
+        };
+        match answer.await {
+            Ok((status, after, body)) => interpret_response(*protocol, status, after.as_deref(), &body, records.len()),
+            Err(error) => interpret_error(&error),
+        }
+    }
+}
+
+/// A request that has no answer. What the certificate is refused for will not pass.
+fn interpret_error(error: &reqwest::Error) -> ResponseOutcome {
+    let mut chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let cause = chain.clone().last().map(ToString::to_string).unwrap_or_default();
+    if chain.any(|cause| cause.to_string().contains("invalid peer certificate")) {
+        return ResponseOutcome::Refused(format!("{cause}; --ca FILE, or SSL_CERT_FILE, names an authority to trust"));
+    }
+    let what = match error {
+        error if error.is_timeout() => "no answer came in time",
+        error if error.is_connect() => "it cannot be reached",
+        _ => "the connection was cut",
+    };
+    ResponseOutcome::Retry(format!("{what}: {cause}"), None)
+}

@@ -1,0 +1,172 @@
+//! What a call that failed means.
+
+use mysql_async::{DriverError, Error, IoError, ServerError, TlsError};
+use rustls::CertificateError;
+
+/// What kind of fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MySqlErrorKind {
+    /// The server is away, ends, or is too busy: it may pass.
+    Unavailable,
+    /// The user or the password is not right.
+    Denied,
+    /// The user may not do this.
+    Forbidden,
+    /// There is no such database.
+    NoDatabase,
+    /// There is no such table.
+    NoTable,
+    /// There is no such column.
+    NoColumn,
+    /// TLS: not offered, demanded, or not trusted.
+    Tls,
+    /// Anything else.
+    Other,
+}
+
+/// A call that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}{}", error_hint(*.kind, .what))]
+pub struct MySqlError {
+    /// What kind of fault it is.
+    pub kind: MySqlErrorKind,
+    /// What the server or the driver says.
+    pub what: String,
+    /// Names that a certificate has, where the one that was asked for is not among them.
+    pub(super) presented: Option<Vec<String>>,
+}
+
+impl MySqlError {
+    /// Whether the same call may go well later.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.kind == MySqlErrorKind::Unavailable
+    }
+
+    /// Nothing came for too long.
+    pub(super) fn no_response() -> MySqlError {
+        MySqlError::new(MySqlErrorKind::Unavailable, "the server does not answer".to_owned())
+    }
+
+    fn new(kind: MySqlErrorKind, what: String) -> MySqlError {
+        MySqlError { kind, what, presented: None }
+    }
+}
+
+/// What an error number means (MySQL reference manual, "Server Error Message Reference"; MariaDB shares them).
+fn kind_of_code(number: u16) -> MySqlErrorKind {
+    match number {
+        // Too many connections; shutdown; network; lock waits, deadlocks; killed connections.
+        1040 | 1053 | 1152..=1161 | 1203 | 1205 | 1213 | 1226 | 1317 | 1927 | 3024 | 4031 => {
+            MySqlErrorKind::Unavailable
+        }
+        1045 | 1130 | 1131 | 1132 | 1133 | 1251 | 1698 | 1862 | 3118 | 4151 => MySqlErrorKind::Denied,
+        1044 | 1142 | 1143 | 1227 | 1290 | 1836 => MySqlErrorKind::Forbidden,
+        1049 => MySqlErrorKind::NoDatabase,
+        1054 => MySqlErrorKind::NoColumn,
+        1051 | 1146 => MySqlErrorKind::NoTable,
+        3159 => MySqlErrorKind::Tls,
+        _ => MySqlErrorKind::Other,
+    }
+}
+
+/// What to do about it.
+fn error_hint(kind: MySqlErrorKind, what: &str) -> &'static str {
+    match kind {
+        MySqlErrorKind::Denied => {
+            "; the password comes from the URL, PASSWORD in the file of --creds, or MYSQL_PWD, and the account must be \
+             for the host that asks"
+        }
+        MySqlErrorKind::Forbidden => {
+            "; GRANT SELECT to read, and CREATE, ALTER, INSERT, DROP and SELECT for --init-mysql"
+        }
+        MySqlErrorKind::NoDatabase => "; CREATE DATABASE … CHARACTER SET utf8mb4 makes it",
+        MySqlErrorKind::NoTable => "; pinflow emit --init-mysql makes the three tables",
+        MySqlErrorKind::Tls if what.contains("insecure transport") => "; ssl-mode=REQUIRED, or PREFERRED, speaks TLS",
+        MySqlErrorKind::Tls if what.contains("UnknownIssuer") => {
+            "; name the authority that signed it with ssl-ca=FILE in the URL"
+        }
+        MySqlErrorKind::Tls if what.contains("not valid for name") => {
+            "; ask for the host by a name in the certificate, or leave the name out with ssl-mode=VERIFY_CA"
+        }
+        MySqlErrorKind::Tls if what.contains("does not offer TLS") => {
+            "; only ssl-mode=DISABLED or PREFERRED connects without"
+        }
+        _ => "",
+    }
+}
+
+impl From<Error> for MySqlError {
+    fn from(error: Error) -> MySqlError {
+        match error {
+            Error::Server(ServerError { code, message, .. }) => {
+                MySqlError::new(kind_of_code(code), format!("the server reports error {code}: {message}"))
+            }
+            Error::Io(IoError::Tls(TlsError::Tls(error))) => from_tls_error(&error),
+            Error::Io(IoError::Tls(error)) => MySqlError::new(MySqlErrorKind::Tls, format!("TLS: {error}")),
+            Error::Io(IoError::Io(error)) => {
+                let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+                inner.map_or_else(|| MySqlError::new(MySqlErrorKind::Unavailable, error.to_string()), from_tls_error)
+            }
+            Error::Driver(DriverError::NoClientSslFlagFromServer) => {
+                MySqlError::new(MySqlErrorKind::Tls, "the server does not offer TLS".to_owned())
+            }
+            Error::Driver(DriverError::ConnectionClosed | DriverError::PoolDisconnected) => {
+                MySqlError::new(MySqlErrorKind::Unavailable, "the server closed the connection".to_owned())
+            }
+            // May hold a row: its kind is enough.
+            Error::Driver(DriverError::FromRow { .. } | DriverError::FromValue { .. }) => {
+                MySqlError::new(MySqlErrorKind::Other, "the server answers with values of another kind".to_owned())
+            }
+            error => MySqlError::new(MySqlErrorKind::Other, error.to_string()),
+        }
+    }
+}
+
+fn from_tls_error(error: &rustls::Error) -> MySqlError {
+    let mut fault = MySqlError::new(MySqlErrorKind::Tls, format!("TLS: {error}"));
+    if let rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. }) = error {
+        fault.presented = Some(presented.clone());
+    }
+    fault
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: u16, message: &str) -> MySqlError {
+        Error::Server(ServerError { code, message: message.to_owned(), state: "HY000".to_owned() }).into()
+    }
+
+    #[test]
+    fn faults_say_what_to_do() {
+        for (code, kind, mend) in [
+            (1045, MySqlErrorKind::Denied, "MYSQL_PWD"),
+            (1049, MySqlErrorKind::NoDatabase, "CREATE DATABASE"),
+            (1146, MySqlErrorKind::NoTable, "--init-mysql"),
+            (1142, MySqlErrorKind::Forbidden, "GRANT SELECT"),
+            (1053, MySqlErrorKind::Unavailable, ""),
+            (1064, MySqlErrorKind::Other, ""),
+        ] {
+            let fault = of(code, "words of the server");
+            assert!(fault.kind == kind && fault.may_pass() == (kind == MySqlErrorKind::Unavailable), "{code}: {fault}");
+            assert!(fault.to_string().contains("words of the server") && fault.to_string().contains(mend), "{fault}");
+        }
+    }
+
+    #[test]
+    fn what_rustls_says_is_found_inside_of_what_io_says() {
+        let name = rustls::pki_types::ServerName::try_from("db.example").expect("a name");
+        let context = CertificateError::NotValidForNameContext {
+            expected: name,
+            presented: vec!["DnsName(\"other.example\")".to_owned()],
+        };
+        let inner = rustls::Error::InvalidCertificate(context);
+        let fault = MySqlError::from(Error::Io(IoError::Io(std::io::Error::other(inner))));
+        assert!(fault.kind == MySqlErrorKind::Tls && fault.presented.is_some(), "{fault}");
+        assert!(fault.to_string().contains("VERIFY_CA"), "{fault}");
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        assert!(MySqlError::from(Error::Io(IoError::Io(refused))).may_pass());
+    }
+}
