@@ -1,7 +1,8 @@
-//! Where a database is and who asks, by a URL, a file of credentials and the environment.
+//! Resolves which database to connect to, and as which user.
 //!
-//! What the URL says goes first, then the file, then the environment as MySQL's own client and its container know it:
-//! `MYSQL_HOST`, `MYSQL_TCP_PORT`, `MYSQL_USER`, `MYSQL_PWD`, `MYSQL_DATABASE`.
+//! Each value is resolved in this order: URL, credentials file (`--creds`), environment. The environment variables are
+//! those of MySQL's own client and container image: `MYSQL_HOST`, `MYSQL_TCP_PORT`, `MYSQL_USER`, `MYSQL_PWD`,
+//! `MYSQL_DATABASE`.
 
 use std::path::{Path, PathBuf};
 
@@ -11,73 +12,69 @@ use super::credentials::{DatabaseCredentials, DatabaseCredentialsError};
 use super::tls::{SslMode, SslSettings};
 use crate::secret::Secret;
 
-/// The port of a server that says no other.
 const DEFAULT_PORT: u16 = 3306;
 
-/// Schemes of a URL; the second is what the original system hands to its driver.
+/// The schemes of database URLs. `mysql+pymysql` is SQLAlchemy's, which the posting emulator uses.
 const URL_SCHEMES: [&str; 3] = ["mysql", "mysql+pymysql", "mariadb"];
 
-/// A database, and who asks.
+/// A database, and the account to connect with.
+#[allow(missing_docs)]
 pub struct DatabaseAddress {
-    /// Name or address of the server.
+    /// Host name or IP address, without brackets.
     pub host: String,
-    /// Its port.
     pub port: u16,
-    /// Who asks.
     pub user: String,
-    /// Which database.
     pub database: String,
-    /// TLS.
     pub tls: SslSettings,
-    /// Whether the password stood in the URL, where others on the machine see it.
+    /// Whether the password was in the URL, where other users of the machine can see it (`ps`).
     pub is_password_in_url: bool,
     pub(super) password: Option<Secret>,
 }
 
-/// Why nothing can be asked. No variant holds the URL, which may hold a password.
+/// Why no address could be resolved. No variant holds the URL, which may contain a password.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseAddressError {
-    /// The URL is none.
+    /// The URL cannot be parsed.
     #[error(
         "the URL of the database cannot be read ({0}); write mysql://USER@HOST:PORT/DATABASE, with odd characters as %XX"
     )]
     NotUrl(url::ParseError),
-    /// A part of it is not text.
+    /// A part of the URL is not UTF-8 after percent-decoding. The part is named, its value is not.
     #[error("the {0} in the database URL is not UTF-8 after decoding its %XX; encode it as UTF-8")]
     NotText(&'static str),
-    /// Something behind the question mark is not known.
+    /// An unknown query parameter.
     #[error("the database URL has the unknown parameter `{0}`; known are ssl-mode and ssl-ca")]
     Unknown(String),
-    /// No such mode.
+    /// An unknown `ssl-mode`.
     #[error("unknown ssl-mode; use DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY")]
     NoMode,
-    /// An authority that nobody looks at.
+    /// `ssl-ca` with a mode that does not verify certificates.
     #[error("ssl-ca needs ssl-mode=VERIFY_CA or VERIFY_IDENTITY, not {0}; change ssl-mode, or remove ssl-ca")]
     IdleAuthority(&'static str),
-    /// Something is not said anywhere.
+    /// A required value is missing from the URL, the credentials file and the environment.
     #[error(
         "no {0} is given; write it in the database URL (mysql://USER@HOST:PORT/DATABASE), as {1} in the --creds file, or set {2}"
     )]
     Missing(&'static str, &'static str, &'static str),
-    /// The environment holds something else than a port.
+    /// `MYSQL_TCP_PORT` is not a port.
     #[error("MYSQL_TCP_PORT is not a number from 1 to 65535")]
     Port,
-    /// The file of credentials.
+    /// The credentials file cannot be read.
     #[error("read --creds")]
     DatabaseCredentials(#[from] DatabaseCredentialsError),
 }
 
-/// Whether a text is the URL of a database.
+/// Whether `text` is a database URL, by its scheme.
 #[must_use]
 pub fn is_url(text: &str) -> bool {
     text.split_once("://").is_some_and(|(scheme, _)| URL_SCHEMES.contains(&scheme))
 }
 
 impl DatabaseAddress {
-    /// Puts together what is said in a URL, a file of credentials and the environment.
+    /// Resolves an address from a URL, an optional credentials file and the environment.
     ///
     /// # Errors
-    /// If one of them cannot be read, or something that must be said is said nowhere.
+    /// If one of them cannot be read, or a required value is missing from all of them.
     pub fn resolve_from(url: &str, creds: Option<&Path>) -> Result<DatabaseAddress, DatabaseAddressError> {
         let creds = creds.map(DatabaseCredentials::read).transpose()?.unwrap_or_default();
         DatabaseAddress::resolve(url, creds, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))
@@ -128,7 +125,7 @@ impl DatabaseAddress {
         })
     }
 
-    /// Where it is and who asks, without the password.
+    /// The address as a URL without the password, for messages.
     #[must_use]
     pub fn redacted_url(&self) -> String {
         let DatabaseAddress { host, port, user, database, .. } = self;
@@ -136,7 +133,7 @@ impl DatabaseAddress {
         format!("mysql://{user}@{host}:{port}/{database}")
     }
 
-    /// Whether the server is on this machine, so that nobody can listen in between.
+    /// Whether the server is on this machine, so that the network cannot be observed.
     #[must_use]
     pub fn is_local(&self) -> bool {
         let loopback = self.host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
@@ -150,12 +147,12 @@ fn parse_ssl_settings(url: &Url) -> Result<SslSettings, DatabaseAddressError> {
         match name.to_ascii_lowercase().replace('_', "-").as_str() {
             "ssl-mode" => mode = Some(SslMode::parse_name(&value).ok_or(DatabaseAddressError::NoMode)?),
             "ssl-ca" => authorities = Some(PathBuf::from(&*value)),
-            // What the original's URL ends with; texts are always asked for so.
+            // SQLAlchemy's URLs end with it. The session always uses utf8mb4.
             "charset" if value.eq_ignore_ascii_case("utf8mb4") => {}
             _ => return Err(DatabaseAddressError::Unknown(name.into_owned())),
         }
     }
-    // As MySQL's client: whoever names an authority wants it looked at.
+    // MySQL's client, too, verifies the certificate if an authority is given.
     let by_default = if authorities.is_some() { SslMode::VerifyCa } else { SslMode::Preferred };
     let mode = mode.unwrap_or(by_default);
     if authorities.is_some() && !mode.verifies() {
@@ -164,7 +161,7 @@ fn parse_ssl_settings(url: &Url) -> Result<SslSettings, DatabaseAddressError> {
     Ok(SslSettings { mode, authorities })
 }
 
-/// Reads `%XX`; `None` if no text comes of it. What only looks like one stays as it is.
+/// Decodes `%XX`. An incomplete escape stays as it is. `None` if the result is not UTF-8.
 fn decode_percent(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

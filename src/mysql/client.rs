@@ -1,4 +1,5 @@
-//! The calls. Values come as the server writes them as text, which is what the original's driver reads, too.
+//! Connections and queries. Values are read as the text that the server sends (the text protocol), as the driver of the
+//! posting emulator reads them.
 
 use std::sync::Once;
 use std::time::Duration;
@@ -12,14 +13,14 @@ use super::error::{MySqlError, MySqlErrorKind};
 use super::tls::{SslMode, presented_name};
 use crate::secret::Secret;
 
-/// How long connecting may take, TLS and authentication included.
+/// How long connecting may take, including TLS and authentication.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a call may take. Those that read whole tables have no such bound.
+/// How long a statement may take. Queries that stream whole tables are not limited.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// After so long a silence the kernel asks whether the server is still there.
+/// How long a connection is silent before TCP keepalive probes are sent.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// What each connection is told first: texts are UTF-8, moments are UTC, and nothing is cut to fit in silence.
+/// Statements that set up each session: UTF-8 text, UTC times, and no silent truncation of values.
 const SESSION_SETUP: [&str; 3] =
     ["SET NAMES utf8mb4", "SET SESSION time_zone = '+00:00'", "SET SESSION sql_mode = 'STRICT_ALL_TABLES'"];
 
@@ -29,58 +30,57 @@ pub struct MySqlClient {
     is_encrypted: bool,
 }
 
-/// What the text of a column's values is.
+/// What the text of a column's values means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnKind {
-    /// A number in decimal digits; it may begin with zeros.
+    /// A decimal number. It may have leading zeros (`ZEROFILL`).
     Decimal,
-    /// A number in binary digits: what is written is its shortest text.
+    /// A floating-point number.
     Float,
-    /// A date with a time, a space between.
+    /// `YYYY-MM-DD hh:mm:ss`, with a fraction if the column has one.
     DateTime,
-    /// Anything else: text, or bytes that need not be text.
+    /// Anything else: text, or bytes that need not be UTF-8.
     Text,
 }
 
-/// A column of an answer.
+/// A column of a [`ResultSet`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
 pub struct ResultColumn {
-    /// Its name.
     pub name: String,
-    /// What its values are.
     pub kind: ColumnKind,
 }
 
-/// A value that is sent.
+/// A parameter of a statement.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
 pub enum SqlValue {
-    /// NULL.
     Null,
-    /// A whole number.
     Integer(i64),
-    /// Any number.
     Float(f64),
-    /// Text, or a moment as text.
+    /// Text, or a time as text.
     Text(String),
 }
 
-/// A value that was read; `None` is NULL.
+/// A value as the server sent it, as text. `None` is NULL.
 pub type TextCell = Option<Vec<u8>>;
 
-/// The rows that answer one statement.
+/// The result of one statement.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
 pub struct ResultSet {
-    /// What stands in each.
     pub columns: Vec<ResultColumn>,
-    /// The rows, in the order they came.
+    /// The rows, in the order of the server.
     pub rows: Vec<Vec<TextCell>>,
 }
 
 impl MySqlClient {
-    /// Connects.
+    /// Connects to a database.
+    ///
+    /// With `ssl-mode=PREFERRED`, connects without TLS if the server does not offer it.
     ///
     /// # Errors
-    /// Whatever keeps it from that; nothing is tried again.
+    /// If the server cannot be reached within 15 seconds, or refuses the account or the TLS settings.
     pub async fn connect(address: &DatabaseAddress) -> Result<MySqlClient, MySqlError> {
         install_crypto_provider();
         let connect_with = |tls| open_connection(address, tls);
@@ -89,7 +89,8 @@ impl MySqlClient {
             Err(fault) if fault.kind == MySqlErrorKind::Tls && address.tls.mode == SslMode::Preferred => {
                 if fault.what.contains("does not offer TLS") { connect_with(None).await } else { Err(fault) }
             }
-            // The authority is right already, for names are compared last; any of its names will do.
+            // The driver cannot skip only the name check, which rustls does last. So the chain is valid by now: connect
+            // again under a name that is in the certificate.
             Err(MySqlError { presented: Some(names), kind, what }) if address.tls.mode == SslMode::VerifyCa => {
                 let tls = tls
                     .zip(presented_name(&names))
@@ -104,24 +105,24 @@ impl MySqlClient {
         }
     }
 
-    /// Whether what is said cannot be listened to.
+    /// Whether the connection uses TLS.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.is_encrypted
     }
 
-    /// Does something that has no answer.
+    /// Executes a statement without a result.
     ///
     /// # Errors
-    /// [`MySqlError`].
+    /// If the statement fails, or takes longer than 60 seconds.
     pub async fn execute(&mut self, sql: &str) -> Result<(), MySqlError> {
         with_timeout(self.conn.query_drop(sql)).await
     }
 
-    /// Asks; several statements, with a semicolon between, in one go. Each has an answer of its own.
+    /// Runs one or more statements, separated by semicolons, in one round trip. Returns one result for each.
     ///
     /// # Errors
-    /// [`MySqlError`], of the first statement that fails.
+    /// The error of the first statement that fails, or a timeout after 60 seconds.
     pub async fn query(&mut self, sql: &str) -> Result<Vec<ResultSet>, MySqlError> {
         with_timeout(async {
             let mut answers = Vec::new();
@@ -136,10 +137,10 @@ impl MySqlClient {
         .await
     }
 
-    /// Asks for very many rows, and hands each on as it comes.
+    /// Runs a query with a large result, and calls `row` for each row as it arrives.
     ///
     /// # Errors
-    /// [`MySqlError`].
+    /// If the query fails. There is no timeout.
     pub async fn query_each(&mut self, sql: &str, mut row: impl FnMut(Vec<TextCell>)) -> Result<(), MySqlError> {
         let mut result = self.conn.query_iter(sql).await?;
         while let Some(next) = result.next().await? {
@@ -148,10 +149,10 @@ impl MySqlClient {
         Ok(())
     }
 
-    /// Writes rows: `sql` has a question mark for each of `values`.
+    /// Executes a statement with one `?` for each of `values`.
     ///
     /// # Errors
-    /// [`MySqlError`].
+    /// If the statement fails, or takes longer than 60 seconds.
     pub async fn execute_with(&mut self, sql: &str, values: Vec<SqlValue>) -> Result<(), MySqlError> {
         let values = values.into_iter().map(|value| match value {
             SqlValue::Null => mysql_async::Value::NULL,
@@ -162,13 +163,14 @@ impl MySqlClient {
         with_timeout(self.conn.exec_drop(sql, Params::Positional(values.collect()))).await
     }
 
-    /// Says goodbye, so that the server does not count an aborted connection.
+    /// Closes the connection in order. Otherwise the server counts it as aborted (`Aborted_clients`).
     pub async fn close(self) {
         let _ = tokio::time::timeout(CONNECT_TIMEOUT, self.conn.disconnect()).await;
     }
 }
 
-/// Two crates of cryptography are compiled in, for other crates' sake; rustls wants to be told which one is meant.
+/// Selects the cryptography of rustls. Other dependencies compile in a second provider, so rustls cannot choose by
+/// itself.
 fn install_crypto_provider() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| drop(rustls::crypto::aws_lc_rs::default_provider().install_default()));
@@ -183,7 +185,7 @@ async fn open_connection(address: &DatabaseAddress, tls: Option<SslOpts>) -> Res
         .pass(address.password.as_ref().map(Secret::expose))
         .db_name(Some(address.database.as_str()))
         .ssl_opts(tls)
-        // What was asked for is this host and port, and not whatever socket it may have.
+        // The driver would otherwise switch to a Unix socket if the server has one.
         .prefer_socket(false)
         .tcp_keepalive(Some(TCP_KEEPALIVE))
         .setup(SESSION_SETUP.to_vec());
@@ -223,7 +225,7 @@ fn to_cells(row: Row) -> Vec<TextCell> {
     let texts = row.unwrap().into_iter().map(|value| match value {
         mysql_async::Value::NULL => None,
         mysql_async::Value::Bytes(text) => Some(text),
-        // Answers to questions without parameters are text.
+        // The text protocol has only text and NULL.
         other => Some(other.as_sql(true).into_bytes()),
     });
     texts.collect()

@@ -1,4 +1,4 @@
-//! Credentials in a file, as the original system has them: a `db_creds.yaml`.
+//! Reads a credentials file: `db_creds.yaml`, as the posting emulator has it.
 //!
 //! ```yaml
 //! HOST: database.example.com
@@ -8,8 +8,8 @@
 //! PORT: 3306
 //! ```
 //!
-//! Keys in any case, and with `RDS_`, `DB_` or `MYSQL_` before them, as they were seen in the wild. Other keys are left
-//! alone: such files hold much else.
+//! Keys are case-insensitive, and may begin with `RDS_`, `DB_` or `MYSQL_`. Other keys are ignored: such files often
+//! hold more than this.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::secret::{Secret, SecretError, check_private};
 
-/// What a file says; nothing of it must be there.
+/// The contents of a credentials file. All values are optional.
 #[derive(Default)]
 pub(super) struct DatabaseCredentials {
     pub(super) host: Option<String>,
@@ -28,43 +28,39 @@ pub(super) struct DatabaseCredentials {
     pub(super) port: Option<u16>,
 }
 
-/// Why a file of credentials cannot be used. Nothing of what stands in it is repeated.
+/// Why a credentials file cannot be used. No variant repeats what the file contains.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
 pub enum DatabaseCredentialsError {
-    /// It cannot be read, or others can read it.
+    /// The file cannot be read, or other users can read it.
     #[error(transparent)]
     Unread(#[from] SecretError),
-    /// It is not what it must be.
+    /// The file is not a YAML map of scalars.
     #[error(
         "{path}{at} is not a list of KEY: value, one a line, as YAML; put a value with odd characters in quotes",
         path = .path.display()
     )]
     NotYaml {
-        /// The file.
         path: PathBuf,
-        /// Line and column, where they are known.
+        /// Line and column of the error, if known: `, line 2, column 5,`.
         at: String,
     },
-    /// Two keys mean the same, and say different things.
+    /// Two keys have the same meaning and different values.
     #[error("{path} has {what} twice, with different values", path = .path.display())]
     Twice {
-        /// The file.
         path: PathBuf,
-        /// What is there twice.
+        /// The meaning of the keys: `PASSWORD`.
         what: &'static str,
     },
-    /// The port is none.
+    /// The port is not a number from 1 to 65535.
     #[error("{path}: PORT is not a number from 1 to 65535", path = .path.display())]
-    Port {
-        /// The file.
-        path: PathBuf,
-    },
+    Port { path: PathBuf },
 }
 
-/// What may stand before a key.
+/// Optional prefixes of keys.
 const KEY_PREFIXES: [&str; 3] = ["RDS_", "DB_", "MYSQL_"];
 
-/// What each key means, without its prefix.
+/// Key without prefix, and its meaning.
 const KEY_MEANINGS: [(&str, &str); 9] = [
     ("HOST", "HOST"),
     ("HOSTNAME", "HOST"),
@@ -78,7 +74,7 @@ const KEY_MEANINGS: [(&str, &str); 9] = [
 ];
 
 impl DatabaseCredentials {
-    /// Reads a file that only its owner can read.
+    /// Reads a file. It must be readable only by its owner.
     pub(super) fn read(path: &Path) -> Result<DatabaseCredentials, DatabaseCredentialsError> {
         check_private(path)?;
         let failed = |cause| SecretError::Read { path: path.to_owned(), cause };
@@ -88,7 +84,7 @@ impl DatabaseCredentials {
 
     fn parse(text: &str, path: &Path) -> Result<DatabaseCredentials, DatabaseCredentialsError> {
         let CredentialEntries(values) = serde_saphyr::from_str(text).map_err(|error| {
-            // Its own words may hold a password.
+            // The parser's message may quote a password: only the location is used.
             let at = error.location().filter(|at| at.line() > 0);
             let at = at.map_or(String::new(), |at| format!(", line {}, column {},", at.line(), at.column()));
             DatabaseCredentialsError::NotYaml { path: path.to_owned(), at }
@@ -120,7 +116,7 @@ fn meaning_of_key(key: &str) -> Option<&'static str> {
     KEY_MEANINGS.iter().find(|(name, _)| *name == plain).map(|(_, what)| *what)
 }
 
-/// What is said of those things that matter, with what it means. Whatever else stands there is left alone.
+/// The known keys of a file, by their meaning, with their values.
 struct CredentialEntries(Vec<(&'static str, String)>);
 
 impl<'de> Deserialize<'de> for CredentialEntries {
@@ -151,7 +147,7 @@ impl<'de> Deserialize<'de> for CredentialEntries {
     }
 }
 
-/// A value as it is written: a password of digits stays a text.
+/// A scalar as written in the file: a password of digits stays text.
 struct PlainScalar(String);
 
 impl<'de> Deserialize<'de> for PlainScalar {

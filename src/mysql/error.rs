@@ -1,49 +1,46 @@
-//! What a call that failed means.
+//! Classifies errors of the server and the driver, and names the remedy.
 
 use mysql_async::{DriverError, Error, IoError, ServerError, TlsError};
 use rustls::CertificateError;
 
-/// What kind of fault it is.
+/// Classes of errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
 pub enum MySqlErrorKind {
-    /// The server is away, ends, or is too busy: it may pass.
+    /// The server is unreachable, shutting down or overloaded. A retry can succeed.
     Unavailable,
-    /// The user or the password is not right.
+    /// User or password are wrong, or the host is not allowed.
     Denied,
-    /// The user may not do this.
+    /// The account lacks a privilege.
     Forbidden,
-    /// There is no such database.
     NoDatabase,
-    /// There is no such table.
     NoTable,
-    /// There is no such column.
     NoColumn,
-    /// TLS: not offered, demanded, or not trusted.
+    /// TLS is not offered, is required, or the certificate is not trusted.
     Tls,
-    /// Anything else.
     Other,
 }
 
-/// A call that failed.
+/// An error of the server or the driver, displayed with its remedy.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}{}", error_hint(*.kind, .what))]
+#[allow(missing_docs)]
 pub struct MySqlError {
-    /// What kind of fault it is.
     pub kind: MySqlErrorKind,
-    /// What the server or the driver says.
+    /// The message of the server or the driver.
     pub what: String,
-    /// Names that a certificate has, where the one that was asked for is not among them.
+    /// The names in the certificate, if the requested one is not among them.
     pub(super) presented: Option<Vec<String>>,
 }
 
 impl MySqlError {
-    /// Whether the same call may go well later.
+    /// Whether a retry can succeed.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         self.kind == MySqlErrorKind::Unavailable
     }
 
-    /// Nothing came for too long.
+    /// The server did not respond in time.
     pub(super) fn no_response() -> MySqlError {
         MySqlError::new(MySqlErrorKind::Unavailable, "the server does not answer".to_owned())
     }
@@ -53,7 +50,7 @@ impl MySqlError {
     }
 }
 
-/// What an error number means (MySQL reference manual, "Server Error Message Reference"; MariaDB shares them).
+/// The class of an error code (MySQL reference manual, "Server Error Message Reference"). MariaDB shares the codes.
 fn kind_of_code(number: u16) -> MySqlErrorKind {
     match number {
         // Too many connections; shutdown; network; lock waits, deadlocks; killed connections.
@@ -70,7 +67,7 @@ fn kind_of_code(number: u16) -> MySqlErrorKind {
     }
 }
 
-/// What to do about it.
+/// The remedy, appended to the message.
 fn error_hint(kind: MySqlErrorKind, what: &str) -> &'static str {
     match kind {
         MySqlErrorKind::Denied => {
@@ -114,7 +111,7 @@ impl From<Error> for MySqlError {
             Error::Driver(DriverError::ConnectionClosed | DriverError::PoolDisconnected) => {
                 MySqlError::new(MySqlErrorKind::Unavailable, "the server closed the connection".to_owned())
             }
-            // May hold a row: its kind is enough.
+            // Its text may contain the values of a row.
             Error::Driver(DriverError::FromRow { .. } | DriverError::FromValue { .. }) => {
                 MySqlError::new(MySqlErrorKind::Other, "the server answers with values of another kind".to_owned())
             }

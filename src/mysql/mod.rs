@@ -1,14 +1,14 @@
-//! How to speak to a MySQL or MariaDB server: where it is, who asks, TLS, the calls, what their faults mean.
+//! A client for MySQL and MariaDB: addresses, credentials, TLS, queries and errors.
 //!
-//! An address and credentials become an [`DatabaseAddress`], and that a [`MySqlClient`]. The rooms:
+//! A URL, a credentials file and the environment resolve to a [`DatabaseAddress`]. A [`MySqlClient`] connects to one.
 //!
-//! - `address`: what can be said about how to connect, in a URL, a file of credentials or the environment;
-//! - `creds`: the file of credentials, as the original system has it;
-//! - `tls`: `ssl-mode`, as MySQL's own client has it;
-//! - `client`: the calls; values come as the server writes them as text;
-//! - `fault`: what a call that failed means: wait, or give up, and the mend.
+//! - `address`: resolves where to connect and as which user.
+//! - `credentials`: reads the credentials file (`db_creds.yaml`).
+//! - `tls`: `ssl-mode` and `ssl-ca`, as in MySQL's own client.
+//! - `client`: queries. Values are read as the text that the server sends.
+//! - `error`: classifies errors, and names the remedy.
 //!
-//! This room knows nothing of posts, and never tries again by itself: only who asks knows whether that is right.
+//! The client never retries: only the caller knows whether a statement may run twice.
 
 mod address;
 mod client;

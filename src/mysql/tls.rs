@@ -1,26 +1,25 @@
-//! TLS to a server: `ssl-mode` and `ssl-ca`, as MySQL's own client has them.
+//! TLS settings: `ssl-mode` and `ssl-ca`, as in MySQL's own client.
 
 use std::path::PathBuf;
 
 use mysql_async::SslOpts;
 
-/// How much a connection is protected: the modes of MySQL's client (reference manual, "Command Options for Encrypted
+/// How a connection is protected: the modes of MySQL's client (reference manual, "Command Options for Encrypted
 /// Connections").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
 pub enum SslMode {
-    /// No TLS.
     Disabled,
-    /// TLS if the server offers it; whoever stands between may prevent that, or be the server.
+    /// TLS if the server offers it. An attacker on the network can prevent that, or impersonate the server.
     Preferred,
-    /// TLS, with whoever answers.
+    /// TLS without verification of the certificate.
     Required,
-    /// TLS with a server whose certificate a trusted authority signed, for whatever name.
+    /// TLS. The certificate must be signed by a trusted authority, for any name.
     VerifyCa,
-    /// TLS with a server whose certificate a trusted authority signed for the host that was asked for.
+    /// TLS. The certificate must be signed by a trusted authority, for the requested host.
     VerifyIdentity,
 }
 
-/// Every mode with its name.
 const SSL_MODE_NAMES: [(&str, SslMode); 5] = [
     ("DISABLED", SslMode::Disabled),
     ("PREFERRED", SslMode::Preferred),
@@ -30,37 +29,37 @@ const SSL_MODE_NAMES: [(&str, SslMode); 5] = [
 ];
 
 impl SslMode {
-    /// The mode of a name, in any case, with `-` or `_`.
+    /// Parses a name in any case, with `-` or `_`.
     pub(super) fn parse_name(name: &str) -> Option<SslMode> {
         let name = name.to_ascii_uppercase().replace('-', "_");
         SSL_MODE_NAMES.iter().find(|(known, _)| *known == name).map(|(_, mode)| *mode)
     }
 
-    /// Its name, as it is written in a URL.
+    /// The name as written in a URL.
     #[must_use]
     pub fn name(self) -> &'static str {
         SSL_MODE_NAMES.iter().find(|(_, mode)| *mode == self).map_or("", |(name, _)| *name)
     }
 
-    /// Whether the server must show a certificate that is trusted.
+    /// Whether the server's certificate is verified.
     #[must_use]
     pub fn verifies(self) -> bool {
         matches!(self, SslMode::VerifyCa | SslMode::VerifyIdentity)
     }
 }
 
-/// What was said about TLS.
+/// The TLS settings of an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SslSettings {
-    /// How much the connection is protected.
+    /// The `ssl-mode`.
     pub mode: SslMode,
-    /// Authorities that are trusted (PEM), and no others; without one those of `SSL_CERT_FILE`, if that is set, and
-    /// Mozilla's.
+    /// The `ssl-ca`: a PEM file with the only authorities to trust. `None`: those of `SSL_CERT_FILE`, if that is set,
+    /// and Mozilla's.
     pub authorities: Option<PathBuf>,
 }
 
 impl SslSettings {
-    /// As the driver has it; `None` without TLS.
+    /// The settings for the driver. `None` is a connection without TLS.
     pub(super) fn ssl_opts(&self) -> Option<SslOpts> {
         let options = match self.mode {
             SslMode::Disabled => return None,
@@ -77,8 +76,8 @@ impl SslSettings {
     }
 }
 
-/// A name for which a certificate was made, of those that rustls says it presented: what `VERIFY_CA` asks for, as the
-/// driver cannot leave the name out (its own switch looks for words that rustls no longer uses).
+/// A name in the certificate, taken from rustls's error text. `VERIFY_CA` connects under it: the driver cannot skip the
+/// name check, because its own switch matches error texts that rustls no longer uses.
 pub(super) fn presented_name(presented: &[String]) -> Option<String> {
     let inside = |text: &str, before: &str, after: &str| {
         Some(text.strip_prefix(before)?.strip_suffix(after)?.replacen('*', "any", 1))
