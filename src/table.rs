@@ -11,9 +11,9 @@ use serde::Serialize;
 use crate::config::{ConfigError, objects_connection};
 use crate::objects::{Connection, ObjectsError, Place, Target};
 use crate::sinks::delta::{
-    AcceptError, AcceptedDeletion, Columns, Compacted, Compaction, Contents, DeltaError, Grade, Mended,
-    PartitionVerdict, ReadProgress, Symptom, Verdict, accept_deletion, diagnose, inspect, optimize, repair, vacuum,
-    verify,
+    AcceptError, AcceptedDeletion, Columns, Compacted, Compaction, Contents, DeltaError, Grade, Mended, MissingFile,
+    MissingFileOutcome, PartitionVerdict, ReadProgress, Symptom, Verdict, accept_deletion, diagnose, inspect, optimize,
+    repair, restore_missing_files, vacuum, verify,
 };
 use crate::terminal::{sanitize_line, write_error_line};
 
@@ -42,7 +42,8 @@ pub struct TableArgs {
     #[arg(long, requires = "verify")]
     pub deep: bool,
     /// First mend the logs: move a torn newest commit and checkpoints that cannot be read to `_damaged`, if the rest of
-    /// the log is whole. While no pinflow is writing.
+    /// the log is whole. Then, for data files that are missing, put back the files that a compaction made them from, as
+    /// long as those are there. While no pinflow is writing.
     #[arg(long)]
     pub repair: bool,
 }
@@ -118,6 +119,8 @@ struct Report<'a> {
     verify: Option<&'a Verdict>,
     #[serde(skip_serializing_if = "Option::is_none")]
     repaired: Option<&'a [Mended]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing_files: Option<&'a [MissingFile]>,
 }
 
 /// Prints what was asked for; `false` if the check found something wrong.
@@ -136,11 +139,18 @@ pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, 
         Some(Action::AcceptDeletion) => return accepted(&accept_deletion(&place).await?, args.format, out),
         Some(Action::Doctor) => return diagnosed(&diagnose(&place).await?, args.format, out),
     }
-    let repaired = if args.repair { Some(repair(&place).await?) } else { None };
+    let (mut repaired, mut missing) = (None, None);
+    if args.repair {
+        repaired = Some(repair(&place).await?);
+        missing = Some(restore_missing_files(&place).await?);
+    }
     let tables = inspect(&place, args.history).await?;
     // What was moved away may have held rejections, which nobody reads again: say so if it did.
-    let has_moved = repaired.as_ref().is_some_and(|repaired| !repaired.is_empty());
-    let verdict = if args.verify || has_moved {
+    let has_changed = repaired.as_ref().is_some_and(|repaired| !repaired.is_empty())
+        || missing.as_ref().is_some_and(|missing| !missing.is_empty());
+    let is_lost = missing.iter().flatten().any(MissingFile::is_lost);
+    // The rows of files that are lost cannot be read to be verified.
+    let verdict = if (args.verify || has_changed) && !is_lost {
         let columns = if args.deep { Columns::All } else { Columns::Lineage };
         let mut progress = DeepProgress::default();
         Some(verify(tables.clone(), columns, move |read| progress.report(read)).await?)
@@ -149,13 +159,14 @@ pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, 
     };
     match args.format {
         Format::Json => {
-            let report = Report { tables: &tables, verify: verdict.as_ref(), repaired: repaired.as_deref() };
+            let (verify, repaired, missing_files) = (verdict.as_ref(), repaired.as_deref(), missing.as_deref());
+            let report = Report { tables: &tables, verify, repaired, missing_files };
             serde_json::to_writer_pretty(&mut *out, &report).map_err(io::Error::from)?;
             writeln!(out)?;
         }
         Format::Table => {
-            if let Some(repaired) = &repaired {
-                mended(repaired, out)?;
+            if let (Some(repaired), Some(missing)) = (&repaired, &missing) {
+                mended(repaired, missing, out)?;
             }
             contents(&tables, out)?;
             positions(&tables, out)?;
@@ -165,7 +176,7 @@ pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, 
             }
         }
     }
-    Ok(verdict.is_none_or(|verdict| verdict.is_proved()))
+    Ok(!is_lost && verdict.is_none_or(|verdict| verdict.is_proved()))
 }
 
 /// Between two lines of progress.
@@ -295,14 +306,37 @@ fn print_grid(grid: &mut comfy_table::Table, out: &mut dyn Write) -> io::Result<
     grid.lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))
 }
 
-fn mended(repaired: &[Mended], out: &mut dyn Write) -> io::Result<()> {
-    if repaired.is_empty() {
+fn mended(repaired: &[Mended], missing: &[MissingFile], out: &mut dyn Write) -> io::Result<()> {
+    if repaired.is_empty() && missing.is_empty() {
         return writeln!(out, "nothing to mend\n");
     }
     for Mended { file, moved_to, fault } in repaired {
         writeln!(out, "moved {} to {}: {}", file.display(), moved_to.display(), sanitize_line(fault))?;
     }
+    for file in missing {
+        print_missing_file(file, out)?;
+    }
     writeln!(out)
+}
+
+/// Says what became of a missing data file.
+fn print_missing_file(missing: &MissingFile, out: &mut dyn Write) -> io::Result<()> {
+    let rows = missing.rows.map_or_else(|| "an unknown number of".to_owned(), |rows| rows.to_string());
+    let file = sanitize_line(&missing.file.display().to_string());
+    match &missing.outcome {
+        MissingFileOutcome::Restored { files, version } => {
+            writeln!(
+                out,
+                "{file} is missing: version {version} has its {rows} rows again, from the files it was made from:"
+            )?;
+            files.iter().try_for_each(|file| writeln!(out, "  {}", sanitize_line(&file.display().to_string())))
+        }
+        MissingFileOutcome::Lost { reason } => writeln!(
+            out,
+            "LOST: {file} with {rows} rows is missing ({}); the table cannot be read until it is restored from a backup",
+            sanitize_line(reason)
+        ),
+    }
 }
 
 fn contents(tables: &[Contents], out: &mut dyn Write) -> io::Result<()> {

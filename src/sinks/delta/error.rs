@@ -166,6 +166,15 @@ pub enum DeltaError {
         /// What is wrong with it.
         what: String,
     },
+    /// A data file that the log names and that is not there.
+    #[error(
+        "{path} is part of the table and is missing. If a compaction made it, `pinflow table --repair` puts back the files \
+         that it was made from, as long as they are there; else restore it from a backup"
+    )]
+    MissingFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// A data file that rows cannot be read from.
     #[error("read {path}")]
     File {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use deltalake::ObjectStoreError;
 use deltalake::logstore::object_store::path::Path;
 use deltalake::logstore::object_store::{ObjectStore, ObjectStoreExt};
 use deltalake::parquet::errors::Result;
@@ -52,13 +53,17 @@ impl FileAt {
     /// Opens it. On a thread of its own: one of the runtime's must not wait.
     pub(crate) fn open(&self) -> std::result::Result<Input, DeltaError> {
         let Some(InBucket { store, location, runtime }) = &self.bucket else {
-            let opened = File::open(&self.path);
-            let opened = opened.map_err(|cause| DeltaError::Disk { what: "open", path: self.path.clone(), cause });
-            return opened.map(Input::Disk);
+            let failed = |cause: std::io::Error| match cause.kind() {
+                std::io::ErrorKind::NotFound => DeltaError::MissingFile { path: self.path.clone() },
+                _ => DeltaError::Disk { what: "open", path: self.path.clone(), cause },
+            };
+            return File::open(&self.path).map(Input::Disk).map_err(failed);
         };
         let fetched = runtime.block_on(async { store.get(location).await?.bytes().await });
-        let path = self.path.display().to_string();
-        fetched.map(Input::Memory).map_err(|cause| DeltaError::Store { what: "read", path, cause })
+        fetched.map(Input::Memory).map_err(|cause| match cause {
+            ObjectStoreError::NotFound { .. } => DeltaError::MissingFile { path: self.path.clone() },
+            _ => DeltaError::Store { what: "read", path: self.path.display().to_string(), cause },
+        })
     }
 }
 

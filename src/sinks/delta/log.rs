@@ -69,11 +69,15 @@ pub(crate) struct Txn {
 
 /// An `add` action.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Added {
     /// Of the file, in the table's folder, encoded as in a URL.
     pub(crate) path: String,
     #[serde(default)]
-    stats: Option<String>,
+    pub(crate) stats: Option<String>,
+    /// Whether the commit changes rows; a compaction does not.
+    #[serde(default)]
+    pub(crate) data_change: Option<bool>,
 }
 
 impl Added {
@@ -85,9 +89,13 @@ impl Added {
 
 /// A `remove` action.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Removed {
     /// Of the file, in the table's folder, encoded as in a URL.
     pub(crate) path: String,
+    /// Whether the commit changes rows; a compaction does not.
+    #[serde(default)]
+    pub(crate) data_change: Option<bool>,
 }
 
 /// A `metaData` action.

@@ -2,6 +2,7 @@
 
 mod faults;
 mod kill;
+mod missing_files;
 mod model;
 mod other_writers;
 mod proofs;

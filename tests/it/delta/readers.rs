@@ -12,7 +12,7 @@ use pinflow_dataflows::symbol::Symbol;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::model::{Engine, append, expected, partitions};
+use super::model::{Engine, Partition, append, expected, partitions};
 
 /// What one table must hold, in sums.
 #[derive(Default)]
@@ -105,14 +105,19 @@ pub(crate) fn python() -> Option<PathBuf> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_engines_read_every_row_as_it_was_written() {
-    let Some(python) = python() else { return };
     let root = tempfile::tempdir().unwrap();
     let partitions = partitions(300);
     let mut engine = Engine::start(root.path(), &partitions).await.unwrap();
     // Many commits, so that the readers meet checkpoints too.
     engine.run(300, 20).await.unwrap();
+    assert_other_engines_read(root.path(), &partitions, 300);
+}
+
+/// Demands that other engines read every row of the model up to a record, and nothing else.
+pub(super) fn assert_other_engines_read(root: &Path, partitions: &[Partition], until: u64) {
+    let Some(python) = python() else { return };
     let mut recorder = Recorder::default();
-    for ((source, position, sub), tables) in expected(&partitions, 300) {
+    for ((source, position, sub), tables) in expected(partitions, until) {
         let arrived_at = (source == "recording/all.jsonl").then_some(1_700_000_000_000_000);
         let sub = u32::try_from(sub).unwrap();
         let lineage = Lineage { arrived_at, source: Symbol::new(&source), position: position.into(), sub };
@@ -125,10 +130,10 @@ async fn other_engines_read_every_row_as_it_was_written() {
         let sums = json!({ "columns": columns(table), "rows": rows, "sum": sum, "hash": hash });
         wanted.insert(table.name().to_owned(), sums);
     }
-    let file = root.path().join("expected.json");
+    let file = root.join("expected.json");
     std::fs::write(&file, Value::Object(wanted).to_string()).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/check.py");
-    let output = Command::new(python).arg(script).arg(root.path()).arg(&file).output().unwrap();
+    let output = Command::new(python).arg(script).arg(root).arg(&file).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
