@@ -27,7 +27,7 @@ pub async fn run(config: &Config, out: &mut impl Write) -> anyhow::Result<usize>
         looks.push(look_at(source, config).await);
     }
     if let Some(gateway) = &config.gateway {
-        looks.push(gateway::check(gateway, &config.base).await);
+        looks.push(gateway::check_backends(gateway, &config.base).await);
     }
     for findings in looks {
         for finding in findings {

@@ -30,7 +30,7 @@ pub async fn publish(
             _ = over.wait_for(|over| *over) => true,
             _ = tick.tick() => false,
         };
-        if let Some(view) = answer_hub.view(read).filter(|view| view.open) {
+        if let Some(view) = answer_hub.current_view(read).filter(|view| view.open) {
             let rows = |answer: usize| view.answer(answer).rows().cloned().collect::<BTreeSet<_>>();
             let failed = tables.bring_to(view.epoch, view.as_of, rows).await;
             let behind = failed.len();

@@ -186,7 +186,7 @@ impl Readers {
         let mut readers = Readers { url: None, tasks: Vec::new(), showing: None, over };
         if let Some(serve) = &config.serve {
             let server = HttpServer::bind(serve, &config.base)?;
-            let address = server.address()?;
+            let address = server.local_address()?;
             let scheme = if serve.tls.is_some() { "https" } else { "http" };
             tracing::info!(%address, tls = serve.tls.is_some(), "answers are served over HTTP");
             readers.url = Some(format!("{scheme}://{address}"));
@@ -207,7 +207,7 @@ impl Readers {
             return Ok((readers, passed));
         }
         let (on, to_serve) = mpsc::channel(FRAMES);
-        readers.showing = Some(tokio::spawn(show(passed, answer_hub, on)));
+        readers.showing = Some(tokio::spawn(publish_frames(passed, answer_hub, on)));
         Ok((readers, to_serve))
     }
 
@@ -226,9 +226,9 @@ impl Readers {
 }
 
 /// Puts passed epochs on the board, and hands them on.
-async fn show(mut passed: mpsc::Receiver<Frame>, answer_hub: Arc<AnswerHub>, on: mpsc::Sender<Frame>) {
+async fn publish_frames(mut passed: mpsc::Receiver<Frame>, answer_hub: Arc<AnswerHub>, on: mpsc::Sender<Frame>) {
     while let Some(frame) = passed.recv().await {
-        answer_hub.show(&frame);
+        answer_hub.publish_frame(&frame);
         // Where stdout was closed the run is ending; what still passes is shown.
         let _ = on.send(frame).await;
     }

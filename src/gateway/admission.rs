@@ -27,8 +27,8 @@ impl AdmissionControl {
     ///
     /// # Errors
     /// How long to wait, if it has sent too many.
-    pub(super) fn request(&self, client: &str, now: Instant) -> Result<(), Duration> {
-        self.rates.as_ref().map_or(Ok(()), |rates| rates.take(client, now))
+    pub(super) fn count_request(&self, client: &str, now: Instant) -> Result<(), Duration> {
+        self.rates.as_ref().map_or(Ok(()), |rates| rates.take_token(client, now))
     }
 
     /// A reservation of nothing yet, for a request and its reply.
@@ -38,7 +38,7 @@ impl AdmissionControl {
 
     /// Bytes that requests and replies hold now.
     pub(super) fn bytes_under_way(&self) -> usize {
-        self.budget.reserved()
+        self.budget.reserved_bytes()
     }
 }
 
@@ -58,7 +58,7 @@ impl RequestRates {
         RequestRates { per_sec: per_sec.into(), clients: Mutex::default() }
     }
 
-    fn take(&self, client: &str, now: Instant) -> Result<(), Duration> {
+    fn take_token(&self, client: &str, now: Instant) -> Result<(), Duration> {
         let most = 2.0 * self.per_sec;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if clients.len() >= MAX_TRACKED_CLIENTS && !clients.contains_key(client) {
@@ -90,7 +90,7 @@ mod tests {
     fn a_client_that_sends_too_much_waits_and_others_do_not() {
         let admission = AdmissionControl::new(Some(10), 1 << 20);
         let start = Instant::now();
-        let sent = |client: &str, at: Duration| admission.request(client, start + at);
+        let sent = |client: &str, at: Duration| admission.count_request(client, start + at);
         assert_eq!((0..20).filter(|_| sent("a", Duration::ZERO).is_ok()).count(), 20);
         let wait = sent("a", Duration::ZERO).unwrap_err();
         assert!(wait > Duration::from_millis(90) && wait <= Duration::from_millis(100), "{wait:?}");
@@ -107,7 +107,7 @@ mod tests {
         let rates = RequestRates::new(1);
         let start = Instant::now();
         for client in 0..MAX_TRACKED_CLIENTS + 10 {
-            rates.take(&client.to_string(), start).unwrap();
+            rates.take_token(&client.to_string(), start).unwrap();
         }
         assert!(rates.clients.lock().unwrap().len() <= MAX_TRACKED_CLIENTS);
     }

@@ -120,7 +120,7 @@ impl GatewayConfig {
     ///
     /// # Errors
     /// If it is no folder of this machine, with the form that works.
-    pub(super) fn folder(&self, base: &Path) -> Result<Option<PathBuf>, String> {
+    pub(super) fn recording_folder(&self, base: &Path) -> Result<Option<PathBuf>, String> {
         let Some(path) = &self.recording else { return Ok(None) };
         let Some(text) = path.to_str() else { return Ok(Some(base.join(path))) };
         Target::parse_folder(text, base, "[gateway] recording").map(Some)
@@ -132,7 +132,7 @@ impl GatewayConfig {
         let listening = ListenSettings {
             listen: self.listen,
             tls: self.tls.as_ref(),
-            tokens: self.tokens.any(),
+            tokens: self.tokens.is_any_set(),
             danger_listen_in_the_open: self.danger_listen_in_the_open,
             connections_max: self.connections_max,
             connections_per_address_max: self.connections_per_address_max,
@@ -148,10 +148,10 @@ impl GatewayConfig {
             )),
             _ => {}
         }
-        if let Err(what) = self.folder(base) {
+        if let Err(what) = self.recording_folder(base) {
             faults.push(KeyProblem::new("recording", what));
         }
-        if self.tokens.any() && self.tokens.write.is_none() && self.tokens.admin.is_none() {
+        if self.tokens.is_any_set() && self.tokens.write.is_none() && self.tokens.admin.is_none() {
             faults.push(KeyProblem::new("tokens", "no token allows sending records; add write or admin"));
         }
         let mut within = |name: &str, value: u64, from: u64, to: u64| {
@@ -174,7 +174,7 @@ impl GatewayConfig {
     }
 
     /// Whether a topic or a stream may be named.
-    pub(crate) fn allows(&self, name: &str) -> bool {
+    pub(crate) fn allows_name(&self, name: &str) -> bool {
         self.allow.as_ref().is_none_or(|names| names.iter().any(|one| one == name))
     }
 }
@@ -182,7 +182,7 @@ impl GatewayConfig {
 impl GatewayTokens {
     /// Whether one is asked for.
     #[must_use]
-    pub fn any(&self) -> bool {
+    pub fn is_any_set(&self) -> bool {
         self.write.is_some() || self.metrics.is_some() || self.admin.is_some()
     }
 }

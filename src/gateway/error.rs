@@ -63,7 +63,7 @@ impl GatewayError {
     }
 
     /// When to come again.
-    pub(super) fn wait(&self) -> Option<Duration> {
+    pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             GatewayError::TooMany(wait) => Some(*wait),
             GatewayError::AccessError(denied) => denied.retry_after(),

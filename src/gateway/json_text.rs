@@ -4,7 +4,7 @@
 /// written: nothing is read and written anew, so nothing is rounded.
 ///
 /// `json` must be JSON; of anything else, whatever stands between quotes is kept.
-pub(super) fn compact(json: &str) -> Vec<u8> {
+pub(super) fn strip_whitespace(json: &str) -> Vec<u8> {
     let mut kept = Vec::with_capacity(json.len());
     let (mut quoted, mut escaped) = (false, false);
     for byte in json.bytes() {
@@ -25,7 +25,7 @@ pub(super) fn compact(json: &str) -> Vec<u8> {
 }
 
 /// Words about a value of a client, of which only the head is kept: they may quote all of it.
-pub(super) fn shorten(text: impl Into<String>) -> String {
+pub(super) fn truncate_message(text: impl Into<String>) -> String {
     const CHARS_MAX: usize = 200;
     let mut text = text.into();
     if let Some((at, _)) = text.char_indices().nth(CHARS_MAX) {
@@ -47,16 +47,16 @@ mod tests {
     fn tokens_stay_as_they_were_written() {
         let json = "{ \"a b\" : [ 1.50, 1e400,\n\t-0 ], \"q\\\" x\" : \" \\\\\" ,\"é\":\"\\u00e9 \" }";
         let kept = "{\"a b\":[1.50,1e400,-0],\"q\\\" x\":\" \\\\\",\"é\":\"\\u00e9 \"}";
-        assert_eq!(String::from_utf8(compact(json)).unwrap(), kept);
+        assert_eq!(String::from_utf8(strip_whitespace(json)).unwrap(), kept);
     }
 
     #[test]
     fn words_are_cut_between_characters() {
-        assert_eq!(shorten("é".repeat(200)), "é".repeat(200));
-        assert_eq!(shorten("é".repeat(100_000)), format!("{}…", "é".repeat(200)));
+        assert_eq!(truncate_message("é".repeat(200)), "é".repeat(200));
+        assert_eq!(truncate_message("é".repeat(100_000)), format!("{}…", "é".repeat(200)));
     }
 
-    fn values() -> impl Strategy<Value = Value> {
+    fn json_values() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
@@ -74,9 +74,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_spread_over_lines_is_what_was_written_without(value in values()) {
+        fn what_was_spread_over_lines_is_what_was_written_without(value in json_values()) {
             let spread = serde_json::to_string_pretty(&value).unwrap();
-            prop_assert_eq!(compact(&spread), serde_json::to_vec(&value).unwrap());
+            prop_assert_eq!(strip_whitespace(&spread), serde_json::to_vec(&value).unwrap());
         }
     }
 }

@@ -21,7 +21,8 @@ use super::metrics::{self, GatewayMetrics};
 use super::recording_folder::STREAMS;
 use super::{streams, topics};
 use crate::http::{
-    AccessControl, AccessError, ClientAddr, JSON_TYPE, NO_STORE, RoutePurpose, body, given, set_security_headers,
+    AccessControl, AccessError, ClientAddr, JSON_TYPE, NO_STORE, RoutePurpose, bearer_token, set_security_headers,
+    typed_response,
 };
 
 /// How long, and how much, is read of a body that nobody wants.
@@ -61,7 +62,7 @@ enum GatewayAction {
     Manage,
 }
 
-fn action(method: &Method, route: &str) -> GatewayAction {
+fn requested_action(method: &Method, route: &str) -> GatewayAction {
     match route {
         "/healthz" => GatewayAction::Life,
         "/metrics" => GatewayAction::Metrics,
@@ -73,7 +74,7 @@ fn action(method: &Method, route: &str) -> GatewayAction {
 }
 
 impl GatewayRole {
-    fn may(self, action: GatewayAction) -> bool {
+    fn allows_action(self, action: GatewayAction) -> bool {
         match self {
             GatewayRole::Writer => action == GatewayAction::Records,
             GatewayRole::Metrics => action == GatewayAction::Metrics,
@@ -83,13 +84,13 @@ impl GatewayRole {
 }
 
 /// All routes, each also behind one more segment in front: the stage that Amazon's gateway puts there.
-pub(super) fn router(state: SharedGatewayState) -> Router {
+pub(super) fn build_router(state: SharedGatewayState) -> Router {
     let routes = || topics::routes().merge(streams::routes());
     Router::new()
         .merge(routes())
         .nest("/{stage}", routes())
-        .route("/healthz", get(async || body(JSON_TYPE, NO_STORE, "{\"alive\":true}")))
-        .route("/metrics", get(metrics::metrics))
+        .route("/healthz", get(async || typed_response(JSON_TYPE, NO_STORE, "{\"alive\":true}")))
+        .route("/metrics", get(metrics::get_metrics))
         .fallback(async |request: Request| reject(request, GatewayError::NotFound).await)
         .method_not_allowed_fallback(async |request: Request| reject(request, GatewayError::NoSuchMethod).await)
         .layer(from_fn_with_state(Arc::clone(&state), handle_request))
@@ -99,8 +100,12 @@ pub(super) fn router(state: SharedGatewayState) -> Router {
 /// Says no in the shape that the path's clients know.
 async fn reject(request: Request, error: GatewayError) -> Response {
     let path = request.uri().path().to_owned();
-    drain(request.into_body()).await;
-    if path.split('/').any(|segment| segment == "streams") { streams::refuse(error) } else { topics::refuse(error) }
+    drain_body(request.into_body()).await;
+    if path.split('/').any(|segment| segment == "streams") {
+        streams::error_response(error)
+    } else {
+        topics::error_response(error)
+    }
 }
 
 /// Goes around every request.
@@ -112,8 +117,8 @@ async fn handle_request(
 ) -> Response {
     let began = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let action = action(request.method(), &route);
-    let mut response = match admit(&state, &request, action, from, began) {
+    let action = requested_action(request.method(), &route);
+    let mut response = match check_request(&state, &request, action, from, began) {
         Ok(()) => next.run(request).await,
         Err(error) => reject(request, error).await,
     };
@@ -128,11 +133,11 @@ async fn handle_request(
         _ => {}
     }
     set_security_headers(response.headers_mut());
-    state.metrics.request(&route, response.status().as_u16(), began.elapsed());
+    state.metrics.count_request(&route, response.status().as_u16(), began.elapsed());
     response
 }
 
-fn admit(
+fn check_request(
     state: &GatewayState,
     request: &Request,
     action: GatewayAction,
@@ -145,15 +150,15 @@ fn admit(
     } else {
         RoutePurpose::Api
     };
-    state.access.admit(request, purpose).map_err(GatewayError::AccessError)?;
+    state.access.check_request(request, purpose).map_err(GatewayError::AccessError)?;
     if action == GatewayAction::Life {
         return Ok(());
     }
-    let token = given(headers);
+    let token = bearer_token(headers);
     // Who has no token yet is counted by his address: guessing is slow, too.
-    let permitted = state.access.permit(headers, from, |role| role.may(action));
+    let permitted = state.access.check_permission(headers, from, |role| role.allows_action(action));
     let client = if permitted.is_ok() && !token.is_empty() { token.to_owned() } else { from.to_string() };
-    state.admission.request(&client, now).map_err(GatewayError::TooMany)?;
+    state.admission.count_request(&client, now).map_err(GatewayError::TooMany)?;
     permitted.map_err(GatewayError::AccessError)?;
     if action == GatewayAction::Manage && !state.config.manage_streams {
         return Err(GatewayError::AccessError(AccessError::Forbidden));
@@ -163,7 +168,7 @@ fn admit(
 
 /// Reads past a body that nobody wants, as far as that is worth while: were the connection closed with bytes unread, the
 /// system would reset it, and its sender might never see why he was refused.
-pub(super) async fn drain(body: Body) {
+pub(super) async fn drain_body(body: Body) {
     let (time, mut left) = DRAIN_LIMITS;
     let reading = async {
         let mut parts = body.into_data_stream();
@@ -179,13 +184,13 @@ pub(super) async fn drain(body: Body) {
 }
 
 /// Runs what waits without taking a thread from others.
-pub(super) fn blocking<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn run_blocking<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
 }
 
 /// Which file of a recording a topic or a stream is, by the last word of its name: `12e255fc4fcd.pin`,
 /// `streaming-12e255fc4fcd-geo`, `user`.
-pub(super) fn stream_of(name: &str) -> Option<usize> {
+pub(super) fn recording_stream(name: &str) -> Option<usize> {
     let word = name.rsplit(['.', '-', '_']).next()?;
     STREAMS.iter().position(|stream| *stream == word)
 }
@@ -197,18 +202,19 @@ mod tests {
     #[test]
     fn the_last_word_of_a_name_tells_the_stream() {
         let names = ["pin", "12e255fc4fcd.pin", "streaming-12e255fc4fcd-geo", "a_user", "pinterest", "x.pins", ""];
-        assert_eq!(names.map(stream_of), [Some(0), Some(0), Some(1), Some(2), None, None, None]);
+        assert_eq!(names.map(recording_stream), [Some(0), Some(0), Some(1), Some(2), None, None, None]);
     }
 
     #[test]
     fn only_admins_change_streams() {
-        let of = |method: Method, route: &str| action(&method, route);
+        let of = |method: Method, route: &str| requested_action(&method, route);
         assert_eq!(of(Method::DELETE, "/{stage}/streams/{stream}"), GatewayAction::Manage);
         assert_eq!(of(Method::POST, "/streams/{stream}"), GatewayAction::Manage);
         assert_eq!(of(Method::GET, "/streams/{stream}"), GatewayAction::Records);
         assert_eq!(of(Method::PUT, "/streams/{stream}/record"), GatewayAction::Records);
         let may = |role: GatewayRole| {
-            [GatewayAction::Metrics, GatewayAction::Records, GatewayAction::Manage].map(|action| role.may(action))
+            [GatewayAction::Metrics, GatewayAction::Records, GatewayAction::Manage]
+                .map(|action| role.allows_action(action))
         };
         assert_eq!(may(GatewayRole::Writer), [false, true, false]);
         assert_eq!(may(GatewayRole::Metrics), [true, false, false]);

@@ -53,12 +53,12 @@ pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>
     let failures = TokenFailures::new(config.failed_tokens_per_min_max);
     let access = AccessControl::new(&config.hosts, roles, failures, base).context("[gateway] tokens")?;
     let port = ServerPort::bind(config.listen, config.tls.as_ref(), base).context("[gateway]")?;
-    let folder = config.folder(base).map_err(anyhow::Error::msg)?;
+    let folder = config.recording_folder(base).map_err(anyhow::Error::msg)?;
     let folder = folder.map(|path| RecordingFolder::open(&path).map(Arc::new)).transpose()?;
     let topics = match &config.kafka {
         Some(connection) => {
             let topics = Topics::of(connection.clone(), base)?;
-            let names = middleware::blocking(|| topics.names())?;
+            let names = middleware::run_blocking(|| topics.names())?;
             tracing::info!(brokers = %connection.brokers, topics = names.len(), "records for /topics go to Kafka");
             let writer = Writer::of(connection, base, answer_timeout)?;
             Some(topics::TopicsBackend::Cluster { writer: Box::new(writer), topics: Box::new(topics) })
@@ -84,21 +84,21 @@ pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>
     let state =
         Arc::new(GatewayState { access, admission, topics, streams, metrics: GatewayMetrics::default(), config });
     let scheme = if state.config.tls.is_some() { "https" } else { "http" };
-    let address = port.address()?;
+    let address = port.local_address()?;
     let url = format!("{scheme}://{address}");
     tracing::info!(%address, url, "the gateway listens");
     let progress = tokio::spawn(log_progress(Arc::clone(&state)));
     let tally = Arc::clone(&state.metrics.connections);
-    port.serve(middleware::router(Arc::clone(&state)), limits, tally, stop).await;
+    port.serve(middleware::build_router(Arc::clone(&state)), limits, tally, stop).await;
     progress.abort();
     let _ = progress.await;
-    let (taken, refused) = state.metrics.records();
+    let (taken, refused) = state.metrics.record_totals();
     if let Some(topics::TopicsBackend::Cluster { writer, .. }) = &state.topics {
-        middleware::blocking(|| writer.finish(answer_timeout));
+        middleware::run_blocking(|| writer.finish(answer_timeout));
     }
     drop(state);
     if let Some(folder) = folder {
-        middleware::blocking(|| RecordingFolder::finish(folder));
+        middleware::run_blocking(|| RecordingFolder::close(folder));
     }
     tracing::info!(taken, refused, "the gateway has stopped");
     Ok(())
@@ -106,10 +106,10 @@ pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>
 
 /// Says now and then how much has come.
 async fn log_progress(state: SharedGatewayState) {
-    let (mut before, mut then) = (state.metrics.records(), Instant::now());
+    let (mut before, mut then) = (state.metrics.record_totals(), Instant::now());
     loop {
         tokio::time::sleep(PROGRESS_LOG_INTERVAL).await;
-        let now = state.metrics.records();
+        let now = state.metrics.record_totals();
         if now != before {
             let records_per_sec = ((now.0 - before.0) as f64 / then.elapsed().as_secs_f64()).round() as u64;
             tracing::info!(records = now.0, records_per_sec, refused = now.1, "progress");
@@ -119,14 +119,14 @@ async fn log_progress(state: SharedGatewayState) {
 }
 
 /// Looks whether everything behind a gateway can be reached, and writes nothing.
-pub async fn check(config: &GatewayConfig, base: &Path) -> Vec<Finding> {
+pub async fn check_backends(config: &GatewayConfig, base: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut found = |what: Result<String, String>| {
         findings.push(what.map_or_else(Finding::Fault, Finding::Well));
     };
     if let Some(connection) = &config.kafka {
         let names = Topics::of(connection.clone(), base).map_err(anyhow::Error::new);
-        let names = names.and_then(|topics| Ok(middleware::blocking(|| topics.names())?));
+        let names = names.and_then(|topics| Ok(middleware::run_blocking(|| topics.names())?));
         found(match names {
             Ok(names) => Ok(format!("gateway: {} has {} topics", connection.brokers, names.len())),
             Err(error) => Err(format!("gateway: {error:#}")),
@@ -140,14 +140,14 @@ pub async fn check(config: &GatewayConfig, base: &Path) -> Vec<Finding> {
         });
     }
     // What it cannot be was found when the configuration was read.
-    if let Ok(Some(folder)) = config.folder(base) {
+    if let Ok(Some(folder)) = config.recording_folder(base) {
         let nearest = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
         found(match nix::unistd::access(nearest, nix::unistd::AccessFlags::W_OK) {
             Ok(()) => Ok(format!("gateway: records go to {}", folder.display())),
             Err(_) => Err(format!("gateway: {} is not writable; choose another recording", nearest.display())),
         });
     }
-    if config.manage_streams && !config.tokens.any() {
+    if config.manage_streams && !config.tokens.is_any_set() {
         findings.push(Finding::Risk(
             "gateway: manage_streams without tokens: everybody who reaches the port can delete streams".to_owned(),
         ));

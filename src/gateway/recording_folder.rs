@@ -89,7 +89,7 @@ impl RecordingFolder {
     ///
     /// # Errors
     /// [`AppendError`]: of [`AppendError::Failed`] some may be there all the same.
-    pub(super) async fn append(&self, stream: usize, lines: Vec<u8>, count: u64) -> Result<u64, AppendError> {
+    pub(super) async fn append_lines(&self, stream: usize, lines: Vec<u8>, count: u64) -> Result<u64, AppendError> {
         let (reply, reply_receiver) = oneshot::channel();
         let gone = |_| AppendError::Failed("the file is closed".to_owned());
         match self.files[stream].try_send(LineBatch { lines, count, reply }) {
@@ -100,7 +100,7 @@ impl RecordingFolder {
     }
 
     /// Waits until everything that was handed over is on the disk.
-    pub(super) fn finish(folder: Arc<RecordingFolder>) {
+    pub(super) fn close(folder: Arc<RecordingFolder>) {
         // Whoever still holds it is being answered.
         let Some(folder) = Arc::into_inner(folder) else { return };
         drop(folder.files);
@@ -174,7 +174,7 @@ impl AppendFile {
                 lines.extend_from_slice(&batch.lines);
                 batches.push(batch);
             }
-            let written = self.write(&lines);
+            let written = self.write_synced(&lines);
             if let Err(error) = &written {
                 tracing::error!(path = %self.path.display(), %error, "records cannot be appended");
             }
@@ -194,7 +194,7 @@ impl AppendFile {
 
     /// Writes and syncs. After a failure some lines may be there and one may be cut off: before the next ones that is
     /// looked at.
-    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+    fn write_synced(&mut self, lines: &[u8]) -> io::Result<()> {
         if !self.is_known {
             self.scan_appended()?;
         }
@@ -212,7 +212,7 @@ impl AppendFile {
 mod tests {
     use super::*;
 
-    fn text(folder: &Path, file: &str) -> String {
+    fn read_text(folder: &Path, file: &str) -> String {
         std::fs::read_to_string(folder.join(file)).unwrap()
     }
 
@@ -221,13 +221,13 @@ mod tests {
         let at = tempfile::tempdir().unwrap();
         for round in 0..3 {
             let folder = Arc::new(RecordingFolder::open(at.path()).unwrap());
-            assert_eq!(folder.append(0, b"1\n2\n".to_vec(), 2).await.unwrap(), round * 3);
-            assert_eq!(folder.append(0, b"3\n".to_vec(), 1).await.unwrap(), round * 3 + 2);
+            assert_eq!(folder.append_lines(0, b"1\n2\n".to_vec(), 2).await.unwrap(), round * 3);
+            assert_eq!(folder.append_lines(0, b"3\n".to_vec(), 1).await.unwrap(), round * 3 + 2);
             assert!(matches!(RecordingFolder::open(at.path()), Err(FolderError::Taken(_))));
-            RecordingFolder::finish(folder);
+            RecordingFolder::close(folder);
         }
-        assert_eq!(text(at.path(), "pin.jsonl"), "1\n2\n3\n".repeat(3));
-        assert_eq!(text(at.path(), "geo.jsonl"), "");
+        assert_eq!(read_text(at.path(), "pin.jsonl"), "1\n2\n3\n".repeat(3));
+        assert_eq!(read_text(at.path(), "geo.jsonl"), "");
     }
 
     #[tokio::test]
@@ -235,8 +235,8 @@ mod tests {
         let at = tempfile::tempdir().unwrap();
         std::fs::write(at.path().join("user.jsonl"), "{}\n{\"ind\"").unwrap();
         let folder = Arc::new(RecordingFolder::open(at.path()).unwrap());
-        assert_eq!(folder.append(2, b"{}\n".to_vec(), 1).await.unwrap(), 2);
-        assert_eq!(text(at.path(), "user.jsonl"), "{}\n{\"ind\"\n{}\n");
+        assert_eq!(folder.append_lines(2, b"{}\n".to_vec(), 1).await.unwrap(), 2);
+        assert_eq!(read_text(at.path(), "user.jsonl"), "{}\n{\"ind\"\n{}\n");
     }
 
     #[tokio::test]
@@ -244,12 +244,12 @@ mod tests {
         let at = tempfile::tempdir().unwrap();
         let path = at.path().join("pin.jsonl");
         let mut lines = AppendFile::open(&path).unwrap();
-        lines.write(b"1\n").unwrap();
+        lines.write_synced(b"1\n").unwrap();
         // As a full disk leaves it: a whole line and half a one, of which nobody was told.
         std::fs::write(&path, "1\n2\n{\"").unwrap();
         (lines.count, lines.is_known) = (1, false);
-        lines.write(b"3\n").unwrap();
-        assert_eq!((lines.count, text(at.path(), "pin.jsonl").as_str()), (3, "1\n2\n{\"\n3\n"));
+        lines.write_synced(b"3\n").unwrap();
+        assert_eq!((lines.count, read_text(at.path(), "pin.jsonl").as_str()), (3, "1\n2\n{\"\n3\n"));
     }
 
     #[test]

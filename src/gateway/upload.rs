@@ -10,7 +10,7 @@ use futures::StreamExt;
 use tokio::time::timeout;
 
 use super::error::GatewayError;
-use super::middleware::{GatewayState, drain};
+use super::middleware::{GatewayState, drain_body};
 use crate::http::ByteReservation;
 
 /// How long a whole body may take.
@@ -57,7 +57,7 @@ pub(super) async fn receive_body(
         None if announced.is_some_and(|announced| announced > bytes_max) => Err(GatewayError::TooLarge(bytes_max)),
         None => {
             let reservation = state.admission.open_reservation();
-            BodyReader { buffer: Vec::new(), reservation, announced, bytes_max }.read(&mut parts).await
+            BodyReader { buffer: Vec::new(), reservation, announced, bytes_max }.read_body(&mut parts).await
         }
     };
     match taken {
@@ -68,7 +68,7 @@ pub(super) async fn receive_body(
         // Of a body that stands still nothing more is to be had.
         Err(error @ (GatewayError::Slow(_) | GatewayError::SlowUpload(_) | GatewayError::BrokenOff)) => Err(error),
         Err(error) => {
-            drain(Body::from_stream(parts)).await;
+            drain_body(Body::from_stream(parts)).await;
             Err(error)
         }
     }
@@ -90,7 +90,7 @@ struct BodyReader {
 }
 
 impl BodyReader {
-    async fn read(mut self, parts: &mut BodyDataStream) -> Result<UploadedBody, GatewayError> {
+    async fn read_body(mut self, parts: &mut BodyDataStream) -> Result<UploadedBody, GatewayError> {
         let begun = Instant::now();
         loop {
             let (wait, error) = self.next_deadline(begun.elapsed());
@@ -98,7 +98,7 @@ impl BodyReader {
                 Err(_) => return Err(error),
                 Ok(None) => break,
                 Ok(Some(Err(_))) => return Err(GatewayError::BrokenOff),
-                Ok(Some(Ok(part))) => self.append(&part)?,
+                Ok(Some(Ok(part))) => self.append_part(&part)?,
             }
         }
         self.reservation.settle_at(self.buffer.capacity());
@@ -119,7 +119,7 @@ impl BodyReader {
         (until.min(UPLOAD_TIMEOUT).saturating_sub(elapsed), error)
     }
 
-    fn append(&mut self, part: &[u8]) -> Result<(), GatewayError> {
+    fn append_part(&mut self, part: &[u8]) -> Result<(), GatewayError> {
         let length = self.buffer.len() + part.len();
         if length > self.bytes_max {
             return Err(GatewayError::TooLarge(self.bytes_max));
@@ -143,25 +143,28 @@ mod tests {
     use super::*;
     use crate::http::ByteBudget;
 
-    fn reader(budget: &std::sync::Arc<ByteBudget>, announced: Option<usize>) -> BodyReader {
+    fn body_reader(budget: &std::sync::Arc<ByteBudget>, announced: Option<usize>) -> BodyReader {
         BodyReader { buffer: Vec::new(), reservation: budget.open_reservation(), announced, bytes_max: 100_000 }
     }
 
-    fn parts(of: Vec<Vec<u8>>) -> BodyDataStream {
+    fn body_stream(of: Vec<Vec<u8>>) -> BodyDataStream {
         Body::from_stream(stream::iter(of.into_iter().map(Ok::<_, std::io::Error>))).into_data_stream()
     }
 
     #[tokio::test]
     async fn body_reserves_what_has_come_and_not_what_is_announced() {
         let budget = ByteBudget::new(1 << 20);
-        let mut open = reader(&budget, Some(100_000));
-        assert_eq!(budget.reserved(), 0);
-        open.append(&[b'x'; 10]).unwrap();
-        assert_eq!(budget.reserved(), MIN_BUFFER_BYTES);
-        let small = reader(&budget, Some(10)).read(&mut parts(vec![vec![b'x'; 4], vec![b'x'; 6]])).await.unwrap();
-        assert_eq!((small.bytes.len(), budget.reserved()), (10, MIN_BUFFER_BYTES + 10));
+        let mut open = body_reader(&budget, Some(100_000));
+        assert_eq!(budget.reserved_bytes(), 0);
+        open.append_part(&[b'x'; 10]).unwrap();
+        assert_eq!(budget.reserved_bytes(), MIN_BUFFER_BYTES);
+        let small = body_reader(&budget, Some(10))
+            .read_body(&mut body_stream(vec![vec![b'x'; 4], vec![b'x'; 6]]))
+            .await
+            .unwrap();
+        assert_eq!((small.bytes.len(), budget.reserved_bytes()), (10, MIN_BUFFER_BYTES + 10));
         drop((open, small));
-        assert_eq!(budget.reserved(), 0);
+        assert_eq!(budget.reserved_bytes(), 0);
     }
 
     #[tokio::test]
@@ -171,21 +174,23 @@ mod tests {
         other.grow_to(10).unwrap();
         let read = |bytes: usize| {
             let budget = budget.clone();
-            async move { reader(&budget, None).read(&mut parts(vec![vec![b'x'; 999]; bytes / 999])).await.err() }
+            async move {
+                body_reader(&budget, None).read_body(&mut body_stream(vec![vec![b'x'; 999]; bytes / 999])).await.err()
+            }
         };
         assert_eq!(read(30_000).await, None);
         assert_eq!(read(60_000).await, Some(GatewayError::Busy));
         let budget = ByteBudget::new(1 << 20);
-        let large = reader(&budget, None).read(&mut parts(vec![vec![b'x'; 50_000]; 3])).await.err();
+        let large = body_reader(&budget, None).read_body(&mut body_stream(vec![vec![b'x'; 50_000]; 3])).await.err();
         assert_eq!(large, Some(GatewayError::TooLarge(100_000)));
-        assert_eq!(budget.reserved(), 0);
+        assert_eq!(budget.reserved_bytes(), 0);
     }
 
     #[test]
     fn body_is_waited_for_as_long_as_it_keeps_its_rate() {
         let budget = ByteBudget::new(1 << 20);
         let waits = |bytes: usize, elapsed: u64| {
-            let mut reader = reader(&budget, Some(90_000));
+            let mut reader = body_reader(&budget, Some(90_000));
             reader.buffer = vec![b'x'; bytes];
             let (wait, error) = reader.next_deadline(Duration::from_secs(elapsed));
             (wait.as_secs(), error)
@@ -200,7 +205,9 @@ mod tests {
     #[tokio::test]
     async fn byte_order_mark_is_left_out() {
         let budget = ByteBudget::new(1 << 20);
-        let read = async |body: &[u8]| reader(&budget, None).read(&mut parts(vec![body.to_vec()])).await.unwrap().bytes;
+        let read = async |body: &[u8]| {
+            body_reader(&budget, None).read_body(&mut body_stream(vec![body.to_vec()])).await.unwrap().bytes
+        };
         assert_eq!(read(b"\xef\xbb\xbf{}").await, "{}");
         assert_eq!(read(b"{}").await, "{}");
         assert_eq!(read(b"\xef\xbb").await, &b"\xef\xbb"[..]);

@@ -54,7 +54,7 @@ impl AccessError {
     }
 
     /// A name for programs.
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) fn error_name(self) -> &'static str {
         match self {
             AccessError::NoHost
             | AccessError::SeveralHosts
@@ -134,24 +134,24 @@ impl<R: Copy> AccessControl<R> {
         base: &Path,
     ) -> Result<AccessControl<R>, SecretError> {
         let given = tokens.into_iter().filter_map(|(from, role)| Some((from.as_ref()?, role)));
-        let read = given.map(|(from, role)| Ok(RoleToken { hash: hash(from.read(base)?.expose()), role }));
+        let read = given.map(|(from, role)| Ok(RoleToken { hash: hash_token(from.read(base)?.expose()), role }));
         Ok(AccessControl { hosts: hosts.to_vec(), tokens: read.collect::<Result<_, SecretError>>()?, failures })
     }
 
     /// Lets a request pass that names us, is framed without doubt, and comes from no page of another origin.
-    pub(crate) fn admit<B>(&self, request: &Request<B>, purpose: RoutePurpose) -> Result<(), AccessError> {
+    pub(crate) fn check_request<B>(&self, request: &Request<B>, purpose: RoutePurpose) -> Result<(), AccessError> {
         let headers = request.headers();
-        if !is_plainly_framed(headers) {
+        if !has_unambiguous_length(headers) {
             return Err(AccessError::TransferCoding);
         }
         match named_host(request)? {
-            Some(host) => self.admit_host(host, headers, purpose),
+            Some(host) => self.check_host(host, headers, purpose),
             None if purpose == RoutePurpose::Probe && request.version() == Version::HTTP_10 => Ok(()),
             None => Err(AccessError::NoHost),
         }
     }
 
-    fn admit_host(&self, host: &str, headers: &HeaderMap, purpose: RoutePurpose) -> Result<(), AccessError> {
+    fn check_host(&self, host: &str, headers: &HeaderMap, purpose: RoutePurpose) -> Result<(), AccessError> {
         if !self.is_own_host(host) {
             return Err(AccessError::UnknownHost);
         }
@@ -182,7 +182,7 @@ impl<R: Copy> AccessControl<R> {
     }
 
     /// Lets a request of an address pass whose token allows what it is about.
-    pub(crate) fn permit(
+    pub(crate) fn check_permission(
         &self,
         headers: &HeaderMap,
         from: IpAddr,
@@ -191,7 +191,7 @@ impl<R: Copy> AccessControl<R> {
         if self.tokens.is_empty() {
             return Ok(());
         }
-        let (token, now) = (given(headers), Instant::now());
+        let (token, now) = (bearer_token(headers), Instant::now());
         // Who sends no token guesses none.
         if token.is_empty() {
             return Err(AccessError::Unauthorized);
@@ -208,7 +208,7 @@ impl<R: Copy> AccessControl<R> {
     }
 
     fn check_token(&self, token: &str, allows: impl Fn(R) -> bool) -> Result<(), AccessError> {
-        let given = hash(token);
+        let given = hash_token(token);
         // All of them are looked at, and hashes are compared: time tells nothing of a token.
         let (mut known, mut allowed) = (Choice::from(0), Choice::from(0));
         for token in &self.tokens {
@@ -227,7 +227,7 @@ impl<R: Copy> AccessControl<R> {
 }
 
 /// Whether a body's length is said in a way that every server and proxy reads alike.
-fn is_plainly_framed(headers: &HeaderMap) -> bool {
+fn has_unambiguous_length(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => true,
@@ -259,7 +259,7 @@ fn without_default_port<'a>(host: &'a str, uri: &Uri) -> &'a str {
 }
 
 /// The token that a request carries; empty if none.
-pub(crate) fn given(headers: &HeaderMap) -> &str {
+pub(crate) fn bearer_token(headers: &HeaderMap) -> &str {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let bearer = text(AUTHORIZATION.as_str())
         .and_then(|value| value.split_once(' '))
@@ -268,7 +268,7 @@ pub(crate) fn given(headers: &HeaderMap) -> &str {
     bearer.or_else(|| text(API_KEY_HEADER)).unwrap_or_default()
 }
 
-fn hash(token: &str) -> [u8; 32] {
+fn hash_token(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
@@ -277,8 +277,8 @@ fn hash(token: &str) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    fn guard(hosts: &[&str], tokens: &[&str]) -> AccessControl<usize> {
-        let tokens = tokens.iter().enumerate().map(|(role, token)| RoleToken { hash: hash(token), role });
+    fn access_control(hosts: &[&str], tokens: &[&str]) -> AccessControl<usize> {
+        let tokens = tokens.iter().enumerate().map(|(role, token)| RoleToken { hash: hash_token(token), role });
         let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
         AccessControl { hosts, tokens: tokens.collect(), failures: TokenFailures::new(5) }
     }
@@ -304,7 +304,7 @@ mod tests {
             "/healthz" => RoutePurpose::Probe,
             _ => RoutePurpose::Api,
         };
-        guard.admit(&request, purpose).map_or_else(|denied| denied.status().as_u16(), |()| 200)
+        guard.check_request(&request, purpose).map_or_else(|denied| denied.status().as_u16(), |()| 200)
     }
 
     fn status(guard: &AccessControl<usize>, path: &str, of: &[(&str, &str)]) -> u16 {
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn request_whose_host_or_length_can_be_read_in_two_ways_is_refused() {
-        let guard = guard(&[], &[]);
+        let guard = access_control(&[], &[]);
         let local = ("host", "localhost");
         assert_eq!(status(&guard, "/answers", &[local, local]), 400);
         assert_eq!(status(&guard, "/answers", &[local, ("host", "evil.test")]), 400);
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn probe_without_host_is_served_to_http_1_0_only() {
-        let guard = guard(&[], &[]);
+        let guard = access_control(&[], &[]);
         assert_eq!(status_of(&guard, Version::HTTP_10, "/healthz", &[]), 200);
         assert_eq!(status_of(&guard, Version::HTTP_10, "/healthz", &[("host", "evil.test")]), 421);
         assert_eq!(status_of(&guard, Version::HTTP_10, "/answers", &[]), 400);
@@ -344,9 +344,9 @@ mod tests {
 
     #[test]
     fn address_that_sent_too_many_unknown_tokens_is_refused_before_its_token_is_looked_at() {
-        let guard = guard(&[], &["zero"]);
+        let guard = access_control(&[], &["zero"]);
         let send = |name: &str, token: &str, from: IpAddr| {
-            let permitted = guard.permit(&headers(&[(name, token)]), from, |_| true);
+            let permitted = guard.check_permission(&headers(&[(name, token)]), from, |_| true);
             permitted.map_or_else(|denied| denied.status().as_u16(), |()| 200)
         };
         // A request without a token is no guess.
@@ -354,13 +354,13 @@ mod tests {
         (0..5).for_each(|_| assert_eq!(send("x-api-key", "wrong", CLIENT), 401));
         assert_eq!((send("x-api-key", "wrong", CLIENT), send("x-api-key", "zero", CLIENT)), (429, 429));
         assert_eq!(send("x-api-key", "zero", "10.0.0.1".parse().unwrap()), 200);
-        let denied = guard.permit(&headers(&[("x-api-key", "zero")]), CLIENT, |_| true).unwrap_err();
+        let denied = guard.check_permission(&headers(&[("x-api-key", "zero")]), CLIENT, |_| true).unwrap_err();
         assert!(denied.retry_after().is_some_and(|wait| wait <= Duration::from_secs(60)));
     }
 
     #[test]
     fn only_our_names_and_origins_are_served() {
-        let guard = guard(&["pinflow.example.com"], &[]);
+        let guard = access_control(&["pinflow.example.com"], &[]);
         for host in [
             "localhost",
             "LOCALHOST:7461",
@@ -390,11 +390,11 @@ mod tests {
 
     #[test]
     fn a_token_opens_what_its_role_may_do() {
-        let open = guard(&[], &[]);
-        assert_eq!(open.permit(&headers(&[]), CLIENT, |_| false), Ok(()));
-        let guard = guard(&[], &["zero", "one"]);
+        let open = access_control(&[], &[]);
+        assert_eq!(open.check_permission(&headers(&[]), CLIENT, |_| false), Ok(()));
+        let guard = access_control(&[], &["zero", "one"]);
         let of = |name: &str, value: &str, allowed: usize| {
-            let permitted = guard.permit(&headers(&[(name, value)]), CLIENT, |role| role == allowed);
+            let permitted = guard.check_permission(&headers(&[(name, value)]), CLIENT, |role| role == allowed);
             permitted.map_or_else(|denied| denied.status().as_u16(), |()| 200)
         };
         assert_eq!((of("authorization", "Bearer zero", 0), of("authorization", "bearer zero", 1)), (200, 403));

@@ -32,7 +32,7 @@ impl ByteBudget {
     }
 
     /// Bytes that are reserved now.
-    pub(crate) fn reserved(&self) -> usize {
+    pub(crate) fn reserved_bytes(&self) -> usize {
         self.reserved.load(Relaxed)
     }
 
@@ -117,21 +117,21 @@ mod tests {
         first.grow_to(60).unwrap();
         let mut second = budget.open_reservation();
         assert_eq!(second.grow_to(41), Err(BudgetExhausted));
-        assert_eq!(budget.reserved(), 60);
+        assert_eq!(budget.reserved_bytes(), 60);
         second.grow_to(40).unwrap();
         // Growing to less is no shrinking.
         second.grow_to(1).unwrap();
-        assert_eq!(budget.reserved(), 100);
+        assert_eq!(budget.reserved_bytes(), 100);
         drop(first);
-        assert_eq!(budget.reserved(), 40);
+        assert_eq!(budget.reserved_bytes(), 40);
         second.settle_at(5);
-        assert_eq!(budget.reserved(), 5);
+        assert_eq!(budget.reserved_bytes(), 5);
         assert_eq!(budget.open_reservation().grow_to(usize::MAX), Err(BudgetExhausted));
         // Alone it may have as much as it wants.
         second.grow_to(1_000).unwrap();
         assert_eq!(budget.open_reservation().grow_to(1), Err(BudgetExhausted));
         drop(second);
-        assert_eq!(budget.reserved(), 0);
+        assert_eq!(budget.reserved_bytes(), 0);
     }
 
     #[tokio::test]
@@ -140,12 +140,12 @@ mod tests {
         let mut reservation = budget.open_reservation();
         reservation.grow_to(80).unwrap();
         let reply = hold_reply(Response::new(Body::from("0123456789")), reservation).await;
-        assert_eq!(budget.reserved(), 10);
+        assert_eq!(budget.reserved_bytes(), 10);
         let bytes = axum::body::to_bytes(reply.into_body(), usize::MAX).await.unwrap();
         let part = bytes.slice(2..3);
         drop(bytes);
-        assert_eq!((budget.reserved(), &part[..]), (10, &b"2"[..]));
+        assert_eq!((budget.reserved_bytes(), &part[..]), (10, &b"2"[..]));
         drop(part);
-        assert_eq!(budget.reserved(), 0);
+        assert_eq!(budget.reserved_bytes(), 0);
     }
 }

@@ -71,7 +71,7 @@ struct ConnectionLimiter {
 
 impl ConnectionLimiter {
     /// A place for a connection, given back when dropped; `None` if there is none.
-    fn admit(self: &Arc<ConnectionLimiter>, from: IpAddr) -> Option<ConnectionPermit> {
+    fn try_admit(self: &Arc<ConnectionLimiter>, from: IpAddr) -> Option<ConnectionPermit> {
         let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = by_address.values().sum();
         let of = by_address.entry(from).or_default();
@@ -111,7 +111,7 @@ impl Drop for ConnectionPermit {
 
 /// Serves until `over` turns true, then lets requests that are being answered finish. Each request carries the address
 /// that it came from, as an extension.
-pub(super) async fn serve(
+pub(super) async fn accept_connections(
     listener: TcpListener,
     router: Router,
     tls: Option<TlsAcceptor>,
@@ -138,14 +138,14 @@ pub(super) async fn serve(
                 continue;
             }
         };
-        let Some(guest) = limiter.admit(peer.ip()) else {
+        let Some(guest) = limiter.try_admit(peer.ip()) else {
             all.spawn(reject_over_limit(stream));
             continue;
         };
         let (router, tls, over) = (router.clone().layer(Extension(ClientAddr(peer.ip()))), tls.clone(), over.clone());
         all.spawn(async move {
             let _guest = guest;
-            if let Err(error) = connection(stream, router, tls, over).await {
+            if let Err(error) = handle_connection(stream, router, tls, over).await {
                 tracing::debug!(%peer, "connection ended: {error}");
             }
         });
@@ -171,7 +171,7 @@ async fn reject_over_limit(mut stream: TcpStream) {
     let _ = timeout(Duration::from_secs(1), stream.write_all(OVER_LIMIT_REPLY)).await;
 }
 
-async fn connection(
+async fn handle_connection(
     stream: TcpStream,
     router: Router,
     tls: Option<TlsAcceptor>,
@@ -180,12 +180,12 @@ async fn connection(
     // Changes are small and wanted at once.
     stream.set_nodelay(true)?;
     match tls {
-        None => speak(stream, router, over).await,
-        Some(tls) => speak(timeout(REQUEST_HEAD_TIMEOUT, tls.accept(stream)).await??, router, over).await,
+        None => serve_connection(stream, router, over).await,
+        Some(tls) => serve_connection(timeout(REQUEST_HEAD_TIMEOUT, tls.accept(stream)).await??, router, over).await,
     }
 }
 
-async fn speak(
+async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     mut over: watch::Receiver<bool>,
@@ -219,7 +219,7 @@ impl<S> WriteTimeout<S> {
     }
 
     /// Passes on what a write came to; a write that has been waiting too long has failed.
-    fn judge<T>(&mut self, context: &mut Context<'_>, wrote: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn check_stall<T>(&mut self, context: &mut Context<'_>, wrote: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if wrote.is_ready() {
             self.stalled = None;
             return wrote;
@@ -239,7 +239,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.judge(context, wrote)
+        self.check_stall(context, wrote)
     }
 
     fn poll_write_vectored(
@@ -248,7 +248,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
-        self.judge(context, wrote)
+        self.check_stall(context, wrote)
     }
 
     /// Where several parts are written together, hyper copies no reply into a buffer of its own: replies that are shared
@@ -259,12 +259,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.judge(context, flushed)
+        self.check_stall(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.judge(context, shut)
+        self.check_stall(context, shut)
     }
 }
 

@@ -8,14 +8,14 @@ pub(crate) struct MetricsPage(String);
 
 impl MetricsPage {
     /// Begins a metric; its values follow.
-    pub(crate) fn metric(&mut self, name: &'static str, kind: &str, help: &str) -> MetricWriter<'_> {
+    pub(crate) fn start_metric(&mut self, name: &'static str, kind: &str, help: &str) -> MetricWriter<'_> {
         // Writing to a string cannot fail.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
         MetricWriter { text: &mut self.0, name }
     }
 
     /// The page's text.
-    pub(crate) fn text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         self.0
     }
 }
@@ -28,7 +28,7 @@ pub(crate) struct MetricWriter<'a> {
 
 impl MetricWriter<'_> {
     /// Writes a value under labels.
-    pub(crate) fn value(&mut self, labels: &[(&str, &str)], value: f64) {
+    pub(crate) fn write_value(&mut self, labels: &[(&str, &str)], value: f64) {
         self.text.push_str(self.name);
         for (at, (label, text)) in labels.iter().enumerate() {
             let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
@@ -38,13 +38,13 @@ impl MetricWriter<'_> {
     }
 
     /// Writes a summary without quantiles: the sum of what was observed, and how often.
-    pub(crate) fn summary(&mut self, sum: f64, count: u64) {
+    pub(crate) fn write_summary(&mut self, sum: f64, count: u64) {
         let _ = writeln!(self.text, "{name}_sum {sum}\n{name}_count {count}", name = self.name);
     }
 
     /// Writes the only value.
-    pub(crate) fn only(&mut self, value: f64) {
-        self.value(&[], value);
+    pub(crate) fn write_single(&mut self, value: f64) {
+        self.write_value(&[], value);
     }
 }
 
@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn labels_are_escaped() {
         let mut page = MetricsPage::default();
-        page.metric("m", "gauge", "Help.").value(&[("a", "x\"y\\z\n"), ("b", "é")], 1.5);
+        page.start_metric("m", "gauge", "Help.").write_value(&[("a", "x\"y\\z\n"), ("b", "é")], 1.5);
         assert_eq!(page.0, "# HELP m Help.\n# TYPE m gauge\nm{a=\"x\\\"y\\\\z\\n\",b=\"é\"} 1.5\n");
     }
 }

@@ -11,7 +11,7 @@ mod process;
 mod reply;
 mod token_failures;
 
-pub(crate) use access::{AccessControl, AccessError, RoutePurpose, given};
+pub(crate) use access::{AccessControl, AccessError, RoutePurpose, bearer_token};
 pub(crate) use budget::{ByteBudget, ByteReservation, hold_reply};
 pub(crate) use connections::{ClientAddr, ConnectionCounts, ConnectionLimits};
 pub use listen::{deserialize_listen_address, parse_listen_address};
@@ -19,5 +19,5 @@ pub(crate) use metrics_text::MetricsPage;
 pub(crate) use port::{ListenSettings, ServerPort};
 pub use port::{PortError, ServerTls};
 pub(crate) use process::{cpu_seconds, resident_bytes};
-pub(crate) use reply::{JSON_TYPE, NO_STORE, PROMETHEUS_TYPE, body, json, set_security_headers};
+pub(crate) use reply::{JSON_TYPE, NO_STORE, PROMETHEUS_TYPE, json_response, set_security_headers, typed_response};
 pub(crate) use token_failures::TokenFailures;

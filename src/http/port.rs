@@ -61,8 +61,8 @@ impl ServerPort {
     /// # Errors
     /// If one of them is not to be had.
     pub(crate) fn bind(listen: SocketAddr, tls: Option<&ServerTls>, base: &Path) -> Result<ServerPort, PortError> {
-        let tls = tls.map(|tls| acceptor(tls, base)).transpose()?;
-        let listener = bind(listen).map_err(|cause| PortError::Listen { listen, cause })?;
+        let tls = tls.map(|tls| load_tls_acceptor(tls, base)).transpose()?;
+        let listener = bind_listener(listen).map_err(|cause| PortError::Listen { listen, cause })?;
         Ok(ServerPort { listener, tls })
     }
 
@@ -70,7 +70,7 @@ impl ServerPort {
     ///
     /// # Errors
     /// If the system does not say.
-    pub(crate) fn address(&self) -> std::io::Result<SocketAddr> {
+    pub(crate) fn local_address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
@@ -82,12 +82,12 @@ impl ServerPort {
         tally: Arc<ConnectionCounts>,
         over: watch::Receiver<bool>,
     ) {
-        connections::serve(self.listener, router, self.tls, limits, tally, over).await;
+        connections::accept_connections(self.listener, router, self.tls, limits, tally, over).await;
     }
 }
 
 /// Listens, with bounded room in the system for what a connection has not read yet.
-fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
+fn bind_listener(listen: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     // Accepted connections inherit it.
@@ -96,7 +96,7 @@ fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(ACCEPT_BACKLOG)
 }
 
-fn acceptor(tls: &ServerTls, base: &Path) -> Result<TlsAcceptor, PortError> {
+fn load_tls_acceptor(tls: &ServerTls, base: &Path) -> Result<TlsAcceptor, PortError> {
     let failed = |path: &Path, error: &dyn std::fmt::Display| PortError::Tls(format!("{}: {error}", path.display()));
     let (certificate, key) = (base.join(&tls.certificate), base.join(&tls.key));
     let chain = CertificateDer::pem_file_iter(&certificate).and_then(Iterator::collect);

@@ -19,7 +19,7 @@ pub(crate) const PROMETHEUS_TYPE: HeaderValue = HeaderValue::from_static("text/p
 pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// A body of a type.
-pub(crate) fn body(kind: HeaderValue, cache: HeaderValue, bytes: impl Into<Body>) -> Response {
+pub(crate) fn typed_response(kind: HeaderValue, cache: HeaderValue, bytes: impl Into<Body>) -> Response {
     let mut response = Response::new(bytes.into());
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response.headers_mut().insert(CACHE_CONTROL, cache);
@@ -27,9 +27,14 @@ pub(crate) fn body(kind: HeaderValue, cache: HeaderValue, bytes: impl Into<Body>
 }
 
 /// A value of this moment, as a type of JSON; perhaps with when to come again.
-pub(crate) fn json(kind: HeaderValue, status: StatusCode, wait: Option<Duration>, value: &impl Serialize) -> Response {
+pub(crate) fn json_response(
+    kind: HeaderValue,
+    status: StatusCode,
+    wait: Option<Duration>,
+    value: &impl Serialize,
+) -> Response {
     let mut response = match serde_json::to_vec(value) {
-        Ok(bytes) => body(kind, NO_STORE, bytes),
+        Ok(bytes) => typed_response(kind, NO_STORE, bytes),
         Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     };
     *response.status_mut() = status;

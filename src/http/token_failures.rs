@@ -24,7 +24,7 @@ struct FailureCount {
 }
 
 impl FailureCount {
-    fn remaining(&self, now: Instant) -> Option<Duration> {
+    fn remaining_window(&self, now: Instant) -> Option<Duration> {
         FAILURE_WINDOW.checked_sub(now.saturating_duration_since(self.since)).filter(|left| !left.is_zero())
     }
 }
@@ -39,7 +39,7 @@ impl TokenFailures {
     pub(crate) fn wait_time(&self, from: IpAddr, now: Instant) -> Option<Duration> {
         let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let count = addresses.get(&client_network(from))?;
-        count.remaining(now).filter(|_| self.per_window_max > 0 && count.failures >= self.per_window_max)
+        count.remaining_window(now).filter(|_| self.per_window_max > 0 && count.failures >= self.per_window_max)
     }
 
     /// Counts a token that is not known.
@@ -50,7 +50,7 @@ impl TokenFailures {
             self.evict_addresses(&mut addresses, now);
         }
         let count = addresses.entry(from).or_insert(FailureCount { since: now, failures: 0 });
-        if count.remaining(now).is_none() {
+        if count.remaining_window(now).is_none() {
             *count = FailureCount { since: now, failures: 0 };
         }
         count.failures = count.failures.saturating_add(1);
@@ -58,7 +58,7 @@ impl TokenFailures {
 
     /// Forgets what is over, then those that may still try; if all are blocked, all of them.
     fn evict_addresses(&self, addresses: &mut HashMap<IpAddr, FailureCount>, now: Instant) {
-        addresses.retain(|_, count| count.remaining(now).is_some());
+        addresses.retain(|_, count| count.remaining_window(now).is_some());
         if addresses.len() >= MAX_TRACKED_ADDRESSES {
             addresses.retain(|_, count| count.failures >= self.per_window_max);
         }

@@ -12,7 +12,7 @@ pub struct QueryArgs {
     pub answer: Option<String>,
 
     /// Only rows with this value in a grouping column; the same column again: with one of the values
-    #[arg(value_name = "COLUMN=VALUE", value_parser = pair, requires = "answer", conflicts_with = "follow")]
+    #[arg(value_name = "COLUMN=VALUE", value_parser = parse_filter, requires = "answer", conflicts_with = "follow")]
     pub filter: Vec<(String, String)>,
 
     /// In which form. By default a table on a terminal, JSON elsewhere; with --follow JSON Lines
@@ -28,11 +28,11 @@ pub struct QueryArgs {
     pub durable: bool,
 
     /// Where the run serves: a URL, HOST:PORT, or the PORT of this machine
-    #[arg(long, value_name = "URL", env = "PINFLOW_AT", default_value = "http://127.0.0.1:7461", value_parser = server_url)]
+    #[arg(long, value_name = "URL", env = "PINFLOW_AT", default_value = "http://127.0.0.1:7461", value_parser = parse_server_url)]
     pub at: url::Url,
 
     /// Where the token comes from: env:NAME or file:PATH. By default env:PINFLOW_TOKEN, if that is set
-    #[arg(long, value_name = "FROM", value_parser = secret)]
+    #[arg(long, value_name = "FROM", value_parser = parse_token_source)]
     pub token: Option<SecretFrom>,
 
     /// Certificates (PEM) to trust beside the system's own
@@ -54,7 +54,7 @@ pub enum QueryFormat {
 }
 
 impl QueryFormat {
-    pub(super) fn name(self) -> &'static str {
+    pub(super) fn format_name(self) -> &'static str {
         match self {
             QueryFormat::Table => "table",
             QueryFormat::Json => "json",
@@ -66,18 +66,18 @@ impl QueryFormat {
 
 impl QueryArgs {
     /// The form that is meant.
-    pub(super) fn form(&self) -> QueryFormat {
+    pub(super) fn output_format(&self) -> QueryFormat {
         let by_default = if std::io::stdout().is_terminal() { QueryFormat::Table } else { QueryFormat::Json };
         self.format.unwrap_or(by_default)
     }
 
     /// Whether programs may read what is written.
     pub(crate) fn is_data(&self) -> bool {
-        self.form() != QueryFormat::Table
+        self.output_format() != QueryFormat::Table
     }
 
     /// What stands behind the question mark.
-    pub(super) fn filters(&self) -> Vec<(String, String)> {
+    pub(super) fn query_params(&self) -> Vec<(String, String)> {
         let mut filters = self.filter.clone();
         if self.durable {
             filters.push(("read".to_owned(), "durable".to_owned()));
@@ -86,13 +86,13 @@ impl QueryArgs {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+fn parse_filter(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write COLUMN=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Reads where a run serves. Without a scheme it is http, without a host this machine.
-fn server_url(text: &str) -> Result<url::Url, String> {
+fn parse_server_url(text: &str) -> Result<url::Url, String> {
     let text = text.trim();
     let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let whole = match text.strip_prefix(':').unwrap_or(text) {
@@ -108,7 +108,7 @@ fn server_url(text: &str) -> Result<url::Url, String> {
     }
 }
 
-fn secret(text: &str) -> Result<SecretFrom, &'static str> {
+fn parse_token_source(text: &str) -> Result<SecretFrom, &'static str> {
     SecretFrom::try_from(text.to_owned())
 }
 
@@ -128,10 +128,10 @@ mod tests {
             (":7461", "http://127.0.0.1:7461/"),
             ("7461", "http://127.0.0.1:7461/"),
         ] {
-            assert_eq!(server_url(text).map(|url| url.to_string()), Ok(url.to_owned()), "{text}");
+            assert_eq!(parse_server_url(text).map(|url| url.to_string()), Ok(url.to_owned()), "{text}");
         }
         for text in ["", "ftp://x", "localhost:x", "http://", "99999", ":"] {
-            let error = server_url(text).expect_err(text);
+            let error = parse_server_url(text).expect_err(text);
             assert!(error.contains("HOST:PORT"), "{text}: {error}");
         }
     }

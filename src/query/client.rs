@@ -57,7 +57,7 @@ impl QueryClient {
     }
 
     /// Asks; `last` is the last event seen.
-    pub(super) async fn get(
+    pub(super) async fn send_get(
         &self,
         path: &str,
         asked: &[(String, String)],
@@ -94,13 +94,13 @@ impl QueryClient {
         Err(QueryRejected { said, is_busy: status == StatusCode::SERVICE_UNAVAILABLE }.into())
     }
 
-    pub(super) async fn bytes(&self, path: &str, asked: &[(String, String)]) -> anyhow::Result<Vec<u8>> {
-        let response = self.get(path, asked, None).await?;
+    pub(super) async fn get_bytes(&self, path: &str, asked: &[(String, String)]) -> anyhow::Result<Vec<u8>> {
+        let response = self.send_get(path, asked, None).await?;
         Ok(response.bytes().await.context("read the answer")?.to_vec())
     }
 
-    pub(super) async fn json(&self, path: &str, asked: &[(String, String)]) -> anyhow::Result<Value> {
-        serde_json::from_slice(&self.bytes(path, asked).await?).context("read the answer")
+    pub(super) async fn get_json(&self, path: &str, asked: &[(String, String)]) -> anyhow::Result<Value> {
+        serde_json::from_slice(&self.get_bytes(path, asked).await?).context("read the answer")
     }
 }
 

@@ -38,7 +38,7 @@ impl<'a> ChangeStream<'a> {
     }
 
     /// The next event: its kind and its data.
-    pub(super) async fn next(&mut self) -> anyhow::Result<(String, String)> {
+    pub(super) async fn next_event(&mut self) -> anyhow::Result<(String, String)> {
         loop {
             if let Some(event) = self.reader.events.pop_front() {
                 return Ok(event);
@@ -50,21 +50,21 @@ impl<'a> ChangeStream<'a> {
             match response.chunk().await {
                 Ok(Some(bytes)) => {
                     self.backoff = MIN_RETRY_BACKOFF;
-                    self.reader.read(&bytes);
+                    self.reader.push_bytes(&bytes);
                 }
                 lost => {
                     let why = lost.err().map_or_else(|| "it ended".to_owned(), |error| error_text(&error));
                     tracing::warn!("the connection is lost ({why}); trying again");
                     self.response = None;
                     self.reader.discard_partial_event();
-                    self.wait().await;
+                    self.back_off().await;
                 }
             }
         }
     }
 
     async fn connect(&mut self) -> anyhow::Result<()> {
-        match self.client.get(self.path, &self.asked, self.reader.last_id.as_deref()).await {
+        match self.client.send_get(self.path, &self.asked, self.reader.last_id.as_deref()).await {
             Ok(response) => {
                 if self.was_connected {
                     tracing::info!("connected again");
@@ -81,13 +81,13 @@ impl<'a> ChangeStream<'a> {
             }
             Err(error) => {
                 tracing::debug!("{}", error_text(error.as_ref()));
-                self.wait().await;
+                self.back_off().await;
                 Ok(())
             }
         }
     }
 
-    async fn wait(&mut self) {
+    async fn back_off(&mut self) {
         tokio::time::sleep(self.backoff).await;
         self.backoff = (self.backoff * 2).min(MAX_RETRY_BACKOFF);
     }
@@ -105,19 +105,19 @@ struct SseParser {
 }
 
 impl SseParser {
-    fn read(&mut self, bytes: &[u8]) {
+    fn push_bytes(&mut self, bytes: &[u8]) {
         self.partial_line.extend_from_slice(bytes);
         let mut start = 0;
         let partial_line = std::mem::take(&mut self.partial_line);
         while let Some(length) = memchr::memchr(b'\n', &partial_line[start..]) {
             let line = String::from_utf8_lossy(&partial_line[start..start + length]).into_owned();
-            self.line(line.trim_end_matches('\r'));
+            self.push_line(line.trim_end_matches('\r'));
             start += length + 1;
         }
         self.partial_line = partial_line[start..].to_vec();
     }
 
-    fn line(&mut self, line: &str) {
+    fn push_line(&mut self, line: &str) {
         if line.is_empty() {
             self.last_id = self.id.take().or(self.last_id.take());
             let (kind, data) = (std::mem::take(&mut self.kind), std::mem::take(&mut self.data));
@@ -161,7 +161,7 @@ mod tests {
         let expected = [("snapshot", "{\"a\":1}"), ("change", "x\ny"), ("change", "z")];
         for step in 1..text.len() {
             let mut reader = SseParser::default();
-            text.chunks(step).for_each(|chunk| reader.read(chunk));
+            text.chunks(step).for_each(|chunk| reader.push_bytes(chunk));
             let events: Vec<_> = reader.events.iter().map(|(kind, data)| (kind.as_str(), data.as_str())).collect();
             assert_eq!(events, expected);
             assert_eq!(reader.last_id.as_deref(), Some("1-3"));
@@ -171,9 +171,9 @@ mod tests {
     #[test]
     fn half_an_event_is_no_event() {
         let mut reader = SseParser::default();
-        reader.read(b"id: 1-1\nevent: change\ndata: whole\n\nid: 1-2\nevent: change\ndata: ha");
+        reader.push_bytes(b"id: 1-1\nevent: change\ndata: whole\n\nid: 1-2\nevent: change\ndata: ha");
         reader.discard_partial_event();
-        reader.read(b"event: change\ndata: next\n\n");
+        reader.push_bytes(b"event: change\ndata: next\n\n");
         assert_eq!(reader.events.iter().map(|(_, data)| data.as_str()).collect::<Vec<_>>(), ["whole", "next"]);
         assert_eq!(reader.last_id.as_deref(), Some("1-1"));
     }

@@ -24,26 +24,26 @@ use crate::usage::UsageError;
 pub async fn run(args: QueryArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let client = QueryClient::new(&args)?;
     let Some(answer) = &args.answer else {
-        let status = client.json("/status", &[]).await?;
-        return render::list(&status["answers"], args.form(), out).context("write to stdout");
+        let status = client.get_json("/status", &[]).await?;
+        return render::write_answer_list(&status["answers"], args.output_format(), out).context("write to stdout");
     };
     let path = format!("/answers/{answer}");
     if args.follow {
-        if args.form() == QueryFormat::Csv {
+        if args.output_format() == QueryFormat::Csv {
             let what = "changes cannot be written as CSV; use --follow with --format table or --format ndjson";
             return Err(UsageError::new(what).into());
         }
-        return follow(&client, &args, &format!("{path}/changes"), out).await;
+        return print_changes(&client, &args, &format!("{path}/changes"), out).await;
     }
-    let mut asked = args.filters();
-    match args.form() {
+    let mut asked = args.query_params();
+    match args.output_format() {
         QueryFormat::Table => {
-            let answer = client.json(&path, &asked).await?;
-            render::table(&answer, out)?;
+            let answer = client.get_json(&path, &asked).await?;
+            render::write_table(&answer, out)?;
         }
         form => {
-            asked.push(("format".to_owned(), form.name().to_owned()));
-            out.write_all(&client.bytes(&path, &asked).await?)?;
+            asked.push(("format".to_owned(), form.format_name().to_owned()));
+            out.write_all(&client.get_bytes(&path, &asked).await?)?;
             if form == QueryFormat::Json {
                 out.write_all(b"\n")?;
             }
@@ -53,13 +53,13 @@ pub async fn run(args: QueryArgs, out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 /// Follows for ever; a connection that is lost is made anew, and goes on where it was.
-async fn follow(client: &QueryClient, args: &QueryArgs, path: &str, out: &mut impl Write) -> anyhow::Result<()> {
-    let mut follow = ChangeStream::new(client, path, args.filters());
+async fn print_changes(client: &QueryClient, args: &QueryArgs, path: &str, out: &mut impl Write) -> anyhow::Result<()> {
+    let mut follow = ChangeStream::new(client, path, args.query_params());
     loop {
-        let (kind, data) = follow.next().await?;
+        let (kind, data) = follow.next_event().await?;
         let event: Value = serde_json::from_str(&data).context("read an event")?;
-        match args.form() {
-            QueryFormat::Table => render::event(&kind, &event, out)?,
+        match args.output_format() {
+            QueryFormat::Table => render::write_event(&kind, &event, out)?,
             _ => writeln!(out, "{data}")?,
         }
         out.flush().context("write to stdout")?;

@@ -8,39 +8,39 @@ use serde_json::Value;
 use super::QueryFormat;
 use crate::terminal::sanitize_line;
 
-fn empty() -> Table {
+fn new_table() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table
 }
 
-fn text(value: &Value) -> String {
+fn display_text(value: &Value) -> String {
     match value {
         Value::String(text) => sanitize_line(text),
         other => other.to_string(),
     }
 }
 
-fn cell(value: &Value) -> Cell {
+fn value_cell(value: &Value) -> Cell {
     let alignment = if value.is_number() { CellAlignment::Right } else { CellAlignment::Left };
-    Cell::new(text(value)).set_alignment(alignment)
+    Cell::new(display_text(value)).set_alignment(alignment)
 }
 
-fn names(answer: &Value) -> Vec<&str> {
+fn column_names(answer: &Value) -> Vec<&str> {
     let columns = answer["columns"].as_array();
     columns.into_iter().flatten().filter_map(|column| column["name"].as_str()).collect()
 }
 
 /// One answer as a table, and what it is as of.
-pub(super) fn table(answer: &Value, out: &mut impl Write) -> io::Result<()> {
-    let names = names(answer);
-    let mut table = empty();
+pub(super) fn write_table(answer: &Value, out: &mut impl Write) -> io::Result<()> {
+    let names = column_names(answer);
+    let mut table = new_table();
     table.set_header(names.iter().map(|name| sanitize_line(name)));
     for row in answer["rows"].as_array().into_iter().flatten() {
-        table.add_row(names.iter().map(|name| cell(&row[*name])));
+        table.add_row(names.iter().map(|name| value_cell(&row[*name])));
     }
     writeln!(out, "{table}")?;
-    write!(out, "epoch {}, as of {}", answer["epoch"], text(&answer["as_of"]))?;
+    write!(out, "epoch {}, as of {}", answer["epoch"], display_text(&answer["as_of"]))?;
     match answer["durable_epoch"].as_u64() {
         Some(durable) => writeln!(out, ", durable epoch {durable}"),
         None => writeln!(out),
@@ -48,11 +48,11 @@ pub(super) fn table(answer: &Value, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Which answers there are.
-pub(super) fn list(answers: &Value, form: QueryFormat, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn write_answer_list(answers: &Value, form: QueryFormat, out: &mut impl Write) -> io::Result<()> {
     let all = answers.as_array().map(Vec::as_slice).unwrap_or_default();
     let columns = |answer: &Value, sep: &str| {
         let columns = answer["columns"].as_array();
-        let named = |of: &Value| format!("{} {}", text(&of["name"]), text(&of["type"]));
+        let named = |of: &Value| format!("{} {}", display_text(&of["name"]), display_text(&of["type"]));
         columns.into_iter().flatten().map(named).collect::<Vec<_>>().join(sep)
     };
     match form {
@@ -60,13 +60,14 @@ pub(super) fn list(answers: &Value, form: QueryFormat, out: &mut impl Write) -> 
         QueryFormat::Ndjson => all.iter().try_for_each(|answer| writeln!(out, "{answer}")),
         QueryFormat::Csv => {
             writeln!(out, "answer,columns,rows")?;
-            all.iter().try_for_each(|of| writeln!(out, "{},{},{}", text(&of["answer"]), columns(of, ";"), of["rows"]))
+            all.iter()
+                .try_for_each(|of| writeln!(out, "{},{},{}", display_text(&of["answer"]), columns(of, ";"), of["rows"]))
         }
         QueryFormat::Table => {
-            let mut table = empty();
+            let mut table = new_table();
             table.set_header(["answer", "columns", "rows"]);
             for of in all {
-                table.add_row([cell(&of["answer"]), Cell::new(columns(of, ", ")), cell(&of["rows"])]);
+                table.add_row([value_cell(&of["answer"]), Cell::new(columns(of, ", ")), value_cell(&of["rows"])]);
             }
             writeln!(out, "{table}")
         }
@@ -74,16 +75,16 @@ pub(super) fn list(answers: &Value, form: QueryFormat, out: &mut impl Write) -> 
 }
 
 /// One event of a stream of changes: rows that came, rows that went.
-pub(super) fn event(kind: &str, event: &Value, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn write_event(kind: &str, event: &Value, out: &mut impl Write) -> io::Result<()> {
     if let Some(why) = event.get("why").or_else(|| event.get("anew")) {
-        writeln!(out, "-- {}", text(why))?;
+        writeln!(out, "-- {}", display_text(why))?;
     }
     if kind == "snapshot" {
-        return table(event, out);
+        return write_table(event, out);
     }
     for (sign, rows) in [('-', &event["delete"]), ('+', &event["insert"])] {
         for row in rows.as_array().into_iter().flatten().filter_map(Value::as_object) {
-            let cells: Vec<_> = row.iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
+            let cells: Vec<_> = row.iter().map(|(name, value)| format!("{name}={}", display_text(value))).collect();
             writeln!(out, "{sign} {}  (epoch {})", cells.join("  "), event["epoch"])?;
         }
     }

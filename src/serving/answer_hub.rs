@@ -53,8 +53,8 @@ pub struct EpochChanges {
 
 impl EpochChanges {
     /// An answer's changes as JSON, `None` if there are none. Made once for all readers.
-    pub fn json(&self, answer: usize) -> Option<&Bytes> {
-        let render = || render::change(self.epoch, Some(self.as_of), &self.changes, answer).map(Bytes::from);
+    pub fn answer_json(&self, answer: usize) -> Option<&Bytes> {
+        let render = || render::change_json(self.epoch, Some(self.as_of), &self.changes, answer).map(Bytes::from);
         self.json[answer].get_or_init(render).as_ref()
     }
 }
@@ -131,8 +131,8 @@ impl Default for AnswerHub {
 
 impl AnswerHub {
     /// Moves on to a frame's epoch.
-    pub fn show(&self, frame: &Frame) {
-        let mut state = self.state();
+    pub fn publish_frame(&self, frame: &Frame) {
+        let mut state = self.lock_state();
         let HubState { live, durable, not_durable, window_ends } = &mut *state;
         let passed = (!frame.changes.is_empty()).then(|| {
             let json = [const { OnceLock::new() }; questions::ALL.len()];
@@ -150,7 +150,7 @@ impl AnswerHub {
                 window_ends.push_back(WindowEnd { epoch, as_of, sources: Arc::clone(&frame.sources) });
             }
             while let Some(passed) = not_durable.pop_front_if(|passed| passed.epoch <= committed) {
-                durable.view.advance(passed.epoch, passed.as_of, &passed.changes);
+                durable.view.apply_changes(passed.epoch, passed.as_of, &passed.changes);
                 durable.retain_changes(passed);
             }
             let view = &mut durable.view;
@@ -162,7 +162,7 @@ impl AnswerHub {
         }
         drop(state);
         if let Some(first_record_at) = frame.first_record_at.filter(|_| frame.open) {
-            self.latencies().record(first_record_at, Instant::now());
+            self.lock_latencies().record_epoch(first_record_at, Instant::now());
         }
     }
 
@@ -173,30 +173,30 @@ impl AnswerHub {
 
     /// The latencies of the epochs that were shown since then; `None`: of all that are remembered.
     pub(super) fn latency_since(&self, since: Option<Instant>) -> LatencySummary {
-        self.latencies().summary(since)
+        self.lock_latencies().summarize_since(since)
     }
 
-    fn latencies(&self) -> MutexGuard<'_, EpochLatencies> {
+    fn lock_latencies(&self) -> MutexGuard<'_, EpochLatencies> {
         self.latencies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All answers as of one epoch; `None` if they are durable ones and this run keeps no tables.
     #[must_use]
-    pub fn view(&self, read: ReadConsistency) -> Option<AnswerView> {
-        Some(self.state().feed(read)?.view.clone())
+    pub fn current_view(&self, read: ReadConsistency) -> Option<AnswerView> {
+        Some(self.lock_state().feed_for(read)?.view.clone())
     }
 
     /// What the epochs of this run are told from other runs' by.
     #[must_use]
-    pub fn run(&self) -> u64 {
+    pub fn run_id(&self) -> u64 {
         self.run
     }
 
     /// Answers and all changes from there on, or all changes since an epoch that a reader has seen in this run.
     #[must_use]
-    pub fn follow(&self, read: ReadConsistency, seen: Option<(u64, Epoch)>) -> Option<AnswerSubscription> {
-        let state = self.state();
-        let feed = state.feed(read)?;
+    pub fn subscribe_from(&self, read: ReadConsistency, seen: Option<(u64, Epoch)>) -> Option<AnswerSubscription> {
+        let state = self.lock_state();
+        let feed = state.feed_for(read)?;
         let next = feed.follow.subscribe();
         let why = match seen {
             None => None,
@@ -211,13 +211,13 @@ impl AnswerHub {
         Some(AnswerSubscription { start: SubscriptionStart::Snapshot { view: feed.view.clone(), why }, next })
     }
 
-    fn state(&self) -> MutexGuard<'_, HubState> {
+    fn lock_state(&self) -> MutexGuard<'_, HubState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl HubState {
-    fn feed(&self, read: ReadConsistency) -> Option<&AnswerFeed> {
+    fn feed_for(&self, read: ReadConsistency) -> Option<&AnswerFeed> {
         match read {
             ReadConsistency::Live => Some(&self.live),
             ReadConsistency::Durable => self.live.view.durable_epoch.map(|_| &self.durable),

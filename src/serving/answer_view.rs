@@ -69,7 +69,7 @@ impl AnswerView {
     /// # Panics
     /// If a change does not fit the answer it changes: the graph is at fault, and nothing it said could be trusted.
     pub fn apply(&mut self, frame: &Frame) {
-        self.advance(frame.epoch, frame.as_of, &frame.changes);
+        self.apply_changes(frame.epoch, frame.as_of, &frame.changes);
         self.durable_epoch = frame.durable_epoch;
         self.sources = Arc::clone(&frame.sources);
         self.open = frame.open;
@@ -80,7 +80,7 @@ impl AnswerView {
     ///
     /// # Panics
     /// As [`AnswerView::apply`].
-    pub(super) fn advance(&mut self, epoch: Epoch, as_of: Timestamp, changes: &[AnswerChange]) {
+    pub(super) fn apply_changes(&mut self, epoch: Epoch, as_of: Timestamp, changes: &[AnswerChange]) {
         for (answer, table) in self.tables.iter_mut().enumerate() {
             let mut changes = changes.iter().filter(|change| change.answer == answer).peekable();
             if changes.peek().is_none() {

@@ -57,11 +57,11 @@ struct KeptSamples {
 
 impl StatusHistory {
     /// Adds a sample of this moment.
-    pub(super) fn add(&self, view: &AnswerView, latency: LatencySummary, memory_bytes: Option<u64>) {
-        self.add_at(Instant::now(), Timestamp::now(), &view.sources, latency, memory_bytes);
+    pub(super) fn add_sample(&self, view: &AnswerView, latency: LatencySummary, memory_bytes: Option<u64>) {
+        self.add_sample_at(Instant::now(), Timestamp::now(), &view.sources, latency, memory_bytes);
     }
 
-    fn add_at(
+    fn add_sample_at(
         &self,
         now: Instant,
         at: Timestamp,
@@ -69,9 +69,10 @@ impl StatusHistory {
         latency: LatencySummary,
         memory_bytes: Option<u64>,
     ) {
-        let mut kept = self.kept();
+        let mut kept = self.lock_samples();
         let read = sources.iter().map(|source| source.read).sum();
-        let records_per_sec = kept.last.and_then(|(before, had)| rate(now.duration_since(before), had, read));
+        let records_per_sec =
+            kept.last.and_then(|(before, had)| records_per_second(now.duration_since(before), had, read));
         kept.last = Some((now, read));
         let lags = sources.iter().filter_map(|source| source.lag);
         let sample = StatusSample {
@@ -95,14 +96,14 @@ impl StatusHistory {
     }
 
     /// The newest samples, oldest first.
-    pub(super) fn newest(&self, limit: usize) -> Vec<StatusSample> {
-        let kept = self.kept();
+    pub(super) fn newest_samples(&self, limit: usize) -> Vec<StatusSample> {
+        let kept = self.lock_samples();
         kept.samples.iter().skip(kept.samples.len().saturating_sub(limit)).cloned().collect()
     }
 
     /// Records per second of each source over the last few seconds; `None` where that is not known yet.
     pub(super) fn partition_rates(&self, sources: &[SourceStatus]) -> Vec<Option<f64>> {
-        let kept = self.kept();
+        let kept = self.lock_samples();
         let (Some((first, before)), Some((last, after))) = (kept.partitions.front(), kept.partitions.back()) else {
             return vec![None; sources.len()];
         };
@@ -111,17 +112,17 @@ impl StatusHistory {
         let read = |sources: &[SourceStatus], at: usize, source: &SourceStatus| {
             sources.get(at).filter(|one| one.source == source.source).map(|one| one.read)
         };
-        let of = |(at, source)| rate(span, read(before, at, source)?, read(after, at, source)?);
+        let of = |(at, source)| records_per_second(span, read(before, at, source)?, read(after, at, source)?);
         sources.iter().enumerate().map(of).collect()
     }
 
-    fn kept(&self) -> MutexGuard<'_, KeptSamples> {
+    fn lock_samples(&self) -> MutexGuard<'_, KeptSamples> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Records per second, to a tenth.
-fn rate(span: Duration, before: u64, after: u64) -> Option<f64> {
+fn records_per_second(span: Duration, before: u64, after: u64) -> Option<f64> {
     if span.is_zero() || span > MAX_RATE_SPAN {
         return None;
     }
@@ -134,7 +135,7 @@ fn rate(span: Duration, before: u64, after: u64) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn source(name: &str, read: u64, lag: Option<u64>) -> SourceStatus {
+    fn source_status(name: &str, read: u64, lag: Option<u64>) -> SourceStatus {
         SourceStatus {
             source: name.to_owned(),
             position: (read + 1).to_string(),
@@ -150,12 +151,19 @@ mod tests {
     }
 
     /// A history of one source that reads 10 records more each time, at these seconds.
-    fn sampled(seconds: &[u64]) -> StatusHistory {
+    fn history_sampled_at(seconds: &[u64]) -> StatusHistory {
         let (history, start) = (StatusHistory::default(), Instant::now());
         for (count, second) in (0..).zip(seconds) {
             let at = Timestamp::from_second(i64::try_from(*second).unwrap()).unwrap();
-            let sources = Arc::new([source("a", 10 * count, Some(3)), source("b", 0, None)]) as Arc<[SourceStatus]>;
-            history.add_at(start + Duration::from_secs(*second), at, &sources, LatencySummary::default(), Some(7));
+            let sources =
+                Arc::new([source_status("a", 10 * count, Some(3)), source_status("b", 0, None)]) as Arc<[SourceStatus]>;
+            history.add_sample_at(
+                start + Duration::from_secs(*second),
+                at,
+                &sources,
+                LatencySummary::default(),
+                Some(7),
+            );
         }
         history
     }
@@ -163,34 +171,34 @@ mod tests {
     #[test]
     fn history_keeps_the_newest_samples_and_no_more() {
         let seconds: Vec<u64> = (0..MAX_SAMPLES as u64 + 5).collect();
-        let history = sampled(&seconds);
-        let all = history.newest(MAX_SAMPLES + 100);
+        let history = history_sampled_at(&seconds);
+        let all = history.newest_samples(MAX_SAMPLES + 100);
         assert_eq!((all.len(), all[0].at, all[599].read), (600, Timestamp::from_second(5).unwrap(), 6_040));
-        assert_eq!(history.newest(2), all[598..]);
+        assert_eq!(history.newest_samples(2), all[598..]);
         assert_eq!((all[0].records_per_sec, all[0].lag, all[0].memory_bytes), (Some(10.0), Some(3), Some(7)));
     }
 
     #[test]
     fn rate_is_unknown_for_the_first_sample_and_after_a_long_pause() {
-        let history = sampled(&[0, 2, 100, 101]);
-        let rates: Vec<_> = history.newest(9).iter().map(|sample| sample.records_per_sec).collect();
+        let history = history_sampled_at(&[0, 2, 100, 101]);
+        let rates: Vec<_> = history.newest_samples(9).iter().map(|sample| sample.records_per_sec).collect();
         assert_eq!(rates, [None, Some(5.0), None, Some(10.0)]);
     }
 
     #[test]
     fn partition_rates_are_averages_over_the_last_samples() {
-        let sources = [source("a", 0, None), source("b", 0, None), source("new", 0, None)];
+        let sources = [source_status("a", 0, None), source_status("b", 0, None), source_status("new", 0, None)];
         assert_eq!(StatusHistory::default().partition_rates(&sources), [None; 3]);
-        assert_eq!(sampled(&[0]).partition_rates(&sources), [None; 3]);
-        let history = sampled(&[0, 1, 2, 3, 4, 5, 7]);
+        assert_eq!(history_sampled_at(&[0]).partition_rates(&sources), [None; 3]);
+        let history = history_sampled_at(&[0, 1, 2, 3, 4, 5, 7]);
         assert_eq!(history.partition_rates(&sources), [Some(8.0), Some(0.0), None]);
     }
 
     #[test]
     fn lag_is_unknown_if_no_source_knows_it() {
         let history = StatusHistory::default();
-        let sources = Arc::new([source("a", 1, None)]) as Arc<[SourceStatus]>;
-        history.add_at(Instant::now(), Timestamp::UNIX_EPOCH, &sources, LatencySummary::default(), None);
-        assert_eq!(history.newest(1)[0].lag, None);
+        let sources = Arc::new([source_status("a", 1, None)]) as Arc<[SourceStatus]>;
+        history.add_sample_at(Instant::now(), Timestamp::UNIX_EPOCH, &sources, LatencySummary::default(), None);
+        assert_eq!(history.newest_samples(1)[0].lag, None);
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct LatencySummary {
 
 impl EpochLatencies {
     /// Remembers an epoch whose answers are shown now.
-    pub(super) fn record(&mut self, first_record_at: Instant, shown_at: Instant) {
+    pub(super) fn record_epoch(&mut self, first_record_at: Instant, shown_at: Instant) {
         if self.0.len() == MAX_EPOCHS {
             self.0.pop_front();
         }
@@ -42,7 +42,7 @@ impl EpochLatencies {
     }
 
     /// The latencies of the epochs that were shown after `since`; `None`: of all that are remembered.
-    pub(super) fn summary(&self, since: Option<Instant>) -> LatencySummary {
+    pub(super) fn summarize_since(&self, since: Option<Instant>) -> LatencySummary {
         let recent = self.0.iter().rev().take_while(|epoch| since.is_none_or(|since| epoch.shown_at > since));
         let mut took: Vec<Duration> = recent.map(|epoch| epoch.took).collect();
         took.sort_unstable();
@@ -65,15 +65,15 @@ mod tests {
     fn percentiles_are_of_recent_epochs_only() {
         let mut latencies = EpochLatencies::default();
         let start = Instant::now();
-        assert_eq!(latencies.summary(None), LatencySummary::default());
+        assert_eq!(latencies.summarize_since(None), LatencySummary::default());
         let later = start + Duration::from_secs(100);
-        latencies.record(start, start + Duration::from_secs(90));
+        latencies.record_epoch(start, start + Duration::from_secs(90));
         for ms in 1..=100 {
-            latencies.record(later, later + Duration::from_millis(ms));
+            latencies.record_epoch(later, later + Duration::from_millis(ms));
         }
-        let recent = latencies.summary(Some(later));
+        let recent = latencies.summarize_since(Some(later));
         assert_eq!((recent.epochs, recent.p50_ms, recent.p99_ms), (100, Some(50.0), Some(99.0)));
-        let all = latencies.summary(Some(start));
+        let all = latencies.summarize_since(Some(start));
         assert_eq!((all.epochs, all.p99_ms), (101, Some(100.0)));
     }
 
@@ -81,7 +81,7 @@ mod tests {
     fn epochs_beyond_the_bound_are_forgotten_oldest_first() {
         let (mut latencies, start) = (EpochLatencies::default(), Instant::now());
         for ms in 1..=(MAX_EPOCHS as u64 + 10) {
-            latencies.record(start, start + Duration::from_millis(ms));
+            latencies.record_epoch(start, start + Duration::from_millis(ms));
         }
         assert_eq!(latencies.0.len(), MAX_EPOCHS);
         assert_eq!(latencies.0[0].took, Duration::from_millis(11));

@@ -8,19 +8,19 @@ use pinflow_dataflows::questions;
 use serde::{Serialize, Serializer};
 
 use super::AnswerView;
-use super::screen::grid;
+use super::screen::answer_grid;
 use crate::engine::SourceStatus;
 use crate::position::Epoch;
 use crate::terminal::sanitize_line;
 
 /// `2026-01-31T12:00:00.100Z`
-fn millis(at: Timestamp) -> String {
+fn format_millis(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
 /// The same, in JSON.
 pub(super) fn as_millis<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&millis(*at))
+    serializer.serialize_str(&format_millis(*at))
 }
 
 pub(super) fn as_millis_if_any<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -71,26 +71,26 @@ struct ChangeLine<'a> {
     delete: NamedRows<'a>,
 }
 
-fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+fn write_json_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     out.write_all(b"\n")
 }
 
 /// All answers, then the cut they are as of.
-pub(super) fn snapshot(view: &AnswerView, out: &mut impl Write) -> io::Result<()> {
-    let as_of = millis(view.as_of);
+pub(super) fn write_snapshot(view: &AnswerView, out: &mut impl Write) -> io::Result<()> {
+    let as_of = format_millis(view.as_of);
     for (question, table) in view.answers() {
         let rows = NamedRows { columns: question.columns, rows: table.rows().collect() };
-        line(out, &AnswerLine { answer: question.name, epoch: view.epoch, as_of: &as_of, rows })?;
+        write_json_line(out, &AnswerLine { answer: question.name, epoch: view.epoch, as_of: &as_of, rows })?;
     }
     let AnswerView { epoch, durable_epoch, complete, .. } = *view;
     let cut = CutLine { epoch, as_of: &as_of, durable_epoch, complete, sources: &view.sources };
-    line(out, &cut)
+    write_json_line(out, &cut)
 }
 
 /// The changes of one epoch, a line an answer.
-pub(super) fn changes(epoch: Epoch, changes: &[AnswerChange], out: &mut impl Write) -> io::Result<()> {
-    for json in (0..questions::ALL.len()).filter_map(|answer| change(epoch, None, changes, answer)) {
+pub(super) fn write_changes(epoch: Epoch, changes: &[AnswerChange], out: &mut impl Write) -> io::Result<()> {
+    for json in (0..questions::ALL.len()).filter_map(|answer| change_json(epoch, None, changes, answer)) {
         writeln!(out, "{json}")?;
     }
     Ok(())
@@ -98,7 +98,7 @@ pub(super) fn changes(epoch: Epoch, changes: &[AnswerChange], out: &mut impl Wri
 
 /// The changes of one answer in an epoch as a JSON object; `None` if there are none. Without `as_of` the same changes are
 /// the same text in every run.
-pub(super) fn change(
+pub(super) fn change_json(
     epoch: Epoch,
     as_of: Option<Timestamp>,
     changes: &[AnswerChange],
@@ -119,15 +119,15 @@ pub(super) fn change(
 }
 
 /// All answers as tables, and the cut below.
-pub(super) fn tables(view: &AnswerView, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn write_tables(view: &AnswerView, out: &mut impl Write) -> io::Result<()> {
     for (question, answer) in view.answers() {
-        let grid = grid(answer, usize::MAX).to_string();
+        let grid = answer_grid(answer, usize::MAX).to_string();
         writeln!(out, "{}", question.name)?;
         // Columns are padded; blanks at the end of a line only fill the terminal.
         grid.lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))?;
         writeln!(out)?;
     }
-    writeln!(out, "{}", cut(view))?;
+    writeln!(out, "{}", position_line(view))?;
     for source in view.sources.iter() {
         writeln!(
             out,
@@ -143,7 +143,7 @@ pub(super) fn tables(view: &AnswerView, out: &mut impl Write) -> io::Result<()> 
 }
 
 /// What answers are as of.
-pub(super) fn cut(view: &AnswerView) -> String {
+pub(super) fn position_line(view: &AnswerView) -> String {
     let durable = view.durable_epoch.map(|durable| format!(", durable epoch {durable}")).unwrap_or_default();
-    format!("epoch {}, as of {}{durable}", view.epoch, millis(view.as_of))
+    format!("epoch {}, as of {}{durable}", view.epoch, format_millis(view.as_of))
 }

@@ -33,7 +33,7 @@ enum DetailLevel {
 
 impl DetailLevel {
     /// Lines that an answer with so many rows takes.
-    fn lines(self, rows: usize) -> usize {
+    fn lines_for(self, rows: usize) -> usize {
         match self {
             DetailLevel::Rows(_) | DetailLevel::FirstRow if rows == 0 => 1,
             DetailLevel::Rows(most) => 3 + rows.min(most),
@@ -46,12 +46,12 @@ impl DetailLevel {
 /// The most detail with which all answers fit into `room` lines.
 fn choose_detail(answer_rows: &[usize], room: usize) -> DetailLevel {
     let details = (1..=MAX_ROWS_PER_ANSWER).rev().map(DetailLevel::Rows).chain([DetailLevel::FirstRow]);
-    let fits = |detail: &DetailLevel| answer_rows.iter().map(|rows| detail.lines(*rows)).sum::<usize>() <= room;
+    let fits = |detail: &DetailLevel| answer_rows.iter().map(|rows| detail.lines_for(*rows)).sum::<usize>() <= room;
     details.into_iter().find(fits).unwrap_or(DetailLevel::Line)
 }
 
 /// The lines of a screen: answers, then `footer`. Never more lines than the screen has rows, and none that is wider.
-pub(super) fn layout(view: &AnswerView, footer: &[String], size: ScreenSize) -> Vec<String> {
+pub(super) fn layout_screen(view: &AnswerView, footer: &[String], size: ScreenSize) -> Vec<String> {
     let footer: Vec<_> = footer.iter().rev().take(size.rows).rev().collect();
     let room = size.rows - footer.len();
     let answers: Vec<_> = view.answers().collect();
@@ -79,17 +79,17 @@ fn answer_lines(question: &Question, table: &LiveAnswer, detail: DetailLevel) ->
     }
     match detail {
         DetailLevel::Rows(most) => {
-            let title = title(question.name, rows, most);
-            let grid = grid(table, most).to_string();
+            let title = answer_title(question.name, rows, most);
+            let grid = answer_grid(table, most).to_string();
             let body = grid.lines().map(str::to_owned).collect::<Vec<_>>();
             [vec![title], body, vec![String::new()]].concat()
         }
-        DetailLevel::FirstRow => vec![title(question.name, rows, 1), format!("  {}", first_row(table))],
-        DetailLevel::Line => vec![format!("{}  {}", title(question.name, rows, 1), first_row(table))],
+        DetailLevel::FirstRow => vec![answer_title(question.name, rows, 1), format!("  {}", first_row(table))],
+        DetailLevel::Line => vec![format!("{}  {}", answer_title(question.name, rows, 1), first_row(table))],
     }
 }
 
-fn title(name: &str, rows: usize, shown: usize) -> String {
+fn answer_title(name: &str, rows: usize, shown: usize) -> String {
     if rows > shown { format!("{name}: {shown} of {rows} rows") } else { name.to_owned() }
 }
 
@@ -108,7 +108,7 @@ fn cell_text(cell: &AnswerCell) -> (String, CellAlignment) {
 }
 
 /// An answer's first rows as a table.
-pub(super) fn grid(answer: &LiveAnswer, rows_max: usize) -> comfy_table::Table {
+pub(super) fn answer_grid(answer: &LiveAnswer, rows_max: usize) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(answer.columns().iter().map(|column| column.name));
@@ -142,13 +142,13 @@ mod tests {
         let footer = ["a log line".to_owned(), "東京".repeat(50)];
         for rows in 0..40 {
             for columns in [0, 1, 7, 40, 200] {
-                let lines = layout(&view, &footer, ScreenSize { rows, columns });
+                let lines = layout_screen(&view, &footer, ScreenSize { rows, columns });
                 assert!(lines.len() <= rows, "{} lines on {rows}", lines.len());
                 let width = |line: &String| unicode_width::UnicodeWidthStr::width(line.as_str());
                 assert!(lines.iter().all(|line| width(line) <= columns), "{columns}: {lines:?}");
             }
         }
-        let few = layout(&view, &footer, ScreenSize { rows: 6, columns: 80 });
+        let few = layout_screen(&view, &footer, ScreenSize { rows: 6, columns: 80 });
         assert!(few.iter().any(|line| line.contains("more answers")), "{few:?}");
     }
 }

@@ -8,7 +8,7 @@ use pinflow_dataflows::answer::AnswerChange;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::screen::{ScreenSize, layout};
+use super::screen::{ScreenSize, layout_screen};
 use super::{AnswerView, render};
 use crate::engine::Frame;
 use crate::terminal::{self, AlternateScreen, Escapes, SafeWriter, WhenClosed, sanitize_line};
@@ -93,13 +93,13 @@ impl StdoutWriter {
         let out = SafeWriter::new(io::stdout(), escapes, WhenClosed::Fail);
         let mut out = BufWriter::with_capacity(1 << 16, out);
         loop {
-            let frame = match self.next(&mut frames) {
+            let frame = match self.next_frame(&mut frames) {
                 FrameWait::Frame(frame) => Some(frame),
                 FrameWait::Late => None,
                 FrameWait::Ended => return Ok(Ok(())),
             };
             let last = frame.as_ref().is_some_and(|frame| frame.last);
-            match self.step(frame, &mut out).and_then(|()| out.flush()) {
+            match self.handle_frame(frame, &mut out).and_then(|()| out.flush()) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Err(StdoutClosed)),
                 Err(error) => return Err(error),
                 Ok(()) if last => return Ok(Ok(())),
@@ -109,9 +109,9 @@ impl StdoutWriter {
     }
 
     /// Waits for a frame, but not beyond the moment at which a snapshot is owed.
-    fn next(&self, frames: &mut mpsc::Receiver<Frame>) -> FrameWait {
+    fn next_frame(&self, frames: &mut mpsc::Receiver<Frame>) -> FrameWait {
         let periodic = matches!(self.settings.format, StdoutFormat::Snapshots | StdoutFormat::Tables);
-        let owed = (periodic && self.stale && self.view.open).then(|| self.until_due());
+        let owed = (periodic && self.stale && self.view.open).then(|| self.time_until_due());
         let wait = match owed {
             Some(wait) => wait,
             None if self.screen.is_some() => RESIZE_CHECK_INTERVAL,
@@ -134,7 +134,7 @@ impl StdoutWriter {
 
     /// How long the next snapshot has to wait. The first one is of everything that was there at the start, if that can be
     /// read soon: whoever takes only one must not get empty answers.
-    fn until_due(&self) -> Duration {
+    fn time_until_due(&self) -> Duration {
         match (self.written, self.opened) {
             (Some(written), _) => self.settings.every.saturating_sub(written.elapsed()),
             (None, Some(opened)) if !self.view.complete => FIRST_SNAPSHOT_DELAY.saturating_sub(opened.elapsed()),
@@ -142,7 +142,7 @@ impl StdoutWriter {
         }
     }
 
-    fn step(&mut self, frame: Option<Frame>, out: &mut impl Write) -> io::Result<()> {
+    fn handle_frame(&mut self, frame: Option<Frame>, out: &mut impl Write) -> io::Result<()> {
         let mut last = false;
         if let Some(frame) = frame {
             last = frame.last;
@@ -162,11 +162,13 @@ impl StdoutWriter {
         if !self.view.open {
             return Ok(());
         }
-        let due = self.until_due().is_zero();
+        let due = self.time_until_due().is_zero();
         match self.settings.format {
-            StdoutFormat::Snapshots if last || (due && self.stale) => render::snapshot(&self.view, out)?,
-            StdoutFormat::Tables if last => self.finish(out)?,
-            StdoutFormat::Tables if self.redraw && ((due && self.stale) || self.is_resized()) => self.draw(out)?,
+            StdoutFormat::Snapshots if last || (due && self.stale) => render::write_snapshot(&self.view, out)?,
+            StdoutFormat::Tables if last => self.write_final_tables(out)?,
+            StdoutFormat::Tables if self.redraw && ((due && self.stale) || self.is_resized()) => {
+                self.draw_screen(out)?
+            }
             _ => return Ok(()),
         }
         self.written = Some(Instant::now());
@@ -183,9 +185,9 @@ impl StdoutWriter {
         out: &mut impl Write,
     ) -> io::Result<()> {
         if was_open {
-            return render::changes(epoch, changes, out);
+            return render::write_changes(epoch, changes, out);
         }
-        render::changes(epoch, &self.view.as_changes(), out)
+        render::write_changes(epoch, &self.view.as_changes(), out)
     }
 
     fn is_resized(&self) -> bool {
@@ -193,14 +195,14 @@ impl StdoutWriter {
     }
 
     /// Draws the answers over what was drawn before.
-    fn draw(&mut self, out: &mut impl Write) -> io::Result<()> {
+    fn draw_screen(&mut self, out: &mut impl Write) -> io::Result<()> {
         let size = screen_size();
         self.screen.get_or_insert_with(AlternateScreen::enter);
         let mut footer: Vec<_> = terminal::held_logs(MAX_LOG_LINES).iter().map(|line| sanitize_line(line)).collect();
         let read: u64 = self.view.sources.iter().map(|source| source.read).sum();
         let rejected: u64 = self.view.sources.iter().map(|source| source.rejected).sum();
-        footer.push(format!("{read} read, {rejected} rejected, {}", render::cut(&self.view)));
-        let lines = layout(&self.view, &footer, size);
+        footer.push(format!("{read} read, {rejected} rejected, {}", render::position_line(&self.view)));
+        let lines = layout_screen(&self.view, &footer, size);
         // Home; each line replaces the one before it to its end; then what is below goes.
         out.write_all(b"\x1b[H")?;
         out.write_all(lines.join("\x1b[K\r\n").as_bytes())?;
@@ -210,10 +212,10 @@ impl StdoutWriter {
     }
 
     /// What stays on the terminal, at most a screenful; elsewhere everything.
-    fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
+    fn write_final_tables(&mut self, out: &mut impl Write) -> io::Result<()> {
         self.screen = None;
         if !io::stdout().is_terminal() {
-            return render::tables(&self.view, out);
+            return render::write_tables(&self.view, out);
         }
         let more = match self.settings.serves {
             true => "all rows: pinflow query NAME, while a run serves; or --output snapshots",
@@ -222,7 +224,7 @@ impl StdoutWriter {
         let ScreenSize { rows, columns } = screen_size();
         // The prompt needs a line, too.
         let size = ScreenSize { rows: rows.saturating_sub(1), columns };
-        let lines = layout(&self.view, &[render::cut(&self.view), more.to_owned()], size);
+        let lines = layout_screen(&self.view, &[render::position_line(&self.view), more.to_owned()], size);
         lines.iter().try_for_each(|line| writeln!(out, "{line}"))
     }
 }

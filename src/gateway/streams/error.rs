@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::gateway::error::GatewayError;
-use crate::http::{JSON_TYPE, json};
+use crate::http::{JSON_TYPE, json_response};
 use crate::kinesis::{self, Kind, StreamError};
 
 /// A request that was not fulfilled.
@@ -56,13 +56,13 @@ impl StreamsApiError {
     }
 
     /// Not now; later perhaps.
-    pub(super) fn later(message: impl Into<String>) -> StreamsApiError {
+    pub(super) fn unavailable(message: impl Into<String>) -> StreamsApiError {
         let fault = StreamsApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableException", message);
         StreamsApiError { wait: Some(Duration::from_secs(1)), ..fault }
     }
 
     /// What Kinesis says of a call.
-    pub(super) fn of(stream: &str, fault: &kinesis::Fault) -> StreamsApiError {
+    pub(super) fn from_kinesis(stream: &str, fault: &kinesis::Fault) -> StreamsApiError {
         match fault.kind {
             Kind::Missing => StreamsApiError::missing(stream),
             Kind::InUse => StreamsApiError::in_use(&*fault.what),
@@ -71,11 +71,11 @@ impl StreamsApiError {
             Kind::Credentials | Kind::Denied => {
                 // Whose credentials these are, and what they lack, is for whoever runs the gateway.
                 tracing::error!(error = format!("{fault}{}", fault.mend()), "Kinesis refuses the gateway");
-                StreamsApiError::later("the gateway may not do that at Kinesis; its log has more")
+                StreamsApiError::unavailable("the gateway may not do that at Kinesis; its log has more")
             }
             Kind::Broken | Kind::ExpiredIterator | Kind::NotYet => {
                 tracing::warn!(error = %fault, "Kinesis does not answer");
-                StreamsApiError::later("Kinesis does not answer")
+                StreamsApiError::unavailable("Kinesis does not answer")
             }
         }
     }
@@ -84,13 +84,13 @@ impl StreamsApiError {
 impl From<StreamError> for StreamsApiError {
     fn from(error: StreamError) -> StreamsApiError {
         match error {
-            StreamError::Call { stream, fault } => StreamsApiError::of(&stream, &fault),
+            StreamError::Call { stream, fault } => StreamsApiError::from_kinesis(&stream, &fault),
             StreamError::Other { .. } => StreamsApiError::in_use(error.to_string()),
-            StreamError::Slow { .. } => StreamsApiError::later(error.to_string()),
+            StreamError::Slow { .. } => StreamsApiError::unavailable(error.to_string()),
             StreamError::Shard { .. } => StreamsApiError::invalid(error.to_string()),
             StreamError::Connection(_) => {
                 tracing::error!(%error, "Kinesis cannot be reached");
-                StreamsApiError::later("the gateway cannot reach Kinesis; its log has more")
+                StreamsApiError::unavailable("the gateway cannot reach Kinesis; its log has more")
             }
         }
     }
@@ -114,17 +114,17 @@ impl From<GatewayError> for StreamsApiError {
             GatewayError::Nothing(_) => "ResourceNotFoundException",
             GatewayError::NotFound | GatewayError::NoSuchMethod => "UnknownOperationException",
         };
-        StreamsApiError { wait: error.wait(), ..StreamsApiError::new(status, kind, error.to_string()) }
+        StreamsApiError { wait: error.retry_after(), ..StreamsApiError::new(status, kind, error.to_string()) }
     }
 }
 
 impl IntoResponse for StreamsApiError {
     fn into_response(self) -> Response {
-        reply(self.status, self.wait, &self)
+        api_reply(self.status, self.wait, &self)
     }
 }
 
 /// A reply.
-pub(super) fn reply(status: StatusCode, wait: Option<Duration>, value: &impl Serialize) -> Response {
-    json(JSON_TYPE, status, wait, value)
+pub(super) fn api_reply(status: StatusCode, wait: Option<Duration>, value: &impl Serialize) -> Response {
+    json_response(JSON_TYPE, status, wait, value)
 }

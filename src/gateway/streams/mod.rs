@@ -18,14 +18,14 @@ use tokio::time::sleep;
 
 use super::SharedGatewayState;
 use super::error::GatewayError;
-use super::json_text::shorten;
-use super::middleware::{GatewayState, drain, stream_of};
+use super::json_text::truncate_message;
+use super::middleware::{GatewayState, drain_body, recording_stream};
 use super::recording_folder::{AppendError, RecordingFolder, STREAMS};
 use super::upload::{UploadedBody, receive_body};
 use crate::backoff::Backoff;
 use crate::http::hold_reply;
 use crate::kinesis::{Api, Kind, Put, Shard, Streams, Summary, Wanted, Written};
-use error::{StreamsApiError, reply};
+use error::{StreamsApiError, api_reply};
 
 /// Bounds of the wait before records that a shard had no room for are put again.
 const PUT_RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(500));
@@ -60,7 +60,7 @@ impl FromRequestParts<SharedGatewayState> for StreamPath {
         }
         let segments = Path::<StreamSegments>::from_request_parts(parts, state).await;
         let Path(StreamSegments { stream }) = segments.map_err(|_| StreamsApiError::from(GatewayError::NotFound))?;
-        find(state, &stream)?;
+        check_stream_name(state, &stream)?;
         Ok(StreamPath(stream))
     }
 }
@@ -79,7 +79,7 @@ impl FromRequest<SharedGatewayState> for StreamRequest {
         let StreamPath(stream) = match StreamPath::from_request_parts(&mut parts, state).await {
             Ok(named) => named,
             Err(error) => {
-                drain(body).await;
+                drain_body(body).await;
                 return Err(error);
             }
         };
@@ -91,14 +91,14 @@ impl FromRequest<SharedGatewayState> for StreamRequest {
 pub(super) fn routes() -> Router<SharedGatewayState> {
     Router::new()
         // The tutorial lists with GET, the original's clients with POST.
-        .route("/streams", get(list).post(list))
-        .route("/streams/{stream}", get(describe).post(create).delete(delete))
+        .route("/streams", get(list_streams).post(list_streams))
+        .route("/streams/{stream}", get(describe_stream).post(create_stream).delete(delete_stream))
         .route("/streams/{stream}/record", put(put_one))
         .route("/streams/{stream}/records", put(put_many))
 }
 
 /// A refusal in the shape of these routes.
-pub(super) fn refuse(error: GatewayError) -> Response {
+pub(super) fn error_response(error: GatewayError) -> Response {
     StreamsApiError::from(error).into_response()
 }
 
@@ -139,45 +139,45 @@ struct PutRecordsOutput {
 async fn put_one(State(state): State<SharedGatewayState>, sent: StreamRequest) -> Result<Response, StreamsApiError> {
     let StreamRequest { stream, mut upload } = sent;
     upload.reserve_records(1)?;
-    let put = records::one(&upload.bytes, &stream)?;
-    let outcome = write(&state, &stream, vec![Ok(put)]).await?.pop();
+    let put = records::parse_record(&upload.bytes, &stream)?;
+    let outcome = put_records(&state, &stream, vec![Ok(put)]).await?.pop();
     match outcome {
         Some(PutRecordsEntry::PutRecordOutput(placed)) => {
-            state.metrics.streams.count(1, 0);
-            Ok(reply(StatusCode::OK, None, &placed))
+            state.metrics.streams.add_counts(1, 0);
+            Ok(api_reply(StatusCode::OK, None, &placed))
         }
         Some(PutRecordsEntry::Failed { error_code, error_message }) => {
-            state.metrics.streams.count(0, 1);
+            state.metrics.streams.add_counts(0, 1);
             Err(match Kind::of(&error_code) {
                 Kind::Throttled => StreamsApiError::throttled(error_message),
                 Kind::Refused => StreamsApiError::invalid(error_message),
-                _ => StreamsApiError::later(error_message),
+                _ => StreamsApiError::unavailable(error_message),
             })
         }
-        None => Err(StreamsApiError::later("nothing became of the record")),
+        None => Err(StreamsApiError::unavailable("nothing became of the record")),
     }
 }
 
 async fn put_many(State(state): State<SharedGatewayState>, sent: StreamRequest) -> Result<Response, StreamsApiError> {
     let StreamRequest { stream, mut upload } = sent;
     upload.reserve_records(records::MAX_RECORDS_PER_REQUEST)?;
-    let records = records::many(&upload.bytes, &stream)?;
+    let records = records::parse_records(&upload.bytes, &stream)?;
     let UploadedBody { bytes, reservation } = upload;
     drop(bytes);
-    let records = write(&state, &stream, records).await?;
+    let records = put_records(&state, &stream, records).await?;
     let failed_record_count = records.iter().filter(|one| matches!(one, PutRecordsEntry::Failed { .. })).count();
-    state.metrics.streams.count(records.len() - failed_record_count, failed_record_count);
+    state.metrics.streams.add_counts(records.len() - failed_record_count, failed_record_count);
     let throttled = |one: &PutRecordsEntry| matches!(one, PutRecordsEntry::Failed { error_code, .. } if Kind::of(error_code) != Kind::Refused);
     let (status, wait) = match failed_record_count {
         all if all < records.len() => (StatusCode::OK, None),
         _ if records.iter().any(throttled) => (StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(1))),
         _ => (StatusCode::BAD_REQUEST, None),
     };
-    Ok(hold_reply(reply(status, wait, &PutRecordsOutput { failed_record_count, records }), reservation).await)
+    Ok(hold_reply(api_reply(status, wait, &PutRecordsOutput { failed_record_count, records }), reservation).await)
 }
 
 /// Puts records where they belong; each on its own succeeds or fails.
-async fn write(
+async fn put_records(
     state: &GatewayState,
     stream: &str,
     records: Vec<Result<Put, String>>,
@@ -193,18 +193,18 @@ async fn write(
             Err(why) => outcomes.push(PutRecordsEntry::failed("ValidationException", why)),
         }
     }
-    match backend(state)? {
+    match require_backend(state)? {
         StreamsBackend::Region { api, .. } => {
             let timeout = Duration::from_secs(state.config.answer_secs_max);
-            put_all(api, stream, left, &mut outcomes, timeout).await?;
+            put_with_retries(api, stream, left, &mut outcomes, timeout).await?;
         }
-        StreamsBackend::RecordingFolder(folder) => append(folder, stream, left, &mut outcomes).await,
+        StreamsBackend::RecordingFolder(folder) => append_to_recording(folder, stream, left, &mut outcomes).await,
     }
     Ok(outcomes)
 }
 
 /// Puts records until each is there, refused, or the time is over: what a shard has no room for is put again.
-async fn put_all(
+async fn put_with_retries(
     api: &Api,
     stream: &str,
     mut left: Vec<(usize, Put)>,
@@ -239,10 +239,10 @@ async fn put_all(
             // Nothing of it was taken. An answer that was lost on its way is another thing: putting again might
             // write twice what its sender would rather know about.
             Err(error) if error.kind == Kind::Throttled && Instant::now() + PUT_RETRY_BACKOFF.1 < deadline => {}
-            Err(error) if !is_begun => return Err(StreamsApiError::of(stream, &error)),
+            Err(error) if !is_begun => return Err(StreamsApiError::from_kinesis(stream, &error)),
             // Some of the records are there, and their sender is to know which.
             Err(error) => {
-                let error = StreamsApiError::of(stream, &error);
+                let error = StreamsApiError::from_kinesis(stream, &error);
                 left.iter()
                     .for_each(|(at, _)| outcomes[*at] = PutRecordsEntry::failed("InternalFailure", &*error.message));
                 return Ok(());
@@ -257,8 +257,13 @@ async fn put_all(
 }
 
 /// Appends records to a file, together.
-async fn append(folder: &RecordingFolder, stream: &str, left: Vec<(usize, Put)>, outcomes: &mut [PutRecordsEntry]) {
-    let Some(file) = stream_of(stream) else { return };
+async fn append_to_recording(
+    folder: &RecordingFolder,
+    stream: &str,
+    left: Vec<(usize, Put)>,
+    outcomes: &mut [PutRecordsEntry],
+) {
+    let Some(file) = recording_stream(stream) else { return };
     let (mut lines, mut kept) = (Vec::new(), Vec::new());
     for (at, put) in left {
         if put.data.contains(&b'\n') {
@@ -273,7 +278,7 @@ async fn append(folder: &RecordingFolder, stream: &str, left: Vec<(usize, Put)>,
     if kept.is_empty() {
         return;
     }
-    let first = folder.append(file, lines, kept.len() as u64).await;
+    let first = folder.append_lines(file, lines, kept.len() as u64).await;
     for (number, at) in (0..).zip(kept) {
         outcomes[at] = match &first {
             Ok(first) => {
@@ -289,15 +294,15 @@ async fn append(folder: &RecordingFolder, stream: &str, left: Vec<(usize, Put)>,
 }
 
 /// Whether a stream may be named.
-fn find(state: &GatewayState, stream: &str) -> Result<(), StreamsApiError> {
-    let backend = backend(state)?;
+fn check_stream_name(state: &GatewayState, stream: &str) -> Result<(), StreamsApiError> {
+    let backend = require_backend(state)?;
     let named = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
     let is_name = !stream.is_empty() && stream.len() <= 128 && stream.chars().all(named);
-    let is_file = !matches!(backend, StreamsBackend::RecordingFolder(_)) || stream_of(stream).is_some();
-    if is_name && is_file && state.config.allows(stream) { Ok(()) } else { Err(StreamsApiError::missing(stream)) }
+    let is_file = !matches!(backend, StreamsBackend::RecordingFolder(_)) || recording_stream(stream).is_some();
+    if is_name && is_file && state.config.allows_name(stream) { Ok(()) } else { Err(StreamsApiError::missing(stream)) }
 }
 
-fn backend(state: &GatewayState) -> Result<&StreamsBackend, StreamsApiError> {
+fn require_backend(state: &GatewayState) -> Result<&StreamsBackend, StreamsApiError> {
     state.streams.as_ref().ok_or_else(|| StreamsApiError::from(GatewayError::Nothing("Kinesis")))
 }
 
@@ -308,14 +313,14 @@ struct ListStreamsOutput {
     has_more_streams: bool,
 }
 
-async fn list(State(state): State<SharedGatewayState>) -> Result<Response, StreamsApiError> {
-    let mut stream_names = match backend(&state)? {
+async fn list_streams(State(state): State<SharedGatewayState>) -> Result<Response, StreamsApiError> {
+    let mut stream_names = match require_backend(&state)? {
         StreamsBackend::Region { streams, .. } => streams.names().await?,
         StreamsBackend::RecordingFolder(_) => STREAMS.map(str::to_owned).to_vec(),
     };
-    stream_names.retain(|name| state.config.allows(name));
+    stream_names.retain(|name| state.config.allows_name(name));
     stream_names.sort();
-    Ok(reply(StatusCode::OK, None, &ListStreamsOutput { stream_names, has_more_streams: false }))
+    Ok(api_reply(StatusCode::OK, None, &ListStreamsOutput { stream_names, has_more_streams: false }))
 }
 
 /// A stream, as Kinesis describes it.
@@ -370,11 +375,11 @@ impl From<Shard> for ShardDescription {
     }
 }
 
-async fn describe(
+async fn describe_stream(
     State(state): State<SharedGatewayState>,
     StreamPath(stream): StreamPath,
 ) -> Result<Response, StreamsApiError> {
-    let (summary, shards) = match backend(&state)? {
+    let (summary, shards) = match require_backend(&state)? {
         StreamsBackend::Region { streams, .. } => streams.describe(&stream).await?,
         StreamsBackend::RecordingFolder(_) => describe_file(),
     };
@@ -387,7 +392,7 @@ async fn describe(
         shards: shards.into_iter().map(ShardDescription::from).collect(),
         has_more_shards: false,
     };
-    Ok(reply(StatusCode::OK, None, &DescribeStreamOutput { stream_description }))
+    Ok(api_reply(StatusCode::OK, None, &DescribeStreamOutput { stream_description }))
 }
 
 /// A file, as if it were a stream.
@@ -406,11 +411,15 @@ struct CreateStreamInput {
     stream: Option<String>,
 }
 
-async fn create(State(state): State<SharedGatewayState>, sent: StreamRequest) -> Result<Response, StreamsApiError> {
+async fn create_stream(
+    State(state): State<SharedGatewayState>,
+    sent: StreamRequest,
+) -> Result<Response, StreamsApiError> {
     let StreamRequest { stream, upload } = sent;
     let shape: CreateStreamInput = match upload.bytes.trim_ascii() {
         [] => CreateStreamInput::default(),
-        text => serde_json::from_slice(text).map_err(|error| StreamsApiError::invalid(shorten(error.to_string())))?,
+        text => serde_json::from_slice(text)
+            .map_err(|error| StreamsApiError::invalid(truncate_message(error.to_string())))?,
     };
     if shape.stream.is_some_and(|said| said != stream) {
         return Err(StreamsApiError::invalid("StreamName is another than the path says"));
@@ -419,7 +428,7 @@ async fn create(State(state): State<SharedGatewayState>, sent: StreamRequest) ->
     if !(1..=10_000).contains(&shards) {
         return Err(StreamsApiError::invalid("ShardCount must be 1 to 10000"));
     }
-    match backend(&state)? {
+    match require_backend(&state)? {
         StreamsBackend::Region { streams, .. } => {
             let wanted = Wanted { name: stream, shards: Some(shards), retention_hours: None };
             streams.create(&wanted).await?;
@@ -428,17 +437,17 @@ async fn create(State(state): State<SharedGatewayState>, sent: StreamRequest) ->
             return Err(StreamsApiError::in_use("the files of a recording are there already"));
         }
     }
-    Ok(reply(StatusCode::OK, None, &serde_json::json!({})))
+    Ok(api_reply(StatusCode::OK, None, &serde_json::json!({})))
 }
 
-async fn delete(
+async fn delete_stream(
     State(state): State<SharedGatewayState>,
     StreamPath(stream): StreamPath,
 ) -> Result<Response, StreamsApiError> {
-    match backend(&state)? {
+    match require_backend(&state)? {
         StreamsBackend::Region { streams, .. } => match streams.delete(&stream).await? {
             crate::kinesis::Outcome::Absent => Err(StreamsApiError::missing(&stream)),
-            _ => Ok(reply(StatusCode::OK, None, &serde_json::json!({}))),
+            _ => Ok(api_reply(StatusCode::OK, None, &serde_json::json!({}))),
         },
         StreamsBackend::RecordingFolder(_) => {
             Err(StreamsApiError::invalid("the files of a recording are not deleted through the gateway"))

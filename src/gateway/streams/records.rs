@@ -6,7 +6,7 @@ use serde::de::{Deserializer, Error as _};
 use serde_json::value::RawValue;
 
 use super::error::StreamsApiError;
-use crate::gateway::json_text::{compact, shorten};
+use crate::gateway::json_text::{strip_whitespace, truncate_message};
 use crate::kinesis::Put;
 
 /// Records of one call; Kinesis takes no more.
@@ -61,11 +61,11 @@ struct PutRecordsBody<'a> {
 ///
 /// # Errors
 /// If the body is none.
-pub(super) fn one(body: &[u8], stream: &str) -> Result<Put, StreamsApiError> {
+pub(super) fn parse_record(body: &[u8], stream: &str) -> Result<Put, StreamsApiError> {
     let written: StreamRecordBody<'_> = serde_json::from_slice(body).map_err(|error| json_error(&error))?;
     check_stream_name(written.stream.as_deref(), stream).map_err(StreamsApiError::invalid)?;
-    let data = compact(written.data.get());
-    put(written.key, written.explicit_hash_key, data).map_err(StreamsApiError::invalid)
+    let data = strip_whitespace(written.data.get());
+    build_put(written.key, written.explicit_hash_key, data).map_err(StreamsApiError::invalid)
 }
 
 /// The records of a body, each on its own. The bytes of one whose data is a text are that text, as `$elem.data` has it;
@@ -73,7 +73,7 @@ pub(super) fn one(body: &[u8], stream: &str) -> Result<Put, StreamsApiError> {
 ///
 /// # Errors
 /// If the body is none.
-pub(super) fn many(body: &[u8], stream: &str) -> Result<Vec<Result<Put, String>>, StreamsApiError> {
+pub(super) fn parse_records(body: &[u8], stream: &str) -> Result<Vec<Result<Put, String>>, StreamsApiError> {
     let many: PutRecordsBody<'_> = serde_json::from_slice(body).map_err(|error| json_error(&error))?;
     check_stream_name(many.stream.as_deref(), stream).map_err(StreamsApiError::invalid)?;
     if many.records.is_empty() || many.records.len() > MAX_RECORDS_PER_REQUEST {
@@ -82,21 +82,21 @@ pub(super) fn many(body: &[u8], stream: &str) -> Result<Vec<Result<Put, String>>
             many.records.len()
         )));
     }
-    Ok(many.records.into_iter().map(|record| element(record, stream)).collect())
+    Ok(many.records.into_iter().map(|record| parse_element(record, stream)).collect())
 }
 
-fn element(record: &RawValue, stream: &str) -> Result<Put, String> {
+fn parse_element(record: &RawValue, stream: &str) -> Result<Put, String> {
     let written: StreamRecordBody<'_> =
-        serde_json::from_str(record.get()).map_err(|error| shorten(error.to_string()))?;
+        serde_json::from_str(record.get()).map_err(|error| truncate_message(error.to_string()))?;
     check_stream_name(written.stream.as_deref(), stream)?;
     let data = match serde_json::from_str::<String>(written.data.get()) {
         Ok(text) => text.into_bytes(),
-        Err(_) => compact(written.data.get()),
+        Err(_) => strip_whitespace(written.data.get()),
     };
-    put(written.key, written.explicit_hash_key, data)
+    build_put(written.key, written.explicit_hash_key, data)
 }
 
-fn put(key: TextOrNumber, explicit_hash_key: Option<TextOrNumber>, data: Vec<u8>) -> Result<Put, String> {
+fn build_put(key: TextOrNumber, explicit_hash_key: Option<TextOrNumber>, data: Vec<u8>) -> Result<Put, String> {
     let key = key.0;
     if !(1..=256).contains(&key.chars().count()) {
         return Err("PartitionKey must have 1 to 256 characters".to_owned());
@@ -117,14 +117,14 @@ fn is_plain_decimal(text: &str) -> bool {
 fn check_stream_name(said: Option<&str>, stream: &str) -> Result<(), String> {
     match said.filter(|said| *said != stream) {
         None => Ok(()),
-        Some(said) => Err(format!("StreamName is {}, the path says {stream}", shorten(said))),
+        Some(said) => Err(format!("StreamName is {}, the path says {stream}", truncate_message(said))),
     }
 }
 
 fn json_error(error: &serde_json::Error) -> StreamsApiError {
     match error.classify() {
-        serde_json::error::Category::Data => StreamsApiError::invalid(shorten(error.to_string())),
-        _ => StreamsApiError::unreadable(shorten(format!("the body is not JSON: {error}"))),
+        serde_json::error::Category::Data => StreamsApiError::invalid(truncate_message(error.to_string())),
+        _ => StreamsApiError::unreadable(truncate_message(format!("the body is not JSON: {error}"))),
     }
 }
 
@@ -133,7 +133,7 @@ fn json_error(error: &serde_json::Error) -> StreamsApiError {
 mod tests {
     use super::*;
 
-    fn of(key: &str, data: &str) -> Put {
+    fn expected_put(key: &str, data: &str) -> Put {
         Put { key: key.to_owned(), explicit_hash_key: None, data: data.as_bytes().to_vec() }
     }
 
@@ -141,40 +141,41 @@ mod tests {
     fn keys_may_be_numbers_and_hash_keys_decide_on_the_shard() {
         let body = |key: &str, hash_key: &str| {
             let body = format!(r#"{{"Data":1,"PartitionKey":{key},"ExplicitHashKey":{hash_key}}}"#);
-            one(body.as_bytes(), "s").map_err(|error| error.message)
+            parse_record(body.as_bytes(), "s").map_err(|error| error.message)
         };
-        let put = |key: &str, hash_key: &str| Put { explicit_hash_key: Some(hash_key.to_owned()), ..of(key, "1") };
-        assert_eq!(body("7", "\"0\"").unwrap(), put("7", "0"));
+        let put_to =
+            |key: &str, hash_key: &str| Put { explicit_hash_key: Some(hash_key.to_owned()), ..expected_put(key, "1") };
+        assert_eq!(body("7", "\"0\"").unwrap(), put_to("7", "0"));
         assert_eq!(body("-1.50", "340282366920938463463374607431768211455").unwrap().key, "-1.50");
-        assert_eq!(body("\"a\\u00e9\"", "12").unwrap(), put("aé", "12"));
-        assert_eq!(body("\"k\"", "null").unwrap(), of("k", "1"));
+        assert_eq!(body("\"a\\u00e9\"", "12").unwrap(), put_to("aé", "12"));
+        assert_eq!(body("\"k\"", "null").unwrap(), expected_put("k", "1"));
         for wrong in ["\"\"", "-1", "1.5", "\"x\"", "340282366920938463463374607431768211456", "true", "\"+1\""] {
             assert!(body("\"k\"", wrong).unwrap_err().contains("ExplicitHashKey"), "{wrong}");
         }
         for wrong in ["null", "true", "{}", "[7]"] {
             assert!(body(wrong, "null").unwrap_err().contains("PartitionKey"), "{wrong}");
         }
-        let many = many(br#"{"records":[{"data":1,"partition-key":7,"explicit-hash-key":5}]}"#, "s").unwrap();
-        assert_eq!(many, [Ok(put("7", "5"))]);
+        let many = parse_records(br#"{"records":[{"data":1,"partition-key":7,"explicit-hash-key":5}]}"#, "s").unwrap();
+        assert_eq!(many, [Ok(put_to("7", "5"))]);
     }
 
     #[test]
     fn data_is_the_json_that_it_is_written_as() {
         let body = br#"{"StreamName": "s", "Data": {"ind": 7, "a": 1.0}, "PartitionKey": "k"}"#;
-        assert_eq!(one(body, "s").unwrap(), of("k", r#"{"ind":7,"a":1.0}"#));
+        assert_eq!(parse_record(body, "s").unwrap(), expected_put("k", r#"{"ind":7,"a":1.0}"#));
         let text = br#"{"Data":"{\"ind\":7}","PartitionKey":"k"}"#;
-        assert_eq!(one(text, "s").unwrap(), of("k", r#""{\"ind\":7}""#));
+        assert_eq!(parse_record(text, "s").unwrap(), expected_put("k", r#""{\"ind\":7}""#));
         assert_eq!(
-            many(br#"{"records":[{"data":"{\"ind\":7}","partition-key":"k"}]}"#, "s").unwrap(),
-            [Ok(of("k", "{\"ind\":7}"))]
+            parse_records(br#"{"records":[{"data":"{\"ind\":7}","partition-key":"k"}]}"#, "s").unwrap(),
+            [Ok(expected_put("k", "{\"ind\":7}"))]
         );
     }
 
     #[test]
     fn a_bad_record_stands_alone() {
         let body = br#"{"Records":[{"Data":{"a":1},"PartitionKey":"k"},{"Data":1},{"Data":1,"PartitionKey":""},{"Dat":1,"PartitionKey":"k"},7,{"StreamName":"other","Data":1,"PartitionKey":"k"}]}"#;
-        let records = many(body, "s").unwrap();
-        assert_eq!(records[0], Ok(of("k", r#"{"a":1}"#)));
+        let records = parse_records(body, "s").unwrap();
+        assert_eq!(records[0], Ok(expected_put("k", r#"{"a":1}"#)));
         for (at, why) in [(1, "PartitionKey"), (2, "256"), (3, "Dat"), (4, "7"), (5, "other")] {
             assert!(records[at].as_ref().unwrap_err().contains(why), "{:?}", records[at]);
         }
@@ -182,15 +183,19 @@ mod tests {
 
     #[test]
     fn a_body_that_is_none_says_why() {
-        let kind =
-            |body: &str| (one(body.as_bytes(), "s").unwrap_err().kind, many(body.as_bytes(), "s").unwrap_err().kind);
+        let kind = |body: &str| {
+            (
+                parse_record(body.as_bytes(), "s").unwrap_err().kind,
+                parse_records(body.as_bytes(), "s").unwrap_err().kind,
+            )
+        };
         assert_eq!(kind("{"), ("SerializationException", "SerializationException"));
         assert_eq!(kind("{}"), ("ValidationException", "ValidationException"));
         assert_eq!(kind("[1]"), ("ValidationException", "ValidationException"));
-        assert_eq!(many(br#"{"records":[]}"#, "s").unwrap_err().kind, "ValidationException");
+        assert_eq!(parse_records(br#"{"records":[]}"#, "s").unwrap_err().kind, "ValidationException");
         let wrong = br#"{"StreamName":"other","Data":1,"PartitionKey":"k"}"#;
-        assert!(one(wrong, "s").unwrap_err().message.contains("other"));
+        assert!(parse_record(wrong, "s").unwrap_err().message.contains("other"));
         let much = format!("{{\"records\":[{}]}}", vec!["1"; MAX_RECORDS_PER_REQUEST + 1].join(","));
-        assert!(many(much.as_bytes(), "s").unwrap_err().message.contains("501"));
+        assert!(parse_records(much.as_bytes(), "s").unwrap_err().message.contains("501"));
     }
 }

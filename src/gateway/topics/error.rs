@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::KAFKA_V2_TYPE;
 use crate::gateway::error::GatewayError;
-use crate::http::json;
+use crate::http::json_response;
 
 /// A request that was not fulfilled. Codes of five digits are the proxy's own; the others are the status again.
 ///
@@ -29,7 +29,7 @@ impl TopicsApiError {
         TopicsApiError { status, error_code, message: message.into(), wait: None }
     }
 
-    pub(super) fn wait(&self) -> Option<Duration> {
+    pub(super) fn retry_after(&self) -> Option<Duration> {
         self.wait
     }
 
@@ -59,12 +59,12 @@ impl TopicsApiError {
     }
 
     /// None of the records was taken, and none ever will be.
-    pub(super) fn refused(message: impl Into<String>) -> TopicsApiError {
+    pub(super) fn rejected(message: impl Into<String>) -> TopicsApiError {
         TopicsApiError::new(StatusCode::UNPROCESSABLE_ENTITY, 42206, message)
     }
 
     /// Not now; later perhaps.
-    pub(super) fn later(message: impl Into<String>) -> TopicsApiError {
+    pub(super) fn unavailable(message: impl Into<String>) -> TopicsApiError {
         let fault = TopicsApiError::new(StatusCode::SERVICE_UNAVAILABLE, 50003, message);
         TopicsApiError { wait: Some(Duration::from_secs(1)), ..fault }
     }
@@ -78,17 +78,17 @@ impl From<GatewayError> for TopicsApiError {
             StatusCode::FORBIDDEN => 40301,
             status => status.as_u16(),
         };
-        TopicsApiError { wait: error.wait(), ..TopicsApiError::new(status, error_code, error.to_string()) }
+        TopicsApiError { wait: error.retry_after(), ..TopicsApiError::new(status, error_code, error.to_string()) }
     }
 }
 
 impl IntoResponse for TopicsApiError {
     fn into_response(self) -> Response {
-        reply(self.status, self.wait, &self)
+        api_reply(self.status, self.wait, &self)
     }
 }
 
 /// A reply of the proxy's own type.
-pub(super) fn reply(status: StatusCode, wait: Option<Duration>, value: &impl Serialize) -> Response {
-    json(KAFKA_V2_TYPE, status, wait, value)
+pub(super) fn api_reply(status: StatusCode, wait: Option<Duration>, value: &impl Serialize) -> Response {
+    json_response(KAFKA_V2_TYPE, status, wait, value)
 }

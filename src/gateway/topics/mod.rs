@@ -19,12 +19,12 @@ use serde::{Deserialize, Serialize};
 
 use super::SharedGatewayState;
 use super::error::GatewayError;
-use super::middleware::{GatewayState, blocking, drain, stream_of};
+use super::middleware::{GatewayState, drain_body, recording_stream, run_blocking};
 use super::recording_folder::{AppendError, RecordingFolder, STREAMS};
 use super::upload::{UploadedBody, receive_body};
 use crate::http::hold_reply;
 use crate::kafka::{Outgoing, Part, Place, Topic, TopicError, Topics, Unreachable, Unwritten, Writer};
-use error::{TopicsApiError, reply};
+use error::{TopicsApiError, api_reply};
 use records::EmbeddedFormat;
 
 /// The type of every reply.
@@ -71,15 +71,15 @@ impl FromRequestParts<SharedGatewayState> for TopicPath {
 
 pub(super) fn routes() -> Router<SharedGatewayState> {
     Router::new()
-        .route("/topics", get(list))
-        .route("/topics/{topic}", get(describe).post(produce))
-        .route("/topics/{topic}/partitions", get(partitions))
-        .route("/topics/{topic}/partitions/{partition}", get(partition).post(produce))
-        .route("/topics/{topic}/partitions/{partition}/offsets", get(offsets))
+        .route("/topics", get(list_topics))
+        .route("/topics/{topic}", get(describe_topic).post(produce_records))
+        .route("/topics/{topic}/partitions", get(list_partitions))
+        .route("/topics/{topic}/partitions/{partition}", get(describe_partition).post(produce_records))
+        .route("/topics/{topic}/partitions/{partition}/offsets", get(partition_offsets))
 }
 
 /// A refusal in the shape of these routes.
-pub(super) fn refuse(error: GatewayError) -> Response {
+pub(super) fn error_response(error: GatewayError) -> Response {
     TopicsApiError::from(error).into_response()
 }
 
@@ -125,24 +125,27 @@ impl From<Result<Place, Unwritten>> for RecordOffset {
     }
 }
 
-fn never(what: impl Into<String>) -> Unwritten {
+fn not_retriable(what: impl Into<String>) -> Unwritten {
     Unwritten { may_pass: false, what: what.into() }
 }
 
-async fn produce(State(state): State<SharedGatewayState>, request: Request) -> Result<Response, TopicsApiError> {
+async fn produce_records(
+    State(state): State<SharedGatewayState>,
+    request: Request,
+) -> Result<Response, TopicsApiError> {
     let (mut parts, body) = request.into_parts();
     let ProduceTarget { topic, partition, written_as, partitions } = match resolve_target(&state, &mut parts).await {
         Ok(expected) => expected,
         Err(error) => {
-            drain(body).await;
+            drain_body(body).await;
             return Err(error);
         }
     };
     let mut upload = receive_body(&state, &parts.headers, body).await?;
     let bytes = upload.bytes.clone();
-    let raw = records::split(&bytes, state.config.records_max)?;
+    let raw = records::split_records(&bytes, state.config.records_max)?;
     upload.reserve_records(raw.len())?;
-    let mut records = records::read(&raw, written_as);
+    let mut records = records::parse_records(&raw, written_as);
     drop(raw);
     drop(bytes);
     let UploadedBody { bytes, reservation } = upload;
@@ -150,13 +153,13 @@ async fn produce(State(state): State<SharedGatewayState>, request: Request) -> R
     for record in records.iter_mut().flatten() {
         record.partition = record.partition.or(partition);
     }
-    let written = match backend(&state)? {
-        TopicsBackend::Cluster { writer, .. } => write(writer, &topic, partitions, records).await,
-        TopicsBackend::RecordingFolder(folder) => append(folder, &topic, records).await,
+    let written = match require_backend(&state)? {
+        TopicsBackend::Cluster { writer, .. } => write_to_kafka(writer, &topic, partitions, records).await,
+        TopicsBackend::RecordingFolder(folder) => append_to_recording(folder, &topic, records).await,
     };
     let taken = written.iter().filter(|one| one.is_ok()).count();
-    state.metrics.topics.count(taken, written.len() - taken);
-    Ok(hold_reply(answer(written), reservation).await)
+    state.metrics.topics.add_counts(taken, written.len() - taken);
+    Ok(hold_reply(produce_response(written), reservation).await)
 }
 
 /// What is known of a request to produce before its body is read.
@@ -170,11 +173,11 @@ struct ProduceTarget {
 }
 
 async fn resolve_target(state: &SharedGatewayState, parts: &mut Parts) -> Result<ProduceTarget, TopicsApiError> {
-    accepts(&parts.headers)?;
+    check_accept_header(&parts.headers)?;
     let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let written_as = records::embedded(content_type)?;
+    let written_as = records::parse_embedded_format(content_type)?;
     let TopicPath { topic, partition } = TopicPath::from_request_parts(parts, state).await?;
-    let partitions = find(state, &topic).await?;
+    let partitions = partition_count(state, &topic).await?;
     match partition {
         Some(partition) if !(0..partitions).contains(&partition) => Err(TopicsApiError::no_partition()),
         _ => Ok(ProduceTarget { topic, partition, written_as, partitions }),
@@ -182,7 +185,7 @@ async fn resolve_target(state: &SharedGatewayState, parts: &mut Parts) -> Result
 }
 
 /// Says what became of records.
-fn answer(written: Vec<Result<Place, Unwritten>>) -> Response {
+fn produce_response(written: Vec<Result<Place, Unwritten>>) -> Response {
     let taken = written.iter().any(Result::is_ok);
     let first = written.iter().find_map(|one| one.as_ref().err().cloned());
     let may_pass = written.iter().any(|one| matches!(one, Err(unwritten) if unwritten.may_pass));
@@ -191,15 +194,15 @@ fn answer(written: Vec<Result<Place, Unwritten>>) -> Response {
     match first {
         Some(unwritten) if !taken => {
             let message = format!("no record was taken: {}", unwritten.what);
-            let error = if may_pass { TopicsApiError::later(message) } else { TopicsApiError::refused(message) };
-            reply(error.status, error.wait(), &RejectedProduceResponse { error: &error, produced })
+            let error = if may_pass { TopicsApiError::unavailable(message) } else { TopicsApiError::rejected(message) };
+            api_reply(error.status, error.retry_after(), &RejectedProduceResponse { error: &error, produced })
         }
-        _ => reply(StatusCode::OK, None, &produced),
+        _ => api_reply(StatusCode::OK, None, &produced),
     }
 }
 
 /// Writes records in their order. Once one finds no room the rest is not tried, so that none overtakes it.
-async fn write(
+async fn write_to_kafka(
     writer: &Writer,
     topic: &str,
     partitions: i32,
@@ -209,11 +212,11 @@ async fn write(
     let mut queued = Vec::with_capacity(records.len());
     for record in records {
         let record = match (record, &full) {
-            (Err(why), _) => Err(never(why)),
+            (Err(why), _) => Err(not_retriable(why)),
             (Ok(_), Some(full)) => Err(Unwritten::clone(full)),
             (Ok(record), None) => match record.partition {
                 Some(partition) if !(0..partitions).contains(&partition) => {
-                    Err(never(format!("topic {topic} has no partition {partition}")))
+                    Err(not_retriable(format!("topic {topic} has no partition {partition}")))
                 }
                 _ => writer.write(topic, &record),
             },
@@ -238,23 +241,23 @@ async fn write(
 }
 
 /// Appends the values of records to a file, together.
-async fn append(
+async fn append_to_recording(
     folder: &RecordingFolder,
     topic: &str,
     records: Vec<Result<Outgoing, String>>,
 ) -> Vec<Result<Place, Unwritten>> {
-    let Some(stream) = stream_of(topic) else { return Vec::new() };
+    let Some(stream) = recording_stream(topic) else { return Vec::new() };
     let (mut lines, mut count) = (Vec::new(), 0);
     let kept: Vec<Result<i64, Unwritten>> = records
         .into_iter()
         .map(|record| {
-            let record = record.map_err(never)?;
+            let record = record.map_err(not_retriable)?;
             if record.partition.is_some_and(|partition| partition != 0) {
-                return Err(never("a recording has partition 0 only"));
+                return Err(not_retriable("a recording has partition 0 only"));
             }
             let line = record.value.unwrap_or_else(|| b"null".to_vec());
             if line.contains(&b'\n') {
-                return Err(never("a recording holds lines; this value has several"));
+                return Err(not_retriable("a recording holds lines; this value has several"));
             }
             lines.extend_from_slice(&line);
             lines.push(b'\n');
@@ -265,7 +268,7 @@ async fn append(
     if count == 0 {
         return kept.into_iter().map(|one| one.map(|offset| Place { partition: 0, offset })).collect();
     }
-    let first = folder.append(stream, lines, u64::try_from(count).unwrap_or(0)).await;
+    let first = folder.append_lines(stream, lines, u64::try_from(count).unwrap_or(0)).await;
     let first = first.map(|first| i64::try_from(first).unwrap_or(i64::MAX)).map_err(|unstored| match unstored {
         AppendError::Busy | AppendError::Failed(_) => Unwritten { may_pass: true, what: unstored.to_string() },
     });
@@ -274,31 +277,31 @@ async fn append(
 }
 
 /// How many partitions a topic has that may be named.
-async fn find(state: &GatewayState, topic: &str) -> Result<i32, TopicsApiError> {
+async fn partition_count(state: &GatewayState, topic: &str) -> Result<i32, TopicsApiError> {
     let named = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
-    if topic.is_empty() || topic.len() > 249 || !topic.chars().all(named) || !state.config.allows(topic) {
+    if topic.is_empty() || topic.len() > 249 || !topic.chars().all(named) || !state.config.allows_name(topic) {
         return Err(TopicsApiError::no_topic());
     }
-    let partitions = match backend(state)? {
-        TopicsBackend::RecordingFolder(_) => stream_of(topic).map(|_| 1),
+    let partitions = match require_backend(state)? {
+        TopicsBackend::RecordingFolder(_) => recording_stream(topic).map(|_| 1),
         TopicsBackend::Cluster { writer, .. } => match writer.believed(topic) {
             Some(known) => known,
-            None => blocking(|| writer.partitions(topic)).map_err(|error| unreachable(&error))?,
+            None => run_blocking(|| writer.partitions(topic)).map_err(|error| brokers_unavailable(&error))?,
         },
     };
     partitions.ok_or_else(TopicsApiError::no_topic)
 }
 
-fn backend(state: &GatewayState) -> Result<&TopicsBackend, TopicsApiError> {
+fn require_backend(state: &GatewayState) -> Result<&TopicsBackend, TopicsApiError> {
     state.topics.as_ref().ok_or_else(|| TopicsApiError::from(GatewayError::Nothing("Kafka")))
 }
 
-fn unreachable(error: &Unreachable) -> TopicsApiError {
+fn brokers_unavailable(error: &Unreachable) -> TopicsApiError {
     tracing::warn!(%error, "Kafka does not answer");
-    TopicsApiError::later("the brokers do not answer")
+    TopicsApiError::unavailable("the brokers do not answer")
 }
 
-fn accepts(headers: &HeaderMap) -> Result<(), TopicsApiError> {
+fn check_accept_header(headers: &HeaderMap) -> Result<(), TopicsApiError> {
     // Several lines are one list.
     let wanted: Vec<_> = headers.get_all(ACCEPT).iter().map(|line| line.to_str().unwrap_or_default()).collect();
     let wanted = wanted.join(",");
@@ -313,15 +316,17 @@ fn accepts(headers: &HeaderMap) -> Result<(), TopicsApiError> {
     }
 }
 
-async fn list(State(state): State<SharedGatewayState>, headers: HeaderMap) -> Result<Response, TopicsApiError> {
-    accepts(&headers)?;
-    let mut names = match backend(&state)? {
-        TopicsBackend::Cluster { topics, .. } => blocking(|| topics.names()).map_err(|error| unreachable(&error))?,
+async fn list_topics(State(state): State<SharedGatewayState>, headers: HeaderMap) -> Result<Response, TopicsApiError> {
+    check_accept_header(&headers)?;
+    let mut names = match require_backend(&state)? {
+        TopicsBackend::Cluster { topics, .. } => {
+            run_blocking(|| topics.names()).map_err(|error| brokers_unavailable(&error))?
+        }
         TopicsBackend::RecordingFolder(_) => STREAMS.map(str::to_owned).to_vec(),
     };
-    names.retain(|name| state.config.allows(name));
+    names.retain(|name| state.config.allows_name(name));
     names.sort();
-    Ok(reply(StatusCode::OK, None, &names))
+    Ok(api_reply(StatusCode::OK, None, &names))
 }
 
 /// A topic, as the proxy describes it.
@@ -374,13 +379,13 @@ impl FromRequestParts<SharedGatewayState> for DescribedTopic {
         parts: &mut Parts,
         state: &SharedGatewayState,
     ) -> Result<DescribedTopic, TopicsApiError> {
-        accepts(&parts.headers)?;
+        check_accept_header(&parts.headers)?;
         let TopicPath { topic, .. } = TopicPath::from_request_parts(parts, state).await?;
-        find(state, &topic).await?;
-        let described = match backend(state)? {
+        partition_count(state, &topic).await?;
+        let described = match require_backend(state)? {
             // Describing waits for brokers between its awaits.
             TopicsBackend::Cluster { topics, .. } => {
-                blocking(|| tokio::runtime::Handle::current().block_on(topics.describe(&topic)))
+                run_blocking(|| tokio::runtime::Handle::current().block_on(topics.describe(&topic)))
             }
             TopicsBackend::RecordingFolder(_) => {
                 let part = Part { partition: 0, leader: 0, replicas: vec![0], isr: vec![0], low: Some(0), high: None };
@@ -389,10 +394,10 @@ impl FromRequestParts<SharedGatewayState> for DescribedTopic {
         };
         described.map(DescribedTopic).map_err(|error| match error {
             TopicError::Absent(_) => TopicsApiError::no_topic(),
-            TopicError::Unreachable(error) => unreachable(&error),
+            TopicError::Unreachable(error) => brokers_unavailable(&error),
             error => {
                 tracing::warn!(error = format!("{:#}", anyhow::Error::new(error)), "Kafka does not describe a topic");
-                TopicsApiError::later("the brokers do not tell of this topic")
+                TopicsApiError::unavailable("the brokers do not tell of this topic")
             }
         })
     }
@@ -415,26 +420,26 @@ impl FromRequestParts<SharedGatewayState> for DescribedPartition {
     }
 }
 
-async fn describe(DescribedTopic(topic): DescribedTopic) -> Response {
+async fn describe_topic(DescribedTopic(topic): DescribedTopic) -> Response {
     let configs = topic.settings.into_iter().flatten().map(|(name, value)| (name, value.into())).collect();
     let partitions = topic.partitions.iter().map(PartitionDescription::from).collect();
-    reply(StatusCode::OK, None, &TopicDescription { name: topic.topic, configs, partitions })
+    api_reply(StatusCode::OK, None, &TopicDescription { name: topic.topic, configs, partitions })
 }
 
-async fn partitions(DescribedTopic(topic): DescribedTopic) -> Response {
+async fn list_partitions(DescribedTopic(topic): DescribedTopic) -> Response {
     let partitions: Vec<PartitionDescription> = topic.partitions.iter().map(PartitionDescription::from).collect();
-    reply(StatusCode::OK, None, &partitions)
+    api_reply(StatusCode::OK, None, &partitions)
 }
 
-async fn partition(DescribedPartition(part): DescribedPartition) -> Response {
-    reply(StatusCode::OK, None, &PartitionDescription::from(&part))
+async fn describe_partition(DescribedPartition(part): DescribedPartition) -> Response {
+    api_reply(StatusCode::OK, None, &PartitionDescription::from(&part))
 }
 
-async fn offsets(DescribedPartition(part): DescribedPartition) -> Result<Response, TopicsApiError> {
+async fn partition_offsets(DescribedPartition(part): DescribedPartition) -> Result<Response, TopicsApiError> {
     match part {
         Part { low: Some(beginning_offset), high: Some(end_offset), .. } => {
-            Ok(reply(StatusCode::OK, None, &PartitionOffsets { beginning_offset, end_offset }))
+            Ok(api_reply(StatusCode::OK, None, &PartitionOffsets { beginning_offset, end_offset }))
         }
-        _ => Err(TopicsApiError::later("where this partition ends is unknown at the moment")),
+        _ => Err(TopicsApiError::unavailable("where this partition ends is unknown at the moment")),
     }
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::error::TopicsApiError;
 use crate::gateway::error::GatewayError;
-use crate::gateway::json_text::{compact, shorten};
+use crate::gateway::json_text::{strip_whitespace, truncate_message};
 use crate::kafka::Outgoing;
 
 /// How keys and values are written.
@@ -21,7 +21,7 @@ pub(super) enum EmbeddedFormat {
 }
 
 /// Reads how records are written from a content type: `application/vnd.kafka.json.v2+json`.
-pub(super) fn embedded(content_type: Option<&str>) -> Result<EmbeddedFormat, TopicsApiError> {
+pub(super) fn parse_embedded_format(content_type: Option<&str>) -> Result<EmbeddedFormat, TopicsApiError> {
     let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
         "application/vnd.kafka.json.v2+json" | "application/vnd.kafka.json+json" => Ok(EmbeddedFormat::Json),
@@ -91,14 +91,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawRecords<'a> {
 struct ProduceRecord<'a> {
     #[serde(default, borrow)]
     key: Option<&'a RawValue>,
-    #[serde(default, borrow, deserialize_with = "given")]
+    #[serde(default, borrow, deserialize_with = "explicit_null")]
     value: Option<Option<&'a RawValue>>,
     #[serde(default)]
     partition: Option<i32>,
 }
 
 /// Tells `null` from what is not there.
-fn given<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Option<&'a RawValue>>, D::Error> {
+fn explicit_null<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Option<&'a RawValue>>, D::Error> {
     Option::<&'a RawValue>::deserialize(from).map(Some)
 }
 
@@ -106,10 +106,10 @@ fn given<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Option<&'a
 ///
 /// # Errors
 /// If the body is none, or has more.
-pub(super) fn split(body: &[u8], records_max: usize) -> Result<Vec<&RawValue>, TopicsApiError> {
+pub(super) fn split_records(body: &[u8], records_max: usize) -> Result<Vec<&RawValue>, TopicsApiError> {
     let produce: ProduceBody<'_> = serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => TopicsApiError::unprocessable(shorten(error.to_string())),
-        _ => TopicsApiError::unreadable(shorten(format!("the body is not JSON: {error}"))),
+        serde_json::error::Category::Data => TopicsApiError::unprocessable(truncate_message(error.to_string())),
+        _ => TopicsApiError::unreadable(truncate_message(format!("the body is not JSON: {error}"))),
     })?;
     match produce.records {
         None => Err(TopicsApiError::unprocessable("records may not be null")),
@@ -120,23 +120,23 @@ pub(super) fn split(body: &[u8], records_max: usize) -> Result<Vec<&RawValue>, T
 }
 
 /// Reads records, each on its own: one that cannot be read says why, and the others stand.
-pub(super) fn read(records: &[&RawValue], embedded: EmbeddedFormat) -> Vec<Result<Outgoing, String>> {
-    records.iter().map(|record| outgoing(record, embedded).map_err(shorten)).collect()
+pub(super) fn parse_records(records: &[&RawValue], embedded: EmbeddedFormat) -> Vec<Result<Outgoing, String>> {
+    records.iter().map(|record| parse_record(record, embedded).map_err(truncate_message)).collect()
 }
 
-fn outgoing(record: &RawValue, embedded: EmbeddedFormat) -> Result<Outgoing, String> {
+fn parse_record(record: &RawValue, embedded: EmbeddedFormat) -> Result<Outgoing, String> {
     let written: ProduceRecord<'_> =
         serde_json::from_str(record.get()).map_err(|error| format!("the record: {error}"))?;
     let Some(value) = written.value else { return Err("the record has no value".to_owned()) };
     let bytes = |what: &str, json: Option<&RawValue>| {
-        json.map(|json| decode(json, embedded).map_err(|why| format!("the record's {what}: {why}"))).transpose()
+        json.map(|json| decode_field(json, embedded).map_err(|why| format!("the record's {what}: {why}"))).transpose()
     };
     Ok(Outgoing { key: bytes("key", written.key)?, value: bytes("value", value)?, partition: written.partition })
 }
 
-fn decode(json: &RawValue, embedded: EmbeddedFormat) -> Result<Vec<u8>, String> {
+fn decode_field(json: &RawValue, embedded: EmbeddedFormat) -> Result<Vec<u8>, String> {
     match embedded {
-        EmbeddedFormat::Json => Ok(compact(json.get())),
+        EmbeddedFormat::Json => Ok(strip_whitespace(json.get())),
         EmbeddedFormat::Binary => {
             let text: String = serde_json::from_str(json.get()).map_err(|_| {
                 "a text in base64 is wanted; for JSON send application/vnd.kafka.json.v2+json".to_owned()
@@ -153,26 +153,26 @@ mod tests {
 
     use super::*;
 
-    fn parse(body: &[u8], embedded: EmbeddedFormat) -> Result<Vec<Result<Outgoing, String>>, TopicsApiError> {
-        Ok(read(&split(body, MAX_KEPT_RECORDS)?, embedded))
+    fn parse_body(body: &[u8], embedded: EmbeddedFormat) -> Result<Vec<Result<Outgoing, String>>, TopicsApiError> {
+        Ok(parse_records(&split_records(body, MAX_KEPT_RECORDS)?, embedded))
     }
 
     #[test]
     fn body_with_more_records_than_allowed_is_refused_whole() {
         let body = format!("{{\"records\":[{}]}}", ["{\"value\":1}"; 3].join(","));
-        assert_eq!(split(body.as_bytes(), 3).unwrap().len(), 3);
-        let refused = split(body.as_bytes(), 2).unwrap_err();
+        assert_eq!(split_records(body.as_bytes(), 3).unwrap().len(), 3);
+        let refused = split_records(body.as_bytes(), 2).unwrap_err();
         assert_eq!(refused.status.as_u16(), 413);
     }
 
     #[test]
     fn words_on_a_record_quote_no_more_than_its_head() {
         let body = format!("{{\"records\":[{{\"value\":1,\"partition\":\"{}\"}}]}}", "x".repeat(100_000));
-        let said = parse(body.as_bytes(), EmbeddedFormat::Json).unwrap().remove(0).unwrap_err();
+        let said = parse_body(body.as_bytes(), EmbeddedFormat::Json).unwrap().remove(0).unwrap_err();
         assert!(said.len() < 300, "{} bytes", said.len());
     }
 
-    fn out(key: Option<&str>, value: Option<&str>, partition: Option<i32>) -> Result<Outgoing, String> {
+    fn expected_record(key: Option<&str>, value: Option<&str>, partition: Option<i32>) -> Result<Outgoing, String> {
         let bytes = |text: &str| text.as_bytes().to_vec();
         Ok(Outgoing { key: key.map(bytes), value: value.map(bytes), partition })
     }
@@ -181,18 +181,18 @@ mod tests {
     fn json_is_taken_as_it_was_written() {
         let body = br#"{"records":[{"value": {"ind": 1.50, "a":"\u00e9"}}, {"key":"k","value":"text","partition":2}, {"value":null}]}"#;
         let wanted = vec![
-            out(None, Some(r#"{"ind":1.50,"a":"\u00e9"}"#), None),
-            out(Some("\"k\""), Some("\"text\""), Some(2)),
-            out(None, None, None),
+            expected_record(None, Some(r#"{"ind":1.50,"a":"\u00e9"}"#), None),
+            expected_record(Some("\"k\""), Some("\"text\""), Some(2)),
+            expected_record(None, None, None),
         ];
-        assert_eq!(parse(body, EmbeddedFormat::Json).unwrap(), wanted);
+        assert_eq!(parse_body(body, EmbeddedFormat::Json).unwrap(), wanted);
     }
 
     #[test]
     fn a_bad_record_stands_alone() {
         let body = br#"{"records":[{"value":"eyJhIjoxfQ=="},{"value":"!"},{"value":{}},{"valeu":"eA=="},7,{"key":"eA=="},{"value":"eA==","partition":"x"}]}"#;
-        let records = parse(body, EmbeddedFormat::Binary).unwrap();
-        assert_eq!(records[0], out(None, Some("{\"a\":1}"), None));
+        let records = parse_body(body, EmbeddedFormat::Binary).unwrap();
+        assert_eq!(records[0], expected_record(None, Some("{\"a\":1}"), None));
         for (at, why) in [(1, "not base64"), (2, "base64 is wanted"), (3, "valeu"), (4, "7"), (5, "no value"), (6, "x")]
         {
             let said = records[at].as_ref().unwrap_err();
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_none_says_why() {
-        let status = |body: &str| parse(body.as_bytes(), EmbeddedFormat::Json).unwrap_err().status.as_u16();
+        let status = |body: &str| parse_body(body.as_bytes(), EmbeddedFormat::Json).unwrap_err().status.as_u16();
         for unreadable in ["", "{", "{\"records\":[}", "\u{0}"] {
             assert_eq!(status(unreadable), 400, "{unreadable}");
         }
@@ -212,12 +212,12 @@ mod tests {
             assert_eq!(status(other), 422, "{other}");
         }
         let nothing = br#"{"key_schema":"x","value_schema_id":7,"records":[{"value":1}]}"#;
-        assert_eq!(parse(nothing, EmbeddedFormat::Json).unwrap().len(), 1);
+        assert_eq!(parse_body(nothing, EmbeddedFormat::Json).unwrap().len(), 1);
     }
 
     #[test]
     fn types_are_told_apart() {
-        let of = |text: &str| embedded(Some(text)).ok();
+        let of = |text: &str| parse_embedded_format(Some(text)).ok();
         assert_eq!(of("application/vnd.kafka.json.v2+json"), Some(EmbeddedFormat::Json));
         assert_eq!(of("Application/vnd.kafka.JSON.v2+json; charset=utf-8"), Some(EmbeddedFormat::Json));
         assert_eq!(of("application/vnd.kafka.binary.v2+json"), Some(EmbeddedFormat::Binary));
@@ -225,7 +225,7 @@ mod tests {
         for unknown in ["application/vnd.kafka.avro.v2+json", "text/plain", ""] {
             assert_eq!(of(unknown), None, "{unknown}");
         }
-        assert!(embedded(None).is_err());
+        assert!(parse_embedded_format(None).is_err());
     }
 
     proptest! {
@@ -243,7 +243,7 @@ mod tests {
             let body = parts.concat();
             for embedded in [EmbeddedFormat::Json, EmbeddedFormat::Binary] {
                 // As many outcomes as records, or a word on why there are none.
-                if let Ok(records) = parse(body.as_bytes(), embedded) {
+                if let Ok(records) = parse_body(body.as_bytes(), embedded) {
                     let read: serde_json::Value = serde_json::from_str(&body).unwrap();
                     prop_assert_eq!(read["records"].as_array().unwrap().len(), records.len());
                 }

@@ -60,16 +60,16 @@ pub(super) struct ColumnBody {
 }
 
 /// The columns of a question.
-pub(super) fn columns(question: &Question) -> Vec<ColumnBody> {
+pub(super) fn column_bodies(question: &Question) -> Vec<ColumnBody> {
     let named = |(at, column): (usize, &AnswerColumn)| ColumnBody {
         name: column.name,
-        kind: kind(column.kind),
+        kind: type_name(column.kind),
         group: at < question.group_columns(),
     };
     question.columns.iter().enumerate().map(named).collect()
 }
 
-pub(super) fn kind(kind: ColumnType) -> &'static str {
+pub(super) fn type_name(kind: ColumnType) -> &'static str {
     match kind {
         ColumnType::Long => "long",
         ColumnType::Text => "text",
@@ -78,7 +78,7 @@ pub(super) fn kind(kind: ColumnType) -> &'static str {
 }
 
 /// The question of that name, and where it stands among all.
-pub(super) fn question(name: &str) -> Result<(usize, &'static Question), ApiError> {
+pub(super) fn find_question(name: &str) -> Result<(usize, &'static Question), ApiError> {
     let found = questions::ALL.iter().enumerate().find(|(_, question)| question.name == name);
     found.ok_or_else(|| {
         let names: Vec<_> = questions::ALL.iter().map(|question| question.name).collect();
@@ -88,11 +88,11 @@ pub(super) fn question(name: &str) -> Result<(usize, &'static Question), ApiErro
 }
 
 /// The answers, if they may be shown.
-pub(super) fn view(answer_hub: &AnswerHub, read: ReadConsistency) -> Result<AnswerView, ApiError> {
-    let Some(view) = answer_hub.view(read) else {
+pub(super) fn readable_view(answer_hub: &AnswerHub, read: ReadConsistency) -> Result<AnswerView, ApiError> {
+    let Some(view) = answer_hub.current_view(read) else {
         // Before the first epoch it is not known whether there are tables.
-        return Err(if answer_hub.view(ReadConsistency::Live).is_some_and(|live| live.open) {
-            ApiError::bad("this run keeps no tables, so no answer is durable; read=live")
+        return Err(if answer_hub.current_view(ReadConsistency::Live).is_some_and(|live| live.open) {
+            ApiError::bad_request("this run keeps no tables, so no answer is durable; read=live")
         } else {
             not_ready()
         });
@@ -101,63 +101,63 @@ pub(super) fn view(answer_hub: &AnswerHub, read: ReadConsistency) -> Result<Answ
 }
 
 pub(super) fn not_ready() -> ApiError {
-    ApiError::not_yet("the answers are being rebuilt from the tables; /readyz says when they can be read")
+    ApiError::not_ready("the answers are being rebuilt from the tables; /readyz says when they can be read")
 }
 
 /// Names what is shown: this run, this face, this epoch.
-fn tag(answer_hub: &AnswerHub, read: ReadConsistency, epoch: Epoch) -> String {
+fn entity_tag(answer_hub: &AnswerHub, read: ReadConsistency, epoch: Epoch) -> String {
     let face = if read == ReadConsistency::Durable { "d" } else { "" };
-    format!("\"{:x}-{face}{epoch}\"", answer_hub.run())
+    format!("\"{:x}-{face}{epoch}\"", answer_hub.run_id())
 }
 
-fn has(headers: &HeaderMap, tag: &str) -> bool {
+fn matches_tag(headers: &HeaderMap, tag: &str) -> bool {
     let given = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     given.flat_map(|value| value.split(',')).map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag)
 }
 
 /// `GET /answers`
-pub(super) async fn all(
+pub(super) async fn get_all_answers(
     State(shared): State<SharedServingState>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let AnswerParams { read, form, .. } = params::asked(query.as_deref(), None)?;
-    let view = view(&shared.answer_hub, read)?;
-    let tag = tag(&shared.answer_hub, read, view.epoch);
-    if has(&headers, &tag) {
-        return Ok(tagged(StatusCode::NOT_MODIFIED.into_response(), tag));
+    let AnswerParams { read, form, .. } = params::parse_answer_params(query.as_deref(), None)?;
+    let view = readable_view(&shared.answer_hub, read)?;
+    let tag = entity_tag(&shared.answer_hub, read, view.epoch);
+    if matches_tag(&headers, &tag) {
+        return Ok(with_entity_tag(StatusCode::NOT_MODIFIED.into_response(), tag));
     }
     let rows = view.answers().map(|(_, table)| table.rows().len()).sum();
     let render = move |view: &AnswerView| render_all(view, form);
-    let bytes = shared.shared_replies.share(ReplyKey::AllAnswers(read, form), view, rows, render).await?;
-    Ok(tagged(reply::counted(kind_of(form), bytes), tag))
+    let bytes = shared.shared_replies.render_shared(ReplyKey::AllAnswers(read, form), view, rows, render).await?;
+    Ok(with_entity_tag(reply::shared_response(content_type(form), bytes), tag))
 }
 
 /// `GET /answers/{name}`
-pub(super) async fn one(
+pub(super) async fn get_answer(
     State(shared): State<SharedServingState>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (at, question) = question(&name)?;
-    let AnswerParams { read, form, filter } = params::asked(query.as_deref(), Some(question))?;
-    let view = view(&shared.answer_hub, read)?;
-    let tag = tag(&shared.answer_hub, read, view.epoch);
-    if has(&headers, &tag) {
-        return Ok(tagged(StatusCode::NOT_MODIFIED.into_response(), tag));
+    let (at, question) = find_question(&name)?;
+    let AnswerParams { read, form, filter } = params::parse_answer_params(query.as_deref(), Some(question))?;
+    let view = readable_view(&shared.answer_hub, read)?;
+    let tag = entity_tag(&shared.answer_hub, read, view.epoch);
+    if matches_tag(&headers, &tag) {
+        return Ok(with_entity_tag(StatusCode::NOT_MODIFIED.into_response(), tag));
     }
     let (rows, shared_replies) = (view.answer(at).rows().len(), &shared.shared_replies);
     let bytes = if filter.is_empty() {
         let key = ReplyKey::SingleAnswer(read, at, form);
-        shared_replies.share(key, view, rows, move |view| render_one(view, at, form, &filter)).await?
+        shared_replies.render_shared(key, view, rows, move |view| render_one(view, at, form, &filter)).await?
     } else {
-        shared_replies.render(rows, move || render_one(&view, at, form, &filter)).await?
+        shared_replies.render_unshared(rows, move || render_one(&view, at, form, &filter)).await?
     };
-    Ok(tagged(reply::counted(kind_of(form), bytes), tag))
+    Ok(with_entity_tag(reply::shared_response(content_type(form), bytes), tag))
 }
 
-fn kind_of(form: ReplyFormat) -> HeaderValue {
+fn content_type(form: ReplyFormat) -> HeaderValue {
     match form {
         ReplyFormat::Json => reply::JSON_TYPE,
         ReplyFormat::Ndjson => reply::NDJSON_TYPE,
@@ -165,7 +165,7 @@ fn kind_of(form: ReplyFormat) -> HeaderValue {
     }
 }
 
-fn tagged(mut response: Response, tag: String) -> Response {
+fn with_entity_tag(mut response: Response, tag: String) -> Response {
     if let Ok(tag) = HeaderValue::try_from(tag) {
         response.headers_mut().insert(ETAG, tag);
     }
@@ -174,11 +174,11 @@ fn tagged(mut response: Response, tag: String) -> Response {
 
 fn render_all(view: &AnswerView, form: ReplyFormat) -> anyhow::Result<Vec<u8>> {
     if form == ReplyFormat::Ndjson {
-        return Ok(ndjson(view)?);
+        return Ok(render_ndjson(view)?);
     }
     let answers = view.answers().map(|(question, table)| AnswerBody {
         answer: question.name,
-        columns: columns(question),
+        columns: column_bodies(question),
         rows: NamedRows { columns: question.columns, rows: table.rows().collect() },
     });
     let AnswerView { epoch, as_of, durable_epoch, .. } = *view;
@@ -188,9 +188,9 @@ fn render_all(view: &AnswerView, form: ReplyFormat) -> anyhow::Result<Vec<u8>> {
 
 fn render_one(view: &AnswerView, answer: usize, form: ReplyFormat, filter: &RowFilter) -> anyhow::Result<Vec<u8>> {
     let question = &questions::ALL[answer];
-    let rows: Vec<&AnswerRow> = view.answer(answer).rows().filter(|row| filter.takes(row)).collect();
+    let rows: Vec<&AnswerRow> = view.answer(answer).rows().filter(|row| filter.matches_row(row)).collect();
     match form {
-        ReplyFormat::Csv(separator) => Ok(csv(question.columns, &rows, separator)?),
+        ReplyFormat::Csv(separator) => Ok(render_csv(question.columns, &rows, separator)?),
         ReplyFormat::Ndjson => {
             let mut lines = Vec::new();
             for row in rows {
@@ -207,7 +207,7 @@ fn render_one(view: &AnswerView, answer: usize, form: ReplyFormat, filter: &RowF
                 epoch,
                 as_of,
                 durable_epoch,
-                columns: columns(question),
+                columns: column_bodies(question),
                 rows,
             };
             Ok(serde_json::to_vec(&one)?)
@@ -216,14 +216,14 @@ fn render_one(view: &AnswerView, answer: usize, form: ReplyFormat, filter: &RowF
 }
 
 /// As on stdout.
-fn ndjson(view: &AnswerView) -> std::io::Result<Vec<u8>> {
+fn render_ndjson(view: &AnswerView) -> std::io::Result<Vec<u8>> {
     let mut lines = Vec::new();
-    render::snapshot(view, &mut lines)?;
+    render::write_snapshot(view, &mut lines)?;
     Ok(lines)
 }
 
 /// RFC 4180, with a header; `separator` stands between cells.
-fn csv(columns: &[AnswerColumn], rows: &[&AnswerRow], separator: u8) -> Result<Vec<u8>, csv::Error> {
+fn render_csv(columns: &[AnswerColumn], rows: &[&AnswerRow], separator: u8) -> Result<Vec<u8>, csv::Error> {
     let mut out =
         csv::WriterBuilder::new().delimiter(separator).terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     out.write_record(columns.iter().map(|column| column.name))?;
@@ -267,7 +267,7 @@ mod tests {
         let texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "a,b", "say \"x\"", "two\nlines", "art"];
         let rows: Vec<AnswerRow> =
             texts.iter().map(|text| AnswerRow(Box::new([AnswerCell::text(text), AnswerCell::Long(-3)]))).collect();
-        let written = String::from_utf8(csv(&columns, &rows.iter().collect::<Vec<_>>(), b',').unwrap()).unwrap();
+        let written = String::from_utf8(render_csv(&columns, &rows.iter().collect::<Vec<_>>(), b',').unwrap()).unwrap();
         let expected = [
             "category,count",
             "'=1+1,-3",
@@ -297,7 +297,7 @@ mod tests {
         }
         let columns = [text_column("category"), long_column("count")];
         let row = AnswerRow(Box::new([AnswerCell::text("a;=b"), AnswerCell::Long(7)]));
-        let written = String::from_utf8(csv(&columns, &[&row], b';').unwrap()).unwrap();
+        let written = String::from_utf8(render_csv(&columns, &[&row], b';').unwrap()).unwrap();
         assert_eq!(written, "category;count\r\n\"a;'=b\";7\r\n");
     }
 }

@@ -31,7 +31,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::watch;
 
-use super::answers::{columns, question, view};
+use super::answers::{column_bodies, find_question, readable_view};
 use super::reply::{self, ApiError};
 use super::shared_replies::ReplyKey;
 use super::{SharedServingState, params};
@@ -63,41 +63,41 @@ struct SnapshotEvent<'a> {
 }
 
 /// `GET /changes`: of all answers.
-pub(super) async fn all(
+pub(super) async fn stream_all_changes(
     State(shared): State<SharedServingState>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    follow(shared, query.as_deref(), &headers, (0..questions::ALL.len()).collect()).await
+    stream_changes(shared, query.as_deref(), &headers, (0..questions::ALL.len()).collect()).await
 }
 
 /// `GET /answers/{name}/changes`
-pub(super) async fn one(
+pub(super) async fn stream_answer_changes(
     State(shared): State<SharedServingState>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (at, _) = question(&name)?;
-    follow(shared, query.as_deref(), &headers, vec![at]).await
+    let (at, _) = find_question(&name)?;
+    stream_changes(shared, query.as_deref(), &headers, vec![at]).await
 }
 
-async fn follow(
+async fn stream_changes(
     shared: SharedServingState,
     query: Option<&str>,
     headers: &HeaderMap,
     answers: Vec<usize>,
 ) -> Result<Response, ApiError> {
-    let read = params::followed(query)?;
-    view(&shared.answer_hub, read)?;
-    let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(parse_id);
-    let following = shared.answer_hub.follow(read, seen).ok_or_else(super::answers::not_ready)?;
-    let run = shared.answer_hub.run();
+    let read = params::parse_change_params(query)?;
+    readable_view(&shared.answer_hub, read)?;
+    let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(parse_event_id);
+    let following = shared.answer_hub.subscribe_from(read, seen).ok_or_else(super::answers::not_ready)?;
+    let run = shared.answer_hub.run_id();
     let (first, missed) = match following.start {
         // A stream must begin with something: a reader waits for its first byte.
         SubscriptionStart::Resumed(missed) => (VecDeque::from([KEEP_ALIVE_COMMENT]), missed.into()),
         SubscriptionStart::Snapshot { view, why } => {
-            (snapshot(&shared, read, &view, why, &answers).await?, VecDeque::new())
+            (snapshot_events(&shared, read, &view, why, &answers).await?, VecDeque::new())
         }
     };
     let over = shared.over.clone();
@@ -109,7 +109,7 @@ async fn follow(
         let chunk = ready.pop_front()?;
         Some((chunk, (ready, reader)))
     });
-    Ok(reply::events(stream))
+    Ok(reply::event_stream(stream))
 }
 
 /// One reader, in its place of the stream.
@@ -146,7 +146,7 @@ impl ChangeReader {
             }
         }
         self.take_waiting(&mut events);
-        Some(events.finish())
+        Some(events.into_chunks())
     }
 
     fn take_missed(&mut self, events: &mut EventBuffer) {
@@ -170,24 +170,24 @@ impl ChangeReader {
     }
 
     fn add_changes(&self, events: &mut EventBuffer, passed: &EpochChanges) {
-        let mut changes = self.answers.iter().filter_map(|answer| passed.json(*answer)).peekable();
+        let mut changes = self.answers.iter().filter_map(|answer| passed.answer_json(*answer)).peekable();
         while let Some(json) = changes.next() {
-            events.add(changes.peek().is_none().then_some((self.run, passed.epoch)), "change", json);
+            events.add_event(changes.peek().is_none().then_some((self.run, passed.epoch)), "change", json);
         }
     }
 
     /// The last word to a reader that is too slow.
     fn drop_reader(&mut self, events: &mut EventBuffer, epochs: u64) {
         self.dropped = true;
-        self.shared.metrics.reader_dropped();
+        self.shared.metrics.count_dropped_subscriber();
         tracing::info!(epochs, "a reader of changes was too slow and is dropped");
         let why = format!("more than {} changed epochs behind", crate::serving::answer_hub::MAX_EPOCHS_BEHIND);
-        events.add(None, "dropped", &Bytes::from(format!("{{\"why\":\"{why}; start anew\"}}")));
+        events.add_event(None, "dropped", &Bytes::from(format!("{{\"why\":\"{why}; start anew\"}}")));
     }
 }
 
 /// The id that a reader saw last: this epoch, of that run.
-fn parse_id(id: &str) -> Option<(u64, Epoch)> {
+fn parse_event_id(id: &str) -> Option<(u64, Epoch)> {
     let (run, epoch) = id.split_once('-')?;
     Some((u64::from_str_radix(run, 16).ok()?, epoch.parse().ok()?))
 }
@@ -206,7 +206,7 @@ impl EventBuffer {
     }
 
     /// Adds an event with its JSON.
-    fn add(&mut self, id: Option<(u64, Epoch)>, name: &str, json: &Bytes) {
+    fn add_event(&mut self, id: Option<(u64, Epoch)>, name: &str, json: &Bytes) {
         let before = self.text.len();
         if let Some((run, epoch)) = id {
             // Writing to a string cannot fail.
@@ -224,7 +224,7 @@ impl EventBuffer {
         self.bytes += self.text.len().saturating_sub(before) + json.len();
     }
 
-    fn finish(mut self) -> VecDeque<Bytes> {
+    fn into_chunks(mut self) -> VecDeque<Bytes> {
         if !self.text.is_empty() {
             self.ready.push_back(Bytes::from(self.text));
         }
@@ -233,7 +233,7 @@ impl EventBuffer {
 }
 
 /// The answers as the first events of a stream. Readers that come in the same epoch share what is rendered.
-async fn snapshot(
+async fn snapshot_events(
     shared: &SharedServingState,
     read: ReadConsistency,
     view: &AnswerView,
@@ -244,17 +244,17 @@ async fn snapshot(
     for (at, answer) in answers.iter().copied().enumerate() {
         let (key, rows) = (ReplyKey::SnapshotEvent(read, answer, anew), view.answer(answer).rows().len());
         let render = move |view: &AnswerView| render_snapshot(view, answer, anew);
-        let json = shared.shared_replies.share(key, view.clone(), rows, render).await?;
-        let id = (at + 1 == answers.len()).then_some((shared.answer_hub.run(), view.epoch));
-        events.add(id, "snapshot", &json);
+        let json = shared.shared_replies.render_shared(key, view.clone(), rows, render).await?;
+        let id = (at + 1 == answers.len()).then_some((shared.answer_hub.run_id(), view.epoch));
+        events.add_event(id, "snapshot", &json);
     }
-    Ok(events.finish())
+    Ok(events.into_chunks())
 }
 
 fn render_snapshot(view: &AnswerView, answer: usize, anew: Option<&'static str>) -> anyhow::Result<Vec<u8>> {
     let question = &questions::ALL[answer];
     let rows = NamedRows { columns: question.columns, rows: view.answer(answer).rows().collect() };
     let AnswerView { epoch, as_of, durable_epoch, .. } = *view;
-    let columns = columns(question);
+    let columns = column_bodies(question);
     Ok(serde_json::to_vec(&SnapshotEvent { answer: question.name, epoch, as_of, durable_epoch, anew, columns, rows })?)
 }

@@ -96,13 +96,13 @@ impl HttpConfig {
         let listening = ListenSettings {
             listen: self.listen,
             tls: self.tls.as_ref(),
-            tokens: self.tokens.any(),
+            tokens: self.tokens.is_any_set(),
             danger_listen_in_the_open: self.danger_listen_in_the_open,
             connections_max: self.connections_max,
             connections_per_address_max: self.connections_per_address_max,
         };
         let mut faults = listening.faults(base);
-        if self.tokens.any() && self.tokens.read.is_none() && self.tokens.admin.is_none() {
+        if self.tokens.is_any_set() && self.tokens.read.is_none() && self.tokens.admin.is_none() {
             faults.push(KeyProblem::new("tokens", "no token allows reading the answers; add read or admin"));
         }
         if self.reply_bytes_max < 1 << 20 {
@@ -115,7 +115,7 @@ impl HttpConfig {
 impl ServeTokens {
     /// Whether one is asked for.
     #[must_use]
-    pub fn any(&self) -> bool {
+    pub fn is_any_set(&self) -> bool {
         self.read.is_some() || self.metrics.is_some() || self.admin.is_some()
     }
 }

@@ -20,17 +20,20 @@ struct GraphBody {
 }
 
 /// `GET /graph`: the dataflow, with the records that went along it in this run.
-pub(super) async fn graph(
+pub(super) async fn get_graph(
     State(shared): State<SharedServingState>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    params::none(query.as_deref())?;
-    let view = answers::view(&shared.answer_hub, ReadConsistency::Live)?;
-    Ok(reply::json(&GraphBody { epoch: view.epoch, operators: OperatorGraph::from_logs(&shared.gauges.watched()) }))
+    params::require_no_params(query.as_deref())?;
+    let view = answers::readable_view(&shared.answer_hub, ReadConsistency::Live)?;
+    Ok(reply::json_response(&GraphBody {
+        epoch: view.epoch,
+        operators: OperatorGraph::from_logs(&shared.gauges.watched()),
+    }))
 }
 
 /// What all workers hold together.
-pub(super) fn held(gauges: &Gauges) -> StateSizes {
+pub(super) fn total_state_sizes(gauges: &Gauges) -> StateSizes {
     let mut held = StateSizes::default();
     gauges.watched().iter().for_each(|worker| held += worker.sizes());
     held

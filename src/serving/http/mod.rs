@@ -93,7 +93,7 @@ impl HttpServer {
     /// # Errors
     /// If one of them is not to be had.
     pub fn bind(config: &HttpConfig, base: &Path) -> Result<HttpServer, HttpError> {
-        let access = permissions::access(config, base)?;
+        let access = permissions::build_access_control(config, base)?;
         let port = ServerPort::bind(config.listen, config.tls.as_ref(), base)?;
         Ok(HttpServer { port, config: config.clone(), access })
     }
@@ -102,8 +102,8 @@ impl HttpServer {
     ///
     /// # Errors
     /// If the system does not say.
-    pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.port.address()
+    pub fn local_address(&self) -> std::io::Result<SocketAddr> {
+        self.port.local_address()
     }
 
     /// Serves until `over` turns true. `options` are shown as those in force.
@@ -132,7 +132,7 @@ impl HttpServer {
             over: over.clone(),
         });
         let sampler = tokio::spawn(sample_status(Arc::clone(&shared)));
-        let router = router(Arc::clone(&shared));
+        let router = build_router(Arc::clone(&shared));
         let limits = ConnectionLimits {
             connections_max: self.config.connections_max,
             connections_per_address_max: self.config.connections_per_address_max,
@@ -152,29 +152,29 @@ async fn sample_status(shared: SharedServingState) {
     loop {
         ticks.tick().await;
         let now = Instant::now();
-        if let Some(view) = shared.answer_hub.view(ReadConsistency::Live) {
+        if let Some(view) = shared.answer_hub.current_view(ReadConsistency::Live) {
             let latency = shared.answer_hub.latency_since(before);
-            shared.history.add(&view, latency, resident_bytes());
+            shared.history.add_sample(&view, latency, resident_bytes());
         }
         before = Some(now);
     }
 }
 
-fn router(shared: SharedServingState) -> Router {
+fn build_router(shared: SharedServingState) -> Router {
     Router::new()
-        .route("/", get(page::index))
-        .route("/assets/{name}", get(page::asset))
-        .route("/answers", get(answers::all))
-        .route("/answers/{name}", get(answers::one))
-        .route("/answers/{name}/changes", get(changes::one))
-        .route("/changes", get(changes::all))
-        .route("/status", get(status::status))
-        .route("/rejected", get(status::rejected))
-        .route("/graph", get(graph::graph))
-        .route("/healthz", get(status::health))
-        .route("/readyz", get(status::ready))
-        .route("/metrics", get(metrics::metrics))
-        .route("/openapi.json", get(openapi::document))
+        .route("/", get(page::get_index))
+        .route("/assets/{name}", get(page::get_asset))
+        .route("/answers", get(answers::get_all_answers))
+        .route("/answers/{name}", get(answers::get_answer))
+        .route("/answers/{name}/changes", get(changes::stream_answer_changes))
+        .route("/changes", get(changes::stream_all_changes))
+        .route("/status", get(status::get_status))
+        .route("/rejected", get(status::get_rejected))
+        .route("/graph", get(graph::get_graph))
+        .route("/healthz", get(status::get_health))
+        .route("/readyz", get(status::get_readiness))
+        .route("/metrics", get(metrics::get_metrics))
+        .route("/openapi.json", get(openapi::get_openapi))
         .fallback(async || {
             ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here; see /openapi.json")
         })
@@ -194,21 +194,21 @@ async fn handle_request(
 ) -> Response {
     let route =
         request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
-    let response = match permissions::admit(&shared.access, &request, from) {
+    let response = match permissions::check_access(&shared.access, &request, from) {
         Ok(()) => next.run(request).await,
         Err(denied) => ApiError::from(denied).into_response(),
     };
-    let mut response = shared.shared_replies.count(response).await.unwrap_or_else(ApiError::into_response);
+    let mut response = shared.shared_replies.reserve_reply(response).await.unwrap_or_else(ApiError::into_response);
     if response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     set_security_headers(response.headers_mut());
-    shared.metrics.request(&route, response.status().as_u16());
+    shared.metrics.count_request(&route, response.status().as_u16());
     response
 }
 
 /// Renders: here if it is little, else on a thread that may be busy for long.
-async fn blocking<T: Send + 'static>(
+async fn render_off_runtime<T: Send + 'static>(
     rows: usize,
     render: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
 ) -> Result<T, ApiError> {

@@ -59,21 +59,21 @@ static ASSETS: [PageFile; 7] = [
 ];
 
 /// `GET /`
-pub(super) async fn index(headers: HeaderMap) -> Response {
-    serve(&INDEX, &headers)
+pub(super) async fn get_index(headers: HeaderMap) -> Response {
+    serve_file(&INDEX, &headers)
 }
 
 /// `GET /assets/{name}`
-pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn get_asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
     let file = ASSETS.iter().find(|file| file.name == name);
     let file =
         file.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "not_found", "the page has no file of that name"))?;
-    Ok(serve(file, &headers))
+    Ok(serve_file(file, &headers))
 }
 
 /// The file, compressed where that is understood, or that it is still the same. It is asked for each time, so that a
 /// page never runs with the files of another version; the tag makes that cheap.
-fn serve(file: &'static PageFile, headers: &HeaderMap) -> Response {
+fn serve_file(file: &'static PageFile, headers: &HeaderMap) -> Response {
     let encoded = file.encoded.get_or_init(|| encode_file(file));
     let gzip = encoded.gzip.as_deref().filter(|_| accepts_gzip(headers));
     let tag = format!("\"{}{}\"", encoded.tag, if gzip.is_some() { "-gzip" } else { "" });
@@ -83,7 +83,7 @@ fn serve(file: &'static PageFile, headers: &HeaderMap) -> Response {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let kind = HeaderValue::from_static(file.kind);
-        let mut response = reply::body(kind, reply::REVALIDATE, gzip.unwrap_or(file.bytes));
+        let mut response = reply::typed_response(kind, reply::REVALIDATE, gzip.unwrap_or(file.bytes));
         // Part of the program: however many read it, it is there once.
         response.extensions_mut().insert(CountedReply);
         if gzip.is_some() {
@@ -124,17 +124,17 @@ mod tests {
 
     use super::*;
 
-    fn accepting(value: &'static str) -> HeaderMap {
+    fn accept_encoding(value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(value))])
     }
 
     #[test]
     fn it_is_compressed_for_whoever_understands_that() {
         for value in ["gzip", "br, GZIP", "deflate, gzip;q=1.0", "gzip; q=0.5"] {
-            assert!(accepts_gzip(&accepting(value)), "{value}");
+            assert!(accepts_gzip(&accept_encoding(value)), "{value}");
         }
         for value in ["", "br", "gzip;q=0", "xgzip", "gzip;q=x"] {
-            assert!(!accepts_gzip(&accepting(value)), "{value}");
+            assert!(!accepts_gzip(&accept_encoding(value)), "{value}");
         }
         let mut plain = Vec::new();
         let encoded = encode_file(&INDEX);
@@ -144,13 +144,13 @@ mod tests {
 
     #[test]
     fn each_form_of_a_file_has_a_tag_of_its_own() {
-        let tag = |headers: &HeaderMap| serve(&INDEX, headers).headers()[ETAG].clone();
-        let (plain, gzip) = (tag(&HeaderMap::new()), tag(&accepting("gzip")));
+        let tag = |headers: &HeaderMap| serve_file(&INDEX, headers).headers()[ETAG].clone();
+        let (plain, gzip) = (tag(&HeaderMap::new()), tag(&accept_encoding("gzip")));
         assert_ne!(plain, gzip);
-        let mut again = accepting("gzip");
+        let mut again = accept_encoding("gzip");
         again.insert(IF_NONE_MATCH, plain);
-        assert_eq!(serve(&INDEX, &again).status(), StatusCode::OK);
+        assert_eq!(serve_file(&INDEX, &again).status(), StatusCode::OK);
         again.insert(IF_NONE_MATCH, gzip);
-        assert_eq!(serve(&INDEX, &again).status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(serve_file(&INDEX, &again).status(), StatusCode::NOT_MODIFIED);
     }
 }

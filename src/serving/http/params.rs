@@ -45,11 +45,11 @@ impl RowFilter {
     }
 
     /// Whether a row is wanted.
-    pub(super) fn takes(&self, row: &AnswerRow) -> bool {
-        self.0.iter().all(|(column, wanted)| wanted.iter().any(|wanted| wanted.is(&row.0[*column])))
+    pub(super) fn matches_row(&self, row: &AnswerRow) -> bool {
+        self.0.iter().all(|(column, wanted)| wanted.iter().any(|wanted| wanted.matches_cell(&row.0[*column])))
     }
 
-    fn add(&mut self, column: usize, wanted: FilterValue) {
+    fn add_value(&mut self, column: usize, wanted: FilterValue) {
         match self.0.iter_mut().find(|(of, _)| *of == column) {
             Some((_, values)) => values.push(wanted),
             None => self.0.push((column, vec![wanted])),
@@ -58,7 +58,7 @@ impl RowFilter {
 }
 
 impl FilterValue {
-    fn is(&self, cell: &AnswerCell) -> bool {
+    fn matches_cell(&self, cell: &AnswerCell) -> bool {
         match (self, cell) {
             (FilterValue::Long(wanted), AnswerCell::Long(value)) => wanted == value,
             (FilterValue::Text(wanted), AnswerCell::Text(value)) => wanted == value.as_str(),
@@ -68,27 +68,27 @@ impl FilterValue {
 }
 
 /// Each name and value of a query.
-fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
+fn query_pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
     form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned()
 }
 
-fn read(value: &str) -> Result<ReadConsistency, ApiError> {
+fn parse_consistency(value: &str) -> Result<ReadConsistency, ApiError> {
     match value {
         "live" => Ok(ReadConsistency::Live),
         "durable" => Ok(ReadConsistency::Durable),
-        _ => Err(ApiError::bad("read is live or durable")),
+        _ => Err(ApiError::bad_request("read is live or durable")),
     }
 }
 
 /// How answers are asked for; of one question, with its filters.
-pub(super) fn asked(query: Option<&str>, question: Option<&Question>) -> Result<AnswerParams, ApiError> {
+pub(super) fn parse_answer_params(query: Option<&str>, question: Option<&Question>) -> Result<AnswerParams, ApiError> {
     let (mut asked, mut between) = (AnswerParams::default(), None);
-    for (name, value) in pairs(query) {
+    for (name, value) in query_pairs(query) {
         match name.as_str() {
-            "read" => asked.read = read(&value)?,
-            "format" => asked.form = form(&value, question.is_some())?,
-            "separator" if question.is_some() => between = Some(separator(&value)?),
-            _ => filter(&mut asked.filter, question, &name, value)?,
+            "read" => asked.read = parse_consistency(&value)?,
+            "format" => asked.form = parse_format(&value, question.is_some())?,
+            "separator" if question.is_some() => between = Some(parse_separator(&value)?),
+            _ => parse_filter(&mut asked.filter, question, &name, value)?,
         }
     }
     // Of no other form it changes anything.
@@ -98,73 +98,85 @@ pub(super) fn asked(query: Option<&str>, question: Option<&Question>) -> Result<
     Ok(asked)
 }
 
-fn form(value: &str, of_one_answer: bool) -> Result<ReplyFormat, ApiError> {
+fn parse_format(value: &str, of_one_answer: bool) -> Result<ReplyFormat, ApiError> {
     match value {
         "json" => Ok(ReplyFormat::Json),
         "ndjson" => Ok(ReplyFormat::Ndjson),
         "csv" if of_one_answer => Ok(ReplyFormat::Csv(b',')),
-        _ if of_one_answer => Err(ApiError::bad("format is json, ndjson or csv")),
-        _ => Err(ApiError::bad("format is json or ndjson; csv is of one answer")),
+        _ if of_one_answer => Err(ApiError::bad_request("format is json, ndjson or csv")),
+        _ => Err(ApiError::bad_request("format is json or ndjson; csv is of one answer")),
     }
 }
 
-fn separator(value: &str) -> Result<u8, ApiError> {
+fn parse_separator(value: &str) -> Result<u8, ApiError> {
     let known = CSV_SEPARATORS.contains(&value);
     let byte = value.as_bytes().first().filter(|_| known);
-    byte.copied().ok_or_else(|| ApiError::bad("separator is one of , ; | or a tab (%09)"))
+    byte.copied().ok_or_else(|| ApiError::bad_request("separator is one of , ; | or a tab (%09)"))
 }
 
-fn filter(filter: &mut RowFilter, question: Option<&Question>, name: &str, value: String) -> Result<(), ApiError> {
+fn parse_filter(
+    filter: &mut RowFilter,
+    question: Option<&Question>,
+    name: &str,
+    value: String,
+) -> Result<(), ApiError> {
     let groups = question.map_or(&[][..], |question| &question.columns[..question.group_columns()]);
     let Some(column) = groups.iter().position(|column| column.name == name) else {
         let mut known = vec!["read", "format"];
         known.extend(question.map(|_| "separator"));
         known.extend(groups.iter().map(|column| column.name));
-        return Err(ApiError::bad(format!("there is no parameter of that name; known are {}", known.join(", "))));
+        return Err(ApiError::bad_request(format!(
+            "there is no parameter of that name; known are {}",
+            known.join(", ")
+        )));
     };
     let wanted = match groups[column].kind {
         ColumnType::Text => FilterValue::Text(value),
         ColumnType::Long | ColumnType::Double => FilterValue::Long(
-            value.parse().map_err(|_| ApiError::bad(format!("{} is a whole number", groups[column].name)))?,
+            value.parse().map_err(|_| ApiError::bad_request(format!("{} is a whole number", groups[column].name)))?,
         ),
     };
-    filter.add(column, wanted);
+    filter.add_value(column, wanted);
     Ok(())
 }
 
 /// Which face of the board changes are followed on.
-pub(super) fn followed(query: Option<&str>) -> Result<ReadConsistency, ApiError> {
+pub(super) fn parse_change_params(query: Option<&str>) -> Result<ReadConsistency, ApiError> {
     let mut of = ReadConsistency::default();
-    for (name, value) in pairs(query) {
+    for (name, value) in query_pairs(query) {
         match name.as_str() {
-            "read" => of = read(&value)?,
-            _ => return Err(ApiError::bad("there is no parameter of that name; known is read")),
+            "read" => of = parse_consistency(&value)?,
+            _ => return Err(ApiError::bad_request("there is no parameter of that name; known is read")),
         }
     }
     Ok(of)
 }
 
 /// How many are asked for.
-pub(super) fn limit(query: Option<&str>, default: usize, most: usize) -> Result<usize, ApiError> {
-    Ok(number(query, "limit", most)?.unwrap_or(default))
+pub(super) fn parse_limit(query: Option<&str>, default: usize, most: usize) -> Result<usize, ApiError> {
+    Ok(parse_number(query, "limit", most)?.unwrap_or(default))
 }
 
 /// The only parameter that a route knows: a number from 1 to `most`.
-pub(super) fn number(query: Option<&str>, known: &str, most: usize) -> Result<Option<usize>, ApiError> {
+pub(super) fn parse_number(query: Option<&str>, known: &str, most: usize) -> Result<Option<usize>, ApiError> {
     let mut found = None;
-    for (name, value) in pairs(query) {
+    for (name, value) in query_pairs(query) {
         if name != known {
-            return Err(ApiError::bad(format!("there is no parameter of that name; known is {known}")));
+            return Err(ApiError::bad_request(format!("there is no parameter of that name; known is {known}")));
         }
         let number = value.parse().ok().filter(|number| (1..=most).contains(number));
-        found = Some(number.ok_or_else(|| ApiError::bad(format!("{known} is 1 to {most}")))?);
+        found = Some(number.ok_or_else(|| ApiError::bad_request(format!("{known} is 1 to {most}")))?);
     }
     Ok(found)
 }
 
 /// Refuses parameters where there are none.
-pub(super) fn none(query: Option<&str>) -> Result<(), ApiError> {
-    if pairs(query).next().is_none() { Ok(()) } else { Err(ApiError::bad("there are no parameters here")) }
+pub(super) fn require_no_params(query: Option<&str>) -> Result<(), ApiError> {
+    if query_pairs(query).next().is_none() {
+        Ok(())
+    } else {
+        Err(ApiError::bad_request("there are no parameters here"))
+    }
 }
 
 #[cfg(test)]
@@ -177,7 +189,7 @@ mod tests {
     #[test]
     fn separator_is_one_of_four_and_known_to_single_answers_only() {
         let question = Some(&questions::ALL[0]);
-        let form = |query: &str, question| asked(Some(query), question).map(|asked| asked.form).ok();
+        let form = |query: &str, question| parse_answer_params(Some(query), question).map(|asked| asked.form).ok();
         assert_eq!(form("format=csv", question), Some(ReplyFormat::Csv(b',')));
         assert_eq!(form("format=csv&separator=;", question), Some(ReplyFormat::Csv(b';')));
         assert_eq!(form("separator=%3B&format=csv", question), Some(ReplyFormat::Csv(b';')));

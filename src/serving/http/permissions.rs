@@ -25,7 +25,7 @@ enum RouteContent {
 }
 
 /// What a path shows; of an unknown one, that it is unknown is for readers of answers.
-fn content(path: &str) -> RouteContent {
+fn route_content(path: &str) -> RouteContent {
     match path {
         "/healthz" => RouteContent::Life,
         "/" => RouteContent::Page,
@@ -58,26 +58,33 @@ impl ServingRole {
 ///
 /// # Errors
 /// If one is not there.
-pub(super) fn access(config: &HttpConfig, base: &Path) -> Result<AccessControl<ServingRole>, SecretError> {
+pub(super) fn build_access_control(
+    config: &HttpConfig,
+    base: &Path,
+) -> Result<AccessControl<ServingRole>, SecretError> {
     let ServeTokens { read, metrics, admin } = &config.tokens;
     let roles = [(read, ServingRole::Reader), (metrics, ServingRole::Metrics), (admin, ServingRole::Admin)];
     AccessControl::new(&config.hosts, roles, TokenFailures::new(config.failed_tokens_per_min_max), base)
 }
 
 /// Lets a request pass, or says why not.
-pub(super) fn admit(access: &AccessControl<ServingRole>, request: &Request, from: IpAddr) -> Result<(), AccessError> {
+pub(super) fn check_access(
+    access: &AccessControl<ServingRole>,
+    request: &Request,
+    from: IpAddr,
+) -> Result<(), AccessError> {
     let path = request.uri().path();
-    let content = content(path);
+    let content = route_content(path);
     let purpose = match path {
         "/" => RoutePurpose::Page,
         _ if content == RouteContent::Page => RoutePurpose::Asset,
         "/healthz" | "/readyz" | "/metrics" => RoutePurpose::Probe,
         _ => RoutePurpose::Api,
     };
-    access.admit(request, purpose)?;
+    access.check_request(request, purpose)?;
     match content {
         RouteContent::Life | RouteContent::Page => Ok(()),
-        _ => access.permit(request.headers(), from, |role| role.may_see(content)),
+        _ => access.check_permission(request.headers(), from, |role| role.may_see(content)),
     }
 }
 
@@ -88,12 +95,12 @@ mod tests {
     #[test]
     fn a_role_sees_what_is_its() {
         let paths = ["/metrics", "/answers", "/nowhere", "/rejected"];
-        let seen = |role: ServingRole| paths.map(|path| role.may_see(content(path)));
+        let seen = |role: ServingRole| paths.map(|path| role.may_see(route_content(path)));
         assert_eq!(seen(ServingRole::Reader), [false, true, true, false]);
         assert_eq!(seen(ServingRole::Metrics), [true, false, false, false]);
         assert_eq!(seen(ServingRole::Admin), [true; 4]);
         assert_eq!(
-            ["/healthz", "/", "/assets/page.js"].map(content),
+            ["/healthz", "/", "/assets/page.js"].map(route_content),
             [RouteContent::Life, RouteContent::Page, RouteContent::Page]
         );
     }

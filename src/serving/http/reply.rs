@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::shared_replies::CountedReply;
 use crate::http::{self, AccessError};
-pub(super) use crate::http::{JSON_TYPE, NO_STORE, PROMETHEUS_TYPE, body};
+pub(super) use crate::http::{JSON_TYPE, NO_STORE, PROMETHEUS_TYPE, typed_response};
 
 /// JSON Lines.
 pub(super) const NDJSON_TYPE: HeaderValue = HeaderValue::from_static("application/x-ndjson");
@@ -45,12 +45,12 @@ impl ApiError {
         ApiError { status, error, message: message.into(), retry_after }
     }
 
-    pub(super) fn bad(message: impl Into<String>) -> ApiError {
+    pub(super) fn bad_request(message: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
     /// What will be there later.
-    pub(super) fn not_yet(message: impl Into<String>) -> ApiError {
+    pub(super) fn not_ready(message: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", message)
     }
 }
@@ -58,32 +58,32 @@ impl ApiError {
 impl From<AccessError> for ApiError {
     fn from(denied: AccessError) -> ApiError {
         let retry_after = denied.retry_after();
-        ApiError { retry_after, ..ApiError::new(denied.status(), denied.name(), denied.message()) }
+        ApiError { retry_after, ..ApiError::new(denied.status(), denied.error_name(), denied.message()) }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        http::json(JSON_TYPE, self.status, self.retry_after, &self)
+        http::json_response(JSON_TYPE, self.status, self.retry_after, &self)
     }
 }
 
 /// A value of this moment as JSON.
-pub(super) fn json(value: &impl Serialize) -> Response {
-    http::json(JSON_TYPE, StatusCode::OK, None, value)
+pub(super) fn json_response(value: &impl Serialize) -> Response {
+    http::json_response(JSON_TYPE, StatusCode::OK, None, value)
 }
 
 /// A reply whose bytes are counted already, for readers that may keep it as long as it still holds.
-pub(super) fn counted(kind: HeaderValue, bytes: Bytes) -> Response {
-    let mut response = body(kind, REVALIDATE, bytes);
+pub(super) fn shared_response(kind: HeaderValue, bytes: Bytes) -> Response {
+    let mut response = typed_response(kind, REVALIDATE, bytes);
     response.extensions_mut().insert(CountedReply);
     response
 }
 
 /// A stream of events, that no proxy on the way may hold back.
-pub(super) fn events(stream: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+pub(super) fn event_stream(stream: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     let stream = futures::StreamExt::map(stream, Ok::<_, std::convert::Infallible>);
-    let mut response = body(EVENT_STREAM_TYPE, NO_STORE_NO_TRANSFORM, Body::from_stream(stream));
+    let mut response = typed_response(EVENT_STREAM_TYPE, NO_STORE_NO_TRANSFORM, Body::from_stream(stream));
     response.headers_mut().insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
     response
 }

@@ -12,7 +12,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use super::params::ReplyFormat;
 use super::reply::ApiError;
-use super::{MAX_INLINE_RENDER_ROWS, blocking};
+use super::{MAX_INLINE_RENDER_ROWS, render_off_runtime};
 use crate::engine::SourceStatus;
 use crate::http::{ByteBudget, hold_reply};
 use crate::position::Epoch;
@@ -37,7 +37,7 @@ pub(super) enum ReplyKey {
 }
 
 impl ReplyKey {
-    fn read(&self) -> ReadConsistency {
+    fn consistency(&self) -> ReadConsistency {
         match self {
             ReplyKey::AllAnswers(read, _) | ReplyKey::SingleAnswer(read, ..) | ReplyKey::SnapshotEvent(read, ..) => {
                 *read
@@ -56,7 +56,7 @@ struct ViewVersion {
 }
 
 impl ViewVersion {
-    fn of(view: &AnswerView) -> ViewVersion {
+    fn from_view(view: &AnswerView) -> ViewVersion {
         let AnswerView { epoch, as_of, durable_epoch, .. } = *view;
         ViewVersion { epoch, as_of, durable_epoch, sources: Arc::clone(&view.sources) }
     }
@@ -94,23 +94,23 @@ impl SharedReplies {
 
     /// Bytes that replies hold now.
     pub(super) fn reserved_bytes(&self) -> usize {
-        self.budget.reserved()
+        self.budget.reserved_bytes()
     }
 
     /// The reply for this view: rendered now, or by another reader of the same epoch.
-    pub(super) async fn share(
+    pub(super) async fn render_shared(
         &self,
         key: ReplyKey,
         view: AnswerView,
         rows: usize,
         render: impl FnOnce(&AnswerView) -> anyhow::Result<Vec<u8>> + Send + 'static,
     ) -> Result<Bytes, ApiError> {
-        let shared = self.reply_of(key, &view);
-        shared.get_or_try_init(|| self.render(rows, move || render(&view))).await.cloned()
+        let shared = self.shared_reply(key, &view);
+        shared.get_or_try_init(|| self.render_unshared(rows, move || render(&view))).await.cloned()
     }
 
     /// A reply for one reader.
-    pub(super) async fn render(
+    pub(super) async fn render_unshared(
         &self,
         rows: usize,
         render: impl FnOnce() -> anyhow::Result<Vec<u8>> + Send + 'static,
@@ -118,19 +118,19 @@ impl SharedReplies {
         let is_large = rows > MAX_INLINE_RENDER_ROWS;
         // The semaphore is never closed.
         let _turn = if is_large { self.large_renders.acquire().await.ok() } else { None };
-        let mut bytes = blocking(rows, render).await?;
+        let mut bytes = render_off_runtime(rows, render).await?;
         // What is reserved is what is held.
         bytes.shrink_to_fit();
         let mut reservation = self.budget.open_reservation();
         if reservation.grow_to(bytes.len()).is_err() {
             self.current.lock().unwrap_or_else(PoisonError::into_inner).clear();
-            reservation.grow_to(bytes.len()).map_err(|_| no_room())?;
+            reservation.grow_to(bytes.len()).map_err(|_| budget_exhausted())?;
         }
         Ok(reservation.hold_with(Bytes::from(bytes)))
     }
 
     /// Counts a reply that was made for one reader.
-    pub(super) async fn count(&self, response: Response) -> Result<Response, ApiError> {
+    pub(super) async fn reserve_reply(&self, response: Response) -> Result<Response, ApiError> {
         use axum::body::HttpBody as _;
         let bytes = usize::try_from(response.body().size_hint().exact().unwrap_or(0)).unwrap_or(usize::MAX);
         if bytes == 0 || response.extensions().get::<CountedReply>().is_some() {
@@ -139,26 +139,26 @@ impl SharedReplies {
         let mut reservation = self.budget.open_reservation();
         // Health, metrics and errors have to be told in any case.
         if bytes > UNLIMITED_REPLY_BYTES {
-            reservation.grow_to(bytes).map_err(|_| no_room())?;
+            reservation.grow_to(bytes).map_err(|_| budget_exhausted())?;
         }
         Ok(hold_reply(response, reservation).await)
     }
 
-    fn reply_of(&self, key: ReplyKey, view: &AnswerView) -> Arc<OnceCell<Bytes>> {
-        let (version, read) = (ViewVersion::of(view), key.read());
+    fn shared_reply(&self, key: ReplyKey, view: &AnswerView) -> Arc<OnceCell<Bytes>> {
+        let (version, read) = (ViewVersion::from_view(view), key.consistency());
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reply) = current.get(&key).filter(|reply| reply.version == version) {
             return Arc::clone(&reply.bytes);
         }
         // Another epoch: readers keep what they have, new ones want nothing of it.
-        current.retain(|key, reply| key.read() != read || reply.version == version);
+        current.retain(|key, reply| key.consistency() != read || reply.version == version);
         let bytes = Arc::new(OnceCell::new());
         current.insert(key, SharedReply { version, bytes: Arc::clone(&bytes) });
         bytes
     }
 }
 
-fn no_room() -> ApiError {
+fn budget_exhausted() -> ApiError {
     let message = "replies that other readers have not taken yet hold all the memory there is for them \
                    ([serve] reply_bytes_max)";
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
@@ -172,18 +172,18 @@ mod tests {
 
     use super::*;
 
-    fn key() -> ReplyKey {
+    fn reply_key() -> ReplyKey {
         ReplyKey::AllAnswers(ReadConsistency::Live, ReplyFormat::Json)
     }
 
-    fn later(view: &AnswerView) -> AnswerView {
+    fn next_epoch(view: &AnswerView) -> AnswerView {
         let mut next = view.clone();
         next.epoch += 1;
         next
     }
 
-    async fn share(replies: &SharedReplies, view: &AnswerView, bytes: usize) -> Result<Bytes, ApiError> {
-        replies.share(key(), view.clone(), 0, move |_| Ok(vec![b'x'; bytes])).await
+    async fn render_sized(replies: &SharedReplies, view: &AnswerView, bytes: usize) -> Result<Bytes, ApiError> {
+        replies.render_shared(reply_key(), view.clone(), 0, move |_| Ok(vec![b'x'; bytes])).await
     }
 
     #[tokio::test]
@@ -197,26 +197,26 @@ mod tests {
                 renders.fetch_add(1, SeqCst);
                 Ok(vec![b'x'; 600])
             };
-            held.push(replies.share(key(), view.clone(), 0, render).await.unwrap());
+            held.push(replies.render_shared(reply_key(), view.clone(), 0, render).await.unwrap());
         }
         assert_eq!((renders.load(SeqCst), replies.reserved_bytes()), (1, 600));
         assert!(held.iter().all(|bytes| bytes.as_ptr() == held[0].as_ptr()));
         // The next epoch is rendered again, and counts beside what is still being read.
-        let next = later(&view);
-        assert_eq!(share(&replies, &next, 600).await.unwrap_err().status, 503);
+        let next = next_epoch(&view);
+        assert_eq!(render_sized(&replies, &next, 600).await.unwrap_err().status, 503);
         drop(held);
-        assert!(share(&replies, &next, 600).await.is_ok());
+        assert!(render_sized(&replies, &next, 600).await.is_ok());
         assert_eq!(replies.reserved_bytes(), 600);
     }
 
     #[tokio::test]
     async fn reply_larger_than_the_budget_is_given_to_one_reader_at_a_time() {
         let (replies, view) = (SharedReplies::new(100), AnswerView::default());
-        let first = share(&replies, &view, 500).await.unwrap();
-        let next = later(&view);
-        assert_eq!(share(&replies, &next, 500).await.unwrap_err().status, 503);
+        let first = render_sized(&replies, &view, 500).await.unwrap();
+        let next = next_epoch(&view);
+        assert_eq!(render_sized(&replies, &next, 500).await.unwrap_err().status, 503);
         drop(first);
-        assert!(share(&replies, &next, 500).await.is_ok());
+        assert!(render_sized(&replies, &next, 500).await.is_ok());
     }
 
     #[tokio::test]
@@ -224,14 +224,15 @@ mod tests {
         let (large, small) = (2 * UNLIMITED_REPLY_BYTES, UNLIMITED_REPLY_BYTES);
         let replies = SharedReplies::new(3 * UNLIMITED_REPLY_BYTES);
         let reply = |bytes: usize| Response::new("x".repeat(bytes).into());
-        let counted = replies.count(reply(large)).await.unwrap();
+        let counted = replies.reserve_reply(reply(large)).await.unwrap();
         assert_eq!(replies.reserved_bytes(), large);
-        assert_eq!(replies.count(reply(large)).await.unwrap_err().status, 503);
+        assert_eq!(replies.reserve_reply(reply(large)).await.unwrap_err().status, 503);
         let mut shared = reply(large);
         shared.extensions_mut().insert(CountedReply);
-        assert!(replies.count(shared).await.is_ok());
+        assert!(replies.reserve_reply(shared).await.is_ok());
         let told: Vec<_> =
-            [replies.count(reply(small)).await.unwrap(), replies.count(reply(small)).await.unwrap()].into();
+            [replies.reserve_reply(reply(small)).await.unwrap(), replies.reserve_reply(reply(small)).await.unwrap()]
+                .into();
         assert_eq!(replies.reserved_bytes(), large + 2 * small);
         drop((counted, told));
         assert_eq!(replies.reserved_bytes(), 0);

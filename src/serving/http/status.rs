@@ -15,7 +15,7 @@ use pinflow_dataflows::questions;
 use pinflow_dataflows::rejection::RejectionReason;
 use serde::Serialize;
 
-use super::graph::held;
+use super::graph::total_state_sizes;
 use super::reply::{self, ApiError};
 use super::{SharedServingState, answers, params};
 use crate::engine::{Gauges, Rejected, SourceStatus};
@@ -212,7 +212,7 @@ struct MemoryStatus {
 }
 
 /// What the run is at, and what it waits for.
-pub(super) fn state(shared: &SharedServingState) -> (RunPhase, Option<String>) {
+pub(super) fn run_phase(shared: &SharedServingState) -> (RunPhase, Option<String>) {
     let gauges = &shared.gauges;
     let paused = gauges.paused.get().and_then(|paused| paused.borrow().clone());
     if !gauges.open.load(Relaxed) {
@@ -226,23 +226,23 @@ pub(super) fn state(shared: &SharedServingState) -> (RunPhase, Option<String>) {
     }
 }
 
-fn memory(shared: &SharedServingState) -> MemoryStatus {
+fn memory_status(shared: &SharedServingState) -> MemoryStatus {
     let max_bytes = Some(shared.gauges.memory_max.load(Relaxed)).filter(|max| *max > 0);
     let (symbols, symbol_bytes) = pinflow_dataflows::symbol::held_texts();
     MemoryStatus { resident_bytes: resident_bytes(), max_bytes, symbols, symbol_bytes }
 }
 
 /// `GET /status`
-pub(super) async fn status(
+pub(super) async fn get_status(
     State(shared): State<SharedServingState>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let samples = params::number(query.as_deref(), "history", MAX_SAMPLES)?;
-    let Some(view) = shared.answer_hub.view(ReadConsistency::Live) else { return Err(answers::not_ready()) };
-    let (state, waits_for) = state(&shared);
+    let samples = params::parse_number(query.as_deref(), "history", MAX_SAMPLES)?;
+    let Some(view) = shared.answer_hub.current_view(ReadConsistency::Live) else { return Err(answers::not_ready()) };
+    let (state, waits_for) = run_phase(&shared);
     let of = questions::ALL.iter().enumerate().map(|(at, question)| AnswerStatus {
         answer: question.name,
-        columns: answers::columns(question),
+        columns: answers::column_bodies(question),
         rows: view.answer(at).rows().len(),
     });
     let gauges = &shared.gauges;
@@ -251,7 +251,7 @@ pub(super) async fn status(
     let all_time = AllTimeCounts { read: prior.read + this_run.read, rejected: prior.rejected + this_run.rejected };
     let rates = shared.history.partition_rates(&view.sources);
     let partition = |(status, records_per_sec)| PartitionStatus::new(status, records_per_sec);
-    Ok(reply::json(&StatusBody {
+    Ok(reply::json_response(&StatusBody {
         pipeline: &shared.pipeline,
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: shared.started.elapsed().as_secs_f64(),
@@ -264,20 +264,22 @@ pub(super) async fn status(
         durable_epoch: view.durable_epoch,
         options: shared.options.into(),
         latency: shared.answer_hub.recent_latency(),
-        commits: view.durable_epoch.map(|_| commits(gauges)),
+        commits: view.durable_epoch.map(|_| commit_status(gauges)),
         this_run,
         all_time,
         sources: view.sources.iter().zip(rates).map(partition).collect(),
         tables: gauges.tables.get().map(|tables| tables.borrow().clone()).unwrap_or_default(),
         answers: of.collect(),
-        state_sizes: held(&shared.gauges).into(),
-        memory: memory(&shared),
-        history: samples
-            .map(|limit| HistoryBody { interval_ms: SAMPLE_INTERVAL_MS, samples: shared.history.newest(limit) }),
+        state_sizes: total_state_sizes(&shared.gauges).into(),
+        memory: memory_status(&shared),
+        history: samples.map(|limit| HistoryBody {
+            interval_ms: SAMPLE_INTERVAL_MS,
+            samples: shared.history.newest_samples(limit),
+        }),
     }))
 }
 
-fn commits(gauges: &Gauges) -> CommitStatus {
+fn commit_status(gauges: &Gauges) -> CommitStatus {
     let commits = *gauges.commits.lock().unwrap_or_else(PoisonError::into_inner);
     CommitStatus { count: commits.count, last_at: commits.last_at, last_seconds: commits.last.as_secs_f64() }
 }
@@ -305,7 +307,7 @@ struct RejectedRow {
 impl From<Rejected> for RejectedRow {
     fn from(rejected: Rejected) -> RejectedRow {
         let Rejected { at, lineage, stream, reason, detail, payload, payload_bytes } = rejected;
-        let (payload, payload_base64) = match readable(payload) {
+        let (payload, payload_base64) = match payload_text(payload) {
             Ok(text) => (Some(text), None),
             Err(bytes) => (None, Some(STANDARD.encode(bytes))),
         };
@@ -325,7 +327,7 @@ impl From<Rejected> for RejectedRow {
 }
 
 /// The text; a character that was cut in two at the end is left out.
-fn readable(payload: Vec<u8>) -> Result<String, Vec<u8>> {
+fn payload_text(payload: Vec<u8>) -> Result<String, Vec<u8>> {
     String::from_utf8(payload).or_else(|error| {
         let whole = error.utf8_error().valid_up_to();
         let bytes = error.into_bytes();
@@ -336,30 +338,30 @@ fn readable(payload: Vec<u8>) -> Result<String, Vec<u8>> {
 }
 
 /// `GET /rejected`
-pub(super) async fn rejected(
+pub(super) async fn get_rejected(
     State(shared): State<SharedServingState>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let limit = params::limit(query.as_deref(), DEFAULT_REJECTIONS, MAX_REJECTIONS)?;
+    let limit = params::parse_limit(query.as_deref(), DEFAULT_REJECTIONS, MAX_REJECTIONS)?;
     let newest = shared.gauges.recent.get().map(|recent| recent.newest(limit)).unwrap_or_default();
-    Ok(reply::json(&newest.into_iter().map(RejectedRow::from).collect::<Vec<_>>()))
+    Ok(reply::json_response(&newest.into_iter().map(RejectedRow::from).collect::<Vec<_>>()))
 }
 
 /// `GET /healthz`: the process lives and answers.
-pub(super) async fn health() -> &'static str {
+pub(super) async fn get_health() -> &'static str {
     "ok\n"
 }
 
 /// `GET /readyz`: the answers can be read, and rows can be written.
-pub(super) async fn ready(State(shared): State<SharedServingState>) -> Result<&'static str, ApiError> {
-    match state(&shared) {
+pub(super) async fn get_readiness(State(shared): State<SharedServingState>) -> Result<&'static str, ApiError> {
+    match run_phase(&shared) {
         (RunPhase::Running, None) => Ok("ready\n"),
-        (RunPhase::Running, Some(blocked)) => Err(ApiError::not_yet(format!("a source cannot be read: {blocked}"))),
+        (RunPhase::Running, Some(blocked)) => Err(ApiError::not_ready(format!("a source cannot be read: {blocked}"))),
         (RunPhase::Rebuilding, why) => {
-            Err(ApiError::not_yet(format!("rebuilding the answers: {}", why.unwrap_or_default())))
+            Err(ApiError::not_ready(format!("rebuilding the answers: {}", why.unwrap_or_default())))
         }
         // What it waits for names files of this machine: /status says it to those who may know.
-        (RunPhase::Paused, _) => Err(ApiError::not_yet("paused; /status says why")),
+        (RunPhase::Paused, _) => Err(ApiError::not_ready("paused; /status says why")),
     }
 }
 
@@ -370,9 +372,9 @@ mod tests {
 
     #[test]
     fn a_payload_is_text_where_it_can_be() {
-        assert_eq!(readable(b"{}".to_vec()).unwrap(), "{}");
-        assert_eq!(readable("aé".as_bytes()[..2].to_vec()).unwrap(), "a");
-        assert_eq!(readable(vec![b'a', 0xff, b'b']).unwrap_err(), [b'a', 0xff, b'b']);
-        assert_eq!(readable(vec![b'a', 0xff]).unwrap_err(), [b'a', 0xff]);
+        assert_eq!(payload_text(b"{}".to_vec()).unwrap(), "{}");
+        assert_eq!(payload_text("aé".as_bytes()[..2].to_vec()).unwrap(), "a");
+        assert_eq!(payload_text(vec![b'a', 0xff, b'b']).unwrap_err(), [b'a', 0xff, b'b']);
+        assert_eq!(payload_text(vec![b'a', 0xff]).unwrap_err(), [b'a', 0xff]);
     }
 }
