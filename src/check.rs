@@ -134,6 +134,7 @@ async fn yet_to_be_made(what: &str, place: &Place) -> anyhow::Result<Option<Stri
         let later = "that it keeps conditional writes is proved when a run opens them";
         return Ok(is_empty.then(|| format!("{what} will be made at {place}, which can be read; {later}")));
     };
+    place.check_mounted()?;
     if !root.exists() {
         let parent = root.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
         anyhow::ensure!(

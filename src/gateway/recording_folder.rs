@@ -13,6 +13,8 @@ use std::sync::Arc;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::objects::{ObjectsError, Place, create_folder};
+
 /// Batches that may wait for a file.
 const MAX_QUEUED_BATCHES: usize = 1_024;
 /// Bytes that are written at one blow.
@@ -46,6 +48,9 @@ pub enum FolderError {
     /// Another gateway appends to it.
     #[error("{0} is being written by another gateway; stop it, or choose another folder")]
     Taken(PathBuf),
+    /// The disk that it is meant to be on is not mounted.
+    #[error(transparent)]
+    Unmounted(#[from] ObjectsError),
     /// It is not for appending.
     #[error("{0} is there, compressed: lines cannot be appended; choose another folder, or move it aside")]
     Compressed(PathBuf),
@@ -70,8 +75,9 @@ impl RecordingFolder {
     /// # Errors
     /// [`FolderError`]
     pub(super) fn open(path: &Path) -> Result<RecordingFolder, FolderError> {
+        Place::folder(path).check_mounted()?;
         let failed = |cause| FolderError::Io { path: path.to_owned(), cause };
-        std::fs::create_dir_all(path).map_err(failed)?;
+        create_folder(&std::path::absolute(path).map_err(failed)?).map_err(failed)?;
         let (mut files, mut threads) = (Vec::new(), Vec::new());
         for stream in STREAMS {
             let (sender, queue) = mpsc::channel(MAX_QUEUED_BATCHES);

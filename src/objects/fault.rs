@@ -27,6 +27,19 @@ pub enum ObjectsError {
         #[source]
         cause: std::io::Error,
     },
+    /// The disk that is meant to be there is not mounted.
+    #[error(
+        "{place} is empty, and nothing is mounted at {mount_point}, which {listed_in} lists: mount it and start again. \
+         If {place} is meant to be made on the disk below, remove that entry"
+    )]
+    Unmounted {
+        /// The folder.
+        place: String,
+        /// At or above it.
+        mount_point: String,
+        /// The file that says what is mounted there.
+        listed_in: String,
+    },
     /// The store does not answer as it must.
     #[error("{what} {place}: {}; {}", plain(cause), mend(cause).unwrap_or("see to the store, and start again"))]
     Reach {

@@ -9,6 +9,7 @@
 mod connection;
 mod credentials;
 mod fault;
+mod mount_points;
 mod pause;
 mod place;
 mod proof;

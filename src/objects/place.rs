@@ -12,6 +12,7 @@ use url::Url;
 
 use super::connection::Connection;
 use super::fault::ObjectsError;
+use super::mount_points::unmounted_point_of;
 use super::proof::prove;
 use super::synced::{Synced, create_folder};
 use super::target::Target;
@@ -57,8 +58,26 @@ impl Place {
         Ok(place)
     }
 
-    /// The place, made sure of for a writer: a folder is there and has its true name; a bucket is proved to keep
-    /// conditional writes.
+    /// Makes sure that an empty folder is not the mount point of a disk that is not mounted, or below it.
+    ///
+    /// # Errors
+    /// If it is, or if the folder cannot be read.
+    pub fn check_mounted(&self) -> Result<(), ObjectsError> {
+        let Some(folder) = self.on_disk() else { return Ok(()) };
+        let failed = |what| move |cause| ObjectsError::Disk { what, place: self.to_string(), cause };
+        let absolute = std::path::absolute(folder).map_err(failed("resolve"))?;
+        match unmounted_point_of(&absolute).map_err(failed("read"))? {
+            None => Ok(()),
+            Some(point) => Err(ObjectsError::Unmounted {
+                place: self.to_string(),
+                mount_point: point.path.display().to_string(),
+                listed_in: point.listed_in.display().to_string(),
+            }),
+        }
+    }
+
+    /// The place, made sure of for a writer: a folder is there, on the disk that it is meant to be on, and has its true
+    /// name; a bucket is proved to keep conditional writes.
     ///
     /// # Errors
     /// What cannot be made, written, or relied on.
@@ -67,6 +86,7 @@ impl Place {
             prove(self).await?;
             return Ok(self.clone());
         }
+        self.check_mounted()?;
         let failed = |what| move |cause| ObjectsError::Disk { what, place: self.to_string(), cause };
         let absolute = std::path::absolute(&self.name).map_err(failed("resolve"))?;
         create_folder(&absolute).map_err(failed("create"))?;

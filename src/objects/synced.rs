@@ -198,10 +198,21 @@ fn sync_folder(path: &FilePath) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-/// Creates a folder and those above it, each one synced into the one above.
+/// Creates a folder and those above it, each one synced into the one above. `folder` is absolute.
+///
+/// # Errors
+/// If one cannot be created or synced.
 pub fn create_folder(folder: &FilePath) -> io::Result<()> {
-    if folder.as_os_str().is_empty() || folder.is_dir() {
+    if folder.as_os_str().is_empty() {
         return Ok(());
+    }
+    if folder.is_dir() {
+        // A process that made it may have died before the name was safe. A folder above that may not be read was not
+        // made by one of ours.
+        return match sync_folder(folder) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        };
     }
     if let Some(above) = folder.parent() {
         create_folder(above)?;

@@ -26,6 +26,7 @@ mod kinesis;
 mod ledger;
 mod locations;
 mod memory;
+mod mounts;
 mod mysql;
 mod objects;
 #[path = "../../dataflows/tests/oracle/mod.rs"]

@@ -3,6 +3,7 @@
 //! `file_calls.c` is preloaded into the program: it makes calls fail, or writes down what changed and what was synced.
 
 mod faults;
+mod gateway;
 mod journal;
 mod power_loss;
 
