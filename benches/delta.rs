@@ -22,13 +22,13 @@ const WINDOW: u64 = 100_000;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Texts of the lengths that real pins have, made before the clock runs.
-struct Texts {
+struct TextPool {
     texts: Vec<[String; 5]>,
     posters: Vec<String>,
 }
 
-impl Texts {
-    fn new() -> Texts {
+impl TextPool {
+    fn new() -> TextPool {
         let mut rng = StdRng::seed_from_u64(7);
         let words: Vec<String> = (0..5_000)
             .map(|_| (0..rng.random_range(2..10)).map(|_| char::from(rng.random_range(b'a'..=b'z'))).collect())
@@ -48,7 +48,7 @@ impl Texts {
             texts.push([id.to_string(), text(50, ' '), text(170, ' '), text(110, ','), image]);
         }
         let posters = (0..3_000).map(|_| text(14, ' ')).collect();
-        Texts { texts, posters }
+        TextPool { texts, posters }
     }
 
     fn pin(&self, rows: &mut dyn RowSink, ind: u64, source: Symbol) {
@@ -72,9 +72,9 @@ impl Texts {
 }
 
 #[derive(Default)]
-struct Sum(u64);
+struct SumColumn(u64);
 
-impl RowSink for Sum {
+impl RowSink for SumColumn {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
         self.0 += lineage.position.narrow().unwrap_or(0)
             + row.ind
@@ -85,7 +85,7 @@ impl RowSink for Sum {
     fn rejected(&mut self, _: Lineage, _: Option<Stream>, _: &Rejection, _: &[u8]) {}
 }
 
-fn encode(encoder: &mut DeltaEncoder, texts: &Texts, window: u64) -> Batches {
+fn encode(encoder: &mut DeltaEncoder, texts: &TextPool, window: u64) -> Batches {
     let source = Symbol::new("recording/pin.jsonl");
     (window * WINDOW..(window + 1) * WINDOW).for_each(|ind| texts.pin(encoder, ind, source));
     encoder.cut()
@@ -101,12 +101,12 @@ fn cpu_secs() -> f64 {
 
 /// Wall and processor seconds of a step, summed.
 #[derive(Default)]
-struct Spent {
+struct CpuTimes {
     wall: f64,
     cpu: f64,
 }
 
-impl Spent {
+impl CpuTimes {
     async fn on<T>(&mut self, step: impl Future<Output = T>) -> T {
         let (start, cpu) = (Instant::now(), cpu_secs());
         let done = step.await;
@@ -135,7 +135,7 @@ fn main() {
     let pins = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(1_000_000_u64);
     let windows = pins.div_ceil(WINDOW);
     let rows = (windows * WINDOW) as f64;
-    let texts = Texts::new();
+    let texts = TextPool::new();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     for compression in [Compression::Snappy, Compression::Zstd] {
         let root = tempfile::tempdir().unwrap();
@@ -146,14 +146,14 @@ fn main() {
             let (mut encoding, mut committing, mut opening, mut reading) = Default::default();
             let mut held = 0;
             for epoch in 0..windows {
-                let batches = Spent::on(&mut encoding, async { encode(&mut encoder, &texts, epoch) }).await;
+                let batches = CpuTimes::on(&mut encoding, async { encode(&mut encoder, &texts, epoch) }).await;
                 held += batches.bytes();
-                Spent::on(&mut committing, tables.commit(window(batches, epoch))).await.unwrap();
+                CpuTimes::on(&mut committing, tables.commit(window(batches, epoch))).await.unwrap();
             }
             tables.finish().await.unwrap();
-            let (tables, resume) = Spent::on(&mut opening, Tables::open(settings)).await.unwrap();
-            let mut sum = Sum::default();
-            let read = Spent::on(&mut reading, async {
+            let (tables, resume) = CpuTimes::on(&mut opening, Tables::open(settings)).await.unwrap();
+            let mut sum = SumColumn::default();
+            let read = CpuTimes::on(&mut reading, async {
                 let (mut chunks, mut read) = (tables.read_back(), 0);
                 while let Some(chunk) = chunks.recv().await {
                     let chunk = chunk.unwrap();

@@ -113,16 +113,16 @@ fn batch_refresh(recordings: &Path) {
 }
 
 /// A pinflow that follows a recording; killed when dropped.
-struct Following {
+struct GrowingFile {
     child: Child,
     folder: PathBuf,
     /// When each change of the probed count was read from its stdout.
     changed: Receiver<Instant>,
 }
 
-impl Following {
+impl GrowingFile {
     /// Follows a copy of the recordings, or empty ones.
-    fn start(place: &Path, recordings: Option<&Path>) -> Following {
+    fn start(place: &Path, recordings: Option<&Path>) -> GrowingFile {
         let folder = place.join("following");
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder");
@@ -156,7 +156,7 @@ impl Following {
                 }
             }
         });
-        Following { child, folder, changed }
+        GrowingFile { child, folder, changed }
     }
 
     fn users(&self) -> File {
@@ -203,7 +203,7 @@ impl Following {
     }
 }
 
-impl Drop for Following {
+impl Drop for GrowingFile {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -212,12 +212,12 @@ impl Drop for Following {
 
 fn live(place: &Path, recordings: &Path, inds: u64) {
     // An empty run tells what the program weighs by itself.
-    let empty = Following::start(place, None);
+    let empty = GrowingFile::start(place, None);
     empty.append(&mut empty.users(), 1);
     let base = empty.memory();
     drop(empty);
 
-    let loaded = Following::start(place, Some(recordings));
+    let loaded = GrowingFile::start(place, Some(recordings));
     loaded.settle();
     let memory = loaded.memory();
     println!("\nmemory: {} MB in all, {} bytes per joined ind", memory / 1_000_000, (memory - base) / inds);

@@ -34,12 +34,12 @@ const ROW: &str =
     r#"{"ind":7528,"timestamp":"2020-08-28T03:52:47","latitude":-89.97,"longitude":-173.29,"country":"Chad"}"#;
 
 /// A gateway; killed when dropped.
-struct Gateway {
+struct BenchGateway {
     child: Child,
     address: SocketAddr,
 }
 
-impl Drop for Gateway {
+impl Drop for BenchGateway {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -70,7 +70,7 @@ fn floor(place: &Path, long: Duration) {
     println!("a line and a sync in turns: {:.0}/s", f64::from(syncs) / start.elapsed().as_secs_f64());
 }
 
-fn gateway(place: &Path) -> Gateway {
+fn gateway(place: &Path) -> BenchGateway {
     let config = place.join("gateway.toml");
     std::fs::write(&config, "[gateway]\nlisten = \"127.0.0.1:0\"\nrecording = \"posts\"\n").unwrap();
     let mut child = Command::new(PINFLOW).arg("gateway").arg(&config).stderr(Stdio::piped()).spawn().unwrap();
@@ -81,7 +81,7 @@ fn gateway(place: &Path) -> Gateway {
     });
     // What it says on is read, so that it never waits for us.
     std::thread::spawn(move || said.for_each(drop));
-    Gateway { child, address: address.expect("it says where it listens") }
+    BenchGateway { child, address: address.expect("it says where it listens") }
 }
 
 /// Sends over some connections, each the next request once the one before it is answered.

@@ -88,14 +88,14 @@ fn recordings(place: &Path, inds: u64) -> PathBuf {
 }
 
 /// A pinflow that serves.
-struct Server {
+struct BenchServer {
     child: Child,
     at: SocketAddr,
     folder: tempfile::TempDir,
 }
 
-impl Server {
-    async fn start(recordings: &Path, rate: u64) -> Server {
+impl BenchServer {
+    async fn start(recordings: &Path, rate: u64) -> BenchServer {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let rate = if rate == 0 { String::new() } else { format!("rate_per_sec = {rate}\n") };
         let config = format!(
@@ -117,7 +117,7 @@ impl Server {
                 None => tokio::time::sleep(Duration::from_millis(1)).await,
             }
         };
-        Server { child, at, folder }
+        BenchServer { child, at, folder }
     }
 
     /// Processor time used so far, seconds.
@@ -129,7 +129,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for BenchServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -143,8 +143,8 @@ where
     W: FnOnce(SocketAddr, Arc<AtomicBool>) -> F,
     F: Future<Output = String> + Send + 'static,
 {
-    let server = Server::start(recordings, rate).await;
-    let mut kept = Kept::to(server.at).await;
+    let server = BenchServer::start(recordings, rate).await;
+    let mut kept = BenchConnection::to(server.at).await;
     let over = Arc::new(AtomicBool::new(false));
     while kept.get("/readyz").await.0 != 200 {
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -177,7 +177,7 @@ async fn snapshots(at: SocketAddr, over: Arc<AtomicBool>) -> String {
         .map(|_| {
             let over = Arc::clone(&over);
             tokio::spawn(async move {
-                let mut kept = Kept::to(at).await;
+                let mut kept = BenchConnection::to(at).await;
                 let (mut took, mut bytes) = (Vec::new(), 0);
                 while !over.load(Ordering::Relaxed) {
                     let asked = Instant::now();
@@ -247,8 +247,8 @@ async fn follow(at: SocketAddr, over: Arc<AtomicBool>, readers: u64) -> String {
 
 /// A small request alone, and beside a crowd.
 async fn crowd(recordings: &Path) {
-    let server = Server::start(recordings, RATE).await;
-    let mut kept = Kept::to(server.at).await;
+    let server = BenchServer::start(recordings, RATE).await;
+    let mut kept = BenchConnection::to(server.at).await;
     while kept.get("/readyz").await.0 != 200 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -272,7 +272,7 @@ async fn crowd(recordings: &Path) {
     drop(crowd);
 }
 
-async fn requests(kept: &mut Kept) -> Vec<Duration> {
+async fn requests(kept: &mut BenchConnection) -> Vec<Duration> {
     let mut took = Vec::new();
     for _ in 0..REQUESTS {
         let asked = Instant::now();
@@ -295,16 +295,16 @@ fn spread(took: &mut [Duration]) -> String {
 }
 
 /// A connection that is kept.
-struct Kept {
+struct BenchConnection {
     stream: BufReader<TcpStream>,
     at: SocketAddr,
 }
 
-impl Kept {
-    async fn to(at: SocketAddr) -> Kept {
+impl BenchConnection {
+    async fn to(at: SocketAddr) -> BenchConnection {
         let stream = TcpStream::connect(at).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Kept { stream: BufReader::new(stream), at }
+        BenchConnection { stream: BufReader::new(stream), at }
     }
 
     /// Status and body.

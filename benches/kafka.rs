@@ -41,7 +41,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use broker::Broker;
+use broker::KafkaBroker;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -65,7 +65,7 @@ fn main() {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kafka-bench");
     std::fs::create_dir_all(&place).unwrap();
     let recording = recording(&place, records / 3);
-    let broker = Broker::alone("");
+    let broker = KafkaBroker::alone("");
     for stream in STREAMS {
         broker.create_topic(&format!("bench.{stream}"), PARTITIONS, &[]);
     }
@@ -89,7 +89,7 @@ fn recording(place: &Path, inds: u64) -> PathBuf {
 }
 
 /// Sends every line, the streams in turns, as they come from a live producer.
-fn fill(broker: &Broker, recording: &Path) {
+fn fill(broker: &KafkaBroker, recording: &Path) {
     let start = Instant::now();
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", broker.plaintext()).set("linger.ms", "20").set("batch.size", "1000000");
@@ -131,7 +131,7 @@ fn ends(consumer: &BaseConsumer) -> Vec<(String, i32, i64)> {
 }
 
 /// A consumer with the settings of the source.
-fn consumer(broker: &Broker) -> BaseConsumer {
+fn consumer(broker: &KafkaBroker) -> BaseConsumer {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", broker.plaintext()).set("group.id", "bench").set("enable.auto.commit", "false");
     config.set("enable.auto.offset.store", "false").set("check.crcs", "true").set("enable.partition.eof", "true");
@@ -141,7 +141,7 @@ fn consumer(broker: &Broker) -> BaseConsumer {
 }
 
 /// Reads everything and throws it away; seconds.
-fn bare_loop(broker: &Broker) -> f64 {
+fn bare_loop(broker: &KafkaBroker) -> f64 {
     let start = Instant::now();
     let consumer = consumer(broker);
     let mut list = TopicPartitionList::new();
@@ -168,9 +168,9 @@ fn children_cpu() -> f64 {
 }
 
 /// A pinflow that runs; killed when dropped.
-struct Running(Child);
+struct MeasuredRun(Child);
 
-impl Running {
+impl MeasuredRun {
     fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("VmRSS: 0");
@@ -183,14 +183,14 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for MeasuredRun {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-fn configure(place: &Path, broker: &Broker, topics: &str, more: &str) -> PathBuf {
+fn configure(place: &Path, broker: &KafkaBroker, topics: &str, more: &str) -> PathBuf {
     let path = place.join("run.toml");
     let brokers = broker.plaintext();
     let text = format!(
@@ -200,12 +200,12 @@ fn configure(place: &Path, broker: &Broker, topics: &str, more: &str) -> PathBuf
     path
 }
 
-fn start(config: &Path, output: &str) -> (Running, BufReader<std::process::ChildStdout>) {
+fn start(config: &Path, output: &str) -> (MeasuredRun, BufReader<std::process::ChildStdout>) {
     let mut command = Command::new(PINFLOW);
     command.arg("run").arg(config).args(["--output", output]).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap());
-    (Running(child), lines)
+    (MeasuredRun(child), lines)
 }
 
 /// Runs until everything is answered, then until everything is durable; seconds, CPU seconds, and the most memory.
@@ -237,7 +237,7 @@ fn read_all(config: &Path, records: u64) -> (f64, f64, u64) {
 fn files_memory(recording: &Path) -> u64 {
     let mut command = Command::new(PINFLOW);
     command.arg("run").arg(recording).args(["--output", "none"]).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut running = Running(command.spawn().unwrap());
+    let mut running = MeasuredRun(command.spawn().unwrap());
     let mut most = 0;
     while running.0.try_wait().unwrap().is_none() {
         most = most.max(running.memory());
@@ -246,7 +246,7 @@ fn files_memory(recording: &Path) -> u64 {
     most
 }
 
-fn throughput(place: &Path, broker: &Broker, recording: &Path, records: u64) {
+fn throughput(place: &Path, broker: &KafkaBroker, recording: &Path, records: u64) {
     let topics = STREAMS.map(|stream| format!("{stream} = \"bench.{stream}\"")).join(", ");
     let data = place.join("data");
     println!(
@@ -272,11 +272,11 @@ fn throughput(place: &Path, broker: &Broker, recording: &Path, records: u64) {
 }
 
 /// When each record was acknowledged, by its number.
-struct Acknowledged(Mutex<Vec<Option<Instant>>>);
+struct DeliveryCounter(Mutex<Vec<Option<Instant>>>);
 
-impl ClientContext for Acknowledged {}
+impl ClientContext for DeliveryCounter {}
 
-impl ProducerContext for Acknowledged {
+impl ProducerContext for DeliveryCounter {
     type DeliveryOpaque = Box<usize>;
     fn delivery(&self, result: &DeliveryResult<'_>, number: Box<usize>) {
         assert!(result.is_ok(), "a record was not acknowledged");
@@ -284,7 +284,7 @@ impl ProducerContext for Acknowledged {
     }
 }
 
-fn latency(place: &Path, broker: &Broker) {
+fn latency(place: &Path, broker: &KafkaBroker) {
     broker.create_topic("live.user", PARTITIONS, &[]);
     let config = configure(place, broker, "user = \"live.user\"", "");
     let (running, lines) = start(&config, "changes");
@@ -302,8 +302,8 @@ fn latency(place: &Path, broker: &Broker) {
     let total = usize::try_from(LATENCY_SECS * 1_000).unwrap();
     let mut settings = ClientConfig::new();
     settings.set("bootstrap.servers", broker.plaintext()).set("linger.ms", "0").set("acks", "all");
-    let acknowledged = Acknowledged(Mutex::new(vec![None; total]));
-    let producer: ThreadedProducer<Acknowledged> = settings.create_with_context(acknowledged).unwrap();
+    let acknowledged = DeliveryCounter(Mutex::new(vec![None; total]));
+    let producer: ThreadedProducer<DeliveryCounter> = settings.create_with_context(acknowledged).unwrap();
     // The topics are found and read before the clock counts.
     std::thread::sleep(Duration::from_secs(3));
     let begun = Instant::now();

@@ -44,7 +44,7 @@ use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use server::Server;
+use server::KinesisServer;
 use tokio::runtime::Runtime;
 
 const PINFLOW: &str = env!("CARGO_BIN_EXE_pinflow");
@@ -61,7 +61,7 @@ fn main() {
     let records: u64 = std::env::var("PINFLOW_BENCH_RECORDS").ok().and_then(|n| n.parse().ok()).unwrap_or(600_000);
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kinesis-bench");
     std::fs::create_dir_all(&place).unwrap();
-    let bench = Bench::new(place);
+    let bench = KinesisBench::new(place);
     STREAMS.iter().for_each(|stream| bench.create(&format!("bench-{stream}")));
     bench.fill(records / 3);
     bench.throughput(records / 3 * 3);
@@ -74,16 +74,16 @@ fn main() {
     }
 }
 
-struct Bench {
+struct KinesisBench {
     place: PathBuf,
-    server: Server,
+    server: KinesisServer,
     client: Client,
     runtime: Runtime,
 }
 
-impl Bench {
-    fn new(place: PathBuf) -> Bench {
-        let server = Server::fast();
+impl KinesisBench {
+    fn new(place: PathBuf) -> KinesisBench {
+        let server = KinesisServer::fast();
         let config = aws_sdk_kinesis::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
@@ -92,7 +92,7 @@ impl Bench {
             .build();
         // As the source has it: all calls are made, and answered, on one thread.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Bench { place, server, client: Client::from_conf(config), runtime }
+        KinesisBench { place, server, client: Client::from_conf(config), runtime }
     }
 
     fn create(&self, stream: &str) {
@@ -248,28 +248,28 @@ fn with_credentials(mut command: Command) -> Command {
 }
 
 /// A pinflow that runs; killed when dropped.
-struct Running(Child);
+struct RunningPipeline(Child);
 
-impl Running {
+impl RunningPipeline {
     fn stop(&mut self) {
         kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), Signal::SIGTERM).unwrap();
         assert!(self.0.wait().unwrap().success());
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningPipeline {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-fn start(config: &Path, output: &str) -> (Running, BufReader<std::process::ChildStdout>) {
+fn start(config: &Path, output: &str) -> (RunningPipeline, BufReader<std::process::ChildStdout>) {
     let mut command = with_credentials(Command::new(PINFLOW));
     command.arg("run").arg(config).args(["--output", output]).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap());
-    (Running(child), lines)
+    (RunningPipeline(child), lines)
 }
 
 /// Runs until everything is answered, then until everything is durable; seconds.

@@ -55,13 +55,13 @@ const GATEWAY_GRACE: Duration = Duration::from_secs(10);
 /// Live answers over streams of posts, and their cleaned rows in Delta Lake, exactly once.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 110)]
-struct Cli {
+struct CommandLine {
     #[command(subcommand)]
-    command: Command,
+    command: PinflowCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum PinflowCommand {
     /// Run a pipeline: read the sources, keep the answers up to date, append cleaned rows to Delta Lake
     #[command(after_help = examples::RUN)]
     Run(RunArgs),
@@ -94,7 +94,7 @@ struct RunArgs {
     #[arg(value_name = "CONFIG|FOLDER")]
     config: PathBuf,
     #[command(flatten)]
-    overrides: Overrides,
+    overrides: RunOverrides,
     /// Continue without these records, which expired before they were read: kafka/TOPIC/PARTITION:FIRST-LAST or
     /// kinesis/STREAM/SHARD:FIRST-LAST, as the error names them. Each loss is recorded in table `rejected`. Repeatable
     #[arg(long, value_name = "RANGE")]
@@ -117,12 +117,12 @@ struct CheckArgs {
     #[arg(value_name = "CONFIG|FOLDER")]
     config: PathBuf,
     #[command(flatten)]
-    overrides: Overrides,
+    overrides: RunOverrides,
 }
 
 /// Flags that override the configuration file.
 #[derive(Debug, Args)]
-struct Overrides {
+struct RunOverrides {
     /// Append cleaned rows to Delta tables in this folder, or at s3://BUCKET/PREFIX [default: no tables]
     #[arg(long, value_name = "FOLDER|URL")]
     tables: Option<String>,
@@ -150,7 +150,7 @@ struct Overrides {
     output: Option<StdoutFormat>,
 }
 
-impl Overrides {
+impl RunOverrides {
     /// Puts these flags over a configuration, and notes which keys they set.
     fn apply(self, file: &mut ConfigFile) {
         let config = &mut file.config;
@@ -201,12 +201,12 @@ impl Overrides {
 /// Runs the program with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = CommandLine::parse();
     file_limit::raise_soft_limit();
     #[cfg(feature = "failpoints")]
     let _armed = crate::sinks::delta::failpoints::arm();
     panics::watch(FAILED);
-    let done = std::panic::catch_unwind(AssertUnwindSafe(|| obey(cli.command)));
+    let done = std::panic::catch_unwind(AssertUnwindSafe(|| dispatch(cli.command)));
     ExitCode::from(match done {
         // The panic has said why.
         Err(_) => FAILED,
@@ -228,21 +228,21 @@ fn check_clock() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn obey(command: Command) -> anyhow::Result<u8> {
+fn dispatch(command: PinflowCommand) -> anyhow::Result<u8> {
     check_clock()?;
     // Where a run logs to stands in its configuration.
-    if !matches!(command, Command::Run(_) | Command::Gateway(_)) {
+    if !matches!(command, PinflowCommand::Run(_) | PinflowCommand::Gateway(_)) {
         telemetry::start(None, Path::new(""), "")?;
     }
     match command {
-        Command::Emit(args) => emit::run(*args, &CONNECTION_READERS).map(|()| DONE),
-        Command::Run(args) => in_runtime(run_command(args)),
-        Command::Gateway(args) => in_runtime(gateway_command(args)),
-        Command::Check(args) => in_runtime(check_command(args)),
-        Command::Table(args) => in_runtime(table_command(args)),
-        Command::Query(args) => in_runtime(query_command(args)),
-        Command::Topics(args) => in_runtime(topics_command(args)),
-        Command::Streams(args) => in_runtime(streams_command(args)),
+        PinflowCommand::Emit(args) => emit::run(*args, &CONNECTION_READERS).map(|()| DONE),
+        PinflowCommand::Run(args) => in_runtime(run_command(args)),
+        PinflowCommand::Gateway(args) => in_runtime(gateway_command(args)),
+        PinflowCommand::Check(args) => in_runtime(check_command(args)),
+        PinflowCommand::Table(args) => in_runtime(table_command(args)),
+        PinflowCommand::Query(args) => in_runtime(query_command(args)),
+        PinflowCommand::Topics(args) => in_runtime(topics_command(args)),
+        PinflowCommand::Streams(args) => in_runtime(streams_command(args)),
     }
 }
 
@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn help_of_every_command_has_examples_that_parse() {
-        for command in Cli::command().get_subcommands_mut() {
+        for command in CommandLine::command().get_subcommands_mut() {
             let name = command.get_name().to_owned();
             let help = command.render_long_help().to_string();
             assert!(help.contains("Examples:") && help.contains("Exit status:"), "{name}:\n{help}");
@@ -404,7 +404,7 @@ mod tests {
             assert!(!examples.is_empty(), "{name}");
             for words in examples {
                 assert_eq!(words[1], name);
-                if let Err(error) = Cli::try_parse_from(&words) {
+                if let Err(error) = CommandLine::try_parse_from(&words) {
                     panic!("{}: {error}", words.join(" "));
                 }
             }
@@ -414,7 +414,7 @@ mod tests {
     #[test]
     fn value_names_are_more_than_the_flag_repeated() {
         let names = ["run", "check", "query", "table", "gateway"];
-        for command in Cli::command().get_subcommands().filter(|command| names.contains(&command.get_name())) {
+        for command in CommandLine::command().get_subcommands().filter(|command| names.contains(&command.get_name())) {
             for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {
                 let names = argument.get_value_names().unwrap_or_default().iter().map(ToString::to_string);
                 let flag = argument.get_id().as_str().to_uppercase();

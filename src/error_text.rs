@@ -56,22 +56,22 @@ mod tests {
     use super::*;
 
     #[derive(Debug)]
-    struct Layer(&'static str, Option<Box<Layer>>);
+    struct ErrorLayer(&'static str, Option<Box<ErrorLayer>>);
 
-    impl fmt::Display for Layer {
+    impl fmt::Display for ErrorLayer {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str(self.0)
         }
     }
 
-    impl Error for Layer {
+    impl Error for ErrorLayer {
         fn source(&self) -> Option<&(dyn Error + 'static)> {
             self.1.as_deref().map(|cause| cause as &(dyn Error + 'static))
         }
     }
 
     fn text(layers: &[&'static str]) -> String {
-        let chain = layers.iter().rev().fold(None, |cause, text| Some(Box::new(Layer(text, cause))));
+        let chain = layers.iter().rev().fold(None, |cause, text| Some(Box::new(ErrorLayer(text, cause))));
         chain.map(|layer| error_text(&*layer)).unwrap_or_default()
     }
 

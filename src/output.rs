@@ -77,9 +77,9 @@ mod tests {
     use super::*;
 
     /// Takes some bytes, then fails with a kind of error.
-    struct Failing(usize, io::ErrorKind);
+    struct FailingWriter(usize, io::ErrorKind);
 
-    impl Write for Failing {
+    impl Write for FailingWriter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let taken = bytes.len().min(self.0);
             self.0 -= taken;
@@ -92,12 +92,12 @@ mod tests {
 
     #[test]
     fn closed_pipe_keeps_the_result_and_ends_what_prints_for_ever() {
-        let mut out = CommandOutput::new(Failing(3, io::ErrorKind::BrokenPipe));
+        let mut out = CommandOutput::new(FailingWriter(3, io::ErrorKind::BrokenPipe));
         writeln!(out, "more than three").unwrap();
         writeln!(out, "and more").unwrap();
         assert!(out.flush().is_err());
         assert_eq!(out.finish(Ok(1)).unwrap(), 1);
-        let mut out = CommandOutput::new(Failing(3, io::ErrorKind::BrokenPipe));
+        let mut out = CommandOutput::new(FailingWriter(3, io::ErrorKind::BrokenPipe));
         writeln!(out, "more than three").unwrap();
         let ended = out.flush().map(|()| 0).map_err(anyhow::Error::from);
         assert_eq!(out.finish(ended).unwrap(), 0);
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn full_disk_is_a_failure() {
-        let mut out = CommandOutput::new(Failing(3, io::ErrorKind::StorageFull));
+        let mut out = CommandOutput::new(FailingWriter(3, io::ErrorKind::StorageFull));
         assert!(writeln!(out, "more than three").is_err());
         assert!(out.finish(Err(anyhow::anyhow!("print"))).is_err());
     }

@@ -25,7 +25,7 @@ use crate::sources::kafka::{self, KafkaSource};
 use crate::sources::kinesis::{self, KinesisSource};
 use crate::sources::recording::{self, RecordingSource};
 use crate::sources::{Feed, SourceError};
-use crate::telemetry::Progress;
+use crate::telemetry::ProgressReporter;
 
 /// Blocks between the sources and the engine: 16 of a quarter MiB.
 const FEED_BLOCKS: usize = 16;
@@ -76,13 +76,13 @@ async fn run_to_end(
     gauges: Arc<Gauges>,
 ) -> anyhow::Result<Outcome> {
     let (frames, passed) = mpsc::channel(FRAMES);
-    let started = unless_stopped(&stop.subscribe(), Readers::start(&config, passed, &gauges)).await;
+    let started = unless_stopped(&stop.subscribe(), ReaderTasks::start(&config, passed, &gauges)).await;
     let Some(started) = started else { return Ok(Outcome::stopped_early()) };
     let (readers, to_serve) = started?;
     let every = Duration::from_millis(config.output.every_ms);
     let settings = StdoutSettings { format, every, serves: config.serve.is_some() };
     let stdout = serve_stdout(settings, to_serve, stop.clone())?;
-    let progress = Progress::start(Arc::clone(&gauges), format == StdoutFormat::Tables);
+    let progress = ProgressReporter::start(Arc::clone(&gauges), format == StdoutFormat::Tables);
     let until_caught_up = config.until_caught_up;
     let outcome = run_with(config, frames, stop.subscribe(), gauges).await;
     drop(progress);
@@ -165,7 +165,7 @@ impl Drop for StopUnlessServed {
 }
 
 /// Who reads answers besides stdout: the HTTP server, and the answers' tables.
-struct Readers {
+struct ReaderTasks {
     /// Where the HTTP server listens.
     url: Option<String>,
     tasks: Vec<task::JoinHandle<()>>,
@@ -174,16 +174,16 @@ struct Readers {
     over: watch::Sender<bool>,
 }
 
-impl Readers {
+impl ReaderTasks {
     /// Starts them, and gives back the epochs that stdout is to show.
     async fn start(
         config: &Config,
         passed: mpsc::Receiver<Frame>,
         gauges: &Arc<Gauges>,
-    ) -> anyhow::Result<(Readers, mpsc::Receiver<Frame>)> {
+    ) -> anyhow::Result<(ReaderTasks, mpsc::Receiver<Frame>)> {
         let (over, is_over) = watch::channel(false);
         let answer_hub = Arc::new(AnswerHub::default());
-        let mut readers = Readers { url: None, tasks: Vec::new(), showing: None, over };
+        let mut readers = ReaderTasks { url: None, tasks: Vec::new(), showing: None, over };
         if let Some(serve) = &config.serve {
             let server = HttpServer::bind(serve, &config.base)?;
             let address = server.local_address()?;
@@ -296,15 +296,15 @@ async fn open_archive(config: &Config, pauses: Pauses) -> anyhow::Result<Option<
 }
 
 /// Everything that is read, before anything of it is.
-struct Planned {
+struct PlannedSources {
     recordings: Vec<RecordingSource>,
     kafkas: Vec<KafkaSource>,
     kineses: Vec<KinesisSource>,
 }
 
-async fn plan(config: &Config) -> Result<Planned, SourceError> {
+async fn plan(config: &Config) -> Result<PlannedSources, SourceError> {
     let Config { base, pipeline, accepted, .. } = config;
-    let mut planned = Planned { recordings: Vec::new(), kafkas: Vec::new(), kineses: Vec::new() };
+    let mut planned = PlannedSources { recordings: Vec::new(), kafkas: Vec::new(), kineses: Vec::new() };
     for source in &config.sources {
         match source {
             SourceConfig::Recording(one) => {
@@ -320,7 +320,7 @@ async fn plan(config: &Config) -> Result<Planned, SourceError> {
     Ok(planned)
 }
 
-impl Planned {
+impl PlannedSources {
     fn start(self, feed: &Feed) -> Result<Vec<JoinHandle<()>>, SourceError> {
         let mut threads = Vec::new();
         for source in self.recordings {
@@ -338,7 +338,7 @@ impl Planned {
 
 async fn start<S: Sink>(
     config: &Config,
-    sources: Planned,
+    sources: PlannedSources,
     (sink, archive): (S, Option<Archive>),
     mut resume: Resume,
     frames: mpsc::Sender<Frame>,

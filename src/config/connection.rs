@@ -7,11 +7,11 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::ConfigError;
-use super::document::Document;
+use super::document::ConfigDocument;
 use super::file::read_text;
-use super::problem::Problem;
+use super::problem::ConfigProblem;
 use super::schema::{KAFKA_CONNECTION, KINESIS_CONNECTION, OBJECTS};
-use super::value_type::Key;
+use super::value_type::ConfigKey;
 use crate::key_problem::KeyProblem;
 use crate::{kafka, kinesis, objects};
 
@@ -43,13 +43,13 @@ pub fn objects_connection(path: &Path) -> Result<objects::Connection, ConfigErro
     read_file(path, objects)
 }
 
-fn read_file<C>(path: &Path, read: impl Fn(&str) -> Result<C, Vec<Problem>>) -> Result<C, ConfigError> {
+fn read_file<C>(path: &Path, read: impl Fn(&str) -> Result<C, Vec<ConfigProblem>>) -> Result<C, ConfigError> {
     let text = read_text(path)?;
     read(&text).map_err(|problems| ConfigError::Invalid { path: path.to_owned(), problems })
 }
 
-fn objects(text: &str) -> Result<objects::Connection, Vec<Problem>> {
-    let mut document = Document::parse(text);
+fn objects(text: &str) -> Result<objects::Connection, Vec<ConfigProblem>> {
+    let mut document = ConfigDocument::parse(text);
     document.check_top_level("objects", OBJECTS);
     let connection: objects::Connection = document.read_top_level("objects").unwrap_or_default();
     let problems: Vec<_> = connection.faults().into_iter().map(|problem| problem.within("objects")).collect();
@@ -59,10 +59,10 @@ fn objects(text: &str) -> Result<objects::Connection, Vec<Problem>> {
 fn source_connection<C: DeserializeOwned>(
     text: &str,
     kind: &str,
-    keys: &'static [Key],
+    keys: &'static [ConfigKey],
     problems: impl Fn(&C) -> Vec<KeyProblem>,
-) -> Result<C, Vec<Problem>> {
-    let mut document = Document::parse(text);
+) -> Result<C, Vec<ConfigProblem>> {
+    let mut document = ConfigDocument::parse(text);
     let mut sources = document.take_sources();
     sources.retain(|source| source.kind == kind);
     let count = sources.len();
@@ -80,7 +80,11 @@ fn source_connection<C: DeserializeOwned>(
 }
 
 /// The connection, if nothing is wrong with it.
-fn finish<C>(document: Document<'_>, connection: Option<C>, found: &[KeyProblem]) -> Result<C, Vec<Problem>> {
+fn finish<C>(
+    document: ConfigDocument<'_>,
+    connection: Option<C>,
+    found: &[KeyProblem],
+) -> Result<C, Vec<ConfigProblem>> {
     let (mut problems, places, too_wide) = document.finish();
     problems.extend(found.iter().chain(&too_wide).filter_map(|problem| places.locate(problem)));
     problems.sort();
@@ -91,7 +95,7 @@ fn finish<C>(document: Document<'_>, connection: Option<C>, found: &[KeyProblem]
 }
 
 /// Takes out of a source what does not say how to connect.
-fn keep_keys(table: &mut Spanned<DeValue<'_>>, keys: &[Key]) {
+fn keep_keys(table: &mut Spanned<DeValue<'_>>, keys: &[ConfigKey]) {
     if let DeValue::Table(table) = table.get_mut() {
         let names: Vec<String> = table.keys().map(|key| key.get_ref().to_string()).collect();
         for name in names.iter().filter(|name| !keys.iter().any(|key| key.name == name.as_str())) {
@@ -105,7 +109,7 @@ fn keep_keys(table: &mut Spanned<DeValue<'_>>, keys: &[Key]) {
 mod tests {
     use super::*;
 
-    fn kafka(text: &str) -> Result<kafka::Connection, Vec<Problem>> {
+    fn kafka(text: &str) -> Result<kafka::Connection, Vec<ConfigProblem>> {
         let problems = |connection: &kafka::Connection| connection.faults(Path::new(""));
         source_connection(text, "kafka", KAFKA_CONNECTION, problems)
     }

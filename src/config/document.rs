@@ -7,19 +7,19 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{KeyPlaces, Problem};
+use super::problem::{ConfigProblem, KeyPlaces};
 use super::schema::{SOURCES, TABLES, TOP};
-use super::suggestion::{Suggestion, join, nearest, source_label, suggest};
-use super::value_type::{Key, ValueType, shorten, type_error};
+use super::suggestion::{KeySuggestion, join, nearest, source_label, suggest};
+use super::value_type::{ConfigKey, ValueType, shorten, type_error};
 use crate::http::parse_listen_address;
 use crate::key_problem::KeyProblem;
 
 /// A document being read, and what was found to be wrong with it so far.
-pub(super) struct Document<'a> {
+pub(super) struct ConfigDocument<'a> {
     text: &'a str,
     root: DeTable<'a>,
     places: KeyPlaces,
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
     /// Numbers that their type cannot hold. Whoever uses the number knows the range that makes sense, and is asked first.
     too_wide: Vec<KeyProblem>,
     /// Nothing from here on is reported: a syntax error is there, and what follows it may be read wrong.
@@ -34,12 +34,12 @@ pub(super) struct SourceTable<'a> {
     pub(super) value: Spanned<DeValue<'a>>,
 }
 
-impl<'a> Document<'a> {
+impl<'a> ConfigDocument<'a> {
     /// Parses a text. Syntax errors are noted; what precedes the first one is checked nevertheless.
-    pub(super) fn parse(text: &'a str) -> Document<'a> {
+    pub(super) fn parse(text: &'a str) -> ConfigDocument<'a> {
         let (root, errors) = DeTable::parse_recoverable(text);
         let places = KeyPlaces::new(text);
-        let mut document = Document {
+        let mut document = ConfigDocument {
             text,
             root: root.into_inner(),
             places,
@@ -87,9 +87,9 @@ impl<'a> Document<'a> {
     }
 
     /// Checks one table of the top level, if it is there.
-    pub(super) fn check_top_level(&mut self, name: &'static str, keys: &'static [Key]) {
+    pub(super) fn check_top_level(&mut self, name: &'static str, keys: &'static [ConfigKey]) {
         let Some((written, mut value)) = self.root.remove_entry(name) else { return };
-        let key = Key::optional(name, ValueType::Table(keys), "a table");
+        let key = ConfigKey::optional(name, ValueType::Table(keys), "a table");
         self.places.add(name.to_owned(), written.span().start, value.span());
         if let DeValue::Table(table) = value.get_mut() {
             let start = self.places.header_start(written.span().start);
@@ -117,7 +117,7 @@ impl<'a> Document<'a> {
             self.root.entry(Spanned::new(written.span(), near.into())).or_insert(value);
             return;
         }
-        if is_table && matches!(suggest(name, TOP, ""), Suggestion::Nothing) {
+        if is_table && matches!(suggest(name, TOP, ""), KeySuggestion::Nothing) {
             let known = TABLES.iter().map(|(table, _)| format!("[{table}]")).chain(["[[source]]".to_owned()]);
             let known: Vec<String> = known.collect();
             self.report_unknown(start, &format!("[{name}]: unknown table; known are {}", known.join(", ")));
@@ -141,7 +141,7 @@ impl<'a> Document<'a> {
     }
 
     /// Checks the keys of a source.
-    pub(super) fn check_source(&mut self, source: &mut SourceTable<'a>, keys: &'static [Key]) {
+    pub(super) fn check_source(&mut self, source: &mut SourceTable<'a>, keys: &'static [ConfigKey]) {
         let (path, label) = (format!("source.{}", source.index), source_label(source.kind));
         let start = source.value.span().start;
         if let DeValue::Table(table) = source.value.get_mut() {
@@ -214,7 +214,14 @@ impl<'a> Document<'a> {
     }
 
     /// Checks the entries of a table: unknown keys, missing ones, and each value. `start` is where the table begins.
-    fn check_entries(&mut self, path: &str, label: &str, keys: &'static [Key], table: &mut DeTable<'a>, start: usize) {
+    fn check_entries(
+        &mut self,
+        path: &str,
+        label: &str,
+        keys: &'static [ConfigKey],
+        table: &mut DeTable<'a>,
+        start: usize,
+    ) {
         let entries = table.iter().map(|(key, value)| (key.get_ref().to_string(), key.span().start, value.span()));
         let entries: Vec<_> = entries.collect();
         for (name, at, value) in entries {
@@ -248,7 +255,13 @@ impl<'a> Document<'a> {
     }
 
     /// Reports an unknown key. If another key is meant, its value is checked as that one's.
-    fn refuse_key(&mut self, (path, label): (&str, &str), keys: &'static [Key], table: &mut DeTable<'a>, name: &str) {
+    fn refuse_key(
+        &mut self,
+        (path, label): (&str, &str),
+        keys: &'static [ConfigKey],
+        table: &mut DeTable<'a>,
+        name: &str,
+    ) {
         let Some((written, value)) = table.remove_entry(name) else { return };
         let (what, meant) = unknown_key(name, keys, label);
         self.report(written.span().start, &join_path(path, name), &what);
@@ -261,7 +274,7 @@ impl<'a> Document<'a> {
     }
 
     /// Checks a value; `false` if it is to be taken out. What is wrong inside of it is put right.
-    fn check_value(&mut self, path: &str, key: &Key, value: &mut Spanned<DeValue<'a>>) -> bool {
+    fn check_value(&mut self, path: &str, key: &ConfigKey, value: &mut Spanned<DeValue<'a>>) -> bool {
         let span = value.span();
         if !key.value.accepts(value.get_ref()) {
             self.report_type(path, key, value);
@@ -323,7 +336,13 @@ impl<'a> Document<'a> {
     }
 
     /// Checks the values of a table whose keys are free.
-    fn check_map(&mut self, path: &str, key: &Key, table: &mut DeTable<'a>, accepts: impl Fn(&DeValue<'_>) -> bool) {
+    fn check_map(
+        &mut self,
+        path: &str,
+        key: &ConfigKey,
+        table: &mut DeTable<'a>,
+        accepts: impl Fn(&DeValue<'_>) -> bool,
+    ) {
         let entries = table.iter().map(|(name, value)| (name.get_ref().to_string(), name.span().start, value.span()));
         let entries: Vec<_> = entries.collect();
         for (name, at, span) in entries {
@@ -336,14 +355,14 @@ impl<'a> Document<'a> {
         }
     }
 
-    fn report_type(&mut self, path: &str, key: &Key, value: &Spanned<DeValue<'a>>) {
+    fn report_type(&mut self, path: &str, key: &ConfigKey, value: &Spanned<DeValue<'a>>) {
         let mut at = value;
         if let (ValueType::TextList, DeValue::Array(items)) = (key.value, value.get_ref())
             && let Some(item) = items.iter().find(|item| !matches!(item.get_ref(), DeValue::String(_)))
         {
             at = item;
         }
-        let item = Key { value: ValueType::Text, ..*key };
+        let item = ConfigKey { value: ValueType::Text, ..*key };
         let key = if std::ptr::eq(at, value) { key } else { &item };
         let written = self.text.get(at.span()).unwrap_or_default();
         let what = type_error(key, at.get_ref(), written);
@@ -394,7 +413,7 @@ impl<'a> Document<'a> {
     }
 
     /// What was found so far, where everything stands, and numbers that their type cannot hold.
-    pub(super) fn finish(self) -> (Vec<Problem>, KeyPlaces, Vec<KeyProblem>) {
+    pub(super) fn finish(self) -> (Vec<ConfigProblem>, KeyPlaces, Vec<KeyProblem>) {
         let mut places = self.places;
         places.is_broken_from = self.is_broken_from;
         (self.problems, places, self.too_wide)
@@ -402,23 +421,23 @@ impl<'a> Document<'a> {
 }
 
 /// What to say of an unknown key, and the key of the same table that is meant, if one is.
-fn unknown_key(name: &str, keys: &[Key], label: &str) -> (String, Option<&'static str>) {
+fn unknown_key(name: &str, keys: &[ConfigKey], label: &str) -> (String, Option<&'static str>) {
     match suggest(name, keys, label) {
-        Suggestion::Key(meant) => (format!("unknown key; did you mean `{meant}`?"), Some(meant)),
-        Suggestion::Elsewhere(what) => (format!("unknown key; {what}"), None),
-        Suggestion::Nothing if label.is_empty() => {
+        KeySuggestion::ConfigKey(meant) => (format!("unknown key; did you mean `{meant}`?"), Some(meant)),
+        KeySuggestion::Elsewhere(what) => (format!("unknown key; {what}"), None),
+        KeySuggestion::Nothing if label.is_empty() => {
             let tables: Vec<&str> = TABLES.iter().map(|(table, _)| *table).collect();
             let what = format!("unknown key; known are pipeline and the tables source, {}", tables.join(", "));
             (what, None)
         }
-        Suggestion::Nothing => {
+        KeySuggestion::Nothing => {
             let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
             (format!("unknown key; known are {}", names.join(", ")), None)
         }
     }
 }
 
-fn unknown_word(text: &str, words: &[&str], key: &Key) -> String {
+fn unknown_word(text: &str, words: &[&str], key: &ConfigKey) -> String {
     let near = nearest(text, words.iter().copied());
     let values = near.map_or("possible values".to_owned(), |near| format!("did you mean \"{near}\"? Possible values"));
     let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
@@ -442,7 +461,7 @@ fn guess_kind(table: &DeTable<'_>) -> Option<&'static str> {
 }
 
 /// Puts a value that is right into a table, so that the rest of it can be read.
-fn insert_example(table: &mut DeTable<'_>, key: &Key) {
+fn insert_example(table: &mut DeTable<'_>, key: &ConfigKey) {
     if key.is_required
         && let Ok(value) = DeValue::parse(key.example)
     {

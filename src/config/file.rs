@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::document::{Document, SourceTable};
+use super::document::{ConfigDocument, SourceTable};
 use super::other_format::{self, OtherFormat};
-use super::problem::{KeyPlaces, Problem};
+use super::problem::{ConfigProblem, KeyPlaces};
 use super::{Config, SourceConfig};
 use crate::key_problem::KeyProblem;
 use crate::objects::Target;
@@ -47,13 +47,13 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// In the order of the file.
-        problems: Vec<Problem>,
+        problems: Vec<ConfigProblem>,
     },
 }
 
 /// A line for each problem, which editors and terminals can jump to.
-fn list(path: &Path, problems: &[Problem]) -> String {
-    let line = |problem: &Problem| match problem.place {
+fn list(path: &Path, problems: &[ConfigProblem]) -> String {
+    let line = |problem: &ConfigProblem| match problem.place {
         Some((line, column)) => format!("\n{}:{line}:{column}: {}", path.display(), problem.what),
         None => format!("\n{}", problem.what),
     };
@@ -69,7 +69,7 @@ pub struct ConfigFile {
     /// The settings. What could not be read has its default.
     pub config: Config,
     /// Problems found by reading.
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
     places: KeyPlaces,
     too_wide: Vec<KeyProblem>,
     /// Which of the file's sources those of the configuration are.
@@ -117,7 +117,7 @@ impl ConfigFile {
     #[must_use]
     pub fn parse(text: &str, path: &Path) -> ConfigFile {
         let base = path.parent().unwrap_or(Path::new("")).to_owned();
-        let mut document = Document::parse(text);
+        let mut document = ConfigDocument::parse(text);
         document.check_tables();
         let sources = document.check_sources();
         let (config, source_indices) = read_config(&mut document, sources, base);
@@ -158,11 +158,11 @@ impl ConfigFile {
         KeyProblem { key: counted(&problem.key).unwrap_or(problem.key), conflicts_with, ..problem }
     }
 
-    fn locate(&self, problem: &KeyProblem) -> Option<Problem> {
+    fn locate(&self, problem: &KeyProblem) -> Option<ConfigProblem> {
         match self.flags.get(problem.key.as_str()) {
-            Some(flag) => Some(Problem { place: None, what: format!("{flag}: {}", problem.what) }),
+            Some(flag) => Some(ConfigProblem { place: None, what: format!("{flag}: {}", problem.what) }),
             None if self.is_file => self.places.locate(problem),
-            None => Some(Problem { place: None, what: problem.to_string() }),
+            None => Some(ConfigProblem { place: None, what: problem.to_string() }),
         }
     }
 }
@@ -175,7 +175,11 @@ pub(super) fn read_text(path: &Path) -> Result<String, ConfigError> {
 }
 
 /// The settings of a document, and which of its sources were read.
-fn read_config<'a>(document: &mut Document<'a>, sources: Vec<SourceTable<'a>>, base: PathBuf) -> (Config, Vec<usize>) {
+fn read_config<'a>(
+    document: &mut ConfigDocument<'a>,
+    sources: Vec<SourceTable<'a>>,
+    base: PathBuf,
+) -> (Config, Vec<usize>) {
     let (mut read, mut indices) = (Vec::new(), Vec::new());
     for SourceTable { index, kind, value } in sources {
         let path = format!("source.{index}");

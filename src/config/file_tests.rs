@@ -8,7 +8,7 @@ use serde::de::value::Error;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 
 use super::super::schema::{KAFKA_CONNECTION, KINESIS_CONNECTION, OBJECTS, SOURCES, TABLES};
-use super::super::value_type::{Key, ValueType};
+use super::super::value_type::{ConfigKey, ValueType};
 use super::*;
 
 /// Wrong configurations, each with its exact messages. A case ends at a line of `=`, its messages follow a line of `-`.
@@ -153,7 +153,7 @@ fn fields<T: DeserializeOwned>() -> BTreeSet<&'static str> {
     found.get().iter().copied().collect()
 }
 
-fn inner(keys: &'static [Key], name: &str) -> &'static [Key] {
+fn inner(keys: &'static [ConfigKey], name: &str) -> &'static [ConfigKey] {
     let types = match keys.iter().find(|key| key.name == name).unwrap().value {
         ValueType::OneOf(types, _) => types.to_vec(),
         one => vec![one],
@@ -209,7 +209,7 @@ fn every_key_is_in_the_reference_of_the_configuration() {
 
 #[test]
 fn example_of_every_key_can_be_read() {
-    let try_key = |header: &str, keys: &'static [Key], key: &Key| {
+    let try_key = |header: &str, keys: &'static [ConfigKey], key: &ConfigKey| {
         let others = keys.iter().filter(|other| other.is_required && other.name != key.name);
         let others: String = others.map(|other| format!("{} = {}\n", other.name, other.example)).collect();
         let text = format!("{header}\n{others}{} = {}\n", key.name, key.example);
@@ -225,7 +225,7 @@ fn example_of_every_key_can_be_read() {
 
 /// A change to a text, at places that are given as parts of its length.
 #[derive(Debug, Clone)]
-enum Damage {
+enum ConfigDamage {
     Remove(prop::sample::Index, usize),
     Insert(prop::sample::Index, String),
     RemoveLine(prop::sample::Index),
@@ -233,7 +233,7 @@ enum Damage {
     SwapLines(prop::sample::Index, prop::sample::Index),
 }
 
-fn damage() -> impl Strategy<Value = Damage> {
+fn damage() -> impl Strategy<Value = ConfigDamage> {
     use prop::sample::Index;
     let piece = prop_oneof![
         "[\\[\\]{}=\"',.:#\\-_0-9a-zé\n ]{1,4}",
@@ -245,37 +245,37 @@ fn damage() -> impl Strategy<Value = Damage> {
         Just("\u{0}".to_owned()),
     ];
     prop_oneof![
-        (any::<Index>(), 1..9_usize).prop_map(|(at, length)| Damage::Remove(at, length)),
-        (any::<Index>(), piece).prop_map(|(at, text)| Damage::Insert(at, text)),
-        any::<Index>().prop_map(Damage::RemoveLine),
-        any::<Index>().prop_map(Damage::RepeatLine),
-        (any::<Index>(), any::<Index>()).prop_map(|(one, other)| Damage::SwapLines(one, other)),
+        (any::<Index>(), 1..9_usize).prop_map(|(at, length)| ConfigDamage::Remove(at, length)),
+        (any::<Index>(), piece).prop_map(|(at, text)| ConfigDamage::Insert(at, text)),
+        any::<Index>().prop_map(ConfigDamage::RemoveLine),
+        any::<Index>().prop_map(ConfigDamage::RepeatLine),
+        (any::<Index>(), any::<Index>()).prop_map(|(one, other)| ConfigDamage::SwapLines(one, other)),
     ]
 }
 
-fn apply(damage: &Damage, text: &str) -> String {
+fn apply(damage: &ConfigDamage, text: &str) -> String {
     let mut letters: Vec<char> = text.chars().collect();
     let mut lines: Vec<&str> = text.lines().collect();
     if letters.is_empty() || lines.is_empty() {
         return text.to_owned();
     }
     match damage {
-        Damage::Remove(at, length) => {
+        ConfigDamage::Remove(at, length) => {
             let at = at.index(letters.len());
             letters.drain(at..(at + length).min(letters.len()));
             return letters.into_iter().collect();
         }
-        Damage::Insert(at, piece) => {
+        ConfigDamage::Insert(at, piece) => {
             let at = at.index(letters.len());
             letters.splice(at..at, piece.chars());
             return letters.into_iter().collect();
         }
-        Damage::RemoveLine(at) => drop(lines.remove(at.index(lines.len()))),
-        Damage::RepeatLine(at) => {
+        ConfigDamage::RemoveLine(at) => drop(lines.remove(at.index(lines.len()))),
+        ConfigDamage::RepeatLine(at) => {
             let at = at.index(lines.len());
             lines.insert(at, lines[at]);
         }
-        Damage::SwapLines(one, other) => {
+        ConfigDamage::SwapLines(one, other) => {
             let count = lines.len();
             lines.swap(one.index(count), other.index(count));
         }

@@ -33,8 +33,8 @@ impl ByteSize {
 
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ByteSize, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
+        struct SizeVisitor;
+        impl de::Visitor<'_> for SizeVisitor {
             type Value = ByteSize;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -55,7 +55,7 @@ impl<'de> Deserialize<'de> for ByteSize {
                     .ok_or_else(|| E::custom(format!("`{text}` is no size; write \"4GiB\" or \"512MiB\"")))
             }
         }
-        deserializer.deserialize_any(Visitor)
+        deserializer.deserialize_any(SizeVisitor)
     }
 }
 

@@ -26,7 +26,7 @@ pub use file::{ConfigError, ConfigFile, ConfigUse};
 pub use memory::ByteSize;
 use memory::default_memory_max;
 pub use other_format::OtherFormat;
-pub use problem::Problem;
+pub use problem::ConfigProblem;
 
 pub use crate::sources::AcceptedLoss;
 

@@ -8,7 +8,7 @@ use crate::key_problem::KeyProblem;
 
 /// One thing that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// Line and column in the file, both from 1, the column in characters; `None` for what a flag says.
     pub place: Option<(usize, usize)>,
     /// The table and key, or the flag, what is wrong, and what to do.
@@ -58,8 +58,8 @@ impl KeyPlaces {
     }
 
     /// A problem at a place of the text.
-    pub(super) fn problem_at(&self, offset: usize, path: &str, what: &str) -> Problem {
-        Problem { place: Some(self.line_and_column(offset)), what: labelled(path, what) }
+    pub(super) fn problem_at(&self, offset: usize, path: &str, what: &str) -> ConfigProblem {
+        ConfigProblem { place: Some(self.line_and_column(offset)), what: labelled(path, what) }
     }
 
     /// The path of the innermost key whose value covers a place of the text.
@@ -69,7 +69,7 @@ impl KeyPlaces {
     }
 
     /// Locates a problem that was found by the meaning of a value; `None` if the key's errors are reported already.
-    pub(super) fn locate(&self, problem: &KeyProblem) -> Option<Problem> {
+    pub(super) fn locate(&self, problem: &KeyProblem) -> Option<ConfigProblem> {
         // That one source cannot be read says nothing of the others.
         let holders = ancestors(&problem.key).filter(|path| *path != "source" || problem.key == "source");
         let is_reported = holders.into_iter().any(|path| self.reported.contains(path));

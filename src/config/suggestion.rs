@@ -3,7 +3,7 @@
 use strsim::damerau_levenshtein;
 
 use super::schema::{SOURCES, TABLES, TOP};
-use super::value_type::{Key, ValueType};
+use super::value_type::{ConfigKey, ValueType};
 
 /// The known word that `written` is most likely meant to be, if one is near.
 pub(super) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
@@ -26,9 +26,9 @@ pub(super) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str> + 
 
 /// What an unknown key is probably meant to be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Suggestion {
+pub(super) enum KeySuggestion {
     /// Another key of the same table.
-    Key(&'static str),
+    ConfigKey(&'static str),
     /// The same key, or a similar one, in other tables: what to say.
     Elsewhere(String),
     /// Nothing known is like it.
@@ -36,24 +36,24 @@ pub(super) enum Suggestion {
 }
 
 /// What the unknown `written` in a table with these keys is probably meant to be. `table` is how errors name the table.
-pub(super) fn suggest(written: &str, keys: &[Key], table: &str) -> Suggestion {
+pub(super) fn suggest(written: &str, keys: &[ConfigKey], table: &str) -> KeySuggestion {
     let names: Vec<&'static str> = keys.iter().map(|key| key.name).collect();
     let own = nearest(written, names.iter().copied());
     let homes = homes(written, table);
     match own {
-        Some(own) if homes.is_empty() || damerau_levenshtein(own, written) <= 1 => Suggestion::Key(own),
-        _ if !homes.is_empty() => Suggestion::Elsewhere(format!("it belongs {}", join(&homes))),
+        Some(own) if homes.is_empty() || damerau_levenshtein(own, written) <= 1 => KeySuggestion::ConfigKey(own),
+        _ if !homes.is_empty() => KeySuggestion::Elsewhere(format!("it belongs {}", join(&homes))),
         _ => nearest_elsewhere(written, table),
     }
 }
 
-fn nearest_elsewhere(written: &str, table: &str) -> Suggestion {
+fn nearest_elsewhere(written: &str, table: &str) -> KeySuggestion {
     let all = all_tables();
     let names: Vec<&str> = all.iter().flat_map(|(_, keys)| keys.iter().map(|key| key.name)).collect();
-    let Some(near) = nearest(written, names.into_iter()) else { return Suggestion::Nothing };
+    let Some(near) = nearest(written, names.into_iter()) else { return KeySuggestion::Nothing };
     match homes(near, table).first() {
-        Some(home) => Suggestion::Elsewhere(format!("did you mean `{near}`? It belongs {home}")),
-        None => Suggestion::Nothing,
+        Some(home) => KeySuggestion::Elsewhere(format!("did you mean `{near}`? It belongs {home}")),
+        None => KeySuggestion::Nothing,
     }
 }
 
@@ -66,7 +66,7 @@ fn homes(name: &str, table: &str) -> Vec<String> {
         return vec!["into a table of its own: [[source]]".to_owned()];
     }
     let all = all_tables();
-    let has = |keys: &[Key]| keys.iter().any(|key| key.name == name);
+    let has = |keys: &[ConfigKey]| keys.iter().any(|key| key.name == name);
     all.into_iter().filter(|(label, keys)| label != table && has(keys)).map(|(label, _)| home(&label)).collect()
 }
 
@@ -75,7 +75,7 @@ fn home(label: &str) -> String {
 }
 
 /// Every table that a key can be in, with the name that errors give it.
-fn all_tables() -> Vec<(String, &'static [Key])> {
+fn all_tables() -> Vec<(String, &'static [ConfigKey])> {
     let mut all = vec![(String::new(), TOP)];
     all.extend(SOURCES.iter().map(|(kind, keys)| (source_label(kind), *keys)));
     for (name, keys) in TABLES {
@@ -126,12 +126,12 @@ mod tests {
 
     #[test]
     fn key_of_another_table_is_sent_there() {
-        let elsewhere = |text: &str| Suggestion::Elsewhere(text.to_owned());
+        let elsewhere = |text: &str| KeySuggestion::Elsewhere(text.to_owned());
         assert_eq!(suggest("commit_rows_max", TOP, ""), elsewhere("it belongs to [tables]"));
         assert_eq!(suggest("tables", TOP, "[engine]"), elsewhere("it belongs into a table of its own: [tables]"));
         let far = suggest("comit_rows_max", TOP, "[engine]");
         assert_eq!(far, elsewhere("did you mean `commit_rows_max`? It belongs to [tables]"));
-        assert_eq!(suggest("pipelin", TOP, ""), Suggestion::Key("pipeline"));
-        assert_eq!(suggest("surprise", TOP, ""), Suggestion::Nothing);
+        assert_eq!(suggest("pipelin", TOP, ""), KeySuggestion::ConfigKey("pipeline"));
+        assert_eq!(suggest("surprise", TOP, ""), KeySuggestion::Nothing);
     }
 }

@@ -4,7 +4,7 @@ use toml::de::DeValue;
 
 /// A key of a table.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Key {
+pub(super) struct ConfigKey {
     pub(super) name: &'static str,
     pub(super) value: ValueType,
     /// Whether the table is useless without it.
@@ -13,13 +13,13 @@ pub(super) struct Key {
     pub(super) example: &'static str,
 }
 
-impl Key {
-    pub(super) const fn required(name: &'static str, value: ValueType, example: &'static str) -> Key {
-        Key { name, value, is_required: true, example }
+impl ConfigKey {
+    pub(super) const fn required(name: &'static str, value: ValueType, example: &'static str) -> ConfigKey {
+        ConfigKey { name, value, is_required: true, example }
     }
 
-    pub(super) const fn optional(name: &'static str, value: ValueType, example: &'static str) -> Key {
-        Key { name, value, is_required: false, example }
+    pub(super) const fn optional(name: &'static str, value: ValueType, example: &'static str) -> ConfigKey {
+        ConfigKey { name, value, is_required: false, example }
     }
 }
 
@@ -44,7 +44,7 @@ pub(super) enum ValueType {
     /// Where a secret comes from. The value is never shown: it may be the secret itself.
     Secret,
     TextList,
-    Table(&'static [Key]),
+    Table(&'static [ConfigKey]),
     /// Any keys with texts, numbers or flags.
     PropertyMap,
     /// Any keys with secrets.
@@ -107,7 +107,7 @@ impl ValueType {
 /// What is wrong with a value of another type than the key's, and what to write.
 ///
 /// `written` is the value as it stands in the file.
-pub(super) fn type_error(key: &Key, value: &DeValue<'_>, written: &str) -> String {
+pub(super) fn type_error(key: &ConfigKey, value: &DeValue<'_>, written: &str) -> String {
     let found = describe(value, written, key.value.is_secret());
     let remedy = remedy(key, value, written).unwrap_or_else(|| format!("write {} = {}", key.name, key.example));
     format!("expected {}, found {found}; {remedy}", key.value.expected())
@@ -138,7 +138,7 @@ pub(super) fn shorten(written: &str) -> String {
 }
 
 /// What to write instead, where the value tells what was meant.
-fn remedy(key: &Key, value: &DeValue<'_>, written: &str) -> Option<String> {
+fn remedy(key: &ConfigKey, value: &DeValue<'_>, written: &str) -> Option<String> {
     match (key.value, value) {
         (ValueType::Whole { .. }, DeValue::Float(float)) => {
             let number: f64 = float.as_str().parse().ok()?;

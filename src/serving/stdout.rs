@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::screen::{ScreenSize, layout_screen};
 use super::{AnswerView, render};
 use crate::engine::Frame;
-use crate::terminal::{self, AlternateScreen, Escapes, SafeWriter, WhenClosed, sanitize_line};
+use crate::terminal::{self, AlternateScreen, EscapeStyle, SafeWriter, WhenClosed, sanitize_line};
 
 /// How long the first snapshot waits for everything to be read that was there at the start.
 const FIRST_SNAPSHOT_DELAY: Duration = Duration::from_secs(1);
@@ -89,7 +89,7 @@ impl StdoutWriter {
     pub fn serve(mut self, mut frames: mpsc::Receiver<Frame>) -> io::Result<Result<(), StdoutClosed>> {
         // JSON on a terminal must not steer it; tables are safe cell by cell.
         let is_shown = self.settings.format != StdoutFormat::Tables && io::stdout().is_terminal();
-        let escapes = if is_shown { Escapes::Json } else { Escapes::None };
+        let escapes = if is_shown { EscapeStyle::Json } else { EscapeStyle::None };
         let out = SafeWriter::new(io::stdout(), escapes, WhenClosed::Fail);
         let mut out = BufWriter::with_capacity(1 << 16, out);
         loop {

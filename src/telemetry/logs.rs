@@ -14,7 +14,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use super::otlp::{Exporters, TelemetryConfig, TelemetryError};
+use super::otlp::{OtlpExporters, TelemetryConfig, TelemetryError};
 use crate::terminal::{hold_log, sanitize, sanitize_json};
 
 /// What is logged unless `RUST_LOG` says otherwise: the libraries narrate every file they open, and the Delta library warns
@@ -30,15 +30,15 @@ pub const FAILED: &str = "pinflow::failed";
 
 /// Logging under way.
 #[derive(Default)]
-pub struct Telemetry(Option<Exporters>);
+pub struct TelemetryGuard(Option<OtlpExporters>);
 
 /// Starts logging to stderr; `RUST_LOG` filters. With a configuration, starts OpenTelemetry export too; `base` is what
 /// its relative paths are relative to, `pipeline` how the process is told from others.
 ///
 /// # Errors
 /// If what is configured cannot be exported to. A collector that is out of reach is no error.
-pub fn start(config: Option<&TelemetryConfig>, base: &Path, pipeline: &str) -> Result<Telemetry, TelemetryError> {
-    let exporters = config.map(|config| Exporters::start(config, base, pipeline)).transpose()?;
+pub fn start(config: Option<&TelemetryConfig>, base: &Path, pipeline: &str) -> Result<TelemetryGuard, TelemetryError> {
+    let exporters = config.map(|config| OtlpExporters::start(config, base, pipeline)).transpose()?;
     let on_terminal = std::io::stderr().is_terminal();
     let by_default = if on_terminal { FILTER_ON_TERMINAL } else { FILTER };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(by_default));
@@ -51,15 +51,15 @@ pub fn start(config: Option<&TelemetryConfig>, base: &Path, pipeline: &str) -> R
     // At TRACE it shows what it signs, session tokens among it: whatever RUST_LOG says, a secret is not logged.
     let discreet = filter_fn(|about: &Metadata<'_>| !about.target().starts_with("aws_sigv4"));
     let all = tracing_subscriber::registry()
-        .with(exporters.as_ref().map(Exporters::layer))
+        .with(exporters.as_ref().map(OtlpExporters::layer))
         .with(logs.with_filter(filter.and(not_failed)))
         .with(discreet);
     // Logging that runs already (in a test, in a host program) is left as it is.
     let _ = all.try_init();
-    Ok(Telemetry(exporters))
+    Ok(TelemetryGuard(exporters))
 }
 
-impl Telemetry {
+impl TelemetryGuard {
     /// Exports what is left, for a few seconds at the most.
     pub async fn finish(self) {
         if let Some(exporters) = self.0 {

@@ -7,6 +7,6 @@ mod logs;
 mod otlp;
 mod progress;
 
-pub use logs::{FAILED, Telemetry, start};
+pub use logs::{FAILED, TelemetryGuard, start};
 pub use otlp::{TelemetryConfig, TelemetryError};
-pub use progress::{Progress, ProgressMeter, ReadProgress, RunProgress, log_findings};
+pub use progress::{ProgressMeter, ProgressReporter, ReadEstimate, RunProgress, log_findings};

@@ -56,7 +56,7 @@ pub enum TelemetryError {
     Exporter(#[from] ExporterBuildError),
     /// There is no client for HTTP.
     #[error("[telemetry] otlp")]
-    Client(#[from] reqwest::Error),
+    OtlpClient(#[from] reqwest::Error),
 }
 
 impl TelemetryConfig {
@@ -89,13 +89,17 @@ impl TelemetryConfig {
 }
 
 /// Logs and spans on their way out, each with a thread and a bounded queue of its own.
-pub(super) struct Exporters {
+pub(super) struct OtlpExporters {
     logs: SdkLoggerProvider,
     spans: SdkTracerProvider,
 }
 
-impl Exporters {
-    pub(super) fn start(config: &TelemetryConfig, base: &Path, pipeline: &str) -> Result<Exporters, TelemetryError> {
+impl OtlpExporters {
+    pub(super) fn start(
+        config: &TelemetryConfig,
+        base: &Path,
+        pipeline: &str,
+    ) -> Result<OtlpExporters, TelemetryError> {
         let mut headers = HashMap::new();
         for (name, secret) in &config.headers {
             headers.insert(name.clone(), secret.read(base)?.expose().to_owned());
@@ -110,19 +114,19 @@ impl Exporters {
             .build();
         let logs = LogExporter::builder()
             .with_http()
-            .with_http_client(Client::new()?)
+            .with_http_client(OtlpClient::new()?)
             .with_endpoint(at("logs"))
             .with_headers(headers.clone())
             .with_timeout(PATIENCE)
             .build()?;
         let spans = SpanExporter::builder()
             .with_http()
-            .with_http_client(Client::new()?)
+            .with_http_client(OtlpClient::new()?)
             .with_endpoint(at("traces"))
             .with_headers(headers)
             .with_timeout(PATIENCE)
             .build()?;
-        Ok(Exporters {
+        Ok(OtlpExporters {
             logs: SdkLoggerProvider::builder().with_resource(resource.clone()).with_batch_exporter(logs).build(),
             spans: SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(spans).build(),
         })
@@ -157,16 +161,16 @@ impl Exporters {
 
 /// Makes requests on the runtime: the exporters' threads have none.
 #[derive(Debug)]
-struct Client {
+struct OtlpClient {
     http: reqwest::Client,
     runtime: Handle,
     failing: AtomicBool,
 }
 
-impl Client {
-    fn new() -> Result<Client, TelemetryError> {
+impl OtlpClient {
+    fn new() -> Result<OtlpClient, TelemetryError> {
         let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
-        Ok(Client { http, runtime: Handle::current(), failing: AtomicBool::new(false) })
+        Ok(OtlpClient { http, runtime: Handle::current(), failing: AtomicBool::new(false) })
     }
 
     /// Says once that the collector does not take it, and once that it does again.
@@ -183,7 +187,7 @@ impl Client {
 }
 
 #[async_trait::async_trait]
-impl HttpClient for Client {
+impl HttpClient for OtlpClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let http = self.http.clone();
         let sent = self.runtime.spawn(async move {

@@ -23,15 +23,15 @@ pub(super) const TARGET: &str = "pinflow::progress";
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// The progress line of a run: redrawn on a terminal, logged every few seconds elsewhere. Ends when dropped.
-pub struct Progress {
+pub struct ProgressReporter {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Progress {
+impl ProgressReporter {
     /// Starts it. `quiet`: the terminal is taken by something else.
     #[must_use]
-    pub fn start(gauges: Arc<Gauges>, quiet: bool) -> Progress {
+    pub fn start(gauges: Arc<Gauges>, quiet: bool) -> ProgressReporter {
         let (stop, stopped) = channel();
         let on_terminal = std::io::stderr().is_terminal();
         let every = if on_terminal { Duration::from_millis(250) } else { LINE_EVERY };
@@ -58,11 +58,11 @@ impl Progress {
             }
         });
         // Without a thread there is no line, and nothing else is lost.
-        Progress { stop: Some(stop), thread: thread.ok() }
+        ProgressReporter { stop: Some(stop), thread: thread.ok() }
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressReporter {
     fn drop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
@@ -84,12 +84,12 @@ pub enum RunProgress {
         total: u64,
     },
     /// Records are read.
-    Reading(ReadProgress),
+    Reading(ReadEstimate),
 }
 
 /// How far a run has read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ReadProgress {
+pub struct ReadEstimate {
     /// Rows read in this run, rejections included.
     pub rows: u64,
     /// Rows a second since the last reading.
@@ -145,7 +145,7 @@ impl fmt::Display for RunProgress {
     }
 }
 
-impl fmt::Display for ReadProgress {
+impl fmt::Display for ReadEstimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (rows, rate) = (HumanCount(self.rows), HumanCount(self.rows_per_sec));
         write!(f, "{rows} records, {rate}/s, epoch {}", self.epoch)?;
@@ -192,7 +192,7 @@ impl ProgressMeter {
         let secs = self.at.elapsed().as_secs_f64().max(0.001);
         let since_last = rows - self.rows;
         (self.rows, self.at) = (rows, Instant::now());
-        RunProgress::Reading(ReadProgress {
+        RunProgress::Reading(ReadEstimate {
             rows,
             // Fractions of a record say nothing.
             rows_per_sec: (since_last as f64 / secs).round() as u64,
@@ -235,9 +235,9 @@ mod tests {
 
     #[test]
     fn progress_line_names_only_what_there_is() {
-        let mut read = ReadProgress { rows: 12_345, rows_per_sec: 200, epoch: 7, ..ReadProgress::default() };
+        let mut read = ReadEstimate { rows: 12_345, rows_per_sec: 200, epoch: 7, ..ReadEstimate::default() };
         assert_eq!(read.to_string(), "12,345 records, 200/s, epoch 7, 0 rejected");
-        read = ReadProgress { durable_epoch: 5, lag: 9, bytes: 30, bytes_remaining: 70, ..read };
+        read = ReadEstimate { durable_epoch: 5, lag: 9, bytes: 30, bytes_remaining: 70, ..read };
         let whole = "12,345 records, 200/s, epoch 7, durable 5, 0 rejected, 9 behind, 30 % of the recordings";
         assert_eq!(read.to_string(), whole);
     }

@@ -28,17 +28,17 @@ pub fn is_unsafe(c: char) -> bool {
 /// Text with what would steer a terminal as an escape: `\u{1b}`. Line breaks and tabs stay.
 #[must_use]
 pub fn sanitize(text: &str) -> Cow<'_, str> {
-    sanitize_as(text, Escapes::Text)
+    sanitize_as(text, EscapeStyle::Text)
 }
 
 /// JSON text with what would steer a terminal as an escape of JSON: the same values.
 #[must_use]
 pub fn sanitize_json(text: &str) -> Cow<'_, str> {
-    sanitize_as(text, Escapes::Json)
+    sanitize_as(text, EscapeStyle::Json)
 }
 
-fn sanitize_as(text: &str, escapes: Escapes) -> Cow<'_, str> {
-    if escapes == Escapes::None || !text.chars().any(is_unsafe) {
+fn sanitize_as(text: &str, escapes: EscapeStyle) -> Cow<'_, str> {
+    if escapes == EscapeStyle::None || !text.chars().any(is_unsafe) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 16);
@@ -46,7 +46,7 @@ fn sanitize_as(text: &str, escapes: Escapes) -> Cow<'_, str> {
         match escapes {
             _ if !is_unsafe(c) => safe.push(c),
             // All of them are in the basic plane.
-            Escapes::Json => safe.push_str(&format!("\\u{:04x}", u32::from(c))),
+            EscapeStyle::Json => safe.push_str(&format!("\\u{:04x}", u32::from(c))),
             _ => safe.extend(c.escape_unicode()),
         }
     }
@@ -55,7 +55,7 @@ fn sanitize_as(text: &str, escapes: Escapes) -> Cow<'_, str> {
 
 /// How unsafe characters are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Escapes {
+pub enum EscapeStyle {
     /// As in Rust: `\u{1b}`.
     Text,
     /// As in JSON, where they can only be within strings: `\u001b`.
@@ -113,9 +113,9 @@ pub enum WhenClosed {
 #[must_use]
 pub fn stdout(is_json: bool, when_closed: WhenClosed) -> SafeWriter<io::Stdout> {
     let escapes = match (is_json, io::stdout().is_terminal()) {
-        (false, _) => Escapes::Text,
-        (true, true) => Escapes::Json,
-        (true, false) => Escapes::None,
+        (false, _) => EscapeStyle::Text,
+        (true, true) => EscapeStyle::Json,
+        (true, false) => EscapeStyle::None,
     };
     SafeWriter::new(io::stdout(), escapes, when_closed)
 }
@@ -123,7 +123,7 @@ pub fn stdout(is_json: bool, when_closed: WhenClosed) -> SafeWriter<io::Stdout> 
 /// Sanitizes all that is written to it. Bytes that are not UTF-8 are shown as escapes, too.
 pub struct SafeWriter<W> {
     out: W,
-    escapes: Escapes,
+    escapes: EscapeStyle,
     when_closed: WhenClosed,
     is_closed: bool,
     /// The beginning of a character, or a carriage return whose line feed may follow.
@@ -132,7 +132,7 @@ pub struct SafeWriter<W> {
 
 impl<W: Write> SafeWriter<W> {
     /// Writes to `out`.
-    pub fn new(out: W, escapes: Escapes, when_closed: WhenClosed) -> SafeWriter<W> {
+    pub fn new(out: W, escapes: EscapeStyle, when_closed: WhenClosed) -> SafeWriter<W> {
         SafeWriter { out, escapes, when_closed, is_closed: false, rest: Vec::new() }
     }
 
@@ -167,17 +167,17 @@ impl<W: Write> SafeWriter<W> {
     }
 }
 
-fn escape_byte(byte: u8, escapes: Escapes) -> String {
+fn escape_byte(byte: u8, escapes: EscapeStyle) -> String {
     match escapes {
         // A carriage return that no line feed follows; other bytes cannot be said in JSON.
-        Escapes::Json if byte == b'\r' => "\\r".to_owned(),
-        Escapes::Json => "\\ufffd".to_owned(),
+        EscapeStyle::Json if byte == b'\r' => "\\r".to_owned(),
+        EscapeStyle::Json => "\\ufffd".to_owned(),
         _ => format!("\\x{byte:02x}"),
     }
 }
 
 /// The sanitized text of the bytes, and how many bytes at their end must wait for what follows.
-fn sanitize_bytes(bytes: &[u8], escapes: Escapes) -> (String, usize) {
+fn sanitize_bytes(bytes: &[u8], escapes: EscapeStyle) -> (String, usize) {
     let mut safe = String::with_capacity(bytes.len());
     let mut left = bytes;
     loop {
@@ -211,7 +211,7 @@ fn sanitize_bytes(bytes: &[u8], escapes: Escapes) -> (String, usize) {
 
 impl<W: Write> Write for SafeWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.escapes == Escapes::None {
+        if self.escapes == EscapeStyle::None {
             self.pass(bytes)?;
             return Ok(bytes.len());
         }
@@ -238,7 +238,7 @@ impl<W: Write> Write for SafeWriter<W> {
 mod tests {
     use super::*;
 
-    fn written(parts: &[&[u8]], escapes: Escapes) -> String {
+    fn written(parts: &[&[u8]], escapes: EscapeStyle) -> String {
         let mut writer = SafeWriter::new(Vec::new(), escapes, WhenClosed::Fail);
         parts.iter().for_each(|part| writer.write_all(part).unwrap());
         writer.flush().unwrap();
@@ -259,22 +259,22 @@ mod tests {
     #[test]
     fn writer_sanitizes_however_the_bytes_are_cut() {
         let text = "é\u{1b}]0;x\u{7}\u{202e}東\r\nok\rno\n".as_bytes();
-        let whole = written(&[text], Escapes::Text);
+        let whole = written(&[text], EscapeStyle::Text);
         assert_eq!(whole, "é\\u{1b}]0;x\\u{7}\\u{202e}東\r\nok\\u{d}no\n");
         for at in 0..text.len() {
-            assert_eq!(written(&[&text[..at], &text[at..]], Escapes::Text), whole, "cut at {at}");
+            assert_eq!(written(&[&text[..at], &text[at..]], EscapeStyle::Text), whole, "cut at {at}");
         }
-        assert_eq!(written(&[b"a\x9bb\xff", b"\xe2\x80"], Escapes::Text), "a\\x9bb\\xff\\xe2\\x80");
+        assert_eq!(written(&[b"a\x9bb\xff", b"\xe2\x80"], EscapeStyle::Text), "a\\x9bb\\xff\\xe2\\x80");
     }
 
     #[test]
     fn json_stays_json_and_data_for_programs_stays_as_it_is() {
         let json = "{\"a\":\"\u{202e}\u{9b}\"}\n";
-        let shown = written(&[json.as_bytes()], Escapes::Json);
+        let shown = written(&[json.as_bytes()], EscapeStyle::Json);
         assert_eq!(shown, "{\"a\":\"\\u202e\\u009b\"}\n");
         let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(value(&shown), value(json));
-        assert_eq!(written(&[json.as_bytes()], Escapes::None), json);
+        assert_eq!(written(&[json.as_bytes()], EscapeStyle::None), json);
     }
 
     #[test]
@@ -297,9 +297,9 @@ mod tests {
                 Err(io::ErrorKind::BrokenPipe.into())
             }
         }
-        let mut discarding = SafeWriter::new(Gone, Escapes::Text, WhenClosed::Discard);
+        let mut discarding = SafeWriter::new(Gone, EscapeStyle::Text, WhenClosed::Discard);
         assert!(discarding.write_all(b"a").is_ok() && discarding.flush().is_ok() && discarding.is_closed());
-        let mut failing = SafeWriter::new(Gone, Escapes::Text, WhenClosed::Fail);
+        let mut failing = SafeWriter::new(Gone, EscapeStyle::Text, WhenClosed::Fail);
         assert!(failing.write_all(b"a").is_err() && failing.is_closed());
     }
 }

@@ -12,16 +12,16 @@ use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
 use crate::delta::readers::python;
-use crate::harness::{Running, Snapshot, emit, last_snapshot, pinflow, scratch, succeed, until};
+use crate::harness::{ProcessOutput, RunningProcess, emit, last_snapshot, pinflow, scratch, succeed, until};
 
-struct Site {
+struct AnswerTablesSite {
     place: tempfile::TempDir,
     config: PathBuf,
 }
 
-impl Site {
+impl AnswerTablesSite {
     /// A recording that is followed, empty at first; `answers` are further lines for the answers' tables.
-    fn new(answers: &str) -> Site {
+    fn new(answers: &str) -> AnswerTablesSite {
         let place = scratch();
         emit(&place.path().join("whole"), 300, 3_000, 17, &["--malformed", "0.02"]);
         std::fs::create_dir(place.path().join("recording")).unwrap();
@@ -32,7 +32,7 @@ impl Site {
              [output]\nformat = \"snapshots\"\n"
         );
         std::fs::write(&config, text).unwrap();
-        let site = Site { place, config };
+        let site = AnswerTablesSite { place, config };
         site.grow_to(0.0);
         site
     }
@@ -89,7 +89,7 @@ fn read(python: &Path, tables: &Path) -> (BTreeMap<String, Vec<Value>>, BTreeMap
     (found, summed)
 }
 
-fn assert_shown(python: &Path, tables: &Path, snapshot: &Snapshot) {
+fn assert_shown(python: &Path, tables: &Path, snapshot: &ProcessOutput) {
     let sorted = |rows: &[Value]| {
         let mut rows: Vec<String> = rows.iter().map(ToString::to_string).collect();
         rows.sort();
@@ -105,11 +105,11 @@ fn assert_shown(python: &Path, tables: &Path, snapshot: &Snapshot) {
 #[test]
 fn other_engines_read_the_answers_and_their_changes_whatever_happened() {
     let Some(python) = python() else { return };
-    let site = Site::new("");
+    let site = AnswerTablesSite::new("");
     let mut random = StdRng::seed_from_u64(5);
     for turn in 1..=8 {
         // Killed at any moment of a turn, between two writes of a table or within one.
-        let mut running = Running::start(site.run().stdout(Stdio::null()).stderr(Stdio::null()));
+        let mut running = RunningProcess::start(site.run().stdout(Stdio::null()).stderr(Stdio::null()));
         site.grow_to(f64::from(turn) / 8.0);
         std::thread::sleep(Duration::from_millis(random.random_range(0..600)));
         if running.ended().is_none() {
@@ -126,7 +126,7 @@ fn other_engines_read_the_answers_and_their_changes_whatever_happened() {
 #[test]
 fn versions_and_files_that_nobody_can_want_any_more_are_removed() {
     // Every delivery counts, so that each write has something to write.
-    let site = Site::new("keep_secs = 0\n[questions]\nduplicates = \"keep\"");
+    let site = AnswerTablesSite::new("keep_secs = 0\n[questions]\nduplicates = \"keep\"");
     let folder = site.tables().join("users_joined_by_year");
     let files = || {
         let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
@@ -145,7 +145,7 @@ fn versions_and_files_that_nobody_can_want_any_more_are_removed() {
 
 #[test]
 fn a_table_that_cannot_be_written_holds_nothing_up_and_is_taken_up_again() {
-    let site = Site::new("");
+    let site = AnswerTablesSite::new("");
     site.grow_to(0.5);
     succeed(&mut site.run());
     let log = site.tables().join("users_joined_by_year/_delta_log");
@@ -160,7 +160,7 @@ fn a_table_that_cannot_be_written_holds_nothing_up_and_is_taken_up_again() {
     let mut command = pinflow(["run"]);
     let error_log = site.place.path().join("log");
     let file = std::fs::File::create(&error_log).unwrap();
-    let mut running = Running::start(command.arg(&site.config).stdout(Stdio::null()).stderr(file));
+    let mut running = RunningProcess::start(command.arg(&site.config).stdout(Stdio::null()).stderr(file));
     let said = |what: &str| std::fs::read_to_string(&error_log).unwrap().contains(what);
     until("it runs", || said("sources are started"));
     std::fs::rename(&log, &aside).unwrap();

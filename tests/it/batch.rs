@@ -9,14 +9,14 @@ use pinflow::dataflows::record::{Geo, Lineage, Pin, User};
 use pinflow::dataflows::symbol::Symbol;
 use rusqlite::types::Value;
 
-use crate::harness::Snapshot;
-use crate::ledger::{Rows, read};
+use crate::harness::ProcessOutput;
+use crate::ledger::{TableRows, read};
 use crate::oracle::SqlOracle;
 
 /// One row, by the names of its columns.
-struct Named<'a>(&'a Rows, &'a [Value]);
+struct NamedAnswer<'a>(&'a TableRows, &'a [Value]);
 
-impl Named<'_> {
+impl NamedAnswer<'_> {
     fn get(&self, column: &str) -> &Value {
         let at = self.0.columns.iter().position(|name| name == column);
         &self.1[at.unwrap_or_else(|| panic!("no column {column}"))]
@@ -52,12 +52,12 @@ impl Named<'_> {
 }
 
 /// Demands that a snapshot says exactly what the batch engine says of the tables.
-pub(crate) fn assert_answers_follow(root: &Path, options: GraphOptions, snapshot: &Snapshot) {
+pub(crate) fn assert_answers_follow(root: &Path, options: GraphOptions, snapshot: &ProcessOutput) {
     let oracle = SqlOracle::default();
     for table in ["pin", "geo", "user"] {
         let rows = read(&root.join(table));
         for row in &rows.rows {
-            let row = Named(&rows, row);
+            let row = NamedAnswer(&rows, row);
             match table {
                 "pin" => oracle.pin(1, row.lineage(), &pin(&row)),
                 "geo" => oracle.geo(1, row.lineage(), &geo(&row)),
@@ -75,7 +75,7 @@ pub(crate) fn assert_answers_follow(root: &Path, options: GraphOptions, snapshot
     }
 }
 
-fn pin<'a>(row: &'a Named<'_>) -> Pin<'a> {
+fn pin<'a>(row: &'a NamedAnswer<'_>) -> Pin<'a> {
     Pin {
         ind: row.ind(),
         unique_id: None,
@@ -91,11 +91,11 @@ fn pin<'a>(row: &'a Named<'_>) -> Pin<'a> {
     }
 }
 
-fn geo<'a>(row: &'a Named<'_>) -> Geo<'a> {
+fn geo<'a>(row: &'a NamedAnswer<'_>) -> Geo<'a> {
     Geo { ind: row.ind(), country: row.text("country"), coordinates: None, timestamp: row.micros("timestamp") }
 }
 
-fn user<'a>(row: &'a Named<'_>) -> User<'a> {
+fn user<'a>(row: &'a NamedAnswer<'_>) -> User<'a> {
     User {
         ind: row.ind(),
         user_name: row.text("user_name"),

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::file_calls::{Choices, rounds};
-use crate::harness::{Running, emit, last_snapshot, pinflow, scratch, succeed};
+use crate::file_calls::{FaultChoices, rounds};
+use crate::harness::{RunningProcess, emit, last_snapshot, pinflow, scratch, succeed};
 use crate::ledger::assert_each_line_once;
 
 /// Configurations, unless `PINFLOW_CAMPAIGN` says otherwise. `PINFLOW_CAMPAIGN_SEED` draws others.
@@ -17,7 +17,7 @@ const CONFIGURATIONS: u64 = 8;
 const KILLS: u64 = 4;
 
 /// One random pipeline over one recording.
-struct Pipeline {
+struct RandomPipeline {
     config: PathBuf,
     recording: PathBuf,
     tables: PathBuf,
@@ -26,8 +26,8 @@ struct Pipeline {
     text: String,
 }
 
-impl Pipeline {
-    fn draw(place: &Path, choices: &mut Choices) -> Pipeline {
+impl RandomPipeline {
+    fn draw(place: &Path, choices: &mut FaultChoices) -> RandomPipeline {
         let recording = place.join("recording");
         let inds = 200 + u32::try_from(choices.below(2_000)).expect("a few");
         let malformed = choices.one_of(&["0", "0.01", "0.2"]);
@@ -42,10 +42,10 @@ impl Pipeline {
         let text = Self::text(choices);
         let config = place.join("run.toml");
         std::fs::write(&config, &text).expect("written");
-        Pipeline { config, recording, tables: place.join("tables"), options, text }
+        RandomPipeline { config, recording, tables: place.join("tables"), options, text }
     }
 
-    fn text(choices: &mut Choices) -> String {
+    fn text(choices: &mut FaultChoices) -> String {
         let mut text = String::new();
         let rate = 20_000 + choices.below(100_000);
         let follow = choices.one_of(&["true", "false"]);
@@ -71,10 +71,10 @@ impl Pipeline {
         text
     }
 
-    fn live_and_be_killed(&self, choices: &mut Choices) {
+    fn live_and_be_killed(&self, choices: &mut FaultChoices) {
         let mut command = pinflow(["run"]);
         command.arg(&self.config).args(["--output", "none"]).args(&self.options).stderr(Stdio::null());
-        let mut running = Running::start(&mut command);
+        let mut running = RunningProcess::start(&mut command);
         let (born, life) = (Instant::now(), Duration::from_millis(5 + choices.below(400)));
         while born.elapsed() < life && running.ended().is_none() {
             std::thread::sleep(Duration::from_millis(1));
@@ -98,10 +98,10 @@ impl Pipeline {
 
 #[test]
 fn random_configurations_killed_at_random_moments_stay_exact() {
-    let mut choices = Choices::new(rounds("PINFLOW_CAMPAIGN_SEED", 1));
+    let mut choices = FaultChoices::new(rounds("PINFLOW_CAMPAIGN_SEED", 1));
     for _ in 0..rounds("PINFLOW_CAMPAIGN", CONFIGURATIONS) {
         let place = scratch();
-        let pipeline = Pipeline::draw(place.path(), &mut choices);
+        let pipeline = RandomPipeline::draw(place.path(), &mut choices);
         for _ in 0..KILLS {
             pipeline.live_and_be_killed(&mut choices);
         }

@@ -9,28 +9,28 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Running, emit, pinflow, scratch, succeed, until};
-use crate::kafka::broker::Broker;
+use crate::harness::{RunningProcess, emit, pinflow, scratch, succeed, until};
+use crate::kafka::broker::KafkaBroker;
 use crate::kafka::offsets;
 
 /// A signal ends an emit within this time, whatever its destination does.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(20);
 
 /// An emit whose standard error goes to a file.
-struct Emitting {
-    running: Running,
+struct RunningEmit {
+    running: RunningProcess,
     log: PathBuf,
 }
 
-impl Emitting {
-    fn start(place: &Path, arguments: &[&str]) -> Emitting {
-        Emitting::start_with(place, pinflow(["emit"]).args(arguments).stdout(Stdio::null()))
+impl RunningEmit {
+    fn start(place: &Path, arguments: &[&str]) -> RunningEmit {
+        RunningEmit::start_with(place, pinflow(["emit"]).args(arguments).stdout(Stdio::null()))
     }
 
-    fn start_with(place: &Path, command: &mut std::process::Command) -> Emitting {
+    fn start_with(place: &Path, command: &mut std::process::Command) -> RunningEmit {
         let log = place.join("emit.log");
-        let running = Running::start(command.stderr(std::fs::File::create(&log).unwrap()));
-        Emitting { running, log }
+        let running = RunningProcess::start(command.stderr(std::fs::File::create(&log).unwrap()));
+        RunningEmit { running, log }
     }
 
     fn log(&self) -> String {
@@ -69,7 +69,7 @@ fn free_port() -> u16 {
 
 /// A gateway that writes files.
 struct FileGateway {
-    running: Running,
+    running: RunningProcess,
     posts: PathBuf,
 }
 
@@ -80,7 +80,7 @@ impl FileGateway {
         std::fs::write(&config, text).unwrap();
         let log = std::fs::File::create(place.join("gateway.log")).unwrap();
         let mut command = pinflow(["gateway"]);
-        let running = Running::start(command.arg(&config).stdout(Stdio::null()).stderr(log));
+        let running = RunningProcess::start(command.arg(&config).stdout(Stdio::null()).stderr(log));
         until("the gateway listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
         FileGateway { running, posts: place.join("posts") }
     }
@@ -108,7 +108,7 @@ fn made(inds: u32, count: u32, stream: &str) -> BTreeSet<String> {
 fn gateway_down_is_reported_at_once_and_sigterm_tells_what_was_not_acknowledged() {
     let place = scratch();
     let to = format!("http://127.0.0.1:{}", free_port());
-    let mut emitting = Emitting::start(place.path(), &["--inds", "3", "--to", &to]);
+    let mut emitting = RunningEmit::start(place.path(), &["--inds", "3", "--to", &to]);
     emitting.await_log("retrying");
     let log = emitting.log();
     assert!(log.contains("\"level\":\"WARN\"") && log.contains("it cannot be reached"), "{log}");
@@ -127,7 +127,7 @@ fn gateway_that_comes_later_gets_every_message() {
     let place = scratch();
     let port = free_port();
     let to = format!("http://127.0.0.1:{port}");
-    let mut emitting = Emitting::start(place.path(), &["--inds", "30", "--seed", "7", "--to", &to]);
+    let mut emitting = RunningEmit::start(place.path(), &["--inds", "30", "--seed", "7", "--to", &to]);
     emitting.await_log("retrying");
     let gateway = FileGateway::start(place.path(), port);
     assert_eq!(emitting.running.wait().code(), Some(0), "{}", emitting.log());
@@ -145,7 +145,7 @@ fn gateway_killed_in_the_middle_loses_no_message() {
     let to = format!("http://127.0.0.1:{port}");
     let flags = ["--inds", "500", "--count", "3000", "--seed", "7", "--order", "emulator", "--rate", "3000"];
     let mut command = pinflow(["emit", "--to", &to]);
-    let mut emitting = Emitting::start_with(place.path(), command.args(flags));
+    let mut emitting = RunningEmit::start_with(place.path(), command.args(flags));
     until("messages arrive", || gateway.lines("user").len() > 100);
     gateway.kill();
     emitting.await_log("retrying");
@@ -168,7 +168,7 @@ fn skip_that_is_named_after_a_signal_continues_without_a_gap() {
     let to = format!("http://127.0.0.1:{port}");
     let flags = ["--inds", "400", "--count", "2000", "--seed", "7", "--order", "emulator", "--rate", "2000"];
     let mut command = pinflow(["emit", "--to", &to]);
-    let mut emitting = Emitting::start_with(place.path(), command.args(flags));
+    let mut emitting = RunningEmit::start_with(place.path(), command.args(flags));
     until("messages arrive", || gateway.lines("user").len() > 100);
     assert_eq!(emitting.stop(Signal::SIGINT), Some(0), "all that was sent is acknowledged: {}", emitting.log());
     let log = emitting.log();
@@ -203,7 +203,7 @@ fn signal_while_files_are_written_leaves_whole_messages_that_append_continues() 
         let file = cut.join(format!("user.{ending}"));
         let mut command = pinflow(["emit", "--streams", "user", "--count", "20000", "--rate", "1000"]);
         command.args(flags).args(["--compress", compress, "--to"]).arg(&cut);
-        let mut emitting = Emitting::start_with(place.path(), &mut command);
+        let mut emitting = RunningEmit::start_with(place.path(), &mut command);
         until("messages are written", || std::fs::metadata(&file).is_ok_and(|file| file.len() > 1000));
         assert_eq!(emitting.stop(signal), Some(0), "{}", emitting.log());
         let log = emitting.log();
@@ -227,7 +227,7 @@ fn signal_while_files_are_written_leaves_whole_messages_that_append_continues() 
 fn signal_ends_emit_to_a_pipe_that_nobody_reads() {
     let place = scratch();
     let mut command = pinflow(["emit", "--inds", "100000", "--to", "-"]);
-    let mut emitting = Emitting::start_with(place.path(), command.stdout(Stdio::piped()));
+    let mut emitting = RunningEmit::start_with(place.path(), command.stdout(Stdio::piped()));
     // A pipe holds 64 KiB; then the write waits.
     std::thread::sleep(Duration::from_millis(500));
     assert!(emitting.running.ended().is_none());
@@ -241,7 +241,7 @@ fn same_signal_twice_at_once_is_one_request() {
     let place = scratch();
     let to = CLOSED.to_owned();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
-        let mut emitting = Emitting::start(place.path(), &["--inds", "3", "--to", &to]);
+        let mut emitting = RunningEmit::start(place.path(), &["--inds", "3", "--to", &to]);
         emitting.await_log("retrying");
         emitting.running.signal(signal);
         std::thread::sleep(Duration::from_millis(50));
@@ -256,7 +256,7 @@ fn same_signal_twice_at_once_is_one_request() {
 fn second_signal_later_stops_at_once() {
     let place = scratch();
     let to = CLOSED.to_owned();
-    let mut emitting = Emitting::start(place.path(), &["--inds", "3", "--to", &to]);
+    let mut emitting = RunningEmit::start(place.path(), &["--inds", "3", "--to", &to]);
     emitting.await_log("retrying");
     emitting.running.signal(Signal::SIGTERM);
     emitting.await_log("stops at once");
@@ -272,7 +272,7 @@ fn kinesis_endpoint_away_is_reported_at_once_and_a_signal_ends_it() {
     let endpoint = CLOSED.to_owned();
     let mut command = crate::kinesis::site::with_credentials(pinflow(["emit", "--inds", "3"]));
     command.args(["--to", "kinesis://x", "--region", "us-east-1", "--endpoint", &endpoint]);
-    let mut emitting = Emitting::start_with(place.path(), &mut command);
+    let mut emitting = RunningEmit::start_with(place.path(), &mut command);
     emitting.await_log("retrying");
     assert!(emitting.log().contains("\"attempt\":1"), "{}", emitting.log());
     emitting.stop(Signal::SIGTERM);
@@ -283,12 +283,12 @@ fn kafka_broker_away_and_a_signal_counts_what_was_acknowledged() {
     if crate::kafka::skipped() {
         return;
     }
-    let mut broker = Broker::alone("");
+    let mut broker = KafkaBroker::alone("");
     broker.create_topic("cut", 2, &[]);
     let place = scratch();
     let to = format!("kafka://{}", broker.plaintext());
     let flags = ["--to", &to, "--topic", "cut", "--inds", "200000", "--rate", "5000"];
-    let mut emitting = Emitting::start(place.path(), &flags);
+    let mut emitting = RunningEmit::start(place.path(), &flags);
     until("messages arrive", || offsets(&broker, "cut").iter().sum::<i64>() > 1_000);
     broker.kill();
     emitting.await_log("no message was acknowledged for");

@@ -7,16 +7,16 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{Running, emit, last_snapshot, pinflow, scratch, succeed, until};
-use crate::http::Serving;
-use crate::http::client::Http;
+use crate::harness::{RunningProcess, emit, last_snapshot, pinflow, scratch, succeed, until};
+use crate::http::ServingRun;
+use crate::http::client::HttpClient;
 
 /// Eleven answers and their cut.
 const SNAPSHOT_LINES: usize = 12;
 
 /// The first snapshot of a run, as somebody who takes no more sees it.
 fn first_snapshot(command: &mut Command) -> Vec<u8> {
-    let mut running = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
+    let mut running = RunningProcess::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
     let lines = BufReader::new(running.stdout()).lines().take(SNAPSHOT_LINES);
     let text = lines.map(|line| line.unwrap() + "\n").collect::<String>().into_bytes();
     // Of a reader that has gone a run learns when it writes again, and it may have nothing more to write.
@@ -80,7 +80,7 @@ fn answers_are_served_after_the_sources_have_ended_until_a_signal() {
     let recording = place.path().join("recording");
     emit(&recording, 300, 500, 3, &[]);
     let tables = place.path().join("tables");
-    let serving = Serving::start(place.path(), &recording, &["--tables", tables.to_str().unwrap()]);
+    let serving = ServingRun::start(place.path(), &recording, &["--tables", tables.to_str().unwrap()]);
     until("it says that the sources have ended", || serving.log().contains("the sources have ended"));
     let log = serving.log();
     let ended = log.lines().find(|line| line.contains("the sources have ended")).unwrap();
@@ -114,7 +114,7 @@ fn live_example_makes_posts_and_serves_their_answers() {
     let mut command = Command::new(place.path().join("scripts/live.sh"));
     command.args(["--listen", "127.0.0.1:0"]).env("PINFLOW", crate::harness::PINFLOW);
     command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
-    let mut running = Running::start(&mut command);
+    let mut running = RunningProcess::start(&mut command);
     let mut address = None;
     until("it says where it serves", || {
         let text = std::fs::read_to_string(&log).unwrap();
@@ -123,7 +123,7 @@ fn live_example_makes_posts_and_serves_their_answers() {
         address = lines.filter_map(|line| line["address"].as_str()?.parse().ok()).next();
         address.is_some()
     });
-    let http = Http::new(address.unwrap());
+    let http = HttpClient::new(address.unwrap());
     until("posts are answered", || {
         http.get("/readyz").status == 200 && http.get("/answers").text().contains("category_count")
     });

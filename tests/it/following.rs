@@ -8,7 +8,7 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{Running, pinflow, scratch, succeed, until};
+use crate::harness::{RunningProcess, pinflow, scratch, succeed, until};
 
 /// A place with a folder `posts` of one file of three rows, and a configuration that follows it into tables.
 struct Place {
@@ -42,10 +42,10 @@ impl Place {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    fn start(&self) -> Running {
+    fn start(&self) -> RunningProcess {
         let log = fs::File::create(self.folder.path().join("log")).expect("a log");
         let mut command = pinflow(["run"]);
-        Running::start(command.arg(&self.config).args(["--output", "none"]).stdout(Stdio::null()).stderr(log))
+        RunningProcess::start(command.arg(&self.config).args(["--output", "none"]).stdout(Stdio::null()).stderr(log))
     }
 
     /// Waits until the program has read so many rows and committed them.

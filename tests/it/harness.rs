@@ -47,13 +47,13 @@ pub(crate) fn emit(folder: &Path, inds: u32, count: u32, seed: u32, more: &[&str
 }
 
 /// A running program; killed when dropped.
-pub(crate) struct Running {
+pub(crate) struct RunningProcess {
     child: Child,
 }
 
-impl Running {
-    pub(crate) fn start(command: &mut Command) -> Running {
-        Running { child: command.stdin(Stdio::null()).spawn().expect("pinflow starts") }
+impl RunningProcess {
+    pub(crate) fn start(command: &mut Command) -> RunningProcess {
+        RunningProcess { child: command.stdin(Stdio::null()).spawn().expect("pinflow starts") }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -107,7 +107,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -170,13 +170,13 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// A snapshot: the rows of every answer, and the line that ends it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Snapshot {
+pub(crate) struct ProcessOutput {
     pub(crate) answers: BTreeMap<String, Vec<Value>>,
     pub(crate) cut: Value,
 }
 
 /// The last snapshot of what a run wrote to stdout.
-pub(crate) fn last_snapshot(stdout: &[u8]) -> Snapshot {
+pub(crate) fn last_snapshot(stdout: &[u8]) -> ProcessOutput {
     let lines: Vec<Value> = stdout
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
@@ -192,7 +192,7 @@ pub(crate) fn last_snapshot(stdout: &[u8]) -> Snapshot {
             (name, line["rows"].as_array().expect("rows").clone())
         })
         .collect();
-    Snapshot { answers, cut }
+    ProcessOutput { answers, cut }
 }
 
 /// The shared real posts, where this checkout stands beside them.

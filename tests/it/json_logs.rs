@@ -5,7 +5,7 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{Running, emit, pinflow, scratch, succeed, until};
+use crate::harness::{RunningProcess, emit, pinflow, scratch, succeed, until};
 
 /// Letters of a message: it is the same each time, and what differs stands in fields.
 const MESSAGE_CHARS_MAX: usize = 120;
@@ -58,7 +58,7 @@ fn progress_is_one_event_with_numbers() {
     let log = place.path().join("log");
     let mut command = pinflow(["run", "--output", "none"]);
     command.arg(&config).stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
-    let mut running = Running::start(&mut command);
+    let mut running = RunningProcess::start(&mut command);
     let read = || std::fs::read_to_string(&log).unwrap();
     until("progress is logged", || read().contains("\"message\":\"progress\""));
     running.signal(Signal::SIGTERM);

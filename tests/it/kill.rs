@@ -9,7 +9,7 @@ use pinflow::dataflows::graph::GraphOptions;
 use pinflow::sinks::delta::FAILPOINTS;
 
 use crate::batch::assert_answers_follow;
-use crate::harness::{Running, Snapshot, emit, last_snapshot, pinflow, scratch, succeed};
+use crate::harness::{ProcessOutput, RunningProcess, emit, last_snapshot, pinflow, scratch, succeed};
 use crate::ledger::assert_each_line_once;
 
 /// Draws in the recording; three lines each.
@@ -25,19 +25,19 @@ fn choice(round: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-struct Site {
+struct KillSite {
     place: tempfile::TempDir,
     recording: PathBuf,
     /// How often the tables were begun anew.
     generation: u32,
 }
 
-impl Site {
-    fn new() -> Site {
+impl KillSite {
+    fn new() -> KillSite {
         let place = scratch();
         let recording = place.path().join("recording");
         emit(&recording, 3_000, DRAWS, 7, &["--malformed", "0.01"]);
-        let site = Site { place, recording, generation: 0 };
+        let site = KillSite { place, recording, generation: 0 };
         site.configure();
         site
     }
@@ -71,7 +71,7 @@ impl Site {
             let passes = choice(round) % 4;
             command.env("FAILPOINTS", format!("{name}={passes}*off->1*return(abort)"));
         }
-        let mut running = Running::start(&mut command);
+        let mut running = RunningProcess::start(&mut command);
         if !at_step {
             let life = Duration::from_millis(10 + choice(round) % 500);
             let born = Instant::now();
@@ -89,7 +89,7 @@ impl Site {
     }
 
     /// Runs to the end without disturbance and demands that everything is right.
-    fn finish(&self, expected: &Snapshot) {
+    fn finish(&self, expected: &ProcessOutput) {
         let output = succeed(pinflow(["run"]).arg(self.config()).args(["--output", "snapshots"]));
         let answered = last_snapshot(&output.stdout);
         assert_eq!(answered.answers, expected.answers);
@@ -100,14 +100,14 @@ impl Site {
     }
 }
 
-fn undisturbed(recording: &Path) -> Snapshot {
+fn undisturbed(recording: &Path) -> ProcessOutput {
     last_snapshot(&succeed(pinflow(["run"]).arg(recording)).stdout)
 }
 
 #[test]
 fn killed_at_any_moment_nothing_is_lost_or_repeated() {
     let rounds = std::env::var("PINFLOW_KILLS").ok().map_or(ROUNDS, |n| n.parse().expect("PINFLOW_KILLS is a number"));
-    let mut site = Site::new();
+    let mut site = KillSite::new();
     let expected = undisturbed(&site.recording);
     for round in 0..rounds {
         if site.live(round) {

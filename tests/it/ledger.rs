@@ -12,7 +12,7 @@ use rusqlite::types::Value;
 pub(crate) const TABLES: [&str; 4] = ["pin", "geo", "user", "rejected"];
 
 /// A table's rows, with the names of its columns. Lists are left out, moments are ISO 8601 text.
-pub(crate) struct Rows {
+pub(crate) struct TableRows {
     pub(crate) columns: Vec<String>,
     pub(crate) rows: Vec<Vec<Value>>,
 }
@@ -36,14 +36,14 @@ fn value(batch: &RecordBatch, column: usize, row: usize) -> Value {
 }
 
 /// Every row that a table's log says is there.
-pub(crate) fn read(table: &Path) -> Rows {
+pub(crate) fn read(table: &Path) -> TableRows {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let files = runtime.block_on(async {
         let url = deltalake::ensure_table_uri(table.to_str().expect("a path in UTF-8")).expect("a place");
         let opened = deltalake::open_table(url).await.expect("a table");
         opened.get_file_uris().expect("files").collect::<Vec<_>>()
     });
-    let mut read = Rows { columns: Vec::new(), rows: Vec::new() };
+    let mut read = TableRows { columns: Vec::new(), rows: Vec::new() };
     for file in files {
         let path = file.strip_prefix("file://").unwrap_or(&file);
         let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).expect("a file")).expect("parquet");

@@ -46,15 +46,15 @@ fn odd_names() -> Vec<String> {
     odd.into_iter().map(str::to_owned).chain(["x".repeat(255), ["y"; 300].join("/")]).collect()
 }
 
-struct Site {
+struct LocationSite {
     place: tempfile::TempDir,
 }
 
-impl Site {
-    fn new() -> Site {
+impl LocationSite {
+    fn new() -> LocationSite {
         let place = scratch();
         emit(&place.path().join("recording"), 20, 40, 3, &["--malformed", "0.1"]);
-        Site { place }
+        LocationSite { place }
     }
 
     fn path(&self) -> &Path {
@@ -97,7 +97,7 @@ fn folders(folder: &Path) -> Vec<String> {
 #[test]
 fn odd_names_work_for_tables_archive_answers_and_source() {
     for name in odd_names() {
-        let site = Site::new();
+        let site = LocationSite::new();
         let of = |kind: &str| format!("{kind}/{name}");
         let source = site.path().join(of("source"));
         std::fs::create_dir_all(&source).unwrap();
@@ -129,7 +129,7 @@ fn odd_names_work_for_tables_archive_answers_and_source() {
 
 #[test]
 fn odd_name_works_as_flag_and_beside_a_folder_of_the_decoded_name() {
-    let site = Site::new();
+    let site = LocationSite::new();
     let run = |tables: &str| {
         let mut command = pinflow(["run", "--output", "none"]);
         succeed(command.arg("recording").arg(format!("--tables={tables}")).current_dir(site.path()))
@@ -152,7 +152,7 @@ fn odd_name_works_as_flag_and_beside_a_folder_of_the_decoded_name() {
 
 #[test]
 fn file_urls_are_local_folders_decoded() {
-    let site = Site::new();
+    let site = LocationSite::new();
     let path = site.path().to_str().unwrap();
     for (at, (url, folder)) in [
         (format!("file://{path}/one%20two"), "one two"),
@@ -176,7 +176,7 @@ fn file_urls_are_local_folders_decoded() {
 
 #[test]
 fn what_only_looks_like_a_url_is_refused_everywhere_with_the_form_that_works() {
-    let site = Site::new();
+    let site = LocationSite::new();
     for (location, form) in [
         ("s3:/bucket/x", "s3://bucket/x"),
         ("s3a://bucket/x", "s3://bucket/x"),
@@ -219,7 +219,7 @@ fn what_only_looks_like_a_url_is_refused_everywhere_with_the_form_that_works() {
 
 #[test]
 fn folder_whose_name_no_store_can_hold_is_refused() {
-    let site = Site::new();
+    let site = LocationSite::new();
     let odd = PathBuf::from(OsStr::from_bytes(b"a\xff"));
     let output = pinflow([OsStr::new("table"), odd.as_os_str()]).current_dir(site.path()).output().unwrap();
     assert!(!output.status.success());

@@ -6,15 +6,15 @@ use std::process::{Command, Output};
 use crate::delta::readers::python;
 use crate::harness::{emit, pinflow, scratch, succeed};
 
-struct Site {
+struct EnginesSite {
     place: tempfile::TempDir,
     python: PathBuf,
 }
 
-impl Site {
+impl EnginesSite {
     /// Tables of 300 rows each in many small files; `None` where other engines are left out.
-    fn new() -> Option<Site> {
-        let site = Site { place: scratch(), python: python()? };
+    fn new() -> Option<EnginesSite> {
+        let site = EnginesSite { place: scratch(), python: python()? };
         emit(&site.at("recording"), 300, 300, 29, &["--malformed", "0.02"]);
         let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\n\
                     [tables]\nurl = \"tables\"\ncommit_rows_max = 50\ncompact = false\n[engine]\nepoch_ms = 1\n\
@@ -73,7 +73,7 @@ fn newest(folder: &Path) -> u64 {
 
 #[test]
 fn deleted_rows_are_refused_until_the_deletion_is_accepted() {
-    let Some(site) = Site::new() else { return };
+    let Some(site) = EnginesSite::new() else { return };
     site.script("pin", "ind = dt.to_pyarrow_table()['ind'][0].as_py(); dt.delete(f'ind = {ind}')");
     site.assert_refused(&["the tables do not hold what was read", "accept-deletion"]);
     let accepted = site.table(&["accept-deletion"]);
@@ -90,7 +90,7 @@ fn deleted_rows_are_refused_until_the_deletion_is_accepted() {
 
 #[test]
 fn appended_rows_are_refused_with_the_commit_that_added_them() {
-    let Some(site) = Site::new() else { return };
+    let Some(site) = EnginesSite::new() else { return };
     let append = "rows = dt.to_pyarrow_table().slice(0, 3)\n\
                   for name in ('_source', '_position', '_sub'):\n    \
                   at = rows.schema.get_field_index(name)\n    \
@@ -108,7 +108,7 @@ fn appended_rows_are_refused_with_the_commit_that_added_them() {
 
 #[test]
 fn restored_and_overwritten_tables_are_refused() {
-    let Some(site) = Site::new() else { return };
+    let Some(site) = EnginesSite::new() else { return };
     let before = newest(&site.at("tables/user"));
     site.script("user", "dt.restore(dt.version() - 2)");
     site.assert_refused(&["the tables do not hold what was read"]);
@@ -120,7 +120,7 @@ fn restored_and_overwritten_tables_are_refused() {
 
 #[test]
 fn two_compactions_of_the_same_files_are_found() {
-    let Some(site) = Site::new() else { return };
+    let Some(site) = EnginesSite::new() else { return };
     // Python has read the table when pinflow compacts it: delta-rs lets its commit land all the same.
     let optimize = format!(
         "import subprocess\nsubprocess.run([{:?}, 'table', {:?}, 'optimize'], check=True, stdout=subprocess.DEVNULL)\n\
@@ -139,7 +139,7 @@ fn two_compactions_of_the_same_files_are_found() {
 
 #[test]
 fn checkpoint_vacuum_and_log_cleanup_of_others_are_fine() {
-    let Some(site) = Site::new() else { return };
+    let Some(site) = EnginesSite::new() else { return };
     for table in ["pin", "geo", "user", "rejected"] {
         site.script(table, "dt.create_checkpoint(); dt.cleanup_metadata(); dt.vacuum(dry_run=False)");
         site.script(table, "dt.optimize.compact()");

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{PINFLOW, Running, last_snapshot, pinflow, scratch, succeed, until};
+use crate::harness::{PINFLOW, RunningProcess, last_snapshot, pinflow, scratch, succeed, until};
 
 fn user(ind: u32) -> String {
     format!(
@@ -124,7 +124,8 @@ fn too_many_followed_files_name_the_limit_and_the_remedy() {
     assert!(said.contains("150 files are followed") && said.contains("LimitNOFILE="), "{said}");
     // A soft limit is raised.
     let log = fs::File::create(place.path().join("log")).expect("a log");
-    let mut running = Running::start(limited("-Sn 100", "run --output snapshots").stdout(log).stderr(Stdio::null()));
+    let mut running =
+        RunningProcess::start(limited("-Sn 100", "run --output snapshots").stdout(log).stderr(Stdio::null()));
     until("all files are read", || {
         assert!(running.ended().is_none(), "it goes on");
         let log = fs::read_to_string(place.path().join("log")).unwrap_or_default();

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::harness::{Snapshot, last_snapshot, pinflow, real_posts, scratch, succeed};
+use crate::harness::{ProcessOutput, last_snapshot, pinflow, real_posts, scratch, succeed};
 
 /// A row by which it can be compared: whole numbers and decimals alike, the label of the oldest group as we write it.
 fn comparable(cells: &[Value]) -> Vec<String> {
@@ -57,7 +57,7 @@ fn our_answer(table: &str, matched_by: &str) -> Option<(&'static str, [&'static 
     })
 }
 
-fn answers(folder: &Path, options: &[&str]) -> Snapshot {
+fn answers(folder: &Path, options: &[&str]) -> ProcessOutput {
     last_snapshot(&succeed(pinflow(["run"]).arg(folder).args(options)).stdout)
 }
 

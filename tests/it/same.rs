@@ -5,10 +5,10 @@ use std::path::Path;
 
 use rusqlite::types::Value;
 
-use crate::harness::{Snapshot, emit, last_snapshot, pinflow, scratch, succeed};
+use crate::harness::{ProcessOutput, emit, last_snapshot, pinflow, scratch, succeed};
 use crate::ledger::read;
 
-fn run(place: &Path, source: &str, engine: &str, flags: &[&str]) -> Snapshot {
+fn run(place: &Path, source: &str, engine: &str, flags: &[&str]) -> ProcessOutput {
     let config = place.join("run.toml");
     let text = format!("[[source]]\nkind = \"recording\"\n{source}\n[engine]\n{engine}\n");
     std::fs::write(&config, text).expect("written");

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::gateway::Gateway;
-use crate::harness::{Running, SmallDisk, emit, pinflow, scratch, succeed, until};
+use crate::gateway::RunningGateway;
+use crate::harness::{RunningProcess, SmallDisk, emit, pinflow, scratch, succeed, until};
 use crate::ledger::assert_each_line_once;
 
 /// What README promises, and some time for a busy machine.
@@ -17,7 +17,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(20 + 10);
 
 /// A running `pinflow run` and its log.
 struct LoggedRun {
-    running: Running,
+    running: RunningProcess,
     log: PathBuf,
 }
 
@@ -26,7 +26,7 @@ impl LoggedRun {
         let log = place.join("log");
         let mut command = pinflow(["run", "--output", output]);
         command.arg(config).stdout(Stdio::piped()).stderr(std::fs::File::create(&log).unwrap());
-        LoggedRun { running: Running::start(&mut command), log }
+        LoggedRun { running: RunningProcess::start(&mut command), log }
     }
 
     fn log(&self) -> String {
@@ -89,7 +89,7 @@ fn hangup_of_a_run_that_was_told_to_ignore_it_does_not_stop_it() {
     let mut command = std::process::Command::new("nohup");
     command.arg(crate::harness::PINFLOW).args(["run", "--output", "none"]).arg(&config);
     command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
-    let mut running = Running::start(&mut command);
+    let mut running = RunningProcess::start(&mut command);
     until("it runs", || std::fs::read_to_string(&log).unwrap().contains("sources are started"));
     running.signal(SIGHUP);
     std::thread::sleep(Duration::from_millis(300));
@@ -102,7 +102,7 @@ fn hangup_of_a_run_that_was_told_to_ignore_it_does_not_stop_it() {
 fn gateway_answers_and_ends_in_order_after_two_signals() {
     let place = scratch();
     for round in 0..5 {
-        let gateway = Gateway::start(place.path(), "recording = \"posts\"");
+        let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
         gateway.signal(SIGTERM);
         std::thread::sleep(Duration::from_micros(40 * round));
         gateway.signal(SIGTERM);
@@ -192,7 +192,7 @@ fn signal_while_tables_are_out_of_reach_ends_the_run_at_once() {
     let log = place.path().join("log");
     let mut command = crate::kinesis::site::with_credentials(pinflow(["run", "--output", "none"]));
     command.arg(&config).stderr(std::fs::File::create(&log).unwrap());
-    let mut running = Running::start(&mut command);
+    let mut running = RunningProcess::start(&mut command);
     let connection = silent.accept().unwrap();
     running.signal(SIGTERM);
     let since = Instant::now();
@@ -210,7 +210,7 @@ fn emulator_of_a_database_that_is_away_ends_after_two_signals() {
     drop(free);
     let mut command = pinflow(["emit", "--from", &url, "--to"]);
     command.arg(place.path().join("posts")).stderr(Stdio::piped());
-    let mut running = Running::start(&mut command);
+    let mut running = RunningProcess::start(&mut command);
     let mut lines = BufReader::new(running.stderr()).lines();
     assert!(lines.next().unwrap().unwrap().contains("trying again"));
     running.signal(SIGTERM);

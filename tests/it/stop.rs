@@ -7,7 +7,7 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{Running, SmallDisk, emit, last_snapshot, pinflow, scratch, skips_tmpfs, succeed, until};
+use crate::harness::{RunningProcess, SmallDisk, emit, last_snapshot, pinflow, scratch, skips_tmpfs, succeed, until};
 use crate::ledger::assert_each_line_once;
 
 fn configure(place: &Path, source: &str, tables: &str) -> std::path::PathBuf {
@@ -29,7 +29,7 @@ fn a_signal_finishes_the_window_and_the_next_run_goes_on_there() {
     let config = configure(place.path(), "rate_per_sec = 20000", "tables");
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let mut command = pinflow(["run"]);
-        let mut running = Running::start(command.arg(&config).stdout(Stdio::piped()).stderr(Stdio::null()));
+        let mut running = RunningProcess::start(command.arg(&config).stdout(Stdio::piped()).stderr(Stdio::null()));
         let mut lines = BufReader::new(running.stdout()).lines();
         // It has shown something, and so it runs.
         let mut last = lines.next().expect("a line").expect("text");
@@ -54,7 +54,7 @@ fn a_closed_pipe_is_an_end_not_a_failure() {
     emit(&recording, 2_000, 10_000, 3, &[]);
     let config = configure(place.path(), "rate_per_sec = 20000", "tables");
     let mut command = pinflow(["run"]);
-    let mut running = Running::start(command.arg(&config).stdout(Stdio::piped()).stderr(Stdio::null()));
+    let mut running = RunningProcess::start(command.arg(&config).stdout(Stdio::piped()).stderr(Stdio::null()));
     let mut first = String::new();
     BufReader::new(running.stdout()).read_line(&mut first).expect("a line");
     assert_eq!(running.wait().code(), Some(0));
@@ -96,7 +96,7 @@ fn a_full_disk_pauses_and_heals() {
     let config = configure(place.path(), "", "disk/tables");
     let log = std::fs::File::create(place.path().join("log")).expect("a log");
     let mut command = pinflow(["run"]);
-    let mut running = Running::start(command.arg(&config).args(["--output", "none"]).stderr(log));
+    let mut running = RunningProcess::start(command.arg(&config).args(["--output", "none"]).stderr(log));
     let said = || std::fs::read_to_string(place.path().join("log")).unwrap_or_default();
     until("pinflow says that the disk is full", || {
         assert!(running.ended().is_none(), "it must not end: {}", said());

@@ -19,21 +19,21 @@ use crate::harness::{emit, pinflow, scratch, succeed};
 
 /// The least of a collector: takes every request, and keeps it.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<Request>>>);
+struct OtlpCollector(Arc<Mutex<Vec<OtlpRequest>>>);
 
 #[derive(Debug, Clone)]
-struct Request {
+struct OtlpRequest {
     path: String,
     head: String,
     body: Vec<u8>,
 }
 
-impl Collector {
+impl OtlpCollector {
     /// Listens on a free port, until the test process ends.
-    fn start() -> (Collector, String) {
+    fn start() -> (OtlpCollector, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let collector = Collector::default();
+        let collector = OtlpCollector::default();
         let kept = collector.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -60,12 +60,12 @@ impl Collector {
             let mut body = vec![0; length];
             reader.read_exact(&mut body).unwrap();
             let path = head.split(' ').nth(1).unwrap().to_owned();
-            self.0.lock().unwrap().push(Request { path, head, body });
+            self.0.lock().unwrap().push(OtlpRequest { path, head, body });
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
         }
     }
 
-    fn at(&self, path: &str) -> Vec<Request> {
+    fn at(&self, path: &str) -> Vec<OtlpRequest> {
         self.0.lock().unwrap().iter().filter(|request| request.path == path).cloned().collect()
     }
 
@@ -114,7 +114,7 @@ fn run(place: &Path, posts: u32, collector: &str) -> Command {
 #[test]
 fn a_collector_gets_each_step_and_commit_with_its_figures() {
     let place = scratch();
-    let (collector, url) = Collector::start();
+    let (collector, url) = OtlpCollector::start();
     let output = succeed(&mut run(place.path(), 300, &format!("{url}/otlp")));
     assert!(!String::from_utf8_lossy(&output.stderr).contains("canary"), "{output:?}");
     let logs = collector.logs();
@@ -150,7 +150,7 @@ fn a_collector_gets_each_step_and_commit_with_its_figures() {
 #[test]
 fn why_a_run_fails_is_exported_too() {
     let place = scratch();
-    let (collector, url) = Collector::start();
+    let (collector, url) = OtlpCollector::start();
     let mut command = run(place.path(), 10, &format!("{url}/otlp"));
     std::fs::write(place.path().join("tables"), "no folder").unwrap();
     let output = command.output().unwrap();

@@ -21,18 +21,18 @@ fn skipped() -> bool {
 }
 
 /// A real terminal: a session of tmux. Ended when dropped.
-struct Terminal {
+struct TmuxTerminal {
     socket: String,
     place: tempfile::TempDir,
 }
 
-impl Terminal {
+impl TmuxTerminal {
     /// Runs a shell script on a terminal of so many columns and rows.
-    fn start(script: &str, columns: u16, rows: u16) -> Terminal {
+    fn start(script: &str, columns: u16, rows: u16) -> TmuxTerminal {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let socket = format!("pinflow-{}-{number}", std::process::id());
-        let terminal = Terminal { socket, place: scratch() };
+        let terminal = TmuxTerminal { socket, place: scratch() };
         let (columns, rows) = (columns.to_string(), rows.to_string());
         // No status line takes a row.
         let settings = terminal.place.path().join("tmux.conf");
@@ -85,7 +85,7 @@ impl Terminal {
     }
 }
 
-impl Drop for Terminal {
+impl Drop for TmuxTerminal {
     fn drop(&mut self) {
         self.tmux(&["kill-server"]);
     }
@@ -112,7 +112,7 @@ fn signal(place: &Path, signal: Signal) {
     let _ = kill(Pid::from_raw(pid.trim().parse().unwrap()), signal);
 }
 
-fn assert_fits(terminal: &Terminal, columns: usize) {
+fn assert_fits(terminal: &TmuxTerminal, columns: usize) {
     for line in terminal.screen() {
         assert!(line.chars().count() <= columns, "{line}");
     }
@@ -124,7 +124,7 @@ fn live_tables_keep_to_the_screen_and_leave_a_short_summary() {
         return;
     }
     let place = scratch();
-    let terminal = Terminal::start(&live_script(place.path(), "", ""), 80, 24);
+    let terminal = TmuxTerminal::start(&live_script(place.path(), "", ""), 80, 24);
     terminal.await_text(" read, ");
     assert!(terminal.is_alternate());
     until("every answer has a line", || terminal.shows("median_followers_by_join_year"));
@@ -156,7 +156,7 @@ fn small_terminal_shows_what_fits_and_counts_the_rest() {
         return;
     }
     let place = scratch();
-    let terminal = Terminal::start(&live_script(place.path(), "", ""), 40, 10);
+    let terminal = TmuxTerminal::start(&live_script(place.path(), "", ""), 40, 10);
     terminal.await_text("more answers");
     assert!(terminal.is_alternate() && terminal.screen().len() <= 10);
     assert_fits(&terminal, 40);
@@ -172,7 +172,7 @@ fn second_signal_leaves_the_terminal_restored() {
     }
     let place = scratch();
     let script = live_script(place.path(), "FAILPOINTS='engine::block=sleep(3000)'", "");
-    let terminal = Terminal::start(&script, 80, 24);
+    let terminal = TmuxTerminal::start(&script, 80, 24);
     until("it draws", || terminal.is_alternate());
     signal(place.path(), Signal::SIGTERM);
     std::thread::sleep(std::time::Duration::from_millis(1500));
@@ -189,7 +189,7 @@ fn panic_leaves_the_terminal_restored_and_says_why() {
     }
     let place = scratch();
     let script = live_script(place.path(), "FAILPOINTS='engine::block=20*off->panic(a fault of ours)'", "");
-    let terminal = Terminal::start(&script, 120, 24);
+    let terminal = TmuxTerminal::start(&script, 120, 24);
     terminal.await_text("AFTER 1");
     terminal.assert_restored();
     assert!(terminal.shows("a fault of ours"), "{:?}", terminal.screen());
@@ -201,7 +201,7 @@ fn dumb_terminal_gets_the_summary_and_no_escapes() {
         return;
     }
     let place = scratch();
-    let terminal = Terminal::start(&live_script(place.path(), "TERM=dumb", ""), 80, 24);
+    let terminal = TmuxTerminal::start(&live_script(place.path(), "TERM=dumb", ""), 80, 24);
     terminal.await_text("BEFORE");
     for _ in 0..20 {
         std::thread::sleep(std::time::Duration::from_millis(50));
@@ -218,7 +218,7 @@ fn no_color_is_respected() {
         return;
     }
     let place = scratch();
-    let terminal = Terminal::start(&live_script(place.path(), "NO_COLOR=1", ""), 80, 24);
+    let terminal = TmuxTerminal::start(&live_script(place.path(), "NO_COLOR=1", ""), 80, 24);
     until("it draws", || terminal.is_alternate() && terminal.shows(" read, "));
     assert!(!terminal.coloured_screen().contains("\u{1b}["), "{}", terminal.coloured_screen());
     signal(place.path(), Signal::SIGTERM);
@@ -396,30 +396,30 @@ fn data_of_query_reaches_a_terminal_as_escapes_and_a_pipe_as_it_is() {
     let output = succeed(&mut pinflow(["query", "x", "--format", "json", "--at", &at]));
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), body);
     let script = format!("{PINFLOW} query x --format json --at {at}; echo AFTER $?; sleep 1000");
-    let terminal = Terminal::start(&script, 80, 24);
+    let terminal = TmuxTerminal::start(&script, 80, 24);
     terminal.await_text("AFTER 0");
     assert!(terminal.shows("x\\u202ey\\u009b31m"), "{:?}", terminal.screen());
 }
 
 /// Where the outputs of a command go.
 #[derive(Debug, Clone, Copy)]
-enum Sink {
+enum OutputSink {
     Full,
     Closed,
     Missing,
 }
 
-impl Sink {
+impl OutputSink {
     /// Runs a command line with `descriptor` (1 or 2) going to the sink; the exit code.
     fn run(self, descriptor: u8, arguments: &[&str]) -> i32 {
         let quoted: Vec<_> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
         let command = format!("{PINFLOW} {}", quoted.join(" "));
         let other = if descriptor == 1 { "2>/dev/null" } else { "1>/dev/null" };
         let script = match self {
-            Sink::Full => format!("{command} {other} {descriptor}>/dev/full"),
-            Sink::Missing => format!("{command} {other} {descriptor}>&-"),
+            OutputSink::Full => format!("{command} {other} {descriptor}>/dev/full"),
+            OutputSink::Missing => format!("{command} {other} {descriptor}>&-"),
             // A pipe whose reader has ended before anything is written.
-            Sink::Closed => format!(
+            OutputSink::Closed => format!(
                 "mkfifo \"$PIPE\"; exec 9<>\"$PIPE\"; exec 8>\"$PIPE\"; exec 9<&-; {command} {other} {descriptor}>&8 8>&-"
             ),
         };
@@ -452,7 +452,7 @@ fn exit_codes_hold_when_standard_error_cannot_be_written() {
         (&["--no-such-flag"], 2),
     ];
     for (arguments, code) in cases {
-        for sink in [Sink::Full, Sink::Closed, Sink::Missing] {
+        for sink in [OutputSink::Full, OutputSink::Closed, OutputSink::Missing] {
             assert_eq!(sink.run(2, arguments), *code, "{arguments:?} with stderr {sink:?}");
         }
     }
@@ -468,11 +468,11 @@ fn fenced_run_ends_with_75_though_standard_error_is_full() {
     std::fs::write(&config, text).unwrap();
     let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
     let mut command = pinflow(["run", "--output", "none"]);
-    let mut first = crate::harness::Running::start(command.arg(&config).stderr(full()));
+    let mut first = crate::harness::RunningProcess::start(command.arg(&config).stderr(full()));
     until("the first one writes", || place.path().join("tables/pin/_delta_log").is_dir());
     std::thread::sleep(std::time::Duration::from_secs(1));
     let mut command = pinflow(["run", "--output", "none"]);
-    let mut second = crate::harness::Running::start(command.arg(&config).stderr(full()));
+    let mut second = crate::harness::RunningProcess::start(command.arg(&config).stderr(full()));
     assert_eq!(first.wait().code(), Some(75), "the second one has taken the tables over");
     second.signal(Signal::SIGTERM);
     assert_eq!(second.wait().code(), Some(0));
@@ -499,7 +499,7 @@ fn standard_output_that_cannot_be_written_ends_every_command_in_order() {
         &["emit", "--to", "-", "--inds", "1000"],
     ];
     for arguments in cases {
-        assert_eq!(Sink::Full.run(1, arguments), 1, "{arguments:?} on a full disk");
-        assert_eq!(Sink::Closed.run(1, arguments), 0, "{arguments:?} with nobody reading");
+        assert_eq!(OutputSink::Full.run(1, arguments), 1, "{arguments:?} on a full disk");
+        assert_eq!(OutputSink::Closed.run(1, arguments), 0, "{arguments:?} with nobody reading");
     }
 }

@@ -10,17 +10,17 @@ use serde_json::Value;
 
 use crate::batch::assert_answers_follow;
 use crate::delta::readers::python;
-use crate::harness::{Running, emit, last_snapshot, pinflow, scratch, succeed, until};
+use crate::harness::{RunningProcess, emit, last_snapshot, pinflow, scratch, succeed, until};
 use crate::ledger::assert_each_line_once;
 
-struct Site {
+struct UpkeepSite {
     place: tempfile::TempDir,
     config: PathBuf,
 }
 
-impl Site {
+impl UpkeepSite {
     /// A recording of 15,000 lines, of which few go into a commit.
-    fn new(compact: bool) -> Site {
+    fn new(compact: bool) -> UpkeepSite {
         let place = scratch();
         emit(&place.path().join("recording"), 1_000, 5_000, 29, &["--malformed", "0.02"]);
         let config = place.path().join("run.toml");
@@ -30,7 +30,7 @@ impl Site {
              [engine]\nepoch_ms = 1\n"
         );
         std::fs::write(&config, text).unwrap();
-        Site { place, config }
+        UpkeepSite { place, config }
     }
 
     fn tables(&self) -> PathBuf {
@@ -86,8 +86,8 @@ impl Site {
 
 #[test]
 fn a_run_keeps_the_number_of_its_files_small() {
-    let site = Site::new(true);
-    let mut running = Running::start(site.live().stdout(Stdio::null()).stderr(Stdio::null()));
+    let site = UpkeepSite::new(true);
+    let mut running = RunningProcess::start(site.live().stdout(Stdio::null()).stderr(Stdio::null()));
     until("many commits are made, and few files are there", || {
         site.grow();
         let told = site.told();
@@ -113,9 +113,10 @@ fn after_many_commits_there_are_few_files_and_no_more_memory_is_held() {
     let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nrate_per_sec = 5000\n\
                 [tables]\nurl = \"tables\"\ncommit_rows_max = 100\n[engine]\nepoch_ms = 1\n";
     std::fs::write(&config, text).unwrap();
-    let site = Site { place, config };
+    let site = UpkeepSite { place, config };
     let log = site.place.path().join("log");
-    let mut running = Running::start(site.live().stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap()));
+    let mut running =
+        RunningProcess::start(site.live().stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap()));
     let seconds = || -> Vec<f64> {
         let log = std::fs::read_to_string(&log).unwrap();
         let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -164,7 +165,7 @@ fn after_many_commits_there_are_few_files_and_no_more_memory_is_held() {
     // commits.
     let config = std::fs::read_to_string(&site.config).unwrap();
     std::fs::write(&site.config, config.replace("rate_per_sec = 5000", "follow = true")).unwrap();
-    let mut running = Running::start(site.live().stdout(Stdio::null()).stderr(Stdio::null()));
+    let mut running = RunningProcess::start(site.live().stdout(Stdio::null()).stderr(Stdio::null()));
     until("few files are left", || {
         site.grow();
         site.files()[1..].iter().all(|files| *files < 4 * 32)
@@ -185,12 +186,12 @@ fn after_many_commits_there_are_few_files_and_no_more_memory_is_held() {
 
 #[test]
 fn killed_while_files_are_joined_nothing_is_lost_or_repeated() {
-    let site = Site::new(true);
+    let site = UpkeepSite::new(true);
     for table in ["pin", "geo", "user"] {
         for point in COMPACT_FAILPOINTS {
             let mut command = site.live();
             command.env("FAILPOINTS", format!("delta::{table}::{point}=return(abort)"));
-            let mut running = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+            let mut running = RunningProcess::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
             until(&format!("it is killed at {table} {point}"), || {
                 site.grow();
                 running.ended().is_some()
@@ -204,7 +205,7 @@ fn killed_while_files_are_joined_nothing_is_lost_or_repeated() {
 
 #[test]
 fn what_is_joined_by_hand_reads_the_same_and_what_is_removed_was_nobodys() {
-    let site = Site::new(false);
+    let site = UpkeepSite::new(false);
     succeed(&mut site.run());
     let before = site.files();
     assert!(before[1..].iter().all(|files| *files > 10), "{before:?}");
@@ -244,7 +245,7 @@ fn what_is_joined_by_hand_reads_the_same_and_what_is_removed_was_nobodys() {
 
 #[test]
 fn a_run_removes_what_no_version_of_the_last_week_needs() {
-    let site = Site::new(false);
+    let site = UpkeepSite::new(false);
     succeed(&mut site.run());
     succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));
     let pin = site.tables().join("pin");
@@ -264,7 +265,7 @@ fn a_run_removes_what_no_version_of_the_last_week_needs() {
     let run_on = |config: &str| {
         let config_was = std::fs::read_to_string(&site.config).unwrap();
         std::fs::write(&site.config, config_was.replace("compact = false", config)).unwrap();
-        let mut running = Running::start(site.live().stdout(Stdio::null()).stderr(Stdio::null()));
+        let mut running = RunningProcess::start(site.live().stdout(Stdio::null()).stderr(Stdio::null()));
         site.grow();
         until("what is old is gone, or more is committed", || {
             std::thread::sleep(std::time::Duration::from_millis(200));
@@ -314,8 +315,8 @@ fn a_run_removes_what_no_version_of_the_last_week_needs() {
 
 #[test]
 fn joined_by_hand_while_a_run_writes_nothing_is_lost_or_repeated() {
-    let site = Site::new(false);
-    let mut running = Running::start(site.run().stdout(Stdio::null()).stderr(Stdio::null()));
+    let site = UpkeepSite::new(false);
+    let mut running = RunningProcess::start(site.run().stdout(Stdio::null()).stderr(Stdio::null()));
     let mut joined = 0;
     while running.ended().is_none() {
         let output = pinflow(["table", "--format", "json"]).arg(site.tables()).arg("optimize").output().unwrap();
@@ -332,7 +333,7 @@ fn joined_by_hand_while_a_run_writes_nothing_is_lost_or_repeated() {
 
 #[test]
 fn the_doctor_tells_what_is_wrong_and_what_to_do() {
-    let site = Site::new(false);
+    let site = UpkeepSite::new(false);
     succeed(&mut site.run());
     let diagnosed = |code: i32| {
         let output = pinflow(["table", "--format", "json"]).arg(site.tables()).arg("doctor").output().unwrap();
@@ -367,7 +368,7 @@ fn what_is_no_table_or_is_not_ours_is_left_alone() {
         }
     }
     // A column that another engine has added: its values would be lost.
-    let site = Site::new(false);
+    let site = UpkeepSite::new(false);
     succeed(&mut site.run());
     let log = site.tables().join("geo/_delta_log");
     let first = log.join(format!("{:020}.json", 0));
@@ -393,7 +394,7 @@ fn what_is_no_table_or_is_not_ours_is_left_alone() {
 
 #[test]
 fn compaction_whose_file_was_vacuumed_meanwhile_is_not_committed() {
-    let site = Site::new(false);
+    let site = UpkeepSite::new(false);
     succeed(&mut site.run());
     let pin = site.tables().join("pin");
     let files = || -> std::collections::BTreeSet<PathBuf> {
@@ -404,7 +405,7 @@ fn compaction_whose_file_was_vacuumed_meanwhile_is_not_committed() {
     // It sleeps before its commit, as on a machine that was suspended; a vacuum removes what it has written.
     let mut command = pinflow(["table"]);
     command.arg(&pin).arg("optimize").env("FAILPOINTS", "delta::pin::before_compact_commit=sleep(3000)");
-    let mut compaction = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+    let mut compaction = RunningProcess::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
     until("the new file is written", || files().len() > before.len());
     for path in files().difference(&before) {
         std::fs::remove_file(path).unwrap();
@@ -442,7 +443,7 @@ fn age_files_taken_out(table: &Path, by: std::time::Duration) {
 
 #[test]
 fn files_taken_out_are_bounded_in_number_not_only_in_time() {
-    let site = Site::new(false);
+    let site = UpkeepSite::new(false);
     succeed(&mut site.run());
     succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));
     let pin = site.tables().join("pin");

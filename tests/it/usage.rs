@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::harness::{emit, pinflow, scratch, succeed};
-use crate::http::{Serving, following};
+use crate::http::{ServingRun, following};
 
 /// What a failing command prints on stderr; its exit code must be this one.
 fn stderr_of(command: &mut Command, code: i32) -> String {
@@ -83,7 +83,7 @@ fn address_without_a_host_is_this_machine_in_flags_configurations_and_queries() 
     emit(&recording, 20, 20, 5, &[]);
     for listen in ["localhost:0", ":0", "0"] {
         let flags = ["--listen", listen];
-        let serving = Serving::start(place.path(), &following(place.path(), &recording, ""), &flags);
+        let serving = ServingRun::start(place.path(), &following(place.path(), &recording, ""), &flags);
         serving.until_ready();
         assert!(serving.http.address.ip().is_loopback(), "{listen}");
         let port = serving.http.address.port();

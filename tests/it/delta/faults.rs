@@ -16,11 +16,11 @@ use futures::stream::BoxStream;
 use pinflow::objects::Synced;
 use tokio::sync::Notify;
 
-use super::model::{Engine, assert_exact, partitions};
+use super::model::{ModelEngine, assert_exact, partitions};
 
 /// What a put does instead of answering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+enum InjectedFault {
     /// Stores nothing and says so.
     Refused,
     /// Stores, and then says that it failed.
@@ -37,23 +37,23 @@ enum Fault {
 
 /// The local disk, where puts number `first`..`first + count` go wrong.
 #[derive(Debug)]
-pub(crate) struct Faulty {
+pub(crate) struct FaultyStore {
     inner: Synced,
-    fault: Fault,
+    fault: InjectedFault,
     wrong: Range<usize>,
     puts: AtomicUsize,
     died: Arc<Notify>,
 }
 
-impl std::fmt::Display for Faulty {
+impl std::fmt::Display for FaultyStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Faulty")
     }
 }
 
-impl Faulty {
-    fn new(fault: Fault, wrong: Range<usize>) -> Faulty {
-        Faulty { inner: Synced::default(), fault, wrong, puts: AtomicUsize::new(0), died: Arc::default() }
+impl FaultyStore {
+    fn new(fault: InjectedFault, wrong: Range<usize>) -> FaultyStore {
+        FaultyStore { inner: Synced::default(), fault, wrong, puts: AtomicUsize::new(0), died: Arc::default() }
     }
 }
 
@@ -62,19 +62,19 @@ fn full() -> Error {
 }
 
 #[async_trait]
-impl ObjectStore for Faulty {
+impl ObjectStore for FaultyStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let number = self.puts.fetch_add(1, Ordering::SeqCst);
         if !self.wrong.contains(&number) {
             return self.inner.put_opts(location, payload, opts).await;
         }
-        if matches!(self.fault, Fault::AnswerLost | Fault::PanicAfter | Fault::DiesAfter) {
+        if matches!(self.fault, InjectedFault::AnswerLost | InjectedFault::PanicAfter | InjectedFault::DiesAfter) {
             self.inner.put_opts(location, payload, opts).await?;
         }
         match self.fault {
-            Fault::Refused | Fault::AnswerLost => Err(full()),
-            Fault::PanicBefore | Fault::PanicAfter => panic!("as object_store does on a full disk"),
-            Fault::DiesBefore | Fault::DiesAfter => {
+            InjectedFault::Refused | InjectedFault::AnswerLost => Err(full()),
+            InjectedFault::PanicBefore | InjectedFault::PanicAfter => panic!("as object_store does on a full disk"),
+            InjectedFault::DiesBefore | InjectedFault::DiesAfter => {
                 self.died.notify_one();
                 std::future::pending().await
             }
@@ -116,16 +116,16 @@ const STEP: u64 = 12;
 /// Puts of a whole run: creation, fence, files and commits.
 async fn puts_of_a_run() -> usize {
     let root = tempfile::tempdir().unwrap();
-    let store = Arc::new(Faulty::new(Fault::Refused, 0..0));
-    let mut engine = Engine::start_on(root.path(), &partitions(RECORDS), store.clone()).await.unwrap();
+    let store = Arc::new(FaultyStore::new(InjectedFault::Refused, 0..0));
+    let mut engine = ModelEngine::start_on(root.path(), &partitions(RECORDS), store.clone()).await.unwrap();
     engine.run(RECORDS, STEP).await.unwrap();
     store.puts.load(Ordering::SeqCst)
 }
 
 /// Runs until the store dies (or to the end), as a process would that is killed.
-async fn run_until_death(root: &FilePath, store: &Arc<Faulty>, verdict: u64) -> bool {
+async fn run_until_death(root: &FilePath, store: &Arc<FaultyStore>, verdict: u64) -> bool {
     let run = async {
-        let mut engine = Engine::start_on(root, &partitions(RECORDS), store.clone()).await.unwrap();
+        let mut engine = ModelEngine::start_on(root, &partitions(RECORDS), store.clone()).await.unwrap();
         engine.verdict = verdict;
         engine.run(RECORDS, STEP).await.unwrap();
     };
@@ -138,15 +138,15 @@ async fn run_until_death(root: &FilePath, store: &Arc<Faulty>, verdict: u64) -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_death_at_any_put_costs_nothing() {
     let mut deaths = 0;
-    for fault in [Fault::DiesBefore, Fault::DiesAfter] {
+    for fault in [InjectedFault::DiesBefore, InjectedFault::DiesAfter] {
         for put in 0..puts_of_a_run().await {
             let root = tempfile::tempdir().unwrap();
-            let store = Arc::new(Faulty::new(fault, put..put + 1));
+            let store = Arc::new(FaultyStore::new(fault, put..put + 1));
             deaths += usize::from(run_until_death(root.path(), &store, 0).await);
             // And once more while it recovers.
-            let store = Arc::new(Faulty::new(fault, 6..7));
+            let store = Arc::new(FaultyStore::new(fault, 6..7));
             deaths += usize::from(run_until_death(root.path(), &store, 0).await);
-            let mut engine = Engine::start(root.path(), &partitions(RECORDS)).await.unwrap();
+            let mut engine = ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
             engine.run(RECORDS, STEP + 1).await.unwrap();
             assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
         }
@@ -158,11 +158,11 @@ async fn a_death_at_any_put_costs_nothing() {
 async fn another_binary_that_judges_differently_still_places_each_row_once() {
     for put in 0..puts_of_a_run().await {
         let root = tempfile::tempdir().unwrap();
-        let store = Arc::new(Faulty::new(Fault::DiesAfter, put..put + 1));
+        let store = Arc::new(FaultyStore::new(InjectedFault::DiesAfter, put..put + 1));
         run_until_death(root.path(), &store, 0).await;
-        let store = Arc::new(Faulty::new(Fault::DiesAfter, 9..10));
+        let store = Arc::new(FaultyStore::new(InjectedFault::DiesAfter, 9..10));
         run_until_death(root.path(), &store, 1).await;
-        let mut engine = Engine::start(root.path(), &partitions(RECORDS)).await.unwrap();
+        let mut engine = ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
         engine.run(RECORDS, STEP).await.unwrap();
         let found = super::model::found(root.path()).await;
         let expected = super::model::expected(&partitions(RECORDS), RECORDS);
@@ -175,11 +175,13 @@ async fn another_binary_that_judges_differently_still_places_each_row_once() {
 async fn a_put_without_a_true_answer_is_looked_up() {
     // Creation and fence are before; they end the start, which a person repeats.
     let first = 8;
-    for fault in [Fault::Refused, Fault::AnswerLost, Fault::PanicBefore, Fault::PanicAfter] {
+    for fault in
+        [InjectedFault::Refused, InjectedFault::AnswerLost, InjectedFault::PanicBefore, InjectedFault::PanicAfter]
+    {
         for put in first..puts_of_a_run().await {
             let root = tempfile::tempdir().unwrap();
-            let store = Arc::new(Faulty::new(fault, put..put + 2));
-            let mut engine = Engine::start_on(root.path(), &partitions(RECORDS), store).await.unwrap();
+            let store = Arc::new(FaultyStore::new(fault, put..put + 2));
+            let mut engine = ModelEngine::start_on(root.path(), &partitions(RECORDS), store).await.unwrap();
             engine.run(RECORDS, STEP).await.unwrap();
             assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
         }
@@ -189,8 +191,8 @@ async fn a_put_without_a_true_answer_is_looked_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_waited_for_and_said() {
     let root = tempfile::tempdir().unwrap();
-    let store = Arc::new(Faulty::new(Fault::Refused, 10..14));
-    let mut engine = Engine::start_on(root.path(), &partitions(RECORDS), store).await.unwrap();
+    let store = Arc::new(FaultyStore::new(InjectedFault::Refused, 10..14));
+    let mut engine = ModelEngine::start_on(root.path(), &partitions(RECORDS), store).await.unwrap();
     let mut paused = engine.tables.paused();
     let run = async move { engine.run(RECORDS, STEP).await };
     let said = async move {
@@ -207,11 +209,11 @@ async fn a_full_disk_is_waited_for_and_said() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_whose_fence_cannot_be_raised_says_why() {
     let root = tempfile::tempdir().unwrap();
-    Engine::start(root.path(), &partitions(RECORDS)).await.unwrap();
-    let store = Arc::new(Faulty::new(Fault::Refused, 0..100));
-    let error = Engine::start_on(root.path(), &partitions(RECORDS), store).await.err().unwrap();
+    ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
+    let store = Arc::new(FaultyStore::new(InjectedFault::Refused, 0..100));
+    let error = ModelEngine::start_on(root.path(), &partitions(RECORDS), store).await.err().unwrap();
     assert!(error.to_string().starts_with("raise the fence of"), "{error}");
     // The same, where it did land.
-    let store = Arc::new(Faulty::new(Fault::AnswerLost, 0..100));
-    Engine::start_on(root.path(), &partitions(RECORDS), store).await.map(drop).unwrap();
+    let store = Arc::new(FaultyStore::new(InjectedFault::AnswerLost, 0..100));
+    ModelEngine::start_on(root.path(), &partitions(RECORDS), store).await.map(drop).unwrap();
 }

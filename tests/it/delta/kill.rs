@@ -7,7 +7,7 @@ use std::process::Command;
 
 use pinflow::sinks::delta::{FAILPOINTS, failpoints};
 
-use super::model::{Engine, assert_exact, partitions};
+use super::model::{ModelEngine, assert_exact, partitions};
 
 const ROOT: &str = "PINFLOW_TEST_VICTIM";
 const RECORDS: u64 = 24;
@@ -19,7 +19,7 @@ fn victim() {
     let _armed = failpoints::arm();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut engine = Engine::start(Path::new(&root), &partitions(RECORDS)).await.unwrap();
+        let mut engine = ModelEngine::start(Path::new(&root), &partitions(RECORDS)).await.unwrap();
         engine.run(RECORDS, 1).await.unwrap();
     });
 }
@@ -49,7 +49,7 @@ async fn a_process_killed_at_any_failpoint_comes_back_exact() {
         if often {
             killed(root.path(), &format!("{point}=1*return(abort)"));
         }
-        let mut engine = Engine::start(root.path(), &partitions(RECORDS)).await.unwrap();
+        let mut engine = ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
         engine.run(RECORDS, 7).await.unwrap();
         assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
     }

@@ -21,14 +21,14 @@ use url::Url;
 
 /// One partition: the records 1..=`records`.
 #[derive(Clone)]
-pub(crate) struct Partition {
+pub(crate) struct ModelPartition {
     pub(crate) source: &'static str,
     pub(crate) carries: StreamHint,
     pub(crate) records: u64,
 }
 
-pub(crate) fn partitions(records: u64) -> Vec<Partition> {
-    let partition = |source, carries| Partition { source, carries, records };
+pub(crate) fn partitions(records: u64) -> Vec<ModelPartition> {
+    let partition = |source, carries| ModelPartition { source, carries, records };
     vec![
         partition("recording/pin.jsonl", StreamHint::Only(Stream::Pin)),
         partition("recording/geo.jsonl", StreamHint::Only(Stream::Geo)),
@@ -37,7 +37,7 @@ pub(crate) fn partitions(records: u64) -> Vec<Partition> {
 }
 
 /// Where each row of a record goes. A `verdict` of 1 is another binary, which judges some records differently.
-fn rows_of(partition: &Partition, position: u64, verdict: u64) -> Vec<Table> {
+fn rows_of(partition: &ModelPartition, position: u64, verdict: u64) -> Vec<Table> {
     let rows = if position.is_multiple_of(5) { 2 } else { 1 };
     let row = |sub: u64| {
         if (position + verdict) % 7 == 3 {
@@ -51,7 +51,7 @@ fn rows_of(partition: &Partition, position: u64, verdict: u64) -> Vec<Table> {
     (0..rows).map(row).collect()
 }
 
-fn rows_before(partition: &Partition, next: u64) -> u64 {
+fn rows_before(partition: &ModelPartition, next: u64) -> u64 {
     (1..next).map(|position| rows_of(partition, position, 0).len() as u64).sum()
 }
 
@@ -115,30 +115,30 @@ pub(crate) async fn open(root: &Path) -> Result<(Tables, Resume), DeltaError> {
 }
 
 /// Reads every partition from where it resumes up to `until`, in windows of `step` records each.
-pub(crate) struct Engine {
+pub(crate) struct ModelEngine {
     pub(crate) tables: Tables,
     resume: Resume,
-    partitions: Vec<Partition>,
+    partitions: Vec<ModelPartition>,
     pub(crate) verdict: u64,
 }
 
-impl Engine {
-    pub(crate) async fn start(root: &Path, partitions: &[Partition]) -> Result<Engine, DeltaError> {
-        Engine::start_on(root, partitions, Arc::new(Synced::default())).await
+impl ModelEngine {
+    pub(crate) async fn start(root: &Path, partitions: &[ModelPartition]) -> Result<ModelEngine, DeltaError> {
+        ModelEngine::start_on(root, partitions, Arc::new(Synced::default())).await
     }
 
     pub(crate) async fn start_on(
         root: &Path,
-        partitions: &[Partition],
+        partitions: &[ModelPartition],
         store: Arc<dyn ObjectStore>,
-    ) -> Result<Engine, DeltaError> {
+    ) -> Result<ModelEngine, DeltaError> {
         let (tables, resume) = Tables::open_on(settings(root), store).await?;
-        Ok(Engine { tables, resume, partitions: partitions.to_vec(), verdict: 0 })
+        Ok(ModelEngine { tables, resume, partitions: partitions.to_vec(), verdict: 0 })
     }
 
-    pub(crate) async fn with(settings: Settings, partitions: &[Partition]) -> Result<Engine, DeltaError> {
+    pub(crate) async fn with(settings: Settings, partitions: &[ModelPartition]) -> Result<ModelEngine, DeltaError> {
         let (tables, resume) = Tables::open(settings).await?;
-        Ok(Engine { tables, resume, partitions: partitions.to_vec(), verdict: 0 })
+        Ok(ModelEngine { tables, resume, partitions: partitions.to_vec(), verdict: 0 })
     }
 
     pub(crate) async fn run(&mut self, until: u64, step: u64) -> Result<(), DeltaError> {
@@ -203,11 +203,11 @@ pub(crate) async fn batches(root: &Path, table: Table) -> Vec<RecordBatch> {
     batches
 }
 
-pub(crate) type Found = BTreeMap<(String, u64, i32), Vec<Table>>;
+pub(crate) type FoundRow = BTreeMap<(String, u64, i32), Vec<Table>>;
 
 /// What stands where: every row of all four tables by its lineage.
-pub(crate) async fn found(root: &Path) -> Found {
-    let mut found = Found::new();
+pub(crate) async fn found(root: &Path) -> FoundRow {
+    let mut found = FoundRow::new();
     for table in Table::ALL {
         for batch in batches(root, table).await {
             let text = |name| batch.column_by_name(name).unwrap().as_string::<i32>().clone();
@@ -224,8 +224,8 @@ pub(crate) async fn found(root: &Path) -> Found {
 }
 
 /// What must stand where, when all records up to `until` were read.
-pub(crate) fn expected(partitions: &[Partition], until: u64) -> Found {
-    let mut expected = Found::new();
+pub(crate) fn expected(partitions: &[ModelPartition], until: u64) -> FoundRow {
+    let mut expected = FoundRow::new();
     for partition in partitions {
         for position in 1..=until.min(partition.records) {
             for (sub, table) in rows_of(partition, position, 0).into_iter().enumerate() {
@@ -238,13 +238,13 @@ pub(crate) fn expected(partitions: &[Partition], until: u64) -> Found {
 }
 
 /// Everything once, in its place, and positions that say so.
-pub(crate) async fn assert_exact(root: &Path, partitions: &[Partition], until: u64) {
+pub(crate) async fn assert_exact(root: &Path, partitions: &[ModelPartition], until: u64) {
     assert_eq!(found(root).await, expected(partitions, until));
     assert_positions(root, partitions, until).await;
 }
 
 /// The positions that a next start would find.
-pub(crate) async fn assert_positions(root: &Path, partitions: &[Partition], until: u64) {
+pub(crate) async fn assert_positions(root: &Path, partitions: &[ModelPartition], until: u64) {
     let (_, resume) = open(root).await.unwrap();
     for partition in partitions {
         let next = until.min(partition.records) + 1;

@@ -12,13 +12,13 @@ use pinflow::sinks::delta::{
     Columns, Compaction, DeltaError, Settings, Table, Tables, accept_deletion, inspect, repair, verify,
 };
 
-use super::model::{Engine, assert_exact, handle, open, partitions, settings};
+use super::model::{ModelEngine, assert_exact, handle, open, partitions, settings};
 use super::strangers::foreign;
 
 const RECORDS: u64 = 40;
 
-async fn started(root: &Path, until: u64) -> Engine {
-    let mut engine = Engine::start(root, &partitions(RECORDS)).await.unwrap();
+async fn started(root: &Path, until: u64) -> ModelEngine {
+    let mut engine = ModelEngine::start(root, &partitions(RECORDS)).await.unwrap();
     let window = engine.window(until, until, 1).unwrap();
     engine.tables.commit(window).await.unwrap();
     engine
@@ -112,7 +112,7 @@ async fn restored_table_is_sound_again() {
     engine.run(RECORDS, 10).await.unwrap_err();
     foreign(&handle(&root.path().join("pin")).await, restored, Vec::new()).await;
     read_back(root.path()).await.unwrap();
-    let mut engine = Engine::start(root.path(), &partitions(RECORDS)).await.unwrap();
+    let mut engine = ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
     engine.run(RECORDS, 10).await.unwrap();
     assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
 }
@@ -133,7 +133,7 @@ async fn accepted_deletion_makes_start_and_verify_succeed_and_outlives_checkpoin
     assert_eq!(accept_deletion(root.path()).await.unwrap(), [], "the second time there is nothing to accept");
     read_back(root.path()).await.unwrap();
     // Checkpoints are made each fourth commit here.
-    let mut engine = Engine::start(root.path(), &partitions(RECORDS)).await.unwrap();
+    let mut engine = ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
     engine.run(RECORDS, 2).await.unwrap();
     for log in ["rejected/_delta_log", "pin/_delta_log"] {
         clean_up(&root.path().join(log));
@@ -209,7 +209,7 @@ async fn pinflow_stops_compacting_a_table_that_another_engine_optimizes() {
     for other_optimizes in [false, true] {
         let root = tempfile::tempdir().unwrap();
         let with = Settings { compaction: Some(how), ..settings(root.path()) };
-        let mut engine = Engine::with(with, &partitions(records)).await.unwrap();
+        let mut engine = ModelEngine::with(with, &partitions(records)).await.unwrap();
         let window = engine.window(2, 2, 1).unwrap();
         engine.tables.commit(window).await.unwrap();
         if other_optimizes {

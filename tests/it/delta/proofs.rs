@@ -10,7 +10,7 @@ use deltalake::parquet::arrow::ArrowWriter;
 use deltalake::parquet::file::reader::{FileReader, SerializedFileReader};
 use pinflow::sinks::delta::{Columns, Symptom, Table, Verdict, diagnose, inspect, verify};
 
-use super::model::{Engine, batches, handle, partitions};
+use super::model::{ModelEngine, batches, handle, partitions};
 use super::strangers::foreign;
 use crate::harness::{emit, pinflow, scratch, succeed};
 
@@ -21,7 +21,7 @@ async fn check_with(root: &Path, columns: Columns) -> Verdict {
 }
 
 async fn written(root: &Path) {
-    let mut engine = Engine::start(root, &partitions(RECORDS)).await.unwrap();
+    let mut engine = ModelEngine::start(root, &partitions(RECORDS)).await.unwrap();
     engine.run(RECORDS, 20).await.unwrap();
 }
 
@@ -146,7 +146,7 @@ async fn verify_beside_a_committing_run_never_reports_a_loss() {
     const COMMITS: u64 = 200;
     let root = tempfile::tempdir().unwrap();
     let partitions = partitions(COMMITS * 3);
-    let mut engine = Engine::start(root.path(), &partitions).await.unwrap();
+    let mut engine = ModelEngine::start(root.path(), &partitions).await.unwrap();
     let first = engine.window(3, 3, 0).unwrap();
     engine.tables.commit(first).await.unwrap();
     let run = tokio::spawn(async move { engine.run(COMMITS * 3, 3).await });

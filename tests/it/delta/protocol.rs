@@ -9,7 +9,7 @@ use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 use serde_json::Value;
 
-use super::model::{self, Engine, assert_exact, open, partitions, settings};
+use super::model::{self, ModelEngine, assert_exact, open, partitions, settings};
 
 pub(crate) fn commit(root: &Path, table: Table, version: u64) -> Vec<Value> {
     let path = root.join(table.name()).join(format!("_delta_log/{version:020}.json"));
@@ -79,7 +79,7 @@ fn field(field: &Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_holds_rows_positions_and_statistics() {
     let root = tempfile::tempdir().unwrap();
-    let mut engine = Engine::start(root.path(), &partitions(20)).await.unwrap();
+    let mut engine = ModelEngine::start(root.path(), &partitions(20)).await.unwrap();
     engine.run(20, 20).await.unwrap();
     // Version 0 creates, 1 fences, 2 is the window.
     let commit = commit(root.path(), Table::Geo, 2);
@@ -115,11 +115,11 @@ async fn a_commit_holds_rows_positions_and_statistics() {
 
 /// Counts what comes back, and checks that it is what was written.
 #[derive(Default)]
-struct Counted {
+struct CountedCommit {
     rows: [u64; 3],
 }
 
-impl RowSink for Counted {
+impl RowSink for CountedCommit {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
         self.rows[0] += 1;
         assert_eq!(row.ind, model::number(lineage) * 10 + u64::from(lineage.sub));
@@ -147,12 +147,12 @@ impl RowSink for Counted {
 async fn everything_comes_back_at_the_next_start() {
     let root = tempfile::tempdir().unwrap();
     for until in [50, 100] {
-        let mut engine = Engine::start(root.path(), &partitions(100)).await.unwrap();
+        let mut engine = ModelEngine::start(root.path(), &partitions(100)).await.unwrap();
         engine.run(until, 7).await.unwrap();
     }
     assert_exact(root.path(), &partitions(100), 100).await;
     let (tables, resume) = open(root.path()).await.unwrap();
-    let mut counted = Counted::default();
+    let mut counted = CountedCommit::default();
     let mut chunks = tables.read_back();
     while let Some(rows) = chunks.recv().await {
         rows.unwrap().replay(&mut counted);
@@ -166,7 +166,7 @@ async fn everything_comes_back_at_the_next_start() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_commits_are_checkpointed_and_resumed_from() {
     let root = tempfile::tempdir().unwrap();
-    let mut engine = Engine::start(root.path(), &partitions(30)).await.unwrap();
+    let mut engine = ModelEngine::start(root.path(), &partitions(30)).await.unwrap();
     engine.run(30, 1).await.unwrap();
     for table in [Table::Pin, Table::Geo] {
         let log = root.path().join(table.name()).join("_delta_log");
@@ -186,7 +186,7 @@ async fn many_commits_are_checkpointed_and_resumed_from() {
 async fn positions_ride_until_rows_or_the_end() {
     let root = tempfile::tempdir().unwrap();
     let only_pin = &partitions(2)[..1];
-    let mut engine = Engine::start(root.path(), only_pin).await.unwrap();
+    let mut engine = ModelEngine::start(root.path(), only_pin).await.unwrap();
     let window = engine.window(2, 1, 1).unwrap();
     engine.tables.commit(window).await.unwrap();
     let newest = |table: Table| std::fs::read_dir(root.path().join(table.name()).join("_delta_log")).unwrap().count();
@@ -199,14 +199,14 @@ async fn positions_ride_until_rows_or_the_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_commit_closes_the_tables() {
     let root = tempfile::tempdir().unwrap();
-    let mut engine = Engine::start(root.path(), &partitions(4)).await.unwrap();
+    let mut engine = ModelEngine::start(root.path(), &partitions(4)).await.unwrap();
     let window = engine.window(4, 2, 1).unwrap();
     // Polled once, then dropped.
     let mut commit = Box::pin(engine.tables.commit(window));
     assert!(futures::poll!(commit.as_mut()).is_pending());
     drop(commit);
     assert!(matches!(engine.tables.finish().await, Err(DeltaError::Abandoned)));
-    let mut engine = Engine::start(root.path(), &partitions(4)).await.unwrap();
+    let mut engine = ModelEngine::start(root.path(), &partitions(4)).await.unwrap();
     engine.run(4, 2).await.unwrap();
     assert_exact(root.path(), &partitions(4), 4).await;
 }
@@ -216,7 +216,7 @@ async fn both_compressions_hold_the_same_rows() {
     for compression in [pinflow::sinks::delta::Compression::Snappy, pinflow::sinks::delta::Compression::Zstd] {
         let root = tempfile::tempdir().unwrap();
         let settings = pinflow::sinks::delta::Settings { compression, ..settings(root.path()) };
-        let mut engine = Engine::with(settings, &partitions(9)).await.unwrap();
+        let mut engine = ModelEngine::with(settings, &partitions(9)).await.unwrap();
         engine.run(9, 9).await.unwrap();
         assert_exact(root.path(), &partitions(9), 9).await;
         let add = commit(root.path(), Table::Pin, 2)

@@ -16,7 +16,7 @@ use super::model::{Engine, Partition, append, expected, partitions};
 
 /// What one table must hold, in sums.
 #[derive(Default)]
-struct Sums {
+struct RowSums {
     rows: u64,
     sum: u64,
     hash: u64,
@@ -24,11 +24,11 @@ struct Sums {
 
 /// Takes rows in place of the sink.
 #[derive(Default)]
-struct Recorder {
-    tables: BTreeMap<&'static str, Sums>,
+struct ReadRecorder {
+    tables: BTreeMap<&'static str, RowSums>,
 }
 
-impl Recorder {
+impl ReadRecorder {
     fn add(&mut self, table: Table, lineage: Lineage, measure: u64, mut cells: Vec<Value>) {
         let position = format!("{:020}", lineage.position);
         cells.extend([json!(&*lineage.source.text()), json!(position), json!(lineage.sub), json!(lineage.arrived_at)]);
@@ -40,7 +40,7 @@ impl Recorder {
     }
 }
 
-impl RowSink for Recorder {
+impl RowSink for ReadRecorder {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
         let cells = vec![
             json!(row.ind),
@@ -116,7 +116,7 @@ async fn other_engines_read_every_row_as_it_was_written() {
 /// Demands that other engines read every row of the model up to a record, and nothing else.
 pub(super) fn assert_other_engines_read(root: &Path, partitions: &[Partition], until: u64) {
     let Some(python) = python() else { return };
-    let mut recorder = Recorder::default();
+    let mut recorder = ReadRecorder::default();
     for ((source, position, sub), tables) in expected(partitions, until) {
         let arrived_at = (source == "recording/all.jsonl").then_some(1_700_000_000_000_000);
         let sub = u32::try_from(sub).unwrap();
@@ -125,7 +125,7 @@ pub(super) fn assert_other_engines_read(root: &Path, partitions: &[Partition], u
     }
     let mut wanted = serde_json::Map::new();
     for table in Table::ALL {
-        let Sums { rows, sum, hash } = &recorder.tables[table.name()];
+        let RowSums { rows, sum, hash } = &recorder.tables[table.name()];
         let hash = format!("{hash:016x}");
         let sums = json!({ "columns": columns(table), "rows": rows, "sum": sum, "hash": hash });
         wanted.insert(table.name().to_owned(), sums);

@@ -9,10 +9,10 @@ use deltalake::kernel::{Action, Add, Transaction};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use pinflow::sinks::delta::{Claim, DeltaError, Settings, Table, repair};
 
-use super::model::{Engine, assert_exact, handle, open, partitions, settings};
+use super::model::{ModelEngine, assert_exact, handle, open, partitions, settings};
 
-async fn started(root: &Path, until: u64) -> Engine {
-    let mut engine = Engine::start(root, &partitions(40)).await.unwrap();
+async fn started(root: &Path, until: u64) -> ModelEngine {
+    let mut engine = ModelEngine::start(root, &partitions(40)).await.unwrap();
     let window = engine.window(until, until, 1).unwrap();
     engine.tables.commit(window).await.unwrap();
     engine
@@ -33,7 +33,7 @@ pub(super) async fn foreign(table: &DeltaTable, actions: Vec<Action>, txns: Vec<
 async fn of_two_writers_the_later_one_lives() {
     let root = tempfile::tempdir().unwrap();
     let mut old = started(root.path(), 10).await;
-    let mut new = Engine::start(root.path(), &partitions(40)).await.unwrap();
+    let mut new = ModelEngine::start(root.path(), &partitions(40)).await.unwrap();
     // The old one is a zombie: it wakes up with a window in hand.
     let error = old.run(40, 10).await.unwrap_err();
     assert!(error.is_fenced(), "{error}");
@@ -41,9 +41,9 @@ async fn of_two_writers_the_later_one_lives() {
     assert_exact(root.path(), &partitions(40), 40).await;
 }
 
-async fn started_late(root: &Path) -> Engine {
+async fn started_late(root: &Path) -> ModelEngine {
     let settings = Settings { claim: Claim::AtFirstCommit, ..settings(root) };
-    Engine::with(settings, &partitions(40)).await.unwrap()
+    ModelEngine::with(settings, &partitions(40)).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,7 +90,7 @@ async fn of_many_that_start_at_once_exactly_one_lives() {
         for _ in 0..4 {
             let root = root.path().to_owned();
             starts.spawn(async move {
-                let mut engine = Engine::start(&root, &partitions(40)).await?;
+                let mut engine = ModelEngine::start(&root, &partitions(40)).await?;
                 engine.run(40, 3).await
             });
         }
@@ -133,7 +133,7 @@ async fn a_compaction_in_between_is_gone_around() {
 }
 
 /// Runs on after the log was changed behind a writer's back: it must end, and leave that log alone.
-async fn end_of(root: &Path, table: Table, mut engine: Engine) -> DeltaError {
+async fn end_of(root: &Path, table: Table, mut engine: ModelEngine) -> DeltaError {
     let commits = || fs::read_dir(log(root, table)).map_or(0, Iterator::count);
     let before = commits();
     let error = engine.run(40, 10).await.unwrap_err();
@@ -159,7 +159,7 @@ async fn a_table_that_was_replaced_under_a_writer_ends_it() {
         let root = tempfile::tempdir().unwrap();
         let engine = started(root.path(), 10).await;
         let other = tempfile::tempdir().unwrap();
-        let mut longer = Engine::start(other.path(), &partitions(40)).await.unwrap();
+        let mut longer = ModelEngine::start(other.path(), &partitions(40)).await.unwrap();
         longer.run(40, 5).await.unwrap();
         fs::remove_dir_all(root.path().join(table.name())).unwrap();
         fs::rename(other.path().join(table.name()), root.path().join(table.name())).unwrap();
@@ -266,7 +266,7 @@ async fn torn_or_empty_newest_commit_is_named_and_its_rows_are_read_again_after_
         fs::write(log(root.path(), Table::Pin).join(format!("{:020}.json", 2)), damage).unwrap();
         let mended = repair(root.path()).await.unwrap();
         assert_eq!(mended.len(), 1, "{mended:?}");
-        let mut engine = Engine::start(root.path(), &partitions(40)).await.unwrap();
+        let mut engine = ModelEngine::start(root.path(), &partitions(40)).await.unwrap();
         engine.run(40, 10).await.unwrap();
         assert_exact(root.path(), &partitions(40), 40).await;
     }
@@ -275,7 +275,7 @@ async fn torn_or_empty_newest_commit_is_named_and_its_rows_are_read_again_after_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_corrupt_newest_checkpoint_is_named_and_its_removal_heals() {
     let root = tempfile::tempdir().unwrap();
-    let mut engine = Engine::start(root.path(), &partitions(30)).await.unwrap();
+    let mut engine = ModelEngine::start(root.path(), &partitions(30)).await.unwrap();
     engine.run(30, 1).await.unwrap();
     let log = log(root.path(), Table::Pin);
     let checkpoint = fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
@@ -295,7 +295,7 @@ async fn a_corrupt_newest_checkpoint_is_named_and_its_removal_heals() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_log_cannot_do_without_is_not_moved() {
     let root = tempfile::tempdir().unwrap();
-    let mut engine = Engine::start(root.path(), &partitions(30)).await.unwrap();
+    let mut engine = ModelEngine::start(root.path(), &partitions(30)).await.unwrap();
     engine.run(30, 1).await.unwrap();
     let log = log(root.path(), Table::Pin);
     // A commit that the damaged checkpoint sums up is gone.

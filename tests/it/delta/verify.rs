@@ -11,7 +11,7 @@ use pinflow_dataflows::record::Lineage;
 use pinflow_dataflows::symbol::Symbol;
 use serde_json::Value;
 
-use super::model::{Engine, append, expected, open, partitions};
+use super::model::{ModelEngine, append, expected, open, partitions};
 use pinflow::position::Reached;
 
 async fn checked(path: &Path) -> Verdict {
@@ -46,7 +46,7 @@ async fn write(root: &Path, places: &[Place], next: u64, rows: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sound_run_is_verified_also_half_way() {
     let root = tempfile::tempdir().unwrap();
-    let mut engine = Engine::start(root.path(), &partitions(60)).await.unwrap();
+    let mut engine = ModelEngine::start(root.path(), &partitions(60)).await.unwrap();
     for epoch in 0..3 {
         let window = engine.window(60, 10, epoch).unwrap();
         engine.tables.commit(window).await.unwrap();
@@ -102,7 +102,7 @@ async fn printed(path: &Path, format: Format) -> (bool, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_prints_for_people_and_for_programs() {
     let root = tempfile::tempdir().unwrap();
-    let mut engine = Engine::start(root.path(), &partitions(20)).await.unwrap();
+    let mut engine = ModelEngine::start(root.path(), &partitions(20)).await.unwrap();
     engine.run(20, 20).await.unwrap();
     let (sound, text) = printed(root.path(), Format::Table).await;
     assert!(sound && text.contains("none lost, none twice"), "{text}");
@@ -129,7 +129,7 @@ async fn it_prints_for_people_and_for_programs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_encoders_hold_at_a_cut_is_every_row_of_the_window() {
     let root = tempfile::tempdir().unwrap();
-    let mut engine = Engine::start(root.path(), &partitions(9)).await.unwrap();
+    let mut engine = ModelEngine::start(root.path(), &partitions(9)).await.unwrap();
     let window = engine.window(9, 9, 1).unwrap();
     let rows = |table| window.batches.iter().map(|batches| batches.rows(table)).sum::<usize>();
     let total: usize = Table::ALL.into_iter().map(rows).sum();

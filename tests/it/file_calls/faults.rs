@@ -2,8 +2,8 @@
 
 use std::process::Stdio;
 
-use super::{Choices, preload, rounds};
-use crate::harness::{Running, emit, last_snapshot, pinflow, scratch, succeed};
+use super::{FaultChoices, preload, rounds};
+use crate::harness::{RunningProcess, emit, last_snapshot, pinflow, scratch, succeed};
 use crate::ledger::assert_each_line_once;
 
 /// Faulty runs, unless `PINFLOW_FILE_FAULTS` says otherwise.
@@ -33,7 +33,7 @@ mod libc_errno {
 }
 
 /// Some faults at once, as `FILE_CALLS_FAULTS` takes them.
-fn draw_faults(choices: &mut Choices) -> String {
+fn draw_faults(choices: &mut FaultChoices) -> String {
     let mut drawn = Vec::new();
     for _ in 0..=choices.below(2) {
         let (call, errors) = choices.one_of(&FAULTS);
@@ -50,7 +50,7 @@ fn failing_file_calls_lose_and_repeat_nothing() {
     let recording = place.path().join("recording");
     emit(&recording, 500, 2_000, 23, &["--malformed", "0.01"]);
     let expected = last_snapshot(&succeed(pinflow(["run"]).arg(&recording)).stdout);
-    let mut choices = Choices::new(0x66_63);
+    let mut choices = FaultChoices::new(0x66_63);
     for round in 0..rounds("PINFLOW_FILE_FAULTS", FILE_FAULTS) {
         let root = place.path().join(format!("tables-{round}"));
         let config = place.path().join("run.toml");
@@ -65,7 +65,7 @@ fn failing_file_calls_lose_and_repeat_nothing() {
         let mut command = pinflow(["run"]);
         command.arg(&config).args(["--output", "none"]).stdout(Stdio::null()).stderr(stderr);
         preload(&mut command, &root).env("FILE_CALLS_FAULTS", &faults);
-        let status = Running::start(&mut command).wait();
+        let status = RunningProcess::start(&mut command).wait();
         let said = std::fs::read_to_string(&log).unwrap_or_default();
         // It lives through the fault, or says what failed and ends with 1; it never dies of it.
         assert!(matches!(status.code(), Some(0 | 1)), "{faults}: ended with {status}:\n{said}");

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Choices;
+use super::FaultChoices;
 
 /// A name that changed in a folder.
 enum NameChange {
@@ -110,7 +110,7 @@ impl UnsyncedState {
     }
 
     /// Makes the folders on the disk one of the states that the loss of power may leave; tells what was lost.
-    pub(super) fn lose_power(self, choices: &mut Choices) -> Vec<String> {
+    pub(super) fn lose_power(self, choices: &mut FaultChoices) -> Vec<String> {
         let mut lost = Vec::new();
         // Bytes first, while every file still has a name.
         let mut seen = BTreeSet::new();
@@ -132,7 +132,7 @@ impl UnsyncedState {
 }
 
 /// Loses bytes of a file that were not synced: the file is short, empty, or full of zeros from there on.
-fn cut(path: &Path, sizes: FileSizes, choices: &mut Choices) -> String {
+fn cut(path: &Path, sizes: FileSizes, choices: &mut FaultChoices) -> String {
     let Ok(file) = fs::OpenOptions::new().write(true).open(path) else { return "gone".to_owned() };
     let remains = match choices.below(3) {
         0 => sizes.synced,

@@ -34,11 +34,11 @@ fn preload<'a>(command: &'a mut Command, root: &Path) -> &'a mut Command {
 }
 
 /// Draws the choices of a test: the same ones in every run with the same seed (splitmix64).
-pub(crate) struct Choices(u64);
+pub(crate) struct FaultChoices(u64);
 
-impl Choices {
-    pub(crate) fn new(seed: u64) -> Choices {
-        Choices(seed)
+impl FaultChoices {
+    pub(crate) fn new(seed: u64) -> FaultChoices {
+        FaultChoices(seed)
     }
 
     fn next(&mut self) -> u64 {

@@ -8,23 +8,23 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use super::journal::UnsyncedState;
-use super::{Choices, preload, rounds};
-use crate::harness::{Running, Snapshot, emit, last_snapshot, pinflow, scratch, succeed};
+use super::{FaultChoices, preload, rounds};
+use crate::harness::{ProcessOutput, RunningProcess, emit, last_snapshot, pinflow, scratch, succeed};
 use crate::ledger::assert_each_line_once;
 
 /// Losses of power, unless `PINFLOW_POWER_LOSSES` says otherwise.
 const POWER_LOSSES: u64 = 25;
 
-struct Site {
+struct PowerLossSite {
     place: tempfile::TempDir,
     generation: u64,
 }
 
-impl Site {
-    fn new() -> Site {
+impl PowerLossSite {
+    fn new() -> PowerLossSite {
         let place = scratch();
         emit(&place.path().join("recording"), 1_000, 5_000, 17, &["--malformed", "0.01"]);
-        let site = Site { place, generation: 0 };
+        let site = PowerLossSite { place, generation: 0 };
         site.configure();
         site
     }
@@ -58,7 +58,7 @@ impl Site {
     }
 
     /// A run that loses power after `calls` changes; tells how far it said that rows are durable.
-    fn run_until_power_is_lost(&self, calls: u64, choices: &mut Choices) -> (BTreeMap<String, u64>, Vec<String>) {
+    fn run_until_power_is_lost(&self, calls: u64, choices: &mut FaultChoices) -> (BTreeMap<String, u64>, Vec<String>) {
         let (journal, shadow) = (self.path("journal"), self.path("shadow"));
         drop(fs::remove_file(&journal));
         drop(fs::remove_dir_all(&shadow));
@@ -70,13 +70,13 @@ impl Site {
             .env("FILE_CALLS_JOURNAL", &journal)
             .env("FILE_CALLS_SHADOW", &shadow)
             .env("FILE_CALLS_STOP", calls.to_string());
-        let status = Running::start(&mut command).wait();
+        let status = RunningProcess::start(&mut command).wait();
         assert!(status.success() || status.code().is_none(), "it ended with {status}");
         let lost = UnsyncedState::read(&journal).lose_power(choices);
         (acknowledged(&self.path("said")), lost)
     }
 
-    fn finish(&self, expected: &Snapshot) {
+    fn finish(&self, expected: &ProcessOutput) {
         let output = succeed(pinflow(["run"]).arg(self.path("run.toml")).args(["--output", "snapshots"]));
         assert_eq!(last_snapshot(&output.stdout).answers, expected.answers);
         let tables = self.root().join("tables");
@@ -118,9 +118,9 @@ fn stored(tables: &Path) -> BTreeMap<String, u64> {
 
 #[test]
 fn power_loss_at_any_file_call_keeps_every_acknowledged_row() {
-    let mut site = Site::new();
+    let mut site = PowerLossSite::new();
     let expected = last_snapshot(&succeed(pinflow(["run"]).arg(site.recording())).stdout);
-    let mut choices = Choices::new(0x70_77_72);
+    let mut choices = FaultChoices::new(0x70_77_72);
     for round in 0..rounds("PINFLOW_POWER_LOSSES", POWER_LOSSES) {
         let calls = 1 + choices.below(if round % 5 == 0 { 90 } else { 700 });
         let (acknowledged, lost) = site.run_until_power_is_lost(calls, &mut choices);

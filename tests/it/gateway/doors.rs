@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Gateway, JSON, code, request};
+use super::{JSON, RunningGateway, code, request};
 use crate::harness::{pinflow, scratch, until};
 
 const ONE: &str = "{\"records\":[{\"value\":1}]}";
@@ -16,7 +16,7 @@ fn each_token_opens_its_own_doors_and_is_never_shown() {
     let more = "recording = \"posts\"\nmanage_streams = true\n\
                 tokens = { write = \"env:WRITE\", metrics = \"env:METRICS\", admin = \"env:ADMIN\" }";
     let env = [("WRITE", "w-canary"), ("METRICS", "m-canary"), ("ADMIN", "a-canary"), ("RUST_LOG", "trace")];
-    let gateway = Gateway::start_with(place.path(), more, &env);
+    let gateway = RunningGateway::start_with(place.path(), more, &env);
     let tried = |header: &str, value: &str| {
         let headers = [("content-type", JSON), (header, value)];
         let of = |method: &str, path: &str, body: &str| gateway.send_with(method, path, &headers, body).status;
@@ -45,7 +45,7 @@ fn each_token_opens_its_own_doors_and_is_never_shown() {
 #[test]
 fn pages_of_others_and_other_names_are_refused() {
     let place = scratch();
-    let gateway = Gateway::start(place.path(), "recording = \"posts\"\nhosts = [\"posts.test\"]");
+    let gateway = RunningGateway::start(place.path(), "recording = \"posts\"\nhosts = [\"posts.test\"]");
     let status = |name: &str, value: &str| {
         let headers = [("content-type", JSON), (name, value)];
         gateway.send_with("POST", "/topics/pin", &headers, ONE).status
@@ -59,7 +59,7 @@ fn who_sends_too_often_is_told_when_to_come_again() {
     let place = scratch();
     let more =
         "recording = \"posts\"\nrequests_per_sec_max = 1\ntokens = { write = \"env:WRITE\", admin = \"env:ADMIN\" }";
-    let gateway = Gateway::start_with(place.path(), more, &[("WRITE", "w"), ("ADMIN", "a")]);
+    let gateway = RunningGateway::start_with(place.path(), more, &[("WRITE", "w"), ("ADMIN", "a")]);
     let send =
         |token: &str| gateway.send_with("POST", "/topics/pin", &[("content-type", JSON), ("x-api-key", token)], ONE);
     let refused = (0..50).map(|_| send("w")).find(|reply| reply.status != 200).expect("fifty at once are too many");
@@ -73,7 +73,7 @@ fn who_sends_too_often_is_told_when_to_come_again() {
 #[test]
 fn who_is_refused_sees_why_however_much_he_sends() {
     let place = scratch();
-    let gateway = Gateway::start_with(
+    let gateway = RunningGateway::start_with(
         place.path(),
         "recording = \"posts\"\nbody_bytes_max = 100000\ntokens = { write = \"env:WRITE\" }",
         &[("WRITE", "w")],
@@ -94,8 +94,10 @@ fn who_is_refused_sees_why_however_much_he_sends() {
 #[test]
 fn bodies_that_are_under_way_leave_room_for_no_more_than_is_allowed() {
     let place = scratch();
-    let gateway =
-        Gateway::start(place.path(), "recording = \"posts\"\nbody_bytes_max = 100000\nbytes_under_way_max = 210000");
+    let gateway = RunningGateway::start(
+        place.path(),
+        "recording = \"posts\"\nbody_bytes_max = 100000\nbytes_under_way_max = 210000",
+    );
     let whole = request("POST", "/topics/pin", &[("content-type", JSON)], &format!("{ONE}{}", " ".repeat(99_000)));
     let mut slow = gateway.http.connect();
     // Nearly all of it.

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use pinflow::dataflows::graph::GraphOptions;
 use serde_json::{Value, json};
 
-use super::{BINARY, Gateway, JSON, code};
+use super::{BINARY, JSON, RunningGateway, code};
 use crate::batch::assert_answers_follow;
 use crate::harness::{emit, last_snapshot, pinflow, scratch, succeed};
 
@@ -32,7 +32,7 @@ fn what_is_sent_can_be_run_as_a_recording() {
     let place = scratch();
     let generated = place.path().join("generated");
     emit(&generated, 60, 90, 91, &["--malformed", "0.05"]);
-    let gateway = Gateway::start(place.path(), "recording = \"posts\"");
+    let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let posts = place.path().join("posts");
     for (number, stream) in STREAMS.iter().enumerate() {
         for (at, line) in raw_lines(&generated, stream).iter().enumerate() {
@@ -68,7 +68,7 @@ fn what_is_sent_can_be_run_as_a_recording() {
 #[test]
 fn numbers_and_texts_stay_as_they_were_written() {
     let place = scratch();
-    let gateway = Gateway::start(place.path(), "recording = \"posts\"");
+    let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let value = "{\n  \"ind\": 12345678901234567890123,\t\"x\": 1.10e+2,  \"t\": \"\\u00e9 \\\" \u{1f600}\" }";
     let body = format!("{{\"records\": [{{\"value\": {value}}}, {{\"value\": null}}]}}");
     assert_eq!(gateway.send("POST", "/topics/pin", JSON, &body).status, 200);
@@ -81,7 +81,7 @@ fn numbers_and_texts_stay_as_they_were_written() {
 #[test]
 fn many_senders_get_each_the_place_of_his_own_records() {
     let place = scratch();
-    let gateway = Gateway::start(place.path(), "recording = \"posts\"");
+    let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let placed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for sender in 0..8 {
@@ -109,7 +109,7 @@ fn what_was_acknowledged_outlives_kill_9() {
     let place = scratch();
     let mut acknowledged = Vec::new();
     for round in 0..10 {
-        let gateway = Gateway::start(place.path(), "recording = \"posts\"");
+        let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
         let over = AtomicBool::new(false);
         let said = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
@@ -158,7 +158,7 @@ fn ask(address: std::net::SocketAddr, wire: &[u8]) -> Option<String> {
 #[test]
 fn each_error_has_the_shape_that_its_clients_know() {
     let place = scratch();
-    let gateway = Gateway::start(place.path(), "recording = \"posts\"\nbody_bytes_max = 2000");
+    let gateway = RunningGateway::start(place.path(), "recording = \"posts\"\nbody_bytes_max = 2000");
     let one = "{\"records\":[{\"value\":1}]}";
     let large = format!("{{\"records\":[{{\"value\":\"{}\"}}]}}", "x".repeat(3_000));
     let topics = [
@@ -208,7 +208,7 @@ fn each_error_has_the_shape_that_its_clients_know() {
 #[test]
 fn one_bad_record_fails_alone() {
     let place = scratch();
-    let gateway = Gateway::start(place.path(), "recording = \"posts\"");
+    let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let body = "{\"records\":[{\"value\":1},{\"vale\":2},{\"value\":3,\"partition\":4},{\"value\":5}]}";
     let reply = gateway.send("POST", "/topics/pin", JSON, body);
     let offsets = reply.json()["offsets"].clone();

@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Gateway, JSON, code, request};
+use super::{JSON, RunningGateway, code, request};
 use crate::harness::{scratch, until};
 
 const ONE: &str = "{\"records\":[{\"value\":1}]}";
 
-fn bytes_under_way(gateway: &Gateway) -> f64 {
+fn bytes_under_way(gateway: &RunningGateway) -> f64 {
     let metrics = gateway.http.get("/metrics");
     let line =
         metrics.text().lines().find(|line| line.starts_with("pinflow_gateway_bytes_under_way ")).unwrap().to_owned();
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-fn announce(gateway: &Gateway, bytes: usize, sent: usize) -> TcpStream {
+fn announce(gateway: &RunningGateway, bytes: usize, sent: usize) -> TcpStream {
     let mut stream = gateway.http.connect();
     let head = format!(
         "POST /topics/geo HTTP/1.1\r\nhost: localhost\r\ncontent-type: {JSON}\r\ncontent-length: {bytes}\r\n\r\n"
@@ -31,7 +31,7 @@ fn announce(gateway: &Gateway, bytes: usize, sent: usize) -> TcpStream {
 #[test]
 fn silent_senders_that_announce_much_block_nobody_and_are_let_go() {
     let place = scratch();
-    let gateway = Gateway::start(
+    let gateway = RunningGateway::start(
         place.path(),
         "recording = \"posts\"\nbody_bytes_max = 10485760\nbytes_under_way_max = 20000000",
     );
@@ -56,7 +56,7 @@ fn silent_senders_that_announce_much_block_nobody_and_are_let_go() {
 #[test]
 fn request_with_too_many_records_is_refused_and_nothing_of_it_is_stored() {
     let place = scratch();
-    let gateway = Gateway::start(place.path(), "recording = \"posts\"");
+    let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let body = |records: usize| format!("{{\"records\":[{}]}}", vec!["{\"value\":1}"; records].join(","));
     assert_eq!(gateway.send("POST", "/topics/geo", JSON, &body(2_000)).status, 200);
     for records in [2_001, 200_000] {
@@ -73,7 +73,7 @@ fn request_with_too_many_records_is_refused_and_nothing_of_it_is_stored() {
 fn replies_that_are_not_taken_are_counted_and_memory_stays_bounded() {
     let place = scratch();
     let more = "recording = \"posts\"\nrecords_max = 100000\nbytes_under_way_max = 67108864\nbody_bytes_max = 2000000";
-    let gateway = Gateway::start(place.path(), more);
+    let gateway = RunningGateway::start(place.path(), more);
     let body = format!("{{\"records\":[{}]}}", vec!["{\"value\":1}"; 50_000].join(","));
     let sent = request("POST", "/topics/geo", &[("content-type", JSON)], &body);
     let before = gateway.running.memory();

@@ -4,14 +4,14 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
-use super::{BINARY, Gateway, JSON, code};
+use super::{BINARY, JSON, RunningGateway, code};
 use crate::harness::{scratch, until};
-use crate::kafka::broker::{Broker, Listener};
-use crate::kafka::posts::Site;
+use crate::kafka::broker::{BrokerListener, KafkaBroker};
+use crate::kafka::posts::PostsSite;
 use crate::kafka::{offsets, read_all, run, skipped};
 
-fn before(broker: &Broker, place: &std::path::Path, more: &str) -> Gateway {
-    Gateway::start(place, &format!("kafka = {{ brokers = \"{}\" }}\n{more}", broker.plaintext()))
+fn before(broker: &KafkaBroker, place: &std::path::Path, more: &str) -> RunningGateway {
+    RunningGateway::start(place, &format!("kafka = {{ brokers = \"{}\" }}\n{more}", broker.plaintext()))
 }
 
 #[test]
@@ -19,8 +19,8 @@ fn records_are_where_the_answer_says() {
     if skipped() {
         return;
     }
-    let (broker, place) = (Broker::shared(), scratch());
-    let topic = Site::unmade("").topic("pin");
+    let (broker, place) = (KafkaBroker::shared(), scratch());
+    let topic = PostsSite::unmade("").topic("pin");
     broker.create_topic(&topic, 3, &[]);
     let gateway = before(broker, place.path(), "");
     let placed = Mutex::new(Vec::new());
@@ -66,8 +66,8 @@ fn topics_are_listed_and_described() {
     if skipped() {
         return;
     }
-    let (broker, place) = (Broker::shared(), scratch());
-    let site = Site::unmade("");
+    let (broker, place) = (KafkaBroker::shared(), scratch());
+    let site = PostsSite::unmade("");
     let (topic, other) = (site.topic("geo"), site.topic("other"));
     broker.create_topic(&topic, 2, &[("retention.ms", "3600000")]);
     broker.create_topic(&other, 1, &[]);
@@ -99,8 +99,8 @@ fn a_record_that_is_too_large_fails_alone() {
     if skipped() {
         return;
     }
-    let (broker, place) = (Broker::shared(), scratch());
-    let topic = Site::unmade("").topic("user");
+    let (broker, place) = (KafkaBroker::shared(), scratch());
+    let topic = PostsSite::unmade("").topic("user");
     broker.create_topic(&topic, 1, &[("max.message.bytes", "1000")]);
     let gateway = before(broker, place.path(), "");
     // Bytes that do not compress.
@@ -133,8 +133,8 @@ fn while_brokers_are_away_senders_are_told_to_come_again() {
     if skipped() {
         return;
     }
-    let (mut broker, place) = (Broker::alone(""), scratch());
-    let topic = Site::unmade("").topic("pin");
+    let (mut broker, place) = (KafkaBroker::alone(""), scratch());
+    let topic = PostsSite::unmade("").topic("pin");
     broker.create_topic(&topic, 1, &[]);
     let gateway = before(&broker, place.path(), "answer_secs_max = 2");
     gateway.produce(&topic, &[json!("before")]);
@@ -159,16 +159,16 @@ fn a_broker_that_wants_proof_gets_it() {
     if skipped() {
         return;
     }
-    let (broker, place) = (Broker::shared(), scratch());
-    let topic = Site::unmade("").topic("geo");
+    let (broker, place) = (KafkaBroker::shared(), scratch());
+    let topic = PostsSite::unmade("").topic("geo");
     broker.create_topic(&topic, 1, &[]);
     let more = format!(
         "[gateway.kafka]\nbrokers = \"{}\"\ntls = {{ ca = \"{}\" }}\n\
          sasl = {{ mechanism = \"SCRAM-SHA-256\", username = \"posts\", password = \"env:WORD\" }}",
-        broker.at(Listener::Sasl),
+        broker.at(BrokerListener::Sasl),
         broker.certificates().authority().display()
     );
-    let gateway = Gateway::start_with(place.path(), &more, &[("WORD", crate::kafka::broker::PASSWORD)]);
+    let gateway = RunningGateway::start_with(place.path(), &more, &[("WORD", crate::kafka::broker::PASSWORD)]);
     let values: Vec<Value> = (0..10).map(Value::from).collect();
     let places = gateway.produce(&topic, &values);
     assert_eq!(places, (0..10).map(|offset| (0, offset)).collect::<Vec<_>>());

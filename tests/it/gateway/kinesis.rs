@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
-use super::{Gateway, code};
+use super::{RunningGateway, code};
 use crate::harness::scratch;
-use crate::kinesis::proxy::{Fault, Proxy};
-use crate::kinesis::server::Server;
-use crate::kinesis::site::Site;
+use crate::kinesis::proxy::{KinesisProxy, ProxyFault};
+use crate::kinesis::server::KinesisServer;
+use crate::kinesis::site::KinesisSite;
 use crate::kinesis::skipped;
 
-fn before(endpoint: &str, place: &std::path::Path, more: &str) -> Gateway {
-    Gateway::start(place, &format!("kinesis = {{ region = \"us-east-1\", endpoint = \"{endpoint}\" }}\n{more}"))
+fn before(endpoint: &str, place: &std::path::Path, more: &str) -> RunningGateway {
+    RunningGateway::start(place, &format!("kinesis = {{ region = \"us-east-1\", endpoint = \"{endpoint}\" }}\n{more}"))
 }
 
 #[test]
@@ -18,8 +18,8 @@ fn records_are_where_the_answer_says() {
     if skipped() {
         return;
     }
-    let (server, place) = (Server::shared(), scratch());
-    let site = Site::new(&server.endpoint(), &server.endpoint(), 2);
+    let (server, place) = (KinesisServer::shared(), scratch());
+    let site = KinesisSite::new(&server.endpoint(), &server.endpoint(), 2);
     let (gateway, stream) = (before(&server.endpoint(), place.path(), ""), site.stream("geo"));
     let mut placed = Vec::new();
     for number in 0..20 {
@@ -49,8 +49,8 @@ fn explicit_hash_key_decides_on_the_shard_whatever_the_partition_key_is() {
     if skipped() {
         return;
     }
-    let (server, place) = (Server::shared(), scratch());
-    let site = Site::new(&server.endpoint(), &server.endpoint(), 2);
+    let (server, place) = (KinesisServer::shared(), scratch());
+    let site = KinesisSite::new(&server.endpoint(), &server.endpoint(), 2);
     let (gateway, stream) = (before(&server.endpoint(), place.path(), ""), site.stream("geo"));
     let shard = |hash_key: &serde_json::Value| {
         let body = json!({ "Data": { "ind": 7 }, "PartitionKey": 7, "ExplicitHashKey": hash_key }).to_string();
@@ -70,8 +70,8 @@ fn streams_are_listed_described_made_and_deleted() {
     if skipped() {
         return;
     }
-    let (server, place) = (Server::shared(), scratch());
-    let site = Site::unmade(&server.endpoint(), &server.endpoint());
+    let (server, place) = (KinesisServer::shared(), scratch());
+    let site = KinesisSite::unmade(&server.endpoint(), &server.endpoint());
     let stream = site.stream("pin");
     let gateway = before(&server.endpoint(), place.path(), &format!("manage_streams = true\nallow = [\"{stream}\"]"));
     let path = format!("/streams/{stream}");
@@ -97,15 +97,15 @@ fn what_a_shard_has_no_room_for_is_put_again_and_lands_once() {
     if skipped() {
         return;
     }
-    let (server, place) = (Server::shared(), scratch());
-    let proxy = Proxy::before(server.port());
-    let site = Site::new(&server.endpoint(), &proxy.endpoint(), 1);
+    let (server, place) = (KinesisServer::shared(), scratch());
+    let proxy = KinesisProxy::before(server.port());
+    let site = KinesisSite::new(&server.endpoint(), &proxy.endpoint(), 1);
     let (gateway, stream) = (before(&proxy.endpoint(), place.path(), "answer_secs_max = 5"), site.stream("user"));
     let records: Vec<_> = (0..9).map(|n| json!({ "data": n.to_string(), "partition-key": "k" })).collect();
     let body = json!({ "records": records }).to_string();
     let put = || gateway.send("PUT", &format!("/streams/{stream}/records"), "application/json", &body);
-    proxy.fault("PutRecords", Fault::Half, 3);
-    proxy.fault("PutRecords", Fault::Refused("ProvisionedThroughputExceededException"), 2);
+    proxy.fault("PutRecords", ProxyFault::Half, 3);
+    proxy.fault("PutRecords", ProxyFault::Refused("ProvisionedThroughputExceededException"), 2);
     let reply = put();
     assert_eq!((reply.status, &reply.json()["FailedRecordCount"]), (200, &json!(0)), "{}", reply.text());
     assert!(!proxy.has_faults());
@@ -114,7 +114,7 @@ fn what_a_shard_has_no_room_for_is_put_again_and_lands_once() {
     texts.sort();
     assert_eq!(texts, (0..9).map(|n| n.to_string()).collect::<Vec<_>>());
     // A service that takes nothing for longer than anybody waits.
-    proxy.fault("PutRecords", Fault::Refused("ProvisionedThroughputExceededException"), 1_000);
+    proxy.fault("PutRecords", ProxyFault::Refused("ProvisionedThroughputExceededException"), 1_000);
     let reply = put();
     assert_eq!(
         (reply.status, code(&reply)),
@@ -130,13 +130,13 @@ fn a_service_that_fails_is_not_asked_twice_for_the_same_records() {
     if skipped() {
         return;
     }
-    let (server, place) = (Server::shared(), scratch());
-    let proxy = Proxy::before(server.port());
-    let site = Site::new(&server.endpoint(), &proxy.endpoint(), 1);
+    let (server, place) = (KinesisServer::shared(), scratch());
+    let proxy = KinesisProxy::before(server.port());
+    let site = KinesisSite::new(&server.endpoint(), &proxy.endpoint(), 1);
     let (gateway, stream) = (before(&proxy.endpoint(), place.path(), ""), site.stream("pin"));
     let body = "{\"Data\":{\"index\":1},\"PartitionKey\":\"k\"}";
     let put = || gateway.send("PUT", &format!("/streams/{stream}/record"), "application/json", body);
-    for fault in [Fault::Broken, Fault::Cut, Fault::CutAnswer] {
+    for fault in [ProxyFault::Broken, ProxyFault::Cut, ProxyFault::CutAnswer] {
         proxy.fault("PutRecords", fault, 1);
         let reply = put();
         assert_eq!(
@@ -146,7 +146,7 @@ fn a_service_that_fails_is_not_asked_twice_for_the_same_records() {
             reply.text()
         );
     }
-    proxy.fault("PutRecords", Fault::Refused("AccessDeniedException"), 1);
+    proxy.fault("PutRecords", ProxyFault::Refused("AccessDeniedException"), 1);
     let reply = put();
     assert_eq!(reply.status, 503);
     assert!(!reply.text().contains("AccessDenied"), "whose rights these are is not for senders to know");

@@ -15,8 +15,8 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Running, pinflow, until};
-use crate::http::client::{Http, Reply};
+use crate::harness::{RunningProcess, pinflow, until};
+use crate::http::client::{HttpClient, HttpReply};
 
 /// What clients of the REST proxy send JSON as.
 pub(crate) const JSON: &str = "application/vnd.kafka.json.v2+json";
@@ -24,25 +24,25 @@ pub(crate) const JSON: &str = "application/vnd.kafka.json.v2+json";
 const BINARY: &str = "application/vnd.kafka.binary.v2+json";
 
 /// A gateway; killed when dropped.
-pub(crate) struct Gateway {
-    pub(crate) running: Running,
-    pub(crate) http: Http,
+pub(crate) struct RunningGateway {
+    pub(crate) running: RunningProcess,
+    pub(crate) http: HttpClient,
     log: PathBuf,
 }
 
-impl Gateway {
+impl RunningGateway {
     /// Starts one; `more` are the lines of `[gateway]`.
-    pub(crate) fn start(place: &Path, more: &str) -> Gateway {
-        Gateway::start_with(place, more, &[])
+    pub(crate) fn start(place: &Path, more: &str) -> RunningGateway {
+        RunningGateway::start_with(place, more, &[])
     }
 
-    pub(crate) fn start_with(place: &Path, more: &str, env: &[(&str, &str)]) -> Gateway {
+    pub(crate) fn start_with(place: &Path, more: &str, env: &[(&str, &str)]) -> RunningGateway {
         let (config, log) = (place.join("gateway.toml"), place.join("gateway.log"));
         std::fs::write(&config, format!("[gateway]\nlisten = \"127.0.0.1:0\"\n{more}\n")).unwrap();
         let mut command = crate::kinesis::site::with_credentials(pinflow(["gateway"]));
         command.arg(config).envs(env.iter().copied());
         command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
-        let mut running = Running::start(&mut command);
+        let mut running = RunningProcess::start(&mut command);
         let mut address = None;
         until("it says where it listens", || {
             let said = std::fs::read_to_string(&log).unwrap();
@@ -53,15 +53,15 @@ impl Gateway {
             });
             address.is_some()
         });
-        Gateway { running, http: Http::new(address.unwrap()), log }
+        RunningGateway { running, http: HttpClient::new(address.unwrap()), log }
     }
 
     /// Sends a request with a body.
-    pub(crate) fn send(&self, method: &str, path: &str, kind: &str, body: &str) -> Reply {
+    pub(crate) fn send(&self, method: &str, path: &str, kind: &str, body: &str) -> HttpReply {
         self.send_with(method, path, &[("content-type", kind)], body)
     }
 
-    pub(crate) fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    pub(crate) fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> HttpReply {
         self.http.raw(&request(method, path, headers, body))
     }
 
@@ -119,7 +119,7 @@ fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Ve
 }
 
 /// The code that a reply gives for programs, whichever family it is of.
-fn code(reply: &Reply) -> Value {
+fn code(reply: &HttpReply) -> Value {
     let body = reply.json();
     if body["error_code"].is_null() { body["__type"].clone() } else { body["error_code"].clone() }
 }

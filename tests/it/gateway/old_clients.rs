@@ -5,7 +5,7 @@ use std::net::Shutdown;
 
 use serde_json::json;
 
-use super::{Gateway, JSON, code, request};
+use super::{JSON, RunningGateway, code, request};
 use crate::harness::scratch;
 
 const ONE: &str = "{\"records\":[{\"value\":{\"ind\":7,\"country\":\"Chad\"}}]}";
@@ -17,7 +17,7 @@ fn lines(place: &std::path::Path, stream: &str) -> usize {
 #[test]
 fn half_closed_request_gets_the_place_of_its_record() {
     let place = scratch();
-    let gateway = Gateway::start(place.path(), "recording = \"posts\"");
+    let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let put = "{\"Data\":{\"ind\":7},\"PartitionKey\":\"k\"}";
     for round in 0..20 {
         let sent = if round % 2 == 0 {
@@ -40,7 +40,7 @@ fn half_closed_request_gets_the_place_of_its_record() {
 #[test]
 fn compressed_body_is_refused_by_name_and_one_with_a_byte_order_mark_is_taken() {
     let place = scratch();
-    let gateway = Gateway::start(place.path(), "recording = \"posts\"");
+    let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let send = |encoding: &str| {
         gateway.send_with("POST", "/topics/ab.geo", &[("content-type", JSON), ("content-encoding", encoding)], ONE)
     };
@@ -63,7 +63,7 @@ fn compressed_body_is_refused_by_name_and_one_with_a_byte_order_mark_is_taken() 
 #[test]
 fn slashes_accept_lines_and_keys_are_read_as_other_servers_read_them() {
     let place = scratch();
-    let gateway = Gateway::start(place.path(), "recording = \"posts\"");
+    let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     assert_eq!(gateway.send("POST", "/topics/ab.geo/", JSON, ONE).status, 200);
     assert_eq!(gateway.send("POST", "/test/topics/ab.geo/", JSON, ONE).status, 200);
     assert_eq!(gateway.http.get("/topics/geo/").status, 200);

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use pinflow::dataflows::graph::GraphOptions;
 use serde_json::{Value, json};
 
-use super::{Gateway, JSON};
+use super::{JSON, RunningGateway};
 use crate::batch::assert_answers_follow;
 use crate::harness::{emit, last_snapshot, pinflow, real_posts, scratch, succeed};
 
@@ -50,7 +50,7 @@ fn by_python_that_trusts(authority: Option<&Path>, requests: &[Value]) -> Vec<Va
         .collect()
 }
 
-fn to_topic(gateway: &Gateway, stream: &str, value: &Value) -> Value {
+fn to_topic(gateway: &RunningGateway, stream: &str, value: &Value) -> Value {
     // Some scripts post a row, some the string that json.dumps made of it.
     json!({
         "method": "POST",
@@ -60,7 +60,7 @@ fn to_topic(gateway: &Gateway, stream: &str, value: &Value) -> Value {
     })
 }
 
-fn to_stream(gateway: &Gateway, stream: &str, data: &Value) -> Value {
+fn to_stream(gateway: &RunningGateway, stream: &str, data: &Value) -> Value {
     let name = format!("streaming-12ab34cd56ef-{stream}");
     json!({
         "method": "PUT",
@@ -96,7 +96,7 @@ fn posts_in_every_shape_of_the_wild_arrive() {
     let place = scratch();
     let generated = place.path().join("generated");
     emit(&generated, 40, 40, 95, &[]);
-    let gateway = Gateway::start(place.path(), "recording = \"posts\"");
+    let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let mut requests = Vec::new();
     for stream in ["pin", "geo", "user"] {
         let text = std::fs::read_to_string(generated.join(format!("{stream}.jsonl"))).unwrap();
@@ -134,7 +134,7 @@ fn over_tls_with_a_key_as_amazons_gateway_wants_it() {
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let more = "recording = \"posts\"\ntls = { certificate = \"gate.pem\", key = \"gate.key\" }\ntokens = { write = \"env:WORD\" }";
-    let gateway = Gateway::start_with(place.path(), more, &[("WORD", "canary")]);
+    let gateway = RunningGateway::start_with(place.path(), more, &[("WORD", "canary")]);
     let to = |stream: &str, word: &str| {
         let url = format!("https://localhost:{}/prod/topics/{stream}", gateway.http.address.port());
         let headers = json!({ "Content-Type": JSON, "x-api-key": word });
@@ -150,7 +150,7 @@ fn over_tls_with_a_key_as_amazons_gateway_wants_it() {
 fn the_shapes_that_were_found_in_public_scripts_arrive() {
     let Some(real) = real_posts().filter(|_| !skipped()) else { return };
     let place = scratch();
-    let gateway = Gateway::start(place.path(), "recording = \"posts\"");
+    let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let variants: Vec<Value> =
         serde_json::from_slice(&std::fs::read(real.join("wire_variants.json")).unwrap()).unwrap();
     assert!(variants.len() >= 15);

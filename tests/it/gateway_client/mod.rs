@@ -9,15 +9,15 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
-use crate::harness::{Running, emit, pinflow, scratch, until};
-use crate::kafka::certificates::Certificates;
-use crate::kafka::{Ended, run, run_with};
-use server::{Reply, Request, Server, put, records, stored};
+use crate::harness::{RunningProcess, emit, pinflow, scratch, until};
+use crate::kafka::certificates::TestCertificates;
+use crate::kafka::{EndedRun, run, run_with};
+use server::{CannedReply, ReceivedRequest, StubGateway, put, records, stored};
 
 const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 
 /// Sends so many made posts a stream to a server.
-fn send(server: &Server, count: u32, flags: &[&str]) -> Ended {
+fn send(server: &StubGateway, count: u32, flags: &[&str]) -> EndedRun {
     let (url, count) = (server.url(), count.to_string());
     let arguments = ["emit", "--to", &url, "--inds", "200", "--count", &count, "--order", "emulator", "--seed", "5"];
     run(arguments.into_iter().chain(flags.iter().copied()))
@@ -51,14 +51,14 @@ fn assert_all_there(acknowledged: &[Value], sent: &[Value]) {
 }
 
 /// The rows of the requests to a path, in the order in which they came.
-fn rows_to(requests: &[Request], path: &str) -> Vec<Value> {
+fn rows_to(requests: &[ReceivedRequest], path: &str) -> Vec<Value> {
     let here = requests.iter().filter(|request| request.path.starts_with(path));
     here.flat_map(|request| records(request).into_iter().map(|(_, row)| row)).collect()
 }
 
 #[test]
 fn kafka_bodies_hold_every_message_once_and_those_of_an_ind_in_order() {
-    let server = Server::start(|_, request| stored(request));
+    let server = StubGateway::start(|_, request| stored(request));
     let ended = send(&server, 3000, &["--prefix", "12e255fc4fcd"]);
     assert!(ended.code == 0 && ended.stderr.contains("9000 messages"), "{ended:?}");
     let requests = server.requests();
@@ -78,7 +78,7 @@ fn kafka_bodies_hold_every_message_once_and_those_of_an_ind_in_order() {
 
 #[test]
 fn at_the_originals_pace_each_record_has_its_request() {
-    let server = Server::start(|_, request| stored(request));
+    let server = StubGateway::start(|_, request| stored(request));
     let ended = send(&server, 10, &["--rate", "100", "--key", "ind"]);
     assert_eq!(ended.code, 0, "{ended:?}");
     let requests = server.requests();
@@ -91,7 +91,7 @@ fn at_the_originals_pace_each_record_has_its_request() {
 
 #[test]
 fn kinesis_bodies_are_one_record_or_many() {
-    let server = Server::start(|_, request| put(request));
+    let server = StubGateway::start(|_, request| put(request));
     let flags = ["--gateway", "kinesis", "--prefix", "streaming-12e255fc4fcd"];
     let ended = send(&server, 2000, &flags);
     assert_eq!(ended.code, 0, "{ended:?}");
@@ -108,7 +108,7 @@ fn kinesis_bodies_are_one_record_or_many() {
         }
     }
     assert!(requests.iter().any(|request| request.path.ends_with("/records")));
-    let server = Server::start(|_, request| put(request));
+    let server = StubGateway::start(|_, request| put(request));
     let shared =
         ["--gateway", "kinesis", "--topic", "Prod", "--key", "streaming-{stream}", "--rate", "60", "--streams", "geo"];
     assert_eq!(send(&server, 3, &shared).code, 0);
@@ -121,15 +121,15 @@ fn kinesis_bodies_are_one_record_or_many() {
 fn a_bad_day_of_the_gateway_loses_nothing_and_repeats_nothing_that_was_acknowledged() {
     let acknowledged = Arc::new(std::sync::Mutex::new(Vec::new()));
     let of_server = Arc::clone(&acknowledged);
-    let server = Server::start(move |number, request| match number % 6 {
-        0 => Reply::Answer(
+    let server = StubGateway::start(move |number, request| match number % 6 {
+        0 => CannedReply::Answer(
             429,
             vec![("retry-after", "0".to_owned())],
             json!({"error_code": 42901, "message": "slow down"}),
         ),
-        1 => Reply::of(503, json!({"message": "draining"})),
-        2 => Reply::Cut,
-        3 => Reply::of(500, json!({"error_code": 50003, "message": "leader moved"})),
+        1 => CannedReply::of(503, json!({"message": "draining"})),
+        2 => CannedReply::Cut,
+        3 => CannedReply::of(500, json!({"error_code": 50003, "message": "leader moved"})),
         // The first is taken, the others are to come again.
         4 => {
             let rows = records(request);
@@ -138,7 +138,7 @@ fn a_bad_day_of_the_gateway_loses_nothing_and_repeats_nothing_that_was_acknowled
                 0 => json!({"partition": 0, "offset": 1}),
                 _ => json!({"partition": null, "offset": null, "error_code": 2, "error": "retriable"}),
             };
-            Reply::of(200, json!({"offsets": (0..rows.len()).map(offset).collect::<Vec<_>>()}))
+            CannedReply::of(200, json!({"offsets": (0..rows.len()).map(offset).collect::<Vec<_>>()}))
         }
         _ => {
             of_server.lock().unwrap().extend(records(request).into_iter().map(|(_, row)| row));
@@ -158,8 +158,8 @@ fn a_bad_day_of_the_gateway_loses_nothing_and_repeats_nothing_that_was_acknowled
 
 #[test]
 fn the_gateway_says_how_long_to_wait() {
-    let server = Server::start(|number, request| match number {
-        0 => Reply::Answer(429, vec![("retry-after", "2".to_owned())], json!({"message": "slow down"})),
+    let server = StubGateway::start(|number, request| match number {
+        0 => CannedReply::Answer(429, vec![("retry-after", "2".to_owned())], json!({"message": "slow down"})),
         _ => stored(request),
     });
     let ended = send(&server, 1, &["--streams", "geo"]);
@@ -172,19 +172,19 @@ fn the_gateway_says_how_long_to_wait() {
 
 #[test]
 fn an_answer_that_was_torn_is_asked_for_again() {
-    let server = Server::start(|number, request| if number == 0 { Reply::Torn } else { stored(request) });
+    let server = StubGateway::start(|number, request| if number == 0 { CannedReply::Torn } else { stored(request) });
     let ended = send(&server, 1, &["--streams", "geo"]);
     assert!(ended.code == 0 && server.requests().len() == 2, "{ended:?}");
 }
 
 #[test]
 fn a_record_that_is_refused_fails_alone_and_is_counted() {
-    let server = Server::start(|_, request| {
+    let server = StubGateway::start(|_, request| {
         let offset = |(_, row): (Value, Value)| match ind(&row) % 10 {
             3 => json!({"partition": null, "offset": null, "error_code": 1, "error": "record too large"}),
             _ => json!({"partition": 0, "offset": 1}),
         };
-        Reply::of(200, json!({"offsets": records(request).into_iter().map(offset).collect::<Vec<_>>()}))
+        CannedReply::of(200, json!({"offsets": records(request).into_iter().map(offset).collect::<Vec<_>>()}))
     });
     let refused = expected(500)["user"].iter().filter(|row| ind(row) % 10 == 3).count();
     let ended = send(&server, 500, &["--streams", "user"]);
@@ -202,7 +202,7 @@ fn what_will_not_pass_ends_it_with_the_gateways_words() {
         (200, json!({"hello": "world"}), "is --gateway right?"),
         (301, json!({}), "it points elsewhere"),
     ] {
-        let server = Server::start(move |_, _| Reply::of(status, body.clone()));
+        let server = StubGateway::start(move |_, _| CannedReply::of(status, body.clone()));
         let ended = send(&server, 20_000, &["--streams", "geo"]);
         assert!(ended.code == 1 && ended.stderr.contains(said), "{said} is expected in {ended:?}");
         assert!(ended.stderr.contains("no more were sent") || ended.stderr.contains("20000 of 20000"), "{ended:?}");
@@ -212,9 +212,9 @@ fn what_will_not_pass_ends_it_with_the_gateways_words() {
 
 #[test]
 fn requests_that_are_too_large_are_made_smaller() {
-    let server = Server::start(|_, request| match records(request).len() {
+    let server = StubGateway::start(|_, request| match records(request).len() {
         ..=7 => stored(request),
-        _ => Reply::of(413, json!({"error_code": 41301, "message": "too large"})),
+        _ => CannedReply::of(413, json!({"error_code": 41301, "message": "too large"})),
     });
     let ended = send(&server, 1000, &["--streams", "user"]);
     assert_eq!(ended.code, 0, "{ended:?}");
@@ -224,9 +224,9 @@ fn requests_that_are_too_large_are_made_smaller() {
 
 #[test]
 fn a_token_goes_to_whom_it_is_for_only() {
-    let server = Server::start(|_, request| match request.headers.get("authorization").map(String::as_str) {
+    let server = StubGateway::start(|_, request| match request.headers.get("authorization").map(String::as_str) {
         Some("Bearer canary") => stored(request),
-        _ => Reply::of(401, json!({"message": "who are you"})),
+        _ => CannedReply::of(401, json!({"message": "who are you"})),
     });
     let url = server.url();
     let arguments = |to| ["emit", "--inds", "5", "--streams", "geo", "--to", to];
@@ -247,7 +247,7 @@ fn a_token_goes_to_whom_it_is_for_only() {
 #[test]
 fn a_certificate_is_verified_by_the_authority_that_is_named() {
     let place = scratch();
-    let certificates = Certificates::make(place.path());
+    let certificates = TestCertificates::make(place.path());
     let https = |name: &str| {
         let pem = |path: std::path::PathBuf| std::fs::read(path).unwrap();
         let certificate = rustls_pem(&pem(certificates.certificate(name)));
@@ -256,7 +256,7 @@ fn a_certificate_is_verified_by_the_authority_that_is_named() {
         let config =
             rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let config = config.with_no_client_auth().with_single_cert(certificate, key).unwrap();
-        Server::with_tls(Some(Arc::new(config)), |_, request| stored(request))
+        StubGateway::with_tls(Some(Arc::new(config)), |_, request| stored(request))
     };
     let authority = certificates.authority();
     let ca = ["--ca", authority.to_str().unwrap(), "--streams", "geo"];
@@ -283,7 +283,7 @@ fn a_recording_goes_through_but_for_lines_that_are_not_json() {
     let place = scratch();
     let lines = ["{\"ind\":1,\"age\":20}", "{\"ind\":2", "{\"value\":{\"ind\":3}}"];
     std::fs::write(place.path().join("user.jsonl"), lines.join("\n") + "\n").unwrap();
-    let server = Server::start(|_, request| stored(request));
+    let server = StubGateway::start(|_, request| stored(request));
     let ended = run(["emit", "--from", place.path().to_str().unwrap(), "--to", &server.url()]);
     assert!(ended.code == 1 && ended.stderr.contains("1 of 3 messages were not acknowledged"), "{ended:?}");
     assert!(ended.stderr.contains("user: 1 times it is not JSON"), "{ended:?}");
@@ -298,7 +298,7 @@ fn a_gateway_that_is_not_up_yet_is_waited_for() {
     let port = held.local_addr().unwrap().port();
     drop(held);
     let to = format!("http://127.0.0.1:{port}");
-    let mut sending = Running::start(&mut pinflow(["emit", "--inds", "3", "--streams", "geo", "--to", &to]));
+    let mut sending = RunningProcess::start(&mut pinflow(["emit", "--inds", "3", "--streams", "geo", "--to", &to]));
     std::thread::sleep(Duration::from_millis(700));
     assert!(sending.ended().is_none(), "it has not given up");
     let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();

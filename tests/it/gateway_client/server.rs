@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// A request, as it came.
 #[derive(Debug, Clone)]
-pub(super) struct Request {
+pub(super) struct ReceivedRequest {
     pub(super) method: String,
     pub(super) path: String,
     /// Names in lower case.
@@ -21,7 +21,7 @@ pub(super) struct Request {
 }
 
 /// What is done with a request.
-pub(super) enum Reply {
+pub(super) enum CannedReply {
     /// Status, further headers, body.
     Answer(u16, Vec<(&'static str, String)>, Value),
     /// The connection is closed without a word.
@@ -30,14 +30,14 @@ pub(super) enum Reply {
     Torn,
 }
 
-impl Reply {
-    pub(super) fn of(status: u16, body: Value) -> Reply {
-        Reply::Answer(status, Vec::new(), body)
+impl CannedReply {
+    pub(super) fn of(status: u16, body: Value) -> CannedReply {
+        CannedReply::Answer(status, Vec::new(), body)
     }
 }
 
 /// The rows in a request, with their keys.
-pub(super) fn records(request: &Request) -> Vec<(Value, Value)> {
+pub(super) fn records(request: &ReceivedRequest) -> Vec<(Value, Value)> {
     match request.body.get("records") {
         Some(records) => {
             let record = |record: &Value| {
@@ -52,54 +52,56 @@ pub(super) fn records(request: &Request) -> Vec<(Value, Value)> {
 }
 
 /// What Kafka's REST proxy says when all is well.
-pub(super) fn stored(request: &Request) -> Reply {
+pub(super) fn stored(request: &ReceivedRequest) -> CannedReply {
     let offset = |at: usize| json!({"partition": 0, "offset": at, "error_code": null, "error": null});
     let offsets: Vec<Value> = (0..records(request).len()).map(offset).collect();
-    Reply::of(200, json!({"key_schema_id": null, "value_schema_id": null, "offsets": offsets}))
+    CannedReply::of(200, json!({"key_schema_id": null, "value_schema_id": null, "offsets": offsets}))
 }
 
 /// What Kinesis says when all is well.
-pub(super) fn put(request: &Request) -> Reply {
+pub(super) fn put(request: &ReceivedRequest) -> CannedReply {
     let one = json!({"ShardId": "shardId-000000000000", "SequenceNumber": "49590338271490256608559692538361571095921575989136588898"});
     if request.body.get("records").is_none() {
-        return Reply::of(200, one);
+        return CannedReply::of(200, one);
     }
-    Reply::of(200, json!({"FailedRecordCount": 0, "Records": vec![one; records(request).len()]}))
+    CannedReply::of(200, json!({"FailedRecordCount": 0, "Records": vec![one; records(request).len()]}))
 }
 
-type Handler = dyn Fn(usize, &Request) -> Reply + Send + Sync;
+type RequestHandler = dyn Fn(usize, &ReceivedRequest) -> CannedReply + Send + Sync;
 
 /// The server; ended when dropped.
-pub(super) struct Server {
+pub(super) struct StubGateway {
     port: u16,
     scheme: &'static str,
-    shared: Arc<Shared>,
+    shared: Arc<StubGatewayState>,
 }
 
-struct Shared {
-    handler: Box<Handler>,
-    requests: Mutex<Vec<Request>>,
+struct StubGatewayState {
+    handler: Box<RequestHandler>,
+    requests: Mutex<Vec<ReceivedRequest>>,
     abreast: AtomicUsize,
     most_abreast: AtomicUsize,
     ended: AtomicBool,
     tls: Option<Arc<rustls::ServerConfig>>,
 }
 
-impl Server {
+impl StubGateway {
     /// Answers as `handler` says, to which requests are numbered from 0.
-    pub(super) fn start(handler: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Server {
-        Server::with_tls(None, handler)
+    pub(super) fn start(
+        handler: impl Fn(usize, &ReceivedRequest) -> CannedReply + Send + Sync + 'static,
+    ) -> StubGateway {
+        StubGateway::with_tls(None, handler)
     }
 
     /// The same over TLS.
     pub(super) fn with_tls(
         tls: Option<Arc<rustls::ServerConfig>>,
-        handler: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static,
-    ) -> Server {
+        handler: impl Fn(usize, &ReceivedRequest) -> CannedReply + Send + Sync + 'static,
+    ) -> StubGateway {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(StubGatewayState {
             handler: Box::new(handler),
             requests: Mutex::default(),
             abreast: AtomicUsize::new(0),
@@ -117,7 +119,7 @@ impl Server {
                 std::thread::spawn(move || shared.serve(stream));
             }
         });
-        Server { port, scheme, shared }
+        StubGateway { port, scheme, shared }
     }
 
     /// Its URL, with a stage.
@@ -126,7 +128,7 @@ impl Server {
     }
 
     /// Every request so far.
-    pub(super) fn requests(&self) -> Vec<Request> {
+    pub(super) fn requests(&self) -> Vec<ReceivedRequest> {
         self.shared.requests.lock().unwrap().clone()
     }
 
@@ -136,7 +138,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for StubGateway {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::Release);
         // Wakes the one that accepts.
@@ -144,7 +146,7 @@ impl Drop for Server {
     }
 }
 
-impl Shared {
+impl StubGatewayState {
     fn serve(&self, stream: TcpStream) {
         stream.set_nodelay(true).unwrap();
         match &self.tls {
@@ -172,9 +174,9 @@ impl Shared {
             let reply = (self.handler)(number, &request);
             self.abreast.fetch_sub(1, Ordering::AcqRel);
             let (status, headers, body, is_torn) = match reply {
-                Reply::Cut => return,
-                Reply::Torn => (200, Vec::new(), json!({"offsets": []}), true),
-                Reply::Answer(status, headers, body) => (status, headers, body, false),
+                CannedReply::Cut => return,
+                CannedReply::Torn => (200, Vec::new(), json!({"offsets": []}), true),
+                CannedReply::Answer(status, headers, body) => (status, headers, body, false),
             };
             let body = body.to_string();
             let length = body.len() + usize::from(is_torn) * 100;
@@ -191,7 +193,7 @@ impl Shared {
     }
 }
 
-fn read(stream: &mut impl BufRead) -> Option<Request> {
+fn read(stream: &mut impl BufRead) -> Option<ReceivedRequest> {
     let mut line = String::new();
     stream.read_line(&mut line).ok().filter(|read| *read > 0)?;
     let mut words = line.split_whitespace().map(str::to_owned);
@@ -207,5 +209,5 @@ fn read(stream: &mut impl BufRead) -> Option<Request> {
     let mut body = vec![0; length];
     stream.read_exact(&mut body).ok()?;
     let body = serde_json::from_slice(&body).unwrap_or_else(|error| panic!("a body is JSON: {error}"));
-    Some(Request { method, path, headers, body, at: Instant::now() })
+    Some(ReceivedRequest { method, path, headers, body, at: Instant::now() })
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use pinflow::dataflows::questions;
 use serde_json::{Value, json};
 
-use super::{Http, Serving, following};
+use super::{HttpClient, ServingRun, following};
 use crate::harness::{emit, scratch, until};
 
 /// Texts that would do harm if a page, a spreadsheet or a log took them for more than text.
@@ -50,7 +50,7 @@ fn every_route_says_what_it_should() {
     let recording = place.path().join("recording");
     emit(&recording, 400, 1_000, 41, &["--malformed", "0.05"]);
     let config = following(place.path(), &recording, "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 0.05");
-    let serving = Serving::start(place.path(), &config, &[]);
+    let serving = ServingRun::start(place.path(), &config, &[]);
     serving.until_read(3_000);
     let http = serving.http;
     assert_eq!((http.get("/healthz").status, http.get("/readyz").status), (200, 200));
@@ -69,7 +69,7 @@ fn every_route_says_what_it_should() {
 }
 
 /// The same rows in every form, one by one and all together.
-fn assert_answers_agree(http: Http) {
+fn assert_answers_agree(http: HttpClient) {
     let all = http.json("/answers");
     let names: Vec<_> = questions::ALL.iter().map(|question| json!(question.name)).collect();
     assert_eq!(all["answers"].as_array().unwrap().iter().map(|of| of["answer"].clone()).collect::<Vec<_>>(), names);
@@ -109,7 +109,7 @@ fn of_sources(status: &Value, what: &str) -> u64 {
 }
 
 /// What was read is in the tables and in the graph.
-fn assert_status_adds_up(http: Http, status: &Value) {
+fn assert_status_adds_up(http: HttpClient, status: &Value) {
     assert_eq!(status["state"], "running");
     let read = of_sources(status, "read");
     let written: u64 = status["tables"].as_array().unwrap().iter().map(|of| of["rows"].as_u64().unwrap()).sum();
@@ -132,7 +132,7 @@ fn assert_status_adds_up(http: Http, status: &Value) {
 }
 
 /// Rejections name the lines that they are of.
-fn assert_rejected_are_of(recording: &Path, http: Http) {
+fn assert_rejected_are_of(recording: &Path, http: HttpClient) {
     let rejected = http.json("/rejected?limit=7");
     assert_eq!(rejected.as_array().unwrap().len(), 7);
     for row in rejected.as_array().unwrap() {
@@ -148,7 +148,7 @@ fn assert_rejected_are_of(recording: &Path, http: Http) {
     }
 }
 
-fn assert_metrics_are_of(status: &Value, http: Http) {
+fn assert_metrics_are_of(status: &Value, http: HttpClient) {
     let read = of_sources(status, "read");
     let metrics = http.get("/metrics");
     let value = |name: &str| -> f64 {
@@ -174,7 +174,7 @@ fn what_cannot_be_meant_is_refused_in_words() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 50, 100, 42, &[]);
-    let serving = Serving::start(place.path(), &following(place.path(), &recording, ""), &[]);
+    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, ""), &[]);
     serving.until_read(300);
     let http = serving.http;
     for (path, status, word) in [
@@ -214,7 +214,7 @@ fn an_answer_that_has_not_changed_is_not_sent_again() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 50, 100, 43, &[]);
-    let serving = Serving::start(place.path(), &following(place.path(), &recording, ""), &[]);
+    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, ""), &[]);
     serving.until_read(300);
     let http = serving.http;
     for path in ["/answers", "/answers/users_joined_by_year"] {
@@ -254,7 +254,7 @@ fn hostile_texts_stay_texts() {
     std::fs::write(recording.join("pin.jsonl"), pins).unwrap();
     std::fs::write(recording.join("geo.jsonl"), geos).unwrap();
     std::fs::write(recording.join("user.jsonl"), "").unwrap();
-    let serving = Serving::start(place.path(), &following(place.path(), &recording, ""), &["--top", "all"]);
+    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, ""), &["--top", "all"]);
     serving.until_read(90);
     let http = serving.http;
     let expected: BTreeSet<&str> = HOSTILE.iter().map(|text| text.trim()).collect();

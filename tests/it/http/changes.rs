@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::client::Event;
-use super::{Serving, following};
+use super::client::SseEvent;
+use super::{ServingRun, following};
 use crate::harness::{emit, scratch, until};
 
 /// Posts of each stream that the slow reader does not read.
@@ -21,7 +21,7 @@ fn join(recording: &Path, ind: u32, year: u32) {
 }
 
 /// The rows after an event.
-fn apply(rows: &mut Vec<Value>, event: &Event) {
+fn apply(rows: &mut Vec<Value>, event: &SseEvent) {
     if event.kind == "snapshot" {
         *rows = event.data["rows"].as_array().unwrap().clone();
         return;
@@ -43,7 +43,7 @@ fn a_reader_gets_every_change_and_goes_on_where_it_was() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 50, 100, 51, &[]);
-    let serving = Serving::start(place.path(), &following(place.path(), &recording, ""), &[]);
+    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, ""), &[]);
     serving.until_read(300);
     let http = serving.http;
     let mut events = http.events(PATH, &[]);
@@ -100,7 +100,7 @@ fn only_what_is_committed_is_shown_to_who_wants_that() {
     let recording = place.path().join("recording");
     emit(&recording, 50, 100, 52, &[]);
     let more = "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 2";
-    let serving = Serving::start(place.path(), &following(place.path(), &recording, more), &[]);
+    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, more), &[]);
     let http = serving.http;
     serving.until_read(300);
     until("the first window is durable", || {
@@ -125,7 +125,7 @@ fn only_what_is_committed_is_shown_to_who_wants_that() {
     }
     serving.stop();
     // Started again, everything that is read back is durable, and there is nothing new.
-    let again = Serving::start(place.path(), &following(place.path(), &recording, more), &[]);
+    let again = ServingRun::start(place.path(), &following(place.path(), &recording, more), &[]);
     again.until_ready();
     until("it is shown", || again.http.get("/answers?read=durable").status == 200);
     let durable = again.http.json("/answers/users_joined_by_year?read=durable");
@@ -158,7 +158,7 @@ fn a_reader_that_is_too_slow_is_dropped_and_nobody_waits_for_it() {
     let config = place.path().join("slow.toml");
     let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\nrate_per_sec = 3000\n[engine]\nepoch_ms = 1\ntext_bytes_max = 8192\n[questions]\ntop = \"all\"\n";
     std::fs::write(&config, text).unwrap();
-    let serving = Serving::start(place.path(), &config, &[]);
+    let serving = ServingRun::start(place.path(), &config, &[]);
     serving.until_ready();
     let http = serving.http;
     let mut slow = http.connect();

@@ -12,19 +12,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where to ask.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Http {
+pub(crate) struct HttpClient {
     pub(crate) address: SocketAddr,
 }
 
 /// What was answered.
 #[derive(Debug, Clone)]
-pub(crate) struct Reply {
+pub(crate) struct HttpReply {
     pub(crate) status: u16,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Vec<u8>,
 }
 
-impl Reply {
+impl HttpReply {
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
@@ -34,9 +34,9 @@ impl Reply {
     }
 }
 
-impl Http {
-    pub(crate) fn new(address: SocketAddr) -> Http {
-        Http { address }
+impl HttpClient {
+    pub(crate) fn new(address: SocketAddr) -> HttpClient {
+        HttpClient { address }
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
@@ -47,17 +47,17 @@ impl Http {
     }
 
     /// Sends these bytes, and reads one reply.
-    pub(crate) fn raw(&self, request: &[u8]) -> Reply {
+    pub(crate) fn raw(&self, request: &[u8]) -> HttpReply {
         let mut stream = self.connect();
         stream.write_all(request).unwrap();
         reply(&mut BufReader::new(stream))
     }
 
-    pub(crate) fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
+    pub(crate) fn ask(&self, path: &str, headers: &[(&str, &str)]) -> HttpReply {
         self.raw(&request(path, headers, "HTTP/1.1", self.address))
     }
 
-    pub(crate) fn get(&self, path: &str) -> Reply {
+    pub(crate) fn get(&self, path: &str) -> HttpReply {
         self.ask(path, &[])
     }
 
@@ -69,19 +69,19 @@ impl Http {
     }
 
     /// A connection for many requests, one after the other.
-    pub(crate) fn keep(&self) -> Kept {
-        Kept { stream: BufReader::new(self.connect()), address: self.address }
+    pub(crate) fn keep(&self) -> KeptConnection {
+        KeptConnection { stream: BufReader::new(self.connect()), address: self.address }
     }
 
     /// A stream of events; without chunks, as HTTP/1.0 has none.
-    pub(crate) fn events(&self, path: &str, headers: &[(&str, &str)]) -> Events {
+    pub(crate) fn events(&self, path: &str, headers: &[(&str, &str)]) -> SseEvents {
         let mut stream = self.connect();
         stream.write_all(&request(path, headers, "HTTP/1.0", self.address)).unwrap();
         let mut stream = BufReader::new(stream);
         let (status, headers) = head(&mut stream);
         assert_eq!(status, 200, "{path}");
         assert_eq!(headers["content-type"], "text/event-stream");
-        Events { stream }
+        SseEvents { stream }
     }
 }
 
@@ -110,27 +110,27 @@ fn head(stream: &mut impl BufRead) -> (u16, BTreeMap<String, String>) {
     }
 }
 
-fn reply(stream: &mut impl BufRead) -> Reply {
+fn reply(stream: &mut impl BufRead) -> HttpReply {
     let (status, headers) = head(stream);
     let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
     let mut body = vec![0; length];
     stream.read_exact(&mut body).unwrap();
-    Reply { status, headers, body }
+    HttpReply { status, headers, body }
 }
 
 /// A connection that is kept.
-pub(crate) struct Kept {
+pub(crate) struct KeptConnection {
     stream: BufReader<TcpStream>,
     address: SocketAddr,
 }
 
-impl Kept {
-    pub(crate) fn get(&mut self, path: &str) -> Reply {
+impl KeptConnection {
+    pub(crate) fn get(&mut self, path: &str) -> HttpReply {
         self.raw(&request(path, &[], "HTTP/1.1", self.address))
     }
 
     /// Sends these bytes, and reads one reply.
-    pub(crate) fn raw(&mut self, request: &[u8]) -> Reply {
+    pub(crate) fn raw(&mut self, request: &[u8]) -> HttpReply {
         self.stream.get_mut().write_all(request).unwrap();
         reply(&mut self.stream)
     }
@@ -138,22 +138,22 @@ impl Kept {
 
 /// One event.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Event {
+pub(crate) struct SseEvent {
     pub(crate) id: Option<String>,
     pub(crate) kind: String,
     pub(crate) data: Value,
 }
 
 /// Events as they come.
-pub(crate) struct Events {
+pub(crate) struct SseEvents {
     stream: BufReader<TcpStream>,
 }
 
-impl Iterator for Events {
-    type Item = Event;
+impl Iterator for SseEvents {
+    type Item = SseEvent;
 
     /// `None` when the stream has ended.
-    fn next(&mut self) -> Option<Event> {
+    fn next(&mut self) -> Option<SseEvent> {
         let (mut id, mut kind, mut data) = (None, String::new(), None);
         loop {
             let mut line = String::new();
@@ -165,7 +165,7 @@ impl Iterator for Events {
                 Some(("event", value)) => value.clone_into(&mut kind),
                 Some(("data", value)) => data = Some(serde_json::from_str(value).unwrap()),
                 _ if line == "\n" => match data.take() {
-                    Some(data) => return Some(Event { id, kind, data }),
+                    Some(data) => return Some(SseEvent { id, kind, data }),
                     // A sign of life.
                     None => (id, kind) = (None, String::new()),
                 },

@@ -13,7 +13,7 @@ use pinflow::dataflows::rejection::Rejection;
 use pinflow::dataflows::symbol::Symbol;
 use serde_json::Value;
 
-use super::{Http, Serving};
+use super::{HttpClient, ServingRun};
 use crate::harness::{emit, scratch};
 use crate::oracle::SqlOracle;
 
@@ -22,9 +22,9 @@ const OBSERVED: usize = 100_000;
 const READERS: usize = 2;
 
 /// Puts cleaned rows into the oracle, under the epoch at which they came.
-struct At<'a>(&'a SqlOracle, u64);
+struct CutPoint<'a>(&'a SqlOracle, u64);
 
-impl RowSink for At<'_> {
+impl RowSink for CutPoint<'_> {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
         self.0.pin(self.1, lineage, row);
     }
@@ -38,21 +38,21 @@ impl RowSink for At<'_> {
 }
 
 /// Cuts a recording at the places that observed answers name, and asks the batch engine at each.
-struct Batch {
+struct BatchAnswers {
     oracle: SqlOracle,
     ingest: MessageParser,
     /// Each file's lines, and how many are in the oracle.
     files: BTreeMap<String, (Stream, Vec<Vec<u8>>, usize)>,
 }
 
-impl Batch {
-    fn new(recording: &Path) -> Batch {
+impl BatchAnswers {
+    fn new(recording: &Path) -> BatchAnswers {
         let files = Stream::ALL.map(|stream| {
             let text = std::fs::read(recording.join(format!("{stream}.jsonl"))).unwrap();
             let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
             (format!("recording/{stream}.jsonl"), (stream, lines, 0))
         });
-        Batch {
+        BatchAnswers {
             oracle: SqlOracle::default(),
             ingest: MessageParser::new(MessageLimits::default()),
             files: files.into_iter().collect(),
@@ -70,7 +70,7 @@ impl Batch {
                 let lineage =
                     Lineage { arrived_at: None, source: Symbol::new(name), position: position.into(), sub: 0 };
                 let carries = StreamHint::Only(*stream);
-                self.ingest.parse_message(carries, Some(&lines[*read]), lineage, &mut At(&self.oracle, epoch));
+                self.ingest.parse_message(carries, Some(&lines[*read]), lineage, &mut CutPoint(&self.oracle, epoch));
                 *read += 1;
             }
         }
@@ -83,7 +83,7 @@ impl Batch {
 }
 
 /// What a path shows of each epoch, asked for again and again.
-fn observe(http: Http, path: &str, done: &AtomicBool) -> BTreeMap<u64, Vec<u8>> {
+fn observe(http: HttpClient, path: &str, done: &AtomicBool) -> BTreeMap<u64, Vec<u8>> {
     let mut kept = http.keep();
     let mut seen: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
     let mut count = 0;
@@ -107,7 +107,7 @@ fn observe(http: Http, path: &str, done: &AtomicBool) -> BTreeMap<u64, Vec<u8>> 
 }
 
 /// The rows of every answer after each epoch that changed one, as its changes add up.
-fn follow(http: Http) -> BTreeMap<u64, BTreeMap<String, Vec<Value>>> {
+fn follow(http: HttpClient) -> BTreeMap<u64, BTreeMap<String, Vec<Value>>> {
     let mut shown: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let mut by_epoch = BTreeMap::new();
     for event in http.events("/changes", &[]) {
@@ -137,7 +137,7 @@ fn all_answers_are_of_one_cut_at_every_moment() {
     let config = place.path().join("flow.toml");
     let text = "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 0.1\n[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\nrate_per_sec = 1200\n[engine]\nepoch_ms = 20\n";
     std::fs::write(&config, text).unwrap();
-    let serving = Serving::start(place.path(), &config, &[]);
+    let serving = ServingRun::start(place.path(), &config, &[]);
     serving.until_ready();
     let http = serving.http;
     let done = &AtomicBool::new(false);
@@ -170,7 +170,7 @@ fn all_answers_are_of_one_cut_at_every_moment() {
         observed.len(),
         streamed.len()
     );
-    let mut batch = Batch::new(&recording);
+    let mut batch = BatchAnswers::new(&recording);
     let mut compared = 0;
     for (epoch, body) in &observed {
         let shown: Value = serde_json::from_slice(body).unwrap();

@@ -3,13 +3,13 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use super::{Serving, following};
+use super::{ServingRun, following};
 use crate::harness::{emit, scratch, until};
 
-fn serving(place: &std::path::Path, more: &str, env: &[(&str, &str)]) -> Serving {
+fn serving(place: &std::path::Path, more: &str, env: &[(&str, &str)]) -> ServingRun {
     let recording = place.join("recording");
     emit(&recording, 20, 20, 151, &[]);
-    let serving = Serving::start_with(place, &following(place, &recording, more), &[], env);
+    let serving = ServingRun::start_with(place, &following(place, &recording, more), &[], env);
     until("it answers", || serving.http.get("/healthz").status == 200);
     serving
 }

@@ -3,14 +3,14 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use super::{Serving, following};
+use super::{ServingRun, following};
 use crate::harness::{emit, pinflow, scratch};
 
-fn serving(place: &std::path::Path, serve: &str, env: &[(&str, &str)]) -> Serving {
+fn serving(place: &std::path::Path, serve: &str, env: &[(&str, &str)]) -> ServingRun {
     let recording = place.join("recording");
     emit(&recording, 20, 20, 71, &[]);
     let config = following(place, &recording, serve);
-    let serving = Serving::start_with(place, &config, &[], env);
+    let serving = ServingRun::start_with(place, &config, &[], env);
     crate::harness::until("it answers", || serving.http.get("/healthz").status == 200);
     serving
 }

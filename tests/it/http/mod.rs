@@ -19,23 +19,23 @@ use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Running, pinflow, until};
-use client::Http;
+use crate::harness::{RunningProcess, pinflow, until};
+use client::HttpClient;
 
 /// A pinflow that serves.
-pub(crate) struct Serving {
-    pub(crate) running: Running,
-    pub(crate) http: Http,
+pub(crate) struct ServingRun {
+    pub(crate) running: RunningProcess,
+    pub(crate) http: HttpClient,
     log: PathBuf,
 }
 
-impl Serving {
+impl ServingRun {
     /// Runs a configuration or a recording; `flags` go before it.
-    pub(crate) fn start(place: &Path, source: &Path, flags: &[&str]) -> Serving {
-        Serving::start_with(place, source, flags, &[])
+    pub(crate) fn start(place: &Path, source: &Path, flags: &[&str]) -> ServingRun {
+        ServingRun::start_with(place, source, flags, &[])
     }
 
-    pub(crate) fn start_with(place: &Path, source: &Path, flags: &[&str], env: &[(&str, &str)]) -> Serving {
+    pub(crate) fn start_with(place: &Path, source: &Path, flags: &[&str], env: &[(&str, &str)]) -> ServingRun {
         let log = place.join("log");
         let mut command = pinflow(["run", "--output", "none"]);
         if !flags.contains(&"--listen") {
@@ -43,7 +43,7 @@ impl Serving {
         }
         command.args(flags).arg(source).envs(env.iter().copied());
         command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
-        let running = Running::start(&mut command);
+        let running = RunningProcess::start(&mut command);
         let mut address = None;
         until("it says where it serves", || {
             address = std::fs::read_to_string(&log).unwrap().lines().find_map(|line| {
@@ -52,7 +52,7 @@ impl Serving {
             });
             address.is_some()
         });
-        Serving { running, http: Http::new(address.unwrap()), log }
+        ServingRun { running, http: HttpClient::new(address.unwrap()), log }
     }
 
     pub(crate) fn until_ready(&self) {

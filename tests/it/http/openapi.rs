@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Serving, following};
+use super::{ServingRun, following};
 use crate::harness::{emit, scratch};
 
 /// Requests that are made up for each operation.
@@ -31,7 +31,7 @@ fn server_answers_as_its_openapi_document_says() {
     let recording = place.path().join("recording");
     emit(&recording, 200, 300, 131, &["--malformed", "0.05"]);
     let more = "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 1";
-    let serving = Serving::start(place.path(), &following(place.path(), &recording, more), &[]);
+    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, more), &[]);
     serving.until_read(900);
     let url = format!("http://{}", serving.http.address);
     let output = Command::new(program)

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::{Serving, following};
+use super::{ServingRun, following};
 use crate::harness::{emit, scratch, until};
 
 /// Texts that would do harm if the page took them for more than texts; `escapes.mjs` looks for the same ones.
@@ -48,17 +48,17 @@ pub(super) fn browse(script: &str, arguments: &[&str]) -> Value {
     serde_json::from_str(said.lines().last().expect("a report")).unwrap()
 }
 
-fn url(serving: &Serving) -> String {
+fn url(serving: &ServingRun) -> String {
     format!("http://{}/", serving.http.address)
 }
 
 /// A run with tables and some rejections, that goes on as its recording grows.
-fn posts(place: &Path, more: &str) -> (Serving, PathBuf) {
+fn posts(place: &Path, more: &str) -> (ServingRun, PathBuf) {
     let recording = place.join("recording");
     emit(&recording, 2_000, 3_000, 91, &["--malformed", "0.01"]);
     let more = format!("[tables]\nurl = \"tables\"\ncommit_age_secs_max = 1\n{more}");
     let env = [("READ", "r-canary"), ("ADMIN", "a-canary")];
-    let serving = Serving::start_with(place, &following(place, &recording, &more), &[], &env);
+    let serving = ServingRun::start_with(place, &following(place, &recording, &more), &[], &env);
     (serving, recording)
 }
 
@@ -151,7 +151,7 @@ fn it_says_that_the_server_is_gone_and_comes_back_with_it() {
     let mut users = std::fs::OpenOptions::new().append(true).open(recording.join("user.jsonl")).unwrap();
     writeln!(users, "{row}").unwrap();
     let config = place.path().join("serve.toml");
-    let again = Serving::start(place.path(), &config, &["--listen", &address]);
+    let again = ServingRun::start(place.path(), &config, &["--listen", &address]);
     let back = said.next().unwrap().unwrap();
     assert_eq!((lost.as_str(), back.as_str()), ("lost", "\"back\""));
     assert!(script.wait().unwrap().success());
@@ -220,7 +220,7 @@ fn year_without_rows_is_drawn_as_a_gap() {
         let row = json!({ "ind": ind, "first_name": "A", "last_name": "B", "age": 30, "date_joined": joined });
         writeln!(users, "{row}").unwrap();
     }
-    let serving = Serving::start(place.path(), &following(place.path(), &recording, ""), &[]);
+    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, ""), &[]);
     serving.until_read(3);
     browse("years.mjs", &[&url(&serving)]);
     serving.stop();
@@ -259,7 +259,7 @@ fn texts_that_would_do_harm_are_only_texts() {
         writeln!(geos, "{geo}").unwrap();
         writeln!(users, "{user}").unwrap();
     }
-    let serving = Serving::start(place.path(), &following(place.path(), &recording, ""), &[]);
+    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, ""), &[]);
     serving.until_read(120);
     browse("escapes.mjs", &[&url(&serving)]);
     serving.stop();

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::client::Http;
-use super::{Serving, following, page};
-use crate::gateway::{Gateway, JSON};
-use crate::harness::{Running, emit, scratch, until};
+use super::client::HttpClient;
+use super::{ServingRun, following, page};
+use crate::gateway::{JSON, RunningGateway};
+use crate::harness::{RunningProcess, emit, scratch, until};
 
 #[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
 fn skipped() -> bool {
@@ -30,14 +30,14 @@ fn nginx_program() -> PathBuf {
 }
 
 /// An nginx that passes requests on; stopped when dropped.
-struct Proxy {
-    _running: Running,
-    http: Http,
+struct NginxProxy {
+    _running: RunningProcess,
+    http: HttpClient,
 }
 
-impl Proxy {
+impl NginxProxy {
     /// Starts one, with these locations. Everything that it writes is below `place`, so it needs no rights.
-    fn start(place: &Path, locations: &[(&str, String)]) -> Proxy {
+    fn start(place: &Path, locations: &[(&str, String)]) -> NginxProxy {
         let folder = place.join("nginx");
         std::fs::create_dir(&folder).unwrap();
         // Free a moment ago: nginx takes no port that it finds itself.
@@ -46,13 +46,13 @@ impl Proxy {
         let log = std::fs::File::create(folder.join("log")).unwrap();
         let mut command = Command::new(nginx_program());
         command.arg("-p").arg(&folder).args(["-c", "nginx.conf", "-e", "stderr"]);
-        let mut running = Running::start(command.stdout(Stdio::null()).stderr(log));
+        let mut running = RunningProcess::start(command.stdout(Stdio::null()).stderr(log));
         until("nginx listens", || {
             let said = std::fs::read_to_string(folder.join("log")).unwrap();
             assert!(running.ended().is_none(), "nginx has ended: {said}");
             TcpStream::connect(address).is_ok()
         });
-        Proxy { _running: running, http: Http::new(address) }
+        NginxProxy { _running: running, http: HttpClient::new(address) }
     }
 }
 
@@ -67,10 +67,10 @@ fn config(address: SocketAddr, locations: &[(&str, String)]) -> String {
     )
 }
 
-fn posts(place: &Path) -> (Serving, PathBuf) {
+fn posts(place: &Path) -> (ServingRun, PathBuf) {
     let recording = place.join("recording");
     emit(&recording, 100, 100, 141, &[]);
-    let serving = Serving::start(place, &following(place, &recording, ""), &[]);
+    let serving = ServingRun::start(place, &following(place, &recording, ""), &[]);
     serving.until_read(300);
     (serving, recording)
 }
@@ -83,7 +83,7 @@ fn event_stream_behind_nginx_gives_the_snapshot_at_once_and_then_changes() {
     let place = scratch();
     let (serving, recording) = posts(place.path());
     let direct = format!("http://{}", serving.http.address);
-    let proxy = Proxy::start(place.path(), &[("/", direct.clone()), ("/pinflow/", format!("{direct}/"))]);
+    let proxy = NginxProxy::start(place.path(), &[("/", direct.clone()), ("/pinflow/", format!("{direct}/"))]);
     for path in ["/answers/users_joined_by_year/changes", "/pinflow/answers/users_joined_by_year/changes"] {
         let begun = Instant::now();
         let mut events = proxy.http.events(path, &[]);
@@ -112,7 +112,7 @@ fn page_below_a_path_behind_nginx_loads_and_follows_all_it_needs() {
     }
     let place = scratch();
     let (serving, _) = posts(place.path());
-    let proxy = Proxy::start(place.path(), &[("/pinflow/", format!("http://{}/", serving.http.address))]);
+    let proxy = NginxProxy::start(place.path(), &[("/pinflow/", format!("http://{}/", serving.http.address))]);
     page::browse("subpath.mjs", &[&format!("http://{}/pinflow/", proxy.http.address)]);
     serving.stop();
 }
@@ -123,8 +123,8 @@ fn gateway_behind_nginx_takes_records_and_is_asked_for_its_health() {
         return;
     }
     let place = scratch();
-    let gateway = Gateway::start(place.path(), "recording = \"posts\"");
-    let proxy = Proxy::start(place.path(), &[("/gateway/", format!("http://{}/", gateway.http.address))]);
+    let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
+    let proxy = NginxProxy::start(place.path(), &[("/gateway/", format!("http://{}/", gateway.http.address))]);
     let body = json!({ "records": [{ "value": { "ind": 7, "country": "Chad" } }] }).to_string();
     let request = format!(
         "POST /gateway/topics/12ab.geo HTTP/1.1\r\nhost: posts.test\r\nconnection: close\r\ncontent-type: {JSON}\r\n\

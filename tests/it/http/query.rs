@@ -6,8 +6,8 @@ use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
-use super::{Serving, following};
-use crate::harness::{Running, emit, pinflow, scratch};
+use super::{ServingRun, following};
+use crate::harness::{RunningProcess, emit, pinflow, scratch};
 
 fn query(at: &str, arguments: &[&str]) -> Output {
     let mut command = pinflow(["query", "--at", at]);
@@ -24,7 +24,7 @@ fn answers_are_printed_in_every_form() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 200, 400, 81, &[]);
-    let serving = Serving::start(place.path(), &following(place.path(), &recording, ""), &[]);
+    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, ""), &[]);
     serving.until_read(1_200);
     let at = format!("http://{}", serving.http.address);
     let name = "popular_category_by_year";
@@ -76,11 +76,11 @@ fn changes_are_followed_over_a_restart() {
     let recording = place.path().join("recording");
     emit(&recording, 50, 50, 82, &[]);
     let config = following(place.path(), &recording, "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 0.1");
-    let serving = Serving::start(place.path(), &config, &[]);
+    let serving = ServingRun::start(place.path(), &config, &[]);
     serving.until_read(150);
     let address = serving.http.address;
     let mut command = pinflow(["query", "--at", &format!("http://{address}"), "users_joined_by_year", "--follow"]);
-    let mut following = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
+    let mut following = RunningProcess::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
     let mut lines = BufReader::new(following.stdout()).lines();
     let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     let before = first["rows"].as_array().unwrap().len();
@@ -97,7 +97,7 @@ fn changes_are_followed_over_a_restart() {
     serving.stop();
     join(900_001, 2017);
     // At the same port, as a service would be.
-    let again = Serving::start(place.path(), &config, &["--listen", &address.to_string()]);
+    let again = ServingRun::start(place.path(), &config, &["--listen", &address.to_string()]);
     again.until_ready();
     let anew: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     assert!(anew["anew"].as_str().unwrap().contains("started anew"), "{anew}");
@@ -118,7 +118,7 @@ fn a_guarded_run_is_asked_over_tls_with_a_token() {
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let serve = "[serve]\nlisten = \"127.0.0.1:0\"\ntokens = { read = \"env:READ\" }\ntls = { certificate = \"cert.pem\", key = \"key.pem\" }";
     let config = following(place.path(), &recording, serve);
-    let serving = Serving::start_with(place.path(), &config, &[], &[("READ", "r-canary")]);
+    let serving = ServingRun::start_with(place.path(), &config, &[], &[("READ", "r-canary")]);
     let at = format!("https://localhost:{}", serving.http.address.port());
     let ca = place.path().join("cert.pem");
     let ask = |more: &[&str], token: &str| {

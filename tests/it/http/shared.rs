@@ -6,14 +6,14 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Serving, following};
+use super::{ServingRun, following};
 use crate::harness::{scratch, until};
 
 /// Countries, each with a row of its own in two answers.
 const COUNTRIES: usize = 10_000;
 
 /// A run whose answers take some MiB.
-fn large_answers(place: &Path, more: &str) -> Serving {
+fn large_answers(place: &Path, more: &str) -> ServingRun {
     let recording = place.join("recording");
     std::fs::create_dir(&recording).unwrap();
     let file = |name: &str| std::io::BufWriter::new(std::fs::File::create(recording.join(name)).unwrap());
@@ -27,7 +27,7 @@ fn large_answers(place: &Path, more: &str) -> Serving {
     }
     drop((pins, geos));
     join(place, 0);
-    let serving = Serving::start(place, &following(place, &recording, more), &[]);
+    let serving = ServingRun::start(place, &following(place, &recording, more), &[]);
     serving.until_read(2 * COUNTRIES as u64 + 1);
     serving
 }
@@ -41,7 +41,7 @@ fn join(place: &Path, ind: usize) {
 }
 
 /// Asks, and reads no more than the head of the reply.
-fn ask_and_stop(serving: &Serving, path: &str) -> (TcpStream, String) {
+fn ask_and_stop(serving: &ServingRun, path: &str) -> (TcpStream, String) {
     let mut stream = serving.http.connect();
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).unwrap();
     let mut head = [0; 12];
@@ -49,7 +49,7 @@ fn ask_and_stop(serving: &Serving, path: &str) -> (TcpStream, String) {
     (stream, String::from_utf8_lossy(&head[9..]).into_owned())
 }
 
-fn held_bytes(serving: &Serving) -> f64 {
+fn held_bytes(serving: &ServingRun) -> f64 {
     let metrics = serving.http.get("/metrics");
     let line = metrics.text().lines().find(|line| line.starts_with("pinflow_http_reply_bytes ")).unwrap().to_owned();
     line.rsplit(' ').next().unwrap().parse().unwrap()

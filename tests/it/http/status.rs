@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Serving, following};
+use super::{ServingRun, following};
 use crate::harness::{emit, scratch, until};
 
 const READ: u64 = 3_000;
@@ -20,7 +20,7 @@ fn number(value: &Value) -> u64 {
 }
 
 /// The fields of the first log line with this message.
-fn logged(serving: &Serving, message: &str) -> Value {
+fn logged(serving: &ServingRun, message: &str) -> Value {
     let lines = serving.log();
     let mut lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.find(|line| line["message"] == message).unwrap_or_else(|| panic!("`{message}` is logged"))
@@ -30,7 +30,7 @@ fn logged(serving: &Serving, message: &str) -> Value {
 fn status_separates_this_run_from_all_runs_after_a_restart() {
     let place = scratch();
     let config = recorded(place.path(), "");
-    let first = Serving::start(place.path(), &config, &[]);
+    let first = ServingRun::start(place.path(), &config, &[]);
     first.until_read(READ);
     let status = first.http.json("/status");
     let rejected = number(&status["this_run"]["rejected"]);
@@ -39,7 +39,7 @@ fn status_separates_this_run_from_all_runs_after_a_restart() {
     let by_reason: u64 = status["this_run"]["rejections"].as_object().unwrap().values().map(number).sum();
     assert_eq!(by_reason, rejected, "{status}");
     first.stop();
-    let again = Serving::start(place.path(), &config, &[]);
+    let again = ServingRun::start(place.path(), &config, &[]);
     again.until_ready();
     let status = again.http.json("/status");
     let empty = json!({
@@ -62,7 +62,7 @@ fn status_separates_this_run_from_all_runs_after_a_restart() {
 fn status_and_log_name_the_options_in_force() {
     let place = scratch();
     let more = "[questions]\nduplicates = \"keep\"\nties = \"all\"\ntop = \"all\"\nmedian = \"lower\"";
-    let serving = Serving::start(place.path(), &recorded(place.path(), more), &[]);
+    let serving = ServingRun::start(place.path(), &recorded(place.path(), more), &[]);
     serving.until_ready();
     let options = json!({ "duplicates": "keep", "ties": "all", "top": "all", "median": "lower" });
     assert_eq!(serving.http.json("/status")["options"], options);
@@ -72,7 +72,7 @@ fn status_and_log_name_the_options_in_force() {
     }
     serving.stop();
     let place = scratch();
-    let again = Serving::start(place.path(), &recorded(place.path(), ""), &["--duplicates", "keep", "--top", "3"]);
+    let again = ServingRun::start(place.path(), &recorded(place.path(), ""), &["--duplicates", "keep", "--top", "3"]);
     again.until_ready();
     let options = json!({ "duplicates": "keep", "ties": "first", "top": 3, "median": "exact" });
     assert_eq!(again.http.json("/status")["options"], options);
@@ -82,7 +82,7 @@ fn status_and_log_name_the_options_in_force() {
 #[test]
 fn status_tells_latency_and_the_last_commit_as_times() {
     let place = scratch();
-    let serving = Serving::start(place.path(), &recorded(place.path(), ""), &[]);
+    let serving = ServingRun::start(place.path(), &recorded(place.path(), ""), &[]);
     serving.until_read(READ);
     until("all is committed", || {
         let status = serving.http.json("/status");
@@ -103,7 +103,7 @@ fn status_tells_latency_and_the_last_commit_as_times() {
 #[test]
 fn status_history_has_a_sample_per_second_and_is_bounded() {
     let place = scratch();
-    let serving = Serving::start(place.path(), &recorded(place.path(), ""), &[]);
+    let serving = ServingRun::start(place.path(), &recorded(place.path(), ""), &[]);
     serving.until_read(READ);
     assert!(serving.http.json("/status").get("history").is_none());
     let samples = || serving.http.json("/status?history=600")["history"]["samples"].as_array().unwrap().clone();

@@ -2,21 +2,21 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::broker::{Broker, Listener, NOBODY, PASSWORD};
+use super::broker::{BrokerListener, KafkaBroker, NOBODY, PASSWORD};
 use super::{run, shown, skipped};
 use crate::harness::{scratch, until};
-use crate::http::Serving;
+use crate::http::ServingRun;
 
 const TOPIC: &str = "revoked.geo";
 
 fn change_right(action: &str, operation: &str) {
     let principal = format!("User:{NOBODY}");
     let arguments = [action, "--force", "--allow-principal", &principal, "--operation", operation, "--topic", TOPIC];
-    Broker::shared().tool("org.apache.kafka.tools.AclCommand", &arguments);
+    KafkaBroker::shared().tool("org.apache.kafka.tools.AclCommand", &arguments);
 }
 
 fn send(inds: &str) {
-    let to = format!("kafka://{}", Broker::shared().plaintext());
+    let to = format!("kafka://{}", KafkaBroker::shared().plaintext());
     assert_eq!(run(["emit", "--inds", inds, "--streams", "geo", "--to", &to, "--topic", TOPIC]).code, 0);
 }
 
@@ -25,7 +25,7 @@ fn revoked_access_to_a_topic_is_named_by_readyz_and_log_and_reading_resumes() {
     if skipped() {
         return;
     }
-    let (broker, place) = (Broker::shared(), scratch());
+    let (broker, place) = (KafkaBroker::shared(), scratch());
     let password = place.path().join("password");
     std::fs::write(&password, PASSWORD).unwrap();
     std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -37,11 +37,11 @@ fn revoked_access_to_a_topic_is_named_by_readyz_and_log_and_reading_resumes() {
         "[[source]]\nkind = \"kafka\"\nbrokers = \"{}\"\ntls = {{ ca = \"{}\" }}\nwatch_secs = 0.5\n\
          sasl = {{ mechanism = \"SCRAM-SHA-256\", username = \"{NOBODY}\", password = \"file:password\" }}\n\
          topics = {{ geo = \"{TOPIC}\" }}\n",
-        broker.at(Listener::Sasl),
+        broker.at(BrokerListener::Sasl),
         shown(&broker.certificates().authority())
     );
     std::fs::write(&config, text).unwrap();
-    let serving = Serving::start(place.path(), &config, &[]);
+    let serving = ServingRun::start(place.path(), &config, &[]);
     serving.until_read(20);
     let named = format!("Grant Describe and Read on Topic {TOPIC}");
     let mut sent = 20;

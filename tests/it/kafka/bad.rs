@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use rusqlite::types::Value;
 
-use super::broker::Broker;
-use super::posts::Site;
+use super::broker::KafkaBroker;
+use super::posts::PostsSite;
 use super::skipped;
 use crate::ledger::read;
 
@@ -70,8 +70,8 @@ fn each_ends_in_its_place_for_its_reason() {
     if skipped() {
         return;
     }
-    let broker = Broker::shared();
-    let site = Site::unmade(&broker.plaintext());
+    let broker = KafkaBroker::shared();
+    let site = PostsSite::unmade(&broker.plaintext());
     let topic = site.topic("pin");
     broker.create_topic(&topic, 1, &[]);
     let config = site.configure_topics(&format!("pin = \"{topic}\""), "");

@@ -18,7 +18,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 
-use super::certificates::Certificates;
+use super::certificates::TestCertificates;
 use crate::harness::scratch;
 
 /// Nothing about a broker takes longer on the slowest machine.
@@ -34,7 +34,7 @@ pub(crate) const NOBODY: &str = "nobody";
 
 /// Where a broker listens, and how it proves who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Listener {
+pub(crate) enum BrokerListener {
     Plaintext,
     /// A good certificate.
     Tls,
@@ -50,73 +50,73 @@ pub(crate) enum Listener {
     SelfSigned,
 }
 
-impl Listener {
-    const ALL: [Listener; 7] = [
-        Listener::Plaintext,
-        Listener::Tls,
-        Listener::Mutual,
-        Listener::Sasl,
-        Listener::WrongHost,
-        Listener::Expired,
-        Listener::SelfSigned,
+impl BrokerListener {
+    const ALL: [BrokerListener; 7] = [
+        BrokerListener::Plaintext,
+        BrokerListener::Tls,
+        BrokerListener::Mutual,
+        BrokerListener::Sasl,
+        BrokerListener::WrongHost,
+        BrokerListener::Expired,
+        BrokerListener::SelfSigned,
     ];
 
     fn name(self) -> &'static str {
         match self {
-            Listener::Plaintext => "PLAINTEXT",
-            Listener::Tls => "TLS",
-            Listener::Mutual => "MUTUAL",
-            Listener::Sasl => "SASL",
-            Listener::WrongHost => "WRONGHOST",
-            Listener::Expired => "EXPIRED",
-            Listener::SelfSigned => "SELFSIGNED",
+            BrokerListener::Plaintext => "PLAINTEXT",
+            BrokerListener::Tls => "TLS",
+            BrokerListener::Mutual => "MUTUAL",
+            BrokerListener::Sasl => "SASL",
+            BrokerListener::WrongHost => "WRONGHOST",
+            BrokerListener::Expired => "EXPIRED",
+            BrokerListener::SelfSigned => "SELFSIGNED",
         }
     }
 
     fn protocol(self) -> &'static str {
         match self {
-            Listener::Plaintext => "PLAINTEXT",
-            Listener::Sasl => "SASL_SSL",
+            BrokerListener::Plaintext => "PLAINTEXT",
+            BrokerListener::Sasl => "SASL_SSL",
             _ => "SSL",
         }
     }
 
     fn certificate(self) -> &'static str {
         match self {
-            Listener::WrongHost => "wrong_host",
-            Listener::Expired => "expired",
-            Listener::SelfSigned => "self_signed",
+            BrokerListener::WrongHost => "wrong_host",
+            BrokerListener::Expired => "expired",
+            BrokerListener::SelfSigned => "self_signed",
             _ => "good",
         }
     }
 }
 
 /// A broker; ended, and its folder removed, when dropped.
-pub(crate) struct Broker {
+pub(crate) struct KafkaBroker {
     // Ended first: a watcher that outlived its broker could kill a stranger.
-    running: Option<Running>,
-    listeners: Vec<(Listener, u16)>,
+    running: Option<RunningProcess>,
+    listeners: Vec<(BrokerListener, u16)>,
     controller: u16,
-    certificates: Option<Certificates>,
+    certificates: Option<TestCertificates>,
     folder: tempfile::TempDir,
 }
 
-impl Broker {
+impl KafkaBroker {
     /// The one that tests share which do it no harm: with every listener, and rights asked for
     /// (anonymous clients and [`USER`] have all of them, [`NOBODY`] none).
-    pub(crate) fn shared() -> &'static Broker {
-        static SHARED: OnceLock<Broker> = OnceLock::new();
-        SHARED.get_or_init(|| Broker::start(&Listener::ALL, ""))
+    pub(crate) fn shared() -> &'static KafkaBroker {
+        static SHARED: OnceLock<KafkaBroker> = OnceLock::new();
+        SHARED.get_or_init(|| KafkaBroker::start(&BrokerListener::ALL, ""))
     }
 
     /// One for a single test, unencrypted. `settings` are further lines of `server.properties`.
-    pub(crate) fn alone(settings: &str) -> Broker {
-        Broker::start(&[Listener::Plaintext], settings)
+    pub(crate) fn alone(settings: &str) -> KafkaBroker {
+        KafkaBroker::start(&[BrokerListener::Plaintext], settings)
     }
 
-    fn start(listeners: &[Listener], settings: &str) -> Broker {
+    fn start(listeners: &[BrokerListener], settings: &str) -> KafkaBroker {
         for attempt in 1.. {
-            let mut broker = Broker::new(listeners);
+            let mut broker = KafkaBroker::new(listeners);
             broker.configure(settings);
             broker.format();
             match broker.run() {
@@ -127,7 +127,7 @@ impl Broker {
         unreachable!("the last attempt panics")
     }
 
-    fn new(listeners: &[Listener]) -> Broker {
+    fn new(listeners: &[BrokerListener]) -> KafkaBroker {
         let folder = scratch();
         // All held at once, so that they differ.
         let held: Vec<_> = (0..=listeners.len()).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -135,13 +135,13 @@ impl Broker {
         let controller = ports.next().unwrap();
         let listeners: Vec<_> = listeners.iter().copied().zip(ports).collect();
         let secure = listeners.len() > 1;
-        let certificates = secure.then(|| Certificates::make(&folder.path().join("certificates")));
-        Broker { running: None, listeners, controller, certificates, folder }
+        let certificates = secure.then(|| TestCertificates::make(&folder.path().join("certificates")));
+        KafkaBroker { running: None, listeners, controller, certificates, folder }
     }
 
     fn configure(&self, settings: &str) {
         let list =
-            |of: &dyn Fn(&(Listener, u16)) -> String| self.listeners.iter().map(of).collect::<Vec<_>>().join(",");
+            |of: &dyn Fn(&(BrokerListener, u16)) -> String| self.listeners.iter().map(of).collect::<Vec<_>>().join(",");
         let bound = list(&|(listener, port)| format!("{}://127.0.0.1:{port}", listener.name()));
         // Clients verify the name that the broker tells them.
         let told = list(&|(listener, port)| format!("{}://localhost:{port}", listener.name()));
@@ -169,7 +169,7 @@ impl Broker {
         std::fs::write(self.path("server.properties"), text).unwrap();
     }
 
-    fn secure(&self, certificates: &Certificates, text: &mut String) {
+    fn secure(&self, certificates: &TestCertificates, text: &mut String) {
         let module = "org.apache.kafka.common.security";
         write!(
             text,
@@ -185,7 +185,7 @@ impl Broker {
             ca = certificates.authority().display()
         )
         .unwrap();
-        for (listener, _) in self.listeners.iter().filter(|(listener, _)| *listener != Listener::Plaintext) {
+        for (listener, _) in self.listeners.iter().filter(|(listener, _)| *listener != BrokerListener::Plaintext) {
             let (name, store) = (listener.name().to_lowercase(), certificates.store(listener.certificate()));
             writeln!(text, "listener.name.{name}.ssl.keystore.type=PEM").unwrap();
             writeln!(text, "listener.name.{name}.ssl.keystore.location={}", store.display()).unwrap();
@@ -213,7 +213,7 @@ impl Broker {
         let out = File::create(&log).unwrap();
         let mut command = java("kafka.Kafka");
         command.arg(self.path("server.properties")).stdout(out.try_clone().unwrap()).stderr(out);
-        let mut running = Running::new(&mut command, self.folder.path());
+        let mut running = RunningProcess::new(&mut command, self.folder.path());
         let start = Instant::now();
         while !self.listeners.iter().all(|(_, port)| TcpStream::connect(("127.0.0.1", *port)).is_ok()) {
             if running.broker.try_wait().unwrap().is_some() {
@@ -231,17 +231,17 @@ impl Broker {
     }
 
     /// Where a listener listens, as clients write it.
-    pub(crate) fn at(&self, listener: Listener) -> String {
+    pub(crate) fn at(&self, listener: BrokerListener) -> String {
         let port = self.listeners.iter().find(|(known, _)| *known == listener).map(|(_, port)| port);
         format!("localhost:{}", port.expect("the broker has this listener"))
     }
 
     /// Where its unencrypted listener listens.
     pub(crate) fn plaintext(&self) -> String {
-        self.at(Listener::Plaintext)
+        self.at(BrokerListener::Plaintext)
     }
 
-    pub(crate) fn certificates(&self) -> &Certificates {
+    pub(crate) fn certificates(&self) -> &TestCertificates {
         self.certificates.as_ref().expect("the broker has secure listeners")
     }
 
@@ -299,13 +299,13 @@ impl Broker {
 }
 
 /// The broker's process, and who ends it should we not live to do so.
-struct Running {
+struct RunningProcess {
     broker: Child,
     watcher: Child,
 }
 
-impl Running {
-    fn new(command: &mut Command, folder: &Path) -> Running {
+impl RunningProcess {
+    fn new(command: &mut Command, folder: &Path) -> RunningProcess {
         let broker = command.stdin(Stdio::null()).spawn().unwrap();
         // `read` returns when our end of the pipe is closed: when we are gone, if only by kill -9.
         let script = "read -r _; kill -9 \"$0\"; sleep 1; rm -rf \"$1\"";
@@ -319,7 +319,7 @@ impl Running {
             .process_group(0)
             .spawn()
             .unwrap();
-        Running { broker, watcher }
+        RunningProcess { broker, watcher }
     }
 
     fn signal(&self, signal: Signal) {
@@ -327,7 +327,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningProcess {
     fn drop(&mut self) {
         for child in [&mut self.watcher, &mut self.broker] {
             let _ = child.kill();

@@ -9,15 +9,15 @@ use rcgen::{
 };
 
 /// An authority and what it signed, as PEM files in a folder.
-pub(crate) struct Certificates {
+pub(crate) struct TestCertificates {
     folder: PathBuf,
 }
 
-impl Certificates {
+impl TestCertificates {
     /// Makes all of them.
-    pub(crate) fn make(folder: &Path) -> Certificates {
+    pub(crate) fn make(folder: &Path) -> TestCertificates {
         std::fs::create_dir_all(folder).unwrap();
-        let made = Certificates { folder: folder.to_owned() };
+        let made = TestCertificates { folder: folder.to_owned() };
         let mut authority = named("pinflow tests", vec![]);
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

@@ -6,8 +6,8 @@ use rdkafka::admin::AdminOptions;
 use rdkafka::{Offset, TopicPartitionList};
 use rusqlite::types::Value;
 
-use super::broker::{Broker, block_on};
-use super::posts::{Live, Sending, Site};
+use super::broker::{KafkaBroker, block_on};
+use super::posts::{LiveSite, PostsSite, SendingThread};
 use super::skipped;
 use crate::harness::{pinflow, succeed, until};
 use crate::ledger::{deliveries, read};
@@ -16,21 +16,21 @@ use crate::ledger::{deliveries, read};
 const LOUD: Duration = Duration::from_secs(60);
 
 /// One topic of one partition with users in it.
-struct Users<'a> {
-    broker: &'a Broker,
-    site: Site,
+struct UserTopic<'a> {
+    broker: &'a KafkaBroker,
+    site: PostsSite,
     topic: String,
     config: std::path::PathBuf,
     sent: u32,
 }
 
-impl<'a> Users<'a> {
-    fn new(broker: &'a Broker) -> Users<'a> {
-        let site = Site::unmade(&broker.plaintext());
+impl<'a> UserTopic<'a> {
+    fn new(broker: &'a KafkaBroker) -> UserTopic<'a> {
+        let site = PostsSite::unmade(&broker.plaintext());
         let topic = site.topic("user");
         broker.create_topic(&topic, 1, &[]);
         let config = site.configure_topics(&format!("user = \"{topic}\""), "");
-        Users { broker, site, topic, config, sent: 0 }
+        UserTopic { broker, site, topic, config, sent: 0 }
     }
 
     fn name(&self) -> String {
@@ -38,7 +38,7 @@ impl<'a> Users<'a> {
     }
 
     fn send(&mut self, count: u32) {
-        let mut sending = Sending::new(&self.broker.plaintext(), &[]);
+        let mut sending = SendingThread::new(&self.broker.plaintext(), &[]);
         for ind in self.sent..self.sent + count {
             sending.send(&self.topic, 0, Some(format!("{{\"ind\":{ind},\"age\":20}}").as_bytes()));
         }
@@ -70,12 +70,12 @@ impl<'a> Users<'a> {
         block_on(self.broker.admin().delete_records(&list, &AdminOptions::new())).unwrap();
     }
 
-    fn run(&self) -> Live {
+    fn run(&self) -> LiveSite {
         self.site.run(&self.config, &[])
     }
 
     /// Runs until this many are read.
-    fn reading(&self, next: u64) -> Live {
+    fn reading(&self, next: u64) -> LiveSite {
         let live = self.run();
         until("it has read", || live.position(&self.name()) == Some(next));
         live
@@ -89,7 +89,7 @@ fn assert_says(said: &str, expected: &[&str]) {
 }
 
 /// Ends loudly, in time.
-fn fails_soon(live: Live) -> String {
+fn fails_soon(live: LiveSite) -> String {
     let since = Instant::now();
     let said = live.fails();
     assert!(since.elapsed() < LOUD, "it took {:?}", since.elapsed());
@@ -101,7 +101,7 @@ fn a_topic_that_is_deleted_ends_the_run() {
     if skipped() {
         return;
     }
-    let mut users = Users::new(Broker::shared());
+    let mut users = UserTopic::new(KafkaBroker::shared());
     users.send(10);
     let live = users.reading(10);
     users.delete();
@@ -116,7 +116,7 @@ fn a_topic_that_is_created_anew_with_fewer_records_ends_the_run() {
     if skipped() {
         return;
     }
-    let mut users = Users::new(Broker::shared());
+    let mut users = UserTopic::new(KafkaBroker::shared());
     users.send(10);
     let live = users.reading(10);
     users.recreate(4);
@@ -131,13 +131,13 @@ fn a_topic_that_is_created_anew_with_more_records_ends_the_run() {
     if skipped() {
         return;
     }
-    let mut users = Users::new(Broker::shared());
+    let mut users = UserTopic::new(KafkaBroker::shared());
     users.send(10);
     let live = users.reading(10);
     users.recreate(30);
     assert_says(&fails_soon(live), &[&users.name(), "re-created", "now holds one with"]);
     // And between two runs.
-    let mut users = Users::new(Broker::shared());
+    let mut users = UserTopic::new(KafkaBroker::shared());
     users.send(10);
     users.reading(10).stop();
     users.recreate(30);
@@ -150,8 +150,8 @@ fn a_topic_with_fewer_partitions_ends_the_run() {
     if skipped() {
         return;
     }
-    let broker = Broker::shared();
-    let site = Site::new(broker, 3);
+    let broker = KafkaBroker::shared();
+    let site = PostsSite::new(broker, 3);
     let recording = site.recording(100, 41, &[]);
     let config = site.configure("");
     site.send(&recording, 3);
@@ -172,7 +172,7 @@ fn records_that_are_gone_before_they_were_read_are_named_and_can_be_accepted() {
     if skipped() {
         return;
     }
-    let mut users = Users::new(Broker::shared());
+    let mut users = UserTopic::new(KafkaBroker::shared());
     users.send(10);
     users.reading(10).stop();
     users.send(20);
@@ -206,16 +206,16 @@ fn records_that_are_gone_while_it_could_not_read_end_the_run() {
         return;
     }
     // A commit that takes its time keeps it from reading, with many records behind.
-    let mut users = Users::new(Broker::shared());
+    let mut users = UserTopic::new(KafkaBroker::shared());
     users.send(100);
     let mut command = pinflow(["run"]);
     let log = std::fs::File::create(users.site.place.path().join("log")).unwrap();
     command.arg(&users.config).args(["--output", "none"]).env("RUST_LOG", "pinflow=debug").stderr(log);
     command.env("FAILPOINTS", "engine::commit=3*off->1*sleep(8000)");
-    let mut running = crate::harness::Running::start(&mut command);
+    let mut running = crate::harness::RunningProcess::start(&mut command);
     let said = || std::fs::read_to_string(users.site.place.path().join("log")).unwrap();
     // More than two windows, and then more than the feed holds.
-    let mut sending = Sending::new(&users.broker.plaintext(), &[]);
+    let mut sending = SendingThread::new(&users.broker.plaintext(), &[]);
     until("the partition is paused", || {
         assert!(running.ended().is_none(), "{}", said());
         (0..500).for_each(|ind| sending.send(&users.topic, 0, Some(format!("{{\"ind\":{ind}}}").as_bytes())));
@@ -234,10 +234,10 @@ fn another_cluster_is_not_taken_for_the_one_that_was_read() {
     if skipped() {
         return;
     }
-    let mut users = Users::new(Broker::shared());
+    let mut users = UserTopic::new(KafkaBroker::shared());
     users.send(10);
     users.reading(10).stop();
-    let other = Broker::alone("");
+    let other = KafkaBroker::alone("");
     other.create_topic(&users.topic, 1, &[]);
     let config = std::fs::read_to_string(&users.config).unwrap();
     std::fs::write(&users.config, config.replace(&users.broker.plaintext(), &other.plaintext())).unwrap();
@@ -249,11 +249,11 @@ fn what_is_not_there_at_the_start_is_named() {
     if skipped() {
         return;
     }
-    let site = Site::unmade(&Broker::shared().plaintext());
+    let site = PostsSite::unmade(&KafkaBroker::shared().plaintext());
     let config = site.configure("");
     let said = site.run(&config, &[]).fails();
     assert_says(&said, &[&site.topic("pin"), "is not in the cluster", "pinflow topics create"]);
-    let nowhere = Site::unmade("localhost:1");
+    let nowhere = PostsSite::unmade("localhost:1");
     let config = nowhere.configure("");
     assert_says(&nowhere.run(&config, &[]).fails(), &["localhost:1", "Start the brokers"]);
 }

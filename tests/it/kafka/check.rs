@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pinflow::kafka::{Connection, Finding, check};
 
-use super::broker::{Broker, Listener, NOBODY, PASSWORD};
+use super::broker::{BrokerListener, KafkaBroker, NOBODY, PASSWORD};
 use super::{run, shown, skipped};
 use crate::harness::scratch;
 
@@ -29,7 +29,7 @@ fn what_is_there_is_read_and_what_is_not_is_named() {
     if skipped() {
         return;
     }
-    let broker = Broker::shared();
+    let broker = KafkaBroker::shared();
     broker.create_topic("checked.full", 2, &[]);
     broker.create_topic("checked.empty", 1, &[]);
     let to = format!("kafka://{}", broker.plaintext());
@@ -51,7 +51,7 @@ fn a_missing_right_is_named() {
     if skipped() {
         return;
     }
-    let broker = Broker::shared();
+    let broker = KafkaBroker::shared();
     let place = scratch();
     let password = place.path().join("password");
     std::fs::write(&password, PASSWORD).unwrap();
@@ -62,7 +62,7 @@ fn a_missing_right_is_named() {
     let connection: Connection = toml::from_str(&format!(
         "brokers = '{}'\ntls = {{ ca = '{}' }}\n\
          sasl = {{ mechanism = 'SCRAM-SHA-256', username = '{NOBODY}', password = 'file:password' }}\n",
-        broker.at(Listener::Sasl),
+        broker.at(BrokerListener::Sasl),
         shown(&broker.certificates().authority())
     ))
     .unwrap();

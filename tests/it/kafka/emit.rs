@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::broker::Broker;
-use super::{Ended, offsets, read_all, run, skipped};
-use crate::harness::{Running, emit, pinflow, scratch, succeed, until};
+use super::broker::KafkaBroker;
+use super::{EndedRun, offsets, read_all, run, skipped};
+use crate::harness::{RunningProcess, emit, pinflow, scratch, succeed, until};
 
-fn to(broker: &Broker, prefix: &str) -> String {
+fn to(broker: &KafkaBroker, prefix: &str) -> String {
     format!("kafka://{}/{prefix}", broker.plaintext())
 }
 
-fn make(broker: &Broker, prefix: &str, partitions: i32) {
+fn make(broker: &KafkaBroker, prefix: &str, partitions: i32) {
     for stream in ["pin", "geo", "user"] {
         broker.create_topic(&format!("{prefix}.{stream}"), partitions, &[]);
     }
@@ -21,7 +21,7 @@ fn every_message_is_there_under_its_ind() {
     if skipped() {
         return;
     }
-    let broker = Broker::shared();
+    let broker = KafkaBroker::shared();
     make(broker, "emitted", 4);
     let folder = scratch();
     emit(folder.path(), 500, 2_000, 5, &[]);
@@ -59,7 +59,7 @@ fn a_recording_is_sent_again_as_it_stands() {
     if skipped() {
         return;
     }
-    let broker = Broker::shared();
+    let broker = KafkaBroker::shared();
     broker.create_topic("again", 1, &[]);
     let folder = scratch();
     emit(folder.path(), 300, 700, 9, &["--malformed", "0.05", "--wrap", "mixed", "--compress", "zstd"]);
@@ -85,7 +85,7 @@ fn a_topic_that_is_not_there_is_a_fault_before_anything_is_sent() {
     if skipped() {
         return;
     }
-    let broker = Broker::shared();
+    let broker = KafkaBroker::shared();
     broker.create_topic("partial.pin", 1, &[]);
     let ended = run(["emit", "--inds", "10", "--to", &to(broker, "partial")]);
     assert!(ended.code == 1 && ended.stderr.contains("pinflow topics create partial.geo"), "{ended:?}");
@@ -97,7 +97,7 @@ fn a_message_that_is_too_large_is_counted_and_the_others_are_sent() {
     if skipped() {
         return;
     }
-    let broker = Broker::shared();
+    let broker = KafkaBroker::shared();
     broker.create_topic("narrow", 1, &[("max.message.bytes", "20000")]);
     let folder = scratch();
     let path = folder.path().join("pin.jsonl");
@@ -121,7 +121,12 @@ fn a_message_that_is_too_large_is_counted_and_the_others_are_sent() {
 }
 
 /// Starts emitting at a pace, and waits until messages have arrived.
-fn emitting(broker: &Broker, place: &std::path::Path, inds: &str, timeout_ms: u32) -> (Running, std::path::PathBuf) {
+fn emitting(
+    broker: &KafkaBroker,
+    place: &std::path::Path,
+    inds: &str,
+    timeout_ms: u32,
+) -> (RunningProcess, std::path::PathBuf) {
     broker.create_topic("cut", 2, &[]);
     let config = place.join("kafka.toml");
     let text = format!(
@@ -132,7 +137,7 @@ fn emitting(broker: &Broker, place: &std::path::Path, inds: &str, timeout_ms: u3
     let log = place.join("emit.log");
     let mut command = pinflow(["emit", "--to", "kafka://", "--topic", "cut", "--inds", inds, "--rate", "10000"]);
     command.arg("--connection").arg(&config).stderr(std::fs::File::create(&log).unwrap());
-    let running = Running::start(&mut command);
+    let running = RunningProcess::start(&mut command);
     until("messages arrive", || offsets(broker, "cut").iter().sum::<i64>() > 1_000);
     (running, log)
 }
@@ -143,7 +148,7 @@ fn a_broker_that_crashes_and_comes_back_loses_and_repeats_nothing() {
         return;
     }
     // What it acknowledged it has on disk: else a crash of the only copy loses what the page cache held.
-    let mut broker = Broker::alone("log.flush.interval.messages=1\n");
+    let mut broker = KafkaBroker::alone("log.flush.interval.messages=1\n");
     let place = scratch();
     let (mut running, log) = emitting(&broker, place.path(), "20000", 120_000);
     broker.kill();
@@ -163,7 +168,7 @@ fn a_broker_that_stays_away_is_a_failure_that_counts_what_is_lost() {
     if skipped() {
         return;
     }
-    let mut broker = Broker::alone("");
+    let mut broker = KafkaBroker::alone("");
     let place = scratch();
     let (mut running, log) = emitting(&broker, place.path(), "200000", 2_000);
     broker.kill();
@@ -182,7 +187,7 @@ fn a_broker_that_stays_away_is_a_failure_that_counts_what_is_lost() {
 
 #[test]
 fn nobody_answers() {
-    let Ended { code, stderr, .. } = run(["emit", "--inds", "1", "--to", "kafka://127.0.0.1:1/x"]);
+    let EndedRun { code, stderr, .. } = run(["emit", "--inds", "1", "--to", "kafka://127.0.0.1:1/x"]);
     assert!(code == 1 && stderr.contains("Connection refused"), "{stderr}");
 }
 

@@ -7,25 +7,25 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-use super::posts::{STREAMS, Site};
+use super::posts::{PostsSite, STREAMS};
 use super::skipped;
 use crate::harness::until;
 
 const BROKERS: i32 = 3;
 
-struct Mocked {
+struct MockSite {
     cluster: MockCluster<'static, DefaultProducerContext>,
-    site: Site,
+    site: PostsSite,
 }
 
-impl Mocked {
-    fn new() -> Mocked {
+impl MockSite {
+    fn new() -> MockSite {
         let cluster = MockCluster::new(BROKERS).unwrap();
-        let site = Site::unmade(&cluster.bootstrap_servers());
+        let site = PostsSite::unmade(&cluster.bootstrap_servers());
         for stream in STREAMS {
             cluster.create_topic(&site.topic(stream), 4, 3).unwrap();
         }
-        Mocked { cluster, site }
+        MockSite { cluster, site }
     }
 
     fn all_brokers(&self, up: bool) {
@@ -41,7 +41,7 @@ fn errors_that_pass_cost_nothing() {
         return;
     }
     use RDKafkaRespErr as Error;
-    let mocked = Mocked::new();
+    let mocked = MockSite::new();
     let site = &mocked.site;
     let recording = site.recording(1_000, 61, &[]);
     let config = site.configure("");
@@ -78,7 +78,7 @@ fn leaders_move_and_brokers_go_away_and_come_back() {
     if skipped() {
         return;
     }
-    let mocked = Mocked::new();
+    let mocked = MockSite::new();
     let site = &mocked.site;
     let recording = site.recording(500, 62, &[]);
     let config = site.configure("");

@@ -28,7 +28,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::harness::{pinflow, scratch};
-use broker::{Broker, Listener};
+use broker::{BrokerListener, KafkaBroker};
 
 /// Nothing that a broker is asked for takes longer on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -45,7 +45,7 @@ pub(crate) fn skipped() -> bool {
 
 /// How pinflow ended, and what it said.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct EndedRun {
     pub(crate) code: i32,
     pub(crate) stdout: String,
     /// The same as it was written.
@@ -54,16 +54,16 @@ pub(crate) struct Ended {
 }
 
 /// Runs pinflow to its end, however that is.
-pub(crate) fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Ended {
+pub(crate) fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> EndedRun {
     run_with(arguments, &[])
 }
 
 /// Runs pinflow to its end, with more in its environment.
-pub(crate) fn run_with<'a>(arguments: impl IntoIterator<Item = &'a str>, environment: &[(&str, &str)]) -> Ended {
+pub(crate) fn run_with<'a>(arguments: impl IntoIterator<Item = &'a str>, environment: &[(&str, &str)]) -> EndedRun {
     let mut command = pinflow(arguments);
     command.env("PINFLOW_TEST_PASSWORD", broker::PASSWORD).envs(environment.iter().copied());
     let output = command.stdin(Stdio::null()).output().unwrap();
-    Ended {
+    EndedRun {
         code: output.status.code().expect("it ended by itself"),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         bytes: output.stdout,
@@ -72,18 +72,18 @@ pub(crate) fn run_with<'a>(arguments: impl IntoIterator<Item = &'a str>, environ
 }
 
 /// A configuration that says how to connect.
-pub(crate) struct Configured {
+pub(crate) struct KafkaConfigFile {
     path: PathBuf,
     _place: tempfile::TempDir,
 }
 
-impl Configured {
+impl KafkaConfigFile {
     /// `text` is the rest of a kafka source.
-    pub(crate) fn new(text: &str) -> Configured {
+    pub(crate) fn new(text: &str) -> KafkaConfigFile {
         let place = scratch();
         let path = place.path().join("kafka.toml");
         std::fs::write(&path, format!("[[source]]\nkind = 'kafka'\n{text}")).unwrap();
-        Configured { path, _place: place }
+        KafkaConfigFile { path, _place: place }
     }
 
     pub(crate) fn config(&self) -> &str {
@@ -92,9 +92,9 @@ impl Configured {
 }
 
 /// How to connect to a listener of the shared broker as a user; the password stands in the environment of [`run`].
-pub(crate) fn configured(listener: Listener, mechanism: &str, user: &str) -> Configured {
-    let broker = Broker::shared();
-    Configured::new(&format!(
+pub(crate) fn configured(listener: BrokerListener, mechanism: &str, user: &str) -> KafkaConfigFile {
+    let broker = KafkaBroker::shared();
+    KafkaConfigFile::new(&format!(
         "brokers = '{}'\ntls = {{ ca = '{}' }}\n\
          sasl = {{ mechanism = '{mechanism}', username = '{user}', password = 'env:PINFLOW_TEST_PASSWORD' }}\n",
         broker.at(listener),
@@ -106,14 +106,14 @@ pub(crate) fn shown(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn reader(broker: &Broker) -> BaseConsumer {
+fn reader(broker: &KafkaBroker) -> BaseConsumer {
     let mut settings = ClientConfig::new();
     settings.set("bootstrap.servers", broker.plaintext()).set("group.id", "tests").set("enable.auto.commit", "false");
     settings.create().unwrap()
 }
 
 /// The offset of the next record in each partition of a topic.
-pub(crate) fn offsets(broker: &Broker, topic: &str) -> Vec<i64> {
+pub(crate) fn offsets(broker: &KafkaBroker, topic: &str) -> Vec<i64> {
     let reader = reader(broker);
     let metadata = reader.fetch_metadata(Some(topic), PATIENCE).unwrap();
     let partitions = metadata.topics()[0].partitions().len();
@@ -124,13 +124,13 @@ pub(crate) fn offsets(broker: &Broker, topic: &str) -> Vec<i64> {
 
 /// A message of a topic.
 #[derive(Debug)]
-pub(crate) struct Message {
+pub(crate) struct KafkaMessage {
     pub(crate) partition: i32,
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) payload: Vec<u8>,
 }
 
-impl Message {
+impl KafkaMessage {
     pub(crate) fn key(&self) -> &str {
         std::str::from_utf8(self.key.as_deref().expect("a key")).unwrap()
     }
@@ -141,7 +141,7 @@ impl Message {
 }
 
 /// All messages of a topic, each partition's in order.
-pub(crate) fn read_all(broker: &Broker, topic: &str) -> Vec<Message> {
+pub(crate) fn read_all(broker: &KafkaBroker, topic: &str) -> Vec<KafkaMessage> {
     let ends = offsets(broker, topic);
     let reader = reader(broker);
     let mut assignment = TopicPartitionList::new();
@@ -155,7 +155,7 @@ pub(crate) fn read_all(broker: &Broker, topic: &str) -> Vec<Message> {
         assert!(start.elapsed() < PATIENCE, "{} of {total} messages of {topic} came", found.len());
         if let Some(message) = reader.poll(Duration::from_millis(100)) {
             let message = message.unwrap();
-            found.push(Message {
+            found.push(KafkaMessage {
                 partition: message.partition(),
                 key: message.key().map(<[u8]>::to_vec),
                 payload: message.payload().unwrap_or_default().to_vec(),

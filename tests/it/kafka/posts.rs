@@ -17,25 +17,25 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::Value;
 
-use super::broker::Broker;
+use super::broker::KafkaBroker;
 use crate::batch::assert_answers_follow;
-use crate::harness::{Running, Snapshot, emit, last_snapshot, pinflow, scratch, succeed, until};
+use crate::harness::{ProcessOutput, RunningProcess, emit, last_snapshot, pinflow, scratch, succeed, until};
 use crate::ledger::deliveries;
 
 pub(crate) const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Three topics with a prefix of their own, and a folder for what reads them.
-pub(crate) struct Site {
+pub(crate) struct PostsSite {
     pub(crate) place: tempfile::TempDir,
     pub(crate) prefix: String,
     brokers: String,
 }
 
-impl Site {
+impl PostsSite {
     /// Makes the topics.
-    pub(crate) fn new(broker: &Broker, partitions: i32) -> Site {
-        let site = Site::unmade(&broker.plaintext());
+    pub(crate) fn new(broker: &KafkaBroker, partitions: i32) -> PostsSite {
+        let site = PostsSite::unmade(&broker.plaintext());
         for stream in STREAMS {
             broker.create_topic(&site.topic(stream), partitions, &[]);
         }
@@ -43,9 +43,9 @@ impl Site {
     }
 
     /// Names topics that nobody has made.
-    pub(crate) fn unmade(brokers: &str) -> Site {
+    pub(crate) fn unmade(brokers: &str) -> PostsSite {
         let prefix = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
-        Site { place: scratch(), prefix, brokers: brokers.to_owned() }
+        PostsSite { place: scratch(), prefix, brokers: brokers.to_owned() }
     }
 
     pub(crate) fn topic(&self, stream: &str) -> String {
@@ -82,12 +82,12 @@ impl Site {
     }
 
     /// Starts the program on a configuration.
-    pub(crate) fn run(&self, config: &Path, more: &[&str]) -> Live {
-        Live::start(config, more, &self.place.path().join("log"))
+    pub(crate) fn run(&self, config: &Path, more: &[&str]) -> LiveSite {
+        LiveSite::start(config, more, &self.place.path().join("log"))
     }
 
-    pub(crate) fn producer(&self) -> Sending {
-        Sending::new(&self.brokers, &[])
+    pub(crate) fn producer(&self) -> SendingThread {
+        SendingThread::new(&self.brokers, &[])
     }
 
     /// Has `pinflow emit` send generated posts to the topics.
@@ -127,7 +127,7 @@ impl Site {
     }
 
     /// Reads to the end, stops, and demands that everything is right.
-    pub(crate) fn finish(&self, config: &Path) -> Snapshot {
+    pub(crate) fn finish(&self, config: &Path) -> ProcessOutput {
         let live = self.run(config, &[]);
         live.until_read(&self.ends());
         let snapshot = live.stop();
@@ -135,7 +135,7 @@ impl Site {
         snapshot
     }
 
-    pub(crate) fn assert_right(&self, snapshot: &Snapshot) {
+    pub(crate) fn assert_right(&self, snapshot: &ProcessOutput) {
         self.assert_each_once();
         assert_answers_follow(&self.tables(), GraphOptions::default(), snapshot);
         succeed(pinflow(["table"]).arg(self.tables()).arg("--verify"));
@@ -218,18 +218,18 @@ pub(crate) fn assert_each_once(held: &[(String, u64)], tables: &Path) {
 }
 
 /// Sends records and demands that each is acknowledged.
-pub(crate) struct Sending {
+pub(crate) struct SendingThread {
     pub(crate) producer: BaseProducer,
 }
 
-impl Sending {
-    pub(crate) fn new(brokers: &str, settings: &[(&str, &str)]) -> Sending {
+impl SendingThread {
+    pub(crate) fn new(brokers: &str, settings: &[(&str, &str)]) -> SendingThread {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", brokers).set("linger.ms", "5").set("queue.buffering.max.messages", "1000000");
         for (name, value) in settings {
             config.set(*name, *value);
         }
-        Sending { producer: config.create().unwrap() }
+        SendingThread { producer: config.create().unwrap() }
     }
 
     /// Queues one record; `None` is a tombstone.
@@ -260,23 +260,23 @@ impl Sending {
 }
 
 /// The program, reading; killed when dropped.
-pub(crate) struct Live {
-    pub(crate) running: Running,
+pub(crate) struct LiveSite {
+    pub(crate) running: RunningProcess,
     said: Arc<Mutex<Vec<u8>>>,
     log: PathBuf,
     listening: Option<std::thread::JoinHandle<()>>,
 }
 
-impl Live {
-    pub(crate) fn start(config: &Path, more: &[&str], log: &Path) -> Live {
+impl LiveSite {
+    pub(crate) fn start(config: &Path, more: &[&str], log: &Path) -> LiveSite {
         let mut command = pinflow(["run"]);
-        Live::of(command.arg(config).args(more), log)
+        LiveSite::of(command.arg(config).args(more), log)
     }
 
     /// Starts a command that runs the program.
-    pub(crate) fn of(command: &mut std::process::Command, log: &Path) -> Live {
+    pub(crate) fn of(command: &mut std::process::Command, log: &Path) -> LiveSite {
         let file = std::fs::File::create(log).unwrap();
-        let mut running = Running::start(command.stdout(Stdio::piped()).stderr(file));
+        let mut running = RunningProcess::start(command.stdout(Stdio::piped()).stderr(file));
         let said = Arc::new(Mutex::new(Vec::new()));
         let (stdout, into) = (running.stdout(), Arc::clone(&said));
         let listening = std::thread::spawn(move || {
@@ -286,7 +286,7 @@ impl Live {
                 said.push(b'\n');
             }
         });
-        Live { running, said, log: log.to_owned(), listening: Some(listening) }
+        LiveSite { running, said, log: log.to_owned(), listening: Some(listening) }
     }
 
     /// The cut of the last whole snapshot.
@@ -333,7 +333,7 @@ impl Live {
     }
 
     /// SIGTERM; the last snapshot, which must be durable.
-    pub(crate) fn stop(mut self) -> Snapshot {
+    pub(crate) fn stop(mut self) -> ProcessOutput {
         self.running.signal(Signal::SIGTERM);
         let status = self.running.wait();
         assert_eq!(status.code(), Some(0), "an orderly stop is a success: {}", self.log());

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use rdkafka::admin::{AdminOptions, NewPartitions};
 
-use super::broker::{Broker, block_on};
-use super::posts::{STREAMS, Sending, Site, lines};
+use super::broker::{KafkaBroker, block_on};
+use super::posts::{PostsSite, STREAMS, SendingThread, lines};
 use super::skipped;
 use crate::harness::{pinflow, until};
 
@@ -24,7 +24,7 @@ fn posts_that_are_sent_while_it_reads_are_answered_and_stored_once() {
     if skipped() {
         return;
     }
-    let site = Site::new(Broker::shared(), 4);
+    let site = PostsSite::new(KafkaBroker::shared(), 4);
     let config = site.configure("");
     let live = site.run(&config, &[]);
     site.emit(asked("PINFLOW_KAFKA_INDS", INDS), 31, &["--malformed", "0.01", "--order", "emulator"]);
@@ -45,7 +45,7 @@ fn killed_at_any_moment_nothing_is_lost_or_repeated() {
     if skipped() {
         return;
     }
-    let site = Site::new(Broker::shared(), 4);
+    let site = PostsSite::new(KafkaBroker::shared(), 4);
     let recording = site.recording(asked("PINFLOW_KAFKA_INDS", INDS), 32, &["--malformed", "0.01"]);
     let config = site.configure("");
     let kills = asked("PINFLOW_KAFKA_KILLS", KILLS);
@@ -73,8 +73,8 @@ fn a_broker_that_crashes_or_hangs_is_waited_for() {
     if skipped() {
         return;
     }
-    let mut broker = Broker::alone("");
-    let site = Site::new(&broker, 4);
+    let mut broker = KafkaBroker::alone("");
+    let site = PostsSite::new(&broker, 4);
     let recording = site.recording(2_000, 33, &[]);
     let config = site.configure("");
     let live = site.run(&config, &[]);
@@ -101,8 +101,8 @@ fn it_stops_in_time_while_no_broker_answers() {
     if skipped() {
         return;
     }
-    let mut broker = Broker::alone("");
-    let site = Site::new(&broker, 1);
+    let mut broker = KafkaBroker::alone("");
+    let site = PostsSite::new(&broker, 1);
     let recording = site.recording(100, 34, &[]);
     let config = site.configure("");
     let live = site.run(&config, &[]);
@@ -123,8 +123,8 @@ fn a_partition_that_is_added_is_read_from_its_beginning() {
     if skipped() {
         return;
     }
-    let broker = Broker::shared();
-    let site = Site::new(broker, 1);
+    let broker = KafkaBroker::shared();
+    let site = PostsSite::new(broker, 1);
     let recording = site.recording(500, 35, &[]);
     let config = site.configure("start = \"latest\"");
     let live = site.run(&config, &[]);
@@ -151,8 +151,8 @@ fn it_begins_where_it_is_told_and_a_crash_does_not_move_that() {
     if skipped() {
         return;
     }
-    let broker = Broker::shared();
-    let site = Site::new(broker, 1);
+    let broker = KafkaBroker::shared();
+    let site = PostsSite::new(broker, 1);
     let topic = site.topic("user");
     let config_of = |start: &str| {
         let config = site.configure_topics(&format!("user = \"{topic}\""), &format!("start = \"{start}\""));
@@ -160,7 +160,7 @@ fn it_begins_where_it_is_told_and_a_crash_does_not_move_that() {
         config
     };
     let user = |ind: u32| format!("{{\"ind\":{ind},\"age\":20}}");
-    let mut sending = Sending::new(&broker.plaintext(), &[]);
+    let mut sending = SendingThread::new(&broker.plaintext(), &[]);
     let mut send = |inds: std::ops::Range<u32>| {
         inds.for_each(|ind| sending.send(&topic, 0, Some(user(ind).as_bytes())));
         sending.flush();
@@ -199,7 +199,7 @@ fn a_sink_that_is_slow_pauses_the_partitions_and_memory_stays() {
     if skipped() {
         return;
     }
-    let site = Site::new(Broker::shared(), 4);
+    let site = PostsSite::new(KafkaBroker::shared(), 4);
     // Some 60 MB.
     let recording = site.recording(60_000, 36, &[]);
     site.send(&recording, 4);
@@ -209,7 +209,7 @@ fn a_sink_that_is_slow_pauses_the_partitions_and_memory_stays() {
     command.arg(&config).args(["--output", "none"]).env("RUST_LOG", "pinflow=debug").stderr(log);
     // Each commit takes its time: far longer than a short wait.
     command.env("FAILPOINTS", "engine::commit=sleep(2500)");
-    let mut running = crate::harness::Running::start(&mut command);
+    let mut running = crate::harness::RunningProcess::start(&mut command);
     let said = || std::fs::read_to_string(site.place.path().join("log")).unwrap();
     let mut most = 0;
     until("the partitions were paused a few times", || {

@@ -1,18 +1,18 @@
 //! Security: which connections stand, which are refused, and that no secret is ever shown.
 
-use super::broker::{Broker, Listener, PASSWORD, USER};
-use super::{Configured, Ended, configured, run, run_with, shown, skipped};
+use super::broker::{BrokerListener, KafkaBroker, PASSWORD, USER};
+use super::{EndedRun, KafkaConfigFile, configured, run, run_with, shown, skipped};
 use crate::harness::scratch;
 
 /// Lists topics: the least that needs a broker that believes us, and that we believe.
-fn list(place: &Configured) -> Ended {
+fn list(place: &KafkaConfigFile) -> EndedRun {
     run(["topics", "list", "--connection", place.config()])
 }
 
-fn tls(listener: Listener, more: &str) -> Configured {
-    let broker = Broker::shared();
+fn tls(listener: BrokerListener, more: &str) -> KafkaConfigFile {
+    let broker = KafkaBroker::shared();
     let ca = broker.certificates().authority();
-    Configured::new(&format!("brokers = '{}'\ntls = {{ ca = '{}'{more} }}\n", broker.at(listener), shown(&ca)))
+    KafkaConfigFile::new(&format!("brokers = '{}'\ntls = {{ ca = '{}'{more} }}\n", broker.at(listener), shown(&ca)))
 }
 
 #[test]
@@ -20,7 +20,7 @@ fn a_good_certificate_is_accepted() {
     if skipped() {
         return;
     }
-    let ended = list(&tls(Listener::Tls, ""));
+    let ended = list(&tls(BrokerListener::Tls, ""));
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(!ended.stderr.contains("WARN"), "an encrypted connection is nothing to warn of: {ended:?}");
 }
@@ -30,13 +30,14 @@ fn certificates_that_prove_nothing_are_refused_with_the_reason() {
     if skipped() {
         return;
     }
-    for listener in [Listener::WrongHost, Listener::Expired, Listener::SelfSigned] {
+    for listener in [BrokerListener::WrongHost, BrokerListener::Expired, BrokerListener::SelfSigned] {
         let ended = list(&tls(listener, ""));
         let says = "the certificate is over, names another host, or is not vouched for";
         assert!(ended.code == 1 && ended.stderr.contains(says), "{listener:?}: {ended:?}");
     }
-    let broker = Broker::shared();
-    let untrusted = list(&Configured::new(&format!("brokers = '{}'\nsecurity = 'tls'\n", broker.at(Listener::Tls))));
+    let broker = KafkaBroker::shared();
+    let untrusted =
+        list(&KafkaConfigFile::new(&format!("brokers = '{}'\nsecurity = 'tls'\n", broker.at(BrokerListener::Tls))));
     assert!(untrusted.code == 1 && untrusted.stderr.contains("tls = { ca"), "{untrusted:?}");
 }
 
@@ -45,7 +46,7 @@ fn only_the_long_name_accepts_any_certificate_and_it_warns() {
     if skipped() {
         return;
     }
-    for listener in [Listener::WrongHost, Listener::Expired, Listener::SelfSigned] {
+    for listener in [BrokerListener::WrongHost, BrokerListener::Expired, BrokerListener::SelfSigned] {
         let ended = list(&tls(listener, ", danger_accept_invalid_certs = true"));
         assert_eq!(ended.code, 0, "{listener:?}: {ended:?}");
         assert!(ended.stderr.contains("WARN") && ended.stderr.contains("danger_accept_invalid_certs"), "{ended:?}");
@@ -57,16 +58,16 @@ fn a_broker_that_wants_our_certificate_gets_it() {
     if skipped() {
         return;
     }
-    let certificates = Broker::shared().certificates();
+    let certificates = KafkaBroker::shared().certificates();
     let ours = |name: &str| {
         let (certificate, key) = (certificates.certificate(name), certificates.key(name));
         format!(", certificate = '{}', key = '{}'", shown(&certificate), shown(&key))
     };
-    let ended = list(&tls(Listener::Mutual, &ours("client")));
+    let ended = list(&tls(BrokerListener::Mutual, &ours("client")));
     assert_eq!(ended.code, 0, "{ended:?}");
     for (what, ended) in [
-        ("none", list(&tls(Listener::Mutual, ""))),
-        ("one that nobody vouches for", list(&tls(Listener::Mutual, &ours("self_signed")))),
+        ("none", list(&tls(BrokerListener::Mutual, ""))),
+        ("one that nobody vouches for", list(&tls(BrokerListener::Mutual, &ours("self_signed")))),
     ] {
         assert!(ended.code == 1 && ended.stderr.contains("tls = { certificate"), "{what}: {ended:?}");
     }
@@ -78,7 +79,7 @@ fn a_password_is_proved_or_refused() {
         return;
     }
     for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] {
-        let place = configured(Listener::Sasl, mechanism, USER);
+        let place = configured(BrokerListener::Sasl, mechanism, USER);
         let ended = list(&place);
         assert_eq!(ended.code, 0, "{mechanism}: {ended:?}");
         let list = ["topics", "list", "--connection", place.config()];
@@ -93,11 +94,12 @@ fn plaintext_to_a_listener_that_encrypts_says_what_to_write() {
     if skipped() {
         return;
     }
-    let ended = run(["topics", "list", "--brokers", &Broker::shared().at(Listener::Tls)]);
+    let ended = run(["topics", "list", "--brokers", &KafkaBroker::shared().at(BrokerListener::Tls)]);
     assert!(ended.code == 1 && ended.stderr.contains("security = \"tls\""), "{ended:?}");
-    let certificates = Broker::shared().certificates().authority();
-    let text = format!("brokers = '{}'\ntls = {{ ca = '{}' }}\n", Broker::shared().plaintext(), shown(&certificates));
-    let ended = list(&Configured::new(&text));
+    let certificates = KafkaBroker::shared().certificates().authority();
+    let text =
+        format!("brokers = '{}'\ntls = {{ ca = '{}' }}\n", KafkaBroker::shared().plaintext(), shown(&certificates));
+    let ended = list(&KafkaConfigFile::new(&text));
     assert!(ended.code == 1 && ended.stderr.contains("the broker speaks no TLS here"), "{ended:?}");
 }
 
@@ -107,7 +109,7 @@ fn no_secret_is_ever_shown() {
     if skipped() {
         return;
     }
-    let broker = Broker::shared();
+    let broker = KafkaBroker::shared();
     let place = scratch();
     let file = place.path().join("password");
     std::fs::write(&file, PASSWORD).unwrap();
@@ -115,10 +117,10 @@ fn no_secret_is_ever_shown() {
     let ca = broker.certificates().authority();
     for mechanism in ["SCRAM-SHA-256", "PLAIN"] {
         for from in [format!("file:{}", shown(&file)), "env:PINFLOW_TEST_PASSWORD".to_owned()] {
-            let configured = Configured::new(&format!(
+            let configured = KafkaConfigFile::new(&format!(
                 "brokers = '{}'\ntls = {{ ca = '{}' }}\nproperties = {{ debug = 'all' }}\n\
                  sasl = {{ mechanism = '{mechanism}', username = '{USER}', password = '{from}' }}\n",
-                broker.at(Listener::Sasl),
+                broker.at(BrokerListener::Sasl),
                 shown(&ca)
             ));
             let loud = [("RUST_LOG", "trace")];
@@ -137,18 +139,18 @@ fn no_secret_is_ever_shown() {
         }
     }
     // Written in the configuration itself, it is refused without being repeated.
-    let inline = Configured::new(&format!(
+    let inline = KafkaConfigFile::new(&format!(
         "brokers = '{}'\nsasl = {{ mechanism = 'PLAIN', username = '{USER}', password = '{PASSWORD}' }}\n\
          properties = {{ 'sasl.password' = '{PASSWORD}' }}\n",
-        broker.at(Listener::Sasl)
+        broker.at(BrokerListener::Sasl)
     ));
     let ended = list(&inline);
     assert!(ended.code == 2 && !ended.stderr.contains(PASSWORD), "{ended:?}");
     // So is a file that others can read.
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-    let exposed = Configured::new(&format!(
+    let exposed = KafkaConfigFile::new(&format!(
         "brokers = '{}'\nsasl = {{ mechanism = 'PLAIN', username = '{USER}', password = 'file:{}' }}\n",
-        broker.at(Listener::Sasl),
+        broker.at(BrokerListener::Sasl),
         shown(&file)
     ));
     let ended = list(&exposed);

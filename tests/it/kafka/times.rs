@@ -4,20 +4,20 @@ use std::path::Path;
 
 use rusqlite::types::Value;
 
-use super::broker::Broker;
-use super::posts::{STREAMS, Site};
+use super::broker::KafkaBroker;
+use super::posts::{PostsSite, STREAMS};
 use super::skipped;
-use crate::harness::Snapshot;
-use crate::http::Serving;
+use crate::harness::ProcessOutput;
+use crate::http::ServingRun;
 use crate::ledger;
 
 /// 9999-12-31T00:00:00Z, milliseconds.
 const YEAR_9999_MS: i64 = 253_402_214_400_000;
 
 /// Topics that take any time: brokers before Kafka 4 do so by default.
-fn site() -> Site {
-    let broker = Broker::shared();
-    let site = Site::unmade(&broker.plaintext());
+fn site() -> PostsSite {
+    let broker = KafkaBroker::shared();
+    let site = PostsSite::unmade(&broker.plaintext());
     for stream in STREAMS {
         let settings = [("message.timestamp.after.max.ms", i64::MAX.to_string())];
         broker.create_topic(&site.topic(stream), 1, &settings.each_ref().map(|(key, value)| (*key, value.as_str())));
@@ -38,21 +38,21 @@ fn now_ms() -> i64 {
 }
 
 /// The age group that the answers see for the one user.
-fn age_group(snapshot: &Snapshot) -> String {
+fn age_group(snapshot: &ProcessOutput) -> String {
     let rows = &snapshot.answers["median_followers_by_age_group"];
     assert_eq!(rows.len(), 1, "{rows:?}");
     rows[0]["age_group"].as_str().unwrap().to_owned()
 }
 
 /// Reads all there is, and stops.
-fn read_to_end(site: &Site, config: &Path) -> Snapshot {
+fn read_to_end(site: &PostsSite, config: &Path) -> ProcessOutput {
     let live = site.run(config, &[]);
     live.until_caught_up(&site.ends());
     live.stop()
 }
 
 /// Whether the time of each stored user is known, in the order of their positions.
-fn times_known(site: &Site) -> Vec<bool> {
+fn times_known(site: &PostsSite) -> Vec<bool> {
     let read = ledger::read(&site.tables().join("user"));
     let column = |name: &str| read.columns.iter().position(|column| column == name).unwrap();
     let (position, time) = (column("_position"), column("_arrived_at"));
@@ -124,7 +124,7 @@ fn times_ahead_are_counted_in_status_and_metrics() {
     (0..3).for_each(|_| sending.send_at(&site.topic("user"), 0, &user(20), YEAR_9999_MS));
     sending.send(&site.topic("user"), 0, Some(&user(20)));
     sending.flush();
-    let serving = Serving::start(site.place.path(), &config, &[]);
+    let serving = ServingRun::start(site.place.path(), &config, &[]);
     serving.until_read(4);
     assert_eq!(serving.http.json("/status")["this_run"]["times_ahead"], 3);
     let metrics = serving.http.get("/metrics");

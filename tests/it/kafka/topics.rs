@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::broker::{Broker, Listener, NOBODY};
-use super::{Ended, configured, run, skipped};
+use super::broker::{BrokerListener, KafkaBroker, NOBODY};
+use super::{EndedRun, configured, run, skipped};
 
-fn topics(arguments: &[&str]) -> Ended {
-    let brokers = Broker::shared().plaintext();
+fn topics(arguments: &[&str]) -> EndedRun {
+    let brokers = KafkaBroker::shared().plaintext();
     run(["topics"].iter().chain(arguments).copied().chain(["--brokers", &brokers]))
 }
 
@@ -81,10 +81,10 @@ fn check_names_topics_whose_senders_set_times() {
     if skipped() {
         return;
     }
-    let site = super::posts::Site::unmade(&Broker::shared().plaintext());
+    let site = super::posts::PostsSite::unmade(&KafkaBroker::shared().plaintext());
     let [pin, geo] = ["pin", "geo"].map(|stream| site.topic(stream));
     assert_eq!(topics(&["create", &pin]).code, 0);
-    Broker::shared().create_topic(&geo, 1, &[]);
+    KafkaBroker::shared().create_topic(&geo, 1, &[]);
     let config = site.configure_topics(&format!("pin = \"{pin}\", geo = \"{geo}\""), "");
     let checked = run(["check", config.to_str().unwrap()]);
     let risks: Vec<&str> = checked.stdout.lines().filter(|line| line.starts_with("risk")).collect();
@@ -131,7 +131,7 @@ fn who_may_not_is_told_which_right_is_missing() {
         return;
     }
     assert_eq!(topics(&["create", "guarded"]).code, 0);
-    let place = configured(Listener::Sasl, "SCRAM-SHA-512", NOBODY);
+    let place = configured(BrokerListener::Sasl, "SCRAM-SHA-512", NOBODY);
     let nobody =
         |arguments: &[&str]| run(["topics"].iter().chain(arguments).copied().chain(["--connection", place.config()]));
     let seen = nobody(&["list"]);

@@ -5,15 +5,16 @@ use std::time::Duration;
 use rdkafka::producer::Producer;
 use rdkafka::util::Timeout;
 
-use super::broker::Broker;
-use super::posts::{STREAMS, Sending, Site, lines};
+use super::broker::KafkaBroker;
+use super::posts::{PostsSite, STREAMS, SendingThread, lines};
 use super::skipped;
 use crate::harness::{last_snapshot, pinflow, succeed, until};
 
 const PATIENCE: Timeout = Timeout::After(Duration::from_secs(60));
 
-fn transactional(broker: &Broker, id: &str) -> Sending {
-    let sending = Sending::new(&broker.plaintext(), &[("transactional.id", id), ("transaction.timeout.ms", "600000")]);
+fn transactional(broker: &KafkaBroker, id: &str) -> SendingThread {
+    let sending =
+        SendingThread::new(&broker.plaintext(), &[("transactional.id", id), ("transaction.timeout.ms", "600000")]);
     sending.producer.init_transactions(PATIENCE).unwrap();
     sending
 }
@@ -27,8 +28,8 @@ fn aborted_records_are_no_rows_and_marks_are_stepped_over() {
     if skipped() {
         return;
     }
-    let broker = Broker::shared();
-    let site = Site::new(broker, 2);
+    let broker = KafkaBroker::shared();
+    let site = PostsSite::new(broker, 2);
     let recording = site.recording(300, 51, &[]);
     let config = site.configure("");
     let live = site.run(&config, &[]);
@@ -74,8 +75,8 @@ fn an_open_transaction_holds_back_what_is_behind_it_and_that_is_seen() {
     if skipped() {
         return;
     }
-    let broker = Broker::shared();
-    let site = Site::unmade(&broker.plaintext());
+    let broker = KafkaBroker::shared();
+    let site = PostsSite::unmade(&broker.plaintext());
     let topic = site.topic("user");
     broker.create_topic(&topic, 1, &[]);
     let config = site.configure_topics(&format!("user = \"{topic}\""), "");
@@ -106,8 +107,8 @@ fn a_run_until_caught_up_reads_what_is_committed_and_ends() {
     if skipped() {
         return;
     }
-    let broker = Broker::shared();
-    let site = Site::new(broker, 2);
+    let broker = KafkaBroker::shared();
+    let site = PostsSite::new(broker, 2);
     let recording = site.recording(200, 53, &[]);
     let config = site.configure("");
     let command = || {
@@ -147,7 +148,7 @@ fn topics_without_news_are_read_without_a_commit() {
     if skipped() {
         return;
     }
-    let site = Site::new(Broker::shared(), 3);
+    let site = PostsSite::new(KafkaBroker::shared(), 3);
     let config = site.configure("");
     site.send(&site.recording(60, 71, &[]), 3);
     let run = || {

@@ -1,9 +1,9 @@
 //! `pinflow check` makes the calls that reading takes, and names the permission that is missing.
 
 use super::emit::run;
-use super::proxy::{Fault, Proxy};
-use super::server::Server;
-use super::site::Site;
+use super::proxy::{KinesisProxy, ProxyFault};
+use super::server::KinesisServer;
+use super::site::KinesisSite;
 use super::skipped;
 
 #[test]
@@ -11,15 +11,15 @@ fn every_permission_is_tried_and_the_missing_one_named() {
     if skipped() {
         return;
     }
-    let server = Server::shared();
-    let proxy = Proxy::before(server.port());
-    let site = Site::new(&server.endpoint(), &proxy.endpoint(), 1);
+    let server = KinesisServer::shared();
+    let proxy = KinesisProxy::before(server.port());
+    let site = KinesisSite::new(&server.endpoint(), &proxy.endpoint(), 1);
     let config = site.configure("");
     let check = || run(["check", config.to_str().unwrap()]);
     let (code, said, _) = check();
     assert!(code == 0 && said.matches("1 open shards").count() == 3, "{said}");
     for call in ["DescribeStreamSummary", "ListShards", "GetShardIterator", "GetRecords"] {
-        proxy.fault(call, Fault::Refused("AccessDeniedException"), 1);
+        proxy.fault(call, ProxyFault::Refused("AccessDeniedException"), 1);
         let (code, said, _) = check();
         assert!(code == 1 && said.contains(&format!("allow kinesis:{call} on it")), "{call}: {said}");
     }
@@ -30,11 +30,11 @@ fn every_permission_is_tried_and_the_missing_one_named() {
     let (code, said, _) = check();
     assert!(code == 0 && said.matches("may be pushed to consumer mine").count() == 1, "{said}");
     for call in ["DescribeStreamConsumer", "SubscribeToShard"] {
-        proxy.fault(call, Fault::Refused("AccessDeniedException"), 1);
+        proxy.fault(call, ProxyFault::Refused("AccessDeniedException"), 1);
         let (code, said, _) = check();
         assert!(code == 0 && said.contains(&format!("allow kinesis:{call} on it")), "{call}: {said}");
     }
-    proxy.fault("DescribeStreamSummary", Fault::Refused("ExpiredTokenException"), 1);
+    proxy.fault("DescribeStreamSummary", ProxyFault::Refused("ExpiredTokenException"), 1);
     let (code, said, _) = check();
     assert!(code == 1 && said.contains("renew the AWS credentials"), "{said}");
 }
@@ -44,8 +44,8 @@ fn a_stream_that_is_not_there_is_a_fault() {
     if skipped() {
         return;
     }
-    let endpoint = Server::shared().endpoint();
-    let site = Site::unmade(&endpoint, &endpoint);
+    let endpoint = KinesisServer::shared().endpoint();
+    let site = KinesisSite::unmade(&endpoint, &endpoint);
     let (code, said, _) = run(["check", site.configure("").to_str().unwrap()]);
     assert!(code == 1 && said.contains("pinflow streams create"), "{said}");
     assert!(!site.tables().exists(), "nothing was written");

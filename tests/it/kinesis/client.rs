@@ -23,7 +23,7 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
 
 /// A record that a server holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct HeldRecord {
     pub(crate) number: String,
     pub(crate) key: String,
     pub(crate) data: Vec<u8>,
@@ -31,17 +31,17 @@ pub(crate) struct Held {
 
 /// A client of one server.
 #[derive(Clone)]
-pub(crate) struct Probe(Client);
+pub(crate) struct KinesisProbe(Client);
 
-impl Probe {
-    pub(crate) fn new(endpoint: &str) -> Probe {
+impl KinesisProbe {
+    pub(crate) fn new(endpoint: &str) -> KinesisProbe {
         let config = aws_sdk_kinesis::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
             .endpoint_url(endpoint)
             .credentials_provider(Credentials::new(ACCOUNT, "secret", None, None, "tests"))
             .build();
-        Probe(Client::from_conf(config))
+        KinesisProbe(Client::from_conf(config))
     }
 
     pub(crate) fn create(&self, stream: &str, shards: i32) {
@@ -119,14 +119,14 @@ impl Probe {
     }
 
     /// Every record of every shard.
-    pub(crate) fn held(&self, stream: &str) -> BTreeMap<String, Vec<Held>> {
+    pub(crate) fn held(&self, stream: &str) -> BTreeMap<String, Vec<HeldRecord>> {
         self.shards(stream)
             .into_iter()
             .map(|shard| (shard.shard_id.clone(), self.records(stream, &shard.shard_id)))
             .collect()
     }
 
-    fn records(&self, stream: &str, shard: &str) -> Vec<Held> {
+    fn records(&self, stream: &str, shard: &str) -> Vec<HeldRecord> {
         let call = self.0.get_shard_iterator().stream_name(stream).shard_id(shard);
         let iterator = block_on(call.shard_iterator_type(ShardIteratorType::TrimHorizon).send()).unwrap();
         let (mut iterator, mut records, start) = (iterator.shard_iterator, Vec::new(), Instant::now());
@@ -134,7 +134,7 @@ impl Probe {
             assert!(start.elapsed() < PATIENCE, "{shard} is read to its end");
             let answer = block_on(self.0.get_records().shard_iterator(now).send()).unwrap();
             let is_end = answer.records.is_empty() && answer.millis_behind_latest.unwrap_or(0) == 0;
-            records.extend(answer.records.into_iter().map(|record| Held {
+            records.extend(answer.records.into_iter().map(|record| HeldRecord {
                 number: record.sequence_number,
                 key: record.partition_key.unwrap_or_default(),
                 data: record.data.into_inner(),

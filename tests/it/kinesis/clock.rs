@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::proxy::{Fault, Proxy};
-use super::server::Server;
-use super::site::Site;
+use super::proxy::{KinesisProxy, ProxyFault};
+use super::server::KinesisServer;
+use super::site::KinesisSite;
 use super::skipped;
 use crate::harness::{succeed, until};
 use crate::idle_starts::assert_no_commits;
-use crate::kafka::posts::Live;
+use crate::kafka::posts::LiveSite;
 use crate::ledger::places;
 
-fn put_user(site: &Site, ind: u32) {
+fn put_user(site: &KinesisSite, ind: u32) {
     site.probe.put(&site.stream("user"), &[("k".to_owned(), format!("{{\"ind\":{ind}}}").into_bytes())]);
 }
 
 /// How many rows the tables hold.
-fn rows(site: &Site) -> u64 {
+fn rows(site: &KinesisSite) -> u64 {
     places(&site.tables()).values().map(|times| *times as u64).sum()
 }
 
@@ -28,16 +28,16 @@ fn latest_with_this_machines_clock_ahead_starts_by_the_clock_of_kinesis() {
         return;
     }
     let Some(faketime) = crate::harness::faketime() else { return };
-    let endpoint = Server::shared().endpoint();
+    let endpoint = KinesisServer::shared().endpoint();
     // An hour, which nobody would wait; and two seconds, which a start by this machine's clock would.
     for ahead in ["+3600s", "+2s"] {
-        let site = Site::new(&endpoint, &endpoint, 2);
+        let site = KinesisSite::new(&endpoint, &endpoint, 2);
         let config = site.configure("start = \"latest\"");
         put_user(&site, 1);
         std::thread::sleep(Duration::from_millis(1_200));
         let mut command = site.command(&config);
         command.env("LD_PRELOAD", &faketime).env("FAKETIME", ahead).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        let live = Live::of(&mut command, &site.place.path().join("log"));
+        let live = LiveSite::of(&mut command, &site.place.path().join("log"));
         until("the clock is reported", || live.log().contains("clock is ahead of Kinesis"));
         until("the first snapshot is there", || live.cut().is_some_and(|cut| cut["complete"] == true));
         put_user(&site, 2);
@@ -55,12 +55,12 @@ fn moment_that_kinesis_says_has_not_come_is_waited_for() {
     if skipped() {
         return;
     }
-    let server = Server::shared();
-    let proxy = Proxy::before(server.port());
-    let site = Site::new(&server.endpoint(), &proxy.endpoint(), 1);
+    let server = KinesisServer::shared();
+    let proxy = KinesisProxy::before(server.port());
+    let site = KinesisSite::new(&server.endpoint(), &proxy.endpoint(), 1);
     let config = site.configure("start = \"latest\"");
     // As a clock that is a little ahead meets it: more often in a row than any other refusal is forgiven.
-    proxy.fault("GetShardIterator", Fault::Refused("InvalidArgumentException"), 3 * 6);
+    proxy.fault("GetShardIterator", ProxyFault::Refused("InvalidArgumentException"), 3 * 6);
     let live = site.run(&config, &[]);
     until("the faults have been met", || !proxy.has_faults());
     put_user(&site, 2);
@@ -75,8 +75,8 @@ fn start_in_the_future_is_waited_for() {
     if skipped() {
         return;
     }
-    let endpoint = Server::shared().endpoint();
-    let site = Site::new(&endpoint, &endpoint, 1);
+    let endpoint = KinesisServer::shared().endpoint();
+    let site = KinesisSite::new(&endpoint, &endpoint, 1);
     let start = Timestamp::now() + Duration::from_secs(4);
     let config = site.configure(&format!("start = \"{start}\""));
     put_user(&site, 1);
@@ -96,8 +96,8 @@ fn streams_without_news_are_read_without_a_commit() {
     if skipped() {
         return;
     }
-    let endpoint = Server::shared().endpoint();
-    let site = Site::new(&endpoint, &endpoint, 2);
+    let endpoint = KinesisServer::shared().endpoint();
+    let site = KinesisSite::new(&endpoint, &endpoint, 2);
     let config = site.configure("");
     site.send(&site.recording(60, 71, &[]));
     let run = || {

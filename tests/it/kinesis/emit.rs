@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::process::Stdio;
 
-use super::proxy::{Fault, Proxy};
-use super::server::Server;
-use super::site::{STREAMS, Site, with_credentials};
+use super::proxy::{KinesisProxy, ProxyFault};
+use super::server::KinesisServer;
+use super::site::{KinesisSite, STREAMS, with_credentials};
 use super::{asked, skipped};
 use crate::harness::{pinflow, until};
 use crate::kafka::posts::lines;
@@ -20,7 +20,7 @@ pub(super) fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> (i32, Str
     (output.status.code().expect("it ended by itself"), text(&output.stdout), text(&output.stderr))
 }
 
-fn emit(site: &Site, endpoint: &str, more: &[&str]) -> (i32, String) {
+fn emit(site: &KinesisSite, endpoint: &str, more: &[&str]) -> (i32, String) {
     let to = format!("kinesis://{}", site.prefix);
     let arguments = ["emit", "--to", &to, "--endpoint", endpoint, "--region", "us-east-1"];
     let (code, _, said) = run(arguments.into_iter().chain(more.iter().copied()));
@@ -32,13 +32,13 @@ fn every_message_is_there_under_its_ind() {
     if skipped() {
         return;
     }
-    let server = Server::shared();
-    let proxy = Proxy::before(server.port());
-    let site = Site::new(&server.endpoint(), &server.endpoint(), 2);
-    proxy.fault("PutRecords", Fault::Half, 3);
-    proxy.fault("PutRecords", Fault::Refused("ProvisionedThroughputExceededException"), 2);
-    proxy.fault("PutRecords", Fault::Broken, 1);
-    proxy.fault("PutRecords", Fault::Cut, 1);
+    let server = KinesisServer::shared();
+    let proxy = KinesisProxy::before(server.port());
+    let site = KinesisSite::new(&server.endpoint(), &server.endpoint(), 2);
+    proxy.fault("PutRecords", ProxyFault::Half, 3);
+    proxy.fault("PutRecords", ProxyFault::Refused("ProvisionedThroughputExceededException"), 2);
+    proxy.fault("PutRecords", ProxyFault::Broken, 1);
+    proxy.fault("PutRecords", ProxyFault::Cut, 1);
     let recording = site.recording(700, 61, &[]);
     let (code, said) =
         emit(&site, &proxy.endpoint(), &["--inds", "700", "--count", "700", "--seed", "61", "--order", "emulator"]);
@@ -65,8 +65,8 @@ fn a_record_that_kinesis_cannot_take_is_counted_and_the_others_are_there() {
     if skipped() {
         return;
     }
-    let endpoint = Server::shared().endpoint();
-    let site = Site::unmade(&endpoint, &endpoint);
+    let endpoint = KinesisServer::shared().endpoint();
+    let site = KinesisSite::unmade(&endpoint, &endpoint);
     site.probe.create(&site.prefix, 1);
     let path = site.place.path().join("pin.jsonl");
     let large = format!("{{\"index\":2,\"title\":\"{}\"}}\n", "x".repeat(1 << 20));
@@ -84,8 +84,8 @@ fn a_stream_that_is_not_there_is_a_fault_before_anything_is_sent() {
     if skipped() {
         return;
     }
-    let endpoint = Server::shared().endpoint();
-    let site = Site::unmade(&endpoint, &endpoint);
+    let endpoint = KinesisServer::shared().endpoint();
+    let site = KinesisSite::unmade(&endpoint, &endpoint);
     site.probe.create(&site.stream("pin"), 1);
     let (code, said) = emit(&site, &endpoint, &["--inds", "10"]);
     assert!(code == 1 && said.contains(&format!("pinflow streams create {}", site.stream("geo"))), "{said}");
@@ -98,9 +98,9 @@ fn many_posts_are_read_while_they_are_emitted() {
     if skipped() {
         return;
     }
-    let server = Server::fast();
-    let proxy = Proxy::before(server.port());
-    let site = Site::new(&server.endpoint(), &proxy.endpoint(), 4);
+    let server = KinesisServer::fast();
+    let proxy = KinesisProxy::before(server.port());
+    let site = KinesisSite::new(&server.endpoint(), &proxy.endpoint(), 4);
     let inds = asked("PINFLOW_KINESIS_INDS", INDS);
     let config = site.configure("");
     let live = site.run(&config, &[]);

@@ -1,23 +1,23 @@
 //! Enhanced fan-out: records are pushed, and polled where they cannot be.
 
-use super::proxy::{Fault, Proxy};
-use super::server::Server;
-use super::site::{STREAMS, Site};
+use super::proxy::{KinesisProxy, ProxyFault};
+use super::server::KinesisServer;
+use super::site::{KinesisSite, STREAMS};
 use super::skipped;
 use crate::harness::until;
 
 /// Streams with a consumer, behind a proxy.
-fn site(consumer: Option<&str>, shards: i32) -> (Proxy, Site) {
-    let server = Server::shared();
-    let proxy = Proxy::before(server.port());
-    let site = Site::new(&server.endpoint(), &proxy.endpoint(), shards);
+fn site(consumer: Option<&str>, shards: i32) -> (KinesisProxy, KinesisSite) {
+    let server = KinesisServer::shared();
+    let proxy = KinesisProxy::before(server.port());
+    let site = KinesisSite::new(&server.endpoint(), &proxy.endpoint(), shards);
     if let Some(consumer) = consumer {
         STREAMS.iter().for_each(|stream| site.probe.register(&site.stream(stream), consumer));
     }
     (proxy, site)
 }
 
-fn users(site: &Site, inds: std::ops::Range<u32>) {
+fn users(site: &KinesisSite, inds: std::ops::Range<u32>) {
     let records: Vec<_> = inds.map(|ind| (ind.to_string(), format!("{{\"ind\":{ind}}}").into_bytes())).collect();
     site.probe.put(&site.stream("user"), &records);
 }
@@ -80,7 +80,7 @@ fn where_it_is_refused_shards_are_polled_and_it_is_said_once_a_stream() {
     let config = site.configure("fan_out = true");
     let said = |log: &str| log.matches("enhanced fan-out is refused").count();
     // As many consumers as there may be: perhaps one goes, so it is asked for again.
-    proxy.fault("RegisterStreamConsumer", Fault::Refused("LimitExceededException"), 9);
+    proxy.fault("RegisterStreamConsumer", ProxyFault::Refused("LimitExceededException"), 9);
     users(&site, 0..20);
     let live = site.run(&config, &[]);
     site.until_durable();
@@ -92,7 +92,7 @@ fn where_it_is_refused_shards_are_polled_and_it_is_said_once_a_stream() {
     site.assert_right(&live.stop());
     // For good, now of one of the shards: all of the stream's are polled.
     let (before, polled) = (proxy.calls("SubscribeToShard"), proxy.calls("GetRecords"));
-    proxy.fault("SubscribeToShard", Fault::Refused("AccessDeniedException"), 6);
+    proxy.fault("SubscribeToShard", ProxyFault::Refused("AccessDeniedException"), 6);
     users(&site, 40..60);
     let live = site.run(&config, &[]);
     site.until_durable();
@@ -110,9 +110,9 @@ fn a_subscription_that_is_cut_or_held_by_another_is_renewed_from_the_last_record
     let (proxy, site) = site(Some("pinflow-posts"), 1);
     let config = site.configure("fan_out = true");
     users(&site, 0..60);
-    proxy.fault("SubscribeToShard", Fault::CutAnswer, 6);
-    proxy.fault("SubscribeToShard", Fault::Refused("ResourceInUseException"), 3);
-    proxy.fault("SubscribeToShard", Fault::Broken, 1);
+    proxy.fault("SubscribeToShard", ProxyFault::CutAnswer, 6);
+    proxy.fault("SubscribeToShard", ProxyFault::Refused("ResourceInUseException"), 3);
+    proxy.fault("SubscribeToShard", ProxyFault::Broken, 1);
     let live = site.run(&config, &[]);
     for round in 1..8 {
         users(&site, round * 60..round * 60 + 60);

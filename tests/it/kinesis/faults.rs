@@ -5,21 +5,21 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use pinflow::position::Position;
 
-use super::proxy::{Fault, Proxy};
-use super::server::Server;
-use super::site::Site;
+use super::proxy::{KinesisProxy, ProxyFault};
+use super::server::KinesisServer;
+use super::site::KinesisSite;
 use super::{asked, skipped};
 use crate::harness::{pinflow, succeed, until};
 use crate::ledger::{places, read};
 
-fn site(shards: i32) -> (Proxy, Site) {
-    let server = Server::shared();
-    let proxy = Proxy::before(server.port());
-    let site = Site::new(&server.endpoint(), &proxy.endpoint(), shards);
+fn site(shards: i32) -> (KinesisProxy, KinesisSite) {
+    let server = KinesisServer::shared();
+    let proxy = KinesisProxy::before(server.port());
+    let site = KinesisSite::new(&server.endpoint(), &proxy.endpoint(), shards);
     (proxy, site)
 }
 
-fn users(site: &Site, inds: std::ops::Range<u32>) {
+fn users(site: &KinesisSite, inds: std::ops::Range<u32>) {
     let records: Vec<_> = inds.map(|ind| (ind.to_string(), format!("{{\"ind\":{ind}}}").into_bytes())).collect();
     site.probe.put(&site.stream("user"), &records);
 }
@@ -33,23 +33,26 @@ fn every_fault_is_waited_out() {
     let config = site.configure("");
     let live = site.run(&config, &[]);
     let faults = [
-        Fault::Refused("ProvisionedThroughputExceededException"),
-        Fault::Refused("ExpiredIteratorException"),
-        Fault::Refused("ExpiredTokenException"),
-        Fault::Broken,
-        Fault::Cut,
-        Fault::CutAnswer,
-        Fault::Slow(700),
+        ProxyFault::Refused("ProvisionedThroughputExceededException"),
+        ProxyFault::Refused("ExpiredIteratorException"),
+        ProxyFault::Refused("ExpiredTokenException"),
+        ProxyFault::Broken,
+        ProxyFault::Cut,
+        ProxyFault::CutAnswer,
+        ProxyFault::Slow(700),
     ];
     for (at, fault) in (0..).zip(faults) {
         users(&site, at * 20..at * 20 + 20);
         for call in ["GetRecords", "GetShardIterator", "ListShards", "DescribeStreamSummary"] {
             // An iterator is asked for only after something else has failed.
-            let fault =
-                if call == "GetShardIterator" && matches!(fault, Fault::Slow(_)) { Fault::Broken } else { fault };
+            let fault = if call == "GetShardIterator" && matches!(fault, ProxyFault::Slow(_)) {
+                ProxyFault::Broken
+            } else {
+                fault
+            };
             proxy.fault(call, fault, 2);
         }
-        proxy.fault("GetRecords", Fault::Cut, 1);
+        proxy.fault("GetRecords", ProxyFault::Cut, 1);
         until("the faults have been met", || !proxy.has_faults());
     }
     site.until_durable();
@@ -115,7 +118,7 @@ fn a_reader_that_was_stopped_for_a_while_reads_on() {
     let polled = site(2);
     let pushed = site(2);
     pushed.1.probe.register(&pushed.1.stream("user"), "pinflow-posts");
-    let run = |(_, site): &(Proxy, Site), more: &str| site.run(&site.configure(more), &[]);
+    let run = |(_, site): &(KinesisProxy, KinesisSite), more: &str| site.run(&site.configure(more), &[]);
     let lives = [(&polled, run(&polled, "")), (&pushed, run(&pushed, "fan_out = true"))];
     for ((_, site), live) in &lives {
         users(site, 0..20);
@@ -124,7 +127,7 @@ fn a_reader_that_was_stopped_for_a_while_reads_on() {
         users(site, 20..40);
     }
     std::thread::sleep(pause);
-    let calls = |proxy: &Proxy| (proxy.calls("GetShardIterator"), proxy.calls("SubscribeToShard"));
+    let calls = |proxy: &KinesisProxy| (proxy.calls("GetShardIterator"), proxy.calls("SubscribeToShard"));
     let before = [calls(&polled.0), calls(&pushed.0)];
     for ((_, site), live) in lives {
         live.running.signal(Signal::SIGCONT);
@@ -143,8 +146,8 @@ fn a_stream_that_is_not_the_one_that_was_read_ends_the_run() {
     if skipped() {
         return;
     }
-    let endpoint = Server::shared().endpoint();
-    let site = Site::new(&endpoint, &endpoint, 1);
+    let endpoint = KinesisServer::shared().endpoint();
+    let site = KinesisSite::new(&endpoint, &endpoint, 1);
     let config = site.configure("");
     users(&site, 0..10);
     let live = site.run(&config, &[]);
@@ -172,7 +175,7 @@ fn a_permission_that_is_taken_away_ends_the_run_and_is_named() {
     users(&site, 0..5);
     let live = site.run(&config, &[]);
     site.until_durable();
-    proxy.fault("GetRecords", Fault::Refused("AccessDeniedException"), 3);
+    proxy.fault("GetRecords", ProxyFault::Refused("AccessDeniedException"), 3);
     let said = live.fails();
     assert!(said.contains("allow kinesis:GetRecords"), "{said}");
 }
@@ -182,8 +185,8 @@ fn what_is_not_there_at_the_start_is_named() {
     if skipped() {
         return;
     }
-    let endpoint = Server::shared().endpoint();
-    let site = Site::unmade(&endpoint, &endpoint);
+    let endpoint = KinesisServer::shared().endpoint();
+    let site = KinesisSite::unmade(&endpoint, &endpoint);
     let said = site.run(&site.configure(""), &[]).fails();
     assert!(said.contains("is not there") && said.contains("pinflow streams create"), "{said}");
 }
@@ -229,6 +232,6 @@ fn records_that_expired_before_they_were_read_are_named_and_can_be_accepted() {
     live.stop();
 }
 
-fn held_of(site: &Site, source: &str) -> Vec<Position> {
+fn held_of(site: &KinesisSite, source: &str) -> Vec<Position> {
     site.held().into_iter().filter(|(name, _)| name == source).map(|(_, position)| position).collect()
 }

@@ -18,7 +18,7 @@ const CUT_AFTER: usize = 1_500;
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum ProxyFault {
     /// It is refused with this error; the server never hears of it.
     Refused(&'static str),
     /// The service fails; the server never hears of it.
@@ -35,15 +35,15 @@ pub(crate) enum Fault {
 
 /// A fault that is to come.
 #[derive(Debug, Clone, Copy)]
-struct Rule {
+struct KinesisProxyRule {
     call: &'static str,
-    fault: Fault,
+    fault: ProxyFault,
     times: u32,
 }
 
 #[derive(Default)]
-struct State {
-    rules: Vec<Rule>,
+struct ProxyState {
+    rules: Vec<KinesisProxyRule>,
     /// Of a hundred calls for records or iterators, so many meet a fault.
     chaos: u64,
     /// Calls so far, by name.
@@ -58,27 +58,27 @@ struct State {
 
 /// A proxy; it ends with the process.
 #[derive(Clone)]
-pub(crate) struct Proxy {
+pub(crate) struct KinesisProxy {
     port: u16,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ProxyState>>,
 }
 
-struct Request {
+struct ProxiedRequest {
     head: Vec<String>,
     call: String,
     body: Vec<u8>,
 }
 
-struct Answer {
+struct ProxyAnswer {
     status: u16,
     body: Vec<u8>,
 }
 
-impl Proxy {
+impl KinesisProxy {
     /// Listens before a server on this machine.
-    pub(crate) fn before(server: u16) -> Proxy {
+    pub(crate) fn before(server: u16) -> KinesisProxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let proxy = Proxy { port: listener.local_addr().unwrap().port(), state: Arc::default() };
+        let proxy = KinesisProxy { port: listener.local_addr().unwrap().port(), state: Arc::default() };
         let serving = proxy.clone();
         std::thread::spawn(move || {
             for client in listener.incoming() {
@@ -95,8 +95,8 @@ impl Proxy {
     }
 
     /// The next calls of this name meet a fault.
-    pub(crate) fn fault(&self, call: &'static str, fault: Fault, times: u32) {
-        self.state.lock().unwrap().rules.push(Rule { call, fault, times });
+    pub(crate) fn fault(&self, call: &'static str, fault: ProxyFault, times: u32) {
+        self.state.lock().unwrap().rules.push(KinesisProxyRule { call, fault, times });
     }
 
     /// Whether a fault is still to come.
@@ -135,20 +135,22 @@ impl Proxy {
         let mut from_client = BufReader::new(client);
         while let Some(request) = read_request(&mut from_client)? {
             let fault = self.note(&request);
-            if request.call == "SubscribeToShard" && matches!(fault, None | Some(Fault::CutAnswer | Fault::Slow(_))) {
-                let bytes_max = if fault == Some(Fault::CutAnswer) { CUT_AFTER } else { usize::MAX };
+            if request.call == "SubscribeToShard"
+                && matches!(fault, None | Some(ProxyFault::CutAnswer | ProxyFault::Slow(_)))
+            {
+                let bytes_max = if fault == Some(ProxyFault::CutAnswer) { CUT_AFTER } else { usize::MAX };
                 return pass_on(&request, server, &mut to_client, bytes_max);
             }
             let mut answer = match fault {
-                Some(Fault::Cut) => return Ok(()),
-                Some(Fault::Refused(error)) => error_answer(400, error),
-                Some(Fault::Broken) => error_answer(500, "InternalFailure"),
-                Some(Fault::Half) => half(&request, server)?,
-                Some(Fault::Slow(ms)) => {
+                Some(ProxyFault::Cut) => return Ok(()),
+                Some(ProxyFault::Refused(error)) => error_answer(400, error),
+                Some(ProxyFault::Broken) => error_answer(500, "InternalFailure"),
+                Some(ProxyFault::Half) => half(&request, server)?,
+                Some(ProxyFault::Slow(ms)) => {
                     std::thread::sleep(Duration::from_millis(ms));
                     forward(&request, server)?
                 }
-                Some(Fault::CutAnswer) | None => forward(&request, server)?,
+                Some(ProxyFault::CutAnswer) | None => forward(&request, server)?,
             };
             self.hide(&request, &mut answer);
             self.learn(&request, &answer);
@@ -158,7 +160,7 @@ impl Proxy {
                 answer.body.len()
             );
             to_client.write_all(head.as_bytes())?;
-            if fault == Some(Fault::CutAnswer) {
+            if fault == Some(ProxyFault::CutAnswer) {
                 to_client.write_all(&answer.body[..answer.body.len() / 2])?;
                 return Ok(());
             }
@@ -168,7 +170,7 @@ impl Proxy {
     }
 
     /// Counts a call; what happens to it.
-    fn note(&self, request: &Request) -> Option<Fault> {
+    fn note(&self, request: &ProxiedRequest) -> Option<ProxyFault> {
         let mut state = self.state.lock().unwrap();
         *state.calls.entry(request.call.clone()).or_default() += 1;
         if request.call == "GetRecords" {
@@ -192,19 +194,19 @@ impl Proxy {
             return None;
         }
         let any = [
-            Fault::Refused("ProvisionedThroughputExceededException"),
-            Fault::Broken,
-            Fault::Cut,
-            Fault::CutAnswer,
-            Fault::Slow(150),
-            Fault::Refused("ExpiredIteratorException"),
-            Fault::Refused("ExpiredTokenException"),
+            ProxyFault::Refused("ProvisionedThroughputExceededException"),
+            ProxyFault::Broken,
+            ProxyFault::Cut,
+            ProxyFault::CutAnswer,
+            ProxyFault::Slow(150),
+            ProxyFault::Refused("ExpiredIteratorException"),
+            ProxyFault::Refused("ExpiredTokenException"),
         ];
         Some(any[(drawn / 100) as usize % any.len()])
     }
 
     /// Takes out of an answer what has expired.
-    fn hide(&self, request: &Request, answer: &mut Answer) {
+    fn hide(&self, request: &ProxiedRequest, answer: &mut ProxyAnswer) {
         let Some(expired) = self.state.lock().unwrap().expired else { return };
         let Ok(mut said) = serde_json::from_slice::<Value>(&answer.body) else { return };
         match request.call.as_str() {
@@ -220,7 +222,7 @@ impl Proxy {
     }
 
     /// Learns which shard an iterator is of.
-    fn learn(&self, request: &Request, answer: &Answer) {
+    fn learn(&self, request: &ProxiedRequest, answer: &ProxyAnswer) {
         if answer.status != 200 {
             return;
         }
@@ -243,7 +245,7 @@ impl Proxy {
     }
 }
 
-fn read_request(from: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
+fn read_request(from: &mut BufReader<TcpStream>) -> std::io::Result<Option<ProxiedRequest>> {
     let mut head = Vec::new();
     loop {
         let mut line = String::new();
@@ -260,7 +262,7 @@ fn read_request(from: &mut BufReader<TcpStream>) -> std::io::Result<Option<Reque
     from.read_exact(&mut body)?;
     let call =
         header(&head, "x-amz-target").and_then(|target| target.rsplit('.').next()).unwrap_or_default().to_owned();
-    Ok(Some(Request { head, call, body }))
+    Ok(Some(ProxiedRequest { head, call, body }))
 }
 
 fn header<'a>(head: &'a [String], name: &str) -> Option<&'a str> {
@@ -270,12 +272,12 @@ fn header<'a>(head: &'a [String], name: &str) -> Option<&'a str> {
     })
 }
 
-fn error_answer(status: u16, error: &str) -> Answer {
-    Answer { status, body: json!({ "__type": error, "message": "by the proxy" }).to_string().into_bytes() }
+fn error_answer(status: u16, error: &str) -> ProxyAnswer {
+    ProxyAnswer { status, body: json!({ "__type": error, "message": "by the proxy" }).to_string().into_bytes() }
 }
 
 /// Makes the call, and hands its answer on as it comes: so many bytes of it at the most.
-fn pass_on(request: &Request, server: u16, to: &mut TcpStream, bytes_max: usize) -> std::io::Result<()> {
+fn pass_on(request: &ProxiedRequest, server: u16, to: &mut TcpStream, bytes_max: usize) -> std::io::Result<()> {
     let mut from = ask(request, server)?;
     from.set_read_timeout(Some(Duration::from_millis(100)))?;
     to.set_read_timeout(Some(Duration::from_millis(1)))?;
@@ -300,12 +302,12 @@ fn pass_on(request: &Request, server: u16, to: &mut TcpStream, bytes_max: usize)
 }
 
 /// Makes the call, and reads all of the answer.
-fn forward(request: &Request, server: u16) -> std::io::Result<Answer> {
+fn forward(request: &ProxiedRequest, server: u16) -> std::io::Result<ProxyAnswer> {
     read_answer(ask(request, server)?)
 }
 
 /// Makes the call.
-fn ask(request: &Request, server: u16) -> std::io::Result<TcpStream> {
+fn ask(request: &ProxiedRequest, server: u16) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", server))?;
     let mut text = request.head[0].clone() + "\r\n";
     for line in &request.head[1..] {
@@ -321,7 +323,7 @@ fn ask(request: &Request, server: u16) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn read_answer(stream: TcpStream) -> std::io::Result<Answer> {
+fn read_answer(stream: TcpStream) -> std::io::Result<ProxyAnswer> {
     let mut from = BufReader::new(stream);
     let mut head = Vec::new();
     loop {
@@ -351,15 +353,16 @@ fn read_answer(stream: TcpStream) -> std::io::Result<Answer> {
     } else {
         from.read_to_end(&mut body)?;
     }
-    Ok(Answer { status, body })
+    Ok(ProxyAnswer { status, body })
 }
 
 /// Takes every second record, and refuses the others.
-fn half(request: &Request, server: u16) -> std::io::Result<Answer> {
+fn half(request: &ProxiedRequest, server: u16) -> std::io::Result<ProxyAnswer> {
     let mut asked: Value = serde_json::from_slice(&request.body)?;
     let all = asked["Records"].as_array().cloned().unwrap_or_default();
     asked["Records"] = all.iter().step_by(2).cloned().collect();
-    let part = Request { head: request.head.clone(), call: request.call.clone(), body: asked.to_string().into_bytes() };
+    let part =
+        ProxiedRequest { head: request.head.clone(), call: request.call.clone(), body: asked.to_string().into_bytes() };
     let answer = forward(&part, server)?;
     let answered: Value = serde_json::from_slice(&answer.body)?;
     let refused = json!({ "ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "Rate exceeded" });
@@ -367,5 +370,5 @@ fn half(request: &Request, server: u16) -> std::io::Result<Answer> {
     let records: Vec<Value> =
         (0..all.len()).map(|at| if at.is_multiple_of(2) { taken(at) } else { refused.clone() }).collect();
     let body = json!({ "FailedRecordCount": all.len() / 2, "Records": records });
-    Ok(Answer { status: answer.status, body: body.to_string().into_bytes() })
+    Ok(ProxyAnswer { status: answer.status, body: body.to_string().into_bytes() })
 }

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::emit::run;
-use super::server::Server;
-use super::site::{STREAMS, Site, assert_each_once};
+use super::server::KinesisServer;
+use super::site::{KinesisSite, STREAMS, assert_each_once};
 use super::skipped;
 use crate::harness::{last_snapshot, pinflow, succeed, until};
 use crate::ledger::{places, read};
@@ -14,8 +14,8 @@ fn posts_that_are_put_while_it_reads_are_answered_and_stored_once() {
     if skipped() {
         return;
     }
-    let endpoint = Server::shared().endpoint();
-    let site = Site::new(&endpoint, &endpoint, 3);
+    let endpoint = KinesisServer::shared().endpoint();
+    let site = KinesisSite::new(&endpoint, &endpoint, 3);
     let recording = site.recording(400, 51, &["--malformed", "0.02"]);
     let config = site.configure("");
     let live = site.run(&config, &[]);
@@ -39,8 +39,8 @@ fn a_stream_that_was_resharded_before_it_is_read_is_read_in_its_order() {
     if skipped() {
         return;
     }
-    let endpoint = Server::shared().endpoint();
-    let site = Site::new(&endpoint, &endpoint, 2);
+    let endpoint = KinesisServer::shared().endpoint();
+    let site = KinesisSite::new(&endpoint, &endpoint, 2);
     let stream = site.stream("user");
     let age = |age: u32| -> Vec<_> {
         (0..40).map(|ind| (format!("{ind}"), format!("{{\"ind\":{ind},\"age\":{age}}}").into_bytes())).collect()
@@ -74,8 +74,8 @@ fn latest_begins_with_the_first_start_also_in_shards_born_later() {
     if skipped() {
         return;
     }
-    let endpoint = Server::shared().endpoint();
-    let site = Site::new(&endpoint, &endpoint, 1);
+    let endpoint = KinesisServer::shared().endpoint();
+    let site = KinesisSite::new(&endpoint, &endpoint, 1);
     let stream = site.stream("user");
     let put = |inds: std::ops::Range<u32>| {
         let records: Vec<_> = inds.map(|ind| (format!("{ind}"), format!("{{\"ind\":{ind}}}").into_bytes())).collect();
@@ -109,8 +109,8 @@ fn parts_of_aggregated_records_are_rows_of_their_own() {
     if skipped() {
         return;
     }
-    let endpoint = Server::shared().endpoint();
-    let site = Site::new(&endpoint, &endpoint, 1);
+    let endpoint = KinesisServer::shared().endpoint();
+    let site = KinesisSite::new(&endpoint, &endpoint, 1);
     let stream = site.stream("user");
     let two = b"{\"records\":[{\"value\":{\"ind\":2}},{\"value\":{\"ind\":3}}]}";
     let whole = aggregate(&["key"], &[(0, b"{\"ind\":1}"), (0, two), (0, b"{}")]);
@@ -148,8 +148,8 @@ fn a_shared_stream_is_told_apart_by_its_fields() {
     if skipped() {
         return;
     }
-    let endpoint = Server::shared().endpoint();
-    let site = Site::unmade(&endpoint, &endpoint);
+    let endpoint = KinesisServer::shared().endpoint();
+    let site = KinesisSite::unmade(&endpoint, &endpoint);
     site.probe.create(&site.prefix, 2);
     let recording = site.recording(60, 53, &[]);
     let config = site.configure_streams(&format!("auto = \"{}\"", site.prefix), "");
@@ -175,8 +175,8 @@ fn a_shared_stream_is_told_apart_by_its_partition_keys() {
     if skipped() {
         return;
     }
-    let endpoint = Server::shared().endpoint();
-    let site = Site::unmade(&endpoint, &endpoint);
+    let endpoint = KinesisServer::shared().endpoint();
+    let site = KinesisSite::unmade(&endpoint, &endpoint);
     let shared = site.prefix.as_str();
     site.probe.create(shared, 3);
     let own = |stream: &str| format!("streaming-me-{stream}");
@@ -227,8 +227,8 @@ fn posts_from_a_recording_and_from_streams_meet_in_one_run() {
     if skipped() {
         return;
     }
-    let endpoint = Server::shared().endpoint();
-    let site = Site::new(&endpoint, &endpoint, 1);
+    let endpoint = KinesisServer::shared().endpoint();
+    let site = KinesisSite::new(&endpoint, &endpoint, 1);
     let recording = site.recording(200, 54, &[]);
     // Pins come from the stream, the others from the recording.
     let pins: Vec<_> = crate::kafka::posts::lines(&recording, "pin");
@@ -253,9 +253,9 @@ fn posts_from_kafka_and_from_kinesis_meet_in_one_run() {
     if skipped() || crate::kafka::skipped() {
         return;
     }
-    let endpoint = Server::shared().endpoint();
-    let site = Site::new(&endpoint, &endpoint, 2);
-    let topics = crate::kafka::posts::Site::new(crate::kafka::broker::Broker::shared(), 2);
+    let endpoint = KinesisServer::shared().endpoint();
+    let site = KinesisSite::new(&endpoint, &endpoint, 2);
+    let topics = crate::kafka::posts::PostsSite::new(crate::kafka::broker::KafkaBroker::shared(), 2);
     let recording = site.recording(150, 55, &[]);
     // Pins come from Kinesis, the others from Kafka.
     let pins = crate::kafka::posts::lines(&recording, "pin");
@@ -288,7 +288,7 @@ fn posts_from_kafka_and_from_kinesis_meet_in_one_run() {
     succeed(pinflow(["table"]).arg(site.tables()).arg("--verify"));
 }
 
-fn places_of(site: &Site) -> usize {
+fn places_of(site: &KinesisSite) -> usize {
     // All four tables are there once positions are.
     if site.durable().is_empty() { 0 } else { places(&site.tables()).len() }
 }
@@ -298,8 +298,8 @@ fn a_run_until_caught_up_reads_what_is_there_and_ends() {
     if skipped() {
         return;
     }
-    let endpoint = Server::shared().endpoint();
-    let site = Site::new(&endpoint, &endpoint, 2);
+    let endpoint = KinesisServer::shared().endpoint();
+    let site = KinesisSite::new(&endpoint, &endpoint, 2);
     let config = site.configure("");
     let stream = site.stream("user");
     for seed in 61..64 {

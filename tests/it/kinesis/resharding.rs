@@ -12,10 +12,10 @@ use pinflow::sinks::delta::FAILPOINTS;
 use rusqlite::types::Value;
 
 use super::client::keys;
-use super::server::Server;
-use super::site::{STREAMS, Site};
+use super::server::KinesisServer;
+use super::site::{KinesisSite, STREAMS};
 use super::{asked, skipped};
-use crate::harness::Running;
+use crate::harness::RunningProcess;
 use crate::ledger::read;
 
 /// Rounds, unless `PINFLOW_KINESIS_ROUNDS` says otherwise.
@@ -36,18 +36,18 @@ fn choice(round: u64, what: u64) -> u64 {
 }
 
 /// Three streams whose keys count.
-struct Counting {
-    site: Site,
+struct CountingWriter {
+    site: KinesisSite,
     config: std::path::PathBuf,
     count: u64,
 }
 
-impl Counting {
-    fn new(source: &str) -> Counting {
-        let endpoint = Server::shared().endpoint();
-        let site = Site::new(&endpoint, &endpoint, 2);
+impl CountingWriter {
+    fn new(source: &str) -> CountingWriter {
+        let endpoint = KinesisServer::shared().endpoint();
+        let site = KinesisSite::new(&endpoint, &endpoint, 2);
         let config = site.configure(source);
-        Counting { site, config, count: 0 }
+        CountingWriter { site, config, count: 0 }
     }
 
     /// Puts the next message of every key: one call a stream, so that those of a key keep their order.
@@ -89,7 +89,7 @@ impl Counting {
             let passes = choice(round, 5) % 6;
             command.env("FAILPOINTS", format!("{name}={passes}*off->1*return(abort)"));
         }
-        let mut running = Running::start(&mut command);
+        let mut running = RunningProcess::start(&mut command);
         let (born, life) = (Instant::now(), Duration::from_millis(100 + choice(round, 6) % 1_200));
         let change = life.mul_f64((choice(round, 7) % 100) as f64 / 100.0);
         let mut changed = false;
@@ -163,16 +163,16 @@ fn assert_in_order(table: &Path, counter: &str, count: u64) {
 fn survive(rounds: u64, source: &str) {
     let next = AtomicU64::new(0);
     let live_some = || {
-        let mut counting: Option<Counting> = None;
+        let mut counting: Option<CountingWriter> = None;
         for lived in 0.. {
             let round = next.fetch_add(1, Ordering::Relaxed);
             if lived % ROUNDS_A_SITE == 0 || round >= rounds {
-                counting.take().iter().for_each(Counting::finish);
+                counting.take().iter().for_each(CountingWriter::finish);
             }
             if round >= rounds {
                 break;
             }
-            counting.get_or_insert_with(|| Counting::new(source)).live(round);
+            counting.get_or_insert_with(|| CountingWriter::new(source)).live(round);
         }
     };
     std::thread::scope(|scope| {

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ATTEMPTS: usize = 3;
 
 /// A server; ended when dropped.
-pub(crate) struct Server {
+pub(crate) struct KinesisServer {
     port: u16,
     /// Where it speaks TLS, if it does.
     tls_port: u16,
@@ -27,30 +27,30 @@ pub(crate) struct Server {
     _folder: tempfile::TempDir,
 }
 
-impl Server {
+impl KinesisServer {
     /// The faithful one, which tests share.
-    pub(crate) fn shared() -> &'static Server {
-        static SHARED: OnceLock<Server> = OnceLock::new();
-        SHARED.get_or_init(Server::faithful)
+    pub(crate) fn shared() -> &'static KinesisServer {
+        static SHARED: OnceLock<KinesisServer> = OnceLock::new();
+        SHARED.get_or_init(KinesisServer::faithful)
     }
 
     /// A kinesis-local.
-    pub(crate) fn faithful() -> Server {
-        Server::kinesis_local(None)
+    pub(crate) fn faithful() -> KinesisServer {
+        KinesisServer::kinesis_local(None)
     }
 
     /// One with a certificate and its key, as PEM texts.
-    pub(crate) fn certified(certificate: &str, key: &str) -> Server {
+    pub(crate) fn certified(certificate: &str, key: &str) -> KinesisServer {
         let folder = scratch();
         let path = folder.path().join("server.json");
         let both = serde_json::json!({ "server": { "key": key, "cert": certificate } });
         std::fs::write(&path, both.to_string()).unwrap();
         // It has read the file once it answers.
-        Server::kinesis_local(Some(&path))
+        KinesisServer::kinesis_local(Some(&path))
     }
 
-    fn kinesis_local(certificate: Option<&Path>) -> Server {
-        Server::start("kinesis-local", |command, ports| {
+    fn kinesis_local(certificate: Option<&Path>) -> KinesisServer {
+        KinesisServer::start("kinesis-local", |command, ports| {
             let home = home().join("npm/node_modules/kinesis-local");
             let bind = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kinesis/bind_loopback.js");
             command.current_dir(home).arg("node").arg("-r").arg(bind).args(["--max-old-space-size=1024", "main.js"]);
@@ -65,8 +65,8 @@ impl Server {
     }
 
     /// A MiniStack.
-    pub(crate) fn fast() -> Server {
-        Server::start("ministack", |command, ports| {
+    pub(crate) fn fast() -> KinesisServer {
+        KinesisServer::start("ministack", |command, ports| {
             let root = Path::new(env!("CARGO_MANIFEST_DIR"));
             command.arg(root.join("target/ministack/python/bin/python3")).arg(root.join("tests/ministack/kinesis.py"));
             command.env("GATEWAY_PORT", ports[0].to_string());
@@ -74,7 +74,7 @@ impl Server {
         })
     }
 
-    fn start(name: &str, configure: impl Fn(&mut Command, [u16; 2])) -> Server {
+    fn start(name: &str, configure: impl Fn(&mut Command, [u16; 2])) -> KinesisServer {
         for attempt in 1.. {
             // Both held at once, so that they differ.
             let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
@@ -88,7 +88,7 @@ impl Server {
             let out = File::create(&log).unwrap();
             command.stdin(Stdio::piped()).stdout(out.try_clone().unwrap()).stderr(out);
             let (port, tls_port) = (ports[0], ports[1]);
-            let server = Server { port, tls_port, shell: command.spawn().unwrap(), _folder: folder };
+            let server = KinesisServer { port, tls_port, shell: command.spawn().unwrap(), _folder: folder };
             if server.answers() {
                 return server;
             }
@@ -122,7 +122,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for KinesisServer {
     fn drop(&mut self) {
         // The pipe closes, and the shell kills the server.
         drop(self.shell.stdin.take());

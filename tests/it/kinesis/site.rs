@@ -7,36 +7,36 @@ use pinflow::dataflows::graph::GraphOptions;
 use pinflow::position::Position;
 use pinflow::sinks::delta::inspect;
 
-use super::client::{ACCOUNT, Probe, block_on};
+use super::client::{ACCOUNT, KinesisProbe, block_on};
 use crate::batch::assert_answers_follow;
-use crate::harness::{Snapshot, emit, pinflow, scratch, succeed, until};
-use crate::kafka::posts::{Live, lines};
+use crate::harness::{ProcessOutput, emit, pinflow, scratch, succeed, until};
+use crate::kafka::posts::{LiveSite, lines};
 use crate::ledger::places;
 
 pub(crate) const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 
 /// Three streams with a prefix of their own, and a folder for what reads them.
-pub(crate) struct Site {
+pub(crate) struct KinesisSite {
     pub(crate) place: tempfile::TempDir,
     pub(crate) prefix: String,
     /// Where the streams really are.
-    pub(crate) probe: Probe,
+    pub(crate) probe: KinesisProbe,
     /// Where the program is told they are.
     endpoint: String,
 }
 
-impl Site {
+impl KinesisSite {
     /// Makes the streams at one address; the program is led to another, where something may stand between.
-    pub(crate) fn new(real: &str, endpoint: &str, shards: i32) -> Site {
-        let site = Site::unmade(real, endpoint);
+    pub(crate) fn new(real: &str, endpoint: &str, shards: i32) -> KinesisSite {
+        let site = KinesisSite::unmade(real, endpoint);
         STREAMS.iter().for_each(|stream| site.probe.create(&site.stream(stream), shards));
         site
     }
 
     /// Names streams that nobody has made.
-    pub(crate) fn unmade(real: &str, endpoint: &str) -> Site {
+    pub(crate) fn unmade(real: &str, endpoint: &str) -> KinesisSite {
         let prefix = format!("streaming-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
-        Site { place: scratch(), prefix, probe: Probe::new(real), endpoint: endpoint.to_owned() }
+        KinesisSite { place: scratch(), prefix, probe: KinesisProbe::new(real), endpoint: endpoint.to_owned() }
     }
 
     pub(crate) fn stream(&self, stream: &str) -> String {
@@ -73,8 +73,8 @@ impl Site {
         command
     }
 
-    pub(crate) fn run(&self, config: &Path, more: &[&str]) -> Live {
-        Live::of(self.command(config).args(more), &self.place.path().join("log"))
+    pub(crate) fn run(&self, config: &Path, more: &[&str]) -> LiveSite {
+        LiveSite::of(self.command(config).args(more), &self.place.path().join("log"))
     }
 
     /// Puts every line of a recording into the stream of its kind, each under its number.
@@ -126,7 +126,7 @@ impl Site {
     }
 
     /// Reads to the end, stops, and demands that everything is right.
-    pub(crate) fn finish(&self, config: &Path) -> Snapshot {
+    pub(crate) fn finish(&self, config: &Path) -> ProcessOutput {
         let live = self.run(config, &[]);
         self.until_durable();
         let snapshot = live.stop();
@@ -134,7 +134,7 @@ impl Site {
         snapshot
     }
 
-    pub(crate) fn assert_right(&self, snapshot: &Snapshot) {
+    pub(crate) fn assert_right(&self, snapshot: &ProcessOutput) {
         assert_each_once(&self.held(), &self.tables());
         assert_answers_follow(&self.tables(), GraphOptions::default(), snapshot);
         succeed(pinflow(["table"]).arg(self.tables()).arg("--verify"));

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::emit::run;
-use super::server::Server;
-use super::site::Site;
+use super::server::KinesisServer;
+use super::site::KinesisSite;
 use super::skipped;
 
 fn streams(endpoint: &str, arguments: &[&str]) -> (i32, String, String) {
@@ -21,8 +21,8 @@ fn streams_are_made_changed_and_deleted() {
     if skipped() {
         return;
     }
-    let endpoint = Server::shared().endpoint();
-    let site = Site::unmade(&endpoint, &endpoint);
+    let endpoint = KinesisServer::shared().endpoint();
+    let site = KinesisSite::unmade(&endpoint, &endpoint);
     let made = |shards: &str| streams(&endpoint, &["create", "--prefix", &site.prefix, "--shards", shards]);
     let (code, said, _) = made("2");
     assert!(code == 0 && said.matches(": created").count() == 3, "{said}");

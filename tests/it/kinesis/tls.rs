@@ -1,12 +1,12 @@
 //! Another endpoint over TLS, with a certificate of an authority of one's own. HTTP/2 is spoken there.
 
 use super::emit::run;
-use super::server::Server;
-use super::site::{STREAMS, Site, with_credentials};
+use super::server::KinesisServer;
+use super::site::{KinesisSite, STREAMS, with_credentials};
 use super::skipped;
 use crate::harness::{pinflow, until};
-use crate::kafka::certificates::Certificates;
-use crate::kafka::posts::Live;
+use crate::kafka::certificates::TestCertificates;
+use crate::kafka::posts::LiveSite;
 
 fn read(path: std::path::PathBuf) -> String {
     std::fs::read_to_string(path).unwrap()
@@ -18,10 +18,10 @@ fn an_authority_of_ones_own_is_trusted_where_it_is_named() {
         return;
     }
     let folder = crate::harness::scratch();
-    let certificates = Certificates::make(folder.path());
-    let server = Server::certified(&read(certificates.certificate("good")), &read(certificates.key("good")));
+    let certificates = TestCertificates::make(folder.path());
+    let server = KinesisServer::certified(&read(certificates.certificate("good")), &read(certificates.key("good")));
     for fan_out in ["", "fan_out = true"] {
-        let site = Site::new(&server.endpoint(), &server.tls_endpoint(), 1);
+        let site = KinesisSite::new(&server.endpoint(), &server.tls_endpoint(), 1);
         STREAMS.iter().for_each(|stream| site.probe.register(&site.stream(stream), "pinflow-posts"));
         let config = site.configure(fan_out);
         site.probe.put(&site.stream("geo"), &[("7".to_owned(), b"{\"ind\":7,\"country\":\"Chad\"}".to_vec())]);
@@ -29,7 +29,7 @@ fn an_authority_of_ones_own_is_trusted_where_it_is_named() {
         assert!(code == 1 && said.contains("UnknownIssuer"), "{said}");
         let mut command = with_credentials(pinflow(["run"]));
         command.arg(&config).env("SSL_CERT_FILE", certificates.authority());
-        let live = Live::of(&mut command, &site.place.path().join("log"));
+        let live = LiveSite::of(&mut command, &site.place.path().join("log"));
         site.until_durable();
         site.probe.put(&site.stream("geo"), &[("8".to_owned(), b"{\"ind\":8,\"country\":\"Chad\"}".to_vec())]);
         site.until_durable();
@@ -45,10 +45,10 @@ fn a_certificate_of_another_host_is_not_believed() {
         return;
     }
     let folder = crate::harness::scratch();
-    let certificates = Certificates::make(folder.path());
+    let certificates = TestCertificates::make(folder.path());
     let (certificate, key) = (certificates.certificate("wrong_host"), certificates.key("wrong_host"));
-    let server = Server::certified(&read(certificate), &read(key));
-    let site = Site::unmade(&server.endpoint(), &server.tls_endpoint());
+    let server = KinesisServer::certified(&read(certificate), &read(key));
+    let site = KinesisSite::unmade(&server.endpoint(), &server.tls_endpoint());
     let mut command = with_credentials(pinflow(["check"]));
     command.arg(site.configure("")).env("SSL_CERT_FILE", certificates.authority());
     let output = command.output().unwrap();

@@ -2,13 +2,13 @@
 
 use nix::sys::signal::Signal;
 
-use super::server::Server;
+use super::server::MysqlServer;
 use super::{STREAMS, ind, recorded, run, skipped};
-use crate::harness::{Running, pinflow, scratch, until};
+use crate::harness::{RunningProcess, pinflow, scratch, until};
 
 /// A server of its own with so many rows in each table, and where it is.
-fn filled(rows: u32) -> (Server, String) {
-    let server = Server::start(None);
+fn filled(rows: u32) -> (MysqlServer, String) {
+    let server = MysqlServer::start(None);
     let url = {
         let database = server.database();
         database.fill(rows);
@@ -28,7 +28,7 @@ fn a_database_that_is_killed_is_waited_for_and_no_draw_is_lost_or_made_twice() {
     let (to, log) = (place.path().join("drawn"), place.path().join("log"));
     let mut command = pinflow(["emit", "--from", &url, "--to"]);
     command.arg(&to).args(flags).stderr(std::fs::File::create(&log).unwrap());
-    let mut drawing = Running::start(&mut command);
+    let mut drawing = RunningProcess::start(&mut command);
     let messages =
         || STREAMS.map(|stream| std::fs::read_to_string(to.join(format!("{stream}.jsonl"))).unwrap_or_default());
     let count = || messages().iter().map(|text| text.lines().count()).sum::<usize>();
@@ -64,7 +64,7 @@ fn a_database_that_is_not_up_yet_is_waited_for() {
     let log = place.path().join("log");
     let mut command = pinflow(["emit", "--from", &url, "--count", "100", "--rate", "1M", "--to"]);
     command.arg(place.path().join("drawn")).stderr(std::fs::File::create(&log).unwrap());
-    let mut drawing = Running::start(&mut command);
+    let mut drawing = RunningProcess::start(&mut command);
     let said = || std::fs::read_to_string(&log).unwrap();
     until("it says that nobody answers", || said().contains("trying again"));
     server.restart();
@@ -83,7 +83,7 @@ fn a_signal_ends_it_while_the_database_is_away() {
     let log = place.path().join("log");
     let mut command = pinflow(["emit", "--from", &url, "--rate", "300", "--to"]);
     command.arg(place.path().join("drawn")).stderr(std::fs::File::create(&log).unwrap());
-    let mut drawing = Running::start(&mut command);
+    let mut drawing = RunningProcess::start(&mut command);
     let said = || std::fs::read_to_string(&log).unwrap();
     until("it draws", || {
         std::fs::read_to_string(place.path().join("drawn/user.jsonl")).is_ok_and(|text| !text.is_empty())

@@ -2,11 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::server::{PASSWORD, PASSWORD_IN_URL, Server, USER};
-use super::{Ended, run, run_with, skipped};
+use super::server::{MysqlServer, PASSWORD, PASSWORD_IN_URL, USER};
+use super::{EndedRun, run, run_with, skipped};
 use crate::harness::scratch;
 
-fn draw(url: &str, flags: &[&str], environment: &[(&str, &str)]) -> Ended {
+fn draw(url: &str, flags: &[&str], environment: &[(&str, &str)]) -> EndedRun {
     let arguments = ["emit", "--from", url, "--to", "-", "--count", "2", "--rate", "1000"];
     let ended = run_with(arguments.into_iter().chain(flags.iter().copied()), environment);
     for secret in [PASSWORD, PASSWORD_IN_URL] {
@@ -20,7 +20,7 @@ fn each_way_to_say_who_asks_works() {
     if skipped() {
         return;
     }
-    let (server, place) = (Server::shared(), scratch());
+    let (server, place) = (MysqlServer::shared(), scratch());
     let database = server.database();
     database.fill(30);
     let (port, name) = (server.port(), database.name.as_str());
@@ -61,7 +61,7 @@ fn refusals_say_what_to_do() {
     if skipped() {
         return;
     }
-    let database = Server::shared().database();
+    let database = MysqlServer::shared().database();
     database.fill(5);
     for (who, said) in [
         (format!("{USER}:canary"), "the password comes from the URL, PASSWORD in the file of --creds, or MYSQL_PWD"),

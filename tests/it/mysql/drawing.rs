@@ -4,10 +4,10 @@ use nix::sys::signal::Signal;
 use pinflow::dataflows::graph::GraphOptions;
 use serde_json::{Value, json};
 
-use super::server::Server;
+use super::server::MysqlServer;
 use super::{STREAMS, ind, recorded, run, skipped};
 use crate::batch::assert_answers_follow;
-use crate::harness::{Running, last_snapshot, pinflow, real_posts, scratch, succeed, until};
+use crate::harness::{RunningProcess, last_snapshot, pinflow, real_posts, scratch, succeed, until};
 
 /// The first draws of the original with its own seed, as Python makes them.
 const ORIGINAL: [usize; 24] = [
@@ -21,7 +21,7 @@ fn the_originals_draws_come_in_the_originals_order() {
     if skipped() {
         return;
     }
-    let (place, database) = (scratch(), Server::shared().database());
+    let (place, database) = (scratch(), MysqlServer::shared().database());
     database.fill(11_149);
     let to = place.path().join("drawn");
     let flags = ["--draws", "original", "--seed", "100", "--rate", "1M", "--count", "20000"];
@@ -47,7 +47,7 @@ fn a_draw_that_was_skipped_to_is_the_one_that_would_have_come() {
     if skipped() {
         return;
     }
-    let database = Server::shared().database();
+    let database = MysqlServer::shared().database();
     database.fill(500);
     for draws in ["uniform", "original"] {
         let messages = |flags: &[&str]| {
@@ -69,7 +69,7 @@ fn rows_are_written_as_the_original_writes_them() {
     if skipped() {
         return;
     }
-    let database = Server::shared().database();
+    let database = MysqlServer::shared().database();
     database.sql(
         "CREATE TABLE geolocation_data (ind BIGINT UNSIGNED, `timestamp` DATETIME, latitude FLOAT, longitude DECIMAL(9,4),
          country TEXT, extra DATETIME(3), day DATE, zeros INT(5) ZEROFILL);
@@ -100,7 +100,7 @@ fn rows_that_are_not_there_are_said_and_passed_over() {
     if skipped() {
         return;
     }
-    let (place, database) = (scratch(), Server::shared().database());
+    let (place, database) = (scratch(), MysqlServer::shared().database());
     database.fill(600);
     database.sql("DELETE FROM geolocation_data WHERE ind >= 500");
     let to = place.path().join("drawn");
@@ -123,7 +123,7 @@ fn what_is_wrong_with_the_tables_is_said_with_the_mend() {
     if skipped() {
         return;
     }
-    let database = Server::shared().database();
+    let database = MysqlServer::shared().database();
     let from = |flags: &[&str]| {
         let arguments = ["emit", "--from", &database.url(), "--to", "-", "--count", "3", "--rate", "100"];
         run(arguments.into_iter().chain(flags.iter().copied()))
@@ -147,10 +147,10 @@ fn a_table_that_changes_meanwhile_is_read_as_it_is() {
     if skipped() {
         return;
     }
-    let (place, database) = (scratch(), Server::shared().database());
+    let (place, database) = (scratch(), MysqlServer::shared().database());
     database.fill(2000);
     let to = place.path().join("drawn");
-    let mut drawing = Running::start(
+    let mut drawing = RunningProcess::start(
         pinflow(["emit", "--from", &database.url(), "--rate", "6000", "--count", "6000", "--to"]).arg(&to),
     );
     let lines = || std::fs::read_to_string(to.join("user.jsonl")).map_or(0, |text| text.lines().count());
@@ -169,7 +169,7 @@ fn a_signal_ends_it_at_the_originals_pace_and_the_rest_can_follow() {
     if skipped() {
         return;
     }
-    let (place, database) = (scratch(), Server::shared().database());
+    let (place, database) = (scratch(), MysqlServer::shared().database());
     database.fill(400);
     let to = place.path().join("drawn");
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
@@ -179,7 +179,7 @@ fn a_signal_ends_it_at_the_originals_pace_and_the_rest_can_follow() {
         let log = place.path().join("log");
         let mut command = pinflow(arguments);
         command.arg(&to).stderr(std::fs::File::create(&log).unwrap());
-        let mut drawing = Running::start(&mut command);
+        let mut drawing = RunningProcess::start(&mut command);
         until("three draws are made", || {
             std::fs::read_to_string(to.join("user.jsonl")).is_ok_and(|text| text.lines().count() >= before + 3)
         });
@@ -203,7 +203,7 @@ fn answers_of_what_was_drawn_are_those_of_the_batch() {
     if skipped() {
         return;
     }
-    let (place, database) = (scratch(), Server::shared().database());
+    let (place, database) = (scratch(), MysqlServer::shared().database());
     database.fill(1500);
     let to = place.path().join("drawn");
     let flags = ["--draws", "original", "--rate", "1M", "--count", "9000"];

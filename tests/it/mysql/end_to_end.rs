@@ -5,27 +5,27 @@ use std::process::Command;
 
 use pinflow::dataflows::graph::GraphOptions;
 
-use super::server::Server;
-use super::{Ended, STREAMS, recorded, run, skipped};
+use super::server::MysqlServer;
+use super::{EndedRun, STREAMS, recorded, run, skipped};
 use crate::batch::assert_answers_follow;
-use crate::gateway::Gateway;
-use crate::harness::{Snapshot, last_snapshot, pinflow, scratch, succeed};
-use crate::kafka::broker::Broker;
-use crate::kafka::posts::Site as Topics;
-use crate::kinesis::server::Server as Kinesis;
-use crate::kinesis::site::Site as Streams;
+use crate::gateway::RunningGateway;
+use crate::harness::{ProcessOutput, last_snapshot, pinflow, scratch, succeed};
+use crate::kafka::broker::KafkaBroker;
+use crate::kafka::posts::PostsSite as Topics;
+use crate::kinesis::server::KinesisServer as Kinesis;
+use crate::kinesis::site::KinesisSite as Streams;
 
 /// Draws of each test; the tables have 900 rows.
 const DRAWS: usize = 4000;
 
 /// The stage that Amazon's gateway has in its URLs.
-fn stage(gateway: &Gateway) -> String {
+fn stage(gateway: &RunningGateway) -> String {
     format!("http://{}/test", gateway.http.address)
 }
 
 /// Draws from a database of made posts.
-fn draw(to: &str, flags: &[&str]) -> Ended {
-    let database = Server::shared().database();
+fn draw(to: &str, flags: &[&str]) -> EndedRun {
+    let database = MysqlServer::shared().database();
     database.fill(900);
     let count = DRAWS.to_string();
     let arguments = ["emit", "--from", &database.url(), "--to", to, "--rate", "1M", "--count", &count];
@@ -35,7 +35,7 @@ fn draw(to: &str, flags: &[&str]) -> Ended {
 }
 
 /// Reads what is there, and demands the answers of the batch engine.
-fn assert_answers(command: &mut Command, tables: &Path) -> Snapshot {
+fn assert_answers(command: &mut Command, tables: &Path) -> ProcessOutput {
     let output = succeed(command.args(["--until-caught-up", "--output", "snapshots"]));
     let snapshot = last_snapshot(&output.stdout);
     assert!(!snapshot.answers["popular_category_by_country"].is_empty());
@@ -51,7 +51,7 @@ fn archived(config: &Path) {
 }
 
 /// Reads the archive of a run, and demands what the run said.
-fn assert_replays(place: &Path, said: &Snapshot) {
+fn assert_replays(place: &Path, said: &ProcessOutput) {
     let config = place.join("replay.toml");
     let text = "[[source]]\nkind = \"recording\"\npath = \"raw\"\n[tables]\nurl = \"replayed\"\n";
     std::fs::write(&config, text).unwrap();
@@ -66,7 +66,7 @@ fn through_the_gateway_into_files() {
     }
     let place = scratch();
     let recording = place.path().join("recording");
-    let gateway = Gateway::start(place.path(), "recording = \"recording\"");
+    let gateway = RunningGateway::start(place.path(), "recording = \"recording\"");
     draw(&stage(&gateway), &["--prefix", "12e255fc4fcd"]);
     gateway.stop();
     for stream in STREAMS {
@@ -81,10 +81,10 @@ fn through_the_gateway_and_kafka() {
     if skipped() || crate::kafka::skipped() {
         return;
     }
-    let broker = Broker::shared();
+    let broker = KafkaBroker::shared();
     let topics = Topics::new(broker, 3);
     let kafka = format!("kafka = {{ brokers = \"{}\" }}", broker.plaintext());
-    let gateway = Gateway::start(topics.place.path(), &kafka);
+    let gateway = RunningGateway::start(topics.place.path(), &kafka);
     draw(&stage(&gateway), &["--prefix", &topics.prefix, "--key", "ind"]);
     gateway.stop();
     assert_eq!(topics.ends().values().sum::<u64>(), 3 * DRAWS as u64);
@@ -104,7 +104,7 @@ fn through_the_gateway_and_kinesis() {
     let (place, server) = (scratch(), Kinesis::fast());
     let streams = Streams::new(&server.endpoint(), &server.endpoint(), 2);
     let kinesis = format!("kinesis = {{ region = \"us-east-1\", endpoint = \"{}\" }}", server.endpoint());
-    let gateway = Gateway::start(place.path(), &kinesis);
+    let gateway = RunningGateway::start(place.path(), &kinesis);
     draw(&stage(&gateway), &["--gateway", "kinesis", "--prefix", &streams.prefix]);
     gateway.stop();
     assert_eq!(streams.held().len(), 3 * DRAWS);

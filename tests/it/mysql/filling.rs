@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::server::Server;
+use super::server::MysqlServer;
 use super::{STREAMS, TABLES, made, recorded, run, skipped};
-use crate::harness::{Running, pinflow, scratch, until};
+use crate::harness::{RunningProcess, pinflow, scratch, until};
 
 #[test]
 fn tables_that_are_there_are_replaced_only_when_asked() {
     if skipped() {
         return;
     }
-    let database = Server::shared().database();
+    let database = MysqlServer::shared().database();
     let url = database.url();
     let filled = run(["emit", "--init-mysql", &url, "--inds", "700"]);
     assert!(filled.code == 0 && filled.stderr.contains("700 rows in each of pinterest_data"), "{filled:?}");
@@ -34,10 +34,10 @@ fn the_old_tables_stand_until_the_new_ones_are_whole() {
     if skipped() {
         return;
     }
-    let database = Server::shared().database();
+    let database = MysqlServer::shared().database();
     database.fill(300);
     let mut filling =
-        Running::start(&mut pinflow(["emit", "--init-mysql", &database.url(), "--inds", "150k", "--replace"]));
+        RunningProcess::start(&mut pinflow(["emit", "--init-mysql", &database.url(), "--inds", "150k", "--replace"]));
     until("the last table is being filled", || {
         database.sql("SHOW TABLES").iter().any(|table| table == "user_data_pinflow_new")
     });
@@ -55,7 +55,7 @@ fn only_the_tables_of_the_streams_that_were_asked_for_are_made() {
     if skipped() {
         return;
     }
-    let database = Server::shared().database();
+    let database = MysqlServer::shared().database();
     let ended = run(["emit", "--init-mysql", &database.url(), "--inds", "5", "--streams", "geo"]);
     assert!(ended.code == 0 && database.sql("SHOW TABLES") == ["geolocation_data"], "{ended:?}");
     database.sql("CREATE VIEW user_data AS SELECT ind FROM geolocation_data");
@@ -68,7 +68,7 @@ fn every_row_that_is_drawn_is_the_post_that_was_made() {
     if skipped() {
         return;
     }
-    let (place, database) = (scratch(), Server::shared().database());
+    let (place, database) = (scratch(), MysqlServer::shared().database());
     database.fill(3000);
     let posts = made(&place.path().join("made"), 3000, 100);
     let to = place.path().join("drawn");

@@ -15,7 +15,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::harness::{pinflow, succeed};
-pub(crate) use crate::kafka::{Ended, run, run_with};
+pub(crate) use crate::kafka::{EndedRun, run, run_with};
 
 /// Whether the tests with a database are to be left out; says so.
 #[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]

@@ -16,7 +16,7 @@ use mysql_async::{Conn, Opts, OptsBuilder};
 
 use super::run;
 use crate::harness::scratch;
-use crate::kafka::certificates::Certificates;
+use crate::kafka::certificates::TestCertificates;
 
 /// Nothing about a server takes longer on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -31,7 +31,7 @@ pub(super) const PASSWORD: &str = "c%na/r:y@é";
 pub(super) const PASSWORD_IN_URL: &str = "c%25na%2Fr%3Ay%40%C3%A9";
 
 /// A server; ended when dropped.
-pub(super) struct Server {
+pub(super) struct MysqlServer {
     port: u16,
     folder: tempfile::TempDir,
     certificate: Option<(PathBuf, PathBuf)>,
@@ -39,20 +39,20 @@ pub(super) struct Server {
     shell: Option<Child>,
 }
 
-impl Server {
+impl MysqlServer {
     /// One without TLS, which tests share.
-    pub(super) fn shared() -> &'static Server {
-        static SHARED: OnceLock<Server> = OnceLock::new();
-        SHARED.get_or_init(|| Server::start(None))
+    pub(super) fn shared() -> &'static MysqlServer {
+        static SHARED: OnceLock<MysqlServer> = OnceLock::new();
+        SHARED.get_or_init(|| MysqlServer::start(None))
     }
 
     /// One that shows the certificate of a name.
-    pub(super) fn certified(certificates: &Certificates, name: &str) -> Server {
-        Server::start(Some((certificates.certificate(name), certificates.key(name))))
+    pub(super) fn certified(certificates: &TestCertificates, name: &str) -> MysqlServer {
+        MysqlServer::start(Some((certificates.certificate(name), certificates.key(name))))
     }
 
     /// A new one.
-    pub(super) fn start(certificate: Option<(PathBuf, PathBuf)>) -> Server {
+    pub(super) fn start(certificate: Option<(PathBuf, PathBuf)>) -> MysqlServer {
         let folder = scratch();
         let empty = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/mysql/data");
         assert!(empty.is_dir(), "no database to start: tests/mysql/setup.sh makes it");
@@ -67,7 +67,7 @@ impl Server {
              CREATE USER IF NOT EXISTS 'nobody'@'%' IDENTIFIED BY '{PASSWORD}';\n"
         );
         std::fs::write(folder.path().join("users.sql"), users).unwrap();
-        let mut server = Server { port: 0, folder, certificate, shell: None };
+        let mut server = MysqlServer { port: 0, folder, certificate, shell: None };
         for attempt in 1.. {
             server.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             if server.spawn() {
@@ -138,11 +138,11 @@ impl Server {
     }
 
     /// A database of its own for a test.
-    pub(super) fn database(&self) -> Database<'_> {
+    pub(super) fn database(&self) -> TestDatabase<'_> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("posts_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         self.try_sql("mysql", &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).unwrap();
-        Database { server: self, name }
+        TestDatabase { server: self, name }
     }
 
     fn try_sql(&self, database: &str, sql: &str) -> mysql_async::Result<Vec<String>> {
@@ -163,19 +163,19 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for MysqlServer {
     fn drop(&mut self) {
         self.kill();
     }
 }
 
 /// A database of a server.
-pub(super) struct Database<'s> {
-    server: &'s Server,
+pub(super) struct TestDatabase<'s> {
+    server: &'s MysqlServer,
     pub(super) name: String,
 }
 
-impl Database<'_> {
+impl TestDatabase<'_> {
     /// Its URL for a user, with the password.
     pub(super) fn url(&self) -> String {
         self.url_with(&format!("{USER}:{PASSWORD_IN_URL}"))

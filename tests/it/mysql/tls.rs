@@ -1,17 +1,17 @@
 //! TLS to a database, as MySQL's own client has it.
 
-use super::server::{PASSWORD, Server};
-use super::{Ended, run_with, skipped};
+use super::server::{MysqlServer, PASSWORD};
+use super::{EndedRun, run_with, skipped};
 use crate::harness::scratch;
-use crate::kafka::certificates::Certificates;
+use crate::kafka::certificates::TestCertificates;
 
-fn draw(url: &str, environment: &[(&str, &str)]) -> Ended {
+fn draw(url: &str, environment: &[(&str, &str)]) -> EndedRun {
     let arguments = ["emit", "--from", url, "--to", "-", "--count", "1", "--rate", "1000"];
     run_with(arguments, &[&[("MYSQL_PWD", PASSWORD)], environment].concat())
 }
 
 /// Draws with a mode, and expects to be well, with these words, or refused with them.
-fn expect(server: &Server, who: &str, query: &str, is_well: bool, words: &str) {
+fn expect(server: &MysqlServer, who: &str, query: &str, is_well: bool, words: &str) {
     let database = server.database();
     database.fill(3);
     let ended = draw(&format!("{}?{query}", database.url_with(who)), &[]);
@@ -25,9 +25,9 @@ fn a_certificate_is_believed_as_far_as_the_mode_says() {
         return;
     }
     let place = scratch();
-    let certificates = Certificates::make(place.path());
+    let certificates = TestCertificates::make(place.path());
     let ca = format!("ssl-ca={}", certificates.authority().display());
-    let server = Server::certified(&certificates, "good");
+    let server = MysqlServer::certified(&certificates, "good");
     for (query, is_well, words) in [
         ("", true, "TLS, whoever answers (ssl-mode=PREFERRED)"),
         ("ssl-mode=REQUIRED", true, "TLS, whoever answers"),
@@ -54,15 +54,15 @@ fn a_certificate_that_is_not_right_is_refused_where_it_is_looked_at() {
         return;
     }
     let place = scratch();
-    let certificates = Certificates::make(place.path());
+    let certificates = TestCertificates::make(place.path());
     let ca = format!("ssl-ca={}", certificates.authority().display());
-    let elsewhere = Server::certified(&certificates, "wrong_host");
+    let elsewhere = MysqlServer::certified(&certificates, "wrong_host");
     expect(&elsewhere, "posts", &format!("ssl-mode=VERIFY_CA&{ca}"), true, "TLS, verified (VERIFY_CA)");
     expect(&elsewhere, "posts", &format!("ssl-mode=VERIFY_IDENTITY&{ca}"), false, "ssl-mode=VERIFY_CA");
-    let unsigned = Server::certified(&certificates, "self_signed");
+    let unsigned = MysqlServer::certified(&certificates, "self_signed");
     expect(&unsigned, "posts", "ssl-mode=REQUIRED", true, "TLS, whoever answers");
     expect(&unsigned, "posts", &format!("ssl-mode=VERIFY_CA&{ca}"), false, "TLS");
-    let expired = Server::certified(&certificates, "expired");
+    let expired = MysqlServer::certified(&certificates, "expired");
     expect(&expired, "posts", &format!("ssl-mode=VERIFY_CA&{ca}"), false, "expired");
 }
 
@@ -71,7 +71,7 @@ fn a_server_without_tls_is_used_only_where_that_was_allowed() {
     if skipped() {
         return;
     }
-    let server = Server::shared();
+    let server = MysqlServer::shared();
     expect(server, "posts", "", true, "not encrypted (ssl-mode=PREFERRED)");
     expect(server, "posts", "ssl-mode=REQUIRED", false, "the server does not offer TLS");
     expect(server, "posts", "ssl-mode=VERIFY_IDENTITY", false, "the server does not offer TLS");

@@ -1,20 +1,20 @@
 //! Commits whose outcome nobody tells: stored, but the answer fails, is cut, or never comes; or not stored, or stored
 //! later. Every row is in the tables once, no version too many, and the run goes on.
 
-use super::proxy::{Fault, Proxy};
-use super::site::{PREFIX, Site};
+use super::proxy::{StoreFault, StoreProxy};
+use super::site::{ObjectsSite, PREFIX};
 use super::{skipped, store};
 use crate::ledger::TABLES;
 
 /// One fault after so many puts that pass, for each table.
-fn lived_through(faults: &[(Fault, u32)], passes: u32, what: &str) {
+fn lived_through(faults: &[(StoreFault, u32)], passes: u32, what: &str) {
     if skipped() {
         return;
     }
     for &(fault, times) in faults {
         for table in TABLES {
-            let proxy = Proxy::before(store::port());
-            let site = Site::new(200, &proxy.endpoint());
+            let proxy = StoreProxy::before(store::port());
+            let site = ObjectsSite::new(200, &proxy.endpoint());
             site.configure(60, "rate_per_sec = 1500");
             let path = format!("{PREFIX}/{table}/{what}");
             proxy.plan(("PUT", &path), fault, passes, times);
@@ -26,33 +26,37 @@ fn lived_through(faults: &[(Fault, u32)], passes: u32, what: &str) {
 
 #[test]
 fn a_commit_that_is_stored_and_then_fails_lands_once() {
-    lived_through(&[(Fault::StoredBroken, 1), (Fault::StoredBroken, 9)], 3, "_delta_log/");
+    lived_through(&[(StoreFault::StoredBroken, 1), (StoreFault::StoredBroken, 9)], 3, "_delta_log/");
 }
 
 #[test]
 fn a_commit_that_is_stored_and_then_cut_lands_once() {
-    lived_through(&[(Fault::StoredCut, 1)], 3, "_delta_log/");
+    lived_through(&[(StoreFault::StoredCut, 1)], 3, "_delta_log/");
 }
 
 #[test]
 fn a_commit_that_is_stored_and_never_answered_lands_once() {
-    lived_through(&[(Fault::StoredHung, 1)], 3, "_delta_log/");
+    lived_through(&[(StoreFault::StoredHung, 1)], 3, "_delta_log/");
 }
 
 #[test]
 fn a_commit_that_comes_late_lands_once() {
     // Before it is looked for, and after it was put again.
-    lived_through(&[(Fault::Late(30), 1), (Fault::Late(600), 1), (Fault::Late(600), 7)], 3, "_delta_log/");
+    lived_through(
+        &[(StoreFault::Late(30), 1), (StoreFault::Late(600), 1), (StoreFault::Late(600), 7)],
+        3,
+        "_delta_log/",
+    );
 }
 
 #[test]
 fn a_commit_that_is_not_stored_is_put_again_until_it_is() {
-    lived_through(&[(Fault::Broken(500), 12), (Fault::Broken(503), 12)], 3, "_delta_log/");
+    lived_through(&[(StoreFault::Broken(500), 12), (StoreFault::Broken(503), 12)], 3, "_delta_log/");
 }
 
 #[test]
 fn the_first_commits_of_a_table_are_as_safe_as_the_others() {
-    let faults = [(Fault::StoredBroken, 1), (Fault::StoredCut, 1)];
+    let faults = [(StoreFault::StoredBroken, 1), (StoreFault::StoredCut, 1)];
     // The table's creation, and the fence.
     lived_through(&faults, 0, "_delta_log/");
     lived_through(&faults, 1, "_delta_log/");
@@ -60,5 +64,9 @@ fn the_first_commits_of_a_table_are_as_safe_as_the_others() {
 
 #[test]
 fn a_data_file_whose_put_fails_is_put_again() {
-    lived_through(&[(Fault::StoredBroken, 2), (Fault::StoredHung, 1), (Fault::Broken(503), 9)], 2, "part-");
+    lived_through(
+        &[(StoreFault::StoredBroken, 2), (StoreFault::StoredHung, 1), (StoreFault::Broken(503), 9)],
+        2,
+        "part-",
+    );
 }

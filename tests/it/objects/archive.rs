@@ -11,39 +11,39 @@ use pinflow::archive::name::Partition;
 use pinflow::archive::{line, unpack};
 use pinflow::dataflows::graph::GraphOptions;
 
-use super::proxy::{Fault, Proxy};
+use super::proxy::{StoreFault, StoreProxy};
 use super::site::with_credentials;
 use super::skipped;
-use super::store::{self, Bucket};
+use super::store::{self, TestBucket};
 use crate::batch::assert_answers_follow;
-use crate::harness::{Running, Snapshot, emit, last_snapshot, pinflow, scratch, succeed, until};
+use crate::harness::{ProcessOutput, RunningProcess, emit, last_snapshot, pinflow, scratch, succeed, until};
 use crate::kafka;
 use crate::kafka::posts::{STREAMS, lines};
 
 /// Objects by partition and first offset.
-type Objects = BTreeMap<Partition, BTreeMap<u64, Vec<u8>>>;
+type ArchiveObjects = BTreeMap<Partition, BTreeMap<u64, Vec<u8>>>;
 
 /// A recording that is read into tables on the disk, and archived.
-struct Site {
+struct ArchiveSite {
     place: tempfile::TempDir,
     /// If the archive lies in one.
-    bucket: Option<Bucket>,
+    bucket: Option<TestBucket>,
     endpoint: String,
 }
 
-impl Site {
-    fn new(draws: u32, bucket: Option<Bucket>, endpoint: &str) -> Site {
+impl ArchiveSite {
+    fn new(draws: u32, bucket: Option<TestBucket>, endpoint: &str) -> ArchiveSite {
         let place = scratch();
         emit(&place.path().join("recording"), draws.div_ceil(5), draws, 41, &["--malformed", "0.05"]);
-        Site { place, bucket, endpoint: endpoint.to_owned() }
+        ArchiveSite { place, bucket, endpoint: endpoint.to_owned() }
     }
 
-    fn on_disk(draws: u32) -> Site {
-        Site::new(draws, None, "http://localhost:1")
+    fn on_disk(draws: u32) -> ArchiveSite {
+        ArchiveSite::new(draws, None, "http://localhost:1")
     }
 
-    fn in_bucket(draws: u32, endpoint: &str) -> Site {
-        Site::new(draws, Some(Bucket::new()), endpoint)
+    fn in_bucket(draws: u32, endpoint: &str) -> ArchiveSite {
+        ArchiveSite::new(draws, Some(TestBucket::new()), endpoint)
     }
 
     fn url(&self) -> String {
@@ -86,7 +86,7 @@ impl Site {
     }
 
     /// Every object; nothing else may be there.
-    fn archived(&self) -> Objects {
+    fn archived(&self) -> ArchiveObjects {
         let folder = self.path("fetched");
         let root = match &self.bucket {
             Some(bucket) => {
@@ -116,7 +116,7 @@ impl Site {
     }
 
     /// What a replay of the archive answers, and that its rows are those of the run but for where they came from.
-    fn assert_replays(&self, answered: &Snapshot) {
+    fn assert_replays(&self, answered: &ProcessOutput) {
         let config = self.path("replay.toml");
         let text = format!(
             "[[source]]\nkind = \"recording\"\npath = \"{}\"\n[tables]\nurl = \"replayed\"\n{}",
@@ -136,8 +136,8 @@ impl Site {
 }
 
 /// The objects under a folder.
-fn objects(root: &Path) -> Objects {
-    let mut found = Objects::new();
+fn objects(root: &Path) -> ArchiveObjects {
+    let mut found = ArchiveObjects::new();
     // Who is killed early has not begun it.
     let mut folders = if root.exists() { vec![root.to_owned()] } else { Vec::new() };
     while let Some(folder) = folders.pop() {
@@ -194,7 +194,7 @@ fn rows(tables: &Path) -> BTreeMap<&'static str, Vec<String>> {
 #[test]
 fn everything_read_is_archived_and_a_replay_answers_the_same() {
     for compression in ["none", "gzip", "zstd"] {
-        let site = Site::on_disk(1_500);
+        let site = ArchiveSite::on_disk(1_500);
         let config = site.configure("rate_per_sec = 9000", &format!("compression = \"{compression}\""));
         let answered = last_snapshot(&succeed(&mut site.run(&config)).stdout);
         site.assert_each_once();
@@ -206,7 +206,7 @@ fn everything_read_is_archived_and_a_replay_answers_the_same() {
 
 #[test]
 fn one_record_an_object_is_the_layout_of_the_original() {
-    let site = Site::on_disk(40);
+    let site = ArchiveSite::on_disk(40);
     succeed(&mut site.run(&site.configure("", "flush_records = 1")));
     site.assert_each_once();
     let path = site.path("raw/topics/pin.jsonl/partition=0/pin.jsonl+0+0000000040.json");
@@ -246,7 +246,7 @@ fn what_the_original_connector_wrote_is_read() {
 }
 
 /// Kills the program at every step and at any moment, and looks at the archive after each death.
-fn killed(site: &Site, rounds: usize) {
+fn killed(site: &ArchiveSite, rounds: usize) {
     let config = site.configure("rate_per_sec = 9000", "flush_records = 90");
     for round in 0..rounds {
         let mut command = site.run(&config);
@@ -256,7 +256,7 @@ fn killed(site: &Site, rounds: usize) {
             let step = steps[(round / 2) % steps.len()];
             command.env("FAILPOINTS", format!("{step}={}*off->1*return(abort)", (round * 5) % 13));
         }
-        let mut running = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+        let mut running = RunningProcess::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
         if round % 2 == 1 {
             std::thread::sleep(Duration::from_millis(90 + 53 * (round as u64 % 11)));
             if running.ended().is_none() {
@@ -284,13 +284,13 @@ fn killed(site: &Site, rounds: usize) {
 
 #[test]
 fn killed_at_any_moment_each_message_is_archived_once_on_disk() {
-    killed(&Site::on_disk(8_000), 24);
+    killed(&ArchiveSite::on_disk(8_000), 24);
 }
 
 #[test]
 fn killed_at_any_moment_each_message_is_archived_once_in_a_bucket() {
     if !skipped() {
-        killed(&Site::in_bucket(8_000, &store::endpoint()), 24);
+        killed(&ArchiveSite::in_bucket(8_000, &store::endpoint()), 24);
     }
 }
 
@@ -300,16 +300,16 @@ fn objects_whose_outcome_nobody_tells_are_there_once() {
         return;
     }
     let faults = [
-        (Fault::StoredBroken, 1),
-        (Fault::StoredCut, 1),
-        (Fault::StoredHung, 1),
-        (Fault::Late(30), 1),
-        (Fault::Late(600), 1),
-        (Fault::Broken(503), 12),
+        (StoreFault::StoredBroken, 1),
+        (StoreFault::StoredCut, 1),
+        (StoreFault::StoredHung, 1),
+        (StoreFault::Late(30), 1),
+        (StoreFault::Late(600), 1),
+        (StoreFault::Broken(503), 12),
     ];
     for (fault, times) in faults {
-        let proxy = Proxy::before(store::port());
-        let site = Site::in_bucket(300, &proxy.endpoint());
+        let proxy = StoreProxy::before(store::port());
+        let site = ArchiveSite::in_bucket(300, &proxy.endpoint());
         let config = site.configure("rate_per_sec = 3000", "flush_records = 50");
         proxy.plan(("PUT", "geo.jsonl"), fault, 2, times);
         let answered = last_snapshot(&succeed(&mut site.run(&config)).stdout);
@@ -324,13 +324,13 @@ fn a_second_writer_takes_over_and_the_archive_stays_exact() {
     if skipped() {
         return;
     }
-    let site = Site::in_bucket(3_000, &store::endpoint());
+    let site = ArchiveSite::in_bucket(3_000, &store::endpoint());
     let config = site.configure("rate_per_sec = 3000", "flush_records = 70");
-    let mut first = Running::start(site.run(&config).stdout(Stdio::null()).stderr(Stdio::null()));
+    let mut first = RunningProcess::start(site.run(&config).stdout(Stdio::null()).stderr(Stdio::null()));
     until("the first one has archived", || site.bucket.as_ref().unwrap().keys("raw").len() > 6);
     // It falls asleep, and wakes when another one has taken over.
     first.signal(Signal::SIGSTOP);
-    let mut second = Running::start(site.run(&config).stdout(Stdio::null()).stderr(Stdio::null()));
+    let mut second = RunningProcess::start(site.run(&config).stdout(Stdio::null()).stderr(Stdio::null()));
     let before = site.bucket.as_ref().unwrap().keys("raw").len();
     until("the second one has archived", || site.bucket.as_ref().unwrap().keys("raw").len() > before + 6);
     first.signal(Signal::SIGCONT);
@@ -342,7 +342,7 @@ fn a_second_writer_takes_over_and_the_archive_stays_exact() {
 
 #[test]
 fn tables_that_are_begun_anew_write_nothing_twice() {
-    let site = Site::on_disk(300);
+    let site = ArchiveSite::on_disk(300);
     let config = site.configure("rate_per_sec = 9000", "flush_records = 40");
     succeed(&mut site.run(&config));
     let before = site.archived();
@@ -365,8 +365,8 @@ fn a_run_of_kafka_is_archived_in_a_bucket_and_replayed_from_there() {
     if skipped() || kafka::skipped() {
         return;
     }
-    let bucket = Bucket::new();
-    let site = kafka::posts::Site::new(kafka::broker::Broker::shared(), 3);
+    let bucket = TestBucket::new();
+    let site = kafka::posts::PostsSite::new(kafka::broker::KafkaBroker::shared(), 3);
     let config = site.configure("");
     let objects = format!("[objects]\nendpoint = \"{}\"\nregion = \"{}\"\n", store::endpoint(), store::REGION);
     let archive =
@@ -375,7 +375,7 @@ fn a_run_of_kafka_is_archived_in_a_bucket_and_replayed_from_there() {
     std::fs::write(&config, text + &archive).unwrap();
     let log = site.place.path().join("log");
     let mut command = with_credentials(pinflow(["run", "--output", "snapshots"]));
-    let live = kafka::posts::Live::of(command.arg(&config), &log);
+    let live = kafka::posts::LiveSite::of(command.arg(&config), &log);
     site.emit(3_000, 51, &["--malformed", "0.02", "--order", "emulator"]);
     // What no JSON line can be: nothing, no text, several lines, a tombstone.
     let mut sending = site.producer();

@@ -2,12 +2,12 @@
 
 use std::process::Command;
 
-use super::proxy::{Fault, Proxy};
-use super::site::{Site, alone, with_credentials};
-use super::tls::Tls;
+use super::proxy::{StoreFault, StoreProxy};
+use super::site::{ObjectsSite, alone, with_credentials};
+use super::tls::TlsProxy;
 use super::{skipped, store};
 use crate::harness::{pinflow, scratch, succeed};
-use crate::kafka::certificates::Certificates;
+use crate::kafka::certificates::TestCertificates;
 
 /// What a command that must fail says, on both of its ways.
 fn fails(command: &mut Command, code: i32) -> String {
@@ -17,7 +17,7 @@ fn fails(command: &mut Command, code: i32) -> String {
     said
 }
 
-fn check(site: &Site) -> Command {
+fn check(site: &ObjectsSite) -> Command {
     let mut command = with_credentials(pinflow(["check"]));
     command.arg(site.config());
     command
@@ -37,9 +37,9 @@ fn what_the_store_refuses_is_told_with_its_mend() {
         (400, "AuthorizationHeaderMalformed", "region"),
         (403, "RequestTimeTooSkewed", "clock"),
     ] {
-        let proxy = Proxy::before(store::port());
-        let site = Site::new(1, &proxy.endpoint());
-        proxy.plan(("GET", ""), Fault::Refused(status, code), 0, u32::MAX);
+        let proxy = StoreProxy::before(store::port());
+        let site = ObjectsSite::new(1, &proxy.endpoint());
+        proxy.plan(("GET", ""), StoreFault::Refused(status, code), 0, u32::MAX);
         for command in [&mut site.run(), &mut check(&site), &mut site.table([])] {
             let said = fails(command, 1);
             assert!(said.contains(mend) && said.contains(&site.url()), "{code}: {said}");
@@ -52,9 +52,9 @@ fn what_may_be_read_and_not_written_is_told_when_the_tables_are_opened() {
     if skipped() {
         return;
     }
-    let proxy = Proxy::before(store::port());
-    let site = Site::new(1, &proxy.endpoint());
-    proxy.plan(("PUT", ""), Fault::Refused(403, "AccessDenied"), 0, u32::MAX);
+    let proxy = StoreProxy::before(store::port());
+    let site = ObjectsSite::new(1, &proxy.endpoint());
+    proxy.plan(("PUT", ""), StoreFault::Refused(403, "AccessDenied"), 0, u32::MAX);
     assert!(fails(&mut site.run(), 1).contains("allow s3:ListBucket"));
 }
 
@@ -63,9 +63,9 @@ fn a_store_that_ignores_conditions_is_refused() {
     if skipped() {
         return;
     }
-    let proxy = Proxy::before(store::port());
-    let site = Site::new(1, &proxy.endpoint());
-    proxy.plan(("PUT", ""), Fault::Unconditional, 0, u32::MAX);
+    let proxy = StoreProxy::before(store::port());
+    let site = ObjectsSite::new(1, &proxy.endpoint());
+    proxy.plan(("PUT", ""), StoreFault::Unconditional, 0, u32::MAX);
     let said = fails(&mut site.run(), 1);
     assert!(said.contains("If-None-Match") && said.contains("overwrite each other's commits"), "{said}");
     assert!(site.bucket.keys("").is_empty(), "nothing is left there");
@@ -76,13 +76,13 @@ fn a_bucket_that_is_not_there_and_a_server_that_is_not_there() {
     if skipped() {
         return;
     }
-    let site = Site::new(1, &store::endpoint());
+    let site = ObjectsSite::new(1, &store::endpoint());
     let text = std::fs::read_to_string(site.config()).unwrap();
     std::fs::write(site.config(), text.replace(&site.bucket.name, "nobodys")).unwrap();
     assert!(fails(&mut site.run(), 1).contains("make the bucket"));
     // A port that was free a moment ago.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let site = Site::new(1, &format!("http://{nobody}"));
+    let site = ObjectsSite::new(1, &format!("http://{nobody}"));
     let said = fails(&mut check(&site), 1);
     assert!(said.contains("cannot be reached"), "{said}");
 }
@@ -92,7 +92,7 @@ fn credentials_that_are_nowhere() {
     if skipped() {
         return;
     }
-    let site = Site::new(1, &store::endpoint());
+    let site = ObjectsSite::new(1, &store::endpoint());
     let mut command = alone(pinflow(["run"]));
     command.arg(site.config()).env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_PROFILE");
     let said = fails(&mut command, 1);
@@ -104,10 +104,10 @@ fn credentials_that_expire_on_the_way_are_waited_for() {
     if skipped() {
         return;
     }
-    let proxy = Proxy::before(store::port());
-    let site = Site::new(200, &proxy.endpoint());
+    let proxy = StoreProxy::before(store::port());
+    let site = ObjectsSite::new(200, &proxy.endpoint());
     site.configure(60, "rate_per_sec = 1500");
-    proxy.plan(("PUT", "pin/_delta_log"), Fault::Refused(403, "ExpiredToken"), 3, 8);
+    proxy.plan(("PUT", "pin/_delta_log"), StoreFault::Refused(403, "ExpiredToken"), 3, 8);
     site.finish();
     assert_eq!(proxy.calm(), 0);
 }
@@ -118,10 +118,10 @@ fn a_certificate_must_be_of_a_trusted_authority() {
         return;
     }
     let folder = scratch();
-    let certificates = Certificates::make(folder.path());
+    let certificates = TestCertificates::make(folder.path());
     for (name, trusted) in [("good", true), ("self_signed", false), ("wrong_host", false), ("expired", false)] {
-        let tls = Tls::before(store::port(), &certificates.certificate(name), &certificates.key(name));
-        let site = Site::new(20, &tls.endpoint());
+        let tls = TlsProxy::before(store::port(), &certificates.certificate(name), &certificates.key(name));
+        let site = ObjectsSite::new(20, &tls.endpoint());
         let said = fails(&mut check(&site), 1);
         assert!(said.contains("SSL_CERT_FILE"), "{name}: {said}");
         let mut command = site.run();

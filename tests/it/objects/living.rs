@@ -6,9 +6,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use pinflow::sinks::delta::FAILPOINTS;
 
-use super::site::Site;
+use super::site::ObjectsSite;
 use super::{skipped, store};
-use crate::harness::{Running, until};
+use crate::harness::{RunningProcess, until};
 
 /// Rounds, unless `PINFLOW_KILLS` says otherwise.
 const ROUNDS: usize = 40;
@@ -19,7 +19,7 @@ fn killed_at_any_moment_nothing_is_lost_or_repeated() {
         return;
     }
     let rounds = std::env::var("PINFLOW_KILLS").ok().map_or(ROUNDS, |n| n.parse().unwrap());
-    let mut site = Site::new(4_000, &store::endpoint());
+    let mut site = ObjectsSite::new(4_000, &store::endpoint());
     site.configure(300, "rate_per_sec = 20000");
     for round in 0..rounds {
         let mut command = site.run();
@@ -27,7 +27,7 @@ fn killed_at_any_moment_nothing_is_lost_or_repeated() {
             let name = FAILPOINTS[(round / 2) % FAILPOINTS.len()];
             command.env("FAILPOINTS", format!("{name}={}*off->1*return(abort)", round % 3));
         }
-        let mut running = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+        let mut running = RunningProcess::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
         if round % 2 == 1 {
             std::thread::sleep(Duration::from_millis(100 + 37 * (round as u64 % 23)));
             if running.ended().is_none() {
@@ -38,7 +38,7 @@ fn killed_at_any_moment_nothing_is_lost_or_repeated() {
         assert!(status.success() || status.code().is_none(), "round {round} ended with {status}");
         if status.success() {
             site.finish();
-            site = Site::new(4_000, &store::endpoint());
+            site = ObjectsSite::new(4_000, &store::endpoint());
             site.configure(300, "rate_per_sec = 20000");
         }
     }
@@ -50,11 +50,11 @@ fn a_second_writer_takes_over_and_the_first_one_ends() {
     if skipped() {
         return;
     }
-    let site = Site::new(2_000, &store::endpoint());
+    let site = ObjectsSite::new(2_000, &store::endpoint());
     site.configure(200, "rate_per_sec = 1500");
     let log = site.place.path().join("log");
     let out = std::fs::File::create(&log).unwrap();
-    let mut first = Running::start(site.run().stdout(Stdio::null()).stderr(out));
+    let mut first = RunningProcess::start(site.run().stdout(Stdio::null()).stderr(out));
     until("the first one has committed", || site.bucket.keys("lake/posts/pin").len() > 8);
     site.configure(200, "");
     site.finish();

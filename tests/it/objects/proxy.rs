@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum StoreFault {
     /// The store does it, and the answer is 500.
     StoredBroken,
     /// The store does it, and the connection is cut before the answer.
@@ -29,11 +29,11 @@ pub(crate) enum Fault {
 
 /// A fault that is to come.
 #[derive(Debug, Clone)]
-struct Rule {
+struct StoreProxyRule {
     method: &'static str,
     /// What the path contains.
     path: String,
-    fault: Fault,
+    fault: StoreFault,
     /// Calls that are left alone first.
     passes: u32,
     times: u32,
@@ -41,16 +41,16 @@ struct Rule {
 
 /// A proxy; it ends with the process.
 #[derive(Clone)]
-pub(crate) struct Proxy {
+pub(crate) struct StoreProxy {
     port: u16,
-    rules: Arc<Mutex<Vec<Rule>>>,
+    rules: Arc<Mutex<Vec<StoreProxyRule>>>,
 }
 
-impl Proxy {
+impl StoreProxy {
     /// Listens before a server on this machine.
-    pub(crate) fn before(server: u16) -> Proxy {
+    pub(crate) fn before(server: u16) -> StoreProxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let proxy = Proxy { port: listener.local_addr().unwrap().port(), rules: Arc::default() };
+        let proxy = StoreProxy { port: listener.local_addr().unwrap().port(), rules: Arc::default() };
         let serving = proxy.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -67,8 +67,8 @@ impl Proxy {
     }
 
     /// Lets `passes` calls of a method to paths that contain a text pass, and does this to the next `times`.
-    pub(crate) fn plan(&self, (method, path): (&'static str, &str), fault: Fault, passes: u32, times: u32) {
-        self.rules.lock().unwrap().push(Rule { method, path: path.to_owned(), fault, passes, times });
+    pub(crate) fn plan(&self, (method, path): (&'static str, &str), fault: StoreFault, passes: u32, times: u32) {
+        self.rules.lock().unwrap().push(StoreProxyRule { method, path: path.to_owned(), fault, passes, times });
     }
 
     /// Forgets what is planned; how many faults did not happen.
@@ -76,7 +76,7 @@ impl Proxy {
         self.rules.lock().unwrap().drain(..).map(|rule| rule.times).sum()
     }
 
-    fn next(&self, head: &str) -> Option<Fault> {
+    fn next(&self, head: &str) -> Option<StoreFault> {
         let mut words = head.split(' ');
         let (method, path) = (words.next()?, words.next()?);
         let mut rules = self.rules.lock().unwrap();
@@ -95,29 +95,29 @@ impl Proxy {
         let (head, body) = request(&client)?;
         let answer = match self.next(&head[0]) {
             None => forward(&head, &body, server)?,
-            Some(Fault::StoredBroken) => {
+            Some(StoreFault::StoredBroken) => {
                 forward(&head, &body, server)?;
                 refusal(500, "InternalError")
             }
-            Some(Fault::StoredCut) => {
+            Some(StoreFault::StoredCut) => {
                 forward(&head, &body, server)?;
                 return None;
             }
-            Some(Fault::StoredHung) => {
+            Some(StoreFault::StoredHung) => {
                 forward(&head, &body, server)?;
                 // Until the client has had enough of it.
                 let _ = client.read(&mut [0]);
                 return None;
             }
-            Some(Fault::Late(millis)) => {
+            Some(StoreFault::Late(millis)) => {
                 drop(client);
                 std::thread::sleep(Duration::from_millis(millis));
                 forward(&head, &body, server)?;
                 return None;
             }
-            Some(Fault::Broken(status)) => refusal(status, "SlowDown"),
-            Some(Fault::Refused(status, code)) => refusal(status, code),
-            Some(Fault::Unconditional) => {
+            Some(StoreFault::Broken(status)) => refusal(status, "SlowDown"),
+            Some(StoreFault::Refused(status, code)) => refusal(status, code),
+            Some(StoreFault::Unconditional) => {
                 let kept = |line: &&String| !line.to_ascii_lowercase().starts_with("if-none-match");
                 let head: Vec<String> = head.iter().filter(kept).cloned().collect();
                 forward(&head, &body, server)?

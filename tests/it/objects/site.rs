@@ -7,17 +7,17 @@ use std::process::Command;
 use pinflow::dataflows::graph::GraphOptions;
 use serde_json::Value;
 
-use super::store::{self, Bucket};
+use super::store::{self, TestBucket};
 use crate::batch::assert_answers_follow;
-use crate::harness::{Snapshot, emit, last_snapshot, pinflow, scratch, succeed};
+use crate::harness::{ProcessOutput, emit, last_snapshot, pinflow, scratch, succeed};
 use crate::ledger::{TABLES, assert_each_line_once};
 
 /// Where the tables lie in the bucket.
 pub(crate) const PREFIX: &str = "lake/posts";
 
-pub(crate) struct Site {
+pub(crate) struct ObjectsSite {
     pub(crate) place: tempfile::TempDir,
-    pub(crate) bucket: Bucket,
+    pub(crate) bucket: TestBucket,
     endpoint: String,
 }
 
@@ -35,12 +35,12 @@ pub(crate) fn alone(mut command: Command) -> Command {
     command
 }
 
-impl Site {
+impl ObjectsSite {
     /// A recording of so many draws, three lines each, read through this endpoint.
-    pub(crate) fn new(draws: u32, endpoint: &str) -> Site {
+    pub(crate) fn new(draws: u32, endpoint: &str) -> ObjectsSite {
         let place = scratch();
         emit(&place.path().join("recording"), draws.div_ceil(5), draws, 23, &["--malformed", "0.02"]);
-        let site = Site { place, bucket: Bucket::new(), endpoint: endpoint.to_owned() };
+        let site = ObjectsSite { place, bucket: TestBucket::new(), endpoint: endpoint.to_owned() };
         site.configure(100, "");
         site
     }
@@ -97,7 +97,7 @@ impl Site {
     }
 
     /// What a run of the recording answers that keeps nothing.
-    pub(crate) fn expected(&self) -> Snapshot {
+    pub(crate) fn expected(&self) -> ProcessOutput {
         last_snapshot(&succeed(pinflow(["run"]).arg(self.recording())).stdout)
     }
 

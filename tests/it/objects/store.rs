@@ -29,18 +29,18 @@ pub(crate) const KEY: &str = "testing";
 pub(crate) const REGION: &str = "us-east-1";
 
 /// The server; ended when this process is.
-struct Server {
+struct ObjectStoreServer {
     port: u16,
     _shell: Child,
     _folder: tempfile::TempDir,
 }
 
-fn shared() -> &'static Server {
-    static SHARED: OnceLock<Server> = OnceLock::new();
+fn shared() -> &'static ObjectStoreServer {
+    static SHARED: OnceLock<ObjectStoreServer> = OnceLock::new();
     SHARED.get_or_init(start)
 }
 
-fn start() -> Server {
+fn start() -> ObjectStoreServer {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ministack/python/bin/ministack");
     for attempt in 1.. {
         let held = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -55,7 +55,7 @@ fn start() -> Server {
         command.env("SERVICES", "s3").env("LOG_LEVEL", "WARNING").env("S3_PERSIST", "0");
         command.env("S3_DATA_DIR", folder.path().join("s3"));
         command.stdin(Stdio::piped()).stdout(out.try_clone().unwrap()).stderr(out);
-        let server = Server { port, _shell: command.spawn().unwrap(), _folder: folder };
+        let server = ObjectStoreServer { port, _shell: command.spawn().unwrap(), _folder: folder };
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -70,15 +70,15 @@ fn start() -> Server {
 }
 
 /// A bucket, as a test looks into it: past everything that stands between the program and the store.
-pub(crate) struct Bucket {
+pub(crate) struct TestBucket {
     pub(crate) name: String,
     store: AmazonS3,
     runtime: tokio::runtime::Runtime,
 }
 
-impl Bucket {
+impl TestBucket {
     /// A new one.
-    pub(crate) fn new() -> Bucket {
+    pub(crate) fn new() -> TestBucket {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("posts-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -93,7 +93,7 @@ impl Bucket {
             .with_secret_access_key("secret")
             .build()
             .unwrap();
-        Bucket { name, store, runtime }
+        TestBucket { name, store, runtime }
     }
 
     /// The keys under a prefix, in order.

@@ -12,14 +12,14 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A terminator; it ends with the test.
-pub(crate) struct Tls {
+pub(crate) struct TlsProxy {
     port: u16,
     _runtime: tokio::runtime::Runtime,
 }
 
-impl Tls {
+impl TlsProxy {
     /// Listens before a server on this machine, with a certificate and its key in PEM files.
-    pub(crate) fn before(server: u16, certificate: &Path, key: &Path) -> Tls {
+    pub(crate) fn before(server: u16, certificate: &Path, key: &Path) -> TlsProxy {
         // Another one may have been here first.
         let _ = aws_lc_rs::default_provider().install_default();
         let chain = CertificateDer::pem_file_iter(certificate).unwrap().collect::<Result<_, _>>().unwrap();
@@ -42,7 +42,7 @@ impl Tls {
                 });
             }
         });
-        Tls { port, _runtime: runtime }
+        TlsProxy { port, _runtime: runtime }
     }
 
     pub(crate) fn endpoint(&self) -> String {

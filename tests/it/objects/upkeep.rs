@@ -5,14 +5,14 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::site::{PREFIX, Site, with_credentials};
+use super::site::{ObjectsSite, PREFIX, with_credentials};
 use super::{skipped, store};
 use crate::delta::readers::python;
-use crate::harness::{Running, emit, pinflow, succeed, until};
+use crate::harness::{RunningProcess, emit, pinflow, succeed, until};
 use crate::ledger::assert_each_line_once;
 
 /// What another engine reads of all four tables, straight from the bucket.
-fn read_by_another(site: &Site) -> Option<Value> {
+fn read_by_another(site: &ObjectsSite) -> Option<Value> {
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/rows.py");
     let mut command = with_credentials(Command::new(python()?));
     command.arg(script).arg(site.url()).args(["pin", "geo", "user", "rejected"]);
@@ -25,7 +25,7 @@ fn files_are_joined_and_swept_and_others_read_the_same() {
     if skipped() {
         return;
     }
-    let site = Site::new(1_000, &store::endpoint());
+    let site = ObjectsSite::new(1_000, &store::endpoint());
     site.configure(60, "rate_per_sec = 3000");
     site.finish();
     let before = read_by_another(&site);
@@ -49,9 +49,9 @@ fn a_long_run_makes_checkpoints_and_joins_files_beside_it() {
     if skipped() {
         return;
     }
-    let site = Site::new(200, &store::endpoint());
+    let site = ObjectsSite::new(200, &store::endpoint());
     site.configure(20, "follow = true");
-    let mut running = Running::start(site.run().stdout(Stdio::null()).stderr(Stdio::null()));
+    let mut running = RunningProcess::start(site.run().stdout(Stdio::null()).stderr(Stdio::null()));
     let keys = |ends: &str| site.bucket.keys(PREFIX).iter().filter(|key| key.ends_with(ends)).count();
     until("checkpoints are made and files joined", || {
         emit(&site.recording(), 40, 40, 29, &["--append"]);
@@ -73,7 +73,7 @@ fn a_damaged_checkpoint_is_moved_aside() {
     if skipped() {
         return;
     }
-    let site = Site::new(100, &store::endpoint());
+    let site = ObjectsSite::new(100, &store::endpoint());
     site.finish();
     let hint = format!("{PREFIX}/pin/_delta_log/_last_checkpoint");
     site.bucket.put(&hint, b"garbage");
@@ -88,7 +88,7 @@ fn answers_are_kept_in_a_bucket_too() {
     if skipped() {
         return;
     }
-    let site = Site::new(300, &store::endpoint());
+    let site = ObjectsSite::new(300, &store::endpoint());
     let answers = format!("s3://{}/answers", site.bucket.name);
     let text = std::fs::read_to_string(site.config()).unwrap();
     let more = format!("[answers.delta]\nurl = \"{answers}\"\nchanges = true\nevery_secs = 0.1\n");

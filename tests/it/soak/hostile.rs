@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::keys::colliding_keys;
 use super::senders::produce_request;
-use super::{Phase, READ_TOKEN, SoakSite, WRITE_TOKEN};
+use super::{READ_TOKEN, SoakPhase, SoakSite, WRITE_TOKEN};
 use crate::gateway::JSON;
 
 const IO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,9 +26,9 @@ const GROUPS_IND: u64 = 6_000_000;
 
 /// An attack: its name, the time between two steps, and a step. A step gives back the status that answered it, or 0 if
 /// it waits for none.
-type Attack = (&'static str, Duration, fn(&mut Attacker) -> io::Result<u16>);
+type AttackKind = (&'static str, Duration, fn(&mut HostileSender) -> io::Result<u16>);
 
-const ATTACKS: [Attack; 10] = [
+const ATTACKS: [AttackKind; 10] = [
     ("texts of one ind", Duration::from_millis(250), send_texts_of_one_ind),
     ("distinct groups", Duration::from_millis(250), send_distinct_groups),
     ("colliding inds", Duration::from_millis(250), send_colliding_inds),
@@ -51,7 +51,7 @@ pub(super) struct AttackOutcome {
 }
 
 /// Who attacks.
-struct Attacker {
+struct HostileSender {
     site: Arc<SoakSite>,
     runtime: tokio::runtime::Runtime,
     address: IpAddr,
@@ -63,11 +63,11 @@ struct Attacker {
 
 pub(super) fn start(site: &Arc<SoakSite>) -> Vec<JoinHandle<AttackOutcome>> {
     let keys = colliding_keys(COLLIDING_KEYS);
-    let attack = |(number, attack): (u8, Attack)| {
+    let attack = |(number, attack): (u8, AttackKind)| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let address = Ipv4Addr::new(127, 0, 1, number).into();
         let (site, keys) = (Arc::clone(site), keys.clone());
-        let attacker = Attacker { site, runtime, address, keys, step: 0, held: VecDeque::new() };
+        let attacker = HostileSender { site, runtime, address, keys, step: 0, held: VecDeque::new() };
         thread::spawn(move || attacker.run(attack))
     };
     (1..).zip(ATTACKS).map(attack).collect()
@@ -92,11 +92,11 @@ pub(super) fn assert_outcomes(attacks: &[AttackOutcome]) {
     }
 }
 
-impl Attacker {
-    fn run(mut self, (name, interval, step): Attack) -> AttackOutcome {
+impl HostileSender {
+    fn run(mut self, (name, interval, step): AttackKind) -> AttackOutcome {
         let mut outcomes = BTreeMap::new();
         while !self.site.is_over() {
-            if self.site.phase() == Phase::Hostile {
+            if self.site.phase() == SoakPhase::Hostile {
                 let outcome = step(&mut self);
                 let outcome = outcome.map_or_else(|error| format!("{:?}", error.kind()), |status| status.to_string());
                 *outcomes.entry(outcome).or_default() += 1;
@@ -155,7 +155,7 @@ impl Attacker {
     }
 }
 
-fn send_texts_of_one_ind(attacker: &mut Attacker) -> io::Result<u16> {
+fn send_texts_of_one_ind(attacker: &mut HostileSender) -> io::Result<u16> {
     let step = attacker.step;
     let pin = |category: String, description: String| {
         json!({ "index": TEXTS_IND, "unique_id": "u", "category": category, "poster_name": category,
@@ -171,7 +171,7 @@ fn send_texts_of_one_ind(attacker: &mut Attacker) -> io::Result<u16> {
     attacker.produce("pin", &pins)
 }
 
-fn send_distinct_groups(attacker: &mut Attacker) -> io::Result<u16> {
+fn send_distinct_groups(attacker: &mut HostileSender) -> io::Result<u16> {
     let first = attacker.step / 2 * 10;
     let inds = (first..first + 10).map(|number| number % GROUPS);
     let (stream, values): (_, Vec<_>) = if attacker.step % 2 == 0 {
@@ -191,7 +191,7 @@ fn send_distinct_groups(attacker: &mut Attacker) -> io::Result<u16> {
     attacker.produce(stream, &values)
 }
 
-fn send_colliding_inds(attacker: &mut Attacker) -> io::Result<u16> {
+fn send_colliding_inds(attacker: &mut HostileSender) -> io::Result<u16> {
     let first = attacker.step as usize * 10;
     let user = |at: usize| {
         json!({ "ind": attacker.keys[at % COLLIDING_KEYS], "first_name": "C", "last_name": "D", "age": 30,
@@ -200,7 +200,7 @@ fn send_colliding_inds(attacker: &mut Attacker) -> io::Result<u16> {
     attacker.produce("user", &(first..first + 10).map(user).collect::<Vec<_>>())
 }
 
-fn send_malformed_records(attacker: &mut Attacker) -> io::Result<u16> {
+fn send_malformed_records(attacker: &mut HostileSender) -> io::Result<u16> {
     let deep = (0..100).fold(json!(1), |value, _| json!({ "a": value }));
     let records = [
         json!(1),
@@ -214,7 +214,7 @@ fn send_malformed_records(attacker: &mut Attacker) -> io::Result<u16> {
     attacker.produce("geo", &records)
 }
 
-fn announce_body(attacker: &mut Attacker) -> io::Result<u16> {
+fn announce_body(attacker: &mut HostileSender) -> io::Result<u16> {
     let head = format!(
         "POST /topics/geo HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {WRITE_TOKEN}\r\n\
          content-type: {JSON}\r\ncontent-length: {}\r\n\r\n{}",
@@ -225,7 +225,7 @@ fn announce_body(attacker: &mut Attacker) -> io::Result<u16> {
 }
 
 /// Requests of which no record can be stored: each is answered with an error for each of its records.
-fn leave_replies_unread(attacker: &mut Attacker) -> io::Result<u16> {
+fn leave_replies_unread(attacker: &mut HostileSender) -> io::Result<u16> {
     let body = format!("{{\"records\":[{}]}}", vec!["1"; 2_000].join(","));
     let request = format!(
         "POST /topics/geo HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {WRITE_TOKEN}\r\n\
@@ -235,20 +235,20 @@ fn leave_replies_unread(attacker: &mut Attacker) -> io::Result<u16> {
     attacker.hold(attacker.gateway(), request.repeat(20).as_bytes())
 }
 
-fn leave_answers_unread(attacker: &mut Attacker) -> io::Result<u16> {
+fn leave_answers_unread(attacker: &mut HostileSender) -> io::Result<u16> {
     leave_unread(attacker, "/answers", 20)
 }
 
-fn leave_changes_unread(attacker: &mut Attacker) -> io::Result<u16> {
+fn leave_changes_unread(attacker: &mut HostileSender) -> io::Result<u16> {
     leave_unread(attacker, "/changes", 1)
 }
 
-fn leave_unread(attacker: &mut Attacker, path: &str, requests: usize) -> io::Result<u16> {
+fn leave_unread(attacker: &mut HostileSender, path: &str, requests: usize) -> io::Result<u16> {
     let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {READ_TOKEN}\r\n\r\n");
     attacker.hold(attacker.run_server(), request.repeat(requests).as_bytes())
 }
 
-fn try_tokens(attacker: &mut Attacker) -> io::Result<u16> {
+fn try_tokens(attacker: &mut HostileSender) -> io::Result<u16> {
     let step = attacker.step;
     let token = format!("host: localhost\r\nauthorization: Bearer guess-{step}");
     if step % 2 == 0 {
@@ -261,7 +261,7 @@ fn try_tokens(attacker: &mut Attacker) -> io::Result<u16> {
     }
 }
 
-fn send_malformed_request(attacker: &mut Attacker) -> io::Result<u16> {
+fn send_malformed_request(attacker: &mut HostileSender) -> io::Result<u16> {
     let post = format!(
         "POST /topics/geo HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {WRITE_TOKEN}\r\ncontent-type: {JSON}\r\n"
     );

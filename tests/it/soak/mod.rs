@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::file_calls::rounds;
-use crate::gateway::Gateway;
+use crate::gateway::RunningGateway;
 use crate::harness::{last_snapshot, pinflow, scratch, succeed, until};
-use crate::http::client::Http;
-use crate::http::{Serving, following};
+use crate::http::client::HttpClient;
+use crate::http::{ServingRun, following};
 use crate::ledger::assert_each_line_once;
-use senders::{Latencies, Sent};
+use senders::{LatencySamples, SentRecord};
 
 /// Seconds, unless `PINFLOW_SOAK_SECS` says otherwise.
 const SECS: u64 = 25;
@@ -43,7 +43,7 @@ const READ_TOKEN: &str = "read-canary";
 
 /// What the senders do at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
+enum SoakPhase {
     /// Nobody is hostile, but what was hostile may still be let go: latencies do not count.
     Pause,
     Calm,
@@ -53,52 +53,52 @@ enum Phase {
 
 /// What all senders share.
 struct SoakSite {
-    gateway: Http,
-    run: Http,
+    gateway: HttpClient,
+    run: HttpClient,
     phase: AtomicU8,
 }
 
 impl SoakSite {
-    fn enter(&self, phase: Phase) {
+    fn enter(&self, phase: SoakPhase) {
         self.phase.store(phase as u8, Ordering::SeqCst);
     }
 
-    fn phase(&self) -> Phase {
-        let phases = [Phase::Pause, Phase::Calm, Phase::Hostile, Phase::Over];
+    fn phase(&self) -> SoakPhase {
+        let phases = [SoakPhase::Pause, SoakPhase::Calm, SoakPhase::Hostile, SoakPhase::Over];
         phases[usize::from(self.phase.load(Ordering::SeqCst))]
     }
 
     fn is_over(&self) -> bool {
-        self.phase() == Phase::Over
+        self.phase() == SoakPhase::Over
     }
 }
 
 /// The phases of a run of so many seconds, each with its duration.
-fn plan(secs: u64) -> Vec<(Phase, Duration)> {
+fn plan(secs: u64) -> Vec<(SoakPhase, Duration)> {
     let round_count = (secs / ROUND_SECS).max(1);
     let round = Duration::from_secs(secs) / u32::try_from(round_count).unwrap();
-    let phases = [(Phase::Pause, round / 30), (Phase::Calm, round / 5), (Phase::Hostile, round * 23 / 30)];
+    let phases = [(SoakPhase::Pause, round / 30), (SoakPhase::Calm, round / 5), (SoakPhase::Hostile, round * 23 / 30)];
     (0..round_count).flat_map(|_| phases).collect()
 }
 
-fn start_gateway(place: &Path) -> Gateway {
+fn start_gateway(place: &Path) -> RunningGateway {
     let more = "recording = \"posts\"\nbody_bytes_max = 10485760\nbytes_under_way_max = 67108864\n\
                 tokens = { write = \"env:WRITE\" }";
-    Gateway::start_with(place, more, &[("WRITE", WRITE_TOKEN)])
+    RunningGateway::start_with(place, more, &[("WRITE", WRITE_TOKEN)])
 }
 
-fn start_run(place: &Path) -> Serving {
+fn start_run(place: &Path) -> ServingRun {
     let more = format!(
         "[tables]\nurl = \"tables\"\n[engine]\nmemory_max = {RUN_MEMORY_MAX}\n\
          [serve]\nlisten = \"127.0.0.1:0\"\ntokens = {{ read = \"env:READ\" }}"
     );
     let config = following(place, &place.join("posts"), &more);
-    let serving = Serving::start_with(place, &config, &[], &[("READ", READ_TOKEN)]);
+    let serving = ServingRun::start_with(place, &config, &[], &[("READ", READ_TOKEN)]);
     until("it is ready", || ask(serving.http, "/readyz").0 == 200);
     serving
 }
 
-fn ask(http: Http, path: &str) -> (u16, Value) {
+fn ask(http: HttpClient, path: &str) -> (u16, Value) {
     let reply = http.ask(path, &[("authorization", &format!("Bearer {READ_TOKEN}"))]);
     (reply.status, serde_json::from_slice(&reply.body).unwrap_or_default())
 }
@@ -111,7 +111,7 @@ struct MemoryPeaks {
 }
 
 impl MemoryPeaks {
-    fn check(&mut self, gateway: &mut Gateway, run: &mut Serving) {
+    fn check(&mut self, gateway: &mut RunningGateway, run: &mut ServingRun) {
         assert!(gateway.running.ended().is_none(), "the gateway ended: {}", gateway.log());
         assert!(run.running.ended().is_none(), "the run ended: {}", run.log());
         self.gateway = self.gateway.max(gateway.running.memory());
@@ -127,7 +127,8 @@ fn ordinary_senders_are_served_beside_hostile_ones_within_memory_limits() {
     let place = scratch();
     let mut gateway = start_gateway(place.path());
     let mut run = start_run(place.path());
-    let site = Arc::new(SoakSite { gateway: gateway.http, run: run.http, phase: AtomicU8::new(Phase::Pause as u8) });
+    let site =
+        Arc::new(SoakSite { gateway: gateway.http, run: run.http, phase: AtomicU8::new(SoakPhase::Pause as u8) });
     let (ordinary, hostile) = (senders::start(&site), hostile::start(&site));
     let mut peaks = MemoryPeaks::default();
     for (phase, duration) in plan(secs) {
@@ -138,7 +139,7 @@ fn ordinary_senders_are_served_beside_hostile_ones_within_memory_limits() {
             thread::sleep(MEMORY_CHECK_INTERVAL);
         }
     }
-    site.enter(Phase::Over);
+    site.enter(SoakPhase::Over);
     let (sent, answered) = ordinary.join();
     let attacks = hostile::join(hostile);
     gateway.stop();
@@ -154,7 +155,7 @@ fn ordinary_senders_are_served_beside_hostile_ones_within_memory_limits() {
 }
 
 /// Waits until the run has read all lines, and compares its answers with those of a batch run over the same files.
-fn assert_every_line_is_answered(posts: &Path, run: Http) {
+fn assert_every_line_is_answered(posts: &Path, run: HttpClient) {
     let lines: u64 = senders::STREAMS.iter().map(|stream| senders::stored_lines(posts, stream).len() as u64).sum();
     until("all lines are read", || {
         let status = ask(run, "/status").1;
@@ -171,7 +172,13 @@ fn named_rows(answer: &Value) -> (String, Vec<Value>) {
 }
 
 #[allow(clippy::print_stdout, reason = "the figures are what a long run is made for")]
-fn report(secs: u64, peaks: &MemoryPeaks, sent: &Sent, answered: &Latencies, attacks: &[hostile::AttackOutcome]) {
+fn report(
+    secs: u64,
+    peaks: &MemoryPeaks,
+    sent: &SentRecord,
+    answered: &LatencySamples,
+    attacks: &[hostile::AttackOutcome],
+) {
     println!("soak of {secs} s");
     println!(
         "memory at the most: run {} MiB of {}, gateway {} MiB of {}",

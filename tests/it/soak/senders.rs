@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Phase, READ_TOKEN, SoakSite, WRITE_TOKEN};
+use super::{READ_TOKEN, SoakPhase, SoakSite, WRITE_TOKEN};
 use crate::gateway::JSON;
-use crate::http::client::{Event, Kept};
+use crate::http::client::{KeptConnection, SseEvent};
 
 pub(super) const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 const SENDERS: u64 = 8;
@@ -32,73 +32,73 @@ const LAST_POSTER: &str = "last";
 
 /// Latencies by phase.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Latencies {
-    by_phase: BTreeMap<Phase, Vec<Duration>>,
+pub(super) struct LatencySamples {
+    by_phase: BTreeMap<SoakPhase, Vec<Duration>>,
 }
 
 /// Percentiles of some latencies.
-pub(super) struct Percentiles {
+pub(super) struct LatencyPercentiles {
     count: usize,
     p50: Duration,
     p99: Duration,
     max: Duration,
 }
 
-impl fmt::Display for Percentiles {
+impl fmt::Display for LatencyPercentiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Percentiles { count, p50, p99, max } = self;
+        let LatencyPercentiles { count, p50, p99, max } = self;
         write!(f, "n = {count}, p50 {p50:.2?}, p99 {p99:.2?}, max {max:.2?}")
     }
 }
 
-impl Latencies {
-    fn add(&mut self, phase: Phase, latency: Duration) {
+impl LatencySamples {
+    fn add(&mut self, phase: SoakPhase, latency: Duration) {
         self.by_phase.entry(phase).or_default().push(latency);
     }
 
-    fn merge(&mut self, other: Latencies) {
+    fn merge(&mut self, other: LatencySamples) {
         for (phase, latencies) in other.by_phase {
             self.by_phase.entry(phase).or_default().extend(latencies);
         }
     }
 
-    pub(super) fn calm(&self) -> Percentiles {
-        self.percentiles(Phase::Calm)
+    pub(super) fn calm(&self) -> LatencyPercentiles {
+        self.percentiles(SoakPhase::Calm)
     }
 
-    pub(super) fn hostile(&self) -> Percentiles {
-        self.percentiles(Phase::Hostile)
+    pub(super) fn hostile(&self) -> LatencyPercentiles {
+        self.percentiles(SoakPhase::Hostile)
     }
 
     pub(super) fn p99_ratio(&self) -> f64 {
         self.hostile().p99.as_secs_f64() / self.calm().p99.as_secs_f64()
     }
 
-    fn percentiles(&self, phase: Phase) -> Percentiles {
+    fn percentiles(&self, phase: SoakPhase) -> LatencyPercentiles {
         let mut sorted = self.by_phase.get(&phase).cloned().unwrap_or_default();
         assert!(!sorted.is_empty(), "something was measured in phase {phase:?}");
         sorted.sort_unstable();
         let at = |percent: usize| sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)];
-        Percentiles { count: sorted.len(), p50: at(50), p99: at(99), max: at(100) }
+        LatencyPercentiles { count: sorted.len(), p50: at(50), p99: at(99), max: at(100) }
     }
 }
 
 /// What ordinary senders sent.
 #[derive(Debug, Default)]
-pub(super) struct Sent {
-    pub(super) latencies: Latencies,
+pub(super) struct SentRecord {
+    pub(super) latencies: LatencySamples,
     /// Requests that were sent again after 503.
     pub(super) retries: u64,
     /// Of each stream: the value that was acknowledged at each offset.
     acknowledged: BTreeMap<&'static str, BTreeMap<u64, String>>,
 }
 
-impl Sent {
+impl SentRecord {
     pub(super) fn records(&self) -> usize {
         self.acknowledged.values().map(BTreeMap::len).sum()
     }
 
-    fn merge(&mut self, other: Sent) {
+    fn merge(&mut self, other: SentRecord) {
         self.latencies.merge(other.latencies);
         self.retries += other.retries;
         for (stream, values) in other.acknowledged {
@@ -128,17 +128,17 @@ pub(super) fn stored_lines(posts: &Path, stream: &str) -> Vec<String> {
 }
 
 /// One sender's connection and what came of it.
-struct Sender {
+struct OrdinarySender {
     site: Arc<SoakSite>,
-    connection: Kept,
+    connection: KeptConnection,
     due: Instant,
-    sent: Sent,
+    sent: SentRecord,
 }
 
-impl Sender {
-    fn new(site: &Arc<SoakSite>) -> Sender {
+impl OrdinarySender {
+    fn new(site: &Arc<SoakSite>) -> OrdinarySender {
         let connection = site.gateway.keep();
-        Sender { site: Arc::clone(site), connection, due: Instant::now(), sent: Sent::default() }
+        OrdinarySender { site: Arc::clone(site), connection, due: Instant::now(), sent: SentRecord::default() }
     }
 
     /// Waits until the next request is due.
@@ -177,12 +177,12 @@ pub(super) fn produce_request(stream: &str, values: &[Value]) -> Vec<u8> {
 }
 
 /// The ordinary senders, the prober, and the reader of changes.
-pub(super) struct Ordinary {
-    senders: Vec<JoinHandle<Sent>>,
-    reader: JoinHandle<Latencies>,
+pub(super) struct OrdinarySenders {
+    senders: Vec<JoinHandle<SentRecord>>,
+    reader: JoinHandle<LatencySamples>,
 }
 
-pub(super) fn start(site: &Arc<SoakSite>) -> Ordinary {
+pub(super) fn start(site: &Arc<SoakSite>) -> OrdinarySenders {
     let probes = Arc::new(Mutex::new(Vec::new()));
     let reader = {
         let (site, probes) = (Arc::clone(site), Arc::clone(&probes));
@@ -196,13 +196,13 @@ pub(super) fn start(site: &Arc<SoakSite>) -> Ordinary {
         .collect();
     let site = Arc::clone(site);
     senders.push(thread::spawn(move || send_probes(&site, &probes)));
-    Ordinary { senders, reader }
+    OrdinarySenders { senders, reader }
 }
 
-impl Ordinary {
+impl OrdinarySenders {
     /// What was sent, and how long each probe took to its changed answer.
-    pub(super) fn join(self) -> (Sent, Latencies) {
-        let mut sent = Sent::default();
+    pub(super) fn join(self) -> (SentRecord, LatencySamples) {
+        let mut sent = SentRecord::default();
         for sender in self.senders {
             sent.merge(sender.join().unwrap());
         }
@@ -210,8 +210,8 @@ impl Ordinary {
     }
 }
 
-fn send_posts(site: &Arc<SoakSite>, number: u64) -> Sent {
-    let mut sender = Sender::new(site);
+fn send_posts(site: &Arc<SoakSite>, number: u64) -> SentRecord {
+    let mut sender = OrdinarySender::new(site);
     for post in 0.. {
         if site.is_over() {
             break;
@@ -249,11 +249,11 @@ fn ordinary_post(sender: u64, post: u64) -> (&'static str, Value) {
 }
 
 /// When each probe was due, and in which phase.
-type Probes = Mutex<Vec<(Phase, Instant)>>;
+type LatencyProbes = Mutex<Vec<(SoakPhase, Instant)>>;
 
 /// Replaces one pin again and again; each replacement has more followers, and so changes the answer of its country.
-fn send_probes(site: &Arc<SoakSite>, probes: &Probes) -> Sent {
-    let mut sender = Sender::new(site);
+fn send_probes(site: &Arc<SoakSite>, probes: &LatencyProbes) -> SentRecord {
+    let mut sender = OrdinarySender::new(site);
     let geo = json!({ "ind": PROBE_IND, "timestamp": "2020-08-28T03:52:47", "latitude": 1.5, "longitude": 2.5,
         "country": PROBE_COUNTRY });
     sender.send("geo", &geo);
@@ -276,9 +276,9 @@ fn send_probes(site: &Arc<SoakSite>, probes: &Probes) -> Sent {
 }
 
 /// Follows the answer that the probes change until the last one has.
-fn read_changes(site: &SoakSite, probes: &Probes) -> Latencies {
+fn read_changes(site: &SoakSite, probes: &LatencyProbes) -> LatencySamples {
     let events = site.run.events(PROBE_PATH, &[("authorization", &format!("Bearer {READ_TOKEN}"))]);
-    let (mut latencies, mut seen) = (Latencies::default(), 0);
+    let (mut latencies, mut seen) = (LatencySamples::default(), 0);
     for event in events {
         assert_ne!(event.kind, "dropped", "an ordinary reader is not dropped: {event:?}");
         let Some((number, poster)) = probe_of(&event) else { continue };
@@ -296,7 +296,7 @@ fn read_changes(site: &SoakSite, probes: &Probes) -> Latencies {
 }
 
 /// The probe that an event shows as the answer of its country.
-fn probe_of(event: &Event) -> Option<(usize, String)> {
+fn probe_of(event: &SseEvent) -> Option<(usize, String)> {
     let rows = event.data.get("insert").or_else(|| event.data.get("rows"))?.as_array()?;
     let row = rows.iter().find(|row| row["country"] == PROBE_COUNTRY)?;
     Some((usize::try_from(row["follower_count"].as_u64()?).ok()?, row["poster_name"].as_str()?.to_owned()))

@@ -13,18 +13,18 @@ use std::time::{Duration, Instant};
 use pinflow::kafka::{Connection, metadata};
 use rdkafka::consumer::Consumer;
 
-use super::certificates::Certificates;
-use super::{Configured, Ended, run_with, shown};
+use super::certificates::TestCertificates;
+use super::{EndedRun, KafkaConfigFile, run_with, shown};
 use crate::harness::scratch;
-use signature::Rights;
-use stub::Stub;
+use signature::TopicRights;
+use stub::MskStub;
 
 const ACCESS_KEY: &str = "AKIACANARYACCESSKEY";
 const SECRET_KEY: &str = "canary/secret+key";
 const SESSION_TOKEN: &str = "canary//session+token==";
 
-fn rights() -> Rights {
-    Rights {
+fn rights() -> TopicRights {
+    TopicRights {
         region: "eu-west-1",
         access_key: ACCESS_KEY,
         secret_key: SECRET_KEY,
@@ -34,11 +34,11 @@ fn rights() -> Rights {
 }
 
 /// A stub, and how to connect to it.
-fn site(rights: Rights, session: Duration, more: &str) -> (Stub, Configured, tempfile::TempDir) {
+fn site(rights: TopicRights, session: Duration, more: &str) -> (MskStub, KafkaConfigFile, tempfile::TempDir) {
     let place = scratch();
-    let certificates = Certificates::make(place.path());
-    let stub = Stub::start(&certificates, rights, session);
-    let configured = Configured::new(&format!(
+    let certificates = TestCertificates::make(place.path());
+    let stub = MskStub::start(&certificates, rights, session);
+    let configured = KafkaConfigFile::new(&format!(
         "brokers = '{}'\ntls = {{ ca = '{}' }}\nsasl = {{ mechanism = 'MSK_IAM', region = 'eu-west-1' }}\n{more}",
         stub.at(),
         shown(&certificates.authority())
@@ -47,7 +47,7 @@ fn site(rights: Rights, session: Duration, more: &str) -> (Stub, Configured, tem
 }
 
 /// Lists topics with credentials from the environment.
-fn list(configured: &Configured, secret_key: &str, more: &[(&str, &str)]) -> Ended {
+fn list(configured: &KafkaConfigFile, secret_key: &str, more: &[(&str, &str)]) -> EndedRun {
     let mut environment = vec![
         ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
         ("AWS_SECRET_ACCESS_KEY", secret_key),
@@ -78,7 +78,7 @@ fn another_key_is_refused_and_said_so() {
 
 #[test]
 fn a_token_that_is_over_is_refused() {
-    let rights = Rights { clock_ahead: Duration::from_secs(901), ..rights() };
+    let rights = TopicRights { clock_ahead: Duration::from_secs(901), ..rights() };
     let (stub, configured, _place) = site(rights, Duration::ZERO, "");
     let ended = list(&configured, SECRET_KEY, &[]);
     assert!(ended.code == 1 && ended.stderr.contains("it is over"), "{ended:?}");
@@ -141,8 +141,8 @@ fn short_lived(place: &Path, secs: u32) -> (PathBuf, PathBuf) {
 #[test]
 fn an_idle_connection_signs_in_anew_with_new_tokens() {
     let place = scratch();
-    let certificates = Certificates::make(place.path());
-    let stub = Stub::start(&certificates, rights(), Duration::from_secs(2));
+    let certificates = TestCertificates::make(place.path());
+    let stub = MskStub::start(&certificates, rights(), Duration::from_secs(2));
     let (config, calls) = short_lived(place.path(), 6);
     let connection = format!(
         "brokers = '{}'\ntls = {{ ca = '{}' }}\nsasl = {{ mechanism = 'MSK_IAM', region = 'eu-west-1', profile = 'brief' }}\n",

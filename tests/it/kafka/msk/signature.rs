@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 /// Whose requests are accepted, and where.
 #[derive(Debug, Clone)]
-pub(crate) struct Rights {
+pub(crate) struct TopicRights {
     pub(crate) region: &'static str,
     pub(crate) access_key: &'static str,
     pub(crate) secret_key: &'static str,
@@ -21,7 +21,7 @@ pub(crate) struct Rights {
 }
 
 /// Until when the token is good, or what is wrong with it.
-pub(crate) fn check(token: &str, rights: &Rights) -> Result<SystemTime, String> {
+pub(crate) fn check(token: &str, rights: &TopicRights) -> Result<SystemTime, String> {
     let url = URL_SAFE_NO_PAD.decode(token).map_err(|_| "no URL-safe base64")?;
     let url = url::Url::parse(std::str::from_utf8(&url).map_err(|_| "no text")?).map_err(|_| "no URL")?;
     let host = url.host_str().unwrap_or_default();

@@ -10,8 +10,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::signature::{Rights, check};
-use crate::kafka::certificates::Certificates;
+use super::signature::{TopicRights, check};
+use crate::kafka::certificates::TestCertificates;
 
 const METADATA: i16 = 3;
 const SASL_HANDSHAKE: i16 = 17;
@@ -21,7 +21,7 @@ const SASL_AUTHENTICATION_FAILED: i16 = 58;
 
 /// What the stub has seen.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Seen {
+pub(crate) struct SeenRequests {
     /// Times that somebody signed in on a new connection.
     pub(crate) signed_in: u32,
     /// Times that somebody signed in anew on a connection that stood.
@@ -35,22 +35,22 @@ pub(crate) struct Seen {
 }
 
 /// The stub; its threads end with the process.
-pub(crate) struct Stub {
+pub(crate) struct MskStub {
     port: u16,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<SeenRequests>>,
 }
 
-struct Shared {
+struct StubState {
     port: u16,
     tls: Arc<ServerConfig>,
-    rights: Rights,
+    rights: TopicRights,
     session: Duration,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<SeenRequests>>,
 }
 
-impl Stub {
+impl MskStub {
     /// Starts one whose sessions last `session`; none of them ends if that is zero.
-    pub(crate) fn start(certificates: &Certificates, rights: Rights, session: Duration) -> Stub {
+    pub(crate) fn start(certificates: &TestCertificates, rights: TopicRights, session: Duration) -> MskStub {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let chain = vec![CertificateDer::from_pem_file(certificates.certificate("good")).unwrap()];
@@ -58,49 +58,49 @@ impl Stub {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let tls = Arc::new(tls.with_no_client_auth().with_single_cert(chain, key).unwrap());
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let shared = Arc::new(Shared { port, tls, rights, session, seen: Arc::clone(&seen) });
+        let seen = Arc::new(Mutex::new(SeenRequests::default()));
+        let shared = Arc::new(StubState { port, tls, rights, session, seen: Arc::clone(&seen) });
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let shared = Arc::clone(&shared);
                 std::thread::spawn(move || {
                     let tls = ServerConnection::new(Arc::clone(&shared.tls)).unwrap();
                     let mut session =
-                        Session { stream: StreamOwned::new(tls, stream), shared, until: None, refused: false };
+                        ClientSession { stream: StreamOwned::new(tls, stream), shared, until: None, refused: false };
                     // The client went, or was cut.
                     let _ = session.serve();
                 });
             }
         });
-        Stub { port, seen }
+        MskStub { port, seen }
     }
 
     pub(crate) fn at(&self) -> String {
         format!("localhost:{}", self.port)
     }
 
-    pub(crate) fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> SeenRequests {
         self.seen.lock().unwrap().clone()
     }
 }
 
 /// One connection.
-struct Session {
+struct ClientSession {
     stream: StreamOwned<ServerConnection, TcpStream>,
-    shared: Arc<Shared>,
+    shared: Arc<StubState>,
     /// When the session is over, once somebody has signed in.
     until: Option<Instant>,
     refused: bool,
 }
 
-impl Session {
+impl ClientSession {
     fn serve(&mut self) -> io::Result<()> {
         loop {
             let mut size = [0; 4];
             self.stream.read_exact(&mut size)?;
             let mut bytes = vec![0; u32::from_be_bytes(size) as usize];
             self.stream.read_exact(&mut bytes)?;
-            let mut request = Reader(&bytes);
+            let mut request = WireReader(&bytes);
             let (key, version) = (request.i16(), request.i16());
             let correlation = request.take(4).to_vec();
             let _client = request.text();
@@ -111,7 +111,7 @@ impl Session {
             }
             let body = match key {
                 API_VERSIONS => api_versions(version),
-                SASL_HANDSHAKE => Body::default().i16(0).i32(1).text("OAUTHBEARER"),
+                SASL_HANDSHAKE => RequestBody::default().i16(0).i32(1).text("OAUTHBEARER"),
                 SASL_AUTHENTICATE => self.authenticate(request.bytes()),
                 METADATA if self.until.is_some() => metadata(self.shared.port),
                 _ => return Ok(()),
@@ -125,7 +125,7 @@ impl Session {
         }
     }
 
-    fn authenticate(&mut self, said: &[u8]) -> Body {
+    fn authenticate(&mut self, said: &[u8]) -> RequestBody {
         let said = String::from_utf8_lossy(said).into_owned();
         let token = said.split('\u{1}').find_map(|part| part.strip_prefix("auth=Bearer ")).unwrap_or_default();
         let checked = check(token, &self.shared.rights);
@@ -134,7 +134,7 @@ impl Session {
             self.refused = true;
             let says = format!("Access denied: {why}");
             seen.refused.push(why);
-            return Body::default().i16(SASL_AUTHENTICATION_FAILED).text(&says).i32(0).i64(0);
+            return RequestBody::default().i16(SASL_AUTHENTICATION_FAILED).text(&says).i32(0).i64(0);
         }
         match self.until {
             None => seen.signed_in += 1,
@@ -147,18 +147,21 @@ impl Session {
         let session = if forever { Duration::from_secs(86_400) } else { self.shared.session };
         self.until = Some(Instant::now() + session);
         let lifetime_ms = if forever { 0 } else { i64::try_from(session.as_millis()).unwrap() };
-        Body::default().i16(0).i16(-1).i32(0).i64(lifetime_ms)
+        RequestBody::default().i16(0).i16(-1).i32(0).i64(lifetime_ms)
     }
 }
 
 /// What a client needs to know of us.
-fn api_versions(version: i16) -> Body {
+fn api_versions(version: i16) -> RequestBody {
     let known = [(METADATA, 0, 4), (SASL_HANDSHAKE, 0, 1), (API_VERSIONS, 0, 3), (SASL_AUTHENTICATE, 0, 1)];
     let flexible = version >= 3;
     let count = i32::try_from(known.len()).unwrap();
     // Compact arrays say one more than they hold.
-    let mut body =
-        if flexible { Body::default().i16(0).u8(count as u8 + 1) } else { Body::default().i16(0).i32(count) };
+    let mut body = if flexible {
+        RequestBody::default().i16(0).u8(count as u8 + 1)
+    } else {
+        RequestBody::default().i16(0).i32(count)
+    };
     for (key, least, greatest) in known {
         body = body.i16(key).i16(least).i16(greatest);
         if flexible {
@@ -172,41 +175,41 @@ fn api_versions(version: i16) -> Body {
 }
 
 /// One broker, no topics (version 4).
-fn metadata(port: u16) -> Body {
-    let broker = Body::default().i32(0).i32(1).i32(1).text("localhost").i32(port.into()).i16(-1);
+fn metadata(port: u16) -> RequestBody {
+    let broker = RequestBody::default().i32(0).i32(1).i32(1).text("localhost").i32(port.into()).i16(-1);
     broker.text("stub").i32(1).i32(0)
 }
 
 /// The inside of an answer.
 #[derive(Default)]
-struct Body(Vec<u8>);
+struct RequestBody(Vec<u8>);
 
-impl Body {
-    fn put(mut self, bytes: &[u8]) -> Body {
+impl RequestBody {
+    fn put(mut self, bytes: &[u8]) -> RequestBody {
         self.0.extend_from_slice(bytes);
         self
     }
-    fn u8(self, value: u8) -> Body {
+    fn u8(self, value: u8) -> RequestBody {
         self.put(&[value])
     }
-    fn i16(self, value: i16) -> Body {
+    fn i16(self, value: i16) -> RequestBody {
         self.put(&value.to_be_bytes())
     }
-    fn i32(self, value: i32) -> Body {
+    fn i32(self, value: i32) -> RequestBody {
         self.put(&value.to_be_bytes())
     }
-    fn i64(self, value: i64) -> Body {
+    fn i64(self, value: i64) -> RequestBody {
         self.put(&value.to_be_bytes())
     }
-    fn text(self, text: &str) -> Body {
+    fn text(self, text: &str) -> RequestBody {
         self.i16(i16::try_from(text.len()).unwrap()).put(text.as_bytes())
     }
 }
 
 /// The inside of a request.
-struct Reader<'a>(&'a [u8]);
+struct WireReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> WireReader<'a> {
     fn take(&mut self, count: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(count.min(self.0.len()));
         self.0 = rest;
