@@ -9,7 +9,7 @@ use pinflow::sinks::delta::{
     verify,
 };
 
-use super::model::{Engine, assert_exact, handle, partitions};
+use super::model::{ModelEngine, assert_exact, handle, partitions};
 use super::readers::assert_other_engines_read;
 use super::strangers::foreign;
 use crate::harness::{pinflow, succeed};
@@ -27,7 +27,7 @@ async fn compacted() -> tempfile::TempDir {
 }
 
 async fn run_until(root: &Path, records: u64) {
-    let mut engine = Engine::start(root, &partitions(RECORDS)).await.unwrap();
+    let mut engine = ModelEngine::start(root, &partitions(RECORDS)).await.unwrap();
     engine.run(records, 10).await.unwrap();
 }
 

@@ -12,7 +12,7 @@ use pinflow_dataflows::symbol::Symbol;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::model::{Engine, Partition, append, expected, partitions};
+use super::model::{ModelEngine, ModelPartition, append, expected, partitions};
 
 /// What one table must hold, in sums.
 #[derive(Default)]
@@ -107,14 +107,14 @@ pub(crate) fn python() -> Option<PathBuf> {
 async fn other_engines_read_every_row_as_it_was_written() {
     let root = tempfile::tempdir().unwrap();
     let partitions = partitions(300);
-    let mut engine = Engine::start(root.path(), &partitions).await.unwrap();
+    let mut engine = ModelEngine::start(root.path(), &partitions).await.unwrap();
     // Many commits, so that the readers meet checkpoints too.
     engine.run(300, 20).await.unwrap();
     assert_other_engines_read(root.path(), &partitions, 300);
 }
 
 /// Demands that other engines read every row of the model up to a record, and nothing else.
-pub(super) fn assert_other_engines_read(root: &Path, partitions: &[Partition], until: u64) {
+pub(super) fn assert_other_engines_read(root: &Path, partitions: &[ModelPartition], until: u64) {
     let Some(python) = python() else { return };
     let mut recorder = ReadRecorder::default();
     for ((source, position, sub), tables) in expected(partitions, until) {
