@@ -10,7 +10,7 @@
 //! - [`serving`]: answers as of an epoch;
 //! - [`kafka`]: how to speak to a Kafka cluster; knows neither sources nor messages;
 //! - [`kinesis`]: how to speak to Amazon Kinesis; knows neither sources nor messages;
-//! - [`mysql`]: how to speak to a MySQL or MariaDB server; knows no posts;
+//! - [`mysql`]: a client for MySQL and MariaDB; knows no posts;
 //! - `aws`: regions, profiles and endpoints, the same for every service;
 //! - [`key_problem`]: what is wrong with a setting, before it is known where it was written;
 //! - [`backoff`]: how long to wait before something is tried again;
@@ -21,7 +21,7 @@
 //! - [`shutdown`]: how the process is asked to stop;
 //! - [`secret`]: where secrets come from, and that nobody sees them;
 //! - [`terminal`]: text for terminals, which nothing from outside steers;
-//! - [`emit`]: makes posts, for recordings and tests of any size;
+//! - [`emit`]: `pinflow emit`: generates, replays and sends posts;
 //! - [`table`], [`topics`], [`streams`]: what tables, topics and streams hold, for people; [`query`]: what a run that
 //!   serves answers;
 //! - [`config`], [`cli`], [`run`](mod@run): what was typed becomes what is meant, and is wired together.

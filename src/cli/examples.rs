@@ -67,6 +67,8 @@ Examples:
           Send to three Kinesis streams
   pinflow emit --to http://127.0.0.1:8082 --prefix 12ab --from recordings
           Send a recording again, through a gateway
+  pinflow emit --from mysql://posts@localhost/pinterest_data --to kafka://localhost:9092/12ab
+          Draw rows of a database, as the original emulator does, until a signal
   pinflow emit --to - --streams pin --count 3
           Print three posts
 

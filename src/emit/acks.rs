@@ -1,14 +1,14 @@
-//! Which messages of an emit arrived: counted when they are acknowledged, not when they are queued.
+//! Counts which messages of an emit were acknowledged by their destination. Queued messages do not count.
 //!
-//! Acknowledgements may come out of order. The draw to continue with is that of the first message without one.
+//! Acknowledgements may arrive out of order. The draw to continue with is that of the first message without one.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A message that is about to be sent.
+/// A message to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PendingMessage {
-    /// Posts in it.
+    /// The posts in it.
     pub(crate) posts: u32,
     /// The draw to continue with once this message and all before it are settled.
     pub(crate) resume_draw: u64,
@@ -17,23 +17,22 @@ pub(crate) struct PendingMessage {
 /// Counts of one destination, or of all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct AckCounts {
-    /// Messages that were handed to the destination.
+    /// Messages handed to the destination.
     pub(crate) sent: u64,
-    /// Messages that the destination acknowledged.
     pub(crate) acknowledged: u64,
     /// Posts in the acknowledged messages.
     pub(crate) posts: u64,
-    /// Messages that the destination refused for good.
+    /// Messages that the destination will never accept.
     pub(crate) refused: u64,
 }
 
 impl AckCounts {
-    /// Messages that were sent and neither acknowledged nor refused.
+    /// Messages sent and neither acknowledged nor refused.
     pub(crate) fn unsettled(self) -> u64 {
         self.sent.saturating_sub(self.acknowledged + self.refused)
     }
 
-    pub(crate) fn add(&mut self, other: AckCounts) {
+    pub(crate) fn add_counts(&mut self, other: AckCounts) {
         self.sent += other.sent;
         self.acknowledged += other.acknowledged;
         self.posts += other.posts;
@@ -42,18 +41,18 @@ impl AckCounts {
 }
 
 /// The messages of one destination between sending and acknowledgement. Shared by the thread that sends and those that
-/// hear of acknowledgements.
+/// receive acknowledgements.
 #[derive(Debug)]
 pub(crate) struct DestinationAcks {
-    /// The destination in messages: `topic 12ab.pin`.
+    /// The destination's name in messages, such as `topic 12ab.pin`.
     pub(crate) name: String,
-    /// The draw after the last one; `None` if there is no last one.
+    /// The draw after the last one. `None` if the emit has no end.
     pub(crate) end_draw: Option<u64>,
     window: Mutex<AckWindow>,
 }
 
 impl DestinationAcks {
-    /// `first_draw` is the draw of the first message.
+    /// Starts with no messages. `first_draw` is the draw of the first one.
     pub(crate) fn new(name: String, first_draw: u64, end_draw: Option<u64>) -> DestinationAcks {
         let window = AckWindow { resume_draw: first_draw, ..AckWindow::default() };
         DestinationAcks { name, end_draw, window: Mutex::new(window) }
@@ -63,12 +62,12 @@ impl DestinationAcks {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers messages before they are sent. They are numbered from 0 in the order of registration.
+    /// Registers messages before they are sent. They are numbered from 0 in order of registration.
     pub(crate) fn register(&self, messages: impl IntoIterator<Item = PendingMessage>) {
         self.lock_window().messages.extend(messages.into_iter().map(|message| (message, false)));
     }
 
-    /// All draws before this one are registered.
+    /// Marks all draws before `resume_draw` as registered, including those without a message.
     pub(crate) fn end_draws(&self, resume_draw: u64) {
         let mut window = self.lock_window();
         match window.messages.back_mut() {
@@ -77,29 +76,29 @@ impl DestinationAcks {
         }
     }
 
-    /// Hands the next message to the destination; its number.
+    /// Counts the next message as sent, and returns its number.
     pub(crate) fn count_sent(&self) -> u64 {
         let mut window = self.lock_window();
         window.counts.sent += 1;
         window.counts.sent - 1
     }
 
-    /// The message that was counted last was not handed over after all.
+    /// Takes back the last [`DestinationAcks::count_sent`].
     pub(crate) fn uncount_sent(&self) {
         self.lock_window().counts.sent -= 1;
     }
 
-    /// The destination has a message.
+    /// Marks a message as acknowledged. Repetitions are ignored.
     pub(crate) fn acknowledge(&self, number: u64) {
         self.lock_window().settle_message(number, true);
     }
 
-    /// The destination will never take a message.
+    /// Marks a message as refused for good.
     pub(crate) fn refuse(&self, number: u64) {
         self.lock_window().settle_message(number, false);
     }
 
-    /// The destination has all messages that were registered so far.
+    /// Marks all registered messages as sent and acknowledged.
     pub(crate) fn acknowledge_all(&self) {
         let mut window = self.lock_window();
         window.counts.sent = window.first + window.messages.len() as u64;
@@ -111,18 +110,18 @@ impl DestinationAcks {
         self.lock_window().counts
     }
 
-    /// The draw to continue with: all messages of draws before it are acknowledged, or refused for good.
+    /// The draw to continue with: all messages of earlier draws are acknowledged, or refused for good.
     pub(crate) fn resume_draw(&self) -> u64 {
         self.lock_window().resume_draw
     }
 }
 
-/// Pure state of [`DestinationAcks`].
+/// The state of [`DestinationAcks`], without a lock.
 #[derive(Debug, Default)]
 struct AckWindow {
-    /// Number of the first message in `messages`.
+    /// The number of the first message in `messages`.
     first: u64,
-    /// Messages from the first unsettled one, each with whether it is settled.
+    /// Messages from the first unsettled one on, each with whether it is settled.
     messages: VecDeque<(PendingMessage, bool)>,
     resume_draw: u64,
     counts: AckCounts,

@@ -1,4 +1,4 @@
-//! What can be typed, and what is meant.
+//! The command line of `pinflow emit`.
 
 use std::path::{Path, PathBuf};
 
@@ -13,11 +13,11 @@ use crate::mysql;
 use crate::objects::Target;
 use crate::secret::SecretFrom;
 
-/// What stands for a stream's name in a key.
-const STREAM: &str = "{stream}";
+/// Replaced by the name of the stream in `--key`.
+const STREAM_PLACEHOLDER: &str = "{stream}";
 
-/// The seed that is meant where none is typed: the original's.
-const SEED: u64 = 100;
+/// The default seed, which is that of the posting emulator.
+const DEFAULT_SEED: u64 = 100;
 
 /// Generate posts that look like real ones, send a recording again, or draw rows from a MySQL database
 ///
@@ -183,7 +183,7 @@ impl EmitArgs {
         }
     }
 
-    /// How it can be continued when it is cut short.
+    /// How the emit can be continued after a stop.
     pub(crate) fn resume_mode(&self) -> ResumeMode {
         match &self.from {
             Some(_) if self.database_url().is_none() => ResumeMode::None,
@@ -192,37 +192,34 @@ impl EmitArgs {
         }
     }
 
-    /// Draws to make.
     pub(crate) fn draw_count(&self) -> u64 {
         self.count.unwrap_or(self.inds)
     }
 
-    /// Draws to leave out.
     pub(crate) fn skipped_draws(&self) -> u64 {
         self.skip.unwrap_or(0)
     }
 
-    /// What the dice begin with.
     pub(crate) fn rng_seed(&self) -> u64 {
-        self.seed.unwrap_or(SEED)
+        self.seed.unwrap_or(DEFAULT_SEED)
     }
 
-    /// The place that messages go to; of files the folder.
+    /// The value of `--to`. Empty without one.
     pub(crate) fn target_path(&self) -> &Path {
         self.to.as_deref().unwrap_or(Path::new(""))
     }
 
-    /// The URL of the database that rows are drawn from, if they are.
+    /// The URL of `--from`, if it is a database.
     pub(crate) fn database_url(&self) -> Option<&str> {
         self.from.as_deref()?.to_str().filter(|from| mysql::is_url(from))
     }
 
-    /// The brokers and the prefix of the topics, if messages go to Kafka.
+    /// Brokers and topic prefix, if messages go to Kafka.
     pub(crate) fn kafka_target(&self) -> Option<(&str, &str)> {
         self.target_path().to_str().and_then(kafka::parse_destination)
     }
 
-    /// The prefix of the streams, if messages go to Kinesis.
+    /// The stream prefix, if messages go to Kinesis.
     pub(crate) fn kinesis_prefix(&self) -> Option<&str> {
         self.target_path().to_str().and_then(kinesis::parse_destination)
     }
@@ -232,7 +229,7 @@ impl EmitArgs {
         self.target_path().to_str().filter(|to| gateway::is_url(to))
     }
 
-    /// The topics or streams behind the gateway, and the streams of posts that go to each.
+    /// The topics or streams of the gateway, with the streams of posts that go to each.
     pub(crate) fn gateway_targets(&self) -> Vec<(String, Vec<Stream>)> {
         let prefix = self.prefix.as_deref().unwrap_or_default();
         match self.gateway {
@@ -241,7 +238,7 @@ impl EmitArgs {
         }
     }
 
-    /// The streams of Kinesis, and the streams of posts that go to each.
+    /// The Kinesis streams, with the streams of posts that go to each.
     pub(crate) fn kinesis_streams(&self, prefix: &str) -> Vec<(String, Vec<Stream>)> {
         if let Some(stream) = &self.topic {
             return self.route_all_to(stream);
@@ -249,7 +246,7 @@ impl EmitArgs {
         self.selected_streams().into_iter().map(|stream| (format!("{prefix}-{stream}"), vec![stream])).collect()
     }
 
-    /// One place for all streams; several lanes lead there if each has a key of its own.
+    /// One topic or stream for all streams of posts. It is listed several times if each stream has a key of its own.
     fn route_all_to(&self, place: &str) -> Vec<(String, Vec<Stream>)> {
         if !self.has_key_of_stream() {
             return vec![(place.to_owned(), self.selected_streams())];
@@ -257,7 +254,7 @@ impl EmitArgs {
         self.selected_streams().into_iter().map(|stream| (place.to_owned(), vec![stream])).collect()
     }
 
-    /// The topics, and the streams that go to each.
+    /// The Kafka topics, with the streams of posts that go to each.
     pub(crate) fn kafka_topics(&self, prefix: &str) -> Vec<(String, Vec<Stream>)> {
         if let Some(topic) = &self.topic {
             return self.route_all_to(topic);
@@ -266,26 +263,29 @@ impl EmitArgs {
         self.selected_streams().into_iter().map(|stream| (name(stream), vec![stream])).collect()
     }
 
-    /// The key of the messages of these streams, which go to one place together.
+    /// The key of messages that go to one destination together.
     pub(crate) fn message_key(&self, streams: &[Stream]) -> MessageKey {
         match (self.key.as_deref(), streams) {
             (None | Some("ind"), _) => MessageKey::Ind,
             (Some("none"), _) => MessageKey::None,
-            (Some(text), [stream]) => MessageKey::Fixed(text.replace(STREAM, stream.name()).into_bytes()),
+            (Some(text), [stream]) => MessageKey::Fixed(text.replace(STREAM_PLACEHOLDER, stream.name()).into_bytes()),
             (Some(text), _) => MessageKey::Fixed(text.as_bytes().to_vec()),
         }
     }
 
     fn has_key_of_stream(&self) -> bool {
-        self.key.as_ref().is_some_and(|key| key.contains(STREAM))
+        self.key.as_ref().is_some_and(|key| key.contains(STREAM_PLACEHOLDER))
     }
 
-    /// Whether messages of several streams go to one place.
+    /// Whether one destination gets several streams.
     pub(crate) fn is_mixed(&self) -> bool {
         (self.is_stdout() || (self.topic.is_some() && !self.has_key_of_stream())) && self.selected_streams().len() > 1
     }
 
-    /// Reads `--to` and `--from` as locations where they are neither brokers, streams, a gateway nor a database.
+    /// Resolves `--to` and `--from` to folders, unless they are brokers, streams, a gateway or a database.
+    ///
+    /// # Errors
+    /// If one of them is a URL that is not a folder.
     pub(crate) fn resolve_folders(&mut self) -> Result<(), String> {
         if self.to.is_some()
             && self.is_folder()
@@ -313,13 +313,13 @@ impl EmitArgs {
         self.target_path().as_os_str() == "-"
     }
 
-    /// The streams, each once, in the order of the contract.
+    /// The selected streams, each once, as pin, geo, user.
     pub(crate) fn selected_streams(&self) -> Vec<Stream> {
         Stream::ALL.into_iter().filter(|stream| self.streams.contains(stream)).collect()
     }
 }
 
-/// A whole number, as `1500`, `1_500`, `10k` or `2M`.
+/// Parses a whole number, such as `1500`, `1_500`, `10k` or `2M`.
 fn parse_number(text: &str) -> Result<u64, String> {
     let plain = text.replace('_', "");
     let (digits, unit) = match plain.strip_suffix(['k', 'K']) {

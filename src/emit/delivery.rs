@@ -1,4 +1,4 @@
-//! The state of an emit that its threads share: what was acknowledged, what is retried, whether to stop.
+//! The state of an emit that its threads share: acknowledgements, the current retry, and the stop request.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,23 +10,22 @@ use super::progress::write_line;
 use super::stop::StopRequest;
 use crate::shutdown::write_briefly;
 
-/// A retry for the same reason is logged again after this long,
+/// The minimum time between two log lines about retries for the same reason,
 const SAME_REASON_INTERVAL: Duration = Duration::from_secs(10);
-/// and one for another reason after this long.
+/// and for different reasons.
 const OTHER_REASON_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How an emit that was cut short can be continued.
+/// How an emit that was stopped can be continued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ResumeMode {
-    /// It cannot: a recording or tables are sent from their beginning.
+    /// Not at all: a recording or Delta tables are always sent from the beginning.
     None,
-    /// With `--skip`.
     Skip,
-    /// Each file with `--append`.
+    /// With `--append`, file by file.
     Append,
 }
 
-/// What the threads of an emit share.
+/// Tracks the delivery of an emit. Shared by its threads.
 #[derive(Debug)]
 pub(crate) struct DeliveryTracker {
     pub(crate) stop: StopRequest,
@@ -40,7 +39,7 @@ struct DeliveryState {
     retry: Mutex<RetryLog>,
 }
 
-/// Calls that are tried again at the moment.
+/// The current retry, and when a retry was last logged.
 #[derive(Debug, Default)]
 struct RetryLog {
     current: Option<CurrentRetry>,
@@ -79,36 +78,35 @@ impl DeliveryTracker {
         Ok(DeliveryTracker { stop: StopRequest::listen(request, abandon)?, continuation, state })
     }
 
-    /// One that no signal stops: for tests.
+    /// Without signal handling: for tests.
     #[cfg(test)]
     pub(crate) fn without_signals() -> DeliveryTracker {
         let state = Arc::default();
         DeliveryTracker { stop: StopRequest::never(), continuation: ResumeMode::None, state }
     }
 
-    /// Adds a destination for draws from `first_draw` to `end_draw`.
+    /// Adds a destination for the draws from `first_draw` to `end_draw`.
     pub(crate) fn add_destination(&self, name: String, first_draw: u64, end_draw: Option<u64>) -> Arc<DestinationAcks> {
         let acks = Arc::new(DestinationAcks::new(name, first_draw, end_draw));
         self.state.lock_destinations().push(Arc::clone(&acks));
         acks
     }
 
-    /// Counts over all destinations.
     pub(crate) fn counts(&self) -> AckCounts {
         self.state.counts()
     }
 
-    /// What was acknowledged and what was not, and how to continue.
+    /// The report of a stopped emit: what was acknowledged, what was not, and how to continue.
     pub(crate) fn report_acks(&self) -> String {
         self.state.report_acks(self.continuation)
     }
 
-    /// How to continue; `None` if nothing is left or nothing can be continued.
+    /// The flags that continue the emit. `None` if nothing is left, or it cannot be continued.
     pub(crate) fn continue_hint(&self) -> Option<String> {
         self.state.continue_hint(self.continuation)
     }
 
-    /// A call failed and is tried again after `wait`. Logs it, but not every time.
+    /// Records that a call failed and is retried after `wait`. Logs it, at most once a second.
     pub(crate) fn report_retry(&self, place: &str, reason: &str, attempt: u32, wait: Duration) {
         let mut retry = self.state.lock_retry();
         let now = Instant::now();
@@ -121,12 +119,12 @@ impl DeliveryTracker {
         }
     }
 
-    /// A call failed and is tried again after `wait`. The caller logs it.
+    /// Records that a call failed and is retried after `wait`. The caller logs it.
     pub(crate) fn note_retry(&self, reason: &str, attempt: u32, wait: Duration) {
         self.state.lock_retry().record_retry(reason, attempt, Instant::now() + wait, false);
     }
 
-    /// A call succeeded.
+    /// Records that a call succeeded, which ends the current retry.
     pub(crate) fn report_success(&self, place: &str) {
         let Some(retry) = self.state.lock_retry().current.take() else { return };
         if retry.is_logged {
@@ -135,7 +133,7 @@ impl DeliveryTracker {
         }
     }
 
-    /// The retry that is under way, for the progress line.
+    /// The current retry, for the progress line.
     pub(crate) fn retry_status(&self) -> Option<String> {
         let retry = self.state.lock_retry();
         let current = retry.current.as_ref()?;
@@ -170,7 +168,7 @@ impl DeliveryState {
 
     fn counts(&self) -> AckCounts {
         let mut sum = AckCounts::default();
-        self.lock_destinations().iter().for_each(|acks| sum.add(acks.counts()));
+        self.lock_destinations().iter().for_each(|acks| sum.add_counts(acks.counts()));
         sum
     }
 
@@ -218,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retry_is_logged_at_once_and_then_seldom() {
+    fn retry_is_logged_at_once_and_then_at_intervals() {
         let now = Instant::now();
         let mut log = RetryLog::default();
         assert!(log.is_due("refused", now));
@@ -232,7 +230,7 @@ mod tests {
 
     #[test]
     fn continue_hint_names_lowest_draw_of_all_destinations() {
-        let said = |how, ends: [Option<u64>; 2]| {
+        let hint = |how, ends: [Option<u64>; 2]| {
             let state = DeliveryState::default();
             for ((name, acknowledged), end) in [("pin", 7), ("geo", 4)].into_iter().zip(ends) {
                 let acks = Arc::new(DestinationAcks::new(name.to_owned(), 0, end));
@@ -241,12 +239,12 @@ mod tests {
             }
             state.continue_hint(how).unwrap_or_default()
         };
-        assert_eq!(said(ResumeMode::Skip, [Some(10); 2]), "--skip 4 --count 6 continues");
-        assert_eq!(said(ResumeMode::Skip, [None; 2]), "--skip 4 continues with the next draw");
-        assert_eq!(said(ResumeMode::Skip, [Some(4); 2]), "");
+        assert_eq!(hint(ResumeMode::Skip, [Some(10); 2]), "--skip 4 --count 6 continues");
+        assert_eq!(hint(ResumeMode::Skip, [None; 2]), "--skip 4 continues with the next draw");
+        assert_eq!(hint(ResumeMode::Skip, [Some(4); 2]), "");
         let append = "pin: --append --count 3 continues\ngeo: --append --count 6 continues";
-        assert_eq!(said(ResumeMode::Append, [Some(10); 2]), append);
-        assert_eq!(said(ResumeMode::Append, [Some(7), Some(5)]), "geo: --append --count 1 continues");
-        assert_eq!(said(ResumeMode::None, [Some(10); 2]), "");
+        assert_eq!(hint(ResumeMode::Append, [Some(10); 2]), append);
+        assert_eq!(hint(ResumeMode::Append, [Some(7), Some(5)]), "geo: --append --count 1 continues");
+        assert_eq!(hint(ResumeMode::None, [Some(10); 2]), "");
     }
 }

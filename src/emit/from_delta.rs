@@ -1,4 +1,5 @@
-//! A cleaned row as the message that a producer would write for it: cleaned again, it is the same row.
+//! Cleaned rows of Delta tables as the messages that a producer would send. Cleaning such a message gives the same row
+//! again.
 
 use std::io::Write;
 
@@ -9,10 +10,10 @@ use pinflow_dataflows::record::{Geo, Micros, Pin, User};
 use super::json;
 use crate::sinks::delta::Row;
 
-/// What cleaning takes off a place of storage.
+/// The prefix that cleaning removes from `save_location`.
 const SAVE_LOCATION_PREFIX: &str = "Local save in ";
 
-/// Appends the message, one JSON object without a line break.
+/// Appends the message of a row: one JSON object without a line feed.
 pub(crate) fn write_row(row: &Row<'_>, out: &mut Vec<u8>) {
     match row {
         Row::Pin(row) => write_pin(row, out),
@@ -54,7 +55,7 @@ fn write_geo(row: &Geo<'_>, out: &mut Vec<u8>) {
 fn write_user(row: &User<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"ind\":");
     json::push_number(row.ind, out);
-    // Put together again with one space: so it must be two texts, neither of them empty, or one.
+    // Cleaning joins both names with one space, so only two non-empty names may be split.
     let whole = row.user_name.as_deref();
     let halves = whole.and_then(|whole| whole.split_once(' '));
     match halves.filter(|(first, last)| !first.trim().is_empty() && !last.trim().is_empty()) {
@@ -87,10 +88,10 @@ fn push_text_field(of: &str, text: Option<&str>, out: &mut Vec<u8>) {
     }
 }
 
-/// Rust writes the shortest digits that are read back as the same number.
+/// Rust prints the shortest digits that parse to the same number.
 fn push_number(value: Option<impl std::fmt::Display>, out: &mut Vec<u8>) {
     match value {
-        // Writing to memory does not fail.
+        // Writing to memory cannot fail.
         Some(value) => drop(write!(out, "{value}")),
         None => out.extend_from_slice(b"null"),
     }

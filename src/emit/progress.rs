@@ -1,4 +1,4 @@
-//! Progress on standard error: a bar on a terminal, a line now and then elsewhere. It counts acknowledged messages.
+//! Progress on standard error: a bar on a terminal, a line every five seconds elsewhere. It counts acknowledged posts.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -9,21 +9,21 @@ use super::acks::AckCounts;
 use super::delivery::DeliveryTracker;
 use crate::terminal::{add_progress_bar, sanitize};
 
-/// How often the end is looked for.
-const CHECK_INTERVAL: Duration = Duration::from_millis(20);
-/// How often a line is written where there is no terminal.
+/// How often the end is checked for.
+const END_CHECK_INTERVAL: Duration = Duration::from_millis(20);
+/// How often a line is written without a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
-/// Messages that wait this long without a single acknowledgement are worth a warning.
+/// How long messages may wait without any acknowledgement before a warning.
 const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the warning is repeated.
 const STALL_REPEAT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Shows the progress of a delivery until `ended`. `all` is the number of posts, if it is known.
+/// Shows the progress of a delivery until `ended`. `all` is the number of posts, if known.
 pub(crate) fn watch_delivery(delivery: &DeliveryTracker, all: Option<u64>, ended: impl Fn() -> bool) {
     let bar = std::io::stderr().is_terminal().then(|| new_bar(all));
     let (started, mut line_at, mut stall) = (Instant::now(), Instant::now(), StallDetector::new());
     while !ended() {
-        std::thread::sleep(CHECK_INTERVAL);
+        std::thread::sleep(END_CHECK_INTERVAL);
         let counts = delivery.counts();
         let retry = delivery.retry_status();
         if let Some(secs) = stall.check(counts, retry.is_some(), Instant::now()) {
@@ -33,7 +33,7 @@ pub(crate) fn watch_delivery(delivery: &DeliveryTracker, all: Option<u64>, ended
         if let Some(bar) = &bar {
             bar.set_position(counts.posts);
             let left = match retry {
-                // Nobody knows how long that takes.
+                // The end of the retries is unknown, and so is the time left.
                 None if counts.posts > 0 && all.is_some() => format!(", {} left", HumanDuration(bar.eta())),
                 _ => String::new(),
             };
@@ -55,7 +55,7 @@ pub(crate) fn watch_delivery(delivery: &DeliveryTracker, all: Option<u64>, ended
     }
 }
 
-/// What waits, and what is retried.
+/// The messages that wait, and the current retry, as text.
 fn pending_text(counts: AckCounts, retry: Option<&str>) -> String {
     let waiting = match counts.unsettled() {
         0 => String::new(),
@@ -65,7 +65,7 @@ fn pending_text(counts: AckCounts, retry: Option<&str>) -> String {
 }
 
 fn new_bar(all: Option<u64>) -> ProgressBar {
-    // A message that is too wide for the terminal is cut.
+    // `wide_msg` is truncated to the width of the terminal.
     let (bar, template) = match all {
         Some(all) => (ProgressBar::new(all), "{bar:20} {wide_msg}"),
         None => (ProgressBar::no_length(), "{wide_msg}"),
@@ -74,7 +74,7 @@ fn new_bar(all: Option<u64>) -> ProgressBar {
     add_progress_bar(bar.with_style(style))
 }
 
-/// Notices that messages wait and none is acknowledged.
+/// Detects that messages wait and none is acknowledged.
 struct StallDetector {
     acknowledged: u64,
     since: Instant,
@@ -109,7 +109,7 @@ pub(crate) fn watch_rows(all: u64, done: impl Fn() -> u64, ended: impl Fn() -> b
     let bar = std::io::stderr().is_terminal().then(|| add_progress_bar(ProgressBar::new(all).with_style(style)));
     let (started, mut line_at) = (Instant::now(), Instant::now());
     while !ended() {
-        std::thread::sleep(CHECK_INTERVAL);
+        std::thread::sleep(END_CHECK_INTERVAL);
         if let Some(bar) = &bar {
             bar.set_position(done());
         } else if line_at.elapsed() >= LINE_INTERVAL {
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stall_is_reported_once_it_lasts_and_then_seldom() {
+    fn stall_is_reported_after_timeout_and_then_seldom() {
         let counts = |acknowledged| AckCounts { sent: 9, acknowledged, ..AckCounts::default() };
         let mut stall = StallDetector::new();
         let at = |secs| stall_start() + Duration::from_secs(secs);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn state_names_what_waits_and_what_is_retried() {
+    fn pending_text_names_waiting_messages_and_retry() {
         let counts = AckCounts { sent: 9, ..AckCounts::default() };
         assert_eq!(
             pending_text(counts, Some("retry 3 in 1.0 s: refused")),

@@ -1,7 +1,7 @@
-//! Sends posts again: recorded ones, every line as it stands, or the rows of tables.
+//! Replays posts: the lines of a recording as they are, or the rows of Delta tables as messages.
 //!
-//! The recording room reads recordings, so what `pinflow run` reads can be sent again: folders and files, plain, gzip or
-//! zstd. Rows become the messages that a producer would write for them.
+//! Recordings are read by the recording source of `pinflow run`, so the same folders and files can be replayed: plain,
+//! gzip or zstd.
 
 use std::collections::HashMap;
 use std::io;
@@ -24,10 +24,10 @@ use crate::sinks::delta::{self, Contents, Table};
 use crate::sources::recording::{self, LINE_BYTES_MAX, RecordingConfig, StreamSetting};
 use crate::sources::{Block, Event, Feed};
 
-/// Blocks that are read ahead of what is sent.
-const BLOCKS_AHEAD: usize = 16;
+/// Blocks that are read ahead of sending.
+const MAX_BLOCKS_AHEAD: usize = 16;
 
-/// Sends what stands in `from` to the outlets; how many messages and bytes that were.
+/// Replays `from` to its destinations. Returns the number of messages and of bytes.
 pub(crate) fn replay_posts(
     args: &EmitArgs,
     from: &Path,
@@ -42,13 +42,13 @@ pub(crate) fn replay_posts(
         replay_recording(args, from, sender)
     };
     match sent {
-        // Nobody wants any more.
+        // The reader of standard output is gone.
         Err(error) if is_closed_pipe(&error) => Ok((delivery.counts().acknowledged, 0)),
         sent => sent,
     }
 }
 
-/// Does something while the progress of the delivery is shown.
+/// Runs `work` while the progress of the delivery is shown.
 pub(crate) fn show_progress<T: Send>(delivery: &DeliveryTracker, work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let worker = scope.spawn(work);
@@ -65,13 +65,13 @@ fn replay_recording(args: &EmitArgs, from: &Path, mut sender: ReplaySender<'_>) 
         config.stream = Some(StreamSetting::Auto);
     }
     let source = recording::plan(config, Path::new(""))?;
-    // Told to stop by being dropped.
+    // Dropping the sender stops the readers.
     let (_stop, stopped) = watch::channel(false);
-    let (feed, mut events) = Feed::new(BLOCKS_AHEAD, Positions::new(), stopped);
+    let (feed, mut events) = Feed::new(MAX_BLOCKS_AHEAD, Positions::new(), stopped);
     let readers = source.start(&feed)?;
     drop(feed);
     let delivery = sender.delivery;
-    // Takes the events with it: a reader that waits for room hears at its end that nobody takes any more.
+    // The closure owns `events`: when it ends, readers that wait for room in the channel end, too.
     let result = show_progress(delivery, move || {
         while !delivery.stop.is_requested()
             && let Some(event) = events.blocking_recv()
@@ -86,7 +86,7 @@ fn replay_recording(args: &EmitArgs, from: &Path, mut sender: ReplaySender<'_>) 
     result
 }
 
-/// The rows of one table, or of the three that stand in a folder.
+/// Replays one table, or the three tables in a folder.
 fn replay_tables(from: &Path, mut sender: ReplaySender<'_>) -> anyhow::Result<(u64, u64)> {
     // delta-rs hangs on a runtime of one thread.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -99,7 +99,7 @@ fn replay_tables(from: &Path, mut sender: ReplaySender<'_>) -> anyhow::Result<(u
     sender.finish()
 }
 
-/// Whether nobody reads any more.
+/// Whether the reader of standard output is gone.
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
@@ -107,7 +107,7 @@ pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
 struct ReplaySender<'a> {
     args: &'a EmitArgs,
     routes: Vec<DestinationRoute>,
-    /// Which outlet takes a partition's messages; none if they are not wanted.
+    /// The route of each partition. `None` if its stream is not selected.
     routes_by_partition: HashMap<PartitionId, Option<usize>>,
     delivery: &'a DeliveryTracker,
     messages: u64,
@@ -123,7 +123,7 @@ impl ReplaySender<'_> {
                 Ok(())
             }
             Event::Block(block) => self.send_block(&block),
-            // Recordings begin nowhere but at their beginning, and say where they end only by ending.
+            // A recording starts at its beginning and ends at its end: these events carry nothing to send.
             Event::Begun(_) | Event::Ends { .. } | Event::Blocked { .. } | Event::Ended(_) | Event::BacklogRead => {
                 Ok(())
             }
@@ -201,7 +201,7 @@ impl ReplaySender<'_> {
         Ok(())
     }
 
-    /// Waits until all is there; how many messages and bytes that was.
+    /// Waits until all destinations have everything. Returns the number of messages and of bytes.
     fn finish(self) -> anyhow::Result<(u64, u64)> {
         for route in self.routes {
             route.destination.finish().with_context(|| format!("write {}", route.acks.name))?;
@@ -210,7 +210,7 @@ impl ReplaySender<'_> {
     }
 }
 
-/// What was sent, in words.
+/// A summary for standard error.
 pub(crate) fn summary((messages, bytes): (u64, u64), started: Instant) -> String {
     let secs = started.elapsed().as_secs_f64();
     let rate = messages as f64 / secs.max(1e-9);

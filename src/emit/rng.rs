@@ -1,9 +1,11 @@
-//! Chance that can be asked again: the same question always gets the same answer.
+//! Random numbers that are keyed instead of sequential: the same key always gives the same numbers.
 //!
-//! Nothing here keeps a position in a long random sequence. What is asked about (an ind, a draw, a poster) and
-//! what for make the dice, so any part of a recording can be made alone, on any thread and any machine.
+//! A [`SeededRng`] is made for one question: a seed, what the numbers are for ([`RngPurpose`]) and a number such as an
+//! `ind`, a draw or a poster. Nothing is remembered between questions. So any part of a recording can be generated
+//! alone, on any thread and any machine.
 
-/// What dice are rolled for; keeps questions about the same number apart.
+/// What random numbers are for. Keeps questions about the same number independent. The discriminants are part of the
+/// key: do not reorder them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum RngPurpose {
     PosterPattern = 1,
@@ -25,7 +27,7 @@ pub(crate) enum RngPurpose {
     Pause,
 }
 
-/// A short random sequence that belongs to one question (`SplitMix64`: Steele, Lea and Flood, 2014).
+/// The random sequence of one question (`SplitMix64`: Steele, Lea and Flood, 2014).
 #[derive(Debug, Clone)]
 pub(crate) struct SeededRng(u64);
 
@@ -43,13 +45,12 @@ impl SeededRng {
         SeededRng(mix_bits(seed ^ about.wrapping_mul(GOLDEN_GAMMA)))
     }
 
-    /// 64 random bits.
     pub(crate) fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GOLDEN_GAMMA);
         mix_bits(self.0)
     }
 
-    /// A number in 0…`limit`−1. `limit` is at least 1.
+    /// A number in 0…`limit`−1. `limit` must be at least 1.
     pub(crate) fn next_below(&mut self, limit: u64) -> u64 {
         scale_to(self.next_u64(), limit)
     }
@@ -59,24 +60,24 @@ impl SeededRng {
         self.next_below(n) == 0
     }
 
-    /// One of `these`, which are not empty.
+    /// One of `these`, which must not be empty.
     pub(crate) fn pick_one<T: Copy>(&mut self, these: &[T]) -> T {
         these[self.next_below(these.len() as u64) as usize]
     }
 }
 
-/// The part of 0…`limit`−1 at which `bits` stand among all 64-bit numbers.
+/// Scales 64 random bits to 0…`limit`−1.
 fn scale_to(bits: u64, limit: u64) -> u64 {
     ((u128::from(bits) * u128::from(limit)) >> 64) as u64
 }
 
-/// Where a share of `parts` in 2^32 stands in 0…`limit`−1. `limit` is below 2^32.
+/// Scales the low 32 bits of `parts` to 0…`limit`−1. `limit` must be below 2^32.
 pub(crate) fn scale_32_bits_to(parts: u64, limit: u64) -> u64 {
     ((parts & 0xffff_ffff) * limit) >> 32
 }
 
-/// A shuffle of 0…`len`−1 that needs no memory: a Feistel network over the next even power of two,
-/// walked until it falls inside (Black and Rogaway, 2002).
+/// A permutation of 0…`len`−1 that needs no memory: a Feistel network over the next even power of two. Values outside
+/// the range are permuted again until they are inside (cycle walking: Black and Rogaway, 2002).
 #[derive(Debug, Clone)]
 pub(crate) struct FeistelPermutation {
     len: u64,
@@ -90,7 +91,7 @@ impl FeistelPermutation {
         FeistelPermutation { len, half: bits.div_ceil(2).max(1), keys: std::array::from_fn(|_| rng.next_u64()) }
     }
 
-    /// The number that stands at `at`, which is below `len`.
+    /// The number at index `at`, which must be below `len`.
     pub(crate) fn value_at(&self, at: u64) -> u64 {
         let mut value = at;
         loop {
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_permutation_visits_every_number_once() {
+    fn permutation_visits_every_number_once() {
         for len in [1, 2, 3, 7, 64, 65, 1000, 4097] {
             let shuffle = FeistelPermutation::new(len, SeededRng::new(3, RngPurpose::DrawOrder, len));
             let mut seen = vec![false; len as usize];
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_permutation_mixes() {
+    fn permutation_moves_numbers_and_separates_neighbours() {
         let shuffle = FeistelPermutation::new(10_000, SeededRng::new(3, RngPurpose::DrawOrder, 0));
         let fixed = (0..10_000).filter(|at| shuffle.value_at(*at) == *at).count();
         let neighbours = (0..9_999).filter(|at| shuffle.value_at(*at).abs_diff(shuffle.value_at(at + 1)) < 10).count();

@@ -143,7 +143,7 @@ impl RouteOpener<'_> {
         let topics = args.kafka_topics(prefix);
         let named = self.add_named_acks(&topics, |name| format!("topic {name}"));
         let output = KafkaOutput::connect(&connection, &base, args.compress, &named, &self.delivery.stop)?;
-        Ok(build_routes(topics, &named, |topic, streams| output.destination(topic, args.message_key(streams))))
+        Ok(build_routes(topics, &named, |topic, streams| output.open_destination(topic, args.message_key(streams))))
     }
 
     fn open_kinesis(&self, prefix: &str) -> anyhow::Result<Vec<DestinationRoute>> {
@@ -155,7 +155,7 @@ impl RouteOpener<'_> {
         let targets = args.kinesis_streams(prefix);
         let named = self.add_named_acks(&targets, |name| format!("stream {name}"));
         let output = KinesisOutput::connect(connection, named.clone(), self.delivery)?;
-        Ok(build_routes(targets, &named, |stream, streams| output.destination(stream, args.message_key(streams))))
+        Ok(build_routes(targets, &named, |stream, streams| output.open_destination(stream, args.message_key(streams))))
     }
 
     fn open_gateway(&self, url: &str) -> anyhow::Result<Vec<DestinationRoute>> {
@@ -166,7 +166,7 @@ impl RouteOpener<'_> {
         let output = GatewayOutput::new(url, args.gateway, token, ca, named.clone(), self.delivery)?;
         let has_key = args.key.is_some();
         Ok(build_routes(targets, &named, |target, streams| {
-            output.destination(target, args.message_key(streams), has_key)
+            output.open_destination(target, args.message_key(streams), has_key)
         }))
     }
 

@@ -1,4 +1,5 @@
-//! Lanes: each takes the messages of its streams to its destination, on its own thread, at its own pace.
+//! Senders: each composes the messages of its streams and sends them to one destination, on a thread of its own, at its
+//! rate.
 
 use std::io;
 use std::sync::Arc;
@@ -13,25 +14,24 @@ use super::destinations::Destination;
 use super::generate::{MessageComposer, StreamStats};
 use super::progress;
 
-/// A destination and what goes there.
+/// A destination, and the composers of its streams.
 pub(crate) struct DestinationSender<'r> {
-    /// What was sent and acknowledged.
     pub(crate) acks: Arc<DestinationAcks>,
     pub(crate) destination: Box<dyn Destination>,
-    /// One per stream; several take turns, message by message.
+    /// One for each stream. Several take turns, message by message.
     pub(crate) composers: Vec<MessageComposer<'r>>,
 }
 
-/// Sent at once where nothing paces them: large enough to make system calls rare, small enough for the caches.
+/// Bytes that are sent at once without a rate: large enough to make system calls rare, small enough for the CPU caches.
 pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 
-/// Paced messages leave at least so often.
+/// The longest time between two batches at a rate.
 pub(crate) const PACED_BATCH_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Runs all lanes to their ends, or to a request to stop. `rate` is in messages a second over all lanes.
+/// Runs all senders until they are done or a stop request comes. `rate` is in messages per second over all senders.
 ///
 /// # Errors
-/// The first failure of a lane, once all have ended. A lane that nobody reads any more has not failed.
+/// The first error of a sender, once all have ended. A closed standard output is no error.
 pub(crate) fn run_senders(
     senders: Vec<DestinationSender<'_>>,
     rate: Option<f64>,
@@ -90,7 +90,7 @@ fn send_all(sender: &mut DestinationSender<'_>, rate: Option<f64>, delivery: &De
     Ok(())
 }
 
-/// Lets the composers take turns until the batch is full or they are done.
+/// Fills a batch: composers take turns until it is full or they are done.
 fn fill_batch(
     batch: &mut Vec<u8>,
     pending: &mut Vec<PendingMessage>,
@@ -98,7 +98,7 @@ fn fill_batch(
     messages_max: u64,
 ) {
     while (pending.len() as u64) < messages_max && batch.len() < BATCH_BYTES {
-        // The one that is furthest behind: so the three messages of a draw stay together.
+        // The composer that is furthest behind is next, so the three messages of a draw stay together.
         let behind = composers
             .iter_mut()
             .max_by_key(|composer| (composer.remaining_draws(), std::cmp::Reverse(composer.stream)));

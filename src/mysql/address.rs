@@ -101,20 +101,21 @@ impl DatabaseAddress {
             Some(port) => Some(port.parse().ok().filter(|port| *port > 0).ok_or(DatabaseAddressError::Port)?),
             None => None,
         };
-        let said = |url: Option<String>, creds: Option<String>, name| url.or(creds).or_else(|| environment(name));
+        let first_given =
+            |url: Option<String>, creds: Option<String>, name| url.or(creds).or_else(|| environment(name));
         Ok(DatabaseAddress {
-            host: said(host, creds.host, "MYSQL_HOST").ok_or(DatabaseAddressError::Missing(
+            host: first_given(host, creds.host, "MYSQL_HOST").ok_or(DatabaseAddressError::Missing(
                 "host",
                 "HOST",
                 "MYSQL_HOST",
             ))?,
             port: url.port().or(creds.port).or(port).unwrap_or(DEFAULT_PORT),
-            user: said(user, creds.user, "MYSQL_USER").ok_or(DatabaseAddressError::Missing(
+            user: first_given(user, creds.user, "MYSQL_USER").ok_or(DatabaseAddressError::Missing(
                 "user",
                 "USER",
                 "MYSQL_USER",
             ))?,
-            database: said(database, creds.database, "MYSQL_DATABASE").ok_or(DatabaseAddressError::Missing(
+            database: first_given(database, creds.database, "MYSQL_DATABASE").ok_or(DatabaseAddressError::Missing(
                 "database",
                 "DATABASE",
                 "MYSQL_DATABASE",
@@ -186,12 +187,12 @@ mod tests {
         DatabaseAddress::resolve(url, DatabaseCredentials::default(), |_| None)
     }
 
-    fn said(url: &str) -> String {
+    fn error_text(url: &str) -> String {
         of(url).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]
-    fn a_url_says_everything() {
+    fn url_with_all_parts_is_resolved() {
         let address = of("mysql://me%40home:p%2Fw%3A%C3%A9%@db.example.com:3307/posts?ssl-mode=REQUIRED").unwrap();
         assert_eq!(address.redacted_url(), "mysql://me@home@db.example.com:3307/posts");
         assert_eq!(address.password.as_ref().map(Secret::expose), Some("p/w:é%"));
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_url_goes_before_the_file_and_the_file_before_the_environment() {
+    fn url_overrides_file_and_file_overrides_environment() {
         let creds = || DatabaseCredentials {
             host: Some("file".to_owned()),
             user: None,
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_the_password() {
+    fn error_names_the_problem_without_the_password() {
         for (url, fault) in [
             ("mysql://me:canary@db:port/x", "cannot be read"),
             ("mysql://me:canary@db/x?ssl=1", "unknown parameter `ssl`"),
@@ -237,14 +238,14 @@ mod tests {
             ("mysql://me:canary@db", "no database is given"),
             ("mysql:///x", "no host is given"),
         ] {
-            let said = said(url);
-            assert!(said.contains(fault) && !said.contains("canary"), "{url}: {said}");
+            let error_text = error_text(url);
+            assert!(error_text.contains(fault) && !error_text.contains("canary"), "{url}: {error_text}");
         }
         assert_eq!(of("mysql://me@db/x?ssl-ca=a.pem").unwrap().tls.mode, SslMode::VerifyCa, "as MySQL's client has it");
     }
 
     #[test]
-    fn only_databases_are_databases() {
+    fn is_url_accepts_only_database_schemes() {
         assert!(is_url("mysql://") && is_url("mysql+pymysql://a") && is_url("mariadb://a"));
         assert!(!is_url("mysql") && !is_url("recordings") && !is_url("kafka://mysql://"));
     }

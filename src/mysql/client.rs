@@ -86,8 +86,8 @@ impl MySqlClient {
         let connect_with = |tls| open_connection(address, tls);
         let tls = address.tls.ssl_opts();
         match connect_with(tls.clone()).await {
-            Err(fault) if fault.kind == MySqlErrorKind::Tls && address.tls.mode == SslMode::Preferred => {
-                if fault.what.contains("does not offer TLS") { connect_with(None).await } else { Err(fault) }
+            Err(error) if error.kind == MySqlErrorKind::Tls && address.tls.mode == SslMode::Preferred => {
+                if error.what.contains("does not offer TLS") { connect_with(None).await } else { Err(error) }
             }
             // The driver cannot skip only the name check, which rustls does last. So the chain is valid by now: connect
             // again under a name that is in the certificate.

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_the_original_is_read() {
+    fn every_known_spelling_of_keys_is_read() {
         for text in [
             "HOST: db.example.com\nUSER: posts\nPASSWORD: :t%;canary\nDATABASE: pinterest_data\nPORT: 3307\n",
             "RDS_HOST: db.example.com\nRDS_USER: posts\nRDS_PASSWORD: ':t%;canary'\nRDS_DATABASE: pinterest_data\nRDS_PORT: '3307'\n",
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_that_look_like_something_else_stay_as_they_are() {
+    fn password_that_looks_like_another_type_stays_text() {
         for password in ["0123", "1e5", "true", "null2", "12:30", "0x1F", "1_000", "yes"] {
             let creds = parse(&format!("PASSWORD: {password}\n")).unwrap_or_else(|error| panic!("{error}: {password}"));
             assert_eq!(creds.password.as_ref().map(Secret::expose), Some(password));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_the_secret() {
+    fn error_names_the_problem_without_the_secret() {
         for (text, entries) in [
             ("PASSWORD: [canary\n", "db_creds.yaml, line"),
             ("- canary\n", "db_creds.yaml"),

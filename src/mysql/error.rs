@@ -121,11 +121,11 @@ impl From<Error> for MySqlError {
 }
 
 fn from_tls_error(error: &rustls::Error) -> MySqlError {
-    let mut fault = MySqlError::new(MySqlErrorKind::Tls, format!("TLS: {error}"));
+    let mut mysql_error = MySqlError::new(MySqlErrorKind::Tls, format!("TLS: {error}"));
     if let rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. }) = error {
-        fault.presented = Some(presented.clone());
+        mysql_error.presented = Some(presented.clone());
     }
-    fault
+    mysql_error
 }
 
 #[cfg(test)]
@@ -137,8 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn faults_say_what_to_do() {
-        for (code, kind, mend) in [
+    fn server_error_is_classified_with_its_remedy() {
+        for (code, kind, remedy) in [
             (1045, MySqlErrorKind::Denied, "MYSQL_PWD"),
             (1049, MySqlErrorKind::NoDatabase, "CREATE DATABASE"),
             (1146, MySqlErrorKind::NoTable, "--init-mysql"),
@@ -146,23 +146,29 @@ mod tests {
             (1053, MySqlErrorKind::Unavailable, ""),
             (1064, MySqlErrorKind::Other, ""),
         ] {
-            let fault = of(code, "words of the server");
-            assert!(fault.kind == kind && fault.may_pass() == (kind == MySqlErrorKind::Unavailable), "{code}: {fault}");
-            assert!(fault.to_string().contains("words of the server") && fault.to_string().contains(mend), "{fault}");
+            let mysql_error = of(code, "words of the server");
+            assert!(
+                mysql_error.kind == kind && mysql_error.may_pass() == (kind == MySqlErrorKind::Unavailable),
+                "{code}: {mysql_error}"
+            );
+            assert!(
+                mysql_error.to_string().contains("words of the server") && mysql_error.to_string().contains(remedy),
+                "{mysql_error}"
+            );
         }
     }
 
     #[test]
-    fn what_rustls_says_is_found_inside_of_what_io_says() {
+    fn tls_error_inside_an_io_error_is_recognised() {
         let name = rustls::pki_types::ServerName::try_from("db.example").expect("a name");
         let context = CertificateError::NotValidForNameContext {
             expected: name,
             presented: vec!["DnsName(\"other.example\")".to_owned()],
         };
         let inner = rustls::Error::InvalidCertificate(context);
-        let fault = MySqlError::from(Error::Io(IoError::Io(std::io::Error::other(inner))));
-        assert!(fault.kind == MySqlErrorKind::Tls && fault.presented.is_some(), "{fault}");
-        assert!(fault.to_string().contains("VERIFY_CA"), "{fault}");
+        let mysql_error = MySqlError::from(Error::Io(IoError::Io(std::io::Error::other(inner))));
+        assert!(mysql_error.kind == MySqlErrorKind::Tls && mysql_error.presented.is_some(), "{mysql_error}");
+        assert!(mysql_error.to_string().contains("VERIFY_CA"), "{mysql_error}");
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         assert!(MySqlError::from(Error::Io(IoError::Io(refused))).may_pass());
     }

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modes_are_known_in_every_spelling() {
+    fn ssl_mode_is_parsed_in_every_spelling() {
         assert_eq!(SslMode::parse_name("REQUIRED"), Some(SslMode::Required));
         assert_eq!(SslMode::parse_name("verify-ca"), Some(SslMode::VerifyCa));
         assert_eq!(SslMode::parse_name("Verify_Identity").map(SslMode::name), Some("VERIFY_IDENTITY"));
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_taken_from_what_rustls_says() {
+    fn presented_name_is_taken_from_rustls_error() {
         let names = |names: &[&str]| presented_name(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
         assert_eq!(names(&["DnsName(\"*.db.example\")"]).as_deref(), Some("any.db.example"));
         assert_eq!(names(&["DirectoryName", "IpAddress(10.0.0.1)"]).as_deref(), Some("10.0.0.1"));

@@ -1,4 +1,6 @@
-//! Recordings: JSON Lines in files or on standard output, plain or compressed.
+//! Writes recordings: JSON Lines in files or on standard output, plain or compressed.
+//!
+//! Messages count as acknowledged when the operating system has them.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -12,7 +14,7 @@ use pinflow_dataflows::record::Stream;
 use super::{Destination, OutputCompression};
 use crate::emit::acks::DestinationAcks;
 
-/// What to do where a file is there already.
+/// What to do if a file exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IfFileExists {
     Refuse,
@@ -20,7 +22,7 @@ pub(crate) enum IfFileExists {
     Append,
 }
 
-/// Where in a folder a stream's recording stands.
+/// The path of a stream's recording in a folder.
 pub(crate) fn recording_path(folder: &Path, stream: Stream, compress: OutputCompression) -> PathBuf {
     folder.join(format!("{stream}{}", file_extension(compress)))
 }
@@ -43,7 +45,7 @@ pub(super) fn open_recording(path: &Path, exists: IfFileExists) -> io::Result<Fi
     options.open(path)
 }
 
-/// How many messages a recording holds; none if there is no such file.
+/// Counts the messages in a recording. 0 if the file does not exist.
 ///
 /// # Errors
 /// If it cannot be read, or ends within a message.
@@ -71,13 +73,13 @@ pub(crate) fn count_recorded(path: &Path, compress: OutputCompression) -> io::Re
     if whole { Ok(lines) } else { Err(io::Error::new(io::ErrorKind::InvalidData, "it ends within a message")) }
 }
 
-/// Recordings are made to be read soon: the fastest levels, several times as fast as the usual ones for a tenth more bytes.
+/// The fastest level: several times as fast as the default, for 10 % more bytes.
 const ZSTD_LEVEL: i32 = 1;
 
-/// Compressed files are flushed after this many bytes of messages, so that progress can be told.
+/// Compressed files are flushed after this many bytes of messages, so that acknowledgements keep up with progress.
 const FLUSH_BYTES: usize = 4 << 20;
 
-/// A destination that writes to `target`. Messages count as acknowledged when the operating system has them.
+/// A destination that writes to `target`.
 pub(super) fn new_writer<W: Write + Send + 'static>(
     target: W,
     compress: OutputCompression,
@@ -104,7 +106,7 @@ struct PlainFile<W> {
 impl<W: Write + Send> Destination for PlainFile<W> {
     fn send(&mut self, messages: &[u8]) -> io::Result<()> {
         self.target.write_all(messages)?;
-        // `Stdout` has a buffer of its own.
+        // `Stdout` has its own buffer.
         self.flush()
     }
 

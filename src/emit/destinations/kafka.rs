@@ -1,9 +1,8 @@
-//! Topics of a Kafka cluster: every line is a message, and every message is acknowledged by all in-sync replicas or
-//! reported as not.
+//! Sends to Kafka topics: each line is a message, acknowledged by all in-sync replicas or reported as failed.
 //!
-//! One idempotent producer serves all lanes. Its queue is bounded: a lane waits while it is full. A message that a
-//! broker refuses for its size is counted and the others go on; at any other failure, which a message meets only after
-//! `message.timeout.ms` (five minutes by default), no more are sent.
+//! One idempotent producer serves all topics. Its queue is bounded: senders wait while it is full. A message that the
+//! broker refuses for its size is counted, and the others continue. Any other failure ends the emit. A message fails
+//! only after `message.timeout.ms` (five minutes by default).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,19 +23,19 @@ use crate::emit::stop::StopRequest;
 use crate::kafka::{Connection, ConnectionError, Listening, Reports, metadata, producer};
 use crate::key_problem::KeyProblem;
 
-/// Longest wait for the cluster to answer before anything is sent.
+/// How long the cluster may take to describe the topics before anything is sent.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a lane waits for room in the queue before it looks again, and for the last reports.
+/// How often a sender checks for space in the full queue, and for the last delivery reports.
 const REPORT_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// A connection to a cluster, and the topics that are written.
+/// A producer, and the topics it writes to.
 pub(crate) struct KafkaOutput {
     producer: Arc<ThreadedProducer<Listening<TopicDeliveries>>>,
     stop: StopRequest,
 }
 
 impl KafkaOutput {
-    /// Connects, and looks whether the topics are there.
+    /// Connects, and checks that the topics exist.
     ///
     /// # Errors
     /// If the cluster cannot be reached, or lacks a topic.
@@ -53,8 +52,8 @@ impl KafkaOutput {
                 break;
             }
             let found = metadata(&observer, &connection.brokers, Some(topic), METADATA_TIMEOUT)?;
-            let fault = found.topics().iter().find(|found| found.name() == topic).map(MetadataTopic::error);
-            match fault.map(|code| code.map(RDKafkaErrorCode::from)) {
+            let topic_error = found.topics().iter().find(|found| found.name() == topic).map(MetadataTopic::error);
+            match topic_error.map(|code| code.map(RDKafkaErrorCode::from)) {
                 Some(None) => {}
                 None | Some(Some(RDKafkaErrorCode::UnknownTopicOrPartition)) => {
                     bail!("topic {topic} does not exist; `pinflow topics create {topic}` makes it")
@@ -73,18 +72,18 @@ impl KafkaOutput {
         Ok(KafkaOutput { producer: Arc::new(producer), stop: stop.clone() })
     }
 
-    /// The destination of the topic at a place in the list.
-    pub(crate) fn destination(&self, topic: usize, key: MessageKey) -> Box<dyn Destination> {
+    /// The destination of the topic at this index.
+    pub(crate) fn open_destination(&self, topic: usize, key: MessageKey) -> Box<dyn Destination> {
         Box::new(KafkaTopicDestination { producer: Arc::clone(&self.producer), topic, key, stop: self.stop.clone() })
     }
 }
 
-/// What became of the messages of a topic.
+/// Delivery counts of one topic.
 struct TopicDelivery {
     topic: String,
     acks: Arc<DestinationAcks>,
     failed: AtomicU64,
-    /// How many failed, by reason.
+    /// Failed messages, by reason.
     reasons: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -102,22 +101,22 @@ impl TopicDelivery {
         self.failed.fetch_add(1, Ordering::Release);
     }
 
-    /// Messages whose report is still to come.
+    /// Messages whose delivery report is still due.
     fn unreported(&self) -> u64 {
         let counts = self.acks.counts();
         counts.sent.saturating_sub(counts.acknowledged + self.failed.load(Ordering::Acquire))
     }
 }
 
-/// Bits of a packed [`MessageId`] that hold the number.
+/// The bits of a packed [`MessageId`] that hold the number.
 const NUMBER_BITS: u32 = 48;
 
-/// A message of a topic: what a delivery report is about.
+/// A message, as identified in delivery reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct MessageId {
-    /// The topic's place in the list.
+    /// The index of the topic.
     topic: usize,
-    /// The number of the message among those of its destination.
+    /// The message's number in its destination.
     number: u64,
 }
 
@@ -131,15 +130,15 @@ impl MessageId {
     }
 }
 
-/// Listens to the producer and counts.
+/// Receives delivery reports, and counts them.
 pub(crate) struct TopicDeliveries {
     topics: Vec<TopicDelivery>,
-    /// A message could not be delivered, and the next ones will not be either.
+    /// A message failed, and the next ones will fail, too.
     broken: AtomicBool,
 }
 
 impl Reports for TopicDeliveries {
-    /// A [`MessageId`], packed.
+    /// A packed [`MessageId`].
     type Opaque = usize;
 
     fn heard(&self, result: &DeliveryResult<'_>, id: usize) {
@@ -165,7 +164,7 @@ fn is_size(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
 }
 
-/// One topic, as a destination.
+/// The destination of one topic.
 struct KafkaTopicDestination {
     producer: Arc<ThreadedProducer<Listening<TopicDeliveries>>>,
     topic: usize,
@@ -182,7 +181,7 @@ impl KafkaTopicDestination {
         &self.topic_deliveries().topics[self.topic]
     }
 
-    /// Hands a message to the producer; waits while its queue is full.
+    /// Hands a message to the producer. Waits while the queue is full.
     fn produce(&self, message: &[u8]) -> io::Result<()> {
         let key = match &self.key {
             MessageKey::Ind => find_ind(message),
@@ -190,7 +189,7 @@ impl KafkaTopicDestination {
             MessageKey::Fixed(key) => Some(key.as_slice()),
         };
         let delivered = self.topic_delivery();
-        // Before the report can come.
+        // Counted first: the report may arrive at once.
         let number = delivered.acks.count_sent();
         let id = MessageId { topic: self.topic, number };
         let mut record = BaseRecord::with_opaque_to(&delivered.topic, id.pack()).payload(message);
@@ -222,8 +221,8 @@ impl KafkaTopicDestination {
         }
     }
 
-    /// Waits for the last report. Each message has one, if only that its time is over. After a request to stop, what the
-    /// brokers do not acknowledge soon is given up.
+    /// Waits for the last delivery report. Every message gets one, if only because it timed out. After a stop request
+    /// and [`SETTLE_GRACE`](crate::emit::stop::SETTLE_GRACE), what the brokers have not acknowledged is given up.
     fn await_reports(&self) {
         while self.topic_delivery().unreported() > 0 {
             if self.stop.is_grace_over() {
@@ -238,11 +237,11 @@ impl KafkaTopicDestination {
         io::Error::other(self.failure_text("; no more were sent"))
     }
 
-    /// What failed, of all topics.
+    /// The failures of all topics, as text.
     fn failure_text(&self, rest: &str) -> String {
         let topics = &self.topic_deliveries().topics;
         let mut counts = AckCounts::default();
-        topics.iter().for_each(|topic| counts.add(topic.acks.counts()));
+        topics.iter().for_each(|topic| counts.add_counts(topic.acks.counts()));
         let AckCounts { sent, acknowledged, .. } = counts;
         let mut text = format!("{} of {sent} messages were not acknowledged{rest}", sent.saturating_sub(acknowledged));
         for delivered in topics {
@@ -258,7 +257,7 @@ impl KafkaTopicDestination {
 }
 
 fn failure_hint(reason: &str) -> &'static str {
-    let mends = [
+    let hints = [
         (
             "MessageSizeTooLarge",
             ": the topic's max.message.bytes is smaller; raise it, or lower batch.size in properties",
@@ -269,7 +268,7 @@ fn failure_hint(reason: &str) -> &'static str {
         ("PurgeInflight", ": pinflow was stopped before the brokers answered; they may have arrived"),
         ("MessageTimedOut", ": the brokers did not answer in message.timeout.ms"),
     ];
-    mends.iter().find(|(sign, _)| reason.contains(sign)).map_or("", |(_, mend)| mend)
+    hints.iter().find(|(pattern, _)| reason.contains(pattern)).map_or("", |(_, hint)| hint)
 }
 
 impl Destination for KafkaTopicDestination {
@@ -286,7 +285,7 @@ impl Destination for KafkaTopicDestination {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // The producer sends within `linger.ms`, 5 by default.
+        // The producer sends by itself, after `linger.ms` (5 by default).
         Ok(())
     }
 
@@ -301,7 +300,7 @@ impl Destination for KafkaTopicDestination {
     }
 }
 
-/// The brokers and the prefix of `kafka://BROKERS/PREFIX`; `None` if it is something else.
+/// Splits `kafka://BROKERS/PREFIX` into brokers and prefix. `None` if `to` is not such a URL.
 pub(crate) fn parse_destination(to: &str) -> Option<(&str, &str)> {
     let rest = to.strip_prefix("kafka://")?;
     Some(rest.split_once('/').unwrap_or((rest, "")))
@@ -325,14 +324,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn message_id_packed_reads_back() {
+    fn message_id_survives_packing() {
         for id in [MessageId { topic: 0, number: 0 }, MessageId { topic: 7, number: (1 << NUMBER_BITS) - 1 }] {
             assert_eq!(MessageId::unpack(id.pack()), id);
         }
     }
 
     #[test]
-    fn a_place_is_brokers_and_a_prefix() {
+    fn kafka_url_is_parsed_into_brokers_and_prefix() {
         assert_eq!(parse_destination("kafka://localhost:9092/12e255fc4fcd"), Some(("localhost:9092", "12e255fc4fcd")));
         assert_eq!(parse_destination("kafka://a:1,b:2"), Some(("a:1,b:2", "")));
         assert_eq!(parse_destination("kafka:///x"), Some(("", "x")));

@@ -1,18 +1,17 @@
-//! Keys of messages: what decides on their partition or shard.
+//! Message keys, which choose the partition or shard.
 
-/// What decides on a message's partition or shard.
+/// What the key of each message is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MessageKey {
-    /// The ind, so that all messages of an ind stay in order; none where it cannot be read.
+    /// The `ind`, so that all messages of an `ind` stay in order. None if it cannot be read.
     Ind,
-    /// Messages have no key; those of Kinesis, which must have one, have one that nobody chose.
+    /// No key. Kinesis requires one, so its records get a random key.
     None,
-    /// The same for all messages.
+    /// The same key for all messages.
     Fixed(Vec<u8>),
 }
 
-/// The digits of a message's ind or index, wherever its row begins. Rows that are text within text are looked through,
-/// those in base64 are not.
+/// The digits of a message's `ind` or `index`, in any envelope except base64.
 pub(super) fn find_ind(message: &[u8]) -> Option<&[u8]> {
     let quoted = |text: &[u8]| text.iter().take_while(|byte| matches!(byte, b'\\' | b'"')).count();
     for at in memchr::memmem::find_iter(message, b"\"ind") {
@@ -38,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ind_is_found_in_every_shape_that_shows_it() {
+    fn find_ind_reads_every_envelope_but_base64() {
         for (message, ind) in [
             ("{\"ind\":7,\"age\":1}", Some("7")),
             ("{\"index\":12,\"title\":\"a\"}", Some("12")),

@@ -1,9 +1,8 @@
-//! Streams of Amazon Kinesis: every line is a record, and every record is acknowledged or reported as not.
+//! Sends to Kinesis streams: each line is a record, acknowledged or reported as failed.
 //!
-//! Records leave in calls of up to 500, one call at a time for each stream, so that what stands before is there before
-//! what stands behind is sent. Within a call Kinesis may take some and refuse others: those are sent again before
-//! anything else is. A call whose answer was lost is made again, and its records may then be there twice, as with every
-//! producer of Kinesis.
+//! Records are sent in batches of up to 500, one batch at a time for each stream. Records that Kinesis does not take
+//! are retried before the next batch, so records stay in order across batches. Delivery is at least once: a batch whose
+//! response was lost is sent again, and its records may be there twice.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,41 +22,41 @@ use crate::emit::delivery::DeliveryTracker;
 use crate::key_problem::KeyProblem;
 use crate::kinesis::{Api, Connection, ConnectionError, Fault, Kind, Put, Written};
 
-/// Records of one call; Kinesis takes no more.
+/// Records in one `PutRecords`: the limit of Kinesis.
 const MAX_BATCH_RECORDS: usize = 500;
-/// Bytes of one call, keys included; Kinesis takes 5 MiB.
+/// Bytes in one `PutRecords`, including keys. Kinesis takes 5 MiB.
 const MAX_BATCH_BYTES: usize = 4 << 20;
-/// How long a record may be refused, or nobody answer, before it is given up.
+/// How long calls may fail without progress before the records are given up.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(120);
-/// Bounds of the wait before a call is made again.
+/// First and longest wait before a retry.
 const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
-/// A connection to a region, and the streams that are written.
+/// A connection to a region, and the streams it writes to.
 pub(crate) struct KinesisOutput {
     shared: Arc<KinesisOutputState>,
 }
 
 struct KinesisOutputState {
-    /// Lanes are threads; their calls are made here.
+    /// Senders are threads: they block on calls that run here.
     runtime: Runtime,
     api: Api,
     streams: Vec<StreamDelivery>,
     delivery: Arc<DeliveryTracker>,
 }
 
-/// What became of the records of a stream.
+/// Delivery counts of one stream.
 struct StreamDelivery {
     stream: String,
     acks: Arc<DestinationAcks>,
-    /// How many were given up, by reason.
+    /// Records given up, by reason.
     reasons: Mutex<BTreeMap<String, u64>>,
 }
 
 impl KinesisOutput {
-    /// Connects, and looks whether the streams are there.
+    /// Connects, and checks that the streams exist.
     ///
     /// # Errors
-    /// If Kinesis cannot be reached, or a stream is not there or may not be seen.
+    /// If Kinesis cannot be reached, or a stream does not exist.
     pub(crate) fn connect(
         connection: Connection,
         streams: Vec<(String, Arc<DestinationAcks>)>,
@@ -86,13 +85,13 @@ impl KinesisOutput {
         })
     }
 
-    /// The destination of the stream at a place in the list.
-    pub(crate) fn destination(&self, place: usize, key: MessageKey) -> Box<dyn Destination> {
+    /// The destination of the stream at this index.
+    pub(crate) fn open_destination(&self, place: usize, key: MessageKey) -> Box<dyn Destination> {
         Box::new(KinesisStreamDestination { shared: Arc::clone(&self.shared), place, key })
     }
 }
 
-/// Whether a stream is there. That it may not be seen is no fault: to write takes less.
+/// Checks that a stream exists. A lack of permission to describe it is no error: writing does not require it.
 async fn find_stream(api: &Api, stream: &str, delivery: &DeliveryTracker) -> anyhow::Result<()> {
     let deadline = Instant::now() + RETRY_TIMEOUT / 8;
     let mut backoff = Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1);
@@ -119,7 +118,7 @@ async fn find_stream(api: &Api, stream: &str, delivery: &DeliveryTracker) -> any
     Ok(())
 }
 
-/// One stream, as a destination.
+/// The destination of one stream.
 struct KinesisStreamDestination {
     shared: Arc<KinesisOutputState>,
     place: usize,
@@ -138,7 +137,7 @@ impl KinesisStreamDestination {
             MessageKey::None => None,
             MessageKey::Fixed(key) => Some(String::from_utf8_lossy(key).into_owned()),
         };
-        // It must have one; one that repeats nowhere spreads records over all shards.
+        // Kinesis requires a key. A random one spreads records over all shards.
         let key = key.filter(|key| !key.is_empty()).unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
         Put { key, explicit_hash_key: None, data: message.to_vec() }
     }
@@ -152,32 +151,33 @@ impl KinesisStreamDestination {
         self.shared.runtime.block_on(self.retry_puts(records, numbers))
     }
 
-    /// `numbers` are those of the records among all messages of the stream.
+    /// Retries until each record is acknowledged or given up. `numbers` are the records' numbers in their destination.
     async fn retry_puts(&self, mut left: Vec<Put>, mut numbers: Vec<u64>) -> io::Result<()> {
         let (delivered, api, delivery) = (self.stream_delivery(), &self.shared.api, &self.shared.delivery);
         let mut attempt = 0;
         let mut backoff = Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1);
         let mut progress = Instant::now();
-        // A record that Kinesis cannot take makes it refuse the whole call: then each is sent alone.
-        let mut alone = 0;
+        // Kinesis refuses a whole batch for one invalid record. Then this many records are sent one by one, to find it.
+        let mut single_sends = 0;
         while !left.is_empty() {
-            let many = if alone > 0 { 1 } else { left.len() };
+            let batch_len = if single_sends > 0 { 1 } else { left.len() };
             let put = tokio::select! {
-                put = api.put(&delivered.stream, &left[..many]) => put,
+                put = api.put(&delivered.stream, &left[..batch_len]) => put,
                 () = delivery.stop.grace_over() => return Err(self.give_up_on_stop(left.len())),
             };
             let reason = match put {
                 Ok(written) => {
-                    let (again, reason) = delivered.count_results(written, &numbers);
+                    let (retry_flags, reason) = delivered.count_results(written, &numbers);
                     let before = left.len();
-                    let mut again_of = again.iter().copied();
-                    left.retain(|_| again_of.next().unwrap_or(true));
-                    let mut again_of = again.into_iter();
-                    numbers.retain(|_| again_of.next().unwrap_or(true));
+                    let mut retry = retry_flags.iter().copied();
+                    left.retain(|_| retry.next().unwrap_or(true));
+                    let mut retry = retry_flags.into_iter();
+                    numbers.retain(|_| retry.next().unwrap_or(true));
                     if left.len() < before {
                         attempt = 0;
                         delivery.report_success(&delivered.stream);
-                        (alone, progress) = (alone - (before - left.len()).min(alone), Instant::now());
+                        (single_sends, progress) =
+                            (single_sends - (before - left.len()).min(single_sends), Instant::now());
                         backoff.reset();
                     }
                     match reason {
@@ -185,15 +185,15 @@ impl KinesisStreamDestination {
                         Some(reason) => reason,
                     }
                 }
-                Err(fault) if fault.kind == Kind::Refused && many > 1 => {
-                    alone = many;
+                Err(fault) if fault.kind == Kind::Refused && batch_len > 1 => {
+                    single_sends = batch_len;
                     continue;
                 }
                 Err(fault) if fault.kind == Kind::Refused => {
                     delivered.give_up(&fault.what, 1);
                     delivered.acks.refuse(numbers.remove(0));
                     left.remove(0);
-                    alone -= alone.min(1);
+                    single_sends -= single_sends.min(1);
                     continue;
                 }
                 Err(fault) if !fault.may_pass() => return Err(self.give_up_on_error(&fault, left.len())),
@@ -224,7 +224,7 @@ impl KinesisStreamDestination {
         io::Error::other(self.failure_text("; no more were sent"))
     }
 
-    /// What was not acknowledged, of all streams.
+    /// The failures of all streams, as text.
     fn failure_text(&self, rest: &str) -> String {
         let streams = &self.shared.streams;
         let AckCounts { sent, acknowledged, .. } = self.shared.delivery.counts();
@@ -239,11 +239,11 @@ impl KinesisStreamDestination {
 }
 
 impl StreamDelivery {
-    /// Counts what became of records; which of them are to be put again, and why one of those was not taken.
+    /// Counts the results. Returns which records to retry, and why one of them was not taken.
     fn count_results(&self, written: Vec<Written>, numbers: &[u64]) -> (Vec<bool>, Option<String>) {
-        let (mut again, mut why) = (Vec::with_capacity(written.len()), None);
+        let (mut retry_flags, mut why) = (Vec::with_capacity(written.len()), None);
         for (one, number) in written.into_iter().zip(numbers) {
-            again.push(matches!(one, Written::NotTaken(_)));
+            retry_flags.push(matches!(one, Written::NotTaken(_)));
             match one {
                 Written::Acknowledged { .. } => self.acks.acknowledge(*number),
                 Written::Refused(reason) => {
@@ -253,7 +253,7 @@ impl StreamDelivery {
                 Written::NotTaken(reason) => why = Some(reason),
             }
         }
-        (again, why)
+        (retry_flags, why)
     }
 
     fn give_up(&self, reason: &str, records: u64) {
@@ -282,7 +282,7 @@ impl Destination for KinesisStreamDestination {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // Whatever was sent is acknowledged.
+        // All that was sent is acknowledged.
         Ok(())
     }
 
@@ -292,7 +292,7 @@ impl Destination for KinesisStreamDestination {
     }
 }
 
-/// The prefix of `kinesis://PREFIX`; `None` if it is something else.
+/// The prefix in `kinesis://PREFIX`. `None` if `to` is not such a URL.
 pub(crate) fn parse_destination(to: &str) -> Option<&str> {
     to.strip_prefix("kinesis://").map(|prefix| prefix.trim_end_matches('/'))
 }
@@ -315,7 +315,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_a_prefix() {
+    fn kinesis_url_is_parsed_into_prefix() {
         assert_eq!(parse_destination("kinesis://streaming-12e255fc4fcd"), Some("streaming-12e255fc4fcd"));
         assert_eq!(parse_destination("kinesis://a/"), Some("a"));
         assert_eq!(parse_destination("kinesis://"), Some(""));

@@ -1,4 +1,4 @@
-//! Where messages go. Each destination takes text that holds whole messages; how they leave is its own affair.
+//! Destinations: files, Kafka, Kinesis and gateways.
 
 mod files;
 pub(crate) mod gateway;
@@ -14,44 +14,44 @@ use super::acks::DestinationAcks;
 pub(crate) use files::{IfFileExists, count_recorded, recording_path};
 pub(crate) use key::MessageKey;
 
-/// Takes the messages of one lane: of one stream, or of several mixed.
+/// Sends the messages of one or more streams to one place.
 pub(crate) trait Destination: Send {
-    /// Takes whole messages, each ended by a line break that is not part of it. They are registered with the
-    /// destination's [`DestinationAcks`] before. After a request to stop it may leave the last ones unsent.
+    /// Sends whole messages, each followed by a line feed that is not part of it. They must be registered with the
+    /// destination's [`DestinationAcks`] before. After a stop request, the last ones may be left unsent.
     ///
     /// # Errors
-    /// Whatever keeps it from taking them; `BrokenPipe` if nobody wants them any more.
+    /// If they cannot be sent. `BrokenPipe` means that the reader is gone.
     fn send(&mut self, messages: &[u8]) -> io::Result<()>;
 
-    /// Lets readers see all that was sent.
+    /// Makes all that was sent visible to readers.
     ///
     /// # Errors
     /// As [`Destination::send`].
     fn flush(&mut self) -> io::Result<()>;
 
-    /// Ends the last message's container, if there is one, and lets readers see all.
+    /// Ends the file or batch, and waits until all messages are acknowledged or given up.
     ///
     /// # Errors
-    /// As [`Destination::send`].
+    /// As [`Destination::send`], or if messages were not acknowledged.
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 
-/// Why a message was given up after a request to stop.
+/// The reason that is counted for messages given up after a stop request.
 const STOPPED_REASON: &str = "pinflow was stopped before it was acknowledged";
 
 /// How files and Kafka batches are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum OutputCompression {
-    /// Not at all: `.jsonl`.
+    /// No compression: .jsonl
     None,
-    /// gzip: `.jsonl.gz`.
+    /// gzip: .jsonl.gz
     Gzip,
-    /// Zstandard: `.jsonl.zst`.
+    /// Zstandard: .jsonl.zst
     Zstd,
 }
 
 impl OutputCompression {
-    /// Its name, as Kafka spells it too.
+    /// The name, which is also Kafka's.
     pub(crate) fn name(self) -> &'static str {
         match self {
             OutputCompression::None => "none",
@@ -61,15 +61,15 @@ impl OutputCompression {
     }
 }
 
-/// Standard output.
+/// Opens standard output.
 pub(crate) fn open_stdout(compress: OutputCompression, acks: Arc<DestinationAcks>) -> io::Result<Box<dyn Destination>> {
     files::new_writer(io::stdout(), compress, acks)
 }
 
-/// A file.
+/// Opens a file.
 ///
 /// # Errors
-/// If it is there and must not be, or cannot be opened.
+/// If it exists and must not be overwritten, or cannot be opened.
 pub(crate) fn open_file(
     path: &std::path::Path,
     exists: IfFileExists,

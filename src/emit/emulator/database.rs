@@ -1,4 +1,4 @@
-//! A database that is drawn from, through its absences.
+//! Reads rows from a database, and reconnects after an outage.
 
 use std::time::{Duration, Instant};
 
@@ -12,52 +12,52 @@ use crate::emit::delivery::DeliveryTracker;
 use crate::emit::progress::write_line;
 use crate::mysql::{DatabaseAddress, MySqlClient, ResultSet, SslMode};
 
-/// How long a database may be away before the first draw: it may just be starting.
+/// How long the database may be unreachable before the first draw: it may be starting.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bounds of the wait before it is asked again.
+/// First and longest wait before a reconnect.
 const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
-/// How often it is said that it is still away.
+/// How often a continuing outage is logged.
 const RETRY_LOG_INTERVAL: Duration = Duration::from_secs(10);
-/// Tables are looked at again after so long,
+/// The minimum time between two inspections of the tables.
 const MIN_INSPECT_INTERVAL: Duration = Duration::from_secs(60);
-/// and so seldom that looking takes no more than this part of the time.
+/// Inspecting may take one part in this many of the time.
 const INSPECT_TIME_FACTOR: u32 = 50;
 
-/// A database with the tables of some streams.
+/// A database, and the tables of the selected streams.
 pub(super) struct SourceDatabase<'d> {
     address: DatabaseAddress,
     streams: Vec<Stream>,
-    /// Whether no more is wanted; and who shows that the database is away.
+    /// The stop request, and the retry status during an outage.
     delivery: &'d DeliveryTracker,
-    /// `None` while it is away.
+    /// `None` during an outage.
     client: Option<MySqlClient>,
     tables: Vec<DatabaseTable>,
-    /// When to look at the tables again.
+    /// When to inspect the tables again.
     due: Instant,
-    /// How often it went away.
+    /// The number of outages.
     pub(super) outages: u64,
 }
 
-/// What a draw found in the table of a stream.
+/// What a draw found in the table of one stream.
 pub(super) struct DrawnRow {
     pub(super) stream: Stream,
-    /// Which row was drawn, counted from 0.
+    /// The offset of the row, from 0.
     pub(super) offset: u64,
-    /// One row; none if there is no such row.
+    /// One row, or none if there is no row at the offset.
     pub(super) rows: ResultSet,
 }
 
-/// Whether something was done, or a signal came first.
+/// A result, unless a stop request came first.
 pub(super) enum UntilStopped<T> {
     Done(T),
     Stopped,
 }
 
 impl<'d> SourceDatabase<'d> {
-    /// Connects, and looks at the tables.
+    /// Connects, and inspects the tables.
     ///
     /// # Errors
-    /// If that cannot be, or not within half a minute.
+    /// If that fails for good, or does not succeed within 30 seconds.
     pub(super) async fn open(
         address: DatabaseAddress,
         streams: Vec<Stream>,
@@ -73,30 +73,30 @@ impl<'d> SourceDatabase<'d> {
         Ok(UntilStopped::Done(database))
     }
 
-    /// Rows of the longest table; at least one.
+    /// The number of rows of the longest table. At least one.
     pub(super) fn longest_table_rows(&self) -> u64 {
         self.tables.iter().map(|table| table.rows).max().unwrap_or(0).max(1)
     }
 
-    /// Whether there is any row.
+    /// Whether all tables are empty.
     pub(super) fn is_empty(&self) -> bool {
         self.tables.iter().all(|table| table.rows == 0)
     }
 
-    /// How many rows the table of a stream had when it was looked at, and its name.
+    /// The name of a stream's table, and its number of rows at the last inspection.
     pub(super) fn table_name_and_rows(&self, stream: Stream) -> (&'static str, u64) {
         let table = self.tables.iter().find(|table| table.schema.stream == stream);
         table.map_or(("", 0), |table| (table.schema.name, table.rows))
     }
 
-    /// Reads the rows at some offsets of every table, draw by draw, in one question. Waits while the database is away.
+    /// Reads the rows at these offsets of every table, draw by draw, in one round trip. Waits during an outage.
     ///
     /// # Errors
-    /// If the database refuses what it allowed before.
+    /// If a statement fails for another reason than an outage.
     pub(super) async fn fetch_rows(&mut self, offsets: &[u64]) -> anyhow::Result<UntilStopped<Vec<DrawnRow>>> {
         loop {
             if self.client.is_some() && Instant::now() >= self.due {
-                // Whatever fails here fails for the rows, too.
+                // If this fails, the query for the rows fails, too, and is handled there.
                 drop(self.inspect_tables().await);
             }
             let Some(client) = &mut self.client else {
@@ -106,35 +106,36 @@ impl<'d> SourceDatabase<'d> {
                     UntilStopped::Stopped => return Ok(UntilStopped::Stopped),
                 }
             };
-            let mut asked = Vec::with_capacity(offsets.len() * self.tables.len());
+            let mut queries = Vec::with_capacity(offsets.len() * self.tables.len());
             for offset in offsets {
-                asked.extend(self.tables.iter().map(|table| (table.schema.stream, *offset, table.select_row(*offset))));
+                queries
+                    .extend(self.tables.iter().map(|table| (table.schema.stream, *offset, table.select_row(*offset))));
             }
-            let sql: Vec<&str> = asked.iter().filter_map(|(_, _, sql)| sql.as_deref()).collect();
+            let sql: Vec<&str> = queries.iter().filter_map(|(_, _, sql)| sql.as_deref()).collect();
             if sql.is_empty() {
-                return Ok(UntilStopped::Done(match_answers(asked, Vec::new())));
+                return Ok(UntilStopped::Done(match_answers(queries, Vec::new())));
             }
             match client.query(&sql.join(";")).await {
-                Ok(answers) => return Ok(UntilStopped::Done(match_answers(asked, answers))),
-                Err(fault) if fault.may_pass() => {
-                    tracing::warn!(place = %self.address.redacted_url(), "{fault}; trying again until it is back");
+                Ok(answers) => return Ok(UntilStopped::Done(match_answers(queries, answers))),
+                Err(error) if error.may_pass() => {
+                    tracing::warn!(place = %self.address.redacted_url(), "{error}; trying again until it is back");
                     self.client = None;
                 }
-                Err(fault) => {
-                    return Err(fault).with_context(|| format!("draw rows from {}", self.address.redacted_url()));
+                Err(error) => {
+                    return Err(error).with_context(|| format!("draw rows from {}", self.address.redacted_url()));
                 }
             }
         }
     }
 
-    /// Says goodbye.
+    /// Closes the connection in order.
     pub(super) async fn close(self) {
         if let Some(client) = self.client {
             client.close().await;
         }
     }
 
-    /// Tries until it is there with its tables, or `patience` is over.
+    /// Connects until it succeeds or `patience` is over. `None` waits without end.
     async fn connect_or_stop(&mut self, patience: Option<Duration>) -> anyhow::Result<UntilStopped<()>> {
         let delivery = self.delivery;
         tokio::select! {
@@ -172,15 +173,15 @@ impl<'d> SourceDatabase<'d> {
     }
 
     async fn try_connecting(&mut self) -> Result<(), ConnectFailure> {
-        let connected = MySqlClient::connect(&self.address).await.map_err(|fault| ConnectFailure {
-            may_pass: fault.may_pass(),
-            error: anyhow::Error::from(fault).context(format!("connect to {}", self.address.redacted_url())),
+        let connected = MySqlClient::connect(&self.address).await.map_err(|error| ConnectFailure {
+            may_pass: error.may_pass(),
+            error: anyhow::Error::from(error).context(format!("connect to {}", self.address.redacted_url())),
         });
         self.client = Some(connected?);
         self.inspect_tables().await.map_err(|error| ConnectFailure { may_pass: error.may_pass(), error: error.into() })
     }
 
-    /// Looks at the tables. A database that cannot be asked is away.
+    /// Inspects the tables. Any MySQL error counts as an outage.
     async fn inspect_tables(&mut self) -> Result<(), InspectTableError> {
         let Some(client) = &mut self.client else { return Ok(()) };
         let began = Instant::now();
@@ -201,7 +202,7 @@ impl<'d> SourceDatabase<'d> {
         Ok(())
     }
 
-    /// Says where rows come from, and what is risky or slow about it.
+    /// Reports the address, the number of rows and the protection of the connection. Warns about what is risky or slow.
     fn log_connection(&self) {
         let rows: Vec<String> =
             self.tables.iter().map(|table| format!("{} {} rows", table.schema.name, table.rows)).collect();
@@ -234,11 +235,11 @@ struct ConnectFailure {
     error: anyhow::Error,
 }
 
-/// Each question with its answer; those that were not asked have none.
-fn match_answers(asked: Vec<(Stream, u64, Option<String>)>, answers: Vec<ResultSet>) -> Vec<DrawnRow> {
+/// Pairs each query with its result. Offsets without a query have none.
+fn match_answers(queries: Vec<(Stream, u64, Option<String>)>, answers: Vec<ResultSet>) -> Vec<DrawnRow> {
     let mut answers = answers.into_iter();
-    let found = asked.into_iter().map(|(stream, offset, question)| {
-        let rows = question.and_then(|_| answers.next()).unwrap_or_default();
+    let found = queries.into_iter().map(|(stream, offset, query)| {
+        let rows = query.and_then(|_| answers.next()).unwrap_or_default();
         DrawnRow { stream, offset, rows }
     });
     found.collect()

@@ -1,4 +1,4 @@
-//! Draws that are sent, and the account of them.
+//! Sends what was drawn, and counts it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,21 +19,21 @@ use crate::emit::progress::write_line;
 use crate::emit::replay::is_closed_pipe;
 use crate::emit::routes::DestinationRoute;
 
-/// So many rows that were not there are told one by one.
+/// Missing rows that are reported one by one.
 const MAX_LOGGED_MISSING_ROWS: u64 = 10;
 
-/// What is sent where, and what became of it.
+/// Sends draws to their destinations, and counts them.
 pub(super) struct DrawSender {
-    /// Taken when they are finished.
+    /// Empty once they are finished.
     routes: Vec<DestinationRoute>,
     times: TimeFormat,
     began: Instant,
     draws: u64,
     messages: u64,
     bytes: u64,
-    /// Rows that were not there, by table.
+    /// Rows that did not exist, by table.
     missing: BTreeMap<&'static str, u64>,
-    /// Rows that JSON cannot say, by table and column.
+    /// Rows with a value that JSON cannot represent, by table and column.
     unsendable: BTreeMap<String, u64>,
     outages: u64,
 }
@@ -53,7 +53,7 @@ impl DrawSender {
         }
     }
 
-    /// Draws and sends until the end. Nobody reading any more is an end.
+    /// Draws and sends until the end, or until a destination is closed.
     pub(super) fn send_draws(
         &mut self,
         args: &EmitArgs,
@@ -75,7 +75,7 @@ impl DrawSender {
             let UntilStopped::Done(offsets) = runtime.block_on(next) else { return Ok(()) };
             let UntilStopped::Done(found) = runtime.block_on(database.fetch_rows(&offsets))? else { return Ok(()) };
             if self.outages < database.outages {
-                // What was not sent meanwhile is not caught up with at once.
+                // The draws that fell due during an outage are not made up for at once.
                 self.outages = database.outages;
                 pacer.restart();
             }
@@ -115,7 +115,7 @@ impl DrawSender {
             }
         }
         for (route, (text, messages)) in self.routes.iter_mut().zip(texts) {
-            // What was drawn together is continued together.
+            // Rows of one query continue at the same draw.
             route.acks.register((0..messages).map(|_| PendingMessage { posts: 1, resume_draw }));
             let sent = route.destination.send(&text).and_then(|()| route.destination.flush());
             sent.with_context(|| format!("write {}", route.acks.name))?;
@@ -135,7 +135,7 @@ impl DrawSender {
         }
     }
 
-    /// Waits until all that was sent is there.
+    /// Waits until all destinations have everything.
     pub(super) fn finish(&mut self) -> anyhow::Result<()> {
         for route in std::mem::take(&mut self.routes) {
             match route.destination.finish() {
@@ -148,7 +148,7 @@ impl DrawSender {
         Ok(())
     }
 
-    /// What was sent, in words.
+    /// A summary for standard error.
     pub(super) fn summary(&self) -> String {
         let secs = self.began.elapsed().as_secs_f64();
         let DrawSender { draws, messages, bytes, .. } = self;

@@ -1,7 +1,7 @@
-//! Makes the three tables and fills them with made posts.
+//! Creates the three tables and fills them with generated posts (`--init-mysql`).
 //!
-//! They are filled under other names and take their own in one step at the end, so nobody ever reads a table that is half
-//! full, and with `--replace` the old ones stand until the new ones are complete.
+//! Tables are filled under temporary names and renamed in one statement at the end. So no reader sees a partly filled
+//! table, and with `--replace` the old tables remain until the new ones are complete.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -18,13 +18,12 @@ use crate::emit::progress::{self, write_line};
 use crate::emit::stop::StopRequest;
 use crate::mysql::{DatabaseAddress, MySqlClient, SqlValue};
 
-/// Rows of one INSERT.
 const ROWS_PER_INSERT: u64 = 500;
 
-/// Makes and fills the tables of the streams that were asked for.
+/// Creates and fills the tables of the selected streams.
 ///
 /// # Errors
-/// If one of them is there and is not to be replaced, or the database refuses.
+/// If a table exists and must not be replaced, or a statement fails.
 pub(in crate::emit) fn fill_tables(args: &EmitArgs, url: &str) -> anyhow::Result<()> {
     let address = resolve_address(args, url)?;
     let tables: Vec<&TableSchema> = args.selected_streams().into_iter().map(TableSchema::for_stream).collect();
@@ -91,7 +90,10 @@ async fn create_and_fill(
     Ok(())
 }
 
-/// Those of the tables that are there.
+/// The names of the tables that exist.
+///
+/// # Errors
+/// If one of them is a view.
 async fn existing_tables(client: &mut MySqlClient, tables: &[&TableSchema]) -> anyhow::Result<Vec<&'static str>> {
     let answers = client.query("SHOW FULL TABLES").await?;
     let found = answers.into_iter().next().unwrap_or_default().rows;
@@ -106,7 +108,7 @@ async fn existing_tables(client: &mut MySqlClient, tables: &[&TableSchema]) -> a
     Ok(there)
 }
 
-/// Gives all new tables their names in one step, and lets go of the old ones.
+/// Renames all new tables in one statement, and drops the old ones.
 async fn swap_tables(client: &mut MySqlClient, tables: &[&TableSchema], there: &[&str]) -> anyhow::Result<()> {
     let mut renames = Vec::new();
     for table in tables {
@@ -145,7 +147,7 @@ fn insert_statement(table: &TableSchema, rows: u64) -> String {
     format!("INSERT INTO `{}` ({}) VALUES {rows}", new_table_name(table), columns.join(","))
 }
 
-/// The values of a made post, in the order of the table's columns.
+/// The values of a generated post, in the order of the table's columns.
 fn row_values(posts: &PostGenerator, table: &TableSchema, ind: u64) -> anyhow::Result<Vec<SqlValue>> {
     let mut message = Vec::new();
     posts.write_post(table.stream, ind, &mut PostScratch::default(), &mut message);
@@ -168,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_field_of_a_post_has_its_column() {
+    fn schema_has_a_column_for_every_field_of_a_post() {
         let posts = PostGenerator::new(100, 500);
         for table in &TABLES {
             let mut message = Vec::new();

@@ -1,18 +1,15 @@
-//! The original's posting emulator: rows drawn from the three tables of a MySQL database, posted one after the other;
-//! and the tables filled with made posts, for whoever has none.
+//! The posting emulator: draws rows from the three tables of a MySQL database and posts them. Also creates and fills
+//! these tables (`--init-mysql`).
 //!
-//! The rooms:
+//! Each draw takes the row at the same offset of all three tables, as the posting emulator of the original pipeline
+//! does. Rows are sent before the next ones are read, so a row is as it was just before its message.
 //!
-//! - `tables`: the three tables; `fill`: makes and fills them;
-//! - `sequence`: which row each draw takes, and the pause before it;
-//! - `offset_index`: finds the row at an offset quickly;
-//! - `database`: asks, and waits while the database is away;
-//! - `pacer`: when to draw;
-//! - `rows`: a row as the message that the original posts;
-//! - `draw_sender`: draws that are sent, and the account of them.
-//!
-//! A draw takes the row at the same offset of all three tables, as the original does. What is read is sent before the
-//! next rows are read, so a row is as it was just before its message.
+//! - `schema`: the three tables. `fill_tables`: creates and fills them.
+//! - `sequence`: which row each draw takes, and the pause before it. `pacer`: when to draw.
+//! - `offset_index`: finds the row at an offset quickly.
+//! - `database`: queries the tables, and reconnects after an outage.
+//! - `row_json`: a row as the message that the posting emulator sends.
+//! - `draw_sender`: sends what was drawn, and counts it.
 
 mod database;
 mod draw_sender;
@@ -40,10 +37,10 @@ use draw_sender::DrawSender;
 
 pub(super) use fill_tables::fill_tables;
 
-/// Draws rows from a database and sends them, until so many draws are made or a signal comes.
+/// Draws rows from a database and sends them, until `--count` draws are made or a signal comes.
 ///
 /// # Errors
-/// If the database cannot be drawn from, or what was drawn cannot be sent.
+/// If the database cannot be read, or what was drawn cannot be sent.
 pub(super) fn run_emulator(
     args: &EmitArgs,
     url: &str,
@@ -73,7 +70,7 @@ pub(super) fn run_emulator(
     ended
 }
 
-/// Where the database is. Says so where the password stands for all to see.
+/// Resolves the address of the database. Warns if the URL contains the password.
 fn resolve_address(args: &EmitArgs, url: &str) -> anyhow::Result<DatabaseAddress> {
     let address = DatabaseAddress::resolve_from(url, args.creds.as_deref())?;
     if address.is_password_in_url {

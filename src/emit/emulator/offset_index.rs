@@ -1,57 +1,58 @@
-//! Finding the row at an offset, quickly.
+//! Finds the row at an offset of a table quickly.
 //!
-//! The original asks for `LIMIT offset,1`, for which the server walks over every row before. Where the key of a table is
-//! indexed we walk over the keys once and keep some of them as signposts: every one in a table of the original's size,
-//! every 16th of a million, every 2,048th of a hundred million. The row at an offset stands a few index entries behind a
-//! signpost. What counts as the order is the order of the keys, in which the original's tables stand.
+//! The posting emulator uses `LIMIT offset,1`, for which the server reads all rows before. If the key of a table is
+//! indexed, the keys are read once, and evenly spaced ones are kept: every key in a table of the original's size, every
+//! 16th of a million, every 2,048th of a hundred million. A row is then a few index entries behind a kept key. The
+//! order of rows is that of the keys, which is the order of the original tables.
 //!
-//! The row itself is always read from the table as it is now. When rows come or go, offsets behind them shift by as
-//! many until the next survey, as they shift at once for `LIMIT`; what is drawn is a row that exists.
+//! The row itself is always read from the current table. If rows are inserted or deleted, offsets after them are
+//! shifted until the next inspection. With `LIMIT` they would shift at once. Either way, what is drawn is a row that
+//! exists.
 
 use pinflow_dataflows::record::Stream;
 
 use super::schema::{TableSchema, cell_text};
 use crate::mysql::{MySqlClient, MySqlError, MySqlErrorKind, TextCell};
 
-/// Keys that are remembered of a table: some 4 MB.
+/// Keys that are kept for each table: about 4 MB.
 const MAX_INDEX_ENTRIES: usize = 1 << 16;
 
-/// A table as it stood when it was looked at.
+/// A table at its last inspection.
 #[derive(Debug)]
 pub(super) struct DatabaseTable {
     pub(super) schema: &'static TableSchema,
     pub(super) rows: u64,
-    /// `None` where no index leads to a key: then the server walks.
+    /// `None` if the key is not indexed. Then the server reads all rows before an offset.
     index: Option<OffsetIndex>,
-    /// Columns that the original has and this one lacks.
+    /// Columns of the original schema that this table lacks.
     pub(super) lacks: Vec<&'static str>,
 }
 
-/// Keys, evenly spread.
+/// Evenly spaced keys of a table.
 #[derive(Debug)]
 struct OffsetIndex {
     key: String,
-    /// Rows from one to the next.
+    /// Rows between two entries.
     stride: u64,
     entries: Vec<IndexEntry>,
 }
 
-/// Where a walk may begin.
+/// A key from which a query can start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct IndexEntry {
-    /// `None`: at the beginning, for NULL is not to be compared with.
+    /// `None` is the beginning of the table: NULL cannot be compared.
     key: Option<String>,
-    /// Rows with the same key that stand before the signpost, or all of them without a key.
+    /// Rows with the same key before this row. Without a key: all rows before it.
     before: u64,
 }
 
-/// Builds signposts from keys in their order.
+/// Builds an [`OffsetIndex`] from keys in ascending order.
 #[derive(Debug)]
 struct OffsetIndexBuilder {
     stride: u64,
     rows: u64,
     last: Option<String>,
-    /// Rows so far that have the last key.
+    /// Rows so far with the last key.
     same: u64,
     entries: Vec<IndexEntry>,
 }
@@ -68,7 +69,7 @@ impl OffsetIndexBuilder {
             self.entries.push(IndexEntry { key: key.clone(), before });
         }
         if self.entries.len() > MAX_INDEX_ENTRIES {
-            // Every other one makes room for the rest.
+            // Drops every other entry, and doubles the spacing.
             let mut at = 0;
             self.entries.retain(|_| {
                 at += 1;
@@ -82,10 +83,10 @@ impl OffsetIndexBuilder {
 }
 
 impl DatabaseTable {
-    /// Looks at the table of a stream.
+    /// Inspects the table of a stream: columns, number of rows, and the index if there is one.
     ///
     /// # Errors
-    /// If it is not there, has no key, or cannot be read.
+    /// If the table does not exist, has no key column, or cannot be read.
     pub(super) async fn inspect(client: &mut MySqlClient, stream: Stream) -> Result<DatabaseTable, InspectTableError> {
         let schema = TableSchema::for_stream(stream);
         let name = schema.name;
@@ -101,7 +102,7 @@ impl DatabaseTable {
         let is_whole =
             ["tinyint", "smallint", "mediumint", "int", "bigint"].iter().any(|whole| kind.starts_with(whole));
         let indexes = query_rows(client, &format!("SHOW INDEX FROM `{name}`")).await.map_err(failed)?;
-        // Column_name, and Seq_in_index: an index leads to a column that stands first in it.
+        // `Column_name` and `Seq_in_index`. Only an index that starts with the key column can be used.
         let is_indexed = indexes.iter().any(|index| cell_text(index, 4) == key_name && cell_text(index, 3) == "1");
         if !is_whole || !is_indexed {
             let count = query_rows(client, &format!("SELECT COUNT(*) FROM `{name}`")).await.map_err(failed)?;
@@ -123,12 +124,12 @@ impl DatabaseTable {
         })
     }
 
-    /// Whether the row at an offset is found without walking over all before it.
+    /// Whether the row at an offset is found without reading all rows before it.
     pub(super) fn is_indexed(&self) -> bool {
         self.index.is_some()
     }
 
-    /// The question for the row at an offset, counted from 0; `None` if there was none.
+    /// The query for the row at an offset from 0. `None` if there was no such row.
     pub(super) fn select_row(&self, offset: u64) -> Option<String> {
         if offset >= self.rows {
             return None;
@@ -148,7 +149,7 @@ async fn query_rows(client: &mut MySqlClient, sql: &str) -> Result<Vec<Vec<TextC
     Ok(client.query(sql).await?.into_iter().next().unwrap_or_default().rows)
 }
 
-/// Why a table cannot be drawn from.
+/// Why a table cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("look at table {table}")]
 pub(super) struct InspectTableError {
@@ -157,7 +158,7 @@ pub(super) struct InspectTableError {
     pub(super) cause: InspectTableCause,
 }
 
-/// What is wrong with it.
+/// The cause of an [`InspectTableError`].
 #[derive(Debug, thiserror::Error)]
 pub(super) enum InspectTableCause {
     #[error(transparent)]
@@ -171,7 +172,7 @@ pub(super) enum InspectTableCause {
 
 impl InspectTableError {
     pub(super) fn may_pass(&self) -> bool {
-        matches!(&self.cause, InspectTableCause::MySqlError(fault) if fault.may_pass() && fault.kind == MySqlErrorKind::Unavailable)
+        matches!(&self.cause, InspectTableCause::MySqlError(error) if error.may_pass() && error.kind == MySqlErrorKind::Unavailable)
     }
 }
 
@@ -190,7 +191,7 @@ mod tests {
         DatabaseTable { schema: &TABLES[1], rows: builder.rows, index, lacks: Vec::new() }
     }
 
-    /// What a server says to the question, of keys in their order.
+    /// What a server answers to the query, given the sorted keys.
     fn answer(keys: &[Option<u64>], question: &str) -> Option<Option<u64>> {
         let from: Option<u64> =
             question.split(">= ").nth(1).map(|rest| rest.split(' ').next().unwrap().parse().unwrap());
@@ -200,7 +201,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_row_at_every_offset_is_found(
+        fn select_row_finds_the_row_at_every_offset(
             mut keys in prop::collection::vec(prop::option::of(0_u64..200), 1..600),
             stride in 1_u64..70,
         ) {
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_is_short_in_a_table_of_any_size() {
+    fn query_skips_few_rows_in_a_table_of_any_size() {
         let keys: Vec<_> = (0..1_000_000).map(Some).collect();
         let small = table(&keys[..50_000], 1);
         assert_eq!(

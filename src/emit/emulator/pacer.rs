@@ -1,4 +1,4 @@
-//! When to draw: with the original's pauses, or at a rate.
+//! When to draw: at a rate, or with the pauses of the posting emulator.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ use tokio::time::sleep;
 use super::sequence::DrawSequence;
 use crate::emit::senders::PACED_BATCH_INTERVAL;
 
-/// Draws of one question at the most.
+/// The most draws in one query.
 const MAX_DRAWS_PER_QUERY: u64 = 256;
 
-/// The clock of the draws.
+/// Paces the draws.
 #[derive(Debug)]
 pub(super) struct DrawPacer {
-    /// Draws a second; `None`: the original's pauses.
+    /// Draws per second. `None`: the pauses of the posting emulator.
     rate: Option<f64>,
     began: Instant,
-    /// Draws since it began.
+    /// Draws since `began`.
     done: u64,
 }
 
@@ -25,13 +25,15 @@ impl DrawPacer {
         DrawPacer { rate, began: Instant::now(), done: 0 }
     }
 
-    /// Counts from now on.
+    /// Starts again from now: draws that are overdue are not made up for.
     pub(super) fn restart(&mut self) {
         (self.began, self.done) = (Instant::now(), 0);
     }
 
-    /// Waits for the next draws, of tables with so many rows: at least one, and no more than `most`. At a rate as many
-    /// as are due are drawn at once, so that a database that is far away keeps up.
+    /// Waits for the next draws from tables with `rows` rows, and returns their offsets: at least one, and at most
+    /// `most`.
+    ///
+    /// At a rate, all draws that are due are made at once, so that the rate is kept with a distant database, too.
     pub(super) async fn next_draws(&mut self, sequence: &mut DrawSequence, rows: u64, most: u64) -> Vec<u64> {
         let Some(rate) = self.rate else {
             let draw = sequence.next_draw(rows);
@@ -48,12 +50,12 @@ impl DrawPacer {
     }
 }
 
-/// How long it is until the next draw; the first one is due at once.
+/// The time until the next draw. The first one is due at once.
 fn time_to_next(rate: f64, done: u64, elapsed: Duration) -> Duration {
     Duration::from_secs_f64(done as f64 / rate).saturating_sub(elapsed)
 }
 
-/// How many draws are due and not done.
+/// The number of draws that are due and not made.
 fn draws_due(rate: f64, done: u64, elapsed: Duration) -> u64 {
     ((elapsed.as_secs_f64() * rate) as u64 + 1).saturating_sub(done)
 }
@@ -63,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_is_kept_and_caught_up_with() {
+    fn draws_due_follow_the_rate_and_catch_up() {
         let secs = Duration::from_secs_f64;
         assert!(time_to_next(10.0, 0, secs(0.0)).is_zero(), "the first draw is due at once");
         assert_eq!(time_to_next(10.0, 1, secs(0.0)), secs(0.1));
@@ -73,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_drawn_than_wanted() {
+    fn next_draws_never_exceed_the_requested_number() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let mut sequence = DrawSequence::new(super::super::DrawMethod::Uniform, 1, 0);
         let mut pacer = DrawPacer { rate: Some(1e9), began: Instant::now() - Duration::from_secs(5), done: 0 };

@@ -1,24 +1,23 @@
-//! A row of a table as the message that the original posts for it: an object with the table's columns, in their order.
+//! A row as the message that the posting emulator sends: an object with the table's columns, in their order.
 
 use std::io::Write;
 
 use crate::emit::json;
 use crate::mysql::{ColumnKind, ResultColumn, TextCell};
 
-/// How moments are written.
+/// How times from a database are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum TimeFormat {
-    /// `2020-08-28T03:52:47`, as half of the producers write them.
+    /// 2020-08-28T03:52:47, as half of the producers write them
     T,
-    /// `2020-08-28 03:52:47`, as the others do.
+    /// 2020-08-28 03:52:47, as the others do
     Space,
 }
 
-/// Appends a row as one JSON object without a line break. Values are as the server writes them: numbers keep their
-/// digits, NULL is null.
+/// Appends a row as one JSON object without a line feed. Numbers keep the digits of the server, NULL is null.
 ///
 /// # Errors
-/// The name of the column that holds what JSON cannot say.
+/// The name of a column whose value JSON cannot represent.
 pub(super) fn write_row<'c>(
     columns: &'c [ResultColumn],
     row: &[TextCell],
@@ -40,13 +39,14 @@ pub(super) fn write_row<'c>(
     Ok(())
 }
 
-/// `None` if the text is not what its form says.
+/// `None` if the text does not match its kind.
 fn write_value(kind: ColumnKind, text: &str, times: TimeFormat, out: &mut Vec<u8>) -> Option<()> {
     match kind {
         ColumnKind::Decimal => write_decimal(text, out)?,
         ColumnKind::Float => {
             let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite())?;
-            // As Python does: the shortest digits that mean the same, and a point in each. Memory is never full.
+            // As Python prints it: the shortest digits with the same value, always with a point. Writing to memory
+            // cannot fail.
             drop(write!(out, "{number:?}"));
         }
         ColumnKind::DateTime if times == TimeFormat::T => json::push_string(&text.replacen(' ', "T", 1), false, out),
@@ -55,7 +55,7 @@ fn write_value(kind: ColumnKind, text: &str, times: TimeFormat, out: &mut Vec<u8
     Some(())
 }
 
-/// Appends decimal digits without the zeros before them, which JSON forbids.
+/// Appends a decimal number without leading zeros, which JSON forbids.
 fn write_decimal(text: &str, out: &mut Vec<u8>) -> Option<()> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let whole = digits.split('.').next().unwrap_or(digits);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_json() {
+    fn values_of_every_kind_are_json() {
         for (kind, text, json) in [
             (ColumnKind::Decimal, "0", "0"),
             (ColumnKind::Decimal, "-12", "-12"),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_refused_by_name() {
+    fn value_that_is_not_utf8_is_refused_with_its_column() {
         let columns = [ResultColumn { name: "photo".to_owned(), kind: ColumnKind::Text }];
         assert_eq!(write_row(&columns, &[Some(vec![0xff])], TimeFormat::T, &mut Vec::new()), Err("photo"));
     }

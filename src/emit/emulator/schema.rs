@@ -1,19 +1,19 @@
-//! The original's three tables.
+//! The three tables of the posting emulator.
 
 use pinflow_dataflows::record::Stream;
 
 use crate::mysql::TextCell;
 
-/// The table of a stream, and its columns: the first is the key.
+/// A table. Its first column is the key.
 #[derive(Debug)]
 pub(super) struct TableSchema {
     pub(super) stream: Stream,
     pub(super) name: &'static str,
-    /// Each with its type.
+    /// Name and type of each column.
     pub(super) columns: &'static [(&'static str, &'static str)],
 }
 
-/// The original's three tables, as its dump has them.
+/// The tables, with the columns of the original database dump.
 pub(super) const TABLES: [TableSchema; 3] = [
     TableSchema {
         stream: Stream::Pin,
@@ -58,7 +58,6 @@ pub(super) const TABLES: [TableSchema; 3] = [
 ];
 
 impl TableSchema {
-    /// The table of a stream.
     pub(super) fn for_stream(stream: Stream) -> &'static TableSchema {
         match stream {
             Stream::Pin => &TABLES[0],
@@ -67,14 +66,14 @@ impl TableSchema {
         }
     }
 
-    /// The names of the column that a row cannot be without; any of them will do.
+    /// The accepted names of the key column.
     pub(super) fn key_names(&self) -> [&'static str; 2] {
         let ours = self.columns[0].0;
         [ours, if ours == "ind" { "index" } else { "ind" }]
     }
 }
 
-/// A value as text; empty where there is none.
+/// A value as text. Empty if it is NULL or missing.
 pub(super) fn cell_text(row: &[TextCell], at: usize) -> String {
     row.get(at).and_then(Option::as_deref).map(String::from_utf8_lossy).unwrap_or_default().into_owned()
 }

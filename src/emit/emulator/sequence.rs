@@ -1,42 +1,42 @@
-//! Which rows are drawn, and how long is waited before each draw.
+//! Which row each draw takes, and the pause before it.
 
 use std::time::Duration;
 
 use crate::emit::python_random::PythonRandom;
 use crate::emit::rng::{RngPurpose, SeededRng};
 
-/// The limit of the original's draws: `randint(0, 11000)`.
+/// Rows that the posting emulator draws from: `randint(0, 11000)`.
 const ORIGINAL_ROW_LIMIT: u32 = 11_001;
-/// The limit of its pauses, seconds: `randrange(0, 2)`.
+/// The pauses of the posting emulator, in seconds, are below this: `randrange(0, 2)`.
 const PAUSE_LIMIT_SECS: u32 = 2;
 
-/// How rows are drawn. The same seed draws the same rows again.
+/// How rows are drawn. The same seed draws the same rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum DrawMethod {
-    /// Any row of the whole table.
+    /// Any row of the whole table
     Uniform,
-    /// As the original emulator does, draw by draw: Python's random numbers, and of longer tables the first 11,001 rows.
+    /// As the original emulator, draw by draw: Python's random numbers, and only the first 11,001 rows of longer tables
     Original,
 }
 
-/// The draws, one after the other.
+/// The sequence of draws.
 #[derive(Debug)]
 pub(super) enum DrawSequence {
     Uniform { seed: u64, next: u64 },
     Original(PythonRandom),
 }
 
-/// One draw.
+/// A draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RowDraw {
-    /// How long the original waits before it.
+    /// The pause of the posting emulator before it.
     pub(super) pause: Duration,
-    /// Which row of each table, counted from 0.
+    /// The offset of the row in each table, from 0.
     pub(super) offset: u64,
 }
 
 impl DrawSequence {
-    /// The draws behind the first `skip`.
+    /// The draws after the first `skip`.
     pub(super) fn new(draws: DrawMethod, seed: u64, skip: u64) -> DrawSequence {
         let mut sequence = match draws {
             DrawMethod::Uniform => return DrawSequence::Uniform { seed, next: skip },
@@ -48,7 +48,7 @@ impl DrawSequence {
         sequence
     }
 
-    /// The next draw of tables with so many rows, at least one.
+    /// The next draw from tables with `rows` rows. There must be at least one.
     pub(super) fn next_draw(&mut self, rows: u64) -> RowDraw {
         let (pause, offset) = match self {
             DrawSequence::Uniform { seed, next } => {
@@ -58,7 +58,7 @@ impl DrawSequence {
                 (pause, offset)
             }
             DrawSequence::Original(python_random) => {
-                // First the pause, then the row: they share one sequence of numbers.
+                // The pause first, then the row: both come from one sequence of random numbers.
                 let pause = python_random.randrange(PAUSE_LIMIT_SECS);
                 (u64::from(pause), u64::from(python_random.randrange(ORIGINAL_ROW_LIMIT)))
             }
@@ -77,14 +77,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_skipped_is_drawn_by_nobody_and_the_rest_stays_as_it_is() {
+    fn skipped_draws_do_not_change_later_draws() {
         for draws in [DrawMethod::Uniform, DrawMethod::Original] {
             assert_eq!(first_draws(draws, 7, 20), first_draws(draws, 0, 27)[7..]);
         }
     }
 
     #[test]
-    fn uniform_draws_stay_in_the_table_and_reach_all_of_it() {
+    fn uniform_draws_cover_exactly_the_table() {
         let draws = first_draws(DrawMethod::Uniform, 0, 10_000);
         let mut offsets: Vec<u64> = draws.iter().map(|draw| draw.offset).collect();
         offsets.sort_unstable();
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn the_originals_draws_look_at_no_table() {
+    fn original_draws_ignore_the_size_of_the_table() {
         let draws = first_draws(DrawMethod::Original, 0, 3);
         assert_eq!(draws.iter().map(|draw| draw.offset).collect::<Vec<_>>(), [7528, 2863, 5730]);
         assert_eq!(draws.iter().map(|draw| draw.pause.as_secs()).collect::<Vec<_>>(), [0, 1, 1]);

@@ -1,4 +1,4 @@
-//! Composes the messages of one stream: drawn, spoiled where wanted, wrapped, counted.
+//! Composes the messages of one stream: draws rows, generates posts, makes some malformed, wraps and counts them.
 
 use pinflow_dataflows::record::Stream;
 
@@ -9,7 +9,7 @@ use super::stats::StreamStats;
 use super::wrap::WrapMode;
 use crate::emit::rng::{RngPurpose, SeededRng};
 
-/// What to make, but for how much of it.
+/// What to generate, for all streams. Which draws is said for each [`MessageComposer`].
 #[derive(Debug)]
 pub(crate) struct ComposerConfig {
     seed: u64,
@@ -17,12 +17,12 @@ pub(crate) struct ComposerConfig {
     draws: RowSelector,
     wrap: WrapMode,
     options: MalformedOptions,
-    /// A message is malformed if its roll is below this.
+    /// A message is malformed if its random number is below this.
     malformed_below: u64,
 }
 
 impl ComposerConfig {
-    /// `malformed` is a share in 0…1.
+    /// `malformed` is the share of malformed messages, 0 to 1.
     pub(crate) fn new(
         seed: u64,
         inds: u64,
@@ -37,12 +37,12 @@ impl ComposerConfig {
             draws: RowSelector::new(order, seed, inds),
             wrap,
             options,
-            // 2^64; the conversion stops at the greatest number.
+            // The factor is 2^64. The conversion to `u64` saturates.
             malformed_below: (malformed * 18_446_744_073_709_551_616.0) as u64,
         }
     }
 
-    /// Where the dice for a malformed message come from; `None` for a good message.
+    /// The random numbers for a malformed message. `None` if the message is well-formed.
     fn malformed_rng(&self, stream: Stream, draw: u64) -> Option<SeededRng> {
         let purpose = match stream {
             Stream::Pin => RngPurpose::MalformedPin,
@@ -54,12 +54,11 @@ impl ComposerConfig {
     }
 }
 
-/// Makes messages of one stream, one after the other.
+/// Composes messages of one stream, in the order of the draws.
 #[derive(Debug)]
 pub(crate) struct MessageComposer<'r> {
     config: &'r ComposerConfig,
     pub(crate) stream: Stream,
-    /// The draw of the next message.
     pub(crate) next_draw: u64,
     end_draw: u64,
     outcomes: Vec<ExpectedOutcome>,
@@ -70,7 +69,7 @@ pub(crate) struct MessageComposer<'r> {
 }
 
 impl<'r> MessageComposer<'r> {
-    /// Makes the messages of `draws`.
+    /// Composes the messages of `draws`.
     pub(crate) fn new(config: &'r ComposerConfig, stream: Stream, draws: std::ops::Range<u64>) -> MessageComposer<'r> {
         MessageComposer {
             config,
@@ -85,17 +84,18 @@ impl<'r> MessageComposer<'r> {
         }
     }
 
-    /// Whether all draws have been made.
+    /// Whether the messages of all draws are composed.
     pub(crate) fn is_done(&self) -> bool {
         self.next_draw >= self.end_draw
     }
 
-    /// Draws that are still to be made.
+    /// The number of draws left.
     pub(crate) fn remaining_draws(&self) -> u64 {
         self.end_draw.saturating_sub(self.next_draw)
     }
 
-    /// Appends one message and a line break, which no message holds within. Must not be called when [`MessageComposer::done`].
+    /// Appends one message and a line feed. No message contains one. Must not be called when
+    /// [`MessageComposer::is_done`].
     pub(crate) fn write_message(&mut self, out: &mut Vec<u8>) {
         let start = out.len();
         match self.config.malformed_rng(self.stream, self.next_draw) {
@@ -133,7 +133,7 @@ impl<'r> MessageComposer<'r> {
         self.stats.rows += self.row_ends.len() as u64;
     }
 
-    /// A malformed message stands in the place of a good one, and is never wrapped.
+    /// A malformed message replaces the post of one draw. It is never wrapped.
     fn write_malformed(&mut self, mut rng: SeededRng, out: &mut Vec<u8>) {
         let ComposerConfig { posts, draws, options, .. } = self.config;
         let ind = draws.ind_of_draw(self.next_draw);

@@ -1,17 +1,17 @@
-//! What real posts look like, in numbers: measured on about 11,000 rows a table of the original three tables.
+//! The distributions of real posts: measured on about 11,000 rows of each of the three tables of the posting emulator.
 
-/// One way in which the parts of a pin post are there or missing together.
+/// A combination of present and missing parts of a pin post.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PinVariant {
-    /// Of 6,524 real pin posts, so many look like this.
+    /// How many of 6,524 real pin posts look like this.
     pub(crate) of_real: u64,
     pub(crate) media: &'static str,
-    /// `None`: the description is a text.
+    /// The placeholder in the description. `None`: a real description.
     pub(crate) description: Option<&'static str>,
-    /// Title, poster name and followers could not be read.
+    /// Title, poster name and follower count are placeholders.
     pub(crate) poster_error: bool,
     pub(crate) no_tags: bool,
-    /// The image could not be read, and so was not downloaded.
+    /// The image could not be read, so it was not downloaded.
     pub(crate) image_error: bool,
 }
 
@@ -30,7 +30,7 @@ const fn pin_variant(
     PinVariant { of_real, media, description, poster_error, no_tags, image_error }
 }
 
-/// Every combination that was seen, the most frequent first.
+/// All combinations that occur, most frequent first.
 pub(crate) const PIN_VARIANTS: [PinVariant; 11] = [
     pin_variant(5680, IMAGE, None, [false, false, false]),
     pin_variant(322, STORY, NO_STORY, [false, false, false]),
@@ -45,17 +45,17 @@ pub(crate) const PIN_VARIANTS: [PinVariant; 11] = [
     pin_variant(3, VIDEO, None, [false, true, false]),
 ];
 
-/// All real pin posts counted in [`PIN_VARIANTS`].
+/// The number of real pin posts in [`PIN_VARIANTS`].
 pub(crate) const PIN_VARIANTS_TOTAL: u64 = 6524;
 
-/// Where each category's block begins in the original tables of [`REAL_INDS`] rows.
+/// The first row of each category in tables of [`REAL_INDS`] rows.
 pub(crate) const CATEGORY_STARTS: [u64; 13] =
     [0, 892, 1638, 2637, 3467, 4330, 5077, 5863, 6725, 7576, 8484, 9457, 10315];
 
-/// Rows of the original tables.
+/// Rows of each real table.
 pub(crate) const REAL_INDS: u64 = 11_149;
 
-/// How many people (second) posted how often (first). 5,051 people, 10,649 posts.
+/// Pairs of a number of posts, and how many people posted that often. 5,051 people, 10,649 posts.
 pub(crate) const POSTS_PER_PERSON: [(u16, u16); 44] = [
     (1, 3681),
     (2, 610),
@@ -103,7 +103,7 @@ pub(crate) const POSTS_PER_PERSON: [(u16, u16); 44] = [
     (244, 1),
 ];
 
-/// Follower counts of posters at every twentieth of their order, for those with 1, 2…3, 4…10 and more posts.
+/// Follower counts at every 20-quantile, of posters with 1, 2…3, 4…10 and more posts.
 pub(crate) const FOLLOWERS: [[u64; 21]; 4] = [
     [
         0, 7, 33, 90, 181, 282, 481, 813, 1000, 2000, 3000, 5000, 6000, 9000, 13_000, 20_000, 30_000, 50_000, 92_000,
@@ -123,23 +123,23 @@ pub(crate) const FOLLOWERS: [[u64; 21]; 4] = [
     ],
 ];
 
-/// Characters of a title, at every tenth of their order.
+/// Characters of a title at every decile.
 pub(crate) const TITLE_CHARS: [u64; 11] = [4, 21, 30, 37, 44, 50, 56, 61, 67, 78, 100];
 
-/// Characters of a description that was not cut short, at every tenth of their order.
+/// Characters of a description at every decile, if the site did not truncate it.
 pub(crate) const DESCRIPTION_CHARS: [u64; 11] = [2, 40, 67, 90, 111, 127, 137, 144, 152, 157, 178];
 
-/// Characters of a description that was cut short, without its ending of U+2026 U+00A0.
+/// Characters of a truncated description, without its ending of U+2026 U+00A0.
 pub(crate) const CUT_DESCRIPTION_CHARS: usize = 177;
 
-/// Descriptions cut short, in a thousand.
+/// Truncated descriptions, per mille.
 pub(crate) const CUT_DESCRIPTIONS_PER_MILLE: u64 = 398;
 
-/// First and last second of `timestamp`: 2017-10-19T15:13:42 and 2022-10-19T17:54:26.
+/// First and last `timestamp`, in seconds since 1970: 2017-10-19T15:13:42 and 2022-10-19T17:54:26.
 pub(crate) const TIMESTAMP_SECS: (u64, u64) = (1_508_426_022, 1_666_202_066);
 
-/// First and last second of `date_joined`: 2015-10-21T03:17:47 and 2017-10-20T10:44:26.
-pub(crate) const JOINED_SECS: (u64, u64) = (1_445_397_467, 1_508_496_266);
+/// First and last `date_joined`, in seconds since 1970: 2015-10-21T03:17:47 and 2017-10-20T10:44:26.
+pub(crate) const DATE_JOINED_SECS: (u64, u64) = (1_445_397_467, 1_508_496_266);
 
-/// Youngest age, and how many ages there are: 20…60.
-pub(crate) const AGES: (u64, u64) = (20, 41);
+/// The lowest age, and the number of ages: 20…60.
+pub(crate) const MIN_AGE_AND_COUNT: (u64, u64) = (20, 41);

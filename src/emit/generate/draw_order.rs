@@ -1,31 +1,31 @@
-//! Which row each draw takes, of all three tables at once, as the original emulator does.
+//! Which row (`ind`) each draw takes. One draw takes the same row of all three tables, as in the posting emulator.
 
 use crate::emit::rng::{FeistelPermutation, RngPurpose, SeededRng};
 
-/// In which order rows are drawn.
+/// The order in which rows are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DrawOrder {
-    /// Every row once, in the order of the tables; then all of them again.
+    /// Every row once in ascending order, then again from the beginning
     Once,
-    /// Every row once, shuffled; then all of them again, shuffled anew.
+    /// Every row once in random order, then again in another order
     Shuffled,
-    /// Any row at any draw, with replacement: what the original emulator does, so rows repeat early.
+    /// Any row at any draw, with replacement, as the posting emulator draws: rows repeat early
     Emulator,
 }
 
-/// The rows drawn, each a pure function of the number of its draw.
+/// Maps draws to rows. A pure function of the number of the draw.
 #[derive(Debug)]
 pub(crate) struct RowSelector {
     order: DrawOrder,
     seed: u64,
     inds: u64,
-    /// The first shuffle; later ones are rarely needed and made when they are.
+    /// The permutation of the first pass. Later passes are rare, and are computed on demand.
     shuffle: FeistelPermutation,
 }
 
 impl RowSelector {
-    /// Draws from tables of `inds` rows, at least one.
+    /// Draws from tables of `inds` rows. There must be at least one.
     pub(crate) fn new(order: DrawOrder, seed: u64, inds: u64) -> RowSelector {
         RowSelector { order, seed, inds, shuffle: RowSelector::permutation_of_pass(seed, inds, 0) }
     }
@@ -34,7 +34,7 @@ impl RowSelector {
         FeistelPermutation::new(inds, SeededRng::new(seed, RngPurpose::DrawOrder, pass))
     }
 
-    /// The ind that a draw takes.
+    /// The `ind` that a draw takes.
     pub(crate) fn ind_of_draw(&self, draw: u64) -> u64 {
         let (pass, at) = (draw / self.inds, draw % self.inds);
         match (self.order, pass) {
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_once_in_each_pass() {
+    fn each_pass_draws_every_row_once() {
         for order in [DrawOrder::Once, DrawOrder::Shuffled] {
             let draws = RowSelector::new(order, 5, 1000);
             for pass in 0..3 {
@@ -67,8 +67,8 @@ mod tests {
     }
 
     #[test]
-    fn the_emulator_repeats_rows_as_often_as_drawing_with_replacement_does() {
-        // 2,560 draws of 11,001: the original emulator repeats 272 of them; 276 are expected.
+    fn emulator_order_repeats_rows_as_drawing_with_replacement() {
+        // Of 2,560 draws of 11,001 rows, 276 are expected to repeat a row. The posting emulator repeats 272.
         let draws = RowSelector::new(DrawOrder::Emulator, 5, 11_001);
         let distinct: HashSet<u64> = (0..2560).map(|draw| draws.ind_of_draw(draw)).collect();
         assert!((230..330).contains(&(2560 - distinct.len())), "{} repeats", 2560 - distinct.len());

@@ -1,4 +1,4 @@
-//! Messages that something is wrong with, each with what a reader must make of it.
+//! Malformed messages, each with what a reader must make of it: a rejection, or a row with a field fault.
 
 use std::ops::Range;
 
@@ -7,32 +7,32 @@ use pinflow_dataflows::rejection::RejectionReason;
 
 use crate::emit::rng::SeededRng;
 
-/// What becomes of a malformed message.
+/// What a reader must make of a malformed message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ExpectedOutcome {
-    /// It is rejected.
+    /// The message is rejected for this reason.
     Rejected(RejectionReason),
-    /// Its row stays; this column of it becomes null.
+    /// The row is kept, and this column becomes null.
     FieldFault(&'static str),
 }
 
-/// What is malformed at all.
+/// Which kinds of malformed messages are possible.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct MalformedOptions {
-    /// Whether readers tell the streams apart by the fields of each row, and not by where it comes from.
+    /// Whether readers recognise the stream of each row by its fields (`auto`), and not by where it comes from.
     pub(crate) auto: bool,
-    /// Messages longer than this are too large.
+    /// The limit of readers in bytes. Some messages exceed it. `None`: no message is too large.
     pub(crate) too_large: Option<u64>,
-    /// Messages with more rows than this have too many.
+    /// The limit of readers in rows per message. `None`: no message has too many rows.
     pub(crate) too_many_rows: Option<u64>,
 }
 
-/// Nested deeper than any reader goes.
-const TOO_DEEP: usize = 200;
+/// A nesting depth beyond the limit of any reader.
+const TOO_DEEP_LEVELS: usize = 200;
 
 impl MalformedOptions {
-    /// What can become of malformed messages of a stream; each is equally likely. A tombstone is missing here: a line of
-    /// text cannot be null.
+    /// The possible outcomes of a malformed message on `stream`, each equally likely. A tombstone is not among them: a
+    /// line of text cannot be null.
     pub(crate) fn possible_outcomes(self, stream: Stream) -> Vec<ExpectedOutcome> {
         let mut reasons = vec![
             RejectionReason::NotUtf8,
@@ -53,11 +53,12 @@ impl MalformedOptions {
             Stream::Geo => &["coordinates", "timestamp"],
             Stream::User => &["age", "date_joined"],
         };
-        let faults = columns.iter().map(|column| ExpectedOutcome::FieldFault(column));
-        reasons.into_iter().map(ExpectedOutcome::Rejected).chain(faults).collect()
+        let field_faults = columns.iter().map(|column| ExpectedOutcome::FieldFault(column));
+        reasons.into_iter().map(ExpectedOutcome::Rejected).chain(field_faults).collect()
     }
 
-    /// Spoils a good message so that `outcome` becomes of it. `other` is the message of another stream for the same ind.
+    /// Changes a well-formed `message` so that a reader comes to `outcome`. `other` is the message of another stream
+    /// with the same `ind`.
     pub(crate) fn make_malformed(
         self,
         outcome: ExpectedOutcome,
@@ -111,7 +112,7 @@ impl MalformedOptions {
     }
 }
 
-/// What the key is called on a stream.
+/// The name of the key field.
 fn key_field(stream: Stream) -> &'static str {
     match stream {
         Stream::Pin => "index",
@@ -119,7 +120,7 @@ fn key_field(stream: Stream) -> &'static str {
     }
 }
 
-/// Fields of which no type but their own can be read.
+/// Fields for which readers accept only one JSON type.
 fn type_checked_fields(stream: Stream) -> [&'static str; 3] {
     match stream {
         Stream::Pin => ["title", "category", "follower_count"],
@@ -133,10 +134,10 @@ fn replace_message(message: &mut Vec<u8>, with: &[u8]) {
     message.extend_from_slice(with);
 }
 
-/// Where the value of a field stands in a message written by us.
+/// The range of a field's value in a message that this program generated.
 fn find_value(message: &[u8], field: &str) -> Range<usize> {
     let quoted = [b"\"", field.as_bytes(), b"\":"].concat();
-    // A quote inside a text is escaped, so this can only be the field.
+    // A quote inside a string is escaped, so this matches only the field.
     let start = memchr::memmem::find(message, &quoted).map_or(message.len(), |at| at + quoted.len());
     let mut end = start;
     let mut in_text = false;
@@ -157,7 +158,7 @@ fn set_field(message: &mut Vec<u8>, field: &str, to: &[u8]) {
     message.splice(at, to.iter().copied());
 }
 
-/// Inserts a field in front of all others.
+/// Inserts a field before all others.
 fn insert_first(message: &mut Vec<u8>, field: &str, value: &[u8]) {
     let text = [b"\"", field.as_bytes(), b"\":", value, b","].concat();
     message.splice(1..1, text);
@@ -165,7 +166,7 @@ fn insert_first(message: &mut Vec<u8>, field: &str, value: &[u8]) {
 
 fn make_invalid_utf8(rng: &mut SeededRng, message: &mut Vec<u8>) {
     if rng.once_in(3) {
-        // UTF-16 with its byte order mark; only of what is ASCII, so that no half of a character is a line break.
+        // UTF-16 with a byte order mark. Only of ASCII, so that no code unit contains the byte of a line feed.
         let wide = message.iter().filter(|byte| byte.is_ascii()).flat_map(|byte| [*byte, 0]);
         *message = [0xff, 0xfe].into_iter().chain(wide).collect();
         return;
@@ -180,7 +181,7 @@ fn make_invalid_json(rng: &mut SeededRng, message: &mut Vec<u8>) {
     match rng.next_below(5) {
         0 | 1 => {
             let mut end = 1 + rng.next_below(message.len() as u64 - 2) as usize;
-            // A cut character would be a fault of its own kind.
+            // A truncated character would be invalid UTF-8 instead.
             while message[end] & 0xc0 == 0x80 {
                 end -= 1;
             }
@@ -196,23 +197,23 @@ fn make_invalid_json(rng: &mut SeededRng, message: &mut Vec<u8>) {
 }
 
 fn deeply_nested() -> Vec<u8> {
-    [vec![b'['; TOO_DEEP], vec![b']'; TOO_DEEP]].concat()
+    [vec![b'['; TOO_DEEP_LEVELS], vec![b']'; TOO_DEEP_LEVELS]].concat()
 }
 
-/// A string longer than `limit` bytes.
+/// A JSON string of more than `limit` bytes.
 fn long_string(limit: u64) -> Vec<u8> {
     let text = vec![b'x'; limit as usize];
     [b"\"", text.as_slice(), b"\""].concat()
 }
 
-/// One row more than `limit`.
+/// Wraps the row `limit` + 1 times.
 fn wrap_many_rows(limit: u64, message: &mut Vec<u8>) {
     let row = [b"{\"value\":", message.as_slice(), b"}"].concat();
     let rows = vec![row.as_slice(); limit as usize + 1].join(&b',');
     *message = [b"{\"records\":[", rows.as_slice(), b"]}"].concat();
 }
 
-/// The key always stands first.
+/// The key is always the first field.
 fn remove_key(message: &mut Vec<u8>) {
     let comma = memchr::memchr(b',', message).unwrap_or(0);
     message.drain(1..=comma);

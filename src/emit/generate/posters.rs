@@ -1,29 +1,33 @@
-//! Who posts: how often, under which name, and what is true of them in every post.
+//! Posters: how often each posts, and what is the same in all posts of one poster (name, user profile, location,
+//! followers).
 
-use super::distributions::{AGES, FOLLOWERS, JOINED_SECS, POSTS_PER_PERSON};
+use super::distributions::{DATE_JOINED_SECS, FOLLOWERS, MIN_AGE_AND_COUNT, POSTS_PER_PERSON};
 use super::words::{COUNTRIES, FIRST_NAMES, LAST_NAMES, POSTER_FIRST, POSTER_FORMS, POSTER_SECOND};
 use crate::emit::rng::{FeistelPermutation, RngPurpose, SeededRng, scale_32_bits_to};
 
-/// One person, who posts under one name.
+/// A person who posts under one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Poster {
     pub(crate) id: u64,
-    /// How many posts the person has: the more, the smaller what is known of them (see [`Poster::person`]).
+    /// How many posts the person has. The more, the closer to the minimum are the person's values (see
+    /// [`Poster::user_profile`]).
     pub(crate) posts: u64,
 }
 
-/// How posts fall to posters: a pattern of places that repeats for ever, so that no list of all posters is needed.
+/// Assigns posts to posters: a repeating pattern of places, so that no list of all posters is needed.
 #[derive(Debug)]
 pub(crate) struct PosterPattern {
-    /// Which poster of the pattern owns each place.
+    /// The poster of each place in the pattern.
     owners: Vec<u16>,
-    /// How many places each poster of the pattern owns.
+    /// How many places each poster has in the pattern.
     sizes: Vec<u16>,
 }
 
 impl PosterPattern {
-    /// A pattern for tables of `inds` rows. The shares of posters are the real ones; who would own more than a
-    /// 43rd of the table, as the most frequent real poster does, is left out of a small one.
+    /// A pattern for tables of `inds` rows, with the posters' shares of the real tables.
+    ///
+    /// The most frequent real poster has one row in 43. Posters who would have a larger share of a small table are left
+    /// out.
     pub(crate) fn new(seed: u64, inds: u64) -> PosterPattern {
         let most = (inds / 43).max(1);
         let mut sizes: Vec<u16> = POSTS_PER_PERSON
@@ -39,7 +43,7 @@ impl PosterPattern {
         PosterPattern { owners: owners.collect(), sizes }
     }
 
-    /// Who owns a place.
+    /// The poster of a place.
     pub(crate) fn poster_of(&self, place: u64) -> Poster {
         let pattern = self.owners.len() as u64;
         let who = self.owners[(place % pattern) as usize];
@@ -50,32 +54,33 @@ impl PosterPattern {
     }
 }
 
-/// What a user post says, but for the key.
+/// The fields of a user post that are the same for all posts of a poster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UserProfile {
     pub(crate) first_name: &'static str,
     pub(crate) last_name: &'static str,
     pub(crate) age: u64,
-    /// Seconds since 1970.
     pub(crate) joined: u64,
 }
 
-/// What a geo post says, but for the key and the time.
+/// The fields of a geo post that are the same for all posts of a poster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PosterLocation {
-    /// Ten-millionths of a degree.
+    /// In ten-millionths of a degree.
     pub(crate) latitude: i64,
-    /// Ten-millionths of a degree.
+    /// In ten-millionths of a degree.
     pub(crate) longitude: i64,
     pub(crate) country: &'static str,
 }
 
-/// Ten-millionths in a degree.
+/// One degree, in ten-millionths.
 pub(crate) const DEGREE: i64 = 10_000_000;
 
 impl Poster {
-    /// Who the poster is. The original tables were reduced to one row a poster column by column, by the smallest
-    /// value, so frequent posters are 20 years old, joined in 2015 and live in countries with A.
+    /// The poster's user profile: the minimum of as many random profiles as the poster has posts, field by field.
+    ///
+    /// The real tables were reduced to one row for each poster that way. So frequent posters are 20 years old, joined
+    /// in 2015 and live in countries that start with A.
     pub(crate) fn user_profile(self, seed: u64) -> UserProfile {
         let mut rng = SeededRng::new(seed, RngPurpose::UserProfile, self.id);
         let mut smallest = [u64::MAX; 4];
@@ -91,12 +96,13 @@ impl Poster {
         UserProfile {
             first_name: FIRST_NAMES[scale_32_bits_to(first, FIRST_NAMES.len() as u64) as usize],
             last_name: LAST_NAMES[scale_32_bits_to(last, LAST_NAMES.len() as u64) as usize],
-            age: AGES.0 + scale_32_bits_to(age, AGES.1),
-            joined: JOINED_SECS.0 + scale_32_bits_to(joined, JOINED_SECS.1 - JOINED_SECS.0),
+            age: MIN_AGE_AND_COUNT.0 + scale_32_bits_to(age, MIN_AGE_AND_COUNT.1),
+            joined: DATE_JOINED_SECS.0 + scale_32_bits_to(joined, DATE_JOINED_SECS.1 - DATE_JOINED_SECS.0),
         }
     }
 
-    /// Where the poster posts from; the smallest of as many draws as the poster has posts, like [`Poster::person`].
+    /// The poster's location: the minimum of as many random locations as the poster has posts, as in
+    /// [`Poster::user_profile`].
     pub(crate) fn location(self, seed: u64) -> PosterLocation {
         let mut rng = SeededRng::new(seed, RngPurpose::PosterLocation, self.id);
         let mut smallest = [u64::MAX; 3];
@@ -116,8 +122,10 @@ impl Poster {
         }
     }
 
-    /// How many follow the poster when the post `ind` was read. One in 60 frequent posters was read at different
-    /// times and so shows two neighbouring counts, as 14 of 850 real ones do; all others show the same one always.
+    /// The poster's follower count in the post `ind`.
+    ///
+    /// One in 60 frequent posters shows two adjacent counts, because the posts were read at different times. Among real
+    /// ones it is 14 of 850. All others always show the same count.
     pub(crate) fn follower_label(self, seed: u64, ind: u64) -> FollowerLabel {
         let mut rng = SeededRng::new(seed, RngPurpose::FollowerLabel, self.id);
         let ranks = match self.posts {
@@ -128,14 +136,14 @@ impl Poster {
         };
         let rank = rng.next_below(20) as usize;
         let (low, high, within) = (ranks[rank], ranks[rank + 1], rng.next_below(1 << 13));
-        // The last twentieth is a long tail: most of it stands at its beginning.
+        // The last 20-quantile is a long tail: most of it is near its beginning.
         let part = if rank == 19 { (within * within * within) >> 26 } else { within };
         let count = FollowerLabel::from_count(low + (((high - low) * part) >> 13));
         let moving = self.posts > 1 && rng.once_in(60);
         count.increased_by(u64::from(moving && SeededRng::new(seed, RngPurpose::FollowerLabel, !ind).once_in(2)))
     }
 
-    /// Writes the poster's name, which no other poster has.
+    /// Appends the poster's name. No two posters have the same name.
     pub(crate) fn write_name(self, names: &FeistelPermutation, out: &mut String) {
         let all = distinct_name_count();
         let (mut rest, round) = (names.value_at(self.id % all), self.id / all);
@@ -157,12 +165,12 @@ impl Poster {
     }
 }
 
-/// How many names the words make; further posters get a number behind theirs.
+/// How many names the words can form. Further posters get a number after the name.
 pub(crate) const fn distinct_name_count() -> u64 {
     (POSTER_FORMS.len() * POSTER_FIRST.len() * POSTER_SECOND.len()) as u64
 }
 
-/// A follower count as the site shows it: up to three digits and a unit.
+/// A follower count as the site shows it: up to three digits and a unit, such as `12k`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FollowerLabel {
     pub(crate) digits: u64,
@@ -190,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_of_posters_are_the_real_ones() {
+    fn posters_have_their_real_shares() {
         let pattern = PosterPattern::new(1, 11_149);
         let mut posts: HashMap<u64, u64> = HashMap::new();
         let places = pattern.owners.len() as u64;
@@ -205,14 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn a_small_table_has_no_poster_who_owns_it() {
+    fn small_table_has_no_dominant_poster() {
         let pattern = PosterPattern::new(1, 300);
         assert!((0..300).all(|place| pattern.poster_of(place).posts <= 6));
         assert_eq!(PosterPattern::new(1, 1).poster_of(0).posts, 1);
     }
 
     #[test]
-    fn no_two_posters_share_a_name() {
+    fn poster_names_are_unique() {
         let names = FeistelPermutation::new(distinct_name_count(), SeededRng::new(1, RngPurpose::PosterName, 0));
         let mut seen = HashSet::new();
         for id in 0..distinct_name_count() + 20_000 {
@@ -223,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn frequent_posters_pile_up_at_the_smallest_values() {
+    fn frequent_posters_have_the_smallest_values() {
         let mean = |posts| (0..2000).map(|id| Poster { id, posts }.user_profile(9).age).sum::<u64>() as f64 / 2000.0;
         assert!((38.0..42.0).contains(&mean(1)), "{}", mean(1));
         assert!((32.0..35.0).contains(&mean(2)), "{}", mean(2));

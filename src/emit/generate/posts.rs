@@ -1,8 +1,7 @@
-//! The posts themselves: what the pin, geo and user message of an ind say.
+//! The pin, geo and user post of an `ind`.
 //!
-//! A post is a pure function of the seed, the size of the tables and its ind; nothing is remembered between
-//! posts. An ind leads to a place in the [`PosterPattern`] of posters, the place to the poster, and the poster to all
-//! that is constant for a poster.
+//! A post is a pure function of the seed, the number of rows and the `ind`. The `ind` selects a place in the
+//! [`PosterPattern`], the place selects the poster, and the poster has constant fields (see [`Poster`]).
 
 use pinflow_dataflows::record::Stream;
 
@@ -13,38 +12,38 @@ use super::words::CATEGORIES;
 use crate::emit::json;
 use crate::emit::rng::{FeistelPermutation, RngPurpose, SeededRng};
 
-/// The three tables that posts are drawn from: `inds` rows each.
+/// Generates the posts of tables with `inds` rows each.
 #[derive(Debug)]
 pub(crate) struct PostGenerator {
     seed: u64,
-    /// Where each category's block begins, and where the last one ends.
+    /// The first `ind` of each category, and the end of the last one.
     starts: [u64; 14],
     pattern: PosterPattern,
-    /// Scatters posters within each category.
+    /// Spreads posters within each category.
     within: [FeistelPermutation; 13],
-    /// Scatters every eighth place over all categories: two in three frequent posters keep to one category.
+    /// Spreads every eighth place over all categories: two in three frequent posters keep to one category.
     strays: FeistelPermutation,
     names: FeistelPermutation,
-    /// All posts whose poster could not be read are one poster's, and so one person's: the most frequent of all.
+    /// The profile of all posts with an unreadable poster: they count as one poster, the most frequent of all.
     unknown_poster: (UserProfile, PosterLocation),
 }
 
-/// Every so many places, one is scattered over all categories.
+/// One in so many places is spread over all categories.
 const STRAY_INTERVAL: u64 = 8;
 
-/// A poster id that the layout never gives.
+/// A poster id that the pattern never contains.
 const UNKNOWN_POSTER_ID: u64 = u64::MAX;
 
-/// How a producer writes; half of them write each way.
+/// How a producer formats messages. Each variant is used by half of the posts.
 #[derive(Debug, Clone, Copy)]
 struct ProducerStyle {
-    /// What stands between date and time.
+    /// The byte between date and time.
     between: u8,
-    /// Whether what is not ASCII is escaped.
+    /// Whether non-ASCII characters are escaped.
     escape_all: bool,
 }
 
-/// Text buffers that are used again for every post.
+/// Buffers that are reused for every post.
 #[derive(Debug, Default)]
 pub(crate) struct PostScratch {
     text: String,
@@ -55,7 +54,7 @@ impl PostGenerator {
         let scaled = |start: u64| (u128::from(start) * u128::from(inds) / u128::from(REAL_INDS)) as u64;
         let starts: [u64; 14] = std::array::from_fn(|at| CATEGORY_STARTS.get(at).map_or(inds, |start| scaled(*start)));
         let errors = PIN_VARIANTS.iter().filter(|combination| combination.poster_error);
-        // Beyond some hundred posts everything stands at its smallest value; more need not be drawn.
+        // With some hundred posts all values are at their minimum: the bound limits the number of draws.
         let posts = (inds * errors.map(|error| error.of_real).sum::<u64>() / PIN_VARIANTS_TOTAL).clamp(1, 1000);
         let unknown_poster = Poster { id: UNKNOWN_POSTER_ID, posts };
         PostGenerator {
@@ -74,12 +73,12 @@ impl PostGenerator {
         }
     }
 
-    /// Which of the categories an ind falls into.
+    /// The category of an `ind`, as an index.
     pub(crate) fn category_of(&self, ind: u64) -> usize {
         self.starts.partition_point(|start| *start <= ind) - 1
     }
 
-    /// Who posted the ind; `None` where that could not be read.
+    /// The poster of an `ind`. `None` if the poster is unreadable.
     pub(crate) fn poster_of(&self, ind: u64) -> Option<Poster> {
         if self.pin_variant_of(ind).poster_error {
             return None;
@@ -93,7 +92,7 @@ impl PostGenerator {
         Some(self.pattern.poster_of(place))
     }
 
-    /// What is there and what is missing in the pin post of an ind.
+    /// Which parts of the pin post are present.
     pub(crate) fn pin_variant_of(&self, ind: u64) -> &'static PinVariant {
         let mut roll = SeededRng::new(self.seed, RngPurpose::PinVariant, ind).next_below(PIN_VARIANTS_TOTAL);
         for combination in &PIN_VARIANTS {
@@ -110,7 +109,7 @@ impl PostGenerator {
         ProducerStyle { between: if bits & 1 == 0 { b'T' } else { b' ' }, escape_all: bits & 2 == 0 }
     }
 
-    /// Appends the message of an ind, one JSON object without a line break.
+    /// Appends the post of an `ind`: one JSON object without a line feed.
     pub(crate) fn write_post(&self, stream: Stream, ind: u64, scratch: &mut PostScratch, out: &mut Vec<u8>) {
         match stream {
             Stream::Pin => self.write_pin(ind, scratch, out),
@@ -214,7 +213,7 @@ impl PostGenerator {
     }
 }
 
-/// A random UUID (version 4).
+/// Appends a random UUID (version 4).
 fn write_unique_id(rng: &mut SeededRng, out: &mut Vec<u8>) {
     let (high, low) = (rng.next_u64(), rng.next_u64());
     json::push_hex(high >> 32, 8, out);

@@ -1,4 +1,4 @@
-//! What was made, counted, so that a test can say what a reader must find.
+//! Counts of generated messages, by what a reader must make of them. Tests compare them with what a reader found.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use serde::Serialize;
 
 use super::malformed::ExpectedOutcome;
 
-/// What was made for one stream.
+/// Counts of one stream. The field names are those of the `--manifest` file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct StreamStats {
-    /// Messages of every kind.
+    /// All messages.
     pub(crate) messages: u64,
-    /// Rows that a reader accepts, those with field faults among them.
+    /// Rows that a reader accepts, including those with a field fault.
     pub(crate) rows: u64,
-    /// Bytes with line breaks, before compression.
+    /// Bytes including line feeds, before compression.
     pub(crate) bytes: u64,
     /// Messages that a reader rejects, by reason.
     pub(crate) rejected: BTreeMap<&'static str, u64>,
-    /// Rows with a column that a reader cannot read, by column.
+    /// Rows with a field fault, by column.
     pub(crate) field_faults: BTreeMap<&'static str, u64>,
 }
 
@@ -46,10 +46,10 @@ impl StreamStats {
     }
 }
 
-/// What was made, by stream.
+/// Counts by stream.
 pub(crate) type StatsByStream = BTreeMap<&'static str, StreamStats>;
 
-/// The tallies of several streams, in the order of the contract.
+/// Adds up counts by stream.
 pub(crate) fn sum_by_stream(all_stats: impl IntoIterator<Item = (Stream, StreamStats)>) -> StatsByStream {
     let mut all = StatsByStream::new();
     for (stream, stats) in all_stats {

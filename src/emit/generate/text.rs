@@ -1,4 +1,4 @@
-//! Titles, descriptions and tags: made-up text with the lengths and the characters of real ones.
+//! Titles, descriptions and tags: made-up text with the lengths and the special characters of real text.
 
 use super::distributions::{CUT_DESCRIPTION_CHARS, CUT_DESCRIPTIONS_PER_MILLE, DESCRIPTION_CHARS, TITLE_CHARS};
 use super::words::{
@@ -7,7 +7,7 @@ use super::words::{
 };
 use crate::emit::rng::SeededRng;
 
-/// How often, in ten thousand texts, a text holds something that careless readers break.
+/// How many of 10,000 texts contain characters that careless readers break.
 struct NoiseRates {
     accents: u64,
     astral: u64,
@@ -32,13 +32,13 @@ impl NoiseRates {
     }
 }
 
-/// A length whose tenths stand in `tenths`.
+/// A random length from a distribution with these deciles.
 fn pick_length(rng: &mut SeededRng, tenths: &[u64; 11]) -> usize {
     let tenth = rng.next_below(10) as usize;
     (tenths[tenth] + rng.next_below(tenths[tenth + 1] - tenths[tenth] + 1)) as usize
 }
 
-/// Cuts to `chars` characters, or back to the last whole word before that; no word at all stays cut.
+/// Truncates to `chars` characters, or to the last whole word before that. A single word is cut.
 fn truncate_to(text: &mut String, chars: usize, whole_words: bool) {
     let end = if text.is_ascii() { Some(chars) } else { text.char_indices().nth(chars).map(|(at, _)| at) };
     let Some(mut end) = end.filter(|end| *end < text.len()) else { return };
@@ -56,7 +56,7 @@ fn push_capital(word: &str, out: &mut String) {
     }
 }
 
-/// A title. One in 3,262 is empty, as in the original.
+/// Writes a title. One in 3,262 is empty, as in real posts.
 pub(crate) fn write_title(category: &CategoryWords, rng: &mut SeededRng, out: &mut String) {
     out.clear();
     if rng.once_in(3262) {
@@ -75,19 +75,19 @@ pub(crate) fn write_title(category: &CategoryWords, rng: &mut SeededRng, out: &m
         out.push_str(rng.pick_one(&TITLE_JOINTS));
     }
     truncate_to(out, chars, true);
-    // Real titles keep their edge spaces now and then; a cleaner must keep them too.
+    // Some real titles have a trailing space, which cleaning must keep.
     if rng.once_in(435) {
         out.push(' ');
     }
 }
 
-/// A description; two in five were cut short by the site and end in `…` and a no-break space.
+/// Writes a description. The site truncated two in five, which end in `…` and a no-break space.
 pub(crate) fn write_description(category: &CategoryWords, rng: &mut SeededRng, out: &mut String) {
     out.clear();
     let cut_short = rng.next_below(1000) < CUT_DESCRIPTIONS_PER_MILLE;
     let chars = if cut_short { CUT_DESCRIPTION_CHARS } else { pick_length(rng, &DESCRIPTION_CHARS) };
     let mut between = DESCRIPTION_NOISE.pick_separator(rng);
-    // Characters of several bytes count more than once here: hence the reserve.
+    // Non-ASCII characters have several bytes: the reserve makes up for them.
     while out.len() < chars + 48 {
         out.push_str(rng.pick_one(&SENTENCE_OPENERS));
         out.push_str(between);
@@ -104,7 +104,7 @@ pub(crate) fn write_description(category: &CategoryWords, rng: &mut SeededRng, o
     }
 }
 
-/// Nine tags; eight in one of 650 posts.
+/// Writes nine tags, or eight in one of 650 posts.
 pub(crate) fn write_tags(category: &CategoryWords, rng: &mut SeededRng, out: &mut String) {
     out.clear();
     let tags = if rng.once_in(650) { 8 } else { 9 };
@@ -115,7 +115,7 @@ pub(crate) fn write_tags(category: &CategoryWords, rng: &mut SeededRng, out: &mu
         push_capital(rng.pick_one(&ADJECTIVES), out);
         out.push(' ');
         push_capital(rng.pick_one(&category.things), out);
-        // Real tags are two or three words.
+        // A real tag has two or three words.
         if tag % 3 == 0 {
             out.push_str(rng.pick_one(&TAG_TAILS));
         }

@@ -1,4 +1,4 @@
-//! The shapes in which producers put rows on the wire: every one was seen in the wild.
+//! The envelopes in which producers send rows. All were observed in practice.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,26 +6,26 @@ use base64::engine::general_purpose::STANDARD;
 use crate::emit::json;
 use crate::emit::rng::SeededRng;
 
-/// What messages look like around their rows.
+/// The envelope around the rows of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WrapMode {
-    /// The row itself, a JSON object.
+    /// The row itself, a JSON object
     None,
-    /// `{"value":row}`.
+    /// {"value":row}
     Value,
-    /// `{"records":[{"value":row},…]}` with one to three rows, of draws that follow one another.
+    /// {"records":[{"value":row},…]} with one to three rows of consecutive draws
     Records,
-    /// The row's text as a JSON string.
+    /// The row as a JSON string
     String,
-    /// The row's text in base64, as a JSON string.
+    /// The row in base64, as a JSON string
     Base64,
-    /// All of these and more, message by message: half of them rows as they are, the others also as `[{"value":row}]`,
-    /// `{"schema":…,"payload":row}`, a string twice, and a row behind a byte order mark.
+    /// A mix: half are plain rows, the others all of these and [{"value":row}], {"schema":…,"payload":row}, a string in
+    /// a string, and a row after a byte order mark
     Mixed,
 }
 
-/// The shape of one message.
+/// The envelope of one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MessageShape {
     Row,
@@ -59,7 +59,7 @@ const MIXED: [MessageShape; 16] = [
 ];
 
 impl WrapMode {
-    /// The shape of the message that `rng` belong to, and how many rows it may hold.
+    /// The envelope of one message, and how many rows it may hold.
     pub(crate) fn pick_shape(self, mut rng: SeededRng) -> (MessageShape, u64) {
         let shape = match self {
             WrapMode::None => MessageShape::Row,
@@ -72,7 +72,7 @@ impl WrapMode {
         (shape, if shape == MessageShape::Records { 1 + rng.next_below(3) } else { 1 })
     }
 
-    /// Whether each message is JSON: one of [`WrapMode::Mixed`] may begin with a byte order mark.
+    /// Whether each message is JSON. A byte order mark, as in [`WrapMode::Mixed`], is not.
     pub(crate) fn is_json(self) -> bool {
         self != WrapMode::Mixed
     }
@@ -84,7 +84,7 @@ impl WrapMode {
 }
 
 impl MessageShape {
-    /// Appends a message of `rows`: more than one only in [`MessageShape::Records`].
+    /// Appends a message. `rows` may be more than one only for [`MessageShape::Records`].
     pub(crate) fn write_rows<'a>(self, rows: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
         if self == MessageShape::Records {
             for (at, row) in rows.enumerate() {

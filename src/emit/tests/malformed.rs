@@ -10,7 +10,7 @@ use crate::emit::rng::{RngPurpose, SeededRng};
 
 const OPTIONS: MalformedOptions = MalformedOptions { auto: false, too_large: Some(5000), too_many_rows: Some(4) };
 
-/// An object's fields as they are written, repeats included.
+/// The fields of an object in their order, including duplicates.
 struct FieldList(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for FieldList {
@@ -33,17 +33,17 @@ impl<'de> Deserialize<'de> for FieldList {
     }
 }
 
-/// What the contract makes of a message, read here as slowly and plainly as can be; `None` for a faultless row.
-fn judge(message: &[u8], stream: Stream, auto: bool) -> Option<ExpectedOutcome> {
+/// What a reader must make of a message, implemented as plainly as possible. `None` is a row without a fault.
+fn read_outcome(message: &[u8], stream: Stream, auto: bool) -> Option<ExpectedOutcome> {
     let rejected = |reason| Some(ExpectedOutcome::Rejected(reason));
     if message.len() as u64 > OPTIONS.too_large.unwrap() {
         return rejected(RejectionReason::TooLarge);
     }
     let Ok(text) = std::str::from_utf8(message) else { return rejected(RejectionReason::NotUtf8) };
-    let fault = serde_json::from_str::<Value>(text).err().map(|fault| fault.to_string());
-    match fault {
-        Some(fault) if fault.starts_with("trailing characters") => return rejected(RejectionReason::TrailingBytes),
-        Some(fault) if fault.starts_with("recursion limit") => return rejected(RejectionReason::TooDeep),
+    let error = serde_json::from_str::<Value>(text).err().map(|error| error.to_string());
+    match error {
+        Some(error) if error.starts_with("trailing characters") => return rejected(RejectionReason::TrailingBytes),
+        Some(error) if error.starts_with("recursion limit") => return rejected(RejectionReason::TooDeep),
         Some(_) => return rejected(RejectionReason::NotJson),
         None => {}
     }
@@ -57,9 +57,9 @@ fn judge(message: &[u8], stream: Stream, auto: bool) -> Option<ExpectedOutcome> 
     if row.get("records").is_some_and(|rows| rows.as_array().unwrap().len() as u64 > OPTIONS.too_many_rows.unwrap()) {
         return rejected(RejectionReason::TooManyRows);
     }
-    let telling = ["unique_id", "latitude", "first_name"].map(|field| row.contains_key(field));
-    if telling != Stream::ALL.map(|this| this == stream) {
-        assert!(!auto || telling == [false; 3], "an auto source can tell the stream of {text}");
+    let marker_fields = ["unique_id", "latitude", "first_name"].map(|field| row.contains_key(field));
+    if marker_fields != Stream::ALL.map(|this| this == stream) {
+        assert!(!auto || marker_fields == [false; 3], "an auto source can tell the stream of {text}");
         return rejected(RejectionReason::WrongStream);
     }
     match row.get("ind").or(row.get("index")) {
@@ -102,19 +102,19 @@ fn field_fault(row: &HashMap<String, Value>) -> Option<&'static str> {
 }
 
 #[test]
-fn every_malformed_message_is_what_it_is_counted_as() {
+fn malformed_message_has_its_expected_outcome() {
     let config = config(3, 2000);
     for auto in [false, true] {
         let options = MalformedOptions { auto, ..OPTIONS };
         for stream in Stream::ALL {
-            let other = text(&config, if stream == Stream::User { Stream::Geo } else { Stream::User }, 5..6);
-            for (ind, good) in lines(&text(&config, stream, 0..300)).enumerate() {
-                assert_eq!(judge(good, stream, auto), None, "{}", String::from_utf8_lossy(good));
+            let other = generate_text(&config, if stream == Stream::User { Stream::Geo } else { Stream::User }, 5..6);
+            for (ind, good) in split_lines(&generate_text(&config, stream, 0..300)).enumerate() {
+                assert_eq!(read_outcome(good, stream, auto), None, "{}", String::from_utf8_lossy(good));
                 for outcome in options.possible_outcomes(stream) {
                     let mut message = good.to_vec();
                     let mut rng = SeededRng::new(3, RngPurpose::MalformedPin, ind as u64);
                     options.make_malformed(outcome, stream, other.trim_ascii_end(), &mut rng, &mut message);
-                    let found = judge(&message, stream, auto);
+                    let found = read_outcome(&message, stream, auto);
                     assert_eq!(found, Some(outcome), "{}", String::from_utf8_lossy(&message));
                     assert!(!message.contains(&b'\n'));
                 }
@@ -124,18 +124,18 @@ fn every_malformed_message_is_what_it_is_counted_as() {
 }
 
 #[test]
-fn what_was_made_is_counted_right() {
+fn stats_agree_with_the_generated_messages() {
     let config = ComposerConfig::new(3, 2000, DrawOrder::Emulator, WrapMode::None, 0.2, OPTIONS);
     for stream in Stream::ALL {
         let mut composer = MessageComposer::new(&config, stream, 0..3000);
-        let mut made = Vec::new();
+        let mut generated = Vec::new();
         while !composer.is_done() {
-            composer.write_message(&mut made);
+            composer.write_message(&mut generated);
         }
-        let mut found = StreamStats { bytes: made.len() as u64, ..StreamStats::default() };
-        for line in lines(&made) {
+        let mut found = StreamStats { bytes: generated.len() as u64, ..StreamStats::default() };
+        for line in split_lines(&generated) {
             found.messages += 1;
-            match judge(line, stream, false) {
+            match read_outcome(line, stream, false) {
                 Some(outcome) => found.count_malformed(outcome),
                 None => found.rows += 1,
             }
@@ -143,8 +143,8 @@ fn what_was_made_is_counted_right() {
         assert_eq!(composer.stats, found);
         assert_eq!(found.messages, 3000);
         assert_eq!(found.messages, found.rows + found.rejected.values().sum::<u64>());
-        let spoiled = found.rejected.values().chain(found.field_faults.values()).sum::<u64>();
-        assert!((500..700).contains(&spoiled), "{spoiled} malformed messages");
+        let malformed = found.rejected.values().chain(found.field_faults.values()).sum::<u64>();
+        assert!((500..700).contains(&malformed), "{malformed} malformed messages");
         assert_eq!(
             found.rejected.len() + found.field_faults.len(),
             OPTIONS.possible_outcomes(stream).len(),
@@ -154,9 +154,15 @@ fn what_was_made_is_counted_right() {
 }
 
 #[test]
-fn all_or_none_can_be_malformed() {
+fn malformed_share_of_zero_and_one_is_exact() {
     let none = config(3, 500);
-    assert!(lines(&text(&none, Stream::Geo, 0..500)).all(|line| judge(line, Stream::Geo, false).is_none()));
+    assert!(
+        split_lines(&generate_text(&none, Stream::Geo, 0..500))
+            .all(|line| read_outcome(line, Stream::Geo, false).is_none())
+    );
     let all = ComposerConfig::new(3, 500, DrawOrder::Once, WrapMode::Mixed, 1.0, OPTIONS);
-    assert!(lines(&text(&all, Stream::Geo, 0..500)).all(|line| judge(line, Stream::Geo, false).is_some()));
+    assert!(
+        split_lines(&generate_text(&all, Stream::Geo, 0..500))
+            .all(|line| read_outcome(line, Stream::Geo, false).is_some())
+    );
 }

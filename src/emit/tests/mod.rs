@@ -1,4 +1,4 @@
-//! What is made, seen from where a reader stands.
+//! Tests of generated messages, from the point of view of a reader.
 
 mod distributions;
 mod malformed;
@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use super::generate::{ComposerConfig, DrawOrder, MalformedOptions, MessageComposer, WrapMode};
 
-/// Good messages of the rows of `inds`, in order.
+/// A configuration for well-formed messages of `inds` rows, in order.
 fn config(seed: u64, inds: u64) -> ComposerConfig {
     ComposerConfig::new(seed, inds, DrawOrder::Once, WrapMode::None, 0.0, MalformedOptions::default())
 }
 
-fn text(config: &ComposerConfig, stream: Stream, draws: std::ops::Range<u64>) -> Vec<u8> {
+fn generate_text(config: &ComposerConfig, stream: Stream, draws: std::ops::Range<u64>) -> Vec<u8> {
     let mut composer = MessageComposer::new(config, stream, draws);
     let mut out = Vec::new();
     while !composer.is_done() {
@@ -24,10 +24,10 @@ fn text(config: &ComposerConfig, stream: Stream, draws: std::ops::Range<u64>) ->
     out
 }
 
-fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn split_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.strip_suffix(b"\n").unwrap_or(text).split(|byte| *byte == b'\n')
 }
 
-fn values(config: &ComposerConfig, stream: Stream, count: u64) -> Vec<Value> {
-    lines(&text(config, stream, 0..count)).map(|line| serde_json::from_slice(line).unwrap()).collect()
+fn generate_values(config: &ComposerConfig, stream: Stream, count: u64) -> Vec<Value> {
+    split_lines(&generate_text(config, stream, 0..count)).map(|line| serde_json::from_slice(line).unwrap()).collect()
 }

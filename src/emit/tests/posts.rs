@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::*;
 
-const PIN: [&str; 12] = [
+const PIN_FIELDS: [&str; 12] = [
     "index",
     "unique_id",
     "title",
@@ -16,15 +16,16 @@ const PIN: [&str; 12] = [
     "save_location",
     "category",
 ];
-const GEO: [&str; 5] = ["ind", "timestamp", "latitude", "longitude", "country"];
-const USER: [&str; 5] = ["ind", "first_name", "last_name", "age", "date_joined"];
+const GEO_FIELDS: [&str; 5] = ["ind", "timestamp", "latitude", "longitude", "country"];
+const USER_FIELDS: [&str; 5] = ["ind", "first_name", "last_name", "age", "date_joined"];
 
 #[test]
-fn messages_are_json_with_the_emulators_fields_in_its_order() {
+fn messages_have_the_fields_of_the_emulator_in_order() {
     let config = config(1, 5000);
-    let fields: [(Stream, &[&str]); 3] = [(Stream::Pin, &PIN), (Stream::Geo, &GEO), (Stream::User, &USER)];
+    let fields: [(Stream, &[&str]); 3] =
+        [(Stream::Pin, &PIN_FIELDS), (Stream::Geo, &GEO_FIELDS), (Stream::User, &USER_FIELDS)];
     for (stream, fields) in fields {
-        for (ind, line) in lines(&text(&config, stream, 0..5000)).enumerate() {
+        for (ind, line) in split_lines(&generate_text(&config, stream, 0..5000)).enumerate() {
             let value: Value = serde_json::from_slice(line).unwrap();
             assert_eq!(value[fields[0]], ind);
             assert_eq!(value.as_object().unwrap().len(), fields.len());
@@ -37,11 +38,11 @@ fn messages_are_json_with_the_emulators_fields_in_its_order() {
 }
 
 #[test]
-fn categories_are_contiguous_blocks_in_their_real_proportions() {
+fn categories_are_contiguous_with_their_real_sizes() {
     for (inds, sizes) in
         [(11_149, Some([892, 746, 999, 830, 863, 747, 786, 862, 851, 908, 973, 858, 834])), (777, None)]
     {
-        let values = values(&config(1, inds), Stream::Pin, inds);
+        let values = generate_values(&config(1, inds), Stream::Pin, inds);
         let names: Vec<&str> = values.iter().map(|pin| pin["category"].as_str().unwrap()).collect();
         assert!(names.is_sorted(), "13 blocks, in the order of their names");
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
@@ -58,10 +59,10 @@ fn categories_are_contiguous_blocks_in_their_real_proportions() {
 }
 
 #[test]
-fn one_person_per_poster() {
+fn posts_of_one_poster_agree_on_the_person() {
     let inds = 20_000;
     let config = config(4, inds);
-    let streams = Stream::ALL.map(|stream| values(&config, stream, inds));
+    let streams = Stream::ALL.map(|stream| generate_values(&config, stream, inds));
     let mut people: HashMap<String, (String, u64)> = HashMap::new();
     let mut counts: HashMap<String, HashSet<String>> = HashMap::new();
     for ((pin, geo), user) in streams[0].iter().zip(&streams[1]).zip(&streams[2]) {
@@ -85,46 +86,46 @@ fn one_person_per_poster() {
 }
 
 #[test]
-fn a_post_does_not_depend_on_the_others_or_on_the_order() {
+fn post_does_not_depend_on_other_draws() {
     let inds = 3000;
     let in_order = config(2, inds);
     let emulated = ComposerConfig::new(2, inds, DrawOrder::Emulator, WrapMode::None, 0.0, MalformedOptions::default());
     for stream in Stream::ALL {
-        let all = text(&in_order, stream, 0..inds);
-        let all: Vec<&[u8]> = lines(&all).collect();
-        for (draw, line) in lines(&text(&emulated, stream, 0..500)).enumerate() {
+        let all = generate_text(&in_order, stream, 0..inds);
+        let all: Vec<&[u8]> = split_lines(&all).collect();
+        for (draw, line) in split_lines(&generate_text(&emulated, stream, 0..500)).enumerate() {
             let value: Value = serde_json::from_slice(line).unwrap();
             let ind = value["ind"].as_u64().or(value["index"].as_u64()).unwrap();
             assert_eq!(line, all[ind as usize], "draw {draw}");
         }
-        let parts = [text(&in_order, stream, 0..1234), text(&in_order, stream, 1234..inds)].concat();
-        assert_eq!(parts, text(&in_order, stream, 0..inds));
+        let parts = [generate_text(&in_order, stream, 0..1234), generate_text(&in_order, stream, 1234..inds)].concat();
+        assert_eq!(parts, generate_text(&in_order, stream, 0..inds));
     }
 }
 
 #[test]
-fn the_seed_and_nothing_else_makes_the_bytes() {
+fn equal_seeds_generate_equal_bytes() {
     for stream in Stream::ALL {
-        assert_eq!(text(&config(7, 1000), stream, 0..1000), text(&config(7, 1000), stream, 0..1000));
-        assert_ne!(text(&config(7, 1000), stream, 0..1000), text(&config(8, 1000), stream, 0..1000));
+        assert_eq!(generate_text(&config(7, 1000), stream, 0..1000), generate_text(&config(7, 1000), stream, 0..1000));
+        assert_ne!(generate_text(&config(7, 1000), stream, 0..1000), generate_text(&config(8, 1000), stream, 0..1000));
     }
 }
 
-/// Recordings made by one version must be made by the next one too: examples and figures rest on it.
+/// Versions must generate the same bytes: examples and benchmark figures depend on it.
 #[test]
-fn the_bytes_stay_the_same_across_versions() {
+fn generated_bytes_are_the_same_as_in_earlier_versions() {
     let config = ComposerConfig::new(100, 1000, DrawOrder::Emulator, WrapMode::Mixed, 0.1, MalformedOptions::default());
-    let anchors = Stream::ALL.map(|stream| crate::position::anchor(&text(&config, stream, 0..1000)));
+    let anchors = Stream::ALL.map(|stream| crate::position::anchor(&generate_text(&config, stream, 0..1000)));
     assert_eq!(anchors, [3_188_409_766_228_586_998, 2_013_269_060_064_613_975, 2_501_532_137_884_283_574]);
 }
 
 #[test]
-fn very_large_and_very_small_tables_work() {
+fn tables_of_extreme_sizes_generate_all_messages() {
     let vast = config(1, 1 << 40);
     for stream in Stream::ALL {
-        assert_eq!(lines(&text(&vast, stream, (1 << 39)..(1 << 39) + 100)).count(), 100);
+        assert_eq!(split_lines(&generate_text(&vast, stream, (1 << 39)..(1 << 39) + 100)).count(), 100);
         for inds in 1..=30 {
-            assert_eq!(lines(&text(&config(1, inds), stream, 0..2 * inds)).count() as u64, 2 * inds);
+            assert_eq!(split_lines(&generate_text(&config(1, inds), stream, 0..2 * inds)).count() as u64, 2 * inds);
         }
     }
 }

@@ -15,7 +15,7 @@ struct TestCommand {
     emit: EmitArgs,
 }
 
-fn typed(folder: &Path, flags: &str) -> EmitArgs {
+fn parse_args(folder: &Path, flags: &str) -> EmitArgs {
     let to = folder.to_str().unwrap();
     TestCommand::parse_from(["emit", "--to", to].into_iter().chain(flags.split_whitespace())).emit
 }
@@ -25,7 +25,7 @@ fn emit(folder: &Path, flags: &str) -> anyhow::Result<()> {
         kafka: |_| anyhow::bail!("no test here reads a configuration"),
         kinesis: |_| anyhow::bail!("no test here reads a configuration"),
     };
-    run(typed(folder, flags), &none)
+    run(parse_args(folder, flags), &none)
 }
 
 fn read(folder: &Path, name: &str) -> Vec<u8> {
@@ -33,14 +33,14 @@ fn read(folder: &Path, name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn files_plain_and_compressed_hold_the_same_messages() {
+fn compressed_files_hold_the_messages_of_plain_ones() {
     let folder = tempfile::tempdir().unwrap();
     for compress in ["none", "gzip", "zstd"] {
         emit(folder.path(), &format!("--inds 700 --order shuffled --compress {compress}")).unwrap();
     }
     let config = ComposerConfig::new(100, 700, DrawOrder::Shuffled, WrapMode::None, 0.0, MalformedOptions::default());
     for stream in Stream::ALL {
-        let expected = text(&config, stream, 0..700);
+        let expected = generate_text(&config, stream, 0..700);
         assert_eq!(read(folder.path(), &format!("{stream}.jsonl")), expected);
         let zst = read(folder.path(), &format!("{stream}.jsonl.zst"));
         assert_eq!(zstd::decode_all(zst.as_slice()).unwrap(), expected);
@@ -52,7 +52,7 @@ fn files_plain_and_compressed_hold_the_same_messages() {
 }
 
 #[test]
-fn appending_continues_as_if_it_had_been_made_at_once() {
+fn appended_recording_equals_one_generated_at_once() {
     for (compress, ending) in [("none", ""), ("gzip", ".gz"), ("zstd", ".zst")] {
         let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let flags = format!("--inds 300 --order emulator --malformed 0.05 --compress {compress}");
@@ -83,7 +83,7 @@ fn appending_continues_as_if_it_had_been_made_at_once() {
 }
 
 #[test]
-fn a_recording_that_is_there_stays_untouched() {
+fn existing_recording_is_not_changed_without_force() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("user.jsonl"), "{\"ind\":1").unwrap();
     let refused = format!("{:#}", emit(folder.path(), "--inds 10").unwrap_err());
@@ -93,11 +93,11 @@ fn a_recording_that_is_there_stays_untouched() {
     assert!(refused.contains("it ends within a message"), "{refused}");
     assert_eq!(read(folder.path(), "user.jsonl"), b"{\"ind\":1");
     emit(folder.path(), "--inds 10 --force").unwrap();
-    assert_eq!(lines(&read(folder.path(), "user.jsonl")).count(), 10);
+    assert_eq!(split_lines(&read(folder.path(), "user.jsonl")).count(), 10);
 }
 
 #[test]
-fn only_the_streams_asked_for_are_made_and_the_manifest_says_so() {
+fn manifest_counts_only_the_selected_streams() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = folder.path().join("manifest.json");
     let flags = format!("--inds 2k --streams geo --malformed 0.1 --count 1_000 --manifest {}", manifest.display());
@@ -114,18 +114,18 @@ fn only_the_streams_asked_for_are_made_and_the_manifest_says_so() {
 }
 
 #[test]
-fn contradictions_are_refused_all_at_once() {
+fn contradictions_are_reported_all_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let faults = typed(folder.path(), "--inds 0 --append --wrap mixed").validate();
-    assert_eq!(faults.len(), 2, "{faults:?}");
+    let problems = parse_args(folder.path(), "--inds 0 --append --wrap mixed").validate();
+    assert_eq!(problems.len(), 2, "{problems:?}");
     for flags in ["--inds x", "--malformed 1.5", "--malformed NaN", "--rate 0", "--streams pins", "--force --append"] {
         let words = ["emit", "--to", "x"].into_iter().chain(flags.split_whitespace());
         assert!(TestCommand::try_parse_from(words).is_err(), "{flags}");
     }
 }
 
-/// The rows inside a message, whatever is around them.
-fn unwrapped(message: &[u8]) -> Vec<Value> {
+/// The rows in a message, in any envelope.
+fn rows_in_message(message: &[u8]) -> Vec<Value> {
     fn rows(value: Value) -> Vec<Value> {
         match value {
             Value::String(text) => {
@@ -149,21 +149,21 @@ fn unwrapped(message: &[u8]) -> Vec<Value> {
 }
 
 #[test]
-fn every_wrap_holds_the_same_rows() {
+fn every_wrap_mode_keeps_the_rows() {
     for stream in Stream::ALL {
-        let plain = values(&config(6, 400), stream, 400);
+        let plain = generate_values(&config(6, 400), stream, 400);
         for wrap in [WrapMode::Value, WrapMode::Records, WrapMode::String, WrapMode::Base64, WrapMode::Mixed] {
             let config = ComposerConfig::new(6, 400, DrawOrder::Once, wrap, 0.0, MalformedOptions::default());
-            let wrapped = text(&config, stream, 0..400);
-            let rows: Vec<Value> = lines(&wrapped).flat_map(unwrapped).collect();
+            let wrapped = generate_text(&config, stream, 0..400);
+            let rows: Vec<Value> = split_lines(&wrapped).flat_map(rows_in_message).collect();
             assert!(rows == plain, "{wrap:?} of {stream}");
-            assert_eq!(lines(&wrapped).count() == 400, wrap.has_one_row_per_message());
+            assert_eq!(split_lines(&wrapped).count() == 400, wrap.has_one_row_per_message());
         }
     }
 }
 
 #[test]
-fn mixed_streams_take_turns() {
+fn streams_of_one_destination_take_turns() {
     let folder = tempfile::tempdir().unwrap();
     let (path, config) = (folder.path().join("all"), config(6, 100));
     let composers = Stream::ALL.map(|stream| MessageComposer::new(&config, stream, 0..100));
@@ -175,18 +175,18 @@ fn mixed_streams_take_turns() {
         crate::emit::senders::DestinationSender { acks: Arc::clone(&acks), destination, composers: composers.into() };
     crate::emit::senders::run_senders(vec![sender], Some(100_000.0), &DeliveryTracker::without_signals()).unwrap();
     assert_eq!((acks.counts().acknowledged, acks.resume_draw()), (300, 100));
-    let made = std::fs::read(path).unwrap();
-    let keys: Vec<u64> = lines(&made)
-        .map(|line| unwrapped(line).remove(0))
+    let sent = std::fs::read(path).unwrap();
+    let keys: Vec<u64> = split_lines(&sent)
+        .map(|line| rows_in_message(line).remove(0))
         .map(|row| row["ind"].as_u64().or(row["index"].as_u64()).unwrap())
         .collect();
     assert_eq!(keys.len(), 300);
     assert!(keys.is_sorted(), "the three messages of a draw stand together");
-    assert!(lines(&made).step_by(3).all(|line| line.starts_with(b"{\"index\"")));
+    assert!(split_lines(&sent).step_by(3).all(|line| line.starts_with(b"{\"index\"")));
 }
 
 #[test]
-fn nobody_reading_any_more_is_no_failure() {
+fn closed_pipe_ends_a_sender_without_error() {
     struct ClosedPipe;
     impl crate::emit::destinations::Destination for ClosedPipe {
         fn send(&mut self, _: &[u8]) -> std::io::Result<()> {
@@ -207,7 +207,7 @@ fn nobody_reading_any_more_is_no_failure() {
 }
 
 #[test]
-fn the_sample_is_what_its_readme_says() {
+fn sample_recordings_are_what_their_readme_command_generates() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/recordings");
     let readme = String::from_utf8(read(&sample, "README.md")).unwrap();
     let command = readme.lines().find_map(|line| line.strip_prefix("pinflow emit --to examples/recordings ")).unwrap();

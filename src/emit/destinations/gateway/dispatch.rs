@@ -1,4 +1,4 @@
-//! Requests, one after the other on each way, until every record is acknowledged or given up.
+//! Sends the records of each queue, one request at a time, until every record is acknowledged or given up.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -17,24 +17,25 @@ use crate::emit::acks::{AckCounts, DestinationAcks};
 use crate::emit::destinations::STOPPED_REASON;
 use crate::emit::progress::write_line;
 
-/// Records of one request; Kinesis takes no more.
+/// Records in one request: the limit of Kinesis.
 const MAX_BATCH_RECORDS: usize = 500;
-/// Bytes of one request; proxies are seldom told to take more.
+/// Bytes in one request. Proxies seldom accept more.
 const MAX_BATCH_BYTES: usize = 1 << 20;
-/// How long records may be refused, or nobody answer, before they are given up. Waits that the server asks for do not count.
+/// How long requests may fail without progress before the records are given up. The server's `Retry-After` does not
+/// count.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(120);
-/// Reasons that are told apart.
+/// How many different reasons are counted.
 const MAX_DISTINCT_REASONS: usize = 20;
-/// Bounds of the wait before a request is made again.
+/// First and longest wait before a retry.
 const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// A topic or stream, and what became of its records.
+/// A topic or stream, and the failures of its records.
 pub(super) struct GatewayTarget {
     name: String,
     pub(super) acks: Arc<DestinationAcks>,
-    /// How many were given up, by reason.
+    /// Records given up, by reason.
     reasons: Mutex<BTreeMap<String, u64>>,
-    /// How many requests were made again, by reason.
+    /// Retried requests, by reason.
     retry_reasons: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -43,37 +44,37 @@ impl GatewayTarget {
         GatewayTarget { name, acks, reasons: Mutex::default(), retry_reasons: Mutex::default() }
     }
 
-    /// Counts what became of records; which of them are to be sent again, and why one of those was not taken.
+    /// Counts the results. Returns which records to retry, and why one of them was not accepted.
     fn count_results(&self, results: Vec<RecordResult>, records: &[GatewayRecord]) -> (Vec<bool>, Option<String>) {
-        let (mut again, mut why) = (Vec::with_capacity(results.len()), None);
+        let (mut retry_flags, mut why) = (Vec::with_capacity(results.len()), None);
         for (result, record) in results.into_iter().zip(records) {
-            again.push(matches!(result, RecordResult::Retry(_)));
+            retry_flags.push(matches!(result, RecordResult::Retry(_)));
             match result {
                 RecordResult::Accepted => self.acks.acknowledge(record.number),
                 RecordResult::Refused(reason) => self.refuse(&reason, record.number),
                 RecordResult::Retry(reason) => why = Some(reason),
             }
         }
-        (again, why)
+        (retry_flags, why)
     }
 
-    /// Counts a record that the gateway will never take.
+    /// Counts a record that the gateway will never accept.
     pub(super) fn refuse(&self, reason: &str, number: u64) {
         self.give_up(reason, 1);
         self.acks.refuse(number);
     }
 
-    /// Counts records that are not tried again.
+    /// Counts records that are given up.
     pub(super) fn give_up(&self, reason: &str, records: u64) {
         count_reason(&self.reasons, reason, records);
     }
 
-    /// Whether every record so far was acknowledged.
+    /// Whether no record was given up.
     pub(super) fn is_fully_acknowledged(&self) -> bool {
         self.reasons.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// Says what had to be asked again, if anything.
+    /// Reports the retries of this target, by reason.
     pub(super) fn log_retries(&self, protocol: GatewayProtocol) {
         let retry_reasons = self.retry_reasons.lock().unwrap_or_else(PoisonError::into_inner);
         for (reason, times) in retry_reasons.iter() {
@@ -86,7 +87,8 @@ impl GatewayTarget {
     }
 }
 
-/// Counts by reason. Servers may put numbers into their words: beyond so many reasons they are counted as one.
+/// Counts by reason. Servers may put changing numbers into their messages: once there are too many reasons, new ones
+/// are counted as "other reasons".
 fn count_reason(counts: &Mutex<BTreeMap<String, u64>>, reason: &str, by: u64) {
     let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
     let reason =
@@ -95,17 +97,17 @@ fn count_reason(counts: &Mutex<BTreeMap<String, u64>>, reason: &str, by: u64) {
 }
 
 impl GatewayOutputState {
-    /// Whether no more is to be sent.
+    /// Whether sending has stopped after a failure.
     pub(super) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Acquire)
     }
 
-    /// Sends no more: what is on its way meets the same fault.
+    /// Stops sending: what is in flight meets the same failure.
     fn stop_sending(&self) {
         self.broken.store(true, Ordering::Release);
     }
 
-    /// What was not acknowledged, of all topics or streams.
+    /// The failures of all topics or streams, as text.
     pub(super) fn failure_text(&self, rest: &str) -> String {
         let AckCounts { sent, acknowledged, .. } = self.delivery.counts();
         let mut text = format!("{} of {sent} messages were not acknowledged{rest}", sent.saturating_sub(acknowledged));
@@ -118,7 +120,7 @@ impl GatewayOutputState {
     }
 }
 
-/// Makes requests of what comes, until nothing more does.
+/// Sends what arrives in `inbox`, until it is closed.
 pub(super) async fn send_queued(
     shared: Arc<GatewayOutputState>,
     target: usize,
@@ -134,7 +136,7 @@ pub(super) async fn send_queued(
     }
 }
 
-/// How many of the first records fit into one request: at least one.
+/// How many of the first records fit into one request. At least one.
 fn count_fitting(records: &[GatewayRecord]) -> usize {
     let mut bytes = 0;
     let fits = |record: &&GatewayRecord| {
@@ -150,13 +152,13 @@ struct BatchRequest<'s> {
 }
 
 impl BatchRequest<'_> {
-    /// Asks until each record is acknowledged or given up.
+    /// Sends and retries until each record is acknowledged or given up.
     async fn send_until_settled(&self, mut left: Vec<GatewayRecord>) {
         let mut backoff = Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1);
         let mut deadline = Instant::now() + RETRY_TIMEOUT;
         let (delivery, mut attempt) = (&self.shared.delivery, 0);
-        // Fewer than all once they were too large together.
-        let mut many = left.len();
+        // Halved each time a request was too large.
+        let mut max_batch_len = left.len();
         while !left.is_empty() {
             if self.shared.is_broken() {
                 let reason = if delivery.stop.is_requested() {
@@ -167,17 +169,17 @@ impl BatchRequest<'_> {
                 self.target.give_up(reason, left.len() as u64);
                 return;
             }
-            let asked = many.min(left.len());
+            let batch_len = max_batch_len.min(left.len());
             let outcome = tokio::select! {
-                outcome = self.send_request(&left[..asked]) => outcome,
+                outcome = self.send_request(&left[..batch_len]) => outcome,
                 () = delivery.stop.grace_over() => return self.give_up_on_stop(left.len()),
             };
             let (reason, wait) = match outcome {
                 ResponseOutcome::PerRecord(results) => {
-                    let (again, reason) = self.target.count_results(results, &left);
+                    let (retry_flags, reason) = self.target.count_results(results, &left);
                     let before = left.len();
-                    let mut again = again.into_iter();
-                    left.retain(|_| again.next().unwrap_or(true));
+                    let mut retry_flags = retry_flags.into_iter();
+                    left.retain(|_| retry_flags.next().unwrap_or(true));
                     if left.len() < before {
                         deadline = Instant::now() + RETRY_TIMEOUT;
                         attempt = 0;
@@ -189,8 +191,8 @@ impl BatchRequest<'_> {
                         Some(reason) => (reason, None),
                     }
                 }
-                ResponseOutcome::TooLarge(_) if asked > 1 => {
-                    many = asked.div_ceil(2);
+                ResponseOutcome::TooLarge(_) if batch_len > 1 => {
+                    max_batch_len = batch_len.div_ceil(2);
                     continue;
                 }
                 ResponseOutcome::TooLarge(reason) => {
@@ -221,13 +223,13 @@ impl BatchRequest<'_> {
         }
     }
 
-    /// Gives records up after a request to stop.
+    /// Gives up the remaining records after a stop request.
     fn give_up_on_stop(&self, left: usize) {
         self.target.give_up(STOPPED_REASON, left as u64);
         self.shared.stop_sending();
     }
 
-    /// Makes one request.
+    /// Sends one request.
     async fn send_request(&self, records: &[GatewayRecord]) -> ResponseOutcome {
         let GatewayOutputState { http, url, protocol, token, .. } = self.shared;
         let url = protocol.request_url(url, &self.target.name, records.len());
@@ -253,7 +255,7 @@ impl BatchRequest<'_> {
     }
 }
 
-/// A request that has no answer. What the certificate is refused for will not pass.
+/// What a request without a response means. An invalid certificate stays invalid: no retry.
 fn interpret_error(error: &reqwest::Error) -> ResponseOutcome {
     let mut chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     let cause = chain.clone().last().map(ToString::to_string).unwrap_or_default();

@@ -1,14 +1,16 @@
-//! A gateway: every line is a record in the body of a request, and every record is acknowledged or reported as not.
+//! Sends to a gateway over HTTP: each line is a record in the body of a request, acknowledged or reported as failed.
 //!
-//! Several requests are under way at once, eight for each topic or stream. All messages of a key (an ind, where no other
-//! is asked for) go the same way, one request after the other, so they arrive in their order, as they do from the
-//! original, which waits for every answer; between keys there is no order. What has gathered while an answer was waited
-//! for leaves together: single records at the original's pace, hundreds at a time in a flood.
+//! Each topic or stream has eight queues with one request in flight each. All messages with the same key (by default
+//! the `ind`) use the same queue, so they arrive in order. There is no order between keys. A request takes all records
+//! that queued up during the one before: single records at the pace of the posting emulator, hundreds at a time at full
+//! speed.
 //!
-//! A request whose answer was lost is made again, and its records may then be there twice. Where a gateway takes some
-//! records of a request and wants others later, those come later, as with every producer of Kinesis.
+//! Delivery is at least once: a request whose response was lost is sent again, and its records may be there twice. If a
+//! gateway accepts only some records of a request, the others are retried and arrive later.
 //!
-//! The rooms: `protocol`, what requests look like; `judge`, what answers mean; `queues`, requests until each record is settled.
+//! - `protocol`: what requests look like.
+//! - `response`: what responses mean.
+//! - `dispatch`: sends and retries requests until each record is settled.
 
 mod dispatch;
 mod protocol;
@@ -38,30 +40,29 @@ use crate::usage::UsageError;
 use dispatch::{GatewayTarget, send_queued};
 use protocol::GatewayRecord;
 
-/// Requests under way for each topic or stream.
+/// Requests in flight for each topic or stream.
 const CONCURRENT_REQUESTS: usize = 8;
-/// Records that wait for their request on each way.
+/// Records that may wait in each queue.
 const QUEUE_CAPACITY_RECORDS: usize = 500;
-/// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an answer may take.
+/// How long a response may take.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Where a token comes from by default.
+/// The environment variable of the token, unless `--token` is given.
 const TOKEN_VARIABLE: &str = "PINFLOW_TOKEN";
 
-/// Whether a place is a gateway.
+/// Whether `--to` is the URL of a gateway.
 pub(crate) fn is_url(to: &str) -> bool {
     to.starts_with("https://") || to.starts_with("http://")
 }
 
-/// A gateway, and the topics or streams that are written.
+/// A gateway, and the topics or streams to write to.
 pub(crate) struct GatewayOutput {
-    /// Lanes are threads; their requests are made here.
+    /// Senders are threads: their requests run here.
     runtime: Arc<Runtime>,
     shared: Arc<GatewayOutputState>,
 }
 
-/// What all ways share.
+/// What all queues share.
 struct GatewayOutputState {
     http: reqwest::Client,
     url: Url,
@@ -69,15 +70,15 @@ struct GatewayOutputState {
     token: Option<Secret>,
     targets: Vec<GatewayTarget>,
     delivery: Arc<DeliveryTracker>,
-    /// A request was refused, and the next ones would be.
+    /// A request failed for good, and the next ones would, too.
     broken: AtomicBool,
 }
 
 impl GatewayOutput {
-    /// Prepares requests; none is made.
+    /// Prepares an HTTP client. Nothing is sent.
     ///
     /// # Errors
-    /// If the URL is none, or the token or the certificates cannot be read.
+    /// If the URL is not that of a gateway, or the token or the certificates cannot be read.
     pub(crate) fn new(
         url: &str,
         protocol: GatewayProtocol,
@@ -93,7 +94,7 @@ impl GatewayOutput {
         if token.is_some() && url.scheme() != "https" && !is_loopback(&url) {
             bail!("the token would go to {url} unencrypted; use https");
         }
-        // A token, and posts, go to this URL and to no other that it points to.
+        // Redirects are not followed: posts and the token go to this URL only.
         let mut http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         http = http.connect_timeout(CONNECT_TIMEOUT).timeout(RESPONSE_TIMEOUT);
         if let Some(path) = ca {
@@ -117,9 +118,15 @@ impl GatewayOutput {
         Ok(GatewayOutput { runtime, shared: Arc::new(shared) })
     }
 
-    /// The destination of the topic or stream at a place in the list. Kafka's records get their key only where one was
-    /// asked for: the original's have none.
-    pub(crate) fn destination(&self, target: usize, key: MessageKey, is_key_asked_for: bool) -> Box<dyn Destination> {
+    /// The destination of the topic or stream at this index.
+    ///
+    /// Kafka records have a key only if `is_key_asked_for`: the requests of the posting emulator have none.
+    pub(crate) fn open_destination(
+        &self,
+        target: usize,
+        key: MessageKey,
+        is_key_asked_for: bool,
+    ) -> Box<dyn Destination> {
         let (queues, tasks) = (0..CONCURRENT_REQUESTS)
             .map(|_| {
                 let (queue, inbox) = mpsc::channel(QUEUE_CAPACITY_RECORDS);
@@ -141,7 +148,7 @@ impl GatewayOutput {
     }
 }
 
-/// What a gateway's URL must not be.
+/// Refuses URLs with a part that would not be sent.
 fn check_url(url: &Url) -> anyhow::Result<()> {
     if !url.username().is_empty() || url.password().is_some() {
         bail!("--to holds a user or a password; a gateway takes a token, from --token or {TOKEN_VARIABLE}");
@@ -165,7 +172,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// One topic or stream, as a destination.
+/// The destination of one topic or stream.
 struct GatewayDestination {
     runtime: Arc<Runtime>,
     shared: Arc<GatewayOutputState>,
@@ -174,7 +181,7 @@ struct GatewayDestination {
     is_key_sent: bool,
     queues: Vec<mpsc::Sender<GatewayRecord>>,
     tasks: Vec<JoinHandle<()>>,
-    /// The way of the next message without a key.
+    /// The queue of the next message without a key.
     next_queue: AtomicUsize,
 }
 
@@ -183,7 +190,7 @@ impl GatewayDestination {
         &self.shared.targets[self.target]
     }
 
-    /// Hands a message to its way; waits while that is full.
+    /// Puts a message into its queue. Waits while that is full.
     fn enqueue(&self, message: &[u8]) -> io::Result<()> {
         let target = self.target();
         let number = target.acks.count_sent();
@@ -200,7 +207,7 @@ impl GatewayDestination {
             Some(key) => key.iter().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte))),
             None => self.next_queue.fetch_add(1, Ordering::Relaxed),
         };
-        // Kinesis must have one; one that repeats nowhere spreads records over all shards.
+        // Kinesis requires a key. A random one spreads records over all shards.
         let key = match (key, self.shared.protocol) {
             (None, GatewayProtocol::Kinesis) => Some(uuid::Uuid::new_v4().simple().to_string().into_bytes()),
             (key, _) => key,
@@ -210,7 +217,7 @@ impl GatewayDestination {
         self.queues[queue % CONCURRENT_REQUESTS].blocking_send(record).map_err(ended)
     }
 
-    /// Lets the ways end, and waits for what is on them.
+    /// Closes the queues, and waits until their records are settled.
     fn drain_queues(&mut self) {
         self.queues.clear();
         for task in std::mem::take(&mut self.tasks) {
@@ -241,7 +248,7 @@ impl Destination for GatewayDestination {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // Nothing waits but for the answer before it.
+        // Records wait only for the request before them.
         Ok(())
     }
 
@@ -257,17 +264,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gateway_is_a_url_without_what_is_not_sent() {
+    fn url_with_parts_that_are_not_sent_is_refused() {
         assert!(is_url("https://a") && is_url("http://a") && !is_url("kafka://a") && !is_url("recordings"));
-        let said = |url: &str| Url::parse(url).map_err(anyhow::Error::from).and_then(|url| check_url(&url)).err();
+        let problem = |url: &str| Url::parse(url).map_err(anyhow::Error::from).and_then(|url| check_url(&url)).err();
         for (url, fault) in [
             ("https://me:canary@a/test", "--token"),
             ("https://a/test?x=1", "behind ?"),
             ("https://a/test/topics/12e.pin", "ends before /topics"),
         ] {
-            let said = said(url).map(|error| error.to_string()).unwrap_or_default();
-            assert!(said.contains(fault) && !said.contains("canary"), "{url}: {said}");
+            let problem = problem(url).map(|error| error.to_string()).unwrap_or_default();
+            assert!(problem.contains(fault) && !problem.contains("canary"), "{url}: {problem}");
         }
-        assert!(said("https://a.example/test").is_none() && said("http://localhost:8082/").is_none());
+        assert!(problem("https://a.example/test").is_none() && problem("http://localhost:8082/").is_none());
     }
 }

@@ -1,43 +1,43 @@
-//! What requests to a gateway look like: those of the original's producers.
+//! The requests of the two gateway protocols, as the posting emulator sends them.
 //!
-//! Kafka: Confluent's REST Proxy, API v2, `POST /topics/{topic}` with records whose values are JSON. Kinesis: what the
-//! AWS tutorial "Create a REST API as an Amazon Kinesis proxy in API Gateway" has, `PUT /streams/{name}/record` for one
-//! record and `/records` for several.
+//! - Kafka: Confluent REST Proxy, API v2. `POST /topics/{topic}` with records whose values are JSON.
+//! - Kinesis: the proxy of the AWS tutorial "Create a REST API as an Amazon Kinesis proxy in API Gateway". `PUT
+//! /streams/{name}/record` for one record, and `/records` for several.
 
 use reqwest::Method;
 use url::Url;
 
 use crate::emit::json;
 
-/// Which requests a gateway takes.
+/// The protocol of a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum GatewayProtocol {
-    /// Kafka REST v2.
+    /// Kafka REST v2 (Confluent REST Proxy)
     Kafka,
-    /// Kinesis behind an API gateway.
+    /// Kinesis behind Amazon API Gateway
     Kinesis,
 }
 
-/// A message on its way.
+/// A message in a queue or request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GatewayRecord {
     /// The key, if one is sent.
     pub(super) key: Option<Vec<u8>>,
-    /// JSON.
+    /// The value, as JSON.
     pub(super) value: Vec<u8>,
-    /// Its number among all messages of the destination.
+    /// Its number in the destination.
     pub(super) number: u64,
 }
 
 impl GatewayRecord {
-    /// Bytes that it takes in a request, about.
+    /// The approximate bytes it takes in a request.
     pub(super) fn request_bytes(&self) -> usize {
         self.value.len() + self.key.as_ref().map_or(0, Vec::len) + 48
     }
 }
 
 impl GatewayProtocol {
-    /// What messages go to.
+    /// What messages are sent to: a topic or a stream.
     pub(crate) fn target_noun(self) -> &'static str {
         match self {
             GatewayProtocol::Kafka => "topic",
@@ -59,10 +59,10 @@ impl GatewayProtocol {
         }
     }
 
-    /// Where so many records for a topic or stream go.
+    /// The URL for this many records to a topic or stream.
     pub(super) fn request_url(self, gateway: &Url, target: &str, records: usize) -> Url {
         let mut url = gateway.clone();
-        // A URL of HTTP always has a path.
+        // The URL of an HTTP server always has path segments.
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty();
             match (self, records) {
@@ -108,7 +108,8 @@ fn push_kafka_record(record: &GatewayRecord, out: &mut Vec<u8>) {
     out.push(b'{');
     if let Some(key) = &record.key {
         out.extend_from_slice(b"\"key\":");
-        // An ind as a number: Kafka then has the same bytes as from other producers, and so the same partition.
+        // An `ind` is sent as a JSON number: Kafka then stores the same bytes as from other producers, and chooses the
+        // same partition.
         let is_number = !key.is_empty() && key.iter().all(u8::is_ascii_digit) && (key[0] != b'0' || key.len() == 1);
         if is_number {
             out.extend_from_slice(key);
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_those_of_the_original() {
+    fn request_bodies_are_those_of_the_emulator() {
         let one = [record(None, "{\"ind\":1}")];
         assert_eq!(body(GatewayProtocol::Kafka, &one), r#"{"records":[{"value":{"ind":1}}]}"#);
         let two = [record(Some("12"), "{\"ind\":12}"), record(Some("a\"b"), "{}")];
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_keep_the_stage() {
+    fn request_url_keeps_the_stage() {
         for gateway in ["https://api.example.com/test", "https://api.example.com/test/"] {
             let gateway = Url::parse(gateway).unwrap();
             let url = |protocol: GatewayProtocol, records| protocol.request_url(&gateway, "1.pin", records).to_string();

@@ -1,8 +1,8 @@
-//! What a gateway's answer means for each record. No I/O here.
+//! What a gateway's response means for each record. No I/O.
 //!
-//! Only what the answer says of a record itself counts as taken: a 2xx alone says nothing. Confluent's REST Proxy answers
-//! 200 and gives a refused record an `error_code`; an API gateway in front of Kinesis may answer 200 with Kinesis' own
-//! error in the body.
+//! A record is accepted only if the response says so for this record. Status 2xx is not enough: Confluent REST Proxy
+//! answers 200 and gives a refused record an `error_code`. An API gateway may answer 200 with an error of Kinesis in
+//! the body.
 
 use std::time::Duration;
 
@@ -12,36 +12,35 @@ use serde_json::Value;
 
 use super::protocol::GatewayProtocol;
 
-/// Words of an answer that are repeated.
+/// Characters of an error text that are repeated in messages.
 const MAX_ERROR_TEXT_CHARS: usize = 300;
-/// No server is believed when it asks for a longer wait.
+/// The longest `Retry-After` that is obeyed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
 
-/// What became of the records of a request.
+/// What a response means for the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ResponseOutcome {
-    /// Each record has its fate, in their order.
+    /// Each record has a result of its own, in the order of the records.
     PerRecord(Vec<RecordResult>),
-    /// None was taken; the same request may go well later, not before the wait that the server asks for.
+    /// No record was accepted. A retry can succeed, but not before the server's `Retry-After`.
     Retry(String, Option<Duration>),
-    /// The request is too large; smaller ones may go well.
+    /// The request is too large. A smaller one can succeed.
     TooLarge(String),
-    /// No request will go well.
+    /// No request can succeed.
     Refused(String),
 }
 
-/// What became of a record.
+/// The result of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RecordResult {
-    /// It is there.
     Accepted,
-    /// It was not taken this time.
+    /// It was not accepted. A retry can succeed.
     Retry(String),
-    /// It will not be taken.
+    /// It will never be accepted.
     Refused(String),
 }
 
-/// Judges an answer to a request with so many records.
+/// Interprets the response to a request with this many records.
 pub(super) fn interpret_response(
     protocol: GatewayProtocol,
     status: u16,
@@ -90,7 +89,7 @@ pub(super) fn interpret_response(
     }
 }
 
-/// What became of each record where, beside an error, the server says so: none of them is there, and why may differ.
+/// The results in a 400 or 422 whose body has one for each record. None of the records is accepted.
 fn rejected_records(protocol: GatewayProtocol, body: &[u8], records: usize) -> Option<Vec<RecordResult>> {
     let results = match protocol {
         GatewayProtocol::Kafka => kafka_results(body)?,
@@ -114,8 +113,8 @@ struct KafkaRecordOffset {
     error: Option<String>,
 }
 
-/// Codes of errors that may pass (REST Proxy API reference v2: 2 in a record, 50003 elsewhere), and those of a server
-/// that has too much to do.
+/// Error codes for which a retry can succeed (REST Proxy API reference v2: 2 for a record, 50003 for a request), and
+/// those of an overloaded server.
 const RETRYABLE_ERROR_CODES: [i64; 4] = [2, 42_901, 50_003, 50_301];
 
 fn kafka_results(body: &[u8]) -> Option<Vec<RecordResult>> {
@@ -131,7 +130,7 @@ fn kafka_results(body: &[u8]) -> Option<Vec<RecordResult>> {
     Some(answer.offsets.into_iter().map(result).collect())
 }
 
-/// Kinesis' `PutRecord`.
+/// The result of `PutRecord`.
 fn kinesis_single_result(body: &[u8]) -> Option<RecordResult> {
     let answer: Value = serde_json::from_slice(body).ok()?;
     if answer["SequenceNumber"].is_string() {
@@ -142,7 +141,7 @@ fn kinesis_single_result(body: &[u8]) -> Option<RecordResult> {
     Some(kinesis_error_result(error, message.unwrap_or_default()))
 }
 
-/// Kinesis' `PutRecords`.
+/// The results of `PutRecords`.
 fn kinesis_results(body: &[u8], records: usize) -> Option<Vec<RecordResult>> {
     let answer: Value = serde_json::from_slice(body).ok()?;
     let Some(each) = answer["Records"].as_array() else {
@@ -176,17 +175,18 @@ fn kinesis_error_result(error: &str, message: &str) -> RecordResult {
     if passing.iter().any(|sign| name.contains(sign)) { RecordResult::Retry(why) } else { RecordResult::Refused(why) }
 }
 
-/// What the server says, in its words.
+/// The server's message, on one line.
 fn error_text(body: &[u8]) -> String {
-    let fault: Option<Value> = serde_json::from_slice(body).ok();
-    let message = fault.as_ref().and_then(|fault| ["message", "Message"].iter().find_map(|name| fault[*name].as_str()));
+    let answer: Option<Value> = serde_json::from_slice(body).ok();
+    let message =
+        answer.as_ref().and_then(|answer| ["message", "Message"].iter().find_map(|name| answer[*name].as_str()));
     let text = message.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
     let text: String =
         text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_ERROR_TEXT_CHARS).collect();
     if text.is_empty() { "it does not say why".to_owned() } else { text }
 }
 
-/// A `Retry-After`: seconds, or a moment (RFC 9110, 10.2.3).
+/// Parses `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3).
 fn parse_retry_after(after: &str, now: Timestamp) -> Option<Duration> {
     let secs = after.trim().parse().ok().map(Duration::from_secs).or_else(|| {
         let at = jiff::fmt::rfc2822::parse(after.trim()).ok()?.timestamp();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn each_record_of_kafka_is_judged_alone() {
+    fn kafka_response_has_a_result_for_each_record() {
         let body = r#"{"key_schema_id":null,"value_schema_id":null,"offsets":[
             {"partition":0,"offset":17,"error_code":null,"error":null},
             {"partition":0,"offset":-1,"error_code":2,"error":"leader moved"},
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn each_record_of_kinesis_is_judged_alone() {
+    fn kinesis_response_has_a_result_for_each_record() {
         let one = r#"{"ShardId":"shardId-000000000000","SequenceNumber":"4959"}"#;
         assert_eq!(results(GatewayProtocol::Kinesis, one, 1), [RecordResult::Accepted]);
         let body = r#"{"FailedRecordCount":2,"Records":[{"ShardId":"s","SequenceNumber":"1"},
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_comes_as_200_is_one() {
+    fn error_in_a_200_response_is_an_error() {
         let missing = r#"{"__type":"com.amazonaws.kinesis#ResourceNotFoundException","message":"Stream a not found"}"#;
         for records in [1, 3] {
             let results = results(GatewayProtocol::Kinesis, missing, records);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_error_says_of_each_record_counts() {
+    fn error_response_with_results_refuses_each_record() {
         let none = r#"{"error_code":42206,"message":"no record was taken: it is too large",
             "offsets":[{"partition":null,"offset":null,"error_code":1,"error":"it is too large"}]}"#;
         let outcome = |protocol, status, body: &str, records| {
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_tried_again_when_the_server_says() {
+    fn overloaded_server_is_retried_after_its_retry_after() {
         let outcome =
             |status, after| interpret_response(GatewayProtocol::Kafka, status, after, b"{\"message\":\"busy\"}", 2);
         assert_eq!(
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_will_not_pass_ends_with_the_servers_words() {
+    fn permanent_error_repeats_the_server_message() {
         let missing = refused(GatewayProtocol::Kafka, 404, r#"{"error_code":40401,"message":"Topic not found."}"#, 1);
         assert_eq!(missing, "404: Topic not found.");
         assert!(

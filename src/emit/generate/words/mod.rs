@@ -1,4 +1,4 @@
-//! The words that generated posts are made of: all made up, but for the countries.
+//! The words of generated posts. All are made up, except the countries.
 
 mod countries;
 mod names;
@@ -16,21 +16,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_countries_stand_in_byte_order() {
+    fn names_and_countries_are_in_byte_order() {
         assert!(COUNTRIES.is_sorted_by(|a, b| a < b));
         assert!(FIRST_NAMES.is_sorted_by(|a, b| a < b));
         assert!(LAST_NAMES.is_sorted_by(|a, b| a < b));
     }
 
     #[test]
-    fn countries_hold_what_breaks_careless_readers() {
+    fn countries_contain_special_characters() {
         for sign in ['(', '&', '\'', '-'] {
             assert!(COUNTRIES.iter().any(|name| name.contains(sign)), "no country with {sign}");
         }
     }
 
     #[test]
-    fn no_word_holds_a_line_break() {
+    fn words_contain_no_line_feed() {
         let lists: [&[&str]; 9] = [
             &COUNTRIES,
             &FIRST_NAMES,

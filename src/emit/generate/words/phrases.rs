@@ -1,13 +1,13 @@
-//! What posts are about, in words made up for this generator.
+//! The words and phrases of generated texts.
 
-/// A category, with what its posts talk about.
+/// A category, and the things that its posts mention.
 #[derive(Debug)]
 pub(crate) struct CategoryWords {
     pub(crate) name: &'static str,
     pub(crate) things: [&'static str; 14],
 }
 
-/// The 13 categories, in the order of their blocks.
+/// The 13 categories, in the order of their rows.
 #[rustfmt::skip]
 pub(crate) const CATEGORIES: [CategoryWords; 13] = [
     CategoryWords {
@@ -114,7 +114,7 @@ pub(crate) const CATEGORIES: [CategoryWords; 13] = [
     },
 ];
 
-/// How a thing is.
+/// Adjectives of things.
 #[rustfmt::skip]
 pub(crate) const ADJECTIVES: [&str; 32] = [
     "quick", "cosy", "modern", "simple", "vintage", "handmade", "colourful", "minimal", "rustic", "bold", "gentle",
@@ -122,21 +122,21 @@ pub(crate) const ADJECTIVES: [&str; 32] = [
     "small-space", "surprising", "daily", "soft", "dark", "weekend", "beginner", "lovely", "scandinavian", "free",
 ];
 
-/// How a title begins.
+/// First words of titles.
 #[rustfmt::skip]
 pub(crate) const TITLE_OPENERS: [&str; 16] = [
     "How to make a", "25", "The best", "My favourite", "A guide to the", "15 ideas for a", "Inspiration:", "Try this",
     "Step by step:", "The most", "A very", "Why we love the", "Before and after:", "All about the", "Plan a", "DIY",
 ];
 
-/// What stands between two things in a title.
+/// Separators between two things in a title.
 #[rustfmt::skip]
 pub(crate) const TITLE_JOINTS: [&str; 16] = [
     " with a ", " and a ", " - ", " | ", ": ", " for a ", " in a ", ", ", " and one more ", " + ", " or a ", " by the ",
     " & ", " beside a ", " from a ", " / ",
 ];
 
-/// How a sentence of a description begins.
+/// First words of the sentences of descriptions.
 #[rustfmt::skip]
 pub(crate) const SENTENCE_OPENERS: [&str; 16] = [
     "Discover how to plan a", "This", "Here is a", "Find out why a", "Learn everything about the", "Save this",
@@ -145,7 +145,7 @@ pub(crate) const SENTENCE_OPENERS: [&str; 16] = [
     "A friend showed me her",
 ];
 
-/// How a sentence of a description goes on.
+/// Last words of the sentences of descriptions.
 #[rustfmt::skip]
 pub(crate) const SENTENCE_TAILS: [&str; 12] = [
     " that works in every season.", " you can finish today.", " with a list of everything you need.",
@@ -154,23 +154,23 @@ pub(crate) const SENTENCE_TAILS: [&str; 12] = [
     " in less than 30 minutes.", "? Then this one is for you.",
 ];
 
-/// Pieces of text that a careless reader breaks.
+/// Accented text, which careless readers break.
 #[rustfmt::skip]
 pub(crate) const ACCENTS: [&str; 12] = [
     " – très élégant ", " (½ price) ", " d’été ", " “slow living” ", " Größe M ", " niño’s ", " décor ", " ☀️ ",
     " осенний уют ", " 手作りのアイデア ", " שלום ", " cafe\u{301} ",
 ];
 
-/// Characters outside the basic plane: surrogate pairs where they are escaped.
+/// Characters outside the basic multilingual plane: surrogate pairs where they are escaped.
 #[rustfmt::skip]
 pub(crate) const ASTRAL: [&str; 8] = [" 🎄 ", " 😍 ", " 🏡🌿 ", " 𝓁𝑜𝓋𝑒 ", " 👩‍🎨 ", " 💍 ", " 🇳🇴 ", " 🧶 "];
 
-/// Quotes and what else JSON escapes.
+/// Characters that JSON escapes.
 #[rustfmt::skip]
 pub(crate) const QUOTED: [&str; 6] =
     [" \"a must\" ", " 24\" wide ", " the so-called \"good room\" ", " A/B \\ C ", " \"why not?\" ", " \"tip\": "];
 
-/// How tags end; the first ones leave the thing alone.
+/// Last words of tags. The first ones are empty.
 #[rustfmt::skip]
 pub(crate) const TAG_TAILS: [&str; 12] =
     ["", "", "", " ideas", " inspiration", " diy", " tips", " design", " trends", " projects", " for beginners", " 101"];
@@ -195,7 +195,7 @@ pub(crate) const POSTER_SECOND: [&str; 64] = [
     "Wagon", "Willow", "Window", "Workshop",
 ];
 
-/// What stands before, between and after the two words of a poster name. No two forms make the same name.
+/// Text before, between and after the two words of a poster name. No two forms can produce the same name.
 #[rustfmt::skip]
 pub(crate) const POSTER_FORMS: [[&str; 3]; 32] = [
     ["", " ", ""], ["The ", " ", ""], ["", "", ""], ["", " ", " Co."], ["", " & ", ""], ["", ".", ""],
