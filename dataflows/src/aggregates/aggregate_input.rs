@@ -1,4 +1,4 @@
-//! What one row adds to one question.
+//! The input of an aggregate: what one joined row adds to one group of one question.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
@@ -8,7 +8,7 @@ use crate::answer::AnswerCell;
 use crate::hash::KeyedState;
 use crate::symbol::Symbol;
 
-/// Grouping columns a question may have.
+/// The most grouping columns a question may have.
 pub const GROUP_COLUMNS_MAX: usize = 2;
 
 /// The value of one grouping column.
@@ -18,7 +18,7 @@ pub enum GroupKeyPart {
     Unused,
     /// Text.
     Text(Symbol),
-    /// A whole number; years fit 32 bits.
+    /// A whole number, such as a year.
     Long(i32),
 }
 
@@ -35,7 +35,7 @@ impl From<i32> for GroupKeyPart {
 }
 
 impl GroupKeyPart {
-    /// As a cell of the answer.
+    /// The value as a cell of the answer.
     #[must_use]
     pub fn to_cell(self) -> Option<AnswerCell> {
         match self {
@@ -46,10 +46,10 @@ impl GroupKeyPart {
     }
 }
 
-/// The values of the grouping columns, in their order.
+/// The values of all grouping columns, in order. Unused positions come last.
 pub type GroupKey = [GroupKeyPart; GROUP_COLUMNS_MAX];
 
-/// What one row adds to one question: millions of these pass through the graph, so they are small.
+/// What one row adds to one group of one question. Millions of these flow through the graph, so it is small (32 bytes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AggregateInput {
     pub(super) group: GroupKey,
@@ -59,7 +59,7 @@ pub struct AggregateInput {
 }
 
 impl AggregateInput {
-    /// Adds a row to a group.
+    /// An input for the group with these key parts, without label and with value 0.
     #[must_use]
     pub fn for_group<const N: usize>(parts: [GroupKeyPart; N]) -> AggregateInput {
         const { assert!(N <= GROUP_COLUMNS_MAX, "raise GROUPS_MAX for a question with more grouping columns") }
@@ -68,26 +68,28 @@ impl AggregateInput {
         AggregateInput { group, label: None, answer: 0, value: 0 }
     }
 
-    /// The row has this label, if any.
+    /// Sets the label.
     #[must_use]
     pub fn with_label(self, label: impl Into<Option<Symbol>>) -> AggregateInput {
         AggregateInput { label: label.into(), ..self }
     }
 
-    /// The row has this value.
+    /// Sets the value.
     #[must_use]
     pub fn with_value(self, value: i64) -> AggregateInput {
         AggregateInput { value, ..self }
     }
 
-    /// It is meant for this answer.
+    /// Sets the answer, by its index among all questions.
     #[must_use]
     pub fn with_answer(self, answer: u16) -> AggregateInput {
         AggregateInput { answer, ..self }
     }
 
-    /// Brings a group to one worker. Symbols are hashed by number: all workers are of one process, and a symbol keeps its
-    /// number as long as a group has it.
+    /// The hash by which groups are exchanged to workers.
+    ///
+    /// Symbols are hashed by number, which is safe because all workers run in one process and a symbol keeps its number
+    /// while a group holds it.
     pub(super) fn exchange_hash(&self) -> u64 {
         let mut hasher = KeyedState.build_hasher();
         self.answer.hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! Counts of rows and of distinct labels.
+//! Counts of rows and of distinct labels per group.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,20 @@ use crate::answer::AnswerCell;
 use crate::hash::KeyedState;
 use crate::symbol::Symbol;
 
-/// Too many rows for a count of four bytes. One `ind`, delivered often enough in two streams, comes here under `keep`.
+/// Marks a count that does not fit four bytes. With `duplicates = "keep"` joins multiply, so an `ind` that is delivered
+/// often in two streams can get there.
 pub(super) const COUNT_OVERFLOW: u32 = u32::MAX;
 
-/// How many rows have each label: 8 bytes a label, as long as there are fewer than [`COUNT_OVERFLOW`] of them.
+/// The number of rows per label: 8 bytes a label while its count is below [`COUNT_OVERFLOW`].
 #[derive(Debug, Default)]
 pub(super) struct LabelCounts {
     few: HashMap<Symbol, u32, KeyedState>,
-    /// Where `few` says [`COUNT_OVERFLOW`].
+    /// The exact counts of labels whose entry in `few` is [`COUNT_OVERFLOW`].
     many: BTreeMap<Symbol, i64>,
 }
 
 impl LabelCounts {
-    /// Counts more rows with a label; how many there were, and are.
+    /// Adds `diff` rows with a label. Returns the counts before and after.
     pub(super) fn add_rows(&mut self, label: Symbol, diff: i64) -> Result<(i64, i64), NegativeCount> {
         let entry = self.few.entry(label);
         let before = match &entry {
@@ -44,12 +45,12 @@ impl LabelCounts {
         Ok((before, after))
     }
 
-    /// How many labels there are.
+    /// The number of labels.
     pub(super) fn len(&self) -> usize {
         self.few.len()
     }
 
-    /// Each label, with how many rows have it.
+    /// Each label with its number of rows.
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (Symbol, i64)> {
         self.few.iter().map(|(label, rows)| match *rows {
             COUNT_OVERFLOW => (*label, self.many.get(label).copied().unwrap_or(0)),
@@ -58,7 +59,7 @@ impl LabelCounts {
     }
 }
 
-/// How many rows a group has.
+/// The number of rows of a group.
 #[derive(Debug, Default)]
 pub struct RowCount(i64);
 
@@ -76,7 +77,7 @@ impl RowCount {
     }
 }
 
-/// How many different labels the rows of a group have; 0 if they have none.
+/// The number of distinct labels of a group: 0 if its rows have none.
 #[derive(Debug, Default)]
 pub struct DistinctLabels {
     rows: i64,
@@ -106,7 +107,7 @@ impl DistinctLabels {
     }
 }
 
-/// Emits the change from one count to another, of a group that may be gone or new.
+/// Emits the change from one count to another. A `fresh` group had no row before, a `gone` one has none after.
 fn emit_count_change(before: i64, after: i64, gone: bool, fresh: bool, emit: &mut EmitChange<'_>) {
     if !fresh && (gone || before != after) {
         emit(None, AnswerCell::Long(before), -1);

@@ -1,4 +1,4 @@
-//! The median of a group's values.
+//! The median of a group's values, kept up to date under insertions and retractions.
 
 use std::collections::BTreeMap;
 
@@ -6,18 +6,18 @@ use super::query_options::{MedianMethod, QueryOptions};
 use super::{EmitChange, GroupUpdate, NegativeCount, checked_count};
 use crate::answer::AnswerCell;
 
-/// How often each value occurs, with a cursor on the lower of the two middle elements.
+/// The count of each value, with a cursor at the lower of the two middle elements.
 ///
-/// Every update shifts the middle by half an element at most, so the cursor passes no more elements than there are
-/// updates, each in the time that it takes to find a neighbour.
+/// An update shifts the middle by at most half an element. So the cursor moves by at most one neighbour per update, and
+/// each step is a lookup in the ordered map.
 #[derive(Debug, Default)]
 pub struct RunningMedian {
     counts: BTreeMap<i64, i64>,
-    /// Elements in all.
+    /// The number of elements.
     total: i64,
-    /// Any value, between applications the lower middle one.
+    /// The lower middle element. Between `add_update` and `move_cursor` it may be any value.
     cursor: i64,
-    /// Elements smaller than the cursor.
+    /// The number of elements smaller than the cursor.
     below: i64,
 }
 
@@ -58,7 +58,7 @@ impl RunningMedian {
         Ok(())
     }
 
-    /// The place of the lower middle element, counted from 0.
+    /// The index of the lower middle element, from 0.
     fn lower_middle(&self) -> i64 {
         (self.total - 1) / 2
     }
@@ -82,7 +82,7 @@ impl RunningMedian {
         }
     }
 
-    /// The median; the cursor is settled.
+    /// The median. The cursor must be at the lower middle element.
     fn current_median(&self, median: MedianMethod) -> Option<f64> {
         let mut upwards = self.counts.range(self.cursor..);
         let (lower, count) = upwards.next()?;

@@ -1,19 +1,22 @@
-//! Groups with one label: most groups are such where every row has a group of its own.
+//! The state of a top-k group that has only one label.
 //!
-//! A ranking of labels takes some 500 bytes with its tables and sets, even for one label. Here it takes 24, and no
-//! allocation. A second label, or a second value where the values of a label are told apart, makes a ranking of it.
+//! Questions that group by a nearly unique column have mostly such groups. This state takes 24 bytes and no allocation,
+//! where a ranking with its tables and sets takes about 500. The group is converted to a ranking by its second label,
+//! or by a second value where values matter.
 
 use super::{EmitChange, GroupUpdate, NegativeCount, checked_count};
 use crate::answer::AnswerCell;
 use crate::symbol::Symbol;
 
-/// A label, its value, and how many rows have both; `None` for a group without rows.
+/// The label, its value and the number of rows with both. `None` for a group without rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OneLabel(Option<(Symbol, i64, i64)>);
 
 impl OneLabel {
-    /// Takes up updates if they are of its one label and value, and emits how the answer changes. Where the label is
-    /// ranked `by_rows`, values mean nothing. `Ok(false)` if the updates need a ranking; nothing is changed then.
+    /// Applies updates of the one label and value, and emits the changed rows of the answer.
+    ///
+    /// With `by_rows` labels are ranked by count and values are ignored. Returns `Ok(false)` and changes nothing if the
+    /// updates need a ranking.
     pub(super) fn apply(
         &mut self,
         updates: &[GroupUpdate],
@@ -43,7 +46,7 @@ impl OneLabel {
         Ok(true)
     }
 
-    /// Its rows, as one update from nothing.
+    /// The state as one insertion into an empty group.
     pub(super) fn as_update(self) -> Option<GroupUpdate> {
         self.0.map(|(label, value, diff)| GroupUpdate { label: Some(label), value, diff })
     }

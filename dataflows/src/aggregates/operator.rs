@@ -1,4 +1,4 @@
-//! The one operator that holds all groups of all questions.
+//! The stateful operator that holds all groups of all questions.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -17,39 +17,42 @@ use crate::answer::{self, AnswerChange, AnswerRow};
 use crate::hash::KeyedState;
 use crate::symbol::{Symbol, SymbolHolder};
 
-/// A question, as far as it concerns the operator.
+/// What the operator needs to know of a question.
 #[derive(Debug, Clone, Copy)]
 pub struct AggregateSpec {
-    /// Its name.
+    /// The name of the answer.
     pub name: &'static str,
-    /// What it says of each group.
+    /// How inputs of a group become rows of the answer.
     pub aggregate: Aggregate,
 }
 
-/// How much the groups hold.
+/// The size of the state held by the operator on one worker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GroupCounts {
-    /// Groups of all answers.
+    /// Groups over all answers.
     pub groups: usize,
-    /// Their entries: counted labels and values.
+    /// Entries over all groups: counted labels and values.
     pub entries: usize,
 }
 
-/// The operator's name.
+/// The operator's name, as `GET /graph` shows it.
 pub(crate) const AGGREGATES_OPERATOR: &str = "Measures";
 
-/// Maintains the answers to `asked`, by index, under the changes of what rows contribute.
+/// Keeps the answers of all questions up to date. `asked` lists the questions by answer index.
 ///
-/// Contributions wait, under a retained capability, until their epoch is complete on all workers; then `changes` gets
-/// what changes in the answers of the groups that this worker holds. Epochs come in order; those that change nothing
-/// do not come. The output carries no data: when its frontier has passed an epoch, so have the changes on all workers.
-/// `counts` is kept at what the groups hold. Groups and labels are those of rows that count: a
-/// sweep that marks the rows marks all that is held here.
+/// Inputs are buffered, under a retained capability, until their epoch is complete on all workers. Then `changes` is
+/// called with the answer changes of the groups on this worker: once per epoch, in epoch order, and not for epochs
+/// without changes.
+///
+/// The output stream carries no data. Once its frontier has passed an epoch, `changes` has been called for that epoch
+/// on all workers. `counts` is updated to the size of the state.
+///
+/// The operator holds only symbols of rows that count: a sweep that marks those rows has marked all symbols held here.
 ///
 /// # Panics
-/// If more of something is retracted than was ever there: no answer is better than a wrong one.
+/// If more inputs are retracted than were inserted: no answer is better than a wrong one.
 pub fn maintain_answers<'s>(
-    contributions: StreamVec<'s, u64, (AggregateInput, u64, i64)>,
+    inputs: StreamVec<'s, u64, (AggregateInput, u64, i64)>,
     asked: Vec<AggregateSpec>,
     options: QueryOptions,
     counts: Rc<Cell<GroupCounts>>,
@@ -57,15 +60,15 @@ pub fn maintain_answers<'s>(
     mut changes: impl FnMut(u64, Vec<AnswerChange>) + 'static,
 ) -> StreamVec<'s, u64, ()> {
     let summed = asked.iter().map(|it| it.aggregate.is_count_only()).collect();
-    let contributions = combine_counts(contributions, summed);
-    let by_group = Exchange::new(|(contribution, _, _): &(AggregateInput, u64, i64)| contribution.exchange_hash());
-    contributions.unary_frontier(by_group, AGGREGATES_OPERATOR, move |_, _| {
+    let inputs = combine_counts(inputs, summed);
+    let by_group = Exchange::new(|(input, _, _): &(AggregateInput, u64, i64)| input.exchange_hash());
+    inputs.unary_frontier(by_group, AGGREGATES_OPERATOR, move |_, _| {
         let mut pending: PendingEpochs = BTreeMap::new();
         let mut answers = AnswerGroups::new(asked, options, counts);
         move |(input, frontier), _output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<()>>>| {
             let _ = &holds_symbols;
             input.for_each(|time, data| {
-                // A join that catches up gives several epochs in one container.
+                // A join that catches up can emit several epochs in one container.
                 while let Some(&(_, epoch, _)) = data.first() {
                     let others = data.iter().position(|(_, other, _)| *other != epoch);
                     let rest = others.map_or_else(Vec::new, |others| data.split_off(others));
@@ -78,7 +81,7 @@ pub fn maintain_answers<'s>(
                 if frontier.less_equal(&epoch) {
                     break;
                 }
-                // The capability is dropped after the call: the probe must not pass the epoch before.
+                // Drop the capability only after the call: the probe must not pass the epoch earlier.
                 let (_capability, waiting) = entry.remove();
                 let changed = answers.apply(epoch, waiting);
                 if !changed.is_empty() {
@@ -89,25 +92,25 @@ pub fn maintain_answers<'s>(
     })
 }
 
-/// Contributions that wait for their epoch to be complete, in the containers they came in.
+/// Inputs of epochs that are not complete yet, in the containers they arrived in.
 type PendingEpochs = BTreeMap<u64, (Capability<u64>, Vec<Vec<(AggregateInput, u64, i64)>>)>;
 
-/// Lists kept for use again, and the updates that such a list has room for: 12 MB at the most.
+/// Limits of the emptied update lists that are kept for reuse: how many, and the capacity of each (12 MB together).
 const SPARE_LISTS_MAX: usize = 1024;
 const SPARE_LIST_UPDATES_MAX: usize = 512;
 
-/// All groups of all answers that this worker holds.
+/// The groups of all answers on this worker.
 struct AnswerGroups {
     asked: Vec<AggregateSpec>,
     options: QueryOptions,
     groups: Vec<HashMap<GroupKey, GroupEntry, KeyedState>>,
     touched: Vec<(u16, GroupKey)>,
-    /// Room for what waits, used again from epoch to epoch.
+    /// Emptied lists for pending updates, reused from epoch to epoch.
     spare: Vec<Vec<GroupUpdate>>,
     counts: Rc<Cell<GroupCounts>>,
 }
 
-/// A group, and what waits to be applied to it within an epoch.
+/// A group, and the updates of the current epoch that are not applied to it yet.
 struct GroupEntry {
     waiting: Vec<GroupUpdate>,
     state: GroupState,
@@ -119,9 +122,9 @@ impl AnswerGroups {
         AnswerGroups { asked, options, groups, touched: Vec::new(), spare: Vec::new(), counts }
     }
 
-    /// Applies all contributions of an epoch and says what changes.
-    fn apply(&mut self, epoch: u64, contributions: Vec<Vec<(AggregateInput, u64, i64)>>) -> Vec<AnswerChange> {
-        for (AggregateInput { group, label, answer, value }, _, diff) in contributions.into_iter().flatten() {
+    /// Applies all inputs of an epoch and returns the changes of the answers.
+    fn apply(&mut self, epoch: u64, inputs: Vec<Vec<(AggregateInput, u64, i64)>>) -> Vec<AnswerChange> {
+        for (AggregateInput { group, label, answer, value }, _, diff) in inputs.into_iter().flatten() {
             let measure = self.asked[usize::from(answer)].aggregate;
             let held = self.groups[usize::from(answer)]
                 .entry(group)
@@ -139,7 +142,7 @@ impl AnswerGroups {
         changed
     }
 
-    /// Applies to one group what waits for it.
+    /// Applies a group's pending updates.
     fn apply_pending(&mut self, epoch: u64, answer: u16, group: GroupKey, changed: &mut Vec<AnswerChange>) {
         let asked = &self.asked[usize::from(answer)];
         let groups = &mut self.groups[usize::from(answer)];
@@ -156,7 +159,7 @@ impl AnswerGroups {
         let after = held.state.entries();
         let mut counts = self.counts.get();
         counts.entries = counts.entries + after - before;
-        // A group is there as long as it has entries.
+        // A group exists while it has entries.
         counts.groups = counts.groups + usize::from(after > 0) - usize::from(before > 0);
         self.counts.set(counts);
         if after == 0 {
@@ -169,7 +172,7 @@ impl AnswerGroups {
     }
 }
 
-/// Grouping columns, then the label where there is one, then the value.
+/// The row of an answer: grouping columns, then the label if there is one, then the value.
 fn answer_row(group: GroupKey, label: Option<Symbol>, value: answer::AnswerCell) -> AnswerRow {
     let groups = group.into_iter().filter_map(super::GroupKeyPart::to_cell);
     let cells: Vec<_> =

@@ -1,4 +1,4 @@
-//! How ranks and medians are meant: options that hold for all questions.
+//! Options that define rankings and medians for all questions: `ties`, `top` and `median`.
 
 use std::fmt::{Display, Formatter};
 use std::num::NonZeroU32;
@@ -7,23 +7,23 @@ use std::str::FromStr;
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Which rows of equal value are listed.
+/// Which labels of equal value are listed (option `ties`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TieRule {
-    /// The one with the smallest label, byte by byte. Ranks count rows.
+    /// Only the one with the smallest label, compared byte by byte. Ranks count rows.
     #[default]
     First,
     /// All of them. Ranks count distinct values.
     All,
 }
 
-/// How many ranks of a group are listed.
+/// How many ranks of a group are listed (option `top`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RankLimit {
-    /// This many.
+    /// At most this many ranks.
     Ranks(NonZeroU32),
-    /// All.
+    /// All ranks.
     All,
 }
 
@@ -33,18 +33,18 @@ impl Default for RankLimit {
     }
 }
 
-/// The median of an even count.
+/// The median of an even number of values (option `median`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MedianMethod {
     /// The mean of the two middle values.
     #[default]
     Exact,
-    /// The lower of them, the element at rank ⌈n/2⌉, as Spark's `percentile_approx` says it.
+    /// The lower of the two, the element at rank ⌈n/2⌉. Spark's `percentile_approx` gives the same.
     Lower,
 }
 
-/// All of them.
+/// The options of rankings and medians.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueryOptions {
     /// Which rows of equal value are listed.
@@ -55,18 +55,18 @@ pub struct QueryOptions {
     pub median: MedianMethod,
 }
 
-/// An option was given a value that it does not have.
+/// An option was given an unknown value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{given}` is none of {known}")]
 pub struct UnknownOption {
-    /// What was given.
+    /// The value that was given.
     pub given: String,
-    /// What there is.
+    /// The values that are known.
     pub known: &'static str,
 }
 
 impl UnknownOption {
-    /// `given` is none of `known`.
+    /// The value `given` is not among the `known` ones.
     #[must_use]
     pub fn new(given: &str, known: &'static str) -> UnknownOption {
         UnknownOption { given: given.to_owned(), known }
@@ -135,7 +135,7 @@ impl Display for RankLimit {
     }
 }
 
-/// From a whole number, or from text.
+/// Accepts a whole number or a string.
 impl<'de> Deserialize<'de> for RankLimit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RankLimit, D::Error> {
         struct TopVisitor;

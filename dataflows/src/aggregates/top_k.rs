@@ -1,4 +1,4 @@
-//! The labels of a group in order of their values.
+//! Rankings: the labels of a group, ordered by count or by maximum value.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::answer::AnswerCell;
 use crate::hash::KeyedState;
 use crate::symbol::Symbol;
 
-/// Labels ranked by how many rows have them.
+/// Labels ranked by their number of rows.
 #[derive(Debug, Default)]
 pub struct TopByCount {
     rows: LabelCounts,
@@ -47,7 +47,7 @@ impl TopByCount {
     }
 }
 
-/// Labels ranked by the greatest value of the rows that have them.
+/// Labels ranked by the maximum value of their rows.
 #[derive(Debug, Default)]
 pub struct TopByMax {
     greatest: HashMap<Symbol, MaxEntry, KeyedState>,
@@ -55,12 +55,12 @@ pub struct TopByMax {
     ranking: LabelRanking,
 }
 
-/// The greatest value of a label, and how many rows have it. Most labels have no other: a poster has one number of
-/// followers, however many posts.
+/// The maximum value of a label and its number of rows. Most labels have no other value: a poster has one follower
+/// count in all posts.
 #[derive(Debug, Clone, Copy)]
 struct MaxEntry {
     value: PackedInt,
-    /// At most [`COUNT_OVERFLOW`]; rows beyond stand among the others.
+    /// At most [`COUNT_OVERFLOW`]. Further rows are counted in [`NonMaxValues`].
     rows: u32,
 }
 
@@ -74,7 +74,7 @@ impl TopByMax {
         let TopByMax { greatest, others, ranking } = self;
         let runs =
             || updates.chunk_by(|one, next| one.label == next.label).filter_map(|run| Some((run[0].label?, run)));
-        // Look-ups first: none depends on another, so that their waits for memory overlap.
+        // Look up all labels first: the lookups are independent, so their cache misses overlap.
         let looked_up = runs().map(|(label, _)| greatest.get(&label).copied());
         let looked_up: Vec<Option<MaxEntry>> = looked_up.collect();
         let mut moves = Vec::with_capacity(looked_up.len());
@@ -100,17 +100,17 @@ impl TopByMax {
     }
 }
 
-/// How many rows have a label and a value, where that is not its greatest: 16 bytes a pair, as long as there are fewer
-/// than [`COUNT_OVERFLOW`] of them.
+/// The number of rows per label and value, except for the label's maximum: 16 bytes a pair while the count is below
+/// [`COUNT_OVERFLOW`].
 #[derive(Debug, Default)]
 struct NonMaxValues {
     rows: BTreeMap<LabelValue, u32>,
-    /// Where `rows` says [`COUNT_OVERFLOW`].
+    /// The exact counts of pairs whose entry in `rows` is [`COUNT_OVERFLOW`].
     many: BTreeMap<LabelValue, i64>,
 }
 
 impl NonMaxValues {
-    /// Adds rows with a label and a value, of which the greatest value is `held` apart.
+    /// Adds `diff` rows with a label and a value. `held` is the label's maximum, which is stored outside.
     fn apply_update(
         &mut self,
         held: &mut Option<MaxEntry>,
@@ -123,7 +123,7 @@ impl NonMaxValues {
                 let beyond = if rows == COUNT_OVERFLOW { self.remove_all(label, value)? } else { 0 };
                 match checked_count(Some(label), value, beyond + i64::from(rows), diff)? {
                     0 => {
-                        // The last row with the greatest value goes: the next greatest takes its place.
+                        // The last row with the maximum is gone: promote the next smaller value.
                         *held = None;
                         if let Some(next) = self.max_value(label) {
                             let rows = self.remove_all(label, next)?;
@@ -148,14 +148,14 @@ impl NonMaxValues {
         }
     }
 
-    /// The greatest value of a label, apart; rows that cannot be counted there stay here.
+    /// Makes the entry for a label's maximum. Rows beyond its four-byte count stay here.
     fn split_max_entry(&mut self, label: Symbol, value: i64, rows: i64) -> Result<MaxEntry, NegativeCount> {
         let few = u32::try_from(rows).unwrap_or(COUNT_OVERFLOW);
         self.add_rows(label, value, rows - i64::from(few))?;
         Ok(MaxEntry { value: PackedInt::new(value), rows: few })
     }
 
-    /// Takes all rows with a label and a value away, and says how many they were.
+    /// Removes all rows with a label and a value, and returns their number.
     fn remove_all(&mut self, label: Symbol, value: i64) -> Result<i64, NegativeCount> {
         let rows = self.row_count(label, value);
         self.add_rows(label, value, -rows)?;
@@ -202,7 +202,8 @@ impl NonMaxValues {
     }
 }
 
-/// A label, by its number (only neighbourhood counts here), and a value: 12 bytes, compared as one number.
+/// A label by its symbol number and a value: 12 bytes, compared as one integer. Only adjacency matters, not the order
+/// of labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct LabelValue(u32, PackedInt);
 
@@ -228,7 +229,7 @@ impl PartialOrd for LabelValue {
     }
 }
 
-/// A whole number in eight bytes that may stand at every fourth, so that it packs tightly with a symbol.
+/// An `i64` with an alignment of four bytes, so that it packs tightly with a symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct PackedInt([u32; 2]);
 
@@ -238,7 +239,7 @@ impl PackedInt {
         PackedInt([(biased >> 32) as u32, biased as u32])
     }
 
-    /// The number, moved so that the least is 0.
+    /// The value with its sign bit flipped: unsigned order is the order of the values.
     fn order_bits(self) -> u64 {
         u64::from(self.0[0]) << 32 | u64::from(self.0[1])
     }
@@ -260,7 +261,7 @@ impl PartialOrd for PackedInt {
     }
 }
 
-/// A label's value changes; `None` where the label is not there.
+/// A label moves from one ranked value to another. `None` means that it is not in the ranking.
 #[derive(Debug, Clone, Copy)]
 struct RankChange {
     label: Symbol,
@@ -268,8 +269,8 @@ struct RankChange {
     to: Option<i64>,
 }
 
-/// A label at its value. The greatest value comes first, among equals the smallest text; a place without a label
-/// stands before all labels of its value.
+/// A position in the ranking: greatest value first, then the smallest label text. A position without a label comes
+/// before all labels of its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct RankedLabel(Reverse<PackedInt>, Option<Symbol>);
 
@@ -289,26 +290,28 @@ impl RankedItem for RankedLabel {
     }
 }
 
-/// Labels in order, and how far down they are listed.
+/// The labels of a group in ranked order, and the boundary down to which they are listed.
 ///
-/// The boundary is the last place that is listed (with `ties = "all"` its value decides, and its label means nothing).
-/// After each epoch it moves by neighbours until the wanted number of ranks stand at or before it; no more steps are
-/// needed than labels moved. So an epoch costs a logarithm for each label that moved and for each row that is emitted.
+/// The boundary is the last listed position. With `ties = "all"` only its value matters. After each epoch it moves by
+/// neighbours until the wanted number of ranks is listed, in at most as many steps as labels moved. So an epoch costs
+/// O(log n) per moved label and per emitted row.
 ///
-/// Only the [foremost](TopKBuffer) places are kept in order: of a million labels, one is listed.
+/// Only the top of the ranking is kept in order ([`TopKBuffer`]): of a million labels, one may be listed.
 #[derive(Debug, Default)]
 struct LabelRanking {
     places: TopKBuffer<RankedLabel>,
     boundary: Option<RankedLabel>,
-    /// Ranks at or before the boundary.
+    /// The number of ranks at or before the boundary.
     ranks: usize,
-    /// Whether the label of the boundary has moved away.
+    /// Whether the label at the boundary has moved away.
     boundary_gone: bool,
 }
 
 impl LabelRanking {
-    /// Moves labels, each at most once and sorted by number, and emits what is listed no longer and newly. `all` gives
-    /// the places of all labels, after the moves.
+    /// Applies rank changes and emits the rows that are no longer or newly listed.
+    ///
+    /// `moves` has each label at most once, sorted by symbol number. `all` returns the positions of all labels after
+    /// the moves.
     fn apply<A: ExactSizeIterator<Item = RankedLabel>>(
         &mut self,
         mut moves: Vec<RankChange>,
@@ -324,7 +327,7 @@ impl LabelRanking {
         }
         self.move_boundary(options, &all);
         if std::mem::take(&mut self.boundary_gone) {
-            // Its label may be freed soon: the last place that is still listed bounds the same.
+            // Its symbol may be freed soon: use the last listed position instead, which is an equivalent boundary.
             self.boundary = self.listed_range(options).next_back().copied();
         }
         let after = self.boundary;
@@ -363,7 +366,7 @@ impl LabelRanking {
         self.places.insert(place);
     }
 
-    /// Moves the boundary until as many ranks are listed as there should be.
+    /// Moves the boundary until the wanted number of ranks is listed.
     fn move_boundary<A: ExactSizeIterator<Item = RankedLabel>>(&mut self, options: &QueryOptions, all: impl Fn() -> A) {
         let RankLimit::Ranks(wanted) = options.top else { return };
         let wanted = wanted.get() as usize;
@@ -385,7 +388,7 @@ impl LabelRanking {
         }
     }
 
-    /// Calls `each` with 1 for places that the boundary moved past, with −1 for those that it moved back over.
+    /// Calls `each` with +1 for positions that the boundary moved past, and with −1 for those that it moved back over.
     fn for_each_passed(
         &self,
         before: Option<RankedLabel>,
@@ -393,7 +396,7 @@ impl LabelRanking {
         options: &QueryOptions,
         mut each: impl FnMut(Symbol, i64, i64),
     ) {
-        // `None` stands before every place, as `Option` is ordered.
+        // `None` is before every position in the order of `Option`.
         let (low, high, diff) = if before < after { (before, after, 1) } else { (after, before, -1) };
         for place in self.range_after(&low, options) {
             match place.1 {
@@ -403,7 +406,7 @@ impl LabelRanking {
         }
     }
 
-    /// The places at or before the boundary.
+    /// The positions at or before the boundary.
     fn listed_range(&self, options: &QueryOptions) -> Range<'_, RankedLabel> {
         match (self.boundary, options.ties) {
             (None, _) => Range::default(),
@@ -415,7 +418,7 @@ impl LabelRanking {
         }
     }
 
-    /// The places after a boundary.
+    /// The positions after a boundary.
     fn range_after(&self, boundary: &Option<RankedLabel>, options: &QueryOptions) -> Range<'_, RankedLabel> {
         match (*boundary, options.ties) {
             (None, _) => self.places.range(..),
@@ -426,14 +429,15 @@ impl LabelRanking {
         }
     }
 
-    /// Whether a place that is not there makes one more rank when it comes.
+    /// Whether inserting or removing this position changes the number of ranks: with `ties = "all"` only if no other
+    /// label has its value.
     fn starts_rank(&self, RankedLabel(value, _): RankedLabel, options: &QueryOptions) -> bool {
         let same_value = || self.places.range(RankedLabel(value, None)..).next().is_some_and(|place| place.0 == value);
         options.ties == TieRule::First || !same_value()
     }
 }
 
-/// Whether a place stands at or before the boundary.
+/// Whether a position is at or before the boundary.
 fn is_listed(place: &RankedLabel, boundary: &Option<RankedLabel>, options: &QueryOptions) -> bool {
     match (options.top, boundary) {
         (RankLimit::All, _) => true,
@@ -451,7 +455,7 @@ mod tests {
     fn a_greatest_value_of_very_many_rows_is_held_and_let_go() {
         let (label, many) = (Symbol::new("many"), i64::from(COUNT_OVERFLOW));
         let (mut others, mut held) = (NonMaxValues::default(), None);
-        // Value, how many more rows have it, and the greatest value after.
+        // Value, change of its row count, and the maximum afterwards.
         let steps = [(5, 3, Some(5)), (7, many + 9, Some(7)), (7, 5, Some(7)), (8, 1, Some(8)), (8, -1, Some(7))];
         for (value, diff, greatest) in steps.into_iter().chain([(7, -many - 14, Some(5)), (5, -3, None)]) {
             others.apply_update(&mut held, label, value, diff).expect("never negative");

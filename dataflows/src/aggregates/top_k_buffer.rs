@@ -1,42 +1,42 @@
-//! The first of a set, in order; the rest only when it is needed.
+//! A buffer of the top items of a large set, in order.
 //!
-//! Who lists the first rank of a million labels needs no million labels in order. Here stand, sorted, all items down to
-//! some value, and nothing of those below, which whoever calls holds anyway, unsorted. An item below the floor costs one
-//! comparison when it comes and when it goes. When what is above is used up, [`refill`](TopKBuffer::refill) lowers the
-//! floor, and when too much has gathered, [`trim`](TopKBuffer::trim) raises it.
+//! Listing the first rank of a million labels does not need a million labels in order. The buffer holds, sorted, all
+//! items with a value of at least `min_value`. The caller holds the whole set unsorted. An item below `min_value` costs
+//! one comparison per insertion or removal. When the buffer runs empty, [`refill`](TopKBuffer::refill) lowers
+//! `min_value`. When it has grown too large, [`trim`](TopKBuffer::trim) raises it.
 //!
-//! The cost of an update stays constant over the long run, however large the set: a recall looks at all `n` items, but
-//! fetches a 32nd of them, so that it takes `n / 64` removals at least until the next one; and what is forgotten was
-//! inserted before, once each.
+//! The amortised cost of an update is constant, however large the set. A refill scans all `n` items but takes 1/32 of
+//! them, so at least `n / 64` removals happen before the next one. Each trimmed item was inserted once.
 
 use std::collections::BTreeSet;
 use std::collections::btree_set::Range;
 use std::ops::RangeBounds;
 
-/// Has a value; what has a greater value comes before all that have a smaller one.
+/// An item ordered by value, greatest first.
 pub(super) trait RankedItem: Ord + Copy {
     /// The value.
     fn value(&self) -> i64;
 
-    /// What stands behind everything of a value, and before everything of smaller values; `None` if none are smaller.
+    /// The position after all items with `value` and before all items with a smaller one. `None` if no value is
+    /// smaller.
     fn first_below(value: i64) -> Option<Self>;
 }
 
-/// The items of a set down to some value, in order.
+/// The items of a set with a value of at least `min_value`, in order.
 #[derive(Debug)]
 pub(super) struct TopKBuffer<T> {
     sorted: BTreeSet<T>,
-    /// All items of this value and greater ones are in `first`, no others.
+    /// `sorted` holds exactly the items with this value or a greater one.
     min_value: i64,
-    /// How many may gather before it is worth a look at what can be forgotten.
+    /// The number of items above which `trim` removes some.
     capacity: usize,
 }
 
-/// Fewer than these are not worth leaving out.
+/// The least number of items that is kept in order.
 const CAPACITY_MIN: usize = 64;
-/// The part of all items that a recall fetches.
+/// A refill takes one item in this many.
 const REFILL_DIVISOR: usize = 32;
-/// The part of all items that is kept behind the boundary when others are forgotten.
+/// A trim keeps one in this many items of the set after the boundary.
 const TRIM_DIVISOR: usize = 64;
 
 impl<T> Default for TopKBuffer<T> {
@@ -46,31 +46,31 @@ impl<T> Default for TopKBuffer<T> {
 }
 
 impl<T: RankedItem> TopKBuffer<T> {
-    /// Adds an item to the set.
+    /// Adds an item of the set.
     pub(super) fn insert(&mut self, item: T) {
         if item.value() >= self.min_value {
             self.sorted.insert(item);
         }
     }
 
-    /// Takes an item from the set.
+    /// Removes an item of the set.
     pub(super) fn remove(&mut self, item: &T) {
         if item.value() >= self.min_value {
             self.sorted.remove(item);
         }
     }
 
-    /// The items of a range, as far as they are kept in order.
+    /// The buffered items of a range, in order.
     pub(super) fn range(&self, range: impl RangeBounds<T>) -> Range<'_, T> {
         self.sorted.range(range)
     }
 
-    /// Whether some of all `count` items are not kept in order.
+    /// Whether fewer than all `count` items of the set are buffered.
     pub(super) fn is_partial(&self, count: usize) -> bool {
         self.sorted.len() < count
     }
 
-    /// Lowers the floor, so that more items are kept in order if there are more.
+    /// Lowers `min_value` so that more items of the set (`all`) are buffered, if there are more.
     pub(super) fn refill(&mut self, all: impl ExactSizeIterator<Item = T>) {
         let wanted = CAPACITY_MIN.max(all.len() / REFILL_DIVISOR);
         let mut below: Vec<T> = all.filter(|item| item.value() < self.min_value).collect();
@@ -85,8 +85,8 @@ impl<T: RankedItem> TopKBuffer<T> {
         self.capacity = self.capacity.max(2 * self.sorted.len());
     }
 
-    /// Raises the floor if many items have gathered. All up to the value of `boundary` stay, and some behind it.
-    /// `count` is how many items the set has.
+    /// Raises `min_value` if more items than `capacity` are buffered. Keeps all items up to the value of `boundary`,
+    /// and some after it. `count` is the size of the set.
     pub(super) fn trim(&mut self, boundary: Option<T>, count: usize) {
         if self.sorted.len() <= self.capacity {
             return;
@@ -113,7 +113,7 @@ mod tests {
 
     use super::*;
 
-    /// Greatest value first, then the smaller number; 0 is behind all.
+    /// Greatest value first, then the greatest number: number 0 comes last.
     type Item = Reverse<(i64, u32)>;
 
     impl RankedItem for Item {
@@ -145,7 +145,7 @@ mod tests {
                 let kept: Vec<_> = buffer.range(..).copied().collect();
                 prop_assert!(kept.len() >= wanted.min(all.len()));
                 prop_assert_eq!(&kept[..], &all.iter().copied().take(kept.len()).collect::<Vec<_>>()[..]);
-                // Never in the middle of a value.
+                // The buffer never ends within a run of equal values.
                 let next = all.iter().nth(kept.len()).map(RankedItem::value);
                 prop_assert!(next.is_none() || kept.last().map(RankedItem::value) != next);
             }
