@@ -1,4 +1,4 @@
-//! An answer is a named table: columns, rows, changes.
+//! An answer: a named table that changes row by row.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,9 +21,9 @@ pub enum ColumnType {
 /// A column of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerColumn {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// Its type.
+    /// The type.
     pub kind: ColumnType,
 }
 
@@ -47,25 +47,25 @@ pub const fn double_column(name: &'static str) -> AnswerColumn {
 
 /// One value of a row.
 ///
-/// A text is text here, not a symbol: answers outlive the rows that they are made of, and symbols do not.
+/// A text is stored as text, not as a symbol: answers outlive the rows they are made of, and symbols do not.
 #[derive(Debug, Clone)]
 pub enum AnswerCell {
-    /// Of a [`ColumnType::Long`] column.
+    /// A value of a [`ColumnType::Long`] column.
     Long(i64),
-    /// Of a [`ColumnType::Text`] column; ordered as text, byte by byte.
+    /// A value of a [`ColumnType::Text`] column. Ordered byte by byte.
     Text(CompactString),
-    /// Of a [`ColumnType::Double`] column; ordered totally.
+    /// A value of a [`ColumnType::Double`] column. Ordered by [`f64::total_cmp`].
     Double(f64),
 }
 
 impl AnswerCell {
-    /// A text.
+    /// A text cell.
     #[must_use]
     pub fn text(text: &str) -> AnswerCell {
         AnswerCell::Text(CompactString::new(text))
     }
 
-    /// The type of column it fits.
+    /// The type of its column.
     #[must_use]
     pub fn kind(&self) -> ColumnType {
         match self {
@@ -82,7 +82,7 @@ impl Ord for AnswerCell {
             (AnswerCell::Long(one), AnswerCell::Long(other)) => one.cmp(other),
             (AnswerCell::Text(one), AnswerCell::Text(other)) => one.cmp(other),
             (AnswerCell::Double(one), AnswerCell::Double(other)) => one.total_cmp(other),
-            // Never within one column.
+            // Cells of one column have the same type, so this order is never visible.
             _ => (self.kind() as u8).cmp(&(other.kind() as u8)),
         }
     }
@@ -117,14 +117,14 @@ impl Serialize for AnswerCell {
 pub struct AnswerRow(pub Box<[AnswerCell]>);
 
 impl AnswerRow {
-    /// The row with its column names: serialises as `{"post_year":2018,"category":"art","category_count":27}`.
+    /// The row with its column names. It serialises as `{"post_year":2018,"category":"art","category_count":27}`.
     #[must_use]
     pub fn with_columns<'a>(&'a self, columns: &'a [AnswerColumn]) -> NamedRow<'a> {
         NamedRow { row: self, columns }
     }
 }
 
-/// A [`AnswerRow`] that knows its columns.
+/// An [`AnswerRow`] with its column names.
 #[derive(Debug, Clone, Copy)]
 pub struct NamedRow<'a> {
     row: &'a AnswerRow,
@@ -141,30 +141,30 @@ impl Serialize for NamedRow<'_> {
     }
 }
 
-/// A change of an answer: a row that comes (`diff` 1) or goes (`diff` −1).
+/// A change of an answer: a row is added (`diff` 1) or removed (`diff` −1).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AnswerChange {
-    /// Which answer, by its index among all questions.
+    /// The answer, by its index among all questions.
     pub answer: usize,
     /// The row.
     pub row: AnswerRow,
-    /// How many more of it there are.
+    /// The change of its multiplicity.
     pub diff: i64,
 }
 
-/// A change that does not fit the table: somebody lost or repeated one, and the answers are wrong.
+/// A change does not fit the answer: an earlier change was lost or repeated, so the answer is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a change of {diff} does not fit an answer that holds {held} of row {row:?}")]
 pub struct InconsistentChange {
     /// The row.
     pub row: AnswerRow,
-    /// Its change over the whole epoch.
+    /// Its net change in the epoch.
     pub diff: i64,
-    /// How many of it the table holds.
+    /// How often the answer holds it.
     pub held: i64,
 }
 
-/// The rows of one answer as of an epoch.
+/// The current rows of one answer, kept up to date by changes.
 #[derive(Debug, Clone)]
 pub struct LiveAnswer {
     columns: &'static [AnswerColumn],
@@ -173,7 +173,7 @@ pub struct LiveAnswer {
 }
 
 impl LiveAnswer {
-    /// An empty table whose first `groups` columns are grouping columns and whose last one is the ranked value.
+    /// An empty answer. The first `groups` columns are grouping columns, and the last one is the ranked value.
     #[must_use]
     pub fn new(columns: &'static [AnswerColumn], groups: usize) -> LiveAnswer {
         LiveAnswer { columns, groups, rows: BTreeSet::new() }
@@ -185,10 +185,10 @@ impl LiveAnswer {
         self.columns
     }
 
-    /// Applies all changes of one epoch to this answer, in any order.
+    /// Applies all changes of one epoch, in any order.
     ///
     /// # Errors
-    /// [`InconsistentChange`] if a row would be there twice, or goes that is not there; the table is then as before.
+    /// [`InconsistentChange`] if a row would be there twice, or is removed but not there. The answer is unchanged then.
     pub fn apply<'a>(
         &mut self,
         changes: impl IntoIterator<Item = (&'a AnswerRow, i64)>,
@@ -215,7 +215,7 @@ impl LiveAnswer {
         Ok(())
     }
 
-    /// The rows: by grouping columns ascending, then by rank (value descending, label ascending).
+    /// The rows, by grouping columns ascending, then by rank (value descending, label ascending).
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &AnswerRow> {
         self.rows.iter().map(|listed| &listed.row)
     }
@@ -225,7 +225,7 @@ impl LiveAnswer {
     }
 }
 
-/// As `[{"post_year":2018,"category":"art","category_count":27},…]`.
+/// Serialises as `[{"post_year":2018,"category":"art","category_count":27},…]`.
 impl Serialize for LiveAnswer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut rows = serializer.serialize_seq(Some(self.rows.len()))?;
@@ -236,7 +236,7 @@ impl Serialize for LiveAnswer {
     }
 }
 
-/// A row in the order in which answers are listed.
+/// A row, ordered as answers are listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct RankedRow {
     groups: usize,

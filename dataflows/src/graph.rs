@@ -1,13 +1,11 @@
-//! Installs it all; the one entrance for the engine.
+//! The dataflow graph of one worker, and the only entry point for the engine.
 //!
-//! ```text
-//! pin ──┐                 ┌─ pin ⋈ geo ────────┐
-//! geo ──┼─► rows by slot ─┼─ pin ⋈ user ───────┼─► contributions ──► measures ──► changes ──► probe
-//! user ─┘                 ├─ pin ⋈ geo ⋈ user ─┤   (exchanged by group)
-//!   (exchanged by ind)    └─ user ─────────────┘
-//! ```
+//! ```text pin ──┐ ┌─ pin ⋈ geo ────────┐ geo ──┼─► rows by key ┼─ pin ⋈ user ───────┼─► aggregate inputs ──►
+//! aggregates ──► answer changes ──► probe user ─┘ ├─ pin ⋈ geo ⋈ user ─┤ (exchanged by group) (exchanged by ind) └─
+//! user ─────────────┘ ```
 //!
-//! Two exchanges, two places that wait for an epoch to be complete on all workers; between them everything flows.
+//! There are two exchanges, and two operators that wait until an epoch is complete on all workers: the joins (with
+//! `duplicates = "latest"`) and the aggregates. Everything between them streams.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -35,10 +33,10 @@ use crate::questions::{self, JoinInput};
 use crate::record::{Geo, Lineage, Pin, User};
 use crate::symbol::{SymbolHolder, SymbolSweep};
 
-/// What the graph holds on one worker.
+/// The size of the graph's state on one worker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StateSizes {
-    /// Distinct inds.
+    /// Distinct `ind`s.
     pub inds: usize,
     /// Pin rows that count.
     pub pins: usize,
@@ -46,38 +44,38 @@ pub struct StateSizes {
     pub geos: usize,
     /// User rows that count.
     pub users: usize,
-    /// Groups of all measures.
+    /// Groups over all answers.
     pub groups: usize,
-    /// Entries of all groups of all measures: counted labels and values.
+    /// Entries over all groups: counted labels and values.
     pub entries: usize,
-    /// Bytes of the table of inds.
+    /// Bytes of the table of `ind`s.
     pub ind_bytes: usize,
-    /// Bytes of the rows that stand abreast; 0 where they are arranged.
+    /// Bytes of the stored rows. 0 with `duplicates = "keep"`, where rows are in arrangements.
     pub row_bytes: usize,
 }
 
-/// Some of what is held.
+/// The size of a part of the state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct StateSize {
-    /// How many of it.
+    /// The number of records.
     pub records: usize,
-    /// What they take, about.
+    /// Their approximate size in memory, bytes.
     pub bytes: usize,
 }
 
-/// What an entry of a group takes, about: 13 bytes in a table of counts, 28 in a tree of pairs.
+/// The approximate size of a group's entry: 13 bytes in a table of counts, 28 in an ordered map of pairs.
 const ENTRY_BYTES: usize = 20;
-/// What a group takes beside them, about: its place in a table that is between half and seven eighths full.
+/// The approximate size of a group without its entries, in a hash table that is between half and seven eighths full.
 const GROUP_BYTES: usize = 110;
 
 impl StateSizes {
-    /// The inds that were met.
+    /// The distinct `ind`s.
     #[must_use]
     pub fn inds(&self) -> StateSize {
         StateSize { records: self.inds, bytes: self.ind_bytes }
     }
 
-    /// The rows that count. Where they are arranged, `allocated_bytes` is 0.
+    /// The rows that count. With `duplicates = "keep"`, `bytes` is 0.
     #[must_use]
     pub fn rows(&self) -> StateSize {
         StateSize { records: self.pins + self.geos + self.users, bytes: self.row_bytes }
@@ -103,14 +101,14 @@ impl std::ops::AddAssign for StateSizes {
     }
 }
 
-/// Records that an idle arrangement merges each time it is scheduled: about a tenth of a millisecond.
+/// The number of records that an idle arrangement merges per scheduling: about 0.1 ms of work.
 const IDLE_MERGE_RECORDS: usize = 1_000;
 
-/// Sets up a timely worker for this graph: merges that have begun go on when no records come.
+/// Configures a timely worker for this graph: merges of arrangements that have begun continue while no records arrive.
 ///
-/// Not `idle_merge_effort` of differential: that merges until one batch is left, so that a trickle of single
-/// updates re-writes whole arrangements again and again (measured: 70 times the time for one update at a million
-/// inds). Merges that have begun are paid for by the records before them.
+/// Do not use differential's `idle_merge_effort` instead. It merges until one batch is left, so a trickle of single
+/// updates rewrites whole arrangements again and again (measured: 70 times the time per update at a million `ind`s).
+/// The cost of merges that have begun is already covered by earlier records.
 pub fn configure(config: &mut WorkerConfig) {
     let finish: ExertionLogic = Arc::new(|levels: &[(usize, usize, usize)]| {
         let merging = levels.iter().any(|(_level, batches, _records)| *batches > 1);
@@ -135,11 +133,11 @@ pub struct WorkerGraph {
 }
 
 impl WorkerGraph {
-    /// Installs the graph on this worker; every worker must install it, with the same options.
+    /// Installs the graph on this worker. Every worker must install it, with the same options.
     ///
-    /// `changes` receives, on the worker that holds the group, the answer changes of each passed epoch, in epoch
-    /// order; epochs without changes are left out. When any worker's [`frontier`](WorkerGraph::frontier) exceeds an epoch,
-    /// every worker's `changes` has been called for it and all before.
+    /// `changes` receives the answer changes of the groups on this worker: once per epoch, in epoch order, and not for
+    /// epochs without changes. When the [`frontier`](WorkerGraph::frontier) of any worker is beyond an epoch, `changes`
+    /// has been called for that epoch and all earlier ones on every worker.
     pub fn install(
         worker: &mut Worker,
         options: GraphOptions,
@@ -157,7 +155,7 @@ impl WorkerGraph {
             let (geos, geo_rows) = scope.new_input();
             let (users, user_rows) = scope.new_input();
             let rows = (pin_rows, geo_rows, user_rows);
-            let contributions = match options.duplicates {
+            let inputs = match options.duplicates {
                 DuplicatePolicy::Latest => {
                     let figures = (held.clone(), Rc::clone(&row_bytes));
                     let marking = (Rc::clone(&sweeps), Rc::clone(&holds_symbols));
@@ -169,35 +167,37 @@ impl WorkerGraph {
             };
             let asked =
                 questions::ALL.iter().map(|it| AggregateSpec { name: it.name, aggregate: it.aggregate }).collect();
-            maintain_answers(contributions, asked, options.query_options(), Rc::clone(&counts), holds_symbols, changes)
+            maintain_answers(inputs, asked, options.query_options(), Rc::clone(&counts), holds_symbols, changes)
                 .probe_with(&probe);
             (BatchedInput::new(pins), BatchedInput::new(geos), BatchedInput::new(users))
         });
         WorkerGraph { pins, geos, users, probe, keys, held, counts, row_bytes, sweeps }
     }
 
-    /// Has this worker mark the rows that it holds when `epoch` has been applied, and nothing after it. All workers are
-    /// told before they close the epoch; with [`DuplicatePolicy::Latest`] only, for else every row counts for good.
+    /// Requests that this worker marks the symbols of its rows once `epoch`, and nothing after it, has been applied.
+    ///
+    /// Call it on all workers before they close the epoch. Use it only with [`DuplicatePolicy::Latest`]: with `Keep` no
+    /// row is ever replaced, so there is nothing to free.
     pub fn mark_after(&mut self, epoch: u64, sweep: Arc<SymbolSweep>) {
         self.sweeps.replace(Some((epoch, sweep)));
     }
 
-    /// Adds a pin at the open epoch.
+    /// Adds a pin row in the open epoch.
     pub fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
         self.pins.send(row.ind, lineage, row);
     }
 
-    /// Adds a geo post at the open epoch.
+    /// Adds a geo row in the open epoch.
     pub fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
         self.geos.send(row.ind, lineage, row);
     }
 
-    /// Adds a user at the open epoch.
+    /// Adds a user row in the open epoch.
     pub fn user(&mut self, lineage: Lineage, row: &User<'_>) {
         self.users.send(row.ind, lineage, row);
     }
 
-    /// Opens an epoch and closes all below, as far as this worker is concerned.
+    /// Closes all epochs below `epoch` on this worker, and opens it.
     ///
     /// # Panics
     /// If the epoch is closed already.
@@ -207,14 +207,14 @@ impl WorkerGraph {
         self.users.advance_to(epoch);
     }
 
-    /// The first epoch that is not complete: all below are, on all workers, and their changes have been handed over.
-    /// `u64::MAX` when all inputs are closed and everything is done.
+    /// The first epoch that is not complete. All earlier epochs are complete on all workers, and their changes have
+    /// been handed over. `u64::MAX` once all inputs are closed and all work is done.
     #[must_use]
     pub fn frontier(&self) -> u64 {
         self.probe.with_frontier(|frontier| frontier.first().copied().unwrap_or(u64::MAX))
     }
 
-    /// What this worker holds.
+    /// The size of this worker's state.
     #[must_use]
     pub fn sizes(&self) -> StateSizes {
         let [pins, geos, users] = &self.held;
@@ -231,11 +231,11 @@ impl WorkerGraph {
         }
     }
 
-    /// Closes all epochs, as far as this worker is concerned.
+    /// Closes all epochs on this worker.
     pub fn close(self) {}
 }
 
-/// Arranges all rows, for every delivery counts.
+/// Arranges the rows of all deliveries, for `duplicates = "keep"`.
 fn keep_all_joins<'s>(
     (pins, geos, users): (
         DeliveryStream<'s, PinProjection>,
@@ -253,7 +253,7 @@ fn keep_all_joins<'s>(
     )
 }
 
-/// What all questions take from the posts.
+/// The output functions of all questions, by join.
 fn question_outputs() -> JoinOutputs<AggregateInput> {
     let mut outputs = JoinOutputs::default();
     for (answer, question) in (0u16..).zip(&questions::ALL) {

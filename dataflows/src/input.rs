@@ -1,4 +1,4 @@
-//! The way into the graph: whole rows become narrow ones, a batch at a time.
+//! The input of the graph: rows are projected and sent in batches.
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::core::input::Handle;
@@ -8,13 +8,13 @@ use crate::record::{Ind, Lineage};
 use crate::symbol::SymbolBatch;
 use crate::version::{Version, VersionedRow};
 
-/// The input of one stream's deliveries.
+/// The timely input of one stream.
 pub(crate) type InputHandle<R> = Handle<u64, CapacityContainerBuilder<Vec<VersionedRow<R>>>>;
 
-/// Rows whose texts are looked up together: enough for the waits to overlap, few enough to stay in the nearest cache.
+/// Rows whose texts are looked up together: enough for cache misses to overlap, few enough to stay in the L1 cache.
 const BATCH_ROWS: usize = 256;
 
-/// One stream's way in. What was given is in the graph when the epoch advances, or when this is dropped.
+/// The input of one stream. Rows are in the graph once the epoch advances or this is dropped.
 pub(crate) struct BatchedInput<R: ProjectedRow + Clone + 'static> {
     deliveries: InputHandle<R>,
     waiting: Vec<(Ind, Version, R, RowTexts<()>)>,
@@ -26,7 +26,7 @@ impl<R: ProjectedRow + Clone + 'static> BatchedInput<R> {
         BatchedInput { deliveries, waiting: Vec::with_capacity(BATCH_ROWS), texts: SymbolBatch::default() }
     }
 
-    /// Adds a row at the open epoch.
+    /// Adds a row in the open epoch.
     pub(crate) fn send(&mut self, ind: Ind, lineage: Lineage, row: &R::Row<'_>) {
         let texts = R::text_columns(row).map(|text| text.map(|text| self.texts.push(text)));
         self.waiting.push((ind, lineage.into(), R::without_texts(row), texts));
@@ -35,7 +35,7 @@ impl<R: ProjectedRow + Clone + 'static> BatchedInput<R> {
         }
     }
 
-    /// Opens an epoch and closes all below.
+    /// Closes all epochs below `epoch`, and opens it.
     pub(crate) fn advance_to(&mut self, epoch: u64) {
         self.flush();
         self.deliveries.advance_to(epoch);

@@ -1,7 +1,8 @@
-//! What runs: operators, the channels between them, how many records went along each, and what they hold.
+//! Statistics of the running dataflow: its operators and channels, the records sent along each channel, and the state
+//! of each operator.
 //!
-//! Read from the logs that timely and differential keep of themselves. They cost a clock reading for each time an
-//! operator is scheduled, so a worker is only watched where somebody looks.
+//! They come from the logs of timely and differential. Logging costs a clock reading per scheduling of an operator, so
+//! it is only enabled where the statistics are read.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,44 +15,44 @@ use timely::worker::Worker;
 use crate::graph::StateSizes;
 use crate::record::Stream;
 
-/// An operator, or a scope of them: all workers together.
+/// An operator, or a scope of operators, summed over all workers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OperatorStats {
-    /// The same on all workers.
+    /// Its id, the same on all workers.
     pub id: usize,
-    /// What it does, as its author named it.
+    /// Its name in the dataflow.
     pub name: String,
-    /// The scope it stands in.
+    /// The id of the scope that contains it.
     pub scope: Option<usize>,
-    /// Records that it received; of one that nothing goes to, those that it sent.
+    /// Records received. For an operator without inputs: records sent.
     pub records: u64,
-    /// Records that it holds; `None` if it holds none between two epochs.
+    /// Records held between two epochs. `None` if the operator has no state.
     pub state_records: Option<u64>,
-    /// Bytes that these take; `None` where they are not counted.
+    /// Bytes of this state. `None` if they are not measured.
     pub state_bytes: Option<u64>,
 }
 
-/// What goes from one operator to another: all workers together.
+/// A channel between two operators, summed over all workers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChannelStats {
-    /// The operator or scope it begins at.
+    /// The id of the operator or scope that sends.
     pub from: usize,
-    /// The one it ends at.
+    /// The id of the operator or scope that receives.
     pub to: usize,
     /// Records sent.
     pub records: u64,
 }
 
-/// What runs.
+/// The operators and channels of the running dataflow.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct OperatorGraph {
-    /// Scopes before what stands in them.
+    /// All operators. A scope comes before its contents.
     pub operators: Vec<OperatorStats>,
-    /// In no order that means anything.
+    /// All channels, in no particular order.
     pub channels: Vec<ChannelStats>,
 }
 
-/// One worker, watched. Its clones show the same.
+/// The log of one worker. Clones share the same log.
 #[derive(Debug, Clone, Default)]
 pub struct WorkerLog(Arc<Mutex<LogCounts>>);
 
@@ -62,13 +63,13 @@ type OperatorAddress = Vec<usize>;
 struct LogCounts {
     operators: BTreeMap<OperatorAddress, OperatesEvent>,
     channels: HashMap<usize, (ChannelsEvent, u64)>,
-    /// Records of arrangements, by operator.
+    /// Records in arrangements, by operator id.
     arranged: HashMap<usize, i64>,
     sizes: StateSizes,
 }
 
 impl WorkerLog {
-    /// Watches a worker; only what is installed afterwards is seen.
+    /// Starts logging on a worker. Only dataflows installed afterwards are logged.
     pub fn start(worker: &Worker) -> WorkerLog {
         let watch = WorkerLog::default();
         if let Some(mut logs) = worker.log_register() {
@@ -92,12 +93,12 @@ impl WorkerLog {
         watch
     }
 
-    /// Says what this worker's graph holds now.
+    /// Stores the size of this worker's graph state.
     pub fn record_sizes(&self, sizes: StateSizes) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).sizes = sizes;
     }
 
-    /// What this worker's graph held when it was last said.
+    /// The last stored size of this worker's graph state.
     #[must_use]
     pub fn sizes(&self) -> StateSizes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).sizes
@@ -132,7 +133,7 @@ impl LogCounts {
         *self.arranged.entry(operator).or_default() += change;
     }
 
-    /// What one of the operators holds.
+    /// The records and bytes that an operator holds.
     fn operator_state(&self, operator: &OperatesEvent) -> Option<(u64, Option<u64>)> {
         if let Some(records) = self.arranged.get(&operator.id) {
             return Some((u64::try_from(*records).unwrap_or(0), None));
@@ -147,7 +148,7 @@ impl LogCounts {
 }
 
 impl OperatorGraph {
-    /// What runs on all of these workers, which must have installed the same.
+    /// Sums up the logs of all workers, which must have installed the same dataflow.
     #[must_use]
     pub fn from_logs(workers: &[WorkerLog]) -> OperatorGraph {
         let mut operators: BTreeMap<OperatorAddress, OperatorStats> = BTreeMap::new();
@@ -185,7 +186,7 @@ impl OperatorGraph {
             }
         }
         let mut operators: Vec<OperatorStats> = operators.into_values().collect();
-        // Timely calls each of them `Input`. The graph makes one for each stream, in this order.
+        // Timely names each input `Input`. The graph makes one per stream, in this order.
         let inputs = operators.iter_mut().filter(|operator| operator.name == "Input");
         for (input, stream) in inputs.zip(Stream::ALL) {
             input.name = format!("{stream} input");
@@ -213,7 +214,7 @@ mod tests {
     use crate::record::{Lineage, User};
     use crate::symbol::Symbol;
 
-    /// What two workers saw when as many users were sent to each.
+    /// The statistics of two workers, each of which was sent this number of users.
     fn watched(duplicates: DuplicatePolicy, users: u64) -> OperatorGraph {
         let (give, watches) = channel();
         let give = Mutex::new(give);
@@ -239,7 +240,7 @@ mod tests {
                 worker.step();
             }
             watch.record_sizes(graph.sizes());
-            // Steps write the logs out; arrangements are gone from them once the graph is closed.
+            // A step flushes the logs. Closing the graph removes its arrangements from them.
             worker.step();
             give.lock().unwrap().send(watch).unwrap();
             look.wait();
@@ -272,7 +273,7 @@ mod tests {
             assert!(measures.records > 0 && measures.state_records > Some(0), "{measures:?}");
             let held: u64 = watched.operators.iter().filter_map(|it| it.state_records).sum();
             assert!(held - measures.state_records.unwrap() >= 1_000, "{watched:#?}");
-            // Every end is an operator, and the graph hangs together: it is one dataflow.
+            // Every end of a channel is an operator, and there is a single dataflow.
             for ChannelStats { from, to, .. } in &watched.channels {
                 assert!([from, to].iter().all(|end| watched.operators.iter().any(|it| it.id == **end)));
             }

@@ -12,25 +12,25 @@ use crate::record::Ind;
 use crate::slab::ChunkedVec;
 use crate::version::VersionedRow;
 
-/// The number a worker gave to an `ind`, from 0 in the order in which it met them.
+/// A worker's number for an `ind`: 0, 1, 2, … in the order of first arrival.
 pub(crate) type KeyId = u32;
 
-/// A change of the rows that count.
+/// A change of arranged rows: ((key, row), epoch, change of multiplicity).
 pub(crate) type RowChange<R> = ((KeyId, R), u64, i64);
 
-/// The inds that a worker has met, each with its id.
+/// The distinct `ind`s on a worker, each with its key id.
 #[derive(Debug, Default)]
 pub struct KeyInterner {
     ids: HashTable<KeyId>,
     inds: ChunkedVec<Ind>,
-    /// Room for what is looked up together.
+    /// A buffer for the lookups of one call, kept for reuse.
     found: Vec<Option<KeyId>>,
 }
 
 impl KeyInterner {
-    /// The ids of inds, in their order; new ones for inds that were not met before.
+    /// Returns the key ids of `inds`, in their order. Unknown ones get new ids.
     ///
-    /// Look-ups first: none depends on another, so that their waits for memory overlap.
+    /// All keys are looked up first: the lookups are independent, so their cache misses overlap.
     pub(crate) fn intern_all(&mut self, inds: impl Iterator<Item = Ind> + Clone) -> impl Iterator<Item = KeyId> {
         let mut found = std::mem::take(&mut self.found);
         found.extend(inds.clone().map(|ind| self.find_id(ind)));
@@ -45,7 +45,7 @@ impl KeyInterner {
         self.ids.find(hash_ind(ind), |id| self.inds.get(*id) == Some(&ind)).copied()
     }
 
-    /// The id of an ind that was not met a moment ago.
+    /// The id of an `ind` that was not found before. It is looked up again, because a batch may contain it twice.
     fn insert_new(&mut self, ind: Ind) -> KeyId {
         if let Some(id) = self.find_id(ind) {
             return id;
@@ -56,19 +56,19 @@ impl KeyInterner {
         id
     }
 
-    /// How many distinct inds.
+    /// The number of distinct `ind`s.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// Bytes that they take.
+    /// The size in memory, bytes.
     #[must_use]
     pub fn allocated_bytes(&self) -> usize {
         self.ids.allocation_size() + self.inds.allocated_bytes()
     }
 
-    /// Whether there are none.
+    /// Whether there is no `ind`.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
@@ -79,7 +79,7 @@ fn hash_ind(ind: Ind) -> u64 {
     KeyedState.hash_one(ind)
 }
 
-/// Brings all rows of an `ind` to one worker, by bits of the hash that the tables there do not use.
+/// The hash by which an `ind` is exchanged to a worker. It uses bits that the worker's hash table does not use.
 pub(crate) fn route_by_ind<R>(delivery: &VersionedRow<R>) -> u64 {
     hash_ind(delivery.0) >> 24
 }

@@ -1,21 +1,23 @@
-//! The pure computation of pinflow: bytes become rows, rows become answers.
+//! The pure computation of pinflow: bytes become rows, and rows become answers.
 //!
-//! No I/O, no async, no clock, no Arrow: the same bytes give the same answers, whoever calls.
-//! The rooms, in the order a record walks through them:
+//! No I/O, no async, no clock, no Arrow: the same bytes give the same answers in every program that calls it.
+//! The modules, in the order of the data flow:
 //!
-//! - [`record`]: what producers write, and the row we trust;
-//! - [`rejection`]: why a message was refused, a closed list;
-//! - [`clean`]: one to the other, and the field faults on the way;
-//! - [`ingest`]: bytes to rows or rejections;
-//! - `inlet`: rows made narrow, and given to the graph in batches;
-//! - [`latest`]: which delivery of an `ind` counts;
-//! - [`posts`]: the rows narrowed to what questions read, joined on `ind`, arranged once;
-//! - [`measures`]: counts, ranks and medians maintained under every update;
-//! - [`questions`]: one file, one question, its SQL beside it;
-//! - [`answer`]: an answer is a named table;
-//! - [`graph`]: installs it all; the one entrance for the engine;
-//! - [`hash`]: how everything that senders choose is hashed;
-//! - [`operators`]: what of it runs, how many records went where, and what is held.
+//! - [`record`]: the fields of raw rows, and the cleaned rows;
+//! - [`rejection`]: the closed list of reasons for which a row is rejected;
+//! - [`clean`]: raw rows to cleaned rows and field faults;
+//! - [`ingest`]: the bytes of a message to cleaned rows or rejections;
+//! - [`symbol`]: interned texts, and freeing those that no row uses;
+//! - `input`: cleaned rows are projected and sent to the graph in batches;
+//! - `version`, `keys`, `slab`: which delivery of an `ind` is the latest, and the dense key ids of `ind`s;
+//! - [`joins`]: projected rows, joined on `ind`;
+//! - [`aggregates`]: counts, top-k rankings and medians per group, kept up to date under every change;
+//! - [`questions`]: one file per question, with its SQL beside it;
+//! - [`answer`]: the rows of an answer and their changes;
+//! - `options`: the options of all questions;
+//! - [`graph`]: builds the dataflow from all of these, and is the only entry point for the engine;
+//! - [`hash`]: hashing of values that senders choose, with a secret seed;
+//! - [`introspection`]: operators, record counts and state sizes of the running dataflow.
 
 pub mod aggregates;
 pub mod answer;

@@ -1,4 +1,4 @@
-//! The options that hold for all questions, as the configuration table `questions` gives them.
+//! The options of all questions: the table `questions` of the configuration.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,28 +7,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregates::{MedianMethod, QueryOptions, RankLimit, TieRule, UnknownOption};
 
-/// Whether repeats of an `ind` count.
+/// Whether repeated deliveries of an `ind` count (option `duplicates`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DuplicatePolicy {
-    /// Each stream holds at most one row per `ind`: the one with the greatest version.
+    /// Each stream has at most one row per `ind`: the one with the greatest version.
     #[default]
     Latest,
     /// Every delivery counts, and joins multiply.
     Keep,
 }
 
-/// What holds for all questions; see the contract for each.
+/// The options of all questions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GraphOptions {
-    /// Whether repeats of an `ind` count.
+    /// Whether repeated deliveries of an `ind` count.
     pub duplicates: DuplicatePolicy,
-    /// Which rows of equal value are listed.
+    /// Which labels of equal value are listed.
     pub ties: TieRule,
-    /// How many ranks per group.
+    /// How many ranks of a group are listed.
     pub top: RankLimit,
-    /// The median of an even count.
+    /// The median of an even number of values.
     pub median: MedianMethod,
 }
 

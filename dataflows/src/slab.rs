@@ -1,10 +1,10 @@
 //! A slab: values indexed by a dense number, in chunks of a fixed size.
 
-/// Values by index, in chunks of their own: growing moves nothing and leaves no doubled room behind.
+/// A vector in chunks. Growing moves no value and leaves no unused doubled capacity behind.
 #[derive(Debug)]
 pub(crate) struct ChunkedVec<T>(Vec<Box<[T]>>);
 
-/// Values in one chunk.
+/// The number of values in one chunk.
 const CHUNK_VALUES: usize = 4096;
 
 impl<T> Default for ChunkedVec<T> {
@@ -19,17 +19,17 @@ impl<T: Copy + Default> ChunkedVec<T> {
         self.0.get(index / CHUNK_VALUES).map(|chunk| &chunk[index % CHUNK_VALUES])
     }
 
-    /// All values, those of indexs that are not used among them.
+    /// All values, including those of unused indices.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter().flatten()
     }
 
-    /// Bytes that they take.
+    /// The size in memory, bytes.
     pub(crate) fn allocated_bytes(&self) -> usize {
         self.0.len() * CHUNK_VALUES * size_of::<T>()
     }
 
-    /// The value at a index, after making room for it.
+    /// The value at an index. Grows the slab if necessary.
     pub(crate) fn get_or_grow(&mut self, index: u32) -> &mut T {
         let index = index as usize;
         while self.0.len() <= index / CHUNK_VALUES {

@@ -1,4 +1,4 @@
-//! Versions: which of two deliveries of the same `ind` is the later one, and how a version is stored in 12 bytes.
+//! Versions: which of two deliveries of the same `ind` is newer, and how a stored row keeps its version in 12 bytes.
 
 use std::num::NonZeroU32;
 
@@ -9,13 +9,13 @@ use crate::hash::KeyedState;
 use crate::record::{Ind, Lineage, Position};
 use crate::symbol::Symbol;
 
-/// One row as it came: its key, its version, its values.
+/// A delivery: its key, its version and its projected row.
 pub(crate) type VersionedRow<R> = (Ind, Version, R);
 
-/// A [`Lineage`] in 40 bytes, in the same order.
+/// A [`Lineage`] in 40 bytes, with the same order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Version {
-    /// `i64::MIN` where there is none: the moment it would otherwise stand for is 292,000 years ago.
+    /// `i64::MIN` if there is no arrival time. As a time that would be 292,000 years ago.
     arrived_at: i64,
     source: Symbol,
     position: Position,
@@ -29,25 +29,25 @@ impl From<Lineage> for Version {
     }
 }
 
-/// A [`Version`] in 12 bytes, as it is held for every row. What repeats is in [`VersionPrefixes`].
+/// A [`Version`] in 12 bytes, as stored with every row. The parts that many versions share are in [`VersionPrefixes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PackedVersion {
-    /// The low half of the time.
+    /// The low half of the arrival time.
     arrived_at: u32,
-    /// The low half of the position; of one that is wider than 64 bits, its place in [`VersionPrefixes::wide`].
+    /// The low half of the position, or the index in [`VersionPrefixes::wide`] if the position has more than 64 bits.
     position: u32,
     prefix: NonZeroU32,
 }
 
-/// What versions share with many others: the high half of the time (71 minutes have the same), source, the high half of
-/// the position (none where it is wide), and sub.
+/// What a version shares with many others: the high half of its arrival time (equal for 71 minutes), the source, the
+/// high half of the position (`None` if it has more than 64 bits), and the sub-number.
 type VersionPrefix = (i32, Symbol, Option<u32>, u32);
 
-/// The prefixes that were met, and the positions of held versions that are wider than 64 bits. There are few prefixes
-/// beside the rows: one for each partition and place in a message, each 71 minutes.
+/// The prefixes seen so far, and the stored positions of more than 64 bits.
 ///
-/// The halves of a wide position repeat nowhere: consecutive sequence numbers of Kinesis differ in their upper half. So
-/// these positions stand in places of their own, which are used again once a version is held no more.
+/// There are few prefixes compared to rows: one per partition and sub-number for each 71 minutes. The halves of a wide
+/// position do not repeat, because consecutive sequence numbers of Kinesis differ in their upper half. So each wide
+/// position has an entry of its own, which is reused after [`release`](VersionPrefixes::release).
 #[derive(Debug, Default)]
 pub(crate) struct VersionPrefixes {
     numbers: HashMap<VersionPrefix, NonZeroU32, KeyedState>,
@@ -85,7 +85,7 @@ impl VersionPrefixes {
         self.prefixes[held.prefix.get() as usize - 1]
     }
 
-    /// Says that a version is held no more.
+    /// Frees the entry of a version that is no longer stored.
     pub(crate) fn release(&mut self, held: PackedVersion) {
         if let (_, _, None, _) = self.prefix_of(held) {
             self.free.push(held.position);

@@ -27,7 +27,7 @@ use super::{GeoProjection, JoinOutputs, PinProjection, UpdateStream, UserProject
 use crate::keys::{KeyId, KeyInterner, RowChange, route_by_ind};
 use crate::version::VersionedRow;
 
-/// The three streams and the inner join of two of them, each arranged by `ind` once.
+/// The arrangements of the three streams by key, which all joins share.
 pub struct KeepAllJoins<'s> {
     pins: KeyArrangement<'s, PinProjection>,
     geos: KeyArrangement<'s, GeoProjection>,
@@ -35,7 +35,7 @@ pub struct KeepAllJoins<'s> {
 }
 
 impl<'s> KeepAllJoins<'s> {
-    /// Arranges the rows that count. They are where they belong already: each `ind` at one worker.
+    /// Arranges the rows of each stream. They must already be on the worker of their `ind`.
     pub fn arrange(
         pins: StreamVec<'s, u64, RowChange<PinProjection>>,
         geos: StreamVec<'s, u64, RowChange<GeoProjection>>,
@@ -48,7 +48,7 @@ impl<'s> KeepAllJoins<'s> {
         }
     }
 
-    /// What the questions take; joins that nobody asks for are not made.
+    /// Makes the joins that have outputs, and returns one stream of updates for each.
     pub fn join_all<D: Clone + 'static>(&self, outputs: JoinOutputs<D>) -> Vec<UpdateStream<'s, D>> {
         let outputs = Rc::new(outputs);
         let mut all = Vec::new();
@@ -94,7 +94,7 @@ impl<'s> KeepAllJoins<'s> {
     }
 
     fn join_pins_geos_users<D: Clone + 'static>(&self, outputs: Rc<JoinOutputs<D>>) -> UpdateStream<'s, D> {
-        // The two narrow sides first: 16 bytes a row is the least that can be arranged for this join.
+        // Join the two narrow sides first: their rows of 16 bytes are the smallest that can be arranged for this join.
         let geos_users = join_rows(&self.geos, &self.users);
         let geos_users = arrange_by_key(geos_users, "Arrange: geo ⋈ user");
         join_arrangements(&self.pins, &geos_users, move |pin, (geo, user), give| {
@@ -110,7 +110,7 @@ where
     arrange_core::<_, _, ContainerChunker<_>, ValBatcher<_, _, _, _>, TraceBuilder<R>, _>(rows, Pipeline, name)
 }
 
-/// An inner join on `ind`; `logic` gives what it makes of two rows to its last argument.
+/// An inner join on `ind`. `logic` passes each output of two joined rows to its last argument.
 fn join_arrangements<'s, A, B, D>(
     one: &KeyArrangement<'s, A>,
     other: &KeyArrangement<'s, B>,
@@ -126,7 +126,7 @@ where
     })
 }
 
-/// An inner join on `ind` that keeps the key and both rows.
+/// An inner join on `ind` that returns the key and both rows.
 fn join_rows<'s, A, B>(
     one: &KeyArrangement<'s, A>,
     other: &KeyArrangement<'s, B>,
@@ -140,14 +140,14 @@ where
     })
 }
 
-/// What joins write into.
+/// The container builder that joins write into.
 type JoinBuffer<D> = CapacityContainerBuilder<Vec<(D, u64, i64)>>;
 
 fn multiply_counts(n: i64, m: i64) -> i64 {
     n.checked_mul(m).expect("the product of two multiplicities fits 63 bits")
 }
 
-/// The rows that count when every delivery does. `held` is kept at the number of rows.
+/// Replaces the `ind` of each row by its key id. `held` is increased by the number of rows.
 pub(crate) fn keep_all<'s, R>(
     deliveries: StreamVec<'s, u64, VersionedRow<R>>,
     keys: Rc<RefCell<KeyInterner>>,

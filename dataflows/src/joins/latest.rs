@@ -1,13 +1,12 @@
-//! The rows that count when the greatest version of each `ind` does, joined where they stand.
+//! Joins for `duplicates = "latest"`: at most one row per stream and key.
 //!
-//! One row of each stream counts for an `ind` then, so the three stand abreast in one slab, by key: an arrangement whose
-//! keys are indices, in which a row takes the place of the one before it. All joins share it. A delivery that wins finds
-//! the rows that it joins with others it, one wait for memory instead of one for each arrangement and join; what it
-//! contributes to the questions goes on as changes, `-old, +new`, as from any join.
+//! The pin, geo and user rows of a key (`ind`) are stored side by side in a slab indexed by key id. Every join reads
+//! that one entry (72 bytes) instead of probing three arrangements, which costs one cache miss per delivery.
 //!
-//! An epoch is taken up when it is complete on all workers in all three streams. So the order in which deliveries meet
-//! inside an epoch, or epochs meet each other, does not matter, and no row meets one of a later epoch. A later delivery
-//! with a lower version changes nothing; one with a greater version and the same values only raises the version.
+//! An epoch is applied once it is complete on all workers for all three streams. So the result does not depend on
+//! arrival order within the epoch, and no row is joined with one of a later epoch. A newer row overwrites the older one
+//! and emits `-old, +new` for each join. A delivery with an older version is ignored. A newer version with equal values
+//! only updates the version.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -28,20 +27,22 @@ use crate::slab::ChunkedVec;
 use crate::symbol::{SymbolHolder, SymbolSweep};
 use crate::version::{PackedVersion, VersionPrefixes, VersionedRow};
 
-/// Rows of a stream, as they come.
+/// The deliveries of one stream.
 pub type DeliveryStream<'s, R> = StreamVec<'s, u64, VersionedRow<R>>;
 
-/// How many rows of each stream count.
+/// The number of stored pin, geo and user rows.
 pub type RowCounters = [Rc<Cell<usize>>; 3];
 
-/// The operator's name.
+/// The operator's name, as `GET /graph` shows it.
 pub(crate) const LATEST_OPERATOR: &str = "Latest";
 
-/// A sweep that waits for this worker to mark its rows when an epoch, and nothing after it, has been applied.
+/// A sweep for which this worker must mark its rows. It does so once the given epoch, and nothing after it, has been
+/// applied.
 pub type MarkRequest = Rc<RefCell<Option<(u64, Arc<SymbolSweep>)>>>;
 
-/// What the questions take from the rows that count and from their joins. `held` is kept at the number of rows, and
-/// `allocated_bytes` at what they take.
+/// Installs the operator that stores the latest rows and joins them. Returns the updates of all `outputs`.
+///
+/// `held` is kept at the number of stored rows, and `bytes` at their size in memory.
 pub fn latest_joins<'s, D: Clone + 'static>(
     (pins, geos, users): (
         DeliveryStream<'s, PinProjection>,
@@ -92,7 +93,7 @@ pub fn latest_joins<'s, D: Clone + 'static>(
     changes
 }
 
-/// Deliveries of one epoch, as they came in containers.
+/// The deliveries of one epoch, in the containers they arrived in.
 #[derive(Default)]
 struct EpochDeliveries {
     pins: Vec<Vec<VersionedRow<PinProjection>>>,
@@ -100,7 +101,7 @@ struct EpochDeliveries {
     users: Vec<Vec<VersionedRow<UserProjection>>>,
 }
 
-/// Deliveries that wait for their epoch to be complete.
+/// Deliveries of epochs that are not complete yet.
 #[derive(Default)]
 struct PendingDeliveries(BTreeMap<u64, (Capability<u64>, EpochDeliveries)>);
 
@@ -110,7 +111,7 @@ impl PendingDeliveries {
     }
 }
 
-/// The rows of one `ind` that count, with their versions.
+/// The latest rows of one key, with their versions.
 #[derive(Debug, Clone, Copy, Default)]
 struct KeyRows {
     pin: Option<(PackedVersion, PinProjection)>,
@@ -132,12 +133,12 @@ impl KeyRows {
     }
 }
 
-/// A row of one of the streams.
+/// A row of one of the three streams.
 trait JoinSide: ExchangeData + Copy + Eq {
-    /// Where it stands.
+    /// The place of this stream's row in the entry of a key.
     fn stored_row(rows: &mut KeyRows) -> &mut Option<(PackedVersion, Self)>;
 
-    /// Gives what is made of it, and of it with the rows others it.
+    /// Emits the outputs of this row and of its joins with the other rows of its key.
     fn emit_joined<D>(&self, others: &KeyRows, outputs: &JoinOutputs<D>, emit: impl FnMut(D));
 }
 
@@ -190,7 +191,7 @@ impl JoinSide for UserProjection {
     }
 }
 
-/// All rows that count on this worker.
+/// The latest rows on this worker.
 struct LatestJoin<D> {
     keys: Rc<RefCell<KeyInterner>>,
     rows: ChunkedVec<KeyRows>,
@@ -199,7 +200,7 @@ struct LatestJoin<D> {
 }
 
 impl<D> LatestJoin<D> {
-    /// Marks the symbols of all rows that count.
+    /// Marks the symbols of all stored rows.
     fn mark(&self, sweep: &SymbolSweep) {
         for rows in self.rows.iter() {
             let pin = rows.pin().map(|pin| [pin.category, pin.poster]).unwrap_or_default();
@@ -209,7 +210,7 @@ impl<D> LatestJoin<D> {
         sweep.worker_marked();
     }
 
-    /// Puts deliveries that win in their places, and gives what changes.
+    /// Stores the deliveries that are newer than the stored row, and emits the changed outputs with +1 or −1.
     fn apply_deliveries<R: JoinSide>(
         &mut self,
         deliveries: &[VersionedRow<R>],

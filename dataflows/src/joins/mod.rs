@@ -21,5 +21,5 @@ pub use projection::{GeoProjection, PinProjection, ProjectedRow, RowTexts, UserP
 
 use timely::dataflow::StreamVec;
 
-/// Changes of some data, as differential counts them.
+/// A stream of updates: (data, epoch, change of multiplicity), as in differential dataflow.
 pub type UpdateStream<'s, D> = StreamVec<'s, u64, (D, u64, i64)>;

@@ -1,4 +1,4 @@
-//! The narrow rows: what questions read of each post.
+//! Projected rows: the columns of a row that questions read.
 
 use std::cmp::Ordering;
 use std::num::{NonZeroU16, NonZeroU64};
@@ -8,41 +8,41 @@ use serde::{Deserialize, Serialize};
 use crate::record::{Geo, Micros, Pin, User};
 use crate::symbol::Symbol;
 
-/// The texts of a row that questions read, in a fixed order.
+/// The text columns of a projected row, in a fixed order.
 pub type RowTexts<T> = [Option<T>; ROW_TEXTS_MAX];
 
-/// Texts that a narrow row may have.
+/// The most text columns of a projected row.
 const ROW_TEXTS_MAX: usize = 2;
 
-/// A narrow row, made in two steps: its texts become symbols apart from it, many rows' together.
+/// A projected row. It is made in two steps, so that the texts of many rows can be looked up as symbols in one batch.
 pub trait ProjectedRow: Copy {
     /// The whole row.
     type Row<'a>;
 
-    /// What is text in a row.
+    /// The text columns of a row.
     fn text_columns<'a>(row: &'a Self::Row<'_>) -> RowTexts<&'a str>;
 
-    /// All else of it.
+    /// The projection without its texts.
     fn without_texts(row: &Self::Row<'_>) -> Self;
 
-    /// With its texts.
+    /// Sets the texts.
     #[must_use]
     fn with_texts(self, texts: RowTexts<Symbol>) -> Self;
 }
 
-/// What questions read of a pin: 16 bytes.
+/// The columns of a pin that questions read: 16 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinProjection {
     /// The category.
     pub category: Option<Symbol>,
-    /// Who posted.
+    /// The poster's name.
     pub poster: Option<Symbol>,
-    /// Followers of the poster, one more than they are: zero is the niche for "absent".
+    /// The poster's follower count plus 1: zero is the niche for "absent".
     followers: Option<NonZeroU64>,
 }
 
 impl PinProjection {
-    /// Followers of the poster.
+    /// The poster's follower count.
     #[must_use]
     pub fn followers(&self) -> Option<i64> {
         self.followers.map(|followers| (followers.get() - 1).cast_signed())
@@ -66,7 +66,7 @@ impl ProjectedRow for PinProjection {
     }
 }
 
-/// What questions read of a geo post: 8 bytes.
+/// The columns of a geo post that questions read: 8 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GeoProjection {
     /// The country.
@@ -75,7 +75,7 @@ pub struct GeoProjection {
 }
 
 impl GeoProjection {
-    /// The year of the post.
+    /// The UTC year of the post.
     #[must_use]
     pub fn post_year(&self) -> Option<i32> {
         self.year.map(|year| year.get().into())
@@ -98,18 +98,18 @@ impl ProjectedRow for GeoProjection {
     }
 }
 
-/// What questions read of a user: 8 bytes.
+/// The columns of a user that questions read: 8 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserProjection {
     /// First and last name.
     pub name: Option<Symbol>,
-    /// Years.
+    /// The age in years.
     pub age: Option<u8>,
     joined: Option<NonZeroU16>,
 }
 
 impl UserProjection {
-    /// The year in which the user joined.
+    /// The UTC year in which the user joined.
     #[must_use]
     pub fn year_joined(&self) -> Option<i32> {
         self.joined.map(|year| year.get().into())
@@ -132,12 +132,12 @@ impl ProjectedRow for UserProjection {
     }
 }
 
-/// The UTC year of a moment, 1…65535; earlier and later ones count as absent.
+/// The UTC year of a moment, in 1…65535. `None` outside that range.
 ///
-/// Days to years as in Howard Hinnant, *chrono-compatible low-level date algorithms*, `civil_from_days`.
+/// The algorithm is `civil_from_days` of Howard Hinnant, *chrono-compatible low-level date algorithms*.
 fn utc_year(moment: Micros) -> Option<NonZeroU16> {
     const DAY: i64 = 24 * 60 * 60 * 1_000_000;
-    // Counted from 0000-03-01, so that the leap day is the last day of a year.
+    // Count days from 0000-03-01, so that the leap day is the last day of a year.
     let days = moment.div_euclid(DAY) + 719_468;
     let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year_of_era = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
@@ -147,7 +147,7 @@ fn utc_year(moment: Micros) -> Option<NonZeroU16> {
     u16::try_from(year).ok().and_then(NonZeroU16::new)
 }
 
-/// Arrangements need some order of the values, not the order of their texts.
+/// Orders rows by symbol number. Arrangements need a total order of values, but not the order of texts.
 macro_rules! ordered_by_number {
     ($row:ident, |$it:ident| $key:expr) => {
         impl Ord for $row {

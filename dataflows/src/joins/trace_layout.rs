@@ -1,9 +1,9 @@
-//! How rows are arranged by slot. Everything that depends on the layout of traces is here.
+//! The memory layout of the arrangements by key. Everything that depends on the layout of traces is here.
 //!
-//! After `latest`, a slot has one row, and a row came once; and once merged, all rows of a batch have the same time. So
-//! the offsets from keys to values to times are 0, 1, 2, … and 0, 1, 1, 1, …, which [`OffsetRuns`] keeps in a few numbers,
-//! and times and counts need not the room for one each that the default layout sets aside: [`UnreservedVec`] grows as needed.
-//! That leaves a row and its slot, 12 to 20 bytes instead of 36 to 44.
+//! With `duplicates = "keep"` a key mostly has one row, a row was delivered once, and after merging all rows of a batch
+//! have the same time. So the offsets from keys to values to times are 0, 1, 2, … and 0, 1, 1, 1, …, which
+//! [`OffsetRuns`] stores in a few numbers. Times and counts are few as well: [`UnreservedVec`] grows as needed instead
+//! of reserving one place per row. A row and its key id take 12 to 20 bytes instead of 36 to 44.
 
 use std::rc::Rc;
 
@@ -15,16 +15,16 @@ use differential_dataflow::trace::rc_blanket_impls::RcBuilder;
 
 use crate::keys::{KeyId, RowChange};
 
-/// Keys, values, times, counts, offsets.
+/// The containers of keys, values, times, counts and offsets.
 type TraceLayout<R> = (Vec<KeyId>, Vec<R>, UnreservedVec<u64>, UnreservedVec<i64>, OffsetRuns);
 
-/// Makes batches of sorted changes.
+/// Builds batches of sorted changes.
 pub(super) type TraceBuilder<R> = RcBuilder<OrdValBuilder<TraceLayout<R>, Vec<RowChange<R>>>>;
 
-/// Rows by slot.
+/// Rows arranged by key id.
 pub(super) type KeyArrangement<'s, R> = Arranged<'s, TraceAgent<Spine<Rc<OrdValBatch<TraceLayout<R>>>>>>;
 
-/// A list that sets no room aside for what two lists hold when they are merged: it will be far less.
+/// A list that does not reserve the length of both inputs when two lists are merged, because the result is far shorter.
 #[derive(Debug)]
 pub(super) struct UnreservedVec<T>(Vec<T>);
 
@@ -69,7 +69,7 @@ impl<T: Ord + Copy + 'static> BatchContainer for UnreservedVec<T> {
     }
 }
 
-/// Offsets that never fall: first 0, 1, 2, …, then the last of these again and again, then others one by one.
+/// Non-decreasing offsets: first 0, 1, 2, …, then the last of these repeated, then others one by one.
 #[derive(Debug)]
 pub(super) struct OffsetRuns {
     rising: usize,

@@ -1,13 +1,14 @@
-//! One file, one question; its SQL beside it.
+//! The questions: one file each, with its SQL beside it.
 //!
-//! A question names its columns, the join it is asked over, what each joined row contributes to its answer, and
-//! the measure of the contributions. The SQL says the same to any batch engine that knows window functions:
+//! A question names its columns, the join it reads, the function from a joined row to an [`AggregateInput`], and the
+//! [`Aggregate`]. The SQL defines the same answer for any batch engine with window functions:
 //!
-//! - it reads the views `pin`, `geo` and `user`, which hold the cleaned rows that count (the latest of each `ind`, or all);
-//! - `year(timestamp)` is the UTC year; text is ordered byte by byte;
-//! - `$ties` is `'first'` or `'all'`, `$top` a number or null for all, `$median` is `'exact'` or `'lower'`.
+//! - It reads the views `pin`, `geo` and `user`, which hold the cleaned rows that count (the latest of each `ind`, or
+//!   all).
+//! - `year(timestamp)` is the UTC year. Text is ordered byte by byte.
+//! - `$ties` is `'first'` or `'all'`, `$top` is a number or null for all, `$median` is `'exact'` or `'lower'`.
 //!
-//! To add a question, add its `.rs` and its `.sql` file to this folder. The build makes the list.
+//! To add a question, add its `.rs` and its `.sql` file to this folder. The build script lists the files.
 
 use crate::aggregates::{Aggregate, AggregateInput};
 use crate::answer::{AnswerColumn, LiveAnswer, double_column, long_column, text_column};
@@ -21,17 +22,17 @@ include!(concat!(env!("OUT_DIR"), "/questions.rs"));
 pub struct Question {
     /// The name of its answer.
     pub name: &'static str,
-    /// Grouping columns, then the label if the measure has labels, then the value.
+    /// Grouping columns, then the label if the aggregate has labels, then the value.
     pub columns: &'static [AnswerColumn],
-    /// What it is asked over.
+    /// The join that it reads, and what each joined row adds.
     pub over: JoinInput,
-    /// What is said of each group.
+    /// How the inputs of a group become rows of the answer.
     pub aggregate: Aggregate,
-    /// The same as a batch query.
+    /// The same question as a batch query.
     pub sql: &'static str,
 }
 
-/// The rows that a question is asked over, and what each contributes; `None` if nothing.
+/// The join that a question reads, with its function from a joined row to an input. `None` if the row adds nothing.
 #[derive(Debug, Clone, Copy)]
 pub enum JoinInput {
     /// Each user.
@@ -45,25 +46,25 @@ pub enum JoinInput {
 }
 
 impl Question {
-    /// How many grouping columns it has.
+    /// The number of grouping columns.
     #[must_use]
     pub fn group_columns(&self) -> usize {
         self.columns.len() - if self.aggregate.has_labels() { 2 } else { 1 }
     }
 
-    /// Its answer when there is nothing to say.
+    /// The answer without rows.
     #[must_use]
     pub fn empty_table(&self) -> LiveAnswer {
         LiveAnswer::new(self.columns, self.group_columns())
     }
 }
 
-/// The year, if the question is about it.
+/// The year, if it is within `years`.
 fn year_within(years: std::ops::RangeInclusive<i32>, year: Option<i32>) -> Option<i32> {
     year.filter(|year| years.contains(year))
 }
 
-/// `0-17`, `18-24`, `25-35`, `36-50`, `50+`; a null age has no group.
+/// The age group: `0-17`, `18-24`, `25-35`, `36-50` or `50+`. `None` if the age is null.
 fn age_group(age: Option<u8>) -> Option<Symbol> {
     static GROUPS: std::sync::LazyLock<[Symbol; 5]> =
         std::sync::LazyLock::new(|| ["0-17", "18-24", "25-35", "36-50", "50+"].map(Symbol::new));
