@@ -1,4 +1,5 @@
-//! Makes the list of questions from the folder: a new question is a new file, and no other file changes.
+//! Generates the list of questions from the files in `src/questions`: to add a question, add its files and change no
+//! other.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! The cost of one update over groups of 10³…10⁷ values: flat, up to the logarithm.
+//! The cost of one update of a group of 10³ to 10⁷ values. It must grow at most logarithmically.
 //!
-//! `cargo bench -p pinflow-dataflows --bench measures` goes to 10⁶; `-- 7` goes to 10⁷, which takes about 4 GB.
+//! `cargo bench -p pinflow-dataflows --bench aggregates` goes to 10⁶. `-- 7` goes to 10⁷ and needs about 4 GB.
 
 #![allow(clippy::print_stdout, missing_docs, reason = "a bench prints what it measures")]
 
@@ -14,7 +14,7 @@ use pinflow_dataflows::symbol::Symbol;
 
 const UPDATES: u64 = 200_000;
 
-/// A well mixed number from a seed (Steele, Lea and Flood, *SplitMix*).
+/// A pseudo-random number (Steele, Lea and Flood, *SplitMix*).
 fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -22,12 +22,12 @@ fn mix(seed: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The nth value of a group: all are different.
+/// The nth value of a group. All values differ.
 fn value(n: u64) -> i64 {
     (mix(n) >> 2) as i64
 }
 
-/// Nanoseconds for an update, and rows emitted by it, both on average.
+/// The nanoseconds per update and the rows emitted per update, on average.
 fn measure(measure: Aggregate, options: &QueryOptions, values: u64, labels: &[Symbol]) -> (f64, f64) {
     let row = |n: u64, diff| GroupUpdate {
         label: Some(labels[(mix(n + 7) % labels.len() as u64) as usize]),
@@ -55,8 +55,8 @@ fn measure(measure: Aggregate, options: &QueryOptions, values: u64, labels: &[Sy
     (nanos / updates.len() as f64, f64::from(emitted) / updates.len() as f64)
 }
 
-/// Nanoseconds for taking the greatest label away, again and again, on average and at the most: the worst case for a
-/// ranking that keeps only its foremost places in order.
+/// The average and greatest nanoseconds to remove the label with the maximum, again and again: the worst case of the
+/// top-k buffer.
 fn greatest_goes(values: u64, labels: &[Symbol]) -> (f64, f64) {
     let mut rows: Vec<_> = (0..values).map(|n| (labels[n as usize], value(n))).collect();
     let mut group: Vec<_> =

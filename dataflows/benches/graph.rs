@@ -1,8 +1,9 @@
-//! The graph without parsing: a million inds (three million narrow rows), 10,000 inds an epoch, two epochs in flight.
+//! The graph without parsing: a million `ind`s (three million projected rows), 10,000 `ind`s per epoch, two epochs in
+//! flight.
 //!
-//! Prints, for each number of workers: rows/s by the clock and by processor time, bytes of memory per ind, and the
-//! time from one update to its passed epoch with everything loaded. `cargo bench -p pinflow-dataflows --bench graph -- 1 2`
-//! names the numbers of workers; `INDS` and `INDS_PER_EPOCH` set other sizes.
+//! Prints for each number of workers: rows/s by clock and by processor time, bytes of memory per `ind`, and the latency
+//! of one update with everything loaded. `cargo bench -p pinflow-dataflows --bench graph -- 1 2` sets the numbers of
+//! workers. `INDS` and `INDS_PER_EPOCH` set other sizes.
 
 #![allow(clippy::print_stdout, missing_docs, reason = "a bench prints what it measures")]
 
@@ -19,7 +20,7 @@ const IN_FLIGHT: u64 = 2;
 const UPDATES: u64 = 2_000;
 const YEAR: i64 = 31_556_952_000_000;
 
-/// A well mixed number from a seed (Steele, Lea and Flood, *SplitMix*).
+/// A pseudo-random number (Steele, Lea and Flood, *SplitMix*).
 fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -27,7 +28,7 @@ fn mix(seed: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Texts made before the clock starts: the cost of making them is the parser's.
+/// Texts made before the clock starts, because the parser would make them.
 struct BenchTexts {
     categories: Vec<String>,
     countries: Vec<String>,
@@ -47,7 +48,7 @@ impl BenchTexts {
     }
 }
 
-/// The three posts of an ind. One person per poster; followers have about 2,000 distinct values.
+/// Sends the three rows of an `ind`. A poster is one person, and there are about 2,000 distinct follower counts.
 fn feed(graph: &mut WorkerGraph, texts: &BenchTexts, source: Symbol, ind: u64, version: u64) {
     let random = mix(ind ^ (version << 40));
     let person = mix(ind) % texts.posters.len() as u64;
@@ -84,7 +85,7 @@ fn feed(graph: &mut WorkerGraph, texts: &BenchTexts, source: Symbol, ind: u64, v
     graph.user(lineage(2), &user);
 }
 
-/// Resident bytes of this process.
+/// The resident memory of this process, bytes.
 fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096

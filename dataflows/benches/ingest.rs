@@ -1,7 +1,8 @@
-//! Rows a second from bytes, on one core: what was weighed, in one run, so that the ratios hold on any machine.
+//! Rows per second from bytes, on one core. All parsers are measured in one run, so that their ratios hold on any
+//! machine.
 //!
-//! `serde_json` parses into structs of `Cow<str>` and cleans nothing; `general` and `expecting` are
-//! [`MessageParser`] whole: UTF-8, JSON, duplicate keys, cleaning, counts.
+//! `serde_json` parses into structs of `Cow<str>` and cleans nothing. `general` and `expecting` are the complete
+//! [`MessageParser`] without and with field prediction: UTF-8, JSON, duplicate keys, cleaning, counts.
 
 use std::borrow::Cow;
 use std::hint::black_box;
@@ -20,7 +21,7 @@ fn main() {
     divan::main();
 }
 
-/// Posts as producers write them: sizes and escapes as in the real streams.
+/// Messages with the sizes and escapes of real streams.
 fn messages(stream: Stream) -> Vec<Vec<u8>> {
     (0..MESSAGES).map(|n| message(stream, n).into_bytes()).collect()
 }
@@ -108,7 +109,7 @@ struct RawUser<'a> {
     date_joined: Option<Cow<'a, str>>,
 }
 
-/// Looks at every row, keeps none.
+/// Reads every row and keeps none.
 struct CountingSink;
 
 impl RowSink for CountingSink {

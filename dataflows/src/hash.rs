@@ -1,14 +1,14 @@
-//! The hash of everything that senders choose: keyed by a seed that is drawn once per process.
+//! Hashing of values that senders choose, with a secret seed drawn once per process.
 //!
-//! With a fixed seed, a sender can compute thousands of keys that fall on one place of a table, and each look-up then
-//! walks all of them: 200,000 such keys took 77 s where random ones take half a second. So the seed is secret: it comes
-//! from the operating system, through the keys of the standard library's own maps.
+//! With a fixed seed a sender can compute thousands of keys that fall into one bucket of a table, and each lookup walks
+//! all of them: 200,000 such keys took 77 s instead of 0.5 s. So the seed is secret: it comes from the operating
+//! system, through the keys of the standard library's maps.
 //!
-//! All workers of a process share the seed, so that they agree on where a key is exchanged to. Nothing that is stored
-//! or sent to another process may depend on it.
+//! All workers of a process share the seed, so that they agree to which worker a key is exchanged. Nothing that is
+//! stored or sent to another process may depend on a hash.
 //!
-//! The function is that of `foldhash`: one multiplication for a number, folded to 64 bits. What [`SharedSeed`] holds is
-//! the secret factor as well as the secret summand: the attack above needs to know the factor.
+//! The hash function is that of `foldhash`: one multiplication per number, folded to 64 bits. [`SharedSeed`] makes the
+//! factor secret as well as the summand, because the attack needs the factor.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
@@ -22,7 +22,7 @@ static PROCESS_SEED: LazyLock<KeyedSeed> = LazyLock::new(|| {
     KeyedSeed::new(secret.hash_one(0), secret.hash_one(1))
 });
 
-/// Makes hashers with the seed of this process. Holds nothing, so that small tables stay small.
+/// Builds hashers with the seed of this process. Zero-sized, so that small tables stay small.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KeyedState;
 
@@ -36,7 +36,7 @@ impl BuildHasher for KeyedState {
     }
 }
 
-/// A seed: the same seed makes the same hashes.
+/// A seed. Equal seeds give equal hashes.
 #[derive(Debug, Clone)]
 struct KeyedSeed {
     own: u64,
@@ -59,17 +59,17 @@ mod tests {
 
     use super::*;
 
-    /// Bits of a table's place that the colliding keys share.
+    /// The bits of the bucket index that the colliding keys share.
     const PLACE_BITS: u32 = 21;
-    /// Seed and factor that tables of inds once had, in every process.
+    /// The fixed seed and factor of earlier versions.
     const OLD_SEED: u64 = 0x0069_6e64;
     const OLD_SUMMAND: u64 = 0x082e_fa98_ec4e_6c89 ^ OLD_SEED;
     const OLD_FACTOR: u64 = 0xc0ac_29b7_c97c_50dd;
 
-    /// Keys that fall on one place, with one tag, under the old seed: what a sender could compute in a moment.
+    /// Keys with the same bucket and tag under the old seed: a sender could compute them in a moment.
     ///
-    /// Such a key solves `y × factor = place` in its low bits of both halves; the solutions for one residue of `y` are
-    /// found by walking the fractional part of `z × factor / 2^64`, which takes three step lengths only.
+    /// Such a key solves `y × factor = bucket` in the low bits of both halves. The solutions for one residue of `y` are
+    /// found by walking the fractional part of `z × factor / 2^64`, which takes only three step lengths.
     fn colliding_keys(count: usize) -> Vec<u64> {
         let width = 1_u64 << (64 - PLACE_BITS);
         let least = |step: u64| (1_u64..).find(|q| q.wrapping_mul(step) < width).expect("some multiple is small");
@@ -99,7 +99,7 @@ mod tests {
         unreachable!("there are residues enough")
     }
 
-    /// Keys that are compared while all keys are looked up in a table of them, beyond the one that is found.
+    /// The number of comparisons with other keys while all keys are looked up in a table of them.
     fn wasted_comparisons(keys: &[u64], hash: impl Fn(u64) -> u64) -> usize {
         let mut table = HashTable::new();
         for key in keys {
@@ -128,7 +128,7 @@ mod tests {
         let colliding = colliding_keys(KEYS);
         let fixed = wasted_comparisons(&colliding, |key| FixedState::with_seed(OLD_SEED).hash_one(key));
         assert!(fixed > KEYS * KEYS / 4, "the keys collide under the old seed: {fixed}");
-        // Families that a sender may try without knowing the seed.
+        // Families of keys that a sender may try without knowing the seed.
         let families: [Vec<u64>; 5] = [
             colliding,
             (0..KEYS as u64).collect(),
@@ -141,7 +141,7 @@ mod tests {
         {
             for (number, keys) in families.iter().enumerate() {
                 let wasted = wasted_comparisons(keys, |key| hash_with(&seed, key));
-                // Random keys waste some 40 here: a tag has 7 bits, and few places are shared.
+                // Random keys cost about 40 comparisons: a tag has 7 bits, and few buckets are shared.
                 assert!(wasted < KEYS / 2, "family {number}: {wasted} wasted comparisons under {seed:?}");
             }
         }

@@ -1,30 +1,29 @@
-//! Why a message was refused.
+//! Rejections: why a row is not in its table.
 
-/// The closed list of reasons. A rejection keeps one row out of its table and puts its bytes into
-/// `rejected`; it never drops it.
+/// The closed list of reasons. A rejected row is not dropped: its bytes are stored in the table `rejected`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RejectionReason {
     /// The bytes are not UTF-8.
     NotUtf8,
     /// The text is not JSON.
     NotJson,
-    /// Something follows the JSON value.
+    /// More bytes follow the JSON value.
     TrailingBytes,
-    /// JSON, but no object where a row must stand.
+    /// JSON, but not an object where a row is expected.
     NotAnObject,
     /// More bytes than a message may have.
     TooLarge,
-    /// Nested deeper than a message may be.
+    /// Deeper nesting than a message may have.
     TooDeep,
-    /// More rows than one message may hold.
+    /// More rows than a message may have.
     TooManyRows,
     /// Neither `ind` nor `index`.
     NoKey,
     /// The key is not a whole number in 0…2^63−1.
     BadKey,
-    /// A row of another stream, or of none that can be told.
+    /// A row of another stream, or one that does not identify its stream.
     WrongStream,
-    /// A field whose JSON type cannot be read.
+    /// A field of a wrong JSON type.
     WrongType,
     /// The same key twice with different values.
     DuplicateField,
@@ -33,7 +32,7 @@ pub enum RejectionReason {
 }
 
 impl RejectionReason {
-    /// Every reason, in the order of the contract.
+    /// All reasons, in the order of the specification.
     pub const ALL: [RejectionReason; 13] = [
         RejectionReason::NotUtf8,
         RejectionReason::NotJson,
@@ -50,7 +49,7 @@ impl RejectionReason {
         RejectionReason::Tombstone,
     ];
 
-    /// The name, as the `reason` column holds it.
+    /// The name in the column `reason`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -77,12 +76,12 @@ impl std::fmt::Display for RejectionReason {
     }
 }
 
-/// A refusal: the reason, and what a person needs to find the fault.
+/// A rejection: the reason, and the detail that a person needs to find the error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {detail}")]
 pub struct Rejection {
-    /// Which of the closed list.
+    /// The reason.
     pub reason: RejectionReason,
-    /// The fault in words, with the field or the byte where it stands.
+    /// The error in words, with its field or byte offset.
     pub detail: String,
 }

@@ -1,4 +1,4 @@
-//! Each measure, under random updates with retractions, says what counting everything again would say.
+//! Each aggregate, under random insertions and retractions, gives the same rows as a computation from scratch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -13,12 +13,12 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Texts in another order than their numbers are given.
+/// Labels whose order by text differs from the order in which they are interned.
 fn any_label() -> impl Strategy<Value = Option<Symbol>> {
     option::weighted(0.9, select(vec!["m", "z", "a", "ä", "", "aa", "M"]).prop_map(Symbol::new))
 }
 
-/// So many labels in one group that most of them are not kept in order, and the first of them go again and again.
+/// So many labels in one group that most are outside the top-k buffer, and the top ones are removed again and again.
 fn any_crowd() -> impl Strategy<Value = Vec<Vec<GroupUpdate>>> {
     let label = |n: u32| Some(Symbol::new(&format!("crowd {n}")));
     (300..1500u32, 10..400i64, 5..60usize, any::<u64>()).prop_map(move |(labels, values, each, seed)| {
@@ -39,7 +39,7 @@ fn any_value() -> impl Strategy<Value = i64> {
     prop_oneof![4 => 0..6i64, 1 => select(vec![i64::MIN, i64::MIN + 1, -1, 1 << 40, i64::MAX])]
 }
 
-/// Rows that come, by epoch, and for each whether and when it goes again.
+/// Rows by epoch. Some of them are removed in a later epoch.
 fn any_epochs() -> impl Strategy<Value = Vec<Vec<GroupUpdate>>> {
     const EPOCHS: usize = 8;
     let row = (any_label(), any_value(), 0..EPOCHS, option::weighted(0.6, 0..EPOCHS), 1..3i64);
@@ -67,7 +67,7 @@ fn any_options() -> impl Strategy<Value = QueryOptions> {
 
 type ExpectedRows = BTreeSet<(Option<Symbol>, AnswerCell)>;
 
-/// The answer from all rows that are there.
+/// The answer, computed from all current rows.
 fn from_scratch(
     measure: Aggregate,
     rows: &BTreeMap<(Option<Symbol>, i64), i64>,
@@ -201,7 +201,7 @@ fn taking_back_what_was_never_there_is_an_error() {
     }
 }
 
-/// An update must not list its group again: what is emitted is what changes.
+/// An update must not list its group again: only the change is emitted.
 #[test]
 fn an_update_of_a_large_group_emits_only_what_changes() {
     let labels: Vec<_> = (0..10_000).map(|n| Symbol::new(&format!("label {n}"))).collect();

@@ -1,4 +1,4 @@
-//! Bad inputs, each with its expected outcome. The harness checks the ledger law on every one.
+//! Bad inputs with their expected rejections or field faults. The harness checks for each that all rows are counted.
 
 mod harness;
 mod samples;
@@ -10,7 +10,7 @@ use pinflow_dataflows::record::Stream;
 use pinflow_dataflows::rejection::RejectionReason;
 use samples::{GEO, PIN, USER};
 
-/// One rejection, whatever the source carries, which shows all of the message.
+/// Checks that the whole message is rejected as one row, for every stream hint.
 fn refused(payload: &[u8], reason: RejectionReason, detail: &str) {
     for carries in CARRIES {
         let (seen, _) = read(carries, payload);

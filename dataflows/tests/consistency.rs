@@ -1,5 +1,5 @@
-//! Every answer at every epoch is what a batch query over the rows of that epoch cut says: for random rows, repeats,
-//! orders, epoch cuts, worker counts and options.
+//! Every answer at every epoch equals its SQL over the rows of that epoch cut: for random rows, repeats, orders, epoch
+//! cuts, worker counts and options.
 
 mod histories;
 mod oracle;

@@ -1,4 +1,4 @@
-//! What every question must keep to.
+//! Checks of all questions: names, files and columns.
 
 mod oracle;
 
@@ -30,7 +30,7 @@ fn there_is_a_question_for_every_file_and_it_bears_its_name() {
     }
 }
 
-/// The contract's table: names and columns.
+/// The names and columns in the specification.
 #[test]
 fn the_answers_are_those_of_the_contract() {
     let contract = [

@@ -1,4 +1,4 @@
-//! Texts that no row refers to are freed while the graph runs, and no answer changes by it.
+//! Texts that no row uses are freed while the graph runs, and no answer changes.
 
 mod histories;
 mod oracle;
@@ -14,7 +14,7 @@ use proptest::collection::btree_set;
 use proptest::prelude::ProptestConfig;
 use proptest::test_runner::TestRunner;
 
-/// Texts enough that most are freed and come again, some of them longer than what lies in its place.
+/// Enough texts that most are freed and interned again. Some are too long to be stored inline.
 const MANY_TEXTS: TextPool = TextPool {
     categories: &["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c9", "a category of more than 24 bytes"],
     posters: &["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "a poster of more than 24 bytes", "c0"],
@@ -22,7 +22,7 @@ const MANY_TEXTS: TextPool = TextPool {
     names: &["n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "a name of more than 24 bytes", "p1"],
 };
 
-/// The texts belong to the process: one test at a time.
+/// Runs one test at a time: the interned texts belong to the process.
 fn alone(keeps_freed_places: bool) -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -30,7 +30,7 @@ fn alone(keeps_freed_places: bool) -> MutexGuard<'static, ()> {
     guard
 }
 
-/// Runs random histories with sweeps at random epochs, and holds every answer at every epoch against its SQL.
+/// Runs random histories with sweeps at random epochs, and compares every answer at every epoch with its SQL.
 fn check_histories_with_sweeps(keeps_freed_places: bool) {
     let _alone = alone(keeps_freed_places);
     let (sweeps, freed) = (Cell::new(0), Cell::new(0));
@@ -51,20 +51,20 @@ fn check_histories_with_sweeps(keeps_freed_places: bool) {
     assert!(sweeps.get() >= 150 && freed.get() >= 300, "{} sweeps freed {} texts", sweeps.get(), freed.get());
 }
 
-/// Places of freed texts stay unused: every use of a freed symbol panics, and a symbol that was kept beside the rows
-/// would no longer be equal to the one that its text gets when it comes again.
+/// Places of freed texts are not reused, so every use of a freed symbol panics. A symbol that was kept outside the rows
+/// would differ from the new symbol of its text.
 #[test]
 fn sweeps_free_no_symbol_that_is_used_later() {
     check_histories_with_sweeps(true);
 }
 
-/// Places are used again, as in a run.
+/// Places are reused, as in production.
 #[test]
 fn answers_are_right_while_sweeps_reuse_places() {
     check_histories_with_sweeps(false);
 }
 
-/// A pin of one ind, and the geo post that it is joined with.
+/// Sends a pin and the geo post with the same key.
 fn send_posts(graph: &mut WorkerGraph, version: i64, category: &str) {
     let lineage =
         Lineage { arrived_at: Some(version), source: Symbol::new("kafka/p/0"), position: 0_u64.into(), sub: 0 };

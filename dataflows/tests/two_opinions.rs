@@ -1,5 +1,5 @@
-//! Expecting an order of fields changes nothing, and what is JSON is what `serde_json` takes for it: over mutated
-//! messages and random bytes. The fuzz target runs the same check.
+//! Two independent results agree, over mutated messages and random bytes: parsing with and without field prediction,
+//! and our JSON reader and `serde_json`. The fuzz target runs the same check.
 
 mod harness;
 mod samples;
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use samples::{GEO, PIN, USER};
 
-/// What a producer, a network or an attacker may do to a message.
+/// A change that a producer, a network or an attacker may make to a message.
 #[derive(Debug, Clone)]
 enum Mutation {
     Flip(Index, u8),
@@ -96,7 +96,7 @@ fn changes() -> impl Strategy<Value = Vec<Mutation>> {
     )
 }
 
-/// Changes of whole fields come first, while the message has them; then those of bytes.
+/// Applies changes of whole fields first, then changes of bytes.
 fn changed(message: &str, changes: &[Mutation]) -> Vec<u8> {
     let inner = message.trim_start_matches('{').trim_end_matches('}');
     let mut fields: Vec<String> = inner.replace(",\"", "\u{1}\"").split('\u{1}').map(str::to_owned).collect();
@@ -138,7 +138,7 @@ fn changed(message: &str, changes: &[Mutation]) -> Vec<u8> {
     bytes
 }
 
-/// Whether some JSON value stands there with nothing after it.
+/// Whether the bytes are exactly one JSON value, according to `serde_json`.
 fn is_json(bytes: &[u8]) -> bool {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     // Passed over as ours is: without judging numbers by size or escapes by meaning.

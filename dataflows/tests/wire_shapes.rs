@@ -1,4 +1,4 @@
-//! Every shape in which a row travels says the same as the row itself.
+//! A row is parsed to the same result in every encoding and wrapper.
 
 mod harness;
 mod samples;
@@ -18,14 +18,14 @@ fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a string")
 }
 
-/// The one row of a message.
+/// The only row of a message.
 fn row(carries: StreamHint, payload: &str) -> String {
     let (seen, _) = read(carries, payload.as_bytes());
     assert_eq!(seen.len(), 1, "{payload}");
     seen[0].row().to_owned()
 }
 
-/// Ways to write a text that holds one row.
+/// All encodings of a text that holds one row.
 fn encodings(text: &str) -> Vec<String> {
     let (once, twice) = (quoted(text), quoted(&quoted(text)));
     vec![
@@ -228,7 +228,7 @@ fn an_auto_source_tells_streams_by_their_fields() {
     }
 }
 
-/// The shared posts, where the repository stands beside them.
+/// A shared sample file, if it exists beside the repository.
 fn shared(name: &str) -> Option<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/real").join(name);
     std::fs::read_to_string(path).ok()

@@ -1,39 +1,39 @@
-//! Field faults: one column could not be read, and the row stays.
+//! Field faults: a column that could not be read is null, and its row is kept.
 
 use crate::record::Stream;
 
-/// A column that can hold a value no rule reads. A closed list.
+/// A column whose value can be unreadable. This is a closed list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum FieldFault {
     /// `pin.follower_count`: negative, overflowing or otherwise unreadable.
     FollowerCount,
-    /// `pin.poster_name`: longer than [`Limits::text_bytes_max`](crate::ingest::Limits::text_bytes_max).
+    /// `pin.poster_name`: longer than [`MessageLimits::text_bytes_max`](crate::ingest::MessageLimits::text_bytes_max).
     PosterName,
-    /// `pin.category`: longer than [`Limits::text_bytes_max`](crate::ingest::Limits::text_bytes_max).
+    /// `pin.category`: longer than [`MessageLimits::text_bytes_max`](crate::ingest::MessageLimits::text_bytes_max).
     Category,
-    /// `pin.downloaded`: neither 0 nor 1. Checked, though no column keeps it.
+    /// `pin.downloaded`: neither 0 nor 1. It is checked although no column holds it.
     Downloaded,
-    /// `geo.coordinates`: not on the globe, or one of the two missing.
+    /// `geo.coordinates`: out of range, or one of the two is missing.
     Coordinates,
-    /// `geo.country`: longer than [`Limits::text_bytes_max`](crate::ingest::Limits::text_bytes_max).
+    /// `geo.country`: longer than [`MessageLimits::text_bytes_max`](crate::ingest::MessageLimits::text_bytes_max).
     Country,
-    /// `geo.timestamp`: no time.
+    /// `geo.timestamp`: not a time.
     Timestamp,
-    /// `user.first_name`: longer than [`Limits::text_bytes_max`](crate::ingest::Limits::text_bytes_max). Part of the
+    /// `user.first_name`: longer than [`MessageLimits::text_bytes_max`](crate::ingest::MessageLimits::text_bytes_max). Part of the
     /// column `user_name`.
     FirstName,
-    /// `user.last_name`: longer than [`Limits::text_bytes_max`](crate::ingest::Limits::text_bytes_max). Part of the
+    /// `user.last_name`: longer than [`MessageLimits::text_bytes_max`](crate::ingest::MessageLimits::text_bytes_max). Part of the
     /// column `user_name`.
     LastName,
-    /// `user.age`: no whole number of years in 0…150.
+    /// `user.age`: not a whole number of years in 0…150.
     Age,
-    /// `user.date_joined`: no time.
+    /// `user.date_joined`: not a time.
     DateJoined,
 }
 
 impl FieldFault {
-    /// Every one, by table.
+    /// All field faults, by table.
     pub const ALL: [FieldFault; 11] = [
         FieldFault::FollowerCount,
         FieldFault::PosterName,
@@ -48,7 +48,7 @@ impl FieldFault {
         FieldFault::DateJoined,
     ];
 
-    /// The stream, which is also the name of the table.
+    /// The stream, whose name is also the name of the table.
     #[must_use]
     pub fn table(self) -> Stream {
         match self {
@@ -60,7 +60,7 @@ impl FieldFault {
         }
     }
 
-    /// What is wrong with the value, in words.
+    /// What is wrong with the value, for messages.
     #[must_use]
     pub fn problem(self) -> &'static str {
         match self {
@@ -73,7 +73,7 @@ impl FieldFault {
         }
     }
 
-    /// The name of the column, or of the field that is part of one.
+    /// The name of the column, or of the field that is a part of the column.
     #[must_use]
     pub fn column(self) -> &'static str {
         match self {
@@ -92,12 +92,12 @@ impl FieldFault {
     }
 }
 
-/// The field faults of one row: a set.
+/// The set of field faults of one row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FieldFaults(u16);
 
 impl FieldFaults {
-    /// Adds one.
+    /// Adds a fault.
     pub fn add(&mut self, fault: FieldFault) {
         self.0 |= 1 << fault as u8;
     }

@@ -1,4 +1,4 @@
-//! Geo posts, cleaned.
+//! Cleans geo posts.
 
 use crate::record::{Field, Geo, Ind, JsonValue, Micros, RawRow};
 use crate::rejection::Rejection;
@@ -8,10 +8,10 @@ use super::text::{short_text, unescape_field, wrong_type};
 use super::time::parse_micros;
 use super::{FieldFault, FieldFaults};
 
-/// Cleans a geo post; what could not be read is added to `faults`. `text_bytes_max` bounds the texts that become symbols.
+/// Cleans a geo post. Unreadable columns are null and added to `faults`. Texts may have `text_bytes_max` bytes.
 ///
 /// # Errors
-/// `wrong_type` if a field has a JSON type that its rule cannot read.
+/// `wrong_type` if a field has a JSON type that is not allowed for it.
 pub fn geo<'a>(
     raw: &RawRow<'a>,
     ind: Ind,
@@ -32,13 +32,13 @@ pub fn geo<'a>(
     })
 }
 
-/// An angle within ±`limit`.
+/// An angle within ±`limit` degrees.
 fn angle_column(raw: &RawRow<'_>, field: Field, limit: f64) -> Result<Option<f64>, Rejection> {
     let angle = numeric_text(field, raw.get(field))?.and_then(|text| parse_decimal(&text));
     Ok(angle.filter(|angle| (-limit..=limit).contains(angle)))
 }
 
-/// A time; a string that is none is a fault.
+/// A time column. A string that is not a time is a fault.
 pub(super) fn time_column(
     raw: &RawRow<'_>,
     field: Field,

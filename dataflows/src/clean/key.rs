@@ -1,17 +1,17 @@
-//! The key.
+//! Reads the key of a row.
 
 use crate::record::{Field, Ind, JsonValue, RawRow};
 use crate::rejection::{Rejection, RejectionReason};
 
 use super::number::{numeric_text, parse_whole};
 
-/// How much of an unreadable value a message to a person repeats.
+/// The most characters of an unreadable key that a message repeats.
 const SHOWN_CHARS: usize = 40;
 
 /// The key of a row: a whole number in 0…2^63−1, as a number or a string.
 ///
 /// # Errors
-/// `no_key` if the row has neither `ind` nor `index`; `bad_key` if it is no such number.
+/// `no_key` if the row has neither `ind` nor `index`, `bad_key` if the value is not such a number.
 pub fn key(raw: &RawRow<'_>) -> Result<Ind, Rejection> {
     if !raw.has(Field::Ind) {
         let detail = "neither `ind` nor `index`".to_owned();

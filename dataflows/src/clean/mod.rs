@@ -1,15 +1,15 @@
-//! Raw to trusted: the cleaning rules, one file for each stream.
+//! The cleaning rules: raw rows become cleaned rows. There is one file per stream.
 //!
-//! A rule never drops a row. What a column cannot hold becomes null and a [field fault](FieldFault); only a
-//! value whose JSON type no rule can read, or a key that is no key, refuses the row.
+//! A value that its column cannot hold becomes null and is a [field fault](FieldFault). Only a value of a wrong JSON
+//! type or an invalid key rejects the row. No rule drops a row.
 //!
-//! Where the contract leaves a choice:
-//! - a string that is read as a number or a time is trimmed of Unicode white space first;
-//! - a whole number may be written with a zero fraction or an exponent (`1.0`, `1e3`, `-0`), and is read exactly;
-//! - a placeholder is compared byte by byte;
-//! - a geo post without both coordinates has a fault, as any other that is not on the globe;
-//! - a name that is empty is missing;
-//! - a text is null because it is empty before it is null because it is too long: blanks of any length are no fault.
+//! Where the specification leaves a choice:
+//! - Strings that are read as numbers or times are trimmed of Unicode white space first.
+//! - A whole number may have a zero fraction or an exponent (`1.0`, `1e3`, `-0`), and is read exactly.
+//! - Placeholders are compared byte by byte.
+//! - A geo post without both coordinates has a fault, like one with coordinates out of range.
+//! - An empty name is missing.
+//! - An empty text is null without a fault, even if it has more blanks than the length limit allows.
 
 mod field_fault;
 mod geo;

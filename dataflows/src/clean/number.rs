@@ -1,4 +1,4 @@
-//! Numbers, read exactly.
+//! Reads numbers exactly.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,10 @@ use crate::rejection::Rejection;
 
 use super::text::{unescape_field, wrong_type};
 
-/// The text of a field that holds a number, as a number or as a string, trimmed; `None` for null.
+/// The text of a field that holds a number as a number or a string, trimmed. `None` for null.
 ///
 /// # Errors
-/// `wrong_type` for a boolean, an array, an object; `not_utf8` for a string that is no text.
+/// `wrong_type` for a boolean, an array or an object, `not_utf8` for a string that is not text.
 #[inline]
 pub(super) fn numeric_text<'a>(field: Field, value: JsonValue<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
     match value {
@@ -21,7 +21,7 @@ pub(super) fn numeric_text<'a>(field: Field, value: JsonValue<'a>) -> Result<Opt
     }
 }
 
-/// Without white space around it, as numbers and times are read.
+/// Trims Unicode white space.
 #[inline]
 pub(super) fn trim_text(text: Cow<'_, str>) -> Cow<'_, str> {
     match text {
@@ -30,8 +30,8 @@ pub(super) fn trim_text(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// A whole number: a decimal number whose value is whole and fits, however it is written (`7`, `007`, `7.0`,
-/// `70e-1`, `-0`). Never through a float.
+/// Parses a decimal number whose value is whole and fits an `i64`, in any notation (`7`, `007`, `7.0`, `70e-1`, `-0`).
+/// It never passes through a float.
 pub(super) fn parse_whole(text: &str) -> Option<i64> {
     let (negative, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -45,7 +45,7 @@ pub(super) fn parse_whole(text: &str) -> Option<i64> {
     i64::try_from(if negative { -signed } else { signed }).ok()
 }
 
-/// Up to 18 digits and nothing else: what nearly every number is.
+/// Parses up to 18 digits without sign or point: nearly all numbers are written so.
 fn parse_plain_digits(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > 18 {
         return None;
@@ -70,7 +70,7 @@ fn parse_decimal_notation(text: &str) -> Option<u64> {
     if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
         return None;
     }
-    // The value is `numeric_text` × 10^`power`, without zeros at the end of `numeric_text`.
+    // The value is `digits` × 10^`power`, without trailing zeros in `digits`.
     let fraction = fraction.trim_end_matches('0');
     let digits = if fraction.is_empty() { whole.trim_end_matches('0') } else { whole };
     if digits.bytes().chain(fraction.bytes()).all(|byte| byte == b'0') {
@@ -85,7 +85,7 @@ fn parse_decimal_notation(text: &str) -> Option<u64> {
     number.checked_mul(scale)
 }
 
-/// An exponent, held within ±10^9: beyond, no number that fits is meant.
+/// Parses an exponent, clamped to ±10^9: no number that fits has a greater one.
 fn parse_exponent(text: &str) -> Option<i64> {
     let (negative, digits) = match text.as_bytes() {
         [b'-', rest @ ..] => (true, rest),
@@ -99,7 +99,7 @@ fn parse_exponent(text: &str) -> Option<i64> {
     Some(if negative { -size } else { size })
 }
 
-/// A count as people write it: `94`, `1,234`, `136k`, `1.2K`, `2M`, `1B`; whole after its unit, not negative.
+/// Parses a count such as `94`, `1,234`, `136k`, `1.2K`, `2M` or `1B`. The value must be whole and not negative.
 pub(super) fn parse_abbreviated_count(text: &str) -> Option<i64> {
     let (number, zeros) = match text.as_bytes().last()? {
         b'k' | b'K' => (&text[..text.len() - 1], 3),
@@ -127,7 +127,7 @@ pub(super) fn parse_abbreviated_count(text: &str) -> Option<i64> {
     Some(total)
 }
 
-/// Digits, in groups of three if there is a comma.
+/// Parses digits, in groups of three if there is a comma.
 fn parse_grouped_digits(text: &str) -> Option<i64> {
     let mut groups = text.split(',');
     let first = groups.next()?;
@@ -144,11 +144,11 @@ fn parse_grouped_digits(text: &str) -> Option<i64> {
     groups.try_fold(total, |total, group| if group.len() == 3 { digits(total, group) } else { None })
 }
 
-/// A decimal number as the nearest double; `None` if the text is no JSON number.
+/// Parses a JSON number to the nearest double. `None` if the text is not a JSON number.
 pub(super) fn parse_decimal(text: &str) -> Option<f64> {
     parse_exact_decimal(text.as_bytes()).or_else(|| {
         let unsigned = text.strip_prefix('-').unwrap_or(text);
-        // What `f64` reads beyond JSON: signs, words, and points without digits.
+        // `f64` accepts more than JSON: a plus sign, words, and points without digits.
         let well_formed = unsigned.starts_with(|first: char| first.is_ascii_digit())
             && !unsigned.ends_with('.')
             && !unsigned.contains(".e")
@@ -157,8 +157,8 @@ pub(super) fn parse_decimal(text: &str) -> Option<f64> {
     })
 }
 
-/// Clinger's fast path (How to Read Floating Point Numbers Accurately, 1990): up to 15 digits and a power of ten
-/// that doubles hold exactly, so one division rounds once.
+/// Clinger's fast path (*How to Read Floating Point Numbers Accurately*, 1990): with up to 15 digits and a power of ten
+/// that doubles hold exactly, one division rounds once.
 fn parse_exact_decimal(text: &[u8]) -> Option<f64> {
     const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
     let (negative, unsigned) = match text {

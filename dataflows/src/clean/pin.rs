@@ -1,4 +1,4 @@
-//! Pin posts, cleaned.
+//! Cleans pin posts.
 
 use std::borrow::Cow;
 
@@ -16,10 +16,11 @@ const NO_TAGS: &str = "N,o, ,T,a,g,s, ,A,v,a,i,l,a,b,l,e";
 const NO_IMAGE: &str = "Image src error.";
 const SAVED_IN: &str = "Local save in ";
 
-/// Cleans a pin post; what could not be read is added to `faults`. `text_bytes_max` bounds the texts that become symbols.
+/// Cleans a pin post. Unreadable columns are null and added to `faults`. Texts that become symbols may have
+/// `text_bytes_max` bytes.
 ///
 /// # Errors
-/// `wrong_type` if a field has a JSON type that its rule cannot read.
+/// `wrong_type` if a field has a JSON type that is not allowed for it.
 pub fn pin<'a>(
     raw: &RawRow<'a>,
     ind: Ind,
@@ -55,7 +56,7 @@ fn follower_count(value: JsonValue<'_>, faults: &mut FieldFaults) -> Result<Opti
     Ok(read)
 }
 
-/// Tags as one string, or as an array that is joined.
+/// The tags: a string, or an array of strings that is joined with `,`.
 fn tag_list<'a>(raw: &RawRow<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
     let array @ JsonValue::Array(written) = raw.get(Field::TagList) else {
         return text_column(raw, Field::TagList, &[NO_TAGS]);
@@ -71,7 +72,7 @@ fn tag_list<'a>(raw: &RawRow<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
     Ok(keep_unless_placeholder(Cow::Owned(joined), &[NO_TAGS]))
 }
 
-/// Whether the image was saved: read and checked, in no column.
+/// Checks the field `downloaded`, which no column holds.
 fn check_downloaded(value: JsonValue<'_>, faults: &mut FieldFaults) -> Result<(), Rejection> {
     if let Some(text) = numeric_text(Field::Downloaded, value)?
         && !matches!(parse_whole(&text), Some(0 | 1))

@@ -1,32 +1,33 @@
-//! Rows read back from the tables: the length limit of texts holds for them as it does for new rows.
+//! The length limit of texts for rows that are read back from the tables.
 //!
-//! Older tables, and tables written under a higher limit, hold texts that are longer than a new row may have. The stored
-//! rows stay as they are. In the answers such a text counts as null, so that they say what they would say had the row
-//! come today. A stored `user_name` no longer shows its two parts: it may be as long as two names with a space between.
+//! Older tables, or tables written with a higher limit, hold texts that are longer than the limit for new rows. The
+//! stored rows are not changed. In the answers such a text counts as null, as it would in a new row. A stored
+//! `user_name` no longer shows its two parts, so it may be as long as two names and a space.
 
 use crate::record::{Geo, Pin, User};
 
-/// Applies the length limit to rows that are read back, and counts what it made null.
+/// Applies the length limit to rows that are read back.
 #[derive(Debug, Clone, Copy)]
 pub struct StoredTexts {
     bytes_max: usize,
-    /// Texts that were too long.
+    /// The number of texts that were too long.
     pub too_long: u64,
 }
 
 impl StoredTexts {
-    /// With the limit of [`Limits::text_bytes_max`](crate::ingest::Limits::text_bytes_max).
+    /// `text_bytes_max` is the limit of
+    /// [`MessageLimits::text_bytes_max`](crate::ingest::MessageLimits::text_bytes_max).
     #[must_use]
     pub fn new(text_bytes_max: usize) -> StoredTexts {
         StoredTexts { bytes_max: text_bytes_max, too_long: 0 }
     }
 
-    /// The bytes that a full name may have.
+    /// The most bytes of a full name.
     fn name_bytes_max(self) -> usize {
         self.bytes_max.saturating_mul(2).saturating_add(1)
     }
 
-    /// Calls `then` with the row, its long texts null.
+    /// Calls `then` with the row, after setting long texts to null.
     pub fn bound_pin(&mut self, row: &Pin<'_>, then: impl FnOnce(&Pin<'_>)) {
         let category = self.check_length(row.category.as_deref(), self.bytes_max);
         let poster_name = self.check_length(row.poster_name.as_deref(), self.bytes_max);
@@ -39,7 +40,7 @@ impl StoredTexts {
         then(&row);
     }
 
-    /// Calls `then` with the row, a long country null.
+    /// Calls `then` with the row, after setting a long country to null.
     pub fn bound_geo(&mut self, row: &Geo<'_>, then: impl FnOnce(&Geo<'_>)) {
         if self.check_length(row.country.as_deref(), self.bytes_max) {
             return then(row);
@@ -47,7 +48,7 @@ impl StoredTexts {
         then(&Geo { country: None, ..row.clone() });
     }
 
-    /// Calls `then` with the row, a long name null.
+    /// Calls `then` with the row, after setting a long name to null.
     pub fn bound_user(&mut self, row: &User<'_>, then: impl FnOnce(&User<'_>)) {
         if self.check_length(row.user_name.as_deref(), self.name_bytes_max()) {
             return then(row);
@@ -55,7 +56,7 @@ impl StoredTexts {
         then(&User { user_name: None, ..row.clone() });
     }
 
-    /// Whether a text may stay; counts it if not.
+    /// Whether a text is within the limit. Counts it if not.
     fn check_length(&mut self, text: Option<&str>, bytes_max: usize) -> bool {
         let fits = text.is_none_or(|text| text.len() <= bytes_max);
         self.too_long += u64::from(!fits);
@@ -69,7 +70,7 @@ mod tests {
 
     use super::*;
 
-    /// Ends in a character of two bytes, of which one may lie beyond the limit.
+    /// A text that ends in a two-byte character, so that the limit can fall inside it.
     fn text(bytes: usize) -> Option<Cow<'static, str>> {
         Some(Cow::Owned("x".repeat(bytes - 2) + "é"))
     }

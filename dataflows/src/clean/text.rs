@@ -1,4 +1,4 @@
-//! Text columns: kept byte for byte, or null.
+//! Reads text columns: the text byte for byte, or null.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,10 @@ use crate::rejection::{Rejection, RejectionReason};
 
 use super::{FieldFault, FieldFaults};
 
-/// A text field. Null where it is absent, empty or one of the `placeholders`.
+/// A text column. Null if it is absent, empty or one of the `placeholders`.
 ///
 /// # Errors
-/// `wrong_type` if it is neither a string nor null, `not_utf8` if an escape in it means no character.
+/// `wrong_type` if it is neither a string nor null, `not_utf8` if an escape is half a surrogate pair.
 #[inline]
 pub(super) fn text_column<'a>(
     raw: &RawRow<'a>,
@@ -24,10 +24,10 @@ pub(super) fn text_column<'a>(
     }
 }
 
-/// A text field of at most `bytes_max` bytes; a longer one is null, and adds `fault` to `faults`.
+/// A text column of at most `bytes_max` bytes. A longer one is null, and `fault` is added to `faults`.
 ///
 /// # Errors
-/// As [`text_column`].
+/// Those of [`text_column`].
 #[inline]
 pub(super) fn short_text<'a>(
     raw: &RawRow<'a>,
@@ -44,15 +44,15 @@ pub(super) fn short_text<'a>(
     Ok(found)
 }
 
-/// A text, unless it is empty or a placeholder.
+/// Returns the text unless it is empty or a placeholder.
 pub(super) fn keep_unless_placeholder<'a>(text: Cow<'a, str>, placeholders: &[&str]) -> Option<Cow<'a, str>> {
     if is_empty(&text) || placeholders.contains(&&*text) { None } else { Some(text) }
 }
 
-/// What a string says.
+/// The text of a string.
 ///
 /// # Errors
-/// `not_utf8` if an escape in it means no character.
+/// `not_utf8` if an escape is half a surrogate pair.
 #[inline]
 pub(super) fn unescape_field(field: Field, text: JsonString<'_>) -> Result<Cow<'_, str>, Rejection> {
     text.unescape().map_err(|lone| no_text(field, lone))
@@ -63,12 +63,12 @@ pub(super) fn no_text(field: Field, lone: LoneSurrogate) -> Rejection {
     Rejection { reason: RejectionReason::NotUtf8, detail: format!("field `{}` has {lone}", field.name()) }
 }
 
-/// Empty means empty after trimming Unicode white space.
+/// Whether the text is empty after trimming Unicode white space.
 pub(super) fn is_empty(text: &str) -> bool {
     text.chars().all(char::is_whitespace)
 }
 
-/// The refusal of a value whose JSON type no rule reads.
+/// The rejection of a value whose JSON type is not allowed for its field.
 #[cold]
 pub(super) fn wrong_type(field: Field, found: &JsonValue<'_>, wanted: &str) -> Rejection {
     Rejection {

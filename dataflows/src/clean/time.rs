@@ -1,14 +1,15 @@
-//! Times: `2020-08-28T03:52:47` with a `T` or a space, an optional fraction, and an optional `Z` or offset.
+//! Reads times such as `2020-08-28T03:52:47`, with a `T` or a space, an optional fraction, and an optional `Z` or
+//! offset.
 
 use crate::record::Micros;
 
 const MICROS_PER_SEC: i64 = 1_000_000;
 
-/// Microseconds since 1970 UTC. `None` if the text is no such time.
+/// Parses a time to microseconds since 1970 UTC. `None` if the text is not a time.
 ///
-/// Without an offset UTC is meant. An offset is `Z`, `±HH:MM`, `±HHMM` or `±HH`, within a day. A fraction may have any number
-/// of digits; what is finer than a microsecond is cut off. The moment lies in the years 0001…9999 UTC, which
-/// every reader of a Delta timestamp holds; 24:00 and leap seconds (`:60`) have no place in it.
+/// Without an offset the time is UTC. An offset is `Z`, `±HH:MM`, `±HHMM` or `±HH`, of less than a day. A fraction may
+/// have any number of digits, of which the first six count. The moment must be in the years 0001…9999 UTC, which every
+/// reader of Delta timestamps supports. 24:00 and leap seconds (`:60`) are not times.
 pub(super) fn parse_micros(text: &str) -> Option<Micros> {
     let (head, rest) = text.as_bytes().split_first_chunk::<19>()?;
     let mut micros = parse_seconds(head)? * MICROS_PER_SEC;
@@ -26,13 +27,13 @@ pub(super) fn parse_micros(text: &str) -> Option<Micros> {
         rest = &fraction[digits..];
     }
     let micros = micros - parse_offset_secs(rest)? * MICROS_PER_SEC;
-    // Without an offset the year was checked already; an offset may lead out of it.
+    // Without an offset the year was checked already, but an offset can move the moment out of range.
     const FIRST: i64 = -62_135_596_800 * MICROS_PER_SEC;
     const END: i64 = 253_402_300_800 * MICROS_PER_SEC;
     (FIRST..END).contains(&micros).then_some(micros)
 }
 
-/// Seconds since 1970 of `YYYY-MM-DDTHH:MM:SS`.
+/// Parses `YYYY-MM-DDTHH:MM:SS` to seconds since 1970.
 fn parse_seconds(text: &[u8; 19]) -> Option<i64> {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b' ', h1, h2, b':', n1, n2, b':', s1, s2] = *text else {
         return None;
@@ -67,10 +68,10 @@ fn days_in(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days since 1970-01-01 in the proleptic Gregorian calendar; Howard Hinnant, "chrono-Compatible Low-Level Date
-/// Algorithms", `days_from_civil`, for years from 1.
+/// Days since 1970-01-01 in the proleptic Gregorian calendar, for years from 1. The algorithm is `days_from_civil` of
+/// Howard Hinnant, *chrono-compatible low-level date algorithms*.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    // The year begins in March, so that the leap day is its last.
+    // Let the year begin in March, so that the leap day is its last day.
     let year = if month <= 2 { year - 1 } else { year };
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468

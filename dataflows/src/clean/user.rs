@@ -1,4 +1,4 @@
-//! User posts, cleaned.
+//! Cleans user posts.
 
 use std::borrow::Cow;
 
@@ -12,11 +12,13 @@ use super::{FieldFault, FieldFaults};
 
 const AGE_MAX: u8 = 150;
 
-/// Cleans a user post; what could not be read is added to `faults`. The full name is written into `name`, so that
-/// no row allocates one. `text_bytes_max` bounds each of the two names: the full name is one byte longer than both.
+/// Cleans a user post. Unreadable columns are null and added to `faults`.
+///
+/// Each of the two names may have `text_bytes_max` bytes, so the full name may have twice as many plus one. It is
+/// written to the buffer `name`, so that no row allocates.
 ///
 /// # Errors
-/// `wrong_type` if a field has a JSON type that its rule cannot read.
+/// `wrong_type` if a field has a JSON type that is not allowed for it.
 pub fn user<'a, 'r: 'a>(
     raw: &RawRow<'r>,
     ind: Ind,

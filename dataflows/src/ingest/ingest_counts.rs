@@ -1,16 +1,16 @@
-//! What was counted on the way.
+//! Counts of parsed rows, rejections and field faults.
 
 use crate::clean::{FieldFault, FieldFaults};
 use crate::record::Stream;
 use crate::rejection::RejectionReason;
 
-/// Counts since they were last taken. Those of several workers add up.
+/// Counts since they were last taken. The counts of several workers add up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IngestCounts {
     rows: [u64; Stream::ALL.len()],
     rejections: [u64; RejectionReason::ALL.len()],
     faults: [u64; FieldFault::ALL.len()],
-    /// Fields that the row's stream does not have, and that were ignored. Those of rejected rows are not counted.
+    /// Ignored fields that the row's stream does not have. Those of rejected rows are not counted.
     pub unknown_fields: u64,
     /// Records whose time of arrival lay too far in the future, so that it counts as unknown.
     pub times_ahead: u64,
@@ -35,7 +35,7 @@ impl IngestCounts {
         self.faults[fault as usize]
     }
 
-    /// Every row that was read: by the ledger law the cleaned ones and the rejections.
+    /// All rows that were read: every one is a cleaned row or a rejection.
     #[must_use]
     pub fn read(&self) -> u64 {
         self.rows.iter().chain(&self.rejections).sum()

@@ -1,23 +1,23 @@
-//! A strict reader of JSON text (RFC 8259) that keeps what the ledger needs: where a value begins and ends, at which
-//! byte the text went wrong, and numbers as they were written.
+//! A strict reader of JSON text (RFC 8259). Unlike a general parser it reports the byte offsets of values and errors,
+//! and keeps numbers as written.
 
 use std::borrow::Cow;
 
 use crate::record::JsonString;
 use crate::rejection::RejectionReason;
 
-/// Where a text goes wrong, and how. Boxed, as it is rare and results pass through registers without it.
+/// Where and why a text is not valid. Boxed because errors are rare: without them a result fits in registers.
 pub(super) type JsonError = Box<JsonErrorDetail>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct JsonErrorDetail {
     pub(super) reason: RejectionReason,
-    /// Bytes from the beginning of the text.
+    /// The offset from the start of the text, bytes.
     pub(super) at: usize,
     pub(super) what: Cow<'static, str>,
 }
 
-/// The deepest nesting that can be configured: one bit of a `u64` for each level.
+/// The greatest configurable nesting depth: `skip_value` keeps one bit of a `u64` per level.
 pub(super) const DEPTH_MAX: usize = 64;
 
 /// Reads a text from front to back.
@@ -29,7 +29,7 @@ pub(super) struct JsonReader<'a> {
 }
 
 impl<'a> JsonReader<'a> {
-    /// `depth_max`: how deeply arrays and objects may nest, at most [`DEPTH_MAX`].
+    /// `depth_max` is how deeply arrays and objects may nest, at most [`DEPTH_MAX`].
     pub(super) fn new(text: &'a str, depth_max: usize) -> JsonReader<'a> {
         JsonReader { text, at: 0, depth_max: depth_max.min(DEPTH_MAX) }
     }
@@ -69,7 +69,7 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// Takes `expected` if it comes next.
+    /// Consumes `expected` if it comes next, and returns whether it did.
     #[inline]
     pub(super) fn consume(&mut self, expected: &[u8]) -> bool {
         let there = self.rest().starts_with(expected);
@@ -79,7 +79,7 @@ impl<'a> JsonReader<'a> {
         there
     }
 
-    /// Takes a byte that must come next, after white space.
+    /// Skips white space and consumes a byte that must follow.
     #[inline]
     pub(super) fn expect_byte(&mut self, byte: u8, name: &str) -> Result<(), JsonError> {
         self.skip_whitespace();
@@ -90,7 +90,7 @@ impl<'a> JsonReader<'a> {
         Ok(())
     }
 
-    /// After a member: true if a comma follows, false if `close` does.
+    /// After a member or element: consumes a comma (true) or the closing bracket `close` (false).
     #[inline]
     pub(super) fn has_more(&mut self, close: u8) -> Result<bool, JsonError> {
         self.skip_whitespace();
@@ -103,7 +103,7 @@ impl<'a> JsonReader<'a> {
         Ok(more)
     }
 
-    /// Nothing but white space may follow.
+    /// Checks that only white space follows.
     pub(super) fn expect_end(&mut self) -> Result<(), JsonError> {
         self.skip_whitespace();
         match self.text.len() - self.at {
@@ -112,7 +112,7 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// A string. Its escapes are well-formed; which characters they mean is judged where it is read.
+    /// Reads a string. Its escapes are checked to be well-formed but not decoded.
     #[inline]
     pub(super) fn read_string(&mut self) -> Result<JsonString<'a>, JsonError> {
         if self.peek() != Some(b'"') {
@@ -152,7 +152,7 @@ impl<'a> JsonReader<'a> {
         Ok(())
     }
 
-    /// A number, as written.
+    /// Reads a number and returns it as written.
     #[inline]
     pub(super) fn read_number(&mut self) -> Result<&'a str, JsonError> {
         let from = self.at;
@@ -182,7 +182,7 @@ impl<'a> JsonReader<'a> {
         if self.at == from { Err(self.unexpected("a digit")) } else { Ok(()) }
     }
 
-    /// `true`, `false` or `null`, as written.
+    /// Reads `true`, `false` or `null`.
     pub(super) fn read_literal(&mut self) -> Result<&'static str, JsonError> {
         for word in ["null", "true", "false"] {
             if self.consume(word.as_bytes()) {
@@ -192,10 +192,12 @@ impl<'a> JsonReader<'a> {
         Err(self.unexpected("a JSON value"))
     }
 
-    /// Passes one value that stands `depth` levels deep, and gives it as written. Iterative: no input can exhaust the stack.
+    /// Skips one value inside `depth` open levels and returns it as written.
+    ///
+    /// It is iterative, so no input can exhaust the stack.
     pub(super) fn skip_value(&mut self, depth: usize) -> Result<&'a str, JsonError> {
         let from = self.at;
-        // One bit for each open level, the innermost lowest: set for an object.
+        // One bit per open level, the innermost lowest: 1 for an object, 0 for an array.
         let (mut objects, mut open) = (0_u64, 0);
         loop {
             let opened = self.skip_value_start(depth + open)?;
@@ -207,7 +209,7 @@ impl<'a> JsonReader<'a> {
                 }
                 continue;
             }
-            // A value ended: close what it closes.
+            // A value has ended: close all levels that end with it.
             while open > 0 {
                 let is_object = objects & 1 == 1;
                 if self.has_more(if is_object { b'}' } else { b']' })? {
@@ -225,7 +227,8 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// Passes a scalar, an empty array or an empty object (`None`), or only the bracket that opens a full one.
+    /// Skips a scalar or an empty array or object (`None`). Of a non-empty one it skips only the opening bracket and
+    /// returns whether it is an object.
     fn skip_value_start(&mut self, depth: usize) -> Result<Option<bool>, JsonError> {
         self.skip_whitespace();
         match self.peek() {
@@ -242,7 +245,7 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// Whether one more level may open where `depth` are open.
+    /// Checks that another level may open inside `depth` open ones.
     pub(super) fn check_depth(&self, depth: usize) -> Result<(), JsonError> {
         if depth < self.depth_max {
             return Ok(());
@@ -250,7 +253,7 @@ impl<'a> JsonReader<'a> {
         Err(self.error(RejectionReason::TooDeep, format!("nested more than {} levels deep", self.depth_max)))
     }
 
-    /// Passes a key and its colon.
+    /// Skips a key and its colon.
     fn skip_key(&mut self) -> Result<(), JsonError> {
         self.skip_whitespace();
         self.read_string()?;
@@ -258,13 +261,13 @@ impl<'a> JsonReader<'a> {
     }
 }
 
-/// How many bytes from the front are plain text: up to a quote, a backslash or a control character.
+/// The number of bytes up to the first quote, backslash or control character.
 #[inline]
 fn plain_prefix_len(bytes: &[u8]) -> usize {
     let (chunks, rest) = bytes.as_chunks::<CHUNK_BYTES>();
     let mut before = 0;
     for chunk in chunks {
-        // Without an exit, and in bytes, the compiler compares all of a chunk at once.
+        // No early exit and byte-sized values: so the compiler compares a whole chunk at once.
         if chunk.iter().fold(0, |any, &byte| any | u8::from(is_special(byte))) != 0 {
             return before + plain_prefix_len_by_word(chunk);
         }
@@ -280,14 +283,14 @@ fn is_special(byte: u8) -> bool {
     (byte == b'"') | (byte == b'\\') | (byte < 0x20)
 }
 
-/// The same, eight bytes at a time within a word.
+/// The same result as [`plain_prefix_len`], eight bytes at a time.
 #[inline]
 fn plain_prefix_len_by_word(bytes: &[u8]) -> usize {
     const EACH: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = EACH * 0x80;
     const QUOTES: u64 = EACH * b'"' as u64;
     const BACKSLASHES: u64 = EACH * b'\\' as u64;
-    // The highest bit of each byte that is zero; exact up to the lowest such byte, which is all that is asked.
+    // Sets the highest bit of each zero byte. It is exact up to the lowest zero byte, which is all that is needed.
     let zero = |word: u64| word.wrapping_sub(EACH) & !word & HIGH;
     let (words, rest) = bytes.as_chunks::<8>();
     let mut before = 0;

@@ -1,4 +1,4 @@
-//! The walk through one message: out of its wrappers, row by row.
+//! Decodes one message: unwraps it, and passes each row or rejection to the [`RowSink`].
 
 use crate::clean::{self, FieldFaults};
 use crate::record::{JsonString, Lineage, RawRow, Stream};
@@ -9,15 +9,15 @@ use super::object_reader::{ArrayElements, FieldOrderCache, read_object};
 use super::payload_text::{decode_base64, strip_byte_order_mark};
 use super::{IngestCounts, MessageLimits, RowSink, StreamHint};
 
-/// How often a text may be encoded in another: as a JSON string twice, in base64 once, and within it again as a string.
+/// The most layers of encoding: two JSON strings, base64, and two JSON strings inside it.
 pub(super) const DECODE_LAYERS: usize = NESTED_STRINGS_MAX + 1 + NESTED_STRINGS_MAX;
 const NESTED_STRINGS_MAX: usize = 2;
 
-/// One message on its way.
+/// The decoder of one message.
 pub(super) struct MessageDecoder<'w, R: ?Sized> {
     pub(super) limits: MessageLimits,
     pub(super) carries: StreamHint,
-    /// Of the next row.
+    /// The lineage of the next row.
     pub(super) lineage: Lineage,
     pub(super) field_order: &'w mut FieldOrderCache,
     pub(super) name: &'w mut String,
@@ -25,22 +25,22 @@ pub(super) struct MessageDecoder<'w, R: ?Sized> {
     pub(super) rows: &'w mut R,
 }
 
-/// Where in a message a text stands.
+/// How a text is nested in its message.
 #[derive(Debug, Clone, Copy, Default)]
 struct Nesting {
-    /// JSON strings around it, up to a base64.
+    /// The JSON strings around it, counted from the base64 layer if there is one.
     strings: usize,
-    /// Whether base64 is around it.
+    /// Whether it is inside base64.
     base64: bool,
-    /// Whether it stands under a wrapper's key.
+    /// Whether it is the value of a wrapper.
     wrapped: bool,
-    /// Whether it is one row of several.
+    /// Whether it is one of several rows.
     aggregate: bool,
 }
 
-/// What a text turns out to be.
+/// What a text contains.
 enum Envelope<'a> {
-    /// The row that was read.
+    /// A row. It was read into the raw row.
     Row,
     Null,
     String(JsonString<'a>),
@@ -55,7 +55,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
         self.decode_text(text, payload, Nesting::default(), layers);
     }
 
-    /// A text that holds one row, or in which several are found. `payload` is what a rejection shows.
+    /// Decodes a text that is one row or contains some. `payload` is the bytes to keep with a rejection.
     fn decode_text(&mut self, text: &str, payload: &[u8], nesting: Nesting, layers: &mut [String]) {
         let mut raw = RawRow::default();
         let envelope = match self.read_envelope(text, &mut raw) {
@@ -75,7 +75,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
         }
     }
 
-    /// Reads a text to its end and says what it is; a row is put into `raw`.
+    /// Reads a whole text and returns what it contains. A row is read into `raw`.
     #[inline]
     fn read_envelope<'a>(&mut self, text: &'a str, raw: &mut RawRow<'a>) -> Result<Envelope<'a>, JsonError> {
         let mut reader = JsonReader::new(text, self.limits.depth_max);
@@ -91,7 +91,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
             }),
         };
         match envelope {
-            // The value is whole; bytes that follow it are the graver fault.
+            // The value is complete, so trailing bytes are the more serious error: report them instead.
             Err(fault) if matches!(fault.reason, RejectionReason::NotAnObject | RejectionReason::DuplicateField) => {
                 reader.expect_end().and(Err(fault))
             }
@@ -100,7 +100,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
         }
     }
 
-    /// A text that is no message, unless it is base64.
+    /// Decodes a text that is not JSON as base64, or rejects it.
     fn decode_base64_or_reject(
         &mut self,
         text: &str,
@@ -147,7 +147,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
         *layer = decoded;
     }
 
-    /// Several rows, each under a wrapper's key `value`.
+    /// Decodes several rows, each the `value` of a wrapper.
     fn decode_aggregate(&mut self, array: &str, payload: &[u8], nesting: Nesting, layers: &mut [String]) {
         if nesting.aggregate {
             return self.reject_as(
@@ -201,7 +201,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
         }
     }
 
-    /// Cleans a row and hands it on.
+    /// Cleans a row and passes it to the sink.
     fn clean_row(
         &mut self,
         raw: &RawRow<'_>,
@@ -226,7 +226,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
         self.reject(None, &Rejection { reason, detail: detail.to_owned() }, payload);
     }
 
-    /// Hands on a rejection; a source of one stream knows the stream of whatever it carries.
+    /// Passes a rejection to the sink. A source of one stream determines the stream of all its rows.
     #[cold]
     pub(super) fn reject(&mut self, stream: Option<Stream>, rejection: &Rejection, payload: &[u8]) {
         let stream = match self.carries {
@@ -261,8 +261,10 @@ fn not_an_object(reader: &JsonReader<'_>, what: &'static str) -> JsonError {
     reader.error(RejectionReason::NotAnObject, what)
 }
 
-/// The stream of a row. On a source of one stream a row is taken for its own unless it says that it is another's:
-/// by the fields that tell streams apart, or else by having fields of others alone.
+/// The stream of a row, from its fields.
+///
+/// A source of one stream accepts a row unless the row has identifying fields of another stream, or only fields of
+/// others.
 fn identify_stream(carries: StreamHint, raw: &RawRow<'_>) -> Result<Stream, Rejection> {
     let mut told = Stream::ALL.into_iter().filter(|stream| raw.has_identifying_field(*stream));
     let wrong = |detail: String| Err(Rejection { reason: RejectionReason::WrongStream, detail });

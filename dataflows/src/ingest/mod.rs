@@ -1,18 +1,17 @@
-//! Bytes become rows or rejections.
+//! Parses messages: bytes become cleaned rows or rejections.
 //!
-//! A message holds one row or several, wrapped in the ways that producers are known to wrap them:
+//! A message holds one or several rows, wrapped in the ways that producers are known to wrap them:
 //!
-//! ```text
-//! text      = row | wrapper | aggregate | string of text (twice at most) | base64 of text (once, strings counted anew)
-//! wrapper   = {"value": text} | {"payload": text, "schema": …}
-//! aggregate = {"records": [wrapper, …]} | [wrapper, …]         not within another aggregate
-//! ```
+//! ```text text = row | wrapper | aggregate | string of text (twice at most) | base64 of text (once, strings are
+//! counted again) wrapper = {"value": text} | {"payload": text, "schema": …} aggregate = {"records": [wrapper, …]} |
+//! [wrapper, …] not within another aggregate ```
 //!
-//! An object is a wrapper if it has no field of a row. In this order a row is refused: its text, a key that says two
-//! things, the key of the row, its stream, its types. A fault of the text or a limit refuses the whole message as one
-//! row; any other fault refuses the row alone. What is ignored is not judged: unknown fields may stand twice.
+//! An object is a wrapper if it has no field of a row. A row is checked in this order: its text, duplicate keys, its
+//! key, its stream, the types of its fields. An error in the text or a limit rejects the whole message as one row. Any
+//! other error rejects only its row. Unknown fields are ignored, even if they are duplicates.
 //!
-//! The ledger law holds by construction: every row that is counted has gone to exactly one method of [`RowSink`].
+//! Every row that is counted was passed to exactly one method of [`RowSink`], so cleaned rows and rejections add up to
+//! all rows.
 
 mod ingest_counts;
 mod json_reader;
@@ -27,16 +26,16 @@ pub use ingest_counts::IngestCounts;
 use message_decoder::MessageDecoder;
 use object_reader::FieldOrderCache;
 
-/// What a source carries: one stream, or whatever the fields of each row say.
+/// What is known of the stream of a source's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StreamHint {
-    /// Rows of this stream only.
+    /// All rows are of this stream.
     Only(Stream),
-    /// Each row says by its fields which stream it belongs to.
+    /// The fields of each row identify its stream.
     Auto,
 }
 
-/// Where [`ingest`](self) puts what it reads: the engine's graph inputs and table builders.
+/// Receives the parsed rows. The engine passes them to the graph and to the table builders.
 pub trait RowSink {
     /// A cleaned pin post.
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>);
@@ -44,22 +43,24 @@ pub trait RowSink {
     fn geo(&mut self, lineage: Lineage, row: &Geo<'_>);
     /// A cleaned user post.
     fn user(&mut self, lineage: Lineage, row: &User<'_>);
-    /// A row that was kept out of its table, with its bytes. `stream` is `None` where an `auto` source cannot tell.
+    /// A rejected row, with its bytes. `stream` is `None` if the source has several streams and the row identifies
+    /// none.
     fn rejected(&mut self, lineage: Lineage, stream: Option<Stream>, rejection: &Rejection, payload: &[u8]);
 }
 
-/// How much one message may ask for.
+/// Limits of one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageLimits {
-    /// Bytes of a message; more are `too_large`. By default 1 MiB: a post has about one KiB, and brokers take no more by
-    /// default either. (Kinesis takes records of up to 10 MiB.)
+    /// The most bytes of a message; a longer one is rejected as `too_large`. 1 MiB by default: a post has about 1 KiB,
+    /// and the default limit of brokers is 1 MiB as well (Kinesis accepts records of up to 10 MiB).
     pub bytes_max: usize,
-    /// Levels of arrays and objects in one JSON text; more are `too_deep`. By default 64, which is also the most there can be.
+    /// The greatest nesting depth of one JSON text; a deeper one is rejected as `too_deep`. 64 by default, which is
+    /// also the maximum.
     pub depth_max: usize,
-    /// Rows of a message; more are `too_many_rows`. By default 10,000.
+    /// The most rows of a message; one with more is rejected as `too_many_rows`. 10,000 by default.
     pub rows_max: u32,
-    /// Bytes of a text that becomes a symbol (`category`, `poster_name`, `country`, `first_name`, `last_name`); a longer
-    /// one is null, with a field fault. By default 1,024.
+    /// The most bytes of a text that becomes a symbol (`category`, `poster_name`, `country`, `first_name`,
+    /// `last_name`); a longer one is null, with a field fault. 1,024 by default.
     pub text_bytes_max: usize,
 }
 
@@ -69,20 +70,20 @@ impl Default for MessageLimits {
     }
 }
 
-/// Reads messages: one for each worker, as it keeps its buffers and its counts.
+/// Parses messages. Each worker has its own, with reusable buffers and its counts.
 #[derive(Debug)]
 pub struct MessageParser {
     limits: MessageLimits,
     field_order: FieldOrderCache,
-    /// Texts that were decoded out of other texts, the outermost first.
+    /// Buffers for decoded texts, one per layer of encoding, the outermost first.
     layers: [String; message_decoder::DECODE_LAYERS],
-    /// The full name of the user being cleaned.
+    /// A buffer for the full name of the current user.
     name: String,
     counts: IngestCounts,
 }
 
 impl MessageParser {
-    /// Starts with empty buffers and counts.
+    /// A parser with empty buffers and counts.
     #[must_use]
     pub fn new(limits: MessageLimits) -> MessageParser {
         let field_order = FieldOrderCache { stream: Stream::Pin, is_predicting: true };
@@ -95,7 +96,7 @@ impl MessageParser {
         }
     }
 
-    /// The same, but never expecting an order of fields. Slower, with the same results: the tests' other opinion.
+    /// A parser that never predicts the next field. It is slower and gives the same results: tests compare both.
     #[doc(hidden)]
     #[must_use]
     pub fn without_prediction(limits: MessageLimits) -> MessageParser {
@@ -104,8 +105,9 @@ impl MessageParser {
         ingest
     }
 
-    /// Reads one message; `lineage.sub` is 0, and each row gets its own. `None` is a null payload. Returns how many rows
-    /// it held, rejections included: at least one.
+    /// Parses one message and returns the number of its rows, rejections included: at least one.
+    ///
+    /// `payload` is `None` for a null payload. `lineage.sub` must be 0: each row gets its own number.
     pub fn parse_message(
         &mut self,
         carries: StreamHint,
@@ -132,7 +134,7 @@ impl MessageParser {
         walk.lineage.sub - lineage.sub
     }
 
-    /// Keeps a whole message out, as one row, for a reason that does not lie in it. Returns how many rows that are.
+    /// Rejects a whole message as one row, for a reason outside its content. Returns the number of rows: 1.
     pub fn refuse(
         &mut self,
         rejection: &Rejection,
@@ -145,7 +147,7 @@ impl MessageParser {
         1
     }
 
-    /// What was counted since the last call.
+    /// Returns the counts since the last call.
     pub fn take_counts(&mut self) -> IngestCounts {
         std::mem::take(&mut self.counts)
     }

@@ -1,15 +1,15 @@
-//! An object becomes the raw row it holds, or shows itself as a wrapper around rows.
+//! Reads a JSON object into a raw row, or recognises it as a wrapper of rows.
 //!
-//! Producers write their fields in one order, so the reader expects the next one and compares it byte by byte; any other
-//! key takes the general way: it is unescaped and looked up. The expectation chooses only how a key is recognised, and
-//! every byte is checked in either case.
+//! Producers write their fields in a fixed order. So the reader predicts the next key and compares it byte by byte. Any
+//! other key is unescaped and looked up by name. The prediction changes only how a key is recognised: every byte is
+//! checked in both cases.
 
 use crate::record::{Field, JsonValue, RawRow, Stream};
 use crate::rejection::RejectionReason;
 
 use super::json_reader::{DEPTH_MAX, JsonError, JsonErrorDetail, JsonReader};
 
-/// What stands under the keys of wrappers, as written.
+/// The values of the wrapper keys, as written.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct WrapperFields<'a> {
     pub(super) value: Option<&'a str>,
@@ -17,25 +17,26 @@ pub(super) struct WrapperFields<'a> {
     pub(super) payload: Option<&'a str>,
 }
 
-/// Which fields are expected, and in which order.
+/// The stream of the last row, whose field order predicts the keys of the next one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FieldOrderCache {
     pub(super) stream: Stream,
-    /// False takes the general way for every key: for tests.
+    /// False looks up every key by name. For tests.
     pub(super) is_predicting: bool,
 }
 
-/// Reads an object into `raw`, which is empty; the reader stands at its `{`. `field_order` learns the stream whose fields it saw.
+/// Reads an object into `raw`, which must be empty. The reader must be at its `{`. `field_order` is set to the stream
+/// whose fields were seen.
 ///
 /// # Errors
-/// Where the text is no JSON, too deep, or says two things under one key.
+/// If the text is not JSON, is too deep, or has one key twice with different values.
 pub(super) fn read_object<'a>(
     reader: &mut JsonReader<'a>,
     field_order: &mut FieldOrderCache,
     raw: &mut RawRow<'a>,
 ) -> Result<WrapperFields<'a>, JsonError> {
     let mut wrapped = WrapperFields::default();
-    // Told at the end only: that the text is no JSON is the graver fault.
+    // Reported only at the end: that the text is not JSON is the more serious error.
     let mut conflict = None;
     reader.check_depth(0)?;
     reader.expect_byte(b'{', "`{`")?;
@@ -72,7 +73,7 @@ pub(super) fn read_object<'a>(
     }
 }
 
-/// What is expected after a field that was not.
+/// The predicted fields after a key that was not predicted.
 fn fields_after(field: Field, field_order: &mut FieldOrderCache) -> &'static [Field] {
     if !field_order.is_predicting {
         return &[];
@@ -85,7 +86,7 @@ fn fields_after(field: Field, field_order: &mut FieldOrderCache) -> &'static [Fi
     }
 }
 
-/// Reads the value of a field, from its colon on; gives a conflict with what stood under the same key before.
+/// Reads the value of a field, from its colon on. Returns a conflict if the key came before with another value.
 #[inline]
 fn read_field<'a>(
     reader: &mut JsonReader<'a>,
@@ -95,8 +96,8 @@ fn read_field<'a>(
 ) -> Result<Option<JsonError>, JsonError> {
     reader.expect_byte(b':', "`:`")?;
     reader.skip_whitespace();
-    // Each value is put where it is made: moved through one variable, it is stored and loaded in pieces of different
-    // sizes, and the processor waits.
+    // Store each value where it is made. If it moved through one variable, it would be stored and loaded in pieces of
+    // different sizes, which stalls the processor.
     let same = match reader.peek() {
         Some(b'"') => raw.put(field, JsonValue::Text(reader.read_string()?)),
         Some(b'-' | b'0'..=b'9') => raw.put(field, JsonValue::Number(reader.read_number()?)),
@@ -110,7 +111,7 @@ fn read_field<'a>(
     if same { Ok(None) } else { Ok(Some(duplicate_error(field.name(), at))) }
 }
 
-/// Passes a field that no stream has, unless a wrapper has it.
+/// Skips an unknown field, and stores its value if it is a wrapper key.
 fn skip_unknown_field<'a>(
     reader: &mut JsonReader<'a>,
     raw: &mut RawRow<'a>,
@@ -141,8 +142,9 @@ fn duplicate_error(key: &str, at: usize) -> JsonError {
     Box::new(JsonErrorDetail { reason: RejectionReason::DuplicateField, at, what: what.into() })
 }
 
-/// Takes a key with its quotes, as it is usually written, if it comes next. A pin post calls its key `index`. Each text
-/// stands where it is compared: of a known length it is compared without a call.
+/// Consumes the expected key with its quotes, if it comes next. Pin posts call their key `index`.
+///
+/// The texts are literals at the comparison, because a comparison of known length needs no call.
 #[inline]
 fn consume_key(reader: &mut JsonReader<'_>, field: Field, stream: Stream) -> bool {
     match field {
@@ -170,7 +172,7 @@ fn consume_key(reader: &mut JsonReader<'_>, field: Field, stream: Stream) -> boo
     }
 }
 
-/// The elements of an array that was read once before, each as written.
+/// The elements of a valid JSON array, each as written.
 #[derive(Debug)]
 pub(super) struct ArrayElements<'a> {
     reader: JsonReader<'a>,

@@ -1,4 +1,4 @@
-//! Bytes become text, or what they seem to be instead.
+//! Decodes a payload as UTF-8 or base64, and names the encoding it seems to be otherwise.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -6,16 +6,16 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::rejection::{Rejection, RejectionReason};
 
-/// Producers differ on whether padding is written.
+/// Padding is optional, because producers differ.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The text of a payload, without its byte order mark.
+/// The text of a payload without its byte order mark.
 ///
 /// # Errors
-/// `not_json` if it is empty or framed by a schema registry, `not_utf8` if it is other bytes.
+/// `not_json` if it is empty or has the framing of a schema registry, `not_utf8` if it is not text.
 pub(super) fn decode_utf8(payload: &[u8]) -> Result<&str, Rejection> {
     if let Some(rejection) = detect_foreign_encoding(payload) {
         return Err(rejection);
@@ -34,7 +34,7 @@ pub(super) fn strip_byte_order_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// What is valid UTF-8 by chance, yet certainly no text: told by a zero byte among the first two.
+/// Recognises payloads that are valid UTF-8 by chance but not text, by a zero byte among the first two.
 fn detect_foreign_encoding(payload: &[u8]) -> Option<Rejection> {
     let (reason, detail) = match *payload {
         [0, b'{' | b'[' | b'"', 0, ..] => (RejectionReason::NotUtf8, "UTF-16 (big endian)".to_owned()),
@@ -64,13 +64,13 @@ fn not_utf8(payload: &[u8]) -> Rejection {
     Rejection { reason: RejectionReason::NotUtf8, detail: format!("no UTF-8 at byte {at}{seems}") }
 }
 
-/// Decodes base64 into `decode_utf8` if `encoded` is the base64 of something that can begin a message; whether it is.
+/// Decodes base64 into `text` if `encoded` is the base64 of something that can begin a message. Returns whether it did.
 ///
 /// # Errors
-/// `not_utf8` if what was encoded is no text.
+/// `not_utf8` if the decoded bytes are not text.
 pub(super) fn decode_base64(encoded: &str, text: &mut String) -> Result<bool, Rejection> {
     let encoded = encoded.trim_ascii();
-    // Base64 of `{`, of `[`, of a quote or a space, of other white space, of a byte order mark.
+    // The base64 of `{`, `[`, a quote or a space, other white space, or a byte order mark.
     let likely = encoded.starts_with(['e', 'W', 'I', 'C', 'D']) || encoded.starts_with("77u/");
     if !likely {
         return Ok(false);

@@ -1,4 +1,4 @@
-//! Where posts were made.
+//! Geo posts: where and when posts were made.
 
 use std::borrow::Cow;
 
@@ -18,6 +18,6 @@ pub struct Geo<'a> {
 }
 
 impl Geo<'_> {
-    /// What producers write, in their order.
+    /// The fields of a raw row, in the order in which producers write them.
     pub const FIELDS: [Field; 5] = [Field::Ind, Field::Timestamp, Field::Latitude, Field::Longitude, Field::Country];
 }

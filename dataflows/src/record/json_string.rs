@@ -1,36 +1,36 @@
-//! JSON strings as written, and what they say.
+//! JSON strings as written, unescaped only where needed.
 
 use std::borrow::Cow;
 
-/// What stands between the quotes of a JSON string that was found well-formed.
+/// The part of a well-formed JSON string between its quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JsonString<'a> {
     written: &'a str,
     escaped: bool,
 }
 
-/// An escape that means half a surrogate pair: no UTF-8 text holds it.
+/// An escape of half a surrogate pair, which no UTF-8 text can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a lone surrogate at byte {at} of the string, which no UTF-8 text holds")]
 pub struct LoneSurrogate {
-    /// Bytes from the beginning of the string as written.
+    /// The offset from the start of the string as written, bytes.
     pub at: usize,
 }
 
 impl<'a> JsonString<'a> {
-    /// `unescape_char`: whether a backslash is in it.
+    /// `escaped` says whether `written` contains a backslash.
     #[must_use]
     pub fn new(written: &'a str, escaped: bool) -> JsonString<'a> {
         JsonString { written, escaped }
     }
 
-    /// A text without escapes.
+    /// A string without escapes.
     #[must_use]
     pub fn plain(text: &'a str) -> JsonString<'a> {
         JsonString::new(text, false)
     }
 
-    /// What it says; borrowed where nothing was escaped.
+    /// The text of the string. Borrowed if nothing is escaped.
     ///
     /// # Errors
     /// If an escape is half a surrogate pair.
@@ -44,10 +44,10 @@ impl<'a> JsonString<'a> {
         Ok(Cow::Owned(text))
     }
 
-    /// Appends what it says.
+    /// Appends the text of the string to `text`.
     ///
     /// # Errors
-    /// If an escape is half a surrogate pair; what stands before it was appended.
+    /// If an escape is half a surrogate pair. The part before it has been appended.
     pub fn unescape_into(self, text: &mut String) -> Result<(), LoneSurrogate> {
         let mut rest = self.written;
         while let Some(at) = rest.find('\\') {
@@ -62,14 +62,14 @@ impl<'a> JsonString<'a> {
         Ok(())
     }
 
-    /// Whether both say the same, however they are written.
+    /// Whether both have the same text, however it is escaped.
     #[must_use]
     pub fn has_same_content(self, other: JsonString<'_>) -> bool {
         self.unescape() == other.unescape()
     }
 }
 
-/// The character that a well-formed escape means, and the length of the escape; `None` for half a surrogate pair.
+/// The character of a well-formed escape, and the length of the escape. `None` for half a surrogate pair.
 fn unescape_char(escape: &[u8]) -> Option<(char, usize)> {
     let plain = match escape.get(1)? {
         b'u' => {
@@ -92,13 +92,13 @@ fn unescape_char(escape: &[u8]) -> Option<(char, usize)> {
     Some((plain, 2))
 }
 
-/// The four digits of `\uXXXX`.
+/// The value of the four digits of `\uXXXX`.
 fn code_unit(escape: &[u8]) -> Option<u32> {
     let [b'\\', b'u', digits @ ..] = escape.get(..6)? else { return None };
     digits.iter().try_fold(0, |unit, &digit| Some(unit << 4 | char::from(digit).to_digit(16)?))
 }
 
-/// The strings of a well-formed JSON array, in order; ends early, at `Err`, where something else stands.
+/// The strings of a well-formed JSON array, in order. Ends with `Err` at the first element that is not a string.
 pub fn array_strings(array: &str) -> impl Iterator<Item = Result<JsonString<'_>, NotAString>> {
     let mut rest = array.strip_prefix('[').unwrap_or_default();
     std::iter::from_fn(move || {
@@ -114,11 +114,11 @@ pub fn array_strings(array: &str) -> impl Iterator<Item = Result<JsonString<'_>,
     })
 }
 
-/// Something else stands where a string must.
+/// An element of the array is not a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAString;
 
-/// What stands before the closing quote, and what after it.
+/// The string up to its closing quote, and the rest after the quote.
 fn split_string(string: &str) -> (JsonString<'_>, &str) {
     let (mut escaped, mut from) = (false, 0);
     while let Some(found) = string.get(from..).and_then(|rest| rest.find(['"', '\\'])) {

@@ -1,9 +1,9 @@
-//! A field as a producer wrote it.
+//! The value of a field as a producer wrote it.
 
 use super::JsonString;
 
-/// The JSON value of one field, lent by the message. Numbers and strings stay as written until a column says how they
-/// are read: nothing passes through a float on the way, and nothing is unescaped that no column keeps.
+/// The JSON value of one field, borrowed from the message. Numbers and strings stay as written until a column is read:
+/// so no number passes through a float, and no text is unescaped in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum JsonValue<'a> {
     /// `null`, or absent.
@@ -22,7 +22,7 @@ pub enum JsonValue<'a> {
 }
 
 impl JsonValue<'_> {
-    /// The kind of value, as a message to a person names it.
+    /// The type of the value, as error messages name it.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -35,8 +35,8 @@ impl JsonValue<'_> {
         }
     }
 
-    /// Whether two values of a key that stands twice say the same: the same value, or the same digits once as a
-    /// number and once as a string. `1` and `1.0` differ, as do an array or object written otherwise.
+    /// Whether the two values of a duplicate key are the same: equal values, or the same digits once as a number and
+    /// once as a string. `1` and `1.0` differ, and so do arrays or objects that are written differently.
     #[must_use]
     pub fn has_same_content(&self, other: &JsonValue<'_>) -> bool {
         match (self, other) {

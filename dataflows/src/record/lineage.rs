@@ -1,9 +1,9 @@
-//! Where a row came from.
+//! Lineage: which record of which source a row came from.
 
 use super::Position;
 use crate::symbol::Symbol;
 
-/// A moment: microseconds since 1970-01-01T00:00:00 UTC, leap seconds not counted.
+/// A moment in microseconds since 1970-01-01T00:00:00 UTC, without leap seconds.
 pub type Micros = i64;
 
 /// One of the three streams of posts.
@@ -18,7 +18,7 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// All three, in the order of the contract.
+    /// All three, in the order of the specification.
     pub const ALL: [Stream; 3] = [Stream::Pin, Stream::Geo, Stream::User];
 
     /// The name of the stream and of its table.
@@ -38,18 +38,18 @@ impl std::fmt::Display for Stream {
     }
 }
 
-/// Where a row came from: (`source`, `position`, `sub`) names it uniquely.
+/// Where a row came from: (`source`, `position`, `sub`) identifies it.
 ///
-/// Ordered as the contract orders deliveries: by (`arrived_at`, `source`, `position`, `sub`), a missing
-/// `arrived_at` first. A recording has no broker and so no `arrived_at`: a live delivery of the same
-/// `ind` always wins over one from a recording.
+/// The order is that of deliveries: by (`arrived_at`, `source`, `position`, `sub`), a missing `arrived_at` first. A
+/// recording has no broker and so no `arrived_at`: a live delivery of an `ind` is always newer than one from a
+/// recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lineage {
-    /// The broker's timestamp of the record; recordings have none.
+    /// The broker's timestamp of the record. `None` for recordings.
     pub arrived_at: Option<Micros>,
-    /// `recording/‹file›`, `kafka/‹topic›/‹partition›`, `kinesis/‹stream›/‹shard›`; compared as text.
+    /// `recording/‹file›`, `kafka/‹topic›/‹partition›` or `kinesis/‹stream›/‹shard›`. Compared as text.
     pub source: Symbol,
-    /// The record's own place in its source.
+    /// The position of the record in its source.
     pub position: Position,
     /// The row's number within its message, from 0.
     pub sub: u32,

@@ -1,4 +1,4 @@
-//! What producers write, and the row we trust.
+//! Rows: raw as producers write them, and cleaned as the tables hold them.
 
 mod geo;
 mod json_string;

@@ -1,29 +1,29 @@
-//! Pin posts.
+//! Pin posts: what was posted, and by whom.
 
 use std::borrow::Cow;
 
 use super::{Field, Ind};
 
-/// A cleaned pin post. `None` means absent; text borrows from the message where it can.
+/// A cleaned pin post. `None` means absent. Texts borrow from the message where possible.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin<'a> {
     /// The join key.
     pub ind: Ind,
-    /// The post's own identifier.
+    /// The post's id.
     pub unique_id: Option<Cow<'a, str>>,
     /// The title.
     pub title: Option<Cow<'a, str>>,
     /// The description.
     pub description: Option<Cow<'a, str>>,
-    /// Followers of the poster; never negative.
+    /// The poster's number of followers, never negative.
     pub follower_count: Option<i64>,
-    /// Who posted.
+    /// The poster's name.
     pub poster_name: Option<Cow<'a, str>>,
     /// Tags, joined with `,`.
     pub tag_list: Option<Cow<'a, str>>,
     /// The kind of media.
     pub is_image_or_video: Option<Cow<'a, str>>,
-    /// Where the image is.
+    /// The URL of the image.
     pub image_src: Option<Cow<'a, str>>,
     /// Where the post was saved.
     pub save_location: Option<Cow<'a, str>>,
@@ -32,7 +32,7 @@ pub struct Pin<'a> {
 }
 
 impl Pin<'_> {
-    /// What producers write, in their order.
+    /// The fields of a raw row, in the order in which producers write them.
     pub const FIELDS: [Field; 12] = [
         Field::Ind,
         Field::UniqueId,

@@ -1,17 +1,17 @@
-//! A record's own place in its source.
+//! Positions: where a record is in its source.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A record's own place in its source: a line number, an offset, a sequence number. Greater is later.
+/// The position of a record in its source: a line number, an offset or a sequence number. A greater one is later.
 ///
-/// A whole number below 2^189. Lines and offsets fill the low 64 bits; the sequence numbers of Kinesis have up to 56
-/// digits, which is less than 2^187, and no part of such a number can be left out without losing its order.
+/// It is a whole number below 2^189. Lines and offsets fit the low 64 bits. Sequence numbers of Kinesis have up to 56
+/// digits (less than 2^187), and all of them matter for the order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Position {
-    // In the order of their weight, so that the derived order is that of the numbers.
+    // From the most significant part on, so that the derived order is that of the numbers.
     high: u64,
     middle: u64,
     low: u64,
@@ -22,22 +22,22 @@ const LIMB_BITS: u32 = 63;
 const LIMB: u64 = u64::MAX >> 1;
 
 impl Position {
-    /// Digits of the largest number that a source may use.
+    /// The most digits of a position.
     pub const DIGITS: usize = 56;
-    /// Digits of a number that fits 64 bits.
+    /// The most digits of a number that fits 64 bits.
     pub const NARROW_DIGITS: usize = 20;
     /// The least position.
     pub const START: Position = Position { high: 0, middle: 0, low: 0 };
-    /// Behind every record: nothing follows, ever. No source's number is so large.
+    /// The position after every record. It is greater than any position of a source.
     pub const END: Position = Position { high: (1 << 61) - 1, middle: u64::MAX, low: u64::MAX };
 
-    /// The number, if it fits 64 bits.
+    /// The position as a `u64`, if it fits.
     #[must_use]
     pub fn narrow(self) -> Option<u64> {
         (self.high == 0 && self.middle == 0).then_some(self.low)
     }
 
-    /// The number that follows.
+    /// The next position, at most [`Position::END`].
     #[must_use]
     pub fn after(self) -> Position {
         let (low, carried) = self.low.overflowing_add(1);
@@ -45,7 +45,7 @@ impl Position {
         Position { high: self.high.saturating_add(u64::from(carried)), middle, low }.min(Position::END)
     }
 
-    /// The number before; of 0, 0.
+    /// The previous position, or 0 for 0.
     #[must_use]
     pub fn before(self) -> Position {
         if self == Position::START {
@@ -56,7 +56,7 @@ impl Position {
         Position { high: self.high - u64::from(borrowed), middle, low }
     }
 
-    /// The number without its lowest bits.
+    /// The number shifted right by `bits`.
     #[must_use]
     pub fn shifted(self, bits: u32) -> Position {
         let Position { high, middle, low } = self;
@@ -74,26 +74,26 @@ impl Position {
         }
     }
 
-    /// The number in parts of 63 bits, the lowest first: each fits a signed 64-bit number.
+    /// The number in limbs of 63 bits, the lowest first, so that each fits a signed 64-bit column.
     #[must_use]
     pub fn limbs(self) -> [u64; 3] {
         [0, 1, 2].map(|limb| self.shifted(LIMB_BITS * limb).low & LIMB)
     }
 
-    /// Puts parts of 63 bits together; `None` if one has more.
+    /// Makes a position of its limbs. `None` if a limb has more than 63 bits.
     #[must_use]
     pub fn from_limbs([low, middle, high]: [u64; 3]) -> Option<Position> {
         let whole = [low, middle, high].iter().all(|limb| *limb <= LIMB);
         whole.then_some(Position { high: high >> 2, middle: middle >> 1 | high << 62, low: low | middle << 63 })
     }
 
-    /// The number as text, left-padded with zeros to [`Position::DIGITS`].
+    /// The decimal digits, padded with zeros on the left to [`Position::DIGITS`].
     #[must_use]
     pub fn digits(self) -> [u8; Position::DIGITS] {
         let mut digits = [b'0'; Position::DIGITS];
         let mut places = digits.iter_mut().rev();
         let mut rest = self;
-        // Nineteen digits at a time, by the largest power of ten that fits 64 bits.
+        // Nineteen digits at a time: 10^19 is the largest power of ten that fits 64 bits.
         while rest != Position::START {
             let part;
             (rest, part) = rest.div_rem(10_u64.pow(19));
@@ -109,7 +109,7 @@ impl Position {
     fn div_rem(self, by: u64) -> (Position, u64) {
         let step = |part: u64, rest: u64| {
             let whole = u128::from(rest) << 64 | u128::from(part);
-            // The rest is below the divisor, so the quotient fits.
+            // The remainder is less than the divisor, so the quotient fits.
             ((whole / u128::from(by)) as u64, (whole % u128::from(by)) as u64)
         };
         let (high, rest) = step(self.high, 0);
@@ -118,7 +118,7 @@ impl Position {
         (Position { high, middle, low }, rest)
     }
 
-    /// Ten times the number and a digit; `None` if that is too large.
+    /// The number times ten plus a digit. `None` if it is too large.
     fn append_digit(self, digit: u8) -> Option<Position> {
         let step = |part: u64, carried: u64| {
             let whole = u128::from(part) * 10 + u128::from(carried);
@@ -131,9 +131,9 @@ impl Position {
         (carried == 0 && appended < Position::END).then_some(appended)
     }
 
-    /// Reads digits, however many zeros stand before them.
+    /// Parses decimal digits, with any number of leading zeros.
     ///
-    /// `None` if there are none, something else stands among them, or the number has more than [`Position::DIGITS`].
+    /// `None` if there is no digit, another character, or a number of more than [`Position::DIGITS`] digits.
     #[must_use]
     pub fn parse(digits: &[u8]) -> Option<Position> {
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -161,7 +161,7 @@ impl From<u64> for Position {
 impl FromStr for Position {
     type Err = &'static str;
 
-    /// Reads what is displayed.
+    /// Parses the output of `Display`.
     fn from_str(text: &str) -> Result<Position, &'static str> {
         match text {
             "end" => Ok(Position::END),

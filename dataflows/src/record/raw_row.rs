@@ -1,8 +1,8 @@
-//! What producers write: the fields of all three streams, before anyone knows which stream a row belongs to.
+//! Raw rows: the fields of all three streams, before the stream of a row is known.
 
 use super::{Geo, JsonValue, Pin, Stream, User};
 
-/// A field that is read. `index` and `ind` are one field, and so are `img_src` and `image_src`.
+/// A known field. `index` and `ind` are the same field, and so are `img_src` and `image_src`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "each is the field of its name")]
@@ -30,10 +30,10 @@ pub enum Field {
 }
 
 impl Field {
-    /// How many there are.
+    /// The number of fields.
     pub const COUNT: usize = Field::DateJoined as usize + 1;
 
-    /// The name on the wire.
+    /// The name in messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -60,7 +60,7 @@ impl Field {
         }
     }
 
-    /// The field of this name or alias. Names are compared byte by byte: `Ind` or ` ind` is another name.
+    /// The field with this name or alias. Names are compared byte by byte: `Ind` and ` ind` are unknown.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Field> {
         Some(match name {
@@ -88,7 +88,7 @@ impl Field {
         })
     }
 
-    /// The stream whose rows have this field; the key belongs to all of them.
+    /// The stream that has this field. `None` for the key, which all streams have.
     #[must_use]
     pub fn stream(self) -> Option<Stream> {
         match self {
@@ -101,7 +101,7 @@ impl Field {
 }
 
 impl Stream {
-    /// The fields of a row of this stream, in the order in which producers write them.
+    /// The fields of this stream's rows, in the order in which producers write them.
     #[must_use]
     pub fn fields(self) -> &'static [Field] {
         match self {
@@ -111,7 +111,7 @@ impl Stream {
         }
     }
 
-    /// The fields that tell this stream from the others.
+    /// The fields that identify this stream among the three.
     #[must_use]
     pub const fn identifying_fields(self) -> &'static [Field] {
         match self {
@@ -127,7 +127,7 @@ impl Stream {
 pub struct RawRow<'a> {
     fields: [JsonValue<'a>; Field::COUNT],
     present: FieldSet,
-    /// Fields that no stream has.
+    /// The number of fields that no stream has.
     pub unknown: u32,
 }
 
@@ -171,7 +171,7 @@ impl Default for RawRow<'_> {
 }
 
 impl<'a> RawRow<'a> {
-    /// Puts a field. False, and the first value stays, if it stood there already and said something else.
+    /// Sets a field. Returns false and keeps the first value if the field is already set to a different one.
     #[must_use]
     #[inline]
     pub fn put(&mut self, field: Field, value: JsonValue<'a>) -> bool {
@@ -183,39 +183,39 @@ impl<'a> RawRow<'a> {
         true
     }
 
-    /// A field; `Null` where it is absent.
+    /// The value of a field, or `Null` if it is absent.
     #[must_use]
     #[inline]
     pub fn get(&self, field: Field) -> JsonValue<'a> {
         self.fields[field as usize]
     }
 
-    /// Whether the field is there, null or not.
+    /// Whether the field is present, null or not.
     #[must_use]
     #[inline]
     pub fn has(&self, field: Field) -> bool {
         self.present.0 & (1 << field as u8) != 0
     }
 
-    /// Whether no field that is read is there.
+    /// Whether no known field is present.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.present.0 == 0
     }
 
-    /// Whether a field is there that tells this stream from the others.
+    /// Whether a field is present that identifies this stream.
     #[must_use]
     pub fn has_identifying_field(&self, stream: Stream) -> bool {
         self.present.0 & FieldSet::identifying_fields(stream).0 != 0
     }
 
-    /// Whether a field of this stream is there besides the key.
+    /// Whether a field of this stream is present besides the key.
     #[must_use]
     pub fn has_any_of(&self, stream: Stream) -> bool {
         self.present.0 & FieldSet::known_fields(stream).0 & !FieldSet::from_fields(&[Field::Ind]).0 != 0
     }
 
-    /// How many fields a row of this stream does not have, those of other streams included.
+    /// The number of fields that this stream does not have, including those of other streams.
     #[must_use]
     pub fn unknown_to(&self, stream: Stream) -> u32 {
         self.unknown + (self.present.0 & !FieldSet::known_fields(stream).0).count_ones()

@@ -1,4 +1,4 @@
-//! Who made posts.
+//! User posts: who made posts.
 
 use std::borrow::Cow;
 
@@ -9,15 +9,15 @@ use super::{Field, Ind, Micros};
 pub struct User<'a> {
     /// The join key.
     pub ind: Ind,
-    /// First and last name, one space between.
+    /// First and last name, separated by one space.
     pub user_name: Option<Cow<'a, str>>,
-    /// Years, 0…150.
+    /// The age in years, 0…150.
     pub age: Option<u8>,
     /// When the user joined.
     pub date_joined: Option<Micros>,
 }
 
 impl User<'_> {
-    /// What producers write, in their order.
+    /// The fields of a raw row, in the order in which producers write them.
     pub const FIELDS: [Field; 5] = [Field::Ind, Field::FirstName, Field::LastName, Field::Age, Field::DateJoined];
 }

@@ -1,11 +1,11 @@
-//! Strings that repeat, kept once: a [`Symbol`] is four bytes and compares like its text.
+//! Interned texts: a [`Symbol`] has four bytes and compares like its text.
 //!
-//! Categories, countries, names and sources pass through the graph millions of times; as symbols they
-//! cost four bytes each and are compared for equality without being read. They belong to one process; serialised they
-//! are text, so that another process makes its own.
+//! Categories, countries, names and sources flow through the graph millions of times. As symbols they are small and are
+//! compared for equality without reading the text. Symbols belong to one process. They serialise as text, so that
+//! another process interns its own.
 //!
-//! [`Symbol::new`] makes symbols that stay as long as the process: those of sources, say. The graph's symbols of the
-//! texts of rows are freed once no row refers to them: see [`SymbolSweep`].
+//! [`Symbol::new`] makes symbols that are never freed, for example those of sources. The symbols of texts in rows are
+//! freed once no row uses them: see [`SymbolSweep`].
 
 mod sweep;
 mod table;
@@ -24,9 +24,10 @@ pub use table::{SymbolText, held_texts, keep_freed_places};
 use sweep::LiveMarks;
 use table::{SHARDS, SymbolShard, split_hash};
 
-/// A text that was seen before, by number. Ordered by text, byte by byte; equal exactly when the text is.
+/// An interned text, by its number. Symbols are equal exactly if their texts are, and are ordered by text, byte by
+/// byte.
 ///
-/// Numbers start at 1, so that an absent symbol costs nothing: `Option<Symbol>` is four bytes too.
+/// Numbers start at 1, so that `Option<Symbol>` has four bytes as well.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Symbol(NonZeroU32);
 
@@ -35,10 +36,10 @@ fn hash_text(text: &str) -> u64 {
 }
 
 impl Symbol {
-    /// The symbol of a text: the same for the same text, from any thread. Never freed.
+    /// Interns a text. The same text has the same symbol in all threads. The symbol is never freed.
     ///
     /// # Panics
-    /// After some 2^32 distinct texts.
+    /// After about 2^32 distinct texts.
     #[must_use]
     pub fn new(text: &str) -> Symbol {
         let (shard, hash) = split_hash(hash_text(text));
@@ -55,24 +56,23 @@ impl Symbol {
 
     /// The text.
     ///
-    /// Using what this returns panics if the symbol was freed while it was in use: a fault of pinflow's own.
+    /// Reading it panics if the symbol was freed while it was in use, which would be a bug in the sweep.
     #[must_use]
     pub fn text(self) -> SymbolText {
         SymbolText::load(self)
     }
 
-    /// The number: cheap to compare and to sort by, in an order that means nothing outside this process.
+    /// The number: cheap to compare and to sort by. Its order has no meaning outside this process.
     pub(crate) fn number(self) -> u32 {
         self.0.get()
     }
 }
 
-/// Texts that become symbols together.
+/// Texts that are interned together.
 ///
-/// Among millions of names, each look-up waits for memory three times: for the table, its entry, and the text. One after
-/// the other, these waits add up; in a batch they overlap, as the processor goes on with the next text meanwhile, and a
-/// lock is taken once for many texts. (The batched probes of hash joins: Chen et al., *Improving hash join performance
-/// through prefetching*, ICDE 2004.)
+/// Among millions of texts each lookup has three cache misses: the table, its entry and the text. In a batch the misses
+/// of different texts overlap, and a lock is taken once for many texts. It is the batched probe of hash joins (Chen et
+/// al., *Improving hash join performance through prefetching*, ICDE 2004).
 #[derive(Debug, Default)]
 pub(crate) struct SymbolBatch {
     texts: String,
@@ -81,7 +81,7 @@ pub(crate) struct SymbolBatch {
 
 #[derive(Debug)]
 struct SymbolLookup {
-    /// Where its text ends in `texts`; it starts where the one before it ends.
+    /// The end of its text in `texts`. It starts at the end of the previous one.
     end: usize,
     shard: usize,
     hash: u32,
@@ -96,7 +96,7 @@ impl SymbolBatch {
         self.lookups.push(SymbolLookup { end: self.texts.len(), shard, hash, symbol: None });
     }
 
-    /// The symbols of the texts, in their order; the batch is empty then.
+    /// Returns the symbols of the texts, in their order, and empties the batch.
     pub(crate) fn resolve_all(&mut self) -> impl Iterator<Item = Symbol> {
         let marks = LiveMarks::active();
         self.look_up(marks.as_deref());
@@ -116,9 +116,9 @@ impl SymbolBatch {
         self.lookups.drain(..).filter_map(|lookup| lookup.symbol)
     }
 
-    /// Finds the texts that are there. No look-up here depends on the one before it.
+    /// Finds the texts that are already interned. The lookups are independent of each other.
     fn look_up(&mut self, marks: Option<&LiveMarks>) {
-        // A writer holds one lock and waits for none, so that all may be held here.
+        // Holding all read locks cannot deadlock: a writer holds one lock and waits for no other.
         let tables: [_; SHARDS] = std::array::from_fn(SymbolShard::read);
         for lookup in &mut self.lookups {
             lookup.symbol = tables[lookup.shard].find_hash(lookup.hash);
@@ -127,9 +127,9 @@ impl SymbolBatch {
         for lookup in &mut self.lookups {
             let text = &self.texts[start..lookup.end];
             start = lookup.end;
-            // Two texts may have the same half of a hash: found is what reads the same.
+            // Different texts can have the same half of a hash: compare the text.
             lookup.symbol = lookup.symbol.filter(|symbol| tables[lookup.shard].text(*symbol) == text);
-            // Under the lock: what is marked here cannot be freed a moment before.
+            // Mark under the lock: a text that is marked here cannot have been freed just before.
             if let (Some(marks), Some(symbol)) = (marks, lookup.symbol) {
                 marks.mark(symbol);
             }
@@ -169,7 +169,7 @@ impl Serialize for Symbol {
 
 impl<'de> Deserialize<'de> for Symbol {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Symbol, D::Error> {
-        // Owned: not every format can lend its bytes.
+        // An owned string: not every format can lend its bytes.
         String::deserialize(deserializer).map(|text| Symbol::new(&text))
     }
 }

@@ -1,18 +1,18 @@
-//! Frees the texts that no row refers to any more.
+//! Sweeps: freeing the texts that no row uses.
 //!
-//! Symbols that become of the texts of rows live inside the graph only: answers leave it as text, and all other symbols
-//! (sources, age groups) are pinned. What the graph holds between two epochs is the rows that count; groups and labels
-//! come of these. So a sweep marks the rows of one cut:
+//! Symbols of texts in rows live only inside the graph. Answers hold texts, and all other symbols (sources, age groups)
+//! are pinned. Between two epochs the graph holds only the rows that count, and groups and labels are made from these.
+//! So a sweep marks the rows of one cut:
 //!
-//! 1. It begins before an epoch `e` is closed. From then on every text that becomes a symbol, a new one or an old one, is
-//!    marked: so all rows of epochs after `e` are.
-//! 2. Each worker, with `e` and all before applied and nothing after it, marks the symbols of the rows that it holds. What
-//!    later epochs change is made of these rows and of rows that came later.
-//! 3. When `e` has passed everywhere, nothing is under way that was made before. What is not marked is freed, one shard of
-//!    the texts at a time.
+//! 1. It begins before an epoch `e` is closed. From then on every text that is interned is marked, whether it is new or
+//!    not: so all rows of epochs after `e` are marked.
+//! 2. Each worker marks the symbols of its rows once `e`, and nothing after it, has been applied. What later epochs
+//!    change is made from these rows and from rows that came later.
+//! 3. Once `e` is complete on all workers, nothing older is in flight. All unmarked texts are freed, one shard at a
+//!    time.
 //!
-//! This is a snapshot in the manner of Chandy and Lamport (*Distributed snapshots*, TOCS 1985), with frontiers in the
-//! place of markers: a worker's state at `e`, and no messages, as `e` has passed.
+//! It is a snapshot as by Chandy and Lamport (*Distributed snapshots*, TOCS 1985), with frontiers instead of markers:
+//! the state of each worker at `e`, and no messages, because `e` is complete.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -23,19 +23,19 @@ use arc_swap::ArcSwapOption;
 use super::Symbol;
 use super::table::{SHARDS, SymbolShard, held_texts};
 
-/// A sweep is due when the texts have grown by this, at least, since the last one, bytes.
+/// A sweep is due when the texts have grown by at least this many bytes since the last one.
 const GROWTH_MIN: usize = 16 << 20;
 
-/// The marks of the sweep that is under way, if one is.
+/// The marks of the current sweep, if there is one.
 static ACTIVE: ArcSwapOption<LiveMarks> = ArcSwapOption::const_empty();
 
 static REGISTRY: Mutex<SweepRegistry> = Mutex::new(SweepRegistry { graphs: 0, is_active: false, bytes_after: 0 });
 
 struct SweepRegistry {
-    /// Workers' parts of graphs that may hold symbols.
+    /// The graphs, one per worker, that may hold symbols.
     graphs: usize,
     is_active: bool,
-    /// What the texts took after the last sweep.
+    /// The size of the texts after the last sweep, bytes.
     bytes_after: usize,
 }
 
@@ -43,17 +43,17 @@ fn registry() -> MutexGuard<'static, SweepRegistry> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One bit for each symbol that there was when the sweep began; later ones are live.
+/// One bit per symbol that existed when the sweep began. Symbols with a greater number are live.
 #[derive(Debug)]
 pub(super) struct LiveMarks(Box<[AtomicU64]>);
 
 impl LiveMarks {
-    /// Those of the sweep that is under way.
+    /// The marks of the current sweep.
     pub(super) fn active() -> Option<Arc<LiveMarks>> {
         ACTIVE.load_full()
     }
 
-    /// For all symbols that there are.
+    /// Marks for all existing symbols.
     fn for_all() -> LiveMarks {
         let end = (0..SHARDS).map(|shard| SymbolShard::read(shard).numbers_end()).max().unwrap_or(0);
         LiveMarks((0..end.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
@@ -63,7 +63,7 @@ impl LiveMarks {
         let number = symbol.number() as usize;
         if let Some(bits) = self.0.get(number / 64) {
             let bit = 1 << (number % 64);
-            // Popular symbols are marked again and again: a read leaves the line with all workers.
+            // Popular symbols are marked again and again. Reading first keeps the cache line shared by all workers.
             if bits.load(Relaxed) & bit == 0 {
                 bits.fetch_or(bit, Relaxed);
             }
@@ -76,7 +76,7 @@ impl LiveMarks {
     }
 }
 
-/// Says that a part of a graph may hold symbols, until it is dropped.
+/// Registers a graph that may hold symbols, until it is dropped.
 #[derive(Debug)]
 pub struct SymbolHolder(());
 
@@ -93,11 +93,11 @@ impl Drop for SymbolHolder {
     }
 }
 
-/// A sweep under way; it ends, with nothing freed, when it is dropped.
+/// The current sweep. Dropping it ends it without freeing anything.
 #[derive(Debug)]
 pub struct SymbolSweep {
     marks: Arc<LiveMarks>,
-    /// Workers that have not marked what they hold.
+    /// The number of workers that have not marked their rows yet.
     unmarked: AtomicUsize,
 }
 
@@ -110,8 +110,9 @@ impl SymbolSweep {
         bytes > (after + after / 2).max(after + GROWTH_MIN)
     }
 
-    /// Begins a sweep over the graph of so many workers. `None` if one is under way, or if the process has other graphs:
-    /// their rows would not be marked.
+    /// Begins a sweep over the graph of this many workers.
+    ///
+    /// `None` if another sweep is running, or if the process has other graphs, whose rows would not be marked.
     #[must_use]
     pub fn begin(workers: usize) -> Option<Arc<SymbolSweep>> {
         let mut registry = registry();
@@ -124,26 +125,27 @@ impl SymbolSweep {
         Some(Arc::new(SymbolSweep { marks, unmarked: AtomicUsize::new(workers) }))
     }
 
-    /// Marks a symbol as one that stays.
+    /// Marks a symbol as live.
     pub(crate) fn mark(&self, symbol: Symbol) {
         self.marks.mark(symbol);
     }
 
-    /// Says that one more worker has marked what it holds.
+    /// Records that one more worker has marked its rows.
     pub(crate) fn worker_marked(&self) {
         self.unmarked.fetch_sub(1, AcqRel);
     }
 
-    /// Whether all workers have marked what they hold.
+    /// Whether all workers have marked their rows.
     #[must_use]
     pub fn is_marked(&self) -> bool {
         self.unmarked.load(Acquire) == 0
     }
 
-    /// Frees what is not marked, once the epoch of the sweep has passed everywhere. Returns how many texts that were.
+    /// Frees the texts that are not marked and returns their number. Call it once the epoch of the sweep is complete on
+    /// all workers.
     ///
     /// # Panics
-    /// If a worker has not marked what it holds.
+    /// If a worker has not marked its rows.
     pub fn free_unmarked(&self) -> usize {
         assert!(self.is_marked(), "nothing is freed before all workers have marked what they hold");
         let free = |shard| SymbolShard::write(shard).free_dead(|symbol| self.marks.is_live(symbol));

@@ -1,11 +1,11 @@
-//! Where the texts of symbols are kept, and how they are found and freed.
+//! The storage of interned texts.
 //!
-//! A text lies in a segment of 256 places, and its symbol is the number of its place. Readers go from the number to the
-//! segment without a lock. Texts up to 24 bytes lie in the place itself: no second miss of the cache.
+//! A text is stored in a segment of 256 places, and its symbol is the number of its place. Readers get from the number
+//! to the segment without a lock. Texts of up to 24 bytes are stored inline, which saves a cache miss.
 //!
-//! A text is freed by putting another segment in the place of its own, with copies of the texts that stay. Whoever still
-//! reads the old segment keeps it alive ([`SymbolText`] does), so that a text never changes while it is read. The place
-//! is then free for another text. The number of a freed text means nothing until then, and reading it panics.
+//! To free texts, their segment is replaced by a copy with the remaining ones. A reader of the old segment keeps it
+//! alive through [`SymbolText`], so a text never changes while it is read. The place is then reused for another text.
+//! Until then, reading the symbol of a freed text panics.
 
 use std::collections::HashSet;
 use std::ops::Deref;
@@ -20,14 +20,14 @@ use hashbrown::HashTable;
 
 use super::Symbol;
 
-/// Locks are per shard, so that workers rarely meet.
+/// The number of shards, each with its own lock, so that workers rarely contend.
 pub(super) const SHARDS: usize = 32;
-/// Texts in one segment.
+/// The number of places in one segment.
 pub(super) const SEGMENT_TEXTS: usize = 256;
-/// The longest text that lies in its place, bytes.
+/// The longest text that is stored inline, bytes.
 const INLINE_BYTES: usize = 24;
 
-/// The texts of one segment. A place without a text is free, or will be used next.
+/// The texts of one segment. A place without a text is free or about to be used.
 #[derive(Debug)]
 struct TextSegment {
     texts: [OnceLock<CompactString>; SEGMENT_TEXTS],
@@ -39,60 +39,60 @@ impl TextSegment {
     }
 }
 
-/// Every segment by shard and by its index in the shard, readable without a lock.
+/// All segments, by shard and index in the shard. Readable without a lock.
 static SEGMENTS: [boxcar::Vec<ArcSwapOption<TextSegment>>; SHARDS] = [const { boxcar::Vec::new() }; SHARDS];
 
 static SYMBOL_SHARDS: LazyLock<[RwLock<SymbolShard>; SHARDS]> =
     LazyLock::new(|| std::array::from_fn(|number| RwLock::new(SymbolShard { number, ..SymbolShard::default() })));
 
-/// Texts that are held, their segments, and the bytes of those that do not fit their place.
+/// The number of texts and of segments, and the bytes of texts that are not stored inline.
 static TEXTS: AtomicUsize = AtomicUsize::new(0);
 static HELD_SEGMENTS: AtomicUsize = AtomicUsize::new(0);
 static LONG_TEXT_BYTES: AtomicUsize = AtomicUsize::new(0);
-/// Whether places of freed texts stay unused: then every use of a freed symbol panics.
+/// Whether the places of freed texts are never reused, so that every use of a freed symbol panics.
 static KEEPS_FREED_PLACES: AtomicBool = AtomicBool::new(false);
 
-/// Texts that are held, and the bytes that they take, about.
+/// The number of texts and their approximate size in memory, bytes.
 #[must_use]
 pub fn held_texts() -> (usize, usize) {
-    // A table entry takes 9 bytes, in a table that is between half and seven eighths full.
+    // A table entry takes 9 bytes, and the table is between half and seven eighths full.
     let texts = TEXTS.load(Relaxed);
     let places = HELD_SEGMENTS.load(Relaxed) * size_of::<TextSegment>();
     (texts, places + LONG_TEXT_BYTES.load(Relaxed) + texts * 13)
 }
 
-/// Whether places of freed texts stay unused from now on, so that every use of a freed symbol panics. For tests.
+/// Sets whether the places of freed texts are never reused, so that every use of a freed symbol panics. For tests.
 #[doc(hidden)]
 pub fn keep_freed_places(keeps: bool) {
     KEEPS_FREED_PLACES.store(keeps, Relaxed);
 }
 
-/// A symbol with half of its text's hash: most texts that differ are told apart without being read, and a table
-/// that grows reads none of them. Both would cost a miss of every cache for each text.
+/// A symbol with half of its text's hash. So most lookups of other texts, and the growth of a table, read no text and
+/// save its cache miss.
 #[derive(Debug, Clone, Copy)]
 struct SymbolEntry {
     hash: u32,
     symbol: Symbol,
 }
 
-/// The shard of a text, from one half of its hash, and the half that its table goes by.
+/// Splits a hash into the shard of its text and the half that the shard's table uses.
 pub(super) fn split_hash(hash: u64) -> (usize, u32) {
     ((hash >> 32) as usize % SHARDS, hash as u32)
 }
 
-/// The place of a text in its shard's table, from half of its hash.
+/// Spreads half of a hash to the 64 bits that the table expects.
 fn table_hash(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-/// Where a symbol's text lies: shard, segment of the shard, place in the segment.
+/// The place of a symbol's text: shard, segment in the shard, place in the segment.
 fn locate(symbol: Symbol) -> (usize, usize, usize) {
     let at = symbol.number() as usize - 1;
     let segment = at / SEGMENT_TEXTS;
     (segment % SHARDS, segment / SHARDS, at % SEGMENT_TEXTS)
 }
 
-/// A text, as long as it is read.
+/// A text, kept alive while it is read.
 pub struct SymbolText {
     segment: Guard<Option<Arc<TextSegment>>>,
     place: usize,
@@ -111,7 +111,7 @@ impl Deref for SymbolText {
 
     fn deref(&self) -> &str {
         let text = self.segment.as_ref().and_then(|segment| segment.texts[self.place].get());
-        // A symbol that is in use is never freed: an error of the sweep must not become a wrong answer.
+        // A symbol in use is never freed. A bug in the sweep must not become a wrong answer.
         text.unwrap_or_else(|| panic!("symbol {} was freed while it was in use", self.symbol.number()))
     }
 }
@@ -128,16 +128,16 @@ impl std::fmt::Display for SymbolText {
     }
 }
 
-/// A part of the texts, by their hash.
+/// A part of the texts, by hash.
 #[derive(Debug, Default)]
 pub(super) struct SymbolShard {
     number: usize,
     table: HashTable<SymbolEntry>,
-    /// This shard's segments; those without a text are not there.
+    /// The segments of this shard. `None` for a segment whose texts were all freed.
     segments: Vec<Option<Arc<TextSegment>>>,
-    /// Symbols without a text, in segments that are there.
+    /// The free places of existing segments.
     free: Vec<Symbol>,
-    /// Symbols that are never freed.
+    /// The symbols that are never freed.
     pinned: HashSet<Symbol>,
 }
 
@@ -156,22 +156,22 @@ impl SymbolShard {
         found.map(|entry| entry.symbol)
     }
 
-    /// A symbol whose text has this hash, and may be another. Reads no text.
+    /// A symbol whose text has this hash, but may be a different text. Reads no text.
     pub(super) fn find_hash(&self, hash: u32) -> Option<Symbol> {
         self.table.find(table_hash(hash), |entry| entry.hash == hash).map(|entry| entry.symbol)
     }
 
-    /// The text of a symbol of this shard; empty if there is none.
+    /// The text of a symbol of this shard. Empty if there is none.
     pub(super) fn text(&self, symbol: Symbol) -> &str {
         let (_, segment, place) = locate(symbol);
         let segment = self.segments.get(segment).and_then(Option::as_ref);
         segment.and_then(|segment| segment.texts[place].get()).map_or("", |text| text)
     }
 
-    /// Adds a text that is not there.
+    /// Interns a text that is not in the table.
     ///
     /// # Panics
-    /// After some 2^32 texts that are held at once.
+    /// If about 2^32 texts are held at once.
     pub(super) fn insert_text(&mut self, hash: u32, text: &str) -> Symbol {
         if self.free.is_empty() {
             self.add_segment();
@@ -194,12 +194,12 @@ impl SymbolShard {
             SEGMENTS[self.number].push(ArcSwapOption::empty())
         });
         self.put_segment(segment, Some(TextSegment::empty()));
-        // The last is taken first.
+        // The last free place is used first.
         let places: Vec<Symbol> = (0..SEGMENT_TEXTS).rev().map(|place| self.symbol_at(segment, place)).collect();
         self.free.extend(places);
     }
 
-    /// Puts a segment in its place, for readers too.
+    /// Stores a segment here and where readers find it.
     fn put_segment(&mut self, at: usize, segment: Option<Arc<TextSegment>>) {
         match (self.segments[at].is_some(), segment.is_some()) {
             (false, true) => drop(HELD_SEGMENTS.fetch_add(1, Relaxed)),
@@ -216,7 +216,7 @@ impl SymbolShard {
         Symbol(number.expect("fewer than 2^32 texts are held at once"))
     }
 
-    /// Says that a symbol must never be freed.
+    /// Pins a symbol: it is never freed.
     pub(super) fn pin(&mut self, symbol: Symbol) {
         self.pinned.insert(symbol);
     }
@@ -225,12 +225,12 @@ impl SymbolShard {
         self.pinned.contains(&symbol)
     }
 
-    /// The number after the last of this shard's.
+    /// The number after the last one of this shard.
     pub(super) fn numbers_end(&self) -> usize {
         (self.segments.len() * SHARDS + self.number) * SEGMENT_TEXTS + 1
     }
 
-    /// Frees the texts that are neither pinned nor live; how many.
+    /// Frees the texts that are neither pinned nor live, and returns their number.
     pub(super) fn free_dead(&mut self, is_live: impl Fn(Symbol) -> bool) -> usize {
         let SymbolShard { table, pinned, .. } = self;
         let mut dead = HashSet::new();
@@ -259,7 +259,7 @@ impl SymbolShard {
         dead.len()
     }
 
-    /// Puts a segment without its dead texts in the place of one; none if no text is left.
+    /// Replaces a segment by a copy without its dead texts, or by `None` if no text remains.
     fn rebuild_segment(&mut self, at: usize, dead: &HashSet<Symbol>) {
         let Some(old) = self.segments[at].clone() else { return };
         let fresh = TextSegment::empty();
@@ -270,17 +270,17 @@ impl SymbolShard {
                 LONG_TEXT_BYTES.fetch_sub(long_bytes(text), Relaxed);
             } else {
                 kept += 1;
-                // The place was made a moment ago, and nobody else knows it.
+                // The segment is new and not shared yet, so the place is empty.
                 let _ = fresh.texts[place].set(text.clone());
             }
         }
-        // A segment whose freed places stay unused must not come again as an empty one.
+        // If freed places are never reused, keep the segment: a new one at this index would reuse them.
         let goes = kept == 0 && !KEEPS_FREED_PLACES.load(Relaxed);
         self.put_segment(at, (!goes).then_some(fresh));
     }
 }
 
-/// Bytes of a text that do not lie in its place.
+/// The bytes of a text that is not stored inline, or 0.
 fn long_bytes(text: &str) -> usize {
     if text.len() > INLINE_BYTES { text.len() } else { 0 }
 }

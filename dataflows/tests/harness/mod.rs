@@ -1,5 +1,4 @@
-//! Reads a message in every way there is and holds the results against each other: shared by the tests and by the
-//! fuzz target.
+//! Parses a message in all ways and compares the results. Shared by the tests and the fuzz target.
 
 #![allow(dead_code, reason = "each test uses its part")]
 
@@ -18,7 +17,7 @@ pub(crate) struct ParsedRow {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ParseOutcome {
-    /// A cleaned row, as `Debug` writes it: the same text exactly when the rows are the same, to the last bit.
+    /// The `Debug` text of a cleaned row: equal exactly if the rows are, to the last bit.
     Row(String),
     Rejected {
         reason: RejectionReason,
@@ -83,7 +82,7 @@ pub(crate) fn lineage() -> Lineage {
     Lineage { arrived_at: Some(1), source: Symbol::new("kafka/posts/0"), position: 42.into(), sub: 0 }
 }
 
-/// Reads one message and checks the ledger law.
+/// Parses one message and checks that every row is counted.
 pub(crate) fn read_with(
     ingest: &mut MessageParser,
     carries: StreamHint,
@@ -112,13 +111,13 @@ pub(crate) fn read_with(
     (seen, counts)
 }
 
-/// Reads one message with default limits.
+/// Parses one message with default limits.
 pub(crate) fn read(carries: StreamHint, payload: &[u8]) -> (Vec<ParsedRow>, IngestCounts) {
     read_with(&mut MessageParser::new(MessageLimits::default()), carries, Some(payload))
 }
 
-/// Whatever the bytes are: nothing panics, the ledger law holds, and expecting an order of fields changes nothing, neither
-/// does what was read before.
+/// Checks any bytes: no panic, every row is counted, and neither field prediction nor earlier messages change the
+/// result.
 pub(crate) fn check(payload: &[u8]) {
     let limits = MessageLimits { bytes_max: 1 << 16, rows_max: 64, ..MessageLimits::default() };
     let mut used = MessageParser::new(limits);

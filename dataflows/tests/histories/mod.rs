@@ -1,4 +1,4 @@
-//! Random histories of rows, and a graph that is driven through them: shared by the tests of its answers.
+//! Random histories of rows, and a driver that runs the graph over them. Shared by the tests of its answers.
 
 #![allow(dead_code, reason = "each test uses its part")]
 
@@ -36,15 +36,15 @@ pub(crate) struct RowArrival {
     pub(crate) post: StreamPost,
 }
 
-/// How workers are driven: nothing may depend on it.
+/// How the workers are driven. No answer may depend on it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WorkerPace {
     pub(crate) workers: usize,
-    /// Epochs that are opened before the first must have passed.
+    /// The number of epochs that may be open before the first one is complete.
     in_flight: u64,
 }
 
-/// What rows may say.
+/// The texts that rows may have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TextPool {
     pub(crate) categories: &'static [&'static str],
@@ -53,7 +53,7 @@ pub(crate) struct TextPool {
     pub(crate) names: &'static [&'static str],
 }
 
-/// Few texts, some of which differ by their case or by an accent.
+/// Few texts, some of which differ only by case or accent.
 pub(crate) const FEW_TEXTS: TextPool = TextPool {
     categories: &["art", "beauty", "Art", "árt"],
     posters: &["p", "q", "P", "p q"],
@@ -68,7 +68,7 @@ fn any_text(texts: &'static [&'static str]) -> impl Strategy<Value = Option<Cow<
     option::weighted(0.9, select(texts).prop_map(Cow::Borrowed))
 }
 
-/// Moments at the edges of the years that questions ask for, and inside them.
+/// Moments inside the years that questions read, and at their limits.
 fn any_moment() -> impl Strategy<Value = Option<i64>> {
     let starts = [2015, 2016, 2018, 2019, 2021, 2023].map(|year| {
         let days = (1970..year).map(|year| if year % 4 == 0 { 366 } else { 365 }).sum::<i64>();
@@ -155,17 +155,17 @@ pub(crate) fn any_pace() -> impl Strategy<Value = WorkerPace> {
     (1..=3usize, 1..=EPOCHS).prop_map(|(workers, in_flight)| WorkerPace { workers, in_flight })
 }
 
-/// What the graph hands over, by epoch, and what its workers saw of its progress.
+/// What the graph handed over, by epoch, and the progress that its workers saw.
 #[derive(Default)]
 pub(crate) struct HistoryLog {
     changes: BTreeMap<u64, Vec<AnswerChange>>,
-    /// What some worker said had passed, and how many changes had been handed over for epochs below.
+    /// The frontiers that workers saw, each with the number of changes handed over for epochs below it.
     pub(crate) passed: Vec<(u64, usize)>,
-    /// Each worker's calls must come in epoch order.
+    /// The last epoch of each worker: calls must come in epoch order.
     last: [Option<u64>; 3],
-    /// Texts that sweeps freed.
+    /// The number of texts that sweeps freed.
     pub(crate) freed: usize,
-    /// Sweeps that ran to their end.
+    /// The number of completed sweeps.
     pub(crate) sweeps: usize,
 }
 
@@ -175,7 +175,7 @@ impl HistoryLog {
     }
 }
 
-/// Drives a graph through a history. `sweeps` are the epochs at whose end a sweep of the texts begins, if none is under way.
+/// Runs a graph over a history. At the end of each epoch in `sweeps` a sweep begins, if none is running.
 pub(crate) fn run(arrivals: &[RowArrival], options: GraphOptions, pace: WorkerPace, sweeps: &[u64]) -> HistoryLog {
     let log = Arc::new(Mutex::new(HistoryLog::default()));
     let arrivals = arrivals.to_vec();
@@ -231,12 +231,12 @@ pub(crate) fn run(arrivals: &[RowArrival], options: GraphOptions, pace: WorkerPa
     Arc::into_inner(log).and_then(|log| log.into_inner().ok()).expect("all workers are gone")
 }
 
-/// A sweep, once it has begun, and the number of workers that have been told of it.
+/// A sweep, once it has begun, and the number of workers that have received it.
 type PlannedSweep = (Option<Arc<SymbolSweep>>, usize);
 
-/// Begins and ends sweeps, as the engine does.
+/// Begins and ends sweeps as the engine does.
 struct SweepPlan {
-    /// The sweep that begins with the end of each planned epoch.
+    /// The sweeps that begin at the end of planned epochs.
     begun: BTreeMap<u64, Mutex<PlannedSweep>>,
     under_way: Mutex<Option<(u64, Arc<SymbolSweep>)>>,
     workers: usize,
@@ -249,8 +249,8 @@ impl SweepPlan {
         SweepPlan { begun, under_way: Mutex::default(), workers, installed: Barrier::new(workers) }
     }
 
-    /// The sweep that begins with the end of an epoch. The first worker that closes the epoch begins it: no worker has
-    /// opened the next one.
+    /// The sweep that begins at the end of an epoch. The first worker that closes the epoch begins it, before any
+    /// worker opens the next one.
     fn begin(&self, epoch: u64) -> Option<Arc<SymbolSweep>> {
         let mut begun = self.begun.get(&epoch)?.lock().expect("no worker panicked");
         let (sweep, told) = &mut *begun;
@@ -265,7 +265,7 @@ impl SweepPlan {
         if *told == self.workers { sweep.take() } else { sweep.clone() }
     }
 
-    /// Frees what the sweep under way has not marked, if its epoch has passed; how many texts.
+    /// Frees unmarked texts if the epoch of the current sweep is complete. Returns their number.
     fn free_passed(&self, passed: u64) -> Option<usize> {
         let mut under_way = self.under_way.lock().expect("no worker panicked");
         let (_, sweep) = under_way.take_if(|(epoch, sweep)| passed > *epoch && sweep.is_marked())?;
@@ -273,7 +273,7 @@ impl SweepPlan {
     }
 }
 
-/// Holds every answer at every epoch against its SQL.
+/// Compares every answer at every epoch with its SQL.
 pub(crate) fn check_answers(
     arrivals: &[RowArrival],
     options: GraphOptions,
@@ -302,7 +302,7 @@ pub(crate) fn check_answers(
     Ok(())
 }
 
-/// The answers at each epoch, from the changes.
+/// The answers at each epoch, computed from the changes.
 fn answers(log: &HistoryLog) -> Vec<Vec<Vec<AnswerRow>>> {
     let mut tables: Vec<_> = questions::ALL.iter().map(questions::Question::empty_table).collect();
     (0..EPOCHS)

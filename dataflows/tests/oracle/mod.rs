@@ -19,12 +19,12 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement, params};
 
-/// Cleaned rows with their lineage and the epoch at which they came, and the views that the questions read.
+/// An SQLite database with the cleaned rows, their lineage and epoch, and the views that the questions read.
 pub(crate) struct SqlOracle(Connection);
 
 const LINEAGE: &str = "epoch INTEGER, _arrived_at INTEGER, _source TEXT, _position TEXT, _sub INTEGER";
 
-/// Stream, and its columns as far as questions read them.
+/// The streams, each with the columns that questions read.
 const STREAMS: [(&str, &str); 3] = [
     ("pin", "ind, follower_count, poster_name, category"),
     ("geo", "ind, country, \"timestamp\""),
@@ -58,19 +58,19 @@ impl Default for SqlOracle {
 }
 
 impl SqlOracle {
-    /// A cleaned pin that came at an epoch.
+    /// Adds a cleaned pin of an epoch.
     pub(crate) fn pin(&self, epoch: u64, lineage: Lineage, row: &Pin<'_>) {
         let Pin { ind, follower_count, poster_name, category, .. } = row;
         let values = params![ind.cast_signed(), *follower_count, poster_name.as_deref(), category.as_deref()];
         self.insert("pin", epoch, lineage, values);
     }
 
-    /// A cleaned geo post that came at an epoch.
+    /// Adds a cleaned geo post of an epoch.
     pub(crate) fn geo(&self, epoch: u64, lineage: Lineage, row: &Geo<'_>) {
         self.insert("geo", epoch, lineage, params![row.ind.cast_signed(), row.country.as_deref(), row.timestamp]);
     }
 
-    /// A cleaned user that came at an epoch.
+    /// Adds a cleaned user of an epoch.
     pub(crate) fn user(&self, epoch: u64, lineage: Lineage, row: &User<'_>) {
         self.insert(
             "user",
@@ -80,7 +80,7 @@ impl SqlOracle {
         );
     }
 
-    /// What the question's SQL says over the rows at or before an epoch, in its order.
+    /// The result of the question's SQL over the rows up to an epoch, in its order.
     pub(crate) fn answer(&self, question: &Question, options: GraphOptions, epoch: u64) -> Vec<AnswerRow> {
         let every = options.duplicates == DuplicatePolicy::Keep;
         self.0.execute("DELETE FROM cut", []).expect("a table");
@@ -97,7 +97,7 @@ impl SqlOracle {
         answer
     }
 
-    /// The names of the columns that the question's SQL gives.
+    /// The column names of the question's SQL.
     pub(crate) fn columns(&self, question: &Question) -> Vec<String> {
         let statement = self.0.prepare(question.sql).expect("the question's SQL");
         statement.column_names().map(str::to_owned).collect()
@@ -140,7 +140,7 @@ fn cell(kind: ColumnType, value: ValueRef<'_>) -> AnswerCell {
     }
 }
 
-/// The UTC year of microseconds since 1970, by another way than the graph's: by counting.
+/// The UTC year of a moment in microseconds since 1970, by counting days: a different method than the graph's.
 fn year(moment: i64) -> i64 {
     const DAY: i64 = 24 * 60 * 60 * 1_000_000;
     let days_in = |year: i64| if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) { 366 } else { 365 };
