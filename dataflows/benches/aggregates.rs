@@ -15,7 +15,7 @@ use pinflow_dataflows::symbol::Symbol;
 const UPDATES: u64 = 200_000;
 
 /// A pseudo-random number (Steele, Lea and Flood, *SplitMix*).
-fn mix(seed: u64) -> u64 {
+fn splitmix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -23,15 +23,15 @@ fn mix(seed: u64) -> u64 {
 }
 
 /// The nth value of a group. All values differ.
-fn value(n: u64) -> i64 {
-    (mix(n) >> 2) as i64
+fn nth_value(n: u64) -> i64 {
+    (splitmix(n) >> 2) as i64
 }
 
 /// The nanoseconds per update and the rows emitted per update, on average.
-fn measure(measure: Aggregate, options: &QueryOptions, values: u64, labels: &[Symbol]) -> (f64, f64) {
+fn time_updates(measure: Aggregate, options: &QueryOptions, values: u64, labels: &[Symbol]) -> (f64, f64) {
     let row = |n: u64, diff| GroupUpdate {
-        label: Some(labels[(mix(n + 7) % labels.len() as u64) as usize]),
-        value: value(n),
+        label: Some(labels[(splitmix(n + 7) % labels.len() as u64) as usize]),
+        value: nth_value(n),
         diff,
     };
     let mut group: Vec<_> = (0..values).map(|n| row(n, 1)).collect();
@@ -42,7 +42,7 @@ fn measure(measure: Aggregate, options: &QueryOptions, values: u64, labels: &[Sy
     // Each update takes one value away, or brings it back, or brings a new one.
     let updates: Vec<_> = (0..UPDATES / 4)
         .flat_map(|n| {
-            let (old, new) = (mix(n) % values, values + n);
+            let (old, new) = (splitmix(n) % values, values + n);
             [row(old, -1), row(new, 1), row(old, 1), row(new, -1)]
         })
         .collect();
@@ -57,8 +57,8 @@ fn measure(measure: Aggregate, options: &QueryOptions, values: u64, labels: &[Sy
 
 /// The average and greatest nanoseconds to remove the label with the maximum, again and again: the worst case of the
 /// top-k buffer.
-fn greatest_goes(values: u64, labels: &[Symbol]) -> (f64, f64) {
-    let mut rows: Vec<_> = (0..values).map(|n| (labels[n as usize], value(n))).collect();
+fn time_max_removals(values: u64, labels: &[Symbol]) -> (f64, f64) {
+    let mut rows: Vec<_> = (0..values).map(|n| (labels[n as usize], nth_value(n))).collect();
     let mut group: Vec<_> =
         rows.iter().map(|(label, value)| GroupUpdate { label: Some(*label), value: *value, diff: 1 }).collect();
     consolidate(&mut group);
@@ -106,13 +106,13 @@ fn main() {
     for (name, of, options) in cases {
         let costs = (3..=largest).map(|power| {
             let values = 10_u64.pow(power);
-            let (nanos, emitted) = measure(of, &options, values, &labels[..(values / 10) as usize]);
+            let (nanos, emitted) = time_updates(of, &options, values, &labels[..(values / 10) as usize]);
             format!("10^{power}: {nanos:.0} ({emitted:.2})")
         });
         println!("{name:38} {}", costs.collect::<Vec<_>>().join("   "));
     }
     let costs = (3..=largest).map(|power| {
-        let (nanos, longest) = greatest_goes(10_u64.pow(power), &labels);
+        let (nanos, longest) = time_max_removals(10_u64.pow(power), &labels);
         format!("10^{power}: {nanos:.0} (at most {:.0} µs)", longest / 1e3)
     });
     println!("{:38} {}", "labels by greatest, the greatest goes", costs.collect::<Vec<_>>().join("   "));

@@ -21,7 +21,7 @@ const UPDATES: u64 = 2_000;
 const YEAR: i64 = 31_556_952_000_000;
 
 /// A pseudo-random number (Steele, Lea and Flood, *SplitMix*).
-fn mix(seed: u64) -> u64 {
+fn splitmix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -49,10 +49,10 @@ impl BenchTexts {
 }
 
 /// Sends the three rows of an `ind`. A poster is one person, and there are about 2,000 distinct follower counts.
-fn feed(graph: &mut WorkerGraph, texts: &BenchTexts, source: Symbol, ind: u64, version: u64) {
-    let random = mix(ind ^ (version << 40));
-    let person = mix(ind) % texts.posters.len() as u64;
-    let of_person = mix(person + 0x5555);
+fn send_posts(graph: &mut WorkerGraph, texts: &BenchTexts, source: Symbol, ind: u64, version: u64) {
+    let random = splitmix(ind ^ (version << 40));
+    let person = splitmix(ind) % texts.posters.len() as u64;
+    let of_person = splitmix(person + 0x5555);
     let lineage = |n: u64| Lineage { arrived_at: Some(version as i64), source, position: (3 * ind + n).into(), sub: 0 };
     let steps = (random >> 20) % 2_000;
     let pin = Pin {
@@ -86,13 +86,13 @@ fn feed(graph: &mut WorkerGraph, texts: &BenchTexts, source: Symbol, ind: u64, v
 }
 
 /// The resident memory of this process, bytes.
-fn resident() -> u64 {
+fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
 }
 
 /// Processor time of this process.
-fn processor() -> Duration {
+fn processor_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks: u64 = [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<u64>().ok()).sum();
@@ -107,18 +107,18 @@ fn main() {
         workers = vec![1, 2];
     }
     for workers in workers {
-        measure(workers, inds, per_epoch);
+        run_workers(workers, inds, per_epoch);
     }
 }
 
-fn measure(workers: usize, inds: u64, per_epoch: u64) {
+fn run_workers(workers: usize, inds: u64, per_epoch: u64) {
     let texts = Arc::new(BenchTexts::new(inds));
     for text in texts.posters.iter().chain(&texts.names) {
         let _ = Symbol::new(text);
     }
     let mut config = timely::Config::process(workers);
     configure(&mut config.worker);
-    let before = resident();
+    let before = resident_bytes();
     let changed = Arc::new(AtomicU64::new(0));
     let guards = timely::execute(config, move |worker| {
         let (index, peers) = (worker.index() as u64, worker.peers() as u64);
@@ -127,12 +127,12 @@ fn measure(workers: usize, inds: u64, per_epoch: u64) {
             count.fetch_add(changes.len() as u64, Ordering::Relaxed);
         });
         let source = Symbol::new("recording/bench");
-        let (clock, cpu) = (Instant::now(), processor());
+        let (clock, cpu) = (Instant::now(), processor_time());
         let epochs = inds.div_ceil(per_epoch);
         for epoch in 0..epochs {
             for ind in epoch * per_epoch..((epoch + 1) * per_epoch).min(inds) {
                 if ind % peers == index {
-                    feed(&mut graph, &texts, source, ind, 0);
+                    send_posts(&mut graph, &texts, source, ind, 0);
                 }
             }
             graph.advance_to(epoch + 1);
@@ -144,7 +144,7 @@ fn measure(workers: usize, inds: u64, per_epoch: u64) {
         while graph.frontier() < epochs {
             worker.step_or_park(Some(Duration::from_millis(1)));
         }
-        let (clock, cpu) = (clock.elapsed(), processor() - cpu);
+        let (clock, cpu) = (clock.elapsed(), processor_time() - cpu);
         let settled = Instant::now();
         while settled.elapsed() < Duration::from_millis(300) {
             worker.step();
@@ -152,7 +152,7 @@ fn measure(workers: usize, inds: u64, per_epoch: u64) {
         let mut waits = Vec::new();
         for update in 0..UPDATES {
             if index == 0 {
-                feed(&mut graph, &texts, source, mix(update) % inds, 1 + update);
+                send_posts(&mut graph, &texts, source, splitmix(update) % inds, 1 + update);
             }
             let start = Instant::now();
             graph.advance_to(epochs + update + 1);
@@ -170,7 +170,7 @@ fn measure(workers: usize, inds: u64, per_epoch: u64) {
                  update p50 {:.0} µs, p99 {:.0} µs, max {:.0} µs; {:?}, {} changes",
                 rows / clock.as_secs_f64(),
                 rows / cpu.as_secs_f64(),
-                (resident() - before) as f64 / inds as f64,
+                (resident_bytes() - before) as f64 / inds as f64,
                 at(0.5),
                 at(0.99),
                 at(1.0),

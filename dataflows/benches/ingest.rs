@@ -22,11 +22,11 @@ fn main() {
 }
 
 /// Messages with the sizes and escapes of real streams.
-fn messages(stream: Stream) -> Vec<Vec<u8>> {
-    (0..MESSAGES).map(|n| message(stream, n).into_bytes()).collect()
+fn sample_messages(stream: Stream) -> Vec<Vec<u8>> {
+    (0..MESSAGES).map(|n| sample_message(stream, n).into_bytes()).collect()
 }
 
-fn message(stream: Stream, n: usize) -> String {
+fn sample_message(stream: Stream, n: usize) -> String {
     let category = ["art", "beauty", "home-decor", "mens-fashion", "travel"][n % 5];
     let (year, day, second) = (2018 + n % 5, 1 + n % 28, n % 60);
     match stream {
@@ -130,8 +130,8 @@ impl RowSink for CountingSink {
     }
 }
 
-fn each(bencher: Bencher<'_, '_>, stream: Stream, mut read: impl FnMut(&[u8])) {
-    let messages = messages(stream);
+fn bench_messages(bencher: Bencher<'_, '_>, stream: Stream, mut read: impl FnMut(&[u8])) {
+    let messages = sample_messages(stream);
     let bytes: usize = messages.iter().map(Vec::len).sum();
     bencher.counter(ItemsCount::new(MESSAGES)).counter(BytesCount::new(bytes)).bench_local(|| {
         for message in &messages {
@@ -140,26 +140,26 @@ fn each(bencher: Bencher<'_, '_>, stream: Stream, mut read: impl FnMut(&[u8])) {
     });
 }
 
-fn utf8(message: &[u8]) -> &str {
+fn decode_utf8(message: &[u8]) -> &str {
     simdutf8::basic::from_utf8(message).expect("made of text")
 }
 
 #[divan::bench(args = [Stream::Pin, Stream::Geo, Stream::User])]
 fn serde_json(bencher: Bencher<'_, '_>, stream: Stream) {
     fn parse<'a, T: Deserialize<'a>>(message: &'a [u8]) {
-        drop(black_box(::serde_json::from_str::<T>(utf8(message)).expect("made of JSON")));
+        drop(black_box(::serde_json::from_str::<T>(decode_utf8(message)).expect("made of JSON")));
     }
     match stream {
-        Stream::Pin => each(bencher, stream, |message| parse::<RawPin<'_>>(message)),
-        Stream::Geo => each(bencher, stream, |message| parse::<RawGeo<'_>>(message)),
-        Stream::User => each(bencher, stream, |message| parse::<RawUser<'_>>(message)),
+        Stream::Pin => bench_messages(bencher, stream, |message| parse::<RawPin<'_>>(message)),
+        Stream::Geo => bench_messages(bencher, stream, |message| parse::<RawGeo<'_>>(message)),
+        Stream::User => bench_messages(bencher, stream, |message| parse::<RawUser<'_>>(message)),
     }
 }
 
 fn ingest(bencher: Bencher<'_, '_>, stream: Stream, carries: StreamHint, mut ingest: MessageParser) {
     let source = Symbol::new("recording/bench.jsonl");
     let lineage = Lineage { arrived_at: None, source, position: 1.into(), sub: 0 };
-    each(bencher, stream, |message| {
+    bench_messages(bencher, stream, |message| {
         ingest.parse_message(carries, Some(message), lineage, &mut CountingSink);
     });
 }

@@ -67,7 +67,7 @@ impl AnswerCell {
 
     /// The type of its column.
     #[must_use]
-    pub fn kind(&self) -> ColumnType {
+    pub fn column_type(&self) -> ColumnType {
         match self {
             AnswerCell::Long(_) => ColumnType::Long,
             AnswerCell::Text(_) => ColumnType::Text,
@@ -83,7 +83,7 @@ impl Ord for AnswerCell {
             (AnswerCell::Text(one), AnswerCell::Text(other)) => one.cmp(other),
             (AnswerCell::Double(one), AnswerCell::Double(other)) => one.total_cmp(other),
             // Cells of one column have the same type, so this order is never visible.
-            _ => (self.kind() as u8).cmp(&(other.kind() as u8)),
+            _ => (self.column_type() as u8).cmp(&(other.column_type() as u8)),
         }
     }
 }
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn doubles_stay_doubles_in_json() {
+    fn whole_double_serialises_with_fraction() {
         static MEDIAN: [AnswerColumn; 2] = [text_column("age_group"), double_column("median_follower_count")];
         let mut table = LiveAnswer::new(&MEDIAN, 1);
         let row = AnswerRow(Box::new([AnswerCell::text("50+"), AnswerCell::Double(31_000.0)]));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_does_not_fit_is_an_error_and_changes_nothing() {
+    fn inconsistent_change_is_an_error_and_changes_nothing() {
         let mut table = LiveAnswer::new(&COLUMNS, 1);
         let (here, other) = (row(2018, "art", 1), row(2018, "art", 2));
         table.apply([(&here, 1)]).expect("fits");

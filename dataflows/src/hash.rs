@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn colliding_keys_cost_what_random_keys_cost_under_any_seed() {
+    fn colliding_keys_cost_no_more_than_random_keys_under_any_seed() {
         const KEYS: usize = 4_000;
         let colliding = colliding_keys(KEYS);
         let fixed = wasted_comparisons(&colliding, |key| FixedState::with_seed(OLD_SEED).hash_one(key));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_of_a_process_has_the_same_seed() {
+    fn all_hashers_of_a_process_share_one_seed() {
         let here = KeyedState.hash_one("text");
         let there = KeyedState.hash_one(String::from("text"));
         assert_eq!(here, there);

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_counted_where_they_go_and_where_they_stay() {
+    fn log_counts_records_of_channels_and_of_state() {
         for (duplicates, holder) in [(DuplicatePolicy::Latest, "Latest"), (DuplicatePolicy::Keep, "Keep")] {
             let watched = watched(duplicates, 500);
             let named = |name: &str| watched.operators.iter().filter(|it| it.name == name).collect::<Vec<_>>();

@@ -122,7 +122,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_held_version_is_the_version(versions in proptest::collection::vec(any_version(), 1..20)) {
+        fn unpacked_version_equals_packed_one(versions in proptest::collection::vec(any_version(), 1..20)) {
             let mut prefixes = VersionPrefixes::default();
             let held: Vec<_> = versions.iter().map(|version| prefixes.pack(*version)).collect();
             let back: Vec<_> = held.into_iter().map(|held| prefixes.unpack(held)).collect();
@@ -130,7 +130,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_held_no_more_takes_no_room(one in any_version(), others in proptest::collection::vec(wide_position(), 2..20)) {
+        fn wide_position_entry_is_reused_after_release(one in any_version(), others in proptest::collection::vec(wide_position(), 2..20)) {
             let mut prefixes = VersionPrefixes::default();
             let mut held = prefixes.pack(one);
             for position in others {

@@ -91,7 +91,7 @@ fn from_scratch(
             }
             let by_rows = measure == Aggregate::TopByCount;
             let ranked = by_label.into_iter().map(|(label, (n, max))| (label, if by_rows { n } else { max }));
-            listed(ranked.collect(), options)
+            listed_rows(ranked.collect(), options)
         }
         Aggregate::Median => {
             let mut values: Vec<_> = all().map(|(_, value)| i128::from(value)).collect();
@@ -103,7 +103,7 @@ fn from_scratch(
     }
 }
 
-fn listed(mut ranked: Vec<(Symbol, i64)>, options: &QueryOptions) -> ExpectedRows {
+fn listed_rows(mut ranked: Vec<(Symbol, i64)>, options: &QueryOptions) -> ExpectedRows {
     ranked.sort_by(|one, other| other.1.cmp(&one.1).then(one.0.text().cmp(&other.0.text())));
     let mut values: Vec<_> = ranked.iter().map(|(_, value)| *value).collect();
     values.dedup();
@@ -119,7 +119,11 @@ fn listed(mut ranked: Vec<(Symbol, i64)>, options: &QueryOptions) -> ExpectedRow
     rows.map(|(_, (label, value))| (Some(*label), AnswerCell::Long(*value))).collect()
 }
 
-fn check(measure: Aggregate, epochs: Vec<Vec<GroupUpdate>>, options: &QueryOptions) -> Result<(), TestCaseError> {
+fn check_aggregate(
+    measure: Aggregate,
+    epochs: Vec<Vec<GroupUpdate>>,
+    options: &QueryOptions,
+) -> Result<(), TestCaseError> {
     let mut state = measure.empty_group();
     let mut rows = BTreeMap::new();
     let mut answer = ExpectedRows::new();
@@ -151,28 +155,28 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn rows_are_counted(epochs in any_epochs(), options in any_options()) {
-        check(Aggregate::Count, epochs, &options)?;
+    fn count_equals_recomputed_count(epochs in any_epochs(), options in any_options()) {
+        check_aggregate(Aggregate::Count, epochs, &options)?;
     }
 
     #[test]
-    fn distinct_labels_are_counted(epochs in any_epochs(), options in any_options()) {
-        check(Aggregate::CountDistinct, epochs, &options)?;
+    fn distinct_count_equals_recomputed_count(epochs in any_epochs(), options in any_options()) {
+        check_aggregate(Aggregate::CountDistinct, epochs, &options)?;
     }
 
     #[test]
-    fn labels_are_ranked_by_rows(epochs in any_epochs(), options in any_options()) {
-        check(Aggregate::TopByCount, epochs, &options)?;
+    fn top_by_count_equals_recomputed_ranking(epochs in any_epochs(), options in any_options()) {
+        check_aggregate(Aggregate::TopByCount, epochs, &options)?;
     }
 
     #[test]
-    fn labels_are_ranked_by_their_greatest_value(epochs in any_epochs(), options in any_options()) {
-        check(Aggregate::TopByMax, epochs, &options)?;
+    fn top_by_max_equals_recomputed_ranking(epochs in any_epochs(), options in any_options()) {
+        check_aggregate(Aggregate::TopByMax, epochs, &options)?;
     }
 
     #[test]
-    fn medians_are_in_the_middle(epochs in any_epochs(), options in any_options()) {
-        check(Aggregate::Median, epochs, &options)?;
+    fn median_equals_recomputed_median(epochs in any_epochs(), options in any_options()) {
+        check_aggregate(Aggregate::Median, epochs, &options)?;
     }
 }
 
@@ -180,13 +184,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn a_crowd_is_ranked(epochs in any_crowd(), options in any_options(), by_rows: bool) {
-        check(if by_rows { Aggregate::TopByCount } else { Aggregate::TopByMax }, epochs, &options)?;
+    fn ranking_of_large_group_equals_recomputed_ranking(epochs in any_crowd(), options in any_options(), by_rows: bool) {
+        check_aggregate(if by_rows { Aggregate::TopByCount } else { Aggregate::TopByMax }, epochs, &options)?;
     }
 }
 
 #[test]
-fn taking_back_what_was_never_there_is_an_error() {
+fn retraction_of_missing_row_is_an_error() {
     let label = Some(Symbol::new("never"));
     for measure in
         [Aggregate::Count, Aggregate::CountDistinct, Aggregate::TopByCount, Aggregate::TopByMax, Aggregate::Median]
@@ -203,7 +207,7 @@ fn taking_back_what_was_never_there_is_an_error() {
 
 /// An update must not list its group again: only the change is emitted.
 #[test]
-fn an_update_of_a_large_group_emits_only_what_changes() {
+fn update_of_large_group_emits_only_the_change() {
     let labels: Vec<_> = (0..10_000).map(|n| Symbol::new(&format!("label {n}"))).collect();
     let mut rows: Vec<_> = labels.iter().map(|label| GroupUpdate { label: Some(*label), value: 1, diff: 1 }).collect();
     consolidate(&mut rows);

@@ -3,7 +3,7 @@
 mod harness;
 mod samples;
 
-use harness::{CARRIES, lineage, read, read_with};
+use harness::{CARRIES, lineage, parse, parse_with};
 use pinflow_dataflows::clean::FieldFault;
 use pinflow_dataflows::ingest::{MessageLimits, MessageParser, StreamHint};
 use pinflow_dataflows::record::Stream;
@@ -11,9 +11,9 @@ use pinflow_dataflows::rejection::RejectionReason;
 use samples::{GEO, PIN, USER};
 
 /// Checks that the whole message is rejected as one row, for every stream hint.
-fn refused(payload: &[u8], reason: RejectionReason, detail: &str) {
+fn check_rejected(payload: &[u8], reason: RejectionReason, detail: &str) {
     for carries in CARRIES {
-        let (seen, _) = read(carries, payload);
+        let (seen, _) = parse(carries, payload);
         assert_eq!(seen.len(), 1, "{payload:?}");
         let (found, told, shown) = seen[0].rejection();
         assert_eq!(found, reason, "{told}: {:?}", String::from_utf8_lossy(payload));
@@ -23,9 +23,9 @@ fn refused(payload: &[u8], reason: RejectionReason, detail: &str) {
 }
 
 #[test]
-fn transport() {
+fn payload_that_is_not_text_is_rejected() {
     for carries in CARRIES {
-        let (seen, _) = read_with(&mut MessageParser::new(MessageLimits::default()), carries, None);
+        let (seen, _) = parse_with(&mut MessageParser::new(MessageLimits::default()), carries, None);
         assert_eq!(seen[0].rejection(), (RejectionReason::Tombstone, "null payload", &[][..]));
     }
     let utf16 = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
@@ -60,12 +60,12 @@ fn transport() {
         (b"eyJpbmQi/w==", RejectionReason::NotUtf8, "base64"),
     ];
     for (payload, reason, detail) in cases {
-        refused(payload, reason, detail);
+        check_rejected(payload, reason, detail);
     }
 }
 
 #[test]
-fn json() {
+fn invalid_json_is_rejected_with_its_offset() {
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     let cases: &[(&str, RejectionReason, &str)] = &[
         ("7528", RejectionReason::NotAnObject, "a number"),
@@ -124,18 +124,18 @@ fn json() {
         (r#"{"ind":1,"age":1,"age":1.0}"#, RejectionReason::DuplicateField, "`age`"),
     ];
     for &(payload, reason, detail) in cases {
-        refused(payload.as_bytes(), reason, detail);
+        check_rejected(payload.as_bytes(), reason, detail);
     }
-    refused(deep(65).as_bytes(), RejectionReason::TooDeep, "more than 64 levels deep at byte 64");
-    refused("[".repeat(100_000).as_bytes(), RejectionReason::TooDeep, "64");
-    refused("{\"value\":".repeat(100_000).as_bytes(), RejectionReason::TooDeep, "64");
-    refused(format!(r#"{{"ind":1,"x":{}}}"#, deep(64)).as_bytes(), RejectionReason::TooDeep, "64");
+    check_rejected(deep(65).as_bytes(), RejectionReason::TooDeep, "more than 64 levels deep at byte 64");
+    check_rejected("[".repeat(100_000).as_bytes(), RejectionReason::TooDeep, "64");
+    check_rejected("{\"value\":".repeat(100_000).as_bytes(), RejectionReason::TooDeep, "64");
+    check_rejected(format!(r#"{{"ind":1,"x":{}}}"#, deep(64)).as_bytes(), RejectionReason::TooDeep, "64");
     // As deep as it may be: an aggregate, of which one element is refused.
-    assert_eq!(read(StreamHint::Auto, deep(64).as_bytes()).0[0].rejection().0, RejectionReason::NotAnObject);
+    assert_eq!(parse(StreamHint::Auto, deep(64).as_bytes()).0[0].rejection().0, RejectionReason::NotAnObject);
 }
 
 #[test]
-fn what_is_odd_yet_accepted() {
+fn unusual_but_valid_messages_are_accepted() {
     let long = "x".repeat(1 << 20);
     let keys: String = (0..20_000).map(|n| format!(",\"key{n}\":{n}")).collect();
     for message in [
@@ -149,22 +149,22 @@ fn what_is_odd_yet_accepted() {
     ] {
         // Some are longer than a message may be by default.
         let mut ingest = MessageParser::new(MessageLimits { bytes_max: 10 << 20, ..MessageLimits::default() });
-        let (seen, _) = read_with(&mut ingest, StreamHint::Auto, Some(message.as_bytes()));
+        let (seen, _) = parse_with(&mut ingest, StreamHint::Auto, Some(message.as_bytes()));
         assert_eq!(seen[0].row(), r#"Geo { ind: 1, country: Some("Chad"), coordinates: None, timestamp: None }"#);
     }
     for text in ["<script>alert(1)</script>", "=cmd()", "\u{1b}[31m", "\u{202e}gpj", "a\0b", " edge\u{a0}", "🎄"] {
         let message = format!(r#"{{"ind":1,"country":{}}}"#, serde_json::to_string(text).expect("a string"));
-        let (seen, _) = read(StreamHint::Auto, message.as_bytes());
+        let (seen, _) = parse(StreamHint::Auto, message.as_bytes());
         assert!(seen[0].row().contains(&format!("country: Some({text:?})")), "{text:?}");
     }
 }
 
 #[test]
-fn limits() {
+fn message_beyond_limits_is_rejected() {
     let small = MessageLimits { bytes_max: 200, depth_max: 3, rows_max: 2, ..MessageLimits::default() };
     let outcome = |limits: MessageLimits, message: &str| {
         let (seen, _) =
-            read_with(&mut MessageParser::new(limits), StreamHint::Only(Stream::Geo), Some(message.as_bytes()));
+            parse_with(&mut MessageParser::new(limits), StreamHint::Only(Stream::Geo), Some(message.as_bytes()));
         let refusal = matches!(seen[0].outcome, harness::ParseOutcome::Rejected { .. }).then(|| seen[0].rejection().0);
         (seen.len(), refusal)
     };
@@ -187,7 +187,7 @@ fn limits() {
 }
 
 #[test]
-fn keys() {
+fn row_with_invalid_key_is_rejected() {
     for written in [
         "null",
         "true",
@@ -211,16 +211,16 @@ fn keys() {
         "\"1e400\"",
         r#"{"index":1}"#,
     ] {
-        refused(format!(r#"{{"ind":{written},"title":"x"}}"#).as_bytes(), RejectionReason::BadKey, "`ind` is ");
+        check_rejected(format!(r#"{{"ind":{written},"title":"x"}}"#).as_bytes(), RejectionReason::BadKey, "`ind` is ");
     }
     for name in ["Ind", "IND", " ind", "ind ", "in\u{131}d", "indéx", "key", "\u{ff49}nd", ""] {
-        refused(
+        check_rejected(
             format!(r#"{{"{name}":1,"title":"x"}}"#).as_bytes(),
             RejectionReason::NoKey,
             "neither `ind` nor `index`",
         );
     }
-    refused(b"{}", RejectionReason::NoKey, "");
+    check_rejected(b"{}", RejectionReason::NoKey, "");
     for (written, ind) in [
         ("0", 0),
         ("-0", 0),
@@ -230,13 +230,13 @@ fn keys() {
         ("9223372036854775807", i64::MAX),
         ("\"9223372036854775807\"", i64::MAX),
     ] {
-        let (seen, _) = read(StreamHint::Auto, format!(r#"{{"ind":{written},"age":1}}"#).as_bytes());
+        let (seen, _) = parse(StreamHint::Auto, format!(r#"{{"ind":{written},"age":1}}"#).as_bytes());
         assert!(seen[0].row().starts_with(&format!("User {{ ind: {ind},")), "{}", seen[0].row());
     }
 }
 
 #[test]
-fn rows_of_another_stream() {
+fn row_of_another_stream_is_rejected() {
     for (carried, message) in [
         (Stream::Pin, GEO),
         (Stream::Pin, USER),
@@ -247,7 +247,7 @@ fn rows_of_another_stream() {
         (Stream::User, r#"{"ind":1,"timestamp":"2020-01-01 00:00:00"}"#),
         (Stream::Geo, r#"{"ind":1,"timestamp":"2020-01-01 00:00:00","category":"art"}"#),
     ] {
-        let (seen, _) = read(StreamHint::Only(carried), message.as_bytes());
+        let (seen, _) = parse(StreamHint::Only(carried), message.as_bytes());
         assert_eq!((seen[0].stream, seen[0].rejection().0), (Some(carried), RejectionReason::WrongStream), "{message}");
     }
     // A key alone is a row of the stream it came on, and so is one that has some of its fields.
@@ -256,12 +256,12 @@ fn rows_of_another_stream() {
         (Stream::Pin, r#"{"ind":1,"shop":"x"}"#),
         (Stream::User, r#"{"ind":1,"age":2,"country":"Chad"}"#),
     ] {
-        assert_eq!(read(StreamHint::Only(carried), message.as_bytes()).1.rows(carried), 1);
+        assert_eq!(parse(StreamHint::Only(carried), message.as_bytes()).1.rows(carried), 1);
     }
 }
 
 #[test]
-fn types_that_no_rule_reads() {
+fn value_of_wrong_type_rejects_row() {
     let text = ["1", "true", "[]", "{}", "[\"a\"]"].as_slice();
     let number = ["true", "[]", "{}"].as_slice();
     let tags = ["1", "false", "{}", "[1]", "[null]", "[\"a\",[]]"].as_slice();
@@ -290,7 +290,7 @@ fn types_that_no_rule_reads() {
             for value in values {
                 let mut row: serde_json::Value = serde_json::from_str(sample).expect("JSON");
                 row[field] = serde_json::from_str(value).expect("JSON");
-                let (seen, counts) = read(StreamHint::Auto, row.to_string().as_bytes());
+                let (seen, counts) = parse(StreamHint::Auto, row.to_string().as_bytes());
                 let (reason, detail, _) = seen[0].rejection();
                 assert_eq!(reason, RejectionReason::WrongType, "{field}: {value}");
                 assert!(detail.contains(&format!("`{field}`")), "{detail}");
@@ -301,7 +301,7 @@ fn types_that_no_rule_reads() {
 }
 
 #[test]
-fn field_faults_keep_the_row() {
+fn unreadable_column_is_null_and_row_is_kept() {
     let cases = [
         (
             PIN,
@@ -351,7 +351,7 @@ fn field_faults_keep_the_row() {
         for to in written {
             let message = sample.replacen(from, to, 1);
             assert_ne!(message, sample);
-            let (seen, counts) = read(StreamHint::Auto, message.as_bytes());
+            let (seen, counts) = parse(StreamHint::Auto, message.as_bytes());
             assert!(!seen[0].row().is_empty());
             for other in FieldFault::ALL {
                 assert_eq!(counts.faults(other), u64::from(other == fault), "{other:?} of {message}");
@@ -366,7 +366,7 @@ fn field_faults_keep_the_row() {
         "2021-03-28T02:30:00",
         "1998-01-01 00:00:00",
     ] {
-        let (_, counts) = read(StreamHint::Auto, GEO.replace("2019-04-30T08:15:00", time).as_bytes());
+        let (_, counts) = parse(StreamHint::Auto, GEO.replace("2019-04-30T08:15:00", time).as_bytes());
         assert_eq!((counts.rows(Stream::Geo), counts.faults(FieldFault::Timestamp)), (1, 0), "{time}");
     }
 }
@@ -392,7 +392,7 @@ fn text_beyond_limit_is_null_and_counted_by_column() {
                     // Keys have that letter too, where the reader looks for escapes as well.
                     let limits = MessageLimits { text_bytes_max: limit, ..MessageLimits::default() };
                     let (seen, counts) =
-                        read_with(&mut MessageParser::new(limits), StreamHint::Auto, Some(message.as_bytes()));
+                        parse_with(&mut MessageParser::new(limits), StreamHint::Auto, Some(message.as_bytes()));
                     assert_eq!(seen[0].row().contains(&text), faults == 0, "{field} of {bytes} bytes, limit {limit}");
                     assert_eq!((counts.rows(stream), counts.rejections(RejectionReason::TooLarge)), (1, 0));
                     for other in FieldFault::ALL {
@@ -405,12 +405,12 @@ fn text_beyond_limit_is_null_and_counted_by_column() {
     }
     // Titles, descriptions and other texts that never become symbols have no limit of their own.
     let long = PIN.replacen("\"title\":\"", &format!("\"title\":\"{}", "t".repeat(100_000)), 1);
-    let (seen, counts) = read(StreamHint::Auto, long.as_bytes());
+    let (seen, counts) = parse(StreamHint::Auto, long.as_bytes());
     assert!(seen[0].row().contains(&"t".repeat(100_000)));
     assert!(FieldFault::ALL.iter().all(|&fault| counts.faults(fault) == 0));
     // Blanks are empty, however many.
     let blank = GEO.replacen(&country_of_geo(), &" ".repeat(5_000), 1);
-    assert_eq!(read(StreamHint::Auto, blank.as_bytes()).1.faults(FieldFault::Country), 0);
+    assert_eq!(parse(StreamHint::Auto, blank.as_bytes()).1.faults(FieldFault::Country), 0);
 }
 
 fn country_of_geo() -> String {
@@ -419,7 +419,7 @@ fn country_of_geo() -> String {
 }
 
 #[test]
-fn an_ingest_goes_on_after_anything() {
+fn parser_continues_after_any_message() {
     let mut ingest = MessageParser::new(MessageLimits::default());
     let messages: [Option<&[u8]>; 8] = [
         Some(PIN.as_bytes()),

@@ -6,7 +6,7 @@ use oracle::SqlOracle;
 use pinflow_dataflows::questions;
 
 #[test]
-fn the_sql_names_the_declared_columns_in_order() {
+fn sql_returns_declared_columns_in_order() {
     let oracle = SqlOracle::default();
     for question in &questions::ALL {
         let declared: Vec<_> = question.columns.iter().map(|column| column.name).collect();
@@ -15,7 +15,7 @@ fn the_sql_names_the_declared_columns_in_order() {
 }
 
 #[test]
-fn there_is_a_question_for_every_file_and_it_bears_its_name() {
+fn every_question_file_is_listed_under_its_name() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/questions");
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .expect("the folder of questions")
@@ -32,7 +32,7 @@ fn there_is_a_question_for_every_file_and_it_bears_its_name() {
 
 /// The names and columns in the specification.
 #[test]
-fn the_answers_are_those_of_the_contract() {
+fn answers_have_the_specified_names_and_columns() {
     let contract = [
         "country_with_most_followed_poster: country, follower_count",
         "median_followers_by_age_group: age_group, median_follower_count",

@@ -6,7 +6,7 @@ mod oracle;
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use histories::{TextPool, any_arrivals, any_options, any_pace, check_answers, run};
+use histories::{TextPool, any_arrivals, any_options, any_pace, check_answers, run_history};
 use pinflow_dataflows::graph::{DuplicatePolicy, GraphOptions, WorkerGraph};
 use pinflow_dataflows::record::{Geo, Lineage, Pin};
 use pinflow_dataflows::symbol::{Symbol, SymbolSweep, held_texts, keep_freed_places};
@@ -23,7 +23,7 @@ const MANY_TEXTS: TextPool = TextPool {
 };
 
 /// Runs one test at a time: the interned texts belong to the process.
-fn alone(keeps_freed_places: bool) -> MutexGuard<'static, ()> {
+fn lock_texts(keeps_freed_places: bool) -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     keep_freed_places(keeps_freed_places);
@@ -32,7 +32,7 @@ fn alone(keeps_freed_places: bool) -> MutexGuard<'static, ()> {
 
 /// Runs random histories with sweeps at random epochs, and compares every answer at every epoch with its SQL.
 fn check_histories_with_sweeps(keeps_freed_places: bool) {
-    let _alone = alone(keeps_freed_places);
+    let _alone = lock_texts(keeps_freed_places);
     let (sweeps, freed) = (Cell::new(0), Cell::new(0));
     let begins = btree_set(0..histories::EPOCHS, 1..5);
     let histories = (any_arrivals(MANY_TEXTS), any_options(), any_pace(), begins);
@@ -40,7 +40,7 @@ fn check_histories_with_sweeps(keeps_freed_places: bool) {
     let checked = TestRunner::new(config).run(&histories, |(arrivals, options, pace, begins)| {
         // Under `keep` every row counts for good: there is nothing to free.
         let options = GraphOptions { duplicates: DuplicatePolicy::Latest, ..options };
-        let log = run(&arrivals, options, pace, &begins.into_iter().collect::<Vec<_>>());
+        let log = run_history(&arrivals, options, pace, &begins.into_iter().collect::<Vec<_>>());
         sweeps.set(sweeps.get() + log.sweeps);
         freed.set(freed.get() + log.freed);
         check_answers(&arrivals, options, &log)
@@ -54,13 +54,13 @@ fn check_histories_with_sweeps(keeps_freed_places: bool) {
 /// Places of freed texts are not reused, so every use of a freed symbol panics. A symbol that was kept outside the rows
 /// would differ from the new symbol of its text.
 #[test]
-fn sweeps_free_no_symbol_that_is_used_later() {
+fn sweep_frees_no_symbol_that_is_used_later() {
     check_histories_with_sweeps(true);
 }
 
 /// Places are reused, as in production.
 #[test]
-fn answers_are_right_while_sweeps_reuse_places() {
+fn answers_equal_sql_while_sweeps_reuse_places() {
     check_histories_with_sweeps(false);
 }
 
@@ -86,10 +86,10 @@ fn send_posts(graph: &mut WorkerGraph, version: i64, category: &str) {
 }
 
 #[test]
-fn texts_of_replaced_rows_are_freed_and_their_places_used_again() {
+fn texts_of_replaced_rows_are_freed_and_their_places_reused() {
     const EPOCHS: i64 = 2_000;
     const ROWS: i64 = 50;
-    let _alone = alone(false);
+    let _alone = lock_texts(false);
     timely::execute_directly(|worker| {
         let mut graph = WorkerGraph::install(worker, GraphOptions::default(), |_, _| {});
         let (texts_before, bytes_before) = held_texts();
@@ -131,8 +131,8 @@ fn texts_of_replaced_rows_are_freed_and_their_places_used_again() {
 }
 
 #[test]
-fn sweep_does_not_begin_beside_another_graph_or_another_sweep() {
-    let _alone = alone(false);
+fn sweep_does_not_begin_during_another_sweep_or_with_another_graph() {
+    let _alone = lock_texts(false);
     assert!(SymbolSweep::begin(1).is_none(), "there is no graph");
     timely::execute_directly(|worker| {
         let one = WorkerGraph::install(worker, GraphOptions::default(), |_, _| {});

@@ -4,7 +4,7 @@
 mod harness;
 mod samples;
 
-use harness::{check, read};
+use harness::{check_payload, parse};
 use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 use pinflow_dataflows::rejection::RejectionReason;
@@ -26,7 +26,7 @@ enum Mutation {
     Escape(Index),
 }
 
-fn changes() -> impl Strategy<Value = Vec<Mutation>> {
+fn any_mutations() -> impl Strategy<Value = Vec<Mutation>> {
     let piece = || {
         select(vec![
             " ",
@@ -97,7 +97,7 @@ fn changes() -> impl Strategy<Value = Vec<Mutation>> {
 }
 
 /// Applies changes of whole fields first, then changes of bytes.
-fn changed(message: &str, changes: &[Mutation]) -> Vec<u8> {
+fn mutate(message: &str, changes: &[Mutation]) -> Vec<u8> {
     let inner = message.trim_start_matches('{').trim_end_matches('}');
     let mut fields: Vec<String> = inner.replace(",\"", "\u{1}\"").split('\u{1}').map(str::to_owned).collect();
     for change in changes {
@@ -146,7 +146,7 @@ fn is_json(bytes: &[u8]) -> bool {
 }
 
 fn refuses_text(bytes: &[u8]) -> bool {
-    let (seen, _) = read(StreamHint::Only(Stream::Pin), bytes);
+    let (seen, _) = parse(StreamHint::Only(Stream::Pin), bytes);
     let harness::ParseOutcome::Rejected { reason, .. } = &seen[0].outcome else { return false };
     matches!(reason, RejectionReason::NotUtf8 | RejectionReason::NotJson | RejectionReason::TrailingBytes)
 }
@@ -155,19 +155,19 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
 
     #[test]
-    fn expecting_changes_nothing(message in select(vec![PIN, GEO, USER]), changes in changes()) {
-        check(&changed(message, &changes));
+    fn field_prediction_does_not_change_result(message in select(vec![PIN, GEO, USER]), changes in any_mutations()) {
+        check_payload(&mutate(message, &changes));
     }
 
     #[test]
-    fn expecting_changes_nothing_in_wrappers(
-        rows in vec((select(vec![PIN, GEO, USER]), changes()), 1..4),
+    fn field_prediction_does_not_change_result_in_wrappers(
+        rows in vec((select(vec![PIN, GEO, USER]), any_mutations()), 1..4),
         shape in 0_usize..4,
     ) {
-        let rows: Vec<Vec<u8>> = rows.iter().map(|(message, changes)| changed(message, changes)).collect();
+        let rows: Vec<Vec<u8>> = rows.iter().map(|(message, changes)| mutate(message, changes)).collect();
         let elements: Vec<Vec<u8>> = rows.iter().map(|row| [b"{\"value\":", &row[..], b"}"].concat()).collect();
         let array = [b"[", &elements.join(&b","[..])[..], b"]"].concat();
-        check(&match shape {
+        check_payload(&match shape {
             0 => array,
             1 => [b"{\"records\":", &array[..], b"}"].concat(),
             2 => serde_json::to_vec(&String::from_utf8_lossy(&array)).expect("a string"),
@@ -176,20 +176,20 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes(bytes in vec(any::<u8>(), 0..200)) {
-        check(&bytes);
+    fn random_bytes_are_parsed_without_panic(bytes in vec(any::<u8>(), 0..200)) {
+        check_payload(&bytes);
     }
 
     #[test]
-    fn any_tokens(tokens in vec(select(vec![
+    fn random_json_tokens_are_parsed_without_panic(tokens in vec(select(vec![
         "{", "}", "[", "]", ",", ":", "\"", "\"ind\"", "\"index\"", "\"value\"", "\"records\"", "\"payload\"", "\"title\"", "\"a\"", "1", "-1", "null", "true", " ", "eyJ",
     ]), 0..24)) {
-        check(tokens.concat().as_bytes());
+        check_payload(tokens.concat().as_bytes());
     }
 
     #[test]
-    fn json_is_what_serde_json_takes_for_it(message in select(vec![PIN, GEO, USER]), changes in changes()) {
-        let bytes = changed(message, &changes);
+    fn text_is_accepted_exactly_if_serde_json_accepts_it(message in select(vec![PIN, GEO, USER]), changes in any_mutations()) {
+        let bytes = mutate(message, &changes);
         // A row may be JSON and yet hold half a character; that is told apart by the escape.
         prop_assume!(!bytes.windows(3).any(|three| three.eq_ignore_ascii_case(b"\\ud")) && !matches!(bytes[..], [0, ..] | [_, 0, ..]));
         // A whole message that is a string wraps another text, which has to be JSON, too.
@@ -200,11 +200,11 @@ proptest! {
 }
 
 #[test]
-fn the_corpus_of_the_fuzz_target_holds() {
+fn fuzz_corpus_passes() {
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/record");
     let messages: Vec<_> = std::fs::read_dir(corpus).expect("committed beside the crate").collect();
     assert!(messages.len() > 10);
     for message in messages {
-        check(&std::fs::read(message.expect("an entry").path()).expect("a message"));
+        check_payload(&std::fs::read(message.expect("an entry").path()).expect("a message"));
     }
 }

@@ -7,27 +7,27 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use harness::{ParsedRow, read};
+use harness::{ParsedRow, parse};
 use pinflow_dataflows::clean::FieldFault;
 use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 use pinflow_dataflows::rejection::RejectionReason;
-use samples::{GEO, PIN, USER, sample};
+use samples::{GEO, PIN, USER, sample_of};
 
-fn quoted(text: &str) -> String {
+fn quote_json(text: &str) -> String {
     serde_json::to_string(text).expect("a string")
 }
 
 /// The only row of a message.
-fn row(carries: StreamHint, payload: &str) -> String {
-    let (seen, _) = read(carries, payload.as_bytes());
+fn parse_row(carries: StreamHint, payload: &str) -> String {
+    let (seen, _) = parse(carries, payload.as_bytes());
     assert_eq!(seen.len(), 1, "{payload}");
     seen[0].row().to_owned()
 }
 
 /// All encodings of a text that holds one row.
-fn encodings(text: &str) -> Vec<String> {
-    let (once, twice) = (quoted(text), quoted(&quoted(text)));
+fn all_encodings(text: &str) -> Vec<String> {
+    let (once, twice) = (quote_json(text), quote_json(&quote_json(text)));
     vec![
         text.to_owned(),
         format!(" \r\n\t{text}\n"),
@@ -38,13 +38,13 @@ fn encodings(text: &str) -> Vec<String> {
         STANDARD_NO_PAD.encode(format!("\u{feff}{text}")),
         STANDARD.encode(&once),
         STANDARD.encode(&twice),
-        quoted(&STANDARD.encode(text)),
-        quoted(&STANDARD.encode(quoted(&once))),
+        quote_json(&STANDARD.encode(text)),
+        quote_json(&STANDARD.encode(quote_json(&once))),
         format!("{}\n", STANDARD.encode(format!(" {text}"))),
     ]
 }
 
-fn wrappers(text: &str) -> Vec<String> {
+fn all_wrappers(text: &str) -> Vec<String> {
     vec![
         format!(r#"{{"value":{text}}}"#),
         format!(r#"{{"key":null,"value":{text},"partition":0}}"#),
@@ -57,45 +57,45 @@ fn wrappers(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_shape_holds_the_row() {
+fn row_is_parsed_from_every_encoding_and_wrapper() {
     for stream in Stream::ALL {
-        let plain = sample(stream);
-        let expected = row(StreamHint::Only(stream), plain);
-        let mut shapes = encodings(plain);
-        for wrapped in wrappers(plain) {
-            shapes.extend(encodings(&wrapped));
+        let plain = sample_of(stream);
+        let expected = parse_row(StreamHint::Only(stream), plain);
+        let mut shapes = all_encodings(plain);
+        for wrapped in all_wrappers(plain) {
+            shapes.extend(all_encodings(&wrapped));
         }
-        for encoded in [quoted(plain), quoted(&quoted(plain)), quoted(&STANDARD.encode(plain))] {
-            shapes.extend(wrappers(&encoded));
+        for encoded in [quote_json(plain), quote_json(&quote_json(plain)), quote_json(&STANDARD.encode(plain))] {
+            shapes.extend(all_wrappers(&encoded));
         }
         for shape in shapes {
-            assert_eq!(row(StreamHint::Only(stream), &shape), expected, "{shape}");
-            assert_eq!(row(StreamHint::Auto, &shape), expected, "{shape}");
+            assert_eq!(parse_row(StreamHint::Only(stream), &shape), expected, "{shape}");
+            assert_eq!(parse_row(StreamHint::Auto, &shape), expected, "{shape}");
         }
     }
 }
 
 #[test]
-fn what_the_samples_say() {
+fn sample_rows_are_cleaned_as_specified() {
     assert_eq!(
-        row(StreamHint::Auto, PIN),
+        parse_row(StreamHint::Auto, PIN),
         "Pin { ind: 4211, unique_id: Some(\"7c1f-44\"), title: Some(\"Paper \\\"lanterns\\\" …\"), description: None, \
          follower_count: Some(12000), poster_name: Some(\"Ida & Söhne 🎄\"), tag_list: Some(\"paper,light\"), \
          is_image_or_video: Some(\"image\"), image_src: Some(\"https://images.example/a.jpg\"), \
          save_location: Some(\"/data/home-decor\"), category: Some(\"home-decor\") }"
     );
     assert_eq!(
-        row(StreamHint::Auto, GEO),
+        parse_row(StreamHint::Auto, GEO),
         "Geo { ind: 4211, country: Some(\"Côte d'Ivoire\"), coordinates: Some([-12.5, 101.25]), timestamp: Some(1556612100000000) }"
     );
     assert_eq!(
-        row(StreamHint::Auto, USER),
+        parse_row(StreamHint::Auto, USER),
         "User { ind: 4211, user_name: Some(\"Ida Berg\"), age: Some(31), date_joined: Some(1456790399000000) }"
     );
 }
 
 #[test]
-fn a_field_may_be_written_otherwise() {
+fn field_in_other_notation_is_parsed_to_same_row() {
     for (stream, changes) in [
         (
             Stream::Pin,
@@ -142,11 +142,11 @@ fn a_field_may_be_written_otherwise() {
             ],
         ),
     ] {
-        let expected = row(StreamHint::Only(stream), sample(stream));
+        let expected = parse_row(StreamHint::Only(stream), sample_of(stream));
         for (from, to) in changes {
-            let changed = sample(stream).replace(from, to);
-            assert_ne!(changed, sample(stream), "{from}");
-            assert_eq!(row(StreamHint::Only(stream), &changed), expected, "{changed}");
+            let changed = sample_of(stream).replace(from, to);
+            assert_ne!(changed, sample_of(stream), "{from}");
+            assert_eq!(parse_row(StreamHint::Only(stream), &changed), expected, "{changed}");
         }
     }
 }
@@ -154,24 +154,24 @@ fn a_field_may_be_written_otherwise() {
 #[test]
 fn unknown_fields_are_ignored_and_counted() {
     let message = GEO.replacen('{', r#"{"x":{"y":[1,{"z":"\ud800"}]},"value":3,"age":null,"#, 1);
-    let (seen, counts) = read(StreamHint::Only(Stream::Geo), message.as_bytes());
-    assert_eq!(seen[0].row(), row(StreamHint::Auto, GEO));
+    let (seen, counts) = parse(StreamHint::Only(Stream::Geo), message.as_bytes());
+    assert_eq!(seen[0].row(), parse_row(StreamHint::Auto, GEO));
     assert_eq!((counts.unknown_fields, counts.rows(Stream::Geo)), (3, 1));
 }
 
 #[test]
-fn several_rows_are_numbered_and_judged_one_by_one() {
+fn rows_of_aggregate_are_numbered_and_checked_one_by_one() {
     let elements = [
         PIN.to_owned(),
         r#"{"title":"no key","category":"art"}"#.to_owned(),
         "null".to_owned(),
         "7".to_owned(),
-        quoted(GEO),
+        quote_json(GEO),
         r#"{"ind":1,"age":{}}"#.to_owned(),
-        quoted("{broken"),
+        quote_json("{broken"),
         r#"{"ind":1,"age":1,"ind":2}"#.to_owned(),
         r#"{"ind":1,"first_name":"\udc00"}"#.to_owned(),
-        quoted(USER),
+        quote_json(USER),
     ];
     let mut values: Vec<String> = elements.iter().map(|row| format!(r#"{{"value":{row}}}"#)).collect();
     values.push(PIN.to_owned());
@@ -179,14 +179,18 @@ fn several_rows_are_numbered_and_judged_one_by_one() {
     let nested = format!(r#"{{"value":[{{"value":{USER}}}]}}"#);
     values.push(nested);
     let array = format!("[{}]", values.join(" ,\n"));
-    for message in [array.clone(), format!(r#"{{"records":{array}}}"#), quoted(&array), STANDARD.encode(&array)] {
-        let (seen, counts) = read(StreamHint::Auto, message.as_bytes());
+    for message in [array.clone(), format!(r#"{{"records":{array}}}"#), quote_json(&array), STANDARD.encode(&array)] {
+        let (seen, counts) = parse(StreamHint::Auto, message.as_bytes());
         let rows: Vec<usize> =
             (0..seen.len()).filter(|&n| matches!(seen[n].outcome, harness::ParseOutcome::Row(_))).collect();
         assert_eq!(rows, [0, 4, 9]);
         assert_eq!(
             (seen[0].row(), seen[4].row(), seen[9].row()),
-            (&*row(StreamHint::Auto, PIN), &*row(StreamHint::Auto, GEO), &*row(StreamHint::Auto, USER))
+            (
+                &*parse_row(StreamHint::Auto, PIN),
+                &*parse_row(StreamHint::Auto, GEO),
+                &*parse_row(StreamHint::Auto, USER)
+            )
         );
         let rejected = |n: usize| {
             (seen[n].stream, seen[n].rejection().0, std::str::from_utf8(seen[n].rejection().2).expect("text"))
@@ -206,7 +210,7 @@ fn several_rows_are_numbered_and_judged_one_by_one() {
 }
 
 #[test]
-fn an_auto_source_tells_streams_by_their_fields() {
+fn auto_source_identifies_streams_by_fields() {
     for (message, stream) in [
         (r#"{"ind":1,"unique_id":"x"}"#, Stream::Pin),
         (r#"{"ind":1,"category":null}"#, Stream::Pin),
@@ -215,7 +219,7 @@ fn an_auto_source_tells_streams_by_their_fields() {
         (r#"{"ind":1,"age":20,"title":"Dr"}"#, Stream::User),
         (r#"{"ind":1,"last_name":"Ali"}"#, Stream::User),
     ] {
-        assert_eq!(read(StreamHint::Auto, message.as_bytes()).0[0].stream, Some(stream), "{message}");
+        assert_eq!(parse(StreamHint::Auto, message.as_bytes()).0[0].stream, Some(stream), "{message}");
     }
     for message in [
         r#"{"ind":1}"#,
@@ -223,28 +227,29 @@ fn an_auto_source_tells_streams_by_their_fields() {
         r#"{"ind":1,"timestamp":null}"#,
         r#"{"ind":1,"age":2,"country":"Chad"}"#,
     ] {
-        let seen = &read(StreamHint::Auto, message.as_bytes()).0[0];
+        let seen = &parse(StreamHint::Auto, message.as_bytes()).0[0];
         assert_eq!((seen.stream, seen.rejection().0), (None, RejectionReason::WrongStream), "{message}");
     }
 }
 
 /// A shared sample file, if it exists beside the repository.
-fn shared(name: &str) -> Option<String> {
+fn shared_sample(name: &str) -> Option<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/real").join(name);
     std::fs::read_to_string(path).ok()
 }
 
 #[test]
-fn every_shape_seen_in_the_wild_is_read_or_refused_with_its_reason() {
-    let Some(text) = shared("wire_variants.json") else { return };
+fn shared_wire_samples_are_parsed_or_rejected_as_listed() {
+    let Some(text) = shared_sample("wire_variants.json") else { return };
     let variants: Vec<serde_json::Value> = serde_json::from_str(&text).expect("JSON");
     for variant in variants {
         let (shape, sample) =
             (variant["shape"].as_str().expect("a shape"), variant["sample"].as_str().expect("a sample"));
         let twice = variant["json_string_encoded_twice"] == true;
-        let messages = if twice { vec![quoted(sample), quoted(&quoted(sample))] } else { vec![sample.to_owned()] };
+        let messages =
+            if twice { vec![quote_json(sample), quote_json(&quote_json(sample))] } else { vec![sample.to_owned()] };
         for message in messages {
-            let seen: Vec<ParsedRow> = read(StreamHint::Auto, message.as_bytes()).0;
+            let seen: Vec<ParsedRow> = parse(StreamHint::Auto, message.as_bytes()).0;
             let refused = match shape {
                 "{example_field:str}" => Some(RejectionReason::NoKey),
                 _ if shape.starts_with("{index:{") => Some(RejectionReason::BadKey),
@@ -259,13 +264,13 @@ fn every_shape_seen_in_the_wild_is_read_or_refused_with_its_reason() {
 }
 
 #[test]
-fn all_real_posts_are_read() {
+fn shared_posts_are_all_parsed() {
     for folder in ["", "recovered/"] {
         for stream in Stream::ALL {
-            let Some(posts) = shared(&format!("{folder}{stream}.jsonl")) else { continue };
+            let Some(posts) = shared_sample(&format!("{folder}{stream}.jsonl")) else { continue };
             for line in posts.lines() {
                 for carries in [StreamHint::Only(stream), StreamHint::Auto] {
-                    let (seen, counts) = read(carries, line.as_bytes());
+                    let (seen, counts) = parse(carries, line.as_bytes());
                     assert_eq!((seen.len(), seen[0].stream), (1, Some(stream)), "{line}");
                     assert!(!seen[0].row().is_empty());
                     // No real post has a value that its column cannot hold: placeholders are no faults.

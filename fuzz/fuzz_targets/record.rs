@@ -7,4 +7,4 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../dataflows/tests/harness/mod.rs"]
 mod harness;
 
-fuzz_target!(|payload: &[u8]| harness::check(payload));
+fuzz_target!(|payload: &[u8]| harness::check_payload(payload));

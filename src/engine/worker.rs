@@ -198,7 +198,7 @@ impl<E: Encoder> Desk<E> {
                 Route::To(stream) => self.ingest.parse_message(StreamHint::Only(stream), payload, lineage, &mut rows),
                 Route::Nowhere(why) => {
                     let rejection = Rejection { reason: RejectionReason::WrongStream, detail: why.to_owned() };
-                    self.ingest.refuse(&rejection, payload, lineage, &mut rows)
+                    self.ingest.reject_message(&rejection, payload, lineage, &mut rows)
                 }
             };
             sub += held;

@@ -59,15 +59,15 @@ pub(crate) fn assert_answers_follow(root: &Path, options: GraphOptions, snapshot
         for row in &rows.rows {
             let row = NamedAnswer(&rows, row);
             match table {
-                "pin" => oracle.pin(1, row.lineage(), &pin(&row)),
-                "geo" => oracle.geo(1, row.lineage(), &geo(&row)),
-                _ => oracle.user(1, row.lineage(), &user(&row)),
+                "pin" => oracle.insert_pin(1, row.lineage(), &pin(&row)),
+                "geo" => oracle.insert_geo(1, row.lineage(), &geo(&row)),
+                _ => oracle.insert_user(1, row.lineage(), &user(&row)),
             }
         }
     }
     for question in &questions::ALL {
         let expected: Vec<_> = oracle
-            .answer(question, options, 1)
+            .query_answer(question, options, 1)
             .iter()
             .map(|row| serde_json::to_value(row.with_columns(question.columns)).expect("JSON"))
             .collect();

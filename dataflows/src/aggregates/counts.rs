@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_beyond_four_bytes_are_exact() {
+    fn counts_beyond_32_bits_are_exact() {
         let (label, many) = (Symbol::new("many"), i64::from(COUNT_OVERFLOW));
         let mut counts = LabelCounts::default();
         for (diff, after) in [(many - 1, many - 1), (1, many), (5, many + 5), (-6, many - 1), (1 - many, 0)] {

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_are_read_from_text_and_from_json() {
+    fn options_are_parsed_from_text_and_json() {
         assert_eq!("all".parse(), Ok(RankLimit::All));
         assert_eq!("1".parse(), Ok(RankLimit::default()));
         assert!(

@@ -452,7 +452,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_greatest_value_of_very_many_rows_is_held_and_let_go() {
+    fn maximum_with_overflowing_count_is_promoted_and_removed() {
         let (label, many) = (Symbol::new("many"), i64::from(COUNT_OVERFLOW));
         let (mut others, mut held) = (NonMaxValues::default(), None);
         // Value, change of its row count, and the maximum afterwards.
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_beyond_four_bytes_are_exact() {
+    fn counts_beyond_32_bits_are_exact() {
         let label = Symbol::new("many");
         let mut others = NonMaxValues::default();
         let many = i64::from(COUNT_OVERFLOW);

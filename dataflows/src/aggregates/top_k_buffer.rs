@@ -128,7 +128,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_kept_is_the_beginning_of_all(
+        fn buffered_items_are_the_top_of_the_set(
             steps in proptest::collection::vec((0..40_i64, 0..300_u32, any::<bool>()), 1..2000),
             wanted in 1..4_usize,
         ) {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_set_is_mostly_left_out_and_every_item_is_found_in_order() {
+    fn large_set_is_mostly_not_buffered_and_read_in_order() {
         let mut all: BTreeSet<Item> = (0..100_000).map(|n| Reverse((i64::from(n * 7919 % 100_003), n))).collect();
         let mut buffer = TopKBuffer::default();
         let mut most = 0;

@@ -98,13 +98,13 @@ pub struct FieldFaults(u16);
 
 impl FieldFaults {
     /// Adds a fault.
-    pub fn add(&mut self, fault: FieldFault) {
+    pub fn insert(&mut self, fault: FieldFault) {
         self.0 |= 1 << fault as u8;
     }
 
     /// Whether the row has this fault.
     #[must_use]
-    pub fn has(self, fault: FieldFault) -> bool {
+    pub fn contains(self, fault: FieldFault) -> bool {
         self.0 & (1 << fault as u8) != 0
     }
 

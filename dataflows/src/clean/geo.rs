@@ -12,7 +12,7 @@ use super::{FieldFault, FieldFaults};
 ///
 /// # Errors
 /// `wrong_type` if a field has a JSON type that is not allowed for it.
-pub fn geo<'a>(
+pub fn clean_geo<'a>(
     raw: &RawRow<'a>,
     ind: Ind,
     text_bytes_max: usize,
@@ -22,7 +22,7 @@ pub fn geo<'a>(
     let longitude = angle_column(raw, Field::Longitude, 180.0)?;
     let coordinates = latitude.zip(longitude).map(|(latitude, longitude)| [latitude, longitude]);
     if coordinates.is_none() {
-        faults.add(FieldFault::Coordinates);
+        faults.insert(FieldFault::Coordinates);
     }
     Ok(Geo {
         ind,
@@ -51,7 +51,7 @@ pub(super) fn time_column(
         other => return Err(wrong_type(field, &other, "a string")),
     };
     if time.is_none() {
-        faults.add(fault);
+        faults.insert(fault);
     }
     Ok(time)
 }
@@ -62,17 +62,17 @@ mod tests {
 
     use super::*;
 
-    fn clean<'a>(fields: &[(Field, JsonValue<'a>)]) -> Result<(Geo<'a>, FieldFaults), Rejection> {
+    fn clean_fields<'a>(fields: &[(Field, JsonValue<'a>)]) -> Result<(Geo<'a>, FieldFaults), Rejection> {
         let (mut raw, mut faults) = (RawRow::default(), FieldFaults::default());
         for (field, value) in fields {
-            assert!(raw.put(*field, *value));
+            assert!(raw.set_field(*field, *value));
         }
-        geo(&raw, 7, 1024, &mut faults).map(|geo| (geo, faults))
+        clean_geo(&raw, 7, 1024, &mut faults).map(|geo| (geo, faults))
     }
 
     #[test]
-    fn coordinates_on_the_globe() {
-        let string = |text: &'static str| JsonValue::Text(JsonString::plain(text));
+    fn coordinates_out_of_range_or_incomplete_are_a_fault() {
+        let string = |text: &'static str| JsonValue::Text(JsonString::without_escapes(text));
         for (latitude, longitude, expected) in [
             (JsonValue::Number("-90"), JsonValue::Number("180"), Some([-90.0, 180.0])),
             (JsonValue::Number("90.0"), JsonValue::Number("-180.0"), Some([90.0, -180.0])),
@@ -87,26 +87,28 @@ mod tests {
             (JsonValue::Null, JsonValue::Null, None),
         ] {
             let fields = [(Field::Latitude, latitude), (Field::Longitude, longitude)];
-            let (geo, faults) = clean(&fields).expect("a row");
+            let (geo, faults) = clean_fields(&fields).expect("a row");
             assert_eq!(
-                (geo.coordinates, faults.has(FieldFault::Coordinates)),
+                (geo.coordinates, faults.contains(FieldFault::Coordinates)),
                 (expected, expected.is_none()),
                 "{fields:?}"
             );
         }
-        assert!(clean(&[(Field::Latitude, JsonValue::Bool(true))]).is_err());
+        assert!(clean_fields(&[(Field::Latitude, JsonValue::Bool(true))]).is_err());
     }
 
     #[test]
-    fn a_time_that_cannot_be_read_is_a_fault() {
+    fn unreadable_time_is_a_fault_and_null_is_not() {
         let (geo, faults) =
-            clean(&[(Field::Timestamp, JsonValue::Text(JsonString::plain(" 1970-01-01 00:00:01 ")))]).expect("a row");
-        assert_eq!((geo.timestamp, faults.has(FieldFault::Timestamp)), (Some(1_000_000), false));
+            clean_fields(&[(Field::Timestamp, JsonValue::Text(JsonString::without_escapes(" 1970-01-01 00:00:01 ")))])
+                .expect("a row");
+        assert_eq!((geo.timestamp, faults.contains(FieldFault::Timestamp)), (Some(1_000_000), false));
         let (geo, faults) =
-            clean(&[(Field::Timestamp, JsonValue::Text(JsonString::plain("yesterday")))]).expect("a row");
-        assert_eq!((geo.timestamp, faults.has(FieldFault::Timestamp)), (None, true));
-        let (geo, faults) = clean(&[(Field::Timestamp, JsonValue::Null)]).expect("a row");
-        assert_eq!((geo.timestamp, faults.has(FieldFault::Timestamp)), (None, false));
-        assert!(clean(&[(Field::Timestamp, JsonValue::Number("1598586767"))]).is_err());
+            clean_fields(&[(Field::Timestamp, JsonValue::Text(JsonString::without_escapes("yesterday")))])
+                .expect("a row");
+        assert_eq!((geo.timestamp, faults.contains(FieldFault::Timestamp)), (None, true));
+        let (geo, faults) = clean_fields(&[(Field::Timestamp, JsonValue::Null)]).expect("a row");
+        assert_eq!((geo.timestamp, faults.contains(FieldFault::Timestamp)), (None, false));
+        assert!(clean_fields(&[(Field::Timestamp, JsonValue::Number("1598586767"))]).is_err());
     }
 }

@@ -12,8 +12,8 @@ const SHOWN_CHARS: usize = 40;
 ///
 /// # Errors
 /// `no_key` if the row has neither `ind` nor `index`, `bad_key` if the value is not such a number.
-pub fn key(raw: &RawRow<'_>) -> Result<Ind, Rejection> {
-    if !raw.has(Field::Ind) {
+pub fn parse_key(raw: &RawRow<'_>) -> Result<Ind, Rejection> {
+    if !raw.is_present(Field::Ind) {
         let detail = "neither `ind` nor `index`".to_owned();
         return Err(Rejection { reason: RejectionReason::NoKey, detail });
     }
@@ -41,40 +41,40 @@ mod tests {
 
     use super::*;
 
-    fn read(value: JsonValue<'_>) -> Result<Ind, Rejection> {
+    fn key_of(value: JsonValue<'_>) -> Result<Ind, Rejection> {
         let mut raw = RawRow::default();
-        assert!(raw.put(Field::Ind, value));
-        key(&raw)
+        assert!(raw.set_field(Field::Ind, value));
+        parse_key(&raw)
     }
 
     #[test]
-    fn whole_numbers_as_numbers_or_strings() {
+    fn key_is_read_from_number_or_string() {
         for (text, ind) in [("0", 0), ("-0", 0), ("7528", 7528), ("1.0", 1), ("9223372036854775807", (1 << 63) - 1)] {
-            assert_eq!(read(JsonValue::Number(text)), Ok(ind));
-            assert_eq!(read(JsonValue::Text(JsonString::plain(text))), Ok(ind));
+            assert_eq!(key_of(JsonValue::Number(text)), Ok(ind));
+            assert_eq!(key_of(JsonValue::Text(JsonString::without_escapes(text))), Ok(ind));
             let padded = format!("\u{a0} {text}\n");
-            assert_eq!(read(JsonValue::Text(JsonString::plain(&padded))), Ok(ind));
+            assert_eq!(key_of(JsonValue::Text(JsonString::without_escapes(&padded))), Ok(ind));
         }
     }
 
     #[test]
-    fn what_is_no_key() {
-        assert_eq!(key(&RawRow::default()).expect_err("none").reason, RejectionReason::NoKey);
+    fn invalid_key_is_rejected_with_short_detail() {
+        assert_eq!(parse_key(&RawRow::default()).expect_err("none").reason, RejectionReason::NoKey);
         let long = "9".repeat(1000);
         for value in [
             JsonValue::Null,
             JsonValue::Bool(true),
             JsonValue::Array("[1]"),
             JsonValue::Object("{}"),
-            JsonValue::Text(JsonString::plain("")),
-            JsonValue::Text(JsonString::plain("12abc")),
+            JsonValue::Text(JsonString::without_escapes("")),
+            JsonValue::Text(JsonString::without_escapes("12abc")),
             JsonValue::Number("-1"),
             JsonValue::Number("1.5"),
             JsonValue::Number("9223372036854775808"),
             JsonValue::Number("1e400"),
             JsonValue::Number(&long),
         ] {
-            let refusal = read(value).expect_err("no key");
+            let refusal = key_of(value).expect_err("no key");
             assert_eq!(refusal.reason, RejectionReason::BadKey, "{value:?}");
             assert!(refusal.detail.chars().count() < 100, "{refusal}");
         }

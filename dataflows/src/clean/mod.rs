@@ -22,8 +22,8 @@ mod time;
 mod user;
 
 pub use field_fault::{FieldFault, FieldFaults};
-pub use geo::geo;
-pub use key::key;
-pub use pin::pin;
+pub use geo::clean_geo;
+pub use key::parse_key;
+pub use pin::clean_pin;
 pub use stored_texts::StoredTexts;
-pub use user::user;
+pub use user::clean_user;

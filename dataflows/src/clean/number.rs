@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_read_as_people_write_them() {
+    fn counts_with_units_and_commas_are_read_exactly() {
         for (text, number) in [
             ("94", 94),
             ("0", 0),
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn decimals_are_json_numbers_only() {
+    fn decimals_beyond_json_syntax_are_refused() {
         for text in
             ["", "-", ".5", "5.", "+5", "inf", "NaN", "1.e3", "1e", "0x1", "1_0", "1,5", "infinity", "-inf", "1..2"]
         {
@@ -316,13 +316,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decimals_are_what_the_standard_library_reads(number in "-?[0-9]{1,12}(\\.[0-9]{1,12})?([eE][+-]?[0-9]{1,3})?") {
+        fn decimals_equal_standard_library_parse(number in "-?[0-9]{1,12}(\\.[0-9]{1,12})?([eE][+-]?[0-9]{1,3})?") {
             let expected: f64 = number.parse().expect("a number");
             prop_assert_eq!(parse_decimal(&number).map(f64::to_bits), Some(expected.to_bits()));
         }
 
         #[test]
-        fn whole_numbers_are_what_the_standard_library_reads(number: i64) {
+        fn whole_numbers_equal_standard_library_parse(number: i64) {
             prop_assert_eq!(parse_whole(&number.to_string()), Some(number));
             prop_assert_eq!(parse_whole(&format!("{number}.0")), Some(number));
         }

@@ -21,7 +21,7 @@ const SAVED_IN: &str = "Local save in ";
 ///
 /// # Errors
 /// `wrong_type` if a field has a JSON type that is not allowed for it.
-pub fn pin<'a>(
+pub fn clean_pin<'a>(
     raw: &RawRow<'a>,
     ind: Ind,
     text_bytes_max: usize,
@@ -51,7 +51,7 @@ fn follower_count(value: JsonValue<'_>, faults: &mut FieldFaults) -> Result<Opti
         _ => parse_abbreviated_count(&text),
     };
     if read.is_none() {
-        faults.add(FieldFault::FollowerCount);
+        faults.insert(FieldFault::FollowerCount);
     }
     Ok(read)
 }
@@ -77,7 +77,7 @@ fn check_downloaded(value: JsonValue<'_>, faults: &mut FieldFaults) -> Result<()
     if let Some(text) = numeric_text(Field::Downloaded, value)?
         && !matches!(parse_whole(&text), Some(0 | 1))
     {
-        faults.add(FieldFault::Downloaded);
+        faults.insert(FieldFault::Downloaded);
     }
     Ok(())
 }
@@ -102,21 +102,21 @@ mod tests {
 
     use super::*;
 
-    fn clean<'a>(fields: &[(Field, JsonValue<'a>)]) -> Result<(Pin<'a>, FieldFaults), Rejection> {
+    fn clean_fields<'a>(fields: &[(Field, JsonValue<'a>)]) -> Result<(Pin<'a>, FieldFaults), Rejection> {
         let (mut raw, mut faults) = (RawRow::default(), FieldFaults::default());
         for (field, value) in fields {
-            assert!(raw.put(*field, *value));
+            assert!(raw.set_field(*field, *value));
         }
-        pin(&raw, 7, 1024, &mut faults).map(|pin| (pin, faults))
+        clean_pin(&raw, 7, 1024, &mut faults).map(|pin| (pin, faults))
     }
 
     fn string(text: &str) -> JsonValue<'_> {
-        JsonValue::Text(JsonString::plain(text))
+        JsonValue::Text(JsonString::without_escapes(text))
     }
 
     #[test]
-    fn a_bare_key_is_a_row_without_faults() {
-        let (pin, faults) = clean(&[]).expect("a row");
+    fn pin_with_only_its_key_has_no_faults() {
+        let (pin, faults) = clean_fields(&[]).expect("a row");
         assert_eq!((pin.ind, pin.title, pin.follower_count), (7, None, None));
         assert!(faults.is_empty());
     }
@@ -138,12 +138,12 @@ mod tests {
             (Field::IsImageOrVideo, " "),
             (Field::Category, "\u{2003}"),
         ] {
-            assert_eq!(clean(&[(field, string(placeholder))]), clean(&[]), "{placeholder}");
+            assert_eq!(clean_fields(&[(field, string(placeholder))]), clean_fields(&[]), "{placeholder}");
         }
     }
 
     #[test]
-    fn followers_are_counted_or_faulty() {
+    fn unreadable_follower_count_is_a_fault() {
         for (value, count) in [
             (string("94"), 94),
             (string("136k"), 136_000),
@@ -152,7 +152,7 @@ mod tests {
             (JsonValue::Number("1.0"), 1),
             (JsonValue::Number("-0"), 0),
         ] {
-            let (pin, faults) = clean(&[(Field::FollowerCount, value)]).expect("a row");
+            let (pin, faults) = clean_fields(&[(Field::FollowerCount, value)]).expect("a row");
             assert_eq!((pin.follower_count, faults.is_empty()), (Some(count), true));
         }
         for value in [
@@ -164,15 +164,15 @@ mod tests {
             JsonValue::Number("1.5"),
             JsonValue::Number("1e400"),
         ] {
-            let (pin, faults) = clean(&[(Field::FollowerCount, value)]).expect("a row");
-            assert_eq!((pin.follower_count, faults.has(FieldFault::FollowerCount)), (None, true));
+            let (pin, faults) = clean_fields(&[(Field::FollowerCount, value)]).expect("a row");
+            assert_eq!((pin.follower_count, faults.contains(FieldFault::FollowerCount)), (None, true));
         }
-        let refusal = clean(&[(Field::FollowerCount, JsonValue::Array("[]"))]).expect_err("an array");
+        let refusal = clean_fields(&[(Field::FollowerCount, JsonValue::Array("[]"))]).expect_err("an array");
         assert_eq!(refusal.reason, RejectionReason::WrongType);
     }
 
     #[test]
-    fn where_it_was_saved_loses_its_prefix() {
+    fn save_location_loses_its_prefix_once() {
         for (written, kept) in [
             ("Local save in /data/art", "/data/art"),
             ("/data/art", "/data/art"),
@@ -182,14 +182,14 @@ mod tests {
             for value in
                 [JsonValue::Text(JsonString::new(written, false)), JsonValue::Text(JsonString::new(written, true))]
             {
-                let (pin, _) = clean(&[(Field::SaveLocation, value)]).expect("a row");
+                let (pin, _) = clean_fields(&[(Field::SaveLocation, value)]).expect("a row");
                 assert_eq!(pin.save_location.as_deref(), Some(kept));
             }
         }
     }
 
     #[test]
-    fn tags_are_joined() {
+    fn tag_array_is_joined_and_other_elements_reject_row() {
         for (array, tags) in [
             (r#"["Oil Pastel", "Art\u2026", "a,b"]"#, Some("Oil Pastel,Art…,a,b")),
             (r#"["one"]"#, Some("one")),
@@ -197,24 +197,27 @@ mod tests {
             (r#"[""]"#, None),
             (r#"["N","o"," ","T","a","g","s"," ","A","v","a","i","l","a","b","l","e"]"#, None),
         ] {
-            assert_eq!(clean(&[(Field::TagList, JsonValue::Array(array))]).expect("a row").0.tag_list.as_deref(), tags);
+            assert_eq!(
+                clean_fields(&[(Field::TagList, JsonValue::Array(array))]).expect("a row").0.tag_list.as_deref(),
+                tags
+            );
         }
         for array in ["[1]", "[null]", r#"["a",["b"]]"#] {
-            let refusal = clean(&[(Field::TagList, JsonValue::Array(array))]).expect_err("no strings");
+            let refusal = clean_fields(&[(Field::TagList, JsonValue::Array(array))]).expect_err("no strings");
             assert_eq!(refusal.reason, RejectionReason::WrongType);
         }
-        let refusal = clean(&[(Field::TagList, JsonValue::Array(r#"["\udc00"]"#))]).expect_err("no text");
+        let refusal = clean_fields(&[(Field::TagList, JsonValue::Array(r#"["\udc00"]"#))]).expect_err("no text");
         assert_eq!(refusal.reason, RejectionReason::NotUtf8);
     }
 
     #[test]
-    fn downloaded_is_checked() {
+    fn downloaded_other_than_0_or_1_is_a_fault() {
         for value in [JsonValue::Number("0"), JsonValue::Number("1"), string("1"), JsonValue::Null] {
-            assert!(clean(&[(Field::Downloaded, value)]).expect("a row").1.is_empty());
+            assert!(clean_fields(&[(Field::Downloaded, value)]).expect("a row").1.is_empty());
         }
         for value in [JsonValue::Number("2"), JsonValue::Number("-1"), string("yes"), string("")] {
-            assert!(clean(&[(Field::Downloaded, value)]).expect("a row").1.has(FieldFault::Downloaded));
+            assert!(clean_fields(&[(Field::Downloaded, value)]).expect("a row").1.contains(FieldFault::Downloaded));
         }
-        assert!(clean(&[(Field::Downloaded, JsonValue::Bool(true))]).is_err());
+        assert!(clean_fields(&[(Field::Downloaded, JsonValue::Bool(true))]).is_err());
     }
 }

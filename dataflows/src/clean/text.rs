@@ -38,7 +38,7 @@ pub(super) fn short_text<'a>(
 ) -> Result<Option<Cow<'a, str>>, Rejection> {
     let found = text_column(raw, field, placeholders)?;
     if found.as_ref().is_some_and(|text| text.len() > bytes_max) {
-        faults.add(fault);
+        faults.insert(fault);
         return Ok(None);
     }
     Ok(found)
@@ -81,9 +81,9 @@ pub(super) fn wrong_type(field: Field, found: &JsonValue<'_>, wanted: &str) -> R
 mod tests {
     use super::*;
 
-    fn title(value: JsonValue<'_>) -> Result<Option<Cow<'_, str>>, Rejection> {
+    fn title_column(value: JsonValue<'_>) -> Result<Option<Cow<'_, str>>, Rejection> {
         let mut raw = RawRow::default();
-        assert!(raw.put(Field::Title, value));
+        assert!(raw.set_field(Field::Title, value));
         text_column(&raw, Field::Title, &["No Title Data Available"])
     }
 
@@ -99,31 +99,31 @@ mod tests {
             "<b>",
             "=1+1",
         ] {
-            assert_eq!(title(JsonValue::Text(JsonString::plain(kept))), Ok(Some(kept.into())));
+            assert_eq!(title_column(JsonValue::Text(JsonString::without_escapes(kept))), Ok(Some(kept.into())));
         }
     }
 
     #[test]
     fn empty_text_and_placeholders_are_null() {
         for none in ["", " ", "\t\r\n", "\u{a0}", "\u{2003}\u{3000}", "No Title Data Available"] {
-            assert_eq!(title(JsonValue::Text(JsonString::plain(none))), Ok(None), "{none:?}");
+            assert_eq!(title_column(JsonValue::Text(JsonString::without_escapes(none))), Ok(None), "{none:?}");
         }
-        assert_eq!(title(JsonValue::Null), Ok(None));
-        assert_eq!(title(JsonValue::Text(JsonString::new(r"\u00a0\t", true))), Ok(None));
+        assert_eq!(title_column(JsonValue::Null), Ok(None));
+        assert_eq!(title_column(JsonValue::Text(JsonString::new(r"\u00a0\t", true))), Ok(None));
     }
 
     #[test]
-    fn half_a_character_refuses_the_row() {
-        let refusal = title(JsonValue::Text(JsonString::new(r"a\ud800", true))).expect_err("no text");
+    fn lone_surrogate_rejects_row() {
+        let refusal = title_column(JsonValue::Text(JsonString::new(r"a\ud800", true))).expect_err("no text");
         let detail = "field `title` has a lone surrogate at byte 1 of the string, which no UTF-8 text holds";
         assert_eq!(refusal, Rejection { reason: RejectionReason::NotUtf8, detail: detail.to_owned() });
     }
 
     #[test]
-    fn other_types_refuse_the_row() {
+    fn non_string_value_rejects_row() {
         for value in [JsonValue::Bool(true), JsonValue::Number("1"), JsonValue::Array("[]"), JsonValue::Object("{}")] {
             let kind = value.kind();
-            let refusal = title(value).expect_err("not text");
+            let refusal = title_column(value).expect_err("not text");
             assert_eq!(refusal.to_string(), format!("wrong_type: field `title` is {kind}, not a string"));
         }
     }

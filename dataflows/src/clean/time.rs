@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_with_fraction_and_offset() {
+    fn times_with_fraction_and_offset_are_read_exactly() {
         let moment = 1_598_586_767_000_000;
         for (text, micros_expected) in [
             ("2020-08-28T03:52:47", moment),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time() {
+    fn malformed_times_are_refused() {
         for text in [
             "",
             "2020-08-28",
@@ -171,7 +171,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn times_are_what_jiff_reads(
+        fn times_equal_jiff_parse(
             secs in -62_135_596_800_i64..253_402_300_800,
             sub in 0_i32..1_000_000,
             offset in -86_340_i32..=86_340,
@@ -187,7 +187,7 @@ mod tests {
         }
 
         #[test]
-        fn every_text_is_a_time_or_not(text in "\\PC{0,40}|[0-9T:Z.+ -]{15,32}") {
+        fn any_text_is_parsed_without_panic(text in "\\PC{0,40}|[0-9T:Z.+ -]{15,32}") {
             if let Some(moment) = parse_micros(&text) {
                 prop_assert!(jiff::Timestamp::from_microsecond(moment).is_ok());
             }

@@ -19,7 +19,7 @@ const AGE_MAX: u8 = 150;
 ///
 /// # Errors
 /// `wrong_type` if a field has a JSON type that is not allowed for it.
-pub fn user<'a, 'r: 'a>(
+pub fn clean_user<'a, 'r: 'a>(
     raw: &RawRow<'r>,
     ind: Ind,
     text_bytes_max: usize,
@@ -48,7 +48,7 @@ fn age_column(raw: &RawRow<'_>, faults: &mut FieldFaults) -> Result<Option<u8>, 
     let Some(text) = numeric_text(Field::Age, raw.get(Field::Age))? else { return Ok(None) };
     let age = parse_whole(&text).and_then(|age| u8::try_from(age).ok()).filter(|&age| age <= AGE_MAX);
     if age.is_none() {
-        faults.add(FieldFault::Age);
+        faults.insert(FieldFault::Age);
     }
     Ok(age)
 }
@@ -59,21 +59,21 @@ mod tests {
 
     use super::*;
 
-    fn with<T>(
+    fn clean_fields<T>(
         fields: &[(Field, JsonValue<'_>)],
         look: impl FnOnce(Result<User<'_>, Rejection>, FieldFaults) -> T,
     ) -> T {
         let (mut raw, mut faults, mut name) = (RawRow::default(), FieldFaults::default(), String::new());
         for (field, value) in fields {
-            assert!(raw.put(*field, *value));
+            assert!(raw.set_field(*field, *value));
         }
-        let read = user(&raw, 7, 1024, &mut name, &mut faults);
+        let read = clean_user(&raw, 7, 1024, &mut name, &mut faults);
         look(read, faults)
     }
 
     #[test]
-    fn the_name_is_what_is_there_of_it() {
-        let string = |text: &'static str| JsonValue::Text(JsonString::plain(text));
+    fn user_name_joins_present_parts() {
+        let string = |text: &'static str| JsonValue::Text(JsonString::without_escapes(text));
         for (first, last, expected) in [
             (string("Abigail"), string("Ali"), Some("Abigail Ali")),
             (string("Abigail"), JsonValue::Null, Some("Abigail")),
@@ -82,31 +82,31 @@ mod tests {
             (string(" Ann"), string("Lee "), Some(" Ann Lee ")),
             (JsonValue::Null, string(""), None),
         ] {
-            with(&[(Field::FirstName, first), (Field::LastName, last)], |user, _| {
+            clean_fields(&[(Field::FirstName, first), (Field::LastName, last)], |user, _| {
                 assert_eq!(user.expect("a row").user_name.as_deref(), expected);
             });
         }
     }
 
     #[test]
-    fn ages_of_people() {
+    fn age_outside_0_to_150_is_a_fault() {
         for (value, expected, fault) in [
             (JsonValue::Number("0"), Some(0), false),
             (JsonValue::Number("150"), Some(150), false),
             (JsonValue::Number("20.0"), Some(20), false),
-            (JsonValue::Text(JsonString::plain(" 20 ")), Some(20), false),
+            (JsonValue::Text(JsonString::without_escapes(" 20 ")), Some(20), false),
             (JsonValue::Null, None, false),
             (JsonValue::Number("151"), None, true),
             (JsonValue::Number("256"), None, true),
             (JsonValue::Number("-1"), None, true),
             (JsonValue::Number("20.5"), None, true),
-            (JsonValue::Text(JsonString::plain("12abc")), None, true),
-            (JsonValue::Text(JsonString::plain("")), None, true),
+            (JsonValue::Text(JsonString::without_escapes("12abc")), None, true),
+            (JsonValue::Text(JsonString::without_escapes("")), None, true),
         ] {
-            with(&[(Field::Age, value)], |user, faults| {
-                assert_eq!((user.expect("a row").age, faults.has(FieldFault::Age)), (expected, fault));
+            clean_fields(&[(Field::Age, value)], |user, faults| {
+                assert_eq!((user.expect("a row").age, faults.contains(FieldFault::Age)), (expected, fault));
             });
         }
-        with(&[(Field::Age, JsonValue::Object("{}"))], |user, _| assert!(user.is_err()));
+        clean_fields(&[(Field::Age, JsonValue::Object("{}"))], |user, _| assert!(user.is_err()));
     }
 }

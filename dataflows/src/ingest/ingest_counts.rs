@@ -56,7 +56,7 @@ impl IngestCounts {
         self.unknown_fields += u64::from(unknown);
         if !faults.is_empty() {
             for fault in FieldFault::ALL {
-                self.faults[fault as usize] += u64::from(faults.has(fault));
+                self.faults[fault as usize] += u64::from(faults.contains(fault));
             }
         }
     }
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_add_up() {
+    fn merged_counts_add_up() {
         for (place, reason) in RejectionReason::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, place);
         }
@@ -85,7 +85,7 @@ mod tests {
             assert_eq!(*fault as usize, place);
         }
         let (mut some, mut faults) = (IngestCounts::default(), FieldFaults::default());
-        faults.add(FieldFault::Age);
+        faults.insert(FieldFault::Age);
         some.count_row(Stream::User, faults, 2);
         some.count_rejection(RejectionReason::NoKey);
         some.times_ahead = 3;

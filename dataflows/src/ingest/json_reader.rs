@@ -38,7 +38,7 @@ impl<'a> JsonReader<'a> {
         self.at
     }
 
-    fn rest(&self) -> &'a [u8] {
+    fn remaining(&self) -> &'a [u8] {
         &self.text.as_bytes()[self.at..]
     }
 
@@ -53,7 +53,7 @@ impl<'a> JsonReader<'a> {
     }
 
     #[cold]
-    fn unexpected(&self, wanted: &str) -> JsonError {
+    fn unexpected_input(&self, wanted: &str) -> JsonError {
         let found = match self.text.get(self.at..).and_then(|rest| rest.chars().next()) {
             None => "the end of the text".to_owned(),
             Some(found) => format!("{found:?}"),
@@ -72,7 +72,7 @@ impl<'a> JsonReader<'a> {
     /// Consumes `expected` if it comes next, and returns whether it did.
     #[inline]
     pub(super) fn consume(&mut self, expected: &[u8]) -> bool {
-        let there = self.rest().starts_with(expected);
+        let there = self.remaining().starts_with(expected);
         if there {
             self.at += expected.len();
         }
@@ -84,7 +84,7 @@ impl<'a> JsonReader<'a> {
     pub(super) fn expect_byte(&mut self, byte: u8, name: &str) -> Result<(), JsonError> {
         self.skip_whitespace();
         if self.peek() != Some(byte) {
-            return Err(self.unexpected(name));
+            return Err(self.unexpected_input(name));
         }
         self.at += 1;
         Ok(())
@@ -97,7 +97,7 @@ impl<'a> JsonReader<'a> {
         let more = match self.peek() {
             Some(b',') => true,
             Some(byte) if byte == close => false,
-            _ => return Err(self.unexpected(if close == b'}' { "`,` or `}`" } else { "`,` or `]`" })),
+            _ => return Err(self.unexpected_input(if close == b'}' { "`,` or `}`" } else { "`,` or `]`" })),
         };
         self.at += 1;
         Ok(more)
@@ -116,13 +116,13 @@ impl<'a> JsonReader<'a> {
     #[inline]
     pub(super) fn read_string(&mut self) -> Result<JsonString<'a>, JsonError> {
         if self.peek() != Some(b'"') {
-            return Err(self.unexpected("a string"));
+            return Err(self.unexpected_input("a string"));
         }
         let from = self.at + 1;
         self.at = from;
         let mut escaped = false;
         loop {
-            self.at += plain_prefix_len(self.rest());
+            self.at += plain_prefix_len(self.remaining());
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -143,7 +143,7 @@ impl<'a> JsonReader<'a> {
     }
 
     fn skip_escape(&mut self) -> Result<(), JsonError> {
-        let length = match self.rest() {
+        let length = match self.remaining() {
             [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 2,
             [_, b'u', a, b, c, d, ..] if [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()) => 6,
             _ => return Err(self.error(RejectionReason::NotJson, "an escape that JSON does not have")),
@@ -179,7 +179,7 @@ impl<'a> JsonReader<'a> {
         while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
             self.at += 1;
         }
-        if self.at == from { Err(self.unexpected("a digit")) } else { Ok(()) }
+        if self.at == from { Err(self.unexpected_input("a digit")) } else { Ok(()) }
     }
 
     /// Reads `true`, `false` or `null`.
@@ -189,7 +189,7 @@ impl<'a> JsonReader<'a> {
                 return Ok(word);
             }
         }
-        Err(self.unexpected("a JSON value"))
+        Err(self.unexpected_input("a JSON value"))
     }
 
     /// Skips one value inside `depth` open levels and returns it as written.

@@ -64,9 +64,9 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
         };
         let within = Nesting { wrapped: true, ..nesting };
         match envelope {
-            Envelope::Row => self.row(&raw, payload),
+            Envelope::Row => self.process_row(&raw, payload),
             Envelope::Value(inner) | Envelope::Payload(inner) => self.decode_text(inner, payload, within, layers),
-            Envelope::String(inner) => self.string(inner, payload, nesting, layers),
+            Envelope::String(inner) => self.decode_string(inner, payload, nesting, layers),
             Envelope::Records(array) | Envelope::Array(array) => self.decode_aggregate(array, payload, nesting, layers),
             Envelope::Null if nesting.wrapped => {
                 self.reject_as(RejectionReason::Tombstone, "a wrapper around null", payload)
@@ -133,7 +133,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
         self.reject_as(fault.reason, &format!("{} at byte {}{encoded}", fault.what, fault.at), payload);
     }
 
-    fn string(&mut self, inner: JsonString<'_>, payload: &[u8], nesting: Nesting, layers: &mut [String]) {
+    fn decode_string(&mut self, inner: JsonString<'_>, payload: &[u8], nesting: Nesting, layers: &mut [String]) {
         let (true, [layer, layers @ ..]) = (nesting.strings < NESTED_STRINGS_MAX, layers) else {
             return self.reject_as(RejectionReason::NotAnObject, "a string in a string in a string", payload);
         };
@@ -189,7 +189,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
         }
     }
 
-    fn row(&mut self, raw: &RawRow<'_>, payload: &[u8]) {
+    fn process_row(&mut self, raw: &RawRow<'_>, payload: &[u8]) {
         let told = identify_stream(self.carries, raw);
         let known = told.as_ref().ok().copied();
         match self.clean_row(raw, told) {
@@ -208,14 +208,14 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
         told: Result<Stream, Rejection>,
     ) -> Result<(Stream, FieldFaults), Rejection> {
         let mut faults = FieldFaults::default();
-        let ind = clean::key(raw)?;
+        let ind = clean::parse_key(raw)?;
         let stream = told?;
         let text_bytes_max = self.limits.text_bytes_max;
         match stream {
-            Stream::Pin => self.rows.pin(self.lineage, &clean::pin(raw, ind, text_bytes_max, &mut faults)?),
-            Stream::Geo => self.rows.geo(self.lineage, &clean::geo(raw, ind, text_bytes_max, &mut faults)?),
+            Stream::Pin => self.rows.pin(self.lineage, &clean::clean_pin(raw, ind, text_bytes_max, &mut faults)?),
+            Stream::Geo => self.rows.geo(self.lineage, &clean::clean_geo(raw, ind, text_bytes_max, &mut faults)?),
             Stream::User => {
-                self.rows.user(self.lineage, &clean::user(raw, ind, text_bytes_max, self.name, &mut faults)?);
+                self.rows.user(self.lineage, &clean::clean_user(raw, ind, text_bytes_max, self.name, &mut faults)?);
             }
         }
         Ok((stream, faults))

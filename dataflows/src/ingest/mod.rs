@@ -135,7 +135,7 @@ impl MessageParser {
     }
 
     /// Rejects a whole message as one row, for a reason outside its content. Returns the number of rows: 1.
-    pub fn refuse(
+    pub fn reject_message(
         &mut self,
         rejection: &Rejection,
         payload: Option<&[u8]>,

@@ -99,13 +99,13 @@ fn read_field<'a>(
     // Store each value where it is made. If it moved through one variable, it would be stored and loaded in pieces of
     // different sizes, which stalls the processor.
     let same = match reader.peek() {
-        Some(b'"') => raw.put(field, JsonValue::Text(reader.read_string()?)),
-        Some(b'-' | b'0'..=b'9') => raw.put(field, JsonValue::Number(reader.read_number()?)),
-        Some(b'{') => raw.put(field, JsonValue::Object(reader.skip_value(1)?)),
-        Some(b'[') => raw.put(field, JsonValue::Array(reader.skip_value(1)?)),
+        Some(b'"') => raw.set_field(field, JsonValue::Text(reader.read_string()?)),
+        Some(b'-' | b'0'..=b'9') => raw.set_field(field, JsonValue::Number(reader.read_number()?)),
+        Some(b'{') => raw.set_field(field, JsonValue::Object(reader.skip_value(1)?)),
+        Some(b'[') => raw.set_field(field, JsonValue::Array(reader.skip_value(1)?)),
         _ => match reader.read_literal()? {
-            "null" => raw.put(field, JsonValue::Null),
-            word => raw.put(field, JsonValue::Bool(word == "true")),
+            "null" => raw.set_field(field, JsonValue::Null),
+            word => raw.set_field(field, JsonValue::Bool(word == "true")),
         },
     };
     if same { Ok(None) } else { Ok(Some(duplicate_error(field.name(), at))) }

@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_held_of_an_ind_is_small() {
+    fn rows_of_one_key_have_72_bytes() {
         assert_eq!(size_of::<KeyRows>(), 72);
     }
 }

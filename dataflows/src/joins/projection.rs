@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn years_are_those_of_the_calendar() {
+    fn utc_year_changes_at_new_year() {
         const SECOND: i64 = 1_000_000;
         // Seconds as `date -u -d 'YYYY-01-01' +%s` prints them.
         let starts = [(1900, -2_208_988_800), (1970, 0), (2000, 946_684_800), (2001, 978_307_200)];
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn narrow_rows_are_small() {
+    fn projected_rows_have_8_or_16_bytes() {
         assert_eq!(
             (
                 size_of::<PinProjection>(),

@@ -141,7 +141,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn steps_are_the_offsets_that_were_pushed(rising in 0..20usize, level in 0..20usize, more in vec(0..3usize, 0..20)) {
+        fn offset_runs_return_pushed_offsets(rising in 0..20usize, level in 0..20usize, more in vec(0..3usize, 0..20)) {
             let mut offsets: Vec<usize> = (0..rising).collect();
             let last = rising.saturating_sub(1);
             offsets.extend(std::iter::repeat_n(last, if rising == 0 { 0 } else { level }));

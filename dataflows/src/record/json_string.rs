@@ -26,7 +26,7 @@ impl<'a> JsonString<'a> {
 
     /// A string without escapes.
     #[must_use]
-    pub fn plain(text: &'a str) -> JsonString<'a> {
+    pub fn without_escapes(text: &'a str) -> JsonString<'a> {
         JsonString::new(text, false)
     }
 
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_say_what_json_says() {
+    fn escapes_are_decoded_as_json() {
         for (written, says) in [
             (r#"\"\\\/\b\f\n\r\t"#, "\"\\/\u{8}\u{c}\n\r\t"),
             (r"a\u0000b", "a\0b"),
@@ -148,11 +148,11 @@ mod tests {
         ] {
             assert_eq!(JsonString::new(written, true).unescape().as_deref(), Ok(says), "{written}");
         }
-        assert!(matches!(JsonString::plain("é").unescape(), Ok(Cow::Borrowed("é"))));
+        assert!(matches!(JsonString::without_escapes("é").unescape(), Ok(Cow::Borrowed("é"))));
     }
 
     #[test]
-    fn half_a_surrogate_pair_is_no_text() {
+    fn lone_surrogate_is_an_error_with_its_offset() {
         for (written, at) in [
             (r"\ud800", 0),
             (r"ab\ud800cd", 2),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_strings_of_an_array() {
+    fn array_strings_are_read_until_another_element() {
         let read = |array| array_strings(array).map(|text| text.map(JsonString::unescape)).collect::<Vec<_>>();
         let said = |texts: &[&'static str]| texts.iter().map(|&text| Ok(Ok(Cow::Borrowed(text)))).collect::<Vec<_>>();
         assert_eq!(read("[]"), []);

@@ -42,7 +42,7 @@ impl JsonValue<'_> {
         match (self, other) {
             (JsonValue::Text(one), JsonValue::Text(other)) => one.has_same_content(*other),
             (JsonValue::Number(number), JsonValue::Text(text)) | (JsonValue::Text(text), JsonValue::Number(number)) => {
-                text.has_same_content(JsonString::plain(number))
+                text.has_same_content(JsonString::without_escapes(number))
             }
             _ => self == other,
         }

@@ -199,7 +199,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_are_read_and_written_in_their_order(one in any_number(), other in any_number()) {
+        fn parsed_positions_keep_text_and_order(one in any_number(), other in any_number()) {
             let read = |text: &str| text.parse::<Position>().unwrap();
             prop_assert_eq!(read(&one).to_string(), one.clone());
             prop_assert_eq!(Position::parse(&read(&one).digits()), Some(read(&one)));
@@ -210,14 +210,14 @@ mod tests {
         }
 
         #[test]
-        fn a_successor_is_next(number in any_number()) {
+        fn position_after_is_next_and_before_is_its_inverse(number in any_number()) {
             let position: Position = number.parse().unwrap();
             prop_assert!(position < position.after());
             prop_assert_eq!(position.after().before(), position);
         }
 
         #[test]
-        fn shifting_halves(number in any_number(), bits in 0..200_u32) {
+        fn each_shifted_bit_halves_the_position(number in any_number(), bits in 0..200_u32) {
             let position: Position = number.parse().unwrap();
             let halved = (0..bits).fold(position, |position, _| position.div_rem(2).0);
             prop_assert_eq!(position.shifted(bits), halved);
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn edges() {
+    fn positions_at_the_limits_are_exact() {
         let carried = Position { high: 0, middle: u64::MAX, low: u64::MAX }.after();
         assert_eq!(carried, Position { high: 1, middle: 0, low: 0 });
         assert_eq!(Position::from_limbs(Position::END.limbs()), Some(Position::END));

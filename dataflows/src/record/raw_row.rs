@@ -174,8 +174,8 @@ impl<'a> RawRow<'a> {
     /// Sets a field. Returns false and keeps the first value if the field is already set to a different one.
     #[must_use]
     #[inline]
-    pub fn put(&mut self, field: Field, value: JsonValue<'a>) -> bool {
-        if self.has(field) {
+    pub fn set_field(&mut self, field: Field, value: JsonValue<'a>) -> bool {
+        if self.is_present(field) {
             return self.get(field).has_same_content(&value);
         }
         self.present.0 |= 1 << field as u8;
@@ -193,7 +193,7 @@ impl<'a> RawRow<'a> {
     /// Whether the field is present, null or not.
     #[must_use]
     #[inline]
-    pub fn has(&self, field: Field) -> bool {
+    pub fn is_present(&self, field: Field) -> bool {
         self.present.0 & (1 << field as u8) != 0
     }
 
@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_field_is_found_by_its_name_and_belongs_to_its_stream() {
+    fn every_field_is_found_by_name_and_belongs_to_its_stream() {
         for stream in Stream::ALL {
             for &field in stream.fields() {
                 assert_eq!(Field::from_name(field.name()), Some(field));
@@ -244,23 +244,23 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_stands_twice_must_say_the_same() {
+    fn duplicate_field_with_other_value_is_refused() {
         let mut raw = RawRow::default();
-        assert!(raw.put(Field::Age, JsonValue::Number("20")));
-        assert!(raw.put(Field::Age, JsonValue::Number("20")));
-        assert!(raw.put(Field::Age, JsonValue::Text(JsonString::plain("20"))));
-        assert!(raw.put(Field::Age, JsonValue::Text(JsonString::new(r"\u00320", true))));
-        assert!(!raw.put(Field::Age, JsonValue::Number("20.0")));
-        assert!(!raw.put(Field::Age, JsonValue::Null));
+        assert!(raw.set_field(Field::Age, JsonValue::Number("20")));
+        assert!(raw.set_field(Field::Age, JsonValue::Number("20")));
+        assert!(raw.set_field(Field::Age, JsonValue::Text(JsonString::without_escapes("20"))));
+        assert!(raw.set_field(Field::Age, JsonValue::Text(JsonString::new(r"\u00320", true))));
+        assert!(!raw.set_field(Field::Age, JsonValue::Number("20.0")));
+        assert!(!raw.set_field(Field::Age, JsonValue::Null));
         assert_eq!((raw.get(Field::Age), raw.get(Field::Ind)), (JsonValue::Number("20"), JsonValue::Null));
-        assert!(raw.has(Field::Age) && !raw.has(Field::Ind));
+        assert!(raw.is_present(Field::Age) && !raw.is_present(Field::Ind));
     }
 
     #[test]
-    fn fields_of_another_stream_are_unknown() {
+    fn fields_of_another_stream_count_as_unknown() {
         let mut raw = RawRow { unknown: 2, ..RawRow::default() };
         for field in [Field::Ind, Field::Country, Field::Age] {
-            assert!(raw.put(field, JsonValue::Null));
+            assert!(raw.set_field(field, JsonValue::Null));
         }
         assert_eq!(raw.unknown_to(Stream::Geo), 3);
         assert_eq!(raw.unknown_to(Stream::Pin), 4);

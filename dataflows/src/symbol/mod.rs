@@ -43,11 +43,11 @@ impl Symbol {
     #[must_use]
     pub fn new(text: &str) -> Symbol {
         let (shard, hash) = split_hash(hash_text(text));
-        let table = SymbolShard::read(shard);
+        let table = SymbolShard::lock_read(shard);
         let found = table.find(hash, text).filter(|symbol| table.is_pinned(*symbol));
         drop(table);
         found.unwrap_or_else(|| {
-            let mut table = SymbolShard::write(shard);
+            let mut table = SymbolShard::lock_write(shard);
             let symbol = table.find(hash, text).unwrap_or_else(|| table.insert_text(hash, text));
             table.pin(symbol);
             symbol
@@ -105,7 +105,7 @@ impl SymbolBatch {
             let text = &self.texts[start..lookup.end];
             start = lookup.end;
             lookup.symbol = lookup.symbol.or_else(|| {
-                let mut table = SymbolShard::write(lookup.shard);
+                let mut table = SymbolShard::lock_write(lookup.shard);
                 let found = table.find(lookup.hash, text);
                 let symbol = found.unwrap_or_else(|| table.insert_text(lookup.hash, text));
                 marks.iter().for_each(|marks| marks.mark(symbol));
@@ -119,7 +119,7 @@ impl SymbolBatch {
     /// Finds the texts that are already interned. The lookups are independent of each other.
     fn look_up(&mut self, marks: Option<&LiveMarks>) {
         // Holding all read locks cannot deadlock: a writer holds one lock and waits for no other.
-        let tables: [_; SHARDS] = std::array::from_fn(SymbolShard::read);
+        let tables: [_; SHARDS] = std::array::from_fn(SymbolShard::lock_read);
         for lookup in &mut self.lookups {
             lookup.symbol = tables[lookup.shard].find_hash(lookup.hash);
         }
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_texts_are_equal_symbols_from_any_thread() {
+    fn equal_texts_have_equal_symbols_in_all_threads() {
         let texts: Vec<String> = (0..10_000).map(|n| format!("text {n}")).collect();
         let made = std::thread::scope(|scope| {
             let threads: Vec<_> =
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_gives_the_symbols_of_its_texts_in_order_from_any_thread() {
+    fn batch_returns_symbols_in_order_of_texts_in_all_threads() {
         let texts: Vec<String> = (0..5_000).map(|n| format!("batch {}", n % 3_000)).collect();
         let made = std::thread::scope(|scope| {
             let in_batches = || {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn symbols_are_ordered_as_their_texts_are() {
+    fn symbols_are_ordered_by_text() {
         let (b, a) = (Symbol::new("order b"), Symbol::new("order a"));
         assert_eq!(a.cmp(&b), Ordering::Less);
         assert_eq!(b.cmp(&a), Ordering::Greater);

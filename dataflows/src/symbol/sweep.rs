@@ -55,7 +55,7 @@ impl LiveMarks {
 
     /// Marks for all existing symbols.
     fn for_all() -> LiveMarks {
-        let end = (0..SHARDS).map(|shard| SymbolShard::read(shard).numbers_end()).max().unwrap_or(0);
+        let end = (0..SHARDS).map(|shard| SymbolShard::lock_read(shard).numbers_end()).max().unwrap_or(0);
         LiveMarks((0..end.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
     }
 
@@ -148,7 +148,7 @@ impl SymbolSweep {
     /// If a worker has not marked its rows.
     pub fn free_unmarked(&self) -> usize {
         assert!(self.is_marked(), "nothing is freed before all workers have marked what they hold");
-        let free = |shard| SymbolShard::write(shard).free_dead(|symbol| self.marks.is_live(symbol));
+        let free = |shard| SymbolShard::lock_write(shard).free_dead(|symbol| self.marks.is_live(symbol));
         let freed = (0..SHARDS).map(free).sum();
         registry().bytes_after = held_texts().1;
         freed

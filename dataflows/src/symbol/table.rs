@@ -142,11 +142,11 @@ pub(super) struct SymbolShard {
 }
 
 impl SymbolShard {
-    pub(super) fn read(shard: usize) -> RwLockReadGuard<'static, SymbolShard> {
+    pub(super) fn lock_read(shard: usize) -> RwLockReadGuard<'static, SymbolShard> {
         SYMBOL_SHARDS[shard].read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn write(shard: usize) -> RwLockWriteGuard<'static, SymbolShard> {
+    pub(super) fn lock_write(shard: usize) -> RwLockWriteGuard<'static, SymbolShard> {
         SYMBOL_SHARDS[shard].write().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -46,32 +46,32 @@ impl ParsedRow {
 pub(crate) struct CollectRows(pub(crate) Vec<ParsedRow>);
 
 impl CollectRows {
-    fn put(&mut self, lineage: Lineage, stream: Option<Stream>, outcome: ParseOutcome) {
+    fn push_row(&mut self, lineage: Lineage, stream: Option<Stream>, outcome: ParseOutcome) {
         self.0.push(ParsedRow { lineage, stream, outcome });
     }
 }
 
 impl RowSink for CollectRows {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
-        self.put(lineage, Some(Stream::Pin), ParseOutcome::Row(format!("{row:?}")));
+        self.push_row(lineage, Some(Stream::Pin), ParseOutcome::Row(format!("{row:?}")));
     }
 
     fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
         if let Some([latitude, longitude]) = row.coordinates {
             assert!(latitude.abs() <= 90.0 && longitude.abs() <= 180.0);
         }
-        self.put(lineage, Some(Stream::Geo), ParseOutcome::Row(format!("{row:?}")));
+        self.push_row(lineage, Some(Stream::Geo), ParseOutcome::Row(format!("{row:?}")));
     }
 
     fn user(&mut self, lineage: Lineage, row: &User<'_>) {
         assert!(row.age.is_none_or(|age| age <= 150));
-        self.put(lineage, Some(Stream::User), ParseOutcome::Row(format!("{row:?}")));
+        self.push_row(lineage, Some(Stream::User), ParseOutcome::Row(format!("{row:?}")));
     }
 
     fn rejected(&mut self, lineage: Lineage, stream: Option<Stream>, rejection: &Rejection, payload: &[u8]) {
         let Rejection { reason, detail } = rejection.clone();
         assert!(!detail.is_empty() && detail.chars().count() < 300, "{detail}");
-        self.put(lineage, stream, ParseOutcome::Rejected { reason, detail, payload: payload.to_vec() });
+        self.push_row(lineage, stream, ParseOutcome::Rejected { reason, detail, payload: payload.to_vec() });
     }
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn lineage() -> Lineage {
 }
 
 /// Parses one message and checks that every row is counted.
-pub(crate) fn read_with(
+pub(crate) fn parse_with(
     ingest: &mut MessageParser,
     carries: StreamHint,
     payload: Option<&[u8]>,
@@ -112,19 +112,19 @@ pub(crate) fn read_with(
 }
 
 /// Parses one message with default limits.
-pub(crate) fn read(carries: StreamHint, payload: &[u8]) -> (Vec<ParsedRow>, IngestCounts) {
-    read_with(&mut MessageParser::new(MessageLimits::default()), carries, Some(payload))
+pub(crate) fn parse(carries: StreamHint, payload: &[u8]) -> (Vec<ParsedRow>, IngestCounts) {
+    parse_with(&mut MessageParser::new(MessageLimits::default()), carries, Some(payload))
 }
 
 /// Checks any bytes: no panic, every row is counted, and neither field prediction nor earlier messages change the
 /// result.
-pub(crate) fn check(payload: &[u8]) {
+pub(crate) fn check_payload(payload: &[u8]) {
     let limits = MessageLimits { bytes_max: 1 << 16, rows_max: 64, ..MessageLimits::default() };
     let mut used = MessageParser::new(limits);
     for carries in CARRIES {
-        let general = read_with(&mut MessageParser::without_prediction(limits), carries, Some(payload));
+        let general = parse_with(&mut MessageParser::without_prediction(limits), carries, Some(payload));
         for ingest in [&mut MessageParser::new(limits), &mut used] {
-            assert_eq!(read_with(ingest, carries, Some(payload)), general);
+            assert_eq!(parse_with(ingest, carries, Some(payload)), general);
         }
     }
 }

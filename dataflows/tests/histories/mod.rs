@@ -170,13 +170,18 @@ pub(crate) struct HistoryLog {
 }
 
 impl HistoryLog {
-    pub(crate) fn below(&self, epoch: u64) -> usize {
+    pub(crate) fn changes_below(&self, epoch: u64) -> usize {
         self.changes.range(..epoch).map(|(_, changes)| changes.len()).sum()
     }
 }
 
 /// Runs a graph over a history. At the end of each epoch in `sweeps` a sweep begins, if none is running.
-pub(crate) fn run(arrivals: &[RowArrival], options: GraphOptions, pace: WorkerPace, sweeps: &[u64]) -> HistoryLog {
+pub(crate) fn run_history(
+    arrivals: &[RowArrival],
+    options: GraphOptions,
+    pace: WorkerPace,
+    sweeps: &[u64],
+) -> HistoryLog {
     let log = Arc::new(Mutex::new(HistoryLog::default()));
     let arrivals = arrivals.to_vec();
     let plan = SweepPlan::new(pace.workers, sweeps);
@@ -197,7 +202,7 @@ pub(crate) fn run(arrivals: &[RowArrival], options: GraphOptions, pace: WorkerPa
             let passed = graph.frontier();
             let freed = plan.free_passed(passed);
             let mut log = shared.lock().expect("no worker panicked");
-            let below = log.below(passed);
+            let below = log.changes_below(passed);
             log.passed.push((passed, below));
             log.freed += freed.unwrap_or(0);
             log.sweeps += usize::from(freed.is_some());
@@ -213,7 +218,7 @@ pub(crate) fn run(arrivals: &[RowArrival], options: GraphOptions, pace: WorkerPa
                     StreamPost::User(row) => graph.user(*lineage, row),
                 }
             }
-            if let Some(sweep) = plan.begin(epoch) {
+            if let Some(sweep) = plan.begin_at(epoch) {
                 graph.mark_after(epoch, sweep);
             }
             graph.advance_to(epoch + 1);
@@ -251,7 +256,7 @@ impl SweepPlan {
 
     /// The sweep that begins at the end of an epoch. The first worker that closes the epoch begins it, before any
     /// worker opens the next one.
-    fn begin(&self, epoch: u64) -> Option<Arc<SymbolSweep>> {
+    fn begin_at(&self, epoch: u64) -> Option<Arc<SymbolSweep>> {
         let mut begun = self.begun.get(&epoch)?.lock().expect("no worker panicked");
         let (sweep, told) = &mut *begun;
         if *told == 0 {
@@ -282,16 +287,16 @@ pub(crate) fn check_answers(
     let oracle = SqlOracle::default();
     for RowArrival { epoch, lineage, post, .. } in arrivals {
         match post {
-            StreamPost::Pin(row) => oracle.pin(*epoch, *lineage, row),
-            StreamPost::Geo(row) => oracle.geo(*epoch, *lineage, row),
-            StreamPost::User(row) => oracle.user(*epoch, *lineage, row),
+            StreamPost::Pin(row) => oracle.insert_pin(*epoch, *lineage, row),
+            StreamPost::Geo(row) => oracle.insert_geo(*epoch, *lineage, row),
+            StreamPost::User(row) => oracle.insert_user(*epoch, *lineage, row),
         }
     }
-    for (epoch, answers) in (0..).zip(answers(log)) {
+    for (epoch, answers) in (0..).zip(answers_by_epoch(log)) {
         for (question, rows) in questions::ALL.iter().zip(answers) {
             prop_assert_eq!(
                 rows,
-                oracle.answer(question, options, epoch),
+                oracle.query_answer(question, options, epoch),
                 "{} at epoch {} with {:?}",
                 question.name,
                 epoch,
@@ -303,7 +308,7 @@ pub(crate) fn check_answers(
 }
 
 /// The answers at each epoch, computed from the changes.
-fn answers(log: &HistoryLog) -> Vec<Vec<Vec<AnswerRow>>> {
+fn answers_by_epoch(log: &HistoryLog) -> Vec<Vec<Vec<AnswerRow>>> {
     let mut tables: Vec<_> = questions::ALL.iter().map(questions::Question::empty_table).collect();
     (0..EPOCHS)
         .map(|epoch| {

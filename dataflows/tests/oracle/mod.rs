@@ -36,7 +36,7 @@ impl Default for SqlOracle {
         let connection = Connection::open_in_memory().expect("memory");
         let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
         connection
-            .create_scalar_function("year", 1, flags, |context| Ok(context.get::<Option<i64>>(0)?.map(year)))
+            .create_scalar_function("year", 1, flags, |context| Ok(context.get::<Option<i64>>(0)?.map(utc_year)))
             .expect("a function");
         connection.execute_batch("CREATE TABLE cut (at INTEGER, every INTEGER)").expect("a table");
         for (stream, columns) in STREAMS {
@@ -59,19 +59,19 @@ impl Default for SqlOracle {
 
 impl SqlOracle {
     /// Adds a cleaned pin of an epoch.
-    pub(crate) fn pin(&self, epoch: u64, lineage: Lineage, row: &Pin<'_>) {
+    pub(crate) fn insert_pin(&self, epoch: u64, lineage: Lineage, row: &Pin<'_>) {
         let Pin { ind, follower_count, poster_name, category, .. } = row;
         let values = params![ind.cast_signed(), *follower_count, poster_name.as_deref(), category.as_deref()];
         self.insert("pin", epoch, lineage, values);
     }
 
     /// Adds a cleaned geo post of an epoch.
-    pub(crate) fn geo(&self, epoch: u64, lineage: Lineage, row: &Geo<'_>) {
+    pub(crate) fn insert_geo(&self, epoch: u64, lineage: Lineage, row: &Geo<'_>) {
         self.insert("geo", epoch, lineage, params![row.ind.cast_signed(), row.country.as_deref(), row.timestamp]);
     }
 
     /// Adds a cleaned user of an epoch.
-    pub(crate) fn user(&self, epoch: u64, lineage: Lineage, row: &User<'_>) {
+    pub(crate) fn insert_user(&self, epoch: u64, lineage: Lineage, row: &User<'_>) {
         self.insert(
             "user",
             epoch,
@@ -81,17 +81,17 @@ impl SqlOracle {
     }
 
     /// The result of the question's SQL over the rows up to an epoch, in its order.
-    pub(crate) fn answer(&self, question: &Question, options: GraphOptions, epoch: u64) -> Vec<AnswerRow> {
+    pub(crate) fn query_answer(&self, question: &Question, options: GraphOptions, epoch: u64) -> Vec<AnswerRow> {
         let every = options.duplicates == DuplicatePolicy::Keep;
         self.0.execute("DELETE FROM cut", []).expect("a table");
         self.0.execute("INSERT INTO cut VALUES (?, ?)", params![epoch.cast_signed(), every]).expect("a table");
         let mut statement = self.0.prepare_cached(question.sql).expect("the question's SQL");
-        bind(&mut statement, options);
+        bind_options(&mut statement, options);
         let mut answer = Vec::new();
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().expect("a row") {
             let cells = question.columns.iter().enumerate();
-            let cells = cells.map(|(at, column)| cell(column.kind, row.get_ref(at).expect("a column"))).collect();
+            let cells = cells.map(|(at, column)| read_cell(column.kind, row.get_ref(at).expect("a column"))).collect();
             answer.push(AnswerRow(cells));
         }
         answer
@@ -116,7 +116,7 @@ impl SqlOracle {
     }
 }
 
-fn bind(statement: &mut Statement<'_>, options: GraphOptions) {
+fn bind_options(statement: &mut Statement<'_>, options: GraphOptions) {
     let top = match options.top {
         RankLimit::All => None,
         RankLimit::Ranks(ranks) => Some(ranks.get()),
@@ -131,7 +131,7 @@ fn bind(statement: &mut Statement<'_>, options: GraphOptions) {
     set("$median", &options.median.to_string());
 }
 
-fn cell(kind: ColumnType, value: ValueRef<'_>) -> AnswerCell {
+fn read_cell(kind: ColumnType, value: ValueRef<'_>) -> AnswerCell {
     match (kind, value) {
         (ColumnType::Long, ValueRef::Integer(value)) => AnswerCell::Long(value),
         (ColumnType::Text, ValueRef::Text(value)) => AnswerCell::text(std::str::from_utf8(value).expect("UTF-8")),
@@ -141,7 +141,7 @@ fn cell(kind: ColumnType, value: ValueRef<'_>) -> AnswerCell {
 }
 
 /// The UTC year of a moment in microseconds since 1970, by counting days: a different method than the graph's.
-fn year(moment: i64) -> i64 {
+fn utc_year(moment: i64) -> i64 {
     const DAY: i64 = 24 * 60 * 60 * 1_000_000;
     let days_in = |year: i64| if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) { 366 } else { 365 };
     let (mut year, mut day) = (1970, moment.div_euclid(DAY));

@@ -10,7 +10,7 @@ pub(crate) const GEO: &str =
 pub(crate) const USER: &str =
     r#"{"ind":4211,"first_name":"Ida","last_name":"Berg","age":31,"date_joined":"2016-02-29T23:59:59"}"#;
 
-pub(crate) fn sample(stream: Stream) -> &'static str {
+pub(crate) fn sample_of(stream: Stream) -> &'static str {
     match stream {
         Stream::Pin => PIN,
         Stream::Geo => GEO,

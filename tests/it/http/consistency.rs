@@ -26,13 +26,13 @@ struct CutPoint<'a>(&'a SqlOracle, u64);
 
 impl RowSink for CutPoint<'_> {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
-        self.0.pin(self.1, lineage, row);
+        self.0.insert_pin(self.1, lineage, row);
     }
     fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
-        self.0.geo(self.1, lineage, row);
+        self.0.insert_geo(self.1, lineage, row);
     }
     fn user(&mut self, lineage: Lineage, row: &User<'_>) {
-        self.0.user(self.1, lineage, row);
+        self.0.insert_user(self.1, lineage, row);
     }
     fn rejected(&mut self, _: Lineage, _: Option<Stream>, _: &Rejection, _: &[u8]) {}
 }
@@ -76,8 +76,8 @@ impl BatchAnswers {
         }
     }
 
-    fn answer(&self, question: &questions::Question, epoch: u64) -> Vec<Value> {
-        let rows = self.oracle.answer(question, GraphOptions::default(), epoch);
+    fn query_answer(&self, question: &questions::Question, epoch: u64) -> Vec<Value> {
+        let rows = self.oracle.query_answer(question, GraphOptions::default(), epoch);
         rows.iter().map(|row| serde_json::to_value(row.with_columns(question.columns)).unwrap()).collect()
     }
 }
@@ -178,7 +178,7 @@ fn all_answers_are_of_one_cut_at_every_moment() {
         // What was followed up to here: the last epoch with changes.
         let followed = streamed.range(..=epoch).next_back();
         for (question, answer) in questions::ALL.iter().zip(shown["answers"].as_array().unwrap()) {
-            let expected = batch.answer(question, *epoch);
+            let expected = batch.query_answer(question, *epoch);
             assert_eq!(answer["rows"].as_array().unwrap(), &expected, "{} at epoch {epoch}", question.name);
             if let Some((_, followed)) = followed {
                 let mut rows = followed[question.name].clone();
