@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pinflow_dataflows::rejection::RejectionReason;
 
-use super::worker::Read;
+use super::protocol::ReadCounts;
 use crate::position::Epoch;
 
 /// After so many rows of a source a judgement is made; one that ends earlier is judged at its end.
@@ -60,7 +60,7 @@ pub(super) struct AllRejected {
 
 impl AllRejectedWatch {
     /// Counts what was read of a partition.
-    pub(super) fn add(&mut self, partition: &str, read: Read) -> Option<AllRejected> {
+    pub(super) fn add(&mut self, partition: &str, read: ReadCounts) -> Option<AllRejected> {
         let source = source_of(partition);
         let counted = self.sources.entry(source.to_owned()).or_default();
         counted.rows += read.rows;
@@ -147,8 +147,8 @@ fn hint(reason: RejectionReason) -> &'static str {
 mod tests {
     use super::*;
 
-    fn read(rows: u64, rejected: u64, reason: RejectionReason) -> Read {
-        let mut read = Read { rows, rejected, ..Read::default() };
+    fn read(rows: u64, rejected: u64, reason: RejectionReason) -> ReadCounts {
+        let mut read = ReadCounts { rows, rejected, ..ReadCounts::default() };
         (0..rejected).for_each(|_| read.reasons.count(reason));
         read
     }

@@ -36,8 +36,8 @@ pub(super) struct MemoryGuard {
 }
 
 impl MemoryGuard {
-    pub(super) fn new(bytes_max: Option<u64>, grace: Duration) -> MemoryGuard {
-        MemoryGuard { bytes_max, grace, over_since: None, check_at: Instant::now() }
+    pub(super) fn new(bytes_max: Option<u64>, grace: Duration, now: Instant) -> MemoryGuard {
+        MemoryGuard { bytes_max, grace, over_since: None, check_at: now }
     }
 
     /// When the memory is to be measured next; `None` if it has no limit.
@@ -122,7 +122,7 @@ mod tests {
     fn memory_above_limit_pauses_then_gives_up_after_grace() {
         let start = Instant::now();
         let after = |secs: u64| start + Duration::from_secs(secs);
-        let mut guard = MemoryGuard::new(Some(1_000), GRACE);
+        let mut guard = MemoryGuard::new(Some(1_000), GRACE, start);
         assert_eq!(guard.observe(1_000, after(0)), MemoryAction::Continue);
         assert_eq!(guard.observe(1_001, after(1)), MemoryAction::Pause { begins: true });
         assert_eq!(guard.observe(1_001, after(10)), MemoryAction::Pause { begins: false });
@@ -134,7 +134,7 @@ mod tests {
     fn memory_that_fell_in_time_gets_whole_grace_again() {
         let start = Instant::now();
         let after = |secs: u64| start + Duration::from_secs(secs);
-        let mut guard = MemoryGuard::new(Some(1_000), GRACE);
+        let mut guard = MemoryGuard::new(Some(1_000), GRACE, start);
         assert_eq!(guard.observe(2_000, after(0)), MemoryAction::Pause { begins: true });
         assert_eq!(guard.observe(950, after(9)), MemoryAction::Continue);
         assert!(!guard.is_over());
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn memory_without_limit_is_not_watched() {
-        let mut guard = MemoryGuard::new(None, GRACE);
+        let mut guard = MemoryGuard::new(None, GRACE, Instant::now());
         assert_eq!(guard.check_at(), None);
         assert_eq!(guard.observe(u64::MAX, Instant::now()), MemoryAction::Continue);
     }

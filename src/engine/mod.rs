@@ -19,16 +19,16 @@
 
 mod all_rejected;
 mod committer;
-mod conductor;
-mod crew;
-mod flight;
-mod known;
+mod driver;
 mod memory;
-mod open;
-mod recent;
+mod partition_state;
+mod protocol;
+mod rejection_log;
+mod scheduler;
 mod stop;
-mod sweeps;
+mod text_sweeps;
 mod worker;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -41,9 +41,9 @@ use pinflow_dataflows::ingest::{IngestCounts, MessageLimits};
 use pinflow_dataflows::introspection::WorkerLog;
 use tokio::sync::watch;
 
-pub use conductor::Engine;
+pub use driver::Engine;
 pub use memory::{HeldMemory, MEMORY_GRACE};
-pub use recent::{Recent, Rejected};
+pub use rejection_log::{Recent, Rejected};
 pub use stop::{Outcome, STOP_DEADLINE, stop_deadline};
 
 use crate::archive::ArchiveError;

@@ -1,22 +1,22 @@
-//! Starts an engine: workers, committer, conductor.
+//! Starts an engine: workers, committer, driver.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
-use super::Conductor;
+use super::{DriverInputs, EngineDriver};
 use crate::archive::Archive;
 use crate::engine::all_rejected::AllRejectedWatch;
-use crate::engine::committer::supervised_commits;
-use crate::engine::crew::start_workers;
-use crate::engine::flight::Flights;
-use crate::engine::memory::{MEMORY_GRACE, MemoryGuard};
-use crate::engine::open::{Open, OpenWindow};
+use crate::engine::committer::supervise_commits;
+use crate::engine::memory::MEMORY_GRACE;
+use crate::engine::scheduler::{Scheduler, SchedulerPolicy};
 use crate::engine::stop::{Outcome, STOP_DEADLINE, stop_deadline};
-use crate::engine::sweeps::TextSweeps;
+use crate::engine::text_sweeps::TextSweeps;
+use crate::engine::workers::start_workers;
 use crate::engine::{EngineError, Frame, Gauges, Settings, Totals};
 use crate::sinks::{Resume, Sink};
 use crate::sources::{DurableFrontier, Event};
@@ -66,61 +66,63 @@ impl<S: Sink> Engine<S> {
     }
 
     async fn run_to_end(self) -> Result<Outcome, EngineError> {
-        let (reports, from_workers) = mpsc::unbounded_channel();
+        let (reports, engine_events) = mpsc::unbounded_channel();
         let workers =
             start_workers(&self.settings, &self.sink, &reports, &Arc::new(self.resume.already), &self.gauges)?;
         // Set once: an engine runs once.
         let _ = self.gauges.paused.set(self.sink.paused());
         let _ = self.gauges.tables.set(self.sink.tables());
-        let stored = self.sink.read_back();
+        let stored_rows = self.sink.read_back();
         let has_tables = self.sink.encoder().is_some();
-        let (windows, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
+        let (commits, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
         let archives = self.archive.is_some();
         let gauges = Arc::clone(&self.gauges);
-        let committer = tokio::spawn(supervised_commits(self.sink, self.archive, to_commit, reports.clone(), gauges));
+        let committer = tokio::spawn(supervise_commits(self.sink, self.archive, to_commit, reports.clone(), gauges));
         self.gauges.rebuild_total.store(self.resume.rows, Relaxed);
         let _ = self.gauges.prior.set(self.resume.prior);
+        self.gauges.memory_max.store(self.settings.memory_max.unwrap_or(0), Relaxed);
         let sweeps =
             TextSweeps::new(self.settings.workers, self.settings.questions.duplicates, Arc::clone(&self.gauges));
-        self.gauges.memory_max.store(self.settings.memory_max.unwrap_or(0), Relaxed);
-        let conductor = Conductor::<S> {
-            memory: MemoryGuard::new(self.settings.memory_max, MEMORY_GRACE),
-            sweeps,
-            failure: None,
-            sweep_demanded: false,
-            settings: self.settings,
-            has_tables,
-            archives,
-            raw: VecDeque::new(),
+        let policy = scheduler_policy(&self.settings, has_tables, self.backlogs);
+        let driver = EngineDriver::<S> {
+            scheduler: Scheduler::new(policy, Instant::now()),
             workers,
-            windows,
+            commits,
             frames: self.frames,
             durable_frontier: self.durable_frontier,
-            settling: VecDeque::new(),
             gauges: self.gauges,
+            has_tables,
+            archives,
+            memory_max: self.settings.memory_max,
+            resident: 0,
             partitions: BTreeMap::new(),
-            flights: Flights::new(),
-            open: Open::new(1),
-            window: OpenWindow::default(),
-            windows_flying: 0,
-            passed: 0,
-            shown: 0,
+            sweeps,
             as_of: Timestamp::now(),
-            durable: 0,
-            rebuilding: true,
-            opens_at: None,
-            backlogs: self.backlogs,
-            complete_at: None,
-            ending: None,
             stop: self.stop.clone(),
             is_unserved: false,
             totals: Totals::default(),
             all_rejected: AllRejectedWatch::default(),
+            failure: None,
         };
-        let (outcome, failure) = conductor.conduct(self.events, stored, from_workers, self.stop).await?;
+        let inputs = DriverInputs { source_events: self.events, stored_rows, engine_events, stop: self.stop };
+        let (outcome, failure) = driver.run(inputs).await?;
         committer
             .await
             .map_err(|panic| EngineError::Panicked { thread: "committer".to_owned(), message: panic.to_string() })?;
         failure.map_or(Ok(outcome), Err)
+    }
+}
+
+fn scheduler_policy(settings: &Settings, has_tables: bool, backlogs: usize) -> SchedulerPolicy {
+    SchedulerPolicy {
+        workers: settings.workers,
+        epoch_length: settings.epoch,
+        epoch_bytes_max: settings.epoch_bytes_max,
+        epochs_in_flight_max: settings.epochs_in_flight_max,
+        commit: settings.commit,
+        has_tables,
+        backlogs,
+        memory_max: settings.memory_max,
+        memory_grace: MEMORY_GRACE,
     }
 }

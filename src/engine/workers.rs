@@ -1,74 +1,73 @@
-//! The worker threads, and the conductor's ends of them.
+//! The worker threads, and the driver's handles of them.
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc as orders};
+use std::sync::{Arc, Mutex, PoisonError, mpsc as commands};
 use std::thread::Thread;
 
 use pinflow_dataflows::graph;
 use timely::communication::Config as Communication;
 use tokio::sync::mpsc;
 
-use super::committer::Batches;
-use super::worker::{self, Order, Post, Report};
+use super::protocol::{EngineEvent, WindowBatches, WorkerCommand};
+use super::worker::{self, WorkerInit};
 use super::{EngineError, Gauges, Settings};
 use crate::sinks::{Already, Sink};
 
-/// The conductor's end of a worker.
-pub(super) struct WorkerEnd {
-    orders: orders::Sender<Order>,
+/// The driver's handle of a worker.
+pub(super) struct WorkerHandle {
+    commands: commands::Sender<WorkerCommand>,
     /// Known once the worker has started.
     pub(super) thread: Option<Thread>,
-    /// Bytes handed to it in the open epoch.
-    pub(super) bytes: usize,
 }
 
-impl WorkerEnd {
-    pub(super) fn order(&self, order: Order) {
+impl WorkerHandle {
+    pub(super) fn send(&self, command: WorkerCommand) {
         // A worker that has gone has reported why; the report ends the run.
-        let _ = self.orders.send(order);
+        let _ = self.commands.send(command);
         if let Some(thread) = &self.thread {
             thread.unpark();
         }
     }
 }
 
-/// Timely runs its own threads; they end when their orders do.
+/// Timely runs its own threads; they end when their commands do.
 pub(super) fn start_workers<S: Sink>(
     settings: &Settings,
     sink: &S,
-    reports: &mpsc::UnboundedSender<Report<Batches<S>>>,
+    events: &mpsc::UnboundedSender<EngineEvent<WindowBatches<S>>>,
     already: &Arc<Already>,
     gauges: &Arc<Gauges>,
-) -> Result<Vec<WorkerEnd>, EngineError> {
-    let mut ends = Vec::new();
-    let mut posts = Vec::new();
+) -> Result<Vec<WorkerHandle>, EngineError> {
+    let mut handles = Vec::new();
+    let mut inits = Vec::new();
     for _ in 0..settings.workers {
-        let (sender, receiver) = orders::channel();
-        ends.push(WorkerEnd { orders: sender, thread: None, bytes: 0 });
+        let (sender, receiver) = commands::channel();
+        handles.push(WorkerHandle { commands: sender, thread: None });
         let already = Arc::clone(already);
         let gauges = Arc::clone(gauges);
-        posts.push(Some(Post { orders: receiver, reports: reports.clone(), encoder: sink.encoder(), already, gauges }));
+        let encoder = sink.encoder();
+        inits.push(Some(WorkerInit { commands: receiver, events: events.clone(), encoder, already, gauges }));
     }
-    let posts = Mutex::new(posts);
+    let inits = Mutex::new(inits);
     let mut worker_config = timely::WorkerConfig::default();
     graph::configure(&mut worker_config);
     let config = timely::Config { communication: Communication::Process(settings.workers), worker: worker_config };
     let settings = settings.clone();
-    let failed = reports.clone();
+    let failed = events.clone();
     std::thread::Builder::new()
         .name("timely".to_owned())
         .spawn(move || {
             let guards = timely::execute(config, move |worker| {
-                let post = posts.lock().unwrap_or_else(PoisonError::into_inner)[worker.index()].take();
-                worker::work(worker, post.expect("each worker starts once"), &settings);
+                let init = inits.lock().unwrap_or_else(PoisonError::into_inner)[worker.index()].take();
+                worker::run_worker(worker, init.expect("each worker starts once"), &settings);
             });
             match guards {
                 // A worker's panic is caught and reported inside.
                 Ok(guards) => drop(guards.join()),
                 Err(message) => {
-                    let _ = failed.send(Report::Panicked { thread: "timely".to_owned(), message });
+                    let _ = failed.send(EngineEvent::ThreadPanicked { thread: "timely".to_owned(), message });
                 }
             }
         })
         .map_err(|cause| EngineError::Panicked { thread: "timely".to_owned(), message: cause.to_string() })?;
-    Ok(ends)
+    Ok(handles)
 }

@@ -1,16 +1,16 @@
-//! A partition that is read, as the engine knows it.
+//! What the engine knows of a partition that is read.
 
 use jiff::Timestamp;
 use pinflow_dataflows::record::Micros;
 use pinflow_dataflows::symbol::Symbol;
 
 use super::SourceStatus;
-use super::worker::Read;
+use super::protocol::ReadCounts;
 use crate::position::{Position, Reached};
 use crate::sources::Partition;
 
 /// A partition, and how far it has been answered.
-pub(super) struct Known {
+pub(super) struct PartitionState {
     pub(super) partition: Partition,
     pub(super) source: Symbol,
     pub(super) reached: Reached,
@@ -22,13 +22,13 @@ pub(super) struct Known {
     pub(super) arrived_at: Option<Micros>,
     /// Of what its last block left; 0 where that is unknown.
     pub(super) remaining_bytes: u64,
-    pub(super) read: Read,
+    pub(super) read: ReadCounts,
 }
 
-impl Known {
+impl PartitionState {
     /// A partition of which nothing is answered yet in this run.
-    pub(super) fn new(partition: Partition) -> Known {
-        Known {
+    pub(super) fn new(partition: Partition) -> PartitionState {
+        PartitionState {
             source: Symbol::new(&partition.name),
             reached: partition.resumed.unwrap_or(Reached::NOTHING),
             lag: None,
@@ -36,7 +36,7 @@ impl Known {
             end: None,
             arrived_at: None,
             remaining_bytes: 0,
-            read: Read::default(),
+            read: ReadCounts::default(),
             partition,
         }
     }

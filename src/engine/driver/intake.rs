@@ -1,0 +1,126 @@
+//! What comes in: events of the sources, and rows read back from the tables.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::EngineDriver;
+use super::contents::EpochEnd;
+use crate::engine::EngineError;
+use crate::engine::partition_state::PartitionState;
+use crate::engine::protocol::WorkerCommand;
+use crate::engine::scheduler::SchedulerEvent;
+use crate::position::{PartitionId, Position, Reached};
+use crate::sinks::{Sink, SinkError, Stored};
+use crate::sources::{Block, Event, Partition};
+
+/// What a row read back from the tables counts for, bytes. They are narrow; the figure only balances and bounds.
+const STORED_ROW_BYTES: usize = 64;
+
+impl<S: Sink> EngineDriver<S> {
+    pub(super) fn on_stored_rows(
+        &mut self,
+        chunk: Option<Result<Box<dyn Stored>, SinkError>>,
+    ) -> Result<(), EngineError> {
+        match chunk {
+            Some(Ok(rows)) => {
+                self.gauges.rebuilt.fetch_add(rows.len() as u64, Relaxed);
+                let bytes = rows.len() * STORED_ROW_BYTES;
+                self.schedule(SchedulerEvent::StoredRowsTaken { work: WorkerCommand::ReplayStored(rows), bytes });
+                Ok(())
+            }
+            Some(Err(error)) => Err(EngineError::Rebuild(Box::new(error))),
+            None => self.finish_rebuild(),
+        }
+    }
+
+    fn finish_rebuild(&mut self) -> Result<(), EngineError> {
+        // A decoder that died would end the chunks too, and the answers would be short of its rows.
+        let (rebuilt, total) = (self.gauges.rebuilt.load(Relaxed), self.gauges.rebuild_total.load(Relaxed));
+        if rebuilt != total {
+            let what = format!("{rebuilt} rows were read back of {total}; what is committed is safe, start again");
+            return Err(EngineError::Rebuild(what.into()));
+        }
+        tracing::info!(rows = rebuilt, "the answers are rebuilt from the tables");
+        self.schedule(SchedulerEvent::RebuildFinished);
+        Ok(())
+    }
+
+    /// Takes in what a source sends; `None`: all sources have ended.
+    pub(super) fn on_source_event(&mut self, event: Option<Event>) -> Result<(), EngineError> {
+        match event {
+            Some(Event::Opened(partition)) => self.open_partition(partition),
+            Some(Event::Begun(partitions)) => self.take_start_positions(partitions),
+            Some(Event::Block(block)) => self.take_block(block),
+            Some(Event::Ends { partition, end }) => self.record_source_end(partition, end),
+            Some(Event::Blocked { source, cause }) => self.gauges.note_blocked(source, cause),
+            Some(Event::Ended(partition)) => {
+                if let Some(state) = self.partitions.get(&partition) {
+                    self.all_rejected.end(&state.partition.name, self.scheduler.open_epoch());
+                }
+            }
+            Some(Event::BacklogRead) => self.schedule(SchedulerEvent::BacklogRead),
+            Some(Event::Failed(error)) => return Err(error.into()),
+            None => self.schedule(SchedulerEvent::SourcesEnded),
+        }
+        Ok(())
+    }
+
+    fn open_partition(&mut self, partition: Partition) {
+        let state = PartitionState::new(partition);
+        self.partitions.insert(state.partition.id, state);
+    }
+
+    /// A start position is a position like any other, only that its source waits until it is durable.
+    fn take_start_positions(&mut self, partitions: Vec<Partition>) {
+        for partition in partitions {
+            let (id, start) = (partition.id, partition.resumed.unwrap_or(Reached::NOTHING));
+            self.open_partition(partition);
+            let Reached { next, anchor, seek, .. } = start;
+            let end = EpochEnd { next, anchor, seek, lag: None, lag_ms: None, arrived_at: None };
+            self.scheduler.open_epoch_mut().0.ends.insert(id, end);
+        }
+        self.schedule(SchedulerEvent::StartPositionsTaken);
+    }
+
+    fn record_source_end(&mut self, partition: PartitionId, end: Position) {
+        self.partitions.get_mut(&partition).expect("a partition is opened before its end is reported").end = Some(end);
+        self.publish_lag();
+        // An epoch of its own shows it, even if nothing can be read: before an open transaction, for example.
+        self.schedule(SchedulerEvent::StatusChanged);
+    }
+
+    fn take_block(&mut self, block: Block) {
+        let state = self.partitions.get_mut(&block.partition).expect("a partition is opened before its blocks");
+        let (source, carries) = (state.source, state.partition.carries);
+        if let Some(now) = block.remaining_bytes {
+            let before = std::mem::replace(&mut state.remaining_bytes, now);
+            self.gauges.bytes_remaining.fetch_add(now.wrapping_sub(before), Relaxed);
+        }
+        let (rows, bytes) = (block.records.count(), block.records.bytes());
+        self.gauges.bytes.fetch_add(bytes as u64, Relaxed);
+        self.extend_open_epoch(&block, rows);
+        if self.archives {
+            self.scheduler.filling_window_mut().messages.push((block.partition, block.records.clone()));
+        }
+        let work = WorkerCommand::ReadBlock { block, source, carries };
+        self.schedule(SchedulerEvent::BlockTaken { work, rows, bytes });
+    }
+
+    /// The open epoch ends after this block, in the block's partition.
+    fn extend_open_epoch(&mut self, block: &Block, rows: u64) {
+        let (epoch_rows, answers) = self.scheduler.open_epoch_mut();
+        if rows > 0 {
+            answers.first_record_at.get_or_insert_with(std::time::Instant::now);
+        }
+        let Block { partition, next, anchor, seek, lag, lag_ms, .. } = *block;
+        let mut end = EpochEnd { next, anchor, seek, lag, lag_ms, arrived_at: block.records.last_arrived_at() };
+        if let Some(before) = epoch_rows.ends.get(&partition) {
+            // A block without records only moves the position.
+            end.arrived_at = end.arrived_at.or(before.arrived_at);
+        }
+        epoch_rows.ends.insert(partition, end);
+    }
+
+    pub(super) fn publish_lag(&self) {
+        self.gauges.lag.store(self.partitions.values().filter_map(PartitionState::lag).sum(), Relaxed);
+    }
+}

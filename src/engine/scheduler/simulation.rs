@@ -1,0 +1,608 @@
+//! Random histories of the scheduler, checked against its laws at each step.
+//!
+//! A history is one seed. It simulates workers, the graph's frontier and a committer whose reports come late and in any
+//! order that the real ones could take, sources, stops, failures, rebuilds and memory pressure.
+//! `PINFLOW_SCHEDULER_HISTORIES` is the number of histories. `PINFLOW_SCHEDULER_SEED` runs a single one, for example one
+//! whose seed a failure printed.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::*;
+
+const HISTORIES: u64 = 100_000;
+/// Far more turns than any history needs to end.
+const DRAIN_TURNS_MAX: usize = 20_000;
+const BLOCK_BYTES_MAX: u64 = 120;
+const BLOCK_ROWS_MAX: u64 = 9;
+const MEMORY_MAX: u64 = 1_000;
+
+/// SplitMix64: small, fast, and the same for ever.
+struct SimRng(u64);
+
+impl SimRng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound`.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn between(&mut self, least: u64, most: u64) -> u64 {
+        least + self.below(most - least + 1)
+    }
+
+    fn index(&mut self, bound: usize) -> usize {
+        usize::try_from(self.below(bound as u64)).expect("a small number")
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// Blocks are numbered in the order in which they are taken.
+type BlockId = u64;
+
+#[derive(Debug, Clone, Copy)]
+enum SimWork {
+    Block(BlockId),
+    Stored,
+}
+
+/// What the workers report of an epoch.
+#[derive(Debug, Default)]
+struct SimRows {
+    read: Vec<BlockId>,
+    /// What the encoders gave if the epoch ends a window.
+    encoded: Vec<BlockId>,
+}
+
+/// What a window has for its commit: blocks whose positions are committed, and blocks whose rows are.
+#[derive(Debug, Default)]
+struct SimWindow {
+    positions: Vec<BlockId>,
+    rows: Vec<BlockId>,
+}
+
+#[derive(Debug)]
+struct SimPayload;
+
+impl Payload for SimPayload {
+    type Work = SimWork;
+    type EpochRows = SimRows;
+    type EpochAnswers = Vec<BlockId>;
+    type WindowContents = SimWindow;
+}
+
+enum SimCommand {
+    Work(SimWork),
+    Close { epoch: Epoch, ends_window: bool },
+}
+
+/// A worker as the engine has it: commands in order, reports in order, and an encoder that is emptied at the end of a window.
+#[derive(Default)]
+struct SimWorker {
+    commands: VecDeque<SimCommand>,
+    read: Vec<BlockId>,
+    encoder: Vec<BlockId>,
+    /// Reports that are under way: the epoch, and what was read and encoded.
+    reports: VecDeque<(Epoch, SimRows)>,
+    closed: Epoch,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct SimBlock {
+    epoch: Epoch,
+    rows: u64,
+    bytes: u64,
+}
+
+/// The world around a scheduler, and what it has seen the scheduler do.
+struct Simulation {
+    rng: SimRng,
+    scheduler: Scheduler<SimPayload>,
+    policy: SchedulerPolicy,
+    now: Instant,
+    workers: Vec<SimWorker>,
+    reported_frontier: Epoch,
+    committer: VecDeque<Epoch>,
+    blocks: BTreeMap<BlockId, SimBlock>,
+    closed: Epoch,
+    passed: Epoch,
+    shown: Epoch,
+    /// Last epochs of the windows that were closed and not settled, oldest first.
+    windows: VecDeque<Epoch>,
+    /// The last epoch of the last window handed to the committer.
+    committed: Epoch,
+    /// The last epoch that the committer has reported as durable.
+    reported_durable: Epoch,
+    durable: Epoch,
+    is_rebuilt: bool,
+    is_memory_high: bool,
+    end_requested: bool,
+    failed: bool,
+    ended: bool,
+    coverage: Coverage,
+}
+
+/// How often something happened that the laws are about. Histories in which it never does prove nothing.
+type Coverage = BTreeMap<&'static str, u64>;
+
+/// What happens at least once in [`HISTORIES_PER_SIGHT`] histories.
+const SIGHTS: [&str; 12] = [
+    "sources wait",
+    "frontier skips epochs",
+    "window is committed",
+    "last window is committed",
+    "epochs without rows are settled",
+    "answers are rebuilt",
+    "rebuild is stopped",
+    "memory is high",
+    "memory ends the run",
+    "sources end",
+    "run finishes",
+    "run is aborted",
+];
+const HISTORIES_PER_SIGHT: u64 = 1_000;
+
+impl Simulation {
+    fn new(seed: u64) -> Simulation {
+        let mut rng = SimRng(seed);
+        let has_tables = rng.chance(85);
+        let policy = SchedulerPolicy {
+            workers: rng.index(4) + 1,
+            epoch_length: Duration::from_millis(rng.between(1, 50)),
+            epoch_bytes_max: rng.index(800) + 1,
+            epochs_in_flight_max: rng.index(4) + 1,
+            commit: CommitPolicy {
+                rows_max: rng.between(1, 60),
+                age_max: Duration::from_millis(rng.between(1, 300)),
+                bytes_max: rng.index(3_000) + 1,
+                windows_in_flight_max: rng.index(3) + 1,
+            },
+            has_tables,
+            backlogs: rng.index(3),
+            memory_max: rng.chance(50).then_some(MEMORY_MAX),
+            memory_grace: Duration::from_millis(200),
+        };
+        let now = Instant::now();
+        Simulation {
+            scheduler: Scheduler::new(policy.clone(), now),
+            workers: (0..policy.workers).map(|_| SimWorker::default()).collect(),
+            policy,
+            rng,
+            now,
+            // Nothing ever lies in epoch 0.
+            reported_frontier: 1,
+            committer: VecDeque::new(),
+            blocks: BTreeMap::new(),
+            closed: 0,
+            passed: 0,
+            shown: 0,
+            windows: VecDeque::new(),
+            committed: 0,
+            reported_durable: 0,
+            durable: 0,
+            is_rebuilt: false,
+            is_memory_high: false,
+            end_requested: false,
+            failed: false,
+            ended: false,
+            coverage: Coverage::new(),
+        }
+    }
+
+    /// One history: random turns, then a moment of rest, then the end.
+    fn run(mut self) -> Coverage {
+        for _ in 0..self.rng.between(5, 250) {
+            if self.ended {
+                return self.coverage;
+            }
+            self.take_random_turn();
+        }
+        self.settle_down();
+        if !self.end_requested && !self.ended {
+            self.end_requested = true;
+            self.take_turn(SchedulerEvent::StopRequested);
+        }
+        for _ in 0..DRAIN_TURNS_MAX {
+            if self.ended {
+                return self.coverage;
+            }
+            self.deliver_report();
+        }
+        panic!("law 6: the run does not end");
+    }
+
+    fn saw_if(&mut self, condition: bool, sight: &'static str) {
+        *self.coverage.entry(sight).or_default() += u64::from(condition);
+    }
+
+    fn take_random_turn(&mut self) {
+        if self.rng.chance(40) {
+            self.now += Duration::from_millis(self.rng.below(40));
+        }
+        let mishap = self.rng.below(1_000);
+        if mishap < 2 {
+            self.failed = true;
+            return self.take_turn(SchedulerEvent::Failed);
+        }
+        if mishap < 8 && !self.end_requested {
+            self.end_requested = true;
+            return self.take_turn(SchedulerEvent::StopRequested);
+        }
+        if self.rng.chance(3) {
+            self.is_memory_high = self.policy.memory_max.is_some() && self.rng.chance(50);
+        }
+        match self.scheduler.intake() {
+            Intake::SourceEvents if self.rng.chance(60) => self.take_source_event(),
+            Intake::StoredRows if self.rng.chance(60) => self.take_stored_rows(),
+            _ => self.deliver_report(),
+        }
+    }
+
+    fn take_source_event(&mut self) {
+        let event = match self.rng.below(200) {
+            0 if !self.end_requested => {
+                self.end_requested = true;
+                self.saw_if(true, "sources end");
+                SchedulerEvent::SourcesEnded
+            }
+            1..=4 => SchedulerEvent::BacklogRead,
+            5..=12 => SchedulerEvent::StatusChanged,
+            13..=18 => return self.take_start_positions(),
+            _ => self.next_block(),
+        };
+        self.take_turn(event);
+    }
+
+    fn take_start_positions(&mut self) {
+        let (epoch, windows) = (self.closed + 1, self.windows.len());
+        self.take_turn(SchedulerEvent::StartPositionsTaken);
+        if self.policy.has_tables && windows < self.policy.commit.windows_in_flight_max {
+            assert!(self.windows.contains(&epoch), "law 6: start positions wait although a window may be cut");
+        }
+    }
+
+    fn next_block(&mut self) -> SchedulerEvent<SimWork> {
+        let id = self.blocks.len() as BlockId;
+        let (rows, bytes) = (self.rng.between(0, BLOCK_ROWS_MAX), self.rng.between(0, BLOCK_BYTES_MAX));
+        self.blocks.insert(id, SimBlock { epoch: self.closed + 1, rows, bytes });
+        let bytes = usize::try_from(bytes).expect("a small number");
+        SchedulerEvent::BlockTaken { work: SimWork::Block(id), rows, bytes }
+    }
+
+    fn take_stored_rows(&mut self) {
+        self.is_rebuilt = self.rng.chance(40);
+        self.saw_if(self.is_rebuilt, "answers are rebuilt");
+        let bytes = self.rng.index(100);
+        self.take_turn(match self.is_rebuilt {
+            true => SchedulerEvent::RebuildFinished,
+            false => SchedulerEvent::StoredRowsTaken { work: SimWork::Stored, bytes },
+        });
+    }
+
+    /// Lets a worker, the frontier or the committer go on by one step. Without anything to do, only time passes.
+    fn deliver_report(&mut self) {
+        let event = match self.rng.below(4) {
+            0 => return self.step_worker(),
+            1 => self.next_worker_report(),
+            2 => self.next_frontier(),
+            _ => self.next_durable(),
+        };
+        match event {
+            Some(event) => self.take_turn(event),
+            None => self.take_tick(),
+        }
+    }
+
+    fn step_worker(&mut self) {
+        let at = self.rng.index(self.workers.len());
+        let worker = &mut self.workers[at];
+        match worker.commands.pop_front() {
+            Some(SimCommand::Work(SimWork::Block(id))) => {
+                worker.read.push(id);
+                worker.encoder.push(id);
+            }
+            Some(SimCommand::Close { epoch, ends_window }) => {
+                worker.closed = epoch;
+                let encoded = if ends_window { std::mem::take(&mut worker.encoder) } else { Vec::new() };
+                worker.reports.push_back((epoch, SimRows { read: std::mem::take(&mut worker.read), encoded }));
+            }
+            Some(SimCommand::Work(SimWork::Stored)) | None => {}
+        }
+    }
+
+    fn next_worker_report(&mut self) -> Option<SchedulerEvent<SimWork>> {
+        let at = self.rng.index(self.workers.len());
+        let (epoch, report) = self.workers[at].reports.pop_front()?;
+        let (rows, answers) = self.scheduler.in_flight_mut(epoch);
+        answers.extend(&report.read);
+        rows.read.extend(report.read);
+        rows.encoded.extend(report.encoded);
+        Some(SchedulerEvent::EpochRead { epoch })
+    }
+
+    /// The frontier, which is never beyond what all workers have closed, and may skip epochs.
+    fn next_frontier(&mut self) -> Option<SchedulerEvent<SimWork>> {
+        let most = self.closed_by_all() + 1;
+        if most <= self.reported_frontier {
+            return None;
+        }
+        let before = self.reported_frontier;
+        self.reported_frontier = self.rng.between(before + 1, most);
+        self.saw_if(self.reported_frontier > before + 1, "frontier skips epochs");
+        Some(SchedulerEvent::FrontierAdvanced { frontier: self.reported_frontier })
+    }
+
+    fn next_durable(&mut self) -> Option<SchedulerEvent<SimWork>> {
+        let epoch = self.committer.pop_front()?;
+        self.reported_durable = epoch;
+        Some(SchedulerEvent::WindowDurable { epoch })
+    }
+
+    fn closed_by_all(&self) -> Epoch {
+        self.workers.iter().map(|worker| worker.closed).min().expect("at least one worker")
+    }
+
+    fn has_reports_under_way(&self) -> bool {
+        let is_busy = |worker: &SimWorker| !worker.commands.is_empty() || !worker.reports.is_empty();
+        self.workers.iter().any(is_busy) || self.reported_frontier <= self.closed_by_all() || !self.committer.is_empty()
+    }
+
+    /// Delivers all reports, and lets time pass from deadline to deadline, until everything is shown and durable.
+    fn settle_down(&mut self) {
+        self.is_memory_high = false;
+        for _ in 0..DRAIN_TURNS_MAX {
+            let is_idle = !self.has_reports_under_way();
+            if self.ended || self.end_requested || (is_idle && self.is_settled()) {
+                return;
+            }
+            if is_idle {
+                let deadline = self.scheduler.next_deadline();
+                self.now = deadline.expect("law 6: work waits, nothing is in flight, and no deadline is set");
+            }
+            self.deliver_report();
+        }
+        panic!("law 6: sources wait for ever, or what they sent is never shown or never durable");
+    }
+
+    /// Whether more may be taken, and all that was taken is shown and durable.
+    fn is_settled(&self) -> bool {
+        let taken = self.blocks.values().next_back().map_or(0, |block| block.epoch);
+        let durable = if self.policy.has_tables { self.durable } else { self.shown };
+        let is_answered = self.shown >= taken && self.scheduler.is_rebuilt() == self.is_rebuilt;
+        self.scheduler.intake() != Intake::Nothing && is_answered && durable >= taken
+    }
+
+    fn take_turn(&mut self, event: SchedulerEvent<SimWork>) {
+        self.scheduler.handle_event(event, self.now);
+        self.do_commands();
+        self.take_tick();
+    }
+
+    /// What the driver does at the end of each turn.
+    fn take_tick(&mut self) {
+        if self.scheduler.memory_check_at().is_some_and(|at| self.now >= at) {
+            let resident = if self.is_memory_high { MEMORY_MAX + 1 } else { MEMORY_MAX / 2 };
+            self.scheduler.handle_event(SchedulerEvent::MemoryMeasured { resident }, self.now);
+            self.do_commands();
+        }
+        let can_sweep = self.rng.chance(80);
+        self.scheduler.handle_event(SchedulerEvent::Tick { can_sweep }, self.now);
+        self.do_commands();
+        if !self.ended {
+            self.check_durable();
+            self.check_credit();
+            self.check_progress();
+        }
+    }
+
+    fn do_commands(&mut self) {
+        while let Some(command) = self.scheduler.next_command() {
+            assert!(!self.ended, "law 6: a command after the end");
+            assert!(!self.failed || matches!(command, SchedulerCommand::Abort), "law 6: {command:?} after a failure");
+            self.do_command(command);
+        }
+    }
+
+    fn do_command(&mut self, command: SchedulerCommand<SimPayload>) {
+        match command {
+            SchedulerCommand::GiveWork { worker, work } => {
+                self.workers[worker].commands.push_back(SimCommand::Work(work));
+            }
+            SchedulerCommand::CloseEpoch { epoch, ends_window, .. } => self.close_epoch(epoch, ends_window),
+            SchedulerCommand::PassEpoch { epoch, rows } => self.pass_epoch(epoch, rows),
+            SchedulerCommand::CommitWindow { last_epoch, is_last } => self.commit_window(last_epoch, is_last),
+            SchedulerCommand::ShowEpoch { epoch, answers, .. } => self.show_epoch(epoch, answers),
+            SchedulerCommand::SettleWindow { contents } => self.settle_window(&contents),
+            SchedulerCommand::ShowDurable => assert_eq!(self.scheduler.shown_epoch(), self.shown),
+            SchedulerCommand::WarnOfMemory => self.saw_if(true, "memory is high"),
+            SchedulerCommand::EndForMemory => {
+                assert!(self.is_memory_high, "law 6: the run ends for memory that it has");
+                self.saw_if(true, "memory ends the run");
+                self.end_requested = true;
+            }
+            SchedulerCommand::Finish => self.finish(),
+            SchedulerCommand::Abort => {
+                assert!(self.failed, "law 6: aborted without a failure");
+                self.ended = true;
+                self.saw_if(true, "run is aborted");
+            }
+        }
+    }
+
+    fn close_epoch(&mut self, epoch: Epoch, ends_window: bool) {
+        assert_eq!(epoch, self.closed + 1, "law 1: epochs close in order, each once");
+        assert!(!ends_window || self.policy.has_tables, "law 2: a window without tables");
+        self.closed = epoch;
+        for worker in &mut self.workers {
+            worker.commands.push_back(SimCommand::Close { epoch, ends_window });
+        }
+        if ends_window {
+            self.windows.push_back(epoch);
+        }
+    }
+
+    fn pass_epoch(&mut self, epoch: Epoch, rows: SimRows) {
+        assert_eq!(epoch, self.passed + 1, "law 1: epochs pass in order, each once");
+        assert!(epoch < self.reported_frontier, "law 3: epoch {epoch} passes before the frontier is beyond it");
+        assert_eq!(
+            sorted(rows.read.clone()),
+            self.blocks_of(epoch, epoch),
+            "law 3: passed before all workers have read it"
+        );
+        self.passed = epoch;
+        let window = self.scheduler.window_of_mut(epoch);
+        window.positions.extend(rows.read);
+        window.rows.extend(rows.encoded);
+    }
+
+    fn commit_window(&mut self, last_epoch: Epoch, is_last: bool) {
+        assert!(last_epoch <= self.passed, "law 3: a window is committed before its last epoch has passed");
+        let expected = self.windows.iter().find(|last| **last > self.committed);
+        assert_eq!(Some(&last_epoch), expected, "law 2: windows are committed in order, each once");
+        let whole = self.blocks_of(self.committed + 1, last_epoch);
+        let window = self.scheduler.window_of_mut(last_epoch);
+        assert_eq!(sorted(window.positions.clone()), whole, "law 2: a window's positions cover its whole epochs");
+        assert_eq!(sorted(std::mem::take(&mut window.rows)), whole, "law 2: a window's rows are those of its epochs");
+        assert!(
+            !is_last || (self.end_requested && last_epoch == self.closed),
+            "law 6: the last window is not the last"
+        );
+        self.saw_if(true, "window is committed");
+        self.saw_if(is_last, "last window is committed");
+        self.committed = last_epoch;
+        self.committer.push_back(last_epoch);
+    }
+
+    fn show_epoch(&mut self, epoch: Epoch, answers: Vec<BlockId>) {
+        assert_eq!(epoch, self.shown + 1, "law 1: epochs are shown in order, each once");
+        assert!(epoch <= self.passed, "law 3: epoch {epoch} is shown before it has passed");
+        assert_eq!(sorted(answers), self.blocks_of(epoch, epoch), "law 3: answers are shown before they are complete");
+        assert_eq!(self.scheduler.shown_epoch(), epoch);
+        self.shown = epoch;
+    }
+
+    fn settle_window(&mut self, contents: &SimWindow) {
+        let last = self.windows.pop_front().expect("law 4: a window is settled that was not cut");
+        assert!(last <= self.reported_durable, "law 4: a window is settled before it is durable");
+        let is_inside = |id: &BlockId| self.blocks[id].epoch <= last;
+        assert!(contents.positions.iter().all(is_inside), "law 4: positions are settled that are not durable");
+    }
+
+    fn finish(&mut self) {
+        self.ended = true;
+        self.saw_if(true, "run finishes");
+        self.saw_if(!self.is_rebuilt, "rebuild is stopped");
+        assert!(self.end_requested, "law 6: the run ends by itself");
+        assert_eq!((self.passed, self.shown), (self.closed, self.closed), "law 6: the run ends before all is shown");
+        let taken = self.blocks.values().map(|block| block.epoch).max().unwrap_or(0);
+        assert!(taken <= self.closed, "law 6: the run ends with an open epoch");
+        if self.policy.has_tables {
+            assert_eq!(self.reported_durable, self.closed, "law 6: the run ends before all is durable");
+            assert_eq!(self.scheduler.durable_epoch(), Some(self.closed), "law 4: all is durable at the end");
+        }
+    }
+
+    fn check_durable(&mut self) {
+        let Some(durable) = self.scheduler.durable_epoch() else { return };
+        assert!(durable >= self.durable, "law 4: the durable epoch falls");
+        assert!(durable <= self.shown.max(self.reported_durable), "law 4: an epoch is durable before it has passed");
+        let undurable = self.blocks_of(self.reported_durable + 1, durable);
+        assert!(undurable.is_empty(), "law 4: epoch {durable} counts as durable, and blocks {undurable:?} are not");
+        self.saw_if(durable > self.durable.max(self.reported_durable), "epochs without rows are settled");
+        self.durable = durable;
+    }
+
+    /// One more of each than the limit may be there because a limit is only looked at before a block is taken.
+    fn check_credit(&self) {
+        let last = usize::from(self.end_requested);
+        let in_flight = usize::try_from(self.closed - self.passed).expect("a small number");
+        assert!(in_flight <= self.policy.epochs_in_flight_max + 1 + last, "law 5: {in_flight} epochs are in flight");
+        let undurable = self.windows.len();
+        let windows_max = self.policy.commit.windows_in_flight_max;
+        assert!(undurable <= windows_max + last, "law 5: {undurable} windows are in flight");
+        let open = self.blocks.values().rev().take_while(|block| block.epoch > self.closed);
+        let open_bytes: u64 = open.map(|block| block.bytes).sum();
+        assert!(
+            open_bytes < self.policy.epoch_bytes_max as u64 + BLOCK_BYTES_MAX,
+            "law 5: {open_bytes} bytes are open"
+        );
+        if self.policy.has_tables {
+            self.check_window_credit();
+        }
+    }
+
+    fn check_window_credit(&self) {
+        let cut = self.windows.back().copied().unwrap_or(self.committed);
+        let filling = self.blocks.values().rev().take_while(|block| block.epoch > cut);
+        let (rows, bytes) = filling.fold((0, 0), |sum, block| (sum.0 + block.rows, sum.1 + block.bytes));
+        let commit = &self.policy.commit;
+        assert!(rows < commit.rows_max + BLOCK_ROWS_MAX, "law 5: {rows} rows are in the open window");
+        assert!(bytes < commit.bytes_max as u64 + BLOCK_BYTES_MAX, "law 5: {bytes} bytes are in the open window");
+    }
+
+    fn check_progress(&mut self) {
+        let deadline = self.scheduler.next_deadline();
+        assert!(deadline.is_none_or(|at| at > self.now), "law 6: a deadline has passed, and nothing was done");
+        if self.scheduler.intake() == Intake::Nothing {
+            self.saw_if(!self.end_requested, "sources wait");
+            assert!(self.has_reports_under_way() || deadline.is_some(), "law 6: sources wait for nothing");
+        }
+        let is_taking = self.scheduler.intake() == Intake::SourceEvents;
+        assert!(!is_taking || self.is_rebuilt, "law 3: blocks are taken before the answers are rebuilt");
+    }
+
+    fn blocks_of(&self, from: Epoch, to: Epoch) -> Vec<BlockId> {
+        let newest_first = self.blocks.iter().rev().skip_while(|(_, block)| block.epoch > to);
+        let ids = newest_first.take_while(|(_, block)| block.epoch >= from).map(|(id, _)| *id);
+        sorted(ids.collect())
+    }
+}
+
+fn sorted(mut ids: Vec<BlockId>) -> Vec<BlockId> {
+    ids.sort_unstable();
+    ids
+}
+
+/// Prints the seed of a history that fails.
+struct SeedOnPanic(u64);
+
+impl Drop for SeedOnPanic {
+    #[allow(clippy::print_stderr)]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the history of seed {0} fails: run it alone with PINFLOW_SCHEDULER_SEED={0}", self.0);
+        }
+    }
+}
+
+fn number_from_env(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+#[test]
+fn scheduler_keeps_its_laws_in_random_histories() {
+    let seeds = match number_from_env("PINFLOW_SCHEDULER_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number_from_env("PINFLOW_SCHEDULER_HISTORIES").unwrap_or(HISTORIES),
+    };
+    let histories = seeds.end - seeds.start;
+    let mut total = Coverage::new();
+    for seed in seeds {
+        let _seed = SeedOnPanic(seed);
+        for (sight, count) in Simulation::new(seed).run() {
+            *total.entry(sight).or_default() += count;
+        }
+    }
+    for sight in SIGHTS {
+        let count = total.get(sight).copied().unwrap_or(0);
+        assert!(count >= histories / HISTORIES_PER_SIGHT, "{sight}: only {count} times in {histories} histories");
+    }
+}
