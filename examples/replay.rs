@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pinflow::config::Config;
-use pinflow::engine::Gauges;
+use pinflow::engine::EngineMetrics;
 use pinflow::run::run_with;
 use pinflow::serving::AnswerView;
 use tokio::sync::{mpsc, watch};
@@ -23,7 +23,7 @@ async fn main() -> anyhow::Result<()> {
     // Each frame is one epoch that has passed the whole graph: apply it, and all answers are as of that epoch.
     let (frames, mut passed) = mpsc::channel(16);
     let (_stop, stopped) = watch::channel(false);
-    let running = tokio::spawn(run_with(config, frames, stopped, Arc::new(Gauges::default())));
+    let running = tokio::spawn(run_with(config, frames, stopped, Arc::new(EngineMetrics::default())));
     let mut view = AnswerView::default();
     while let Some(frame) = passed.recv().await {
         view.apply(&frame);

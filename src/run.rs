@@ -12,7 +12,9 @@ use tokio::task::{self, JoinError, JoinSet};
 
 use crate::archive::Archive;
 use crate::config::{Config, SourceConfig, TablesConfig};
-use crate::engine::{Engine, EngineError, Frame, Gauges, Outcome, STOP_DEADLINE, stop_deadline};
+use crate::engine::{
+    Engine, EngineError, EngineMetrics, EpochFrame, RunOutcome, STOP_DEADLINE, wait_for_stop_deadline,
+};
 use crate::objects::{Pauses, Place};
 use crate::publish::publish;
 use crate::serving::{
@@ -40,20 +42,20 @@ const SOURCES_GRACE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// What failed, where, and what to do. What is committed stays.
-pub async fn run(config: Config, format: StdoutFormat, stop: watch::Sender<bool>) -> anyhow::Result<Outcome> {
+pub async fn run(config: Config, format: StdoutFormat, stop: watch::Sender<bool>) -> anyhow::Result<RunOutcome> {
     let finished = OnceLock::new();
-    let gauges = Arc::new(Gauges::default());
+    let metrics = Arc::new(EngineMetrics::default());
     // A task of its own, for the deadline must pass while this one is busy. It reads what the tables wait for before the run
     // is dropped: a run that was dropped waits for nothing.
     let mut deadline = JoinSet::new();
-    let (stopped, shown) = (stop.subscribe(), Arc::clone(&gauges));
+    let (stopped, shown) = (stop.subscribe(), Arc::clone(&metrics));
     deadline.spawn(async move {
-        stop_deadline(stopped).await;
+        wait_for_stop_deadline(stopped).await;
         shown.paused.get().and_then(|paused| paused.borrow().clone())
     });
     tokio::select! {
         biased;
-        outcome = run_to_end(config, format, stop, &finished, gauges) => outcome,
+        outcome = run_to_end(config, format, stop, &finished, metrics) => outcome,
         waits_for = deadline.join_next() => match finished.get() {
             Some(outcome) => {
                 tracing::warn!(seconds = STOP_DEADLINE.as_secs(), "stopped before every reader had the last answers");
@@ -72,19 +74,19 @@ async fn run_to_end(
     config: Config,
     format: StdoutFormat,
     stop: watch::Sender<bool>,
-    finished: &OnceLock<Outcome>,
-    gauges: Arc<Gauges>,
-) -> anyhow::Result<Outcome> {
+    finished: &OnceLock<RunOutcome>,
+    metrics: Arc<EngineMetrics>,
+) -> anyhow::Result<RunOutcome> {
     let (frames, passed) = mpsc::channel(FRAMES);
-    let started = unless_stopped(&stop.subscribe(), ReaderTasks::start(&config, passed, &gauges)).await;
-    let Some(started) = started else { return Ok(Outcome::stopped_early()) };
+    let started = unless_stopped(&stop.subscribe(), ReaderTasks::start(&config, passed, &metrics)).await;
+    let Some(started) = started else { return Ok(RunOutcome::stopped_early()) };
     let (readers, to_serve) = started?;
     let every = Duration::from_millis(config.output.every_ms);
     let settings = StdoutSettings { format, every, serves: config.serve.is_some() };
     let stdout = serve_stdout(settings, to_serve, stop.clone())?;
-    let progress = ProgressReporter::start(Arc::clone(&gauges), format == StdoutFormat::Tables);
+    let progress = ProgressReporter::start(Arc::clone(&metrics), format == StdoutFormat::Tables);
     let until_caught_up = config.until_caught_up;
-    let outcome = run_with(config, frames, stop.subscribe(), gauges).await;
+    let outcome = run_with(config, frames, stop.subscribe(), metrics).await;
     drop(progress);
     if let Ok(outcome) = &outcome {
         let _ = finished.set(outcome.clone());
@@ -138,7 +140,7 @@ type StdoutThread = JoinHandle<std::io::Result<Result<(), StdoutClosed>>>;
 /// Writes answers to stdout on a thread of its own.
 fn serve_stdout(
     settings: StdoutSettings,
-    frames: mpsc::Receiver<Frame>,
+    frames: mpsc::Receiver<EpochFrame>,
     stop: watch::Sender<bool>,
 ) -> std::io::Result<StdoutThread> {
     let stdout = StdoutWriter::new(settings);
@@ -178,9 +180,9 @@ impl ReaderTasks {
     /// Starts them, and gives back the epochs that stdout is to show.
     async fn start(
         config: &Config,
-        passed: mpsc::Receiver<Frame>,
-        gauges: &Arc<Gauges>,
-    ) -> anyhow::Result<(ReaderTasks, mpsc::Receiver<Frame>)> {
+        passed: mpsc::Receiver<EpochFrame>,
+        metrics: &Arc<EngineMetrics>,
+    ) -> anyhow::Result<(ReaderTasks, mpsc::Receiver<EpochFrame>)> {
         let (over, is_over) = watch::channel(false);
         let answer_hub = Arc::new(AnswerHub::default());
         let mut readers = ReaderTasks { url: None, tasks: Vec::new(), showing: None, over };
@@ -190,10 +192,10 @@ impl ReaderTasks {
             let scheme = if serve.tls.is_some() { "https" } else { "http" };
             tracing::info!(%address, tls = serve.tls.is_some(), "answers are served over HTTP");
             readers.url = Some(format!("{scheme}://{address}"));
-            gauges.look_closely();
-            let (answer_hub, gauges) = (Arc::clone(&answer_hub), Arc::clone(gauges));
+            metrics.enable_inspection();
+            let (answer_hub, metrics) = (Arc::clone(&answer_hub), Arc::clone(metrics));
             let named = (config.pipeline.clone(), config.questions);
-            readers.tasks.push(tokio::spawn(server.serve(answer_hub, gauges, named, is_over.clone())));
+            readers.tasks.push(tokio::spawn(server.serve(answer_hub, metrics, named, is_over.clone())));
         }
         if let Some(answers) = &config.answers.delta {
             let root = answers.root(&config.base).map_err(anyhow::Error::msg)?;
@@ -226,7 +228,11 @@ impl ReaderTasks {
 }
 
 /// Puts passed epochs on the board, and hands them on.
-async fn publish_frames(mut passed: mpsc::Receiver<Frame>, answer_hub: Arc<AnswerHub>, on: mpsc::Sender<Frame>) {
+async fn publish_frames(
+    mut passed: mpsc::Receiver<EpochFrame>,
+    answer_hub: Arc<AnswerHub>,
+    on: mpsc::Sender<EpochFrame>,
+) {
     while let Some(frame) = passed.recv().await {
         answer_hub.publish_frame(&frame);
         // Where stdout was closed the run is ending; what still passes is shown.
@@ -240,19 +246,19 @@ async fn publish_frames(mut passed: mpsc::Receiver<Frame>, answer_hub: Arc<Answe
 /// What failed, where, and what to do. What is committed stays.
 pub async fn run_with(
     config: Config,
-    frames: mpsc::Sender<Frame>,
+    frames: mpsc::Sender<EpochFrame>,
     stop: watch::Receiver<bool>,
-    gauges: Arc<Gauges>,
-) -> anyhow::Result<Outcome> {
-    let Some(sources) = unless_stopped(&stop, plan(&config)).await else { return Ok(Outcome::stopped_early()) };
+    metrics: Arc<EngineMetrics>,
+) -> anyhow::Result<RunOutcome> {
+    let Some(sources) = unless_stopped(&stop, plan(&config)).await else { return Ok(RunOutcome::stopped_early()) };
     let sources = sources?;
     match &config.tables {
-        None => start(&config, sources, (NoTables, None), Resume::default(), frames, stop, gauges).await,
+        None => start(&config, sources, (NoTables, None), Resume::default(), frames, stop, metrics).await,
         Some(tables) => {
             let opened = unless_stopped(&stop, open_tables(&config, tables)).await;
-            let Some(opened) = opened else { return Ok(Outcome::stopped_early()) };
+            let Some(opened) = opened else { return Ok(RunOutcome::stopped_early()) };
             let (tables, archive, resume) = opened?;
-            start(&config, sources, (tables, archive), resume, frames, stop, gauges).await
+            start(&config, sources, (tables, archive), resume, frames, stop, metrics).await
         }
     }
 }
@@ -341,10 +347,10 @@ async fn start<S: Sink>(
     sources: PlannedSources,
     (sink, archive): (S, Option<Archive>),
     mut resume: Resume,
-    frames: mpsc::Sender<Frame>,
+    frames: mpsc::Sender<EpochFrame>,
     stop: watch::Receiver<bool>,
-    gauges: Arc<Gauges>,
-) -> anyhow::Result<Outcome> {
+    metrics: Arc<EngineMetrics>,
+) -> anyhow::Result<RunOutcome> {
     let (feed, events) = Feed::new(FEED_BLOCKS, std::mem::take(&mut resume.positions), stop.clone());
     let feed = feed.until_caught_up(config.until_caught_up);
     let threads = sources.start(&feed)?;
@@ -364,7 +370,7 @@ async fn start<S: Sink>(
     // The engine knows that sources have ended when the last feed is dropped.
     drop(feed);
     let settings = config.engine_settings();
-    let engine = Engine { settings, sink, archive, resume, events, backlogs, durable_frontier, stop, frames, gauges };
+    let engine = Engine { settings, sink, archive, resume, events, backlogs, durable_frontier, stop, frames, metrics };
     let outcome = engine.run().await;
     join_sources(threads).await;
     Ok(outcome?)

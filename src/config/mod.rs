@@ -31,7 +31,7 @@ pub use problem::ConfigProblem;
 pub use crate::sources::AcceptedLoss;
 
 use crate::archive::ArchiveConfig;
-use crate::engine::{CommitPolicy, Settings};
+use crate::engine::{CommitPolicy, EngineSettings};
 use crate::gateway::GatewayConfig;
 use crate::key_problem::KeyProblem;
 use crate::objects::{self, Target};
@@ -351,12 +351,12 @@ impl Config {
 
     /// How the engine is to run.
     #[must_use]
-    pub fn engine_settings(&self) -> Settings {
+    pub fn engine_settings(&self) -> EngineSettings {
         // More than there are cores would only be slower.
         let workers = self.engine.workers.unwrap_or_else(cores).min(cores());
         let tables = self.tables.clone().unwrap_or_else(|| TablesConfig::at("none"));
         let rotate = Duration::from_secs(self.archive.as_ref().map_or(0, |archive| archive.rotate_secs));
-        Settings {
+        EngineSettings {
             workers,
             epoch: Duration::from_millis(self.engine.epoch_ms),
             epoch_bytes_max: self.engine.epoch_bytes_max * workers,

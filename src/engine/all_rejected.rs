@@ -7,12 +7,12 @@ use pinflow_dataflows::rejection::RejectionReason;
 use super::protocol::ReadCounts;
 use crate::position::Epoch;
 
-/// After so many rows of a source a judgement is made; one that ends earlier is judged at its end.
-const ROWS_JUDGED: u64 = 100;
+/// Rows of a source after which it is judged. A source that ends earlier is judged at its end.
+const JUDGED_AFTER_ROWS: u64 = 100;
 
 /// Rows and rejections of each source until it is judged.
 #[derive(Debug, Default)]
-pub(super) struct AllRejectedWatch {
+pub(super) struct AllRejectedMonitor {
     sources: BTreeMap<String, SourceRejections>,
 }
 
@@ -31,12 +31,12 @@ struct SourceRejections {
 pub(super) struct RejectionCounts([u64; RejectionReason::ALL.len()]);
 
 impl RejectionCounts {
-    pub(super) fn count(&mut self, reason: RejectionReason) {
+    pub(super) fn count_reason(&mut self, reason: RejectionReason) {
         self.0[reason as usize] += 1;
     }
 
     fn most_frequent(&self) -> Option<RejectionReason> {
-        // Of equal counts the first reason of the contract.
+        // Of equal counts the first reason in the documented order.
         let most = RejectionReason::ALL.into_iter().rev().max_by_key(|reason| self.0[*reason as usize])?;
         (self.0[most as usize] > 0).then_some(most)
     }
@@ -58,38 +58,38 @@ pub(super) struct AllRejected {
     pub(super) reason: RejectionReason,
 }
 
-impl AllRejectedWatch {
+impl AllRejectedMonitor {
     /// Counts what was read of a partition.
-    pub(super) fn add(&mut self, partition: &str, read: ReadCounts) -> Option<AllRejected> {
+    pub(super) fn count_read(&mut self, partition: &str, read: ReadCounts) -> Option<AllRejected> {
         let source = source_of(partition);
         let counted = self.sources.entry(source.to_owned()).or_default();
         counted.rows += read.rows;
         counted.rejected += read.rejected;
         counted.reasons += read.reasons;
-        if counted.rows < ROWS_JUDGED { None } else { counted.judge(source) }
+        if counted.rows < JUDGED_AFTER_ROWS { None } else { counted.judge_source(source) }
     }
 
-    /// Notes that a partition has ended. Only a recorded file is a source of its own, so that its end is the source's.
-    pub(super) fn end(&mut self, partition: &str, epoch: Epoch) {
+    /// Records that a partition has ended. Only a recorded file is a source of its own, so that its end is the source's.
+    pub(super) fn mark_ended(&mut self, partition: &str, epoch: Epoch) {
         if source_of(partition) == partition {
             self.sources.entry(partition.to_owned()).or_default().ended_in = Some(epoch);
         }
     }
 
     /// Judges the sources that have ended up to an epoch, all rows of which have been counted.
-    pub(super) fn judge_ended(&mut self, epoch: Epoch) -> Vec<AllRejected> {
+    pub(super) fn judge_ended_sources(&mut self, epoch: Epoch) -> Vec<AllRejected> {
         let ended = self.sources.iter_mut().filter(|(_, source)| source.ended_in.is_some_and(|end| end <= epoch));
-        ended.filter_map(|(name, source)| source.judge(name)).collect()
+        ended.filter_map(|(name, source)| source.judge_source(name)).collect()
     }
 
     /// Judges every source that was not judged: nothing more will be read.
-    pub(super) fn judge_all(&mut self) -> Vec<AllRejected> {
-        self.sources.iter_mut().filter_map(|(name, source)| source.judge(name)).collect()
+    pub(super) fn judge_remaining_sources(&mut self) -> Vec<AllRejected> {
+        self.sources.iter_mut().filter_map(|(name, source)| source.judge_source(name)).collect()
     }
 }
 
 impl SourceRejections {
-    fn judge(&mut self, source: &str) -> Option<AllRejected> {
+    fn judge_source(&mut self, source: &str) -> Option<AllRejected> {
         if std::mem::replace(&mut self.judged, true) || self.rows == 0 || self.rejected < self.rows {
             return None;
         }
@@ -111,15 +111,15 @@ fn source_of(partition: &str) -> &str {
 
 impl AllRejected {
     /// Logs one warning.
-    pub(super) fn warn(&self) {
+    pub(super) fn log_warning(&self) {
         let AllRejected { source, rows, reason } = self;
-        let (reason, hint) = (reason.name(), hint(*reason));
+        let (reason, hint) = (reason.name(), likely_cause(*reason));
         tracing::warn!(source, rows, reason, hint, "every record that was read was rejected");
     }
 }
 
 /// What is probably wrong with a source all of whose rows are rejected for this reason.
-fn hint(reason: RejectionReason) -> &'static str {
+fn likely_cause(reason: RejectionReason) -> &'static str {
     match reason {
         RejectionReason::NotUtf8 | RejectionReason::NotJson | RejectionReason::TrailingBytes => {
             "is it CSV, Avro or another format? Read are JSON objects, one a line or message, or a file that is one JSON array"
@@ -149,53 +149,53 @@ mod tests {
 
     fn read(rows: u64, rejected: u64, reason: RejectionReason) -> ReadCounts {
         let mut read = ReadCounts { rows, rejected, ..ReadCounts::default() };
-        (0..rejected).for_each(|_| read.reasons.count(reason));
+        (0..rejected).for_each(|_| read.reasons.count_reason(reason));
         read
     }
 
     #[test]
     fn source_is_judged_once_after_its_first_rows() {
-        let mut watch = AllRejectedWatch::default();
-        assert_eq!(watch.add("kafka/a.b/0", read(60, 60, RejectionReason::NotJson)), None);
-        assert_eq!(watch.add("kafka/a.b/1", read(39, 39, RejectionReason::NoKey)), None);
-        let all = watch.add("kafka/a.b/2", read(1, 1, RejectionReason::NoKey)).unwrap();
+        let mut monitor = AllRejectedMonitor::default();
+        assert_eq!(monitor.count_read("kafka/a.b/0", read(60, 60, RejectionReason::NotJson)), None);
+        assert_eq!(monitor.count_read("kafka/a.b/1", read(39, 39, RejectionReason::NoKey)), None);
+        let all = monitor.count_read("kafka/a.b/2", read(1, 1, RejectionReason::NoKey)).unwrap();
         assert_eq!(all, AllRejected { source: "kafka/a.b".to_owned(), rows: 100, reason: RejectionReason::NotJson });
         assert_eq!(
-            watch.add("kafka/a.b/0", read(1_000, 1_000, RejectionReason::NotJson)),
+            monitor.count_read("kafka/a.b/0", read(1_000, 1_000, RejectionReason::NotJson)),
             None,
             "one warning a source"
         );
-        assert!(watch.judge_all().is_empty());
+        assert!(monitor.judge_remaining_sources().is_empty());
     }
 
     #[test]
     fn one_accepted_row_is_enough() {
-        let mut watch = AllRejectedWatch::default();
-        assert_eq!(watch.add("kinesis/s/shardId-1", read(1, 0, RejectionReason::NotJson)), None);
-        assert_eq!(watch.add("kinesis/s/shardId-2", read(500, 500, RejectionReason::NotJson)), None);
-        assert!(watch.judge_all().is_empty());
+        let mut monitor = AllRejectedMonitor::default();
+        assert_eq!(monitor.count_read("kinesis/s/shardId-1", read(1, 0, RejectionReason::NotJson)), None);
+        assert_eq!(monitor.count_read("kinesis/s/shardId-2", read(500, 500, RejectionReason::NotJson)), None);
+        assert!(monitor.judge_remaining_sources().is_empty());
     }
 
     #[test]
     fn short_source_is_judged_at_its_end() {
-        let mut watch = AllRejectedWatch::default();
-        watch.end("recording/empty.jsonl", 1);
+        let mut monitor = AllRejectedMonitor::default();
+        monitor.mark_ended("recording/empty.jsonl", 1);
         for file in ["recording/pin.jsonl", "recording/spring/geo.jsonl", "recording/followed.jsonl"] {
-            assert_eq!(watch.add(file, read(3, 3, RejectionReason::NotJson)), None);
+            assert_eq!(monitor.count_read(file, read(3, 3, RejectionReason::NotJson)), None);
         }
-        watch.end("recording/pin.jsonl", 2);
-        watch.end("recording/spring/geo.jsonl", 3);
-        assert!(watch.judge_ended(1).is_empty());
-        assert_eq!(watch.judge_ended(2).len(), 1);
-        assert_eq!(watch.judge_ended(9)[0].source, "recording/spring/geo.jsonl");
-        assert_eq!(watch.judge_all()[0].source, "recording/followed.jsonl");
+        monitor.mark_ended("recording/pin.jsonl", 2);
+        monitor.mark_ended("recording/spring/geo.jsonl", 3);
+        assert!(monitor.judge_ended_sources(1).is_empty());
+        assert_eq!(monitor.judge_ended_sources(2).len(), 1);
+        assert_eq!(monitor.judge_ended_sources(9)[0].source, "recording/spring/geo.jsonl");
+        assert_eq!(monitor.judge_remaining_sources()[0].source, "recording/followed.jsonl");
     }
 
     #[test]
     fn every_reason_is_counted_in_its_place() {
         for reason in RejectionReason::ALL {
             let mut counts = RejectionCounts::default();
-            counts.count(reason);
+            counts.count_reason(reason);
             assert_eq!(counts.most_frequent(), Some(reason));
         }
         assert_eq!(RejectionCounts::default().most_frequent(), None);

@@ -12,7 +12,7 @@ use tracing::Instrument;
 
 use super::protocol::{CommitRequest, EngineEvent, ReceivedMessages, WindowBatches};
 use super::worker::panic_message;
-use super::{EngineError, Gauges};
+use super::{EngineError, EngineMetrics};
 use crate::archive::{Archive, ArchiveError, Moved, Raw};
 use crate::sinks::Sink;
 
@@ -20,14 +20,14 @@ use crate::sinks::Sink;
 const COMMIT_LOG_TARGET: &str = "pinflow::commit";
 
 /// Commits windows, and reports a panic: the driver would wait for a dead committer forever.
-pub(super) async fn supervise_commits<S: Sink>(
+pub(super) async fn run_committer<S: Sink>(
     sink: S,
     archive: Option<Archive>,
     requests: mpsc::Receiver<CommitRequest<S>>,
     events: mpsc::UnboundedSender<EngineEvent<WindowBatches<S>>>,
-    gauges: Arc<Gauges>,
+    metrics: Arc<EngineMetrics>,
 ) {
-    let work = commit_windows(sink, archive, requests, events.clone(), &gauges);
+    let work = commit_windows(sink, archive, requests, events.clone(), &metrics);
     if let Err(panic) = AssertUnwindSafe(work).catch_unwind().await {
         let message = panic_message(panic.as_ref());
         let _ = events.send(EngineEvent::ThreadPanicked { thread: "committer".to_owned(), message });
@@ -40,7 +40,7 @@ async fn commit_windows<S: Sink>(
     mut archive: Option<Archive>,
     mut requests: mpsc::Receiver<CommitRequest<S>>,
     events: mpsc::UnboundedSender<EngineEvent<WindowBatches<S>>>,
-    gauges: &Gauges,
+    metrics: &EngineMetrics,
 ) {
     while let Some(request) = requests.recv().await {
         #[cfg(feature = "failpoints")]
@@ -50,7 +50,7 @@ async fn commit_windows<S: Sink>(
         let done = commit_window(&mut sink, archive.as_mut(), request).instrument(span).await;
         let failed = done.is_err();
         if !failed {
-            let mut commits = gauges.commits.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut commits = metrics.commits.lock().unwrap_or_else(PoisonError::into_inner);
             commits.count += 1;
             let took = begun.elapsed();
             commits.last = took;

@@ -50,7 +50,7 @@ impl MemoryGuard {
     }
 
     /// Takes in what was measured. Once above the limit, the memory must fall to 95 % of it.
-    pub(super) fn observe(&mut self, resident: u64, now: Instant) -> MemoryAction {
+    pub(super) fn observe_resident(&mut self, resident: u64, now: Instant) -> MemoryAction {
         self.check_at = now + MEMORY_CHECK_INTERVAL;
         let Some(max) = self.bytes_max else { return MemoryAction::Continue };
         let bound = if self.is_over() { max / 20 * 19 } else { max };
@@ -86,22 +86,22 @@ impl fmt::Display for HeldMemory {
         let HeldMemory { resident, max, texts, sizes, window, blocks } = *self;
         let (inds, rows, groups) = (sizes.inds(), sizes.rows(), sizes.groups());
         let states = [("texts", texts), ("inds", inds), ("rows", rows), ("entries of groups", groups)];
-        write!(f, "the process holds {}, and [engine] memory_max is {}. Of it", mib(resident), mib(max))?;
+        write!(f, "the process holds {}, and [engine] memory_max is {}. Of it", format_mib(resident), format_mib(max))?;
         for (what, state) in states {
-            write!(f, " {} {what} take {},", state.records, mib(state.bytes as u64))?;
+            write!(f, " {} {what} take {},", state.records, format_mib(state.bytes as u64))?;
         }
         let counted: usize = states.iter().map(|(_, state)| state.bytes).sum();
         let rest = resident.saturating_sub(counted as u64 + blocks);
         write!(
             f,
             " messages under way {}, and all else (answers, clients, rows that wait for their commit",
-            mib(blocks)
+            format_mib(blocks)
         )?;
-        write!(f, " of {} of messages) {}", mib(window), mib(rest))
+        write!(f, " of {} of messages) {}", format_mib(window), format_mib(rest))
     }
 }
 
-fn mib(bytes: u64) -> String {
+fn format_mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
@@ -123,11 +123,11 @@ mod tests {
         let start = Instant::now();
         let after = |secs: u64| start + Duration::from_secs(secs);
         let mut guard = MemoryGuard::new(Some(1_000), GRACE, start);
-        assert_eq!(guard.observe(1_000, after(0)), MemoryAction::Continue);
-        assert_eq!(guard.observe(1_001, after(1)), MemoryAction::Pause { begins: true });
-        assert_eq!(guard.observe(1_001, after(10)), MemoryAction::Pause { begins: false });
-        assert_eq!(guard.observe(951, after(10)), MemoryAction::Pause { begins: false }, "falls to 95 % only");
-        assert_eq!(guard.observe(951, after(11)), MemoryAction::GiveUp);
+        assert_eq!(guard.observe_resident(1_000, after(0)), MemoryAction::Continue);
+        assert_eq!(guard.observe_resident(1_001, after(1)), MemoryAction::Pause { begins: true });
+        assert_eq!(guard.observe_resident(1_001, after(10)), MemoryAction::Pause { begins: false });
+        assert_eq!(guard.observe_resident(951, after(10)), MemoryAction::Pause { begins: false }, "falls to 95 % only");
+        assert_eq!(guard.observe_resident(951, after(11)), MemoryAction::GiveUp);
     }
 
     #[test]
@@ -135,17 +135,17 @@ mod tests {
         let start = Instant::now();
         let after = |secs: u64| start + Duration::from_secs(secs);
         let mut guard = MemoryGuard::new(Some(1_000), GRACE, start);
-        assert_eq!(guard.observe(2_000, after(0)), MemoryAction::Pause { begins: true });
-        assert_eq!(guard.observe(950, after(9)), MemoryAction::Continue);
+        assert_eq!(guard.observe_resident(2_000, after(0)), MemoryAction::Pause { begins: true });
+        assert_eq!(guard.observe_resident(950, after(9)), MemoryAction::Continue);
         assert!(!guard.is_over());
-        assert_eq!(guard.observe(2_000, after(12)), MemoryAction::Pause { begins: true });
-        assert_eq!(guard.observe(2_000, after(21)), MemoryAction::Pause { begins: false });
+        assert_eq!(guard.observe_resident(2_000, after(12)), MemoryAction::Pause { begins: true });
+        assert_eq!(guard.observe_resident(2_000, after(21)), MemoryAction::Pause { begins: false });
     }
 
     #[test]
     fn memory_without_limit_is_not_watched() {
         let mut guard = MemoryGuard::new(None, GRACE, Instant::now());
         assert_eq!(guard.check_at(), None);
-        assert_eq!(guard.observe(u64::MAX, Instant::now()), MemoryAction::Continue);
+        assert_eq!(guard.observe_resident(u64::MAX, Instant::now()), MemoryAction::Continue);
     }
 }

@@ -1,4 +1,4 @@
-//! When texts that no row refers to are freed: at the end of an epoch, once they have grown.
+//! Frees texts that no row refers to: at the end of an epoch, once they have grown.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -7,7 +7,7 @@ use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_dataflows::symbol::SymbolSweep;
 use tokio::task::JoinHandle;
 
-use super::Gauges;
+use super::EngineMetrics;
 use crate::position::Epoch;
 
 /// The sweep that is under way, if one is.
@@ -17,18 +17,18 @@ pub(super) struct TextSweeps {
     is_possible: bool,
     marking: Option<(Epoch, Arc<SymbolSweep>)>,
     freeing: Option<JoinHandle<()>>,
-    gauges: Arc<Gauges>,
+    metrics: Arc<EngineMetrics>,
 }
 
 impl TextSweeps {
-    pub(super) fn new(workers: usize, duplicates: DuplicatePolicy, gauges: Arc<Gauges>) -> TextSweeps {
+    pub(super) fn new(workers: usize, duplicates: DuplicatePolicy, metrics: Arc<EngineMetrics>) -> TextSweeps {
         let is_possible = duplicates == DuplicatePolicy::Latest;
-        TextSweeps { workers, is_possible, marking: None, freeing: None, gauges }
+        TextSweeps { workers, is_possible, marking: None, freeing: None, metrics }
     }
 
-    /// The sweep that begins with the end of this epoch, if one is due or demanded and none is under way. All workers are
-    /// told of it with the end of the epoch.
-    pub(super) fn begin(&mut self, epoch: Epoch, demanded: bool) -> Option<Arc<SymbolSweep>> {
+    /// The sweep that begins with the end of this epoch, if one is due or demanded and none is under way. It is sent to
+    /// all workers with the end of the epoch.
+    pub(super) fn begin_sweep(&mut self, epoch: Epoch, demanded: bool) -> Option<Arc<SymbolSweep>> {
         if !self.is_possible || self.is_under_way() || !(demanded || SymbolSweep::is_due()) {
             return None;
         }
@@ -41,14 +41,14 @@ impl TextSweeps {
         self.marking.is_some() || self.freeing.as_ref().is_some_and(|freeing| !freeing.is_finished())
     }
 
-    /// Frees what was not marked, beside the run, once the sweep's epoch has passed everywhere.
-    pub(super) fn on_passed(&mut self, below: Epoch) {
-        let passed = self.marking.take_if(|(epoch, sweep)| *epoch < below && sweep.is_marked());
+    /// Frees what was not marked, in the background, once the sweep's epoch has passed on all workers.
+    pub(super) fn on_frontier(&mut self, frontier: Epoch) {
+        let passed = self.marking.take_if(|(epoch, sweep)| *epoch < frontier && sweep.is_marked());
         let Some((_, sweep)) = passed else { return };
-        let gauges = Arc::clone(&self.gauges);
+        let metrics = Arc::clone(&self.metrics);
         self.freeing = Some(tokio::task::spawn_blocking(move || {
             let freed = sweep.free_unmarked();
-            gauges.texts_freed.fetch_add(freed as u64, Relaxed);
+            metrics.texts_freed.fetch_add(freed as u64, Relaxed);
             tracing::debug!(texts = freed, "texts that no row refers to are freed");
         }));
     }

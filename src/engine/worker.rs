@@ -18,13 +18,13 @@ use timely::worker::Worker;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::protocol::{EngineEvent, ReadCounts, WorkerCommand};
-use super::{Gauges, Settings};
+use super::{EngineMetrics, EngineSettings};
 use crate::position::{Epoch, PartitionId};
 use crate::sinks::{Already, Delivery, Encoder, Stored};
 use crate::sources::{ArrivalTime, Block, Entry, Route};
 
 /// A worker that has nothing to do wakes this often by itself.
-const PARK_MAX: Duration = Duration::from_secs(1);
+const WORKER_PARK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a worker thread starts with.
 pub(super) struct WorkerInit<E: Encoder> {
@@ -32,11 +32,11 @@ pub(super) struct WorkerInit<E: Encoder> {
     pub(super) events: UnboundedSender<EngineEvent<E::Batches>>,
     pub(super) encoder: Option<E>,
     pub(super) already: Arc<Already>,
-    pub(super) gauges: Arc<Gauges>,
+    pub(super) metrics: Arc<EngineMetrics>,
 }
 
 /// Runs a worker until its commands end, and reports a panic instead of passing it on.
-pub(super) fn run_worker<E: Encoder>(worker: &mut Worker, init: WorkerInit<E>, settings: &Settings) {
+pub(super) fn run_worker<E: Encoder>(worker: &mut Worker, init: WorkerInit<E>, settings: &EngineSettings) {
     let events = init.events.clone();
     let index = worker.index();
     let outcome = catch_unwind(AssertUnwindSafe(|| EngineWorker::new(worker, init, settings).run(worker)));
@@ -65,15 +65,15 @@ struct EngineWorker<E: Encoder> {
     read: HashMap<PartitionId, ReadCounts>,
     text_bytes_max: usize,
     frontier: Epoch,
-    watch: Option<WorkerLog>,
+    log: Option<WorkerLog>,
 }
 
 impl<E: Encoder> EngineWorker<E> {
-    fn new(worker: &mut Worker, init: WorkerInit<E>, settings: &Settings) -> EngineWorker<E> {
-        let watch = init.gauges.watches.get().map(|watches| {
-            let watch = WorkerLog::start(worker);
-            watches.lock().unwrap_or_else(PoisonError::into_inner).push(watch.clone());
-            watch
+    fn new(worker: &mut Worker, init: WorkerInit<E>, settings: &EngineSettings) -> EngineWorker<E> {
+        let log = init.metrics.worker_logs.get().map(|logs| {
+            let log = WorkerLog::start(worker);
+            logs.lock().unwrap_or_else(PoisonError::into_inner).push(log.clone());
+            log
         });
         let events = init.events.clone();
         let mut graph = WorkerGraph::install(worker, settings.questions, move |epoch, changes| {
@@ -85,7 +85,7 @@ impl<E: Encoder> EngineWorker<E> {
         let _ = init.events.send(EngineEvent::WorkerStarted { worker: worker.index(), thread });
         let (limits, text_bytes_max) = (settings.limits, settings.limits.text_bytes_max);
         let ingest = MessageParser::new(limits);
-        EngineWorker { init, graph, ingest, read: HashMap::new(), times_ahead: 0, text_bytes_max, frontier: 0, watch }
+        EngineWorker { init, graph, ingest, read: HashMap::new(), times_ahead: 0, text_bytes_max, frontier: 0, log }
     }
 
     fn run(mut self, worker: &mut Worker) {
@@ -96,7 +96,7 @@ impl<E: Encoder> EngineWorker<E> {
                     worker.step();
                 }
                 Err(TryRecvError::Empty) => {
-                    worker.step_or_park(Some(PARK_MAX));
+                    worker.step_or_park(Some(WORKER_PARK_TIMEOUT));
                 }
                 Err(TryRecvError::Disconnected) => break,
             }
@@ -104,7 +104,7 @@ impl<E: Encoder> EngineWorker<E> {
         }
         self.graph.close();
         while worker.has_dataflows() {
-            worker.step_or_park(Some(PARK_MAX));
+            worker.step_or_park(Some(WORKER_PARK_TIMEOUT));
         }
     }
 
@@ -125,7 +125,7 @@ impl<E: Encoder> EngineWorker<E> {
         let texts = StoredTexts::new(self.text_bytes_max);
         let mut rebuild = AnswerRebuild { graph: &mut self.graph, texts };
         rows.replay(&mut rebuild);
-        self.init.gauges.stored_texts_too_long.fetch_add(rebuild.texts.too_long, Relaxed);
+        self.init.metrics.stored_texts_too_long.fetch_add(rebuild.texts.too_long, Relaxed);
     }
 
     fn read_block(&mut self, block: &Block, source: Symbol, carries: StreamHint) {
@@ -135,7 +135,7 @@ impl<E: Encoder> EngineWorker<E> {
             graph: &mut self.graph,
             encoder: self.init.encoder.as_mut(),
             already: &self.init.already,
-            gauges: &self.init.gauges,
+            metrics: &self.init.metrics,
             read: ReadCounts::default(),
         };
         let (mut count, mut times_ahead) = (0, 0);
@@ -179,9 +179,9 @@ impl<E: Encoder> EngineWorker<E> {
         }
         self.frontier = frontier;
         let sizes = self.graph.sizes();
-        self.init.gauges.keep_graph_sizes(index, sizes);
-        if let Some(watch) = &self.watch {
-            watch.record_sizes(sizes);
+        self.init.metrics.record_graph_sizes(index, sizes);
+        if let Some(log) = &self.log {
+            log.record_sizes(sizes);
         }
         if index == 0 {
             let _ = self.init.events.send(EngineEvent::FrontierAdvanced { frontier });
@@ -194,7 +194,7 @@ struct RowRouter<'a, E> {
     graph: &'a mut WorkerGraph,
     encoder: Option<&'a mut E>,
     already: &'a Already,
-    gauges: &'a Gauges,
+    metrics: &'a EngineMetrics,
     read: ReadCounts,
 }
 
@@ -243,9 +243,9 @@ impl<E: Encoder> RowSink for RowRouter<'_, E> {
             return;
         }
         self.read.rejected += 1;
-        self.read.reasons.count(rejection.reason);
-        if let Some(recent) = self.gauges.recent.get() {
-            recent.keep(lineage, stream, rejection, payload);
+        self.read.reasons.count_reason(rejection.reason);
+        if let Some(log) = self.metrics.rejection_log.get() {
+            log.record(lineage, stream, rejection, payload);
         }
         if let Some(encoder) = &mut self.encoder {
             encoder.rejected(lineage, stream, rejection, payload);

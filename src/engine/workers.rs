@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::protocol::{EngineEvent, WindowBatches, WorkerCommand};
 use super::worker::{self, WorkerInit};
-use super::{EngineError, Gauges, Settings};
+use super::{EngineError, EngineMetrics, EngineSettings};
 use crate::sinks::{Already, Sink};
 
 /// The driver's handle of a worker.
@@ -20,7 +20,7 @@ pub(super) struct WorkerHandle {
 }
 
 impl WorkerHandle {
-    pub(super) fn send(&self, command: WorkerCommand) {
+    pub(super) fn send_command(&self, command: WorkerCommand) {
         // A worker that has gone has reported why; the report ends the run.
         let _ = self.commands.send(command);
         if let Some(thread) = &self.thread {
@@ -31,11 +31,11 @@ impl WorkerHandle {
 
 /// Timely runs its own threads; they end when their commands do.
 pub(super) fn start_workers<S: Sink>(
-    settings: &Settings,
+    settings: &EngineSettings,
     sink: &S,
     events: &mpsc::UnboundedSender<EngineEvent<WindowBatches<S>>>,
     already: &Arc<Already>,
-    gauges: &Arc<Gauges>,
+    metrics: &Arc<EngineMetrics>,
 ) -> Result<Vec<WorkerHandle>, EngineError> {
     let mut handles = Vec::new();
     let mut inits = Vec::new();
@@ -43,9 +43,9 @@ pub(super) fn start_workers<S: Sink>(
         let (sender, receiver) = commands::channel();
         handles.push(WorkerHandle { commands: sender, thread: None });
         let already = Arc::clone(already);
-        let gauges = Arc::clone(gauges);
+        let metrics = Arc::clone(metrics);
         let encoder = sink.encoder();
-        inits.push(Some(WorkerInit { commands: receiver, events: events.clone(), encoder, already, gauges }));
+        inits.push(Some(WorkerInit { commands: receiver, events: events.clone(), encoder, already, metrics }));
     }
     let inits = Mutex::new(inits);
     let mut worker_config = timely::WorkerConfig::default();

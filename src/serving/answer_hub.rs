@@ -19,7 +19,7 @@ use tokio::sync::broadcast;
 
 use super::latency::{EpochLatencies, LATENCY_WINDOW, LatencySummary};
 use super::{AnswerView, render};
-use crate::engine::{Frame, SourceStatus};
+use crate::engine::{EpochFrame, SourceStatus};
 use crate::position::Epoch;
 
 /// How many epochs with changes a reader may fall behind before it is dropped.
@@ -131,7 +131,7 @@ impl Default for AnswerHub {
 
 impl AnswerHub {
     /// Moves on to a frame's epoch.
-    pub fn publish_frame(&self, frame: &Frame) {
+    pub fn publish_frame(&self, frame: &EpochFrame) {
         let mut state = self.lock_state();
         let HubState { live, durable, not_durable, window_ends } = &mut *state;
         let passed = (!frame.changes.is_empty()).then(|| {
@@ -145,8 +145,8 @@ impl AnswerHub {
         if let Some(committed) = frame.durable_epoch {
             not_durable.extend(passed);
             // What is durable when it passes was read back from the tables.
-            if frame.cut || frame.epoch <= committed {
-                let Frame { epoch, as_of, .. } = *frame;
+            if frame.ends_window || frame.epoch <= committed {
+                let EpochFrame { epoch, as_of, .. } = *frame;
                 window_ends.push_back(WindowEnd { epoch, as_of, sources: Arc::clone(&frame.sources) });
             }
             while let Some(passed) = not_durable.pop_front_if(|passed| passed.epoch <= committed) {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use pinflow_dataflows::answer::{AnswerChange, LiveAnswer};
 use pinflow_dataflows::questions::{self, Question};
 
-use crate::engine::{Frame, SourceStatus};
+use crate::engine::{EpochFrame, SourceStatus};
 use crate::position::Epoch;
 
 /// All answers, and the cut they are as of. Changes are applied whole epochs at a time. A clone shares the tables until
@@ -68,7 +68,7 @@ impl AnswerView {
     ///
     /// # Panics
     /// If a change does not fit the answer it changes: the graph is at fault, and nothing it said could be trusted.
-    pub fn apply(&mut self, frame: &Frame) {
+    pub fn apply(&mut self, frame: &EpochFrame) {
         self.apply_changes(frame.epoch, frame.as_of, &frame.changes);
         self.durable_epoch = frame.durable_epoch;
         self.sources = Arc::clone(&frame.sources);

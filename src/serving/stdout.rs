@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::screen::{ScreenSize, layout_screen};
 use super::{AnswerView, render};
-use crate::engine::Frame;
+use crate::engine::EpochFrame;
 use crate::terminal::{self, AlternateScreen, EscapeStyle, SafeWriter, WhenClosed, sanitize_line};
 
 /// How long the first snapshot waits for everything to be read that was there at the start.
@@ -86,7 +86,7 @@ impl StdoutWriter {
     ///
     /// # Errors
     /// `Ok(Err(StdoutClosed))` if the reader has gone, an I/O error if writing failed otherwise.
-    pub fn serve(mut self, mut frames: mpsc::Receiver<Frame>) -> io::Result<Result<(), StdoutClosed>> {
+    pub fn serve(mut self, mut frames: mpsc::Receiver<EpochFrame>) -> io::Result<Result<(), StdoutClosed>> {
         // JSON on a terminal must not steer it; tables are safe cell by cell.
         let is_shown = self.settings.format != StdoutFormat::Tables && io::stdout().is_terminal();
         let escapes = if is_shown { EscapeStyle::Json } else { EscapeStyle::None };
@@ -94,7 +94,7 @@ impl StdoutWriter {
         let mut out = BufWriter::with_capacity(1 << 16, out);
         loop {
             let frame = match self.next_frame(&mut frames) {
-                FrameWait::Frame(frame) => Some(frame),
+                FrameWait::EpochFrame(frame) => Some(frame),
                 FrameWait::Late => None,
                 FrameWait::Ended => return Ok(Ok(())),
             };
@@ -109,16 +109,16 @@ impl StdoutWriter {
     }
 
     /// Waits for a frame, but not beyond the moment at which a snapshot is owed.
-    fn next_frame(&self, frames: &mut mpsc::Receiver<Frame>) -> FrameWait {
+    fn next_frame(&self, frames: &mut mpsc::Receiver<EpochFrame>) -> FrameWait {
         let periodic = matches!(self.settings.format, StdoutFormat::Snapshots | StdoutFormat::Tables);
         let owed = (periodic && self.stale && self.view.open).then(|| self.time_until_due());
         let wait = match owed {
             Some(wait) => wait,
             None if self.screen.is_some() => RESIZE_CHECK_INTERVAL,
-            None => return frames.blocking_recv().map_or(FrameWait::Ended, FrameWait::Frame),
+            None => return frames.blocking_recv().map_or(FrameWait::Ended, FrameWait::EpochFrame),
         };
         if let Ok(frame) = frames.try_recv() {
-            return FrameWait::Frame(frame);
+            return FrameWait::EpochFrame(frame);
         }
         if wait.is_zero() || self.is_resized() {
             return FrameWait::Late;
@@ -126,7 +126,7 @@ impl StdoutWriter {
         // Frames come every few milliseconds while anything happens; when none does, a nap is cheap.
         std::thread::sleep(wait.min(Duration::from_millis(20)));
         match frames.try_recv() {
-            Ok(frame) => FrameWait::Frame(frame),
+            Ok(frame) => FrameWait::EpochFrame(frame),
             Err(mpsc::error::TryRecvError::Disconnected) => FrameWait::Ended,
             Err(mpsc::error::TryRecvError::Empty) => FrameWait::Late,
         }
@@ -142,7 +142,7 @@ impl StdoutWriter {
         }
     }
 
-    fn handle_frame(&mut self, frame: Option<Frame>, out: &mut impl Write) -> io::Result<()> {
+    fn handle_frame(&mut self, frame: Option<EpochFrame>, out: &mut impl Write) -> io::Result<()> {
         let mut last = false;
         if let Some(frame) = frame {
             last = frame.last;
@@ -235,7 +235,7 @@ fn screen_size() -> ScreenSize {
 }
 
 enum FrameWait {
-    Frame(Frame),
+    EpochFrame(EpochFrame),
     /// A snapshot is owed and nothing has come.
     Late,
     Ended,

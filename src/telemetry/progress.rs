@@ -13,7 +13,7 @@ use pinflow_dataflows::clean::FieldFault;
 use pinflow_dataflows::ingest::IngestCounts;
 use pinflow_dataflows::rejection::RejectionReason;
 
-use crate::engine::Gauges;
+use crate::engine::EngineMetrics;
 use crate::terminal::{add_progress_bar, sanitize};
 
 /// The target of the lines that are logged.
@@ -31,7 +31,7 @@ pub struct ProgressReporter {
 impl ProgressReporter {
     /// Starts it. `quiet`: the terminal is taken by something else.
     #[must_use]
-    pub fn start(gauges: Arc<Gauges>, quiet: bool) -> ProgressReporter {
+    pub fn start(gauges: Arc<EngineMetrics>, quiet: bool) -> ProgressReporter {
         let (stop, stopped) = channel();
         let on_terminal = std::io::stderr().is_terminal();
         let every = if on_terminal { Duration::from_millis(250) } else { LINE_EVERY };
@@ -166,7 +166,7 @@ impl fmt::Display for ReadEstimate {
 
 /// Reads the gauges of a run now and then.
 pub struct ProgressMeter {
-    gauges: Arc<Gauges>,
+    gauges: Arc<EngineMetrics>,
     rows: u64,
     at: Instant,
 }
@@ -174,7 +174,7 @@ pub struct ProgressMeter {
 impl ProgressMeter {
     /// Starts counting now.
     #[must_use]
-    pub fn new(gauges: Arc<Gauges>) -> ProgressMeter {
+    pub fn new(gauges: Arc<EngineMetrics>) -> ProgressMeter {
         ProgressMeter { gauges, rows: 0, at: Instant::now() }
     }
 

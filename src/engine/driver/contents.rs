@@ -10,7 +10,7 @@ use pinflow_dataflows::ingest::IngestCounts;
 use pinflow_dataflows::record::Micros;
 
 use crate::engine::protocol::{ReadCounts, WindowBatches, WorkerCommand};
-use crate::engine::scheduler::Payload;
+use crate::engine::scheduler::SchedulerPayload;
 use crate::position::{PartitionId, Position, Reached};
 use crate::sinks::Sink;
 use crate::sources::Records;
@@ -18,7 +18,7 @@ use crate::sources::Records;
 /// What the engine's scheduler carries along.
 pub(super) struct EnginePayload<S>(PhantomData<S>);
 
-impl<S: Sink> Payload for EnginePayload<S> {
+impl<S: Sink> SchedulerPayload for EnginePayload<S> {
     type Work = WorkerCommand;
     type EpochRows = EpochRows<WindowBatches<S>>;
     type EpochAnswers = EpochAnswers;

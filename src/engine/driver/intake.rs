@@ -22,9 +22,9 @@ impl<S: Sink> EngineDriver<S> {
     ) -> Result<(), EngineError> {
         match chunk {
             Some(Ok(rows)) => {
-                self.gauges.rebuilt.fetch_add(rows.len() as u64, Relaxed);
+                self.metrics.rebuilt.fetch_add(rows.len() as u64, Relaxed);
                 let bytes = rows.len() * STORED_ROW_BYTES;
-                self.schedule(SchedulerEvent::StoredRowsTaken { work: WorkerCommand::ReplayStored(rows), bytes });
+                self.schedule_event(SchedulerEvent::StoredRowsTaken { work: WorkerCommand::ReplayStored(rows), bytes });
                 Ok(())
             }
             Some(Err(error)) => Err(EngineError::Rebuild(Box::new(error))),
@@ -34,13 +34,13 @@ impl<S: Sink> EngineDriver<S> {
 
     fn finish_rebuild(&mut self) -> Result<(), EngineError> {
         // A decoder that died would end the chunks too, and the answers would be short of its rows.
-        let (rebuilt, total) = (self.gauges.rebuilt.load(Relaxed), self.gauges.rebuild_total.load(Relaxed));
+        let (rebuilt, total) = (self.metrics.rebuilt.load(Relaxed), self.metrics.rebuild_total.load(Relaxed));
         if rebuilt != total {
             let what = format!("{rebuilt} rows were read back of {total}; what is committed is safe, start again");
             return Err(EngineError::Rebuild(what.into()));
         }
         tracing::info!(rows = rebuilt, "the answers are rebuilt from the tables");
-        self.schedule(SchedulerEvent::RebuildFinished);
+        self.schedule_event(SchedulerEvent::RebuildFinished);
         Ok(())
     }
 
@@ -51,15 +51,15 @@ impl<S: Sink> EngineDriver<S> {
             Some(Event::Begun(partitions)) => self.take_start_positions(partitions),
             Some(Event::Block(block)) => self.take_block(block),
             Some(Event::Ends { partition, end }) => self.record_source_end(partition, end),
-            Some(Event::Blocked { source, cause }) => self.gauges.note_blocked(source, cause),
+            Some(Event::Blocked { source, cause }) => self.metrics.record_blocked_source(source, cause),
             Some(Event::Ended(partition)) => {
                 if let Some(state) = self.partitions.get(&partition) {
-                    self.all_rejected.end(&state.partition.name, self.scheduler.open_epoch());
+                    self.all_rejected.mark_ended(&state.partition.name, self.scheduler.open_epoch());
                 }
             }
-            Some(Event::BacklogRead) => self.schedule(SchedulerEvent::BacklogRead),
+            Some(Event::BacklogRead) => self.schedule_event(SchedulerEvent::BacklogRead),
             Some(Event::Failed(error)) => return Err(error.into()),
-            None => self.schedule(SchedulerEvent::SourcesEnded),
+            None => self.schedule_event(SchedulerEvent::SourcesEnded),
         }
         Ok(())
     }
@@ -78,14 +78,14 @@ impl<S: Sink> EngineDriver<S> {
             let end = EpochEnd { next, anchor, seek, lag: None, lag_ms: None, arrived_at: None };
             self.scheduler.open_epoch_mut().0.ends.insert(id, end);
         }
-        self.schedule(SchedulerEvent::StartPositionsTaken);
+        self.schedule_event(SchedulerEvent::StartPositionsTaken);
     }
 
     fn record_source_end(&mut self, partition: PartitionId, end: Position) {
         self.partitions.get_mut(&partition).expect("a partition is opened before its end is reported").end = Some(end);
         self.publish_lag();
         // An epoch of its own shows it, even if nothing can be read: before an open transaction, for example.
-        self.schedule(SchedulerEvent::StatusChanged);
+        self.schedule_event(SchedulerEvent::StatusChanged);
     }
 
     fn take_block(&mut self, block: Block) {
@@ -93,16 +93,16 @@ impl<S: Sink> EngineDriver<S> {
         let (source, carries) = (state.source, state.partition.carries);
         if let Some(now) = block.remaining_bytes {
             let before = std::mem::replace(&mut state.remaining_bytes, now);
-            self.gauges.bytes_remaining.fetch_add(now.wrapping_sub(before), Relaxed);
+            self.metrics.bytes_remaining.fetch_add(now.wrapping_sub(before), Relaxed);
         }
         let (rows, bytes) = (block.records.count(), block.records.bytes());
-        self.gauges.bytes.fetch_add(bytes as u64, Relaxed);
+        self.metrics.bytes.fetch_add(bytes as u64, Relaxed);
         self.extend_open_epoch(&block, rows);
         if self.archives {
             self.scheduler.filling_window_mut().messages.push((block.partition, block.records.clone()));
         }
         let work = WorkerCommand::ReadBlock { block, source, carries };
-        self.schedule(SchedulerEvent::BlockTaken { work, rows, bytes });
+        self.schedule_event(SchedulerEvent::BlockTaken { work, rows, bytes });
     }
 
     /// The open epoch ends after this block, in the block's partition.
@@ -121,6 +121,6 @@ impl<S: Sink> EngineDriver<S> {
     }
 
     pub(super) fn publish_lag(&self) {
-        self.gauges.lag.store(self.partitions.values().filter_map(PartitionState::lag).sum(), Relaxed);
+        self.metrics.lag.store(self.partitions.values().filter_map(PartitionState::lag).sum(), Relaxed);
     }
 }

@@ -10,21 +10,21 @@ use tokio::time::Instant;
 
 use super::{DriverInputs, EngineDriver};
 use crate::archive::Archive;
-use crate::engine::all_rejected::AllRejectedWatch;
-use crate::engine::committer::supervise_commits;
+use crate::engine::all_rejected::AllRejectedMonitor;
+use crate::engine::committer::run_committer;
 use crate::engine::memory::MEMORY_GRACE;
-use crate::engine::scheduler::{Scheduler, SchedulerPolicy};
-use crate::engine::stop::{Outcome, STOP_DEADLINE, stop_deadline};
+use crate::engine::scheduler::{EpochScheduler, SchedulerPolicy};
+use crate::engine::stop::{RunOutcome, STOP_DEADLINE, wait_for_stop_deadline};
 use crate::engine::text_sweeps::TextSweeps;
 use crate::engine::workers::start_workers;
-use crate::engine::{EngineError, Frame, Gauges, Settings, Totals};
+use crate::engine::{EngineError, EngineMetrics, EngineSettings, EpochFrame, RunTotals};
 use crate::sinks::{Resume, Sink};
 use crate::sources::{DurableFrontier, Event};
 
 /// What an engine is connected to.
 pub struct Engine<S: Sink> {
-    /// How it runs.
-    pub settings: Settings,
+    /// Limits and options.
+    pub settings: EngineSettings,
     /// Where rows go.
     pub sink: S,
     /// Where messages go as they were received, before their rows are committed; nowhere if absent.
@@ -33,29 +33,29 @@ pub struct Engine<S: Sink> {
     pub resume: Resume,
     /// What sources send; ends when all of them have ended.
     pub events: mpsc::Receiver<Event>,
-    /// How many times [`Event::BacklogRead`] will be said: see [`crate::sources::Feed::backlogs`].
+    /// How many times [`Event::BacklogRead`] will be sent: see [`crate::sources::Feed::backlogs`].
     pub backlogs: usize,
-    /// Where sources see how far they are durable.
+    /// How far sources are durable: the engine advances it, and sources watch it.
     pub durable_frontier: DurableFrontier,
     /// Turns `true` when the run is to stop.
     pub stop: watch::Receiver<bool>,
-    /// Where passed epochs go.
-    pub frames: mpsc::Sender<Frame>,
+    /// Takes the epochs that have passed.
+    pub frames: mpsc::Sender<EpochFrame>,
     /// Figures for a progress line.
-    pub gauges: Arc<Gauges>,
+    pub metrics: Arc<EngineMetrics>,
 }
 
 impl<S: Sink> Engine<S> {
-    /// Runs until every source has ended or a stop is asked for, and everything read is answered and durable.
+    /// Runs until every source has ended or a stop is requested, and everything that was read is answered and durable.
     ///
     /// # Errors
     /// [`EngineError`]: what failed. Everything committed stays; a new run resumes there.
-    pub async fn run(self) -> Result<Outcome, EngineError> {
+    pub async fn run(self) -> Result<RunOutcome, EngineError> {
         let (paused, stop) = (self.sink.paused(), self.stop.clone());
         // The deadline stands outside of everything that can wait: a full disk, a bucket that is away, a reader that
-        // takes nothing. Whether the sources have ended by themselves makes no difference.
+        // takes nothing. It holds even if the sources have already ended.
         let given_up = async {
-            stop_deadline(stop).await;
+            wait_for_stop_deadline(stop).await;
             // Here, and not behind the arrow: the run is dropped before that, and then waits for nothing.
             paused.borrow().clone()
         };
@@ -65,32 +65,32 @@ impl<S: Sink> Engine<S> {
         }
     }
 
-    async fn run_to_end(self) -> Result<Outcome, EngineError> {
-        let (reports, engine_events) = mpsc::unbounded_channel();
+    async fn run_to_end(self) -> Result<RunOutcome, EngineError> {
+        let (event_sender, engine_events) = mpsc::unbounded_channel();
         let workers =
-            start_workers(&self.settings, &self.sink, &reports, &Arc::new(self.resume.already), &self.gauges)?;
+            start_workers(&self.settings, &self.sink, &event_sender, &Arc::new(self.resume.already), &self.metrics)?;
         // Set once: an engine runs once.
-        let _ = self.gauges.paused.set(self.sink.paused());
-        let _ = self.gauges.tables.set(self.sink.tables());
+        let _ = self.metrics.paused.set(self.sink.paused());
+        let _ = self.metrics.tables.set(self.sink.tables());
         let stored_rows = self.sink.read_back();
         let has_tables = self.sink.encoder().is_some();
         let (commits, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
         let archives = self.archive.is_some();
-        let gauges = Arc::clone(&self.gauges);
-        let committer = tokio::spawn(supervise_commits(self.sink, self.archive, to_commit, reports.clone(), gauges));
-        self.gauges.rebuild_total.store(self.resume.rows, Relaxed);
-        let _ = self.gauges.prior.set(self.resume.prior);
-        self.gauges.memory_max.store(self.settings.memory_max.unwrap_or(0), Relaxed);
+        let metrics = Arc::clone(&self.metrics);
+        let committer = tokio::spawn(run_committer(self.sink, self.archive, to_commit, event_sender.clone(), metrics));
+        self.metrics.rebuild_total.store(self.resume.rows, Relaxed);
+        let _ = self.metrics.prior.set(self.resume.prior);
+        self.metrics.memory_max.store(self.settings.memory_max.unwrap_or(0), Relaxed);
         let sweeps =
-            TextSweeps::new(self.settings.workers, self.settings.questions.duplicates, Arc::clone(&self.gauges));
+            TextSweeps::new(self.settings.workers, self.settings.questions.duplicates, Arc::clone(&self.metrics));
         let policy = scheduler_policy(&self.settings, has_tables, self.backlogs);
         let driver = EngineDriver::<S> {
-            scheduler: Scheduler::new(policy, Instant::now()),
+            scheduler: EpochScheduler::new(policy, Instant::now()),
             workers,
             commits,
             frames: self.frames,
             durable_frontier: self.durable_frontier,
-            gauges: self.gauges,
+            metrics: self.metrics,
             has_tables,
             archives,
             memory_max: self.settings.memory_max,
@@ -100,12 +100,12 @@ impl<S: Sink> Engine<S> {
             as_of: Timestamp::now(),
             stop: self.stop.clone(),
             is_unserved: false,
-            totals: Totals::default(),
-            all_rejected: AllRejectedWatch::default(),
+            totals: RunTotals::default(),
+            all_rejected: AllRejectedMonitor::default(),
             failure: None,
         };
         let inputs = DriverInputs { source_events: self.events, stored_rows, engine_events, stop: self.stop };
-        let (outcome, failure) = driver.run(inputs).await?;
+        let (outcome, failure) = driver.run_until_finished(inputs).await?;
         committer
             .await
             .map_err(|panic| EngineError::Panicked { thread: "committer".to_owned(), message: panic.to_string() })?;
@@ -113,7 +113,7 @@ impl<S: Sink> Engine<S> {
     }
 }
 
-fn scheduler_policy(settings: &Settings, has_tables: bool, backlogs: usize) -> SchedulerPolicy {
+fn scheduler_policy(settings: &EngineSettings, has_tables: bool, backlogs: usize) -> SchedulerPolicy {
     SchedulerPolicy {
         workers: settings.workers,
         epoch_length: settings.epoch,

@@ -15,15 +15,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use self::contents::EnginePayload;
-use super::all_rejected::{AllRejected, AllRejectedWatch};
+use super::all_rejected::{AllRejected, AllRejectedMonitor};
 use super::memory::{HeldMemory, resident_bytes};
 use super::partition_state::PartitionState;
 use super::protocol::{CommitRequest, EngineEvent, WindowBatches, WorkerCommand};
-use super::scheduler::{Intake, Scheduler, SchedulerCommand, SchedulerEvent};
-use super::stop::Outcome;
+use super::scheduler::{AllowedInput, EpochScheduler, SchedulerCommand, SchedulerEvent};
+use super::stop::RunOutcome;
 use super::text_sweeps::TextSweeps;
 use super::workers::WorkerHandle;
-use super::{EngineError, Frame, Gauges, Totals};
+use super::{EngineError, EngineMetrics, EpochFrame, RunTotals};
 use crate::position::{Epoch, PartitionId};
 use crate::sinks::{Sink, SinkError, Stored};
 use crate::sources::{DurableFrontier, Event};
@@ -50,12 +50,12 @@ enum TurnEnd {
 }
 
 struct EngineDriver<S: Sink> {
-    scheduler: Scheduler<EnginePayload<S>>,
+    scheduler: EpochScheduler<EnginePayload<S>>,
     workers: Vec<WorkerHandle>,
     commits: mpsc::Sender<CommitRequest<S>>,
-    frames: mpsc::Sender<Frame>,
+    frames: mpsc::Sender<EpochFrame>,
     durable_frontier: DurableFrontier,
-    gauges: Arc<Gauges>,
+    metrics: Arc<EngineMetrics>,
     has_tables: bool,
     archives: bool,
     memory_max: Option<u64>,
@@ -68,8 +68,8 @@ struct EngineDriver<S: Sink> {
     stop: watch::Receiver<bool>,
     /// Nobody takes frames any more.
     is_unserved: bool,
-    totals: Totals,
-    all_rejected: AllRejectedWatch,
+    totals: RunTotals,
+    all_rejected: AllRejectedMonitor,
     /// Why the run fails: at once, or after everything that was read is durable.
     failure: Option<EngineError>,
 }
@@ -77,10 +77,13 @@ struct EngineDriver<S: Sink> {
 impl<S: Sink> EngineDriver<S> {
     /// Runs until everything is read, shown and durable. An [`EngineError`] beside the outcome is one that let the run finish
     /// what it had read.
-    async fn run(mut self, mut inputs: DriverInputs<S>) -> Result<(Outcome, Option<EngineError>), EngineError> {
+    async fn run_until_finished(
+        mut self,
+        mut inputs: DriverInputs<S>,
+    ) -> Result<(RunOutcome, Option<EngineError>), EngineError> {
         let mut is_stop_known = false;
         loop {
-            let (intake, deadline) = (self.scheduler.intake(), self.scheduler.next_deadline());
+            let (allowed_input, deadline) = (self.scheduler.allowed_input(), self.scheduler.next_deadline());
             let handled = tokio::select! {
                 biased;
                 event = inputs.engine_events.recv() => {
@@ -89,24 +92,24 @@ impl<S: Sink> EngineDriver<S> {
                 changed = inputs.stop.changed(), if !is_stop_known => {
                     is_stop_known = true;
                     // A closed channel asks for nothing.
-                    if changed.is_ok() { self.schedule(SchedulerEvent::StopRequested); }
+                    if changed.is_ok() { self.schedule_event(SchedulerEvent::StopRequested); }
                     Ok(())
                 }
-                chunk = inputs.stored_rows.recv(), if intake == Intake::StoredRows => self.on_stored_rows(chunk),
-                event = inputs.source_events.recv(), if intake == Intake::SourceEvents => self.on_source_event(event),
+                chunk = inputs.stored_rows.recv(), if allowed_input == AllowedInput::StoredRows => self.on_stored_rows(chunk),
+                event = inputs.source_events.recv(), if allowed_input == AllowedInput::SourceEvents => self.on_source_event(event),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Ok(()),
             };
             if let Err(error) = handled {
                 self.failure = Some(error);
-                self.schedule(SchedulerEvent::Failed);
+                self.schedule_event(SchedulerEvent::Failed);
             }
             if self.end_turn().await? == TurnEnd::Finished {
-                return Ok(self.finish(&mut inputs.engine_events).await);
+                return Ok(self.finish_run(&mut inputs.engine_events).await);
             }
         }
     }
 
-    fn schedule(&mut self, event: SchedulerEvent<WorkerCommand>) {
+    fn schedule_event(&mut self, event: SchedulerEvent<WorkerCommand>) {
         self.scheduler.handle_event(event, Instant::now());
     }
 
@@ -117,7 +120,7 @@ impl<S: Sink> EngineDriver<S> {
         }
         self.measure_memory();
         let can_sweep = !self.sweeps.is_under_way();
-        self.schedule(SchedulerEvent::Tick { can_sweep });
+        self.schedule_event(SchedulerEvent::Tick { can_sweep });
         self.do_commands().await
     }
 
@@ -126,10 +129,10 @@ impl<S: Sink> EngineDriver<S> {
             return;
         }
         // A worker may mark its rows a moment after their epoch has passed.
-        self.sweeps.on_passed(self.scheduler.frontier());
+        self.sweeps.on_frontier(self.scheduler.frontier());
         self.resident = resident_bytes().unwrap_or(0);
-        self.schedule(SchedulerEvent::MemoryMeasured { resident: self.resident });
-        self.gauges.memory_is_over.store(self.scheduler.memory_is_over(), Relaxed);
+        self.schedule_event(SchedulerEvent::MemoryMeasured { resident: self.resident });
+        self.metrics.memory_is_over.store(self.scheduler.memory_is_over(), Relaxed);
     }
 
     fn on_engine_event(&mut self, event: EngineEvent<WindowBatches<S>>) -> Result<(), EngineError> {
@@ -146,16 +149,16 @@ impl<S: Sink> EngineDriver<S> {
                 for (partition, read) in read {
                     *rows.read.entry(partition).or_default() += read;
                 }
-                self.schedule(SchedulerEvent::EpochRead { epoch });
+                self.schedule_event(SchedulerEvent::EpochRead { epoch });
             }
             EngineEvent::AnswersChanged { epoch, changes } => {
                 self.scheduler.in_flight_mut(epoch).1.changes.extend(changes);
             }
             EngineEvent::FrontierAdvanced { frontier } => {
-                self.sweeps.on_passed(frontier);
-                self.schedule(SchedulerEvent::FrontierAdvanced { frontier });
+                self.sweeps.on_frontier(frontier);
+                self.schedule_event(SchedulerEvent::FrontierAdvanced { frontier });
             }
-            EngineEvent::WindowDurable { epoch } => self.schedule(SchedulerEvent::WindowDurable { epoch }),
+            EngineEvent::WindowDurable { epoch } => self.schedule_event(SchedulerEvent::WindowDurable { epoch }),
             EngineEvent::CommitFailed(error) => return Err(error),
             EngineEvent::ThreadPanicked { thread, message } => return Err(EngineError::Panicked { thread, message }),
         }
@@ -165,7 +168,7 @@ impl<S: Sink> EngineDriver<S> {
     async fn do_commands(&mut self) -> Result<TurnEnd, EngineError> {
         while let Some(command) = self.scheduler.next_command() {
             match command {
-                SchedulerCommand::GiveWork { worker, work } => self.workers[worker].send(work),
+                SchedulerCommand::GiveWork { worker, work } => self.workers[worker].send_command(work),
                 SchedulerCommand::CloseEpoch { epoch, ends_window, sweep_demanded } => {
                     self.close_epoch(epoch, ends_window, sweep_demanded);
                 }
@@ -192,9 +195,9 @@ impl<S: Sink> EngineDriver<S> {
 
     fn close_epoch(&mut self, epoch: Epoch, ends_window: bool, sweep_demanded: bool) {
         self.scheduler.in_flight_mut(epoch).1.as_of = Timestamp::now();
-        let sweep = self.sweeps.begin(epoch, sweep_demanded);
+        let sweep = self.sweeps.begin_sweep(epoch, sweep_demanded);
         for worker in &self.workers {
-            worker.send(WorkerCommand::CloseEpoch { epoch, ends_window, sweep: sweep.clone() });
+            worker.send_command(WorkerCommand::CloseEpoch { epoch, ends_window, sweep: sweep.clone() });
         }
     }
 
@@ -205,26 +208,26 @@ impl<S: Sink> EngineDriver<S> {
             resident: self.resident,
             max: self.memory_max.unwrap_or(0),
             texts: pinflow_dataflows::graph::StateSize { records: texts, bytes },
-            sizes: self.gauges.graph_sizes(),
+            sizes: self.metrics.graph_sizes(),
             window: self.scheduler.window_bytes() as u64,
             blocks: self.scheduler.open_bytes() as u64,
         }
     }
 
-    async fn finish(
+    async fn finish_run(
         mut self,
         engine_events: &mut mpsc::UnboundedReceiver<EngineEvent<WindowBatches<S>>>,
-    ) -> (Outcome, Option<EngineError>) {
-        self.all_rejected.judge_all().iter().for_each(AllRejected::warn);
-        self.send_frame(Frame { last: true, ..self.frame() }).await;
+    ) -> (RunOutcome, Option<EngineError>) {
+        self.all_rejected.judge_remaining_sources().iter().for_each(AllRejected::log_warning);
+        self.send_frame(EpochFrame { last: true, ..self.last_frame() }).await;
         // Without commands the workers close their inputs and end.
         let threads: Vec<_> = self.workers.drain(..).filter_map(|worker| worker.thread).collect();
         for thread in threads {
             thread.unpark();
         }
         engine_events.close();
-        let counts = self.gauges.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let counts = self.metrics.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (stopped, epoch) = (self.scheduler.is_stopped(), self.scheduler.shown_epoch());
-        (Outcome { totals: Totals { counts, ..self.totals }, stopped, epoch }, self.failure)
+        (RunOutcome { totals: RunTotals { counts, ..self.totals }, stopped, epoch }, self.failure)
     }
 }

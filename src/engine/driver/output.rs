@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use super::EngineDriver;
 use super::contents::{EpochAnswers, EpochEnd, EpochRows, WindowContents};
 use crate::archive::Moved;
-use crate::engine::Frame;
+use crate::engine::EpochFrame;
 use crate::engine::all_rejected::AllRejected;
 use crate::engine::protocol::{CommitRequest, ReadCounts, ReceivedMessages, WindowBatches};
 use crate::engine::stop::{SERVING_GRACE, sleep_after_stop};
@@ -18,7 +18,7 @@ impl<S: Sink> EngineDriver<S> {
     pub(super) fn pass_epoch(&mut self, epoch: Epoch, rows: EpochRows<WindowBatches<S>>) {
         let rows_before = self.totals.rows;
         rows.read.into_iter().for_each(|(partition, read)| self.count_rows(partition, read));
-        self.all_rejected.judge_ended(epoch).iter().for_each(AllRejected::warn);
+        self.all_rejected.judge_ended_sources(epoch).iter().for_each(AllRejected::log_warning);
         let reached: Vec<_> =
             rows.ends.into_iter().map(|(partition, end)| (partition, self.move_partition(partition, end))).collect();
         if self.has_tables {
@@ -29,22 +29,22 @@ impl<S: Sink> EngineDriver<S> {
         } else {
             self.durable_frontier.advance(reached.iter().map(|(partition, reached)| (*partition, reached.next)));
         }
-        self.gauges.counts.lock().unwrap_or_else(PoisonError::into_inner).merge(&rows.counts);
+        self.metrics.counts.lock().unwrap_or_else(PoisonError::into_inner).merge(&rows.counts);
         if self.scheduler.rebuilt_in() == Some(epoch) {
             self.warn_of_long_texts();
         }
         self.publish_lag();
         self.publish_durable_epoch();
-        self.gauges.rows.store(self.totals.rows, Relaxed);
-        self.gauges.rejected.store(self.totals.rejected, Relaxed);
-        self.gauges.epoch.store(epoch, Relaxed);
+        self.metrics.rows.store(self.totals.rows, Relaxed);
+        self.metrics.rejected.store(self.totals.rejected, Relaxed);
+        self.metrics.epoch.store(epoch, Relaxed);
     }
 
     fn count_rows(&mut self, partition: PartitionId, read: ReadCounts) {
         let state = self.partitions.get_mut(&partition).expect("read from a known partition");
         state.read += read;
         state.reached.rows += read.rows;
-        self.all_rejected.add(&state.partition.name, read).iter().for_each(AllRejected::warn);
+        self.all_rejected.count_read(&state.partition.name, read).iter().for_each(AllRejected::log_warning);
         self.totals.rows += read.rows;
         self.totals.rejected += read.rejected;
     }
@@ -61,7 +61,7 @@ impl<S: Sink> EngineDriver<S> {
 
     /// Logs, once all rows are read back, that some stored texts count as null.
     fn warn_of_long_texts(&self) {
-        let texts = self.gauges.stored_texts_too_long.load(Relaxed);
+        let texts = self.metrics.stored_texts_too_long.load(Relaxed);
         if texts > 0 {
             tracing::warn!(
                 texts,
@@ -73,7 +73,7 @@ impl<S: Sink> EngineDriver<S> {
 
     fn publish_durable_epoch(&self) {
         if let Some(durable) = self.scheduler.durable_epoch() {
-            self.gauges.durable_epoch.store(durable, Relaxed);
+            self.metrics.durable_epoch.store(durable, Relaxed);
         }
     }
 
@@ -111,23 +111,23 @@ impl<S: Sink> EngineDriver<S> {
     pub(super) async fn show_epoch(&mut self, epoch: Epoch, ends_window: bool, answers: EpochAnswers) {
         self.as_of = answers.as_of;
         let EpochAnswers { changes, first_record_at, .. } = answers;
-        let frame = Frame { epoch, cut: ends_window, changes: Arc::new(changes), first_record_at, ..self.frame() };
+        let frame = EpochFrame { epoch, ends_window, changes: Arc::new(changes), first_record_at, ..self.last_frame() };
         self.send_frame(frame).await;
     }
 
     /// Shows again how far everything is durable.
     pub(super) async fn show_durable(&mut self) {
         self.publish_durable_epoch();
-        self.send_frame(self.frame()).await;
+        self.send_frame(self.last_frame()).await;
     }
 
     /// The last epoch that passed, as it stands now.
-    pub(super) fn frame(&self) -> Frame {
-        Frame {
+    pub(super) fn last_frame(&self) -> EpochFrame {
+        EpochFrame {
             epoch: self.scheduler.shown_epoch(),
             as_of: self.as_of,
             durable_epoch: self.scheduler.durable_epoch(),
-            cut: false,
+            ends_window: false,
             changes: Arc::default(),
             first_record_at: None,
             sources: self.partitions.values().map(|state| state.status(self.as_of)).collect(),
@@ -138,8 +138,8 @@ impl<S: Sink> EngineDriver<S> {
     }
 
     /// Exclusive, since what a sink collects can be sent to another thread with the driver, but not shared.
-    pub(super) async fn send_frame(&mut self, frame: Frame) {
-        self.gauges.open.store(frame.open, Relaxed);
+    pub(super) async fn send_frame(&mut self, frame: EpochFrame) {
+        self.metrics.open.store(frame.open, Relaxed);
         if self.is_unserved {
             return;
         }

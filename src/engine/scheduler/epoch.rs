@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Payload;
+use super::SchedulerPayload;
 use crate::position::Epoch;
 
 /// The epoch that takes blocks.
-pub(super) struct OpenEpoch<P: Payload> {
+pub(super) struct OpenEpoch<P: SchedulerPayload> {
     pub(super) number: Epoch,
     /// Bytes handed to workers in it.
     pub(super) bytes: usize,
@@ -21,7 +21,7 @@ pub(super) struct OpenEpoch<P: Payload> {
     pub(super) answers: P::EpochAnswers,
 }
 
-impl<P: Payload> OpenEpoch<P> {
+impl<P: SchedulerPayload> OpenEpoch<P> {
     pub(super) fn new(number: Epoch, now: Instant) -> OpenEpoch<P> {
         OpenEpoch {
             number,

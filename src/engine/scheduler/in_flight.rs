@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use super::Payload;
+use super::SchedulerPayload;
 use super::epoch::OpenEpoch;
 use crate::position::Epoch;
 
 /// A closed epoch that has not passed the graph.
-pub(super) struct InFlightEpoch<P: Payload> {
+pub(super) struct InFlightEpoch<P: SchedulerPayload> {
     pub(super) number: Epoch,
     /// Whether it is the last epoch of its window.
     pub(super) ends_window: bool,
@@ -19,11 +19,11 @@ pub(super) struct InFlightEpoch<P: Payload> {
 }
 
 /// Closed epochs that have not passed, oldest first.
-pub(super) struct InFlightEpochs<P: Payload> {
+pub(super) struct InFlightEpochs<P: SchedulerPayload> {
     epochs: VecDeque<InFlightEpoch<P>>,
 }
 
-impl<P: Payload> InFlightEpochs<P> {
+impl<P: SchedulerPayload> InFlightEpochs<P> {
     pub(super) fn new() -> InFlightEpochs<P> {
         InFlightEpochs { epochs: VecDeque::new() }
     }

@@ -2,7 +2,7 @@
 //!
 //! The [driver](super::driver) tells it what happened ([`SchedulerEvent`]) and does what it says
 //! ([`SchedulerCommand`]). The scheduler does no I/O and reads no clock: time is an argument. It owns everything that is in
-//! flight, and never looks into it: see [`Payload`].
+//! flight, and never looks into it: see [`SchedulerPayload`].
 //!
 //! # Laws
 //!
@@ -39,7 +39,7 @@ use super::memory::{MemoryAction, MemoryGuard};
 use crate::position::Epoch;
 
 /// What the scheduler carries along and never looks into.
-pub(super) trait Payload {
+pub(super) trait SchedulerPayload {
     /// Work for one worker: a block, or rows read back from the tables.
     type Work;
     /// What was read in an epoch. It goes into the epoch's window.
@@ -107,7 +107,7 @@ pub(super) enum SchedulerEvent<W> {
 
 /// What is to be done.
 #[derive(Debug)]
-pub(super) enum SchedulerCommand<P: Payload> {
+pub(super) enum SchedulerCommand<P: SchedulerPayload> {
     /// Hand this to a worker.
     GiveWork { worker: usize, work: P::Work },
     /// Tell all workers that the epoch is complete, and whether it is the last of its window.
@@ -135,7 +135,7 @@ pub(super) enum SchedulerCommand<P: Payload> {
 
 /// What may be taken now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Intake {
+pub(super) enum AllowedInput {
     /// Nothing: sources wait.
     Nothing,
     /// Rows of the tables.
@@ -146,7 +146,7 @@ pub(super) enum Intake {
 
 /// Where a run is on its way to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RunPhase {
+enum SchedulerPhase {
     /// Blocks are taken.
     Running,
     /// The last epoch is to be closed.
@@ -158,9 +158,9 @@ enum RunPhase {
 }
 
 /// The state of a run. See the module for its laws.
-pub(super) struct Scheduler<P: Payload> {
+pub(super) struct EpochScheduler<P: SchedulerPayload> {
     policy: SchedulerPolicy,
-    phase: RunPhase,
+    phase: SchedulerPhase,
     /// Whether the run ends before its sources do.
     stopped: bool,
     open: OpenEpoch<P>,
@@ -185,10 +185,10 @@ pub(super) struct Scheduler<P: Payload> {
     commands: VecDeque<SchedulerCommand<P>>,
 }
 
-impl<P: Payload> Scheduler<P> {
-    pub(super) fn new(policy: SchedulerPolicy, now: Instant) -> Scheduler<P> {
-        Scheduler {
-            phase: RunPhase::Running,
+impl<P: SchedulerPayload> EpochScheduler<P> {
+    pub(super) fn new(policy: SchedulerPolicy, now: Instant) -> EpochScheduler<P> {
+        EpochScheduler {
+            phase: SchedulerPhase::Running,
             stopped: false,
             open: OpenEpoch::new(1, now),
             in_flight: InFlightEpochs::new(),
@@ -207,10 +207,10 @@ impl<P: Payload> Scheduler<P> {
         }
     }
 
-    /// Takes in what happened. What follows from it is said by [`Scheduler::next_command`], which is to be emptied before
+    /// Takes in what happened. What follows from it is said by [`EpochScheduler::next_command`], which is to be emptied before
     /// the next event.
     pub(super) fn handle_event(&mut self, event: SchedulerEvent<P::Work>, now: Instant) {
-        if self.phase == RunPhase::Ended {
+        if self.phase == SchedulerPhase::Ended {
             return;
         }
         match event {
@@ -241,7 +241,7 @@ impl<P: Payload> Scheduler<P> {
             SchedulerEvent::FrontierAdvanced { frontier } => self.frontier = self.frontier.max(frontier),
             SchedulerEvent::WindowDurable { epoch } => self.on_window_durable(epoch),
             SchedulerEvent::MemoryMeasured { resident } => self.on_memory_measured(resident, now),
-            SchedulerEvent::Failed => self.abort(),
+            SchedulerEvent::Failed => self.abort_run(),
             SchedulerEvent::Tick { can_sweep } => self.close_epoch_if_due(can_sweep, now),
         }
     }
@@ -251,25 +251,25 @@ impl<P: Payload> Scheduler<P> {
         if let Some(command) = self.commands.pop_front() {
             return Some(command);
         }
-        if self.phase == RunPhase::Ended {
+        if self.phase == SchedulerPhase::Ended {
             return None;
         }
         if let Some(command) = self.pass_next_epoch() {
             return Some(command);
         }
         if self.is_drained() {
-            self.phase = RunPhase::Ended;
+            self.phase = SchedulerPhase::Ended;
             return Some(SchedulerCommand::Finish);
         }
         None
     }
 
     /// What may be taken now. If it is nothing, queues fill and sources wait.
-    pub(super) fn intake(&self) -> Intake {
-        if self.phase != RunPhase::Running || !self.has_credit() {
-            return Intake::Nothing;
+    pub(super) fn allowed_input(&self) -> AllowedInput {
+        if self.phase != SchedulerPhase::Running || !self.has_credit() {
+            return AllowedInput::Nothing;
         }
-        if self.rebuilt_in.is_some() { Intake::SourceEvents } else { Intake::StoredRows }
+        if self.rebuilt_in.is_some() { AllowedInput::SourceEvents } else { AllowedInput::StoredRows }
     }
 
     /// When [`SchedulerEvent::Tick`] is due, or the memory is to be measured, even if nothing happens before.
@@ -281,7 +281,7 @@ impl<P: Payload> Scheduler<P> {
 
     /// When the memory is to be measured next.
     pub(super) fn memory_check_at(&self) -> Option<Instant> {
-        self.memory.check_at().filter(|_| self.phase == RunPhase::Running)
+        self.memory.check_at().filter(|_| self.phase == SchedulerPhase::Running)
     }
 
     fn graph_has_room(&self) -> bool {
@@ -317,20 +317,20 @@ impl<P: Payload> Scheduler<P> {
 
     /// The first reason for the end counts.
     fn begin_end(&mut self, stopped: bool) {
-        if self.phase == RunPhase::Running {
-            self.phase = RunPhase::Ending;
+        if self.phase == SchedulerPhase::Running {
+            self.phase = SchedulerPhase::Ending;
             self.stopped = stopped;
         }
     }
 
-    fn abort(&mut self) {
-        self.phase = RunPhase::Ended;
+    fn abort_run(&mut self) {
+        self.phase = SchedulerPhase::Ended;
         self.commands.clear();
         self.commands.push_back(SchedulerCommand::Abort);
     }
 
     fn on_memory_measured(&mut self, resident: u64, now: Instant) {
-        match self.memory.observe(resident, now) {
+        match self.memory.observe_resident(resident, now) {
             MemoryAction::Continue | MemoryAction::Pause { begins: false } => {}
             MemoryAction::Pause { begins: true } => {
                 self.windows.demand_cut();
@@ -346,12 +346,12 @@ impl<P: Payload> Scheduler<P> {
 
     fn close_epoch_if_due(&mut self, can_sweep: bool, now: Instant) {
         match self.phase {
-            RunPhase::Running => {}
-            RunPhase::Ending => {
-                self.phase = RunPhase::Draining;
+            SchedulerPhase::Running => {}
+            SchedulerPhase::Ending => {
+                self.phase = SchedulerPhase::Draining;
                 return self.close_epoch(self.policy.has_tables, now);
             }
-            RunPhase::Draining | RunPhase::Ended => return,
+            SchedulerPhase::Draining | SchedulerPhase::Ended => return,
         }
         let is_full = self.open.bytes >= self.policy.epoch_bytes_max;
         let is_old = self.open.close_deadline(self.policy.epoch_length).is_some_and(|deadline| now >= deadline);
@@ -369,7 +369,7 @@ impl<P: Payload> Scheduler<P> {
         let closed = std::mem::replace(&mut self.open, OpenEpoch::new(epoch + 1, now));
         self.in_flight.push(closed, ends_window);
         if ends_window {
-            self.windows.cut(epoch);
+            self.windows.cut_window(epoch);
         }
         self.worker_bytes.fill(0);
         let sweep_demanded = std::mem::take(&mut self.sweep_demanded);
@@ -383,7 +383,7 @@ impl<P: Payload> Scheduler<P> {
         self.shown = epoch;
         self.windows.window_of(epoch).moves_positions |= passed.moves_positions;
         if ends_window {
-            let is_last = self.phase == RunPhase::Draining && self.in_flight.len() == 0;
+            let is_last = self.phase == SchedulerPhase::Draining && self.in_flight.len() == 0;
             self.windows.begin_commit(epoch);
             self.commands.push_back(SchedulerCommand::CommitWindow { last_epoch: epoch, is_last });
         }
@@ -414,7 +414,7 @@ impl<P: Payload> Scheduler<P> {
     }
 
     fn is_drained(&self) -> bool {
-        self.phase == RunPhase::Draining && self.in_flight.len() == 0 && self.windows.undurable() == 0
+        self.phase == SchedulerPhase::Draining && self.in_flight.len() == 0 && self.windows.undurable_count() == 0
     }
 
     /// The number of the epoch that takes blocks.
@@ -445,7 +445,7 @@ impl<P: Payload> Scheduler<P> {
 
     /// The window that takes blocks.
     pub(super) fn filling_window_mut(&mut self) -> &mut P::WindowContents {
-        &mut self.windows.filling_mut().contents
+        &mut self.windows.filling_window_mut().contents
     }
 
     /// The window that an epoch lies in.

@@ -72,7 +72,7 @@ struct SimWindow {
 #[derive(Debug)]
 struct SimPayload;
 
-impl Payload for SimPayload {
+impl SchedulerPayload for SimPayload {
     type Work = SimWork;
     type EpochRows = SimRows;
     type EpochAnswers = Vec<BlockId>;
@@ -103,9 +103,9 @@ struct SimBlock {
 }
 
 /// The world around a scheduler, and what it has seen the scheduler do.
-struct Simulation {
+struct SchedulerSimulation {
     rng: SimRng,
-    scheduler: Scheduler<SimPayload>,
+    scheduler: EpochScheduler<SimPayload>,
     policy: SchedulerPolicy,
     now: Instant,
     workers: Vec<SimWorker>,
@@ -127,11 +127,11 @@ struct Simulation {
     end_requested: bool,
     failed: bool,
     ended: bool,
-    coverage: Coverage,
+    coverage: SightCounts,
 }
 
 /// How often something happened that the laws are about. Histories in which it never does prove nothing.
-type Coverage = BTreeMap<&'static str, u64>;
+type SightCounts = BTreeMap<&'static str, u64>;
 
 /// What happens at least once in [`HISTORIES_PER_SIGHT`] histories.
 const SIGHTS: [&str; 12] = [
@@ -150,8 +150,8 @@ const SIGHTS: [&str; 12] = [
 ];
 const HISTORIES_PER_SIGHT: u64 = 1_000;
 
-impl Simulation {
-    fn new(seed: u64) -> Simulation {
+impl SchedulerSimulation {
+    fn new(seed: u64) -> SchedulerSimulation {
         let mut rng = SimRng(seed);
         let has_tables = rng.chance(85);
         let policy = SchedulerPolicy {
@@ -171,8 +171,8 @@ impl Simulation {
             memory_grace: Duration::from_millis(200),
         };
         let now = Instant::now();
-        Simulation {
-            scheduler: Scheduler::new(policy.clone(), now),
+        SchedulerSimulation {
+            scheduler: EpochScheduler::new(policy.clone(), now),
             workers: (0..policy.workers).map(|_| SimWorker::default()).collect(),
             policy,
             rng,
@@ -193,12 +193,12 @@ impl Simulation {
             end_requested: false,
             failed: false,
             ended: false,
-            coverage: Coverage::new(),
+            coverage: SightCounts::new(),
         }
     }
 
     /// One history: random turns, then a moment of rest, then the end.
-    fn run(mut self) -> Coverage {
+    fn run(mut self) -> SightCounts {
         for _ in 0..self.rng.between(5, 250) {
             if self.ended {
                 return self.coverage;
@@ -239,9 +239,9 @@ impl Simulation {
         if self.rng.chance(3) {
             self.is_memory_high = self.policy.memory_max.is_some() && self.rng.chance(50);
         }
-        match self.scheduler.intake() {
-            Intake::SourceEvents if self.rng.chance(60) => self.take_source_event(),
-            Intake::StoredRows if self.rng.chance(60) => self.take_stored_rows(),
+        match self.scheduler.allowed_input() {
+            AllowedInput::SourceEvents if self.rng.chance(60) => self.take_source_event(),
+            AllowedInput::StoredRows if self.rng.chance(60) => self.take_stored_rows(),
             _ => self.deliver_report(),
         }
     }
@@ -377,7 +377,7 @@ impl Simulation {
         let taken = self.blocks.values().next_back().map_or(0, |block| block.epoch);
         let durable = if self.policy.has_tables { self.durable } else { self.shown };
         let is_answered = self.shown >= taken && self.scheduler.is_rebuilt() == self.is_rebuilt;
-        self.scheduler.intake() != Intake::Nothing && is_answered && durable >= taken
+        self.scheduler.allowed_input() != AllowedInput::Nothing && is_answered && durable >= taken
     }
 
     fn take_turn(&mut self, event: SchedulerEvent<SimWork>) {
@@ -525,9 +525,9 @@ impl Simulation {
         let last = usize::from(self.end_requested);
         let in_flight = usize::try_from(self.closed - self.passed).expect("a small number");
         assert!(in_flight <= self.policy.epochs_in_flight_max + 1 + last, "law 5: {in_flight} epochs are in flight");
-        let undurable = self.windows.len();
+        let undurable_count = self.windows.len();
         let windows_max = self.policy.commit.windows_in_flight_max;
-        assert!(undurable <= windows_max + last, "law 5: {undurable} windows are in flight");
+        assert!(undurable_count <= windows_max + last, "law 5: {undurable_count} windows are in flight");
         let open = self.blocks.values().rev().take_while(|block| block.epoch > self.closed);
         let open_bytes: u64 = open.map(|block| block.bytes).sum();
         assert!(
@@ -551,11 +551,11 @@ impl Simulation {
     fn check_progress(&mut self) {
         let deadline = self.scheduler.next_deadline();
         assert!(deadline.is_none_or(|at| at > self.now), "law 6: a deadline has passed, and nothing was done");
-        if self.scheduler.intake() == Intake::Nothing {
+        if self.scheduler.allowed_input() == AllowedInput::Nothing {
             self.saw_if(!self.end_requested, "sources wait");
             assert!(self.has_reports_under_way() || deadline.is_some(), "law 6: sources wait for nothing");
         }
-        let is_taking = self.scheduler.intake() == Intake::SourceEvents;
+        let is_taking = self.scheduler.allowed_input() == AllowedInput::SourceEvents;
         assert!(!is_taking || self.is_rebuilt, "law 3: blocks are taken before the answers are rebuilt");
     }
 
@@ -594,10 +594,10 @@ fn scheduler_keeps_its_laws_in_random_histories() {
         None => 0..number_from_env("PINFLOW_SCHEDULER_HISTORIES").unwrap_or(HISTORIES),
     };
     let histories = seeds.end - seeds.start;
-    let mut total = Coverage::new();
+    let mut total = SightCounts::new();
     for seed in seeds {
         let _seed = SeedOnPanic(seed);
-        for (sight, count) in Simulation::new(seed).run() {
+        for (sight, count) in SchedulerSimulation::new(seed).run() {
             *total.entry(sight).or_default() += count;
         }
     }

@@ -88,64 +88,67 @@ impl<C: Default> WindowQueue<C> {
     }
 
     /// Cuts the window that fills after `last_epoch`, and begins the next one.
-    pub(super) fn cut(&mut self, last_epoch: Epoch) {
-        self.filling_mut().state = WindowState::InGraph { last_epoch };
+    pub(super) fn cut_window(&mut self, last_epoch: Epoch) {
+        self.filling_window_mut().state = WindowState::InGraph { last_epoch };
         self.windows.push_back(ScheduledWindow::new());
     }
 }
 
 impl<C> WindowQueue<C> {
     /// Windows that were cut and are not durable.
-    pub(super) fn undurable(&self) -> usize {
+    pub(super) fn undurable_count(&self) -> usize {
         self.windows.len() - 1
     }
 
     fn may_cut(&self) -> bool {
-        self.undurable() < self.policy.windows_in_flight_max
+        self.undurable_count() < self.policy.windows_in_flight_max
     }
 
     /// Whether another block may be taken into the window that fills.
     pub(super) fn has_credit(&self) -> bool {
-        self.may_cut() || !self.filling().is_full(&self.policy)
+        self.may_cut() || !self.filling_window().is_full(&self.policy)
     }
 
     /// Whether the window that fills has reached a limit and may be cut.
     pub(super) fn is_cut_due(&self, now: Instant) -> bool {
-        let filling = self.filling();
-        self.may_cut() && (filling.urgent || filling.is_full(&self.policy) || filling.is_overdue(&self.policy, now))
+        let filling_window = self.filling_window();
+        self.may_cut()
+            && (filling_window.urgent
+                || filling_window.is_full(&self.policy)
+                || filling_window.is_overdue(&self.policy, now))
     }
 
     /// When the window that fills is to be cut because of its age; `None` while it may not be, or is empty.
     pub(super) fn cut_deadline(&self) -> Option<Instant> {
-        let deadline = self.filling().since.map(|since| since + self.policy.age_max);
+        let deadline = self.filling_window().since.map(|since| since + self.policy.age_max);
         deadline.filter(|_| self.may_cut())
     }
 
     pub(super) fn filling_is_empty(&self) -> bool {
-        self.filling().since.is_none()
+        self.filling_window().since.is_none()
     }
 
     /// Bytes of messages in the window that fills.
     pub(super) fn filling_bytes(&self) -> usize {
-        self.filling().bytes
+        self.filling_window().bytes
     }
 
     pub(super) fn add_block(&mut self, rows: u64, bytes: usize, now: Instant) {
-        let filling = self.filling_mut();
-        filling.rows += rows;
-        filling.bytes += bytes;
-        filling.since.get_or_insert(now);
+        let filling_window = self.filling_window_mut();
+        filling_window.rows += rows;
+        filling_window.bytes += bytes;
+        filling_window.since.get_or_insert(now);
     }
 
     /// A start position is in the window, and its source waits until that is durable.
     pub(super) fn add_start_positions(&mut self, now: Instant) {
-        let filling = self.filling_mut();
-        filling.since.get_or_insert(now);
-        filling.urgent = true;
+        let filling_window = self.filling_window_mut();
+        filling_window.since.get_or_insert(now);
+        filling_window.urgent = true;
     }
 
     pub(super) fn demand_cut(&mut self) {
-        self.filling_mut().urgent = true;
+        self.filling_window_mut().urgent = true;
     }
 
     /// The window that an epoch lies in.
@@ -168,14 +171,14 @@ impl<C> WindowQueue<C> {
 
     /// Whether every epoch that passed is durable as soon as what came before it is: nothing of it waits for a commit.
     pub(super) fn has_nothing_to_commit(&self) -> bool {
-        self.undurable() == 0 && !self.filling().moves_positions
+        self.undurable_count() == 0 && !self.filling_window().moves_positions
     }
 
-    pub(super) fn filling(&self) -> &ScheduledWindow<C> {
+    pub(super) fn filling_window(&self) -> &ScheduledWindow<C> {
         self.windows.back().expect("there is always a window that fills")
     }
 
-    pub(super) fn filling_mut(&mut self) -> &mut ScheduledWindow<C> {
+    pub(super) fn filling_window_mut(&mut self) -> &mut ScheduledWindow<C> {
         self.windows.back_mut().expect("there is always a window that fills")
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::reply::{self, ApiError};
 use super::{SharedServingState, answers, params};
-use crate::engine::Gauges;
+use crate::engine::EngineMetrics;
 use crate::position::Epoch;
 use crate::serving::answer_hub::ReadConsistency;
 
@@ -28,13 +28,13 @@ pub(super) async fn get_graph(
     let view = answers::readable_view(&shared.answer_hub, ReadConsistency::Live)?;
     Ok(reply::json_response(&GraphBody {
         epoch: view.epoch,
-        operators: OperatorGraph::from_logs(&shared.gauges.watched()),
+        operators: OperatorGraph::from_logs(&shared.gauges.worker_logs()),
     }))
 }
 
 /// What all workers hold together.
-pub(super) fn total_state_sizes(gauges: &Gauges) -> StateSizes {
+pub(super) fn total_state_sizes(gauges: &EngineMetrics) -> StateSizes {
     let mut held = StateSizes::default();
-    gauges.watched().iter().for_each(|worker| held += worker.sizes());
+    gauges.worker_logs().iter().for_each(|worker| held += worker.sizes());
     held
 }

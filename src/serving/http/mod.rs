@@ -1,6 +1,6 @@
 //! Answers over HTTP: one port, and every route shows one and the same epoch.
 //!
-//! Reading only: nothing can be changed through it. `permissions` says who may see what, the routes read the [`AnswerHub`] and the engine's [`Gauges`]. None of it can make the graph wait.
+//! Reading only: nothing can be changed through it. `permissions` says who may see what, the routes read the [`AnswerHub`] and the engine's [`EngineMetrics`]. None of it can make the graph wait.
 
 mod answers;
 mod changes;
@@ -36,7 +36,7 @@ pub use config::{HttpConfig, ServeTokens};
 
 use super::answer_hub::{AnswerHub, ReadConsistency};
 use super::history::{SAMPLE_INTERVAL_MS, StatusHistory};
-use crate::engine::Gauges;
+use crate::engine::EngineMetrics;
 use crate::http::{
     AccessControl, ClientAddr, ConnectionLimits, PortError, ServerPort, resident_bytes, set_security_headers,
 };
@@ -52,7 +52,7 @@ const MAX_INLINE_RENDER_ROWS: usize = 2_000;
 /// What the routes read.
 pub(crate) struct ServingState {
     answer_hub: Arc<AnswerHub>,
-    gauges: Arc<Gauges>,
+    gauges: Arc<EngineMetrics>,
     access: AccessControl<ServingRole>,
     metrics: ServingMetrics,
     shared_replies: SharedReplies,
@@ -110,7 +110,7 @@ impl HttpServer {
     pub async fn serve(
         self,
         answer_hub: Arc<AnswerHub>,
-        gauges: Arc<Gauges>,
+        gauges: Arc<EngineMetrics>,
         (pipeline, options): (String, GraphOptions),
         over: watch::Receiver<bool>,
     ) {

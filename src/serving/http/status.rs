@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::graph::total_state_sizes;
 use super::reply::{self, ApiError};
 use super::{SharedServingState, answers, params};
-use crate::engine::{Gauges, Rejected, SourceStatus};
+use crate::engine::{EngineMetrics, LoggedRejection, SourceStatus};
 use crate::http::resident_bytes;
 use crate::position::Epoch;
 use crate::serving::answer_hub::ReadConsistency;
@@ -117,7 +117,7 @@ struct FieldFaultCount {
 }
 
 impl RunCounts {
-    fn new(sources: &[SourceStatus], gauges: &Gauges) -> RunCounts {
+    fn new(sources: &[SourceStatus], gauges: &EngineMetrics) -> RunCounts {
         let counts = gauges.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let rejections = RejectionReason::ALL.into_iter().map(|reason| (reason.name(), counts.rejections(reason)));
         let faults = FieldFault::ALL.into_iter().map(|fault| FieldFaultCount {
@@ -279,7 +279,7 @@ pub(super) async fn get_status(
     }))
 }
 
-fn commit_status(gauges: &Gauges) -> CommitStatus {
+fn commit_status(gauges: &EngineMetrics) -> CommitStatus {
     let commits = *gauges.commits.lock().unwrap_or_else(PoisonError::into_inner);
     CommitStatus { count: commits.count, last_at: commits.last_at, last_seconds: commits.last.as_secs_f64() }
 }
@@ -304,9 +304,9 @@ struct RejectedRow {
     payload_bytes: usize,
 }
 
-impl From<Rejected> for RejectedRow {
-    fn from(rejected: Rejected) -> RejectedRow {
-        let Rejected { at, lineage, stream, reason, detail, payload, payload_bytes } = rejected;
+impl From<LoggedRejection> for RejectedRow {
+    fn from(rejected: LoggedRejection) -> RejectedRow {
+        let LoggedRejection { at, lineage, stream, reason, detail, payload, payload_bytes } = rejected;
         let (payload, payload_base64) = match payload_text(payload) {
             Ok(text) => (Some(text), None),
             Err(bytes) => (None, Some(STANDARD.encode(bytes))),
@@ -343,7 +343,7 @@ pub(super) async fn get_rejected(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let limit = params::parse_limit(query.as_deref(), DEFAULT_REJECTIONS, MAX_REJECTIONS)?;
-    let newest = shared.gauges.recent.get().map(|recent| recent.newest(limit)).unwrap_or_default();
+    let newest = shared.gauges.rejection_log.get().map(|log| log.newest_rejections(limit)).unwrap_or_default();
     Ok(reply::json_response(&newest.into_iter().map(RejectedRow::from).collect::<Vec<_>>()))
 }
 
