@@ -6,7 +6,7 @@ mod oracle;
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use histories::{TextPool, any_arrivals, any_options, any_pace, check_answers, run_history};
+use histories::{HistoryTexts, any_arrivals, any_options, any_pace, check_answers, run_history};
 use pinflow_dataflows::graph::{DuplicatePolicy, GraphOptions, WorkerGraph};
 use pinflow_dataflows::record::{Geo, Lineage, Pin};
 use pinflow_dataflows::symbol::{Symbol, SymbolSweep, held_texts, keep_freed_places};
@@ -15,7 +15,7 @@ use proptest::prelude::ProptestConfig;
 use proptest::test_runner::TestRunner;
 
 /// Enough texts that most are freed and interned again. Some are too long to be stored inline.
-const MANY_TEXTS: TextPool = TextPool {
+const MANY_TEXTS: HistoryTexts = HistoryTexts {
     categories: &["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c9", "a category of more than 24 bytes"],
     posters: &["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "a poster of more than 24 bytes", "c0"],
     countries: &["k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7", "a country of more than 24 bytes", "c1"],

@@ -6,7 +6,7 @@ use crate::rejection::{Rejection, RejectionReason};
 use super::number::{numeric_text, parse_whole};
 
 /// The most characters of an unreadable key that a message repeats.
-const SHOWN_CHARS: usize = 40;
+const SHOWN_CHARS_MAX: usize = 40;
 
 /// The key of a row: a whole number in 0…2^63−1, as a number or a string.
 ///
@@ -22,7 +22,7 @@ pub fn parse_key(raw: &RawRow<'_>) -> Result<Ind, Rejection> {
         other => return Err(bad_key(other.kind())),
     };
     parse_whole(&text).and_then(|number| Ind::try_from(number).ok()).ok_or_else(|| {
-        let shown: String = text.chars().take(SHOWN_CHARS).collect();
+        let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
         let more = if shown.len() < text.len() { "…" } else { "" };
         bad_key(&format!("`{shown}{more}`"))
     })

@@ -27,7 +27,7 @@ pub(super) struct MessageDecoder<'w, R: ?Sized> {
 
 /// How a text is nested in its message.
 #[derive(Debug, Clone, Copy, Default)]
-struct Nesting {
+struct EncodingNesting {
     /// The JSON strings around it, counted from the base64 layer if there is one.
     strings: usize,
     /// Whether it is inside base64.
@@ -52,17 +52,17 @@ enum Envelope<'a> {
 
 impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
     pub(super) fn decode(&mut self, text: &str, payload: &[u8], layers: &mut [String; DECODE_LAYERS]) {
-        self.decode_text(text, payload, Nesting::default(), layers);
+        self.decode_text(text, payload, EncodingNesting::default(), layers);
     }
 
     /// Decodes a text that is one row or contains some. `payload` is the bytes to keep with a rejection.
-    fn decode_text(&mut self, text: &str, payload: &[u8], nesting: Nesting, layers: &mut [String]) {
+    fn decode_text(&mut self, text: &str, payload: &[u8], nesting: EncodingNesting, layers: &mut [String]) {
         let mut raw = RawRow::default();
         let envelope = match self.read_envelope(text, &mut raw) {
             Ok(envelope) => envelope,
             Err(fault) => return self.decode_base64_or_reject(text, &fault, payload, nesting, layers),
         };
-        let within = Nesting { wrapped: true, ..nesting };
+        let within = EncodingNesting { wrapped: true, ..nesting };
         match envelope {
             Envelope::Row => self.process_row(&raw, payload),
             Envelope::Value(inner) | Envelope::Payload(inner) => self.decode_text(inner, payload, within, layers),
@@ -106,7 +106,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
         text: &str,
         fault: &JsonError,
         payload: &[u8],
-        nesting: Nesting,
+        nesting: EncodingNesting,
         layers: &mut [String],
     ) {
         if let (false, [layer, layers @ ..]) = (nesting.base64, layers) {
@@ -118,7 +118,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
                     self.decode_text(
                         strip_byte_order_mark(&decoded),
                         payload,
-                        Nesting { base64: true, strings: 0, ..nesting },
+                        EncodingNesting { base64: true, strings: 0, ..nesting },
                         layers,
                     );
                 }
@@ -133,13 +133,19 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
         self.reject_as(fault.reason, &format!("{} at byte {}{encoded}", fault.what, fault.at), payload);
     }
 
-    fn decode_string(&mut self, inner: JsonString<'_>, payload: &[u8], nesting: Nesting, layers: &mut [String]) {
+    fn decode_string(
+        &mut self,
+        inner: JsonString<'_>,
+        payload: &[u8],
+        nesting: EncodingNesting,
+        layers: &mut [String],
+    ) {
         let (true, [layer, layers @ ..]) = (nesting.strings < NESTED_STRINGS_MAX, layers) else {
             return self.reject_as(RejectionReason::NotAnObject, "a string in a string in a string", payload);
         };
         let mut decoded = std::mem::take(layer);
         decoded.clear();
-        let nesting = Nesting { strings: nesting.strings + 1, ..nesting };
+        let nesting = EncodingNesting { strings: nesting.strings + 1, ..nesting };
         match inner.unescape_into(&mut decoded) {
             Err(lone) => self.reject_as(RejectionReason::NotUtf8, &lone.to_string(), payload),
             Ok(()) => self.decode_text(strip_byte_order_mark(&decoded), payload, nesting, layers),
@@ -148,7 +154,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
     }
 
     /// Decodes several rows, each the `value` of a wrapper.
-    fn decode_aggregate(&mut self, array: &str, payload: &[u8], nesting: Nesting, layers: &mut [String]) {
+    fn decode_aggregate(&mut self, array: &str, payload: &[u8], nesting: EncodingNesting, layers: &mut [String]) {
         if nesting.aggregate {
             return self.reject_as(
                 RejectionReason::NotAnObject,
@@ -167,7 +173,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
             let detail = format!("{count} rows, where a message may have {}", self.limits.rows_max);
             return self.reject_as(RejectionReason::TooManyRows, &detail, payload);
         }
-        let nesting = Nesting { wrapped: true, aggregate: true, ..nesting };
+        let nesting = EncodingNesting { wrapped: true, aggregate: true, ..nesting };
         for element in ArrayElements::new(array) {
             match self.read_envelope(element, &mut RawRow::default()) {
                 Ok(Envelope::Value(inner)) => self.decode_text(inner, inner.as_bytes(), nesting, layers),

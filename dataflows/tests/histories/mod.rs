@@ -46,7 +46,7 @@ pub(crate) struct WorkerPace {
 
 /// The texts that rows may have.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct TextPool {
+pub(crate) struct HistoryTexts {
     pub(crate) categories: &'static [&'static str],
     pub(crate) posters: &'static [&'static str],
     pub(crate) countries: &'static [&'static str],
@@ -54,7 +54,7 @@ pub(crate) struct TextPool {
 }
 
 /// Few texts, some of which differ only by case or accent.
-pub(crate) const FEW_TEXTS: TextPool = TextPool {
+pub(crate) const FEW_TEXTS: HistoryTexts = HistoryTexts {
     categories: &["art", "beauty", "Art", "árt"],
     posters: &["p", "q", "P", "p q"],
     countries: &["Albania", "Brazil", "Côte d’Ivoire"],
@@ -78,7 +78,7 @@ fn any_moment() -> impl Strategy<Value = Option<i64>> {
         .prop_map(|moment| moment.map(|(start, more)| start + more))
 }
 
-fn any_post(texts: TextPool) -> impl Strategy<Value = StreamPost> {
+fn any_post(texts: HistoryTexts) -> impl Strategy<Value = StreamPost> {
     let pin = (
         0..6u64,
         any_text(texts.categories),
@@ -112,7 +112,7 @@ fn any_post(texts: TextPool) -> impl Strategy<Value = StreamPost> {
     prop_oneof![pin, geo, user]
 }
 
-pub(crate) fn any_arrivals(texts: TextPool) -> impl Strategy<Value = Vec<RowArrival>> {
+pub(crate) fn any_arrivals(texts: HistoryTexts) -> impl Strategy<Value = Vec<RowArrival>> {
     let arrived_at = option::weighted(0.7, 0..4i64);
     let one =
         (0..3usize, 0..EPOCHS, arrived_at, select(vec!["kafka/p/0", "kafka/p/1", "recording/p"]), any_post(texts));
