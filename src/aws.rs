@@ -7,7 +7,7 @@ use url::{Host, Url};
 use crate::key_problem::KeyProblem;
 
 /// The SDK's default chain, with what is said of region and profile. Credentials are looked for at the first call.
-pub(crate) fn chain(region: Option<&str>, profile: Option<&str>) -> ConfigLoader {
+pub(crate) fn config_loader(region: Option<&str>, profile: Option<&str>) -> ConfigLoader {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(region) = region {
         loader = loader.region(Region::new(region.to_owned()));
@@ -19,18 +19,20 @@ pub(crate) fn chain(region: Option<&str>, profile: Option<&str>) -> ConfigLoader
 }
 
 /// What is wrong with region and endpoint, each with its mend.
-pub(crate) fn faults(region: Option<&str>, endpoint: Option<&str>) -> Vec<KeyProblem> {
+pub(crate) fn validate_settings(region: Option<&str>, endpoint: Option<&str>) -> Vec<KeyProblem> {
     let mut faults = Vec::new();
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if let Some(region) = region.filter(|region| region.is_empty() || !region.chars().all(plain)) {
         faults.push(KeyProblem::new("region", format!("{region:?} is not a region; write one like \"eu-west-1\"")));
     }
-    faults.extend(endpoint.and_then(|endpoint| address(endpoint).err()).map(|what| KeyProblem::new("endpoint", what)));
+    faults.extend(
+        endpoint.and_then(|endpoint| parse_endpoint(endpoint).err()).map(|what| KeyProblem::new("endpoint", what)),
+    );
     faults
 }
 
 /// An endpoint's address; what is wrong with it, with its mend, if it is none.
-pub(crate) fn address(endpoint: &str) -> Result<Url, String> {
+pub(crate) fn parse_endpoint(endpoint: &str) -> Result<Url, String> {
     let url = Url::parse(endpoint)
         .map_err(|error| format!("{endpoint:?} is not a URL ({error}); write https://HOST or http://HOST:PORT"))?;
     if !["http", "https"].contains(&url.scheme()) || !url.has_host() {
@@ -44,7 +46,7 @@ pub(crate) fn address(endpoint: &str) -> Result<Url, String> {
 }
 
 /// Whether what is sent to an address leaves this machine unencrypted.
-pub(crate) fn is_open(url: &Url) -> bool {
+pub(crate) fn is_exposed(url: &Url) -> bool {
     let is_here = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -60,19 +62,19 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_named() {
-        assert!(faults(None, None).is_empty());
+        assert!(validate_settings(None, None).is_empty());
         for endpoint in ["https://s3.eu-west-1.amazonaws.com", "http://localhost:4566", "http://[::1]:1/"] {
-            assert!(faults(Some("eu-west-1"), Some(endpoint)).is_empty(), "{endpoint}");
+            assert!(validate_settings(Some("eu-west-1"), Some(endpoint)).is_empty(), "{endpoint}");
         }
         for endpoint in ["localhost:4566", "ftp://x", "minio", ""] {
-            assert_eq!(faults(None, Some(endpoint)).len(), 1, "{endpoint}");
+            assert_eq!(validate_settings(None, Some(endpoint)).len(), 1, "{endpoint}");
         }
-        assert_eq!(faults(Some("Ireland!"), Some("")).len(), 2);
+        assert_eq!(validate_settings(Some("Ireland!"), Some("")).len(), 2);
     }
 
     #[test]
     fn a_secret_in_an_address_is_refused_and_not_repeated() {
-        let faults = faults(None, Some("https://me:canary@example.com"));
+        let faults = validate_settings(None, Some("https://me:canary@example.com"));
         assert!(faults.len() == 1 && !faults[0].what.contains("canary"), "{faults:?}");
     }
 
@@ -81,7 +83,7 @@ mod tests {
         for (endpoint, open) in
             [("http://127.0.0.1:1", false), ("http://localhost:1", false), ("https://x", false), ("http://x", true)]
         {
-            assert_eq!(address(endpoint).map(|url| is_open(&url)), Ok(open), "{endpoint}");
+            assert_eq!(parse_endpoint(endpoint).map(|url| is_exposed(&url)), Ok(open), "{endpoint}");
         }
     }
 }

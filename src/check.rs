@@ -81,7 +81,12 @@ async fn look_at(source: &SourceConfig, config: &Config) -> Vec<Finding> {
             let topics: Vec<String> = source.topics.each().iter().map(|(topic, _)| (*topic).to_owned()).collect();
             // It waits for brokers, on a thread that others need not share.
             let mut findings = tokio::task::block_in_place(|| {
-                kafka::check(&source.connection(), &config.base, &topics, &source.group(&config.pipeline))
+                kafka::check_cluster(
+                    &source.connection(),
+                    &config.base,
+                    &topics,
+                    &source.consumer_group(&config.pipeline),
+                )
             });
             if !findings.iter().any(|finding| matches!(finding, Finding::Fault(_))) {
                 findings.extend(topic_risks(source.connection(), &topics, config).await);
@@ -90,15 +95,15 @@ async fn look_at(source: &SourceConfig, config: &Config) -> Vec<Finding> {
         }
         SourceConfig::Kinesis(source) => {
             let streams: Vec<String> = source.streams.each().iter().map(|(name, _)| (*name).to_owned()).collect();
-            let consumer = source.consumer(&config.pipeline);
-            kinesis::check(source.connection(), &streams, consumer.as_deref()).await
+            let consumer = source.consumer_name(&config.pipeline);
+            kinesis::check_streams(source.connection(), &streams, consumer.as_deref()).await
         }
     }
 }
 
 /// What is risky about the settings of topics that can be read. What may not be looked at is no finding.
-async fn topic_risks(connection: kafka::Connection, names: &[String], config: &Config) -> Vec<Finding> {
-    let Ok(topics) = kafka::Topics::of(connection, &config.base) else { return Vec::new() };
+async fn topic_risks(connection: kafka::KafkaConnection, names: &[String], config: &Config) -> Vec<Finding> {
+    let Ok(topics) = kafka::TopicAdmin::connect(connection, &config.base) else { return Vec::new() };
     let mut risks = Vec::new();
     for name in names {
         risks.extend(topics.risk(name).await.ok().flatten().map(Finding::Risk));

@@ -18,7 +18,7 @@ use crate::config::{AcceptedLoss, Config, ConfigError, ConfigFile, ConfigUse, Ta
 use crate::engine::EngineError;
 use crate::error_text::error_text;
 use crate::http::parse_listen_address;
-use crate::kafka::ConnectionError;
+use crate::kafka::KafkaConnectionError;
 use crate::objects::{ObjectsError, Target};
 use crate::output::CommandOutput;
 use crate::secret::SecretError;
@@ -370,9 +370,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             || cause.is::<SecretError>()
             || cause.is::<mysql::DatabaseAddressError>()
             || matches!(cause.downcast_ref(), Some(TableError::Unsafe { .. }))
-            || cause.is::<kinesis::ConnectionError>()
+            || cause.is::<kinesis::KinesisConnectionError>()
             || matches!(cause.downcast_ref(), Some(ObjectsError::Faulty(_) | ObjectsError::NoRegion))
-            || matches!(cause.downcast_ref::<ConnectionError>(), Some(ConnectionError::Faulty(_)))
+            || matches!(cause.downcast_ref::<KafkaConnectionError>(), Some(KafkaConnectionError::Faulty(_)))
             || matches!(cause.downcast_ref(), Some(kinesis::StreamError::Connection(_)))
     }) {
         BAD_USAGE

@@ -20,9 +20,9 @@ use crate::{kafka, kinesis, objects};
 /// # Errors
 /// [`ConfigError`], if there is not exactly one such source, or something is wrong with how it connects: everything at
 /// once. The rest of the file is not checked.
-pub fn kafka_connection(path: &Path) -> Result<(kafka::Connection, PathBuf), ConfigError> {
+pub fn kafka_connection(path: &Path) -> Result<(kafka::KafkaConnection, PathBuf), ConfigError> {
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
-    let problems = |connection: &kafka::Connection| connection.faults(&base);
+    let problems = |connection: &kafka::KafkaConnection| connection.validate(&base);
     let connection = read_file(path, |text| source_connection(text, "kafka", KAFKA_CONNECTION, problems))?;
     Ok((connection, base))
 }
@@ -31,8 +31,8 @@ pub fn kafka_connection(path: &Path) -> Result<(kafka::Connection, PathBuf), Con
 ///
 /// # Errors
 /// As [`kafka_connection`].
-pub fn kinesis_connection(path: &Path) -> Result<kinesis::Connection, ConfigError> {
-    read_file(path, |text| source_connection(text, "kinesis", KINESIS_CONNECTION, kinesis::Connection::faults))
+pub fn kinesis_connection(path: &Path) -> Result<kinesis::KinesisConnection, ConfigError> {
+    read_file(path, |text| source_connection(text, "kinesis", KINESIS_CONNECTION, kinesis::KinesisConnection::validate))
 }
 
 /// How a configuration reaches buckets: its `[objects]`, if it has any.
@@ -109,17 +109,17 @@ fn keep_keys(table: &mut Spanned<DeValue<'_>>, keys: &[ConfigKey]) {
 mod tests {
     use super::*;
 
-    fn kafka(text: &str) -> Result<kafka::Connection, Vec<ConfigProblem>> {
-        let problems = |connection: &kafka::Connection| connection.faults(Path::new(""));
+    fn kafka(text: &str) -> Result<kafka::KafkaConnection, Vec<ConfigProblem>> {
+        let problems = |connection: &kafka::KafkaConnection| connection.validate(Path::new(""));
         source_connection(text, "kafka", KAFKA_CONNECTION, problems)
     }
 
     #[test]
     fn the_connection_of_the_kinesis_source_is_taken() {
         let text = "[[source]]\nkind = 'kinesis'\nregion = 'eu-west-1'\nstreams = { pin = 'a' }\npoll_ms = 5\n";
-        let read = |text| source_connection(text, "kinesis", KINESIS_CONNECTION, kinesis::Connection::faults);
+        let read = |text| source_connection(text, "kinesis", KINESIS_CONNECTION, kinesis::KinesisConnection::validate);
         let region = Some("eu-west-1".to_owned());
-        assert_eq!(read(text).unwrap(), kinesis::Connection { region, ..kinesis::Connection::default() });
+        assert_eq!(read(text).unwrap(), kinesis::KinesisConnection { region, ..kinesis::KinesisConnection::default() });
         assert_eq!(read(&text.replace("eu-west-1", "Ireland!")).unwrap_err().len(), 1);
     }
 
@@ -141,7 +141,7 @@ mod tests {
     fn the_connection_of_the_kafka_source_is_taken() {
         let text = "pipeline = 'x'\n[[source]]\nkind = 'recording'\npath = 'x'\n\
                     [[source]]\nkind = 'kafka'\ntopics = { pin = 'a' }\nbrokers = 'localhost:1'\n";
-        assert_eq!(kafka(text).unwrap(), kafka::Connection::plaintext("localhost:1"));
+        assert_eq!(kafka(text).unwrap(), kafka::KafkaConnection::plaintext("localhost:1"));
     }
 
     #[test]

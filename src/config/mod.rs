@@ -104,8 +104,8 @@ impl SourceConfig {
                 let wrong = Target::parse(path, base, "path of a recording").err();
                 wrong.map(|what| KeyProblem::new("path", what)).into_iter().collect()
             }
-            SourceConfig::Kafka(kafka) => kafka.faults(base),
-            SourceConfig::Kinesis(kinesis) => kinesis.faults(),
+            SourceConfig::Kafka(kafka) => kafka.validate(base),
+            SourceConfig::Kinesis(kinesis) => kinesis.validate(),
         }
     }
 }

@@ -25,9 +25,9 @@ use super::senders::DestinationSender;
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionReaders {
     /// The connection of the kafka source, and the folder that its relative paths are relative to.
-    pub kafka: fn(&Path) -> anyhow::Result<(crate::kafka::Connection, PathBuf)>,
+    pub kafka: fn(&Path) -> anyhow::Result<(crate::kafka::KafkaConnection, PathBuf)>,
     /// The connection of the kinesis source.
-    pub kinesis: fn(&Path) -> anyhow::Result<crate::kinesis::Connection>,
+    pub kinesis: fn(&Path) -> anyhow::Result<crate::kinesis::KinesisConnection>,
 }
 
 /// A destination, and the streams that go there.

@@ -29,10 +29,10 @@ pub struct GatewayConfig {
     pub listen: SocketAddr,
     /// Topics under `/topics` are those of this cluster.
     #[serde(default)]
-    pub kafka: Option<kafka::Connection>,
+    pub kafka: Option<kafka::KafkaConnection>,
     /// Streams under `/streams` are those of this region.
     #[serde(default)]
-    pub kinesis: Option<kinesis::Connection>,
+    pub kinesis: Option<kinesis::KinesisConnection>,
     /// Records go into files of this folder, for whatever is neither Kafka's nor Kinesis': it can be read as a recording.
     #[serde(default)]
     pub recording: Option<PathBuf>,
@@ -166,9 +166,9 @@ impl GatewayConfig {
         if let Some(requests) = self.requests_per_sec_max {
             within("requests_per_sec_max", requests.into(), 1, 1_000_000);
         }
-        let kafka = self.kafka.iter().flat_map(|kafka| kafka.faults(base));
+        let kafka = self.kafka.iter().flat_map(|kafka| kafka.validate(base));
         faults.extend(kafka.map(|problem| problem.within("kafka")));
-        let kinesis = self.kinesis.iter().flat_map(kinesis::Connection::faults);
+        let kinesis = self.kinesis.iter().flat_map(kinesis::KinesisConnection::validate);
         faults.extend(kinesis.map(|problem| problem.within("kinesis")));
         faults
     }

@@ -28,8 +28,8 @@ pub use recording_folder::FolderError;
 
 use crate::finding::Finding;
 use crate::http::{AccessControl, ConnectionLimits, ServerPort, TokenFailures};
-use crate::kafka::{Topics, Writer};
-use crate::kinesis::{Api, Streams};
+use crate::kafka::{RecordWriter, TopicAdmin};
+use crate::kinesis::{KinesisApi, StreamAdmin};
 use admission::AdmissionControl;
 use metrics::GatewayMetrics;
 use middleware::{GatewayRole, GatewayState, SharedGatewayState};
@@ -57,20 +57,20 @@ pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>
     let folder = folder.map(|path| RecordingFolder::open(&path).map(Arc::new)).transpose()?;
     let topics = match &config.kafka {
         Some(connection) => {
-            let topics = Topics::of(connection.clone(), base)?;
-            let names = middleware::run_blocking(|| topics.names())?;
+            let topics = TopicAdmin::connect(connection.clone(), base)?;
+            let names = middleware::run_blocking(|| topics.list_names())?;
             tracing::info!(brokers = %connection.brokers, topics = names.len(), "records for /topics go to Kafka");
-            let writer = Writer::of(connection, base, answer_timeout)?;
+            let writer = RecordWriter::connect(connection, base, answer_timeout)?;
             Some(topics::TopicsBackend::Cluster { writer: Box::new(writer), topics: Box::new(topics) })
         }
         None => folder.clone().map(topics::TopicsBackend::RecordingFolder),
     };
     let streams = match &config.kinesis {
         Some(connection) => {
-            let streams = Streams::of(connection.clone()).await?;
-            let names = streams.names().await?;
+            let streams = StreamAdmin::connect(connection.clone()).await?;
+            let names = streams.list_names().await?;
             tracing::info!(streams = names.len(), "records for /streams go to Kinesis");
-            Some(streams::StreamsBackend::Region { api: Api::connect(connection.clone()).await?, streams })
+            Some(streams::StreamsBackend::Region { api: KinesisApi::connect(connection.clone()).await?, streams })
         }
         None => folder.clone().map(streams::StreamsBackend::RecordingFolder),
     };
@@ -94,7 +94,7 @@ pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>
     let _ = progress.await;
     let (taken, refused) = state.metrics.record_totals();
     if let Some(topics::TopicsBackend::Cluster { writer, .. }) = &state.topics {
-        middleware::run_blocking(|| writer.finish(answer_timeout));
+        middleware::run_blocking(|| writer.flush(answer_timeout));
     }
     drop(state);
     if let Some(folder) = folder {
@@ -125,15 +125,15 @@ pub async fn check_backends(config: &GatewayConfig, base: &Path) -> Vec<Finding>
         findings.push(what.map_or_else(Finding::Fault, Finding::Well));
     };
     if let Some(connection) = &config.kafka {
-        let names = Topics::of(connection.clone(), base).map_err(anyhow::Error::new);
-        let names = names.and_then(|topics| Ok(middleware::run_blocking(|| topics.names())?));
+        let names = TopicAdmin::connect(connection.clone(), base).map_err(anyhow::Error::new);
+        let names = names.and_then(|topics| Ok(middleware::run_blocking(|| topics.list_names())?));
         found(match names {
             Ok(names) => Ok(format!("gateway: {} has {} topics", connection.brokers, names.len())),
             Err(error) => Err(format!("gateway: {error:#}")),
         });
     }
     if let Some(connection) = &config.kinesis {
-        let names = async { anyhow::Ok(Streams::of(connection.clone()).await?.names().await?) };
+        let names = async { anyhow::Ok(StreamAdmin::connect(connection.clone()).await?.list_names().await?) };
         found(match names.await {
             Ok(names) => Ok(format!("gateway: Kinesis has {} streams", names.len())),
             Err(error) => Err(format!("gateway: {error:#}")),

@@ -8,38 +8,38 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{Client, Purpose};
-use super::connection::Connection;
-use super::reach;
+use super::client_context::{ClientPurpose, KafkaContext};
+use super::connection::KafkaConnection;
+use super::metadata;
 use crate::error_text::error_text;
 use crate::finding::Finding;
 
 /// Longest wait for each answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reaches a cluster, looks at topics, and reads a record of each; changes nothing. Blocks for a while where nobody
 /// answers. `group` is the consumer group of the reader, which none of its rights depend on.
 #[must_use]
-pub fn check(connection: &Connection, base: &Path, topics: &[String], group: &str) -> Vec<Finding> {
-    let faults = connection.faults(base);
+pub fn check_cluster(connection: &KafkaConnection, base: &Path, topics: &[String], group: &str) -> Vec<Finding> {
+    let faults = connection.validate(base);
     if !faults.is_empty() {
         return faults.iter().map(|problem| Finding::Fault(problem.to_string())).collect();
     }
     let mut findings: Vec<_> = connection.warnings().into_iter().map(Finding::Risk).collect();
-    let observer = match connection.observer(base) {
+    let observer = match connection.create_observer(base) {
         Ok(observer) => observer,
-        Err(error) => return with(findings, fault(error)),
+        Err(error) => return append_finding(findings, error_finding(error)),
     };
-    let cluster = match reach::metadata(&observer, &connection.brokers, None, PATIENCE) {
+    let cluster = match metadata::fetch_metadata(&observer, &connection.brokers, None, CHECK_TIMEOUT) {
         Ok(cluster) => cluster,
-        Err(error) => return with(findings, fault(error)),
+        Err(error) => return append_finding(findings, error_finding(error)),
     };
-    let id = observer.client().fetch_cluster_id(PATIENCE).unwrap_or_else(|| "without an id".to_owned());
+    let id = observer.client().fetch_cluster_id(CHECK_TIMEOUT).unwrap_or_else(|| "without an id".to_owned());
     let brokers = cluster.brokers().len();
     let s = if brokers == 1 { "" } else { "s" };
     findings.push(Finding::Well(format!("kafka {}: cluster {id}, {brokers} broker{s}", connection.brokers)));
     for topic in topics {
-        match look(connection, base, &observer, topic, group) {
+        match check_topic(connection, base, &observer, topic, group) {
             Ok(what) => findings.push(Finding::Well(what)),
             Err(what) => findings.push(Finding::Fault(what)),
         }
@@ -47,24 +47,24 @@ pub fn check(connection: &Connection, base: &Path, topics: &[String], group: &st
     findings
 }
 
-fn fault(error: impl std::error::Error + Send + Sync + 'static) -> Finding {
+fn error_finding(error: impl std::error::Error + Send + Sync + 'static) -> Finding {
     Finding::Fault(error_text(&error))
 }
 
-fn with(mut findings: Vec<Finding>, last: Finding) -> Vec<Finding> {
+fn append_finding(mut findings: Vec<Finding>, last: Finding) -> Vec<Finding> {
     findings.push(last);
     findings
 }
 
 /// What a topic holds, or what is wrong with it.
-fn look(
-    connection: &Connection,
+fn check_topic(
+    connection: &KafkaConnection,
     base: &Path,
-    observer: &BaseConsumer<Client>,
+    observer: &BaseConsumer<KafkaContext>,
     name: &str,
     group: &str,
 ) -> Result<String, String> {
-    let metadata = reach::metadata(observer, &connection.brokers, Some(name), PATIENCE);
+    let metadata = metadata::fetch_metadata(observer, &connection.brokers, Some(name), CHECK_TIMEOUT);
     let metadata = metadata.map_err(|error| error.to_string())?;
     let topic = metadata.topics().iter().find(|topic| topic.name() == name);
     let topic = topic.ok_or_else(|| {
@@ -78,23 +78,28 @@ fn look(
                  the right to Describe on Topic {name} (MSK: kafka-cluster:DescribeTopic)"
             ));
         }
-        Some(code) => return Err(format!("topic {name}: metadata cannot be read: {code}{}", mend(code, name))),
+        Some(code) => {
+            return Err(format!("topic {name}: metadata cannot be read: {code}{}", permission_hint(code, name)));
+        }
     }
-    let (records, held) = watermarks(observer, topic)?;
+    let (records, held) = sum_watermarks(observer, topic)?;
     let count = topic.partitions().len();
     let s = if count == 1 { "" } else { "s" };
     let holds = format!("topic {name}: {count} partition{s}, {records} records");
     match held {
         None => Ok(format!("{holds}; whether they may be read shows only once there are any")),
         Some((partition, low)) => {
-            read_one(connection, base, name, partition, low, group)?;
+            read_one_record(connection, base, name, partition, low, group)?;
             Ok(format!("{holds}, and they may be read"))
         }
     }
 }
 
 /// How many offsets a topic holds, and the first of a partition that holds any.
-fn watermarks(observer: &BaseConsumer<Client>, topic: &MetadataTopic) -> Result<(i64, Option<(i32, i64)>), String> {
+fn sum_watermarks(
+    observer: &BaseConsumer<KafkaContext>,
+    topic: &MetadataTopic,
+) -> Result<(i64, Option<(i32, i64)>), String> {
     let name = topic.name();
     let (mut records, mut held) = (0, None);
     for partition in topic.partitions() {
@@ -102,10 +107,13 @@ fn watermarks(observer: &BaseConsumer<Client>, topic: &MetadataTopic) -> Result<
         if partition.leader() < 0 {
             return Err(format!("topic {name}: partition {id} has no leader; brokers of it are down"));
         }
-        let marks = observer.fetch_watermarks(name, id, PATIENCE);
+        let marks = observer.fetch_watermarks(name, id, CHECK_TIMEOUT);
         let (low, high) = marks.map_err(|error| match error.rdkafka_error_code() {
             Some(code) => {
-                format!("topic {name}: the ends of partition {id} cannot be read: {code}{}", mend(code, name))
+                format!(
+                    "topic {name}: the ends of partition {id} cannot be read: {code}{}",
+                    permission_hint(code, name)
+                )
             }
             None => format!("topic {name}: the ends of partition {id} cannot be read: {error}"),
         })?;
@@ -118,49 +126,50 @@ fn watermarks(observer: &BaseConsumer<Client>, topic: &MetadataTopic) -> Result<
 }
 
 /// Tries to read a record.
-fn read_one(
-    connection: &Connection,
+fn read_one_record(
+    connection: &KafkaConnection,
     base: &Path,
     name: &str,
     partition: i32,
     low: i64,
     group: &str,
 ) -> Result<(), String> {
-    let said = |error: KafkaError| match error.rdkafka_error_code() {
-        Some(code) => format!("topic {name} cannot be read: {code}{}", mend(code, name)),
+    let read_error = |error: KafkaError| match error.rdkafka_error_code() {
+        Some(code) => format!("topic {name} cannot be read: {code}{}", permission_hint(code, name)),
         None => format!("topic {name} cannot be read: {error}"),
     };
-    let (mut settings, client) = connection.client(base, Purpose::Consumer).map_err(|error| error.to_string())?;
+    let (mut settings, client) =
+        connection.client_config(base, ClientPurpose::Consumer).map_err(|error| error.to_string())?;
     // librdkafka assigns nothing without one.
     settings.set("group.id", group).set("enable.partition.eof", "true").set("fetch.message.max.bytes", "65536");
-    let reader: BaseConsumer<Client> = settings.create_with_context(client).map_err(said)?;
+    let reader: BaseConsumer<KafkaContext> = settings.create_with_context(client).map_err(read_error)?;
     let mut assignment = TopicPartitionList::new();
-    assignment.add_partition_offset(name, partition, Offset::Offset(low)).map_err(said)?;
-    reader.assign(&assignment).map_err(said)?;
+    assignment.add_partition_offset(name, partition, Offset::Offset(low)).map_err(read_error)?;
+    reader.assign(&assignment).map_err(read_error)?;
     let asked = Instant::now();
-    while asked.elapsed() < PATIENCE {
+    while asked.elapsed() < CHECK_TIMEOUT {
         match reader.poll(Duration::from_millis(200)) {
             // At its end: what there was is no record, but a mark of a transaction.
             Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => return Ok(()),
-            Some(Err(error)) if is_of_topic(&error) => return Err(said(error)),
+            Some(Err(error)) if is_topic_error(&error) => return Err(read_error(error)),
             // Of a connection, or of the group, which nothing depends on.
             Some(Err(_)) | None => {}
         }
     }
     Err(format!(
         "topic {name} cannot be read: no record came within {} s; a transaction that was never ended may stand in the way",
-        PATIENCE.as_secs()
+        CHECK_TIMEOUT.as_secs()
     ))
 }
 
-fn is_of_topic(error: &KafkaError) -> bool {
+fn is_topic_error(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     let code = error.rdkafka_error_code();
     matches!(code, Some(Code::TopicAuthorizationFailed | Code::UnknownTopicOrPartition | Code::OffsetOutOfRange))
 }
 
 /// Which right is missing.
-fn mend(code: RDKafkaErrorCode, name: &str) -> String {
+fn permission_hint(code: RDKafkaErrorCode, name: &str) -> String {
     match code {
         RDKafkaErrorCode::TopicAuthorizationFailed => format!(
             "; grant Describe and Read on Topic {name} (MSK: kafka-cluster:DescribeTopic and kafka-cluster:ReadData)"

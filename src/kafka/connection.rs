@@ -11,9 +11,9 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use serde::Deserialize;
 
-use super::client::{Client, Purpose};
-use super::iam::{self, Iam};
-use super::properties::Properties;
+use super::client_context::{ClientPurpose, KafkaContext};
+use super::iam::{self, IamTokenSigner};
+use super::properties::LibrdkafkaProperties;
 use crate::key_problem::KeyProblem;
 use crate::secret::{SecretError, SecretFrom, check_private};
 
@@ -27,27 +27,27 @@ use crate::secret::{SecretError, SecretFrom, check_private};
 /// ```
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Connection {
+pub struct KafkaConnection {
     /// Where to ask first: one broker that answers is enough, it names the others.
-    pub brokers: Brokers,
+    pub brokers: BrokerList,
     /// Whether the connection is encrypted. By default it is if `tls` or `sasl` is given.
     #[serde(default)]
-    pub security: Option<Security>,
+    pub security: Option<TransportSecurity>,
     /// Whose certificates are trusted, and our own.
     #[serde(default)]
-    pub tls: Option<Tls>,
+    pub tls: Option<KafkaTls>,
     /// Who we are; over TLS only.
     #[serde(default)]
-    pub sasl: Option<Sasl>,
+    pub sasl: Option<KafkaSasl>,
     /// Properties of librdkafka.
     #[serde(default)]
-    pub properties: Properties,
+    pub properties: LibrdkafkaProperties,
 }
 
 /// Brokers, as `host:port`: a list, or a text with commas. Without a port it is 9092.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "OneOrMany")]
-pub struct Brokers(Vec<String>);
+pub struct BrokerList(Vec<String>);
 
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "brokers are written as \"host:port\", \"host:port,host:port\" or a list of these")]
@@ -59,7 +59,7 @@ enum OneOrMany {
 /// Whether a connection is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Security {
+pub enum TransportSecurity {
     /// Not at all.
     Plaintext,
     /// By TLS; the broker's certificate and host name are verified.
@@ -69,7 +69,7 @@ pub enum Security {
 /// Certificates: PEM files. Relative paths are relative to the configuration file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Tls {
+pub struct KafkaTls {
     /// The authorities that are trusted; by default the system's.
     pub ca: Option<PathBuf>,
     /// Our own certificate, with the chain that leads to an authority, where brokers want one.
@@ -85,9 +85,9 @@ pub struct Tls {
 /// Who we are.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sasl {
+pub struct KafkaSasl {
     /// How we prove it.
-    pub mechanism: Mechanism,
+    pub mechanism: SaslMechanism,
     /// Our name, as it is, or where it comes from: `env:NAME`, `file:PATH`. All mechanisms but `MSK_IAM` want it.
     #[serde(default)]
     pub username: Option<String>,
@@ -104,7 +104,7 @@ pub struct Sasl {
 
 /// How we prove who we are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum Mechanism {
+pub enum SaslMechanism {
     /// The password itself, within TLS.
     #[serde(rename = "PLAIN")]
     Plain,
@@ -121,7 +121,7 @@ pub enum Mechanism {
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectionError {
+pub enum KafkaConnectionError {
     /// What was configured cannot be meant.
     #[error("{}", .0.join("\n"))]
     Faulty(Vec<String>),
@@ -144,23 +144,23 @@ pub enum ConnectionError {
     },
 }
 
-impl From<OneOrMany> for Brokers {
-    fn from(written: OneOrMany) -> Brokers {
+impl From<OneOrMany> for BrokerList {
+    fn from(written: OneOrMany) -> BrokerList {
         match written {
-            OneOrMany::One(text) => Brokers::new(&text),
-            OneOrMany::Many(list) => Brokers::new(&list.join(",")),
+            OneOrMany::One(text) => BrokerList::new(&text),
+            OneOrMany::Many(list) => BrokerList::new(&list.join(",")),
         }
     }
 }
 
-impl Brokers {
+impl BrokerList {
     /// Brokers from a text with commas.
     #[must_use]
-    pub fn new(text: &str) -> Brokers {
-        Brokers(text.split(',').map(|broker| broker.trim().to_owned()).collect())
+    pub fn new(text: &str) -> BrokerList {
+        BrokerList(text.split(',').map(|broker| broker.trim().to_owned()).collect())
     }
 
-    fn faults(&self) -> Vec<KeyProblem> {
+    fn validate(&self) -> Vec<KeyProblem> {
         let wrong = |broker: &&String| host_and_port(broker).is_none();
         let fault = |broker: &String| {
             KeyProblem::new("brokers", format!("{broker:?} is not HOST:PORT; write one like localhost:9092"))
@@ -173,7 +173,7 @@ impl Brokers {
     }
 }
 
-impl std::fmt::Display for Brokers {
+impl std::fmt::Display for BrokerList {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0.join(","))
     }
@@ -194,38 +194,42 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-impl Mechanism {
+impl SaslMechanism {
     /// What Kafka calls it.
-    fn name(self) -> &'static str {
+    fn librdkafka_name(self) -> &'static str {
         match self {
-            Mechanism::Plain => "PLAIN",
-            Mechanism::ScramSha256 => "SCRAM-SHA-256",
-            Mechanism::ScramSha512 => "SCRAM-SHA-512",
-            Mechanism::MskIam => "OAUTHBEARER",
+            SaslMechanism::Plain => "PLAIN",
+            SaslMechanism::ScramSha256 => "SCRAM-SHA-256",
+            SaslMechanism::ScramSha512 => "SCRAM-SHA-512",
+            SaslMechanism::MskIam => "OAUTHBEARER",
         }
     }
 }
 
-impl Connection {
+impl KafkaConnection {
     /// An unencrypted connection, all else by default: what a laptop's broker wants.
     #[must_use]
-    pub fn plaintext(brokers: &str) -> Connection {
-        let brokers = Brokers::new(brokers);
-        Connection { brokers, security: None, tls: None, sasl: None, properties: Properties::default() }
+    pub fn plaintext(brokers: &str) -> KafkaConnection {
+        let brokers = BrokerList::new(brokers);
+        KafkaConnection { brokers, security: None, tls: None, sasl: None, properties: LibrdkafkaProperties::default() }
     }
 
     /// Whether the connection is encrypted.
     #[must_use]
-    pub fn security(&self) -> Security {
-        let by_default = if self.tls.is_some() || self.sasl.is_some() { Security::Tls } else { Security::Plaintext };
+    pub fn effective_security(&self) -> TransportSecurity {
+        let by_default = if self.tls.is_some() || self.sasl.is_some() {
+            TransportSecurity::Tls
+        } else {
+            TransportSecurity::Plaintext
+        };
         self.security.unwrap_or(by_default)
     }
 
     /// What is wrong, each with its mend; secrets and files are looked for. `base` is what relative paths are relative to.
     #[must_use]
-    pub fn faults(&self, base: &Path) -> Vec<KeyProblem> {
-        let mut faults = self.brokers.faults();
-        if self.security() == Security::Plaintext {
+    pub fn validate(&self, base: &Path) -> Vec<KeyProblem> {
+        let mut faults = self.brokers.validate();
+        if self.effective_security() == TransportSecurity::Plaintext {
             if self.tls.is_some() {
                 let what = "\"plaintext\" contradicts `tls`; leave one of them out";
                 faults.push(KeyProblem::new("security", what).conflicts_with("tls"));
@@ -235,14 +239,14 @@ impl Connection {
                 faults.push(KeyProblem::new("security", what).conflicts_with("sasl"));
             }
         }
-        faults.extend(self.tls.iter().flat_map(|tls| tls.faults(base)).map(|problem| problem.within("tls")));
-        faults.extend(self.sasl.iter().flat_map(|sasl| sasl.faults(base)).map(|problem| problem.within("sasl")));
-        if self.is_iam() && self.region().is_none() {
+        faults.extend(self.tls.iter().flat_map(|tls| tls.validate(base)).map(|problem| problem.within("tls")));
+        faults.extend(self.sasl.iter().flat_map(|sasl| sasl.validate(base)).map(|problem| problem.within("sasl")));
+        if self.is_iam() && self.resolve_region().is_none() {
             let what =
                 "the region of the cluster is unknown; add region = \"eu-west-1\" next to mechanism = \"MSK_IAM\"";
             faults.push(KeyProblem::new("sasl", what));
         }
-        faults.extend(self.properties.faults().into_iter().map(|problem| problem.within("properties")));
+        faults.extend(self.properties.validate().into_iter().map(|problem| problem.within("properties")));
         faults
     }
 
@@ -251,7 +255,7 @@ impl Connection {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let abroad = self.brokers.hosts().find(|host| !is_loopback(host));
-        if let (Security::Plaintext, Some(host)) = (self.security(), abroad) {
+        if let (TransportSecurity::Plaintext, Some(host)) = (self.effective_security(), abroad) {
             warnings.push(format!(
                 "the connection to {host} is not encrypted: others on the network can read and change records; \
                  security = \"tls\" encrypts it"
@@ -272,19 +276,23 @@ impl Connection {
     ///
     /// # Errors
     /// Every fault of the configuration, or a secret that is not to be had.
-    pub fn client(&self, base: &Path, purpose: Purpose) -> Result<(ClientConfig, Client), ConnectionError> {
-        let faults = self.faults(base);
+    pub fn client_config(
+        &self,
+        base: &Path,
+        purpose: ClientPurpose,
+    ) -> Result<(ClientConfig, KafkaContext), KafkaConnectionError> {
+        let faults = self.validate(base);
         if !faults.is_empty() {
-            return Err(ConnectionError::Faulty(KeyProblem::texts(&faults)));
+            return Err(KafkaConnectionError::Faulty(KeyProblem::texts(&faults)));
         }
-        self.warn_once();
+        self.log_warnings_once();
         let mut settings = ClientConfig::new();
-        settings.set_log_level(log_level());
+        settings.set_log_level(librdkafka_log_level());
         settings.set("client.id", "pinflow").set("allow.auto.create.topics", "false");
         self.properties.apply(&mut settings);
         settings.set("bootstrap.servers", self.brokers.to_string());
         match purpose {
-            Purpose::Consumer => {
+            ClientPurpose::Consumer => {
                 settings
                     .set("auto.offset.reset", "error")
                     .set("enable.auto.commit", "false")
@@ -292,30 +300,30 @@ impl Connection {
                     .set("isolation.level", "read_committed")
                     .set("check.crcs", "true");
             }
-            Purpose::Producer => {
+            ClientPurpose::Producer => {
                 settings.set("enable.idempotence", "true").set("acks", "all");
             }
-            Purpose::Admin => {}
+            ClientPurpose::Admin => {}
         }
-        self.secure(base, &mut settings)?;
-        let iam = match (self.is_iam(), self.region()) {
+        self.apply_security(base, &mut settings)?;
+        let iam = match (self.is_iam(), self.resolve_region()) {
             (true, Some(region)) => {
-                Some(Iam { region, profile: self.sasl.as_ref().and_then(|sasl| sasl.profile.clone()) })
+                Some(IamTokenSigner { region, profile: self.sasl.as_ref().and_then(|sasl| sasl.profile.clone()) })
             }
             _ => None,
         };
-        Ok((settings, Client::new(iam)))
+        Ok((settings, KafkaContext::new(iam)))
     }
 
     /// A client that asks for facts: metadata, watermarks, single records. It is of no group and has signed in once,
     /// where tokens are wanted.
     ///
     /// # Errors
-    /// As [`Connection::client`], and if librdkafka refuses the settings.
-    pub fn observer(&self, base: &Path) -> Result<BaseConsumer<Client>, ConnectionError> {
-        let (settings, client) = self.client(base, Purpose::Consumer)?;
-        let observer: BaseConsumer<Client> =
-            settings.create_with_context(client).map_err(|error| self.refused(&error))?;
+    /// As [`KafkaConnection::client_config`], and if librdkafka refuses the settings.
+    pub fn create_observer(&self, base: &Path) -> Result<BaseConsumer<KafkaContext>, KafkaConnectionError> {
+        let (settings, client) = self.client_config(base, ClientPurpose::Consumer)?;
+        let observer: BaseConsumer<KafkaContext> =
+            settings.create_with_context(client).map_err(|error| self.creation_error(&error))?;
         // librdkafka asks for the first token here, and connects only once it has one.
         let _ = observer.poll(Duration::ZERO);
         Ok(observer)
@@ -323,31 +331,31 @@ impl Connection {
 
     /// Says that librdkafka refused to make a client.
     #[must_use]
-    pub fn refused(&self, error: &KafkaError) -> ConnectionError {
+    pub fn creation_error(&self, error: &KafkaError) -> KafkaConnectionError {
         let what = match error {
             // Its other fields are the property and its value, which may be a secret.
             KafkaError::ClientConfig(_, what, name, _) => format!("{name}: {what}"),
             error => error.to_string(),
         };
-        ConnectionError::Refused { brokers: self.brokers.to_string(), what }
+        KafkaConnectionError::Refused { brokers: self.brokers.to_string(), what }
     }
 
     pub(crate) fn is_iam(&self) -> bool {
-        self.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == Mechanism::MskIam)
+        self.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == SaslMechanism::MskIam)
     }
 
-    fn region(&self) -> Option<String> {
+    fn resolve_region(&self) -> Option<String> {
         let written = self.sasl.as_ref().and_then(|sasl| sasl.region.clone());
-        let named = || self.brokers.hosts().find_map(iam::region_of).map(str::to_owned);
+        let named = || self.brokers.hosts().find_map(iam::region_from_host).map(str::to_owned);
         let ambient = || ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|name| std::env::var(name).ok());
         written.or_else(named).or_else(ambient)
     }
 
-    fn secure(&self, base: &Path, settings: &mut ClientConfig) -> Result<(), ConnectionError> {
-        let protocol = match (self.security(), &self.sasl) {
-            (Security::Plaintext, _) => "plaintext",
-            (Security::Tls, None) => "ssl",
-            (Security::Tls, Some(_)) => "sasl_ssl",
+    fn apply_security(&self, base: &Path, settings: &mut ClientConfig) -> Result<(), KafkaConnectionError> {
+        let protocol = match (self.effective_security(), &self.sasl) {
+            (TransportSecurity::Plaintext, _) => "plaintext",
+            (TransportSecurity::Tls, None) => "ssl",
+            (TransportSecurity::Tls, Some(_)) => "sasl_ssl",
         };
         settings.set("security.protocol", protocol);
         if let Some(tls) = &self.tls {
@@ -359,7 +367,7 @@ impl Connection {
         }
     }
 
-    fn warn_once(&self) {
+    fn log_warnings_once(&self) {
         static WARNED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
         let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
         for warning in self.warnings() {
@@ -370,8 +378,8 @@ impl Connection {
     }
 }
 
-impl Tls {
-    fn faults(&self, base: &Path) -> Vec<KeyProblem> {
+impl KafkaTls {
+    fn validate(&self, base: &Path) -> Vec<KeyProblem> {
         let mut faults = Vec::new();
         let named = [("ca", &self.ca), ("certificate", &self.certificate), ("key", &self.key)];
         for (name, path) in named.into_iter().filter_map(|(name, path)| path.as_ref().map(|path| (name, path))) {
@@ -400,7 +408,7 @@ impl Tls {
         faults
     }
 
-    fn apply(&self, base: &Path, settings: &mut ClientConfig) -> Result<(), ConnectionError> {
+    fn apply(&self, base: &Path, settings: &mut ClientConfig) -> Result<(), KafkaConnectionError> {
         let named = [
             ("ssl.ca.location", &self.ca),
             ("ssl.certificate.location", &self.certificate),
@@ -413,7 +421,7 @@ impl Tls {
         }
         if let Some(from) = &self.key_password {
             let secret = from.read(base);
-            let secret = secret.map_err(|cause| ConnectionError::Secret { what: "tls key_password", cause })?;
+            let secret = secret.map_err(|cause| KafkaConnectionError::Secret { what: "tls key_password", cause })?;
             settings.set("ssl.key.password", secret.expose());
         }
         if self.danger_accept_invalid_certs {
@@ -424,17 +432,17 @@ impl Tls {
     }
 }
 
-impl Sasl {
-    fn faults(&self, base: &Path) -> Vec<KeyProblem> {
+impl KafkaSasl {
+    fn validate(&self, base: &Path) -> Vec<KeyProblem> {
         let mut faults = Vec::new();
-        if self.mechanism == Mechanism::MskIam {
+        if self.mechanism == SaslMechanism::MskIam {
             if self.username.is_some() || self.password.is_some() {
                 let what = "MSK_IAM takes its credentials from the AWS credential chain; remove username and password";
                 faults.push(KeyProblem::new("mechanism", what));
             }
             return faults;
         }
-        let name = self.mechanism.name();
+        let name = self.mechanism.librdkafka_name();
         if self.region.is_some() || self.profile.is_some() {
             let given = if self.region.is_some() { "region" } else { "profile" };
             let what = format!("only MSK_IAM uses region and profile, not {name}; remove them");
@@ -443,7 +451,9 @@ impl Sasl {
         match &self.username {
             None => faults.push(KeyProblem::table(format!("{name} needs a username; add username = \"…\""))),
             Some(text) => {
-                faults.extend(username(text, base).err().map(|error| KeyProblem::new("username", error.to_string())));
+                faults.extend(
+                    resolve_username(text, base).err().map(|error| KeyProblem::new("username", error.to_string())),
+                );
             }
         }
         match &self.password {
@@ -457,16 +467,16 @@ impl Sasl {
         faults
     }
 
-    fn apply(&self, base: &Path, settings: &mut ClientConfig) -> Result<(), ConnectionError> {
-        settings.set("sasl.mechanism", self.mechanism.name());
+    fn apply(&self, base: &Path, settings: &mut ClientConfig) -> Result<(), KafkaConnectionError> {
+        settings.set("sasl.mechanism", self.mechanism.librdkafka_name());
         if let Some(text) = &self.username {
-            let name = username(text, base);
-            let name = name.map_err(|cause| ConnectionError::Secret { what: "sasl username", cause })?;
+            let name = resolve_username(text, base);
+            let name = name.map_err(|cause| KafkaConnectionError::Secret { what: "sasl username", cause })?;
             settings.set("sasl.username", name);
         }
         if let Some(from) = &self.password {
             let secret = from.read(base);
-            let secret = secret.map_err(|cause| ConnectionError::Secret { what: "sasl password", cause })?;
+            let secret = secret.map_err(|cause| KafkaConnectionError::Secret { what: "sasl password", cause })?;
             settings.set("sasl.password", secret.expose());
         }
         Ok(())
@@ -474,7 +484,7 @@ impl Sasl {
 }
 
 /// A name as it is written, or from where it is said to come from. A name is no secret, but often kept beside one.
-fn username(text: &str, base: &Path) -> Result<String, SecretError> {
+fn resolve_username(text: &str, base: &Path) -> Result<String, SecretError> {
     if text.starts_with("env:") || text.starts_with("file:") {
         let from = SecretFrom::try_from(text.to_owned()).map_err(|_| SecretError::Empty(text.to_owned()))?;
         return Ok(from.read(base)?.expose().to_owned());
@@ -482,8 +492,8 @@ fn username(text: &str, base: &Path) -> Result<String, SecretError> {
     if text.is_empty() { Err(SecretError::Empty("username".to_owned())) } else { Ok(text.to_owned()) }
 }
 
-/// librdkafka tells at `Info` why connections fail, which [`Client`] wants to know whoever reads the log.
-fn log_level() -> RDKafkaLogLevel {
+/// librdkafka tells at `Info` why connections fail, which [`KafkaContext`] wants to know whoever reads the log.
+fn librdkafka_log_level() -> RDKafkaLogLevel {
     let loud = tracing::enabled!(target: "librdkafka", tracing::Level::DEBUG);
     if loud { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info }
 }

@@ -2,34 +2,34 @@
 
 use super::*;
 
-fn read(text: &str) -> Connection {
+fn read(text: &str) -> KafkaConnection {
     toml::from_str(text).unwrap()
 }
 
-fn faults(text: &str) -> Vec<String> {
-    KeyProblem::texts(&read(text).faults(Path::new("/nowhere")))
+fn problems(text: &str) -> Vec<String> {
+    KeyProblem::texts(&read(text).validate(Path::new("/nowhere")))
 }
 
 #[test]
 fn brokers_are_a_text_or_a_list() {
     for text in ["brokers = 'a:1,b:2'", "brokers = ['a:1', 'b:2']", "brokers = ' a:1 , b:2'"] {
         assert_eq!(read(text).brokers.to_string(), "a:1,b:2", "{text}");
-        assert_eq!(faults(text), Vec::<String>::new());
+        assert_eq!(problems(text), Vec::<String>::new());
     }
     for good in ["localhost", "[::1]:9092", "::1", "b-1.example.com:65535"] {
-        assert_eq!(Brokers::new(good).faults().len(), usize::from(good == "::1"), "{good}");
+        assert_eq!(BrokerList::new(good).validate().len(), usize::from(good == "::1"), "{good}");
     }
     for bad in ["", "a:0", "a:65536", "a:b", "kafka://a:1", "a:1,,b:1", "a b:1", "[::1]9092"] {
-        assert_eq!(Brokers::new(bad).faults().len(), 1, "{bad}");
+        assert_eq!(BrokerList::new(bad).validate().len(), 1, "{bad}");
     }
 }
 
 #[test]
 fn security_follows_from_what_else_is_said() {
-    assert_eq!(read("brokers = 'a:1'").security(), Security::Plaintext);
-    assert_eq!(read("brokers = 'a:1'\ntls = {}").security(), Security::Tls);
-    assert_eq!(read("brokers = 'a:1'\nsecurity = 'tls'").security(), Security::Tls);
-    assert_eq!(read("brokers = 'a:1'\nsasl = { mechanism = 'MSK_IAM' }").security(), Security::Tls);
+    assert_eq!(read("brokers = 'a:1'").effective_security(), TransportSecurity::Plaintext);
+    assert_eq!(read("brokers = 'a:1'\ntls = {}").effective_security(), TransportSecurity::Tls);
+    assert_eq!(read("brokers = 'a:1'\nsecurity = 'tls'").effective_security(), TransportSecurity::Tls);
+    assert_eq!(read("brokers = 'a:1'\nsasl = { mechanism = 'MSK_IAM' }").effective_security(), TransportSecurity::Tls);
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_plain_connection_warns_unless_it_stays_on_this_machine() {
         ("127.0.0.1:9092,kafka.example.com:9092", true),
         ("10.0.0.7", true),
     ] {
-        assert_eq!(!Connection::plaintext(brokers).warnings().is_empty(), warned, "{brokers}");
+        assert_eq!(!KafkaConnection::plaintext(brokers).warnings().is_empty(), warned, "{brokers}");
     }
     assert!(read("brokers = 'kafka.example.com'\ntls = {}").warnings().is_empty());
     let blind = read("brokers = 'kafka.example.com'\ntls = { danger_accept_invalid_certs = true }");
@@ -50,14 +50,14 @@ fn a_plain_connection_warns_unless_it_stays_on_this_machine() {
 #[test]
 fn who_we_are_is_told_within_tls_only() {
     let sasl = "sasl = { mechanism = 'PLAIN', username = 'me', password = 'env:PATH' }";
-    assert_eq!(faults(&format!("brokers = 'a:1'\n{sasl}")), Vec::<String>::new());
-    let found = faults(&format!("brokers = 'localhost:1'\nsecurity = 'plaintext'\n{sasl}"));
+    assert_eq!(problems(&format!("brokers = 'a:1'\n{sasl}")), Vec::<String>::new());
+    let found = problems(&format!("brokers = 'localhost:1'\nsecurity = 'plaintext'\n{sasl}"));
     assert!(found.len() == 1 && found[0].contains("security = \"tls\""), "{found:?}");
 }
 
 #[test]
 fn every_fault_is_named_at_once() {
-    let found = faults(
+    let found = problems(
         "brokers = 'a:1,b:x'\nsecurity = 'plaintext'\n\
          tls = { ca = 'no-ca.pem', certificate = 'no-cert.pem' }\n\
          sasl = { mechanism = 'SCRAM-SHA-512', region = 'x', password = 'env:PINFLOW_TEST_NO_SUCH_VARIABLE' }\n\
@@ -73,7 +73,7 @@ fn a_secret_in_the_configuration_is_refused_and_not_repeated() {
         "brokers = 'a:1'\nsasl = { mechanism = 'PLAIN', username = 'me', password = 'canary' }",
         "brokers = 'a:1'\ntls = { key_password = 'canary' }",
     ] {
-        let refused = toml::from_str::<Connection>(text).unwrap_err();
+        let refused = toml::from_str::<KafkaConnection>(text).unwrap_err();
         assert!(refused.message().contains("env:NAME") && !refused.message().contains("canary"), "{refused}");
     }
 }
@@ -82,17 +82,17 @@ fn a_secret_in_the_configuration_is_refused_and_not_repeated() {
 fn iam_wants_a_region_and_no_password() {
     let host = "b-1.posts.ab12cd.c2.kafka.eu-west-1.amazonaws.com:9098";
     let connection = read(&format!("brokers = '{host}'\nsasl = {{ mechanism = 'MSK_IAM' }}"));
-    assert_eq!(connection.region().as_deref(), Some("eu-west-1"));
+    assert_eq!(connection.resolve_region().as_deref(), Some("eu-west-1"));
     let written = read(&format!("brokers = '{host}'\nsasl = {{ mechanism = 'MSK_IAM', region = 'eu-north-1' }}"));
-    assert_eq!(written.region().as_deref(), Some("eu-north-1"));
-    let found = faults(&format!("brokers = '{host}'\nsasl = {{ mechanism = 'MSK_IAM', username = 'me' }}"));
+    assert_eq!(written.resolve_region().as_deref(), Some("eu-north-1"));
+    let found = problems(&format!("brokers = '{host}'\nsasl = {{ mechanism = 'MSK_IAM', username = 'me' }}"));
     assert_eq!(found.len(), 1, "{found:?}");
 }
 
 #[test]
 fn the_settings_hold_what_the_guarantees_rest_on() {
     let connection = read("brokers = 'localhost:1'\nproperties = { 'client.id' = 'mine', 'fetch.min.bytes' = 7 }");
-    let (reads, _) = connection.client(Path::new(""), Purpose::Consumer).unwrap();
+    let (reads, _) = connection.client_config(Path::new(""), ClientPurpose::Consumer).unwrap();
     for (name, value) in [
         ("bootstrap.servers", "localhost:1"),
         ("security.protocol", "plaintext"),
@@ -105,13 +105,13 @@ fn the_settings_hold_what_the_guarantees_rest_on() {
     ] {
         assert_eq!(reads.get(name), Some(value), "{name}");
     }
-    let (writes, _) = connection.client(Path::new(""), Purpose::Producer).unwrap();
+    let (writes, _) = connection.client_config(Path::new(""), ClientPurpose::Producer).unwrap();
     assert_eq!((writes.get("enable.idempotence"), writes.get("acks")), (Some("true"), Some("all")));
 }
 
 #[test]
 fn certificates_are_verified_unless_the_long_name_says_otherwise() {
-    let settings = |text: &str| read(text).client(Path::new(""), Purpose::Admin).unwrap().0;
+    let settings = |text: &str| read(text).client_config(Path::new(""), ClientPurpose::Admin).unwrap().0;
     let verified = settings("brokers = 'localhost:1'\nsecurity = 'tls'");
     assert_eq!(verified.get("security.protocol"), Some("ssl"));
     // librdkafka's own default is to verify.

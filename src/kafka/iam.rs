@@ -16,14 +16,14 @@ use crate::aws;
 
 /// Whose credentials, and where the cluster is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Iam {
+pub(crate) struct IamTokenSigner {
     pub(crate) region: String,
     /// A profile of the AWS configuration files; by default the one that `AWS_PROFILE` names.
     pub(crate) profile: Option<String>,
 }
 
 /// Longest wait for credentials: a credential chain asks other machines.
-const PATIENCE: Duration = Duration::from_secs(30);
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +32,7 @@ pub(crate) enum TokenError {
     Thread(#[source] std::io::Error),
     #[error("make a token for MSK: panicked")]
     Panicked,
-    #[error("make a token for MSK: the AWS credential chain did not answer within {} s", PATIENCE.as_secs())]
+    #[error("make a token for MSK: the AWS credential chain did not answer within {} s", CREDENTIALS_TIMEOUT.as_secs())]
     TimedOut,
     #[error("make a token for MSK: the AWS credential chain is empty")]
     NoChain,
@@ -47,17 +47,17 @@ pub(crate) enum TokenError {
     Sign(String),
 }
 
-impl Iam {
+impl IamTokenSigner {
     /// Makes a token that lives as long as its signature and its credentials do.
     ///
     /// On a thread and a runtime of its own: librdkafka may ask from any thread, those of a runtime among them. Nothing
     /// is kept from one token to the next, so credentials that were changed since are found.
-    pub(crate) fn token(&self) -> Result<OAuthToken, TokenError> {
+    pub(crate) fn create_token(&self) -> Result<OAuthToken, TokenError> {
         let make = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(TokenError::Thread)?;
             runtime.block_on(async {
-                tokio::time::timeout(PATIENCE, self.sign()).await.unwrap_or(Err(TokenError::TimedOut))
+                tokio::time::timeout(CREDENTIALS_TIMEOUT, self.sign_token()).await.unwrap_or(Err(TokenError::TimedOut))
             })
         };
         std::thread::scope(|scope| {
@@ -66,13 +66,13 @@ impl Iam {
         })
     }
 
-    async fn sign(&self) -> Result<OAuthToken, TokenError> {
+    async fn sign_token(&self) -> Result<OAuthToken, TokenError> {
         let region = Region::new(self.region.clone());
-        let sdk = aws::chain(Some(&self.region), self.profile.as_deref()).load().await;
+        let sdk = aws::config_loader(Some(&self.region), self.profile.as_deref()).load().await;
         let chain = sdk.credentials_provider().ok_or(TokenError::NoChain)?;
         let credentials = chain.provide_credentials().await.map_err(TokenError::Credentials)?;
-        let credentials_end = credentials.expiry().map(millis);
-        if credentials_end.is_some_and(|end| end <= millis(SystemTime::now())) {
+        let credentials_end = credentials.expiry().map(unix_millis);
+        if credentials_end.is_some_and(|end| end <= unix_millis(SystemTime::now())) {
             return Err(TokenError::Expired);
         }
         let provider = SharedCredentialsProvider::new(credentials);
@@ -84,13 +84,13 @@ impl Iam {
     }
 }
 
-fn millis(time: SystemTime) -> i64 {
+fn unix_millis(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The region in a broker's host name: `….kafka.REGION.amazonaws.com`, `….kafka-serverless.REGION.amazonaws.com`.
-pub(crate) fn region_of(host: &str) -> Option<&str> {
+pub(crate) fn region_from_host(host: &str) -> Option<&str> {
     let (inside, _) = host.split_once(".amazonaws.com")?;
     let (before, region) = inside.rsplit_once('.')?;
     let service = before.rsplit('.').next()?;
@@ -99,7 +99,7 @@ pub(crate) fn region_of(host: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::region_of;
+    use super::region_from_host;
 
     #[test]
     fn the_region_stands_in_the_host_name() {
@@ -112,7 +112,7 @@ mod tests {
             ("localhost", None),
             ("amazonaws.com", None),
         ] {
-            assert_eq!(region_of(host), region, "{host}");
+            assert_eq!(region_from_host(host), region, "{host}");
         }
     }
 }

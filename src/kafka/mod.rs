@@ -1,6 +1,6 @@
 //! How to speak to a Kafka cluster: brokers, security, properties, tokens.
 //!
-//! What is configured as a [`Connection`] becomes the settings of a client of librdkafka and the [`Client`] that
+//! What is configured as a [`KafkaConnection`] becomes the settings of a client of librdkafka and the [`KafkaContext`] that
 //! listens to it. The rooms:
 //!
 //! - `connection`: what can be said about a cluster, every fault of it, and the client's settings;
@@ -17,21 +17,23 @@
 //! This room knows neither sources nor what messages mean.
 
 mod check;
-mod client;
+mod client_context;
 mod connection;
 mod iam;
+mod metadata;
 mod producer;
 mod properties;
-mod reach;
-mod topics;
-mod writer;
+mod record_writer;
+mod topic_admin;
 
 pub use crate::finding::Finding;
-pub use check::check;
-pub use client::{Client, Purpose};
-pub use connection::{Brokers, Connection, ConnectionError, Mechanism, Sasl, Security, Tls};
-pub(crate) use producer::{Listening, Reports, producer};
-pub use properties::Properties;
-pub use reach::{Unreachable, metadata};
-pub use topics::{EnsuredTopic, Outcome, Part, Topic, TopicError, Topics, Wanted};
-pub use writer::{Outgoing, Place, Unwritten, Writer};
+pub use check::check_cluster;
+pub use client_context::{ClientPurpose, KafkaContext};
+pub use connection::{
+    BrokerList, KafkaConnection, KafkaConnectionError, KafkaSasl, KafkaTls, SaslMechanism, TransportSecurity,
+};
+pub use metadata::{ClusterUnreachable, fetch_metadata};
+pub(crate) use producer::{DeliveryContext, DeliveryReports, create_producer};
+pub use properties::LibrdkafkaProperties;
+pub use record_writer::{OutgoingRecord, RecordMetadata, RecordWriteError, RecordWriter};
+pub use topic_admin::{EnsuredTopic, PartitionInfo, TopicAdmin, TopicError, TopicInfo, TopicOutcome, TopicSpec};

@@ -10,11 +10,11 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryResult, ProducerContext, ThreadedProducer};
 use rdkafka::util::IntoOpaque;
 
-use super::client::{Client, Purpose};
-use super::connection::{Connection, ConnectionError};
+use super::client_context::{ClientPurpose, KafkaContext};
+use super::connection::{KafkaConnection, KafkaConnectionError};
 
 /// What both our writers want, unless the configuration says otherwise.
-const SETTINGS: [(&str, &str); 3] = [
+const PRODUCER_DEFAULTS: [(&str, &str); 3] = [
     // What other producers do: the same key falls into the same partition.
     ("partitioner", "murmur2_random"),
     ("queue.buffering.max.kbytes", "65536"),
@@ -23,18 +23,18 @@ const SETTINGS: [(&str, &str); 3] = [
 ];
 
 /// Hears what became of records.
-pub(crate) trait Reports: Send + Sync + 'static {
+pub(crate) trait DeliveryReports: Send + Sync + 'static {
     /// What was given along with a record.
     type Opaque: IntoOpaque;
 
     /// A record is acknowledged, or will not be.
-    fn heard(&self, result: &DeliveryResult<'_>, of: Self::Opaque);
+    fn on_delivery(&self, result: &DeliveryResult<'_>, of: Self::Opaque);
 }
 
 /// Listens to a producer: logs, faults and tokens are the client's, the reports are somebody's.
-pub(crate) struct Listening<R> {
+pub(crate) struct DeliveryContext<R> {
     /// What librdkafka has to say beside.
-    pub(crate) client: Client,
+    pub(crate) client: KafkaContext,
     /// Who hears the reports.
     pub(crate) reports: R,
 }
@@ -44,15 +44,15 @@ pub(crate) struct Listening<R> {
 ///
 /// # Errors
 /// If there is something wrong with the connection.
-pub(crate) fn producer<R: Reports>(
-    connection: &Connection,
+pub(crate) fn create_producer<R: DeliveryReports>(
+    connection: &KafkaConnection,
     base: &Path,
     settings: &[(&str, &str)],
     fixed: &[(&str, &str)],
     reports: R,
-) -> Result<ThreadedProducer<Listening<R>>, ConnectionError> {
-    let (mut config, client) = connection.client(base, Purpose::Producer)?;
-    for (name, value) in SETTINGS.iter().chain(settings) {
+) -> Result<ThreadedProducer<DeliveryContext<R>>, KafkaConnectionError> {
+    let (mut config, client) = connection.client_config(base, ClientPurpose::Producer)?;
+    for (name, value) in PRODUCER_DEFAULTS.iter().chain(settings) {
         if config.get(name).is_none() {
             config.set(*name, *value);
         }
@@ -60,11 +60,11 @@ pub(crate) fn producer<R: Reports>(
     for (name, value) in fixed {
         config.set(*name, *value);
     }
-    config.create_with_context(Listening { client, reports }).map_err(|error| connection.refused(&error))
+    config.create_with_context(DeliveryContext { client, reports }).map_err(|error| connection.creation_error(&error))
 }
 
-impl<R: Reports> ClientContext for Listening<R> {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = Client::ENABLE_REFRESH_OAUTH_TOKEN;
+impl<R: DeliveryReports> ClientContext for DeliveryContext<R> {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = KafkaContext::ENABLE_REFRESH_OAUTH_TOKEN;
 
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
         self.client.log(level, fac, message);
@@ -83,10 +83,10 @@ impl<R: Reports> ClientContext for Listening<R> {
     }
 }
 
-impl<R: Reports> ProducerContext for Listening<R> {
+impl<R: DeliveryReports> ProducerContext for DeliveryContext<R> {
     type DeliveryOpaque = R::Opaque;
 
     fn delivery(&self, result: &DeliveryResult<'_>, of: R::Opaque) {
-        self.reports.heard(result, of);
+        self.reports.on_delivery(result, of);
     }
 }

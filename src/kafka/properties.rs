@@ -13,31 +13,31 @@ use crate::key_problem::KeyProblem;
 /// Properties of librdkafka, as they are written in a configuration.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(transparent)]
-pub struct Properties(BTreeMap<String, Value>);
+pub struct LibrdkafkaProperties(BTreeMap<String, PropertyValue>);
 
 /// What TOML can say of a property.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged, expecting = "a property's value is a text, a number, true or false")]
-enum Value {
+enum PropertyValue {
     Flag(bool),
     Whole(i64),
     Fraction(f64),
     Text(String),
 }
 
-impl std::fmt::Display for Value {
+impl std::fmt::Display for PropertyValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Value::Flag(flag) => flag.fmt(f),
-            Value::Whole(whole) => whole.fmt(f),
-            Value::Fraction(fraction) => fraction.fmt(f),
-            Value::Text(text) => f.write_str(text),
+            PropertyValue::Flag(flag) => flag.fmt(f),
+            PropertyValue::Whole(whole) => whole.fmt(f),
+            PropertyValue::Fraction(fraction) => fraction.fmt(f),
+            PropertyValue::Text(text) => f.write_str(text),
         }
     }
 }
 
 /// What may not be passed through: names, or beginnings that end in a dot or a star, and why.
-const REFUSED: &[(&[&str], &str)] = &[
+const RESERVED_PROPERTIES: &[(&[&str], &str)] = &[
     (&["bootstrap.servers", "metadata.broker.list"], "write brokers = \"…\" instead"),
     (&["security.protocol"], "write security = \"tls\" or \"plaintext\" instead"),
     (
@@ -93,13 +93,13 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["test.mock.*"], "it would replace the cluster by one of librdkafka's own"),
 ];
 
-impl Properties {
+impl LibrdkafkaProperties {
     /// What is wrong: properties that may not be passed through, with the reason, and those librdkafka refuses.
     #[must_use]
-    pub fn faults(&self) -> Vec<KeyProblem> {
-        let fault = |(name, value): (&String, &Value)| match refused(name) {
+    pub fn validate(&self) -> Vec<KeyProblem> {
+        let fault = |(name, value): (&String, &PropertyValue)| match reserved_reason(name) {
             Some(why) => Some(KeyProblem::new(name, format!("cannot be set: {why}"))),
-            None => misread(name, &value.to_string())
+            None => librdkafka_error(name, &value.to_string())
                 .map(|what| KeyProblem::new(name, format!("librdkafka refuses it: {what}"))),
         };
         self.0.iter().filter_map(fault).collect()
@@ -114,17 +114,17 @@ impl Properties {
 }
 
 /// Why a property may not be passed through.
-fn refused(name: &str) -> Option<&'static str> {
+fn reserved_reason(name: &str) -> Option<&'static str> {
     let matches = |pattern: &&str| match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
         (Some(start), _) => name.starts_with(start),
         (_, Some(end)) => name.ends_with(end),
         _ => name == *pattern,
     };
-    REFUSED.iter().find(|(patterns, _)| patterns.iter().any(&matches)).map(|(_, why)| *why)
+    RESERVED_PROPERTIES.iter().find(|(patterns, _)| patterns.iter().any(&matches)).map(|(_, why)| *why)
 }
 
 /// What librdkafka has against a property.
-fn misread(name: &str, value: &str) -> Option<String> {
+fn librdkafka_error(name: &str, value: &str) -> Option<String> {
     let mut alone = ClientConfig::new();
     alone.set(name, value);
     match alone.create_native_config() {
@@ -139,17 +139,17 @@ fn misread(name: &str, value: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn faults(text: &str) -> Vec<String> {
-        KeyProblem::texts(&toml::from_str::<Properties>(text).unwrap().faults())
+    fn problems(text: &str) -> Vec<String> {
+        KeyProblem::texts(&toml::from_str::<LibrdkafkaProperties>(text).unwrap().validate())
     }
 
     #[test]
     fn what_librdkafka_knows_is_passed_through_in_any_type() {
         let text =
             "'socket.keepalive.enable' = true\n'socket.timeout.ms' = 1000\n'client.rack' = 'a'\ndebug = 'broker'";
-        assert_eq!(faults(text), Vec::<String>::new());
+        assert_eq!(problems(text), Vec::<String>::new());
         let mut settings = ClientConfig::new();
-        toml::from_str::<Properties>(text).unwrap().apply(&mut settings);
+        toml::from_str::<LibrdkafkaProperties>(text).unwrap().apply(&mut settings);
         assert_eq!(settings.get("socket.keepalive.enable"), Some("true"));
         assert_eq!(settings.get("socket.timeout.ms"), Some("1000"));
     }
@@ -177,7 +177,7 @@ mod tests {
             "plugin.library.paths",
             "dr_msg_cb",
         ] {
-            let found = faults(&format!("'{name}' = 'canary'"));
+            let found = problems(&format!("'{name}' = 'canary'"));
             assert_eq!(found.len(), 1, "{name}");
             assert!(found[0].contains(name) && found[0].contains("cannot be set"), "{found:?}");
             assert!(!found[0].contains("canary"), "{found:?}");
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_librdkafka_does_not_know_is_a_fault_and_all_are_named() {
-        let found = faults("'no.such.thing' = 1\n'socket.timeout.ms' = 'soon'\nacks = 0");
+        let found = problems("'no.such.thing' = 1\n'socket.timeout.ms' = 'soon'\nacks = 0");
         assert_eq!(found.len(), 3, "{found:?}");
     }
 }

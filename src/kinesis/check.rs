@@ -1,17 +1,17 @@
 //! `pinflow check` for streams: makes every call that reading takes, and names the permission that is missing.
 
-use super::api::{Api, Begin, Shard};
-use super::connection::Connection;
+use super::api::{IteratorStart, KinesisApi, ShardInfo};
+use super::connection::KinesisConnection;
+use super::error::{KinesisError, KinesisErrorKind};
 use super::fan_out::may_subscribe;
-use super::fault::{Fault, Kind};
 use crate::finding::Finding;
 
 /// Looks at streams, and reads of each as much as shows that it may be read; changes nothing. `consumer` is the name of
 /// the consumer to which records are to be pushed.
-pub async fn check(connection: Connection, streams: &[String], consumer: Option<&str>) -> Vec<Finding> {
+pub async fn check_streams(connection: KinesisConnection, streams: &[String], consumer: Option<&str>) -> Vec<Finding> {
     let mut findings: Vec<_> = connection.warnings().into_iter().map(Finding::Risk).collect();
-    let shown = connection.shown();
-    let api = match Api::connect(connection).await {
+    let shown = connection.display_name();
+    let api = match KinesisApi::connect(connection).await {
         Ok(api) => api,
         Err(error) => {
             findings.push(Finding::Fault(format!("{shown}: {error}")));
@@ -19,23 +19,23 @@ pub async fn check(connection: Connection, streams: &[String], consumer: Option<
         }
     };
     for stream in streams {
-        findings.extend(look(&api, stream, consumer).await);
+        findings.extend(check_stream(&api, stream, consumer).await);
     }
     findings
 }
 
 /// All that is wrong with a stream, or what it holds.
-async fn look(api: &Api, stream: &str, consumer: Option<&str>) -> Vec<Finding> {
+async fn check_stream(api: &KinesisApi, stream: &str, consumer: Option<&str>) -> Vec<Finding> {
     let mut faults = Vec::new();
-    let mut note = |fault: &Fault| faults.push(Finding::Fault(in_words(stream, fault)));
-    let summary = api.summary(stream).await;
+    let mut note = |fault: &KinesisError| faults.push(Finding::Fault(describe_error(stream, fault)));
+    let summary = api.describe_summary(stream).await;
     if let Err(fault) = &summary {
         note(fault);
-        if fault.kind != Kind::Denied {
+        if fault.kind != KinesisErrorKind::Denied {
             return faults;
         }
     }
-    let shards = match api.shards(stream).await {
+    let shards = match api.list_shards(stream).await {
         Ok(shards) => shards,
         Err(fault) => {
             note(&fault);
@@ -44,7 +44,7 @@ async fn look(api: &Api, stream: &str, consumer: Option<&str>) -> Vec<Finding> {
     };
     let newest = shards.iter().rev().find(|shard| !shard.is_closed).or(shards.last());
     if let Some(shard) = newest
-        && let Err(fault) = read(api, stream, shard).await
+        && let Err(fault) = read_one_record(api, stream, shard).await
     {
         note(&fault);
     }
@@ -56,7 +56,7 @@ async fn look(api: &Api, stream: &str, consumer: Option<&str>) -> Vec<Finding> {
                 "stream {stream}: {open} open shards, {closed} closed, records kept for {hours} h, and they may be read"
             ))];
             if let Some(consumer) = consumer {
-                findings.push(pushed(api, stream, &summary.arn, consumer).await);
+                findings.push(check_fan_out(api, stream, &summary.arn, consumer).await);
             }
             findings
         }
@@ -66,13 +66,13 @@ async fn look(api: &Api, stream: &str, consumer: Option<&str>) -> Vec<Finding> {
 
 /// Whether records can be pushed. That they cannot is a risk and no fault, for then they are polled. A consumer is not
 /// registered here: it would cost something from now on.
-async fn pushed(api: &Api, stream: &str, arn: &str, consumer: &str) -> Finding {
-    let polled = |fault: &Fault| {
-        Finding::Risk(format!("stream {stream}: {fault}{}; its shards are polled instead", fault.mend()))
+async fn check_fan_out(api: &KinesisApi, stream: &str, arn: &str, consumer: &str) -> Finding {
+    let polled = |fault: &KinesisError| {
+        Finding::Risk(format!("stream {stream}: {fault}{}; its shards are polled instead", fault.hint()))
     };
     let found = match api.find_consumer(arn, consumer).await {
         Ok(found) => Some(found),
-        Err(fault) if fault.kind == Kind::Missing => None,
+        Err(fault) if fault.kind == KinesisErrorKind::Missing => None,
         Err(fault) => return polled(&fault),
     };
     match (may_subscribe(api, arn, found.as_deref()).await, found) {
@@ -88,21 +88,21 @@ async fn pushed(api: &Api, stream: &str, arn: &str, consumer: &str) -> Finding {
 }
 
 /// The two calls by which records are read. Both count towards the shard's limits, once.
-async fn read(api: &Api, stream: &str, shard: &Shard) -> Result<(), Fault> {
-    let iterator = api.iterator(stream, &shard.id, &Begin::Horizon).await?;
-    match api.records(&iterator, 1).await {
+async fn read_one_record(api: &KinesisApi, stream: &str, shard: &ShardInfo) -> Result<(), KinesisError> {
+    let iterator = api.shard_iterator(stream, &shard.id, &IteratorStart::TrimHorizon).await?;
+    match api.get_records(&iterator, 1).await {
         // Others read it, too: the permission is there.
-        Err(fault) if fault.kind == Kind::Throttled => Ok(()),
+        Err(fault) if fault.kind == KinesisErrorKind::Throttled => Ok(()),
         answer => answer.map(drop),
     }
 }
 
-fn in_words(stream: &str, fault: &Fault) -> String {
+fn describe_error(stream: &str, fault: &KinesisError) -> String {
     match fault.kind {
-        Kind::Missing => format!(
+        KinesisErrorKind::Missing => format!(
             "stream {stream} is not there: `pinflow streams create {stream}` makes it; or the region, the account or the \
              endpoint is another"
         ),
-        _ => format!("stream {stream}: {fault}{}", fault.mend()),
+        _ => format!("stream {stream}: {fault}{}", fault.hint()),
     }
 }

@@ -11,9 +11,9 @@ use crate::aws;
 use crate::key_problem::KeyProblem;
 
 /// Longest wait for a connection.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for an answer, 10 MiB of it over a slow line included.
-const ANSWER: Duration = Duration::from_secs(60);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How Kinesis is reached.
 ///
@@ -21,7 +21,7 @@ const ANSWER: Duration = Duration::from_secs(60);
 /// instance. They never stand in a configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Connection {
+pub struct KinesisConnection {
     /// Where the streams are; by default as `AWS_REGION` or the profile says.
     pub region: Option<String>,
     /// A profile of the AWS configuration files; by default the one that `AWS_PROFILE` names.
@@ -32,7 +32,7 @@ pub struct Connection {
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectionError {
+pub enum KinesisConnectionError {
     /// What is configured cannot be meant; each fault with its mend.
     #[error("{}", .0.join("\n"))]
     Faulty(Vec<String>),
@@ -43,19 +43,19 @@ pub enum ConnectionError {
     NoRegion,
 }
 
-impl Connection {
+impl KinesisConnection {
     /// What is wrong, each with its mend.
     #[must_use]
-    pub fn faults(&self) -> Vec<KeyProblem> {
-        aws::faults(self.region.as_deref(), self.endpoint.as_deref())
+    pub fn validate(&self) -> Vec<KeyProblem> {
+        aws::validate_settings(self.region.as_deref(), self.endpoint.as_deref())
     }
 
     /// What works and is risky.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let url = self.endpoint.as_deref().and_then(|endpoint| aws::address(endpoint).ok());
+        let url = self.endpoint.as_deref().and_then(|endpoint| aws::parse_endpoint(endpoint).ok());
         let exposed = url
-            .filter(aws::is_open)
+            .filter(aws::is_exposed)
             .map(|url| format!("the connection to {url} is not encrypted: others can read the records; use https"));
         exposed.into_iter().collect()
     }
@@ -63,26 +63,29 @@ impl Connection {
     /// Loads what the SDK needs. Credentials are looked for at the first call.
     ///
     /// # Errors
-    /// [`ConnectionError`], with every fault, or if no region is known.
-    pub async fn load(&self) -> Result<SdkConfig, ConnectionError> {
-        let faults = self.faults();
+    /// [`KinesisConnectionError`], with every fault, or if no region is known.
+    pub async fn load_sdk_config(&self) -> Result<SdkConfig, KinesisConnectionError> {
+        let faults = self.validate();
         if !faults.is_empty() {
-            return Err(ConnectionError::Faulty(KeyProblem::texts(&faults)));
+            return Err(KinesisConnectionError::Faulty(KeyProblem::texts(&faults)));
         }
-        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ANSWER).build();
-        let mut loader = aws::chain(self.region.as_deref(), self.profile.as_deref())
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(RESPONSE_TIMEOUT)
+            .build();
+        let mut loader = aws::config_loader(self.region.as_deref(), self.profile.as_deref())
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts);
         if let Some(endpoint) = &self.endpoint {
             loader = loader.endpoint_url(endpoint);
         }
         let config = loader.load().await;
-        if config.region().is_none() { Err(ConnectionError::NoRegion) } else { Ok(config) }
+        if config.region().is_none() { Err(KinesisConnectionError::NoRegion) } else { Ok(config) }
     }
 
     /// Where it leads, for people.
     #[must_use]
-    pub fn shown(&self) -> String {
+    pub fn display_name(&self) -> String {
         match (&self.endpoint, &self.region) {
             (Some(endpoint), _) => format!("kinesis at {endpoint}"),
             (None, Some(region)) => format!("kinesis in {region}"),
@@ -95,8 +98,8 @@ impl Connection {
 mod tests {
     use super::*;
 
-    fn at(endpoint: &str) -> Connection {
-        Connection { endpoint: Some(endpoint.to_owned()), ..Connection::default() }
+    fn with_endpoint(endpoint: &str) -> KinesisConnection {
+        KinesisConnection { endpoint: Some(endpoint.to_owned()), ..KinesisConnection::default() }
     }
 
     #[test]
@@ -104,7 +107,7 @@ mod tests {
         for (endpoint, warns) in
             [("http://127.0.0.1:1", false), ("http://localhost:1", false), ("https://x", false), ("http://x", true)]
         {
-            assert_eq!(!at(endpoint).warnings().is_empty(), warns, "{endpoint}");
+            assert_eq!(!with_endpoint(endpoint).warnings().is_empty(), warns, "{endpoint}");
         }
     }
 }

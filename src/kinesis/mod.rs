@@ -1,6 +1,6 @@
 //! How to speak to Amazon Kinesis Data Streams: credentials, region, endpoint, the calls, what their faults mean.
 //!
-//! What is configured as a [`Connection`] becomes an [`Api`]. The rooms:
+//! What is configured as a [`KinesisConnection`] becomes an [`KinesisApi`]. The rooms:
 //!
 //! - `connection`: what can be said about how to connect, and every fault of it;
 //! - `api`: the calls that reading and writing take, with what pinflow needs of the answers;
@@ -14,15 +14,15 @@
 
 mod api;
 mod check;
-mod clock;
 mod connection;
+mod error;
 mod fan_out;
-mod fault;
-mod streams;
+mod service_clock;
+mod stream_admin;
 
-pub use api::{Answer, Api, Begin, Put, Record, Shard, Summary, Written};
-pub use check::check;
-pub use connection::{Connection, ConnectionError};
-pub use fan_out::Subscription;
-pub use fault::{Fault, Kind};
-pub use streams::{Outcome, StreamError, Streams, Wanted};
+pub use api::{IteratorStart, KinesisApi, KinesisRecord, PutEntry, PutResult, ShardBatch, ShardInfo, StreamSummary};
+pub use check::check_streams;
+pub use connection::{KinesisConnection, KinesisConnectionError};
+pub use error::{KinesisError, KinesisErrorKind};
+pub use fan_out::ShardSubscription;
+pub use stream_admin::{StreamAdmin, StreamError, StreamOutcome, StreamSpec};

@@ -68,8 +68,8 @@ impl Connection {
     /// What is wrong, each with its mend.
     #[must_use]
     pub fn faults(&self) -> Vec<KeyProblem> {
-        let mut faults = aws::faults(self.region.as_deref(), self.endpoint.as_deref());
-        if let Some(Ok(url)) = self.endpoint.as_deref().map(aws::address) {
+        let mut faults = aws::validate_settings(self.region.as_deref(), self.endpoint.as_deref());
+        if let Some(Ok(url)) = self.endpoint.as_deref().map(aws::parse_endpoint) {
             faults.extend(self.exposes(&url).map(|what| KeyProblem::new("endpoint", what)));
         }
         if !(1..=600).contains(&self.timeout_secs) {
@@ -80,7 +80,7 @@ impl Connection {
 
     /// What is wrong with an address that is not encrypted where it should be.
     fn exposes(&self, url: &Url) -> Option<String> {
-        let exposed = aws::is_open(url) && !self.danger_allow_http;
+        let exposed = aws::is_exposed(url) && !self.danger_allow_http;
         exposed.then(|| {
             format!("{url} is not encrypted and not on this machine; use https, or set danger_allow_http = true")
         })
@@ -88,7 +88,7 @@ impl Connection {
 
     /// An endpoint's address, if it may be used.
     fn address(&self, endpoint: &str) -> Result<Url, String> {
-        let url = aws::address(endpoint)?;
+        let url = aws::parse_endpoint(endpoint)?;
         self.exposes(&url).map_or(Ok(url), Err)
     }
 
@@ -112,7 +112,7 @@ impl Connection {
         if !faults.is_empty() {
             return Err(ObjectsError::Faulty(faults.iter().map(|problem| format!("[objects] {problem}")).collect()));
         }
-        let sdk = aws::chain(self.region.as_deref(), self.profile.as_deref()).load().await;
+        let sdk = aws::config_loader(self.region.as_deref(), self.profile.as_deref()).load().await;
         let endpoint = self.endpoint.clone().or_else(|| sdk.endpoint_url().map(str::to_owned));
         let region = match (sdk.region(), &endpoint) {
             (Some(region), _) => region.to_string(),

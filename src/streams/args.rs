@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::kinesis_connection;
 use crate::key_problem::KeyProblem;
-use crate::kinesis::{Connection, ConnectionError, Wanted};
+use crate::kinesis::{KinesisConnection, KinesisConnectionError, StreamSpec};
 use crate::usage::UsageError;
 
 /// The names of the three streams, behind the prefix.
@@ -14,27 +14,27 @@ const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 #[derive(Debug, Clone, clap::Args)]
 pub struct StreamsArgs {
     #[command(subcommand)]
-    pub(super) command: Asked,
+    pub(super) command: StreamsCommand,
 }
 
 impl StreamsArgs {
     /// Whether programs may read what is printed.
     pub(crate) fn is_json(&self) -> bool {
-        self.command.clone().split().1.format == Format::Json
+        self.command.clone().split().1.format == StreamsFormat::Json
     }
 }
 
 /// What to do, as it is typed.
 #[derive(Debug, Clone, clap::Subcommand)]
-pub(super) enum Asked {
+pub(super) enum StreamsCommand {
     /// See to it that streams are there; one that is there already must have as many shards
     Create {
         #[command(flatten)]
-        named: Named,
+        named: StreamSelection,
         #[command(flatten)]
-        shape: Shape,
+        shape: NewStreamOptions,
         #[command(flatten)]
-        region: Region,
+        region: KinesisTarget,
     },
     /// Names of the streams that may be seen, or of those that begin with the prefix
     List {
@@ -42,14 +42,14 @@ pub(super) enum Asked {
         #[arg(long, value_name = "TEXT")]
         prefix: Option<String>,
         #[command(flatten)]
-        region: Region,
+        region: KinesisTarget,
     },
     /// Shards with their parents and keys, retention, ARN
     Describe {
         #[command(flatten)]
-        named: Named,
+        named: StreamSelection,
         #[command(flatten)]
-        region: Region,
+        region: KinesisTarget,
     },
     /// Split an open shard in two; its records stay in it, and are read before those of its children
     Split {
@@ -61,7 +61,7 @@ pub(super) enum Asked {
         #[arg(long, value_name = "KEY")]
         at: Option<u128>,
         #[command(flatten)]
-        region: Region,
+        region: KinesisTarget,
     },
     /// Merge two open shards with adjacent keys into one
     Merge {
@@ -72,7 +72,7 @@ pub(super) enum Asked {
         /// The other
         other: String,
         #[command(flatten)]
-        region: Region,
+        region: KinesisTarget,
     },
     /// Split or merge shards until there are so many
     Scale {
@@ -82,54 +82,56 @@ pub(super) enum Asked {
         #[arg(value_parser = clap::value_parser!(u32).range(1..))]
         shards: u32,
         #[command(flatten)]
-        region: Region,
+        region: KinesisTarget,
     },
     /// See to it that streams are not there: their records are gone for good
     Delete {
         #[command(flatten)]
-        named: Named,
+        named: StreamSelection,
         #[command(flatten)]
-        region: Region,
+        region: KinesisTarget,
     },
 }
 
 /// What to do.
-pub(super) enum Command {
-    Create(Named, Shape),
+pub(super) enum StreamAction {
+    Create(StreamSelection, NewStreamOptions),
     List(Option<String>),
-    Describe(Named),
-    Reshard(String, Shards),
-    Delete(Named),
+    Describe(StreamSelection),
+    Reshard(String, ReshardAction),
+    Delete(StreamSelection),
 }
 
 /// What to do with shards.
-pub(super) enum Shards {
+pub(super) enum ReshardAction {
     Split { shard: String, at: Option<u128> },
     Merge { one: String, other: String },
     Scale(u32),
 }
 
-impl Asked {
-    pub(super) fn split(self) -> (Command, Region) {
+impl StreamsCommand {
+    pub(super) fn split(self) -> (StreamAction, KinesisTarget) {
         match self {
-            Asked::Create { named, shape, region } => (Command::Create(named, shape), region),
-            Asked::List { prefix, region } => (Command::List(prefix), region),
-            Asked::Describe { named, region } => (Command::Describe(named), region),
-            Asked::Split { stream, shard, at, region } => {
-                (Command::Reshard(stream, Shards::Split { shard, at }), region)
+            StreamsCommand::Create { named, shape, region } => (StreamAction::Create(named, shape), region),
+            StreamsCommand::List { prefix, region } => (StreamAction::List(prefix), region),
+            StreamsCommand::Describe { named, region } => (StreamAction::Describe(named), region),
+            StreamsCommand::Split { stream, shard, at, region } => {
+                (StreamAction::Reshard(stream, ReshardAction::Split { shard, at }), region)
             }
-            Asked::Merge { stream, one, other, region } => {
-                (Command::Reshard(stream, Shards::Merge { one, other }), region)
+            StreamsCommand::Merge { stream, one, other, region } => {
+                (StreamAction::Reshard(stream, ReshardAction::Merge { one, other }), region)
             }
-            Asked::Scale { stream, shards, region } => (Command::Reshard(stream, Shards::Scale(shards)), region),
-            Asked::Delete { named, region } => (Command::Delete(named), region),
+            StreamsCommand::Scale { stream, shards, region } => {
+                (StreamAction::Reshard(stream, ReshardAction::Scale(shards)), region)
+            }
+            StreamsCommand::Delete { named, region } => (StreamAction::Delete(named), region),
         }
     }
 }
 
 /// How Kinesis is reached. Credentials come from the AWS credential chain.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Region {
+pub(super) struct KinesisTarget {
     /// AWS region; by default as AWS_REGION or the profile says
     #[arg(long, value_name = "REGION", conflicts_with = "connection")]
     region: Option<String>,
@@ -141,12 +143,12 @@ pub(super) struct Region {
     connection: Option<PathBuf>,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
-    pub(super) format: Format,
+    pub(super) format: StreamsFormat,
 }
 
 /// Which streams.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Named {
+pub(super) struct StreamSelection {
     /// Streams; with --prefix and no name: pin, geo and user
     #[arg(value_name = "STREAM")]
     names: Vec<String>,
@@ -157,7 +159,7 @@ pub(super) struct Named {
 
 /// How to print it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub enum StreamsFormat {
     /// For people.
     #[default]
     Table,
@@ -167,7 +169,7 @@ pub enum Format {
 
 /// What streams are to be like.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Shape {
+pub(super) struct NewStreamOptions {
     /// Shards of each stream; by default as many as its load asks for (on-demand)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     shards: Option<u32>,
@@ -176,21 +178,22 @@ pub(super) struct Shape {
     retention_hours: Option<u32>,
 }
 
-impl Region {
+impl KinesisTarget {
     /// How to connect.
-    pub(super) fn connection(&self) -> anyhow::Result<Connection> {
+    pub(super) fn connection(&self) -> anyhow::Result<KinesisConnection> {
         if let Some(path) = &self.connection {
             return Ok(kinesis_connection(path)?);
         }
-        let connection = Connection { region: self.region.clone(), profile: None, endpoint: self.endpoint.clone() };
-        match connection.faults() {
+        let connection =
+            KinesisConnection { region: self.region.clone(), profile: None, endpoint: self.endpoint.clone() };
+        match connection.validate() {
             none if none.is_empty() => Ok(connection),
-            faults => Err(ConnectionError::Faulty(KeyProblem::texts(&faults)).into()),
+            faults => Err(KinesisConnectionError::Faulty(KeyProblem::texts(&faults)).into()),
         }
     }
 }
 
-impl Named {
+impl StreamSelection {
     /// Whether streams are named, in whatever way.
     pub(super) fn any(&self) -> bool {
         !self.names.is_empty() || self.prefix.is_some()
@@ -211,8 +214,8 @@ impl Named {
     }
 }
 
-impl Shape {
-    pub(super) fn wanted(&self, name: &str) -> Wanted {
-        Wanted { name: name.to_owned(), shards: self.shards, retention_hours: self.retention_hours }
+impl NewStreamOptions {
+    pub(super) fn wanted(&self, name: &str) -> StreamSpec {
+        StreamSpec { name: name.to_owned(), shards: self.shards, retention_hours: self.retention_hours }
     }
 }

@@ -5,12 +5,12 @@ mod render;
 
 use std::io::Write;
 
-pub use args::{Format, StreamsArgs};
+pub use args::{StreamsArgs, StreamsFormat};
 
-use args::{Command, Shards};
+use args::{ReshardAction, StreamAction};
 
 use crate::error_text::error_text;
-use crate::kinesis::{Outcome, StreamError, Streams};
+use crate::kinesis::{StreamAdmin, StreamError, StreamOutcome};
 
 /// Does what was asked for and says what became of each stream; `false` if anything failed.
 ///
@@ -18,17 +18,17 @@ use crate::kinesis::{Outcome, StreamError, Streams};
 /// If the arguments cannot be meant, or nothing can be printed.
 pub async fn run(args: StreamsArgs, out: &mut (dyn Write + Send)) -> anyhow::Result<bool> {
     let (command, region) = args.command.split();
-    let streams = Streams::of(region.connection()?).await?;
+    let streams = StreamAdmin::connect(region.connection()?).await?;
     let format = region.format;
     let mut well = true;
     match command {
-        Command::List(prefix) => {
-            let names = streams.names().await?;
+        StreamAction::List(prefix) => {
+            let names = streams.list_names().await?;
             let wanted = |name: &&String| prefix.as_ref().is_none_or(|prefix| name.starts_with(prefix.as_str()));
             render::names(names.iter().filter(wanted), format, out)?;
         }
-        Command::Describe(named) => {
-            let names = if named.any() { named.names()? } else { streams.names().await? };
+        StreamAction::Describe(named) => {
+            let names = if named.any() { named.names()? } else { streams.list_names().await? };
             for name in names {
                 match streams.describe(&name).await {
                     Ok((summary, shards)) => render::stream(&name, &summary, &shards, format, out)?,
@@ -36,23 +36,23 @@ pub async fn run(args: StreamsArgs, out: &mut (dyn Write + Send)) -> anyhow::Res
                 }
             }
         }
-        Command::Create(named, shape) => {
+        StreamAction::Create(named, shape) => {
             for name in named.names()? {
                 let outcome = streams.create(&shape.wanted(&name)).await;
                 well &= said(&name, outcome, format, out)?;
             }
         }
-        Command::Delete(named) => {
+        StreamAction::Delete(named) => {
             for name in named.names()? {
                 let outcome = streams.delete(&name).await;
                 well &= said(&name, outcome, format, out)?;
             }
         }
-        Command::Reshard(name, shards) => {
+        StreamAction::Reshard(name, shards) => {
             let outcome = match &shards {
-                Shards::Split { shard, at } => streams.split(&name, shard, *at).await,
-                Shards::Merge { one, other } => streams.merge(&name, one, other).await,
-                Shards::Scale(count) => streams.scale(&name, *count).await,
+                ReshardAction::Split { shard, at } => streams.split_shard(&name, shard, *at).await,
+                ReshardAction::Merge { one, other } => streams.merge_shards(&name, one, other).await,
+                ReshardAction::Scale(count) => streams.scale_shards(&name, *count).await,
             };
             well &= said(&name, outcome, format, out)?;
         }
@@ -62,8 +62,8 @@ pub async fn run(args: StreamsArgs, out: &mut (dyn Write + Send)) -> anyhow::Res
 
 fn said(
     name: &str,
-    outcome: Result<Outcome, StreamError>,
-    format: Format,
+    outcome: Result<StreamOutcome, StreamError>,
+    format: StreamsFormat,
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
     match outcome {
@@ -76,7 +76,7 @@ fn said(
 }
 
 /// What went wrong with one stream need not stop the others; what went wrong with the connection does.
-fn failed(name: &str, error: StreamError, format: Format, out: &mut dyn Write) -> anyhow::Result<bool> {
+fn failed(name: &str, error: StreamError, format: StreamsFormat, out: &mut dyn Write) -> anyhow::Result<bool> {
     match error {
         StreamError::Connection(_) => Err(error.into()),
         error => {

@@ -5,60 +5,65 @@ use std::io::{self, Write};
 use comfy_table::presets;
 use serde_json::json;
 
-use super::Format;
-use crate::kinesis::{Outcome, Shard, Summary};
+use super::StreamsFormat;
+use crate::kinesis::{ShardInfo, StreamOutcome, StreamSummary};
 
 pub(super) fn names<'a>(
     names: impl Iterator<Item = &'a String>,
-    format: Format,
+    format: StreamsFormat,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     for name in names {
         match format {
-            Format::Table => writeln!(out, "{name}")?,
-            Format::Json => writeln!(out, "{}", json!({ "stream": name }))?,
+            StreamsFormat::Table => writeln!(out, "{name}")?,
+            StreamsFormat::Json => writeln!(out, "{}", json!({ "stream": name }))?,
         }
     }
     Ok(())
 }
 
-pub(super) fn outcome(name: &str, outcome: Outcome, format: Format, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn outcome(
+    name: &str,
+    outcome: StreamOutcome,
+    format: StreamsFormat,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let words = match outcome {
-        Outcome::Created => "created",
-        Outcome::Exists => "is there already, as it is wanted",
-        Outcome::Deleted => "deleted",
-        Outcome::Absent => "was not there",
-        Outcome::Resharded => "its shards are as it is wanted",
+        StreamOutcome::Created => "created",
+        StreamOutcome::Exists => "is there already, as it is wanted",
+        StreamOutcome::Deleted => "deleted",
+        StreamOutcome::Absent => "was not there",
+        StreamOutcome::Resharded => "its shards are as it is wanted",
     };
     match format {
-        Format::Table => writeln!(out, "{name}: {words}"),
-        Format::Json => writeln!(out, "{}", json!({ "stream": name, "outcome": outcome })),
+        StreamsFormat::Table => writeln!(out, "{name}: {words}"),
+        StreamsFormat::Json => writeln!(out, "{}", json!({ "stream": name, "outcome": outcome })),
     }
 }
 
-pub(super) fn failure(name: &str, why: &str, format: Format, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn failure(name: &str, why: &str, format: StreamsFormat, out: &mut dyn Write) -> io::Result<()> {
     match format {
         // The error names the stream.
-        Format::Table => writeln!(out, "fault: {why}"),
-        Format::Json => writeln!(out, "{}", json!({ "stream": name, "error": why })),
+        StreamsFormat::Table => writeln!(out, "fault: {why}"),
+        StreamsFormat::Json => writeln!(out, "{}", json!({ "stream": name, "error": why })),
     }
 }
 
 pub(super) fn stream(
     name: &str,
-    summary: &Summary,
-    shards: &[Shard],
-    format: Format,
+    summary: &StreamSummary,
+    shards: &[ShardInfo],
+    format: StreamsFormat,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     match format {
-        Format::Json => writeln!(out, "{}", as_json(name, summary, shards)),
-        Format::Table => as_table(name, summary, shards, out),
+        StreamsFormat::Json => writeln!(out, "{}", as_json(name, summary, shards)),
+        StreamsFormat::Table => as_table(name, summary, shards, out),
     }
 }
 
-fn as_json(name: &str, summary: &Summary, shards: &[Shard]) -> serde_json::Value {
-    let shard = |shard: &Shard| {
+fn as_json(name: &str, summary: &StreamSummary, shards: &[ShardInfo]) -> serde_json::Value {
+    let shard = |shard: &ShardInfo| {
         let (first_key, last_key) = &shard.hash_keys;
         json!({
             "shard": shard.id, "closed": shard.is_closed, "parents": shard.parents,
@@ -72,7 +77,7 @@ fn as_json(name: &str, summary: &Summary, shards: &[Shard]) -> serde_json::Value
     })
 }
 
-fn as_table(name: &str, summary: &Summary, shards: &[Shard], out: &mut dyn Write) -> io::Result<()> {
+fn as_table(name: &str, summary: &StreamSummary, shards: &[ShardInfo], out: &mut dyn Write) -> io::Result<()> {
     let state = if summary.is_ready { "" } else { ", not ready" };
     writeln!(out, "{name}\n  {}\n  records kept for {} h{state}", summary.arn, summary.retention_ms / 3_600_000)?;
     let mut grid = comfy_table::Table::new();

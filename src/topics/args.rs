@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::{ConfigError, kafka_connection};
-use crate::kafka::{Connection, Wanted};
+use crate::kafka::{KafkaConnection, TopicSpec};
 use crate::usage::UsageError;
 
 /// The names of the three streams' topics, behind the prefix.
@@ -13,65 +13,65 @@ const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 #[derive(Debug, Clone, clap::Args)]
 pub struct TopicsArgs {
     #[command(subcommand)]
-    pub(super) command: Asked,
+    pub(super) command: TopicsCommand,
 }
 
 impl TopicsArgs {
     /// Whether programs may read what is printed.
     pub(crate) fn is_json(&self) -> bool {
-        self.command.clone().split().1.format == Format::Json
+        self.command.clone().split().1.format == TopicsFormat::Json
     }
 }
 
 /// What to do, as it is typed.
 #[derive(Debug, Clone, clap::Subcommand)]
-pub(super) enum Asked {
+pub(super) enum TopicsCommand {
     /// See to it that topics are there; one that is there already must be as it is wanted
     Create {
         #[command(flatten)]
-        cluster: Cluster,
+        cluster: TopicSelection,
         #[command(flatten)]
-        shape: Shape,
+        shape: NewTopicOptions,
     },
     /// Names of the topics that may be seen, or of those that begin with the prefix
     List {
         #[command(flatten)]
-        cluster: Cluster,
+        cluster: TopicSelection,
     },
     /// Partitions with leader, replicas, in-sync replicas and offsets, and settings that are not the default
     Describe {
         #[command(flatten)]
-        cluster: Cluster,
+        cluster: TopicSelection,
     },
     /// See to it that topics are not there: their records are gone for good
     Delete {
         #[command(flatten)]
-        cluster: Cluster,
+        cluster: TopicSelection,
     },
 }
 
 /// What to do.
-pub(super) enum Command {
-    Create(Shape),
+pub(super) enum TopicAction {
+    Create(NewTopicOptions),
     List,
     Describe,
     Delete,
 }
 
-impl Asked {
-    pub(super) fn split(self) -> (Command, Cluster) {
+impl TopicsCommand {
+    pub(super) fn split(self) -> (TopicAction, TopicSelection) {
         match self {
-            Asked::Create { cluster, shape } => (Command::Create(shape), cluster),
-            Asked::List { cluster } => (Command::List, cluster),
-            Asked::Describe { cluster } => (Command::Describe, cluster),
-            Asked::Delete { cluster } => (Command::Delete, cluster),
+            TopicsCommand::Create { cluster, shape } => (TopicAction::Create(shape), cluster),
+            TopicsCommand::List { cluster } => (TopicAction::List, cluster),
+            TopicsCommand::Describe { cluster } => (TopicAction::Describe, cluster),
+            TopicsCommand::Delete { cluster } => (TopicAction::Delete, cluster),
         }
     }
 }
 
 /// Which cluster, and which of its topics.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Cluster {
+pub(super) struct TopicSelection {
     /// Topics; with --prefix and no name: pin, geo and user
     #[arg(value_name = "TOPIC")]
     names: Vec<String>,
@@ -86,12 +86,12 @@ pub(super) struct Cluster {
     pub(super) prefix: Option<String>,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
-    pub(super) format: Format,
+    pub(super) format: TopicsFormat,
 }
 
 /// How to print it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub enum TopicsFormat {
     /// For people.
     #[default]
     Table,
@@ -101,7 +101,7 @@ pub enum Format {
 
 /// What topics are to be like.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Shape {
+pub(super) struct NewTopicOptions {
     /// Partitions of each topic; by default as the brokers say
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     partitions: Option<i32>,
@@ -113,12 +113,12 @@ pub(super) struct Shape {
     settings: Vec<(String, String)>,
 }
 
-impl Cluster {
+impl TopicSelection {
     /// How to connect, and what its relative paths are relative to.
-    pub(super) fn connection(&self) -> Result<(Connection, PathBuf), ConfigError> {
+    pub(super) fn connection(&self) -> Result<(KafkaConnection, PathBuf), ConfigError> {
         match (&self.connection, &self.brokers) {
             (Some(path), _) => kafka_connection(path),
-            (None, brokers) => Ok((Connection::plaintext(brokers.as_deref().unwrap_or_default()), PathBuf::new())),
+            (None, brokers) => Ok((KafkaConnection::plaintext(brokers.as_deref().unwrap_or_default()), PathBuf::new())),
         }
     }
 
@@ -142,9 +142,9 @@ impl Cluster {
     }
 }
 
-impl Shape {
-    pub(super) fn wanted(&self, name: &str) -> Wanted {
-        Wanted {
+impl NewTopicOptions {
+    pub(super) fn wanted(&self, name: &str) -> TopicSpec {
+        TopicSpec {
             name: name.to_owned(),
             partitions: self.partitions,
             replication: self.replication,

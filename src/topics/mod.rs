@@ -5,12 +5,12 @@ mod render;
 
 use std::io::Write;
 
-pub use args::{Format, TopicsArgs};
+pub use args::{TopicsArgs, TopicsFormat};
 
-use args::Command;
+use args::TopicAction;
 
 use crate::error_text::error_text;
-use crate::kafka::{TopicError, Topics};
+use crate::kafka::{TopicAdmin, TopicError};
 
 /// Does what was asked for and says what became of each topic; `false` if anything failed.
 ///
@@ -19,17 +19,17 @@ use crate::kafka::{TopicError, Topics};
 pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> anyhow::Result<bool> {
     let (command, cluster) = args.command.split();
     let (connection, base) = cluster.connection()?;
-    let topics = Topics::of(connection, &base)?;
+    let topics = TopicAdmin::connect(connection, &base)?;
     let format = cluster.format;
     let mut well = true;
     match command {
-        Command::List => {
-            let names = topics.names()?;
+        TopicAction::List => {
+            let names = topics.list_names()?;
             let wanted = |name: &&String| cluster.prefix.as_ref().is_none_or(|id| name.starts_with(&format!("{id}.")));
             render::names(names.iter().filter(wanted), format, out)?;
         }
-        Command::Describe => {
-            let names = if cluster.names_any() { cluster.names()? } else { topics.names()? };
+        TopicAction::Describe => {
+            let names = if cluster.names_any() { cluster.names()? } else { topics.list_names()? };
             let mut found = Vec::new();
             for name in names {
                 match topics.describe(&name).await {
@@ -39,7 +39,7 @@ pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> anyhow::Resu
             }
             render::topics(&found, format, out)?;
         }
-        Command::Create(shape) => {
+        TopicAction::Create(shape) => {
             for name in cluster.names()? {
                 match topics.create(&shape.wanted(&name)).await {
                     Ok(ensured) => render::ensured(&name, &ensured, format, out)?,
@@ -47,7 +47,7 @@ pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> anyhow::Resu
                 }
             }
         }
-        Command::Delete => {
+        TopicAction::Delete => {
             for name in cluster.names()? {
                 match topics.delete(&name).await {
                     Ok(outcome) => render::outcome(&name, outcome, format, out)?,
@@ -60,7 +60,7 @@ pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> anyhow::Resu
 }
 
 /// What went wrong with one topic need not stop the others; what went wrong with the cluster does.
-fn failed(name: &str, error: TopicError, format: Format, out: &mut dyn Write) -> anyhow::Result<bool> {
+fn failed(name: &str, error: TopicError, format: TopicsFormat, out: &mut dyn Write) -> anyhow::Result<bool> {
     match error {
         TopicError::Connection(_) | TopicError::Unreachable(_) => Err(error.into()),
         error => {

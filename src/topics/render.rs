@@ -5,70 +5,70 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, presets};
 use serde_json::json;
 
-use super::Format;
-use crate::kafka::{EnsuredTopic, Outcome, Part, Topic};
+use super::TopicsFormat;
+use crate::kafka::{EnsuredTopic, PartitionInfo, TopicInfo, TopicOutcome};
 
 pub(super) fn names<'a>(
     names: impl Iterator<Item = &'a String>,
-    format: Format,
+    format: TopicsFormat,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     for name in names {
         match format {
-            Format::Table => writeln!(out, "{name}")?,
-            Format::Json => writeln!(out, "{}", json!({ "topic": name }))?,
+            TopicsFormat::Table => writeln!(out, "{name}")?,
+            TopicsFormat::Json => writeln!(out, "{}", json!({ "topic": name }))?,
         }
     }
     Ok(())
 }
 
-pub(super) fn outcome(name: &str, outcome: Outcome, format: Format, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn outcome(name: &str, outcome: TopicOutcome, format: TopicsFormat, out: &mut dyn Write) -> io::Result<()> {
     let words = match outcome {
-        Outcome::Created => "created",
-        Outcome::Exists => "is there already, as it is wanted",
-        Outcome::Deleted => "deleted",
-        Outcome::Absent => "was not there",
+        TopicOutcome::Created => "created",
+        TopicOutcome::Exists => "is there already, as it is wanted",
+        TopicOutcome::Deleted => "deleted",
+        TopicOutcome::Absent => "was not there",
     };
     match format {
-        Format::Table => writeln!(out, "{name}: {words}"),
-        Format::Json => writeln!(out, "{}", json!({ "topic": name, "outcome": outcome })),
+        TopicsFormat::Table => writeln!(out, "{name}: {words}"),
+        TopicsFormat::Json => writeln!(out, "{}", json!({ "topic": name, "outcome": outcome })),
     }
 }
 
 /// A topic that is there now, and why it is risky as it is.
-pub(super) fn ensured(name: &str, ensured: &EnsuredTopic, format: Format, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn ensured(name: &str, ensured: &EnsuredTopic, format: TopicsFormat, out: &mut dyn Write) -> io::Result<()> {
     let Some(risk) = &ensured.risk else { return outcome(name, ensured.outcome, format, out) };
     match format {
-        Format::Table => {
+        TopicsFormat::Table => {
             outcome(name, ensured.outcome, format, out)?;
             writeln!(out, "risk: {risk}")
         }
-        Format::Json => writeln!(out, "{}", json!({ "topic": name, "outcome": ensured.outcome, "risk": risk })),
+        TopicsFormat::Json => writeln!(out, "{}", json!({ "topic": name, "outcome": ensured.outcome, "risk": risk })),
     }
 }
 
-pub(super) fn failure(name: &str, why: &str, format: Format, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn failure(name: &str, why: &str, format: TopicsFormat, out: &mut dyn Write) -> io::Result<()> {
     match format {
         // The error names the topic.
-        Format::Table => writeln!(out, "fault: {why}"),
-        Format::Json => writeln!(out, "{}", json!({ "topic": name, "error": why })),
+        TopicsFormat::Table => writeln!(out, "fault: {why}"),
+        TopicsFormat::Json => writeln!(out, "{}", json!({ "topic": name, "error": why })),
     }
 }
 
-pub(super) fn topics(topics: &[Topic], format: Format, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn topics(topics: &[TopicInfo], format: TopicsFormat, out: &mut dyn Write) -> io::Result<()> {
     match format {
-        Format::Json => topics.iter().try_for_each(|topic| writeln!(out, "{}", as_json(topic))),
-        Format::Table => topics.iter().try_for_each(|topic| as_table(topic, out)),
+        TopicsFormat::Json => topics.iter().try_for_each(|topic| writeln!(out, "{}", as_json(topic))),
+        TopicsFormat::Table => topics.iter().try_for_each(|topic| as_table(topic, out)),
     }
 }
 
-fn as_json(topic: &Topic) -> serde_json::Value {
+fn as_json(topic: &TopicInfo) -> serde_json::Value {
     let settings = topic.settings.as_ref();
     let settings = settings.map(|settings| settings.iter().cloned().collect::<std::collections::BTreeMap<_, _>>());
     json!({ "topic": topic.topic, "partitions": topic.partitions, "config": settings })
 }
 
-fn as_table(topic: &Topic, out: &mut dyn Write) -> io::Result<()> {
+fn as_table(topic: &TopicInfo, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", topic.topic)?;
     match &topic.settings {
         None => writeln!(out, "  config: not to be seen")?,
@@ -93,7 +93,7 @@ fn as_table(topic: &Topic, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{grid}\n")
 }
 
-fn row(part: &Part) -> [String; 7] {
+fn row(part: &PartitionInfo) -> [String; 7] {
     let brokers = |list: &[i32]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let offset = |offset: Option<i64>| offset.map_or("?".to_owned(), |offset| offset.to_string());
     let records = part.low.zip(part.high).map(|(low, high)| high - low);

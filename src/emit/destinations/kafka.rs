@@ -20,7 +20,9 @@ use super::key::{MessageKey, find_ind};
 use super::{Destination, OutputCompression};
 use crate::emit::acks::{AckCounts, DestinationAcks};
 use crate::emit::stop::StopRequest;
-use crate::kafka::{Connection, ConnectionError, Listening, Reports, metadata, producer};
+use crate::kafka::{
+    DeliveryContext, DeliveryReports, KafkaConnection, KafkaConnectionError, create_producer, fetch_metadata,
+};
 use crate::key_problem::KeyProblem;
 
 /// How long the cluster may take to describe the topics before anything is sent.
@@ -30,7 +32,7 @@ const REPORT_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// A producer, and the topics it writes to.
 pub(crate) struct KafkaOutput {
-    producer: Arc<ThreadedProducer<Listening<TopicDeliveries>>>,
+    producer: Arc<ThreadedProducer<DeliveryContext<TopicDeliveries>>>,
     stop: StopRequest,
 }
 
@@ -40,18 +42,18 @@ impl KafkaOutput {
     /// # Errors
     /// If the cluster cannot be reached, or lacks a topic.
     pub(crate) fn connect(
-        connection: &Connection,
+        connection: &KafkaConnection,
         base: &Path,
         compress: OutputCompression,
         topics: &[(String, Arc<DestinationAcks>)],
         stop: &StopRequest,
     ) -> anyhow::Result<KafkaOutput> {
-        let observer = connection.observer(base)?;
+        let observer = connection.create_observer(base)?;
         for (topic, _) in topics {
             if stop.is_requested() {
                 break;
             }
-            let found = metadata(&observer, &connection.brokers, Some(topic), METADATA_TIMEOUT)?;
+            let found = fetch_metadata(&observer, &connection.brokers, Some(topic), METADATA_TIMEOUT)?;
             let topic_error = found.topics().iter().find(|found| found.name() == topic).map(MetadataTopic::error);
             match topic_error.map(|code| code.map(RDKafkaErrorCode::from)) {
                 Some(None) => {}
@@ -68,7 +70,7 @@ impl KafkaOutput {
             topics: topics.iter().map(|(topic, acks)| TopicDelivery::new(topic, Arc::clone(acks))).collect(),
             broken: AtomicBool::new(false),
         };
-        let producer = producer(connection, base, &[("compression.type", compress.name())], &[], deliveries)?;
+        let producer = create_producer(connection, base, &[("compression.type", compress.name())], &[], deliveries)?;
         Ok(KafkaOutput { producer: Arc::new(producer), stop: stop.clone() })
     }
 
@@ -137,11 +139,11 @@ pub(crate) struct TopicDeliveries {
     broken: AtomicBool,
 }
 
-impl Reports for TopicDeliveries {
+impl DeliveryReports for TopicDeliveries {
     /// A packed [`MessageId`].
     type Opaque = usize;
 
-    fn heard(&self, result: &DeliveryResult<'_>, id: usize) {
+    fn on_delivery(&self, result: &DeliveryResult<'_>, id: usize) {
         let MessageId { topic, number } = MessageId::unpack(id);
         let Some(delivered) = self.topics.get(topic) else { return };
         match result {
@@ -166,7 +168,7 @@ fn is_size(error: &KafkaError) -> bool {
 
 /// The destination of one topic.
 struct KafkaTopicDestination {
-    producer: Arc<ThreadedProducer<Listening<TopicDeliveries>>>,
+    producer: Arc<ThreadedProducer<DeliveryContext<TopicDeliveries>>>,
     topic: usize,
     key: MessageKey,
     stop: StopRequest,
@@ -249,7 +251,7 @@ impl KafkaTopicDestination {
                 text.push_str(&format!("\n  {}: {count} times {reason}{}", delivered.topic, failure_hint(reason)));
             }
         }
-        for trouble in self.producer.client().context().client.troubles() {
+        for trouble in self.producer.client().context().client.recent_errors() {
             text.push_str(&format!("\n  {trouble}"));
         }
         text
@@ -310,11 +312,11 @@ pub(crate) fn parse_destination(to: &str) -> Option<(&str, &str)> {
 ///
 /// # Errors
 /// If they are not written as `HOST:PORT,…`.
-pub(crate) fn plaintext_connection(brokers: &str) -> anyhow::Result<Connection> {
-    let connection = Connection::plaintext(brokers);
-    let problems = connection.faults(Path::new(""));
+pub(crate) fn plaintext_connection(brokers: &str) -> anyhow::Result<KafkaConnection> {
+    let connection = KafkaConnection::plaintext(brokers);
+    let problems = connection.validate(Path::new(""));
     if !problems.is_empty() {
-        return Err(ConnectionError::Faulty(KeyProblem::texts(&problems))).context("read --to");
+        return Err(KafkaConnectionError::Faulty(KeyProblem::texts(&problems))).context("read --to");
     }
     Ok(connection)
 }

@@ -20,7 +20,9 @@ use crate::backoff::Backoff;
 use crate::emit::acks::{AckCounts, DestinationAcks};
 use crate::emit::delivery::DeliveryTracker;
 use crate::key_problem::KeyProblem;
-use crate::kinesis::{Api, Connection, ConnectionError, Fault, Kind, Put, Written};
+use crate::kinesis::{
+    KinesisApi, KinesisConnection, KinesisConnectionError, KinesisError, KinesisErrorKind, PutEntry, PutResult,
+};
 
 /// Records in one `PutRecords`: the limit of Kinesis.
 const MAX_BATCH_RECORDS: usize = 500;
@@ -39,7 +41,7 @@ pub(crate) struct KinesisOutput {
 struct KinesisOutputState {
     /// Senders are threads: they block on calls that run here.
     runtime: Runtime,
-    api: Api,
+    api: KinesisApi,
     streams: Vec<StreamDelivery>,
     delivery: Arc<DeliveryTracker>,
 }
@@ -58,7 +60,7 @@ impl KinesisOutput {
     /// # Errors
     /// If Kinesis cannot be reached, or a stream does not exist.
     pub(crate) fn connect(
-        connection: Connection,
+        connection: KinesisConnection,
         streams: Vec<(String, Arc<DestinationAcks>)>,
         delivery: &Arc<DeliveryTracker>,
     ) -> anyhow::Result<KinesisOutput> {
@@ -69,7 +71,7 @@ impl KinesisOutput {
             .build()
             .context("start threads for Kinesis")?;
         let api = runtime.block_on(async {
-            let api = Api::connect(connection).await?;
+            let api = KinesisApi::connect(connection).await?;
             for (stream, _) in &streams {
                 tokio::select! {
                     found = find_stream(&api, stream, delivery) => found?,
@@ -92,21 +94,21 @@ impl KinesisOutput {
 }
 
 /// Checks that a stream exists. A lack of permission to describe it is no error: writing does not require it.
-async fn find_stream(api: &Api, stream: &str, delivery: &DeliveryTracker) -> anyhow::Result<()> {
+async fn find_stream(api: &KinesisApi, stream: &str, delivery: &DeliveryTracker) -> anyhow::Result<()> {
     let deadline = Instant::now() + RETRY_TIMEOUT / 8;
     let mut backoff = Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1);
     for attempt in 1.. {
-        match api.summary(stream).await {
+        match api.describe_summary(stream).await {
             Ok(_) => {
                 delivery.report_success(stream);
                 return Ok(());
             }
-            Err(fault) if fault.kind == Kind::Denied => return Ok(()),
-            Err(fault) if fault.kind == Kind::Missing => {
+            Err(fault) if fault.kind == KinesisErrorKind::Denied => return Ok(()),
+            Err(fault) if fault.kind == KinesisErrorKind::Missing => {
                 anyhow::bail!("stream {stream} does not exist; `pinflow streams create {stream}` makes it")
             }
-            Err(fault) if !fault.may_pass() || Instant::now() >= deadline => {
-                anyhow::bail!("look at stream {stream}: {fault}{}", fault.mend())
+            Err(fault) if !fault.is_retryable() || Instant::now() >= deadline => {
+                anyhow::bail!("look at stream {stream}: {fault}{}", fault.hint())
             }
             Err(fault) => {
                 let wait = backoff.wait();
@@ -130,7 +132,7 @@ impl KinesisStreamDestination {
         &self.shared.streams[self.place]
     }
 
-    fn to_put(&self, message: &[u8]) -> Put {
+    fn to_put(&self, message: &[u8]) -> PutEntry {
         let ind = || find_ind(message).map(|ind| String::from_utf8_lossy(ind).into_owned());
         let key = match &self.key {
             MessageKey::Ind => ind(),
@@ -139,11 +141,11 @@ impl KinesisStreamDestination {
         };
         // Kinesis requires a key. A random one spreads records over all shards.
         let key = key.filter(|key| !key.is_empty()).unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
-        Put { key, explicit_hash_key: None, data: message.to_vec() }
+        PutEntry { key, explicit_hash_key: None, data: message.to_vec() }
     }
 
     /// Sends records until each is acknowledged or given up.
-    fn put_until_settled(&self, records: Vec<Put>) -> io::Result<()> {
+    fn put_until_settled(&self, records: Vec<PutEntry>) -> io::Result<()> {
         if records.is_empty() {
             return Ok(());
         }
@@ -152,7 +154,7 @@ impl KinesisStreamDestination {
     }
 
     /// Retries until each record is acknowledged or given up. `numbers` are the records' numbers in their destination.
-    async fn retry_puts(&self, mut left: Vec<Put>, mut numbers: Vec<u64>) -> io::Result<()> {
+    async fn retry_puts(&self, mut left: Vec<PutEntry>, mut numbers: Vec<u64>) -> io::Result<()> {
         let (delivered, api, delivery) = (self.stream_delivery(), &self.shared.api, &self.shared.delivery);
         let mut attempt = 0;
         let mut backoff = Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1);
@@ -162,7 +164,7 @@ impl KinesisStreamDestination {
         while !left.is_empty() {
             let batch_len = if single_sends > 0 { 1 } else { left.len() };
             let put = tokio::select! {
-                put = api.put(&delivered.stream, &left[..batch_len]) => put,
+                put = api.put_records(&delivered.stream, &left[..batch_len]) => put,
                 () = delivery.stop.grace_over() => return Err(self.give_up_on_stop(left.len())),
             };
             let reason = match put {
@@ -185,18 +187,18 @@ impl KinesisStreamDestination {
                         Some(reason) => reason,
                     }
                 }
-                Err(fault) if fault.kind == Kind::Refused && batch_len > 1 => {
+                Err(fault) if fault.kind == KinesisErrorKind::Refused && batch_len > 1 => {
                     single_sends = batch_len;
                     continue;
                 }
-                Err(fault) if fault.kind == Kind::Refused => {
+                Err(fault) if fault.kind == KinesisErrorKind::Refused => {
                     delivered.give_up(&fault.what, 1);
                     delivered.acks.refuse(numbers.remove(0));
                     left.remove(0);
                     single_sends -= single_sends.min(1);
                     continue;
                 }
-                Err(fault) if !fault.may_pass() => return Err(self.give_up_on_error(&fault, left.len())),
+                Err(fault) if !fault.is_retryable() => return Err(self.give_up_on_error(&fault, left.len())),
                 Err(fault) => fault.what,
             };
             if progress.elapsed() >= RETRY_TIMEOUT {
@@ -219,8 +221,8 @@ impl KinesisStreamDestination {
         io::Error::other(self.failure_text(""))
     }
 
-    fn give_up_on_error(&self, fault: &Fault, left: usize) -> io::Error {
-        self.stream_delivery().give_up(&format!("{fault}{}", fault.mend()), left as u64);
+    fn give_up_on_error(&self, fault: &KinesisError, left: usize) -> io::Error {
+        self.stream_delivery().give_up(&format!("{fault}{}", fault.hint()), left as u64);
         io::Error::other(self.failure_text("; no more were sent"))
     }
 
@@ -240,17 +242,17 @@ impl KinesisStreamDestination {
 
 impl StreamDelivery {
     /// Counts the results. Returns which records to retry, and why one of them was not taken.
-    fn count_results(&self, written: Vec<Written>, numbers: &[u64]) -> (Vec<bool>, Option<String>) {
+    fn count_results(&self, written: Vec<PutResult>, numbers: &[u64]) -> (Vec<bool>, Option<String>) {
         let (mut retry_flags, mut why) = (Vec::with_capacity(written.len()), None);
         for (one, number) in written.into_iter().zip(numbers) {
-            retry_flags.push(matches!(one, Written::NotTaken(_)));
+            retry_flags.push(matches!(one, PutResult::NotTaken(_)));
             match one {
-                Written::Acknowledged { .. } => self.acks.acknowledge(*number),
-                Written::Refused(reason) => {
+                PutResult::Acknowledged { .. } => self.acks.acknowledge(*number),
+                PutResult::Refused(reason) => {
                     self.give_up(&reason, 1);
                     self.acks.refuse(*number);
                 }
-                Written::NotTaken(reason) => why = Some(reason),
+                PutResult::NotTaken(reason) => why = Some(reason),
             }
         }
         (retry_flags, why)
@@ -301,11 +303,15 @@ pub(crate) fn parse_destination(to: &str) -> Option<&str> {
 ///
 /// # Errors
 /// If one of them is malformed.
-pub(crate) fn region_connection(region: Option<&String>, endpoint: Option<&String>) -> anyhow::Result<Connection> {
-    let connection = Connection { region: region.cloned(), profile: None, endpoint: endpoint.cloned() };
-    let problems = connection.faults();
+pub(crate) fn region_connection(
+    region: Option<&String>,
+    endpoint: Option<&String>,
+) -> anyhow::Result<KinesisConnection> {
+    let connection = KinesisConnection { region: region.cloned(), profile: None, endpoint: endpoint.cloned() };
+    let problems = connection.validate();
     if !problems.is_empty() {
-        return Err(ConnectionError::Faulty(KeyProblem::texts(&problems))).context("read --region and --endpoint");
+        return Err(KinesisConnectionError::Faulty(KeyProblem::texts(&problems)))
+            .context("read --region and --endpoint");
     }
     Ok(connection)
 }

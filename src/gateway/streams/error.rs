@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::gateway::error::GatewayError;
 use crate::http::{JSON_TYPE, json_response};
-use crate::kinesis::{self, Kind, StreamError};
+use crate::kinesis::{self, KinesisErrorKind, StreamError};
 
 /// A request that was not fulfilled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -62,18 +62,18 @@ impl StreamsApiError {
     }
 
     /// What Kinesis says of a call.
-    pub(super) fn from_kinesis(stream: &str, fault: &kinesis::Fault) -> StreamsApiError {
+    pub(super) fn from_kinesis(stream: &str, fault: &kinesis::KinesisError) -> StreamsApiError {
         match fault.kind {
-            Kind::Missing => StreamsApiError::missing(stream),
-            Kind::InUse => StreamsApiError::in_use(&*fault.what),
-            Kind::Refused => StreamsApiError::invalid(&*fault.what),
-            Kind::Throttled => StreamsApiError::throttled(&*fault.what),
-            Kind::Credentials | Kind::Denied => {
+            KinesisErrorKind::Missing => StreamsApiError::missing(stream),
+            KinesisErrorKind::InUse => StreamsApiError::in_use(&*fault.what),
+            KinesisErrorKind::Refused => StreamsApiError::invalid(&*fault.what),
+            KinesisErrorKind::Throttled => StreamsApiError::throttled(&*fault.what),
+            KinesisErrorKind::Credentials | KinesisErrorKind::Denied => {
                 // Whose credentials these are, and what they lack, is for whoever runs the gateway.
-                tracing::error!(error = format!("{fault}{}", fault.mend()), "Kinesis refuses the gateway");
+                tracing::error!(error = format!("{fault}{}", fault.hint()), "Kinesis refuses the gateway");
                 StreamsApiError::unavailable("the gateway may not do that at Kinesis; its log has more")
             }
-            Kind::Broken | Kind::ExpiredIterator | Kind::NotYet => {
+            KinesisErrorKind::Broken | KinesisErrorKind::ExpiredIterator | KinesisErrorKind::NotYet => {
                 tracing::warn!(error = %fault, "Kinesis does not answer");
                 StreamsApiError::unavailable("Kinesis does not answer")
             }

@@ -24,7 +24,9 @@ use super::recording_folder::{AppendError, RecordingFolder, STREAMS};
 use super::upload::{UploadedBody, receive_body};
 use crate::backoff::Backoff;
 use crate::http::hold_reply;
-use crate::kinesis::{Api, Kind, Put, Shard, Streams, Summary, Wanted, Written};
+use crate::kinesis::{
+    KinesisApi, KinesisErrorKind, PutEntry, PutResult, ShardInfo, StreamAdmin, StreamSpec, StreamSummary,
+};
 use error::{StreamsApiError, api_reply};
 
 /// Bounds of the wait before records that a shard had no room for are put again.
@@ -39,9 +41,9 @@ pub(super) enum StreamsBackend {
     /// A region.
     Region {
         /// Puts.
-        api: Api,
+        api: KinesisApi,
         /// Lists, describes, makes and deletes.
-        streams: Streams,
+        streams: StreamAdmin,
     },
     /// The files of a recording.
     RecordingFolder(Arc<RecordingFolder>),
@@ -148,9 +150,9 @@ async fn put_one(State(state): State<SharedGatewayState>, sent: StreamRequest) -
         }
         Some(PutRecordsEntry::Failed { error_code, error_message }) => {
             state.metrics.streams.add_counts(0, 1);
-            Err(match Kind::of(&error_code) {
-                Kind::Throttled => StreamsApiError::throttled(error_message),
-                Kind::Refused => StreamsApiError::invalid(error_message),
+            Err(match KinesisErrorKind::from_code(&error_code) {
+                KinesisErrorKind::Throttled => StreamsApiError::throttled(error_message),
+                KinesisErrorKind::Refused => StreamsApiError::invalid(error_message),
                 _ => StreamsApiError::unavailable(error_message),
             })
         }
@@ -167,7 +169,7 @@ async fn put_many(State(state): State<SharedGatewayState>, sent: StreamRequest) 
     let records = put_records(&state, &stream, records).await?;
     let failed_record_count = records.iter().filter(|one| matches!(one, PutRecordsEntry::Failed { .. })).count();
     state.metrics.streams.add_counts(records.len() - failed_record_count, failed_record_count);
-    let throttled = |one: &PutRecordsEntry| matches!(one, PutRecordsEntry::Failed { error_code, .. } if Kind::of(error_code) != Kind::Refused);
+    let throttled = |one: &PutRecordsEntry| matches!(one, PutRecordsEntry::Failed { error_code, .. } if KinesisErrorKind::from_code(error_code) != KinesisErrorKind::Refused);
     let (status, wait) = match failed_record_count {
         all if all < records.len() => (StatusCode::OK, None),
         _ if records.iter().any(throttled) => (StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(1))),
@@ -180,7 +182,7 @@ async fn put_many(State(state): State<SharedGatewayState>, sent: StreamRequest) 
 async fn put_records(
     state: &GatewayState,
     stream: &str,
-    records: Vec<Result<Put, String>>,
+    records: Vec<Result<PutEntry, String>>,
 ) -> Result<Vec<PutRecordsEntry>, StreamsApiError> {
     let mut outcomes = Vec::with_capacity(records.len());
     let mut left = Vec::new();
@@ -205,26 +207,26 @@ async fn put_records(
 
 /// Puts records until each is there, refused, or the time is over: what a shard has no room for is put again.
 async fn put_with_retries(
-    api: &Api,
+    api: &KinesisApi,
     stream: &str,
-    mut left: Vec<(usize, Put)>,
+    mut left: Vec<(usize, PutEntry)>,
     outcomes: &mut [PutRecordsEntry],
     timeout: Duration,
 ) -> Result<(), StreamsApiError> {
     let (deadline, mut backoff) = (Instant::now() + timeout, Backoff::new(PUT_RETRY_BACKOFF.0, PUT_RETRY_BACKOFF.1));
     let mut is_begun = false;
     while !left.is_empty() {
-        let puts: Vec<Put> = left.iter().map(|(_, put)| put.clone()).collect();
-        match api.put(stream, &puts).await {
+        let puts: Vec<PutEntry> = left.iter().map(|(_, put)| put.clone()).collect();
+        match api.put_records(stream, &puts).await {
             Ok(written) => {
                 let mut again = Vec::new();
                 for ((at, put), written) in left.into_iter().zip(written) {
                     outcomes[at] = match written {
-                        Written::Acknowledged { shard, sequence_number } => {
+                        PutResult::Acknowledged { shard, sequence_number } => {
                             PutRecordsEntry::PutRecordOutput(PutRecordOutput { shard_id: shard, sequence_number })
                         }
-                        Written::Refused(code) => PutRecordsEntry::failed(&code, "the record is refused"),
-                        Written::NotTaken(code) => {
+                        PutResult::Refused(code) => PutRecordsEntry::failed(&code, "the record is refused"),
+                        PutResult::NotTaken(code) => {
                             again.push((at, put));
                             PutRecordsEntry::failed(
                                 &code,
@@ -238,7 +240,8 @@ async fn put_with_retries(
             }
             // Nothing of it was taken. An answer that was lost on its way is another thing: putting again might
             // write twice what its sender would rather know about.
-            Err(error) if error.kind == Kind::Throttled && Instant::now() + PUT_RETRY_BACKOFF.1 < deadline => {}
+            Err(error)
+                if error.kind == KinesisErrorKind::Throttled && Instant::now() + PUT_RETRY_BACKOFF.1 < deadline => {}
             Err(error) if !is_begun => return Err(StreamsApiError::from_kinesis(stream, &error)),
             // Some of the records are there, and their sender is to know which.
             Err(error) => {
@@ -260,7 +263,7 @@ async fn put_with_retries(
 async fn append_to_recording(
     folder: &RecordingFolder,
     stream: &str,
-    left: Vec<(usize, Put)>,
+    left: Vec<(usize, PutEntry)>,
     outcomes: &mut [PutRecordsEntry],
 ) {
     let Some(file) = recording_stream(stream) else { return };
@@ -315,7 +318,7 @@ struct ListStreamsOutput {
 
 async fn list_streams(State(state): State<SharedGatewayState>) -> Result<Response, StreamsApiError> {
     let mut stream_names = match require_backend(&state)? {
-        StreamsBackend::Region { streams, .. } => streams.names().await?,
+        StreamsBackend::Region { streams, .. } => streams.list_names().await?,
         StreamsBackend::RecordingFolder(_) => STREAMS.map(str::to_owned).to_vec(),
     };
     stream_names.retain(|name| state.config.allows_name(name));
@@ -362,8 +365,8 @@ struct DescribeStreamOutput {
     stream_description: StreamDescription,
 }
 
-impl From<Shard> for ShardDescription {
-    fn from(shard: Shard) -> ShardDescription {
+impl From<ShardInfo> for ShardDescription {
+    fn from(shard: ShardInfo) -> ShardDescription {
         let mut parents = shard.parents.into_iter();
         let (starting_hash_key, ending_hash_key) = shard.hash_keys;
         ShardDescription {
@@ -396,10 +399,10 @@ async fn describe_stream(
 }
 
 /// A file, as if it were a stream.
-fn describe_file() -> (Summary, Vec<Shard>) {
-    let summary = Summary { arn: String::new(), created_ms: 0, retention_ms: 0, is_ready: true, open_shards: 1 };
+fn describe_file() -> (StreamSummary, Vec<ShardInfo>) {
+    let summary = StreamSummary { arn: String::new(), created_ms: 0, retention_ms: 0, is_ready: true, open_shards: 1 };
     let hash_keys = ("0".to_owned(), HASH_KEY_MAX.to_owned());
-    (summary, vec![Shard { id: FILE_SHARD.to_owned(), parents: Vec::new(), hash_keys, is_closed: false }])
+    (summary, vec![ShardInfo { id: FILE_SHARD.to_owned(), parents: Vec::new(), hash_keys, is_closed: false }])
 }
 
 #[derive(Default, Deserialize)]
@@ -430,7 +433,7 @@ async fn create_stream(
     }
     match require_backend(&state)? {
         StreamsBackend::Region { streams, .. } => {
-            let wanted = Wanted { name: stream, shards: Some(shards), retention_hours: None };
+            let wanted = StreamSpec { name: stream, shards: Some(shards), retention_hours: None };
             streams.create(&wanted).await?;
         }
         StreamsBackend::RecordingFolder(_) => {
@@ -446,7 +449,7 @@ async fn delete_stream(
 ) -> Result<Response, StreamsApiError> {
     match require_backend(&state)? {
         StreamsBackend::Region { streams, .. } => match streams.delete(&stream).await? {
-            crate::kinesis::Outcome::Absent => Err(StreamsApiError::missing(&stream)),
+            crate::kinesis::StreamOutcome::Absent => Err(StreamsApiError::missing(&stream)),
             _ => Ok(api_reply(StatusCode::OK, None, &serde_json::json!({}))),
         },
         StreamsBackend::RecordingFolder(_) => {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::error::StreamsApiError;
 use crate::gateway::json_text::{strip_whitespace, truncate_message};
-use crate::kinesis::Put;
+use crate::kinesis::PutEntry;
 
 /// Records of one call; Kinesis takes no more.
 pub(super) const MAX_RECORDS_PER_REQUEST: usize = 500;
@@ -61,7 +61,7 @@ struct PutRecordsBody<'a> {
 ///
 /// # Errors
 /// If the body is none.
-pub(super) fn parse_record(body: &[u8], stream: &str) -> Result<Put, StreamsApiError> {
+pub(super) fn parse_record(body: &[u8], stream: &str) -> Result<PutEntry, StreamsApiError> {
     let written: StreamRecordBody<'_> = serde_json::from_slice(body).map_err(|error| json_error(&error))?;
     check_stream_name(written.stream.as_deref(), stream).map_err(StreamsApiError::invalid)?;
     let data = strip_whitespace(written.data.get());
@@ -73,7 +73,7 @@ pub(super) fn parse_record(body: &[u8], stream: &str) -> Result<Put, StreamsApiE
 ///
 /// # Errors
 /// If the body is none.
-pub(super) fn parse_records(body: &[u8], stream: &str) -> Result<Vec<Result<Put, String>>, StreamsApiError> {
+pub(super) fn parse_records(body: &[u8], stream: &str) -> Result<Vec<Result<PutEntry, String>>, StreamsApiError> {
     let many: PutRecordsBody<'_> = serde_json::from_slice(body).map_err(|error| json_error(&error))?;
     check_stream_name(many.stream.as_deref(), stream).map_err(StreamsApiError::invalid)?;
     if many.records.is_empty() || many.records.len() > MAX_RECORDS_PER_REQUEST {
@@ -85,7 +85,7 @@ pub(super) fn parse_records(body: &[u8], stream: &str) -> Result<Vec<Result<Put,
     Ok(many.records.into_iter().map(|record| parse_element(record, stream)).collect())
 }
 
-fn parse_element(record: &RawValue, stream: &str) -> Result<Put, String> {
+fn parse_element(record: &RawValue, stream: &str) -> Result<PutEntry, String> {
     let written: StreamRecordBody<'_> =
         serde_json::from_str(record.get()).map_err(|error| truncate_message(error.to_string()))?;
     check_stream_name(written.stream.as_deref(), stream)?;
@@ -96,7 +96,7 @@ fn parse_element(record: &RawValue, stream: &str) -> Result<Put, String> {
     build_put(written.key, written.explicit_hash_key, data)
 }
 
-fn build_put(key: TextOrNumber, explicit_hash_key: Option<TextOrNumber>, data: Vec<u8>) -> Result<Put, String> {
+fn build_put(key: TextOrNumber, explicit_hash_key: Option<TextOrNumber>, data: Vec<u8>) -> Result<PutEntry, String> {
     let key = key.0;
     if !(1..=256).contains(&key.chars().count()) {
         return Err("PartitionKey must have 1 to 256 characters".to_owned());
@@ -106,7 +106,7 @@ fn build_put(key: TextOrNumber, explicit_hash_key: Option<TextOrNumber>, data: V
     if explicit_hash_key.as_ref().is_some_and(|hash_key| !is_plain_decimal(hash_key)) {
         return Err(format!("ExplicitHashKey must be a whole number from 0 to {}", u128::MAX));
     }
-    Ok(Put { key, explicit_hash_key, data })
+    Ok(PutEntry { key, explicit_hash_key, data })
 }
 
 fn is_plain_decimal(text: &str) -> bool {
@@ -133,8 +133,8 @@ fn json_error(error: &serde_json::Error) -> StreamsApiError {
 mod tests {
     use super::*;
 
-    fn expected_put(key: &str, data: &str) -> Put {
-        Put { key: key.to_owned(), explicit_hash_key: None, data: data.as_bytes().to_vec() }
+    fn expected_put(key: &str, data: &str) -> PutEntry {
+        PutEntry { key: key.to_owned(), explicit_hash_key: None, data: data.as_bytes().to_vec() }
     }
 
     #[test]
@@ -143,8 +143,10 @@ mod tests {
             let body = format!(r#"{{"Data":1,"PartitionKey":{key},"ExplicitHashKey":{hash_key}}}"#);
             parse_record(body.as_bytes(), "s").map_err(|error| error.message)
         };
-        let put_to =
-            |key: &str, hash_key: &str| Put { explicit_hash_key: Some(hash_key.to_owned()), ..expected_put(key, "1") };
+        let put_to = |key: &str, hash_key: &str| PutEntry {
+            explicit_hash_key: Some(hash_key.to_owned()),
+            ..expected_put(key, "1")
+        };
         assert_eq!(body("7", "\"0\"").unwrap(), put_to("7", "0"));
         assert_eq!(body("-1.50", "340282366920938463463374607431768211455").unwrap().key, "-1.50");
         assert_eq!(body("\"a\\u00e9\"", "12").unwrap(), put_to("aé", "12"));

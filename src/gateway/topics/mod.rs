@@ -23,7 +23,10 @@ use super::middleware::{GatewayState, drain_body, recording_stream, run_blocking
 use super::recording_folder::{AppendError, RecordingFolder, STREAMS};
 use super::upload::{UploadedBody, receive_body};
 use crate::http::hold_reply;
-use crate::kafka::{Outgoing, Part, Place, Topic, TopicError, Topics, Unreachable, Unwritten, Writer};
+use crate::kafka::{
+    ClusterUnreachable, OutgoingRecord, PartitionInfo, RecordMetadata, RecordWriteError, RecordWriter, TopicAdmin,
+    TopicError, TopicInfo,
+};
 use error::{TopicsApiError, api_reply};
 use records::EmbeddedFormat;
 
@@ -44,9 +47,9 @@ pub(super) enum TopicsBackend {
     /// A cluster.
     Cluster {
         /// Writes.
-        writer: Box<Writer>,
+        writer: Box<RecordWriter>,
         /// Lists and describes.
-        topics: Box<Topics>,
+        topics: Box<TopicAdmin>,
     },
     /// The files of a recording.
     RecordingFolder(Arc<RecordingFolder>),
@@ -110,8 +113,8 @@ struct RejectedProduceResponse<'a> {
     produced: ProduceResponse,
 }
 
-impl From<Result<Place, Unwritten>> for RecordOffset {
-    fn from(written: Result<Place, Unwritten>) -> RecordOffset {
+impl From<Result<RecordMetadata, RecordWriteError>> for RecordOffset {
+    fn from(written: Result<RecordMetadata, RecordWriteError>) -> RecordOffset {
         match written {
             Ok(place) => {
                 RecordOffset { partition: Some(place.partition), offset: Some(place.offset), ..RecordOffset::default() }
@@ -125,8 +128,8 @@ impl From<Result<Place, Unwritten>> for RecordOffset {
     }
 }
 
-fn not_retriable(what: impl Into<String>) -> Unwritten {
-    Unwritten { may_pass: false, what: what.into() }
+fn not_retriable(what: impl Into<String>) -> RecordWriteError {
+    RecordWriteError { may_pass: false, what: what.into() }
 }
 
 async fn produce_records(
@@ -185,7 +188,7 @@ async fn resolve_target(state: &SharedGatewayState, parts: &mut Parts) -> Result
 }
 
 /// Says what became of records.
-fn produce_response(written: Vec<Result<Place, Unwritten>>) -> Response {
+fn produce_response(written: Vec<Result<RecordMetadata, RecordWriteError>>) -> Response {
     let taken = written.iter().any(Result::is_ok);
     let first = written.iter().find_map(|one| one.as_ref().err().cloned());
     let may_pass = written.iter().any(|one| matches!(one, Err(unwritten) if unwritten.may_pass));
@@ -203,22 +206,22 @@ fn produce_response(written: Vec<Result<Place, Unwritten>>) -> Response {
 
 /// Writes records in their order. Once one finds no room the rest is not tried, so that none overtakes it.
 async fn write_to_kafka(
-    writer: &Writer,
+    writer: &RecordWriter,
     topic: &str,
     partitions: i32,
-    records: Vec<Result<Outgoing, String>>,
-) -> Vec<Result<Place, Unwritten>> {
+    records: Vec<Result<OutgoingRecord, String>>,
+) -> Vec<Result<RecordMetadata, RecordWriteError>> {
     let mut full = None;
     let mut queued = Vec::with_capacity(records.len());
     for record in records {
         let record = match (record, &full) {
             (Err(why), _) => Err(not_retriable(why)),
-            (Ok(_), Some(full)) => Err(Unwritten::clone(full)),
+            (Ok(_), Some(full)) => Err(RecordWriteError::clone(full)),
             (Ok(record), None) => match record.partition {
                 Some(partition) if !(0..partitions).contains(&partition) => {
                     Err(not_retriable(format!("topic {topic} has no partition {partition}")))
                 }
-                _ => writer.write(topic, &record),
+                _ => writer.enqueue(topic, &record),
             },
         };
         if let Err(unwritten) = &record
@@ -232,7 +235,7 @@ async fn write_to_kafka(
     for one in queued {
         written.push(match one {
             Ok(heard) => heard.await.unwrap_or_else(|_| {
-                Err(Unwritten { may_pass: true, what: "the gateway is stopping; it may be there".to_owned() })
+                Err(RecordWriteError { may_pass: true, what: "the gateway is stopping; it may be there".to_owned() })
             }),
             Err(unwritten) => Err(unwritten),
         });
@@ -244,11 +247,11 @@ async fn write_to_kafka(
 async fn append_to_recording(
     folder: &RecordingFolder,
     topic: &str,
-    records: Vec<Result<Outgoing, String>>,
-) -> Vec<Result<Place, Unwritten>> {
+    records: Vec<Result<OutgoingRecord, String>>,
+) -> Vec<Result<RecordMetadata, RecordWriteError>> {
     let Some(stream) = recording_stream(topic) else { return Vec::new() };
     let (mut lines, mut count) = (Vec::new(), 0);
-    let kept: Vec<Result<i64, Unwritten>> = records
+    let kept: Vec<Result<i64, RecordWriteError>> = records
         .into_iter()
         .map(|record| {
             let record = record.map_err(not_retriable)?;
@@ -266,13 +269,13 @@ async fn append_to_recording(
         })
         .collect();
     if count == 0 {
-        return kept.into_iter().map(|one| one.map(|offset| Place { partition: 0, offset })).collect();
+        return kept.into_iter().map(|one| one.map(|offset| RecordMetadata { partition: 0, offset })).collect();
     }
     let first = folder.append_lines(stream, lines, u64::try_from(count).unwrap_or(0)).await;
     let first = first.map(|first| i64::try_from(first).unwrap_or(i64::MAX)).map_err(|unstored| match unstored {
-        AppendError::Busy | AppendError::Failed(_) => Unwritten { may_pass: true, what: unstored.to_string() },
+        AppendError::Busy | AppendError::Failed(_) => RecordWriteError { may_pass: true, what: unstored.to_string() },
     });
-    let place = |offset: i64| first.clone().map(|first| Place { partition: 0, offset: first + offset });
+    let place = |offset: i64| first.clone().map(|first| RecordMetadata { partition: 0, offset: first + offset });
     kept.into_iter().map(|one| one.and_then(place)).collect()
 }
 
@@ -284,9 +287,9 @@ async fn partition_count(state: &GatewayState, topic: &str) -> Result<i32, Topic
     }
     let partitions = match require_backend(state)? {
         TopicsBackend::RecordingFolder(_) => recording_stream(topic).map(|_| 1),
-        TopicsBackend::Cluster { writer, .. } => match writer.believed(topic) {
+        TopicsBackend::Cluster { writer, .. } => match writer.cached_partition_count(topic) {
             Some(known) => known,
-            None => run_blocking(|| writer.partitions(topic)).map_err(|error| brokers_unavailable(&error))?,
+            None => run_blocking(|| writer.partition_count(topic)).map_err(|error| brokers_unavailable(&error))?,
         },
     };
     partitions.ok_or_else(TopicsApiError::no_topic)
@@ -296,7 +299,7 @@ fn require_backend(state: &GatewayState) -> Result<&TopicsBackend, TopicsApiErro
     state.topics.as_ref().ok_or_else(|| TopicsApiError::from(GatewayError::Nothing("Kafka")))
 }
 
-fn brokers_unavailable(error: &Unreachable) -> TopicsApiError {
+fn brokers_unavailable(error: &ClusterUnreachable) -> TopicsApiError {
     tracing::warn!(%error, "Kafka does not answer");
     TopicsApiError::unavailable("the brokers do not answer")
 }
@@ -320,7 +323,7 @@ async fn list_topics(State(state): State<SharedGatewayState>, headers: HeaderMap
     check_accept_header(&headers)?;
     let mut names = match require_backend(&state)? {
         TopicsBackend::Cluster { topics, .. } => {
-            run_blocking(|| topics.names()).map_err(|error| brokers_unavailable(&error))?
+            run_blocking(|| topics.list_names()).map_err(|error| brokers_unavailable(&error))?
         }
         TopicsBackend::RecordingFolder(_) => STREAMS.map(str::to_owned).to_vec(),
     };
@@ -357,8 +360,8 @@ struct PartitionOffsets {
     end_offset: i64,
 }
 
-impl From<&Part> for PartitionDescription {
-    fn from(part: &Part) -> PartitionDescription {
+impl From<&PartitionInfo> for PartitionDescription {
+    fn from(part: &PartitionInfo) -> PartitionDescription {
         let replica = |broker: &i32| ReplicaDescription {
             broker: *broker,
             leader: *broker == part.leader,
@@ -370,7 +373,7 @@ impl From<&Part> for PartitionDescription {
 }
 
 /// The topic that a request is about, described; for clients that take what is said.
-struct DescribedTopic(Topic);
+struct DescribedTopic(TopicInfo);
 
 impl FromRequestParts<SharedGatewayState> for DescribedTopic {
     type Rejection = TopicsApiError;
@@ -388,8 +391,15 @@ impl FromRequestParts<SharedGatewayState> for DescribedTopic {
                 run_blocking(|| tokio::runtime::Handle::current().block_on(topics.describe(&topic)))
             }
             TopicsBackend::RecordingFolder(_) => {
-                let part = Part { partition: 0, leader: 0, replicas: vec![0], isr: vec![0], low: Some(0), high: None };
-                Ok(Topic { topic, partitions: vec![part], settings: None })
+                let part = PartitionInfo {
+                    partition: 0,
+                    leader: 0,
+                    replicas: vec![0],
+                    isr: vec![0],
+                    low: Some(0),
+                    high: None,
+                };
+                Ok(TopicInfo { topic, partitions: vec![part], settings: None })
             }
         };
         described.map(DescribedTopic).map_err(|error| match error {
@@ -404,7 +414,7 @@ impl FromRequestParts<SharedGatewayState> for DescribedTopic {
 }
 
 /// The same for one of its partitions.
-struct DescribedPartition(Part);
+struct DescribedPartition(PartitionInfo);
 
 impl FromRequestParts<SharedGatewayState> for DescribedPartition {
     type Rejection = TopicsApiError;
@@ -437,7 +447,7 @@ async fn describe_partition(DescribedPartition(part): DescribedPartition) -> Res
 
 async fn partition_offsets(DescribedPartition(part): DescribedPartition) -> Result<Response, TopicsApiError> {
     match part {
-        Part { low: Some(beginning_offset), high: Some(end_offset), .. } => {
+        PartitionInfo { low: Some(beginning_offset), high: Some(end_offset), .. } => {
             Ok(api_reply(StatusCode::OK, None, &PartitionOffsets { beginning_offset, end_offset }))
         }
         _ => Err(TopicsApiError::unavailable("where this partition ends is unknown at the moment")),

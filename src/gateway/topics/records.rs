@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::error::TopicsApiError;
 use crate::gateway::error::GatewayError;
 use crate::gateway::json_text::{strip_whitespace, truncate_message};
-use crate::kafka::Outgoing;
+use crate::kafka::OutgoingRecord;
 
 /// How keys and values are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,18 +120,18 @@ pub(super) fn split_records(body: &[u8], records_max: usize) -> Result<Vec<&RawV
 }
 
 /// Reads records, each on its own: one that cannot be read says why, and the others stand.
-pub(super) fn parse_records(records: &[&RawValue], embedded: EmbeddedFormat) -> Vec<Result<Outgoing, String>> {
+pub(super) fn parse_records(records: &[&RawValue], embedded: EmbeddedFormat) -> Vec<Result<OutgoingRecord, String>> {
     records.iter().map(|record| parse_record(record, embedded).map_err(truncate_message)).collect()
 }
 
-fn parse_record(record: &RawValue, embedded: EmbeddedFormat) -> Result<Outgoing, String> {
+fn parse_record(record: &RawValue, embedded: EmbeddedFormat) -> Result<OutgoingRecord, String> {
     let written: ProduceRecord<'_> =
         serde_json::from_str(record.get()).map_err(|error| format!("the record: {error}"))?;
     let Some(value) = written.value else { return Err("the record has no value".to_owned()) };
     let bytes = |what: &str, json: Option<&RawValue>| {
         json.map(|json| decode_field(json, embedded).map_err(|why| format!("the record's {what}: {why}"))).transpose()
     };
-    Ok(Outgoing { key: bytes("key", written.key)?, value: bytes("value", value)?, partition: written.partition })
+    Ok(OutgoingRecord { key: bytes("key", written.key)?, value: bytes("value", value)?, partition: written.partition })
 }
 
 fn decode_field(json: &RawValue, embedded: EmbeddedFormat) -> Result<Vec<u8>, String> {
@@ -153,7 +153,10 @@ mod tests {
 
     use super::*;
 
-    fn parse_body(body: &[u8], embedded: EmbeddedFormat) -> Result<Vec<Result<Outgoing, String>>, TopicsApiError> {
+    fn parse_body(
+        body: &[u8],
+        embedded: EmbeddedFormat,
+    ) -> Result<Vec<Result<OutgoingRecord, String>>, TopicsApiError> {
         Ok(parse_records(&split_records(body, MAX_KEPT_RECORDS)?, embedded))
     }
 
@@ -172,9 +175,13 @@ mod tests {
         assert!(said.len() < 300, "{} bytes", said.len());
     }
 
-    fn expected_record(key: Option<&str>, value: Option<&str>, partition: Option<i32>) -> Result<Outgoing, String> {
+    fn expected_record(
+        key: Option<&str>,
+        value: Option<&str>,
+        partition: Option<i32>,
+    ) -> Result<OutgoingRecord, String> {
         let bytes = |text: &str| text.as_bytes().to_vec();
-        Ok(Outgoing { key: key.map(bytes), value: value.map(bytes), partition })
+        Ok(OutgoingRecord { key: key.map(bytes), value: value.map(bytes), partition })
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::kafka::{Brokers, Connection, Properties, Sasl, Security, Tls};
+use crate::kafka::{BrokerList, KafkaConnection, KafkaSasl, KafkaTls, LibrdkafkaProperties, TransportSecurity};
 use crate::key_problem::KeyProblem;
 use crate::sources::named::{Kind, Named};
 
@@ -16,25 +16,25 @@ pub(super) const KIND: Kind = Kind { word: "topic", longest: 249, routes: false 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaConfig {
-    /// As in [`Connection`]; its keys stand beside ours.
-    pub brokers: Brokers,
-    /// As in [`Connection`].
+    /// As in [`KafkaConnection`]; its keys stand beside ours.
+    pub brokers: BrokerList,
+    /// As in [`KafkaConnection`].
     #[serde(default)]
-    pub security: Option<Security>,
-    /// As in [`Connection`].
+    pub security: Option<TransportSecurity>,
+    /// As in [`KafkaConnection`].
     #[serde(default)]
-    pub tls: Option<Tls>,
-    /// As in [`Connection`].
+    pub tls: Option<KafkaTls>,
+    /// As in [`KafkaConnection`].
     #[serde(default)]
-    pub sasl: Option<Sasl>,
-    /// As in [`Connection`].
+    pub sasl: Option<KafkaSasl>,
+    /// As in [`KafkaConnection`].
     #[serde(default)]
-    pub properties: Properties,
+    pub properties: LibrdkafkaProperties,
     /// Which topics, and what each holds.
     pub topics: Named,
     /// Where a topic begins that the tables know nothing of.
     #[serde(default)]
-    pub start: Start,
+    pub start: KafkaStart,
     /// Time between two looks at the topics: new partitions, records that are gone, topics that were re-created. Seconds.
     #[serde(default = "KafkaConfig::watch_secs")]
     pub watch_secs: f64,
@@ -47,7 +47,7 @@ pub struct KafkaConfig {
 /// Where a topic begins that the tables know nothing of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub enum Start {
+pub enum KafkaStart {
     /// At the oldest record that the brokers hold.
     #[default]
     Earliest,
@@ -57,13 +57,13 @@ pub enum Start {
     At(Timestamp),
 }
 
-impl TryFrom<String> for Start {
+impl TryFrom<String> for KafkaStart {
     type Error = String;
-    fn try_from(text: String) -> Result<Start, String> {
+    fn try_from(text: String) -> Result<KafkaStart, String> {
         match text.as_str() {
-            "earliest" => Ok(Start::Earliest),
-            "latest" => Ok(Start::Latest),
-            moment => moment.parse().map(Start::At).map_err(|_| {
+            "earliest" => Ok(KafkaStart::Earliest),
+            "latest" => Ok(KafkaStart::Latest),
+            moment => moment.parse().map(KafkaStart::At).map_err(|_| {
                 format!(
                     "{text:?} is not a start; write \"earliest\", \"latest\" or a time such as \"2026-01-01T00:00:00Z\""
                 )
@@ -79,8 +79,8 @@ impl KafkaConfig {
 
     /// How the cluster is reached.
     #[must_use]
-    pub fn connection(&self) -> Connection {
-        Connection {
+    pub fn connection(&self) -> KafkaConnection {
+        KafkaConnection {
             brokers: self.brokers.clone(),
             security: self.security,
             tls: self.tls.clone(),
@@ -91,14 +91,14 @@ impl KafkaConfig {
 
     /// The consumer group that offsets are told to.
     #[must_use]
-    pub fn group(&self, pipeline: &str) -> String {
+    pub fn consumer_group(&self, pipeline: &str) -> String {
         self.group.clone().unwrap_or_else(|| format!("pinflow-{pipeline}"))
     }
 
     /// What is wrong, each with its mend. `base` is what relative paths are relative to.
     #[must_use]
-    pub fn faults(&self, base: &Path) -> Vec<KeyProblem> {
-        let mut faults = self.connection().faults(base);
+    pub fn validate(&self, base: &Path) -> Vec<KeyProblem> {
+        let mut faults = self.connection().validate(base);
         faults.extend(self.topics.faults(KIND).into_iter().map(|problem| problem.within("topics")));
         if !(0.05..=30.0).contains(&self.watch_secs) {
             faults.push(KeyProblem::range("watch_secs", "0.05 to 30"));
@@ -119,11 +119,11 @@ mod tests {
     #[test]
     fn a_start_is_a_word_or_a_moment() {
         let start = |text: &str| config(&format!("topics = {{ auto = 'posts' }}\nstart = '{text}'")).map(|r| r.start);
-        assert_eq!(start("earliest").unwrap(), Start::Earliest);
-        assert_eq!(start("latest").unwrap(), Start::Latest);
-        assert_eq!(start("2026-01-01T00:00:00Z").unwrap(), Start::At("2026-01-01T00:00:00Z".parse().unwrap()));
+        assert_eq!(start("earliest").unwrap(), KafkaStart::Earliest);
+        assert_eq!(start("latest").unwrap(), KafkaStart::Latest);
+        assert_eq!(start("2026-01-01T00:00:00Z").unwrap(), KafkaStart::At("2026-01-01T00:00:00Z".parse().unwrap()));
         assert!(start("yesterday").is_err());
-        assert_eq!(config("topics = { auto = 'posts' }").unwrap().start, Start::Earliest);
+        assert_eq!(config("topics = { auto = 'posts' }").unwrap().start, KafkaStart::Earliest);
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
         assert!(config("").is_err());
         assert!(config("topics = { pins = 'a' }").is_err());
         assert!(config("topics = { pin = 'a' }\nbroker = 'b'").is_err());
-        let faults = |text: &str| config(text).unwrap().faults(Path::new(""));
+        let faults = |text: &str| config(text).unwrap().validate(Path::new(""));
         assert_eq!(faults("topics = {}").len(), 1);
         assert_eq!(faults("topics = { pin = 'a', geo = 'a' }").len(), 1);
         assert_eq!(faults("topics = { routed = 'a' }").len(), 1);

@@ -15,16 +15,16 @@
 //! (`queued.max.messages.kbytes`, 16 MiB) and one answer of a broker besides, a block of a quarter MiB for each partition
 //! that has records, together 4 MiB, and those in the feed. Brokers that are out of reach are waited for, and said so.
 
-mod anchor;
-mod begin;
-mod cluster;
 mod config;
-mod lane;
-mod listener;
+mod consumer;
+mod consumer_context;
+mod fingerprint;
+mod offset_check;
+mod partition;
 mod reader;
 mod stall;
-mod standing;
-mod watch;
+mod startup;
+mod topic_monitor;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -33,13 +33,13 @@ use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use config::{KafkaConfig, Start};
+pub use config::{KafkaConfig, KafkaStart};
 
-use begin::Beginning;
-use cluster::Cluster;
+use consumer::KafkaCluster;
 use pinflow_dataflows::ingest::StreamHint;
-use reader::Reader;
-use watch::Watch;
+use reader::KafkaReader;
+use startup::KafkaStartup;
+use topic_monitor::TopicMonitor;
 
 use super::backlog::BacklogReport;
 use super::named;
@@ -50,7 +50,7 @@ use crate::key_problem::KeyProblem;
 /// Topics of a cluster, ready to be read. No broker was asked yet.
 #[derive(Debug)]
 pub struct KafkaSource {
-    cluster: Cluster,
+    cluster: KafkaCluster,
     config: KafkaConfig,
     accepted: Vec<AcceptedLoss>,
 }
@@ -66,12 +66,12 @@ pub fn plan(
     pipeline: &str,
     accepted: &[AcceptedLoss],
 ) -> Result<KafkaSource, SourceError> {
-    let faults = config.faults(base);
+    let faults = config.validate(base);
     if !faults.is_empty() {
         return Err(SourceError::Unusable(KeyProblem::texts(&faults).join("\n")));
     }
-    let group = config.group(pipeline);
-    let cluster = Cluster { connection: config.connection(), base: base.to_owned(), group };
+    let group = config.consumer_group(pipeline);
+    let cluster = KafkaCluster { connection: config.connection(), base: base.to_owned(), group };
     let names: Vec<String> = config.topics.each().iter().map(|(topic, _)| format!("kafka/{topic}/")).collect();
     let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));
     let accepted = accepted.iter().filter(ours).cloned().collect();
@@ -98,21 +98,21 @@ impl KafkaSource {
     }
 
     fn read(self, feed: &Feed, backlog: &mut BacklogReport) -> Result<(), Halt> {
-        let (reader, watcher) = (self.cluster.reader()?, self.cluster.watcher()?);
+        let (reader, monitor) = (self.cluster.create_reader()?, self.cluster.create_monitor()?);
         let topics = self.config.topics.each().into_iter();
         let topics: Vec<(Arc<str>, StreamHint)> = topics.map(|(topic, carries)| (Arc::from(topic), carries)).collect();
         let start = self.config.start;
-        let beginning = Beginning { feed, reader: &reader, watcher: &watcher, start, accepted: &self.accepted };
-        let begun = beginning.begin(topics)?;
-        let progress = reader::progress(&begun.known);
+        let beginning = KafkaStartup { feed, reader: &reader, monitor: &monitor, start, accepted: &self.accepted };
+        let started = beginning.run(topics)?;
+        let progress = reader::progress(&started.known);
         let (to_reader, news) = channel();
         let (look, asked) = channel();
-        let watch = Watch {
+        let watch = TopicMonitor {
             feed: feed.clone(),
-            reading: watcher,
+            reading: monitor,
             listener: reader.listener.clone(),
-            cluster_id: begun.cluster_id,
-            topics: begun.topics,
+            cluster_id: started.cluster_id,
+            topics: started.topics,
             progress: Arc::clone(&progress),
             news: to_reader,
             asked,
@@ -121,7 +121,7 @@ impl KafkaSource {
         };
         let what = format!("the topics at {}", self.config.brokers);
         let watching = spawn("kafka-watch".to_owned(), feed, what, move |_| watch.run())?;
-        let read = Reader::new(feed, reader, progress, news, look).run(begun.known, begun.fresh, backlog);
+        let read = KafkaReader::new(feed, reader, progress, news, look).run(started.known, started.fresh, backlog);
         // The reader has hung up on it.
         let _ = watching.join();
         read

@@ -15,12 +15,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::begin::{lost, short};
-use super::cluster::Reading;
-use super::lane::Lane;
-use super::stall::Verdict;
-use super::standing::{Standing, standing};
-use super::watch::{News, Progress, Reached};
+use super::consumer::KafkaConsumer;
+use super::offset_check::{OffsetCheck, check_offset};
+use super::partition::PartitionReader;
+use super::stall::StallState;
+use super::startup::{expired_error, past_end_error};
+use super::topic_monitor::{DeliveredPosition, DeliveredPositions, MonitorEvent};
 use crate::sources::backlog::BacklogReport;
 use crate::sources::thread::Halt;
 use crate::sources::{Event, Feed, SourceError};
@@ -45,10 +45,10 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 const STALLED: Duration = Duration::from_secs(30);
 
 /// The thread's own things.
-pub(super) struct Reader {
+pub(super) struct KafkaReader {
     feed: Feed,
-    reading: Arc<Reading>,
-    lanes: Vec<Lane>,
+    reading: Arc<KafkaConsumer>,
+    partitions: Vec<PartitionReader>,
     /// Partitions whose beginning is not yet durable: numbers of lanes.
     waiting: Vec<usize>,
     /// The lane of the last message: the next one is most often of the same.
@@ -57,27 +57,27 @@ pub(super) struct Reader {
     held: usize,
     /// A partition came to its end: positions may have moved on over marks of transactions.
     at_end: bool,
-    progress: Progress,
-    news: Receiver<News>,
+    progress: DeliveredPositions,
+    news: Receiver<MonitorEvent>,
     /// Asks the watch to look at once.
     look: Sender<()>,
     looked: Instant,
     told: Instant,
 }
 
-impl Reader {
+impl KafkaReader {
     pub(super) fn new(
         feed: &Feed,
-        reading: Reading,
-        progress: Progress,
-        news: Receiver<News>,
+        reading: KafkaConsumer,
+        progress: DeliveredPositions,
+        news: Receiver<MonitorEvent>,
         look: Sender<()>,
-    ) -> Reader {
+    ) -> KafkaReader {
         let now = Instant::now();
-        Reader {
+        KafkaReader {
             feed: feed.clone(),
             reading: Arc::new(reading),
-            lanes: Vec::new(),
+            partitions: Vec::new(),
             waiting: Vec::new(),
             last: 0,
             held: 0,
@@ -91,10 +91,15 @@ impl Reader {
     }
 
     /// Reads until the run is stopped, must end, or is to end because all that was there is read.
-    pub(super) fn run(mut self, known: Vec<Lane>, fresh: Vec<Lane>, backlog: &mut BacklogReport) -> Result<(), Halt> {
-        self.held = known.iter().map(Lane::held).sum();
-        self.lanes = known;
-        self.assign(&(0..self.lanes.len()).collect::<Vec<_>>())?;
+    pub(super) fn run(
+        mut self,
+        known: Vec<PartitionReader>,
+        fresh: Vec<PartitionReader>,
+        backlog: &mut BacklogReport,
+    ) -> Result<(), Halt> {
+        self.held = known.iter().map(PartitionReader::collected_bytes).sum();
+        self.partitions = known;
+        self.assign(&(0..self.partitions.len()).collect::<Vec<_>>())?;
         self.wait_for(fresh);
         let reading = Arc::clone(&self.reading);
         let mut records = 0;
@@ -129,41 +134,42 @@ impl Reader {
 
     /// Whether everything that was there when the run began has been collected.
     fn has_read_backlog(&self) -> bool {
-        self.waiting.is_empty() && self.lanes.iter().all(|lane| lane.next >= lane.there)
+        self.waiting.is_empty() && self.partitions.iter().all(|partition| partition.next >= partition.initial_end)
     }
 
     /// Starts fetching partitions at their own offsets.
-    fn assign(&self, lanes: &[usize]) -> Result<(), Halt> {
-        if lanes.is_empty() {
+    fn assign(&self, partitions: &[usize]) -> Result<(), Halt> {
+        if partitions.is_empty() {
             return Ok(());
         }
-        let list = self.list(lanes.iter().map(|lane| &self.lanes[*lane]))?;
+        let list = self.list(partitions.iter().map(|partition| &self.partitions[*partition]))?;
         self.reading.consumer.incremental_assign(&list).map_err(|error| self.broken(&error))
     }
 
-    fn list<'a>(&self, lanes: impl Iterator<Item = &'a Lane>) -> Result<TopicPartitionList, Halt> {
+    fn list<'a>(&self, partitions: impl Iterator<Item = &'a PartitionReader>) -> Result<TopicPartitionList, Halt> {
         let mut list = TopicPartitionList::new();
-        for lane in lanes {
-            let offset = Offset::Offset(i64::try_from(lane.next).unwrap_or(i64::MAX));
-            list.add_partition_offset(&lane.topic, lane.number, offset).map_err(|error| self.broken(&error))?;
+        for partition in partitions {
+            let offset = Offset::Offset(i64::try_from(partition.next).unwrap_or(i64::MAX));
+            list.add_partition_offset(&partition.topic, partition.number, offset)
+                .map_err(|error| self.broken(&error))?;
         }
         Ok(list)
     }
 
     /// Takes up partitions that are read once the engine says that their beginning is durable.
-    fn wait_for(&mut self, fresh: Vec<Lane>) {
-        for lane in fresh {
-            self.waiting.push(self.lanes.len());
-            self.lanes.push(lane);
+    fn wait_for(&mut self, fresh: Vec<PartitionReader>) {
+        for partition in fresh {
+            self.waiting.push(self.partitions.len());
+            self.partitions.push(partition);
         }
     }
 
     fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Halt> {
-        if self.reading.listener.is_back() {
+        if self.reading.listener.take_recovered() {
             tracing::info!("the brokers answer again");
         }
         let Some(at) = self.collect(message) else { return Ok(()) };
-        if self.lanes[at].held() >= BLOCK_BYTES {
+        if self.partitions[at].collected_bytes() >= BLOCK_BYTES {
             self.send(at)?;
         }
         if self.held >= HELD_MAX {
@@ -174,16 +180,18 @@ impl Reader {
 
     /// Puts a message into its lane.
     fn collect(&mut self, message: &BorrowedMessage<'_>) -> Option<usize> {
-        let is_of = |lane: &Lane| lane.number == message.partition() && *lane.topic == *message.topic();
-        if !self.lanes.get(self.last).is_some_and(is_of) {
-            self.last = self.lanes.iter().position(is_of)?;
+        let is_of = |partition: &PartitionReader| {
+            partition.number == message.partition() && *partition.topic == *message.topic()
+        };
+        if !self.partitions.get(self.last).is_some_and(is_of) {
+            self.last = self.partitions.iter().position(is_of)?;
         }
-        self.held += self.lanes[self.last].collect(message);
+        self.held += self.partitions[self.last].collect(message);
         Some(self.last)
     }
 
     fn send_all(&mut self) -> Result<(), Halt> {
-        for at in 0..self.lanes.len() {
+        for at in 0..self.partitions.len() {
             self.send(at)?;
         }
         if std::mem::take(&mut self.at_end) {
@@ -193,8 +201,8 @@ impl Reader {
     }
 
     fn send(&mut self, at: usize) -> Result<(), Halt> {
-        let held = self.lanes[at].held();
-        let Some(block) = self.lanes[at].block() else { return Ok(()) };
+        let held = self.partitions[at].collected_bytes();
+        let Some(block) = self.partitions[at].take_block() else { return Ok(()) };
         self.held -= held;
         self.deliver(Event::Block(block))?;
         self.note_progress(at);
@@ -206,9 +214,11 @@ impl Reader {
         let positions = self.reading.consumer.position().map_err(|error| self.broken(&error))?;
         for position in positions.elements() {
             let Offset::Offset(offset) = position.offset() else { continue };
-            let is_of = |lane: &Lane| lane.number == position.partition() && *lane.topic == *position.topic();
-            let Some(at) = self.lanes.iter().position(is_of) else { continue };
-            if let Some(block) = u64::try_from(offset).ok().and_then(|offset| self.lanes[at].move_on(offset)) {
+            let is_of = |partition: &PartitionReader| {
+                partition.number == position.partition() && *partition.topic == *position.topic()
+            };
+            let Some(at) = self.partitions.iter().position(is_of) else { continue };
+            if let Some(block) = u64::try_from(offset).ok().and_then(|offset| self.partitions[at].skip_to(offset)) {
                 self.deliver(Event::Block(block))?;
                 self.note_progress(at);
             }
@@ -217,10 +227,13 @@ impl Reader {
     }
 
     fn note_progress(&self, at: usize) {
-        let lane = &self.lanes[at];
+        let partition = &self.partitions[at];
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = (Arc::clone(&lane.topic), lane.number);
-        progress.entry(place).or_insert(Reached::at(lane.next, lane.anchor)).move_on(lane.next, lane.anchor);
+        let place = (Arc::clone(&partition.topic), partition.number);
+        progress
+            .entry(place)
+            .or_insert(DeliveredPosition::starting_at(partition.next, partition.anchor))
+            .move_on(partition.next, partition.anchor);
     }
 
     /// Hands an event to the engine, and keeps the client alive while it takes none.
@@ -267,7 +280,7 @@ impl Reader {
         match error {
             KafkaError::PartitionEOF(_) => {
                 self.at_end = true;
-                if self.reading.listener.is_back() {
+                if self.reading.listener.take_recovered() {
                     tracing::info!("the brokers answer again");
                 }
                 Ok(())
@@ -290,7 +303,7 @@ impl Reader {
                 | Code::InvalidMessageSize
                 | Code::MessageSizeTooLarge,
             ) => {
-                let told = self.reading.listener.fault();
+                let told = self.reading.listener.last_error();
                 Err(Halt::Failed(SourceError::Unusable(format!(
                     "a record cannot be read: {told}. Nothing behind it was read. If it is damaged, delete up to it \
                      (DeleteRecords) and accept its loss; if it is too large, raise properties receive.message.max.bytes"
@@ -314,9 +327,9 @@ impl Reader {
 
     /// A broker no longer holds an offset, or does not yet: finds out which, and what that means.
     fn on_out_of_range(&mut self) -> Result<(), Halt> {
-        for lane in &self.lanes {
+        for partition in &self.partitions {
             let range = loop {
-                match self.reading.range(&lane.topic, lane.number) {
+                match self.reading.offset_range(&partition.topic, partition.number) {
                     Ok(range) => break range,
                     Err(_) if self.feed.stopped() => return Err(Halt::Stopped),
                     Err(KafkaError::MetadataFetch(
@@ -331,16 +344,20 @@ impl Reader {
                     Err(_) => std::thread::sleep(IDLE),
                 }
             };
-            match standing(lane.next, range) {
-                Standing::Whole => {}
-                Standing::Lost { to } => return Err(Halt::Failed(lost(&lane.name, lane.next, to))),
-                Standing::Short => return Err(Halt::Failed(short(&lane.name, lane.next, range))),
+            match check_offset(partition.next, range) {
+                OffsetCheck::InRange => {}
+                OffsetCheck::Expired { to } => {
+                    return Err(Halt::Failed(expired_error(&partition.name, partition.next, to)));
+                }
+                OffsetCheck::PastEnd => {
+                    return Err(Halt::Failed(past_end_error(&partition.name, partition.next, range)));
+                }
             }
         }
         // A replica that lags behind, or a topic that was re-created and has grown: the watch knows. The client has
         // given the partition up and must be told to fetch it again.
         let _ = self.look.send(());
-        let read = (0..self.lanes.len()).filter(|lane| !self.waiting.contains(lane)).collect::<Vec<_>>();
+        let read = (0..self.partitions.len()).filter(|partition| !self.waiting.contains(partition)).collect::<Vec<_>>();
         self.again(&read)
     }
 
@@ -352,14 +369,14 @@ impl Reader {
         }
         self.begin_durable()?;
         match self.news.try_recv() {
-            Ok(News::Added { partitions, fresh }) => {
+            Ok(MonitorEvent::Added { partitions, fresh }) => {
                 self.deliver(Event::Begun(partitions))?;
                 self.wait_for(fresh);
             }
-            Ok(News::Access { topic, cause }) => {
+            Ok(MonitorEvent::Access { topic, cause }) => {
                 self.deliver(Event::Blocked { source: format!("kafka/{topic}"), cause })?;
             }
-            Ok(News::Failed(error)) => return Err(Halt::Failed(error)),
+            Ok(MonitorEvent::Failed(error)) => return Err(Halt::Failed(error)),
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => {
                 return Err(Halt::Failed(SourceError::Unusable("the watch over the topics has ended".to_owned())));
@@ -381,7 +398,7 @@ impl Reader {
         }
         let (durable, waiting): (Vec<usize>, _) = {
             let frontier = self.feed.durable_frontier().positions();
-            self.waiting.iter().copied().partition(|lane| frontier.contains_key(&self.lanes[*lane].id))
+            self.waiting.iter().copied().partition(|number| frontier.contains_key(&self.partitions[*number].id))
         };
         self.waiting = waiting;
         self.assign(&durable)
@@ -389,20 +406,20 @@ impl Reader {
 
     /// Tells the engine where partitions end, and people where one stands still.
     fn tell_ends(&mut self) -> Result<(), Halt> {
-        let ends = self.reading.listener.ends();
-        for at in 0..self.lanes.len() {
-            let lane = &mut self.lanes[at];
-            let Some(end) = ends.get(&(lane.topic.to_string(), lane.number)) else { continue };
-            let stands = lane.next == end.stable && end.stable < end.high;
-            match &mut lane.waits {
-                Some(_) if !stands => lane.waits = None,
-                None if stands => lane.waits = Some((Instant::now(), false)),
+        let ends = self.reading.listener.partition_ends();
+        for at in 0..self.partitions.len() {
+            let partition = &mut self.partitions[at];
+            let Some(end) = ends.get(&(partition.topic.to_string(), partition.number)) else { continue };
+            let stands = partition.next == end.stable && end.stable < end.high;
+            match &mut partition.waits {
+                Some(_) if !stands => partition.waits = None,
+                None if stands => partition.waits = Some((Instant::now(), false)),
                 Some((since, said)) if !*said && since.elapsed() >= STALLED => {
                     *said = true;
                     tracing::warn!(
-                        source = lane.name,
-                        offset = lane.next,
-                        waiting = end.high - lane.next,
+                        source = partition.name,
+                        offset = partition.next,
+                        waiting = end.high - partition.next,
                         hint =
                             "if its producer is gone, the broker aborts it after the producer's transaction.timeout.ms",
                         "a partition stands before an open transaction"
@@ -410,9 +427,9 @@ impl Reader {
                 }
                 _ => {}
             }
-            if lane.told_end != Some(end.high) {
-                lane.told_end = Some(end.high);
-                let partition = lane.id;
+            if partition.told_end != Some(end.high) {
+                partition.told_end = Some(end.high);
+                let partition = partition.id;
                 self.deliver(Event::Ends { partition, end: end.high.into() })?;
             }
         }
@@ -422,17 +439,18 @@ impl Reader {
     /// Fetches partitions anew that stand still though records are there.
     fn wake(&mut self) -> Result<(), Halt> {
         let (now, listener) = (Instant::now(), self.reading.listener.clone());
-        let (ends, is_alone) = (listener.ends(), listener.is_alone());
+        let (ends, is_alone) = (listener.partition_ends(), listener.is_unreachable());
         let mut standing = Vec::new();
-        for (at, lane) in self.lanes.iter_mut().enumerate() {
-            let end = ends.get(&(lane.topic.to_string(), lane.number)).map_or(0, |end| end.high);
-            let may_stand = is_alone || lane.next >= end || self.waiting.contains(&at);
-            match lane.stall.look(lane.next, may_stand, now) {
-                Verdict::Well => {}
-                Verdict::Stands(stood) => {
-                    let (client, name, next) = (listener.doing(&lane.topic, lane.number), &lane.name, lane.next);
+        for (at, partition) in self.partitions.iter_mut().enumerate() {
+            let end = ends.get(&(partition.topic.to_string(), partition.number)).map_or(0, |end| end.high);
+            let may_stand = is_alone || partition.next >= end || self.waiting.contains(&at);
+            match partition.stall.update(partition.next, may_stand, now) {
+                StallState::Ok => {}
+                StallState::Stalled(stood) => {
+                    let (client, name, next) =
+                        (listener.fetch_state(&partition.topic, partition.number), &partition.name, partition.next);
                     let seconds = stood.as_secs();
-                    if lane.waits.is_none() {
+                    if partition.waits.is_none() {
                         tracing::info!(
                             source = name,
                             next,
@@ -444,8 +462,8 @@ impl Reader {
                     }
                     standing.push(at);
                 }
-                Verdict::Mended(stood) => tracing::warn!(
-                    source = lane.name,
+                StallState::Recovered(stood) => tracing::warn!(
+                    source = partition.name,
                     seconds = stood.as_secs(),
                     "a partition stood still though records were there; fetched again, it moves"
                 ),
@@ -455,13 +473,13 @@ impl Reader {
     }
 
     /// Has the client give partitions up and fetch them anew, from their own next offsets.
-    fn again(&self, lanes: &[usize]) -> Result<(), Halt> {
-        if lanes.is_empty() {
+    fn again(&self, partitions: &[usize]) -> Result<(), Halt> {
+        if partitions.is_empty() {
             return Ok(());
         }
-        let list = self.list(lanes.iter().map(|lane| &self.lanes[*lane]))?;
+        let list = self.list(partitions.iter().map(|partition| &self.partitions[*partition]))?;
         self.reading.consumer.incremental_unassign(&list).map_err(|error| self.broken(&error))?;
-        self.assign(lanes)
+        self.assign(partitions)
     }
 
     /// Tells the consumer group how far partitions are durable. Only tools that show lag read that.
@@ -471,16 +489,16 @@ impl Reader {
         }
         let mut list = TopicPartitionList::new();
         let frontier = self.feed.durable_frontier().positions();
-        for lane in &mut self.lanes {
+        for partition in &mut self.partitions {
             let Some(next) =
-                frontier.get(&lane.id).and_then(|next| next.narrow()).filter(|next| *next > lane.committed)
+                frontier.get(&partition.id).and_then(|next| next.narrow()).filter(|next| *next > partition.committed)
             else {
                 continue;
             };
-            lane.committed = next;
+            partition.committed = next;
             let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
             // A name with a zero byte is no topic's.
-            let _ = list.add_partition_offset(&lane.topic, lane.number, offset);
+            let _ = list.add_partition_offset(&partition.topic, partition.number, offset);
         }
         drop(frontier);
         if list.count() > 0
@@ -493,7 +511,7 @@ impl Reader {
 
     /// The client itself fails.
     fn broken(&self, error: &KafkaError) -> Halt {
-        let told = self.reading.listener.fault();
+        let told = self.reading.listener.last_error();
         let told = if told.is_empty() { String::new() } else { format!(" ({told})") };
         Halt::Failed(SourceError::Unusable(format!(
             "read from Kafka: {error}{told}. Start again; what is committed is safe"
@@ -502,8 +520,12 @@ impl Reader {
 }
 
 /// What the lanes have reached, as the watch reads it.
-pub(super) fn progress(lanes: &[Lane]) -> Progress {
-    let reached =
-        lanes.iter().map(|lane| ((Arc::clone(&lane.topic), lane.number), Reached::at(lane.next, lane.anchor)));
+pub(super) fn progress(partitions: &[PartitionReader]) -> DeliveredPositions {
+    let reached = partitions.iter().map(|partition| {
+        (
+            (Arc::clone(&partition.topic), partition.number),
+            DeliveredPosition::starting_at(partition.next, partition.anchor),
+        )
+    });
     Arc::new(Mutex::new(reached.collect()))
 }

@@ -29,7 +29,7 @@ impl StreamBacklog {
     }
 
     /// Waits until a shard is no longer behind.
-    pub(super) async fn changed(&self) {
+    pub(super) async fn wait_for_change(&self) {
         self.changed.notified().await;
     }
 }

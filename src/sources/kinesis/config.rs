@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::routes::PartitionKeys;
+use super::partition_key_routing::PartitionKeys;
 use crate::key_problem::KeyProblem;
-use crate::kinesis::Connection;
+use crate::kinesis::KinesisConnection;
 use crate::sources::named::{Kind, Named};
 
 /// Names of streams.
@@ -15,13 +15,13 @@ pub(super) const KIND: Kind = Kind { word: "stream", longest: 128, routes: true 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KinesisConfig {
-    /// As in [`Connection`]; its keys stand beside ours.
+    /// As in [`KinesisConnection`]; its keys stand beside ours.
     #[serde(default)]
     pub region: Option<String>,
-    /// As in [`Connection`].
+    /// As in [`KinesisConnection`].
     #[serde(default)]
     pub profile: Option<String>,
-    /// As in [`Connection`].
+    /// As in [`KinesisConnection`].
     #[serde(default)]
     pub endpoint: Option<String>,
     /// Which streams, and what each holds.
@@ -31,7 +31,7 @@ pub struct KinesisConfig {
     pub partition_keys: Option<PartitionKeys>,
     /// Where a stream begins that the tables know nothing of.
     #[serde(default)]
-    pub start: Start,
+    pub start: KinesisStart,
     /// Time between two calls for the records of a shard that has no more, milliseconds. While a shard is behind it is
     /// called more often, up to `calls_per_sec_max`.
     #[serde(default = "KinesisConfig::poll_ms")]
@@ -41,7 +41,7 @@ pub struct KinesisConfig {
     pub calls_per_sec_max: u64,
     /// Whether records are pushed to a consumer (enhanced fan-out) instead of polled.
     #[serde(default)]
-    pub fan_out: FanOut,
+    pub fan_out: FanOutSetting,
     /// Time between two looks at the streams: new shards, streams that were created anew. Seconds.
     #[serde(default = "KinesisConfig::watch_secs")]
     pub watch_secs: f64,
@@ -50,24 +50,24 @@ pub struct KinesisConfig {
 /// Whether records are pushed. It costs extra, and shares nobody's limits.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged, expecting = "fan_out is true, false or { consumer = \"NAME\" }")]
-pub enum FanOut {
+pub enum FanOutSetting {
     /// To the consumer `pinflow-‹pipeline›`, or not at all.
     Switch(bool),
     /// To this one.
-    To(Consumer),
+    To(FanOutConsumer),
 }
 
 /// A consumer of streams: registered with each, or used if it is there.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Consumer {
+pub struct FanOutConsumer {
     /// Its name.
     pub consumer: String,
 }
 
-impl Default for FanOut {
-    fn default() -> FanOut {
-        FanOut::Switch(false)
+impl Default for FanOutSetting {
+    fn default() -> FanOutSetting {
+        FanOutSetting::Switch(false)
     }
 }
 
@@ -75,7 +75,7 @@ impl Default for FanOut {
 /// begins at its oldest record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub enum Start {
+pub enum KinesisStart {
     /// At the oldest records that it holds.
     #[default]
     TrimHorizon,
@@ -85,14 +85,14 @@ pub enum Start {
     At(Timestamp),
 }
 
-impl TryFrom<String> for Start {
+impl TryFrom<String> for KinesisStart {
     type Error = String;
-    fn try_from(text: String) -> Result<Start, String> {
+    fn try_from(text: String) -> Result<KinesisStart, String> {
         let moment = text.strip_prefix("at_timestamp:").unwrap_or(&text);
         match text.as_str() {
-            "trim_horizon" => Ok(Start::TrimHorizon),
-            "latest" => Ok(Start::Latest),
-            _ => moment.parse().map(Start::At).map_err(|_| {
+            "trim_horizon" => Ok(KinesisStart::TrimHorizon),
+            "latest" => Ok(KinesisStart::Latest),
+            _ => moment.parse().map(KinesisStart::At).map_err(|_| {
                 format!(
                     "{text:?} is not a start; write \"trim_horizon\", \"latest\" or a time such as \"2026-01-01T00:00:00Z\""
                 )
@@ -114,28 +114,32 @@ impl KinesisConfig {
 
     /// How the streams are reached.
     #[must_use]
-    pub fn connection(&self) -> Connection {
-        Connection { region: self.region.clone(), profile: self.profile.clone(), endpoint: self.endpoint.clone() }
+    pub fn connection(&self) -> KinesisConnection {
+        KinesisConnection {
+            region: self.region.clone(),
+            profile: self.profile.clone(),
+            endpoint: self.endpoint.clone(),
+        }
     }
 
     /// The name of the consumer to which records are pushed; `None` if they are polled.
     #[must_use]
-    pub fn consumer(&self, pipeline: &str) -> Option<String> {
+    pub fn consumer_name(&self, pipeline: &str) -> Option<String> {
         match &self.fan_out {
-            FanOut::Switch(false) => None,
-            FanOut::Switch(true) => Some(format!("pinflow-{pipeline}")),
-            FanOut::To(Consumer { consumer }) => Some(consumer.clone()),
+            FanOutSetting::Switch(false) => None,
+            FanOutSetting::Switch(true) => Some(format!("pinflow-{pipeline}")),
+            FanOutSetting::To(FanOutConsumer { consumer }) => Some(consumer.clone()),
         }
     }
 
     /// What is wrong, each with its mend.
     #[must_use]
-    pub fn faults(&self) -> Vec<KeyProblem> {
-        let mut faults = self.connection().faults();
+    pub fn validate(&self) -> Vec<KeyProblem> {
+        let mut faults = self.connection().validate();
         faults.extend(self.streams.faults(KIND).into_iter().map(|problem| problem.within("streams")));
         match (&self.streams.routed, &self.partition_keys) {
             (Some(_), Some(keys)) => {
-                faults.extend(keys.faults().into_iter().map(|problem| problem.within("partition_keys")));
+                faults.extend(keys.validate().into_iter().map(|problem| problem.within("partition_keys")));
             }
             (Some(_), None) => faults.push(KeyProblem::new(
                 "streams.routed",
@@ -147,7 +151,7 @@ impl KinesisConfig {
             )),
             (None, None) => {}
         }
-        if let FanOut::To(Consumer { consumer }) = &self.fan_out {
+        if let FanOutSetting::To(FanOutConsumer { consumer }) = &self.fan_out {
             let plain = |letter: char| letter.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&letter);
             if !(1..=128).contains(&consumer.len()) || !consumer.chars().all(plain) {
                 let what =
@@ -180,20 +184,20 @@ mod tests {
     #[test]
     fn a_start_is_a_word_or_a_moment() {
         let start = |text: &str| config(&format!("streams = {{ auto = 'posts' }}\nstart = '{text}'")).map(|r| r.start);
-        assert_eq!(start("trim_horizon").unwrap(), Start::TrimHorizon);
-        assert_eq!(start("latest").unwrap(), Start::Latest);
-        let moment = Start::At("2026-01-01T00:00:00Z".parse().unwrap());
+        assert_eq!(start("trim_horizon").unwrap(), KinesisStart::TrimHorizon);
+        assert_eq!(start("latest").unwrap(), KinesisStart::Latest);
+        let moment = KinesisStart::At("2026-01-01T00:00:00Z".parse().unwrap());
         assert_eq!(start("2026-01-01T00:00:00Z").unwrap(), moment);
         assert_eq!(start("at_timestamp:2026-01-01T00:00:00Z").unwrap(), moment);
         assert!(start("yesterday").is_err());
-        assert_eq!(config("streams = { auto = 'posts' }").unwrap().start, Start::TrimHorizon);
+        assert_eq!(config("streams = { auto = 'posts' }").unwrap().start, KinesisStart::TrimHorizon);
     }
 
     #[test]
     fn a_consumer_has_the_pipelines_name_or_its_own() {
         let consumer = |text: &str| {
             let config = config(&format!("streams = {{ auto = 'posts' }}\n{text}"));
-            config.map(|config| config.consumer("mine"))
+            config.map(|config| config.consumer_name("mine"))
         };
         assert_eq!(consumer("").unwrap(), None);
         assert_eq!(consumer("fan_out = false").unwrap(), None);
@@ -209,7 +213,7 @@ mod tests {
         assert!(config("").is_err());
         assert!(config("streams = { pins = 'a' }").is_err());
         assert!(config("streams = { pin = 'a' }\nregions = 'b'").is_err());
-        let faults = |text: &str| config(text).unwrap().faults();
+        let faults = |text: &str| config(text).unwrap().validate();
         assert_eq!(faults("streams = {}").len(), 1);
         assert_eq!(faults("streams = { pin = 'a', geo = 'a' }").len(), 1);
         assert_eq!(faults("streams = { pin = 'a b', geo = '' }\nwatch_secs = 0").len(), 3);

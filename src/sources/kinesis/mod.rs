@@ -13,30 +13,30 @@
 //! - Where a shard begins is durable before anything of it is read. `latest` is the moment of the first start, so shards
 //!   that are born later are read from their beginning.
 //!
-//! One thread; a task for each stream and for each shard that is read. What is held in memory: [`ANSWERS_MAX`] answers of
+//! One thread; a task for each stream and for each shard that is read. What is held in memory: [`MAX_BATCHES_IN_MEMORY`] answers of
 //! 10 MiB each at the most, or one event of each shard and what the connection's own windows let through (HTTP/2), and the
 //! blocks in the feed. Calls keep to the limits of a shard (`pace`). What a call fails
 //! with is waited out as long as it may pass, and said.
 
-mod aggregate;
 mod backlog;
-mod begin;
 mod clock;
 mod config;
 mod cursor;
+mod deaggregation;
+mod errors;
 mod fan_out;
-mod fate;
-mod lane;
-mod pace;
-mod pushed;
-mod routes;
-mod shard;
+mod future_start;
+mod partition_key_routing;
+mod rate_limit;
+mod retry_log;
+mod shard_buffer;
+mod shard_graph;
+mod shard_reader;
+mod shard_start;
 #[cfg(test)]
 mod simulation;
-mod start;
-mod stream;
-mod tree;
-mod trouble;
+mod stream_reader;
+mod subscription;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -46,20 +46,20 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use tokio::sync::Semaphore;
 
-pub use config::{Consumer, FanOut, KinesisConfig, Start};
-pub use routes::PartitionKeys;
+pub use config::{FanOutConsumer, FanOutSetting, KinesisConfig, KinesisStart};
+pub use partition_key_routing::PartitionKeys;
 
-use shard::Common;
-use stream::{Plan, Stream};
+use shard_reader::KinesisContext;
+use stream_reader::{StreamPlan, StreamReader};
 
 use super::named;
 use super::thread::{Halt, spawn};
 use super::{AcceptedLoss, Feed, SourceError};
 use crate::key_problem::KeyProblem;
-use crate::kinesis::Api;
+use crate::kinesis::KinesisApi;
 
 /// Answers that one source may hold in memory at once.
-pub const ANSWERS_MAX: usize = 8;
+pub const MAX_BATCHES_IN_MEMORY: usize = 8;
 
 /// Streams of a region, ready to be read. No call was made yet.
 #[derive(Debug)]
@@ -75,14 +75,14 @@ pub struct KinesisSource {
 /// # Errors
 /// [`SourceError::Unusable`] with every fault, a line each.
 pub fn plan(config: KinesisConfig, pipeline: &str, accepted: &[AcceptedLoss]) -> Result<KinesisSource, SourceError> {
-    let faults = config.faults();
+    let faults = config.validate();
     if !faults.is_empty() {
         return Err(SourceError::Unusable(KeyProblem::texts(&faults).join("\n")));
     }
     let names: Vec<String> = config.streams.each().iter().map(|(stream, _)| format!("kinesis/{stream}/")).collect();
     let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));
     let accepted = accepted.iter().filter(ours).cloned().collect();
-    let consumer = config.consumer(pipeline).map(Arc::from);
+    let consumer = config.consumer_name(pipeline).map(Arc::from);
     Ok(KinesisSource { config, consumer, accepted })
 }
 
@@ -101,7 +101,7 @@ impl KinesisSource {
     /// # Errors
     /// If the system gives no thread.
     pub fn start(self, feed: &Feed) -> Result<Vec<JoinHandle<()>>, SourceError> {
-        let what = self.config.connection().shown();
+        let what = self.config.connection().display_name();
         feed.expect_backlog();
         Ok(vec![spawn("kinesis".to_owned(), feed, what, move |feed| self.read(feed))?])
     }
@@ -109,7 +109,7 @@ impl KinesisSource {
     fn read(self, feed: &Feed) -> Result<(), Halt> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime =
-            runtime.map_err(|cause| SourceError::Read { partition: self.config.connection().shown(), cause })?;
+            runtime.map_err(|cause| SourceError::Read { partition: self.config.connection().display_name(), cause })?;
         runtime.block_on(async {
             tokio::select! {
                 read = self.read_streams(feed) => read,
@@ -122,11 +122,11 @@ impl KinesisSource {
         let connection = self.config.connection();
         let warnings = connection.warnings();
         warnings.iter().for_each(|warning| tracing::warn!(reason = warning, "the connection to Kinesis is not safe"));
-        let api = Api::connect(connection).await.map_err(|error| SourceError::Unusable(error.to_string()))?;
-        let common = Common {
+        let api = KinesisApi::connect(connection).await.map_err(|error| SourceError::Unusable(error.to_string()))?;
+        let common = KinesisContext {
             api: Arc::new(api),
             feed: feed.clone(),
-            answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
+            answers: Arc::new(Semaphore::new(MAX_BATCHES_IN_MEMORY)),
             accepted: self.accepted.clone().into(),
             // A short run is over before a consumer is made, and a consumer costs something from then on.
             consumer: self.consumer.clone().filter(|_| !feed.ends_caught_up()),
@@ -138,12 +138,12 @@ impl KinesisSource {
         let streams = self.config.streams.each().into_iter().map(|(stream, carries)| {
             let is_routed = self.config.streams.routed.as_deref() == Some(stream);
             let routes = self.config.partition_keys.clone().filter(|_| is_routed).map(Arc::new);
-            let plan = Plan { stream: stream.into(), carries, routes, start: self.config.start, watch };
-            Stream::open(common.clone(), plan)
+            let plan = StreamPlan { stream: stream.into(), carries, routes, start: self.config.start, watch };
+            StreamReader::open(common.clone(), plan)
         });
         // All are proved before any is read.
         let streams = try_join_all(streams).await?;
-        try_join_all(streams.into_iter().map(Stream::read)).await?;
+        try_join_all(streams.into_iter().map(StreamReader::read)).await?;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use pinflow::kafka::{Connection, Finding, check};
+use pinflow::kafka::{Finding, KafkaConnection, check_cluster};
 
 use super::broker::{BrokerListener, KafkaBroker, NOBODY, PASSWORD};
 use super::{run, shown, skipped};
@@ -19,9 +19,9 @@ fn faults(findings: &[Finding]) -> Vec<&str> {
         .collect()
 }
 
-fn looked_at(connection: &Connection, base: &Path, topics: &[&str]) -> Vec<Finding> {
+fn looked_at(connection: &KafkaConnection, base: &Path, topics: &[&str]) -> Vec<Finding> {
     let topics: Vec<_> = topics.iter().map(|topic| (*topic).to_owned()).collect();
-    check(connection, base, &topics, "tests")
+    check_cluster(connection, base, &topics, "tests")
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn what_is_there_is_read_and_what_is_not_is_named() {
     broker.create_topic("checked.empty", 1, &[]);
     let to = format!("kafka://{}", broker.plaintext());
     assert_eq!(run(["emit", "--inds", "50", "--streams", "geo", "--to", &to, "--topic", "checked.full"]).code, 0);
-    let connection = Connection::plaintext(&broker.plaintext());
+    let connection = KafkaConnection::plaintext(&broker.plaintext());
     let findings = looked_at(&connection, Path::new(""), &["checked.full", "checked.empty", "checked.none"]);
     let [Finding::Well(cluster), Finding::Well(full), Finding::Well(empty), Finding::Fault(none)] = &findings[..]
     else {
@@ -59,7 +59,7 @@ fn a_missing_right_is_named() {
     broker.create_topic("rights", 1, &[]);
     let to = format!("kafka://{}", broker.plaintext());
     assert_eq!(run(["emit", "--inds", "5", "--streams", "geo", "--to", &to, "--topic", "rights"]).code, 0);
-    let connection: Connection = toml::from_str(&format!(
+    let connection: KafkaConnection = toml::from_str(&format!(
         "brokers = '{}'\ntls = {{ ca = '{}' }}\n\
          sasl = {{ mechanism = 'SCRAM-SHA-256', username = '{NOBODY}', password = 'file:password' }}\n",
         broker.at(BrokerListener::Sasl),
@@ -88,7 +88,7 @@ fn a_missing_right_is_named() {
 
 #[test]
 fn what_is_configured_wrongly_is_a_fault_before_anything_is_reached() {
-    let connection: Connection = toml::from_str(
+    let connection: KafkaConnection = toml::from_str(
         "brokers = 'localhost:x'\nsecurity = 'plaintext'\nsasl = { mechanism = 'MSK_IAM', region = 'eu-west-1' }",
     )
     .unwrap();
@@ -98,6 +98,6 @@ fn what_is_configured_wrongly_is_a_fault_before_anything_is_reached() {
 
 #[test]
 fn nobody_there_is_a_fault_with_the_reason() {
-    let findings = looked_at(&Connection::plaintext("127.0.0.1:1"), Path::new(""), &["a"]);
+    let findings = looked_at(&KafkaConnection::plaintext("127.0.0.1:1"), Path::new(""), &["a"]);
     assert!(faults(&findings).iter().any(|fault| fault.contains("nothing listens there")), "{findings:?}");
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pinflow::kafka::{Connection, metadata};
+use pinflow::kafka::{KafkaConnection, fetch_metadata};
 use rdkafka::consumer::Consumer;
 
 use super::certificates::TestCertificates;
@@ -172,14 +172,14 @@ fn an_idle_connection_signs_in_anew_with_new_tokens() {
 #[test]
 #[ignore = "the other half of an_idle_connection_signs_in_anew_with_new_tokens"]
 fn an_idle_client() {
-    let connection: Connection = toml::from_str(&std::env::var("PINFLOW_TEST_CONNECTION").unwrap()).unwrap();
-    let observer = connection.observer(Path::new("")).unwrap();
+    let connection: KafkaConnection = toml::from_str(&std::env::var("PINFLOW_TEST_CONNECTION").unwrap()).unwrap();
+    let observer = connection.create_observer(Path::new("")).unwrap();
     let patience = Duration::from_secs(10);
-    metadata(&observer, &connection.brokers, None, patience).unwrap();
+    fetch_metadata(&observer, &connection.brokers, None, patience).unwrap();
     let idle = Instant::now();
     while idle.elapsed() < Duration::from_secs(12) {
         assert!(observer.poll(Duration::from_millis(100)).is_none(), "there is nothing to read");
     }
-    metadata(&observer, &connection.brokers, None, patience).unwrap();
-    assert_eq!(observer.client().context().troubles(), Vec::<String>::new());
+    fetch_metadata(&observer, &connection.brokers, None, patience).unwrap();
+    assert_eq!(observer.client().context().recent_errors(), Vec::<String>::new());
 }

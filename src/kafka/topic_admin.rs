@@ -15,14 +15,14 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use serde::Serialize;
 
-use super::client::{Client, Purpose};
-use super::connection::{Connection, ConnectionError};
-use super::reach::{self, Unreachable};
+use super::client_context::{ClientPurpose, KafkaContext};
+use super::connection::{KafkaConnection, KafkaConnectionError};
+use super::metadata::{self, ClusterUnreachable};
 
 /// Longest wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait until a topic that was made can be used: brokers tell one another.
-const SPREAD: Duration = Duration::from_secs(30);
+const TOPIC_USABLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The setting that says whose clock a record's time is read from.
 const TIME_SETTING: &str = "message.timestamp.type";
@@ -30,16 +30,16 @@ const TIME_SETTING: &str = "message.timestamp.type";
 const BROKER_TIME: &str = "LogAppendTime";
 
 /// A cluster whose topics are looked at and changed.
-pub struct Topics {
-    connection: Connection,
-    observer: BaseConsumer<Client>,
+pub struct TopicAdmin {
+    connection: KafkaConnection,
+    observer: BaseConsumer<KafkaContext>,
     /// Absent where librdkafka's admin client cannot sign in.
-    admin: Option<AdminClient<Client>>,
+    admin: Option<AdminClient<KafkaContext>>,
 }
 
 /// A topic that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct TopicSpec {
     /// Its name.
     pub name: String,
     /// Partitions; by default what the brokers' `num.partitions` says.
@@ -50,7 +50,7 @@ pub struct Wanted {
     pub settings: Vec<(String, String)>,
 }
 
-impl Wanted {
+impl TopicSpec {
     /// The settings of a topic that is to be made: what is wanted and, if that says nothing else, times by the broker's
     /// clock.
     fn settings_of_new(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -64,7 +64,7 @@ impl Wanted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnsuredTopic {
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: TopicOutcome,
     /// Why it works and is risky, and what to do; only of a topic that was there.
     pub risk: Option<String>,
 }
@@ -72,7 +72,7 @@ pub struct EnsuredTopic {
 /// What became of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum TopicOutcome {
     /// It was made.
     Created,
     /// It was there, as it is wanted.
@@ -85,18 +85,18 @@ pub enum Outcome {
 
 /// A topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Topic {
+pub struct TopicInfo {
     /// Its name.
     pub topic: String,
     /// Its partitions, by number.
-    pub partitions: Vec<Part>,
+    pub partitions: Vec<PartitionInfo>,
     /// Settings that were made for it, where they may be read.
     pub settings: Option<Vec<(String, String)>>,
 }
 
 /// A partition of a topic. What is unknown while it has no leader is `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Part {
+pub struct PartitionInfo {
     /// Its number.
     pub partition: i32,
     /// The broker that leads it; none if below 0.
@@ -116,10 +116,10 @@ pub struct Part {
 pub enum TopicError {
     /// There is no client.
     #[error(transparent)]
-    Connection(#[from] ConnectionError),
+    Connection(#[from] KafkaConnectionError),
     /// There is no broker.
     #[error(transparent)]
-    Unreachable(#[from] Unreachable),
+    Unreachable(#[from] ClusterUnreachable),
     /// It is not there.
     #[error("topic {0} does not exist; create it with `pinflow topics create {0}`")]
     Absent(String),
@@ -134,7 +134,7 @@ pub enum TopicError {
         wanted: String,
     },
     /// The brokers refuse.
-    #[error("{verb} topic {name}: {what}{}", mend(*code, verb, name))]
+    #[error("{verb} topic {name}: {what}{}", rejection_hint(*code, verb, name))]
     Refused {
         /// What was to be done.
         verb: &'static str,
@@ -170,7 +170,7 @@ pub enum TopicError {
 }
 
 /// What to do about a refusal.
-fn mend(code: RDKafkaErrorCode, verb: &str, name: &str) -> String {
+fn rejection_hint(code: RDKafkaErrorCode, verb: &str, name: &str) -> String {
     use RDKafkaErrorCode as Code;
     let mend = match code {
         Code::TopicAuthorizationFailed => match verb {
@@ -189,29 +189,29 @@ fn mend(code: RDKafkaErrorCode, verb: &str, name: &str) -> String {
     format!(" ({mend})")
 }
 
-impl Topics {
+impl TopicAdmin {
     /// A cluster. `base` is what the connection's relative paths are relative to.
     ///
     /// # Errors
     /// If there is something wrong with the connection.
-    pub fn of(connection: Connection, base: &Path) -> Result<Topics, ConnectionError> {
-        let observer = connection.observer(base)?;
+    pub fn connect(connection: KafkaConnection, base: &Path) -> Result<TopicAdmin, KafkaConnectionError> {
+        let observer = connection.create_observer(base)?;
         let admin = if connection.is_iam() {
             None
         } else {
-            let (settings, client) = connection.client(base, Purpose::Admin)?;
-            let made = settings.create_with_context::<_, AdminClient<Client>>(client);
-            Some(made.map_err(|error| connection.refused(&error))?)
+            let (settings, client) = connection.client_config(base, ClientPurpose::Admin)?;
+            let made = settings.create_with_context::<_, AdminClient<KafkaContext>>(client);
+            Some(made.map_err(|error| connection.creation_error(&error))?)
         };
-        Ok(Topics { connection, observer, admin })
+        Ok(TopicAdmin { connection, observer, admin })
     }
 
     /// The names of all topics that may be seen, but for the brokers' own.
     ///
     /// # Errors
-    /// [`Unreachable`].
-    pub fn names(&self) -> Result<Vec<String>, Unreachable> {
-        let metadata = reach::metadata(&self.observer, &self.connection.brokers, None, PATIENCE)?;
+    /// [`ClusterUnreachable`].
+    pub fn list_names(&self) -> Result<Vec<String>, ClusterUnreachable> {
+        let metadata = metadata::fetch_metadata(&self.observer, &self.connection.brokers, None, REQUEST_TIMEOUT)?;
         let mut names: Vec<_> = metadata.topics().iter().map(|topic| topic.name().to_owned()).collect();
         names.retain(|name| !name.starts_with("__"));
         names.sort();
@@ -222,36 +222,37 @@ impl Topics {
     ///
     /// # Errors
     /// If it is not there, or may not be seen.
-    pub async fn describe(&self, name: &str) -> Result<Topic, TopicError> {
-        let partitions = self.partitions(name)?.ok_or_else(|| TopicError::Absent(name.to_owned()))?;
-        let settings = self.settings(name).await?;
-        let settings = settings.map(|settings| settings.into_iter().filter(is_own).filter_map(pair).collect());
-        Ok(Topic { topic: name.to_owned(), partitions, settings })
+    pub async fn describe(&self, name: &str) -> Result<TopicInfo, TopicError> {
+        let partitions = self.find_partitions(name)?.ok_or_else(|| TopicError::Absent(name.to_owned()))?;
+        let settings = self.fetch_settings(name).await?;
+        let settings = settings
+            .map(|settings| settings.into_iter().filter(is_topic_override).filter_map(name_and_value).collect());
+        Ok(TopicInfo { topic: name.to_owned(), partitions, settings })
     }
 
     /// Sees to it that a topic is there as it is wanted. Returns when it can be used.
     ///
     /// # Errors
     /// If it may not be made, or is there with other partitions, copies or settings.
-    pub async fn create(&self, wanted: &Wanted) -> Result<EnsuredTopic, TopicError> {
+    pub async fn create(&self, wanted: &TopicSpec) -> Result<EnsuredTopic, TopicError> {
         let name = &wanted.name;
-        let admin = self.admin("create", name)?;
+        let admin = self.admin_client("create", name)?;
         // A cluster that cannot be reached says why here, an admin client only that time is up.
-        if self.partitions(name)?.is_some() {
-            return self.compare(wanted).await;
+        if self.find_partitions(name)?.is_some() {
+            return self.compare_existing(wanted).await;
         }
         let replication = TopicReplication::Fixed(wanted.replication.unwrap_or(-1));
         let mut topic = NewTopic::new(name, wanted.partitions.unwrap_or(-1), replication);
         for (key, value) in wanted.settings_of_new() {
             topic = topic.set(key, value);
         }
-        let answers = admin.create_topics([&topic], &options()).await;
-        match the_only(answers, "create", name)? {
-            Err(RDKafkaErrorCode::TopicAlreadyExists) => self.compare(wanted).await,
-            Err(code) => Err(refused("create", name, code)),
+        let answers = admin.create_topics([&topic], &admin_options()).await;
+        match single_result(answers, "create", name)? {
+            Err(RDKafkaErrorCode::TopicAlreadyExists) => self.compare_existing(wanted).await,
+            Err(code) => Err(rejected_error("create", name, code)),
             Ok(()) => {
                 self.wait_until_usable(name)?;
-                Ok(EnsuredTopic { outcome: Outcome::Created, risk: None })
+                Ok(EnsuredTopic { outcome: TopicOutcome::Created, risk: None })
             }
         }
     }
@@ -261,47 +262,47 @@ impl Topics {
     /// # Errors
     /// If the brokers do not answer.
     pub async fn risk(&self, name: &str) -> Result<Option<String>, TopicError> {
-        Ok(self.settings(name).await?.and_then(|settings| time_risk(name, &settings)))
+        Ok(self.fetch_settings(name).await?.and_then(|settings| time_risk(name, &settings)))
     }
 
     /// Sees to it that a topic is not there. Returns when it is gone.
     ///
     /// # Errors
     /// If it may not be deleted.
-    pub async fn delete(&self, name: &str) -> Result<Outcome, TopicError> {
-        let admin = self.admin("delete", name)?;
-        if self.partitions(name)?.is_none() {
-            return Ok(Outcome::Absent);
+    pub async fn delete(&self, name: &str) -> Result<TopicOutcome, TopicError> {
+        let admin = self.admin_client("delete", name)?;
+        if self.find_partitions(name)?.is_none() {
+            return Ok(TopicOutcome::Absent);
         }
-        let answers = admin.delete_topics(&[name], &options()).await;
-        match the_only(answers, "delete", name)? {
-            Ok(()) => Ok(Outcome::Deleted),
-            Err(RDKafkaErrorCode::UnknownTopicOrPartition) => Ok(Outcome::Absent),
-            Err(code) => Err(refused("delete", name, code)),
+        let answers = admin.delete_topics(&[name], &admin_options()).await;
+        match single_result(answers, "delete", name)? {
+            Ok(()) => Ok(TopicOutcome::Deleted),
+            Err(RDKafkaErrorCode::UnknownTopicOrPartition) => Ok(TopicOutcome::Absent),
+            Err(code) => Err(rejected_error("delete", name, code)),
         }
     }
 
-    fn admin(&self, verb: &'static str, name: &str) -> Result<&AdminClient<Client>, TopicError> {
+    fn admin_client(&self, verb: &'static str, name: &str) -> Result<&AdminClient<KafkaContext>, TopicError> {
         self.admin.as_ref().ok_or_else(|| TopicError::NoToken { verb, name: name.to_owned() })
     }
 
     /// The partitions of a topic; `None` if it is not there.
-    fn partitions(&self, name: &str) -> Result<Option<Vec<Part>>, TopicError> {
-        let metadata = reach::metadata(&self.observer, &self.connection.brokers, Some(name), PATIENCE)?;
+    fn find_partitions(&self, name: &str) -> Result<Option<Vec<PartitionInfo>>, TopicError> {
+        let metadata = metadata::fetch_metadata(&self.observer, &self.connection.brokers, Some(name), REQUEST_TIMEOUT)?;
         let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else { return Ok(None) };
         match topic.error().map(RDKafkaErrorCode::from) {
-            None => Ok(Some(self.parts(topic))),
+            None => Ok(Some(self.describe_partitions(topic))),
             Some(RDKafkaErrorCode::UnknownTopicOrPartition) => Ok(None),
-            Some(code) => Err(refused("describe", name, code)),
+            Some(code) => Err(rejected_error("describe", name, code)),
         }
     }
 
-    fn parts(&self, topic: &MetadataTopic) -> Vec<Part> {
+    fn describe_partitions(&self, topic: &MetadataTopic) -> Vec<PartitionInfo> {
         let part = |found: &rdkafka::metadata::MetadataPartition| {
             let marks = (found.leader() >= 0)
-                .then(|| self.observer.fetch_watermarks(topic.name(), found.id(), PATIENCE).ok())
+                .then(|| self.observer.fetch_watermarks(topic.name(), found.id(), REQUEST_TIMEOUT).ok())
                 .flatten();
-            Part {
+            PartitionInfo {
                 partition: found.id(),
                 leader: found.leader(),
                 replicas: found.replicas().to_vec(),
@@ -316,22 +317,22 @@ impl Topics {
     }
 
     /// All settings of a topic; `None` where they may not be read.
-    async fn settings(&self, name: &str) -> Result<Option<Vec<ConfigEntry>>, TopicError> {
+    async fn fetch_settings(&self, name: &str) -> Result<Option<Vec<ConfigEntry>>, TopicError> {
         let Some(admin) = &self.admin else { return Ok(None) };
-        let answers = admin.describe_configs([&ResourceSpecifier::Topic(name)], &options()).await;
-        let answers = answers.map_err(|cause| failed("describe", name, cause))?;
+        let answers = admin.describe_configs([&ResourceSpecifier::Topic(name)], &admin_options()).await;
+        let answers = answers.map_err(|cause| call_error("describe", name, cause))?;
         match answers.into_iter().next() {
             Some(Ok(resource)) => Ok(Some(resource.entries)),
             Some(Err(RDKafkaErrorCode::TopicAuthorizationFailed)) | None => Ok(None),
-            Some(Err(code)) => Err(refused("describe", name, code)),
+            Some(Err(code)) => Err(rejected_error("describe", name, code)),
         }
     }
 
     /// A topic that is there, against what is wanted.
-    async fn compare(&self, wanted: &Wanted) -> Result<EnsuredTopic, TopicError> {
+    async fn compare_existing(&self, wanted: &TopicSpec) -> Result<EnsuredTopic, TopicError> {
         let name = &wanted.name;
         let different = |found: String, wanted: String| TopicError::Different { name: name.clone(), found, wanted };
-        let parts = self.partitions(name)?.ok_or_else(|| TopicError::Absent(name.clone()))?;
+        let parts = self.find_partitions(name)?.ok_or_else(|| TopicError::Absent(name.clone()))?;
         if let Some(count) = wanted.partitions.filter(|count| usize::try_from(*count) != Ok(parts.len())) {
             return Err(different(format!("{} partitions", parts.len()), count.to_string()));
         }
@@ -339,7 +340,7 @@ impl Topics {
         if let Some(count) = wanted.replication.filter(|count| usize::try_from(*count) != Ok(copies)) {
             return Err(different(format!("{copies} copies of each partition"), count.to_string()));
         }
-        let settings = self.settings(name).await?.unwrap_or_default();
+        let settings = self.fetch_settings(name).await?.unwrap_or_default();
         for (key, value) in &wanted.settings {
             let found = value_of(&settings, key);
             if found != Some(value.as_str()) {
@@ -348,16 +349,16 @@ impl Topics {
         }
         let wants_time = wanted.settings.iter().any(|(key, _)| key == TIME_SETTING);
         let risk = if wants_time { None } else { time_risk(name, &settings) };
-        Ok(EnsuredTopic { outcome: Outcome::Exists, risk })
+        Ok(EnsuredTopic { outcome: TopicOutcome::Exists, risk })
     }
 
     fn wait_until_usable(&self, name: &str) -> Result<(), TopicError> {
         let start = Instant::now();
         loop {
-            let led = self.partitions(name)?.is_some_and(|parts| {
+            let led = self.find_partitions(name)?.is_some_and(|parts| {
                 !parts.is_empty() && parts.iter().all(|part| part.leader >= 0 && part.high.is_some())
             });
-            if led || start.elapsed() > SPREAD {
+            if led || start.elapsed() > TOPIC_USABLE_TIMEOUT {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -365,26 +366,26 @@ impl Topics {
     }
 }
 
-fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
+fn admin_options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT))
 }
 
-fn refused(verb: &'static str, name: &str, code: RDKafkaErrorCode) -> TopicError {
+fn rejected_error(verb: &'static str, name: &str, code: RDKafkaErrorCode) -> TopicError {
     TopicError::Refused { verb, name: name.to_owned(), what: code.to_string(), code }
 }
 
-fn failed(verb: &'static str, name: &str, cause: KafkaError) -> TopicError {
+fn call_error(verb: &'static str, name: &str, cause: KafkaError) -> TopicError {
     TopicError::Failed { verb, name: name.to_owned(), cause }
 }
 
 /// The answer to a question about one topic.
-fn the_only(
+fn single_result(
     answers: Result<Vec<rdkafka::admin::TopicResult>, KafkaError>,
     verb: &'static str,
     name: &str,
 ) -> Result<Result<(), RDKafkaErrorCode>, TopicError> {
-    let answers = answers.map_err(|cause| failed(verb, name, cause))?;
-    let answer = answers.into_iter().next().ok_or_else(|| failed(verb, name, KafkaError::Canceled))?;
+    let answers = answers.map_err(|cause| call_error(verb, name, cause))?;
+    let answer = answers.into_iter().next().ok_or_else(|| call_error(verb, name, KafkaError::Canceled))?;
     Ok(answer.map(|_| ()).map_err(|(_, code)| code))
 }
 
@@ -403,10 +404,10 @@ fn time_risk(name: &str, settings: &[ConfigEntry]) -> Option<String> {
 }
 
 /// Whether a setting was made for the topic, and is not the brokers' default.
-fn is_own(entry: &ConfigEntry) -> bool {
+fn is_topic_override(entry: &ConfigEntry) -> bool {
     entry.source == ConfigSource::DynamicTopic && !entry.is_sensitive
 }
 
-fn pair(entry: ConfigEntry) -> Option<(String, String)> {
+fn name_and_value(entry: ConfigEntry) -> Option<(String, String)> {
     entry.value.map(|value| (entry.name, value))
 }

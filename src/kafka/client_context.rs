@@ -12,11 +12,11 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
-use super::iam::Iam;
+use super::iam::IamTokenSigner;
 
 /// What a client is for: each needs other settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum ClientPurpose {
     /// Reading records and facts.
     Consumer,
     /// Writing records, each acknowledged.
@@ -26,80 +26,80 @@ pub enum Purpose {
 }
 
 /// A fault that is told again is logged again only after this long: librdkafka tells each at every attempt.
-const REPEAT: Duration = Duration::from_secs(30);
+const LOG_REPEAT_INTERVAL: Duration = Duration::from_secs(30);
 /// Distinct faults that are remembered.
-const TROUBLES_MAX: usize = 8;
+const MAX_REMEMBERED_ERRORS: usize = 8;
 
 /// Listens to a client of librdkafka. Cheap to clone; clones share what was heard.
 ///
 /// Whoever holds a consumer must poll it, for only then is anything heard, tokens asked for among it.
 #[derive(Clone)]
-pub struct Client {
-    iam: Option<Iam>,
-    troubles: Arc<Mutex<VecDeque<Trouble>>>,
+pub struct KafkaContext {
+    iam: Option<IamTokenSigner>,
+    errors: Arc<Mutex<VecDeque<ClientError>>>,
 }
 
 /// A fault of the connection, as librdkafka tells it.
-struct Trouble {
+struct ClientError {
     what: String,
     /// A broker was reached, and does not believe us, or we do not believe it: waiting does not help.
     refused: bool,
     logged: Option<Instant>,
 }
 
-impl Client {
-    pub(crate) fn new(iam: Option<Iam>) -> Client {
-        Client { iam, troubles: Arc::default() }
+impl KafkaContext {
+    pub(crate) fn new(iam: Option<IamTokenSigner>) -> KafkaContext {
+        KafkaContext { iam, errors: Arc::default() }
     }
 
     /// The faults that were heard of lately, each once, oldest first: why a broker cannot be reached.
     #[must_use]
-    pub fn troubles(&self) -> Vec<String> {
-        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        troubles.iter().map(|trouble| trouble.what.clone()).collect()
+    pub fn recent_errors(&self) -> Vec<String> {
+        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.iter().map(|error| error.what.clone()).collect()
     }
 
     /// Whether a broker was reached that does not believe us, or that we do not believe.
-    pub(crate) fn is_refused(&self) -> bool {
-        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        troubles.iter().any(|trouble| trouble.refused)
+    pub(crate) fn is_rejected(&self) -> bool {
+        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.iter().any(|error| error.refused)
     }
 
     /// Remembers a fault, without a word.
-    fn remember(&self, what: &str) {
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        if !troubles.iter().any(|trouble| trouble.what == what) {
-            push(&mut troubles, Trouble { what: what.to_owned(), refused: false, logged: None });
+    fn remember_error(&self, what: &str) {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        if !errors.iter().any(|error| error.what == what) {
+            push_error(&mut errors, ClientError { what: what.to_owned(), refused: false, logged: None });
         }
     }
 
     /// Remembers a fault; tells whether it is to be logged.
-    fn note(&self, what: &str, refused: bool) -> bool {
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+    fn record_error(&self, what: &str, refused: bool) -> bool {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if let Some(known) = troubles.iter_mut().find(|trouble| trouble.what == what) {
-            let due = known.logged.is_none_or(|logged| now.duration_since(logged) >= REPEAT);
+        if let Some(known) = errors.iter_mut().find(|error| error.what == what) {
+            let due = known.logged.is_none_or(|logged| now.duration_since(logged) >= LOG_REPEAT_INTERVAL);
             if due {
                 known.logged = Some(now);
             }
             known.refused |= refused;
             return due;
         }
-        push(&mut troubles, Trouble { what: what.to_owned(), refused, logged: Some(now) });
+        push_error(&mut errors, ClientError { what: what.to_owned(), refused, logged: Some(now) });
         true
     }
 }
 
-fn push(troubles: &mut VecDeque<Trouble>, trouble: Trouble) {
-    if troubles.len() == TROUBLES_MAX {
-        troubles.pop_front();
+fn push_error(errors: &mut VecDeque<ClientError>, error: ClientError) {
+    if errors.len() == MAX_REMEMBERED_ERRORS {
+        errors.pop_front();
     }
-    troubles.push_back(trouble);
+    errors.push_back(error);
 }
 
 /// What a fault says, without what changes from one attempt to the next: the thread and the milliseconds. That it came
 /// at the first question of a connection is worth knowing.
-fn lasting(reason: &str) -> String {
+fn stable_reason(reason: &str) -> String {
     let at_first = if reason.contains("in state APIVERSION_QUERY") { " at the first question" } else { "" };
     let text = reason.rsplit_once(" (after ").map_or(reason, |(text, _)| text);
     let text = match text.strip_prefix("[thrd:").and_then(|rest| rest.split_once("]: ")) {
@@ -109,7 +109,7 @@ fn lasting(reason: &str) -> String {
     format!("{}{at_first}", text.trim())
 }
 
-impl ClientContext for Client {
+impl ClientContext for KafkaContext {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
@@ -120,7 +120,7 @@ impl ClientContext for Client {
         }
         if fac == "FAIL" {
             // `error` tells most of these as well, but not all.
-            self.remember(&lasting(message));
+            self.remember_error(&stable_reason(message));
             tracing::debug!(target: "librdkafka", fac, "{message}");
             return;
         }
@@ -145,7 +145,7 @@ impl ClientContext for Client {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let what = lasting(reason);
+        let what = stable_reason(reason);
         let code = error.rdkafka_error_code();
         // That each broker is down was said before, with the reason.
         if code == Some(RDKafkaErrorCode::AllBrokersDown) {
@@ -153,7 +153,7 @@ impl ClientContext for Client {
             return;
         }
         let refused = matches!(code, Some(RDKafkaErrorCode::SSL | RDKafkaErrorCode::Authentication));
-        if self.note(&what, refused) {
+        if self.record_error(&what, refused) {
             tracing::warn!(target: "pinflow::kafka", reason = what, "Kafka cannot be reached");
         } else {
             tracing::debug!(target: "pinflow::kafka", "{what}");
@@ -162,14 +162,14 @@ impl ClientContext for Client {
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
         let iam = self.iam.as_ref().ok_or("no sasl mechanism that uses tokens is configured")?;
-        match iam.token() {
+        match iam.create_token() {
             Ok(token) => {
                 tracing::debug!(target: "pinflow::kafka", expires_ms = token.lifetime_ms, "token for MSK made");
                 Ok(token)
             }
             Err(error) => {
                 let what = format!("{:#}", anyhow::Error::new(error));
-                if self.note(&what, true) {
+                if self.record_error(&what, true) {
                     tracing::warn!(target: "pinflow::kafka", reason = what, "no token for MSK could be made");
                 }
                 Err(what.replace('\0', " ").into())
@@ -178,10 +178,10 @@ impl ClientContext for Client {
     }
 }
 
-impl ConsumerContext for Client {}
+impl ConsumerContext for KafkaContext {}
 
 /// For producers whose delivery reports nobody reads: tests and probes.
-impl ProducerContext for Client {
+impl ProducerContext for KafkaContext {
     type DeliveryOpaque = ();
 
     fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
@@ -193,23 +193,23 @@ mod tests {
 
     #[test]
     fn a_fault_that_is_told_again_is_one_fault() {
-        let client = Client::new(None);
+        let client = KafkaContext::new(None);
         for after in [1, 2] {
             let reason = format!(
                 "localhost:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: refused (after {after}ms in state CONNECT)"
             );
             client.error(KafkaError::Canceled, &reason);
         }
-        assert_eq!(client.troubles(), ["localhost:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: refused"]);
+        assert_eq!(client.recent_errors(), ["localhost:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: refused"]);
         for number in 0..100 {
             client.error(KafkaError::Canceled, &format!("fault {number}"));
         }
-        assert_eq!(client.troubles().len(), TROUBLES_MAX);
-        assert_eq!(client.troubles().last().map(String::as_str), Some("fault 99"));
+        assert_eq!(client.recent_errors().len(), MAX_REMEMBERED_ERRORS);
+        assert_eq!(client.recent_errors().last().map(String::as_str), Some("fault 99"));
     }
 
     #[test]
     fn without_iam_there_is_no_token() {
-        assert!(Client::new(None).generate_oauth_token(None).is_err());
+        assert!(KafkaContext::new(None).generate_oauth_token(None).is_err());
     }
 }

@@ -27,146 +27,149 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 
 use super::backlog::StreamBacklog;
-use super::begin::{self, Beginning, StoredShards, beginning};
 use super::clock::now_ms;
-use super::config::Start;
-use super::cursor::Cursor;
-use super::fan_out::FanOut;
-use super::fate;
-use super::lane::Lane;
-use super::routes::PartitionKeys;
-use super::shard::{Common, Ended, Reader};
-use super::tree::Tree;
-use super::trouble::Trouble;
+use super::config::KinesisStart;
+use super::cursor::ShardCursor;
+use super::errors;
+use super::fan_out::StreamFanOut;
+use super::partition_key_routing::PartitionKeys;
+use super::retry_log::KinesisRetryLog;
+use super::shard_buffer::ShardBuffer;
+use super::shard_graph::ShardGraph;
+use super::shard_reader::{KinesisContext, ShardEnd, ShardReader};
+use super::shard_start::{self, ShardStart, StoredShards, start_of_shard};
 use crate::backoff::Backoff;
-use crate::kinesis::{Fault, Kind, Shard, Summary};
+use crate::kinesis::{KinesisError, KinesisErrorKind, ShardInfo, StreamSummary};
 use crate::position::{PartitionId, Position, Reached};
 use crate::sources::thread::Halt;
 use crate::sources::{Event, Partition, SourceError};
 
 /// How long Kinesis may be out of reach at the start. Later it may be for ever.
-const PATIENCE: Duration = Duration::from_secs(30);
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bounds of the wait before a call is made again.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// A stream that is gone, or is another, must be seen so this often in a row.
-const STRIKES: u32 = 3;
+const MAX_CONSECUTIVE_FAILURES: u32 = 3;
 
 /// What is to be read, and how.
-pub(super) struct Plan {
+pub(super) struct StreamPlan {
     pub(super) stream: Arc<str>,
     pub(super) carries: StreamHint,
     /// What partition keys say of a record's stream, where they say it.
     pub(super) routes: Option<Arc<PartitionKeys>>,
-    pub(super) start: Start,
+    pub(super) start: KinesisStart,
     pub(super) watch: Duration,
 }
 
 /// A stream being read.
-pub(super) struct Stream {
-    common: Common,
-    plan: Plan,
-    summary: Summary,
+pub(super) struct StreamReader {
+    common: KinesisContext,
+    plan: StreamPlan,
+    summary: StreamSummary,
     retention_ms: Arc<AtomicU64>,
-    fan_out: Arc<FanOut>,
-    tree: Tree,
+    fan_out: Arc<StreamFanOut>,
+    graph: ShardGraph,
     backlog: StreamBacklog,
     /// Whether it was reported that everything is read that was there at the start.
     is_backlog_reported: bool,
     /// Shards that are not read yet, by their names.
-    waiting: BTreeMap<String, Lane>,
+    waiting: BTreeMap<String, ShardBuffer>,
     /// When the stream was last listed: a shard that was not there then holds nothing older.
     listed_ms: u64,
     looked: Instant,
-    trouble: Trouble,
-    strikes: u32,
+    retry_log: KinesisRetryLog,
+    consecutive_failures: u32,
 }
 
-impl Stream {
+impl StreamReader {
     /// Finds the stream, proves that it is the one that was read, and begins.
-    pub(super) async fn open(common: Common, plan: Plan) -> Result<Stream, Halt> {
+    pub(super) async fn open(common: KinesisContext, plan: StreamPlan) -> Result<StreamReader, Halt> {
         let name = plan.stream.to_string();
-        let summary = patiently(&name, || common.api.summary(&name)).await;
-        let known = common.feed.stored_under("kinesis/").any(|(key, _)| split(key).is_some_and(|at| at.0 == name));
+        let summary = retry_until_timeout(&name, || common.api.describe_summary(&name)).await;
+        let known = common.feed.stored_under("kinesis/").any(|(key, _)| split_key(key).is_some_and(|at| at.0 == name));
         let summary = summary.map_err(|fault| match fault.kind {
-            Kind::Missing if known => fate::gone(&name),
-            Kind::Missing => SourceError::Unusable(format!(
+            KinesisErrorKind::Missing if known => errors::deleted_error(&name),
+            KinesisErrorKind::Missing => SourceError::Unusable(format!(
                 "stream {name} is not there. Create it (`pinflow streams create`), or correct its name, the region, or the \
                  endpoint"
             )),
-            _ => SourceError::Unusable(format!("describe stream {name}: {fault}{}", fault.mend())),
+            _ => SourceError::Unusable(format!("describe stream {name}: {fault}{}", fault.hint())),
         })?;
-        let mut stream = Stream {
+        let mut stream = StreamReader {
             retention_ms: Arc::new(AtomicU64::new(summary.retention_ms)),
-            fan_out: Arc::new(FanOut::new(Arc::clone(&plan.stream), common.consumer.is_some())),
+            fan_out: Arc::new(StreamFanOut::new(Arc::clone(&plan.stream), common.consumer.is_some())),
             common,
             plan,
             summary,
-            tree: Tree::default(),
+            graph: ShardGraph::default(),
             backlog: StreamBacklog::default(),
             is_backlog_reported: false,
             waiting: BTreeMap::new(),
             listed_ms: 0,
             looked: Instant::now(),
-            trouble: Trouble::default(),
-            strikes: 0,
+            retry_log: KinesisRetryLog::default(),
+            consecutive_failures: 0,
         };
-        stream.not_another()?;
-        stream.register().await;
-        stream.begin().await?;
+        stream.check_same_stream()?;
+        stream.register_consumer().await;
+        stream.start_listed_shards().await?;
         Ok(stream)
     }
 
     /// Looks for the consumer to which records are to be pushed, and registers it if it is not there.
-    async fn register(&self) {
+    async fn register_consumer(&self) {
         let Some(name) = self.common.consumer.as_deref().filter(|_| self.fan_out.is_open()) else { return };
-        match self.common.api.consumer(&self.summary.arn, name).await {
-            Ok(consumer) => self.fan_out.found(consumer),
+        match self.common.api.find_or_register_consumer(&self.summary.arn, name).await {
+            Ok(consumer) => self.fan_out.set_consumer(consumer),
             // It takes some seconds to be made.
-            Err(fault) => self.fan_out.refused(&fault, !matches!(fault.kind, Kind::InUse | Kind::Broken)),
+            Err(fault) => self
+                .fan_out
+                .note_rejected(&fault, !matches!(fault.kind, KinesisErrorKind::InUse | KinesisErrorKind::Broken)),
         }
     }
 
-    fn prefix(&self) -> String {
-        key_prefix(&self.summary)
+    fn key_prefix(&self) -> String {
+        stream_key_prefix(&self.summary)
     }
 
     /// Refuses a stream whose rows would carry the same names as those of another that the tables know.
-    fn not_another(&self) -> Result<(), SourceError> {
-        let prefix = self.prefix();
-        let of_name =
-            |key: &str| split(key).filter(|(name, _)| *name == &*self.plan.stream).map(|(_, stream)| stream.to_owned());
+    fn check_same_stream(&self) -> Result<(), SourceError> {
+        let prefix = self.key_prefix();
+        let of_name = |key: &str| {
+            split_key(key).filter(|(name, _)| *name == &*self.plan.stream).map(|(_, stream)| stream.to_owned())
+        };
         let mut others = self.common.feed.stored_under("kinesis/").filter(|(key, _)| !key.starts_with(&prefix));
         match others.find_map(|(key, _)| of_name(key)) {
             None => Ok(()),
-            Some(other) => Err(fate::another(&self.plan.stream, &other, prefix.trim_end_matches('/'))),
+            Some(other) => Err(errors::different_stream_error(&self.plan.stream, &other, prefix.trim_end_matches('/'))),
         }
     }
 
     /// Takes up the shards that are there at the start.
-    async fn begin(&mut self) -> Result<(), Halt> {
+    async fn start_listed_shards(&mut self) -> Result<(), Halt> {
         let name = Arc::clone(&self.plan.stream);
         let asked_ms = now_ms();
-        let listed = patiently(&name, || self.common.api.shards(&name)).await;
+        let listed = retry_until_timeout(&name, || self.common.api.list_shards(&name)).await;
         let listed = listed.map_err(|fault| {
-            SourceError::Unusable(format!("list the shards of stream {name}: {fault}{}", fault.mend()))
+            SourceError::Unusable(format!("list the shards of stream {name}: {fault}{}", fault.hint()))
         })?;
-        self.fan_out.listed(&listed);
-        let start = self.start();
-        let prefix = self.prefix();
+        self.fan_out.note_listed(&listed);
+        let start = self.resolve_start();
+        let prefix = self.key_prefix();
         let stored = self.common.feed.stored_under(&prefix);
         let stored: StoredShards = stored.map(|(key, reached)| (key[prefix.len()..].to_owned(), reached)).collect();
         let mut begun = Vec::new();
         for shard in &listed {
-            let beginning = beginning(shard, &listed, &stored, start, asked_ms);
-            self.tree.learn(shard, beginning == Beginning::Ended);
+            let beginning = start_of_shard(shard, &listed, &stored, start, asked_ms);
+            self.graph.add(shard, beginning == ShardStart::Ended);
             match beginning {
-                Beginning::Ended => {}
-                Beginning::Resumed(reached) => self.resume(shard, reached).await?,
-                Beginning::Fresh(at) => begun.push(self.fresh(shard, at)),
+                ShardStart::Ended => {}
+                ShardStart::Resumed(reached) => self.resume_shard(shard, reached).await?,
+                ShardStart::Fresh(at) => begun.push(self.add_new_shard(shard, at)),
             }
         }
-        for (shard, reached) in begin::vanished(&listed, &stored) {
-            self.vanished(&shard, reached).await?;
+        for (shard, reached) in shard_start::missing_shards(&listed, &stored) {
+            self.handle_missing_shard(&shard, reached).await?;
         }
         if !begun.is_empty() {
             self.common.feed.deliver(Event::Begun(begun)).await?;
@@ -177,67 +180,67 @@ impl Stream {
 
     /// Where shards begin that the tables do not know. `latest` is now by the service's clock: by a clock that is ahead,
     /// records would be passed over that have not even been put.
-    fn start(&self) -> Start {
+    fn resolve_start(&self) -> KinesisStart {
         let (service_ms, ahead_ms) = self.common.api.service_time();
         match self.plan.start {
-            Start::Latest => {
+            KinesisStart::Latest => {
                 if ahead_ms > 0 {
                     let seconds = ahead_ms as f64 / 1e3;
                     let stream = &*self.plan.stream;
                     tracing::warn!(stream, seconds, "this machine's clock is ahead of Kinesis; starting by its clock");
                 }
                 let moment = i64::try_from(service_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-                moment.map_or(Start::Latest, Start::At)
+                moment.map_or(KinesisStart::Latest, KinesisStart::At)
             }
             start => start,
         }
     }
 
-    async fn resume(&mut self, shard: &Shard, reached: Reached) -> Result<(), Halt> {
-        let (name, key) = self.names(&shard.id);
+    async fn resume_shard(&mut self, shard: &ShardInfo, reached: Reached) -> Result<(), Halt> {
+        let (name, key) = self.shard_names(&shard.id);
         let partition = self.common.feed.number(&name, &key, self.plan.carries, Some(reached));
         let id = partition.id;
         self.common.feed.deliver(Event::Opened(partition)).await?;
-        let lane = self.lane(&shard.id, name, id, Cursor::resume(reached));
-        self.waiting.insert(shard.id.clone(), lane);
+        let buffer = self.shard_buffer(&shard.id, name, id, ShardCursor::resume(reached));
+        self.waiting.insert(shard.id.clone(), buffer);
         Ok(())
     }
 
-    fn fresh(&mut self, shard: &Shard, at: Reached) -> Partition {
-        let (name, key) = self.names(&shard.id);
+    fn add_new_shard(&mut self, shard: &ShardInfo, at: Reached) -> Partition {
+        let (name, key) = self.shard_names(&shard.id);
         let partition = self.common.feed.number(&name, &key, self.plan.carries, Some(at));
-        let lane = self.lane(&shard.id, name, partition.id, Cursor::fresh(at));
-        self.waiting.insert(shard.id.clone(), lane);
+        let buffer = self.shard_buffer(&shard.id, name, partition.id, ShardCursor::start(at));
+        self.waiting.insert(shard.id.clone(), buffer);
         partition
     }
 
-    fn lane(&self, shard: &str, name: String, id: PartitionId, cursor: Cursor) -> Lane {
-        Lane::new(shard, name, id, self.plan.routes.clone(), cursor)
+    fn shard_buffer(&self, shard: &str, name: String, id: PartitionId, cursor: ShardCursor) -> ShardBuffer {
+        ShardBuffer::new(shard, name, id, self.plan.routes.clone(), cursor)
     }
 
-    fn names(&self, shard: &str) -> (String, String) {
-        (format!("kinesis/{}/{shard}", self.plan.stream), format!("{}{shard}", self.prefix()))
+    fn shard_names(&self, shard: &str) -> (String, String) {
+        (format!("kinesis/{}/{shard}", self.plan.stream), format!("{}{shard}", self.key_prefix()))
     }
 
     /// A shard that was not read to its end is not there any more.
-    async fn vanished(&self, shard: &str, reached: Reached) -> Result<(), Halt> {
-        let (name, key) = self.names(shard);
+    async fn handle_missing_shard(&self, shard: &str, reached: Reached) -> Result<(), Halt> {
+        let (name, key) = self.shard_names(shard);
         let (from, to) = (reached.next, Position::END);
         let Some(loss) = self.common.accepted.iter().find(|loss| loss.is(&name, from, to)) else {
-            return Err(Halt::Failed(fate::lost(&name, from, to)));
+            return Err(Halt::Failed(errors::lost_error(&name, from, to)));
         };
         loss.say();
         let partition = self.common.feed.number(&name, &key, self.plan.carries, Some(reached));
-        let mut lane = self.lane(shard, name, partition.id, Cursor::resume(reached));
+        let mut buffer = self.shard_buffer(shard, name, partition.id, ShardCursor::resume(reached));
         self.common.feed.deliver(Event::Opened(partition)).await?;
-        lane.lose(loss);
-        self.common.feed.deliver(Event::Block(lane.last_block())).await?;
+        buffer.push_loss(loss);
+        self.common.feed.deliver(Event::Block(buffer.take_last_block())).await?;
         Ok(())
     }
 
     /// Reads until the run must end, or is to end because all that was there is read.
     pub(super) async fn read(mut self) -> Result<(), Halt> {
-        let mut readers: JoinSet<Result<Ended, Halt>> = JoinSet::new();
+        let mut readers: JoinSet<Result<ShardEnd, Halt>> = JoinSet::new();
         let mut frontier = self.common.feed.durable_frontier().subscribe();
         loop {
             // Before the frontier is looked at, so that an advance in between ends the wait below.
@@ -250,17 +253,17 @@ impl Stream {
             }
             let rest = self.plan.watch.saturating_sub(self.looked.elapsed());
             tokio::select! {
-                Some(ended) = readers.join_next() => match unwound(ended)? {
+                Some(ended) = readers.join_next() => match joined_result(ended)? {
                     // Its children are known before it counts as read.
-                    Ended::Shard(lane, _backlog) => self.end(*lane).await?,
-                    Ended::CaughtUp => {}
+                    ShardEnd::Shard(buffer, _backlog) => self.end_shard(*buffer).await?,
+                    ShardEnd::CaughtUp => {}
                 },
-                () = self.backlog.changed(), if !self.is_backlog_reported => {}
+                () = self.backlog.wait_for_change(), if !self.is_backlog_reported => {}
                 Ok(()) = frontier.changed(), if self.waits_for_durable() => {}
                 () = sleep(rest) => {}
             }
             if self.looked.elapsed() >= self.plan.watch {
-                self.look().await?;
+                self.refresh_shards().await?;
             }
         }
     }
@@ -279,93 +282,98 @@ impl Stream {
 
     /// Whether a shard could be read as soon as its beginning is durable.
     fn waits_for_durable(&self) -> bool {
-        self.tree.ready().iter().any(|shard| self.waiting.contains_key(shard))
+        self.graph.ready_shards().iter().any(|shard| self.waiting.contains_key(shard))
     }
 
-    fn start_ready(&mut self, readers: &mut JoinSet<Result<Ended, Halt>>) {
-        let ready = self.tree.ready();
+    fn start_ready(&mut self, readers: &mut JoinSet<Result<ShardEnd, Halt>>) {
+        let ready = self.graph.ready_shards();
         if ready.is_empty() {
             return;
         }
         let durable: Vec<_> = {
             let frontier = self.common.feed.durable_frontier().positions();
-            let is_durable = |lane: &Lane| lane.cursor.is_stored() || frontier.contains_key(&lane.id);
+            let is_durable = |buffer: &ShardBuffer| buffer.cursor.is_stored() || frontier.contains_key(&buffer.id);
             ready.into_iter().filter(|shard| self.waiting.get(shard).is_some_and(is_durable)).collect()
         };
         for shard in durable {
-            let Some(lane) = self.waiting.remove(&shard) else { continue };
-            self.tree.begin(&shard);
+            let Some(buffer) = self.waiting.remove(&shard) else { continue };
+            self.graph.mark_reading(&shard);
             let stream = Arc::clone(&self.plan.stream);
             let (fan_out, retention_ms) = (Arc::clone(&self.fan_out), Arc::clone(&self.retention_ms));
             readers.spawn(
-                Reader::new(self.common.clone(), stream, fan_out, lane, retention_ms, self.backlog.add_shard()).run(),
+                ShardReader::new(self.common.clone(), stream, fan_out, buffer, retention_ms, self.backlog.add_shard())
+                    .run(),
             );
         }
     }
 
     /// A shard has no more: its children are taken up, then its end is handed over.
-    async fn end(&mut self, mut lane: Lane) -> Result<(), Halt> {
-        let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
-        while !self.look().await? {
+    async fn end_shard(&mut self, mut buffer: ShardBuffer) -> Result<(), Halt> {
+        let mut backoff = Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1);
+        while !self.refresh_shards().await? {
             sleep(backoff.wait()).await;
         }
-        self.common.feed.deliver(Event::Block(lane.last_block())).await?;
-        self.common.feed.deliver(Event::Ended(lane.id)).await?;
-        tracing::debug!("{} has ended", lane.name);
-        self.tree.end(&lane.shard);
+        self.common.feed.deliver(Event::Block(buffer.take_last_block())).await?;
+        self.common.feed.deliver(Event::Ended(buffer.id)).await?;
+        tracing::debug!("{} has ended", buffer.name);
+        self.graph.mark_ended(&buffer.shard);
         Ok(())
     }
 
     /// Looks at the stream: whether it is the same, how long it keeps records, which shards are new. `false`: it could
     /// not be looked at.
-    async fn look(&mut self) -> Result<bool, Halt> {
+    async fn refresh_shards(&mut self) -> Result<bool, Halt> {
         self.looked = Instant::now();
         let name = Arc::clone(&self.plan.stream);
         let asked_ms = now_ms();
         let seen = async {
-            let summary = self.common.api.summary(&name).await?;
-            Ok::<_, Fault>((summary, self.common.api.shards(&name).await?))
+            let summary = self.common.api.describe_summary(&name).await?;
+            Ok::<_, KinesisError>((summary, self.common.api.list_shards(&name).await?))
         };
         let (summary, listed) = match seen.await {
             Ok(seen) => seen,
             Err(fault) => {
-                self.strikes = if fault.may_pass() { 0 } else { self.strikes + 1 };
-                if self.strikes >= STRIKES || fault.kind == Kind::Denied {
+                self.consecutive_failures = if fault.is_retryable() { 0 } else { self.consecutive_failures + 1 };
+                if self.consecutive_failures >= MAX_CONSECUTIVE_FAILURES || fault.kind == KinesisErrorKind::Denied {
                     return Err(Halt::Failed(match fault.kind {
-                        Kind::Missing => fate::gone(&name),
-                        _ => fate::of_fault(&format!("kinesis/{name}"), &fault),
+                        KinesisErrorKind::Missing => errors::deleted_error(&name),
+                        _ => errors::call_error(&format!("kinesis/{name}"), &fault),
                     }));
                 }
-                self.trouble.met(&format!("kinesis/{name}"), &fault);
+                self.retry_log.log_failure(&format!("kinesis/{name}"), &fault);
                 return Ok(false);
             }
         };
-        self.trouble.over(&format!("kinesis/{name}"));
-        self.strikes = 0;
-        if key_prefix(&summary) != self.prefix() {
-            let (was, is) = (self.prefix(), key_prefix(&summary));
-            return Err(Halt::Failed(fate::another(&name, was.trim_end_matches('/'), is.trim_end_matches('/'))));
+        self.retry_log.log_recovery(&format!("kinesis/{name}"));
+        self.consecutive_failures = 0;
+        if stream_key_prefix(&summary) != self.key_prefix() {
+            let (was, is) = (self.key_prefix(), stream_key_prefix(&summary));
+            return Err(Halt::Failed(errors::different_stream_error(
+                &name,
+                was.trim_end_matches('/'),
+                is.trim_end_matches('/'),
+            )));
         }
         self.retention_ms.store(summary.retention_ms, Ordering::Relaxed);
-        self.fan_out.listed(&listed);
-        self.register().await;
-        self.take_up(&listed).await?;
+        self.fan_out.note_listed(&listed);
+        self.register_consumer().await;
+        self.add_shards(&listed).await?;
         self.listed_ms = asked_ms;
         Ok(true)
     }
 
     /// Begins shards that were not there before.
-    async fn take_up(&mut self, listed: &[Shard]) -> Result<(), Halt> {
+    async fn add_shards(&mut self, listed: &[ShardInfo]) -> Result<(), Halt> {
         let mut begun = Vec::new();
-        let new = listed.iter().filter(|shard| !self.tree.knows(&shard.id));
-        let is_known = |id: &String| self.tree.knows(id) || listed.iter().any(|shard| shard.id == *id);
-        for (shard, reached) in begin::unknown_parents(new, is_known) {
-            self.vanished(&shard, reached).await?;
+        let new = listed.iter().filter(|shard| !self.graph.contains(&shard.id));
+        let is_known = |id: &String| self.graph.contains(id) || listed.iter().any(|shard| shard.id == *id);
+        for (shard, reached) in shard_start::unknown_parents(new, is_known) {
+            self.handle_missing_shard(&shard, reached).await?;
         }
         for shard in listed {
-            if self.tree.learn(shard, false) {
+            if self.graph.add(shard, false) {
                 // It holds nothing that arrived before the stream was last listed without it.
-                begun.push(self.fresh(shard, begin::oldest(self.listed_ms)));
+                begun.push(self.add_new_shard(shard, shard_start::oldest_record(self.listed_ms)));
             }
         }
         if !begun.is_empty() {
@@ -378,12 +386,12 @@ impl Stream {
 
 /// What the positions of a stream's shards are stored under: the stream's ARN, and when it was created, for a stream may
 /// be another one's namesake.
-fn key_prefix(summary: &Summary) -> String {
+fn stream_key_prefix(summary: &StreamSummary) -> String {
     format!("kinesis/{}/{}/", summary.arn, summary.created_ms)
 }
 
 /// The stream's name in the key of a position, and all of it that says which stream it is.
-fn split(key: &str) -> Option<(&str, &str)> {
+fn split_key(key: &str) -> Option<(&str, &str)> {
     // kinesis/arn:aws:kinesis:REGION:ACCOUNT:stream/NAME/CREATED/SHARD
     let (stream, _shard) = key.rsplit_once('/')?;
     let name = stream.split('/').nth(2)?;
@@ -391,16 +399,16 @@ fn split(key: &str) -> Option<(&str, &str)> {
 }
 
 /// Asks until there is an answer, or patience ends.
-async fn patiently<T, A>(name: &str, ask: impl Fn() -> A) -> Result<T, Fault>
+async fn retry_until_timeout<T, A>(name: &str, ask: impl Fn() -> A) -> Result<T, KinesisError>
 where
-    A: Future<Output = Result<T, Fault>>,
+    A: Future<Output = Result<T, KinesisError>>,
 {
-    let deadline = Instant::now() + PATIENCE;
-    let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
+    let deadline = Instant::now() + STARTUP_TIMEOUT;
+    let mut backoff = Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1);
     loop {
         match ask().await {
             Ok(answer) => return Ok(answer),
-            Err(fault) if !fault.may_pass() || Instant::now() >= deadline => return Err(fault),
+            Err(fault) if !fault.is_retryable() || Instant::now() >= deadline => return Err(fault),
             Err(fault) => tracing::debug!("stream {name}: {fault}"),
         }
         sleep(backoff.wait()).await;
@@ -408,7 +416,7 @@ where
 }
 
 /// What a reader came to; its panic is passed on.
-fn unwound(ended: Result<Result<Ended, Halt>, JoinError>) -> Result<Ended, Halt> {
+fn joined_result(ended: Result<Result<ShardEnd, Halt>, JoinError>) -> Result<ShardEnd, Halt> {
     match ended {
         Ok(ended) => ended,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
@@ -422,16 +430,16 @@ mod tests {
 
     #[test]
     fn a_key_says_which_stream_it_is_of() {
-        let summary = Summary {
+        let summary = StreamSummary {
             arn: "arn:aws:kinesis:eu-west-1:123456789012:stream/posts.pin".to_owned(),
             created_ms: 1_700_000_000_000,
             retention_ms: 0,
             is_ready: true,
             open_shards: 1,
         };
-        let key = format!("{}shardId-000000000007", key_prefix(&summary));
+        let key = format!("{}shardId-000000000007", stream_key_prefix(&summary));
         let stream = "kinesis/arn:aws:kinesis:eu-west-1:123456789012:stream/posts.pin/1700000000000";
-        assert_eq!(split(&key), Some(("posts.pin", stream)));
-        assert_eq!(split("kafka"), None);
+        assert_eq!(split_key(&key), Some(("posts.pin", stream)));
+        assert_eq!(split_key("kafka"), None);
     }
 }

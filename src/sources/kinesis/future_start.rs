@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::clock::now_ms;
-use super::shard::Reader;
-use crate::kinesis::{Begin, Kind};
+use super::shard_reader::ShardReader;
+use crate::kinesis::{IteratorStart, KinesisErrorKind};
 use crate::sources::thread::Halt;
 
 /// The longest wait before both clocks are looked at again: either may be corrected.
@@ -14,15 +14,15 @@ const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// The least wait before the service is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
-impl Reader {
+impl ShardReader {
     /// Waits until the moment has come at which the shard is to be begun, first by this machine's clock and then by the
     /// service's. `false`: it has not come, and the run ends with what is there, which is nothing.
     pub(super) async fn wait_for_start(&mut self) -> Result<bool, Halt> {
-        let Begin::Moment(start_ms) = self.lane.cursor.begin() else { return Ok(true) };
+        let IteratorStart::AtTimestamp(start_ms) = self.buffer.cursor.iterator_start() else { return Ok(true) };
         let until_start = || Duration::from_millis(start_ms.saturating_sub(now_ms()));
         if !until_start().is_zero() {
             let seconds = until_start().as_secs_f64();
-            tracing::info!(source = self.lane.name, seconds, "the start lies in the future; waiting for it");
+            tracing::info!(source = self.buffer.name, seconds, "the start lies in the future; waiting for it");
         }
         while !until_start().is_zero() {
             self.backlog = None;
@@ -38,9 +38,9 @@ impl Reader {
     async fn wait_for_service(&mut self, start_ms: u64) -> Result<bool, Halt> {
         let mut is_reported = false;
         loop {
-            let begin = self.lane.cursor.begin();
-            match self.common.api.iterator(&self.stream, &self.lane.shard, &begin).await {
-                Err(fault) if fault.kind == Kind::NotYet => {}
+            let begin = self.buffer.cursor.iterator_start();
+            match self.common.api.shard_iterator(&self.stream, &self.buffer.shard, &begin).await {
+                Err(fault) if fault.kind == KinesisErrorKind::NotYet => {}
                 Ok(iterator) => {
                     self.iterator = Some(iterator);
                     return Ok(true);
@@ -54,7 +54,7 @@ impl Reader {
             }
             let left = Duration::from_millis(start_ms.saturating_sub(self.common.api.service_time().0));
             if !std::mem::replace(&mut is_reported, true) {
-                let (source, seconds) = (&self.lane.name, left.as_secs_f64());
+                let (source, seconds) = (&self.buffer.name, left.as_secs_f64());
                 tracing::warn!(source, seconds, "this machine's clock is ahead of Kinesis; waiting for the start");
             }
             sleep(left.clamp(RETRY_INTERVAL, CLOCK_CHECK_INTERVAL)).await;

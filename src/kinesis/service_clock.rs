@@ -19,13 +19,13 @@ impl ServiceClock {
     /// The service's time at the least, Unix milliseconds: never later than its own clock, and hardly more than a second
     /// earlier. This machine's time while no answer has come, or where the two agree.
     pub(super) fn now_ms(&self) -> u64 {
-        let offset_ms = self.offset_ms().filter(|offset| differs(*offset)).unwrap_or(0);
+        let offset_ms = self.offset_ms().filter(|offset| clocks_differ(*offset)).unwrap_or(0);
         u64::try_from(local_ms().saturating_add(offset_ms)).unwrap_or(0)
     }
 
     /// How far this machine's clock is ahead of the service's at the least, milliseconds; 0 if it may agree or is behind.
     pub(super) fn ahead_ms(&self) -> u64 {
-        let offset_ms = self.offset_ms().filter(|offset| differs(*offset)).unwrap_or(0);
+        let offset_ms = self.offset_ms().filter(|offset| clocks_differ(*offset)).unwrap_or(0);
         u64::try_from(-(offset_ms + DATE_TOLERANCE_MS)).unwrap_or(0)
     }
 
@@ -33,7 +33,7 @@ impl ServiceClock {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn learn(&self, date: &str) {
+    fn record_date(&self, date: &str) {
         let Ok(date) = DateTime::from_str(date, DateTimeFormat::HttpDate) else { return };
         let Ok(date_ms) = date.to_millis() else { return };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(date_ms.saturating_sub(local_ms()));
@@ -42,7 +42,7 @@ impl ServiceClock {
 
 /// Whether the two clocks differ for certain: `offset_ms` is what a `Date`, which is cut to seconds, was ahead of this
 /// machine's clock.
-fn differs(offset_ms: i64) -> bool {
+fn clocks_differ(offset_ms: i64) -> bool {
     offset_ms > 0 || offset_ms + DATE_TOLERANCE_MS < 0
 }
 
@@ -66,7 +66,7 @@ impl Intercept for ServiceClock {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if let Some(date) = context.response().headers().get("date") {
-            self.learn(date);
+            self.record_date(date);
         }
         Ok(())
     }
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn clocks_differ_only_if_seconds_cannot_explain_it() {
         for (offset_ms, expected) in [(0, false), (-999, false), (-1_500, false), (-1_501, true), (1, true)] {
-            assert_eq!(differs(offset_ms), expected, "{offset_ms}");
+            assert_eq!(clocks_differ(offset_ms), expected, "{offset_ms}");
         }
     }
 
@@ -87,12 +87,12 @@ mod tests {
     fn service_time_is_taken_where_this_machine_is_ahead() {
         let clock = ServiceClock::default();
         assert_eq!(clock.ahead_ms(), 0);
-        clock.learn("Thu, 01 Jan 2026 00:00:00 GMT");
+        clock.record_date("Thu, 01 Jan 2026 00:00:00 GMT");
         let service_ms = 1_767_225_600_000_u64;
         assert!((service_ms..service_ms + 60_000).contains(&clock.now_ms()), "{}", clock.now_ms());
         let offset_ms = clock.offset_ms().unwrap_or(0);
         assert_eq!(clock.ahead_ms(), u64::try_from(-(offset_ms + DATE_TOLERANCE_MS)).unwrap_or(0));
-        clock.learn("no date");
+        clock.record_date("no date");
         assert_eq!(clock.offset_ms(), Some(offset_ms), "what is no date teaches nothing");
     }
 }

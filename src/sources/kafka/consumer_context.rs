@@ -12,11 +12,11 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::{ClientContext, TopicPartitionList};
 
-use crate::kafka::Client;
+use crate::kafka::KafkaContext;
 
 /// Where a partition ends, as fetches tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ends {
+pub(super) struct PartitionEnds {
     /// The offset that its next record will have.
     pub(super) high: u64,
     /// The end of what readers of committed records may see: before the first open transaction.
@@ -25,14 +25,14 @@ pub(super) struct Ends {
 
 /// Listens to one client; clones share what was heard.
 #[derive(Clone)]
-pub(super) struct Listener {
-    client: Client,
-    heard: Arc<Heard>,
+pub(super) struct SourceConsumerContext {
+    client: KafkaContext,
+    heard: Arc<ConsumerStatus>,
 }
 
 #[derive(Default)]
-struct Heard {
-    ends: Mutex<HashMap<(String, i32), Ends>>,
+struct ConsumerStatus {
+    ends: Mutex<HashMap<(String, i32), PartitionEnds>>,
     /// What the client does about a partition, in librdkafka's words.
     doing: Mutex<HashMap<(String, i32), String>>,
     /// What the last fault said: librdkafka names topic and offset only here.
@@ -42,51 +42,51 @@ struct Heard {
     commits_refused: AtomicBool,
 }
 
-impl Listener {
-    pub(super) fn new(client: Client) -> Listener {
-        Listener { client, heard: Arc::default() }
+impl SourceConsumerContext {
+    pub(super) fn new(client: KafkaContext) -> SourceConsumerContext {
+        SourceConsumerContext { client, heard: Arc::default() }
     }
 
     /// Where partitions end, where that is known.
-    pub(super) fn ends(&self) -> HashMap<(String, i32), Ends> {
+    pub(super) fn partition_ends(&self) -> HashMap<(String, i32), PartitionEnds> {
         self.heard.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the client last did about a partition, in librdkafka's words: `active`, `validate-epoch-wait`, …
-    pub(super) fn doing(&self, topic: &str, partition: i32) -> String {
+    pub(super) fn fetch_state(&self, topic: &str, partition: i32) -> String {
         let doing = self.heard.doing.lock().unwrap_or_else(PoisonError::into_inner);
         doing.get(&(topic.to_owned(), partition)).cloned().unwrap_or_default()
     }
 
     /// Whether brokers cannot be reached at the moment.
-    pub(super) fn is_alone(&self) -> bool {
+    pub(super) fn is_unreachable(&self) -> bool {
         self.heard.unreachable.load(Ordering::Relaxed)
     }
 
     /// Notes an end that was asked for: fetches tell nothing while they are paused.
-    pub(super) fn note_high(&self, topic: &str, partition: i32, high: u64) {
+    pub(super) fn note_end(&self, topic: &str, partition: i32, high: u64) {
         let mut ends = self.heard.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = ends.entry((topic.to_owned(), partition)).or_insert(Ends { high, stable: high });
+        let of = ends.entry((topic.to_owned(), partition)).or_insert(PartitionEnds { high, stable: high });
         of.high = of.high.max(high);
     }
 
     /// What the last fault said.
-    pub(super) fn fault(&self) -> String {
+    pub(super) fn last_error(&self) -> String {
         self.heard.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Faults of the connection, why a broker cannot be reached; empty if there is none.
-    pub(super) fn troubles(&self) -> String {
-        self.client.troubles().join("; ")
+    pub(super) fn connection_errors(&self) -> String {
+        self.client.recent_errors().join("; ")
     }
 
     /// Whether a broker was reached that does not believe us, or that we do not believe: waiting does not help.
-    pub(super) fn is_refused(&self) -> bool {
-        self.client.is_refused()
+    pub(super) fn is_rejected(&self) -> bool {
+        self.client.is_rejected()
     }
 
     /// Tells, once, that brokers could not be reached and now answer.
-    pub(super) fn is_back(&self) -> bool {
+    pub(super) fn take_recovered(&self) -> bool {
         self.heard.unreachable.load(Ordering::Relaxed) && self.heard.unreachable.swap(false, Ordering::Relaxed)
     }
 
@@ -101,8 +101,8 @@ impl Listener {
     }
 }
 
-impl ClientContext for Listener {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = Client::ENABLE_REFRESH_OAUTH_TOKEN;
+impl ClientContext for SourceConsumerContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = KafkaContext::ENABLE_REFRESH_OAUTH_TOKEN;
 
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
         // The callback says it, and once; here each partition is listed.
@@ -122,7 +122,7 @@ impl ClientContext for Listener {
                 let known = |offset: i64| u64::try_from(offset).ok();
                 // Negative before the first fetch.
                 if let (Some(high), Some(stable)) = (known(partition.hi_offset), known(partition.ls_offset)) {
-                    ends.insert((topic.clone(), number), Ends { high, stable });
+                    ends.insert((topic.clone(), number), PartitionEnds { high, stable });
                 }
             }
         }
@@ -149,7 +149,7 @@ impl ClientContext for Listener {
     }
 }
 
-impl ConsumerContext for Listener {
+impl ConsumerContext for SourceConsumerContext {
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
         let Err(error) = result else { return };
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed) {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::key_problem::KeyProblem;
 
 /// The most characters of a partition key, says Kinesis.
-const KEY_CHARS_MAX: usize = 256;
+const MAX_KEY_CHARS: usize = 256;
 
 /// Partition keys of a shared stream, by what is put under them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -35,13 +35,13 @@ impl PartitionKeys {
     ///
     /// # Errors
     /// If it is none of these: why the record belongs to no stream, in words.
-    pub(super) fn of(&self, key: &str) -> Result<Stream, String> {
+    pub(super) fn stream_of_key(&self, key: &str) -> Result<Stream, String> {
         let found = self.each().find(|(own, _)| *own == key).map(|(_, stream)| stream);
         found.ok_or_else(|| format!("partition key {key:?} is not one of this stream's partition_keys"))
     }
 
     /// What is wrong, each with its mend.
-    pub(super) fn faults(&self) -> Vec<KeyProblem> {
+    pub(super) fn validate(&self) -> Vec<KeyProblem> {
         let mut faults = Vec::new();
         let slots = [("pin", &self.pin), ("geo", &self.geo), ("user", &self.user)];
         let keys: Vec<_> = slots.into_iter().filter_map(|(slot, key)| Some((slot, key.as_deref()?))).collect();
@@ -50,8 +50,8 @@ impl PartitionKeys {
             faults.push(KeyProblem::table(what));
         }
         for (at, (slot, key)) in keys.iter().enumerate() {
-            if !(1..=KEY_CHARS_MAX).contains(&key.chars().count()) {
-                faults.push(KeyProblem::new(*slot, format!("a partition key has 1 to {KEY_CHARS_MAX} characters")));
+            if !(1..=MAX_KEY_CHARS).contains(&key.chars().count()) {
+                faults.push(KeyProblem::new(*slot, format!("a partition key has 1 to {MAX_KEY_CHARS} characters")));
             }
             if let Some((first, _)) = keys[..at].iter().find(|(_, other)| other == key) {
                 let what = format!(
@@ -75,17 +75,17 @@ mod tests {
     #[test]
     fn a_key_names_a_stream_or_is_named_itself() {
         let keys = keys("a-pin", "a-geo");
-        assert_eq!(keys.of("a-geo"), Ok(Stream::Geo));
+        assert_eq!(keys.stream_of_key("a-geo"), Ok(Stream::Geo));
         for other in ["", "a-user", "a-pin ", "A-PIN"] {
-            assert!(keys.of(other).is_err_and(|why| why.contains(&format!("{other:?}"))), "{other}");
+            assert!(keys.stream_of_key(other).is_err_and(|why| why.contains(&format!("{other:?}"))), "{other}");
         }
     }
 
     #[test]
     fn what_cannot_be_meant_is_named() {
-        assert!(keys("a", "b").faults().is_empty());
-        assert_eq!(keys("a", "a").faults().len(), 1);
-        assert_eq!(keys("", &"x".repeat(257)).faults().len(), 2);
-        assert_eq!(PartitionKeys::default().faults().len(), 1);
+        assert!(keys("a", "b").validate().is_empty());
+        assert_eq!(keys("a", "a").validate().len(), 1);
+        assert_eq!(keys("", &"x".repeat(257)).validate().len(), 2);
+        assert_eq!(PartitionKeys::default().validate().len(), 1);
     }
 }

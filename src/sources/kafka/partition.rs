@@ -6,14 +6,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
-use super::anchor::Anchor;
-use super::stall::Stall;
+use super::fingerprint::RecordFingerprint;
+use super::stall::StallDetector;
 use crate::position::{PartitionId, Position, anchor_of_message};
 use crate::sources::collected::Collected;
 use crate::sources::{AcceptedLoss, Block, Records};
 
 /// One partition.
-pub(super) struct Lane {
+pub(super) struct PartitionReader {
     pub(super) topic: Arc<str>,
     pub(super) number: i32,
     /// `kafka/‹topic›/‹partition›`.
@@ -22,19 +22,19 @@ pub(super) struct Lane {
     /// The offset after everything collected.
     pub(super) next: u64,
     /// The last record collected.
-    pub(super) anchor: Option<Anchor>,
+    pub(super) anchor: Option<RecordFingerprint>,
     /// Where it ended when the engine was last told.
     pub(super) told_end: Option<u64>,
     /// Where it ended when the run began; 0 for a partition that was added since.
-    pub(super) there: u64,
+    pub(super) initial_end: u64,
     /// How far the consumer group was told.
     pub(super) committed: u64,
     /// Since when it stands before an open transaction, and whether that was said.
     pub(super) waits: Option<(Instant, bool)>,
     /// Whether it stands still without a reason.
-    pub(super) stall: Stall,
+    pub(super) stall: StallDetector,
     collected: Collected,
-    last: Last,
+    last: LastMessage,
     /// Where the last message collected stands.
     last_offset: u64,
     /// The last message collected stands for lost ones.
@@ -43,22 +43,22 @@ pub(super) struct Lane {
 
 /// What the anchor of the last record needs beside its payload.
 #[derive(Default)]
-struct Last {
+struct LastMessage {
     timestamp_ms: Option<i64>,
     key: Option<Vec<u8>>,
 }
 
-impl Lane {
+impl PartitionReader {
     pub(super) fn new(
         topic: &Arc<str>,
         number: i32,
         name: String,
         id: PartitionId,
         next: u64,
-        anchor: Option<Anchor>,
-    ) -> Lane {
+        anchor: Option<RecordFingerprint>,
+    ) -> PartitionReader {
         let collected = Collected::new(&name);
-        Lane {
+        PartitionReader {
             topic: Arc::clone(topic),
             number,
             name,
@@ -66,12 +66,12 @@ impl Lane {
             next,
             anchor,
             told_end: None,
-            there: 0,
+            initial_end: 0,
             committed: 0,
             waits: None,
-            stall: Stall::new(next, Instant::now()),
+            stall: StallDetector::new(next, Instant::now()),
             collected,
-            last: Last::default(),
+            last: LastMessage::default(),
             last_offset: 0,
             lost: false,
         }
@@ -97,8 +97,8 @@ impl Lane {
     }
 
     /// Puts a row in the place of records that are gone.
-    pub(super) fn lose(&mut self, loss: &AcceptedLoss) {
-        self.last = Last::default();
+    pub(super) fn push_loss(&mut self, loss: &AcceptedLoss) {
+        self.last = LastMessage::default();
         // What a start judged are offsets.
         let offset = |position: Position| position.narrow().unwrap_or(u64::MAX);
         self.push(Some(&loss.message()), offset(loss.from), None);
@@ -112,33 +112,33 @@ impl Lane {
     }
 
     /// Bytes collected.
-    pub(super) fn held(&self) -> usize {
+    pub(super) fn collected_bytes(&self) -> usize {
         self.collected.bytes()
     }
 
     /// Everything collected, as a block.
-    pub(super) fn block(&mut self) -> Option<Block> {
+    pub(super) fn take_block(&mut self) -> Option<Block> {
         let payload = self.collected.last()?;
         let hash = anchor_of_message(self.last.timestamp_ms, self.last.key.as_deref(), payload);
         // What stands for lost records is in no partition.
         let is_there = !std::mem::take(&mut self.lost);
-        self.anchor = is_there.then_some(Anchor { offset: self.last_offset, hash });
+        self.anchor = is_there.then_some(RecordFingerprint { offset: self.last_offset, hash });
         let records = self.collected.take();
-        Some(self.moved(records))
+        Some(self.build_block(records))
     }
 
     /// Moves on over offsets that hold no record for us: marks of transactions, and what was aborted. `None` if
     /// nothing is to be moved over, or records are collected that stand before it.
-    pub(super) fn move_on(&mut self, position: u64) -> Option<Block> {
+    pub(super) fn skip_to(&mut self, position: u64) -> Option<Block> {
         if position <= self.next || !self.collected.is_empty() {
             return None;
         }
         self.next = position;
-        Some(self.moved(Records::Messages { payloads: Bytes::new(), index: Arc::default() }))
+        Some(self.build_block(Records::Messages { payloads: Bytes::new(), index: Arc::default() }))
     }
 
-    fn moved(&self, records: Records) -> Block {
-        let (anchor, seek) = Anchor::stored(self.anchor);
+    fn build_block(&self, records: Records) -> Block {
+        let (anchor, seek) = RecordFingerprint::to_stored(self.anchor);
         let (partition, next) = (self.id, self.next.into());
         Block { partition, records, next, anchor, seek, lag: None, lag_ms: None, remaining_bytes: None }
     }

@@ -2,7 +2,7 @@
 
 /// What the broker says of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Range {
+pub(super) struct OffsetRange {
     /// The oldest offset that it holds.
     pub(super) low: u64,
     /// The offset that its next record will have.
@@ -11,26 +11,26 @@ pub(super) struct Range {
 
 /// How a position stands to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum OffsetCheck {
     /// Everything from the position on is there.
-    Whole,
+    InRange,
     /// Records from the position up to this one are gone.
-    Lost {
+    Expired {
         /// The last of them.
         to: u64,
     },
     /// The partition ends before the position: another one has taken its place, or its end was cut off.
-    Short,
+    PastEnd,
 }
 
 /// Judges a position.
-pub(super) fn standing(next: u64, held: Range) -> Standing {
+pub(super) fn check_offset(next: u64, held: OffsetRange) -> OffsetCheck {
     if next < held.low {
-        Standing::Lost { to: held.low - 1 }
+        OffsetCheck::Expired { to: held.low - 1 }
     } else if next > held.high {
-        Standing::Short
+        OffsetCheck::PastEnd
     } else {
-        Standing::Whole
+        OffsetCheck::InRange
     }
 }
 
@@ -40,10 +40,13 @@ mod tests {
 
     #[test]
     fn every_position_stands_somewhere() {
-        let held = Range { low: 10, high: 20 };
-        let stands: Vec<Standing> = [0, 9, 10, 15, 20, 21].map(|next| standing(next, held)).to_vec();
-        let lost = Standing::Lost { to: 9 };
-        assert_eq!(stands, [lost, lost, Standing::Whole, Standing::Whole, Standing::Whole, Standing::Short]);
-        assert_eq!(standing(0, Range { low: 0, high: 0 }), Standing::Whole);
+        let held = OffsetRange { low: 10, high: 20 };
+        let stands: Vec<OffsetCheck> = [0, 9, 10, 15, 20, 21].map(|next| check_offset(next, held)).to_vec();
+        let lost = OffsetCheck::Expired { to: 9 };
+        assert_eq!(
+            stands,
+            [lost, lost, OffsetCheck::InRange, OffsetCheck::InRange, OffsetCheck::InRange, OffsetCheck::PastEnd]
+        );
+        assert_eq!(check_offset(0, OffsetRange { low: 0, high: 0 }), OffsetCheck::InRange);
     }
 }

@@ -10,7 +10,7 @@ const CLOCK_TOLERANCE_MS: u64 = 60_000;
 
 /// What a caller can do about a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum KinesisErrorKind {
     /// Too many calls, or too much read: slow down.
     Throttled,
     /// The iterator is too old: ask for another.
@@ -31,9 +31,9 @@ pub enum Kind {
     NotYet,
 }
 
-impl Kind {
+impl KinesisErrorKind {
     /// The codes of the Kinesis API, and those that every service of Amazon may answer with.
-    pub(crate) fn of(code: &str) -> Kind {
+    pub(crate) fn from_code(code: &str) -> KinesisErrorKind {
         match code {
             "ProvisionedThroughputExceededException"
             | "LimitExceededException"
@@ -41,8 +41,8 @@ impl Kind {
             | "ThrottlingException"
             | "Throttling"
             | "RequestLimitExceeded"
-            | "TooManyRequestsException" => Kind::Throttled,
-            "ExpiredIteratorException" | "ExpiredNextTokenException" => Kind::ExpiredIterator,
+            | "TooManyRequestsException" => KinesisErrorKind::Throttled,
+            "ExpiredIteratorException" | "ExpiredNextTokenException" => KinesisErrorKind::ExpiredIterator,
             "ExpiredTokenException"
             | "ExpiredToken"
             | "RequestExpired"
@@ -52,14 +52,14 @@ impl Kind {
             | "SignatureDoesNotMatch"
             | "IncompleteSignature"
             | "MissingAuthenticationTokenException"
-            | "MissingAuthenticationToken" => Kind::Credentials,
+            | "MissingAuthenticationToken" => KinesisErrorKind::Credentials,
             "AccessDeniedException"
             | "AccessDenied"
             | "KMSAccessDeniedException"
             | "NotAuthorized"
-            | "OptInRequired" => Kind::Denied,
-            "ResourceNotFoundException" => Kind::Missing,
-            "ResourceInUseException" => Kind::InUse,
+            | "OptInRequired" => KinesisErrorKind::Denied,
+            "ResourceNotFoundException" => KinesisErrorKind::Missing,
+            "ResourceInUseException" => KinesisErrorKind::InUse,
             "InvalidArgumentException"
             | "ValidationException"
             | "ValidationError"
@@ -68,35 +68,35 @@ impl Kind {
             | "KMSNotFoundException"
             | "KMSOptInRequired"
             | "SerializationException"
-            | "UnknownOperationException" => Kind::Refused,
+            | "UnknownOperationException" => KinesisErrorKind::Refused,
             // `InternalFailure`, `ServiceUnavailable`, and what nobody has told us of: a service that is broken.
-            _ => Kind::Broken,
+            _ => KinesisErrorKind::Broken,
         }
     }
 }
 
 /// A call that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct KinesisError {
     /// The call, as Amazon names it and its permission: `GetRecords`.
     pub call: &'static str,
     /// What can be done about it.
-    pub kind: Kind,
+    pub kind: KinesisErrorKind,
     /// What the service, or the way to it, says.
     pub what: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for KinesisError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.call, self.what)
     }
 }
 
-impl Error for Fault {}
+impl Error for KinesisError {}
 
-impl Fault {
+impl KinesisError {
     /// Reads an error of the SDK.
-    pub(crate) fn of<E, R>(call: &'static str, error: &SdkError<E, R>) -> Fault
+    pub(crate) fn from_sdk<E, R>(call: &'static str, error: &SdkError<E, R>) -> KinesisError
     where
         E: ProvideErrorMetadata + Error + 'static,
         R: fmt::Debug,
@@ -106,56 +106,67 @@ impl Fault {
                 let code = answer.err().code().unwrap_or_default();
                 // With a name in front where the protocol has one: `com.amazonaws.kinesis#…`.
                 let code = code.rsplit('#').next().unwrap_or(code);
-                let kind = Kind::of(code);
+                let kind = KinesisErrorKind::from_code(code);
                 let message = answer.err().message().unwrap_or_default();
-                Fault { call, kind, what: text(code, message) }
+                KinesisError { call, kind, what: join_code_and_message(code, message) }
             }
             error => {
-                let chain = chain(error);
+                let chain = error_chain(error);
                 // No credentials were found, or their source failed: the SDK has no kind of its own for that.
                 let is_credentials = chain.contains("credential") || chain.contains("identity");
-                let kind = if is_credentials { Kind::Credentials } else { Kind::Broken };
-                Fault { call, kind, what: chain }
+                let kind = if is_credentials { KinesisErrorKind::Credentials } else { KinesisErrorKind::Broken };
+                KinesisError { call, kind, what: chain }
             }
         }
     }
 
     /// An answer that lacks what it must have.
-    pub(crate) fn unreadable(call: &'static str, what: &str) -> Fault {
-        Fault { call, kind: Kind::Broken, what: format!("the answer has {what}") }
+    pub(crate) fn incomplete_response(call: &'static str, what: &str) -> KinesisError {
+        KinesisError { call, kind: KinesisErrorKind::Broken, what: format!("the answer has {what}") }
     }
 
     /// The same fault of a call that asked for records from a moment on, at `service_ms` by the service's clock: if it was
     /// refused, the moment has not come. The service has no code of its own for that.
-    pub(crate) fn of_moment(self, moment_ms: u64, service_ms: u64) -> Fault {
+    pub(crate) fn at_timestamp(self, moment_ms: u64, service_ms: u64) -> KinesisError {
         let is_future = moment_ms.saturating_add(CLOCK_TOLERANCE_MS) >= service_ms;
-        if self.kind == Kind::Refused && is_future { Fault { kind: Kind::NotYet, ..self } } else { self }
+        if self.kind == KinesisErrorKind::Refused && is_future {
+            KinesisError { kind: KinesisErrorKind::NotYet, ..self }
+        } else {
+            self
+        }
     }
 
     /// Whether waiting may mend it.
     #[must_use]
-    pub fn may_pass(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         matches!(
             self.kind,
-            Kind::Throttled | Kind::ExpiredIterator | Kind::Broken | Kind::Credentials | Kind::InUse | Kind::NotYet
+            KinesisErrorKind::Throttled
+                | KinesisErrorKind::ExpiredIterator
+                | KinesisErrorKind::Broken
+                | KinesisErrorKind::Credentials
+                | KinesisErrorKind::InUse
+                | KinesisErrorKind::NotYet
         )
     }
 
     /// What to do about it, as the end of a sentence; empty where the fault says it all.
     #[must_use]
-    pub fn mend(&self) -> String {
+    pub fn hint(&self) -> String {
         match self.kind {
-            Kind::Denied => format!("; allow kinesis:{} on it", self.call),
-            Kind::Credentials => "; renew the AWS credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID and \
+            KinesisErrorKind::Denied => format!("; allow kinesis:{} on it", self.call),
+            KinesisErrorKind::Credentials => "; renew the AWS credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID and \
                                   AWS_SECRET_ACCESS_KEY, or a role)"
                 .to_owned(),
-            Kind::Broken => "; look whether the endpoint and the region are right, and the network".to_owned(),
+            KinesisErrorKind::Broken => {
+                "; look whether the endpoint and the region are right, and the network".to_owned()
+            }
             _ => String::new(),
         }
     }
 }
 
-fn text(code: &str, message: &str) -> String {
+fn join_code_and_message(code: &str, message: &str) -> String {
     match (code, message) {
         ("", "") => "failed without a reason".to_owned(),
         ("", message) => message.to_owned(),
@@ -165,7 +176,7 @@ fn text(code: &str, message: &str) -> String {
 }
 
 /// An error with all its causes. The SDK's own text says only where in the SDK it arose.
-fn chain(error: &dyn Error) -> String {
+fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(one) = cause {
@@ -185,7 +196,8 @@ mod tests {
 
     #[test]
     fn what_waiting_may_mend_is_told_from_what_it_cannot() {
-        let fault = |code| Fault { call: "GetRecords", kind: Kind::of(code), what: String::new() };
+        let fault =
+            |code| KinesisError { call: "GetRecords", kind: KinesisErrorKind::from_code(code), what: String::new() };
         for code in [
             "ProvisionedThroughputExceededException",
             "ExpiredIteratorException",
@@ -195,13 +207,13 @@ mod tests {
             "ResourceInUseException",
             "an error that is made up later",
         ] {
-            assert!(fault(code).may_pass(), "{code}");
+            assert!(fault(code).is_retryable(), "{code}");
         }
         for code in
             ["AccessDeniedException", "ResourceNotFoundException", "InvalidArgumentException", "ValidationException"]
         {
-            assert!(!fault(code).may_pass(), "{code}");
+            assert!(!fault(code).is_retryable(), "{code}");
         }
-        assert_eq!(fault("AccessDeniedException").mend(), "; allow kinesis:GetRecords on it");
+        assert_eq!(fault("AccessDeniedException").hint(), "; allow kinesis:GetRecords on it");
     }
 }

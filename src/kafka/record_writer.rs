@@ -15,23 +15,23 @@ use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ThreadedProducer};
 use tokio::sync::oneshot;
 
-use super::client::Client;
-use super::connection::{Brokers, Connection, ConnectionError};
-use super::producer::{Listening, Reports, producer};
-use super::reach::{self, Unreachable};
+use super::client_context::KafkaContext;
+use super::connection::{BrokerList, KafkaConnection, KafkaConnectionError};
+use super::metadata::{self, ClusterUnreachable};
+use super::producer::{DeliveryContext, DeliveryReports, create_producer};
 
 /// How long it is believed that a topic is there, with its partitions.
-const BELIEVED: Duration = Duration::from_secs(10);
+const FOUND_TOPIC_TTL: Duration = Duration::from_secs(10);
 /// How long it is believed that it is not.
-const MISSED: Duration = Duration::from_secs(1);
+const MISSING_TOPIC_TTL: Duration = Duration::from_secs(1);
 /// Names that are remembered: those that are not there among them, which anybody can invent.
-const NAMES_MAX: usize = 10_000;
+const MAX_CACHED_TOPICS: usize = 10_000;
 /// Longest wait for a broker that names a topic's partitions.
-const PATIENCE: Duration = Duration::from_secs(5);
+const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A record to be written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outgoing {
+pub struct OutgoingRecord {
     /// Decides on the partition where none is said.
     pub key: Option<Vec<u8>>,
     /// Its bytes; `None` is a tombstone.
@@ -42,7 +42,7 @@ pub struct Outgoing {
 
 /// Where a record stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct RecordMetadata {
     /// The partition.
     pub partition: i32,
     /// Its offset there.
@@ -52,47 +52,52 @@ pub struct Place {
 /// Why a record was not written, as far as is known: one whose time was over may stand there all the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
-pub struct Unwritten {
+pub struct RecordWriteError {
     /// The same record may be taken later.
     pub may_pass: bool,
     /// Why.
     pub what: String,
 }
 
-type Report = oneshot::Sender<Result<Place, Unwritten>>;
+type ReportSender = oneshot::Sender<Result<RecordMetadata, RecordWriteError>>;
 
 /// Writes to the topics of a cluster.
-pub struct Writer {
-    producer: ThreadedProducer<Listening<Senders>>,
-    observer: BaseConsumer<Client>,
-    brokers: Brokers,
+pub struct RecordWriter {
+    producer: ThreadedProducer<DeliveryContext<ReportForwarder>>,
+    observer: BaseConsumer<KafkaContext>,
+    brokers: BrokerList,
     /// How many partitions a topic has (none: it is not there), and since when that is believed.
     known: Mutex<HashMap<String, (Option<i32>, Instant)>>,
 }
 
-impl Writer {
-    /// Makes the clients. A record that is not acknowledged within `patience` is given up.
+impl RecordWriter {
+    /// Makes the clients. A record that is not acknowledged within `timeout_after` is given up.
     ///
     /// # Errors
     /// If there is something wrong with the connection.
-    pub fn of(connection: &Connection, base: &Path, patience: Duration) -> Result<Writer, ConnectionError> {
-        let observer = connection.observer(base)?;
+    pub fn connect(
+        connection: &KafkaConnection,
+        base: &Path,
+        timeout_after: Duration,
+    ) -> Result<RecordWriter, KafkaConnectionError> {
+        let observer = connection.create_observer(base)?;
         let settings = [("compression.type", "zstd"), ("linger.ms", "2")];
-        let timeout = patience.as_millis().to_string();
-        let producer = producer(connection, base, &settings, &[("message.timeout.ms", &timeout)], Senders)?;
-        Ok(Writer { producer, observer, brokers: connection.brokers.clone(), known: Mutex::default() })
+        let timeout = timeout_after.as_millis().to_string();
+        let producer =
+            create_producer(connection, base, &settings, &[("message.timeout.ms", &timeout)], ReportForwarder)?;
+        Ok(RecordWriter { producer, observer, brokers: connection.brokers.clone(), known: Mutex::default() })
     }
 
     /// How many partitions a topic has, as of a few seconds ago; `None` if there is no such topic. Waits for a broker,
     /// on the thread that asks.
     ///
     /// # Errors
-    /// [`Unreachable`].
-    pub fn partitions(&self, topic: &str) -> Result<Option<i32>, Unreachable> {
-        if let Some(known) = self.believed(topic) {
+    /// [`ClusterUnreachable`].
+    pub fn partition_count(&self, topic: &str) -> Result<Option<i32>, ClusterUnreachable> {
+        if let Some(known) = self.cached_partition_count(topic) {
             return Ok(known);
         }
-        let metadata = reach::metadata(&self.observer, &self.brokers, Some(topic), PATIENCE)?;
+        let metadata = metadata::fetch_metadata(&self.observer, &self.brokers, Some(topic), METADATA_TIMEOUT)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let there = found.filter(|found| found.error().is_none() && !found.partitions().is_empty());
         // What cannot be told at the moment is not taken for missing.
@@ -101,12 +106,12 @@ impl Writer {
         if let Some(code) =
             found.and_then(MetadataTopic::error).map(RDKafkaErrorCode::from).filter(|code| unclear(*code))
         {
-            let troubles = vec![format!("topic {topic}: {code}")];
-            return Err(Unreachable { brokers: self.brokers.clone(), waited: Duration::ZERO, troubles });
+            let errors = vec![format!("topic {topic}: {code}")];
+            return Err(ClusterUnreachable { brokers: self.brokers.clone(), waited: Duration::ZERO, errors });
         }
         let partitions = there.map(|found| i32::try_from(found.partitions().len()).unwrap_or(i32::MAX));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= NAMES_MAX {
+        if known.len() >= MAX_CACHED_TOPICS {
             known.clear();
         }
         known.insert(topic.to_owned(), (partitions, Instant::now()));
@@ -114,10 +119,10 @@ impl Writer {
     }
 
     /// The same if it is known without asking.
-    pub fn believed(&self, topic: &str) -> Option<Option<i32>> {
+    pub fn cached_partition_count(&self, topic: &str) -> Option<Option<i32>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (partitions, since) = known.get(topic)?;
-        let long = if partitions.is_some() { BELIEVED } else { MISSED };
+        let long = if partitions.is_some() { FOUND_TOPIC_TTL } else { MISSING_TOPIC_TTL };
         (since.elapsed() < long).then_some(*partitions)
     }
 
@@ -125,30 +130,30 @@ impl Writer {
     ///
     /// # Errors
     /// If it is not queued.
-    pub fn write(
+    pub fn enqueue(
         &self,
         topic: &str,
-        outgoing: &Outgoing,
-    ) -> Result<oneshot::Receiver<Result<Place, Unwritten>>, Unwritten> {
+        outgoing: &OutgoingRecord,
+    ) -> Result<oneshot::Receiver<Result<RecordMetadata, RecordWriteError>>, RecordWriteError> {
         let (report, heard) = oneshot::channel();
-        let mut record = BaseRecord::<[u8], [u8], Box<Report>>::with_opaque_to(topic, Box::new(report));
+        let mut record = BaseRecord::<[u8], [u8], Box<ReportSender>>::with_opaque_to(topic, Box::new(report));
         record.key = outgoing.key.as_deref();
         record.payload = outgoing.value.as_deref();
         record.partition = outgoing.partition;
         match self.producer.send(record) {
             Ok(()) => Ok(heard),
-            Err((error, _)) => Err(unwritten(&error)),
+            Err((error, _)) => Err(write_error(&error)),
         }
     }
 
     /// Waits until every record is reported on.
-    pub fn finish(&self, patience: Duration) {
-        let _ = self.producer.flush(patience);
+    pub fn flush(&self, timeout_after: Duration) {
+        let _ = self.producer.flush(timeout_after);
     }
 }
 
 /// Whether the same record may be taken later.
-fn unwritten(error: &KafkaError) -> Unwritten {
+fn write_error(error: &KafkaError) -> RecordWriteError {
     use RDKafkaErrorCode as Code;
     let code = error.rdkafka_error_code();
     let never = matches!(
@@ -176,19 +181,19 @@ fn unwritten(error: &KafkaError) -> Unwritten {
         Some(code) => code.to_string(),
         None => error.to_string(),
     };
-    Unwritten { may_pass: !never, what }
+    RecordWriteError { may_pass: !never, what }
 }
 
 /// Each report goes to whom it concerns.
-struct Senders;
+struct ReportForwarder;
 
-impl Reports for Senders {
-    type Opaque = Box<Report>;
+impl DeliveryReports for ReportForwarder {
+    type Opaque = Box<ReportSender>;
 
-    fn heard(&self, result: &DeliveryResult<'_>, report: Box<Report>) {
+    fn on_delivery(&self, result: &DeliveryResult<'_>, report: Box<ReportSender>) {
         let outcome = match result {
-            Ok(message) => Ok(Place { partition: message.partition(), offset: message.offset() }),
-            Err((error, _)) => Err(unwritten(error)),
+            Ok(message) => Ok(RecordMetadata { partition: message.partition(), offset: message.offset() }),
+            Err((error, _)) => Err(write_error(error)),
         };
         // Who asked may have hung up.
         let _ = report.send(outcome);

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::config::Start;
-use crate::kinesis::Shard;
+use super::config::KinesisStart;
+use crate::kinesis::ShardInfo;
 use crate::position::{Position, Reached};
 
 /// What the tables know of a stream's shards, by their names.
@@ -11,7 +11,7 @@ pub(super) type StoredShards = BTreeMap<String, Reached>;
 
 /// Where one shard begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Beginning {
+pub(super) enum ShardStart {
     /// Everything of it was read by an earlier run.
     Ended,
     /// The tables know of it.
@@ -21,50 +21,50 @@ pub(super) enum Beginning {
 }
 
 /// Where a listed shard begins at a start.
-pub(super) fn beginning(
-    shard: &Shard,
-    listed: &[Shard],
+pub(super) fn start_of_shard(
+    shard: &ShardInfo,
+    listed: &[ShardInfo],
     stored: &StoredShards,
-    start: Start,
+    start: KinesisStart,
     now_ms: u64,
-) -> Beginning {
+) -> ShardStart {
     match stored.get(&shard.id) {
-        Some(reached) if reached.next == Position::END => Beginning::Ended,
-        Some(reached) => Beginning::Resumed(*reached),
-        None if stored.is_empty() => Beginning::Fresh(first(start, now_ms)),
+        Some(reached) if reached.next == Position::END => ShardStart::Ended,
+        Some(reached) => ShardStart::Resumed(*reached),
+        None if stored.is_empty() => ShardStart::Fresh(configured_start(start, now_ms)),
         // It took the place of others while nobody looked, and begins at its oldest record.
-        None => Beginning::Fresh(oldest(born_after(shard, listed, stored).unwrap_or(now_ms))),
+        None => ShardStart::Fresh(oldest_record(earliest_creation_ms(shard, listed, stored).unwrap_or(now_ms))),
     }
 }
 
 /// A moment before which a shard cannot have been born: its parents were still read then, or theirs.
-fn born_after(shard: &Shard, listed: &[Shard], stored: &StoredShards) -> Option<u64> {
+fn earliest_creation_ms(shard: &ShardInfo, listed: &[ShardInfo], stored: &StoredShards) -> Option<u64> {
     let of_parent = |parent: &String| match stored.get(parent) {
         Some(reached) => Some(reached.seek),
-        None => born_after(listed.iter().find(|shard| shard.id == *parent)?, listed, stored),
+        None => earliest_creation_ms(listed.iter().find(|shard| shard.id == *parent)?, listed, stored),
     };
     shard.parents.iter().filter_map(of_parent).min()
 }
 
 /// Where a shard of a stream begins that the tables know nothing of: the moment stands where later the hash of the last
 /// record stands.
-fn first(start: Start, now_ms: u64) -> Reached {
+fn configured_start(start: KinesisStart, now_ms: u64) -> Reached {
     let moment_ms = match start {
-        Start::TrimHorizon => 0,
-        Start::Latest => now_ms,
-        Start::At(moment) => u64::try_from(moment.as_millisecond()).unwrap_or(0),
+        KinesisStart::TrimHorizon => 0,
+        KinesisStart::Latest => now_ms,
+        KinesisStart::At(moment) => u64::try_from(moment.as_millisecond()).unwrap_or(0),
     };
-    Reached { anchor: moment_ms, ..oldest(now_ms) }
+    Reached { anchor: moment_ms, ..oldest_record(now_ms) }
 }
 
 /// At the oldest record of a shard in which nothing arrived before this moment.
-pub(super) fn oldest(caught_ms: u64) -> Reached {
+pub(super) fn oldest_record(caught_ms: u64) -> Reached {
     Reached { seek: caught_ms, ..Reached::NOTHING }
 }
 
 /// Shards that were not read to their end, and are not there any more: those that the tables know, and those that came
 /// and went since they were last written, of which only the children tell.
-pub(super) fn vanished(listed: &[Shard], stored: &StoredShards) -> Vec<(String, Reached)> {
+pub(super) fn missing_shards(listed: &[ShardInfo], stored: &StoredShards) -> Vec<(String, Reached)> {
     let is_listed = |id: &String| listed.iter().any(|shard| shard.id == *id);
     let open = stored.iter().filter(|(id, reached)| !is_listed(id) && reached.next != Position::END);
     let mut gone: Vec<_> = open.map(|(id, reached)| (id.clone(), *reached)).collect();
@@ -78,7 +78,7 @@ pub(super) fn vanished(listed: &[Shard], stored: &StoredShards) -> Vec<(String, 
 /// Parents that nobody knows of shards that were not there before. Those of a stream's first shards are nobody's: they
 /// had expired before it was first read.
 pub(super) fn unknown_parents<'a>(
-    born_since: impl Iterator<Item = &'a Shard>,
+    born_since: impl Iterator<Item = &'a ShardInfo>,
     is_known: impl Fn(&String) -> bool,
 ) -> Vec<(String, Reached)> {
     let parents = born_since.flat_map(|shard| &shard.parents);
@@ -90,9 +90,9 @@ pub(super) fn unknown_parents<'a>(
 mod tests {
     use super::*;
 
-    fn shard(id: &str, parents: &[&str]) -> Shard {
+    fn shard(id: &str, parents: &[&str]) -> ShardInfo {
         let parents = parents.iter().map(|parent| (*parent).to_owned()).collect();
-        Shard { id: id.to_owned(), parents, hash_keys: Default::default(), is_closed: false }
+        ShardInfo { id: id.to_owned(), parents, hash_keys: Default::default(), is_closed: false }
     }
 
     fn stored(shards: &[(&str, Position, u64)]) -> StoredShards {
@@ -105,22 +105,22 @@ mod tests {
     #[test]
     fn shards_of_an_unknown_stream_begin_where_the_start_says() {
         let (listed, none) = ([shard("b", &["a"])], StoredShards::new());
-        let fresh = |start| beginning(&listed[0], &listed, &none, start, 50);
-        let at = |anchor| Beginning::Fresh(Reached { anchor, seek: 50, ..Reached::NOTHING });
-        assert_eq!(fresh(Start::TrimHorizon), at(0));
-        assert_eq!(fresh(Start::Latest), at(50));
-        assert!(vanished(&listed, &none).is_empty(), "parents that had expired before are nobody's");
+        let fresh = |start| start_of_shard(&listed[0], &listed, &none, start, 50);
+        let at = |anchor| ShardStart::Fresh(Reached { anchor, seek: 50, ..Reached::NOTHING });
+        assert_eq!(fresh(KinesisStart::TrimHorizon), at(0));
+        assert_eq!(fresh(KinesisStart::Latest), at(50));
+        assert!(missing_shards(&listed, &none).is_empty(), "parents that had expired before are nobody's");
     }
 
     #[test]
     fn shards_born_later_begin_at_their_oldest_record_and_know_how_old_that_can_be() {
         let known = stored(&[("a", Position::END, 7), ("b", 5.into(), 9)]);
         let listed = [shard("b", &["a"]), shard("c", &["a", "b"]), shard("d", &["c"])];
-        let begin = |at: usize| beginning(&listed[at], &listed, &known, Start::Latest, 50);
-        assert_eq!(begin(0), Beginning::Resumed(known["b"]));
-        assert_eq!(begin(1), Beginning::Fresh(oldest(7)));
-        assert_eq!(begin(2), Beginning::Fresh(oldest(7)), "by its parent's parents");
-        assert_eq!(beginning(&shard("a", &[]), &listed, &known, Start::Latest, 50), Beginning::Ended);
+        let begin = |at: usize| start_of_shard(&listed[at], &listed, &known, KinesisStart::Latest, 50);
+        assert_eq!(begin(0), ShardStart::Resumed(known["b"]));
+        assert_eq!(begin(1), ShardStart::Fresh(oldest_record(7)));
+        assert_eq!(begin(2), ShardStart::Fresh(oldest_record(7)), "by its parent's parents");
+        assert_eq!(start_of_shard(&shard("a", &[]), &listed, &known, KinesisStart::Latest, 50), ShardStart::Ended);
     }
 
     #[test]
@@ -128,6 +128,6 @@ mod tests {
         let known = stored(&[("a", Position::END, 7), ("b", 5.into(), 9), ("c", 6.into(), 9)]);
         // `d` came and went since; only its child tells.
         let listed = [shard("c", &["a"]), shard("e", &["c", "d"])];
-        assert_eq!(vanished(&listed, &known), [("b".to_owned(), known["b"]), ("d".to_owned(), Reached::NOTHING)]);
+        assert_eq!(missing_shards(&listed, &known), [("b".to_owned(), known["b"]), ("d".to_owned(), Reached::NOTHING)]);
     }
 }

@@ -12,32 +12,32 @@ use tokio::time::sleep;
 
 use super::backlog::ShardBacklog;
 use super::clock::now_ms;
-use super::cursor::{Admitted, Breach};
-use super::fan_out::{FanOut, Subscriptions};
-use super::fate;
-use super::lane::Lane;
-use super::pace::Pace;
-use super::trouble::Trouble;
+use super::cursor::{CheckedBatch, ContinuityError};
+use super::errors;
+use super::fan_out::{StreamFanOut, SubscriptionRetry};
+use super::rate_limit::ShardRateLimit;
+use super::retry_log::KinesisRetryLog;
+use super::shard_buffer::ShardBuffer;
 use crate::backoff::Backoff;
-use crate::kinesis::{Answer, Api, Fault, Kind};
+use crate::kinesis::{KinesisApi, KinesisError, KinesisErrorKind, ShardBatch};
 use crate::position::Position;
 use crate::sources::thread::Halt;
 use crate::sources::{AcceptedLoss, Event, Feed, SourceError};
 
 /// Records of one answer: as many as Kinesis gives at the most. It has 10 MiB at the most, too.
-const RECORDS_MAX: i32 = 10_000;
+const MAX_RECORDS_PER_CALL: i32 = 10_000;
 /// Bounds of the wait before a call is made again.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// A fault that no waiting should mend must be met this often in a row: a service that has just changed a stream may
 /// contradict itself for a moment.
-const STRIKES: u32 = 4;
+const MAX_CONSECUTIVE_FAILURES: u32 = 4;
 /// How often it is made durable that nothing has come: what is lost during a pause is judged by it.
-const MARK_EVERY: Duration = Duration::from_secs(600);
+const IDLE_POSITION_INTERVAL: Duration = Duration::from_secs(600);
 
 /// What the readers of a source have in common.
 #[derive(Clone)]
-pub(super) struct Common {
-    pub(super) api: Arc<Api>,
+pub(super) struct KinesisContext {
+    pub(super) api: Arc<KinesisApi>,
     pub(super) feed: Feed,
     /// Answers that may be in memory at once.
     pub(super) answers: Arc<Semaphore>,
@@ -51,84 +51,84 @@ pub(super) struct Common {
 }
 
 /// One shard being read.
-pub(super) struct Reader {
-    pub(super) common: Common,
+pub(super) struct ShardReader {
+    pub(super) common: KinesisContext,
     pub(super) stream: Arc<str>,
-    pub(super) lane: Lane,
-    pub(super) fan_out: Arc<FanOut>,
-    pub(super) subscriptions: Subscriptions,
+    pub(super) buffer: ShardBuffer,
+    pub(super) fan_out: Arc<StreamFanOut>,
+    pub(super) subscriptions: SubscriptionRetry,
     /// How long the stream keeps records, milliseconds.
     retention_ms: Arc<AtomicU64>,
-    pace: Pace,
+    rate_limit: ShardRateLimit,
     backoff: Backoff,
-    trouble: Trouble,
-    strikes: u32,
+    retry_log: KinesisRetryLog,
+    consecutive_failures: u32,
     pub(super) iterator: Option<String>,
     /// What is gone without a next record to end the gap: it is told before that record.
     lost: Option<AcceptedLoss>,
     /// Whether the engine knows that nothing more is there.
-    told_idle: bool,
+    is_idle_reported: bool,
     /// Until everything is read that was there when reading began.
     pub(super) backlog: Option<ShardBacklog>,
     marked: Instant,
 }
 
 /// Why a shard is read no more.
-pub(super) enum Ended {
+pub(super) enum ShardEnd {
     /// It has no more, and never will. What is collected in the lane is still to be handed over.
-    Shard(Box<Lane>, Option<ShardBacklog>),
+    Shard(Box<ShardBuffer>, Option<ShardBacklog>),
     /// Everything that was there is read, and no more is wanted.
     CaughtUp,
 }
 
-impl Reader {
+impl ShardReader {
     pub(super) fn new(
-        common: Common,
+        common: KinesisContext,
         stream: Arc<str>,
-        fan_out: Arc<FanOut>,
-        lane: Lane,
+        fan_out: Arc<StreamFanOut>,
+        buffer: ShardBuffer,
         retention_ms: Arc<AtomicU64>,
         backlog: ShardBacklog,
-    ) -> Reader {
-        Reader {
-            subscriptions: Subscriptions::new(),
+    ) -> ShardReader {
+        ShardReader {
+            subscriptions: SubscriptionRetry::new(),
             fan_out,
-            pace: Pace::new(common.idle, common.calls_per_sec_max),
-            backoff: Backoff::new(AGAIN.0, AGAIN.1),
-            trouble: Trouble::default(),
-            strikes: 0,
+            rate_limit: ShardRateLimit::new(common.idle, common.calls_per_sec_max),
+            backoff: Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1),
+            retry_log: KinesisRetryLog::default(),
+            consecutive_failures: 0,
             iterator: None,
             lost: None,
-            told_idle: false,
+            is_idle_reported: false,
             backlog: Some(backlog),
             marked: Instant::now(),
             common,
             stream,
-            lane,
+            buffer,
             retention_ms,
         }
     }
 
     /// Reads until the shard has no more, or nothing more is wanted of it.
-    pub(super) async fn run(mut self) -> Result<Ended, Halt> {
+    pub(super) async fn run(mut self) -> Result<ShardEnd, Halt> {
         let answers = Arc::clone(&self.common.answers);
         if !self.wait_for_start().await? {
-            return Ok(Ended::CaughtUp);
+            return Ok(ShardEnd::CaughtUp);
         }
         loop {
-            if self.subscribed().await? {
-                return Ok(Ended::Shard(Box::new(self.lane), self.backlog));
+            if self.read_subscribed().await? {
+                return Ok(ShardEnd::Shard(Box::new(self.buffer), self.backlog));
             }
             // Waits while others hold too much in memory: the engine is slow.
             let room = answers.acquire().await.map_err(|_| Halt::Stopped)?;
-            let fault = match self.call().await {
+            let fault = match self.fetch_batch().await {
                 Ok(Some((answer, asked_ms))) => {
-                    self.well(&answer);
-                    if self.take(answer, asked_ms).await? {
-                        return Ok(Ended::Shard(Box::new(self.lane), self.backlog));
+                    self.note_success(&answer);
+                    if self.deliver_batch(answer, asked_ms).await? {
+                        return Ok(ShardEnd::Shard(Box::new(self.buffer), self.backlog));
                     }
                     if self.has_caught_up() {
-                        return Ok(Ended::CaughtUp);
+                        return Ok(ShardEnd::CaughtUp);
                     }
                     None
                 }
@@ -137,8 +137,8 @@ impl Reader {
             };
             drop(room);
             let wait = match fault {
-                Some(fault) => self.failed(&fault)?,
-                None => self.pace.wait(Instant::now()).min(self.until_subscribed()),
+                Some(fault) => self.note_failure(&fault)?,
+                None => self.rate_limit.delay(Instant::now()).min(self.subscribe_check_interval()),
             };
             sleep(wait).await;
         }
@@ -147,85 +147,86 @@ impl Reader {
     /// Whether the run ends with what is there, and all of this shard is read. One that takes no more has an end, and
     /// others may follow it.
     fn has_caught_up(&self) -> bool {
-        self.common.feed.ends_caught_up() && self.told_idle && !self.fan_out.is_closed(&self.lane.shard)
+        self.common.feed.ends_caught_up() && self.is_idle_reported && !self.fan_out.is_closed(&self.buffer.shard)
     }
 
     /// Asks for records; `None` if only an iterator was asked for, and it is too soon for more.
-    async fn call(&mut self) -> Result<Option<(Answer, u64)>, Fault> {
-        if self.lane.cursor.is_stale(now_ms(), self.retention()) {
+    async fn fetch_batch(&mut self) -> Result<Option<(ShardBatch, u64)>, KinesisError> {
+        if self.buffer.cursor.is_stale(now_ms(), self.retention_ms()) {
             self.iterator = None;
         }
         if self.iterator.is_none() {
-            let begin = self.lane.cursor.begin();
-            self.iterator = Some(self.common.api.iterator(&self.stream, &self.lane.shard, &begin).await?);
+            let begin = self.buffer.cursor.iterator_start();
+            self.iterator = Some(self.common.api.shard_iterator(&self.stream, &self.buffer.shard, &begin).await?);
         }
-        let Some(iterator) = self.iterator.as_deref().filter(|_| self.pace.wait(Instant::now()).is_zero()) else {
+        let Some(iterator) = self.iterator.as_deref().filter(|_| self.rate_limit.delay(Instant::now()).is_zero())
+        else {
             return Ok(None);
         };
         let asked_ms = now_ms();
-        self.pace.called(Instant::now());
-        Ok(Some((self.common.api.records(iterator, RECORDS_MAX).await?, asked_ms)))
+        self.rate_limit.note_call(Instant::now());
+        Ok(Some((self.common.api.get_records(iterator, MAX_RECORDS_PER_CALL).await?, asked_ms)))
     }
 
-    pub(super) fn retention(&self) -> u64 {
+    pub(super) fn retention_ms(&self) -> u64 {
         self.retention_ms.load(Ordering::Relaxed)
     }
 
-    pub(super) fn well(&mut self, answer: &Answer) {
-        self.trouble.over(&self.lane.name);
+    pub(super) fn note_success(&mut self, answer: &ShardBatch) {
+        self.retry_log.log_recovery(&self.buffer.name);
         self.backoff.reset();
-        self.strikes = 0;
-        self.pace.answered(answer.behind_ms, answer.records.len());
+        self.consecutive_failures = 0;
+        self.rate_limit.note_batch(answer.behind_ms, answer.records.len());
     }
 
     /// What a failed call means: how long to wait before the next.
-    fn failed(&mut self, fault: &Fault) -> Result<Duration, Halt> {
+    fn note_failure(&mut self, fault: &KinesisError) -> Result<Duration, Halt> {
         match fault.kind {
             // The iterator is as good as before.
-            Kind::Throttled => self.pace.refused(Instant::now()),
+            KinesisErrorKind::Throttled => self.rate_limit.note_throttled(Instant::now()),
             _ => self.iterator = None,
         }
-        self.strikes = if fault.may_pass() { 0 } else { self.strikes + 1 };
-        if fault.kind == Kind::Denied || self.strikes >= STRIKES {
-            return Err(Halt::Failed(fate::of_fault(&self.lane.name, fault)));
+        self.consecutive_failures = if fault.is_retryable() { 0 } else { self.consecutive_failures + 1 };
+        if fault.kind == KinesisErrorKind::Denied || self.consecutive_failures >= MAX_CONSECUTIVE_FAILURES {
+            return Err(Halt::Failed(errors::call_error(&self.buffer.name, fault)));
         }
-        self.trouble.met(&self.lane.name, fault);
-        Ok(self.backoff.wait().max(self.pace.wait(Instant::now())))
+        self.retry_log.log_failure(&self.buffer.name, fault);
+        Ok(self.backoff.wait().max(self.rate_limit.delay(Instant::now())))
     }
 
     /// Hands an answer to the engine, asked for at `asked_ms`; whether it was the shard's last.
-    pub(super) async fn take(&mut self, mut answer: Answer, asked_ms: u64) -> Result<bool, Halt> {
-        let Admitted { old, positions } = self.admit(&answer, asked_ms)?;
+    pub(super) async fn deliver_batch(&mut self, mut answer: ShardBatch, asked_ms: u64) -> Result<bool, Halt> {
+        let CheckedBatch { old, positions } = self.check_batch(&answer, asked_ms)?;
         let records = std::mem::take(&mut answer.records);
         let mut newest = None;
         for (record, position) in records.iter().zip(positions).skip(old) {
-            self.end_gap(position);
+            self.report_gap(position);
             newest = Some((position, record));
-            if self.lane.collect(position, record) {
-                self.lane.cursor.take(position, record);
-                let block = self.lane.block(None);
+            if self.buffer.collect(position, record) {
+                self.buffer.cursor.advance(position, record);
+                let block = self.buffer.take_block(None);
                 self.common.feed.deliver(Event::Block(block)).await?;
-                self.told_idle = false;
+                self.is_idle_reported = false;
             }
         }
         if let Some((position, record)) = newest {
-            self.lane.cursor.take(position, record);
+            self.buffer.cursor.advance(position, record);
         }
         drop(records);
-        self.lane.cursor.caught(&answer, asked_ms);
+        self.buffer.cursor.note_caught_up(&answer, asked_ms);
         if answer.next.is_none() {
             if let Some(lost) = self.lost.take() {
-                self.lane.lose(&lost);
+                self.buffer.push_loss(&lost);
             }
             return Ok(true);
         }
         self.iterator = answer.next;
         let idle = answer.behind_ms == Some(0);
-        let is_news = idle != self.told_idle || self.marked.elapsed() >= MARK_EVERY;
-        if !self.lane.is_empty() || is_news {
-            self.told_idle = idle;
+        let is_news = idle != self.is_idle_reported || self.marked.elapsed() >= IDLE_POSITION_INTERVAL;
+        if !self.buffer.is_empty() || is_news {
+            self.is_idle_reported = idle;
             self.marked = Instant::now();
-            let block = self.lane.block(answer.behind_ms);
+            let block = self.buffer.take_block(answer.behind_ms);
             self.common.feed.deliver(Event::Block(block)).await?;
         }
         if idle {
@@ -234,36 +235,36 @@ impl Reader {
         Ok(false)
     }
 
-    fn admit(&mut self, answer: &Answer, asked_ms: u64) -> Result<Admitted, Halt> {
-        let retention_ms = self.retention();
-        match self.lane.cursor.admit(answer, asked_ms, retention_ms) {
+    fn check_batch(&mut self, answer: &ShardBatch, asked_ms: u64) -> Result<CheckedBatch, Halt> {
+        let retention_ms = self.retention_ms();
+        match self.buffer.cursor.check_batch(answer, asked_ms, retention_ms) {
             Ok(admitted) => Ok(admitted),
-            Err(Breach::Gap { from, to }) => {
-                self.accept(from, to)?;
+            Err(ContinuityError::Gap { from, to }) => {
+                self.accept_loss(from, to)?;
                 // It is proved now, as far as it can be.
-                let admitted = self.lane.cursor.admit(answer, asked_ms, retention_ms);
-                admitted.map_err(|breach| fate::of_breach(&self.lane.name, &breach).into())
+                let admitted = self.buffer.cursor.check_batch(answer, asked_ms, retention_ms);
+                admitted.map_err(|breach| errors::continuity_error(&self.buffer.name, &breach).into())
             }
-            Err(breach) => Err(fate::of_breach(&self.lane.name, &breach).into()),
+            Err(breach) => Err(errors::continuity_error(&self.buffer.name, &breach).into()),
         }
     }
 
     /// Goes on without records that are gone, if that was accepted.
-    fn accept(&mut self, from: Position, to: Position) -> Result<(), SourceError> {
-        let name = &self.lane.name;
+    fn accept_loss(&mut self, from: Position, to: Position) -> Result<(), SourceError> {
+        let name = &self.buffer.name;
         let Some(loss) = self.common.accepted.iter().find(|loss| loss.is(name, from, to)) else {
-            return Err(fate::lost(name, from, to));
+            return Err(errors::lost_error(name, from, to));
         };
         loss.say();
         self.lost = Some(loss.clone());
-        self.lane.cursor.proved();
+        self.buffer.cursor.mark_verified();
         Ok(())
     }
 
     /// Tells of a gap before the record behind it.
-    fn end_gap(&mut self, next: Position) {
+    fn report_gap(&mut self, next: Position) {
         if let Some(loss) = self.lost.take_if(|loss| loss.from < next) {
-            self.lane.lose(&AcceptedLoss { to: next.before(), ..loss });
+            self.buffer.push_loss(&AcceptedLoss { to: next.before(), ..loss });
         }
         self.lost = None;
     }

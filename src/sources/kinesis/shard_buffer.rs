@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::aggregate;
-use super::cursor::Cursor;
-use super::routes::PartitionKeys;
-use crate::kinesis::Record;
+use super::cursor::ShardCursor;
+use super::deaggregation;
+use super::partition_key_routing::PartitionKeys;
+use crate::kinesis::KinesisRecord;
 use crate::position::{PartitionId, Position};
 use crate::sources::collected::Collected;
 use crate::sources::{AcceptedLoss, Block, Records, Route};
@@ -14,39 +14,39 @@ use crate::sources::{AcceptedLoss, Block, Records, Route};
 const BLOCK_BYTES: usize = 256 << 10;
 
 /// One shard.
-pub(super) struct Lane {
+pub(super) struct ShardBuffer {
     /// The shard's own name.
     pub(super) shard: String,
     /// `kinesis/‹stream›/‹shard›`.
     pub(super) name: String,
     pub(super) id: PartitionId,
-    pub(super) cursor: Cursor,
+    pub(super) cursor: ShardCursor,
     /// What partition keys say of a record's stream, where they say it.
     routes: Option<Arc<PartitionKeys>>,
     collected: Collected,
 }
 
-impl Lane {
+impl ShardBuffer {
     pub(super) fn new(
         shard: &str,
         name: String,
         id: PartitionId,
         routes: Option<Arc<PartitionKeys>>,
-        cursor: Cursor,
-    ) -> Lane {
+        cursor: ShardCursor,
+    ) -> ShardBuffer {
         let collected = Collected::new(&name);
-        Lane { shard: shard.to_owned(), name, id, cursor, routes, collected }
+        ShardBuffer { shard: shard.to_owned(), name, id, cursor, routes, collected }
     }
 
     /// Collects a record: as many messages as it has parts, all at its position. Whether the block is full. The cursor is
     /// moved by whoever ends the block: it proves the last record, and no other.
-    pub(super) fn collect(&mut self, position: Position, record: &Record) -> bool {
-        match aggregate::parts(&record.data) {
-            None => self.message(&record.partition_key, &record.data, position, record.arrived_ms),
+    pub(super) fn collect(&mut self, position: Position, record: &KinesisRecord) -> bool {
+        match deaggregation::split_parts(&record.data) {
+            None => self.push_message(&record.partition_key, &record.data, position, record.arrived_ms),
             Some(parts) => {
                 for part in parts {
                     let key = String::from_utf8_lossy(&record.data[part.key]);
-                    self.message(&key, &record.data[part.data], position, record.arrived_ms);
+                    self.push_message(&key, &record.data[part.data], position, record.arrived_ms);
                 }
             }
         }
@@ -54,12 +54,12 @@ impl Lane {
     }
 
     /// Puts a row in the place of records that are gone.
-    pub(super) fn lose(&mut self, loss: &AcceptedLoss) {
+    pub(super) fn push_loss(&mut self, loss: &AcceptedLoss) {
         self.collected.push(Some(&loss.message()), loss.from, None);
     }
 
-    fn message(&mut self, key: &str, payload: &[u8], position: Position, arrived_ms: Option<i64>) {
-        let found = self.routes.as_ref().map(|routes| routes.of(key));
+    fn push_message(&mut self, key: &str, payload: &[u8], position: Position, arrived_ms: Option<i64>) {
+        let found = self.routes.as_ref().map(|routes| routes.stream_of_key(key));
         let route = match &found {
             None => Route::AsPartition,
             Some(Ok(stream)) => Route::To(*stream),
@@ -75,20 +75,20 @@ impl Lane {
 
     /// Everything collected as a block, which may be empty: then it only says how far the shard was looked at.
     /// `behind_ms` is how far the last record is behind the shard's end.
-    pub(super) fn block(&mut self, behind_ms: Option<u64>) -> Block {
+    pub(super) fn take_block(&mut self, behind_ms: Option<u64>) -> Block {
         let records = self.collected.take();
-        let next = self.cursor.next();
-        self.moved(records, next, behind_ms)
+        let next = self.cursor.next_position();
+        self.build_block(records, next, behind_ms)
     }
 
     /// Everything collected as the last block: nothing follows, ever.
-    pub(super) fn last_block(&mut self) -> Block {
-        let block = self.block(Some(0));
+    pub(super) fn take_last_block(&mut self) -> Block {
+        let block = self.take_block(Some(0));
         Block { next: Position::END, ..block }
     }
 
-    fn moved(&mut self, records: Records, next: Position, behind_ms: Option<u64>) -> Block {
-        let (anchor, seek) = self.cursor.hand_over(records.count() > 0);
+    fn build_block(&mut self, records: Records, next: Position, behind_ms: Option<u64>) -> Block {
+        let (anchor, seek) = self.cursor.state_for_block(records.count() > 0);
         // How many records are left is not known; whether any are, is.
         let lag = (behind_ms == Some(0)).then_some(0);
         Block { partition: self.id, records, next, anchor, seek, lag, lag_ms: behind_ms, remaining_bytes: None }
@@ -97,12 +97,12 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use super::super::aggregate::tests::{aggregate, keyed};
+    use super::super::deaggregation::tests::{aggregate, aggregate_with_keys};
     use super::*;
     use crate::position::Reached;
 
-    fn record(number: &str, data: &[u8]) -> Record {
-        Record {
+    fn record(number: &str, data: &[u8]) -> KinesisRecord {
+        KinesisRecord {
             sequence_number: number.to_owned(),
             arrived_ms: Some(5),
             partition_key: String::new(),
@@ -110,23 +110,23 @@ mod tests {
         }
     }
 
-    fn lane() -> Lane {
-        routed(None)
+    fn unrouted_buffer() -> ShardBuffer {
+        routed_buffer(None)
     }
 
-    fn routed(routes: Option<PartitionKeys>) -> Lane {
-        let (name, cursor) = ("kinesis/a/shard".to_owned(), Cursor::fresh(Reached::NOTHING));
-        Lane::new("shard", name, PartitionId(0), routes.map(Arc::new), cursor)
+    fn routed_buffer(routes: Option<PartitionKeys>) -> ShardBuffer {
+        let (name, cursor) = ("kinesis/a/shard".to_owned(), ShardCursor::start(Reached::NOTHING));
+        ShardBuffer::new("shard", name, PartitionId(0), routes.map(Arc::new), cursor)
     }
 
     #[test]
     fn parts_of_a_record_share_its_position_and_its_block() {
-        let mut lane = lane();
-        lane.collect(7.into(), &record("7", b"a"));
+        let mut buffer = unrouted_buffer();
+        buffer.collect(7.into(), &record("7", b"a"));
         let last = record("9", &aggregate(&[b"b", b"", b"c"]));
-        lane.collect(9.into(), &last);
-        lane.cursor.take(9.into(), &last);
-        let block = lane.block(Some(3));
+        buffer.collect(9.into(), &last);
+        buffer.cursor.advance(9.into(), &last);
+        let block = buffer.take_block(Some(3));
         let mut found = Vec::new();
         block.records.each(|entry| {
             assert_eq!(entry.route, Route::AsPartition);
@@ -135,21 +135,26 @@ mod tests {
         let at = |payload: &[u8], position: u64| (Some(payload.to_vec()), Position::from(position), Some(5_000));
         assert_eq!(found, [at(b"a", 7), at(b"b", 9), at(b"", 9), at(b"c", 9)]);
         assert_eq!((block.next, block.lag, block.lag_ms), (10.into(), None, Some(3)));
-        assert!(lane.is_empty());
+        assert!(buffer.is_empty());
     }
 
     #[test]
     fn keys_say_whose_a_record_is_and_each_part_has_its_own() {
         let keys = PartitionKeys { geo: Some("g".to_owned()), user: Some("u".to_owned()), pin: None };
-        let mut lane = routed(Some(keys));
-        let put =
-            |number: &str, key: &str, data: &[u8]| Record { partition_key: key.to_owned(), ..record(number, data) };
-        lane.collect(1.into(), &put("1", "g", b"a"));
-        lane.collect(2.into(), &put("2", "elsewhere", b"b"));
+        let mut buffer = routed_buffer(Some(keys));
+        let put = |number: &str, key: &str, data: &[u8]| KinesisRecord {
+            partition_key: key.to_owned(),
+            ..record(number, data)
+        };
+        buffer.collect(1.into(), &put("1", "g", b"a"));
+        buffer.collect(2.into(), &put("2", "elsewhere", b"b"));
         // What the record as a whole was put under says nothing of its parts.
-        lane.collect(3.into(), &put("3", "g", &keyed(&[(1, b"c"), (0, b"d"), (2, b"e")], &["g", "u", ""])));
+        buffer.collect(
+            3.into(),
+            &put("3", "g", &aggregate_with_keys(&[(1, b"c"), (0, b"d"), (2, b"e")], &["g", "u", ""])),
+        );
         let mut found = Vec::new();
-        lane.block(None).records.each(|entry| {
+        buffer.take_block(None).records.each(|entry| {
             let route = match entry.route {
                 Route::To(stream) => stream.name().to_owned(),
                 Route::Nowhere(why) => why.to_owned(),
@@ -168,11 +173,11 @@ mod tests {
 
     #[test]
     fn a_block_is_full_at_its_size_and_the_last_one_ends_the_shard() {
-        let mut lane = lane();
-        assert!(!lane.collect(1.into(), &record("1", &vec![b'x'; BLOCK_BYTES - 1_000])));
-        assert!(lane.collect(2.into(), &record("2", &vec![b'x'; 2_000])));
-        let block = lane.last_block();
+        let mut buffer = unrouted_buffer();
+        assert!(!buffer.collect(1.into(), &record("1", &vec![b'x'; BLOCK_BYTES - 1_000])));
+        assert!(buffer.collect(2.into(), &record("2", &vec![b'x'; 2_000])));
+        let block = buffer.take_last_block();
         assert_eq!((block.records.count(), block.next), (2, Position::END));
-        assert_eq!(lane.last_block().records.count(), 0);
+        assert_eq!(buffer.take_last_block().records.count(), 0);
     }
 }

@@ -12,73 +12,77 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::clock::now_ms;
-use super::shard::Reader;
-use crate::kinesis::{Answer, Fault, Subscription};
+use super::shard_reader::ShardReader;
+use crate::kinesis::{KinesisError, ShardBatch, ShardSubscription};
 use crate::sources::thread::Halt;
 
 /// Kinesis ends a subscription after five minutes. One that lasts longer is dead, and nobody has told us.
-const LASTS_MAX: Duration = Duration::from_secs(330);
+const MAX_SUBSCRIPTION_TIME: Duration = Duration::from_secs(330);
 /// While nothing is pushed for this long, it is looked whether anything will be; and while a shard is polled, whether it
 /// may be subscribed to.
-const QUIET: Duration = Duration::from_secs(1);
+const SUBSCRIBE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-impl Reader {
+impl ShardReader {
     /// Takes what is pushed, for as long as the shard can be subscribed to; whether it has ended.
-    pub(super) async fn subscribed(&mut self) -> Result<bool, Halt> {
-        while let Some(consumer) = self.fan_out.consumer(&self.lane.shard)
+    pub(super) async fn read_subscribed(&mut self) -> Result<bool, Halt> {
+        while let Some(consumer) = self.fan_out.consumer_for(&self.buffer.shard)
             && self.subscriptions.is_due(Instant::now())
         {
-            let (begin, asked_ms) = (self.lane.cursor.begin(), now_ms());
+            let (begin, asked_ms) = (self.buffer.cursor.iterator_start(), now_ms());
             self.iterator = None;
-            match self.common.api.subscribe(&consumer, &self.lane.shard, &begin).await {
+            match self.common.api.subscribe(&consumer, &self.buffer.shard, &begin).await {
                 Ok(subscription) => {
-                    if self.follow(subscription, asked_ms).await? {
+                    if self.read_subscription(subscription, asked_ms).await? {
                         return Ok(true);
                     }
                 }
-                Err(fault) => self.subscriptions.refused(&self.fan_out, &fault, Instant::now()),
+                Err(fault) => self.subscriptions.note_rejected(&self.fan_out, &fault, Instant::now()),
             }
         }
         Ok(false)
     }
 
     /// How long to poll before it is looked again whether the shard can be subscribed to.
-    pub(super) fn until_subscribed(&self) -> Duration {
-        if self.fan_out.may_push(&self.lane.shard) { QUIET } else { Duration::MAX }
+    pub(super) fn subscribe_check_interval(&self) -> Duration {
+        if self.fan_out.may_push(&self.buffer.shard) { SUBSCRIBE_CHECK_INTERVAL } else { Duration::MAX }
     }
 
     /// Takes what one subscription brings; whether the shard has ended.
-    async fn follow(&mut self, mut subscription: Subscription, asked_ms: u64) -> Result<bool, Halt> {
+    async fn read_subscription(&mut self, mut subscription: ShardSubscription, asked_ms: u64) -> Result<bool, Halt> {
         let begun = Instant::now();
-        while begun.elapsed() < LASTS_MAX && !self.lane.cursor.is_stale(now_ms(), self.retention()) {
-            let answer = match self.event(&mut subscription, begun).await {
+        while begun.elapsed() < MAX_SUBSCRIPTION_TIME && !self.buffer.cursor.is_stale(now_ms(), self.retention_ms()) {
+            let answer = match self.next_event(&mut subscription, begun).await {
                 Ok(Some(answer)) => answer,
                 Ok(None) => break,
                 Err(fault) => {
-                    self.subscriptions.refused(&self.fan_out, &fault, Instant::now());
+                    self.subscriptions.note_rejected(&self.fan_out, &fault, Instant::now());
                     return Ok(false);
                 }
             };
-            self.well(&answer);
-            let has_ended = self.take(answer, asked_ms).await?;
+            self.note_success(&answer);
+            let is_ended = self.deliver_batch(answer, asked_ms).await?;
             // What stands there now leads to no iterator.
             self.iterator = None;
-            if has_ended {
+            if is_ended {
                 return Ok(true);
             }
         }
-        self.subscriptions.ended(&self.fan_out, begun, Instant::now());
+        self.subscriptions.note_ended(&self.fan_out, begun, Instant::now());
         Ok(false)
     }
 
     /// The next event; `None` if the subscription is over, or nothing more is to be hoped of it.
-    async fn event(&self, subscription: &mut Subscription, begun: Instant) -> Result<Option<Answer>, Fault> {
-        let mut next = pin!(subscription.next());
+    async fn next_event(
+        &self,
+        subscription: &mut ShardSubscription,
+        begun: Instant,
+    ) -> Result<Option<ShardBatch>, KinesisError> {
+        let mut next = pin!(subscription.next_batch());
         loop {
             tokio::select! {
                 event = &mut next => return event,
-                () = sleep(QUIET) => {
-                    if begun.elapsed() >= LASTS_MAX || self.fan_out.consumer(&self.lane.shard).is_none() {
+                () = sleep(SUBSCRIBE_CHECK_INTERVAL) => {
+                    if begun.elapsed() >= MAX_SUBSCRIPTION_TIME || self.fan_out.consumer_for(&self.buffer.shard).is_none() {
                         return Ok(None);
                     }
                 }

@@ -6,42 +6,42 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 
-use super::client::Client;
-use super::connection::Brokers;
+use super::client_context::KafkaContext;
+use super::connection::BrokerList;
 
 /// How long a question waits before what librdkafka has heard meanwhile is looked at.
-const SLICE: Duration = Duration::from_millis(500);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// No broker answered.
 #[derive(Debug, thiserror::Error)]
-#[error("no broker of {brokers} answered within {} s{}", waited.as_secs(), list(troubles))]
-pub struct Unreachable {
+#[error("no broker of {brokers} answered within {} s{}", waited.as_secs(), format_causes(errors))]
+pub struct ClusterUnreachable {
     /// Where it was to be reached.
-    pub brokers: Brokers,
+    pub brokers: BrokerList,
     /// How long.
     pub waited: Duration,
     /// What librdkafka told of it, each with its mend.
-    pub troubles: Vec<String>,
+    pub errors: Vec<String>,
 }
 
-fn list(troubles: &[String]) -> String {
-    troubles.iter().map(|trouble| format!("\n  {trouble}")).collect()
+fn format_causes(errors: &[String]) -> String {
+    errors.iter().map(|error| format!("\n  {error}")).collect()
 }
 
 /// The metadata of one topic, or of all that may be seen. Waits for a broker, but not for one that refuses us.
 ///
 /// # Errors
-/// [`Unreachable`], with what stood in the way.
-pub fn metadata(
-    observer: &BaseConsumer<Client>,
-    brokers: &Brokers,
+/// [`ClusterUnreachable`], with what stood in the way.
+pub fn fetch_metadata(
+    observer: &BaseConsumer<KafkaContext>,
+    brokers: &BrokerList,
     topic: Option<&str>,
     patience: Duration,
-) -> Result<Metadata, Unreachable> {
+) -> Result<Metadata, ClusterUnreachable> {
     let asked = Instant::now();
     loop {
         let left = patience.saturating_sub(asked.elapsed());
-        let answer = observer.fetch_metadata(topic, SLICE.min(left.max(Duration::from_millis(1))));
+        let answer = observer.fetch_metadata(topic, ATTEMPT_TIMEOUT.min(left.max(Duration::from_millis(1))));
         // Only when it is polled does it tell what it heard, and is it given a token. There is nothing to read.
         while observer.poll(Duration::ZERO).is_some() {}
         let error = match answer {
@@ -49,18 +49,18 @@ pub fn metadata(
             Err(error) => error,
         };
         let client = observer.client().context();
-        if left.is_zero() || client.is_refused() || !passing(&error) {
-            let mut troubles = client.troubles().iter().map(|trouble| mended(trouble)).collect::<Vec<_>>();
-            if troubles.is_empty() {
-                troubles.push(error.to_string());
+        if left.is_zero() || client.is_rejected() || !is_retryable(&error) {
+            let mut errors = client.recent_errors().iter().map(|error| with_hint(error)).collect::<Vec<_>>();
+            if errors.is_empty() {
+                errors.push(error.to_string());
             }
-            return Err(Unreachable { brokers: brokers.clone(), waited: asked.elapsed(), troubles });
+            return Err(ClusterUnreachable { brokers: brokers.clone(), waited: asked.elapsed(), errors });
         }
     }
 }
 
 /// Whether asking again may help.
-fn passing(error: &KafkaError) -> bool {
+fn is_retryable(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
         error.rdkafka_error_code(),
@@ -76,7 +76,7 @@ fn passing(error: &KafkaError) -> bool {
 }
 
 /// A fault in librdkafka's words, and what to do about it.
-pub(crate) fn mended(trouble: &str) -> String {
+pub(crate) fn with_hint(error: &str) -> String {
     let mends = [
         (
             "certificate verify failed",
@@ -100,8 +100,8 @@ pub(crate) fn mended(trouble: &str) -> String {
         ("Connection refused", "nothing listens there: check brokers, and whether the broker runs"),
         ("resolve", "no such host: check brokers"),
     ];
-    match mends.iter().find(|(sign, _)| trouble.contains(sign)) {
-        Some((_, mend)) => format!("{trouble} ({mend})"),
-        None => trouble.to_owned(),
+    match mends.iter().find(|(sign, _)| error.contains(sign)) {
+        Some((_, mend)) => format!("{error} ({mend})"),
+        None => error.to_owned(),
     }
 }

@@ -2,29 +2,29 @@
 //!
 //! The format is that of the library's `aggregation-format.md`: four bytes `F3 89 9A C2`, an `AggregatedRecord` in
 //! protocol buffers, its MD5. What does not have this form to the last byte is a record like any other. So is one that
-//! holds no part, or more than [`PARTS_MAX`]: its bytes become one rejection, and nothing is silently empty.
+//! holds no part, or more than [`MAX_PARTS`]: its bytes become one rejection, and nothing is silently empty.
 
 use std::ops::Range;
 
 use md5::{Digest, Md5};
 
 const MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
-const SUM_BYTES: usize = 16;
+const MD5_BYTES: usize = 16;
 /// The most parts of a record. A part takes some bytes of the record and some more in memory.
-pub(super) const PARTS_MAX: usize = 100_000;
+pub(super) const MAX_PARTS: usize = 100_000;
 
 /// Field of an `AggregatedRecord` that holds a partition key.
-const KEYS: u64 = 1;
+const KEY_TABLE_FIELD: u64 = 1;
 /// Field of an `AggregatedRecord` that holds a record.
-const RECORDS: u64 = 3;
+const RECORDS_FIELD: u64 = 3;
 /// Field of such a record that says which of the partition keys is its own, by its place among them.
-const KEY: u64 = 1;
+const KEY_INDEX_FIELD: u64 = 1;
 /// Field of such a record that holds its bytes.
-const DATA: u64 = 3;
+const DATA_FIELD: u64 = 3;
 
 /// One part, as ranges of the record's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct AggregatedPart {
     /// Its own partition key.
     pub(super) key: Range<usize>,
     /// Its bytes.
@@ -32,8 +32,8 @@ pub(super) struct Part {
 }
 
 /// The parts of an aggregated record; `None` if it is none.
-pub(super) fn parts(record: &[u8]) -> Option<Vec<Part>> {
-    let end = record.len().checked_sub(SUM_BYTES)?;
+pub(super) fn split_parts(record: &[u8]) -> Option<Vec<AggregatedPart>> {
+    let end = record.len().checked_sub(MD5_BYTES)?;
     if end < MAGIC.len() || record[..MAGIC.len()] != MAGIC {
         return None;
     }
@@ -42,14 +42,14 @@ pub(super) fn parts(record: &[u8]) -> Option<Vec<Part>> {
         return None;
     }
     let (mut keys, mut found) = (Vec::new(), Vec::new());
-    let mut message = Message { bytes: body, at: 0 };
+    let mut message = ProtobufReader { bytes: body, at: 0 };
     while !message.is_over() {
-        match message.field()? {
-            (KEYS, Value::Bytes(range)) => keys.push(range),
-            (RECORDS, Value::Bytes(range)) => found.push(part(body, range)?),
+        match message.next_field()? {
+            (KEY_TABLE_FIELD, ProtobufValue::Bytes(range)) => keys.push(range),
+            (RECORDS_FIELD, ProtobufValue::Bytes(range)) => found.push(parse_record(body, range)?),
             _ => {}
         }
-        if keys.len() > PARTS_MAX || found.len() > PARTS_MAX {
+        if keys.len() > MAX_PARTS || found.len() > MAX_PARTS {
             return None;
         }
     }
@@ -57,21 +57,21 @@ pub(super) fn parts(record: &[u8]) -> Option<Vec<Part>> {
     // The table of keys may stand behind the records.
     let named = found.iter().map(|(key, data)| {
         let key = keys.get(usize::try_from(*key).ok()?)?;
-        Some(Part { key: shifted(key), data: shifted(data) })
+        Some(AggregatedPart { key: shifted(key), data: shifted(data) })
     });
     let parts = named.collect::<Option<Vec<_>>>()?;
     if parts.is_empty() { None } else { Some(parts) }
 }
 
 /// One record within the message: which key is its own, and its bytes. Both are required.
-fn part(body: &[u8], record: Range<usize>) -> Option<(u64, Range<usize>)> {
-    let mut message = Message { bytes: &body[..record.end], at: record.start };
+fn parse_record(body: &[u8], record: Range<usize>) -> Option<(u64, Range<usize>)> {
+    let mut message = ProtobufReader { bytes: &body[..record.end], at: record.start };
     let (mut key, mut data) = (None, None);
     while !message.is_over() {
         // Of a field that stands twice the last one counts.
-        match message.field()? {
-            (KEY, Value::Number(number)) => key = Some(number),
-            (DATA, Value::Bytes(range)) => data = Some(range),
+        match message.next_field()? {
+            (KEY_INDEX_FIELD, ProtobufValue::Number(number)) => key = Some(number),
+            (DATA_FIELD, ProtobufValue::Bytes(range)) => data = Some(range),
             _ => {}
         }
     }
@@ -79,42 +79,42 @@ fn part(body: &[u8], record: Range<usize>) -> Option<(u64, Range<usize>)> {
 }
 
 /// A message in protocol buffers (encoding.md of protobuf.dev): fields one after the other.
-struct Message<'a> {
+struct ProtobufReader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 /// What a field holds.
-enum Value {
+enum ProtobufValue {
     Number(u64),
     Bytes(Range<usize>),
     /// Of a fixed width; no field that we know.
     Other,
 }
 
-impl Message<'_> {
+impl ProtobufReader<'_> {
     fn is_over(&self) -> bool {
         self.at >= self.bytes.len()
     }
 
     /// The next field's number, and what it holds; `None` if this is no message.
-    fn field(&mut self) -> Option<(u64, Value)> {
-        let tag = self.number()?;
+    fn next_field(&mut self) -> Option<(u64, ProtobufValue)> {
+        let tag = self.varint()?;
         let skip = match tag & 7 {
-            0 => return self.number().map(|number| (tag >> 3, Value::Number(number))),
+            0 => return self.varint().map(|number| (tag >> 3, ProtobufValue::Number(number))),
             1 => 8,
-            2 => usize::try_from(self.number()?).ok()?,
+            2 => usize::try_from(self.varint()?).ok()?,
             5 => 4,
             _ => return None,
         };
         let end = self.at.checked_add(skip).filter(|end| *end <= self.bytes.len())?;
         let range = self.at..end;
         self.at = end;
-        Some((tag >> 3, if tag & 7 == 2 { Value::Bytes(range) } else { Value::Other }))
+        Some((tag >> 3, if tag & 7 == 2 { ProtobufValue::Bytes(range) } else { ProtobufValue::Other }))
     }
 
     /// Seven bits a byte, the lowest first; the top bit says that more follow.
-    fn number(&mut self) -> Option<u64> {
+    fn varint(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..70).step_by(7) {
             let byte = *self.bytes.get(self.at)?;
@@ -134,7 +134,7 @@ pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn number(mut number: usize, out: &mut Vec<u8>) {
+    fn write_varint(mut number: usize, out: &mut Vec<u8>) {
         while number >= 0x80 {
             out.push(number as u8 & 0x7F | 0x80);
             number >>= 7;
@@ -142,40 +142,40 @@ pub(super) mod tests {
         out.push(number as u8);
     }
 
-    fn bytes(field: u8, bytes: &[u8], out: &mut Vec<u8>) {
+    fn write_bytes(field: u8, bytes: &[u8], out: &mut Vec<u8>) {
         out.push(field << 3 | 2);
-        number(bytes.len(), out);
+        write_varint(bytes.len(), out);
         out.extend_from_slice(bytes);
     }
 
     /// As the library writes it, all parts under one key.
     pub(crate) fn aggregate(parts: &[&[u8]]) -> Vec<u8> {
         let parts: Vec<_> = parts.iter().map(|part| (0, *part)).collect();
-        keyed(&parts, &["key"])
+        aggregate_with_keys(&parts, &["key"])
     }
 
     /// As the library writes it: a table of partition keys, then records that name theirs by its place.
-    pub(crate) fn keyed(parts: &[(u8, &[u8])], keys: &[&str]) -> Vec<u8> {
+    pub(crate) fn aggregate_with_keys(parts: &[(u8, &[u8])], keys: &[&str]) -> Vec<u8> {
         let mut body = Vec::new();
-        keys.iter().for_each(|key| bytes(1, key.as_bytes(), &mut body));
+        keys.iter().for_each(|key| write_bytes(1, key.as_bytes(), &mut body));
         for (key, part) in parts {
             let mut record = vec![1 << 3, *key];
-            bytes(3, part, &mut record);
-            bytes(3, &record, &mut body);
+            write_bytes(3, part, &mut record);
+            write_bytes(3, &record, &mut body);
         }
         let sum = Md5::digest(&body);
         [&MAGIC[..], &body, sum.as_slice()].concat()
     }
 
-    fn found(record: &[u8]) -> Option<Vec<Vec<u8>>> {
-        parts(record).map(|parts| parts.into_iter().map(|part| record[part.data].to_vec()).collect())
+    fn payloads(record: &[u8]) -> Option<Vec<Vec<u8>>> {
+        split_parts(record).map(|parts| parts.into_iter().map(|part| record[part.data].to_vec()).collect())
     }
 
     proptest! {
         #[test]
         fn what_was_put_together_is_found(parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 1..20)) {
             let slices: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-            prop_assert_eq!(found(&aggregate(&slices)), Some(parts));
+            prop_assert_eq!(payloads(&aggregate(&slices)), Some(parts));
         }
 
         #[test]
@@ -183,14 +183,14 @@ pub(super) mod tests {
             let mut record = aggregate(&[b"{\"ind\":1}", b"{\"ind\":2}"]);
             let at = at.index(record.len());
             record[at] ^= by;
-            prop_assert_eq!(found(&record), None);
+            prop_assert_eq!(payloads(&record), None);
         }
 
         #[test]
         fn no_body_is_too_strange(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let record = [&MAGIC[..], &body, Md5::digest(&body).as_slice()].concat();
-            if let Some(parts) = parts(&record) {
-                let is_within = |range: &Range<usize>| range.end <= record.len() - SUM_BYTES;
+            if let Some(parts) = split_parts(&record) {
+                let is_within = |range: &Range<usize>| range.end <= record.len() - MD5_BYTES;
                 prop_assert!(parts.iter().all(|part| is_within(&part.data) && is_within(&part.key)));
             }
         }
@@ -199,12 +199,16 @@ pub(super) mod tests {
     #[test]
     fn what_is_not_one_is_plain() {
         for plain in [&b""[..], b"{}", &MAGIC, &[0xF3, 0x89, 0x9A, 0xC2, 1, 2, 3]] {
-            assert_eq!(parts(plain), None);
+            assert_eq!(split_parts(plain), None);
         }
-        assert_eq!(parts(&aggregate(&[])), None, "no part");
-        assert_eq!(parts(&keyed(&[(0, b"a"), (2, b"b")], &["x", "y"])), None, "a key that is not there");
-        let many = vec![&b""[..]; PARTS_MAX + 1];
-        assert_eq!(parts(&aggregate(&many)), None, "too many");
-        assert_eq!(parts(&aggregate(&many[1..])).map(|parts| parts.len()), Some(PARTS_MAX));
+        assert_eq!(split_parts(&aggregate(&[])), None, "no part");
+        assert_eq!(
+            split_parts(&aggregate_with_keys(&[(0, b"a"), (2, b"b")], &["x", "y"])),
+            None,
+            "a key that is not there"
+        );
+        let many = vec![&b""[..]; MAX_PARTS + 1];
+        assert_eq!(split_parts(&aggregate(&many)), None, "too many");
+        assert_eq!(split_parts(&aggregate(&many[1..])).map(|parts| parts.len()), Some(MAX_PARTS));
     }
 }

@@ -12,23 +12,23 @@ use std::time::{Duration, Instant};
 use pinflow_dataflows::ingest::StreamHint;
 use rdkafka::error::KafkaError;
 
-use super::anchor::Anchor;
-use super::cluster::{ANSWER, Reading, Stands};
-use super::config::Start;
-use super::lane::Lane;
-use super::standing::{Range, Standing, standing};
+use super::config::KafkaStart;
+use super::consumer::{KafkaConsumer, OffsetContent, REQUEST_TIMEOUT};
+use super::fingerprint::RecordFingerprint;
+use super::offset_check::{OffsetCheck, OffsetRange, check_offset};
+use super::partition::PartitionReader;
 use crate::position::Reached;
 use crate::sources::thread::Halt;
 use crate::sources::{AcceptedLoss, Event, Feed, Partition, SourceError};
 
 /// How long brokers may be out of reach at the start. Later they may be for ever.
-const PATIENCE: Duration = Duration::from_secs(30);
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Before a question is asked again.
-const AGAIN: Duration = Duration::from_millis(250);
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A topic that is read.
 #[derive(Debug, Clone)]
-pub(super) struct Topic {
+pub(super) struct StartedTopic {
     pub(super) name: Arc<str>,
     pub(super) carries: StreamHint,
     /// Partitions that were taken up.
@@ -36,28 +36,28 @@ pub(super) struct Topic {
 }
 
 /// What is read once all is proved.
-pub(super) struct Begun {
+pub(super) struct StartedSource {
     pub(super) cluster_id: String,
-    pub(super) topics: Vec<Topic>,
+    pub(super) topics: Vec<StartedTopic>,
     /// Partitions that can be read at once.
-    pub(super) known: Vec<Lane>,
+    pub(super) known: Vec<PartitionReader>,
     /// Partitions whose beginning is not yet durable.
-    pub(super) fresh: Vec<Lane>,
+    pub(super) fresh: Vec<PartitionReader>,
 }
 
 /// What it takes to begin.
-pub(super) struct Beginning<'a> {
+pub(super) struct KafkaStartup<'a> {
     pub(super) feed: &'a Feed,
     /// Sees what the reader will see.
-    pub(super) reader: &'a Reading,
+    pub(super) reader: &'a KafkaConsumer,
     /// Sees everything.
-    pub(super) watcher: &'a Reading,
-    pub(super) start: Start,
+    pub(super) monitor: &'a KafkaConsumer,
+    pub(super) start: KafkaStart,
     pub(super) accepted: &'a [AcceptedLoss],
 }
 
 /// What a partition is called, and what its position is stored under: a cluster may be another one's namesake.
-pub(super) fn names(cluster_id: &str, topic: &str, partition: i32) -> (String, String) {
+pub(super) fn partition_names(cluster_id: &str, topic: &str, partition: i32) -> (String, String) {
     (format!("kafka/{topic}/{partition}"), format!("{}{partition}", key_prefix(cluster_id, topic)))
 }
 
@@ -65,35 +65,33 @@ fn key_prefix(cluster_id: &str, topic: &str) -> String {
     format!("kafka/{cluster_id}/{topic}/")
 }
 
-impl Beginning<'_> {
+impl KafkaStartup<'_> {
     /// Proves every known partition and finds the beginning of every other one.
-    pub(super) fn begin(&self, topics: Vec<(Arc<str>, StreamHint)>) -> Result<Begun, Halt> {
-        let id = || self.watcher.cluster_id().ok_or(KafkaError::Canceled);
-        let cluster_id = self.patiently("reach the brokers", id)?;
-        let mut begun = Begun { cluster_id, topics: Vec::new(), known: Vec::new(), fresh: Vec::new() };
-        let mut beginnings = Vec::new();
+    pub(super) fn run(&self, topics: Vec<(Arc<str>, StreamHint)>) -> Result<StartedSource, Halt> {
+        let id = || self.monitor.cluster_id().ok_or(KafkaError::Canceled);
+        let cluster_id = self.retry("reach the brokers", id)?;
+        let mut started = StartedSource { cluster_id, topics: Vec::new(), known: Vec::new(), fresh: Vec::new() };
+        let mut new_partitions = Vec::new();
         for (name, carries) in topics {
-            let topic = self.topic(&begun.cluster_id, name, carries)?;
-            self.lanes(&topic, &mut begun, &mut beginnings)?;
-            begun.topics.push(topic);
+            let topic = self.check_topic(&started.cluster_id, name, carries)?;
+            self.start_partitions(&topic, &mut started, &mut new_partitions)?;
+            started.topics.push(topic);
         }
-        if !beginnings.is_empty() {
-            self.feed.send(Event::Begun(beginnings))?;
+        if !new_partitions.is_empty() {
+            self.feed.send(Event::Begun(new_partitions))?;
         }
-        for loss in self
-            .accepted
-            .iter()
-            .filter(|loss| !begun.known.iter().any(|lane| lane.held() > 0 && lane.name == loss.partition))
-        {
+        for loss in self.accepted.iter().filter(|loss| {
+            !started.known.iter().any(|partition| partition.collected_bytes() > 0 && partition.name == loss.partition)
+        }) {
             let AcceptedLoss { partition, from, to } = loss;
             tracing::warn!(source = partition, %from, %to, "nothing is missing where --accept-loss says so");
         }
-        Ok(begun)
+        Ok(started)
     }
 
     /// A topic as the cluster has it, held against what the tables say of it.
-    fn topic(&self, cluster_id: &str, name: Arc<str>, carries: StreamHint) -> Result<Topic, Halt> {
-        let counted = self.patiently(&format!("ask for topic {name}"), || self.watcher.partitions(&name))?;
+    fn check_topic(&self, cluster_id: &str, name: Arc<str>, carries: StreamHint) -> Result<StartedTopic, Halt> {
+        let counted = self.retry(&format!("ask for topic {name}"), || self.monitor.partition_count(&name))?;
         let prefix = key_prefix(cluster_id, &name);
         let read = self.feed.stored_under(&prefix).count();
         let Some(partitions) = counted else {
@@ -102,18 +100,18 @@ impl Beginning<'_> {
                     "topic {name} is not in the cluster. Create it (`pinflow topics create`), or correct its name; \
                      without the right to describe it, it looks the same"
                 )),
-                read => gone(&name, read),
+                read => deleted_error(&name, read),
             }));
         };
         if usize::try_from(partitions).is_ok_and(|count| count < read) {
-            return Err(Halt::Failed(fewer(&name, read, partitions)));
+            return Err(Halt::Failed(fewer_partitions_error(&name, read, partitions)));
         }
-        self.not_elsewhere(cluster_id, &name)?;
-        Ok(Topic { name, carries, partitions })
+        self.check_same_cluster(cluster_id, &name)?;
+        Ok(StartedTopic { name, carries, partitions })
     }
 
     /// Refuses a topic that was read before from another cluster: its rows would carry the same names.
-    fn not_elsewhere(&self, cluster_id: &str, topic: &str) -> Result<(), Halt> {
+    fn check_same_cluster(&self, cluster_id: &str, topic: &str) -> Result<(), Halt> {
         let elsewhere = self.feed.stored_under("kafka/").find_map(|(key, _)| {
             let mut parts = key.split('/').skip(1);
             let (cluster, of) = (parts.next()?, parts.next()?);
@@ -131,164 +129,182 @@ impl Beginning<'_> {
         }
     }
 
-    fn lanes(&self, topic: &Topic, begun: &mut Begun, beginnings: &mut Vec<Partition>) -> Result<(), Halt> {
+    fn start_partitions(
+        &self,
+        topic: &StartedTopic,
+        started: &mut StartedSource,
+        new_partitions: &mut Vec<Partition>,
+    ) -> Result<(), Halt> {
         // A topic that was read before begins nowhere anew: a partition that the tables do not know was added since.
-        let is_new = self.feed.stored_under(&key_prefix(&begun.cluster_id, &topic.name)).next().is_none();
+        let is_new = self.feed.stored_under(&key_prefix(&started.cluster_id, &topic.name)).next().is_none();
         let mut anchors = BTreeMap::new();
         for number in 0..topic.partitions {
-            let (name, key) = names(&begun.cluster_id, &topic.name, number);
-            let range = self.range(&topic.name, number)?;
+            let (name, key) = partition_names(&started.cluster_id, &topic.name, number);
+            let range = self.fetch_range(&topic.name, number)?;
             match self.feed.stored(&key) {
                 Some(reached) => {
                     let next = reached.count();
-                    let loss = self.judge(&name, next, range)?;
-                    if let Some(anchor) = Anchor::of(reached).filter(|anchor| anchor.offset >= range.low) {
+                    let loss = self.check_position(&name, next, range)?;
+                    if let Some(anchor) =
+                        RecordFingerprint::from_stored(reached).filter(|anchor| anchor.offset >= range.low)
+                    {
                         anchors.insert(number, anchor);
                     }
                     let id = self.feed.open(&name, &key, topic.carries)?.id;
-                    let mut lane = Lane::new(&topic.name, number, name, id, next, Anchor::of(reached));
-                    lane.there = self.there(&topic.name, number)?;
+                    let mut partition = PartitionReader::new(
+                        &topic.name,
+                        number,
+                        name,
+                        id,
+                        next,
+                        RecordFingerprint::from_stored(reached),
+                    );
+                    partition.initial_end = self.fetch_end(&topic.name, number)?;
                     if let Some(loss) = loss {
-                        lane.lose(loss);
+                        partition.push_loss(loss);
                     }
-                    begun.known.push(lane);
+                    started.known.push(partition);
                 }
                 None => {
-                    let next = if is_new { self.first(&topic.name, number, range)? } else { range.low };
-                    let (mut lane, partition) = fresh(self.feed, topic, number, (name, key), next);
-                    lane.there = self.there(&topic.name, number)?;
-                    begun.fresh.push(lane);
-                    beginnings.push(partition);
+                    let next = if is_new { self.first_offset(&topic.name, number, range)? } else { range.low };
+                    let (mut reader, announced) = new_partition(self.feed, topic, number, (name, key), next);
+                    reader.initial_end = self.fetch_end(&topic.name, number)?;
+                    started.fresh.push(reader);
+                    new_partitions.push(announced);
                 }
             }
         }
-        self.prove(&topic.name, &anchors)
+        self.verify_fingerprints(&topic.name, &anchors)
     }
 
     /// Whether a known position lies within what is there; gives back what is missing, if that was accepted.
-    fn judge(&self, name: &str, next: u64, range: Range) -> Result<Option<&AcceptedLoss>, Halt> {
-        match standing(next, range) {
-            Standing::Whole => Ok(None),
-            Standing::Short => Err(Halt::Failed(short(name, next, range))),
-            Standing::Lost { to } => {
+    fn check_position(&self, name: &str, next: u64, range: OffsetRange) -> Result<Option<&AcceptedLoss>, Halt> {
+        match check_offset(next, range) {
+            OffsetCheck::InRange => Ok(None),
+            OffsetCheck::PastEnd => Err(Halt::Failed(past_end_error(name, next, range))),
+            OffsetCheck::Expired { to } => {
                 let accepted = |loss: &&AcceptedLoss| loss.is(name, next.into(), to.into());
                 match self.accepted.iter().find(accepted) {
                     Some(loss) => {
                         loss.say();
                         Ok(Some(loss))
                     }
-                    None => Err(Halt::Failed(lost(name, next, to))),
+                    None => Err(Halt::Failed(expired_error(name, next, to))),
                 }
             }
         }
     }
 
     /// Where an unknown partition of a new topic begins.
-    fn first(&self, topic: &str, number: i32, range: Range) -> Result<u64, Halt> {
+    fn first_offset(&self, topic: &str, number: i32, range: OffsetRange) -> Result<u64, Halt> {
         // The end as readers of committed records have it: what is in an open transaction comes later.
-        let end = || self.reader.range(topic, number).map(|range| range.high);
+        let end = || self.reader.offset_range(topic, number).map(|range| range.high);
         match self.start {
-            Start::Earliest => Ok(range.low),
-            Start::Latest => self.patiently(&format!("find the end of {topic}"), end),
-            Start::At(moment) => {
-                let since = || self.reader.first_since(topic, number, moment);
-                match self.patiently(&format!("find {moment} in {topic}"), since)? {
+            KafkaStart::Earliest => Ok(range.low),
+            KafkaStart::Latest => self.retry(&format!("find the end of {topic}"), end),
+            KafkaStart::At(moment) => {
+                let since = || self.reader.first_offset_since(topic, number, moment);
+                match self.retry(&format!("find {moment} in {topic}"), since)? {
                     Some(offset) => Ok(offset),
-                    None => self.patiently(&format!("find the end of {topic}"), end),
+                    None => self.retry(&format!("find the end of {topic}"), end),
                 }
             }
         }
     }
 
     /// Proves that the last records that were read stand where they stood.
-    fn prove(&self, topic: &str, anchors: &BTreeMap<i32, Anchor>) -> Result<(), Halt> {
+    fn verify_fingerprints(&self, topic: &str, anchors: &BTreeMap<i32, RecordFingerprint>) -> Result<(), Halt> {
         let mut left = anchors.clone();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + STARTUP_TIMEOUT;
         while !left.is_empty() {
             if Instant::now() >= deadline {
-                return Err(Halt::Failed(self.unreachable(&format!("read the last known records of {topic}"))));
+                return Err(Halt::Failed(self.unreachable_error(&format!("read the last known records of {topic}"))));
             }
             let at = left.iter().map(|(number, anchor)| (*number, anchor.offset)).collect();
-            for (number, stands) in self.watcher.records(topic, &at, || self.feed.stopped())? {
+            for (number, stands) in self.monitor.read_at_offsets(topic, &at, || self.feed.stopped())? {
                 let Some(anchor) = left.remove(&number) else { continue };
-                hold(&format!("kafka/{topic}/{number}"), anchor, stands)?;
+                verify_fingerprint(&format!("kafka/{topic}/{number}"), anchor, stands)?;
             }
         }
         Ok(())
     }
 
-    fn range(&self, topic: &str, number: i32) -> Result<Range, Halt> {
-        self.patiently(&format!("ask what kafka/{topic}/{number} holds"), || self.watcher.range(topic, number))
+    fn fetch_range(&self, topic: &str, number: i32) -> Result<OffsetRange, Halt> {
+        self.retry(&format!("ask what kafka/{topic}/{number} holds"), || self.monitor.offset_range(topic, number))
     }
 
     /// Where what is there now ends, as readers of committed records see it. A run that ends with what is there goes so
     /// far.
-    fn there(&self, topic: &str, number: i32) -> Result<u64, Halt> {
-        let ask = || self.reader.range(topic, number);
-        Ok(self.patiently(&format!("ask where kafka/{topic}/{number} ends"), ask)?.high)
+    fn fetch_end(&self, topic: &str, number: i32) -> Result<u64, Halt> {
+        let ask = || self.reader.offset_range(topic, number);
+        Ok(self.retry(&format!("ask where kafka/{topic}/{number} ends"), ask)?.high)
     }
 
     /// Asks until there is an answer, the run is stopped, or patience ends.
-    fn patiently<T>(&self, what: &str, ask: impl Fn() -> Result<T, KafkaError>) -> Result<T, Halt> {
-        let deadline = Instant::now() + PATIENCE;
+    fn retry<T>(&self, what: &str, ask: impl Fn() -> Result<T, KafkaError>) -> Result<T, Halt> {
+        let deadline = Instant::now() + STARTUP_TIMEOUT;
         loop {
             match ask() {
                 Ok(answer) => return Ok(answer),
                 Err(_) if self.feed.stopped() => return Err(Halt::Stopped),
-                Err(_) if self.watcher.listener.is_refused() || Instant::now() + ANSWER >= deadline => {
-                    return Err(Halt::Failed(self.unreachable(what)));
+                Err(_) if self.monitor.listener.is_rejected() || Instant::now() + REQUEST_TIMEOUT >= deadline => {
+                    return Err(Halt::Failed(self.unreachable_error(what)));
                 }
                 Err(error) => {
                     tracing::debug!("{what}: {error}");
                     // What keeps the brokers out of reach is heard here, tokens are made here.
-                    let _ = self.watcher.consumer.poll(AGAIN);
+                    let _ = self.monitor.consumer.poll(RETRY_INTERVAL);
                     let _ = self.reader.consumer.poll(Duration::ZERO);
                 }
             }
         }
     }
 
-    fn unreachable(&self, what: &str) -> SourceError {
-        let _ = self.watcher.consumer.poll(Duration::ZERO);
-        let troubles = match self.watcher.listener.troubles() {
+    fn unreachable_error(&self, what: &str) -> SourceError {
+        let _ = self.monitor.consumer.poll(Duration::ZERO);
+        let errors = match self.monitor.listener.connection_errors() {
             none if none.is_empty() => "no broker answered".to_owned(),
-            troubles => troubles,
+            errors => errors,
         };
         SourceError::Unusable(format!(
-            "{what}: {troubles}. Start the brokers, or correct `brokers`; `pinflow check` shows details"
+            "{what}: {errors}. Start the brokers, or correct `brokers`; `pinflow check` shows details"
         ))
     }
 }
 
 /// A partition that begins now, and how the engine learns of it.
-pub(super) fn fresh(
+pub(super) fn new_partition(
     feed: &Feed,
-    topic: &Topic,
+    topic: &StartedTopic,
     number: i32,
     (name, key): (String, String),
     next: u64,
-) -> (Lane, Partition) {
+) -> (PartitionReader, Partition) {
     let at = Reached { next: next.into(), ..Reached::NOTHING };
     let partition = feed.number(&name, &key, topic.carries, Some(at));
-    (Lane::new(&topic.name, number, name, partition.id, next, None), partition)
+    (PartitionReader::new(&topic.name, number, name, partition.id, next, None), partition)
 }
 
 /// Whether an anchor stands.
-pub(super) fn hold(name: &str, anchor: Anchor, stands: Stands) -> Result<(), SourceError> {
+pub(super) fn verify_fingerprint(
+    name: &str,
+    anchor: RecordFingerprint,
+    stands: OffsetContent,
+) -> Result<(), SourceError> {
     match stands {
-        Stands::Record(hash) if hash == anchor.hash => Ok(()),
-        Stands::Record(hash) => Err(SourceError::Changed {
+        OffsetContent::Record(hash) if hash == anchor.hash => Ok(()),
+        OffsetContent::Record(hash) => Err(SourceError::Changed {
             partition: name.to_owned(),
             what: format!(
                 "offset {} held a record with anchor {:016x} when it was read, and now holds one with {hash:016x}: the \
                  topic was re-created, or its end was cut off and written anew. Rows from offset {} on may be of the \
-                 new one. {MEND}",
+                 new one. {CHANGED_TOPIC_HINT}",
                 anchor.offset,
                 anchor.hash,
                 anchor.offset + 1
             ),
         }),
-        Stands::Nothing => {
+        OffsetContent::Nothing => {
             // As in a compacted topic: older records are there.
             let offset = anchor.offset;
             tracing::warn!(
@@ -302,10 +318,10 @@ pub(super) fn hold(name: &str, anchor: Anchor, stands: Stands) -> Result<(), Sou
 }
 
 /// What can be done about a topic that is not the one that was read.
-const MEND: &str = "Restore the topic, or read the new one into other [tables]";
+const CHANGED_TOPIC_HINT: &str = "Restore the topic, or read the new one into other [tables]";
 
 /// The partition dropped records before they were read.
-pub(super) fn lost(name: &str, from: u64, to: u64) -> SourceError {
+pub(super) fn expired_error(name: &str, from: u64, to: u64) -> SourceError {
     SourceError::Lost {
         partition: name.to_owned(),
         from: from.into(),
@@ -318,12 +334,12 @@ pub(super) fn lost(name: &str, from: u64, to: u64) -> SourceError {
 }
 
 /// The partition ends before the position.
-pub(super) fn short(name: &str, next: u64, range: Range) -> SourceError {
+pub(super) fn past_end_error(name: &str, next: u64, range: OffsetRange) -> SourceError {
     SourceError::Changed {
         partition: name.to_owned(),
         what: format!(
             "it was read up to offset {next}, and holds only {} to {} now, so {} to {} are gone: the topic was \
-             re-created, or its end was cut off. {MEND}",
+             re-created, or its end was cut off. {CHANGED_TOPIC_HINT}",
             range.low,
             range.high,
             range.high,
@@ -333,19 +349,19 @@ pub(super) fn short(name: &str, next: u64, range: Range) -> SourceError {
 }
 
 /// The topic is gone.
-pub(super) fn gone(topic: &str, partitions: usize) -> SourceError {
+pub(super) fn deleted_error(topic: &str, partitions: usize) -> SourceError {
     SourceError::Changed {
         partition: format!("kafka/{topic}"),
-        what: format!("the topic, of which {partitions} partitions were read, was deleted. {MEND}"),
+        what: format!("the topic, of which {partitions} partitions were read, was deleted. {CHANGED_TOPIC_HINT}"),
     }
 }
 
 /// The topic has fewer partitions than were read.
-pub(super) fn fewer(topic: &str, read: usize, now: i32) -> SourceError {
+pub(super) fn fewer_partitions_error(topic: &str, read: usize, now: i32) -> SourceError {
     SourceError::Changed {
         partition: format!("kafka/{topic}"),
         what: format!(
-            "{read} partitions of it were read, and it has {now} now, so {now} to {} are gone: it was re-created. {MEND}",
+            "{read} partitions of it were read, and it has {now} now, so {now} to {} are gone: it was re-created. {CHANGED_TOPIC_HINT}",
             read - 1
         ),
     }
