@@ -24,6 +24,8 @@ mod epoch;
 mod in_flight;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::collections::VecDeque;

@@ -1,0 +1,213 @@
+//! What the scheduler decides in single situations, beyond its laws: when, and for whom.
+
+use super::*;
+
+/// Numbers in place of blocks. Epochs and windows hold nothing.
+#[derive(Debug)]
+struct NumberedWork;
+
+impl SchedulerPayload for NumberedWork {
+    type Work = u32;
+    type EpochRows = ();
+    type EpochAnswers = ();
+    type WindowContents = ();
+}
+
+const EPOCH_LENGTH: Duration = Duration::from_millis(10);
+
+struct TestRun {
+    scheduler: EpochScheduler<NumberedWork>,
+    start: Instant,
+    now: Instant,
+}
+
+impl TestRun {
+    /// Two workers, two epochs in flight, one window in flight. The answers are rebuilt in epoch 1, which has passed.
+    fn new(change: impl FnOnce(&mut SchedulerPolicy)) -> TestRun {
+        let commit =
+            CommitPolicy { rows_max: 100, age_max: Duration::from_secs(1), bytes_max: 1_000, windows_in_flight_max: 1 };
+        let mut policy = SchedulerPolicy {
+            workers: 2,
+            epoch_length: EPOCH_LENGTH,
+            epoch_bytes_max: 500,
+            epochs_in_flight_max: 2,
+            commit,
+            has_tables: true,
+            backlogs: 1,
+            memory_max: None,
+            memory_grace: Duration::from_secs(1),
+        };
+        change(&mut policy);
+        let start = Instant::now();
+        let mut run = TestRun { scheduler: EpochScheduler::new(policy, start), start, now: start };
+        run.take(SchedulerEvent::RebuildFinished);
+        run.pass(1);
+        run
+    }
+
+    /// Takes an event and lets the time do its part, as the driver does. Returns what was decided.
+    fn take(&mut self, event: SchedulerEvent<u32>) -> Vec<String> {
+        let mut decided = Vec::new();
+        for event in [event, SchedulerEvent::Tick { can_sweep: true }] {
+            self.scheduler.handle_event(event, self.now);
+            decided.extend(std::iter::from_fn(|| self.scheduler.next_command()).map(|command| format!("{command:?}")));
+        }
+        decided
+    }
+
+    fn tick_at(&mut self, millis: u64) -> Vec<String> {
+        self.now = self.start + Duration::from_millis(millis);
+        self.take(SchedulerEvent::Tick { can_sweep: true })
+    }
+
+    fn block(&mut self, work: u32, rows: u64, bytes: usize) -> Vec<String> {
+        self.take(SchedulerEvent::BlockTaken { work, rows, bytes })
+    }
+
+    /// Both workers have read the epoch, and it has passed the graph.
+    fn pass(&mut self, epoch: Epoch) -> Vec<String> {
+        self.take(SchedulerEvent::EpochRead { epoch });
+        self.take(SchedulerEvent::EpochRead { epoch });
+        self.take(SchedulerEvent::FrontierAdvanced { frontier: epoch + 1 })
+    }
+}
+
+fn closed(epoch: Epoch, ends_window: bool) -> String {
+    format!("CloseEpoch {{ epoch: {epoch}, ends_window: {ends_window}, sweep_demanded: false }}")
+}
+
+fn given(worker: usize, work: u32) -> String {
+    format!("GiveWork {{ worker: {worker}, work: {work} }}")
+}
+
+#[test]
+fn block_goes_to_the_worker_with_least_bytes_of_the_open_epoch() {
+    let mut run = TestRun::new(|_| ());
+    assert_eq!(run.block(1, 1, 100), [given(0, 1)]);
+    assert_eq!(run.block(2, 1, 30), [given(1, 2)]);
+    assert_eq!(run.block(3, 1, 80), [given(1, 3)]);
+    assert_eq!(run.block(4, 1, 5), [given(0, 4)]);
+    assert_eq!(run.tick_at(10), [closed(2, false)]);
+    assert_eq!(run.block(5, 1, 1), [given(0, 5)], "bytes of a closed epoch do not count");
+}
+
+#[test]
+fn epoch_closes_its_length_after_the_one_before_and_at_once_when_full() {
+    let mut run = TestRun::new(|_| ());
+    assert_eq!(run.scheduler.next_deadline(), None, "an empty epoch stays open");
+    run.tick_at(4);
+    run.block(1, 1, 100);
+    assert_eq!(run.scheduler.next_deadline(), Some(run.start + EPOCH_LENGTH));
+    assert!(run.tick_at(9).is_empty());
+    assert_eq!(run.tick_at(10), [closed(2, false)]);
+    assert_eq!(run.block(2, 1, 500), [given(0, 2), closed(3, false)]);
+}
+
+#[test]
+fn record_after_a_quiet_time_closes_its_epoch_at_once() {
+    let mut run = TestRun::new(|_| ());
+    run.tick_at(500);
+    assert_eq!(run.block(1, 1, 1), [given(0, 1), closed(2, false)]);
+}
+
+#[test]
+fn busy_graph_makes_one_large_epoch_instead_of_many() {
+    let mut run = TestRun::new(|_| ());
+    run.block(1, 1, 1);
+    run.tick_at(10);
+    run.block(2, 1, 1);
+    run.tick_at(20);
+    run.block(3, 1, 1);
+    assert!(run.tick_at(90).is_empty(), "two epochs are in the graph");
+    assert_eq!(run.scheduler.allowed_input(), AllowedInput::SourceEvents, "the next one fills meanwhile");
+    assert_eq!(run.scheduler.next_deadline(), Some(run.start + Duration::from_secs(1)), "the window's");
+    assert!(run.pass(2).contains(&closed(4, false)));
+}
+
+#[test]
+fn full_window_is_cut_and_sources_wait_when_the_next_one_is_full_too() {
+    let mut run = TestRun::new(|_| ());
+    assert_eq!(run.block(1, 100, 1), [given(0, 1), closed(2, true)]);
+    let committed = "CommitWindow { last_epoch: 2, is_last: false }".to_owned();
+    assert!(run.pass(2).contains(&committed));
+    assert_eq!(run.block(2, 100, 1), [given(0, 2)], "one window is on its way to the disk");
+    assert_eq!(run.scheduler.allowed_input(), AllowedInput::Nothing);
+    let durable = run.take(SchedulerEvent::WindowDurable { epoch: 2 });
+    assert!(durable.contains(&closed(3, true)), "{durable:?}");
+    assert_eq!(run.scheduler.durable_epoch(), Some(2));
+    assert_eq!(run.scheduler.allowed_input(), AllowedInput::SourceEvents);
+}
+
+#[test]
+fn window_is_cut_at_its_age_though_nothing_follows() {
+    let mut run = TestRun::new(|_| ());
+    run.block(1, 1, 1);
+    assert_eq!(run.tick_at(10), [closed(2, false)]);
+    run.pass(2);
+    assert!(run.tick_at(999).is_empty());
+    assert_eq!(run.tick_at(1_000), [closed(3, true)]);
+}
+
+#[test]
+fn run_without_tables_cuts_no_window() {
+    let mut run = TestRun::new(|policy| policy.has_tables = false);
+    assert_eq!(run.block(1, 1_000, 10), [given(0, 1)]);
+    assert_eq!(run.tick_at(5_000), [closed(2, false)]);
+    assert_eq!(run.scheduler.durable_epoch(), None);
+    run.take(SchedulerEvent::SourcesEnded);
+    run.pass(2);
+    assert_eq!(run.pass(3).last().map(String::as_str), Some("Finish"));
+}
+
+#[test]
+fn backlog_is_complete_in_the_epoch_that_holds_its_end() {
+    let mut run = TestRun::new(|_| ());
+    run.block(1, 1, 1);
+    run.take(SchedulerEvent::BacklogRead);
+    assert_eq!(run.tick_at(10), [closed(2, false)]);
+    assert!(run.scheduler.is_rebuilt() && !run.scheduler.is_caught_up());
+    run.pass(2);
+    assert!(run.scheduler.is_caught_up());
+}
+
+#[test]
+fn epochs_without_rows_are_durable_as_soon_as_they_are_shown() {
+    let mut run = TestRun::new(|_| ());
+    run.take(SchedulerEvent::StatusChanged);
+    run.tick_at(10);
+    run.pass(2);
+    assert_eq!(run.scheduler.durable_epoch(), Some(2));
+    run.block(1, 1, 1);
+    run.tick_at(20);
+    run.pass(3);
+    assert_eq!(run.scheduler.durable_epoch(), Some(2), "the rows of epoch 3 wait for their commit");
+}
+
+#[test]
+fn stop_that_follows_the_end_of_the_sources_does_not_count_as_one() {
+    let mut run = TestRun::new(|_| ());
+    assert_eq!(run.take(SchedulerEvent::SourcesEnded), [closed(2, true)]);
+    assert!(run.take(SchedulerEvent::StopRequested).is_empty());
+    let passed = run.pass(2);
+    assert!(passed.contains(&"CommitWindow { last_epoch: 2, is_last: true }".to_owned()), "{passed:?}");
+    let durable = run.take(SchedulerEvent::WindowDurable { epoch: 2 });
+    assert_eq!(durable.last().map(String::as_str), Some("Finish"));
+    assert!(!run.scheduler.is_stopped());
+}
+
+#[test]
+fn durable_epoch_of_a_rebuild_does_not_fall_when_an_earlier_window_becomes_durable() {
+    let mut run = TestRun::new(|policy| policy.memory_max = Some(100));
+    // As above, only that the rows are still being read back.
+    run.scheduler =
+        EpochScheduler::new(SchedulerPolicy { memory_max: Some(100), ..run.scheduler.policy.clone() }, run.now);
+    run.take(SchedulerEvent::StoredRowsTaken { work: 1, bytes: 1 });
+    run.now += EPOCH_LENGTH;
+    assert_eq!(run.take(SchedulerEvent::MemoryMeasured { resident: 101 }).len(), 2);
+    run.take(SchedulerEvent::RebuildFinished);
+    run.pass(1);
+    run.pass(2);
+    assert_eq!(run.scheduler.durable_epoch(), Some(2));
+    run.take(SchedulerEvent::WindowDurable { epoch: 1 });
+    assert_eq!(run.scheduler.durable_epoch(), Some(2));
+}
