@@ -1,4 +1,4 @@
-//! Sources of which nothing is accepted: a run that rejects everything must not look like success.
+//! Warns of sources all of whose rows are rejected: such a run must not look like a success.
 
 use std::collections::BTreeMap;
 
@@ -118,22 +118,22 @@ impl AllRejected {
     }
 }
 
-/// What is probably wrong with a source all of whose rows are rejected for this reason.
+/// What is probably wrong with a source if all of its rows are rejected for this reason.
 fn likely_cause(reason: RejectionReason) -> &'static str {
     match reason {
         RejectionReason::NotUtf8 | RejectionReason::NotJson | RejectionReason::TrailingBytes => {
-            "is it CSV, Avro or another format? Read are JSON objects, one a line or message, or a file that is one JSON array"
+            "is it CSV, Avro or another format? A source has JSON objects, one per line or message, or is a file that is one JSON array"
         }
         RejectionReason::NotAnObject => {
-            "each record must be a JSON object, one a line or message, or a file one JSON array of them"
+            "each record must be a JSON object: one per line or message, or a file that is one JSON array of them"
         }
         RejectionReason::NoKey | RejectionReason::BadKey => {
             "a row needs its key, a whole number called `ind` or `index`"
         }
         RejectionReason::WrongStream => {
-            "is it another stream than the source says? Check the names, or say that the source is `auto`"
+            "does the source name another stream? Check the names, or set the source's stream to `auto`"
         }
-        RejectionReason::WrongType => "the fields have other JSON types than those of a post",
+        RejectionReason::WrongType => "the fields do not have the JSON types of a post",
         RejectionReason::DuplicateField => "the records name a field twice with different values",
         RejectionReason::TooLarge | RejectionReason::TooDeep | RejectionReason::TooManyRows => {
             "the records are larger than a message may be"

@@ -1,5 +1,5 @@
-//! The committer: makes windows durable, in their order, one at a time: first in the archive, if there is one, then in the
-//! tables. So what the tables say is durable can be read back from the archive.
+//! The committer: makes windows durable in order, one at a time. A window goes to the archive first, if there is one, then
+//! to the tables. So whatever the tables hold can be read back from the archive.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError};
@@ -34,7 +34,7 @@ pub(super) async fn run_committer<S: Sink>(
     }
 }
 
-/// Commits windows in their order, one at a time, until there are no more.
+/// Commits windows in order, one at a time, until there are no more.
 async fn commit_windows<S: Sink>(
     mut sink: S,
     mut archive: Option<Archive>,
@@ -68,7 +68,7 @@ async fn commit_windows<S: Sink>(
     }
 }
 
-/// Makes one window durable, everywhere.
+/// Makes one window durable in the archive and the tables.
 async fn commit_window<S: Sink>(
     sink: &mut S,
     archive: Option<&mut Archive>,

@@ -19,12 +19,12 @@ pub enum EngineError {
     /// The archive cannot be written.
     #[error("write the archive")]
     Archive(#[from] ArchiveError),
-    /// A thread panicked: a fault of pinflow's own.
+    /// A thread panicked, which is a defect of pinflow.
     #[error(
         "{thread} panicked: {message}. This is a fault in pinflow; what is committed is safe, a restart resumes there"
     )]
     Panicked {
-        /// Which.
+        /// Its name.
         thread: String,
         /// Its message and place.
         message: String,

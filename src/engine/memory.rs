@@ -1,8 +1,8 @@
-//! The one limit of the process's memory, and what holds how much when it is exceeded.
+//! The limit of the process's memory, and a report of what uses it when the limit is exceeded.
 //!
-//! What counts is the resident memory of the process: what the kernel and the control group count, too. Above the limit
-//! sources pause, the open window is committed, and texts that no row refers to are freed. If that does not help within
-//! [`MEMORY_GRACE`], the run ends as it does at a signal, with every row that was read in the tables, and says why.
+//! The resident memory of the process counts, as the kernel and the control group count it. Above the limit sources pause,
+//! the open window is committed, and texts that no row refers to are freed. If that does not help within [`MEMORY_GRACE`],
+//! the run ends in order, with every row that was read in the tables, and an error that reports what uses the memory.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,13 +20,13 @@ pub(super) const MEMORY_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) enum MemoryAction {
     /// Nothing.
     Continue,
-    /// Take no more blocks; `begins`: this has just become so.
+    /// Take no more blocks; `begins`: the memory has just exceeded its limit.
     Pause { begins: bool },
     /// End the run.
     GiveUp,
 }
 
-/// Watches the memory. Pure: it is told what was measured, and when.
+/// Compares the memory with its limit. Pure: measurements and the time are arguments.
 #[derive(Debug)]
 pub(super) struct MemoryGuard {
     bytes_max: Option<u64>,
@@ -49,7 +49,7 @@ impl MemoryGuard {
         self.over_since.is_some()
     }
 
-    /// Takes in what was measured. Once above the limit, the memory must fall to 95 % of it.
+    /// Takes in a measurement. Once above the limit, the memory must fall to 95 % of it.
     pub(super) fn observe_resident(&mut self, resident: u64, now: Instant) -> MemoryAction {
         self.check_at = now + MEMORY_CHECK_INTERVAL;
         let Some(max) = self.bytes_max else { return MemoryAction::Continue };
@@ -64,18 +64,18 @@ impl MemoryGuard {
     }
 }
 
-/// What holds how much, when a run ends because of its memory.
+/// What uses the memory, for a run that pauses or ends because of it. All figures but `sizes` and `texts` are bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct HeldMemory {
-    /// Of the process.
+    /// Resident memory of the process.
     pub resident: u64,
-    /// What it may be.
+    /// Its limit.
     pub max: u64,
     /// Texts of rows and sources.
     pub texts: graph::StateSize,
     /// What the graph holds.
     pub sizes: graph::StateSizes,
-    /// Messages of the window that is open, as they were received.
+    /// Messages of the window that fills, as they were received.
     pub window: u64,
     /// Messages that the workers have not read.
     pub blocks: u64,

@@ -16,17 +16,17 @@ pub(super) struct PartitionState {
     pub(super) reached: Reached,
     pub(super) lag: Option<u64>,
     pub(super) lag_ms: Option<u64>,
-    /// Where its source ended when it last said so.
+    /// Where the source ended when it last reported that.
     pub(super) end: Option<Position>,
     /// When its last record arrived.
     pub(super) arrived_at: Option<Micros>,
-    /// Of what its last block left; 0 where that is unknown.
+    /// Bytes of the partition after its last block; 0 if that is unknown.
     pub(super) remaining_bytes: u64,
     pub(super) read: ReadCounts,
 }
 
 impl PartitionState {
-    /// A partition of which nothing is answered yet in this run.
+    /// A partition before its first record in this run.
     pub(super) fn new(partition: Partition) -> PartitionState {
         PartitionState {
             source: Symbol::new(&partition.name),
@@ -41,7 +41,7 @@ impl PartitionState {
         }
     }
 
-    /// Records that the source still had when it last spoke of its end, beyond what is answered.
+    /// Records between what is answered and the source's end, as the source last reported it.
     pub(super) fn lag(&self) -> Option<u64> {
         let counted = self.end.and_then(Position::narrow).zip(self.reached.next.narrow());
         counted.map(|(end, next)| end.saturating_sub(next)).or(self.lag)

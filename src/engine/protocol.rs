@@ -69,7 +69,7 @@ pub(super) struct CommitRequest<S: Sink> {
     pub(super) window: Window<WindowBatches<S>>,
     /// Its messages as they were received; none if they are not archived.
     pub(super) messages: Vec<ReceivedMessages>,
-    /// How each partition moves in it, by what rows' `_source` says.
+    /// How each partition moves in it, by the `_source` of its rows.
     pub(super) moved: Vec<(String, Moved)>,
     /// Whether no other window follows in this run.
     pub(super) is_last: bool,
@@ -77,7 +77,7 @@ pub(super) struct CommitRequest<S: Sink> {
 
 /// Messages of one partition.
 pub(super) struct ReceivedMessages {
-    /// What their rows' `_source` says.
+    /// The `_source` of their rows.
     pub(super) source: String,
     pub(super) records: Records,
 }

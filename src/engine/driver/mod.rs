@@ -1,5 +1,5 @@
-//! The driver: the engine's I/O around its scheduler. It waits for what happens, tells the scheduler, and does what that
-//! decides. It decides nothing itself.
+//! The driver: the engine's I/O around its scheduler. It waits for events, passes them to the scheduler, and carries out the
+//! commands that the scheduler returns. It makes no decision itself.
 
 mod contents;
 mod intake;
@@ -66,7 +66,7 @@ struct EngineDriver<S: Sink> {
     /// When the last epoch that is shown was closed.
     as_of: Timestamp,
     stop: watch::Receiver<bool>,
-    /// Nobody takes frames any more.
+    /// Whether serving takes no frames any more.
     is_unserved: bool,
     totals: RunTotals,
     all_rejected: AllRejectedMonitor,
@@ -75,8 +75,8 @@ struct EngineDriver<S: Sink> {
 }
 
 impl<S: Sink> EngineDriver<S> {
-    /// Runs until everything is read, shown and durable. An [`EngineError`] beside the outcome is one that let the run finish
-    /// what it had read.
+    /// Runs until everything is read, shown and durable. With an outcome, the [`EngineError`] is a failure after which the
+    /// run still finished what it had read.
     async fn run_until_finished(
         mut self,
         mut inputs: DriverInputs<S>,

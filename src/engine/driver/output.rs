@@ -106,8 +106,7 @@ impl<S: Sink> EngineDriver<S> {
         self.durable_frontier.advance(window.reached.iter().map(|(partition, reached)| (*partition, reached.next)));
     }
 
-    /// Shows the answers at the end of an epoch. While rows are read back they must not be shown to anybody, but whoever
-    /// keeps answers must learn of them.
+    /// Sends the answers at the end of an epoch to serving: also during a rebuild, so that serving knows them when it ends.
     pub(super) async fn show_epoch(&mut self, epoch: Epoch, ends_window: bool, answers: EpochAnswers) {
         self.as_of = answers.as_of;
         let EpochAnswers { changes, first_record_at, .. } = answers;

@@ -1,8 +1,8 @@
 //! The scheduler: decides when to close an epoch, cut a window, take a block and stop. A pure state machine.
 //!
-//! The [driver](super::driver) tells it what happened ([`SchedulerEvent`]) and does what it says
-//! ([`SchedulerCommand`]). The scheduler does no I/O and reads no clock: time is an argument. It owns everything that is in
-//! flight, and never looks into it: see [`SchedulerPayload`].
+//! The [driver](super::driver) passes it events ([`SchedulerEvent`]) and carries out its commands ([`SchedulerCommand`]). The
+//! scheduler does no I/O and reads no clock: time is an argument. It owns everything that is in flight, as opaque values: see
+//! [`SchedulerPayload`].
 //!
 //! # Laws
 //!
@@ -14,11 +14,11 @@
 //! 4. **Durability.** The durable epoch never decreases, and no block beyond the last durable window lies at or before it.
 //! 5. **Credit.** Blocks, epochs and windows in flight are bounded by the settings.
 //! 6. **Progress.** While no block may be taken, something is in flight whose report will change that, or a deadline is set.
-//!    No deadline stays in the past. Start positions are committed without delay. What was taken is shown and becomes durable even if nothing follows. After a stop, or
-//!    the end of the sources, the run finishes once all reports are in, with everything durable. After a failure nothing
-//!    more is shown or committed.
+//!    No deadline stays in the past. Start positions are committed without delay. What was taken is shown and becomes durable
+//!    even if nothing follows. After a stop, or the end of the sources, the run finishes once all reports are in, with
+//!    everything durable. After a failure nothing more is shown or committed.
 //!
-//! `simulation.rs` checks them at each step of random histories.
+//! `simulation` checks them at each step of random histories.
 
 mod epoch;
 mod in_flight;
@@ -209,8 +209,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
         }
     }
 
-    /// Takes in what happened. What follows from it is said by [`EpochScheduler::next_command`], which is to be emptied before
-    /// the next event.
+    /// Takes in an event. Do all that [`EpochScheduler::next_command`] returns before the next event.
     pub(super) fn handle_event(&mut self, event: SchedulerEvent<P::Work>, now: Instant) {
         if self.phase == SchedulerPhase::Ended {
             return;
@@ -312,7 +311,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
         self.backlogs = self.backlogs.saturating_sub(1);
         if self.backlogs == 0 {
             self.caught_up_in.get_or_insert(self.open.number);
-            // An epoch of its own says so, even if nothing follows.
+            // An epoch shows it, even if nothing follows.
             self.open.has_content = true;
         }
     }
