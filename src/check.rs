@@ -11,9 +11,9 @@ use crate::finding::Finding;
 use crate::gateway;
 use crate::kafka;
 use crate::kinesis;
-use crate::objects::{Entries, Place, Target};
 use crate::sinks::delta;
 use crate::sources::recording;
+use crate::storage::{Location, LocationEntries, LocationSpec};
 
 /// Checks a configuration and prints a line for each thing that was looked at; returns the number of faults.
 ///
@@ -39,13 +39,13 @@ pub async fn run(config: &Config, out: &mut impl Write) -> anyhow::Result<usize>
             }
         }
     }
-    let root = |root: Result<Target, String>| root.map_err(anyhow::Error::msg);
+    let root = |root: Result<LocationSpec, String>| root.map_err(anyhow::Error::msg);
     faults += match &config.tables {
         None => told(Ok(vec!["no [tables]: answers only, nothing is kept".to_owned()]), out)?,
         Some(tables) => told(tables_facts(&root(tables.root(&config.base))?, config).await, out)?,
     };
     if let Some(archive) = &config.archive {
-        faults += told(place_facts("the archive", &root(archive.root(&config.base))?, config).await, out)?;
+        faults += told(place_facts("the archive", &root(archive.location(&config.base))?, config).await, out)?;
     }
     if let Some(answers) = &config.answers.delta {
         faults += told(place_facts("answers' tables", &root(answers.root(&config.base))?, config).await, out)?;
@@ -112,8 +112,8 @@ async fn topic_risks(connection: kafka::KafkaConnection, names: &[String], confi
 }
 
 /// What is known of the tables without touching them.
-async fn tables_facts(target: &Target, config: &Config) -> anyhow::Result<Vec<String>> {
-    let place = Place::reach(target, &config.objects).await?;
+async fn tables_facts(target: &LocationSpec, config: &Config) -> anyhow::Result<Vec<String>> {
+    let place = Location::connect(target, &config.objects).await?;
     if let Some(fact) = yet_to_be_made("tables", &place).await? {
         return Ok(vec![fact]);
     }
@@ -127,15 +127,15 @@ async fn tables_facts(target: &Target, config: &Config) -> anyhow::Result<Vec<St
 }
 
 /// What is known of a place without touching it.
-async fn place_facts(what: &str, target: &Target, config: &Config) -> anyhow::Result<Vec<String>> {
-    let place = Place::reach(target, &config.objects).await?;
+async fn place_facts(what: &str, target: &LocationSpec, config: &Config) -> anyhow::Result<Vec<String>> {
+    let place = Location::connect(target, &config.objects).await?;
     Ok(vec![yet_to_be_made(what, &place).await?.unwrap_or_else(|| format!("{what} at {place}"))])
 }
 
 /// Whether a place holds nothing yet and `what` can be made there; `None` if it holds something.
-async fn yet_to_be_made(what: &str, place: &Place) -> anyhow::Result<Option<String>> {
-    let Some(root) = place.on_disk() else {
-        let is_empty = place.entries().await? == Entries::default();
+async fn yet_to_be_made(what: &str, place: &Location) -> anyhow::Result<Option<String>> {
+    let Some(root) = place.local_folder() else {
+        let is_empty = place.list_entries().await? == LocationEntries::default();
         let later = "that it keeps conditional writes is proved when a run opens them";
         return Ok(is_empty.then(|| format!("{what} will be made at {place}, which can be read; {later}")));
     };

@@ -19,13 +19,14 @@ use crate::engine::EngineError;
 use crate::error_text::error_text;
 use crate::http::parse_listen_address;
 use crate::kafka::KafkaConnectionError;
-use crate::objects::{ObjectsError, Target};
+
 use crate::output::CommandOutput;
 use crate::secret::SecretError;
 use crate::serving::{HttpConfig, StdoutFormat};
 use crate::shutdown::{SHUTDOWN_DEADLINE, ShutdownPolicy, stop_on_signals};
 use crate::sinks::SinkError;
 use crate::sinks::delta::DeltaError;
+use crate::storage::{LocationSpec, StorageError};
 use crate::table::TableError;
 use crate::terminal::{WhenClosed, write_error_line};
 use crate::usage::UsageError;
@@ -164,7 +165,7 @@ impl RunOverrides {
             // A path that was typed is relative to where it was typed.
             if let Some(tables) = &mut config.tables
                 && !tables.url.is_empty()
-                && Target::is_path(&tables.url)
+                && LocationSpec::is_path(&tables.url)
                 && let Ok(absolute) = std::path::absolute(&tables.url)
             {
                 tables.url = absolute.to_string_lossy().into_owned();
@@ -371,7 +372,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             || cause.is::<mysql::DatabaseAddressError>()
             || matches!(cause.downcast_ref(), Some(TableError::Unsafe { .. }))
             || cause.is::<kinesis::KinesisConnectionError>()
-            || matches!(cause.downcast_ref(), Some(ObjectsError::Faulty(_) | ObjectsError::NoRegion))
+            || matches!(cause.downcast_ref(), Some(StorageError::Invalid(_) | StorageError::NoRegion))
             || matches!(cause.downcast_ref::<KafkaConnectionError>(), Some(KafkaConnectionError::Faulty(_)))
             || matches!(cause.downcast_ref(), Some(kinesis::StreamError::Connection(_)))
     }) {

@@ -10,12 +10,11 @@ use pinflow_dataflows::graph::GraphOptions;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
-use crate::archive::Archive;
+use crate::archive::ArchiveWriter;
 use crate::config::{Config, SourceConfig, TablesConfig};
 use crate::engine::{
     Engine, EngineError, EngineMetrics, EpochFrame, RunOutcome, STOP_DEADLINE, wait_for_stop_deadline,
 };
-use crate::objects::{Pauses, Place};
 use crate::publish::publish;
 use crate::serving::{
     AnswerHub, HttpServer, ReadConsistency, StdoutClosed, StdoutFormat, StdoutSettings, StdoutWriter,
@@ -27,6 +26,7 @@ use crate::sources::kafka::{self, KafkaSource};
 use crate::sources::kinesis::{self, KinesisSource};
 use crate::sources::recording::{self, RecordingSource};
 use crate::sources::{Feed, SourceError};
+use crate::storage::{Location, StallStatus};
 use crate::telemetry::ProgressReporter;
 
 /// Blocks between the sources and the engine: 16 of a quarter MiB.
@@ -199,7 +199,7 @@ impl ReaderTasks {
         }
         if let Some(answers) = &config.answers.delta {
             let root = answers.root(&config.base).map_err(anyhow::Error::msg)?;
-            let root = Place::reach(&root, &config.objects).await?;
+            let root = Location::connect(&root, &config.objects).await?;
             let tables = AnswerTables::open(answers, &root, &config.pipeline).await?;
             let read = if config.tables.is_some() { ReadConsistency::Durable } else { ReadConsistency::Live };
             let every = Duration::from_secs_f64(answers.every_secs);
@@ -264,11 +264,14 @@ pub async fn run_with(
 }
 
 /// Takes the tables over, and opens the archive behind them.
-async fn open_tables(config: &Config, tables: &TablesConfig) -> anyhow::Result<(Tables, Option<Archive>, Resume)> {
+async fn open_tables(
+    config: &Config,
+    tables: &TablesConfig,
+) -> anyhow::Result<(Tables, Option<ArchiveWriter>, Resume)> {
     let tables_url = tables.url.as_str();
     let root = tables.root(&config.base).map_err(anyhow::Error::msg)?;
-    let root = Place::reach(&root, &config.objects).await?;
-    let pauses = Pauses::default();
+    let root = Location::connect(&root, &config.objects).await?;
+    let pauses = StallStatus::default();
     let settings = delta::Settings {
         compression: tables.compression,
         pauses: pauses.clone(),
@@ -294,11 +297,11 @@ async fn open_tables(config: &Config, tables: &TablesConfig) -> anyhow::Result<(
 }
 
 /// The archive, if there is to be one. After the tables: whoever has them has it.
-async fn open_archive(config: &Config, pauses: Pauses) -> anyhow::Result<Option<Archive>> {
+async fn open_archive(config: &Config, pauses: StallStatus) -> anyhow::Result<Option<ArchiveWriter>> {
     let Some(archive) = &config.archive else { return Ok(None) };
-    let root = archive.root(&config.base).map_err(anyhow::Error::msg)?;
-    let place = Place::reach(&root, &config.objects).await?;
-    Ok(Some(Archive::open(archive.clone(), &place, pauses).await?))
+    let root = archive.location(&config.base).map_err(anyhow::Error::msg)?;
+    let place = Location::connect(&root, &config.objects).await?;
+    Ok(Some(ArchiveWriter::open(archive.clone(), &place, pauses).await?))
 }
 
 /// Everything that is read, before anything of it is.
@@ -345,7 +348,7 @@ impl PlannedSources {
 async fn start<S: Sink>(
     config: &Config,
     sources: PlannedSources,
-    (sink, archive): (S, Option<Archive>),
+    (sink, archive): (S, Option<ArchiveWriter>),
     mut resume: Resume,
     frames: mpsc::Sender<EpochFrame>,
     stop: watch::Receiver<bool>,

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 use serde::Serialize;
 
-use crate::config::{ConfigError, objects_connection};
-use crate::objects::{Connection, ObjectsError, Place, Target};
+use crate::config::{ConfigError, storage_connection};
 use crate::sinks::delta::{
     AcceptError, AcceptedDeletion, Columns, Compacted, Compaction, Contents, DeltaError, Grade, Mended, MissingFile,
     MissingFileOutcome, PartitionVerdict, ReadProgress, Symptom, Verdict, accept_deletion, diagnose, inspect, optimize,
     repair, restore_missing_files, vacuum, verify,
 };
+use crate::storage::{Location, LocationSpec, StorageConnection, StorageError};
 use crate::terminal::{sanitize_line, write_error_line};
 
 /// Shows what tables hold.
@@ -91,7 +91,7 @@ pub enum TableError {
     Config(#[from] ConfigError),
     /// There is no such place, or it could not be reached.
     #[error("reach the tables")]
-    Place(#[from] ObjectsError),
+    Location(#[from] StorageError),
     /// A table could not be read.
     #[error(transparent)]
     Delta(#[from] DeltaError),
@@ -200,17 +200,19 @@ impl DeepProgress {
 }
 
 /// Where the tables are.
-async fn place(args: &TableArgs) -> Result<Place, TableError> {
+async fn place(args: &TableArgs) -> Result<Location, TableError> {
     let connection = match &args.connection {
-        Some(path) => objects_connection(path)?,
-        None => Connection::default(),
+        Some(path) => storage_connection(path)?,
+        None => StorageConnection::default(),
     };
     // A name that is no text is a folder's.
     let target = match args.path.to_str() {
-        Some(text) => Target::parse(text, Path::new(""), "PATH").map_err(|what| ObjectsError::Faulty(vec![what]))?,
-        None => Target::Folder(args.path.clone()),
+        Some(text) => {
+            LocationSpec::parse(text, Path::new(""), "PATH").map_err(|what| StorageError::Invalid(vec![what]))?
+        }
+        None => LocationSpec::Folder(args.path.clone()),
     };
-    Ok(Place::reach(&target, &connection).await?)
+    Ok(Location::connect(&target, &connection).await?)
 }
 
 fn json(value: &impl Serialize, out: &mut dyn Write) -> Result<(), TableError> {

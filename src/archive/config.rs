@@ -1,28 +1,28 @@
-//! `[archive]`: what can be said about it.
+//! The `[archive]` table of a configuration.
 
 use std::path::Path;
 
 use serde::Deserialize;
 
-use super::pack::Compression;
+use super::codec::ArchiveCompression;
 use crate::key_problem::KeyProblem;
-use crate::objects::Target;
+use crate::storage::LocationSpec;
 
-/// `[archive]`: every message as it was received.
+/// `[archive]`: keeps every message as it was received.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchiveConfig {
-    /// Where it lies: a folder, or `s3://BUCKET/PREFIX`.
+    /// A folder, or `s3://BUCKET/PREFIX`.
     pub url: String,
-    /// Messages in an object at the most.
+    /// The most messages in one object.
     #[serde(default = "ArchiveConfig::flush_records")]
     pub flush_records: u64,
-    /// How long messages are gathered for an object, seconds. The tables are committed with it, and not sooner.
+    /// Seconds for which messages are collected into an object. The tables are committed together with it, not earlier.
     #[serde(default = "ArchiveConfig::rotate_secs")]
     pub rotate_secs: u64,
     /// How objects are compressed.
     #[serde(default)]
-    pub compression: Compression,
+    pub compression: ArchiveCompression,
 }
 
 impl ArchiveConfig {
@@ -33,24 +33,25 @@ impl ArchiveConfig {
         60
     }
 
-    /// Where it is to lie. `base` is what relative paths are relative to.
+    /// Parses `url`. Relative paths are resolved against `base`.
     ///
     /// # Errors
-    /// What it cannot be, and the mend.
-    pub fn root(&self, base: &Path) -> Result<Target, String> {
-        Target::parse(&self.url, base, "[archive] url")
+    /// As [`LocationSpec::parse`].
+    pub fn location(&self, base: &Path) -> Result<LocationSpec, String> {
+        LocationSpec::parse(&self.url, base, "[archive] url")
     }
 
-    /// What is wrong, each with its mend.
+    /// Returns every problem with its hint.
     #[must_use]
-    pub fn faults(&self, base: &Path) -> Vec<KeyProblem> {
-        let mut faults: Vec<_> = self.root(base).err().map(|what| KeyProblem::new("url", what)).into_iter().collect();
+    pub fn validate(&self, base: &Path) -> Vec<KeyProblem> {
+        let mut problems: Vec<_> =
+            self.location(base).err().map(|what| KeyProblem::new("url", what)).into_iter().collect();
         if !(1..=10_000_000).contains(&self.flush_records) {
-            faults.push(KeyProblem::range("flush_records", "1 to 10000000"));
+            problems.push(KeyProblem::range("flush_records", "1 to 10000000"));
         }
         if self.rotate_secs > 86_400 {
-            faults.push(KeyProblem::range("rotate_secs", "0 to 86400"));
+            problems.push(KeyProblem::range("rotate_secs", "0 to 86400"));
         }
-        faults
+        problems
     }
 }

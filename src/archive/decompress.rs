@@ -1,21 +1,22 @@
-//! Decompressors as the tools that compress have them: gzip with padding, Zstandard with a bounded window.
+//! Decompresses what common tools write: gzip with zero padding, Zstandard with a bounded window.
 
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
-/// The largest window of a Zstandard frame that is read: that of `zstd --long`, 128 MiB. A decompressor holds as much.
+/// The largest Zstandard window that is accepted, as a power of two: 128 MiB, as of `zstd --long`. A decompressor
+/// buffers a whole window.
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
-/// The text of a gzip file: any number of members, then perhaps zeros, as `gzip` itself reads it.
+/// Decompresses a gzip file: any number of members, then optional zeros, as `gzip` itself does.
 pub fn gunzip<R: BufRead>(packed: R) -> impl Read + use<R> {
     GzipMembers { member: Some(GzDecoder::new(packed)) }
 }
 
-/// The text of a Zstandard file: any number of frames. A frame whose window is too large fails with the remedy.
+/// Decompresses a Zstandard file: any number of frames. Reading a frame with too large a window fails with a hint.
 ///
 /// # Errors
-/// If the decompressor cannot be made.
+/// If the decompressor cannot be created.
 pub fn unzstd<R: BufRead>(packed: R) -> io::Result<impl Read + use<R>> {
     let mut decoder = zstd::Decoder::with_buffer(packed)?;
     decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
@@ -34,27 +35,27 @@ impl<R: BufRead> Read for GzipMembers<R> {
             if got > 0 || buffer.is_empty() {
                 return Ok(got);
             }
-            if let Some(mut rest) = self.member.take().map(GzDecoder::into_inner)
-                && has_next_member(&mut rest)?
+            if let Some(mut tail) = self.member.take().map(GzDecoder::into_inner)
+                && has_next_member(&mut tail)?
             {
-                self.member = Some(GzDecoder::new(rest));
+                self.member = Some(GzDecoder::new(tail));
             }
         }
         Ok(0)
     }
 }
 
-/// Whether something follows a member but zeros, with which tapes and disks fill their blocks.
-fn has_next_member(rest: &mut impl BufRead) -> io::Result<bool> {
+/// Whether another member follows. Zeros are skipped: tapes and disks fill their last block with them.
+fn has_next_member(tail: &mut impl BufRead) -> io::Result<bool> {
     let mut padded = false;
     loop {
-        let held = match rest.fill_buf() {
-            Ok(held) => held,
-            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => continue,
-            Err(fault) => return Err(fault),
+        let buffered = match tail.fill_buf() {
+            Ok(buffered) => buffered,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
         };
-        let zeros = held.iter().take_while(|byte| **byte == 0).count();
-        match held.len() {
+        let zeros = buffered.iter().take_while(|byte| **byte == 0).count();
+        match buffered.len() {
             0 => return Ok(false),
             length if zeros < length && !padded && zeros == 0 => return Ok(true),
             length if zeros < length => {
@@ -63,7 +64,7 @@ fn has_next_member(rest: &mut impl BufRead) -> io::Result<bool> {
             }
             length => {
                 padded = true;
-                rest.consume(length);
+                tail.consume(length);
             }
         }
     }
@@ -75,40 +76,40 @@ struct ZstdFrames<R: BufRead> {
 
 impl<R: BufRead> Read for ZstdFrames<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.decoder.read(buffer).map_err(|fault| match fault.to_string().contains("too much memory") {
+        self.decoder.read(buffer).map_err(|error| match error.to_string().contains("too much memory") {
             true => io::Error::new(io::ErrorKind::InvalidData, zstd_window_hint()),
-            false => fault,
+            false => error,
         })
     }
 }
 
-/// What to do about a file whose window is too large.
+/// The error text for a file with too large a window.
 #[must_use]
 pub fn zstd_window_hint() -> String {
     format!(
-        "it was compressed with a window of more than {} MiB (zstd --long={} or more), which is the most that is held for a \
+        "it was compressed with a window of more than {} MiB (zstd --long={} or more), which is the most that is buffered for a \
          file; compress it again: zstd -dc --long=31 FILE | zstd -o NEW",
         (1_u64 << ZSTD_WINDOW_LOG_MAX) >> 20,
         ZSTD_WINDOW_LOG_MAX + 1
     )
 }
 
-/// How many bytes the head of a frame has that tells its window.
+/// The longest header of a Zstandard frame in bytes. It declares the window.
 pub const ZSTD_HEAD_BYTES: usize = 18;
 
-/// Whether the first frame of a Zstandard file has a larger window than is read, by the file's first
-/// [`ZSTD_HEAD_BYTES`] (RFC 8878, 3.1.1.1).
+/// Whether the first frame of a Zstandard file declares a larger window than is accepted, given the first
+/// [`ZSTD_HEAD_BYTES`] of the file (RFC 8878, 3.1.1.1).
 #[must_use]
 pub fn zstd_window_is_too_large(head: &[u8]) -> bool {
-    let [0x28, 0xb5, 0x2f, 0xfd, descriptor, rest @ ..] = head else { return false };
+    let [0x28, 0xb5, 0x2f, 0xfd, descriptor, tail @ ..] = head else { return false };
     let is_single_segment = descriptor & 0x20 != 0;
     let window = if is_single_segment {
         let dictionary_bytes = [0, 1, 2, 4][usize::from(descriptor & 3)];
         let size_bytes = [1, 2, 4, 8][usize::from(descriptor >> 6)];
-        let size = rest.iter().skip(dictionary_bytes).take(size_bytes).rev();
+        let size = tail.iter().skip(dictionary_bytes).take(size_bytes).rev();
         size.fold(0, |size, byte| size << 8 | u64::from(*byte))
     } else {
-        let window = rest.first().copied().unwrap_or(0);
+        let window = tail.first().copied().unwrap_or(0);
         let base = 1_u64 << (10 + (window >> 3));
         base + base / 8 * u64::from(window & 7)
     };
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_members_are_read_with_zeros_after_the_last() {
+    fn gzip_with_several_members_and_zero_padding_is_read() {
         let two = [gzip(b"one\n"), gzip(b""), gzip(b"two\n")].concat();
         for zeros in [0, 1, 511, 10_000] {
             for buffer_bytes in [1, 7, 4096] {
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_with_anything_else_at_its_end_is_refused() {
+    fn gzip_with_other_trailing_bytes_is_refused() {
         for tail in [&b"x"[..], b"\0\0x", b"\x1f\x8b\x08"] {
             for buffer_bytes in [1, 4096] {
                 assert!(gunzipped(&[&gzip(b"one\n"), tail].concat(), buffer_bytes).is_err(), "{tail:?}");
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn zstd_window_is_bounded_and_the_error_names_the_remedy() {
+    fn zstd_with_too_large_a_window_is_refused_with_a_hint() {
         for (log, is_read) in [(20, true), (27, true), (28, false)] {
             let packed = zstd_with_window(log);
             let mut text = Vec::new();

@@ -1,26 +1,27 @@
-//! The raw archive: every message as it was received, in objects that are written once and never change.
+//! The raw archive: every message as it was received, in immutable objects.
 //!
 //! ```text
 //! topics/‹topic›/partition=‹n›/‹topic›+‹n›+‹first offset, 10 digits›.json[.gz|.zst]
 //! ```
 //!
-//! This is the layout of Confluent's S3 sink connector with its JsonFormat, a message a line ([`name`], [`mod@line`]). What
-//! holds, whenever the process dies:
+//! This is the layout of Confluent's S3 sink connector with its JsonFormat, one message per line ([`object_name`],
+//! [`envelope`]). Three guarantees hold whenever the process dies:
 //!
-//! 1. What a commit of the tables covers is in the archive before the commit is made (the committer's order).
-//! 2. Each message stands in one object, objects of a partition do not overlap and leave nothing out (`lane`).
-//! 3. An object is whole under its name or not there, and is put only if it is absent ([`crate::objects`]).
+//! 1. Messages are in the archive before the commit of the tables that covers them.
+//! 2. Each message is in exactly one object. The objects of a partition neither overlap nor have gaps
+//!    (`partition_writer`).
+//! 3. An object is complete under its name or does not exist, and is only put if it is absent ([`crate::storage`]).
 
+mod codec;
 mod config;
 pub mod decompress;
-mod lane;
-pub mod line;
-pub mod name;
-mod pack;
-mod raw;
+pub mod envelope;
+pub mod object_name;
+mod partition_writer;
+mod window_messages;
 mod writer;
 
+pub use codec::{ArchiveCompression, decompress_object};
 pub use config::ArchiveConfig;
-pub use pack::{Compression, unpack};
-pub use raw::{Moved, Raw};
-pub use writer::{Archive, ArchiveError};
+pub use window_messages::{PositionChange, WindowMessages};
+pub use writer::{ArchiveError, ArchiveWriter};

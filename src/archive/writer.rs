@@ -1,4 +1,4 @@
-//! The archive as the committer sees it.
+//! Writes the messages of a window to the archive before its tables are committed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,100 +6,106 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt};
 
 use super::config::ArchiveConfig;
-use super::lane::{Ground, Lane};
-use super::raw::{Moved, Raw};
-use crate::objects::{ObjectsError, Pauses, Place};
+use super::partition_writer::{ArchiveContext, PartitionWriter};
+use super::window_messages::{PositionChange, WindowMessages};
+use crate::storage::{Location, StallStatus, StorageError};
 
-/// Partitions whose objects are put at the same time.
-const ABREAST: usize = 8;
+/// The most partitions written at the same time.
+const MAX_CONCURRENT_PARTITIONS: usize = 8;
 
-/// An open archive.
-pub struct Archive {
-    ground: Ground,
-    /// By what rows' `_source` says; known from a partition's first message in this run.
-    lanes: BTreeMap<String, Lane>,
+/// An archive that is open for writing.
+pub struct ArchiveWriter {
+    context: ArchiveContext,
+    /// By the `_source` of the rows. A partition is opened when it first moves in this run.
+    writers: BTreeMap<String, PartitionWriter>,
 }
 
-/// Why the archive cannot be written. Faults that may heal are waited for.
+/// Why the archive cannot be written. Transient storage errors are retried and not reported here.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// It cannot be reached, or relied on.
+    /// The location cannot be reached or written, or gives no conditional puts.
     #[error(transparent)]
-    Place(#[from] ObjectsError),
-    /// Other messages stand there under the same name.
+    Location(#[from] StorageError),
+    /// An object under the same name contains other messages.
     #[error(
-        "{object} is in the archive and does not hold what was read now: an archive belongs to the tables and the source \
-         that it was begun with; name another [archive] url, or restore what was changed"
+        "{object} is in the archive and differs from what was read now: an archive belongs to the tables and the source \
+         that it was begun with; choose another [archive] url, or restore what was changed"
     )]
     Differs {
-        /// The object.
+        #[allow(missing_docs)]
         object: String,
     },
-    /// What stands there is damaged.
-    #[error("unpack {object}")]
+    /// An object or a resume marker in the archive is damaged.
+    #[error("read {object}")]
     Unreadable {
-        /// The object.
+        #[allow(missing_docs)]
         object: String,
-        /// Why.
+        #[allow(missing_docs)]
         #[source]
         cause: std::io::Error,
     },
-    /// An object could not be made.
+    /// An object could not be compressed.
     #[error("compress {object}")]
-    Pack {
-        /// The object.
+    Compress {
+        #[allow(missing_docs)]
         object: String,
-        /// Why.
+        #[allow(missing_docs)]
         #[source]
         cause: std::io::Error,
     },
-    /// A thread of the archive has died.
+    /// A thread of the archive panicked.
     #[error("compressing an object of the archive ended without a result; this is a bug in pinflow")]
-    Died,
+    Panicked,
 }
 
-impl Archive {
-    /// Opens it for writing; makes its folder, or proves its bucket. What it waits for is told through `pauses`.
+impl ArchiveWriter {
+    /// Opens an archive for writing (see [`Location::prepare_for_writing`]). `status` shows what its writes are stalled on.
     ///
     /// # Errors
     /// If it cannot be written to.
-    pub async fn open(config: ArchiveConfig, place: &Place, pauses: Pauses) -> Result<Archive, ArchiveError> {
-        let place = place.for_writing().await?;
-        Ok(Archive { ground: Ground { place, config, pauses }, lanes: BTreeMap::new() })
+    pub async fn open(
+        config: ArchiveConfig,
+        location: &Location,
+        status: StallStatus,
+    ) -> Result<ArchiveWriter, ArchiveError> {
+        let location = location.prepare_for_writing().await?;
+        Ok(ArchiveWriter { context: ArchiveContext { location, config, status }, writers: BTreeMap::new() })
     }
 
-    /// Makes the messages of a window durable; what is there already stays. Waits inside for faults that may heal.
+    /// Makes the messages of a window durable. Messages that are in the archive already are compared, not written again.
+    /// Transient storage errors are retried without end.
     ///
     /// # Errors
-    /// [`ArchiveError::Differs`] if other messages stand in their place; what is damaged.
-    pub async fn store(&mut self, raw: Raw) -> Result<(), ArchiveError> {
-        let Raw { mut sources, moved } = raw;
+    /// [`ArchiveError::Differs`] if the archive contains other messages at these positions; [`ArchiveError::Unreadable`]
+    /// if it is damaged.
+    pub async fn write_window(&mut self, messages: WindowMessages) -> Result<(), ArchiveError> {
+        let WindowMessages { mut sources, changes } = messages;
         let mut work = Vec::new();
-        for (source, Moved { resumed, next }) in moved {
-            let lane = match self.lanes.remove(&source) {
-                Some(lane) => lane,
-                None => Lane::open(&self.ground, &source, resumed).await?,
+        for (source, PositionChange { resumed, next }) in changes {
+            let writer = match self.writers.remove(&source) {
+                Some(writer) => writer,
+                None => PartitionWriter::open(&self.context, &source, resumed).await?,
             };
             let lines = Arc::new(sources.remove(&source).unwrap_or_default());
-            work.push((source, lane, lines, next));
+            work.push((source, writer, lines, next));
         }
         assert!(sources.is_empty(), "a source with messages in a window moves in it");
-        let ground = &self.ground;
-        let stored = work.into_iter().map(|(source, mut lane, lines, next)| async move {
-            lane.store(ground, &lines).await?;
-            lane.note(ground, next).await?;
-            Ok::<_, ArchiveError>((source, lane))
+        let context = &self.context;
+        let written = work.into_iter().map(|(source, mut writer, lines, next)| async move {
+            writer.write_lines(context, &lines).await?;
+            writer.write_resume_marker(context, next).await?;
+            Ok::<_, ArchiveError>((source, writer))
         });
         // Collected first: the closure's lifetimes are too general for the stream otherwise.
-        let stored = futures::stream::iter(stored.collect::<Vec<_>>()).buffer_unordered(ABREAST);
-        let lanes: Vec<(String, Lane)> = stored.try_collect().await?;
-        self.lanes.extend(lanes);
+        let written = futures::stream::iter(written.collect::<Vec<_>>()).buffer_unordered(MAX_CONCURRENT_PARTITIONS);
+        let writers: Vec<(String, PartitionWriter)> = written.try_collect().await?;
+        self.writers.extend(writers);
         Ok(())
     }
 }
 
-/// Does what a failpoint was armed with; nothing without the feature.
-pub(super) fn hit(name: &str) {
+/// Runs the action of an armed failpoint. Does nothing without the feature.
+pub(super) fn run_failpoint(name: &str) {
     #[cfg(feature = "failpoints")]
     fail::fail_point!(name, |what| if what.as_deref() == Some("abort") {
         std::process::abort()

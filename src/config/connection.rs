@@ -13,7 +13,7 @@ use super::problem::ConfigProblem;
 use super::schema::{KAFKA_CONNECTION, KINESIS_CONNECTION, OBJECTS};
 use super::value_type::ConfigKey;
 use crate::key_problem::KeyProblem;
-use crate::{kafka, kinesis, objects};
+use crate::{kafka, kinesis, storage};
 
 /// How the kafka source of a configuration connects, and what its relative paths are relative to.
 ///
@@ -39,7 +39,7 @@ pub fn kinesis_connection(path: &Path) -> Result<kinesis::KinesisConnection, Con
 ///
 /// # Errors
 /// [`ConfigError`], if something is wrong with that: everything at once. The rest of the file is not checked.
-pub fn objects_connection(path: &Path) -> Result<objects::Connection, ConfigError> {
+pub fn storage_connection(path: &Path) -> Result<storage::StorageConnection, ConfigError> {
     read_file(path, objects)
 }
 
@@ -48,11 +48,11 @@ fn read_file<C>(path: &Path, read: impl Fn(&str) -> Result<C, Vec<ConfigProblem>
     read(&text).map_err(|problems| ConfigError::Invalid { path: path.to_owned(), problems })
 }
 
-fn objects(text: &str) -> Result<objects::Connection, Vec<ConfigProblem>> {
+fn objects(text: &str) -> Result<storage::StorageConnection, Vec<ConfigProblem>> {
     let mut document = ConfigDocument::parse(text);
     document.check_top_level("objects", OBJECTS);
-    let connection: objects::Connection = document.read_top_level("objects").unwrap_or_default();
-    let problems: Vec<_> = connection.faults().into_iter().map(|problem| problem.within("objects")).collect();
+    let connection: storage::StorageConnection = document.read_top_level("objects").unwrap_or_default();
+    let problems: Vec<_> = connection.validate().into_iter().map(|problem| problem.within("objects")).collect();
     finish(document, Some(connection), &problems)
 }
 
@@ -126,13 +126,13 @@ mod tests {
     #[test]
     fn how_buckets_are_reached_is_taken() {
         let text = "pipeline = 'x'\n[objects]\nregion = 'eu-west-1'\naddressing = 'host'\n";
-        let wanted = objects::Connection {
+        let wanted = storage::StorageConnection {
             region: Some("eu-west-1".to_owned()),
-            addressing: Some(objects::Addressing::Host),
-            ..objects::Connection::default()
+            addressing: Some(storage::BucketAddressing::Host),
+            ..storage::StorageConnection::default()
         };
         assert_eq!(objects(text).unwrap(), wanted);
-        assert_eq!(objects("pipeline = 'x'").unwrap(), objects::Connection::default());
+        assert_eq!(objects("pipeline = 'x'").unwrap(), storage::StorageConnection::default());
         let faults = objects("[objects]\nbucket = 'x'\n").unwrap_err();
         assert!(faults.len() == 1 && faults[0].place == Some((2, 1)), "{faults:?}");
     }

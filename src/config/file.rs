@@ -8,7 +8,7 @@ use super::other_format::{self, OtherFormat};
 use super::problem::{ConfigProblem, KeyPlaces};
 use super::{Config, SourceConfig};
 use crate::key_problem::KeyProblem;
-use crate::objects::Target;
+use crate::storage::LocationSpec;
 
 /// What a configuration is read for: it decides which tables have to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl ConfigFile {
     /// flags have overridden some of it.
     pub fn read(path: &Path) -> Result<ConfigFile, ConfigError> {
         let is_config = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
-        let is_url = path.to_str().is_some_and(|text| !Target::is_path(text));
+        let is_url = path.to_str().is_some_and(|text| !LocationSpec::is_path(text));
         if is_url || path.is_dir() {
             return Ok(ConfigFile::recording(path));
         }

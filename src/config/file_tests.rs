@@ -178,7 +178,7 @@ fn schema_has_exactly_the_keys_of_the_structs() {
         (table("questions"), fields::<pinflow_dataflows::graph::GraphOptions>()),
         (table("tables"), fields::<crate::config::TablesConfig>()),
         (table("archive"), fields::<crate::archive::ArchiveConfig>()),
-        (OBJECTS, fields::<crate::objects::Connection>()),
+        (OBJECTS, fields::<crate::storage::StorageConnection>()),
         (table("answers"), fields::<crate::config::AnswersConfig>()),
         (inner(table("answers"), "delta"), fields::<crate::sinks::answers::AnswerTablesConfig>()),
         (table("engine"), fields::<crate::config::EngineConfig>()),

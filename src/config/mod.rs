@@ -21,7 +21,7 @@ use pinflow_dataflows::graph::GraphOptions;
 use pinflow_dataflows::ingest::MessageLimits;
 use serde::Deserialize;
 
-pub use connection::{kafka_connection, kinesis_connection, objects_connection};
+pub use connection::{kafka_connection, kinesis_connection, storage_connection};
 pub use file::{ConfigError, ConfigFile, ConfigUse};
 pub use memory::ByteSize;
 use memory::default_memory_max;
@@ -34,13 +34,13 @@ use crate::archive::ArchiveConfig;
 use crate::engine::{CommitPolicy, EngineSettings};
 use crate::gateway::GatewayConfig;
 use crate::key_problem::KeyProblem;
-use crate::objects::{self, Target};
 use crate::serving::{HttpConfig, StdoutFormat};
 use crate::sinks::answers::AnswerTablesConfig;
 use crate::sinks::delta;
 use crate::sources::kafka::KafkaConfig;
 use crate::sources::kinesis::KinesisConfig;
 use crate::sources::recording::RecordingConfig;
+use crate::storage::{self, LocationSpec};
 use crate::telemetry::TelemetryConfig;
 
 const NO_SOURCE: &str = "there is no source; add [[source]] with kind = \"recording\" and path = \"FOLDER\"";
@@ -64,7 +64,7 @@ pub struct Config {
     /// Where messages go as they were received; nowhere if absent.
     pub archive: Option<ArchiveConfig>,
     /// How buckets are reached.
-    pub objects: objects::Connection,
+    pub objects: storage::StorageConnection,
     /// Whether, and where, answers are kept as tables.
     pub answers: AnswersConfig,
     /// How the engine runs.
@@ -101,7 +101,7 @@ impl SourceConfig {
         match self {
             SourceConfig::Recording(recording) => {
                 let path = recording.path.to_str().unwrap_or(".");
-                let wrong = Target::parse(path, base, "path of a recording").err();
+                let wrong = LocationSpec::parse(path, base, "path of a recording").err();
                 wrong.map(|what| KeyProblem::new("path", what)).into_iter().collect()
             }
             SourceConfig::Kafka(kafka) => kafka.validate(base),
@@ -174,8 +174,8 @@ impl TablesConfig {
     ///
     /// # Errors
     /// What it cannot be, and the mend.
-    pub fn root(&self, base: &Path) -> Result<Target, String> {
-        Target::parse(&self.url, base, "[tables] url")
+    pub fn root(&self, base: &Path) -> Result<LocationSpec, String> {
+        LocationSpec::parse(&self.url, base, "[tables] url")
     }
 
     fn problems(&self, base: &Path) -> Vec<KeyProblem> {
@@ -287,7 +287,7 @@ impl Config {
             questions: GraphOptions::default(),
             tables: None,
             archive: None,
-            objects: objects::Connection::default(),
+            objects: storage::StorageConnection::default(),
             answers: AnswersConfig::default(),
             engine: EngineConfig::default(),
             output: OutputConfig::default(),
@@ -318,13 +318,13 @@ impl Config {
         }
         add("tables", self.tables.iter().flat_map(|tables| tables.problems(&self.base)).collect());
         if let Some(archive) = &self.archive {
-            add("archive", archive.faults(&self.base));
+            add("archive", archive.validate(&self.base));
             if self.tables.is_none() {
                 let what = "needs [tables], which hold how far the archive has got; add [tables], or remove [archive]";
                 add("archive", vec![KeyProblem::table(what)]);
             }
         }
-        add("objects", self.objects.faults());
+        add("objects", self.objects.validate());
         add("answers.delta", self.answers.delta.iter().flat_map(|answers| answers.faults(&self.base)).collect());
         add("serve", self.serve.iter().flat_map(|serve| serve.faults(&self.base)).collect());
         add("gateway", self.gateway.iter().flat_map(|gateway| gateway.faults(&self.base)).collect());

@@ -10,8 +10,8 @@ use super::destinations::{IfFileExists, MessageKey, OutputCompression, gateway, 
 use super::emulator::{DrawMethod, TimeFormat};
 use super::generate::{DrawOrder, WrapMode};
 use crate::mysql;
-use crate::objects::Target;
 use crate::secret::SecretFrom;
+use crate::storage::LocationSpec;
 
 /// Replaced by the name of the stream in `--key`.
 const STREAM_PLACEHOLDER: &str = "{stream}";
@@ -291,12 +291,12 @@ impl EmitArgs {
             && self.is_folder()
             && let Some(to) = self.to.as_ref().and_then(|to| to.to_str())
         {
-            self.to = Some(Target::parse_folder(to, Path::new(""), "--to")?);
+            self.to = Some(LocationSpec::parse_folder(to, Path::new(""), "--to")?);
         }
         if self.database_url().is_none()
             && let Some(from) = self.from.as_ref().and_then(|from| from.to_str())
         {
-            self.from = Some(Target::parse_folder(from, Path::new(""), "--from")?);
+            self.from = Some(LocationSpec::parse_folder(from, Path::new(""), "--from")?);
         }
         Ok(())
     }

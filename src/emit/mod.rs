@@ -55,7 +55,7 @@ use generate::{ComposerConfig, MalformedOptions, StatsByStream};
 use progress::write_line;
 use routes::RouteOpener;
 
-use crate::objects::ObjectsError;
+use crate::storage::StorageError;
 use crate::usage::UsageError;
 
 /// Runs `pinflow emit`, and reports on standard error what was sent.
@@ -70,7 +70,7 @@ pub fn run(mut args: EmitArgs, connections: &ConnectionReaders) -> anyhow::Resul
     if !problems.is_empty() {
         return Err(UsageError::new(problems.join("\n")).into());
     }
-    args.resolve_folders().map_err(|problem| ObjectsError::Faulty(vec![problem]))?;
+    args.resolve_folders().map_err(|problem| StorageError::Invalid(vec![problem]))?;
     if let Some(url) = &args.init_mysql {
         return emulator::fill_tables(&args, url);
     }

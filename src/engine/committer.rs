@@ -13,7 +13,7 @@ use tracing::Instrument;
 use super::protocol::{CommitRequest, EngineEvent, ReceivedMessages, WindowBatches};
 use super::worker::panic_message;
 use super::{EngineError, EngineMetrics};
-use crate::archive::{Archive, ArchiveError, Moved, Raw};
+use crate::archive::{ArchiveError, ArchiveWriter, PositionChange, WindowMessages};
 use crate::sinks::Sink;
 
 /// The target of log lines about commits.
@@ -22,7 +22,7 @@ const COMMIT_LOG_TARGET: &str = "pinflow::commit";
 /// Commits windows, and reports a panic: the driver would wait for a dead committer forever.
 pub(super) async fn run_committer<S: Sink>(
     sink: S,
-    archive: Option<Archive>,
+    archive: Option<ArchiveWriter>,
     requests: mpsc::Receiver<CommitRequest<S>>,
     events: mpsc::UnboundedSender<EngineEvent<WindowBatches<S>>>,
     metrics: Arc<EngineMetrics>,
@@ -37,7 +37,7 @@ pub(super) async fn run_committer<S: Sink>(
 /// Commits windows in order, one at a time, until there are no more.
 async fn commit_windows<S: Sink>(
     mut sink: S,
-    mut archive: Option<Archive>,
+    mut archive: Option<ArchiveWriter>,
     mut requests: mpsc::Receiver<CommitRequest<S>>,
     events: mpsc::UnboundedSender<EngineEvent<WindowBatches<S>>>,
     metrics: &EngineMetrics,
@@ -71,12 +71,12 @@ async fn commit_windows<S: Sink>(
 /// Makes one window durable in the archive and the tables.
 async fn commit_window<S: Sink>(
     sink: &mut S,
-    archive: Option<&mut Archive>,
+    archive: Option<&mut ArchiveWriter>,
     CommitRequest { window, messages, moved, is_last }: CommitRequest<S>,
 ) -> Result<(), EngineError> {
     if let Some(archive) = archive {
         let written = tokio::task::spawn_blocking(move || archive_messages(&messages, &moved)).await;
-        archive.store(written.map_err(|_| ArchiveError::Died)?).await?;
+        archive.write_window(written.map_err(|_| ArchiveError::Panicked)?).await?;
     }
     sink.commit(window).await?;
     if is_last {
@@ -86,11 +86,11 @@ async fn commit_window<S: Sink>(
 }
 
 /// Messages as the archive has them.
-fn archive_messages(messages: &[ReceivedMessages], moved: &[(String, Moved)]) -> Raw {
-    let mut written = Raw::default();
-    moved.iter().for_each(|(source, moved)| written.moves(source, *moved));
+fn archive_messages(messages: &[ReceivedMessages], moved: &[(String, PositionChange)]) -> WindowMessages {
+    let mut written = WindowMessages::default();
+    moved.iter().for_each(|(source, moved)| written.record_change(source, *moved));
     for ReceivedMessages { source, records } in messages {
-        records.each(|entry| written.add(source, entry.position, entry.payload));
+        records.each(|entry| written.add_message(source, entry.position, entry.payload));
     }
     written
 }

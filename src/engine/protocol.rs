@@ -9,7 +9,7 @@ use pinflow_dataflows::symbol::{Symbol, SymbolSweep};
 
 use super::EngineError;
 use super::all_rejected::RejectionCounts;
-use crate::archive::Moved;
+use crate::archive::PositionChange;
 use crate::position::{Epoch, PartitionId};
 use crate::sinks::{Encoder, Sink, Stored, Window};
 use crate::sources::{Block, Records};
@@ -70,7 +70,7 @@ pub(super) struct CommitRequest<S: Sink> {
     /// Its messages as they were received; none if they are not archived.
     pub(super) messages: Vec<ReceivedMessages>,
     /// How each partition moves in it, by the `_source` of its rows.
-    pub(super) moved: Vec<(String, Moved)>,
+    pub(super) moved: Vec<(String, PositionChange)>,
     /// Whether no other window follows in this run.
     pub(super) is_last: bool,
 }

@@ -9,8 +9,8 @@ use crate::http::{ListenSettings, ServerTls, deserialize_listen_address};
 use crate::kafka;
 use crate::key_problem::KeyProblem;
 use crate::kinesis;
-use crate::objects::Target;
 use crate::secret::SecretFrom;
+use crate::storage::LocationSpec;
 
 /// `[gateway]`: a front door over HTTP.
 ///
@@ -123,7 +123,7 @@ impl GatewayConfig {
     pub(super) fn recording_folder(&self, base: &Path) -> Result<Option<PathBuf>, String> {
         let Some(path) = &self.recording else { return Ok(None) };
         let Some(text) = path.to_str() else { return Ok(Some(base.join(path))) };
-        Target::parse_folder(text, base, "[gateway] recording").map(Some)
+        LocationSpec::parse_folder(text, base, "[gateway] recording").map(Some)
     }
 
     /// What is wrong though every key can be read. `base` is what relative paths are relative to.

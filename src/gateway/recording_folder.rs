@@ -13,7 +13,7 @@ use std::sync::Arc;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::objects::{ObjectsError, Place, create_folder};
+use crate::storage::{Location, StorageError, create_folder};
 
 /// Batches that may wait for a file.
 const MAX_QUEUED_BATCHES: usize = 1_024;
@@ -50,7 +50,7 @@ pub enum FolderError {
     Taken(PathBuf),
     /// The disk that it is meant to be on is not mounted.
     #[error(transparent)]
-    Unmounted(#[from] ObjectsError),
+    Unmounted(#[from] StorageError),
     /// It is not for appending.
     #[error("{0} is there, compressed: lines cannot be appended; choose another folder, or move it aside")]
     Compressed(PathBuf),
@@ -75,7 +75,7 @@ impl RecordingFolder {
     /// # Errors
     /// [`FolderError`]
     pub(super) fn open(path: &Path) -> Result<RecordingFolder, FolderError> {
-        Place::folder(path).check_mounted()?;
+        Location::from_folder(path).check_mounted()?;
         let failed = |cause| FolderError::Io { path: path.to_owned(), cause };
         create_folder(&std::path::absolute(path).map_err(failed)?).map_err(failed)?;
         let (mut files, mut threads) = (Vec::new(), Vec::new());

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::{DriverInputs, EngineDriver};
-use crate::archive::Archive;
+use crate::archive::ArchiveWriter;
 use crate::engine::all_rejected::AllRejectedMonitor;
 use crate::engine::committer::run_committer;
 use crate::engine::memory::MEMORY_GRACE;
@@ -28,7 +28,7 @@ pub struct Engine<S: Sink> {
     /// Where rows go.
     pub sink: S,
     /// Where messages go as they were received, before their rows are committed; nowhere if absent.
-    pub archive: Option<Archive>,
+    pub archive: Option<ArchiveWriter>,
     /// What the tables held when it was opened.
     pub resume: Resume,
     /// What sources send; ends when all of them have ended.

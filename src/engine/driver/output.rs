@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::EngineDriver;
 use super::contents::{EpochAnswers, EpochEnd, EpochRows, WindowContents};
-use crate::archive::Moved;
+use crate::archive::PositionChange;
 use crate::engine::EpochFrame;
 use crate::engine::all_rejected::AllRejected;
 use crate::engine::protocol::{CommitRequest, ReadCounts, ReceivedMessages, WindowBatches};
@@ -85,7 +85,7 @@ impl<S: Sink> EngineDriver<S> {
         let reached = window.reached.iter().map(|(id, reached)| (&partitions[id].partition, *reached));
         let moved = reached.clone().filter(|_| self.archives).map(|(partition, reached)| {
             let resumed = partition.resumed.map_or(Position::START, |resumed| resumed.next);
-            (partition.name.clone(), Moved { resumed, next: reached.next })
+            (partition.name.clone(), PositionChange { resumed, next: reached.next })
         });
         let moved = moved.collect();
         let reached = reached.map(|(partition, reached)| PartitionReached {

@@ -17,9 +17,9 @@ use pinflow_dataflows::questions::{self, Question};
 use serde::Deserialize;
 
 use crate::key_problem::KeyProblem;
-use crate::objects::{Place, Target};
 use crate::position::Epoch;
 use crate::sinks::delta::DeltaError;
+use crate::storage::{Location, LocationSpec};
 use table::AnswerTable;
 
 /// `[answers.delta]`: the answers as tables.
@@ -57,8 +57,8 @@ impl AnswerTablesConfig {
     ///
     /// # Errors
     /// What it cannot be, and the mend.
-    pub fn root(&self, base: &Path) -> Result<Target, String> {
-        Target::parse(&self.url, base, "[answers.delta] url")
+    pub fn root(&self, base: &Path) -> Result<LocationSpec, String> {
+        LocationSpec::parse(&self.url, base, "[answers.delta] url")
     }
 
     /// What is wrong, each with its mend.
@@ -101,8 +101,12 @@ impl AnswerTables {
     ///
     /// # Errors
     /// Whatever is wrong with one of them.
-    pub async fn open(config: &AnswerTablesConfig, root: &Place, pipeline: &str) -> Result<AnswerTables, DeltaError> {
-        let root = root.for_writing().await?;
+    pub async fn open(
+        config: &AnswerTablesConfig,
+        root: &Location,
+        pipeline: &str,
+    ) -> Result<AnswerTables, DeltaError> {
+        let root = root.prepare_for_writing().await?;
         let forms = [(Form::Current, config.current), (Form::Changes, config.changes)];
         let mut tables = Vec::new();
         for (answer, question) in questions::ALL.iter().enumerate() {

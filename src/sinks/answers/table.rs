@@ -8,7 +8,7 @@ use deltalake::arrow::error::ArrowError;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add};
 use deltalake::logstore::object_store::ObjectStoreExt;
-use deltalake::logstore::object_store::path::Path as Location;
+use deltalake::logstore::object_store::path::Path as ObjectPath;
 use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::{DeltaTable, checkpoints};
@@ -18,9 +18,9 @@ use pinflow_dataflows::questions::Question;
 
 use super::Form;
 use super::rows::{self, Diffs, Moment};
-use crate::objects::Place;
 use crate::position::Epoch;
 use crate::sinks::delta::{DeltaError, Log, PIPELINE, active_files, builder, failed, make_folder};
+use crate::storage::Location;
 
 /// Commits from one checkpoint of the log to the next.
 const CHECKPOINT_COMMITS: u64 = 20;
@@ -49,7 +49,7 @@ struct Open {
 
 impl AnswerTable {
     pub(super) fn new(
-        root: &Place,
+        root: &Location,
         (answer, question, form): (usize, &'static Question, Form),
         pipeline: &str,
         keep: Duration,
@@ -225,7 +225,7 @@ impl AnswerTable {
     /// Data files that are part of the table no more, or never became so, are to be kept from now on.
     async fn find_left_over(&mut self, active: &BTreeSet<String>) -> Result<(), DeltaError> {
         let known: BTreeSet<String> = self.gone.iter().map(|(_, name)| name.clone()).collect();
-        for (name, _) in self.log.place().entries().await?.files {
+        for (name, _) in self.log.place().list_entries().await?.files {
             let ours = name.starts_with("part-") && name.ends_with(".parquet");
             if ours && !active.contains(&name) && !known.contains(&name) {
                 self.gone.push_back((Instant::now(), name));
@@ -246,7 +246,7 @@ impl AnswerTable {
             self.gone.retain(|(_, name)| !active.contains(name));
         }
         while let Some((_, name)) = self.gone.front().filter(|(since, _)| since.elapsed() >= self.keep) {
-            let location: Location = self.log.location(name);
+            let location: ObjectPath = self.log.location(name);
             match self.log.store().delete(&location).await {
                 Ok(()) | Err(deltalake::ObjectStoreError::NotFound { .. }) => {}
                 Err(cause) => {

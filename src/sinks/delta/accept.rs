@@ -15,7 +15,7 @@ use super::ledger::Ids;
 use super::log::Log;
 use super::schema::Table;
 use super::verify::{Columns, verify};
-use crate::objects::Place;
+use crate::storage::Location;
 
 /// Tries to commit while others do.
 const COMMIT_TRIES_MAX: u32 = 100;
@@ -48,7 +48,7 @@ pub enum AcceptError {
 ///
 /// # Errors
 /// If something is wrong that is no deletion (rows twice, a missing table), or the tables cannot be read or written.
-pub async fn accept_deletion(place: impl Into<Place>) -> Result<Vec<AcceptedDeletion>, AcceptError> {
+pub async fn accept_deletion(place: impl Into<Location>) -> Result<Vec<AcceptedDeletion>, AcceptError> {
     let tables = inspect(place, 0).await?;
     let mut keys = BTreeMap::new();
     for moved in tables.iter().flat_map(|contents| &contents.reached) {

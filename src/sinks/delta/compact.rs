@@ -19,7 +19,7 @@ use deltalake::ObjectStoreError;
 use deltalake::arrow::array::RecordBatch;
 use deltalake::kernel::transaction::CommitData;
 use deltalake::kernel::{Action, Add};
-use deltalake::logstore::object_store::path::Path as Location;
+use deltalake::logstore::object_store::path::Path as ObjectPath;
 use deltalake::logstore::object_store::{ObjectStoreExt, PutMode};
 use deltalake::operations::vacuum::VacuumMode;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -37,7 +37,7 @@ use super::inspect::{Contents, inspect};
 use super::log::{COMPACTION_MARK, Commit, Line, Log, digest};
 use super::open::{ActiveFile, active_files, builder, failed};
 use super::schema::{Table, difference};
-use crate::objects::{Leftover, Place, find_leftovers};
+use crate::storage::{Location, StagedFile, find_staged_files};
 
 /// Rows that are encoded together: large groups are read faster, and are held in memory while they are encoded.
 const GROUP_ROWS: usize = 48 << 10;
@@ -128,7 +128,10 @@ impl std::ops::AddAssign for Compacted {
 ///
 /// # Errors
 /// If a table cannot be read or written, or somebody else takes out files, or changes its columns, while they are joined.
-pub async fn optimize(place: impl Into<Place>, how: Compaction) -> Result<Vec<(&'static str, Compacted)>, DeltaError> {
+pub async fn optimize(
+    place: impl Into<Location>,
+    how: Compaction,
+) -> Result<Vec<(&'static str, Compacted)>, DeltaError> {
     let mut done = Vec::new();
     // Finds them, and checks that they are pinflow's and written by these rules.
     for Contents { table, which, place, .. } in inspect(place, 0).await? {
@@ -145,7 +148,7 @@ pub async fn optimize(place: impl Into<Place>, how: Compaction) -> Result<Vec<(&
 ///
 /// # Errors
 /// If a table cannot be read, or a file cannot be removed.
-pub async fn vacuum(place: impl Into<Place>, hours: u32) -> Result<Vec<(&'static str, Vec<String>)>, DeltaError> {
+pub async fn vacuum(place: impl Into<Location>, hours: u32) -> Result<Vec<(&'static str, Vec<String>)>, DeltaError> {
     let mut done = Vec::new();
     for Contents { table, place, .. } in inspect(place, 0).await? {
         let log = Log::new(&place)?;
@@ -159,7 +162,7 @@ pub(crate) async fn sweep(log: &Log, keep: Retention) -> Result<Vec<String>, Del
     let handle = builder(log)?.load().await.map_err(failed("open", log))?;
     // What was never part of the table, too: a process that dies between a file and its commit leaves it.
     let is_data = |(name, _): &&(String, u64)| name.ends_with(".parquet");
-    let there = log.place().entries().await?.files.iter().filter(is_data).count();
+    let there = log.place().list_entries().await?.files.iter().filter(is_data).count();
     let active = active_files(&handle, log)?.len();
     let is_crowded = keep.files_max.is_some_and(|max| there.saturating_sub(active) > max.get() as usize);
     let retention = if is_crowded { CROWDED_RETENTION } else { TimeDelta::hours(keep.hours.into()) };
@@ -174,7 +177,7 @@ pub(crate) async fn sweep(log: &Log, keep: Retention) -> Result<Vec<String>, Del
 fn remove_leftovers(log: &Log, hours: u32) -> Result<Vec<String>, DeltaError> {
     let mut removed = Vec::new();
     let least_age = Duration::from_secs(u64::from(hours) * 3600);
-    for Leftover { path, age, .. } in table_leftovers(log)? {
+    for StagedFile { path, age, .. } in table_leftovers(log)? {
         if age >= least_age {
             let failed = |cause| DeltaError::Disk { what: "remove", path: path.clone(), cause };
             std::fs::remove_file(&path).map_err(failed)?;
@@ -186,11 +189,11 @@ fn remove_leftovers(log: &Log, hours: u32) -> Result<Vec<String>, DeltaError> {
 }
 
 /// What processes that died were writing to a table and its log; in a bucket a file is whole or not there.
-pub(crate) fn table_leftovers(log: &Log) -> Result<Vec<Leftover>, DeltaError> {
-    let Some(folder) = log.place().on_disk() else { return Ok(Vec::new()) };
+pub(crate) fn table_leftovers(log: &Log) -> Result<Vec<StagedFile>, DeltaError> {
+    let Some(folder) = log.place().local_folder() else { return Ok(Vec::new()) };
     let failed = |cause| DeltaError::Disk { what: "list", path: folder.to_owned(), cause };
-    let mut found = find_leftovers(folder).map_err(failed)?;
-    found.extend(find_leftovers(&folder.join("_delta_log")).map_err(failed)?);
+    let mut found = find_staged_files(folder).map_err(failed)?;
+    found.extend(find_staged_files(&folder.join("_delta_log")).map_err(failed)?);
     Ok(found)
 }
 
@@ -303,7 +306,7 @@ async fn commit(
     for view in snapshot.log_data().iter() {
         if chosen.contains(log.folder.join(view.path().as_ref()).as_path()) {
             let remove = view.remove_action(false);
-            let path = Location::parse(&remove.path).map_err(|fault| failed("read a name in", log)(fault.into()))?;
+            let path = ObjectPath::parse(&remove.path).map_err(|fault| failed("read a name in", log)(fault.into()))?;
             removed.insert(path);
             actions.push(Action::Remove(remove));
         }
@@ -366,13 +369,13 @@ async fn check_file(log: &Log, file: &DataFile, written: Timestamp) -> Result<()
 }
 
 /// Refuses what a commit has changed of what was read: the files that were joined, or what a row is.
-fn still_stands(log: &Log, lines: &[Line], joined: &HashSet<Location>) -> Result<(), DeltaError> {
+fn still_stands(log: &Log, lines: &[Line], joined: &HashSet<ObjectPath>) -> Result<(), DeltaError> {
     let foreign = |what: &str| Err(DeltaError::Foreign { path: log.folder.clone(), what: what.to_owned() });
     for line in lines {
         if line.meta_data.is_some() || line.protocol.is_some() {
             return foreign("its columns or its protocol were changed meanwhile");
         }
-        let removed = line.remove.as_ref().map(|removed| Location::from_url_path(&removed.path));
+        let removed = line.remove.as_ref().map(|removed| ObjectPath::from_url_path(&removed.path));
         match removed {
             // A name that cannot be read may be one of them.
             Some(Err(_)) => return foreign("a file of an unreadable name was taken out meanwhile"),
@@ -402,8 +405,8 @@ mod tests {
 
     #[test]
     fn joining_goes_on_over_rows_that_were_added_and_not_over_changes_to_what_it_read() {
-        let log = Log::new(&Place::from(Path::new("/nowhere"))).unwrap();
-        let joined = HashSet::from([Location::parse("a b.parquet").unwrap()]);
+        let log = Log::new(&Location::from(Path::new("/nowhere"))).unwrap();
+        let joined = HashSet::from([ObjectPath::parse("a b.parquet").unwrap()]);
         let stands = |line: &str| still_stands(&log, &[serde_json::from_str(line).unwrap()], &joined).is_ok();
         assert!(stands(r#"{"add":{"path":"a%20b.parquet"}}"#));
         assert!(stands(r#"{"txn":{"appId":"a","version":1}}"#));

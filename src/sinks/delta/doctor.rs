@@ -13,7 +13,7 @@ use super::log::Log;
 use super::maintain::CHECKPOINT_COMMITS;
 use super::open::ActiveFile;
 use super::verify::{Columns, verify};
-use crate::objects::{Place, plain};
+use crate::storage::{Location, error_summary};
 
 /// A file that is being written is written to more often than this.
 const LEFTOVER_AGE_MIN: Duration = Duration::from_secs(3600);
@@ -50,10 +50,10 @@ pub enum Grade {
 ///
 /// # Errors
 /// If a folder cannot be looked at. What is wrong with a table is a [`Symptom`].
-pub async fn diagnose(place: impl Into<Place>) -> Result<Vec<Symptom>, DeltaError> {
+pub async fn diagnose(place: impl Into<Location>) -> Result<Vec<Symptom>, DeltaError> {
     let tables = match inspect(place, 0).await {
         Ok(tables) => tables,
-        Err(error) => return Ok(vec![Symptom { table: None, grade: Grade::Fault, what: plain(&error) }]),
+        Err(error) => return Ok(vec![Symptom { table: None, grade: Grade::Fault, what: error_summary(&error) }]),
     };
     let mut symptoms = Vec::new();
     for table in &tables {
@@ -66,7 +66,7 @@ pub async fn diagnose(place: impl Into<Place>) -> Result<Vec<Symptom>, DeltaErro
     let verdict = match verify(tables, Columns::Lineage, |_| {}).await {
         Ok(verdict) => verdict,
         Err(error) => {
-            symptoms.push(of_all(Grade::Fault, &plain(&error)));
+            symptoms.push(of_all(Grade::Fault, &error_summary(&error)));
             return Ok(symptoms);
         }
     };
@@ -114,7 +114,7 @@ async fn checkpoint(table: &Contents) -> Result<Symptom, DeltaError> {
 async fn strays(table: &Contents) -> Result<Symptom, DeltaError> {
     let name = |file: &ActiveFile| file.at.path.file_name().map(|name| name.to_string_lossy().into_owned());
     let active: HashSet<String> = table.active.iter().filter_map(name).collect();
-    let found = table.place.entries().await?.files.into_iter();
+    let found = table.place.list_entries().await?.files.into_iter();
     let strays = found.filter(|(name, _)| name.ends_with(".parquet") && !active.contains(name));
     let (files, bytes) = strays.fold((0_u64, 0), |(files, sum), (_, bytes)| (files + 1, sum + bytes));
     let (grade, mend) = if bytes > table.bytes.max(1 << 30) {

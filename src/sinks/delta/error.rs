@@ -7,7 +7,7 @@ use deltalake::ObjectStoreError;
 use deltalake::arrow::error::ArrowError;
 use deltalake::parquet::errors::ParquetError;
 
-use crate::objects::ObjectsError;
+use crate::storage::StorageError;
 
 /// Why tables cannot be opened, or why writing to them ended. Faults that may heal (a full disk) are not
 /// here: the sink waits for those.
@@ -228,7 +228,7 @@ pub enum DeltaError {
     },
     /// The place of the tables cannot be reached, written or relied on.
     #[error(transparent)]
-    Place(#[from] ObjectsError),
+    Place(#[from] StorageError),
     /// An earlier commit was cancelled half-way; only a fresh start can tell what has landed.
     #[error("an earlier commit was cancelled half-way: open the tables again")]
     Abandoned,

@@ -41,7 +41,7 @@ impl FileAt {
     pub(crate) fn of(log: &Log, name: &str) -> FileAt {
         let in_bucket =
             || InBucket { store: log.store().clone(), location: log.location(name), runtime: Handle::current() };
-        FileAt { path: log.folder.join(name), bucket: log.place().on_disk().is_none().then(in_bucket) }
+        FileAt { path: log.folder.join(name), bucket: log.place().local_folder().is_none().then(in_bucket) }
     }
 
     /// A file of the disk.

@@ -11,9 +11,9 @@ use super::log::Log;
 use super::open::{self, ActiveFile, PIPELINE};
 use super::rows;
 use super::schema::Table;
-use crate::objects::Place;
 use crate::position;
 use crate::sinks::PartitionReached;
+use crate::storage::Location;
 
 /// Times that the tables are listed while some of them seem to be missing.
 const LISTINGS_MAX: u32 = 3;
@@ -42,7 +42,7 @@ pub struct Contents {
     /// The newest commits, newest first.
     pub history: Vec<Change>,
     #[serde(skip)]
-    pub(crate) place: Place,
+    pub(crate) place: Location,
     #[serde(skip)]
     pub(crate) which: Table,
     #[serde(skip)]
@@ -101,8 +101,8 @@ fn serialize_all<S: serde::Serializer>(
 ///
 /// # Errors
 /// If there is no table of pinflow, or one cannot be read.
-pub async fn inspect(place: impl Into<Place>, history: usize) -> Result<Vec<Contents>, DeltaError> {
-    let place = place.into().found()?;
+pub async fn inspect(place: impl Into<Location>, history: usize) -> Result<Vec<Contents>, DeltaError> {
+    let place = place.into().resolve_existing()?;
     let mut found = read_consistently(&place, history).await?;
     for _ in 1..LISTINGS_MAX {
         if missing_tables(&found).is_empty() {
@@ -123,7 +123,7 @@ pub async fn inspect(place: impl Into<Place>, history: usize) -> Result<Vec<Cont
 /// A window is committed to `rejected` first. So whatever position a cleaned table has when it is read, all rejections
 /// before it are in the `rejected` that is read later. What a table holds beyond the least position of all does not
 /// count as read, so the least position is the consistent point.
-async fn read_consistently(place: &Place, history: usize) -> Result<Vec<Contents>, DeltaError> {
+async fn read_consistently(place: &Location, history: usize) -> Result<Vec<Contents>, DeltaError> {
     let is_alone = is_table(place).await?;
     let mut listed = tables(place).await?;
     listed.sort_by_key(|(table, _)| *table == Table::Rejected);
@@ -156,7 +156,7 @@ pub fn missing_tables(found: &[Contents]) -> Vec<String> {
 }
 
 /// The tables under a root, or the one table that a place is.
-pub(crate) async fn tables(place: &Place) -> Result<Vec<(Table, Place)>, DeltaError> {
+pub(crate) async fn tables(place: &Location) -> Result<Vec<(Table, Location)>, DeltaError> {
     if is_table(place).await? {
         let named = |table: &Table| place.name().file_name().is_some_and(|name| name == table.name());
         return Ok(Table::ALL.into_iter().filter(named).map(|table| (table, place.clone())).collect());
@@ -171,11 +171,11 @@ pub(crate) async fn tables(place: &Place) -> Result<Vec<(Table, Place)>, DeltaEr
     Ok(found)
 }
 
-async fn is_table(place: &Place) -> Result<bool, DeltaError> {
-    Ok(place.entries().await?.folders.iter().any(|name| name == "_delta_log"))
+async fn is_table(place: &Location) -> Result<bool, DeltaError> {
+    Ok(place.list_entries().await?.folders.iter().any(|name| name == "_delta_log"))
 }
 
-async fn read(table: Table, place: &Place, history: usize) -> Result<Contents, DeltaError> {
+async fn read(table: Table, place: &Location, history: usize) -> Result<Contents, DeltaError> {
     let log = Log::new(place)?;
     let folder = place.name();
     let foreign = |what: String| DeltaError::Foreign { path: folder.to_owned(), what };

@@ -22,7 +22,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::error::{DeltaError, from_arrow};
-use crate::objects::Place;
+use crate::storage::Location;
 
 /// What marks a commit that joined files as pinflow's own, in what it says of itself under `pinflow`.
 pub(crate) const COMPACTION_MARK: &str = "compaction";
@@ -35,7 +35,7 @@ pub(crate) type Digest = [u8; 32];
 pub(crate) struct Log {
     /// The table's folder, as people know it.
     pub(crate) folder: PathBuf,
-    place: Place,
+    place: Location,
     /// Where that is in its store.
     root: Path,
 }
@@ -145,18 +145,18 @@ pub(crate) fn digest(bytes: &[u8]) -> Digest {
 
 impl Log {
     /// The log of the table in a place, which has an absolute name.
-    pub(crate) fn new(place: &Place) -> Result<Log, DeltaError> {
+    pub(crate) fn new(place: &Location) -> Result<Log, DeltaError> {
         Ok(Log { folder: place.name().to_owned(), root: place.prefix()?, place: place.clone() })
     }
 
     /// Where the table lies.
-    pub(crate) fn place(&self) -> &Place {
+    pub(crate) fn place(&self) -> &Location {
         &self.place
     }
 
     /// A file of the table's store, as people know it.
     pub(crate) fn shown(&self, location: &Path) -> String {
-        self.place.shown(location)
+        self.place.display_path(location)
     }
 
     /// Where a file of the table stands in the store.

@@ -23,7 +23,7 @@ use super::inspect::tables;
 use super::log::{Commit, Log};
 use super::open::{builder, failed};
 use super::rows::count_rows;
-use crate::objects::{Place, plain};
+use crate::storage::{Location, error_summary};
 
 /// A data file that the newest version of a table names and that is not there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -67,8 +67,8 @@ impl MissingFile {
 ///
 /// # Errors
 /// If a table cannot be read or written, or somebody else commits meanwhile.
-pub async fn restore_missing_files(place: impl Into<Place>) -> Result<Vec<MissingFile>, DeltaError> {
-    let place = place.into().found()?;
+pub async fn restore_missing_files(place: impl Into<Location>) -> Result<Vec<MissingFile>, DeltaError> {
+    let place = place.into().resolve_existing()?;
     let mut found = Vec::new();
     for (_, place) in tables(&place).await? {
         found.extend(restore_table(&Log::new(&place)?).await?);
@@ -161,7 +161,7 @@ async fn replacements(
         match find(log, &name).await? {
             Some(meta) => match count_rows(FileAt::of(log, &name)).await {
                 Ok(rows) => files.push(Replacement { stats: history.stats_of(&name), name, meta, rows }),
-                Err(error) => return Ok(Err(plain(&error))),
+                Err(error) => return Ok(Err(error_summary(&error))),
             },
             // Compacted before, and its own parts may still be there.
             None => match history.replaced_by(&name) {

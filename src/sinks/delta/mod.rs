@@ -13,7 +13,7 @@
 //! 3. A table is ahead of its sisters by at most what was in flight. Partitions resume at the least position
 //!    of their tables; what others hold beyond it is named to the engine, which does not write it twice
 //!    (`decide::resume`).
-//! 4. A file that was reported durable survives a loss of power (`crate::objects`).
+//! 4. A file that was reported durable survives a loss of power (`crate::storage`).
 //!
 //! No snapshot of the library lives between commits: a writer reads the commits since its own last one, and
 //! puts the next version if absent (`log`, `writer`). The library encodes commits, creates tables, reads

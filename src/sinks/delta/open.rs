@@ -27,7 +27,7 @@ use super::log::Log;
 use super::rows;
 use super::schema::Table;
 use super::writer::{TableWriter, check_metadata, check_protocol};
-use crate::objects::{Entries, create_folder};
+use crate::storage::{LocationEntries, create_folder};
 
 /// The table property that names the pipeline.
 pub(crate) const PIPELINE: &str = "pinflow.pipeline";
@@ -65,7 +65,7 @@ pub(crate) struct Opened {
 
 /// Opens all four, in the order of [`Table::ALL`].
 pub(crate) async fn open(settings: &Settings) -> Result<Vec<Opened>, DeltaError> {
-    let root = settings.root.for_writing().await?;
+    let root = settings.root.prepare_for_writing().await?;
     let ids = Arc::new(Ids::new(&settings.pipeline));
     let mut found = Vec::new();
     for table in Table::ALL {
@@ -225,7 +225,7 @@ fn know_buckets(url: &Url) {
 
 /// Makes a table's folder durable; in a bucket there are no folders.
 pub(crate) fn make_folder(log: &Log) -> Result<(), DeltaError> {
-    let Some(folder) = log.place().on_disk() else { return Ok(()) };
+    let Some(folder) = log.place().local_folder() else { return Ok(()) };
     create_folder(folder).map_err(|cause| DeltaError::Disk { what: "create", path: folder.to_owned(), cause })
 }
 
@@ -252,7 +252,7 @@ pub(crate) fn active_files(handle: &DeltaTable, log: &Log) -> Result<Vec<ActiveF
 
 /// A folder without commits must hold nothing: what a run that died while creating it leaves is no content.
 async fn refuse_foreign(log: &Log) -> Result<(), DeltaError> {
-    let Entries { files, folders } = log.place().entries().await?;
+    let LocationEntries { files, folders } = log.place().list_entries().await?;
     let mut names = files.into_iter().map(|(name, _)| name).chain(folders);
     match names.find(|name| name != "_delta_log") {
         Some(what) => Err(DeltaError::Foreign { path: log.folder.clone(), what }),

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::error::DeltaError;
 use super::inspect::tables;
 use super::log::{Log, checkpoint_name};
-use crate::objects::Place;
+use crate::storage::Location;
 
 /// What was moved out of a log.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -44,8 +44,8 @@ struct Hint {
 ///
 /// # Errors
 /// What cannot be mended without a backup. What was moved until then stays moved; nothing is deleted.
-pub async fn repair(place: impl Into<Place>) -> Result<Vec<Mended>, DeltaError> {
-    let place = place.into().found()?;
+pub async fn repair(place: impl Into<Location>) -> Result<Vec<Mended>, DeltaError> {
+    let place = place.into().resolve_existing()?;
     let mut mended = Vec::new();
     for (_, place) in tables(&place).await? {
         let log = Log::new(&place)?;
@@ -118,11 +118,11 @@ fn version_of(name: &str) -> Option<u64> {
 
 /// The files of a log.
 async fn names(log: &Log) -> Result<Vec<String>, DeltaError> {
-    Ok(log.place().join("_delta_log").entries().await?.files.into_iter().map(|(name, _)| name).collect())
+    Ok(log.place().join("_delta_log").list_entries().await?.files.into_iter().map(|(name, _)| name).collect())
 }
 
 async fn move_away(log: &Log, name: &str, fault: String) -> Result<Mended, DeltaError> {
-    let taken = log.place().join(DAMAGED).entries().await?.files;
+    let taken = log.place().join(DAMAGED).list_entries().await?.files;
     let mut names = (0..).map(|n| if n == 0 { name.to_owned() } else { format!("{name}.{n}") });
     let free = names.find(|name| taken.iter().all(|(taken, _)| taken != name));
     let free = free.unwrap_or_else(|| name.to_owned());

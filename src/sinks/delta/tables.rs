@@ -28,9 +28,9 @@ use super::open::{self, Opened};
 use super::rows::{self, StoredRows};
 use super::schema::Table;
 use super::writer::TableWriter;
-use crate::objects::{Pauses, Place, Trouble};
 use crate::position::{Epoch, Position};
 use crate::sinks::{PartitionReached, Resume, TableStatus, Window};
+use crate::storage::{Location, RetryLoop, StallStatus};
 
 /// Between two sweeps of a table.
 const SWEEP_EVERY: Duration = Duration::from_secs(6 * 3600);
@@ -45,7 +45,7 @@ const RIDE_ROWS_MAX: u64 = 250_000;
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where the four tables lie.
-    pub root: Place,
+    pub root: Location,
     /// Names this pipeline's positions in the tables.
     pub pipeline: String,
     /// How data files are compressed.
@@ -59,7 +59,7 @@ pub struct Settings {
     /// Files of a table that its newest version does not refer to, at the most; without a bound otherwise.
     pub keep_files_max: Option<NonZeroU32>,
     /// Where it is told what is waited for.
-    pub pauses: Pauses,
+    pub pauses: StallStatus,
     /// When this process becomes the tables' writer.
     pub claim: Claim,
 }
@@ -67,7 +67,7 @@ pub struct Settings {
 impl Settings {
     /// The usual settings for tables in a place, or a folder.
     #[must_use]
-    pub fn new(root: impl Into<Place>, pipeline: String) -> Settings {
+    pub fn new(root: impl Into<Location>, pipeline: String) -> Settings {
         let (root, compression) = (root.into(), Compression::default());
         Settings {
             root,
@@ -77,7 +77,7 @@ impl Settings {
             compaction: None,
             keep_hours: None,
             keep_files_max: None,
-            pauses: Pauses::default(),
+            pauses: StallStatus::default(),
             claim: Claim::default(),
         }
     }
@@ -96,7 +96,7 @@ pub struct Tables {
     held: Vec<(Table, FileAt)>,
     /// What they should hold.
     law: LedgerLaw,
-    pauses: Pauses,
+    pauses: StallStatus,
     /// What the ledgers said at the open, until the tables are claimed.
     unclaimed: Option<Vec<SeenLedger>>,
     /// The last epoch committed.
@@ -176,7 +176,7 @@ impl Tables {
     /// # Errors
     /// As [`Tables::open`].
     pub async fn open_on(settings: Settings, store: Arc<dyn ObjectStore>) -> Result<(Tables, Resume), DeltaError> {
-        Tables::open(Settings { root: settings.root.clone().through(store), ..settings }).await
+        Tables::open(Settings { root: settings.root.clone().with_store(store), ..settings }).await
     }
 
     /// An encoder for one worker.
@@ -252,10 +252,10 @@ impl Tables {
         let Some(seen) = self.unclaimed.take() else { return Ok(()) };
         let pauses = self.pauses.clone();
         for (lane, seen) in self.lanes.iter_mut().zip(&seen) {
-            let mut trouble = Trouble::new(&pauses, lane.writer.log.folder.display().to_string());
+            let mut retry = RetryLoop::new(&pauses, lane.writer.log.folder.display().to_string());
             while let Err(error) = claim::check_unchanged(&mut lane.writer, *seen).await {
                 let DeltaError::Store { what, cause, .. } = error else { return Err(error) };
-                trouble.wait(what, &cause).await;
+                retry.back_off(what, &cause).await;
             }
         }
         claim::fence(self.lanes.iter_mut().map(|lane| &mut lane.writer)).await?;
@@ -463,7 +463,7 @@ impl Drop for Lane {
 }
 
 /// What the tables should hold of each partition.
-fn ledger_law(root: &Place, opened: &[Opened]) -> Result<LedgerLaw, DeltaError> {
+fn ledger_law(root: &Location, opened: &[Opened]) -> Result<LedgerLaw, DeltaError> {
     let (mut stored, mut rejected) = (Vec::new(), Vec::new());
     let mut deleted: HashMap<String, u64> = HashMap::new();
     for Opened { writer, files } in opened {

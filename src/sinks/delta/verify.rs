@@ -27,9 +27,9 @@ use super::inspect::{Contents, missing_tables};
 use super::log::Log;
 use super::rows::{each_lineage, position_bounds, read_all_columns};
 use super::schema::Table;
-use crate::objects::plain;
 use crate::position;
 use crate::sinks::Delivery;
+use crate::storage::error_summary;
 
 /// Rows sorted at once: 32 bytes each.
 const ROWS_AT_ONCE: u64 = 8_000_000;
@@ -223,7 +223,7 @@ fn find_damaged_files(
         let fault = match read_all_columns(at) {
             Ok(read) if rows.is_none_or(|rows| rows == read) => None,
             Ok(read) => Some(format!("it holds {read} rows, its log says {}", rows.unwrap_or_default())),
-            Err(error) => Some(plain(&error)),
+            Err(error) => Some(error_summary(&error)),
         };
         if let Some(fault) = fault {
             let path = at.path.display();

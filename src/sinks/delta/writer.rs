@@ -35,9 +35,9 @@ use super::ledger::{Ids, Ledger, Owner, Unstorable};
 use super::log::{Commit, Digest, Line, Log, digest};
 use super::rows;
 use super::schema::{self, Table};
-use crate::objects::{Pauses, Trouble};
 use crate::position::{self, Epoch};
 use crate::sinks::PartitionReached;
+use crate::storage::{RetryLoop, StallStatus};
 
 /// What a put came to.
 enum Put {
@@ -53,7 +53,7 @@ pub(crate) struct TableWriter {
     pub(crate) ids: Arc<Ids>,
     pub(crate) pipeline: String,
     pub(crate) owner: Owner,
-    pub(crate) pauses: Pauses,
+    pub(crate) pauses: StallStatus,
     /// The last version read or written.
     pub(crate) version: u64,
     /// What its commit's bytes were; unknown only where the log was cleaned up to it.
@@ -74,13 +74,13 @@ impl TableWriter {
     /// If the table was moved away meanwhile: no new folder is made in its place.
     pub(crate) async fn put_file(&self, file: &DataFile) -> Result<(), DeltaError> {
         let location = self.log.location(&file.name);
-        let mut trouble = Trouble::new(&self.pauses, self.log.shown(&location));
+        let mut retry = RetryLoop::new(&self.pauses, self.log.shown(&location));
         loop {
             self.check_folder()?;
             // Overwriting is safe: the name is unique and the bytes are the same.
             match self.put(&location, file.bytes.clone(), PutMode::Overwrite, "file").await {
                 Put::Done | Put::Exists => return Ok(()),
-                Put::Unknown(cause) => trouble.wait("write", cause.as_ref()).await,
+                Put::Unknown(cause) => retry.back_off("write", cause.as_ref()).await,
             }
         }
     }
@@ -88,7 +88,7 @@ impl TableWriter {
     /// Whether the table's log is still there, on a disk: a file that is put would make its folders again.
     fn check_folder(&self) -> Result<(), DeltaError> {
         let is_gone = |folder: &std::path::Path| matches!(folder.join("_delta_log").try_exists(), Ok(false));
-        if self.log.place().on_disk().is_some_and(is_gone) {
+        if self.log.place().local_folder().is_some_and(is_gone) {
             let (path, version) = (self.log.folder.clone(), self.version);
             return Err(DeltaError::Replaced { path, version, what: "its folder is gone" });
         }
@@ -105,13 +105,13 @@ impl TableWriter {
         let number = self.ledger.commits + 1;
         let bytes = self.encode(file, moves, epoch, number)?;
         let pauses = self.pauses.clone();
-        let mut trouble = Trouble::new(&pauses, self.log.folder.display().to_string());
+        let mut retry = RetryLoop::new(&pauses, self.log.folder.display().to_string());
         loop {
             match self.catch_up().await {
                 Ok(()) => {}
                 // The storage cannot be read at the moment; everything else that is found is final.
                 Err(DeltaError::Store { what, cause, .. }) => {
-                    trouble.wait(what, &cause).await;
+                    retry.back_off(what, &cause).await;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -128,7 +128,7 @@ impl TableWriter {
                     // Usually found at once; a listing that lags behind must not spin.
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
-                Put::Unknown(cause) => trouble.wait("commit to", cause.as_ref()).await,
+                Put::Unknown(cause) => retry.back_off("commit to", cause.as_ref()).await,
             }
         }
     }
@@ -266,7 +266,7 @@ impl TableWriter {
             point("after")
         });
         // What has not answered by then may never; what it did is looked up.
-        match tokio::time::timeout(self.log.place().patience(), put).await {
+        match tokio::time::timeout(self.log.place().call_timeout(), put).await {
             Ok(Ok(Ok(()))) => Put::Done,
             Ok(Ok(Err(ObjectStoreError::AlreadyExists { .. }))) => Put::Exists,
             Ok(Ok(Err(cause))) => Put::Unknown(cause.into()),

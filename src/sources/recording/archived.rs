@@ -23,11 +23,11 @@ use super::compression::{Compression, Content};
 use super::config::RecordingConfig;
 use super::files::{Found, RecordingFile, prefix};
 use super::unread::{Unread, UnreadKind};
-use crate::archive::name::Partition;
-use crate::archive::unpack;
-use crate::objects::Place;
+use crate::archive::decompress_object;
+use crate::archive::object_name::ArchivePartition;
 use crate::position::Position;
 use crate::sources::SourceError;
+use crate::storage::Location;
 
 /// Objects that are fetched ahead of the one that is read, at the most.
 const AHEAD: usize = 16;
@@ -37,22 +37,22 @@ const AHEAD_BYTES: u64 = 8 << 20;
 /// The objects of one partition, in order.
 #[derive(Debug, Clone)]
 pub(super) struct Objects {
-    place: Place,
+    place: Location,
     /// Where each stands in the store, and its bytes there.
     objects: Arc<[(Path, u64)]>,
     runtime: Handle,
 }
 
 /// Finds the partitions of an archive. Within the runtime that is to fetch their objects.
-pub(super) async fn find(config: &RecordingConfig, place: &Place) -> Result<Found, SourceError> {
+pub(super) async fn find(config: &RecordingConfig, place: &Location) -> Result<Found, SourceError> {
     let unusable = |what: String| SourceError::Unusable(format!("{place}: {what}"));
     let prefix_in_store = place.prefix().map_err(|error| unusable(error.to_string()))?;
     let listed = place.store().list(Some(&prefix_in_store)).try_collect().await;
-    let listed: Vec<ObjectMeta> = listed.map_err(|error| unusable(crate::objects::plain(&error)))?;
+    let listed: Vec<ObjectMeta> = listed.map_err(|error| unusable(crate::storage::error_summary(&error)))?;
     let mut found = Found::default();
-    let mut partitions: BTreeMap<Partition, Vec<(Position, Path, u64)>> = BTreeMap::new();
+    let mut partitions: BTreeMap<ArchivePartition, Vec<(Position, Path, u64)>> = BTreeMap::new();
     for object in listed {
-        match Partition::parse(object.location.as_ref()) {
+        match ArchivePartition::parse_key(object.location.as_ref()) {
             Some((partition, first)) => {
                 partitions.entry(partition).or_default().push((first, object.location, object.size));
             }
@@ -62,7 +62,7 @@ pub(super) async fn find(config: &RecordingConfig, place: &Place) -> Result<Foun
     for (partition, mut objects) in partitions {
         objects.sort();
         for pair in objects.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
-            let (one, other) = (place.shown(&pair[0].1), place.shown(&pair[1].1));
+            let (one, other) = (place.display_path(&pair[0].1), place.display_path(&pair[1].1));
             found.faults.push(format!("{one} and {other} begin with the same message; move one of them away"));
         }
         let carries = config.stream.map(StreamHint::from).unwrap_or_else(|| carries(&partition.topic));
@@ -81,9 +81,9 @@ pub(super) async fn find(config: &RecordingConfig, place: &Place) -> Result<Foun
 }
 
 /// An object that is none of an archive, by its path within the archive's place.
-fn unread(place: &Place, prefix: &Path, location: &Path) -> Unread {
+fn unread(place: &Location, prefix: &Path, location: &Path) -> Unread {
     let within = location.as_ref().strip_prefix(prefix.as_ref()).unwrap_or(location.as_ref());
-    Unread { name: place.shown(location), kind: UnreadKind::Object(within.trim_start_matches('/').to_owned()) }
+    Unread { name: place.display_path(location), kind: UnreadKind::Object(within.trim_start_matches('/').to_owned()) }
 }
 
 /// What a topic's name says of its messages: the one word `pin`, `geo` or `user` in it. Else each tells by its fields.
@@ -116,11 +116,11 @@ impl Objects {
         Content::Packed { text: Box::new(text), taken }
     }
 
-    async fn fetch(place: Place, location: Path) -> io::Result<Bytes> {
+    async fn fetch(place: Location, location: Path) -> io::Result<Bytes> {
         let got = async { place.store().get(&location).await?.bytes().await }.await;
         got.map_err(|error| {
-            let what = crate::objects::plain(&error);
-            io::Error::other(format!("{}: {what}", place.shown(&location)))
+            let what = crate::storage::error_summary(&error);
+            io::Error::other(format!("{}: {what}", place.display_path(&location)))
         })
     }
 }
@@ -164,7 +164,7 @@ impl Text {
         let object = self.of.runtime.block_on(fetched).map_err(io::Error::other)??;
         self.ahead_bytes -= bytes;
         self.taken.fetch_add(bytes, Ordering::Relaxed);
-        Ok(Some(Open { text: unpack(Cursor::new(object))?, last: None }))
+        Ok(Some(Open { text: decompress_object(Cursor::new(object))?, last: None }))
     }
 }
 

@@ -9,7 +9,7 @@ use super::files::RecordingFile;
 use super::lines::{Cut, Limits, Text};
 use super::pace::Pacer;
 use super::resume::{Fault, Reading, prove};
-use crate::archive::line;
+use crate::archive::envelope;
 use crate::file_limit::explain;
 use crate::position::{PartitionId, Reached, anchor};
 use crate::sources::collected::Collected;
@@ -164,12 +164,12 @@ impl Job<'_> {
 
 /// Lines of an archive as the messages that they were made of. Most blocks have none that was wrapped.
 fn as_received(first: u64, text: Vec<u8>) -> Records {
-    if memchr::memmem::find(&text, line::MARK.as_bytes()).is_none() {
+    if memchr::memmem::find(&text, envelope::WRAPPED_PREFIX.as_bytes()).is_none() {
         return Records::Lines { first, text: text.into() };
     }
     let mut collected = Collected::new("");
     Records::Lines { first, text: text.into() }.each(|entry| {
-        let payload = entry.payload.and_then(line::read);
+        let payload = entry.payload.and_then(envelope::decode_line);
         collected.push(payload.as_deref(), entry.position, None);
     });
     collected.take()

@@ -49,7 +49,7 @@ use super::thread::{Halt, spawn, spawn_reader};
 use super::{Feed, SourceError};
 use crate::file_limit;
 use crate::finding::Finding;
-use crate::objects::{Connection, Place, Target};
+use crate::storage::{Location, LocationSpec, StorageConnection};
 
 /// About how many bytes of text a block has.
 pub const BLOCK_BYTES: usize = 256 << 10;
@@ -109,19 +109,19 @@ fn nothing_usable(path: &Path, found: &Found) -> String {
 pub async fn plan_anywhere(
     config: RecordingConfig,
     base: &Path,
-    connection: &Connection,
+    connection: &StorageConnection,
 ) -> Result<RecordingSource, SourceError> {
     let target = match config.path.to_str() {
-        Some(text) => Target::parse(text, base, "path").map_err(SourceError::Unusable)?,
-        None => Target::Folder(base.join(&config.path)),
+        Some(text) => LocationSpec::parse(text, base, "path").map_err(SourceError::Unusable)?,
+        None => LocationSpec::Folder(base.join(&config.path)),
     };
-    if let Target::Folder(folder) = &target
+    if let LocationSpec::Folder(folder) = &target
         && !folder.join("topics").is_dir()
     {
         return plan(RecordingConfig { path: folder.clone(), ..config }, Path::new(""));
     }
     check_name(&config)?;
-    let reached = Place::reach(&target, connection).await.and_then(|place| place.found());
+    let reached = Location::connect(&target, connection).await.and_then(|place| place.resolve_existing());
     let place = reached.map_err(|error| SourceError::Unusable(error.to_string()))?;
     if config.follow {
         let what = format!("{place} is an archive, which is read to its end; leave `follow` out");

@@ -13,7 +13,7 @@ use deltalake::logstore::object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use futures::stream::BoxStream;
-use pinflow::objects::Synced;
+use pinflow::storage::FsyncStore;
 use tokio::sync::Notify;
 
 use super::model::{ModelEngine, assert_exact, partitions};
@@ -38,7 +38,7 @@ enum InjectedFault {
 /// The local disk, where puts number `first`..`first + count` go wrong.
 #[derive(Debug)]
 pub(crate) struct FaultyStore {
-    inner: Synced,
+    inner: FsyncStore,
     fault: InjectedFault,
     wrong: Range<usize>,
     puts: AtomicUsize,
@@ -53,7 +53,7 @@ impl std::fmt::Display for FaultyStore {
 
 impl FaultyStore {
     fn new(fault: InjectedFault, wrong: Range<usize>) -> FaultyStore {
-        FaultyStore { inner: Synced::default(), fault, wrong, puts: AtomicUsize::new(0), died: Arc::default() }
+        FaultyStore { inner: FsyncStore::default(), fault, wrong, puts: AtomicUsize::new(0), died: Arc::default() }
     }
 }
 

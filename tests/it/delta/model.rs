@@ -9,10 +9,10 @@ use deltalake::arrow::array::{AsArray, RecordBatch};
 use deltalake::arrow::datatypes::Int32Type;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::{DeltaTable, ObjectStore};
-use pinflow::objects::Synced;
 use pinflow::position::Reached;
 use pinflow::sinks::delta::{Batches, DeltaError, Settings, Table, Tables};
 use pinflow::sinks::{Delivery, Encoder, PartitionReached, Resume, Window};
+use pinflow::storage::FsyncStore;
 use pinflow_dataflows::ingest::{RowSink, StreamHint};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::{Rejection, RejectionReason};
@@ -124,7 +124,7 @@ pub(crate) struct ModelEngine {
 
 impl ModelEngine {
     pub(crate) async fn start(root: &Path, partitions: &[ModelPartition]) -> Result<ModelEngine, DeltaError> {
-        ModelEngine::start_on(root, partitions, Arc::new(Synced::default())).await
+        ModelEngine::start_on(root, partitions, Arc::new(FsyncStore::default())).await
     }
 
     pub(crate) async fn start_on(

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use nix::sys::signal::Signal;
-use pinflow::archive::name::Partition;
-use pinflow::archive::{line, unpack};
+use pinflow::archive::object_name::ArchivePartition;
+use pinflow::archive::{decompress_object, envelope};
 use pinflow::dataflows::graph::GraphOptions;
 
 use super::proxy::{StoreFault, StoreProxy};
@@ -21,7 +21,7 @@ use crate::kafka;
 use crate::kafka::posts::{STREAMS, lines};
 
 /// Objects by partition and first offset.
-type ArchiveObjects = BTreeMap<Partition, BTreeMap<u64, Vec<u8>>>;
+type ArchiveObjects = BTreeMap<ArchivePartition, BTreeMap<u64, Vec<u8>>>;
 
 /// A recording that is read into tables on the disk, and archived.
 struct ArchiveSite {
@@ -105,7 +105,7 @@ impl ArchiveSite {
         assert_eq!(objects.len(), 3);
         for stream in STREAMS {
             let file = format!("{stream}.jsonl");
-            let objects = &objects[&Partition::of(&format!("recording/{file}"))];
+            let objects = &objects[&ArchivePartition::from_source(&format!("recording/{file}"))];
             let wanted = lines(&self.recording(), stream);
             assert_eq!(
                 messages(objects, 1),
@@ -153,7 +153,7 @@ fn objects(root: &Path) -> ArchiveObjects {
             if key.contains('#') || key.starts_with("_pinflow_proof_") || key.starts_with("resume/") {
                 continue;
             }
-            let (partition, first) = Partition::parse(key).unwrap_or_else(|| panic!("{key}"));
+            let (partition, first) = ArchivePartition::parse_key(key).unwrap_or_else(|| panic!("{key}"));
             let other =
                 found.entry(partition).or_default().insert(first.narrow().unwrap(), std::fs::read(&path).unwrap());
             assert!(other.is_none(), "two objects begin with {key}");
@@ -168,11 +168,12 @@ fn messages(objects: &BTreeMap<u64, Vec<u8>>, first: u64) -> Vec<Option<Vec<u8>>
     for (at, object) in objects {
         assert_eq!(*at, first + messages.len() as u64, "an object begins elsewhere than the one before it ended");
         let mut text = Vec::new();
-        std::io::Read::read_to_end(&mut unpack(std::io::Cursor::new(object.clone())).unwrap(), &mut text).unwrap();
+        std::io::Read::read_to_end(&mut decompress_object(std::io::Cursor::new(object.clone())).unwrap(), &mut text)
+            .unwrap();
         let lines = text.strip_suffix(b"\n").expect("every line has an end");
         for one in lines.split(|byte| *byte == b'\n') {
             serde_json::from_slice::<serde::de::IgnoredAny>(one).expect("every line is JSON");
-            messages.push(line::read(one).map(std::borrow::Cow::into_owned));
+            messages.push(envelope::decode_line(one).map(std::borrow::Cow::into_owned));
         }
     }
     messages
@@ -391,7 +392,7 @@ fn a_run_of_kafka_is_archived_in_a_bucket_and_replayed_from_there() {
     bucket.download("", &fetched);
     let found = self::objects(&fetched);
     assert_eq!(found.len(), 9);
-    let tail: Vec<_> = messages(&found[&Partition::of(&format!("kafka/{}/1", site.topic("geo")))], 0);
+    let tail: Vec<_> = messages(&found[&ArchivePartition::from_source(&format!("kafka/{}/1", site.topic("geo")))], 0);
     let tail = &tail[tail.len() - 5..];
     let wanted = [Some(&b""[..]), Some(b"\xff\x00\n"), Some(b"{\n\"ind\": 99999}\n"), Some(b"{}\r"), None];
     assert!(

@@ -79,7 +79,7 @@ fn a_bucket_that_is_not_there_and_a_server_that_is_not_there() {
     let site = ObjectsSite::new(1, &store::endpoint());
     let text = std::fs::read_to_string(site.config()).unwrap();
     std::fs::write(site.config(), text.replace(&site.bucket.name, "nobodys")).unwrap();
-    assert!(fails(&mut site.run(), 1).contains("make the bucket"));
+    assert!(fails(&mut site.run(), 1).contains("create the bucket"));
     // A port that was free a moment ago.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let site = ObjectsSite::new(1, &format!("http://{nobody}"));

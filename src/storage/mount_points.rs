@@ -1,9 +1,8 @@
-//! Mount points on which nothing is mounted: an empty folder there says nothing of what its disk holds.
+//! Finds empty folders whose disk is not mounted.
 //!
-//! A disk that was not mounted after a boot leaves an empty folder. Tables made in it would start afresh on the disk below,
-//! read everything again, and be hidden when the right disk comes back. What the machine means to mount is read from
-//! `/etc/fstab` and from the mount units of its administrator, what is mounted from `/proc/self/mountinfo`. No other
-//! state is needed. Where these files are not there, as on systems without them, nothing is refused.
+//! A disk that was not mounted after a boot leaves an empty folder. Tables created there would read everything again, and
+//! would be hidden once the disk is mounted. `/etc/fstab` and the administrator's mount units tell what should be mounted,
+//! `/proc/self/mountinfo` what is. Where these files do not exist, nothing is refused.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -11,36 +10,34 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// The table of file systems.
 const FSTAB: &str = "etc/fstab";
-/// Where administrators put their mount units; those of the system itself may be disabled.
+/// Mount units of the administrator. Those of the system itself may be disabled.
 const MOUNT_UNITS: &str = "etc/systemd/system";
-/// What is mounted for this process.
+/// The mounts that this process sees.
 const MOUNT_INFO: &str = "proc/self/mountinfo";
-/// What a file system holds that was never written to.
+/// The only entry of a new file system.
 const EMPTY_DISK_ENTRY: &str = "lost+found";
 
 /// A mount point on which nothing is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct UnmountedPoint {
-    /// The mount point.
     pub(super) path: PathBuf,
     /// The file that lists it.
     pub(super) listed_in: PathBuf,
 }
 
-/// The mount point at or above a folder on which nothing is mounted, if the folder holds nothing; else `None`.
+/// The unmounted mount point at or above an empty folder; `None` if the folder has content or its disk is mounted.
 ///
 /// # Errors
 /// If the folder cannot be read.
-pub(super) fn unmounted_point_of(folder: &Path) -> io::Result<Option<UnmountedPoint>> {
-    if holds_anything(folder)? {
+pub(super) fn find_unmounted_point(folder: &Path) -> io::Result<Option<UnmountedPoint>> {
+    if has_content(folder)? {
         return Ok(None);
     }
-    Ok(find_unmounted(&true_path(folder), Path::new("/")))
+    Ok(find_unmounted(&resolve_existing_part(folder), Path::new("/")))
 }
 
-fn holds_anything(folder: &Path) -> io::Result<bool> {
+fn has_content(folder: &Path) -> io::Result<bool> {
     match std::fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
@@ -48,8 +45,8 @@ fn holds_anything(folder: &Path) -> io::Result<bool> {
     }
 }
 
-/// A path whose folders that exist have their true names.
-fn true_path(path: &Path) -> PathBuf {
+/// A path whose existing part is resolved to its canonical name.
+fn resolve_existing_part(path: &Path) -> PathBuf {
     let resolved = path.ancestors().find_map(|above| Some((above.canonicalize().ok()?, above)));
     match resolved {
         Some((resolved, above)) => path.strip_prefix(above).map_or(path.to_owned(), |rest| resolved.join(rest)),
@@ -57,10 +54,10 @@ fn true_path(path: &Path) -> PathBuf {
     }
 }
 
-/// `system` is the root of the files that say what is mounted.
+/// `system` is the root folder of the files that list mounts.
 fn find_unmounted(folder: &Path, system: &Path) -> Option<UnmountedPoint> {
     let mounted = mounted_points(&std::fs::read(system.join(MOUNT_INFO)).ok()?);
-    // The root is always there, though a chroot's is no mount point.
+    // The root of a chroot is always there, though it is not a mount point.
     let is_unmounted = |path: &PathBuf| path != Path::new("/") && folder.starts_with(path) && !mounted.contains(path);
     let listed = listed_in_fstab(system).into_iter().chain(listed_in_units(system));
     listed.into_iter().find(|point| is_unmounted(&point.path))
@@ -76,7 +73,7 @@ fn listed_in_fstab(system: &Path) -> Vec<UnmountedPoint> {
 fn fstab_point(line: &[u8]) -> Option<PathBuf> {
     let mut fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
     let device = fields.next()?;
-    let point = unescape(fields.next()?);
+    let point = unescape_octal(fields.next()?);
     (!device.starts_with(b"#") && point.is_absolute()).then_some(point)
 }
 
@@ -92,7 +89,7 @@ fn listed_in_units(system: &Path) -> Vec<UnmountedPoint> {
     units.filter_map(point).collect()
 }
 
-/// What a mount unit says it mounts at.
+/// The mount point of a mount unit.
 fn unit_point(text: &str) -> Option<PathBuf> {
     let point = text.lines().find_map(|line| line.trim().strip_prefix("Where="))?;
     Some(PathBuf::from(point.trim())).filter(|point| point.is_absolute())
@@ -105,16 +102,16 @@ fn mounted_points(text: &[u8]) -> BTreeSet<PathBuf> {
     let points = lines.filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ').skip(3);
         let (mounted_folder, point) = (fields.next()?, fields.next()?);
-        (mounted_folder != point).then(|| unescape(point))
+        (mounted_folder != point).then(|| unescape_octal(point))
     });
     points.collect()
 }
 
 /// Undoes the escapes of both files: a backslash and three octal digits stand for a byte.
-fn unescape(field: &[u8]) -> PathBuf {
+fn unescape_octal(field: &[u8]) -> PathBuf {
     let (mut bytes, mut rest) = (Vec::with_capacity(field.len()), field);
     while let Some((first, after)) = rest.split_first() {
-        let byte = after.get(..3).filter(|_| *first == b'\\').and_then(octal);
+        let byte = after.get(..3).filter(|_| *first == b'\\').and_then(parse_octal);
         bytes.push(byte.unwrap_or(*first));
         rest = if byte.is_some() { &after[3..] } else { after };
     }
@@ -122,7 +119,7 @@ fn unescape(field: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes)).components().collect()
 }
 
-fn octal(digits: &[u8]) -> Option<u8> {
+fn parse_octal(digits: &[u8]) -> Option<u8> {
     u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
 }
 
@@ -174,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_that_no_mount_is_listed_for_is_free() {
+    fn folder_without_a_listed_mount_is_allowed() {
         for folder in ["/disks", "/tables", "/srv", "/other/a", "/none"] {
             assert_eq!(unmounted(folder, &["/"]), None, "{folder}");
         }
@@ -191,29 +188,29 @@ mod tests {
     }
 
     #[test]
-    fn system_that_does_not_say_what_is_mounted_refuses_nothing() {
+    fn system_without_mountinfo_refuses_nothing() {
         let system = system(&["/"]);
         std::fs::remove_file(system.path().join(MOUNT_INFO)).unwrap();
         assert_eq!(find_unmounted(Path::new("/disk/tables"), system.path()), None);
     }
 
     #[test]
-    fn folder_with_nothing_but_lost_and_found_holds_nothing() {
+    fn folder_with_only_lost_and_found_has_no_content() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(!holds_anything(&folder.path().join("absent")).unwrap());
-        assert!(!holds_anything(folder.path()).unwrap());
+        assert!(!has_content(&folder.path().join("absent")).unwrap());
+        assert!(!has_content(folder.path()).unwrap());
         std::fs::create_dir(folder.path().join(EMPTY_DISK_ENTRY)).unwrap();
-        assert!(!holds_anything(folder.path()).unwrap());
+        assert!(!has_content(folder.path()).unwrap());
         std::fs::create_dir(folder.path().join("pin")).unwrap();
-        assert!(holds_anything(folder.path()).unwrap());
+        assert!(has_content(folder.path()).unwrap());
     }
 
     #[test]
-    fn path_through_a_link_has_its_true_name() {
+    fn path_through_a_link_is_resolved() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         std::fs::create_dir(root.join("disk")).unwrap();
         std::os::unix::fs::symlink(root.join("disk"), root.join("link")).unwrap();
-        assert_eq!(true_path(&root.join("link/not/there")), root.join("disk/not/there"));
+        assert_eq!(resolve_existing_part(&root.join("link/not/there")), root.join("disk/not/there"));
     }
 }

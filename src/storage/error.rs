@@ -1,70 +1,70 @@
-//! What can stand between us and a bucket, and what a person can do about it.
+//! Errors of storage, and a hint for each that a user can act on.
 
 use std::error::Error;
 
-/// Why a place cannot be used.
+/// Why a location cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ObjectsError {
-    /// What is configured cannot be meant; each fault with its mend.
+pub enum StorageError {
+    /// The configuration is invalid: each problem with its hint.
     #[error("{}", .0.join("\n"))]
-    Faulty(Vec<String>),
-    /// Nobody says where the bucket is.
+    Invalid(Vec<String>),
+    /// No AWS region is configured.
     #[error(
         "no AWS region is configured; set AWS_REGION, or write region = \"eu-west-1\" under [objects] or in the profile"
     )]
     NoRegion,
-    /// The SDK was built without a chain of credentials.
+    /// The SDK has no credential provider.
     #[error("the AWS credential chain is empty")]
-    NoChain,
-    /// A folder of this machine that cannot be named or made.
-    #[error("{what} {place}")]
+    NoCredentialChain,
+    /// A local folder cannot be found, resolved or created.
+    #[error("{what} {location}")]
     Disk {
-        /// What was being done, as a verb.
+        /// The operation, as a verb.
         what: &'static str,
         /// The folder.
-        place: String,
+        location: String,
         /// Why.
         #[source]
         cause: std::io::Error,
     },
-    /// The disk that is meant to be there is not mounted.
+    /// The disk of the folder is not mounted.
     #[error(
-        "{place} is empty, and nothing is mounted at {mount_point}, which {listed_in} lists: mount it and start again. \
-         If {place} is meant to be made on the disk below, remove that entry"
+        "{location} is empty, and nothing is mounted at {mount_point}, which {listed_in} lists: mount it and start again. \
+         If {location} is meant to be made on the disk below, remove that entry"
     )]
     Unmounted {
         /// The folder.
-        place: String,
-        /// At or above it.
+        location: String,
+        /// A mount point at or above the folder.
         mount_point: String,
-        /// The file that says what is mounted there.
+        /// The file that lists the mount point.
         listed_in: String,
     },
-    /// The store does not answer as it must.
-    #[error("{what} {place}: {}; {}", plain(cause), mend(cause).unwrap_or("see to the store, and start again"))]
-    Reach {
-        /// What was being done, as a verb.
+    /// A request to the store failed.
+    #[error("{what} {location}: {}; {}", error_summary(cause), hint(cause).unwrap_or("check the store, and start again"))]
+    Request {
+        /// The operation, as a verb.
         what: &'static str,
         /// Where.
-        place: String,
-        /// Why; said already.
+        location: String,
+        /// Why. Part of the message already, so not a `source`.
         cause: object_store::Error,
     },
-    /// Two writers would overwrite each other's commits.
+    /// The store ignores conditional puts, so that two writers would overwrite each other's commits.
     #[error(
-        "{place}: its store took a second put of a file that was to be put only if it is absent (If-None-Match: * is \
+        "{location}: its store took a second put of a file that was to be put only if it is absent (If-None-Match: * is \
          ignored), so that two writers would overwrite each other's commits; use a store with conditional writes"
     )]
-    Unconditional {
+    NoConditionalPut {
         /// Where.
-        place: String,
+        location: String,
     },
 }
 
-/// The error and its causes in one line, without repeating what a cause already says; of an answer in XML only what is
-/// for people.
+/// The error and its causes in one line. A cause whose text is already there is not repeated. Of an XML response only
+/// the code and the message are kept.
 #[must_use]
-pub fn plain(error: &(dyn Error + 'static)) -> String {
+pub fn error_summary(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -74,21 +74,21 @@ pub fn plain(error: &(dyn Error + 'static)) -> String {
         }
         next = cause.source();
     }
-    let Some(code) = tag(&text, "Code") else { return text };
-    match tag(&text, "Message") {
+    let Some(code) = xml_tag(&text, "Code") else { return text };
+    match xml_tag(&text, "Message") {
         Some(message) => format!("the store says {code}: {message}"),
         None => format!("the store says {code}"),
     }
 }
 
-fn tag<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+fn xml_tag<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, after) = text.split_once(&format!("<{name}>"))?;
     Some(after.split_once("</")?.0)
 }
 
-/// What a person can do, where the error tells.
+/// What the user can do about the error; `None` if it is not one of the known ones.
 #[must_use]
-pub fn mend(error: &(dyn Error + 'static)) -> Option<&'static str> {
+pub fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let mut text = String::new();
     let mut next = Some(error);
     while let Some(cause) = next {
@@ -96,13 +96,13 @@ pub fn mend(error: &(dyn Error + 'static)) -> Option<&'static str> {
         text.push('\n');
         next = cause.source();
     }
-    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    let mends: [(&[&str], &str); 9] = [
+    let contains_any = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let hints: [(&[&str], &str); 9] = [
         (&["RequestTimeTooSkewed"], "set this machine's clock"),
-        (&["NoSuchBucket"], "make the bucket, or correct its name in the url"),
+        (&["NoSuchBucket"], "create the bucket, or correct its name in the url"),
         (
             &["ExpiredToken", "TokenRefreshRequired", "RequestExpired"],
-            "the AWS credentials have expired; renew them (aws sso login, or whoever hands them out)",
+            "the AWS credentials have expired; renew them (aws sso login, or where you got them)",
         ),
         (
             &["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidClientTokenId"],
@@ -133,25 +133,25 @@ pub fn mend(error: &(dyn Error + 'static)) -> Option<&'static str> {
         ),
         (
             &["tcp connect", "dns error", "Connection refused", "error sending request", "timed out"],
-            "the store cannot be reached; see whether endpoint and region under [objects] are right, and whether it runs",
+            "the store cannot be reached; check that it is running, and endpoint and region under [objects]",
         ),
     ];
-    mends.into_iter().find(|(words, _)| says(words)).map(|(_, mend)| mend)
+    hints.into_iter().find(|(words, _)| contains_any(words)).map(|(_, hint)| hint)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn answer(text: &str) -> object_store::Error {
+    fn store_error(text: &str) -> object_store::Error {
         object_store::Error::Generic { store: "S3", source: text.to_owned().into() }
     }
 
     #[test]
-    fn an_answer_in_xml_is_told_by_its_words() {
+    fn error_in_xml_is_summarised_by_code_and_message() {
         let xml = "status 404: <?xml?><Error><Code>NoSuchBucket</Code><Message>It is gone</Message></Error>";
-        assert_eq!(plain(&answer(xml)), "the store says NoSuchBucket: It is gone");
-        assert_eq!(mend(&answer(xml)), Some("make the bucket, or correct its name in the url"));
-        assert!(plain(&answer("torn")).contains("torn") && mend(&answer("torn")).is_none());
+        assert_eq!(error_summary(&store_error(xml)), "the store says NoSuchBucket: It is gone");
+        assert_eq!(hint(&store_error(xml)), Some("create the bucket, or correct its name in the url"));
+        assert!(error_summary(&store_error("torn")).contains("torn") && hint(&store_error("torn")).is_none());
     }
 }

@@ -1,81 +1,82 @@
-//! Locations as they are written in configurations and on the command line, before anything was reached.
+//! Parses locations as written in configurations and on the command line. Nothing is contacted.
 //!
-//! There is one parser for all of them. A text is a URL if it begins with a scheme (`s3://…`, `file:/…`), else it is a
-//! path. A path is taken as it is: `%41` is four letters of a name. A `file:` URL is decoded. What only looks like a
-//! URL (`s3:/bucket`, as path libraries make of `s3://bucket`) is refused with the form that works, never taken for a
-//! folder of that name.
+//! A text that begins with a scheme (`s3://…`, `file:/…`) is a URL, any other one is a path. A path is taken literally:
+//! `%41` is three characters of a name. A `file:` URL is percent-decoded. A mistyped URL, such as `s3:/bucket`, is
+//! refused with the correct form. It is never taken for a folder of that name.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
-/// Bytes that a name may have in the file systems that are in use.
+/// The longest file name of common file systems.
 const NAME_BYTES_MAX: usize = 255;
-/// Bytes that a path may have so that the names of tables, logs and files still fit behind it (`PATH_MAX` is 4,096).
+/// The longest path that leaves room for the names of tables, logs and files below it (`PATH_MAX` is 4,096).
 const PATH_BYTES_MAX: usize = 3_800;
-/// Schemes that are refused also where no slash follows: nobody calls a folder so by intention.
+/// Schemes that are refused even without a slash after the colon: no folder has such a name on purpose.
 const KNOWN_SCHEMES: [&str; 22] = [
     "s3", "s3a", "s3n", "file", "dbfs", "hdfs", "viewfs", "gs", "gcs", "abfs", "abfss", "adl", "az", "azure", "wasb",
     "wasbs", "oss", "r2", "http", "https", "ftp", "sftp",
 ];
 
-/// A place, by name.
+/// A location by name, parsed and not yet reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// A folder of this machine.
+pub enum LocationSpec {
+    /// A local folder.
     Folder(PathBuf),
-    /// A prefix of a bucket; empty for all of it.
+    /// A prefix in a bucket.
     Bucket {
         /// The bucket's name.
         bucket: String,
-        /// Where in it, without slashes at the ends.
+        /// Without slashes at the ends; empty for the whole bucket.
         prefix: String,
     },
 }
 
-impl Target {
-    /// Reads a path, `file:///…` or `s3://BUCKET/PREFIX`. `base` is what relative paths are relative to, `key` where the
-    /// text stands, for people.
+impl LocationSpec {
+    /// Parses a path, `file:///…` or `s3://BUCKET/PREFIX`. Relative paths are resolved against `base`. `key` names the
+    /// setting in error texts.
     ///
     /// # Errors
-    /// What it cannot be, and the form that works.
-    pub fn parse(text: &str, base: &Path, key: &str) -> Result<Target, String> {
+    /// If the text is none of these. The error shows the correct form.
+    pub fn parse(text: &str, base: &Path, key: &str) -> Result<LocationSpec, String> {
         let refused = |what: String| format!("{key} `{}`: {what}", text.escape_debug());
         if text.is_empty() {
             return Err(format!("{key} is empty; name a folder, or s3://BUCKET/PREFIX"));
         }
-        if text.trim() != text && (scheme(text.trim()).is_some() || text.trim().is_empty()) {
-            return Err(refused("take the spaces around it away".to_owned()));
+        if text.trim() != text && (split_scheme(text.trim()).is_some() || text.trim().is_empty()) {
+            return Err(refused("remove the spaces around it".to_owned()));
         }
-        match scheme(text) {
-            None => folder(text, base).map_err(refused),
-            Some(("s3", rest)) => bucket(rest).map_err(refused),
-            Some(("file", rest)) => file_url(rest).map_err(refused),
-            Some((name, rest)) => Err(refused(other_scheme(name, rest))),
+        match split_scheme(text) {
+            None => parse_path(text, base).map_err(refused),
+            Some(("s3", rest)) => parse_bucket_url(rest).map_err(refused),
+            Some(("file", rest)) => parse_file_url(rest).map_err(refused),
+            Some((name, rest)) => Err(refused(unsupported_scheme(name, rest))),
         }
     }
 
-    /// Whether a text is a path, relative or not: no URL, and nothing that a shell would have expanded.
+    /// Whether a text is a path: neither a URL nor something that a shell would have expanded (`~`).
     #[must_use]
     pub fn is_path(text: &str) -> bool {
-        scheme(text.trim()).is_none() && !is_home(text)
+        split_scheme(text.trim()).is_none() && !is_home(text)
     }
 
-    /// The folder of this machine that a location is. For what is only ever kept in folders.
+    /// As [`LocationSpec::parse`], for settings that must be a local folder.
     ///
     /// # Errors
-    /// As [`Target::parse`], and for a bucket.
+    /// As [`LocationSpec::parse`], and for a bucket.
     pub fn parse_folder(text: &str, base: &Path, key: &str) -> Result<PathBuf, String> {
-        match Target::parse(text, base, key)? {
-            Target::Folder(folder) => Ok(folder),
-            Target::Bucket { .. } => Err(format!("{key} `{text}`: it must be a folder of this machine, not a bucket")),
+        match LocationSpec::parse(text, base, key)? {
+            LocationSpec::Folder(folder) => Ok(folder),
+            LocationSpec::Bucket { .. } => {
+                Err(format!("{key} `{text}`: it must be a folder of this machine, not a bucket"))
+            }
         }
     }
 }
 
-/// A URL's scheme, in small letters if it is one that is known, and what follows the colon; `None` for a path.
-fn scheme(text: &str) -> Option<(&str, &str)> {
+/// The scheme of a URL, in lower case if it is a known one, and the text after the colon; `None` for a path.
+fn split_scheme(text: &str) -> Option<(&str, &str)> {
     let (name, rest) = text.split_once(':')?;
     let letters = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
     if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.chars().all(letters) {
@@ -86,8 +87,8 @@ fn scheme(text: &str) -> Option<(&str, &str)> {
     (known.is_some() || rest.starts_with('/') || is_windows_path).then_some((known.unwrap_or(name), rest))
 }
 
-/// Why a scheme that is neither `s3` nor `file` cannot be used, and what can.
-fn other_scheme(name: &str, rest: &str) -> String {
+/// Why a scheme other than `s3` and `file` is refused, and what to write instead.
+fn unsupported_scheme(name: &str, rest: &str) -> String {
     let path = rest.trim_start_matches('/');
     let slashes = if rest.starts_with("//") { "//" } else { "" };
     match name {
@@ -105,25 +106,25 @@ fn other_scheme(name: &str, rest: &str) -> String {
     }
 }
 
-/// A folder below the user's home, as shells write it.
+/// Whether a text is a path below the user's home in shell syntax.
 fn is_home(text: &str) -> bool {
     text == "~" || text.starts_with("~/")
 }
 
-fn folder(text: &str, base: &Path) -> Result<Target, String> {
+fn parse_path(text: &str, base: &Path) -> Result<LocationSpec, String> {
     if is_home(text) {
         return Err(format!("~ is not expanded here; write the whole path, or ./{text} for a folder of that name"));
     }
     checked_folder(base.join(text))
 }
 
-/// A folder whose name can be used: what the file system or an object store cannot name is refused before it is tried.
-fn checked_folder(folder: PathBuf) -> Result<Target, String> {
+/// Refuses a folder whose name neither file systems nor object stores can express.
+fn checked_folder(folder: PathBuf) -> Result<LocationSpec, String> {
     let Some(text) = folder.to_str() else {
         return Err("its name is not UTF-8; choose another folder".to_owned());
     };
     if text.chars().any(|c| c.is_ascii_control()) {
-        return Err("its name holds control characters; choose another folder".to_owned());
+        return Err("its name has control characters; choose another folder".to_owned());
     }
     let names =
         folder.components().filter_map(|part| if let Component::Normal(name) = part { Some(name) } else { None });
@@ -133,11 +134,11 @@ fn checked_folder(folder: PathBuf) -> Result<Target, String> {
     if text.len() > PATH_BYTES_MAX {
         return Err(format!("it has {} bytes, {PATH_BYTES_MAX} are possible; use a shorter path", text.len()));
     }
-    Ok(Target::Folder(folder))
+    Ok(LocationSpec::Folder(folder))
 }
 
-/// What follows `file:` as a folder of this machine, decoded: `/x`, `///x` or `//localhost/x`.
-fn file_url(rest: &str) -> Result<Target, String> {
+/// The folder of a `file:` URL, given the text after the colon: `/x`, `///x` or `//localhost/x`.
+fn parse_file_url(rest: &str) -> Result<LocationSpec, String> {
     const FORM: &str = "write file:///FOLDER, or the path alone";
     let path = match rest.strip_prefix("//") {
         None => rest,
@@ -156,13 +157,13 @@ fn file_url(rest: &str) -> Result<Target, String> {
         let code = if mark == '?' { "%3F" } else { "%23" };
         return Err(format!("in a URL, `{mark}` ends the path; write {code} for it, or the path alone"));
     }
-    let decoded =
-        decode(path).ok_or_else(|| "a % in it is not followed by two hexadecimal digits; write %25".to_owned())?;
+    let decoded = decode_percent(path)
+        .ok_or_else(|| "a % in it is not followed by two hexadecimal digits; write %25".to_owned())?;
     checked_folder(OsString::from_vec(decoded).into())
 }
 
-/// A text with its percent codes decoded; `None` if one is none.
-fn decode(text: &str) -> Option<Vec<u8>> {
+/// Decodes percent codes; `None` if one is malformed.
+fn decode_percent(text: &str) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -177,7 +178,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-fn bucket(rest: &str) -> Result<Target, String> {
+fn parse_bucket_url(rest: &str) -> Result<LocationSpec, String> {
     let Some(rest) = rest.strip_prefix("//") else {
         return Err(format!("write s3://{}", rest.trim_start_matches('/')));
     };
@@ -187,21 +188,21 @@ fn bucket(rest: &str) -> Result<Target, String> {
         return Err("a bucket's name is 3 to 63 of a-z, 0-9, - and .; write s3://BUCKET/PREFIX".to_owned());
     }
     let prefix = prefix.trim_end_matches('/');
-    // What every tool can name, without quoting: other letters are written in several ways in URLs.
-    let named = |c: char| c.is_ascii_alphanumeric() || "-_.=+@,".contains(c);
-    let part = |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(named);
+    // Characters that need no quoting: tools write others in URLs in different ways.
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.=+@,".contains(c);
+    let part = |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(allowed);
     if !prefix.is_empty() && !prefix.split('/').all(part) {
         return Err("its prefix must be made of letters, digits and -_.=+@, between single slashes".to_owned());
     }
-    Ok(Target::Bucket { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
+    Ok(LocationSpec::Bucket { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for LocationSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Target::Folder(path) => path.display().fmt(f),
-            Target::Bucket { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
-            Target::Bucket { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+            LocationSpec::Folder(path) => path.display().fmt(f),
+            LocationSpec::Bucket { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
+            LocationSpec::Bucket { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
         }
     }
 }
@@ -212,12 +213,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn parse(text: &str) -> Result<Target, String> {
-        Target::parse(text, Path::new("/base"), "[tables] url")
+    fn parse(text: &str) -> Result<LocationSpec, String> {
+        LocationSpec::parse(text, Path::new("/base"), "[tables] url")
     }
 
     #[test]
-    fn folders_and_buckets_are_told_apart() {
+    fn folders_and_buckets_are_distinguished() {
         for (text, shown) in [
             ("data", "/base/data"),
             ("/data", "/data"),
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn path_is_taken_as_it_is_and_file_url_is_decoded() {
+    fn path_is_literal_and_file_url_is_decoded() {
         for (text, shown) in [
             ("a%41", "/base/a%41"),
             ("a%zz", "/base/a%zz"),
@@ -250,12 +251,12 @@ mod tests {
             ("file:/a%2541", "/a%41"),
             ("file:/a+b", "/a+b"),
         ] {
-            assert_eq!(parse(text).unwrap(), Target::Folder(shown.into()), "{text}");
+            assert_eq!(parse(text).unwrap(), LocationSpec::Folder(shown.into()), "{text}");
         }
     }
 
     #[test]
-    fn what_cannot_be_a_place_is_refused_with_its_key_and_the_form_that_works() {
+    fn invalid_location_is_refused_with_its_key_and_the_correct_form() {
         let long = "x".repeat(256);
         for (text, form) in [
             ("", "s3://BUCKET/PREFIX"),
@@ -296,23 +297,23 @@ mod tests {
             ("s3://posts/a#b", "letters, digits"),
             ("s3://posts/a?b", "letters, digits"),
         ] {
-            let said = parse(text).unwrap_err();
-            assert!(said.contains("[tables] url") && said.contains(form), "{text}: {said}");
+            let error = parse(text).unwrap_err();
+            assert!(error.contains("[tables] url") && error.contains(form), "{text}: {error}");
         }
     }
 
     proptest! {
         #[test]
-        fn any_text_is_refused_or_named_and_nothing_panics(text in "\\PC{0,20}") {
+        fn parsing_any_text_does_not_panic(text in "\\PC{0,20}") {
             let _ = parse(&text);
         }
 
         #[test]
-        fn encoded_folder_is_decoded_to_itself(name in "[^\u{0}-\u{1f}\u{7f}]{1,20}") {
+        fn percent_encoded_file_url_is_decoded(name in "[^\u{0}-\u{1f}\u{7f}]{1,20}") {
             prop_assume!(!name.starts_with('/'));
             let path = format!("/{name}");
             let encoded: String = path.bytes().map(|byte| if byte == b'/' { "/".to_owned() } else { format!("%{byte:02X}") }).collect();
-            prop_assert_eq!(parse(&format!("file:{encoded}")).unwrap(), Target::Folder(path.into()));
+            prop_assert_eq!(parse(&format!("file:{encoded}")).unwrap(), LocationSpec::Folder(path.into()));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The AWS SDK's credential chain as the object store asks for it.
+//! The credential chain of the AWS SDK as a provider for the object store.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,81 +11,81 @@ use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 use tokio::sync::Mutex;
 
-/// Credentials are renewed this long before they expire: a request that is tried again is not signed anew.
-const EARLY: Duration = Duration::from_secs(300);
-/// Credentials that name no end may still be changed, in the file that they were read from.
-const UNENDING: Duration = Duration::from_secs(900);
-/// Longest wait for credentials: a credential chain asks other machines.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time before expiry at which credentials are renewed. Retries of a request keep its first signature, so that it must
+/// stay valid for a while.
+const RENEW_BEFORE_EXPIRY: Duration = Duration::from_secs(300);
+/// Time for which credentials without an expiry are cached: the file that they came from may change.
+const UNLIMITED_CACHE_TIME: Duration = Duration::from_secs(900);
+/// Timeout for the chain, which may ask other machines.
+const CHAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Credentials of the chain, kept until shortly before they expire.
-pub(super) struct Chain {
+/// Provides credentials of the chain, cached until shortly before they expire.
+pub(super) struct AwsCredentialChain {
     provider: SharedCredentialsProvider,
-    held: Mutex<Option<Held>>,
+    cached: Mutex<Option<CachedCredential>>,
 }
 
-struct Held {
+struct CachedCredential {
     credential: Arc<AwsCredential>,
-    /// When they are asked for anew.
-    renew: SystemTime,
-    /// When they are worth nothing.
-    expires: SystemTime,
+    /// When they are requested again.
+    renew_at: SystemTime,
+    expires_at: SystemTime,
 }
 
 /// Why a request could not be signed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ChainError {
+pub(super) enum CredentialChainError {
     #[error("find AWS credentials")]
     Credentials(#[source] aws_credential_types::provider::error::CredentialsError),
-    #[error("find AWS credentials: the chain did not answer within {} s", PATIENCE.as_secs())]
+    #[error("find AWS credentials: the chain did not answer within {} s", CHAIN_TIMEOUT.as_secs())]
     TimedOut,
 }
 
-impl Chain {
-    pub(super) fn new(provider: SharedCredentialsProvider) -> Chain {
-        Chain { provider, held: Mutex::default() }
+impl AwsCredentialChain {
+    pub(super) fn new(provider: SharedCredentialsProvider) -> AwsCredentialChain {
+        AwsCredentialChain { provider, cached: Mutex::default() }
     }
 
-    async fn ask(&self) -> Result<Credentials, ChainError> {
-        let asked = tokio::time::timeout(PATIENCE, self.provider.provide_credentials()).await;
-        asked.map_err(|_| ChainError::TimedOut)?.map_err(ChainError::Credentials)
+    async fn fetch_credentials(&self) -> Result<Credentials, CredentialChainError> {
+        let result = tokio::time::timeout(CHAIN_TIMEOUT, self.provider.provide_credentials()).await;
+        result.map_err(|_| CredentialChainError::TimedOut)?.map_err(CredentialChainError::Credentials)
     }
 }
 
-/// Nothing of them is ever shown.
-impl fmt::Debug for Chain {
+// Written by hand so that no secret is ever printed.
+impl fmt::Debug for AwsCredentialChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Chain")
+        f.write_str("AwsCredentialChain")
     }
 }
 
 #[async_trait]
-impl CredentialProvider for Chain {
+impl CredentialProvider for AwsCredentialChain {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        let mut held = self.held.lock().await;
+        let mut cached = self.cached.lock().await;
         let now = SystemTime::now();
-        if let Some(held) = held.as_ref().filter(|held| now < held.renew) {
-            return Ok(Arc::clone(&held.credential));
+        if let Some(valid) = cached.as_ref().filter(|cached| now < cached.renew_at) {
+            return Ok(Arc::clone(&valid.credential));
         }
-        match self.ask().await {
+        match self.fetch_credentials().await {
             Ok(found) => {
                 let credential = Arc::new(AwsCredential {
                     key_id: found.access_key_id().to_owned(),
                     secret_key: found.secret_access_key().to_owned(),
                     token: found.session_token().map(str::to_owned),
                 });
-                let expires = found.expiry().unwrap_or(now + UNENDING);
-                let renew = expires.checked_sub(EARLY).unwrap_or(now);
-                *held = Some(Held { credential: Arc::clone(&credential), renew, expires });
+                let expires_at = found.expiry().unwrap_or(now + UNLIMITED_CACHE_TIME);
+                let renew_at = expires_at.checked_sub(RENEW_BEFORE_EXPIRY).unwrap_or(now);
+                *cached = Some(CachedCredential { credential: Arc::clone(&credential), renew_at, expires_at });
                 Ok(credential)
             }
-            // What is held is good for a while; whoever renews it may be back by then.
-            Err(fault) => match held.as_ref().filter(|held| now < held.expires) {
-                Some(held) => Ok(Arc::clone(&held.credential)),
+            // The cached credentials stay valid until they expire. The chain may have recovered by then.
+            Err(error) => match cached.as_ref().filter(|cached| now < cached.expires_at) {
+                Some(valid) => Ok(Arc::clone(&valid.credential)),
                 None => {
-                    Err(object_store::Error::Unauthenticated { path: "credentials".to_owned(), source: fault.into() })
+                    Err(object_store::Error::Unauthenticated { path: "credentials".to_owned(), source: error.into() })
                 }
             },
         }
@@ -101,15 +101,15 @@ mod tests {
 
     use super::*;
 
-    /// Gives out numbered credentials that last for some seconds, until it has none.
+    /// Provides `most` numbered credentials, each valid for `secs`.
     #[derive(Debug)]
-    struct Numbered {
+    struct NumberedCredentials {
         secs: Option<u64>,
         given: AtomicU64,
         most: u64,
     }
 
-    impl ProvideCredentials for Numbered {
+    impl ProvideCredentials for NumberedCredentials {
         fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
         where
             Self: 'a,
@@ -125,7 +125,11 @@ mod tests {
     }
 
     async fn keys(secs: Option<u64>, most: u64) -> Vec<Option<String>> {
-        let chain = Chain::new(SharedCredentialsProvider::new(Numbered { secs, given: AtomicU64::new(0), most }));
+        let chain = AwsCredentialChain::new(SharedCredentialsProvider::new(NumberedCredentials {
+            secs,
+            given: AtomicU64::new(0),
+            most,
+        }));
         let mut keys = Vec::new();
         for _ in 0..3 {
             keys.push(chain.get_credential().await.ok().map(|credential| credential.key_id.clone()));
@@ -138,14 +142,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn they_are_renewed_before_they_expire_and_not_sooner() {
+    async fn credentials_are_renewed_only_shortly_before_expiry() {
         assert_eq!(keys(None, 9).await, some(["0", "0", "0"]));
         assert_eq!(keys(Some(3_600), 9).await, some(["0", "0", "0"]));
         assert_eq!(keys(Some(60), 9).await, some(["0", "1", "2"]));
     }
 
     #[tokio::test]
-    async fn what_is_held_serves_until_it_expires() {
+    async fn cached_credentials_are_used_until_expiry_when_renewal_fails() {
         assert_eq!(keys(Some(60), 1).await, some(["0", "0", "0"]));
         assert_eq!(keys(Some(0), 1).await, [Some("0".to_owned()), None, None]);
     }

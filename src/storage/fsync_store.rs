@@ -1,8 +1,10 @@
-//! The local disk as an object store that survives a loss of power.
+//! The local disk as an object store that survives a power loss.
 //!
-//! `LocalFileSystem` of `object_store` 0.13 never syncs: after a loss of power the newest commit may be empty
-//! or torn, although its writer was told that it is there. Here every file is written aside, synced, linked to
-//! its name, and the folder synced, before the writer is told. A file never shows half-written.
+//! Every file is written under a temporary name, synced, linked to its final name, and the folder is synced, before a
+//! put returns. A file is never visible half-written.
+//!
+//! `LocalFileSystem` of `object_store` 0.13 never syncs: after a power loss the newest commit can be empty or torn,
+//! although its put returned.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -20,22 +22,22 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
 
-/// The local disk, rooted at `/`; see the module.
+/// The local disk, rooted at `/`. Puts, copies and renames are durable when they return.
 #[derive(Debug, Default)]
-pub struct Synced {
+pub struct FsyncStore {
     inner: LocalFileSystem,
 }
 
-impl std::fmt::Display for Synced {
+impl std::fmt::Display for FsyncStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Synced")
+        f.write_str("FsyncStore")
     }
 }
 
 #[async_trait]
-impl ObjectStore for Synced {
+impl ObjectStore for FsyncStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        let absent = match opts.mode {
+        let must_be_absent = match opts.mode {
             PutMode::Create => true,
             PutMode::Overwrite => false,
             PutMode::Update(_) => {
@@ -47,14 +49,14 @@ impl ObjectStore for Synced {
         };
         let path = self.inner.path_to_filesystem(location)?;
         let name = location.clone();
-        let put = move || write(&path, &payload, absent).map_err(|cause| translate(&name, cause));
+        let put = move || write_durably(&path, &payload, must_be_absent).map_err(|cause| to_store_error(&name, cause));
         tokio::task::spawn_blocking(put).await.map_err(|source| Error::JoinError { source })??;
         Ok(PutResult { e_tag: None, version: None })
     }
 
     async fn put_multipart_opts(&self, location: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        let target = Synced { inner: self.inner.clone() };
-        Ok(Box::new(Parts { target, location: location.clone(), parts: Vec::new() }))
+        let store = FsyncStore { inner: self.inner.clone() };
+        Ok(Box::new(BufferedUpload { store, location: location.clone(), parts: Vec::new() }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -83,42 +85,42 @@ impl ObjectStore for Synced {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.inner.copy_opts(from, to, options).await?;
-        self.sync(to).await
+        self.sync_file(to).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
         self.inner.rename_opts(from, to, options).await?;
-        self.sync(to).await?;
-        // Else the old name could be there again after a loss of power.
+        self.sync_file(to).await?;
+        // Otherwise the old name could reappear after a power loss.
         let left = self.inner.path_to_filesystem(from)?;
         let name = from.clone();
-        let sync = move || sync_folder(&left).map_err(|cause| translate(&name, cause));
+        let sync = move || sync_folder(&left).map_err(|cause| to_store_error(&name, cause));
         tokio::task::spawn_blocking(sync).await.map_err(|source| Error::JoinError { source })?
     }
 }
 
-impl Synced {
-    async fn sync(&self, location: &Path) -> Result<()> {
+impl FsyncStore {
+    async fn sync_file(&self, location: &Path) -> Result<()> {
         let path = self.inner.path_to_filesystem(location)?;
         let name = location.clone();
         let sync = move || {
             let synced = File::open(&path).and_then(|file| file.sync_all()).and_then(|()| sync_folder(&path));
-            synced.map_err(|cause| translate(&name, cause))
+            synced.map_err(|cause| to_store_error(&name, cause))
         };
         tokio::task::spawn_blocking(sync).await.map_err(|source| Error::JoinError { source })?
     }
 }
 
-/// An upload in parts: they are small here (checkpoints), so they are kept until the last and put as one.
+/// A multipart upload, buffered and put as one file. The only ones are checkpoints, which are small.
 #[derive(Debug)]
-struct Parts {
-    target: Synced,
+struct BufferedUpload {
+    store: FsyncStore,
     location: Path,
     parts: Vec<Bytes>,
 }
 
 #[async_trait]
-impl MultipartUpload for Parts {
+impl MultipartUpload for BufferedUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         self.parts.extend(data);
         Box::pin(async { Ok(()) })
@@ -126,7 +128,7 @@ impl MultipartUpload for Parts {
 
     async fn complete(&mut self) -> Result<PutResult> {
         let payload = PutPayload::from_iter(std::mem::take(&mut self.parts));
-        self.target.put_opts(&self.location, payload, PutMode::Overwrite.into()).await
+        self.store.put_opts(&self.location, payload, PutMode::Overwrite.into()).await
     }
 
     async fn abort(&mut self) -> Result<()> {
@@ -135,44 +137,44 @@ impl MultipartUpload for Parts {
     }
 }
 
-/// Writes a file so that it is whole under its name, or not there.
-fn write(path: &FilePath, payload: &PutPayload, absent: bool) -> io::Result<()> {
-    // Listings leave names that end in # and digits out, as they do for the store's own staged files.
-    let aside = PathBuf::from(format!("{}#{}", path.display(), uuid::Uuid::new_v4().as_u128()));
-    let mut file = match File::create_new(&aside) {
+/// Writes a file that is complete and durable under its name, or does not exist.
+fn write_durably(path: &FilePath, payload: &PutPayload, must_be_absent: bool) -> io::Result<()> {
+    // `LocalFileSystem` leaves names that end in # and digits out of listings: they are its own staged files.
+    let staged = PathBuf::from(format!("{}#{}", path.display(), uuid::Uuid::new_v4().as_u128()));
+    let mut file = match File::create_new(&staged) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             create_folder(path.parent().unwrap_or(FilePath::new("/")))?;
-            File::create_new(&aside)?
+            File::create_new(&staged)?
         }
         other => other?,
     };
     let written = payload.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all());
-    let named =
-        written.and_then(|()| if absent { std::fs::hard_link(&aside, path) } else { std::fs::rename(&aside, path) });
-    if absent || named.is_err() {
-        // What remains of a staged file is invisible; that it could not be removed hurts nobody.
-        let _ = std::fs::remove_file(&aside);
+    let named = written
+        .and_then(|()| if must_be_absent { std::fs::hard_link(&staged, path) } else { std::fs::rename(&staged, path) });
+    if must_be_absent || named.is_err() {
+        // A staged file that cannot be removed is harmless: listings leave it out.
+        let _ = std::fs::remove_file(&staged);
     }
     named?;
     sync_folder(path)
 }
 
-/// A file that was being written when its process died. Stores do not list it.
+/// A temporary file of a put. It is left behind if the process dies during the put. Stores do not list it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leftover {
-    /// Where it is.
+pub struct StagedFile {
+    #[allow(missing_docs)]
     pub path: PathBuf,
-    /// Its bytes.
+    /// Size in bytes.
     pub bytes: u64,
-    /// How long it was not written to; zero if the clock was set back.
+    /// Time since the last write; zero if the clock was set back.
     pub age: Duration,
 }
 
-/// The files in a folder that were left by writers which died, and those of writers that are at it: these are young.
+/// The staged files in a folder: those that dead writers left behind, and those of puts in progress, which are young.
 ///
 /// # Errors
-/// If the folder cannot be read. One that is not there has none.
-pub fn find_leftovers(folder: &FilePath) -> io::Result<Vec<Leftover>> {
+/// If the folder cannot be read. A folder that does not exist has no staged files.
+pub fn find_staged_files(folder: &FilePath) -> io::Result<Vec<StagedFile>> {
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -184,31 +186,31 @@ pub fn find_leftovers(folder: &FilePath) -> io::Result<Vec<Leftover>> {
         let staged = name.to_str().and_then(|name| name.rsplit_once('#'));
         let is_staged =
             staged.is_some_and(|(_, digits)| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()));
-        // One that is gone by now was finished.
+        // A file that is gone by now was finished in the meantime.
         if let (true, Ok(metadata)) = (is_staged, entry.metadata()) {
             let age = metadata.modified()?.elapsed().unwrap_or_default();
-            found.push(Leftover { path: entry.path(), bytes: metadata.len(), age });
+            found.push(StagedFile { path: entry.path(), bytes: metadata.len(), age });
         }
     }
     Ok(found)
 }
 
-/// Syncs the folder in which a name stands.
+/// Syncs the folder that contains `path`.
 fn sync_folder(path: &FilePath) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-/// Creates a folder and those above it, each one synced into the one above. `folder` is absolute.
+/// Creates a folder and its missing parents, each of them synced into its own parent. `folder` must be absolute.
 ///
 /// # Errors
-/// If one cannot be created or synced.
+/// If a folder cannot be created or synced.
 pub fn create_folder(folder: &FilePath) -> io::Result<()> {
     if folder.as_os_str().is_empty() {
         return Ok(());
     }
     if folder.is_dir() {
-        // A process that made it may have died before the name was safe. A folder above that may not be read was not
-        // made by one of ours.
+        // The process that created it may have died before it was synced. A parent that may not be read was not
+        // created by pinflow.
         return match sync_folder(folder) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
             synced => synced,
@@ -223,7 +225,7 @@ pub fn create_folder(folder: &FilePath) -> io::Result<()> {
     }
 }
 
-fn translate(location: &Path, cause: io::Error) -> Error {
+fn to_store_error(location: &Path, cause: io::Error) -> Error {
     let path = location.to_string();
     let kind = cause.kind();
     let source = Box::new(cause);
@@ -231,7 +233,7 @@ fn translate(location: &Path, cause: io::Error) -> Error {
         io::ErrorKind::AlreadyExists => Error::AlreadyExists { path, source },
         io::ErrorKind::NotFound => Error::NotFound { path, source },
         io::ErrorKind::PermissionDenied => Error::PermissionDenied { path, source },
-        _ => Error::Generic { store: "Synced", source },
+        _ => Error::Generic { store: "FsyncStore", source },
     }
 }
 
@@ -254,9 +256,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_is_put_once_and_leaves_nothing_aside() {
+    async fn create_succeeds_once_and_leaves_no_staged_file() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Synced::default();
+        let store = FsyncStore::default();
         let at = location(folder.path(), "new/er/0.json");
         store.put_opts(&at, "one".into(), PutMode::Create.into()).await.unwrap();
         let again = store.put_opts(&at, "two".into(), PutMode::Create.into()).await;
@@ -268,9 +270,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn parts_become_one_file() {
+    async fn multipart_upload_becomes_one_file() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Synced::default();
+        let store = FsyncStore::default();
         let at = location(folder.path(), "checkpoint");
         let mut upload = store.put_multipart(&at).await.unwrap();
         upload.put_part("a".into()).await.unwrap();
@@ -281,24 +283,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_crash_left_aside_is_not_listed() {
+    async fn staged_file_is_not_listed_and_is_found() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("0.json#123"), "half").unwrap();
-        let store = Synced::default();
+        let store = FsyncStore::default();
         let prefix = Path::from_absolute_path(folder.path()).unwrap();
         let listed: Vec<ObjectMeta> = store.list(Some(&prefix)).try_collect().await.unwrap();
         assert!(listed.is_empty());
         std::fs::write(folder.path().join("0.json#no"), "another file").unwrap();
-        let found = find_leftovers(folder.path()).unwrap();
+        let found = find_staged_files(folder.path()).unwrap();
         assert_eq!(found.iter().map(|it| it.bytes).collect::<Vec<_>>(), [4]);
-        assert!(find_leftovers(&folder.path().join("nowhere")).unwrap().is_empty());
+        assert!(find_staged_files(&folder.path().join("nowhere")).unwrap().is_empty());
     }
 
     #[tokio::test]
-    async fn a_folder_that_cannot_be_written_says_so() {
+    async fn put_below_a_file_fails() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "").unwrap();
         let at = location(folder.path(), "file/0.json");
-        assert!(Synced::default().put(&at, "x".into()).await.is_err());
+        assert!(FsyncStore::default().put(&at, "x".into()).await.is_err());
     }
 }
