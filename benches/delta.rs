@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use pinflow::position::Reached;
+use pinflow::position::PartitionProgress;
 use pinflow::sinks::delta::{Batches, Compression, DeltaEncoder, Settings, Table, Tables};
 use pinflow::sinks::{Encoder, PartitionReached, Stored, Window};
 use pinflow_dataflows::ingest::{RowSink, StreamHint};
@@ -126,7 +126,7 @@ fn window(batches: Batches, epoch: u64) -> Window<Batches> {
         key: "recording/pin.jsonl".to_owned(),
         source: "recording/pin.jsonl".to_owned(),
         carries: StreamHint::Only(Stream::Pin),
-        reached: Reached { next: next.into(), rows: next - 1, anchor: 1, seek: next },
+        reached: PartitionProgress { next: next.into(), rows: next - 1, anchor: 1, seek: next },
     };
     Window { epoch, rows: 0, batches: vec![batches], reached: vec![reached] }
 }

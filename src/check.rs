@@ -78,7 +78,7 @@ async fn look_at(source: &SourceConfig, config: &Config) -> Vec<Finding> {
             }
         }
         SourceConfig::Kafka(source) => {
-            let topics: Vec<String> = source.topics.each().iter().map(|(topic, _)| (*topic).to_owned()).collect();
+            let topics: Vec<String> = source.topics.list_names().iter().map(|(topic, _)| (*topic).to_owned()).collect();
             // It waits for brokers, on a thread that others need not share.
             let mut findings = tokio::task::block_in_place(|| {
                 kafka::check_cluster(
@@ -94,7 +94,7 @@ async fn look_at(source: &SourceConfig, config: &Config) -> Vec<Finding> {
             findings
         }
         SourceConfig::Kinesis(source) => {
-            let streams: Vec<String> = source.streams.each().iter().map(|(name, _)| (*name).to_owned()).collect();
+            let streams: Vec<String> = source.streams.list_names().iter().map(|(name, _)| (*name).to_owned()).collect();
             let consumer = source.consumer_name(&config.pipeline);
             kinesis::check_streams(source.connection(), &streams, consumer.as_deref()).await
         }

@@ -1,4 +1,4 @@
-//! Places in a source, and how far each partition has been read.
+//! Positions in a source, and how far each partition was read.
 
 use std::collections::BTreeMap;
 
@@ -6,53 +6,53 @@ pub use pinflow_dataflows::record::Position;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-/// One totally ordered instant of the dataflow. Everything at or before an epoch is consistent.
+/// A logical time of the dataflow. Epochs are totally ordered, and answers as of an epoch are consistent.
 pub type Epoch = u64;
 
-/// A partition of a source, by number within this run.
+/// The number of a partition within this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionId(pub u32);
 
-/// How far a partition has been read: the next thing to read, and what proves that it is the same stream.
+/// How far a partition was read: the next position, and what proves that it is still the same stream.
 ///
-/// Committed with the rows it covers, and handed back to the source at the next start.
+/// It is committed together with the rows that it covers. The source gets it back at the next start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reached {
-    /// The next position to read: line number (from 1), offset; one more than the last sequence number read.
+pub struct PartitionProgress {
+    /// The next position to read: a line number (from 1), an offset, or the last sequence number read plus one.
     /// [`Position::END`] once the partition has ended for good.
     pub next: Position,
-    /// Rows read before `next`, since the beginning: written, rejected, and exact redeliveries alike.
+    /// Rows read before `next` since the beginning: written, rejected, and exact redeliveries.
     pub rows: u64,
-    /// Hash of the record just before `next`, 63 bits: the source must still hold it there. Before the first record a
-    /// source may keep there what it needs to begin.
+    /// Fingerprint (63 bits) of the record just before `next`, which the source must still have there. Before the first
+    /// record a source may store here what it needs to begin.
     pub anchor: u64,
-    /// What else the source needs to go on: where to seek to instead of counting up to `next` (a byte offset); the moment
-    /// up to which all that arrived was read. Of a position that stays, it may only grow.
+    /// A resume hint of the source: the byte offset of `next` in a file, or the time up to which everything that
+    /// arrived was read. While `next` stays the same, it may only grow.
     pub seek: u64,
 }
 
-impl Reached {
-    /// Nothing was read.
-    pub const NOTHING: Reached = Reached { next: Position::START, rows: 0, anchor: 0, seek: 0 };
+impl PartitionProgress {
+    /// Nothing was read yet.
+    pub const NONE: PartitionProgress = PartitionProgress { next: Position::START, rows: 0, anchor: 0, seek: 0 };
 
-    /// The position, where it is a line number or an offset. No source that counts has wider ones; of one that were, the
-    /// largest number stands for it.
+    /// `next` as a line number or an offset. A position that does not fit is returned as [`u64::MAX`]; only sequence
+    /// numbers are that wide.
     #[must_use]
-    pub fn count(&self) -> u64 {
+    pub fn next_number(&self) -> u64 {
         self.next.narrow().unwrap_or(u64::MAX)
     }
 
-    /// Whether this is further than a position and what was stored beside it.
+    /// Whether this is further than a stored position and its resume hint.
     #[must_use]
     pub fn is_beyond(&self, next: Position, seek: u64) -> bool {
         (next, seek) < (self.next, self.seek)
     }
 }
 
-/// Writes a position for programs: a number where it fits one, else its digits as text.
+/// Serializes a position as a number if it fits into 64 bits, else as a string of digits.
 ///
 /// # Errors
-/// The serializer's.
+/// Those of the serializer.
 pub fn serialize<S: Serializer>(position: &Position, serializer: S) -> Result<S::Ok, S::Error> {
     match position.narrow() {
         Some(number) => serializer.serialize_u64(number),
@@ -60,43 +60,43 @@ pub fn serialize<S: Serializer>(position: &Position, serializer: S) -> Result<S:
     }
 }
 
-/// As [`serialize`], as a JSON value.
+/// A position as JSON: a number if it fits into 64 bits, else a string of digits.
 #[must_use]
 pub fn to_json(position: Position) -> serde_json::Value {
     position.narrow().map_or_else(|| position.to_string().into(), Into::into)
 }
 
-/// Reads what [`to_json`] has written.
+/// Parses what [`to_json`] wrote; `None` for anything else.
 #[must_use]
 pub fn from_json(value: &serde_json::Value) -> Option<Position> {
     let number = value.as_u64().map(Position::from);
     number.or_else(|| value.as_str()?.parse().ok())
 }
 
-/// Where every partition resumes, by its key.
-pub type Positions = BTreeMap<String, Reached>;
+/// Where each partition resumes, by its key.
+pub type ResumePositions = BTreeMap<String, PartitionProgress>;
 
-/// The anchor of a record: the first 63 bits of its SHA-256, stable across versions and machines.
+/// The fingerprint of a record: the first 63 bits of its SHA-256. It is stored in tables, so it never changes.
 #[must_use]
-pub fn anchor(record: &[u8]) -> u64 {
-    head(&Sha256::digest(record))
+pub fn record_fingerprint(record: &[u8]) -> u64 {
+    first_63_bits(&Sha256::digest(record))
 }
 
-/// The anchor of a message: of its time, key and value, each there or not. Headers are not part of it, nor of anything.
+/// The fingerprint of a message: of its time, key and value, each of which may be missing. Headers are not included.
 #[must_use]
-pub fn anchor_of_message(arrived_ms: Option<i64>, key: Option<&[u8]>, value: Option<&[u8]>) -> u64 {
+pub fn message_fingerprint(arrived_ms: Option<i64>, key: Option<&[u8]>, value: Option<&[u8]>) -> u64 {
     let mut hasher = Sha256::new();
     hasher.update(arrived_ms.unwrap_or(-1).to_be_bytes());
     for part in [key, value] {
-        // A length, so that no two messages run together; none for null.
+        // The length separates the parts. No length is `u64::MAX`, so it stands for null.
         hasher.update(part.map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
         hasher.update(part.unwrap_or_default());
     }
-    head(&hasher.finalize())
+    first_63_bits(&hasher.finalize())
 }
 
-/// The first 63 bits.
-fn head(digest: &[u8]) -> u64 {
+/// The first 63 bits: a transaction version is a signed number.
+fn first_63_bits(digest: &[u8]) -> u64 {
     digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)) >> 1
 }
 
@@ -105,14 +105,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_part_of_a_message_counts_and_null_is_not_empty() {
+    fn message_fingerprint_depends_on_every_part_and_null_is_not_empty() {
         let all = [
-            anchor_of_message(None, None, None),
-            anchor_of_message(Some(0), None, None),
-            anchor_of_message(None, Some(b""), None),
-            anchor_of_message(None, None, Some(b"")),
-            anchor_of_message(None, Some(b"ab"), Some(b"c")),
-            anchor_of_message(None, Some(b"a"), Some(b"bc")),
+            message_fingerprint(None, None, None),
+            message_fingerprint(Some(0), None, None),
+            message_fingerprint(None, Some(b""), None),
+            message_fingerprint(None, None, Some(b"")),
+            message_fingerprint(None, Some(b"ab"), Some(b"c")),
+            message_fingerprint(None, Some(b"a"), Some(b"bc")),
         ];
         for (at, one) in all.iter().enumerate() {
             assert!(!all[at + 1..].contains(one), "{at}");
@@ -121,8 +121,8 @@ mod tests {
     }
 
     #[test]
-    fn anchors_are_the_same_for_ever() {
+    fn record_fingerprint_never_changes() {
         // Stored in tables: SHA-256 of nothing begins with e3b0c44298fc1c14.
-        assert_eq!(anchor(b""), 0xe3b0_c442_98fc_1c14 >> 1);
+        assert_eq!(record_fingerprint(b""), 0xe3b0_c442_98fc_1c14 >> 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Keeps the answers' tables at what is durable: every so often, and once more when the run is over.
+//! Publishes the answers to their Delta tables at a fixed interval, and once more when the run ends.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::serving::{AnswerHub, ReadConsistency};
 use crate::sinks::answers::AnswerTables;
 
-/// Writes what the board shows until `over` turns true, and then its last.
+/// Publishes the latest answers every `every` until `over` turns true, then a last time.
 ///
-/// Only answers whose rows are committed are written, where rows are: so a table never shows what a crash could take
-/// back. A failure is said once, and again when it is over; the run goes on meanwhile.
+/// With [`Read::Durable`] only answers whose rows are committed are published, so a table never shows what a crash could
+/// undo. A failure is logged once, and again when it has ended. Meanwhile the run continues.
 pub async fn publish(
     answer_hub: Arc<AnswerHub>,
     read: ReadConsistency,
@@ -25,7 +25,7 @@ pub async fn publish(
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failing = false;
     loop {
-        // A sender that has gone is a run that is over.
+        // A dropped sender means that the run is over.
         let last = tokio::select! {
             _ = over.wait_for(|over| *over) => true,
             _ = tick.tick() => false,

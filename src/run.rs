@@ -25,7 +25,7 @@ use crate::sinks::{NoTables, Resume, Sink};
 use crate::sources::kafka::{self, KafkaSource};
 use crate::sources::kinesis::{self, KinesisSource};
 use crate::sources::recording::{self, RecordingSource};
-use crate::sources::{Feed, SourceError};
+use crate::sources::{SourceContext, SourceError};
 use crate::storage::{Location, StallStatus};
 use crate::telemetry::ProgressReporter;
 
@@ -323,14 +323,14 @@ async fn plan(config: &Config) -> Result<PlannedSources, SourceError> {
             SourceConfig::Kinesis(one) => planned.kineses.push(kinesis::plan((**one).clone(), pipeline, accepted)?),
         }
     }
-    recording::tell_apart(&planned.recordings)?;
-    kafka::tell_apart(&planned.kafkas)?;
-    kinesis::tell_apart(&planned.kineses)?;
+    recording::check_unique(&planned.recordings)?;
+    kafka::check_unique(&planned.kafkas)?;
+    kinesis::check_unique(&planned.kineses)?;
     Ok(planned)
 }
 
 impl PlannedSources {
-    fn start(self, feed: &Feed) -> Result<Vec<JoinHandle<()>>, SourceError> {
+    fn start(self, feed: &SourceContext) -> Result<Vec<JoinHandle<()>>, SourceError> {
         let mut threads = Vec::new();
         for source in self.recordings {
             threads.extend(source.start(feed)?);
@@ -354,8 +354,8 @@ async fn start<S: Sink>(
     stop: watch::Receiver<bool>,
     metrics: Arc<EngineMetrics>,
 ) -> anyhow::Result<RunOutcome> {
-    let (feed, events) = Feed::new(FEED_BLOCKS, std::mem::take(&mut resume.positions), stop.clone());
-    let feed = feed.until_caught_up(config.until_caught_up);
+    let (feed, events) = SourceContext::new(FEED_BLOCKS, std::mem::take(&mut resume.positions), stop.clone());
+    let feed = feed.with_until_caught_up(config.until_caught_up);
     let threads = sources.start(&feed)?;
     let version = env!("CARGO_PKG_VERSION");
     let GraphOptions { duplicates, ties, top, median } = config.questions;
@@ -369,7 +369,7 @@ async fn start<S: Sink>(
         %median,
         "sources are started"
     );
-    let (durable_frontier, backlogs) = (feed.durable_frontier().clone(), feed.backlogs());
+    let (durable_frontier, backlogs) = (feed.durable_frontier().clone(), feed.backlog_readers());
     // The engine knows that sources have ended when the last feed is dropped.
     drop(feed);
     let settings = config.engine_settings();

@@ -174,7 +174,7 @@ fn schema_has_exactly_the_keys_of_the_structs() {
         (KINESIS_CONNECTION, fields::<crate::kinesis::KinesisConnection>()),
         (inner(kafka, "tls"), fields::<crate::kafka::KafkaTls>()),
         (inner(kafka, "sasl"), fields::<crate::kafka::KafkaSasl>()),
-        (inner(kinesis, "streams"), fields::<crate::sources::Named>()),
+        (inner(kinesis, "streams"), fields::<crate::sources::TopicMap>()),
         (table("questions"), fields::<pinflow_dataflows::graph::GraphOptions>()),
         (table("tables"), fields::<crate::config::TablesConfig>()),
         (table("archive"), fields::<crate::archive::ArchiveConfig>()),

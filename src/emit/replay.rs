@@ -19,10 +19,10 @@ use super::delivery::DeliveryTracker;
 use super::routes::DestinationRoute;
 use super::senders::{BATCH_BYTES, PACED_BATCH_INTERVAL};
 use super::{from_delta, progress};
-use crate::position::{PartitionId, Positions};
+use crate::position::{PartitionId, ResumePositions};
 use crate::sinks::delta::{self, Contents, Table};
 use crate::sources::recording::{self, LINE_BYTES_MAX, RecordingConfig, StreamSetting};
-use crate::sources::{Block, Event, Feed};
+use crate::sources::{RecordBlock, SourceContext, SourceEvent};
 
 /// Blocks that are read ahead of sending.
 const MAX_BLOCKS_AHEAD: usize = 16;
@@ -67,7 +67,7 @@ fn replay_recording(args: &EmitArgs, from: &Path, mut sender: ReplaySender<'_>) 
     let source = recording::plan(config, Path::new(""))?;
     // Dropping the sender stops the readers.
     let (_stop, stopped) = watch::channel(false);
-    let (feed, mut events) = Feed::new(MAX_BLOCKS_AHEAD, Positions::new(), stopped);
+    let (feed, mut events) = SourceContext::new(MAX_BLOCKS_AHEAD, ResumePositions::new(), stopped);
     let readers = source.start(&feed)?;
     drop(feed);
     let delivery = sender.delivery;
@@ -115,19 +115,21 @@ struct ReplaySender<'a> {
 }
 
 impl ReplaySender<'_> {
-    fn handle_event(&mut self, event: Event) -> anyhow::Result<()> {
+    fn handle_event(&mut self, event: SourceEvent) -> anyhow::Result<()> {
         match event {
-            Event::Opened(partition) => {
+            SourceEvent::Opened(partition) => {
                 let route = self.route_of(partition.carries, &partition.name)?;
                 self.routes_by_partition.insert(partition.id, route);
                 Ok(())
             }
-            Event::Block(block) => self.send_block(&block),
+            SourceEvent::Block(block) => self.send_block(&block),
             // A recording starts at its beginning and ends at its end: these events carry nothing to send.
-            Event::Begun(_) | Event::Ends { .. } | Event::Blocked { .. } | Event::Ended(_) | Event::BacklogRead => {
-                Ok(())
-            }
-            Event::Failed(error) => Err(error.into()),
+            SourceEvent::Discovered(_)
+            | SourceEvent::EndOffset { .. }
+            | SourceEvent::Blocked { .. }
+            | SourceEvent::Ended(_)
+            | SourceEvent::BacklogRead => Ok(()),
+            SourceEvent::Failed(error) => Err(error.into()),
         }
     }
 
@@ -140,11 +142,11 @@ impl ReplaySender<'_> {
         }
     }
 
-    fn send_block(&mut self, block: &Block) -> anyhow::Result<()> {
+    fn send_block(&mut self, block: &RecordBlock) -> anyhow::Result<()> {
         let Some(at) = self.routes_by_partition.get(&block.partition).copied().flatten() else { return Ok(()) };
         let mut text = Vec::with_capacity(block.records.bytes() + 1);
         let (mut count, mut cut) = (0, None);
-        block.records.each(|entry| {
+        block.records.for_each(|entry| {
             let line = entry.payload.unwrap_or_default();
             if line.len() >= LINE_BYTES_MAX {
                 cut = cut.or(Some(entry.position));

@@ -90,7 +90,7 @@ fn archive_messages(messages: &[ReceivedMessages], moved: &[(String, PositionCha
     let mut written = WindowMessages::default();
     moved.iter().for_each(|(source, moved)| written.record_change(source, *moved));
     for ReceivedMessages { source, records } in messages {
-        records.each(|entry| written.add_message(source, entry.position, entry.payload));
+        records.for_each(|entry| written.add_message(source, entry.position, entry.payload));
     }
     written
 }

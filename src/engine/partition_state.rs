@@ -6,14 +6,14 @@ use pinflow_dataflows::symbol::Symbol;
 
 use super::SourceStatus;
 use super::protocol::ReadCounts;
-use crate::position::{Position, Reached};
+use crate::position::{PartitionProgress, Position};
 use crate::sources::Partition;
 
 /// A partition, and how far it has been answered.
 pub(super) struct PartitionState {
     pub(super) partition: Partition,
     pub(super) source: Symbol,
-    pub(super) reached: Reached,
+    pub(super) reached: PartitionProgress,
     pub(super) lag: Option<u64>,
     pub(super) lag_ms: Option<u64>,
     /// Where the source ended when it last reported that.
@@ -30,7 +30,7 @@ impl PartitionState {
     pub(super) fn new(partition: Partition) -> PartitionState {
         PartitionState {
             source: Symbol::new(&partition.name),
-            reached: partition.resumed.unwrap_or(Reached::NOTHING),
+            reached: partition.resumed.unwrap_or(PartitionProgress::NONE),
             lag: None,
             lag_ms: None,
             end: None,

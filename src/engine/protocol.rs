@@ -12,7 +12,7 @@ use super::all_rejected::RejectionCounts;
 use crate::archive::PositionChange;
 use crate::position::{Epoch, PartitionId};
 use crate::sinks::{Encoder, Sink, Stored, Window};
-use crate::sources::{Block, Records};
+use crate::sources::{BlockRecords, RecordBlock};
 
 /// What a sink's encoders make of a window's rows.
 pub(super) type WindowBatches<S> = <<S as Sink>::Encoder as Encoder>::Batches;
@@ -20,7 +20,7 @@ pub(super) type WindowBatches<S> = <<S as Sink>::Encoder as Encoder>::Batches;
 /// What a worker is told, in the order in which it has to happen.
 pub(super) enum WorkerCommand {
     /// Read this block into the open epoch.
-    ReadBlock { block: Block, source: Symbol, carries: StreamHint },
+    ReadBlock { block: RecordBlock, source: Symbol, carries: StreamHint },
     /// Put these rows from the tables into the open epoch's answers.
     ReplayStored(Box<dyn Stored>),
     /// The epoch is complete; `ends_window`: it is the last of its window.
@@ -79,5 +79,5 @@ pub(super) struct CommitRequest<S: Sink> {
 pub(super) struct ReceivedMessages {
     /// The `_source` of their rows.
     pub(super) source: String,
-    pub(super) records: Records,
+    pub(super) records: BlockRecords,
 }

@@ -21,7 +21,7 @@ use super::protocol::{EngineEvent, ReadCounts, WorkerCommand};
 use super::{EngineMetrics, EngineSettings};
 use crate::position::{Epoch, PartitionId};
 use crate::sinks::{Already, Delivery, Encoder, Stored};
-use crate::sources::{ArrivalTime, Block, Entry, Route};
+use crate::sources::{ArrivalTime, RecordBlock, RecordRef, StreamRoute};
 
 /// A worker that has nothing to do wakes this often by itself.
 const WORKER_PARK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -128,7 +128,7 @@ impl<E: Encoder> EngineWorker<E> {
         self.init.metrics.stored_texts_too_long.fetch_add(rebuild.texts.too_long, Relaxed);
     }
 
-    fn read_block(&mut self, block: &Block, source: Symbol, carries: StreamHint) {
+    fn read_block(&mut self, block: &RecordBlock, source: Symbol, carries: StreamHint) {
         #[cfg(feature = "failpoints")]
         fail::fail_point!("engine::block");
         let mut rows = RowRouter {
@@ -141,15 +141,17 @@ impl<E: Encoder> EngineWorker<E> {
         let (mut count, mut times_ahead) = (0, 0);
         // Messages that share a position are parts of one record, so their rows are numbered on.
         let (mut last, mut sub) = (None, 0);
-        block.records.each(|Entry { payload, position, arrived_at, route }| {
+        block.records.for_each(|RecordRef { payload, position, arrived_at, route }| {
             sub = if last == Some(position) { sub } else { 0 };
             last = Some(position);
             times_ahead += u64::from(arrived_at == ArrivalTime::TooFarAhead);
             let lineage = Lineage { arrived_at: arrived_at.known(), source, position, sub };
             let held = match route {
-                Route::AsPartition => self.ingest.parse_message(carries, payload, lineage, &mut rows),
-                Route::To(stream) => self.ingest.parse_message(StreamHint::Only(stream), payload, lineage, &mut rows),
-                Route::Nowhere(why) => {
+                StreamRoute::AsPartition => self.ingest.parse_message(carries, payload, lineage, &mut rows),
+                StreamRoute::To(stream) => {
+                    self.ingest.parse_message(StreamHint::Only(stream), payload, lineage, &mut rows)
+                }
+                StreamRoute::Nowhere(why) => {
                     let rejection = Rejection { reason: RejectionReason::WrongStream, detail: why.to_owned() };
                     self.ingest.reject_message(&rejection, payload, lineage, &mut rows)
                 }

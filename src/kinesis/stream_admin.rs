@@ -195,7 +195,7 @@ impl StreamAdmin {
                 Err(fault) if fault.kind == KinesisErrorKind::Missing => return Ok(StreamOutcome::Deleted),
                 Err(fault) if !fault.is_retryable() => return Err(call_error(name)(fault)),
                 _ if Instant::now() >= deadline => return Err(StreamError::Slow { stream: name.to_owned() }),
-                _ => sleep(backoff.wait()).await,
+                _ => sleep(backoff.next_wait()).await,
             }
         }
     }
@@ -275,7 +275,7 @@ impl StreamAdmin {
                     return Err(call_error(name)(fault));
                 }
                 Err(_) if Instant::now() >= deadline => return Err(StreamError::Slow { stream: name.to_owned() }),
-                Err(_) => sleep(backoff.wait()).await,
+                Err(_) => sleep(backoff.next_wait()).await,
             }
         }
         self.wait_until_ready(name).await?;
@@ -291,7 +291,7 @@ impl StreamAdmin {
                 Ok(StreamStatus::Active) => return self.api.describe_summary(name).await.map_err(call_error(name)),
                 Err(fault) if !fault.is_retryable() => return Err(call_error(name)(fault)),
                 _ if Instant::now() >= deadline => return Err(StreamError::Slow { stream: name.to_owned() }),
-                _ => sleep(backoff.wait()).await,
+                _ => sleep(backoff.next_wait()).await,
             }
         }
     }

@@ -13,7 +13,7 @@ use pinflow_dataflows::symbol::Symbol;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::position::{Epoch, Position, Positions, Reached};
+use crate::position::{Epoch, PartitionProgress, Position, ResumePositions};
 
 /// Encodes the rows that one worker reads, on that worker's thread.
 pub trait Encoder: RowSink + Send + 'static {
@@ -47,17 +47,17 @@ pub struct PartitionReached {
     /// The tables that its rows can go to follow from this.
     pub carries: StreamHint,
     /// The position.
-    pub reached: Reached,
+    pub reached: PartitionProgress,
 }
 
 /// What the tables hold at the start of a run.
 #[derive(Debug, Default)]
 pub struct Resume {
     /// Where each partition resumes: the least position over the tables its rows can go to.
-    pub positions: Positions,
+    pub positions: ResumePositions,
     /// Deliveries at or after those positions that a table holds already (it was committed further than
     /// its sisters when the last run died). They are read again and must not be written or reach the answers
-    /// again; towards [`Reached::rows`] they do count, for they lie after the position that is resumed.
+    /// again; towards [`PartitionProgress::rows`] they do count, for they lie after the position that is resumed.
     pub already: Already,
     /// Rows to be read back.
     pub rows: u64,
@@ -68,7 +68,7 @@ pub struct Resume {
 /// What earlier runs of a pipeline have read, as the tables tell it when they are opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PriorCounts {
-    /// Rows read: the sum of [`Reached::rows`] over all partitions.
+    /// Rows read: the sum of [`PartitionProgress::rows`] over all partitions.
     pub read: u64,
     /// Rows of the table `rejected`.
     pub rejected: u64,

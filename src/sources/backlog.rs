@@ -1,23 +1,22 @@
-//! The backlog: what was there when the run started. Each reader reports once that it has read its share of it.
+//! The backlog: the records that existed when the run started. Each reader reports once that it has read its share.
 
-use super::{Closed, Event, Feed};
+use super::{EngineGone, SourceContext, SourceEvent};
 
-/// One reader's report.
+/// The report of one reader, sent at most once.
 #[derive(Debug, Default)]
 pub(super) struct BacklogReport {
     is_sent: bool,
 }
 
 impl BacklogReport {
-    /// Reports, the first time. Everything that was there must have been sent before.
+    /// Reports that the backlog is read. Later calls do nothing. Every record of the backlog must have been sent before.
     ///
     /// # Errors
-    /// [`Closed`] if the engine has gone.
-    pub(super) fn send(&mut self, feed: &Feed) -> Result<(), Closed> {
-        if std::mem::replace(&mut self.is_sent, true) { Ok(()) } else { feed.send(Event::BacklogRead) }
+    /// [`EngineGone`]
+    pub(super) fn send(&mut self, context: &SourceContext) -> Result<(), EngineGone> {
+        if std::mem::replace(&mut self.is_sent, true) { Ok(()) } else { context.send(SourceEvent::BacklogRead) }
     }
 
-    /// Whether it was sent.
     pub(super) fn is_sent(&self) -> bool {
         self.is_sent
     }

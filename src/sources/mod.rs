@@ -1,20 +1,20 @@
-//! Sources: bytes with their positions, nothing else.
+//! Sources read records as bytes with their positions, and send them to the engine in blocks.
 //!
-//! A source finds its partitions, opens each one at the [`Feed`], and sends [`Block`]s in the order of their
-//! positions. It never parses, and it never decides what is durable: where to resume comes from the feed, and how
-//! far that is durable by now (see [`DurableFrontier`]).
+//! A source finds its partitions, opens each one with its [`SourceContext`], and sends [`RecordBlock`]s in the order of
+//! their positions. It does not parse records, and it does not decide what is durable: the context says where to resume,
+//! and the [`DurableFrontier`] how far each partition is committed.
 
+mod accepted_loss;
 mod arrival_time;
 mod backlog;
-mod collected;
+mod block_builder;
 pub mod kafka;
 pub mod kinesis;
-mod loss;
-mod named;
+mod reader_thread;
 pub mod recording;
-mod thread;
+mod topic_map;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -24,140 +24,139 @@ use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::{Micros, Stream};
 use tokio::sync::{mpsc, watch};
 
+pub use accepted_loss::AcceptedLoss;
 pub use arrival_time::ArrivalTime;
-pub use loss::AcceptedLoss;
-pub use named::Named;
+pub use topic_map::TopicMap;
 
-use crate::position::{PartitionId, Position, Positions, Reached};
+use crate::position::{PartitionId, PartitionProgress, Position, ResumePositions};
 
-/// A part of a source that is read in order: a file, a Kafka partition, a shard.
+/// A part of a source that is read in order: a file, a Kafka partition, or a Kinesis shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
     /// Its number in this run.
     pub id: PartitionId,
-    /// What the `_source` column says: `recording/‹file›`, `kafka/‹topic›/‹partition›`, …
+    /// The value of the `_source` column: `recording/‹file›`, `kafka/‹topic›/‹partition›`, …
     pub name: String,
-    /// What its position is stored under; says more than the name where a name can be re-used (cluster, creation time).
+    /// The key under which its position is stored. Where a name can be reused, it contains more (cluster, creation time).
     pub key: String,
-    /// Which streams its rows belong to.
+    /// The streams that its rows belong to.
     pub carries: StreamHint,
-    /// Where this run started reading it.
-    pub resumed: Option<Reached>,
+    /// Where this run resumed it; `None` from the beginning.
+    pub resumed: Option<PartitionProgress>,
 }
 
-/// Records of one partition, in order, none missing.
+/// Consecutive records of one partition, in order and without gaps.
 #[derive(Debug, Clone)]
-pub struct Block {
-    /// Whose records these are.
+pub struct RecordBlock {
+    #[allow(missing_docs)]
     pub partition: PartitionId,
-    /// The records.
-    pub records: Records,
-    /// The position after the last of them.
+    #[allow(missing_docs)]
+    pub records: BlockRecords,
+    /// The position after the last record.
     pub next: Position,
-    /// The anchor of the last of them (see [`crate::position::anchor`]).
+    /// The fingerprint of the last record (see [`crate::position::record_fingerprint`]).
     pub anchor: u64,
-    /// What else the source needs to go on from `next` (see [`Reached::seek`]).
+    /// The resume hint for `next` (see [`PartitionProgress::seek`]).
     pub seek: u64,
-    /// How far behind the source's end the block is, in records, where the source knows.
+    /// Records between the block and the end of the partition, if the source knows it.
     pub lag: Option<u64>,
-    /// The same in milliseconds, where the source knows it so.
+    /// The lag behind the end of the partition in milliseconds, if the source knows it.
     pub lag_ms: Option<u64>,
-    /// Bytes of the partition after the block, where the source knows its end: of the file as it is stored,
-    /// so compressed ones where it is compressed.
+    /// Bytes of the partition after the block, if the source knows its end. For a compressed file, compressed bytes.
     pub remaining_bytes: Option<u64>,
 }
 
 /// The records of a block. A clone shares the bytes, so the archive keeps a window's messages without copying them.
 #[derive(Debug, Clone)]
-pub enum Records {
-    /// Text in lines, each ended by `\n` (the last one may lack it). Line `i` stands at position `first + i`.
+pub enum BlockRecords {
+    /// Lines of text, each ended by `\n` (the last one may lack it). Line `i` has position `first + i`.
     Lines {
         /// Position of the first line.
         first: u64,
         /// The lines.
         text: Bytes,
     },
-    /// Messages with a position and a time each.
+    /// Messages, each with a position and a time.
     Messages {
-        /// All payloads, end to end.
+        /// All payloads, concatenated.
         payloads: Bytes,
-        /// One entry a message.
-        index: Arc<Vec<Message>>,
+        /// One entry per message.
+        index: Arc<Vec<MessageEntry>>,
     },
 }
 
-/// One message of [`Records::Messages`].
+/// One message of [`BlockRecords::Messages`].
 #[derive(Debug, Clone, Copy)]
-pub struct Message {
-    /// Where its payload ends in `payloads`; it starts where the one before it ends, behind what `routed` has there.
+pub struct MessageEntry {
+    /// Where its payload ends in `payloads`. It starts at the end of the message before, after the text of `routed`.
     pub end: u32,
     /// Whether the payload is null (a tombstone), not merely empty.
     pub null: bool,
-    /// Its position. Messages that share one follow one another in one block: they are parts of one record.
+    /// Messages that share a position are parts of one record. They are consecutive in one block.
     pub position: Position,
     /// The broker's timestamp.
     pub arrived_at: ArrivalTime,
-    /// Which stream it belongs to.
-    pub routed: Routed,
+    /// The stream that it belongs to.
+    pub routed: StoredRoute,
 }
 
-/// Which stream a message belongs to, as [`Message`] holds it.
+/// The stream of a message, as stored in a [`MessageEntry`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Routed {
-    /// As its partition says.
+pub enum StoredRoute {
+    /// That of its partition.
     AsPartition,
-    /// This one: its key says so.
+    /// This stream, according to its key.
     To(Stream),
-    /// None. Why is a text of this many bytes in front of its payload.
+    /// None. The reason is a text of this many bytes before the payload.
     Nowhere(u16),
 }
 
-/// One record, as [`Records::each`] tells of it.
+/// One record of a block, borrowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry<'a> {
-    /// Its bytes; `None`: null.
+pub struct RecordRef<'a> {
+    /// `None` for a tombstone.
     pub payload: Option<&'a [u8]>,
     /// Its position.
     pub position: Position,
     /// When it arrived.
     pub arrived_at: ArrivalTime,
-    /// Which stream it belongs to.
-    pub route: Route<'a>,
+    /// The stream that it belongs to.
+    pub route: StreamRoute<'a>,
 }
 
-/// Which stream a record belongs to.
+/// The stream of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Route<'a> {
-    /// As its partition says.
+pub enum StreamRoute<'a> {
+    /// That of its partition.
     AsPartition,
-    /// This one, whatever the partition carries besides.
+    /// This stream, whatever else the partition contains.
     To(Stream),
-    /// None of ours, for this reason: it is to be rejected.
+    /// None, for this reason. The record is to be rejected.
     Nowhere(&'a str),
 }
 
-impl Message {
-    /// All of it, from where it starts in `payloads`.
-    fn entry<'a>(&self, payloads: &'a [u8], start: usize) -> Entry<'a> {
+impl MessageEntry {
+    /// The record, given where it starts in `payloads`.
+    fn resolve<'a>(&self, payloads: &'a [u8], start: usize) -> RecordRef<'a> {
         let bytes = &payloads[start..self.end as usize];
         let (route, payload) = match self.routed {
-            Routed::AsPartition => (Route::AsPartition, bytes),
-            Routed::To(stream) => (Route::To(stream), bytes),
-            Routed::Nowhere(length) => {
+            StoredRoute::AsPartition => (StreamRoute::AsPartition, bytes),
+            StoredRoute::To(stream) => (StreamRoute::To(stream), bytes),
+            StoredRoute::Nowhere(length) => {
                 let (why, payload) = bytes.split_at(usize::from(length));
-                (Route::Nowhere(str::from_utf8(why).unwrap_or_default()), payload)
+                (StreamRoute::Nowhere(str::from_utf8(why).unwrap_or_default()), payload)
             }
         };
         let payload = (!self.null).then_some(payload);
-        Entry { payload, position: self.position, arrived_at: self.arrived_at, route }
+        RecordRef { payload, position: self.position, arrived_at: self.arrived_at, route }
     }
 }
 
-impl Records {
-    /// Calls `each` for every record in order.
-    pub fn each(&self, mut each: impl FnMut(Entry<'_>)) {
+impl BlockRecords {
+    /// Calls `visit` for every record in order.
+    pub fn for_each(&self, mut visit: impl FnMut(RecordRef<'_>)) {
         match self {
-            Records::Lines { first, text } => {
+            BlockRecords::Lines { first, text } => {
                 let mut start = 0;
                 let ends = memchr::memchr_iter(b'\n', text).map(|at| (at, at + 1));
                 let last = (!text.ends_with(b"\n") && !text.is_empty()).then_some((text.len(), text.len()));
@@ -165,103 +164,109 @@ impl Records {
                     let line = &text[start..end];
                     let payload = Some(line.strip_suffix(b"\r").unwrap_or(line));
                     let arrived_at = ArrivalTime::Unknown;
-                    each(Entry { payload, position: position.into(), arrived_at, route: Route::AsPartition });
+                    visit(RecordRef {
+                        payload,
+                        position: position.into(),
+                        arrived_at,
+                        route: StreamRoute::AsPartition,
+                    });
                     start = next;
                 }
             }
-            Records::Messages { payloads, index } => {
+            BlockRecords::Messages { payloads, index } => {
                 let mut start = 0;
                 for message in index.iter() {
-                    each(message.entry(payloads, start));
+                    visit(message.resolve(payloads, start));
                     start = message.end as usize;
                 }
             }
         }
     }
 
-    /// How many records.
+    /// The number of records.
     #[must_use]
     pub fn count(&self) -> u64 {
         match self {
-            Records::Lines { text, .. } => {
+            BlockRecords::Lines { text, .. } => {
                 let ends = memchr::memchr_iter(b'\n', text).count();
                 ends as u64 + u64::from(!text.is_empty() && !text.ends_with(b"\n"))
             }
-            Records::Messages { index, .. } => index.len() as u64,
+            BlockRecords::Messages { index, .. } => index.len() as u64,
         }
     }
 
-    /// When the last record arrived; `None` if there is none, or the source knows no times.
+    /// When the last record arrived; `None` without records, or if the source has no times.
     #[must_use]
     pub fn last_arrived_at(&self) -> Option<Micros> {
         match self {
-            Records::Lines { .. } => None,
-            Records::Messages { index, .. } => index.last().and_then(|message| message.arrived_at.known()),
+            BlockRecords::Lines { .. } => None,
+            BlockRecords::Messages { index, .. } => index.last().and_then(|message| message.arrived_at.known()),
         }
     }
 
-    /// Bytes held.
+    /// Bytes of memory used.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
-            Records::Lines { text, .. } => text.len(),
-            Records::Messages { payloads, index } => payloads.len() + size_of_val(index.as_slice()),
+            BlockRecords::Lines { text, .. } => text.len(),
+            BlockRecords::Messages { payloads, index } => payloads.len() + size_of_val(index.as_slice()),
         }
     }
 }
 
-/// What sources say to the engine.
+/// What sources send to the engine.
 #[derive(Debug)]
-pub enum Event {
+pub enum SourceEvent {
     /// A partition was opened; its blocks follow.
     Opened(Partition),
-    /// Partitions that the tables did not know were opened, and where each begins: to be made durable at once, in one
-    /// commit of each table. Their blocks follow when the source has seen that in [`DurableFrontier`].
-    Begun(Vec<Partition>),
-    /// Records.
-    Block(Block),
-    /// Where a partition ends by now: the position that its next record will have.
-    Ends {
-        /// Whose end.
+    /// Partitions that are new to the tables, each with its first position. The engine commits all of them at once, in
+    /// one commit per table. The source sends their blocks once they are in the [`DurableFrontier`].
+    Discovered(Vec<Partition>),
+    /// Records of an opened partition.
+    Block(RecordBlock),
+    /// The current end of a partition: the position that its next record will have.
+    EndOffset {
+        #[allow(missing_docs)]
         partition: PartitionId,
-        /// The position.
+        #[allow(missing_docs)]
         end: Position,
     },
-    /// A part of a source cannot be read until people do something about it (`None`: it can be again). The run goes on
-    /// with all others, and says so beside its state.
+    /// A part of a source cannot be read until the user acts; with `cause: None`, it can be read again. The run continues
+    /// with all other parts and reports this in its status.
     Blocked {
-        /// What cannot be read: `kafka/12ab.pin`.
+        /// For example `kafka/12ab.pin`.
         source: String,
-        /// Why, and what to do.
+        /// The reason, and what to do.
         cause: Option<String>,
     },
-    /// The partition has no more records, ever.
+    /// The partition will never have more records.
     Ended(PartitionId),
-    /// A reader has sent everything that was there when it started. It says so once; see [`Feed::backlogs`].
+    /// A reader has sent everything that existed when it started. Sent once per reader; see
+    /// [`SourceContext::backlog_readers`].
     BacklogRead,
-    /// Reading cannot go on; the run must end loudly.
+    /// Reading failed. The run must end with this error.
     Failed(SourceError),
 }
 
-/// Why a source cannot go on, or cannot start.
+/// Why a source cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// The stream no longer holds the record before the stored position, or holds another one.
+    /// The record before the stored position is gone, or another one is there.
     #[error("{partition} is not the stream that was read before: {what}")]
     Changed {
-        /// The partition's name.
+        #[allow(missing_docs)]
         partition: String,
-        /// What was expected and found, and what to do.
+        /// What was expected, what was found, and what to do.
         what: String,
     },
-    /// The stream dropped records before they were read.
-    #[error("{partition} no longer holds positions {from} to {to}{}, and they were not read: {what}", at_most(*from, *to))]
+    /// Records expired before they were read.
+    #[error("{partition} no longer holds positions {from} to {to}{}, and they were not read: {what}", count_at_most(*from, *to))]
     Lost {
-        /// The partition's name.
+        #[allow(missing_docs)]
         partition: String,
-        /// The first of them.
+        /// The first lost position.
         from: Position,
-        /// The last of them.
+        /// The last lost position.
         to: Position,
         /// What to do.
         what: String,
@@ -269,38 +274,39 @@ pub enum SourceError {
     /// Reading failed.
     #[error("read {partition}")]
     Read {
-        /// The partition's name, or the path.
+        /// The partition's name, or a path.
         partition: String,
-        /// Why.
+        #[allow(missing_docs)]
         #[source]
         cause: std::io::Error,
     },
-    /// A thread of the source panicked; a fault of pinflow's, not of the stream's.
+    /// A thread of the source panicked. This is a bug in pinflow.
     #[error("read {partition}: panicked: {what}")]
     Panicked {
-        /// The partition's name.
+        #[allow(missing_docs)]
         partition: String,
         /// The panic's message.
         what: String,
     },
-    /// What the configuration names is not there or cannot be used.
+    /// What the configuration names does not exist or cannot be used.
     #[error("{0}")]
     Unusable(String),
 }
 
-/// How many records a range holds at the most, where positions count records.
-fn at_most(from: Position, to: Position) -> String {
+/// The most records that a range contains, if positions count records.
+fn count_at_most(from: Position, to: Position) -> String {
     match (from.narrow(), to.narrow()) {
         (Some(from), Some(to)) => format!(", {} records at the most", to - from + 1),
         _ => String::new(),
     }
 }
 
-/// Where a source sends what it reads: bounded, so that a slow engine makes sources wait.
+/// What a source works with: where partitions resume, and the bounded channel to the engine. Sends wait while the engine
+/// is busy.
 #[derive(Clone)]
-pub struct Feed {
-    events: mpsc::Sender<Event>,
-    stored: Arc<Positions>,
+pub struct SourceContext {
+    events: mpsc::Sender<SourceEvent>,
+    stored: Arc<ResumePositions>,
     ids: Arc<AtomicU32>,
     stop: watch::Receiver<bool>,
     durable: DurableFrontier,
@@ -334,17 +340,21 @@ impl DurableFrontier {
     }
 }
 
-/// The engine has gone; a source that hears this ends quietly.
+/// The engine has ended. A source that gets this error ends without reporting a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Closed;
+pub struct EngineGone;
 
-impl Feed {
-    /// A feed and its other end. `capacity` is in blocks; `stored` says where partitions resume.
+impl SourceContext {
+    /// A context, and the receiver for the engine. `capacity` is in events; `stored` says where partitions resume.
     #[must_use]
-    pub fn new(capacity: usize, stored: Positions, stop: watch::Receiver<bool>) -> (Feed, mpsc::Receiver<Event>) {
+    pub fn new(
+        capacity: usize,
+        stored: ResumePositions,
+        stop: watch::Receiver<bool>,
+    ) -> (SourceContext, mpsc::Receiver<SourceEvent>) {
         let (events, receiver) = mpsc::channel(capacity);
         let ids = Arc::new(AtomicU32::new(0));
-        let feed = Feed {
+        let context = SourceContext {
             events,
             stored: Arc::new(stored),
             ids,
@@ -353,96 +363,102 @@ impl Feed {
             until_caught_up: false,
             backlogs: Arc::default(),
         };
-        (feed, receiver)
+        (context, receiver)
     }
 
-    /// The same feed, for sources that end once they have read what was there when they began.
+    /// Sets whether sources end once they have read the backlog.
     #[must_use]
-    pub fn until_caught_up(self, until_caught_up: bool) -> Feed {
-        Feed { until_caught_up, ..self }
+    pub fn with_until_caught_up(self, until_caught_up: bool) -> SourceContext {
+        SourceContext { until_caught_up, ..self }
     }
 
-    /// Whether a source ends once it has read what was there when it began.
+    /// Whether sources end once they have read the backlog.
     #[must_use]
-    pub fn ends_caught_up(&self) -> bool {
+    pub fn stops_when_caught_up(&self) -> bool {
         self.until_caught_up
     }
 
-    /// Announces a reader that will send [`Event::BacklogRead`] once. Called before the engine starts.
+    /// Registers a reader that will send [`SourceEvent::BacklogRead`] once. Called before the engine starts.
     fn expect_backlog(&self) {
         self.backlogs.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many readers will say that they have read what was there. Complete once all sources are started.
+    /// The number of readers that will send [`SourceEvent::BacklogRead`]. Final once all sources are started.
     #[must_use]
-    pub fn backlogs(&self) -> usize {
+    pub fn backlog_readers(&self) -> usize {
         self.backlogs.load(Ordering::Relaxed)
     }
 
-    /// Where the tables say a partition resumes; `None` if they know nothing of it.
+    /// Where a partition resumes according to the tables; `None` if it is new to them.
     #[must_use]
-    pub fn stored(&self, key: &str) -> Option<Reached> {
+    pub fn stored_progress(&self, key: &str) -> Option<PartitionProgress> {
         self.stored.get(key).copied()
     }
 
-    /// Every partition the tables know whose key starts with `prefix`.
-    pub fn stored_under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, Reached)> {
+    /// Every partition known to the tables whose key starts with `prefix`.
+    pub fn stored_with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, PartitionProgress)> {
         let from = self.stored.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
         from.take_while(move |(key, _)| key.starts_with(prefix)).map(|(key, reached)| (key.as_str(), *reached))
     }
 
-    /// Announces a partition and numbers it.
+    /// Registers a partition and sends [`SourceEvent::Opened`].
     ///
     /// # Errors
-    /// [`Closed`] if the engine has gone.
-    pub fn open(&self, name: &str, key: &str, carries: StreamHint) -> Result<Partition, Closed> {
-        let partition = self.number(name, key, carries, self.stored(key));
-        self.send(Event::Opened(partition.clone()))?;
+    /// [`EngineGone`]
+    pub fn open_partition(&self, name: &str, key: &str, carries: StreamHint) -> Result<Partition, EngineGone> {
+        let partition = self.register_partition(name, key, carries, self.stored_progress(key));
+        self.send(SourceEvent::Opened(partition.clone()))?;
         Ok(partition)
     }
 
-    /// Numbers a partition without announcing it.
+    /// Gives a partition its number, without sending an event.
     #[must_use]
-    pub fn number(&self, name: &str, key: &str, carries: StreamHint, resumed: Option<Reached>) -> Partition {
+    pub fn register_partition(
+        &self,
+        name: &str,
+        key: &str,
+        carries: StreamHint,
+        resumed: Option<PartitionProgress>,
+    ) -> Partition {
         let id = PartitionId(self.ids.fetch_add(1, Ordering::Relaxed));
         Partition { id, name: name.to_owned(), key: key.to_owned(), carries, resumed }
     }
 
-    /// Sends from a thread that may block; waits while the engine is busy.
+    /// Sends from a thread that may block. Waits while the engine is busy.
     ///
     /// # Errors
-    /// [`Closed`] if the engine has gone.
-    pub fn send(&self, event: Event) -> Result<(), Closed> {
-        self.events.blocking_send(event).map_err(|_| Closed)
+    /// [`EngineGone`]
+    pub fn send(&self, event: SourceEvent) -> Result<(), EngineGone> {
+        self.events.blocking_send(event).map_err(|_| EngineGone)
     }
 
-    /// Sends from a task; waits while the engine is busy.
+    /// Sends from a task. Waits while the engine is busy.
     ///
     /// # Errors
-    /// [`Closed`] if the engine has gone.
-    pub async fn deliver(&self, event: Event) -> Result<(), Closed> {
-        self.events.send(event).await.map_err(|_| Closed)
+    /// [`EngineGone`]
+    pub async fn send_async(&self, event: SourceEvent) -> Result<(), EngineGone> {
+        self.events.send(event).await.map_err(|_| EngineGone)
     }
 
-    /// Waits until sources are to stop reading.
+    /// Waits until sources must stop reading.
     pub async fn until_stopped(&self) {
         let mut stop = self.stop.clone();
         tokio::select! {
-            // An error is a sender that has gone, and asks for nothing any more.
+            // An error means that the sender was dropped: no stop can be requested any more.
             Ok(_) = stop.wait_for(|stop| *stop) => {}
             () = self.events.closed() => {}
         }
     }
 
-    /// Sends without waiting; gives the event back if the engine is busy.
+    /// Sends without waiting. Returns the event if the engine is busy.
     ///
     /// # Errors
-    /// [`Closed`] if the engine has gone.
-    pub fn try_send(&self, event: Event) -> Result<Option<Event>, Closed> {
+    /// [`EngineGone`]
+    pub fn try_send(&self, event: SourceEvent) -> Result<Option<SourceEvent>, EngineGone> {
         match self.events.try_send(event) {
             Ok(()) => Ok(None),
             Err(mpsc::error::TrySendError::Full(event)) => Ok(Some(event)),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(Closed),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(EngineGone),
         }
     }
 
@@ -452,12 +468,9 @@ impl Feed {
         &self.durable
     }
 
-    /// Whether sources are to stop reading: they were told to, or the engine has gone.
+    /// Whether sources must stop reading: a stop was requested, or the engine has ended.
     #[must_use]
-    pub fn stopped(&self) -> bool {
+    pub fn is_stopping(&self) -> bool {
         *self.stop.borrow() || self.events.is_closed()
     }
 }
-
-/// Partitions by number, as the engine learns of them.
-pub type Partitions = HashMap<PartitionId, Partition>;

@@ -111,7 +111,7 @@ async fn find_stream(api: &KinesisApi, stream: &str, delivery: &DeliveryTracker)
                 anyhow::bail!("look at stream {stream}: {fault}{}", fault.hint())
             }
             Err(fault) => {
-                let wait = backoff.wait();
+                let wait = backoff.next_wait();
                 delivery.report_retry(stream, &fault.what, attempt, wait);
                 sleep(wait).await;
             }
@@ -205,7 +205,7 @@ impl KinesisStreamDestination {
                 delivered.give_up(&reason, left.len() as u64);
                 return Err(io::Error::other(self.failure_text("; no more were sent")));
             }
-            let wait = backoff.wait();
+            let wait = backoff.next_wait();
             attempt += 1;
             delivery.report_retry(&delivered.stream, &reason, attempt, wait);
             tokio::select! {

@@ -156,7 +156,7 @@ impl<'d> SourceDatabase<'d> {
             if !error.may_pass || is_over {
                 return Err(error.error);
             }
-            let (wait, reason) = (backoff.wait(), format!("{:#}", error.error));
+            let (wait, reason) = (backoff.next_wait(), format!("{:#}", error.error));
             self.delivery.note_retry(&reason, attempt, wait);
             if logged.is_none_or(|logged: Instant| logged.elapsed() >= RETRY_LOG_INTERVAL) {
                 logged = Some(Instant::now());

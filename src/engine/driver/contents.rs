@@ -11,9 +11,9 @@ use pinflow_dataflows::record::Micros;
 
 use crate::engine::protocol::{ReadCounts, WindowBatches, WorkerCommand};
 use crate::engine::scheduler::SchedulerPayload;
-use crate::position::{PartitionId, Position, Reached};
+use crate::position::{PartitionId, PartitionProgress, Position};
 use crate::sinks::Sink;
-use crate::sources::Records;
+use crate::sources::BlockRecords;
 
 /// What the engine's scheduler carries along.
 pub(super) struct EnginePayload<S>(PhantomData<S>);
@@ -68,11 +68,11 @@ pub(super) struct EpochAnswers {
 /// What a window holds.
 pub(super) struct WindowContents<B> {
     /// Its messages as they were received, if they are archived.
-    pub(super) messages: Vec<(PartitionId, Records)>,
+    pub(super) messages: Vec<(PartitionId, BlockRecords)>,
     /// Rows of its epochs that have passed.
     pub(super) rows: u64,
     /// How far the partitions are read that moved in its epochs that have passed.
-    pub(super) reached: BTreeMap<PartitionId, Reached>,
+    pub(super) reached: BTreeMap<PartitionId, PartitionProgress>,
     /// What the workers encoded.
     pub(super) batches: Vec<B>,
 }

@@ -8,9 +8,9 @@ use crate::engine::EngineError;
 use crate::engine::partition_state::PartitionState;
 use crate::engine::protocol::WorkerCommand;
 use crate::engine::scheduler::SchedulerEvent;
-use crate::position::{PartitionId, Position, Reached};
+use crate::position::{PartitionId, PartitionProgress, Position};
 use crate::sinks::{Sink, SinkError, Stored};
-use crate::sources::{Block, Event, Partition};
+use crate::sources::{Partition, RecordBlock, SourceEvent};
 
 /// What a row read back from the tables counts for, bytes. They are narrow; the figure only balances and bounds.
 const STORED_ROW_BYTES: usize = 64;
@@ -45,20 +45,20 @@ impl<S: Sink> EngineDriver<S> {
     }
 
     /// Takes in what a source sends; `None`: all sources have ended.
-    pub(super) fn on_source_event(&mut self, event: Option<Event>) -> Result<(), EngineError> {
+    pub(super) fn on_source_event(&mut self, event: Option<SourceEvent>) -> Result<(), EngineError> {
         match event {
-            Some(Event::Opened(partition)) => self.open_partition(partition),
-            Some(Event::Begun(partitions)) => self.take_start_positions(partitions),
-            Some(Event::Block(block)) => self.take_block(block),
-            Some(Event::Ends { partition, end }) => self.record_source_end(partition, end),
-            Some(Event::Blocked { source, cause }) => self.metrics.record_blocked_source(source, cause),
-            Some(Event::Ended(partition)) => {
+            Some(SourceEvent::Opened(partition)) => self.open_partition(partition),
+            Some(SourceEvent::Discovered(partitions)) => self.take_start_positions(partitions),
+            Some(SourceEvent::Block(block)) => self.take_block(block),
+            Some(SourceEvent::EndOffset { partition, end }) => self.record_source_end(partition, end),
+            Some(SourceEvent::Blocked { source, cause }) => self.metrics.record_blocked_source(source, cause),
+            Some(SourceEvent::Ended(partition)) => {
                 if let Some(state) = self.partitions.get(&partition) {
                     self.all_rejected.mark_ended(&state.partition.name, self.scheduler.open_epoch());
                 }
             }
-            Some(Event::BacklogRead) => self.schedule_event(SchedulerEvent::BacklogRead),
-            Some(Event::Failed(error)) => return Err(error.into()),
+            Some(SourceEvent::BacklogRead) => self.schedule_event(SchedulerEvent::BacklogRead),
+            Some(SourceEvent::Failed(error)) => return Err(error.into()),
             None => self.schedule_event(SchedulerEvent::SourcesEnded),
         }
         Ok(())
@@ -72,9 +72,9 @@ impl<S: Sink> EngineDriver<S> {
     /// A start position is a position like any other, only that its source waits until it is durable.
     fn take_start_positions(&mut self, partitions: Vec<Partition>) {
         for partition in partitions {
-            let (id, start) = (partition.id, partition.resumed.unwrap_or(Reached::NOTHING));
+            let (id, start) = (partition.id, partition.resumed.unwrap_or(PartitionProgress::NONE));
             self.open_partition(partition);
-            let Reached { next, anchor, seek, .. } = start;
+            let PartitionProgress { next, anchor, seek, .. } = start;
             let end = EpochEnd { next, anchor, seek, lag: None, lag_ms: None, arrived_at: None };
             self.scheduler.open_epoch_mut().0.ends.insert(id, end);
         }
@@ -88,7 +88,7 @@ impl<S: Sink> EngineDriver<S> {
         self.schedule_event(SchedulerEvent::StatusChanged);
     }
 
-    fn take_block(&mut self, block: Block) {
+    fn take_block(&mut self, block: RecordBlock) {
         let state = self.partitions.get_mut(&block.partition).expect("a partition is opened before its blocks");
         let (source, carries) = (state.source, state.partition.carries);
         if let Some(now) = block.remaining_bytes {
@@ -106,12 +106,12 @@ impl<S: Sink> EngineDriver<S> {
     }
 
     /// The open epoch ends after this block, in the block's partition.
-    fn extend_open_epoch(&mut self, block: &Block, rows: u64) {
+    fn extend_open_epoch(&mut self, block: &RecordBlock, rows: u64) {
         let (epoch_rows, answers) = self.scheduler.open_epoch_mut();
         if rows > 0 {
             answers.first_record_at.get_or_insert_with(std::time::Instant::now);
         }
-        let Block { partition, next, anchor, seek, lag, lag_ms, .. } = *block;
+        let RecordBlock { partition, next, anchor, seek, lag, lag_ms, .. } = *block;
         let mut end = EpochEnd { next, anchor, seek, lag, lag_ms, arrived_at: block.records.last_arrived_at() };
         if let Some(before) = epoch_rows.ends.get(&partition) {
             // A block without records only moves the position.

@@ -19,7 +19,7 @@ use crate::engine::text_sweeps::TextSweeps;
 use crate::engine::workers::start_workers;
 use crate::engine::{EngineError, EngineMetrics, EngineSettings, EpochFrame, RunTotals};
 use crate::sinks::{Resume, Sink};
-use crate::sources::{DurableFrontier, Event};
+use crate::sources::{DurableFrontier, SourceEvent};
 
 /// What an engine is connected to.
 pub struct Engine<S: Sink> {
@@ -32,8 +32,8 @@ pub struct Engine<S: Sink> {
     /// What the tables held when it was opened.
     pub resume: Resume,
     /// What sources send; ends when all of them have ended.
-    pub events: mpsc::Receiver<Event>,
-    /// How many times [`Event::BacklogRead`] will be sent: see [`crate::sources::Feed::backlogs`].
+    pub events: mpsc::Receiver<SourceEvent>,
+    /// How many times [`SourceEvent::BacklogRead`] will be sent: see [`crate::sources::Feed::backlogs`].
     pub backlogs: usize,
     /// How far sources are durable: the engine advances it, and sources watch it.
     pub durable_frontier: DurableFrontier,

@@ -26,14 +26,14 @@ use super::workers::WorkerHandle;
 use super::{EngineError, EngineMetrics, EpochFrame, RunTotals};
 use crate::position::{Epoch, PartitionId};
 use crate::sinks::{Sink, SinkError, Stored};
-use crate::sources::{DurableFrontier, Event};
+use crate::sources::{DurableFrontier, SourceEvent};
 
 pub use launch::Engine;
 
 /// What the driver waits for.
 struct DriverInputs<S: Sink> {
     /// Of the sources; ends when all of them have ended.
-    source_events: mpsc::Receiver<Event>,
+    source_events: mpsc::Receiver<SourceEvent>,
     /// Rows read back from the tables; ends when there are no more.
     stored_rows: mpsc::Receiver<Result<Box<dyn Stored>, SinkError>>,
     /// Of workers and the committer.

@@ -10,7 +10,7 @@ use crate::engine::EpochFrame;
 use crate::engine::all_rejected::AllRejected;
 use crate::engine::protocol::{CommitRequest, ReadCounts, ReceivedMessages, WindowBatches};
 use crate::engine::stop::{SERVING_GRACE, sleep_after_stop};
-use crate::position::{Epoch, PartitionId, Position, Reached};
+use crate::position::{Epoch, PartitionId, PartitionProgress, Position};
 use crate::sinks::{PartitionReached, Sink, Window};
 
 impl<S: Sink> EngineDriver<S> {
@@ -50,9 +50,10 @@ impl<S: Sink> EngineDriver<S> {
     }
 
     /// A partition is read up to the end of an epoch.
-    fn move_partition(&mut self, partition: PartitionId, end: EpochEnd) -> Reached {
+    fn move_partition(&mut self, partition: PartitionId, end: EpochEnd) -> PartitionProgress {
         let state = self.partitions.get_mut(&partition).expect("an epoch ends in a known partition");
-        state.reached = Reached { next: end.next, rows: state.reached.rows, anchor: end.anchor, seek: end.seek };
+        state.reached =
+            PartitionProgress { next: end.next, rows: state.reached.rows, anchor: end.anchor, seek: end.seek };
         state.lag = end.lag;
         state.lag_ms = end.lag_ms;
         state.arrived_at = end.arrived_at.or(state.arrived_at);

@@ -254,7 +254,7 @@ async fn put_with_retries(
         if left.is_empty() || Instant::now() + PUT_RETRY_BACKOFF.1 >= deadline {
             return Ok(());
         }
-        sleep(backoff.wait()).await;
+        sleep(backoff.next_wait()).await;
     }
     Ok(())
 }

@@ -110,14 +110,14 @@ pub(crate) fn resume(stored: &[(Table, Vec<PartitionReached>)]) -> BTreeMap<Stri
 mod tests {
     use super::super::ledger::Ids;
     use super::*;
-    use crate::position::Reached;
+    use crate::position::PartitionProgress;
     use pinflow_dataflows::ingest::StreamHint;
     use pinflow_dataflows::record::Stream;
 
     const MINE: Owner = Owner { incarnation: 7, nonce: 70 };
 
     fn at(key: &str, next: u64, carries: StreamHint) -> PartitionReached {
-        let reached = Reached { next: next.into(), rows: next * 2, anchor: 5, seek: 6 };
+        let reached = PartitionProgress { next: next.into(), rows: next * 2, anchor: 5, seek: 6 };
         PartitionReached { key: key.to_owned(), source: format!("source {key}"), carries, reached }
     }
 
@@ -174,7 +174,7 @@ mod tests {
         }
         let moved = |next, seek| {
             let one = at("a", next, StreamHint::Auto);
-            PartitionReached { reached: Reached { seek, ..one.reached }, ..one }
+            PartitionReached { reached: PartitionProgress { seek, ..one.reached }, ..one }
         };
         for (next, seek, moves_it) in [(10, 6, false), (10, 7, true), (10, 5, false), (9, 9, false), (11, 0, true)] {
             assert_eq!(!moves(Table::Pin, &ledger, &[moved(next, seek)]).is_empty(), moves_it, "{next} {seek}");

@@ -11,7 +11,7 @@
 //! | `P#commit` | commits of this pipeline to this table so far |
 //! | `P/‹key›` | the next position to read; of one that is wider than 63 bits, the lowest 63 |
 //! | `P/‹key›#next1`, `#next2` | the next 63 bits of such a position, and those above |
-//! | `P/‹key›#rows`, `#anchor`, `#seek` | the rest of [`Reached`] |
+//! | `P/‹key›#rows`, `#anchor`, `#seek` | the rest of [`PartitionProgress`] |
 //! | `P/‹key›#carries` | 0 pin, 1 geo, 2 user, 3 any of them |
 //! | `P/‹key›#source/‹name›` | 0; the name is what `_source` says of the partition's rows |
 //! | `P/‹key›#deleted` | rows before the position whose deletion was accepted; in `rejected`, only where there are some |
@@ -24,7 +24,7 @@ use deltalake::kernel::Transaction;
 use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 
-use crate::position::{Position, Reached};
+use crate::position::{PartitionProgress, Position};
 use crate::sinks::PartitionReached;
 
 /// A number or a name that cannot be stored, or that was stored and cannot be.
@@ -171,7 +171,7 @@ impl Ledger {
         self.partitions.get(key).and_then(Fields::next)
     }
 
-    /// The same, with what is stored beside the position (see [`Reached::seek`]).
+    /// The same, with what is stored beside the position (see [`PartitionProgress::seek`]).
     pub(crate) fn place(&self, key: &str) -> Option<(Position, u64)> {
         let fields = self.partitions.get(key)?;
         Some((fields.next()?, fields.seek.unwrap_or(0)))
@@ -212,7 +212,7 @@ impl Fields {
             source: self.source.clone().ok_or_else(|| missing("source"))?,
             carries: number_carries(carries)
                 .ok_or_else(|| Unstorable { key: key.to_owned(), what: format!("carries {carries}") })?,
-            reached: Reached {
+            reached: PartitionProgress {
                 next: self.next().ok_or_else(|| missing("next"))?,
                 rows: self.rows.ok_or_else(|| missing("rows"))?,
                 anchor: self.anchor.ok_or_else(|| missing("anchor"))?,
@@ -260,7 +260,7 @@ mod tests {
                 .prop_filter_map("END is none", |(a, b, c)| Position::from_limbs([a, b, c])),
             Just(Position::END),
         ];
-        let reached = (next, number(), number(), number()).prop_map(|(next, rows, anchor, seek)| Reached {
+        let reached = (next, number(), number(), number()).prop_map(|(next, rows, anchor, seek)| PartitionProgress {
             next,
             rows,
             anchor,
@@ -307,7 +307,7 @@ mod tests {
             key: "k".to_owned(),
             source: "s".to_owned(),
             carries: StreamHint::Auto,
-            reached: Reached { rows: 1 << 63, ..Reached::NOTHING },
+            reached: PartitionProgress { rows: 1 << 63, ..PartitionProgress::NONE },
         };
         assert!(Ids::new("p").actions(Owner { incarnation: 1, nonce: 1 }, 1, &[moved]).is_err());
         assert!(Ids::new("p").apply(&mut Ledger::default(), "pinflow/v1/p/k", -1).is_err());

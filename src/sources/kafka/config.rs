@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use crate::kafka::{BrokerList, KafkaConnection, KafkaSasl, KafkaTls, LibrdkafkaProperties, TransportSecurity};
 use crate::key_problem::KeyProblem;
-use crate::sources::named::{Kind, Named};
+use crate::sources::topic_map::{NameKind, TopicMap};
 
 /// Names of topics.
-pub(super) const KIND: Kind = Kind { word: "topic", longest: 249, routes: false };
+pub(super) const KIND: NameKind = NameKind { word: "topic", name_bytes_max: 249, allows_routed: false };
 
 /// Topics of one cluster: how the cluster is reached, and what is read there.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,7 +31,7 @@ pub struct KafkaConfig {
     #[serde(default)]
     pub properties: LibrdkafkaProperties,
     /// Which topics, and what each holds.
-    pub topics: Named,
+    pub topics: TopicMap,
     /// Where a topic begins that the tables know nothing of.
     #[serde(default)]
     pub start: KafkaStart,
@@ -99,7 +99,7 @@ impl KafkaConfig {
     #[must_use]
     pub fn validate(&self, base: &Path) -> Vec<KeyProblem> {
         let mut faults = self.connection().validate(base);
-        faults.extend(self.topics.faults(KIND).into_iter().map(|problem| problem.within("topics")));
+        faults.extend(self.topics.validate(KIND).into_iter().map(|problem| problem.within("topics")));
         if !(0.05..=30.0).contains(&self.watch_secs) {
             faults.push(KeyProblem::range("watch_secs", "0.05 to 30"));
         }

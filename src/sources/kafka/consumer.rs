@@ -16,7 +16,7 @@ use super::offset_check::OffsetRange;
 use crate::error_text::error_text;
 use crate::kafka::{ClientPurpose, KafkaConnection};
 use crate::sources::SourceError;
-use crate::sources::thread::Halt;
+use crate::sources::reader_thread::ReaderExit;
 
 /// How long one question to a broker may take.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -160,7 +160,7 @@ impl KafkaConsumer {
         topic: &str,
         at: &BTreeMap<i32, u64>,
         stopped: impl Fn() -> bool,
-    ) -> Result<BTreeMap<i32, OffsetContent>, Halt> {
+    ) -> Result<BTreeMap<i32, OffsetContent>, ReaderExit> {
         let mut assigned = TopicPartitionList::new();
         let unreadable = |error: KafkaError| SourceError::Unusable(format!("read single records of {topic}: {error}"));
         for (partition, offset) in at {
@@ -178,12 +178,12 @@ impl KafkaConsumer {
         topic: &str,
         at: &BTreeMap<i32, u64>,
         stopped: impl Fn() -> bool,
-    ) -> Result<BTreeMap<i32, OffsetContent>, Halt> {
+    ) -> Result<BTreeMap<i32, OffsetContent>, ReaderExit> {
         let mut found = BTreeMap::new();
         let deadline = Instant::now() + REQUEST_TIMEOUT;
         while found.len() < at.len() && Instant::now() < deadline {
             if stopped() {
-                return Err(Halt::Stopped);
+                return Err(ReaderExit::Stopped);
             }
             match self.consumer.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) if message.topic() == topic => {

@@ -2,7 +2,7 @@
 
 use rdkafka::message::{BorrowedMessage, Message};
 
-use crate::position::{Reached, anchor_of_message};
+use crate::position::{PartitionProgress, message_fingerprint};
 
 /// A record that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ impl RecordFingerprint {
     ///
     /// Between the record and the position may lie offsets without records (the marks of transactions), so its own
     /// offset is kept where other sources keep where to seek: one more than it, as 0 means none.
-    pub(super) fn from_stored(reached: Reached) -> Option<RecordFingerprint> {
+    pub(super) fn from_stored(reached: PartitionProgress) -> Option<RecordFingerprint> {
         reached.seek.checked_sub(1).map(|offset| RecordFingerprint { offset, hash: reached.anchor })
     }
 
@@ -30,7 +30,7 @@ impl RecordFingerprint {
 
 /// The hash of a message as it came.
 pub(super) fn message_hash(message: &BorrowedMessage<'_>) -> u64 {
-    anchor_of_message(message.timestamp().to_millis(), message.key(), message.payload())
+    message_fingerprint(message.timestamp().to_millis(), message.key(), message.payload())
 }
 
 #[cfg(test)]
@@ -44,7 +44,7 @@ mod tests {
         {
             let (hash, seek) = RecordFingerprint::to_stored(anchor);
             assert_eq!(
-                RecordFingerprint::from_stored(Reached { next: 50.into(), rows: 9, anchor: hash, seek }),
+                RecordFingerprint::from_stored(PartitionProgress { next: 50.into(), rows: 9, anchor: hash, seek }),
                 anchor
             );
         }

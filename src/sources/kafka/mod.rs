@@ -42,9 +42,9 @@ use startup::KafkaStartup;
 use topic_monitor::TopicMonitor;
 
 use super::backlog::BacklogReport;
-use super::named;
-use super::thread::{Halt, spawn, spawn_reader};
-use super::{AcceptedLoss, Feed, SourceError};
+use super::reader_thread::{ReaderExit, spawn_reader, spawn_thread};
+use super::topic_map;
+use super::{AcceptedLoss, SourceContext, SourceError};
 use crate::key_problem::KeyProblem;
 
 /// Topics of a cluster, ready to be read. No broker was asked yet.
@@ -72,7 +72,7 @@ pub fn plan(
     }
     let group = config.consumer_group(pipeline);
     let cluster = KafkaCluster { connection: config.connection(), base: base.to_owned(), group };
-    let names: Vec<String> = config.topics.each().iter().map(|(topic, _)| format!("kafka/{topic}/")).collect();
+    let names: Vec<String> = config.topics.list_names().iter().map(|(topic, _)| format!("kafka/{topic}/")).collect();
     let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));
     let accepted = accepted.iter().filter(ours).cloned().collect();
     Ok(KafkaSource { cluster, config, accepted })
@@ -82,8 +82,8 @@ pub fn plan(
 ///
 /// # Errors
 /// [`SourceError::Unusable`] with every topic that is read twice, a line each.
-pub fn tell_apart(sources: &[KafkaSource]) -> Result<(), SourceError> {
-    named::tell_apart(sources.iter().map(|source| &source.config.topics), config::KIND)
+pub fn check_unique(sources: &[KafkaSource]) -> Result<(), SourceError> {
+    topic_map::check_unique(sources.iter().map(|source| &source.config.topics), config::KIND)
 }
 
 impl KafkaSource {
@@ -92,23 +92,23 @@ impl KafkaSource {
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn start(self, feed: &Feed) -> Result<Vec<JoinHandle<()>>, SourceError> {
+    pub fn start(self, context: &SourceContext) -> Result<Vec<JoinHandle<()>>, SourceError> {
         let what = format!("kafka at {}", self.config.brokers);
-        Ok(vec![spawn_reader("kafka".to_owned(), feed, what, move |feed, backlog| self.read(feed, backlog))?])
+        Ok(vec![spawn_reader("kafka".to_owned(), context, what, move |context, backlog| self.read(context, backlog))?])
     }
 
-    fn read(self, feed: &Feed, backlog: &mut BacklogReport) -> Result<(), Halt> {
+    fn read(self, context: &SourceContext, backlog: &mut BacklogReport) -> Result<(), ReaderExit> {
         let (reader, monitor) = (self.cluster.create_reader()?, self.cluster.create_monitor()?);
-        let topics = self.config.topics.each().into_iter();
+        let topics = self.config.topics.list_names().into_iter();
         let topics: Vec<(Arc<str>, StreamHint)> = topics.map(|(topic, carries)| (Arc::from(topic), carries)).collect();
         let start = self.config.start;
-        let beginning = KafkaStartup { feed, reader: &reader, monitor: &monitor, start, accepted: &self.accepted };
+        let beginning = KafkaStartup { context, reader: &reader, monitor: &monitor, start, accepted: &self.accepted };
         let started = beginning.run(topics)?;
         let progress = reader::progress(&started.known);
         let (to_reader, news) = channel();
         let (look, asked) = channel();
         let watch = TopicMonitor {
-            feed: feed.clone(),
+            context: context.clone(),
             reading: monitor,
             listener: reader.listener.clone(),
             cluster_id: started.cluster_id,
@@ -120,8 +120,8 @@ impl KafkaSource {
             denied: BTreeSet::new(),
         };
         let what = format!("the topics at {}", self.config.brokers);
-        let watching = spawn("kafka-watch".to_owned(), feed, what, move |_| watch.run())?;
-        let read = KafkaReader::new(feed, reader, progress, news, look).run(started.known, started.fresh, backlog);
+        let watching = spawn_thread("kafka-watch".to_owned(), context, what, move |_| watch.run())?;
+        let read = KafkaReader::new(context, reader, progress, news, look).run(started.known, started.fresh, backlog);
         // The reader has hung up on it.
         let _ = watching.join();
         read

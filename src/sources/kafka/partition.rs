@@ -8,9 +8,9 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 
 use super::fingerprint::RecordFingerprint;
 use super::stall::StallDetector;
-use crate::position::{PartitionId, Position, anchor_of_message};
-use crate::sources::collected::Collected;
-use crate::sources::{AcceptedLoss, Block, Records};
+use crate::position::{PartitionId, Position, message_fingerprint};
+use crate::sources::block_builder::BlockBuilder;
+use crate::sources::{AcceptedLoss, BlockRecords, RecordBlock};
 
 /// One partition.
 pub(super) struct PartitionReader {
@@ -33,7 +33,7 @@ pub(super) struct PartitionReader {
     pub(super) waits: Option<(Instant, bool)>,
     /// Whether it stands still without a reason.
     pub(super) stall: StallDetector,
-    collected: Collected,
+    builder: BlockBuilder,
     last: LastMessage,
     /// Where the last message collected stands.
     last_offset: u64,
@@ -57,7 +57,7 @@ impl PartitionReader {
         next: u64,
         anchor: Option<RecordFingerprint>,
     ) -> PartitionReader {
-        let collected = Collected::new(&name);
+        let builder = BlockBuilder::new(&name);
         PartitionReader {
             topic: Arc::clone(topic),
             number,
@@ -70,7 +70,7 @@ impl PartitionReader {
             committed: 0,
             waits: None,
             stall: StallDetector::new(next, Instant::now()),
-            collected,
+            builder,
             last: LastMessage::default(),
             last_offset: 0,
             lost: false,
@@ -101,45 +101,45 @@ impl PartitionReader {
         self.last = LastMessage::default();
         // What a start judged are offsets.
         let offset = |position: Position| position.narrow().unwrap_or(u64::MAX);
-        self.push(Some(&loss.message()), offset(loss.from), None);
+        self.push(Some(&loss.placeholder_message()), offset(loss.from), None);
         self.lost = true;
         self.next = offset(loss.to).saturating_add(1);
     }
 
     fn push(&mut self, payload: Option<&[u8]>, offset: u64, arrived_ms: Option<i64>) -> usize {
         (self.last_offset, self.next) = (offset, offset + 1);
-        self.collected.push(payload, offset.into(), arrived_ms)
+        self.builder.push(payload, offset.into(), arrived_ms)
     }
 
     /// Bytes collected.
     pub(super) fn collected_bytes(&self) -> usize {
-        self.collected.bytes()
+        self.builder.bytes()
     }
 
     /// Everything collected, as a block.
-    pub(super) fn take_block(&mut self) -> Option<Block> {
-        let payload = self.collected.last()?;
-        let hash = anchor_of_message(self.last.timestamp_ms, self.last.key.as_deref(), payload);
+    pub(super) fn take_block(&mut self) -> Option<RecordBlock> {
+        let payload = self.builder.last_payload()?;
+        let hash = message_fingerprint(self.last.timestamp_ms, self.last.key.as_deref(), payload);
         // What stands for lost records is in no partition.
         let is_there = !std::mem::take(&mut self.lost);
         self.anchor = is_there.then_some(RecordFingerprint { offset: self.last_offset, hash });
-        let records = self.collected.take();
+        let records = self.builder.take_records();
         Some(self.build_block(records))
     }
 
     /// Moves on over offsets that hold no record for us: marks of transactions, and what was aborted. `None` if
     /// nothing is to be moved over, or records are collected that stand before it.
-    pub(super) fn skip_to(&mut self, position: u64) -> Option<Block> {
-        if position <= self.next || !self.collected.is_empty() {
+    pub(super) fn skip_to(&mut self, position: u64) -> Option<RecordBlock> {
+        if position <= self.next || !self.builder.is_empty() {
             return None;
         }
         self.next = position;
-        Some(self.build_block(Records::Messages { payloads: Bytes::new(), index: Arc::default() }))
+        Some(self.build_block(BlockRecords::Messages { payloads: Bytes::new(), index: Arc::default() }))
     }
 
-    fn build_block(&self, records: Records) -> Block {
+    fn build_block(&self, records: BlockRecords) -> RecordBlock {
         let (anchor, seek) = RecordFingerprint::to_stored(self.anchor);
         let (partition, next) = (self.id, self.next.into());
-        Block { partition, records, next, anchor, seek, lag: None, lag_ms: None, remaining_bytes: None }
+        RecordBlock { partition, records, next, anchor, seek, lag: None, lag_ms: None, remaining_bytes: None }
     }
 }

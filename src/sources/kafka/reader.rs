@@ -22,8 +22,8 @@ use super::stall::StallState;
 use super::startup::{expired_error, past_end_error};
 use super::topic_monitor::{DeliveredPosition, DeliveredPositions, MonitorEvent};
 use crate::sources::backlog::BacklogReport;
-use crate::sources::thread::Halt;
-use crate::sources::{Event, Feed, SourceError};
+use crate::sources::reader_thread::ReaderExit;
+use crate::sources::{SourceContext, SourceError, SourceEvent};
 
 /// About how many bytes of records a block has.
 const BLOCK_BYTES: usize = 256 << 10;
@@ -46,7 +46,7 @@ const STALLED: Duration = Duration::from_secs(30);
 
 /// The thread's own things.
 pub(super) struct KafkaReader {
-    feed: Feed,
+    context: SourceContext,
     reading: Arc<KafkaConsumer>,
     partitions: Vec<PartitionReader>,
     /// Partitions whose beginning is not yet durable: numbers of lanes.
@@ -67,7 +67,7 @@ pub(super) struct KafkaReader {
 
 impl KafkaReader {
     pub(super) fn new(
-        feed: &Feed,
+        context: &SourceContext,
         reading: KafkaConsumer,
         progress: DeliveredPositions,
         news: Receiver<MonitorEvent>,
@@ -75,7 +75,7 @@ impl KafkaReader {
     ) -> KafkaReader {
         let now = Instant::now();
         KafkaReader {
-            feed: feed.clone(),
+            context: context.clone(),
             reading: Arc::new(reading),
             partitions: Vec::new(),
             waiting: Vec::new(),
@@ -96,7 +96,7 @@ impl KafkaReader {
         known: Vec<PartitionReader>,
         fresh: Vec<PartitionReader>,
         backlog: &mut BacklogReport,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), ReaderExit> {
         self.held = known.iter().map(PartitionReader::collected_bytes).sum();
         self.partitions = known;
         self.assign(&(0..self.partitions.len()).collect::<Vec<_>>())?;
@@ -118,9 +118,9 @@ impl KafkaReader {
             }
             if !backlog.is_sent() && self.has_read_backlog() {
                 self.send_all()?;
-                backlog.send(&self.feed)?;
+                backlog.send(&self.context)?;
             }
-            if backlog.is_sent() && self.feed.ends_caught_up() {
+            if backlog.is_sent() && self.context.stops_when_caught_up() {
                 return Ok(());
             }
             if records >= LOOK_RECORDS {
@@ -138,7 +138,7 @@ impl KafkaReader {
     }
 
     /// Starts fetching partitions at their own offsets.
-    fn assign(&self, partitions: &[usize]) -> Result<(), Halt> {
+    fn assign(&self, partitions: &[usize]) -> Result<(), ReaderExit> {
         if partitions.is_empty() {
             return Ok(());
         }
@@ -146,7 +146,10 @@ impl KafkaReader {
         self.reading.consumer.incremental_assign(&list).map_err(|error| self.broken(&error))
     }
 
-    fn list<'a>(&self, partitions: impl Iterator<Item = &'a PartitionReader>) -> Result<TopicPartitionList, Halt> {
+    fn list<'a>(
+        &self,
+        partitions: impl Iterator<Item = &'a PartitionReader>,
+    ) -> Result<TopicPartitionList, ReaderExit> {
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             let offset = Offset::Offset(i64::try_from(partition.next).unwrap_or(i64::MAX));
@@ -164,7 +167,7 @@ impl KafkaReader {
         }
     }
 
-    fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Halt> {
+    fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), ReaderExit> {
         if self.reading.listener.take_recovered() {
             tracing::info!("the brokers answer again");
         }
@@ -190,7 +193,7 @@ impl KafkaReader {
         Some(self.last)
     }
 
-    fn send_all(&mut self) -> Result<(), Halt> {
+    fn send_all(&mut self) -> Result<(), ReaderExit> {
         for at in 0..self.partitions.len() {
             self.send(at)?;
         }
@@ -200,17 +203,17 @@ impl KafkaReader {
         Ok(())
     }
 
-    fn send(&mut self, at: usize) -> Result<(), Halt> {
+    fn send(&mut self, at: usize) -> Result<(), ReaderExit> {
         let held = self.partitions[at].collected_bytes();
         let Some(block) = self.partitions[at].take_block() else { return Ok(()) };
         self.held -= held;
-        self.deliver(Event::Block(block))?;
+        self.deliver(SourceEvent::Block(block))?;
         self.note_progress(at);
         Ok(())
     }
 
     /// Moves positions on over offsets at the end of partitions that hold no record for us.
-    fn move_on(&mut self) -> Result<(), Halt> {
+    fn move_on(&mut self) -> Result<(), ReaderExit> {
         let positions = self.reading.consumer.position().map_err(|error| self.broken(&error))?;
         for position in positions.elements() {
             let Offset::Offset(offset) = position.offset() else { continue };
@@ -219,7 +222,7 @@ impl KafkaReader {
             };
             let Some(at) = self.partitions.iter().position(is_of) else { continue };
             if let Some(block) = u64::try_from(offset).ok().and_then(|offset| self.partitions[at].skip_to(offset)) {
-                self.deliver(Event::Block(block))?;
+                self.deliver(SourceEvent::Block(block))?;
                 self.note_progress(at);
             }
         }
@@ -237,13 +240,13 @@ impl KafkaReader {
     }
 
     /// Hands an event to the engine, and keeps the client alive while it takes none.
-    fn deliver(&mut self, event: Event) -> Result<(), Halt> {
-        let mut left = self.feed.try_send(event)?;
+    fn deliver(&mut self, event: SourceEvent) -> Result<(), ReaderExit> {
+        let mut left = self.context.try_send(event)?;
         let since = Instant::now();
         let mut paused = None;
         while let Some(event) = left {
-            if self.feed.stopped() {
-                return Err(Halt::Stopped);
+            if self.context.is_stopping() {
+                return Err(ReaderExit::Stopped);
             }
             if paused.is_some() {
                 self.poll_paused()?;
@@ -255,7 +258,7 @@ impl KafkaReader {
             } else {
                 std::thread::sleep(TRY_AGAIN);
             }
-            left = self.feed.try_send(event)?;
+            left = self.context.try_send(event)?;
         }
         if let Some(all) = paused {
             self.reading.consumer.resume(&all).map_err(|error| self.broken(&error))?;
@@ -264,7 +267,7 @@ impl KafkaReader {
     }
 
     /// Keeps a paused client alive. What it still delivers is collected: it would not come again.
-    fn poll_paused(&mut self) -> Result<(), Halt> {
+    fn poll_paused(&mut self) -> Result<(), ReaderExit> {
         let reading = Arc::clone(&self.reading);
         match reading.consumer.poll(IDLE) {
             Some(Ok(message)) => {
@@ -276,7 +279,7 @@ impl KafkaReader {
         Ok(())
     }
 
-    fn on_error(&mut self, error: &KafkaError) -> Result<(), Halt> {
+    fn on_error(&mut self, error: &KafkaError) -> Result<(), ReaderExit> {
         match error {
             KafkaError::PartitionEOF(_) => {
                 self.at_end = true;
@@ -291,7 +294,7 @@ impl KafkaReader {
     }
 
     /// Tells faults that the client mends by itself, and which the listener has logged, from those that it cannot.
-    fn on_fault(&mut self, error: &KafkaError) -> Result<(), Halt> {
+    fn on_fault(&mut self, error: &KafkaError) -> Result<(), ReaderExit> {
         use RDKafkaErrorCode as Code;
         match error.rdkafka_error_code() {
             // The client would go on behind what it cannot read.
@@ -304,7 +307,7 @@ impl KafkaReader {
                 | Code::MessageSizeTooLarge,
             ) => {
                 let told = self.reading.listener.last_error();
-                Err(Halt::Failed(SourceError::Unusable(format!(
+                Err(ReaderExit::Failed(SourceError::Unusable(format!(
                     "a record cannot be read: {told}. Nothing behind it was read. If it is damaged, delete up to it \
                      (DeleteRecords) and accept its loss; if it is too large, raise properties receive.message.max.bytes"
                 ))))
@@ -326,12 +329,12 @@ impl KafkaReader {
     }
 
     /// A broker no longer holds an offset, or does not yet: finds out which, and what that means.
-    fn on_out_of_range(&mut self) -> Result<(), Halt> {
+    fn on_out_of_range(&mut self) -> Result<(), ReaderExit> {
         for partition in &self.partitions {
             let range = loop {
                 match self.reading.offset_range(&partition.topic, partition.number) {
                     Ok(range) => break range,
-                    Err(_) if self.feed.stopped() => return Err(Halt::Stopped),
+                    Err(_) if self.context.is_stopping() => return Err(ReaderExit::Stopped),
                     Err(KafkaError::MetadataFetch(
                         RDKafkaErrorCode::UnknownTopicOrPartition
                         | RDKafkaErrorCode::UnknownPartition
@@ -347,10 +350,10 @@ impl KafkaReader {
             match check_offset(partition.next, range) {
                 OffsetCheck::InRange => {}
                 OffsetCheck::Expired { to } => {
-                    return Err(Halt::Failed(expired_error(&partition.name, partition.next, to)));
+                    return Err(ReaderExit::Failed(expired_error(&partition.name, partition.next, to)));
                 }
                 OffsetCheck::PastEnd => {
-                    return Err(Halt::Failed(past_end_error(&partition.name, partition.next, range)));
+                    return Err(ReaderExit::Failed(past_end_error(&partition.name, partition.next, range)));
                 }
             }
         }
@@ -362,24 +365,26 @@ impl KafkaReader {
     }
 
     /// What has to be done now and then.
-    fn look_around(&mut self) -> Result<(), Halt> {
+    fn look_around(&mut self) -> Result<(), ReaderExit> {
         self.looked = Instant::now();
-        if self.feed.stopped() {
-            return Err(Halt::Stopped);
+        if self.context.is_stopping() {
+            return Err(ReaderExit::Stopped);
         }
         self.begin_durable()?;
         match self.news.try_recv() {
             Ok(MonitorEvent::Added { partitions, fresh }) => {
-                self.deliver(Event::Begun(partitions))?;
+                self.deliver(SourceEvent::Discovered(partitions))?;
                 self.wait_for(fresh);
             }
             Ok(MonitorEvent::Access { topic, cause }) => {
-                self.deliver(Event::Blocked { source: format!("kafka/{topic}"), cause })?;
+                self.deliver(SourceEvent::Blocked { source: format!("kafka/{topic}"), cause })?;
             }
-            Ok(MonitorEvent::Failed(error)) => return Err(Halt::Failed(error)),
+            Ok(MonitorEvent::Failed(error)) => return Err(ReaderExit::Failed(error)),
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => {
-                return Err(Halt::Failed(SourceError::Unusable("the watch over the topics has ended".to_owned())));
+                return Err(ReaderExit::Failed(SourceError::Unusable(
+                    "the watch over the topics has ended".to_owned(),
+                )));
             }
         }
         if self.told.elapsed() >= TELL_EVERY {
@@ -392,12 +397,12 @@ impl KafkaReader {
     }
 
     /// Reads the partitions whose beginning has become durable.
-    fn begin_durable(&mut self) -> Result<(), Halt> {
+    fn begin_durable(&mut self) -> Result<(), ReaderExit> {
         if self.waiting.is_empty() {
             return Ok(());
         }
         let (durable, waiting): (Vec<usize>, _) = {
-            let frontier = self.feed.durable_frontier().positions();
+            let frontier = self.context.durable_frontier().positions();
             self.waiting.iter().copied().partition(|number| frontier.contains_key(&self.partitions[*number].id))
         };
         self.waiting = waiting;
@@ -405,7 +410,7 @@ impl KafkaReader {
     }
 
     /// Tells the engine where partitions end, and people where one stands still.
-    fn tell_ends(&mut self) -> Result<(), Halt> {
+    fn tell_ends(&mut self) -> Result<(), ReaderExit> {
         let ends = self.reading.listener.partition_ends();
         for at in 0..self.partitions.len() {
             let partition = &mut self.partitions[at];
@@ -430,14 +435,14 @@ impl KafkaReader {
             if partition.told_end != Some(end.high) {
                 partition.told_end = Some(end.high);
                 let partition = partition.id;
-                self.deliver(Event::Ends { partition, end: end.high.into() })?;
+                self.deliver(SourceEvent::EndOffset { partition, end: end.high.into() })?;
             }
         }
         Ok(())
     }
 
     /// Fetches partitions anew that stand still though records are there.
-    fn wake(&mut self) -> Result<(), Halt> {
+    fn wake(&mut self) -> Result<(), ReaderExit> {
         let (now, listener) = (Instant::now(), self.reading.listener.clone());
         let (ends, is_alone) = (listener.partition_ends(), listener.is_unreachable());
         let mut standing = Vec::new();
@@ -473,7 +478,7 @@ impl KafkaReader {
     }
 
     /// Has the client give partitions up and fetch them anew, from their own next offsets.
-    fn again(&self, partitions: &[usize]) -> Result<(), Halt> {
+    fn again(&self, partitions: &[usize]) -> Result<(), ReaderExit> {
         if partitions.is_empty() {
             return Ok(());
         }
@@ -483,12 +488,12 @@ impl KafkaReader {
     }
 
     /// Tells the consumer group how far partitions are durable. Only tools that show lag read that.
-    fn tell_group(&mut self) -> Result<(), Halt> {
+    fn tell_group(&mut self) -> Result<(), ReaderExit> {
         if self.reading.listener.commits_refused() {
             return Ok(());
         }
         let mut list = TopicPartitionList::new();
-        let frontier = self.feed.durable_frontier().positions();
+        let frontier = self.context.durable_frontier().positions();
         for partition in &mut self.partitions {
             let Some(next) =
                 frontier.get(&partition.id).and_then(|next| next.narrow()).filter(|next| *next > partition.committed)
@@ -510,10 +515,10 @@ impl KafkaReader {
     }
 
     /// The client itself fails.
-    fn broken(&self, error: &KafkaError) -> Halt {
+    fn broken(&self, error: &KafkaError) -> ReaderExit {
         let told = self.reading.listener.last_error();
         let told = if told.is_empty() { String::new() } else { format!(" ({told})") };
-        Halt::Failed(SourceError::Unusable(format!(
+        ReaderExit::Failed(SourceError::Unusable(format!(
             "read from Kafka: {error}{told}. Start again; what is committed is safe"
         )))
     }

@@ -17,9 +17,9 @@ use super::consumer::{KafkaConsumer, OffsetContent, REQUEST_TIMEOUT};
 use super::fingerprint::RecordFingerprint;
 use super::offset_check::{OffsetCheck, OffsetRange, check_offset};
 use super::partition::PartitionReader;
-use crate::position::Reached;
-use crate::sources::thread::Halt;
-use crate::sources::{AcceptedLoss, Event, Feed, Partition, SourceError};
+use crate::position::PartitionProgress;
+use crate::sources::reader_thread::ReaderExit;
+use crate::sources::{AcceptedLoss, Partition, SourceContext, SourceError, SourceEvent};
 
 /// How long brokers may be out of reach at the start. Later they may be for ever.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,7 +47,7 @@ pub(super) struct StartedSource {
 
 /// What it takes to begin.
 pub(super) struct KafkaStartup<'a> {
-    pub(super) feed: &'a Feed,
+    pub(super) context: &'a SourceContext,
     /// Sees what the reader will see.
     pub(super) reader: &'a KafkaConsumer,
     /// Sees everything.
@@ -67,7 +67,7 @@ fn key_prefix(cluster_id: &str, topic: &str) -> String {
 
 impl KafkaStartup<'_> {
     /// Proves every known partition and finds the beginning of every other one.
-    pub(super) fn run(&self, topics: Vec<(Arc<str>, StreamHint)>) -> Result<StartedSource, Halt> {
+    pub(super) fn run(&self, topics: Vec<(Arc<str>, StreamHint)>) -> Result<StartedSource, ReaderExit> {
         let id = || self.monitor.cluster_id().ok_or(KafkaError::Canceled);
         let cluster_id = self.retry("reach the brokers", id)?;
         let mut started = StartedSource { cluster_id, topics: Vec::new(), known: Vec::new(), fresh: Vec::new() };
@@ -78,7 +78,7 @@ impl KafkaStartup<'_> {
             started.topics.push(topic);
         }
         if !new_partitions.is_empty() {
-            self.feed.send(Event::Begun(new_partitions))?;
+            self.context.send(SourceEvent::Discovered(new_partitions))?;
         }
         for loss in self.accepted.iter().filter(|loss| {
             !started.known.iter().any(|partition| partition.collected_bytes() > 0 && partition.name == loss.partition)
@@ -90,12 +90,12 @@ impl KafkaStartup<'_> {
     }
 
     /// A topic as the cluster has it, held against what the tables say of it.
-    fn check_topic(&self, cluster_id: &str, name: Arc<str>, carries: StreamHint) -> Result<StartedTopic, Halt> {
+    fn check_topic(&self, cluster_id: &str, name: Arc<str>, carries: StreamHint) -> Result<StartedTopic, ReaderExit> {
         let counted = self.retry(&format!("ask for topic {name}"), || self.monitor.partition_count(&name))?;
         let prefix = key_prefix(cluster_id, &name);
-        let read = self.feed.stored_under(&prefix).count();
+        let read = self.context.stored_with_prefix(&prefix).count();
         let Some(partitions) = counted else {
-            return Err(Halt::Failed(match read {
+            return Err(ReaderExit::Failed(match read {
                 0 => SourceError::Unusable(format!(
                     "topic {name} is not in the cluster. Create it (`pinflow topics create`), or correct its name; \
                      without the right to describe it, it looks the same"
@@ -104,22 +104,22 @@ impl KafkaStartup<'_> {
             }));
         };
         if usize::try_from(partitions).is_ok_and(|count| count < read) {
-            return Err(Halt::Failed(fewer_partitions_error(&name, read, partitions)));
+            return Err(ReaderExit::Failed(fewer_partitions_error(&name, read, partitions)));
         }
         self.check_same_cluster(cluster_id, &name)?;
         Ok(StartedTopic { name, carries, partitions })
     }
 
     /// Refuses a topic that was read before from another cluster: its rows would carry the same names.
-    fn check_same_cluster(&self, cluster_id: &str, topic: &str) -> Result<(), Halt> {
-        let elsewhere = self.feed.stored_under("kafka/").find_map(|(key, _)| {
+    fn check_same_cluster(&self, cluster_id: &str, topic: &str) -> Result<(), ReaderExit> {
+        let elsewhere = self.context.stored_with_prefix("kafka/").find_map(|(key, _)| {
             let mut parts = key.split('/').skip(1);
             let (cluster, of) = (parts.next()?, parts.next()?);
             (of == topic && cluster != cluster_id).then(|| cluster.to_owned())
         });
         match elsewhere {
             None => Ok(()),
-            Some(other) => Err(Halt::Failed(SourceError::Changed {
+            Some(other) => Err(ReaderExit::Failed(SourceError::Changed {
                 partition: format!("kafka/{topic}"),
                 what: format!(
                     "the tables hold rows of this topic from cluster {other}, and these brokers are of cluster \
@@ -134,23 +134,23 @@ impl KafkaStartup<'_> {
         topic: &StartedTopic,
         started: &mut StartedSource,
         new_partitions: &mut Vec<Partition>,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), ReaderExit> {
         // A topic that was read before begins nowhere anew: a partition that the tables do not know was added since.
-        let is_new = self.feed.stored_under(&key_prefix(&started.cluster_id, &topic.name)).next().is_none();
+        let is_new = self.context.stored_with_prefix(&key_prefix(&started.cluster_id, &topic.name)).next().is_none();
         let mut anchors = BTreeMap::new();
         for number in 0..topic.partitions {
             let (name, key) = partition_names(&started.cluster_id, &topic.name, number);
             let range = self.fetch_range(&topic.name, number)?;
-            match self.feed.stored(&key) {
+            match self.context.stored_progress(&key) {
                 Some(reached) => {
-                    let next = reached.count();
+                    let next = reached.next_number();
                     let loss = self.check_position(&name, next, range)?;
                     if let Some(anchor) =
                         RecordFingerprint::from_stored(reached).filter(|anchor| anchor.offset >= range.low)
                     {
                         anchors.insert(number, anchor);
                     }
-                    let id = self.feed.open(&name, &key, topic.carries)?.id;
+                    let id = self.context.open_partition(&name, &key, topic.carries)?.id;
                     let mut partition = PartitionReader::new(
                         &topic.name,
                         number,
@@ -167,7 +167,7 @@ impl KafkaStartup<'_> {
                 }
                 None => {
                     let next = if is_new { self.first_offset(&topic.name, number, range)? } else { range.low };
-                    let (mut reader, announced) = new_partition(self.feed, topic, number, (name, key), next);
+                    let (mut reader, announced) = new_partition(self.context, topic, number, (name, key), next);
                     reader.initial_end = self.fetch_end(&topic.name, number)?;
                     started.fresh.push(reader);
                     new_partitions.push(announced);
@@ -178,25 +178,25 @@ impl KafkaStartup<'_> {
     }
 
     /// Whether a known position lies within what is there; gives back what is missing, if that was accepted.
-    fn check_position(&self, name: &str, next: u64, range: OffsetRange) -> Result<Option<&AcceptedLoss>, Halt> {
+    fn check_position(&self, name: &str, next: u64, range: OffsetRange) -> Result<Option<&AcceptedLoss>, ReaderExit> {
         match check_offset(next, range) {
             OffsetCheck::InRange => Ok(None),
-            OffsetCheck::PastEnd => Err(Halt::Failed(past_end_error(name, next, range))),
+            OffsetCheck::PastEnd => Err(ReaderExit::Failed(past_end_error(name, next, range))),
             OffsetCheck::Expired { to } => {
-                let accepted = |loss: &&AcceptedLoss| loss.is(name, next.into(), to.into());
+                let accepted = |loss: &&AcceptedLoss| loss.matches(name, next.into(), to.into());
                 match self.accepted.iter().find(accepted) {
                     Some(loss) => {
-                        loss.say();
+                        loss.log_acceptance();
                         Ok(Some(loss))
                     }
-                    None => Err(Halt::Failed(expired_error(name, next, to))),
+                    None => Err(ReaderExit::Failed(expired_error(name, next, to))),
                 }
             }
         }
     }
 
     /// Where an unknown partition of a new topic begins.
-    fn first_offset(&self, topic: &str, number: i32, range: OffsetRange) -> Result<u64, Halt> {
+    fn first_offset(&self, topic: &str, number: i32, range: OffsetRange) -> Result<u64, ReaderExit> {
         // The end as readers of committed records have it: what is in an open transaction comes later.
         let end = || self.reader.offset_range(topic, number).map(|range| range.high);
         match self.start {
@@ -213,15 +213,17 @@ impl KafkaStartup<'_> {
     }
 
     /// Proves that the last records that were read stand where they stood.
-    fn verify_fingerprints(&self, topic: &str, anchors: &BTreeMap<i32, RecordFingerprint>) -> Result<(), Halt> {
+    fn verify_fingerprints(&self, topic: &str, anchors: &BTreeMap<i32, RecordFingerprint>) -> Result<(), ReaderExit> {
         let mut left = anchors.clone();
         let deadline = Instant::now() + STARTUP_TIMEOUT;
         while !left.is_empty() {
             if Instant::now() >= deadline {
-                return Err(Halt::Failed(self.unreachable_error(&format!("read the last known records of {topic}"))));
+                return Err(ReaderExit::Failed(
+                    self.unreachable_error(&format!("read the last known records of {topic}")),
+                ));
             }
             let at = left.iter().map(|(number, anchor)| (*number, anchor.offset)).collect();
-            for (number, stands) in self.monitor.read_at_offsets(topic, &at, || self.feed.stopped())? {
+            for (number, stands) in self.monitor.read_at_offsets(topic, &at, || self.context.is_stopping())? {
                 let Some(anchor) = left.remove(&number) else { continue };
                 verify_fingerprint(&format!("kafka/{topic}/{number}"), anchor, stands)?;
             }
@@ -229,26 +231,26 @@ impl KafkaStartup<'_> {
         Ok(())
     }
 
-    fn fetch_range(&self, topic: &str, number: i32) -> Result<OffsetRange, Halt> {
+    fn fetch_range(&self, topic: &str, number: i32) -> Result<OffsetRange, ReaderExit> {
         self.retry(&format!("ask what kafka/{topic}/{number} holds"), || self.monitor.offset_range(topic, number))
     }
 
     /// Where what is there now ends, as readers of committed records see it. A run that ends with what is there goes so
     /// far.
-    fn fetch_end(&self, topic: &str, number: i32) -> Result<u64, Halt> {
+    fn fetch_end(&self, topic: &str, number: i32) -> Result<u64, ReaderExit> {
         let ask = || self.reader.offset_range(topic, number);
         Ok(self.retry(&format!("ask where kafka/{topic}/{number} ends"), ask)?.high)
     }
 
     /// Asks until there is an answer, the run is stopped, or patience ends.
-    fn retry<T>(&self, what: &str, ask: impl Fn() -> Result<T, KafkaError>) -> Result<T, Halt> {
+    fn retry<T>(&self, what: &str, ask: impl Fn() -> Result<T, KafkaError>) -> Result<T, ReaderExit> {
         let deadline = Instant::now() + STARTUP_TIMEOUT;
         loop {
             match ask() {
                 Ok(answer) => return Ok(answer),
-                Err(_) if self.feed.stopped() => return Err(Halt::Stopped),
+                Err(_) if self.context.is_stopping() => return Err(ReaderExit::Stopped),
                 Err(_) if self.monitor.listener.is_rejected() || Instant::now() + REQUEST_TIMEOUT >= deadline => {
-                    return Err(Halt::Failed(self.unreachable_error(what)));
+                    return Err(ReaderExit::Failed(self.unreachable_error(what)));
                 }
                 Err(error) => {
                     tracing::debug!("{what}: {error}");
@@ -274,14 +276,14 @@ impl KafkaStartup<'_> {
 
 /// A partition that begins now, and how the engine learns of it.
 pub(super) fn new_partition(
-    feed: &Feed,
+    context: &SourceContext,
     topic: &StartedTopic,
     number: i32,
     (name, key): (String, String),
     next: u64,
 ) -> (PartitionReader, Partition) {
-    let at = Reached { next: next.into(), ..Reached::NOTHING };
-    let partition = feed.number(&name, &key, topic.carries, Some(at));
+    let at = PartitionProgress { next: next.into(), ..PartitionProgress::NONE };
+    let partition = context.register_partition(&name, &key, topic.carries, Some(at));
     (PartitionReader::new(&topic.name, number, name, partition.id, next, None), partition)
 }
 

@@ -23,8 +23,8 @@ use super::startup::{
     StartedTopic, deleted_error, fewer_partitions_error, new_partition, partition_names, past_end_error,
     verify_fingerprint,
 };
-use crate::sources::thread::Halt;
-use crate::sources::{Feed, Partition, SourceError};
+use crate::sources::reader_thread::ReaderExit;
+use crate::sources::{Partition, SourceContext, SourceError};
 
 /// Between two looks at whether to stop; tokens are renewed at each.
 const STOP_POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -83,7 +83,7 @@ pub(super) enum MonitorEvent {
 
 /// The thread's own things.
 pub(super) struct TopicMonitor {
-    pub(super) feed: Feed,
+    pub(super) context: SourceContext,
     pub(super) reading: KafkaConsumer,
     /// What the reader hears; ends that are asked for here are told there.
     pub(super) listener: SourceConsumerContext,
@@ -108,14 +108,14 @@ enum MonitorResult {
 
 impl TopicMonitor {
     /// Looks until the run is stopped or must end.
-    pub(super) fn run(mut self) -> Result<(), Halt> {
+    pub(super) fn run(mut self) -> Result<(), ReaderExit> {
         let mut kept = BTreeMap::new();
         let mut consecutive_failures = 0;
         let mut due = Instant::now() + self.every;
         let mut turn = 0;
         loop {
-            if self.feed.stopped() {
-                return Err(Halt::Stopped);
+            if self.context.is_stopping() {
+                return Err(ReaderExit::Stopped);
             }
             let nap = due.saturating_duration_since(Instant::now()).min(STOP_POLL_INTERVAL);
             match self.asked.recv_timeout(nap) {
@@ -146,16 +146,16 @@ impl TopicMonitor {
                     tracing::debug!("the topics were not looked at: {error}");
                     due = Instant::now() + self.every;
                 }
-                Err(MonitorError::Halt(Halt::Failed(error))) => return self.report_failure(error),
-                Err(MonitorError::Halt(halt)) => return Err(halt),
+                Err(MonitorError::ReaderExit(ReaderExit::Failed(error))) => return self.report_failure(error),
+                Err(MonitorError::ReaderExit(halt)) => return Err(halt),
             }
             turn += 1;
         }
     }
 
     /// Through the reader, behind what it still has to deliver: nobody else may wait for the engine.
-    fn report_failure(&self, error: SourceError) -> Result<(), Halt> {
-        self.news.send(MonitorEvent::Failed(error)).map_err(|_| Halt::Stopped)
+    fn report_failure(&self, error: SourceError) -> Result<(), ReaderExit> {
+        self.news.send(MonitorEvent::Failed(error)).map_err(|_| ReaderExit::Stopped)
     }
 
     fn delivered_positions(&self) -> BTreeMap<(Arc<str>, i32), DeliveredPosition> {
@@ -196,7 +196,7 @@ impl TopicMonitor {
             None if self.denied.remove(&topic) => tracing::info!(topic = &*topic, "a topic may be read again"),
             _ => return Ok(()),
         }
-        self.news.send(MonitorEvent::Access { topic, cause }).map_err(|_| MonitorError::Halt(Halt::Stopped))
+        self.news.send(MonitorEvent::Access { topic, cause }).map_err(|_| MonitorError::ReaderExit(ReaderExit::Stopped))
     }
 
     /// What is wrong with a topic, if anything is.
@@ -214,8 +214,8 @@ impl TopicMonitor {
         // Before the ranges: a position that is read later may be behind a range that is older.
         let now = self.delivered_positions();
         for number in 0..topic.partitions {
-            if self.feed.stopped() {
-                return Err(MonitorError::Halt(Halt::Stopped));
+            if self.context.is_stopping() {
+                return Err(MonitorError::ReaderExit(ReaderExit::Stopped));
             }
             let place = (Arc::clone(&topic.name), number);
             let range = self.reading.offset_range(&topic.name, number)?;
@@ -261,8 +261,13 @@ impl TopicMonitor {
         let mut added = (Vec::new(), Vec::new());
         for number in topic.partitions..count {
             let OffsetRange { low, .. } = self.reading.offset_range(&topic.name, number)?;
-            let (reader, announced) =
-                new_partition(&self.feed, topic, number, partition_names(&self.cluster_id, &topic.name, number), low);
+            let (reader, announced) = new_partition(
+                &self.context,
+                topic,
+                number,
+                partition_names(&self.cluster_id, &topic.name, number),
+                low,
+            );
             added.0.push(announced);
             added.1.push(reader);
         }
@@ -270,7 +275,9 @@ impl TopicMonitor {
         tracing::info!(topic = &*topic.name, partitions = count, more, "a topic has more partitions");
         self.topics[at].partitions = count;
         let (partitions, fresh) = added;
-        self.news.send(MonitorEvent::Added { partitions, fresh }).map_err(|_| MonitorError::Halt(Halt::Stopped))
+        self.news
+            .send(MonitorEvent::Added { partitions, fresh })
+            .map_err(|_| MonitorError::ReaderExit(ReaderExit::Stopped))
     }
 
     /// Reads some records again, and keeps newer ones in the place of those that are the same.
@@ -295,14 +302,17 @@ impl TopicMonitor {
         let at = chosen.iter().map(|(number, anchor)| (*number, anchor.offset)).collect();
         // What was refused before is no word on this topic.
         let _ = self.reading.listener.take_access_denied();
-        let records = self.reading.read_at_offsets(topic, &at, || self.feed.stopped()).map_err(MonitorError::Halt)?;
+        let records = self
+            .reading
+            .read_at_offsets(topic, &at, || self.context.is_stopping())
+            .map_err(MonitorError::ReaderExit)?;
         if self.reading.listener.take_access_denied() {
             return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed).into());
         }
         for (number, stands) in records {
             let Some(anchor) = chosen.get(&number) else { continue };
             verify_fingerprint(&format!("kafka/{topic}/{number}"), *anchor, stands)
-                .map_err(|error| MonitorError::Halt(error.into()))?;
+                .map_err(|error| MonitorError::ReaderExit(error.into()))?;
             let place = (Arc::clone(topic), number);
             if let Some(last) = now.get(&place).and_then(|reached| reached.last) {
                 kept.insert(place, last);
@@ -322,7 +332,7 @@ enum MonitorError {
     /// Brokers do not answer.
     Unreachable(KafkaError),
     /// The run ends.
-    Halt(Halt),
+    ReaderExit(ReaderExit),
 }
 
 impl From<KafkaError> for MonitorError {

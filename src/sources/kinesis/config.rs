@@ -6,10 +6,10 @@ use serde::Deserialize;
 use super::partition_key_routing::PartitionKeys;
 use crate::key_problem::KeyProblem;
 use crate::kinesis::KinesisConnection;
-use crate::sources::named::{Kind, Named};
+use crate::sources::topic_map::{NameKind, TopicMap};
 
 /// Names of streams.
-pub(super) const KIND: Kind = Kind { word: "stream", longest: 128, routes: true };
+pub(super) const KIND: NameKind = NameKind { word: "stream", name_bytes_max: 128, allows_routed: true };
 
 /// Streams of one region: how they are reached, and what is read there.
 #[derive(Debug, Clone, Deserialize)]
@@ -25,7 +25,7 @@ pub struct KinesisConfig {
     #[serde(default)]
     pub endpoint: Option<String>,
     /// Which streams, and what each holds.
-    pub streams: Named,
+    pub streams: TopicMap,
     /// The partition keys of the `routed` stream.
     #[serde(default)]
     pub partition_keys: Option<PartitionKeys>,
@@ -136,7 +136,7 @@ impl KinesisConfig {
     #[must_use]
     pub fn validate(&self) -> Vec<KeyProblem> {
         let mut faults = self.connection().validate();
-        faults.extend(self.streams.faults(KIND).into_iter().map(|problem| problem.within("streams")));
+        faults.extend(self.streams.validate(KIND).into_iter().map(|problem| problem.within("streams")));
         match (&self.streams.routed, &self.partition_keys) {
             (Some(_), Some(keys)) => {
                 faults.extend(keys.validate().into_iter().map(|problem| problem.within("partition_keys")));

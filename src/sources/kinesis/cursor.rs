@@ -7,7 +7,7 @@
 //! passed since.
 
 use crate::kinesis::{IteratorStart, KinesisRecord, ShardBatch};
-use crate::position::{Position, Reached, anchor_of_message};
+use crate::position::{PartitionProgress, Position, message_fingerprint};
 
 /// Clocks differ: a moment that lies less than this within the retention period counts as outside of it.
 pub(super) const RETENTION_MARGIN_MS: u64 = 5 * 60_000;
@@ -62,7 +62,7 @@ pub(super) enum ContinuityError {
 
 impl ShardCursor {
     /// Goes on where the tables say.
-    pub(super) fn resume(reached: Reached) -> ShardCursor {
+    pub(super) fn resume(reached: PartitionProgress) -> ShardCursor {
         let is_blank = reached.next == Position::START;
         ShardCursor {
             last: (!is_blank).then(|| LastRecord { position: reached.next.before(), text: None, hash: reached.anchor }),
@@ -75,7 +75,7 @@ impl ShardCursor {
     }
 
     /// Begins a shard of which nothing was ever read.
-    pub(super) fn start(reached: Reached) -> ShardCursor {
+    pub(super) fn start(reached: PartitionProgress) -> ShardCursor {
         ShardCursor { is_stored: false, ..ShardCursor::resume(reached) }
     }
 
@@ -205,7 +205,7 @@ impl ShardCursor {
 
 /// The anchor of a record: all of it counts.
 fn record_fingerprint(record: &KinesisRecord) -> u64 {
-    anchor_of_message(record.arrived_ms, Some(record.partition_key.as_bytes()), Some(&record.data))
+    message_fingerprint(record.arrived_ms, Some(record.partition_key.as_bytes()), Some(&record.data))
 }
 
 /// What of an answer is new.
@@ -237,7 +237,7 @@ mod tests {
     /// Stands behind record 5, all caught at a moment.
     fn cursor_after_record_5(caught_ms: u64) -> ShardCursor {
         let hash = record_fingerprint(&record(5));
-        ShardCursor::resume(Reached { next: 6.into(), rows: 5, anchor: hash, seek: caught_ms })
+        ShardCursor::resume(PartitionProgress { next: 6.into(), rows: 5, anchor: hash, seek: caught_ms })
     }
 
     #[test]
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn before_the_first_record_it_begins_where_it_was_told_to() {
-        let at = |anchor| ShardCursor::start(Reached { anchor, seek: DAY, ..Reached::NOTHING });
+        let at = |anchor| ShardCursor::start(PartitionProgress { anchor, seek: DAY, ..PartitionProgress::NONE });
         assert_eq!(at(0).iterator_start(), IteratorStart::TrimHorizon);
         assert_eq!(at(77).iterator_start(), IteratorStart::AtTimestamp(77));
         assert_eq!(at(77).stored_state(), (77, DAY));
@@ -329,7 +329,7 @@ mod tests {
     fn a_number_that_no_position_can_hold_is_refused() {
         let mut wide = batch(&[3], 0);
         wide.records[0].sequence_number = "9".repeat(57);
-        let refused = ShardCursor::start(Reached::NOTHING).check_batch(&wide, 0, DAY).map(drop);
+        let refused = ShardCursor::start(PartitionProgress::NONE).check_batch(&wide, 0, DAY).map(drop);
         assert_eq!(refused, Err(ContinuityError::BadSequenceNumber("9".repeat(57))));
     }
 }

@@ -132,7 +132,7 @@ impl SubscriptionRetry {
             self.backoff.reset();
             fan_out.note_working();
         } else {
-            self.again = Some(now + self.backoff.wait());
+            self.again = Some(now + self.backoff.next_wait());
         }
     }
 
@@ -141,7 +141,7 @@ impl SubscriptionRetry {
         let since = *self.refused.get_or_insert(now);
         // The way to the service is broken for everybody, and said where it is polled.
         let lasting = fault.kind != KinesisErrorKind::Broken && now.duration_since(since) >= MIN_USEFUL_SUBSCRIPTION;
-        self.again = Some(now + self.backoff.wait());
+        self.again = Some(now + self.backoff.next_wait());
         fan_out.note_rejected(fault, lasting);
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::clock::now_ms;
 use super::shard_reader::ShardReader;
 use crate::kinesis::{IteratorStart, KinesisErrorKind};
-use crate::sources::thread::Halt;
+use crate::sources::reader_thread::ReaderExit;
 
 /// The longest wait before both clocks are looked at again: either may be corrected.
 const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(10);
@@ -17,7 +17,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 impl ShardReader {
     /// Waits until the moment has come at which the shard is to be begun, first by this machine's clock and then by the
     /// service's. `false`: it has not come, and the run ends with what is there, which is nothing.
-    pub(super) async fn wait_for_start(&mut self) -> Result<bool, Halt> {
+    pub(super) async fn wait_for_start(&mut self) -> Result<bool, ReaderExit> {
         let IteratorStart::AtTimestamp(start_ms) = self.buffer.cursor.iterator_start() else { return Ok(true) };
         let until_start = || Duration::from_millis(start_ms.saturating_sub(now_ms()));
         if !until_start().is_zero() {
@@ -26,7 +26,7 @@ impl ShardReader {
         }
         while !until_start().is_zero() {
             self.backlog = None;
-            if self.common.feed.ends_caught_up() {
+            if self.common.context.stops_when_caught_up() {
                 return Ok(false);
             }
             sleep(until_start().min(CLOCK_CHECK_INTERVAL)).await;
@@ -35,7 +35,7 @@ impl ShardReader {
     }
 
     /// Asks for an iterator until the service no longer says that the moment lies in the future.
-    async fn wait_for_service(&mut self, start_ms: u64) -> Result<bool, Halt> {
+    async fn wait_for_service(&mut self, start_ms: u64) -> Result<bool, ReaderExit> {
         let mut is_reported = false;
         loop {
             let begin = self.buffer.cursor.iterator_start();
@@ -49,7 +49,7 @@ impl ShardReader {
                 Err(_) => return Ok(true),
             }
             self.backlog = None;
-            if self.common.feed.ends_caught_up() {
+            if self.common.context.stops_when_caught_up() {
                 return Ok(false);
             }
             let left = Duration::from_millis(start_ms.saturating_sub(self.common.api.service_time().0));

@@ -52,9 +52,9 @@ pub use partition_key_routing::PartitionKeys;
 use shard_reader::KinesisContext;
 use stream_reader::{StreamPlan, StreamReader};
 
-use super::named;
-use super::thread::{Halt, spawn};
-use super::{AcceptedLoss, Feed, SourceError};
+use super::reader_thread::{ReaderExit, spawn_thread};
+use super::topic_map;
+use super::{AcceptedLoss, SourceContext, SourceError};
 use crate::key_problem::KeyProblem;
 use crate::kinesis::KinesisApi;
 
@@ -79,7 +79,8 @@ pub fn plan(config: KinesisConfig, pipeline: &str, accepted: &[AcceptedLoss]) ->
     if !faults.is_empty() {
         return Err(SourceError::Unusable(KeyProblem::texts(&faults).join("\n")));
     }
-    let names: Vec<String> = config.streams.each().iter().map(|(stream, _)| format!("kinesis/{stream}/")).collect();
+    let names: Vec<String> =
+        config.streams.list_names().iter().map(|(stream, _)| format!("kinesis/{stream}/")).collect();
     let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));
     let accepted = accepted.iter().filter(ours).cloned().collect();
     let consumer = config.consumer_name(pipeline).map(Arc::from);
@@ -90,8 +91,8 @@ pub fn plan(config: KinesisConfig, pipeline: &str, accepted: &[AcceptedLoss]) ->
 ///
 /// # Errors
 /// [`SourceError::Unusable`] with every stream that is read twice, a line each.
-pub fn tell_apart(sources: &[KinesisSource]) -> Result<(), SourceError> {
-    named::tell_apart(sources.iter().map(|source| &source.config.streams), config::KIND)
+pub fn check_unique(sources: &[KinesisSource]) -> Result<(), SourceError> {
+    topic_map::check_unique(sources.iter().map(|source| &source.config.streams), config::KIND)
 }
 
 impl KinesisSource {
@@ -100,42 +101,42 @@ impl KinesisSource {
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn start(self, feed: &Feed) -> Result<Vec<JoinHandle<()>>, SourceError> {
+    pub fn start(self, context: &SourceContext) -> Result<Vec<JoinHandle<()>>, SourceError> {
         let what = self.config.connection().display_name();
-        feed.expect_backlog();
-        Ok(vec![spawn("kinesis".to_owned(), feed, what, move |feed| self.read(feed))?])
+        context.expect_backlog();
+        Ok(vec![spawn_thread("kinesis".to_owned(), context, what, move |context| self.read(context))?])
     }
 
-    fn read(self, feed: &Feed) -> Result<(), Halt> {
+    fn read(self, context: &SourceContext) -> Result<(), ReaderExit> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime =
             runtime.map_err(|cause| SourceError::Read { partition: self.config.connection().display_name(), cause })?;
         runtime.block_on(async {
             tokio::select! {
-                read = self.read_streams(feed) => read,
-                () = feed.until_stopped() => Err(Halt::Stopped),
+                read = self.read_streams(context) => read,
+                () = context.until_stopped() => Err(ReaderExit::Stopped),
             }
         })
     }
 
-    async fn read_streams(&self, feed: &Feed) -> Result<(), Halt> {
+    async fn read_streams(&self, context: &SourceContext) -> Result<(), ReaderExit> {
         let connection = self.config.connection();
         let warnings = connection.warnings();
         warnings.iter().for_each(|warning| tracing::warn!(reason = warning, "the connection to Kinesis is not safe"));
         let api = KinesisApi::connect(connection).await.map_err(|error| SourceError::Unusable(error.to_string()))?;
         let common = KinesisContext {
             api: Arc::new(api),
-            feed: feed.clone(),
+            context: context.clone(),
             answers: Arc::new(Semaphore::new(MAX_BATCHES_IN_MEMORY)),
             accepted: self.accepted.clone().into(),
             // A short run is over before a consumer is made, and a consumer costs something from then on.
-            consumer: self.consumer.clone().filter(|_| !feed.ends_caught_up()),
-            streams_behind: Arc::new(AtomicUsize::new(self.config.streams.each().len())),
+            consumer: self.consumer.clone().filter(|_| !context.stops_when_caught_up()),
+            streams_behind: Arc::new(AtomicUsize::new(self.config.streams.list_names().len())),
             idle: Duration::from_millis(self.config.poll_ms),
             calls_per_sec_max: self.config.calls_per_sec_max,
         };
         let watch = Duration::from_secs_f64(self.config.watch_secs);
-        let streams = self.config.streams.each().into_iter().map(|(stream, carries)| {
+        let streams = self.config.streams.list_names().into_iter().map(|(stream, carries)| {
             let is_routed = self.config.streams.routed.as_deref() == Some(stream);
             let routes = self.config.partition_keys.clone().filter(|_| is_routed).map(Arc::new);
             let plan = StreamPlan { stream: stream.into(), carries, routes, start: self.config.start, watch };

@@ -7,8 +7,8 @@ use super::deaggregation;
 use super::partition_key_routing::PartitionKeys;
 use crate::kinesis::KinesisRecord;
 use crate::position::{PartitionId, Position};
-use crate::sources::collected::Collected;
-use crate::sources::{AcceptedLoss, Block, Records, Route};
+use crate::sources::block_builder::BlockBuilder;
+use crate::sources::{AcceptedLoss, BlockRecords, RecordBlock, StreamRoute};
 
 /// About how many bytes of records a block has.
 const BLOCK_BYTES: usize = 256 << 10;
@@ -23,7 +23,7 @@ pub(super) struct ShardBuffer {
     pub(super) cursor: ShardCursor,
     /// What partition keys say of a record's stream, where they say it.
     routes: Option<Arc<PartitionKeys>>,
-    collected: Collected,
+    builder: BlockBuilder,
 }
 
 impl ShardBuffer {
@@ -34,8 +34,8 @@ impl ShardBuffer {
         routes: Option<Arc<PartitionKeys>>,
         cursor: ShardCursor,
     ) -> ShardBuffer {
-        let collected = Collected::new(&name);
-        ShardBuffer { shard: shard.to_owned(), name, id, cursor, routes, collected }
+        let builder = BlockBuilder::new(&name);
+        ShardBuffer { shard: shard.to_owned(), name, id, cursor, routes, builder }
     }
 
     /// Collects a record: as many messages as it has parts, all at its position. Whether the block is full. The cursor is
@@ -50,48 +50,48 @@ impl ShardBuffer {
                 }
             }
         }
-        self.collected.bytes() >= BLOCK_BYTES
+        self.builder.bytes() >= BLOCK_BYTES
     }
 
     /// Puts a row in the place of records that are gone.
     pub(super) fn push_loss(&mut self, loss: &AcceptedLoss) {
-        self.collected.push(Some(&loss.message()), loss.from, None);
+        self.builder.push(Some(&loss.placeholder_message()), loss.from, None);
     }
 
     fn push_message(&mut self, key: &str, payload: &[u8], position: Position, arrived_ms: Option<i64>) {
         let found = self.routes.as_ref().map(|routes| routes.stream_of_key(key));
         let route = match &found {
-            None => Route::AsPartition,
-            Some(Ok(stream)) => Route::To(*stream),
-            Some(Err(stray)) => Route::Nowhere(stray),
+            None => StreamRoute::AsPartition,
+            Some(Ok(stream)) => StreamRoute::To(*stream),
+            Some(Err(stray)) => StreamRoute::Nowhere(stray),
         };
-        self.collected.push_routed(route, Some(payload), position, arrived_ms);
+        self.builder.push_routed(route, Some(payload), position, arrived_ms);
     }
 
     /// Whether anything is collected.
     pub(super) fn is_empty(&self) -> bool {
-        self.collected.is_empty()
+        self.builder.is_empty()
     }
 
     /// Everything collected as a block, which may be empty: then it only says how far the shard was looked at.
     /// `behind_ms` is how far the last record is behind the shard's end.
-    pub(super) fn take_block(&mut self, behind_ms: Option<u64>) -> Block {
-        let records = self.collected.take();
+    pub(super) fn take_block(&mut self, behind_ms: Option<u64>) -> RecordBlock {
+        let records = self.builder.take_records();
         let next = self.cursor.next_position();
         self.build_block(records, next, behind_ms)
     }
 
     /// Everything collected as the last block: nothing follows, ever.
-    pub(super) fn take_last_block(&mut self) -> Block {
+    pub(super) fn take_last_block(&mut self) -> RecordBlock {
         let block = self.take_block(Some(0));
-        Block { next: Position::END, ..block }
+        RecordBlock { next: Position::END, ..block }
     }
 
-    fn build_block(&mut self, records: Records, next: Position, behind_ms: Option<u64>) -> Block {
+    fn build_block(&mut self, records: BlockRecords, next: Position, behind_ms: Option<u64>) -> RecordBlock {
         let (anchor, seek) = self.cursor.state_for_block(records.count() > 0);
         // How many records are left is not known; whether any are, is.
         let lag = (behind_ms == Some(0)).then_some(0);
-        Block { partition: self.id, records, next, anchor, seek, lag, lag_ms: behind_ms, remaining_bytes: None }
+        RecordBlock { partition: self.id, records, next, anchor, seek, lag, lag_ms: behind_ms, remaining_bytes: None }
     }
 }
 
@@ -99,7 +99,7 @@ impl ShardBuffer {
 mod tests {
     use super::super::deaggregation::tests::{aggregate, aggregate_with_keys};
     use super::*;
-    use crate::position::Reached;
+    use crate::position::PartitionProgress;
 
     fn record(number: &str, data: &[u8]) -> KinesisRecord {
         KinesisRecord {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     fn routed_buffer(routes: Option<PartitionKeys>) -> ShardBuffer {
-        let (name, cursor) = ("kinesis/a/shard".to_owned(), ShardCursor::start(Reached::NOTHING));
+        let (name, cursor) = ("kinesis/a/shard".to_owned(), ShardCursor::start(PartitionProgress::NONE));
         ShardBuffer::new("shard", name, PartitionId(0), routes.map(Arc::new), cursor)
     }
 
@@ -128,8 +128,8 @@ mod tests {
         buffer.cursor.advance(9.into(), &last);
         let block = buffer.take_block(Some(3));
         let mut found = Vec::new();
-        block.records.each(|entry| {
-            assert_eq!(entry.route, Route::AsPartition);
+        block.records.for_each(|entry| {
+            assert_eq!(entry.route, StreamRoute::AsPartition);
             found.push((entry.payload.map(<[u8]>::to_vec), entry.position, entry.arrived_at.known()));
         });
         let at = |payload: &[u8], position: u64| (Some(payload.to_vec()), Position::from(position), Some(5_000));
@@ -154,11 +154,11 @@ mod tests {
             &put("3", "g", &aggregate_with_keys(&[(1, b"c"), (0, b"d"), (2, b"e")], &["g", "u", ""])),
         );
         let mut found = Vec::new();
-        buffer.take_block(None).records.each(|entry| {
+        buffer.take_block(None).records.for_each(|entry| {
             let route = match entry.route {
-                Route::To(stream) => stream.name().to_owned(),
-                Route::Nowhere(why) => why.to_owned(),
-                Route::AsPartition => unreachable!("keys say it"),
+                StreamRoute::To(stream) => stream.name().to_owned(),
+                StreamRoute::Nowhere(why) => why.to_owned(),
+                StreamRoute::AsPartition => unreachable!("keys say it"),
             };
             found.push((route, entry.payload.map(<[u8]>::to_vec), entry.position));
         });

@@ -21,8 +21,8 @@ use super::shard_buffer::ShardBuffer;
 use crate::backoff::Backoff;
 use crate::kinesis::{KinesisApi, KinesisError, KinesisErrorKind, ShardBatch};
 use crate::position::Position;
-use crate::sources::thread::Halt;
-use crate::sources::{AcceptedLoss, Event, Feed, SourceError};
+use crate::sources::reader_thread::ReaderExit;
+use crate::sources::{AcceptedLoss, SourceContext, SourceError, SourceEvent};
 
 /// Records of one answer: as many as Kinesis gives at the most. It has 10 MiB at the most, too.
 const MAX_RECORDS_PER_CALL: i32 = 10_000;
@@ -38,7 +38,7 @@ const IDLE_POSITION_INTERVAL: Duration = Duration::from_secs(600);
 #[derive(Clone)]
 pub(super) struct KinesisContext {
     pub(super) api: Arc<KinesisApi>,
-    pub(super) feed: Feed,
+    pub(super) context: SourceContext,
     /// Answers that may be in memory at once.
     pub(super) answers: Arc<Semaphore>,
     pub(super) accepted: Arc<[AcceptedLoss]>,
@@ -110,7 +110,7 @@ impl ShardReader {
     }
 
     /// Reads until the shard has no more, or nothing more is wanted of it.
-    pub(super) async fn run(mut self) -> Result<ShardEnd, Halt> {
+    pub(super) async fn run(mut self) -> Result<ShardEnd, ReaderExit> {
         let answers = Arc::clone(&self.common.answers);
         if !self.wait_for_start().await? {
             return Ok(ShardEnd::CaughtUp);
@@ -120,7 +120,7 @@ impl ShardReader {
                 return Ok(ShardEnd::Shard(Box::new(self.buffer), self.backlog));
             }
             // Waits while others hold too much in memory: the engine is slow.
-            let room = answers.acquire().await.map_err(|_| Halt::Stopped)?;
+            let room = answers.acquire().await.map_err(|_| ReaderExit::Stopped)?;
             let fault = match self.fetch_batch().await {
                 Ok(Some((answer, asked_ms))) => {
                     self.note_success(&answer);
@@ -147,7 +147,9 @@ impl ShardReader {
     /// Whether the run ends with what is there, and all of this shard is read. One that takes no more has an end, and
     /// others may follow it.
     fn has_caught_up(&self) -> bool {
-        self.common.feed.ends_caught_up() && self.is_idle_reported && !self.fan_out.is_closed(&self.buffer.shard)
+        self.common.context.stops_when_caught_up()
+            && self.is_idle_reported
+            && !self.fan_out.is_closed(&self.buffer.shard)
     }
 
     /// Asks for records; `None` if only an iterator was asked for, and it is too soon for more.
@@ -180,7 +182,7 @@ impl ShardReader {
     }
 
     /// What a failed call means: how long to wait before the next.
-    fn note_failure(&mut self, fault: &KinesisError) -> Result<Duration, Halt> {
+    fn note_failure(&mut self, fault: &KinesisError) -> Result<Duration, ReaderExit> {
         match fault.kind {
             // The iterator is as good as before.
             KinesisErrorKind::Throttled => self.rate_limit.note_throttled(Instant::now()),
@@ -188,14 +190,14 @@ impl ShardReader {
         }
         self.consecutive_failures = if fault.is_retryable() { 0 } else { self.consecutive_failures + 1 };
         if fault.kind == KinesisErrorKind::Denied || self.consecutive_failures >= MAX_CONSECUTIVE_FAILURES {
-            return Err(Halt::Failed(errors::call_error(&self.buffer.name, fault)));
+            return Err(ReaderExit::Failed(errors::call_error(&self.buffer.name, fault)));
         }
         self.retry_log.log_failure(&self.buffer.name, fault);
-        Ok(self.backoff.wait().max(self.rate_limit.delay(Instant::now())))
+        Ok(self.backoff.next_wait().max(self.rate_limit.delay(Instant::now())))
     }
 
     /// Hands an answer to the engine, asked for at `asked_ms`; whether it was the shard's last.
-    pub(super) async fn deliver_batch(&mut self, mut answer: ShardBatch, asked_ms: u64) -> Result<bool, Halt> {
+    pub(super) async fn deliver_batch(&mut self, mut answer: ShardBatch, asked_ms: u64) -> Result<bool, ReaderExit> {
         let CheckedBatch { old, positions } = self.check_batch(&answer, asked_ms)?;
         let records = std::mem::take(&mut answer.records);
         let mut newest = None;
@@ -205,7 +207,7 @@ impl ShardReader {
             if self.buffer.collect(position, record) {
                 self.buffer.cursor.advance(position, record);
                 let block = self.buffer.take_block(None);
-                self.common.feed.deliver(Event::Block(block)).await?;
+                self.common.context.send_async(SourceEvent::Block(block)).await?;
                 self.is_idle_reported = false;
             }
         }
@@ -227,7 +229,7 @@ impl ShardReader {
             self.is_idle_reported = idle;
             self.marked = Instant::now();
             let block = self.buffer.take_block(answer.behind_ms);
-            self.common.feed.deliver(Event::Block(block)).await?;
+            self.common.context.send_async(SourceEvent::Block(block)).await?;
         }
         if idle {
             self.backlog = None;
@@ -235,7 +237,7 @@ impl ShardReader {
         Ok(false)
     }
 
-    fn check_batch(&mut self, answer: &ShardBatch, asked_ms: u64) -> Result<CheckedBatch, Halt> {
+    fn check_batch(&mut self, answer: &ShardBatch, asked_ms: u64) -> Result<CheckedBatch, ReaderExit> {
         let retention_ms = self.retention_ms();
         match self.buffer.cursor.check_batch(answer, asked_ms, retention_ms) {
             Ok(admitted) => Ok(admitted),
@@ -252,10 +254,10 @@ impl ShardReader {
     /// Goes on without records that are gone, if that was accepted.
     fn accept_loss(&mut self, from: Position, to: Position) -> Result<(), SourceError> {
         let name = &self.buffer.name;
-        let Some(loss) = self.common.accepted.iter().find(|loss| loss.is(name, from, to)) else {
+        let Some(loss) = self.common.accepted.iter().find(|loss| loss.matches(name, from, to)) else {
             return Err(errors::lost_error(name, from, to));
         };
-        loss.say();
+        loss.log_acceptance();
         self.lost = Some(loss.clone());
         self.buffer.cursor.mark_verified();
         Ok(())

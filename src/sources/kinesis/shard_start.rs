@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::KinesisStart;
 use crate::kinesis::ShardInfo;
-use crate::position::{Position, Reached};
+use crate::position::{PartitionProgress, Position};
 
 /// What the tables know of a stream's shards, by their names.
-pub(super) type StoredShards = BTreeMap<String, Reached>;
+pub(super) type StoredShards = BTreeMap<String, PartitionProgress>;
 
 /// Where one shard begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,9 +15,9 @@ pub(super) enum ShardStart {
     /// Everything of it was read by an earlier run.
     Ended,
     /// The tables know of it.
-    Resumed(Reached),
+    Resumed(PartitionProgress),
     /// They do not: this is to be made durable before anything of it is read.
-    Fresh(Reached),
+    Fresh(PartitionProgress),
 }
 
 /// Where a listed shard begins at a start.
@@ -48,23 +48,23 @@ fn earliest_creation_ms(shard: &ShardInfo, listed: &[ShardInfo], stored: &Stored
 
 /// Where a shard of a stream begins that the tables know nothing of: the moment stands where later the hash of the last
 /// record stands.
-fn configured_start(start: KinesisStart, now_ms: u64) -> Reached {
+fn configured_start(start: KinesisStart, now_ms: u64) -> PartitionProgress {
     let moment_ms = match start {
         KinesisStart::TrimHorizon => 0,
         KinesisStart::Latest => now_ms,
         KinesisStart::At(moment) => u64::try_from(moment.as_millisecond()).unwrap_or(0),
     };
-    Reached { anchor: moment_ms, ..oldest_record(now_ms) }
+    PartitionProgress { anchor: moment_ms, ..oldest_record(now_ms) }
 }
 
 /// At the oldest record of a shard in which nothing arrived before this moment.
-pub(super) fn oldest_record(caught_ms: u64) -> Reached {
-    Reached { seek: caught_ms, ..Reached::NOTHING }
+pub(super) fn oldest_record(caught_ms: u64) -> PartitionProgress {
+    PartitionProgress { seek: caught_ms, ..PartitionProgress::NONE }
 }
 
 /// Shards that were not read to their end, and are not there any more: those that the tables know, and those that came
 /// and went since they were last written, of which only the children tell.
-pub(super) fn missing_shards(listed: &[ShardInfo], stored: &StoredShards) -> Vec<(String, Reached)> {
+pub(super) fn missing_shards(listed: &[ShardInfo], stored: &StoredShards) -> Vec<(String, PartitionProgress)> {
     let is_listed = |id: &String| listed.iter().any(|shard| shard.id == *id);
     let open = stored.iter().filter(|(id, reached)| !is_listed(id) && reached.next != Position::END);
     let mut gone: Vec<_> = open.map(|(id, reached)| (id.clone(), *reached)).collect();
@@ -80,10 +80,10 @@ pub(super) fn missing_shards(listed: &[ShardInfo], stored: &StoredShards) -> Vec
 pub(super) fn unknown_parents<'a>(
     born_since: impl Iterator<Item = &'a ShardInfo>,
     is_known: impl Fn(&String) -> bool,
-) -> Vec<(String, Reached)> {
+) -> Vec<(String, PartitionProgress)> {
     let parents = born_since.flat_map(|shard| &shard.parents);
     let unknown: BTreeSet<&String> = parents.filter(|parent| !is_known(parent)).collect();
-    unknown.into_iter().map(|parent| (parent.clone(), Reached::NOTHING)).collect()
+    unknown.into_iter().map(|parent| (parent.clone(), PartitionProgress::NONE)).collect()
 }
 
 #[cfg(test)]
@@ -97,7 +97,7 @@ mod tests {
 
     fn stored(shards: &[(&str, Position, u64)]) -> StoredShards {
         let reached = |(id, next, seek): &(&str, Position, u64)| {
-            ((*id).to_owned(), Reached { next: *next, rows: 0, anchor: 0, seek: *seek })
+            ((*id).to_owned(), PartitionProgress { next: *next, rows: 0, anchor: 0, seek: *seek })
         };
         shards.iter().map(reached).collect()
     }
@@ -106,7 +106,7 @@ mod tests {
     fn shards_of_an_unknown_stream_begin_where_the_start_says() {
         let (listed, none) = ([shard("b", &["a"])], StoredShards::new());
         let fresh = |start| start_of_shard(&listed[0], &listed, &none, start, 50);
-        let at = |anchor| ShardStart::Fresh(Reached { anchor, seek: 50, ..Reached::NOTHING });
+        let at = |anchor| ShardStart::Fresh(PartitionProgress { anchor, seek: 50, ..PartitionProgress::NONE });
         assert_eq!(fresh(KinesisStart::TrimHorizon), at(0));
         assert_eq!(fresh(KinesisStart::Latest), at(50));
         assert!(missing_shards(&listed, &none).is_empty(), "parents that had expired before are nobody's");
@@ -128,6 +128,9 @@ mod tests {
         let known = stored(&[("a", Position::END, 7), ("b", 5.into(), 9), ("c", 6.into(), 9)]);
         // `d` came and went since; only its child tells.
         let listed = [shard("c", &["a"]), shard("e", &["c", "d"])];
-        assert_eq!(missing_shards(&listed, &known), [("b".to_owned(), known["b"]), ("d".to_owned(), Reached::NOTHING)]);
+        assert_eq!(
+            missing_shards(&listed, &known),
+            [("b".to_owned(), known["b"]), ("d".to_owned(), PartitionProgress::NONE)]
+        );
     }
 }

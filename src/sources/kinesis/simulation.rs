@@ -16,7 +16,7 @@ use super::cursor::{CheckedBatch, ContinuityError, ShardCursor};
 use super::shard_graph::ShardGraph;
 use super::shard_start::{self, ShardStart, StoredShards, start_of_shard};
 use crate::kinesis::{IteratorStart, KinesisRecord, ShardBatch, ShardInfo};
-use crate::position::{Position, Reached};
+use crate::position::{PartitionProgress, Position};
 
 const HISTORIES: u64 = 100_000;
 const STEPS: u64 = 40;
@@ -164,11 +164,11 @@ impl SimulatedService {
 #[derive(Clone)]
 enum DeliveredEvent {
     /// All of them in one commit.
-    Begun(Vec<(String, Reached)>),
+    Begun(Vec<(String, PartitionProgress)>),
     Taken {
         shard: String,
         positions: Vec<Position>,
-        reached: Reached,
+        reached: PartitionProgress,
     },
 }
 
@@ -243,7 +243,7 @@ impl SimulatedReader {
         }
     }
 
-    fn add_new_shard(&mut self, shard: &ShardInfo, at: Reached) -> (String, Reached) {
+    fn add_new_shard(&mut self, shard: &ShardInfo, at: PartitionProgress) -> (String, PartitionProgress) {
         self.cursors.insert(shard.id.clone(), ShardCursor::start(at));
         self.waiting.insert(shard.id.clone());
         (shard.id.clone(), at)
@@ -357,7 +357,7 @@ impl SimulatedReader {
             self.refresh_shards(service)?;
             self.graph.mark_ended(id);
         }
-        let reached = Reached { next: next_position, rows: 0, anchor, seek };
+        let reached = PartitionProgress { next: next_position, rows: 0, anchor, seek };
         self.handed.push(DeliveredEvent::Taken { shard: id.to_owned(), positions: taken, reached });
         Ok(())
     }

@@ -40,9 +40,9 @@ use super::shard_reader::{KinesisContext, ShardEnd, ShardReader};
 use super::shard_start::{self, ShardStart, StoredShards, start_of_shard};
 use crate::backoff::Backoff;
 use crate::kinesis::{KinesisError, KinesisErrorKind, ShardInfo, StreamSummary};
-use crate::position::{PartitionId, Position, Reached};
-use crate::sources::thread::Halt;
-use crate::sources::{Event, Partition, SourceError};
+use crate::position::{PartitionId, PartitionProgress, Position};
+use crate::sources::reader_thread::ReaderExit;
+use crate::sources::{Partition, SourceError, SourceEvent};
 
 /// How long Kinesis may be out of reach at the start. Later it may be for ever.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -83,10 +83,11 @@ pub(super) struct StreamReader {
 
 impl StreamReader {
     /// Finds the stream, proves that it is the one that was read, and begins.
-    pub(super) async fn open(common: KinesisContext, plan: StreamPlan) -> Result<StreamReader, Halt> {
+    pub(super) async fn open(common: KinesisContext, plan: StreamPlan) -> Result<StreamReader, ReaderExit> {
         let name = plan.stream.to_string();
         let summary = retry_until_timeout(&name, || common.api.describe_summary(&name)).await;
-        let known = common.feed.stored_under("kinesis/").any(|(key, _)| split_key(key).is_some_and(|at| at.0 == name));
+        let known =
+            common.context.stored_with_prefix("kinesis/").any(|(key, _)| split_key(key).is_some_and(|at| at.0 == name));
         let summary = summary.map_err(|fault| match fault.kind {
             KinesisErrorKind::Missing if known => errors::deleted_error(&name),
             KinesisErrorKind::Missing => SourceError::Unusable(format!(
@@ -138,7 +139,8 @@ impl StreamReader {
         let of_name = |key: &str| {
             split_key(key).filter(|(name, _)| *name == &*self.plan.stream).map(|(_, stream)| stream.to_owned())
         };
-        let mut others = self.common.feed.stored_under("kinesis/").filter(|(key, _)| !key.starts_with(&prefix));
+        let mut others =
+            self.common.context.stored_with_prefix("kinesis/").filter(|(key, _)| !key.starts_with(&prefix));
         match others.find_map(|(key, _)| of_name(key)) {
             None => Ok(()),
             Some(other) => Err(errors::different_stream_error(&self.plan.stream, &other, prefix.trim_end_matches('/'))),
@@ -146,7 +148,7 @@ impl StreamReader {
     }
 
     /// Takes up the shards that are there at the start.
-    async fn start_listed_shards(&mut self) -> Result<(), Halt> {
+    async fn start_listed_shards(&mut self) -> Result<(), ReaderExit> {
         let name = Arc::clone(&self.plan.stream);
         let asked_ms = now_ms();
         let listed = retry_until_timeout(&name, || self.common.api.list_shards(&name)).await;
@@ -156,7 +158,7 @@ impl StreamReader {
         self.fan_out.note_listed(&listed);
         let start = self.resolve_start();
         let prefix = self.key_prefix();
-        let stored = self.common.feed.stored_under(&prefix);
+        let stored = self.common.context.stored_with_prefix(&prefix);
         let stored: StoredShards = stored.map(|(key, reached)| (key[prefix.len()..].to_owned(), reached)).collect();
         let mut begun = Vec::new();
         for shard in &listed {
@@ -172,7 +174,7 @@ impl StreamReader {
             self.handle_missing_shard(&shard, reached).await?;
         }
         if !begun.is_empty() {
-            self.common.feed.deliver(Event::Begun(begun)).await?;
+            self.common.context.send_async(SourceEvent::Discovered(begun)).await?;
         }
         self.listed_ms = asked_ms;
         Ok(())
@@ -196,19 +198,19 @@ impl StreamReader {
         }
     }
 
-    async fn resume_shard(&mut self, shard: &ShardInfo, reached: Reached) -> Result<(), Halt> {
+    async fn resume_shard(&mut self, shard: &ShardInfo, reached: PartitionProgress) -> Result<(), ReaderExit> {
         let (name, key) = self.shard_names(&shard.id);
-        let partition = self.common.feed.number(&name, &key, self.plan.carries, Some(reached));
+        let partition = self.common.context.register_partition(&name, &key, self.plan.carries, Some(reached));
         let id = partition.id;
-        self.common.feed.deliver(Event::Opened(partition)).await?;
+        self.common.context.send_async(SourceEvent::Opened(partition)).await?;
         let buffer = self.shard_buffer(&shard.id, name, id, ShardCursor::resume(reached));
         self.waiting.insert(shard.id.clone(), buffer);
         Ok(())
     }
 
-    fn add_new_shard(&mut self, shard: &ShardInfo, at: Reached) -> Partition {
+    fn add_new_shard(&mut self, shard: &ShardInfo, at: PartitionProgress) -> Partition {
         let (name, key) = self.shard_names(&shard.id);
-        let partition = self.common.feed.number(&name, &key, self.plan.carries, Some(at));
+        let partition = self.common.context.register_partition(&name, &key, self.plan.carries, Some(at));
         let buffer = self.shard_buffer(&shard.id, name, partition.id, ShardCursor::start(at));
         self.waiting.insert(shard.id.clone(), buffer);
         partition
@@ -223,32 +225,32 @@ impl StreamReader {
     }
 
     /// A shard that was not read to its end is not there any more.
-    async fn handle_missing_shard(&self, shard: &str, reached: Reached) -> Result<(), Halt> {
+    async fn handle_missing_shard(&self, shard: &str, reached: PartitionProgress) -> Result<(), ReaderExit> {
         let (name, key) = self.shard_names(shard);
         let (from, to) = (reached.next, Position::END);
-        let Some(loss) = self.common.accepted.iter().find(|loss| loss.is(&name, from, to)) else {
-            return Err(Halt::Failed(errors::lost_error(&name, from, to)));
+        let Some(loss) = self.common.accepted.iter().find(|loss| loss.matches(&name, from, to)) else {
+            return Err(ReaderExit::Failed(errors::lost_error(&name, from, to)));
         };
-        loss.say();
-        let partition = self.common.feed.number(&name, &key, self.plan.carries, Some(reached));
+        loss.log_acceptance();
+        let partition = self.common.context.register_partition(&name, &key, self.plan.carries, Some(reached));
         let mut buffer = self.shard_buffer(shard, name, partition.id, ShardCursor::resume(reached));
-        self.common.feed.deliver(Event::Opened(partition)).await?;
+        self.common.context.send_async(SourceEvent::Opened(partition)).await?;
         buffer.push_loss(loss);
-        self.common.feed.deliver(Event::Block(buffer.take_last_block())).await?;
+        self.common.context.send_async(SourceEvent::Block(buffer.take_last_block())).await?;
         Ok(())
     }
 
     /// Reads until the run must end, or is to end because all that was there is read.
-    pub(super) async fn read(mut self) -> Result<(), Halt> {
-        let mut readers: JoinSet<Result<ShardEnd, Halt>> = JoinSet::new();
-        let mut frontier = self.common.feed.durable_frontier().subscribe();
+    pub(super) async fn read(mut self) -> Result<(), ReaderExit> {
+        let mut readers: JoinSet<Result<ShardEnd, ReaderExit>> = JoinSet::new();
+        let mut frontier = self.common.context.durable_frontier().subscribe();
         loop {
             // Before the frontier is looked at, so that an advance in between ends the wait below.
             frontier.mark_unchanged();
             self.start_ready(&mut readers);
             self.report_backlog().await?;
             // Shards that are not ready now follow one that was open when the run began: what they hold came later.
-            if self.common.feed.ends_caught_up() && readers.is_empty() && !self.waits_for_durable() {
+            if self.common.context.stops_when_caught_up() && readers.is_empty() && !self.waits_for_durable() {
                 return Ok(());
             }
             let rest = self.plan.watch.saturating_sub(self.looked.elapsed());
@@ -269,13 +271,13 @@ impl StreamReader {
     }
 
     /// Reports once that everything is read that was there at the start, if this is the last stream of which that is so.
-    async fn report_backlog(&mut self) -> Result<(), Halt> {
+    async fn report_backlog(&mut self) -> Result<(), ReaderExit> {
         if self.is_backlog_reported || !self.backlog.is_read() || self.waits_for_durable() {
             return Ok(());
         }
         self.is_backlog_reported = true;
         if self.common.streams_behind.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.common.feed.deliver(Event::BacklogRead).await?;
+            self.common.context.send_async(SourceEvent::BacklogRead).await?;
         }
         Ok(())
     }
@@ -285,13 +287,13 @@ impl StreamReader {
         self.graph.ready_shards().iter().any(|shard| self.waiting.contains_key(shard))
     }
 
-    fn start_ready(&mut self, readers: &mut JoinSet<Result<ShardEnd, Halt>>) {
+    fn start_ready(&mut self, readers: &mut JoinSet<Result<ShardEnd, ReaderExit>>) {
         let ready = self.graph.ready_shards();
         if ready.is_empty() {
             return;
         }
         let durable: Vec<_> = {
-            let frontier = self.common.feed.durable_frontier().positions();
+            let frontier = self.common.context.durable_frontier().positions();
             let is_durable = |buffer: &ShardBuffer| buffer.cursor.is_stored() || frontier.contains_key(&buffer.id);
             ready.into_iter().filter(|shard| self.waiting.get(shard).is_some_and(is_durable)).collect()
         };
@@ -308,13 +310,13 @@ impl StreamReader {
     }
 
     /// A shard has no more: its children are taken up, then its end is handed over.
-    async fn end_shard(&mut self, mut buffer: ShardBuffer) -> Result<(), Halt> {
+    async fn end_shard(&mut self, mut buffer: ShardBuffer) -> Result<(), ReaderExit> {
         let mut backoff = Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1);
         while !self.refresh_shards().await? {
-            sleep(backoff.wait()).await;
+            sleep(backoff.next_wait()).await;
         }
-        self.common.feed.deliver(Event::Block(buffer.take_last_block())).await?;
-        self.common.feed.deliver(Event::Ended(buffer.id)).await?;
+        self.common.context.send_async(SourceEvent::Block(buffer.take_last_block())).await?;
+        self.common.context.send_async(SourceEvent::Ended(buffer.id)).await?;
         tracing::debug!("{} has ended", buffer.name);
         self.graph.mark_ended(&buffer.shard);
         Ok(())
@@ -322,7 +324,7 @@ impl StreamReader {
 
     /// Looks at the stream: whether it is the same, how long it keeps records, which shards are new. `false`: it could
     /// not be looked at.
-    async fn refresh_shards(&mut self) -> Result<bool, Halt> {
+    async fn refresh_shards(&mut self) -> Result<bool, ReaderExit> {
         self.looked = Instant::now();
         let name = Arc::clone(&self.plan.stream);
         let asked_ms = now_ms();
@@ -335,7 +337,7 @@ impl StreamReader {
             Err(fault) => {
                 self.consecutive_failures = if fault.is_retryable() { 0 } else { self.consecutive_failures + 1 };
                 if self.consecutive_failures >= MAX_CONSECUTIVE_FAILURES || fault.kind == KinesisErrorKind::Denied {
-                    return Err(Halt::Failed(match fault.kind {
+                    return Err(ReaderExit::Failed(match fault.kind {
                         KinesisErrorKind::Missing => errors::deleted_error(&name),
                         _ => errors::call_error(&format!("kinesis/{name}"), &fault),
                     }));
@@ -348,7 +350,7 @@ impl StreamReader {
         self.consecutive_failures = 0;
         if stream_key_prefix(&summary) != self.key_prefix() {
             let (was, is) = (self.key_prefix(), stream_key_prefix(&summary));
-            return Err(Halt::Failed(errors::different_stream_error(
+            return Err(ReaderExit::Failed(errors::different_stream_error(
                 &name,
                 was.trim_end_matches('/'),
                 is.trim_end_matches('/'),
@@ -363,7 +365,7 @@ impl StreamReader {
     }
 
     /// Begins shards that were not there before.
-    async fn add_shards(&mut self, listed: &[ShardInfo]) -> Result<(), Halt> {
+    async fn add_shards(&mut self, listed: &[ShardInfo]) -> Result<(), ReaderExit> {
         let mut begun = Vec::new();
         let new = listed.iter().filter(|shard| !self.graph.contains(&shard.id));
         let is_known = |id: &String| self.graph.contains(id) || listed.iter().any(|shard| shard.id == *id);
@@ -378,7 +380,7 @@ impl StreamReader {
         }
         if !begun.is_empty() {
             tracing::info!(stream = &*self.plan.stream, shards = begun.len(), "a stream has more shards");
-            self.common.feed.deliver(Event::Begun(begun)).await?;
+            self.common.context.send_async(SourceEvent::Discovered(begun)).await?;
         }
         Ok(())
     }
@@ -411,16 +413,16 @@ where
             Err(fault) if !fault.is_retryable() || Instant::now() >= deadline => return Err(fault),
             Err(fault) => tracing::debug!("stream {name}: {fault}"),
         }
-        sleep(backoff.wait()).await;
+        sleep(backoff.next_wait()).await;
     }
 }
 
 /// What a reader came to; its panic is passed on.
-fn joined_result(ended: Result<Result<ShardEnd, Halt>, JoinError>) -> Result<ShardEnd, Halt> {
+fn joined_result(ended: Result<Result<ShardEnd, ReaderExit>, JoinError>) -> Result<ShardEnd, ReaderExit> {
     match ended {
         Ok(ended) => ended,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => Err(Halt::Stopped),
+        Err(_) => Err(ReaderExit::Stopped),
     }
 }
 

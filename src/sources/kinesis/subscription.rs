@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::clock::now_ms;
 use super::shard_reader::ShardReader;
 use crate::kinesis::{KinesisError, ShardBatch, ShardSubscription};
-use crate::sources::thread::Halt;
+use crate::sources::reader_thread::ReaderExit;
 
 /// Kinesis ends a subscription after five minutes. One that lasts longer is dead, and nobody has told us.
 const MAX_SUBSCRIPTION_TIME: Duration = Duration::from_secs(330);
@@ -24,7 +24,7 @@ const SUBSCRIBE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl ShardReader {
     /// Takes what is pushed, for as long as the shard can be subscribed to; whether it has ended.
-    pub(super) async fn read_subscribed(&mut self) -> Result<bool, Halt> {
+    pub(super) async fn read_subscribed(&mut self) -> Result<bool, ReaderExit> {
         while let Some(consumer) = self.fan_out.consumer_for(&self.buffer.shard)
             && self.subscriptions.is_due(Instant::now())
         {
@@ -48,7 +48,11 @@ impl ShardReader {
     }
 
     /// Takes what one subscription brings; whether the shard has ended.
-    async fn read_subscription(&mut self, mut subscription: ShardSubscription, asked_ms: u64) -> Result<bool, Halt> {
+    async fn read_subscription(
+        &mut self,
+        mut subscription: ShardSubscription,
+        asked_ms: u64,
+    ) -> Result<bool, ReaderExit> {
         let begun = Instant::now();
         while begun.elapsed() < MAX_SUBSCRIPTION_TIME && !self.buffer.cursor.is_stale(now_ms(), self.retention_ms()) {
             let answer = match self.next_event(&mut subscription, begun).await {

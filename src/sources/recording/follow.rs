@@ -20,8 +20,8 @@ use super::lines::Limits;
 use super::pace::{Pacer, sleep_until};
 use super::unread::UnreadReport;
 use crate::sources::backlog::BacklogReport;
-use crate::sources::thread::Halt;
-use crate::sources::{Feed, SourceError};
+use crate::sources::reader_thread::ReaderExit;
+use crate::sources::{SourceContext, SourceError};
 
 /// Between looks while records keep coming.
 const LOOK_ACTIVE: Duration = Duration::from_millis(2);
@@ -38,7 +38,7 @@ const NAMES_EVERY: Duration = Duration::from_millis(500);
 
 /// What it takes to follow a recording.
 pub(super) struct Follow {
-    pub(super) feed: Feed,
+    pub(super) context: SourceContext,
     pub(super) config: RecordingConfig,
     /// The folder or file, resolved.
     pub(super) path: PathBuf,
@@ -48,7 +48,7 @@ pub(super) struct Follow {
 
 impl Follow {
     /// Follows `found` and whatever joins it, until the run is stopped or is to end because all that was there is read.
-    pub(super) fn run(&self, found: Found, backlog: &mut BacklogReport) -> Result<(), Halt> {
+    pub(super) fn run(&self, found: Found, backlog: &mut BacklogReport) -> Result<(), ReaderExit> {
         let mut followed = Vec::with_capacity(found.files.len());
         let mut unread: HashSet<String> = found.unread.into_iter().map(|unread| unread.name).collect();
         for file in found.files {
@@ -63,24 +63,24 @@ impl Follow {
                 names_due = Instant::now() + NAMES_EVERY.max(began.elapsed() * LOOK_SHARE);
             }
             let began = Instant::now();
-            let grew = followed.iter_mut().try_fold(false, |grew, one| Ok::<_, Halt>(one.look(self)? | grew))?;
+            let grew = followed.iter_mut().try_fold(false, |grew, one| Ok::<_, ReaderExit>(one.look(self)? | grew))?;
             if !backlog.is_sent() && followed.iter().all(FollowedFile::is_caught_up) {
-                backlog.send(&self.feed)?;
+                backlog.send(&self.context)?;
             }
-            if self.feed.ends_caught_up() && backlog.is_sent() {
+            if self.context.stops_when_caught_up() && backlog.is_sent() {
                 return Ok(());
             }
             let now = Instant::now();
             came = if grew { now } else { came };
             let pause = if grew { Duration::ZERO } else { pause(now - came, now - began) };
-            if !sleep_until(&self.feed, now + pause) {
-                return Err(Halt::Stopped);
+            if !sleep_until(&self.context, now + pause) {
+                return Err(ReaderExit::Stopped);
             }
         }
     }
 
     pub(super) fn job<'a>(&'a self, file: &'a RecordingFile) -> Job<'a> {
-        Job { feed: &self.feed, file, pacer: self.pacer.as_ref(), limits: self.limits, followed: true }
+        Job { context: &self.context, file, pacer: self.pacer.as_ref(), limits: self.limits, followed: true }
     }
 
     /// Looks where the names of followed files lead by now, takes up new files of a folder, and warns of what is new and
@@ -89,7 +89,7 @@ impl Follow {
         &self,
         followed: &mut Vec<FollowedFile>,
         unread: &mut HashSet<String>,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), ReaderExit> {
         let ids: Vec<Option<FileId>> = followed.iter().map(FollowedFile::id).collect();
         for one in followed.iter_mut() {
             one.look_at_name(self)?;
@@ -102,10 +102,10 @@ impl Follow {
             Ok(found) => found,
             // The folder has gone since; its files are told of at the next look.
             Err(SourceError::Read { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(failed) => return Err(Halt::Failed(failed)),
+            Err(failed) => return Err(ReaderExit::Failed(failed)),
         };
         if !found.faults.is_empty() {
-            return Err(Halt::Failed(SourceError::Unusable(found.faults.join("\n"))));
+            return Err(ReaderExit::Failed(SourceError::Unusable(found.faults.join("\n"))));
         }
         let new: Vec<_> = found.unread.into_iter().filter(|one| !unread.contains(&one.name)).collect();
         if !new.is_empty() {
@@ -128,7 +128,7 @@ impl Follow {
         new: &RecordingFile,
         followed: &[FollowedFile],
         ids: &[Option<FileId>],
-    ) -> Result<(), Halt> {
+    ) -> Result<(), ReaderExit> {
         let Some(id) = FileId::of_path(&new.path) else { return Ok(()) };
         let same = followed.iter().zip(ids).filter(|(one, had)| **had == Some(id) && one.has_read());
         for (one, _) in same {

@@ -22,9 +22,9 @@ use super::follow::Follow;
 use super::job::Job;
 use super::lines::Cut;
 use super::resume::{Fault, Reading, prove, read_up_to};
-use crate::position::{PartitionId, Reached};
+use crate::position::{PartitionId, PartitionProgress};
 use crate::sources::SourceError;
-use crate::sources::thread::Halt;
+use crate::sources::reader_thread::ReaderExit;
 
 /// How much of a partial line is compared when the file has grown.
 const PARTIAL_LINE_COMPARED_BYTES: usize = 4 << 10;
@@ -57,7 +57,7 @@ pub(super) struct FollowedFile {
     partition: PartitionId,
     presence: Presence,
     /// How far it has been handed over; `None` before the first record.
-    reached: Option<Reached>,
+    reached: Option<PartitionProgress>,
     /// Its first bytes, as they were read; no more than was handed over.
     head: Vec<u8>,
     /// Its bytes when it was taken up.
@@ -75,10 +75,10 @@ enum Presence {
 }
 
 impl FollowedFile {
-    pub(super) fn open(follow: &Follow, file: RecordingFile) -> Result<FollowedFile, Halt> {
-        let stored = follow.feed.stored(&file.key).filter(|reached| reached.count() > 1);
+    pub(super) fn open(follow: &Follow, file: RecordingFile) -> Result<FollowedFile, ReaderExit> {
+        let stored = follow.context.stored_progress(&file.key).filter(|reached| reached.next_number() > 1);
         let reading = Reading::open(&follow.job(&file), stored)?;
-        let partition = follow.feed.open(&file.key, &file.key, file.carries)?.id;
+        let partition = follow.context.open_partition(&file.key, &file.key, file.carries)?.id;
         let bytes_at_start = file.bytes;
         let (presence, head) = (Presence::Away, Vec::new());
         let mut one = FollowedFile { file, partition, presence, reached: stored, head, bytes_at_start };
@@ -87,16 +87,16 @@ impl FollowedFile {
     }
 
     /// Opens a file that was found while following; `None` if it has gone since and nothing of it was ever read.
-    pub(super) fn join(follow: &Follow, file: RecordingFile) -> Result<Option<FollowedFile>, Halt> {
-        let is_new = follow.feed.stored(&file.key).is_none();
+    pub(super) fn join(follow: &Follow, file: RecordingFile) -> Result<Option<FollowedFile>, ReaderExit> {
+        let is_new = follow.context.stored_progress(&file.key).is_none();
         match FollowedFile::open(follow, file) {
-            Err(Halt::Failed(SourceError::Read { cause, .. })) if is_new && is_gone(&cause) => Ok(None),
+            Err(ReaderExit::Failed(SourceError::Read { cause, .. })) if is_new && is_gone(&cause) => Ok(None),
             opened => opened.map(Some),
         }
     }
 
     /// Goes on with an opened file that was proved to hold what was read.
-    fn take_up(&mut self, follow: &Follow, mut reading: Reading) -> Result<(), Halt> {
+    fn take_up(&mut self, follow: &Follow, mut reading: Reading) -> Result<(), ReaderExit> {
         if let Content::Plain(_) = &reading.content
             && let Some(reached) = self.reached.as_mut().filter(|_| reading.ahead.is_none())
         {
@@ -139,12 +139,12 @@ impl FollowedFile {
     }
 
     /// Hands over what has come, a block at most; `false` if nothing has.
-    pub(super) fn look(&mut self, follow: &Follow) -> Result<bool, Halt> {
+    pub(super) fn look(&mut self, follow: &Follow) -> Result<bool, ReaderExit> {
         let job = follow.job(&self.file);
         let Presence::Here(reading) = &mut self.presence else { return Ok(false) };
         let Content::Plain(file) = &reading.content else {
             let what = format!("{} cannot be followed: it is compressed, or an array", self.file.path.display());
-            return Err(Halt::Failed(SourceError::Unusable(what)));
+            return Err(ReaderExit::Failed(SourceError::Unusable(what)));
         };
         let bytes = file.metadata().map_err(|cause| job.unreadable(cause))?.len();
         let read = reading.lines.read_to();
@@ -170,7 +170,7 @@ impl FollowedFile {
     }
 
     /// Keeps more of the file's beginning once more of it was handed over.
-    fn extend_head(&mut self, follow: &Follow) -> Result<(), Halt> {
+    fn extend_head(&mut self, follow: &Follow) -> Result<(), ReaderExit> {
         let Presence::Here(Reading { content: Content::Plain(file), .. }) = &self.presence else { return Ok(()) };
         let handed_over = self.reached.map_or(0, |reached| reached.seek);
         let wanted = usize::try_from(handed_over).unwrap_or(usize::MAX).min(HEAD_BYTES);
@@ -185,7 +185,7 @@ impl FollowedFile {
     }
 
     /// Looks where the name leads by now.
-    pub(super) fn look_at_name(&mut self, follow: &Follow) -> Result<(), Halt> {
+    pub(super) fn look_at_name(&mut self, follow: &Follow) -> Result<(), ReaderExit> {
         let named = match fs::metadata(&self.file.path) {
             Ok(named) => named,
             Err(cause) if is_gone(&cause) => return self.leave(follow),
@@ -207,7 +207,7 @@ impl FollowedFile {
     }
 
     /// Reads on in the file that the name leads to now, if it holds what was read.
-    fn come_back(&mut self, follow: &Follow, file: File) -> Result<(), Halt> {
+    fn come_back(&mut self, follow: &Follow, file: File) -> Result<(), ReaderExit> {
         let job = follow.job(&self.file);
         let mut head = vec![0; self.head.len()];
         let got = read_up_to(&file, &mut head, 0).map_err(|cause| job.unreadable(cause))?;
@@ -230,7 +230,7 @@ impl FollowedFile {
     }
 
     /// A file that begins the same and is shorter may be a copy under way.
-    fn wait_for_growth(&mut self, follow: &Follow, holds: u64, read: u64) -> Result<(), Halt> {
+    fn wait_for_growth(&mut self, follow: &Follow, holds: u64, read: u64) -> Result<(), ReaderExit> {
         let looks = match self.presence {
             Presence::Short { bytes, looks } if bytes == holds => looks + 1,
             Presence::Short { .. } => 1,
@@ -253,7 +253,7 @@ impl FollowedFile {
     }
 
     /// The name leads nowhere: reads what is left of the file, and waits for it if it may be gone.
-    fn leave(&mut self, follow: &Follow) -> Result<(), Halt> {
+    fn leave(&mut self, follow: &Follow) -> Result<(), ReaderExit> {
         if matches!(self.presence, Presence::Away) {
             return Ok(());
         }
@@ -276,7 +276,7 @@ impl FollowedFile {
     }
 
     /// Hands over everything that the open file holds.
-    fn drain(&mut self, follow: &Follow) -> Result<(), Halt> {
+    fn drain(&mut self, follow: &Follow) -> Result<(), ReaderExit> {
         while self.look(follow)? {
             follow.job(&self.file).go_on()?;
         }
@@ -284,11 +284,11 @@ impl FollowedFile {
     }
 
     fn lines_read(&self) -> u64 {
-        self.reached.map_or(0, |reached| reached.count() - 1)
+        self.reached.map_or(0, |reached| reached.next_number() - 1)
     }
 
     /// The file was found under another name of the same folder.
-    pub(super) fn renamed(&self, follow: &Follow, new_key: &str) -> Halt {
+    pub(super) fn renamed(&self, follow: &Follow, new_key: &str) -> ReaderExit {
         let lines = self.lines_read();
         let what = format!("it was renamed to {new_key}, under which its {lines} lines would be read a second time");
         follow.job(&self.file).changed(&what)
@@ -302,7 +302,12 @@ fn is_gone(cause: &io::Error) -> bool {
 
 /// Proves that a file that has grown still holds what was read of it: the last record, and the beginning of the line
 /// after it. A file that was truncated and written again, past where the old one ended, shows here.
-fn prove_continues(job: &Job<'_>, reading: &Reading, file: &File, reached: Option<Reached>) -> Result<(), Halt> {
+fn prove_continues(
+    job: &Job<'_>,
+    reading: &Reading,
+    file: &File,
+    reached: Option<PartitionProgress>,
+) -> Result<(), ReaderExit> {
     let lines = &reading.lines;
     if lines.read_to() < MAGIC_BYTES as u64 {
         prove_plain(job, file)?;
@@ -323,23 +328,23 @@ fn prove_continues(job: &Job<'_>, reading: &Reading, file: &File, reached: Optio
 }
 
 /// A file that was empty when it was opened can turn out to be compressed.
-fn prove_plain(job: &Job<'_>, file: &File) -> Result<(), Halt> {
+fn prove_plain(job: &Job<'_>, file: &File) -> Result<(), ReaderExit> {
     let mut head = [0; MAGIC_BYTES];
     let got = read_up_to(file, &mut head, 0).map_err(|cause| job.unreadable(cause))?;
     match Compression::of(&head[..got]) {
         Compression::Plain => Ok(()),
         other => {
             let what = format!("{} cannot be followed: it is {}", job.file.path.display(), other.name());
-            Err(Halt::Failed(SourceError::Unusable(what)))
+            Err(ReaderExit::Failed(SourceError::Unusable(what)))
         }
     }
 }
 
 /// A file of which nothing was handed over can turn out to be a JSON array.
-fn prove_lines(job: &Job<'_>, file: &File) -> Result<(), Halt> {
+fn prove_lines(job: &Job<'_>, file: &File) -> Result<(), ReaderExit> {
     match detect_layout(&mut FromStart { file, offset: 0 }, job.limits.line_bytes_max, true) {
         Ok(Layout::Lines) => Ok(()),
-        Ok(Layout::Array) => Err(Halt::Failed(SourceError::Unusable(array_is_not_followed(&job.file.path)))),
+        Ok(Layout::Array) => Err(ReaderExit::Failed(SourceError::Unusable(array_is_not_followed(&job.file.path)))),
         Err(cause) => Err(job.unreadable(cause)),
     }
 }
@@ -367,26 +372,26 @@ mod tests {
     use super::super::files;
     use super::super::lines::Limits;
     use super::*;
-    use crate::position::Positions;
-    use crate::sources::{Event, Feed};
+    use crate::position::ResumePositions;
+    use crate::sources::{SourceContext, SourceEvent};
 
     /// What follows a file of this text, and the file as it is followed; nothing looks at it but the test.
-    fn followed(folder: &Path, text: &str) -> (Follow, FollowedFile, mpsc::Receiver<Event>, watch::Sender<bool>) {
+    fn followed(folder: &Path, text: &str) -> (Follow, FollowedFile, mpsc::Receiver<SourceEvent>, watch::Sender<bool>) {
         let path = folder.join("pin.jsonl");
         fs::write(&path, text).unwrap();
         let config = RecordingConfig { follow: true, ..RecordingConfig::at(folder) };
         let (stop, stopped) = watch::channel(false);
-        let (feed, events) = Feed::new(16, Positions::new(), stopped);
+        let (context, events) = SourceContext::new(16, ResumePositions::new(), stopped);
         let limits = Limits { block_bytes: 16, line_bytes_max: 64 };
         let found = files::find(&config, folder, |_| false).unwrap().files.remove(0);
-        let follow = Follow { feed, config, path: folder.to_owned(), pacer: None, limits };
+        let follow = Follow { context, config, path: folder.to_owned(), pacer: None, limits };
         let followed = FollowedFile::open(&follow, found).unwrap();
         (follow, followed, events, stop)
     }
 
-    fn refusal(halted: Result<bool, Halt>) -> String {
+    fn refusal(halted: Result<bool, ReaderExit>) -> String {
         match halted {
-            Err(Halt::Failed(failed)) => failed.to_string(),
+            Err(ReaderExit::Failed(failed)) => failed.to_string(),
             other => panic!("{other:?}"),
         }
     }
@@ -399,7 +404,7 @@ mod tests {
         assert!(!one.look(&follow).unwrap());
         fs::write(&one.file.path, "a\nbegun and done\n").unwrap();
         assert!(one.look(&follow).unwrap());
-        assert_eq!(one.reached.unwrap().count(), 3);
+        assert_eq!(one.reached.unwrap().next_number(), 3);
         fs::write(&one.file.path, "a\nbegun and done\nc").unwrap();
         assert!(one.look(&follow).unwrap());
         fs::write(&one.file.path, "a\nbegun and done\nother\n").unwrap();

@@ -11,10 +11,10 @@ use super::pace::Pacer;
 use super::resume::{Fault, Reading, prove};
 use crate::archive::envelope;
 use crate::file_limit::explain;
-use crate::position::{PartitionId, Reached, anchor};
-use crate::sources::collected::Collected;
-use crate::sources::thread::Halt;
-use crate::sources::{Block, Event, Feed, Records, SourceError};
+use crate::position::{PartitionId, PartitionProgress, record_fingerprint};
+use crate::sources::block_builder::BlockBuilder;
+use crate::sources::reader_thread::ReaderExit;
+use crate::sources::{BlockRecords, RecordBlock, SourceContext, SourceError, SourceEvent};
 
 /// What to do about a file that is not the one that was read before.
 const MEND: &str =
@@ -28,7 +28,7 @@ const REMOVED_HINT: &str = "Put it back and start again: it is read on where rea
 
 /// What it takes to read one file.
 pub(super) struct Job<'a> {
-    pub(super) feed: &'a Feed,
+    pub(super) context: &'a SourceContext,
     pub(super) file: &'a RecordingFile,
     pub(super) pacer: Option<&'a Arc<Pacer>>,
     pub(super) limits: Limits,
@@ -38,10 +38,10 @@ pub(super) struct Job<'a> {
 
 impl Job<'_> {
     /// Reads the file to its end.
-    pub(super) fn read(&self) -> Result<(), Halt> {
-        let stored = self.feed.stored(&self.file.key);
+    pub(super) fn read(&self) -> Result<(), ReaderExit> {
+        let stored = self.context.stored_progress(&self.file.key);
         let mut reading = Reading::open(self, stored)?;
-        let partition = self.feed.open(&self.file.key, &self.file.key, self.file.carries)?.id;
+        let partition = self.context.open_partition(&self.file.key, &self.file.key, self.file.carries)?.id;
         let mut reached = stored;
         if let Some(ahead) = reading.ahead.take() {
             reached = Some(self.deliver(partition, ahead, &reading)?);
@@ -60,11 +60,16 @@ impl Job<'_> {
         if let Some(text) = reading.lines.finish() {
             self.deliver(partition, text, &reading)?;
         }
-        Ok(self.feed.send(Event::Ended(partition))?)
+        Ok(self.context.send(SourceEvent::Ended(partition))?)
     }
 
     /// Sends lines, at the source's pace; tells how far the partition is read then.
-    pub(super) fn deliver(&self, partition: PartitionId, mut text: Text, reading: &Reading) -> Result<Reached, Halt> {
+    pub(super) fn deliver(
+        &self,
+        partition: PartitionId,
+        mut text: Text,
+        reading: &Reading,
+    ) -> Result<PartitionProgress, ReaderExit> {
         if let Some(pacer) = self.pacer {
             let together = pacer.together();
             while let Some(first) = text.split_first(together) {
@@ -75,78 +80,84 @@ impl Job<'_> {
         self.send(partition, text, reading)
     }
 
-    fn deliver_paced(&self, to: PartitionId, text: Text, of: &Reading, pacer: &Pacer) -> Result<Reached, Halt> {
-        match pacer.wait(self.feed, text.count) {
+    fn deliver_paced(
+        &self,
+        to: PartitionId,
+        text: Text,
+        of: &Reading,
+        pacer: &Pacer,
+    ) -> Result<PartitionProgress, ReaderExit> {
+        match pacer.wait(self.context, text.count) {
             true => self.send(to, text, of),
-            false => Err(Halt::Stopped),
+            false => Err(ReaderExit::Stopped),
         }
     }
 
-    fn send(&self, partition: PartitionId, text: Text, reading: &Reading) -> Result<Reached, Halt> {
+    fn send(&self, partition: PartitionId, text: Text, reading: &Reading) -> Result<PartitionProgress, ReaderExit> {
         let next = text.first + text.count;
-        let anchor = anchor(text.last());
+        let anchor = record_fingerprint(text.last());
         let (seek, done) = match &reading.content {
             Content::Plain(_) => (text.end, text.end),
             Content::Packed { taken, .. } => (0, taken.load(Ordering::Relaxed)),
         };
         let records = match &self.file.archived {
             Some(_) => as_received(text.first, text.text),
-            None => Records::Lines { first: text.first, text: text.text.into() },
+            None => BlockRecords::Lines { first: text.first, text: text.text.into() },
         };
         let remaining_bytes = Some(reading.bytes.saturating_sub(done));
         let next = next.into();
-        let block = Block { partition, records, next, anchor, seek, lag: None, lag_ms: None, remaining_bytes };
-        self.feed.send(Event::Block(block))?;
-        Ok(Reached { next, rows: 0, anchor, seek })
+        let block = RecordBlock { partition, records, next, anchor, seek, lag: None, lag_ms: None, remaining_bytes };
+        self.context.send(SourceEvent::Block(block))?;
+        Ok(PartitionProgress { next, rows: 0, anchor, seek })
     }
 
     /// Proves that a plain file still holds what was read of it: it may have been truncated and written again meanwhile.
-    fn prove_unchanged(&self, reading: &Reading, reached: Option<Reached>) -> Result<(), Halt> {
+    fn prove_unchanged(&self, reading: &Reading, reached: Option<PartitionProgress>) -> Result<(), ReaderExit> {
         let Content::Plain(file) = &reading.content else { return Ok(()) };
         let holds = file.metadata().map_err(|cause| self.unreadable(cause))?.len();
         let read = reading.lines.read_to();
         if holds < read {
             return Err(self.fault(Fault::Shorter { read, holds, unit: "bytes" }));
         }
-        match reached.filter(|reached| reached.count() > 1 && reached.seek > 0) {
+        match reached.filter(|reached| reached.next_number() > 1 && reached.seek > 0) {
             Some(reached) => prove(file, reached, self.limits).map_err(|fault| self.fault(fault)),
             None => Ok(()),
         }
     }
 
     /// Halts once the run is stopped.
-    pub(super) fn go_on(&self) -> Result<(), Halt> {
-        if self.feed.stopped() { Err(Halt::Stopped) } else { Ok(()) }
+    pub(super) fn go_on(&self) -> Result<(), ReaderExit> {
+        if self.context.is_stopping() { Err(ReaderExit::Stopped) } else { Ok(()) }
     }
 
     /// The file cannot be read.
-    pub(super) fn unreadable(&self, cause: io::Error) -> Halt {
-        Halt::Failed(SourceError::Read { partition: self.file.key.clone(), cause: explain(cause) })
+    pub(super) fn unreadable(&self, cause: io::Error) -> ReaderExit {
+        ReaderExit::Failed(SourceError::Read { partition: self.file.key.clone(), cause: explain(cause) })
     }
 
     /// The file cannot be read beyond a line.
-    pub(super) fn unreadable_after(&self, line: u64, cause: io::Error) -> Halt {
+    pub(super) fn unreadable_after(&self, line: u64, cause: io::Error) -> ReaderExit {
         let partition = format!("{} after line {line}", self.file.key);
-        Halt::Failed(SourceError::Read { partition, cause })
+        ReaderExit::Failed(SourceError::Read { partition, cause })
     }
 
     /// The file is not the one that was read.
-    pub(super) fn changed(&self, what: &str) -> Halt {
+    pub(super) fn changed(&self, what: &str) -> ReaderExit {
         let hint = if self.followed { format!("{MEND}. {ROTATION}") } else { MEND.to_owned() };
         self.changed_with_hint(what, &hint)
     }
 
     /// The file is gone, and may not be.
-    pub(super) fn removed(&self) -> Halt {
+    pub(super) fn removed(&self) -> ReaderExit {
         self.changed_with_hint("it was removed or renamed while it was followed", REMOVED_HINT)
     }
 
-    fn changed_with_hint(&self, what: &str, hint: &str) -> Halt {
-        Halt::Failed(SourceError::Changed { partition: self.file.key.clone(), what: format!("{what}. {hint}") })
+    fn changed_with_hint(&self, what: &str, hint: &str) -> ReaderExit {
+        ReaderExit::Failed(SourceError::Changed { partition: self.file.key.clone(), what: format!("{what}. {hint}") })
     }
 
     /// The file is not the one that was read, or cannot tell.
-    pub(super) fn fault(&self, fault: Fault) -> Halt {
+    pub(super) fn fault(&self, fault: Fault) -> ReaderExit {
         match fault {
             Fault::Io(cause) => self.unreadable(cause),
             Fault::Shorter { read, holds, unit } => {
@@ -163,14 +174,14 @@ impl Job<'_> {
 }
 
 /// Lines of an archive as the messages that they were made of. Most blocks have none that was wrapped.
-fn as_received(first: u64, text: Vec<u8>) -> Records {
+fn as_received(first: u64, text: Vec<u8>) -> BlockRecords {
     if memchr::memmem::find(&text, envelope::WRAPPED_PREFIX.as_bytes()).is_none() {
-        return Records::Lines { first, text: text.into() };
+        return BlockRecords::Lines { first, text: text.into() };
     }
-    let mut collected = Collected::new("");
-    Records::Lines { first, text: text.into() }.each(|entry| {
+    let mut collected = BlockBuilder::new("");
+    BlockRecords::Lines { first, text: text.into() }.for_each(|entry| {
         let payload = entry.payload.and_then(envelope::decode_line);
         collected.push(payload.as_deref(), entry.position, None);
     });
-    collected.take()
+    collected.take_records()
 }

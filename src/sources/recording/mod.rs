@@ -45,8 +45,8 @@ use pace::Pacer;
 use unread::UnreadReport;
 
 use super::backlog::BacklogReport;
-use super::thread::{Halt, spawn, spawn_reader};
-use super::{Feed, SourceError};
+use super::reader_thread::{ReaderExit, spawn_reader, spawn_thread};
+use super::{SourceContext, SourceError};
 use crate::file_limit;
 use crate::finding::Finding;
 use crate::storage::{Location, LocationSpec, StorageConnection};
@@ -159,7 +159,7 @@ fn check_name(config: &RecordingConfig) -> Result<(), SourceError> {
 ///
 /// # Errors
 /// [`SourceError::Unusable`] with every pair that cannot be told apart, a line each.
-pub fn tell_apart(sources: &[RecordingSource]) -> Result<(), SourceError> {
+pub fn check_unique(sources: &[RecordingSource]) -> Result<(), SourceError> {
     let mut faults = Vec::new();
     for (at, one) in sources.iter().enumerate() {
         for other in &sources[at + 1..] {
@@ -235,40 +235,43 @@ impl RecordingSource {
     /// Warns of what is not read, and starts reading into the feed; the threads end when every file has, when the run is stopped, or on a failure,
     /// which they tell the feed.
     ///
-    /// The threads wait in [`Feed::send`] while the feed is full: an engine that stops must go on taking, or drop
+    /// The threads wait in [`SourceContext::send`] while the feed is full: an engine that stops must go on taking, or drop
     /// its end.
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn start(self, feed: &Feed) -> Result<Vec<JoinHandle<()>>, SourceError> {
+    pub fn start(self, context: &SourceContext) -> Result<Vec<JoinHandle<()>>, SourceError> {
         let limits = match self.config.rate_per_sec {
             None => Limits { block_bytes: BLOCK_BYTES, line_bytes_max: LINE_BYTES_MAX },
             Some(_) => Limits { block_bytes: PACED_BLOCK_BYTES, line_bytes_max: LINE_BYTES_MAX },
         };
-        self.start_within(limits, feed)
+        self.start_within(limits, context)
     }
 
-    fn start_within(self, limits: Limits, feed: &Feed) -> Result<Vec<JoinHandle<()>>, SourceError> {
+    fn start_within(self, limits: Limits, context: &SourceContext) -> Result<Vec<JoinHandle<()>>, SourceError> {
         let pacer = self.config.rate_per_sec.map(|per_sec| Arc::new(Pacer::new(per_sec, Instant::now())));
-        if let Err(gone) = self.nothing_gone(feed) {
-            return Ok(vec![spawn("recording".to_owned(), feed, self.shown(), |_| Err(Halt::Failed(gone)))?]);
+        if let Err(gone) = self.nothing_gone(context) {
+            return Ok(vec![spawn_thread("recording".to_owned(), context, self.shown(), |_| {
+                Err(ReaderExit::Failed(gone))
+            })?]);
         }
         UnreadReport::of(&self.found.unread).warn(&self.path);
         let shown = self.shown();
         let RecordingSource { config, path, found } = self;
         if config.follow {
-            let follow = Follow { feed: feed.clone(), config, path: path.clone(), pacer, limits };
-            let read = move |_: &Feed, backlog: &mut BacklogReport| follow.run(found, backlog);
-            return Ok(vec![spawn_reader("recording".to_owned(), feed, shown, read)?]);
+            let follow = Follow { context: context.clone(), config, path: path.clone(), pacer, limits };
+            let read = move |_: &SourceContext, backlog: &mut BacklogReport| follow.run(found, backlog);
+            return Ok(vec![spawn_reader("recording".to_owned(), context, shown, read)?]);
         }
         let files = Arc::new(found.files);
         let next = Arc::new(AtomicUsize::new(0));
         (0..files.len().min(READERS_MAX))
             .map(|reader| {
                 let (files, next, pacer) = (Arc::clone(&files), Arc::clone(&next), pacer.clone());
-                let read =
-                    move |feed: &Feed, _: &mut BacklogReport| read_files(feed, &files, &next, pacer.as_ref(), limits);
-                spawn_reader(format!("recording-{reader}"), feed, shown.clone(), read)
+                let read = move |context: &SourceContext, _: &mut BacklogReport| {
+                    read_files(context, &files, &next, pacer.as_ref(), limits)
+                };
+                spawn_reader(format!("recording-{reader}"), context, shown.clone(), read)
             })
             .collect()
     }
@@ -278,14 +281,14 @@ impl RecordingSource {
     }
 
     /// Whether every file that was read before is still there.
-    fn nothing_gone(&self, feed: &Feed) -> Result<(), SourceError> {
+    fn nothing_gone(&self, context: &SourceContext) -> Result<(), SourceError> {
         if !self.is_folder() || self.config.allow_removed {
             return Ok(());
         }
         let prefix = files::prefix(&self.config);
         let here: HashSet<&str> = self.found.files.iter().map(|file| file.key.as_str()).collect();
         // Other recordings' names contain a further slash.
-        let mut stored = feed.stored_under(&prefix).filter(|(key, _)| !key[prefix.len()..].contains('/'));
+        let mut stored = context.stored_with_prefix(&prefix).filter(|(key, _)| !key[prefix.len()..].contains('/'));
         match stored.find(|(key, _)| !here.contains(key)) {
             None => Ok(()),
             Some((key, reached)) => Err(SourceError::Changed {
@@ -293,7 +296,7 @@ impl RecordingSource {
                 what: format!(
                     "{} lines of it were read before, and it is not among the files of {} any more. Put it back; or say \
                      allow_removed = true if everything in it was read, or give this recording another `name` if it is another one",
-                    reached.count().saturating_sub(1),
+                    reached.next_number().saturating_sub(1),
                     self.path.display()
                 ),
             }),
@@ -303,14 +306,14 @@ impl RecordingSource {
 
 /// Takes one file after the other until there are none.
 fn read_files(
-    feed: &Feed,
+    context: &SourceContext,
     files: &[RecordingFile],
     next: &AtomicUsize,
     pacer: Option<&Arc<Pacer>>,
     limits: Limits,
-) -> Result<(), Halt> {
+) -> Result<(), ReaderExit> {
     while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-        Job { feed, file, pacer, limits, followed: false }.read()?;
+        Job { context, file, pacer, limits, followed: false }.read()?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::sources::Feed;
+use crate::sources::SourceContext;
 
 /// How many times a second records leave, at most.
 const TURNS_PER_SEC: u32 = 250;
@@ -42,15 +42,15 @@ impl Pacer {
     }
 
     /// Sleeps until the next `records` may leave; `false` if the run is stopped before.
-    pub(super) fn wait(&self, feed: &Feed, records: u64) -> bool {
-        sleep_until(feed, self.reserve(Instant::now(), records))
+    pub(super) fn wait(&self, context: &SourceContext, records: u64) -> bool {
+        sleep_until(context, self.reserve(Instant::now(), records))
     }
 }
 
 /// Sleeps until then; `false` as soon as the run is stopped.
-pub(super) fn sleep_until(feed: &Feed, then: Instant) -> bool {
+pub(super) fn sleep_until(context: &SourceContext, then: Instant) -> bool {
     loop {
-        if feed.stopped() {
+        if context.is_stopping() {
             return false;
         }
         match then.checked_duration_since(Instant::now()) {

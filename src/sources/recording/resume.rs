@@ -8,8 +8,8 @@ use super::array::Layout;
 use super::compression::{Compression, Content, look_at_layout};
 use super::job::Job;
 use super::lines::{Cut, Limits, Lines, Text, record};
-use crate::position::{Reached, anchor};
-use crate::sources::thread::Halt;
+use crate::position::{PartitionProgress, record_fingerprint};
+use crate::sources::reader_thread::ReaderExit;
 
 /// How much is read at a time when a line's beginning is searched backwards.
 const BACKWARDS_BYTES: u64 = 64 << 10;
@@ -30,21 +30,25 @@ pub(super) struct Reading {
 
 impl Reading {
     /// Opens the job's file at `stored`, or at its beginning.
-    pub(super) fn open(job: &Job<'_>, stored: Option<Reached>) -> Result<Reading, Halt> {
+    pub(super) fn open(job: &Job<'_>, stored: Option<PartitionProgress>) -> Result<Reading, ReaderExit> {
         if let Some(objects) = &job.file.archived {
             let lines = Lines::new(job.limits, 1, 0);
             let bytes = job.file.bytes;
             let reading = Reading { content: objects.open(), lines, ahead: None, owes_line_end: false, bytes };
-            return reading.at(job, stored.filter(|reached| reached.count() > 1));
+            return reading.at(job, stored.filter(|reached| reached.next_number() > 1));
         }
         let file = File::open(&job.file.path).map_err(|cause| job.unreadable(cause))?;
         Reading::of_file(job, file, stored)
     }
 
     /// The same of an opened file, which must stand at its start.
-    pub(super) fn of_file(job: &Job<'_>, mut file: File, stored: Option<Reached>) -> Result<Reading, Halt> {
+    pub(super) fn of_file(
+        job: &Job<'_>,
+        mut file: File,
+        stored: Option<PartitionProgress>,
+    ) -> Result<Reading, ReaderExit> {
         let limits = job.limits;
-        let stored = stored.filter(|reached| reached.count() > 1);
+        let stored = stored.filter(|reached| reached.next_number() > 1);
         let (compression, bytes) = facts(&mut file).map_err(|cause| job.unreadable(cause))?;
         let layout = look_at_layout(&mut file, compression, limits.line_bytes_max, job.followed);
         let layout = layout.map_err(|cause| job.unreadable(cause))?;
@@ -52,7 +56,7 @@ impl Reading {
         match stored {
             Some(reached) if reached.seek > 0 && (compression, layout) == (Compression::Plain, Layout::Lines) => {
                 prove(&file, reached, limits).map_err(|fault| job.fault(fault))?;
-                let lines = Lines::new(limits, reached.count(), reached.seek);
+                let lines = Lines::new(limits, reached.next_number(), reached.seek);
                 file.seek(SeekFrom::Start(reached.seek)).map_err(|cause| job.unreadable(cause))?;
                 let owes_line_end = !ends_line(&file, reached.seek).map_err(|cause| job.unreadable(cause))?;
                 Ok(Reading { owes_line_end, ..reading(Content::Plain(file), lines) })
@@ -65,7 +69,7 @@ impl Reading {
     }
 
     /// From its beginning, or from where everything before is counted.
-    fn at(mut self, job: &Job<'_>, stored: Option<Reached>) -> Result<Reading, Halt> {
+    fn at(mut self, job: &Job<'_>, stored: Option<PartitionProgress>) -> Result<Reading, ReaderExit> {
         if let Some(reached) = stored {
             self.count_up_to(job, reached)?;
         }
@@ -73,7 +77,7 @@ impl Reading {
     }
 
     /// Reads past everything before `reached.next`, where there is no place to seek to.
-    fn count_up_to(&mut self, job: &Job<'_>, reached: Reached) -> Result<(), Halt> {
+    fn count_up_to(&mut self, job: &Job<'_>, reached: PartitionProgress) -> Result<(), ReaderExit> {
         loop {
             job.go_on()?;
             let cut = self.lines.read(&mut self.content, u64::MAX);
@@ -86,15 +90,15 @@ impl Reading {
                         text
                     }
                     None => {
-                        let (read, holds) = (reached.count() - 1, self.lines.next() - 1);
+                        let (read, holds) = (reached.next_number() - 1, self.lines.next() - 1);
                         return Err(job.fault(Fault::Shorter { read, holds, unit: "lines" }));
                     }
                 },
             };
-            if self.lines.next() < reached.count() {
+            if self.lines.next() < reached.next_number() {
                 continue;
             }
-            let before = text.split_first(reached.count() - text.first);
+            let before = text.split_first(reached.next_number() - text.first);
             let (before, ahead) = match before {
                 Some(before) => (before, Some(text)),
                 None => (text, None),
@@ -105,7 +109,7 @@ impl Reading {
     }
 
     /// Steps over the end of the last line, if it owes one and that has been written. `false`: not yet.
-    pub(super) fn settle_line_end(&mut self, job: &Job<'_>) -> Result<bool, Halt> {
+    pub(super) fn settle_line_end(&mut self, job: &Job<'_>) -> Result<bool, ReaderExit> {
         let Content::Plain(file) = &mut self.content else { return Ok(true) };
         if !self.owes_line_end {
             return Ok(true);
@@ -163,7 +167,7 @@ impl From<io::Error> for Fault {
 }
 
 /// Proves that the record before a place in a plain file is the one that was read there.
-pub(super) fn prove(file: &File, reached: Reached, limits: Limits) -> Result<(), Fault> {
+pub(super) fn prove(file: &File, reached: PartitionProgress, limits: Limits) -> Result<(), Fault> {
     let holds = file.metadata()?.len();
     if holds < reached.seek {
         return Err(Fault::Shorter { read: reached.seek, holds, unit: "bytes" });
@@ -176,10 +180,10 @@ pub(super) fn prove(file: &File, reached: Reached, limits: Limits) -> Result<(),
     prove_record(record(&line), reached)
 }
 
-fn prove_record(last: &[u8], reached: Reached) -> Result<(), Fault> {
-    match anchor(last) {
+fn prove_record(last: &[u8], reached: PartitionProgress) -> Result<(), Fault> {
+    match record_fingerprint(last) {
         found if found == reached.anchor => Ok(()),
-        found => Err(Fault::Other { line: reached.count() - 1, wanted: reached.anchor, found }),
+        found => Err(Fault::Other { line: reached.next_number() - 1, wanted: reached.anchor, found }),
     }
 }
 

@@ -9,7 +9,7 @@ use deltalake::arrow::array::{AsArray, RecordBatch};
 use deltalake::arrow::datatypes::Int32Type;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::{DeltaTable, ObjectStore};
-use pinflow::position::Reached;
+use pinflow::position::PartitionProgress;
 use pinflow::sinks::delta::{Batches, DeltaError, Settings, Table, Tables};
 use pinflow::sinks::{Delivery, Encoder, PartitionReached, Resume, Window};
 use pinflow::storage::FsyncStore;
@@ -156,7 +156,7 @@ impl ModelEngine {
         let mut reached = Vec::new();
         for (number, partition) in self.partitions.iter().enumerate() {
             let end = until.min(partition.records) + 1;
-            let from = self.resume.positions.get(partition.source).map_or(1, Reached::count);
+            let from = self.resume.positions.get(partition.source).map_or(1, PartitionProgress::next_number);
             let next = end.min(from + step);
             if next <= from {
                 continue;
@@ -173,7 +173,7 @@ impl ModelEngine {
                 }
             }
             let rows = rows_before(partition, next);
-            let at = Reached { next: next.into(), rows, anchor: next ^ 0x55, seek: next * 100 };
+            let at = PartitionProgress { next: next.into(), rows, anchor: next ^ 0x55, seek: next * 100 };
             self.resume.positions.insert(partition.source.to_owned(), at);
             reached.push(PartitionReached {
                 key: partition.source.to_owned(),
@@ -249,7 +249,7 @@ pub(crate) async fn assert_positions(root: &Path, partitions: &[ModelPartition],
     for partition in partitions {
         let next = until.min(partition.records) + 1;
         let rows = rows_before(partition, next);
-        let at = Reached { next: next.into(), rows, anchor: next ^ 0x55, seek: next * 100 };
+        let at = PartitionProgress { next: next.into(), rows, anchor: next ^ 0x55, seek: next * 100 };
         assert_eq!(resume.positions.get(partition.source), Some(&at), "{}", partition.source);
     }
     assert!(resume.already.is_empty(), "{:?}", resume.already);

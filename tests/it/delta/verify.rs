@@ -12,7 +12,7 @@ use pinflow_dataflows::symbol::Symbol;
 use serde_json::Value;
 
 use super::model::{ModelEngine, append, expected, open, partitions};
-use pinflow::position::Reached;
+use pinflow::position::PartitionProgress;
 
 async fn checked(path: &Path) -> Verdict {
     let tables = inspect(path, 0).await.unwrap();
@@ -36,7 +36,7 @@ async fn write(root: &Path, places: &[Place], next: u64, rows: u64) {
         key: source.to_owned(),
         source: source.to_owned(),
         carries: StreamHint::Auto,
-        reached: Reached { next: next.into(), rows, anchor: 1, seek: 1 },
+        reached: PartitionProgress { next: next.into(), rows, anchor: 1, seek: 1 },
     };
     let window = Window { epoch: 1, rows: 1, batches: vec![encoder.cut()], reached: vec![reached] };
     tables.commit(window).await.unwrap();

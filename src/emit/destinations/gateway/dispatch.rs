@@ -213,7 +213,7 @@ impl BatchRequest<'_> {
             }
             count_reason(&self.target.retry_reasons, &reason, 1);
             deadline += wait.unwrap_or_default();
-            let wait = wait.unwrap_or_default().max(backoff.wait());
+            let wait = wait.unwrap_or_default().max(backoff.next_wait());
             attempt += 1;
             delivery.report_retry(&self.target.name, &reason, attempt, wait);
             tokio::select! {

@@ -50,8 +50,8 @@ fn records(texts: Vec<Text>) -> Vec<(u64, Vec<u8>, Option<u64>)> {
     for text in texts {
         let (end, count, last, first) = (text.end, text.count, text.last().to_vec(), text.first);
         let before = records.len();
-        crate::sources::Records::Lines { first: text.first, text: text.text.into() }
-            .each(|entry| records.push((entry.position.narrow().unwrap(), entry.payload.unwrap().to_vec(), None)));
+        crate::sources::BlockRecords::Lines { first: text.first, text: text.text.into() }
+            .for_each(|entry| records.push((entry.position.narrow().unwrap(), entry.payload.unwrap().to_vec(), None)));
         assert_eq!((records.len() - before) as u64, count);
         assert_eq!(first + count - 1, records.last().unwrap().0);
         assert_eq!(records.last().unwrap().1, last);

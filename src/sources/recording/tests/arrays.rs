@@ -7,11 +7,11 @@ use proptest::prelude::*;
 use super::super::{RecordingConfig, plan};
 use super::harness::{Heard, Packing, Run, SMALL, a_while, append, followed, read, recording};
 use crate::finding::Finding;
-use crate::position::Positions;
+use crate::position::ResumePositions;
 use crate::sources::recording::lines::Limits;
 
 /// The records of a file with this content, read from `stored` on in blocks of so many bytes.
-fn read_file(file: &str, content: &[u8], block_bytes: usize, stored: Positions) -> Heard {
+fn read_file(file: &str, content: &[u8], block_bytes: usize, stored: ResumePositions) -> Heard {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(file), content).unwrap();
     let limits = Limits { block_bytes, line_bytes_max: 1 << 20 };
@@ -81,9 +81,9 @@ proptest! {
     ) {
         let packing = Packing::ALL[packing];
         let lines: String = elements.iter().map(|element| format!("{element}\n")).collect();
-        let as_lines = read_file("pin.jsonl", lines.as_bytes(), block_bytes, Positions::new());
+        let as_lines = read_file("pin.jsonl", lines.as_bytes(), block_bytes, ResumePositions::new());
         let packed = packing.pack(array(&elements, style).as_bytes());
-        let as_array = read_file(packing.file(), &packed, block_bytes, Positions::new());
+        let as_array = read_file(packing.file(), &packed, block_bytes, ResumePositions::new());
         prop_assert_eq!(values(&as_array), values(&as_lines));
         prop_assert_eq!(as_array.ended.len(), 1);
     }
@@ -97,9 +97,9 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("pin.json"), array(&elements, style)).unwrap();
         let limits = Limits { block_bytes, line_bytes_max: 1 << 20 };
-        let all = Run::start(recording(folder.path()), limits, Positions::new()).finish();
+        let all = Run::start(recording(folder.path()), limits, ResumePositions::new()).finish();
         for blocks in 1..=all.blocks {
-            let mut run = Run::start(recording(folder.path()), limits, Positions::new());
+            let mut run = Run::start(recording(folder.path()), limits, ResumePositions::new());
             run.until(|heard| heard.blocks == blocks);
             let first = run.drop_the_engine();
             let second = Run::start(recording(folder.path()), limits, first.reached.clone()).finish();
@@ -113,7 +113,7 @@ fn element_longer_than_a_message_is_cut_in_its_place() {
     let long = format!("[{{\"ind\":1}},\n\"{}\",{{\"ind\":3}}]", "x".repeat(1_000));
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("pin.json"), long).unwrap();
-    let heard = read(folder.path(), Positions::new());
+    let heard = read(folder.path(), ResumePositions::new());
     assert_eq!(heard.lines()[1].len(), SMALL.line_bytes_max);
     assert_eq!((heard.lines()[2].as_str(), heard.positions()), ("{\"ind\":3}", vec![1, 2, 3]));
 }
@@ -124,7 +124,7 @@ fn array_that_is_not_whole_ends_the_run_after_its_whole_elements() {
         ("[\n{\"ind\":1},\n{\"ind\":2", "the file ends in element 2, which begins at byte 13"),
         ("[\n{\"ind\":1}\n]\n{\"ind\":2}\n", "the JSON array ends after element 1 and more follows it, at byte 14"),
     ] {
-        let heard = read_file("pin.json", text.as_bytes(), 16, Positions::new());
+        let heard = read_file("pin.json", text.as_bytes(), 16, ResumePositions::new());
         assert_eq!(heard.lines(), ["{\"ind\":1}"]);
         assert!(heard.failure().contains(failure), "{}", heard.failure());
         assert!(heard.failure().contains("recording/pin.json after line 1"), "{}", heard.failure());
@@ -133,7 +133,7 @@ fn array_that_is_not_whole_ends_the_run_after_its_whole_elements() {
 
 #[test]
 fn array_that_has_gained_elements_is_read_on_and_another_one_is_refused() {
-    let first = read_file("pin.json", b"[\n{\"ind\":1}\n]", 16, Positions::new());
+    let first = read_file("pin.json", b"[\n{\"ind\":1}\n]", 16, ResumePositions::new());
     let again = |text: &str| read_file("pin.json", text.as_bytes(), 16, first.reached.clone());
     assert_eq!(again("[\n{\"ind\":1},\n{\"ind\":2}\n]").positions(), [2]);
     assert!(again("[\n{\"ind\":1}\n]").records.is_empty());
@@ -159,7 +159,7 @@ fn array_is_not_followed() {
     let refused = plan(config, std::path::Path::new("/")).unwrap_err().to_string();
     assert!(refused.contains("pin.json: a JSON array cannot be followed"), "{refused}");
     fs::write(folder.path().join("pin.json"), "").unwrap();
-    let mut run = Run::start(followed(folder.path()), SMALL, Positions::new());
+    let mut run = Run::start(followed(folder.path()), SMALL, ResumePositions::new());
     run.until(|heard| !heard.opened.is_empty());
     append(&folder.path().join("pin.json"), "[");
     a_while();

@@ -6,10 +6,10 @@ use std::path::Path;
 use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 
-use super::super::{RecordingConfig, StreamSetting, plan, tell_apart};
+use super::super::{RecordingConfig, StreamSetting, check_unique, plan};
 use super::harness::{Packing, Run, SMALL, read, recording};
 use crate::finding::Finding;
-use crate::position::Positions;
+use crate::position::ResumePositions;
 
 fn refused(config: RecordingConfig) -> String {
     let failed = plan(config, Path::new("/")).unwrap_err();
@@ -25,7 +25,7 @@ fn a_folder_of_all_three_streams() {
     fs::write(folder.path().join("pin.jsonl"), "p\n").unwrap();
     fs::write(folder.path().join("geo.jsonl.gz"), Packing::Gzip.pack(b"g\n")).unwrap();
     fs::write(folder.path().join("user.ndjson.zst"), Packing::Zstd.pack(b"u\n")).unwrap();
-    let heard = read(folder.path(), Positions::new());
+    let heard = read(folder.path(), ResumePositions::new());
     let carries: Vec<StreamHint> = heard.opened.values().map(|partition| partition.carries).collect();
     for stream in Stream::ALL {
         assert!(carries.contains(&StreamHint::Only(stream)));
@@ -41,7 +41,7 @@ fn files_named_after_the_original_tables_are_read() {
     {
         fs::write(folder.path().join(file), text).unwrap();
     }
-    let heard = read(folder.path(), Positions::new());
+    let heard = read(folder.path(), ResumePositions::new());
     // Partitions are opened in the order of the folder, which is any order.
     let carries = |name: &str| heard.opened.values().find(|opened| *opened.name == *name).map(|opened| opened.carries);
     for (name, stream) in [
@@ -87,7 +87,7 @@ fn many_files_are_read_each_once() {
     for file in 0..100 {
         fs::write(folder.path().join(format!("pin-{file:03}.jsonl")), format!("{file}\n")).unwrap();
     }
-    let heard = read(folder.path(), Positions::new());
+    let heard = read(folder.path(), ResumePositions::new());
     assert_eq!((heard.records.len(), heard.ended.len()), (100, 100));
     assert_eq!(heard.records["recording/pin-042.jsonl"], [(1, b"42".to_vec())]);
 }
@@ -103,7 +103,7 @@ fn a_given_stream_takes_any_name() {
     let checked = source.check();
     let Some(Finding::Well(unread)) = checked.last() else { panic!("{checked:?}") };
     assert!(["_SUCCESS", ".hidden", "half.tmp"].iter().all(|file| unread.contains(file)), "{unread}");
-    let heard = Run::start(source, SMALL, Positions::new()).finish();
+    let heard = Run::start(source, SMALL, ResumePositions::new()).finish();
     assert_eq!(heard.records.len(), 3);
     assert!(heard.opened.values().all(|partition| partition.carries == StreamHint::Auto));
 }
@@ -115,7 +115,7 @@ fn a_single_file_needs_a_stream_in_its_name_or_its_setting() {
     fs::write(folder.path().join("posts.log"), "a\n").unwrap();
     let base = folder.path();
     let config = RecordingConfig { name: Some("spring".to_owned()), ..RecordingConfig::at("geo.jsonl") };
-    let heard = Run::start(plan(config, base).unwrap(), SMALL, Positions::new()).finish();
+    let heard = Run::start(plan(config, base).unwrap(), SMALL, ResumePositions::new()).finish();
     assert_eq!(heard.records.keys().collect::<Vec<_>>(), ["recording/spring/geo.jsonl"]);
     let what = plan(RecordingConfig::at("posts.log"), base).unwrap_err().to_string();
     assert!(what.contains("say stream = "), "{what}");
@@ -154,12 +154,12 @@ fn recordings_that_could_be_taken_for_each_other_are_refused() {
         plan(RecordingConfig { name: Some(name.to_owned()), ..RecordingConfig::at(path) }, Path::new("/")).unwrap()
     };
     let (folder, pin, geo) = (one.path(), one.path().join("pin.jsonl"), other.path().join("geo.jsonl"));
-    assert!(tell_apart(&[recording(folder), recording(other.path())]).is_err());
-    assert!(tell_apart(&[named(folder, "a"), named(other.path(), "a")]).is_err());
-    assert!(tell_apart(&[recording(&other.path().join("pin.jsonl")), recording(&pin)]).is_err());
-    assert!(tell_apart(&[recording(folder), recording(&geo)]).is_err());
-    assert!(tell_apart(&[recording(&pin), recording(&geo)]).is_ok());
-    assert!(tell_apart(&[recording(folder), named(other.path(), "a"), named(other.path(), "b")]).is_ok());
+    assert!(check_unique(&[recording(folder), recording(other.path())]).is_err());
+    assert!(check_unique(&[named(folder, "a"), named(other.path(), "a")]).is_err());
+    assert!(check_unique(&[recording(&other.path().join("pin.jsonl")), recording(&pin)]).is_err());
+    assert!(check_unique(&[recording(folder), recording(&geo)]).is_err());
+    assert!(check_unique(&[recording(&pin), recording(&geo)]).is_ok());
+    assert!(check_unique(&[recording(folder), named(other.path(), "a"), named(other.path(), "b")]).is_ok());
 }
 
 #[test]
@@ -168,19 +168,20 @@ fn a_file_that_vanishes_after_planning_is_told() {
     fs::write(folder.path().join("pin.jsonl"), "a\n").unwrap();
     let source = recording(folder.path());
     fs::remove_file(folder.path().join("pin.jsonl")).unwrap();
-    let heard = Run::start(source, SMALL, Positions::new()).finish();
+    let heard = Run::start(source, SMALL, ResumePositions::new()).finish();
     assert!(heard.failure().starts_with("read recording/pin.jsonl: "), "{}", heard.failure());
 }
 
 #[test]
 fn a_panic_is_told() {
     let (_stop, stopped) = tokio::sync::watch::channel(false);
-    let (feed, mut events) = crate::sources::Feed::new(1, Positions::new(), stopped);
-    let thread =
-        crate::sources::thread::spawn("test".to_owned(), &feed, "posts".to_owned(), |_| panic!("a fault of ours"))
-            .unwrap();
+    let (context, mut events) = crate::sources::SourceContext::new(1, ResumePositions::new(), stopped);
+    let thread = crate::sources::reader_thread::spawn_thread("test".to_owned(), &context, "posts".to_owned(), |_| {
+        panic!("a fault of ours")
+    })
+    .unwrap();
     match events.blocking_recv() {
-        Some(crate::sources::Event::Failed(failed)) => {
+        Some(crate::sources::SourceEvent::Failed(failed)) => {
             assert_eq!(failed.to_string(), "read posts: panicked: a fault of ours");
         }
         other => panic!("{other:?}"),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::super::{RecordingConfig, plan};
 use super::harness::{Heard, Packing, Run, SMALL, a_while, append, followed, read};
-use crate::position::Positions;
+use crate::position::ResumePositions;
 use crate::sources::SourceError;
 
 fn records(heard: &Heard) -> usize {
@@ -17,7 +17,7 @@ fn following(text: &str) -> (tempfile::TempDir, std::path::PathBuf, Run) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pin.jsonl");
     append(&file, text);
-    let mut run = Run::start(followed(folder.path()), SMALL, Positions::new());
+    let mut run = Run::start(followed(folder.path()), SMALL, ResumePositions::new());
     run.until(|heard| records(heard) == text.matches('\n').count() && !heard.opened.is_empty());
     (folder, file, run)
 }
@@ -77,7 +77,7 @@ fn a_last_line_without_end_that_was_read_may_gain_it() {
     let file = folder.path().join("pin.jsonl");
     for (more, goes_on) in [("\nb\n", true), ("\r\nb\n", true), ("b\n", false)] {
         fs::write(&file, "a").unwrap();
-        let first = read(folder.path(), Positions::new());
+        let first = read(folder.path(), ResumePositions::new());
         let mut run = Run::start(followed(folder.path()), SMALL, first.reached);
         run.until(|heard| !heard.opened.is_empty());
         a_while();
@@ -121,7 +121,7 @@ fn removal_is_told_unless_it_is_allowed() {
     let file = folder.path().join("pin.jsonl");
     append(&file, "a\n");
     let config = RecordingConfig { follow: true, allow_removed: true, ..RecordingConfig::at(folder.path()) };
-    let mut run = Run::start(plan(config, Path::new("/")).unwrap(), SMALL, Positions::new());
+    let mut run = Run::start(plan(config, Path::new("/")).unwrap(), SMALL, ResumePositions::new());
     run.until(|heard| records(heard) == 1);
     fs::remove_file(&file).unwrap();
     append(&folder.path().join("geo.jsonl"), "b\n");
@@ -132,7 +132,7 @@ fn removal_is_told_unless_it_is_allowed() {
 #[test]
 fn new_files_join() {
     let folder = tempfile::tempdir().unwrap();
-    let mut run = Run::start(followed(folder.path()), SMALL, Positions::new());
+    let mut run = Run::start(followed(folder.path()), SMALL, ResumePositions::new());
     append(&folder.path().join("pin-1.jsonl"), "a\n");
     run.until(|heard| records(heard) == 1);
     append(&folder.path().join("geo-1.jsonl"), "");
@@ -156,7 +156,7 @@ fn compressed_files_are_not_followed() {
     let refused = plan(config, Path::new("/")).unwrap_err().to_string();
     assert!(refused.contains("gzip, and a compressed file cannot be followed"), "{refused}");
     fs::write(&file, "").unwrap();
-    let mut run = Run::start(followed(folder.path()), SMALL, Positions::new());
+    let mut run = Run::start(followed(folder.path()), SMALL, ResumePositions::new());
     run.until(|heard| !heard.opened.is_empty());
     a_while();
     fs::write(&file, Packing::Zstd.pack(b"a\n")).unwrap();

@@ -10,9 +10,9 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
 
 use super::super::{RecordingConfig, RecordingSource, plan};
-use crate::position::{PartitionId, Positions, Reached, anchor};
+use crate::position::{PartitionId, PartitionProgress, ResumePositions, record_fingerprint};
 use crate::sources::recording::lines::Limits;
-use crate::sources::{Event, Feed, Partition, SourceError};
+use crate::sources::{Partition, SourceContext, SourceError, SourceEvent};
 
 /// Small enough that a few lines make several blocks.
 pub(super) const SMALL: Limits = Limits { block_bytes: 16, line_bytes_max: 64 };
@@ -22,7 +22,7 @@ const HUNG: Duration = Duration::from_secs(120);
 
 /// A source at work.
 pub(super) struct Run {
-    events: Option<mpsc::Receiver<Event>>,
+    events: Option<mpsc::Receiver<SourceEvent>>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
     pub(super) heard: Heard,
@@ -36,7 +36,7 @@ pub(super) struct Heard {
     /// Records by key, with their positions.
     pub(super) records: BTreeMap<String, Vec<(u64, Vec<u8>)>>,
     /// Where each partition would resume.
-    pub(super) reached: Positions,
+    pub(super) reached: ResumePositions,
     /// The last `remaining_bytes` of each partition.
     pub(super) remaining: BTreeMap<String, Option<u64>>,
     /// Blocks.
@@ -49,10 +49,10 @@ pub(super) struct Heard {
 }
 
 impl Run {
-    pub(super) fn start(source: RecordingSource, limits: Limits, stored: Positions) -> Run {
+    pub(super) fn start(source: RecordingSource, limits: Limits, stored: ResumePositions) -> Run {
         let (stop, stopped) = watch::channel(false);
-        let (feed, events) = Feed::new(4, stored, stopped);
-        let threads = source.start_within(limits, &feed).unwrap();
+        let (context, events) = SourceContext::new(4, stored, stopped);
+        let threads = source.start_within(limits, &context).unwrap();
         Run { events: Some(events), stop, threads, heard: Heard::default() }
     }
 
@@ -103,43 +103,45 @@ impl Run {
 }
 
 impl Heard {
-    pub(super) fn hear(&mut self, event: Event) {
+    pub(super) fn hear(&mut self, event: SourceEvent) {
         match event {
-            Event::Opened(partition) => {
+            SourceEvent::Opened(partition) => {
                 assert_eq!(partition.name, partition.key);
-                let resumed = partition.resumed.filter(|reached| reached.count() > 1);
+                let resumed = partition.resumed.filter(|reached| reached.next_number() > 1);
                 self.reached.extend(resumed.map(|reached| (partition.key.clone(), reached)));
                 assert!(self.opened.insert(partition.id.0, partition).is_none());
             }
-            Event::Block(block) => {
+            SourceEvent::Block(block) => {
                 let key = self.key(block.partition);
                 let records = self.records.entry(key.clone()).or_default();
-                let wanted = self.reached.get(&key).map_or(1, Reached::count);
+                let wanted = self.reached.get(&key).map_or(1, PartitionProgress::next_number);
                 let (mut at, mut last) = (wanted, Vec::new());
-                block.records.each(|entry| {
+                block.records.for_each(|entry| {
                     assert_eq!((entry.position, entry.arrived_at.known()), (at.into(), None), "in order, none missing");
                     last = entry.payload.unwrap().to_vec();
                     records.push((at, last.clone()));
                     at += 1;
                 });
                 assert!(at > wanted, "no empty block");
-                assert_eq!((block.next, block.anchor), (at.into(), anchor(&last)));
+                assert_eq!((block.next, block.anchor), (at.into(), record_fingerprint(&last)));
                 let rows = at - 1;
-                self.reached
-                    .insert(key.clone(), Reached { next: at.into(), rows, anchor: block.anchor, seek: block.seek });
+                self.reached.insert(
+                    key.clone(),
+                    PartitionProgress { next: at.into(), rows, anchor: block.anchor, seek: block.seek },
+                );
                 self.remaining.insert(key, block.remaining_bytes);
                 self.blocks += 1;
             }
-            Event::Ended(partition) => {
+            SourceEvent::Ended(partition) => {
                 let key = self.key(partition);
                 self.ended.push(key);
             }
-            Event::Failed(failed) => {
+            SourceEvent::Failed(failed) => {
                 assert!(self.failed.is_none(), "one failure: {failed}");
                 self.failed = Some(failed);
             }
-            Event::BacklogRead => self.backlogs_read += 1,
-            event @ (Event::Begun(_) | Event::Ends { .. } | Event::Blocked { .. }) => {
+            SourceEvent::BacklogRead => self.backlogs_read += 1,
+            event @ (SourceEvent::Discovered(_) | SourceEvent::EndOffset { .. } | SourceEvent::Blocked { .. }) => {
                 panic!("a recording says no such thing: {event:?}")
             }
         }
@@ -182,7 +184,7 @@ pub(super) fn followed(path: &Path) -> RecordingSource {
 }
 
 /// Reads a recording to its end in small blocks.
-pub(super) fn read(path: &Path, stored: Positions) -> Heard {
+pub(super) fn read(path: &Path, stored: ResumePositions) -> Heard {
     Run::start(recording(path), SMALL, stored).finish()
 }
 

@@ -9,12 +9,12 @@ use proptest::prelude::*;
 use super::super::lines::Limits;
 use super::super::{BLOCK_BYTES, LINE_BYTES_MAX, RecordingConfig, plan};
 use super::harness::{Packing, Run, SMALL, read, recording};
-use crate::position::Positions;
+use crate::position::ResumePositions;
 
 fn lines_of(text: &[u8]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("pin.jsonl"), text).unwrap();
-    let heard = read(folder.path(), Positions::new());
+    let heard = read(folder.path(), ResumePositions::new());
     assert!(heard.failed.is_none());
     assert_eq!(heard.ended, ["recording/pin.jsonl"]);
     heard.lines()
@@ -44,7 +44,7 @@ fn members_and_frames_are_one_text() {
         let folder = tempfile::tempdir().unwrap();
         let parts = ["a\nb", "", "c\n", "d\ne"].map(|part| packing.pack(part.as_bytes()));
         fs::write(folder.path().join(packing.file()), parts.concat()).unwrap();
-        assert_eq!(read(folder.path(), Positions::new()).lines(), ["a", "bc", "d", "e"], "{packing:?}");
+        assert_eq!(read(folder.path(), ResumePositions::new()).lines(), ["a", "bc", "d", "e"], "{packing:?}");
     }
 }
 
@@ -54,7 +54,7 @@ fn the_first_bytes_tell_the_compression_not_the_name() {
         for named in Packing::ALL {
             let folder = tempfile::tempdir().unwrap();
             fs::write(folder.path().join(named.file()), packing.pack(b"a\nb\n")).unwrap();
-            assert_eq!(read(folder.path(), Positions::new()).lines(), ["a", "b"], "{packing:?} as {named:?}");
+            assert_eq!(read(folder.path(), ResumePositions::new()).lines(), ["a", "b"], "{packing:?} as {named:?}");
         }
     }
 }
@@ -68,7 +68,7 @@ fn a_huge_line_is_handed_over_as_its_beginning() {
     for packing in Packing::ALL {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(packing.file()), packing.pack(text.as_bytes())).unwrap();
-        let first = Run::start(recording(folder.path()), limits, Positions::new()).finish();
+        let first = Run::start(recording(folder.path()), limits, ResumePositions::new()).finish();
         let lengths: Vec<usize> = first.lines().iter().map(String::len).collect();
         assert_eq!(lengths, [1, LINE_BYTES_MAX, 1, LINE_BYTES_MAX, LINE_BYTES_MAX], "{packing:?}");
         let again = Run::start(recording(folder.path()), limits, first.reached).finish();
@@ -87,7 +87,7 @@ fn what_comes_before_a_corruption_is_kept() {
         for (what, bytes) in [("cut short", two), ("garbage", [good.as_slice(), b"garbage after the end"].concat())] {
             let folder = tempfile::tempdir().unwrap();
             fs::write(folder.path().join(packing.file()), bytes).unwrap();
-            let heard = read(folder.path(), Positions::new());
+            let heard = read(folder.path(), ResumePositions::new());
             let lines = heard.lines();
             assert!(lines.len() >= 2_000 && lines.iter().zip(text.lines().cycle()).all(|(a, b)| a == b), "{what}");
             let after = format!("{} after line {}", packing.file(), lines.len());
@@ -106,7 +106,7 @@ fn a_wrong_checksum_is_told() {
     let crc = bytes.len() - 8;
     bytes[crc] ^= 1;
     fs::write(folder.path().join("pin.jsonl.gz"), bytes).unwrap();
-    let heard = read(folder.path(), Positions::new());
+    let heard = read(folder.path(), ResumePositions::new());
     assert_eq!(heard.lines(), ["a", "b"]);
     assert!(heard.failed.is_some());
 }
@@ -116,7 +116,7 @@ fn remaining_bytes_fall_to_nothing() {
     for packing in Packing::ALL {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(packing.file()), packing.pack(b"a\nb\nc")).unwrap();
-        let heard = read(folder.path(), Positions::new());
+        let heard = read(folder.path(), ResumePositions::new());
         assert_eq!(heard.remaining.into_values().collect::<Vec<_>>(), [Some(0)]);
     }
 }
@@ -131,7 +131,7 @@ fn paced_records_are_the_same_records() {
     let rate_per_sec = NonZeroU32::new(2_000);
     let config = RecordingConfig { rate_per_sec, ..RecordingConfig::at(folder.path()) };
     let limits = Limits { block_bytes: 1 << 10, line_bytes_max: 1 << 10 };
-    let heard = Run::start(plan(config, Path::new("/")).unwrap(), limits, Positions::new()).finish();
+    let heard = Run::start(plan(config, Path::new("/")).unwrap(), limits, ResumePositions::new()).finish();
     for records in heard.records.values() {
         let lines: String = records.iter().map(|(_, line)| format!("{}\n", String::from_utf8_lossy(line))).collect();
         assert_eq!(lines, text);
@@ -144,11 +144,11 @@ fn a_stop_ends_a_slow_source_and_an_engine_that_goes_ends_a_fast_one() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("pin.jsonl"), "a\n".repeat(1_000)).unwrap();
     let config = RecordingConfig { rate_per_sec: NonZeroU32::new(1), ..RecordingConfig::at(folder.path()) };
-    let mut slow = Run::start(plan(config, Path::new("/")).unwrap(), SMALL, Positions::new());
+    let mut slow = Run::start(plan(config, Path::new("/")).unwrap(), SMALL, ResumePositions::new());
     slow.until(|heard| heard.blocks == 1);
     let heard = slow.stop();
     assert!(heard.failed.is_none() && heard.ended.is_empty() && heard.positions().len() < 1_000);
-    let mut fast = Run::start(recording(folder.path()), SMALL, Positions::new());
+    let mut fast = Run::start(recording(folder.path()), SMALL, ResumePositions::new());
     fast.until(|heard| heard.blocks == 1);
     assert!(fast.drop_the_engine().ended.is_empty());
 }
@@ -162,7 +162,7 @@ proptest! {
         for packing in Packing::ALL {
             let folder = tempfile::tempdir().unwrap();
             fs::write(folder.path().join(packing.file()), packing.pack(text.as_bytes())).unwrap();
-            let heard = Run::start(recording(folder.path()), limits, Positions::new()).finish();
+            let heard = Run::start(recording(folder.path()), limits, ResumePositions::new()).finish();
             prop_assert_eq!(heard.lines(), wanted.clone());
         }
     }

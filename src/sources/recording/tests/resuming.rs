@@ -4,30 +4,35 @@ use std::fs;
 use std::path::Path;
 
 use super::harness::{Packing, Run, SMALL, append, read, recording};
-use crate::position::{Positions, Reached, anchor};
+use crate::position::{PartitionProgress, ResumePositions, record_fingerprint};
 use crate::sources::SourceError;
 
 const TEXT: &str = "{\"ind\":1}\r\nb\n\nd is a line longer than a block\n{\"ind\":5}\n\r\ng\nand the last";
 
 /// Every place in a text: after each line.
-fn places(text: &str, seekable: bool) -> Vec<Reached> {
+fn places(text: &str, seekable: bool) -> Vec<PartitionProgress> {
     let (mut seek, mut places) = (0, Vec::new());
     for (next, line) in (2..).zip(text.split_inclusive('\n')) {
         seek += line.len() as u64;
         let record = line.strip_suffix('\n').unwrap_or(line);
         let record = record.strip_suffix('\r').unwrap_or(record);
         let seek = if seekable { seek } else { 0 };
-        places.push(Reached { next: next.into(), rows: next - 1, anchor: anchor(record.as_bytes()), seek });
+        places.push(PartitionProgress {
+            next: next.into(),
+            rows: next - 1,
+            anchor: record_fingerprint(record.as_bytes()),
+            seek,
+        });
     }
     places
 }
 
-fn stored(file: &str, reached: Reached) -> Positions {
-    Positions::from([(format!("recording/{file}"), reached)])
+fn stored(file: &str, reached: PartitionProgress) -> ResumePositions {
+    ResumePositions::from([(format!("recording/{file}"), reached)])
 }
 
 /// What is read of `text` as a file when the tables say `reached`.
-fn resumed(file: &str, text: &[u8], reached: Reached) -> super::harness::Heard {
+fn resumed(file: &str, text: &[u8], reached: PartitionProgress) -> super::harness::Heard {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(file), text).unwrap();
     read(folder.path(), stored(file, reached))
@@ -42,7 +47,7 @@ fn every_place_leads_to_the_next_line() {
         for reached in places(TEXT, false).into_iter().chain(seeks) {
             let heard = resumed(packing.file(), &packed, reached);
             assert!(heard.failed.is_none(), "{packing:?} {reached:?}: {}", heard.failure());
-            let from = usize::try_from(reached.count() - 1).unwrap();
+            let from = usize::try_from(reached.next_number() - 1).unwrap();
             assert_eq!(heard.lines(), lines[from..], "{packing:?} {reached:?}");
             let (last, wanted) = (*heard.reached.values().next().unwrap(), *places(TEXT, true).last().unwrap());
             assert_eq!((last.next, last.anchor), (wanted.next, wanted.anchor));
@@ -56,9 +61,9 @@ fn a_run_can_stop_after_any_block() {
     for packing in Packing::ALL {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(packing.file()), packing.pack(TEXT.as_bytes())).unwrap();
-        let all = read(folder.path(), Positions::new());
+        let all = read(folder.path(), ResumePositions::new());
         for blocks in 1..=all.blocks {
-            let mut run = Run::start(recording(folder.path()), SMALL, Positions::new());
+            let mut run = Run::start(recording(folder.path()), SMALL, ResumePositions::new());
             run.until(|heard| heard.blocks == blocks);
             let first = run.drop_the_engine();
             let second = read(folder.path(), first.reached.clone());
@@ -72,9 +77,9 @@ fn a_run_can_stop_after_any_block() {
 fn another_file_is_told() {
     let [_, .., before_last, last] = places(TEXT, true)[..] else { panic!("there are lines") };
     let edited = TEXT.replace("\ng\n", "\nG\n");
-    let unanchored = |reached: Reached| Reached { seek: 0, ..reached };
+    let unanchored = |reached: PartitionProgress| PartitionProgress { seek: 0, ..reached };
     let shorter = &TEXT.as_bytes()[..TEXT.len() - 1];
-    let cases: [(&[u8], Reached, &str); 6] = [
+    let cases: [(&[u8], PartitionProgress, &str); 6] = [
         (edited.as_bytes(), before_last, "line 7 held a record with anchor"),
         (edited.as_bytes(), unanchored(before_last), "line 7 held a record with anchor"),
         (shorter, last, "bytes had been read of it and it holds only"),
@@ -117,7 +122,7 @@ fn a_file_that_has_grown_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pin.jsonl");
     append(&file, "a\nb\n");
-    let first = read(folder.path(), Positions::new());
+    let first = read(folder.path(), ResumePositions::new());
     append(&file, "c\nd\n");
     let second = read(folder.path(), first.reached);
     assert_eq!(second.lines(), ["c", "d"]);
@@ -128,12 +133,12 @@ fn a_file_that_has_grown_goes_on() {
 fn a_file_that_is_gone_is_told() {
     let folder = tempfile::tempdir().unwrap();
     append(&folder.path().join("pin.jsonl"), "a\n");
-    let reached = Reached { next: 3.into(), rows: 2, anchor: 1, seek: 4 };
+    let reached = PartitionProgress { next: 3.into(), rows: 2, anchor: 1, seek: 4 };
     let start = |key: &str, allow_removed| {
         let config =
             super::super::RecordingConfig { allow_removed, ..super::super::RecordingConfig::at(folder.path()) };
         let source = super::super::plan(config, Path::new("/")).unwrap();
-        Run::start(source, SMALL, Positions::from([(key.to_owned(), reached)])).finish()
+        Run::start(source, SMALL, ResumePositions::from([(key.to_owned(), reached)])).finish()
     };
     let heard = start("recording/geo.jsonl", false);
     assert!(

@@ -11,28 +11,28 @@ use super::super::files;
 use super::super::follow::Follow;
 use super::super::followed::FollowedFile;
 use super::harness::{Heard, Packing, SMALL, append};
-use crate::position::Positions;
-use crate::sources::thread::Halt;
-use crate::sources::{Event, Feed};
+use crate::position::ResumePositions;
+use crate::sources::reader_thread::ReaderExit;
+use crate::sources::{SourceContext, SourceEvent};
 
 /// A recording that is followed without a thread: it looks when the test says so.
 struct Followed {
     follow: Follow,
     files: Vec<FollowedFile>,
     unread: HashSet<String>,
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<SourceEvent>,
     heard: Heard,
     _stop: watch::Sender<bool>,
 }
 
 impl Followed {
-    fn start(config: RecordingConfig, stored: Positions) -> Followed {
+    fn start(config: RecordingConfig, stored: ResumePositions) -> Followed {
         let (stop, stopped) = watch::channel(false);
-        let (feed, events) = Feed::new(256, stored, stopped);
+        let (context, events) = SourceContext::new(256, stored, stopped);
         let path = config.path.clone();
         let found = files::find(&config, &path, |_| false).unwrap();
         assert!(found.faults.is_empty(), "{:?}", found.faults);
-        let follow = Follow { feed, config, path, pacer: None, limits: SMALL };
+        let follow = Follow { context, config, path, pacer: None, limits: SMALL };
         let files = found.files.into_iter().map(|file| FollowedFile::open(&follow, file).unwrap()).collect();
         Followed { follow, files, unread: HashSet::new(), events, heard: Heard::default(), _stop: stop }
     }
@@ -49,8 +49,8 @@ impl Followed {
             self.heard.hear(event);
         }
         looked.map_err(|halt| match halt {
-            Halt::Failed(failed) => failed.to_string(),
-            Halt::Stopped => panic!("nobody stopped it"),
+            ReaderExit::Failed(failed) => failed.to_string(),
+            ReaderExit::Stopped => panic!("nobody stopped it"),
         })
     }
 
@@ -218,7 +218,7 @@ fn file_that_leaves_its_name_is_never_read_twice_nor_left_in_silence() {
                 let what = format!("{what}, allow_removed = {allow_removed}, single file: {single_file}");
                 let (_place, folder) = folder_of_three();
                 let path = if single_file { folder.join("pin.jsonl") } else { folder.clone() };
-                let mut following = Followed::start(followed(path, allow_removed), Positions::new());
+                let mut following = Followed::start(followed(path, allow_removed), ResumePositions::new());
                 following.look().unwrap();
                 match (take_and_look(&mut following, &folder, &steps), expected) {
                     (Ok(()), Ok(lines)) => assert_eq!(following.lines_of("pin.jsonl"), lines, "{what}"),
@@ -242,7 +242,7 @@ fn replaced_file_with_same_beginning_is_recognised_by_its_last_record() {
     let (_place, folder) = folder_of_three();
     let long = "the same beginning\n".repeat(100);
     fs::write(folder.join("pin.jsonl"), format!("{long}last\n")).unwrap();
-    let mut following = Followed::start(followed(folder.clone(), true), Positions::new());
+    let mut following = Followed::start(followed(folder.clone(), true), ResumePositions::new());
     following.look().unwrap();
     Step::ReplaceBytes(format!("{long}LAST\nmore\n").into_bytes()).take(&folder);
     let failure = following.look().unwrap_err();
@@ -253,7 +253,7 @@ fn replaced_file_with_same_beginning_is_recognised_by_its_last_record() {
 fn other_files_are_read_on_while_one_is_away() {
     let (_place, folder) = folder_of_three();
     append(&folder.join("geo.jsonl"), "1\n");
-    let mut following = Followed::start(followed(folder.clone(), true), Positions::new());
+    let mut following = Followed::start(followed(folder.clone(), true), ResumePositions::new());
     following.look().unwrap();
     Step::MoveAway.take(&folder);
     append(&folder.join("geo.jsonl"), "2\n");
@@ -272,7 +272,7 @@ fn other_files_are_read_on_while_one_is_away() {
 #[test]
 fn folder_that_is_away_and_back_is_read_on() {
     let (place, folder) = folder_of_three();
-    let mut following = Followed::start(followed(folder.clone(), true), Positions::new());
+    let mut following = Followed::start(followed(folder.clone(), true), ResumePositions::new());
     following.look().unwrap();
     fs::rename(&folder, place.path().join("elsewhere")).unwrap();
     following.look().unwrap();
@@ -286,7 +286,7 @@ fn folder_that_is_away_and_back_is_read_on() {
 fn renamed_file_in_a_folder_of_any_names_is_refused_and_a_link_is_not() {
     let (_place, folder) = folder_of_three();
     let config = RecordingConfig { stream: Some(StreamSetting::Auto), ..followed(folder.clone(), true) };
-    let mut following = Followed::start(config, Positions::new());
+    let mut following = Followed::start(config, ResumePositions::new());
     following.look().unwrap();
     fs::hard_link(folder.join("pin.jsonl"), folder.join("linked")).unwrap();
     following.look().unwrap();
@@ -301,7 +301,7 @@ fn renamed_file_in_a_folder_of_any_names_is_refused_and_a_link_is_not() {
 fn file_that_is_away_during_a_restart_is_read_on_when_it_comes_back() {
     for (text, expected) in [("a\nb\nc\nd\n", Ok(["d"])), ("x\ny\nz\nd\n", Err("line 3 held"))] {
         let (_place, folder) = folder_of_three();
-        let mut first = Followed::start(followed(folder.clone(), true), Positions::new());
+        let mut first = Followed::start(followed(folder.clone(), true), ResumePositions::new());
         first.look().unwrap();
         Step::Remove.take(&folder);
         let mut second = Followed::start(followed(folder.clone(), true), first.heard.reached.clone());
@@ -325,7 +325,7 @@ fn file_that_is_away_during_a_restart_is_read_on_when_it_comes_back() {
 #[test]
 fn single_file_that_is_away_is_caught_up() {
     let (_place, folder) = folder_of_three();
-    let mut following = Followed::start(followed(folder.join("pin.jsonl"), true), Positions::new());
+    let mut following = Followed::start(followed(folder.join("pin.jsonl"), true), ResumePositions::new());
     following.look().unwrap();
     Step::Remove.take(&folder);
     following.look().unwrap();

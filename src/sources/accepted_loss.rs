@@ -1,14 +1,14 @@
-//! Records that are gone from a source, and that whoever runs pinflow has accepted to be without.
+//! Records that expired from a source before they were read, and whose loss the user accepted with `--accept-loss`.
 
 use std::str::FromStr;
 
 use crate::position::{self, Position};
 
-/// A range of positions of one partition that may be missing: `kafka/‹topic›/‹partition›:‹first›-‹last›`, or
-/// `kinesis/‹stream›/‹shard›:‹first›-‹last›`, where the last one may be `end`: whatever there was.
+/// A range of positions of one partition that may be missing: `kafka/‹topic›/‹partition›:‹first›-‹last›` or
+/// `kinesis/‹stream›/‹shard›:‹first›-‹last›`. A last position of `end` accepts the loss of all further records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedLoss {
-    /// The partition's name, as `_source` has it.
+    /// The partition's name, as in `_source`.
     pub partition: String,
     /// The first position.
     pub from: Position,
@@ -29,7 +29,7 @@ impl FromStr for AcceptedLoss {
         };
         read().ok_or_else(|| {
             format!(
-                "{text:?} is no range of a partition; write kafka/TOPIC/PARTITION:FIRST-LAST or \
+                "{text:?} is not a range of a partition; write kafka/TOPIC/PARTITION:FIRST-LAST or \
                  kinesis/STREAM/SHARD:FIRST-LAST"
             )
         })
@@ -37,25 +37,24 @@ impl FromStr for AcceptedLoss {
 }
 
 impl AcceptedLoss {
-    /// Whether it is exactly this one.
-    pub(super) fn is(&self, partition: &str, from: Position, to: Position) -> bool {
+    /// Whether it is exactly this range.
+    pub(super) fn matches(&self, partition: &str, from: Position, to: Position) -> bool {
         self.partition == partition && self.from == from && self.to == to
     }
 
-    /// Says that the run goes on without it.
-    pub(super) fn say(&self) {
+    /// Warns that the run continues without these records.
+    pub(super) fn log_acceptance(&self) {
         let AcceptedLoss { partition, from, to } = self;
-        tracing::warn!(source = partition, %from, %to, "records are lost: goes on without them, as --accept-loss says");
+        tracing::warn!(source = partition, %from, %to, "records are lost; continuing without them because of --accept-loss");
     }
 
-    /// The message that takes the place of the lost ones, at the first position.
+    /// The placeholder for the lost records, to be delivered at the first of their positions.
     ///
-    /// It is a row like any other that cannot become one: an object without a key, so it ends in `rejected` with the
-    /// reason `no_key` and these bytes as its payload. The closed list of reasons is about messages, and this is one
-    /// that pinflow itself wrote; it needs no reason of its own, and the ledger law counts it like every row.
-    pub(super) fn message(&self) -> Vec<u8> {
+    /// It is a JSON object without a key, so it becomes a row of `rejected` with the reason `no_key` and these bytes as
+    /// its payload. It is counted like every other row.
+    pub(super) fn placeholder_message(&self) -> Vec<u8> {
         let AcceptedLoss { partition, from, to } = self;
-        let says = serde_json::json!({
+        let placeholder = serde_json::json!({
             "pinflow_lost": {
                 "partition": partition,
                 "from": position::to_json(*from),
@@ -63,7 +62,7 @@ impl AcceptedLoss {
                 "why": "gone before it was read; accepted by --accept-loss",
             }
         });
-        says.to_string().into_bytes()
+        placeholder.to_string().into_bytes()
     }
 }
 
@@ -73,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_is_read_exactly() {
+    fn range_is_parsed_exactly() {
         let read: AcceptedLoss = "kafka/a.b-c/7:17-41".parse().unwrap();
         assert_eq!(read, AcceptedLoss { partition: "kafka/a.b-c/7".to_owned(), from: 17.into(), to: 41.into() });
         let shard: AcceptedLoss = "kinesis/a-pin/shardId-000000000007:495903382714902566085596925-end".parse().unwrap();

@@ -1,25 +1,25 @@
-//! Messages of one partition on their way into a block.
+//! Collects the messages of one partition into a block.
 
 use super::arrival_time::{ArrivalClock, ArrivalTime};
-use super::{Message, Records, Route, Routed};
+use super::{BlockRecords, MessageEntry, StoredRoute, StreamRoute};
 use crate::position::Position;
 
-/// Messages that were collected, in order.
+/// Collects messages in the order of their positions.
 #[derive(Debug)]
-pub(super) struct Collected {
+pub(super) struct BlockBuilder {
     /// The partition's name, for the log.
     source: String,
     payloads: Vec<u8>,
-    index: Vec<Message>,
+    index: Vec<MessageEntry>,
     clock: ArrivalClock,
     /// Whether the log says that times of this partition lie too far ahead.
     ahead_is_logged: bool,
 }
 
-impl Collected {
+impl BlockBuilder {
     /// None yet, of the partition with this name.
-    pub(super) fn new(source: &str) -> Collected {
-        Collected {
+    pub(super) fn new(source: &str) -> BlockBuilder {
+        BlockBuilder {
             source: source.to_owned(),
             payloads: Vec::new(),
             index: Vec::new(),
@@ -28,39 +28,39 @@ impl Collected {
         }
     }
 
-    /// Adds a message of the partition's stream, `None` for a tombstone; tells how many bytes that takes.
+    /// Adds a message of the partition's stream and returns the bytes that it takes. `None` is a tombstone.
     pub(super) fn push(&mut self, payload: Option<&[u8]>, position: Position, arrived_ms: Option<i64>) -> usize {
-        self.push_routed(Route::AsPartition, payload, position, arrived_ms)
+        self.push_routed(StreamRoute::AsPartition, payload, position, arrived_ms)
     }
 
-    /// Adds a message that says which stream it belongs to.
+    /// As [`BlockBuilder::push`], for a message with a route of its own.
     pub(super) fn push_routed(
         &mut self,
-        route: Route<'_>,
+        route: StreamRoute<'_>,
         payload: Option<&[u8]>,
         position: Position,
         arrived_ms: Option<i64>,
     ) -> usize {
         let before = self.payloads.len();
         let routed = match route {
-            Route::AsPartition => Routed::AsPartition,
-            Route::To(stream) => Routed::To(stream),
-            Route::Nowhere(why) => {
+            StreamRoute::AsPartition => StoredRoute::AsPartition,
+            StreamRoute::To(stream) => StoredRoute::To(stream),
+            StreamRoute::Nowhere(why) => {
                 let why = &why[..why.floor_char_boundary(usize::from(u16::MAX))];
                 self.payloads.extend_from_slice(why.as_bytes());
-                Routed::Nowhere(u16::try_from(why.len()).expect("it was cut"))
+                StoredRoute::Nowhere(u16::try_from(why.len()).expect("it was truncated"))
             }
         };
         self.payloads.extend_from_slice(payload.unwrap_or_default());
-        // A block is sent when it has a quarter MiB, and no message reaches 2 GiB.
+        // A block is sent once it has 256 KiB, and no message reaches 2 GiB.
         let end = u32::try_from(self.payloads.len()).expect("a block and one message are less than 4 GiB");
         let arrived_at = self.clock.judge(arrived_ms);
         if arrived_at == ArrivalTime::TooFarAhead && !self.ahead_is_logged {
             self.ahead_is_logged = true;
             self.log_ahead(position, arrived_ms);
         }
-        self.index.push(Message { end, null: payload.is_none(), position, arrived_at, routed });
-        self.payloads.len() - before + size_of::<Message>()
+        self.index.push(MessageEntry { end, null: payload.is_none(), position, arrived_at, routed });
+        self.payloads.len() - before + size_of::<MessageEntry>()
     }
 
     fn log_ahead(&self, position: Position, arrived_ms: Option<i64>) {
@@ -74,7 +74,7 @@ impl Collected {
         );
     }
 
-    /// Bytes held.
+    /// Bytes of memory used.
     pub(super) fn bytes(&self) -> usize {
         self.payloads.len() + size_of_val(self.index.as_slice())
     }
@@ -83,19 +83,19 @@ impl Collected {
         self.index.is_empty()
     }
 
-    /// The payload of the last message, if there is one.
-    pub(super) fn last(&self) -> Option<Option<&[u8]>> {
+    /// The payload of the last message: `None` without a message, `Some(None)` for a tombstone.
+    pub(super) fn last_payload(&self) -> Option<Option<&[u8]>> {
         let start = self.index.len().checked_sub(2).map_or(0, |before| self.index[before].end as usize);
-        self.index.last().map(|last| last.entry(&self.payloads, start).payload)
+        self.index.last().map(|last| last.resolve(&self.payloads, start).payload)
     }
 
-    /// All of them; the next ones will be about as many.
-    pub(super) fn take(&mut self) -> Records {
+    /// Takes all messages. The buffers for the next ones get the same capacity.
+    pub(super) fn take_records(&mut self) -> BlockRecords {
         self.clock.forget();
         let (bytes, messages) = (self.payloads.len(), self.index.len());
         let payloads = std::mem::replace(&mut self.payloads, Vec::with_capacity(bytes));
         let index = std::mem::replace(&mut self.index, Vec::with_capacity(messages));
-        Records::Messages { payloads: payloads.into(), index: index.into() }
+        BlockRecords::Messages { payloads: payloads.into(), index: index.into() }
     }
 }
 
@@ -109,19 +109,19 @@ mod tests {
     const YEAR_9999_MS: i64 = 253_402_300_799_000;
 
     #[test]
-    fn the_last_message_is_told_and_all_are_given_once() {
-        let mut collected = Collected::new("kafka/a/0");
-        assert_eq!(collected.last(), None);
+    fn taken_records_are_those_pushed_and_are_taken_once() {
+        let mut builder = BlockBuilder::new("kafka/a/0");
+        assert_eq!(builder.last_payload(), None);
         let messages = [Some(&b"ab"[..]), None, Some(b"")];
         for (position, payload) in (7_u64..).zip(messages) {
-            collected.push(payload, position.into(), Some(5));
-            assert_eq!(collected.last(), Some(payload));
+            builder.push(payload, position.into(), Some(5));
+            assert_eq!(builder.last_payload(), Some(payload));
         }
-        collected.push(Some(b"c"), 10.into(), Some(YEAR_9999_MS));
-        collected.push(Some(b"d"), 11.into(), None);
+        builder.push(Some(b"c"), 10.into(), Some(YEAR_9999_MS));
+        builder.push(Some(b"d"), 11.into(), None);
         let mut found = Vec::new();
-        collected.take().each(|entry| {
-            assert_eq!(entry.route, Route::AsPartition);
+        builder.take_records().for_each(|entry| {
+            assert_eq!(entry.route, StreamRoute::AsPartition);
             found.push((entry.payload.map(<[u8]>::to_vec), entry.position, entry.arrived_at));
         });
         let expected = |payload: Option<&[u8]>, position: u64, at| (payload.map(<[u8]>::to_vec), position.into(), at);
@@ -136,22 +136,26 @@ mod tests {
                 expected(Some(b"d"), 11, ArrivalTime::Unknown)
             ]
         );
-        assert!(collected.is_empty() && collected.take().count() == 0);
+        assert!(builder.is_empty() && builder.take_records().count() == 0);
     }
 
     #[test]
-    fn what_a_message_says_of_its_stream_is_no_part_of_its_payload() {
-        let mut collected = Collected::new("kinesis/a/0");
-        let (geo, long) = (Route::To(Stream::Geo), "é".repeat(40_000));
-        let routed = [(Route::Nowhere("key x"), Some(&b"a"[..])), (geo, Some(b"b")), (Route::Nowhere(&long), None)];
+    fn routing_reason_is_not_part_of_the_payload() {
+        let mut builder = BlockBuilder::new("kinesis/a/0");
+        let (geo, long) = (StreamRoute::To(Stream::Geo), "é".repeat(40_000));
+        let routed =
+            [(StreamRoute::Nowhere("key x"), Some(&b"a"[..])), (geo, Some(b"b")), (StreamRoute::Nowhere(&long), None)];
         for (route, payload) in routed {
-            collected.push_routed(route, payload, 1.into(), None);
-            assert_eq!(collected.last(), Some(payload));
+            builder.push_routed(route, payload, 1.into(), None);
+            assert_eq!(builder.last_payload(), Some(payload));
         }
         let mut found = Vec::new();
-        collected.take().each(|entry| found.push((format!("{:?}", entry.route), entry.payload.map(<[u8]>::to_vec))));
-        let cut = Route::Nowhere(&long[..usize::from(u16::MAX) - 1]);
-        let shown = |route: Route<'_>, payload: Option<&[u8]>| (format!("{route:?}"), payload.map(<[u8]>::to_vec));
+        builder
+            .take_records()
+            .for_each(|entry| found.push((format!("{:?}", entry.route), entry.payload.map(<[u8]>::to_vec))));
+        let cut = StreamRoute::Nowhere(&long[..usize::from(u16::MAX) - 1]);
+        let shown =
+            |route: StreamRoute<'_>, payload: Option<&[u8]>| (format!("{route:?}"), payload.map(<[u8]>::to_vec));
         assert_eq!(found, [shown(routed[0].0, Some(b"a")), shown(geo, Some(b"b")), shown(cut, None)]);
     }
 }
