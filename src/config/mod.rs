@@ -283,7 +283,7 @@ impl Config {
     pub fn recording(path: &Path) -> Config {
         Config {
             pipeline: "posts".to_owned(),
-            sources: vec![SourceConfig::Recording(RecordingConfig::at(path))],
+            sources: vec![SourceConfig::Recording(RecordingConfig::with_path(path))],
             questions: GraphOptions::default(),
             tables: None,
             archive: None,

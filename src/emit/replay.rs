@@ -58,10 +58,10 @@ pub(crate) fn show_progress<T: Send>(delivery: &DeliveryTracker, work: impl FnOn
 }
 
 fn replay_recording(args: &EmitArgs, from: &Path, mut sender: ReplaySender<'_>) -> anyhow::Result<(u64, u64)> {
-    let mut config = RecordingConfig::at(from);
+    let mut config = RecordingConfig::with_path(from);
     config.rate_per_sec = args.rate.and_then(|rate| std::num::NonZeroU32::new(rate.ceil() as u32));
     let name = from.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-    if args.topic.is_some() && from.is_file() && recording::stream_of(&name).is_none() {
+    if args.topic.is_some() && from.is_file() && recording::stream_from_file_name(&name).is_none() {
         config.stream = Some(StreamSetting::Auto);
     }
     let source = recording::plan(config, Path::new(""))?;

@@ -1,161 +1,160 @@
-//! Files as text, whatever they are compressed with.
+//! Opens files as text: plain, gzip or zstd, lines or a JSON array.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::array::{ArrayLines, Layout, detect_layout};
+use super::json_array::{ArrayLines, RecordLayout, detect_layout};
 use crate::archive::decompress::{ZSTD_HEAD_BYTES, gunzip, unzstd, zstd_window_hint, zstd_window_is_too_large};
 
-/// How a file's bytes are to be read. Its first bytes tell, not its name.
+/// The compression of a file. Its first bytes tell, not its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Compression {
-    /// The text itself.
+pub(super) enum FileCompression {
+    /// Not compressed.
     Plain,
     /// gzip, any number of members (RFC 1952).
     Gzip,
     /// Zstandard, any number of frames, skippable ones among them (RFC 8878).
     Zstd,
-    /// Something that is certainly not text, by name.
+    /// A format that cannot be read, by name.
     Foreign(&'static str),
 }
 
-/// How many bytes [`Compression::of`] looks at.
+/// The bytes that [`FileCompression::from_magic`] needs.
 pub(super) const MAGIC_BYTES: usize = 6;
 
-/// Read ahead of a decompressor.
 const COMPRESSED_BUFFER_BYTES: usize = 128 << 10;
 
-impl Compression {
-    /// By the first bytes of a file.
-    pub(super) fn of(head: &[u8]) -> Compression {
+impl FileCompression {
+    /// Given the first bytes of a file.
+    pub(super) fn from_magic(head: &[u8]) -> FileCompression {
         match head {
-            [0x1f, 0x8b, ..] => Compression::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Foreign("xz"),
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => Compression::Foreign("bzip2"),
-            [0x04, 0x22, 0x4d, 0x18, ..] => Compression::Foreign("lz4"),
-            [b'P', b'K', 3, 4, ..] => Compression::Foreign("zip"),
-            [b'P', b'A', b'R', b'1', ..] => Compression::Foreign("parquet"),
-            _ => Compression::Plain,
+            [0x1f, 0x8b, ..] => FileCompression::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => FileCompression::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => FileCompression::Foreign("xz"),
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => FileCompression::Foreign("bzip2"),
+            [0x04, 0x22, 0x4d, 0x18, ..] => FileCompression::Foreign("lz4"),
+            [b'P', b'K', 3, 4, ..] => FileCompression::Foreign("zip"),
+            [b'P', b'A', b'R', b'1', ..] => FileCompression::Foreign("parquet"),
+            _ => FileCompression::Plain,
         }
     }
 
-    /// Looks into a file, and leaves it at its start.
+    /// Reads the first bytes of a file, and rewinds it.
     ///
     /// # Errors
-    /// If it cannot be read, or only with more memory than a file may take.
-    pub(super) fn look(file: &mut File) -> io::Result<Compression> {
+    /// If it cannot be read, or if decompressing it would take too much memory.
+    pub(super) fn detect(file: &mut File) -> io::Result<FileCompression> {
         let mut head = Vec::with_capacity(ZSTD_HEAD_BYTES.max(MAGIC_BYTES));
         file.by_ref().take(head.capacity() as u64).read_to_end(&mut head)?;
         file.rewind()?;
         if zstd_window_is_too_large(&head) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, zstd_window_hint()));
         }
-        Ok(Compression::of(&head))
+        Ok(FileCompression::from_magic(&head))
     }
 
-    /// The name, for people.
+    /// The name for messages.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Compression::Plain => "plain",
-            Compression::Gzip => "gzip",
-            Compression::Zstd => "zstd",
-            Compression::Foreign(name) => name,
+            FileCompression::Plain => "plain",
+            FileCompression::Gzip => "gzip",
+            FileCompression::Zstd => "zstd",
+            FileCompression::Foreign(name) => name,
         }
     }
 }
 
 /// The text of a file.
-pub(super) enum Content {
-    /// As it stands.
+pub(super) enum FileContent {
+    /// An uncompressed file of lines. It can be sought.
     Plain(File),
-    /// Decompressed on the way, or taken out of an array: nothing can be sought in it.
+    /// Text that is decompressed or converted from a JSON array while it is read. It cannot be sought.
     Packed {
         /// The text.
         text: Box<dyn Read + Send>,
-        /// How many bytes of the file have been read for it.
-        taken: Arc<AtomicU64>,
+        /// Bytes of the file that were read so far.
+        bytes_read: Arc<AtomicU64>,
     },
 }
 
-impl Content {
-    /// The text of `file`, which must stand at its start; of an array each element as a line.
+impl FileContent {
+    /// Opens the text of `file`, which must be at its start. Each element of an array becomes a line.
     ///
     /// # Errors
-    /// If the file is of a kind that is not read, or its decompressor cannot be made.
-    pub(super) fn new(file: File, compression: Compression, layout: Layout) -> io::Result<Content> {
-        match (Content::as_it_stands(file, compression)?, layout) {
-            (content, Layout::Lines) => Ok(content),
-            (Content::Plain(file), Layout::Array) => {
-                let taken = Arc::new(AtomicU64::new(0));
-                let text = ArrayLines::new(Counted { file, taken: Arc::clone(&taken) });
-                Ok(Content::Packed { text: Box::new(text), taken })
+    /// If the format cannot be read, or the decompressor cannot be created.
+    pub(super) fn new(file: File, compression: FileCompression, layout: RecordLayout) -> io::Result<FileContent> {
+        match (FileContent::open_text(file, compression)?, layout) {
+            (content, RecordLayout::Lines) => Ok(content),
+            (FileContent::Plain(file), RecordLayout::Array) => {
+                let bytes_read = Arc::new(AtomicU64::new(0));
+                let text = ArrayLines::new(CountingFile { file, bytes_read: Arc::clone(&bytes_read) });
+                Ok(FileContent::Packed { text: Box::new(text), bytes_read })
             }
-            (Content::Packed { text, taken }, Layout::Array) => {
-                Ok(Content::Packed { text: Box::new(ArrayLines::new(text)), taken })
+            (FileContent::Packed { text, bytes_read }, RecordLayout::Array) => {
+                Ok(FileContent::Packed { text: Box::new(ArrayLines::new(text)), bytes_read })
             }
         }
     }
 
-    fn as_it_stands(file: File, compression: Compression) -> io::Result<Content> {
-        let taken = Arc::new(AtomicU64::new(0));
-        let counted = Counted { file, taken: Arc::clone(&taken) };
+    fn open_text(file: File, compression: FileCompression) -> io::Result<FileContent> {
+        let bytes_read = Arc::new(AtomicU64::new(0));
+        let counted = CountingFile { file, bytes_read: Arc::clone(&bytes_read) };
         let text: Box<dyn Read + Send> = match compression {
-            Compression::Plain => return Ok(Content::Plain(counted.file)),
-            Compression::Gzip => Box::new(gunzip(BufReader::with_capacity(COMPRESSED_BUFFER_BYTES, counted))),
-            Compression::Zstd => Box::new(unzstd(BufReader::with_capacity(COMPRESSED_BUFFER_BYTES, counted))?),
-            Compression::Foreign(name) => {
+            FileCompression::Plain => return Ok(FileContent::Plain(counted.file)),
+            FileCompression::Gzip => Box::new(gunzip(BufReader::with_capacity(COMPRESSED_BUFFER_BYTES, counted))),
+            FileCompression::Zstd => Box::new(unzstd(BufReader::with_capacity(COMPRESSED_BUFFER_BYTES, counted))?),
+            FileCompression::Foreign(name) => {
                 let what = format!("it is a {name} file; only plain text, gzip and zstd can be read");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, what));
             }
         };
-        Ok(Content::Packed { text, taken })
+        Ok(FileContent::Packed { text, bytes_read })
     }
 }
 
-/// How the records of a file are told apart, by at most `bytes_max` bytes of its text; leaves the file at its start.
+/// Detects the layout of a file from at most `bytes_max` bytes of its text, and rewinds it.
 ///
 /// # Errors
-/// If it cannot be read. What a decompressor refuses is no error here: reading it will be.
-pub(super) fn look_at_layout(
+/// If the file cannot be read. Corrupt compressed data is no error here: it fails when it is read.
+pub(super) fn detect_file_layout(
     file: &mut File,
-    compression: Compression,
+    compression: FileCompression,
     bytes_max: usize,
     grows: bool,
-) -> io::Result<Layout> {
+) -> io::Result<RecordLayout> {
     let layout = match compression {
-        Compression::Plain => detect_layout(file, bytes_max, grows)?,
-        Compression::Foreign(_) => Layout::Lines,
-        Compression::Gzip | Compression::Zstd => {
-            let mut text = Content::as_it_stands(file.try_clone()?, compression)?;
-            detect_layout(&mut text, bytes_max, grows).unwrap_or(Layout::Lines)
+        FileCompression::Plain => detect_layout(file, bytes_max, grows)?,
+        FileCompression::Foreign(_) => RecordLayout::Lines,
+        FileCompression::Gzip | FileCompression::Zstd => {
+            let mut text = FileContent::open_text(file.try_clone()?, compression)?;
+            detect_layout(&mut text, bytes_max, grows).unwrap_or(RecordLayout::Lines)
         }
     };
     file.rewind()?;
     Ok(layout)
 }
 
-impl Read for Content {
+impl Read for FileContent {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Content::Plain(file) => file.read(buffer),
-            Content::Packed { text, .. } => text.read(buffer),
+            FileContent::Plain(file) => file.read(buffer),
+            FileContent::Packed { text, .. } => text.read(buffer),
         }
     }
 }
 
-/// A file that tells how much of it was read.
-struct Counted {
+/// A file that counts the bytes read from it.
+struct CountingFile {
     file: File,
-    taken: Arc<AtomicU64>,
+    bytes_read: Arc<AtomicU64>,
 }
 
-impl Read for Counted {
+impl Read for CountingFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.file.read(buffer)?;
-        self.taken.fetch_add(got as u64, Ordering::Relaxed);
+        self.bytes_read.fetch_add(got as u64, Ordering::Relaxed);
         Ok(got)
     }
 }
@@ -165,20 +164,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_bytes_tell() {
-        let cases: [(&[u8], Compression); 9] = [
-            (b"", Compression::Plain),
-            (b"\x1f", Compression::Plain),
-            (b"{\"ind\":1}", Compression::Plain),
-            (b"\xef\xbb\xbf{\"ind\":1}", Compression::Plain),
-            (b"BZhello", Compression::Plain),
-            (b"\x1f\x8b\x08\x00", Compression::Gzip),
-            (b"\x28\xb5\x2f\xfd", Compression::Zstd),
-            (b"\x50\x2a\x4d\x18", Compression::Zstd),
-            (b"\xfd7zXZ\x00", Compression::Foreign("xz")),
+    fn compression_is_detected_by_the_first_bytes() {
+        let cases: [(&[u8], FileCompression); 9] = [
+            (b"", FileCompression::Plain),
+            (b"\x1f", FileCompression::Plain),
+            (b"{\"ind\":1}", FileCompression::Plain),
+            (b"\xef\xbb\xbf{\"ind\":1}", FileCompression::Plain),
+            (b"BZhello", FileCompression::Plain),
+            (b"\x1f\x8b\x08\x00", FileCompression::Gzip),
+            (b"\x28\xb5\x2f\xfd", FileCompression::Zstd),
+            (b"\x50\x2a\x4d\x18", FileCompression::Zstd),
+            (b"\xfd7zXZ\x00", FileCompression::Foreign("xz")),
         ];
         for (head, compression) in cases {
-            assert_eq!(Compression::of(head), compression, "{head:?}");
+            assert_eq!(FileCompression::from_magic(head), compression, "{head:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What can be said about a recording.
+//! The configuration of a recording.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -11,24 +11,24 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordingConfig {
-    /// The folder or the file, or an archive: a folder that has one named `topics`, or `s3://BUCKET/PREFIX`. A relative
-    /// path is relative to the configuration file.
+    /// A folder, a file, or an archive: a folder that contains a folder `topics`, or `s3://BUCKET/PREFIX`. A relative path
+    /// is relative to the configuration file.
     pub path: PathBuf,
-    /// What the files hold. Without it each file's name says so: `pin.jsonl`, `geo-0001.jsonl.gz`, …
+    /// The posts in the files. Default: the name of each file tells, such as `pin.jsonl` or `geo-0001.jsonl.gz`.
     #[serde(default)]
     pub stream: Option<StreamSetting>,
-    /// Stands in `_source` between `recording/` and the file's name. Several recordings in one pipeline need it
-    /// to be told apart; changing it makes every file a new one.
+    /// Written in `_source` between `recording/` and the name of the file. Several recordings in one pipeline need
+    /// different names. After a change, every file is read again as a new one.
     #[serde(default)]
     pub name: Option<String>,
-    /// Records per second over all files of this source, evenly spaced. Without it as fast as the engine takes them.
+    /// Records per second over all files of this source, evenly spaced. Default: no limit.
     #[serde(default)]
     pub rate_per_sec: Option<NonZeroU32>,
-    /// Goes on reading what is appended, and files that are added to the folder, until the run is stopped.
+    /// Keeps reading data that is appended, and files that are added to the folder, until the run is stopped.
     #[serde(default)]
     pub follow: bool,
-    /// Files that were read before may be gone from the folder. Otherwise that is an error: what was not yet
-    /// read of them would be lost without a word. A followed file that comes back is read on at its position.
+    /// Allows files that were read before to be removed from the folder. By default that is an error, because unread data
+    /// in them would be lost silently. A followed file that returns continues at its position.
     #[serde(default)]
     pub allow_removed: bool,
 }
@@ -36,7 +36,7 @@ pub struct RecordingConfig {
 impl RecordingConfig {
     /// A recording with every setting at its default.
     #[must_use]
-    pub fn at(path: impl Into<PathBuf>) -> RecordingConfig {
+    pub fn with_path(path: impl Into<PathBuf>) -> RecordingConfig {
         RecordingConfig {
             path: path.into(),
             stream: None,
@@ -48,7 +48,7 @@ impl RecordingConfig {
     }
 }
 
-/// Which streams the rows of a source belong to, as it is written in a configuration.
+/// The streams of a source's rows, as written in a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StreamSetting {
@@ -58,7 +58,7 @@ pub enum StreamSetting {
     Geo,
     /// User posts only.
     User,
-    /// Each row says by its fields.
+    /// Posts of any stream. The fields of each post tell its stream.
     Auto,
 }
 
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn every_setting_but_the_path_has_a_default() {
         let config: RecordingConfig = toml::from_str("path = 'posts'").unwrap();
-        assert_eq!(format!("{config:?}"), format!("{:?}", RecordingConfig::at("posts")));
+        assert_eq!(format!("{config:?}"), format!("{:?}", RecordingConfig::with_path("posts")));
     }
 
     #[test]
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused() {
+    fn invalid_settings_are_refused() {
         for text in ["", "path = 'a'\nrate_per_sec = 0", "path = 'a'\nstream = 'pins'", "path = 'a'\nfolow = true"] {
             assert!(toml::from_str::<RecordingConfig>(text).is_err(), "{text}");
         }

@@ -1,29 +1,28 @@
-//! Recorded streams: a folder of JSON Lines files, or one file; plain, gzip or zstd. Or a raw archive, on disk or in a
-//! bucket (`archived`).
+//! Reads recorded streams: a folder of JSON Lines files or one file (plain, gzip or zstd), or a raw archive on disk or in
+//! a bucket (`archive_reader`).
 //!
-//! - Every file is a partition, `recording/‹file›`, and a record's position is its line number, from 1.
-//! - A line ends with `\n` or `\r\n`. An empty line is a record. So is a last line without an end, except in a
-//!   followed file: there it waits for its end.
-//! - A line longer than [`LINE_BYTES_MAX`] is handed over as that many of its first bytes. This is more than a message
-//!   may have, so it becomes a rejection, in its place.
-//! - A file is resumed where the tables say, and only after the record before that place has proved to be the one
-//!   that was read. A file that was shortened, replaced or removed ends the run with an error.
+//! - Every file is a partition, `recording/‹file›`. The position of a record is its line number, from 1.
+//! - A line ends with `\n` or `\r\n`. An empty line is a record, and so is a last line without a line end. In a followed
+//!   file, the last line is read once it has its line end.
+//! - Of a line longer than [`LINE_BYTES_MAX`], that many first bytes are sent. That exceeds the limit of a message, so the
+//!   line becomes a rejection at its position.
+//! - A file resumes where the tables say, after the record before that position was compared with the one that was read.
+//!   A file that was truncated, replaced or removed ends the run with an error.
 //!
-//! Each file is read by one thread that may block; [`READERS_MAX`] of them at most. What is held in memory: a block
-//! for each, and those in the feed; a block is [`BLOCK_BYTES`] or one line.
+//! Up to [`READERS_MAX`] threads read one file each. Each holds one block in memory: [`BLOCK_BYTES`], or one longer line.
 
-mod archived;
-mod array;
+mod archive_reader;
 mod compression;
 mod config;
-mod files;
-mod follow;
-mod followed;
-mod job;
-mod lines;
-mod pace;
-mod resume;
-mod unread;
+mod file_cursor;
+mod file_discovery;
+mod file_reader;
+mod folder_follower;
+mod followed_file;
+mod json_array;
+mod line_splitter;
+mod rate_limiter;
+mod unread_report;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -34,15 +33,15 @@ use std::time::Instant;
 
 use pinflow_dataflows::ingest::StreamHint;
 
-use array::Layout;
 pub use config::{RecordingConfig, StreamSetting};
-pub use files::stream_of;
-use files::{Found, RecordingFile};
-use follow::Follow;
-use job::Job;
-use lines::Limits;
-use pace::Pacer;
-use unread::UnreadReport;
+pub use file_discovery::stream_from_file_name;
+use file_discovery::{DiscoveredFiles, RecordingFile};
+use file_reader::FileReader;
+use folder_follower::FolderFollower;
+use json_array::RecordLayout;
+use line_splitter::LineLimits;
+use rate_limiter::RateLimiter;
+use unread_report::UnreadReport;
 
 use super::backlog::BacklogReport;
 use super::reader_thread::{ReaderExit, spawn_reader, spawn_thread};
@@ -51,58 +50,58 @@ use crate::file_limit;
 use crate::finding::Finding;
 use crate::storage::{Location, LocationSpec, StorageConnection};
 
-/// About how many bytes of text a block has.
+/// The approximate size of a block in bytes.
 pub const BLOCK_BYTES: usize = 256 << 10;
-/// How many bytes of a line are handed over. A message may not be that long.
+/// The most bytes of a line that are sent. It exceeds the limit of a message.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
-/// How many files of a source are read at the same time.
+/// The most files of a source that are read at the same time.
 pub const READERS_MAX: usize = 8;
 
-/// About how many bytes of text a block has when records are paced: it is taken apart anyway.
+/// The approximate size of a block in bytes when records are rate-limited: it is split further anyway.
 const PACED_BLOCK_BYTES: usize = 32 << 10;
 
-/// A recording whose files have been found, ready to be read.
+/// A recording whose files were found. It is ready to be read.
 #[derive(Debug)]
 pub struct RecordingSource {
     config: RecordingConfig,
-    /// The folder or file, resolved.
+    /// The folder or file, as an absolute path or relative to the working directory.
     path: PathBuf,
-    found: Found,
+    found: DiscoveredFiles,
 }
 
-/// Finds the files of a recording. `base` is what a relative path is relative to: the configuration file's folder.
+/// Finds the files of a recording. A relative path is resolved against `base`, the folder of the configuration file.
 ///
 /// # Errors
-/// If the path cannot be read, holds nothing that can be used, or holds something that must be read and cannot be:
-/// all such faults at once, a line each.
+/// If the path cannot be read, contains nothing to read, or contains files that must be read and cannot be. Such files
+/// are all reported at once, a line each.
 pub fn plan(config: RecordingConfig, base: &Path) -> Result<RecordingSource, SourceError> {
     let path = base.join(&config.path);
     check_name(&config)?;
-    let found = files::find(&config, &path, |_| false)?;
+    let found = file_discovery::find_files(&config, &path, |_| false)?;
     if !found.faults.is_empty() {
         return Err(SourceError::Unusable(found.faults.join("\n")));
     }
-    // A folder that is followed may fill later.
+    // A followed folder may get files later.
     if found.files.is_empty() && !config.follow {
-        return Err(SourceError::Unusable(nothing_usable(&path, &found)));
+        return Err(SourceError::Unusable(nothing_usable_text(&path, &found)));
     }
     Ok(RecordingSource { config, path, found })
 }
 
-fn nothing_usable(path: &Path, found: &Found) -> String {
+fn nothing_usable_text(path: &Path, found: &DiscoveredFiles) -> String {
     let unread = match found.unread.as_slice() {
         [] => "it is empty".to_owned(),
-        unread => format!("found:\n{}", UnreadReport::of(unread)),
+        unread => format!("found:\n{}", UnreadReport::classify(unread)),
     };
     format!(
-        "{}: nothing to read. Looked for files whose names begin with `pin`, `geo` or `user` and end in .jsonl, .ndjson \
+        "{}: nothing to read. Searched for files whose names begin with `pin`, `geo` or `user` and end in .jsonl, .ndjson \
          or .json, then perhaps .gz or .zst; with stream = \"pin\", \"geo\", \"user\" or \"auto\" any name will do; {unread}",
         path.display()
     )
 }
 
-/// As [`plan`], and archives too: a prefix of a bucket, or a folder with a folder `topics`. `connection` is how buckets are
-/// reached.
+/// As [`plan`], and also finds archives: a prefix in a bucket, or a folder that contains a folder `topics`. Buckets are
+/// reached through `connection`.
 ///
 /// # Errors
 /// As [`plan`].
@@ -124,10 +123,10 @@ pub async fn plan_anywhere(
     let reached = Location::connect(&target, connection).await.and_then(|place| place.resolve_existing());
     let place = reached.map_err(|error| SourceError::Unusable(error.to_string()))?;
     if config.follow {
-        let what = format!("{place} is an archive, which is read to its end; leave `follow` out");
+        let what = format!("{place} is an archive, which cannot be followed; remove `follow`");
         return Err(SourceError::Unusable(what));
     }
-    let found = archived::find(&config, &place).await?;
+    let found = archive_reader::find_partitions(&config, &place).await?;
     if !found.faults.is_empty() {
         return Err(SourceError::Unusable(found.faults.join("\n")));
     }
@@ -135,7 +134,7 @@ pub async fn plan_anywhere(
         let what = "no object of an archive: topics/TOPIC/partition=N/TOPIC+N+OFFSET.json, perhaps with .gz or .zst";
         let unread = match found.unread.as_slice() {
             [] => String::new(),
-            unread => format!("; found:\n{}", UnreadReport::of(unread)),
+            unread => format!("; found:\n{}", UnreadReport::classify(unread)),
         };
         return Err(SourceError::Unusable(format!("{place}: {what}{unread}")));
     }
@@ -154,19 +153,19 @@ fn check_name(config: &RecordingConfig) -> Result<(), SourceError> {
 
 /// Checks that no two partitions of these sources can ever have the same name.
 ///
-/// Sources with different `name`s are told apart by it. Among those of the same, or of none, only single files with
-/// different names are: a folder could gain a file of any name.
+/// Sources with different `name`s never share partition names. Sources with the same name or none may: only single files
+/// with different file names are safe, since a folder could get a file of any name.
 ///
 /// # Errors
-/// [`SourceError::Unusable`] with every pair that cannot be told apart, a line each.
+/// [`SourceError::Unusable`] with a line for each pair of sources.
 pub fn check_unique(sources: &[RecordingSource]) -> Result<(), SourceError> {
     let mut faults = Vec::new();
     for (at, one) in sources.iter().enumerate() {
         for other in &sources[at + 1..] {
-            if one.may_be_taken_for(other) {
+            if one.may_share_names_with(other) {
                 let (one, other) = (one.path.display(), other.path.display());
                 faults.push(format!(
-                    "{one} and {other}: their files cannot be told apart; give each recording a different `name`"
+                    "{one} and {other}: their files could have the same `_source`; give each recording a different `name`"
                 ));
             }
         }
@@ -175,18 +174,18 @@ pub fn check_unique(sources: &[RecordingSource]) -> Result<(), SourceError> {
 }
 
 impl RecordingSource {
-    fn may_be_taken_for(&self, other: &RecordingSource) -> bool {
+    fn may_share_names_with(&self, other: &RecordingSource) -> bool {
         let same_name = self.config.name == other.config.name;
         let files = !self.is_folder() && !other.is_folder();
         same_name && !(files && self.path.file_name() != other.path.file_name())
     }
 
-    /// Whether more files may join it.
+    /// Whether files may be added to it.
     fn is_folder(&self) -> bool {
         self.path.is_dir() || self.found.files.iter().any(|file| file.archived.is_some())
     }
 
-    /// Bytes of all files as they are stored, when they were found.
+    /// The total size of all files in bytes, as stored, when they were found.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.found.files.iter().map(|file| file.bytes).sum()
@@ -198,7 +197,7 @@ impl RecordingSource {
         !self.config.follow
     }
 
-    /// What was found: a line for each file, and what is not read.
+    /// A finding for each file, and for what is not read.
     #[must_use]
     pub fn check(&self) -> Vec<Finding> {
         let files = self.found.files.iter().map(|file| {
@@ -209,12 +208,12 @@ impl RecordingSource {
             Finding::Well(match &file.archived {
                 Some(objects) => format!("{}: {stream}, {} objects, {} bytes", file.key, objects.len(), file.bytes),
                 None => {
-                    let array = if file.layout == Layout::Array { ", a JSON array" } else { "" };
+                    let array = if file.layout == RecordLayout::Array { ", a JSON array" } else { "" };
                     format!("{}: {stream}, {}{array}, {} bytes", file.key, file.compression.name(), file.bytes)
                 }
             })
         });
-        let unread = UnreadReport::of(&self.found.unread).findings();
+        let unread = UnreadReport::classify(&self.found.unread).findings();
         files.chain(unread).chain(self.check_file_limit()).collect()
     }
 
@@ -232,34 +231,34 @@ impl RecordingSource {
         })
     }
 
-    /// Warns of what is not read, and starts reading into the feed; the threads end when every file has, when the run is stopped, or on a failure,
-    /// which they tell the feed.
+    /// Starts the threads that read the files, after a warning about files that are not read. The threads end when all
+    /// files are read, when the run is stopped, or after a failure, which they send to the engine.
     ///
-    /// The threads wait in [`SourceContext::send`] while the feed is full: an engine that stops must go on taking, or drop
-    /// its end.
+    /// A thread waits in [`SourceContext::send`] while the channel is full. An engine that stops must keep receiving, or
+    /// drop the receiver.
     ///
     /// # Errors
-    /// If the system gives no thread.
+    /// If the system cannot start a thread.
     pub fn start(self, context: &SourceContext) -> Result<Vec<JoinHandle<()>>, SourceError> {
         let limits = match self.config.rate_per_sec {
-            None => Limits { block_bytes: BLOCK_BYTES, line_bytes_max: LINE_BYTES_MAX },
-            Some(_) => Limits { block_bytes: PACED_BLOCK_BYTES, line_bytes_max: LINE_BYTES_MAX },
+            None => LineLimits { block_bytes: BLOCK_BYTES, line_bytes_max: LINE_BYTES_MAX },
+            Some(_) => LineLimits { block_bytes: PACED_BLOCK_BYTES, line_bytes_max: LINE_BYTES_MAX },
         };
         self.start_within(limits, context)
     }
 
-    fn start_within(self, limits: Limits, context: &SourceContext) -> Result<Vec<JoinHandle<()>>, SourceError> {
-        let pacer = self.config.rate_per_sec.map(|per_sec| Arc::new(Pacer::new(per_sec, Instant::now())));
-        if let Err(gone) = self.nothing_gone(context) {
-            return Ok(vec![spawn_thread("recording".to_owned(), context, self.shown(), |_| {
+    fn start_within(self, limits: LineLimits, context: &SourceContext) -> Result<Vec<JoinHandle<()>>, SourceError> {
+        let rate_limiter = self.config.rate_per_sec.map(|per_sec| Arc::new(RateLimiter::new(per_sec, Instant::now())));
+        if let Err(gone) = self.check_nothing_removed(context) {
+            return Ok(vec![spawn_thread("recording".to_owned(), context, self.display_path(), |_| {
                 Err(ReaderExit::Failed(gone))
             })?]);
         }
-        UnreadReport::of(&self.found.unread).warn(&self.path);
-        let shown = self.shown();
+        UnreadReport::classify(&self.found.unread).log_warnings(&self.path);
+        let shown = self.display_path();
         let RecordingSource { config, path, found } = self;
         if config.follow {
-            let follow = Follow { context: context.clone(), config, path: path.clone(), pacer, limits };
+            let follow = FolderFollower { context: context.clone(), config, path: path.clone(), rate_limiter, limits };
             let read = move |_: &SourceContext, backlog: &mut BacklogReport| follow.run(found, backlog);
             return Ok(vec![spawn_reader("recording".to_owned(), context, shown, read)?]);
         }
@@ -267,25 +266,25 @@ impl RecordingSource {
         let next = Arc::new(AtomicUsize::new(0));
         (0..files.len().min(READERS_MAX))
             .map(|reader| {
-                let (files, next, pacer) = (Arc::clone(&files), Arc::clone(&next), pacer.clone());
+                let (files, next, rate_limiter) = (Arc::clone(&files), Arc::clone(&next), rate_limiter.clone());
                 let read = move |context: &SourceContext, _: &mut BacklogReport| {
-                    read_files(context, &files, &next, pacer.as_ref(), limits)
+                    read_files(context, &files, &next, rate_limiter.as_ref(), limits)
                 };
                 spawn_reader(format!("recording-{reader}"), context, shown.clone(), read)
             })
             .collect()
     }
 
-    fn shown(&self) -> String {
+    fn display_path(&self) -> String {
         self.path.display().to_string()
     }
 
-    /// Whether every file that was read before is still there.
-    fn nothing_gone(&self, context: &SourceContext) -> Result<(), SourceError> {
+    /// Checks that every file that was read before still exists.
+    fn check_nothing_removed(&self, context: &SourceContext) -> Result<(), SourceError> {
         if !self.is_folder() || self.config.allow_removed {
             return Ok(());
         }
-        let prefix = files::prefix(&self.config);
+        let prefix = file_discovery::key_prefix(&self.config);
         let here: HashSet<&str> = self.found.files.iter().map(|file| file.key.as_str()).collect();
         // Other recordings' names contain a further slash.
         let mut stored = context.stored_with_prefix(&prefix).filter(|(key, _)| !key[prefix.len()..].contains('/'));
@@ -294,8 +293,8 @@ impl RecordingSource {
             Some((key, reached)) => Err(SourceError::Changed {
                 partition: key.to_owned(),
                 what: format!(
-                    "{} lines of it were read before, and it is not among the files of {} any more. Put it back; or say \
-                     allow_removed = true if everything in it was read, or give this recording another `name` if it is another one",
+                    "{} lines of it were read before, and it is not among the files of {} any more. Put it back; or set \
+                     allow_removed = true if everything in it was read, or give this recording another `name` if it is a different one",
                     reached.next_number().saturating_sub(1),
                     self.path.display()
                 ),
@@ -304,16 +303,16 @@ impl RecordingSource {
     }
 }
 
-/// Takes one file after the other until there are none.
+/// Reads one file after the other until none is left. `next` is shared by all readers.
 fn read_files(
     context: &SourceContext,
     files: &[RecordingFile],
     next: &AtomicUsize,
-    pacer: Option<&Arc<Pacer>>,
-    limits: Limits,
+    rate_limiter: Option<&Arc<RateLimiter>>,
+    limits: LineLimits,
 ) -> Result<(), ReaderExit> {
     while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-        Job { context, file, pacer, limits, followed: false }.read()?;
+        FileReader { context, file, rate_limiter, limits, followed: false }.read_file()?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 
 use super::super::{RecordingConfig, StreamSetting, check_unique, plan};
-use super::harness::{Packing, Run, SMALL, read, recording};
+use super::harness::{SMALL, TestCompression, TestRun, read, recording};
 use crate::finding::Finding;
 use crate::position::ResumePositions;
 
@@ -20,30 +20,31 @@ fn refused(config: RecordingConfig) -> String {
 }
 
 #[test]
-fn a_folder_of_all_three_streams() {
+fn folder_with_all_three_streams_is_read() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("pin.jsonl"), "p\n").unwrap();
-    fs::write(folder.path().join("geo.jsonl.gz"), Packing::Gzip.pack(b"g\n")).unwrap();
-    fs::write(folder.path().join("user.ndjson.zst"), Packing::Zstd.pack(b"u\n")).unwrap();
-    let heard = read(folder.path(), ResumePositions::new());
-    let carries: Vec<StreamHint> = heard.opened.values().map(|partition| partition.carries).collect();
+    fs::write(folder.path().join("geo.jsonl.gz"), TestCompression::Gzip.compress(b"g\n")).unwrap();
+    fs::write(folder.path().join("user.ndjson.zst"), TestCompression::Zstd.compress(b"u\n")).unwrap();
+    let received = read(folder.path(), ResumePositions::new());
+    let carries: Vec<StreamHint> = received.opened.values().map(|partition| partition.carries).collect();
     for stream in Stream::ALL {
         assert!(carries.contains(&StreamHint::Only(stream)));
     }
-    assert_eq!(heard.records.keys().collect::<Vec<_>>(), heard.reached.keys().collect::<Vec<_>>());
-    assert_eq!(heard.records["recording/user.ndjson.zst"], [(1, b"u".to_vec())]);
+    assert_eq!(received.records.keys().collect::<Vec<_>>(), received.reached.keys().collect::<Vec<_>>());
+    assert_eq!(received.records["recording/user.ndjson.zst"], [(1, b"u".to_vec())]);
 }
 
 #[test]
-fn files_named_after_the_original_tables_are_read() {
+fn files_named_after_the_notebook_tables_are_read() {
     let folder = tempfile::tempdir().unwrap();
     for (file, text) in [("pinterest_data.jsonl", "p\n"), ("geolocation_data.ndjson", "g\n"), ("user_data.json", "u\n")]
     {
         fs::write(folder.path().join(file), text).unwrap();
     }
-    let heard = read(folder.path(), ResumePositions::new());
+    let received = read(folder.path(), ResumePositions::new());
     // Partitions are opened in the order of the folder, which is any order.
-    let carries = |name: &str| heard.opened.values().find(|opened| *opened.name == *name).map(|opened| opened.carries);
+    let carries =
+        |name: &str| received.opened.values().find(|opened| *opened.name == *name).map(|opened| opened.carries);
     for (name, stream) in [
         ("recording/pinterest_data.jsonl", Stream::Pin),
         ("recording/geolocation_data.ndjson", Stream::Geo),
@@ -51,11 +52,11 @@ fn files_named_after_the_original_tables_are_read() {
     ] {
         assert_eq!(carries(name), Some(StreamHint::Only(stream)));
     }
-    assert_eq!(heard.records["recording/pinterest_data.jsonl"], [(1, b"p".to_vec())]);
+    assert_eq!(received.records["recording/pinterest_data.jsonl"], [(1, b"p".to_vec())]);
 }
 
 #[test]
-fn files_left_out_that_look_like_data_are_faults_of_check() {
+fn unread_files_that_look_like_data_are_faults_in_check() {
     let folder = tempfile::tempdir().unwrap();
     let make = |file: &str| {
         let path = folder.path().join(file);
@@ -82,44 +83,44 @@ fn files_left_out_that_look_like_data_are_faults_of_check() {
 }
 
 #[test]
-fn many_files_are_read_each_once() {
+fn each_of_many_files_is_read_once() {
     let folder = tempfile::tempdir().unwrap();
     for file in 0..100 {
         fs::write(folder.path().join(format!("pin-{file:03}.jsonl")), format!("{file}\n")).unwrap();
     }
-    let heard = read(folder.path(), ResumePositions::new());
-    assert_eq!((heard.records.len(), heard.ended.len()), (100, 100));
-    assert_eq!(heard.records["recording/pin-042.jsonl"], [(1, b"42".to_vec())]);
+    let received = read(folder.path(), ResumePositions::new());
+    assert_eq!((received.records.len(), received.ended.len()), (100, 100));
+    assert_eq!(received.records["recording/pin-042.jsonl"], [(1, b"42".to_vec())]);
 }
 
 #[test]
-fn a_given_stream_takes_any_name() {
+fn configured_stream_allows_any_file_name() {
     let folder = tempfile::tempdir().unwrap();
     for file in ["part-00000", "data.txt", "pin.jsonl", "_SUCCESS", ".hidden", "half.tmp"] {
         fs::write(folder.path().join(file), "a\n").unwrap();
     }
-    let config = RecordingConfig { stream: Some(StreamSetting::Auto), ..RecordingConfig::at(folder.path()) };
+    let config = RecordingConfig { stream: Some(StreamSetting::Auto), ..RecordingConfig::with_path(folder.path()) };
     let source = plan(config, Path::new("/")).unwrap();
     let checked = source.check();
     let Some(Finding::Well(unread)) = checked.last() else { panic!("{checked:?}") };
     assert!(["_SUCCESS", ".hidden", "half.tmp"].iter().all(|file| unread.contains(file)), "{unread}");
-    let heard = Run::start(source, SMALL, ResumePositions::new()).finish();
-    assert_eq!(heard.records.len(), 3);
-    assert!(heard.opened.values().all(|partition| partition.carries == StreamHint::Auto));
+    let received = TestRun::start(source, SMALL, ResumePositions::new()).finish();
+    assert_eq!(received.records.len(), 3);
+    assert!(received.opened.values().all(|partition| partition.carries == StreamHint::Auto));
 }
 
 #[test]
-fn a_single_file_needs_a_stream_in_its_name_or_its_setting() {
+fn single_file_without_stream_in_name_or_setting_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("geo.jsonl"), "a\n").unwrap();
     fs::write(folder.path().join("posts.log"), "a\n").unwrap();
     let base = folder.path();
-    let config = RecordingConfig { name: Some("spring".to_owned()), ..RecordingConfig::at("geo.jsonl") };
-    let heard = Run::start(plan(config, base).unwrap(), SMALL, ResumePositions::new()).finish();
-    assert_eq!(heard.records.keys().collect::<Vec<_>>(), ["recording/spring/geo.jsonl"]);
-    let what = plan(RecordingConfig::at("posts.log"), base).unwrap_err().to_string();
+    let config = RecordingConfig { name: Some("spring".to_owned()), ..RecordingConfig::with_path("geo.jsonl") };
+    let received = TestRun::start(plan(config, base).unwrap(), SMALL, ResumePositions::new()).finish();
+    assert_eq!(received.records.keys().collect::<Vec<_>>(), ["recording/spring/geo.jsonl"]);
+    let what = plan(RecordingConfig::with_path("posts.log"), base).unwrap_err().to_string();
     assert!(what.contains("say stream = "), "{what}");
-    let config = RecordingConfig { stream: Some(StreamSetting::User), ..RecordingConfig::at("posts.log") };
+    let config = RecordingConfig { stream: Some(StreamSetting::User), ..RecordingConfig::with_path("posts.log") };
     assert_eq!(
         plan(config, base).unwrap().check(),
         [Finding::Well("recording/posts.log: user, plain, 2 bytes".to_owned())]
@@ -127,31 +128,32 @@ fn a_single_file_needs_a_stream_in_its_name_or_its_setting() {
 }
 
 #[test]
-fn what_cannot_be_used_is_named() {
+fn unusable_files_are_reported_by_name() {
     let folder = tempfile::tempdir().unwrap();
-    let what = refused(RecordingConfig::at(folder.path()));
+    let what = refused(RecordingConfig::with_path(folder.path()));
     assert!(what.contains("`pin`, `geo` or `user`") && what.contains("it is empty"), "{what}");
     fs::write(folder.path().join("pins.jsonl"), "").unwrap();
-    let what = refused(RecordingConfig::at(folder.path()));
+    let what = refused(RecordingConfig::with_path(folder.path()));
     assert!(what.contains("pins.jsonl: the name does not tell the stream"), "{what}");
-    let what = refused(RecordingConfig::at(folder.path().join("nowhere")));
+    let what = refused(RecordingConfig::with_path(folder.path().join("nowhere")));
     assert!(what.contains("nowhere: No such file"), "{what}");
     for name in ["", "a/b", "a b"] {
         let name = Some(name.to_owned());
-        let what = refused(RecordingConfig { name, ..RecordingConfig::at(folder.path()) });
+        let what = refused(RecordingConfig { name, ..RecordingConfig::with_path(folder.path()) });
         assert!(what.contains("name = "), "{what}");
     }
 }
 
 #[test]
-fn recordings_that_could_be_taken_for_each_other_are_refused() {
+fn recordings_with_possibly_equal_partition_names_are_refused() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for folder in [&one, &other] {
         fs::write(folder.path().join("pin.jsonl"), "a\n").unwrap();
         fs::write(folder.path().join("geo.jsonl"), "a\n").unwrap();
     }
     let named = |path: &Path, name: &str| {
-        plan(RecordingConfig { name: Some(name.to_owned()), ..RecordingConfig::at(path) }, Path::new("/")).unwrap()
+        plan(RecordingConfig { name: Some(name.to_owned()), ..RecordingConfig::with_path(path) }, Path::new("/"))
+            .unwrap()
     };
     let (folder, pin, geo) = (one.path(), one.path().join("pin.jsonl"), other.path().join("geo.jsonl"));
     assert!(check_unique(&[recording(folder), recording(other.path())]).is_err());
@@ -163,17 +165,17 @@ fn recordings_that_could_be_taken_for_each_other_are_refused() {
 }
 
 #[test]
-fn a_file_that_vanishes_after_planning_is_told() {
+fn file_removed_after_planning_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("pin.jsonl"), "a\n").unwrap();
     let source = recording(folder.path());
     fs::remove_file(folder.path().join("pin.jsonl")).unwrap();
-    let heard = Run::start(source, SMALL, ResumePositions::new()).finish();
-    assert!(heard.failure().starts_with("read recording/pin.jsonl: "), "{}", heard.failure());
+    let received = TestRun::start(source, SMALL, ResumePositions::new()).finish();
+    assert!(received.failure().starts_with("read recording/pin.jsonl: "), "{}", received.failure());
 }
 
 #[test]
-fn a_panic_is_told() {
+fn panic_of_a_reader_is_reported() {
     let (_stop, stopped) = tokio::sync::watch::channel(false);
     let (context, mut events) = crate::sources::SourceContext::new(1, ResumePositions::new(), stopped);
     let thread = crate::sources::reader_thread::spawn_thread("test".to_owned(), &context, "posts".to_owned(), |_| {

@@ -1,4 +1,4 @@
-//! An engine that only writes down what it hears.
+//! A test engine that records the events of a source.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,26 +11,26 @@ use tokio::sync::{mpsc, watch};
 
 use super::super::{RecordingConfig, RecordingSource, plan};
 use crate::position::{PartitionId, PartitionProgress, ResumePositions, record_fingerprint};
-use crate::sources::recording::lines::Limits;
+use crate::sources::recording::line_splitter::LineLimits;
 use crate::sources::{Partition, SourceContext, SourceError, SourceEvent};
 
 /// Small enough that a few lines make several blocks.
-pub(super) const SMALL: Limits = Limits { block_bytes: 16, line_bytes_max: 64 };
+pub(super) const SMALL: LineLimits = LineLimits { block_bytes: 16, line_bytes_max: 64 };
 
-/// A test that hears nothing for so long would wait forever.
-const HUNG: Duration = Duration::from_secs(120);
+/// Time without events after which a test fails.
+const HANG_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A source at work.
-pub(super) struct Run {
+/// A running source.
+pub(super) struct TestRun {
     events: Option<mpsc::Receiver<SourceEvent>>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
-    pub(super) heard: Heard,
+    pub(super) received: ReceivedEvents,
 }
 
-/// What a source has said.
+/// The events of a source.
 #[derive(Default)]
-pub(super) struct Heard {
+pub(super) struct ReceivedEvents {
     /// Partitions by number.
     pub(super) opened: BTreeMap<u32, Partition>,
     /// Records by key, with their positions.
@@ -39,71 +39,71 @@ pub(super) struct Heard {
     pub(super) reached: ResumePositions,
     /// The last `remaining_bytes` of each partition.
     pub(super) remaining: BTreeMap<String, Option<u64>>,
-    /// Blocks.
+    /// The number of blocks.
     pub(super) blocks: usize,
     /// Keys of partitions that ended.
     pub(super) ended: Vec<String>,
-    /// Readers that have read what was there at the start.
+    /// Readers that reported their share of the backlog as read.
     pub(super) backlogs_read: usize,
     pub(super) failed: Option<SourceError>,
 }
 
-impl Run {
-    pub(super) fn start(source: RecordingSource, limits: Limits, stored: ResumePositions) -> Run {
+impl TestRun {
+    pub(super) fn start(source: RecordingSource, limits: LineLimits, stored: ResumePositions) -> TestRun {
         let (stop, stopped) = watch::channel(false);
         let (context, events) = SourceContext::new(4, stored, stopped);
         let threads = source.start_within(limits, &context).unwrap();
-        Run { events: Some(events), stop, threads, heard: Heard::default() }
+        TestRun { events: Some(events), stop, threads, received: ReceivedEvents::default() }
     }
 
-    /// Hears events until `enough`, or all threads have ended.
-    pub(super) fn until(&mut self, enough: impl Fn(&Heard) -> bool) -> &Heard {
-        let mut hung = Instant::now() + HUNG;
-        while let Some(events) = self.events.as_mut().filter(|_| !enough(&self.heard)) {
+    /// Receives events until `enough`, or until all threads have ended.
+    pub(super) fn receive_until(&mut self, enough: impl Fn(&ReceivedEvents) -> bool) -> &ReceivedEvents {
+        let mut deadline = Instant::now() + HANG_TIMEOUT;
+        while let Some(events) = self.events.as_mut().filter(|_| !enough(&self.received)) {
             match events.try_recv() {
                 Ok(event) => {
-                    self.heard.hear(event);
-                    hung = Instant::now() + HUNG;
+                    self.received.receive(event);
+                    deadline = Instant::now() + HANG_TIMEOUT;
                 }
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
-                    assert!(Instant::now() < hung, "the source hangs");
+                    assert!(Instant::now() < deadline, "the source hangs");
                     std::thread::sleep(Duration::from_micros(200));
                 }
             }
         }
-        &self.heard
+        &self.received
     }
 
-    /// Hears everything until the source ends by itself.
-    pub(super) fn finish(mut self) -> Heard {
-        self.until(|_| false);
+    /// Receives all events until the source ends.
+    pub(super) fn finish(mut self) -> ReceivedEvents {
+        self.receive_until(|_| false);
         self.join()
     }
 
-    /// Stops the source while its events are still taken.
-    pub(super) fn stop(mut self) -> Heard {
+    /// Stops the source while its events are received.
+    pub(super) fn stop(mut self) -> ReceivedEvents {
         self.stop.send_replace(true);
-        self.until(|_| false);
+        self.receive_until(|_| false);
         self.join()
     }
 
-    /// Drops the engine's end.
-    pub(super) fn drop_the_engine(mut self) -> Heard {
+    /// Drops the receiver.
+    pub(super) fn drop_receiver(mut self) -> ReceivedEvents {
         self.events = None;
         self.join()
     }
 
-    fn join(self) -> Heard {
+    fn join(self) -> ReceivedEvents {
         for thread in self.threads {
             thread.join().unwrap();
         }
-        self.heard
+        self.received
     }
 }
 
-impl Heard {
-    pub(super) fn hear(&mut self, event: SourceEvent) {
+impl ReceivedEvents {
+    pub(super) fn receive(&mut self, event: SourceEvent) {
         match event {
             SourceEvent::Opened(partition) => {
                 assert_eq!(partition.name, partition.key);
@@ -142,7 +142,7 @@ impl Heard {
             }
             SourceEvent::BacklogRead => self.backlogs_read += 1,
             event @ (SourceEvent::Discovered(_) | SourceEvent::EndOffset { .. } | SourceEvent::Blocked { .. }) => {
-                panic!("a recording says no such thing: {event:?}")
+                panic!("a recording does not send this: {event:?}")
             }
         }
     }
@@ -163,7 +163,7 @@ impl Heard {
         self.records.values().flatten().map(|(position, _)| *position).collect()
     }
 
-    /// The failure with its causes, in words.
+    /// The text of the failure and its cause.
     pub(super) fn failure(&self) -> String {
         let failed = self.failed.as_ref().expect("it failed");
         match std::error::Error::source(failed) {
@@ -175,48 +175,48 @@ impl Heard {
 
 /// The recording at `path`, with everything at its default.
 pub(super) fn recording(path: &Path) -> RecordingSource {
-    plan(RecordingConfig::at(path), Path::new("/")).unwrap()
+    plan(RecordingConfig::with_path(path), Path::new("/")).unwrap()
 }
 
 /// The recording at `path`, followed.
 pub(super) fn followed(path: &Path) -> RecordingSource {
-    plan(RecordingConfig { follow: true, ..RecordingConfig::at(path) }, Path::new("/")).unwrap()
+    plan(RecordingConfig { follow: true, ..RecordingConfig::with_path(path) }, Path::new("/")).unwrap()
 }
 
 /// Reads a recording to its end in small blocks.
-pub(super) fn read(path: &Path, stored: ResumePositions) -> Heard {
-    Run::start(recording(path), SMALL, stored).finish()
+pub(super) fn read(path: &Path, stored: ResumePositions) -> ReceivedEvents {
+    TestRun::start(recording(path), SMALL, stored).finish()
 }
 
-/// How a file is written.
+/// The compression of a test file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Packing {
+pub(super) enum TestCompression {
     Plain,
     Gzip,
     Zstd,
 }
 
-impl Packing {
-    pub(super) const ALL: [Packing; 3] = [Packing::Plain, Packing::Gzip, Packing::Zstd];
+impl TestCompression {
+    pub(super) const ALL: [TestCompression; 3] = [TestCompression::Plain, TestCompression::Gzip, TestCompression::Zstd];
 
-    pub(super) fn file(self) -> &'static str {
+    pub(super) fn file_name(self) -> &'static str {
         match self {
-            Packing::Plain => "pin.jsonl",
-            Packing::Gzip => "pin.jsonl.gz",
-            Packing::Zstd => "pin.jsonl.zst",
+            TestCompression::Plain => "pin.jsonl",
+            TestCompression::Gzip => "pin.jsonl.gz",
+            TestCompression::Zstd => "pin.jsonl.zst",
         }
     }
 
     /// One member, or frame.
-    pub(super) fn pack(self, text: &[u8]) -> Vec<u8> {
+    pub(super) fn compress(self, text: &[u8]) -> Vec<u8> {
         match self {
-            Packing::Plain => text.to_vec(),
-            Packing::Gzip => {
+            TestCompression::Plain => text.to_vec(),
+            TestCompression::Gzip => {
                 let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
                 gzip.write_all(text).unwrap();
                 gzip.finish().unwrap()
             }
-            Packing::Zstd => zstd::encode_all(text, 1).unwrap(),
+            TestCompression::Zstd => zstd::encode_all(text, 1).unwrap(),
         }
     }
 }
@@ -228,6 +228,6 @@ pub(super) fn append(path: &Path, text: &str) {
 }
 
 /// Long enough for a source that looks every few milliseconds to have looked.
-pub(super) fn a_while() {
+pub(super) fn sleep_briefly() {
     std::thread::sleep(Duration::from_millis(40));
 }

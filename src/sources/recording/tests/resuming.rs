@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::harness::{Packing, Run, SMALL, append, read, recording};
+use super::harness::{SMALL, TestCompression, TestRun, append, read, recording};
 use crate::position::{PartitionProgress, ResumePositions, record_fingerprint};
 use crate::sources::SourceError;
 
@@ -32,49 +32,49 @@ fn stored(file: &str, reached: PartitionProgress) -> ResumePositions {
 }
 
 /// What is read of `text` as a file when the tables say `reached`.
-fn resumed(file: &str, text: &[u8], reached: PartitionProgress) -> super::harness::Heard {
+fn resumed(file: &str, text: &[u8], reached: PartitionProgress) -> super::harness::ReceivedEvents {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(file), text).unwrap();
     read(folder.path(), stored(file, reached))
 }
 
 #[test]
-fn every_place_leads_to_the_next_line() {
+fn every_resume_point_continues_with_the_next_line() {
     let lines: Vec<&str> = TEXT.lines().collect();
-    for packing in Packing::ALL {
-        let packed = packing.pack(TEXT.as_bytes());
-        let seeks = places(TEXT, true).into_iter().filter(|_| packing == Packing::Plain);
+    for compression in TestCompression::ALL {
+        let packed = compression.compress(TEXT.as_bytes());
+        let seeks = places(TEXT, true).into_iter().filter(|_| compression == TestCompression::Plain);
         for reached in places(TEXT, false).into_iter().chain(seeks) {
-            let heard = resumed(packing.file(), &packed, reached);
-            assert!(heard.failed.is_none(), "{packing:?} {reached:?}: {}", heard.failure());
+            let received = resumed(compression.file_name(), &packed, reached);
+            assert!(received.failed.is_none(), "{compression:?} {reached:?}: {}", received.failure());
             let from = usize::try_from(reached.next_number() - 1).unwrap();
-            assert_eq!(heard.lines(), lines[from..], "{packing:?} {reached:?}");
-            let (last, wanted) = (*heard.reached.values().next().unwrap(), *places(TEXT, true).last().unwrap());
+            assert_eq!(received.lines(), lines[from..], "{compression:?} {reached:?}");
+            let (last, wanted) = (*received.reached.values().next().unwrap(), *places(TEXT, true).last().unwrap());
             assert_eq!((last.next, last.anchor), (wanted.next, wanted.anchor));
-            assert_eq!(heard.ended.len(), 1);
+            assert_eq!(received.ended.len(), 1);
         }
     }
 }
 
 #[test]
-fn a_run_can_stop_after_any_block() {
-    for packing in Packing::ALL {
+fn run_resumes_after_any_block() {
+    for compression in TestCompression::ALL {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(packing.file()), packing.pack(TEXT.as_bytes())).unwrap();
+        fs::write(folder.path().join(compression.file_name()), compression.compress(TEXT.as_bytes())).unwrap();
         let all = read(folder.path(), ResumePositions::new());
         for blocks in 1..=all.blocks {
-            let mut run = Run::start(recording(folder.path()), SMALL, ResumePositions::new());
-            run.until(|heard| heard.blocks == blocks);
-            let first = run.drop_the_engine();
+            let mut run = TestRun::start(recording(folder.path()), SMALL, ResumePositions::new());
+            run.receive_until(|received| received.blocks == blocks);
+            let first = run.drop_receiver();
             let second = read(folder.path(), first.reached.clone());
-            assert_eq!([first.lines(), second.lines()].concat(), all.lines(), "{packing:?} after {blocks} blocks");
+            assert_eq!([first.lines(), second.lines()].concat(), all.lines(), "{compression:?} after {blocks} blocks");
             assert_eq!([first.positions(), second.positions()].concat(), all.positions());
         }
     }
 }
 
 #[test]
-fn another_file_is_told() {
+fn changed_file_is_refused() {
     let [_, .., before_last, last] = places(TEXT, true)[..] else { panic!("there are lines") };
     let edited = TEXT.replace("\ng\n", "\nG\n");
     let unanchored = |reached: PartitionProgress| PartitionProgress { seek: 0, ..reached };
@@ -88,37 +88,38 @@ fn another_file_is_told() {
         (b"", unanchored(last), "8 lines had been read of it and it holds only 0"),
     ];
     for (text, reached, what) in cases {
-        let heard = resumed("pin.jsonl", text, reached);
-        assert!(heard.records.is_empty() && heard.ended.is_empty());
-        assert!(matches!(heard.failed, Some(SourceError::Changed { .. })), "{}", heard.failure());
-        assert!(heard.failure().contains(what) && heard.failure().contains("Put back"), "{}", heard.failure());
+        let received = resumed("pin.jsonl", text, reached);
+        assert!(received.records.is_empty() && received.ended.is_empty());
+        assert!(matches!(received.failed, Some(SourceError::Changed { .. })), "{}", received.failure());
+        assert!(received.failure().contains(what) && received.failure().contains("Put back"), "{}", received.failure());
     }
-    for packing in [Packing::Gzip, Packing::Zstd] {
-        let heard = resumed(packing.file(), &packing.pack(edited.as_bytes()), unanchored(before_last));
-        assert!(heard.failure().contains("line 7 held"), "{}", heard.failure());
+    for compression in [TestCompression::Gzip, TestCompression::Zstd] {
+        let received =
+            resumed(compression.file_name(), &compression.compress(edited.as_bytes()), unanchored(before_last));
+        assert!(received.failure().contains("line 7 held"), "{}", received.failure());
     }
 }
 
 #[test]
-fn a_last_line_may_gain_its_end_but_not_more() {
+fn last_line_may_get_a_line_end_but_no_more_text() {
     for seekable in [true, false] {
         let last = *places("a\nb", seekable).last().unwrap();
         for (more, lines) in
             [("", &[][..]), ("\n", &[]), ("\r", &[]), ("\r\n", &[]), ("\nc", &["c"]), ("\r\nc\n", &["c"])]
         {
-            let heard = resumed("pin.jsonl", format!("a\nb{more}").as_bytes(), last);
-            assert!(heard.failed.is_none(), "{more:?}: {}", heard.failure());
-            assert_eq!(heard.lines(), lines, "{more:?} {seekable}");
+            let received = resumed("pin.jsonl", format!("a\nb{more}").as_bytes(), last);
+            assert!(received.failed.is_none(), "{more:?}: {}", received.failure());
+            assert_eq!(received.lines(), lines, "{more:?} {seekable}");
         }
         for more in ["c", "c\n", "\rc\n"] {
-            let heard = resumed("pin.jsonl", format!("a\nb{more}").as_bytes(), last);
-            assert!(matches!(heard.failed, Some(SourceError::Changed { .. })), "{more:?} {seekable}");
+            let received = resumed("pin.jsonl", format!("a\nb{more}").as_bytes(), last);
+            assert!(matches!(received.failed, Some(SourceError::Changed { .. })), "{more:?} {seekable}");
         }
     }
 }
 
 #[test]
-fn a_file_that_has_grown_goes_on() {
+fn grown_file_continues() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pin.jsonl");
     append(&file, "a\nb\n");
@@ -130,23 +131,23 @@ fn a_file_that_has_grown_goes_on() {
 }
 
 #[test]
-fn a_file_that_is_gone_is_told() {
+fn removed_file_is_reported_at_resume() {
     let folder = tempfile::tempdir().unwrap();
     append(&folder.path().join("pin.jsonl"), "a\n");
     let reached = PartitionProgress { next: 3.into(), rows: 2, anchor: 1, seek: 4 };
     let start = |key: &str, allow_removed| {
         let config =
-            super::super::RecordingConfig { allow_removed, ..super::super::RecordingConfig::at(folder.path()) };
+            super::super::RecordingConfig { allow_removed, ..super::super::RecordingConfig::with_path(folder.path()) };
         let source = super::super::plan(config, Path::new("/")).unwrap();
-        Run::start(source, SMALL, ResumePositions::from([(key.to_owned(), reached)])).finish()
+        TestRun::start(source, SMALL, ResumePositions::from([(key.to_owned(), reached)])).finish()
     };
-    let heard = start("recording/geo.jsonl", false);
+    let received = start("recording/geo.jsonl", false);
     assert!(
-        heard.failure().contains("recording/geo.jsonl") && heard.failure().contains("2 lines"),
+        received.failure().contains("recording/geo.jsonl") && received.failure().contains("2 lines"),
         "{}",
-        heard.failure()
+        received.failure()
     );
-    assert!(heard.opened.is_empty());
+    assert!(received.opened.is_empty());
     for (key, allowed) in [("recording/geo.jsonl", true), ("recording/other/geo.jsonl", false), ("kafka/pin/0", false)]
     {
         assert_eq!(start(key, allowed).lines(), ["a"], "{key}");

@@ -7,46 +7,53 @@ use std::path::{Path, PathBuf};
 use tokio::sync::{mpsc, watch};
 
 use super::super::config::{RecordingConfig, StreamSetting};
-use super::super::files;
-use super::super::follow::Follow;
-use super::super::followed::FollowedFile;
-use super::harness::{Heard, Packing, SMALL, append};
+use super::super::file_discovery;
+use super::super::folder_follower::FolderFollower;
+use super::super::followed_file::FollowedFile;
+use super::harness::{ReceivedEvents, SMALL, TestCompression, append};
 use crate::position::ResumePositions;
 use crate::sources::reader_thread::ReaderExit;
 use crate::sources::{SourceContext, SourceEvent};
 
 /// A recording that is followed without a thread: it looks when the test says so.
-struct Followed {
-    follow: Follow,
+struct FollowedRecording {
+    follow: FolderFollower,
     files: Vec<FollowedFile>,
     unread: HashSet<String>,
     events: mpsc::Receiver<SourceEvent>,
-    heard: Heard,
+    received: ReceivedEvents,
     _stop: watch::Sender<bool>,
 }
 
-impl Followed {
-    fn start(config: RecordingConfig, stored: ResumePositions) -> Followed {
+impl FollowedRecording {
+    fn start(config: RecordingConfig, stored: ResumePositions) -> FollowedRecording {
         let (stop, stopped) = watch::channel(false);
         let (context, events) = SourceContext::new(256, stored, stopped);
         let path = config.path.clone();
-        let found = files::find(&config, &path, |_| false).unwrap();
+        let found = file_discovery::find_files(&config, &path, |_| false).unwrap();
         assert!(found.faults.is_empty(), "{:?}", found.faults);
-        let follow = Follow { context, config, path, pacer: None, limits: SMALL };
+        let follow = FolderFollower { context, config, path, rate_limiter: None, limits: SMALL };
         let files = found.files.into_iter().map(|file| FollowedFile::open(&follow, file).unwrap()).collect();
-        Followed { follow, files, unread: HashSet::new(), events, heard: Heard::default(), _stop: stop }
+        FollowedRecording {
+            follow,
+            files,
+            unread: HashSet::new(),
+            events,
+            received: ReceivedEvents::default(),
+            _stop: stop,
+        }
     }
 
     /// Looks at the names, then reads everything that is there.
-    fn look(&mut self) -> Result<(), String> {
-        let looked = self.follow.look_at_names(&mut self.files, &mut self.unread).and_then(|()| {
+    fn poll_all(&mut self) -> Result<(), String> {
+        let looked = self.follow.check_names(&mut self.files, &mut self.unread).and_then(|()| {
             for file in &mut self.files {
-                while file.look(&self.follow)? {}
+                while file.poll(&self.follow)? {}
             }
             Ok(())
         });
         while let Ok(event) = self.events.try_recv() {
-            self.heard.hear(event);
+            self.received.receive(event);
         }
         looked.map_err(|halt| match halt {
             ReaderExit::Failed(failed) => failed.to_string(),
@@ -55,14 +62,14 @@ impl Followed {
     }
 
     fn lines_of(&self, file: &str) -> Vec<String> {
-        let records = self.heard.records.get(&format!("recording/{file}"));
+        let records = self.received.records.get(&format!("recording/{file}"));
         records.into_iter().flatten().map(|(_, line)| String::from_utf8(line.clone()).unwrap()).collect()
     }
 }
 
 /// What happens to `pin.jsonl` between two looks. A list of steps happens without a look in between.
 #[derive(Debug, Clone)]
-enum Step {
+enum FileStep {
     /// It is moved out of the folder.
     MoveAway,
     /// What was moved away comes back.
@@ -83,43 +90,43 @@ enum Step {
     Wait,
 }
 
-impl Step {
+impl FileStep {
     fn take(&self, folder: &Path) {
         let (file, away) = (folder.join("pin.jsonl"), folder.with_extension("away"));
         match self {
-            Step::MoveAway => fs::rename(file, away).unwrap(),
-            Step::MoveBack => fs::rename(away, file).unwrap(),
-            Step::Remove => fs::remove_file(file).unwrap(),
-            Step::Append(text) => append(&file, text),
-            Step::Replace(text) => Step::ReplaceBytes(text.as_bytes().to_vec()).take(folder),
-            Step::ReplaceBytes(bytes) => {
+            FileStep::MoveAway => fs::rename(file, away).unwrap(),
+            FileStep::MoveBack => fs::rename(away, file).unwrap(),
+            FileStep::Remove => fs::remove_file(file).unwrap(),
+            FileStep::Append(text) => append(&file, text),
+            FileStep::Replace(text) => FileStep::ReplaceBytes(text.as_bytes().to_vec()).take(folder),
+            FileStep::ReplaceBytes(bytes) => {
                 let new = folder.with_extension("new");
                 fs::write(&new, bytes).unwrap();
                 fs::rename(new, file).unwrap();
             }
-            Step::Rewrite(text) => fs::write(file, text).unwrap(),
-            Step::RenameTo(name) => fs::rename(file, folder.join(name)).unwrap(),
-            Step::ReplaceByFolder => {
+            FileStep::Rewrite(text) => fs::write(file, text).unwrap(),
+            FileStep::RenameTo(name) => fs::rename(file, folder.join(name)).unwrap(),
+            FileStep::ReplaceByFolder => {
                 fs::remove_file(&file).unwrap();
                 fs::create_dir(file).unwrap();
             }
-            Step::Wait => {}
+            FileStep::Wait => {}
         }
     }
 }
 
 /// The lines of `pin.jsonl` that were read in all, or why the run ended.
-type Expected = Result<&'static [&'static str], &'static str>;
+type ExpectedLines = Result<&'static [&'static str], &'static str>;
 
-const GONE: Expected = Err("it was removed or renamed while it was followed");
-const OTHER_BEGINNING: Expected = Err("it does not begin as the one that was read");
-const ABC: Expected = Ok(&["a", "b", "c"]);
-const ABCD: Expected = Ok(&["a", "b", "c", "d"]);
+const GONE: ExpectedLines = Err("it was removed or renamed while it was followed");
+const OTHER_BEGINNING: ExpectedLines = Err("it does not begin as the one that was read");
+const ABC: ExpectedLines = Ok(&["a", "b", "c"]);
+const ABCD: ExpectedLines = Ok(&["a", "b", "c", "d"]);
 
 /// Sequences of steps after `a b c` were read, with a look after each list of steps; what follows from them without
 /// `allow_removed`, and with it.
-fn sequences() -> Vec<(&'static str, Vec<Vec<Step>>, Expected, Expected)> {
-    use Step::*;
+fn sequences() -> Vec<(&'static str, Vec<Vec<FileStep>>, ExpectedLines, ExpectedLines)> {
+    use FileStep::*;
     let short = [vec![Remove], vec![Replace("a\nb\n")]];
     let waits = [Wait, Wait, Wait, Wait].map(|wait| vec![wait]);
     vec![
@@ -161,7 +168,7 @@ fn sequences() -> Vec<(&'static str, Vec<Vec<Step>>, Expected, Expected)> {
         ),
         (
             "replaced by a compressed file",
-            vec![vec![ReplaceBytes(Packing::Gzip.pack(b"a\nb\nc\n"))]],
+            vec![vec![ReplaceBytes(TestCompression::Gzip.compress(b"a\nb\nc\n"))]],
             OTHER_BEGINNING,
             OTHER_BEGINNING,
         ),
@@ -196,19 +203,19 @@ fn folder_of_three() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn followed(path: PathBuf, allow_removed: bool) -> RecordingConfig {
-    RecordingConfig { follow: true, allow_removed, ..RecordingConfig::at(path) }
+    RecordingConfig { follow: true, allow_removed, ..RecordingConfig::with_path(path) }
 }
 
-fn take_and_look(following: &mut Followed, folder: &Path, steps: &[Vec<Step>]) -> Result<(), String> {
+fn take_and_look(following: &mut FollowedRecording, folder: &Path, steps: &[Vec<FileStep>]) -> Result<(), String> {
     for together in steps {
         together.iter().for_each(|step| step.take(folder));
-        following.look()?;
+        following.poll_all()?;
     }
     Ok(())
 }
 
 #[test]
-fn file_that_leaves_its_name_is_never_read_twice_nor_left_in_silence() {
+fn moved_file_is_neither_read_twice_nor_skipped_silently() {
     for (what, steps, strict, lenient) in sequences() {
         for (allow_removed, expected) in [(false, strict), (true, lenient)] {
             for single_file in [false, true] {
@@ -218,8 +225,8 @@ fn file_that_leaves_its_name_is_never_read_twice_nor_left_in_silence() {
                 let what = format!("{what}, allow_removed = {allow_removed}, single file: {single_file}");
                 let (_place, folder) = folder_of_three();
                 let path = if single_file { folder.join("pin.jsonl") } else { folder.clone() };
-                let mut following = Followed::start(followed(path, allow_removed), ResumePositions::new());
-                following.look().unwrap();
+                let mut following = FollowedRecording::start(followed(path, allow_removed), ResumePositions::new());
+                following.poll_all().unwrap();
                 match (take_and_look(&mut following, &folder, &steps), expected) {
                     (Ok(()), Ok(lines)) => assert_eq!(following.lines_of("pin.jsonl"), lines, "{what}"),
                     (Err(failure), Err(part)) => {
@@ -231,7 +238,7 @@ fn file_that_leaves_its_name_is_never_read_twice_nor_left_in_silence() {
                     }
                     (ended, _) => panic!("{what}: {ended:?}"),
                 }
-                assert!(following.heard.ended.is_empty(), "{what}: it may come back, so it has not ended");
+                assert!(following.received.ended.is_empty(), "{what}: it may come back, so it has not ended");
             }
         }
     }
@@ -242,95 +249,95 @@ fn replaced_file_with_same_beginning_is_recognised_by_its_last_record() {
     let (_place, folder) = folder_of_three();
     let long = "the same beginning\n".repeat(100);
     fs::write(folder.join("pin.jsonl"), format!("{long}last\n")).unwrap();
-    let mut following = Followed::start(followed(folder.clone(), true), ResumePositions::new());
-    following.look().unwrap();
-    Step::ReplaceBytes(format!("{long}LAST\nmore\n").into_bytes()).take(&folder);
-    let failure = following.look().unwrap_err();
+    let mut following = FollowedRecording::start(followed(folder.clone(), true), ResumePositions::new());
+    following.poll_all().unwrap();
+    FileStep::ReplaceBytes(format!("{long}LAST\nmore\n").into_bytes()).take(&folder);
+    let failure = following.poll_all().unwrap_err();
     assert!(failure.contains("line 101 held"), "{failure}");
 }
 
 #[test]
-fn other_files_are_read_on_while_one_is_away() {
+fn other_files_continue_while_one_is_missing() {
     let (_place, folder) = folder_of_three();
     append(&folder.join("geo.jsonl"), "1\n");
-    let mut following = Followed::start(followed(folder.clone(), true), ResumePositions::new());
-    following.look().unwrap();
-    Step::MoveAway.take(&folder);
+    let mut following = FollowedRecording::start(followed(folder.clone(), true), ResumePositions::new());
+    following.poll_all().unwrap();
+    FileStep::MoveAway.take(&folder);
     append(&folder.join("geo.jsonl"), "2\n");
     append(&folder.join("user.jsonl"), "u\n");
-    following.look().unwrap();
-    following.look().unwrap();
-    Step::MoveBack.take(&folder);
+    following.poll_all().unwrap();
+    following.poll_all().unwrap();
+    FileStep::MoveBack.take(&folder);
     append(&folder.join("geo.jsonl"), "3\n");
-    following.look().unwrap();
+    following.poll_all().unwrap();
     assert_eq!(following.lines_of("pin.jsonl"), ["a", "b", "c"]);
     assert_eq!(following.lines_of("geo.jsonl"), ["1", "2", "3"]);
     assert_eq!(following.lines_of("user.jsonl"), ["u"]);
-    assert_eq!(following.heard.opened.len(), 3, "no partition is opened twice");
+    assert_eq!(following.received.opened.len(), 3, "no partition is opened twice");
 }
 
 #[test]
-fn folder_that_is_away_and_back_is_read_on() {
+fn folder_that_returns_continues() {
     let (place, folder) = folder_of_three();
-    let mut following = Followed::start(followed(folder.clone(), true), ResumePositions::new());
-    following.look().unwrap();
+    let mut following = FollowedRecording::start(followed(folder.clone(), true), ResumePositions::new());
+    following.poll_all().unwrap();
     fs::rename(&folder, place.path().join("elsewhere")).unwrap();
-    following.look().unwrap();
+    following.poll_all().unwrap();
     fs::rename(place.path().join("elsewhere"), &folder).unwrap();
     append(&folder.join("pin.jsonl"), "d\n");
-    following.look().unwrap();
+    following.poll_all().unwrap();
     assert_eq!(following.lines_of("pin.jsonl"), ["a", "b", "c", "d"]);
 }
 
 #[test]
-fn renamed_file_in_a_folder_of_any_names_is_refused_and_a_link_is_not() {
+fn renamed_file_is_refused_and_hard_link_is_not() {
     let (_place, folder) = folder_of_three();
     let config = RecordingConfig { stream: Some(StreamSetting::Auto), ..followed(folder.clone(), true) };
-    let mut following = Followed::start(config, ResumePositions::new());
-    following.look().unwrap();
+    let mut following = FollowedRecording::start(config, ResumePositions::new());
+    following.poll_all().unwrap();
     fs::hard_link(folder.join("pin.jsonl"), folder.join("linked")).unwrap();
-    following.look().unwrap();
+    following.poll_all().unwrap();
     assert_eq!(following.lines_of("linked"), ["a", "b", "c"], "a second name is a file like any other");
-    Step::RenameTo("pin.jsonl.1").take(&folder);
-    Step::Replace("").take(&folder);
-    let failure = following.look().unwrap_err();
+    FileStep::RenameTo("pin.jsonl.1").take(&folder);
+    FileStep::Replace("").take(&folder);
+    let failure = following.poll_all().unwrap_err();
     assert!(failure.contains("it was renamed to recording/pin.jsonl.1"), "{failure}");
 }
 
 #[test]
-fn file_that_is_away_during_a_restart_is_read_on_when_it_comes_back() {
+fn file_missing_during_a_restart_continues_when_it_returns() {
     for (text, expected) in [("a\nb\nc\nd\n", Ok(["d"])), ("x\ny\nz\nd\n", Err("line 3 held"))] {
         let (_place, folder) = folder_of_three();
-        let mut first = Followed::start(followed(folder.clone(), true), ResumePositions::new());
-        first.look().unwrap();
-        Step::Remove.take(&folder);
-        let mut second = Followed::start(followed(folder.clone(), true), first.heard.reached.clone());
-        second.look().unwrap();
-        Step::Replace(text).take(&folder);
-        match (second.look(), expected) {
+        let mut first = FollowedRecording::start(followed(folder.clone(), true), ResumePositions::new());
+        first.poll_all().unwrap();
+        FileStep::Remove.take(&folder);
+        let mut second = FollowedRecording::start(followed(folder.clone(), true), first.received.reached.clone());
+        second.poll_all().unwrap();
+        FileStep::Replace(text).take(&folder);
+        match (second.poll_all(), expected) {
             (Ok(()), Ok(lines)) => assert_eq!(second.lines_of("pin.jsonl"), lines),
             (Err(failure), Err(part)) => assert!(failure.contains(part), "{failure}"),
             (looked, _) => panic!("{looked:?}"),
         }
         if expected.is_ok() {
-            Step::MoveAway.take(&folder);
-            second.look().unwrap();
-            Step::MoveBack.take(&folder);
-            second.look().unwrap();
+            FileStep::MoveAway.take(&folder);
+            second.poll_all().unwrap();
+            FileStep::MoveBack.take(&folder);
+            second.poll_all().unwrap();
             assert_eq!(second.lines_of("pin.jsonl"), ["d"], "gone and back again in the second run");
         }
     }
 }
 
 #[test]
-fn single_file_that_is_away_is_caught_up() {
+fn single_missing_file_counts_as_caught_up() {
     let (_place, folder) = folder_of_three();
-    let mut following = Followed::start(followed(folder.join("pin.jsonl"), true), ResumePositions::new());
-    following.look().unwrap();
-    Step::Remove.take(&folder);
-    following.look().unwrap();
+    let mut following = FollowedRecording::start(followed(folder.join("pin.jsonl"), true), ResumePositions::new());
+    following.poll_all().unwrap();
+    FileStep::Remove.take(&folder);
+    following.poll_all().unwrap();
     assert!(following.files[0].is_caught_up());
-    Step::Replace("a\n").take(&folder);
-    following.look().unwrap();
+    FileStep::Replace("a\n").take(&folder);
+    following.poll_all().unwrap();
     assert!(!following.files[0].is_caught_up(), "what is shorter than what was read is not done with");
 }

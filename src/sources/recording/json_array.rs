@@ -1,40 +1,38 @@
-//! A file that is one JSON array: its elements as lines.
+//! Converts a file that is one JSON array to lines, one per element.
 //!
-//! Rows are often exported as `[{…}, {…}]`, on one line or pretty-printed. [`ArrayLines`] turns such a text into one
-//! element a line while it is read, so that everything else (positions, blocks, resuming, pacing) is as in a file of
-//! lines: the position of an element is its number, from 1, and a resumed run counts up to it.
+//! Rows are often exported as `[{…}, {…}]`, on one line or pretty-printed. [`ArrayLines`] converts such a text while it is
+//! read, so that positions, blocks, resuming and rate limits work as for a file of lines. The position of an element is
+//! its number, from 1. A resumed run counts up to it.
 //!
-//! Only brackets, strings and commas are looked at; what an element says is for the parser, which rejects what is no
-//! JSON. White space around elements is left out. Line ends between the tokens of an element become spaces; in a string,
-//! where JSON forbids them, they become carriage returns, which it forbids as well. What is held is one buffer, whatever
-//! the sizes of elements and however deep they nest.
+//! Only brackets, strings and commas are interpreted. The parser rejects elements that are not valid JSON. White space
+//! around elements is dropped. Line ends between tokens become spaces. Line ends in strings, which JSON forbids, become
+//! carriage returns, which it forbids too. Memory is one buffer, independent of the size and depth of elements.
 
 use std::io::{self, Read};
 
-/// Bytes read at a time.
 const BUFFER_BYTES: usize = 64 << 10;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// How the records of a file are told apart.
+/// How a file is divided into records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Layout {
-    /// A record a line.
+pub(super) enum RecordLayout {
+    /// One record per line.
     Lines,
-    /// The elements of one JSON array.
+    /// One JSON array with one record per element.
     Array,
 }
 
-/// Where a byte of a JSON text stands, as far as brackets and strings tell.
+/// The depth of brackets at a byte of a JSON text, and whether it is in a string.
 #[derive(Debug, Default, Clone, Copy)]
-struct Nesting {
+struct JsonNesting {
     depth: u64,
     in_string: bool,
     escaped: bool,
 }
 
-impl Nesting {
-    /// Steps over a byte.
-    fn step(&mut self, byte: u8) {
+impl JsonNesting {
+    /// Advances over a byte.
+    fn advance(&mut self, byte: u8) {
         if self.in_string {
             match byte {
                 _ if self.escaped => self.escaped = false,
@@ -57,13 +55,13 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// Tells the layout by the beginning of a text, of which at most `bytes_max` bytes are read: the most that a line may have.
+/// Detects the layout from the beginning of a text, of which at most `bytes_max` bytes (the longest line) are read.
 ///
-/// A line may itself be an array, of wrapped rows (`[{"value":row}, …]`), so one bracket tells nothing. It is an array file
-/// if a line ends inside the array; or if the array is all there is, and its first element has the key of a row.
-/// While the file `grows`, an array that is all there is may be the first line of more.
-pub(super) fn detect_layout(text: &mut impl Read, bytes_max: usize, grows: bool) -> io::Result<Layout> {
-    let mut detector = Detector::default();
+/// A line may itself be an array of wrapped rows (`[{"value":row}, …]`), so a bracket alone decides nothing. The file is an
+/// array if a line ends inside the array, or if the array is the whole text and its first element has the key of a row.
+/// In a file that `grows`, an array that is the whole text may be the first of several lines.
+pub(super) fn detect_layout(text: &mut impl Read, bytes_max: usize, grows: bool) -> io::Result<RecordLayout> {
+    let mut detector = LayoutDetector::default();
     let mut buffer = vec![0; 4 << 10];
     let mut left = bytes_max;
     while left > 0 {
@@ -84,30 +82,30 @@ pub(super) fn detect_layout(text: &mut impl Read, bytes_max: usize, grows: bool)
         left -= got;
         buffer.resize(BUFFER_BYTES, 0);
     }
-    Ok(if detector.has_row { Layout::Array } else { Layout::Lines })
+    Ok(if detector.has_row { RecordLayout::Array } else { RecordLayout::Lines })
 }
 
 #[derive(Default)]
-struct Detector {
-    /// Bytes seen, as long as they may be those of a byte order mark.
+struct LayoutDetector {
+    /// Bytes matched of a byte order mark.
     mark: Option<usize>,
-    nesting: Nesting,
-    /// The last byte that is no white space; 0 before the first.
+    nesting: JsonNesting,
+    /// The last byte that is not white space; 0 before the first.
     last: u8,
-    /// A line has ended after `last`, inside the array.
+    /// A line ended after `last`, inside the array.
     line_ended: bool,
     closed: bool,
     is_empty: bool,
-    /// The string that may be a key of the first element.
+    /// The last string, which may be a key of the first element.
     key: Vec<u8>,
     first_element_ended: bool,
     /// The first element has the key of a row.
     has_row: bool,
 }
 
-impl Detector {
+impl LayoutDetector {
     /// The layout, once a byte decides it.
-    fn step(&mut self, byte: u8) -> Option<Layout> {
+    fn step(&mut self, byte: u8) -> Option<RecordLayout> {
         let mark = self.mark.unwrap_or(0);
         if BYTE_ORDER_MARK.get(mark) == Some(&byte) && self.last == 0 {
             self.mark = Some(mark + 1);
@@ -122,32 +120,32 @@ impl Detector {
             return None;
         }
         if self.closed || (self.last == 0 && byte != b'[') {
-            return Some(Layout::Lines);
+            return Some(RecordLayout::Lines);
         }
         if self.line_ended {
-            // A line that was cut off is followed by a value, where JSON demands a comma or a bracket.
+            // After a truncated line a value follows where JSON requires a comma or a bracket.
             let begins_value = matches!(byte, b'{' | b'[' | b'"');
             let goes_on = !begins_value || matches!(self.last, b'[' | b'{' | b',' | b':');
-            return Some(if goes_on { Layout::Array } else { Layout::Lines });
+            return Some(if goes_on { RecordLayout::Array } else { RecordLayout::Lines });
         }
         self.is_empty = self.last == b'[' && self.nesting.depth == 1 && byte == b']';
         self.first_element_ended |= self.nesting.depth == 1 && byte == b',';
         if byte == b'"' {
             self.key.clear();
         }
-        self.nesting.step(byte);
+        self.nesting.advance(byte);
         self.closed = self.nesting.depth == 0;
         self.note_key(byte);
         self.last = byte;
         None
     }
 
-    fn step_in_string(&mut self, byte: u8) -> Option<Layout> {
+    fn step_in_string(&mut self, byte: u8) -> Option<RecordLayout> {
         if byte == b'\n' {
-            // No JSON string has a line end in it.
-            return Some(Layout::Lines);
+            // JSON strings contain no line ends.
+            return Some(RecordLayout::Lines);
         }
-        self.nesting.step(byte);
+        self.nesting.advance(byte);
         if self.nesting.in_string {
             if self.key.len() <= b"index".len() {
                 self.key.push(byte);
@@ -158,7 +156,7 @@ impl Detector {
         None
     }
 
-    /// After a colon in the first element: whether the string before it is the key of a row.
+    /// At a colon in the first element: checks whether the string before it is the key of a row.
     fn note_key(&mut self, byte: u8) {
         let in_first = !self.first_element_ended && self.nesting.depth == 2;
         if byte == b':' && in_first && self.last == b'"' {
@@ -166,16 +164,20 @@ impl Detector {
         }
     }
 
-    fn at_end(&self, grows: bool) -> Layout {
+    fn at_end(&self, grows: bool) -> RecordLayout {
         let is_array = self.has_row || (self.closed && self.is_empty) || self.line_ended;
-        if is_array && (!grows || (self.line_ended && !self.closed)) { Layout::Array } else { Layout::Lines }
+        if is_array && (!grows || (self.line_ended && !self.closed)) {
+            RecordLayout::Array
+        } else {
+            RecordLayout::Lines
+        }
     }
 }
 
-/// Where an array stands.
+/// How far an array was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Before its bracket.
+enum ArrayPhase {
+    /// Before its opening bracket.
     Before,
     Inside,
     /// After its closing bracket.
@@ -186,25 +188,25 @@ enum Place {
 pub(super) struct ArrayLines<R> {
     text: R,
     buffer: Box<[u8]>,
-    /// What of the buffer is still to be looked at.
+    /// The range of the buffer that was not processed yet.
     start: usize,
     end: usize,
-    /// Bytes of the text that were looked at.
+    /// Bytes of the text that were processed.
     offset: u64,
-    place: Place,
-    nesting: Nesting,
-    /// Elements that were handed over.
+    phase: ArrayPhase,
+    nesting: JsonNesting,
+    /// Elements that were written.
     elements: u64,
-    /// Where the element begins that is being read, and whether it has begun.
+    /// The offset at which the current element begins; `None` between elements.
     element_start: Option<u64>,
-    /// White space inside the element that is only written if more of the element follows.
+    /// White space inside the element was skipped. It is written as a space if more of the element follows.
     space: bool,
-    /// Bytes that did not fit into the reader's buffer.
+    /// A byte that did not fit into the caller's buffer.
     carried: Option<u8>,
 }
 
 impl<R: Read> ArrayLines<R> {
-    /// The elements of `text`, which holds one JSON array and stands at its start.
+    /// The elements of `text`, which must be at the start of one JSON array.
     pub(super) fn new(text: R) -> ArrayLines<R> {
         ArrayLines {
             text,
@@ -212,8 +214,8 @@ impl<R: Read> ArrayLines<R> {
             start: 0,
             end: 0,
             offset: 0,
-            place: Place::Before,
-            nesting: Nesting::default(),
+            phase: ArrayPhase::Before,
+            nesting: JsonNesting::default(),
             elements: 0,
             element_start: None,
             space: false,
@@ -227,25 +229,25 @@ impl<R: Read> ArrayLines<R> {
         Ok(self.end > 0)
     }
 
-    /// Looks at a byte; what it writes, which is at most one byte after a space.
+    /// Processes a byte. Returns what to write: whether a space, then at most one byte.
     fn step(&mut self, byte: u8) -> io::Result<(bool, Option<u8>)> {
-        match self.place {
-            Place::Before => self.step_before(byte).map(|()| (false, None)),
-            Place::After if is_space(byte) => Ok((false, None)),
-            Place::After => Err(self.follows()),
-            Place::Inside => Ok(self.step_inside(byte)),
+        match self.phase {
+            ArrayPhase::Before => self.step_before(byte).map(|()| (false, None)),
+            ArrayPhase::After if is_space(byte) => Ok((false, None)),
+            ArrayPhase::After => Err(self.trailing_data_error()),
+            ArrayPhase::Inside => Ok(self.step_inside(byte)),
         }
     }
 
     fn step_before(&mut self, byte: u8) -> io::Result<()> {
         match byte {
             b'[' => {
-                self.nesting.step(byte);
-                self.place = Place::Inside;
+                self.nesting.advance(byte);
+                self.phase = ArrayPhase::Inside;
                 Ok(())
             }
             _ if is_space(byte) || BYTE_ORDER_MARK.contains(&byte) => Ok(()),
-            _ => Err(invalid(format!("byte {} is no JSON array's", self.offset))),
+            _ => Err(invalid_data(format!("byte {} is not the start of a JSON array", self.offset))),
         }
     }
 
@@ -255,8 +257,8 @@ impl<R: Read> ArrayLines<R> {
             match byte {
                 b',' => return (false, Some(self.end_element())),
                 b']' => {
-                    self.place = Place::After;
-                    // An empty array has no element; after a comma one is owed.
+                    self.phase = ArrayPhase::After;
+                    // An empty array has no element. After a comma there is one, even if it is empty.
                     let owed = self.element_start.is_some() || self.elements > 0;
                     return (false, owed.then(|| self.end_element()));
                 }
@@ -273,10 +275,10 @@ impl<R: Read> ArrayLines<R> {
             b'\n' => b' ',
             other => other,
         };
-        self.nesting.step(byte);
+        self.nesting.advance(byte);
         if self.nesting.depth == 0 {
-            // A brace that closes what a bracket has opened: the array is over, and what follows is refused.
-            self.place = Place::After;
+            // A brace closed the array's bracket. The array ends here, and anything that follows is an error.
+            self.phase = ArrayPhase::After;
         }
         (std::mem::take(&mut self.space), Some(written))
     }
@@ -288,27 +290,27 @@ impl<R: Read> ArrayLines<R> {
         b'\n'
     }
 
-    fn follows(&self) -> io::Error {
-        invalid(format!(
+    fn trailing_data_error(&self) -> io::Error {
+        invalid_data(format!(
             "the JSON array ends after element {} and more follows it, at byte {} of the text. A recording is one array, or \
-             one object a line: write it anew so, or take away what follows",
+             one object per line: export it again, or remove what follows",
             self.elements, self.offset
         ))
     }
 
-    fn unclosed(&self) -> io::Error {
+    fn unclosed_array_error(&self) -> io::Error {
         let inside = match self.element_start {
             Some(start) => format!("in element {}, which begins at byte {start} of the text", self.elements + 1),
             None => format!("after element {}", self.elements),
         };
-        invalid(format!(
-            "the JSON array is not closed: the file ends {inside}. It was cut off, or is still being written: read it again \
-             once it is whole"
+        invalid_data(format!(
+            "the JSON array is not closed: the file ends {inside}. It was truncated, or is still being written: read it again \
+             once it is complete"
         ))
     }
 }
 
-fn invalid(what: String) -> io::Error {
+fn invalid_data(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
@@ -326,13 +328,13 @@ impl<R: Read> Read for ArrayLines<R> {
                     break;
                 }
                 if !self.fill()? {
-                    return if self.place == Place::After { Ok(0) } else { Err(self.unclosed()) };
+                    return if self.phase == ArrayPhase::After { Ok(0) } else { Err(self.unclosed_array_error()) };
                 }
             }
             let byte = self.buffer[self.start];
             let (space, output) = match self.step(byte) {
                 Ok(output) => output,
-                // What was written comes first; the same byte fails again at the next call.
+                // Return what was written first. The same byte fails again at the next call.
                 Err(_) if written > 0 => break,
                 Err(failed) => return Err(failed),
             };
@@ -360,19 +362,19 @@ impl<R: Read> Read for ArrayLines<R> {
 mod tests {
     use super::*;
 
-    /// Gives so many bytes at a time.
-    struct Dribble<'a>(&'a [u8], usize);
+    /// A text that is read in chunks of this many bytes.
+    struct ChunkedText<'a>(&'a [u8], usize);
 
-    impl Read for Dribble<'_> {
+    impl Read for ChunkedText<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             let room = buffer.len().min(self.1);
             self.0.read(&mut buffer[..room])
         }
     }
 
-    /// The lines that come of a text, and why no more did.
+    /// The lines of a text, and the error at its end.
     fn lines(text: &str, at_a_time: usize) -> (String, Option<String>) {
-        let mut reader = ArrayLines::new(Dribble(text.as_bytes(), at_a_time));
+        let mut reader = ArrayLines::new(ChunkedText(text.as_bytes(), at_a_time));
         let (mut all, mut buffer) = (Vec::new(), vec![0; at_a_time]);
         let failed = loop {
             match reader.read(&mut buffer) {
@@ -405,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn array_that_is_not_whole_fails_after_its_whole_elements() {
+    fn incomplete_array_fails_after_its_complete_elements() {
         for (text, whole, failure) in [
             ("[{\"a\":1},{\"b\":", "{\"a\":1}\n", "in element 2, which begins at byte 9"),
             ("[{\"a\":1},", "{\"a\":1}\n", "ends after element 1"),
@@ -422,8 +424,8 @@ mod tests {
     }
 
     #[test]
-    fn layout_is_told_by_the_beginning() {
-        use Layout::{Array, Lines};
+    fn layout_is_detected_by_the_beginning() {
+        use RecordLayout::{Array, Lines};
         for (text, whole, growing) in [
             ("", Lines, Lines),
             ("{\"ind\":1}\n", Lines, Lines),
@@ -445,7 +447,8 @@ mod tests {
             ("[{\"text\":\"cut of\n{\"ind\":2}\n", Lines, Lines),
         ] {
             for at_a_time in [1, 2, 100] {
-                let detect = |grows| detect_layout(&mut Dribble(text.as_bytes(), at_a_time), 1 << 20, grows).unwrap();
+                let detect =
+                    |grows| detect_layout(&mut ChunkedText(text.as_bytes(), at_a_time), 1 << 20, grows).unwrap();
                 assert_eq!((detect(false), detect(true)), (whole, growing), "{text}");
             }
         }
@@ -454,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_costs_nothing() {
+    fn deep_nesting_is_read_in_constant_memory() {
         let deep = format!("[{}{}]", "[".repeat(1 << 20), "]".repeat(1 << 20));
         let mut all = String::new();
         ArrayLines::new(deep.as_bytes()).read_to_string(&mut all).unwrap();

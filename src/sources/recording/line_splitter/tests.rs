@@ -4,17 +4,17 @@ use std::io::{self, Read};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Cut, Limits, Lines, Text, record};
+use super::{LineLimits, LineSplitter, SplitResult, TextBlock, strip_carriage_return};
 
 /// Gives bytes in pieces of its own choosing, then fails or ends.
-struct Dribble {
+struct FailingReader {
     bytes: VecDeque<u8>,
     pieces: Vec<usize>,
     turn: usize,
     fails: bool,
 }
 
-impl Read for Dribble {
+impl Read for FailingReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.bytes.is_empty() && std::mem::take(&mut self.fails) {
             return Err(io::Error::other("broken"));
@@ -38,17 +38,17 @@ fn naive(bytes: &[u8], line_bytes_max: usize, finish: bool) -> Vec<(u64, Vec<u8>
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = &line[..line.len().min(line_bytes_max)];
         if ended || finish {
-            records.push((records.len() as u64 + 1, record(line).to_vec(), end));
+            records.push((records.len() as u64 + 1, strip_carriage_return(line).to_vec(), end));
         }
     }
     records
 }
 
 /// Every record of the texts; the offset only where a text ends.
-fn records(texts: Vec<Text>) -> Vec<(u64, Vec<u8>, Option<u64>)> {
+fn records(texts: Vec<TextBlock>) -> Vec<(u64, Vec<u8>, Option<u64>)> {
     let mut records = Vec::new();
     for text in texts {
-        let (end, count, last, first) = (text.end, text.count, text.last().to_vec(), text.first);
+        let (end, count, last, first) = (text.end, text.count, text.last_record().to_vec(), text.first);
         let before = records.len();
         crate::sources::BlockRecords::Lines { first: text.first, text: text.text.into() }
             .for_each(|entry| records.push((entry.position.narrow().unwrap(), entry.payload.unwrap().to_vec(), None)));
@@ -83,42 +83,42 @@ fn long_lines() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn blocks_hold_what_a_plain_reader_reads(
+    fn blocks_match_a_naive_reader(
         bytes in prop_oneof![any_bytes(), long_lines()],
         pieces in vec(1usize..50, 1..5),
         block_bytes in 1usize..60,
         line_bytes_max in 1usize..60,
         fails in any::<bool>(),
     ) {
-        let mut from = Dribble { bytes: bytes.clone().into(), pieces, turn: 0, fails };
-        let mut lines = Lines::new(Limits { block_bytes, line_bytes_max }, 1, 0);
+        let mut from = FailingReader { bytes: bytes.clone().into(), pieces, turn: 0, fails };
+        let mut lines = LineSplitter::new(LineLimits { block_bytes, line_bytes_max }, 1, 0);
         let mut texts = Vec::new();
         let failed = loop {
             match lines.read(&mut from, u64::MAX) {
-                Ok(Cut::Lines(text)) => texts.push(text),
-                Ok(Cut::Partial) => prop_assert!(lines.begun().len() <= line_bytes_max),
-                Ok(Cut::End) => break false,
+                Ok(SplitResult::Lines(text)) => texts.push(text),
+                Ok(SplitResult::Partial) => prop_assert!(lines.partial_line().len() <= line_bytes_max),
+                Ok(SplitResult::End) => break false,
                 Err(_) => break true,
             }
         };
         prop_assert_eq!(failed, fails);
-        prop_assert_eq!(lines.read_to(), bytes.len() as u64);
+        prop_assert_eq!(lines.read_offset(), bytes.len() as u64);
         if !failed {
-            texts.extend(lines.finish());
+            texts.extend(lines.take_unfinished_line());
         }
         assert_same(&records(texts), &naive(&bytes, line_bytes_max, !failed));
     }
 
     #[test]
-    fn a_text_taken_apart_is_the_same_text(bytes in prop_oneof![any_bytes(), long_lines()], at_once in 1u64..7) {
-        let limits = Limits { block_bytes: 30, line_bytes_max: 40 };
-        let mut lines = Lines::new(limits, 1, 0);
+    fn split_block_concatenates_to_the_original(bytes in prop_oneof![any_bytes(), long_lines()], at_once in 1u64..7) {
+        let limits = LineLimits { block_bytes: 30, line_bytes_max: 40 };
+        let mut lines = LineSplitter::new(limits, 1, 0);
         let (mut from, mut pieces) = (bytes.as_slice(), Vec::new());
         loop {
             let mut text = match lines.read(&mut from, u64::MAX).unwrap() {
-                Cut::Lines(text) => text,
-                Cut::Partial => continue,
-                Cut::End => break,
+                SplitResult::Lines(text) => text,
+                SplitResult::Partial => continue,
+                SplitResult::End => break,
             };
             while let Some(first) = text.split_first(at_once) {
                 prop_assert_eq!(first.count, at_once);
@@ -126,16 +126,19 @@ proptest! {
             }
             pieces.push(text);
         }
-        pieces.extend(lines.finish());
+        pieces.extend(lines.take_unfinished_line());
         assert_same(&records(pieces), &naive(&bytes, limits.line_bytes_max, true));
     }
 }
 
 #[test]
-fn no_more_is_read_than_is_available() {
-    let mut lines = Lines::new(Limits { block_bytes: 100, line_bytes_max: 100 }, 7, 1000);
+fn read_is_bounded_by_the_available_bytes() {
+    let mut lines = LineSplitter::new(LineLimits { block_bytes: 100, line_bytes_max: 100 }, 7, 1000);
     let mut from: &[u8] = b"ab\ncd\nef\n";
-    let Cut::Lines(text) = lines.read(&mut from, 4).unwrap() else { panic!("a line was there") };
+    let SplitResult::Lines(text) = lines.read(&mut from, 4).unwrap() else { panic!("a line was there") };
     assert_eq!((text.first, text.text.as_slice(), text.count, text.end), (7, b"ab\n".as_slice(), 1, 1003));
-    assert_eq!((lines.next(), lines.offset(), lines.read_to(), lines.begun()), (8, 1003, 1004, b"c".as_slice()));
+    assert_eq!(
+        (lines.next_line(), lines.next_offset(), lines.read_offset(), lines.partial_line()),
+        (8, 1003, 1004, b"c".as_slice())
+    );
 }
