@@ -33,7 +33,7 @@ pub struct Engine<S: Sink> {
     pub resume: Resume,
     /// What sources send; ends when all of them have ended.
     pub events: mpsc::Receiver<SourceEvent>,
-    /// How many times [`SourceEvent::BacklogRead`] will be sent: see [`crate::sources::Feed::backlogs`].
+    /// How many times [`SourceEvent::BacklogRead`] will be sent: see [`crate::sources::SourceContext::backlog_readers`].
     pub backlogs: usize,
     /// How far sources are durable: the engine advances it, and sources watch it.
     pub durable_frontier: DurableFrontier,
