@@ -1,8 +1,8 @@
 /**
- * Makes an element. Texts become text nodes and nothing else, whatever they hold.
+ * Creates an element. Text children become text nodes, so no text is parsed as HTML.
  *
  * @param {string} tag
- * @param {Record<string, unknown>} [attributes] `on…` are listeners, `false` and `null` are left out, `true` is bare
+ * @param {Record<string, unknown>} [attributes] `on…` are listeners, `false` and `null` are omitted, `true` sets an empty attribute
  * @param {...(Node | string | number | null | false)} children
  */
 export function h(tag, attributes = {}, ...children) {
@@ -16,7 +16,7 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** An SVG element. */
+/** Creates an SVG element. */
 export function s(tag, attributes = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
@@ -28,17 +28,17 @@ function node(child) {
   return child instanceof Node ? child : document.createTextNode(String(child));
 }
 
-/** The element of that id; the skeleton has all that are asked for. */
+/** The element with this id, which must exist. */
 export function byId(id) {
   const found = document.getElementById(id);
   if (!found) throw new Error(`the page has no #${id}`);
   return found;
 }
 
-/** How much larger than usual the page is set: on a wall, and for whoever asks the browser for larger text. */
+/** The page's font size relative to 16 px: larger on large screens and with large browser fonts. */
 export const unit = () => Number.parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
 
-/** Writes a text where it differs, so that nothing is announced or laid out twice. */
-export function write(element, text) {
+/** Sets the text only if it differs, so that screen readers do not announce it again. */
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

@@ -1,7 +1,7 @@
 import "./style/page.css";
-import { Refused, askJson } from "./net/ask.js";
-import { follow } from "./net/follow.js";
-import { poll } from "./net/poll.js";
+import { RequestError, fetchJson } from "./net/request.js";
+import { followChanges } from "./net/follow.js";
+import { pollWhileVisible } from "./net/poll.js";
 import { answers } from "./parts/answers.js";
 import { dataflow } from "./parts/dataflow.js";
 import { login } from "./parts/login.js";
@@ -20,19 +20,19 @@ const STATUS_INTERVAL_MS = 1_000;
 const GRAPH_INTERVAL_MS = 2_000;
 const CLOCK_INTERVAL_MS = 1_000;
 const STATUS_TIMEOUT_MS = 10_000;
-/** A connection on which nothing was heard for so long is called lost, though nothing has closed it. */
+/** Longest silence before an open connection is shown as lost, milliseconds. */
 const SILENCE_MAX_MS = 8_000;
 
 const [held, past, server] = [new Answers(), new History(), new ServerClock()];
 const parts = { panel: panel(), summary: summary(), sources: sources(), tables: tables(), rejected: rejected(), dataflow: dataflow() };
 const answerCards = answers(held);
-/** What the connection is doing, when the server was last heard (by a clock that never goes back), and its last status. */
+/** State of the connection, time of the last byte (monotonic clock), last status. */
 const page = { connection: { kind: "connecting" }, heardAt: null, status: null };
 const now = () => performance.now();
 
 theme();
 sections();
-follow({
+followChanges({
   epoch(events) {
     page.heardAt = now();
     answerCards.draw([...held.take(events, now())]);
@@ -44,13 +44,13 @@ follow({
   },
   unlocked: login(),
 });
-poll(STATUS_INTERVAL_MS, showStatus);
-poll(GRAPH_INTERVAL_MS, async () => {
+pollWhileVisible(STATUS_INTERVAL_MS, showStatus);
+pollWhileVisible(GRAPH_INTERVAL_MS, async () => {
   if (page.connection.kind === "live") await parts.dataflow(page.status);
 });
-// Ages go on while nothing comes.
+// Update ages without new data.
 setInterval(() => document.hidden || tick(), CLOCK_INTERVAL_MS);
-// While nobody looked nothing was asked: that was no silence of the server.
+// A hidden page does not poll, so the time does not count as silence of the server.
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden && page.heardAt !== null) page.heardAt = now();
 });
@@ -59,7 +59,7 @@ async function showStatus() {
   const { kind } = page.connection;
   if (kind !== "live" && kind !== "waiting") return;
   try {
-    const status = await askJson(`/status?history=${past.wanted(now())}`, { timeout: STATUS_TIMEOUT_MS });
+    const status = await fetchJson(`/status?history=${past.wanted(now())}`, { timeout: STATUS_TIMEOUT_MS });
     page.heardAt = now();
     page.status = status;
     server.set(status.server_time, now());
@@ -72,12 +72,12 @@ async function showStatus() {
     tick();
     await parts.rejected(status);
   } catch (error) {
-    // That nobody answers is seen, and said, by who follows the changes. What else goes wrong is ours.
-    if (!(error instanceof Refused) && !(error instanceof TypeError) && error.name !== "TimeoutError") throw error;
+    // The change stream reports an unreachable server. Any other error is a bug of the page.
+    if (!(error instanceof RequestError) && !(error instanceof TypeError) && error.name !== "TimeoutError") throw error;
   }
 }
 
-/** What changes with time alone. */
+/** Updates what depends on time only. */
 function tick() {
   showState();
   if (!page.status) return;
@@ -96,7 +96,7 @@ function showState() {
 
 const isSilent = () => !document.hidden && page.heardAt !== null && now() - page.heardAt > SILENCE_MAX_MS;
 
-/** How old what stands on the page is, and what the server's clock said then. */
+/** Age of the data on the page, and its time by the server's clock. */
 function staleData() {
   const age = page.heardAt === null ? null : now() - page.heardAt;
   const serverNow = server.now(now());

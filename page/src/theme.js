@@ -1,9 +1,9 @@
-// Runs before anything is drawn, so that nobody sees the other theme first.
+// Runs before the first paint, so that the other theme never flashes.
 (() => {
   try {
     const chosen = localStorage.getItem("pinflow.theme");
     if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
   } catch {
-    // Storage may be forbidden; then the system's theme holds.
+    // Without storage the system's theme is used.
   }
 })();

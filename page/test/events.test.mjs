@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { events, parse } from "../src/net/events.js";
+import { readEvents, parseEvent } from "../src/net/events.js";
 
 async function read(chunks) {
   const bytes = new ReadableStream({
@@ -10,7 +10,7 @@ async function read(chunks) {
     },
   });
   const all = [];
-  for await (const event of events(bytes, () => {})) all.push(event);
+  for await (const event of readEvents(bytes, () => {})) all.push(event);
   return all;
 }
 
@@ -26,6 +26,6 @@ test("events are the same wherever the bytes are cut", async () => {
 });
 
 test("a sign of life is no event", () => {
-  assert.equal(parse(":"), null);
-  assert.equal(parse(""), null);
+  assert.equal(parseEvent(":"), null);
+  assert.equal(parseEvent(""), null);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { layout } from "../src/graph/layout.js";
+import { layoutGraph } from "../src/graph/layout.js";
 
 const node = (id) => ({ id, name: String(id), records: 1, state: null, bytes: null, inside: 0 });
 const edge = (from, to) => ({ from, to, records: 1 });
@@ -11,7 +11,7 @@ const GRAPH = {
 
 test("inputs_stand_in_the_order_in_which_they_came_and_lines_end_at_their_nodes", () => {
   for (const [room, place] of [[3_000, "y"], [300, "x"]]) {
-    const { nodes, edges, width, height } = layout(GRAPH, room);
+    const { nodes, edges, width, height } = layoutGraph(GRAPH, room);
     const by = new Map(nodes.map((one) => [one.id, one]));
     const order = ["pin", "geo", "user"].map((id) => by.get(id)[place]);
     assert.deepEqual([...order].sort((one, other) => one - other), order);

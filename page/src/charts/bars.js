@@ -1,16 +1,16 @@
 import * as Plot from "@observablehq/plot";
 import { number } from "../text/format.js";
-import { drawing, spoken } from "./plot.js";
+import { accessiblePlot, describeRows } from "./plot.js";
 
-/** Rows that are drawn of each group; the card says how many that leaves out, the table has all. */
+/** Most rows drawn per group. The card says how many are left out; the table has all. */
 const GROUP_ROWS_MAX = 3;
 const LINE = 40;
 
 /**
- * Bars that carry their words: what is counted stands above its bar, the figure at the end of the line.
- * The first column groups, the last one measures, a text between them names.
+ * A bar chart with labels above the bars and values at the end of the lines. The first column is the group, the last one the
+ * value, a text column between them the label.
  */
-export function bars(rows, columns, width, isFresh) {
+export function barChart(rows, columns, width, isFresh) {
   const [group, value] = [columns[0].name, columns.at(-1).name];
   const label = columns.length > 2 ? columns[1].name : null;
   const lines = firstOfGroups(rows, group).map((row, at, all) => ({
@@ -23,14 +23,14 @@ export function bars(rows, columns, width, isFresh) {
   }));
   const left = Math.min(96, 14 + 8 * Math.max(...lines.map((line) => String(line.group).length)));
   const room = width - left - 12;
-  const words = spoken(lines, (line) => `${line.group}: ${line.label ? `${line.label}, ` : ""}${number(line.value)}`);
+  const words = describeRows(lines, (line) => `${line.group}: ${line.label ? `${line.label}, ` : ""}${number(line.value)}`);
   const y = "key";
-  const element = drawing(`Bars. ${words}`, {
+  const element = accessiblePlot(`Bars. ${words}`, {
     width,
     height: lines.length * LINE,
     margin: 0,
     marginLeft: left,
-    // Room for the mark of what has just changed.
+    // Space for the mark of a changed row.
     marginRight: 12,
     x: { domain: [0, Math.max(1, ...lines.map((line) => line.value))], axis: null },
     y: { domain: lines.map((line) => line.key), axis: null, padding: 0 },
@@ -63,7 +63,7 @@ export function bars(rows, columns, width, isFresh) {
   return { element, shown: lines.length };
 }
 
-/** The first few rows of each group, in their order. */
+/** The first rows of each group. */
 function firstOfGroups(rows, group) {
   const seen = new Map();
   return rows.filter((row) => {

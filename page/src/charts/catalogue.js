@@ -1,13 +1,13 @@
-import { bars } from "./bars.js";
-import { heat } from "./heat.js";
-import { ranked } from "./ranked.js";
-import { record } from "./record.js";
-import { series } from "./series.js";
+import { barChart } from "./bars.js";
+import { heatMap } from "./heat.js";
+import { rankedList } from "./ranked.js";
+import { singleValue } from "./record.js";
+import { yearChart } from "./series.js";
 
 /**
- * How each known answer is best looked at. What is not listed here is shown as the table that it is.
+ * Title and chart of each known answer. Other answers are shown as tables.
  *
- * `wants`: the columns that the drawing is made for, in their order. An answer that has others is a table, too.
+ * `wants`: the columns that the chart expects, in order. An answer with other columns is shown as a table.
  */
 const KNOWN = {
   popular_category_by_year: {
@@ -15,7 +15,7 @@ const KNOWN = {
     note: "The category with most posts, by the year of the post",
     wants: ["post_year", "category", "category_count"],
     needs: "It needs pin and geo records with the same ind.",
-    draw: bars,
+    draw: barChart,
     span: "half",
   },
   popular_category_by_age_group: {
@@ -23,7 +23,7 @@ const KNOWN = {
     note: "The category with most posts, by the age of who posted",
     wants: ["age_group", "category", "category_count"],
     needs: "It needs pin and user records with the same ind.",
-    draw: bars,
+    draw: barChart,
     span: "half",
   },
   median_followers_by_join_year_and_age_group: {
@@ -31,7 +31,7 @@ const KNOWN = {
     note: "Followers, over posts. Coloured by rank, the strongest colour is the greatest",
     wants: ["age_group", "post_year", "median_follower_count"],
     needs: "It needs pin and user records with the same ind.",
-    draw: heat,
+    draw: heatMap,
     span: "half",
   },
   median_followers_by_age_group: {
@@ -39,7 +39,7 @@ const KNOWN = {
     note: "Followers, over posts",
     wants: ["age_group", "median_follower_count"],
     needs: "It needs pin and user records with the same ind.",
-    draw: bars,
+    draw: barChart,
     span: "quarter",
   },
   median_followers_by_join_year: {
@@ -47,7 +47,7 @@ const KNOWN = {
     note: "Followers, over posts",
     wants: ["post_year", "median_follower_count"],
     needs: "It needs pin and user records with the same ind.",
-    draw: series,
+    draw: yearChart,
     span: "quarter",
   },
   users_joined_by_year: {
@@ -55,7 +55,7 @@ const KNOWN = {
     note: "Every user row counts",
     wants: ["post_year", "number_users_joined"],
     needs: "It needs user records.",
-    draw: series,
+    draw: yearChart,
     span: "third",
   },
   user_names_joined_by_year: {
@@ -63,7 +63,7 @@ const KNOWN = {
     note: "Each name counts once",
     wants: ["post_year", "number_users_joined"],
     needs: "It needs user records.",
-    draw: series,
+    draw: yearChart,
     span: "third",
   },
   country_with_most_followed_poster: {
@@ -71,7 +71,7 @@ const KNOWN = {
     note: "The greatest follower count of all",
     wants: ["country", "follower_count"],
     needs: "It needs pin and geo records with the same ind.",
-    draw: record,
+    draw: singleValue,
     span: "third",
   },
   popular_category_by_country: {
@@ -79,7 +79,7 @@ const KNOWN = {
     note: "Countries with the largest leading category",
     wants: ["country", "category", "category_count"],
     needs: "It needs pin and geo records with the same ind.",
-    draw: ranked,
+    draw: rankedList,
     span: "third",
   },
   most_followed_poster_by_country: {
@@ -87,7 +87,7 @@ const KNOWN = {
     note: "The greatest follower counts",
     wants: ["country", "poster_name", "follower_count"],
     needs: "It needs pin and geo records with the same ind.",
-    draw: ranked,
+    draw: rankedList,
     span: "third",
   },
   most_followed_user_by_country: {
@@ -95,7 +95,7 @@ const KNOWN = {
     note: "The greatest follower counts among users",
     wants: ["country", "user_name", "follower_count"],
     needs: "It needs pin, geo and user records with the same ind.",
-    draw: ranked,
+    draw: rankedList,
     span: "third",
   },
 };
@@ -104,17 +104,17 @@ const KNOWN = {
  * @param {string} name
  * @param {import("../state/answers.js").Column[]} columns
  * @returns {{title?: string, note?: string, draw?: (rows: object[], columns: object[], width: number, isFresh: (row: object) => boolean) => {element: Node, shown: number}, span: string}}
- *   `shown`: how many of the rows the drawing has
+ *   `shown`: number of rows in the chart
  */
-export function catalogue(name, columns) {
+export function chartFor(name, columns) {
   const known = Object.hasOwn(KNOWN, name) ? KNOWN[name] : null;
   if (!known) return { span: "third" };
   const fits = known.wants.length === columns.length && known.wants.every((column, at) => columns[at].name === column);
   return fits ? known : { ...known, draw: undefined };
 }
 
-/** The order in which answers are set: the known ones as listed, then the others as they came. */
-export function placed(names) {
+/** Sorts the answers: known ones as listed above, then the others in their order. */
+export function orderAnswers(names) {
   const place = (name) => {
     const at = Object.keys(KNOWN).indexOf(name);
     return at < 0 ? Infinity : at;

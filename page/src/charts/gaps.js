@@ -1,10 +1,10 @@
-// Samples are a second apart. Where they are not, nothing is known of the time between them, and nothing is drawn there.
+// Samples are one second apart. A longer time between two samples is unknown and is not drawn.
 
-/** Two samples that are further apart than this have a gap between them, milliseconds. */
+/** Samples further apart than this have a gap between them, milliseconds. */
 const GAP_MS = 3_000;
 
 /**
- * The points, with a point of value null inside each gap: a line that meets it ends, and begins again behind it.
+ * Inserts a point with value null into each gap, which interrupts the line.
  *
  * @param {{at: number, value: number | null}[]} points by time
  */
@@ -19,9 +19,9 @@ export function withGaps(points) {
 }
 
 /**
- * Where nothing is known, between the first point and the end of the axis.
+ * The gaps between the first point and the end of the axis.
  *
- * @param {{at: number, value: number | null}[]} shown as {@link withGaps} gives them
+ * @param {{at: number, value: number | null}[]} shown as returned by {@link withGaps}
  * @param {number} end milliseconds
  * @returns {{from: number, to: number}[]}
  */

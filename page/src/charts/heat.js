@@ -1,18 +1,18 @@
 import * as Plot from "@observablehq/plot";
-import { compare } from "../state/answers.js";
+import { compareValues } from "../state/answers.js";
 import { number, short } from "../text/format.js";
-import { drawing, spoken } from "./plot.js";
+import { accessiblePlot, describeRows } from "./plot.js";
 import { yearsOf } from "./years.js";
 
 const STEPS = [1, 2, 3, 4, 5, 6];
 
 /**
- * Two groups and a figure: a field of tints, each with its figure in it. Tints go by rank, and the card says so. A cell
- * without a row has a dash and no tint.
+ * A heat map of two grouping columns and a number. Colours go by rank, which the card says. A cell without a row has a dash
+ * and no colour.
  */
-export function heat(rows, columns, width) {
+export function heatMap(rows, columns, width) {
   const [down, across, value] = columns.map((column) => column.name);
-  const domain = (name) => [...new Set(rows.map((row) => row[name]))].sort(compare);
+  const domain = (name) => [...new Set(rows.map((row) => row[name]))].sort(compareValues);
   const [groups, years] = [domain(down), yearsOf(rows.map((row) => row[across]))];
   const left = 14 + 8 * Math.max(...groups.map((group) => String(group).length));
   const cell = (width - left) / years.length;
@@ -22,7 +22,7 @@ export function heat(rows, columns, width) {
   const room = cell >= 30;
   const held = new Set(rows.map((row) => `${row[down]} ${row[across]}`));
   const missing = groups.flatMap((group) => years.map((year) => ({ [down]: group, [across]: year }))).filter((cell) => !held.has(`${cell[down]} ${cell[across]}`));
-  const element = drawing(`Heat map, coloured by rank. ${spoken(rows, (row) => `${row[down]}, joined ${row[across]}: ${number(row[value])}`)}`, {
+  const element = accessiblePlot(`Heat map, coloured by rank. ${describeRows(rows, (row) => `${row[down]}, joined ${row[across]}: ${number(row[value])}`)}`, {
     width,
     height: 30 + groups.length * 46,
     margin: 0,
@@ -41,7 +41,7 @@ export function heat(rows, columns, width) {
   return { element, shown: rows.length };
 }
 
-/** Which tint a figure has: by its rank, as counts of followers lie orders of magnitude apart. */
+/** Colour step of a number by its rank: follower counts differ by orders of magnitude. */
 function steps(values) {
   const sorted = [...new Set(values)].sort((one, other) => one - other);
   return (value) => STEPS[Math.floor((sorted.indexOf(value) / Math.max(1, sorted.length - 1)) * (STEPS.length - 1))];

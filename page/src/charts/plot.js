@@ -1,23 +1,23 @@
 import { plot } from "@observablehq/plot";
 
 /**
- * A drawing with its words. Plot puts a style element into each drawing, which the page's policy refuses; those rules
- * stand in `style/charts.css`, and the element is taken out before the drawing gets into the page.
+ * A Plot chart with a description for screen readers. Plot adds a style element to each chart, which the content security
+ * policy forbids: its rules are in `style/charts.css`, and the element is removed.
  *
- * @param {string} words what the drawing shows, for those who cannot see it
+ * @param {string} words description for screen readers
  */
-export function drawing(words, options) {
+export function accessiblePlot(words, options) {
   const svg = plot({ className: "plot", ...options });
   for (const style of svg.querySelectorAll("style")) style.remove();
-  // Of an image only its own words are read; Plot names its parts besides, which is not allowed where they have no role.
+  // Remove Plot's labels of parts: they are invalid without a role, and an image is described as a whole.
   for (const part of svg.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");
   svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", words);
   return svg;
 }
 
-/** The first few of a list, as one sentence; the table has all of them. */
-export function spoken(rows, say, most = 8) {
+/** The first rows as one sentence. The table has all of them. */
+export function describeRows(rows, say, most = 8) {
   const rest = rows.length - most;
   return rows.slice(0, most).map(say).join("; ") + (rest > 0 ? `; and ${rest} more. The table has all.` : ".");
 }

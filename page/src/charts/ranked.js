@@ -1,11 +1,11 @@
 import { h } from "../dom.js";
 import { number } from "../text/format.js";
 
-/** As many as are listed; the card says how many that leaves out, the table has all. */
+/** Most rows listed. The card says how many are left out; the table has all. */
 const LISTED_MAX = 10;
 
-/** The greatest first: where, what, how many, and a measure of it. A list, so it needs no other words. */
-export function ranked(rows, columns, _width, isFresh) {
+/** A list in descending order with a bar for each value. Lists need no description for screen readers. */
+export function rankedList(rows, columns, _width, isFresh) {
   const [place, label, value] = columns.map((column) => column.name);
   const first = [...rows].sort((one, other) => other[value] - one[value]).slice(0, LISTED_MAX);
   const most = Math.max(1, ...first.map((row) => row[value]));
@@ -15,7 +15,7 @@ export function ranked(rows, columns, _width, isFresh) {
 
 function line(place, label, value, most, fresh) {
   const measure = h("span", { class: "ranked-measure", "aria-hidden": "true" });
-  // Through the object model: the page's policy refuses style attributes.
+  // Set through the DOM: the content security policy forbids style attributes.
   measure.style.setProperty("--share", String(value / most));
   return h(
     "li",

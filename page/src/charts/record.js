@@ -1,11 +1,11 @@
 import { h } from "../dom.js";
 import { number } from "../text/format.js";
 
-/** As many as are listed; the card says how many that leaves out, the table has all. */
+/** Most rows listed. The card says how many are left out; the table has all. */
 const LISTED_MAX = 3;
 
-/** An answer of one row is a sentence, not a chart. */
-export function record(rows, columns, _width, isFresh) {
+/** An answer of one row, shown as text. */
+export function singleValue(rows, columns, _width, isFresh) {
   const [place, value] = columns.map((column) => column.name);
   const listed = rows.slice(0, LISTED_MAX);
   const element = h(

@@ -1,18 +1,18 @@
 import * as Plot from "@observablehq/plot";
 import { bytes, clock, milliseconds, number, rate, short } from "../text/format.js";
-import { drawing } from "./plot.js";
+import { accessiblePlot } from "./plot.js";
 import { gapsOf, withGaps } from "./gaps.js";
 
-/** At least this much time is laid out, so that the first samples do not fill the whole width. */
+/** Minimum span of the time axis, milliseconds, so that the first samples do not fill the width. */
 const SPAN_MIN_MS = 60_000;
-/** A gap that is wider than this on the screen carries a label. */
+/** Gaps wider than this get a label, pixels. */
 const LABELLED_GAP_PX = 64;
 
 const whole = (value) => number(Math.round(value));
 
 /**
- * The series that are drawn over time: which field of a sample, its title, its unit in words, how its figures are
- * written, the least top of its scale (a scale of fractions would make waves of nothing) and its colours.
+ * The metrics that are drawn over time: title, formats, minimum top of the scale (so that noise near 0 is not magnified) and
+ * colours.
  */
 export const SERIES = {
   rate: { title: "Records per second", written: rate, tick: short, top: 10, line: "var(--flow)", fill: "var(--water-2)" },
@@ -22,11 +22,11 @@ export const SERIES = {
 };
 
 /**
- * One figure over the last minutes, as an area. Where nothing was measured nothing is drawn.
+ * An area chart of one metric. Times without samples are left empty.
  *
  * @param {import("../state/history.js").Point[]} points
  * @param {keyof typeof SERIES} of
- * @param {{width: number, height: number, now: number}} size `now`: where the time axis ends, milliseconds
+ * @param {{width: number, height: number, now: number}} size `now`: end of the time axis, milliseconds
  */
 export function throughput(points, of, { width, height, now }) {
   const { title, written, tick, top, line, fill } = SERIES[of];
@@ -39,7 +39,7 @@ export function throughput(points, of, { width, height, now }) {
   const gaps = gapsOf(shown, last);
   const ticks = height > 110 ? 4 : 2;
   const at = { x: (point) => new Date(point.at) };
-  return drawing(words(title, written, known, gaps, first, last), {
+  return accessiblePlot(words(title, written, known, gaps, first, last), {
     width,
     height,
     margin: 0,
@@ -51,10 +51,10 @@ export function throughput(points, of, { width, height, now }) {
     y: { domain: [0, Math.max(top, ...known.map(({ value }) => value))], nice: true, ticks, tickSize: 0, tickFormat: tick, label: null },
     marks: [
       Plot.gridY({ stroke: "var(--rule)", strokeOpacity: 1, ticks }),
-      // Both edges are given: an area with one edge is stacked, and stacking takes null for 0.
+      // Give both edges: Plot stacks an area with one edge, and stacking treats null as 0.
       Plot.areaY(shown, { ...at, y1: 0, y2: "value", fill, curve: "monotone-x" }),
       Plot.lineY(shown, { ...at, y: "value", stroke: line, strokeWidth: 1.75, curve: "monotone-x" }),
-      // A point between two gaps has no line.
+      // A sample between two gaps has no line, so draw a dot.
       Plot.dot(shown.filter((point, index) => isAlone(shown, index)), { ...at, y: "value", r: 1.5, fill: line }),
       Plot.dot(known.slice(-1), { ...at, y: "value", r: 3.5, fill: line }),
       Plot.text(gaps.filter(({ from, to }) => (to - from) * perMs > LABELLED_GAP_PX), {

@@ -1,8 +1,8 @@
-/** A span that is longer than this is no span of years. */
+/** Longest span that is filled, years. */
 const MOST = 60;
 
 /**
- * All years from the first to the last: a year without an answer is a gap, not a shorter way.
+ * All years from the first to the last, so that a year without a row is visible as a gap.
  *
  * @param {number[]} found
  */

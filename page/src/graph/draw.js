@@ -2,13 +2,13 @@ import { s } from "../dom.js";
 import { bytes, number, rate, short } from "../text/format.js";
 
 /**
- * Draws a graph that was laid out.
+ * Draws a laid-out graph as SVG.
  *
- * @param {ReturnType<import("./layout.js").layout>} laid
- * @param {(id: number | string) => number | null} nodeRate records per second that a node takes
+ * @param {ReturnType<import("./layout.js").layoutGraph>} laid
+ * @param {(id: number | string) => number | null} nodeRate records per second into a node
  * @param {(edge: {from: number | string, to: number | string}) => number | null} edgeRate records per second along an edge
  */
-export function draw(laid, nodeRate, edgeRate) {
+export function drawGraph(laid, nodeRate, edgeRate) {
   const most = Math.max(1, ...laid.edges.map(({ records }) => records));
   const edges = laid.edges.map((edge) => drawEdge(edge, edgeRate(edge), most));
   const nodes = laid.nodes.map((node) => drawNode(node, nodeRate(node.id)));
@@ -19,7 +19,7 @@ export function draw(laid, nodeRate, edgeRate) {
 }
 
 function drawEdge({ points, records, uncounted }, flow, most) {
-  // Widths by order of magnitude: inputs carry a thousand times what answers do.
+  // Logarithmic widths: inputs carry a thousand times the records of answers.
   const width = 1 + (records > 0 ? (Math.log10(records + 1) / Math.log10(most + 1)) * 3.5 : 0);
   const middle = points[Math.floor(points.length / 2)];
   const path = s("path", { d: curve(points), class: flow > 0 ? "edge flowing" : "edge", "stroke-width": width.toFixed(1) });
@@ -43,7 +43,7 @@ function drawNode({ x, y, width, height, name, records, state, bytes: size, insi
 
 const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
-/** Through the points, rounded. */
+/** A smooth path through the points. */
 function curve(points) {
   const [first, ...rest] = points;
   const parts = rest.map((point, at) => {

@@ -1,17 +1,17 @@
-import { counted } from "../text/words.js";
+import { withCount } from "../text/words.js";
 import { number } from "../text/format.js";
 
-/** Sources that are drawn one by one; more of them are one node. */
+/** Up to this many sources get a node each. More share one node. */
 const SOURCES_DRAWN_MAX = 4;
-/** What timely calls the operator at the end of the graph, where the answers' changes leave it. */
+/** Timely's name of the last operator, where the changes of the answers leave the dataflow. */
 const LAST_OPERATOR = "Probe";
 
 /**
- * What stands around the operators: the sources, parsing, the tables and the answers. No timely operator does these, so
- * `/graph` does not have them; their counts are those of the run.
+ * Adds nodes for sources, parsing, tables and answers. They are no timely operators, so `/graph` does not have them. Their
+ * counts come from the status of the run.
  *
  * @param {{nodes: import("./simplify.js").Node[], edges: import("./simplify.js").Edge[], hidden: number}} graph
- * @param {any} status as `/status` has it; null before the first
+ * @param {any} status reply of `/status`; null before the first one
  */
 export function withEnds(graph, status) {
   const inputs = graph.nodes.filter(({ name }) => / input$/.test(name));
@@ -24,7 +24,7 @@ export function withEnds(graph, status) {
   const edges = [
     ...sources.map(({ id, records }) => ({ from: id, to: parse.id, records })),
     ...inputs.map(({ id, records }) => ({ from: parse.id, to: id, records })),
-    // Answers leave the graph beside its channels: nothing is counted on the way to its last operator.
+    // Answers leave the dataflow outside of its channels, so the edge to the last operator has no count.
     ...graph.edges.map((edge) => (edge.to === last?.id ? { ...edge, uncounted: true } : edge)),
   ];
   if (tables.length > 0) {
@@ -39,10 +39,10 @@ const end = (id, name, records) => ({ id, name, records, state: null, bytes: nul
 
 function answersNode(answers) {
   const rows = answers.reduce((total, answer) => total + answer.rows, 0);
-  return { name: "Answers", count: counted(rows, "row", number(rows)), detail: counted(answers.length, "answer"), end: true };
+  return { name: "Answers", count: withCount(rows, "row", number(rows)), detail: withCount(answers.length, "answer"), end: true };
 }
 
-/** A node for each file, topic or stream; one for all if they are many. */
+/** One node for each file, topic or stream, or one for all if there are many. */
 function sourceNodes(partitions) {
   const groups = new Map();
   for (const { source, read } of partitions) {
@@ -52,7 +52,7 @@ function sourceNodes(partitions) {
   }
   if (groups.size > SOURCES_DRAWN_MAX) {
     const records = partitions.reduce((total, { read }) => total + read, 0);
-    return [{ ...end("sources", `${number(groups.size)} sources`, records), detail: counted(partitions.length, "partition", number(partitions.length)) }];
+    return [{ ...end("sources", `${number(groups.size)} sources`, records), detail: withCount(partitions.length, "partition", number(partitions.length)) }];
   }
-  return [...groups.values()].map(({ name, partitions: count, records }) => ({ ...end(`source ${name}`, name, records), detail: counted(count, "partition", number(count)) }));
+  return [...groups.values()].map(({ name, partitions: count, records }) => ({ ...end(`source ${name}`, name, records), detail: withCount(count, "partition", number(count)) }));
 }

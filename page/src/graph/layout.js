@@ -1,18 +1,18 @@
 import { Graph, layout as dagre } from "@dagrejs/dagre";
 
-/** Room for a node's words. */
+/** Size of a node, pixels. */
 const WIDTH = 168;
 const HEIGHT = 58;
-/** As small as it is drawn to fit; what needs more room than that is scrolled. */
+/** Smallest scale. A larger graph is scrolled. */
 const SMALLEST = 0.62;
 
 /**
- * Sets the nodes: from left to right if that fits, else from top to bottom.
+ * Lays the graph out: from left to right if that fits, else from top to bottom.
  *
  * @param {{nodes: import("./simplify.js").Node[], edges: import("./simplify.js").Edge[]}} graph
- * @param {number} room the width that there is
+ * @param {number} room available width, pixels
  */
-export function layout(graph, room) {
+export function layoutGraph(graph, room) {
   const across = set(graph, true);
   const laid = across.width <= room ? across : set(graph, false);
   const scale = laid.width > room && room / laid.width >= SMALLEST ? room / laid.width : 1;
@@ -38,7 +38,7 @@ function set({ nodes, edges }, across) {
 
 const box = ({ x, y }) => ({ x: x - WIDTH / 2, y: y - HEIGHT / 2, width: WIDTH, height: HEIGHT });
 
-/** Whether nodes that stand beside each other do so in the reverse of the order in which they came: pin, geo, user. */
+/** Whether parallel nodes are in reverse input order (pin, geo, user). */
 function isReversed(nodes, across) {
   const [rank, place] = across ? ["x", "y"] : ["y", "x"];
   let balance = 0;
@@ -48,7 +48,7 @@ function isReversed(nodes, across) {
   return balance > 0;
 }
 
-/** The same layout, turned over: dagre keeps lines apart, and which side is which is all the same to it. */
+/** The mirrored layout. dagre avoids crossings but does not keep the input order. */
 function mirrored({ width, height, nodes, edges }, across) {
   const node = (one) => (across ? { ...one, y: height - one.y - one.height } : { ...one, x: width - one.x - one.width });
   const point = ({ x, y }) => (across ? { x, y: height - y } : { x: width - x, y });

@@ -1,6 +1,6 @@
 /**
- * What timely calls an operator is often plumbing: it maps, joins streams together, crosses a scope. The drawing leaves
- * such operators out and joins their neighbours, and draws a scope inside the dataflow as one node.
+ * Simplifies the dataflow for drawing. Operators that only pass records on (map, concat, scope boundaries) are left out and
+ * their neighbours connected. An inner scope is drawn as one node.
  *
  * @typedef {{id: number, name: string, scope: number | null, records: number, state_records: number | null, state_bytes: number | null}} Operator
  * @typedef {{from: number, to: number, records: number}} Channel
@@ -12,14 +12,14 @@ const PLUMBING = /^(as_?collection|branch|concat\w*|consolidate\w*|distinct\w*|e
 
 /**
  * @param {{operators: Operator[], channels: Channel[]}} graph
- * @param {boolean} all draws the plumbing, too
+ * @param {boolean} all keeps operators that only pass records on
  * @returns {{nodes: Node[], edges: Edge[], hidden: number}}
  */
-export function simplify({ operators, channels }, all) {
+export function simplifyGraph({ operators, channels }, all) {
   const by = new Map(operators.map((operator) => [operator.id, operator]));
   const outermost = (id) => operators.some(({ scope }) => scope === id) && (by.get(id)?.scope ?? null) === null;
   const nodes = new Map();
-  // An operator inside an inner scope is drawn as that scope; a whole dataflow is no node.
+  // An operator of an inner scope is drawn as that scope. The dataflow itself is no node.
   const drawn = (id) => {
     let at = by.get(id);
     while (at && at.scope !== null && by.has(at.scope) && !outermost(at.scope)) at = by.get(at.scope);
@@ -55,11 +55,11 @@ function isPlumbing({ name, state, inside }) {
   return inside === 0 && !(state > 0) && PLUMBING.test(name);
 }
 
-/** Takes a node out and joins what was before it to what was behind it. */
+/** Removes a node and connects its predecessors to its successors. */
 function bypass(id, nodes, edges, join) {
   const all = [...edges.entries()];
   const [into, out] = [all.filter(([, { to }]) => to === id), all.filter(([, { from }]) => from === id)];
-  // At an end it is where records come from or go to: that is worth a node. Where many meet many, it keeps lines apart.
+  // Keep nodes at an end, where records enter or leave, and nodes that connect many to many, which avoid crossings.
   if (into.length === 0 || out.length === 0 || (into.length > 1 && out.length > 1)) return;
   for (const [key] of [...into, ...out]) edges.delete(key);
   for (const [, { from, records: came }] of into) {

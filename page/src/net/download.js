@@ -1,23 +1,23 @@
-import { address, ask } from "./ask.js";
-import { token } from "./token.js";
+import { routeUrl, sendRequest } from "./request.js";
+import { storedToken } from "./token.js";
 
 /**
- * Makes a link save what it points at. A link cannot send a token: where there is one the file is fetched with it and
- * saved from memory. Without a token the browser follows the link as it is.
+ * Makes a link download its target with the token. A link cannot send a token, so the file is fetched and saved from memory.
+ * Without a token the browser follows the link itself.
  *
  * @param {HTMLAnchorElement} link
  * @param {string} path
- * @param {string} name the file's
+ * @param {string} name of the file
  * @param {(message: string) => void} failed
  */
 export function saveOnClick(link, path, name, failed) {
-  link.href = address(path);
+  link.href = routeUrl(path);
   link.download = name;
   link.addEventListener("click", async (event) => {
-    if (!token() || !event.isTrusted) return;
+    if (!storedToken() || !event.isTrusted) return;
     event.preventDefault();
     try {
-      const file = URL.createObjectURL(await (await ask(path)).blob());
+      const file = URL.createObjectURL(await (await sendRequest(path)).blob());
       const save = link.cloneNode();
       save.href = file;
       save.click();

@@ -1,12 +1,12 @@
 /**
- * Server-Sent Events from a stream of bytes. `EventSource` cannot send a token; this reads what `fetch` gives.
+ * Parses Server-Sent Events from the body of a `fetch`, because `EventSource` cannot send a token.
  *
- * Follows the WHATWG definition for what pinflow sends: `id`, `event`, `data`, comments, `\n` ends a line.
+ * Implements the part of the WHATWG specification that pinflow uses: `id`, `event`, `data`, comments, lines that end with `\n`.
  *
  * @param {ReadableStream<Uint8Array>} body
- * @param {() => void} alive called for everything that comes, comments too
+ * @param {() => void} alive called for each chunk, including comments
  */
-export async function* events(body, alive) {
+export async function* readEvents(body, alive) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   try {
@@ -15,10 +15,10 @@ export async function* events(body, alive) {
       if (done) return;
       alive();
       const blocks = (rest + value).split("\n\n");
-      // Without the blank line it is not all there.
+      // An event is complete only with its blank line.
       rest = blocks.pop() ?? "";
       for (const block of blocks) {
-        const event = parse(block);
+        const event = parseEvent(block);
         if (event) yield event;
       }
     }
@@ -27,8 +27,8 @@ export async function* events(body, alive) {
   }
 }
 
-/** One event; null if it is only a sign of life. */
-export function parse(block) {
+/** Parses one event. Null for a keep-alive comment. */
+export function parseEvent(block) {
   const event = { id: null, kind: "message", data: "" };
   for (const line of block.split("\n")) {
     const colon = line.indexOf(":");

@@ -1,23 +1,23 @@
-import { Refused, ask } from "./ask.js";
-import { events } from "./events.js";
-import { shown } from "./poll.js";
+import { RequestError, sendRequest } from "./request.js";
+import { readEvents } from "./events.js";
+import { untilVisible } from "./poll.js";
 
-/** The server gives a sign of life every 15 seconds. */
+/** Longest silence of a connection. The server sends a keep-alive comment every 15 seconds. */
 const SILENCE_MS = 40_000;
-/** A page that nobody looks at for so long hangs up: browsers allow six connections to one place, over all tabs. */
+/** A page that is hidden for this long disconnects: browsers allow six connections to one origin over all tabs. */
 const UNSEEN_MS = 30_000;
 const WAIT_MS = 250;
 const WAIT_MAX_MS = 5_000;
 
 /**
- * Follows all answers, for ever: comes back after each loss, where it was if that is possible.
+ * Subscribes to the changes of all answers. Reconnects after each loss and resumes if the server can.
  *
  * @param {object} to
- * @param {(events: {kind: string, data: any}[]) => void} to.epoch all events of one epoch, never a part of them
+ * @param {(events: {kind: string, data: any}[]) => void} to.epoch called with all events of one epoch
  * @param {(state: {kind: "connecting" | "live" | "waiting" | "lost" | "locked", why?: string}) => void} to.state
- * @param {() => Promise<void>} to.unlocked resolves when there is another token
+ * @param {() => Promise<void>} to.unlocked resolves when a new token was entered
  */
-export async function follow(to) {
+export async function followChanges(to) {
   let [seen, failures] = [null, 0];
   to.state({ kind: "connecting" });
   for (;;) {
@@ -25,7 +25,7 @@ export async function follow(to) {
       for await (const id of session(to, seen)) [seen, failures] = [id, 0];
       throw new Error("the server has ended the stream");
     } catch (error) {
-      if (error instanceof Refused && (error.status === 401 || error.status === 403)) {
+      if (error instanceof RequestError && (error.status === 401 || error.status === 403)) {
         to.state({ kind: "locked", why: error.message });
         await to.unlocked();
         failures = 0;
@@ -33,11 +33,11 @@ export async function follow(to) {
       }
       if (error instanceof Restart) continue;
       if (error instanceof Unseen) {
-        await shown();
+        await untilVisible();
         continue;
       }
-      const waits = error instanceof Refused && error.status === 503;
-      // Browsers say only that a request failed, each in words of its own.
+      const waits = error instanceof RequestError && error.status === 503;
+      // Browsers have different texts for failed requests, without a reason.
       const why = error instanceof TypeError ? "the server cannot be reached" : error.message;
       to.state({ kind: waits ? "waiting" : "lost", why });
     }
@@ -46,13 +46,13 @@ export async function follow(to) {
   }
 }
 
-/** The server lets go of whoever is too slow; coming back at once is what it asks for. */
+/** The server dropped this client because it was too slow: reconnect at once. */
 class Restart extends Error {}
 
-/** Nobody looks. Where it was, it goes on as soon as somebody does. */
+/** The page is hidden. The subscription resumes when it becomes visible. */
 class Unseen extends Error {}
 
-/** One connection; gives the id of each epoch that is complete. */
+/** One connection. Yields the id of each complete epoch. */
 async function* session(to, seen) {
   const hangUp = new AbortController();
   let [watch, unseen] = [0, 0];
@@ -69,13 +69,13 @@ async function* session(to, seen) {
     look();
     alive();
     const headers = { accept: "text/event-stream", ...(seen ? { "last-event-id": seen } : {}) };
-    const response = await ask("/changes", { headers, signal: hangUp.signal });
+    const response = await sendRequest("/changes", { headers, signal: hangUp.signal });
     to.state({ kind: "live" });
     let open = [];
-    for await (const { id, kind, data } of events(response.body, alive)) {
+    for await (const { id, kind, data } of readEvents(response.body, alive)) {
       if (kind === "dropped") throw new Restart();
       open.push({ kind, data: JSON.parse(data) });
-      // The id stands at the last event of an epoch: before it, what is there belongs to no whole epoch.
+      // Only the last event of an epoch has an id: until then the epoch is incomplete.
       if (id === null) continue;
       to.epoch(open);
       open = [];
@@ -89,7 +89,7 @@ async function* session(to, seen) {
   }
 }
 
-/** Waits; a network that has come back, or a page that is looked at again, ends the wait. */
+/** Waits. Ends early when the network returns or the page becomes visible. */
 function pause(milliseconds) {
   return new Promise((resolve) => {
     const end = () => {

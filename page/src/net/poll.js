@@ -1,18 +1,18 @@
 /**
- * Does something again and again while the page is looked at, and once more as soon as it is looked at again.
+ * Calls `what` repeatedly while the page is visible, and at once when it becomes visible again.
  *
- * @param {number} every milliseconds from one end to the next beginning
- * @param {() => Promise<void>} what reports its own failures
+ * @param {number} every milliseconds between the end of a call and the next one
+ * @param {() => Promise<void>} what must handle its own errors
  */
-export async function poll(every, what) {
+export async function pollWhileVisible(every, what) {
   for (;;) {
     await what();
     await new Promise((resolve) => setTimeout(resolve, every));
-    await shown();
+    await untilVisible();
   }
 }
 
-/** Resolves when the page is looked at. */
-export async function shown() {
+/** Resolves when the page is visible. */
+export async function untilVisible() {
   while (document.hidden) await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
 }

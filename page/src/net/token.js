@@ -1,8 +1,8 @@
-// The token lives in this tab and nowhere else: it goes when the tab does.
+// The token is kept in this tab's session storage only.
 
 const KEY = "pinflow.token";
 
-export function token() {
+export function storedToken() {
   try {
     return sessionStorage.getItem(KEY) ?? "";
   } catch {
@@ -10,12 +10,12 @@ export function token() {
   }
 }
 
-export function keep(text) {
+export function storeToken(text) {
   kept = text;
   try {
     sessionStorage.setItem(KEY, text);
   } catch {
-    // Without storage it lasts until the page is loaded anew.
+    // Without storage the token is lost at reload.
   }
 }
 

@@ -1,14 +1,14 @@
-import { placed } from "../charts/catalogue.js";
-import { byId, h, write } from "../dom.js";
+import { orderAnswers } from "../charts/catalogue.js";
+import { byId, h, setText } from "../dom.js";
 import { number } from "../text/format.js";
 import { Card } from "./card.js";
 
-/** Charts are drawn at most so often: a flood closes a hundred epochs a second. */
+/** Minimum time between drawings: under load there are a hundred epochs per second. */
 const DRAW_INTERVAL_MS = 200;
-/** Marks of what has just changed are taken away after a while, even if nothing comes. */
+/** Interval at which expired marks of changed rows are removed. */
 const FRESH_MARK_MS = 3_000;
 
-/** All answers. Each drawing is of one epoch, for all of them. */
+/** All answers, always drawn as of the same epoch. */
 export function answers(held) {
   const [place, cards, due] = [byId("cards"), new Map(), new Set()];
   let [timer, settle] = [0, 0];
@@ -19,7 +19,7 @@ export function answers(held) {
     if ([...held.held.keys()].some((name) => !cards.has(name))) set();
     for (const name of due) cards.get(name)?.update(held.held.get(name));
     due.clear();
-    write(byId("answers-note"), `${number(cards.size)} answers, all as of the same epoch`);
+    setText(byId("answers-note"), `${number(cards.size)} answers, all as of the same epoch`);
     clearTimeout(settle);
     settle = setTimeout(() => cards.forEach((card, name) => card.update(held.held.get(name))), FRESH_MARK_MS);
   }
@@ -30,12 +30,12 @@ export function answers(held) {
   }
 
   return {
-    /** Draws these answers soon. */
+    /** Schedules a drawing of these answers. */
     draw(names) {
       for (const name of names) due.add(name);
       if (timer === 0) timer = setTimeout(drawDue, DRAW_INTERVAL_MS);
     },
-    /** Says which options are in force. */
+    /** Shows the options of the run. */
     options({ duplicates, ties, top, median }) {
       const words = [
         duplicates === "latest" ? "latest row per ind" : "every delivery counts",
@@ -43,7 +43,7 @@ export function answers(held) {
         top === "all" ? "all ranks" : `top ${top}`,
         median === "lower" ? "lower median" : "exact median",
       ];
-      write(byId("options"), `Options: ${words.join(", ")}`);
+      setText(byId("options"), `Options: ${words.join(", ")}`);
       byId("options").title = `duplicates = ${duplicates}, ties = ${ties}, top = ${top}, median = ${median}`;
     },
   };

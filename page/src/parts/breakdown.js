@@ -1,14 +1,14 @@
-import { h, write } from "../dom.js";
+import { h, setText } from "../dom.js";
 import { number } from "../text/format.js";
 
-/** As many as are listed; the heading says how many there are. */
+/** Most rows listed. The heading has the total. */
 const LISTED_MAX = 12;
 
 /**
- * Counts by name, the greatest first, each with a bar.
+ * Counts by name in descending order, each with a bar.
  *
  * @param {string} title
- * @param {string} nothing what to say while there are none
+ * @param {string} nothing text while there are no counts
  */
 export function breakdown(title, nothing) {
   const [list, note, empty] = [h("ul", { class: "breakdown" }), h("span", { class: "breakdown-note" }), h("p", { class: "empty" }, nothing)];
@@ -24,7 +24,7 @@ export function breakdown(title, nothing) {
       if (now === shown) return;
       shown = now;
       const listed = sorted.slice(0, LISTED_MAX);
-      write(note, listed.length < sorted.length ? `${number(listed.length)} of ${number(sorted.length)}` : "");
+      setText(note, listed.length < sorted.length ? `${number(listed.length)} of ${number(sorted.length)}` : "");
       list.replaceChildren(...listed.map((row) => line(row, sorted[0].count)));
       body.replaceChildren(sorted.length > 0 ? list : empty);
     },
@@ -33,7 +33,7 @@ export function breakdown(title, nothing) {
 
 function line({ label, count }, most) {
   const measure = h("span", { class: "ranked-measure", "aria-hidden": "true" });
-  // Through the object model: the page's policy refuses style attributes.
+  // Set through the DOM: the content security policy forbids style attributes.
   measure.style.setProperty("--share", String(count / most));
   return h("li", {}, h("span", {}, label), h("span", { class: "numeric" }, number(count)), measure);
 }

@@ -1,17 +1,17 @@
-import { catalogue } from "../charts/catalogue.js";
-import { h, unit, write } from "../dom.js";
+import { chartFor } from "../charts/catalogue.js";
+import { h, unit, setText } from "../dom.js";
 import { saveOnClick } from "../net/download.js";
-import { ordered } from "../state/answers.js";
+import { sortRows } from "../state/answers.js";
 import { rowFilter } from "../state/filter.js";
 import { number } from "../text/format.js";
-import { rowCount, words } from "../text/words.js";
-import { choice } from "./switch.js";
-import { table } from "./table.js";
+import { rowCount, readableName } from "../text/words.js";
+import { choiceButtons } from "./switch.js";
+import { sortableTable } from "./table.js";
 
-/** How long a changed row stays marked. */
+/** How long a changed row stays marked, milliseconds. */
 const FRESH_MS = 2_500;
 
-/** One answer: its chart, the table that the chart is drawn from, a filter for both, and a link to all rows as CSV. */
+/** One answer: chart, table, a filter for both, and a link to all rows as CSV. */
 export class Card {
   #view = "Table";
   #answer;
@@ -20,15 +20,15 @@ export class Card {
 
   /** @param {{name: string, columns: import("../state/answers.js").Column[]}} answer */
   constructor({ name, columns }) {
-    this.known = catalogue(name, columns);
-    const title = this.known.title ?? words(name);
+    this.known = chartFor(name, columns);
+    const title = this.known.title ?? readableName(name);
     const id = `answer-${name}`;
     this.chart = h("div", { class: "chart" });
-    this.table = table(title, columns.map(heading));
+    this.table = sortableTable(title, columns.map(heading));
     this.count = h("span", { class: "card-count" });
     this.empty = h("p", { class: "empty" });
     this.body = h("div", { class: "card-body" });
-    const views = this.known.draw ? choice(`View of ${title}`, ["Chart", "Table"], (view) => this.#show(view)) : null;
+    const views = this.known.draw ? choiceButtons(`View of ${title}`, ["Chart", "Table"], (view) => this.#show(view)) : null;
     this.element = h(
       "article",
       { class: `card ${this.known.span}`, "aria-labelledby": id, "data-answer": name },
@@ -45,7 +45,7 @@ export class Card {
     }).observe(this.body);
   }
 
-  /** Shows the answer as it stands now. */
+  /** Shows the answer's current rows. */
   update(answer) {
     this.#answer = answer;
     this.#draw();
@@ -61,7 +61,7 @@ export class Card {
 
   #csv(name, title) {
     const link = h("a", { class: "csv", "aria-label": `${title}, all rows as CSV` }, "CSV");
-    saveOnClick(link, `/answers/${encodeURIComponent(name)}?format=csv`, `${name}.csv`, (why) => write(this.count, `CSV: ${why}`));
+    saveOnClick(link, `/answers/${encodeURIComponent(name)}?format=csv`, `${name}.csv`, (why) => setText(this.count, `CSV: ${why}`));
     return link;
   }
 
@@ -75,24 +75,24 @@ export class Card {
     if (!this.#answer) return;
     const { columns, rows, fresh } = this.#answer;
     const filtered = this.#query.trim() !== "";
-    const list = ordered(rows.values(), columns).filter(rowFilter(this.#query));
+    const list = sortRows(rows.values(), columns).filter(rowFilter(this.#query));
     const shown = list.length === 0 ? this.#nothing(filtered) : this.#fill(list, columns, fresh);
-    write(this.count, rowCount({ total: rows.size, matching: list.length, shown, filtered }));
+    setText(this.count, rowCount({ total: rows.size, matching: list.length, shown, filtered }));
   }
 
   #nothing(filtered) {
-    write(this.empty, filtered ? "No row matches the filter." : `No rows yet. ${this.known.needs ?? "Rows appear with the first records that match."}`);
+    setText(this.empty, filtered ? "No row matches the filter." : `No rows yet. ${this.known.needs ?? "Rows appear with the first records that match."}`);
     if (this.body.firstChild !== this.empty) this.body.replaceChildren(this.empty);
     return 0;
   }
 
-  /** How many of the rows are shown. */
+  /** Updates the row count. */
   #fill(list, columns, fresh) {
     const wanted = this.#view === "Chart" ? this.chart : this.table.element;
     if (this.body.firstChild !== wanted) this.body.replaceChildren(wanted);
     const since = performance.now() - FRESH_MS;
     const isFresh = (row) => (fresh.get(JSON.stringify(row)) ?? -Infinity) > since;
-    // A table says itself how many of its rows it shows.
+    // The table has its own count of shown rows.
     if (this.#view === "Table") this.table.update(list, isFresh);
     if (this.#view === "Table" || this.#width === 0) return list.length;
     const { element, shown } = this.known.draw(list, columns, this.#width / unit(), isFresh);
@@ -101,8 +101,8 @@ export class Card {
   }
 }
 
-/** How a column of an answer is headed and written. Years are names of groups: without separators, on the left. */
+/** Heading and format of a column. Years are group names: no thousands separators, left-aligned. */
 function heading({ name, type }) {
   const numeric = type !== "text" && name !== "year" && !name.endsWith("_year");
-  return { key: name, title: words(name), numeric, shown: numeric ? number : undefined };
+  return { key: name, title: readableName(name), numeric, shown: numeric ? number : undefined };
 }

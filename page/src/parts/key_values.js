@@ -1,7 +1,7 @@
-import { h, write } from "../dom.js";
+import { h, setText } from "../dom.js";
 
 /**
- * Terms and what they are now, kept in place so that only what differs is written.
+ * A list of keys and values that updates only changed values.
  *
  * @param {HTMLElement} list a `dl`
  */
@@ -16,8 +16,8 @@ export function keyValues(list) {
         held.set(term, pair);
         list.append(pair.element);
       }
-      write(pair.dd, value);
-      write(pair.small, more);
+      setText(pair.dd, value);
+      setText(pair.small, more);
     }
     const terms = now.map(([term]) => term);
     for (const [term, { element }] of held) element.hidden = !terms.includes(term);

@@ -1,5 +1,5 @@
-import { byId, write } from "../dom.js";
-import { keep, token } from "../net/token.js";
+import { byId, setText } from "../dom.js";
+import { storeToken, storedToken } from "../net/token.js";
 
 /** Asks for a token until the server accepts one. */
 export function login() {
@@ -8,19 +8,19 @@ export function login() {
   let waiting = [];
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    keep(input.value.trim());
+    storeToken(input.value.trim());
     input.value = "";
     dialog.close();
     const all = waiting;
     waiting = [];
     for (const go of all) go();
   });
-  // Nothing can be shown without a token.
+  // Without a token there is no data to show.
   dialog.addEventListener("cancel", (event) => event.preventDefault());
   return () =>
     new Promise((resolve) => {
       waiting.push(resolve);
-      write(why, token() ? "The server refuses that token. Try another one." : first);
+      setText(why, storedToken() ? "The server refuses that token. Try another one." : first);
       if (!dialog.open) dialog.showModal();
     });
 }

@@ -1,9 +1,9 @@
-import { byId, write } from "../dom.js";
+import { byId, setText } from "../dom.js";
 import { ago, clock, milliseconds, number, span } from "../text/format.js";
 import { sentence } from "../text/words.js";
 import { keyValues } from "./key_values.js";
 
-/** What each state is called, and what follows from it. */
+/** Title and explanation of each state. */
 const STATES = {
   connecting: ["Connecting…", ""],
   live: ["Live", ""],
@@ -13,7 +13,7 @@ const STATES = {
   locked: ["Token required", ""],
 };
 
-/** The panel beside the page: what runs, its state, and how fresh the data is; and the notice that stays in view. */
+/** The side panel: pipeline, state and freshness of the data, and the notice that stays in view. */
 export function panel() {
   const [facts, mark, said, notice] = [keyValues(byId("freshness")), byId("state"), byId("state-words"), byId("notice")];
   let pipeline = "";
@@ -21,16 +21,16 @@ export function panel() {
     /**
      * @param {keyof typeof STATES} kind
      * @param {string} [why]
-     * @param {{asOf: string | null, age: number | null}} [data] what stands on the page, and how old it is, milliseconds
+     * @param {{asOf: string | null, age: number | null}} [data] the data on the page and its age, milliseconds
      */
     state(kind, why = "", data = null) {
       const [name, means] = STATES[kind];
       if (mark.dataset.state !== kind) mark.dataset.state = kind;
       document.body.dataset.state = kind;
-      write(said, name);
+      setText(said, name);
       notice.hidden = means === "";
       notice.dataset.state = kind;
-      write(notice, [means, why && sentence(why), kind === "lost" ? stale(data) : ""].filter(Boolean).join(" "));
+      setText(notice, [means, why && sentence(why), kind === "lost" ? stale(data) : ""].filter(Boolean).join(" "));
       title(kind);
     },
     /** @param {any} status @param {import("../state/clock.js").ServerClock} server @param {number} now */
@@ -45,7 +45,7 @@ export function panel() {
     },
     /** @param {any} status */
     run({ pipeline: name }) {
-      write(byId("pipeline"), name);
+      setText(byId("pipeline"), name);
       pipeline = name;
       title(mark.dataset.state);
     },

@@ -1,17 +1,17 @@
-import { byId, h, write } from "../dom.js";
-import { Refused, askJson } from "../net/ask.js";
+import { byId, h, setText } from "../dom.js";
+import { RequestError, fetchJson } from "../net/request.js";
 import { bytes, clock, number, position } from "../text/format.js";
-import { counted } from "../text/words.js";
+import { withCount } from "../text/words.js";
 import { breakdown } from "./breakdown.js";
 
-/** As many as are asked for; the server keeps some more, and the table `rejected` all. */
+/** Rows that are requested. The server keeps a few more, the table `rejected` all. */
 const ASKED_MAX = 50;
-/** As many as are listed before more are asked for. */
+/** Rows listed at first. */
 const LISTED = 10;
 
 /**
- * Rejected records: why, of which columns fields were unreadable, and the last of them with their payload. The payloads are
- * asked for only when the count has changed.
+ * Rejected records: reasons, columns with unreadable fields, and the latest records with their payload. Payloads are
+ * requested only when the count changed.
  */
 export function rejected() {
   const reasons = breakdown("Rejected by reason", "No record was rejected in this run.");
@@ -25,7 +25,7 @@ export function rejected() {
     const columns = run.field_faults.map(({ table, column, count }) => ({ label: `${table}.${column}`, count }));
     faults.update(run.unknown_fields > 0 ? [...columns, { label: "fields that no stream has", count: run.unknown_fields }] : columns);
     const before = all.rejected - run.rejected;
-    write(byId("rejected-note"), `${number(run.rejected)} in this run${before > 0 ? `, ${number(all.rejected)} in all runs` : ""}`);
+    setText(byId("rejected-note"), `${number(run.rejected)} in this run${before > 0 ? `, ${number(all.rejected)} in all runs` : ""}`);
     await last(run.rejected, before);
   };
 }
@@ -46,23 +46,23 @@ function lastRejections(body) {
     const open = new Set([...list.querySelectorAll("details[open]")].map((details) => details.dataset.key));
     const listed = state.rows.slice(0, state.listed);
     list.replaceChildren(...listed.map((row) => entry(row, open)));
-    write(cut, `The newest ${number(listed.length)} of ${number(state.total)}${state.rows.length < state.total ? "; the table rejected has all" : ""}.`);
+    setText(cut, `The newest ${number(listed.length)} of ${number(state.total)}${state.rows.length < state.total ? "; the table rejected has all" : ""}.`);
     more.hidden = state.rows.length <= listed.length;
-    write(more, `Show the newest ${number(state.rows.length)}`);
+    setText(more, `Show the newest ${number(state.rows.length)}`);
     note.hidden = listed.length >= state.total;
   }
 
   return async (count, before) => {
     if (count === state.known || state.closed) return;
     try {
-      state.rows = await askJson(`/rejected?limit=${ASKED_MAX}`);
+      state.rows = await fetchJson(`/rejected?limit=${ASKED_MAX}`);
       state.known = count;
       state.total = count;
       body.replaceChildren(...(state.rows.length === 0 ? [none(count, before)] : [list, note]));
       fill();
     } catch (error) {
-      // Anything else is told by the connection itself; the next look tries again.
-      if (!(error instanceof Refused) || error.status !== 403) return;
+      // Other errors are reported by the change stream. The next poll retries.
+      if (!(error instanceof RequestError) || error.status !== 403) return;
       state.closed = true;
       body.replaceChildren(h("p", { class: "empty" }, "This token shows answers, not payloads. An admin token shows both."));
     }
@@ -71,7 +71,7 @@ function lastRejections(body) {
 
 function none(count, before) {
   if (before === 0 && count === 0) return h("p", { class: "empty" }, "No rejections. Every record that was read became a row.");
-  const earlier = `${counted(before, "record", number(before))} of earlier runs ${before === 1 ? "is" : "are"} in the table rejected, with payload and reason.`;
+  const earlier = `${withCount(before, "record", number(before))} of earlier runs ${before === 1 ? "is" : "are"} in the table rejected, with payload and reason.`;
   return h("p", { class: "empty" }, count === 0 ? `No rejections in this run. ${earlier}` : "The rejections of this run are in the table rejected.");
 }
 

@@ -1,10 +1,10 @@
 import { byId } from "../dom.js";
 
-/** Marks, in the list of sections, the one that is being read. */
+/** Marks the section in view in the navigation. */
 export function sections() {
   const links = new Map([...byId("sections").querySelectorAll("a")].map((link) => [link.hash.slice(1), link]));
   const seen = new Set();
-  // What stands in the upper part of the window is what is read.
+  // The section in the upper part of the window counts as in view.
   const watch = new IntersectionObserver(
     (entries) => {
       for (const { target, isIntersecting } of entries) isIntersecting ? seen.add(target.id) : seen.delete(target.id);

@@ -1,13 +1,13 @@
-import { byId, h, write } from "../dom.js";
+import { byId, h, setText } from "../dom.js";
 import { milliseconds, number, position, rate } from "../text/format.js";
-import { counted } from "../text/words.js";
-import { table } from "./table.js";
+import { withCount } from "../text/words.js";
+import { sortableTable } from "./table.js";
 
 const figure = (value) => (value === null ? "–" : number(value));
 
-/** Where each partition stands: how fast it is read, how far behind it is, and what was read in this run and in all. */
+/** Each partition: rate, lag, and counts of this run and of all runs. */
 export function sources() {
-  const list = table(
+  const list = sortableTable(
     "Sources",
     [
       { key: "source", title: "Partition" },
@@ -27,13 +27,13 @@ export function sources() {
   return (status) => {
     const wanted = status.sources.length > 0 ? list.element : none;
     if (body.firstChild !== wanted) body.replaceChildren(wanted);
-    const count = counted(status.sources.length, "partition", number(status.sources.length));
-    write(byId("sources-note"), status.sources.length > 0 ? `${count}. Written, rejected and redelivered: in this run` : "");
+    const count = withCount(status.sources.length, "partition", number(status.sources.length));
+    setText(byId("sources-note"), status.sources.length > 0 ? `${count}. Written, rejected and redelivered: in this run` : "");
     list.update(status.sources);
   };
 }
 
-/** Records, and how old the last one read is where there are more to read. */
+/** Lag in records, and the age of the last record read if behind. */
 function lag(value, { lag_ms: late }) {
   return (value === null ? "–" : number(value)) + (late ? ` (${milliseconds(late)})` : "");
 }

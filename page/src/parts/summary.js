@@ -1,11 +1,11 @@
 import { SERIES, throughput } from "../charts/throughput.js";
-import { byId, h, unit, write } from "../dom.js";
+import { byId, h, unit, setText } from "../dom.js";
 import { bytes, milliseconds, number, rate, span } from "../text/format.js";
 import { keyValues } from "./key_values.js";
 
 const SHOWN = ["rate", "lag", "latency", "memory"];
 
-/** Throughput, lag, latency and memory: what they are, and what they were over the last ten minutes. */
+/** Throughput, lag, latency and memory: current values and the last ten minutes. */
 export function summary() {
   const figures = keyValues(byId("figures"));
   const charts = SHOWN.map(chart);
@@ -29,23 +29,23 @@ export function summary() {
   }
 
   return {
-    /** Takes up a new status. */
+    /** Shows a new status. */
     update(status, history) {
       points = history.points;
       const pace = history.rate();
-      write(byId("pace"), pace === null ? "–" : rate(pace));
-      write(byId("now-note"), emptyWords(status));
+      setText(byId("pace"), pace === null ? "–" : rate(pace));
+      setText(byId("now-note"), emptyWords(status));
       facts(status);
     },
-    /** Draws up to now, by the server's clock: without new samples the time since the last one is a gap. */
+    /** Draws up to now by the server's clock. The time since the last sample is a gap. */
     tick(now, isLost) {
-      write(byId("pace-unit"), isLost ? "records per second, before the connection was lost" : "records per second");
+      setText(byId("pace-unit"), isLost ? "records per second, before the connection was lost" : "records per second");
       for (const one of charts) one.show(points, now);
     },
   };
 }
 
-/** What to expect while nothing was read; nothing to say once something was. */
+/** The hint while nothing was read yet. */
 function emptyWords({ all_time: all, sources }) {
   if (all.read > 0) return "";
   if (sources.length === 0) return "No partition found yet. If this stays, run “pinflow check” with the configuration: it names what is missing.";
@@ -57,7 +57,7 @@ function durable({ epoch, durable_epoch: committed }) {
   return committed !== null && committed >= epoch ? "everything that was read" : "more with the next commit";
 }
 
-/** What takes the memory: keys, where the run counts them. */
+/** What uses the memory: keys, if the run counts them. */
 function held({ state_sizes: state, memory }) {
   return state ? `${number(state.inds.records)} keys (ind)` : `${number(memory.symbols)} texts`;
 }
@@ -73,7 +73,7 @@ function share(part, whole) {
   return percent < 0.01 ? "below 0.01 % of records" : `${percent.toFixed(percent < 1 ? 2 : 1)} % of records`;
 }
 
-/** One figure over the last minutes. */
+/** The chart of one metric over the last ten minutes. */
 function chart(of) {
   const { title } = SERIES[of];
   const body = h("div", { class: "time-chart-body" }, h("p", { class: "empty" }, "Waiting for the first samples…"));
@@ -92,7 +92,7 @@ function chart(of) {
     element,
     show(shown, at) {
       [points, now] = [shown, at];
-      // A chart that has nothing to show takes no room.
+      // Hide a chart without data.
       element.hidden = points.length >= 2 && points.every((point) => point[of] === null);
       draw();
     },

@@ -1,13 +1,13 @@
 import { h } from "../dom.js";
 
 /**
- * A choice between a few views, as buttons of which one is pressed.
+ * A group of buttons of which exactly one is pressed.
  *
  * @param {string} label
  * @param {string[]} names
  * @param {(name: string) => void} chosen
  */
-export function choice(label, names, chosen) {
+export function choiceButtons(label, names, chosen) {
   const buttons = names.map((name) => h("button", { type: "button", "aria-pressed": "false", onclick: () => choose(name) }, name));
   function choose(name) {
     buttons.forEach((button, at) => button.setAttribute("aria-pressed", String(names[at] === name)));

@@ -1,27 +1,27 @@
-import { h, write } from "../dom.js";
-import { compare } from "../state/answers.js";
+import { h, setText } from "../dom.js";
+import { compareValues } from "../state/answers.js";
 import { number } from "../text/format.js";
 
-/** Rows that are shown until more are asked for: a page of a hundred thousand rows serves nobody. */
+/** Rows shown at first. */
 const ROWS_SHOWN = 100;
-/** Rows that one press of the button adds. */
+/** Rows that one press of "Show more" adds. */
 const ROWS_ADDED = 500;
 
 /**
- * A table that is sorted by pressing a column's heading: upwards, downwards, as it came.
+ * A table that is sorted by a column's heading: ascending, descending, original order.
  *
  * @typedef {object} Heading
  * @property {string} key
  * @property {string} title
- * @property {boolean} [numeric] set to the right, in figures of one width
+ * @property {boolean} [numeric] right-aligned with tabular figures
  * @property {(value: any, row: any) => string | Node} [shown]
- * @property {(row: any) => any} [by] what it is sorted by, if not by its value
+ * @property {(row: any) => any} [by] sort key, if not the value
  *
- * @param {string} caption for those who cannot see what stands around it
+ * @param {string} caption for screen readers
  * @param {Heading[]} headings
  * @param {{shown?: number}} [options]
  */
-export function table(caption, headings, { shown = ROWS_SHOWN } = {}) {
+export function sortableTable(caption, headings, { shown = ROWS_SHOWN } = {}) {
   const sort = { key: "", way: 1 };
   const state = { rows: [], fresh: () => false, limit: shown };
   const heads = headings.map((heading) => head(heading, () => turn(heading.key)));
@@ -50,13 +50,13 @@ export function table(caption, headings, { shown = ROWS_SHOWN } = {}) {
   function draw() {
     const heading = headings.find(({ key }) => key === sort.key);
     const by = heading?.by ?? ((row) => row[sort.key]);
-    const rows = heading ? [...state.rows].sort((one, other) => compare(by(one), by(other)) * sort.way) : state.rows;
+    const rows = heading ? [...state.rows].sort((one, other) => compareValues(by(one), by(other)) * sort.way) : state.rows;
     const listed = rows.slice(0, state.limit);
     while (body.rows.length > listed.length) body.deleteRow(-1);
     listed.forEach((row, at) => fill(body.rows[at] ?? body.appendChild(blank(headings)), row));
     cut.hidden = rows.length <= listed.length;
-    write(cut.firstChild, `${number(listed.length)} of ${number(rows.length)} shown`);
-    write(more, `Show ${number(Math.min(ROWS_ADDED, rows.length - listed.length))} more`);
+    setText(cut.firstChild, `${number(listed.length)} of ${number(rows.length)} shown`);
+    setText(more, `Show ${number(Math.min(ROWS_ADDED, rows.length - listed.length))} more`);
   }
 
   function fill(line, row) {
@@ -66,13 +66,13 @@ export function table(caption, headings, { shown = ROWS_SHOWN } = {}) {
       const value = row[key];
       const shown = as ? as(value, row) : value;
       if (shown instanceof Node) cell.replaceChildren(shown);
-      else write(cell, shown === null || shown === undefined ? "–" : String(shown));
+      else setText(cell, shown === null || shown === undefined ? "–" : String(shown));
     });
   }
 
   return {
     element,
-    /** Shows these rows; `fresh` says which of them are new. */
+    /** Shows these rows. `fresh` tells which ones have just changed. */
     update(rows, fresh = () => false) {
       Object.assign(state, { rows, fresh });
       draw();

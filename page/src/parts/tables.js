@@ -1,11 +1,11 @@
-import { byId, h, write } from "../dom.js";
+import { byId, h, setText } from "../dom.js";
 import { number } from "../text/format.js";
-import { counted } from "../text/words.js";
-import { table } from "./table.js";
+import { withCount } from "../text/words.js";
+import { sortableTable } from "./table.js";
 
-/** The Delta tables: what is committed, of all runs. */
+/** The Delta tables: rows committed by all runs. */
 export function tables() {
-  const list = table("Tables", [
+  const list = sortableTable("Tables", [
     { key: "table", title: "Table" },
     { key: "rows", title: "Rows (all runs)", numeric: true, shown: number },
     { key: "files", title: "Files", numeric: true, shown: number },
@@ -17,9 +17,9 @@ export function tables() {
     const durable = status.durable_epoch;
     const wanted = status.tables.length > 0 ? list.element : none;
     if (body.firstChild !== wanted) body.replaceChildren(wanted);
-    const count = status.commits ? `${counted(status.commits.count, "commit", number(status.commits.count))} in this run. ` : "";
+    const count = status.commits ? `${withCount(status.commits.count, "commit", number(status.commits.count))} in this run. ` : "";
     const note = durable === null ? "" : durable >= status.epoch ? "Everything shown is committed" : "Newer rows wait for the next commit";
-    write(byId("tables-note"), count + note);
+    setText(byId("tables-note"), count + note);
     list.update(status.tables);
   };
 }

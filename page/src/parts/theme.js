@@ -1,13 +1,13 @@
-import { byId, write } from "../dom.js";
+import { byId, setText } from "../dom.js";
 
 const KEY = "pinflow.theme";
 
-/** The button that changes between light and dark; until it is pressed, the system decides. */
+/** The button that switches between light and dark. Until then the system's theme is used. */
 export function theme() {
   const button = byId("theme");
   const system = matchMedia("(prefers-color-scheme: dark)");
   const dark = () => (document.documentElement.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
-  const name = () => write(button, dark() ? "Light" : "Dark");
+  const name = () => setText(button, dark() ? "Light" : "Dark");
   button.setAttribute("aria-label", "Change between light and dark");
   button.addEventListener("click", () => {
     const chosen = dark() ? "light" : "dark";
@@ -15,7 +15,7 @@ export function theme() {
     try {
       localStorage.setItem(KEY, chosen);
     } catch {
-      // Then it holds until the page is left.
+      // Without storage the choice is lost at reload.
     }
     name();
   });

@@ -1,5 +1,5 @@
 /**
- * The answers as they stand. Rows are told apart by what they hold, as the server does: no answer lists a row twice.
+ * The current answers. Rows are identified by their values: no answer has the same row twice.
  */
 export class Answers {
   /** @type {Map<string, {name: string, columns: Column[], rows: Map<string, object>, fresh: Map<string, number>}>} */
@@ -8,11 +8,11 @@ export class Answers {
   asOf = null;
 
   /**
-   * Takes up all events of one epoch.
+   * Applies all events of one epoch.
    *
    * @param {{kind: string, data: any}[]} events
-   * @param {number} now milliseconds, to mark what has just changed
-   * @returns {Set<string>} the answers that differ
+   * @param {number} now milliseconds, to mark changed rows
+   * @returns {Set<string>} the answers that changed
    */
   take(events, now) {
     const touched = new Set();
@@ -49,28 +49,28 @@ export class Answers {
 }
 
 /**
- * Rows as a reader expects them: by grouping columns upwards, then by the figure downwards, then by what is named.
+ * Sorts rows: grouping columns ascending, then the number descending, then the name.
  *
  * @typedef {{name: string, type: "long" | "text" | "double", group: boolean}} Column
  * @param {Iterable<object>} rows
  * @param {Column[]} columns
  */
-export function ordered(rows, columns) {
+export function sortRows(rows, columns) {
   const groups = columns.filter((column) => column.group);
   const figures = columns.filter((column) => !column.group && column.type !== "text");
   const labels = columns.filter((column) => !column.group && column.type === "text");
   const keys = [...groups.map(({ name }) => [name, 1]), ...figures.map(({ name }) => [name, -1]), ...labels.map(({ name }) => [name, 1])];
   return [...rows].sort((one, other) => {
     for (const [name, way] of keys) {
-      const order = compare(one[name], other[name]);
+      const order = compareValues(one[name], other[name]);
       if (order !== 0) return order * way;
     }
     return 0;
   });
 }
 
-/** Numbers by size, texts as the server orders them: by code point, near enough. Nothing comes last. */
-export function compare(one, other) {
+/** Compares numbers by value and texts by UTF-16 code unit, nearly as the server does. Null comes last. */
+export function compareValues(one, other) {
   if (one === other) return 0;
   if (one === null || one === undefined) return 1;
   if (other === null || other === undefined) return -1;

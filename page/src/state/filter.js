@@ -1,5 +1,5 @@
 /**
- * Whether a row is what somebody types: each word stands in one of its cells, in either case.
+ * A filter for rows: every word of the query must occur in some cell, ignoring case.
  *
  * @param {string} query
  * @returns {(row: object) => boolean}

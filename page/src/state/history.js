@@ -1,13 +1,13 @@
-// What the last ten minutes were like. The server takes a sample every second and keeps them; the page keeps those that it
-// has seen, so that the time before a restart of the server stays on the charts.
+// Samples of the last ten minutes. The server takes one per second. The page keeps those it has seen, so that the charts
+// still show the time before a restart of the server.
 
-/** As long as the server keeps samples, milliseconds. */
+/** How long the server keeps samples, milliseconds. */
 const KEEP_MS = 10 * 60_000;
-/** As many samples as the server keeps. */
+/** How many samples the server keeps. */
 export const ALL_SAMPLES = 600;
-/** Samples that are asked for at each look while none was missed. */
+/** Samples requested at each poll if none was missed. */
 const FEW_SAMPLES = 5;
-/** The rate of now is the average of so many samples: from one to the next it is mostly noise. */
+/** Samples over which the current rate is averaged. Between two samples it is mostly noise. */
 const RATE_SAMPLES = 5;
 
 /** @typedef {{at: number, rate: number | null, lag: number | null, latency: number | null, memory: number | null}} Point */
@@ -18,18 +18,18 @@ export class History {
   #lookedAt = -Infinity;
 
   /**
-   * How many samples to ask for, so that none is missing.
+   * How many samples to request so that none is missed.
    *
-   * @param {number} now milliseconds, by a clock that never goes back
+   * @param {number} now milliseconds of a monotonic clock
    */
   wanted(now) {
     return now - this.#lookedAt > (FEW_SAMPLES - 2) * 1000 ? ALL_SAMPLES : FEW_SAMPLES;
   }
 
   /**
-   * Takes up samples, oldest first. A clock that was put back on the server leaves samples of the future: they are dropped.
+   * Adds samples, oldest first. If the server's clock was set back, samples in the future are dropped.
    *
-   * @param {{samples: any[]}} history as `/status?history=` has it
+   * @param {{samples: any[]}} history as in `/status?history=`
    * @param {number} now as for {@link wanted}
    */
   add({ samples }, now) {
@@ -40,7 +40,7 @@ export class History {
     this.points = [...this.points.filter(({ at }) => at < first && last - at <= KEEP_MS), ...fresh];
   }
 
-  /** Records per second now; null if that is not known. */
+  /** Records per second now. Null if unknown. */
   rate() {
     const rates = this.points.slice(-RATE_SAMPLES).map(({ rate }) => rate);
     const known = rates.slice(rates.lastIndexOf(null) + 1);

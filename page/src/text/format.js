@@ -1,26 +1,26 @@
-// How figures are written. One language throughout: the page's own.
+// Formats numbers and times in the page's language.
 
 const WHOLE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const ONE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 });
 const SHORT = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
-/** With thousands separators; fractions only where there are some. */
+/** With thousands separators, and one decimal unless it is an integer. */
 export const number = (value) => (Number.isInteger(value) ? WHOLE : ONE).format(value);
 
-/** For where there is little room: `56K`. */
+/** Compact notation: `56K`. */
 export const short = (value) => SHORT.format(value);
 
-/** A rate: whole numbers where they are large enough to be read so. */
+/** A rate: without decimals from 10 on. */
 export const rate = (value) => (value >= 10 || value === 0 ? WHOLE : ONE).format(value);
 
-/** Texts of digits, too: positions have up to 56 of them. */
+/** A position. Those of up to 15 digits get thousands separators; Kinesis positions have up to 56 digits. */
 export const position = (text) => (/^\d{4,15}$/.test(text) ? text.replace(/\B(?=(\d{3})+$)/g, ",") : text);
 
-/** The time of day, here. */
+/** Local time of day. */
 export const clock = (instant) => CLOCK.format(new Date(instant));
 
-/** In the unit of a thousand bytes that suits. */
+/** Bytes in kB, MB or GB. */
 export function bytes(value) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let at = 0;
@@ -28,13 +28,13 @@ export function bytes(value) {
   return `${at === 0 || value >= 100 ? WHOLE.format(value) : ONE.format(value)} ${units[at]}`;
 }
 
-/** A short time: `0.4 ms`, `12 ms`, `1.2 s`. */
+/** A short duration: `0.4 ms`, `12 ms`, `1.2 s`. */
 export function milliseconds(value) {
   if (value >= 1000) return value >= 60_000 ? span(value / 1000) : `${ONE.format(value / 1000)} s`;
   return `${rate(value)} ms`;
 }
 
-/** A time span in its two largest units. */
+/** A duration in its two largest units. */
 export function span(seconds) {
   const parts = [["d", 86_400], ["h", 3_600], ["min", 60], ["s", 1]];
   const first = parts.findIndex(([, length]) => seconds >= length);

@@ -1,0 +1,40 @@
+import { storedToken } from "./token.js";
+
+/** The server's error reply: its status and message. */
+export class RequestError extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Longest wait for the head of a reply, milliseconds. */
+const REPLY_TIMEOUT_MS = 20_000;
+
+/** The URL of a route, relative to the page: a proxy may serve the page below a path. */
+export const routeUrl = (path) => new URL(`.${path}`, document.baseURI).href;
+
+/**
+ * Sends a GET request with the token, if there is one.
+ *
+ * @param {string} path a route of the server, starting with `/`
+ * @throws {RequestError} for an error status; another error without a reply
+ */
+export async function sendRequest(path, { headers = {}, signal, timeout = REPLY_TIMEOUT_MS } = {}) {
+  const bearer = storedToken();
+  const all = bearer ? { ...headers, authorization: `Bearer ${bearer}` } : headers;
+  const late = AbortSignal.timeout(timeout);
+  const response = await fetch(routeUrl(path), {
+    headers: all,
+    cache: "no-store",
+    credentials: "omit",
+    // A stream has its own timeout.
+    signal: signal ?? late,
+  });
+  if (response.ok) return response;
+  const fault = await response.json().catch(() => ({}));
+  throw new RequestError(response.status, fault.message ?? `the server answers ${response.status}`);
+}
+
+/** Sends a GET request and parses the JSON reply. */
+export const fetchJson = async (path, options) => (await sendRequest(path, options)).json();
