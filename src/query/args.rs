@@ -1,4 +1,4 @@
-//! What can be typed.
+//! Command-line arguments of `pinflow query`.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ pub struct QueryArgs {
     pub ca: Option<PathBuf>,
 }
 
-/// The form of what is written.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum QueryFormat {
     /// For people.
@@ -65,18 +65,18 @@ impl QueryFormat {
 }
 
 impl QueryArgs {
-    /// The form that is meant.
+    /// The given format, or the default: a table on a terminal, else JSON.
     pub(super) fn output_format(&self) -> QueryFormat {
         let by_default = if std::io::stdout().is_terminal() { QueryFormat::Table } else { QueryFormat::Json };
         self.format.unwrap_or(by_default)
     }
 
-    /// Whether programs may read what is written.
+    /// Whether the output is for programs.
     pub(crate) fn is_data(&self) -> bool {
         self.output_format() != QueryFormat::Table
     }
 
-    /// What stands behind the question mark.
+    /// The query parameters of the request.
     pub(super) fn query_params(&self) -> Vec<(String, String)> {
         let mut filters = self.filter.clone();
         if self.durable {
@@ -91,7 +91,7 @@ fn parse_filter(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// Reads where a run serves. Without a scheme it is http, without a host this machine.
+/// Parses the server's URL. The default scheme is http, the default host this machine.
 fn parse_server_url(text: &str) -> Result<url::Url, String> {
     let text = text.trim();
     let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn server_is_a_url_or_a_host_and_port_or_a_port() {
+    fn server_url_may_be_a_url_or_host_and_port_or_port() {
         for (text, url) in [
             ("http://127.0.0.1:7461", "http://127.0.0.1:7461/"),
             ("https://pinflow.example.com/posts", "https://pinflow.example.com/posts"),

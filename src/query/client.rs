@@ -1,4 +1,4 @@
-//! The asking side of HTTP.
+//! HTTP client of a run that serves.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,31 +12,31 @@ use crate::error_text::error_text;
 use crate::secret::{Secret, SecretFrom};
 use crate::usage::UsageError;
 
-/// How long a connection may take.
+/// Longest time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long nothing may come. A run that lives says so every 15 seconds.
+/// Longest time without bytes. A run sends a keep-alive comment every 15 seconds.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Asks one run.
+/// Sends requests to one run.
 pub(super) struct QueryClient {
     http: reqwest::Client,
     at: url::Url,
     token: Option<Secret>,
 }
 
-/// Whoever was asked refused.
+/// The server returned an error status.
 #[derive(Debug, thiserror::Error)]
-#[error("{said}")]
+#[error("{message}")]
 pub(super) struct QueryRejected {
-    said: String,
-    /// It may answer later.
+    message: String,
+    /// Whether the status was 503, so that a retry can succeed.
     pub(super) is_busy: bool,
 }
 
 impl QueryClient {
     pub(super) fn new(args: &QueryArgs) -> anyhow::Result<QueryClient> {
         let mut http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT);
-        // What is asked for is this URL's, not whatever it points to; and a token goes nowhere else.
+        // Do not follow redirects: the token must not reach another server.
         http = http.redirect(reqwest::redirect::Policy::none());
         if let Some(path) = &args.ca {
             let pem = std::fs::read(path).with_context(|| format!("read --ca {}", path.display()))?;
@@ -56,17 +56,20 @@ impl QueryClient {
         Ok(QueryClient { http, at: args.at.clone(), token })
     }
 
-    /// Asks; `last` is the last event seen.
+    /// Sends a GET request. `last` is the id of the last event seen.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or returns an error ([`QueryRejected`]).
     pub(super) async fn send_get(
         &self,
         path: &str,
-        asked: &[(String, String)],
+        params: &[(String, String)],
         last: Option<&str>,
     ) -> anyhow::Result<Response> {
         let mut url = self.at.clone();
         url.set_path(&format!("{}{path}", self.at.path().trim_end_matches('/')));
-        if !asked.is_empty() {
-            url.query_pairs_mut().extend_pairs(asked);
+        if !params.is_empty() {
+            url.query_pairs_mut().extend_pairs(params);
         }
         let mut request = self.http.get(url);
         if let Some(token) = &self.token {
@@ -85,22 +88,22 @@ impl QueryClient {
         }
         let body = response.bytes().await.unwrap_or_default();
         let fault: Option<Value> = serde_json::from_slice(&body).ok();
-        let said = fault.as_ref().and_then(|fault| fault["message"].as_str()).unwrap_or("it does not say why");
-        let mend = match status {
+        let message = fault.as_ref().and_then(|fault| fault["message"].as_str()).unwrap_or("no error message");
+        let hint = match status {
             StatusCode::UNAUTHORIZED => "; give it with --token, or in PINFLOW_TOKEN",
             _ => "",
         };
-        let said = format!("{} answers {status}: {said}{mend}", self.at);
-        Err(QueryRejected { said, is_busy: status == StatusCode::SERVICE_UNAVAILABLE }.into())
+        let message = format!("{} answers {status}: {message}{hint}", self.at);
+        Err(QueryRejected { message, is_busy: status == StatusCode::SERVICE_UNAVAILABLE }.into())
     }
 
-    pub(super) async fn get_bytes(&self, path: &str, asked: &[(String, String)]) -> anyhow::Result<Vec<u8>> {
-        let response = self.send_get(path, asked, None).await?;
+    pub(super) async fn get_bytes(&self, path: &str, params: &[(String, String)]) -> anyhow::Result<Vec<u8>> {
+        let response = self.send_get(path, params, None).await?;
         Ok(response.bytes().await.context("read the answer")?.to_vec())
     }
 
-    pub(super) async fn get_json(&self, path: &str, asked: &[(String, String)]) -> anyhow::Result<Value> {
-        serde_json::from_slice(&self.get_bytes(path, asked).await?).context("read the answer")
+    pub(super) async fn get_json(&self, path: &str, params: &[(String, String)]) -> anyhow::Result<Value> {
+        serde_json::from_slice(&self.get_bytes(path, params).await?).context("read the answer")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Server-Sent Events, read (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
+//! Client of Server-Sent Events, with reconnects (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,28 +8,28 @@ use reqwest::Response;
 use super::client::{QueryClient, QueryRejected};
 use crate::error_text::error_text;
 
-/// Before a lost connection is tried again; doubled each time.
+/// Backoff before a reconnect. It doubles with each attempt up to [`MAX_RETRY_BACKOFF`].
 const MIN_RETRY_BACKOFF: Duration = Duration::from_millis(250);
 const MAX_RETRY_BACKOFF: Duration = Duration::from_secs(10);
 
-/// Follows one stream of changes, over as many connections as it takes.
+/// A stream of changes that reconnects and resumes after lost connections.
 pub(super) struct ChangeStream<'a> {
     client: &'a QueryClient,
     path: &'a str,
-    asked: Vec<(String, String)>,
+    params: Vec<(String, String)>,
     response: Option<Response>,
     reader: SseParser,
-    /// Whether any connection ever stood: the first one is not tried again.
+    /// Whether a connection ever succeeded. A failure of the first one is an error and not retried.
     was_connected: bool,
     backoff: Duration,
 }
 
 impl<'a> ChangeStream<'a> {
-    pub(super) fn new(client: &'a QueryClient, path: &'a str, asked: Vec<(String, String)>) -> ChangeStream<'a> {
+    pub(super) fn new(client: &'a QueryClient, path: &'a str, params: Vec<(String, String)>) -> ChangeStream<'a> {
         ChangeStream {
             client,
             path,
-            asked,
+            params,
             response: None,
             reader: SseParser::default(),
             was_connected: false,
@@ -37,7 +37,7 @@ impl<'a> ChangeStream<'a> {
         }
     }
 
-    /// The next event: its kind and its data.
+    /// Waits for the next event: its name and its data.
     pub(super) async fn next_event(&mut self) -> anyhow::Result<(String, String)> {
         loop {
             if let Some(event) = self.reader.events.pop_front() {
@@ -53,8 +53,8 @@ impl<'a> ChangeStream<'a> {
                     self.reader.push_bytes(&bytes);
                 }
                 lost => {
-                    let why = lost.err().map_or_else(|| "it ended".to_owned(), |error| error_text(&error));
-                    tracing::warn!("the connection is lost ({why}); trying again");
+                    let why = lost.err().map_or_else(|| "closed by the server".to_owned(), |error| error_text(&error));
+                    tracing::warn!("connection lost ({why}); reconnecting");
                     self.response = None;
                     self.reader.discard_partial_event();
                     self.back_off().await;
@@ -64,15 +64,15 @@ impl<'a> ChangeStream<'a> {
     }
 
     async fn connect(&mut self) -> anyhow::Result<()> {
-        match self.client.send_get(self.path, &self.asked, self.reader.last_id.as_deref()).await {
+        match self.client.send_get(self.path, &self.params, self.reader.last_id.as_deref()).await {
             Ok(response) => {
                 if self.was_connected {
-                    tracing::info!("connected again");
+                    tracing::info!("reconnected");
                 }
                 (self.response, self.was_connected) = (Some(response), true);
                 Ok(())
             }
-            // A run that starts again rebuilds its answers first, and refuses meanwhile.
+            // A run that was restarted returns 503 while it rebuilds its answers.
             Err(error)
                 if !self.was_connected
                     || error.downcast_ref::<QueryRejected>().is_some_and(|refused| !refused.is_busy) =>
@@ -93,7 +93,7 @@ impl<'a> ChangeStream<'a> {
     }
 }
 
-/// Turns bytes into events.
+/// Parses bytes into Server-Sent Events.
 #[derive(Default)]
 struct SseParser {
     partial_line: Vec<u8>,
@@ -137,12 +137,12 @@ impl SseParser {
                 self.data.push_str(value);
             }
             "id" => self.id = Some(value.to_owned()),
-            // A comment, or nothing that we know.
+            // Comments and unknown fields are ignored.
             _ => {}
         }
     }
 
-    /// A connection ended in the middle of an event: it comes again.
+    /// Discards an incomplete event after a lost connection. The server sends it again.
     fn discard_partial_event(&mut self) {
         self.partial_line.clear();
         self.kind.clear();
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_read_however_they_are_cut() {
+    fn events_are_parsed_from_chunks_of_any_size() {
         let text = b":\n\nid: 1-2\nevent: snapshot\ndata: {\"a\":1}\n\nevent: change\r\ndata: x\r\ndata:y\r\n\r\nid: 1-3\nevent: change\ndata: z\n\n";
         let expected = [("snapshot", "{\"a\":1}"), ("change", "x\ny"), ("change", "z")];
         for step in 1..text.len() {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn half_an_event_is_no_event() {
+    fn incomplete_event_is_discarded_on_reconnect() {
         let mut reader = SseParser::default();
         reader.push_bytes(b"id: 1-1\nevent: change\ndata: whole\n\nid: 1-2\nevent: change\ndata: ha");
         reader.discard_partial_event();

@@ -1,4 +1,4 @@
-//! `pinflow query`: asks a run that serves over HTTP.
+//! `pinflow query`: reads answers and changes from a run that serves over HTTP.
 
 mod args;
 mod client;
@@ -17,10 +17,10 @@ use events::ChangeStream;
 
 use crate::usage::UsageError;
 
-/// Asks, and writes what it hears to `out`.
+/// Runs the query and writes the result to `out`.
 ///
 /// # Errors
-/// If there is nobody to ask, or the answer is a refusal, in the words of who refuses.
+/// If the server cannot be reached or returns an error, with the server's message.
 pub async fn run(args: QueryArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let client = QueryClient::new(&args)?;
     let Some(answer) = &args.answer else {
@@ -35,15 +35,15 @@ pub async fn run(args: QueryArgs, out: &mut impl Write) -> anyhow::Result<()> {
         }
         return print_changes(&client, &args, &format!("{path}/changes"), out).await;
     }
-    let mut asked = args.query_params();
+    let mut params = args.query_params();
     match args.output_format() {
         QueryFormat::Table => {
-            let answer = client.get_json(&path, &asked).await?;
+            let answer = client.get_json(&path, &params).await?;
             render::write_table(&answer, out)?;
         }
         form => {
-            asked.push(("format".to_owned(), form.format_name().to_owned()));
-            out.write_all(&client.get_bytes(&path, &asked).await?)?;
+            params.push(("format".to_owned(), form.format_name().to_owned()));
+            out.write_all(&client.get_bytes(&path, &params).await?)?;
             if form == QueryFormat::Json {
                 out.write_all(b"\n")?;
             }
@@ -52,7 +52,7 @@ pub async fn run(args: QueryArgs, out: &mut impl Write) -> anyhow::Result<()> {
     out.flush().context("write to stdout")
 }
 
-/// Follows for ever; a connection that is lost is made anew, and goes on where it was.
+/// Prints changes until interrupted. After a lost connection it reconnects and resumes.
 async fn print_changes(client: &QueryClient, args: &QueryArgs, path: &str, out: &mut impl Write) -> anyhow::Result<()> {
     let mut follow = ChangeStream::new(client, path, args.query_params());
     loop {

@@ -1,4 +1,4 @@
-//! Answers for people.
+//! Renders answers as text tables for people.
 
 use std::io::{self, Write};
 
@@ -31,7 +31,7 @@ fn column_names(answer: &Value) -> Vec<&str> {
     columns.into_iter().flatten().filter_map(|column| column["name"].as_str()).collect()
 }
 
-/// One answer as a table, and what it is as of.
+/// Writes one answer as a table, and the epoch that it is as of.
 pub(super) fn write_table(answer: &Value, out: &mut impl Write) -> io::Result<()> {
     let names = column_names(answer);
     let mut table = new_table();
@@ -47,7 +47,7 @@ pub(super) fn write_table(answer: &Value, out: &mut impl Write) -> io::Result<()
     }
 }
 
-/// Which answers there are.
+/// Writes the list of answers with their columns.
 pub(super) fn write_answer_list(answers: &Value, form: QueryFormat, out: &mut impl Write) -> io::Result<()> {
     let all = answers.as_array().map(Vec::as_slice).unwrap_or_default();
     let columns = |answer: &Value, sep: &str| {
@@ -74,7 +74,7 @@ pub(super) fn write_answer_list(answers: &Value, form: QueryFormat, out: &mut im
     }
 }
 
-/// One event of a stream of changes: rows that came, rows that went.
+/// Writes one event: deleted and inserted rows, or a snapshot.
 pub(super) fn write_event(kind: &str, event: &Value, out: &mut impl Write) -> io::Result<()> {
     if let Some(why) = event.get("why").or_else(|| event.get("anew")) {
         writeln!(out, "-- {}", display_text(why))?;
