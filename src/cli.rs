@@ -183,7 +183,7 @@ impl RunOverrides {
             set.push(("serve.listen", format!("--listen {listen}")));
             match &mut config.serve {
                 Some(serve) => serve.listen = listen,
-                None => config.serve = Some(HttpConfig::at(listen)),
+                None => config.serve = Some(HttpConfig::listening_on(listen)),
             }
         }
         for (key, flag) in set {

@@ -12,7 +12,7 @@ use crate::sinks::answers::AnswerTables;
 
 /// Publishes the latest answers every `every` until `over` turns true, then a last time.
 ///
-/// With [`Read::Durable`] only answers whose rows are committed are published, so a table never shows what a crash could
+/// With [`ReadConsistency::Durable`] only answers whose rows are committed are published, so a table never shows what a crash could
 /// undo. A failure is logged once, and again when it has ended. Meanwhile the run continues.
 pub async fn publish(
     answer_hub: Arc<AnswerHub>,

@@ -171,7 +171,7 @@ struct ReaderTasks {
     /// Where the HTTP server listens.
     url: Option<String>,
     tasks: Vec<task::JoinHandle<()>>,
-    /// Puts epochs on the board that the tasks read.
+    /// Puts epochs in the answer hub that the tasks read.
     showing: Option<task::JoinHandle<()>>,
     over: watch::Sender<bool>,
 }
@@ -215,7 +215,7 @@ impl ReaderTasks {
 
     /// Lets them read to the end.
     async fn finish(self) -> anyhow::Result<()> {
-        // Everything is on the board before its readers are told that it is all.
+        // Everything is in the answer hub before its readers are told that it is all.
         if let Some(showing) = self.showing {
             showing.await.map_err(serving_panicked)?;
         }
@@ -227,7 +227,7 @@ impl ReaderTasks {
     }
 }
 
-/// Puts passed epochs on the board, and hands them on.
+/// Puts passed epochs in the answer hub, and hands them on.
 async fn publish_frames(
     mut passed: mpsc::Receiver<EpochFrame>,
     answer_hub: Arc<AnswerHub>,

@@ -326,8 +326,8 @@ impl Config {
         }
         add("objects", self.objects.validate());
         add("answers.delta", self.answers.delta.iter().flat_map(|answers| answers.faults(&self.base)).collect());
-        add("serve", self.serve.iter().flat_map(|serve| serve.faults(&self.base)).collect());
-        add("gateway", self.gateway.iter().flat_map(|gateway| gateway.faults(&self.base)).collect());
+        add("serve", self.serve.iter().flat_map(|serve| serve.validate(&self.base)).collect());
+        add("gateway", self.gateway.iter().flat_map(|gateway| gateway.validate(&self.base)).collect());
         add("telemetry", self.telemetry.iter().flat_map(TelemetryConfig::faults).collect());
         for (index, source) in self.sources.iter().enumerate() {
             add(&format!("source.{index}"), source.problems(&self.base));

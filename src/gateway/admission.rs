@@ -1,4 +1,4 @@
-//! How much may come: requests a second from each client, and bytes under way from all of them.
+//! Admission control: requests per second of each client, and bytes in flight of all clients.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use crate::http::{ByteBudget, ByteReservation};
 
-/// Clients that are remembered; those that have not come for longest are forgotten, and begin anew.
+/// Capacity of a bucket in seconds of its rate: what a client may send in one burst.
+const BUCKET_SECS: u64 = 2;
+/// Most clients that are tracked. A client that is dropped starts with a full bucket again.
 const MAX_TRACKED_CLIENTS: usize = 10_000;
 
-/// Lets requests in.
+/// Limits the request rate of each client and the memory of all requests.
 pub(super) struct AdmissionControl {
     rates: Option<RequestRates>,
     budget: Arc<ByteBudget>,
@@ -23,26 +25,26 @@ impl AdmissionControl {
         }
     }
 
-    /// Counts a request of a client.
+    /// Takes one token of the client's bucket.
     ///
     /// # Errors
-    /// How long to wait, if it has sent too many.
+    /// The time until the next token, if the bucket is empty.
     pub(super) fn count_request(&self, client: &str, now: Instant) -> Result<(), Duration> {
         self.rates.as_ref().map_or(Ok(()), |rates| rates.take_token(client, now))
     }
 
-    /// A reservation of nothing yet, for a request and its reply.
+    /// Opens a reservation of 0 bytes for a request and its reply.
     pub(super) fn open_reservation(&self) -> ByteReservation {
         self.budget.open_reservation()
     }
 
-    /// Bytes that requests and replies hold now.
+    /// Bytes of requests and replies in memory now.
     pub(super) fn bytes_under_way(&self) -> usize {
         self.budget.reserved_bytes()
     }
 }
 
-/// A bucket of tokens for each client: filled evenly, two seconds' worth at the most.
+/// Token buckets by client. A bucket holds at most the tokens of [`BUCKET_SECS`].
 struct RequestRates {
     per_sec: f64,
     clients: Mutex<HashMap<String, TokenBucket>>,
@@ -59,11 +61,11 @@ impl RequestRates {
     }
 
     fn take_token(&self, client: &str, now: Instant) -> Result<(), Duration> {
-        let most = 2.0 * self.per_sec;
+        let most = BUCKET_SECS as f64 * self.per_sec;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if clients.len() >= MAX_TRACKED_CLIENTS && !clients.contains_key(client) {
-            // Who has not come for two seconds has a full bucket, and loses nothing. If all came, all begin anew.
-            clients.retain(|_, bucket| now.duration_since(bucket.filled) < Duration::from_secs(2));
+            // A client without requests for this long has a full bucket and loses nothing. If that frees no room, drop all.
+            clients.retain(|_, bucket| now.duration_since(bucket.filled) < Duration::from_secs(BUCKET_SECS));
             if clients.len() >= MAX_TRACKED_CLIENTS {
                 clients.clear();
             }
@@ -87,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_that_sends_too_much_waits_and_others_do_not() {
+    fn client_over_its_rate_waits_and_others_do_not() {
         let admission = AdmissionControl::new(Some(10), 1 << 20);
         let start = Instant::now();
         let sent = |client: &str, at: Duration| admission.count_request(client, start + at);
@@ -97,13 +99,13 @@ mod tests {
         assert!(sent("b", Duration::ZERO).is_ok());
         assert!(sent("a", Duration::from_millis(50)).is_err());
         assert!(sent("a", Duration::from_millis(101)).is_ok());
-        // However long it was away, what it may send at once stays bounded.
+        // However long it was idle, its burst stays bounded.
         let later = Duration::from_secs(3_600);
         assert_eq!((0..100).filter(|_| sent("a", later).is_ok()).count(), 20);
     }
 
     #[test]
-    fn the_number_of_clients_that_are_remembered_is_bounded() {
+    fn number_of_tracked_clients_is_bounded() {
         let rates = RequestRates::new(1);
         let start = Instant::now();
         for client in 0..MAX_TRACKED_CLIENTS + 10 {

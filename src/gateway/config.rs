@@ -1,4 +1,4 @@
-//! What can be said about a gateway: `[gateway]`.
+//! `[gateway]`: the configuration of the gateway.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::kinesis;
 use crate::secret::SecretFrom;
 use crate::storage::LocationSpec;
 
-/// `[gateway]`: a front door over HTTP.
+/// `[gateway]`: accepts records over HTTP.
 ///
 /// ```toml
 /// [gateway]
@@ -23,73 +23,73 @@ use crate::storage::LocationSpec;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayConfig {
-    /// Address and port: `127.0.0.1:7461`, `localhost:7461`, `:7461` or `7461`, which all mean this machine only. Port 0
-    /// takes a free one, and logs which.
+    /// Address and port. `127.0.0.1:7461`, `localhost:7461`, `:7461` and `7461` all listen on this machine only. Port 0
+    /// takes a free port and logs it.
     #[serde(deserialize_with = "deserialize_listen_address")]
     pub listen: SocketAddr,
-    /// Topics under `/topics` are those of this cluster.
+    /// The Kafka cluster behind `/topics`.
     #[serde(default)]
     pub kafka: Option<kafka::KafkaConnection>,
-    /// Streams under `/streams` are those of this region.
+    /// The Kinesis region behind `/streams`.
     #[serde(default)]
     pub kinesis: Option<kinesis::KinesisConnection>,
-    /// Records go into files of this folder, for whatever is neither Kafka's nor Kinesis': it can be read as a recording.
+    /// Folder to append records to, for the routes that have no Kafka or Kinesis. It can be read as a recording.
     #[serde(default)]
     pub recording: Option<PathBuf>,
-    /// Topics and streams that may be named; without it all that are there.
+    /// Topics and streams that clients may use. Without it, all.
     #[serde(default)]
     pub allow: Option<Vec<String>>,
-    /// Whether streams may be made and deleted.
+    /// Whether clients may create and delete streams.
     #[serde(default)]
     pub manage_streams: bool,
-    /// Who may send; without tokens everybody who reaches the port.
+    /// Bearer tokens. Without any, every client that reaches the port has full access.
     #[serde(default)]
     pub tokens: GatewayTokens,
-    /// Encrypts, with this certificate.
+    /// Certificate for TLS.
     #[serde(default)]
     pub tls: Option<ServerTls>,
-    /// Names under which it is asked, beside `localhost` and addresses.
+    /// Accepted host names besides `localhost` and IP addresses.
     #[serde(default)]
     pub hosts: Vec<String>,
-    /// The largest body of a request, bytes.
+    /// Largest request body, bytes.
     #[serde(default = "GatewayConfig::body_bytes_max")]
     pub body_bytes_max: usize,
-    /// Records of one request to a topic. (A request to a stream has 500 at the most, as Kinesis has it.)
+    /// Most records of a request to a topic. (For streams it is 500, as for Kinesis.)
     #[serde(default = "GatewayConfig::records_max")]
     pub records_max: usize,
-    /// Bytes that requests and their replies may hold at the same time; further requests get 503.
+    /// Most bytes of requests and replies in memory. Further requests get 503.
     #[serde(default = "GatewayConfig::bytes_under_way_max")]
     pub bytes_under_way_max: usize,
-    /// Requests a second from one client (a token, or else an address), twice as many at once; no limit without it.
+    /// Most requests per second of one client (token or address), with bursts of twice as many. Without it, no limit.
     #[serde(default)]
     pub requests_per_sec_max: Option<u32>,
-    /// Requests with an unknown token from one address (of IPv6, a /64 network) in a minute; then 429 until it is over,
-    /// without a look at the token. 0: no limit.
+    /// Most requests with an unknown token from one address (IPv6: /64 network) in a minute. Further requests get 429
+    /// until the minute is over, whatever their token. 0 means no limit.
     #[serde(default = "GatewayConfig::failed_tokens_per_min_max")]
     pub failed_tokens_per_min_max: u32,
-    /// How long a record may take until it is acknowledged before its sender is told that it is not, seconds.
+    /// Longest wait for the acknowledgement of a record, seconds. Then the client gets an error and may retry.
     #[serde(default = "GatewayConfig::answer_secs_max")]
     pub answer_secs_max: u64,
-    /// Connections at the same time; further ones are turned away with 503.
+    /// Most connections at the same time. Further ones get 503.
     #[serde(default = "GatewayConfig::connections_max")]
     pub connections_max: usize,
-    /// Connections from one address that is not this machine's.
+    /// Most connections at the same time from one address. Loopback is exempt.
     #[serde(default = "GatewayConfig::connections_per_address_max")]
     pub connections_per_address_max: usize,
-    /// Listen beyond this machine without tokens and encryption.
+    /// Accept an address beyond this machine without tokens and TLS.
     #[serde(default)]
     pub danger_listen_in_the_open: bool,
 }
 
-/// Bearer tokens, by what they allow. A client may send its token as `x-api-key`, too, as it would to Amazon's gateway.
+/// Bearer tokens by what they permit. Clients of Amazon API Gateway may send the token as `x-api-key`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayTokens {
-    /// Sending records, listing and describing.
+    /// Send records, list and describe topics and streams.
     pub write: Option<SecretFrom>,
     /// Metrics only.
     pub metrics: Option<SecretFrom>,
-    /// Everything, making and deleting streams too.
+    /// Everything, including creating and deleting streams.
     pub admin: Option<SecretFrom>,
 }
 
@@ -116,19 +116,19 @@ impl GatewayConfig {
         256
     }
 
-    /// The folder that records go to, if there is one. `base` is what a relative path is relative to.
+    /// The folder of `recording`. A relative path is resolved against `base`.
     ///
     /// # Errors
-    /// If it is no folder of this machine, with the form that works.
+    /// If it is not a local folder, with the form to write.
     pub(super) fn recording_folder(&self, base: &Path) -> Result<Option<PathBuf>, String> {
         let Some(path) = &self.recording else { return Ok(None) };
         let Some(text) = path.to_str() else { return Ok(Some(base.join(path))) };
         LocationSpec::parse_folder(text, base, "[gateway] recording").map(Some)
     }
 
-    /// What is wrong though every key can be read. `base` is what relative paths are relative to.
+    /// The problems of this section, each with a hint. Relative paths are resolved against `base`.
     #[must_use]
-    pub fn faults(&self, base: &Path) -> Vec<KeyProblem> {
+    pub fn validate(&self, base: &Path) -> Vec<KeyProblem> {
         let listening = ListenSettings {
             listen: self.listen,
             tls: self.tls.as_ref(),
@@ -137,7 +137,7 @@ impl GatewayConfig {
             connections_max: self.connections_max,
             connections_per_address_max: self.connections_per_address_max,
         };
-        let mut faults = listening.faults(base);
+        let mut faults = listening.validate(base);
         match (&self.kafka, &self.kinesis, &self.recording) {
             (None, None, None) => faults.push(KeyProblem::table(
                 "has nowhere to put records: add kafka = { brokers = \"…\" }, kinesis = { … } or recording = \"FOLDER\"",
@@ -173,14 +173,14 @@ impl GatewayConfig {
         faults
     }
 
-    /// Whether a topic or a stream may be named.
+    /// Whether `allow` has this topic or stream.
     pub(crate) fn allows_name(&self, name: &str) -> bool {
         self.allow.as_ref().is_none_or(|names| names.iter().any(|one| one == name))
     }
 }
 
 impl GatewayTokens {
-    /// Whether one is asked for.
+    /// Whether at least one token is configured.
     #[must_use]
     pub fn is_any_set(&self) -> bool {
         self.write.is_some() || self.metrics.is_some() || self.admin.is_some()
@@ -193,11 +193,11 @@ mod tests {
     use super::*;
 
     fn faults(text: &str) -> Vec<String> {
-        KeyProblem::texts(&toml::from_str::<GatewayConfig>(text).unwrap().faults(Path::new("/nowhere")))
+        KeyProblem::texts(&toml::from_str::<GatewayConfig>(text).unwrap().validate(Path::new("/nowhere")))
     }
 
     #[test]
-    fn what_cannot_be_meant_is_said() {
+    fn contradictory_or_unsafe_settings_are_reported() {
         assert!(faults("listen = '127.0.0.1:0'\nrecording = 'posts'").is_empty());
         assert!(faults("listen = '127.0.0.1:0'")[0].contains("nowhere to put records"));
         let all =

@@ -1,4 +1,4 @@
-//! Why a request goes no further, whatever it is about. Each family of routes says it in its own shape.
+//! Errors of requests that are the same for all routes. `/topics` and `/streams` each render them in their own format.
 
 use std::time::Duration;
 
@@ -6,38 +6,38 @@ use axum::http::StatusCode;
 
 use crate::http::AccessError;
 
-/// Why a request is turned away.
+/// Why a request is rejected before its records are read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum GatewayError {
-    /// Who sent it may not.
+    /// Access is denied.
     #[error("{}", .0.message())]
     AccessError(AccessError),
-    /// Its sender has sent too many.
-    #[error("too many requests; come again in {:.1} s", .0.as_secs_f64())]
+    /// The client exceeds its request rate.
+    #[error("too many requests; retry in {:.1} s", .0.as_secs_f64())]
     TooMany(Duration),
-    /// Too much of all senders' is under way.
-    #[error("too much is under way; come again in a second")]
+    /// The memory for requests is exhausted.
+    #[error("too many bytes in flight ([gateway] bytes_under_way_max); retry in a second")]
     Busy,
-    /// Its body is too large.
-    #[error("the body is larger than the {0} bytes that are taken ([gateway] body_bytes_max)")]
+    /// The body is too large.
+    #[error("the body is larger than {0} bytes ([gateway] body_bytes_max)")]
     TooLarge(usize),
-    /// Its body did not come in time.
-    #[error("the body did not come within {} s", .0.as_secs())]
+    /// The body took too long.
+    #[error("the body did not arrive within {} s", .0.as_secs())]
     Slow(Duration),
-    /// Its body comes more slowly than is waited for.
-    #[error("the body comes too slowly: less than {0} bytes a second")]
+    /// The body arrives below the minimum rate.
+    #[error("the body arrives too slowly: less than {0} bytes per second")]
     SlowUpload(usize),
-    /// Its body is compressed.
+    /// The body is compressed.
     #[error("Content-Encoding {0} is not accepted; send the body uncompressed")]
     ContentEncoding(String),
-    /// It has more records than are taken at once.
+    /// It has too many records.
     #[error("the request has more than {0} records ([gateway] records_max); send them in several requests")]
     TooManyRecords(usize),
-    /// The connection broke off in its body.
-    #[error("the body broke off")]
+    /// The connection was closed within the body.
+    #[error("the connection was closed before the body was complete")]
     BrokenOff,
-    /// There is nothing behind these routes.
-    #[error("there is no {0} behind this gateway")]
+    /// These routes have no backend.
+    #[error("this gateway has no {0} configured")]
     Nothing(&'static str),
     /// There is no such route.
     #[error("HTTP 404 Not Found")]
@@ -62,7 +62,7 @@ impl GatewayError {
         }
     }
 
-    /// When to come again.
+    /// Value of the `Retry-After` header.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             GatewayError::TooMany(wait) => Some(*wait),

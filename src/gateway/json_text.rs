@@ -1,9 +1,9 @@
-//! JSON as it came, on one line.
+//! Edits JSON text without parsing values, so that numbers and escapes keep their digits.
 
-/// A JSON value without the white space between its tokens. Numbers, escapes and the order of fields stay as they were
-/// written: nothing is read and written anew, so nothing is rounded.
+/// Removes the white space between the tokens of a JSON value, so that it fits on one line. Numbers, escapes and the order
+/// of fields are kept.
 ///
-/// `json` must be JSON; of anything else, whatever stands between quotes is kept.
+/// `json` must be valid JSON. In any other text, only what is between quotes is kept unchanged.
 pub(super) fn strip_whitespace(json: &str) -> Vec<u8> {
     let mut kept = Vec::with_capacity(json.len());
     let (mut quoted, mut escaped) = (false, false);
@@ -24,7 +24,7 @@ pub(super) fn strip_whitespace(json: &str) -> Vec<u8> {
     kept
 }
 
-/// Words about a value of a client, of which only the head is kept: they may quote all of it.
+/// Truncates an error message that may quote a whole value of a client.
 pub(super) fn truncate_message(text: impl Into<String>) -> String {
     const CHARS_MAX: usize = 200;
     let mut text = text.into();
@@ -44,14 +44,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_stay_as_they_were_written() {
+    fn strip_whitespace_keeps_tokens() {
         let json = "{ \"a b\" : [ 1.50, 1e400,\n\t-0 ], \"q\\\" x\" : \" \\\\\" ,\"é\":\"\\u00e9 \" }";
         let kept = "{\"a b\":[1.50,1e400,-0],\"q\\\" x\":\" \\\\\",\"é\":\"\\u00e9 \"}";
         assert_eq!(String::from_utf8(strip_whitespace(json)).unwrap(), kept);
     }
 
     #[test]
-    fn words_are_cut_between_characters() {
+    fn truncate_message_cuts_between_characters() {
         assert_eq!(truncate_message("é".repeat(200)), "é".repeat(200));
         assert_eq!(truncate_message("é".repeat(100_000)), format!("{}…", "é".repeat(200)));
     }
@@ -74,7 +74,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_spread_over_lines_is_what_was_written_without(value in json_values()) {
+        fn strip_whitespace_of_pretty_json_equals_compact_json(value in json_values()) {
             let spread = serde_json::to_string_pretty(&value).unwrap();
             prop_assert_eq!(strip_whitespace(&spread), serde_json::to_vec(&value).unwrap());
         }

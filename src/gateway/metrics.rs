@@ -1,4 +1,4 @@
-//! What the gateway counts, and `/metrics`.
+//! Counters of the gateway, and `GET /metrics`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -14,19 +14,19 @@ use crate::http::{
     ConnectionCounts, MetricsPage, NO_STORE, PROMETHEUS_TYPE, cpu_seconds, resident_bytes, typed_response,
 };
 
-/// What is counted.
+/// Counters of the gateway.
 #[derive(Debug, Default)]
 pub(super) struct GatewayMetrics {
     pub(super) connections: Arc<ConnectionCounts>,
     pub(super) topics: RecordCounts,
     pub(super) streams: RecordCounts,
-    /// Bytes of bodies.
+    /// Bytes of request bodies.
     pub(super) bytes: AtomicU64,
-    /// Requests by route and status, and how long they took together.
+    /// Count and total duration of requests by route and status.
     requests: Mutex<BTreeMap<(String, u16), (u64, Duration)>>,
 }
 
-/// Records of one family of routes.
+/// Counts of records of `/topics` or `/streams`.
 #[derive(Debug, Default)]
 pub(super) struct RecordCounts {
     pub(super) taken: AtomicU64,
@@ -41,14 +41,15 @@ impl RecordCounts {
 }
 
 impl GatewayMetrics {
-    /// `route` is one of ours, never what was typed: else anybody could make as many of them as he likes.
+    /// Counts a request. `route` is a route pattern, never the path of the request: otherwise a client could create any
+    /// number of label values.
     pub(super) fn count_request(&self, route: &str, status: u16, took: Duration) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         let (count, all) = requests.entry((route.to_owned(), status)).or_default();
         (*count, *all) = (*count + 1, *all + took);
     }
 
-    /// Records taken, and refused, so far.
+    /// Records accepted and rejected so far.
     pub(super) fn record_totals(&self) -> (u64, u64) {
         let sum =
             |of: fn(&RecordCounts) -> &AtomicU64| of(&self.topics).load(Relaxed) + of(&self.streams).load(Relaxed);

@@ -1,4 +1,4 @@
-//! The routes, and what goes around every request: who sends it, how many he sends, how large it is.
+//! The router, and the middleware of all routes: access, request rate, metrics, and error replies.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use crate::http::{
     typed_response,
 };
 
-/// How long, and how much, is read of a body that nobody wants.
+/// Longest time, and most bytes, to read of a rejected request's body.
 const DRAIN_LIMITS: (Duration, usize) = (Duration::from_secs(1), 16 << 20);
 
-/// What the routes know.
+/// State that all request handlers share.
 pub(super) struct GatewayState {
     pub(super) config: GatewayConfig,
     pub(super) access: AccessControl<GatewayRole>,
@@ -38,10 +38,9 @@ pub(super) struct GatewayState {
     pub(super) metrics: GatewayMetrics,
 }
 
-/// Shared by all requests.
 pub(super) type SharedGatewayState = Arc<GatewayState>;
 
-/// What a token stands for.
+/// The role that a token grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GatewayRole {
     Writer,
@@ -49,16 +48,16 @@ pub(super) enum GatewayRole {
     Admin,
 }
 
-/// What a request wants.
+/// What a request does. It decides which roles are permitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum GatewayAction {
-    /// To know whether the process lives.
+    /// Health check. No token needed.
     Life,
-    /// Figures.
+    /// Read metrics.
     Metrics,
-    /// To send records, or to know what there is.
+    /// Send records, list or describe.
     Records,
-    /// To make or delete a stream.
+    /// Create or delete a stream.
     Manage,
 }
 
@@ -83,7 +82,7 @@ impl GatewayRole {
     }
 }
 
-/// All routes, each also behind one more segment in front: the stage that Amazon's gateway puts there.
+/// All routes. Those of topics and streams also exist below a first segment, the stage of Amazon API Gateway.
 pub(super) fn build_router(state: SharedGatewayState) -> Router {
     let routes = || topics::routes().merge(streams::routes());
     Router::new()
@@ -97,7 +96,7 @@ pub(super) fn build_router(state: SharedGatewayState) -> Router {
         .with_state(state)
 }
 
-/// Says no in the shape that the path's clients know.
+/// Rejects a request, in the error format of its route family.
 async fn reject(request: Request, error: GatewayError) -> Response {
     let path = request.uri().path().to_owned();
     drain_body(request.into_body()).await;
@@ -108,7 +107,7 @@ async fn reject(request: Request, error: GatewayError) -> Response {
     }
 }
 
-/// Goes around every request.
+/// Middleware of all routes: checks the request, runs it, counts it, sets headers.
 async fn handle_request(
     State(state): State<SharedGatewayState>,
     Extension(ClientAddr(from)): Extension<ClientAddr>,
@@ -126,7 +125,7 @@ async fn handle_request(
         StatusCode::UNAUTHORIZED => {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        // RFC 9110, 15.5.16: what would have been accepted.
+        // RFC 9110, 15.5.16: a 415 names the accepted codings.
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
@@ -155,7 +154,7 @@ fn check_request(
         return Ok(());
     }
     let token = bearer_token(headers);
-    // Who has no token yet is counted by his address: guessing is slow, too.
+    // Without a valid token, count by address: this also slows down guessing.
     let permitted = state.access.check_permission(headers, from, |role| role.allows_action(action));
     let client = if permitted.is_ok() && !token.is_empty() { token.to_owned() } else { from.to_string() };
     state.admission.count_request(&client, now).map_err(GatewayError::TooMany)?;
@@ -166,8 +165,8 @@ fn check_request(
     Ok(())
 }
 
-/// Reads past a body that nobody wants, as far as that is worth while: were the connection closed with bytes unread, the
-/// system would reset it, and its sender might never see why he was refused.
+/// Reads and discards a body within [`DRAIN_LIMITS`]. Closing a connection with unread bytes resets it, and the client might
+/// lose the error reply.
 pub(super) async fn drain_body(body: Body) {
     let (time, mut left) = DRAIN_LIMITS;
     let reading = async {
@@ -179,16 +178,16 @@ pub(super) async fn drain_body(body: Body) {
             }
         }
     };
-    // Who sends slower than that has to look for himself.
+    // After the time limit the connection is closed anyway.
     let _ = tokio::time::timeout(time, reading).await;
 }
 
-/// Runs what waits without taking a thread from others.
+/// Runs blocking work without blocking other tasks of this thread.
 pub(super) fn run_blocking<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
 }
 
-/// Which file of a recording a topic or a stream is, by the last word of its name: `12e255fc4fcd.pin`,
+/// The index in [`STREAMS`] of a topic or stream, by the last word of its name: `12e255fc4fcd.pin`,
 /// `streaming-12e255fc4fcd-geo`, `user`.
 pub(super) fn recording_stream(name: &str) -> Option<usize> {
     let word = name.rsplit(['.', '-', '_']).next()?;
@@ -200,13 +199,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_word_of_a_name_tells_the_stream() {
+    fn recording_stream_is_the_last_word_of_a_name() {
         let names = ["pin", "12e255fc4fcd.pin", "streaming-12e255fc4fcd-geo", "a_user", "pinterest", "x.pins", ""];
         assert_eq!(names.map(recording_stream), [Some(0), Some(0), Some(1), Some(2), None, None, None]);
     }
 
     #[test]
-    fn only_admins_change_streams() {
+    fn only_admin_role_manages_streams() {
         let of = |method: Method, route: &str| requested_action(&method, route);
         assert_eq!(of(Method::DELETE, "/{stage}/streams/{stream}"), GatewayAction::Manage);
         assert_eq!(of(Method::POST, "/streams/{stream}"), GatewayAction::Manage);

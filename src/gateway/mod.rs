@@ -1,9 +1,11 @@
-//! `pinflow gateway`: a front door over HTTP, where the original system had Amazon's API Gateway, Confluent's REST proxy
-//! and the mapping templates of a Kinesis proxy.
+//! `pinflow gateway`: accepts records over HTTP and writes them to Kafka, Kinesis or files.
 //!
-//! Two families of routes: `topics` speaks as the REST proxy does, `streams` as the Kinesis proxy; behind each is a
-//! cluster, a region, or the files of a recording. A record is acknowledged once it is where it belongs: by all in-sync
-//! replicas, by Kinesis, on the disk. Nothing is queued that is not being waited for, and what is under way is bounded.
+//! `/topics` implements the API of the Confluent REST Proxy (v2), `/streams` that of an Amazon API Gateway in front of
+//! Kinesis. Behind each is a Kafka cluster, a Kinesis region, or the files of a recording.
+//!
+//! A request is answered when its records are stored: acknowledged by all in-sync replicas, by Kinesis, or synced to disk.
+//! Delivery is at least once: a client that times out or gets 503 retries, and a retry can create a duplicate. Nothing is
+//! buffered beyond the requests in flight, and their memory is bounded.
 
 mod admission;
 mod config;
@@ -35,13 +37,13 @@ use metrics::GatewayMetrics;
 use middleware::{GatewayRole, GatewayState, SharedGatewayState};
 use recording_folder::RecordingFolder;
 
-/// Between two words on how much has come.
+/// Interval between progress messages.
 const PROGRESS_LOG_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Serves until `stop` turns true, then answers what was asked and returns.
+/// Serves until `stop` turns true. Requests in progress are answered first.
 ///
 /// # Errors
-/// If the port cannot be had, a token is missing, or Kafka, Kinesis or the folder cannot be reached.
+/// If the port cannot be bound, a token cannot be read, or Kafka, Kinesis or the folder cannot be reached.
 pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
     let answer_timeout = Duration::from_secs(config.answer_secs_max);
     let tokens = &config.tokens;
@@ -77,7 +79,7 @@ pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>
     let limits = ConnectionLimits {
         connections_max: config.connections_max,
         connections_per_address_max: config.connections_per_address_max,
-        // Who is being answered is told what became of the records.
+        // Long enough for requests in progress to get their answer.
         shutdown_grace: answer_timeout + Duration::from_secs(5),
     };
     let admission = AdmissionControl::new(config.requests_per_sec_max, config.bytes_under_way_max);
@@ -86,7 +88,7 @@ pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>
     let scheme = if state.config.tls.is_some() { "https" } else { "http" };
     let address = port.local_address()?;
     let url = format!("{scheme}://{address}");
-    tracing::info!(%address, url, "the gateway listens");
+    tracing::info!(%address, url, "the gateway is listening");
     let progress = tokio::spawn(log_progress(Arc::clone(&state)));
     let tally = Arc::clone(&state.metrics.connections);
     port.serve(middleware::build_router(Arc::clone(&state)), limits, tally, stop).await;
@@ -104,7 +106,7 @@ pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>
     Ok(())
 }
 
-/// Says now and then how much has come.
+/// Logs how many records were accepted and rejected.
 async fn log_progress(state: SharedGatewayState) {
     let (mut before, mut then) = (state.metrics.record_totals(), Instant::now());
     loop {
@@ -118,7 +120,7 @@ async fn log_progress(state: SharedGatewayState) {
     }
 }
 
-/// Looks whether everything behind a gateway can be reached, and writes nothing.
+/// Checks that Kafka, Kinesis and the folder can be reached. Writes nothing.
 pub async fn check_backends(config: &GatewayConfig, base: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut found = |what: Result<String, String>| {
@@ -139,7 +141,7 @@ pub async fn check_backends(config: &GatewayConfig, base: &Path) -> Vec<Finding>
             Err(error) => Err(format!("gateway: {error:#}")),
         });
     }
-    // What it cannot be was found when the configuration was read.
+    // An invalid folder was reported when the configuration was validated.
     if let Ok(Some(folder)) = config.recording_folder(base) {
         let nearest = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
         found(match nix::unistd::access(nearest, nix::unistd::AccessFlags::W_OK) {

@@ -1,8 +1,10 @@
-//! A folder of files that records are appended to: `pin.jsonl`, `geo.jsonl`, `user.jsonl`, as a recording has them.
+//! Appends records to a recording: `pin.jsonl`, `geo.jsonl` and `user.jsonl` in one folder.
 //!
-//! A thread for each file writes what has come meanwhile at one blow, syncs it, and then tells everybody: so a record is
-//! acknowledged when it is on the disk, and many senders share one sync. A line that a crash has cut off is ended, never
-//! taken away: whoever follows the file may have seen it. It was not acknowledged, and a reader rejects it.
+//! Each file has a thread. It writes all queued batches at once, syncs the file (`fdatasync`), and then acknowledges them
+//! (group commit). So an acknowledged record is on disk, and concurrent senders share one sync.
+//!
+//! A line that a crash cut off is ended with a newline and never truncated, because a reader that follows the file may have
+//! seen it. It was not acknowledged, and the reader rejects it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -15,62 +17,62 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::storage::{Location, StorageError, create_folder};
 
-/// Batches that may wait for a file.
+/// Most batches that wait for one file.
 const MAX_QUEUED_BATCHES: usize = 1_024;
-/// Bytes that are written at one blow.
+/// About how many bytes are written and synced at once.
 const MAX_WRITE_BYTES: usize = 4 << 20;
-/// The streams that a recording has.
+/// The streams of a recording, one file each.
 pub(super) const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 
-/// Why lines are not in a file.
+/// Why lines were not appended.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum AppendError {
-    /// Too many wait already.
-    #[error("too many records are under way")]
+    /// The queue of the file is full.
+    #[error("too many records are waiting to be written")]
     Busy,
-    /// The disk does not take them.
+    /// Writing or syncing failed.
     #[error("{0}")]
     Failed(String),
 }
 
-/// Why a folder cannot be written.
+/// Why a folder cannot be appended to.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// A file, or the folder itself, is not to be had.
-    #[error("append to {path}")]
+    /// The folder or a file cannot be opened.
+    #[error("cannot append to {path}")]
     Io {
-        /// Which.
+        /// The folder or file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         #[source]
         cause: io::Error,
     },
-    /// Another gateway appends to it.
+    /// Another gateway has locked it.
     #[error("{0} is being written by another gateway; stop it, or choose another folder")]
     Taken(PathBuf),
-    /// The disk that it is meant to be on is not mounted.
+    /// The disk of the folder is not mounted.
     #[error(transparent)]
     Unmounted(#[from] StorageError),
-    /// It is not for appending.
-    #[error("{0} is there, compressed: lines cannot be appended; choose another folder, or move it aside")]
+    /// A file is compressed, so lines cannot be appended.
+    #[error("{0} is compressed, so lines cannot be appended; choose another folder or move the file")]
     Compressed(PathBuf),
 }
 
-/// Whole lines, each with its end, and who wants to hear of them.
+/// Complete lines with their newlines, and where to send the result.
 struct LineBatch {
     lines: Vec<u8>,
     count: u64,
     reply: oneshot::Sender<Result<u64, AppendError>>,
 }
 
-/// The files.
+/// The open files of a recording, each with its writer thread.
 pub(super) struct RecordingFolder {
     files: Vec<mpsc::Sender<LineBatch>>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl RecordingFolder {
-    /// Opens the files, and makes what is not there.
+    /// Opens the files, and creates the folder and files that do not exist.
     ///
     /// # Errors
     /// [`FolderError`]
@@ -86,15 +88,15 @@ impl RecordingFolder {
             threads.push(thread.spawn(move || file.append_queued(queue)).map_err(failed)?);
             files.push(sender);
         }
-        // The names, too, must outlive a power cut.
+        // Sync the directory: new file names must survive a power failure too.
         File::open(path).and_then(|folder| folder.sync_all()).map_err(failed)?;
         Ok(RecordingFolder { files, threads })
     }
 
-    /// Appends lines to the file of a stream; the number of the first of them, from 0, once they are on the disk.
+    /// Appends lines to the file of a stream. Returns the index of the first line (from 0) once all are on disk.
     ///
     /// # Errors
-    /// [`AppendError`]: of [`AppendError::Failed`] some may be there all the same.
+    /// [`AppendError`]. After [`AppendError::Failed`] some of the lines may be in the file.
     pub(super) async fn append_lines(&self, stream: usize, lines: Vec<u8>, count: u64) -> Result<u64, AppendError> {
         let (reply, reply_receiver) = oneshot::channel();
         let gone = |_| AppendError::Failed("the file is closed".to_owned());
@@ -105,27 +107,27 @@ impl RecordingFolder {
         }
     }
 
-    /// Waits until everything that was handed over is on the disk.
+    /// Closes the queues and waits until everything is on disk.
     pub(super) fn close(folder: Arc<RecordingFolder>) {
-        // Whoever still holds it is being answered.
+        // If a request still holds it, that request is still waiting for its result.
         let Some(folder) = Arc::into_inner(folder) else { return };
         drop(folder.files);
         for thread in folder.threads {
-            // A thread that panicked has said so.
+            // A panic was reported by the thread itself.
             let _ = thread.join();
         }
     }
 }
 
-/// One file.
+/// One file, locked and open for appending.
 struct AppendFile {
     file: Flock<File>,
     path: PathBuf,
-    /// Lines in it.
+    /// Lines in the file.
     count: u64,
-    /// Bytes in it.
+    /// Bytes in the file.
     bytes: u64,
-    /// Whether both are known: not after a write that failed.
+    /// Whether `count` and `bytes` are known. They are not after a failed write.
     is_known: bool,
 }
 
@@ -145,7 +147,7 @@ impl AppendFile {
         Ok(lines)
     }
 
-    /// Counts what was added since it was last known, and ends a line that was cut off.
+    /// Counts the lines after the known end, and ends a line that was cut off.
     fn scan_appended(&mut self) -> io::Result<()> {
         let (mut block, mut last) = (vec![0; 1 << 20], b'\n');
         loop {
@@ -158,7 +160,7 @@ impl AppendFile {
         if last != b'\n' {
             let path = self.path.display();
             let line = self.count + 1;
-            tracing::warn!(%path, line, "the last line was cut off; it is ended, and readers will reject it");
+            tracing::warn!(%path, line, "the last line is incomplete (crash or full disk); it was ended and will be rejected when it is read");
             self.file.write_all(b"\n")?;
             self.file.sync_data()?;
             (self.count, self.bytes) = (self.count + 1, self.bytes + 1);
@@ -167,7 +169,7 @@ impl AppendFile {
         Ok(())
     }
 
-    /// Appends what comes, until nobody is left who could send anything.
+    /// Appends queued batches until all senders are dropped.
     fn append_queued(mut self, mut queue: mpsc::Receiver<LineBatch>) {
         let mut lines = Vec::new();
         while let Some(first) = queue.blocking_recv() {
@@ -182,7 +184,7 @@ impl AppendFile {
             }
             let written = self.write_synced(&lines);
             if let Err(error) = &written {
-                tracing::error!(path = %self.path.display(), %error, "records cannot be appended");
+                tracing::error!(path = %self.path.display(), %error, "records could not be appended");
             }
             for batch in batches {
                 let outcome = match &written {
@@ -192,14 +194,14 @@ impl AppendFile {
                     }
                     Err(error) => Err(AppendError::Failed(error.to_string())),
                 };
-                // Who asked may have hung up.
+                // The client may have disconnected.
                 let _ = batch.reply.send(outcome);
             }
         }
     }
 
-    /// Writes and syncs. After a failure some lines may be there and one may be cut off: before the next ones that is
-    /// looked at.
+    /// Writes and syncs. After a failure the file may have some of the lines, the last one incomplete, so the next write
+    /// scans it first.
     fn write_synced(&mut self, lines: &[u8]) -> io::Result<()> {
         if !self.is_known {
             self.scan_appended()?;
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_are_numbered_as_they_stand() {
+    async fn append_returns_the_index_of_the_first_line() {
         let at = tempfile::tempdir().unwrap();
         for round in 0..3 {
             let folder = Arc::new(RecordingFolder::open(at.path()).unwrap());
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_that_was_cut_off_is_ended_and_stays() {
+    async fn incomplete_last_line_is_ended_and_kept() {
         let at = tempfile::tempdir().unwrap();
         std::fs::write(at.path().join("user.jsonl"), "{}\n{\"ind\"").unwrap();
         let folder = Arc::new(RecordingFolder::open(at.path()).unwrap());
@@ -246,12 +248,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_a_write_that_failed_lines_are_numbered_as_they_stand() {
+    async fn append_after_failed_write_counts_lines_again() {
         let at = tempfile::tempdir().unwrap();
         let path = at.path().join("pin.jsonl");
         let mut lines = AppendFile::open(&path).unwrap();
         lines.write_synced(b"1\n").unwrap();
-        // As a full disk leaves it: a whole line and half a one, of which nobody was told.
+        // As after a full disk: one complete and one incomplete line, both not acknowledged.
         std::fs::write(&path, "1\n2\n{\"").unwrap();
         (lines.count, lines.is_known) = (1, false);
         lines.write_synced(b"3\n").unwrap();
@@ -259,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_is_not_appended_to() {
+    fn compressed_file_is_rejected() {
         let at = tempfile::tempdir().unwrap();
         std::fs::write(at.path().join("geo.jsonl"), [0x28, 0xb5, 0x2f, 0xfd, 0]).unwrap();
         assert!(matches!(RecordingFolder::open(at.path()), Err(FolderError::Compressed(_))));

@@ -1,4 +1,4 @@
-//! Bodies of requests: taken in as they come, with room for what has come and no more.
+//! Receives request bodies. Memory is reserved for the bytes that have arrived, not for an announced length.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -13,37 +13,37 @@ use super::error::GatewayError;
 use super::middleware::{GatewayState, drain_body};
 use crate::http::ByteReservation;
 
-/// How long a whole body may take.
+/// Longest time for a whole body.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// After so long a body must have come at [`MIN_UPLOAD_BYTES_PER_SEC`].
+/// Time before the minimum rate applies, see [`MIN_UPLOAD_BYTES_PER_SEC`].
 const UPLOAD_GRACE: Duration = Duration::from_secs(5);
-/// What a body must come at on average once the grace is over: who announces much and sends nothing is let go.
+/// Minimum average rate of a body after the grace, bytes per second. It ends requests that announce much and send nothing.
 const MIN_UPLOAD_BYTES_PER_SEC: usize = 4 << 10;
-/// What is read at first of a body, bytes; its buffer then doubles.
+/// First size of a body's buffer, bytes. It doubles when it is full.
 const MIN_BUFFER_BYTES: usize = 4 << 10;
-/// What some programs put in front of UTF-8.
+/// UTF-8 byte order mark, which some programs put before JSON.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What a record takes beside its bytes, about: until it is written, and in the reply.
+/// About how many bytes a record needs in addition to its data, while it is written and in the reply.
 const RECORD_OVERHEAD_BYTES: usize = 512;
 
-/// A body that was taken in.
+/// A complete request body.
 pub(super) struct UploadedBody {
-    /// Without a byte order mark.
+    /// The body without a byte order mark.
     pub(super) bytes: Bytes,
-    /// For this body, what is made of it, and the reply.
+    /// Memory of the body, its records and the reply.
     pub(super) reservation: ByteReservation,
 }
 
 impl UploadedBody {
-    /// Reserves what its records take: their bytes are copied once, while the body is still there.
+    /// Reserves the memory of its records. Their bytes are copied once while the body still exists.
     pub(super) fn reserve_records(&mut self, records: usize) -> Result<(), GatewayError> {
         let bytes = 2 * self.bytes.len() + records * RECORD_OVERHEAD_BYTES;
         self.reservation.grow_to(bytes).map_err(|_| GatewayError::Busy)
     }
 }
 
-/// Takes a request's body in. What cannot be taken is read past, as far as that is worth while.
+/// Receives a request's body. If it is rejected, discards the rest as [`drain_body`] does.
 pub(super) async fn receive_body(
     state: &GatewayState,
     headers: &HeaderMap,
@@ -65,7 +65,7 @@ pub(super) async fn receive_body(
             state.metrics.bytes.fetch_add(upload.bytes.len() as u64, Relaxed);
             Ok(upload)
         }
-        // Of a body that stands still nothing more is to be had.
+        // A stalled or closed body has nothing to drain.
         Err(error @ (GatewayError::Slow(_) | GatewayError::SlowUpload(_) | GatewayError::BrokenOff)) => Err(error),
         Err(error) => {
             drain_body(Body::from_stream(parts)).await;
@@ -74,7 +74,7 @@ pub(super) async fn receive_body(
     }
 }
 
-/// The first coding of the body that is not taken: nothing is decompressed here, for a small body can become any size.
+/// The first `Content-Encoding` that is not accepted. Nothing is decompressed: a small body could become any size.
 fn refused_encoding(headers: &HeaderMap) -> Option<String> {
     let named = headers.get_all(CONTENT_ENCODING).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
     let codings = named.flat_map(|value| value.split(',').map(|coding| coding.trim().to_owned()).collect::<Vec<_>>());
@@ -107,7 +107,7 @@ impl BodyReader {
         Ok(UploadedBody { bytes, reservation: self.reservation })
     }
 
-    /// How long the next bytes are waited for, and what is said if they do not come.
+    /// How long to wait for the next bytes, and the error if they do not arrive.
     fn next_deadline(&self, elapsed: Duration) -> (Duration, GatewayError) {
         let earned = Duration::from_secs_f64(self.buffer.len() as f64 / MIN_UPLOAD_BYTES_PER_SEC as f64);
         let until = UPLOAD_GRACE + earned;
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn body_reserves_what_has_come_and_not_what_is_announced() {
+    async fn body_reserves_received_bytes_and_not_the_announced_length() {
         let budget = ByteBudget::new(1 << 20);
         let mut open = body_reader(&budget, Some(100_000));
         assert_eq!(budget.reserved_bytes(), 0);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn body_is_refused_where_it_is_too_large_or_nothing_is_left_for_it() {
+    async fn body_over_its_limit_or_the_budget_is_rejected() {
         let budget = ByteBudget::new(50_000);
         let mut other = budget.open_reservation();
         other.grow_to(10).unwrap();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn body_is_waited_for_as_long_as_it_keeps_its_rate() {
+    fn body_deadline_extends_while_the_minimum_rate_is_kept() {
         let budget = ByteBudget::new(1 << 20);
         let waits = |bytes: usize, elapsed: u64| {
             let mut reader = body_reader(&budget, Some(90_000));
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn byte_order_mark_is_left_out() {
+    async fn byte_order_mark_is_removed() {
         let budget = ByteBudget::new(1 << 20);
         let read = async |body: &[u8]| {
             body_reader(&budget, None).read_body(&mut body_stream(vec![body.to_vec()])).await.unwrap().bytes
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn compressed_body_is_named() {
+    fn refused_encoding_names_the_first_compression() {
         let of = |lines: &[&'static str]| {
             let mut headers = HeaderMap::new();
             for line in lines {

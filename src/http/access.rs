@@ -1,4 +1,7 @@
-//! Who may ask: under which names, from which pages, with which token.
+//! Access control: checks a request's `Host`, framing and origin, and its token.
+//!
+//! `Host` and origin are checked against DNS rebinding and cross-site requests. Requests that two HTTP parsers could read
+//! differently are rejected, so that no proxy in front can be made to see another request than this server.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -13,29 +16,29 @@ use subtle::{Choice, ConstantTimeEq};
 use super::token_failures::TokenFailures;
 use crate::secret::{SecretError, SecretFrom};
 
-/// Where clients of Amazon's API Gateway put their key.
+/// Header in which clients of Amazon API Gateway send their key.
 const API_KEY_HEADER: &str = "x-api-key";
 
-/// Why a request is not answered.
+/// Why a request is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AccessError {
-    /// It names no host.
+    /// It has no `Host` header.
     NoHost,
-    /// It has several `Host` lines: two programs that read it might each believe another one.
+    /// It has several `Host` headers. A proxy might route by one and this server by the other.
     SeveralHosts,
-    /// Its target is a URL of another host than its `Host` line.
+    /// Its target is a URL whose host differs from the `Host` header.
     OtherAuthority,
-    /// Its body is coded in a way that this server does not decode.
+    /// Its body has a transfer coding other than `chunked`.
     TransferCoding,
-    /// It names a host that is not ours.
+    /// Its `Host` is none of the configured names, `localhost` or an IP address.
     UnknownHost,
-    /// A page of another origin sent it.
+    /// It was sent by a page of another origin.
     ForeignOrigin,
-    /// It carries no token that is known.
+    /// It has no token, or an unknown one.
     Unauthorized,
-    /// Too many unknown tokens came from its address; how long until one is looked at again.
+    /// Its address sent too many unknown tokens. Tokens are checked again after this time.
     TooManyFailures(Duration),
-    /// Its token does not allow that.
+    /// Its token does not permit the request.
     Forbidden,
 }
 
@@ -53,7 +56,7 @@ impl AccessError {
         }
     }
 
-    /// A name for programs.
+    /// Stable error name, for the `error` field of replies.
     pub(crate) fn error_name(self) -> &'static str {
         match self {
             AccessError::NoHost
@@ -68,24 +71,28 @@ impl AccessError {
         }
     }
 
-    /// Words for people.
+    /// Message for the client.
     pub(crate) fn message(self) -> &'static str {
         match self {
-            AccessError::NoHost => "the request names no Host",
-            AccessError::SeveralHosts => "the request has more than one Host line; send one",
-            AccessError::OtherAuthority => "the request's URL and its Host line name different hosts",
-            AccessError::TransferCoding => "of transfer codings only `chunked` is accepted; send the body uncompressed",
-            AccessError::UnknownHost => "this is not served under that name; name it in hosts, or ask by address",
-            AccessError::ForeignOrigin => "pages of other origins may not do this",
-            AccessError::Unauthorized => "a bearer token is wanted",
-            AccessError::TooManyFailures(_) => {
-                "too many requests with an unknown token came from this address; wait as long as Retry-After says"
+            AccessError::NoHost => "the request has no Host header",
+            AccessError::SeveralHosts => "the request has more than one Host header; send one",
+            AccessError::OtherAuthority => "the request's URL and its Host header name different hosts",
+            AccessError::TransferCoding => {
+                "the only accepted Transfer-Encoding is `chunked`; send the body uncompressed"
             }
-            AccessError::Forbidden => "this token does not allow that",
+            AccessError::UnknownHost => {
+                "this host name is not served; add it to `hosts` in the configuration, or use the IP address"
+            }
+            AccessError::ForeignOrigin => "requests from pages of other origins are not allowed",
+            AccessError::Unauthorized => "a bearer token is required",
+            AccessError::TooManyFailures(_) => {
+                "too many requests with an unknown token from this address; retry after the time in Retry-After"
+            }
+            AccessError::Forbidden => "this token does not permit the request",
         }
     }
 
-    /// When to send the request again.
+    /// Value of the `Retry-After` header.
     pub(crate) fn retry_after(self) -> Option<Duration> {
         match self {
             AccessError::TooManyFailures(wait) => Some(wait),
@@ -94,39 +101,39 @@ impl AccessError {
     }
 }
 
-/// What a request is for, as far as the guard has to know.
+/// What a request is for. It decides which checks of `Host` and origin apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RoutePurpose {
-    /// A page, which a link from elsewhere may open.
+    /// The HTML page. Links from other sites may open it.
     Page,
-    /// A file of the page, the same everywhere. Typefaces are asked for with the page's origin, which is not the `Host`
-    /// that a proxy names.
+    /// A static file of the page. Browsers send `Origin` when they load fonts, and behind a proxy it differs from `Host`, so
+    /// the origin is not checked.
     Asset,
-    /// Health or metrics. Load balancers ask for them with HTTP/1.0 and without `Host`, as no browser does.
+    /// Health or metrics. Load balancers use HTTP/1.0 without `Host`, which no browser does.
     Probe,
-    /// Anything else.
+    /// Any other route.
     Api,
 }
 
-/// A token's hash, and what it opens.
+/// A token's SHA-256 hash and the role that it grants.
 struct RoleToken<R> {
     hash: [u8; 32],
     role: R,
 }
 
-/// Decides on requests. A role, `R`, is what a token stands for.
+/// Checks requests. `R` is the role that a token grants.
 pub(crate) struct AccessControl<R> {
     hosts: Vec<String>,
-    /// Empty: everybody may do everything.
+    /// If empty, every request is permitted.
     tokens: Vec<RoleToken<R>>,
     failures: TokenFailures,
 }
 
 impl<R: Copy> AccessControl<R> {
-    /// Reads the tokens. `base` is what relative paths are relative to; `failures` counts tokens that are not known.
+    /// Reads the tokens. Relative paths are resolved against `base`. `failures` limits unknown tokens per address.
     ///
     /// # Errors
-    /// If one is not there.
+    /// If a token cannot be read.
     pub(crate) fn new<'a>(
         hosts: &[String],
         tokens: impl IntoIterator<Item = (&'a Option<SecretFrom>, R)>,
@@ -138,7 +145,10 @@ impl<R: Copy> AccessControl<R> {
         Ok(AccessControl { hosts: hosts.to_vec(), tokens: read.collect::<Result<_, SecretError>>()?, failures })
     }
 
-    /// Lets a request pass that names us, is framed without doubt, and comes from no page of another origin.
+    /// Checks framing, `Host` and origin.
+    ///
+    /// # Errors
+    /// The first check that fails.
     pub(crate) fn check_request<B>(&self, request: &Request<B>, purpose: RoutePurpose) -> Result<(), AccessError> {
         let headers = request.headers();
         if !has_unambiguous_length(headers) {
@@ -160,7 +170,7 @@ impl<R: Copy> AccessControl<R> {
         }
         let foreign = |origin: &str| origin.split_once("://").is_none_or(|(_, from)| !from.eq_ignore_ascii_case(host));
         let crosses = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site");
-        // A link from elsewhere opens a page; what the page then asks for comes from its own origin.
+        // A link from another site may open the page. The page's own requests are same-origin.
         let opens =
             purpose == RoutePurpose::Page && headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
         if (crosses && !opens) || headers.get(ORIGIN).is_some_and(|origin| origin.to_str().map_or(true, foreign)) {
@@ -175,13 +185,16 @@ impl<R: Copy> AccessControl<R> {
             _ => host,
         };
         let bare = name.trim_start_matches('[').trim_end_matches(']');
-        // An address is nobody's to point elsewhere.
+        // DNS rebinding needs a name: an IP address is always safe.
         bare.parse::<IpAddr>().is_ok()
             || name.eq_ignore_ascii_case("localhost")
             || self.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(name))
     }
 
-    /// Lets a request of an address pass whose token allows what it is about.
+    /// Checks that the token's role satisfies `allows`.
+    ///
+    /// # Errors
+    /// If the token is missing, unknown or not permitted, or if `from` sent too many unknown tokens.
     pub(crate) fn check_permission(
         &self,
         headers: &HeaderMap,
@@ -192,11 +205,11 @@ impl<R: Copy> AccessControl<R> {
             return Ok(());
         }
         let (token, now) = (bearer_token(headers), Instant::now());
-        // Who sends no token guesses none.
+        // A missing token is no guess and is not counted.
         if token.is_empty() {
             return Err(AccessError::Unauthorized);
         }
-        // Before the token is looked at: else the reply would tell a good guess from a bad one.
+        // Before the token is checked: otherwise the reply would reveal a correct guess.
         if let Some(wait) = self.failures.wait_time(from, now) {
             return Err(AccessError::TooManyFailures(wait));
         }
@@ -209,7 +222,7 @@ impl<R: Copy> AccessControl<R> {
 
     fn check_token(&self, token: &str, allows: impl Fn(R) -> bool) -> Result<(), AccessError> {
         let given = hash_token(token);
-        // All of them are looked at, and hashes are compared: time tells nothing of a token.
+        // Compare the hashes of all tokens in constant time, so that timing reveals nothing about a token.
         let (mut known, mut allowed) = (Choice::from(0), Choice::from(0));
         for token in &self.tokens {
             let same = token.hash.ct_eq(&given);
@@ -226,7 +239,7 @@ impl<R: Copy> AccessControl<R> {
     }
 }
 
-/// Whether a body's length is said in a way that every server and proxy reads alike.
+/// Whether every HTTP parser finds the same end of the body (no request smuggling).
 fn has_unambiguous_length(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -236,7 +249,7 @@ fn has_unambiguous_length(headers: &HeaderMap) -> bool {
     }
 }
 
-/// The host that a request names: RFC 9112, 3.2. Only HTTP/1.0 may leave the `Host` line out.
+/// The host of a request (RFC 9112, section 3.2). `None` if HTTP/1.0 omits it.
 fn named_host<B>(request: &Request<B>) -> Result<Option<&str>, AccessError> {
     let (uri, mut hosts) = (request.uri(), request.headers().get_all(HOST).iter());
     let host = match (hosts.next(), hosts.next()) {
@@ -258,7 +271,7 @@ fn without_default_port<'a>(host: &'a str, uri: &Uri) -> &'a str {
     host.strip_suffix(port).unwrap_or(host)
 }
 
-/// The token that a request carries; empty if none.
+/// The token of a request, from `Authorization: Bearer` or `x-api-key`. Empty if there is none.
 pub(crate) fn bearer_token(headers: &HeaderMap) -> &str {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let bearer = text(AUTHORIZATION.as_str())
@@ -312,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn request_whose_host_or_length_can_be_read_in_two_ways_is_refused() {
+    fn request_with_ambiguous_host_or_length_is_rejected() {
         let guard = access_control(&[], &[]);
         let local = ("host", "localhost");
         assert_eq!(status(&guard, "/answers", &[local, local]), 400);
@@ -343,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn address_that_sent_too_many_unknown_tokens_is_refused_before_its_token_is_looked_at() {
+    fn address_with_too_many_unknown_tokens_is_rejected_before_its_token_is_checked() {
         let guard = access_control(&[], &["zero"]);
         let send = |name: &str, token: &str, from: IpAddr| {
             let permitted = guard.check_permission(&headers(&[(name, token)]), from, |_| true);
@@ -359,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_names_and_origins_are_served() {
+    fn host_and_origin_other_than_own_are_rejected() {
         let guard = access_control(&["pinflow.example.com"], &[]);
         for host in [
             "localhost",
@@ -389,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_opens_what_its_role_may_do() {
+    fn token_permits_what_its_role_allows() {
         let open = access_control(&[], &[]);
         assert_eq!(open.check_permission(&headers(&[]), CLIENT, |_| false), Ok(()));
         let guard = access_control(&[], &["zero", "one"]);

@@ -1,4 +1,4 @@
-//! A budget of bytes: what requests and replies hold in memory together.
+//! A byte budget that all requests and replies share, so that their memory is bounded.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -8,16 +8,18 @@ use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use bytes::Bytes;
 
-/// Bytes that may be held at the same time. Nobody waits for room: who finds none is told so and gives back what it has,
-/// so two requests can never wait for each other. What is alone may take more than the limit, so that nothing is refused
-/// for ever; how large one request or reply may be is bounded elsewhere.
+/// The bytes that may be reserved at the same time.
+///
+/// A reservation never waits: it fails at once if the budget is exhausted, so two requests cannot deadlock on each other.
+/// A single reservation may exceed the limit while no other exists. Otherwise a reply larger than the limit could never
+/// be sent. The size of one request or reply is bounded elsewhere.
 #[derive(Debug)]
 pub(crate) struct ByteBudget {
     limit: usize,
     reserved: AtomicUsize,
 }
 
-/// There is no room in the budget.
+/// The reservation does not fit into what is left of the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BudgetExhausted;
 
@@ -26,24 +28,24 @@ impl ByteBudget {
         Arc::new(ByteBudget { limit, reserved: AtomicUsize::new(0) })
     }
 
-    /// A reservation of nothing yet.
+    /// Opens a reservation of 0 bytes.
     pub(crate) fn open_reservation(self: &Arc<ByteBudget>) -> ByteReservation {
         ByteReservation { budget: Arc::clone(self), bytes: 0 }
     }
 
-    /// Bytes that are reserved now.
+    /// Bytes reserved now, over all reservations.
     pub(crate) fn reserved_bytes(&self) -> usize {
         self.reserved.load(Relaxed)
     }
 
-    /// Adds to a reservation of `own` bytes.
+    /// Adds `more` bytes to a reservation of `own` bytes.
     fn try_add(&self, own: usize, more: usize) -> Result<(), BudgetExhausted> {
         let add = |reserved: usize| reserved.checked_add(more).filter(|sum| *sum <= self.limit || reserved == own);
         self.reserved.fetch_update(Relaxed, Relaxed, add).map(drop).map_err(|_| BudgetExhausted)
     }
 }
 
-/// Bytes of a budget that one request or reply holds; given back when dropped.
+/// The share of a [`ByteBudget`] that one request or reply holds. Dropping it returns the bytes.
 #[derive(Debug)]
 pub(crate) struct ByteReservation {
     budget: Arc<ByteBudget>,
@@ -51,7 +53,7 @@ pub(crate) struct ByteReservation {
 }
 
 impl ByteReservation {
-    /// Makes the reservation at least this large.
+    /// Grows the reservation to at least `bytes`. It never shrinks it.
     pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), BudgetExhausted> {
         let Some(more) = bytes.checked_sub(self.bytes) else { return Ok(()) };
         self.budget.try_add(self.bytes, more)?;
@@ -59,8 +61,8 @@ impl ByteReservation {
         Ok(())
     }
 
-    /// Makes the reservation as large as what is held now. What is there already cannot be refused, so this may go over
-    /// the limit: reserve enough before.
+    /// Sets the reservation to the bytes that are really in memory. This cannot fail and may exceed the limit, so reserve
+    /// enough with [`ByteReservation::grow_to`] first.
     pub(crate) fn settle_at(&mut self, bytes: usize) {
         if bytes >= self.bytes {
             self.budget.reserved.fetch_add(bytes - self.bytes, Relaxed);
@@ -70,7 +72,7 @@ impl ByteReservation {
         self.bytes = bytes;
     }
 
-    /// Bytes that hold their reservation until the last reader of them is done.
+    /// Ties the reservation to `bytes`: it is returned when the last clone of them is dropped.
     pub(crate) fn hold_with(mut self, bytes: Bytes) -> Bytes {
         self.settle_at(bytes.len());
         Bytes::from_owner(ReservedBytes { bytes, _reservation: self })
@@ -94,13 +96,13 @@ impl AsRef<[u8]> for ReservedBytes {
     }
 }
 
-/// Makes a reply hold a reservation until it is written. A stream is passed on as it is: its size is not known.
+/// Keeps the reservation until the reply is written. A streamed body is returned as it is, because its size is unknown.
 pub(crate) async fn hold_reply(response: Response, reservation: ByteReservation) -> Response {
     if response.body().size_hint().exact().is_none() {
         return response;
     }
     let (parts, body) = response.into_parts();
-    // It is in memory already: this cannot fail, and copies nothing.
+    // The body is in memory already, so this neither fails nor copies.
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     Response::from_parts(parts, Body::from(reservation.hold_with(bytes)))
 }
@@ -119,7 +121,7 @@ mod tests {
         assert_eq!(second.grow_to(41), Err(BudgetExhausted));
         assert_eq!(budget.reserved_bytes(), 60);
         second.grow_to(40).unwrap();
-        // Growing to less is no shrinking.
+        // `grow_to` does not shrink.
         second.grow_to(1).unwrap();
         assert_eq!(budget.reserved_bytes(), 100);
         drop(first);
@@ -127,7 +129,7 @@ mod tests {
         second.settle_at(5);
         assert_eq!(budget.reserved_bytes(), 5);
         assert_eq!(budget.open_reservation().grow_to(usize::MAX), Err(BudgetExhausted));
-        // Alone it may have as much as it wants.
+        // The only reservation may exceed the limit.
         second.grow_to(1_000).unwrap();
         assert_eq!(budget.open_reservation().grow_to(1), Err(BudgetExhausted));
         drop(second);

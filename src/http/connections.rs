@@ -1,8 +1,12 @@
-//! Connections: accepted, limited in number and time, encrypted if so configured.
+//! Accepts connections and serves them, with limits on their number, time and size.
 //!
-//! A peer may be slow, silent or hostile. So each connection has [`REQUEST_HEAD_TIMEOUT`] time for the head of a request (and for
-//! sending one at all), [`WRITE_STALL_TIMEOUT`] for taking anything of a reply, and a bounded head; how much of a body is read, and
-//! for how long, is the route's to say. Who is over the limits is turned away with 503 before anything of his is read.
+//! A client may be slow, silent or hostile:
+//! - A request head (also the first one) must arrive within [`REQUEST_HEAD_TIMEOUT`] and fit into
+//!   [`MAX_REQUEST_HEAD_BYTES`].
+//! - A client that reads nothing of its reply for [`WRITE_STALL_TIMEOUT`] is disconnected.
+//! - Connections over the limit get 503 before any request bytes are read.
+//!
+//! Limits on request bodies are set by the routes.
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
@@ -27,42 +31,46 @@ use tokio::sync::watch;
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-/// How long a connection may take to send the head of a request, also of its first.
+/// Longest wait for a request head, from the start of the connection or the end of the previous reply.
 const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a peer may take nothing of what is written to it.
+/// Longest time in which a client reads nothing of its reply.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes of a request's head.
+/// Largest request line and headers, bytes.
 const MAX_REQUEST_HEAD_BYTES: usize = 16 << 10;
-/// Header lines.
+/// Most header lines of a request.
 const MAX_HEADER_LINES: usize = 100;
+/// Wait after a failed accept.
+const ACCEPT_RETRY_BACKOFF: Duration = Duration::from_millis(100);
+/// Longest time to write [`OVER_LIMIT_REPLY`].
+const OVER_LIMIT_REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 const OVER_LIMIT_REPLY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// The address that a request came from.
+/// The IP address of the client, as a request extension.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ClientAddr(pub(crate) IpAddr);
 
-/// How many connections there may be, and how they end.
+/// Limits on connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConnectionLimits {
-    /// At the same time.
+    /// Open at the same time.
     pub(crate) connections_max: usize,
-    /// From one address that is not this machine's.
+    /// Open at the same time from one address. Loopback addresses are exempt.
     pub(crate) connections_per_address_max: usize,
-    /// How long open connections may take to finish when serving ends.
+    /// How long open connections may take to finish after shutdown began.
     pub(crate) shutdown_grace: Duration,
 }
 
-/// What is counted of connections.
+/// Counts of connections, for the metrics.
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionCounts {
-    /// Connections now.
+    /// Connections open now.
     pub(crate) open: AtomicU64,
-    /// Connections turned away.
+    /// Connections rejected because of a limit.
     pub(crate) refused: AtomicU64,
 }
 
-/// Who is connected.
+/// Enforces [`ConnectionLimits`].
 struct ConnectionLimiter {
     limits: ConnectionLimits,
     by_address: Mutex<HashMap<IpAddr, usize>>,
@@ -70,12 +78,12 @@ struct ConnectionLimiter {
 }
 
 impl ConnectionLimiter {
-    /// A place for a connection, given back when dropped; `None` if there is none.
+    /// Counts a connection until the permit is dropped. `None` if a limit is reached.
     fn try_admit(self: &Arc<ConnectionLimiter>, from: IpAddr) -> Option<ConnectionPermit> {
         let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = by_address.values().sum();
         let of = by_address.entry(from).or_default();
-        // Of this machine's own programs each has the same address.
+        // All local programs share the loopback address.
         if all >= self.limits.connections_max || (*of >= self.limits.connections_per_address_max && !from.is_loopback())
         {
             if *of == 0 {
@@ -90,7 +98,7 @@ impl ConnectionLimiter {
     }
 }
 
-/// A place that is taken.
+/// One counted connection.
 struct ConnectionPermit {
     of: Arc<ConnectionLimiter>,
     from: IpAddr,
@@ -109,32 +117,32 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Serves until `over` turns true, then lets requests that are being answered finish. Each request carries the address
-/// that it came from, as an extension.
+/// Accepts and serves connections until `shutdown` turns true. Requests in progress then have the shutdown grace to finish.
+/// Each request has the client's address as an extension.
 pub(super) async fn accept_connections(
     listener: TcpListener,
     router: Router,
     tls: Option<TlsAcceptor>,
     limits: ConnectionLimits,
     tally: Arc<ConnectionCounts>,
-    mut over: watch::Receiver<bool>,
+    mut shutdown: watch::Receiver<bool>,
 ) {
     let limiter = Arc::new(ConnectionLimiter { limits, by_address: Mutex::default(), tally });
-    // Around the router: it has to be done before a route is looked for.
+    // Outside of the router: the path must be changed before routing.
     let router = Router::new().fallback_service(router).layer(map_request(without_trailing_slash));
     let mut all = tokio::task::JoinSet::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             Some(_) = all.join_next(), if !all.is_empty() => continue,
-            _ = over.wait_for(|over| *over) => break,
+            _ = shutdown.wait_for(|shutdown| *shutdown) => break,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of files, say. Serving is not what the program is for: wait, and try again.
+                // For example out of file descriptors. Serving must not end the run: back off and retry.
                 tracing::warn!(%error, "a connection could not be accepted");
-                sleep(Duration::from_millis(100)).await;
+                sleep(ACCEPT_RETRY_BACKOFF).await;
                 continue;
             }
         };
@@ -142,10 +150,11 @@ pub(super) async fn accept_connections(
             all.spawn(reject_over_limit(stream));
             continue;
         };
-        let (router, tls, over) = (router.clone().layer(Extension(ClientAddr(peer.ip()))), tls.clone(), over.clone());
+        let (router, tls, shutdown) =
+            (router.clone().layer(Extension(ClientAddr(peer.ip()))), tls.clone(), shutdown.clone());
         all.spawn(async move {
             let _guest = guest;
-            if let Err(error) = handle_connection(stream, router, tls, over).await {
+            if let Err(error) = handle_connection(stream, router, tls, shutdown).await {
                 tracing::debug!(%peer, "connection ended: {error}");
             }
         });
@@ -153,13 +162,13 @@ pub(super) async fn accept_connections(
     let _ = timeout(limits.shutdown_grace, async { while all.join_next().await.is_some() {} }).await;
 }
 
-/// `/answers/` is `/answers`.
+/// Removes one trailing slash from the path: `/answers/` is served as `/answers`.
 async fn without_trailing_slash(mut request: Request) -> Request {
     let uri = request.uri();
     let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty()) else { return request };
     let target = uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
     let mut parts = uri.clone().into_parts();
-    // A part of a path that was valid is valid.
+    // A prefix of a valid path is valid.
     parts.path_and_query = target.parse().ok();
     if let Ok(uri) = Uri::from_parts(parts) {
         *request.uri_mut() = uri;
@@ -168,30 +177,32 @@ async fn without_trailing_slash(mut request: Request) -> Request {
 }
 
 async fn reject_over_limit(mut stream: TcpStream) {
-    let _ = timeout(Duration::from_secs(1), stream.write_all(OVER_LIMIT_REPLY)).await;
+    let _ = timeout(OVER_LIMIT_REPLY_TIMEOUT, stream.write_all(OVER_LIMIT_REPLY)).await;
 }
 
 async fn handle_connection(
     stream: TcpStream,
     router: Router,
     tls: Option<TlsAcceptor>,
-    over: watch::Receiver<bool>,
+    shutdown: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // Changes are small and wanted at once.
+    // Change events are small and must not wait for more data.
     stream.set_nodelay(true)?;
     match tls {
-        None => serve_connection(stream, router, over).await,
-        Some(tls) => serve_connection(timeout(REQUEST_HEAD_TIMEOUT, tls.accept(stream)).await??, router, over).await,
+        None => serve_connection(stream, router, shutdown).await,
+        Some(tls) => {
+            serve_connection(timeout(REQUEST_HEAD_TIMEOUT, tls.accept(stream)).await??, router, shutdown).await
+        }
     }
 }
 
 async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
-    mut over: watch::Receiver<bool>,
+    mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let speaking = http1::Builder::new()
-        // A client that ends its side after the request (`nc -N`) still waits for the reply.
+        // A client that closes its side after the request (`nc -N`) still waits for the reply.
         .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_HEAD_TIMEOUT)
@@ -201,15 +212,15 @@ async fn serve_connection(
     let mut speaking = std::pin::pin!(speaking);
     tokio::select! {
         done = speaking.as_mut() => return Ok(done?),
-        _ = over.wait_for(|over| *over) => speaking.as_mut().graceful_shutdown(),
+        _ = shutdown.wait_for(|shutdown| *shutdown) => speaking.as_mut().graceful_shutdown(),
     }
     Ok(speaking.await?)
 }
 
-/// A stream whose peer must take what is written within [`WRITE_STALL_TIMEOUT`].
+/// A stream whose writes fail if the client reads nothing for [`WRITE_STALL_TIMEOUT`].
 struct WriteTimeout<S> {
     stream: S,
-    /// Runs while the peer takes nothing.
+    /// Set while a write is pending.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
@@ -218,7 +229,7 @@ impl<S> WriteTimeout<S> {
         WriteTimeout { stream, stalled: None }
     }
 
-    /// Passes on what a write came to; a write that has been waiting too long has failed.
+    /// Returns the result of a write, or an error if the write has been pending too long.
     fn check_stall<T>(&mut self, context: &mut Context<'_>, wrote: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if wrote.is_ready() {
             self.stalled = None;
@@ -226,7 +237,7 @@ impl<S> WriteTimeout<S> {
         }
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(WRITE_STALL_TIMEOUT)));
         ready!(stalled.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing of the reply")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client did not read its reply in time")))
     }
 }
 
@@ -276,7 +287,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_trailing_slash_is_left_out_and_the_query_stays() {
+    async fn trailing_slash_is_removed_and_query_is_kept() {
         for (target, wanted) in [
             ("/answers/", "/answers"),
             ("/answers/?read=live", "/answers?read=live"),

@@ -1,4 +1,4 @@
-//! Addresses to listen on, as people write them.
+//! Parses listen addresses from flags and configuration.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -6,11 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::Deserializer;
 use serde::de::{Error, Visitor};
 
-/// Reads `ADDRESS:PORT`, `localhost:PORT`, `:PORT` or `PORT`. Without an address only this machine can connect
-/// (127.0.0.1). No other names are resolved.
+/// Parses `ADDRESS:PORT`, `localhost:PORT`, `:PORT` or `PORT`. Without an address it is 127.0.0.1. Host names other than
+/// `localhost` are not resolved.
 ///
 /// # Errors
-/// What is wrong with it, and what to write.
+/// A message with what is wrong and what to write instead.
 pub fn parse_listen_address(text: &str) -> Result<SocketAddr, String> {
     let text = text.trim();
     if let Ok(address) = text.parse() {
@@ -42,7 +42,7 @@ pub fn parse_listen_address(text: &str) -> Result<SocketAddr, String> {
     ))
 }
 
-/// Reads an address to listen on out of a configuration, where a port may be a number.
+/// Deserialises a listen address. A port alone may be a number.
 ///
 /// # Errors
 /// As [`parse_listen_address`].
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_as_people_write_them() {
+    fn listen_address_with_or_without_host_is_parsed() {
         for (text, address) in [
             ("127.0.0.1:7461", "127.0.0.1:7461"),
             ("0.0.0.0:80", "0.0.0.0:80"),
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_with_what_to_write() {
+    fn invalid_listen_address_error_says_what_to_write() {
         for (text, remedy) in [
             ("", "write ADDRESS:PORT"),
             ("localhost", "write localhost:7461"),

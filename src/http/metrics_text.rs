@@ -1,33 +1,32 @@
-//! The Prometheus text format.
+//! Writes metrics in the Prometheus text format 0.0.4.
 
 use std::fmt::Write;
 
-/// A page of metrics under way.
+/// The text of a `/metrics` reply.
 #[derive(Default)]
 pub(crate) struct MetricsPage(String);
 
 impl MetricsPage {
-    /// Begins a metric; its values follow.
+    /// Writes the `HELP` and `TYPE` lines of a metric. Write its values next.
     pub(crate) fn start_metric(&mut self, name: &'static str, kind: &str, help: &str) -> MetricWriter<'_> {
         // Writing to a string cannot fail.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
         MetricWriter { text: &mut self.0, name }
     }
 
-    /// The page's text.
     pub(crate) fn into_text(self) -> String {
         self.0
     }
 }
 
-/// A metric, whose values are written one after the other.
+/// Writes the values of one metric.
 pub(crate) struct MetricWriter<'a> {
     text: &'a mut String,
     name: &'static str,
 }
 
 impl MetricWriter<'_> {
-    /// Writes a value under labels.
+    /// Writes a value with labels.
     pub(crate) fn write_value(&mut self, labels: &[(&str, &str)], value: f64) {
         self.text.push_str(self.name);
         for (at, (label, text)) in labels.iter().enumerate() {
@@ -37,12 +36,12 @@ impl MetricWriter<'_> {
         let _ = writeln!(self.text, "{} {value}", if labels.is_empty() { "" } else { "}" });
     }
 
-    /// Writes a summary without quantiles: the sum of what was observed, and how often.
+    /// Writes a summary without quantiles: sum and count of the observations.
     pub(crate) fn write_summary(&mut self, sum: f64, count: u64) {
         let _ = writeln!(self.text, "{name}_sum {sum}\n{name}_count {count}", name = self.name);
     }
 
-    /// Writes the only value.
+    /// Writes a value without labels.
     pub(crate) fn write_single(&mut self, value: f64) {
         self.write_value(&[], value);
     }
@@ -53,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_escaped() {
+    fn label_values_are_escaped() {
         let mut page = MetricsPage::default();
         page.start_metric("m", "gauge", "Help.").write_value(&[("a", "x\"y\\z\n"), ("b", "é")], 1.5);
         assert_eq!(page.0, "# HELP m Help.\n# TYPE m gauge\nm{a=\"x\\\"y\\\\z\\n\",b=\"é\"} 1.5\n");

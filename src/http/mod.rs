@@ -1,5 +1,5 @@
-//! What every HTTP server of this program has: a port, perhaps encrypted; limits of who is connected; who may ask; what
-//! each reply carries. It knows no route.
+//! The HTTP server that `[serve]` and the gateway share: the port with TLS, connection limits, access control, a memory
+//! budget, reply headers and the Prometheus format. It has no routes of its own.
 
 mod access;
 mod budget;

@@ -1,4 +1,4 @@
-//! A port that is listened on, encrypted if so configured.
+//! The server's port: bind, TLS, and the checks of its configuration.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,81 +16,81 @@ use super::connections::{self, ConnectionCounts, ConnectionLimits};
 use crate::key_problem::KeyProblem;
 use crate::secret::check_private;
 
-/// What the system holds of a reply that is not read. By itself it goes up to some MiB a connection: five hundred readers
-/// that stand still would be copied a gigabyte before they are let alone.
+/// Send buffer of a connection, bytes. The kernel's default grows to some MiB, so 500 clients that do not read would hold a
+/// gigabyte of kernel memory until they are disconnected.
 const SEND_BUFFER_BYTES: u32 = 256 << 10;
-/// Connections that wait to be accepted.
+/// Connections that may wait to be accepted.
 const ACCEPT_BACKLOG: u32 = 1_024;
 
-/// The server's certificate.
+/// The server's certificate and key.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerTls {
     /// Certificate chain, PEM.
     pub certificate: PathBuf,
-    /// Its private key, PEM; a file that only its owner can read.
+    /// Private key, PEM. Only its owner may be able to read the file.
     pub key: PathBuf,
 }
 
-/// Why a port cannot be served.
+/// Why a port cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
-    /// It cannot be had.
-    #[error("listen on {listen}; is another program, or another pinflow, there?")]
+    /// The address cannot be bound.
+    #[error("cannot listen on {listen}; is another program, or another pinflow, using the port?")]
     Listen {
         /// The address.
         listen: SocketAddr,
-        /// Why.
+        /// The operating system's error.
         #[source]
         cause: std::io::Error,
     },
-    /// The certificate and its key do not serve.
+    /// The certificate or its key cannot be used.
     #[error("tls: {0}")]
     Tls(String),
 }
 
-/// A port that is listened on, and not yet served.
+/// A bound port that does not accept connections yet.
 pub(crate) struct ServerPort {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
 }
 
 impl ServerPort {
-    /// Takes the port, and reads the certificate. `base` is what relative paths are relative to.
+    /// Binds the port and reads the certificate. Relative paths are resolved against `base`.
     ///
     /// # Errors
-    /// If one of them is not to be had.
+    /// If the address cannot be bound or the certificate cannot be used.
     pub(crate) fn bind(listen: SocketAddr, tls: Option<&ServerTls>, base: &Path) -> Result<ServerPort, PortError> {
         let tls = tls.map(|tls| load_tls_acceptor(tls, base)).transpose()?;
         let listener = bind_listener(listen).map_err(|cause| PortError::Listen { listen, cause })?;
         Ok(ServerPort { listener, tls })
     }
 
-    /// The address, with the port that was taken.
+    /// The bound address. If port 0 was configured it has the port that the system chose.
     ///
     /// # Errors
-    /// If the system does not say.
+    /// If the operating system does not return the address.
     pub(crate) fn local_address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Serves until `over` turns true, then lets requests that are being answered finish.
+    /// Serves until `shutdown` turns true. Requests in progress then have the shutdown grace to finish.
     pub(crate) async fn serve(
         self,
         router: Router,
         limits: ConnectionLimits,
         tally: Arc<ConnectionCounts>,
-        over: watch::Receiver<bool>,
+        shutdown: watch::Receiver<bool>,
     ) {
-        connections::accept_connections(self.listener, router, self.tls, limits, tally, over).await;
+        connections::accept_connections(self.listener, router, self.tls, limits, tally, shutdown).await;
     }
 }
 
-/// Listens, with bounded room in the system for what a connection has not read yet.
+/// Binds with a bounded send buffer.
 fn bind_listener(listen: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
-    // Accepted connections inherit it.
+    // Accepted connections inherit the size.
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.bind(listen)?;
     socket.listen(ACCEPT_BACKLOG)
@@ -112,24 +112,24 @@ fn load_tls_acceptor(tls: &ServerTls, base: &Path) -> Result<TlsAcceptor, PortEr
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// What a section says of the port that it serves.
+/// The listen settings of `[serve]` or `[gateway]`, to be checked together.
 pub(crate) struct ListenSettings<'a> {
     pub(crate) listen: SocketAddr,
     pub(crate) tls: Option<&'a ServerTls>,
-    /// Whether tokens are asked for.
+    /// Whether at least one token is configured.
     pub(crate) tokens: bool,
-    /// Whether it may be open to everybody.
+    /// Whether to accept an address beyond this machine without tokens and TLS.
     pub(crate) danger_listen_in_the_open: bool,
     pub(crate) connections_max: usize,
     pub(crate) connections_per_address_max: usize,
 }
 
 impl ListenSettings<'_> {
-    /// What is wrong, each with its mend. `base` is what relative paths are relative to.
-    pub(crate) fn faults(&self, base: &Path) -> Vec<KeyProblem> {
+    /// The problems of these settings. Relative paths are resolved against `base`.
+    pub(crate) fn validate(&self, base: &Path) -> Vec<KeyProblem> {
         let mut faults = Vec::new();
-        let guarded = self.tokens && self.tls.is_some();
-        if !self.listen.ip().is_loopback() && !guarded && !self.danger_listen_in_the_open {
+        let is_protected = self.tokens && self.tls.is_some();
+        if !self.listen.ip().is_loopback() && !is_protected && !self.danger_listen_in_the_open {
             let what = format!(
                 "{} can be reached from other machines: add tokens and tls, or listen on 127.0.0.1 \
                  (danger_listen_in_the_open = true serves everybody, unencrypted)",

@@ -1,15 +1,15 @@
-//! What the system says of this process.
+//! Memory and CPU time of this process.
 
 use nix::sys::resource::{UsageWho, getrusage};
 
-/// Memory that is resident now, bytes; `None` where `/proc` is not to be had.
+/// Resident memory, bytes. `None` where `/proc` does not exist.
 pub(crate) fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// Processor time used so far, user and system, seconds.
+/// CPU time used so far, user and system, seconds.
 pub(crate) fn cpu_seconds() -> Option<f64> {
     let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
     Some(

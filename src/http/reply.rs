@@ -1,4 +1,4 @@
-//! Replies: bodies, and the headers that all of them carry.
+//! Builds replies and sets the headers that all of them have.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-/// JSON.
+/// `Content-Type` of JSON.
 pub(crate) const JSON_TYPE: HeaderValue = HeaderValue::from_static("application/json");
-/// The Prometheus text format.
+/// `Content-Type` of the Prometheus text format.
 pub(crate) const PROMETHEUS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-/// What is of this moment.
+/// `Cache-Control` of replies that are outdated at once.
 pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// A body of a type.
+/// A reply with this `Content-Type` and `Cache-Control`.
 pub(crate) fn typed_response(kind: HeaderValue, cache: HeaderValue, bytes: impl Into<Body>) -> Response {
     let mut response = Response::new(bytes.into());
     response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -26,7 +26,7 @@ pub(crate) fn typed_response(kind: HeaderValue, cache: HeaderValue, bytes: impl 
     response
 }
 
-/// A value of this moment, as a type of JSON; perhaps with when to come again.
+/// A JSON reply that may not be cached. `kind` is its `Content-Type`, `wait` its `Retry-After`.
 pub(crate) fn json_response(
     kind: HeaderValue,
     status: StatusCode,
@@ -39,13 +39,13 @@ pub(crate) fn json_response(
     };
     *response.status_mut() = status;
     if let Some(wait) = wait {
-        // Whole seconds, as the header wants them.
+        // The header takes whole seconds. Round up, so that no client retries too early.
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
     }
     response
 }
 
-/// What every reply carries: nothing here is a page that may be framed, guessed at, or load anything from elsewhere.
+/// Forbids browsers to frame a reply, to guess its type, and to load anything from other sites.
 pub(crate) fn set_security_headers(headers: &mut HeaderMap) {
     let policy = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));

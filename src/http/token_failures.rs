@@ -1,16 +1,16 @@
-//! How often clients may present a token that is not known: guessing is slow, whatever it costs the client.
+//! Limits how often an address may send an unknown token, so that tokens cannot be guessed.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Failures are counted over this long, from the first of them.
+/// Failures are counted for this long from the first one.
 const FAILURE_WINDOW: Duration = Duration::from_secs(60);
-/// Addresses that are remembered.
+/// Most addresses that are tracked.
 const MAX_TRACKED_ADDRESSES: usize = 10_000;
 
-/// Unknown tokens by client address.
+/// Counts unknown tokens by client address.
 #[derive(Debug)]
 pub(crate) struct TokenFailures {
     per_window_max: u32,
@@ -30,19 +30,19 @@ impl FailureCount {
 }
 
 impl TokenFailures {
-    /// Allows this many failures a minute and address; 0 allows any number.
+    /// Allows this many failures per minute and address. 0 means no limit.
     pub(crate) fn new(per_window_max: u32) -> TokenFailures {
         TokenFailures { per_window_max, addresses: Mutex::default() }
     }
 
-    /// How long an address has to wait before a token of it is looked at again.
+    /// How long the address is still blocked. `None` if it is not.
     pub(crate) fn wait_time(&self, from: IpAddr, now: Instant) -> Option<Duration> {
         let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let count = addresses.get(&client_network(from))?;
         count.remaining_window(now).filter(|_| self.per_window_max > 0 && count.failures >= self.per_window_max)
     }
 
-    /// Counts a token that is not known.
+    /// Counts an unknown token.
     pub(crate) fn record_failure(&self, from: IpAddr, now: Instant) {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let from = client_network(from);
@@ -56,7 +56,7 @@ impl TokenFailures {
         count.failures = count.failures.saturating_add(1);
     }
 
-    /// Forgets what is over, then those that may still try; if all are blocked, all of them.
+    /// Drops expired counts, then addresses that are not blocked. If all are blocked, drops all.
     fn evict_addresses(&self, addresses: &mut HashMap<IpAddr, FailureCount>, now: Instant) {
         addresses.retain(|_, count| count.remaining_window(now).is_some());
         if addresses.len() >= MAX_TRACKED_ADDRESSES {
@@ -68,7 +68,7 @@ impl TokenFailures {
     }
 }
 
-/// What one client can be expected to have: an IPv4 address, or the /64 network of an IPv6 address.
+/// The network that one client controls: an IPv4 address, or the /64 network of an IPv6 address.
 fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn address_with_too_many_failures_waits_out_the_minute_and_others_do_not() {
+    fn address_with_too_many_failures_is_blocked_for_a_minute_and_others_are_not() {
         let failures = TokenFailures::new(3);
         let start = Instant::now();
         for second in 0..3 {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn number_of_remembered_addresses_is_bounded_and_blocked_ones_stay() {
+    fn tracked_addresses_are_bounded_and_blocked_ones_are_kept() {
         let failures = TokenFailures::new(2);
         let now = Instant::now();
         for _ in 0..2 {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn limit_of_zero_blocks_nobody() {
+    fn limit_of_zero_blocks_no_address() {
         let failures = TokenFailures::new(0);
         let now = Instant::now();
         (0..1_000).for_each(|_| failures.record_failure(address(1), now));

@@ -1,10 +1,12 @@
-//! The board: the answers for many readers at once, and the changes that follow what each of them has read.
+//! The answers of the current epoch and their changes, for many concurrent readers.
 //!
-//! Everything shown is of one epoch. A reader takes the answers and a place in the stream of changes in one step, so
-//! nothing lies between the two. Readers share what they read: none of them can slow the graph or make memory grow;
-//! one that falls behind by more than [`MAX_EPOCHS_BEHIND`] epochs is told so and has to start anew.
+//! Every view is of one complete epoch. A subscription takes the answers and its place in the stream of changes under one
+//! lock, so it misses no change and sees none twice.
 //!
-//! A board has two faces. `Live` shows an epoch when it has passed the graph, `Durable` when its rows are committed.
+//! Subscribers share a ring buffer of the last [`MAX_EPOCHS_BEHIND`] changed epochs, so none of them can slow the dataflow
+//! or make memory grow. A subscriber that falls further behind is dropped and starts again from a snapshot.
+//!
+//! There are two feeds. `Live` advances when an epoch is complete, `Durable` when its rows are committed.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -22,46 +24,46 @@ use super::{AnswerView, render};
 use crate::engine::{EpochFrame, SourceStatus};
 use crate::position::Epoch;
 
-/// How many epochs with changes a reader may fall behind before it is dropped.
+/// Changed epochs by which a subscriber may fall behind before it is dropped.
 pub(super) const MAX_EPOCHS_BEHIND: usize = 1_024;
-/// How many epochs are kept for readers that come back.
+/// Most changed epochs that are kept for subscribers that reconnect.
 const MAX_RETAINED_EPOCHS: usize = 1_024;
-/// And how many changed rows.
+/// Most changed rows that are kept for subscribers that reconnect.
 const MAX_RETAINED_ROWS: usize = 65_536;
 
-/// Which answers are wanted.
+/// Which epochs a reader sees.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReadConsistency {
-    /// As of the last epoch that passed.
+    /// All complete epochs.
     #[default]
     Live,
-    /// As of the last epoch whose rows are committed.
+    /// Only epochs whose rows are committed.
     Durable,
 }
 
-/// What changed in one epoch.
+/// The changes of one epoch.
 pub struct EpochChanges {
     /// The epoch.
     pub epoch: Epoch,
-    /// When it was closed.
+    /// When the epoch was closed.
     pub as_of: Timestamp,
     changes: Arc<Vec<AnswerChange>>,
-    /// As JSON, by answer; made when the first reader asks.
+    /// Rendered as JSON by answer, when the first subscriber needs it.
     json: [OnceLock<Option<Bytes>>; questions::ALL.len()],
 }
 
 impl EpochChanges {
-    /// An answer's changes as JSON, `None` if there are none. Made once for all readers.
+    /// The changes of one answer as JSON, rendered once for all subscribers. `None` if the answer did not change.
     pub fn answer_json(&self, answer: usize) -> Option<&Bytes> {
         let render = || render::change_json(self.epoch, Some(self.as_of), &self.changes, answer).map(Bytes::from);
         self.json[answer].get_or_init(render).as_ref()
     }
 }
 
-/// The answers, for many readers.
+/// Holds the live and the durable answers and distributes their changes.
 pub struct AnswerHub {
-    /// Tells this run's epochs from those of another one.
+    /// Random id of this run. Epoch numbers of another run mean something else.
     run: u64,
     state: Mutex<HubState>,
     latencies: Mutex<EpochLatencies>,
@@ -70,13 +72,13 @@ pub struct AnswerHub {
 struct HubState {
     live: AnswerFeed,
     durable: AnswerFeed,
-    /// Changes that passed and are not yet durable.
+    /// Changes of complete epochs that are not yet durable.
     not_durable: VecDeque<Arc<EpochChanges>>,
-    /// Ends of windows that passed and are not yet durable.
+    /// Ends of windows that are complete and not yet durable.
     window_ends: VecDeque<WindowEnd>,
 }
 
-/// Where a window ends.
+/// What a durable view is as of: the end of a committed window.
 struct WindowEnd {
     epoch: Epoch,
     as_of: Timestamp,
@@ -87,29 +89,29 @@ struct AnswerFeed {
     view: AnswerView,
     retained: VecDeque<Arc<EpochChanges>>,
     retained_rows: usize,
-    /// The last epoch whose changes are no longer kept.
+    /// The last epoch whose changes were dropped from `retained`.
     trimmed_through: Epoch,
     follow: broadcast::Sender<Arc<EpochChanges>>,
 }
 
-/// A reader's place in the stream of changes.
+/// A subscription: where it starts, and the changes from there on.
 pub struct AnswerSubscription {
-    /// Where it starts: the answers, or what it missed while it was away.
+    /// A snapshot, or the changes that were missed since the last connection.
     pub start: SubscriptionStart,
-    /// What follows that.
+    /// The changes after `start`.
     pub next: broadcast::Receiver<Arc<EpochChanges>>,
 }
 
-/// How a reader starts.
+/// How a subscription starts.
 pub enum SubscriptionStart {
-    /// From all rows, as of the view's epoch; `why` it could not go on where it was, if it asked to.
+    /// With all rows.
     Snapshot {
         /// The answers.
         view: AnswerView,
-        /// In words.
+        /// Why it could not resume, if the subscriber asked to.
         why: Option<&'static str>,
     },
-    /// From these changes on.
+    /// With the changes since the epoch that the subscriber saw last.
     Resumed(Vec<Arc<EpochChanges>>),
 }
 
@@ -130,31 +132,31 @@ impl Default for AnswerHub {
 }
 
 impl AnswerHub {
-    /// Moves on to a frame's epoch.
+    /// Advances to the frame's epoch and sends its changes to the subscribers.
     pub fn publish_frame(&self, frame: &EpochFrame) {
         let mut state = self.lock_state();
         let HubState { live, durable, not_durable, window_ends } = &mut *state;
-        let passed = (!frame.changes.is_empty()).then(|| {
+        let epoch_changes = (!frame.changes.is_empty()).then(|| {
             let json = [const { OnceLock::new() }; questions::ALL.len()];
             Arc::new(EpochChanges { epoch: frame.epoch, as_of: frame.as_of, changes: Arc::clone(&frame.changes), json })
         });
         live.view.apply(frame);
-        if let Some(passed) = &passed {
-            live.retain_changes(Arc::clone(passed));
+        if let Some(epoch_changes) = &epoch_changes {
+            live.retain_changes(Arc::clone(epoch_changes));
         }
         if let Some(committed) = frame.durable_epoch {
-            not_durable.extend(passed);
-            // What is durable when it passes was read back from the tables.
+            not_durable.extend(epoch_changes);
+            // An epoch that is durable when it completes was read back from the tables.
             if frame.ends_window || frame.epoch <= committed {
                 let EpochFrame { epoch, as_of, .. } = *frame;
                 window_ends.push_back(WindowEnd { epoch, as_of, sources: Arc::clone(&frame.sources) });
             }
-            while let Some(passed) = not_durable.pop_front_if(|passed| passed.epoch <= committed) {
-                durable.view.apply_changes(passed.epoch, passed.as_of, &passed.changes);
-                durable.retain_changes(passed);
+            while let Some(epoch_changes) = not_durable.pop_front_if(|epoch_changes| epoch_changes.epoch <= committed) {
+                durable.view.apply_changes(epoch_changes.epoch, epoch_changes.as_of, &epoch_changes.changes);
+                durable.retain_changes(epoch_changes);
             }
             let view = &mut durable.view;
-            // Commits end with windows, so the last of these is the cut of all that was just taken up.
+            // Commits end at window ends, so the last of these covers all changes that were just applied.
             while let Some(cut) = window_ends.pop_front_if(|cut| cut.epoch <= committed) {
                 (view.epoch, view.as_of, view.sources) = (cut.epoch, cut.as_of, cut.sources);
             }
@@ -166,12 +168,12 @@ impl AnswerHub {
         }
     }
 
-    /// The latencies of the epochs that were shown in the last minute.
+    /// The latencies of the epochs published in the last minute.
     pub(super) fn recent_latency(&self) -> LatencySummary {
         self.latency_since(Instant::now().checked_sub(LATENCY_WINDOW))
     }
 
-    /// The latencies of the epochs that were shown since then; `None`: of all that are remembered.
+    /// The latencies of the epochs published after `since`, or of all that are kept.
     pub(super) fn latency_since(&self, since: Option<Instant>) -> LatencySummary {
         self.lock_latencies().summarize_since(since)
     }
@@ -180,19 +182,22 @@ impl AnswerHub {
         self.latencies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All answers as of one epoch; `None` if they are durable ones and this run keeps no tables.
+    /// All answers as of one epoch. `None` for durable answers of a run without tables.
     #[must_use]
     pub fn current_view(&self, read: ReadConsistency) -> Option<AnswerView> {
         Some(self.lock_state().feed_for(read)?.view.clone())
     }
 
-    /// What the epochs of this run are told from other runs' by.
+    /// Random id of this run, part of event ids.
     #[must_use]
     pub fn run_id(&self) -> u64 {
         self.run
     }
 
-    /// Answers and all changes from there on, or all changes since an epoch that a reader has seen in this run.
+    /// Subscribes to all changes from now on.
+    ///
+    /// `seen` is the run and epoch that the subscriber saw last: if possible it gets only the changes since then.
+    /// `None` for durable answers of a run without tables.
     #[must_use]
     pub fn subscribe_from(&self, read: ReadConsistency, seen: Option<(u64, Epoch)>) -> Option<AnswerSubscription> {
         let state = self.lock_state();
@@ -200,11 +205,12 @@ impl AnswerHub {
         let next = feed.follow.subscribe();
         let why = match seen {
             None => None,
-            Some((run, _)) if run != self.run => Some("pinflow was started anew since"),
-            Some((_, epoch)) if epoch > feed.view.epoch => Some("that epoch has not passed"),
-            Some((_, epoch)) if epoch < feed.trimmed_through => Some("that was too long ago"),
+            Some((run, _)) if run != self.run => Some("pinflow was restarted since"),
+            Some((_, epoch)) if epoch > feed.view.epoch => Some("that epoch is not complete yet"),
+            Some((_, epoch)) if epoch < feed.trimmed_through => Some("changes since that epoch are no longer kept"),
             Some((_, epoch)) => {
-                let missed = feed.retained.iter().filter(|passed| passed.epoch > epoch).cloned().collect();
+                let missed =
+                    feed.retained.iter().filter(|epoch_changes| epoch_changes.epoch > epoch).cloned().collect();
                 return Some(AnswerSubscription { start: SubscriptionStart::Resumed(missed), next });
             }
         };
@@ -226,15 +232,15 @@ impl HubState {
 }
 
 impl AnswerFeed {
-    fn retain_changes(&mut self, passed: Arc<EpochChanges>) {
-        self.retained_rows += passed.changes.len();
-        self.retained.push_back(Arc::clone(&passed));
+    fn retain_changes(&mut self, epoch_changes: Arc<EpochChanges>) {
+        self.retained_rows += epoch_changes.changes.len();
+        self.retained.push_back(Arc::clone(&epoch_changes));
         while self.retained.len() > MAX_RETAINED_EPOCHS || self.retained_rows > MAX_RETAINED_ROWS {
             let Some(oldest) = self.retained.pop_front() else { break };
             self.retained_rows -= oldest.changes.len();
             self.trimmed_through = oldest.epoch;
         }
-        // Nobody may be following.
-        let _ = self.follow.send(passed);
+        // Fails only if there are no subscribers.
+        let _ = self.follow.send(epoch_changes);
     }
 }

@@ -1,4 +1,4 @@
-//! The answers as of the last passed epoch.
+//! All answers as of one complete epoch.
 
 use std::sync::Arc;
 
@@ -9,23 +9,24 @@ use pinflow_dataflows::questions::{self, Question};
 use crate::engine::{EpochFrame, SourceStatus};
 use crate::position::Epoch;
 
-/// All answers, and the cut they are as of. Changes are applied whole epochs at a time. A clone shares the tables until
-/// one of the two moves on.
+/// All answers, with the epoch and the source positions that they are as of.
+///
+/// Changes are applied by whole epochs. A clone is cheap: it shares the tables until one of the two changes them.
 #[derive(Clone)]
 pub struct AnswerView {
-    /// One table an answer, in the order of [`questions::ALL`].
+    /// One table for each answer, in the order of [`questions::ALL`].
     tables: Vec<Arc<LiveAnswer>>,
     /// The epoch they are as of.
     pub epoch: Epoch,
-    /// When it was closed.
+    /// When the epoch was closed.
     pub as_of: Timestamp,
-    /// The last committed epoch, if there are tables.
+    /// The last committed epoch. `None` without tables.
     pub durable_epoch: Option<Epoch>,
-    /// How far each source was read.
+    /// Position and counts of each partition.
     pub sources: Arc<[SourceStatus]>,
-    /// Whether answers may be shown.
+    /// Whether the answers may be shown: not while they are rebuilt from the tables.
     pub open: bool,
-    /// Whether everything has been read that was there when the run started.
+    /// Whether all records that existed at the start of the run are included.
     pub complete: bool,
 }
 
@@ -44,7 +45,7 @@ impl Default for AnswerView {
 }
 
 impl AnswerView {
-    /// Every answer with its question.
+    /// All answers with their questions.
     pub fn answers(&self) -> impl Iterator<Item = (&'static Question, &LiveAnswer)> {
         questions::ALL.iter().zip(self.tables.iter().map(Arc::as_ref))
     }
@@ -55,7 +56,7 @@ impl AnswerView {
         &self.tables[index]
     }
 
-    /// All rows of all answers, as changes from nothing.
+    /// All rows of all answers as inserts.
     #[must_use]
     pub fn as_changes(&self) -> Vec<AnswerChange> {
         let tables = self.tables.iter().enumerate();
@@ -64,10 +65,11 @@ impl AnswerView {
             .collect()
     }
 
-    /// Moves on to the frame's epoch.
+    /// Advances to the frame's epoch.
     ///
     /// # Panics
-    /// If a change does not fit the answer it changes: the graph is at fault, and nothing it said could be trusted.
+    /// If a change contradicts the answer (deletes a row that is not there). This is a bug of the dataflow, and no later
+    /// answer could be trusted.
     pub fn apply(&mut self, frame: &EpochFrame) {
         self.apply_changes(frame.epoch, frame.as_of, &frame.changes);
         self.durable_epoch = frame.durable_epoch;
@@ -76,7 +78,7 @@ impl AnswerView {
         self.complete = frame.complete;
     }
 
-    /// Moves the answers on, and nothing else.
+    /// Applies the changes of an epoch to the answers only.
     ///
     /// # Panics
     /// As [`AnswerView::apply`].
@@ -86,7 +88,7 @@ impl AnswerView {
             if changes.peek().is_none() {
                 continue;
             }
-            // Copied only if somebody still reads the last one.
+            // Copies the table only if a reader still holds it.
             let table = Arc::make_mut(table);
             if let Err(misfit) = table.apply(changes.map(|change| (&change.row, change.diff))) {
                 panic!("{} at epoch {epoch}: {misfit}", questions::ALL[answer].name);

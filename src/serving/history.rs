@@ -1,4 +1,4 @@
-//! The last ten minutes of a run, one sample per second, for whoever looks later or looks again.
+//! Samples of the run's throughput, lag, latency and memory: one per second for the last ten minutes.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,13 +12,13 @@ use super::latency::LatencySummary;
 use super::render::as_millis;
 use crate::engine::SourceStatus;
 
-/// From one sample to the next, milliseconds.
+/// Time between two samples, milliseconds.
 pub(super) const SAMPLE_INTERVAL_MS: u64 = 1_000;
-/// Samples that are kept: ten minutes of them.
+/// Most samples that are kept (ten minutes).
 pub(super) const MAX_SAMPLES: usize = 600;
-/// Rates of partitions are averaged over this many samples: from one sample to the next they are mostly noise.
+/// Samples over which the rates of partitions are averaged. Between two samples they are mostly noise.
 const RATE_SAMPLES: usize = 5;
-/// A rate over a longer time would say nothing about now: the process did not run in between, or the machine slept.
+/// Longest time between two samples that gives a rate. If it was longer, the process or the machine slept.
 const MAX_RATE_SPAN: Duration = Duration::from_secs(10);
 
 /// One second of a run.
@@ -27,36 +27,36 @@ pub(super) struct StatusSample {
     /// When it was taken.
     #[serde(serialize_with = "as_millis")]
     pub(super) at: Timestamp,
-    /// Records read per second since the sample before; `None` where there is none.
+    /// Records read per second since the previous sample. `None` if there is none.
     pub(super) records_per_sec: Option<f64>,
-    /// Records that the sources still have; `None` if no source knows.
+    /// Records that are not read yet. `None` if no source knows.
     pub(super) lag: Option<u64>,
-    /// Half of the epochs of this second took no longer, milliseconds; `None` if it had none with records.
+    /// Median latency of the epochs of this second, milliseconds. `None` if no epoch had records.
     pub(super) latency_p50_ms: Option<f64>,
-    /// 99 of 100 epochs of this second took no longer, milliseconds.
+    /// 99th percentile of their latency, milliseconds.
     pub(super) latency_p99_ms: Option<f64>,
-    /// Resident memory of the process; `None` where the system does not tell.
+    /// Resident memory of the process, bytes.
     pub(super) memory_bytes: Option<u64>,
-    /// Rows read in this run so far.
+    /// Rows read since the start of this run.
     pub(super) read: u64,
-    /// Rows rejected in this run so far.
+    /// Rows rejected since the start of this run.
     pub(super) rejected: u64,
 }
 
-/// The samples, oldest first, and what the next one is compared with.
+/// The kept samples, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct StatusHistory(Mutex<KeptSamples>);
 
 #[derive(Debug, Default)]
 struct KeptSamples {
     samples: VecDeque<StatusSample>,
-    /// Rows read by partition, at the last few samples.
+    /// State of the partitions at the last few samples, for their rates.
     partitions: VecDeque<(Instant, Arc<[SourceStatus]>)>,
     last: Option<(Instant, u64)>,
 }
 
 impl StatusHistory {
-    /// Adds a sample of this moment.
+    /// Takes a sample now.
     pub(super) fn add_sample(&self, view: &AnswerView, latency: LatencySummary, memory_bytes: Option<u64>) {
         self.add_sample_at(Instant::now(), Timestamp::now(), &view.sources, latency, memory_bytes);
     }
@@ -101,14 +101,14 @@ impl StatusHistory {
         kept.samples.iter().skip(kept.samples.len().saturating_sub(limit)).cloned().collect()
     }
 
-    /// Records per second of each source over the last few seconds; `None` where that is not known yet.
+    /// Records per second of each partition over the last few samples. `None` where it is not known yet.
     pub(super) fn partition_rates(&self, sources: &[SourceStatus]) -> Vec<Option<f64>> {
         let kept = self.lock_samples();
         let (Some((first, before)), Some((last, after))) = (kept.partitions.front(), kept.partitions.back()) else {
             return vec![None; sources.len()];
         };
         let span = last.duration_since(*first);
-        // A partition keeps its place in the list: later ones come behind it.
+        // A partition keeps its index: new ones are appended.
         let read = |sources: &[SourceStatus], at: usize, source: &SourceStatus| {
             sources.get(at).filter(|one| one.source == source.source).map(|one| one.read)
         };
@@ -121,7 +121,7 @@ impl StatusHistory {
     }
 }
 
-/// Records per second, to a tenth.
+/// Records per second, rounded to a tenth. `None` if `span` is 0 or too long.
 fn records_per_second(span: Duration, before: u64, after: u64) -> Option<f64> {
     if span.is_zero() || span > MAX_RATE_SPAN {
         return None;
@@ -150,7 +150,7 @@ mod tests {
         }
     }
 
-    /// A history of one source that reads 10 records more each time, at these seconds.
+    /// A history with samples at these seconds, between which source `a` reads 10 records.
     fn history_sampled_at(seconds: &[u64]) -> StatusHistory {
         let (history, start) = (StatusHistory::default(), Instant::now());
         for (count, second) in (0..).zip(seconds) {

@@ -1,17 +1,19 @@
-//! How long records take to become answers: the latencies of recent epochs.
+//! Latency of recent epochs: from an epoch's first record to its published answers.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// How far back an epoch counts as recent.
+/// Epochs published within this time are recent.
 pub(super) const LATENCY_WINDOW: Duration = Duration::from_secs(60);
-/// Epochs that are remembered at the most: as many as a minute has at the shortest epoch that is usual, 10 ms.
+/// Most epochs that are kept: one minute at epochs of 10 ms.
 const MAX_EPOCHS: usize = 6_144;
 
-/// The latency of recent epochs: from the moment the engine took an epoch's first record to the moment its answers could
-/// be read. What a record waited in its source before that is lag, not latency.
+/// The latencies of recent epochs.
+///
+/// Latency is measured from when the engine takes an epoch's first record to when its answers can be read. The time that a
+/// record waits in its source before that is lag.
 #[derive(Debug, Default)]
 pub(super) struct EpochLatencies(VecDeque<EpochLatency>);
 
@@ -21,19 +23,19 @@ struct EpochLatency {
     took: Duration,
 }
 
-/// Latencies of some epochs, in milliseconds. Both are `None` if there was no epoch with records.
+/// Percentiles of latency, milliseconds. `None` if no epoch had records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub(super) struct LatencySummary {
     /// Epochs with records.
     pub(super) epochs: usize,
-    /// Half of the epochs took no longer.
+    /// Median.
     pub(super) p50_ms: Option<f64>,
-    /// 99 of 100 epochs took no longer.
+    /// 99th percentile.
     pub(super) p99_ms: Option<f64>,
 }
 
 impl EpochLatencies {
-    /// Remembers an epoch whose answers are shown now.
+    /// Adds an epoch that is published at `shown_at`.
     pub(super) fn record_epoch(&mut self, first_record_at: Instant, shown_at: Instant) {
         if self.0.len() == MAX_EPOCHS {
             self.0.pop_front();
@@ -41,7 +43,7 @@ impl EpochLatencies {
         self.0.push_back(EpochLatency { shown_at, took: shown_at.saturating_duration_since(first_record_at) });
     }
 
-    /// The latencies of the epochs that were shown after `since`; `None`: of all that are remembered.
+    /// Summarises the epochs published after `since`, or all that are kept.
     pub(super) fn summarize_since(&self, since: Option<Instant>) -> LatencySummary {
         let recent = self.0.iter().rev().take_while(|epoch| since.is_none_or(|since| epoch.shown_at > since));
         let mut took: Vec<Duration> = recent.map(|epoch| epoch.took).collect();
@@ -62,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_of_recent_epochs_only() {
+    fn percentiles_cover_recent_epochs_only() {
         let mut latencies = EpochLatencies::default();
         let start = Instant::now();
         assert_eq!(latencies.summarize_since(None), LatencySummary::default());
@@ -78,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn epochs_beyond_the_bound_are_forgotten_oldest_first() {
+    fn latency_of_oldest_epochs_is_dropped_beyond_the_bound() {
         let (mut latencies, start) = (EpochLatencies::default(), Instant::now());
         for ms in 1..=(MAX_EPOCHS as u64 + 10) {
             latencies.record_epoch(start, start + Duration::from_millis(ms));

@@ -1,4 +1,4 @@
-//! Serving: answers as of an epoch, every face at the same one.
+//! Serves the answers on stdout and over HTTP. Every output shows complete epochs only.
 
 mod answer_hub;
 mod answer_view;

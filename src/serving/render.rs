@@ -1,4 +1,4 @@
-//! How answers look: JSON Lines, and tables on a terminal.
+//! Renders answers as JSON Lines and as text tables.
 
 use std::io::{self, Write};
 
@@ -13,12 +13,12 @@ use crate::engine::SourceStatus;
 use crate::position::Epoch;
 use crate::terminal::sanitize_line;
 
-/// `2026-01-31T12:00:00.100Z`
+/// Formats a timestamp as `2026-01-31T12:00:00.100Z`.
 fn format_millis(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
-/// The same, in JSON.
+/// Serialises a timestamp with milliseconds.
 pub(super) fn as_millis<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format_millis(*at))
 }
@@ -50,7 +50,7 @@ impl Serialize for NamedRows<'_> {
     }
 }
 
-/// The line that ends a snapshot.
+/// The last line of a snapshot: the epoch and the source positions that it is as of.
 #[derive(Serialize)]
 struct CutLine<'a> {
     epoch: Epoch,
@@ -76,7 +76,7 @@ fn write_json_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<(
     out.write_all(b"\n")
 }
 
-/// All answers, then the cut they are as of.
+/// Writes all answers, then the epoch and positions that they are as of, as JSON Lines.
 pub(super) fn write_snapshot(view: &AnswerView, out: &mut impl Write) -> io::Result<()> {
     let as_of = format_millis(view.as_of);
     for (question, table) in view.answers() {
@@ -88,7 +88,7 @@ pub(super) fn write_snapshot(view: &AnswerView, out: &mut impl Write) -> io::Res
     write_json_line(out, &cut)
 }
 
-/// The changes of one epoch, a line an answer.
+/// Writes the changes of one epoch, one JSON line for each changed answer.
 pub(super) fn write_changes(epoch: Epoch, changes: &[AnswerChange], out: &mut impl Write) -> io::Result<()> {
     for json in (0..questions::ALL.len()).filter_map(|answer| change_json(epoch, None, changes, answer)) {
         writeln!(out, "{json}")?;
@@ -96,8 +96,8 @@ pub(super) fn write_changes(epoch: Epoch, changes: &[AnswerChange], out: &mut im
     Ok(())
 }
 
-/// The changes of one answer in an epoch as a JSON object; `None` if there are none. Without `as_of` the same changes are
-/// the same text in every run.
+/// The changes of one answer in an epoch as a JSON object. `None` if there are none. Without `as_of` equal changes give
+/// equal text in every run.
 pub(super) fn change_json(
     epoch: Epoch,
     as_of: Option<Timestamp>,
@@ -114,16 +114,16 @@ pub(super) fn change_json(
         return None;
     }
     let line = ChangeLine { answer: question.name, epoch, as_of, insert, delete };
-    // Columns have names and cells are plain: nothing here can fail to be JSON.
+    // Cannot fail: keys are strings and cells are numbers or strings.
     serde_json::to_string(&line).ok()
 }
 
-/// All answers as tables, and the cut below.
+/// Writes all answers as text tables, then the epoch and the positions of the sources.
 pub(super) fn write_tables(view: &AnswerView, out: &mut impl Write) -> io::Result<()> {
     for (question, answer) in view.answers() {
         let grid = answer_grid(answer, usize::MAX).to_string();
         writeln!(out, "{}", question.name)?;
-        // Columns are padded; blanks at the end of a line only fill the terminal.
+        // Columns are padded with blanks: remove those at the end of a line.
         grid.lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))?;
         writeln!(out)?;
     }
@@ -142,7 +142,7 @@ pub(super) fn write_tables(view: &AnswerView, out: &mut impl Write) -> io::Resul
     Ok(())
 }
 
-/// What answers are as of.
+/// The epoch and time that answers are as of, as one line.
 pub(super) fn position_line(view: &AnswerView) -> String {
     let durable = view.durable_epoch.map(|durable| format!(", durable epoch {durable}")).unwrap_or_default();
     format!("epoch {}, as of {}{durable}", view.epoch, format_millis(view.as_of))

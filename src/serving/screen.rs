@@ -1,7 +1,7 @@
-//! Answers as they fit on a screen. No I/O here.
+//! Lays out the answers for a terminal of a given size. Does no I/O.
 //!
-//! The more room there is, the more rows of each answer are shown: from six rows each down to one line each. What does
-//! not fit is counted, so that no answer is missing without a word.
+//! Each answer gets up to six rows, fewer on a small terminal, down to one line per answer. Answers that still do not fit
+//! are counted in the last line.
 
 use comfy_table::{CellAlignment, presets};
 use pinflow_dataflows::answer::{AnswerCell, AnswerRow, LiveAnswer};
@@ -10,10 +10,10 @@ use pinflow_dataflows::questions::Question;
 use super::AnswerView;
 use crate::terminal::{fit_width, sanitize_line};
 
-/// Rows of an answer that a screen shows at most.
+/// Most rows of an answer on a screen.
 const MAX_ROWS_PER_ANSWER: usize = 6;
 
-/// The room on a screen, in cells.
+/// Size of a terminal in character cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ScreenSize {
     pub(super) rows: usize,
@@ -23,16 +23,16 @@ pub(super) struct ScreenSize {
 /// How much is shown of each answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DetailLevel {
-    /// A title, the names of the columns, so many rows, and an empty line.
+    /// A title, the column names, up to this many rows, and an empty line.
     Rows(usize),
-    /// A title, and the first row.
+    /// A title and the first row.
     FirstRow,
-    /// One line.
+    /// Title and first row on one line.
     Line,
 }
 
 impl DetailLevel {
-    /// Lines that an answer with so many rows takes.
+    /// Lines that an answer with this many rows needs.
     fn lines_for(self, rows: usize) -> usize {
         match self {
             DetailLevel::Rows(_) | DetailLevel::FirstRow if rows == 0 => 1,
@@ -50,7 +50,7 @@ fn choose_detail(answer_rows: &[usize], room: usize) -> DetailLevel {
     details.into_iter().find(fits).unwrap_or(DetailLevel::Line)
 }
 
-/// The lines of a screen: answers, then `footer`. Never more lines than the screen has rows, and none that is wider.
+/// The lines of a screen: the answers, then `footer`. The result never exceeds `size`.
 pub(super) fn layout_screen(view: &AnswerView, footer: &[String], size: ScreenSize) -> Vec<String> {
     let footer: Vec<_> = footer.iter().rev().take(size.rows).rev().collect();
     let room = size.rows - footer.len();
@@ -66,7 +66,7 @@ pub(super) fn layout_screen(view: &AnswerView, footer: &[String], size: ScreenSi
         }
         lines.extend(answer_lines(question, table, detail));
     }
-    // Where not even the footer has room.
+    // If the footer fills the screen.
     lines.truncate(room);
     let all = lines.iter().chain(footer);
     all.map(|line| fit_width(line.trim_end(), size.columns).into_owned()).collect()
@@ -98,7 +98,7 @@ fn first_row(table: &LiveAnswer) -> String {
     table.rows().next().map(cells).unwrap_or_default()
 }
 
-/// The text of a cell, safe for a terminal, and where it stands.
+/// A cell's text, without control characters, and its alignment.
 fn cell_text(cell: &AnswerCell) -> (String, CellAlignment) {
     match cell {
         AnswerCell::Long(value) => (value.to_string(), CellAlignment::Right),
@@ -107,7 +107,7 @@ fn cell_text(cell: &AnswerCell) -> (String, CellAlignment) {
     }
 }
 
-/// An answer's first rows as a table.
+/// The first rows of an answer as a text table.
 pub(super) fn answer_grid(answer: &LiveAnswer, rows_max: usize) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_style(presets::NOTHING);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn screen_is_never_overfull() {
+    fn layout_never_exceeds_the_screen() {
         let view = AnswerView::default();
         let footer = ["a log line".to_owned(), "東京".repeat(50)];
         for rows in 0..40 {

@@ -1,4 +1,4 @@
-//! Answers on stdout. Data only: logs and progress go to stderr.
+//! Writes the answers to stdout. Logs and progress go to stderr.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use super::{AnswerView, render};
 use crate::engine::EpochFrame;
 use crate::terminal::{self, AlternateScreen, EscapeStyle, SafeWriter, WhenClosed, sanitize_line};
 
-/// How long the first snapshot waits for everything to be read that was there at the start.
+/// Longest wait of the first snapshot for the records that existed at the start of the run.
 const FIRST_SNAPSHOT_DELAY: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether the terminal has another size.
+/// Interval between checks of the terminal's size.
 const RESIZE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
-/// Log lines that a live screen shows.
+/// Most log lines below the answers on a live screen.
 const MAX_LOG_LINES: usize = 3;
 
 /// The form of answers on stdout.
@@ -38,35 +38,35 @@ pub enum StdoutFormat {
 /// How stdout is written.
 #[derive(Debug, Clone, Copy)]
 pub struct StdoutSettings {
-    /// In which form.
+    /// Output format.
     pub format: StdoutFormat,
-    /// Least time between two snapshots, or two drawings.
+    /// Minimum time between two snapshots or two drawings.
     pub every: Duration,
-    /// Whether the answers can be asked for with `pinflow query`, too.
+    /// Whether the run serves over HTTP, so that `pinflow query` works.
     pub serves: bool,
 }
 
-/// The reader of stdout has gone: to a writer of lines that is an end, not a failure.
+/// The reader of stdout closed it. This ends the output and is no error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StdoutClosed;
 
-/// The writer of stdout: applies every passed epoch, and writes what its format asks for.
+/// Applies every complete epoch to its own view and writes it in the configured format.
 pub struct StdoutWriter {
     settings: StdoutSettings,
     view: AnswerView,
-    /// When answers were open for the first time.
+    /// When the answers could first be shown.
     opened: Option<Instant>,
     written: Option<Instant>,
-    /// Whether something changed since the last writing.
+    /// Whether something changed since the last write.
     stale: bool,
-    /// Whether tables are shown on a terminal, and not written as text.
+    /// Whether tables are redrawn on a terminal instead of written once.
     redraw: bool,
     screen: Option<AlternateScreen>,
     drawn_size: Option<ScreenSize>,
 }
 
 impl StdoutWriter {
-    /// A writer with answers as empty as a run that has read nothing.
+    /// Creates a writer with empty answers.
     #[must_use]
     pub fn new(settings: StdoutSettings) -> StdoutWriter {
         let redraw = settings.format == StdoutFormat::Tables && terminal::can_redraw();
@@ -82,12 +82,12 @@ impl StdoutWriter {
         }
     }
 
-    /// Serves until the last frame; blocks its thread.
+    /// Writes until the last frame. Blocks the calling thread.
     ///
     /// # Errors
-    /// `Ok(Err(StdoutClosed))` if the reader has gone, an I/O error if writing failed otherwise.
+    /// `Ok(Err(StdoutClosed))` if stdout was closed by its reader, `Err` for any other I/O error.
     pub fn serve(mut self, mut frames: mpsc::Receiver<EpochFrame>) -> io::Result<Result<(), StdoutClosed>> {
-        // JSON on a terminal must not steer it; tables are safe cell by cell.
+        // On a terminal, JSON must not contain control sequences. Tables are sanitised cell by cell.
         let is_shown = self.settings.format != StdoutFormat::Tables && io::stdout().is_terminal();
         let escapes = if is_shown { EscapeStyle::Json } else { EscapeStyle::None };
         let out = SafeWriter::new(io::stdout(), escapes, WhenClosed::Fail);
@@ -108,7 +108,7 @@ impl StdoutWriter {
         }
     }
 
-    /// Waits for a frame, but not beyond the moment at which a snapshot is owed.
+    /// Waits for a frame, at most until the next snapshot is due.
     fn next_frame(&self, frames: &mut mpsc::Receiver<EpochFrame>) -> FrameWait {
         let periodic = matches!(self.settings.format, StdoutFormat::Snapshots | StdoutFormat::Tables);
         let owed = (periodic && self.stale && self.view.open).then(|| self.time_until_due());
@@ -123,7 +123,8 @@ impl StdoutWriter {
         if wait.is_zero() || self.is_resized() {
             return FrameWait::Late;
         }
-        // Frames come every few milliseconds while anything happens; when none does, a nap is cheap.
+        // The receiver has no blocking receive with a timeout, so poll. Frames come every few milliseconds while there is
+        // input, and sleeping costs little otherwise.
         std::thread::sleep(wait.min(Duration::from_millis(20)));
         match frames.try_recv() {
             Ok(frame) => FrameWait::EpochFrame(frame),
@@ -132,8 +133,8 @@ impl StdoutWriter {
         }
     }
 
-    /// How long the next snapshot has to wait. The first one is of everything that was there at the start, if that can be
-    /// read soon: whoever takes only one must not get empty answers.
+    /// Time until the next snapshot is due. The first one waits up to [`FIRST_SNAPSHOT_DELAY`] for the records that existed
+    /// at the start, so that a reader of only one snapshot does not get empty answers.
     fn time_until_due(&self) -> Duration {
         match (self.written, self.opened) {
             (Some(written), _) => self.settings.every.saturating_sub(written.elapsed()),
@@ -148,7 +149,7 @@ impl StdoutWriter {
             last = frame.last;
             let was_open = self.view.open;
             let epoch = frame.epoch;
-            // How far sources are read and durable is part of a snapshot, also where no answer follows from it.
+            // Positions and the durable epoch are part of a snapshot, even if no answer changed.
             let moved = frame.sources != self.view.sources || frame.durable_epoch != self.view.durable_epoch;
             let changes = Arc::clone(&frame.changes);
             let moved = moved || frame.complete != self.view.complete;
@@ -176,7 +177,7 @@ impl StdoutWriter {
         Ok(())
     }
 
-    /// Readers of changes begin from nothing: what was rebuilt from the tables comes as inserts of its epoch.
+    /// A reader of changes starts from empty answers: rows rebuilt from the tables are written as inserts first.
     fn write_changes(
         &self,
         was_open: bool,
@@ -194,7 +195,7 @@ impl StdoutWriter {
         self.drawn_size.is_some_and(|size| size != screen_size())
     }
 
-    /// Draws the answers over what was drawn before.
+    /// Redraws the screen.
     fn draw_screen(&mut self, out: &mut impl Write) -> io::Result<()> {
         let size = screen_size();
         self.screen.get_or_insert_with(AlternateScreen::enter);
@@ -203,7 +204,7 @@ impl StdoutWriter {
         let rejected: u64 = self.view.sources.iter().map(|source| source.rejected).sum();
         footer.push(format!("{read} read, {rejected} rejected, {}", render::position_line(&self.view)));
         let lines = layout_screen(&self.view, &footer, size);
-        // Home; each line replaces the one before it to its end; then what is below goes.
+        // Cursor home, overwrite each line to its end, clear what is below.
         out.write_all(b"\x1b[H")?;
         out.write_all(lines.join("\x1b[K\r\n").as_bytes())?;
         out.write_all(b"\x1b[K\x1b[J")?;
@@ -211,7 +212,7 @@ impl StdoutWriter {
         Ok(())
     }
 
-    /// What stays on the terminal, at most a screenful; elsewhere everything.
+    /// Writes the final tables: on a terminal at most one screen, otherwise all rows.
     fn write_final_tables(&mut self, out: &mut impl Write) -> io::Result<()> {
         self.screen = None;
         if !io::stdout().is_terminal() {
@@ -222,7 +223,7 @@ impl StdoutWriter {
             false => "all rows: --output snapshots; or --listen ADDRESS, and pinflow query NAME",
         };
         let ScreenSize { rows, columns } = screen_size();
-        // The prompt needs a line, too.
+        // Leave a line for the shell prompt.
         let size = ScreenSize { rows: rows.saturating_sub(1), columns };
         let lines = layout_screen(&self.view, &[render::position_line(&self.view), more.to_owned()], size);
         lines.iter().try_for_each(|line| writeln!(out, "{line}"))
@@ -236,7 +237,7 @@ fn screen_size() -> ScreenSize {
 
 enum FrameWait {
     EpochFrame(EpochFrame),
-    /// A snapshot is owed and nothing has come.
+    /// No frame came. A snapshot may be due.
     Late,
     Ended,
 }

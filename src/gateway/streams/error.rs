@@ -1,5 +1,5 @@
-//! What a client of Kinesis behind Amazon's gateway is told when something is wrong: the service's own names of errors,
-//! under a status that says as much. (Amazon's service says 400 for nearly all of them.)
+//! Errors of `/streams`: Kinesis' error names, with an HTTP status that matches the error. (Kinesis itself returns 400 for
+//! nearly all of them.)
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::gateway::error::GatewayError;
 use crate::http::{JSON_TYPE, json_response};
 use crate::kinesis::{self, KinesisErrorKind, StreamError};
 
-/// A request that was not fulfilled.
+/// An error reply in the format of Kinesis.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct StreamsApiError {
     #[serde(skip)]
@@ -19,7 +19,7 @@ pub(super) struct StreamsApiError {
     #[serde(rename = "__type")]
     pub(super) kind: &'static str,
     pub(super) message: String,
-    /// When to come again.
+    /// Value of the `Retry-After` header.
     #[serde(skip)]
     pub(super) wait: Option<Duration>,
 }
@@ -29,7 +29,7 @@ impl StreamsApiError {
         StreamsApiError { status, kind, message: message.into(), wait: None }
     }
 
-    /// What was asked for cannot be meant.
+    /// 400: the request is invalid.
     pub(super) fn invalid(message: impl Into<String>) -> StreamsApiError {
         StreamsApiError::new(StatusCode::BAD_REQUEST, "ValidationException", message)
     }
@@ -46,7 +46,7 @@ impl StreamsApiError {
         StreamsApiError::new(StatusCode::CONFLICT, "ResourceInUseException", message)
     }
 
-    /// The shards take no more at the moment.
+    /// 429: the shard's throughput is exceeded.
     pub(super) fn throttled(message: impl Into<String>) -> StreamsApiError {
         let kind = "ProvisionedThroughputExceededException";
         StreamsApiError {
@@ -55,13 +55,13 @@ impl StreamsApiError {
         }
     }
 
-    /// Not now; later perhaps.
+    /// 503: the client should retry.
     pub(super) fn unavailable(message: impl Into<String>) -> StreamsApiError {
         let fault = StreamsApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableException", message);
         StreamsApiError { wait: Some(Duration::from_secs(1)), ..fault }
     }
 
-    /// What Kinesis says of a call.
+    /// Translates an error of a Kinesis call.
     pub(super) fn from_kinesis(stream: &str, fault: &kinesis::KinesisError) -> StreamsApiError {
         match fault.kind {
             KinesisErrorKind::Missing => StreamsApiError::missing(stream),
@@ -69,9 +69,9 @@ impl StreamsApiError {
             KinesisErrorKind::Refused => StreamsApiError::invalid(&*fault.what),
             KinesisErrorKind::Throttled => StreamsApiError::throttled(&*fault.what),
             KinesisErrorKind::Credentials | KinesisErrorKind::Denied => {
-                // Whose credentials these are, and what they lack, is for whoever runs the gateway.
-                tracing::error!(error = format!("{fault}{}", fault.hint()), "Kinesis refuses the gateway");
-                StreamsApiError::unavailable("the gateway may not do that at Kinesis; its log has more")
+                // Details of the gateway's credentials are for its operator only.
+                tracing::error!(error = format!("{fault}{}", fault.hint()), "Kinesis denies access to the gateway");
+                StreamsApiError::unavailable("Kinesis denies access to the gateway; its log has details")
             }
             KinesisErrorKind::Broken | KinesisErrorKind::ExpiredIterator | KinesisErrorKind::NotYet => {
                 tracing::warn!(error = %fault, "Kinesis does not answer");
@@ -90,7 +90,7 @@ impl From<StreamError> for StreamsApiError {
             StreamError::Shard { .. } => StreamsApiError::invalid(error.to_string()),
             StreamError::Connection(_) => {
                 tracing::error!(%error, "Kinesis cannot be reached");
-                StreamsApiError::unavailable("the gateway cannot reach Kinesis; its log has more")
+                StreamsApiError::unavailable("the gateway cannot reach Kinesis; its log has details")
             }
         }
     }
@@ -124,7 +124,7 @@ impl IntoResponse for StreamsApiError {
     }
 }
 
-/// A reply.
+/// A JSON reply.
 pub(super) fn api_reply(status: StatusCode, wait: Option<Duration>, value: &impl Serialize) -> Response {
     json_response(JSON_TYPE, status, wait, value)
 }

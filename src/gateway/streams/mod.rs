@@ -1,5 +1,5 @@
-//! `/streams`: what clients of Kinesis behind Amazon's gateway ask of it: records put, streams listed, described, made
-//! and deleted.
+//! `/streams`: the API of an Amazon API Gateway in front of Kinesis. Puts records; lists, describes, creates and deletes
+//! streams.
 
 mod error;
 mod records;
@@ -29,27 +29,27 @@ use crate::kinesis::{
 };
 use error::{StreamsApiError, api_reply};
 
-/// Bounds of the wait before records that a shard had no room for are put again.
+/// Minimum and maximum backoff before throttled records are put again.
 const PUT_RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(500));
-/// The only shard that a file has.
+/// Shard id of a recording's file.
 const FILE_SHARD: &str = "shardId-000000000000";
-/// The largest hash key, of which a file has all.
+/// The largest hash key. A file covers the whole range.
 const HASH_KEY_MAX: &str = "340282366920938463463374607431768211455";
 
-/// What is behind `/streams`.
+/// Where records of `/streams` go.
 pub(super) enum StreamsBackend {
-    /// A region.
+    /// A Kinesis region.
     Region {
-        /// Puts.
+        /// Puts records.
         api: KinesisApi,
-        /// Lists, describes, makes and deletes.
+        /// Lists, describes, creates and deletes streams.
         streams: StreamAdmin,
     },
     /// The files of a recording.
     RecordingFolder(Arc<RecordingFolder>),
 }
 
-/// The stream that a request names, if it may be named.
+/// The stream in a request's path. Extraction fails if it is not allowed.
 struct StreamPath(String);
 
 impl FromRequestParts<SharedGatewayState> for StreamPath {
@@ -67,7 +67,7 @@ impl FromRequestParts<SharedGatewayState> for StreamPath {
     }
 }
 
-/// A request with a body for a stream that may be named. The body is read past where there is nothing for it.
+/// A request with a body for an allowed stream. The body is discarded if the stream is not allowed.
 struct StreamRequest {
     stream: String,
     upload: UploadedBody,
@@ -92,19 +92,19 @@ impl FromRequest<SharedGatewayState> for StreamRequest {
 
 pub(super) fn routes() -> Router<SharedGatewayState> {
     Router::new()
-        // The tutorial lists with GET, the original's clients with POST.
+        // Amazon's tutorial lists with GET, existing clients with POST.
         .route("/streams", get(list_streams).post(list_streams))
         .route("/streams/{stream}", get(describe_stream).post(create_stream).delete(delete_stream))
         .route("/streams/{stream}/record", put(put_one))
         .route("/streams/{stream}/records", put(put_many))
 }
 
-/// A refusal in the shape of these routes.
+/// Renders an error in the format of these routes.
 pub(super) fn error_response(error: GatewayError) -> Response {
     StreamsApiError::from(error).into_response()
 }
 
-/// Where a record stands.
+/// Where a record was stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct PutRecordOutput {
@@ -112,7 +112,7 @@ struct PutRecordOutput {
     sequence_number: String,
 }
 
-/// What became of a record.
+/// The result of one record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 enum PutRecordsEntry {
@@ -130,7 +130,7 @@ impl PutRecordsEntry {
     }
 }
 
-/// What became of the records of a request, in their order.
+/// The results of a request's records, in their order.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct PutRecordsOutput {
@@ -156,7 +156,7 @@ async fn put_one(State(state): State<SharedGatewayState>, sent: StreamRequest) -
                 _ => StreamsApiError::unavailable(error_message),
             })
         }
-        None => Err(StreamsApiError::unavailable("nothing became of the record")),
+        None => Err(StreamsApiError::unavailable("the record has no result")),
     }
 }
 
@@ -178,7 +178,7 @@ async fn put_many(State(state): State<SharedGatewayState>, sent: StreamRequest) 
     Ok(hold_reply(api_reply(status, wait, &PutRecordsOutput { failed_record_count, records }), reservation).await)
 }
 
-/// Puts records where they belong; each on its own succeeds or fails.
+/// Stores records. Each one succeeds or fails on its own.
 async fn put_records(
     state: &GatewayState,
     stream: &str,
@@ -190,7 +190,7 @@ async fn put_records(
         match record {
             Ok(put) => {
                 left.push((outcomes.len(), put));
-                outcomes.push(PutRecordsEntry::failed("InternalFailure", "it was not put"));
+                outcomes.push(PutRecordsEntry::failed("InternalFailure", "the record was not sent"));
             }
             Err(why) => outcomes.push(PutRecordsEntry::failed("ValidationException", why)),
         }
@@ -205,7 +205,7 @@ async fn put_records(
     Ok(outcomes)
 }
 
-/// Puts records until each is there, refused, or the time is over: what a shard has no room for is put again.
+/// Puts records until each is stored or rejected, or the time is over. Throttled records are retried.
 async fn put_with_retries(
     api: &KinesisApi,
     stream: &str,
@@ -225,25 +225,22 @@ async fn put_with_retries(
                         PutResult::Acknowledged { shard, sequence_number } => {
                             PutRecordsEntry::PutRecordOutput(PutRecordOutput { shard_id: shard, sequence_number })
                         }
-                        PutResult::Refused(code) => PutRecordsEntry::failed(&code, "the record is refused"),
+                        PutResult::Refused(code) => PutRecordsEntry::failed(&code, "Kinesis rejected the record"),
                         PutResult::NotTaken(code) => {
                             again.push((at, put));
-                            PutRecordsEntry::failed(
-                                &code,
-                                "the shard takes no more at the moment; send the record again",
-                            )
+                            PutRecordsEntry::failed(&code, "the shard's throughput is exceeded; retry the record")
                         }
                     };
                 }
                 left = again;
                 is_begun = true;
             }
-            // Nothing of it was taken. An answer that was lost on its way is another thing: putting again might
-            // write twice what its sender would rather know about.
+            // Throttled as a whole: nothing was stored, so a retry cannot create duplicates. After a lost answer it could, so
+            // the client decides about that.
             Err(error)
                 if error.kind == KinesisErrorKind::Throttled && Instant::now() + PUT_RETRY_BACKOFF.1 < deadline => {}
             Err(error) if !is_begun => return Err(StreamsApiError::from_kinesis(stream, &error)),
-            // Some of the records are there, and their sender is to know which.
+            // Some of the records are stored, and the client must learn which.
             Err(error) => {
                 let error = StreamsApiError::from_kinesis(stream, &error);
                 left.iter()
@@ -259,7 +256,7 @@ async fn put_with_retries(
     Ok(())
 }
 
-/// Appends records to a file, together.
+/// Appends records to a recording's file, with one sync.
 async fn append_to_recording(
     folder: &RecordingFolder,
     stream: &str,
@@ -270,8 +267,10 @@ async fn append_to_recording(
     let (mut lines, mut kept) = (Vec::new(), Vec::new());
     for (at, put) in left {
         if put.data.contains(&b'\n') {
-            outcomes[at] =
-                PutRecordsEntry::failed("ValidationException", "a recording holds lines; this data has several");
+            outcomes[at] = PutRecordsEntry::failed(
+                "ValidationException",
+                "a recording holds one record per line; this data has a line break",
+            );
         } else {
             lines.extend_from_slice(&put.data);
             lines.push(b'\n');
@@ -288,15 +287,16 @@ async fn append_to_recording(
                 let sequence_number = (first + number).to_string();
                 PutRecordsEntry::PutRecordOutput(PutRecordOutput { shard_id: FILE_SHARD.to_owned(), sequence_number })
             }
-            Err(AppendError::Busy) => {
-                PutRecordsEntry::failed("ProvisionedThroughputExceededException", "too many records are under way")
-            }
+            Err(AppendError::Busy) => PutRecordsEntry::failed(
+                "ProvisionedThroughputExceededException",
+                "too many records are waiting to be written",
+            ),
             Err(AppendError::Failed(why)) => PutRecordsEntry::failed("InternalFailure", why),
         };
     }
 }
 
-/// Whether a stream may be named.
+/// Checks that a stream's name is valid and allowed.
 fn check_stream_name(state: &GatewayState, stream: &str) -> Result<(), StreamsApiError> {
     let backend = require_backend(state)?;
     let named = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
@@ -326,7 +326,7 @@ async fn list_streams(State(state): State<SharedGatewayState>) -> Result<Respons
     Ok(api_reply(StatusCode::OK, None, &ListStreamsOutput { stream_names, has_more_streams: false }))
 }
 
-/// A stream, as Kinesis describes it.
+/// A stream as in Kinesis' `DescribeStream`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct StreamDescription {
@@ -335,7 +335,7 @@ struct StreamDescription {
     stream_arn: String,
     stream_status: &'static str,
     retention_period_hours: u64,
-    /// Seconds, as the service says it.
+    /// Seconds since 1970, as in Kinesis.
     stream_creation_timestamp: f64,
     shards: Vec<ShardDescription>,
     has_more_shards: bool,
@@ -398,7 +398,7 @@ async fn describe_stream(
     Ok(api_reply(StatusCode::OK, None, &DescribeStreamOutput { stream_description }))
 }
 
-/// A file, as if it were a stream.
+/// Describes a file as a stream with one shard.
 fn describe_file() -> (StreamSummary, Vec<ShardInfo>) {
     let summary = StreamSummary { arn: String::new(), created_ms: 0, retention_ms: 0, is_ready: true, open_shards: 1 };
     let hash_keys = ("0".to_owned(), HASH_KEY_MAX.to_owned());
@@ -424,8 +424,8 @@ async fn create_stream(
         text => serde_json::from_slice(text)
             .map_err(|error| StreamsApiError::invalid(truncate_message(error.to_string())))?,
     };
-    if shape.stream.is_some_and(|said| said != stream) {
-        return Err(StreamsApiError::invalid("StreamName is another than the path says"));
+    if shape.stream.is_some_and(|given| given != stream) {
+        return Err(StreamsApiError::invalid("StreamName differs from the stream in the path"));
     }
     let shards = shape.shards.unwrap_or(1);
     if !(1..=10_000).contains(&shards) {
@@ -437,7 +437,7 @@ async fn create_stream(
             streams.create(&wanted).await?;
         }
         StreamsBackend::RecordingFolder(_) => {
-            return Err(StreamsApiError::in_use("the files of a recording are there already"));
+            return Err(StreamsApiError::in_use("the files of a recording exist already"));
         }
     }
     Ok(api_reply(StatusCode::OK, None, &serde_json::json!({})))
@@ -453,7 +453,7 @@ async fn delete_stream(
             _ => Ok(api_reply(StatusCode::OK, None, &serde_json::json!({}))),
         },
         StreamsBackend::RecordingFolder(_) => {
-            Err(StreamsApiError::invalid("the files of a recording are not deleted through the gateway"))
+            Err(StreamsApiError::invalid("the files of a recording cannot be deleted through the gateway"))
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Records of a request to a stream, as the mapping templates of Amazon's tutorial ("Create a REST API as an Amazon
-//! Kinesis proxy") and those of the original system have them.
+//! Parses the records of a request to a stream, in the formats of the mapping templates of Amazon's tutorial ("Create a REST
+//! API as an Amazon Kinesis proxy") and of the system that pinflow replaces.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
@@ -9,7 +9,7 @@ use super::error::StreamsApiError;
 use crate::gateway::json_text::{strip_whitespace, truncate_message};
 use crate::kinesis::PutEntry;
 
-/// Records of one call; Kinesis takes no more.
+/// Most records of one request, as for Kinesis.
 pub(super) const MAX_RECORDS_PER_REQUEST: usize = 500;
 
 /// The body of `PUT /streams/‹name›/record`, and a record of `/records`.
@@ -32,7 +32,7 @@ struct StreamRecordBody<'a> {
     explicit_hash_key: Option<TextOrNumber>,
 }
 
-/// A text, or a number as it was written: Amazon's templates put either between quotes.
+/// A string, or a number with its digits as written. Amazon's templates accept both.
 #[derive(Debug, PartialEq, Eq)]
 struct TextOrNumber(String);
 
@@ -42,7 +42,7 @@ impl<'de> Deserialize<'de> for TextOrNumber {
         match raw.as_bytes().first() {
             Some(b'"') => serde_json::from_str(raw).map(TextOrNumber).map_err(D::Error::custom),
             Some(b'-' | b'0'..=b'9') => Ok(TextOrNumber(raw.to_owned())),
-            _ => Err(D::Error::custom("PartitionKey and ExplicitHashKey are texts or numbers")),
+            _ => Err(D::Error::custom("PartitionKey and ExplicitHashKey must be strings or numbers")),
         }
     }
 }
@@ -57,10 +57,11 @@ struct PutRecordsBody<'a> {
     records: Vec<&'a RawValue>,
 }
 
-/// The record of a body. Its bytes are the JSON text of `Data`, a text in its quotes, as `$input.json('$.Data')` has it.
+/// Parses the body of `/record`. The record's bytes are the JSON text of `Data`, a string with its quotes, as of
+/// `$input.json('$.Data')`.
 ///
 /// # Errors
-/// If the body is none.
+/// If the body is invalid.
 pub(super) fn parse_record(body: &[u8], stream: &str) -> Result<PutEntry, StreamsApiError> {
     let written: StreamRecordBody<'_> = serde_json::from_slice(body).map_err(|error| json_error(&error))?;
     check_stream_name(written.stream.as_deref(), stream).map_err(StreamsApiError::invalid)?;
@@ -68,17 +69,17 @@ pub(super) fn parse_record(body: &[u8], stream: &str) -> Result<PutEntry, Stream
     build_put(written.key, written.explicit_hash_key, data).map_err(StreamsApiError::invalid)
 }
 
-/// The records of a body, each on its own. The bytes of one whose data is a text are that text, as `$elem.data` has it;
-/// of any other its JSON text.
+/// Parses the body of `/records`. Each record succeeds or fails on its own. Its bytes are the data without quotes if that is
+/// a string, as of `$elem.data`, and its JSON text otherwise.
 ///
 /// # Errors
-/// If the body is none.
+/// If the body is invalid.
 pub(super) fn parse_records(body: &[u8], stream: &str) -> Result<Vec<Result<PutEntry, String>>, StreamsApiError> {
     let many: PutRecordsBody<'_> = serde_json::from_slice(body).map_err(|error| json_error(&error))?;
     check_stream_name(many.stream.as_deref(), stream).map_err(StreamsApiError::invalid)?;
     if many.records.is_empty() || many.records.len() > MAX_RECORDS_PER_REQUEST {
         return Err(StreamsApiError::invalid(format!(
-            "1 to {MAX_RECORDS_PER_REQUEST} records are taken, not {}",
+            "1 to {MAX_RECORDS_PER_REQUEST} records are allowed, not {}",
             many.records.len()
         )));
     }
@@ -102,7 +103,7 @@ fn build_put(key: TextOrNumber, explicit_hash_key: Option<TextOrNumber>, data: V
         return Err("PartitionKey must have 1 to 256 characters".to_owned());
     }
     let explicit_hash_key = explicit_hash_key.map(|hash_key| hash_key.0);
-    // Hash keys have 128 bits.
+    // Hash keys are 128-bit numbers.
     if explicit_hash_key.as_ref().is_some_and(|hash_key| !is_plain_decimal(hash_key)) {
         return Err(format!("ExplicitHashKey must be a whole number from 0 to {}", u128::MAX));
     }
@@ -113,11 +114,11 @@ fn is_plain_decimal(text: &str) -> bool {
     text.bytes().all(|digit| digit.is_ascii_digit()) && text.parse::<u128>().is_ok()
 }
 
-/// A body may say whose it is, but not that it is another's.
-fn check_stream_name(said: Option<&str>, stream: &str) -> Result<(), String> {
-    match said.filter(|said| *said != stream) {
+/// A `StreamName` in the body must equal the stream in the path.
+fn check_stream_name(given: Option<&str>, stream: &str) -> Result<(), String> {
+    match given.filter(|given| *given != stream) {
         None => Ok(()),
-        Some(said) => Err(format!("StreamName is {}, the path says {stream}", truncate_message(said))),
+        Some(given) => Err(format!("StreamName is {}, but the path has {stream}", truncate_message(given))),
     }
 }
 
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_may_be_numbers_and_hash_keys_decide_on_the_shard() {
+    fn partition_and_hash_keys_may_be_strings_or_numbers() {
         let body = |key: &str, hash_key: &str| {
             let body = format!(r#"{{"Data":1,"PartitionKey":{key},"ExplicitHashKey":{hash_key}}}"#);
             parse_record(body.as_bytes(), "s").map_err(|error| error.message)
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn data_is_the_json_that_it_is_written_as() {
+    fn data_keeps_its_json_text() {
         let body = br#"{"StreamName": "s", "Data": {"ind": 7, "a": 1.0}, "PartitionKey": "k"}"#;
         assert_eq!(parse_record(body, "s").unwrap(), expected_put("k", r#"{"ind":7,"a":1.0}"#));
         let text = br#"{"Data":"{\"ind\":7}","PartitionKey":"k"}"#;
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_record_stands_alone() {
+    fn invalid_record_does_not_affect_others() {
         let body = br#"{"Records":[{"Data":{"a":1},"PartitionKey":"k"},{"Data":1},{"Data":1,"PartitionKey":""},{"Dat":1,"PartitionKey":"k"},7,{"StreamName":"other","Data":1,"PartitionKey":"k"}]}"#;
         let records = parse_records(body, "s").unwrap();
         assert_eq!(records[0], Ok(expected_put("k", r#"{"a":1}"#)));
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_none_says_why() {
+    fn invalid_body_is_rejected_with_the_matching_error() {
         let kind = |body: &str| {
             (
                 parse_record(body.as_bytes(), "s").unwrap_err().kind,

@@ -1,4 +1,4 @@
-//! What a client of Confluent's REST proxy, version 2, is told when something is wrong: a status, a code, and words.
+//! Errors of `/topics`: status, error code and message, as of the Confluent REST Proxy v2.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::KAFKA_V2_TYPE;
 use crate::gateway::error::GatewayError;
 use crate::http::json_response;
 
-/// A request that was not fulfilled. Codes of five digits are the proxy's own; the others are the status again.
+/// An error reply in the format of the REST Proxy. Codes of five digits are the proxy's own, others equal the status.
 ///
 /// Source: Confluent REST Proxy API reference, v2, "Errors".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -19,7 +19,7 @@ pub(super) struct TopicsApiError {
     pub(super) status: StatusCode,
     error_code: u16,
     message: String,
-    /// When to come again.
+    /// Value of the `Retry-After` header.
     #[serde(skip)]
     wait: Option<Duration>,
 }
@@ -41,7 +41,7 @@ impl TopicsApiError {
         TopicsApiError::new(StatusCode::NOT_FOUND, 40402, "Partition not found.")
     }
 
-    /// The request's body is JSON, and not what it should be.
+    /// 422: the body is JSON but not a valid request.
     pub(super) fn unprocessable(message: impl Into<String>) -> TopicsApiError {
         TopicsApiError::new(StatusCode::UNPROCESSABLE_ENTITY, 422, message)
     }
@@ -58,12 +58,12 @@ impl TopicsApiError {
         TopicsApiError::new(StatusCode::NOT_ACCEPTABLE, 406, "HTTP 406 Not Acceptable")
     }
 
-    /// None of the records was taken, and none ever will be.
+    /// No record was stored, and a retry would fail again.
     pub(super) fn rejected(message: impl Into<String>) -> TopicsApiError {
         TopicsApiError::new(StatusCode::UNPROCESSABLE_ENTITY, 42206, message)
     }
 
-    /// Not now; later perhaps.
+    /// 503: the client should retry.
     pub(super) fn unavailable(message: impl Into<String>) -> TopicsApiError {
         let fault = TopicsApiError::new(StatusCode::SERVICE_UNAVAILABLE, 50003, message);
         TopicsApiError { wait: Some(Duration::from_secs(1)), ..fault }
@@ -88,7 +88,7 @@ impl IntoResponse for TopicsApiError {
     }
 }
 
-/// A reply of the proxy's own type.
+/// A reply with the content type of the REST Proxy v2.
 pub(super) fn api_reply(status: StatusCode, wait: Option<Duration>, value: &impl Serialize) -> Response {
     json_response(KAFKA_V2_TYPE, status, wait, value)
 }

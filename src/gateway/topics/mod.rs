@@ -1,7 +1,7 @@
-//! `/topics`: what clients of Confluent's REST proxy, version 2, ask of it: records produced, topics listed and described.
+//! `/topics`: the API of the Confluent REST Proxy v2. Produces records; lists and describes topics.
 //!
-//! Where it says less than the proxy: a request none of whose records was taken is answered with an error's status and
-//! the proxy's body beside the error, where the proxy says 200. Who looks at the status alone then knows.
+//! One difference: if no record of a request was stored, the reply has an error status, and the error in addition to the
+//! proxy's body. The REST Proxy returns 200. A client that checks only the status sees the failure.
 
 mod error;
 mod records;
@@ -30,9 +30,9 @@ use crate::kafka::{
 use error::{TopicsApiError, api_reply};
 use records::EmbeddedFormat;
 
-/// The type of every reply.
+/// `Content-Type` of every reply.
 const KAFKA_V2_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.kafka.v2+json");
-/// Types that a client may want, and gets this one for.
+/// `Accept` types that are served.
 const ACCEPTED_TYPES: [&str; 6] = [
     "application/vnd.kafka.v2+json",
     "application/vnd.kafka+json",
@@ -42,20 +42,20 @@ const ACCEPTED_TYPES: [&str; 6] = [
     "*/*",
 ];
 
-/// What is behind `/topics`.
+/// Where records of `/topics` go.
 pub(super) enum TopicsBackend {
-    /// A cluster.
+    /// A Kafka cluster.
     Cluster {
-        /// Writes.
+        /// Produces records.
         writer: Box<RecordWriter>,
-        /// Lists and describes.
+        /// Lists and describes topics.
         topics: Box<TopicAdmin>,
     },
     /// The files of a recording.
     RecordingFolder(Arc<RecordingFolder>),
 }
 
-/// What the path of a request names.
+/// Topic and partition in a request's path.
 #[derive(Deserialize)]
 struct TopicPath {
     topic: String,
@@ -81,22 +81,22 @@ pub(super) fn routes() -> Router<SharedGatewayState> {
         .route("/topics/{topic}/partitions/{partition}/offsets", get(partition_offsets))
 }
 
-/// A refusal in the shape of these routes.
+/// Renders an error in the format of these routes.
 pub(super) fn error_response(error: GatewayError) -> Response {
     TopicsApiError::from(error).into_response()
 }
 
-/// What became of a record.
+/// The result of one record.
 #[derive(Debug, Default, Serialize)]
 struct RecordOffset {
     partition: Option<i32>,
     offset: Option<i64>,
-    /// 1: never; 2: it may be taken if it is sent again.
+    /// 1: not retriable, 2: retriable.
     error_code: Option<u8>,
     error: Option<String>,
 }
 
-/// What became of the records of a request, in their order.
+/// The results of a request's records, in their order.
 #[derive(Debug, Serialize)]
 struct ProduceResponse {
     offsets: Vec<RecordOffset>,
@@ -104,7 +104,7 @@ struct ProduceResponse {
     value_schema_id: Option<i32>,
 }
 
-/// A request of which nothing was taken.
+/// The reply to a request of which no record was stored.
 #[derive(Serialize)]
 struct RejectedProduceResponse<'a> {
     #[serde(flatten)]
@@ -165,13 +165,13 @@ async fn produce_records(
     Ok(hold_reply(produce_response(written), reservation).await)
 }
 
-/// What is known of a request to produce before its body is read.
+/// What is known of a produce request before its body is read.
 struct ProduceTarget {
     topic: String,
-    /// Where all its records go.
+    /// Partition in the path, the default of all its records.
     partition: Option<i32>,
     written_as: EmbeddedFormat,
-    /// How many the topic has.
+    /// Partitions of the topic.
     partitions: i32,
 }
 
@@ -187,7 +187,7 @@ async fn resolve_target(state: &SharedGatewayState, parts: &mut Parts) -> Result
     }
 }
 
-/// Says what became of records.
+/// The reply with the results of the records.
 fn produce_response(written: Vec<Result<RecordMetadata, RecordWriteError>>) -> Response {
     let taken = written.iter().any(Result::is_ok);
     let first = written.iter().find_map(|one| one.as_ref().err().cloned());
@@ -196,7 +196,7 @@ fn produce_response(written: Vec<Result<RecordMetadata, RecordWriteError>>) -> R
     let produced = ProduceResponse { offsets, key_schema_id: None, value_schema_id: None };
     match first {
         Some(unwritten) if !taken => {
-            let message = format!("no record was taken: {}", unwritten.what);
+            let message = format!("no record was stored: {}", unwritten.what);
             let error = if may_pass { TopicsApiError::unavailable(message) } else { TopicsApiError::rejected(message) };
             api_reply(error.status, error.retry_after(), &RejectedProduceResponse { error: &error, produced })
         }
@@ -204,7 +204,7 @@ fn produce_response(written: Vec<Result<RecordMetadata, RecordWriteError>>) -> R
     }
 }
 
-/// Writes records in their order. Once one finds no room the rest is not tried, so that none overtakes it.
+/// Produces records in order. After a retriable error the rest is not tried, so that no record overtakes another.
 async fn write_to_kafka(
     writer: &RecordWriter,
     topic: &str,
@@ -234,8 +234,11 @@ async fn write_to_kafka(
     let mut written = Vec::with_capacity(queued.len());
     for one in queued {
         written.push(match one {
-            Ok(heard) => heard.await.unwrap_or_else(|_| {
-                Err(RecordWriteError { may_pass: true, what: "the gateway is stopping; it may be there".to_owned() })
+            Ok(acknowledgement) => acknowledgement.await.unwrap_or_else(|_| {
+                Err(RecordWriteError {
+                    may_pass: true,
+                    what: "the gateway is stopping; the record may have been stored".to_owned(),
+                })
             }),
             Err(unwritten) => Err(unwritten),
         });
@@ -243,7 +246,7 @@ async fn write_to_kafka(
     written
 }
 
-/// Appends the values of records to a file, together.
+/// Appends the records' values to a recording's file, with one sync.
 async fn append_to_recording(
     folder: &RecordingFolder,
     topic: &str,
@@ -256,11 +259,11 @@ async fn append_to_recording(
         .map(|record| {
             let record = record.map_err(not_retriable)?;
             if record.partition.is_some_and(|partition| partition != 0) {
-                return Err(not_retriable("a recording has partition 0 only"));
+                return Err(not_retriable("a recording has only partition 0"));
             }
             let line = record.value.unwrap_or_else(|| b"null".to_vec());
             if line.contains(&b'\n') {
-                return Err(not_retriable("a recording holds lines; this value has several"));
+                return Err(not_retriable("a recording holds one record per line; this value has a line break"));
             }
             lines.extend_from_slice(&line);
             lines.push(b'\n');
@@ -279,7 +282,10 @@ async fn append_to_recording(
     kept.into_iter().map(|one| one.and_then(place)).collect()
 }
 
-/// How many partitions a topic has that may be named.
+/// Partitions of a topic.
+///
+/// # Errors
+/// 404 if the topic does not exist or is not allowed, 503 if the brokers do not answer.
 async fn partition_count(state: &GatewayState, topic: &str) -> Result<i32, TopicsApiError> {
     let named = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
     if topic.is_empty() || topic.len() > 249 || !topic.chars().all(named) || !state.config.allows_name(topic) {
@@ -305,7 +311,7 @@ fn brokers_unavailable(error: &ClusterUnreachable) -> TopicsApiError {
 }
 
 fn check_accept_header(headers: &HeaderMap) -> Result<(), TopicsApiError> {
-    // Several lines are one list.
+    // Several headers are one list.
     let wanted: Vec<_> = headers.get_all(ACCEPT).iter().map(|line| line.to_str().unwrap_or_default()).collect();
     let wanted = wanted.join(",");
     let known = |kind: &str| {
@@ -332,7 +338,7 @@ async fn list_topics(State(state): State<SharedGatewayState>, headers: HeaderMap
     Ok(api_reply(StatusCode::OK, None, &names))
 }
 
-/// A topic, as the proxy describes it.
+/// A topic as the REST Proxy describes it.
 #[derive(Serialize)]
 struct TopicDescription {
     name: String,
@@ -372,7 +378,7 @@ impl From<&PartitionInfo> for PartitionDescription {
     }
 }
 
-/// The topic that a request is about, described; for clients that take what is said.
+/// The description of the topic in a request's path.
 struct DescribedTopic(TopicInfo);
 
 impl FromRequestParts<SharedGatewayState> for DescribedTopic {
@@ -386,7 +392,7 @@ impl FromRequestParts<SharedGatewayState> for DescribedTopic {
         let TopicPath { topic, .. } = TopicPath::from_request_parts(parts, state).await?;
         partition_count(state, &topic).await?;
         let described = match require_backend(state)? {
-            // Describing waits for brokers between its awaits.
+            // Describing blocks between its awaits.
             TopicsBackend::Cluster { topics, .. } => {
                 run_blocking(|| tokio::runtime::Handle::current().block_on(topics.describe(&topic)))
             }
@@ -407,13 +413,13 @@ impl FromRequestParts<SharedGatewayState> for DescribedTopic {
             TopicError::Unreachable(error) => brokers_unavailable(&error),
             error => {
                 tracing::warn!(error = format!("{:#}", anyhow::Error::new(error)), "Kafka does not describe a topic");
-                TopicsApiError::unavailable("the brokers do not tell of this topic")
+                TopicsApiError::unavailable("the brokers do not describe this topic")
             }
         })
     }
 }
 
-/// The same for one of its partitions.
+/// The description of the partition in a request's path.
 struct DescribedPartition(PartitionInfo);
 
 impl FromRequestParts<SharedGatewayState> for DescribedPartition {
@@ -450,6 +456,6 @@ async fn partition_offsets(DescribedPartition(part): DescribedPartition) -> Resu
         PartitionInfo { low: Some(beginning_offset), high: Some(end_offset), .. } => {
             Ok(api_reply(StatusCode::OK, None, &PartitionOffsets { beginning_offset, end_offset }))
         }
-        _ => Err(TopicsApiError::unavailable("where this partition ends is unknown at the moment")),
+        _ => Err(TopicsApiError::unavailable("the offsets of this partition are not known at the moment")),
     }
 }

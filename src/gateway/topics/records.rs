@@ -1,4 +1,4 @@
-//! Records of a request to the REST proxy: `{"records":[{"key":…,"value":…,"partition":…}]}`.
+//! Parses the records of a produce request: `{"records":[{"key":…,"value":…,"partition":…}]}`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,21 +11,21 @@ use crate::gateway::error::GatewayError;
 use crate::gateway::json_text::{strip_whitespace, truncate_message};
 use crate::kafka::OutgoingRecord;
 
-/// How keys and values are written.
+/// How keys and values are embedded in the request (the REST Proxy's "embedded format").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EmbeddedFormat {
-    /// As JSON; what is stored is the JSON text.
+    /// JSON. The JSON text is stored.
     Json,
-    /// As bytes in base64.
+    /// Bytes in base64.
     Binary,
 }
 
-/// Reads how records are written from a content type: `application/vnd.kafka.json.v2+json`.
+/// Parses the embedded format from a content type, such as `application/vnd.kafka.json.v2+json`.
 pub(super) fn parse_embedded_format(content_type: Option<&str>) -> Result<EmbeddedFormat, TopicsApiError> {
     let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
         "application/vnd.kafka.json.v2+json" | "application/vnd.kafka.json+json" => Ok(EmbeddedFormat::Json),
-        // Without a word on them records are bytes, as the proxy has it.
+        // Types without an embedded format mean binary, as for the REST Proxy.
         "application/vnd.kafka.binary.v2+json"
         | "application/vnd.kafka.binary+json"
         | "application/vnd.kafka.v2+json"
@@ -35,7 +35,7 @@ pub(super) fn parse_embedded_format(content_type: Option<&str>) -> Result<Embedd
     }
 }
 
-/// The body of a request. Schemas are of no use to records that have none, and are passed over as the proxy does.
+/// The body of a produce request. Schemas are ignored, as the REST Proxy does for these formats.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ProduceBody<'a> {
@@ -51,10 +51,10 @@ struct ProduceBody<'a> {
     _value_schema_id: Option<&'a RawValue>,
 }
 
-/// No configuration allows more records; what is behind them is counted and not kept.
+/// The largest `records_max` that a configuration allows. Further records are counted and not kept.
 const MAX_KEPT_RECORDS: usize = 100_000;
 
-/// The records of a body as they stand in it.
+/// The unparsed records of a body.
 #[derive(Default)]
 struct RawRecords<'a> {
     kept: Vec<&'a RawValue>,
@@ -97,15 +97,15 @@ struct ProduceRecord<'a> {
     partition: Option<i32>,
 }
 
-/// Tells `null` from what is not there.
+/// Distinguishes `null` from a missing field.
 fn explicit_null<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Option<&'a RawValue>>, D::Error> {
     Option::<&'a RawValue>::deserialize(from).map(Some)
 }
 
-/// The records of a body as they stand in it: 1 to `records_max`.
+/// Splits a body into its unparsed records, 1 to `records_max`.
 ///
 /// # Errors
-/// If the body is none, or has more.
+/// If the body is invalid or has more records.
 pub(super) fn split_records(body: &[u8], records_max: usize) -> Result<Vec<&RawValue>, TopicsApiError> {
     let produce: ProduceBody<'_> = serde_json::from_slice(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => TopicsApiError::unprocessable(truncate_message(error.to_string())),
@@ -119,7 +119,7 @@ pub(super) fn split_records(body: &[u8], records_max: usize) -> Result<Vec<&RawV
     }
 }
 
-/// Reads records, each on its own: one that cannot be read says why, and the others stand.
+/// Parses records. Each one succeeds or fails on its own.
 pub(super) fn parse_records(records: &[&RawValue], embedded: EmbeddedFormat) -> Vec<Result<OutgoingRecord, String>> {
     records.iter().map(|record| parse_record(record, embedded).map_err(truncate_message)).collect()
 }
@@ -139,7 +139,8 @@ fn decode_field(json: &RawValue, embedded: EmbeddedFormat) -> Result<Vec<u8>, St
         EmbeddedFormat::Json => Ok(strip_whitespace(json.get())),
         EmbeddedFormat::Binary => {
             let text: String = serde_json::from_str(json.get()).map_err(|_| {
-                "a text in base64 is wanted; for JSON send application/vnd.kafka.json.v2+json".to_owned()
+                "a string in base64 is expected; for JSON send Content-Type application/vnd.kafka.json.v2+json"
+                    .to_owned()
             })?;
             STANDARD.decode(text).map_err(|error| format!("not base64: {error}"))
         }
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn body_with_more_records_than_allowed_is_refused_whole() {
+    fn body_with_more_records_than_allowed_is_rejected() {
         let body = format!("{{\"records\":[{}]}}", ["{\"value\":1}"; 3].join(","));
         assert_eq!(split_records(body.as_bytes(), 3).unwrap().len(), 3);
         let refused = split_records(body.as_bytes(), 2).unwrap_err();
@@ -169,10 +170,10 @@ mod tests {
     }
 
     #[test]
-    fn words_on_a_record_quote_no_more_than_its_head() {
+    fn error_of_a_record_quotes_only_its_start() {
         let body = format!("{{\"records\":[{{\"value\":1,\"partition\":\"{}\"}}]}}", "x".repeat(100_000));
-        let said = parse_body(body.as_bytes(), EmbeddedFormat::Json).unwrap().remove(0).unwrap_err();
-        assert!(said.len() < 300, "{} bytes", said.len());
+        let message = parse_body(body.as_bytes(), EmbeddedFormat::Json).unwrap().remove(0).unwrap_err();
+        assert!(message.len() < 300, "{} bytes", message.len());
     }
 
     fn expected_record(
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_taken_as_it_was_written() {
+    fn json_values_keep_their_text() {
         let body = br#"{"records":[{"value": {"ind": 1.50, "a":"\u00e9"}}, {"key":"k","value":"text","partition":2}, {"value":null}]}"#;
         let wanted = vec![
             expected_record(None, Some(r#"{"ind":1.50,"a":"\u00e9"}"#), None),
@@ -196,19 +197,20 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_record_stands_alone() {
+    fn invalid_record_does_not_affect_others() {
         let body = br#"{"records":[{"value":"eyJhIjoxfQ=="},{"value":"!"},{"value":{}},{"valeu":"eA=="},7,{"key":"eA=="},{"value":"eA==","partition":"x"}]}"#;
         let records = parse_body(body, EmbeddedFormat::Binary).unwrap();
         assert_eq!(records[0], expected_record(None, Some("{\"a\":1}"), None));
-        for (at, why) in [(1, "not base64"), (2, "base64 is wanted"), (3, "valeu"), (4, "7"), (5, "no value"), (6, "x")]
+        for (at, why) in
+            [(1, "not base64"), (2, "base64 is expected"), (3, "valeu"), (4, "7"), (5, "no value"), (6, "x")]
         {
-            let said = records[at].as_ref().unwrap_err();
-            assert!(said.contains(why), "{said}");
+            let message = records[at].as_ref().unwrap_err();
+            assert!(message.contains(why), "{message}");
         }
     }
 
     #[test]
-    fn a_body_that_is_none_says_why() {
+    fn invalid_body_is_rejected_with_the_matching_status() {
         let status = |body: &str| parse_body(body.as_bytes(), EmbeddedFormat::Json).unwrap_err().status.as_u16();
         for unreadable in ["", "{", "{\"records\":[}", "\u{0}"] {
             assert_eq!(status(unreadable), 400, "{unreadable}");
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn types_are_told_apart() {
+    fn content_type_selects_the_embedded_format() {
         let of = |text: &str| parse_embedded_format(Some(text)).ok();
         assert_eq!(of("application/vnd.kafka.json.v2+json"), Some(EmbeddedFormat::Json));
         assert_eq!(of("Application/vnd.kafka.JSON.v2+json; charset=utf-8"), Some(EmbeddedFormat::Json));
@@ -237,7 +239,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_is_read_or_refused(
+        fn any_body_is_parsed_or_rejected(
             parts in prop::collection::vec(
                 prop_oneof![
                     Just("{\"records\":[".to_owned()), Just("{\"value\":".to_owned()), Just("\"key\":".to_owned()),
@@ -249,7 +251,7 @@ mod tests {
         ) {
             let body = parts.concat();
             for embedded in [EmbeddedFormat::Json, EmbeddedFormat::Binary] {
-                // As many outcomes as records, or a word on why there are none.
+                // As many results as records, or an error.
                 if let Ok(records) = parse_body(body.as_bytes(), embedded) {
                     let read: serde_json::Value = serde_json::from_str(&body).unwrap();
                     prop_assert_eq!(read["records"].as_array().unwrap().len(), records.len());

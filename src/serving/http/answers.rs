@@ -1,4 +1,4 @@
-//! `/answers`: what is known, as of one epoch.
+//! `GET /answers` and `GET /answers/{name}`: answers as of one epoch, as JSON, NDJSON or CSV.
 
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{ETAG, IF_NONE_MATCH};
@@ -19,7 +19,7 @@ use crate::serving::answer_hub::{AnswerHub, ReadConsistency};
 use crate::serving::answer_view::AnswerView;
 use crate::serving::render::{self, NamedRows, as_millis};
 
-/// All answers.
+/// JSON body of `/answers`.
 #[derive(Serialize)]
 struct AllAnswersBody<'a> {
     epoch: Epoch,
@@ -37,7 +37,7 @@ struct AnswerBody<'a> {
     rows: NamedRows<'a>,
 }
 
-/// One answer.
+/// JSON body of `/answers/{name}`.
 #[derive(Serialize)]
 struct SingleAnswerBody<'a> {
     answer: &'a str,
@@ -49,13 +49,13 @@ struct SingleAnswerBody<'a> {
     rows: NamedRows<'a>,
 }
 
-/// A column, as readers learn of it.
+/// A column's description in a reply.
 #[derive(Serialize)]
 pub(super) struct ColumnBody {
     name: &'static str,
     #[serde(rename = "type")]
     kind: &'static str,
-    /// Whether it groups: such columns can be filtered by.
+    /// Whether it is a grouping column. Rows can be filtered by it.
     group: bool,
 }
 
@@ -77,22 +77,25 @@ pub(super) fn type_name(kind: ColumnType) -> &'static str {
     }
 }
 
-/// The question of that name, and where it stands among all.
+/// The question of this name and its index in [`questions::ALL`].
 pub(super) fn find_question(name: &str) -> Result<(usize, &'static Question), ApiError> {
     let found = questions::ALL.iter().enumerate().find(|(_, question)| question.name == name);
     found.ok_or_else(|| {
         let names: Vec<_> = questions::ALL.iter().map(|question| question.name).collect();
-        let message = format!("there is no answer of that name; there are {}", names.join(", "));
+        let message = format!("unknown answer; the answers are {}", names.join(", "));
         ApiError::new(StatusCode::NOT_FOUND, "unknown_answer", message)
     })
 }
 
-/// The answers, if they may be shown.
+/// The current answers.
+///
+/// # Errors
+/// 503 while they are rebuilt, 400 for durable answers of a run without tables.
 pub(super) fn readable_view(answer_hub: &AnswerHub, read: ReadConsistency) -> Result<AnswerView, ApiError> {
     let Some(view) = answer_hub.current_view(read) else {
-        // Before the first epoch it is not known whether there are tables.
+        // Whether there are tables is known only after the first epoch.
         return Err(if answer_hub.current_view(ReadConsistency::Live).is_some_and(|live| live.open) {
-            ApiError::bad_request("this run keeps no tables, so no answer is durable; read=live")
+            ApiError::bad_request("this run writes no tables, so there are no durable answers; use read=live")
         } else {
             not_ready()
         });
@@ -101,10 +104,10 @@ pub(super) fn readable_view(answer_hub: &AnswerHub, read: ReadConsistency) -> Re
 }
 
 pub(super) fn not_ready() -> ApiError {
-    ApiError::not_ready("the answers are being rebuilt from the tables; /readyz says when they can be read")
+    ApiError::not_ready("the answers are being rebuilt from the tables; retry when /readyz returns 200")
 }
 
-/// Names what is shown: this run, this face, this epoch.
+/// The `ETag`: run, feed and epoch.
 fn entity_tag(answer_hub: &AnswerHub, read: ReadConsistency, epoch: Epoch) -> String {
     let face = if read == ReadConsistency::Durable { "d" } else { "" };
     format!("\"{:x}-{face}{epoch}\"", answer_hub.run_id())
@@ -121,16 +124,16 @@ pub(super) async fn get_all_answers(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let AnswerParams { read, form, .. } = params::parse_answer_params(query.as_deref(), None)?;
+    let AnswerParams { read, format, .. } = params::parse_answer_params(query.as_deref(), None)?;
     let view = readable_view(&shared.answer_hub, read)?;
     let tag = entity_tag(&shared.answer_hub, read, view.epoch);
     if matches_tag(&headers, &tag) {
         return Ok(with_entity_tag(StatusCode::NOT_MODIFIED.into_response(), tag));
     }
     let rows = view.answers().map(|(_, table)| table.rows().len()).sum();
-    let render = move |view: &AnswerView| render_all(view, form);
-    let bytes = shared.shared_replies.render_shared(ReplyKey::AllAnswers(read, form), view, rows, render).await?;
-    Ok(with_entity_tag(reply::shared_response(content_type(form), bytes), tag))
+    let render = move |view: &AnswerView| render_all(view, format);
+    let bytes = shared.shared_replies.render_shared(ReplyKey::AllAnswers(read, format), view, rows, render).await?;
+    Ok(with_entity_tag(reply::shared_response(content_type(format), bytes), tag))
 }
 
 /// `GET /answers/{name}`
@@ -141,7 +144,7 @@ pub(super) async fn get_answer(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let (at, question) = find_question(&name)?;
-    let AnswerParams { read, form, filter } = params::parse_answer_params(query.as_deref(), Some(question))?;
+    let AnswerParams { read, format, filter } = params::parse_answer_params(query.as_deref(), Some(question))?;
     let view = readable_view(&shared.answer_hub, read)?;
     let tag = entity_tag(&shared.answer_hub, read, view.epoch);
     if matches_tag(&headers, &tag) {
@@ -149,16 +152,16 @@ pub(super) async fn get_answer(
     }
     let (rows, shared_replies) = (view.answer(at).rows().len(), &shared.shared_replies);
     let bytes = if filter.is_empty() {
-        let key = ReplyKey::SingleAnswer(read, at, form);
-        shared_replies.render_shared(key, view, rows, move |view| render_one(view, at, form, &filter)).await?
+        let key = ReplyKey::SingleAnswer(read, at, format);
+        shared_replies.render_shared(key, view, rows, move |view| render_one(view, at, format, &filter)).await?
     } else {
-        shared_replies.render_unshared(rows, move || render_one(&view, at, form, &filter)).await?
+        shared_replies.render_unshared(rows, move || render_one(&view, at, format, &filter)).await?
     };
-    Ok(with_entity_tag(reply::shared_response(content_type(form), bytes), tag))
+    Ok(with_entity_tag(reply::shared_response(content_type(format), bytes), tag))
 }
 
-fn content_type(form: ReplyFormat) -> HeaderValue {
-    match form {
+fn content_type(format: ReplyFormat) -> HeaderValue {
+    match format {
         ReplyFormat::Json => reply::JSON_TYPE,
         ReplyFormat::Ndjson => reply::NDJSON_TYPE,
         ReplyFormat::Csv(_) => reply::CSV_TYPE,
@@ -172,8 +175,8 @@ fn with_entity_tag(mut response: Response, tag: String) -> Response {
     response
 }
 
-fn render_all(view: &AnswerView, form: ReplyFormat) -> anyhow::Result<Vec<u8>> {
-    if form == ReplyFormat::Ndjson {
+fn render_all(view: &AnswerView, format: ReplyFormat) -> anyhow::Result<Vec<u8>> {
+    if format == ReplyFormat::Ndjson {
         return Ok(render_ndjson(view)?);
     }
     let answers = view.answers().map(|(question, table)| AnswerBody {
@@ -186,10 +189,10 @@ fn render_all(view: &AnswerView, form: ReplyFormat) -> anyhow::Result<Vec<u8>> {
     Ok(serde_json::to_vec(&all)?)
 }
 
-fn render_one(view: &AnswerView, answer: usize, form: ReplyFormat, filter: &RowFilter) -> anyhow::Result<Vec<u8>> {
+fn render_one(view: &AnswerView, answer: usize, format: ReplyFormat, filter: &RowFilter) -> anyhow::Result<Vec<u8>> {
     let question = &questions::ALL[answer];
     let rows: Vec<&AnswerRow> = view.answer(answer).rows().filter(|row| filter.matches_row(row)).collect();
-    match form {
+    match format {
         ReplyFormat::Csv(separator) => Ok(render_csv(question.columns, &rows, separator)?),
         ReplyFormat::Ndjson => {
             let mut lines = Vec::new();
@@ -215,14 +218,14 @@ fn render_one(view: &AnswerView, answer: usize, form: ReplyFormat, filter: &RowF
     }
 }
 
-/// As on stdout.
+/// The same lines as on stdout.
 fn render_ndjson(view: &AnswerView) -> std::io::Result<Vec<u8>> {
     let mut lines = Vec::new();
     render::write_snapshot(view, &mut lines)?;
     Ok(lines)
 }
 
-/// RFC 4180, with a header; `separator` stands between cells.
+/// CSV by RFC 4180 with a header line.
 fn render_csv(columns: &[AnswerColumn], rows: &[&AnswerRow], separator: u8) -> Result<Vec<u8>, csv::Error> {
     let mut out =
         csv::WriterBuilder::new().delimiter(separator).terminator(csv::Terminator::CRLF).from_writer(Vec::new());
@@ -237,10 +240,10 @@ fn render_csv(columns: &[AnswerColumn], rows: &[&AnswerRow], separator: u8) -> R
     out.into_inner().map_err(|error| error.into_error().into())
 }
 
-/// A text that no spreadsheet takes for a formula: a `'` goes before each of `=+-@` that begins a cell.
+/// Prevents formula injection: puts a `'` before each of `=+-@` at the start of a cell.
 ///
-/// Cells begin after a separator, too, and which one a spreadsheet splits at depends on its language, whatever the file
-/// was written with: `x;=1+1` is one cell here and two cells there, and quotes help only where the first cell has them.
+/// Text after any common separator counts as a cell. A spreadsheet chooses its separator by its language, whatever the file
+/// was written with: `x;=1+1` is one cell in some and two in others.
 fn escape_formulas(text: &str) -> String {
     let (mut kept, mut begins_cell) = (String::with_capacity(text.len() + 1), true);
     for (at, c) in text.char_indices() {
@@ -262,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_that_steer_a_spreadsheet_are_disarmed_and_others_stay() {
+    fn csv_cells_that_start_a_formula_are_escaped_and_others_are_kept() {
         let columns = [text_column("category"), long_column("count")];
         let texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "a,b", "say \"x\"", "two\nlines", "art"];
         let rows: Vec<AnswerRow> =
@@ -284,7 +287,7 @@ mod tests {
         assert_eq!(written.split("\r\n").collect::<Vec<_>>(), expected);
     }
     #[test]
-    fn formula_behind_any_separator_is_disarmed_whatever_the_file_is_separated_by() {
+    fn csv_formula_after_any_separator_is_escaped() {
         for (text, kept) in [
             ("x;=1+1", "x;'=1+1"),
             ("x,@SUM(A1)", "x,'@SUM(A1)"),

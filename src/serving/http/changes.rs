@@ -1,4 +1,4 @@
-//! `/changes`: the answers, and then every change of them, as Server-Sent Events.
+//! `GET /changes` and `GET /answers/{name}/changes`: a snapshot of the answers, then every change, as Server-Sent Events.
 //!
 //! ```text
 //! id: 5f0c…-81
@@ -10,9 +10,11 @@
 //! data: {"answer":"users_joined_by_year","epoch":82,"as_of":"…","insert":[…],"delete":[…]}
 //! ```
 //!
-//! A reader that comes back with `Last-Event-ID` goes on there; where that cannot be, it starts anew with a snapshot,
-//! whose `anew` says why. Several events may carry one id: those of one epoch, of which the last one ends the epoch.
-//! The id therefore stands at the last event of an epoch only: who was cut off in the middle gets the epoch again.
+//! A client that reconnects with `Last-Event-ID` gets the changes since that epoch. If they are no longer kept it gets a
+//! new snapshot, whose field `anew` says why.
+//!
+//! An epoch may have several events. Only its last one carries the id, so a client that is disconnected in the middle of an
+//! epoch gets the whole epoch again.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -40,13 +42,13 @@ use crate::serving::answer_hub::{EpochChanges, ReadConsistency, SubscriptionStar
 use crate::serving::answer_view::AnswerView;
 use crate::serving::render::{NamedRows, as_millis};
 
-/// A sign of life where nothing changes, so that neither side takes the other for dead.
+/// Time without changes after which a keep-alive comment is sent.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// What is written at once, about.
+/// About how many bytes are written at once.
 const TARGET_CHUNK_BYTES: usize = 64 << 10;
-/// Events from this size on are shared by all readers; copying smaller ones together is cheaper.
+/// Events of at least this size are shared by all subscribers. Copying smaller ones together is cheaper.
 const MIN_SHARED_EVENT_BYTES: usize = 8 << 10;
-/// A comment.
+/// A comment line of the event stream.
 const KEEP_ALIVE_COMMENT: Bytes = Bytes::from_static(b":\n\n");
 
 #[derive(Serialize)]
@@ -62,7 +64,7 @@ struct SnapshotEvent<'a> {
     rows: NamedRows<'a>,
 }
 
-/// `GET /changes`: of all answers.
+/// `GET /changes`
 pub(super) async fn stream_all_changes(
     State(shared): State<SharedServingState>,
     RawQuery(query): RawQuery,
@@ -94,14 +96,14 @@ async fn stream_changes(
     let following = shared.answer_hub.subscribe_from(read, seen).ok_or_else(super::answers::not_ready)?;
     let run = shared.answer_hub.run_id();
     let (first, missed) = match following.start {
-        // A stream must begin with something: a reader waits for its first byte.
+        // Clients wait for a first byte, so never start with nothing.
         SubscriptionStart::Resumed(missed) => (VecDeque::from([KEEP_ALIVE_COMMENT]), missed.into()),
         SubscriptionStart::Snapshot { view, why } => {
             (snapshot_events(&shared, read, &view, why, &answers).await?, VecDeque::new())
         }
     };
-    let over = shared.over.clone();
-    let reader = ChangeReader { run, answers, missed, next: following.next, over, dropped: false, shared };
+    let shutdown = shared.shutdown.clone();
+    let reader = ChangeSubscriber { run, answers, missed, next: following.next, shutdown, dropped: false, shared };
     let stream = unfold((first, reader), |(mut ready, mut reader)| async {
         if ready.is_empty() {
             ready = reader.read_events().await?;
@@ -112,24 +114,24 @@ async fn stream_changes(
     Ok(reply::event_stream(stream))
 }
 
-/// One reader, in its place of the stream.
-struct ChangeReader {
+/// One subscriber's position in the stream.
+struct ChangeSubscriber {
     run: u64,
     answers: Vec<usize>,
-    /// Epochs that passed while the reader was away.
+    /// Epochs that completed while the client was disconnected.
     missed: VecDeque<Arc<EpochChanges>>,
     next: broadcast::Receiver<Arc<EpochChanges>>,
-    /// Turns `true` when serving ends.
-    over: watch::Receiver<bool>,
+    /// Turns `true` at shutdown.
+    shutdown: watch::Receiver<bool>,
     dropped: bool,
     shared: SharedServingState,
 }
 
-impl ChangeReader {
-    /// What is to be written next, never nothing; `None` at the end.
+impl ChangeSubscriber {
+    /// Waits for the next chunks to write, at least one. `None` at the end of the stream.
     async fn read_events(&mut self) -> Option<VecDeque<Bytes>> {
         let mut events = EventBuffer::default();
-        self.take_missed(&mut events);
+        self.add_missed(&mut events);
         while events.is_empty() {
             if self.dropped {
                 return None;
@@ -137,19 +139,19 @@ impl ChangeReader {
             let passed = tokio::select! {
                 passed = self.next.recv() => passed,
                 () = tokio::time::sleep(KEEP_ALIVE_INTERVAL) => return Some(VecDeque::from([KEEP_ALIVE_COMMENT])),
-                _ = self.over.wait_for(|over| *over) => return None,
+                _ = self.shutdown.wait_for(|shutdown| *shutdown) => return None,
             };
             match passed {
                 Ok(passed) => self.add_changes(&mut events, &passed),
                 Err(RecvError::Closed) => return None,
-                Err(RecvError::Lagged(epochs)) => self.drop_reader(&mut events, epochs),
+                Err(RecvError::Lagged(epochs)) => self.drop_subscriber(&mut events, epochs),
             }
         }
-        self.take_waiting(&mut events);
+        self.add_ready(&mut events);
         Some(events.into_chunks())
     }
 
-    fn take_missed(&mut self, events: &mut EventBuffer) {
+    fn add_missed(&mut self, events: &mut EventBuffer) {
         while events.bytes < TARGET_CHUNK_BYTES
             && let Some(passed) = self.missed.pop_front()
         {
@@ -157,14 +159,14 @@ impl ChangeReader {
         }
     }
 
-    /// Adds what has come meanwhile.
-    fn take_waiting(&mut self, events: &mut EventBuffer) {
+    /// Adds epochs that are ready, without waiting.
+    fn add_ready(&mut self, events: &mut EventBuffer) {
         while events.bytes < TARGET_CHUNK_BYTES && self.missed.is_empty() && !self.dropped {
             match self.next.try_recv() {
                 Ok(passed) => self.add_changes(events, &passed),
-                // The next call meets it again.
+                // If closed, the next `recv` ends the stream.
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-                Err(TryRecvError::Lagged(epochs)) => self.drop_reader(events, epochs),
+                Err(TryRecvError::Lagged(epochs)) => self.drop_subscriber(events, epochs),
             }
         }
     }
@@ -176,23 +178,28 @@ impl ChangeReader {
         }
     }
 
-    /// The last word to a reader that is too slow.
-    fn drop_reader(&mut self, events: &mut EventBuffer, epochs: u64) {
+    /// Sends `dropped`, the last event of a subscriber that is too slow.
+    fn drop_subscriber(&mut self, events: &mut EventBuffer, epochs: u64) {
         self.dropped = true;
         self.shared.metrics.count_dropped_subscriber();
-        tracing::info!(epochs, "a reader of changes was too slow and is dropped");
+        tracing::info!(epochs, "a subscriber of changes was too slow and is dropped");
         let why = format!("more than {} changed epochs behind", crate::serving::answer_hub::MAX_EPOCHS_BEHIND);
-        events.add_event(None, "dropped", &Bytes::from(format!("{{\"why\":\"{why}; start anew\"}}")));
+        events.add_event(
+            None,
+            "dropped",
+            &Bytes::from(format!("{{\"why\":\"{why}; reconnect to start from a snapshot\"}}")),
+        );
     }
 }
 
-/// The id that a reader saw last: this epoch, of that run.
+/// Parses an event id into run and epoch.
 fn parse_event_id(id: &str) -> Option<(u64, Epoch)> {
     let (run, epoch) = id.split_once('-')?;
     Some((u64::from_str_radix(run, 16).ok()?, epoch.parse().ok()?))
 }
 
-/// Events under way to one reader. Large ones are the same bytes for all readers; small ones are copied together.
+/// Events to be written to one subscriber. Large events share their bytes with other subscribers, small ones are copied
+/// together.
 #[derive(Default)]
 struct EventBuffer {
     ready: VecDeque<Bytes>,
@@ -205,7 +212,7 @@ impl EventBuffer {
         self.bytes == 0
     }
 
-    /// Adds an event with its JSON.
+    /// Appends an event. Only the last event of an epoch gets an `id`.
     fn add_event(&mut self, id: Option<(u64, Epoch)>, name: &str, json: &Bytes) {
         let before = self.text.len();
         if let Some((run, epoch)) = id {
@@ -232,7 +239,7 @@ impl EventBuffer {
     }
 }
 
-/// The answers as the first events of a stream. Readers that come in the same epoch share what is rendered.
+/// The answers as the first events of a stream. Clients that connect in the same epoch share the rendered bytes.
 async fn snapshot_events(
     shared: &SharedServingState,
     read: ReadConsistency,

@@ -1,4 +1,4 @@
-//! What can be said about serving over HTTP.
+//! `[serve]`: the configuration of the HTTP server.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,54 +13,54 @@ use crate::secret::SecretFrom;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpConfig {
-    /// Address and port: `127.0.0.1:7461`, `localhost:7461`, `:7461` or `7461`, which all mean this machine only. Port 0
-    /// takes a free one, and logs which.
+    /// Address and port. `127.0.0.1:7461`, `localhost:7461`, `:7461` and `7461` all listen on this machine only. Port 0
+    /// takes a free port and logs it.
     #[serde(deserialize_with = "deserialize_listen_address")]
     pub listen: SocketAddr,
-    /// Who may ask; without tokens everybody who reaches the port.
+    /// Bearer tokens. Without any, every client that reaches the port has full access.
     #[serde(default)]
     pub tokens: ServeTokens,
-    /// Encrypts, with this certificate.
+    /// Certificate for TLS.
     #[serde(default)]
     pub tls: Option<ServerTls>,
-    /// Names under which it is asked, beside `localhost` and addresses. A request under another name is refused: a page
-    /// of somebody else's, whose name points here, must not read the answers (DNS rebinding).
+    /// Accepted host names besides `localhost` and IP addresses. Other names are rejected, so that a foreign page whose
+    /// name resolves to this server cannot read the answers (DNS rebinding).
     #[serde(default)]
     pub hosts: Vec<String>,
-    /// Connections at the same time; further ones are turned away with 503.
+    /// Most connections at the same time. Further ones get 503.
     #[serde(default = "HttpConfig::connections_max")]
     pub connections_max: usize,
-    /// Connections from one address that is not this machine's.
+    /// Most connections at the same time from one address. Loopback is exempt.
     #[serde(default = "HttpConfig::connections_per_address_max")]
     pub connections_per_address_max: usize,
-    /// Requests with an unknown token from one address (of IPv6, a /64 network) in a minute; then 429 until it is over,
-    /// without a look at the token. 0: no limit.
+    /// Most requests with an unknown token from one address (IPv6: /64 network) in a minute. Further requests get 429
+    /// until the minute is over, whatever their token. 0 means no limit.
     #[serde(default = "HttpConfig::failed_tokens_per_min_max")]
     pub failed_tokens_per_min_max: u32,
-    /// Bytes of replies that may be held for readers that have not taken them yet; then 503.
+    /// Most bytes of replies in memory that clients have not read yet. Further requests get 503.
     #[serde(default = "HttpConfig::reply_bytes_max")]
     pub reply_bytes_max: usize,
-    /// Listen beyond this machine without tokens and encryption.
+    /// Accept an address beyond this machine without tokens and TLS.
     #[serde(default)]
     pub danger_listen_in_the_open: bool,
 }
 
-/// Bearer tokens, by what they allow.
+/// Bearer tokens by what they permit.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServeTokens {
-    /// Answers, changes, status.
+    /// Answers, changes, status and graph.
     pub read: Option<SecretFrom>,
     /// Metrics only.
     pub metrics: Option<SecretFrom>,
-    /// Everything, recent rejections with their payloads too.
+    /// Everything, including rejected records with their payload.
     pub admin: Option<SecretFrom>,
 }
 
 impl HttpConfig {
-    /// Serving at an address, all else by default.
+    /// Default settings with this address.
     #[must_use]
-    pub fn at(listen: SocketAddr) -> HttpConfig {
+    pub fn listening_on(listen: SocketAddr) -> HttpConfig {
         HttpConfig {
             listen,
             tokens: ServeTokens::default(),
@@ -90,9 +90,9 @@ impl HttpConfig {
         64
     }
 
-    /// What is wrong, each with its mend. `base` is what relative paths are relative to.
+    /// The problems of this section, each with a hint. Relative paths are resolved against `base`.
     #[must_use]
-    pub fn faults(&self, base: &Path) -> Vec<KeyProblem> {
+    pub fn validate(&self, base: &Path) -> Vec<KeyProblem> {
         let listening = ListenSettings {
             listen: self.listen,
             tls: self.tls.as_ref(),
@@ -101,7 +101,7 @@ impl HttpConfig {
             connections_max: self.connections_max,
             connections_per_address_max: self.connections_per_address_max,
         };
-        let mut faults = listening.faults(base);
+        let mut faults = listening.validate(base);
         if self.tokens.is_any_set() && self.tokens.read.is_none() && self.tokens.admin.is_none() {
             faults.push(KeyProblem::new("tokens", "no token allows reading the answers; add read or admin"));
         }
@@ -113,7 +113,7 @@ impl HttpConfig {
 }
 
 impl ServeTokens {
-    /// Whether one is asked for.
+    /// Whether at least one token is configured.
     #[must_use]
     pub fn is_any_set(&self) -> bool {
         self.read.is_some() || self.metrics.is_some() || self.admin.is_some()
@@ -126,17 +126,17 @@ mod tests {
     use super::*;
 
     fn faults(text: &str) -> Vec<String> {
-        KeyProblem::texts(&toml::from_str::<HttpConfig>(text).unwrap().faults(Path::new("/nowhere")))
+        KeyProblem::texts(&toml::from_str::<HttpConfig>(text).unwrap().validate(Path::new("/nowhere")))
     }
 
     #[test]
-    fn what_others_can_reach_is_guarded_or_said_to_be_dangerous() {
+    fn address_beyond_this_machine_needs_tokens_and_tls_or_the_danger_flag() {
         assert!(faults("listen = '127.0.0.1:0'").is_empty());
         assert!(faults("listen = '[::1]:7461'").is_empty());
         assert_eq!(faults("listen = '0.0.0.0:7461'").len(), 1);
         assert_eq!(faults("listen = '0.0.0.0:7461'\ntokens = { read = 'env:T' }").len(), 1);
         assert!(faults("listen = '0.0.0.0:7461'\ndanger_listen_in_the_open = true").is_empty());
-        // Certificate and key are not there.
+        // Certificate and key do not exist.
         let text = "listen = '0.0.0.0:7461'\ntokens = { read = 'env:T' }\ntls = { certificate = 'c', key = 'k' }";
         assert_eq!(faults(text).len(), 2);
         assert_eq!(faults("listen = '127.0.0.1:0'\ntokens = { metrics = 'env:T' }\nconnections_max = 0").len(), 2);

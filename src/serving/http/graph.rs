@@ -1,4 +1,4 @@
-//! What runs on the workers: `/graph`.
+//! `GET /graph`: the dataflow graph with its record counts.
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -19,7 +19,7 @@ struct GraphBody {
     operators: OperatorGraph,
 }
 
-/// `GET /graph`: the dataflow, with the records that went along it in this run.
+/// `GET /graph`: operators and channels, with the records that each sent in this run.
 pub(super) async fn get_graph(
     State(shared): State<SharedServingState>,
     RawQuery(query): RawQuery,
@@ -32,7 +32,7 @@ pub(super) async fn get_graph(
     }))
 }
 
-/// What all workers hold together.
+/// State sizes summed over all workers.
 pub(super) fn total_state_sizes(gauges: &EngineMetrics) -> StateSizes {
     let mut held = StateSizes::default();
     gauges.worker_logs().iter().for_each(|worker| held += worker.sizes());

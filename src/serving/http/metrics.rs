@@ -1,4 +1,4 @@
-//! `/metrics`: figures in the Prometheus text format.
+//! `GET /metrics` of a run, in the Prometheus text format.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -17,7 +17,7 @@ use super::{SharedServingState, graph, reply};
 use crate::http::{ConnectionCounts, MetricsPage, cpu_seconds, resident_bytes};
 use crate::serving::answer_hub::ReadConsistency;
 
-/// What the server itself counts.
+/// Counters of the HTTP server itself.
 #[derive(Debug, Default)]
 pub(super) struct ServingMetrics {
     pub(super) connections: Arc<ConnectionCounts>,
@@ -31,7 +31,8 @@ impl ServingMetrics {
         self.dropped.fetch_add(1, Relaxed);
     }
 
-    /// `route` is one of ours, never what was typed: else anybody could make as many of them as he likes.
+    /// Counts a request. `route` is a route pattern, never the path of the request: otherwise a client could create any
+    /// number of label values.
     pub(super) fn count_request(&self, route: &str, status: u16) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         *requests.entry((route.to_owned(), status)).or_default() += 1;

@@ -1,6 +1,7 @@
-//! Answers over HTTP: one port, and every route shows one and the same epoch.
+//! Serves answers, changes, status and metrics over HTTP. Read-only.
 //!
-//! Reading only: nothing can be changed through it. `permissions` says who may see what, the routes read the [`AnswerHub`] and the engine's [`EngineMetrics`]. None of it can make the graph wait.
+//! The routes read the [`AnswerHub`] and the engine's [`EngineMetrics`], and never block the dataflow. `permissions` says
+//! which role may read which route.
 
 mod answers;
 mod changes;
@@ -46,10 +47,10 @@ use permissions::ServingRole;
 use reply::ApiError;
 use shared_replies::SharedReplies;
 
-/// An answer with more rows than this is rendered beside the threads that serve.
+/// Answers with more rows than this are rendered on a blocking thread.
 const MAX_INLINE_RENDER_ROWS: usize = 2_000;
 
-/// What the routes read.
+/// State that all request handlers share.
 pub(crate) struct ServingState {
     answer_hub: Arc<AnswerHub>,
     gauges: Arc<EngineMetrics>,
@@ -61,58 +62,58 @@ pub(crate) struct ServingState {
     history: StatusHistory,
     started: Instant,
     started_at: Timestamp,
-    over: watch::Receiver<bool>,
+    shutdown: watch::Receiver<bool>,
 }
 
 type SharedServingState = Arc<ServingState>;
 
-/// How long open connections may take to finish when serving ends.
+/// How long open connections may take to finish at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
-/// A port that is listened on, and not yet served.
+/// A bound server that does not accept connections yet.
 pub struct HttpServer {
     port: ServerPort,
     config: HttpConfig,
     access: AccessControl<ServingRole>,
 }
 
-/// Why there is no server.
+/// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// The port cannot be served.
+    /// The port cannot be opened.
     #[error("[serve]")]
     ServerPort(#[from] PortError),
-    /// A token is not there.
+    /// A token cannot be read.
     #[error("[serve] tokens")]
     Token(#[from] SecretError),
 }
 
 impl HttpServer {
-    /// Takes the port, and reads tokens and certificate. `base` is what relative paths are relative to.
+    /// Binds the port and reads tokens and certificate. Relative paths are resolved against `base`.
     ///
     /// # Errors
-    /// If one of them is not to be had.
+    /// If the port cannot be bound, or a token or the certificate cannot be read.
     pub fn bind(config: &HttpConfig, base: &Path) -> Result<HttpServer, HttpError> {
         let access = permissions::build_access_control(config, base)?;
         let port = ServerPort::bind(config.listen, config.tls.as_ref(), base)?;
         Ok(HttpServer { port, config: config.clone(), access })
     }
 
-    /// The address, with the port that was taken.
+    /// The bound address.
     ///
     /// # Errors
-    /// If the system does not say.
+    /// If the operating system does not return it.
     pub fn local_address(&self) -> std::io::Result<SocketAddr> {
         self.port.local_address()
     }
 
-    /// Serves until `over` turns true. `options` are shown as those in force.
+    /// Serves until `shutdown` turns true. `options` are shown in `/status`.
     pub async fn serve(
         self,
         answer_hub: Arc<AnswerHub>,
         gauges: Arc<EngineMetrics>,
         (pipeline, options): (String, GraphOptions),
-        over: watch::Receiver<bool>,
+        shutdown: watch::Receiver<bool>,
     ) {
         let (metrics, started) = (ServingMetrics::default(), Instant::now());
         let (access, tally) = (self.access, Arc::clone(&metrics.connections));
@@ -129,7 +130,7 @@ impl HttpServer {
             history,
             started,
             started_at,
-            over: over.clone(),
+            shutdown: shutdown.clone(),
         });
         let sampler = tokio::spawn(sample_status(Arc::clone(&shared)));
         let router = build_router(Arc::clone(&shared));
@@ -138,15 +139,15 @@ impl HttpServer {
             connections_per_address_max: self.config.connections_per_address_max,
             shutdown_grace: SHUTDOWN_GRACE,
         };
-        self.port.serve(router, limits, tally, over).await;
+        self.port.serve(router, limits, tally, shutdown).await;
         sampler.abort();
     }
 }
 
-/// Takes a sample of the run every second.
+/// Samples the run every second for `/status?history=`.
 async fn sample_status(shared: SharedServingState) {
     let mut ticks = tokio::time::interval(Duration::from_millis(SAMPLE_INTERVAL_MS));
-    // After a pause there is a gap: samples that were missed cannot be made up for.
+    // After a pause there is a gap: missed samples cannot be taken later.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut before = None;
     loop {
@@ -175,17 +176,15 @@ fn build_router(shared: SharedServingState) -> Router {
         .route("/readyz", get(status::get_readiness))
         .route("/metrics", get(metrics::get_metrics))
         .route("/openapi.json", get(openapi::get_openapi))
-        .fallback(async || {
-            ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here; see /openapi.json")
-        })
+        .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "not_found", "no such route; see /openapi.json"))
         .method_not_allowed_fallback(async || {
-            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "everything here is read with GET")
+            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET is supported")
         })
         .layer(from_fn_with_state(Arc::clone(&shared), handle_request))
         .with_state(shared)
 }
 
-/// Goes around every request: admits it, counts it, and hardens its reply.
+/// Middleware of all routes: checks access, counts the request and its reply's memory, sets security headers.
 async fn handle_request(
     State(shared): State<SharedServingState>,
     Extension(ClientAddr(from)): Extension<ClientAddr>,
@@ -207,7 +206,7 @@ async fn handle_request(
     response
 }
 
-/// Renders: here if it is little, else on a thread that may be busy for long.
+/// Renders a reply: small ones here, large ones on a blocking thread so that other requests are not delayed.
 async fn render_off_runtime<T: Send + 'static>(
     rows: usize,
     render: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
@@ -219,7 +218,11 @@ async fn render_off_runtime<T: Send + 'static>(
     };
     shared_replies.map_err(|error| {
         let id = uuid::Uuid::new_v4();
-        tracing::error!(%id, error = format!("{error:#}"), "a reply could not be made");
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("the log has more under {id}"))
+        tracing::error!(%id, error = format!("{error:#}"), "a reply could not be rendered");
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            format!("internal error; the server's log has details under {id}"),
+        )
     })
 }

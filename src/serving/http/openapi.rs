@@ -1,4 +1,4 @@
-//! `/openapi.json`: what can be asked, for programs. Made from the questions, so it cannot be out of date.
+//! `GET /openapi.json`: the OpenAPI description. It is generated from the questions, so it is always up to date.
 
 use axum::response::Response;
 use pinflow_dataflows::answer::ColumnType;
@@ -50,7 +50,7 @@ fn separator_parameter() -> Value {
     parameter_object("separator", "query", what, &separators)
 }
 
-/// An object that has all of these fields; further ones may be added.
+/// Schema of an object with these required fields. Later versions may add fields.
 fn object_schema<'a>(fields: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
     let properties: Map<_, _> = fields.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
     let required: Vec<_> = properties.keys().cloned().collect();
@@ -120,7 +120,7 @@ fn answer_operation(question: &Question) -> Value {
     ];
     let types = [
         ("application/json", object_schema(fields)),
-        // A line each, so there is no one schema for all of it.
+        // One JSON document per line, for which OpenAPI has no schema.
         ("application/x-ndjson", text_schema()),
         ("text/csv", text_schema()),
     ];
@@ -189,7 +189,7 @@ fn optional_number_schema() -> Value {
     json!({ "type": ["number", "null"] })
 }
 
-/// One second of the history.
+/// Schema of one sample of the history.
 fn sample_schema() -> Value {
     object_schema([
         ("at", timestamp_schema()),
@@ -212,7 +212,7 @@ fn sample_schema() -> Value {
     ])
 }
 
-/// What was read, and what came of it: of this run, and of all.
+/// Schemas of the counts of this run and of all runs.
 fn run_count_schemas() -> [(&'static str, Value); 2] {
     let fault = object_schema([("table", text_schema()), ("column", text_schema()), ("count", count_schema())]);
     let this_run = object_schema([
@@ -235,7 +235,7 @@ fn run_count_schemas() -> [(&'static str, Value); 2] {
     ]
 }
 
-/// Freshness: the options in force, the latency of recent epochs, and the commits of this run.
+/// Schemas of the options, the latency of recent epochs, and the commits of this run.
 fn freshness_schemas() -> [(&'static str, Value); 3] {
     let top = json!({ "type": ["integer", "string"], "description": "How many ranks, or all" });
     let options = object_schema([

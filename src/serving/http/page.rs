@@ -1,8 +1,8 @@
-//! The page at `/`, and its files under `/assets`.
+//! The web page at `/` and its files under `/assets`.
 //!
-//! They are built from `page/` (see its `README.md`), checked in, and part of the program: whoever builds pinflow needs
-//! no Node, whoever runs it needs no network. They hold nothing of a run, so they need no token; the page asks for one
-//! when the routes that it reads do.
+//! The files are built from `page/` (see its `README.md`), checked in, and embedded in the binary. Building pinflow needs no
+//! Node, and running it needs no network. The files contain no data, so they need no token. The page asks for a token when
+//! the routes that it reads require one.
 
 use std::io::Write as _;
 use std::sync::OnceLock;
@@ -23,12 +23,12 @@ struct PageFile {
     name: &'static str,
     kind: &'static str,
     bytes: &'static [u8],
-    /// Whether compressing makes it smaller.
+    /// Whether gzip makes it smaller.
     is_compressible: bool,
     encoded: OnceLock<EncodedFile>,
 }
 
-/// What is known of a file once it was asked for.
+/// A file's `ETag` and gzip bytes, computed at the first request.
 struct EncodedFile {
     tag: String,
     gzip: Option<Vec<u8>>,
@@ -66,13 +66,12 @@ pub(super) async fn get_index(headers: HeaderMap) -> Response {
 /// `GET /assets/{name}`
 pub(super) async fn get_asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
     let file = ASSETS.iter().find(|file| file.name == name);
-    let file =
-        file.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "not_found", "the page has no file of that name"))?;
+    let file = file.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "not_found", "no such asset"))?;
     Ok(serve_file(file, &headers))
 }
 
-/// The file, compressed where that is understood, or that it is still the same. It is asked for each time, so that a
-/// page never runs with the files of another version; the tag makes that cheap.
+/// Replies with the file (gzip if accepted), or with 304 if the client has it. Clients revalidate at each use, so a page
+/// never mixes files of two versions. The `ETag` makes that cheap.
 fn serve_file(file: &'static PageFile, headers: &HeaderMap) -> Response {
     let encoded = file.encoded.get_or_init(|| encode_file(file));
     let gzip = encoded.gzip.as_deref().filter(|_| accepts_gzip(headers));
@@ -84,7 +83,7 @@ fn serve_file(file: &'static PageFile, headers: &HeaderMap) -> Response {
     } else {
         let kind = HeaderValue::from_static(file.kind);
         let mut response = reply::typed_response(kind, reply::REVALIDATE, gzip.unwrap_or(file.bytes));
-        // Part of the program: however many read it, it is there once.
+        // Static bytes: they take no memory per reader.
         response.extensions_mut().insert(CountedReply);
         if gzip.is_some() {
             response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -103,11 +102,11 @@ fn encode_file(file: &PageFile) -> EncodedFile {
     let tag = digest[..12].iter().map(|byte| format!("{byte:02x}")).collect();
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     let written = encoder.write_all(file.bytes).and_then(|()| encoder.finish());
-    // Writing to memory does not fail; if it did, the file would go out as it is.
+    // Writing to memory does not fail. If it did, the file would be served uncompressed.
     EncodedFile { tag, gzip: written.ok().filter(|_| file.is_compressible) }
 }
 
-/// Whether gzip is named, and not with a weight of nothing.
+/// Whether `Accept-Encoding` has gzip with a weight above 0.
 fn accepts_gzip(headers: &HeaderMap) -> bool {
     let named = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     named.flat_map(|value| value.split(',')).any(|one| {
@@ -129,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_compressed_for_whoever_understands_that() {
+    fn gzip_is_used_if_the_client_accepts_it() {
         for value in ["gzip", "br, GZIP", "deflate, gzip;q=1.0", "gzip; q=0.5"] {
             assert!(accepts_gzip(&accept_encoding(value)), "{value}");
         }
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_of_a_file_has_a_tag_of_its_own() {
+    fn plain_and_gzip_have_different_etags() {
         let tag = |headers: &HeaderMap| serve_file(&INDEX, headers).headers()[ETAG].clone();
         let (plain, gzip) = (tag(&HeaderMap::new()), tag(&accept_encoding("gzip")));
         assert_ne!(plain, gzip);

@@ -1,4 +1,4 @@
-//! What stands behind the question mark. Unknown names are refused: a filter that was misspelt must not show everything.
+//! Parses query parameters. Unknown names are errors: a misspelt filter must not return all rows.
 
 use pinflow_dataflows::answer::{AnswerCell, AnswerRow, ColumnType};
 use pinflow_dataflows::questions::Question;
@@ -7,28 +7,28 @@ use url::form_urlencoded;
 use super::reply::ApiError;
 use crate::serving::answer_hub::ReadConsistency;
 
-/// The form of an answer.
+/// The format of a reply.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(super) enum ReplyFormat {
     #[default]
     Json,
     Ndjson,
-    /// With this byte between cells.
+    /// CSV with this separator.
     Csv(u8),
 }
 
-/// What may stand between the cells of CSV: many spreadsheets split at `;` where a comma marks decimals.
+/// Accepted CSV separators. Spreadsheets in languages with a decimal comma split at `;`.
 pub(super) const CSV_SEPARATORS: [&str; 4] = [",", ";", "\t", "|"];
 
-/// How answers are asked for.
+/// The query parameters of `/answers` and `/answers/{name}`.
 #[derive(Debug, Default)]
 pub(super) struct AnswerParams {
     pub(super) read: ReadConsistency,
-    pub(super) form: ReplyFormat,
+    pub(super) format: ReplyFormat,
     pub(super) filter: RowFilter,
 }
 
-/// Rows whose grouping columns have one of these values.
+/// Selects rows whose grouping columns have one of the given values.
 #[derive(Debug, Default)]
 pub(super) struct RowFilter(Vec<(usize, Vec<FilterValue>)>);
 
@@ -39,12 +39,12 @@ enum FilterValue {
 }
 
 impl RowFilter {
-    /// Whether every row is wanted.
+    /// Whether it selects every row.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a row is wanted.
+    /// Whether it selects the row.
     pub(super) fn matches_row(&self, row: &AnswerRow) -> bool {
         self.0.iter().all(|(column, wanted)| wanted.iter().any(|wanted| wanted.matches_cell(&row.0[*column])))
     }
@@ -67,7 +67,7 @@ impl FilterValue {
     }
 }
 
-/// Each name and value of a query.
+/// The decoded names and values of a query string.
 fn query_pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
     form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned()
 }
@@ -76,23 +76,23 @@ fn parse_consistency(value: &str) -> Result<ReadConsistency, ApiError> {
     match value {
         "live" => Ok(ReadConsistency::Live),
         "durable" => Ok(ReadConsistency::Durable),
-        _ => Err(ApiError::bad_request("read is live or durable")),
+        _ => Err(ApiError::bad_request("read must be live or durable")),
     }
 }
 
-/// How answers are asked for; of one question, with its filters.
+/// Parses the parameters of all answers, or of one `question` with its filters.
 pub(super) fn parse_answer_params(query: Option<&str>, question: Option<&Question>) -> Result<AnswerParams, ApiError> {
     let (mut asked, mut between) = (AnswerParams::default(), None);
     for (name, value) in query_pairs(query) {
         match name.as_str() {
             "read" => asked.read = parse_consistency(&value)?,
-            "format" => asked.form = parse_format(&value, question.is_some())?,
+            "format" => asked.format = parse_format(&value, question.is_some())?,
             "separator" if question.is_some() => between = Some(parse_separator(&value)?),
             _ => parse_filter(&mut asked.filter, question, &name, value)?,
         }
     }
-    // Of no other form it changes anything.
-    if let (Some(between), ReplyFormat::Csv(separator)) = (between, &mut asked.form) {
+    // The separator has no effect on other formats.
+    if let (Some(between), ReplyFormat::Csv(separator)) = (between, &mut asked.format) {
         *separator = between;
     }
     Ok(asked)
@@ -103,15 +103,15 @@ fn parse_format(value: &str, of_one_answer: bool) -> Result<ReplyFormat, ApiErro
         "json" => Ok(ReplyFormat::Json),
         "ndjson" => Ok(ReplyFormat::Ndjson),
         "csv" if of_one_answer => Ok(ReplyFormat::Csv(b',')),
-        _ if of_one_answer => Err(ApiError::bad_request("format is json, ndjson or csv")),
-        _ => Err(ApiError::bad_request("format is json or ndjson; csv is of one answer")),
+        _ if of_one_answer => Err(ApiError::bad_request("format must be json, ndjson or csv")),
+        _ => Err(ApiError::bad_request("format must be json or ndjson; csv is available for single answers only")),
     }
 }
 
 fn parse_separator(value: &str) -> Result<u8, ApiError> {
     let known = CSV_SEPARATORS.contains(&value);
     let byte = value.as_bytes().first().filter(|_| known);
-    byte.copied().ok_or_else(|| ApiError::bad_request("separator is one of , ; | or a tab (%09)"))
+    byte.copied().ok_or_else(|| ApiError::bad_request("separator must be one of , ; | or a tab (%09)"))
 }
 
 fn parse_filter(
@@ -125,57 +125,56 @@ fn parse_filter(
         let mut known = vec!["read", "format"];
         known.extend(question.map(|_| "separator"));
         known.extend(groups.iter().map(|column| column.name));
-        return Err(ApiError::bad_request(format!(
-            "there is no parameter of that name; known are {}",
-            known.join(", ")
-        )));
+        return Err(ApiError::bad_request(format!("unknown parameter; the parameters are {}", known.join(", "))));
     };
     let wanted = match groups[column].kind {
         ColumnType::Text => FilterValue::Text(value),
         ColumnType::Long | ColumnType::Double => FilterValue::Long(
-            value.parse().map_err(|_| ApiError::bad_request(format!("{} is a whole number", groups[column].name)))?,
+            value
+                .parse()
+                .map_err(|_| ApiError::bad_request(format!("{} must be a whole number", groups[column].name)))?,
         ),
     };
     filter.add_value(column, wanted);
     Ok(())
 }
 
-/// Which face of the board changes are followed on.
+/// Parses the parameters of `/changes`: which feed to subscribe to.
 pub(super) fn parse_change_params(query: Option<&str>) -> Result<ReadConsistency, ApiError> {
     let mut of = ReadConsistency::default();
     for (name, value) in query_pairs(query) {
         match name.as_str() {
             "read" => of = parse_consistency(&value)?,
-            _ => return Err(ApiError::bad_request("there is no parameter of that name; known is read")),
+            _ => return Err(ApiError::bad_request("unknown parameter; the only parameter is read")),
         }
     }
     Ok(of)
 }
 
-/// How many are asked for.
+/// Parses `limit`, 1 to `most`.
 pub(super) fn parse_limit(query: Option<&str>, default: usize, most: usize) -> Result<usize, ApiError> {
     Ok(parse_number(query, "limit", most)?.unwrap_or(default))
 }
 
-/// The only parameter that a route knows: a number from 1 to `most`.
+/// Parses the only parameter of a route: a number from 1 to `most`.
 pub(super) fn parse_number(query: Option<&str>, known: &str, most: usize) -> Result<Option<usize>, ApiError> {
     let mut found = None;
     for (name, value) in query_pairs(query) {
         if name != known {
-            return Err(ApiError::bad_request(format!("there is no parameter of that name; known is {known}")));
+            return Err(ApiError::bad_request(format!("unknown parameter; the only parameter is {known}")));
         }
         let number = value.parse().ok().filter(|number| (1..=most).contains(number));
-        found = Some(number.ok_or_else(|| ApiError::bad_request(format!("{known} is 1 to {most}")))?);
+        found = Some(number.ok_or_else(|| ApiError::bad_request(format!("{known} must be 1 to {most}")))?);
     }
     Ok(found)
 }
 
-/// Refuses parameters where there are none.
+/// Rejects any parameter.
 pub(super) fn require_no_params(query: Option<&str>) -> Result<(), ApiError> {
     if query_pairs(query).next().is_none() {
         Ok(())
     } else {
-        Err(ApiError::bad_request("there are no parameters here"))
+        Err(ApiError::bad_request("this route has no parameters"))
     }
 }
 
@@ -187,17 +186,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn separator_is_one_of_four_and_known_to_single_answers_only() {
+    fn separator_is_one_of_four_and_for_single_answers_only() {
         let question = Some(&questions::ALL[0]);
-        let form = |query: &str, question| parse_answer_params(Some(query), question).map(|asked| asked.form).ok();
-        assert_eq!(form("format=csv", question), Some(ReplyFormat::Csv(b',')));
-        assert_eq!(form("format=csv&separator=;", question), Some(ReplyFormat::Csv(b';')));
-        assert_eq!(form("separator=%3B&format=csv", question), Some(ReplyFormat::Csv(b';')));
-        assert_eq!(form("format=csv&separator=%09", question), Some(ReplyFormat::Csv(b'\t')));
-        assert_eq!(form("separator=;", question), Some(ReplyFormat::Json));
+        let format = |query: &str, question| parse_answer_params(Some(query), question).map(|asked| asked.format).ok();
+        assert_eq!(format("format=csv", question), Some(ReplyFormat::Csv(b',')));
+        assert_eq!(format("format=csv&separator=;", question), Some(ReplyFormat::Csv(b';')));
+        assert_eq!(format("separator=%3B&format=csv", question), Some(ReplyFormat::Csv(b';')));
+        assert_eq!(format("format=csv&separator=%09", question), Some(ReplyFormat::Csv(b'\t')));
+        assert_eq!(format("separator=;", question), Some(ReplyFormat::Json));
         for refused in ["format=csv&separator=", "format=csv&separator=;;", "format=csv&separator=\""] {
-            assert_eq!(form(refused, question), None, "{refused}");
+            assert_eq!(format(refused, question), None, "{refused}");
         }
-        assert_eq!(form("format=ndjson&separator=;", None), None);
+        assert_eq!(format("format=ndjson&separator=;", None), None);
     }
 }

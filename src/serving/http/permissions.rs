@@ -1,4 +1,4 @@
-//! Who may see what.
+//! Which role may read which route.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -9,22 +9,22 @@ use super::config::{HttpConfig, ServeTokens};
 use crate::http::{AccessControl, AccessError, RoutePurpose, TokenFailures};
 use crate::secret::SecretError;
 
-/// What a route shows.
+/// What a route returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RouteContent {
-    /// Whether the process lives.
+    /// Liveness and readiness. No token needed.
     Life,
-    /// The page's own files, which are the same everywhere.
+    /// The web page's static files. No token needed.
     Page,
-    /// Figures.
+    /// Prometheus metrics.
     Metrics,
-    /// Answers.
+    /// Answers, changes, status, graph.
     Answers,
-    /// Messages as they came.
+    /// Payloads of rejected messages.
     Payloads,
 }
 
-/// What a path shows; of an unknown one, that it is unknown is for readers of answers.
+/// What a path returns. Unknown paths need the permission to read answers.
 fn route_content(path: &str) -> RouteContent {
     match path {
         "/healthz" => RouteContent::Life,
@@ -36,7 +36,7 @@ fn route_content(path: &str) -> RouteContent {
     }
 }
 
-/// What a token stands for.
+/// The role that a token grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ServingRole {
     Reader,
@@ -54,10 +54,10 @@ impl ServingRole {
     }
 }
 
-/// Reads the tokens.
+/// Reads the tokens of `[serve]`.
 ///
 /// # Errors
-/// If one is not there.
+/// If a token cannot be read.
 pub(super) fn build_access_control(
     config: &HttpConfig,
     base: &Path,
@@ -67,7 +67,7 @@ pub(super) fn build_access_control(
     AccessControl::new(&config.hosts, roles, TokenFailures::new(config.failed_tokens_per_min_max), base)
 }
 
-/// Lets a request pass, or says why not.
+/// Checks `Host`, origin and token of a request.
 pub(super) fn check_access(
     access: &AccessControl<ServingRole>,
     request: &Request,
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_role_sees_what_is_its() {
+    fn role_reads_only_its_routes() {
         let paths = ["/metrics", "/answers", "/nowhere", "/rejected"];
         let seen = |role: ServingRole| paths.map(|path| role.may_see(route_content(path)));
         assert_eq!(seen(ServingRole::Reader), [false, true, true, false]);

@@ -1,4 +1,4 @@
-//! Replies: their types, and faults.
+//! Replies of the HTTP API: content types, errors, event streams.
 
 use std::time::Duration;
 
@@ -13,27 +13,27 @@ use super::shared_replies::CountedReply;
 use crate::http::{self, AccessError};
 pub(super) use crate::http::{JSON_TYPE, NO_STORE, PROMETHEUS_TYPE, typed_response};
 
-/// JSON Lines.
+/// `Content-Type` of NDJSON.
 pub(super) const NDJSON_TYPE: HeaderValue = HeaderValue::from_static("application/x-ndjson");
-/// Comma-separated values, RFC 4180.
+/// `Content-Type` of CSV (RFC 4180).
 pub(super) const CSV_TYPE: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
-/// Server-Sent Events.
+/// `Content-Type` of Server-Sent Events.
 const EVENT_STREAM_TYPE: HeaderValue = HeaderValue::from_static("text/event-stream");
-/// Neither kept nor changed on the way: a proxy that compresses holds events back until a block is full.
+/// `Cache-Control` of event streams. A proxy that compressed them would hold events back until a block is full.
 const NO_STORE_NO_TRANSFORM: HeaderValue = HeaderValue::from_static("no-store, no-transform");
-/// Says to nginx, and to other proxies that took it over, that a reply is to be passed on as it comes.
+/// Tells nginx and compatible proxies not to buffer the reply.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-/// What was shown may be shown again only if we say that it still holds.
+/// `Cache-Control` of replies with an `ETag`: clients must revalidate them at each use.
 pub(super) const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// A request that was not fulfilled, and why, in words for whoever sent it. It says nothing of this machine.
+/// An error reply of the HTTP API. It contains nothing about the server's machine.
 #[derive(Debug, Serialize)]
 pub(super) struct ApiError {
     #[serde(skip)]
     pub(super) status: StatusCode,
-    /// A name for programs.
+    /// Stable error name for programs.
     error: &'static str,
-    /// Words for people.
+    /// Message for people.
     message: String,
     #[serde(skip)]
     retry_after: Option<Duration>,
@@ -49,7 +49,7 @@ impl ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
-    /// What will be there later.
+    /// 503: the client should retry.
     pub(super) fn not_ready(message: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", message)
     }
@@ -68,19 +68,19 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// A value of this moment as JSON.
+/// A JSON reply that may not be cached.
 pub(super) fn json_response(value: &impl Serialize) -> Response {
     http::json_response(JSON_TYPE, StatusCode::OK, None, value)
 }
 
-/// A reply whose bytes are counted already, for readers that may keep it as long as it still holds.
+/// A cacheable reply whose bytes are counted already.
 pub(super) fn shared_response(kind: HeaderValue, bytes: Bytes) -> Response {
     let mut response = typed_response(kind, REVALIDATE, bytes);
     response.extensions_mut().insert(CountedReply);
     response
 }
 
-/// A stream of events, that no proxy on the way may hold back.
+/// A Server-Sent Events reply that proxies do not buffer.
 pub(super) fn event_stream(stream: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     let stream = futures::StreamExt::map(stream, Ok::<_, std::convert::Infallible>);
     let mut response = typed_response(EVENT_STREAM_TYPE, NO_STORE_NO_TRANSFORM, Body::from_stream(stream));

@@ -1,5 +1,5 @@
-//! Replies that many readers share: rendered once for each epoch, held in memory once, and counted against one budget
-//! until the last reader has taken them.
+//! Replies that clients share: rendered once per epoch, kept in memory once, and counted against one budget until the last
+//! client has read them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,20 +19,20 @@ use crate::position::Epoch;
 use crate::serving::answer_hub::ReadConsistency;
 use crate::serving::answer_view::AnswerView;
 
-/// Large replies that are rendered at the same time: until one is rendered nobody knows how much it takes.
+/// Most large replies that are rendered at the same time. Their size is known, and reserved, only afterwards.
 const MAX_LARGE_RENDERS: usize = 2;
 
-/// Replies of this size are never refused for want of memory; they are counted, too.
+/// Replies up to this size are counted but never rejected: health, metrics and errors must always get through.
 const UNLIMITED_REPLY_BYTES: usize = 64 << 10;
 
-/// What a reply shows.
+/// What a shared reply contains.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum ReplyKey {
     /// All answers.
     AllAnswers(ReadConsistency, ReplyFormat),
-    /// One answer, whole.
+    /// One answer without filters.
     SingleAnswer(ReadConsistency, usize, ReplyFormat),
-    /// An answer as the first event of a stream of changes; with why the stream could not be resumed.
+    /// An answer as the first event of a change stream, with why the stream could not be resumed.
     SnapshotEvent(ReadConsistency, usize, Option<&'static str>),
 }
 
@@ -46,7 +46,7 @@ impl ReplyKey {
     }
 }
 
-/// What a reply is as of.
+/// The version of the answers that a reply was rendered from.
 #[derive(Clone)]
 struct ViewVersion {
     epoch: Epoch,
@@ -69,17 +69,17 @@ impl PartialEq for ViewVersion {
     }
 }
 
-/// Already counted against the budget, or part of the program: not to be counted again for each reader.
+/// Marks a response whose bytes are counted already, or static.
 #[derive(Clone)]
 pub(super) struct CountedReply;
 
-/// A reply that is rendered by the first reader who asks for it.
+/// A reply that its first reader renders.
 struct SharedReply {
     version: ViewVersion,
     bytes: Arc<OnceCell<Bytes>>,
 }
 
-/// The replies of the current epoch, and what all replies hold together.
+/// The shared replies of the current epoch and the memory budget of all replies.
 pub(super) struct SharedReplies {
     budget: Arc<ByteBudget>,
     large_renders: Semaphore,
@@ -92,12 +92,12 @@ impl SharedReplies {
         SharedReplies { budget: ByteBudget::new(reply_bytes_max), large_renders, current: Mutex::default() }
     }
 
-    /// Bytes that replies hold now.
+    /// Bytes of replies in memory now.
     pub(super) fn reserved_bytes(&self) -> usize {
         self.budget.reserved_bytes()
     }
 
-    /// The reply for this view: rendered now, or by another reader of the same epoch.
+    /// Returns the reply for this view. It is rendered at most once per epoch.
     pub(super) async fn render_shared(
         &self,
         key: ReplyKey,
@@ -109,7 +109,7 @@ impl SharedReplies {
         shared.get_or_try_init(|| self.render_unshared(rows, move || render(&view))).await.cloned()
     }
 
-    /// A reply for one reader.
+    /// Renders a reply for one client.
     pub(super) async fn render_unshared(
         &self,
         rows: usize,
@@ -119,7 +119,7 @@ impl SharedReplies {
         // The semaphore is never closed.
         let _turn = if is_large { self.large_renders.acquire().await.ok() } else { None };
         let mut bytes = render_off_runtime(rows, render).await?;
-        // What is reserved is what is held.
+        // So that the reservation equals the memory in use.
         bytes.shrink_to_fit();
         let mut reservation = self.budget.open_reservation();
         if reservation.grow_to(bytes.len()).is_err() {
@@ -129,7 +129,7 @@ impl SharedReplies {
         Ok(reservation.hold_with(Bytes::from(bytes)))
     }
 
-    /// Counts a reply that was made for one reader.
+    /// Counts a reply against the budget, unless it is counted already.
     pub(super) async fn reserve_reply(&self, response: Response) -> Result<Response, ApiError> {
         use axum::body::HttpBody as _;
         let bytes = usize::try_from(response.body().size_hint().exact().unwrap_or(0)).unwrap_or(usize::MAX);
@@ -137,7 +137,6 @@ impl SharedReplies {
             return Ok(response);
         }
         let mut reservation = self.budget.open_reservation();
-        // Health, metrics and errors have to be told in any case.
         if bytes > UNLIMITED_REPLY_BYTES {
             reservation.grow_to(bytes).map_err(|_| budget_exhausted())?;
         }
@@ -150,7 +149,7 @@ impl SharedReplies {
         if let Some(reply) = current.get(&key).filter(|reply| reply.version == version) {
             return Arc::clone(&reply.bytes);
         }
-        // Another epoch: readers keep what they have, new ones want nothing of it.
+        // Drop replies of older epochs. Clients that are reading one keep its bytes alive.
         current.retain(|key, reply| key.consistency() != read || reply.version == version);
         let bytes = Arc::new(OnceCell::new());
         current.insert(key, SharedReply { version, bytes: Arc::clone(&bytes) });
@@ -159,8 +158,8 @@ impl SharedReplies {
 }
 
 fn budget_exhausted() -> ApiError {
-    let message = "replies that other readers have not taken yet hold all the memory there is for them \
-                   ([serve] reply_bytes_max)";
+    let message = "replies that other clients have not read yet use all memory allowed for replies \
+                   ([serve] reply_bytes_max); retry later";
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
 }
 
@@ -187,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_readers_of_one_epoch_share_one_rendering() {
+    async fn reply_is_rendered_once_for_all_readers_of_an_epoch() {
         let (replies, view, renders) =
             (SharedReplies::new(1_000), AnswerView::default(), Arc::new(AtomicUsize::new(0)));
         let mut held = Vec::new();
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reply_larger_than_the_budget_is_given_to_one_reader_at_a_time() {
+    async fn reply_larger_than_the_budget_is_allowed_one_at_a_time() {
         let (replies, view) = (SharedReplies::new(100), AnswerView::default());
         let first = render_sized(&replies, &view, 500).await.unwrap();
         let next = next_epoch(&view);
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn replies_for_one_reader_are_counted_and_shared_ones_are_not_counted_twice() {
+    async fn unshared_replies_are_counted_and_shared_ones_are_not_counted_twice() {
         let (large, small) = (2 * UNLIMITED_REPLY_BYTES, UNLIMITED_REPLY_BYTES);
         let replies = SharedReplies::new(3 * UNLIMITED_REPLY_BYTES);
         let reply = |bytes: usize| Response::new("x".repeat(bytes).into());

@@ -1,4 +1,4 @@
-//! How the run is doing: `/status`, `/rejected`, `/healthz`, `/readyz`.
+//! `GET /status`, `/rejected`, `/healthz` and `/readyz`: the state of the run.
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -27,9 +27,9 @@ use crate::serving::latency::LatencySummary;
 use crate::serving::render::{as_millis, as_millis_if_any};
 use crate::sinks::TableStatus;
 
-/// Rejections that are shown unless more are asked for.
+/// Default `limit` of `/rejected`.
 const DEFAULT_REJECTIONS: usize = 50;
-/// As many as are kept.
+/// Largest `limit` of `/rejected`: as many as the engine keeps.
 const MAX_REJECTIONS: usize = 256;
 
 #[derive(Serialize)]
@@ -39,7 +39,7 @@ struct StatusBody<'a> {
     uptime_seconds: f64,
     #[serde(serialize_with = "as_millis")]
     started_at: Timestamp,
-    /// Now, by the clock of this machine: what ages are measured against.
+    /// Now by the server's clock. Clients measure ages against it, because their own clock may differ.
     #[serde(serialize_with = "as_millis")]
     server_time: Timestamp,
     state: RunPhase,
@@ -63,7 +63,7 @@ struct StatusBody<'a> {
     history: Option<HistoryBody>,
 }
 
-/// The `[questions]` that are in force.
+/// The `[questions]` options of this run.
 #[derive(Serialize)]
 struct OptionsStatus {
     duplicates: String,
@@ -86,23 +86,23 @@ impl From<GraphOptions> for OptionsStatus {
 #[derive(Serialize)]
 struct CommitStatus {
     count: u64,
-    /// When the last one was durable; `None` if nothing new was committed yet.
+    /// When the last one became durable. `None` before the first.
     #[serde(serialize_with = "as_millis_if_any")]
     last_at: Option<Timestamp>,
-    /// How long it took.
+    /// Duration of the last one, seconds.
     last_seconds: f64,
 }
 
-/// What this process has read since it started.
+/// Counts since the start of this process.
 #[derive(Serialize)]
 struct RunCounts {
     read: u64,
     written: u64,
     rejected: u64,
     redelivered: u64,
-    /// Rejected rows by reason; reasons without any are left out.
+    /// Rejected rows by reason. Reasons without rows are omitted.
     rejections: BTreeMap<&'static str, u64>,
-    /// Fields that could not be read and became null; columns without any are left out.
+    /// Fields that could not be read and became null. Columns without any are omitted.
     field_faults: Vec<FieldFaultCount>,
     unknown_fields: u64,
     /// Records whose time lay too far in the future, and is unknown.
@@ -139,20 +139,20 @@ impl RunCounts {
     }
 }
 
-/// What all runs have read: what the tables told when they were opened, and this run. Without tables, this run alone.
+/// Counts of all runs: what the tables contained at the start, plus this run. Without tables, this run only.
 #[derive(Serialize)]
 struct AllTimeCounts {
     read: u64,
     rejected: u64,
 }
 
-/// A partition, with what is measured of it.
+/// A partition with its measured rate.
 #[derive(Serialize)]
 struct PartitionStatus<'a> {
     #[serde(flatten)]
     status: &'a SourceStatus,
     read_all_time: u64,
-    /// Over the last few seconds; `None` at the beginning.
+    /// Average of the last few seconds. `None` until there are two samples.
     records_per_sec: Option<f64>,
 }
 
@@ -162,14 +162,14 @@ impl PartitionStatus<'_> {
     }
 }
 
-/// The last minutes, if they are asked for.
+/// The samples of `?history=`.
 #[derive(Serialize)]
 struct HistoryBody {
     interval_ms: u64,
     samples: Vec<StatusSample>,
 }
 
-/// What the graph holds.
+/// Sizes of the dataflow's state.
 #[derive(Serialize)]
 struct StateSizesBody {
     inds: graph::StateSize,
@@ -183,7 +183,7 @@ impl From<graph::StateSizes> for StateSizesBody {
     }
 }
 
-/// What the run is at.
+/// The phase of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum RunPhase {
@@ -202,22 +202,22 @@ struct AnswerStatus {
 #[derive(Serialize)]
 struct MemoryStatus {
     resident_bytes: Option<u64>,
-    /// Above it sources pause; absent without limit.
+    /// Sources pause above it. Absent without a limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_bytes: Option<u64>,
-    /// Different texts that are kept.
+    /// Interned texts.
     symbols: usize,
-    /// What they take, about.
+    /// Approximate bytes of the interned texts.
     symbol_bytes: usize,
 }
 
-/// What the run is at, and what it waits for.
+/// The phase of the run, and what it waits for.
 pub(super) fn run_phase(shared: &SharedServingState) -> (RunPhase, Option<String>) {
     let gauges = &shared.gauges;
     let paused = gauges.paused.get().and_then(|paused| paused.borrow().clone());
     if !gauges.open.load(Relaxed) {
         let (rebuilt, total) = (gauges.rebuilt.load(Relaxed), gauges.rebuild_total.load(Relaxed));
-        return (RunPhase::Rebuilding, Some(format!("{rebuilt} of {total} rows are read back")));
+        return (RunPhase::Rebuilding, Some(format!("{rebuilt} of {total} rows are rebuilt")));
     }
     let over = gauges.memory_is_over.load(Relaxed).then(|| "the memory to fall below [engine] memory_max".to_owned());
     match paused.or(over) {
@@ -297,9 +297,9 @@ struct RejectedRow {
     stream: Option<String>,
     reason: &'static str,
     detail: String,
-    /// The head of the message, if it is text.
+    /// The start of the message, if it is UTF-8.
     payload: Option<String>,
-    /// The head of the message, if it is not.
+    /// The start of the message, if it is not.
     payload_base64: Option<String>,
     payload_bytes: usize,
 }
@@ -326,7 +326,7 @@ impl From<LoggedRejection> for RejectedRow {
     }
 }
 
-/// The text; a character that was cut in two at the end is left out.
+/// The payload as text, without a character that was cut off at its end. `Err` if it is not UTF-8.
 fn payload_text(payload: Vec<u8>) -> Result<String, Vec<u8>> {
     String::from_utf8(payload).or_else(|error| {
         let whole = error.utf8_error().valid_up_to();
@@ -347,12 +347,12 @@ pub(super) async fn get_rejected(
     Ok(reply::json_response(&newest.into_iter().map(RejectedRow::from).collect::<Vec<_>>()))
 }
 
-/// `GET /healthz`: the process lives and answers.
+/// `GET /healthz`: the process is alive.
 pub(super) async fn get_health() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: the answers can be read, and rows can be written.
+/// `GET /readyz`: the answers can be read and rows can be written.
 pub(super) async fn get_readiness(State(shared): State<SharedServingState>) -> Result<&'static str, ApiError> {
     match run_phase(&shared) {
         (RunPhase::Running, None) => Ok("ready\n"),
@@ -360,8 +360,8 @@ pub(super) async fn get_readiness(State(shared): State<SharedServingState>) -> R
         (RunPhase::Rebuilding, why) => {
             Err(ApiError::not_ready(format!("rebuilding the answers: {}", why.unwrap_or_default())))
         }
-        // What it waits for names files of this machine: /status says it to those who may know.
-        (RunPhase::Paused, _) => Err(ApiError::not_ready("paused; /status says why")),
+        // The reason may name files of this machine. `/status`, which needs a token, has it.
+        (RunPhase::Paused, _) => Err(ApiError::not_ready("paused; /status has the reason")),
     }
 }
 
@@ -371,7 +371,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_payload_is_text_where_it_can_be() {
+    fn payload_is_text_if_valid_utf8_up_to_a_cut_off_character() {
         assert_eq!(payload_text(b"{}".to_vec()).unwrap(), "{}");
         assert_eq!(payload_text("aé".as_bytes()[..2].to_vec()).unwrap(), "a");
         assert_eq!(payload_text(vec![b'a', 0xff, b'b']).unwrap_err(), [b'a', 0xff, b'b']);

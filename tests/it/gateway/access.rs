@@ -1,4 +1,4 @@
-//! Who is let in, how often, and with how much.
+//! Access control, request rates and memory limits of the gateway.
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::harness::{pinflow, scratch, until};
 const ONE: &str = "{\"records\":[{\"value\":1}]}";
 
 #[test]
-fn each_token_opens_its_own_doors_and_is_never_shown() {
+fn token_permits_its_routes_only_and_is_never_logged() {
     let place = scratch();
     let more = "recording = \"posts\"\nmanage_streams = true\n\
                 tokens = { write = \"env:WRITE\", metrics = \"env:METRICS\", admin = \"env:ADMIN\" }";
@@ -43,7 +43,7 @@ fn each_token_opens_its_own_doors_and_is_never_shown() {
 }
 
 #[test]
-fn pages_of_others_and_other_names_are_refused() {
+fn unknown_host_or_foreign_origin_is_rejected() {
     let place = scratch();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"\nhosts = [\"posts.test\"]");
     let status = |name: &str, value: &str| {
@@ -55,7 +55,7 @@ fn pages_of_others_and_other_names_are_refused() {
 }
 
 #[test]
-fn who_sends_too_often_is_told_when_to_come_again() {
+fn client_over_its_rate_gets_429_with_retry_after() {
     let place = scratch();
     let more =
         "recording = \"posts\"\nrequests_per_sec_max = 1\ntokens = { write = \"env:WRITE\", admin = \"env:ADMIN\" }";
@@ -71,7 +71,7 @@ fn who_sends_too_often_is_told_when_to_come_again() {
 }
 
 #[test]
-fn who_is_refused_sees_why_however_much_he_sends() {
+fn rejected_upload_gets_its_error_whatever_its_size() {
     let place = scratch();
     let gateway = RunningGateway::start_with(
         place.path(),
@@ -92,7 +92,7 @@ fn who_is_refused_sees_why_however_much_he_sends() {
 }
 
 #[test]
-fn bodies_that_are_under_way_leave_room_for_no_more_than_is_allowed() {
+fn bodies_in_flight_are_bounded() {
     let place = scratch();
     let gateway = RunningGateway::start(
         place.path(),
@@ -127,7 +127,7 @@ fn bodies_that_are_under_way_leave_room_for_no_more_than_is_allowed() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_said_before_anything_is_listened_on() {
+fn invalid_configuration_is_reported_before_listening() {
     let place = scratch();
     let path = place.path().join("gateway.toml");
     let said = |text: &str| {

@@ -1,4 +1,4 @@
-//! Records that go into the files of a recording.
+//! The gateway in front of a recording's files.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn lines(folder: &Path, stream: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_is_sent_can_be_run_as_a_recording() {
+fn sent_records_can_be_run_as_a_recording() {
     let place = scratch();
     let generated = place.path().join("generated");
     emit(&generated, 60, 90, 91, &["--malformed", "0.05"]);
@@ -66,7 +66,7 @@ fn what_is_sent_can_be_run_as_a_recording() {
 }
 
 #[test]
-fn numbers_and_texts_stay_as_they_were_written() {
+fn numbers_and_texts_keep_their_json_text() {
     let place = scratch();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let value = "{\n  \"ind\": 12345678901234567890123,\t\"x\": 1.10e+2,  \"t\": \"\\u00e9 \\\" \u{1f600}\" }";
@@ -79,7 +79,7 @@ fn numbers_and_texts_stay_as_they_were_written() {
 }
 
 #[test]
-fn many_senders_get_each_the_place_of_his_own_records() {
+fn concurrent_clients_get_the_positions_of_their_own_records() {
     let place = scratch();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let placed = Mutex::new(Vec::new());
@@ -105,7 +105,7 @@ fn many_senders_get_each_the_place_of_his_own_records() {
 }
 
 #[test]
-fn what_was_acknowledged_outlives_kill_9() {
+fn acknowledged_records_survive_kill_9() {
     let place = scratch();
     let mut acknowledged = Vec::new();
     for round in 0..10 {
@@ -156,7 +156,7 @@ fn ask(address: std::net::SocketAddr, wire: &[u8]) -> Option<String> {
 }
 
 #[test]
-fn each_error_has_the_shape_that_its_clients_know() {
+fn errors_have_the_format_of_their_route_family() {
     let place = scratch();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"\nbody_bytes_max = 2000");
     let one = "{\"records\":[{\"value\":1}]}";
@@ -206,7 +206,7 @@ fn each_error_has_the_shape_that_its_clients_know() {
 }
 
 #[test]
-fn one_bad_record_fails_alone() {
+fn invalid_record_does_not_affect_others() {
     let place = scratch();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let body = "{\"records\":[{\"value\":1},{\"vale\":2},{\"value\":3,\"partition\":4},{\"value\":5}]}";

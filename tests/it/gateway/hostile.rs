@@ -1,4 +1,4 @@
-//! Senders that announce much and send little, send too much at once, or do not take their replies.
+//! Hostile clients: large announced bodies, too many records, unread replies.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -29,7 +29,7 @@ fn announce(gateway: &RunningGateway, bytes: usize, sent: usize) -> TcpStream {
 }
 
 #[test]
-fn silent_senders_that_announce_much_block_nobody_and_are_let_go() {
+fn silent_upload_blocks_no_other_and_is_ended() {
     let place = scratch();
     let gateway = RunningGateway::start(
         place.path(),
@@ -54,7 +54,7 @@ fn silent_senders_that_announce_much_block_nobody_and_are_let_go() {
 }
 
 #[test]
-fn request_with_too_many_records_is_refused_and_nothing_of_it_is_stored() {
+fn request_with_too_many_records_is_rejected_as_a_whole() {
     let place = scratch();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let body = |records: usize| format!("{{\"records\":[{}]}}", vec!["{\"value\":1}"; records].join(","));
@@ -70,7 +70,7 @@ fn request_with_too_many_records_is_refused_and_nothing_of_it_is_stored() {
 }
 
 #[test]
-fn replies_that_are_not_taken_are_counted_and_memory_stays_bounded() {
+fn unread_replies_are_counted_and_memory_stays_bounded() {
     let place = scratch();
     let more = "recording = \"posts\"\nrecords_max = 100000\nbytes_under_way_max = 67108864\nbody_bytes_max = 2000000";
     let gateway = RunningGateway::start(place.path(), more);

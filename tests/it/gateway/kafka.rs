@@ -1,4 +1,4 @@
-//! Records that go to a real broker.
+//! The gateway in front of a real Kafka broker.
 
 use std::sync::Mutex;
 
@@ -15,7 +15,7 @@ fn before(broker: &KafkaBroker, place: &std::path::Path, more: &str) -> RunningG
 }
 
 #[test]
-fn records_are_where_the_answer_says() {
+fn records_are_stored_at_the_returned_offsets() {
     if skipped() {
         return;
     }
@@ -95,7 +95,7 @@ fn topics_are_listed_and_described() {
 }
 
 #[test]
-fn a_record_that_is_too_large_fails_alone() {
+fn oversized_record_does_not_affect_others() {
     if skipped() {
         return;
     }
@@ -129,7 +129,7 @@ fn a_record_that_is_too_large_fails_alone() {
 }
 
 #[test]
-fn while_brokers_are_away_senders_are_told_to_come_again() {
+fn clients_get_503_while_brokers_are_down() {
     if skipped() {
         return;
     }
@@ -155,7 +155,7 @@ fn while_brokers_are_away_senders_are_told_to_come_again() {
 }
 
 #[test]
-fn a_broker_that_wants_proof_gets_it() {
+fn gateway_authenticates_to_a_broker_that_requires_it() {
     if skipped() {
         return;
     }

@@ -1,4 +1,4 @@
-//! Records that go to a real Kinesis server.
+//! The gateway in front of a real Kinesis server.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ fn before(endpoint: &str, place: &std::path::Path, more: &str) -> RunningGateway
 }
 
 #[test]
-fn records_are_where_the_answer_says() {
+fn records_are_stored_at_the_returned_sequence_numbers() {
     if skipped() {
         return;
     }
@@ -66,7 +66,7 @@ fn explicit_hash_key_decides_on_the_shard_whatever_the_partition_key_is() {
 }
 
 #[test]
-fn streams_are_listed_described_made_and_deleted() {
+fn streams_are_listed_described_created_and_deleted() {
     if skipped() {
         return;
     }
@@ -93,7 +93,7 @@ fn streams_are_listed_described_made_and_deleted() {
 }
 
 #[test]
-fn what_a_shard_has_no_room_for_is_put_again_and_lands_once() {
+fn throttled_records_are_retried_and_stored_once() {
     if skipped() {
         return;
     }
@@ -126,7 +126,7 @@ fn what_a_shard_has_no_room_for_is_put_again_and_lands_once() {
 }
 
 #[test]
-fn a_service_that_fails_is_not_asked_twice_for_the_same_records() {
+fn failed_put_is_not_retried() {
     if skipped() {
         return;
     }

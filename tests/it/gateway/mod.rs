@@ -1,6 +1,6 @@
-//! The front door, over real sockets, before real brokers, real Kinesis servers, and files.
+//! The gateway over real sockets, in front of real brokers, real Kinesis servers and files.
 
-mod doors;
+mod access;
 mod files;
 mod hostile;
 mod kafka;
@@ -23,7 +23,7 @@ pub(crate) const JSON: &str = "application/vnd.kafka.json.v2+json";
 /// The same for bytes.
 const BINARY: &str = "application/vnd.kafka.binary.v2+json";
 
-/// A gateway; killed when dropped.
+/// A gateway process. It is killed when dropped.
 pub(crate) struct RunningGateway {
     pub(crate) running: RunningProcess,
     pub(crate) http: HttpClient,
@@ -88,7 +88,7 @@ impl RunningGateway {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// SIGTERM, and an orderly end.
+    /// Sends SIGTERM and waits for exit code 0.
     pub(crate) fn stop(self) {
         self.running.signal(Signal::SIGTERM);
         self.ends_well();
@@ -118,7 +118,7 @@ fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Ve
     format!("{head}\r\n{body}").into_bytes()
 }
 
-/// The code that a reply gives for programs, whichever family it is of.
+/// The error code of a reply of either route family.
 fn code(reply: &HttpReply) -> Value {
     let body = reply.json();
     if body["error_code"].is_null() { body["__type"].clone() } else { body["error_code"].clone() }

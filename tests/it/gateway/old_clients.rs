@@ -1,4 +1,4 @@
-//! What other clients send than those that the gateway was made for: half-closed, compressed, with a byte order mark.
+//! Requests of unusual clients: half-closed, compressed, with a byte order mark.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -15,7 +15,7 @@ fn lines(place: &std::path::Path, stream: &str) -> usize {
 }
 
 #[test]
-fn half_closed_request_gets_the_place_of_its_record() {
+fn half_closed_request_gets_the_position_of_its_record() {
     let place = scratch();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let put = "{\"Data\":{\"ind\":7},\"PartitionKey\":\"k\"}";
@@ -38,7 +38,7 @@ fn half_closed_request_gets_the_place_of_its_record() {
 }
 
 #[test]
-fn compressed_body_is_refused_by_name_and_one_with_a_byte_order_mark_is_taken() {
+fn compressed_body_is_rejected_and_byte_order_mark_is_accepted() {
     let place = scratch();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let send = |encoding: &str| {
@@ -61,7 +61,7 @@ fn compressed_body_is_refused_by_name_and_one_with_a_byte_order_mark_is_taken() 
 }
 
 #[test]
-fn slashes_accept_lines_and_keys_are_read_as_other_servers_read_them() {
+fn slashes_accept_headers_and_keys_are_read_as_by_the_original_proxies() {
     let place = scratch();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     assert_eq!(gateway.send("POST", "/topics/ab.geo/", JSON, ONE).status, 200);

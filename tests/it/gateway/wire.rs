@@ -1,4 +1,4 @@
-//! What the original system's scripts send, sent by the library that they use: Python's `requests`.
+//! Requests of existing scripts, sent with the library that they use: Python's `requests`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn skipped() -> bool {
     skipped
 }
 
-/// Sends requests with Python, and gives back what was answered.
+/// Sends requests with Python and returns the replies.
 fn by_python(requests: &[Value]) -> Vec<Value> {
     by_python_that_trusts(None, requests)
 }
@@ -89,7 +89,7 @@ fn assert_runs(place: &Path) {
 }
 
 #[test]
-fn posts_in_every_shape_of_the_wild_arrive() {
+fn posts_in_every_known_format_are_stored() {
     if skipped() {
         return;
     }
@@ -122,7 +122,7 @@ fn posts_in_every_shape_of_the_wild_arrive() {
 }
 
 #[test]
-fn over_tls_with_a_key_as_amazons_gateway_wants_it() {
+fn tls_and_api_key_are_accepted() {
     if skipped() {
         return;
     }
@@ -147,7 +147,7 @@ fn over_tls_with_a_key_as_amazons_gateway_wants_it() {
 }
 
 #[test]
-fn the_shapes_that_were_found_in_public_scripts_arrive() {
+fn formats_of_public_scripts_are_stored() {
     let Some(real) = real_posts().filter(|_| !skipped()) else { return };
     let place = scratch();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");

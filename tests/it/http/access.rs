@@ -1,4 +1,4 @@
-//! Who is let in, and who is not.
+//! Access control and limits of `[serve]`.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ fn serving(place: &std::path::Path, serve: &str, env: &[(&str, &str)]) -> Servin
 }
 
 #[test]
-fn other_names_and_other_origins_are_refused() {
+fn unknown_host_or_foreign_origin_is_rejected() {
     let place = scratch();
     let serving = serving(place.path(), "[serve]\nlisten = \"127.0.0.1:0\"\nhosts = [\"pinflow.test\"]", &[]);
     serving.until_ready();
@@ -31,7 +31,7 @@ fn other_names_and_other_origins_are_refused() {
 }
 
 #[test]
-fn each_token_opens_its_own_doors_and_is_never_shown() {
+fn token_permits_its_routes_only_and_is_never_logged() {
     let place = scratch();
     let serve = "[serve]\nlisten = \"127.0.0.1:0\"\ntokens = { read = \"env:READ\", metrics = \"env:METRICS\", admin = \"env:ADMIN\" }";
     let env = [("READ", "r-canary"), ("METRICS", "m-canary"), ("ADMIN", "a-canary"), ("RUST_LOG", "trace")];
@@ -59,7 +59,7 @@ fn each_token_opens_its_own_doors_and_is_never_shown() {
 }
 
 #[test]
-fn what_is_too_large_or_too_slow_is_cut_off_and_others_are_served() {
+fn large_or_slow_request_is_ended_and_others_are_served() {
     let place = scratch();
     let serving = serving(place.path(), "[serve]\nlisten = \"127.0.0.1:0\"\nconnections_max = 1100", &[]);
     serving.until_ready();
@@ -106,7 +106,7 @@ fn what_is_too_large_or_too_slow_is_cut_off_and_others_are_served() {
 }
 
 #[test]
-fn beyond_this_machine_it_serves_only_guarded() {
+fn address_beyond_this_machine_needs_tokens_and_tls() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 20, 20, 72, &[]);

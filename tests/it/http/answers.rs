@@ -1,4 +1,4 @@
-//! Every route, as it is and as it refuses.
+//! Every route: its replies and its errors.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{HttpClient, ServingRun, following};
 use crate::harness::{emit, scratch, until};
 
-/// Texts that would do harm if a page, a spreadsheet or a log took them for more than text.
+/// Texts that could inject HTML, spreadsheet formulas or terminal sequences.
 const HOSTILE: [&str; 30] = [
     "<script>alert(1)</script>",
     "\"><script>alert(1)</script>",
@@ -45,7 +45,7 @@ const HOSTILE: [&str; 30] = [
 ];
 
 #[test]
-fn every_route_says_what_it_should() {
+fn every_route_returns_the_run_it_serves() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 400, 1_000, 41, &["--malformed", "0.05"]);
@@ -68,7 +68,7 @@ fn every_route_says_what_it_should() {
     serving.stop();
 }
 
-/// The same rows in every form, one by one and all together.
+/// Asserts that every format, and single and combined replies, have the same rows.
 fn assert_answers_agree(http: HttpClient) {
     let all = http.json("/answers");
     let names: Vec<_> = questions::ALL.iter().map(|question| json!(question.name)).collect();
@@ -103,12 +103,12 @@ fn assert_answers_agree(http: HttpClient) {
     }
 }
 
-/// What the status says of all sources together.
+/// Sum of a count over all sources.
 fn of_sources(status: &Value, what: &str) -> u64 {
     status["sources"].as_array().unwrap().iter().map(|of| of[what].as_u64().unwrap()).sum()
 }
 
-/// What was read is in the tables and in the graph.
+/// Asserts that all rows read are in the tables and in the answers.
 fn assert_status_adds_up(http: HttpClient, status: &Value) {
     assert_eq!(status["state"], "running");
     let read = of_sources(status, "read");
@@ -131,7 +131,7 @@ fn assert_status_adds_up(http: HttpClient, status: &Value) {
     );
 }
 
-/// Rejections name the lines that they are of.
+/// Asserts that rejections name the lines they came from.
 fn assert_rejected_are_of(recording: &Path, http: HttpClient) {
     let rejected = http.json("/rejected?limit=7");
     assert_eq!(rejected.as_array().unwrap().len(), 7);
@@ -170,7 +170,7 @@ fn assert_metrics_are_of(status: &Value, http: HttpClient) {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused_in_words() {
+fn invalid_request_gets_status_and_message() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 50, 100, 42, &[]);
@@ -182,18 +182,18 @@ fn what_cannot_be_meant_is_refused_in_words() {
         ("/answers/nothing", 404, "popular_category_by_year"),
         ("/answers/nothing/changes", 404, "popular_category_by_year"),
         ("/answers?format=xml", 400, "ndjson"),
-        ("/answers?format=csv", 400, "one answer"),
+        ("/answers?format=csv", 400, "single answers"),
         ("/answers?read=dirty", 400, "durable"),
         ("/answers?read=durable", 400, "no tables"),
         ("/changes?read=durable", 400, "no tables"),
-        ("/answers?category=art", 400, "known are"),
+        ("/answers?category=art", 400, "parameters are"),
         ("/answers/popular_category_by_year?catgory=art", 400, "post_year"),
         ("/answers/popular_category_by_year?category_count=1", 400, "post_year"),
         ("/answers/popular_category_by_year?post_year=last", 400, "whole number"),
-        ("/rejected?limit=0", 400, "limit is"),
-        ("/rejected?limit=many", 400, "limit is"),
-        ("/status?x=1", 400, "known is history"),
-        ("/status?history=601", 400, "history is 1 to 600"),
+        ("/rejected?limit=0", 400, "limit must be"),
+        ("/rejected?limit=many", 400, "limit must be"),
+        ("/status?x=1", 400, "parameter is history"),
+        ("/status?history=601", 400, "history must be 1 to 600"),
         ("/graph?x=1", 400, "no parameters"),
         ("/answers/../../etc/passwd", 404, ""),
         ("/answers/%2e%2e%2fetc", 404, ""),
@@ -210,7 +210,7 @@ fn what_cannot_be_meant_is_refused_in_words() {
 }
 
 #[test]
-fn an_answer_that_has_not_changed_is_not_sent_again() {
+fn unchanged_answer_is_revalidated_with_304() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 50, 100, 43, &[]);
@@ -236,7 +236,7 @@ fn an_answer_that_has_not_changed_is_not_sent_again() {
 }
 
 #[test]
-fn hostile_texts_stay_texts() {
+fn hostile_texts_are_escaped_in_every_format() {
     let place = scratch();
     let recording = place.path().join("recording");
     std::fs::create_dir(&recording).unwrap();

@@ -1,4 +1,4 @@
-//! Changes as they come.
+//! Change streams: resuming, durable reads, slow subscribers.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -20,7 +20,7 @@ fn join(recording: &Path, ind: u32, year: u32) {
     writeln!(file, "{row}").unwrap();
 }
 
-/// The rows after an event.
+/// Applies an event to the rows.
 fn apply(rows: &mut Vec<Value>, event: &SseEvent) {
     if event.kind == "snapshot" {
         *rows = event.data["rows"].as_array().unwrap().clone();
@@ -39,7 +39,7 @@ fn apply(rows: &mut Vec<Value>, event: &SseEvent) {
 }
 
 #[test]
-fn a_reader_gets_every_change_and_goes_on_where_it_was() {
+fn subscriber_gets_every_change_and_resumes_after_reconnect() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 50, 100, 51, &[]);
@@ -78,7 +78,7 @@ fn a_reader_gets_every_change_and_goes_on_where_it_was() {
         apply(&mut rows, &event);
     }
     // With an id of another run, or of no run, it starts anew and is told why.
-    for (id, why) in [("1234-5", Some("started anew")), ("nonsense", None)] {
+    for (id, why) in [("1234-5", Some("was restarted")), ("nonsense", None)] {
         let event = http.events(PATH, &[("last-event-id", id)]).next().unwrap();
         assert_eq!((event.kind.as_str(), &event.data["rows"]), ("snapshot", &json!(rows)));
         assert_eq!(event.data.get("anew").is_some(), why.is_some(), "{event:?}");
@@ -95,7 +95,7 @@ fn a_reader_gets_every_change_and_goes_on_where_it_was() {
 }
 
 #[test]
-fn only_what_is_committed_is_shown_to_who_wants_that() {
+fn durable_subscriber_sees_committed_epochs_only() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 50, 100, 52, &[]);
@@ -134,7 +134,7 @@ fn only_what_is_committed_is_shown_to_who_wants_that() {
 }
 
 #[test]
-fn a_reader_that_is_too_slow_is_dropped_and_nobody_waits_for_it() {
+fn slow_subscriber_is_dropped_and_delays_no_other() {
     let place = scratch();
     let recording = place.path().join("recording");
     std::fs::create_dir(&recording).unwrap();
@@ -171,7 +171,7 @@ fn a_reader_that_is_too_slow_is_dropped_and_nobody_waits_for_it() {
     let mut heard = Vec::new();
     slow.read_to_end(&mut heard).unwrap();
     let tail = String::from_utf8_lossy(&heard[heard.len().saturating_sub(300)..]).into_owned();
-    assert!(tail.contains("event: dropped") && tail.contains("start anew"), "{tail}");
+    assert!(tail.contains("event: dropped") && tail.contains("reconnect"), "{tail}");
     assert!(http.get("/metrics").text().contains("pinflow_http_readers_dropped_total 1\n"));
     assert!(serving.log().contains("too slow"));
     serving.stop();

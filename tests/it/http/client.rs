@@ -1,4 +1,4 @@
-//! A plain HTTP client, which sends just what a test wants to send.
+//! A minimal HTTP client that sends exactly the bytes of a test.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -10,13 +10,13 @@ use serde_json::Value;
 /// Nothing that is asked takes this long; it keeps a fault from hanging the tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where to ask.
+/// A server's address.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HttpClient {
     pub(crate) address: SocketAddr,
 }
 
-/// What was answered.
+/// A reply.
 #[derive(Debug, Clone)]
 pub(crate) struct HttpReply {
     pub(crate) status: u16,

@@ -1,4 +1,4 @@
-//! Every answer that is shown is what a batch query says of one cut of the sources, while records flow.
+//! While records arrive, the answers of every epoch equal a batch query over exactly the records of that epoch.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -130,7 +130,7 @@ fn follow(http: HttpClient) -> BTreeMap<u64, BTreeMap<String, Vec<Value>>> {
 }
 
 #[test]
-fn all_answers_are_of_one_cut_at_every_moment() {
+fn answers_of_every_epoch_equal_a_batch_query_over_its_input() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 700, 2_500, 61, &["--malformed", "0.02"]);

@@ -1,4 +1,4 @@
-//! Requests as they come over the line: ended early, old, or to be read in two ways.
+//! Requests on the wire: half-closed, HTTP/1.0, ambiguous.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -31,7 +31,7 @@ fn half_closed_request_is_answered() {
 }
 
 #[test]
-fn request_that_can_be_read_in_two_ways_is_refused() {
+fn ambiguous_request_is_rejected() {
     let place = scratch();
     let serving = serving(place.path(), "", &[]);
     serving.until_ready();
@@ -49,7 +49,7 @@ fn request_that_can_be_read_in_two_ways_is_refused() {
 }
 
 #[test]
-fn probe_of_http_1_0_needs_no_host() {
+fn http_1_0_probe_without_host_is_served() {
     let place = scratch();
     let serving = serving(place.path(), "", &[]);
     serving.until_ready();
@@ -63,7 +63,7 @@ fn probe_of_http_1_0_needs_no_host() {
 }
 
 #[test]
-fn trailing_slash_asks_for_the_same() {
+fn trailing_slash_is_ignored() {
     let place = scratch();
     let tokens = "[serve]\nlisten = \"127.0.0.1:0\"\ntokens = { read = \"env:READ\", metrics = \"env:METRICS\" }";
     let serving = serving(place.path(), tokens, &[("READ", "r"), ("METRICS", "m")]);
@@ -80,7 +80,7 @@ fn trailing_slash_asks_for_the_same() {
 }
 
 #[test]
-fn address_with_too_many_unknown_tokens_is_told_when_to_send_again() {
+fn address_with_too_many_unknown_tokens_gets_429_with_retry_after() {
     let place = scratch();
     let tokens = "[serve]\nlisten = \"127.0.0.1:0\"\ntokens = { read = \"env:READ\" }\nfailed_tokens_per_min_max = 3";
     let serving = serving(place.path(), tokens, &[("READ", "r")]);
@@ -99,7 +99,7 @@ fn address_with_too_many_unknown_tokens_is_told_when_to_send_again() {
 }
 
 #[test]
-fn csv_is_separated_as_asked() {
+fn csv_uses_the_requested_separator() {
     let place = scratch();
     let serving = serving(place.path(), "", &[]);
     serving.until_read(60);

@@ -1,16 +1,16 @@
-//! Answers over real sockets.
+//! `[serve]` over real sockets.
 
+mod access;
 mod answers;
 mod changes;
 pub(crate) mod client;
 mod consistency;
 mod framing;
-mod guard;
 mod openapi;
 mod page;
 mod proxy;
 mod query;
-mod shared;
+mod shared_replies;
 mod status;
 
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use nix::sys::signal::Signal;
 use crate::harness::{RunningProcess, pinflow, until};
 use client::HttpClient;
 
-/// A pinflow that serves.
+/// A pinflow process that serves.
 pub(crate) struct ServingRun {
     pub(crate) running: RunningProcess,
     pub(crate) http: HttpClient,
@@ -59,7 +59,7 @@ impl ServingRun {
         until("it is ready", || self.http.get("/readyz").status == 200);
     }
 
-    /// Waits until so many rows were read.
+    /// Waits until this many rows were read.
     pub(crate) fn until_read(&self, rows: u64) {
         self.until_ready();
         until("all is read", || {
@@ -72,7 +72,7 @@ impl ServingRun {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// SIGTERM, and an orderly end.
+    /// Sends SIGTERM and waits for exit code 0.
     pub(crate) fn stop(mut self) {
         self.running.signal(Signal::SIGTERM);
         let status = self.running.wait();

@@ -1,4 +1,4 @@
-//! The page at `/`, in a real Chromium: `tests/page/setup.sh` gets what drives it.
+//! The web page at `/` in a real Chromium, installed by `tests/page/setup.sh`.
 //!
 //! `PINFLOW_SKIP_PAGE=1` leaves out what needs a browser or npm. Without it a browser that cannot be started is a
 //! failure. What is done in the browser stands in `tests/page/*.mjs`, one script each.
@@ -63,7 +63,7 @@ fn posts(place: &Path, more: &str) -> (ServingRun, PathBuf) {
 }
 
 #[test]
-fn its_files_are_served_to_all_and_cached_by_what_they_hold() {
+fn assets_need_no_token_and_are_cached_by_content() {
     let place = scratch();
     let tokens = "[serve]\nlisten = \"127.0.0.1:0\"\ntokens = { read = \"env:READ\" }";
     let (serving, _) = posts(place.path(), tokens);
@@ -93,7 +93,7 @@ fn its_files_are_served_to_all_and_cached_by_what_they_hold() {
 }
 
 #[test]
-fn it_shows_all_that_is_known_sorts_by_keyboard_and_fits_every_width() {
+fn page_shows_all_answers_sorts_by_keyboard_and_fits_every_width() {
     if skipped() {
         return;
     }
@@ -108,7 +108,7 @@ fn it_shows_all_that_is_known_sorts_by_keyboard_and_fits_every_width() {
 }
 
 #[test]
-fn it_can_be_read_by_all() {
+fn page_passes_accessibility_checks() {
     if skipped() {
         return;
     }
@@ -120,7 +120,7 @@ fn it_can_be_read_by_all() {
 }
 
 #[test]
-fn a_new_record_is_on_it_soon() {
+fn new_record_appears_on_the_page() {
     if skipped() {
         return;
     }
@@ -133,7 +133,7 @@ fn a_new_record_is_on_it_soon() {
 }
 
 #[test]
-fn it_says_that_the_server_is_gone_and_comes_back_with_it() {
+fn page_reports_lost_server_and_reconnects() {
     if skipped() {
         return;
     }
@@ -227,7 +227,7 @@ fn year_without_rows_is_drawn_as_a_gap() {
 }
 
 #[test]
-fn it_rests_while_nobody_looks() {
+fn hidden_page_disconnects_and_resumes() {
     if skipped() {
         return;
     }
@@ -239,7 +239,7 @@ fn it_rests_while_nobody_looks() {
 }
 
 #[test]
-fn texts_that_would_do_harm_are_only_texts() {
+fn hostile_texts_are_shown_as_text() {
     if skipped() {
         return;
     }
@@ -266,7 +266,7 @@ fn texts_that_would_do_harm_are_only_texts() {
 }
 
 #[test]
-fn it_asks_for_a_token_where_one_is_wanted() {
+fn page_asks_for_a_token_if_the_server_requires_one() {
     if skipped() {
         return;
     }
@@ -278,7 +278,7 @@ fn it_asks_for_a_token_where_one_is_wanted() {
 }
 
 #[test]
-fn what_is_checked_in_is_what_its_sources_make() {
+fn built_page_equals_a_build_of_its_sources() {
     if skipped() {
         return;
     }

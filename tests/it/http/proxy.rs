@@ -76,7 +76,7 @@ fn posts(place: &Path) -> (ServingRun, PathBuf) {
 }
 
 #[test]
-fn event_stream_behind_nginx_gives_the_snapshot_at_once_and_then_changes() {
+fn event_stream_behind_nginx_is_not_buffered() {
     if skipped() {
         return;
     }
@@ -106,7 +106,7 @@ fn event_stream_behind_nginx_gives_the_snapshot_at_once_and_then_changes() {
 }
 
 #[test]
-fn page_below_a_path_behind_nginx_loads_and_follows_all_it_needs() {
+fn page_below_a_path_behind_nginx_loads_and_streams_changes() {
     if skipped() || page::skipped() {
         return;
     }
@@ -118,7 +118,7 @@ fn page_below_a_path_behind_nginx_loads_and_follows_all_it_needs() {
 }
 
 #[test]
-fn gateway_behind_nginx_takes_records_and_is_asked_for_its_health() {
+fn gateway_behind_nginx_accepts_records_and_health_checks() {
     if skipped() {
         return;
     }

@@ -1,4 +1,4 @@
-//! `pinflow query`, against a run.
+//! `pinflow query` against a serving run.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -20,7 +20,7 @@ fn text(output: &Output) -> &str {
 }
 
 #[test]
-fn answers_are_printed_in_every_form() {
+fn answers_are_printed_in_every_format() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 200, 400, 81, &[]);
@@ -53,9 +53,9 @@ fn answers_are_printed_in_every_form() {
         assert!(text(&list).contains(question.name));
     }
     for (arguments, code, word) in [
-        (&["nothing"][..], 1, "there are"),
+        (&["nothing"][..], 1, "the answers are"),
         (&[name, "color=red"], 1, "post_year"),
-        (&[name, "--durable"], 1, "keeps no tables"),
+        (&[name, "--durable"], 1, "writes no tables"),
         (&[name, "color"], 2, "COLUMN=VALUE"),
         (&[name, "--token", "r-canary"], 2, "env:NAME"),
     ] {
@@ -100,14 +100,14 @@ fn changes_are_followed_over_a_restart() {
     let again = ServingRun::start(place.path(), &config, &["--listen", &address.to_string()]);
     again.until_ready();
     let anew: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-    assert!(anew["anew"].as_str().unwrap().contains("started anew"), "{anew}");
+    assert!(anew["anew"].as_str().unwrap().contains("was restarted"), "{anew}");
     assert!(anew["rows"].as_array().unwrap().len() >= before);
     drop(following);
     again.stop();
 }
 
 #[test]
-fn a_guarded_run_is_asked_over_tls_with_a_token() {
+fn query_uses_tls_and_token() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 50, 50, 83, &[]);

@@ -1,4 +1,4 @@
-//! Replies that many readers ask for and do not take: they are held once, and counted.
+//! Replies that many clients request and do not read: kept in memory once, and counted.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -56,7 +56,7 @@ fn held_bytes(serving: &ServingRun) -> f64 {
 }
 
 #[test]
-fn readers_that_do_not_read_share_one_rendering_of_an_epoch() {
+fn clients_that_do_not_read_share_one_rendered_reply_per_epoch() {
     let place = scratch();
     let serving = large_answers(place.path(), "");
     let size = serving.http.get("/answers").body.len();
@@ -82,7 +82,7 @@ fn readers_that_do_not_read_share_one_rendering_of_an_epoch() {
 }
 
 #[test]
-fn replies_that_are_not_taken_have_a_budget_and_give_it_back() {
+fn unread_replies_are_limited_by_a_budget_and_released() {
     let place = scratch();
     let serving = large_answers(place.path(), "[serve]\nlisten = \"127.0.0.1:0\"\nreply_bytes_max = 20000000");
     let (mut held, mut statuses) = (Vec::new(), Vec::new());

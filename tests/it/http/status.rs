@@ -80,7 +80,7 @@ fn status_and_log_name_the_options_in_force() {
 }
 
 #[test]
-fn status_tells_latency_and_the_last_commit_as_times() {
+fn status_has_latency_and_time_of_last_commit() {
     let place = scratch();
     let serving = ServingRun::start(place.path(), &recorded(place.path(), ""), &[]);
     serving.until_read(READ);
