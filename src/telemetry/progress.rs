@@ -31,7 +31,7 @@ pub struct ProgressReporter {
 impl ProgressReporter {
     /// Starts it. `quiet`: the terminal is taken by something else.
     #[must_use]
-    pub fn start(gauges: Arc<EngineMetrics>, quiet: bool) -> ProgressReporter {
+    pub fn start(metrics: Arc<EngineMetrics>, quiet: bool) -> ProgressReporter {
         let (stop, stopped) = channel();
         let on_terminal = std::io::stderr().is_terminal();
         let every = if on_terminal { Duration::from_millis(250) } else { LINE_EVERY };
@@ -41,7 +41,7 @@ impl ProgressReporter {
                     .unwrap_or_else(|_| ProgressStyle::default_spinner());
                 add_progress_bar(ProgressBar::new_spinner().with_style(style))
             });
-            let mut meter = ProgressMeter::new(gauges);
+            let mut meter = ProgressMeter::new(metrics);
             while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
                 let progress = meter.read();
                 match &line {
@@ -166,7 +166,7 @@ impl fmt::Display for ReadEstimate {
 
 /// Reads the gauges of a run now and then.
 pub struct ProgressMeter {
-    gauges: Arc<EngineMetrics>,
+    metrics: Arc<EngineMetrics>,
     rows: u64,
     at: Instant,
 }
@@ -174,21 +174,21 @@ pub struct ProgressMeter {
 impl ProgressMeter {
     /// Starts counting now.
     #[must_use]
-    pub fn new(gauges: Arc<EngineMetrics>) -> ProgressMeter {
-        ProgressMeter { gauges, rows: 0, at: Instant::now() }
+    pub fn new(metrics: Arc<EngineMetrics>) -> ProgressMeter {
+        ProgressMeter { metrics, rows: 0, at: Instant::now() }
     }
 
     /// What is going on since the last reading.
     pub fn read(&mut self) -> RunProgress {
-        let gauges = &self.gauges;
-        if let Some(reason) = gauges.paused.get().and_then(|paused| paused.borrow().clone()) {
+        let metrics = &self.metrics;
+        if let Some(reason) = metrics.paused.get().and_then(|paused| paused.borrow().clone()) {
             return RunProgress::Paused(reason);
         }
-        if !gauges.open.load(Relaxed) {
-            let (rows, total) = (gauges.rebuilt.load(Relaxed), gauges.rebuild_total.load(Relaxed));
+        if !metrics.open.load(Relaxed) {
+            let (rows, total) = (metrics.rebuilt.load(Relaxed), metrics.rebuild_total.load(Relaxed));
             return RunProgress::Rebuilding { rows, total };
         }
-        let rows = gauges.rows.load(Relaxed);
+        let rows = metrics.rows.load(Relaxed);
         let secs = self.at.elapsed().as_secs_f64().max(0.001);
         let since_last = rows - self.rows;
         (self.rows, self.at) = (rows, Instant::now());
@@ -196,12 +196,12 @@ impl ProgressMeter {
             rows,
             // Fractions of a record say nothing.
             rows_per_sec: (since_last as f64 / secs).round() as u64,
-            rejected: gauges.rejected.load(Relaxed),
-            epoch: gauges.epoch.load(Relaxed),
-            durable_epoch: gauges.durable_epoch.load(Relaxed),
-            lag: gauges.lag.load(Relaxed),
-            bytes: gauges.bytes.load(Relaxed),
-            bytes_remaining: gauges.bytes_remaining.load(Relaxed),
+            rejected: metrics.rejected.load(Relaxed),
+            epoch: metrics.epoch.load(Relaxed),
+            durable_epoch: metrics.durable_epoch.load(Relaxed),
+            lag: metrics.lag.load(Relaxed),
+            bytes: metrics.bytes.load(Relaxed),
+            bytes_remaining: metrics.bytes_remaining.load(Relaxed),
         })
     }
 }

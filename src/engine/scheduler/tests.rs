@@ -15,15 +15,15 @@ impl SchedulerPayload for NumberedWork {
 
 const EPOCH_LENGTH: Duration = Duration::from_millis(10);
 
-struct TestRun {
+struct ScheduledRun {
     scheduler: EpochScheduler<NumberedWork>,
     start: Instant,
     now: Instant,
 }
 
-impl TestRun {
+impl ScheduledRun {
     /// Two workers, two epochs in flight, one window in flight. The answers are rebuilt in epoch 1, which has passed.
-    fn new(change: impl FnOnce(&mut SchedulerPolicy)) -> TestRun {
+    fn new(change: impl FnOnce(&mut SchedulerPolicy)) -> ScheduledRun {
         let commit =
             CommitPolicy { rows_max: 100, age_max: Duration::from_secs(1), bytes_max: 1_000, windows_in_flight_max: 1 };
         let mut policy = SchedulerPolicy {
@@ -39,7 +39,7 @@ impl TestRun {
         };
         change(&mut policy);
         let start = Instant::now();
-        let mut run = TestRun { scheduler: EpochScheduler::new(policy, start), start, now: start };
+        let mut run = ScheduledRun { scheduler: EpochScheduler::new(policy, start), start, now: start };
         run.take(SchedulerEvent::RebuildFinished);
         run.pass(1);
         run
@@ -82,7 +82,7 @@ fn given(worker: usize, work: u32) -> String {
 
 #[test]
 fn block_goes_to_the_worker_with_least_bytes_of_the_open_epoch() {
-    let mut run = TestRun::new(|_| ());
+    let mut run = ScheduledRun::new(|_| ());
     assert_eq!(run.block(1, 1, 100), [given(0, 1)]);
     assert_eq!(run.block(2, 1, 30), [given(1, 2)]);
     assert_eq!(run.block(3, 1, 80), [given(1, 3)]);
@@ -93,7 +93,7 @@ fn block_goes_to_the_worker_with_least_bytes_of_the_open_epoch() {
 
 #[test]
 fn epoch_closes_its_length_after_the_one_before_and_at_once_when_full() {
-    let mut run = TestRun::new(|_| ());
+    let mut run = ScheduledRun::new(|_| ());
     assert_eq!(run.scheduler.next_deadline(), None, "an empty epoch stays open");
     run.tick_at(4);
     run.block(1, 1, 100);
@@ -105,14 +105,14 @@ fn epoch_closes_its_length_after_the_one_before_and_at_once_when_full() {
 
 #[test]
 fn record_after_a_quiet_time_closes_its_epoch_at_once() {
-    let mut run = TestRun::new(|_| ());
+    let mut run = ScheduledRun::new(|_| ());
     run.tick_at(500);
     assert_eq!(run.block(1, 1, 1), [given(0, 1), closed(2, false)]);
 }
 
 #[test]
 fn busy_graph_makes_one_large_epoch_instead_of_many() {
-    let mut run = TestRun::new(|_| ());
+    let mut run = ScheduledRun::new(|_| ());
     run.block(1, 1, 1);
     run.tick_at(10);
     run.block(2, 1, 1);
@@ -126,7 +126,7 @@ fn busy_graph_makes_one_large_epoch_instead_of_many() {
 
 #[test]
 fn full_window_is_cut_and_sources_wait_when_the_next_one_is_full_too() {
-    let mut run = TestRun::new(|_| ());
+    let mut run = ScheduledRun::new(|_| ());
     assert_eq!(run.block(1, 100, 1), [given(0, 1), closed(2, true)]);
     let committed = "CommitWindow { last_epoch: 2, is_last: false }".to_owned();
     assert!(run.pass(2).contains(&committed));
@@ -140,7 +140,7 @@ fn full_window_is_cut_and_sources_wait_when_the_next_one_is_full_too() {
 
 #[test]
 fn window_is_cut_at_its_age_though_nothing_follows() {
-    let mut run = TestRun::new(|_| ());
+    let mut run = ScheduledRun::new(|_| ());
     run.block(1, 1, 1);
     assert_eq!(run.tick_at(10), [closed(2, false)]);
     run.pass(2);
@@ -150,7 +150,7 @@ fn window_is_cut_at_its_age_though_nothing_follows() {
 
 #[test]
 fn run_without_tables_cuts_no_window() {
-    let mut run = TestRun::new(|policy| policy.has_tables = false);
+    let mut run = ScheduledRun::new(|policy| policy.has_tables = false);
     assert_eq!(run.block(1, 1_000, 10), [given(0, 1)]);
     assert_eq!(run.tick_at(5_000), [closed(2, false)]);
     assert_eq!(run.scheduler.durable_epoch(), None);
@@ -161,7 +161,7 @@ fn run_without_tables_cuts_no_window() {
 
 #[test]
 fn backlog_is_complete_in_the_epoch_that_holds_its_end() {
-    let mut run = TestRun::new(|_| ());
+    let mut run = ScheduledRun::new(|_| ());
     run.block(1, 1, 1);
     run.take(SchedulerEvent::BacklogRead);
     assert_eq!(run.tick_at(10), [closed(2, false)]);
@@ -172,7 +172,7 @@ fn backlog_is_complete_in_the_epoch_that_holds_its_end() {
 
 #[test]
 fn epochs_without_rows_are_durable_as_soon_as_they_are_shown() {
-    let mut run = TestRun::new(|_| ());
+    let mut run = ScheduledRun::new(|_| ());
     run.take(SchedulerEvent::StatusChanged);
     run.tick_at(10);
     run.pass(2);
@@ -185,7 +185,7 @@ fn epochs_without_rows_are_durable_as_soon_as_they_are_shown() {
 
 #[test]
 fn stop_that_follows_the_end_of_the_sources_does_not_count_as_one() {
-    let mut run = TestRun::new(|_| ());
+    let mut run = ScheduledRun::new(|_| ());
     assert_eq!(run.take(SchedulerEvent::SourcesEnded), [closed(2, true)]);
     assert!(run.take(SchedulerEvent::StopRequested).is_empty());
     let passed = run.pass(2);
@@ -197,7 +197,7 @@ fn stop_that_follows_the_end_of_the_sources_does_not_count_as_one() {
 
 #[test]
 fn durable_epoch_of_a_rebuild_does_not_fall_when_an_earlier_window_becomes_durable() {
-    let mut run = TestRun::new(|policy| policy.memory_max = Some(100));
+    let mut run = ScheduledRun::new(|policy| policy.memory_max = Some(100));
     // As above, only that the rows are still being read back.
     run.scheduler =
         EpochScheduler::new(SchedulerPolicy { memory_max: Some(100), ..run.scheduler.policy.clone() }, run.now);

@@ -28,13 +28,13 @@ pub(super) async fn get_graph(
     let view = answers::readable_view(&shared.answer_hub, ReadConsistency::Live)?;
     Ok(reply::json_response(&GraphBody {
         epoch: view.epoch,
-        operators: OperatorGraph::from_logs(&shared.gauges.worker_logs()),
+        operators: OperatorGraph::from_logs(&shared.engine_metrics.worker_logs()),
     }))
 }
 
 /// State sizes summed over all workers.
-pub(super) fn total_state_sizes(gauges: &EngineMetrics) -> StateSizes {
+pub(super) fn total_state_sizes(engine_metrics: &EngineMetrics) -> StateSizes {
     let mut held = StateSizes::default();
-    gauges.worker_logs().iter().for_each(|worker| held += worker.sizes());
+    engine_metrics.worker_logs().iter().for_each(|worker| held += worker.sizes());
     held
 }

@@ -72,7 +72,7 @@ fn write_run_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
         page.start_metric("process_cpu_seconds_total", "counter", "Processor time, user and system.")
             .write_single(seconds);
     }
-    let held = graph::total_state_sizes(&shared.gauges);
+    let held = graph::total_state_sizes(&shared.engine_metrics);
     let states = [("inds", held.inds()), ("rows", held.rows()), ("groups", held.groups())];
     let mut metric = page.start_metric("pinflow_state_records", "gauge", "What the graph holds, by kind.");
     for (kind, state) in states {
@@ -85,10 +85,10 @@ fn write_run_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
         metric.write_value(&[("state", kind)], state.bytes as f64);
     }
     metric.write_value(&[("state", "texts")], text_bytes as f64);
-    let freed = shared.gauges.texts_freed.load(Relaxed) as f64;
+    let freed = shared.engine_metrics.texts_freed.load(Relaxed) as f64;
     page.start_metric("pinflow_texts_freed_total", "counter", "Texts freed because no row referred to them.")
         .write_single(freed);
-    let max = shared.gauges.memory_max.load(Relaxed);
+    let max = shared.engine_metrics.memory_max.load(Relaxed);
     if max > 0 {
         page.start_metric("pinflow_memory_max_bytes", "gauge", "Resident memory above which sources pause.")
             .write_single(max as f64);
@@ -96,13 +96,13 @@ fn write_run_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
 }
 
 fn write_source_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
-    let gauges = &shared.gauges;
-    let total = gauges.rows.load(Relaxed) as f64;
+    let engine_metrics = &shared.engine_metrics;
+    let total = engine_metrics.rows.load(Relaxed) as f64;
     page.start_metric("pinflow_records_total", "counter", "Rows read in this run, rejections included.")
         .write_single(total);
-    let bytes = gauges.bytes.load(Relaxed) as f64;
+    let bytes = engine_metrics.bytes.load(Relaxed) as f64;
     page.start_metric("pinflow_read_bytes_total", "counter", "Bytes of messages read in this run.").write_single(bytes);
-    let counts = gauges.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let counts = engine_metrics.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let mut metric = page.start_metric("pinflow_cleaned_rows_total", "counter", "Cleaned rows, by stream.");
     for stream in Stream::ALL {
         metric.write_value(&[("stream", &stream.to_string())], counts.rows(stream) as f64);
@@ -155,18 +155,18 @@ fn write_source_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
 }
 
 fn write_table_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
-    let gauges = &shared.gauges;
-    let tables = gauges.tables.get().map(|tables| tables.borrow().clone()).unwrap_or_default();
+    let engine_metrics = &shared.engine_metrics;
+    let tables = engine_metrics.tables.get().map(|tables| tables.borrow().clone()).unwrap_or_default();
     if tables.is_empty() {
         return;
     }
-    let durable = gauges.durable_epoch.load(Relaxed);
+    let durable = engine_metrics.durable_epoch.load(Relaxed);
     page.start_metric("pinflow_durable_epoch", "gauge", "The last epoch that is committed.")
         .write_single(durable as f64);
-    let behind = gauges.epoch.load(Relaxed).saturating_sub(durable);
+    let behind = engine_metrics.epoch.load(Relaxed).saturating_sub(durable);
     page.start_metric("pinflow_epoch_lag", "gauge", "Epochs that passed and are not committed.")
         .write_single(behind as f64);
-    let commits = *gauges.commits.lock().unwrap_or_else(PoisonError::into_inner);
+    let commits = *engine_metrics.commits.lock().unwrap_or_else(PoisonError::into_inner);
     page.start_metric("pinflow_commit_seconds", "summary", "What making a window durable took.")
         .write_summary(commits.total.as_secs_f64(), commits.count);
     let last = commits.last.as_secs_f64();

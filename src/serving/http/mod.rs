@@ -53,7 +53,7 @@ const MAX_INLINE_RENDER_ROWS: usize = 2_000;
 /// State that all request handlers share.
 pub(crate) struct ServingState {
     answer_hub: Arc<AnswerHub>,
-    gauges: Arc<EngineMetrics>,
+    engine_metrics: Arc<EngineMetrics>,
     access: AccessControl<ServingRole>,
     metrics: ServingMetrics,
     shared_replies: SharedReplies,
@@ -111,7 +111,7 @@ impl HttpServer {
     pub async fn serve(
         self,
         answer_hub: Arc<AnswerHub>,
-        gauges: Arc<EngineMetrics>,
+        engine_metrics: Arc<EngineMetrics>,
         (pipeline, options): (String, GraphOptions),
         shutdown: watch::Receiver<bool>,
     ) {
@@ -121,7 +121,7 @@ impl HttpServer {
         let shared_replies = SharedReplies::new(self.config.reply_bytes_max);
         let shared = Arc::new(ServingState {
             answer_hub,
-            gauges,
+            engine_metrics,
             access,
             metrics,
             shared_replies,

@@ -117,8 +117,8 @@ struct FieldFaultCount {
 }
 
 impl RunCounts {
-    fn new(sources: &[SourceStatus], gauges: &EngineMetrics) -> RunCounts {
-        let counts = gauges.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    fn new(sources: &[SourceStatus], engine_metrics: &EngineMetrics) -> RunCounts {
+        let counts = engine_metrics.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let rejections = RejectionReason::ALL.into_iter().map(|reason| (reason.name(), counts.rejections(reason)));
         let faults = FieldFault::ALL.into_iter().map(|fault| FieldFaultCount {
             table: fault.table().to_string(),
@@ -213,21 +213,22 @@ struct MemoryStatus {
 
 /// The phase of the run, and what it waits for.
 pub(super) fn run_phase(shared: &SharedServingState) -> (RunPhase, Option<String>) {
-    let gauges = &shared.gauges;
-    let paused = gauges.paused.get().and_then(|paused| paused.borrow().clone());
-    if !gauges.open.load(Relaxed) {
-        let (rebuilt, total) = (gauges.rebuilt.load(Relaxed), gauges.rebuild_total.load(Relaxed));
+    let engine_metrics = &shared.engine_metrics;
+    let paused = engine_metrics.paused.get().and_then(|paused| paused.borrow().clone());
+    if !engine_metrics.open.load(Relaxed) {
+        let (rebuilt, total) = (engine_metrics.rebuilt.load(Relaxed), engine_metrics.rebuild_total.load(Relaxed));
         return (RunPhase::Rebuilding, Some(format!("{rebuilt} of {total} rows are rebuilt")));
     }
-    let over = gauges.memory_is_over.load(Relaxed).then(|| "the memory to fall below [engine] memory_max".to_owned());
+    let over =
+        engine_metrics.memory_is_over.load(Relaxed).then(|| "the memory to fall below [engine] memory_max".to_owned());
     match paused.or(over) {
         Some(why) => (RunPhase::Paused, Some(why)),
-        None => (RunPhase::Running, gauges.blocked_sources()),
+        None => (RunPhase::Running, engine_metrics.blocked_sources()),
     }
 }
 
 fn memory_status(shared: &SharedServingState) -> MemoryStatus {
-    let max_bytes = Some(shared.gauges.memory_max.load(Relaxed)).filter(|max| *max > 0);
+    let max_bytes = Some(shared.engine_metrics.memory_max.load(Relaxed)).filter(|max| *max > 0);
     let (symbols, symbol_bytes) = pinflow_dataflows::symbol::held_texts();
     MemoryStatus { resident_bytes: resident_bytes(), max_bytes, symbols, symbol_bytes }
 }
@@ -245,9 +246,9 @@ pub(super) async fn get_status(
         columns: answers::column_bodies(question),
         rows: view.answer(at).rows().len(),
     });
-    let gauges = &shared.gauges;
-    let this_run = RunCounts::new(&view.sources, gauges);
-    let prior = gauges.prior.get().copied().unwrap_or_default();
+    let engine_metrics = &shared.engine_metrics;
+    let this_run = RunCounts::new(&view.sources, engine_metrics);
+    let prior = engine_metrics.prior.get().copied().unwrap_or_default();
     let all_time = AllTimeCounts { read: prior.read + this_run.read, rejected: prior.rejected + this_run.rejected };
     let rates = shared.history.partition_rates(&view.sources);
     let partition = |(status, records_per_sec)| PartitionStatus::new(status, records_per_sec);
@@ -264,13 +265,13 @@ pub(super) async fn get_status(
         durable_epoch: view.durable_epoch,
         options: shared.options.into(),
         latency: shared.answer_hub.recent_latency(),
-        commits: view.durable_epoch.map(|_| commit_status(gauges)),
+        commits: view.durable_epoch.map(|_| commit_status(engine_metrics)),
         this_run,
         all_time,
         sources: view.sources.iter().zip(rates).map(partition).collect(),
-        tables: gauges.tables.get().map(|tables| tables.borrow().clone()).unwrap_or_default(),
+        tables: engine_metrics.tables.get().map(|tables| tables.borrow().clone()).unwrap_or_default(),
         answers: of.collect(),
-        state_sizes: total_state_sizes(&shared.gauges).into(),
+        state_sizes: total_state_sizes(&shared.engine_metrics).into(),
         memory: memory_status(&shared),
         history: samples.map(|limit| HistoryBody {
             interval_ms: SAMPLE_INTERVAL_MS,
@@ -279,8 +280,8 @@ pub(super) async fn get_status(
     }))
 }
 
-fn commit_status(gauges: &EngineMetrics) -> CommitStatus {
-    let commits = *gauges.commits.lock().unwrap_or_else(PoisonError::into_inner);
+fn commit_status(engine_metrics: &EngineMetrics) -> CommitStatus {
+    let commits = *engine_metrics.commits.lock().unwrap_or_else(PoisonError::into_inner);
     CommitStatus { count: commits.count, last_at: commits.last_at, last_seconds: commits.last.as_secs_f64() }
 }
 
@@ -343,7 +344,7 @@ pub(super) async fn get_rejected(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let limit = params::parse_limit(query.as_deref(), DEFAULT_REJECTIONS, MAX_REJECTIONS)?;
-    let newest = shared.gauges.rejection_log.get().map(|log| log.newest_rejections(limit)).unwrap_or_default();
+    let newest = shared.engine_metrics.rejection_log.get().map(|log| log.newest_rejections(limit)).unwrap_or_default();
     Ok(reply::json_response(&newest.into_iter().map(RejectedRow::from).collect::<Vec<_>>()))
 }
 
