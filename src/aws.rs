@@ -1,5 +1,4 @@
-//! What every service of Amazon's, or one that speaks like it, is reached by: a region, a profile, perhaps another
-//! endpoint. The keys, and what is wrong with them, are the same wherever they stand.
+//! What all AWS clients share: the credential chain, and the validation of region and endpoint.
 
 use aws_config::{BehaviorVersion, ConfigLoader, Region};
 use url::{Host, Url};

@@ -1,4 +1,4 @@
-//! `pinflow check` for a cluster: reaches it, and tries all that reading needs.
+//! `pinflow check` for a Kafka cluster: connects, and tries everything that reading needs.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

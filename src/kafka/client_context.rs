@@ -1,4 +1,4 @@
-//! What librdkafka has to say, and where that goes: logs and faults to `tracing`, its wish for a token to `iam`.
+//! Receives what librdkafka reports: logs and errors go to `tracing`, token requests to `iam`.
 
 use std::collections::VecDeque;
 use std::error::Error;

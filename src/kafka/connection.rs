@@ -1,4 +1,4 @@
-//! What can be said about a cluster, every fault of it, and what becomes of it: the settings of a client.
+//! The configuration of a Kafka connection, its validation, and the client settings made from it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

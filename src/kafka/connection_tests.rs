@@ -1,4 +1,4 @@
-//! What can be said about a cluster, and what of it is refused.
+//! Tests of the configuration of a Kafka connection.
 
 use super::*;
 

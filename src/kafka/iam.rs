@@ -1,10 +1,9 @@
-//! Tokens for Amazon MSK's access control by IAM: a request for `kafka-cluster:Connect`, signed in advance, as
-//! OAUTHBEARER token.
+//! Tokens for Amazon MSK's IAM access control: a presigned `kafka-cluster:Connect` request, used as OAUTHBEARER token.
 //!
-//! The form of the token is that of `aws-msk-iam-sasl-signer`, the credentials are those of the default chain of the
-//! AWS SDK: environment, profile, SSO, process, web identity, container, instance. librdkafka asks for the next token
-//! when four fifths of a token's life are over, and signs in anew before the session that a broker granted ends, on
-//! idle connections too; so a token must not outlive the credentials it was signed with, and says so.
+//! The token format is that of `aws-msk-iam-sasl-signer`. Credentials come from the default chain of the AWS SDK:
+//! environment, profile, SSO, process, web identity, container, instance. librdkafka asks for the next token after four
+//! fifths of a token's lifetime, and authenticates again before the session ends, on idle connections too. So a token must
+//! not outlive the credentials that signed it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! Reaching a cluster: its metadata, or why it cannot be had and what to do about it.
+//! Fetches the metadata of a cluster. A failure lists the causes, each with a hint.
 
 use std::time::{Duration, Instant};
 

@@ -1,20 +1,19 @@
-//! How to speak to a Kafka cluster: brokers, security, properties, tokens.
+//! Talks to a Kafka cluster: connections, security, tokens, topics, and writing records.
 //!
-//! What is configured as a [`KafkaConnection`] becomes the settings of a client of librdkafka and the [`KafkaContext`] that
-//! listens to it. The rooms:
+//! A [`KafkaConnection`] is the configuration of a cluster. It yields the settings of a librdkafka client and the
+//! [`KafkaContext`] that receives the client's logs and errors.
 //!
-//! - `connection`: what can be said about a cluster, every fault of it, and the client's settings;
-//! - `secret`: passwords, which come from the environment or from files and are shown to nobody;
-//! - `properties`: librdkafka's own properties, passed through but for those that pinflow's guarantees rest on;
-//! - `client`: what librdkafka has to say (logs, faults, its wish for a token) and where that goes;
-//! - `reach`: a cluster's metadata, or why it cannot be had;
-//! - `check`: tries all that reading needs;
-//! - `producer`: a client that writes, and who hears what became of each record;
-//! - `topics`: topics made, listed, described, deleted;
-//! - `writer`: single records written, each with its place in the answer;
-//! - `iam`: tokens for Amazon MSK's access control by IAM.
+//! - `connection`: the configuration, its validation, and the client's settings
+//! - `properties`: librdkafka's own properties, except those that pinflow's guarantees depend on
+//! - `client_context`: where librdkafka's logs, errors and token requests go
+//! - `metadata`: a cluster's metadata, or why it cannot be fetched
+//! - `check`: tries everything that reading needs
+//! - `producer`: creates a producer and reports the delivery of each record
+//! - `topic_admin`: creates, lists, describes and deletes topics
+//! - `record_writer`: writes single records and returns the offset of each
+//! - `iam`: tokens for Amazon MSK's IAM access control
 //!
-//! This room knows neither sources nor what messages mean.
+//! This module depends neither on sources nor on the meaning of messages.
 
 mod check;
 mod client_context;

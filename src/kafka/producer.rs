@@ -1,4 +1,4 @@
-//! A client that writes, and somebody who hears of each record whether the brokers have it.
+//! Creates a producer whose owner receives a delivery report for each record.
 
 use std::error::Error;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! librdkafka's own properties: passed through, but for those that pinflow's guarantees rest on.
+//! librdkafka's own properties, passed through except those that pinflow's guarantees depend on.
 //!
 //! Names, meanings and defaults are those of librdkafka's `CONFIGURATION.md`.
 

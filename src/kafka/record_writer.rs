@@ -1,7 +1,7 @@
-//! Writes single records and tells of each what became of it, with the place that it got.
+//! Writes single records and returns the partition and offset of each.
 //!
-//! One idempotent producer with all in-sync replicas' acknowledgement serves everybody. Its queue is bounded: who comes
-//! while it is full is told so, and nothing waits without a limit.
+//! One idempotent producer with acknowledgement by all in-sync replicas serves all callers. Its queue is bounded: a write
+//! to a full queue fails at once, and no call waits without a limit.
 
 use std::collections::HashMap;
 use std::path::Path;

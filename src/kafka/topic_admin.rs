@@ -1,8 +1,8 @@
-//! Topics: made, listed, described, deleted.
+//! Creates, lists, describes and deletes topics.
 //!
-//! Facts are read by an observer; what changes the cluster goes through librdkafka's admin client. That one cannot
-//! fetch tokens (rust-rdkafka issue 757), so with MSK's access control by IAM topics can be listed and described, but
-//! for their settings, and not made or deleted.
+//! Metadata is read with a consumer; changes go through librdkafka's admin client. The admin client cannot fetch tokens
+//! (rust-rdkafka issue 757). With MSK IAM, topics can therefore be listed and described (without their settings), but not
+//! created or deleted.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The calls that reading and writing take, with what pinflow needs of the answers.
+//! The calls that reading and writing need, reduced to what pinflow needs of the responses.
 
 use std::sync::{Mutex, PoisonError};
 

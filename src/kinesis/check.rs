@@ -1,4 +1,4 @@
-//! `pinflow check` for streams: makes every call that reading takes, and names the permission that is missing.
+//! `pinflow check` for Kinesis: makes every call that reading needs, and names missing permissions.
 
 use super::api::{IteratorStart, KinesisApi, ShardInfo};
 use super::connection::KinesisConnection;

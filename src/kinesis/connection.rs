@@ -1,4 +1,4 @@
-//! How to connect: whose credentials, which region, perhaps another endpoint.
+//! The configuration of a Kinesis connection: credentials profile, region, endpoint.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a call that failed means.
+//! What a failed Kinesis call means and what to do about it.
 
 use std::error::Error;
 use std::fmt;

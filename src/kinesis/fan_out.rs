@@ -1,4 +1,4 @@
-//! Enhanced fan-out: consumers to which a shard's records are pushed, at two MiB a second each, beside all polling.
+//! Enhanced fan-out: consumers that get a shard's records pushed, at 2 MiB/s each and apart from polling limits.
 
 use aws_sdk_kinesis::operation::subscribe_to_shard::SubscribeToShardOutput;
 use aws_sdk_kinesis::primitives::DateTime;

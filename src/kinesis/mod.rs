@@ -1,16 +1,17 @@
-//! How to speak to Amazon Kinesis Data Streams: credentials, region, endpoint, the calls, what their faults mean.
+//! Talks to Amazon Kinesis Data Streams: credentials, region, endpoint, calls, and the meaning of their errors.
 //!
-//! What is configured as a [`KinesisConnection`] becomes an [`KinesisApi`]. The rooms:
+//! A [`KinesisConnection`] is the configuration; [`KinesisApi::connect`] turns it into a client.
 //!
-//! - `connection`: what can be said about how to connect, and every fault of it;
-//! - `api`: the calls that reading and writing take, with what pinflow needs of the answers;
-//! - `fan_out`: consumers to which records are pushed;
-//! - `fault`: what a call that failed means: wait, ask for another iterator, or give up;
-//! - `streams`: streams made, listed, described, split, merged, deleted;
-//! - `check`: tries every permission that reading needs.
+//! - `connection`: the configuration and its validation
+//! - `api`: the calls for reading and writing, reduced to what pinflow needs
+//! - `fan_out`: consumers that records are pushed to
+//! - `error`: what a failed call means: wait, get another iterator, or give up
+//! - `service_clock`: the clock of the service
+//! - `stream_admin`: creates, lists, describes, splits, merges and deletes streams
+//! - `check`: tries every permission that reading needs
 //!
-//! Retries are ours: the SDK's own are switched off, for it does not know which of them could lose a record, nor share
-//! a shard's limits fairly. This room knows neither sources nor what messages mean.
+//! The SDK's retries are switched off: the SDK does not know which retries could lose a record, nor how to share a shard's
+//! limits fairly. This module depends neither on sources nor on the meaning of messages.
 
 mod api;
 mod check;

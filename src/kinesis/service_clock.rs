@@ -1,4 +1,4 @@
-//! What the clock of the service says, from the `Date` of its answers, whatever this machine's clock says.
+//! The clock of the service, taken from the `Date` header of its responses, whatever this machine's clock says.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};

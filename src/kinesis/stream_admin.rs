@@ -1,4 +1,4 @@
-//! Streams of a region: made, listed, described, split, merged, deleted.
+//! Creates, lists, describes, splits, merges, scales and deletes the streams of a region.
 
 use std::time::{Duration, Instant};
 

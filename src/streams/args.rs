@@ -1,4 +1,4 @@
-//! What can be typed, and what is meant.
+//! Command-line arguments of `pinflow streams`.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `pinflow streams`: makes, lists, describes, splits, merges and deletes streams of Amazon Kinesis.
+//! `pinflow streams`: creates, lists, describes, reshards and deletes streams of Amazon Kinesis.
 
 mod args;
 mod render;

@@ -1,4 +1,4 @@
-//! Streams on standard output: for people, or as JSON Lines.
+//! Prints streams as tables or as JSON Lines.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! `pinflow topics`: makes, lists, describes and deletes topics of a Kafka cluster.
+//! `pinflow topics`: creates, lists, describes and deletes topics of a Kafka cluster.
 
 mod args;
 mod render;

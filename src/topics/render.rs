@@ -1,4 +1,4 @@
-//! Topics on standard output: for people, or as JSON Lines.
+//! Prints topics as tables or as JSON Lines.
 
 use std::io::{self, Write};
 

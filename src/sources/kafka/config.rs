@@ -1,4 +1,4 @@
-//! What can be said about a Kafka source.
+//! Configuration of a Kafka source, and its validation.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Facts of a cluster: its name, its partitions, what they hold, and single records of them.
+//! Creates the consumers and asks the cluster: its id, partition counts, offset ranges, and single records.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

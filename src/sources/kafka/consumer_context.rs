@@ -1,4 +1,4 @@
-//! What a reading client hears beside records: how far partitions reach, faults, and what became of offset commits.
+//! Receives what librdkafka reports besides records: end offsets, errors, and the results of offset commits.
 
 use std::collections::HashMap;
 use std::error::Error;

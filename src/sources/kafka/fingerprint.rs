@@ -1,4 +1,4 @@
-//! The record that proves a partition to be the one that was read: its offset and a hash of all of it.
+//! Identifies a partition by one of its records: the record's offset and a hash of its timestamp, key and value.
 
 use rdkafka::message::{BorrowedMessage, Message};
 

@@ -1,19 +1,17 @@
-//! Kafka topics: every partition from a position that the tables know, with no help of consumer groups.
+//! Reads Kafka topics, each partition from the offset that the tables store for it. No consumer group is needed.
 //!
-//! - Every partition is `kafka/‹topic›/‹partition›`, and a record's position is its offset. Positions are stored under
-//!   the cluster's id besides, so that a namesake cluster is not taken for the one that was read.
-//! - Partitions are assigned with explicit offsets, only committed records are read, and the position after a record is
-//!   what the client says: marks of transactions take up offsets, too. What the client delivers again is dropped.
-//! - A start proves that each partition is the one that was read before, and a watch goes on proving it (`begin`,
-//!   `watch`). Records that are gone before they were read, topics that were deleted, re-created or have fewer
-//!   partitions end the run with an error that names the range.
-//! - Where a partition begins is durable before anything of it is read. A partition that is added to a topic begins at
-//!   its oldest record.
-//! - Headers are ignored. A null payload is a tombstone, an empty one an empty message; both are judged like any other.
+//! - A partition is named `kafka/‹topic›/‹partition›`; a record's position is its offset. Positions are stored under the
+//!   cluster id as well, so a topic of the same name in another cluster is not mistaken for the one that was read.
+//! - Partitions are assigned with explicit offsets and only committed records are read. The position after a record is
+//!   taken from the client, because transaction markers use up offsets. Records that are delivered twice are dropped.
+//! - [`startup`] verifies that each partition is the one that was read before; [`topic_monitor`] keeps verifying it.
+//!   Expired records and topics that were deleted, re-created or shrunk end the run with an error that names the range.
+//! - Where a partition starts is durable before any of it is read. A partition added later starts at its oldest record.
+//! - Headers are ignored. A null payload is a tombstone, an empty payload is an empty message.
 //!
-//! Two threads, two clients: one reads, one watches. What is held in memory: the reader's queue
-//! (`queued.max.messages.kbytes`, 16 MiB) and one answer of a broker besides, a block of a quarter MiB for each partition
-//! that has records, together 4 MiB, and those in the feed. Brokers that are out of reach are waited for, and said so.
+//! Two threads with one client each: one reads, one monitors. Memory is bounded by the reader's fetch queue
+//! (`queued.max.messages.kbytes`, 16 MiB) plus one broker response, 4 MiB of blocks under construction, and the blocks in
+//! the feed. If brokers are unreachable the source logs it and waits.
 
 mod config;
 mod consumer;

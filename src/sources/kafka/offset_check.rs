@@ -1,4 +1,4 @@
-//! How a position stands to what a partition holds. No I/O here.
+//! Compares a position with the offsets that a partition holds. No I/O.
 
 /// What the broker says of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,8 @@
-//! Partitions that stand still though records are there.
+//! Detects partitions that stopped moving although they have records.
 //!
-//! librdkafka can stop fetching a partition when its leader moves, and says nothing of it (librdkafka issues 4492, 4340
-//! and 2625 tell of such cases; its own mock cluster shows one now and then). A run of months must not depend on somebody
-//! who looks: a partition that stands behind its end is fetched anew from its own next offset, which changes nothing if
-//! it stood for a good reason, such as an open transaction.
+//! librdkafka can stop fetching a partition when its leader moves, without an error (librdkafka issues 4492, 4340 and
+//! 2625). A long run must recover without an operator, so a partition that stays behind its end is fetched again from its
+//! own next offset. That changes nothing if it waits for a good reason, such as an open transaction.
 
 use std::time::{Duration, Instant};
 

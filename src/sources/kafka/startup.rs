@@ -1,9 +1,9 @@
-//! Where each partition begins, and the proof that it is the partition that was read before.
+//! Decides where each partition starts, and verifies that it is the partition that was read before.
 //!
-//! The tables' word goes before everything. A partition that they know is held against what the brokers hold: the
-//! position must lie within it, and the last record read must stand where it stood. Of one that they do not know,
-//! the beginning becomes durable before anything of it is read: so a crash before the first commit neither skips nor
-//! repeats, whatever `start` means by then.
+//! The stored positions override `start`. A stored position must lie within what the brokers hold, and the last record
+//! that was read must still have the same fingerprint. For a partition without a stored position, the start becomes
+//! durable before any record is read: a crash before the first commit neither skips nor repeats records, whatever `start`
+//! says by then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

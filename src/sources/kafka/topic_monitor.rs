@@ -1,11 +1,10 @@
-//! Looks after the topics while they are read: partitions that were added, topics that are gone or are others now.
+//! Checks the topics while they are read: partitions that were added, topics that were deleted or re-created.
 //!
-//! The client that reads says nothing when a topic is deleted and created again with more records than were read:
-//! it fetches on at its offset, of the new topic (a FIXME in librdkafka 2.12.1, `rdkafka_topic.c`). The name stays, and
-//! the topic's own id, which changes, is not to be had through rdkafka. What can be had is the records: at each
-//! look some records that were read are read again, and must be the same. Each partition keeps the record that it had
-//! at its look before, never a newer one, so that what is compared was read before the topic could change unseen.
-//! A re-created topic is another one in all its partitions, so a few of each topic are enough for one look.
+//! The client reports nothing when a topic is deleted and re-created with more records than were read: it goes on fetching
+//! at its offset, from the new topic (a FIXME in librdkafka 2.12.1, `rdkafka_topic.c`). The topic id would tell, but
+//! rdkafka does not expose it. So each check reads some records again and compares fingerprints. Each partition keeps the
+//! fingerprint from its previous check, never a newer one, so the compared record was read before an unseen change.
+//! A re-created topic differs in all its partitions, so a few partitions of each topic are enough for one check.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};

@@ -1,4 +1,4 @@
-//! Which shards of a stream still hold what was there when they were first read.
+//! Counts the shards of a stream that have not yet read what they held when reading began.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! What this machine's clock says.
+//! This machine's clock.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

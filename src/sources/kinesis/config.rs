@@ -1,4 +1,4 @@
-//! What can be said about a Kinesis source.
+//! Configuration of a Kinesis source, and its validation.
 
 use jiff::Timestamp;
 use serde::Deserialize;

@@ -1,10 +1,9 @@
-//! Where a shard is read on, and the proof that nothing was left out. No I/O here.
+//! The position in a shard, and the check that no record was left out. No I/O.
 //!
-//! An iterator is never trusted for long. Whenever one is asked for anew (at a start, after it has expired, after a call
-//! that failed), it begins *at* the last record that was read, and the first record it brings must be that one. If the
-//! record is not there any more, it has expired, and so may others have that were not read. What tells is time:
-//! everything that had arrived by `caught_ms` was read, so nothing is lost as long as the retention period has not
-//! passed since.
+//! Iterators are not trusted for long. Each new one (at a start, after it expired, after a failed call) starts *at* the last
+//! record that was read, and the first record it returns must be that one. If that record is gone it has expired, and unread
+//! records may have expired too. Time decides: everything that had arrived by `caught_ms` was read, so nothing is lost while
+//! less than the retention period has passed since.
 
 use crate::kinesis::{IteratorStart, KinesisRecord, ShardBatch};
 use crate::position::{PartitionProgress, Position, message_fingerprint};

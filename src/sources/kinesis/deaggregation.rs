@@ -1,8 +1,8 @@
-//! Records of the Kinesis Producer Library that hold several others.
+//! Splits records that the Kinesis Producer Library aggregated.
 //!
-//! The format is that of the library's `aggregation-format.md`: four bytes `F3 89 9A C2`, an `AggregatedRecord` in
-//! protocol buffers, its MD5. What does not have this form to the last byte is a record like any other. So is one that
-//! holds no part, or more than [`MAX_PARTS`]: its bytes become one rejection, and nothing is silently empty.
+//! The format is that of the library's `aggregation-format.md`: four bytes `F3 89 9A C2`, an `AggregatedRecord` in protocol
+//! buffers, its MD5. Anything that deviates by one byte is treated as an ordinary record. So is a record with no part or
+//! with more than [`MAX_PARTS`]: its bytes become one rejection, so nothing disappears silently.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! Why a run must end, in words that say what to do. No I/O here.
+//! Errors that end a run, with what to do about each. No I/O.
 
 use super::cursor::ContinuityError;
 use crate::kinesis::{KinesisError, KinesisErrorKind};

@@ -1,7 +1,7 @@
-//! Whether the records of a stream's shards are pushed to a consumer, or polled. No I/O here.
+//! Decides whether the shards of a stream are subscribed to (enhanced fan-out) or polled. No I/O.
 //!
-//! What is refused for good (a permission, a consumer that is gone) is given up for the run; what may pass is tried again.
-//! Nobody waits for either: meanwhile shards are polled. It is said once a stream.
+//! Permanent rejections (a permission, a deleted consumer) disable fan-out for the run. Others are retried. Shards are polled
+//! in the meantime. A rejection is logged once for each stream.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

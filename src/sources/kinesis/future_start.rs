@@ -1,4 +1,4 @@
-//! Waits for the moment at which a shard is to be begun, where that lies in the future.
+//! Waits for the start time of a shard if it lies in the future.
 
 use std::time::Duration;
 

@@ -1,22 +1,21 @@
-//! Kinesis streams: every shard from a position that the tables know, with no lease table and no other help.
+//! Reads Kinesis streams, each shard from the sequence number that the tables store for it. No lease table is needed.
 //!
-//! - Every shard is `kinesis/‹stream›/‹shard›`, and a record's position is its sequence number. The parts of an aggregated
-//!   record share its position and are numbered by `_sub`. Positions are stored under the stream's ARN and the time of its
-//!   creation, so that a namesake is not taken for the stream that was read.
-//! - Shards are found by listing, again and again. A shard is read after its parents (`tree`, `stream`); closed ones are
-//!   read to their end, which is stored; nothing is read twice.
-//! - Whenever an iterator is asked for, it begins at the last record that was read, which must be the same; if that has
-//!   expired, time tells whether others may have, too (`cursor`). What may be lost ends the run with an error that names
-//!   the range.
-//! - Records are polled, or pushed to a consumer (`fan_out`, `pushed`): another way to the same answers, which prove
-//!   themselves in the same way. Where they cannot be pushed they are polled.
-//! - Where a shard begins is durable before anything of it is read. `latest` is the moment of the first start, so shards
-//!   that are born later are read from their beginning.
+//! - A shard is named `kinesis/‹stream›/‹shard›`; a record's position is its sequence number. The parts of an aggregated
+//!   record share its position and are numbered by `_sub`. Positions are stored under the stream's ARN and creation time,
+//!   so a re-created stream of the same name is not mistaken for the one that was read.
+//! - Shards are listed periodically. A shard is read after its parents (`shard_graph`, `stream_reader`). A closed shard is
+//!   read to its end, the end is stored, and the shard is never read again.
+//! - Each iterator starts at the last record that was read, which must be unchanged. If that record has expired, elapsed
+//!   time tells whether unread records may have expired too (`cursor`). A possible loss ends the run with an error that
+//!   names the range.
+//! - Records are polled, or pushed to a subscriber (`fan_out`, `subscription`) with the same checks. Shards that cannot be
+//!   subscribed to are polled.
+//! - Where a shard starts is durable before any of it is read. `latest` means the time of the first start, so shards that
+//!   are created later are read from their beginning.
 //!
-//! One thread; a task for each stream and for each shard that is read. What is held in memory: [`MAX_BATCHES_IN_MEMORY`] answers of
-//! 10 MiB each at the most, or one event of each shard and what the connection's own windows let through (HTTP/2), and the
-//! blocks in the feed. Calls keep to the limits of a shard (`pace`). What a call fails
-//! with is waited out as long as it may pass, and said.
+//! One thread; one task for each stream and each shard being read. Memory is bounded by [`MAX_BATCHES_IN_MEMORY`] polled
+//! batches of 10 MiB, or one event for each subscribed shard plus the HTTP/2 windows, and the blocks in the feed. Calls
+//! stay within the limits of a shard (`rate_limit`). Retryable errors are logged and retried.
 
 mod backlog;
 mod clock;

@@ -1,9 +1,8 @@
-//! Whose a record of a shared stream is: its partition key says it. No I/O here.
+//! Routes the records of a shared stream by partition key. No I/O.
 //!
-//! Several producers, or several users, may share one stream, each with partition keys of their own, as the pipeline does
-//! that pinflow takes the place of: `streaming-‹id›-pin`, `-geo`, `-user`. A record under another key is somebody else's,
-//! and must not count in our answers, whatever its fields are like; nor may it vanish. So it is rejected (`wrong_stream`),
-//! and the rejection names the key.
+//! Several producers or users may share one stream, each with partition keys of its own such as `streaming-‹id›-pin`, `-geo`
+//! and `-user`. A record under any other key belongs to somebody else: it must not count in the answers, and it must not
+//! vanish either. It is rejected (`wrong_stream`) and the rejection names the key.
 
 use pinflow_dataflows::record::Stream;
 use serde::Deserialize;

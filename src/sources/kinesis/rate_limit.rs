@@ -1,8 +1,8 @@
-//! How often a shard is called. No I/O here.
+//! Limits the calls to a shard. No I/O.
 //!
-//! Kinesis allows five calls for the records of a shard in a second, for all its readers together. A shard that has
-//! nothing more is called once a second by default, one that is behind more often, and one where calls were refused
-//! only once a second for a while: then another reader is there, too.
+//! Kinesis allows five reads of a shard per second, for all its readers together. A shard that is caught up is polled once a
+//! second by default, one that is behind more often. After a throttled call the shard is polled once a second for a while,
+//! because another reader shares its limit.
 
 use std::time::{Duration, Instant};
 

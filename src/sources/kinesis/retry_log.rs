@@ -1,4 +1,4 @@
-//! Calls that fail for a while: said once, and again only after some time.
+//! Logs calls that keep failing: once at first, then at intervals, and once on recovery.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! One shard on its way into the feed: records are collected into blocks, each once and in order.
+//! One shard on its way into the feed: collects records into blocks, each record once and in order.
 
 use std::sync::Arc;
 

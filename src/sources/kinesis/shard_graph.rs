@@ -1,8 +1,8 @@
-//! Which shards may be read now. No I/O here.
+//! The shards of a stream and which of them may be read now. No I/O.
 //!
-//! A shard that is split, or merged with another, takes no more records; its children take its place. The records of a
-//! key stand in the parents before they stand in the children, so a child may be read only once everything of its
-//! parents, both of them after a merge, was handed over.
+//! A shard that is split, or merged with another, accepts no more records; its children replace it. Records of a partition
+//! key are in the parents before they are in the children. So a child may be read only after all its parents (two after a
+//! merge) were delivered completely.
 
 use std::collections::BTreeMap;
 

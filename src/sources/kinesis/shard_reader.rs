@@ -1,7 +1,7 @@
-//! Reads one shard, by polling or as a subscriber (`pushed`), from where its cursor stands to the shard's end.
+//! Reads one shard from its cursor to its end, by polling or as a subscriber (`subscription`).
 //!
-//! A call that failed never moves anything: records count as taken only once the engine has taken them, and the next
-//! iterator begins at the last of those. While the engine takes nothing, nothing is asked for.
+//! A failed call never moves the cursor: a record counts as read only once the engine has accepted it, and the next iterator
+//! starts at the last such record. While the engine accepts nothing, nothing is requested.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

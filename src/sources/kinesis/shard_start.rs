@@ -1,4 +1,4 @@
-//! Where the shards of a stream begin. No I/O here.
+//! Decides where each shard of a stream starts. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! One stream: its shards as they come and go, each read in its turn.
+//! Reads one stream: discovers its shards and reads each one after its parents.
 //!
 //! ```text
 //!  list ──▶ new shards ──Begun──▶ durable? ──┐
@@ -8,7 +8,7 @@
 //!                                            └── last block: position `end`
 //! ```
 //!
-//! What holds, whenever the process dies:
+//! Guarantees, whenever the process dies:
 //!
 //! 1. A shard's beginning is durable before anything of it is read, and the beginnings of a shard's children before its
 //!    end is, or in the same commit: at a shard's end the stream is listed once more before the end is handed over.

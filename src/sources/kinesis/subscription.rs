@@ -1,10 +1,10 @@
-//! Reads one shard as a subscriber: its records are pushed (enhanced fan-out), and go the way of polled ones.
+//! Reads one shard as a subscriber (enhanced fan-out); the records are handled like polled ones.
 //!
-//! A subscription begins at the last record that was taken, as an iterator does, and the first record it brings must be
-//! that one. It is renewed so, too, and not from the service's continuation number: only a record can prove itself.
+//! A subscription starts at the last record that was read, as an iterator does, and the first record it pushes must be that
+//! one. Renewals do the same instead of using the continuation number, because only a record can be verified.
 //!
-//! An event may wait on its way for as long as its subscription lasts, while the engine is busy. So of what it says about
-//! the shard's end only this is certain: it was true when the subscription was asked for, or later.
+//! While the engine is busy an event may wait for as long as its subscription lasts. Its `behind_ms` is therefore only valid
+//! as of the moment at which the subscription was requested.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
