@@ -357,7 +357,7 @@ fn tables_that_are_begun_anew_write_nothing_twice() {
     emit(&site.recording(), 60, 300, 44, &["--force"]);
     let refused = site.run(&config).output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(1) && said.contains("name another [archive] url"), "{said}");
+    assert!(refused.status.code() == Some(1) && said.contains("choose another [archive] url"), "{said}");
     assert_eq!(site.archived(), before);
 }
 
@@ -452,7 +452,7 @@ fn what_is_no_archive_is_refused_by_name() {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     assert!(check("").contains("no object of an archive"), "{}", check(""));
-    assert!(check("follow = true").contains("leave `follow` out"));
+    assert!(check("follow = true").contains("remove `follow`"));
     for ending in ["json", "json.gz"] {
         std::fs::write(place.path().join(format!("raw/topics/pin/partition=0/pin+0+0000000000.{ending}")), "").unwrap();
     }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::{RecordingConfig, plan};
 use super::harness::{
-    ReceivedEvents, SMALL, TestCompression, TestRun, append, followed, read, recording, sleep_briefly,
+    ReceivedEvents, SMALL, SourceRun, TestCompression, append, followed, read, recording, sleep_briefly,
 };
 use crate::finding::Finding;
 use crate::position::ResumePositions;
@@ -17,7 +17,7 @@ fn read_file(file: &str, content: &[u8], block_bytes: usize, stored: ResumePosit
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(file), content).unwrap();
     let limits = LineLimits { block_bytes, line_bytes_max: 1 << 20 };
-    TestRun::start(recording(folder.path()), limits, stored).finish()
+    SourceRun::start(recording(folder.path()), limits, stored).finish()
 }
 
 /// A JSON value as text, as elements of an array may be: with strings that hold brackets, commas, quotes and escapes.
@@ -99,12 +99,12 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("pin.json"), array(&elements, style)).unwrap();
         let limits = LineLimits { block_bytes, line_bytes_max: 1 << 20 };
-        let all = TestRun::start(recording(folder.path()), limits, ResumePositions::new()).finish();
+        let all = SourceRun::start(recording(folder.path()), limits, ResumePositions::new()).finish();
         for blocks in 1..=all.blocks {
-            let mut run = TestRun::start(recording(folder.path()), limits, ResumePositions::new());
+            let mut run = SourceRun::start(recording(folder.path()), limits, ResumePositions::new());
             run.receive_until(|received| received.blocks == blocks);
             let first = run.drop_receiver();
-            let second = TestRun::start(recording(folder.path()), limits, first.reached.clone()).finish();
+            let second = SourceRun::start(recording(folder.path()), limits, first.reached.clone()).finish();
             prop_assert_eq!([values(&first), values(&second)].concat(), values(&all));
         }
     }
@@ -161,7 +161,7 @@ fn array_not_followed_problem() {
     let refused = plan(config, std::path::Path::new("/")).unwrap_err().to_string();
     assert!(refused.contains("pin.json: a JSON array cannot be followed"), "{refused}");
     fs::write(folder.path().join("pin.json"), "").unwrap();
-    let mut run = TestRun::start(followed(folder.path()), SMALL, ResumePositions::new());
+    let mut run = SourceRun::start(followed(folder.path()), SMALL, ResumePositions::new());
     run.receive_until(|received| !received.opened.is_empty());
     append(&folder.path().join("pin.json"), "[");
     sleep_briefly();

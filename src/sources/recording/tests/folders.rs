@@ -7,7 +7,7 @@ use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 
 use super::super::{RecordingConfig, StreamSetting, check_unique, plan};
-use super::harness::{SMALL, TestCompression, TestRun, read, recording};
+use super::harness::{SMALL, SourceRun, TestCompression, read, recording};
 use crate::finding::Finding;
 use crate::position::ResumePositions;
 
@@ -104,7 +104,7 @@ fn configured_stream_allows_any_file_name() {
     let checked = source.check();
     let Some(Finding::Well(unread)) = checked.last() else { panic!("{checked:?}") };
     assert!(["_SUCCESS", ".hidden", "half.tmp"].iter().all(|file| unread.contains(file)), "{unread}");
-    let received = TestRun::start(source, SMALL, ResumePositions::new()).finish();
+    let received = SourceRun::start(source, SMALL, ResumePositions::new()).finish();
     assert_eq!(received.records.len(), 3);
     assert!(received.opened.values().all(|partition| partition.carries == StreamHint::Auto));
 }
@@ -116,10 +116,10 @@ fn single_file_without_stream_in_name_or_setting_is_refused() {
     fs::write(folder.path().join("posts.log"), "a\n").unwrap();
     let base = folder.path();
     let config = RecordingConfig { name: Some("spring".to_owned()), ..RecordingConfig::with_path("geo.jsonl") };
-    let received = TestRun::start(plan(config, base).unwrap(), SMALL, ResumePositions::new()).finish();
+    let received = SourceRun::start(plan(config, base).unwrap(), SMALL, ResumePositions::new()).finish();
     assert_eq!(received.records.keys().collect::<Vec<_>>(), ["recording/spring/geo.jsonl"]);
     let what = plan(RecordingConfig::with_path("posts.log"), base).unwrap_err().to_string();
-    assert!(what.contains("say stream = "), "{what}");
+    assert!(what.contains("set stream = "), "{what}");
     let config = RecordingConfig { stream: Some(StreamSetting::User), ..RecordingConfig::with_path("posts.log") };
     assert_eq!(
         plan(config, base).unwrap().check(),
@@ -170,7 +170,7 @@ fn file_removed_after_planning_is_reported() {
     fs::write(folder.path().join("pin.jsonl"), "a\n").unwrap();
     let source = recording(folder.path());
     fs::remove_file(folder.path().join("pin.jsonl")).unwrap();
-    let received = TestRun::start(source, SMALL, ResumePositions::new()).finish();
+    let received = SourceRun::start(source, SMALL, ResumePositions::new()).finish();
     assert!(received.failure().starts_with("read recording/pin.jsonl: "), "{}", received.failure());
 }
 

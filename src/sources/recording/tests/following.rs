@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::super::{RecordingConfig, plan};
-use super::harness::{ReceivedEvents, SMALL, TestCompression, TestRun, append, followed, read, sleep_briefly};
+use super::harness::{ReceivedEvents, SMALL, SourceRun, TestCompression, append, followed, read, sleep_briefly};
 use crate::position::ResumePositions;
 use crate::sources::SourceError;
 
@@ -13,16 +13,16 @@ fn records(received: &ReceivedEvents) -> usize {
 }
 
 /// A followed folder with one file of these lines, all of them read.
-fn following(text: &str) -> (tempfile::TempDir, std::path::PathBuf, TestRun) {
+fn following(text: &str) -> (tempfile::TempDir, std::path::PathBuf, SourceRun) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pin.jsonl");
     append(&file, text);
-    let mut run = TestRun::start(followed(folder.path()), SMALL, ResumePositions::new());
+    let mut run = SourceRun::start(followed(folder.path()), SMALL, ResumePositions::new());
     run.receive_until(|received| records(received) == text.matches('\n').count() && !received.opened.is_empty());
     (folder, file, run)
 }
 
-fn changed(mut run: TestRun) -> String {
+fn changed(mut run: SourceRun) -> String {
     let received = run.receive_until(|received| received.failed.is_some());
     assert!(matches!(received.failed, Some(SourceError::Changed { .. })), "{}", received.failure());
     run.stop().failure()
@@ -64,7 +64,7 @@ fn following_resumes_after_a_stop() {
     let (folder, file, run) = following("a\nb\n");
     let first = run.stop();
     append(&file, "c\n");
-    let mut run = TestRun::start(followed(folder.path()), SMALL, first.reached.clone());
+    let mut run = SourceRun::start(followed(folder.path()), SMALL, first.reached.clone());
     run.receive_until(|received| records(received) == 1);
     append(&file, "d\n");
     run.receive_until(|received| records(received) == 2);
@@ -78,7 +78,7 @@ fn last_line_read_without_line_end_may_get_one() {
     for (more, goes_on) in [("\nb\n", true), ("\r\nb\n", true), ("b\n", false)] {
         fs::write(&file, "a").unwrap();
         let first = read(folder.path(), ResumePositions::new());
-        let mut run = TestRun::start(followed(folder.path()), SMALL, first.reached);
+        let mut run = SourceRun::start(followed(folder.path()), SMALL, first.reached);
         run.receive_until(|received| !received.opened.is_empty());
         sleep_briefly();
         append(&file, more);
@@ -86,7 +86,7 @@ fn last_line_read_without_line_end_may_get_one() {
         let received = run.stop();
         match goes_on {
             true => assert_eq!((received.lines(), received.positions()), (vec!["b".to_owned()], vec![2])),
-            false => assert!(received.failure().contains("written on since"), "{}", received.failure()),
+            false => assert!(received.failure().contains("has grown since"), "{}", received.failure()),
         }
     }
 }
@@ -121,7 +121,7 @@ fn removed_file_is_refused_unless_allowed() {
     let file = folder.path().join("pin.jsonl");
     append(&file, "a\n");
     let config = RecordingConfig { follow: true, allow_removed: true, ..RecordingConfig::with_path(folder.path()) };
-    let mut run = TestRun::start(plan(config, Path::new("/")).unwrap(), SMALL, ResumePositions::new());
+    let mut run = SourceRun::start(plan(config, Path::new("/")).unwrap(), SMALL, ResumePositions::new());
     run.receive_until(|received| records(received) == 1);
     fs::remove_file(&file).unwrap();
     append(&folder.path().join("geo.jsonl"), "b\n");
@@ -132,7 +132,7 @@ fn removed_file_is_refused_unless_allowed() {
 #[test]
 fn new_files_are_read() {
     let folder = tempfile::tempdir().unwrap();
-    let mut run = TestRun::start(followed(folder.path()), SMALL, ResumePositions::new());
+    let mut run = SourceRun::start(followed(folder.path()), SMALL, ResumePositions::new());
     append(&folder.path().join("pin-1.jsonl"), "a\n");
     run.receive_until(|received| records(received) == 1);
     append(&folder.path().join("geo-1.jsonl"), "");
@@ -156,7 +156,7 @@ fn compressed_files_cannot_be_followed() {
     let refused = plan(config, Path::new("/")).unwrap_err().to_string();
     assert!(refused.contains("gzip, and a compressed file cannot be followed"), "{refused}");
     fs::write(&file, "").unwrap();
-    let mut run = TestRun::start(followed(folder.path()), SMALL, ResumePositions::new());
+    let mut run = SourceRun::start(followed(folder.path()), SMALL, ResumePositions::new());
     run.receive_until(|received| !received.opened.is_empty());
     sleep_briefly();
     fs::write(&file, TestCompression::Zstd.compress(b"a\n")).unwrap();

@@ -21,7 +21,7 @@ pub(super) const SMALL: LineLimits = LineLimits { block_bytes: 16, line_bytes_ma
 const HANG_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A running source.
-pub(super) struct TestRun {
+pub(super) struct SourceRun {
     events: Option<mpsc::Receiver<SourceEvent>>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
@@ -48,12 +48,12 @@ pub(super) struct ReceivedEvents {
     pub(super) failed: Option<SourceError>,
 }
 
-impl TestRun {
-    pub(super) fn start(source: RecordingSource, limits: LineLimits, stored: ResumePositions) -> TestRun {
+impl SourceRun {
+    pub(super) fn start(source: RecordingSource, limits: LineLimits, stored: ResumePositions) -> SourceRun {
         let (stop, stopped) = watch::channel(false);
         let (context, events) = SourceContext::new(4, stored, stopped);
         let threads = source.start_within(limits, &context).unwrap();
-        TestRun { events: Some(events), stop, threads, received: ReceivedEvents::default() }
+        SourceRun { events: Some(events), stop, threads, received: ReceivedEvents::default() }
     }
 
     /// Receives events until `enough`, or until all threads have ended.
@@ -185,7 +185,7 @@ pub(super) fn followed(path: &Path) -> RecordingSource {
 
 /// Reads a recording to its end in small blocks.
 pub(super) fn read(path: &Path, stored: ResumePositions) -> ReceivedEvents {
-    TestRun::start(recording(path), SMALL, stored).finish()
+    SourceRun::start(recording(path), SMALL, stored).finish()
 }
 
 /// The compression of a test file.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::super::line_splitter::LineLimits;
 use super::super::{BLOCK_BYTES, LINE_BYTES_MAX, RecordingConfig, plan};
-use super::harness::{SMALL, TestCompression, TestRun, read, recording};
+use super::harness::{SMALL, SourceRun, TestCompression, read, recording};
 use crate::position::ResumePositions;
 
 fn lines_of(text: &[u8]) -> Vec<String> {
@@ -68,10 +68,10 @@ fn line_longer_than_the_limit_is_truncated() {
     for compression in TestCompression::ALL {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(compression.file_name()), compression.compress(text.as_bytes())).unwrap();
-        let first = TestRun::start(recording(folder.path()), limits, ResumePositions::new()).finish();
+        let first = SourceRun::start(recording(folder.path()), limits, ResumePositions::new()).finish();
         let lengths: Vec<usize> = first.lines().iter().map(String::len).collect();
         assert_eq!(lengths, [1, LINE_BYTES_MAX, 1, LINE_BYTES_MAX, LINE_BYTES_MAX], "{compression:?}");
-        let again = TestRun::start(recording(folder.path()), limits, first.reached).finish();
+        let again = SourceRun::start(recording(folder.path()), limits, first.reached).finish();
         assert!(again.failed.is_none() && again.records.is_empty() && again.ended.len() == 1, "{compression:?}");
     }
 }
@@ -131,7 +131,7 @@ fn rate_limited_records_are_unchanged() {
     let rate_per_sec = NonZeroU32::new(2_000);
     let config = RecordingConfig { rate_per_sec, ..RecordingConfig::with_path(folder.path()) };
     let limits = LineLimits { block_bytes: 1 << 10, line_bytes_max: 1 << 10 };
-    let received = TestRun::start(plan(config, Path::new("/")).unwrap(), limits, ResumePositions::new()).finish();
+    let received = SourceRun::start(plan(config, Path::new("/")).unwrap(), limits, ResumePositions::new()).finish();
     for records in received.records.values() {
         let lines: String = records.iter().map(|(_, line)| format!("{}\n", String::from_utf8_lossy(line))).collect();
         assert_eq!(lines, text);
@@ -144,11 +144,11 @@ fn stop_ends_a_slow_source_and_dropped_receiver_ends_a_fast_one() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("pin.jsonl"), "a\n".repeat(1_000)).unwrap();
     let config = RecordingConfig { rate_per_sec: NonZeroU32::new(1), ..RecordingConfig::with_path(folder.path()) };
-    let mut slow = TestRun::start(plan(config, Path::new("/")).unwrap(), SMALL, ResumePositions::new());
+    let mut slow = SourceRun::start(plan(config, Path::new("/")).unwrap(), SMALL, ResumePositions::new());
     slow.receive_until(|received| received.blocks == 1);
     let received = slow.stop();
     assert!(received.failed.is_none() && received.ended.is_empty() && received.positions().len() < 1_000);
-    let mut fast = TestRun::start(recording(folder.path()), SMALL, ResumePositions::new());
+    let mut fast = SourceRun::start(recording(folder.path()), SMALL, ResumePositions::new());
     fast.receive_until(|received| received.blocks == 1);
     assert!(fast.drop_receiver().ended.is_empty());
 }
@@ -162,7 +162,7 @@ proptest! {
         for compression in TestCompression::ALL {
             let folder = tempfile::tempdir().unwrap();
             fs::write(folder.path().join(compression.file_name()), compression.compress(text.as_bytes())).unwrap();
-            let received = TestRun::start(recording(folder.path()), limits, ResumePositions::new()).finish();
+            let received = SourceRun::start(recording(folder.path()), limits, ResumePositions::new()).finish();
             prop_assert_eq!(received.lines(), wanted.clone());
         }
     }

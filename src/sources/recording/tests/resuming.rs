@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::harness::{SMALL, TestCompression, TestRun, append, read, recording};
+use super::harness::{SMALL, SourceRun, TestCompression, append, read, recording};
 use crate::position::{PartitionProgress, ResumePositions, record_fingerprint};
 use crate::sources::SourceError;
 
@@ -63,7 +63,7 @@ fn run_resumes_after_any_block() {
         fs::write(folder.path().join(compression.file_name()), compression.compress(TEXT.as_bytes())).unwrap();
         let all = read(folder.path(), ResumePositions::new());
         for blocks in 1..=all.blocks {
-            let mut run = TestRun::start(recording(folder.path()), SMALL, ResumePositions::new());
+            let mut run = SourceRun::start(recording(folder.path()), SMALL, ResumePositions::new());
             run.receive_until(|received| received.blocks == blocks);
             let first = run.drop_receiver();
             let second = read(folder.path(), first.reached.clone());
@@ -80,8 +80,8 @@ fn changed_file_is_refused() {
     let unanchored = |reached: PartitionProgress| PartitionProgress { seek: 0, ..reached };
     let shorter = &TEXT.as_bytes()[..TEXT.len() - 1];
     let cases: [(&[u8], PartitionProgress, &str); 6] = [
-        (edited.as_bytes(), before_last, "line 7 held a record with anchor"),
-        (edited.as_bytes(), unanchored(before_last), "line 7 held a record with anchor"),
+        (edited.as_bytes(), before_last, "line 7 held a record with fingerprint"),
+        (edited.as_bytes(), unanchored(before_last), "line 7 held a record with fingerprint"),
         (shorter, last, "bytes had been read of it and it holds only"),
         (b"a\nb\n", unanchored(last), "8 lines had been read of it and it holds only 2"),
         (b"", last, "it holds only 0"),
@@ -139,7 +139,7 @@ fn removed_file_is_reported_at_resume() {
         let config =
             super::super::RecordingConfig { allow_removed, ..super::super::RecordingConfig::with_path(folder.path()) };
         let source = super::super::plan(config, Path::new("/")).unwrap();
-        TestRun::start(source, SMALL, ResumePositions::from([(key.to_owned(), reached)])).finish()
+        SourceRun::start(source, SMALL, ResumePositions::from([(key.to_owned(), reached)])).finish()
     };
     let received = start("recording/geo.jsonl", false);
     assert!(
