@@ -7,6 +7,7 @@ mod answers_tables;
 mod architecture;
 mod batch;
 mod campaign;
+mod competing_writers;
 mod delta;
 mod deploy;
 mod docs;

@@ -1,0 +1,166 @@
+//! Resident memory of a run by what it holds, in one run:
+//!
+//! ```text
+//! cargo bench --bench memory
+//! PINFLOW_BENCH_INDS=1000000 cargo bench --bench memory
+//! ```
+//!
+//! Each case is two processes: one reads a recording of that many `ind`, one row of each stream, the other of twice as
+//! many. Half of the difference is the state: buffers and the program itself are in both. The difference of two cases is
+//! what the thing costs that only one of them has. Figures, never assertions.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench prints its figures, and ends where it cannot go on"
+)]
+
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+const PINFLOW: &str = env!("CARGO_BIN_EXE_pinflow");
+/// Bytes of a long text.
+const TEXT_BYTES: usize = 100;
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Without a change of the memory for so many polls, it is taken.
+const SETTLED_POLLS: u32 = 20;
+
+/// What the rows of a case have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Case {
+    /// Few categories, countries, posters and users, which all rows share.
+    SharedGroups,
+    /// As many categories, countries, posters and users as there are `ind`: each is in groups of its own.
+    DistinctGroups,
+    /// As the first, without follower counts, so that no poster is in a group.
+    SharedTexts,
+    /// As the one before, with a poster of [`TEXT_BYTES`] that no other row has.
+    DistinctTexts,
+}
+
+fn main() {
+    let inds: u32 = std::env::var("PINFLOW_BENCH_INDS").ok().and_then(|n| n.parse().ok()).unwrap_or(250_000);
+    let per_ind = |case| (measure(case, 2 * inds) as f64 - measure(case, inds) as f64) / f64::from(inds);
+    println!("{inds} and {} ind, one row of each stream", 2 * inds);
+    let shared = per_ind(Case::SharedGroups);
+    println!("per ind, groups shared: {shared:.0} bytes");
+    let distinct = per_ind(Case::DistinctGroups);
+    println!("per ind, all groups distinct: {distinct:.0} bytes, {:.0} more", distinct - shared);
+    let texts = per_ind(Case::DistinctTexts) - per_ind(Case::SharedTexts);
+    println!("per distinct text of {TEXT_BYTES} bytes: {texts:.0} bytes");
+}
+
+/// Resident bytes of a run that has read a recording of the case.
+fn measure(case: Case, inds: u32) -> u64 {
+    let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let recording = place.path().join("recording");
+    record(&recording, case, inds);
+    let config = place.path().join("run.toml");
+    let text =
+        "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\n[serve]\nlisten = \"127.0.0.1:0\"\n";
+    std::fs::write(&config, text).unwrap();
+    let run = Run::start(place.path(), &config);
+    run.wait_until_read(u64::from(inds) * 3);
+    run.settled_memory()
+}
+
+fn record(folder: &Path, case: Case, inds: u32) {
+    std::fs::create_dir(folder).unwrap();
+    let (mut pins, mut geos, mut users) = (String::new(), String::new(), String::new());
+    for ind in 0..inds {
+        let group = if case == Case::DistinctGroups { ind } else { ind % 20 };
+        let poster = match case {
+            Case::DistinctTexts => format!("{ind:0TEXT_BYTES$}"),
+            _ => format!("poster {group}"),
+        };
+        let followers = match case {
+            Case::SharedGroups | Case::DistinctGroups => json!("10"),
+            Case::SharedTexts | Case::DistinctTexts => Value::Null,
+        };
+        let pin = json!({ "index": ind, "unique_id": "u", "category": format!("category {group}"),
+            "poster_name": poster, "follower_count": followers });
+        let geo = json!({ "ind": ind, "timestamp": "2020-08-28T03:52:47", "latitude": 1, "longitude": 2,
+            "country": format!("country {group}") });
+        let user = json!({ "ind": ind, "first_name": "A", "last_name": format!("user {group}"), "age": 30,
+            "date_joined": "2016-10-24T11:23:51" });
+        for (lines, row) in [(&mut pins, pin), (&mut geos, geo), (&mut users, user)] {
+            writeln!(lines, "{row}").unwrap();
+        }
+    }
+    for (stream, lines) in [("pin", pins), ("geo", geos), ("user", users)] {
+        std::fs::write(folder.join(format!("{stream}.jsonl")), lines).unwrap();
+    }
+}
+
+/// A run that serves; killed when dropped.
+struct Run {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Run {
+    fn start(place: &Path, config: &Path) -> Run {
+        let log = place.join("log");
+        let mut command = Command::new(PINFLOW);
+        command.args(["run", "--output", "none"]).arg(config);
+        let child = command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+        let address = loop {
+            let text = std::fs::read_to_string(&log).unwrap();
+            let address = |line: &str| serde_json::from_str::<Value>(line).ok()?["address"].as_str()?.parse().ok();
+            if let Some(address) = text.lines().find_map(address) {
+                break address;
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        };
+        Run { child, address }
+    }
+
+    fn wait_until_read(&self, rows: u64) {
+        while self.rows_read() < rows {
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// Rows that the answers hold by now.
+    fn rows_read(&self) -> u64 {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        write!(stream, "GET /status HTTP/1.0\r\nhost: localhost\r\n\r\n").unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        let body = reply.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let status: Value = serde_json::from_str(body).unwrap_or_default();
+        status["this_run"]["read"].as_u64().unwrap_or(0)
+    }
+
+    fn settled_memory(&self) -> u64 {
+        let (mut memory, mut polls) = (self.memory(), 0);
+        while polls < SETTLED_POLLS {
+            std::thread::sleep(POLL_INTERVAL);
+            let now = self.memory();
+            // Pages that come and go are none of the state.
+            polls = if now.abs_diff(memory) < 256 << 10 { polls + 1 } else { 0 };
+            memory = now;
+        }
+        memory
+    }
+
+    /// Resident bytes.
+    fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap() * 1024
+    }
+}
