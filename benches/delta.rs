@@ -6,13 +6,13 @@
 
 use std::time::Instant;
 
-use pinflow::position::PartitionProgress;
-use pinflow::sinks::delta::{Batches, Compression, DeltaEncoder, Settings, Table, Tables};
-use pinflow::sinks::{Encoder, PartitionReached, Stored, Window};
+use pinflow_connect::sink::{Encoder, PartitionReached, Stored, Window};
+use pinflow_core::position::PartitionProgress;
 use pinflow_dataflows::ingest::{RowSink, StreamHint};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 use pinflow_dataflows::symbol::Symbol;
+use pinflow_delta::{Batches, Compression, DeltaEncoder, Settings, Table, Tables};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -164,7 +164,7 @@ fn main() {
             });
             assert_eq!((read.await, resume.rows), (windows * WINDOW, windows * WINDOW));
             assert!(sum.0 > 0);
-            let files = pinflow::sinks::delta::inspect(root.path(), 0).await.unwrap();
+            let files = pinflow_delta::inspect(root.path(), 0).await.unwrap();
             let bytes = files.iter().find(|table| table.table == Table::Pin.name()).unwrap().bytes;
             println!("{compression:?}, {pins} pins");
             println!("  encode           {}, {:.0} B a row held", encoding.rate(rows), held as f64 / rows);

@@ -10,9 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pinflow::config::Config;
-use pinflow::engine::EngineMetrics;
 use pinflow::run::run_with;
-use pinflow::serving::AnswerView;
+use pinflow_engine::EngineMetrics;
+use pinflow_serving::AnswerView;
 use tokio::sync::{mpsc, watch};
 
 #[tokio::main]

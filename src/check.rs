@@ -6,14 +6,14 @@ use std::path::Path;
 use nix::unistd::{AccessFlags, access};
 
 use crate::config::{Config, SourceConfig};
-use crate::error_text::error_text;
-use crate::finding::Finding;
-use crate::gateway;
-use crate::kafka;
-use crate::kinesis;
-use crate::sinks::delta;
-use crate::sources::recording;
-use crate::storage::{Location, LocationEntries, LocationSpec};
+use pinflow_core::error_text::error_text;
+use pinflow_core::finding::Finding;
+use pinflow_delta as delta;
+use pinflow_files as recording;
+use pinflow_gateway as gateway;
+use pinflow_kafka as kafka;
+use pinflow_kinesis as kinesis;
+use pinflow_storage::{Location, LocationEntries, LocationSpec};
 
 /// Checks a configuration and prints a line for each thing that was looked at; returns the number of faults.
 ///

@@ -15,25 +15,36 @@ use pinflow_dataflows::graph::{DuplicatePolicy, MedianMethod, RankLimit, TieRule
 use tokio::sync::watch;
 
 use crate::config::{AcceptedLoss, Config, ConfigError, ConfigFile, ConfigUse, TablesConfig};
-use crate::engine::EngineError;
-use crate::error_text::error_text;
-use crate::http::parse_listen_address;
-use crate::kafka::KafkaConnectionError;
+use pinflow_core::error_text::error_text;
+use pinflow_engine::EngineError;
+use pinflow_http::parse_listen_address;
+use pinflow_kafka::KafkaConnectionError;
 
-use crate::output::CommandOutput;
-use crate::secret::SecretError;
-use crate::serving::{HttpConfig, StdoutFormat};
-use crate::shutdown::{SHUTDOWN_DEADLINE, ShutdownPolicy, stop_on_signals};
-use crate::sinks::SinkError;
-use crate::sinks::delta::DeltaError;
-use crate::storage::{LocationSpec, StorageError};
+use crate::check;
+use crate::config;
+use crate::query;
+use crate::run;
+use crate::streams;
+use crate::table;
 use crate::table::TableError;
-use crate::terminal::{WhenClosed, write_error_line};
-use crate::usage::UsageError;
-use crate::{
-    check, config, emit, file_limit, gateway, kinesis, mysql, panics, query, run, streams, table, telemetry, terminal,
-    topics,
-};
+use crate::telemetry;
+use crate::topics;
+use pinflow_connect::sink::SinkError;
+use pinflow_core::file_limit;
+use pinflow_core::secret::SecretError;
+use pinflow_delta::DeltaError;
+use pinflow_emit as emit;
+use pinflow_gateway as gateway;
+use pinflow_kinesis as kinesis;
+use pinflow_mysql as mysql;
+use pinflow_serving::{HttpConfig, StdoutFormat};
+use pinflow_storage::{LocationSpec, StorageError};
+use pinflow_terminal as terminal;
+use pinflow_terminal::output::CommandOutput;
+use pinflow_terminal::panics;
+use pinflow_terminal::shutdown::{SHUTDOWN_DEADLINE, ShutdownPolicy, stop_on_signals};
+use pinflow_terminal::usage::UsageError;
+use pinflow_terminal::{WhenClosed, write_error_line};
 
 /// Everything was done.
 const DONE: u8 = 0;
@@ -205,7 +216,7 @@ pub fn main() -> ExitCode {
     let cli = CommandLine::parse();
     file_limit::raise_soft_limit();
     #[cfg(feature = "failpoints")]
-    let _armed = crate::sinks::delta::failpoints::arm();
+    let _armed = pinflow_delta::failpoints::arm();
     panics::watch(FAILED);
     let done = std::panic::catch_unwind(AssertUnwindSafe(|| dispatch(cli.command)));
     ExitCode::from(match done {

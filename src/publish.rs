@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::serving::{AnswerHub, ReadConsistency};
-use crate::sinks::answers::AnswerTables;
+use pinflow_delta::answers::AnswerTables;
+use pinflow_serving::{AnswerHub, ReadConsistency};
 
 /// Publishes the latest answers every `every` until `over` turns true, then a last time.
 ///

@@ -10,24 +10,24 @@ use pinflow_dataflows::graph::GraphOptions;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
-use crate::archive::ArchiveWriter;
 use crate::config::{Config, SourceConfig, TablesConfig};
-use crate::engine::{
+use crate::publish::publish;
+use crate::telemetry::ProgressReporter;
+use pinflow_archive::ArchiveWriter;
+use pinflow_connect::sink::{NoTables, Resume, Sink};
+use pinflow_connect::source::{SourceContext, SourceError};
+use pinflow_delta::answers::AnswerTables;
+use pinflow_delta::{self as delta, Tables};
+use pinflow_engine::{
     Engine, EngineError, EngineMetrics, EpochFrame, RunOutcome, STOP_DEADLINE, wait_for_stop_deadline,
 };
-use crate::publish::publish;
-use crate::serving::{
+use pinflow_files::{self as recording, RecordingSource};
+use pinflow_kafka::source::{self as kafka, KafkaSource};
+use pinflow_kinesis::source::{self as kinesis, KinesisSource};
+use pinflow_serving::{
     AnswerHub, HttpServer, ReadConsistency, StdoutClosed, StdoutFormat, StdoutSettings, StdoutWriter,
 };
-use crate::sinks::answers::AnswerTables;
-use crate::sinks::delta::{self, Tables};
-use crate::sinks::{NoTables, Resume, Sink};
-use crate::sources::kafka::{self, KafkaSource};
-use crate::sources::kinesis::{self, KinesisSource};
-use crate::sources::recording::{self, RecordingSource};
-use crate::sources::{SourceContext, SourceError};
-use crate::storage::{Location, StallStatus};
-use crate::telemetry::ProgressReporter;
+use pinflow_storage::{Location, StallStatus};
 
 /// Blocks between the sources and the engine: 16 of a quarter MiB.
 const FEED_BLOCKS: usize = 16;

@@ -9,13 +9,13 @@ use comfy_table::{CellAlignment, ContentArrangement, presets};
 use serde::Serialize;
 
 use crate::config::{ConfigError, storage_connection};
-use crate::sinks::delta::{
+use pinflow_delta::{
     AcceptError, AcceptedDeletion, Columns, Compacted, Compaction, Contents, DeltaError, Grade, Mended, MissingFile,
     MissingFileOutcome, PartitionVerdict, ReadProgress, Symptom, Verdict, accept_deletion, diagnose, inspect, optimize,
     repair, restore_missing_files, vacuum, verify,
 };
-use crate::storage::{Location, LocationSpec, StorageConnection, StorageError};
-use crate::terminal::{sanitize_line, write_error_line};
+use pinflow_storage::{Location, LocationSpec, StorageConnection, StorageError};
+use pinflow_terminal::{sanitize_line, write_error_line};
 
 /// Shows what tables hold.
 #[derive(Debug, Clone, clap::Args)]

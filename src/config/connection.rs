@@ -12,8 +12,10 @@ use super::file::read_text;
 use super::problem::ConfigProblem;
 use super::schema::{KAFKA_CONNECTION, KINESIS_CONNECTION, OBJECTS};
 use super::value_type::ConfigKey;
-use crate::key_problem::KeyProblem;
-use crate::{kafka, kinesis, storage};
+use pinflow_core::key_problem::KeyProblem;
+use pinflow_kafka as kafka;
+use pinflow_kinesis as kinesis;
+use pinflow_storage as storage;
 
 /// How the kafka source of a configuration connects, and what its relative paths are relative to.
 ///

@@ -11,8 +11,8 @@ use super::problem::{ConfigProblem, KeyPlaces};
 use super::schema::{SOURCES, TABLES, TOP};
 use super::suggestion::{KeySuggestion, join, nearest, source_label, suggest};
 use super::value_type::{ConfigKey, ValueType, shorten, type_error};
-use crate::http::parse_listen_address;
-use crate::key_problem::KeyProblem;
+use pinflow_core::key_problem::KeyProblem;
+use pinflow_http::parse_listen_address;
 
 /// A document being read, and what was found to be wrong with it so far.
 pub(super) struct ConfigDocument<'a> {

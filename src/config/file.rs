@@ -7,8 +7,8 @@ use super::document::{ConfigDocument, SourceTable};
 use super::other_format::{self, OtherFormat};
 use super::problem::{ConfigProblem, KeyPlaces};
 use super::{Config, SourceConfig};
-use crate::key_problem::KeyProblem;
-use crate::storage::LocationSpec;
+use pinflow_core::key_problem::KeyProblem;
+use pinflow_storage::LocationSpec;
 
 /// What a configuration is read for: it decides which tables have to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -28,20 +28,20 @@ use memory::default_memory_max;
 pub use other_format::OtherFormat;
 pub use problem::ConfigProblem;
 
-pub use crate::sources::AcceptedLoss;
+pub use pinflow_connect::source::AcceptedLoss;
 
-use crate::archive::ArchiveConfig;
-use crate::engine::{CommitPolicy, EngineSettings};
-use crate::gateway::GatewayConfig;
-use crate::key_problem::KeyProblem;
-use crate::serving::{HttpConfig, StdoutFormat};
-use crate::sinks::answers::AnswerTablesConfig;
-use crate::sinks::delta;
-use crate::sources::kafka::KafkaConfig;
-use crate::sources::kinesis::KinesisConfig;
-use crate::sources::recording::RecordingConfig;
-use crate::storage::{self, LocationSpec};
 use crate::telemetry::TelemetryConfig;
+use pinflow_archive::ArchiveConfig;
+use pinflow_core::key_problem::KeyProblem;
+use pinflow_delta as delta;
+use pinflow_delta::answers::AnswerTablesConfig;
+use pinflow_engine::{CommitPolicy, EngineSettings};
+use pinflow_files::RecordingConfig;
+use pinflow_gateway::GatewayConfig;
+use pinflow_kafka::source::KafkaConfig;
+use pinflow_kinesis::source::KinesisConfig;
+use pinflow_serving::{HttpConfig, StdoutFormat};
+use pinflow_storage::{self as storage, LocationSpec};
 
 const NO_SOURCE: &str = "there is no source; add [[source]] with kind = \"recording\" and path = \"FOLDER\"";
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::value_type::shorten;
-use crate::key_problem::KeyProblem;
+use pinflow_core::key_problem::KeyProblem;
 
 /// One thing that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

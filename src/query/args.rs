@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use crate::secret::SecretFrom;
+use pinflow_core::secret::SecretFrom;
 
 /// Ask a running pinflow that serves over HTTP: `[serve]` in its configuration, or run --listen.
 #[derive(Debug, clap::Args)]

@@ -8,9 +8,9 @@ use reqwest::{Certificate, Response, StatusCode};
 use serde_json::Value;
 
 use super::QueryArgs;
-use crate::error_text::error_text;
-use crate::secret::{Secret, SecretFrom};
-use crate::usage::UsageError;
+use pinflow_core::error_text::error_text;
+use pinflow_core::secret::{Secret, SecretFrom};
+use pinflow_terminal::usage::UsageError;
 
 /// Longest time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

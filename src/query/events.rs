@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Response;
 
 use super::client::{QueryClient, QueryRejected};
-use crate::error_text::error_text;
+use pinflow_core::error_text::error_text;
 
 /// Backoff before a reconnect. It doubles with each attempt up to [`MAX_RETRY_BACKOFF`].
 const MIN_RETRY_BACKOFF: Duration = Duration::from_millis(250);

@@ -15,7 +15,7 @@ pub use args::{QueryArgs, QueryFormat};
 use client::QueryClient;
 use events::ChangeStream;
 
-use crate::usage::UsageError;
+use pinflow_terminal::usage::UsageError;
 
 /// Runs the query and writes the result to `out`.
 ///

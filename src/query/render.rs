@@ -6,7 +6,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde_json::Value;
 
 use super::QueryFormat;
-use crate::terminal::sanitize_line;
+use pinflow_terminal::sanitize_line;
 
 fn new_table() -> Table {
     let mut table = Table::new();

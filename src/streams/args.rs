@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use crate::config::kinesis_connection;
-use crate::key_problem::KeyProblem;
-use crate::kinesis::{KinesisConnection, KinesisConnectionError, StreamSpec};
-use crate::usage::UsageError;
+use pinflow_core::key_problem::KeyProblem;
+use pinflow_kinesis::{KinesisConnection, KinesisConnectionError, StreamSpec};
+use pinflow_terminal::usage::UsageError;
 
 /// The names of the three streams, behind the prefix.
 const STREAMS: [&str; 3] = ["pin", "geo", "user"];

@@ -9,8 +9,8 @@ pub use args::{StreamsArgs, StreamsFormat};
 
 use args::{ReshardAction, StreamAction};
 
-use crate::error_text::error_text;
-use crate::kinesis::{StreamAdmin, StreamError, StreamOutcome};
+use pinflow_core::error_text::error_text;
+use pinflow_kinesis::{StreamAdmin, StreamError, StreamOutcome};
 
 /// Does what was asked for and says what became of each stream; `false` if anything failed.
 ///

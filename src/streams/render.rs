@@ -6,7 +6,7 @@ use comfy_table::presets;
 use serde_json::json;
 
 use super::StreamsFormat;
-use crate::kinesis::{ShardInfo, StreamOutcome, StreamSummary};
+use pinflow_kinesis::{ShardInfo, StreamOutcome, StreamSummary};
 
 pub(super) fn names<'a>(
     names: impl Iterator<Item = &'a String>,

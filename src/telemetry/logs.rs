@@ -15,7 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use super::otlp::{OtlpExporters, TelemetryConfig, TelemetryError};
-use crate::terminal::{hold_log, sanitize, sanitize_json};
+use pinflow_terminal::{hold_log, sanitize, sanitize_json};
 
 /// What is logged unless `RUST_LOG` says otherwise: the libraries narrate every file they open, and the Delta library warns
 /// of each commit that came between when files are joined. The AWS SDK warns at length of each place where it finds no region
@@ -102,7 +102,7 @@ impl Write for BesideBars {
             let text = String::from_utf8_lossy(bytes);
             // Fields on a terminal are safe already, and colours are to reach it.
             let safe = if std::io::stderr().is_terminal() { text } else { sanitize_json(&text).into_owned().into() };
-            let _ = crate::terminal::PROGRESS_BARS.suspend(|| std::io::stderr().write_all(safe.as_bytes()));
+            let _ = pinflow_terminal::PROGRESS_BARS.suspend(|| std::io::stderr().write_all(safe.as_bytes()));
         }
         Ok(bytes.len())
     }

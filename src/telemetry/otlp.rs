@@ -25,8 +25,8 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 use url::Url;
 
-use crate::key_problem::KeyProblem;
-use crate::secret::{SecretError, SecretFrom};
+use pinflow_core::key_problem::KeyProblem;
+use pinflow_core::secret::{SecretError, SecretFrom};
 
 /// How long a request to the collector may take, and the end of a run waits for the last ones.
 const PATIENCE: Duration = Duration::from_secs(5);

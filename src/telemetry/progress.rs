@@ -13,8 +13,8 @@ use pinflow_dataflows::clean::FieldFault;
 use pinflow_dataflows::ingest::IngestCounts;
 use pinflow_dataflows::rejection::RejectionReason;
 
-use crate::engine::EngineMetrics;
-use crate::terminal::{add_progress_bar, sanitize};
+use pinflow_engine::EngineMetrics;
+use pinflow_terminal::{add_progress_bar, sanitize};
 
 /// The target of the lines that are logged.
 pub(super) const TARGET: &str = "pinflow::progress";

@@ -9,8 +9,8 @@ pub use args::{TopicsArgs, TopicsFormat};
 
 use args::TopicAction;
 
-use crate::error_text::error_text;
-use crate::kafka::{TopicAdmin, TopicError};
+use pinflow_core::error_text::error_text;
+use pinflow_kafka::{TopicAdmin, TopicError};
 
 /// Does what was asked for and says what became of each topic; `false` if anything failed.
 ///

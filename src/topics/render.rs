@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, presets};
 use serde_json::json;
 
 use super::TopicsFormat;
-use crate::kafka::{EnsuredTopic, PartitionInfo, TopicInfo, TopicOutcome};
+use pinflow_kafka::{EnsuredTopic, PartitionInfo, TopicInfo, TopicOutcome};
 
 pub(super) fn names<'a>(
     names: impl Iterator<Item = &'a String>,

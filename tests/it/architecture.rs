@@ -1,12 +1,16 @@
-//! The import law of `ARCHITECTURE.md`: who may know whom.
+//! Who may depend on whom: the layering that `ARCHITECTURE.md` describes.
+//!
+//! Between crates the compiler enforces it, as long as the manifests are right; inside `dataflows` and `src` the modules
+//! are checked here.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// A room, and the rooms of its crate that it may name.
-type Law = &'static [(&'static str, &'static [&'static str])];
+/// A module or crate, and what it may depend on.
+type Rules = &'static [(&'static str, &'static [&'static str])];
 
-const DATAFLOWS: Law = &[
+/// Modules of `dataflows/src`.
+const DATAFLOWS_MODULES: Rules = &[
     ("hash", &[]),
     ("slab", &[]),
     ("symbol", &["hash"]),
@@ -26,136 +30,56 @@ const DATAFLOWS: Law = &[
     ("introspection", &["aggregates", "graph", "joins", "record", "symbol"]),
 ];
 
-const PINFLOW: Law = &[
-    ("position", &[]),
-    ("backoff", &[]),
-    ("shutdown", &["terminal"]),
-    ("secret", &[]),
-    ("output", &[]),
-    ("file_limit", &[]),
-    ("finding", &[]),
+/// Crates of `crates/`, without their prefix `pinflow-`; `dataflows` may be used by all.
+const CRATES: Rules = &[
+    ("core", &[]),
     ("terminal", &[]),
-    ("panics", &["terminal"]),
-    ("error_text", &[]),
-    ("key_problem", &[]),
-    ("usage", &[]),
-    ("aws", &["key_problem"]),
-    ("storage", &["aws", "key_problem"]),
-    ("kafka", &["error_text", "aws", "finding", "key_problem", "secret"]),
-    ("kinesis", &["aws", "backoff", "finding", "key_problem"]),
-    ("mysql", &["secret"]),
-    ("archive", &["key_problem", "storage", "position"]),
-    (
-        "sources",
-        &[
-            "error_text",
-            "archive",
-            "backoff",
-            "file_limit",
-            "finding",
-            "kafka",
-            "key_problem",
-            "kinesis",
-            "storage",
-            "position",
-        ],
-    ),
-    ("sinks", &["key_problem", "storage", "position"]),
-    ("engine", &["archive", "position", "sinks", "sources"]),
-    ("http", &["key_problem", "secret"]),
-    ("serving", &["engine", "http", "key_problem", "position", "secret", "sinks", "terminal"]),
-    ("gateway", &["backoff", "finding", "http", "kafka", "key_problem", "kinesis", "storage", "secret"]),
-    ("telemetry", &["engine", "key_problem", "secret", "terminal"]),
-    ("publish", &["serving", "sinks"]),
-    (
-        "emit",
-        &[
-            "backoff",
-            "kafka",
-            "key_problem",
-            "kinesis",
-            "mysql",
-            "storage",
-            "position",
-            "secret",
-            "shutdown",
-            "sinks",
-            "sources",
-            "terminal",
-            "usage",
-        ],
-    ),
-    ("query", &["error_text", "secret", "terminal", "usage"]),
-    ("table", &["config", "storage", "sinks", "terminal", "usage"]),
-    ("topics", &["error_text", "config", "kafka", "usage"]),
-    ("streams", &["error_text", "config", "key_problem", "kinesis", "usage"]),
-    (
-        "config",
-        &[
-            "archive",
-            "engine",
-            "gateway",
-            "http",
-            "kafka",
-            "key_problem",
-            "kinesis",
-            "storage",
-            "serving",
-            "sinks",
-            "sources",
-            "telemetry",
-        ],
-    ),
-    ("check", &["error_text", "config", "finding", "gateway", "kafka", "kinesis", "storage", "sinks", "sources"]),
-    ("run", &["archive", "config", "engine", "storage", "publish", "serving", "sinks", "sources", "telemetry"]),
-    (
-        "cli",
-        &[
-            "error_text",
-            "check",
-            "config",
-            "emit",
-            "engine",
-            "file_limit",
-            "gateway",
-            "http",
-            "kafka",
-            "kinesis",
-            "mysql",
-            "storage",
-            "output",
-            "panics",
-            "query",
-            "run",
-            "serving",
-            "secret",
-            "shutdown",
-            "sinks",
-            "streams",
-            "table",
-            "telemetry",
-            "terminal",
-            "topics",
-            "usage",
-        ],
-    ),
+    ("aws", &["core"]),
+    ("storage", &["aws", "core"]),
+    ("connect", &["core"]),
+    ("archive", &["core", "storage"]),
+    ("files", &["archive", "connect", "core", "storage"]),
+    ("kafka", &["aws", "connect", "core"]),
+    ("kinesis", &["aws", "connect", "core"]),
+    ("delta", &["connect", "core", "storage"]),
+    ("engine", &["archive", "connect", "core"]),
+    ("http", &["core"]),
+    ("serving", &["connect", "core", "engine", "http", "terminal"]),
+    ("gateway", &["core", "http", "kafka", "kinesis", "storage"]),
+    ("mysql", &["core"]),
+    ("emit", &["connect", "core", "delta", "files", "kafka", "kinesis", "mysql", "storage", "terminal"]),
+];
+
+/// Modules of `src`, the program, and which of one another they may name. Crates are not restricted here.
+const PROGRAM_MODULES: Rules = &[
+    ("config", &["telemetry"]),
+    ("telemetry", &[]),
+    ("publish", &[]),
+    ("run", &["config", "publish", "telemetry"]),
+    ("check", &["config"]),
+    ("query", &[]),
+    ("table", &["config"]),
+    ("topics", &["config"]),
+    ("streams", &["config"]),
+    ("cli", &["check", "config", "query", "run", "streams", "table", "telemetry", "topics"]),
     ("main", &[]),
 ];
 
-/// Crates that do I/O, wait, or tell the time: the pure computation names none of them.
-const WORLDLY: [&str; 10] =
+/// Crates that do I/O, wait, or tell the time: the pure computation depends on none of them.
+const IO_CRATES: [&str; 10] =
     ["tokio", "deltalake", "arrow", "parquet", "object_store", "reqwest", "rdkafka", "aws", "hyper", "mio"];
 
-/// Crates that only some rooms may name.
-const LARGE: &[(&str, &[&str])] = &[
-    ("deltalake", &["sinks/answers", "sinks/delta"]),
-    ("arrow", &["sinks/answers", "sinks/delta"]),
-    ("timely", &["engine"]),
-    ("rdkafka", &["kafka", "sources/kafka", "emit/destinations/kafka"]),
-    ("aws_config", &["aws", "kafka", "kinesis"]),
-    ("aws_sdk_kinesis", &["kinesis"]),
+/// Large or low-level dependencies, and the only crates of ours that may name them.
+const LARGE_DEPENDENCIES: &[(&str, &[&str])] = &[
+    ("deltalake", &["delta"]),
+    ("timely", &["dataflows", "engine"]),
+    ("differential-dataflow", &["dataflows"]),
+    ("rdkafka", &["emit", "kafka"]),
+    ("aws-config", &["aws", "kafka", "kinesis"]),
+    ("aws-sdk-kinesis", &["kinesis"]),
     ("mysql_async", &["mysql"]),
-    ("object_store", &["archive", "storage", "sinks/answers", "sinks/delta", "sources/recording"]),
+    ("object_store", &["archive", "delta", "files", "storage"]),
+    ("axum", &["gateway", "http", "serving"]),
 ];
 
 fn root() -> &'static Path {
@@ -165,7 +89,7 @@ fn root() -> &'static Path {
 fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a folder of sources") {
         let path = entry.expect("an entry").path();
-        let name = entry_name(&path);
+        let name = file_name(&path);
         if name == "tests" || name.ends_with("_tests.rs") {
             // Unit tests that grew into files of their own.
             continue;
@@ -178,108 +102,136 @@ fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-fn entry_name(path: &Path) -> String {
+fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// What of a file is not comment, and stands before its unit tests.
-fn code(path: &Path) -> String {
+/// The code of a file, without comments and without its inline unit tests.
+fn code_without_tests(path: &Path) -> String {
     let text = std::fs::read_to_string(path).expect("a source file");
     let body = text.split("#[cfg(test)]\nmod tests").next().expect("split gives at least one part");
     body.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// The rooms that a file names, as `crate::room`, alone or in braces.
-fn named_rooms(code: &str) -> BTreeSet<String> {
+/// The top-level modules that a file names as `crate::module`, alone or in braces.
+fn named_modules(code: &str) -> BTreeSet<String> {
     let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-    let mut rooms = BTreeSet::new();
+    let mut modules = BTreeSet::new();
     for (_, after) in code.match_indices("crate::").map(|(at, found)| (at, &code[at + found.len()..])) {
         match after.strip_prefix('{') {
-            None => drop(rooms.insert(word(after))),
+            None => drop(modules.insert(word(after))),
             Some(list) => {
                 let list = &list[..list.find("};").expect("a list in braces ends")];
-                rooms.extend(list.split(',').map(|item| word(item.trim())).filter(|item| !item.is_empty()));
+                modules.extend(list.split(',').map(|item| word(item.trim())).filter(|item| !item.is_empty()));
             }
         }
     }
-    rooms
+    modules
 }
 
-fn violations(source: &Path, law: Law) -> Vec<String> {
+fn module_violations(source: &Path, rules: Rules) -> Vec<String> {
     let mut files = Vec::new();
     rust_files(source, &mut files);
     let mut found = Vec::new();
     for file in files {
         let inside = file.strip_prefix(source).expect("listed below it");
-        let room = inside.components().next().expect("a name").as_os_str().to_string_lossy();
-        let room = room.trim_end_matches(".rs");
-        if room == "lib" {
+        let module = inside.components().next().expect("a name").as_os_str().to_string_lossy();
+        let module = module.trim_end_matches(".rs");
+        if module == "lib" {
             continue;
         }
-        let Some((_, allowed)) = law.iter().find(|(name, _)| *name == room) else {
-            found.push(format!("{} is in no room of the law", inside.display()));
+        let Some((_, allowed)) = rules.iter().find(|(name, _)| *name == module) else {
+            found.push(format!("{} is in no module of the rules", inside.display()));
             continue;
         };
-        let foreign = named_rooms(&code(&file)).into_iter().filter(|named| {
-            named != room && !allowed.contains(&named.as_str()) && law.iter().any(|(name, _)| name == named)
+        let foreign = named_modules(&code_without_tests(&file)).into_iter().filter(|named| {
+            named != module && !allowed.contains(&named.as_str()) && rules.iter().any(|(name, _)| name == named)
         });
         found.extend(foreign.map(|named| format!("{} names {named}", inside.display())));
     }
     found
 }
 
-#[test]
-fn no_room_knows_more_than_it_may() {
-    let mut found = violations(&root().join("dataflows/src"), DATAFLOWS);
-    found.extend(violations(&root().join("src"), PINFLOW));
-    assert!(found.is_empty(), "against the import law:\n{}", found.join("\n"));
+/// The normal dependencies that a manifest lists.
+fn manifest_dependencies(manifest: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(manifest).expect("a manifest");
+    let manifest: toml::Table = text.parse().expect("a manifest is TOML");
+    manifest
+        .get("dependencies")
+        .and_then(toml::Value::as_table)
+        .map_or_else(Vec::new, |list| list.keys().cloned().collect())
+}
+
+/// The crates of the workspace but for the program, by their names without the prefix.
+fn crate_folders() -> Vec<(String, PathBuf)> {
+    let folders = std::fs::read_dir(root().join("crates")).expect("a folder of crates");
+    let mut crates: Vec<(String, PathBuf)> =
+        folders.map(|entry| entry.expect("an entry").path()).map(|path| (file_name(&path), path)).collect();
+    crates.push(("dataflows".to_owned(), root().join("dataflows")));
+    crates
 }
 
 #[test]
-fn the_law_has_no_cycle() {
-    for law in [DATAFLOWS, PINFLOW] {
-        // Each room may name only rooms that stand before it once the list is sorted so: a cycle cannot be sorted.
-        let mut settled = BTreeSet::new();
-        while settled.len() < law.len() {
-            let next = law
-                .iter()
-                .find(|(room, allowed)| !settled.contains(room) && allowed.iter().all(|named| settled.contains(named)));
-            settled.insert(next.expect("a cycle in the import law").0);
+fn modules_name_only_what_they_may() {
+    let mut found = module_violations(&root().join("dataflows/src"), DATAFLOWS_MODULES);
+    found.extend(module_violations(&root().join("src"), PROGRAM_MODULES));
+    assert!(found.is_empty(), "against the rules:\n{}", found.join("\n"));
+}
+
+#[test]
+fn crates_depend_only_on_what_they_may() {
+    for (name, folder) in crate_folders() {
+        if name == "dataflows" || name == "testkit" {
+            continue;
+        }
+        let (_, allowed) =
+            CRATES.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("{name} is in no rule"));
+        for dependency in manifest_dependencies(&folder.join("Cargo.toml")) {
+            if let Some(ours) = dependency.strip_prefix("pinflow-") {
+                assert!(ours == "dataflows" || allowed.contains(&ours), "crates/{name} depends on {dependency}");
+            }
         }
     }
 }
 
 #[test]
-fn the_computation_is_pure() {
-    let manifest = std::fs::read_to_string(root().join("dataflows/Cargo.toml")).expect("the manifest");
-    let dependencies =
-        manifest.split("[dependencies]").nth(1).expect("dependencies").split('[').next().expect("a part");
-    for name in WORLDLY {
-        assert!(!dependencies.lines().any(|line| line.starts_with(name)), "dataflows/Cargo.toml names {name}");
+fn rules_have_no_cycle() {
+    for rules in [DATAFLOWS_MODULES, CRATES, PROGRAM_MODULES] {
+        // Sorted so that each names only what precedes it: a cycle cannot be sorted.
+        let mut sorted = BTreeSet::new();
+        while sorted.len() < rules.len() {
+            let next = rules
+                .iter()
+                .find(|(name, allowed)| !sorted.contains(name) && allowed.iter().all(|named| sorted.contains(named)));
+            sorted.insert(next.expect("a cycle in the rules").0);
+        }
+    }
+}
+
+#[test]
+fn dataflows_crate_is_pure() {
+    for dependency in manifest_dependencies(&root().join("dataflows/Cargo.toml")) {
+        assert!(!IO_CRATES.iter().any(|name| dependency.starts_with(name)), "dataflows/Cargo.toml names {dependency}");
     }
     let mut files = Vec::new();
     rust_files(&root().join("dataflows/src"), &mut files);
     for file in files {
-        let code = code(&file);
-        for worldly in
-            ["std::fs", "std::net", "std::process", "std::thread", "Instant::now", "SystemTime", "Timestamp::now"]
+        let code = code_without_tests(&file);
+        for io in ["std::fs", "std::net", "std::process", "std::thread", "Instant::now", "SystemTime", "Timestamp::now"]
         {
-            assert!(!code.contains(worldly), "{} names {worldly}", file.display());
+            assert!(!code.contains(io), "{} names {io}", file.display());
         }
     }
 }
 
 #[test]
-fn only_its_rooms_know_the_large_crates() {
-    let mut files = Vec::new();
-    rust_files(&root().join("src"), &mut files);
-    for file in files {
-        let inside = file.strip_prefix(root().join("src")).expect("listed below it").to_string_lossy().into_owned();
-        let code = code(&file);
-        let knows = |name: &str| code.contains(&format!("{name}::"));
-        for (large, rooms) in LARGE {
-            let allowed = rooms.iter().any(|room| inside.starts_with(room));
-            assert!(!knows(large) || allowed, "{inside} names {large}, which only {rooms:?} may");
+fn large_dependencies_stay_in_their_crates() {
+    let program = ("program".to_owned(), root().to_path_buf());
+    for (name, folder) in crate_folders().into_iter().chain([program]) {
+        let dependencies = manifest_dependencies(&folder.join("Cargo.toml"));
+        for (large, users) in LARGE_DEPENDENCIES {
+            let named = dependencies.iter().any(|dependency| dependency == large);
+            assert!(!named || users.contains(&name.as_str()), "{name} depends on {large}, which only {users:?} may");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use pinflow::dataflows::graph::GraphOptions;
-use pinflow::sinks::delta::FAILPOINTS;
+use pinflow_delta::FAILPOINTS;
 
 use crate::batch::assert_answers_follow;
 use crate::harness::{ProcessOutput, RunningProcess, emit, last_snapshot, pinflow, scratch, succeed};

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 use pinflow::dataflows::graph::GraphOptions;
-use pinflow::sinks::delta::failpoints::COMPACT_FAILPOINTS;
+use pinflow_delta::failpoints::COMPACT_FAILPOINTS;
 use serde_json::Value;
 
 use crate::batch::assert_answers_follow;

@@ -13,7 +13,7 @@ use deltalake::logstore::object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use futures::stream::BoxStream;
-use pinflow::storage::FsyncStore;
+use pinflow_storage::FsyncStore;
 use tokio::sync::Notify;
 
 use super::model::{ModelEngine, assert_exact, partitions};

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use pinflow::sinks::delta::{FAILPOINTS, failpoints};
+use pinflow_delta::{FAILPOINTS, failpoints};
 
 use super::model::{ModelEngine, assert_exact, partitions};
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use deltalake::kernel::{Action, Add};
-use pinflow::sinks::delta::{
+use pinflow_delta::{
     Columns, Compaction, DeltaError, MissingFile, MissingFileOutcome, Table, inspect, optimize, restore_missing_files,
     verify,
 };

@@ -9,14 +9,14 @@ use deltalake::arrow::array::{AsArray, RecordBatch};
 use deltalake::arrow::datatypes::Int32Type;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::{DeltaTable, ObjectStore};
-use pinflow::position::PartitionProgress;
-use pinflow::sinks::delta::{Batches, DeltaError, Settings, Table, Tables};
-use pinflow::sinks::{Delivery, Encoder, PartitionReached, Resume, Window};
-use pinflow::storage::FsyncStore;
+use pinflow_connect::sink::{Delivery, Encoder, PartitionReached, Resume, Window};
+use pinflow_core::position::PartitionProgress;
 use pinflow_dataflows::ingest::{RowSink, StreamHint};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::{Rejection, RejectionReason};
 use pinflow_dataflows::symbol::Symbol;
+use pinflow_delta::{Batches, DeltaError, Settings, Table, Tables};
+use pinflow_storage::FsyncStore;
 use url::Url;
 
 /// One partition: the records 1..=`records`.

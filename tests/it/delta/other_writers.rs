@@ -8,7 +8,7 @@ use deltalake::DeltaTable;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add};
 use deltalake::protocol::DeltaOperation;
-use pinflow::sinks::delta::{
+use pinflow_delta::{
     Columns, Compaction, DeltaError, Settings, Table, Tables, accept_deletion, inspect, repair, verify,
 };
 
@@ -33,7 +33,7 @@ async fn read_back(root: &Path) -> Result<u64, DeltaError> {
 async fn read_all(tables: &Tables) -> Result<u64, DeltaError> {
     let (mut chunks, mut rows) = (tables.read_back(), 0);
     while let Some(chunk) = chunks.recv().await {
-        rows += pinflow::sinks::Stored::len(&chunk?) as u64;
+        rows += pinflow_connect::sink::Stored::len(&chunk?) as u64;
     }
     Ok(rows)
 }

@@ -8,7 +8,7 @@ use deltalake::arrow::array::{RecordBatch, new_null_array};
 use deltalake::kernel::{Action, Add};
 use deltalake::parquet::arrow::ArrowWriter;
 use deltalake::parquet::file::reader::{FileReader, SerializedFileReader};
-use pinflow::sinks::delta::{Columns, Symptom, Table, Verdict, diagnose, inspect, verify};
+use pinflow_delta::{Columns, Symptom, Table, Verdict, diagnose, inspect, verify};
 
 use super::model::{ModelEngine, batches, handle, partitions};
 use super::strangers::foreign;

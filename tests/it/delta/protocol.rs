@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use pinflow::sinks::Stored;
-use pinflow::sinks::delta::{DeltaError, Table};
+use pinflow_connect::sink::Stored;
 use pinflow_dataflows::ingest::RowSink;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
+use pinflow_delta::{DeltaError, Table};
 use serde_json::Value;
 
 use super::model::{self, ModelEngine, assert_exact, open, partitions, settings};
@@ -213,9 +213,9 @@ async fn a_cancelled_commit_closes_the_tables() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_compressions_hold_the_same_rows() {
-    for compression in [pinflow::sinks::delta::Compression::Snappy, pinflow::sinks::delta::Compression::Zstd] {
+    for compression in [pinflow_delta::Compression::Snappy, pinflow_delta::Compression::Zstd] {
         let root = tempfile::tempdir().unwrap();
-        let settings = pinflow::sinks::delta::Settings { compression, ..settings(root.path()) };
+        let settings = pinflow_delta::Settings { compression, ..settings(root.path()) };
         let mut engine = ModelEngine::with(settings, &partitions(9)).await.unwrap();
         engine.run(9, 9).await.unwrap();
         assert_exact(root.path(), &partitions(9), 9).await;

@@ -7,7 +7,7 @@ use deltalake::DeltaTable;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, Transaction};
 use deltalake::protocol::{DeltaOperation, SaveMode};
-use pinflow::sinks::delta::{Claim, DeltaError, Settings, Table, repair};
+use pinflow_delta::{Claim, DeltaError, Settings, Table, repair};
 
 use super::model::{ModelEngine, assert_exact, handle, open, partitions, settings};
 
@@ -205,7 +205,7 @@ async fn what_is_no_table_of_ours_is_left_alone() {
     let root = tempfile::tempdir().unwrap();
     drop(started(root.path(), 10).await);
     let settings = Settings { pipeline: "other".to_owned(), ..settings(root.path()) };
-    let error = pinflow::sinks::delta::Tables::open(settings).await.err().unwrap();
+    let error = pinflow_delta::Tables::open(settings).await.err().unwrap();
     assert!(matches!(error, DeltaError::Pipeline { .. }), "{error}");
 }
 

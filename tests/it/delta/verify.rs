@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use pinflow::sinks::Encoder;
-use pinflow::sinks::delta::{Columns, DeltaError, Table, Verdict, inspect, verify};
-use pinflow::sinks::{PartitionReached, Window};
 use pinflow::table::{Format, TableArgs, run};
+use pinflow_connect::sink::Encoder;
+use pinflow_connect::sink::{PartitionReached, Window};
 use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Lineage;
 use pinflow_dataflows::symbol::Symbol;
+use pinflow_delta::{Columns, DeltaError, Table, Verdict, inspect, verify};
 use serde_json::Value;
 
 use super::model::{ModelEngine, append, expected, open, partitions};
-use pinflow::position::PartitionProgress;
+use pinflow_core::position::PartitionProgress;
 
 async fn checked(path: &Path) -> Verdict {
     let tables = inspect(path, 0).await.unwrap();

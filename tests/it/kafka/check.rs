@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use pinflow::kafka::{Finding, KafkaConnection, check_cluster};
+use pinflow_kafka::{Finding, KafkaConnection, check_cluster};
 
 use super::broker::{BrokerListener, KafkaBroker, NOBODY, PASSWORD};
 use super::{run, shown, skipped};

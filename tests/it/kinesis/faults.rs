@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use pinflow::position::Position;
+use pinflow_core::position::Position;
 
 use super::proxy::{KinesisProxy, ProxyFault};
 use super::server::KinesisServer;

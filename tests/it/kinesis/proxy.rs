@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pinflow::position::Position;
+use pinflow_core::position::Position;
 use serde_json::{Value, json};
 
 /// Bytes of a subscription's answer before it is cut: within its first events.

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use pinflow::position::Position;
-use pinflow::sinks::delta::FAILPOINTS;
+use pinflow_core::position::Position;
+use pinflow_delta::FAILPOINTS;
 use rusqlite::types::Value;
 
 use super::client::keys;

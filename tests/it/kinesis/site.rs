@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pinflow::dataflows::graph::GraphOptions;
-use pinflow::position::Position;
-use pinflow::sinks::delta::inspect;
+use pinflow_core::position::Position;
+use pinflow_delta::inspect;
 
 use super::client::{ACCOUNT, KinesisProbe, block_on};
 use crate::batch::assert_answers_follow;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use nix::sys::signal::Signal;
-use pinflow::archive::object_name::ArchivePartition;
-use pinflow::archive::{decompress_object, envelope};
 use pinflow::dataflows::graph::GraphOptions;
+use pinflow_archive::object_name::ArchivePartition;
+use pinflow_archive::{decompress_object, envelope};
 
 use super::proxy::{StoreFault, StoreProxy};
 use super::site::with_credentials;

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use pinflow::sinks::delta::FAILPOINTS;
+use pinflow_delta::FAILPOINTS;
 
 use super::site::ObjectsSite;
 use super::{skipped, store};

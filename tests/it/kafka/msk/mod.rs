@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pinflow::kafka::{KafkaConnection, fetch_metadata};
+use pinflow_kafka::{KafkaConnection, fetch_metadata};
 use rdkafka::consumer::Consumer;
 
 use super::certificates::TestCertificates;

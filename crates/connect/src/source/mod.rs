@@ -1,0 +1,473 @@
+//! Sources read records as bytes with their positions, and send them to the engine in blocks.
+//!
+//! A source finds its partitions, opens each one with its [`SourceContext`], and sends [`RecordBlock`]s in the order of
+//! their positions. It does not parse records, and it does not decide what is durable: the context says where to resume,
+//! and the [`DurableFrontier`] how far each partition is committed.
+
+mod accepted_loss;
+mod arrival_time;
+pub mod backlog;
+pub mod block_builder;
+pub mod reader_thread;
+pub mod topic_map;
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use pinflow_dataflows::ingest::StreamHint;
+use pinflow_dataflows::record::{Micros, Stream};
+use tokio::sync::{mpsc, watch};
+
+pub use accepted_loss::AcceptedLoss;
+pub use arrival_time::ArrivalTime;
+pub use topic_map::TopicMap;
+
+use pinflow_core::position::{PartitionId, PartitionProgress, Position, ResumePositions};
+
+/// A part of a source that is read in order: a file, a Kafka partition, or a Kinesis shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// Its number in this run.
+    pub id: PartitionId,
+    /// The value of the `_source` column: `recording/‹file›`, `kafka/‹topic›/‹partition›`, …
+    pub name: String,
+    /// The key under which its position is stored. Where a name can be reused, it contains more (cluster, creation time).
+    pub key: String,
+    /// The streams that its rows belong to.
+    pub carries: StreamHint,
+    /// Where this run resumed it; `None` from the beginning.
+    pub resumed: Option<PartitionProgress>,
+}
+
+/// Consecutive records of one partition, in order and without gaps.
+#[derive(Debug, Clone)]
+pub struct RecordBlock {
+    #[allow(missing_docs)]
+    pub partition: PartitionId,
+    #[allow(missing_docs)]
+    pub records: BlockRecords,
+    /// The position after the last record.
+    pub next: Position,
+    /// The fingerprint of the last record (see [`pinflow_core::position::record_fingerprint`]).
+    pub anchor: u64,
+    /// The resume hint for `next` (see [`PartitionProgress::seek`]).
+    pub seek: u64,
+    /// Records between the block and the end of the partition, if the source knows it.
+    pub lag: Option<u64>,
+    /// The lag behind the end of the partition in milliseconds, if the source knows it.
+    pub lag_ms: Option<u64>,
+    /// Bytes of the partition after the block, if the source knows its end. For a compressed file, compressed bytes.
+    pub remaining_bytes: Option<u64>,
+}
+
+/// The records of a block. A clone shares the bytes, so the archive keeps a window's messages without copying them.
+#[derive(Debug, Clone)]
+pub enum BlockRecords {
+    /// Lines of text, each ended by `\n` (the last one may lack it). Line `i` has position `first + i`.
+    Lines {
+        /// Position of the first line.
+        first: u64,
+        /// The lines.
+        text: Bytes,
+    },
+    /// Messages, each with a position and a time.
+    Messages {
+        /// All payloads, concatenated.
+        payloads: Bytes,
+        /// One entry per message.
+        index: Arc<Vec<MessageEntry>>,
+    },
+}
+
+/// One message of [`BlockRecords::Messages`].
+#[derive(Debug, Clone, Copy)]
+pub struct MessageEntry {
+    /// Where its payload ends in `payloads`. It starts at the end of the message before, after the text of `routed`.
+    pub end: u32,
+    /// Whether the payload is null (a tombstone), not merely empty.
+    pub null: bool,
+    /// Messages that share a position are parts of one record. They are consecutive in one block.
+    pub position: Position,
+    /// The broker's timestamp.
+    pub arrived_at: ArrivalTime,
+    /// The stream that it belongs to.
+    pub routed: StoredRoute,
+}
+
+/// The stream of a message, as stored in a [`MessageEntry`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoredRoute {
+    /// That of its partition.
+    AsPartition,
+    /// This stream, according to its key.
+    To(Stream),
+    /// None. The reason is a text of this many bytes before the payload.
+    Nowhere(u16),
+}
+
+/// One record of a block, borrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordRef<'a> {
+    /// `None` for a tombstone.
+    pub payload: Option<&'a [u8]>,
+    /// Its position.
+    pub position: Position,
+    /// When it arrived.
+    pub arrived_at: ArrivalTime,
+    /// The stream that it belongs to.
+    pub route: StreamRoute<'a>,
+}
+
+/// The stream of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamRoute<'a> {
+    /// That of its partition.
+    AsPartition,
+    /// This stream, whatever else the partition contains.
+    To(Stream),
+    /// None, for this reason. The record is to be rejected.
+    Nowhere(&'a str),
+}
+
+impl MessageEntry {
+    /// The record, given where it starts in `payloads`.
+    fn resolve<'a>(&self, payloads: &'a [u8], start: usize) -> RecordRef<'a> {
+        let bytes = &payloads[start..self.end as usize];
+        let (route, payload) = match self.routed {
+            StoredRoute::AsPartition => (StreamRoute::AsPartition, bytes),
+            StoredRoute::To(stream) => (StreamRoute::To(stream), bytes),
+            StoredRoute::Nowhere(length) => {
+                let (why, payload) = bytes.split_at(usize::from(length));
+                (StreamRoute::Nowhere(str::from_utf8(why).unwrap_or_default()), payload)
+            }
+        };
+        let payload = (!self.null).then_some(payload);
+        RecordRef { payload, position: self.position, arrived_at: self.arrived_at, route }
+    }
+}
+
+impl BlockRecords {
+    /// Calls `visit` for every record in order.
+    pub fn for_each(&self, mut visit: impl FnMut(RecordRef<'_>)) {
+        match self {
+            BlockRecords::Lines { first, text } => {
+                let mut start = 0;
+                let ends = memchr::memchr_iter(b'\n', text).map(|at| (at, at + 1));
+                let last = (!text.ends_with(b"\n") && !text.is_empty()).then_some((text.len(), text.len()));
+                for (position, (end, next)) in (*first..).zip(ends.chain(last)) {
+                    let line = &text[start..end];
+                    let payload = Some(line.strip_suffix(b"\r").unwrap_or(line));
+                    let arrived_at = ArrivalTime::Unknown;
+                    visit(RecordRef {
+                        payload,
+                        position: position.into(),
+                        arrived_at,
+                        route: StreamRoute::AsPartition,
+                    });
+                    start = next;
+                }
+            }
+            BlockRecords::Messages { payloads, index } => {
+                let mut start = 0;
+                for message in index.iter() {
+                    visit(message.resolve(payloads, start));
+                    start = message.end as usize;
+                }
+            }
+        }
+    }
+
+    /// The number of records.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        match self {
+            BlockRecords::Lines { text, .. } => {
+                let ends = memchr::memchr_iter(b'\n', text).count();
+                ends as u64 + u64::from(!text.is_empty() && !text.ends_with(b"\n"))
+            }
+            BlockRecords::Messages { index, .. } => index.len() as u64,
+        }
+    }
+
+    /// When the last record arrived; `None` without records, or if the source has no times.
+    #[must_use]
+    pub fn last_arrived_at(&self) -> Option<Micros> {
+        match self {
+            BlockRecords::Lines { .. } => None,
+            BlockRecords::Messages { index, .. } => index.last().and_then(|message| message.arrived_at.known()),
+        }
+    }
+
+    /// Bytes of memory used.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            BlockRecords::Lines { text, .. } => text.len(),
+            BlockRecords::Messages { payloads, index } => payloads.len() + size_of_val(index.as_slice()),
+        }
+    }
+}
+
+/// What sources send to the engine.
+#[derive(Debug)]
+pub enum SourceEvent {
+    /// A partition was opened; its blocks follow.
+    Opened(Partition),
+    /// Partitions that are new to the tables, each with its first position. The engine commits all of them at once, in
+    /// one commit per table. The source sends their blocks once they are in the [`DurableFrontier`].
+    Discovered(Vec<Partition>),
+    /// Records of an opened partition.
+    Block(RecordBlock),
+    /// The current end of a partition: the position that its next record will have.
+    EndOffset {
+        #[allow(missing_docs)]
+        partition: PartitionId,
+        #[allow(missing_docs)]
+        end: Position,
+    },
+    /// A part of a source cannot be read until the user acts; with `cause: None`, it can be read again. The run continues
+    /// with all other parts and reports this in its status.
+    Blocked {
+        /// For example `kafka/12ab.pin`.
+        source: String,
+        /// The reason, and what to do.
+        cause: Option<String>,
+    },
+    /// The partition will never have more records.
+    Ended(PartitionId),
+    /// A reader has sent everything that existed when it started. Sent once per reader; see
+    /// [`SourceContext::backlog_readers`].
+    BacklogRead,
+    /// Reading failed. The run must end with this error.
+    Failed(SourceError),
+}
+
+/// Why a source cannot start or continue.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The record before the stored position is gone, or another one is there.
+    #[error("{partition} is not the stream that was read before: {what}")]
+    Changed {
+        #[allow(missing_docs)]
+        partition: String,
+        /// What was expected, what was found, and what to do.
+        what: String,
+    },
+    /// Records expired before they were read.
+    #[error("{partition} no longer holds positions {from} to {to}{}, and they were not read: {what}", count_at_most(*from, *to))]
+    Lost {
+        #[allow(missing_docs)]
+        partition: String,
+        /// The first lost position.
+        from: Position,
+        /// The last lost position.
+        to: Position,
+        /// What to do.
+        what: String,
+    },
+    /// Reading failed.
+    #[error("read {partition}")]
+    Read {
+        /// The partition's name, or a path.
+        partition: String,
+        #[allow(missing_docs)]
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A thread of the source panicked. This is a bug in pinflow.
+    #[error("read {partition}: panicked: {what}")]
+    Panicked {
+        #[allow(missing_docs)]
+        partition: String,
+        /// The panic's message.
+        what: String,
+    },
+    /// What the configuration names does not exist or cannot be used.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// The most records that a range contains, if positions count records.
+fn count_at_most(from: Position, to: Position) -> String {
+    match (from.narrow(), to.narrow()) {
+        (Some(from), Some(to)) => format!(", {} records at the most", to - from + 1),
+        _ => String::new(),
+    }
+}
+
+/// What a source works with: where partitions resume, and the bounded channel to the engine. Sends wait while the engine
+/// is busy.
+#[derive(Clone)]
+pub struct SourceContext {
+    events: mpsc::Sender<SourceEvent>,
+    stored: Arc<ResumePositions>,
+    ids: Arc<AtomicU32>,
+    stop: watch::Receiver<bool>,
+    durable: DurableFrontier,
+    until_caught_up: bool,
+    backlogs: Arc<AtomicUsize>,
+}
+
+/// How far each partition is durable: what lies before that position is committed and will not be read again.
+///
+/// The engine advances it, and sources watch it: the one thing, besides credit, that flows back. In a run without tables
+/// a position is durable as soon as its answers are up to date.
+#[derive(Debug, Clone, Default)]
+pub struct DurableFrontier(watch::Sender<BTreeMap<PartitionId, Position>>);
+
+impl DurableFrontier {
+    /// Advances partitions, and wakes whoever waits for that.
+    pub fn advance(&self, positions: impl IntoIterator<Item = (PartitionId, Position)>) {
+        self.0.send_modify(|durable| durable.extend(positions));
+    }
+
+    /// The position of each partition that has one. Holding it blocks the engine: drop it soon.
+    #[must_use]
+    pub fn positions(&self) -> watch::Ref<'_, BTreeMap<PartitionId, Position>> {
+        self.0.borrow()
+    }
+
+    /// A receiver that sees every later advance.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<BTreeMap<PartitionId, Position>> {
+        self.0.subscribe()
+    }
+}
+
+/// The engine has ended. A source that gets this error ends without reporting a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineGone;
+
+impl SourceContext {
+    /// A context, and the receiver for the engine. `capacity` is in events; `stored` says where partitions resume.
+    #[must_use]
+    pub fn new(
+        capacity: usize,
+        stored: ResumePositions,
+        stop: watch::Receiver<bool>,
+    ) -> (SourceContext, mpsc::Receiver<SourceEvent>) {
+        let (events, receiver) = mpsc::channel(capacity);
+        let ids = Arc::new(AtomicU32::new(0));
+        let context = SourceContext {
+            events,
+            stored: Arc::new(stored),
+            ids,
+            stop,
+            durable: DurableFrontier::default(),
+            until_caught_up: false,
+            backlogs: Arc::default(),
+        };
+        (context, receiver)
+    }
+
+    /// Sets whether sources end once they have read the backlog.
+    #[must_use]
+    pub fn with_until_caught_up(self, until_caught_up: bool) -> SourceContext {
+        SourceContext { until_caught_up, ..self }
+    }
+
+    /// Whether sources end once they have read the backlog.
+    #[must_use]
+    pub fn stops_when_caught_up(&self) -> bool {
+        self.until_caught_up
+    }
+
+    /// Registers a reader that will send [`SourceEvent::BacklogRead`] once. Called before the engine starts.
+    pub fn expect_backlog(&self) {
+        self.backlogs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The number of readers that will send [`SourceEvent::BacklogRead`]. Final once all sources are started.
+    #[must_use]
+    pub fn backlog_readers(&self) -> usize {
+        self.backlogs.load(Ordering::Relaxed)
+    }
+
+    /// Where a partition resumes according to the tables; `None` if it is new to them.
+    #[must_use]
+    pub fn stored_progress(&self, key: &str) -> Option<PartitionProgress> {
+        self.stored.get(key).copied()
+    }
+
+    /// Every partition known to the tables whose key starts with `prefix`.
+    pub fn stored_with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, PartitionProgress)> {
+        let from = self.stored.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        from.take_while(move |(key, _)| key.starts_with(prefix)).map(|(key, reached)| (key.as_str(), *reached))
+    }
+
+    /// Registers a partition and sends [`SourceEvent::Opened`].
+    ///
+    /// # Errors
+    /// [`EngineGone`]
+    pub fn open_partition(&self, name: &str, key: &str, carries: StreamHint) -> Result<Partition, EngineGone> {
+        let partition = self.register_partition(name, key, carries, self.stored_progress(key));
+        self.send(SourceEvent::Opened(partition.clone()))?;
+        Ok(partition)
+    }
+
+    /// Gives a partition its number, without sending an event.
+    #[must_use]
+    pub fn register_partition(
+        &self,
+        name: &str,
+        key: &str,
+        carries: StreamHint,
+        resumed: Option<PartitionProgress>,
+    ) -> Partition {
+        let id = PartitionId(self.ids.fetch_add(1, Ordering::Relaxed));
+        Partition { id, name: name.to_owned(), key: key.to_owned(), carries, resumed }
+    }
+
+    /// Sends from a thread that may block. Waits while the engine is busy.
+    ///
+    /// # Errors
+    /// [`EngineGone`]
+    pub fn send(&self, event: SourceEvent) -> Result<(), EngineGone> {
+        self.events.blocking_send(event).map_err(|_| EngineGone)
+    }
+
+    /// Sends from a task. Waits while the engine is busy.
+    ///
+    /// # Errors
+    /// [`EngineGone`]
+    pub async fn send_async(&self, event: SourceEvent) -> Result<(), EngineGone> {
+        self.events.send(event).await.map_err(|_| EngineGone)
+    }
+
+    /// Waits until sources must stop reading.
+    pub async fn until_stopped(&self) {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            // An error means that the sender was dropped: no stop can be requested any more.
+            Ok(_) = stop.wait_for(|stop| *stop) => {}
+            () = self.events.closed() => {}
+        }
+    }
+
+    /// Sends without waiting. Returns the event if the engine is busy.
+    ///
+    /// # Errors
+    /// [`EngineGone`]
+    pub fn try_send(&self, event: SourceEvent) -> Result<Option<SourceEvent>, EngineGone> {
+        match self.events.try_send(event) {
+            Ok(()) => Ok(None),
+            Err(mpsc::error::TrySendError::Full(event)) => Ok(Some(event)),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(EngineGone),
+        }
+    }
+
+    /// How far each partition is durable.
+    #[must_use]
+    pub fn durable_frontier(&self) -> &DurableFrontier {
+        &self.durable
+    }
+
+    /// Whether sources must stop reading: a stop was requested, or the engine has ended.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        *self.stop.borrow() || self.events.is_closed()
+    }
+}

@@ -1,0 +1,111 @@
+//! Deletions of rows that were meant, such as the erasure of a person's data, recorded so that the ledger law holds again.
+//!
+//! For each partition the number of its deleted rows is stored in `rejected`, as a `txn` action: it outlives checkpoints
+//! and the cleaning of the log, as positions do. What the commit says of itself names the rows, for people.
+
+use std::collections::BTreeMap;
+
+use deltalake::ObjectStoreError;
+use deltalake::logstore::object_store::PutMode;
+use serde::Serialize;
+
+use super::error::DeltaError;
+use super::inspect::inspect;
+use super::ledger::Ids;
+use super::log::Log;
+use super::schema::Table;
+use super::verify::{Columns, verify};
+use pinflow_storage::Location;
+
+/// Tries to commit while others do.
+const COMMIT_TRIES_MAX: u32 = 100;
+/// The operation of the commit.
+const OPERATION: &str = "ACCEPT DELETION";
+
+/// Rows of one partition whose deletion was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AcceptedDeletion {
+    /// What its rows' `_source` says.
+    pub source: String,
+    /// Rows that were accepted before.
+    pub before: u64,
+    /// Rows that are accepted now, those included.
+    pub rows: u64,
+}
+
+/// Why deletions were not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// The tables cannot be read or written.
+    #[error(transparent)]
+    Delta(#[from] DeltaError),
+    /// Something else is wrong with the tables.
+    #[error("nothing was accepted, for more is wrong than missing rows:\n{}", .0.join("\n"))]
+    OtherFaults(Vec<String>),
+}
+
+/// Accepts that rows are missing: from now on the tables should hold what they hold. Gives back what changed.
+///
+/// # Errors
+/// If something is wrong that is no deletion (rows twice, a missing table), or the tables cannot be read or written.
+pub async fn accept_deletion(place: impl Into<Location>) -> Result<Vec<AcceptedDeletion>, AcceptError> {
+    let tables = inspect(place, 0).await?;
+    let mut keys = BTreeMap::new();
+    for moved in tables.iter().flat_map(|contents| &contents.reached) {
+        keys.insert(moved.source.clone(), moved.key.clone());
+    }
+    let rejected = tables.iter().find(|contents| contents.which == Table::Rejected);
+    let written = rejected.map(|contents| (contents.place.clone(), contents.pipeline.clone(), contents.version));
+    let verdict = verify(tables, Columns::Lineage, |_| {}).await?;
+    let others: Vec<String> = verdict.other_violations.iter().chain(&verdict.unproved).cloned().collect();
+    let (Some((place, pipeline, version)), true) = (written, others.is_empty()) else {
+        return Err(AcceptError::OtherFaults(others));
+    };
+    let mut accepted = Vec::new();
+    let mut rows_by_key = BTreeMap::new();
+    for partition in verdict.partitions {
+        let rows = partition.stored.saturating_sub(partition.found);
+        if rows != partition.deleted
+            && let Some(key) = keys.remove(&partition.source)
+        {
+            rows_by_key.insert(key, rows);
+            accepted.push(AcceptedDeletion { source: partition.source, before: partition.deleted, rows });
+        }
+    }
+    if !accepted.is_empty() {
+        commit(&Log::new(&place)?, version, &commit_bytes(&pipeline, &rows_by_key, &accepted)).await?;
+    }
+    Ok(accepted)
+}
+
+fn commit_bytes(pipeline: &str, rows_by_key: &BTreeMap<String, u64>, accepted: &[AcceptedDeletion]) -> bytes::Bytes {
+    let now = jiff::Timestamp::now().as_millisecond();
+    let info = serde_json::json!({ "commitInfo": {
+        "timestamp": now,
+        "operation": OPERATION,
+        "operationParameters": {},
+        "engineInfo": concat!("pinflow:", env!("CARGO_PKG_VERSION")),
+        "pinflow": { "deleted": accepted },
+    }});
+    let txns = Ids::new(pipeline).deletions(rows_by_key);
+    let txns = txns.iter().map(|txn| serde_json::json!({ "txn": { "appId": txn.app_id, "version": txn.version } }));
+    let lines: Vec<String> = std::iter::once(info).chain(txns).map(|line| line.to_string()).collect();
+    lines.join("\n").into()
+}
+
+/// Puts a commit after the newest one, whichever that is then: it changes nothing that others could depend on.
+async fn commit(log: &Log, version: u64, bytes: &bytes::Bytes) -> Result<(), DeltaError> {
+    let mut next = version + 1;
+    let mut tries = 0;
+    loop {
+        let location = log.commit_location(next);
+        match log.store().put_opts(&location, bytes.clone().into(), PutMode::Create.into()).await {
+            Ok(_) => return Ok(()),
+            Err(ObjectStoreError::AlreadyExists { .. }) if tries < COMMIT_TRIES_MAX => {
+                tries += 1;
+                next += 1;
+            }
+            Err(cause) => return Err(DeltaError::Store { what: "commit to", path: log.shown(&location), cause }),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! One answer's table.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use deltalake::arrow::error::ArrowError;
+use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake::kernel::{Action, Add};
+use deltalake::logstore::object_store::ObjectStoreExt;
+use deltalake::logstore::object_store::path::Path as ObjectPath;
+use deltalake::operations::create::CreateBuilder;
+use deltalake::protocol::{DeltaOperation, SaveMode};
+use deltalake::{DeltaTable, checkpoints};
+use jiff::Timestamp;
+use pinflow_dataflows::answer::AnswerRow;
+use pinflow_dataflows::questions::Question;
+
+use super::Form;
+use super::rows::{self, Diffs, Moment};
+use crate::{DeltaError, Log, PIPELINE, active_files, builder, failed, make_folder};
+use pinflow_core::position::Epoch;
+use pinflow_storage::Location;
+
+/// Commits from one checkpoint of the log to the next.
+const CHECKPOINT_COMMITS: u64 = 20;
+
+/// An answer's table, and what it holds.
+pub(super) struct AnswerTable {
+    /// The answer, by its index.
+    pub(super) answer: usize,
+    question: &'static Question,
+    form: Form,
+    pipeline: String,
+    log: Log,
+    /// How long what was replaced is kept.
+    keep: Duration,
+    /// `None` once a write has failed: then the table must be looked at anew.
+    open: Option<Open>,
+    /// Files that are part of no version that must be kept, with when they became so.
+    gone: VecDeque<(Instant, String)>,
+}
+
+/// The table as it stands.
+struct Open {
+    handle: DeltaTable,
+    held: Diffs,
+}
+
+impl AnswerTable {
+    pub(super) fn new(
+        root: &Location,
+        (answer, question, form): (usize, &'static Question, Form),
+        pipeline: &str,
+        keep: Duration,
+    ) -> Result<AnswerTable, DeltaError> {
+        let log = Log::new(&root.join(&form.name(question)))?;
+        let pipeline = pipeline.to_owned();
+        Ok(AnswerTable { answer, question, form, pipeline, log, keep, open: None, gone: VecDeque::new() })
+    }
+
+    /// Creates the table, or reads what it holds.
+    pub(super) async fn open(&mut self) -> Result<(), DeltaError> {
+        let handle = match self.log.newest().await? {
+            None => self.create().await?,
+            Some(_) => self.load().await?,
+        };
+        let files = active_files(&handle, &self.log)?;
+        let (columns, form) = (self.question.columns, self.form);
+        let files: Vec<_> = files.into_iter().map(|file| file.at).collect();
+        let active: BTreeSet<String> =
+            files.iter().filter_map(|file| Some(file.path.file_name()?.to_str()?.to_owned())).collect();
+        let held = tokio::task::spawn_blocking(move || {
+            let mut held = Diffs::new();
+            for file in files {
+                let read = rows::read(columns, form, file.open()?, &mut held);
+                read.map_err(|cause| unreadable("read", &file.path, cause))?;
+            }
+            Ok::<_, DeltaError>(held)
+        });
+        let held = held.await.map_err(|_| DeltaError::Died { what: "reading an answer's table" })??;
+        self.find_left_over(&active).await?;
+        self.open = Some(Open { handle, held });
+        Ok(())
+    }
+
+    async fn load(&self) -> Result<DeltaTable, DeltaError> {
+        let mut handle = builder(&self.log)?.build().map_err(failed("open", &self.log))?;
+        handle.load().await.map_err(failed("open", &self.log))?;
+        let snapshot = handle.snapshot().map_err(failed("open", &self.log))?;
+        let path = || self.log.folder.clone();
+        match snapshot.metadata().configuration().get(PIPELINE) {
+            Some(theirs) if *theirs == self.pipeline => {}
+            Some(theirs) => {
+                return Err(DeltaError::Pipeline { path: path(), theirs: theirs.clone(), ours: self.pipeline.clone() });
+            }
+            None => {
+                return Err(DeltaError::Foreign { path: path(), what: format!("a Delta table without {PIPELINE}") });
+            }
+        }
+        let schema = snapshot.metadata().parse_schema().map_err(|fault| failed("read", &self.log)(fault.into()))?;
+        let wanted = rows::delta(self.question.columns, self.form);
+        let same = schema
+            .fields()
+            .zip(&wanted)
+            .all(|(one, other)| one.name() == other.name() && one.data_type() == other.data_type());
+        if !same || schema.fields().count() != wanted.len() {
+            return Err(DeltaError::Schema {
+                path: path(),
+                what: "its columns are not those of the answer".to_owned(),
+            });
+        }
+        Ok(handle)
+    }
+
+    async fn create(&self) -> Result<DeltaTable, DeltaError> {
+        make_folder(&self.log)?;
+        // The log of a table that is replaced every minute is as short as its versions are kept.
+        let keep = format!("interval {} seconds", self.keep.as_secs());
+        let configuration = [
+            (PIPELINE.to_owned(), Some(self.pipeline.clone())),
+            ("delta.logRetentionDuration".to_owned(), Some(keep.clone())),
+            ("delta.deletedFileRetentionDuration".to_owned(), Some(keep)),
+        ];
+        CreateBuilder::new()
+            .with_log_store(builder(&self.log)?.build_storage().map_err(failed("create", &self.log))?)
+            .with_table_name(self.form.name(self.question))
+            .with_columns(rows::delta(self.question.columns, self.form))
+            .with_raise_if_key_not_exists(false)
+            .with_configuration(configuration)
+            .await
+            .map_err(failed("create", &self.log))
+    }
+
+    /// Brings the table to these rows.
+    pub(super) async fn bring_to(
+        &mut self,
+        rows: &BTreeSet<AnswerRow>,
+        epoch: Epoch,
+        as_of: Timestamp,
+    ) -> Result<(), DeltaError> {
+        if self.open.is_none() {
+            self.open().await?;
+        }
+        let Some(Open { handle, held }) = self.open.take() else { return Ok(()) };
+        let wanted: Diffs = rows.iter().map(|row| (row.clone(), 1)).collect();
+        if held == wanted {
+            self.open = Some(Open { handle, held });
+            return self.clean().await;
+        }
+        let moment = Moment { epoch, as_of };
+        let file = match self.form {
+            Form::Current => wanted.clone(),
+            Form::Changes => changes(&held, &wanted),
+        };
+        let handle = self.write(handle, file, moment).await?;
+        self.open = Some(Open { handle, held: wanted });
+        self.clean().await
+    }
+
+    /// Writes a file, and commits it: in the place of all others, or beside them.
+    async fn write(&mut self, mut handle: DeltaTable, rows: Diffs, moment: Moment) -> Result<DeltaTable, DeltaError> {
+        let mut actions = Vec::new();
+        let mut replaced = Vec::new();
+        let snapshot = handle.snapshot().map_err(failed("read", &self.log))?;
+        if self.form == Form::Current {
+            for file in snapshot.log_data().iter() {
+                replaced.push(file.path().into_owned());
+                actions.push(Action::Remove(file.remove_action(true)));
+            }
+        }
+        if !rows.is_empty() {
+            actions.push(Action::Add(self.put(rows, moment).await?));
+        }
+        let mode = if self.form == Form::Current { SaveMode::Overwrite } else { SaveMode::Append };
+        let operation = DeltaOperation::Write { mode, partition_by: None, predicate: None };
+        let says = serde_json::json!({ "epoch": moment.epoch, "as_of": moment.as_of.to_string() });
+        // Two writers would undo each other for ever: the loser looks at the table anew. Checkpoints are made below.
+        let properties = CommitProperties::default()
+            .with_metadata([("pinflow".to_owned(), says)])
+            .with_max_retries(0)
+            .with_create_checkpoint(false)
+            .with_cleanup_expired_logs(Some(false));
+        CommitBuilder::from(properties)
+            .with_actions(actions)
+            .build(Some(snapshot), handle.log_store(), operation)
+            .await
+            .map_err(failed("commit to", &self.log))?;
+        self.gone.extend(replaced.into_iter().map(|name| (Instant::now(), name)));
+        handle.update_incremental(None).await.map_err(failed("read", &self.log))?;
+        if let Some(version) = handle.version()
+            && version % CHECKPOINT_COMMITS == 0
+        {
+            checkpoints::create_checkpoint(&handle, None).await.map_err(failed("make a checkpoint of", &self.log))?;
+            checkpoints::cleanup_metadata(&handle, None).await.map_err(failed("clean the log of", &self.log))?;
+        }
+        Ok(handle)
+    }
+
+    async fn put(&self, rows: Diffs, moment: Moment) -> Result<Add, DeltaError> {
+        let (columns, form, number) = (self.question.columns, self.form, rows.len());
+        let encoded = tokio::task::spawn_blocking(move || rows::encode(columns, form, &rows, moment));
+        let encoded = encoded.await.map_err(|_| DeltaError::Died { what: "encoding an answer's table" })?;
+        let bytes = encoded.map_err(|cause| unreadable("encode for", &self.log.folder, cause))?;
+        let name = format!("part-00000-{}-c000.snappy.parquet", uuid::Uuid::new_v4());
+        let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        let location = self.log.location(&name);
+        let put = self.log.store().put(&location, bytes.into()).await;
+        put.map_err(|cause| DeltaError::Store { what: "write", path: self.log.shown(&location), cause })?;
+        Ok(Add {
+            path: name,
+            partition_values: HashMap::new(),
+            size,
+            modification_time: Timestamp::now().as_millisecond(),
+            data_change: true,
+            stats: Some(serde_json::json!({ "numRecords": number }).to_string()),
+            tags: None,
+            deletion_vector: None,
+            base_row_id: None,
+            default_row_commit_version: None,
+            clustering_provider: None,
+        })
+    }
+
+    /// Data files that are part of the table no more, or never became so, are to be kept from now on.
+    async fn find_left_over(&mut self, active: &BTreeSet<String>) -> Result<(), DeltaError> {
+        let known: BTreeSet<String> = self.gone.iter().map(|(_, name)| name.clone()).collect();
+        for (name, _) in self.log.place().list_entries().await?.files {
+            let ours = name.starts_with("part-") && name.ends_with(".parquet");
+            if ours && !active.contains(&name) && !known.contains(&name) {
+                self.gone.push_back((Instant::now(), name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes what has been kept for long enough, unless it is part of the table after all: a commit whose outcome was
+    /// unknown may have landed since.
+    async fn clean(&mut self) -> Result<(), DeltaError> {
+        if self.gone.front().is_none_or(|(since, _)| since.elapsed() < self.keep) {
+            return Ok(());
+        }
+        if let Some(Open { handle, .. }) = &self.open {
+            let snapshot = handle.snapshot().map_err(failed("read", &self.log))?;
+            let active: BTreeSet<String> = snapshot.log_data().iter().map(|file| file.path().into_owned()).collect();
+            self.gone.retain(|(_, name)| !active.contains(name));
+        }
+        while let Some((_, name)) = self.gone.front().filter(|(since, _)| since.elapsed() >= self.keep) {
+            let location: ObjectPath = self.log.location(name);
+            match self.log.store().delete(&location).await {
+                Ok(()) | Err(deltalake::ObjectStoreError::NotFound { .. }) => {}
+                Err(cause) => {
+                    return Err(DeltaError::Store { what: "delete", path: self.log.shown(&location), cause });
+                }
+            }
+            self.gone.pop_front();
+        }
+        Ok(())
+    }
+}
+
+fn unreadable(what: &'static str, path: &Path, cause: ArrowError) -> DeltaError {
+    DeltaError::Library { what, path: path.to_owned(), cause: Box::new(cause.into()) }
+}
+
+/// What leads from one to the other.
+fn changes(held: &Diffs, wanted: &Diffs) -> Diffs {
+    let mut changes: Diffs = wanted.clone();
+    for (row, count) in held {
+        *changes.entry(row.clone()).or_default() -= count;
+    }
+    changes.retain(|_, diff| *diff != 0);
+    changes
+}

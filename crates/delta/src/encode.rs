@@ -1,0 +1,237 @@
+//! Rows become encoded groups of rows, on the worker's own thread.
+
+use deltalake::arrow::array::RecordBatch;
+use deltalake::parquet::errors::ParquetError;
+use pinflow_dataflows::ingest::RowSink;
+use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
+use pinflow_dataflows::rejection::Rejection;
+
+use super::columns::{Columns, GeoColumns, PinColumns, RejectedColumns, UserColumns};
+use super::file::Compression;
+use super::group::{Format, RowGroup};
+use super::schema::Table;
+use pinflow_connect::sink::Encoder;
+
+/// Rows that are encoded together: enough for the encoder of the file, few enough to stay in the processor's cache and
+/// not to keep the answers waiting.
+const ROWS_MAX: usize = 2_048;
+/// Bytes of text that are encoded together: few, too, where rows are large.
+const BYTES_MAX: usize = 4 << 20;
+/// Everything that one worker has encoded for a window.
+#[derive(Debug, Default)]
+pub struct Batches {
+    tables: [Encoded; 4],
+}
+
+/// What was encoded of one table; `None` without rows.
+type Encoded = Option<Result<RowGroup, ParquetError>>;
+
+impl Batches {
+    /// Rows for a table.
+    #[must_use]
+    pub fn rows(&self, table: Table) -> usize {
+        self.groups().filter(|(of, _)| *of == table).map(|(_, group)| group.rows).sum()
+    }
+
+    /// Bytes held in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.groups().map(|(_, group)| group.bytes()).sum()
+    }
+
+    fn groups(&self) -> impl Iterator<Item = (Table, &RowGroup)> {
+        Table::ALL
+            .into_iter()
+            .zip(&self.tables)
+            .filter_map(|(table, encoded)| Some((table, encoded.as_ref()?.as_ref().ok()?)))
+    }
+
+    pub(crate) fn take(&mut self, table: Table) -> Encoded {
+        self.tables[table as usize].take()
+    }
+}
+
+/// Builders for the four tables. One for each worker.
+pub struct DeltaEncoder {
+    pin: Chunks<PinColumns>,
+    geo: Chunks<GeoColumns>,
+    user: Chunks<UserColumns>,
+    rejected: Chunks<RejectedColumns>,
+}
+
+impl DeltaEncoder {
+    /// Without rows.
+    #[must_use]
+    pub fn new(compression: Compression) -> DeltaEncoder {
+        DeltaEncoder {
+            pin: Chunks::new(compression),
+            geo: Chunks::new(compression),
+            user: Chunks::new(compression),
+            rejected: Chunks::new(compression),
+        }
+    }
+}
+
+impl RowSink for DeltaEncoder {
+    fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
+        self.pin.add(|columns| columns.append(lineage, row));
+    }
+
+    fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
+        self.geo.add(|columns| columns.append(lineage, row));
+    }
+
+    fn user(&mut self, lineage: Lineage, row: &User<'_>) {
+        self.user.add(|columns| columns.append(lineage, row));
+    }
+
+    fn rejected(&mut self, lineage: Lineage, stream: Option<Stream>, rejection: &Rejection, payload: &[u8]) {
+        self.rejected.add(|columns| columns.append(lineage, stream, rejection, payload));
+    }
+}
+
+impl Encoder for DeltaEncoder {
+    type Batches = Batches;
+
+    fn cut(&mut self) -> Batches {
+        // In the order of `Table`.
+        Batches { tables: [self.rejected.cut(), self.pin.cut(), self.geo.cut(), self.user.cut()] }
+    }
+}
+
+struct Chunks<C> {
+    format: Format,
+    columns: C,
+    rows: usize,
+    bytes: usize,
+    /// What was encoded since the last cut; after a fault nothing more is, for the commit will tell of it and end the run.
+    encoded: Encoded,
+}
+
+impl<C: Columns> Chunks<C> {
+    fn new(compression: Compression) -> Chunks<C> {
+        Chunks { format: Format::new(C::TABLE, compression), columns: C::default(), rows: 0, bytes: 0, encoded: None }
+    }
+
+    /// Adds one row, which tells how many bytes of text it has.
+    fn add(&mut self, append: impl FnOnce(&mut C) -> usize) {
+        self.bytes += append(&mut self.columns);
+        self.rows += 1;
+        if self.rows == ROWS_MAX || self.bytes >= BYTES_MAX {
+            self.encode();
+        }
+    }
+
+    fn encode(&mut self) {
+        if self.rows == 0 {
+            return;
+        }
+        (self.rows, self.bytes) = (0, 0);
+        let batch = RecordBatch::try_new(C::TABLE.arrow(), self.columns.finish());
+        let batch = batch.expect("the builders stand in the order of the schema and grow by one each row");
+        let encoded = self.encoded.get_or_insert_with(|| self.format.group());
+        if let Ok(group) = encoded
+            && let Err(fault) = group.add(&batch)
+        {
+            *encoded = Err(fault);
+        }
+    }
+
+    fn cut(&mut self) -> Encoded {
+        self.encode();
+        self.encoded.take()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use super::super::columns::PAYLOAD_KEPT_BYTES;
+    use super::super::file;
+    use super::*;
+    use deltalake::arrow::array::{Array, AsArray};
+    use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use pinflow_dataflows::record::Position;
+    use pinflow_dataflows::rejection::RejectionReason;
+    use pinflow_dataflows::symbol::Symbol;
+
+    fn lineage(position: u64) -> Lineage {
+        of("recording/x.jsonl", position.into())
+    }
+
+    fn of(source: &str, position: Position) -> Lineage {
+        Lineage { arrived_at: None, source: Symbol::new(source), position, sub: 0 }
+    }
+
+    fn encoder() -> DeltaEncoder {
+        DeltaEncoder::new(Compression::Snappy)
+    }
+
+    /// What a reader finds in the file of a table.
+    fn stored(batches: &mut Batches, table: Table) -> RecordBatch {
+        let group = batches.take(table).unwrap().unwrap();
+        let file = file::join(&Format::new(table, Compression::Snappy), vec![group]).unwrap();
+        let mut batches = ParquetRecordBatchReaderBuilder::try_new(file.bytes).unwrap().build().unwrap();
+        batches.next().unwrap().unwrap()
+    }
+
+    fn encoded<C>(chunks: &Chunks<C>) -> usize {
+        chunks.encoded.as_ref().map_or(0, |group| group.as_ref().unwrap().rows)
+    }
+
+    #[test]
+    fn a_tombstone_has_no_bytes_and_a_large_message_keeps_its_head() {
+        let mut encoder = encoder();
+        let rejection = Rejection { reason: RejectionReason::Tombstone, detail: "null".to_owned() };
+        encoder.rejected(lineage(1), None, &rejection, b"");
+        encoder.rejected(lineage(2), Some(Stream::Geo), &rejection, &vec![b'x'; PAYLOAD_KEPT_BYTES + 9]);
+        let batch = stored(&mut encoder.cut(), Table::Rejected);
+        let lengths: Vec<usize> = (0..2).map(|row| batch.column(3).as_binary::<i32>().value(row).len()).collect();
+        assert_eq!(lengths, [0, PAYLOAD_KEPT_BYTES]);
+        let sha = batch.column(5).as_string::<i32>();
+        assert_eq!(sha.value(0), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert!(batch.column(0).is_null(0));
+        assert_eq!(batch.column(0).as_string::<i32>().value(1), "geo");
+    }
+
+    #[test]
+    fn text_order_of_positions_is_number_order() {
+        let texts = |source: &str, positions: &[Position]| {
+            let mut encoder = encoder();
+            let row = User { ind: 1, user_name: None, age: None, date_joined: None };
+            positions.iter().for_each(|position| encoder.user(of(source, *position), &row));
+            let batch = stored(&mut encoder.cut(), Table::User);
+            let texts = batch.column_by_name("_position").unwrap().as_string::<i32>().clone();
+            texts.iter().map(|text| text.unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let mut positions: Vec<Position> = [0, 9, 42, 99_999, u64::MAX].map(Position::from).into();
+        let narrow = texts("kafka/posts/0", &positions);
+        assert!(narrow.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!((&*narrow[2], &*narrow[4]), ("00000000000000000042", "18446744073709551615"));
+        let number = "49590338271490256608559692538361571095921575989136588898";
+        positions.push(number.parse().unwrap());
+        let wide = texts("kinesis/posts/shardId-000000000000", &positions);
+        assert!(wide.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(wide[5], number);
+        assert_eq!(wide[2], format!("{:056}", 42));
+    }
+
+    #[test]
+    fn chunks_are_encoded_by_rows_and_by_bytes_and_nothing_stays_behind() {
+        let mut encoder = encoder();
+        let row = User { ind: 1, user_name: None, age: None, date_joined: None };
+        for position in 0..ROWS_MAX as u64 * 2 + 1 {
+            encoder.user(lineage(position), &row);
+        }
+        let rejection = Rejection { reason: RejectionReason::NotJson, detail: "d".repeat(BYTES_MAX / 2) };
+        for position in 0..3 {
+            encoder.rejected(lineage(position), None, &rejection, b"");
+        }
+        assert_eq!((encoded(&encoder.user), encoded(&encoder.rejected), encoded(&encoder.pin)), (ROWS_MAX * 2, 2, 0));
+        let mut batches = encoder.cut();
+        let rows = Table::ALL.map(|table| batches.rows(table));
+        assert_eq!(rows, [3, 0, 0, ROWS_MAX * 2 + 1]);
+        assert!(batches.take(Table::Pin).is_none() && batches.take(Table::User).is_some());
+        assert_eq!(encoder.cut().bytes(), 0);
+    }
+}

@@ -1,0 +1,250 @@
+//! What tables hold, read without writing to them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::error::DeltaError;
+use super::ledger::Ids;
+use super::log::Log;
+use super::open::{self, ActiveFile, PIPELINE};
+use super::rows;
+use super::schema::Table;
+use pinflow_connect::sink::PartitionReached;
+use pinflow_core::position;
+use pinflow_storage::Location;
+
+/// Times that the tables are listed while some of them seem to be missing.
+const LISTINGS_MAX: u32 = 3;
+/// What to do about a table that is gone.
+const RESTORE_TABLE: &str = "restore its folder from a backup, or move all four away and read everything again";
+
+/// One table as of its newest version.
+#[derive(Debug, Clone, Serialize)]
+pub struct Contents {
+    /// The table's name.
+    pub table: &'static str,
+    /// Its folder.
+    pub path: PathBuf,
+    /// Who writes to it.
+    pub pipeline: String,
+    /// The newest version.
+    pub version: u64,
+    /// Data files.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// How far each partition was written.
+    pub positions: Vec<Position>,
+    /// The newest commits, newest first.
+    pub history: Vec<Change>,
+    #[serde(skip)]
+    pub(crate) place: Location,
+    #[serde(skip)]
+    pub(crate) which: Table,
+    #[serde(skip)]
+    pub(crate) active: Vec<ActiveFile>,
+    #[serde(skip)]
+    pub(crate) reached: Vec<PartitionReached>,
+    /// Rows whose deletion was accepted, by the key of their partition.
+    #[serde(skip)]
+    pub(crate) deleted: BTreeMap<String, u64>,
+    /// Whether a writer has ever owned it: a table that was made again beside the others has no owner.
+    #[serde(skip)]
+    pub(crate) is_owned: bool,
+    /// Whether it was named by its own folder, without the other three.
+    #[serde(skip)]
+    pub(crate) is_alone: bool,
+}
+
+/// How far a partition was written to a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Position {
+    /// What its rows' `_source` says.
+    pub source: String,
+    /// The next position to read.
+    #[serde(serialize_with = "position::serialize")]
+    pub next: position::Position,
+    /// Rows read before it, into whichever table.
+    pub rows: u64,
+}
+
+/// One commit.
+#[derive(Debug, Clone, Serialize)]
+pub struct Change {
+    /// The version it made.
+    pub version: u64,
+    /// When.
+    pub time: Option<String>,
+    /// What was done, as the log says.
+    pub operation: String,
+    /// Rows it added, where the log says.
+    pub rows: Option<u64>,
+    /// Positions it moved, by source.
+    #[serde(serialize_with = "serialize_all")]
+    pub positions: BTreeMap<String, position::Position>,
+}
+
+fn serialize_all<S: serde::Serializer>(
+    positions: &BTreeMap<String, position::Position>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(positions.iter().map(|(source, next)| (source, position::to_json(*next))))
+}
+
+/// Reads the tables under a root, or the one table that a place is; `history` commits of each.
+///
+/// The four are read as of one consistent point, also while a run is committing: see `read_consistently`.
+///
+/// # Errors
+/// If there is no table of pinflow, or one cannot be read.
+pub async fn inspect(place: impl Into<Location>, history: usize) -> Result<Vec<Contents>, DeltaError> {
+    let place = place.into().resolve_existing()?;
+    let mut found = read_consistently(&place, history).await?;
+    for _ in 1..LISTINGS_MAX {
+        if missing_tables(&found).is_empty() {
+            break;
+        }
+        // A run that is creating the tables makes them one after the other.
+        found = read_consistently(&place, history).await?;
+    }
+    if found.is_empty() {
+        let what = "no folder rejected, pin, geo or user with a _delta_log".to_owned();
+        return Err(DeltaError::Foreign { path: place.name().to_owned(), what });
+    }
+    Ok(found)
+}
+
+/// Reads all tables, `rejected` last.
+///
+/// A window is committed to `rejected` first. So whatever position a cleaned table has when it is read, all rejections
+/// before it are in the `rejected` that is read later. What a table holds beyond the least position of all does not
+/// count as read, so the least position is the consistent point.
+async fn read_consistently(place: &Location, history: usize) -> Result<Vec<Contents>, DeltaError> {
+    let is_alone = is_table(place).await?;
+    let mut listed = tables(place).await?;
+    listed.sort_by_key(|(table, _)| *table == Table::Rejected);
+    let mut found = Vec::new();
+    for (table, place) in listed {
+        found.push(Contents { is_alone, ..read(table, &place, history).await? });
+    }
+    found.sort_by_key(|contents| contents.which);
+    Ok(found)
+}
+
+/// What is wrong if tables are missing while others hold positions, a line each with what to do.
+///
+/// Tables in which no position was ever stored may be few: a run that dies while it creates them leaves some.
+#[must_use]
+pub fn missing_tables(found: &[Contents]) -> Vec<String> {
+    let is_written = found.iter().any(|contents| !contents.reached.is_empty());
+    if !is_written || found.iter().any(|contents| contents.is_alone) {
+        return Vec::new();
+    }
+    let missing = |table: Table| match found.iter().find(|contents| contents.which == table) {
+        Some(contents) if contents.is_owned => None,
+        Some(contents) => Some(format!(
+            "table `{table}` was created again ({}): the rows that it held are not there; {RESTORE_TABLE}",
+            contents.path.display()
+        )),
+        None => Some(format!("table `{table}` is missing beside the others, which hold positions; {RESTORE_TABLE}")),
+    };
+    Table::ALL.into_iter().filter_map(missing).collect()
+}
+
+/// The tables under a root, or the one table that a place is.
+pub(crate) async fn tables(place: &Location) -> Result<Vec<(Table, Location)>, DeltaError> {
+    if is_table(place).await? {
+        let named = |table: &Table| place.name().file_name().is_some_and(|name| name == table.name());
+        return Ok(Table::ALL.into_iter().filter(named).map(|table| (table, place.clone())).collect());
+    }
+    let mut found = Vec::new();
+    for table in Table::ALL {
+        let place = place.join(table.name());
+        if is_table(&place).await? {
+            found.push((table, place));
+        }
+    }
+    Ok(found)
+}
+
+async fn is_table(place: &Location) -> Result<bool, DeltaError> {
+    Ok(place.list_entries().await?.folders.iter().any(|name| name == "_delta_log"))
+}
+
+async fn read(table: Table, place: &Location, history: usize) -> Result<Contents, DeltaError> {
+    let log = Log::new(place)?;
+    let folder = place.name();
+    let foreign = |what: String| DeltaError::Foreign { path: folder.to_owned(), what };
+    let version = log.newest().await?.ok_or_else(|| foreign("a log without commits".to_owned()))?;
+    // First: these errors name the file and the mend, the library's do not.
+    log.txns(version).await?;
+    let pipeline = pipeline(&log, version).await?;
+    let loaded = open::load(&log, table, version, &Ids::new(&pipeline)).await?;
+    let unstorable = |fault: super::ledger::Unstorable| DeltaError::Position {
+        path: folder.to_owned(),
+        key: fault.key,
+        what: fault.what,
+    };
+    let reached = loaded.ledger.partitions().map_err(unstorable)?;
+    let active = open::active_files(&loaded.handle, &log)?;
+    let position = |moved: &PartitionReached| Position {
+        source: moved.source.clone(),
+        next: moved.reached.next,
+        rows: moved.reached.rows,
+    };
+    Ok(Contents {
+        table: table.name(),
+        path: folder.to_owned(),
+        pipeline,
+        version,
+        files: active.len(),
+        bytes: active.iter().map(|file| file.bytes).sum(),
+        rows: rows::count(&active).await?,
+        positions: reached.iter().map(position).collect(),
+        history: changes(&log, version, history).await?,
+        place: place.clone(),
+        which: table,
+        active,
+        reached,
+        deleted: loaded.ledger.deleted().clone(),
+        is_owned: loaded.ledger.owner.is_some(),
+        is_alone: false,
+    })
+}
+
+/// The pipeline that a table names as its writer.
+async fn pipeline(log: &Log, version: u64) -> Result<String, DeltaError> {
+    let mut handle = open::builder(log)?.build().map_err(open::failed("open", log))?;
+    handle.load_version(version).await.map_err(open::failed("open", log))?;
+    let snapshot = handle.snapshot().map_err(open::failed("open", log))?;
+    let named = snapshot.metadata().configuration().get(PIPELINE).cloned();
+    named.ok_or_else(|| DeltaError::Foreign {
+        path: log.folder.clone(),
+        what: format!("a Delta table without {PIPELINE}"),
+    })
+}
+
+/// The newest commits that the log still holds.
+async fn changes(log: &Log, version: u64, limit: usize) -> Result<Vec<Change>, DeltaError> {
+    let mut changes = Vec::new();
+    for version in (0..=version).rev().take(limit) {
+        let Some(commit) = log.commit(version).await? else { break };
+        let info = commit.lines.into_iter().find_map(|line| line.commit_info).unwrap_or_default();
+        let time = info["timestamp"].as_i64().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        let positions = info["pinflow"]["positions"].as_object();
+        let moved = positions.into_iter().flatten();
+        let moved = moved.filter_map(|(source, next)| Some((source.clone(), position::from_json(next)?)));
+        changes.push(Change {
+            version,
+            time: time.map(|time| format!("{time:.3}")),
+            operation: info["operation"].as_str().unwrap_or("?").to_owned(),
+            rows: info["operationMetrics"]["numOutputRows"].as_str().and_then(|rows| rows.parse().ok()),
+            positions: moved.collect(),
+        });
+    }
+    Ok(changes)
+}

@@ -1,0 +1,323 @@
+//! What a table's log says beside its rows: who owns it, and how far each partition was written.
+//!
+//! All of it are `txn` actions (an application id and a number), because they alone land in the same commit as
+//! the rows and outlive checkpoints and the cleaning of the log. They carry no `lastUpdated`, so that they never
+//! expire. With `P` = `pinflow/v1/‹pipeline›` a table holds
+//!
+//! | application id | number |
+//! | --- | --- |
+//! | `P#owner` | incarnation of the writer; raised by each start |
+//! | `P#nonce` | drawn at each start: two that raised to the same incarnation are told apart by it |
+//! | `P#commit` | commits of this pipeline to this table so far |
+//! | `P/‹key›` | the next position to read; of one that is wider than 63 bits, the lowest 63 |
+//! | `P/‹key›#next1`, `#next2` | the next 63 bits of such a position, and those above |
+//! | `P/‹key›#rows`, `#anchor`, `#seek` | the rest of [`PartitionProgress`] |
+//! | `P/‹key›#carries` | 0 pin, 1 geo, 2 user, 3 any of them |
+//! | `P/‹key›#source/‹name›` | 0; the name is what `_source` says of the partition's rows |
+//! | `P/‹key›#deleted` | rows before the position whose deletion was accepted; in `rejected`, only where there are some |
+//!
+//! `%`, `#` and, in the pipeline, `/` are percent-encoded, so that no name can look like another id.
+
+use std::collections::BTreeMap;
+
+use deltalake::kernel::Transaction;
+use pinflow_dataflows::ingest::StreamHint;
+use pinflow_dataflows::record::Stream;
+
+use pinflow_connect::sink::PartitionReached;
+use pinflow_core::position::{PartitionProgress, Position};
+
+/// A number or a name that cannot be stored, or that was stored and cannot be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unstorable {
+    pub(crate) key: String,
+    pub(crate) what: String,
+}
+
+/// Everything that one pipeline's `txn` actions say in one table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Ledger {
+    /// The writer's incarnation and nonce, once there was one.
+    pub(crate) owner: Option<Owner>,
+    /// Commits so far.
+    pub(crate) commits: u64,
+    partitions: BTreeMap<String, Fields>,
+    /// Rows of each partition whose deletion was accepted.
+    deleted: BTreeMap<String, u64>,
+}
+
+/// One running writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) incarnation: u64,
+    pub(crate) nonce: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Fields {
+    next: Option<u64>,
+    /// The upper limbs of `next`. A position only grows: once it has some, every commit that moves it says them.
+    upper: [u64; 2],
+    rows: Option<u64>,
+    anchor: Option<u64>,
+    seek: Option<u64>,
+    carries: Option<u64>,
+    source: Option<String>,
+}
+
+/// The application ids of one pipeline.
+#[derive(Debug, Clone)]
+pub(crate) struct Ids {
+    prefix: String,
+}
+
+impl Ids {
+    pub(crate) fn new(pipeline: &str) -> Ids {
+        Ids { prefix: format!("pinflow/v1/{}", escape(pipeline).replace('/', "%2F")) }
+    }
+
+    /// The actions of a commit: the owner, the number of the commit, and the positions that move.
+    pub(crate) fn actions(
+        &self,
+        owner: Owner,
+        commits: u64,
+        moves: &[PartitionReached],
+    ) -> Result<Vec<Transaction>, Unstorable> {
+        let mut actions = Vec::with_capacity(3 + moves.len() * 6);
+        let mut add = |id: String, key: &str, number: u64| {
+            let version = i64::try_from(number)
+                .map_err(|_| Unstorable { key: key.to_owned(), what: format!("{number} is above 2^63-1") })?;
+            actions.push(Transaction::new(id, version));
+            Ok(())
+        };
+        let prefix = &self.prefix;
+        add(format!("{prefix}#owner"), "the writer", owner.incarnation)?;
+        add(format!("{prefix}#nonce"), "the writer", owner.nonce)?;
+        add(format!("{prefix}#commit"), "the writer", commits)?;
+        for PartitionReached { key, source, carries, reached } in moves {
+            let id = format!("{prefix}/{}", escape(key));
+            let [low, upper @ ..] = reached.next.limbs();
+            add(id.clone(), key, low)?;
+            if upper != [0, 0] {
+                add(format!("{id}#next1"), key, upper[0])?;
+                add(format!("{id}#next2"), key, upper[1])?;
+            }
+            add(format!("{id}#rows"), key, reached.rows)?;
+            add(format!("{id}#anchor"), key, reached.anchor)?;
+            add(format!("{id}#seek"), key, reached.seek)?;
+            add(format!("{id}#carries"), key, carries_number(*carries))?;
+            add(format!("{id}#source/{}", escape(source)), key, 0)?;
+        }
+        Ok(actions)
+    }
+
+    /// The actions that record how many rows of partitions were deleted on purpose.
+    pub(crate) fn deletions(&self, deleted: &BTreeMap<String, u64>) -> Vec<Transaction> {
+        let action = |(key, rows): (&String, &u64)| {
+            let id = format!("{}/{}#deleted", self.prefix, escape(key));
+            Transaction::new(id, i64::try_from(*rows).unwrap_or(i64::MAX))
+        };
+        deleted.iter().map(action).collect()
+    }
+
+    /// Whether a `txn` action is one that each commit of this pipeline's writers has.
+    pub(crate) fn is_of_writer(&self, id: &str) -> bool {
+        id.strip_prefix(&self.prefix) == Some("#commit")
+    }
+
+    /// Takes in one `txn` action; those of other applications are left alone.
+    pub(crate) fn apply(&self, ledger: &mut Ledger, id: &str, number: i64) -> Result<(), Unstorable> {
+        let Some(rest) = id.strip_prefix(&self.prefix) else { return Ok(()) };
+        let unstorable = |what: String| Unstorable { key: id.to_owned(), what };
+        let number = u64::try_from(number).map_err(|_| unstorable(format!("{number} is negative")))?;
+        if let Some(field) = rest.strip_prefix('#') {
+            let owner = ledger.owner.get_or_insert(Owner { incarnation: 0, nonce: 0 });
+            match field {
+                "owner" => owner.incarnation = number,
+                "nonce" => owner.nonce = number,
+                "commit" => ledger.commits = number,
+                _ => return Err(unstorable("written by a later pinflow".to_owned())),
+            }
+            return Ok(());
+        }
+        // Another pipeline whose name begins like ours has neither.
+        let Some(rest) = rest.strip_prefix('/') else { return Ok(()) };
+        let (key, field) = rest.split_once('#').map_or((rest, None), |(key, field)| (key, Some(field)));
+        if field == Some("deleted") {
+            ledger.deleted.insert(unescape(key), number);
+            return Ok(());
+        }
+        let fields = ledger.partitions.entry(unescape(key)).or_default();
+        match field {
+            None => fields.next = Some(number),
+            Some("next1") => fields.upper[0] = number,
+            Some("next2") => fields.upper[1] = number,
+            Some("rows") => fields.rows = Some(number),
+            Some("anchor") => fields.anchor = Some(number),
+            Some("seek") => fields.seek = Some(number),
+            Some("carries") => fields.carries = Some(number),
+            Some(field) => match field.strip_prefix("source/") {
+                Some(source) => fields.source = Some(unescape(source)),
+                None => return Err(unstorable("written by a later pinflow".to_owned())),
+            },
+        }
+        Ok(())
+    }
+}
+
+impl Ledger {
+    /// How far a partition was written to this table.
+    pub(crate) fn next(&self, key: &str) -> Option<Position> {
+        self.partitions.get(key).and_then(Fields::next)
+    }
+
+    /// The same, with what is stored beside the position (see [`PartitionProgress::seek`]).
+    pub(crate) fn place(&self, key: &str) -> Option<(Position, u64)> {
+        let fields = self.partitions.get(key)?;
+        Some((fields.next()?, fields.seek.unwrap_or(0)))
+    }
+
+    /// How many rows were read of a partition, as of what this table has stored.
+    pub(crate) fn rows(&self, key: &str) -> u64 {
+        self.partitions.get(key).and_then(|fields| fields.rows).unwrap_or(0)
+    }
+
+    /// Rows of each partition whose deletion was accepted.
+    pub(crate) fn deleted(&self) -> &BTreeMap<String, u64> {
+        &self.deleted
+    }
+
+    /// Whether no partition was ever written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.partitions.is_empty()
+    }
+
+    /// Every partition with its position.
+    pub(crate) fn partitions(&self) -> Result<Vec<PartitionReached>, Unstorable> {
+        self.partitions.iter().map(|(key, fields)| fields.complete(key)).collect()
+    }
+}
+
+impl Fields {
+    fn next(&self) -> Option<Position> {
+        let [next1, next2] = self.upper;
+        Position::from_limbs([self.next?, next1, next2])
+    }
+
+    fn complete(&self, key: &str) -> Result<PartitionReached, Unstorable> {
+        let missing = |what: &str| Unstorable { key: key.to_owned(), what: format!("no {what}") };
+        let carries = self.carries.ok_or_else(|| missing("carries"))?;
+        Ok(PartitionReached {
+            key: key.to_owned(),
+            source: self.source.clone().ok_or_else(|| missing("source"))?,
+            carries: number_carries(carries)
+                .ok_or_else(|| Unstorable { key: key.to_owned(), what: format!("carries {carries}") })?,
+            reached: PartitionProgress {
+                next: self.next().ok_or_else(|| missing("next"))?,
+                rows: self.rows.ok_or_else(|| missing("rows"))?,
+                anchor: self.anchor.ok_or_else(|| missing("anchor"))?,
+                seek: self.seek.ok_or_else(|| missing("seek"))?,
+            },
+        })
+    }
+}
+
+fn carries_number(carries: StreamHint) -> u64 {
+    match carries {
+        StreamHint::Only(Stream::Pin) => 0,
+        StreamHint::Only(Stream::Geo) => 1,
+        StreamHint::Only(Stream::User) => 2,
+        StreamHint::Auto => 3,
+    }
+}
+
+fn number_carries(number: u64) -> Option<StreamHint> {
+    [StreamHint::Only(Stream::Pin), StreamHint::Only(Stream::Geo), StreamHint::Only(Stream::User), StreamHint::Auto]
+        .into_iter()
+        .find(|carries| carries_number(*carries) == number)
+}
+
+fn escape(name: &str) -> String {
+    name.replace('%', "%25").replace('#', "%23")
+}
+
+fn unescape(name: &str) -> String {
+    name.replace("%23", "#").replace("%25", "%")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_move() -> impl Strategy<Value = PartitionReached> {
+        let number = || 0..=i64::MAX as u64;
+        let carries = (0..4u64).prop_map(|n| number_carries(n).unwrap());
+        let next = prop_oneof![
+            any::<u64>().prop_map(Position::from),
+            (number(), number(), 0..1_u64 << 60)
+                .prop_filter_map("END is none", |(a, b, c)| Position::from_limbs([a, b, c])),
+            Just(Position::END),
+        ];
+        let reached = (next, number(), number(), number()).prop_map(|(next, rows, anchor, seek)| PartitionProgress {
+            next,
+            rows,
+            anchor,
+            seek,
+        });
+        ("[a-c%#/2350]{0,8}", "\\PC{0,8}", carries, reached)
+            .prop_map(|(key, source, carries, reached)| PartitionReached { key, source, carries, reached })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_stored_is_read_back(
+            pipeline in "[a#%/]{0,4}",
+            moves in proptest::collection::btree_map("[a-c%#/2350]{0,8}", any_move(), 0..6),
+        ) {
+            let moves: Vec<_> = moves.into_iter().map(|(key, m)| PartitionReached { key, ..m }).collect();
+            let ids = Ids::new(&pipeline);
+            let owner = Owner { incarnation: 3, nonce: 4 };
+            let mut ledger = Ledger::default();
+            for action in ids.actions(owner, 5, &moves).unwrap() {
+                prop_assert_eq!(action.last_updated, None);
+                ids.apply(&mut ledger, &action.app_id, action.version).unwrap();
+            }
+            prop_assert_eq!(ledger.owner, Some(owner));
+            prop_assert_eq!(ledger.commits, 5);
+            prop_assert_eq!(ledger.partitions().unwrap(), moves);
+        }
+
+        #[test]
+        fn pipelines_never_see_one_another(ours in "[ab#%/]{1,4}", theirs in "[ab#%/]{1,4}", moved in any_move()) {
+            prop_assume!(ours != theirs);
+            let mut ledger = Ledger::default();
+            let owner = Owner { incarnation: 1, nonce: 1 };
+            for action in Ids::new(&theirs).actions(owner, 1, &[moved]).unwrap() {
+                Ids::new(&ours).apply(&mut ledger, &action.app_id, action.version).unwrap();
+            }
+            prop_assert_eq!(ledger, Ledger::default());
+        }
+    }
+
+    #[test]
+    fn a_number_that_no_txn_can_hold_is_refused() {
+        let moved = PartitionReached {
+            key: "k".to_owned(),
+            source: "s".to_owned(),
+            carries: StreamHint::Auto,
+            reached: PartitionProgress { rows: 1 << 63, ..PartitionProgress::NONE },
+        };
+        assert!(Ids::new("p").actions(Owner { incarnation: 1, nonce: 1 }, 1, &[moved]).is_err());
+        assert!(Ids::new("p").apply(&mut Ledger::default(), "pinflow/v1/p/k", -1).is_err());
+        assert!(Ids::new("p").apply(&mut Ledger::default(), "pinflow/v1/p/k#later", 1).is_err());
+    }
+
+    #[test]
+    fn half_a_position_is_no_position() {
+        let mut ledger = Ledger::default();
+        Ids::new("p").apply(&mut ledger, "pinflow/v1/p/k", 7).unwrap();
+        assert_eq!(ledger.partitions().unwrap_err().key, "k");
+    }
+}

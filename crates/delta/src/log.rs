@@ -1,0 +1,359 @@
+//! Reads a table's log: what its commits say of positions, owner, schema and protocol.
+//!
+//! Before every commit the writer must know what stands in the log since its last one. It reads just those files
+//! here, instead of updating a snapshot of the library, which evaluates every active file again each time and
+//! grows with the table.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use deltalake::ObjectStoreError;
+use deltalake::arrow::array::{Array, AsArray};
+use deltalake::arrow::datatypes::Int64Type;
+use deltalake::logstore::commit_uri_from_version;
+use deltalake::logstore::object_store::path::Path;
+use deltalake::logstore::object_store::{ObjectStore, ObjectStoreExt};
+use deltalake::parquet::arrow::ProjectionMask;
+use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use deltalake::parquet::errors::ParquetError;
+use futures::TryStreamExt;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::error::{DeltaError, from_arrow};
+use pinflow_storage::Location;
+
+/// What marks a commit that joined files as pinflow's own, in what it says of itself under `pinflow`.
+pub(crate) const COMPACTION_MARK: &str = "compaction";
+
+/// What identifies a commit's bytes.
+pub(crate) type Digest = [u8; 32];
+
+/// One table's log.
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    /// The table's folder, as people know it.
+    pub(crate) folder: PathBuf,
+    place: Location,
+    /// Where that is in its store.
+    root: Path,
+}
+
+/// One commit.
+#[derive(Debug)]
+pub(crate) struct Commit {
+    pub(crate) digest: Digest,
+    pub(crate) lines: Vec<Line>,
+}
+
+/// One action; those that say nothing of interest here are empty.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Line {
+    pub(crate) txn: Option<Txn>,
+    pub(crate) meta_data: Option<MetaData>,
+    pub(crate) protocol: Option<Protocol>,
+    pub(crate) add: Option<Added>,
+    pub(crate) remove: Option<Removed>,
+    pub(crate) commit_info: Option<serde_json::Value>,
+}
+
+/// A `txn` action.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Txn {
+    pub(crate) app_id: String,
+    pub(crate) version: i64,
+}
+
+/// An `add` action.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Added {
+    /// Of the file, in the table's folder, encoded as in a URL.
+    pub(crate) path: String,
+    #[serde(default)]
+    pub(crate) stats: Option<String>,
+    /// Whether the commit changes rows; a compaction does not.
+    #[serde(default)]
+    pub(crate) data_change: Option<bool>,
+}
+
+impl Added {
+    /// Rows of the file, where its statistics say.
+    pub(crate) fn rows(&self) -> Option<u64> {
+        serde_json::from_str::<serde_json::Value>(self.stats.as_deref()?).ok()?["numRecords"].as_u64()
+    }
+}
+
+/// A `remove` action.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Removed {
+    /// Of the file, in the table's folder, encoded as in a URL.
+    pub(crate) path: String,
+    /// Whether the commit changes rows; a compaction does not.
+    #[serde(default)]
+    pub(crate) data_change: Option<bool>,
+}
+
+/// A `metaData` action.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MetaData {
+    pub(crate) id: String,
+    pub(crate) schema_string: String,
+    #[serde(default)]
+    pub(crate) partition_columns: Vec<String>,
+    #[serde(default)]
+    pub(crate) configuration: HashMap<String, Option<String>>,
+}
+
+/// A `protocol` action.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Protocol {
+    pub(crate) min_reader_version: i64,
+    pub(crate) min_writer_version: i64,
+}
+
+impl Commit {
+    /// Whether it joined files, and another engine made it.
+    pub(crate) fn is_foreign_compaction(&self) -> bool {
+        let info = self.lines.iter().find_map(|line| line.commit_info.as_ref());
+        info.is_some_and(|info| {
+            info["operation"].as_str() == Some("OPTIMIZE") && info["pinflow"][COMPACTION_MARK].as_bool() != Some(true)
+        })
+    }
+
+    /// What the commit says of itself, for people: its version, time, operation and engine.
+    pub(crate) fn describe(&self, version: u64) -> String {
+        let info = self.lines.iter().find_map(|line| line.commit_info.as_ref());
+        let text = |key: &str| info.and_then(|info| info[key].as_str()).unwrap_or("unknown").to_owned();
+        let millis = info.and_then(|info| info["timestamp"].as_i64());
+        let time = millis.and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+        let time = time.map_or_else(|| "unknown time".to_owned(), |time| format!("{time:.0}"));
+        format!("version {version}, {time}, operation {}, engine {}", text("operation"), text("engineInfo"))
+    }
+}
+
+/// The digest of a commit's bytes.
+pub(crate) fn digest(bytes: &[u8]) -> Digest {
+    Sha256::digest(bytes).into()
+}
+
+impl Log {
+    /// The log of the table in a place, which has an absolute name.
+    pub(crate) fn new(place: &Location) -> Result<Log, DeltaError> {
+        Ok(Log { folder: place.name().to_owned(), root: place.prefix()?, place: place.clone() })
+    }
+
+    /// Where the table lies.
+    pub(crate) fn place(&self) -> &Location {
+        &self.place
+    }
+
+    /// A file of the table's store, as people know it.
+    pub(crate) fn shown(&self, location: &Path) -> String {
+        self.place.display_path(location)
+    }
+
+    /// Where a file of the table stands in the store.
+    pub(crate) fn location(&self, name: &str) -> Path {
+        Path::from_iter(self.root.parts().chain(Path::from(name).parts()))
+    }
+
+    /// Where a file of the log stands in the store.
+    pub(crate) fn location_in_log(&self, name: &str) -> Path {
+        self.location(&format!("_delta_log/{name}"))
+    }
+
+    /// Where a commit stands in the store.
+    pub(crate) fn commit_location(&self, version: u64) -> Path {
+        self.location(commit_uri_from_version(Some(version)).as_ref())
+    }
+
+    /// The store that the table lies in.
+    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
+        self.place.store()
+    }
+
+    /// A commit; `None` if there is none of this version.
+    pub(crate) async fn commit(&self, version: u64) -> Result<Option<Commit>, DeltaError> {
+        let location = self.commit_location(version);
+        let Some(bytes) = self.get(&location).await? else { return Ok(None) };
+        let lines = parse(&bytes).map_err(|what| DeltaError::Torn { path: self.shown(&location), what })?;
+        Ok(Some(Commit { digest: digest(&bytes), lines }))
+    }
+
+    /// Where a file lies that an action names, as people know it; `None` if its name cannot be read.
+    pub(crate) fn file_of_action(&self, encoded: &str) -> Option<PathBuf> {
+        Path::from_url_path(encoded).ok().map(|path| self.folder.join(path.as_ref()))
+    }
+
+    /// The newest commit up to a version that added a file, described; `None` if the log no longer holds it.
+    pub(crate) async fn describe_commit_adding(
+        &self,
+        version: u64,
+        file: &std::path::Path,
+    ) -> Result<Option<String>, DeltaError> {
+        for version in (0..=version).rev() {
+            let Some(commit) = self.commit(version).await? else { return Ok(None) };
+            let mut added = commit.lines.iter().filter_map(|line| self.file_of_action(&line.add.as_ref()?.path));
+            if added.any(|added| added == file) {
+                return Ok(Some(commit.describe(version)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every `txn` action up to a version, oldest first: from the newest checkpoint, then commit by commit.
+    /// And the digest of that version's commit, unless the log was cleaned up to it.
+    pub(crate) async fn txns(&self, version: u64) -> Result<(Vec<Txn>, Option<Digest>), DeltaError> {
+        let mut txns = Vec::new();
+        let mut first = 0;
+        if let Some((checkpoint, parts)) = self.checkpoint(version).await? {
+            for part in parts {
+                txns.extend(self.checkpoint_txns(&part).await?);
+            }
+            first = checkpoint + 1;
+        }
+        for version in first..=version {
+            let commit = self.commit(version).await?;
+            let commit = commit.ok_or_else(|| DeltaError::Gap { path: self.folder.clone(), version })?;
+            txns.extend(commit.lines.into_iter().filter_map(|line| line.txn));
+        }
+        let newest = self.commit(version).await?;
+        if newest.as_ref().is_some_and(|commit| commit.lines.is_empty()) {
+            // Others may follow an empty one: what it cost is found by the ledger law. The newest can be made good.
+            let path = self.shown(&self.commit_location(version));
+            return Err(DeltaError::Torn { path, what: "it is empty".to_owned() });
+        }
+        Ok((txns, newest.map(|commit| commit.digest)))
+    }
+
+    /// The version of the last whole checkpoint up to this version.
+    pub(crate) async fn last_checkpoint(&self, version: u64) -> Result<Option<u64>, DeltaError> {
+        Ok(self.checkpoint(version).await?.map(|(at, _)| at))
+    }
+
+    /// The newest version that the log holds; `None` if it holds none, because there is no table.
+    pub(crate) async fn newest(&self) -> Result<Option<u64>, DeltaError> {
+        let versions = self.list().await?.into_iter().filter_map(|location| {
+            let name = location.filename()?;
+            let commit = || name.strip_suffix(".json").filter(|digits| digits.len() == 20)?.parse().ok();
+            checkpoint_name(name).map(|(at, _)| at).or_else(commit)
+        });
+        Ok(versions.max())
+    }
+
+    async fn list(&self) -> Result<Vec<Path>, DeltaError> {
+        let folder = self.location("_delta_log");
+        let listed = self.store().list(Some(&folder)).map_ok(|entry| entry.location).try_collect().await;
+        listed.map_err(|cause| DeltaError::Store { what: "list", path: self.shown(&folder), cause })
+    }
+
+    /// The newest complete checkpoint at or before a version, and its files.
+    async fn checkpoint(&self, version: u64) -> Result<Option<(u64, Vec<Path>)>, DeltaError> {
+        let mut found: BTreeMap<(u64, usize), Vec<Path>> = BTreeMap::new();
+        for location in self.list().await? {
+            let parsed = location.filename().and_then(checkpoint_name);
+            if let Some((at, parts)) = parsed.filter(|(at, _)| *at <= version) {
+                found.entry((at, parts)).or_default().push(location);
+            }
+        }
+        let whole = found.into_iter().rev().find(|((_, parts), files)| files.len() == *parts);
+        Ok(whole.map(|((at, _), mut files)| {
+            files.sort();
+            (at, files)
+        }))
+    }
+
+    /// The `txn` actions of a checkpoint file.
+    pub(crate) async fn checkpoint_txns(&self, location: &Path) -> Result<Vec<Txn>, DeltaError> {
+        let bytes = self.get(location).await?.unwrap_or_default();
+        let path = self.shown(location);
+        let read = tokio::task::spawn_blocking(move || read_txns(bytes));
+        let read = read.await.map_err(|_| DeltaError::Died { what: "reading a checkpoint" })?;
+        read.map_err(|cause| DeltaError::Checkpoint { path, cause })
+    }
+
+    /// A file; `None` if it is not there.
+    pub(crate) async fn get(&self, location: &Path) -> Result<Option<bytes::Bytes>, DeltaError> {
+        let failed = |cause| DeltaError::Store { what: "read", path: self.shown(location), cause };
+        match self.store().get(location).await {
+            Ok(found) => found.bytes().await.map(Some).map_err(failed),
+            Err(ObjectStoreError::NotFound { .. }) => Ok(None),
+            Err(cause) => Err(failed(cause)),
+        }
+    }
+}
+
+/// Version and number of parts of a classic checkpoint file; other kinds need a newer protocol.
+pub(crate) fn checkpoint_name(name: &str) -> Option<(u64, usize)> {
+    let mut words = name.strip_suffix(".parquet")?.split('.');
+    let version = words.next()?.parse().ok()?;
+    if words.next()? != "checkpoint" {
+        return None;
+    }
+    match (words.next(), words.next(), words.next()) {
+        (None, _, _) => Some((version, 1)),
+        (Some(_), Some(parts), None) => Some((version, parts.parse().ok()?)),
+        _ => None,
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Vec<Line>, String> {
+    let lines = bytes.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
+    lines.map(|(at, line)| serde_json::from_slice(line).map_err(|e| format!("line {}: {e}", at + 1))).collect()
+}
+
+fn read_txns(bytes: bytes::Bytes) -> Result<Vec<Txn>, ParquetError> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+    let columns = ["txn.appId", "txn.version"];
+    let mask = ProjectionMask::columns(builder.parquet_schema(), columns);
+    let mut txns = Vec::new();
+    for batch in builder.with_projection(mask).build()? {
+        let batch = batch.map_err(from_arrow)?;
+        let shape = || ParquetError::General("a checkpoint whose txn column has another shape".to_owned());
+        let txn = batch.column_by_name("txn").and_then(|txn| txn.as_struct_opt()).ok_or_else(shape)?;
+        let ids = txn.column_by_name("appId").and_then(|ids| ids.as_string_opt::<i32>()).ok_or_else(shape)?;
+        let versions = txn.column_by_name("version").and_then(|v| v.as_primitive_opt::<Int64Type>());
+        let versions = versions.ok_or_else(shape)?;
+        let set = |at: &usize| txn.is_valid(*at) && ids.is_valid(*at) && versions.is_valid(*at);
+        let txn = |at| Txn { app_id: ids.value(at).to_owned(), version: versions.value(at) };
+        txns.extend((0..batch.num_rows()).filter(set).map(txn));
+    }
+    Ok(txns)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_are_told_by_their_names() {
+        assert_eq!(checkpoint_name("00000000000000000100.checkpoint.parquet"), Some((100, 1)));
+        let part = "00000000000000000100.checkpoint.0000000002.0000000003.parquet";
+        assert_eq!(checkpoint_name(part), Some((100, 3)));
+        for other in [
+            "00000000000000000100.json",
+            "_last_checkpoint",
+            "00000000000000000100.checkpoint.3a0d65cd-4056-49b8-937b-95f9e3ee90e5.parquet",
+            "part-0.parquet",
+        ] {
+            assert_eq!(checkpoint_name(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_commit_is_lines_and_an_empty_one_says_nothing() {
+        assert!(parse(b"").unwrap().is_empty());
+        let commit = b"{\"commitInfo\":{}}\n{\"add\":{\"path\":\"x\"}}\n{\"txn\":{\"appId\":\"a\",\"version\":3}}\n";
+        let lines = parse(commit).unwrap();
+        assert_eq!(lines.iter().filter_map(|line| line.txn.as_ref()).next().unwrap().version, 3);
+        assert_eq!(parse(&commit[..commit.len() - 4]).unwrap_err().split(':').next(), Some("line 3"));
+    }
+}

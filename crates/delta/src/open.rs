@@ -1,0 +1,296 @@
+//! Opening the tables: find or create them, check that they are ours, raise the fence.
+//!
+//! Nothing is written to a folder before everything in all four was found to be as it must. With [`Claim::AtOpen`] the
+//! fence stands in all four before a position is read: from then on no older writer can move one.
+
+use std::sync::Arc;
+
+use deltalake::kernel::transaction::CommitProperties;
+use deltalake::logstore::object_store::ObjectStore;
+use deltalake::logstore::object_store::limit::LimitStore;
+use deltalake::logstore::object_store::prefix::PrefixStore;
+use deltalake::logstore::{
+    LogStore, LogStoreFactory, ObjectStoreRef, StorageConfig, default_logstore, logstore_factories,
+};
+use deltalake::operations::create::CreateBuilder;
+use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use url::Url;
+
+use super::Settings;
+use super::active::ActiveRows;
+use super::claim::{self, Claim};
+use super::error::DeltaError;
+use super::failpoints;
+use super::input::FileAt;
+use super::ledger::{Ids, Ledger, Owner};
+use super::log::Log;
+use super::rows;
+use super::schema::Table;
+use super::writer::{TableWriter, check_metadata, check_protocol};
+use pinflow_storage::{LocationEntries, create_folder};
+
+/// The table property that names the pipeline.
+pub(crate) const PIPELINE: &str = "pinflow.pipeline";
+/// Requests of one handle at the same time. The library would ask for a hundred commits at once, which on a disk takes a
+/// hundred threads, each with memory that it keeps.
+const REQUESTS_MAX: usize = 16;
+
+/// A data file of a table.
+#[derive(Debug, Clone)]
+pub(crate) struct ActiveFile {
+    pub(crate) at: FileAt,
+    pub(crate) bytes: u64,
+    /// When the commit that added it says it was written, Unix milliseconds.
+    pub(crate) written_ms: i64,
+    /// Unknown where another engine wrote no statistics.
+    pub(crate) rows: Option<u64>,
+    /// Statistics, as the log holds them.
+    pub(crate) stats: Option<String>,
+}
+
+/// A table at one version.
+pub(crate) struct Loaded {
+    pub(crate) handle: DeltaTable,
+    pub(crate) version: u64,
+    pub(crate) ledger: Ledger,
+    pub(crate) digest: Option<super::log::Digest>,
+    pub(crate) pipeline: Option<String>,
+}
+
+/// An opened table: fenced, with the files that it held then.
+pub(crate) struct Opened {
+    pub(crate) writer: TableWriter,
+    pub(crate) files: Vec<ActiveFile>,
+}
+
+/// Opens all four, in the order of [`Table::ALL`].
+pub(crate) async fn open(settings: &Settings) -> Result<Vec<Opened>, DeltaError> {
+    let root = settings.root.prepare_for_writing().await?;
+    let ids = Arc::new(Ids::new(&settings.pipeline));
+    let mut found = Vec::new();
+    for table in Table::ALL {
+        let log = Log::new(&root.join(table.name()))?;
+        let loaded = find(&log, table, &settings.pipeline, &ids).await?;
+        found.push((table, log, loaded));
+    }
+    check_sisters(&found)?;
+    let mut opened = Vec::new();
+    for (table, log, loaded) in found {
+        let loaded = match loaded {
+            Some(loaded) => loaded,
+            None => create(&log, table, &settings.pipeline, &ids).await?,
+        };
+        opened.push(into_writer(table, log, loaded, settings, &ids));
+    }
+    if settings.claim == Claim::AtOpen {
+        claim::fence(opened.iter_mut().map(|(writer, _)| writer)).await?;
+    }
+    let mut tables = Vec::new();
+    for (mut writer, mut handle) in opened {
+        // Up to the fence: nothing of an older writer comes after it.
+        handle.update_incremental(Some(writer.version)).await.map_err(failed("read", &writer.log))?;
+        let mut files = active_files(&handle, &writer.log)?;
+        for file in files.iter_mut().filter(|file| file.rows.is_none()) {
+            file.rows = Some(rows::count_rows(file.at.clone()).await?);
+        }
+        let with_rows = files.iter().map(|file| (file.at.path.clone(), file.rows.unwrap_or(0)));
+        writer.active = Some(ActiveRows::new(with_rows));
+        tables.push(Opened { files, writer });
+    }
+    Ok(tables)
+}
+
+fn into_writer(
+    table: Table,
+    log: Log,
+    loaded: Loaded,
+    settings: &Settings,
+    ids: &Arc<Ids>,
+) -> (TableWriter, DeltaTable) {
+    let id = loaded.handle.snapshot().map(|snapshot| snapshot.metadata().id().to_owned()).unwrap_or_default();
+    let writer = TableWriter {
+        table,
+        log,
+        ids: ids.clone(),
+        pipeline: settings.pipeline.clone(),
+        owner: Owner { incarnation: 0, nonce: 0 },
+        pauses: settings.pauses.clone(),
+        version: loaded.version,
+        digest: loaded.digest,
+        id,
+        ledger: loaded.ledger,
+        active: None,
+        foreign_compaction: None,
+    };
+    (writer, loaded.handle)
+}
+
+pub(crate) fn failed(what: &'static str, log: &Log) -> impl FnOnce(DeltaTableError) -> DeltaError {
+    let path = log.folder.clone();
+    move |cause| DeltaError::Library { what, path, cause: Box::new(cause) }
+}
+
+/// A table that is there, checked; `None` if its folder is free.
+async fn find(log: &Log, table: Table, pipeline: &str, ids: &Ids) -> Result<Option<Loaded>, DeltaError> {
+    let Some(version) = log.newest().await? else {
+        refuse_foreign(log).await?;
+        return Ok(None);
+    };
+    let loaded = load(log, table, version, ids).await?;
+    let path = || log.folder.clone();
+    match &loaded.pipeline {
+        Some(theirs) if theirs == pipeline => {}
+        Some(theirs) => {
+            return Err(DeltaError::Pipeline { path: path(), theirs: theirs.clone(), ours: pipeline.to_owned() });
+        }
+        None => {
+            return Err(DeltaError::Foreign { path: path(), what: format!("a Delta table without {PIPELINE}") });
+        }
+    }
+    let files = active_files(&loaded.handle, log)?;
+    if loaded.ledger.is_empty() && files.iter().any(|file| file.rows != Some(0)) {
+        return Err(DeltaError::NoPositions { path: path() });
+    }
+    Ok(Some(loaded))
+}
+
+/// Reads a table as of a version, and checks that it can be written and read by these rules.
+pub(crate) async fn load(log: &Log, table: Table, version: u64, ids: &Ids) -> Result<Loaded, DeltaError> {
+    // First: these errors name the file and the mend, the library's do not.
+    let (txns, digest) = log.txns(version).await?;
+    let mut handle = builder(log)?.build().map_err(failed("open", log))?;
+    handle.load_version(version).await.map_err(failed("open", log))?;
+    let snapshot = handle.snapshot().map_err(failed("open", log))?;
+    let protocol = snapshot.protocol();
+    check_protocol(log, protocol.min_reader_version().into(), protocol.min_writer_version().into())?;
+    let metadata = snapshot.metadata();
+    let schema = metadata.parse_schema().map_err(|fault| failed("read the schema of", log)(fault.into()))?;
+    let properties = metadata.configuration();
+    let names = properties.keys().map(String::as_str);
+    check_metadata(log, table, &schema, metadata.partition_columns(), names)?;
+    let pipeline = properties.get(PIPELINE).cloned();
+    let mut ledger = Ledger::default();
+    for txn in txns {
+        ids.apply(&mut ledger, &txn.app_id, txn.version).map_err(|fault| DeltaError::Position {
+            path: log.folder.clone(),
+            key: fault.key,
+            what: fault.what,
+        })?;
+    }
+    Ok(Loaded { handle, version, ledger, digest, pipeline })
+}
+
+/// What the library opens a table with.
+///
+/// On the disk the table is the root of the store that the library sees, under the URL `file:///`. So it never learns
+/// the folder's name: it would decode what only looks like percent codes, and open another folder. In a bucket names
+/// are limited to letters that URLs do not encode.
+pub(crate) fn builder(log: &Log) -> Result<DeltaTableBuilder, DeltaError> {
+    // A handle of its own, a bound of its own: what streams of one hold open never keeps another's from beginning.
+    let (store, url): (Arc<dyn ObjectStore>, Option<Url>) = match log.place().bucket_url() {
+        None => {
+            let of_table = PrefixStore::new(Arc::clone(log.store()), log.location(""));
+            (Arc::new(LimitStore::new(of_table, REQUESTS_MAX)), Url::parse("file:///").ok())
+        }
+        Some(url) => {
+            know_buckets(&url);
+            (Arc::new(LimitStore::new(Arc::clone(log.store()), REQUESTS_MAX)), Some(url))
+        }
+    };
+    let unnamed = || DeltaError::Foreign { path: log.folder.clone(), what: "a path that no URL can name".to_owned() };
+    let url = url.ok_or_else(unnamed)?;
+    let builder = DeltaTableBuilder::from_url(url.clone()).map_err(failed("open", log))?;
+    Ok(builder.with_storage_backend(store, url))
+}
+
+/// Tells the library, once, that a log in a bucket is one like on the disk: every commit is put if absent.
+fn know_buckets(url: &Url) {
+    #[derive(Debug)]
+    struct InBuckets;
+    impl LogStoreFactory for InBuckets {
+        fn with_options(
+            &self,
+            prefixed: ObjectStoreRef,
+            root: ObjectStoreRef,
+            location: &Url,
+            options: &StorageConfig,
+        ) -> deltalake::DeltaResult<Arc<dyn LogStore>> {
+            Ok(default_logstore(prefixed, root, location, options))
+        }
+    }
+    if let Ok(scheme) = Url::parse(&format!("{}://", url.scheme())) {
+        logstore_factories().entry(scheme).or_insert_with(|| Arc::new(InBuckets));
+    }
+}
+
+/// Makes a table's folder durable; in a bucket there are no folders.
+pub(crate) fn make_folder(log: &Log) -> Result<(), DeltaError> {
+    let Some(folder) = log.place().local_folder() else { return Ok(()) };
+    create_folder(folder).map_err(|cause| DeltaError::Disk { what: "create", path: folder.to_owned(), cause })
+}
+
+/// The files that make up a table.
+pub(crate) fn active_files(handle: &DeltaTable, log: &Log) -> Result<Vec<ActiveFile>, DeltaError> {
+    let snapshot = handle.snapshot().map_err(failed("read", log))?;
+    let mut files = Vec::new();
+    for view in snapshot.log_data().iter() {
+        let name = view.path().into_owned();
+        if name.contains("://") || name.starts_with('/') {
+            let what = format!("{name} lies outside of the table");
+            return Err(DeltaError::Foreign { path: log.folder.clone(), what });
+        }
+        files.push(ActiveFile {
+            at: FileAt::of(log, &name),
+            bytes: u64::try_from(view.size()).unwrap_or(0),
+            written_ms: view.modification_time(),
+            rows: view.num_records().map(|rows| rows as u64),
+            stats: view.stats(),
+        });
+    }
+    Ok(files)
+}
+
+/// A folder without commits must hold nothing: what a run that died while creating it leaves is no content.
+async fn refuse_foreign(log: &Log) -> Result<(), DeltaError> {
+    let LocationEntries { files, folders } = log.place().list_entries().await?;
+    let mut names = files.into_iter().map(|(name, _)| name).chain(folders);
+    match names.find(|name| name != "_delta_log") {
+        Some(what) => Err(DeltaError::Foreign { path: log.folder.clone(), what }),
+        None => Ok(()),
+    }
+}
+
+/// One table that was lost cannot be made anew beside three that go on: its rows would be gone, and nobody told.
+fn check_sisters(found: &[(Table, Log, Option<Loaded>)]) -> Result<(), DeltaError> {
+    let written = found.iter().any(|(_, _, loaded)| loaded.as_ref().is_some_and(|loaded| !loaded.ledger.is_empty()));
+    let unowned = |loaded: &Option<Loaded>| loaded.as_ref().is_none_or(|loaded| loaded.ledger.owner.is_none());
+    match found.iter().find(|(_, _, loaded)| unowned(loaded)) {
+        Some((_, log, _)) if written => Err(DeltaError::Missing { path: log.folder.clone() }),
+        _ => Ok(()),
+    }
+}
+
+async fn create(log: &Log, table: Table, pipeline: &str, ids: &Ids) -> Result<Loaded, DeltaError> {
+    let point = |step| {
+        let hit = failpoints::hit(table.name(), step);
+        hit.map_err(|cause| DeltaError::Disk { what: "create", path: log.folder.clone(), cause })
+    };
+    point("before_create")?;
+    make_folder(log)?;
+    let created = CreateBuilder::new()
+        .with_log_store(builder(log)?.build_storage().map_err(failed("create", log))?)
+        .with_table_name(table.name())
+        .with_columns(table.delta())
+        .with_raise_if_key_not_exists(false)
+        .with_configuration([(PIPELINE.to_owned(), Some(pipeline.to_owned()))])
+        // With retries, the loser of two that create at once would replace the winner's metadata.
+        .with_commit_properties(CommitProperties::default().with_max_retries(0))
+        .await;
+    point("after_create")?;
+    // Whatever the answer was: the log tells whether there is a table now.
+    match (find(log, table, pipeline, ids).await?, created) {
+        (Some(loaded), _) => Ok(loaded),
+        (None, Err(cause)) => Err(failed("create", log)(cause)),
+        (None, Ok(_)) => Err(DeltaError::Missing { path: log.folder.clone() }),
+    }
+}

@@ -1,0 +1,134 @@
+//! Mends a table's log after a loss of power or a damaged disk, where the rest of the log says the same.
+//!
+//! Two files of a log can be done without: a checkpoint, if the commits that it sums up are still there; and the newest
+//! commit, if it is torn or empty, because its positions are lost together with its rows, which are then read again. They
+//! are moved to `_damaged` in the table's folder, never deleted. Anything else needs a backup, and is refused.
+//!
+//! The newest commit of `rejected` is the exception: if the cleaned tables were committed after it, its rejections are not
+//! read again. Whether it held any, the ledger law tells: who repairs verifies afterwards, and every start does.
+
+use std::path::PathBuf;
+
+use deltalake::logstore::object_store::ObjectStoreExt;
+use serde::Deserialize;
+
+use super::error::DeltaError;
+use super::inspect::tables;
+use super::log::{Log, checkpoint_name};
+use pinflow_storage::Location;
+
+/// What was moved out of a log.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Mended {
+    /// The file, where it was.
+    pub file: PathBuf,
+    /// Where it is now.
+    pub moved_to: PathBuf,
+    /// What was wrong with it.
+    pub fault: String,
+}
+
+/// Where damaged files go, within the table's folder. Other engines leave names that start with `_` alone.
+const DAMAGED: &str = "_damaged";
+
+/// Names the newest checkpoint.
+const HINT: &str = "_last_checkpoint";
+
+/// What `_last_checkpoint` says, as far as it matters here.
+#[derive(Deserialize)]
+struct Hint {
+    version: u64,
+}
+
+/// Mends the tables under a root, or the one table that a place is. No pinflow may be writing to them.
+///
+/// # Errors
+/// What cannot be mended without a backup. What was moved until then stays moved; nothing is deleted.
+pub async fn repair(place: impl Into<Location>) -> Result<Vec<Mended>, DeltaError> {
+    let place = place.into().resolve_existing()?;
+    let mut mended = Vec::new();
+    for (_, place) in tables(&place).await? {
+        let log = Log::new(&place)?;
+        mended.extend(torn_commit(&log).await?);
+        mended.extend(checkpoints(&log).await?);
+        // What is left must be a whole log.
+        if let Some(newest) = log.newest().await? {
+            log.txns(newest).await?;
+        }
+    }
+    Ok(mended)
+}
+
+/// The newest commit, if it is torn. A torn one that others follow cannot be done without, and is found by
+/// whoever reads the log.
+async fn torn_commit(log: &Log) -> Result<Option<Mended>, DeltaError> {
+    let Some(newest) = log.newest().await? else { return Ok(None) };
+    let fault = match log.commit(newest).await {
+        Err(DeltaError::Torn { what, .. }) => what,
+        Ok(Some(commit)) if commit.lines.is_empty() => "it is empty".to_owned(),
+        other => return other.map(|_| None),
+    };
+    move_away(log, &format!("{newest:020}.json"), fault).await.map(Some)
+}
+
+/// Checkpoints that cannot be read, and with them what points to the newest.
+async fn checkpoints(log: &Log) -> Result<Vec<Mended>, DeltaError> {
+    let names = names(log).await?;
+    let mut damaged = Vec::new();
+    for name in names.iter().filter(|name| checkpoint_name(name).is_some()) {
+        if let Err(DeltaError::Checkpoint { cause, .. }) = log.checkpoint_txns(&log.location_in_log(name)).await {
+            damaged.push((name.clone(), cause.to_string()));
+        }
+    }
+    let pointed_to = |version: u64| damaged.iter().any(|(name, _)| version_of(name) == Some(version));
+    match log.get(&log.location_in_log(HINT)).await?.map(|bytes| serde_json::from_slice::<Hint>(&bytes)) {
+        Some(Err(fault)) => damaged.push((HINT.to_owned(), fault.to_string())),
+        Some(Ok(Hint { version })) if pointed_to(version) => {
+            let fault = format!("it names the checkpoint of version {version}, which cannot be read");
+            damaged.push((HINT.to_owned(), fault));
+        }
+        // Without the hint, readers list the log.
+        _ => {}
+    }
+    check_commits(log, &names, &damaged).await?;
+    let mut mended = Vec::new();
+    for (name, fault) in damaged {
+        mended.push(move_away(log, &name, fault).await?);
+    }
+    Ok(mended)
+}
+
+/// Whether all commits are there that the damaged checkpoints stood for.
+async fn check_commits(log: &Log, names: &[String], damaged: &[(String, String)]) -> Result<(), DeltaError> {
+    let versions: Vec<u64> = damaged.iter().filter_map(|(name, _)| version_of(name)).collect();
+    let (Some(oldest), Some(newest)) = (versions.iter().min(), log.newest().await?) else { return Ok(()) };
+    let sound = names.iter().filter_map(|name| version_of(name));
+    let first = sound.filter(|version| version < oldest).max().map_or(0, |version| version + 1);
+    for version in first..=newest {
+        if log.commit(version).await?.is_none() {
+            return Err(DeltaError::Gap { path: log.folder.clone(), version });
+        }
+    }
+    Ok(())
+}
+
+fn version_of(name: &str) -> Option<u64> {
+    Some(checkpoint_name(name)?.0)
+}
+
+/// The files of a log.
+async fn names(log: &Log) -> Result<Vec<String>, DeltaError> {
+    Ok(log.place().join("_delta_log").list_entries().await?.files.into_iter().map(|(name, _)| name).collect())
+}
+
+async fn move_away(log: &Log, name: &str, fault: String) -> Result<Mended, DeltaError> {
+    let taken = log.place().join(DAMAGED).list_entries().await?.files;
+    let mut names = (0..).map(|n| if n == 0 { name.to_owned() } else { format!("{name}.{n}") });
+    let free = names.find(|name| taken.iter().all(|(taken, _)| taken != name));
+    let free = free.unwrap_or_else(|| name.to_owned());
+    let (from, to) = (log.location_in_log(name), log.location(&format!("{DAMAGED}/{free}")));
+    let moved = log.store().rename(&from, &to).await;
+    moved.map_err(|cause| DeltaError::Store { what: "move away", path: log.shown(&from), cause })?;
+    let folder = &log.folder;
+    Ok(Mended { file: folder.join("_delta_log").join(name), moved_to: folder.join(DAMAGED).join(free), fault })
+}

@@ -1,0 +1,185 @@
+//! Whole rows of a table, in the order in which they came.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use deltalake::arrow::array::{Array, AsArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use deltalake::arrow::datatypes::{
+    DataType, Field, Float64Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+};
+use pinflow_dataflows::record::{Geo, Micros, Pin, Stream, User};
+
+use super::error::DeltaError;
+use super::inspect::Contents;
+use super::rows::{self, Sources, Times};
+use super::schema::{Table, all};
+use pinflow_connect::sink::Delivery;
+
+/// A whole row of a cleaned table.
+#[derive(Debug)]
+pub enum Row<'a> {
+    /// Of the table `pin`.
+    Pin(Pin<'a>),
+    /// Of the table `geo`.
+    Geo(Geo<'a>),
+    /// Of the table `user`.
+    User(User<'a>),
+}
+
+/// Calls `each` with every row of a cleaned table, until it says to stop.
+///
+/// Files come in the order of the commits that added them, and the rows of a file by source and position: so those of
+/// one partition come as they were read, unless another engine has since merged files. One file is held at a time.
+///
+/// # Errors
+/// If a file cannot be read, or holds what no cleaned row can.
+pub fn replay(contents: &Contents, mut each: impl FnMut(Row<'_>) -> ControlFlow<()>) -> Result<(), DeltaError> {
+    let table = contents.which;
+    let mut files: Vec<_> = contents.active.iter().collect();
+    files.sort_by(|one, other| (one.written_ms, &one.at.path).cmp(&(other.written_ms, &other.at.path)));
+    for file in files {
+        let (path, mut sources) = (&file.at.path, Sources::default());
+        let (mut batches, mut order) = (Vec::new(), Vec::new());
+        for batch in rows::batches(&file.at, all(table).map(|column| &column.name))? {
+            let batch = batch.map_err(|cause| DeltaError::File { path: path.clone(), cause })?;
+            let place = batches.len();
+            rows::deliveries(&batch, path, &mut sources, |row, delivery| order.push((delivery, place, row)))?;
+            batches.push(Columns::of(table, &batch, path)?);
+        }
+        order.sort_by_key(|(Delivery { source, position, sub }, ..)| (*source, *position, *sub));
+        for (_, place, row) in order {
+            if each(batches[place].row(row)).is_break() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The columns of a batch, in the types of the contract.
+struct Columns {
+    stream: Stream,
+    inds: Int64Array,
+    texts: Vec<(&'static str, StringArray)>,
+    follower_count: Option<Int64Array>,
+    age: Option<Int32Array>,
+    /// Latitude and longitude by row, where both are known.
+    coordinates: Vec<Option<[f64; 2]>>,
+    time: Option<Times>,
+}
+
+impl Columns {
+    fn of(table: Table, batch: &RecordBatch, path: &std::path::Path) -> Result<Columns, DeltaError> {
+        let get = |name: &str, kind: DataType| rows::column(batch, name, &kind, path);
+        let text =
+            |name: &'static str| Ok::<_, DeltaError>((name, get(name, DataType::Utf8)?.as_string::<i32>().clone()));
+        let long = |name: &str| Ok::<_, DeltaError>(get(name, DataType::Int64)?.as_primitive::<Int64Type>().clone());
+        let time = |name: &str| {
+            let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+            Ok::<_, DeltaError>(get(name, micros)?.as_primitive::<TimestampMicrosecondType>().clone())
+        };
+        let inds = long("ind")?;
+        if inds.null_count() > 0 || inds.values().iter().any(|ind| *ind < 0) {
+            return Err(rows::row_error(path, "an ind is null or negative".to_owned()));
+        }
+        let mut columns = Columns {
+            stream: Stream::Pin,
+            inds,
+            texts: Vec::new(),
+            follower_count: None,
+            age: None,
+            coordinates: Vec::new(),
+            time: None,
+        };
+        match table {
+            Table::Rejected => return Err(rows::row_error(path, "rejected rows are no posts".to_owned())),
+            Table::Pin => {
+                let names = [
+                    "unique_id",
+                    "title",
+                    "description",
+                    "poster_name",
+                    "tag_list",
+                    "is_image_or_video",
+                    "image_src",
+                    "save_location",
+                    "category",
+                ];
+                columns.texts = names.into_iter().map(text).collect::<Result<_, _>>()?;
+                columns.follower_count = Some(long("follower_count")?);
+            }
+            Table::Geo => {
+                columns.stream = Stream::Geo;
+                columns.texts = vec![text("country")?];
+                columns.coordinates = pairs(batch, path)?;
+                columns.time = Some(time("timestamp")?);
+            }
+            Table::User => {
+                columns.stream = Stream::User;
+                columns.texts = vec![text("user_name")?];
+                columns.age = Some(get("age", DataType::Int32)?.as_primitive::<Int32Type>().clone());
+                columns.time = Some(time("date_joined")?);
+            }
+        }
+        Ok(columns)
+    }
+
+    fn text(&self, name: &str, row: usize) -> Option<Cow<'_, str>> {
+        let (_, texts) = self.texts.iter().find(|(known, _)| *known == name)?;
+        texts.is_valid(row).then(|| Cow::Borrowed(texts.value(row)))
+    }
+
+    fn time(&self, row: usize) -> Option<Micros> {
+        self.time.as_ref().filter(|times| times.is_valid(row)).map(|times| times.value(row))
+    }
+
+    fn row(&self, row: usize) -> Row<'_> {
+        let ind = self.inds.value(row).unsigned_abs();
+        match self.stream {
+            Stream::Pin => {
+                let followers = self.follower_count.as_ref().filter(|counts| counts.is_valid(row));
+                Row::Pin(Pin {
+                    ind,
+                    unique_id: self.text("unique_id", row),
+                    title: self.text("title", row),
+                    description: self.text("description", row),
+                    follower_count: followers.map(|counts| counts.value(row)),
+                    poster_name: self.text("poster_name", row),
+                    tag_list: self.text("tag_list", row),
+                    is_image_or_video: self.text("is_image_or_video", row),
+                    image_src: self.text("image_src", row),
+                    save_location: self.text("save_location", row),
+                    category: self.text("category", row),
+                })
+            }
+            Stream::Geo => Row::Geo(Geo {
+                ind,
+                country: self.text("country", row),
+                coordinates: self.coordinates.get(row).copied().flatten(),
+                timestamp: self.time(row),
+            }),
+            Stream::User => {
+                let age = self.age.as_ref().filter(|ages| ages.is_valid(row)).map(|ages| ages.value(row));
+                Row::User(User {
+                    ind,
+                    user_name: self.text("user_name", row),
+                    age: age.and_then(|age| u8::try_from(age).ok()),
+                    date_joined: self.time(row),
+                })
+            }
+        }
+    }
+}
+
+/// The coordinates of every row.
+fn pairs(batch: &RecordBatch, path: &std::path::Path) -> Result<Vec<Option<[f64; 2]>>, DeltaError> {
+    let doubles = DataType::List(std::sync::Arc::new(Field::new("element", DataType::Float64, true)));
+    let lists = rows::column(batch, "coordinates", &doubles, path)?;
+    let lists = lists.as_list::<i32>();
+    let pair = |row: usize| {
+        let values = lists.is_valid(row).then(|| lists.value(row))?;
+        let values: &Float64Array = values.as_primitive::<Float64Type>();
+        (values.len() == 2 && values.null_count() == 0).then(|| [values.value(0), values.value(1)])
+    };
+    Ok((0..batch.num_rows()).map(pair).collect())
+}

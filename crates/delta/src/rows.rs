@@ -1,0 +1,377 @@
+//! Rows read back from data files, on threads of their own.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use deltalake::arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray};
+use deltalake::arrow::compute::cast;
+use deltalake::arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
+use deltalake::parquet::arrow::ProjectionMask;
+use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use deltalake::parquet::errors::ParquetError;
+use pinflow_dataflows::hash::KeyedState;
+use pinflow_dataflows::ingest::RowSink;
+use pinflow_dataflows::record::{Geo, Lineage, Micros, Pin, Position, User};
+use pinflow_dataflows::symbol::Symbol;
+use tokio::sync::mpsc;
+
+use super::columns::digits_between;
+use super::error::{DeltaError, from_arrow};
+use super::input::FileAt;
+use super::open::ActiveFile;
+use super::schema::Table;
+use pinflow_connect::sink::{Delivery, Stored};
+
+/// Rows decoded at once.
+const CHUNK_ROWS: usize = 16_384;
+/// Chunks decoded ahead of whoever takes them.
+const CHUNKS_AHEAD: usize = 4;
+/// Threads that decode. More than two outrun the graph.
+const THREADS: usize = 2;
+
+/// A chunk of rows of one table, with the columns that questions read.
+#[derive(Debug)]
+pub struct StoredRows {
+    columns: StoredColumns,
+    inds: Int64Array,
+    lineages: Vec<Lineage>,
+}
+
+#[derive(Debug)]
+enum StoredColumns {
+    Pin { poster_name: StringArray, follower_count: Int64Array, category: StringArray },
+    Geo { country: StringArray, timestamp: Option<Times> },
+    User { user_name: StringArray, age: Int32Array, date_joined: Option<Times> },
+}
+
+pub(super) type Times = deltalake::arrow::array::TimestampMicrosecondArray;
+
+fn value<'a>(texts: &'a StringArray, row: usize) -> Option<Cow<'a, str>> {
+    texts.is_valid(row).then(|| Cow::Borrowed(texts.value(row)))
+}
+
+fn time(times: Option<&Times>, row: usize) -> Option<Micros> {
+    times.filter(|times| times.is_valid(row)).map(|times| times.value(row))
+}
+
+impl StoredRows {
+    /// Where each row came from.
+    pub(crate) fn lineages(&self) -> &[Lineage] {
+        &self.lineages
+    }
+}
+
+impl Stored for StoredRows {
+    fn replay(&self, rows: &mut dyn RowSink) {
+        for (row, &lineage) in self.lineages.iter().enumerate() {
+            let ind = self.inds.value(row).unsigned_abs();
+            match &self.columns {
+                StoredColumns::Pin { poster_name, follower_count, category } => {
+                    let pin = Pin {
+                        ind,
+                        unique_id: None,
+                        title: None,
+                        description: None,
+                        follower_count: follower_count.is_valid(row).then(|| follower_count.value(row)),
+                        poster_name: value(poster_name, row),
+                        tag_list: None,
+                        is_image_or_video: None,
+                        image_src: None,
+                        save_location: None,
+                        category: value(category, row),
+                    };
+                    rows.pin(lineage, &pin);
+                }
+                StoredColumns::Geo { country, timestamp } => {
+                    let timestamp = time(timestamp.as_ref(), row);
+                    rows.geo(lineage, &Geo { ind, country: value(country, row), coordinates: None, timestamp });
+                }
+                StoredColumns::User { user_name, age, date_joined } => {
+                    // A cleaned age is in 0…150; another engine may have stored what it liked.
+                    let age = age.is_valid(row).then(|| age.value(row)).and_then(|age| u8::try_from(age).ok());
+                    let date_joined = time(date_joined.as_ref(), row);
+                    rows.user(lineage, &User { ind, user_name: value(user_name, row), age, date_joined });
+                }
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.lineages.len()
+    }
+}
+
+/// The columns that questions read.
+fn wanted(table: Table) -> &'static [&'static str] {
+    match table {
+        Table::Pin => &["ind", "poster_name", "follower_count", "category"],
+        Table::Geo => &["ind", "country", "timestamp"],
+        Table::User => &["ind", "user_name", "age", "date_joined"],
+        Table::Rejected => &[],
+    }
+}
+
+/// Decodes files on background threads; chunks come in no order.
+pub(crate) fn read_back(files: Vec<(Table, FileAt)>) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
+    let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+    let threads = THREADS.min(files.len());
+    let queue = Arc::new(Mutex::new(files.into_iter()));
+    for number in 0..threads {
+        let (queue, sender, spare) = (queue.clone(), sender.clone(), sender.clone());
+        let next = move || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let read = move || {
+            while let Some((table, file)) = next() {
+                let mut gone = false;
+                let each = |rows| {
+                    gone = sender.blocking_send(Ok(rows)).is_err();
+                    !gone
+                };
+                if let Err(error) = read_file(table, &file, each) {
+                    gone |= sender.blocking_send(Err(error)).is_err();
+                }
+                if gone {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("read back {number}")).spawn(read);
+        if thread.is_err() {
+            // The receiver must not take a missing thread for the end.
+            let died = Err(DeltaError::Died { what: "starting a thread to read rows back" });
+            tokio::spawn(async move { spare.send(died).await });
+        }
+    }
+    receiver
+}
+
+fn read_file(table: Table, file: &FileAt, mut each: impl FnMut(StoredRows) -> bool) -> Result<(), DeltaError> {
+    let (path, mut sources) = (&file.path, Sources::default());
+    for batch in batches(file, wanted(table).iter().chain(&LINEAGE))? {
+        let batch = batch.map_err(|cause| DeltaError::File { path: path.to_owned(), cause })?;
+        if !each(decode(table, &batch, path, &mut sources)?) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+const LINEAGE: [&str; 4] = ["_source", "_position", "_sub", "_arrived_at"];
+
+/// The batches of a file, with some of its columns.
+pub(super) fn batches<'a>(
+    file: &FileAt,
+    columns: impl Iterator<Item = &'a &'static str>,
+) -> Result<impl Iterator<Item = Result<RecordBatch, ParquetError>>, DeltaError> {
+    let failed = |cause| DeltaError::File { path: file.path.clone(), cause };
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file.open()?).map_err(failed)?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), columns.copied());
+    let reader = builder.with_projection(mask).with_batch_size(CHUNK_ROWS).build().map_err(failed)?;
+    Ok(reader.map(|batch| batch.map_err(from_arrow)))
+}
+
+/// A column by name, in the type of the contract; other engines may have stored it in another.
+pub(super) fn column(batch: &RecordBatch, name: &str, kind: &DataType, path: &Path) -> Result<ArrayRef, DeltaError> {
+    let found = batch.column_by_name(name);
+    let found = found.ok_or_else(|| row_error(path, format!("no column {name}")))?;
+    if found.data_type() == kind {
+        return Ok(found.clone());
+    }
+    cast(found, kind).map_err(|error| row_error(path, format!("column {name}: {error}")))
+}
+
+pub(super) fn row_error(path: &Path, what: String) -> DeltaError {
+    DeltaError::Row { path: path.to_owned(), what }
+}
+
+fn decode(table: Table, batch: &RecordBatch, path: &Path, sources: &mut Sources) -> Result<StoredRows, DeltaError> {
+    let get = |name: &str, kind: DataType| column(batch, name, &kind, path);
+    let text = |name: &str| Ok::<_, DeltaError>(get(name, DataType::Utf8)?.as_string::<i32>().clone());
+    let long = |name: &str| Ok::<_, DeltaError>(get(name, DataType::Int64)?.as_primitive::<Int64Type>().clone());
+    let times = |name: &str| {
+        let micros = DataType::Timestamp(deltalake::arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()));
+        let times = get(name, micros)?.as_primitive::<TimestampMicrosecondType>().clone();
+        Ok::<_, DeltaError>((times.null_count() < times.len()).then_some(times))
+    };
+    let inds = long("ind")?;
+    if inds.null_count() > 0 || inds.values().iter().any(|ind| *ind < 0) {
+        return Err(row_error(path, "an ind is null or negative".to_owned()));
+    }
+    let columns = match table {
+        Table::Pin | Table::Rejected => StoredColumns::Pin {
+            poster_name: text("poster_name")?,
+            follower_count: long("follower_count")?,
+            category: text("category")?,
+        },
+        Table::Geo => StoredColumns::Geo { country: text("country")?, timestamp: times("timestamp")? },
+        Table::User => StoredColumns::User {
+            user_name: text("user_name")?,
+            age: get("age", DataType::Int32)?.as_primitive::<Int32Type>().clone(),
+            date_joined: times("date_joined")?,
+        },
+    };
+    let arrived = times("_arrived_at")?;
+    let mut lineages = Vec::with_capacity(batch.num_rows());
+    deliveries(batch, path, sources, |row, Delivery { source, position, sub }| {
+        lineages.push(Lineage { arrived_at: time(arrived.as_ref(), row), source, position, sub });
+    })?;
+    Ok(StoredRows { columns, inds, lineages })
+}
+
+/// Symbols of the sources seen last: rows of one source stand together.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    last: Option<Symbol>,
+}
+
+impl Sources {
+    fn symbol(&mut self, text: &str) -> Symbol {
+        match self.last {
+            Some(last) if *last.text() == *text => last,
+            _ => *self.last.insert(Symbol::new(text)),
+        }
+    }
+}
+
+/// Calls `each` with every row's place in the batch and what names it.
+pub(super) fn deliveries(
+    batch: &RecordBatch,
+    path: &Path,
+    sources: &mut Sources,
+    mut each: impl FnMut(usize, Delivery),
+) -> Result<(), DeltaError> {
+    let mut first_fault = None;
+    read_lineages(batch, path, sources, |row, delivery| match delivery {
+        Ok(delivery) => each(row, delivery),
+        Err(what) => first_fault = first_fault.take().or(Some(what)),
+    })?;
+    match first_fault {
+        None => Ok(()),
+        Some(what) => {
+            let what = format!("a row without lineage, written by another tool ({what}); {NAME_COMMIT}");
+            Err(row_error(path, what))
+        }
+    }
+}
+
+/// What to do about rows that no pinflow has written.
+const NAME_COMMIT: &str = "`pinflow table PATH --verify` names the commit that added it and what to do";
+
+/// Calls `each` with every row's place in the batch and what names it, or why nothing does.
+fn read_lineages(
+    batch: &RecordBatch,
+    path: &Path,
+    sources: &mut Sources,
+    mut each: impl FnMut(usize, Result<Delivery, String>),
+) -> Result<(), DeltaError> {
+    if let Some(absent) = LINEAGE[..3].iter().find(|name| batch.column_by_name(name).is_none()) {
+        (0..batch.num_rows()).for_each(|row| each(row, Err(format!("no column {absent}"))));
+        return Ok(());
+    }
+    let texts =
+        |name: &str| Ok::<_, DeltaError>(column(batch, name, &DataType::Utf8, path)?.as_string::<i32>().clone());
+    let (names, positions) = (texts("_source")?, texts("_position")?);
+    let subs = column(batch, "_sub", &DataType::Int32, path)?.as_primitive::<Int32Type>().clone();
+    for row in 0..batch.num_rows() {
+        let nulls =
+            [("_source", names.is_null(row)), ("_position", positions.is_null(row)), ("_sub", subs.is_null(row))];
+        if let Some((name, _)) = nulls.iter().find(|(_, is_null)| *is_null) {
+            each(row, Err(format!("{name} is null")));
+            continue;
+        }
+        let (text, sub) = (positions.value(row), subs.value(row));
+        let delivery = match (Position::parse(text.as_bytes()), u32::try_from(sub)) {
+            (None, _) => Err(format!("_position `{text}` is no number")),
+            (_, Err(_)) => Err(format!("_sub {sub} is negative")),
+            (Some(position), Ok(sub)) => Ok(Delivery { source: sources.symbol(names.value(row)), position, sub }),
+        };
+        each(row, delivery);
+    }
+    Ok(())
+}
+
+/// Calls `each` with what names every row of a file.
+pub(crate) fn each_delivery(file: &FileAt, mut each: impl FnMut(Delivery)) -> Result<(), DeltaError> {
+    let (path, mut sources) = (&file.path, Sources::default());
+    for batch in batches(file, LINEAGE[..3].iter())? {
+        let batch = batch.map_err(|cause| DeltaError::File { path: path.to_owned(), cause })?;
+        deliveries(&batch, path, &mut sources, |_, delivery| each(delivery))?;
+    }
+    Ok(())
+}
+
+/// Calls `each` with what names every row of a file, or why nothing does.
+pub(crate) fn each_lineage(file: &FileAt, mut each: impl FnMut(Result<Delivery, String>)) -> Result<(), DeltaError> {
+    let (path, mut sources) = (&file.path, Sources::default());
+    for batch in batches(file, LINEAGE[..3].iter())? {
+        let batch = batch.map_err(|cause| DeltaError::File { path: path.to_owned(), cause })?;
+        read_lineages(&batch, path, &mut sources, |_, delivery| each(delivery))?;
+    }
+    Ok(())
+}
+
+/// Reads and decodes every column of a file; gives back its rows.
+pub(crate) fn read_all_columns(file: &FileAt) -> Result<u64, DeltaError> {
+    let failed = |cause| DeltaError::File { path: file.path.clone(), cause };
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file.open()?).map_err(failed)?;
+    let mut rows = 0;
+    for batch in builder.with_batch_size(CHUNK_ROWS).build().map_err(failed)? {
+        rows += batch.map_err(|error| failed(from_arrow(error)))?.num_rows() as u64;
+    }
+    Ok(rows)
+}
+
+/// Every delivery that files hold at or after a position of its source.
+pub(crate) fn at_or_after(
+    files: &[(FileAt, Option<String>)],
+    sources: &[(Symbol, Position)],
+) -> Result<HashSet<Delivery, KeyedState>, DeltaError> {
+    let least = sources.iter().map(|(_, position)| *position).min().unwrap_or(Position::END);
+    let from: HashMap<Symbol, Position> = sources.iter().copied().collect();
+    let mut found = HashSet::default();
+    for (file, stats) in files {
+        if stats.as_deref().and_then(position_bounds).is_some_and(|(_, greatest)| greatest < least) {
+            continue;
+        }
+        each_delivery(file, |delivery| {
+            if from.get(&delivery.source).is_some_and(|from| delivery.position >= *from) {
+                found.insert(delivery);
+            }
+        })?;
+    }
+    Ok(found)
+}
+
+/// Least and greatest position in a file, by its statistics.
+pub(crate) fn position_bounds(stats: &str) -> Option<(Position, Position)> {
+    let stats: serde_json::Value = serde_json::from_str(stats).ok()?;
+    let text = |which: &str, column: &str| stats.get(which)?.get(column)?.as_str();
+    let digits = digits_between(text("minValues", "_source")?, text("maxValues", "_source")?)?;
+    // A text of another length was cut off and says nothing.
+    let whole = |which: &str| text(which, "_position").filter(|text| text.len() == digits);
+    let number = |which: &str| Position::parse(whole(which)?.as_bytes());
+    Some((number("minValues")?, number("maxValues")?))
+}
+
+/// Rows in files; those without statistics are read.
+pub(crate) async fn count(files: &[ActiveFile]) -> Result<u64, DeltaError> {
+    let mut rows = 0;
+    for file in files {
+        rows += match file.rows {
+            Some(rows) => rows,
+            None => count_rows(file.at.clone()).await?,
+        };
+    }
+    Ok(rows)
+}
+
+/// Rows of a file, as the file itself says.
+pub(crate) async fn count_rows(file: FileAt) -> Result<u64, DeltaError> {
+    let count = move || {
+        let opened = ParquetRecordBatchReaderBuilder::try_new(file.open()?);
+        let opened = opened.map_err(|cause| DeltaError::File { path: file.path.clone(), cause })?;
+        Ok(u64::try_from(opened.metadata().file_metadata().num_rows()).unwrap_or(0))
+    };
+    tokio::task::spawn_blocking(count).await.map_err(|_| DeltaError::Died { what: "counting rows" })?
+}

@@ -1,0 +1,479 @@
+//! Proves from the tables alone that nothing was lost and nothing came twice.
+//!
+//! Every row says where it came from, and every table how far each partition was written. So, per partition:
+//!
+//! 1. the ledger law: rows before the position, in all tables together, are as many as the position says;
+//! 2. no (`_source`, `_position`, `_sub`) stands twice, within a table or across them;
+//! 3. no row of a table stands at or after that table's position;
+//! 4. of a recording, every line before the position is there.
+//!
+//! All of that needs the lineage columns only. With [`Columns::All`] every column of every file is read and decoded
+//! first, so that damaged data pages are found. What cannot be checked (a table is missing) is reported, too: tables
+//! are verified only if nothing was found and nothing was left out.
+//!
+//! Memory is bounded (as far as sequence numbers are spread as Amazon's are): a first pass counts rows in ranges of positions, and then as many ranges are sorted at once
+//! as fit. Files are skipped by the statistics of their positions, so that most are read twice.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+
+use pinflow_dataflows::record::Position;
+use pinflow_dataflows::symbol::Symbol;
+use serde::Serialize;
+
+use super::error::DeltaError;
+use super::input::FileAt;
+use super::inspect::{Contents, missing_tables};
+use super::log::Log;
+use super::rows::{each_lineage, position_bounds, read_all_columns};
+use super::schema::Table;
+use pinflow_connect::sink::Delivery;
+use pinflow_core::position;
+use pinflow_storage::error_summary;
+
+/// Rows sorted at once: 32 bytes each.
+const ROWS_AT_ONCE: u64 = 8_000_000;
+/// Bits of a position that are left out in the name of its range: so many positions lie in one range.
+const RANGE_BITS: u32 = 16;
+/// The same for sequence numbers of Kinesis, whose consecutive ones differ by 2^80 and more.
+const WIDE_RANGE_BITS: u32 = 96;
+/// Violations told of each kind and partition; the others are counted.
+const EXAMPLES: u64 = 5;
+
+/// What was proved, or what stands against it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// Rows looked at.
+    pub rows: u64,
+    /// One line for each partition.
+    pub partitions: Vec<PartitionVerdict>,
+    /// What is wrong, in words; empty if nothing is.
+    pub violations: Vec<String>,
+    /// Those of the violations that are no missing rows: a deletion does not explain them.
+    #[serde(skip)]
+    pub(crate) other_violations: Vec<String>,
+    /// What could not be checked, in words; empty if everything was.
+    pub unproved: Vec<String>,
+    /// What was read for it.
+    pub columns: Columns,
+}
+
+impl Verdict {
+    fn add_violation(&mut self, what: String) {
+        self.other_violations.push(what.clone());
+        self.violations.push(what);
+    }
+
+    /// Whether everything was checked and nothing is wrong.
+    #[must_use]
+    pub fn is_proved(&self) -> bool {
+        self.violations.is_empty() && self.unproved.is_empty()
+    }
+}
+
+/// Which columns a check reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Columns {
+    /// Those that say where each row came from. Damage to other columns is not noticed.
+    #[default]
+    Lineage,
+    /// All of them.
+    All,
+}
+
+/// How far a check has read all columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadProgress {
+    /// Bytes of the files that were read.
+    pub bytes: u64,
+    /// Bytes of all files.
+    pub bytes_total: u64,
+}
+
+/// The sums of one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartitionVerdict {
+    /// What its rows' `_source` says.
+    pub source: String,
+    /// The position up to which all its tables were written.
+    #[serde(serialize_with = "position::serialize")]
+    pub next: Position,
+    /// Rows that the position says were read.
+    pub stored: u64,
+    /// Rows before it that the tables hold.
+    pub found: u64,
+    /// Those of them in `rejected`.
+    pub rejected: u64,
+    /// Rows before it that were deleted, and whose deletion was accepted.
+    pub deleted: u64,
+}
+
+/// Rows of one source in one range of positions.
+type Counts = BTreeMap<(Symbol, Range), u64>;
+
+/// A range of positions. Those of 64 bits and wider ones are cut by different rules, and stand in their own order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Range {
+    is_wide: bool,
+    number: Position,
+}
+
+impl Range {
+    fn of(position: Position) -> Range {
+        match position.narrow() {
+            Some(_) => Range { is_wide: false, number: position.shifted(RANGE_BITS) },
+            None => Range { is_wide: true, number: position.shifted(WIDE_RANGE_BITS) },
+        }
+    }
+}
+
+struct File {
+    table: Table,
+    at: FileAt,
+    bytes: u64,
+    rows: Option<u64>,
+    /// Least and greatest position, where the log says.
+    bounds: Option<(Position, Position)>,
+}
+
+/// Rows of a file that do not say where they came from.
+struct ForeignRows {
+    table: Table,
+    file: PathBuf,
+    rows: u64,
+    /// Why the first of them does not.
+    fault: String,
+}
+
+/// Checks the tables that were read. `on_progress` is told after each file of which all columns were read.
+///
+/// # Errors
+/// If a lineage column cannot be read.
+pub async fn verify(
+    tables: Vec<Contents>,
+    columns: Columns,
+    on_progress: impl FnMut(ReadProgress) + Send + 'static,
+) -> Result<Verdict, DeltaError> {
+    let tables = std::sync::Arc::new(tables);
+    let read = std::sync::Arc::clone(&tables);
+    let checked = tokio::task::spawn_blocking(move || check(&read, columns, on_progress)).await;
+    let (mut verdict, foreign) = checked.map_err(|_| DeltaError::Died { what: "the check of all rows" })??;
+    for rows in foreign {
+        verdict.add_violation(describe_foreign_rows(rows, &tables).await?);
+    }
+    Ok(verdict)
+}
+
+/// Checks the tables; blocks while it reads them.
+fn check(
+    tables: &[Contents],
+    columns: Columns,
+    on_progress: impl FnMut(ReadProgress),
+) -> Result<(Verdict, Vec<ForeignRows>), DeltaError> {
+    let mut verdict = Verdict { columns, ..Verdict::default() };
+    let mut files: Vec<File> = tables.iter().flat_map(files).collect();
+    let mut damaged = HashSet::new();
+    if columns == Columns::All {
+        damaged = find_damaged_files(&files, on_progress, &mut verdict);
+        files.retain(|file| !damaged.contains(&file.at.path));
+    }
+    if !damaged.is_empty() {
+        let what = "rows of damaged files were not counted, so whether other rows are missing is unknown";
+        verdict.unproved.push(what.to_owned());
+    }
+    missing_tables(tables).into_iter().for_each(|what| verdict.add_violation(what));
+    let is_whole = is_whole(tables, &mut verdict) && damaged.is_empty();
+    let positions = positions(tables);
+    let (counts, foreign) = count(&files, &positions, tables, &mut verdict)?;
+    if is_whole {
+        ledger(&positions, &mut verdict);
+    }
+    repeats(&files, &counts, &positions, is_whole, &mut verdict)?;
+    Ok((verdict, foreign))
+}
+
+/// Whether all tables are there that the ledger law speaks of.
+fn is_whole(tables: &[Contents], verdict: &mut Verdict) -> bool {
+    let is_there = |table: &Table| tables.iter().any(|contents| contents.which == *table);
+    if Table::ALL.iter().all(is_there) {
+        return true;
+    }
+    let is_written = tables.iter().any(|contents| !contents.reached.is_empty());
+    let found: Vec<_> = tables.iter().map(|contents| contents.table).collect();
+    if is_written {
+        verdict.unproved.push(format!(
+            "only {} of the four tables was checked, so whether rows were lost is unknown; verify the folder that holds \
+             pin, geo, user and rejected",
+            found.join(", ")
+        ));
+    }
+    false
+}
+
+/// Reads every column of every file, and reports those that cannot be read.
+fn find_damaged_files(
+    files: &[File],
+    mut on_progress: impl FnMut(ReadProgress),
+    verdict: &mut Verdict,
+) -> HashSet<PathBuf> {
+    let mut damaged = HashSet::new();
+    let mut progress = ReadProgress { bytes: 0, bytes_total: files.iter().map(|file| file.bytes).sum() };
+    for File { table, at, bytes, rows, .. } in files {
+        let fault = match read_all_columns(at) {
+            Ok(read) if rows.is_none_or(|rows| rows == read) => None,
+            Ok(read) => Some(format!("it holds {read} rows, its log says {}", rows.unwrap_or_default())),
+            Err(error) => Some(error_summary(&error)),
+        };
+        if let Some(fault) = fault {
+            let path = at.path.display();
+            verdict.add_violation(format!("{table}: {path} is damaged ({fault}); restore this file from a backup"));
+            damaged.insert(at.path.clone());
+        }
+        progress.bytes += bytes;
+        on_progress(progress);
+    }
+    damaged
+}
+
+/// Says of rows without lineage which commit added them, and what to do.
+async fn describe_foreign_rows(rows: ForeignRows, tables: &[Contents]) -> Result<String, DeltaError> {
+    let ForeignRows { table, file, rows, fault } = rows;
+    let mut commit = None;
+    if let Some(contents) = tables.iter().find(|contents| contents.which == table) {
+        commit = Log::new(&contents.place)?.describe_commit_adding(contents.version, &file).await?;
+    }
+    let commit = commit.unwrap_or_else(|| "a commit that the log no longer holds".to_owned());
+    let file = file.display();
+    Ok(format!(
+        "{table}: {rows} rows of {file} have no lineage ({fault}): another tool wrote them ({commit}); delete them with \
+         it (DELETE WHERE _source IS NULL), and keep such rows in a table of their own"
+    ))
+}
+
+fn files(contents: &Contents) -> impl Iterator<Item = File> {
+    let table = contents.which;
+    contents.active.iter().map(move |file| File {
+        table,
+        at: file.at.clone(),
+        bytes: file.bytes,
+        rows: file.rows,
+        bounds: file.stats.as_deref().and_then(position_bounds),
+    })
+}
+
+/// What all tables say of a source together.
+struct Known {
+    next: Position,
+    stored: u64,
+    deleted: u64,
+}
+
+/// The least position of each source over the tables that know it, as a restart would resume.
+fn positions(tables: &[Contents]) -> BTreeMap<Symbol, Known> {
+    let stored: Vec<_> = tables.iter().map(|contents| (contents.which, contents.reached.clone())).collect();
+    let deleted = |key: &str| tables.iter().filter_map(|contents| contents.deleted.get(key)).sum();
+    let known = super::decide::resume(&stored).into_iter().map(|(key, resumed)| {
+        let (next, stored) = resumed.at.map_or((Position::START, 0), |at| (at.reached.next, at.reached.rows));
+        (Symbol::new(&resumed.source), Known { next, stored, deleted: deleted(&key) })
+    });
+    known.collect()
+}
+
+/// The first pass: counts rows, and finds those at or after their table's position.
+fn count(
+    files: &[File],
+    positions: &BTreeMap<Symbol, Known>,
+    tables: &[Contents],
+    verdict: &mut Verdict,
+) -> Result<(Counts, Vec<ForeignRows>), DeltaError> {
+    let (mut counts, mut foreign) = (Counts::new(), Vec::new());
+    let mut before: BTreeMap<Symbol, (u64, u64)> = BTreeMap::new();
+    let mut beyond: BTreeMap<(Symbol, Table), (u64, Delivery)> = BTreeMap::new();
+    let mut stored = HashMap::new();
+    for contents in tables {
+        for moved in &contents.reached {
+            stored.insert((Symbol::new(&moved.source), contents.which), moved.reached.next);
+        }
+    }
+    for file in files {
+        let rejected = u64::from(file.table == Table::Rejected);
+        let (mut without, mut first_fault) = (0, None);
+        each_lineage(&file.at, |delivery| {
+            verdict.rows += 1;
+            let delivery = match delivery {
+                Ok(delivery) => delivery,
+                Err(fault) => {
+                    without += 1;
+                    first_fault.get_or_insert(fault);
+                    return;
+                }
+            };
+            let Delivery { source, position, .. } = delivery;
+            *counts.entry((source, Range::of(position))).or_default() += 1;
+            if positions.get(&source).is_some_and(|known| position < known.next) {
+                let (rows, of_them) = before.entry(source).or_default();
+                (*rows, *of_them) = (*rows + 1, *of_them + rejected);
+            }
+            if stored.get(&(source, file.table)).is_none_or(|next| position >= *next) {
+                beyond.entry((source, file.table)).or_insert((0, delivery)).0 += 1;
+            }
+        })?;
+        if let Some(fault) = first_fault {
+            foreign.push(ForeignRows { table: file.table, file: file.at.path.clone(), rows: without, fault });
+        }
+    }
+    for ((source, table), (rows, first)) in beyond {
+        verdict.add_violation(format!(
+            "{table}: {rows} rows of {source} stand at or after its stored position, for example {}",
+            first.position
+        ));
+    }
+    for (source, known) in positions {
+        let (found, rejected) = before.get(source).copied().unwrap_or_default();
+        let source = source.text().to_owned();
+        let Known { next, stored, deleted } = *known;
+        verdict.partitions.push(PartitionVerdict { source, next, stored, found, rejected, deleted });
+    }
+    Ok((counts, foreign))
+}
+
+fn ledger(positions: &BTreeMap<Symbol, Known>, verdict: &mut Verdict) {
+    debug_assert_eq!(positions.len(), verdict.partitions.len());
+    for PartitionVerdict { source, next, stored, found, deleted, .. } in verdict.partitions.clone() {
+        if stored == found + deleted {
+            continue;
+        }
+        let but = if deleted > 0 { format!(" and {deleted} deletions were accepted") } else { String::new() };
+        let what =
+            format!("{source}: {stored} rows were read before position {next}{but}, the tables hold {found} of them");
+        if found > stored {
+            verdict.add_violation(what);
+        } else {
+            verdict.violations.push(what);
+        }
+    }
+}
+
+/// The further passes: sorts ranges of positions, and finds repeats and, in recordings, gaps.
+fn repeats(
+    files: &[File],
+    counts: &Counts,
+    positions: &BTreeMap<Symbol, Known>,
+    whole: bool,
+    verdict: &mut Verdict,
+) -> Result<(), DeltaError> {
+    let mut tallies: BTreeMap<Symbol, Tally> = BTreeMap::new();
+    let mut ranges = counts.iter().peekable();
+    while ranges.peek().is_some() {
+        let mut taken: HashMap<Symbol, (Range, Range)> = HashMap::new();
+        let mut rows = 0;
+        while let Some((&(source, range), count)) =
+            ranges.next_if(|(_, count)| rows == 0 || rows + **count <= ROWS_AT_ONCE)
+        {
+            rows += count;
+            taken.entry(source).or_insert((range, range)).1 = range;
+        }
+        for (source, mut deliveries) in gather(files, &taken)? {
+            deliveries.sort_unstable();
+            tallies
+                .entry(source)
+                .or_default()
+                .take_in(&deliveries, positions.get(&source).map_or(Position::START, |known| known.next));
+        }
+    }
+    for (source, known) in positions {
+        let tally = tallies.remove(source).unwrap_or_default();
+        tally.report(*source, known, whole, verdict);
+    }
+    for (source, tally) in tallies {
+        tally.report(source, &Known { next: Position::START, stored: 0, deleted: 0 }, false, verdict);
+    }
+    Ok(())
+}
+
+/// The rows of the given ranges, by source.
+fn gather(files: &[File], taken: &HashMap<Symbol, (Range, Range)>) -> Result<BTreeMap<Symbol, Vec<Place>>, DeltaError> {
+    let mut found: BTreeMap<Symbol, Vec<Place>> = BTreeMap::new();
+    for file in files {
+        let meets = |(low, high): (Position, Position)| {
+            taken.values().any(|(first, last)| Range::of(low) <= *last && Range::of(high) >= *first)
+        };
+        if file.bounds.is_some_and(|bounds| !meets(bounds)) {
+            continue;
+        }
+        each_lineage(&file.at, |delivery| {
+            // Those without one were reported by the first pass.
+            let Ok(Delivery { source, position, sub }) = delivery else { return };
+            let inside = |(first, last): &(Range, Range)| (*first..=*last).contains(&Range::of(position));
+            if taken.get(&source).is_some_and(inside) {
+                found.entry(source).or_default().push((position, sub));
+            }
+        })?;
+    }
+    Ok(found)
+}
+
+/// A row's position, and its number in its message.
+type Place = (Position, u32);
+
+/// What the sorted rows of one source say, range after range.
+#[derive(Default)]
+struct Tally {
+    repeats: u64,
+    examples: Vec<Place>,
+    /// Distinct positions before the partition's own.
+    distinct: u64,
+    last: Option<Position>,
+    gaps: Vec<(Position, Position)>,
+}
+
+impl Tally {
+    fn take_in(&mut self, sorted: &[Place], next: Position) {
+        for pair in sorted.windows(2).filter(|pair| pair[0] == pair[1]) {
+            self.repeats += 1;
+            if self.repeats <= EXAMPLES {
+                self.examples.push(pair[0]);
+            }
+        }
+        for &(position, _) in sorted.iter().filter(|(position, _)| *position < next) {
+            if self.last == Some(position) {
+                continue;
+            }
+            let expected = self.last.map_or(Position::from(1), Position::after);
+            if position > expected && (self.gaps.len() as u64) < EXAMPLES {
+                self.gaps.push((expected, position.before()));
+            }
+            self.distinct += 1;
+            self.last = Some(position);
+        }
+    }
+
+    fn report(mut self, source: Symbol, known: &Known, whole: bool, verdict: &mut Verdict) {
+        if self.repeats > 0 {
+            let examples: Vec<String> =
+                self.examples.iter().map(|(position, sub)| format!("{position}/{sub}")).collect();
+            verdict.add_violation(format!(
+                "{source}: {} rows repeat one that is there already, for example (position/sub) {}",
+                self.repeats,
+                examples.join(", ")
+            ));
+        }
+        let lines = known.next.narrow().map_or(0, |next| next.saturating_sub(1));
+        // Kafka offsets and Kinesis numbers may have gaps; lines of a recording have none.
+        // A line that is gone had at least one row, so accepted deletions explain no more lines than rows.
+        let absent = lines.saturating_sub(self.distinct);
+        if whole && source.text().starts_with("recording/") && absent > known.deleted {
+            let last = self.last.unwrap_or_default();
+            if last < lines.into() {
+                self.gaps.push((last.after(), lines.into()));
+            }
+            let gaps: Vec<String> = self.gaps.iter().map(|(first, last)| format!("{first}-{last}")).collect();
+            verdict.violations.push(format!(
+                "{source}: {} of {lines} lines are in no table, for example {}",
+                absent,
+                gaps.join(", ")
+            ));
+        }
+    }
+}

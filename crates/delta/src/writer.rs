@@ -1,0 +1,356 @@
+//! One table: puts its files, and commits them with the positions they cover.
+//!
+//! ```text
+//! put file ─▶ catch up ─▶ decide ─Retry─▶ put ‹version+1›.json if absent ─Ok─▶ durable
+//!                ▲           │                         │
+//!                │           ├─Durable─▶ durable       │ anything else: unknown
+//!                └───────────┼─────────────────────────┘
+//!                            └─Fenced─▶ the process ends
+//! ```
+//!
+//! 1. A commit is one file, put if absent, at the version after the last one read: a compare-and-swap on the
+//!    whole log. It never lands on a log it has not seen.
+//! 2. An error, a panic or a silence of that put says nothing. What the log holds then decides, and a put that
+//!    lands late loses against the retry, or is found by it: both name the same version and the same files.
+//! 3. Commits of others in between are read, not overwritten: appends and compactions are fine, another owner
+//!    fences, another schema ends the run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deltalake::ObjectStoreError;
+use deltalake::kernel::transaction::CommitData;
+use deltalake::kernel::{Action, StructType};
+use deltalake::logstore::object_store::PutMode;
+use deltalake::logstore::object_store::path::Path;
+use deltalake::protocol::{DeltaOperation, OutputMode};
+
+use super::active::{ActiveRows, FileChanges};
+use super::decide::{self, Outcome};
+use super::error::DeltaError;
+use super::failpoints;
+use super::file::DataFile;
+use super::input::FileAt;
+use super::ledger::{Ids, Ledger, Owner, Unstorable};
+use super::log::{Commit, Digest, Line, Log, digest};
+use super::rows;
+use super::schema::{self, Table};
+use pinflow_connect::sink::PartitionReached;
+use pinflow_core::position::{self, Epoch};
+use pinflow_storage::{RetryLoop, StallStatus};
+
+/// What a put came to.
+enum Put {
+    Done,
+    Exists,
+    Unknown(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// One table and what is known of its log.
+pub(crate) struct TableWriter {
+    pub(crate) table: Table,
+    pub(crate) log: Log,
+    pub(crate) ids: Arc<Ids>,
+    pub(crate) pipeline: String,
+    pub(crate) owner: Owner,
+    pub(crate) pauses: StallStatus,
+    /// The last version read or written.
+    pub(crate) version: u64,
+    /// What its commit's bytes were; unknown only where the log was cleaned up to it.
+    pub(crate) digest: Option<Digest>,
+    /// The table's own id: another one is another table.
+    pub(crate) id: String,
+    pub(crate) ledger: Ledger,
+    /// The files of the table, from the moment at which it was opened.
+    pub(crate) active: Option<ActiveRows>,
+    /// Another engine's commit that joined files, if there was one since.
+    pub(crate) foreign_compaction: Option<String>,
+}
+
+impl TableWriter {
+    /// Puts a data file, however long it takes. It is invisible until a commit names it.
+    ///
+    /// # Errors
+    /// If the table was moved away meanwhile: no new folder is made in its place.
+    pub(crate) async fn put_file(&self, file: &DataFile) -> Result<(), DeltaError> {
+        let location = self.log.location(&file.name);
+        let mut retry = RetryLoop::new(&self.pauses, self.log.shown(&location));
+        loop {
+            self.check_folder()?;
+            // Overwriting is safe: the name is unique and the bytes are the same.
+            match self.put(&location, file.bytes.clone(), PutMode::Overwrite, "file").await {
+                Put::Done | Put::Exists => return Ok(()),
+                Put::Unknown(cause) => retry.back_off("write", cause.as_ref()).await,
+            }
+        }
+    }
+
+    /// Whether the table's log is still there, on a disk: a file that is put would make its folders again.
+    fn check_folder(&self) -> Result<(), DeltaError> {
+        let is_gone = |folder: &std::path::Path| matches!(folder.join("_delta_log").try_exists(), Ok(false));
+        if self.log.place().local_folder().is_some_and(is_gone) {
+            let (path, version) = (self.log.folder.clone(), self.version);
+            return Err(DeltaError::Replaced { path, version, what: "its folder is gone" });
+        }
+        Ok(())
+    }
+
+    /// Commits a file (or none) with the positions it covers; returns when that is durable.
+    pub(crate) async fn commit(
+        &mut self,
+        file: Option<&DataFile>,
+        moves: &[PartitionReached],
+        epoch: Epoch,
+    ) -> Result<(), DeltaError> {
+        let number = self.ledger.commits + 1;
+        let bytes = self.encode(file, moves, epoch, number)?;
+        let pauses = self.pauses.clone();
+        let mut retry = RetryLoop::new(&pauses, self.log.folder.display().to_string());
+        loop {
+            match self.catch_up().await {
+                Ok(()) => {}
+                // The storage cannot be read at the moment; everything else that is found is final.
+                Err(DeltaError::Store { what, cause, .. }) => {
+                    retry.back_off(what, &cause).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            match decide::outcome(self.owner, number, &self.ledger) {
+                Outcome::Durable => return Ok(()),
+                Outcome::Fenced => return Err(self.fenced()),
+                Outcome::Retry => {}
+            }
+            let location = self.log.commit_location(self.version + 1);
+            match self.put(&location, bytes.clone(), PutMode::Create, "commit").await {
+                Put::Done => return self.landed(&bytes),
+                Put::Exists => {
+                    // Usually found at once; a listing that lags behind must not spin.
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                Put::Unknown(cause) => retry.back_off("commit to", cause.as_ref()).await,
+            }
+        }
+    }
+
+    /// The bytes of a commit, by the library's own types.
+    fn encode(
+        &self,
+        file: Option<&DataFile>,
+        moves: &[PartitionReached],
+        epoch: Epoch,
+        number: u64,
+    ) -> Result<bytes::Bytes, DeltaError> {
+        let txns = self.ids.actions(self.owner, number, moves).map_err(|fault| self.unstorable(fault))?;
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        let actions = file.map(|file| Action::Add(file.add(now_ms))).into_iter().collect();
+        let operation = DeltaOperation::StreamingUpdate {
+            output_mode: OutputMode::Append,
+            query_id: self.pipeline.clone(),
+            epoch_id: i64::try_from(epoch).unwrap_or(i64::MAX),
+        };
+        // For people; the truth is in the txn actions.
+        let positions: serde_json::Map<String, serde_json::Value> =
+            moves.iter().map(|moved| (moved.source.clone(), position::to_json(moved.reached.next))).collect();
+        let rows = file.map_or(0, |file| file.rows);
+        let metadata = [
+            ("pinflow".to_owned(), serde_json::json!({ "positions": positions })),
+            ("operationMetrics".to_owned(), serde_json::json!({ "numOutputRows": rows.to_string() })),
+        ];
+        let data = CommitData::new(actions, operation, metadata.into(), txns);
+        data.get_bytes().map_err(|cause| DeltaError::Library {
+            what: "encode a commit to",
+            path: self.log.folder.clone(),
+            cause: Box::new(cause.into()),
+        })
+    }
+
+    /// Takes the commit of these bytes as the newest known.
+    fn landed(&mut self, bytes: &[u8]) -> Result<(), DeltaError> {
+        let lines = bytes.split(|byte| *byte == b'\n').map(serde_json::from_slice);
+        let lines: Vec<Line> = lines.collect::<Result<_, _>>().expect("the bytes were just encoded as lines of JSON");
+        self.version += 1;
+        self.digest = Some(digest(bytes));
+        self.take_in(&lines)?;
+        let changes = self.own_changes(&lines);
+        if let Some(active) = &mut self.active {
+            active.apply(changes);
+        }
+        Ok(())
+    }
+
+    /// The files that a commit of ours adds.
+    fn own_changes(&self, lines: &[Line]) -> FileChanges {
+        let added = lines.iter().filter_map(|line| line.add.as_ref());
+        let added = added.filter_map(|add| Some((self.log.file_of_action(&add.path)?, add.rows().unwrap_or(0))));
+        FileChanges { removed: Vec::new(), added: added.collect() }
+    }
+
+    /// Reads what stands in the log since the last version known, and that this one still is what it was.
+    pub(crate) async fn catch_up(&mut self) -> Result<(), DeltaError> {
+        if let Some(known) = self.digest {
+            let replaced = |what| DeltaError::Replaced { path: self.log.folder.clone(), version: self.version, what };
+            match self.log.commit(self.version).await? {
+                None => return Err(replaced("its commit is gone")),
+                Some(commit) if commit.digest != known => return Err(replaced("its commit is another one")),
+                Some(_) => {}
+            }
+        }
+        while let Some(commit) = self.log.commit(self.version + 1).await? {
+            self.take_in(&commit.lines)?;
+            self.check_rows(&commit).await?;
+            self.version += 1;
+            self.digest = Some(commit.digest);
+        }
+        Ok(())
+    }
+
+    /// Checks that a commit that was read leaves the rows of the table as they are, unless a writer of ours made it.
+    async fn check_rows(&mut self, commit: &Commit) -> Result<(), DeltaError> {
+        if self.active.is_none() {
+            return Ok(());
+        }
+        let lines = &commit.lines;
+        if lines.iter().filter_map(|line| line.txn.as_ref()).any(|txn| self.ids.is_of_writer(&txn.app_id)) {
+            let changes = self.own_changes(lines);
+            self.active.as_mut().and_then(|active| active.apply(changes));
+            return Ok(());
+        }
+        let changes = file_changes(&self.log, lines).await?;
+        let fault = self.active.as_mut().and_then(|active| active.apply(changes));
+        let commit_text = commit.describe(self.version + 1);
+        if let Some(fault) = fault {
+            let (path, before) = (self.log.folder.clone(), self.version);
+            return Err(DeltaError::Altered { path, commit: commit_text, before, fault: fault.to_string() });
+        }
+        if commit.is_foreign_compaction() {
+            self.foreign_compaction.get_or_insert(commit_text);
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, lines: &[Line]) -> Result<(), DeltaError> {
+        for line in lines {
+            if let Some(txn) = &line.txn {
+                let applied = self.ids.apply(&mut self.ledger, &txn.app_id, txn.version);
+                applied.map_err(|fault| self.unstorable(fault))?;
+            }
+            if let Some(protocol) = line.protocol {
+                check_protocol(&self.log, protocol.min_reader_version, protocol.min_writer_version)?;
+            }
+            if let Some(metadata) = &line.meta_data {
+                if metadata.id != self.id {
+                    let path = self.log.folder.clone();
+                    return Err(DeltaError::Replaced { path, version: self.version, what: "its id is another one" });
+                }
+                let schema: StructType = serde_json::from_str(&metadata.schema_string).map_err(|fault| {
+                    DeltaError::Schema { path: self.log.folder.clone(), what: format!("unreadable schema: {fault}") }
+                })?;
+                let properties = metadata.configuration.keys().map(String::as_str);
+                check_metadata(&self.log, self.table, &schema, &metadata.partition_columns, properties)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts bytes, and turns whatever can happen to that (an error, a panic, a silence) into an answer.
+    async fn put(&self, location: &Path, bytes: bytes::Bytes, mode: PutMode, step: &'static str) -> Put {
+        let (store, location, table) = (self.log.store().clone(), location.clone(), self.table);
+        let put = tokio::spawn(async move {
+            let point = |when: &str| {
+                let hit = failpoints::hit(table.name(), &format!("{when}_{step}"));
+                hit.map_err(|cause| ObjectStoreError::Generic { store: "failpoint", source: cause.into() })
+            };
+            point("before")?;
+            store.put_opts(&location, bytes.into(), mode.into()).await?;
+            point("after")
+        });
+        // What has not answered by then may never; what it did is looked up.
+        match tokio::time::timeout(self.log.place().call_timeout(), put).await {
+            Ok(Ok(Ok(()))) => Put::Done,
+            Ok(Ok(Err(ObjectStoreError::AlreadyExists { .. }))) => Put::Exists,
+            Ok(Ok(Err(cause))) => Put::Unknown(cause.into()),
+            Ok(Err(panicked)) => Put::Unknown(panicked.into()),
+            Err(silent) => Put::Unknown(silent.into()),
+        }
+    }
+
+    /// Tries once to make `owner` the owner, and reads what became of it. A fault that may have kept the commit
+    /// from landing is returned; the ledger says whether it did.
+    pub(crate) async fn raise(&mut self, owner: Owner) -> Result<Option<ObjectStoreError>, DeltaError> {
+        self.owner = owner;
+        let bytes = self.encode(None, &[], 0, self.ledger.commits + 1)?;
+        let location = self.log.commit_location(self.version + 1);
+        let fault = match self.put(&location, bytes, PutMode::Create, "fence").await {
+            Put::Done | Put::Exists => None,
+            Put::Unknown(source) => Some(ObjectStoreError::Generic { store: "delta", source }),
+        };
+        self.catch_up().await?;
+        Ok(fault)
+    }
+
+    pub(crate) fn fenced(&self) -> DeltaError {
+        DeltaError::Fenced { table: self.log.folder.clone(), pipeline: self.pipeline.clone() }
+    }
+
+    pub(crate) fn unstorable(&self, fault: Unstorable) -> DeltaError {
+        DeltaError::Position { path: self.log.folder.clone(), key: fault.key, what: fault.what }
+    }
+}
+
+/// The files that a commit takes out and puts in. Rows that its statistics do not tell are counted.
+async fn file_changes(log: &Log, lines: &[Line]) -> Result<FileChanges, DeltaError> {
+    let unreadable = |name: &str| DeltaError::Foreign {
+        path: log.folder.clone(),
+        what: format!("a commit that names a file `{name}`"),
+    };
+    let mut changes = FileChanges::default();
+    for line in lines {
+        if let Some(removed) = &line.remove {
+            changes.removed.push(log.file_of_action(&removed.path).ok_or_else(|| unreadable(&removed.path))?);
+        }
+        if let Some(added) = &line.add {
+            let file = log.file_of_action(&added.path).ok_or_else(|| unreadable(&added.path))?;
+            let rows = match added.rows() {
+                Some(rows) => rows,
+                None => {
+                    let name = file.strip_prefix(&log.folder).unwrap_or(&file).to_string_lossy().into_owned();
+                    rows::count_rows(FileAt::of(log, &name)).await?
+                }
+            };
+            changes.added.push((file, rows));
+        }
+    }
+    Ok(changes)
+}
+
+/// Refuses a protocol that others of the table's readers, or this writer, cannot keep.
+pub(crate) fn check_protocol(log: &Log, reader: i64, writer: i64) -> Result<(), DeltaError> {
+    if reader == 1 && (1..=2).contains(&writer) {
+        return Ok(());
+    }
+    Err(DeltaError::Protocol { path: log.folder.clone(), reader, writer })
+}
+
+/// Refuses columns, partitions and properties under which rows or positions would be lost.
+pub(crate) fn check_metadata<'a>(
+    log: &Log,
+    table: Table,
+    schema: &StructType,
+    partitions: &[String],
+    properties: impl IntoIterator<Item = &'a str>,
+) -> Result<(), DeltaError> {
+    let path = || log.folder.clone();
+    if let Some(what) = schema::difference(table, schema) {
+        return Err(DeltaError::Schema { path: path(), what });
+    }
+    if !partitions.is_empty() {
+        return Err(DeltaError::Schema { path: path(), what: format!("partitioned by {}", partitions.join(", ")) });
+    }
+    let expires = "delta.setTransactionRetentionDuration";
+    if properties.into_iter().any(|property| property == expires) {
+        let why = "stored positions would expire, and rows would be written twice";
+        return Err(DeltaError::Property { path: path(), property: expires.to_owned(), why });
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! The committer: makes windows durable in order, one at a time. A window goes to the archive first, if there is one, then
+//! to the tables. So whatever the tables hold can be read back from the archive.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use futures::FutureExt;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tracing::Instrument;
+
+use super::protocol::{CommitRequest, EngineEvent, ReceivedMessages, WindowBatches};
+use super::worker::panic_message;
+use super::{EngineError, EngineMetrics};
+use pinflow_archive::{ArchiveError, ArchiveWriter, PositionChange, WindowMessages};
+use pinflow_connect::sink::Sink;
+
+/// The target of log lines about commits.
+const COMMIT_LOG_TARGET: &str = "pinflow::commit";
+
+/// Commits windows, and reports a panic: the driver would wait for a dead committer forever.
+pub(super) async fn run_committer<S: Sink>(
+    sink: S,
+    archive: Option<ArchiveWriter>,
+    requests: mpsc::Receiver<CommitRequest<S>>,
+    events: mpsc::UnboundedSender<EngineEvent<WindowBatches<S>>>,
+    metrics: Arc<EngineMetrics>,
+) {
+    let work = commit_windows(sink, archive, requests, events.clone(), &metrics);
+    if let Err(panic) = AssertUnwindSafe(work).catch_unwind().await {
+        let message = panic_message(panic.as_ref());
+        let _ = events.send(EngineEvent::ThreadPanicked { thread: "committer".to_owned(), message });
+    }
+}
+
+/// Commits windows in order, one at a time, until there are no more.
+async fn commit_windows<S: Sink>(
+    mut sink: S,
+    mut archive: Option<ArchiveWriter>,
+    mut requests: mpsc::Receiver<CommitRequest<S>>,
+    events: mpsc::UnboundedSender<EngineEvent<WindowBatches<S>>>,
+    metrics: &EngineMetrics,
+) {
+    while let Some(request) = requests.recv().await {
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("engine::commit");
+        let (epoch, rows, begun) = (request.window.epoch, request.window.rows, Instant::now());
+        let span = tracing::info_span!(target: COMMIT_LOG_TARGET, "commit", epoch, rows);
+        let done = commit_window(&mut sink, archive.as_mut(), request).instrument(span).await;
+        let failed = done.is_err();
+        if !failed {
+            let mut commits = metrics.commits.lock().unwrap_or_else(PoisonError::into_inner);
+            commits.count += 1;
+            let took = begun.elapsed();
+            commits.last = took;
+            commits.last_at = Some(Timestamp::now());
+            commits.total += took;
+            tracing::info!(target: COMMIT_LOG_TARGET, epoch, rows, seconds = took.as_secs_f64(), "committed");
+        }
+        let _ = events.send(match done {
+            Ok(()) => EngineEvent::WindowDurable { epoch },
+            Err(error) => EngineEvent::CommitFailed(error),
+        });
+        if failed {
+            return;
+        }
+    }
+}
+
+/// Makes one window durable in the archive and the tables.
+async fn commit_window<S: Sink>(
+    sink: &mut S,
+    archive: Option<&mut ArchiveWriter>,
+    CommitRequest { window, messages, moved, is_last }: CommitRequest<S>,
+) -> Result<(), EngineError> {
+    if let Some(archive) = archive {
+        let written = tokio::task::spawn_blocking(move || archive_messages(&messages, &moved)).await;
+        archive.write_window(written.map_err(|_| ArchiveError::Panicked)?).await?;
+    }
+    sink.commit(window).await?;
+    if is_last {
+        sink.finish().await?;
+    }
+    Ok(())
+}
+
+/// Messages as the archive has them.
+fn archive_messages(messages: &[ReceivedMessages], moved: &[(String, PositionChange)]) -> WindowMessages {
+    let mut written = WindowMessages::default();
+    moved.iter().for_each(|(source, moved)| written.record_change(source, *moved));
+    for ReceivedMessages { source, records } in messages {
+        records.for_each(|entry| written.add_message(source, entry.position, entry.payload));
+    }
+    written
+}

@@ -1,0 +1,128 @@
+//! Starts an engine: workers, committer, driver.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::{DriverInputs, EngineDriver};
+use crate::all_rejected::AllRejectedMonitor;
+use crate::committer::run_committer;
+use crate::memory::MEMORY_GRACE;
+use crate::scheduler::{EpochScheduler, SchedulerPolicy};
+use crate::stop::{RunOutcome, STOP_DEADLINE, wait_for_stop_deadline};
+use crate::text_sweeps::TextSweeps;
+use crate::workers::start_workers;
+use crate::{EngineError, EngineMetrics, EngineSettings, EpochFrame, RunTotals};
+use pinflow_archive::ArchiveWriter;
+use pinflow_connect::sink::{Resume, Sink};
+use pinflow_connect::source::{DurableFrontier, SourceEvent};
+
+/// What an engine is connected to.
+pub struct Engine<S: Sink> {
+    /// Limits and options.
+    pub settings: EngineSettings,
+    /// Where rows go.
+    pub sink: S,
+    /// Where messages go as they were received, before their rows are committed; nowhere if absent.
+    pub archive: Option<ArchiveWriter>,
+    /// What the tables held when it was opened.
+    pub resume: Resume,
+    /// What sources send; ends when all of them have ended.
+    pub events: mpsc::Receiver<SourceEvent>,
+    /// How many times [`SourceEvent::BacklogRead`] will be sent: see [`pinflow_connect::source::SourceContext::backlog_readers`].
+    pub backlogs: usize,
+    /// How far sources are durable: the engine advances it, and sources watch it.
+    pub durable_frontier: DurableFrontier,
+    /// Turns `true` when the run is to stop.
+    pub stop: watch::Receiver<bool>,
+    /// Takes the epochs that have passed.
+    pub frames: mpsc::Sender<EpochFrame>,
+    /// Figures for a progress line.
+    pub metrics: Arc<EngineMetrics>,
+}
+
+impl<S: Sink> Engine<S> {
+    /// Runs until every source has ended or a stop is requested, and everything that was read is answered and durable.
+    ///
+    /// # Errors
+    /// [`EngineError`]: what failed. Everything committed stays; a new run resumes there.
+    pub async fn run(self) -> Result<RunOutcome, EngineError> {
+        let (paused, stop) = (self.sink.paused(), self.stop.clone());
+        // The deadline stands outside of everything that can wait: a full disk, a bucket that is away, a reader that
+        // takes nothing. It holds even if the sources have already ended.
+        let given_up = async {
+            wait_for_stop_deadline(stop).await;
+            // Here, and not behind the arrow: the run is dropped before that, and then waits for nothing.
+            paused.borrow().clone()
+        };
+        tokio::select! {
+            outcome = self.run_to_end() => outcome,
+            waits_for = given_up => Err(EngineError::StopDeadline { limit: STOP_DEADLINE, waits_for }),
+        }
+    }
+
+    async fn run_to_end(self) -> Result<RunOutcome, EngineError> {
+        let (event_sender, engine_events) = mpsc::unbounded_channel();
+        let workers =
+            start_workers(&self.settings, &self.sink, &event_sender, &Arc::new(self.resume.already), &self.metrics)?;
+        // Set once: an engine runs once.
+        let _ = self.metrics.paused.set(self.sink.paused());
+        let _ = self.metrics.tables.set(self.sink.tables());
+        let stored_rows = self.sink.read_back();
+        let has_tables = self.sink.encoder().is_some();
+        let (commits, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
+        let archives = self.archive.is_some();
+        let metrics = Arc::clone(&self.metrics);
+        let committer = tokio::spawn(run_committer(self.sink, self.archive, to_commit, event_sender.clone(), metrics));
+        self.metrics.rebuild_total.store(self.resume.rows, Relaxed);
+        let _ = self.metrics.prior.set(self.resume.prior);
+        self.metrics.memory_max.store(self.settings.memory_max.unwrap_or(0), Relaxed);
+        let sweeps =
+            TextSweeps::new(self.settings.workers, self.settings.questions.duplicates, Arc::clone(&self.metrics));
+        let policy = scheduler_policy(&self.settings, has_tables, self.backlogs);
+        let driver = EngineDriver::<S> {
+            scheduler: EpochScheduler::new(policy, Instant::now()),
+            workers,
+            commits,
+            frames: self.frames,
+            durable_frontier: self.durable_frontier,
+            metrics: self.metrics,
+            has_tables,
+            archives,
+            memory_max: self.settings.memory_max,
+            resident: 0,
+            partitions: BTreeMap::new(),
+            sweeps,
+            as_of: Timestamp::now(),
+            stop: self.stop.clone(),
+            is_unserved: false,
+            totals: RunTotals::default(),
+            all_rejected: AllRejectedMonitor::default(),
+            failure: None,
+        };
+        let inputs = DriverInputs { source_events: self.events, stored_rows, engine_events, stop: self.stop };
+        let (outcome, failure) = driver.run_until_finished(inputs).await?;
+        committer
+            .await
+            .map_err(|panic| EngineError::Panicked { thread: "committer".to_owned(), message: panic.to_string() })?;
+        failure.map_or(Ok(outcome), Err)
+    }
+}
+
+fn scheduler_policy(settings: &EngineSettings, has_tables: bool, backlogs: usize) -> SchedulerPolicy {
+    SchedulerPolicy {
+        workers: settings.workers,
+        epoch_length: settings.epoch,
+        epoch_bytes_max: settings.epoch_bytes_max,
+        epochs_in_flight_max: settings.epochs_in_flight_max,
+        commit: settings.commit,
+        has_tables,
+        backlogs,
+        memory_max: settings.memory_max,
+        memory_grace: MEMORY_GRACE,
+    }
+}

@@ -1,0 +1,233 @@
+//! The driver: the engine's I/O around its scheduler. It waits for events, passes them to the scheduler, and carries out the
+//! commands that the scheduler returns. It makes no decision itself.
+
+mod contents;
+mod intake;
+mod launch;
+mod output;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use self::contents::EnginePayload;
+use super::all_rejected::{AllRejected, AllRejectedMonitor};
+use super::memory::{HeldMemory, resident_bytes};
+use super::partition_state::PartitionState;
+use super::protocol::{CommitRequest, EngineEvent, WindowBatches, WorkerCommand};
+use super::scheduler::{AllowedInput, EpochScheduler, SchedulerCommand, SchedulerEvent};
+use super::stop::RunOutcome;
+use super::text_sweeps::TextSweeps;
+use super::workers::WorkerHandle;
+use super::{EngineError, EngineMetrics, EpochFrame, RunTotals};
+use pinflow_connect::sink::{Sink, SinkError, Stored};
+use pinflow_connect::source::{DurableFrontier, SourceEvent};
+use pinflow_core::position::{Epoch, PartitionId};
+
+pub use launch::Engine;
+
+/// What the driver waits for.
+struct DriverInputs<S: Sink> {
+    /// Of the sources; ends when all of them have ended.
+    source_events: mpsc::Receiver<SourceEvent>,
+    /// Rows read back from the tables; ends when there are no more.
+    stored_rows: mpsc::Receiver<Result<Box<dyn Stored>, SinkError>>,
+    /// Of workers and the committer.
+    engine_events: mpsc::UnboundedReceiver<EngineEvent<WindowBatches<S>>>,
+    /// Turns `true` when the run is to stop.
+    stop: watch::Receiver<bool>,
+}
+
+/// What one turn of the driver ended with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TurnEnd {
+    GoOn,
+    Finished,
+}
+
+struct EngineDriver<S: Sink> {
+    scheduler: EpochScheduler<EnginePayload<S>>,
+    workers: Vec<WorkerHandle>,
+    commits: mpsc::Sender<CommitRequest<S>>,
+    frames: mpsc::Sender<EpochFrame>,
+    durable_frontier: DurableFrontier,
+    metrics: Arc<EngineMetrics>,
+    has_tables: bool,
+    archives: bool,
+    memory_max: Option<u64>,
+    /// What was measured last, bytes.
+    resident: u64,
+    partitions: BTreeMap<PartitionId, PartitionState>,
+    sweeps: TextSweeps,
+    /// When the last epoch that is shown was closed.
+    as_of: Timestamp,
+    stop: watch::Receiver<bool>,
+    /// Whether serving takes no frames any more.
+    is_unserved: bool,
+    totals: RunTotals,
+    all_rejected: AllRejectedMonitor,
+    /// Why the run fails: at once, or after everything that was read is durable.
+    failure: Option<EngineError>,
+}
+
+impl<S: Sink> EngineDriver<S> {
+    /// Runs until everything is read, shown and durable. With an outcome, the [`EngineError`] is a failure after which the
+    /// run still finished what it had read.
+    async fn run_until_finished(
+        mut self,
+        mut inputs: DriverInputs<S>,
+    ) -> Result<(RunOutcome, Option<EngineError>), EngineError> {
+        let mut is_stop_known = false;
+        loop {
+            let (allowed_input, deadline) = (self.scheduler.allowed_input(), self.scheduler.next_deadline());
+            let handled = tokio::select! {
+                biased;
+                event = inputs.engine_events.recv() => {
+                    self.on_engine_event(event.expect("a sender outlives the driver"))
+                }
+                changed = inputs.stop.changed(), if !is_stop_known => {
+                    is_stop_known = true;
+                    // A closed channel asks for nothing.
+                    if changed.is_ok() { self.schedule_event(SchedulerEvent::StopRequested); }
+                    Ok(())
+                }
+                chunk = inputs.stored_rows.recv(), if allowed_input == AllowedInput::StoredRows => self.on_stored_rows(chunk),
+                event = inputs.source_events.recv(), if allowed_input == AllowedInput::SourceEvents => self.on_source_event(event),
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Ok(()),
+            };
+            if let Err(error) = handled {
+                self.failure = Some(error);
+                self.schedule_event(SchedulerEvent::Failed);
+            }
+            if self.end_turn().await? == TurnEnd::Finished {
+                return Ok(self.finish_run(&mut inputs.engine_events).await);
+            }
+        }
+    }
+
+    fn schedule_event(&mut self, event: SchedulerEvent<WorkerCommand>) {
+        self.scheduler.handle_event(event, Instant::now());
+    }
+
+    /// Does what follows from the events of this turn, and from the time.
+    async fn end_turn(&mut self) -> Result<TurnEnd, EngineError> {
+        if self.do_commands().await? == TurnEnd::Finished {
+            return Ok(TurnEnd::Finished);
+        }
+        self.measure_memory();
+        let can_sweep = !self.sweeps.is_under_way();
+        self.schedule_event(SchedulerEvent::Tick { can_sweep });
+        self.do_commands().await
+    }
+
+    fn measure_memory(&mut self) {
+        if self.scheduler.memory_check_at().is_none_or(|at| Instant::now() < at) {
+            return;
+        }
+        // A worker may mark its rows a moment after their epoch has passed.
+        self.sweeps.on_frontier(self.scheduler.frontier());
+        self.resident = resident_bytes().unwrap_or(0);
+        self.schedule_event(SchedulerEvent::MemoryMeasured { resident: self.resident });
+        self.metrics.memory_is_over.store(self.scheduler.memory_is_over(), Relaxed);
+    }
+
+    fn on_engine_event(&mut self, event: EngineEvent<WindowBatches<S>>) -> Result<(), EngineError> {
+        match event {
+            EngineEvent::WorkerStarted { worker, thread } => {
+                // Wake it for the commands that were sent before its thread was known.
+                thread.unpark();
+                self.workers[worker].thread = Some(thread);
+            }
+            EngineEvent::EpochRead { epoch, read, counts, batches } => {
+                let (rows, _) = self.scheduler.in_flight_mut(epoch);
+                rows.counts.merge(&counts);
+                rows.batches.extend(batches);
+                for (partition, read) in read {
+                    *rows.read.entry(partition).or_default() += read;
+                }
+                self.schedule_event(SchedulerEvent::EpochRead { epoch });
+            }
+            EngineEvent::AnswersChanged { epoch, changes } => {
+                self.scheduler.in_flight_mut(epoch).1.changes.extend(changes);
+            }
+            EngineEvent::FrontierAdvanced { frontier } => {
+                self.sweeps.on_frontier(frontier);
+                self.schedule_event(SchedulerEvent::FrontierAdvanced { frontier });
+            }
+            EngineEvent::WindowDurable { epoch } => self.schedule_event(SchedulerEvent::WindowDurable { epoch }),
+            EngineEvent::CommitFailed(error) => return Err(error),
+            EngineEvent::ThreadPanicked { thread, message } => return Err(EngineError::Panicked { thread, message }),
+        }
+        Ok(())
+    }
+
+    async fn do_commands(&mut self) -> Result<TurnEnd, EngineError> {
+        while let Some(command) = self.scheduler.next_command() {
+            match command {
+                SchedulerCommand::GiveWork { worker, work } => self.workers[worker].send_command(work),
+                SchedulerCommand::CloseEpoch { epoch, ends_window, sweep_demanded } => {
+                    self.close_epoch(epoch, ends_window, sweep_demanded);
+                }
+                SchedulerCommand::PassEpoch { epoch, rows } => self.pass_epoch(epoch, rows),
+                SchedulerCommand::CommitWindow { last_epoch, is_last } => self.commit_window(last_epoch, is_last).await,
+                SchedulerCommand::ShowEpoch { epoch, ends_window, answers } => {
+                    self.show_epoch(epoch, ends_window, answers).await;
+                }
+                SchedulerCommand::SettleWindow { contents } => self.settle_window(&contents),
+                SchedulerCommand::ShowDurable => self.show_durable().await,
+                SchedulerCommand::WarnOfMemory => {
+                    let held = self.held_memory();
+                    tracing::warn!("sources pause: {held}. Unused texts are freed, and the open window is committed");
+                }
+                SchedulerCommand::EndForMemory => {
+                    self.failure = Some(EngineError::Memory(Box::new(self.held_memory())));
+                }
+                SchedulerCommand::Finish => return Ok(TurnEnd::Finished),
+                SchedulerCommand::Abort => return Err(self.failure.take().expect("a failure was reported")),
+            }
+        }
+        Ok(TurnEnd::GoOn)
+    }
+
+    fn close_epoch(&mut self, epoch: Epoch, ends_window: bool, sweep_demanded: bool) {
+        self.scheduler.in_flight_mut(epoch).1.as_of = Timestamp::now();
+        let sweep = self.sweeps.begin_sweep(epoch, sweep_demanded);
+        for worker in &self.workers {
+            worker.send_command(WorkerCommand::CloseEpoch { epoch, ends_window, sweep: sweep.clone() });
+        }
+    }
+
+    /// What holds how much now.
+    fn held_memory(&self) -> HeldMemory {
+        let (texts, bytes) = pinflow_dataflows::symbol::held_texts();
+        HeldMemory {
+            resident: self.resident,
+            max: self.memory_max.unwrap_or(0),
+            texts: pinflow_dataflows::graph::StateSize { records: texts, bytes },
+            sizes: self.metrics.graph_sizes(),
+            window: self.scheduler.window_bytes() as u64,
+            blocks: self.scheduler.open_bytes() as u64,
+        }
+    }
+
+    async fn finish_run(
+        mut self,
+        engine_events: &mut mpsc::UnboundedReceiver<EngineEvent<WindowBatches<S>>>,
+    ) -> (RunOutcome, Option<EngineError>) {
+        self.all_rejected.judge_remaining_sources().iter().for_each(AllRejected::log_warning);
+        self.send_frame(EpochFrame { last: true, ..self.last_frame() }).await;
+        // Without commands the workers close their inputs and end.
+        let threads: Vec<_> = self.workers.drain(..).filter_map(|worker| worker.thread).collect();
+        for thread in threads {
+            thread.unpark();
+        }
+        engine_events.close();
+        let counts = self.metrics.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (stopped, epoch) = (self.scheduler.is_stopped(), self.scheduler.shown_epoch());
+        (RunOutcome { totals: RunTotals { counts, ..self.totals }, stopped, epoch }, self.failure)
+    }
+}

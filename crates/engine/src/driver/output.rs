@@ -1,0 +1,156 @@
+//! What goes out: epochs that have passed to serving, windows to the committer.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
+
+use super::EngineDriver;
+use super::contents::{EpochAnswers, EpochEnd, EpochRows, WindowContents};
+use crate::EpochFrame;
+use crate::all_rejected::AllRejected;
+use crate::protocol::{CommitRequest, ReadCounts, ReceivedMessages, WindowBatches};
+use crate::stop::{SERVING_GRACE, sleep_after_stop};
+use pinflow_archive::PositionChange;
+use pinflow_connect::sink::{PartitionReached, Sink, Window};
+use pinflow_core::position::{Epoch, PartitionId, PartitionProgress, Position};
+
+impl<S: Sink> EngineDriver<S> {
+    /// Counts the rows of an epoch that has passed the graph, and adds them to its window.
+    pub(super) fn pass_epoch(&mut self, epoch: Epoch, rows: EpochRows<WindowBatches<S>>) {
+        let rows_before = self.totals.rows;
+        rows.read.into_iter().for_each(|(partition, read)| self.count_rows(partition, read));
+        self.all_rejected.judge_ended_sources(epoch).iter().for_each(AllRejected::log_warning);
+        let reached: Vec<_> =
+            rows.ends.into_iter().map(|(partition, end)| (partition, self.move_partition(partition, end))).collect();
+        if self.has_tables {
+            let window = self.scheduler.window_of_mut(epoch);
+            window.rows += self.totals.rows - rows_before;
+            window.reached.extend(reached);
+            window.batches.extend(rows.batches);
+        } else {
+            self.durable_frontier.advance(reached.iter().map(|(partition, reached)| (*partition, reached.next)));
+        }
+        self.metrics.counts.lock().unwrap_or_else(PoisonError::into_inner).merge(&rows.counts);
+        if self.scheduler.rebuilt_in() == Some(epoch) {
+            self.warn_of_long_texts();
+        }
+        self.publish_lag();
+        self.publish_durable_epoch();
+        self.metrics.rows.store(self.totals.rows, Relaxed);
+        self.metrics.rejected.store(self.totals.rejected, Relaxed);
+        self.metrics.epoch.store(epoch, Relaxed);
+    }
+
+    fn count_rows(&mut self, partition: PartitionId, read: ReadCounts) {
+        let state = self.partitions.get_mut(&partition).expect("read from a known partition");
+        state.read += read;
+        state.reached.rows += read.rows;
+        self.all_rejected.count_read(&state.partition.name, read).iter().for_each(AllRejected::log_warning);
+        self.totals.rows += read.rows;
+        self.totals.rejected += read.rejected;
+    }
+
+    /// A partition is read up to the end of an epoch.
+    fn move_partition(&mut self, partition: PartitionId, end: EpochEnd) -> PartitionProgress {
+        let state = self.partitions.get_mut(&partition).expect("an epoch ends in a known partition");
+        state.reached =
+            PartitionProgress { next: end.next, rows: state.reached.rows, anchor: end.anchor, seek: end.seek };
+        state.lag = end.lag;
+        state.lag_ms = end.lag_ms;
+        state.arrived_at = end.arrived_at.or(state.arrived_at);
+        state.reached
+    }
+
+    /// Logs, once all rows are read back, that some stored texts count as null.
+    fn warn_of_long_texts(&self) {
+        let texts = self.metrics.stored_texts_too_long.load(Relaxed);
+        if texts > 0 {
+            tracing::warn!(
+                texts,
+                "stored texts are longer than [engine] text_bytes_max and count as null in the answers; \
+                 their rows in the tables stay as they are"
+            );
+        }
+    }
+
+    fn publish_durable_epoch(&self) {
+        if let Some(durable) = self.scheduler.durable_epoch() {
+            self.metrics.durable_epoch.store(durable, Relaxed);
+        }
+    }
+
+    /// Hands a window to the committer. Its positions stay until it is durable.
+    pub(super) async fn commit_window(&mut self, last_epoch: Epoch, is_last: bool) {
+        let window = self.scheduler.window_of_mut(last_epoch);
+        let (messages, batches) = (std::mem::take(&mut window.messages), std::mem::take(&mut window.batches));
+        let (rows, partitions) = (window.rows, &self.partitions);
+        let reached = window.reached.iter().map(|(id, reached)| (&partitions[id].partition, *reached));
+        let moved = reached.clone().filter(|_| self.archives).map(|(partition, reached)| {
+            let resumed = partition.resumed.map_or(Position::START, |resumed| resumed.next);
+            (partition.name.clone(), PositionChange { resumed, next: reached.next })
+        });
+        let moved = moved.collect();
+        let reached = reached.map(|(partition, reached)| PartitionReached {
+            key: partition.key.clone(),
+            source: partition.name.clone(),
+            carries: partition.carries,
+            reached,
+        });
+        let window = Window { epoch: last_epoch, rows, batches, reached: reached.collect() };
+        let named = |(id, records)| ReceivedMessages { source: partitions[&id].partition.name.clone(), records };
+        let messages = messages.into_iter().map(named).collect();
+        // A committer that has gone has reported why.
+        let _ = self.commits.send(CommitRequest { window, messages, moved, is_last }).await;
+    }
+
+    /// A window is durable: its sources need not keep what is in it.
+    pub(super) fn settle_window(&mut self, window: &WindowContents<WindowBatches<S>>) {
+        self.durable_frontier.advance(window.reached.iter().map(|(partition, reached)| (*partition, reached.next)));
+    }
+
+    /// Sends the answers at the end of an epoch to serving: also during a rebuild, so that serving knows them when it ends.
+    pub(super) async fn show_epoch(&mut self, epoch: Epoch, ends_window: bool, answers: EpochAnswers) {
+        self.as_of = answers.as_of;
+        let EpochAnswers { changes, first_record_at, .. } = answers;
+        let frame = EpochFrame { epoch, ends_window, changes: Arc::new(changes), first_record_at, ..self.last_frame() };
+        self.send_frame(frame).await;
+    }
+
+    /// Shows again how far everything is durable.
+    pub(super) async fn show_durable(&mut self) {
+        self.publish_durable_epoch();
+        self.send_frame(self.last_frame()).await;
+    }
+
+    /// The last epoch that passed, as it stands now.
+    pub(super) fn last_frame(&self) -> EpochFrame {
+        EpochFrame {
+            epoch: self.scheduler.shown_epoch(),
+            as_of: self.as_of,
+            durable_epoch: self.scheduler.durable_epoch(),
+            ends_window: false,
+            changes: Arc::default(),
+            first_record_at: None,
+            sources: self.partitions.values().map(|state| state.status(self.as_of)).collect(),
+            open: self.scheduler.is_rebuilt(),
+            complete: self.scheduler.is_caught_up(),
+            last: false,
+        }
+    }
+
+    /// Exclusive, since what a sink collects can be sent to another thread with the driver, but not shared.
+    pub(super) async fn send_frame(&mut self, frame: EpochFrame) {
+        self.metrics.open.store(frame.open, Relaxed);
+        if self.is_unserved {
+            return;
+        }
+        tokio::select! {
+            // A receiver that has gone takes nothing; the tables are still written.
+            _ = self.frames.send(frame) => {}
+            // A receiver that takes nothing must not keep what was read from being committed.
+            () = sleep_after_stop(self.stop.clone(), SERVING_GRACE) => {
+                tracing::warn!(seconds = SERVING_GRACE.as_secs(), "answers are not taken any more; committing without");
+                self.is_unserved = true;
+            }
+        }
+    }
+}

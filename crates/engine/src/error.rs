@@ -1,0 +1,56 @@
+//! Why a run ends early.
+
+use std::time::Duration;
+
+use super::memory::{HeldMemory, MEMORY_GRACE};
+use pinflow_archive::ArchiveError;
+use pinflow_connect::sink::SinkError;
+use pinflow_connect::source::SourceError;
+
+/// Why a run ended before its sources did.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A source cannot go on.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The tables cannot be written.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The archive cannot be written.
+    #[error("write the archive")]
+    Archive(#[from] ArchiveError),
+    /// A thread panicked, which is a defect of pinflow.
+    #[error(
+        "{thread} panicked: {message}. This is a fault in pinflow; what is committed is safe, a restart resumes there"
+    )]
+    Panicked {
+        /// Its name.
+        thread: String,
+        /// Its message and place.
+        message: String,
+    },
+    /// The rows in the tables could not be read back.
+    #[error("rebuild the answers from the tables")]
+    Rebuild(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The memory stayed above its limit.
+    #[error(
+        "{held}. That did not change for {grace:?} with the sources paused. Every row that was read is committed, and \
+         a restart resumes there. Raise [engine] memory_max or the memory of the machine, or let several pipelines read \
+         a part of the posts each",
+        held = .0,
+        grace = MEMORY_GRACE
+    )]
+    Memory(Box<HeldMemory>),
+    /// An orderly stop took too long.
+    #[error(
+        "what was read last is not committed {limit:?} after the stop was asked for{}; what is committed is safe, a \
+         restart resumes there",
+        waits_for.as_ref().map(|what| format!(" ({what})")).unwrap_or_default()
+    )]
+    StopDeadline {
+        /// How long it may take.
+        limit: Duration,
+        /// What the tables wait for, in words, where they do.
+        waits_for: Option<String>,
+    },
+}

@@ -1,0 +1,126 @@
+//! Figures that change while the engine runs.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use pinflow_dataflows::graph::StateSizes;
+use pinflow_dataflows::ingest::IngestCounts;
+use pinflow_dataflows::introspection::WorkerLog;
+use tokio::sync::watch;
+
+use super::rejection_log::RejectionLog;
+use pinflow_connect::sink::{PriorCounts, TableStatus};
+
+/// Figures that change while the engine runs, for a progress line.
+#[derive(Debug, Default)]
+pub struct EngineMetrics {
+    /// Rows read, rejections included.
+    pub rows: AtomicU64,
+    /// Rows rejected.
+    pub rejected: AtomicU64,
+    /// Rows read back from the tables.
+    pub rebuilt: AtomicU64,
+    /// Rows that are to be read back.
+    pub rebuild_total: AtomicU64,
+    /// Texts read back from the tables that are longer than new ones may be, and that count as null.
+    pub stored_texts_too_long: AtomicU64,
+    /// The last epoch that passed.
+    pub epoch: AtomicU64,
+    /// The last durable epoch.
+    pub durable_epoch: AtomicU64,
+    /// Texts that no row referred to any more, freed in this run.
+    pub texts_freed: AtomicU64,
+    /// Limit of the resident memory, bytes; 0 without limit.
+    pub memory_max: AtomicU64,
+    /// Whether sources pause because the memory is above its limit.
+    pub memory_is_over: AtomicBool,
+    /// What each worker's part of the graph holds.
+    sizes: Mutex<Vec<StateSizes>>,
+    /// Bytes given to workers.
+    pub bytes: AtomicU64,
+    /// Bytes the sources still have, where they know.
+    pub bytes_remaining: AtomicU64,
+    /// Records the sources still have, where they know.
+    pub lag: AtomicU64,
+    /// Whether answers may be shown.
+    pub open: AtomicBool,
+    /// What the tables wait for, in words; `None` while they do not.
+    pub paused: OnceLock<watch::Receiver<Option<String>>>,
+    /// Sources that cannot be read at the moment, and why.
+    blocked: Mutex<BTreeMap<String, String>>,
+    /// What the tables hold.
+    pub tables: OnceLock<watch::Receiver<Vec<TableStatus>>>,
+    /// What was found in the messages read.
+    pub counts: Mutex<IngestCounts>,
+    /// The commits of this run.
+    pub commits: Mutex<CommitStats>,
+    /// What earlier runs had read when this one began: set once, before the first record.
+    pub prior: OnceLock<PriorCounts>,
+    /// The last rejections of this run, if somebody inspects it.
+    pub rejection_log: OnceLock<RejectionLog>,
+    /// Logs of the workers, if somebody inspects the run. Set before it starts; each worker adds its own.
+    pub worker_logs: OnceLock<Mutex<Vec<WorkerLog>>>,
+}
+
+impl EngineMetrics {
+    /// Keeps the last rejections and logs of the workers, for whoever inspects the run. To be called before it starts.
+    pub fn enable_inspection(&self) {
+        let _ = self.rejection_log.set(RejectionLog::default());
+        let _ = self.worker_logs.set(Mutex::default());
+    }
+
+    pub(super) fn record_graph_sizes(&self, worker: usize, sizes: StateSizes) {
+        let mut all = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        let workers = all.len().max(worker + 1);
+        all.resize(workers, StateSizes::default());
+        all[worker] = sizes;
+    }
+
+    /// What the graph holds, on all workers.
+    #[must_use]
+    pub fn graph_sizes(&self) -> StateSizes {
+        let mut held = StateSizes::default();
+        self.sizes.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|sizes| held += *sizes);
+        held
+    }
+
+    /// Records that a source cannot be read and why, or (`None`) that it can be again.
+    pub(crate) fn record_blocked_source(&self, source: String, cause: Option<String>) {
+        let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        match cause {
+            Some(cause) => drop(blocked.insert(source, cause)),
+            None => drop(blocked.remove(&source)),
+        }
+    }
+
+    /// Sources that cannot be read at the moment, and why; `None` if all can.
+    #[must_use]
+    pub fn blocked_sources(&self) -> Option<String> {
+        let blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        let causes: Vec<_> = blocked.iter().map(|(source, cause)| format!("{source}: {cause}")).collect();
+        (!causes.is_empty()).then(|| causes.join("; "))
+    }
+
+    /// The logs of the workers; none if nobody inspects the run.
+    #[must_use]
+    pub fn worker_logs(&self) -> Vec<WorkerLog> {
+        let logs = self.worker_logs.get().map(|logs| logs.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        logs.unwrap_or_default()
+    }
+}
+
+/// Windows that were committed, and how long that took, waiting included (a full disk, another writer).
+#[derive(Debug, Default, Clone, Copy)]
+pub struct CommitStats {
+    /// How many.
+    pub count: u64,
+    /// All of them together.
+    pub total: Duration,
+    /// The last one.
+    pub last: Duration,
+    /// When the last one was durable; `None` before the first.
+    pub last_at: Option<Timestamp>,
+}

@@ -1,0 +1,83 @@
+//! What the engine's threads say to each other: commands for workers and the committer, and the events that they report.
+
+use std::sync::Arc;
+use std::thread::Thread;
+
+use pinflow_dataflows::graph::AnswerChange;
+use pinflow_dataflows::ingest::{IngestCounts, StreamHint};
+use pinflow_dataflows::symbol::{Symbol, SymbolSweep};
+
+use super::EngineError;
+use super::all_rejected::RejectionCounts;
+use pinflow_archive::PositionChange;
+use pinflow_connect::sink::{Encoder, Sink, Stored, Window};
+use pinflow_connect::source::{BlockRecords, RecordBlock};
+use pinflow_core::position::{Epoch, PartitionId};
+
+/// What a sink's encoders make of a window's rows.
+pub(super) type WindowBatches<S> = <<S as Sink>::Encoder as Encoder>::Batches;
+
+/// What a worker is told, in the order in which it has to happen.
+pub(super) enum WorkerCommand {
+    /// Read this block into the open epoch.
+    ReadBlock { block: RecordBlock, source: Symbol, carries: StreamHint },
+    /// Put these rows from the tables into the open epoch's answers.
+    ReplayStored(Box<dyn Stored>),
+    /// The epoch is complete; `ends_window`: it is the last of its window.
+    /// `sweep`: mark the texts of the rows that are held at its end.
+    CloseEpoch { epoch: Epoch, ends_window: bool, sweep: Option<Arc<SymbolSweep>> },
+}
+
+/// What workers and the committer report. `B` is what a sink makes of rows.
+pub(super) enum EngineEvent<B> {
+    /// A worker runs, and is woken by unparking this thread.
+    WorkerStarted { worker: usize, thread: Thread },
+    /// A worker has read everything of the epoch.
+    EpochRead { epoch: Epoch, read: Vec<(PartitionId, ReadCounts)>, counts: IngestCounts, batches: Option<B> },
+    /// Some of the answers' changes in an epoch.
+    AnswersChanged { epoch: Epoch, changes: Vec<AnswerChange> },
+    /// Every epoch below the frontier has passed the whole graph, and all its changes have been reported.
+    FrontierAdvanced { frontier: Epoch },
+    /// Everything up to this epoch is committed.
+    WindowDurable { epoch: Epoch },
+    /// The committer gave up.
+    CommitFailed(EngineError),
+    /// A thread panicked.
+    ThreadPanicked { thread: String, message: String },
+}
+
+/// What was read of one partition.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ReadCounts {
+    pub(super) rows: u64,
+    pub(super) rejected: u64,
+    pub(super) redelivered: u64,
+    pub(super) reasons: RejectionCounts,
+}
+
+impl std::ops::AddAssign for ReadCounts {
+    fn add_assign(&mut self, other: ReadCounts) {
+        self.rows += other.rows;
+        self.rejected += other.rejected;
+        self.redelivered += other.redelivered;
+        self.reasons += other.reasons;
+    }
+}
+
+/// A window on its way to the disk.
+pub(super) struct CommitRequest<S: Sink> {
+    pub(super) window: Window<WindowBatches<S>>,
+    /// Its messages as they were received; none if they are not archived.
+    pub(super) messages: Vec<ReceivedMessages>,
+    /// How each partition moves in it, by the `_source` of its rows.
+    pub(super) moved: Vec<(String, PositionChange)>,
+    /// Whether no other window follows in this run.
+    pub(super) is_last: bool,
+}
+
+/// Messages of one partition.
+pub(super) struct ReceivedMessages {
+    /// The `_source` of their rows.
+    pub(super) source: String,
+    pub(super) records: BlockRecords,
+}

@@ -1,0 +1,41 @@
+//! The epoch that takes blocks.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::SchedulerPayload;
+use pinflow_core::position::Epoch;
+
+/// The epoch that takes blocks.
+pub(super) struct OpenEpoch<P: SchedulerPayload> {
+    pub(super) number: Epoch,
+    /// Bytes handed to workers in it.
+    pub(super) bytes: usize,
+    /// When the epoch before it closed: this one closes an epoch's length later.
+    opened_at: Instant,
+    /// Whether there is something in it that must be shown.
+    pub(super) has_content: bool,
+    pub(super) moves_positions: bool,
+    pub(super) rows: P::EpochRows,
+    pub(super) answers: P::EpochAnswers,
+}
+
+impl<P: SchedulerPayload> OpenEpoch<P> {
+    pub(super) fn new(number: Epoch, now: Instant) -> OpenEpoch<P> {
+        OpenEpoch {
+            number,
+            bytes: 0,
+            opened_at: now,
+            has_content: false,
+            moves_positions: false,
+            rows: P::EpochRows::default(),
+            answers: P::EpochAnswers::default(),
+        }
+    }
+
+    /// When it is to be closed, however little it holds; `None` if it holds nothing.
+    pub(super) fn close_deadline(&self, length: Duration) -> Option<Instant> {
+        self.has_content.then(|| self.opened_at + length)
+    }
+}

@@ -1,0 +1,495 @@
+//! The scheduler: decides when to close an epoch, cut a window, take a block and stop. A pure state machine.
+//!
+//! The [driver](super::driver) passes it events ([`SchedulerEvent`]) and carries out its commands ([`SchedulerCommand`]). The
+//! scheduler does no I/O and reads no clock: time is an argument. It owns everything that is in flight, as opaque values: see
+//! [`SchedulerPayload`].
+//!
+//! # Laws
+//!
+//! 1. **Order.** Epochs are closed, passed and shown in order, each once.
+//! 2. **Whole epochs.** A window covers whole epochs: every block of an epoch is committed with the window that the epoch
+//!    lies in. Windows are committed in order, and cover every block once.
+//! 3. **Nothing early.** An epoch is passed only after every worker has read it and the frontier is beyond it. It is shown
+//!    only after that, and its window is committed only after its last epoch has passed.
+//! 4. **Durability.** The durable epoch never decreases, and no block beyond the last durable window lies at or before it.
+//! 5. **Credit.** Blocks, epochs and windows in flight are bounded by the settings.
+//! 6. **Progress.** While no block may be taken, something is in flight whose report will change that, or a deadline is set.
+//!    No deadline stays in the past. Start positions are committed without delay. What was taken is shown and becomes durable
+//!    even if nothing follows. After a stop, or the end of the sources, the run finishes once all reports are in, with
+//!    everything durable. After a failure nothing more is shown or committed.
+//!
+//! `simulation` checks them at each step of random histories.
+
+mod epoch;
+mod in_flight;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use self::epoch::OpenEpoch;
+use self::in_flight::InFlightEpochs;
+use self::window::WindowQueue;
+use super::CommitPolicy;
+use super::memory::{MemoryAction, MemoryGuard};
+use pinflow_core::position::Epoch;
+
+/// What the scheduler carries along and never looks into.
+pub(super) trait SchedulerPayload {
+    /// Work for one worker: a block, or rows read back from the tables.
+    type Work;
+    /// What was read in an epoch. It goes into the epoch's window.
+    type EpochRows: Default;
+    /// What an epoch changed in the answers.
+    type EpochAnswers: Default;
+    /// What a window collects for its commit, and keeps until it is durable.
+    type WindowContents: Default;
+}
+
+/// The limits that the scheduler keeps.
+#[derive(Debug, Clone)]
+pub(super) struct SchedulerPolicy {
+    pub(super) workers: usize,
+    /// Least time from one epoch to the next, and the longest that a record waits for its epoch to close.
+    pub(super) epoch_length: Duration,
+    /// An epoch is closed early when it holds this many bytes.
+    pub(super) epoch_bytes_max: usize,
+    /// Closed epochs in the graph before no more blocks are taken.
+    pub(super) epochs_in_flight_max: usize,
+    pub(super) commit: CommitPolicy,
+    /// Whether rows are kept. If not, no window is ever cut.
+    pub(super) has_tables: bool,
+    /// Readers that report once that they have sent what was there when they started.
+    pub(super) backlogs: usize,
+    /// Resident memory above which sources pause, bytes.
+    pub(super) memory_max: Option<u64>,
+    /// How long the memory may stay above that before the run ends.
+    pub(super) memory_grace: Duration,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub(super) enum SchedulerEvent<W> {
+    /// A block was taken from the sources.
+    BlockTaken { work: W, rows: u64, bytes: usize },
+    /// Rows of the tables were read back. They are durable, so they belong to no window.
+    StoredRowsTaken { work: W, bytes: usize },
+    /// All rows of the tables were read back.
+    RebuildFinished,
+    /// Partitions were found that the tables do not know. Their sources wait until the start positions are durable.
+    StartPositionsTaken,
+    /// Something is to be shown although no record came with it.
+    StatusChanged,
+    /// A reader has sent everything that was there when it started.
+    BacklogRead,
+    /// All sources have ended.
+    SourcesEnded,
+    /// The run is to stop.
+    StopRequested,
+    /// A worker has read all of an epoch.
+    EpochRead { epoch: Epoch },
+    /// Every epoch below the frontier has passed the graph on all workers.
+    FrontierAdvanced { frontier: Epoch },
+    /// Everything up to this epoch is committed.
+    WindowDurable { epoch: Epoch },
+    /// The resident memory was measured, bytes.
+    MemoryMeasured { resident: u64 },
+    /// The run cannot go on.
+    Failed,
+    /// Time has passed. Due after all events of one turn: this is what closes epochs. `can_sweep`: no sweep of unused texts is
+    /// under way.
+    Tick { can_sweep: bool },
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum SchedulerCommand<P: SchedulerPayload> {
+    /// Hand this to a worker.
+    GiveWork { worker: usize, work: P::Work },
+    /// Tell all workers that the epoch is complete, and whether it is the last of its window.
+    /// `sweep_demanded`: free unused texts even if they have not grown.
+    CloseEpoch { epoch: Epoch, ends_window: bool, sweep_demanded: bool },
+    /// The epoch has passed the graph: count its rows, and add them to its window.
+    PassEpoch { epoch: Epoch, rows: P::EpochRows },
+    /// Commit the window that ends with this epoch. `is_last`: no other follows.
+    CommitWindow { last_epoch: Epoch, is_last: bool },
+    /// Show the answers at the end of this epoch.
+    ShowEpoch { epoch: Epoch, ends_window: bool, answers: P::EpochAnswers },
+    /// This window is durable.
+    SettleWindow { contents: P::WindowContents },
+    /// Show again how far everything is durable.
+    ShowDurable,
+    /// The memory is above its limit, and no blocks are taken until it is not.
+    WarnOfMemory,
+    /// The memory stayed above its limit: end with an error, once everything that was read is durable.
+    EndForMemory,
+    /// Everything that was read is shown and durable.
+    Finish,
+    /// End at once with the failure that was reported.
+    Abort,
+}
+
+/// What may be taken now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AllowedInput {
+    /// Nothing: sources wait.
+    Nothing,
+    /// Rows of the tables.
+    StoredRows,
+    /// Events of the sources.
+    SourceEvents,
+}
+
+/// Where a run is on its way to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SchedulerPhase {
+    /// Blocks are taken.
+    Running,
+    /// The last epoch is to be closed.
+    Ending,
+    /// The last epoch is closed.
+    Draining,
+    /// [`SchedulerCommand::Finish`] or [`SchedulerCommand::Abort`] was given.
+    Ended,
+}
+
+/// The state of a run. See the module for its laws.
+pub(super) struct EpochScheduler<P: SchedulerPayload> {
+    policy: SchedulerPolicy,
+    phase: SchedulerPhase,
+    /// Whether the run ends before its sources do.
+    stopped: bool,
+    open: OpenEpoch<P>,
+    in_flight: InFlightEpochs<P>,
+    windows: WindowQueue<P::WindowContents>,
+    /// Bytes handed to each worker in the open epoch.
+    worker_bytes: Vec<usize>,
+    /// Every epoch below has passed the graph.
+    frontier: Epoch,
+    /// The last epoch that has passed and is shown.
+    shown: Epoch,
+    durable: Epoch,
+    /// The epoch that holds all rows that were read back; `None` while they are read back.
+    rebuilt_in: Option<Epoch>,
+    /// Readers that have not sent all that was there when they started.
+    backlogs: usize,
+    /// The epoch that holds the last of it.
+    caught_up_in: Option<Epoch>,
+    memory: MemoryGuard,
+    /// Free unused texts even if they have not grown.
+    sweep_demanded: bool,
+    commands: VecDeque<SchedulerCommand<P>>,
+}
+
+impl<P: SchedulerPayload> EpochScheduler<P> {
+    pub(super) fn new(policy: SchedulerPolicy, now: Instant) -> EpochScheduler<P> {
+        EpochScheduler {
+            phase: SchedulerPhase::Running,
+            stopped: false,
+            open: OpenEpoch::new(1, now),
+            in_flight: InFlightEpochs::new(),
+            windows: WindowQueue::new(policy.commit),
+            worker_bytes: vec![0; policy.workers],
+            frontier: 0,
+            shown: 0,
+            durable: 0,
+            rebuilt_in: None,
+            backlogs: policy.backlogs,
+            caught_up_in: None,
+            memory: MemoryGuard::new(policy.memory_max, policy.memory_grace, now),
+            sweep_demanded: false,
+            commands: VecDeque::new(),
+            policy,
+        }
+    }
+
+    /// Takes in an event. Do all that [`EpochScheduler::next_command`] returns before the next event.
+    pub(super) fn handle_event(&mut self, event: SchedulerEvent<P::Work>, now: Instant) {
+        if self.phase == SchedulerPhase::Ended {
+            return;
+        }
+        match event {
+            SchedulerEvent::BlockTaken { work, rows, bytes } => {
+                self.open.moves_positions = true;
+                self.windows.add_block(rows, bytes, now);
+                self.give_work(work, bytes);
+            }
+            SchedulerEvent::StoredRowsTaken { work, bytes } => self.give_work(work, bytes),
+            SchedulerEvent::RebuildFinished => {
+                self.rebuilt_in = Some(self.open.number);
+                // The rebuilt answers are an epoch of their own, shown even if nothing follows, and durable already.
+                self.close_epoch(false, now);
+            }
+            SchedulerEvent::StartPositionsTaken => {
+                self.open.has_content = true;
+                self.open.moves_positions = true;
+                self.windows.add_start_positions(now);
+            }
+            SchedulerEvent::StatusChanged => self.open.has_content = true,
+            SchedulerEvent::BacklogRead => self.on_backlog_read(),
+            SchedulerEvent::SourcesEnded => {
+                self.caught_up_in.get_or_insert(self.open.number);
+                self.begin_end(false);
+            }
+            SchedulerEvent::StopRequested => self.begin_end(true),
+            SchedulerEvent::EpochRead { epoch } => self.in_flight.get_mut(epoch).workers_done += 1,
+            SchedulerEvent::FrontierAdvanced { frontier } => self.frontier = self.frontier.max(frontier),
+            SchedulerEvent::WindowDurable { epoch } => self.on_window_durable(epoch),
+            SchedulerEvent::MemoryMeasured { resident } => self.on_memory_measured(resident, now),
+            SchedulerEvent::Failed => self.abort_run(),
+            SchedulerEvent::Tick { can_sweep } => self.close_epoch_if_due(can_sweep, now),
+        }
+    }
+
+    /// What is to be done next; `None` until something else happens.
+    pub(super) fn next_command(&mut self) -> Option<SchedulerCommand<P>> {
+        if let Some(command) = self.commands.pop_front() {
+            return Some(command);
+        }
+        if self.phase == SchedulerPhase::Ended {
+            return None;
+        }
+        if let Some(command) = self.pass_next_epoch() {
+            return Some(command);
+        }
+        if self.is_drained() {
+            self.phase = SchedulerPhase::Ended;
+            return Some(SchedulerCommand::Finish);
+        }
+        None
+    }
+
+    /// What may be taken now. If it is nothing, queues fill and sources wait.
+    pub(super) fn allowed_input(&self) -> AllowedInput {
+        if self.phase != SchedulerPhase::Running || !self.has_credit() {
+            return AllowedInput::Nothing;
+        }
+        if self.rebuilt_in.is_some() { AllowedInput::SourceEvents } else { AllowedInput::StoredRows }
+    }
+
+    /// When [`SchedulerEvent::Tick`] is due, or the memory is to be measured, even if nothing happens before.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let epoch = self.open.close_deadline(self.policy.epoch_length).filter(|_| self.graph_has_room());
+        let commit = self.windows.cut_deadline().filter(|_| self.policy.has_tables);
+        [epoch, commit, self.memory_check_at()].into_iter().flatten().min()
+    }
+
+    /// When the memory is to be measured next.
+    pub(super) fn memory_check_at(&self) -> Option<Instant> {
+        self.memory.check_at().filter(|_| self.phase == SchedulerPhase::Running)
+    }
+
+    fn graph_has_room(&self) -> bool {
+        self.in_flight.len() < self.policy.epochs_in_flight_max
+    }
+
+    fn has_credit(&self) -> bool {
+        // One more than the graph is meant to hold: the next epoch fills while the graph is busy.
+        self.in_flight.len() <= self.policy.epochs_in_flight_max
+            && !self.memory.is_over()
+            && self.open.bytes < self.policy.epoch_bytes_max
+            && self.windows.has_credit()
+    }
+
+    /// Gives work of the open epoch to the worker that has least of it.
+    fn give_work(&mut self, work: P::Work, bytes: usize) {
+        self.open.bytes += bytes;
+        self.open.has_content = true;
+        let (worker, worker_bytes) =
+            self.worker_bytes.iter_mut().enumerate().min_by_key(|(_, bytes)| **bytes).expect("at least one worker");
+        *worker_bytes += bytes;
+        self.commands.push_back(SchedulerCommand::GiveWork { worker, work });
+    }
+
+    fn on_backlog_read(&mut self) {
+        self.backlogs = self.backlogs.saturating_sub(1);
+        if self.backlogs == 0 {
+            self.caught_up_in.get_or_insert(self.open.number);
+            // An epoch shows it, even if nothing follows.
+            self.open.has_content = true;
+        }
+    }
+
+    /// The first reason for the end counts.
+    fn begin_end(&mut self, stopped: bool) {
+        if self.phase == SchedulerPhase::Running {
+            self.phase = SchedulerPhase::Ending;
+            self.stopped = stopped;
+        }
+    }
+
+    fn abort_run(&mut self) {
+        self.phase = SchedulerPhase::Ended;
+        self.commands.clear();
+        self.commands.push_back(SchedulerCommand::Abort);
+    }
+
+    fn on_memory_measured(&mut self, resident: u64, now: Instant) {
+        match self.memory.observe_resident(resident, now) {
+            MemoryAction::Continue | MemoryAction::Pause { begins: false } => {}
+            MemoryAction::Pause { begins: true } => {
+                self.windows.demand_cut();
+                self.sweep_demanded = true;
+                self.commands.push_back(SchedulerCommand::WarnOfMemory);
+            }
+            MemoryAction::GiveUp => {
+                self.begin_end(true);
+                self.commands.push_back(SchedulerCommand::EndForMemory);
+            }
+        }
+    }
+
+    fn close_epoch_if_due(&mut self, can_sweep: bool, now: Instant) {
+        match self.phase {
+            SchedulerPhase::Running => {}
+            SchedulerPhase::Ending => {
+                self.phase = SchedulerPhase::Draining;
+                return self.close_epoch(self.policy.has_tables, now);
+            }
+            SchedulerPhase::Draining | SchedulerPhase::Ended => return,
+        }
+        let is_full = self.open.bytes >= self.policy.epoch_bytes_max;
+        let is_old = self.open.close_deadline(self.policy.epoch_length).is_some_and(|deadline| now >= deadline);
+        let sweeps = self.sweep_demanded && can_sweep;
+        let ends_window = self.policy.has_tables && self.windows.is_cut_due(now);
+        // With the graph busy, waiting makes fewer and larger epochs, which cost less.
+        if ((is_full || is_old || sweeps) && self.graph_has_room()) || (ends_window && !self.windows.filling_is_empty())
+        {
+            self.close_epoch(ends_window, now);
+        }
+    }
+
+    fn close_epoch(&mut self, ends_window: bool, now: Instant) {
+        let epoch = self.open.number;
+        let closed = std::mem::replace(&mut self.open, OpenEpoch::new(epoch + 1, now));
+        self.in_flight.push(closed, ends_window);
+        if ends_window {
+            self.windows.cut_window(epoch);
+        }
+        self.worker_bytes.fill(0);
+        let sweep_demanded = std::mem::take(&mut self.sweep_demanded);
+        self.commands.push_back(SchedulerCommand::CloseEpoch { epoch, ends_window, sweep_demanded });
+    }
+
+    /// The oldest epoch in flight passes, if it is complete. What else follows from that is put behind it.
+    fn pass_next_epoch(&mut self) -> Option<SchedulerCommand<P>> {
+        let passed = self.in_flight.pop_complete(self.frontier, self.policy.workers)?;
+        let (epoch, ends_window, answers) = (passed.number, passed.ends_window, passed.answers);
+        self.shown = epoch;
+        self.windows.window_of(epoch).moves_positions |= passed.moves_positions;
+        if ends_window {
+            let is_last = self.phase == SchedulerPhase::Draining && self.in_flight.len() == 0;
+            self.windows.begin_commit(epoch);
+            self.commands.push_back(SchedulerCommand::CommitWindow { last_epoch: epoch, is_last });
+        }
+        if self.policy.has_tables && self.rebuilt_in.is_none_or(|rebuilt_in| epoch <= rebuilt_in) {
+            // What was read back is in the tables.
+            self.durable = epoch;
+        }
+        self.settle_empty_epochs();
+        self.commands.push_back(SchedulerCommand::ShowEpoch { epoch, ends_window, answers });
+        Some(SchedulerCommand::PassEpoch { epoch, rows: passed.rows })
+    }
+
+    fn on_window_durable(&mut self, epoch: Epoch) {
+        self.durable = self.durable.max(epoch);
+        while let Some(contents) = self.windows.pop_durable(epoch) {
+            self.commands.push_back(SchedulerCommand::SettleWindow { contents });
+        }
+        self.settle_empty_epochs();
+        // A reader that shows only what is durable would wait for the next record otherwise.
+        self.commands.push_back(SchedulerCommand::ShowDurable);
+    }
+
+    /// Epochs that have passed count as durable if there is nothing to commit in them: they only show how far sources are.
+    fn settle_empty_epochs(&mut self) {
+        if self.policy.has_tables && self.windows.has_nothing_to_commit() {
+            self.durable = self.durable.max(self.shown);
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.phase == SchedulerPhase::Draining && self.in_flight.len() == 0 && self.windows.undurable_count() == 0
+    }
+
+    /// The number of the epoch that takes blocks.
+    pub(super) fn open_epoch(&self) -> Epoch {
+        self.open.number
+    }
+
+    /// Bytes handed to workers in the open epoch.
+    pub(super) fn open_bytes(&self) -> usize {
+        self.open.bytes
+    }
+
+    /// What was read in the open epoch, and what it changed.
+    pub(super) fn open_epoch_mut(&mut self) -> (&mut P::EpochRows, &mut P::EpochAnswers) {
+        (&mut self.open.rows, &mut self.open.answers)
+    }
+
+    /// The same of an epoch in flight.
+    pub(super) fn in_flight_mut(&mut self, epoch: Epoch) -> (&mut P::EpochRows, &mut P::EpochAnswers) {
+        let epoch = self.in_flight.get_mut(epoch);
+        (&mut epoch.rows, &mut epoch.answers)
+    }
+
+    /// Bytes of messages in the window that fills.
+    pub(super) fn window_bytes(&self) -> usize {
+        self.windows.filling_bytes()
+    }
+
+    /// The window that takes blocks.
+    pub(super) fn filling_window_mut(&mut self) -> &mut P::WindowContents {
+        &mut self.windows.filling_window_mut().contents
+    }
+
+    /// The window that an epoch lies in.
+    pub(super) fn window_of_mut(&mut self, epoch: Epoch) -> &mut P::WindowContents {
+        &mut self.windows.window_of(epoch).contents
+    }
+
+    /// Every epoch below has passed the graph.
+    pub(super) fn frontier(&self) -> Epoch {
+        self.frontier
+    }
+
+    /// The last epoch that is shown; 0 before the first.
+    pub(super) fn shown_epoch(&self) -> Epoch {
+        self.shown
+    }
+
+    /// The last epoch whose rows are committed; `None` if no rows are kept.
+    pub(super) fn durable_epoch(&self) -> Option<Epoch> {
+        self.policy.has_tables.then_some(self.durable)
+    }
+
+    /// The epoch that holds all rows that were read back; `None` while they are read back.
+    pub(super) fn rebuilt_in(&self) -> Option<Epoch> {
+        self.rebuilt_in
+    }
+
+    /// Whether the answers hold everything that the tables hold.
+    pub(super) fn is_rebuilt(&self) -> bool {
+        self.rebuilt_in.is_some_and(|epoch| self.shown >= epoch)
+    }
+
+    /// Whether the answers hold everything that was there when the run started.
+    pub(super) fn is_caught_up(&self) -> bool {
+        self.caught_up_in.is_some_and(|epoch| self.shown >= epoch)
+    }
+
+    pub(super) fn memory_is_over(&self) -> bool {
+        self.memory.is_over()
+    }
+
+    /// Whether the run ends before its sources did.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+}

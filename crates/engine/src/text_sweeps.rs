@@ -1,0 +1,55 @@
+//! Frees texts that no row refers to: at the end of an epoch, once they have grown.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use pinflow_dataflows::graph::DuplicatePolicy;
+use pinflow_dataflows::symbol::SymbolSweep;
+use tokio::task::JoinHandle;
+
+use super::EngineMetrics;
+use pinflow_core::position::Epoch;
+
+/// The sweep that is under way, if one is.
+pub(super) struct TextSweeps {
+    workers: usize,
+    /// With `duplicates = "keep"` every row counts for good, and nothing can be freed.
+    is_possible: bool,
+    marking: Option<(Epoch, Arc<SymbolSweep>)>,
+    freeing: Option<JoinHandle<()>>,
+    metrics: Arc<EngineMetrics>,
+}
+
+impl TextSweeps {
+    pub(super) fn new(workers: usize, duplicates: DuplicatePolicy, metrics: Arc<EngineMetrics>) -> TextSweeps {
+        let is_possible = duplicates == DuplicatePolicy::Latest;
+        TextSweeps { workers, is_possible, marking: None, freeing: None, metrics }
+    }
+
+    /// The sweep that begins with the end of this epoch, if one is due or demanded and none is under way. It is sent to
+    /// all workers with the end of the epoch.
+    pub(super) fn begin_sweep(&mut self, epoch: Epoch, demanded: bool) -> Option<Arc<SymbolSweep>> {
+        if !self.is_possible || self.is_under_way() || !(demanded || SymbolSweep::is_due()) {
+            return None;
+        }
+        let sweep = SymbolSweep::begin(self.workers)?;
+        self.marking = Some((epoch, Arc::clone(&sweep)));
+        Some(sweep)
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        self.marking.is_some() || self.freeing.as_ref().is_some_and(|freeing| !freeing.is_finished())
+    }
+
+    /// Frees what was not marked, in the background, once the sweep's epoch has passed on all workers.
+    pub(super) fn on_frontier(&mut self, frontier: Epoch) {
+        let passed = self.marking.take_if(|(epoch, sweep)| *epoch < frontier && sweep.is_marked());
+        let Some((_, sweep)) = passed else { return };
+        let metrics = Arc::clone(&self.metrics);
+        self.freeing = Some(tokio::task::spawn_blocking(move || {
+            let freed = sweep.free_unmarked();
+            metrics.texts_freed.fetch_add(freed as u64, Relaxed);
+            tracing::debug!(texts = freed, "texts that no row refers to are freed");
+        }));
+    }
+}

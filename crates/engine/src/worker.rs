@@ -1,0 +1,275 @@
+//! One worker: reads the blocks it is given, feeds its share of the graph and its encoder, closes epochs.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use pinflow_dataflows::clean::StoredTexts;
+use pinflow_dataflows::graph::WorkerGraph;
+use pinflow_dataflows::ingest::{MessageParser, RowSink, StreamHint};
+use pinflow_dataflows::introspection::WorkerLog;
+use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
+use pinflow_dataflows::rejection::{Rejection, RejectionReason};
+use pinflow_dataflows::symbol::Symbol;
+use timely::worker::Worker;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::protocol::{EngineEvent, ReadCounts, WorkerCommand};
+use super::{EngineMetrics, EngineSettings};
+use pinflow_connect::sink::{Already, Delivery, Encoder, Stored};
+use pinflow_connect::source::{ArrivalTime, RecordBlock, RecordRef, StreamRoute};
+use pinflow_core::position::{Epoch, PartitionId};
+
+/// A worker that has nothing to do wakes this often by itself.
+const WORKER_PARK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a worker thread starts with.
+pub(super) struct WorkerInit<E: Encoder> {
+    pub(super) commands: Receiver<WorkerCommand>,
+    pub(super) events: UnboundedSender<EngineEvent<E::Batches>>,
+    pub(super) encoder: Option<E>,
+    pub(super) already: Arc<Already>,
+    pub(super) metrics: Arc<EngineMetrics>,
+}
+
+/// Runs a worker until its commands end, and reports a panic instead of passing it on.
+pub(super) fn run_worker<E: Encoder>(worker: &mut Worker, init: WorkerInit<E>, settings: &EngineSettings) {
+    let events = init.events.clone();
+    let index = worker.index();
+    let outcome = catch_unwind(AssertUnwindSafe(|| EngineWorker::new(worker, init, settings).run(worker)));
+    if let Err(panic) = outcome {
+        let message = panic_message(panic.as_ref());
+        // The channel is closed only if the run is over.
+        let _ = events.send(EngineEvent::ThreadPanicked { thread: format!("worker {index}"), message });
+    }
+}
+
+/// The message of a panic.
+pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let owned = panic.downcast_ref::<String>().cloned();
+    owned
+        .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
+/// A worker on its thread.
+struct EngineWorker<E: Encoder> {
+    init: WorkerInit<E>,
+    graph: WorkerGraph,
+    ingest: MessageParser,
+    /// Records of the open epoch whose time lay too far in the future.
+    times_ahead: u64,
+    read: HashMap<PartitionId, ReadCounts>,
+    text_bytes_max: usize,
+    frontier: Epoch,
+    log: Option<WorkerLog>,
+}
+
+impl<E: Encoder> EngineWorker<E> {
+    fn new(worker: &mut Worker, init: WorkerInit<E>, settings: &EngineSettings) -> EngineWorker<E> {
+        let log = init.metrics.worker_logs.get().map(|logs| {
+            let log = WorkerLog::start(worker);
+            logs.lock().unwrap_or_else(PoisonError::into_inner).push(log.clone());
+            log
+        });
+        let events = init.events.clone();
+        let mut graph = WorkerGraph::install(worker, settings.questions, move |epoch, changes| {
+            let _ = events.send(EngineEvent::AnswersChanged { epoch, changes });
+        });
+        // Epochs count from 1: nothing ever lies in epoch 0.
+        graph.advance_to(1);
+        let thread = std::thread::current();
+        let _ = init.events.send(EngineEvent::WorkerStarted { worker: worker.index(), thread });
+        let (limits, text_bytes_max) = (settings.limits, settings.limits.text_bytes_max);
+        let ingest = MessageParser::new(limits);
+        EngineWorker { init, graph, ingest, read: HashMap::new(), times_ahead: 0, text_bytes_max, frontier: 0, log }
+    }
+
+    fn run(mut self, worker: &mut Worker) {
+        loop {
+            match self.init.commands.try_recv() {
+                Ok(command) => {
+                    self.handle_command(command);
+                    worker.step();
+                }
+                Err(TryRecvError::Empty) => {
+                    worker.step_or_park(Some(WORKER_PARK_TIMEOUT));
+                }
+                Err(TryRecvError::Disconnected) => break,
+            }
+            self.report_frontier(worker.index());
+        }
+        self.graph.close();
+        while worker.has_dataflows() {
+            worker.step_or_park(Some(WORKER_PARK_TIMEOUT));
+        }
+    }
+
+    fn handle_command(&mut self, command: WorkerCommand) {
+        match command {
+            WorkerCommand::ReadBlock { block, source, carries } => self.read_block(&block, source, carries),
+            WorkerCommand::ReplayStored(rows) => self.replay_stored(rows.as_ref()),
+            WorkerCommand::CloseEpoch { epoch, ends_window, sweep } => {
+                if let Some(sweep) = sweep {
+                    self.graph.mark_after(epoch, sweep);
+                }
+                self.close_epoch(epoch, ends_window);
+            }
+        }
+    }
+
+    fn replay_stored(&mut self, rows: &dyn Stored) {
+        let texts = StoredTexts::new(self.text_bytes_max);
+        let mut rebuild = AnswerRebuild { graph: &mut self.graph, texts };
+        rows.replay(&mut rebuild);
+        self.init.metrics.stored_texts_too_long.fetch_add(rebuild.texts.too_long, Relaxed);
+    }
+
+    fn read_block(&mut self, block: &RecordBlock, source: Symbol, carries: StreamHint) {
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("engine::block");
+        let mut rows = RowRouter {
+            graph: &mut self.graph,
+            encoder: self.init.encoder.as_mut(),
+            already: &self.init.already,
+            metrics: &self.init.metrics,
+            read: ReadCounts::default(),
+        };
+        let (mut count, mut times_ahead) = (0, 0);
+        // Messages that share a position are parts of one record, so their rows are numbered on.
+        let (mut last, mut sub) = (None, 0);
+        block.records.for_each(|RecordRef { payload, position, arrived_at, route }| {
+            sub = if last == Some(position) { sub } else { 0 };
+            last = Some(position);
+            times_ahead += u64::from(arrived_at == ArrivalTime::TooFarAhead);
+            let lineage = Lineage { arrived_at: arrived_at.known(), source, position, sub };
+            let held = match route {
+                StreamRoute::AsPartition => self.ingest.parse_message(carries, payload, lineage, &mut rows),
+                StreamRoute::To(stream) => {
+                    self.ingest.parse_message(StreamHint::Only(stream), payload, lineage, &mut rows)
+                }
+                StreamRoute::Nowhere(why) => {
+                    let rejection = Rejection { reason: RejectionReason::WrongStream, detail: why.to_owned() };
+                    self.ingest.reject_message(&rejection, payload, lineage, &mut rows)
+                }
+            };
+            sub += held;
+            count += u64::from(held);
+        });
+        self.times_ahead += times_ahead;
+        let read = ReadCounts { rows: count, ..rows.read };
+        *self.read.entry(block.partition).or_default() += read;
+    }
+
+    fn close_epoch(&mut self, epoch: Epoch, ends_window: bool) {
+        self.graph.advance_to(epoch + 1);
+        let batches = if ends_window { self.init.encoder.as_mut().map(Encoder::cut) } else { None };
+        let read = self.read.drain().collect();
+        let mut counts = self.ingest.take_counts();
+        counts.times_ahead = std::mem::take(&mut self.times_ahead);
+        let _ = self.init.events.send(EngineEvent::EpochRead { epoch, read, counts, batches });
+    }
+
+    /// One worker reports for all: its probe sees the frontier of every worker.
+    fn report_frontier(&mut self, index: usize) {
+        let frontier = self.graph.frontier();
+        if frontier <= self.frontier {
+            return;
+        }
+        self.frontier = frontier;
+        let sizes = self.graph.sizes();
+        self.init.metrics.record_graph_sizes(index, sizes);
+        if let Some(log) = &self.log {
+            log.record_sizes(sizes);
+        }
+        if index == 0 {
+            let _ = self.init.events.send(EngineEvent::FrontierAdvanced { frontier });
+        }
+    }
+}
+
+/// Where a row goes: narrow into the graph, whole into the encoder; neither if a table has it already.
+struct RowRouter<'a, E> {
+    graph: &'a mut WorkerGraph,
+    encoder: Option<&'a mut E>,
+    already: &'a Already,
+    metrics: &'a EngineMetrics,
+    read: ReadCounts,
+}
+
+impl<E> RowRouter<'_, E> {
+    fn is_redelivery(&mut self, lineage: Lineage) -> bool {
+        // Empty but for the first moments after a crash.
+        let redelivery = !self.already.is_empty() && self.already.contains(&Delivery::from(lineage));
+        self.read.redelivered += u64::from(redelivery);
+        redelivery
+    }
+}
+
+impl<E: Encoder> RowSink for RowRouter<'_, E> {
+    fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
+        if self.is_redelivery(lineage) {
+            return;
+        }
+        self.graph.pin(lineage, row);
+        if let Some(encoder) = &mut self.encoder {
+            encoder.pin(lineage, row);
+        }
+    }
+
+    fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
+        if self.is_redelivery(lineage) {
+            return;
+        }
+        self.graph.geo(lineage, row);
+        if let Some(encoder) = &mut self.encoder {
+            encoder.geo(lineage, row);
+        }
+    }
+
+    fn user(&mut self, lineage: Lineage, row: &User<'_>) {
+        if self.is_redelivery(lineage) {
+            return;
+        }
+        self.graph.user(lineage, row);
+        if let Some(encoder) = &mut self.encoder {
+            encoder.user(lineage, row);
+        }
+    }
+
+    fn rejected(&mut self, lineage: Lineage, stream: Option<Stream>, rejection: &Rejection, payload: &[u8]) {
+        if self.is_redelivery(lineage) {
+            return;
+        }
+        self.read.rejected += 1;
+        self.read.reasons.count_reason(rejection.reason);
+        if let Some(log) = self.metrics.rejection_log.get() {
+            log.record(lineage, stream, rejection, payload);
+        }
+        if let Some(encoder) = &mut self.encoder {
+            encoder.rejected(lineage, stream, rejection, payload);
+        }
+    }
+}
+
+/// Rows from the tables go to the answers only.
+struct AnswerRebuild<'a> {
+    graph: &'a mut WorkerGraph,
+    texts: StoredTexts,
+}
+
+impl RowSink for AnswerRebuild<'_> {
+    fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
+        self.texts.bound_pin(row, |row| self.graph.pin(lineage, row));
+    }
+    fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
+        self.texts.bound_geo(row, |row| self.graph.geo(lineage, row));
+    }
+    fn user(&mut self, lineage: Lineage, row: &User<'_>) {
+        self.texts.bound_user(row, |row| self.graph.user(lineage, row));
+    }
+    fn rejected(&mut self, _: Lineage, _: Option<Stream>, _: &Rejection, _: &[u8]) {}
+}

@@ -1,0 +1,142 @@
+//! Configuration of a Kafka source, and its validation.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::{BrokerList, KafkaConnection, KafkaSasl, KafkaTls, LibrdkafkaProperties, TransportSecurity};
+use pinflow_connect::source::topic_map::{NameKind, TopicMap};
+use pinflow_core::key_problem::KeyProblem;
+
+/// Names of topics.
+pub(super) const KIND: NameKind = NameKind { word: "topic", name_bytes_max: 249, allows_routed: false };
+
+/// Topics of one cluster: how the cluster is reached, and what is read there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaConfig {
+    /// As in [`KafkaConnection`]; its keys stand beside ours.
+    pub brokers: BrokerList,
+    /// As in [`KafkaConnection`].
+    #[serde(default)]
+    pub security: Option<TransportSecurity>,
+    /// As in [`KafkaConnection`].
+    #[serde(default)]
+    pub tls: Option<KafkaTls>,
+    /// As in [`KafkaConnection`].
+    #[serde(default)]
+    pub sasl: Option<KafkaSasl>,
+    /// As in [`KafkaConnection`].
+    #[serde(default)]
+    pub properties: LibrdkafkaProperties,
+    /// Which topics, and what each holds.
+    pub topics: TopicMap,
+    /// Where a topic begins that the tables know nothing of.
+    #[serde(default)]
+    pub start: KafkaStart,
+    /// Time between two looks at the topics: new partitions, records that are gone, topics that were re-created. Seconds.
+    #[serde(default = "KafkaConfig::watch_secs")]
+    pub watch_secs: f64,
+    /// The consumer group that offsets are told to, for tools that show lag; by default `pinflow-‹pipeline›`.
+    /// Nothing is ever read from it.
+    #[serde(default)]
+    pub group: Option<String>,
+}
+
+/// Where a topic begins that the tables know nothing of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum KafkaStart {
+    /// At the oldest record that the brokers hold.
+    #[default]
+    Earliest,
+    /// After the newest record.
+    Latest,
+    /// At the first record whose timestamp is not before this.
+    At(Timestamp),
+}
+
+impl TryFrom<String> for KafkaStart {
+    type Error = String;
+    fn try_from(text: String) -> Result<KafkaStart, String> {
+        match text.as_str() {
+            "earliest" => Ok(KafkaStart::Earliest),
+            "latest" => Ok(KafkaStart::Latest),
+            moment => moment.parse().map(KafkaStart::At).map_err(|_| {
+                format!(
+                    "{text:?} is not a start; write \"earliest\", \"latest\" or a time such as \"2026-01-01T00:00:00Z\""
+                )
+            }),
+        }
+    }
+}
+
+impl KafkaConfig {
+    fn watch_secs() -> f64 {
+        10.0
+    }
+
+    /// How the cluster is reached.
+    #[must_use]
+    pub fn connection(&self) -> KafkaConnection {
+        KafkaConnection {
+            brokers: self.brokers.clone(),
+            security: self.security,
+            tls: self.tls.clone(),
+            sasl: self.sasl.clone(),
+            properties: self.properties.clone(),
+        }
+    }
+
+    /// The consumer group that offsets are told to.
+    #[must_use]
+    pub fn consumer_group(&self, pipeline: &str) -> String {
+        self.group.clone().unwrap_or_else(|| format!("pinflow-{pipeline}"))
+    }
+
+    /// What is wrong, each with its mend. `base` is what relative paths are relative to.
+    #[must_use]
+    pub fn validate(&self, base: &Path) -> Vec<KeyProblem> {
+        let mut faults = self.connection().validate(base);
+        faults.extend(self.topics.validate(KIND).into_iter().map(|problem| problem.within("topics")));
+        if !(0.05..=30.0).contains(&self.watch_secs) {
+            faults.push(KeyProblem::range("watch_secs", "0.05 to 30"));
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Result<KafkaConfig, toml::de::Error> {
+        toml::from_str(&format!("brokers = 'localhost'\n{text}"))
+    }
+
+    #[test]
+    fn a_start_is_a_word_or_a_moment() {
+        let start = |text: &str| config(&format!("topics = {{ auto = 'posts' }}\nstart = '{text}'")).map(|r| r.start);
+        assert_eq!(start("earliest").unwrap(), KafkaStart::Earliest);
+        assert_eq!(start("latest").unwrap(), KafkaStart::Latest);
+        assert_eq!(start("2026-01-01T00:00:00Z").unwrap(), KafkaStart::At("2026-01-01T00:00:00Z".parse().unwrap()));
+        assert!(start("yesterday").is_err());
+        assert_eq!(config("topics = { auto = 'posts' }").unwrap().start, KafkaStart::Earliest);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_named() {
+        assert!(config("").is_err());
+        assert!(config("topics = { pins = 'a' }").is_err());
+        assert!(config("topics = { pin = 'a' }\nbroker = 'b'").is_err());
+        let faults = |text: &str| config(text).unwrap().validate(Path::new(""));
+        assert_eq!(faults("topics = {}").len(), 1);
+        assert_eq!(faults("topics = { pin = 'a', geo = 'a' }").len(), 1);
+        assert_eq!(faults("topics = { routed = 'a' }").len(), 1);
+        assert_eq!(faults("topics = { pin = 'a b', geo = '..' }\nwatch_secs = 0").len(), 3);
+        assert_eq!(faults("topics = { pin = 'a' }\nsecurity = 'plaintext'\ntls = {}").len(), 1);
+        assert!(faults("topics = { pin = 'x.pin', geo = 'x.geo', user = 'x.user' }").is_empty());
+    }
+}

@@ -1,0 +1,341 @@
+//! Checks the topics while they are read: partitions that were added, topics that were deleted or re-created.
+//!
+//! The client reports nothing when a topic is deleted and re-created with more records than were read: it goes on fetching
+//! at its offset, from the new topic (a FIXME in librdkafka 2.12.1, `rdkafka_topic.c`). The topic id would tell, but
+//! rdkafka does not expose it. So each check reads some records again and compares fingerprints. Each partition keeps the
+//! fingerprint from its previous check, never a newer one, so the compared record was read before an unseen change.
+//! A re-created topic differs in all its partitions, so a few partitions of each topic are enough for one check.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::consumer::KafkaConsumer;
+use super::consumer_context::SourceConsumerContext;
+use super::fingerprint::RecordFingerprint;
+use super::offset_check::{OffsetCheck, OffsetRange, check_offset};
+use super::partition::PartitionReader;
+use super::startup::{
+    StartedTopic, deleted_error, fewer_partitions_error, new_partition, partition_names, past_end_error,
+    verify_fingerprint,
+};
+pub use pinflow_connect::source::reader_thread::ReaderExit;
+use pinflow_connect::source::{Partition, SourceContext, SourceError};
+
+/// Between two looks at whether to stop; tokens are renewed at each.
+const STOP_POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// A fault must be seen this often in a row: a broker that has just started, or a new leader, may not know better yet.
+const MAX_CONSECUTIVE_FAILURES: u32 = 3;
+/// Until the next look after one that saw a fault.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// Partitions of a topic whose record is read again at one look.
+const FINGERPRINTS_PER_CHECK: usize = 4;
+
+/// How far each partition was handed over.
+pub(super) type DeliveredPositions = Arc<Mutex<BTreeMap<(Arc<str>, i32), DeliveredPosition>>>;
+
+/// How far one partition was handed over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DeliveredPosition {
+    pub(super) next: u64,
+    /// The first record that was handed over, or the last one of the run before. A topic that is re-created before the
+    /// first look at it shows in this one only.
+    pub(super) first: Option<RecordFingerprint>,
+    /// The newest record that was handed over.
+    pub(super) last: Option<RecordFingerprint>,
+}
+
+impl DeliveredPosition {
+    /// Where a partition stands at first.
+    pub(super) fn starting_at(next: u64, anchor: Option<RecordFingerprint>) -> DeliveredPosition {
+        DeliveredPosition { next, first: anchor, last: anchor }
+    }
+
+    /// Moves on.
+    pub(super) fn move_on(&mut self, next: u64, anchor: Option<RecordFingerprint>) {
+        *self = DeliveredPosition { next, first: self.first.or(anchor), last: anchor };
+    }
+}
+
+/// What the watch tells the reader.
+pub(super) enum MonitorEvent {
+    /// Partitions were added; they begin at their oldest record, as nothing of them was ever read.
+    Added {
+        /// As the engine learns of them.
+        partitions: Vec<Partition>,
+        /// The same, as they are read.
+        fresh: Vec<PartitionReader>,
+    },
+    /// A topic may no longer be read, or may be again.
+    Access {
+        /// Its name.
+        topic: Arc<str>,
+        /// Why not, and what to do; `None` if it may be read again.
+        cause: Option<String>,
+    },
+    /// The run must end.
+    Failed(SourceError),
+}
+
+/// The thread's own things.
+pub(super) struct TopicMonitor {
+    pub(super) context: SourceContext,
+    pub(super) reading: KafkaConsumer,
+    /// What the reader hears; ends that are asked for here are told there.
+    pub(super) listener: SourceConsumerContext,
+    pub(super) cluster_id: String,
+    pub(super) topics: Vec<StartedTopic>,
+    pub(super) progress: DeliveredPositions,
+    pub(super) news: Sender<MonitorEvent>,
+    /// Ends when the reader does.
+    pub(super) asked: Receiver<()>,
+    pub(super) every: Duration,
+    /// Topics that may not be read at the moment.
+    pub(super) denied: BTreeSet<Arc<str>>,
+}
+
+/// What one look saw.
+enum MonitorResult {
+    /// Nothing that is wrong.
+    Ok,
+    /// This, which may yet be a moment's confusion.
+    Suspect(SourceError),
+}
+
+impl TopicMonitor {
+    /// Looks until the run is stopped or must end.
+    pub(super) fn run(mut self) -> Result<(), ReaderExit> {
+        let mut kept = BTreeMap::new();
+        let mut consecutive_failures = 0;
+        let mut due = Instant::now() + self.every;
+        let mut turn = 0;
+        loop {
+            if self.context.is_stopping() {
+                return Err(ReaderExit::Stopped);
+            }
+            let nap = due.saturating_duration_since(Instant::now()).min(STOP_POLL_INTERVAL);
+            match self.asked.recv_timeout(nap) {
+                Ok(()) => due = Instant::now(),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            // Nothing is assigned: this serves tokens and faults.
+            let _ = self.reading.consumer.poll(Duration::ZERO);
+            if Instant::now() < due {
+                continue;
+            }
+            match self.check_topics(&mut kept, turn) {
+                Ok(MonitorResult::Ok) => {
+                    consecutive_failures = 0;
+                    due = Instant::now() + self.every;
+                }
+                Ok(MonitorResult::Suspect(error)) => {
+                    consecutive_failures += 1;
+                    if consecutive_failures >= MAX_CONSECUTIVE_FAILURES {
+                        return self.report_failure(error);
+                    }
+                    tracing::debug!("check failed ({consecutive_failures} of {MAX_CONSECUTIVE_FAILURES}): {error}");
+                    due = Instant::now() + RECHECK_INTERVAL.min(self.every);
+                }
+                Err(MonitorError::Unreachable(error)) => {
+                    // The listener has said why.
+                    tracing::debug!("the topics were not looked at: {error}");
+                    due = Instant::now() + self.every;
+                }
+                Err(MonitorError::ReaderExit(ReaderExit::Failed(error))) => return self.report_failure(error),
+                Err(MonitorError::ReaderExit(halt)) => return Err(halt),
+            }
+            turn += 1;
+        }
+    }
+
+    /// Through the reader, behind what it still has to deliver: nobody else may wait for the engine.
+    fn report_failure(&self, error: SourceError) -> Result<(), ReaderExit> {
+        self.news.send(MonitorEvent::Failed(error)).map_err(|_| ReaderExit::Stopped)
+    }
+
+    fn delivered_positions(&self) -> BTreeMap<(Arc<str>, i32), DeliveredPosition> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn check_topics(
+        &mut self,
+        kept: &mut BTreeMap<(Arc<str>, i32), RecordFingerprint>,
+        turn: usize,
+    ) -> Result<MonitorResult, MonitorError> {
+        let mut suspect = None;
+        for at in 0..self.topics.len() {
+            match self.check_topic(at, kept, turn) {
+                Ok(fault) => {
+                    self.report_access(at, None)?;
+                    suspect = suspect.or(fault);
+                }
+                Err(MonitorError::Unreachable(error)) if is_access_denied(&error) => {
+                    self.report_access(at, Some(&error))?
+                }
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        Ok(suspect.map_or(MonitorResult::Ok, MonitorResult::Suspect))
+    }
+
+    /// Says once that a topic may not be read, and once that it may be again.
+    fn report_access(&mut self, at: usize, denied: Option<&KafkaError>) -> Result<(), MonitorError> {
+        let topic = Arc::clone(&self.topics[at].name);
+        let cause = denied.map(|error| {
+            format!("access is denied ({error}). Grant Describe and Read on Topic {topic} to this client again")
+        });
+        match &cause {
+            Some(cause) if self.denied.insert(Arc::clone(&topic)) => {
+                tracing::warn!(topic = &*topic, cause, "a topic cannot be read; reading resumes where it stopped");
+            }
+            None if self.denied.remove(&topic) => tracing::info!(topic = &*topic, "a topic may be read again"),
+            _ => return Ok(()),
+        }
+        self.news.send(MonitorEvent::Access { topic, cause }).map_err(|_| MonitorError::ReaderExit(ReaderExit::Stopped))
+    }
+
+    /// What is wrong with a topic, if anything is.
+    fn check_topic(
+        &mut self,
+        at: usize,
+        kept: &mut BTreeMap<(Arc<str>, i32), RecordFingerprint>,
+        turn: usize,
+    ) -> Result<Option<SourceError>, MonitorError> {
+        if let Some(fault) = self.check_partition_count(at)? {
+            return Ok(Some(fault));
+        }
+        let (topic, mut suspect) = (self.topics[at].clone(), None);
+        let mut provable = BTreeMap::new();
+        // Before the ranges: a position that is read later may be behind a range that is older.
+        let now = self.delivered_positions();
+        for number in 0..topic.partitions {
+            if self.context.is_stopping() {
+                return Err(MonitorError::ReaderExit(ReaderExit::Stopped));
+            }
+            let place = (Arc::clone(&topic.name), number);
+            let range = self.reading.offset_range(&topic.name, number)?;
+            self.listener.note_end(&topic.name, number, range.high);
+            let Some(reached) = now.get(&place) else { continue };
+            if check_offset(reached.next, range) == OffsetCheck::PastEnd {
+                suspect.get_or_insert(past_end_error(
+                    &partition_names(&self.cluster_id, &topic.name, number).0,
+                    reached.next,
+                    range,
+                ));
+                continue;
+            }
+            let expired = |anchor: &RecordFingerprint| anchor.offset < range.low;
+            let before = kept.get(&place).copied().or(reached.first);
+            match before.filter(|anchor| !expired(anchor)).or(reached.last.filter(|anchor| !expired(anchor))) {
+                Some(anchor) => {
+                    kept.insert(place, anchor);
+                    provable.insert(number, anchor);
+                }
+                None => drop(kept.remove(&place)),
+            }
+        }
+        self.verify_fingerprints(&topic.name, &provable, turn, kept, &now)?;
+        Ok(suspect)
+    }
+
+    /// Whether a topic still has its partitions; takes up those that were added.
+    fn check_partition_count(&mut self, at: usize) -> Result<Option<SourceError>, MonitorError> {
+        let topic = &self.topics[at];
+        let read = usize::try_from(topic.partitions).unwrap_or(0);
+        match self.reading.partition_count(&topic.name)? {
+            None => return Ok(Some(deleted_error(&topic.name, read))),
+            Some(now) if now < topic.partitions => return Ok(Some(fewer_partitions_error(&topic.name, read, now))),
+            Some(now) if now > topic.partitions => self.add_partitions(at, now)?,
+            Some(_) => {}
+        }
+        Ok(None)
+    }
+
+    fn add_partitions(&mut self, at: usize, count: i32) -> Result<(), MonitorError> {
+        let topic = &self.topics[at];
+        let mut added = (Vec::new(), Vec::new());
+        for number in topic.partitions..count {
+            let OffsetRange { low, .. } = self.reading.offset_range(&topic.name, number)?;
+            let (reader, announced) = new_partition(
+                &self.context,
+                topic,
+                number,
+                partition_names(&self.cluster_id, &topic.name, number),
+                low,
+            );
+            added.0.push(announced);
+            added.1.push(reader);
+        }
+        let more = count - topic.partitions;
+        tracing::info!(topic = &*topic.name, partitions = count, more, "a topic has more partitions");
+        self.topics[at].partitions = count;
+        let (partitions, fresh) = added;
+        self.news
+            .send(MonitorEvent::Added { partitions, fresh })
+            .map_err(|_| MonitorError::ReaderExit(ReaderExit::Stopped))
+    }
+
+    /// Reads some records again, and keeps newer ones in the place of those that are the same.
+    fn verify_fingerprints(
+        &self,
+        topic: &Arc<str>,
+        provable: &BTreeMap<i32, RecordFingerprint>,
+        turn: usize,
+        kept: &mut BTreeMap<(Arc<str>, i32), RecordFingerprint>,
+        now: &BTreeMap<(Arc<str>, i32), DeliveredPosition>,
+    ) -> Result<(), MonitorError> {
+        if provable.is_empty() {
+            return Ok(());
+        }
+        let chosen: BTreeMap<i32, RecordFingerprint> = provable
+            .iter()
+            .cycle()
+            .skip((turn * FINGERPRINTS_PER_CHECK) % provable.len())
+            .take(FINGERPRINTS_PER_CHECK.min(provable.len()))
+            .map(|(number, anchor)| (*number, *anchor))
+            .collect();
+        let at = chosen.iter().map(|(number, anchor)| (*number, anchor.offset)).collect();
+        // What was refused before is no word on this topic.
+        let _ = self.reading.listener.take_access_denied();
+        let records = self
+            .reading
+            .read_at_offsets(topic, &at, || self.context.is_stopping())
+            .map_err(MonitorError::ReaderExit)?;
+        if self.reading.listener.take_access_denied() {
+            return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed).into());
+        }
+        for (number, stands) in records {
+            let Some(anchor) = chosen.get(&number) else { continue };
+            verify_fingerprint(&format!("kafka/{topic}/{number}"), *anchor, stands)
+                .map_err(|error| MonitorError::ReaderExit(error.into()))?;
+            let place = (Arc::clone(topic), number);
+            if let Some(last) = now.get(&place).and_then(|reached| reached.last) {
+                kept.insert(place, last);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a broker says that this client may not read, or not even see, a topic.
+fn is_access_denied(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
+}
+
+/// Why a look came to no end.
+enum MonitorError {
+    /// Brokers do not answer.
+    Unreachable(KafkaError),
+    /// The run ends.
+    ReaderExit(ReaderExit),
+}
+
+impl From<KafkaError> for MonitorError {
+    fn from(error: KafkaError) -> MonitorError {
+        MonitorError::Unreachable(error)
+    }
+}

@@ -1,0 +1,246 @@
+//! The answers of the current epoch and their changes, for many concurrent readers.
+//!
+//! Every view is of one complete epoch. A subscription takes the answers and its place in the stream of changes under one
+//! lock, so it misses no change and sees none twice.
+//!
+//! Subscribers share a ring buffer of the last [`MAX_EPOCHS_BEHIND`] changed epochs, so none of them can slow the dataflow
+//! or make memory grow. A subscriber that falls further behind is dropped and starts again from a snapshot.
+//!
+//! There are two feeds. `Live` advances when an epoch is complete, `Durable` when its rows are committed.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use pinflow_dataflows::answer::AnswerChange;
+use pinflow_dataflows::questions;
+use serde::Deserialize;
+use tokio::sync::broadcast;
+
+use super::latency::{EpochLatencies, LATENCY_WINDOW, LatencySummary};
+use super::{AnswerView, render};
+use pinflow_core::position::Epoch;
+use pinflow_engine::{EpochFrame, SourceStatus};
+
+/// Changed epochs by which a subscriber may fall behind before it is dropped.
+pub(super) const MAX_EPOCHS_BEHIND: usize = 1_024;
+/// Most changed epochs that are kept for subscribers that reconnect.
+const MAX_RETAINED_EPOCHS: usize = 1_024;
+/// Most changed rows that are kept for subscribers that reconnect.
+const MAX_RETAINED_ROWS: usize = 65_536;
+
+/// Which epochs a reader sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadConsistency {
+    /// All complete epochs.
+    #[default]
+    Live,
+    /// Only epochs whose rows are committed.
+    Durable,
+}
+
+/// The changes of one epoch.
+pub struct EpochChanges {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// When the epoch was closed.
+    pub as_of: Timestamp,
+    changes: Arc<Vec<AnswerChange>>,
+    /// Rendered as JSON by answer, when the first subscriber needs it.
+    json: [OnceLock<Option<Bytes>>; questions::ALL.len()],
+}
+
+impl EpochChanges {
+    /// The changes of one answer as JSON, rendered once for all subscribers. `None` if the answer did not change.
+    pub fn answer_json(&self, answer: usize) -> Option<&Bytes> {
+        let render = || render::change_json(self.epoch, Some(self.as_of), &self.changes, answer).map(Bytes::from);
+        self.json[answer].get_or_init(render).as_ref()
+    }
+}
+
+/// Holds the live and the durable answers and distributes their changes.
+pub struct AnswerHub {
+    /// Random id of this run. Epoch numbers of another run mean something else.
+    run: u64,
+    state: Mutex<HubState>,
+    latencies: Mutex<EpochLatencies>,
+}
+
+struct HubState {
+    live: AnswerFeed,
+    durable: AnswerFeed,
+    /// Changes of complete epochs that are not yet durable.
+    not_durable: VecDeque<Arc<EpochChanges>>,
+    /// Ends of windows that are complete and not yet durable.
+    window_ends: VecDeque<WindowEnd>,
+}
+
+/// What a durable view is as of: the end of a committed window.
+struct WindowEnd {
+    epoch: Epoch,
+    as_of: Timestamp,
+    sources: Arc<[SourceStatus]>,
+}
+
+struct AnswerFeed {
+    view: AnswerView,
+    retained: VecDeque<Arc<EpochChanges>>,
+    retained_rows: usize,
+    /// The last epoch whose changes were dropped from `retained`.
+    trimmed_through: Epoch,
+    follow: broadcast::Sender<Arc<EpochChanges>>,
+}
+
+/// A subscription: where it starts, and the changes from there on.
+pub struct AnswerSubscription {
+    /// A snapshot, or the changes that were missed since the last connection.
+    pub start: SubscriptionStart,
+    /// The changes after `start`.
+    pub next: broadcast::Receiver<Arc<EpochChanges>>,
+}
+
+/// How a subscription starts.
+pub enum SubscriptionStart {
+    /// With all rows.
+    Snapshot {
+        /// The answers.
+        view: AnswerView,
+        /// Why it could not resume, if the subscriber asked to.
+        why: Option<&'static str>,
+    },
+    /// With the changes since the epoch that the subscriber saw last.
+    Resumed(Vec<Arc<EpochChanges>>),
+}
+
+impl Default for AnswerHub {
+    fn default() -> AnswerHub {
+        let run = uuid::Uuid::new_v4().as_u64_pair().0;
+        let feed = || AnswerFeed {
+            view: AnswerView::default(),
+            retained: VecDeque::new(),
+            retained_rows: 0,
+            trimmed_through: 0,
+            follow: broadcast::Sender::new(MAX_EPOCHS_BEHIND),
+        };
+        let state =
+            HubState { live: feed(), durable: feed(), not_durable: VecDeque::new(), window_ends: VecDeque::new() };
+        AnswerHub { run, state: Mutex::new(state), latencies: Mutex::default() }
+    }
+}
+
+impl AnswerHub {
+    /// Advances to the frame's epoch and sends its changes to the subscribers.
+    pub fn publish_frame(&self, frame: &EpochFrame) {
+        let mut state = self.lock_state();
+        let HubState { live, durable, not_durable, window_ends } = &mut *state;
+        let epoch_changes = (!frame.changes.is_empty()).then(|| {
+            let json = [const { OnceLock::new() }; questions::ALL.len()];
+            Arc::new(EpochChanges { epoch: frame.epoch, as_of: frame.as_of, changes: Arc::clone(&frame.changes), json })
+        });
+        live.view.apply(frame);
+        if let Some(epoch_changes) = &epoch_changes {
+            live.retain_changes(Arc::clone(epoch_changes));
+        }
+        if let Some(committed) = frame.durable_epoch {
+            not_durable.extend(epoch_changes);
+            // An epoch that is durable when it completes was read back from the tables.
+            if frame.ends_window || frame.epoch <= committed {
+                let EpochFrame { epoch, as_of, .. } = *frame;
+                window_ends.push_back(WindowEnd { epoch, as_of, sources: Arc::clone(&frame.sources) });
+            }
+            while let Some(epoch_changes) = not_durable.pop_front_if(|epoch_changes| epoch_changes.epoch <= committed) {
+                durable.view.apply_changes(epoch_changes.epoch, epoch_changes.as_of, &epoch_changes.changes);
+                durable.retain_changes(epoch_changes);
+            }
+            let view = &mut durable.view;
+            // Commits end at window ends, so the last of these covers all changes that were just applied.
+            while let Some(cut) = window_ends.pop_front_if(|cut| cut.epoch <= committed) {
+                (view.epoch, view.as_of, view.sources) = (cut.epoch, cut.as_of, cut.sources);
+            }
+            (view.durable_epoch, view.open) = (frame.durable_epoch, frame.open);
+        }
+        drop(state);
+        if let Some(first_record_at) = frame.first_record_at.filter(|_| frame.open) {
+            self.lock_latencies().record_epoch(first_record_at, Instant::now());
+        }
+    }
+
+    /// The latencies of the epochs published in the last minute.
+    pub(super) fn recent_latency(&self) -> LatencySummary {
+        self.latency_since(Instant::now().checked_sub(LATENCY_WINDOW))
+    }
+
+    /// The latencies of the epochs published after `since`, or of all that are kept.
+    pub(super) fn latency_since(&self, since: Option<Instant>) -> LatencySummary {
+        self.lock_latencies().summarize_since(since)
+    }
+
+    fn lock_latencies(&self) -> MutexGuard<'_, EpochLatencies> {
+        self.latencies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All answers as of one epoch. `None` for durable answers of a run without tables.
+    #[must_use]
+    pub fn current_view(&self, read: ReadConsistency) -> Option<AnswerView> {
+        Some(self.lock_state().feed_for(read)?.view.clone())
+    }
+
+    /// Random id of this run, part of event ids.
+    #[must_use]
+    pub fn run_id(&self) -> u64 {
+        self.run
+    }
+
+    /// Subscribes to all changes from now on.
+    ///
+    /// `seen` is the run and epoch that the subscriber saw last: if possible it gets only the changes since then.
+    /// `None` for durable answers of a run without tables.
+    #[must_use]
+    pub fn subscribe_from(&self, read: ReadConsistency, seen: Option<(u64, Epoch)>) -> Option<AnswerSubscription> {
+        let state = self.lock_state();
+        let feed = state.feed_for(read)?;
+        let next = feed.follow.subscribe();
+        let why = match seen {
+            None => None,
+            Some((run, _)) if run != self.run => Some("pinflow was restarted since"),
+            Some((_, epoch)) if epoch > feed.view.epoch => Some("that epoch is not complete yet"),
+            Some((_, epoch)) if epoch < feed.trimmed_through => Some("changes since that epoch are no longer kept"),
+            Some((_, epoch)) => {
+                let missed =
+                    feed.retained.iter().filter(|epoch_changes| epoch_changes.epoch > epoch).cloned().collect();
+                return Some(AnswerSubscription { start: SubscriptionStart::Resumed(missed), next });
+            }
+        };
+        Some(AnswerSubscription { start: SubscriptionStart::Snapshot { view: feed.view.clone(), why }, next })
+    }
+
+    fn lock_state(&self) -> MutexGuard<'_, HubState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HubState {
+    fn feed_for(&self, read: ReadConsistency) -> Option<&AnswerFeed> {
+        match read {
+            ReadConsistency::Live => Some(&self.live),
+            ReadConsistency::Durable => self.live.view.durable_epoch.map(|_| &self.durable),
+        }
+    }
+}
+
+impl AnswerFeed {
+    fn retain_changes(&mut self, epoch_changes: Arc<EpochChanges>) {
+        self.retained_rows += epoch_changes.changes.len();
+        self.retained.push_back(Arc::clone(&epoch_changes));
+        while self.retained.len() > MAX_RETAINED_EPOCHS || self.retained_rows > MAX_RETAINED_ROWS {
+            let Some(oldest) = self.retained.pop_front() else { break };
+            self.retained_rows -= oldest.changes.len();
+            self.trimmed_through = oldest.epoch;
+        }
+        // Fails only if there are no subscribers.
+        let _ = self.follow.send(epoch_changes);
+    }
+}

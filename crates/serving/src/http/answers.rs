@@ -1,0 +1,306 @@
+//! `GET /answers` and `GET /answers/{name}`: answers as of one epoch, as JSON, NDJSON or CSV.
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::{ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use pinflow_dataflows::answer::{AnswerCell, AnswerColumn, AnswerRow, ColumnType};
+use pinflow_dataflows::questions::{self, Question};
+use serde::Serialize;
+
+use super::SharedServingState;
+use super::params::{self, AnswerParams, ReplyFormat, RowFilter};
+use super::reply::{self, ApiError};
+use super::shared_replies::ReplyKey;
+use crate::answer_hub::{AnswerHub, ReadConsistency};
+use crate::answer_view::AnswerView;
+use crate::render::{self, NamedRows, as_millis};
+use pinflow_core::position::Epoch;
+use pinflow_engine::SourceStatus;
+
+/// JSON body of `/answers`.
+#[derive(Serialize)]
+struct AllAnswersBody<'a> {
+    epoch: Epoch,
+    #[serde(serialize_with = "as_millis")]
+    as_of: Timestamp,
+    durable_epoch: Option<Epoch>,
+    sources: &'a [SourceStatus],
+    answers: Vec<AnswerBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct AnswerBody<'a> {
+    answer: &'a str,
+    columns: Vec<ColumnBody>,
+    rows: NamedRows<'a>,
+}
+
+/// JSON body of `/answers/{name}`.
+#[derive(Serialize)]
+struct SingleAnswerBody<'a> {
+    answer: &'a str,
+    epoch: Epoch,
+    #[serde(serialize_with = "as_millis")]
+    as_of: Timestamp,
+    durable_epoch: Option<Epoch>,
+    columns: Vec<ColumnBody>,
+    rows: NamedRows<'a>,
+}
+
+/// A column's description in a reply.
+#[derive(Serialize)]
+pub(super) struct ColumnBody {
+    name: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Whether it is a grouping column. Rows can be filtered by it.
+    group: bool,
+}
+
+/// The columns of a question.
+pub(super) fn column_bodies(question: &Question) -> Vec<ColumnBody> {
+    let named = |(at, column): (usize, &AnswerColumn)| ColumnBody {
+        name: column.name,
+        kind: type_name(column.kind),
+        group: at < question.group_columns(),
+    };
+    question.columns.iter().enumerate().map(named).collect()
+}
+
+pub(super) fn type_name(kind: ColumnType) -> &'static str {
+    match kind {
+        ColumnType::Long => "long",
+        ColumnType::Text => "text",
+        ColumnType::Double => "double",
+    }
+}
+
+/// The question of this name and its index in [`questions::ALL`].
+pub(super) fn find_question(name: &str) -> Result<(usize, &'static Question), ApiError> {
+    let found = questions::ALL.iter().enumerate().find(|(_, question)| question.name == name);
+    found.ok_or_else(|| {
+        let names: Vec<_> = questions::ALL.iter().map(|question| question.name).collect();
+        let message = format!("unknown answer; the answers are {}", names.join(", "));
+        ApiError::new(StatusCode::NOT_FOUND, "unknown_answer", message)
+    })
+}
+
+/// The current answers.
+///
+/// # Errors
+/// 503 while they are rebuilt, 400 for durable answers of a run without tables.
+pub(super) fn readable_view(answer_hub: &AnswerHub, read: ReadConsistency) -> Result<AnswerView, ApiError> {
+    let Some(view) = answer_hub.current_view(read) else {
+        // Whether there are tables is known only after the first epoch.
+        return Err(if answer_hub.current_view(ReadConsistency::Live).is_some_and(|live| live.open) {
+            ApiError::bad_request("this run writes no tables, so there are no durable answers; use read=live")
+        } else {
+            not_ready()
+        });
+    };
+    if view.open { Ok(view) } else { Err(not_ready()) }
+}
+
+pub(super) fn not_ready() -> ApiError {
+    ApiError::not_ready("the answers are being rebuilt from the tables; retry when /readyz returns 200")
+}
+
+/// The `ETag`: run, feed and epoch.
+fn entity_tag(answer_hub: &AnswerHub, read: ReadConsistency, epoch: Epoch) -> String {
+    let face = if read == ReadConsistency::Durable { "d" } else { "" };
+    format!("\"{:x}-{face}{epoch}\"", answer_hub.run_id())
+}
+
+fn matches_tag(headers: &HeaderMap, tag: &str) -> bool {
+    let given = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    given.flat_map(|value| value.split(',')).map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag)
+}
+
+/// `GET /answers`
+pub(super) async fn get_all_answers(
+    State(shared): State<SharedServingState>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let AnswerParams { read, format, .. } = params::parse_answer_params(query.as_deref(), None)?;
+    let view = readable_view(&shared.answer_hub, read)?;
+    let tag = entity_tag(&shared.answer_hub, read, view.epoch);
+    if matches_tag(&headers, &tag) {
+        return Ok(with_entity_tag(StatusCode::NOT_MODIFIED.into_response(), tag));
+    }
+    let rows = view.answers().map(|(_, table)| table.rows().len()).sum();
+    let render = move |view: &AnswerView| render_all(view, format);
+    let bytes = shared.shared_replies.render_shared(ReplyKey::AllAnswers(read, format), view, rows, render).await?;
+    Ok(with_entity_tag(reply::shared_response(content_type(format), bytes), tag))
+}
+
+/// `GET /answers/{name}`
+pub(super) async fn get_answer(
+    State(shared): State<SharedServingState>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let (at, question) = find_question(&name)?;
+    let AnswerParams { read, format, filter } = params::parse_answer_params(query.as_deref(), Some(question))?;
+    let view = readable_view(&shared.answer_hub, read)?;
+    let tag = entity_tag(&shared.answer_hub, read, view.epoch);
+    if matches_tag(&headers, &tag) {
+        return Ok(with_entity_tag(StatusCode::NOT_MODIFIED.into_response(), tag));
+    }
+    let (rows, shared_replies) = (view.answer(at).rows().len(), &shared.shared_replies);
+    let bytes = if filter.is_empty() {
+        let key = ReplyKey::SingleAnswer(read, at, format);
+        shared_replies.render_shared(key, view, rows, move |view| render_one(view, at, format, &filter)).await?
+    } else {
+        shared_replies.render_unshared(rows, move || render_one(&view, at, format, &filter)).await?
+    };
+    Ok(with_entity_tag(reply::shared_response(content_type(format), bytes), tag))
+}
+
+fn content_type(format: ReplyFormat) -> HeaderValue {
+    match format {
+        ReplyFormat::Json => reply::JSON_TYPE,
+        ReplyFormat::Ndjson => reply::NDJSON_TYPE,
+        ReplyFormat::Csv(_) => reply::CSV_TYPE,
+    }
+}
+
+fn with_entity_tag(mut response: Response, tag: String) -> Response {
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
+}
+
+fn render_all(view: &AnswerView, format: ReplyFormat) -> anyhow::Result<Vec<u8>> {
+    if format == ReplyFormat::Ndjson {
+        return Ok(render_ndjson(view)?);
+    }
+    let answers = view.answers().map(|(question, table)| AnswerBody {
+        answer: question.name,
+        columns: column_bodies(question),
+        rows: NamedRows { columns: question.columns, rows: table.rows().collect() },
+    });
+    let AnswerView { epoch, as_of, durable_epoch, .. } = *view;
+    let all = AllAnswersBody { epoch, as_of, durable_epoch, sources: &view.sources, answers: answers.collect() };
+    Ok(serde_json::to_vec(&all)?)
+}
+
+fn render_one(view: &AnswerView, answer: usize, format: ReplyFormat, filter: &RowFilter) -> anyhow::Result<Vec<u8>> {
+    let question = &questions::ALL[answer];
+    let rows: Vec<&AnswerRow> = view.answer(answer).rows().filter(|row| filter.matches_row(row)).collect();
+    match format {
+        ReplyFormat::Csv(separator) => Ok(render_csv(question.columns, &rows, separator)?),
+        ReplyFormat::Ndjson => {
+            let mut lines = Vec::new();
+            for row in rows {
+                serde_json::to_writer(&mut lines, &row.with_columns(question.columns))?;
+                lines.push(b'\n');
+            }
+            Ok(lines)
+        }
+        ReplyFormat::Json => {
+            let AnswerView { epoch, as_of, durable_epoch, .. } = *view;
+            let rows = NamedRows { columns: question.columns, rows };
+            let one = SingleAnswerBody {
+                answer: question.name,
+                epoch,
+                as_of,
+                durable_epoch,
+                columns: column_bodies(question),
+                rows,
+            };
+            Ok(serde_json::to_vec(&one)?)
+        }
+    }
+}
+
+/// The same lines as on stdout.
+fn render_ndjson(view: &AnswerView) -> std::io::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    render::write_snapshot(view, &mut lines)?;
+    Ok(lines)
+}
+
+/// CSV by RFC 4180 with a header line.
+fn render_csv(columns: &[AnswerColumn], rows: &[&AnswerRow], separator: u8) -> Result<Vec<u8>, csv::Error> {
+    let mut out =
+        csv::WriterBuilder::new().delimiter(separator).terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    out.write_record(columns.iter().map(|column| column.name))?;
+    for row in rows {
+        out.write_record(row.0.iter().map(|cell| match cell {
+            AnswerCell::Long(value) => value.to_string(),
+            AnswerCell::Double(value) => value.to_string(),
+            AnswerCell::Text(text) => escape_formulas(text),
+        }))?;
+    }
+    out.into_inner().map_err(|error| error.into_error().into())
+}
+
+/// Prevents formula injection: puts a `'` before each of `=+-@` at the start of a cell.
+///
+/// Text after any common separator counts as a cell. A spreadsheet chooses its separator by its language, whatever the file
+/// was written with: `x;=1+1` is one cell in some and two in others.
+fn escape_formulas(text: &str) -> String {
+    let (mut kept, mut begins_cell) = (String::with_capacity(text.len() + 1), true);
+    for (at, c) in text.char_indices() {
+        let steers = matches!(c, '=' | '+' | '-' | '@') || (at == 0 && matches!(c, '\t' | '\r' | '\n'));
+        if begins_cell && steers {
+            kept.push('\'');
+        }
+        kept.push(c);
+        begins_cell = matches!(c, ',' | ';' | '|' | '\t' | '\r' | '\n') || (begins_cell && matches!(c, ' ' | '"'));
+    }
+    kept
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use pinflow_dataflows::answer::{long_column, text_column};
+
+    use super::*;
+
+    #[test]
+    fn csv_cells_that_start_a_formula_are_escaped_and_others_are_kept() {
+        let columns = [text_column("category"), long_column("count")];
+        let texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "a,b", "say \"x\"", "two\nlines", "art"];
+        let rows: Vec<AnswerRow> =
+            texts.iter().map(|text| AnswerRow(Box::new([AnswerCell::text(text), AnswerCell::Long(-3)]))).collect();
+        let written = String::from_utf8(render_csv(&columns, &rows.iter().collect::<Vec<_>>(), b',').unwrap()).unwrap();
+        let expected = [
+            "category,count",
+            "'=1+1,-3",
+            "'+1,-3",
+            "'-1,-3",
+            "'@SUM(A1),-3",
+            "'\tx,-3",
+            "\"a,b\",-3",
+            "\"say \"\"x\"\"\",-3",
+            "\"two\nlines\",-3",
+            "art,-3",
+            "",
+        ];
+        assert_eq!(written.split("\r\n").collect::<Vec<_>>(), expected);
+    }
+    #[test]
+    fn csv_formula_after_any_separator_is_escaped() {
+        for (text, kept) in [
+            ("x;=1+1", "x;'=1+1"),
+            ("x,@SUM(A1)", "x,'@SUM(A1)"),
+            ("x\n-1", "x\n'-1"),
+            ("x; \"=1", "x; \"'=1"),
+            ("  =1", "  '=1"),
+            ("a-b; c+d=e", "a-b; c+d=e"),
+        ] {
+            assert_eq!(escape_formulas(text), kept, "{text}");
+        }
+        let columns = [text_column("category"), long_column("count")];
+        let row = AnswerRow(Box::new([AnswerCell::text("a;=b"), AnswerCell::Long(7)]));
+        let written = String::from_utf8(render_csv(&columns, &[&row], b';').unwrap()).unwrap();
+        assert_eq!(written, "category;count\r\n\"a;'=b\";7\r\n");
+    }
+}

@@ -1,0 +1,267 @@
+//! `GET /changes` and `GET /answers/{name}/changes`: a snapshot of the answers, then every change, as Server-Sent Events.
+//!
+//! ```text
+//! id: 5f0c…-81
+//! event: snapshot
+//! data: {"answer":"users_joined_by_year","epoch":81,"as_of":"…","rows":[…]}
+//!
+//! id: 5f0c…-82
+//! event: change
+//! data: {"answer":"users_joined_by_year","epoch":82,"as_of":"…","insert":[…],"delete":[…]}
+//! ```
+//!
+//! A client that reconnects with `Last-Event-ID` gets the changes since that epoch. If they are no longer kept it gets a
+//! new snapshot, whose field `anew` says why.
+//!
+//! An epoch may have several events. Only its last one carries the id, so a client that is disconnected in the middle of an
+//! epoch gets the whole epoch again.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use bytes::Bytes;
+use futures::stream::unfold;
+use jiff::Timestamp;
+use pinflow_dataflows::questions;
+use serde::Serialize;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::watch;
+
+use super::answers::{column_bodies, find_question, readable_view};
+use super::reply::{self, ApiError};
+use super::shared_replies::ReplyKey;
+use super::{SharedServingState, params};
+use crate::answer_hub::{EpochChanges, ReadConsistency, SubscriptionStart};
+use crate::answer_view::AnswerView;
+use crate::render::{NamedRows, as_millis};
+use pinflow_core::position::Epoch;
+
+/// Time without changes after which a keep-alive comment is sent.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// About how many bytes are written at once.
+const TARGET_CHUNK_BYTES: usize = 64 << 10;
+/// Events of at least this size are shared by all subscribers. Copying smaller ones together is cheaper.
+const MIN_SHARED_EVENT_BYTES: usize = 8 << 10;
+/// A comment line of the event stream.
+const KEEP_ALIVE_COMMENT: Bytes = Bytes::from_static(b":\n\n");
+
+#[derive(Serialize)]
+struct SnapshotEvent<'a> {
+    answer: &'a str,
+    epoch: Epoch,
+    #[serde(serialize_with = "as_millis")]
+    as_of: Timestamp,
+    durable_epoch: Option<Epoch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anew: Option<&'static str>,
+    columns: Vec<super::answers::ColumnBody>,
+    rows: NamedRows<'a>,
+}
+
+/// `GET /changes`
+pub(super) async fn stream_all_changes(
+    State(shared): State<SharedServingState>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    stream_changes(shared, query.as_deref(), &headers, (0..questions::ALL.len()).collect()).await
+}
+
+/// `GET /answers/{name}/changes`
+pub(super) async fn stream_answer_changes(
+    State(shared): State<SharedServingState>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let (at, _) = find_question(&name)?;
+    stream_changes(shared, query.as_deref(), &headers, vec![at]).await
+}
+
+async fn stream_changes(
+    shared: SharedServingState,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    answers: Vec<usize>,
+) -> Result<Response, ApiError> {
+    let read = params::parse_change_params(query)?;
+    readable_view(&shared.answer_hub, read)?;
+    let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(parse_event_id);
+    let following = shared.answer_hub.subscribe_from(read, seen).ok_or_else(super::answers::not_ready)?;
+    let run = shared.answer_hub.run_id();
+    let (first, missed) = match following.start {
+        // Clients wait for a first byte, so never start with nothing.
+        SubscriptionStart::Resumed(missed) => (VecDeque::from([KEEP_ALIVE_COMMENT]), missed.into()),
+        SubscriptionStart::Snapshot { view, why } => {
+            (snapshot_events(&shared, read, &view, why, &answers).await?, VecDeque::new())
+        }
+    };
+    let shutdown = shared.shutdown.clone();
+    let reader = ChangeSubscriber { run, answers, missed, next: following.next, shutdown, dropped: false, shared };
+    let stream = unfold((first, reader), |(mut ready, mut reader)| async {
+        if ready.is_empty() {
+            ready = reader.read_events().await?;
+        }
+        let chunk = ready.pop_front()?;
+        Some((chunk, (ready, reader)))
+    });
+    Ok(reply::event_stream(stream))
+}
+
+/// One subscriber's position in the stream.
+struct ChangeSubscriber {
+    run: u64,
+    answers: Vec<usize>,
+    /// Epochs that completed while the client was disconnected.
+    missed: VecDeque<Arc<EpochChanges>>,
+    next: broadcast::Receiver<Arc<EpochChanges>>,
+    /// Turns `true` at shutdown.
+    shutdown: watch::Receiver<bool>,
+    dropped: bool,
+    shared: SharedServingState,
+}
+
+impl ChangeSubscriber {
+    /// Waits for the next chunks to write, at least one. `None` at the end of the stream.
+    async fn read_events(&mut self) -> Option<VecDeque<Bytes>> {
+        let mut events = EventBuffer::default();
+        self.add_missed(&mut events);
+        while events.is_empty() {
+            if self.dropped {
+                return None;
+            }
+            let passed = tokio::select! {
+                passed = self.next.recv() => passed,
+                () = tokio::time::sleep(KEEP_ALIVE_INTERVAL) => return Some(VecDeque::from([KEEP_ALIVE_COMMENT])),
+                _ = self.shutdown.wait_for(|shutdown| *shutdown) => return None,
+            };
+            match passed {
+                Ok(passed) => self.add_changes(&mut events, &passed),
+                Err(RecvError::Closed) => return None,
+                Err(RecvError::Lagged(epochs)) => self.drop_subscriber(&mut events, epochs),
+            }
+        }
+        self.add_ready(&mut events);
+        Some(events.into_chunks())
+    }
+
+    fn add_missed(&mut self, events: &mut EventBuffer) {
+        while events.bytes < TARGET_CHUNK_BYTES
+            && let Some(passed) = self.missed.pop_front()
+        {
+            self.add_changes(events, &passed);
+        }
+    }
+
+    /// Adds epochs that are ready, without waiting.
+    fn add_ready(&mut self, events: &mut EventBuffer) {
+        while events.bytes < TARGET_CHUNK_BYTES && self.missed.is_empty() && !self.dropped {
+            match self.next.try_recv() {
+                Ok(passed) => self.add_changes(events, &passed),
+                // If closed, the next `recv` ends the stream.
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                Err(TryRecvError::Lagged(epochs)) => self.drop_subscriber(events, epochs),
+            }
+        }
+    }
+
+    fn add_changes(&self, events: &mut EventBuffer, passed: &EpochChanges) {
+        let mut changes = self.answers.iter().filter_map(|answer| passed.answer_json(*answer)).peekable();
+        while let Some(json) = changes.next() {
+            events.add_event(changes.peek().is_none().then_some((self.run, passed.epoch)), "change", json);
+        }
+    }
+
+    /// Sends `dropped`, the last event of a subscriber that is too slow.
+    fn drop_subscriber(&mut self, events: &mut EventBuffer, epochs: u64) {
+        self.dropped = true;
+        self.shared.metrics.count_dropped_subscriber();
+        tracing::info!(epochs, "a subscriber of changes was too slow and is dropped");
+        let why = format!("more than {} changed epochs behind", crate::answer_hub::MAX_EPOCHS_BEHIND);
+        events.add_event(
+            None,
+            "dropped",
+            &Bytes::from(format!("{{\"why\":\"{why}; reconnect to start from a snapshot\"}}")),
+        );
+    }
+}
+
+/// Parses an event id into run and epoch.
+fn parse_event_id(id: &str) -> Option<(u64, Epoch)> {
+    let (run, epoch) = id.split_once('-')?;
+    Some((u64::from_str_radix(run, 16).ok()?, epoch.parse().ok()?))
+}
+
+/// Events to be written to one subscriber. Large events share their bytes with other subscribers, small ones are copied
+/// together.
+#[derive(Default)]
+struct EventBuffer {
+    ready: VecDeque<Bytes>,
+    text: String,
+    bytes: usize,
+}
+
+impl EventBuffer {
+    fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Appends an event. Only the last event of an epoch gets an `id`.
+    fn add_event(&mut self, id: Option<(u64, Epoch)>, name: &str, json: &Bytes) {
+        let before = self.text.len();
+        if let Some((run, epoch)) = id {
+            // Writing to a string cannot fail.
+            let _ = writeln!(self.text, "id: {run:x}-{epoch}");
+        }
+        let _ = write!(self.text, "event: {name}\ndata: ");
+        match std::str::from_utf8(json).ok().filter(|json| json.len() < MIN_SHARED_EVENT_BYTES) {
+            Some(json) => self.text.push_str(json),
+            None => {
+                self.ready.push_back(Bytes::from(std::mem::take(&mut self.text)));
+                self.ready.push_back(json.clone());
+            }
+        }
+        self.text.push_str("\n\n");
+        self.bytes += self.text.len().saturating_sub(before) + json.len();
+    }
+
+    fn into_chunks(mut self) -> VecDeque<Bytes> {
+        if !self.text.is_empty() {
+            self.ready.push_back(Bytes::from(self.text));
+        }
+        self.ready
+    }
+}
+
+/// The answers as the first events of a stream. Clients that connect in the same epoch share the rendered bytes.
+async fn snapshot_events(
+    shared: &SharedServingState,
+    read: ReadConsistency,
+    view: &AnswerView,
+    anew: Option<&'static str>,
+    answers: &[usize],
+) -> Result<VecDeque<Bytes>, ApiError> {
+    let mut events = EventBuffer::default();
+    for (at, answer) in answers.iter().copied().enumerate() {
+        let (key, rows) = (ReplyKey::SnapshotEvent(read, answer, anew), view.answer(answer).rows().len());
+        let render = move |view: &AnswerView| render_snapshot(view, answer, anew);
+        let json = shared.shared_replies.render_shared(key, view.clone(), rows, render).await?;
+        let id = (at + 1 == answers.len()).then_some((shared.answer_hub.run_id(), view.epoch));
+        events.add_event(id, "snapshot", &json);
+    }
+    Ok(events.into_chunks())
+}
+
+fn render_snapshot(view: &AnswerView, answer: usize, anew: Option<&'static str>) -> anyhow::Result<Vec<u8>> {
+    let question = &questions::ALL[answer];
+    let rows = NamedRows { columns: question.columns, rows: view.answer(answer).rows().collect() };
+    let AnswerView { epoch, as_of, durable_epoch, .. } = *view;
+    let columns = column_bodies(question);
+    Ok(serde_json::to_vec(&SnapshotEvent { answer: question.name, epoch, as_of, durable_epoch, anew, columns, rows })?)
+}

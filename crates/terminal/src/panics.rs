@@ -1,0 +1,55 @@
+//! A panic in any thread or task ends the process with exit code 1, instead of leaving it half alive.
+//!
+//! A panic that somebody waits for ends the command in order, with its own message. Others are noticed here: the run is
+//! asked to stop, and after a grace the process ends.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::{restore_screen, write_error_line};
+
+/// How long the process may take to end in order after a panic.
+const PANIC_GRACE: Duration = Duration::from_secs(20);
+
+static PANICKED: AtomicBool = AtomicBool::new(false);
+static STOP: OnceLock<watch::Sender<bool>> = OnceLock::new();
+
+/// Notices panics from now on; a process that is still there after the grace ends with `exit_code`.
+pub fn watch(exit_code: u8) {
+    std::panic::set_hook(Box::new(move |panic| {
+        restore_screen();
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("unnamed");
+        write_error_line(&format!("thread '{name}' {panic}. This is a fault in pinflow"));
+        if PANICKED.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(stop) = STOP.get() {
+            stop.send_replace(true);
+        }
+        let end = move || {
+            std::thread::sleep(PANIC_GRACE);
+            std::process::exit(i32::from(exit_code));
+        };
+        if std::thread::Builder::new().name("panic".to_owned()).spawn(end).is_err() {
+            std::process::exit(i32::from(exit_code));
+        }
+    }));
+}
+
+/// A panic asks for a stop through `stop`.
+pub fn stop_through(stop: watch::Sender<bool>) {
+    if PANICKED.load(Ordering::Acquire) {
+        stop.send_replace(true);
+    }
+    // There is one run in a process.
+    let _ = STOP.set(stop);
+}
+
+/// Whether there was a panic.
+pub fn has_panicked() -> bool {
+    PANICKED.load(Ordering::Acquire)
+}
