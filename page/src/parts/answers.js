@@ -26,7 +26,7 @@ export function answers(held) {
 
   function set() {
     for (const [name, answer] of held.held) if (!cards.has(name)) cards.set(name, new Card(answer));
-    place.replaceChildren(...placed([...cards.keys()]).map((name) => cards.get(name).element));
+    place.replaceChildren(...orderAnswers([...cards.keys()]).map((name) => cards.get(name).element));
   }
 
   return {
