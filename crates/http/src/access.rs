@@ -43,6 +43,7 @@ pub enum AccessError {
 }
 
 impl AccessError {
+    /// The status that a refused request is answered with.
     pub fn status(self) -> StatusCode {
         match self {
             AccessError::NoHost

@@ -24,6 +24,7 @@ pub struct ByteBudget {
 pub struct BudgetExhausted;
 
 impl ByteBudget {
+    /// A budget of `limit` bytes, none of them reserved.
     pub fn new(limit: usize) -> Arc<ByteBudget> {
         Arc::new(ByteBudget { limit, reserved: AtomicUsize::new(0) })
     }

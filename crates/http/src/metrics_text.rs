@@ -14,6 +14,7 @@ impl MetricsPage {
         MetricWriter { text: &mut self.0, name }
     }
 
+    /// The whole page, in the text format of Prometheus.
     pub fn into_text(self) -> String {
         self.0
     }

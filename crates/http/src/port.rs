@@ -114,13 +114,17 @@ fn load_tls_acceptor(tls: &ServerTls, base: &Path) -> Result<TlsAcceptor, PortEr
 
 /// The listen settings of `[serve]` or `[gateway]`, to be checked together.
 pub struct ListenSettings<'a> {
+    /// The address to listen at.
     pub listen: SocketAddr,
+    /// Certificate and key; without them the port speaks plain HTTP.
     pub tls: Option<&'a ServerTls>,
     /// Whether at least one token is configured.
     pub tokens: bool,
     /// Whether to accept an address beyond this machine without tokens and TLS.
     pub danger_listen_in_the_open: bool,
+    /// Connections at once, at most.
     pub connections_max: usize,
+    /// Connections at once from one address, at most.
     pub connections_per_address_max: usize,
 }
 

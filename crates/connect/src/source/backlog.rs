@@ -17,6 +17,7 @@ impl BacklogReport {
         if std::mem::replace(&mut self.is_sent, true) { Ok(()) } else { context.send(SourceEvent::BacklogRead) }
     }
 
+    /// Whether the event was sent already.
     pub fn is_sent(&self) -> bool {
         self.is_sent
     }

@@ -79,6 +79,7 @@ impl BlockBuilder {
         self.payloads.len() + size_of_val(self.index.as_slice())
     }
 
+    /// Whether the block holds no record yet.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
     }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::super::{RecordingConfig, plan};
 use super::harness::{ReceivedEvents, SMALL, SourceRun, TestCompression, append, followed, read, sleep_briefly};
-use pinflow_core::position::ResumePositions;
 use pinflow_connect::source::SourceError;
+use pinflow_core::position::ResumePositions;
 
 fn records(received: &ReceivedEvents) -> usize {
     received.records.values().map(Vec::len).sum()

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use super::harness::{SMALL, SourceRun, TestCompression, append, read, recording};
-use pinflow_core::position::{PartitionProgress, ResumePositions, record_fingerprint};
 use pinflow_connect::source::SourceError;
+use pinflow_core::position::{PartitionProgress, ResumePositions, record_fingerprint};
 
 const TEXT: &str = "{\"ind\":1}\r\nb\n\nd is a line longer than a block\n{\"ind\":5}\n\r\ng\nand the last";
 

@@ -15,7 +15,7 @@ use super::fingerprint;
 use super::offset_check::OffsetRange;
 use crate::{ClientPurpose, KafkaConnection};
 use pinflow_connect::source::SourceError;
-pub use pinflow_connect::source::reader_thread::ReaderExit;
+pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
 use pinflow_core::error_text::error_text;
 
 /// How long one question to a broker may take.

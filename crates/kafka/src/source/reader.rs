@@ -21,7 +21,7 @@ use super::consumer::KafkaConsumer;
 use super::partition::PartitionReader;
 use super::topic_monitor::{DeliveredPosition, DeliveredPositions, MonitorEvent};
 use pinflow_connect::source::backlog::BacklogReport;
-pub use pinflow_connect::source::reader_thread::ReaderExit;
+pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
 use pinflow_connect::source::{SourceContext, SourceEvent};
 
 /// About how many bytes of records a block has.

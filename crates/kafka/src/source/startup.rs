@@ -17,7 +17,7 @@ use super::consumer::{KafkaConsumer, OffsetContent, REQUEST_TIMEOUT};
 use super::fingerprint::RecordFingerprint;
 use super::offset_check::{OffsetCheck, OffsetRange, check_offset};
 use super::partition::PartitionReader;
-pub use pinflow_connect::source::reader_thread::ReaderExit;
+pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
 use pinflow_connect::source::{AcceptedLoss, Partition, SourceContext, SourceError, SourceEvent};
 use pinflow_core::position::PartitionProgress;
 

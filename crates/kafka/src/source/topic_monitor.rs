@@ -22,7 +22,7 @@ use super::startup::{
     StartedTopic, deleted_error, fewer_partitions_error, new_partition, partition_names, past_end_error,
     verify_fingerprint,
 };
-pub use pinflow_connect::source::reader_thread::ReaderExit;
+pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
 use pinflow_connect::source::{Partition, SourceContext, SourceError};
 
 /// Between two looks at whether to stop; tokens are renewed at each.

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::clock::now_ms;
 use super::shard_reader::ShardReader;
 use crate::{IteratorStart, KinesisErrorKind};
-pub use pinflow_connect::source::reader_thread::ReaderExit;
+pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
 
 /// The longest wait before both clocks are looked at again: either may be corrected.
 const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(10);

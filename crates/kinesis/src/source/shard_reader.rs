@@ -19,7 +19,7 @@ use super::rate_limit::ShardRateLimit;
 use super::retry_log::KinesisRetryLog;
 use super::shard_buffer::ShardBuffer;
 use crate::{KinesisApi, KinesisError, KinesisErrorKind, ShardBatch};
-pub use pinflow_connect::source::reader_thread::ReaderExit;
+pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
 use pinflow_connect::source::{AcceptedLoss, SourceContext, SourceError, SourceEvent};
 use pinflow_core::backoff::Backoff;
 use pinflow_core::position::Position;

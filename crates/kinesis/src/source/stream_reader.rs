@@ -39,7 +39,7 @@ use super::shard_graph::ShardGraph;
 use super::shard_reader::{KinesisContext, ShardEnd, ShardReader};
 use super::shard_start::{self, ShardStart, StoredShards, start_of_shard};
 use crate::{KinesisError, KinesisErrorKind, ShardInfo, StreamSummary};
-pub use pinflow_connect::source::reader_thread::ReaderExit;
+pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
 use pinflow_connect::source::{Partition, SourceError, SourceEvent};
 use pinflow_core::backoff::Backoff;
 use pinflow_core::position::{PartitionId, PartitionProgress, Position};

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::clock::now_ms;
 use super::shard_reader::ShardReader;
 use crate::{KinesisError, ShardBatch, ShardSubscription};
-pub use pinflow_connect::source::reader_thread::ReaderExit;
+pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
 
 /// Kinesis ends a subscription after five minutes. One that lasts longer is dead, and nobody has told us.
 const MAX_SUBSCRIPTION_TIME: Duration = Duration::from_secs(330);

@@ -6,7 +6,7 @@ use super::{KafkaReader, POLL_TIMEOUT};
 use crate::source::offset_check::{OffsetCheck, check_offset};
 use crate::source::startup::{expired_error, past_end_error};
 use pinflow_connect::source::SourceError;
-pub use pinflow_connect::source::reader_thread::ReaderExit;
+pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
 
 impl KafkaReader {
     pub(super) fn handle_error(&mut self, error: &KafkaError) -> Result<(), ReaderExit> {

@@ -9,7 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::{KafkaReader, OPEN_TRANSACTION_WARN_AFTER, REPORT_INTERVAL};
 use crate::source::stall::StallState;
 use crate::source::topic_monitor::MonitorEvent;
-pub use pinflow_connect::source::reader_thread::ReaderExit;
+pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
 use pinflow_connect::source::{SourceError, SourceEvent};
 
 impl KafkaReader {
