@@ -4,7 +4,7 @@
 //!   cluster id as well, so a topic of the same name in another cluster is not mistaken for the one that was read.
 //! - Partitions are assigned with explicit offsets and only committed records are read. The position after a record is
 //!   taken from the client, because transaction markers use up offsets. Records that are delivered twice are dropped.
-//! - [`startup`] verifies that each partition is the one that was read before; [`topic_monitor`] keeps verifying it.
+//! - `startup` verifies that each partition is the one that was read before; `topic_monitor` keeps verifying it.
 //!   Expired records and topics that were deleted, re-created or shrunk end the run with an error that names the range.
 //! - Where a partition starts is durable before any of it is read. A partition added later starts at its oldest record.
 //! - Headers are ignored. A null payload is a tombstone, an empty payload is an empty message.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use super::fingerprint::RecordFingerprint;
-use super::stall::StallDetector;
+use super::stall::PartitionStallDetector;
 use pinflow_connect::source::block_builder::BlockBuilder;
 use pinflow_connect::source::{AcceptedLoss, BlockRecords, RecordBlock};
 use pinflow_core::position::{PartitionId, Position, message_fingerprint};
@@ -32,7 +32,7 @@ pub(super) struct PartitionReader {
     /// Since when it stands before an open transaction, and whether that was said.
     pub(super) waits: Option<(Instant, bool)>,
     /// Whether it stands still without a reason.
-    pub(super) stall: StallDetector,
+    pub(super) stall: PartitionStallDetector,
     builder: BlockBuilder,
     last: LastMessage,
     /// Where the last message collected stands.
@@ -69,7 +69,7 @@ impl PartitionReader {
             initial_end: 0,
             committed: 0,
             waits: None,
-            stall: StallDetector::new(next, Instant::now()),
+            stall: PartitionStallDetector::new(next, Instant::now()),
             builder,
             last: LastMessage::default(),
             last_offset: 0,

@@ -15,7 +15,7 @@ const MAX_POLL_GAP: Duration = Duration::from_secs(3);
 
 /// How a partition moves.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct StallDetector {
+pub(super) struct PartitionStallDetector {
     /// Where it stands.
     next: u64,
     /// Since when.
@@ -38,9 +38,9 @@ pub(super) enum StallState {
     Recovered(Duration),
 }
 
-impl StallDetector {
-    pub(super) fn new(next: u64, now: Instant) -> StallDetector {
-        StallDetector { next, since: now, looked: now, tries: 0, due: now + FIRST_RETRY_AFTER }
+impl PartitionStallDetector {
+    pub(super) fn new(next: u64, now: Instant) -> PartitionStallDetector {
+        PartitionStallDetector { next, since: now, looked: now, tries: 0, due: now + FIRST_RETRY_AFTER }
     }
 
     /// Looks at a partition; `may_stand`: it has nothing more, or nobody answers.
@@ -48,7 +48,7 @@ impl StallDetector {
         let (stood, tries) = (now - self.since, self.tries);
         let was_away = now - self.looked > MAX_POLL_GAP;
         if next != self.next || may_stand || was_away {
-            *self = StallDetector::new(next, now);
+            *self = PartitionStallDetector::new(next, now);
             return if tries > 0 && !may_stand && !was_away { StallState::Recovered(stood) } else { StallState::Ok };
         }
         self.looked = now;
@@ -67,7 +67,7 @@ mod tests {
 
     /// What is said in each of so many seconds, by second.
     fn states_by_second(
-        stall: &mut StallDetector,
+        stall: &mut PartitionStallDetector,
         from: Instant,
         seconds: std::ops::Range<u64>,
         next: u64,
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn a_partition_that_stands_is_fetched_anew_less_and_less_often() {
         let start = Instant::now();
-        let mut stall = StallDetector::new(7, start);
+        let mut stall = PartitionStallDetector::new(7, start);
         let tries: Vec<u64> =
             states_by_second(&mut stall, start, 1..1_300, 7, false).into_iter().map(|(second, _)| second).collect();
         assert_eq!(tries, [10, 30, 70, 150, 310, 610, 910, 1210]);
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn who_moves_or_has_nothing_more_is_left_alone() {
         let start = Instant::now();
-        let mut stall = StallDetector::new(0, start);
+        let mut stall = PartitionStallDetector::new(0, start);
         for second in 1..100 {
             assert_eq!(stall.update(second / 9, false, start + Duration::from_secs(second)), StallState::Ok);
         }
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn time_in_which_nobody_looked_does_not_count() {
         let start = Instant::now();
-        let mut stall = StallDetector::new(0, start);
+        let mut stall = PartitionStallDetector::new(0, start);
         assert_eq!(stall.update(0, false, start + Duration::from_secs(60)), StallState::Ok);
         assert_eq!(states_by_second(&mut stall, start, 61..70, 0, false), []);
         assert_eq!(states_by_second(&mut stall, start, 70..71, 0, false).len(), 1);
