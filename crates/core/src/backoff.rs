@@ -23,19 +23,13 @@ impl Backoff {
     pub fn next_wait(&mut self) -> Duration {
         let bound = self.least.saturating_mul(1 << self.tries.min(16)).min(self.most);
         self.tries = self.tries.saturating_add(1);
-        bound / 8 + (bound - bound / 8).mul_f64(random_fraction())
+        bound / 8 + (bound - bound / 8).mul_f64(fastrand::f64())
     }
 
     /// Starts again from `least`. Call it after a success.
     pub fn reset(&mut self) {
         self.tries = 0;
     }
-}
-
-/// A random number from 0 to 1.
-fn random_fraction() -> f64 {
-    let drawn = uuid::Uuid::new_v4().as_u64_pair().1 & u64::from(u32::MAX);
-    drawn as f64 / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

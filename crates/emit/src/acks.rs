@@ -3,7 +3,8 @@
 //! Acknowledgements may arrive out of order. The draw to continue with is that of the first message without one.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// A message to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,7 @@ impl DestinationAcks {
     }
 
     fn lock_window(&self) -> MutexGuard<'_, AckWindow> {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+        self.window.lock()
     }
 
     /// Registers messages before they are sent. They are numbered from 0 in order of registration.

@@ -1,9 +1,10 @@
 //! The state of an emit that its threads share: acknowledgements, the current retry, and the stop request.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::HumanCount;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::acks::{AckCounts, DestinationAcks};
 use super::progress::write_line;
@@ -159,11 +160,11 @@ impl RetryLog {
 
 impl DeliveryState {
     fn lock_destinations(&self) -> MutexGuard<'_, Vec<Arc<DestinationAcks>>> {
-        self.destinations.lock().unwrap_or_else(PoisonError::into_inner)
+        self.destinations.lock()
     }
 
     fn lock_retry(&self) -> MutexGuard<'_, RetryLog> {
-        self.retry.lock().unwrap_or_else(PoisonError::into_inner)
+        self.retry.lock()
     }
 
     fn counts(&self) -> AckCounts {

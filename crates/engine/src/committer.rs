@@ -2,7 +2,7 @@
 //! to the tables. So whatever the tables hold can be read back from the archive.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures::FutureExt;
@@ -50,7 +50,7 @@ async fn commit_windows<S: Sink>(
         let done = commit_window(&mut sink, archive.as_mut(), request).instrument(span).await;
         let failed = done.is_err();
         if !failed {
-            let mut commits = metrics.commits.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut commits = metrics.commits.lock();
             commits.count += 1;
             let took = begun.elapsed();
             commits.last = took;

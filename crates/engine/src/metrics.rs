@@ -1,11 +1,12 @@
 //! Figures that change while the engine runs.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use pinflow_dataflows::graph::StateSizes;
 use pinflow_dataflows::ingest::IngestCounts;
 use pinflow_dataflows::introspection::WorkerLog;
@@ -73,7 +74,7 @@ impl EngineMetrics {
     }
 
     pub(super) fn record_graph_sizes(&self, worker: usize, sizes: StateSizes) {
-        let mut all = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.sizes.lock();
         let workers = all.len().max(worker + 1);
         all.resize(workers, StateSizes::default());
         all[worker] = sizes;
@@ -83,13 +84,13 @@ impl EngineMetrics {
     #[must_use]
     pub fn graph_sizes(&self) -> StateSizes {
         let mut held = StateSizes::default();
-        self.sizes.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|sizes| held += *sizes);
+        self.sizes.lock().iter().for_each(|sizes| held += *sizes);
         held
     }
 
     /// Records that a source cannot be read and why, or (`None`) that it can be again.
     pub(crate) fn record_blocked_source(&self, source: String, cause: Option<String>) {
-        let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut blocked = self.blocked.lock();
         match cause {
             Some(cause) => drop(blocked.insert(source, cause)),
             None => drop(blocked.remove(&source)),
@@ -99,7 +100,7 @@ impl EngineMetrics {
     /// Sources that cannot be read at the moment, and why; `None` if all can.
     #[must_use]
     pub fn blocked_sources(&self) -> Option<String> {
-        let blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        let blocked = self.blocked.lock();
         let causes: Vec<_> = blocked.iter().map(|(source, cause)| format!("{source}: {cause}")).collect();
         (!causes.is_empty()).then(|| causes.join("; "))
     }
@@ -107,7 +108,7 @@ impl EngineMetrics {
     /// The logs of the workers; none if nobody inspects the run.
     #[must_use]
     pub fn worker_logs(&self) -> Vec<WorkerLog> {
-        let logs = self.worker_logs.get().map(|logs| logs.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let logs = self.worker_logs.get().map(|logs| logs.lock().clone());
         logs.unwrap_or_default()
     }
 }

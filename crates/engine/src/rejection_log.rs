@@ -1,9 +1,9 @@
 //! The last rejections, for people who want to see them while the run goes on.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use pinflow_dataflows::record::{Lineage, Stream};
 use pinflow_dataflows::rejection::{Rejection, RejectionReason};
 
@@ -39,7 +39,7 @@ impl RejectionLog {
     /// Records a rejection, unless another worker records one at this moment: a flood of rejections must not make workers
     /// wait for each other, and leaves enough to see.
     pub fn record(&self, lineage: Lineage, stream: Option<Stream>, rejection: &Rejection, payload: &[u8]) {
-        let Ok(mut kept) = self.0.try_lock() else { return };
+        let Some(mut kept) = self.0.try_lock() else { return };
         if kept.len() == LOGGED_REJECTIONS_MAX {
             kept.pop_front();
         }
@@ -57,7 +57,7 @@ impl RejectionLog {
     /// The newest ones, newest first.
     #[must_use]
     pub fn newest_rejections(&self, limit: usize) -> Vec<LoggedRejection> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.lock();
         kept.iter().rev().take(limit).cloned().collect()
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use pinflow_dataflows::clean::StoredTexts;
@@ -72,7 +72,7 @@ impl<E: Encoder> EngineWorker<E> {
     fn new(worker: &mut Worker, init: WorkerInit<E>, settings: &EngineSettings) -> EngineWorker<E> {
         let log = init.metrics.worker_logs.get().map(|logs| {
             let log = WorkerLog::start(worker);
-            logs.lock().unwrap_or_else(PoisonError::into_inner).push(log.clone());
+            logs.lock().push(log.clone());
             log
         });
         let events = init.events.clone();

@@ -1,7 +1,9 @@
 //! The worker threads, and the driver's handles of them.
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc as commands};
+use std::sync::{Arc, mpsc as commands};
 use std::thread::Thread;
+
+use parking_lot::Mutex;
 
 use pinflow_dataflows::graph;
 use timely::communication::Config as Communication;
@@ -57,7 +59,7 @@ pub(super) fn start_workers<S: Sink>(
         .name("timely".to_owned())
         .spawn(move || {
             let guards = timely::execute(config, move |worker| {
-                let init = inits.lock().unwrap_or_else(PoisonError::into_inner)[worker.index()].take();
+                let init = inits.lock()[worker.index()].take();
                 worker::run_worker(worker, init.expect("each worker starts once"), &settings);
             });
             match guards {

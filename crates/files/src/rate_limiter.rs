@@ -1,8 +1,9 @@
 //! Limits a source to a number of records per second.
 
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use pinflow_connect::source::SourceContext;
 
@@ -35,7 +36,7 @@ impl RateLimiter {
     pub(super) fn reserve(&self, now: Instant, records: u64) -> Instant {
         let nanos = u128::from(records) * 1_000_000_000 / u128::from(self.per_sec.get());
         let takes = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        let mut next_slot = self.next_slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next_slot = self.next_slot.lock();
         let leaves = now.checked_sub(MAX_CATCH_UP).map_or(*next_slot, |oldest| oldest.max(*next_slot));
         *next_slot = leaves + takes;
         leaves

@@ -1,8 +1,10 @@
 //! Admission control: requests per second of each client, and bytes in flight of all clients.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use pinflow_http::{ByteBudget, ByteReservation};
 
@@ -62,7 +64,7 @@ impl RequestRates {
 
     fn take_token(&self, client: &str, now: Instant) -> Result<(), Duration> {
         let most = BUCKET_SECS as f64 * self.per_sec;
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.clients.lock();
         if clients.len() >= MAX_TRACKED_CLIENTS && !clients.contains_key(client) {
             // A client without requests for this long has a full bucket and loses nothing. If that frees no room, drop all.
             clients.retain(|_, bucket| now.duration_since(bucket.filled) < Duration::from_secs(BUCKET_SECS));
@@ -111,6 +113,6 @@ mod tests {
         for client in 0..MAX_TRACKED_CLIENTS + 10 {
             rates.take_token(&client.to_string(), start).unwrap();
         }
-        assert!(rates.clients.lock().unwrap().len() <= MAX_TRACKED_CLIENTS);
+        assert!(rates.clients.lock().len() <= MAX_TRACKED_CLIENTS);
     }
 }

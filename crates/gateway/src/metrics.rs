@@ -1,13 +1,14 @@
 //! Counters of the gateway, and `GET /metrics`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
+use parking_lot::Mutex;
 
 use super::SharedGatewayState;
 use pinflow_http::{
@@ -44,7 +45,7 @@ impl GatewayMetrics {
     /// Counts a request. `route` is a route pattern, never the path of the request: otherwise a client could create any
     /// number of label values.
     pub(super) fn count_request(&self, route: &str, status: u16, took: Duration) {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut requests = self.requests.lock();
         let (count, all) = requests.entry((route.to_owned(), status)).or_default();
         (*count, *all) = (*count + 1, *all + took);
     }
@@ -79,7 +80,7 @@ pub(super) async fn get_metrics(State(state): State<SharedGatewayState>) -> Resp
     let refused = metrics.connections.refused.load(Relaxed) as f64;
     page.start_metric("pinflow_http_connections_refused_total", "counter", "Connections turned away.")
         .write_single(refused);
-    let requests = metrics.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let requests = metrics.requests.lock().clone();
     let mut metric = page.start_metric("pinflow_http_requests_total", "counter", "Requests, by route and status.");
     for ((route, status), (count, _)) in &requests {
         metric.write_value(&[("route", route), ("status", &status.to_string())], *count as f64);

@@ -12,9 +12,9 @@ use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -80,7 +81,7 @@ struct ConnectionLimiter {
 impl ConnectionLimiter {
     /// Counts a connection until the permit is dropped. `None` if a limit is reached.
     fn try_admit(self: &Arc<ConnectionLimiter>, from: IpAddr) -> Option<ConnectionPermit> {
-        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_address = self.by_address.lock();
         let all: usize = by_address.values().sum();
         let of = by_address.entry(from).or_default();
         // All local programs share the loopback address.
@@ -106,7 +107,7 @@ struct ConnectionPermit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut by_address = self.of.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_address = self.of.by_address.lock();
         if let Some(count) = by_address.get_mut(&self.from) {
             *count -= 1;
             if *count == 0 {

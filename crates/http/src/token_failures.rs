@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Failures are counted for this long from the first one.
 const FAILURE_WINDOW: Duration = Duration::from_secs(60);
@@ -37,14 +38,14 @@ impl TokenFailures {
 
     /// How long the address is still blocked. `None` if it is not.
     pub fn wait_time(&self, from: IpAddr, now: Instant) -> Option<Duration> {
-        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let addresses = self.addresses.lock();
         let count = addresses.get(&client_network(from))?;
         count.remaining_window(now).filter(|_| self.per_window_max > 0 && count.failures >= self.per_window_max)
     }
 
     /// Counts an unknown token.
     pub fn record_failure(&self, from: IpAddr, now: Instant) {
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut addresses = self.addresses.lock();
         let from = client_network(from);
         if addresses.len() >= MAX_TRACKED_ADDRESSES && !addresses.contains_key(&from) {
             self.evict_addresses(&mut addresses, now);
@@ -125,7 +126,7 @@ mod tests {
         for number in 1..u32::try_from(2 * MAX_TRACKED_ADDRESSES).unwrap() {
             failures.record_failure(address(number), now);
         }
-        assert!(failures.addresses.lock().unwrap().len() <= MAX_TRACKED_ADDRESSES);
+        assert!(failures.addresses.lock().len() <= MAX_TRACKED_ADDRESSES);
         assert!(failures.wait_time(address(0), now).is_some());
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
@@ -55,19 +56,19 @@ impl KafkaContext {
     /// The faults that were heard of lately, each once, oldest first: why a broker cannot be reached.
     #[must_use]
     pub fn recent_errors(&self) -> Vec<String> {
-        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let errors = self.errors.lock();
         errors.iter().map(|error| error.what.clone()).collect()
     }
 
     /// Whether a broker was reached that does not believe us, or that we do not believe.
     pub(crate) fn is_rejected(&self) -> bool {
-        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let errors = self.errors.lock();
         errors.iter().any(|error| error.refused)
     }
 
     /// Remembers a fault, without a word.
     fn remember_error(&self, what: &str) {
-        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut errors = self.errors.lock();
         if !errors.iter().any(|error| error.what == what) {
             push_error(&mut errors, ClientError { what: what.to_owned(), refused: false, logged: None });
         }
@@ -75,7 +76,7 @@ impl KafkaContext {
 
     /// Remembers a fault; tells whether it is to be logged.
     fn record_error(&self, what: &str, refused: bool) -> bool {
-        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut errors = self.errors.lock();
         let now = Instant::now();
         if let Some(known) = errors.iter_mut().find(|error| error.what == what) {
             let due = known.logged.is_none_or(|logged| now.duration_since(logged) >= LOG_REPEAT_INTERVAL);

@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
@@ -110,7 +110,7 @@ impl RecordWriter {
             return Err(ClusterUnreachable { brokers: self.brokers.clone(), waited: Duration::ZERO, errors });
         }
         let partitions = there.map(|found| i32::try_from(found.partitions().len()).unwrap_or(i32::MAX));
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         if known.len() >= MAX_CACHED_TOPICS {
             known.clear();
         }
@@ -120,7 +120,7 @@ impl RecordWriter {
 
     /// The same if it is known without asking.
     pub fn cached_partition_count(&self, topic: &str) -> Option<Option<i32>> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         let (partitions, since) = known.get(topic)?;
         let long = if partitions.is_some() { FOUND_TOPIC_TTL } else { MISSING_TOPIC_TTL };
         (since.elapsed() < long).then_some(*partitions)

@@ -1,12 +1,11 @@
 //! The calls that reading and writing need, reduced to what pinflow needs of the responses.
 
-use std::sync::{Mutex, PoisonError};
-
 use aws_config::SdkConfig;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types::{self, ShardIteratorType, StreamStatus};
+use parking_lot::Mutex;
 
 use super::connection::{KinesisConnection, KinesisConnectionError};
 use super::error::{KinesisError, KinesisErrorKind};
@@ -108,7 +107,7 @@ impl KinesisApi {
     }
 
     pub(crate) fn client(&self) -> Client {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.client.lock().clone()
     }
 
     /// What became of a call.
@@ -128,8 +127,7 @@ impl KinesisApi {
                 if fault.kind == KinesisErrorKind::Credentials {
                     // A client keeps its credentials until the moment at which they said they would end.
                     if let Ok(config) = self.connection.load_sdk_config().await {
-                        *self.client.lock().unwrap_or_else(PoisonError::into_inner) =
-                            build_client(&config, &self.clock);
+                        *self.client.lock() = build_client(&config, &self.clock);
                     }
                 }
                 Err(fault)

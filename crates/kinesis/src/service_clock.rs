@@ -1,12 +1,13 @@
 //! The clock of the service, taken from the `Date` header of its responses, whatever this machine's clock says.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_kinesis::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_kinesis::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_kinesis::error::BoxError;
 use aws_sdk_kinesis::primitives::{DateTime, DateTimeFormat};
+use parking_lot::Mutex;
 
 /// A `Date` has whole seconds, and an answer is on its way for a while: the service's clock is up to this much further.
 const DATE_TOLERANCE_MS: i64 = 1_500;
@@ -30,13 +31,13 @@ impl ServiceClock {
     }
 
     fn offset_ms(&self) -> Option<i64> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 
     fn record_date(&self, date: &str) {
         let Ok(date) = DateTime::from_str(date, DateTimeFormat::HttpDate) else { return };
         let Ok(date_ms) = date.to_millis() else { return };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(date_ms.saturating_sub(local_ms()));
+        *self.0.lock() = Some(date_ms.saturating_sub(local_ms()));
     }
 }
 

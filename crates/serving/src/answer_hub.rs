@@ -9,11 +9,12 @@
 //! There are two feeds. `Live` advances when an epoch is complete, `Durable` when its rows are committed.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use pinflow_dataflows::answer::AnswerChange;
 use pinflow_dataflows::questions;
 use serde::Deserialize;
@@ -179,7 +180,7 @@ impl AnswerHub {
     }
 
     fn lock_latencies(&self) -> MutexGuard<'_, EpochLatencies> {
-        self.latencies.lock().unwrap_or_else(PoisonError::into_inner)
+        self.latencies.lock()
     }
 
     /// All answers as of one epoch. `None` for durable answers of a run without tables.
@@ -218,7 +219,7 @@ impl AnswerHub {
     }
 
     fn lock_state(&self) -> MutexGuard<'_, HubState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

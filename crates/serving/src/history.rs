@@ -1,10 +1,11 @@
 //! Samples of the run's throughput, lag, latency and memory: one per second for the last ten minutes.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
 use super::answer_view::AnswerView;
@@ -117,7 +118,7 @@ impl StatusHistory {
     }
 
     fn lock_samples(&self) -> MutexGuard<'_, KeptSamples> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -39,7 +40,7 @@ impl StallStatus {
     }
 
     fn set_stall(&self, target: &str, reason: Option<String>) {
-        let mut stalls = self.stalls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stalls = self.stalls.lock();
         match reason {
             Some(reason) => stalls.insert(target.to_owned(), reason),
             None => stalls.remove(target),

@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// Enter the alternate screen, and hide the cursor.
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l";
@@ -24,7 +25,7 @@ struct ScreenState {
 }
 
 fn state() -> MutexGuard<'static, ScreenState> {
-    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+    STATE.lock()
 }
 
 /// Whether standard output is a terminal that can be drawn on.

@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use parking_lot::Mutex;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, PurgeConfig, ThreadedProducer};
@@ -99,7 +100,7 @@ impl TopicDelivery {
             self.acks.refuse(number);
         }
         let reason = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
-        *self.reasons.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+        *self.reasons.lock().entry(reason).or_default() += 1;
         self.failed.fetch_add(1, Ordering::Release);
     }
 
@@ -247,7 +248,7 @@ impl KafkaTopicDestination {
         let AckCounts { sent, acknowledged, .. } = counts;
         let mut text = format!("{} of {sent} messages were not acknowledged{rest}", sent.saturating_sub(acknowledged));
         for delivered in topics {
-            for (reason, count) in delivered.reasons.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            for (reason, count) in delivered.reasons.lock().iter() {
                 text.push_str(&format!("\n  {}: {count} times {reason}{}", delivered.topic, failure_hint(reason)));
             }
         }

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
@@ -232,7 +233,7 @@ impl KinesisStreamDestination {
         let AckCounts { sent, acknowledged, .. } = self.shared.delivery.counts();
         let mut text = format!("{} of {sent} messages were not acknowledged{rest}", sent.saturating_sub(acknowledged));
         for delivered in streams {
-            for (reason, count) in delivered.reasons.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            for (reason, count) in delivered.reasons.lock().iter() {
                 text.push_str(&format!("\n  {}: {count} times {reason}", delivered.stream));
             }
         }
@@ -259,7 +260,7 @@ impl StreamDelivery {
     }
 
     fn give_up(&self, reason: &str, records: u64) {
-        *self.reasons.lock().unwrap_or_else(PoisonError::into_inner).entry(reason.to_owned()).or_default() += records;
+        *self.reasons.lock().entry(reason.to_owned()).or_default() += records;
     }
 }
 
@@ -289,7 +290,7 @@ impl Destination for KinesisStreamDestination {
     }
 
     fn finish(self: Box<Self>) -> io::Result<()> {
-        let is_whole = self.stream_delivery().reasons.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let is_whole = self.stream_delivery().reasons.lock().is_empty();
         if is_whole { Ok(()) } else { Err(io::Error::other(self.failure_text(""))) }
     }
 }

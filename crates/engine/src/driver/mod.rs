@@ -7,8 +7,8 @@ mod launch;
 mod output;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -226,7 +226,7 @@ impl<S: Sink> EngineDriver<S> {
             thread.unpark();
         }
         engine_events.close();
-        let counts = self.metrics.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let counts = self.metrics.counts.lock().clone();
         let (stopped, epoch) = (self.scheduler.is_stopped(), self.scheduler.shown_epoch());
         (RunOutcome { totals: RunTotals { counts, ..self.totals }, stopped, epoch }, self.failure)
     }

@@ -1,7 +1,7 @@
 //! What goes out: epochs that have passed to serving, windows to the committer.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, PoisonError};
 
 use super::EngineDriver;
 use super::contents::{EpochAnswers, EpochEnd, EpochRows, WindowContents};
@@ -29,7 +29,7 @@ impl<S: Sink> EngineDriver<S> {
         } else {
             self.durable_frontier.advance(reached.iter().map(|(partition, reached)| (*partition, reached.next)));
         }
-        self.metrics.counts.lock().unwrap_or_else(PoisonError::into_inner).merge(&rows.counts);
+        self.metrics.counts.lock().merge(&rows.counts);
         if self.scheduler.rebuilt_in() == Some(epoch) {
             self.warn_of_long_texts();
         }

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
@@ -49,12 +50,12 @@ impl SourceConsumerContext {
 
     /// Where partitions end, where that is known.
     pub(super) fn partition_ends(&self) -> HashMap<(String, i32), PartitionEnds> {
-        self.heard.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.heard.ends.lock().clone()
     }
 
     /// What the client last did about a partition, in librdkafka's words: `active`, `validate-epoch-wait`, …
     pub(super) fn fetch_state(&self, topic: &str, partition: i32) -> String {
-        let doing = self.heard.doing.lock().unwrap_or_else(PoisonError::into_inner);
+        let doing = self.heard.doing.lock();
         doing.get(&(topic.to_owned(), partition)).cloned().unwrap_or_default()
     }
 
@@ -65,14 +66,14 @@ impl SourceConsumerContext {
 
     /// Notes an end that was asked for: fetches tell nothing while they are paused.
     pub(super) fn note_end(&self, topic: &str, partition: i32, high: u64) {
-        let mut ends = self.heard.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ends = self.heard.ends.lock();
         let of = ends.entry((topic.to_owned(), partition)).or_insert(PartitionEnds { high, stable: high });
         of.high = of.high.max(high);
     }
 
     /// What the last fault said.
     pub(super) fn last_error(&self) -> String {
-        self.heard.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.heard.fault.lock().clone()
     }
 
     /// Faults of the connection, why a broker cannot be reached; empty if there is none.
@@ -114,8 +115,8 @@ impl ClientContext for SourceConsumerContext {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let mut ends = self.heard.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut doing = self.heard.doing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ends = self.heard.ends.lock();
+        let mut doing = self.heard.doing.lock();
         for (topic, of) in statistics.topics {
             for (number, partition) in of.partitions {
                 doing.insert((topic.clone(), number), partition.fetch_state);
@@ -134,7 +135,7 @@ impl ClientContext for SourceConsumerContext {
         if code == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }
-        reason.clone_into(&mut self.heard.fault.lock().unwrap_or_else(PoisonError::into_inner));
+        reason.clone_into(&mut self.heard.fault.lock());
         if code == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
             self.heard.access_denied.store(true, Ordering::Relaxed);
         }

@@ -9,10 +9,11 @@
 mod errors;
 mod periodic;
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rdkafka::consumer::Consumer;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
@@ -231,7 +232,7 @@ impl KafkaReader {
 
     fn note_progress(&self, at: usize) {
         let partition = &self.partitions[at];
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut progress = self.progress.lock();
         let place = (Arc::clone(&partition.topic), partition.number);
         progress
             .entry(place)

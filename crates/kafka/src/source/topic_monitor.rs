@@ -7,10 +7,11 @@
 //! A re-created topic differs in all its partitions, so a few partitions of each topic are enough for one check.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::consumer::KafkaConsumer;
@@ -158,7 +159,7 @@ impl TopicMonitor {
     }
 
     fn delivered_positions(&self) -> BTreeMap<(Arc<str>, i32), DeliveredPosition> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.progress.lock().clone()
     }
 
     fn check_topics(

@@ -4,8 +4,10 @@
 //! in the meantime. A rejection is logged once for each stream.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{KinesisError, KinesisErrorKind, ShardInfo};
 use pinflow_core::backoff::Backoff;
@@ -40,7 +42,7 @@ impl StreamFanOut {
     }
 
     fn lock_state(&self) -> MutexGuard<'_, FanOutState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Whether the consumer is still to be found.

@@ -1,13 +1,14 @@
 //! `GET /metrics` of a run, in the Prometheus text format.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use pinflow_dataflows::clean::FieldFault;
 use pinflow_dataflows::record::Stream;
 use pinflow_dataflows::rejection::RejectionReason;
@@ -34,7 +35,7 @@ impl ServingMetrics {
     /// Counts a request. `route` is a route pattern, never the path of the request: otherwise a client could create any
     /// number of label values.
     pub(super) fn count_request(&self, route: &str, status: u16) {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut requests = self.requests.lock();
         *requests.entry((route.to_owned(), status)).or_default() += 1;
     }
 }
@@ -102,7 +103,7 @@ fn write_source_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
         .write_single(total);
     let bytes = engine_metrics.bytes.load(Relaxed) as f64;
     page.start_metric("pinflow_read_bytes_total", "counter", "Bytes of messages read in this run.").write_single(bytes);
-    let counts = engine_metrics.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let counts = engine_metrics.counts.lock().clone();
     let mut metric = page.start_metric("pinflow_cleaned_rows_total", "counter", "Cleaned rows, by stream.");
     for stream in Stream::ALL {
         metric.write_value(&[("stream", &stream.to_string())], counts.rows(stream) as f64);
@@ -166,7 +167,7 @@ fn write_table_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
     let behind = engine_metrics.epoch.load(Relaxed).saturating_sub(durable);
     page.start_metric("pinflow_epoch_lag", "gauge", "Epochs that passed and are not committed.")
         .write_single(behind as f64);
-    let commits = *engine_metrics.commits.lock().unwrap_or_else(PoisonError::into_inner);
+    let commits = *engine_metrics.commits.lock();
     page.start_metric("pinflow_commit_seconds", "summary", "What making a window durable took.")
         .write_summary(commits.total.as_secs_f64(), commits.count);
     let last = commits.last.as_secs_f64();
@@ -199,7 +200,7 @@ fn write_serving_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
     page.start_metric("pinflow_http_readers_dropped_total", "counter", "Readers of changes that were too slow.")
         .write_single(dropped);
     let mut metric = page.start_metric("pinflow_http_requests_total", "counter", "Requests, by route and status.");
-    for ((route, status), count) in metrics.requests.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    for ((route, status), count) in metrics.requests.lock().iter() {
         metric.write_value(&[("route", route), ("status", &status.to_string())], *count as f64);
     }
 }

@@ -2,12 +2,13 @@
 //! client has read them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::params::ReplyFormat;
@@ -123,7 +124,7 @@ impl SharedReplies {
         bytes.shrink_to_fit();
         let mut reservation = self.budget.open_reservation();
         if reservation.grow_to(bytes.len()).is_err() {
-            self.current.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.current.lock().clear();
             reservation.grow_to(bytes.len()).map_err(|_| budget_exhausted())?;
         }
         Ok(reservation.hold_with(Bytes::from(bytes)))
@@ -145,7 +146,7 @@ impl SharedReplies {
 
     fn shared_reply(&self, key: ReplyKey, view: &AnswerView) -> Arc<OnceCell<Bytes>> {
         let (version, read) = (ViewVersion::from_view(view), key.consistency());
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock();
         if let Some(reply) = current.get(&key).filter(|reply| reply.version == version) {
             return Arc::clone(&reply.bytes);
         }

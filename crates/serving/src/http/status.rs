@@ -1,7 +1,6 @@
 //! `GET /status`, `/rejected`, `/healthz` and `/readyz`: the state of the run.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
 use axum::extract::{RawQuery, State};
@@ -118,7 +117,7 @@ struct FieldFaultCount {
 
 impl RunCounts {
     fn new(sources: &[SourceStatus], engine_metrics: &EngineMetrics) -> RunCounts {
-        let counts = engine_metrics.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let counts = engine_metrics.counts.lock().clone();
         let rejections = RejectionReason::ALL.into_iter().map(|reason| (reason.name(), counts.rejections(reason)));
         let faults = FieldFault::ALL.into_iter().map(|fault| FieldFaultCount {
             table: fault.table().to_string(),
@@ -281,7 +280,7 @@ pub(super) async fn get_status(
 }
 
 fn commit_status(engine_metrics: &EngineMetrics) -> CommitStatus {
-    let commits = *engine_metrics.commits.lock().unwrap_or_else(PoisonError::into_inner);
+    let commits = *engine_metrics.commits.lock();
     CommitStatus { count: commits.count, last_at: commits.last_at, last_seconds: commits.last.as_secs_f64() }
 }
 

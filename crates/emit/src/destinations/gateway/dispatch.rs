@@ -1,10 +1,11 @@
 //! Sends the records of each queue, one request at a time, until every record is acknowledged or given up.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -71,12 +72,12 @@ impl GatewayTarget {
 
     /// Whether no record was given up.
     pub(super) fn is_fully_acknowledged(&self) -> bool {
-        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.reasons.lock().is_empty()
     }
 
     /// Reports the retries of this target, by reason.
     pub(super) fn log_retries(&self, protocol: GatewayProtocol) {
-        let retry_reasons = self.retry_reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        let retry_reasons = self.retry_reasons.lock();
         for (reason, times) in retry_reasons.iter() {
             write_line(&format!(
                 "{} {}: {times} requests were made again: {reason}",
@@ -90,7 +91,7 @@ impl GatewayTarget {
 /// Counts by reason. Servers may put changing numbers into their messages: once there are too many reasons, new ones
 /// are counted as "other reasons".
 fn count_reason(counts: &Mutex<BTreeMap<String, u64>>, reason: &str, by: u64) {
-    let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut counts = counts.lock();
     let reason =
         if counts.len() < MAX_DISTINCT_REASONS || counts.contains_key(reason) { reason } else { "other reasons" };
     *counts.entry(reason.to_owned()).or_default() += by;
@@ -112,7 +113,7 @@ impl GatewayOutputState {
         let AckCounts { sent, acknowledged, .. } = self.delivery.counts();
         let mut text = format!("{} of {sent} messages were not acknowledged{rest}", sent.saturating_sub(acknowledged));
         for target in &self.targets {
-            for (reason, count) in target.reasons.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            for (reason, count) in target.reasons.lock().iter() {
                 text.push_str(&format!("\n  {}: {count} times {reason}", target.name));
             }
         }
