@@ -6,13 +6,13 @@
 
 use std::time::Instant;
 
-use pinflow_connect::sink::{Encoder, PartitionReached, Stored, Window};
+use pinflow_connect::sink::{PartitionReached, RowEncoder, StoredChunk, Window};
 use pinflow_core::position::PartitionProgress;
 use pinflow_dataflows::ingest::{RowSink, StreamHint};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 use pinflow_dataflows::symbol::Symbol;
-use pinflow_delta::{Batches, Compression, DeltaEncoder, Settings, Table, Tables};
+use pinflow_delta::{Compression, DeltaEncoder, DeltaTables, EncodedBatches, Table, TablesSettings};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -85,7 +85,7 @@ impl RowSink for SumColumn {
     fn rejected(&mut self, _: Lineage, _: Option<Stream>, _: &Rejection, _: &[u8]) {}
 }
 
-fn encode(encoder: &mut DeltaEncoder, texts: &TextPool, window: u64) -> Batches {
+fn encode(encoder: &mut DeltaEncoder, texts: &TextPool, window: u64) -> EncodedBatches {
     let source = Symbol::new("recording/pin.jsonl");
     (window * WINDOW..(window + 1) * WINDOW).for_each(|ind| texts.pin(encoder, ind, source));
     encoder.cut()
@@ -120,7 +120,7 @@ impl CpuTimes {
     }
 }
 
-fn window(batches: Batches, epoch: u64) -> Window<Batches> {
+fn window(batches: EncodedBatches, epoch: u64) -> Window<EncodedBatches> {
     let next = (epoch + 1) * WINDOW + 1;
     let reached = PartitionReached {
         key: "recording/pin.jsonl".to_owned(),
@@ -139,9 +139,10 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     for compression in [Compression::Snappy, Compression::Zstd] {
         let root = tempfile::tempdir().unwrap();
-        let settings = Settings { compression, ..Settings::new(root.path().to_owned(), "bench".to_owned()) };
+        let settings =
+            TablesSettings { compression, ..TablesSettings::new(root.path().to_owned(), "bench".to_owned()) };
         runtime.block_on(async {
-            let (mut tables, _) = Tables::open(settings.clone()).await.unwrap();
+            let (mut tables, _) = DeltaTables::open(settings.clone()).await.unwrap();
             let mut encoder = tables.encoder();
             let (mut encoding, mut committing, mut opening, mut reading) = Default::default();
             let mut held = 0;
@@ -151,7 +152,7 @@ fn main() {
                 CpuTimes::on(&mut committing, tables.commit(window(batches, epoch))).await.unwrap();
             }
             tables.finish().await.unwrap();
-            let (tables, resume) = CpuTimes::on(&mut opening, Tables::open(settings)).await.unwrap();
+            let (tables, resume) = CpuTimes::on(&mut opening, DeltaTables::open(settings)).await.unwrap();
             let mut sum = SumColumn::default();
             let read = CpuTimes::on(&mut reading, async {
                 let (mut chunks, mut read) = (tables.read_back(), 0);

@@ -345,7 +345,7 @@ async fn check_command(args: CheckArgs) -> anyhow::Result<u8> {
 }
 
 async fn table_command(args: table::TableArgs) -> anyhow::Result<u8> {
-    let mut out = CommandOutput::new(terminal::stdout(args.format == table::Format::Json, WhenClosed::Fail));
+    let mut out = CommandOutput::new(terminal::stdout(args.format == table::TableOutputFormat::Json, WhenClosed::Fail));
     let holds = table::run(args, &mut out).await.map_err(anyhow::Error::new);
     out.finish(holds.map(|holds| if holds { DONE } else { FAILED }))
 }

@@ -14,10 +14,10 @@ use crate::config::{Config, SourceConfig, TablesConfig};
 use crate::publish::publish;
 use crate::telemetry::ProgressReporter;
 use pinflow_archive::ArchiveWriter;
-use pinflow_connect::sink::{NoTables, Resume, Sink};
+use pinflow_connect::sink::{NoTables, ResumeState, WindowSink};
 use pinflow_connect::source::{SourceContext, SourceError};
 use pinflow_delta::answers::AnswerTables;
-use pinflow_delta::{self as delta, Tables};
+use pinflow_delta::{self as delta, DeltaTables};
 use pinflow_engine::{
     Engine, EngineError, EngineMetrics, EpochFrame, RunOutcome, STOP_DEADLINE, wait_for_stop_deadline,
 };
@@ -253,7 +253,7 @@ pub async fn run_with(
     let Some(sources) = unless_stopped(&stop, plan(&config)).await else { return Ok(RunOutcome::stopped_early()) };
     let sources = sources?;
     match &config.tables {
-        None => start(&config, sources, (NoTables, None), Resume::default(), frames, stop, metrics).await,
+        None => start(&config, sources, (NoTables, None), ResumeState::default(), frames, stop, metrics).await,
         Some(tables) => {
             let opened = unless_stopped(&stop, open_tables(&config, tables)).await;
             let Some(opened) = opened else { return Ok(RunOutcome::stopped_early()) };
@@ -267,23 +267,23 @@ pub async fn run_with(
 async fn open_tables(
     config: &Config,
     tables: &TablesConfig,
-) -> anyhow::Result<(Tables, Option<ArchiveWriter>, Resume)> {
+) -> anyhow::Result<(DeltaTables, Option<ArchiveWriter>, ResumeState)> {
     let tables_url = tables.url.as_str();
     let root = tables.root(&config.base).map_err(anyhow::Error::msg)?;
     let root = Location::connect(&root, &config.objects).await?;
-    let pauses = StallStatus::default();
-    let settings = delta::Settings {
+    let stalls = StallStatus::default();
+    let settings = delta::TablesSettings {
         compression: tables.compression,
-        pauses: pauses.clone(),
-        compaction: tables.compact.then_some(delta::Compaction::BESIDE),
+        stalls: stalls.clone(),
+        compaction: tables.compact.then_some(delta::CompactionPolicy::BESIDE),
         keep_hours: NonZeroU32::new(tables.keep_hours),
         keep_files_max: NonZeroU32::new(tables.keep_files_max),
         // A run that is started every minute leaves no trace where there is nothing new.
-        claim: if config.until_caught_up { delta::Claim::AtFirstCommit } else { delta::Claim::AtOpen },
-        ..delta::Settings::new(root, config.pipeline.clone())
+        claim: if config.until_caught_up { delta::ClaimPolicy::AtFirstCommit } else { delta::ClaimPolicy::AtOpen },
+        ..delta::TablesSettings::new(root, config.pipeline.clone())
     };
     let begun = Instant::now();
-    let (tables, resume) = Tables::open(settings).await?;
+    let (tables, resume) = DeltaTables::open(settings).await?;
     tracing::info!(
         tables = tables_url,
         rows = resume.rows,
@@ -293,15 +293,15 @@ async fn open_tables(
         seconds = begun.elapsed().as_secs_f64(),
         "the tables are open"
     );
-    Ok((tables, open_archive(config, pauses).await?, resume))
+    Ok((tables, open_archive(config, stalls).await?, resume))
 }
 
 /// The archive, if there is to be one. After the tables: whoever has them has it.
-async fn open_archive(config: &Config, pauses: StallStatus) -> anyhow::Result<Option<ArchiveWriter>> {
+async fn open_archive(config: &Config, stalls: StallStatus) -> anyhow::Result<Option<ArchiveWriter>> {
     let Some(archive) = &config.archive else { return Ok(None) };
     let root = archive.location(&config.base).map_err(anyhow::Error::msg)?;
     let place = Location::connect(&root, &config.objects).await?;
-    Ok(Some(ArchiveWriter::open(archive.clone(), &place, pauses).await?))
+    Ok(Some(ArchiveWriter::open(archive.clone(), &place, stalls).await?))
 }
 
 /// Everything that is read, before anything of it is.
@@ -345,11 +345,11 @@ impl PlannedSources {
     }
 }
 
-async fn start<S: Sink>(
+async fn start<S: WindowSink>(
     config: &Config,
     sources: PlannedSources,
     (sink, archive): (S, Option<ArchiveWriter>),
-    mut resume: Resume,
+    mut resume: ResumeState,
     frames: mpsc::Sender<EpochFrame>,
     stop: watch::Receiver<bool>,
     metrics: Arc<EngineMetrics>,

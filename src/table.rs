@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use crate::config::{ConfigError, storage_connection};
 use pinflow_delta::{
-    AcceptError, AcceptedDeletion, Columns, Compacted, Compaction, Contents, DeltaError, Grade, Mended, MissingFile,
-    MissingFileOutcome, PartitionVerdict, ReadProgress, Symptom, Verdict, accept_deletion, diagnose, inspect, optimize,
-    repair, restore_missing_files, vacuum, verify,
+    AcceptError, AcceptedDeletion, ColumnScope, CompactionPolicy, CompactionStats, DeltaError, FindingGrade,
+    MissingFile, MissingFileOutcome, PartitionReport, RepairedFile, TableContents, TableFinding, VerifyProgress,
+    VerifyReport, accept_deletion, diagnose, inspect, optimize, repair, restore_missing_files, vacuum, verify,
 };
 use pinflow_storage::{Location, LocationSpec, StorageConnection, StorageError};
 use pinflow_terminal::{sanitize_line, write_error_line};
@@ -27,10 +27,10 @@ pub struct TableArgs {
     pub connection: Option<PathBuf>,
     /// What to do with them first; pinflow may be running.
     #[command(subcommand)]
-    pub action: Option<Action>,
+    pub action: Option<TableAction>,
     /// How to print it.
     #[arg(long, value_enum, default_value_t, global = true)]
-    pub format: Format,
+    pub format: TableOutputFormat,
     /// Commits of each table to show, newest first.
     #[arg(long, default_value_t = 5, value_name = "COMMITS")]
     pub history: usize,
@@ -53,7 +53,7 @@ const KEEP_HOURS_MIN: u32 = 24;
 
 /// What can be done with tables, beside looking at them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Subcommand)]
-pub enum Action {
+pub enum TableAction {
     /// Join small files to large ones; rows, positions and older versions stay
     Optimize,
     /// Remove files to which no version of the last hours refers
@@ -75,7 +75,7 @@ pub enum Action {
 
 /// How to print it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub enum TableOutputFormat {
     /// Tables for people.
     #[default]
     Table,
@@ -113,12 +113,12 @@ pub enum TableError {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
-    tables: &'a [Contents],
+struct TableReport<'a> {
+    tables: &'a [TableContents],
     #[serde(skip_serializing_if = "Option::is_none")]
-    verify: Option<&'a Verdict>,
+    verify: Option<&'a VerifyReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    repaired: Option<&'a [Mended]>,
+    repaired: Option<&'a [RepairedFile]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     missing_files: Option<&'a [MissingFile]>,
 }
@@ -131,13 +131,15 @@ pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, 
     let place = place(&args).await?;
     match args.action {
         None => {}
-        Some(Action::Optimize) => return optimized(&optimize(&place, Compaction::ALL).await?, args.format, out),
-        Some(Action::Vacuum { keep, nothing_writes: false }) if keep < KEEP_HOURS_MIN => {
+        Some(TableAction::Optimize) => {
+            return optimized(&optimize(&place, CompactionPolicy::ALL).await?, args.format, out);
+        }
+        Some(TableAction::Vacuum { keep, nothing_writes: false }) if keep < KEEP_HOURS_MIN => {
             return Err(TableError::Unsafe { keep });
         }
-        Some(Action::Vacuum { keep, .. }) => return swept(&vacuum(&place, keep).await?, args.format, out),
-        Some(Action::AcceptDeletion) => return accepted(&accept_deletion(&place).await?, args.format, out),
-        Some(Action::Doctor) => return diagnosed(&diagnose(&place).await?, args.format, out),
+        Some(TableAction::Vacuum { keep, .. }) => return swept(&vacuum(&place, keep).await?, args.format, out),
+        Some(TableAction::AcceptDeletion) => return accepted(&accept_deletion(&place).await?, args.format, out),
+        Some(TableAction::Doctor) => return diagnosed(&diagnose(&place).await?, args.format, out),
     }
     let (mut repaired, mut missing) = (None, None);
     if args.repair {
@@ -151,20 +153,20 @@ pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, 
     let is_lost = missing.iter().flatten().any(MissingFile::is_lost);
     // The rows of files that are lost cannot be read to be verified.
     let verdict = if (args.verify || has_changed) && !is_lost {
-        let columns = if args.deep { Columns::All } else { Columns::Lineage };
+        let columns = if args.deep { ColumnScope::All } else { ColumnScope::Lineage };
         let mut progress = DeepProgress::default();
         Some(verify(tables.clone(), columns, move |read| progress.report(read)).await?)
     } else {
         None
     };
     match args.format {
-        Format::Json => {
+        TableOutputFormat::Json => {
             let (verify, repaired, missing_files) = (verdict.as_ref(), repaired.as_deref(), missing.as_deref());
-            let report = Report { tables: &tables, verify, repaired, missing_files };
+            let report = TableReport { tables: &tables, verify, repaired, missing_files };
             serde_json::to_writer_pretty(&mut *out, &report).map_err(io::Error::from)?;
             writeln!(out)?;
         }
-        Format::Table => {
+        TableOutputFormat::Table => {
             if let (Some(repaired), Some(missing)) = (&repaired, &missing) {
                 mended(repaired, missing, out)?;
             }
@@ -189,8 +191,8 @@ struct DeepProgress {
 }
 
 impl DeepProgress {
-    fn report(&mut self, read: ReadProgress) {
-        let ReadProgress { bytes, bytes_total } = read;
+    fn report(&mut self, read: VerifyProgress) {
+        let VerifyProgress { bytes, bytes_total } = read;
         let is_due = self.reported.is_none_or(|reported| reported.elapsed() >= PROGRESS_INTERVAL);
         if is_due || bytes == bytes_total {
             write_error_line(&format!("read {} of {} MiB of data", bytes >> 20, bytes_total >> 20));
@@ -220,12 +222,16 @@ fn json(value: &impl Serialize, out: &mut dyn Write) -> Result<(), TableError> {
     Ok(writeln!(out)?)
 }
 
-fn optimized(done: &[(&'static str, Compacted)], format: Format, out: &mut dyn Write) -> Result<bool, TableError> {
+fn optimized(
+    done: &[(&'static str, CompactionStats)],
+    format: TableOutputFormat,
+    out: &mut dyn Write,
+) -> Result<bool, TableError> {
     match format {
-        Format::Json => json(&done.iter().copied().collect::<BTreeMap<_, _>>(), out)?,
-        Format::Table => {
+        TableOutputFormat::Json => json(&done.iter().copied().collect::<BTreeMap<_, _>>(), out)?,
+        TableOutputFormat::Table => {
             let mut grid = grid(&["table", "files", "joined to", "rows in them"], &[1, 2, 3]);
-            for (table, Compacted { files_before, files_after, rows }) in done {
+            for (table, CompactionStats { files_before, files_after, rows }) in done {
                 grid.add_row([
                     (*table).to_owned(),
                     files_before.to_string(),
@@ -239,10 +245,14 @@ fn optimized(done: &[(&'static str, Compacted)], format: Format, out: &mut dyn W
     Ok(true)
 }
 
-fn swept(done: &[(&'static str, Vec<String>)], format: Format, out: &mut dyn Write) -> Result<bool, TableError> {
+fn swept(
+    done: &[(&'static str, Vec<String>)],
+    format: TableOutputFormat,
+    out: &mut dyn Write,
+) -> Result<bool, TableError> {
     match format {
-        Format::Json => json(&done.iter().cloned().collect::<BTreeMap<_, _>>(), out)?,
-        Format::Table => {
+        TableOutputFormat::Json => json(&done.iter().cloned().collect::<BTreeMap<_, _>>(), out)?,
+        TableOutputFormat::Table => {
             for (table, files) in done {
                 writeln!(out, "{table}: {} files removed", files.len())?;
             }
@@ -251,11 +261,15 @@ fn swept(done: &[(&'static str, Vec<String>)], format: Format, out: &mut dyn Wri
     Ok(true)
 }
 
-fn accepted(deletions: &[AcceptedDeletion], format: Format, out: &mut dyn Write) -> Result<bool, TableError> {
+fn accepted(
+    deletions: &[AcceptedDeletion],
+    format: TableOutputFormat,
+    out: &mut dyn Write,
+) -> Result<bool, TableError> {
     match format {
-        Format::Json => json(&deletions, out)?,
-        Format::Table if deletions.is_empty() => writeln!(out, "no row is missing: nothing to accept")?,
-        Format::Table => {
+        TableOutputFormat::Json => json(&deletions, out)?,
+        TableOutputFormat::Table if deletions.is_empty() => writeln!(out, "no row is missing: nothing to accept")?,
+        TableOutputFormat::Table => {
             let mut grid = grid(&["source", "rows deleted", "accepted before"], &[1, 2]);
             for AcceptedDeletion { source, before, rows } in deletions {
                 grid.add_row([sanitize_line(source), rows.to_string(), before.to_string()]);
@@ -266,23 +280,23 @@ fn accepted(deletions: &[AcceptedDeletion], format: Format, out: &mut dyn Write)
     Ok(true)
 }
 
-fn diagnosed(symptoms: &[Symptom], format: Format, out: &mut dyn Write) -> Result<bool, TableError> {
+fn diagnosed(symptoms: &[TableFinding], format: TableOutputFormat, out: &mut dyn Write) -> Result<bool, TableError> {
     match format {
-        Format::Json => json(&symptoms, out)?,
-        Format::Table => {
+        TableOutputFormat::Json => json(&symptoms, out)?,
+        TableOutputFormat::Table => {
             let mut grid = grid(&["", "table", ""], &[]);
-            for Symptom { table, grade, what } in symptoms {
+            for TableFinding { table, grade, what } in symptoms {
                 let grade = match grade {
-                    Grade::Well => "well",
-                    Grade::Risk => "RISK",
-                    Grade::Fault => "FAULT",
+                    FindingGrade::Well => "well",
+                    FindingGrade::Risk => "RISK",
+                    FindingGrade::Fault => "FAULT",
                 };
                 grid.add_row([grade.to_owned(), table.unwrap_or("all").to_owned(), sanitize_line(what)]);
             }
             print_grid(&mut grid, out)?;
         }
     }
-    Ok(!Symptom::any_fault(symptoms))
+    Ok(!TableFinding::any_fault(symptoms))
 }
 
 fn grid(header: &[&str], numbers: &[usize]) -> comfy_table::Table {
@@ -308,11 +322,11 @@ fn print_grid(grid: &mut comfy_table::Table, out: &mut dyn Write) -> io::Result<
     grid.lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))
 }
 
-fn mended(repaired: &[Mended], missing: &[MissingFile], out: &mut dyn Write) -> io::Result<()> {
+fn mended(repaired: &[RepairedFile], missing: &[MissingFile], out: &mut dyn Write) -> io::Result<()> {
     if repaired.is_empty() && missing.is_empty() {
         return writeln!(out, "nothing to mend\n");
     }
-    for Mended { file, moved_to, fault } in repaired {
+    for RepairedFile { file, moved_to, fault } in repaired {
         writeln!(out, "moved {} to {}: {}", file.display(), moved_to.display(), sanitize_line(fault))?;
     }
     for file in missing {
@@ -341,7 +355,7 @@ fn print_missing_file(missing: &MissingFile, out: &mut dyn Write) -> io::Result<
     }
 }
 
-fn contents(tables: &[Contents], out: &mut dyn Write) -> io::Result<()> {
+fn contents(tables: &[TableContents], out: &mut dyn Write) -> io::Result<()> {
     let mut grid = grid(&["table", "rows", "files", "bytes", "version", "pipeline"], &[1, 2, 3, 4]);
     for table in tables {
         grid.add_row([
@@ -357,7 +371,7 @@ fn contents(tables: &[Contents], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)
 }
 
-fn positions(tables: &[Contents], out: &mut dyn Write) -> io::Result<()> {
+fn positions(tables: &[TableContents], out: &mut dyn Write) -> io::Result<()> {
     let mut grid = grid(&["source", "table", "next position", "rows read"], &[2, 3]);
     for table in tables {
         for position in &table.positions {
@@ -373,7 +387,7 @@ fn positions(tables: &[Contents], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)
 }
 
-fn history(tables: &[Contents], out: &mut dyn Write) -> io::Result<()> {
+fn history(tables: &[TableContents], out: &mut dyn Write) -> io::Result<()> {
     let mut grid = grid(&["table", "version", "time", "operation", "rows", "positions"], &[1, 4, 5]);
     for table in tables {
         for change in &table.history {
@@ -395,7 +409,7 @@ fn to_seconds(time: &str) -> String {
     time.split_once('.').map_or_else(|| time.to_owned(), |(seconds, _)| format!("{seconds}Z"))
 }
 
-fn verified(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
+fn verified(verdict: &VerifyReport, out: &mut dyn Write) -> io::Result<()> {
     let has_deleted = verdict.partitions.iter().any(|partition| partition.deleted > 0);
     let mut header = vec!["source", "next position", "rows read", "rows found", "of them rejected"];
     header.extend(has_deleted.then_some("deleted"));
@@ -415,8 +429,8 @@ fn verified(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
     print_grid(&mut grid, out)?;
     writeln!(out)?;
     match verdict.columns {
-        Columns::Lineage => writeln!(out, "read: the lineage columns; --verify --deep reads all of them")?,
-        Columns::All => writeln!(out, "read: all columns")?,
+        ColumnScope::Lineage => writeln!(out, "read: the lineage columns; --verify --deep reads all of them")?,
+        ColumnScope::All => writeln!(out, "read: all columns")?,
     }
     for violation in &verdict.violations {
         writeln!(out, "violation: {}", sanitize_line(violation))?;
@@ -424,7 +438,7 @@ fn verified(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
     for unproved in &verdict.unproved {
         writeln!(out, "not checked: {}", sanitize_line(unproved))?;
     }
-    let lacks_rows = |partition: &PartitionVerdict| partition.found + partition.deleted < partition.stored;
+    let lacks_rows = |partition: &PartitionReport| partition.found + partition.deleted < partition.stored;
     if verdict.unproved.is_empty() && verdict.partitions.iter().any(lacks_rows) {
         writeln!(
             out,

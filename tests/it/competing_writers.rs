@@ -73,7 +73,7 @@ struct CompetingRound {
 
 /// How a run ended.
 #[derive(Debug, Default)]
-struct RunCounts {
+struct RunOutcomeCounts {
     finished: u32,
     fenced: u32,
     refused: u32,
@@ -87,7 +87,7 @@ fn runs_beside_other_writers_stay_exact_or_name_who_changed_the_rows() {
     emit(&place.path().join("recording"), 1_000, 4_000, 17, &["--malformed", "0.01"]);
     let batch = last_snapshot(&succeed(pinflow(["run"]).arg(place.path().join("recording"))).stdout);
     let mut choices = FaultChoices::new(rounds("PINFLOW_CAMPAIGN_SEED", 1));
-    let (mut counts, mut landed) = (RunCounts::default(), 0);
+    let (mut counts, mut landed) = (RunOutcomeCounts::default(), 0);
     for number in 0..rounds("PINFLOW_COMPETING_ROUNDS", ROUNDS) {
         let operation = OPERATIONS[(number % OPERATIONS.len() as u64) as usize];
         let table = choices.one_of(&["pin", "geo", "user"]);
@@ -132,7 +132,7 @@ impl CompetingRound {
 
     /// Runs that take over from each other, and delta-rs beside them.
     #[allow(clippy::print_stdout, reason = "a long run tells what delta-rs met with")]
-    fn compete(&self, choices: &mut FaultChoices, counts: &mut RunCounts) {
+    fn compete(&self, choices: &mut FaultChoices, counts: &mut RunOutcomeCounts) {
         let other = self.start_other_writer(8 + choices.below(20));
         let mut runs = Vec::new();
         for number in 0..2 + choices.below(2) {
@@ -171,7 +171,7 @@ impl CompetingRound {
     }
 
     /// A run ended with an error: it must be about rows that another writer has changed.
-    fn assert_names_other_writer(&self, text: &str, counts: &mut RunCounts) {
+    fn assert_names_other_writer(&self, text: &str, counts: &mut RunOutcomeCounts) {
         let is_named = text.contains("another writer") && text.contains("RESTORE");
         let is_found = text.contains("the tables do not hold what was read");
         assert!(is_named || is_found, "{}: {text}", self.name());
@@ -197,7 +197,7 @@ impl CompetingRound {
         let mut output = resume();
         if output.status.code() == Some(1) {
             let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            self.assert_names_other_writer(&text, &mut RunCounts::default());
+            self.assert_names_other_writer(&text, &mut RunOutcomeCounts::default());
             let before = self.foreign_version().unwrap_or_else(|| panic!("{}: {text}", self.name())) - 1;
             self.restore(before);
             output = resume();

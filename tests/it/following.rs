@@ -11,16 +11,16 @@ use serde_json::Value;
 use crate::harness::{RunningProcess, pinflow, scratch, succeed, until};
 
 /// A place with a folder `posts` of one file of three rows, and a configuration that follows it into tables.
-struct Place {
+struct FollowedFolder {
     folder: tempfile::TempDir,
     config: PathBuf,
 }
 
-impl Place {
-    fn new(path: &str) -> Place {
+impl FollowedFolder {
+    fn new(path: &str) -> FollowedFolder {
         let folder = scratch();
         fs::create_dir(folder.path().join("posts")).expect("made");
-        let place = Place { config: folder.path().join("run.toml"), folder };
+        let place = FollowedFolder { config: folder.path().join("run.toml"), folder };
         let text = format!(
             "[[source]]\nkind = \"recording\"\npath = \"{path}\"\nfollow = true\nallow_removed = true\n\
              [tables]\nurl = \"tables\"\ncommit_age_secs_max = 0.1\n"
@@ -77,7 +77,7 @@ fn committed_rows(tables: &Path) -> Option<u64> {
 #[test]
 fn renamed_file_that_comes_back_is_read_once_and_read_on() {
     for path in ["posts", "posts/user.jsonl"] {
-        let place = Place::new(path);
+        let place = FollowedFolder::new(path);
         let mut running = place.start();
         place.until_committed(3);
         fs::rename(place.file(), place.away()).expect("moved away");
@@ -96,7 +96,7 @@ fn renamed_file_that_comes_back_is_read_once_and_read_on() {
 
 #[test]
 fn file_replaced_by_other_content_ends_the_run_and_names_the_file() {
-    let place = Place::new("posts");
+    let place = FollowedFolder::new("posts");
     let mut running = place.start();
     place.until_committed(3);
     fs::rename(place.file(), place.away()).expect("moved away");

@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use super::error::DeltaError;
 use super::inspect::inspect;
-use super::ledger::Ids;
-use super::log::Log;
+use super::ledger::TxnIds;
+use super::log::TableLog;
 use super::schema::Table;
-use super::verify::{Columns, verify};
+use super::verify::{ColumnScope, verify};
 use pinflow_storage::Location;
 
 /// Tries to commit while others do.
@@ -56,7 +56,7 @@ pub async fn accept_deletion(place: impl Into<Location>) -> Result<Vec<AcceptedD
     }
     let rejected = tables.iter().find(|contents| contents.which == Table::Rejected);
     let written = rejected.map(|contents| (contents.place.clone(), contents.pipeline.clone(), contents.version));
-    let verdict = verify(tables, Columns::Lineage, |_| {}).await?;
+    let verdict = verify(tables, ColumnScope::Lineage, |_| {}).await?;
     let others: Vec<String> = verdict.other_violations.iter().chain(&verdict.unproved).cloned().collect();
     let (Some((place, pipeline, version)), true) = (written, others.is_empty()) else {
         return Err(AcceptError::OtherFaults(others));
@@ -73,7 +73,7 @@ pub async fn accept_deletion(place: impl Into<Location>) -> Result<Vec<AcceptedD
         }
     }
     if !accepted.is_empty() {
-        commit(&Log::new(&place)?, version, &commit_bytes(&pipeline, &rows_by_key, &accepted)).await?;
+        commit(&TableLog::new(&place)?, version, &commit_bytes(&pipeline, &rows_by_key, &accepted)).await?;
     }
     Ok(accepted)
 }
@@ -87,14 +87,14 @@ fn commit_bytes(pipeline: &str, rows_by_key: &BTreeMap<String, u64>, accepted: &
         "engineInfo": concat!("pinflow:", env!("CARGO_PKG_VERSION")),
         "pinflow": { "deleted": accepted },
     }});
-    let txns = Ids::new(pipeline).deletions(rows_by_key);
+    let txns = TxnIds::new(pipeline).deletions(rows_by_key);
     let txns = txns.iter().map(|txn| serde_json::json!({ "txn": { "appId": txn.app_id, "version": txn.version } }));
     let lines: Vec<String> = std::iter::once(info).chain(txns).map(|line| line.to_string()).collect();
     lines.join("\n").into()
 }
 
 /// Puts a commit after the newest one, whichever that is then: it changes nothing that others could depend on.
-async fn commit(log: &Log, version: u64, bytes: &bytes::Bytes) -> Result<(), DeltaError> {
+async fn commit(log: &TableLog, version: u64, bytes: &bytes::Bytes) -> Result<(), DeltaError> {
     let mut next = version + 1;
     let mut tries = 0;
     loop {

@@ -4,9 +4,9 @@
 //! would add four of them each time. Such a run claims the tables when it has something to commit, and only if they still
 //! are what it has read.
 
-use super::decide::{self, Fence};
+use super::decide::{self, FenceState};
 use super::error::DeltaError;
-use super::ledger::Owner;
+use super::ledger::WriterIdentity;
 use super::schema::Table;
 use super::writer::TableWriter;
 
@@ -15,7 +15,7 @@ const RIVALS_MAX: u32 = 1_000;
 
 /// When a process becomes the writer of the tables.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Claim {
+pub enum ClaimPolicy {
     /// When it opens them: an older writer is fenced at once.
     #[default]
     AtOpen,
@@ -24,7 +24,7 @@ pub enum Claim {
 }
 
 /// What a table's ledger said when it was opened: its owner and the number of commits.
-pub(super) type SeenLedger = (Option<Owner>, u64);
+pub(super) type SeenLedger = (Option<WriterIdentity>, u64);
 
 /// What the ledger of a table says.
 pub(super) fn seen_ledger(writer: &TableWriter) -> SeenLedger {
@@ -38,12 +38,12 @@ pub(super) fn seen_ledger(writer: &TableWriter) -> SeenLedger {
 /// reached at the moment.
 pub(super) async fn check_unchanged(writer: &mut TableWriter, seen: SeenLedger) -> Result<(), DeltaError> {
     writer.catch_up().await?;
-    if seen_ledger(writer) == seen { Ok(()) } else { Err(writer.fenced()) }
+    if seen_ledger(writer) == seen { Ok(()) } else { Err(writer.fenced_error()) }
 }
 
 /// Checks that the fence of this process is the only commit of a writer since a table was opened.
 pub(super) fn check_only_fenced(writer: &TableWriter, seen: SeenLedger) -> Result<(), DeltaError> {
-    if writer.ledger.commits == seen.1 + 1 { Ok(()) } else { Err(writer.fenced()) }
+    if writer.ledger.commits == seen.1 + 1 { Ok(()) } else { Err(writer.fenced_error()) }
 }
 
 fn incarnation(writer: &TableWriter) -> u64 {
@@ -58,25 +58,25 @@ pub(super) async fn fence<'a>(writers: impl Iterator<Item = &'a mut TableWriter>
     let mut writers: Vec<_> = writers.collect();
     let highest = writers.iter().map(|writer| incarnation(writer)).max().unwrap_or(0);
     let nonce = uuid::Uuid::new_v4().as_u64_pair().0 >> 1;
-    let mut mine = Owner { incarnation: highest + 1, nonce };
+    let mut mine = WriterIdentity { incarnation: highest + 1, nonce };
     for writer in &mut writers {
         for _ in 0..RIVALS_MAX {
-            let fault = match decide::fence(mine, writer.ledger.owner) {
-                Fence::Held => break,
-                Fence::Lost if writer.table == Table::Rejected => {
+            let fault = match decide::fence_state(mine, writer.ledger.owner) {
+                FenceState::Owned => break,
+                FenceState::Lost if writer.table == Table::Rejected => {
                     mine.incarnation = incarnation(writer) + 1;
                     continue;
                 }
-                Fence::Lost => return Err(writer.fenced()),
-                Fence::Raise => writer.raise(mine).await?,
+                FenceState::Lost => return Err(writer.fenced_error()),
+                FenceState::Unclaimed => writer.claim(mine).await?,
             };
-            if let (Some(cause), Fence::Raise) = (fault, decide::fence(mine, writer.ledger.owner)) {
+            if let (Some(cause), FenceState::Unclaimed) = (fault, decide::fence_state(mine, writer.ledger.owner)) {
                 let path = writer.log.folder.display().to_string();
                 return Err(DeltaError::Store { what: "raise the fence of", path, cause });
             }
         }
-        if decide::fence(mine, writer.ledger.owner) != Fence::Held {
-            return Err(writer.fenced());
+        if decide::fence_state(mine, writer.ledger.owner) != FenceState::Owned {
+            return Err(writer.fenced_error());
         }
         writer.owner = mine;
     }

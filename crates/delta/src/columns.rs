@@ -34,7 +34,7 @@ pub(crate) fn digits_between(first: &str, last: &str) -> Option<usize> {
 }
 
 /// The builders of one table, in the order of its columns.
-pub(super) trait Columns: Default {
+pub(super) trait ColumnBuilders: Default {
     /// Whose they are.
     const TABLE: Table;
 
@@ -55,15 +55,15 @@ fn text(builder: &mut StringBuilder, value: Option<&str>) -> usize {
 }
 
 /// Microseconds, UTC.
-struct Times(TimestampMicrosecondBuilder);
+struct TimestampColumnBuilder(TimestampMicrosecondBuilder);
 
-impl Default for Times {
-    fn default() -> Times {
-        Times(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
+impl Default for TimestampColumnBuilder {
+    fn default() -> TimestampColumnBuilder {
+        TimestampColumnBuilder(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
     }
 }
 
-impl Times {
+impl TimestampColumnBuilder {
     fn finish(&mut self) -> ArrayRef {
         Arc::new(self.0.finish())
     }
@@ -74,7 +74,7 @@ struct LineageColumns {
     source: StringBuilder,
     position: StringBuilder,
     sub: Int32Builder,
-    arrived_at: Times,
+    arrived_at: TimestampColumnBuilder,
 }
 
 impl LineageColumns {
@@ -135,7 +135,7 @@ impl PinColumns {
     }
 }
 
-impl Columns for PinColumns {
+impl ColumnBuilders for PinColumns {
     const TABLE: Table = Table::Pin;
 
     fn finish(&mut self) -> Vec<ArrayRef> {
@@ -161,7 +161,7 @@ pub(super) struct GeoColumns {
     ind: Int64Builder,
     country: StringBuilder,
     coordinates: ListBuilder<Float64Builder>,
-    timestamp: Times,
+    timestamp: TimestampColumnBuilder,
     lineage: LineageColumns,
 }
 
@@ -172,7 +172,7 @@ impl Default for GeoColumns {
             ind: Int64Builder::default(),
             country: StringBuilder::default(),
             coordinates: ListBuilder::new(Float64Builder::default()).with_field(element),
-            timestamp: Times::default(),
+            timestamp: TimestampColumnBuilder::default(),
             lineage: LineageColumns::default(),
         }
     }
@@ -191,7 +191,7 @@ impl GeoColumns {
     }
 }
 
-impl Columns for GeoColumns {
+impl ColumnBuilders for GeoColumns {
     const TABLE: Table = Table::Geo;
 
     fn finish(&mut self) -> Vec<ArrayRef> {
@@ -211,7 +211,7 @@ pub(super) struct UserColumns {
     ind: Int64Builder,
     user_name: StringBuilder,
     age: Int32Builder,
-    date_joined: Times,
+    date_joined: TimestampColumnBuilder,
     lineage: LineageColumns,
 }
 
@@ -225,7 +225,7 @@ impl UserColumns {
     }
 }
 
-impl Columns for UserColumns {
+impl ColumnBuilders for UserColumns {
     const TABLE: Table = Table::User;
 
     fn finish(&mut self) -> Vec<ArrayRef> {
@@ -273,7 +273,7 @@ impl RejectedColumns {
     }
 }
 
-impl Columns for RejectedColumns {
+impl ColumnBuilders for RejectedColumns {
     const TABLE: Table = Table::Rejected;
 
     fn finish(&mut self) -> Vec<ArrayRef> {

@@ -31,10 +31,10 @@ use serde::Serialize;
 use super::error::{DeltaError, from_arrow};
 use super::failpoints;
 use super::file::{self, Compression, DataFile};
-use super::group::{Format, RowGroup};
-use super::input::{FileAt, Input};
-use super::inspect::{Contents, inspect};
-use super::log::{COMPACTION_MARK, Commit, Line, Log, digest};
+use super::group::{FileFormat, RowGroup};
+use super::input::{FileAt, FileInput};
+use super::inspect::{TableContents, inspect};
+use super::log::{COMPACTION_MARK, LogAction, LogCommit, TableLog, digest};
 use super::open::{ActiveFile, active_files, builder, failed};
 use super::schema::{Table, difference};
 use pinflow_storage::{Location, StagedFile, find_staged_files};
@@ -52,7 +52,7 @@ const CROWDED_RETENTION: TimeDelta = TimeDelta::minutes(10);
 
 /// How long files are kept to which the newest version of a table does not refer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Retention {
+pub(crate) struct VacuumRetention {
     /// Hours.
     pub(crate) hours: u32,
     /// How many they may be; above that only those of the last minutes are kept.
@@ -61,19 +61,19 @@ pub(crate) struct Retention {
 
 /// How files are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Compaction {
+pub struct CompactionPolicy {
     /// Bytes that a file should have. One of half as many, or more, is left alone.
     pub target_bytes: u64,
     /// Files that are joined at the least, unless they make up a whole one: few files are not worth the writing.
     pub files_min: usize,
 }
 
-impl Compaction {
+impl CompactionPolicy {
     /// As much as is worth while, for people who ask for it.
-    pub const ALL: Compaction = Compaction { target_bytes: 64 << 20, files_min: 2 };
+    pub const ALL: CompactionPolicy = CompactionPolicy { target_bytes: 64 << 20, files_min: 2 };
     /// As little as keeps the number of files small, beside a run: a row is written anew as often as the number of files
     /// is a power of 32.
-    pub const BESIDE: Compaction = Compaction { target_bytes: 32 << 20, files_min: 32 };
+    pub const BESIDE: CompactionPolicy = CompactionPolicy { target_bytes: 32 << 20, files_min: 32 };
 
     /// The first files that are to be joined: of about one size, in the order in which they were written.
     ///
@@ -107,7 +107,7 @@ impl Compaction {
 
 /// What joining came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Compacted {
+pub struct CompactionStats {
     /// Files taken out.
     pub files_before: usize,
     /// Files put in.
@@ -116,8 +116,8 @@ pub struct Compacted {
     pub rows: usize,
 }
 
-impl std::ops::AddAssign for Compacted {
-    fn add_assign(&mut self, more: Compacted) {
+impl std::ops::AddAssign for CompactionStats {
+    fn add_assign(&mut self, more: CompactionStats) {
         self.files_before += more.files_before;
         self.files_after += more.files_after;
         self.rows += more.rows;
@@ -130,12 +130,12 @@ impl std::ops::AddAssign for Compacted {
 /// If a table cannot be read or written, or somebody else takes out files, or changes its columns, while they are joined.
 pub async fn optimize(
     place: impl Into<Location>,
-    how: Compaction,
-) -> Result<Vec<(&'static str, Compacted)>, DeltaError> {
+    how: CompactionPolicy,
+) -> Result<Vec<(&'static str, CompactionStats)>, DeltaError> {
     let mut done = Vec::new();
     // Finds them, and checks that they are pinflow's and written by these rules.
-    for Contents { table, which, place, .. } in inspect(place, 0).await? {
-        let log = Log::new(&place)?;
+    for TableContents { table, which, place, .. } in inspect(place, 0).await? {
+        let log = TableLog::new(&place)?;
         done.push((table, compact(&log, which, Compression::default(), how).await?));
     }
     Ok(done)
@@ -150,15 +150,15 @@ pub async fn optimize(
 /// If a table cannot be read, or a file cannot be removed.
 pub async fn vacuum(place: impl Into<Location>, hours: u32) -> Result<Vec<(&'static str, Vec<String>)>, DeltaError> {
     let mut done = Vec::new();
-    for Contents { table, place, .. } in inspect(place, 0).await? {
-        let log = Log::new(&place)?;
-        done.push((table, sweep(&log, Retention { hours, files_max: None }).await?));
+    for TableContents { table, place, .. } in inspect(place, 0).await? {
+        let log = TableLog::new(&place)?;
+        done.push((table, remove_unreferenced(&log, VacuumRetention { hours, files_max: None }).await?));
     }
     Ok(done)
 }
 
 /// Removes what no version of the last hours refers to, or of the last minutes if there is too much of it.
-pub(crate) async fn sweep(log: &Log, keep: Retention) -> Result<Vec<String>, DeltaError> {
+pub(crate) async fn remove_unreferenced(log: &TableLog, keep: VacuumRetention) -> Result<Vec<String>, DeltaError> {
     let handle = builder(log)?.load().await.map_err(failed("open", log))?;
     // What was never part of the table, too: a process that dies between a file and its commit leaves it.
     let is_data = |(name, _): &&(String, u64)| name.ends_with(".parquet");
@@ -169,15 +169,15 @@ pub(crate) async fn sweep(log: &Log, keep: Retention) -> Result<Vec<String>, Del
     let vacuum = handle.vacuum().with_mode(VacuumMode::Full).with_retention_period(retention);
     let (_, swept) = vacuum.with_enforce_retention_duration(false).await.map_err(failed("vacuum", log))?;
     let mut removed = swept.files_deleted;
-    removed.extend(remove_leftovers(log, keep.hours)?);
+    removed.extend(remove_staged_files(log, keep.hours)?);
     Ok(removed)
 }
 
 /// Removes the files of a table and its log that processes were writing when they died, some hours ago.
-fn remove_leftovers(log: &Log, hours: u32) -> Result<Vec<String>, DeltaError> {
+fn remove_staged_files(log: &TableLog, hours: u32) -> Result<Vec<String>, DeltaError> {
     let mut removed = Vec::new();
     let least_age = Duration::from_secs(u64::from(hours) * 3600);
-    for StagedFile { path, age, .. } in table_leftovers(log)? {
+    for StagedFile { path, age, .. } in table_staged_files(log)? {
         if age >= least_age {
             let failed = |cause| DeltaError::Disk { what: "remove", path: path.clone(), cause };
             std::fs::remove_file(&path).map_err(failed)?;
@@ -189,7 +189,7 @@ fn remove_leftovers(log: &Log, hours: u32) -> Result<Vec<String>, DeltaError> {
 }
 
 /// What processes that died were writing to a table and its log; in a bucket a file is whole or not there.
-pub(crate) fn table_leftovers(log: &Log) -> Result<Vec<StagedFile>, DeltaError> {
+pub(crate) fn table_staged_files(log: &TableLog) -> Result<Vec<StagedFile>, DeltaError> {
     let Some(folder) = log.place().local_folder() else { return Ok(Vec::new()) };
     let failed = |cause| DeltaError::Disk { what: "list", path: folder.to_owned(), cause };
     let mut found = find_staged_files(folder).map_err(failed)?;
@@ -199,12 +199,12 @@ pub(crate) fn table_leftovers(log: &Log) -> Result<Vec<StagedFile>, DeltaError> 
 
 /// Joins until nothing is left to be joined.
 pub(crate) async fn compact(
-    log: &Log,
+    log: &TableLog,
     table: Table,
     compression: Compression,
-    how: Compaction,
-) -> Result<Compacted, DeltaError> {
-    let mut done = Compacted::default();
+    how: CompactionPolicy,
+) -> Result<CompactionStats, DeltaError> {
+    let mut done = CompactionStats::default();
     while let Some(joined) = compact_some(log, table, compression, how).await? {
         done += joined;
     }
@@ -213,16 +213,16 @@ pub(crate) async fn compact(
 
 /// Joins the first files that are to be joined into one; `None` if there are none.
 pub(crate) async fn compact_some(
-    log: &Log,
+    log: &TableLog,
     table: Table,
     compression: Compression,
-    how: Compaction,
-) -> Result<Option<Compacted>, DeltaError> {
+    how: CompactionPolicy,
+) -> Result<Option<CompactionStats>, DeltaError> {
     let handle = builder(log)?.load().await.map_err(failed("open", log))?;
     check_columns(log, table, &handle)?;
     let Some(chosen) = how.choose(active_files(&handle, log)?) else { return Ok(None) };
     let files: Vec<FileAt> = chosen.iter().map(|file| file.at.clone()).collect();
-    let format = Format::new(table, compression);
+    let format = FileFormat::new(table, compression);
     let joined = tokio::task::spawn_blocking(move || join(&format, &files)).await;
     let file = joined.map_err(|_| DeltaError::Died { what: "joining files" })??;
     point(log, table, "before_compact")?;
@@ -231,11 +231,11 @@ pub(crate) async fn compact_some(
     point(log, table, "before_compact_commit")?;
     commit(log, &handle, &chosen, (&file, written), how).await?;
     point(log, table, "after_compact")?;
-    Ok(Some(Compacted { files_before: chosen.len(), files_after: 1, rows: file.rows }))
+    Ok(Some(CompactionStats { files_before: chosen.len(), files_after: 1, rows: file.rows }))
 }
 
 /// A column that somebody has added would be left out of the new file.
-fn check_columns(log: &Log, table: Table, handle: &DeltaTable) -> Result<(), DeltaError> {
+fn check_columns(log: &TableLog, table: Table, handle: &DeltaTable) -> Result<(), DeltaError> {
     let metadata = handle.snapshot().map_err(failed("read", log))?.metadata();
     let columns = metadata.parse_schema().map_err(|fault| failed("read the schema of", log)(fault.into()))?;
     match difference(table, &columns) {
@@ -244,13 +244,13 @@ fn check_columns(log: &Log, table: Table, handle: &DeltaTable) -> Result<(), Del
     }
 }
 
-fn point(log: &Log, table: Table, step: &'static str) -> Result<(), DeltaError> {
+fn point(log: &TableLog, table: Table, step: &'static str) -> Result<(), DeltaError> {
     let hit = failpoints::hit(table.name(), step);
     hit.map_err(|cause| DeltaError::Disk { what: "compact", path: log.folder.clone(), cause })
 }
 
 /// One file with the rows of these, in their order.
-fn join(format: &Format, files: &[FileAt]) -> Result<DataFile, DeltaError> {
+fn join(format: &FileFormat, files: &[FileAt]) -> Result<DataFile, DeltaError> {
     let failed = |cause| DeltaError::Encode { table: format.table.name(), cause };
     let mut groups = Vec::new();
     let mut group = format.group().map_err(failed)?;
@@ -265,7 +265,12 @@ fn join(format: &Format, files: &[FileAt]) -> Result<DataFile, DeltaError> {
 }
 
 /// Adds the rows of a file to a group; what is full goes to the others.
-fn add(input: Input, format: &Format, group: &mut RowGroup, full: &mut Vec<RowGroup>) -> Result<(), ParquetError> {
+fn add(
+    input: FileInput,
+    format: &FileFormat,
+    group: &mut RowGroup,
+    full: &mut Vec<RowGroup>,
+) -> Result<(), ParquetError> {
     let schema = format.table.arrow();
     for batch in ParquetRecordBatchReaderBuilder::try_new(input)?.with_batch_size(BATCH_ROWS).build()? {
         let batch = batch.map_err(from_arrow)?;
@@ -282,7 +287,7 @@ fn add(input: Input, format: &Format, group: &mut RowGroup, full: &mut Vec<RowGr
     Ok(())
 }
 
-async fn put(log: &Log, file: &DataFile) -> Result<(), DeltaError> {
+async fn put(log: &TableLog, file: &DataFile) -> Result<(), DeltaError> {
     let location = log.location(&file.name);
     let put = log.store().put(&location, file.bytes.clone().into()).await;
     put.map_err(|cause| DeltaError::Store { what: "write", path: log.shown(&location), cause })?;
@@ -294,11 +299,11 @@ async fn put(log: &Log, file: &DataFile) -> Result<(), DeltaError> {
 /// The put is the writer's: if absent, at exactly the version after the last one read. The library's own would look at the
 /// whole table again at each try, and so lose every race with a writer that commits some dozen times a second.
 async fn commit(
-    log: &Log,
+    log: &TableLog,
     handle: &DeltaTable,
     chosen: &[ActiveFile],
     (file, written): (&DataFile, Timestamp),
-    how: Compaction,
+    how: CompactionPolicy,
 ) -> Result<(), DeltaError> {
     let snapshot = handle.snapshot().map_err(failed("read", log))?;
     let chosen: HashSet<&Path> = chosen.iter().map(|file| file.at.path.as_path()).collect();
@@ -326,7 +331,7 @@ async fn commit(
     let ours = digest(&bytes);
     let mut version = handle.version().ok_or_else(|| DeltaError::Gap { path: log.folder.clone(), version: 0 })?;
     loop {
-        while let Some(Commit { digest, lines }) = log.commit(version + 1).await? {
+        while let Some(LogCommit { digest, lines }) = log.commit(version + 1).await? {
             if digest == ours {
                 // A put whose answer was lost on its way.
                 return Ok(());
@@ -355,7 +360,7 @@ async fn commit(
 ///
 /// Asked after the log was read and just before the commit is put at the next version. A vacuum commits before it
 /// removes anything, so one that comes in between takes that version, and this is asked again.
-async fn check_file(log: &Log, file: &DataFile, written: Timestamp) -> Result<(), DeltaError> {
+async fn check_file(log: &TableLog, file: &DataFile, written: Timestamp) -> Result<(), DeltaError> {
     let location = log.location(&file.name);
     let failed = |cause| DeltaError::Store { what: "find", path: log.shown(&location), cause };
     log.store().head(&location).await.map_err(failed)?;
@@ -369,7 +374,7 @@ async fn check_file(log: &Log, file: &DataFile, written: Timestamp) -> Result<()
 }
 
 /// Refuses what a commit has changed of what was read: the files that were joined, or what a row is.
-fn still_stands(log: &Log, lines: &[Line], joined: &HashSet<ObjectPath>) -> Result<(), DeltaError> {
+fn still_stands(log: &TableLog, lines: &[LogAction], joined: &HashSet<ObjectPath>) -> Result<(), DeltaError> {
     let foreign = |what: &str| Err(DeltaError::Foreign { path: log.folder.clone(), what: what.to_owned() });
     for line in lines {
         if line.meta_data.is_some() || line.protocol.is_some() {
@@ -397,7 +402,7 @@ mod tests {
         ActiveFile { at, bytes, written_ms: i64::from(number), rows: None, stats: None }
     }
 
-    fn chosen(how: Compaction, sizes: &[u64]) -> Option<Vec<u64>> {
+    fn chosen(how: CompactionPolicy, sizes: &[u64]) -> Option<Vec<u64>> {
         let mut files: Vec<_> = (0..).zip(sizes).map(|(number, bytes)| file(number, *bytes)).collect();
         files.reverse();
         how.choose(files).map(|files| files.iter().map(|file| file.bytes).collect())
@@ -405,7 +410,7 @@ mod tests {
 
     #[test]
     fn joining_goes_on_over_rows_that_were_added_and_not_over_changes_to_what_it_read() {
-        let log = Log::new(&Location::from(Path::new("/nowhere"))).unwrap();
+        let log = TableLog::new(&Location::from(Path::new("/nowhere"))).unwrap();
         let joined = HashSet::from([ObjectPath::parse("a b.parquet").unwrap()]);
         let stands = |line: &str| still_stands(&log, &[serde_json::from_str(line).unwrap()], &joined).is_ok();
         assert!(stands(r#"{"add":{"path":"a%20b.parquet"}}"#));
@@ -419,7 +424,7 @@ mod tests {
 
     #[test]
     fn small_files_are_joined_in_their_order_and_large_ones_are_left_alone() {
-        let how = Compaction { target_bytes: 100, files_min: 3 };
+        let how = CompactionPolicy { target_bytes: 100, files_min: 3 };
         assert_eq!(chosen(how, &[]), None);
         assert_eq!(chosen(how, &[10, 200, 11]), None);
         assert_eq!(chosen(how, &[10, 200, 11, 50, 12]), Some(vec![10, 11, 12]));
@@ -427,7 +432,7 @@ mod tests {
         // Those of another size wait until there are more of them.
         assert_eq!(chosen(how, &[30, 1, 31, 2, 1]), Some(vec![1, 2, 1]));
         assert_eq!(chosen(how, &[30, 1, 31]), None);
-        let all = Compaction { files_min: 2, ..how };
+        let all = CompactionPolicy { files_min: 2, ..how };
         assert_eq!(chosen(all, &[30, 1]), Some(vec![30, 1]));
         assert_eq!(chosen(all, &[30]), None);
         assert_eq!(chosen(all, &[100, 50]), None);

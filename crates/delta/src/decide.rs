@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::ledger::{Ledger, Owner};
+use super::ledger::{PositionLedger, WriterIdentity};
 use super::schema::Table;
 use pinflow_connect::sink::PartitionReached;
 use pinflow_core::position::Position;
 
 /// What became of a commit that no answer came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum CommitOutcome {
     /// It landed.
     Durable,
     /// It did not land; the same files can be committed again.
@@ -22,21 +22,21 @@ pub(crate) enum Outcome {
 ///
 /// A commit's number and its rows are one file of the log, and only the owner moves the number: so the number
 /// alone tells, also where a window moves no position (rows that only complete what a sister table has).
-pub(crate) fn outcome(mine: Owner, commit: u64, found: &Ledger) -> Outcome {
+pub(crate) fn commit_outcome(mine: WriterIdentity, commit: u64, found: &PositionLedger) -> CommitOutcome {
     match found.owner {
-        Some(owner) if owner == mine && found.commits == commit => Outcome::Durable,
-        Some(owner) if owner == mine && found.commits + 1 == commit => Outcome::Retry,
-        _ => Outcome::Fenced,
+        Some(owner) if owner == mine && found.commits == commit => CommitOutcome::Durable,
+        Some(owner) if owner == mine && found.commits + 1 == commit => CommitOutcome::Retry,
+        _ => CommitOutcome::Fenced,
     }
 }
 
 /// How a starting writer stands to a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fence {
+pub(crate) enum FenceState {
     /// Not yet the owner: raise the incarnation.
-    Raise,
+    Unclaimed,
     /// The owner.
-    Held,
+    Owned,
     /// A later start owns it.
     Lost,
 }
@@ -44,17 +44,21 @@ pub(crate) enum Fence {
 /// Tells how the writer `mine` stands to a table.
 ///
 /// Two that start together may have drawn the same incarnation; then the table's word decides by the nonce.
-pub(crate) fn fence(mine: Owner, found: Option<Owner>) -> Fence {
+pub(crate) fn fence_state(mine: WriterIdentity, found: Option<WriterIdentity>) -> FenceState {
     match found {
-        None => Fence::Raise,
-        Some(owner) if owner == mine => Fence::Held,
-        Some(owner) if owner.incarnation < mine.incarnation => Fence::Raise,
-        Some(_) => Fence::Lost,
+        None => FenceState::Unclaimed,
+        Some(owner) if owner == mine => FenceState::Owned,
+        Some(owner) if owner.incarnation < mine.incarnation => FenceState::Unclaimed,
+        Some(_) => FenceState::Lost,
     }
 }
 
 /// Which of the moves a table must store: those it takes, unless it is that far already.
-pub(crate) fn moves(table: Table, ledger: &Ledger, reached: &[PartitionReached]) -> Vec<PartitionReached> {
+pub(crate) fn positions_to_store(
+    table: Table,
+    ledger: &PositionLedger,
+    reached: &[PartitionReached],
+) -> Vec<PartitionReached> {
     let ahead = |moved: &&PartitionReached| {
         ledger.place(&moved.key).is_none_or(|(next, seek)| moved.reached.is_beyond(next, seek))
     };
@@ -63,7 +67,7 @@ pub(crate) fn moves(table: Table, ledger: &Ledger, reached: &[PartitionReached])
 
 /// Where a partition resumes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Resumed {
+pub(crate) struct ResumePoint {
     /// The position all its tables have reached; `None` if one was never reached: from its beginning.
     pub(crate) at: Option<PartitionReached>,
     /// The name its rows carry.
@@ -79,7 +83,7 @@ pub(crate) struct Resumed {
 /// durable, whether `rejected` says so yet or the position still rides. What is further than the least holds
 /// rows that will be read again. A table without a word of the partition was never reached: the run died inside
 /// its first window, and the partition begins anew.
-pub(crate) fn resume(stored: &[(Table, Vec<PartitionReached>)]) -> BTreeMap<String, Resumed> {
+pub(crate) fn resume_points(stored: &[(Table, Vec<PartitionReached>)]) -> BTreeMap<String, ResumePoint> {
     // There may be a partition for each of 100,000 files, so none is searched for.
     let tables: Vec<(Table, HashMap<&str, &PartitionReached>)> = stored
         .iter()
@@ -100,7 +104,7 @@ pub(crate) fn resume(stored: &[(Table, Vec<PartitionReached>)]) -> BTreeMap<Stri
         let least = at.as_ref().map_or(Position::START, |at| at.reached.next);
         let further = |table: &Table| find(*table, key).is_some_and(|moved| moved.reached.next > least);
         let ahead = Table::ALL.into_iter().filter(further).collect();
-        Resumed { at, source: newest.source.clone(), ahead }
+        ResumePoint { at, source: newest.source.clone(), ahead }
     };
     keys.into_iter().map(|key| (key.to_owned(), resumed(key))).collect()
 }
@@ -108,67 +112,69 @@ pub(crate) fn resume(stored: &[(Table, Vec<PartitionReached>)]) -> BTreeMap<Stri
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
-    use super::super::ledger::Ids;
+    use super::super::ledger::TxnIds;
     use super::*;
     use pinflow_core::position::PartitionProgress;
     use pinflow_dataflows::ingest::StreamHint;
     use pinflow_dataflows::record::Stream;
 
-    const MINE: Owner = Owner { incarnation: 7, nonce: 70 };
+    const MINE: WriterIdentity = WriterIdentity { incarnation: 7, nonce: 70 };
 
     fn at(key: &str, next: u64, carries: StreamHint) -> PartitionReached {
         let reached = PartitionProgress { next: next.into(), rows: next * 2, anchor: 5, seek: 6 };
         PartitionReached { key: key.to_owned(), source: format!("source {key}"), carries, reached }
     }
 
-    fn ledger(owner: Option<Owner>, commits: u64) -> Ledger {
-        let mut ledger = Ledger::default();
+    fn ledger(owner: Option<WriterIdentity>, commits: u64) -> PositionLedger {
+        let mut ledger = PositionLedger::default();
         (ledger.owner, ledger.commits) = (owner, commits);
         ledger
     }
 
     #[test]
     fn an_unanswered_commit_landed_exactly_if_its_number_did() {
-        assert_eq!(outcome(MINE, 4, &ledger(Some(MINE), 4)), Outcome::Durable);
-        assert_eq!(outcome(MINE, 4, &ledger(Some(MINE), 3)), Outcome::Retry);
-        assert_eq!(outcome(MINE, 4, &ledger(Some(MINE), 2)), Outcome::Fenced);
-        assert_eq!(outcome(MINE, 4, &ledger(Some(MINE), 5)), Outcome::Fenced);
-        assert_eq!(outcome(MINE, 4, &ledger(None, 3)), Outcome::Fenced);
-        for other in [Owner { incarnation: 8, nonce: 1 }, Owner { incarnation: 7, nonce: 71 }] {
+        assert_eq!(commit_outcome(MINE, 4, &ledger(Some(MINE), 4)), CommitOutcome::Durable);
+        assert_eq!(commit_outcome(MINE, 4, &ledger(Some(MINE), 3)), CommitOutcome::Retry);
+        assert_eq!(commit_outcome(MINE, 4, &ledger(Some(MINE), 2)), CommitOutcome::Fenced);
+        assert_eq!(commit_outcome(MINE, 4, &ledger(Some(MINE), 5)), CommitOutcome::Fenced);
+        assert_eq!(commit_outcome(MINE, 4, &ledger(None, 3)), CommitOutcome::Fenced);
+        for other in [WriterIdentity { incarnation: 8, nonce: 1 }, WriterIdentity { incarnation: 7, nonce: 71 }] {
             // Even when it landed first: the other one has read it and goes on from there.
-            assert_eq!(outcome(MINE, 4, &ledger(Some(other), 4)), Outcome::Fenced);
+            assert_eq!(commit_outcome(MINE, 4, &ledger(Some(other), 4)), CommitOutcome::Fenced);
         }
     }
 
     #[test]
     fn the_later_start_owns_the_table() {
-        let owner = |incarnation, nonce| Some(Owner { incarnation, nonce });
-        assert_eq!(fence(MINE, None), Fence::Raise);
-        assert_eq!(fence(MINE, owner(6, 1)), Fence::Raise);
-        assert_eq!(fence(MINE, owner(7, 70)), Fence::Held);
-        assert_eq!(fence(MINE, owner(7, 71)), Fence::Lost);
-        assert_eq!(fence(MINE, owner(8, 70)), Fence::Lost);
+        let owner = |incarnation, nonce| Some(WriterIdentity { incarnation, nonce });
+        assert_eq!(fence_state(MINE, None), FenceState::Unclaimed);
+        assert_eq!(fence_state(MINE, owner(6, 1)), FenceState::Unclaimed);
+        assert_eq!(fence_state(MINE, owner(7, 70)), FenceState::Owned);
+        assert_eq!(fence_state(MINE, owner(7, 71)), FenceState::Lost);
+        assert_eq!(fence_state(MINE, owner(8, 70)), FenceState::Lost);
     }
 
     #[test]
     fn a_table_that_is_further_keeps_its_position() {
-        let ids = Ids::new("p");
-        let mut ledger = Ledger::default();
+        let ids = TxnIds::new("p");
+        let mut ledger = PositionLedger::default();
         for action in ids.actions(MINE, 1, &[at("a", 10, StreamHint::Auto), at("b", 10, StreamHint::Auto)]).unwrap() {
             ids.apply(&mut ledger, &action.app_id, action.version).unwrap();
         }
         let pin = StreamHint::Only(Stream::Pin);
         let window = [at("a", 9, pin), at("b", 11, pin), at("c", 1, pin), at("d", 1, StreamHint::Only(Stream::Geo))];
-        let keys: Vec<String> = moves(Table::Pin, &ledger, &window).into_iter().map(|moved| moved.key).collect();
+        let keys: Vec<String> =
+            positions_to_store(Table::Pin, &ledger, &window).into_iter().map(|moved| moved.key).collect();
         assert_eq!(keys, ["b", "c"]);
-        let keys: Vec<String> = moves(Table::Rejected, &ledger, &window).into_iter().map(|moved| moved.key).collect();
+        let keys: Vec<String> =
+            positions_to_store(Table::Rejected, &ledger, &window).into_iter().map(|moved| moved.key).collect();
         assert_eq!(keys, ["b", "c", "d"]);
     }
 
     #[test]
     fn a_position_that_stays_moves_with_what_stands_beside_it() {
-        let ids = Ids::new("p");
-        let mut ledger = Ledger::default();
+        let ids = TxnIds::new("p");
+        let mut ledger = PositionLedger::default();
         for action in ids.actions(MINE, 1, &[at("a", 10, StreamHint::Auto)]).unwrap() {
             ids.apply(&mut ledger, &action.app_id, action.version).unwrap();
         }
@@ -177,7 +183,11 @@ mod tests {
             PartitionReached { reached: PartitionProgress { seek, ..one.reached }, ..one }
         };
         for (next, seek, moves_it) in [(10, 6, false), (10, 7, true), (10, 5, false), (9, 9, false), (11, 0, true)] {
-            assert_eq!(!moves(Table::Pin, &ledger, &[moved(next, seek)]).is_empty(), moves_it, "{next} {seek}");
+            assert_eq!(
+                !positions_to_store(Table::Pin, &ledger, &[moved(next, seek)]).is_empty(),
+                moves_it,
+                "{next} {seek}"
+            );
         }
     }
 
@@ -190,7 +200,7 @@ mod tests {
             (Table::Geo, vec![at("all", 15, StreamHint::Auto)]),
             (Table::User, vec![at("all", 12, StreamHint::Auto), at("half", 3, StreamHint::Auto)]),
         ];
-        let resumed = resume(&stored);
+        let resumed = resume_points(&stored);
         let next = |key: &str| resumed[key].at.as_ref().and_then(|at| at.reached.next.narrow());
         // Died between `rejected` and `pin`.
         assert_eq!((next("only"), &resumed["only"].ahead[..]), (Some(10), &[Table::Rejected][..]));

@@ -6,11 +6,11 @@ use pinflow_dataflows::ingest::RowSink;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 
-use super::columns::{Columns, GeoColumns, PinColumns, RejectedColumns, UserColumns};
+use super::columns::{ColumnBuilders, GeoColumns, PinColumns, RejectedColumns, UserColumns};
 use super::file::Compression;
-use super::group::{Format, RowGroup};
+use super::group::{FileFormat, RowGroup};
 use super::schema::Table;
-use pinflow_connect::sink::Encoder;
+use pinflow_connect::sink::RowEncoder;
 
 /// Rows that are encoded together: enough for the encoder of the file, few enough to stay in the processor's cache and
 /// not to keep the answers waiting.
@@ -19,14 +19,14 @@ const ROWS_MAX: usize = 2_048;
 const BYTES_MAX: usize = 4 << 20;
 /// Everything that one worker has encoded for a window.
 #[derive(Debug, Default)]
-pub struct Batches {
-    tables: [Encoded; 4],
+pub struct EncodedBatches {
+    tables: [EncodedGroup; 4],
 }
 
 /// What was encoded of one table; `None` without rows.
-type Encoded = Option<Result<RowGroup, ParquetError>>;
+type EncodedGroup = Option<Result<RowGroup, ParquetError>>;
 
-impl Batches {
+impl EncodedBatches {
     /// Rows for a table.
     #[must_use]
     pub fn rows(&self, table: Table) -> usize {
@@ -46,17 +46,17 @@ impl Batches {
             .filter_map(|(table, encoded)| Some((table, encoded.as_ref()?.as_ref().ok()?)))
     }
 
-    pub(crate) fn take(&mut self, table: Table) -> Encoded {
+    pub(crate) fn take(&mut self, table: Table) -> EncodedGroup {
         self.tables[table as usize].take()
     }
 }
 
 /// Builders for the four tables. One for each worker.
 pub struct DeltaEncoder {
-    pin: Chunks<PinColumns>,
-    geo: Chunks<GeoColumns>,
-    user: Chunks<UserColumns>,
-    rejected: Chunks<RejectedColumns>,
+    pin: ChunkEncoder<PinColumns>,
+    geo: ChunkEncoder<GeoColumns>,
+    user: ChunkEncoder<UserColumns>,
+    rejected: ChunkEncoder<RejectedColumns>,
 }
 
 impl DeltaEncoder {
@@ -64,10 +64,10 @@ impl DeltaEncoder {
     #[must_use]
     pub fn new(compression: Compression) -> DeltaEncoder {
         DeltaEncoder {
-            pin: Chunks::new(compression),
-            geo: Chunks::new(compression),
-            user: Chunks::new(compression),
-            rejected: Chunks::new(compression),
+            pin: ChunkEncoder::new(compression),
+            geo: ChunkEncoder::new(compression),
+            user: ChunkEncoder::new(compression),
+            rejected: ChunkEncoder::new(compression),
         }
     }
 }
@@ -90,27 +90,33 @@ impl RowSink for DeltaEncoder {
     }
 }
 
-impl Encoder for DeltaEncoder {
-    type Batches = Batches;
+impl RowEncoder for DeltaEncoder {
+    type Batches = EncodedBatches;
 
-    fn cut(&mut self) -> Batches {
+    fn cut(&mut self) -> EncodedBatches {
         // In the order of `Table`.
-        Batches { tables: [self.rejected.cut(), self.pin.cut(), self.geo.cut(), self.user.cut()] }
+        EncodedBatches { tables: [self.rejected.cut(), self.pin.cut(), self.geo.cut(), self.user.cut()] }
     }
 }
 
-struct Chunks<C> {
-    format: Format,
+struct ChunkEncoder<C> {
+    format: FileFormat,
     columns: C,
     rows: usize,
     bytes: usize,
     /// What was encoded since the last cut; after a fault nothing more is, for the commit will tell of it and end the run.
-    encoded: Encoded,
+    encoded: EncodedGroup,
 }
 
-impl<C: Columns> Chunks<C> {
-    fn new(compression: Compression) -> Chunks<C> {
-        Chunks { format: Format::new(C::TABLE, compression), columns: C::default(), rows: 0, bytes: 0, encoded: None }
+impl<C: ColumnBuilders> ChunkEncoder<C> {
+    fn new(compression: Compression) -> ChunkEncoder<C> {
+        ChunkEncoder {
+            format: FileFormat::new(C::TABLE, compression),
+            columns: C::default(),
+            rows: 0,
+            bytes: 0,
+            encoded: None,
+        }
     }
 
     /// Adds one row, which tells how many bytes of text it has.
@@ -137,7 +143,7 @@ impl<C: Columns> Chunks<C> {
         }
     }
 
-    fn cut(&mut self) -> Encoded {
+    fn cut(&mut self) -> EncodedGroup {
         self.encode();
         self.encoded.take()
     }
@@ -168,14 +174,14 @@ mod tests {
     }
 
     /// What a reader finds in the file of a table.
-    fn stored(batches: &mut Batches, table: Table) -> RecordBatch {
+    fn stored(batches: &mut EncodedBatches, table: Table) -> RecordBatch {
         let group = batches.take(table).unwrap().unwrap();
-        let file = file::join(&Format::new(table, Compression::Snappy), vec![group]).unwrap();
+        let file = file::join(&FileFormat::new(table, Compression::Snappy), vec![group]).unwrap();
         let mut batches = ParquetRecordBatchReaderBuilder::try_new(file.bytes).unwrap().build().unwrap();
         batches.next().unwrap().unwrap()
     }
 
-    fn encoded<C>(chunks: &Chunks<C>) -> usize {
+    fn encoded<C>(chunks: &ChunkEncoder<C>) -> usize {
         chunks.encoded.as_ref().map_or(0, |group| group.as_ref().unwrap().rows)
     }
 

@@ -8,13 +8,13 @@ use std::io;
 
 /// Armed for as long as it lives.
 #[cfg(feature = "failpoints")]
-pub struct Armed(#[expect(dead_code, reason = "disarms when dropped")] fail::FailScenario<'static>);
+pub struct ArmedAction(#[expect(dead_code, reason = "disarms when dropped")] fail::FailScenario<'static>);
 
 /// Reads `FAILPOINTS`; `main` calls this before anything else.
 #[cfg(feature = "failpoints")]
 #[must_use]
-pub fn arm() -> Armed {
-    Armed(fail::FailScenario::setup())
+pub fn arm() -> ArmedAction {
+    ArmedAction(fail::FailScenario::setup())
 }
 
 macro_rules! points {

@@ -10,8 +10,8 @@ use deltalake::parquet::file::metadata::ParquetMetaData;
 use deltalake::parquet::file::statistics::Statistics;
 use serde_json::{Map, Value};
 
-use super::group::{Format, RowGroup};
-use super::schema::{Kind, Table, all};
+use super::group::{FileFormat, RowGroup};
+use super::schema::{Table, TableColumnType, all};
 
 /// How data files are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
@@ -63,7 +63,7 @@ impl DataFile {
 }
 
 /// Joins what workers encoded for one table into a file, a row group each.
-pub(crate) fn join(format: &Format, groups: Vec<RowGroup>) -> Result<DataFile, ParquetError> {
+pub(crate) fn join(format: &FileFormat, groups: Vec<RowGroup>) -> Result<DataFile, ParquetError> {
     let rows = groups.iter().map(|group| group.rows).sum();
     let nulls: Vec<usize> =
         (0..all(format.table).count()).map(|at| groups.iter().map(|group| group.nulls[at]).sum()).collect();
@@ -87,7 +87,7 @@ pub(crate) fn join(format: &Format, groups: Vec<RowGroup>) -> Result<DataFile, P
 fn statistics(table: Table, rows: usize, absent: &[usize], metadata: &ParquetMetaData) -> Map<String, Value> {
     let (mut least, mut greatest, mut nulls) = (Map::new(), Map::new(), Map::new());
     for (column, &count) in all(table).zip(absent) {
-        if column.kind == Kind::Pair {
+        if column.kind == TableColumnType::Pair {
             continue; // Engines differ in how they name the elements of a list.
         }
         nulls.insert(column.name.to_owned(), count.into());
@@ -110,7 +110,7 @@ fn statistics(table: Table, rows: usize, absent: &[usize], metadata: &ParquetMet
     stats
 }
 
-fn bounds<'a>(kind: Kind, groups: impl Iterator<Item = &'a Statistics>) -> Option<(Value, Value)> {
+fn bounds<'a>(kind: TableColumnType, groups: impl Iterator<Item = &'a Statistics>) -> Option<(Value, Value)> {
     let mut numbers: Option<(i64, i64)> = None;
     let mut texts: Option<(&[u8], &[u8])> = None;
     for group in groups {
@@ -132,8 +132,8 @@ fn bounds<'a>(kind: Kind, groups: impl Iterator<Item = &'a Statistics>) -> Optio
         numbers = fold(numbers, number);
     }
     match kind {
-        Kind::Long | Kind::Int => numbers.map(|(low, high)| (low.into(), high.into())),
-        Kind::Time => numbers.and_then(|(low, high)| Some((time(low)?.into(), time(high)?.into()))),
+        TableColumnType::Long | TableColumnType::Int => numbers.map(|(low, high)| (low.into(), high.into())),
+        TableColumnType::Time => numbers.and_then(|(low, high)| Some((time(low)?.into(), time(high)?.into()))),
         _ => texts.and_then(|(low, high)| {
             Some((std::str::from_utf8(low).ok()?.into(), std::str::from_utf8(high).ok()?.into()))
         }),

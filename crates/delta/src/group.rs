@@ -26,18 +26,18 @@ const PAGE_BYTES: usize = 256 << 10;
 
 /// How the files of a table are written.
 #[derive(Debug, Clone)]
-pub(crate) struct Format {
+pub(crate) struct FileFormat {
     pub(crate) table: Table,
     pub(crate) compression: Compression,
     schema: TypePtr,
     properties: WriterPropertiesPtr,
 }
 
-impl Format {
-    pub(crate) fn new(table: Table, compression: Compression) -> Format {
+impl FileFormat {
+    pub(crate) fn new(table: Table, compression: Compression) -> FileFormat {
         let schema = ArrowSchemaConverter::new().convert(&table.arrow());
         let schema = schema.expect("each type of the contract has its parquet type").root_schema_ptr();
-        Format { table, compression, schema, properties: Arc::new(properties(table, compression)) }
+        FileFormat { table, compression, schema, properties: Arc::new(properties(table, compression)) }
     }
 
     /// A writer of one file's bytes.

@@ -17,7 +17,7 @@ use deltalake::parquet::file::reader::{ChunkReader, Length};
 use tokio::runtime::Handle;
 
 use super::error::DeltaError;
-use super::log::Log;
+use super::log::TableLog;
 
 /// Where a data file lies.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ struct InBucket {
 
 impl FileAt {
     /// A file of a table. Must be called within the runtime that is to fetch it.
-    pub(crate) fn of(log: &Log, name: &str) -> FileAt {
+    pub(crate) fn of(log: &TableLog, name: &str) -> FileAt {
         let in_bucket =
             || InBucket { store: log.store().clone(), location: log.location(name), runtime: Handle::current() };
         FileAt { path: log.folder.join(name), bucket: log.place().local_folder().is_none().then(in_bucket) }
@@ -51,16 +51,16 @@ impl FileAt {
     }
 
     /// Opens it. On a thread of its own: one of the runtime's must not wait.
-    pub(crate) fn open(&self) -> std::result::Result<Input, DeltaError> {
+    pub(crate) fn open(&self) -> std::result::Result<FileInput, DeltaError> {
         let Some(InBucket { store, location, runtime }) = &self.bucket else {
             let failed = |cause: std::io::Error| match cause.kind() {
                 std::io::ErrorKind::NotFound => DeltaError::MissingFile { path: self.path.clone() },
                 _ => DeltaError::Disk { what: "open", path: self.path.clone(), cause },
             };
-            return File::open(&self.path).map(Input::Disk).map_err(failed);
+            return File::open(&self.path).map(FileInput::Disk).map_err(failed);
         };
         let fetched = runtime.block_on(async { store.get(location).await?.bytes().await });
-        fetched.map(Input::Memory).map_err(|cause| match cause {
+        fetched.map(FileInput::Memory).map_err(|cause| match cause {
             ObjectStoreError::NotFound { .. } => DeltaError::MissingFile { path: self.path.clone() },
             _ => DeltaError::Store { what: "read", path: self.path.display().to_string(), cause },
         })
@@ -68,34 +68,34 @@ impl FileAt {
 }
 
 /// An open file.
-pub(crate) enum Input {
+pub(crate) enum FileInput {
     Disk(File),
     Memory(Bytes),
 }
 
-impl Length for Input {
+impl Length for FileInput {
     fn len(&self) -> u64 {
         match self {
-            Input::Disk(file) => file.len(),
-            Input::Memory(bytes) => bytes.len() as u64,
+            FileInput::Disk(file) => file.len(),
+            FileInput::Memory(bytes) => bytes.len() as u64,
         }
     }
 }
 
-impl ChunkReader for Input {
+impl ChunkReader for FileInput {
     type T = Box<dyn Read>;
 
     fn get_read(&self, start: u64) -> Result<Box<dyn Read>> {
         Ok(match self {
-            Input::Disk(file) => Box::new(file.get_read(start)?),
-            Input::Memory(bytes) => Box::new(bytes.get_read(start)?),
+            FileInput::Disk(file) => Box::new(file.get_read(start)?),
+            FileInput::Memory(bytes) => Box::new(bytes.get_read(start)?),
         })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
         match self {
-            Input::Disk(file) => file.get_bytes(start, length),
-            Input::Memory(bytes) => bytes.get_bytes(start, length),
+            FileInput::Disk(file) => file.get_bytes(start, length),
+            FileInput::Memory(bytes) => bytes.get_bytes(start, length),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::error::DeltaError;
-use super::ledger::Ids;
-use super::log::Log;
+use super::ledger::TxnIds;
+use super::log::TableLog;
 use super::open::{self, ActiveFile, PIPELINE};
 use super::rows;
 use super::schema::Table;
@@ -22,7 +22,7 @@ const RESTORE_TABLE: &str = "restore its folder from a backup, or move all four 
 
 /// One table as of its newest version.
 #[derive(Debug, Clone, Serialize)]
-pub struct Contents {
+pub struct TableContents {
     /// The table's name.
     pub table: &'static str,
     /// Its folder.
@@ -38,9 +38,9 @@ pub struct Contents {
     /// Their rows.
     pub rows: u64,
     /// How far each partition was written.
-    pub positions: Vec<Position>,
+    pub positions: Vec<PartitionPosition>,
     /// The newest commits, newest first.
-    pub history: Vec<Change>,
+    pub history: Vec<CommitSummary>,
     #[serde(skip)]
     pub(crate) place: Location,
     #[serde(skip)]
@@ -62,7 +62,7 @@ pub struct Contents {
 
 /// How far a partition was written to a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Position {
+pub struct PartitionPosition {
     /// What its rows' `_source` says.
     pub source: String,
     /// The next position to read.
@@ -74,7 +74,7 @@ pub struct Position {
 
 /// One commit.
 #[derive(Debug, Clone, Serialize)]
-pub struct Change {
+pub struct CommitSummary {
     /// The version it made.
     pub version: u64,
     /// When.
@@ -101,7 +101,7 @@ fn serialize_all<S: serde::Serializer>(
 ///
 /// # Errors
 /// If there is no table of pinflow, or one cannot be read.
-pub async fn inspect(place: impl Into<Location>, history: usize) -> Result<Vec<Contents>, DeltaError> {
+pub async fn inspect(place: impl Into<Location>, history: usize) -> Result<Vec<TableContents>, DeltaError> {
     let place = place.into().resolve_existing()?;
     let mut found = read_consistently(&place, history).await?;
     for _ in 1..LISTINGS_MAX {
@@ -123,13 +123,13 @@ pub async fn inspect(place: impl Into<Location>, history: usize) -> Result<Vec<C
 /// A window is committed to `rejected` first. So whatever position a cleaned table has when it is read, all rejections
 /// before it are in the `rejected` that is read later. What a table holds beyond the least position of all does not
 /// count as read, so the least position is the consistent point.
-async fn read_consistently(place: &Location, history: usize) -> Result<Vec<Contents>, DeltaError> {
+async fn read_consistently(place: &Location, history: usize) -> Result<Vec<TableContents>, DeltaError> {
     let is_alone = is_table(place).await?;
     let mut listed = tables(place).await?;
     listed.sort_by_key(|(table, _)| *table == Table::Rejected);
     let mut found = Vec::new();
     for (table, place) in listed {
-        found.push(Contents { is_alone, ..read(table, &place, history).await? });
+        found.push(TableContents { is_alone, ..read(table, &place, history).await? });
     }
     found.sort_by_key(|contents| contents.which);
     Ok(found)
@@ -139,7 +139,7 @@ async fn read_consistently(place: &Location, history: usize) -> Result<Vec<Conte
 ///
 /// Tables in which no position was ever stored may be few: a run that dies while it creates them leaves some.
 #[must_use]
-pub fn missing_tables(found: &[Contents]) -> Vec<String> {
+pub fn missing_tables(found: &[TableContents]) -> Vec<String> {
     let is_written = found.iter().any(|contents| !contents.reached.is_empty());
     if !is_written || found.iter().any(|contents| contents.is_alone) {
         return Vec::new();
@@ -175,28 +175,28 @@ async fn is_table(place: &Location) -> Result<bool, DeltaError> {
     Ok(place.list_entries().await?.folders.iter().any(|name| name == "_delta_log"))
 }
 
-async fn read(table: Table, place: &Location, history: usize) -> Result<Contents, DeltaError> {
-    let log = Log::new(place)?;
+async fn read(table: Table, place: &Location, history: usize) -> Result<TableContents, DeltaError> {
+    let log = TableLog::new(place)?;
     let folder = place.name();
     let foreign = |what: String| DeltaError::Foreign { path: folder.to_owned(), what };
     let version = log.newest().await?.ok_or_else(|| foreign("a log without commits".to_owned()))?;
     // First: these errors name the file and the mend, the library's do not.
     log.txns(version).await?;
     let pipeline = pipeline(&log, version).await?;
-    let loaded = open::load(&log, table, version, &Ids::new(&pipeline)).await?;
-    let unstorable = |fault: super::ledger::Unstorable| DeltaError::Position {
+    let loaded = open::load(&log, table, version, &TxnIds::new(&pipeline)).await?;
+    let unstorable = |fault: super::ledger::InvalidTxn| DeltaError::Position {
         path: folder.to_owned(),
         key: fault.key,
         what: fault.what,
     };
     let reached = loaded.ledger.partitions().map_err(unstorable)?;
     let active = open::active_files(&loaded.handle, &log)?;
-    let position = |moved: &PartitionReached| Position {
+    let position = |moved: &PartitionReached| PartitionPosition {
         source: moved.source.clone(),
         next: moved.reached.next,
         rows: moved.reached.rows,
     };
-    Ok(Contents {
+    Ok(TableContents {
         table: table.name(),
         path: folder.to_owned(),
         pipeline,
@@ -217,7 +217,7 @@ async fn read(table: Table, place: &Location, history: usize) -> Result<Contents
 }
 
 /// The pipeline that a table names as its writer.
-async fn pipeline(log: &Log, version: u64) -> Result<String, DeltaError> {
+async fn pipeline(log: &TableLog, version: u64) -> Result<String, DeltaError> {
     let mut handle = open::builder(log)?.build().map_err(open::failed("open", log))?;
     handle.load_version(version).await.map_err(open::failed("open", log))?;
     let snapshot = handle.snapshot().map_err(open::failed("open", log))?;
@@ -229,7 +229,7 @@ async fn pipeline(log: &Log, version: u64) -> Result<String, DeltaError> {
 }
 
 /// The newest commits that the log still holds.
-async fn changes(log: &Log, version: u64, limit: usize) -> Result<Vec<Change>, DeltaError> {
+async fn changes(log: &TableLog, version: u64, limit: usize) -> Result<Vec<CommitSummary>, DeltaError> {
     let mut changes = Vec::new();
     for version in (0..=version).rev().take(limit) {
         let Some(commit) = log.commit(version).await? else { break };
@@ -238,7 +238,7 @@ async fn changes(log: &Log, version: u64, limit: usize) -> Result<Vec<Change>, D
         let positions = info["pinflow"]["positions"].as_object();
         let moved = positions.into_iter().flatten();
         let moved = moved.filter_map(|(source, next)| Some((source.clone(), position::from_json(next)?)));
-        changes.push(Change {
+        changes.push(CommitSummary {
             version,
             time: time.map(|time| format!("{time:.3}")),
             operation: info["operation"].as_str().unwrap_or("?").to_owned(),

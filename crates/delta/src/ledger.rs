@@ -29,32 +29,32 @@ use pinflow_core::position::{PartitionProgress, Position};
 
 /// A number or a name that cannot be stored, or that was stored and cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unstorable {
+pub(crate) struct InvalidTxn {
     pub(crate) key: String,
     pub(crate) what: String,
 }
 
 /// Everything that one pipeline's `txn` actions say in one table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Ledger {
+pub(crate) struct PositionLedger {
     /// The writer's incarnation and nonce, once there was one.
-    pub(crate) owner: Option<Owner>,
+    pub(crate) owner: Option<WriterIdentity>,
     /// Commits so far.
     pub(crate) commits: u64,
-    partitions: BTreeMap<String, Fields>,
+    partitions: BTreeMap<String, PartitionFields>,
     /// Rows of each partition whose deletion was accepted.
     deleted: BTreeMap<String, u64>,
 }
 
 /// One running writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Owner {
+pub(crate) struct WriterIdentity {
     pub(crate) incarnation: u64,
     pub(crate) nonce: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Fields {
+struct PartitionFields {
     next: Option<u64>,
     /// The upper limbs of `next`. A position only grows: once it has some, every commit that moves it says them.
     upper: [u64; 2],
@@ -67,26 +67,26 @@ struct Fields {
 
 /// The application ids of one pipeline.
 #[derive(Debug, Clone)]
-pub(crate) struct Ids {
+pub(crate) struct TxnIds {
     prefix: String,
 }
 
-impl Ids {
-    pub(crate) fn new(pipeline: &str) -> Ids {
-        Ids { prefix: format!("pinflow/v1/{}", escape(pipeline).replace('/', "%2F")) }
+impl TxnIds {
+    pub(crate) fn new(pipeline: &str) -> TxnIds {
+        TxnIds { prefix: format!("pinflow/v1/{}", escape(pipeline).replace('/', "%2F")) }
     }
 
     /// The actions of a commit: the owner, the number of the commit, and the positions that move.
     pub(crate) fn actions(
         &self,
-        owner: Owner,
+        owner: WriterIdentity,
         commits: u64,
         moves: &[PartitionReached],
-    ) -> Result<Vec<Transaction>, Unstorable> {
+    ) -> Result<Vec<Transaction>, InvalidTxn> {
         let mut actions = Vec::with_capacity(3 + moves.len() * 6);
         let mut add = |id: String, key: &str, number: u64| {
             let version = i64::try_from(number)
-                .map_err(|_| Unstorable { key: key.to_owned(), what: format!("{number} is above 2^63-1") })?;
+                .map_err(|_| InvalidTxn { key: key.to_owned(), what: format!("{number} is above 2^63-1") })?;
             actions.push(Transaction::new(id, version));
             Ok(())
         };
@@ -126,12 +126,12 @@ impl Ids {
     }
 
     /// Takes in one `txn` action; those of other applications are left alone.
-    pub(crate) fn apply(&self, ledger: &mut Ledger, id: &str, number: i64) -> Result<(), Unstorable> {
+    pub(crate) fn apply(&self, ledger: &mut PositionLedger, id: &str, number: i64) -> Result<(), InvalidTxn> {
         let Some(rest) = id.strip_prefix(&self.prefix) else { return Ok(()) };
-        let unstorable = |what: String| Unstorable { key: id.to_owned(), what };
+        let unstorable = |what: String| InvalidTxn { key: id.to_owned(), what };
         let number = u64::try_from(number).map_err(|_| unstorable(format!("{number} is negative")))?;
         if let Some(field) = rest.strip_prefix('#') {
-            let owner = ledger.owner.get_or_insert(Owner { incarnation: 0, nonce: 0 });
+            let owner = ledger.owner.get_or_insert(WriterIdentity { incarnation: 0, nonce: 0 });
             match field {
                 "owner" => owner.incarnation = number,
                 "nonce" => owner.nonce = number,
@@ -165,10 +165,10 @@ impl Ids {
     }
 }
 
-impl Ledger {
+impl PositionLedger {
     /// How far a partition was written to this table.
     pub(crate) fn next(&self, key: &str) -> Option<Position> {
-        self.partitions.get(key).and_then(Fields::next)
+        self.partitions.get(key).and_then(PartitionFields::next)
     }
 
     /// The same, with what is stored beside the position (see [`PartitionProgress::seek`]).
@@ -193,25 +193,25 @@ impl Ledger {
     }
 
     /// Every partition with its position.
-    pub(crate) fn partitions(&self) -> Result<Vec<PartitionReached>, Unstorable> {
+    pub(crate) fn partitions(&self) -> Result<Vec<PartitionReached>, InvalidTxn> {
         self.partitions.iter().map(|(key, fields)| fields.complete(key)).collect()
     }
 }
 
-impl Fields {
+impl PartitionFields {
     fn next(&self) -> Option<Position> {
         let [next1, next2] = self.upper;
         Position::from_limbs([self.next?, next1, next2])
     }
 
-    fn complete(&self, key: &str) -> Result<PartitionReached, Unstorable> {
-        let missing = |what: &str| Unstorable { key: key.to_owned(), what: format!("no {what}") };
+    fn complete(&self, key: &str) -> Result<PartitionReached, InvalidTxn> {
+        let missing = |what: &str| InvalidTxn { key: key.to_owned(), what: format!("no {what}") };
         let carries = self.carries.ok_or_else(|| missing("carries"))?;
         Ok(PartitionReached {
             key: key.to_owned(),
             source: self.source.clone().ok_or_else(|| missing("source"))?,
             carries: number_carries(carries)
-                .ok_or_else(|| Unstorable { key: key.to_owned(), what: format!("carries {carries}") })?,
+                .ok_or_else(|| InvalidTxn { key: key.to_owned(), what: format!("carries {carries}") })?,
             reached: PartitionProgress {
                 next: self.next().ok_or_else(|| missing("next"))?,
                 rows: self.rows.ok_or_else(|| missing("rows"))?,
@@ -277,9 +277,9 @@ mod tests {
             moves in proptest::collection::btree_map("[a-c%#/2350]{0,8}", any_move(), 0..6),
         ) {
             let moves: Vec<_> = moves.into_iter().map(|(key, m)| PartitionReached { key, ..m }).collect();
-            let ids = Ids::new(&pipeline);
-            let owner = Owner { incarnation: 3, nonce: 4 };
-            let mut ledger = Ledger::default();
+            let ids = TxnIds::new(&pipeline);
+            let owner = WriterIdentity { incarnation: 3, nonce: 4 };
+            let mut ledger = PositionLedger::default();
             for action in ids.actions(owner, 5, &moves).unwrap() {
                 prop_assert_eq!(action.last_updated, None);
                 ids.apply(&mut ledger, &action.app_id, action.version).unwrap();
@@ -292,12 +292,12 @@ mod tests {
         #[test]
         fn pipelines_never_see_one_another(ours in "[ab#%/]{1,4}", theirs in "[ab#%/]{1,4}", moved in any_move()) {
             prop_assume!(ours != theirs);
-            let mut ledger = Ledger::default();
-            let owner = Owner { incarnation: 1, nonce: 1 };
-            for action in Ids::new(&theirs).actions(owner, 1, &[moved]).unwrap() {
-                Ids::new(&ours).apply(&mut ledger, &action.app_id, action.version).unwrap();
+            let mut ledger = PositionLedger::default();
+            let owner = WriterIdentity { incarnation: 1, nonce: 1 };
+            for action in TxnIds::new(&theirs).actions(owner, 1, &[moved]).unwrap() {
+                TxnIds::new(&ours).apply(&mut ledger, &action.app_id, action.version).unwrap();
             }
-            prop_assert_eq!(ledger, Ledger::default());
+            prop_assert_eq!(ledger, PositionLedger::default());
         }
     }
 
@@ -309,15 +309,15 @@ mod tests {
             carries: StreamHint::Auto,
             reached: PartitionProgress { rows: 1 << 63, ..PartitionProgress::NONE },
         };
-        assert!(Ids::new("p").actions(Owner { incarnation: 1, nonce: 1 }, 1, &[moved]).is_err());
-        assert!(Ids::new("p").apply(&mut Ledger::default(), "pinflow/v1/p/k", -1).is_err());
-        assert!(Ids::new("p").apply(&mut Ledger::default(), "pinflow/v1/p/k#later", 1).is_err());
+        assert!(TxnIds::new("p").actions(WriterIdentity { incarnation: 1, nonce: 1 }, 1, &[moved]).is_err());
+        assert!(TxnIds::new("p").apply(&mut PositionLedger::default(), "pinflow/v1/p/k", -1).is_err());
+        assert!(TxnIds::new("p").apply(&mut PositionLedger::default(), "pinflow/v1/p/k#later", 1).is_err());
     }
 
     #[test]
     fn half_a_position_is_no_position() {
-        let mut ledger = Ledger::default();
-        Ids::new("p").apply(&mut ledger, "pinflow/v1/p/k", 7).unwrap();
+        let mut ledger = PositionLedger::default();
+        TxnIds::new("p").apply(&mut ledger, "pinflow/v1/p/k", 7).unwrap();
         assert_eq!(ledger.partitions().unwrap_err().key, "k");
     }
 }

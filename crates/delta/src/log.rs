@@ -28,11 +28,11 @@ use pinflow_storage::Location;
 pub(crate) const COMPACTION_MARK: &str = "compaction";
 
 /// What identifies a commit's bytes.
-pub(crate) type Digest = [u8; 32];
+pub(crate) type CommitDigest = [u8; 32];
 
 /// One table's log.
 #[derive(Debug, Clone)]
-pub(crate) struct Log {
+pub(crate) struct TableLog {
     /// The table's folder, as people know it.
     pub(crate) folder: PathBuf,
     place: Location,
@@ -42,27 +42,27 @@ pub(crate) struct Log {
 
 /// One commit.
 #[derive(Debug)]
-pub(crate) struct Commit {
-    pub(crate) digest: Digest,
-    pub(crate) lines: Vec<Line>,
+pub(crate) struct LogCommit {
+    pub(crate) digest: CommitDigest,
+    pub(crate) lines: Vec<LogAction>,
 }
 
 /// One action; those that say nothing of interest here are empty.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Line {
-    pub(crate) txn: Option<Txn>,
+pub(crate) struct LogAction {
+    pub(crate) txn: Option<TxnAction>,
     pub(crate) meta_data: Option<MetaData>,
-    pub(crate) protocol: Option<Protocol>,
-    pub(crate) add: Option<Added>,
-    pub(crate) remove: Option<Removed>,
+    pub(crate) protocol: Option<ProtocolAction>,
+    pub(crate) add: Option<AddAction>,
+    pub(crate) remove: Option<RemoveAction>,
     pub(crate) commit_info: Option<serde_json::Value>,
 }
 
 /// A `txn` action.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Txn {
+pub(crate) struct TxnAction {
     pub(crate) app_id: String,
     pub(crate) version: i64,
 }
@@ -70,7 +70,7 @@ pub(crate) struct Txn {
 /// An `add` action.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Added {
+pub(crate) struct AddAction {
     /// Of the file, in the table's folder, encoded as in a URL.
     pub(crate) path: String,
     #[serde(default)]
@@ -80,7 +80,7 @@ pub(crate) struct Added {
     pub(crate) data_change: Option<bool>,
 }
 
-impl Added {
+impl AddAction {
     /// Rows of the file, where its statistics say.
     pub(crate) fn rows(&self) -> Option<u64> {
         serde_json::from_str::<serde_json::Value>(self.stats.as_deref()?).ok()?["numRecords"].as_u64()
@@ -90,7 +90,7 @@ impl Added {
 /// A `remove` action.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Removed {
+pub(crate) struct RemoveAction {
     /// Of the file, in the table's folder, encoded as in a URL.
     pub(crate) path: String,
     /// Whether the commit changes rows; a compaction does not.
@@ -113,12 +113,12 @@ pub(crate) struct MetaData {
 /// A `protocol` action.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Protocol {
+pub(crate) struct ProtocolAction {
     pub(crate) min_reader_version: i64,
     pub(crate) min_writer_version: i64,
 }
 
-impl Commit {
+impl LogCommit {
     /// Whether it joined files, and another engine made it.
     pub(crate) fn is_foreign_compaction(&self) -> bool {
         let info = self.lines.iter().find_map(|line| line.commit_info.as_ref());
@@ -139,14 +139,14 @@ impl Commit {
 }
 
 /// The digest of a commit's bytes.
-pub(crate) fn digest(bytes: &[u8]) -> Digest {
+pub(crate) fn digest(bytes: &[u8]) -> CommitDigest {
     Sha256::digest(bytes).into()
 }
 
-impl Log {
+impl TableLog {
     /// The log of the table in a place, which has an absolute name.
-    pub(crate) fn new(place: &Location) -> Result<Log, DeltaError> {
-        Ok(Log { folder: place.name().to_owned(), root: place.prefix()?, place: place.clone() })
+    pub(crate) fn new(place: &Location) -> Result<TableLog, DeltaError> {
+        Ok(TableLog { folder: place.name().to_owned(), root: place.prefix()?, place: place.clone() })
     }
 
     /// Where the table lies.
@@ -180,11 +180,11 @@ impl Log {
     }
 
     /// A commit; `None` if there is none of this version.
-    pub(crate) async fn commit(&self, version: u64) -> Result<Option<Commit>, DeltaError> {
+    pub(crate) async fn commit(&self, version: u64) -> Result<Option<LogCommit>, DeltaError> {
         let location = self.commit_location(version);
         let Some(bytes) = self.get(&location).await? else { return Ok(None) };
         let lines = parse(&bytes).map_err(|what| DeltaError::Torn { path: self.shown(&location), what })?;
-        Ok(Some(Commit { digest: digest(&bytes), lines }))
+        Ok(Some(LogCommit { digest: digest(&bytes), lines }))
     }
 
     /// Where a file lies that an action names, as people know it; `None` if its name cannot be read.
@@ -210,7 +210,7 @@ impl Log {
 
     /// Every `txn` action up to a version, oldest first: from the newest checkpoint, then commit by commit.
     /// And the digest of that version's commit, unless the log was cleaned up to it.
-    pub(crate) async fn txns(&self, version: u64) -> Result<(Vec<Txn>, Option<Digest>), DeltaError> {
+    pub(crate) async fn txns(&self, version: u64) -> Result<(Vec<TxnAction>, Option<CommitDigest>), DeltaError> {
         let mut txns = Vec::new();
         let mut first = 0;
         if let Some((checkpoint, parts)) = self.checkpoint(version).await? {
@@ -271,7 +271,7 @@ impl Log {
     }
 
     /// The `txn` actions of a checkpoint file.
-    pub(crate) async fn checkpoint_txns(&self, location: &Path) -> Result<Vec<Txn>, DeltaError> {
+    pub(crate) async fn checkpoint_txns(&self, location: &Path) -> Result<Vec<TxnAction>, DeltaError> {
         let bytes = self.get(location).await?.unwrap_or_default();
         let path = self.shown(location);
         let read = tokio::task::spawn_blocking(move || read_txns(bytes));
@@ -304,12 +304,12 @@ pub(crate) fn checkpoint_name(name: &str) -> Option<(u64, usize)> {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Vec<Line>, String> {
+fn parse(bytes: &[u8]) -> Result<Vec<LogAction>, String> {
     let lines = bytes.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
     lines.map(|(at, line)| serde_json::from_slice(line).map_err(|e| format!("line {}: {e}", at + 1))).collect()
 }
 
-fn read_txns(bytes: bytes::Bytes) -> Result<Vec<Txn>, ParquetError> {
+fn read_txns(bytes: bytes::Bytes) -> Result<Vec<TxnAction>, ParquetError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
     let columns = ["txn.appId", "txn.version"];
     let mask = ProjectionMask::columns(builder.parquet_schema(), columns);
@@ -322,7 +322,7 @@ fn read_txns(bytes: bytes::Bytes) -> Result<Vec<Txn>, ParquetError> {
         let versions = txn.column_by_name("version").and_then(|v| v.as_primitive_opt::<Int64Type>());
         let versions = versions.ok_or_else(shape)?;
         let set = |at: &usize| txn.is_valid(*at) && ids.is_valid(*at) && versions.is_valid(*at);
-        let txn = |at| Txn { app_id: ids.value(at).to_owned(), version: versions.value(at) };
+        let txn = |at| TxnAction { app_id: ids.value(at).to_owned(), version: versions.value(at) };
         txns.extend((0..batch.num_rows()).filter(set).map(txn));
     }
     Ok(txns)

@@ -20,7 +20,7 @@ use serde_json::json;
 use super::error::DeltaError;
 use super::input::FileAt;
 use super::inspect::tables;
-use super::log::{Commit, Log};
+use super::log::{LogCommit, TableLog};
 use super::open::{builder, failed};
 use super::rows::count_rows;
 use pinflow_storage::{Location, error_summary};
@@ -71,13 +71,13 @@ pub async fn restore_missing_files(place: impl Into<Location>) -> Result<Vec<Mis
     let place = place.into().resolve_existing()?;
     let mut found = Vec::new();
     for (_, place) in tables(&place).await? {
-        found.extend(restore_table(&Log::new(&place)?).await?);
+        found.extend(restore_table(&TableLog::new(&place)?).await?);
     }
     Ok(found)
 }
 
 /// A file that can take the place of a missing one.
-struct Replacement {
+struct ReplacementFile {
     name: String,
     meta: ObjectMeta,
     rows: u64,
@@ -85,7 +85,7 @@ struct Replacement {
     stats: Option<String>,
 }
 
-async fn restore_table(log: &Log) -> Result<Vec<MissingFile>, DeltaError> {
+async fn restore_table(log: &TableLog) -> Result<Vec<MissingFile>, DeltaError> {
     let handle = builder(log)?.load().await.map_err(failed("open", log))?;
     let snapshot = handle.snapshot().map_err(failed("read", log))?;
     let active: BTreeMap<String, Option<u64>> = snapshot
@@ -125,10 +125,10 @@ async fn restore_table(log: &Log) -> Result<Vec<MissingFile>, DeltaError> {
 }
 
 fn describe(
-    log: &Log,
+    log: &TableLog,
     name: &str,
     rows: Option<u64>,
-    found: Result<Vec<Replacement>, String>,
+    found: Result<Vec<ReplacementFile>, String>,
     version: u64,
 ) -> MissingFile {
     let outcome = match found {
@@ -143,12 +143,12 @@ fn describe(
 
 /// The files that together hold the rows of a missing one, or why there are none.
 async fn replacements(
-    log: &Log,
+    log: &TableLog,
     history: &FileHistory,
     missing: &str,
     rows: Option<u64>,
     taken: &BTreeSet<String>,
-) -> Result<Result<Vec<Replacement>, String>, DeltaError> {
+) -> Result<Result<Vec<ReplacementFile>, String>, DeltaError> {
     let mut names = match history.replaced_by(missing) {
         Ok(replaced) => replaced.to_vec(),
         Err(reason) => return Ok(Err(reason)),
@@ -160,7 +160,7 @@ async fn replacements(
         }
         match find(log, &name).await? {
             Some(meta) => match count_rows(FileAt::of(log, &name)).await {
-                Ok(rows) => files.push(Replacement { stats: history.stats_of(&name), name, meta, rows }),
+                Ok(rows) => files.push(ReplacementFile { stats: history.stats_of(&name), name, meta, rows }),
                 Err(error) => return Ok(Err(error_summary(&error))),
             },
             // Compacted before, and its own parts may still be there.
@@ -178,8 +178,8 @@ async fn replacements(
     })
 }
 
-fn add_action(file: &Replacement) -> Add {
-    let Replacement { name, meta, rows, stats } = file;
+fn add_action(file: &ReplacementFile) -> Add {
+    let ReplacementFile { name, meta, rows, stats } = file;
     Add {
         path: name.clone(),
         size: i64::try_from(meta.size).unwrap_or(i64::MAX),
@@ -191,7 +191,7 @@ fn add_action(file: &Replacement) -> Add {
 }
 
 /// A file of a table; `None` if it is not there.
-async fn find(log: &Log, name: &str) -> Result<Option<ObjectMeta>, DeltaError> {
+async fn find(log: &TableLog, name: &str) -> Result<Option<ObjectMeta>, DeltaError> {
     let location = log.location(name);
     match log.store().head(&location).await {
         Ok(meta) => Ok(Some(meta)),
@@ -200,7 +200,7 @@ async fn find(log: &Log, name: &str) -> Result<Option<ObjectMeta>, DeltaError> {
     }
 }
 
-async fn commit(log: &Log, version: u64, actions: Vec<Action>) -> Result<(), DeltaError> {
+async fn commit(log: &TableLog, version: u64, actions: Vec<Action>) -> Result<(), DeltaError> {
     let mark = ("pinflow".to_owned(), json!({ "repair": true }));
     let operation = DeltaOperation::FileSystemCheck {};
     let bytes = CommitData::new(actions, operation, HashMap::from([mark]), Vec::new()).get_bytes();
@@ -226,7 +226,7 @@ struct FileHistory {
 
 impl FileHistory {
     /// Reads the commits back from a version until one is no longer in the log.
-    async fn read(log: &Log, version: u64) -> Result<FileHistory, DeltaError> {
+    async fn read(log: &TableLog, version: u64) -> Result<FileHistory, DeltaError> {
         let mut history = FileHistory::default();
         for version in (0..=version).rev() {
             let Some(commit) = log.commit(version).await? else { break };
@@ -236,7 +236,7 @@ impl FileHistory {
     }
 
     /// Adds a commit that is older than those added so far.
-    fn add_older(&mut self, commit: &Commit) {
+    fn add_older(&mut self, commit: &LogCommit) {
         let decode = |path: &str| Path::from_url_path(path).ok().map(|path| path.as_ref().to_owned());
         let adds: Vec<_> = commit.lines.iter().filter_map(|line| line.add.as_ref()).collect();
         let removes: Vec<_> = commit.lines.iter().filter_map(|line| line.remove.as_ref()).collect();
@@ -284,7 +284,7 @@ mod tests {
         let mut history = FileHistory::default();
         for lines in commits {
             let lines = lines.iter().map(|line| serde_json::from_value(line.clone()).unwrap()).collect();
-            history.add_older(&Commit { digest: [0; 32], lines });
+            history.add_older(&LogCommit { digest: [0; 32], lines });
         }
         history
     }

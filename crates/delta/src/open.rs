@@ -1,6 +1,6 @@
 //! Opening the tables: find or create them, check that they are ours, raise the fence.
 //!
-//! Nothing is written to a folder before everything in all four was found to be as it must. With [`Claim::AtOpen`] the
+//! Nothing is written to a folder before everything in all four was found to be as it must. With [`ClaimPolicy::AtOpen`] the
 //! fence stands in all four before a position is read: from then on no older writer can move one.
 
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use url::Url;
 
-use super::Settings;
+use super::TablesSettings;
 use super::active::ActiveRows;
-use super::claim::{self, Claim};
+use super::claim::{self, ClaimPolicy};
 use super::error::DeltaError;
 use super::failpoints;
 use super::input::FileAt;
-use super::ledger::{Ids, Ledger, Owner};
-use super::log::Log;
+use super::ledger::{PositionLedger, TxnIds, WriterIdentity};
+use super::log::TableLog;
 use super::rows;
 use super::schema::Table;
 use super::writer::{TableWriter, check_metadata, check_protocol};
@@ -49,31 +49,31 @@ pub(crate) struct ActiveFile {
 }
 
 /// A table at one version.
-pub(crate) struct Loaded {
+pub(crate) struct LoadedTable {
     pub(crate) handle: DeltaTable,
     pub(crate) version: u64,
-    pub(crate) ledger: Ledger,
-    pub(crate) digest: Option<super::log::Digest>,
+    pub(crate) ledger: PositionLedger,
+    pub(crate) digest: Option<super::log::CommitDigest>,
     pub(crate) pipeline: Option<String>,
 }
 
 /// An opened table: fenced, with the files that it held then.
-pub(crate) struct Opened {
+pub(crate) struct OpenedTable {
     pub(crate) writer: TableWriter,
     pub(crate) files: Vec<ActiveFile>,
 }
 
 /// Opens all four, in the order of [`Table::ALL`].
-pub(crate) async fn open(settings: &Settings) -> Result<Vec<Opened>, DeltaError> {
+pub(crate) async fn open(settings: &TablesSettings) -> Result<Vec<OpenedTable>, DeltaError> {
     let root = settings.root.prepare_for_writing().await?;
-    let ids = Arc::new(Ids::new(&settings.pipeline));
+    let ids = Arc::new(TxnIds::new(&settings.pipeline));
     let mut found = Vec::new();
     for table in Table::ALL {
-        let log = Log::new(&root.join(table.name()))?;
+        let log = TableLog::new(&root.join(table.name()))?;
         let loaded = find(&log, table, &settings.pipeline, &ids).await?;
         found.push((table, log, loaded));
     }
-    check_sisters(&found)?;
+    check_sibling_tables(&found)?;
     let mut opened = Vec::new();
     for (table, log, loaded) in found {
         let loaded = match loaded {
@@ -82,7 +82,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<Vec<Opened>, DeltaError>
         };
         opened.push(into_writer(table, log, loaded, settings, &ids));
     }
-    if settings.claim == Claim::AtOpen {
+    if settings.claim == ClaimPolicy::AtOpen {
         claim::fence(opened.iter_mut().map(|(writer, _)| writer)).await?;
     }
     let mut tables = Vec::new();
@@ -95,17 +95,17 @@ pub(crate) async fn open(settings: &Settings) -> Result<Vec<Opened>, DeltaError>
         }
         let with_rows = files.iter().map(|file| (file.at.path.clone(), file.rows.unwrap_or(0)));
         writer.active = Some(ActiveRows::new(with_rows));
-        tables.push(Opened { files, writer });
+        tables.push(OpenedTable { files, writer });
     }
     Ok(tables)
 }
 
 fn into_writer(
     table: Table,
-    log: Log,
-    loaded: Loaded,
-    settings: &Settings,
-    ids: &Arc<Ids>,
+    log: TableLog,
+    loaded: LoadedTable,
+    settings: &TablesSettings,
+    ids: &Arc<TxnIds>,
 ) -> (TableWriter, DeltaTable) {
     let id = loaded.handle.snapshot().map(|snapshot| snapshot.metadata().id().to_owned()).unwrap_or_default();
     let writer = TableWriter {
@@ -113,8 +113,8 @@ fn into_writer(
         log,
         ids: ids.clone(),
         pipeline: settings.pipeline.clone(),
-        owner: Owner { incarnation: 0, nonce: 0 },
-        pauses: settings.pauses.clone(),
+        owner: WriterIdentity { incarnation: 0, nonce: 0 },
+        stalls: settings.stalls.clone(),
         version: loaded.version,
         digest: loaded.digest,
         id,
@@ -125,13 +125,13 @@ fn into_writer(
     (writer, loaded.handle)
 }
 
-pub(crate) fn failed(what: &'static str, log: &Log) -> impl FnOnce(DeltaTableError) -> DeltaError {
+pub(crate) fn failed(what: &'static str, log: &TableLog) -> impl FnOnce(DeltaTableError) -> DeltaError {
     let path = log.folder.clone();
     move |cause| DeltaError::Library { what, path, cause: Box::new(cause) }
 }
 
 /// A table that is there, checked; `None` if its folder is free.
-async fn find(log: &Log, table: Table, pipeline: &str, ids: &Ids) -> Result<Option<Loaded>, DeltaError> {
+async fn find(log: &TableLog, table: Table, pipeline: &str, ids: &TxnIds) -> Result<Option<LoadedTable>, DeltaError> {
     let Some(version) = log.newest().await? else {
         refuse_foreign(log).await?;
         return Ok(None);
@@ -155,7 +155,7 @@ async fn find(log: &Log, table: Table, pipeline: &str, ids: &Ids) -> Result<Opti
 }
 
 /// Reads a table as of a version, and checks that it can be written and read by these rules.
-pub(crate) async fn load(log: &Log, table: Table, version: u64, ids: &Ids) -> Result<Loaded, DeltaError> {
+pub(crate) async fn load(log: &TableLog, table: Table, version: u64, ids: &TxnIds) -> Result<LoadedTable, DeltaError> {
     // First: these errors name the file and the mend, the library's do not.
     let (txns, digest) = log.txns(version).await?;
     let mut handle = builder(log)?.build().map_err(failed("open", log))?;
@@ -169,7 +169,7 @@ pub(crate) async fn load(log: &Log, table: Table, version: u64, ids: &Ids) -> Re
     let names = properties.keys().map(String::as_str);
     check_metadata(log, table, &schema, metadata.partition_columns(), names)?;
     let pipeline = properties.get(PIPELINE).cloned();
-    let mut ledger = Ledger::default();
+    let mut ledger = PositionLedger::default();
     for txn in txns {
         ids.apply(&mut ledger, &txn.app_id, txn.version).map_err(|fault| DeltaError::Position {
             path: log.folder.clone(),
@@ -177,7 +177,7 @@ pub(crate) async fn load(log: &Log, table: Table, version: u64, ids: &Ids) -> Re
             what: fault.what,
         })?;
     }
-    Ok(Loaded { handle, version, ledger, digest, pipeline })
+    Ok(LoadedTable { handle, version, ledger, digest, pipeline })
 }
 
 /// What the library opens a table with.
@@ -185,7 +185,7 @@ pub(crate) async fn load(log: &Log, table: Table, version: u64, ids: &Ids) -> Re
 /// On the disk the table is the root of the store that the library sees, under the URL `file:///`. So it never learns
 /// the folder's name: it would decode what only looks like percent codes, and open another folder. In a bucket names
 /// are limited to letters that URLs do not encode.
-pub(crate) fn builder(log: &Log) -> Result<DeltaTableBuilder, DeltaError> {
+pub(crate) fn builder(log: &TableLog) -> Result<DeltaTableBuilder, DeltaError> {
     // A handle of its own, a bound of its own: what streams of one hold open never keeps another's from beginning.
     let (store, url): (Arc<dyn ObjectStore>, Option<Url>) = match log.place().bucket_url() {
         None => {
@@ -224,13 +224,13 @@ fn know_buckets(url: &Url) {
 }
 
 /// Makes a table's folder durable; in a bucket there are no folders.
-pub(crate) fn make_folder(log: &Log) -> Result<(), DeltaError> {
+pub(crate) fn make_folder(log: &TableLog) -> Result<(), DeltaError> {
     let Some(folder) = log.place().local_folder() else { return Ok(()) };
     create_folder(folder).map_err(|cause| DeltaError::Disk { what: "create", path: folder.to_owned(), cause })
 }
 
 /// The files that make up a table.
-pub(crate) fn active_files(handle: &DeltaTable, log: &Log) -> Result<Vec<ActiveFile>, DeltaError> {
+pub(crate) fn active_files(handle: &DeltaTable, log: &TableLog) -> Result<Vec<ActiveFile>, DeltaError> {
     let snapshot = handle.snapshot().map_err(failed("read", log))?;
     let mut files = Vec::new();
     for view in snapshot.log_data().iter() {
@@ -251,7 +251,7 @@ pub(crate) fn active_files(handle: &DeltaTable, log: &Log) -> Result<Vec<ActiveF
 }
 
 /// A folder without commits must hold nothing: what a run that died while creating it leaves is no content.
-async fn refuse_foreign(log: &Log) -> Result<(), DeltaError> {
+async fn refuse_foreign(log: &TableLog) -> Result<(), DeltaError> {
     let LocationEntries { files, folders } = log.place().list_entries().await?;
     let mut names = files.into_iter().map(|(name, _)| name).chain(folders);
     match names.find(|name| name != "_delta_log") {
@@ -261,16 +261,16 @@ async fn refuse_foreign(log: &Log) -> Result<(), DeltaError> {
 }
 
 /// One table that was lost cannot be made anew beside three that go on: its rows would be gone, and nobody told.
-fn check_sisters(found: &[(Table, Log, Option<Loaded>)]) -> Result<(), DeltaError> {
+fn check_sibling_tables(found: &[(Table, TableLog, Option<LoadedTable>)]) -> Result<(), DeltaError> {
     let written = found.iter().any(|(_, _, loaded)| loaded.as_ref().is_some_and(|loaded| !loaded.ledger.is_empty()));
-    let unowned = |loaded: &Option<Loaded>| loaded.as_ref().is_none_or(|loaded| loaded.ledger.owner.is_none());
+    let unowned = |loaded: &Option<LoadedTable>| loaded.as_ref().is_none_or(|loaded| loaded.ledger.owner.is_none());
     match found.iter().find(|(_, _, loaded)| unowned(loaded)) {
         Some((_, log, _)) if written => Err(DeltaError::Missing { path: log.folder.clone() }),
         _ => Ok(()),
     }
 }
 
-async fn create(log: &Log, table: Table, pipeline: &str, ids: &Ids) -> Result<Loaded, DeltaError> {
+async fn create(log: &TableLog, table: Table, pipeline: &str, ids: &TxnIds) -> Result<LoadedTable, DeltaError> {
     let point = |step| {
         let hit = failpoints::hit(table.name(), step);
         hit.map_err(|cause| DeltaError::Disk { what: "create", path: log.folder.clone(), cause })

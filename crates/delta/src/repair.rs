@@ -14,12 +14,12 @@ use serde::Deserialize;
 
 use super::error::DeltaError;
 use super::inspect::tables;
-use super::log::{Log, checkpoint_name};
+use super::log::{TableLog, checkpoint_name};
 use pinflow_storage::Location;
 
 /// What was moved out of a log.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Mended {
+pub struct RepairedFile {
     /// The file, where it was.
     pub file: PathBuf,
     /// Where it is now.
@@ -32,11 +32,11 @@ pub struct Mended {
 const DAMAGED: &str = "_damaged";
 
 /// Names the newest checkpoint.
-const HINT: &str = "_last_checkpoint";
+const LAST_CHECKPOINT: &str = "_last_checkpoint";
 
 /// What `_last_checkpoint` says, as far as it matters here.
 #[derive(Deserialize)]
-struct Hint {
+struct LastCheckpoint {
     version: u64,
 }
 
@@ -44,11 +44,11 @@ struct Hint {
 ///
 /// # Errors
 /// What cannot be mended without a backup. What was moved until then stays moved; nothing is deleted.
-pub async fn repair(place: impl Into<Location>) -> Result<Vec<Mended>, DeltaError> {
+pub async fn repair(place: impl Into<Location>) -> Result<Vec<RepairedFile>, DeltaError> {
     let place = place.into().resolve_existing()?;
     let mut mended = Vec::new();
     for (_, place) in tables(&place).await? {
-        let log = Log::new(&place)?;
+        let log = TableLog::new(&place)?;
         mended.extend(torn_commit(&log).await?);
         mended.extend(checkpoints(&log).await?);
         // What is left must be a whole log.
@@ -61,7 +61,7 @@ pub async fn repair(place: impl Into<Location>) -> Result<Vec<Mended>, DeltaErro
 
 /// The newest commit, if it is torn. A torn one that others follow cannot be done without, and is found by
 /// whoever reads the log.
-async fn torn_commit(log: &Log) -> Result<Option<Mended>, DeltaError> {
+async fn torn_commit(log: &TableLog) -> Result<Option<RepairedFile>, DeltaError> {
     let Some(newest) = log.newest().await? else { return Ok(None) };
     let fault = match log.commit(newest).await {
         Err(DeltaError::Torn { what, .. }) => what,
@@ -72,7 +72,7 @@ async fn torn_commit(log: &Log) -> Result<Option<Mended>, DeltaError> {
 }
 
 /// Checkpoints that cannot be read, and with them what points to the newest.
-async fn checkpoints(log: &Log) -> Result<Vec<Mended>, DeltaError> {
+async fn checkpoints(log: &TableLog) -> Result<Vec<RepairedFile>, DeltaError> {
     let names = names(log).await?;
     let mut damaged = Vec::new();
     for name in names.iter().filter(|name| checkpoint_name(name).is_some()) {
@@ -81,11 +81,15 @@ async fn checkpoints(log: &Log) -> Result<Vec<Mended>, DeltaError> {
         }
     }
     let pointed_to = |version: u64| damaged.iter().any(|(name, _)| version_of(name) == Some(version));
-    match log.get(&log.location_in_log(HINT)).await?.map(|bytes| serde_json::from_slice::<Hint>(&bytes)) {
-        Some(Err(fault)) => damaged.push((HINT.to_owned(), fault.to_string())),
-        Some(Ok(Hint { version })) if pointed_to(version) => {
+    match log
+        .get(&log.location_in_log(LAST_CHECKPOINT))
+        .await?
+        .map(|bytes| serde_json::from_slice::<LastCheckpoint>(&bytes))
+    {
+        Some(Err(fault)) => damaged.push((LAST_CHECKPOINT.to_owned(), fault.to_string())),
+        Some(Ok(LastCheckpoint { version })) if pointed_to(version) => {
             let fault = format!("it names the checkpoint of version {version}, which cannot be read");
-            damaged.push((HINT.to_owned(), fault));
+            damaged.push((LAST_CHECKPOINT.to_owned(), fault));
         }
         // Without the hint, readers list the log.
         _ => {}
@@ -99,7 +103,7 @@ async fn checkpoints(log: &Log) -> Result<Vec<Mended>, DeltaError> {
 }
 
 /// Whether all commits are there that the damaged checkpoints stood for.
-async fn check_commits(log: &Log, names: &[String], damaged: &[(String, String)]) -> Result<(), DeltaError> {
+async fn check_commits(log: &TableLog, names: &[String], damaged: &[(String, String)]) -> Result<(), DeltaError> {
     let versions: Vec<u64> = damaged.iter().filter_map(|(name, _)| version_of(name)).collect();
     let (Some(oldest), Some(newest)) = (versions.iter().min(), log.newest().await?) else { return Ok(()) };
     let sound = names.iter().filter_map(|name| version_of(name));
@@ -117,11 +121,11 @@ fn version_of(name: &str) -> Option<u64> {
 }
 
 /// The files of a log.
-async fn names(log: &Log) -> Result<Vec<String>, DeltaError> {
+async fn names(log: &TableLog) -> Result<Vec<String>, DeltaError> {
     Ok(log.place().join("_delta_log").list_entries().await?.files.into_iter().map(|(name, _)| name).collect())
 }
 
-async fn move_away(log: &Log, name: &str, fault: String) -> Result<Mended, DeltaError> {
+async fn move_away(log: &TableLog, name: &str, fault: String) -> Result<RepairedFile, DeltaError> {
     let taken = log.place().join(DAMAGED).list_entries().await?.files;
     let mut names = (0..).map(|n| if n == 0 { name.to_owned() } else { format!("{name}.{n}") });
     let free = names.find(|name| taken.iter().all(|(taken, _)| taken != name));
@@ -130,5 +134,5 @@ async fn move_away(log: &Log, name: &str, fault: String) -> Result<Mended, Delta
     let moved = log.store().rename(&from, &to).await;
     moved.map_err(|cause| DeltaError::Store { what: "move away", path: log.shown(&from), cause })?;
     let folder = &log.folder;
-    Ok(Mended { file: folder.join("_delta_log").join(name), moved_to: folder.join(DAMAGED).join(free), fault })
+    Ok(RepairedFile { file: folder.join("_delta_log").join(name), moved_to: folder.join(DAMAGED).join(free), fault })
 }

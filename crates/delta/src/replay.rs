@@ -10,14 +10,14 @@ use deltalake::arrow::datatypes::{
 use pinflow_dataflows::record::{Geo, Micros, Pin, Stream, User};
 
 use super::error::DeltaError;
-use super::inspect::Contents;
-use super::rows::{self, Sources, Times};
+use super::inspect::TableContents;
+use super::rows::{self, SourceSymbols, TimestampColumn};
 use super::schema::{Table, all};
-use pinflow_connect::sink::Delivery;
+use pinflow_connect::sink::RowId;
 
 /// A whole row of a cleaned table.
 #[derive(Debug)]
-pub enum Row<'a> {
+pub enum ReplayedRow<'a> {
     /// Of the table `pin`.
     Pin(Pin<'a>),
     /// Of the table `geo`.
@@ -33,20 +33,23 @@ pub enum Row<'a> {
 ///
 /// # Errors
 /// If a file cannot be read, or holds what no cleaned row can.
-pub fn replay(contents: &Contents, mut each: impl FnMut(Row<'_>) -> ControlFlow<()>) -> Result<(), DeltaError> {
+pub fn replay(
+    contents: &TableContents,
+    mut each: impl FnMut(ReplayedRow<'_>) -> ControlFlow<()>,
+) -> Result<(), DeltaError> {
     let table = contents.which;
     let mut files: Vec<_> = contents.active.iter().collect();
     files.sort_by(|one, other| (one.written_ms, &one.at.path).cmp(&(other.written_ms, &other.at.path)));
     for file in files {
-        let (path, mut sources) = (&file.at.path, Sources::default());
+        let (path, mut sources) = (&file.at.path, SourceSymbols::default());
         let (mut batches, mut order) = (Vec::new(), Vec::new());
         for batch in rows::batches(&file.at, all(table).map(|column| &column.name))? {
             let batch = batch.map_err(|cause| DeltaError::File { path: path.clone(), cause })?;
             let place = batches.len();
             rows::deliveries(&batch, path, &mut sources, |row, delivery| order.push((delivery, place, row)))?;
-            batches.push(Columns::of(table, &batch, path)?);
+            batches.push(ReplayColumns::of(table, &batch, path)?);
         }
-        order.sort_by_key(|(Delivery { source, position, sub }, ..)| (*source, *position, *sub));
+        order.sort_by_key(|(RowId { source, position, sub }, ..)| (*source, *position, *sub));
         for (_, place, row) in order {
             if each(batches[place].row(row)).is_break() {
                 return Ok(());
@@ -57,7 +60,7 @@ pub fn replay(contents: &Contents, mut each: impl FnMut(Row<'_>) -> ControlFlow<
 }
 
 /// The columns of a batch, in the types of the contract.
-struct Columns {
+struct ReplayColumns {
     stream: Stream,
     inds: Int64Array,
     texts: Vec<(&'static str, StringArray)>,
@@ -65,11 +68,11 @@ struct Columns {
     age: Option<Int32Array>,
     /// Latitude and longitude by row, where both are known.
     coordinates: Vec<Option<[f64; 2]>>,
-    time: Option<Times>,
+    time: Option<TimestampColumn>,
 }
 
-impl Columns {
-    fn of(table: Table, batch: &RecordBatch, path: &std::path::Path) -> Result<Columns, DeltaError> {
+impl ReplayColumns {
+    fn of(table: Table, batch: &RecordBatch, path: &std::path::Path) -> Result<ReplayColumns, DeltaError> {
         let get = |name: &str, kind: DataType| rows::column(batch, name, &kind, path);
         let text =
             |name: &'static str| Ok::<_, DeltaError>((name, get(name, DataType::Utf8)?.as_string::<i32>().clone()));
@@ -82,7 +85,7 @@ impl Columns {
         if inds.null_count() > 0 || inds.values().iter().any(|ind| *ind < 0) {
             return Err(rows::row_error(path, "an ind is null or negative".to_owned()));
         }
-        let mut columns = Columns {
+        let mut columns = ReplayColumns {
             stream: Stream::Pin,
             inds,
             texts: Vec::new(),
@@ -133,12 +136,12 @@ impl Columns {
         self.time.as_ref().filter(|times| times.is_valid(row)).map(|times| times.value(row))
     }
 
-    fn row(&self, row: usize) -> Row<'_> {
+    fn row(&self, row: usize) -> ReplayedRow<'_> {
         let ind = self.inds.value(row).unsigned_abs();
         match self.stream {
             Stream::Pin => {
                 let followers = self.follower_count.as_ref().filter(|counts| counts.is_valid(row));
-                Row::Pin(Pin {
+                ReplayedRow::Pin(Pin {
                     ind,
                     unique_id: self.text("unique_id", row),
                     title: self.text("title", row),
@@ -152,7 +155,7 @@ impl Columns {
                     category: self.text("category", row),
                 })
             }
-            Stream::Geo => Row::Geo(Geo {
+            Stream::Geo => ReplayedRow::Geo(Geo {
                 ind,
                 country: self.text("country", row),
                 coordinates: self.coordinates.get(row).copied().flatten(),
@@ -160,7 +163,7 @@ impl Columns {
             }),
             Stream::User => {
                 let age = self.age.as_ref().filter(|ages| ages.is_valid(row)).map(|ages| ages.value(row));
-                Row::User(User {
+                ReplayedRow::User(User {
                     ind,
                     user_name: self.text("user_name", row),
                     age: age.and_then(|age| u8::try_from(age).ok()),

@@ -22,7 +22,7 @@ use super::error::{DeltaError, from_arrow};
 use super::input::FileAt;
 use super::open::ActiveFile;
 use super::schema::Table;
-use pinflow_connect::sink::{Delivery, Stored};
+use pinflow_connect::sink::{RowId, StoredChunk};
 
 /// Rows decoded at once.
 const CHUNK_ROWS: usize = 16_384;
@@ -42,17 +42,17 @@ pub struct StoredRows {
 #[derive(Debug)]
 enum StoredColumns {
     Pin { poster_name: StringArray, follower_count: Int64Array, category: StringArray },
-    Geo { country: StringArray, timestamp: Option<Times> },
-    User { user_name: StringArray, age: Int32Array, date_joined: Option<Times> },
+    Geo { country: StringArray, timestamp: Option<TimestampColumn> },
+    User { user_name: StringArray, age: Int32Array, date_joined: Option<TimestampColumn> },
 }
 
-pub(super) type Times = deltalake::arrow::array::TimestampMicrosecondArray;
+pub(super) type TimestampColumn = deltalake::arrow::array::TimestampMicrosecondArray;
 
 fn value<'a>(texts: &'a StringArray, row: usize) -> Option<Cow<'a, str>> {
     texts.is_valid(row).then(|| Cow::Borrowed(texts.value(row)))
 }
 
-fn time(times: Option<&Times>, row: usize) -> Option<Micros> {
+fn time(times: Option<&TimestampColumn>, row: usize) -> Option<Micros> {
     times.filter(|times| times.is_valid(row)).map(|times| times.value(row))
 }
 
@@ -63,7 +63,7 @@ impl StoredRows {
     }
 }
 
-impl Stored for StoredRows {
+impl StoredChunk for StoredRows {
     fn replay(&self, rows: &mut dyn RowSink) {
         for (row, &lineage) in self.lineages.iter().enumerate() {
             let ind = self.inds.value(row).unsigned_abs();
@@ -147,7 +147,7 @@ pub(crate) fn read_back(files: Vec<(Table, FileAt)>) -> mpsc::Receiver<Result<St
 }
 
 fn read_file(table: Table, file: &FileAt, mut each: impl FnMut(StoredRows) -> bool) -> Result<(), DeltaError> {
-    let (path, mut sources) = (&file.path, Sources::default());
+    let (path, mut sources) = (&file.path, SourceSymbols::default());
     for batch in batches(file, wanted(table).iter().chain(&LINEAGE))? {
         let batch = batch.map_err(|cause| DeltaError::File { path: path.to_owned(), cause })?;
         if !each(decode(table, &batch, path, &mut sources)?) {
@@ -185,7 +185,12 @@ pub(super) fn row_error(path: &Path, what: String) -> DeltaError {
     DeltaError::Row { path: path.to_owned(), what }
 }
 
-fn decode(table: Table, batch: &RecordBatch, path: &Path, sources: &mut Sources) -> Result<StoredRows, DeltaError> {
+fn decode(
+    table: Table,
+    batch: &RecordBatch,
+    path: &Path,
+    sources: &mut SourceSymbols,
+) -> Result<StoredRows, DeltaError> {
     let get = |name: &str, kind: DataType| column(batch, name, &kind, path);
     let text = |name: &str| Ok::<_, DeltaError>(get(name, DataType::Utf8)?.as_string::<i32>().clone());
     let long = |name: &str| Ok::<_, DeltaError>(get(name, DataType::Int64)?.as_primitive::<Int64Type>().clone());
@@ -213,7 +218,7 @@ fn decode(table: Table, batch: &RecordBatch, path: &Path, sources: &mut Sources)
     };
     let arrived = times("_arrived_at")?;
     let mut lineages = Vec::with_capacity(batch.num_rows());
-    deliveries(batch, path, sources, |row, Delivery { source, position, sub }| {
+    deliveries(batch, path, sources, |row, RowId { source, position, sub }| {
         lineages.push(Lineage { arrived_at: time(arrived.as_ref(), row), source, position, sub });
     })?;
     Ok(StoredRows { columns, inds, lineages })
@@ -221,11 +226,11 @@ fn decode(table: Table, batch: &RecordBatch, path: &Path, sources: &mut Sources)
 
 /// Symbols of the sources seen last: rows of one source stand together.
 #[derive(Debug, Default)]
-pub(super) struct Sources {
+pub(super) struct SourceSymbols {
     last: Option<Symbol>,
 }
 
-impl Sources {
+impl SourceSymbols {
     fn symbol(&mut self, text: &str) -> Symbol {
         match self.last {
             Some(last) if *last.text() == *text => last,
@@ -238,8 +243,8 @@ impl Sources {
 pub(super) fn deliveries(
     batch: &RecordBatch,
     path: &Path,
-    sources: &mut Sources,
-    mut each: impl FnMut(usize, Delivery),
+    sources: &mut SourceSymbols,
+    mut each: impl FnMut(usize, RowId),
 ) -> Result<(), DeltaError> {
     let mut first_fault = None;
     read_lineages(batch, path, sources, |row, delivery| match delivery {
@@ -262,8 +267,8 @@ const NAME_COMMIT: &str = "`pinflow table PATH --verify` names the commit that a
 fn read_lineages(
     batch: &RecordBatch,
     path: &Path,
-    sources: &mut Sources,
-    mut each: impl FnMut(usize, Result<Delivery, String>),
+    sources: &mut SourceSymbols,
+    mut each: impl FnMut(usize, Result<RowId, String>),
 ) -> Result<(), DeltaError> {
     if let Some(absent) = LINEAGE[..3].iter().find(|name| batch.column_by_name(name).is_none()) {
         (0..batch.num_rows()).for_each(|row| each(row, Err(format!("no column {absent}"))));
@@ -284,7 +289,7 @@ fn read_lineages(
         let delivery = match (Position::parse(text.as_bytes()), u32::try_from(sub)) {
             (None, _) => Err(format!("_position `{text}` is no number")),
             (_, Err(_)) => Err(format!("_sub {sub} is negative")),
-            (Some(position), Ok(sub)) => Ok(Delivery { source: sources.symbol(names.value(row)), position, sub }),
+            (Some(position), Ok(sub)) => Ok(RowId { source: sources.symbol(names.value(row)), position, sub }),
         };
         each(row, delivery);
     }
@@ -292,8 +297,8 @@ fn read_lineages(
 }
 
 /// Calls `each` with what names every row of a file.
-pub(crate) fn each_delivery(file: &FileAt, mut each: impl FnMut(Delivery)) -> Result<(), DeltaError> {
-    let (path, mut sources) = (&file.path, Sources::default());
+pub(crate) fn each_delivery(file: &FileAt, mut each: impl FnMut(RowId)) -> Result<(), DeltaError> {
+    let (path, mut sources) = (&file.path, SourceSymbols::default());
     for batch in batches(file, LINEAGE[..3].iter())? {
         let batch = batch.map_err(|cause| DeltaError::File { path: path.to_owned(), cause })?;
         deliveries(&batch, path, &mut sources, |_, delivery| each(delivery))?;
@@ -302,8 +307,8 @@ pub(crate) fn each_delivery(file: &FileAt, mut each: impl FnMut(Delivery)) -> Re
 }
 
 /// Calls `each` with what names every row of a file, or why nothing does.
-pub(crate) fn each_lineage(file: &FileAt, mut each: impl FnMut(Result<Delivery, String>)) -> Result<(), DeltaError> {
-    let (path, mut sources) = (&file.path, Sources::default());
+pub(crate) fn each_lineage(file: &FileAt, mut each: impl FnMut(Result<RowId, String>)) -> Result<(), DeltaError> {
+    let (path, mut sources) = (&file.path, SourceSymbols::default());
     for batch in batches(file, LINEAGE[..3].iter())? {
         let batch = batch.map_err(|cause| DeltaError::File { path: path.to_owned(), cause })?;
         read_lineages(&batch, path, &mut sources, |_, delivery| each(delivery))?;
@@ -326,7 +331,7 @@ pub(crate) fn read_all_columns(file: &FileAt) -> Result<u64, DeltaError> {
 pub(crate) fn at_or_after(
     files: &[(FileAt, Option<String>)],
     sources: &[(Symbol, Position)],
-) -> Result<HashSet<Delivery, KeyedState>, DeltaError> {
+) -> Result<HashSet<RowId, KeyedState>, DeltaError> {
     let least = sources.iter().map(|(_, position)| *position).min().unwrap_or(Position::END);
     let from: HashMap<Symbol, Position> = sources.iter().copied().collect();
     let mut found = HashSet::default();

@@ -46,7 +46,7 @@ impl Table {
         }
     }
 
-    pub(crate) fn columns(self) -> &'static [Column] {
+    pub(crate) fn columns(self) -> &'static [TableColumn] {
         match self {
             Table::Rejected => REJECTED,
             Table::Pin => PIN,
@@ -85,9 +85,9 @@ impl std::fmt::Display for Table {
 
 /// A column, and what is known of its values.
 #[derive(Debug)]
-pub(crate) struct Column {
+pub(crate) struct TableColumn {
     pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
+    pub(crate) kind: TableColumnType,
     /// Values repeat within a file, so that a dictionary saves space; building one for texts that do not
     /// repeat costs a tenth of the encoding time and is thrown away.
     pub(crate) repeats: bool,
@@ -97,7 +97,7 @@ pub(crate) struct Column {
 
 /// The types the contract uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum TableColumnType {
     Long,
     Int,
     Text,
@@ -108,46 +108,46 @@ pub(crate) enum Kind {
     Time,
 }
 
-impl Kind {
+impl TableColumnType {
     fn arrow(self) -> DataType {
         match self {
-            Kind::Long => DataType::Int64,
-            Kind::Int => DataType::Int32,
-            Kind::Text => DataType::Utf8,
-            Kind::Bytes => DataType::Binary,
-            Kind::Pair => DataType::List(Arc::new(Field::new("element", DataType::Float64, true))),
-            Kind::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            TableColumnType::Long => DataType::Int64,
+            TableColumnType::Int => DataType::Int32,
+            TableColumnType::Text => DataType::Utf8,
+            TableColumnType::Bytes => DataType::Binary,
+            TableColumnType::Pair => DataType::List(Arc::new(Field::new("element", DataType::Float64, true))),
+            TableColumnType::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         }
     }
 
     fn delta(self) -> DeltaType {
         DeltaType::Primitive(match self {
-            Kind::Pair => return ArrayType::new(DeltaType::Primitive(PrimitiveType::Double), true).into(),
-            Kind::Long => PrimitiveType::Long,
-            Kind::Int => PrimitiveType::Integer,
-            Kind::Text => PrimitiveType::String,
-            Kind::Bytes => PrimitiveType::Binary,
-            Kind::Time => PrimitiveType::Timestamp,
+            TableColumnType::Pair => return ArrayType::new(DeltaType::Primitive(PrimitiveType::Double), true).into(),
+            TableColumnType::Long => PrimitiveType::Long,
+            TableColumnType::Int => PrimitiveType::Integer,
+            TableColumnType::Text => PrimitiveType::String,
+            TableColumnType::Bytes => PrimitiveType::Binary,
+            TableColumnType::Time => PrimitiveType::Timestamp,
         })
     }
 }
 
-const fn column(name: &'static str, kind: Kind) -> Column {
-    Column { name, kind, repeats: false, bounds: true }
+const fn column(name: &'static str, kind: TableColumnType) -> TableColumn {
+    TableColumn { name, kind, repeats: false, bounds: true }
 }
-const fn text(name: &'static str) -> Column {
-    Column { name, kind: Kind::Text, repeats: false, bounds: false }
+const fn text(name: &'static str) -> TableColumn {
+    TableColumn { name, kind: TableColumnType::Text, repeats: false, bounds: false }
 }
-const fn repeating(name: &'static str) -> Column {
-    Column { name, kind: Kind::Text, repeats: true, bounds: true }
+const fn repeating(name: &'static str) -> TableColumn {
+    TableColumn { name, kind: TableColumnType::Text, repeats: true, bounds: true }
 }
 
-const PIN: &[Column] = &[
-    column("ind", Kind::Long),
+const PIN: &[TableColumn] = &[
+    column("ind", TableColumnType::Long),
     text("unique_id"),
     text("title"),
     text("description"),
-    Column { name: "follower_count", kind: Kind::Long, repeats: true, bounds: true },
+    TableColumn { name: "follower_count", kind: TableColumnType::Long, repeats: true, bounds: true },
     repeating("poster_name"),
     text("tag_list"),
     repeating("is_image_or_video"),
@@ -155,36 +155,36 @@ const PIN: &[Column] = &[
     repeating("save_location"),
     repeating("category"),
 ];
-const GEO: &[Column] = &[
-    column("ind", Kind::Long),
+const GEO: &[TableColumn] = &[
+    column("ind", TableColumnType::Long),
     repeating("country"),
-    Column { name: "coordinates", kind: Kind::Pair, repeats: false, bounds: false },
-    column("timestamp", Kind::Time),
+    TableColumn { name: "coordinates", kind: TableColumnType::Pair, repeats: false, bounds: false },
+    column("timestamp", TableColumnType::Time),
 ];
-const USER: &[Column] = &[
-    column("ind", Kind::Long),
+const USER: &[TableColumn] = &[
+    column("ind", TableColumnType::Long),
     repeating("user_name"),
-    Column { name: "age", kind: Kind::Int, repeats: true, bounds: true },
-    column("date_joined", Kind::Time),
+    TableColumn { name: "age", kind: TableColumnType::Int, repeats: true, bounds: true },
+    column("date_joined", TableColumnType::Time),
 ];
-const REJECTED: &[Column] = &[
+const REJECTED: &[TableColumn] = &[
     repeating("stream"),
     repeating("reason"),
     text("detail"),
-    Column { name: "payload", kind: Kind::Bytes, repeats: false, bounds: false },
-    column("payload_bytes", Kind::Long),
+    TableColumn { name: "payload", kind: TableColumnType::Bytes, repeats: false, bounds: false },
+    column("payload_bytes", TableColumnType::Long),
     text("payload_sha256"),
 ];
 /// Where a row came from; last in every table.
-pub(crate) const LINEAGE: &[Column] = &[
+pub(crate) const LINEAGE: &[TableColumn] = &[
     repeating("_source"),
-    Column { name: "_position", kind: Kind::Text, repeats: false, bounds: true },
-    Column { name: "_sub", kind: Kind::Int, repeats: true, bounds: true },
-    column("_arrived_at", Kind::Time),
+    TableColumn { name: "_position", kind: TableColumnType::Text, repeats: false, bounds: true },
+    TableColumn { name: "_sub", kind: TableColumnType::Int, repeats: true, bounds: true },
+    column("_arrived_at", TableColumnType::Time),
 ];
 
 /// Every column of a table in the order of the contract.
-pub(crate) fn all(table: Table) -> impl Iterator<Item = &'static Column> {
+pub(crate) fn all(table: Table) -> impl Iterator<Item = &'static TableColumn> {
     table.columns().iter().chain(LINEAGE)
 }
 

@@ -2,8 +2,8 @@
 
 use tokio::sync::{mpsc, watch};
 
-use super::{Batches, DeltaEncoder, DeltaError, Tables};
-use pinflow_connect::sink::{Sink, SinkError, Stored, TableStatus, Window};
+use super::{DeltaEncoder, DeltaError, DeltaTables, EncodedBatches};
+use pinflow_connect::sink::{SinkError, StoredChunk, TableStatus, Window, WindowSink};
 
 impl From<DeltaError> for SinkError {
     fn from(error: DeltaError) -> SinkError {
@@ -14,19 +14,19 @@ impl From<DeltaError> for SinkError {
 /// Chunks on their way from the decoders to the engine, beyond those that the decoders hold.
 const CHUNKS: usize = 2;
 
-impl Sink for Tables {
+impl WindowSink for DeltaTables {
     type Encoder = DeltaEncoder;
 
     fn encoder(&self) -> Option<DeltaEncoder> {
-        Some(Tables::encoder(self))
+        Some(DeltaTables::encoder(self))
     }
 
-    fn read_back(&self) -> mpsc::Receiver<Result<Box<dyn Stored>, SinkError>> {
-        let mut chunks = Tables::read_back(self);
+    fn read_back(&self) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>> {
+        let mut chunks = DeltaTables::read_back(self);
         let (sender, receiver) = mpsc::channel(CHUNKS);
         tokio::spawn(async move {
             while let Some(chunk) = chunks.recv().await {
-                let chunk = chunk.map(|rows| Box::new(rows) as Box<dyn Stored>).map_err(SinkError::from);
+                let chunk = chunk.map(|rows| Box::new(rows) as Box<dyn StoredChunk>).map_err(SinkError::from);
                 if sender.send(chunk).await.is_err() {
                     return;
                 }
@@ -36,18 +36,18 @@ impl Sink for Tables {
     }
 
     fn paused(&self) -> watch::Receiver<Option<String>> {
-        Tables::paused(self)
+        DeltaTables::paused(self)
     }
 
     fn tables(&self) -> watch::Receiver<Vec<TableStatus>> {
-        Tables::status(self)
+        DeltaTables::status(self)
     }
 
-    async fn commit(&mut self, window: Window<Batches>) -> Result<(), SinkError> {
-        Ok(Tables::commit(self, window).await?)
+    async fn commit(&mut self, window: Window<EncodedBatches>) -> Result<(), SinkError> {
+        Ok(DeltaTables::commit(self, window).await?)
     }
 
     async fn finish(&mut self) -> Result<(), SinkError> {
-        Ok(Tables::finish(self).await?)
+        Ok(DeltaTables::finish(self).await?)
     }
 }

@@ -7,7 +7,7 @@
 //! 3. no row of a table stands at or after that table's position;
 //! 4. of a recording, every line before the position is there.
 //!
-//! All of that needs the lineage columns only. With [`Columns::All`] every column of every file is read and decoded
+//! All of that needs the lineage columns only. With [`ColumnScope::All`] every column of every file is read and decoded
 //! first, so that damaged data pages are found. What cannot be checked (a table is missing) is reported, too: tables
 //! are verified only if nothing was found and nothing was left out.
 //!
@@ -23,11 +23,11 @@ use serde::Serialize;
 
 use super::error::DeltaError;
 use super::input::FileAt;
-use super::inspect::{Contents, missing_tables};
-use super::log::Log;
+use super::inspect::{TableContents, missing_tables};
+use super::log::TableLog;
 use super::rows::{each_lineage, position_bounds, read_all_columns};
 use super::schema::Table;
-use pinflow_connect::sink::Delivery;
+use pinflow_connect::sink::RowId;
 use pinflow_core::position;
 use pinflow_storage::error_summary;
 
@@ -42,11 +42,11 @@ const EXAMPLES: u64 = 5;
 
 /// What was proved, or what stands against it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Verdict {
+pub struct VerifyReport {
     /// Rows looked at.
     pub rows: u64,
     /// One line for each partition.
-    pub partitions: Vec<PartitionVerdict>,
+    pub partitions: Vec<PartitionReport>,
     /// What is wrong, in words; empty if nothing is.
     pub violations: Vec<String>,
     /// Those of the violations that are no missing rows: a deletion does not explain them.
@@ -55,10 +55,10 @@ pub struct Verdict {
     /// What could not be checked, in words; empty if everything was.
     pub unproved: Vec<String>,
     /// What was read for it.
-    pub columns: Columns,
+    pub columns: ColumnScope,
 }
 
-impl Verdict {
+impl VerifyReport {
     fn add_violation(&mut self, what: String) {
         self.other_violations.push(what.clone());
         self.violations.push(what);
@@ -74,7 +74,7 @@ impl Verdict {
 /// Which columns a check reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Columns {
+pub enum ColumnScope {
     /// Those that say where each row came from. Damage to other columns is not noticed.
     #[default]
     Lineage,
@@ -84,7 +84,7 @@ pub enum Columns {
 
 /// How far a check has read all columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReadProgress {
+pub struct VerifyProgress {
     /// Bytes of the files that were read.
     pub bytes: u64,
     /// Bytes of all files.
@@ -93,7 +93,7 @@ pub struct ReadProgress {
 
 /// The sums of one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PartitionVerdict {
+pub struct PartitionReport {
     /// What its rows' `_source` says.
     pub source: String,
     /// The position up to which all its tables were written.
@@ -110,25 +110,25 @@ pub struct PartitionVerdict {
 }
 
 /// Rows of one source in one range of positions.
-type Counts = BTreeMap<(Symbol, Range), u64>;
+type RangeCounts = BTreeMap<(Symbol, PositionRange), u64>;
 
 /// A range of positions. Those of 64 bits and wider ones are cut by different rules, and stand in their own order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Range {
+struct PositionRange {
     is_wide: bool,
     number: Position,
 }
 
-impl Range {
-    fn of(position: Position) -> Range {
+impl PositionRange {
+    fn of(position: Position) -> PositionRange {
         match position.narrow() {
-            Some(_) => Range { is_wide: false, number: position.shifted(RANGE_BITS) },
-            None => Range { is_wide: true, number: position.shifted(WIDE_RANGE_BITS) },
+            Some(_) => PositionRange { is_wide: false, number: position.shifted(RANGE_BITS) },
+            None => PositionRange { is_wide: true, number: position.shifted(WIDE_RANGE_BITS) },
         }
     }
 }
 
-struct File {
+struct FileToVerify {
     table: Table,
     at: FileAt,
     bytes: u64,
@@ -151,10 +151,10 @@ struct ForeignRows {
 /// # Errors
 /// If a lineage column cannot be read.
 pub async fn verify(
-    tables: Vec<Contents>,
-    columns: Columns,
-    on_progress: impl FnMut(ReadProgress) + Send + 'static,
-) -> Result<Verdict, DeltaError> {
+    tables: Vec<TableContents>,
+    columns: ColumnScope,
+    on_progress: impl FnMut(VerifyProgress) + Send + 'static,
+) -> Result<VerifyReport, DeltaError> {
     let tables = std::sync::Arc::new(tables);
     let read = std::sync::Arc::clone(&tables);
     let checked = tokio::task::spawn_blocking(move || check(&read, columns, on_progress)).await;
@@ -167,14 +167,14 @@ pub async fn verify(
 
 /// Checks the tables; blocks while it reads them.
 fn check(
-    tables: &[Contents],
-    columns: Columns,
-    on_progress: impl FnMut(ReadProgress),
-) -> Result<(Verdict, Vec<ForeignRows>), DeltaError> {
-    let mut verdict = Verdict { columns, ..Verdict::default() };
-    let mut files: Vec<File> = tables.iter().flat_map(files).collect();
+    tables: &[TableContents],
+    columns: ColumnScope,
+    on_progress: impl FnMut(VerifyProgress),
+) -> Result<(VerifyReport, Vec<ForeignRows>), DeltaError> {
+    let mut verdict = VerifyReport { columns, ..VerifyReport::default() };
+    let mut files: Vec<FileToVerify> = tables.iter().flat_map(files).collect();
     let mut damaged = HashSet::new();
-    if columns == Columns::All {
+    if columns == ColumnScope::All {
         damaged = find_damaged_files(&files, on_progress, &mut verdict);
         files.retain(|file| !damaged.contains(&file.at.path));
     }
@@ -194,7 +194,7 @@ fn check(
 }
 
 /// Whether all tables are there that the ledger law speaks of.
-fn is_whole(tables: &[Contents], verdict: &mut Verdict) -> bool {
+fn is_whole(tables: &[TableContents], verdict: &mut VerifyReport) -> bool {
     let is_there = |table: &Table| tables.iter().any(|contents| contents.which == *table);
     if Table::ALL.iter().all(is_there) {
         return true;
@@ -213,13 +213,13 @@ fn is_whole(tables: &[Contents], verdict: &mut Verdict) -> bool {
 
 /// Reads every column of every file, and reports those that cannot be read.
 fn find_damaged_files(
-    files: &[File],
-    mut on_progress: impl FnMut(ReadProgress),
-    verdict: &mut Verdict,
+    files: &[FileToVerify],
+    mut on_progress: impl FnMut(VerifyProgress),
+    verdict: &mut VerifyReport,
 ) -> HashSet<PathBuf> {
     let mut damaged = HashSet::new();
-    let mut progress = ReadProgress { bytes: 0, bytes_total: files.iter().map(|file| file.bytes).sum() };
-    for File { table, at, bytes, rows, .. } in files {
+    let mut progress = VerifyProgress { bytes: 0, bytes_total: files.iter().map(|file| file.bytes).sum() };
+    for FileToVerify { table, at, bytes, rows, .. } in files {
         let fault = match read_all_columns(at) {
             Ok(read) if rows.is_none_or(|rows| rows == read) => None,
             Ok(read) => Some(format!("it holds {read} rows, its log says {}", rows.unwrap_or_default())),
@@ -237,11 +237,11 @@ fn find_damaged_files(
 }
 
 /// Says of rows without lineage which commit added them, and what to do.
-async fn describe_foreign_rows(rows: ForeignRows, tables: &[Contents]) -> Result<String, DeltaError> {
+async fn describe_foreign_rows(rows: ForeignRows, tables: &[TableContents]) -> Result<String, DeltaError> {
     let ForeignRows { table, file, rows, fault } = rows;
     let mut commit = None;
     if let Some(contents) = tables.iter().find(|contents| contents.which == table) {
-        commit = Log::new(&contents.place)?.describe_commit_adding(contents.version, &file).await?;
+        commit = TableLog::new(&contents.place)?.describe_commit_adding(contents.version, &file).await?;
     }
     let commit = commit.unwrap_or_else(|| "a commit that the log no longer holds".to_owned());
     let file = file.display();
@@ -251,9 +251,9 @@ async fn describe_foreign_rows(rows: ForeignRows, tables: &[Contents]) -> Result
     ))
 }
 
-fn files(contents: &Contents) -> impl Iterator<Item = File> {
+fn files(contents: &TableContents) -> impl Iterator<Item = FileToVerify> {
     let table = contents.which;
-    contents.active.iter().map(move |file| File {
+    contents.active.iter().map(move |file| FileToVerify {
         table,
         at: file.at.clone(),
         bytes: file.bytes,
@@ -263,33 +263,33 @@ fn files(contents: &Contents) -> impl Iterator<Item = File> {
 }
 
 /// What all tables say of a source together.
-struct Known {
+struct SourceTotals {
     next: Position,
     stored: u64,
     deleted: u64,
 }
 
 /// The least position of each source over the tables that know it, as a restart would resume.
-fn positions(tables: &[Contents]) -> BTreeMap<Symbol, Known> {
+fn positions(tables: &[TableContents]) -> BTreeMap<Symbol, SourceTotals> {
     let stored: Vec<_> = tables.iter().map(|contents| (contents.which, contents.reached.clone())).collect();
     let deleted = |key: &str| tables.iter().filter_map(|contents| contents.deleted.get(key)).sum();
-    let known = super::decide::resume(&stored).into_iter().map(|(key, resumed)| {
+    let known = super::decide::resume_points(&stored).into_iter().map(|(key, resumed)| {
         let (next, stored) = resumed.at.map_or((Position::START, 0), |at| (at.reached.next, at.reached.rows));
-        (Symbol::new(&resumed.source), Known { next, stored, deleted: deleted(&key) })
+        (Symbol::new(&resumed.source), SourceTotals { next, stored, deleted: deleted(&key) })
     });
     known.collect()
 }
 
 /// The first pass: counts rows, and finds those at or after their table's position.
 fn count(
-    files: &[File],
-    positions: &BTreeMap<Symbol, Known>,
-    tables: &[Contents],
-    verdict: &mut Verdict,
-) -> Result<(Counts, Vec<ForeignRows>), DeltaError> {
-    let (mut counts, mut foreign) = (Counts::new(), Vec::new());
+    files: &[FileToVerify],
+    positions: &BTreeMap<Symbol, SourceTotals>,
+    tables: &[TableContents],
+    verdict: &mut VerifyReport,
+) -> Result<(RangeCounts, Vec<ForeignRows>), DeltaError> {
+    let (mut counts, mut foreign) = (RangeCounts::new(), Vec::new());
     let mut before: BTreeMap<Symbol, (u64, u64)> = BTreeMap::new();
-    let mut beyond: BTreeMap<(Symbol, Table), (u64, Delivery)> = BTreeMap::new();
+    let mut beyond: BTreeMap<(Symbol, Table), (u64, RowId)> = BTreeMap::new();
     let mut stored = HashMap::new();
     for contents in tables {
         for moved in &contents.reached {
@@ -309,8 +309,8 @@ fn count(
                     return;
                 }
             };
-            let Delivery { source, position, .. } = delivery;
-            *counts.entry((source, Range::of(position))).or_default() += 1;
+            let RowId { source, position, .. } = delivery;
+            *counts.entry((source, PositionRange::of(position))).or_default() += 1;
             if positions.get(&source).is_some_and(|known| position < known.next) {
                 let (rows, of_them) = before.entry(source).or_default();
                 (*rows, *of_them) = (*rows + 1, *of_them + rejected);
@@ -332,15 +332,15 @@ fn count(
     for (source, known) in positions {
         let (found, rejected) = before.get(source).copied().unwrap_or_default();
         let source = source.text().to_owned();
-        let Known { next, stored, deleted } = *known;
-        verdict.partitions.push(PartitionVerdict { source, next, stored, found, rejected, deleted });
+        let SourceTotals { next, stored, deleted } = *known;
+        verdict.partitions.push(PartitionReport { source, next, stored, found, rejected, deleted });
     }
     Ok((counts, foreign))
 }
 
-fn ledger(positions: &BTreeMap<Symbol, Known>, verdict: &mut Verdict) {
+fn ledger(positions: &BTreeMap<Symbol, SourceTotals>, verdict: &mut VerifyReport) {
     debug_assert_eq!(positions.len(), verdict.partitions.len());
-    for PartitionVerdict { source, next, stored, found, deleted, .. } in verdict.partitions.clone() {
+    for PartitionReport { source, next, stored, found, deleted, .. } in verdict.partitions.clone() {
         if stored == found + deleted {
             continue;
         }
@@ -357,16 +357,16 @@ fn ledger(positions: &BTreeMap<Symbol, Known>, verdict: &mut Verdict) {
 
 /// The further passes: sorts ranges of positions, and finds repeats and, in recordings, gaps.
 fn repeats(
-    files: &[File],
-    counts: &Counts,
-    positions: &BTreeMap<Symbol, Known>,
+    files: &[FileToVerify],
+    counts: &RangeCounts,
+    positions: &BTreeMap<Symbol, SourceTotals>,
     whole: bool,
-    verdict: &mut Verdict,
+    verdict: &mut VerifyReport,
 ) -> Result<(), DeltaError> {
-    let mut tallies: BTreeMap<Symbol, Tally> = BTreeMap::new();
+    let mut tallies: BTreeMap<Symbol, SourceCheck> = BTreeMap::new();
     let mut ranges = counts.iter().peekable();
     while ranges.peek().is_some() {
-        let mut taken: HashMap<Symbol, (Range, Range)> = HashMap::new();
+        let mut taken: HashMap<Symbol, (PositionRange, PositionRange)> = HashMap::new();
         let mut rows = 0;
         while let Some((&(source, range), count)) =
             ranges.next_if(|(_, count)| rows == 0 || rows + **count <= ROWS_AT_ONCE)
@@ -387,25 +387,30 @@ fn repeats(
         tally.report(*source, known, whole, verdict);
     }
     for (source, tally) in tallies {
-        tally.report(source, &Known { next: Position::START, stored: 0, deleted: 0 }, false, verdict);
+        tally.report(source, &SourceTotals { next: Position::START, stored: 0, deleted: 0 }, false, verdict);
     }
     Ok(())
 }
 
 /// The rows of the given ranges, by source.
-fn gather(files: &[File], taken: &HashMap<Symbol, (Range, Range)>) -> Result<BTreeMap<Symbol, Vec<Place>>, DeltaError> {
-    let mut found: BTreeMap<Symbol, Vec<Place>> = BTreeMap::new();
+fn gather(
+    files: &[FileToVerify],
+    taken: &HashMap<Symbol, (PositionRange, PositionRange)>,
+) -> Result<BTreeMap<Symbol, Vec<RowPosition>>, DeltaError> {
+    let mut found: BTreeMap<Symbol, Vec<RowPosition>> = BTreeMap::new();
     for file in files {
         let meets = |(low, high): (Position, Position)| {
-            taken.values().any(|(first, last)| Range::of(low) <= *last && Range::of(high) >= *first)
+            taken.values().any(|(first, last)| PositionRange::of(low) <= *last && PositionRange::of(high) >= *first)
         };
         if file.bounds.is_some_and(|bounds| !meets(bounds)) {
             continue;
         }
         each_lineage(&file.at, |delivery| {
             // Those without one were reported by the first pass.
-            let Ok(Delivery { source, position, sub }) = delivery else { return };
-            let inside = |(first, last): &(Range, Range)| (*first..=*last).contains(&Range::of(position));
+            let Ok(RowId { source, position, sub }) = delivery else { return };
+            let inside = |(first, last): &(PositionRange, PositionRange)| {
+                (*first..=*last).contains(&PositionRange::of(position))
+            };
             if taken.get(&source).is_some_and(inside) {
                 found.entry(source).or_default().push((position, sub));
             }
@@ -415,21 +420,21 @@ fn gather(files: &[File], taken: &HashMap<Symbol, (Range, Range)>) -> Result<BTr
 }
 
 /// A row's position, and its number in its message.
-type Place = (Position, u32);
+type RowPosition = (Position, u32);
 
 /// What the sorted rows of one source say, range after range.
 #[derive(Default)]
-struct Tally {
+struct SourceCheck {
     repeats: u64,
-    examples: Vec<Place>,
+    examples: Vec<RowPosition>,
     /// Distinct positions before the partition's own.
     distinct: u64,
     last: Option<Position>,
     gaps: Vec<(Position, Position)>,
 }
 
-impl Tally {
-    fn take_in(&mut self, sorted: &[Place], next: Position) {
+impl SourceCheck {
+    fn take_in(&mut self, sorted: &[RowPosition], next: Position) {
         for pair in sorted.windows(2).filter(|pair| pair[0] == pair[1]) {
             self.repeats += 1;
             if self.repeats <= EXAMPLES {
@@ -449,7 +454,7 @@ impl Tally {
         }
     }
 
-    fn report(mut self, source: Symbol, known: &Known, whole: bool, verdict: &mut Verdict) {
+    fn report(mut self, source: Symbol, known: &SourceTotals, whole: bool, verdict: &mut VerifyReport) {
         if self.repeats > 0 {
             let examples: Vec<String> =
                 self.examples.iter().map(|(position, sub)| format!("{position}/{sub}")).collect();

@@ -26,13 +26,13 @@ use deltalake::logstore::object_store::path::Path;
 use deltalake::protocol::{DeltaOperation, OutputMode};
 
 use super::active::{ActiveRows, FileChanges};
-use super::decide::{self, Outcome};
+use super::decide::{self, CommitOutcome};
 use super::error::DeltaError;
 use super::failpoints;
 use super::file::DataFile;
 use super::input::FileAt;
-use super::ledger::{Ids, Ledger, Owner, Unstorable};
-use super::log::{Commit, Digest, Line, Log, digest};
+use super::ledger::{InvalidTxn, PositionLedger, TxnIds, WriterIdentity};
+use super::log::{CommitDigest, LogAction, LogCommit, TableLog, digest};
 use super::rows;
 use super::schema::{self, Table};
 use pinflow_connect::sink::PartitionReached;
@@ -40,7 +40,7 @@ use pinflow_core::position::{self, Epoch};
 use pinflow_storage::{RetryLoop, StallStatus};
 
 /// What a put came to.
-enum Put {
+enum PutOutcome {
     Done,
     Exists,
     Unknown(Box<dyn std::error::Error + Send + Sync>),
@@ -49,18 +49,18 @@ enum Put {
 /// One table and what is known of its log.
 pub(crate) struct TableWriter {
     pub(crate) table: Table,
-    pub(crate) log: Log,
-    pub(crate) ids: Arc<Ids>,
+    pub(crate) log: TableLog,
+    pub(crate) ids: Arc<TxnIds>,
     pub(crate) pipeline: String,
-    pub(crate) owner: Owner,
-    pub(crate) pauses: StallStatus,
+    pub(crate) owner: WriterIdentity,
+    pub(crate) stalls: StallStatus,
     /// The last version read or written.
     pub(crate) version: u64,
     /// What its commit's bytes were; unknown only where the log was cleaned up to it.
-    pub(crate) digest: Option<Digest>,
+    pub(crate) digest: Option<CommitDigest>,
     /// The table's own id: another one is another table.
     pub(crate) id: String,
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: PositionLedger,
     /// The files of the table, from the moment at which it was opened.
     pub(crate) active: Option<ActiveRows>,
     /// Another engine's commit that joined files, if there was one since.
@@ -74,13 +74,13 @@ impl TableWriter {
     /// If the table was moved away meanwhile: no new folder is made in its place.
     pub(crate) async fn put_file(&self, file: &DataFile) -> Result<(), DeltaError> {
         let location = self.log.location(&file.name);
-        let mut retry = RetryLoop::new(&self.pauses, self.log.shown(&location));
+        let mut retry = RetryLoop::new(&self.stalls, self.log.shown(&location));
         loop {
             self.check_folder()?;
             // Overwriting is safe: the name is unique and the bytes are the same.
-            match self.put(&location, file.bytes.clone(), PutMode::Overwrite, "file").await {
-                Put::Done | Put::Exists => return Ok(()),
-                Put::Unknown(cause) => retry.back_off("write", cause.as_ref()).await,
+            match self.put_once(&location, file.bytes.clone(), PutMode::Overwrite, "file").await {
+                PutOutcome::Done | PutOutcome::Exists => return Ok(()),
+                PutOutcome::Unknown(cause) => retry.back_off("write", cause.as_ref()).await,
             }
         }
     }
@@ -103,9 +103,9 @@ impl TableWriter {
         epoch: Epoch,
     ) -> Result<(), DeltaError> {
         let number = self.ledger.commits + 1;
-        let bytes = self.encode(file, moves, epoch, number)?;
-        let pauses = self.pauses.clone();
-        let mut retry = RetryLoop::new(&pauses, self.log.folder.display().to_string());
+        let bytes = self.encode_commit(file, moves, epoch, number)?;
+        let stalls = self.stalls.clone();
+        let mut retry = RetryLoop::new(&stalls, self.log.folder.display().to_string());
         loop {
             match self.catch_up().await {
                 Ok(()) => {}
@@ -116,32 +116,32 @@ impl TableWriter {
                 }
                 Err(error) => return Err(error),
             }
-            match decide::outcome(self.owner, number, &self.ledger) {
-                Outcome::Durable => return Ok(()),
-                Outcome::Fenced => return Err(self.fenced()),
-                Outcome::Retry => {}
+            match decide::commit_outcome(self.owner, number, &self.ledger) {
+                CommitOutcome::Durable => return Ok(()),
+                CommitOutcome::Fenced => return Err(self.fenced_error()),
+                CommitOutcome::Retry => {}
             }
             let location = self.log.commit_location(self.version + 1);
-            match self.put(&location, bytes.clone(), PutMode::Create, "commit").await {
-                Put::Done => return self.landed(&bytes),
-                Put::Exists => {
+            match self.put_once(&location, bytes.clone(), PutMode::Create, "commit").await {
+                PutOutcome::Done => return self.on_committed(&bytes),
+                PutOutcome::Exists => {
                     // Usually found at once; a listing that lags behind must not spin.
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
-                Put::Unknown(cause) => retry.back_off("commit to", cause.as_ref()).await,
+                PutOutcome::Unknown(cause) => retry.back_off("commit to", cause.as_ref()).await,
             }
         }
     }
 
     /// The bytes of a commit, by the library's own types.
-    fn encode(
+    fn encode_commit(
         &self,
         file: Option<&DataFile>,
         moves: &[PartitionReached],
         epoch: Epoch,
         number: u64,
     ) -> Result<bytes::Bytes, DeltaError> {
-        let txns = self.ids.actions(self.owner, number, moves).map_err(|fault| self.unstorable(fault))?;
+        let txns = self.ids.actions(self.owner, number, moves).map_err(|fault| self.invalid_txn_error(fault))?;
         let now_ms = jiff::Timestamp::now().as_millisecond();
         let actions = file.map(|file| Action::Add(file.add(now_ms))).into_iter().collect();
         let operation = DeltaOperation::StreamingUpdate {
@@ -166,12 +166,13 @@ impl TableWriter {
     }
 
     /// Takes the commit of these bytes as the newest known.
-    fn landed(&mut self, bytes: &[u8]) -> Result<(), DeltaError> {
+    fn on_committed(&mut self, bytes: &[u8]) -> Result<(), DeltaError> {
         let lines = bytes.split(|byte| *byte == b'\n').map(serde_json::from_slice);
-        let lines: Vec<Line> = lines.collect::<Result<_, _>>().expect("the bytes were just encoded as lines of JSON");
+        let lines: Vec<LogAction> =
+            lines.collect::<Result<_, _>>().expect("the bytes were just encoded as lines of JSON");
         self.version += 1;
         self.digest = Some(digest(bytes));
-        self.take_in(&lines)?;
+        self.apply_actions(&lines)?;
         let changes = self.own_changes(&lines);
         if let Some(active) = &mut self.active {
             active.apply(changes);
@@ -180,7 +181,7 @@ impl TableWriter {
     }
 
     /// The files that a commit of ours adds.
-    fn own_changes(&self, lines: &[Line]) -> FileChanges {
+    fn own_changes(&self, lines: &[LogAction]) -> FileChanges {
         let added = lines.iter().filter_map(|line| line.add.as_ref());
         let added = added.filter_map(|add| Some((self.log.file_of_action(&add.path)?, add.rows().unwrap_or(0))));
         FileChanges { removed: Vec::new(), added: added.collect() }
@@ -197,7 +198,7 @@ impl TableWriter {
             }
         }
         while let Some(commit) = self.log.commit(self.version + 1).await? {
-            self.take_in(&commit.lines)?;
+            self.apply_actions(&commit.lines)?;
             self.check_rows(&commit).await?;
             self.version += 1;
             self.digest = Some(commit.digest);
@@ -206,7 +207,7 @@ impl TableWriter {
     }
 
     /// Checks that a commit that was read leaves the rows of the table as they are, unless a writer of ours made it.
-    async fn check_rows(&mut self, commit: &Commit) -> Result<(), DeltaError> {
+    async fn check_rows(&mut self, commit: &LogCommit) -> Result<(), DeltaError> {
         if self.active.is_none() {
             return Ok(());
         }
@@ -229,11 +230,11 @@ impl TableWriter {
         Ok(())
     }
 
-    fn take_in(&mut self, lines: &[Line]) -> Result<(), DeltaError> {
+    fn apply_actions(&mut self, lines: &[LogAction]) -> Result<(), DeltaError> {
         for line in lines {
             if let Some(txn) = &line.txn {
                 let applied = self.ids.apply(&mut self.ledger, &txn.app_id, txn.version);
-                applied.map_err(|fault| self.unstorable(fault))?;
+                applied.map_err(|fault| self.invalid_txn_error(fault))?;
             }
             if let Some(protocol) = line.protocol {
                 check_protocol(&self.log, protocol.min_reader_version, protocol.min_writer_version)?;
@@ -254,7 +255,7 @@ impl TableWriter {
     }
 
     /// Puts bytes, and turns whatever can happen to that (an error, a panic, a silence) into an answer.
-    async fn put(&self, location: &Path, bytes: bytes::Bytes, mode: PutMode, step: &'static str) -> Put {
+    async fn put_once(&self, location: &Path, bytes: bytes::Bytes, mode: PutMode, step: &'static str) -> PutOutcome {
         let (store, location, table) = (self.log.store().clone(), location.clone(), self.table);
         let put = tokio::spawn(async move {
             let point = |when: &str| {
@@ -267,39 +268,39 @@ impl TableWriter {
         });
         // What has not answered by then may never; what it did is looked up.
         match tokio::time::timeout(self.log.place().call_timeout(), put).await {
-            Ok(Ok(Ok(()))) => Put::Done,
-            Ok(Ok(Err(ObjectStoreError::AlreadyExists { .. }))) => Put::Exists,
-            Ok(Ok(Err(cause))) => Put::Unknown(cause.into()),
-            Ok(Err(panicked)) => Put::Unknown(panicked.into()),
-            Err(silent) => Put::Unknown(silent.into()),
+            Ok(Ok(Ok(()))) => PutOutcome::Done,
+            Ok(Ok(Err(ObjectStoreError::AlreadyExists { .. }))) => PutOutcome::Exists,
+            Ok(Ok(Err(cause))) => PutOutcome::Unknown(cause.into()),
+            Ok(Err(panicked)) => PutOutcome::Unknown(panicked.into()),
+            Err(silent) => PutOutcome::Unknown(silent.into()),
         }
     }
 
     /// Tries once to make `owner` the owner, and reads what became of it. A fault that may have kept the commit
     /// from landing is returned; the ledger says whether it did.
-    pub(crate) async fn raise(&mut self, owner: Owner) -> Result<Option<ObjectStoreError>, DeltaError> {
+    pub(crate) async fn claim(&mut self, owner: WriterIdentity) -> Result<Option<ObjectStoreError>, DeltaError> {
         self.owner = owner;
-        let bytes = self.encode(None, &[], 0, self.ledger.commits + 1)?;
+        let bytes = self.encode_commit(None, &[], 0, self.ledger.commits + 1)?;
         let location = self.log.commit_location(self.version + 1);
-        let fault = match self.put(&location, bytes, PutMode::Create, "fence").await {
-            Put::Done | Put::Exists => None,
-            Put::Unknown(source) => Some(ObjectStoreError::Generic { store: "delta", source }),
+        let fault = match self.put_once(&location, bytes, PutMode::Create, "fence").await {
+            PutOutcome::Done | PutOutcome::Exists => None,
+            PutOutcome::Unknown(source) => Some(ObjectStoreError::Generic { store: "delta", source }),
         };
         self.catch_up().await?;
         Ok(fault)
     }
 
-    pub(crate) fn fenced(&self) -> DeltaError {
+    pub(crate) fn fenced_error(&self) -> DeltaError {
         DeltaError::Fenced { table: self.log.folder.clone(), pipeline: self.pipeline.clone() }
     }
 
-    pub(crate) fn unstorable(&self, fault: Unstorable) -> DeltaError {
+    pub(crate) fn invalid_txn_error(&self, fault: InvalidTxn) -> DeltaError {
         DeltaError::Position { path: self.log.folder.clone(), key: fault.key, what: fault.what }
     }
 }
 
 /// The files that a commit takes out and puts in. Rows that its statistics do not tell are counted.
-async fn file_changes(log: &Log, lines: &[Line]) -> Result<FileChanges, DeltaError> {
+async fn file_changes(log: &TableLog, lines: &[LogAction]) -> Result<FileChanges, DeltaError> {
     let unreadable = |name: &str| DeltaError::Foreign {
         path: log.folder.clone(),
         what: format!("a commit that names a file `{name}`"),
@@ -325,7 +326,7 @@ async fn file_changes(log: &Log, lines: &[Line]) -> Result<FileChanges, DeltaErr
 }
 
 /// Refuses a protocol that others of the table's readers, or this writer, cannot keep.
-pub(crate) fn check_protocol(log: &Log, reader: i64, writer: i64) -> Result<(), DeltaError> {
+pub(crate) fn check_protocol(log: &TableLog, reader: i64, writer: i64) -> Result<(), DeltaError> {
     if reader == 1 && (1..=2).contains(&writer) {
         return Ok(());
     }
@@ -334,7 +335,7 @@ pub(crate) fn check_protocol(log: &Log, reader: i64, writer: i64) -> Result<(), 
 
 /// Refuses columns, partitions and properties under which rows or positions would be lost.
 pub(crate) fn check_metadata<'a>(
-    log: &Log,
+    log: &TableLog,
     table: Table,
     schema: &StructType,
     partitions: &[String],

@@ -21,7 +21,7 @@ const STALL_REPEAT_INTERVAL: Duration = Duration::from_secs(10);
 /// Shows the progress of a delivery until `ended`. `all` is the number of posts, if known.
 pub(crate) fn watch_delivery(delivery: &DeliveryTracker, all: Option<u64>, ended: impl Fn() -> bool) {
     let bar = std::io::stderr().is_terminal().then(|| new_bar(all));
-    let (started, mut line_at, mut stall) = (Instant::now(), Instant::now(), StallDetector::new());
+    let (started, mut line_at, mut stall) = (Instant::now(), Instant::now(), AckStallDetector::new());
     while !ended() {
         std::thread::sleep(END_CHECK_INTERVAL);
         let counts = delivery.counts();
@@ -75,15 +75,15 @@ fn new_bar(all: Option<u64>) -> ProgressBar {
 }
 
 /// Detects that messages wait and none is acknowledged.
-struct StallDetector {
+struct AckStallDetector {
     acknowledged: u64,
     since: Instant,
     warned: Option<Instant>,
 }
 
-impl StallDetector {
-    fn new() -> StallDetector {
-        StallDetector { acknowledged: 0, since: Instant::now(), warned: None }
+impl AckStallDetector {
+    fn new() -> AckStallDetector {
+        AckStallDetector { acknowledged: 0, since: Instant::now(), warned: None }
     }
 
     /// Seconds without an acknowledgement, if a warning is due. Retries have warnings of their own.
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn stall_is_reported_after_timeout_and_then_seldom() {
         let counts = |acknowledged| AckCounts { sent: 9, acknowledged, ..AckCounts::default() };
-        let mut stall = StallDetector::new();
+        let mut stall = AckStallDetector::new();
         let at = |secs| stall_start() + Duration::from_secs(secs);
         stall.since = stall_start();
         assert_eq!(stall.check(counts(0), false, at(4)), None);

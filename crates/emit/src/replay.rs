@@ -21,7 +21,7 @@ use super::senders::{BATCH_BYTES, PACED_BATCH_INTERVAL};
 use super::{from_delta, progress};
 use pinflow_connect::source::{RecordBlock, SourceContext, SourceEvent};
 use pinflow_core::position::{PartitionId, ResumePositions};
-use pinflow_delta::{self as delta, Contents, Table};
+use pinflow_delta::{self as delta, Table, TableContents};
 use pinflow_files::{self as recording, LINE_BYTES_MAX, RecordingConfig, StreamSetting};
 
 /// Blocks that are read ahead of sending.
@@ -161,7 +161,7 @@ impl ReplaySender<'_> {
         self.send(at, &text, count)
     }
 
-    fn send_rows(&mut self, route: usize, contents: &Contents) -> anyhow::Result<()> {
+    fn send_rows(&mut self, route: usize, contents: &TableContents) -> anyhow::Result<()> {
         let started = Instant::now();
         let rate = self.args.rate;
         let batch_messages = rate.map_or(u64::MAX, |rate| ((rate * PACED_BATCH_INTERVAL.as_secs_f64()) as u64).max(1));

@@ -14,13 +14,13 @@ use super::protocol::{CommitRequest, EngineEvent, ReceivedMessages, WindowBatche
 use super::worker::panic_message;
 use super::{EngineError, EngineMetrics};
 use pinflow_archive::{ArchiveError, ArchiveWriter, PositionChange, WindowMessages};
-use pinflow_connect::sink::Sink;
+use pinflow_connect::sink::WindowSink;
 
 /// The target of log lines about commits.
 const COMMIT_LOG_TARGET: &str = "pinflow::commit";
 
 /// Commits windows, and reports a panic: the driver would wait for a dead committer forever.
-pub(super) async fn run_committer<S: Sink>(
+pub(super) async fn run_committer<S: WindowSink>(
     sink: S,
     archive: Option<ArchiveWriter>,
     requests: mpsc::Receiver<CommitRequest<S>>,
@@ -35,7 +35,7 @@ pub(super) async fn run_committer<S: Sink>(
 }
 
 /// Commits windows in order, one at a time, until there are no more.
-async fn commit_windows<S: Sink>(
+async fn commit_windows<S: WindowSink>(
     mut sink: S,
     mut archive: Option<ArchiveWriter>,
     mut requests: mpsc::Receiver<CommitRequest<S>>,
@@ -69,7 +69,7 @@ async fn commit_windows<S: Sink>(
 }
 
 /// Makes one window durable in the archive and the tables.
-async fn commit_window<S: Sink>(
+async fn commit_window<S: WindowSink>(
     sink: &mut S,
     archive: Option<&mut ArchiveWriter>,
     CommitRequest { window, messages, moved, is_last }: CommitRequest<S>,

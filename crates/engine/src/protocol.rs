@@ -10,19 +10,19 @@ use pinflow_dataflows::symbol::{Symbol, SymbolSweep};
 use super::EngineError;
 use super::all_rejected::RejectionCounts;
 use pinflow_archive::PositionChange;
-use pinflow_connect::sink::{Encoder, Sink, Stored, Window};
+use pinflow_connect::sink::{RowEncoder, StoredChunk, Window, WindowSink};
 use pinflow_connect::source::{BlockRecords, RecordBlock};
 use pinflow_core::position::{Epoch, PartitionId};
 
 /// What a sink's encoders make of a window's rows.
-pub(super) type WindowBatches<S> = <<S as Sink>::Encoder as Encoder>::Batches;
+pub(super) type WindowBatches<S> = <<S as WindowSink>::Encoder as RowEncoder>::Batches;
 
 /// What a worker is told, in the order in which it has to happen.
 pub(super) enum WorkerCommand {
     /// Read this block into the open epoch.
     ReadBlock { block: RecordBlock, source: Symbol, carries: StreamHint },
     /// Put these rows from the tables into the open epoch's answers.
-    ReplayStored(Box<dyn Stored>),
+    ReplayStored(Box<dyn StoredChunk>),
     /// The epoch is complete; `ends_window`: it is the last of its window.
     /// `sweep`: mark the texts of the rows that are held at its end.
     CloseEpoch { epoch: Epoch, ends_window: bool, sweep: Option<Arc<SymbolSweep>> },
@@ -65,7 +65,7 @@ impl std::ops::AddAssign for ReadCounts {
 }
 
 /// A window on its way to the disk.
-pub(super) struct CommitRequest<S: Sink> {
+pub(super) struct CommitRequest<S: WindowSink> {
     pub(super) window: Window<WindowBatches<S>>,
     /// Its messages as they were received; none if they are not archived.
     pub(super) messages: Vec<ReceivedMessages>,

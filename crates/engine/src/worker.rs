@@ -19,7 +19,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::protocol::{EngineEvent, ReadCounts, WorkerCommand};
 use super::{EngineMetrics, EngineSettings};
-use pinflow_connect::sink::{Already, Delivery, Encoder, Stored};
+use pinflow_connect::sink::{Redeliveries, RowEncoder, RowId, StoredChunk};
 use pinflow_connect::source::{ArrivalTime, RecordBlock, RecordRef, StreamRoute};
 use pinflow_core::position::{Epoch, PartitionId};
 
@@ -27,16 +27,16 @@ use pinflow_core::position::{Epoch, PartitionId};
 const WORKER_PARK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a worker thread starts with.
-pub(super) struct WorkerInit<E: Encoder> {
+pub(super) struct WorkerInit<E: RowEncoder> {
     pub(super) commands: Receiver<WorkerCommand>,
     pub(super) events: UnboundedSender<EngineEvent<E::Batches>>,
     pub(super) encoder: Option<E>,
-    pub(super) already: Arc<Already>,
+    pub(super) already: Arc<Redeliveries>,
     pub(super) metrics: Arc<EngineMetrics>,
 }
 
 /// Runs a worker until its commands end, and reports a panic instead of passing it on.
-pub(super) fn run_worker<E: Encoder>(worker: &mut Worker, init: WorkerInit<E>, settings: &EngineSettings) {
+pub(super) fn run_worker<E: RowEncoder>(worker: &mut Worker, init: WorkerInit<E>, settings: &EngineSettings) {
     let events = init.events.clone();
     let index = worker.index();
     let outcome = catch_unwind(AssertUnwindSafe(|| EngineWorker::new(worker, init, settings).run(worker)));
@@ -56,7 +56,7 @@ pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// A worker on its thread.
-struct EngineWorker<E: Encoder> {
+struct EngineWorker<E: RowEncoder> {
     init: WorkerInit<E>,
     graph: WorkerGraph,
     ingest: MessageParser,
@@ -68,7 +68,7 @@ struct EngineWorker<E: Encoder> {
     log: Option<WorkerLog>,
 }
 
-impl<E: Encoder> EngineWorker<E> {
+impl<E: RowEncoder> EngineWorker<E> {
     fn new(worker: &mut Worker, init: WorkerInit<E>, settings: &EngineSettings) -> EngineWorker<E> {
         let log = init.metrics.worker_logs.get().map(|logs| {
             let log = WorkerLog::start(worker);
@@ -121,7 +121,7 @@ impl<E: Encoder> EngineWorker<E> {
         }
     }
 
-    fn replay_stored(&mut self, rows: &dyn Stored) {
+    fn replay_stored(&mut self, rows: &dyn StoredChunk) {
         let texts = StoredTexts::new(self.text_bytes_max);
         let mut rebuild = AnswerRebuild { graph: &mut self.graph, texts };
         rows.replay(&mut rebuild);
@@ -166,7 +166,7 @@ impl<E: Encoder> EngineWorker<E> {
 
     fn close_epoch(&mut self, epoch: Epoch, ends_window: bool) {
         self.graph.advance_to(epoch + 1);
-        let batches = if ends_window { self.init.encoder.as_mut().map(Encoder::cut) } else { None };
+        let batches = if ends_window { self.init.encoder.as_mut().map(RowEncoder::cut) } else { None };
         let read = self.read.drain().collect();
         let mut counts = self.ingest.take_counts();
         counts.times_ahead = std::mem::take(&mut self.times_ahead);
@@ -195,7 +195,7 @@ impl<E: Encoder> EngineWorker<E> {
 struct RowRouter<'a, E> {
     graph: &'a mut WorkerGraph,
     encoder: Option<&'a mut E>,
-    already: &'a Already,
+    already: &'a Redeliveries,
     metrics: &'a EngineMetrics,
     read: ReadCounts,
 }
@@ -203,13 +203,13 @@ struct RowRouter<'a, E> {
 impl<E> RowRouter<'_, E> {
     fn is_redelivery(&mut self, lineage: Lineage) -> bool {
         // Empty but for the first moments after a crash.
-        let redelivery = !self.already.is_empty() && self.already.contains(&Delivery::from(lineage));
+        let redelivery = !self.already.is_empty() && self.already.contains(&RowId::from(lineage));
         self.read.redelivered += u64::from(redelivery);
         redelivery
     }
 }
 
-impl<E: Encoder> RowSink for RowRouter<'_, E> {
+impl<E: RowEncoder> RowSink for RowRouter<'_, E> {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
         if self.is_redelivery(lineage) {
             return;

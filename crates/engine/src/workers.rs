@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::protocol::{EngineEvent, WindowBatches, WorkerCommand};
 use super::worker::{self, WorkerInit};
 use super::{EngineError, EngineMetrics, EngineSettings};
-use pinflow_connect::sink::{Already, Sink};
+use pinflow_connect::sink::{Redeliveries, WindowSink};
 
 /// The driver's handle of a worker.
 pub(super) struct WorkerHandle {
@@ -32,11 +32,11 @@ impl WorkerHandle {
 }
 
 /// Timely runs its own threads; they end when their commands do.
-pub(super) fn start_workers<S: Sink>(
+pub(super) fn start_workers<S: WindowSink>(
     settings: &EngineSettings,
     sink: &S,
     events: &mpsc::UnboundedSender<EngineEvent<WindowBatches<S>>>,
-    already: &Arc<Already>,
+    already: &Arc<Redeliveries>,
     metrics: &Arc<EngineMetrics>,
 ) -> Result<Vec<WorkerHandle>, EngineError> {
     let mut handles = Vec::new();

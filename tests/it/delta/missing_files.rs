@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use deltalake::kernel::{Action, Add};
 use pinflow_delta::{
-    Columns, Compaction, DeltaError, MissingFile, MissingFileOutcome, Table, inspect, optimize, restore_missing_files,
-    verify,
+    ColumnScope, CompactionPolicy, DeltaError, MissingFile, MissingFileOutcome, Table, inspect, optimize,
+    restore_missing_files, verify,
 };
 
 use super::model::{ModelEngine, assert_exact, handle, partitions};
@@ -22,7 +22,7 @@ const FIRST: u64 = 60;
 async fn compacted() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     run_until(root.path(), FIRST).await;
-    optimize(root.path(), Compaction::ALL).await.unwrap();
+    optimize(root.path(), CompactionPolicy::ALL).await.unwrap();
     root
 }
 
@@ -72,7 +72,7 @@ async fn missing_compacted_file_is_replaced_by_files_it_was_made_from() {
         fs::remove_file(&file).unwrap();
         removed.push((file, others(root, table, Path::new("")).len()));
     }
-    let error = verify(inspect(root, 0).await.unwrap(), Columns::Lineage, |_| {}).await.unwrap_err();
+    let error = verify(inspect(root, 0).await.unwrap(), ColumnScope::Lineage, |_| {}).await.unwrap_err();
     assert!(matches!(error, DeltaError::MissingFile { .. }) && error.to_string().contains("--repair"), "{error}");
     let found = restore_missing_files(root).await.unwrap();
     assert_eq!(found.len(), 2, "{found:?}");
@@ -86,9 +86,9 @@ async fn missing_compacted_file_is_replaced_by_files_it_was_made_from() {
     assert_other_engines_read(root, &partitions(RECORDS), FIRST);
     // The tables go on as before: they are written, compacted and verified.
     run_until(root, RECORDS).await;
-    optimize(root, Compaction::ALL).await.unwrap();
+    optimize(root, CompactionPolicy::ALL).await.unwrap();
     assert_exact(root, &partitions(RECORDS), RECORDS).await;
-    let verdict = verify(inspect(root, 0).await.unwrap(), Columns::All, |_| {}).await.unwrap();
+    let verdict = verify(inspect(root, 0).await.unwrap(), ColumnScope::All, |_| {}).await.unwrap();
     assert!(verdict.is_proved(), "{verdict:?}");
 }
 
@@ -98,7 +98,7 @@ async fn file_of_two_compactions_is_replaced_by_parts_of_parts() {
     let root = root.path();
     let first = compacted_file(root, Table::Geo).await;
     run_until(root, RECORDS).await;
-    optimize(root, Compaction::ALL).await.unwrap();
+    optimize(root, CompactionPolicy::ALL).await.unwrap();
     let second = compacted_file(root, Table::Geo).await;
     assert_ne!(first, second);
     fs::remove_file(first).unwrap();

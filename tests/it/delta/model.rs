@@ -9,13 +9,13 @@ use deltalake::arrow::array::{AsArray, RecordBatch};
 use deltalake::arrow::datatypes::Int32Type;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::{DeltaTable, ObjectStore};
-use pinflow_connect::sink::{Delivery, Encoder, PartitionReached, Resume, Window};
+use pinflow_connect::sink::{PartitionReached, ResumeState, RowEncoder, RowId, Window};
 use pinflow_core::position::PartitionProgress;
 use pinflow_dataflows::ingest::{RowSink, StreamHint};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::{Rejection, RejectionReason};
 use pinflow_dataflows::symbol::Symbol;
-use pinflow_delta::{Batches, DeltaError, Settings, Table, Tables};
+use pinflow_delta::{DeltaError, DeltaTables, EncodedBatches, Table, TablesSettings};
 use pinflow_storage::FsyncStore;
 use url::Url;
 
@@ -105,19 +105,19 @@ pub(crate) fn append(rows: &mut dyn RowSink, table: Table, lineage: Lineage) {
     }
 }
 
-pub(crate) fn settings(root: &Path) -> Settings {
+pub(crate) fn settings(root: &Path) -> TablesSettings {
     let checkpoint_commits = 4.try_into().unwrap();
-    Settings { checkpoint_commits, ..Settings::new(root.to_owned(), "posts".to_owned()) }
+    TablesSettings { checkpoint_commits, ..TablesSettings::new(root.to_owned(), "posts".to_owned()) }
 }
 
-pub(crate) async fn open(root: &Path) -> Result<(Tables, Resume), DeltaError> {
-    Tables::open(settings(root)).await
+pub(crate) async fn open(root: &Path) -> Result<(DeltaTables, ResumeState), DeltaError> {
+    DeltaTables::open(settings(root)).await
 }
 
 /// Reads every partition from where it resumes up to `until`, in windows of `step` records each.
 pub(crate) struct ModelEngine {
-    pub(crate) tables: Tables,
-    resume: Resume,
+    pub(crate) tables: DeltaTables,
+    resume: ResumeState,
     partitions: Vec<ModelPartition>,
     pub(crate) verdict: u64,
 }
@@ -132,12 +132,15 @@ impl ModelEngine {
         partitions: &[ModelPartition],
         store: Arc<dyn ObjectStore>,
     ) -> Result<ModelEngine, DeltaError> {
-        let (tables, resume) = Tables::open_on(settings(root), store).await?;
+        let (tables, resume) = DeltaTables::open_on(settings(root), store).await?;
         Ok(ModelEngine { tables, resume, partitions: partitions.to_vec(), verdict: 0 })
     }
 
-    pub(crate) async fn with(settings: Settings, partitions: &[ModelPartition]) -> Result<ModelEngine, DeltaError> {
-        let (tables, resume) = Tables::open(settings).await?;
+    pub(crate) async fn with(
+        settings: TablesSettings,
+        partitions: &[ModelPartition],
+    ) -> Result<ModelEngine, DeltaError> {
+        let (tables, resume) = DeltaTables::open(settings).await?;
         Ok(ModelEngine { tables, resume, partitions: partitions.to_vec(), verdict: 0 })
     }
 
@@ -151,7 +154,7 @@ impl ModelEngine {
     }
 
     /// The next window, split over two workers; `None` when all was read.
-    pub(crate) fn window(&mut self, until: u64, step: u64, epoch: u64) -> Option<Window<Batches>> {
+    pub(crate) fn window(&mut self, until: u64, step: u64, epoch: u64) -> Option<Window<EncodedBatches>> {
         let mut workers = [self.tables.encoder(), self.tables.encoder()];
         let mut reached = Vec::new();
         for (number, partition) in self.partitions.iter().enumerate() {
@@ -167,7 +170,7 @@ impl ModelEngine {
                     let sub = u32::try_from(sub).unwrap();
                     let arrived_at = (number == 2).then_some(1_700_000_000_000_000);
                     let lineage = Lineage { arrived_at, source, position: position.into(), sub };
-                    if !self.resume.already.contains(&Delivery::from(lineage)) {
+                    if !self.resume.already.contains(&RowId::from(lineage)) {
                         append(&mut workers[number % 2], table, lineage);
                     }
                 }
@@ -182,7 +185,7 @@ impl ModelEngine {
                 reached: at,
             });
         }
-        let batches = workers.iter_mut().map(Encoder::cut).collect();
+        let batches = workers.iter_mut().map(RowEncoder::cut).collect();
         (!reached.is_empty()).then_some(Window { epoch, rows: 0, batches, reached })
     }
 }

@@ -9,7 +9,8 @@ use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add};
 use deltalake::protocol::DeltaOperation;
 use pinflow_delta::{
-    Columns, Compaction, DeltaError, Settings, Table, Tables, accept_deletion, inspect, repair, verify,
+    ColumnScope, CompactionPolicy, DeltaError, DeltaTables, Table, TablesSettings, accept_deletion, inspect, repair,
+    verify,
 };
 
 use super::model::{ModelEngine, assert_exact, handle, open, partitions, settings};
@@ -30,10 +31,10 @@ async fn read_back(root: &Path) -> Result<u64, DeltaError> {
     read_all(&tables).await
 }
 
-async fn read_all(tables: &Tables) -> Result<u64, DeltaError> {
+async fn read_all(tables: &DeltaTables) -> Result<u64, DeltaError> {
     let (mut chunks, mut rows) = (tables.read_back(), 0);
     while let Some(chunk) = chunks.recv().await {
-        rows += pinflow_connect::sink::Stored::len(&chunk?) as u64;
+        rows += pinflow_connect::sink::StoredChunk::len(&chunk?) as u64;
     }
     Ok(rows)
 }
@@ -138,7 +139,7 @@ async fn accepted_deletion_makes_start_and_verify_succeed_and_outlives_checkpoin
     for log in ["rejected/_delta_log", "pin/_delta_log"] {
         clean_up(&root.path().join(log));
     }
-    let verdict = verify(inspect(root.path(), 0).await.unwrap(), Columns::All, |_| {}).await.unwrap();
+    let verdict = verify(inspect(root.path(), 0).await.unwrap(), ColumnScope::All, |_| {}).await.unwrap();
     assert!(verdict.is_proved(), "{verdict:?}");
     assert_eq!(verdict.partitions.iter().map(|one| one.deleted).sum::<u64>(), rows);
     read_back(root.path()).await.unwrap();
@@ -176,7 +177,7 @@ async fn lost_rejections_are_found_after_repair_and_at_every_start() {
         assert!(matches!(open(root.path()).await.err().unwrap(), DeltaError::Torn { .. }));
         let moved = repair(root.path()).await.unwrap();
         assert_eq!(moved.len(), 1, "{moved:?}");
-        let verdict = verify(inspect(root.path(), 0).await.unwrap(), Columns::Lineage, |_| {}).await.unwrap();
+        let verdict = verify(inspect(root.path(), 0).await.unwrap(), ColumnScope::Lineage, |_| {}).await.unwrap();
         assert!(verdict.violations.iter().any(|what| what.contains("the tables hold")), "{damage}: {verdict:?}");
         for _ in 0..2 {
             let error = read_back(root.path()).await.unwrap_err();
@@ -193,7 +194,7 @@ async fn lost_rejections_are_found_after_repair_and_at_every_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pinflow_stops_compacting_a_table_that_another_engine_optimizes() {
-    let how = Compaction { target_bytes: 32 << 20, files_min: 4 };
+    let how = CompactionPolicy { target_bytes: 32 << 20, files_min: 4 };
     let operations = |root: &Path, table: &str| {
         let mut operations = BTreeMap::new();
         for entry in fs::read_dir(root.join(table).join("_delta_log")).unwrap() {
@@ -208,7 +209,7 @@ async fn pinflow_stops_compacting_a_table_that_another_engine_optimizes() {
     let records = 300;
     for other_optimizes in [false, true] {
         let root = tempfile::tempdir().unwrap();
-        let with = Settings { compaction: Some(how), ..settings(root.path()) };
+        let with = TablesSettings { compaction: Some(how), ..settings(root.path()) };
         let mut engine = ModelEngine::with(with, &partitions(records)).await.unwrap();
         let window = engine.window(2, 2, 1).unwrap();
         engine.tables.commit(window).await.unwrap();

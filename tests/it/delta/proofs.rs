@@ -8,7 +8,7 @@ use deltalake::arrow::array::{RecordBatch, new_null_array};
 use deltalake::kernel::{Action, Add};
 use deltalake::parquet::arrow::ArrowWriter;
 use deltalake::parquet::file::reader::{FileReader, SerializedFileReader};
-use pinflow_delta::{Columns, Symptom, Table, Verdict, diagnose, inspect, verify};
+use pinflow_delta::{ColumnScope, Table, TableFinding, VerifyReport, diagnose, inspect, verify};
 
 use super::model::{ModelEngine, batches, handle, partitions};
 use super::strangers::foreign;
@@ -16,7 +16,7 @@ use crate::harness::{emit, pinflow, scratch, succeed};
 
 const RECORDS: u64 = 60;
 
-async fn check_with(root: &Path, columns: Columns) -> Verdict {
+async fn check_with(root: &Path, columns: ColumnScope) -> VerifyReport {
     verify(inspect(root, 0).await.unwrap(), columns, |_| {}).await.unwrap()
 }
 
@@ -36,12 +36,12 @@ async fn verify_and_doctor_fail_when_a_table_is_missing() {
         let root = tempfile::tempdir().unwrap();
         written(root.path()).await;
         fs::rename(root.path().join(table.name()), root.path().join("gone")).unwrap();
-        let verdict = check_with(root.path(), Columns::Lineage).await;
+        let verdict = check_with(root.path(), ColumnScope::Lineage).await;
         let wanted = format!("table `{table}` is missing");
         assert!(verdict.violations.iter().any(|what| what.contains(&wanted)), "{verdict:?}");
         assert!(!verdict.is_proved() && !verdict.unproved.is_empty(), "{verdict:?}");
         let symptoms = diagnose(root.path()).await.unwrap();
-        assert!(Symptom::any_fault(&symptoms), "{symptoms:?}");
+        assert!(TableFinding::any_fault(&symptoms), "{symptoms:?}");
     }
 }
 
@@ -71,7 +71,7 @@ fn every_command_fails_when_a_table_is_missing() {
 async fn damaged_data_page_is_found_by_deep_verify_only() {
     let root = tempfile::tempdir().unwrap();
     written(root.path()).await;
-    assert!(check_with(root.path(), Columns::All).await.is_proved());
+    assert!(check_with(root.path(), ColumnScope::All).await.is_proved());
     let file = data_file(root.path(), Table::Pin);
     let reader = SerializedFileReader::new(File::open(&file).unwrap()).unwrap();
     let group = reader.metadata().row_group(0);
@@ -81,9 +81,9 @@ async fn damaged_data_page_is_found_by_deep_verify_only() {
     let middle = usize::try_from(start + length / 2).unwrap();
     bytes[middle..middle + 8].fill(0xff);
     fs::write(&file, bytes).unwrap();
-    let verdict = check_with(root.path(), Columns::Lineage).await;
-    assert!(verdict.is_proved() && verdict.columns == Columns::Lineage, "{verdict:?}");
-    let verdict = check_with(root.path(), Columns::All).await;
+    let verdict = check_with(root.path(), ColumnScope::Lineage).await;
+    assert!(verdict.is_proved() && verdict.columns == ColumnScope::Lineage, "{verdict:?}");
+    let verdict = check_with(root.path(), ColumnScope::All).await;
     let name = file.file_name().unwrap().to_str().unwrap();
     let is_named = |what: &String| what.contains(name) && what.contains("damaged");
     assert!(verdict.violations.iter().all(is_named) && verdict.violations.len() == 1, "{verdict:?}");
@@ -132,7 +132,7 @@ async fn rows_without_lineage_are_reported_with_their_commit() {
     written(root.path()).await;
     append_without_lineage(root.path()).await;
     let version = inspect(root.path(), 0).await.unwrap()[2].version;
-    let verdict = check_with(root.path(), Columns::Lineage).await;
+    let verdict = check_with(root.path(), ColumnScope::Lineage).await;
     assert!(verdict.violations.len() == 1, "{verdict:?}");
     for part in
         ["from-another-tool.parquet", &format!("version {version},"), "operation WRITE", "engine delta-rs", "DELETE"]
@@ -152,7 +152,7 @@ async fn verify_beside_a_committing_run_never_reports_a_loss() {
     let run = tokio::spawn(async move { engine.run(COMMITS * 3, 3).await });
     let mut checks = 0;
     while !run.is_finished() {
-        let verdict = check_with(root.path(), Columns::Lineage).await;
+        let verdict = check_with(root.path(), ColumnScope::Lineage).await;
         assert!(verdict.is_proved(), "after {checks} checks: {verdict:?}");
         checks += 1;
     }
@@ -168,6 +168,6 @@ async fn verify_beside_a_committing_run_never_reports_a_loss() {
     let with_rows = |path: &&PathBuf| fs::read_to_string(path).unwrap().contains("\"add\"");
     let last = commits.iter().rposition(|path| with_rows(&path)).unwrap();
     commits[last..].iter().for_each(|path| fs::remove_file(path).unwrap());
-    let verdict = check_with(root.path(), Columns::Lineage).await;
+    let verdict = check_with(root.path(), ColumnScope::Lineage).await;
     assert!(verdict.violations.iter().any(|what| what.contains("the tables hold")), "{verdict:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pinflow_connect::sink::Stored;
+use pinflow_connect::sink::StoredChunk;
 use pinflow_dataflows::ingest::RowSink;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
@@ -215,7 +215,7 @@ async fn a_cancelled_commit_closes_the_tables() {
 async fn both_compressions_hold_the_same_rows() {
     for compression in [pinflow_delta::Compression::Snappy, pinflow_delta::Compression::Zstd] {
         let root = tempfile::tempdir().unwrap();
-        let settings = pinflow_delta::Settings { compression, ..settings(root.path()) };
+        let settings = pinflow_delta::TablesSettings { compression, ..settings(root.path()) };
         let mut engine = ModelEngine::with(settings, &partitions(9)).await.unwrap();
         engine.run(9, 9).await.unwrap();
         assert_exact(root.path(), &partitions(9), 9).await;

@@ -7,7 +7,7 @@ use deltalake::DeltaTable;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, Transaction};
 use deltalake::protocol::{DeltaOperation, SaveMode};
-use pinflow_delta::{Claim, DeltaError, Settings, Table, repair};
+use pinflow_delta::{ClaimPolicy, DeltaError, Table, TablesSettings, repair};
 
 use super::model::{ModelEngine, assert_exact, handle, open, partitions, settings};
 
@@ -42,7 +42,7 @@ async fn of_two_writers_the_later_one_lives() {
 }
 
 async fn started_late(root: &Path) -> ModelEngine {
-    let settings = Settings { claim: Claim::AtFirstCommit, ..settings(root) };
+    let settings = TablesSettings { claim: ClaimPolicy::AtFirstCommit, ..settings(root) };
     ModelEngine::with(settings, &partitions(40)).await.unwrap()
 }
 
@@ -204,8 +204,8 @@ async fn what_is_no_table_of_ours_is_left_alone() {
 
     let root = tempfile::tempdir().unwrap();
     drop(started(root.path(), 10).await);
-    let settings = Settings { pipeline: "other".to_owned(), ..settings(root.path()) };
-    let error = pinflow_delta::Tables::open(settings).await.err().unwrap();
+    let settings = TablesSettings { pipeline: "other".to_owned(), ..settings(root.path()) };
+    let error = pinflow_delta::DeltaTables::open(settings).await.err().unwrap();
     assert!(matches!(error, DeltaError::Pipeline { .. }), "{error}");
 }
 

@@ -2,28 +2,28 @@
 
 use std::path::Path;
 
-use pinflow::table::{Format, TableArgs, run};
-use pinflow_connect::sink::Encoder;
+use pinflow::table::{TableArgs, TableOutputFormat, run};
+use pinflow_connect::sink::RowEncoder;
 use pinflow_connect::sink::{PartitionReached, Window};
 use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Lineage;
 use pinflow_dataflows::symbol::Symbol;
-use pinflow_delta::{Columns, DeltaError, Table, Verdict, inspect, verify};
+use pinflow_delta::{ColumnScope, DeltaError, Table, VerifyReport, inspect, verify};
 use serde_json::Value;
 
 use super::model::{ModelEngine, append, expected, open, partitions};
 use pinflow_core::position::PartitionProgress;
 
-async fn checked(path: &Path) -> Verdict {
+async fn checked(path: &Path) -> VerifyReport {
     let tables = inspect(path, 0).await.unwrap();
-    verify(tables, Columns::Lineage, |_| {}).await.unwrap()
+    verify(tables, ColumnScope::Lineage, |_| {}).await.unwrap()
 }
 
 /// Where a row stands: its table, position and sub.
-type Place = (Table, u64, u32);
+type StoredRowId = (Table, u64, u32);
 
 /// Writes rows at the given places, and claims to have read `rows` rows before `next`.
-async fn write(root: &Path, places: &[Place], next: u64, rows: u64) {
+async fn write(root: &Path, places: &[StoredRowId], next: u64, rows: u64) {
     let (mut tables, _) = open(root).await.unwrap();
     let source = "recording/x.jsonl";
     let mut encoder = tables.encoder();
@@ -63,7 +63,7 @@ async fn a_sound_run_is_verified_also_half_way() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_kind_of_damage_is_found() {
     let (pin, geo) = (Table::Pin, Table::Geo);
-    let cases: [(&[Place], u64, u64, &str); 6] = [
+    let cases: [(&[StoredRowId], u64, u64, &str); 6] = [
         (&[(pin, 1, 0), (geo, 2, 0)], 3, 2, ""),
         (&[(pin, 1, 0), (pin, 2, 0), (pin, 2, 0)], 3, 3, "1 rows repeat"),
         (&[(pin, 1, 0), (geo, 1, 0), (geo, 2, 1)], 3, 3, "1 rows repeat"),
@@ -83,7 +83,7 @@ async fn each_kind_of_damage_is_found() {
     }
 }
 
-async fn printed(path: &Path, format: Format) -> (bool, String) {
+async fn printed(path: &Path, format: TableOutputFormat) -> (bool, String) {
     let mut out = Vec::new();
     let args = TableArgs {
         path: path.to_owned(),
@@ -104,10 +104,10 @@ async fn it_prints_for_people_and_for_programs() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = ModelEngine::start(root.path(), &partitions(20)).await.unwrap();
     engine.run(20, 20).await.unwrap();
-    let (sound, text) = printed(root.path(), Format::Table).await;
+    let (sound, text) = printed(root.path(), TableOutputFormat::Table).await;
     assert!(sound && text.contains("none lost, none twice"), "{text}");
     assert!(text.contains("recording/all.jsonl") && text.contains("STREAMING UPDATE"), "{text}");
-    let (_, json) = printed(root.path(), Format::Json).await;
+    let (_, json) = printed(root.path(), TableOutputFormat::Json).await;
     let json: Value = serde_json::from_str(&json).unwrap();
     let pin = json["tables"].as_array().unwrap().iter().find(|table| table["table"] == "pin").unwrap();
     assert_eq!((&pin["version"], &pin["files"]), (&2.into(), &1.into()));
@@ -115,12 +115,12 @@ async fn it_prints_for_people_and_for_programs() {
     assert_eq!(pin["history"][0]["rows"], pin["rows"]);
     assert_eq!(json["verify"]["violations"], Value::Array(Vec::new()));
     // One table alone.
-    let (sound, text) = printed(&root.path().join("geo"), Format::Table).await;
+    let (sound, text) = printed(&root.path().join("geo"), TableOutputFormat::Table).await;
     assert!(!sound && text.contains("not checked: only geo of the four tables"), "{text}");
     // A violation is the exit code's business.
     let damaged = tempfile::tempdir().unwrap();
     write(damaged.path(), &[(Table::Pin, 1, 0), (Table::Pin, 1, 0)], 2, 2).await;
-    let (sound, text) = printed(damaged.path(), Format::Table).await;
+    let (sound, text) = printed(damaged.path(), TableOutputFormat::Table).await;
     assert!(!sound && text.contains("NOT verified: 1 violation"), "{text}");
     let error = inspect(Path::new("/usr"), 0).await.unwrap_err();
     assert!(matches!(error, DeltaError::Foreign { .. }), "{error}");

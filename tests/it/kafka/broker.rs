@@ -94,7 +94,7 @@ impl BrokerListener {
 /// A broker; ended, and its folder removed, when dropped.
 pub(crate) struct KafkaBroker {
     // Ended first: a watcher that outlived its broker could kill a stranger.
-    running: Option<RunningProcess>,
+    running: Option<BrokerProcess>,
     listeners: Vec<(BrokerListener, u16)>,
     controller: u16,
     certificates: Option<TestCertificates>,
@@ -213,7 +213,7 @@ impl KafkaBroker {
         let out = File::create(&log).unwrap();
         let mut command = java("kafka.Kafka");
         command.arg(self.path("server.properties")).stdout(out.try_clone().unwrap()).stderr(out);
-        let mut running = RunningProcess::new(&mut command, self.folder.path());
+        let mut running = BrokerProcess::new(&mut command, self.folder.path());
         let start = Instant::now();
         while !self.listeners.iter().all(|(_, port)| TcpStream::connect(("127.0.0.1", *port)).is_ok()) {
             if running.broker.try_wait().unwrap().is_some() {
@@ -299,13 +299,13 @@ impl KafkaBroker {
 }
 
 /// The broker's process, and who ends it should we not live to do so.
-struct RunningProcess {
+struct BrokerProcess {
     broker: Child,
     watcher: Child,
 }
 
-impl RunningProcess {
-    fn new(command: &mut Command, folder: &Path) -> RunningProcess {
+impl BrokerProcess {
+    fn new(command: &mut Command, folder: &Path) -> BrokerProcess {
         let broker = command.stdin(Stdio::null()).spawn().unwrap();
         // `read` returns when our end of the pipe is closed: when we are gone, if only by kill -9.
         let script = "read -r _; kill -9 \"$0\"; sleep 1; rm -rf \"$1\"";
@@ -319,7 +319,7 @@ impl RunningProcess {
             .process_group(0)
             .spawn()
             .unwrap();
-        RunningProcess { broker, watcher }
+        BrokerProcess { broker, watcher }
     }
 
     fn signal(&self, signal: Signal) {
@@ -327,7 +327,7 @@ impl RunningProcess {
     }
 }
 
-impl Drop for RunningProcess {
+impl Drop for BrokerProcess {
     fn drop(&mut self) {
         for child in [&mut self.watcher, &mut self.broker] {
             let _ = child.kill();

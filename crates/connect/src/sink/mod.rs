@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use pinflow_core::position::{Epoch, PartitionProgress, Position, ResumePositions};
 
 /// Encodes the rows that one worker reads, on that worker's thread.
-pub trait Encoder: RowSink + Send + 'static {
+pub trait RowEncoder: RowSink + Send + 'static {
     /// What a window's rows become.
     type Batches: Send + 'static;
 
@@ -49,13 +49,13 @@ pub struct PartitionReached {
 
 /// What the tables hold at the start of a run.
 #[derive(Debug, Default)]
-pub struct Resume {
+pub struct ResumeState {
     /// Where each partition resumes: the least position over the tables its rows can go to.
     pub positions: ResumePositions,
     /// Deliveries at or after those positions that a table holds already (it was committed further than
     /// its sisters when the last run died). They are read again and must not be written or reach the answers
     /// again; towards [`PartitionProgress::rows`] they do count, for they lie after the position that is resumed.
-    pub already: Already,
+    pub already: Redeliveries,
     /// Rows to be read back.
     pub rows: u64,
     /// What earlier runs have read.
@@ -72,11 +72,11 @@ pub struct PriorCounts {
 }
 
 /// Deliveries that must be left out when they are read again.
-pub type Already = HashSet<Delivery, KeyedState>;
+pub type Redeliveries = HashSet<RowId, KeyedState>;
 
 /// What names a row uniquely: its lineage without the time of arrival, which a replay may not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Delivery {
+pub struct RowId {
     /// As in [`Lineage`].
     pub source: Symbol,
     /// As in [`Lineage`].
@@ -85,14 +85,14 @@ pub struct Delivery {
     pub sub: u32,
 }
 
-impl From<Lineage> for Delivery {
-    fn from(lineage: Lineage) -> Delivery {
-        Delivery { source: lineage.source, position: lineage.position, sub: lineage.sub }
+impl From<Lineage> for RowId {
+    fn from(lineage: Lineage) -> RowId {
+        RowId { source: lineage.source, position: lineage.position, sub: lineage.sub }
     }
 }
 
 /// Rows read back from a table at the start, to rebuild the answers from.
-pub trait Stored: Send + 'static {
+pub trait StoredChunk: Send + 'static {
     /// Hands over each row, only with the columns that questions read; the others are absent.
     fn replay(&self, rows: &mut dyn RowSink);
     /// How many rows.
@@ -118,15 +118,15 @@ pub struct TableStatus {
 }
 
 /// A home of cleaned rows, as the engine sees it.
-pub trait Sink: Send + 'static {
+pub trait WindowSink: Send + 'static {
     /// Encodes on worker threads.
-    type Encoder: Encoder;
+    type Encoder: RowEncoder;
 
     /// A new encoder, for one worker; `None` if this run keeps no rows.
     fn encoder(&self) -> Option<Self::Encoder>;
 
     /// The rows that it held when it was opened, in chunks and in no order; ends when there are no more.
-    fn read_back(&self) -> mpsc::Receiver<Result<Box<dyn Stored>, SinkError>>;
+    fn read_back(&self) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>>;
 
     /// What it waits for (a full disk, …), in words; `None` while it does not.
     fn paused(&self) -> watch::Receiver<Option<String>>;
@@ -140,13 +140,13 @@ pub trait Sink: Send + 'static {
     /// What cannot be cured, or must not be: the run ends.
     fn commit(
         &mut self,
-        window: Window<<Self::Encoder as Encoder>::Batches>,
+        window: Window<<Self::Encoder as RowEncoder>::Batches>,
     ) -> impl Future<Output = Result<(), SinkError>> + Send;
 
     /// Makes durable what rides on a next window that will not come.
     ///
     /// # Errors
-    /// As [`Sink::commit`].
+    /// As [`WindowSink::commit`].
     fn finish(&mut self) -> impl Future<Output = Result<(), SinkError>> + Send;
 }
 
@@ -184,19 +184,19 @@ impl RowSink for NoEncoder {
     }
 }
 
-impl Encoder for NoEncoder {
+impl RowEncoder for NoEncoder {
     type Batches = ();
     fn cut(&mut self) {
         match *self {}
     }
 }
 
-impl Sink for NoTables {
+impl WindowSink for NoTables {
     type Encoder = NoEncoder;
     fn encoder(&self) -> Option<NoEncoder> {
         None
     }
-    fn read_back(&self) -> mpsc::Receiver<Result<Box<dyn Stored>, SinkError>> {
+    fn read_back(&self) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>> {
         mpsc::channel(1).1
     }
     fn paused(&self) -> watch::Receiver<Option<String>> {

@@ -76,19 +76,19 @@ impl AnswerTablesConfig {
 
 /// Which rows a table has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum AnswerTableForm {
     /// Those that the answer has.
     Current,
     /// Each that came or went, with `_epoch`, `_as_of` and `_diff`.
     Changes,
 }
 
-impl Form {
+impl AnswerTableForm {
     /// The name, and the folder, of an answer's table.
     pub(crate) fn name(self, question: &Question) -> String {
         match self {
-            Form::Current => question.name.to_owned(),
-            Form::Changes => format!("{}_changes", question.name),
+            AnswerTableForm::Current => question.name.to_owned(),
+            AnswerTableForm::Changes => format!("{}_changes", question.name),
         }
     }
 }
@@ -107,7 +107,7 @@ impl AnswerTables {
         pipeline: &str,
     ) -> Result<AnswerTables, DeltaError> {
         let root = root.prepare_for_writing().await?;
-        let forms = [(Form::Current, config.current), (Form::Changes, config.changes)];
+        let forms = [(AnswerTableForm::Current, config.current), (AnswerTableForm::Changes, config.changes)];
         let mut tables = Vec::new();
         for (answer, question) in questions::ALL.iter().enumerate() {
             for (form, _) in forms.iter().filter(|(_, wanted)| *wanted) {

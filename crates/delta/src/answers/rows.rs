@@ -15,16 +15,16 @@ use deltalake::parquet::file::properties::WriterProperties;
 use jiff::Timestamp;
 use pinflow_dataflows::answer::{AnswerCell, AnswerColumn, AnswerRow, ColumnType};
 
-use super::Form;
-use crate::Input;
+use super::AnswerTableForm;
+use crate::FileInput;
 use pinflow_core::position::Epoch;
 
 /// How many more of each row there are.
-pub(super) type Diffs = BTreeMap<AnswerRow, i64>;
+pub(super) type RowDiffs = BTreeMap<AnswerRow, i64>;
 
 /// When what is written was so.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
+pub(super) struct EpochTime {
     pub(super) epoch: Epoch,
     pub(super) as_of: Timestamp,
 }
@@ -39,9 +39,9 @@ fn arrow(kind: ColumnType) -> DataType {
     }
 }
 
-fn schema(columns: &[AnswerColumn], form: Form) -> SchemaRef {
+fn schema(columns: &[AnswerColumn], form: AnswerTableForm) -> SchemaRef {
     let mut fields: Vec<_> = columns.iter().map(|of| Field::new(of.name, arrow(of.kind), true)).collect();
-    if form == Form::Changes {
+    if form == AnswerTableForm::Changes {
         fields.push(Field::new("_epoch", DataType::Int64, true));
         fields.push(Field::new("_as_of", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true));
         fields.push(Field::new(DIFF, DataType::Int64, true));
@@ -50,14 +50,14 @@ fn schema(columns: &[AnswerColumn], form: Form) -> SchemaRef {
 }
 
 /// The columns as the table's log states them.
-pub(super) fn delta(columns: &[AnswerColumn], form: Form) -> Vec<StructField> {
+pub(super) fn delta(columns: &[AnswerColumn], form: AnswerTableForm) -> Vec<StructField> {
     let of = |kind| match kind {
         ColumnType::Long => DeltaType::LONG,
         ColumnType::Text => DeltaType::STRING,
         ColumnType::Double => DeltaType::DOUBLE,
     };
     let mut fields: Vec<_> = columns.iter().map(|column| StructField::nullable(column.name, of(column.kind))).collect();
-    if form == Form::Changes {
+    if form == AnswerTableForm::Changes {
         fields.push(StructField::nullable("_epoch", DeltaType::LONG));
         fields.push(StructField::nullable("_as_of", DeltaType::TIMESTAMP));
         fields.push(StructField::nullable(DIFF, DeltaType::LONG));
@@ -68,9 +68,9 @@ pub(super) fn delta(columns: &[AnswerColumn], form: Form) -> Vec<StructField> {
 /// A file of rows: as they are, or as changes. A row of an answer occurs once.
 pub(super) fn encode(
     columns: &[AnswerColumn],
-    form: Form,
-    rows: &Diffs,
-    moment: Moment,
+    form: AnswerTableForm,
+    rows: &RowDiffs,
+    moment: EpochTime,
 ) -> Result<Vec<u8>, ArrowError> {
     let schema = schema(columns, form);
     let mut arrays: Vec<ArrayRef> = Vec::new();
@@ -82,7 +82,7 @@ pub(super) fn encode(
             ColumnType::Double => Arc::new(cells.map(double).collect::<Float64Array>()),
         });
     }
-    if form == Form::Changes {
+    if form == AnswerTableForm::Changes {
         let epoch = i64::try_from(moment.epoch).unwrap_or(i64::MAX);
         let as_of = TimestampMicrosecondArray::from_value(moment.as_of.as_microsecond(), rows.len());
         arrays.push(Arc::new(Int64Array::from_value(epoch, rows.len())));
@@ -109,7 +109,12 @@ fn double(cell: &AnswerCell) -> Option<f64> {
 }
 
 /// Adds what a file holds.
-pub(super) fn read(columns: &[AnswerColumn], form: Form, file: Input, into: &mut Diffs) -> Result<(), ArrowError> {
+pub(super) fn read(
+    columns: &[AnswerColumn],
+    form: AnswerTableForm,
+    file: FileInput,
+    into: &mut RowDiffs,
+) -> Result<(), ArrowError> {
     for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
         let batch = batch?;
         let column = |name: &str| {
@@ -118,7 +123,7 @@ pub(super) fn read(columns: &[AnswerColumn], form: Form, file: Input, into: &mut
         };
         let cells: Vec<_> =
             columns.iter().map(|of| column(of.name).map(|array| (of.kind, array))).collect::<Result<_, _>>()?;
-        let diffs = if form == Form::Changes { Some(column(DIFF)?) } else { None };
+        let diffs = if form == AnswerTableForm::Changes { Some(column(DIFF)?) } else { None };
         for at in 0..batch.num_rows() {
             let row = cells.iter().map(|(kind, array)| cell(*kind, array, at)).collect::<Result<_, _>>()?;
             let diff = match diffs {
@@ -168,32 +173,39 @@ mod tests {
         AnswerRow(Box::new([AnswerCell::Long(year), AnswerCell::text(category), AnswerCell::Double(median)]))
     }
 
-    fn open(path: &std::path::Path) -> Input {
-        Input::Disk(std::fs::File::open(path).unwrap())
+    fn open(path: &std::path::Path) -> FileInput {
+        FileInput::Disk(std::fs::File::open(path).unwrap())
     }
 
     #[test]
     fn what_is_written_is_read_back_and_changes_add_up() {
         let folder = tempfile::tempdir().unwrap();
-        let moment = Moment { epoch: 7, as_of: "2026-01-01T00:00:00.5Z".parse().unwrap() };
-        let file = |name: &str, form, rows: &Diffs| {
+        let moment = EpochTime { epoch: 7, as_of: "2026-01-01T00:00:00.5Z".parse().unwrap() };
+        let file = |name: &str, form, rows: &RowDiffs| {
             let path = folder.path().join(name);
             std::fs::write(&path, encode(COLUMNS, form, rows, moment).unwrap()).unwrap();
             path
         };
         let (art, tea) = (row(2018, "art", 1.5), row(2019, "=té\u{0}\"", f64::MAX));
-        let current = Diffs::from([(art.clone(), 1), (tea.clone(), 1)]);
-        let mut read_back = Diffs::new();
-        read(COLUMNS, Form::Current, open(&file("current", Form::Current, &current)), &mut read_back).unwrap();
+        let current = RowDiffs::from([(art.clone(), 1), (tea.clone(), 1)]);
+        let mut read_back = RowDiffs::new();
+        read(
+            COLUMNS,
+            AnswerTableForm::Current,
+            open(&file("current", AnswerTableForm::Current, &current)),
+            &mut read_back,
+        )
+        .unwrap();
         assert_eq!(read_back, current);
-        let mut summed = Diffs::new();
-        let changes = [Diffs::from([(art.clone(), 1), (tea.clone(), 1)]), Diffs::from([(art, -1)])];
+        let mut summed = RowDiffs::new();
+        let changes = [RowDiffs::from([(art.clone(), 1), (tea.clone(), 1)]), RowDiffs::from([(art, -1)])];
         for (number, changes) in changes.iter().enumerate() {
-            let path = file(&format!("changes-{number}"), Form::Changes, changes);
-            read(COLUMNS, Form::Changes, open(&path), &mut summed).unwrap();
+            let path = file(&format!("changes-{number}"), AnswerTableForm::Changes, changes);
+            read(COLUMNS, AnswerTableForm::Changes, open(&path), &mut summed).unwrap();
         }
-        assert_eq!(summed, Diffs::from([(tea, 1)]));
-        let missing = read(COLUMNS, Form::Changes, open(&folder.path().join("current")), &mut Diffs::new());
+        assert_eq!(summed, RowDiffs::from([(tea, 1)]));
+        let missing =
+            read(COLUMNS, AnswerTableForm::Changes, open(&folder.path().join("current")), &mut RowDiffs::new());
         assert!(missing.unwrap_err().to_string().contains("_diff"));
     }
 }

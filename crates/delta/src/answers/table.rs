@@ -16,9 +16,9 @@ use jiff::Timestamp;
 use pinflow_dataflows::answer::AnswerRow;
 use pinflow_dataflows::questions::Question;
 
-use super::Form;
-use super::rows::{self, Diffs, Moment};
-use crate::{DeltaError, Log, PIPELINE, active_files, builder, failed, make_folder};
+use super::AnswerTableForm;
+use super::rows::{self, EpochTime, RowDiffs};
+use crate::{DeltaError, PIPELINE, TableLog, active_files, builder, failed, make_folder};
 use pinflow_core::position::Epoch;
 use pinflow_storage::Location;
 
@@ -30,31 +30,31 @@ pub(super) struct AnswerTable {
     /// The answer, by its index.
     pub(super) answer: usize,
     question: &'static Question,
-    form: Form,
+    form: AnswerTableForm,
     pipeline: String,
-    log: Log,
+    log: TableLog,
     /// How long what was replaced is kept.
     keep: Duration,
     /// `None` once a write has failed: then the table must be looked at anew.
-    open: Option<Open>,
+    open: Option<OpenAnswerTable>,
     /// Files that are part of no version that must be kept, with when they became so.
     gone: VecDeque<(Instant, String)>,
 }
 
 /// The table as it stands.
-struct Open {
+struct OpenAnswerTable {
     handle: DeltaTable,
-    held: Diffs,
+    held: RowDiffs,
 }
 
 impl AnswerTable {
     pub(super) fn new(
         root: &Location,
-        (answer, question, form): (usize, &'static Question, Form),
+        (answer, question, form): (usize, &'static Question, AnswerTableForm),
         pipeline: &str,
         keep: Duration,
     ) -> Result<AnswerTable, DeltaError> {
-        let log = Log::new(&root.join(&form.name(question)))?;
+        let log = TableLog::new(&root.join(&form.name(question)))?;
         let pipeline = pipeline.to_owned();
         Ok(AnswerTable { answer, question, form, pipeline, log, keep, open: None, gone: VecDeque::new() })
     }
@@ -71,7 +71,7 @@ impl AnswerTable {
         let active: BTreeSet<String> =
             files.iter().filter_map(|file| Some(file.path.file_name()?.to_str()?.to_owned())).collect();
         let held = tokio::task::spawn_blocking(move || {
-            let mut held = Diffs::new();
+            let mut held = RowDiffs::new();
             for file in files {
                 let read = rows::read(columns, form, file.open()?, &mut held);
                 read.map_err(|cause| unreadable("read", &file.path, cause))?;
@@ -80,7 +80,7 @@ impl AnswerTable {
         });
         let held = held.await.map_err(|_| DeltaError::Died { what: "reading an answer's table" })??;
         self.find_left_over(&active).await?;
-        self.open = Some(Open { handle, held });
+        self.open = Some(OpenAnswerTable { handle, held });
         Ok(())
     }
 
@@ -142,28 +142,33 @@ impl AnswerTable {
         if self.open.is_none() {
             self.open().await?;
         }
-        let Some(Open { handle, held }) = self.open.take() else { return Ok(()) };
-        let wanted: Diffs = rows.iter().map(|row| (row.clone(), 1)).collect();
+        let Some(OpenAnswerTable { handle, held }) = self.open.take() else { return Ok(()) };
+        let wanted: RowDiffs = rows.iter().map(|row| (row.clone(), 1)).collect();
         if held == wanted {
-            self.open = Some(Open { handle, held });
+            self.open = Some(OpenAnswerTable { handle, held });
             return self.clean().await;
         }
-        let moment = Moment { epoch, as_of };
+        let moment = EpochTime { epoch, as_of };
         let file = match self.form {
-            Form::Current => wanted.clone(),
-            Form::Changes => changes(&held, &wanted),
+            AnswerTableForm::Current => wanted.clone(),
+            AnswerTableForm::Changes => changes(&held, &wanted),
         };
         let handle = self.write(handle, file, moment).await?;
-        self.open = Some(Open { handle, held: wanted });
+        self.open = Some(OpenAnswerTable { handle, held: wanted });
         self.clean().await
     }
 
     /// Writes a file, and commits it: in the place of all others, or beside them.
-    async fn write(&mut self, mut handle: DeltaTable, rows: Diffs, moment: Moment) -> Result<DeltaTable, DeltaError> {
+    async fn write(
+        &mut self,
+        mut handle: DeltaTable,
+        rows: RowDiffs,
+        moment: EpochTime,
+    ) -> Result<DeltaTable, DeltaError> {
         let mut actions = Vec::new();
         let mut replaced = Vec::new();
         let snapshot = handle.snapshot().map_err(failed("read", &self.log))?;
-        if self.form == Form::Current {
+        if self.form == AnswerTableForm::Current {
             for file in snapshot.log_data().iter() {
                 replaced.push(file.path().into_owned());
                 actions.push(Action::Remove(file.remove_action(true)));
@@ -172,7 +177,7 @@ impl AnswerTable {
         if !rows.is_empty() {
             actions.push(Action::Add(self.put(rows, moment).await?));
         }
-        let mode = if self.form == Form::Current { SaveMode::Overwrite } else { SaveMode::Append };
+        let mode = if self.form == AnswerTableForm::Current { SaveMode::Overwrite } else { SaveMode::Append };
         let operation = DeltaOperation::Write { mode, partition_by: None, predicate: None };
         let says = serde_json::json!({ "epoch": moment.epoch, "as_of": moment.as_of.to_string() });
         // Two writers would undo each other for ever: the loser looks at the table anew. Checkpoints are made below.
@@ -197,7 +202,7 @@ impl AnswerTable {
         Ok(handle)
     }
 
-    async fn put(&self, rows: Diffs, moment: Moment) -> Result<Add, DeltaError> {
+    async fn put(&self, rows: RowDiffs, moment: EpochTime) -> Result<Add, DeltaError> {
         let (columns, form, number) = (self.question.columns, self.form, rows.len());
         let encoded = tokio::task::spawn_blocking(move || rows::encode(columns, form, &rows, moment));
         let encoded = encoded.await.map_err(|_| DeltaError::Died { what: "encoding an answer's table" })?;
@@ -240,7 +245,7 @@ impl AnswerTable {
         if self.gone.front().is_none_or(|(since, _)| since.elapsed() < self.keep) {
             return Ok(());
         }
-        if let Some(Open { handle, .. }) = &self.open {
+        if let Some(OpenAnswerTable { handle, .. }) = &self.open {
             let snapshot = handle.snapshot().map_err(failed("read", &self.log))?;
             let active: BTreeSet<String> = snapshot.log_data().iter().map(|file| file.path().into_owned()).collect();
             self.gone.retain(|(_, name)| !active.contains(name));
@@ -264,8 +269,8 @@ fn unreadable(what: &'static str, path: &Path, cause: ArrowError) -> DeltaError 
 }
 
 /// What leads from one to the other.
-fn changes(held: &Diffs, wanted: &Diffs) -> Diffs {
-    let mut changes: Diffs = wanted.clone();
+fn changes(held: &RowDiffs, wanted: &RowDiffs) -> RowDiffs {
+    let mut changes: RowDiffs = wanted.clone();
     for (row, count) in held {
         *changes.entry(row.clone()).or_default() -= count;
     }

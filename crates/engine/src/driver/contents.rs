@@ -11,14 +11,14 @@ use pinflow_dataflows::record::Micros;
 
 use crate::protocol::{ReadCounts, WindowBatches, WorkerCommand};
 use crate::scheduler::SchedulerPayload;
-use pinflow_connect::sink::Sink;
+use pinflow_connect::sink::WindowSink;
 use pinflow_connect::source::BlockRecords;
 use pinflow_core::position::{PartitionId, PartitionProgress, Position};
 
 /// What the engine's scheduler carries along.
 pub(super) struct EnginePayload<S>(PhantomData<S>);
 
-impl<S: Sink> SchedulerPayload for EnginePayload<S> {
+impl<S: WindowSink> SchedulerPayload for EnginePayload<S> {
     type Work = WorkerCommand;
     type EpochRows = EpochRows<WindowBatches<S>>;
     type EpochAnswers = EpochAnswers;

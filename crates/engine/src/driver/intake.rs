@@ -8,17 +8,17 @@ use crate::EngineError;
 use crate::partition_state::PartitionState;
 use crate::protocol::WorkerCommand;
 use crate::scheduler::SchedulerEvent;
-use pinflow_connect::sink::{Sink, SinkError, Stored};
+use pinflow_connect::sink::{SinkError, StoredChunk, WindowSink};
 use pinflow_connect::source::{Partition, RecordBlock, SourceEvent};
 use pinflow_core::position::{PartitionId, PartitionProgress, Position};
 
 /// What a row read back from the tables counts for, bytes. They are narrow; the figure only balances and bounds.
 const STORED_ROW_BYTES: usize = 64;
 
-impl<S: Sink> EngineDriver<S> {
+impl<S: WindowSink> EngineDriver<S> {
     pub(super) fn on_stored_rows(
         &mut self,
-        chunk: Option<Result<Box<dyn Stored>, SinkError>>,
+        chunk: Option<Result<Box<dyn StoredChunk>, SinkError>>,
     ) -> Result<(), EngineError> {
         match chunk {
             Some(Ok(rows)) => {

@@ -18,11 +18,11 @@ use crate::text_sweeps::TextSweeps;
 use crate::workers::start_workers;
 use crate::{EngineError, EngineMetrics, EngineSettings, EpochFrame, RunTotals};
 use pinflow_archive::ArchiveWriter;
-use pinflow_connect::sink::{Resume, Sink};
+use pinflow_connect::sink::{ResumeState, WindowSink};
 use pinflow_connect::source::{DurableFrontier, SourceEvent};
 
 /// What an engine is connected to.
-pub struct Engine<S: Sink> {
+pub struct Engine<S: WindowSink> {
     /// Limits and options.
     pub settings: EngineSettings,
     /// Where rows go.
@@ -30,7 +30,7 @@ pub struct Engine<S: Sink> {
     /// Where messages go as they were received, before their rows are committed; nowhere if absent.
     pub archive: Option<ArchiveWriter>,
     /// What the tables held when it was opened.
-    pub resume: Resume,
+    pub resume: ResumeState,
     /// What sources send; ends when all of them have ended.
     pub events: mpsc::Receiver<SourceEvent>,
     /// How many times [`SourceEvent::BacklogRead`] will be sent: see [`pinflow_connect::source::SourceContext::backlog_readers`].
@@ -45,7 +45,7 @@ pub struct Engine<S: Sink> {
     pub metrics: Arc<EngineMetrics>,
 }
 
-impl<S: Sink> Engine<S> {
+impl<S: WindowSink> Engine<S> {
     /// Runs until every source has ended or a stop is requested, and everything that was read is answered and durable.
     ///
     /// # Errors

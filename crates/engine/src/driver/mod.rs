@@ -24,18 +24,18 @@ use super::stop::RunOutcome;
 use super::text_sweeps::TextSweeps;
 use super::workers::WorkerHandle;
 use super::{EngineError, EngineMetrics, EpochFrame, RunTotals};
-use pinflow_connect::sink::{Sink, SinkError, Stored};
+use pinflow_connect::sink::{SinkError, StoredChunk, WindowSink};
 use pinflow_connect::source::{DurableFrontier, SourceEvent};
 use pinflow_core::position::{Epoch, PartitionId};
 
 pub use launch::Engine;
 
 /// What the driver waits for.
-struct DriverInputs<S: Sink> {
+struct DriverInputs<S: WindowSink> {
     /// Of the sources; ends when all of them have ended.
     source_events: mpsc::Receiver<SourceEvent>,
     /// Rows read back from the tables; ends when there are no more.
-    stored_rows: mpsc::Receiver<Result<Box<dyn Stored>, SinkError>>,
+    stored_rows: mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>>,
     /// Of workers and the committer.
     engine_events: mpsc::UnboundedReceiver<EngineEvent<WindowBatches<S>>>,
     /// Turns `true` when the run is to stop.
@@ -49,7 +49,7 @@ enum TurnEnd {
     Finished,
 }
 
-struct EngineDriver<S: Sink> {
+struct EngineDriver<S: WindowSink> {
     scheduler: EpochScheduler<EnginePayload<S>>,
     workers: Vec<WorkerHandle>,
     commits: mpsc::Sender<CommitRequest<S>>,
@@ -74,7 +74,7 @@ struct EngineDriver<S: Sink> {
     failure: Option<EngineError>,
 }
 
-impl<S: Sink> EngineDriver<S> {
+impl<S: WindowSink> EngineDriver<S> {
     /// Runs until everything is read, shown and durable. With an outcome, the [`EngineError`] is a failure after which the
     /// run still finished what it had read.
     async fn run_until_finished(

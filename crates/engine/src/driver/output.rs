@@ -10,10 +10,10 @@ use crate::all_rejected::AllRejected;
 use crate::protocol::{CommitRequest, ReadCounts, ReceivedMessages, WindowBatches};
 use crate::stop::{SERVING_GRACE, sleep_after_stop};
 use pinflow_archive::PositionChange;
-use pinflow_connect::sink::{PartitionReached, Sink, Window};
+use pinflow_connect::sink::{PartitionReached, Window, WindowSink};
 use pinflow_core::position::{Epoch, PartitionId, PartitionProgress, Position};
 
-impl<S: Sink> EngineDriver<S> {
+impl<S: WindowSink> EngineDriver<S> {
     /// Counts the rows of an epoch that has passed the graph, and adds them to its window.
     pub(super) fn pass_epoch(&mut self, epoch: Epoch, rows: EpochRows<WindowBatches<S>>) {
         let rows_before = self.totals.rows;

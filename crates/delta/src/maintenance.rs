@@ -14,10 +14,10 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::compact::{self, Compacted, Compaction, Retention};
+use super::compact::{self, CompactionPolicy, CompactionStats, VacuumRetention};
 use super::failpoints;
 use super::file::Compression;
-use super::log::Log;
+use super::log::TableLog;
 use super::open;
 use super::schema::Table;
 
@@ -26,15 +26,15 @@ use super::schema::Table;
 pub(crate) const CHECKPOINT_COMMITS: NonZeroU64 = NonZeroU64::new(100).expect("100 is not zero");
 
 /// New files of one going-over of a table: what they came to is then taken up, and it begins again.
-const JOINS: usize = 8;
+const MAX_JOINS_PER_ROUND: usize = 8;
 
 /// How far behind the run's its threads stand: they get a quarter of a processor that both want.
-const NICE: i32 = 5;
+const THREAD_NICENESS: i32 = 5;
 /// Never ended: connections that were opened on it serve others, too. `None` if the system gave no threads.
 static THREADS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     let mut threads = tokio::runtime::Builder::new_multi_thread();
     threads.enable_all().worker_threads(2).thread_name("upkeep").on_thread_start(|| {
-        if let Err(cause) = rustix::process::nice(NICE) {
+        if let Err(cause) = rustix::process::nice(THREAD_NICENESS) {
             tracing::debug!("upkeep runs with the priority of the run: {cause}");
         }
     });
@@ -42,7 +42,7 @@ static THREADS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
 });
 
 /// Begins something that is not waited for.
-pub(crate) fn begin<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+pub(crate) fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
     match &*THREADS {
         Some(threads) => threads.spawn(work),
         None => tokio::spawn(work),
@@ -52,11 +52,11 @@ pub(crate) fn begin<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
 /// Makes a checkpoint of a version, and removes commits that it replaces once they are older than the table's
 /// retention (30 days unless set), one table at a time. It reads the table into a handle of its own, which is dropped
 /// afterwards: a handle that lives grows with every commit. A failure is told and costs nothing but time.
-pub(crate) async fn checkpoint(log: Log, table: Table, version: u64, one: Arc<Semaphore>) {
+pub(crate) async fn checkpoint(log: TableLog, table: Table, version: u64, one: Arc<Semaphore>) {
     // Never closed.
     let Ok(_turn) = one.acquire().await else { return };
     // The library may panic where storage fails.
-    let made = tokio::spawn(make(log.clone(), table, version)).await;
+    let made = tokio::spawn(create_checkpoint(log.clone(), table, version)).await;
     match made {
         Ok(Ok(())) => tracing::debug!("checkpoint of {} at version {version}", log.folder.display()),
         Ok(Err(error)) => tracing::warn!(table = %log.folder.display(), version, %error, "no checkpoint was made"),
@@ -64,7 +64,7 @@ pub(crate) async fn checkpoint(log: Log, table: Table, version: u64, one: Arc<Se
     }
 }
 
-async fn make(log: Log, table: Table, version: u64) -> Result<(), DeltaTableError> {
+async fn create_checkpoint(log: TableLog, table: Table, version: u64) -> Result<(), DeltaTableError> {
     let point = |step| failpoints::hit(table.name(), step).map_err(|cause| DeltaTableError::generic(cause.to_string()));
     let builder = open::builder(&log).map_err(|error| DeltaTableError::generic(error.to_string()))?;
     point("before_checkpoint")?;
@@ -78,14 +78,14 @@ async fn make(log: Log, table: Table, version: u64) -> Result<(), DeltaTableErro
 /// Joins the small files of a table, one table at a time; after each new file the next table has its turn, for where
 /// commits come quickly there is always something to be joined. A failure is told and costs nothing but time.
 pub(crate) async fn compact(
-    log: Log,
+    log: TableLog,
     table: Table,
     compression: Compression,
-    how: Compaction,
+    how: CompactionPolicy,
     one: Arc<Semaphore>,
-) -> Compacted {
-    let mut done = Compacted::default();
-    for _ in 0..JOINS {
+) -> CompactionStats {
+    let mut done = CompactionStats::default();
+    for _ in 0..MAX_JOINS_PER_ROUND {
         // Never closed.
         let Ok(_turn) = one.acquire().await else { return done };
         let of = log.clone();
@@ -104,19 +104,19 @@ pub(crate) async fn compact(
             }
         }
     }
-    let Compacted { files_before, files_after, rows } = done;
+    let CompactionStats { files_before, files_after, rows } = done;
     tracing::debug!(table = table.name(), files_before, files_after, rows, "files are joined");
     done
 }
 
 /// Removes files to which no version of the last hours refers, one table at a time. A failure is told and costs nothing
 /// but room.
-pub(crate) async fn sweep(log: Log, table: Table, keep: Retention, one: Arc<Semaphore>) {
+pub(crate) async fn vacuum(log: TableLog, table: Table, keep: VacuumRetention, one: Arc<Semaphore>) {
     // Never closed.
     let Ok(_turn) = one.acquire().await else { return };
     let of = log.clone();
     // The library may panic where storage fails.
-    let sweeping = AssertUnwindSafe(async move { compact::sweep(&of, keep).await }).catch_unwind();
+    let sweeping = AssertUnwindSafe(async move { compact::remove_unreferenced(&of, keep).await }).catch_unwind();
     match sweeping.await {
         Ok(Ok(removed)) if removed.is_empty() => {}
         Ok(Ok(removed)) => {
