@@ -14,7 +14,7 @@ use crate::config::{Config, SourceConfig, TablesConfig};
 use crate::publish::publish;
 use crate::telemetry::ProgressReporter;
 use pinflow_archive::ArchiveWriter;
-use pinflow_connect::sink::{NoTables, ResumeState, WindowSink};
+use pinflow_connect::sink::{NoTables, RawArchive, ResumeState, WindowSink};
 use pinflow_connect::source::{SourceContext, SourceError};
 use pinflow_delta::answers::AnswerTables;
 use pinflow_delta::{self as delta, DeltaTables};
@@ -267,7 +267,7 @@ pub async fn run_with(
 async fn open_tables(
     config: &Config,
     tables: &TablesConfig,
-) -> anyhow::Result<(DeltaTables, Option<ArchiveWriter>, ResumeState)> {
+) -> anyhow::Result<(DeltaTables, Option<Box<dyn RawArchive>>, ResumeState)> {
     let tables_url = tables.url.as_str();
     let root = tables.root(&config.base).map_err(anyhow::Error::msg)?;
     let root = Location::connect(&root, &config.objects).await?;
@@ -297,11 +297,11 @@ async fn open_tables(
 }
 
 /// The archive, if there is to be one. After the tables: whoever has them has it.
-async fn open_archive(config: &Config, stalls: StallStatus) -> anyhow::Result<Option<ArchiveWriter>> {
+async fn open_archive(config: &Config, stalls: StallStatus) -> anyhow::Result<Option<Box<dyn RawArchive>>> {
     let Some(archive) = &config.archive else { return Ok(None) };
     let root = archive.location(&config.base).map_err(anyhow::Error::msg)?;
     let place = Location::connect(&root, &config.objects).await?;
-    Ok(Some(ArchiveWriter::open(archive.clone(), &place, stalls).await?))
+    Ok(Some(Box::new(ArchiveWriter::open(archive.clone(), &place, stalls).await?)))
 }
 
 /// Everything that is read, before anything of it is.
@@ -348,7 +348,7 @@ impl PlannedSources {
 async fn start<S: WindowSink>(
     config: &Config,
     sources: PlannedSources,
-    (sink, archive): (S, Option<ArchiveWriter>),
+    (sink, archive): (S, Option<Box<dyn RawArchive>>),
     mut resume: ResumeState,
     frames: mpsc::Sender<EpochFrame>,
     stop: watch::Receiver<bool>,

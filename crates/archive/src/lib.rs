@@ -23,5 +23,4 @@ mod writer;
 
 pub use codec::{ArchiveCompression, decompress_object};
 pub use config::ArchiveConfig;
-pub use window_messages::{PositionChange, WindowMessages};
 pub use writer::{ArchiveError, ArchiveWriter};

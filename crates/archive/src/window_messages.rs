@@ -3,20 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::envelope;
+use pinflow_connect::sink::{PositionChange, RawWindow, ReceivedMessages};
 use pinflow_core::position::Position;
-
-/// How far a window moves one source.
-#[derive(Debug, Clone, Copy)]
-pub struct PositionChange {
-    /// The position of the tables when the run began.
-    pub resumed: Position,
-    /// The position of the tables after the window.
-    pub next: Position,
-}
 
 /// The messages of one window, and how far it moves each source.
 #[derive(Debug, Default)]
-pub struct WindowMessages {
+pub(super) struct WindowMessages {
     /// By the `_source` of the rows.
     pub(super) sources: BTreeMap<String, PartitionLines>,
     /// Every source that moves, also those without a message.
@@ -24,20 +16,14 @@ pub struct WindowMessages {
 }
 
 impl WindowMessages {
-    /// Records how far the window moves a source. Call it for every source that moves, also without messages.
-    pub fn record_change(&mut self, source: &str, change: PositionChange) {
-        self.changes.insert(source.to_owned(), change);
-    }
-
-    /// Adds a message. The messages of a source must be added in the order of their positions.
-    pub fn add_message(&mut self, source: &str, position: Position, payload: Option<&[u8]>) {
-        if !self.sources.contains_key(source) {
-            self.sources.insert(source.to_owned(), PartitionLines::default());
+    /// Encodes the messages of a window.
+    pub(super) fn encode(window: RawWindow) -> WindowMessages {
+        let mut encoded = WindowMessages { sources: BTreeMap::new(), changes: window.moved.into_iter().collect() };
+        for ReceivedMessages { source, records } in window.messages {
+            let lines = encoded.sources.entry(source).or_default();
+            records.for_each(|record| lines.push(record.position, record.payload));
         }
-        if let Some(lines) = self.sources.get_mut(source) {
-            envelope::encode_line(payload, &mut lines.text);
-            lines.ends.push((position, lines.text.len()));
-        }
+        encoded
     }
 }
 
@@ -50,6 +36,12 @@ pub(super) struct PartitionLines {
 }
 
 impl PartitionLines {
+    /// Adds a message. Positions must not decrease.
+    fn push(&mut self, position: Position, payload: Option<&[u8]>) {
+        envelope::encode_line(payload, &mut self.text);
+        self.ends.push((position, self.text.len()));
+    }
+
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
@@ -86,9 +78,9 @@ mod tests {
     use super::*;
 
     fn lines(positions: &[u64]) -> PartitionLines {
-        let mut messages = WindowMessages::default();
-        positions.iter().for_each(|position| messages.add_message("x", (*position).into(), Some(b"1")));
-        messages.sources.remove("x").unwrap_or_default()
+        let mut lines = PartitionLines::default();
+        positions.iter().for_each(|position| lines.push((*position).into(), Some(b"1")));
+        lines
     }
 
     #[test]

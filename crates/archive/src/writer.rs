@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 
 use super::config::ArchiveConfig;
 use super::partition_writer::{ArchiveContext, PartitionWriter};
-use super::window_messages::{PositionChange, WindowMessages};
+use super::window_messages::WindowMessages;
+use pinflow_connect::sink::{PositionChange, RawArchive, RawWindow};
 use pinflow_storage::{Location, StallStatus, StorageError};
 
 /// The most partitions written at the same time.
@@ -72,13 +74,7 @@ impl ArchiveWriter {
         Ok(ArchiveWriter { context: ArchiveContext { location, config, status }, writers: BTreeMap::new() })
     }
 
-    /// Makes the messages of a window durable. Messages that are in the archive already are compared, not written again.
-    /// Transient storage errors are retried without end.
-    ///
-    /// # Errors
-    /// [`ArchiveError::Differs`] if the archive contains other messages at these positions; [`ArchiveError::Unreadable`]
-    /// if it is damaged.
-    pub async fn write_window(&mut self, messages: WindowMessages) -> Result<(), ArchiveError> {
+    async fn write_window(&mut self, messages: WindowMessages) -> Result<(), ArchiveError> {
         let WindowMessages { mut sources, changes } = messages;
         let mut work = Vec::new();
         for (source, PositionChange { resumed, next }) in changes {
@@ -101,6 +97,20 @@ impl ArchiveWriter {
         let writers: Vec<(String, PartitionWriter)> = written.try_collect().await?;
         self.writers.extend(writers);
         Ok(())
+    }
+}
+
+#[async_trait]
+impl RawArchive for ArchiveWriter {
+    /// Messages that are in the archive already are compared, not written again. Transient storage errors are retried
+    /// without end.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Differs`] if the archive contains other messages at these positions; [`ArchiveError::Unreadable`]
+    /// if it is damaged.
+    async fn store_window(&mut self, window: RawWindow) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let encoded = tokio::task::spawn_blocking(move || WindowMessages::encode(window)).await;
+        Ok(self.write_window(encoded.map_err(|_| ArchiveError::Panicked)?).await?)
     }
 }
 

@@ -10,11 +10,10 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::protocol::{CommitRequest, EngineEvent, ReceivedMessages, WindowBatches};
+use super::protocol::{CommitRequest, EngineEvent, WindowBatches};
 use super::worker::panic_message;
 use super::{EngineError, EngineMetrics};
-use pinflow_archive::{ArchiveError, ArchiveWriter, PositionChange, WindowMessages};
-use pinflow_connect::sink::WindowSink;
+use pinflow_connect::sink::{RawArchive, WindowSink};
 
 /// The target of log lines about commits.
 const COMMIT_LOG_TARGET: &str = "pinflow::commit";
@@ -22,7 +21,7 @@ const COMMIT_LOG_TARGET: &str = "pinflow::commit";
 /// Commits windows, and reports a panic: the driver would wait for a dead committer forever.
 pub(super) async fn run_committer<S: WindowSink>(
     sink: S,
-    archive: Option<ArchiveWriter>,
+    archive: Option<Box<dyn RawArchive>>,
     requests: mpsc::Receiver<CommitRequest<S>>,
     events: mpsc::UnboundedSender<EngineEvent<WindowBatches<S>>>,
     metrics: Arc<EngineMetrics>,
@@ -37,7 +36,7 @@ pub(super) async fn run_committer<S: WindowSink>(
 /// Commits windows in order, one at a time, until there are no more.
 async fn commit_windows<S: WindowSink>(
     mut sink: S,
-    mut archive: Option<ArchiveWriter>,
+    mut archive: Option<Box<dyn RawArchive>>,
     mut requests: mpsc::Receiver<CommitRequest<S>>,
     events: mpsc::UnboundedSender<EngineEvent<WindowBatches<S>>>,
     metrics: &EngineMetrics,
@@ -47,7 +46,7 @@ async fn commit_windows<S: WindowSink>(
         fail::fail_point!("engine::commit");
         let (epoch, rows, begun) = (request.window.epoch, request.window.rows, Instant::now());
         let span = tracing::info_span!(target: COMMIT_LOG_TARGET, "commit", epoch, rows);
-        let done = commit_window(&mut sink, archive.as_mut(), request).instrument(span).await;
+        let done = commit_window(&mut sink, archive.as_deref_mut(), request).instrument(span).await;
         let failed = done.is_err();
         if !failed {
             let mut commits = metrics.commits.lock();
@@ -71,26 +70,15 @@ async fn commit_windows<S: WindowSink>(
 /// Makes one window durable in the archive and the tables.
 async fn commit_window<S: WindowSink>(
     sink: &mut S,
-    archive: Option<&mut ArchiveWriter>,
-    CommitRequest { window, messages, moved, is_last }: CommitRequest<S>,
+    archive: Option<&mut (dyn RawArchive + 'static)>,
+    CommitRequest { window, raw, is_last }: CommitRequest<S>,
 ) -> Result<(), EngineError> {
     if let Some(archive) = archive {
-        let written = tokio::task::spawn_blocking(move || archive_messages(&messages, &moved)).await;
-        archive.write_window(written.map_err(|_| ArchiveError::Panicked)?).await?;
+        archive.store_window(raw).await.map_err(EngineError::Archive)?;
     }
     sink.commit(window).await?;
     if is_last {
         sink.finish().await?;
     }
     Ok(())
-}
-
-/// Messages as the archive has them.
-fn archive_messages(messages: &[ReceivedMessages], moved: &[(String, PositionChange)]) -> WindowMessages {
-    let mut written = WindowMessages::default();
-    moved.iter().for_each(|(source, moved)| written.record_change(source, *moved));
-    for ReceivedMessages { source, records } in messages {
-        records.for_each(|entry| written.add_message(source, entry.position, entry.payload));
-    }
-    written
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::memory::{HeldMemory, MEMORY_GRACE};
-use pinflow_archive::ArchiveError;
 use pinflow_connect::sink::SinkError;
 use pinflow_connect::source::SourceError;
 
@@ -18,7 +17,7 @@ pub enum EngineError {
     Sink(#[from] SinkError),
     /// The archive cannot be written.
     #[error("write the archive")]
-    Archive(#[from] ArchiveError),
+    Archive(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A thread panicked, which is a defect of pinflow.
     #[error(
         "{thread} panicked: {message}. This is a fault in pinflow; what is committed is safe, a restart resumes there"

@@ -9,9 +9,8 @@ use pinflow_dataflows::symbol::{Symbol, SymbolSweep};
 
 use super::EngineError;
 use super::all_rejected::RejectionCounts;
-use pinflow_archive::PositionChange;
-use pinflow_connect::sink::{RowEncoder, StoredChunk, Window, WindowSink};
-use pinflow_connect::source::{BlockRecords, RecordBlock};
+use pinflow_connect::sink::{RawWindow, RowEncoder, StoredChunk, Window, WindowSink};
+use pinflow_connect::source::RecordBlock;
 use pinflow_core::position::{Epoch, PartitionId};
 
 /// What a sink's encoders make of a window's rows.
@@ -67,17 +66,8 @@ impl std::ops::AddAssign for ReadCounts {
 /// A window on its way to the disk.
 pub(super) struct CommitRequest<S: WindowSink> {
     pub(super) window: Window<WindowBatches<S>>,
-    /// Its messages as they were received; none if they are not archived.
-    pub(super) messages: Vec<ReceivedMessages>,
-    /// How each partition moves in it, by the `_source` of its rows.
-    pub(super) moved: Vec<(String, PositionChange)>,
+    /// Its messages as received; empty without an archive.
+    pub(super) raw: RawWindow,
     /// Whether no other window follows in this run.
     pub(super) is_last: bool,
-}
-
-/// Messages of one partition.
-pub(super) struct ReceivedMessages {
-    /// The `_source` of their rows.
-    pub(super) source: String,
-    pub(super) records: BlockRecords,
 }

@@ -1,5 +1,7 @@
 //! Sinks: where cleaned rows become durable, together with the positions they were read up to.
 
+mod raw_archive;
+
 use std::collections::HashSet;
 
 use pinflow_dataflows::hash::KeyedState;
@@ -11,6 +13,8 @@ use pinflow_dataflows::symbol::Symbol;
 use tokio::sync::{mpsc, watch};
 
 use pinflow_core::position::{Epoch, PartitionProgress, Position, ResumePositions};
+
+pub use raw_archive::{PositionChange, RawArchive, RawWindow, ReceivedMessages};
 
 /// Encodes the rows that one worker reads, on that worker's thread.
 pub trait RowEncoder: RowSink + Send + 'static {

@@ -17,8 +17,7 @@ use crate::stop::{RunOutcome, STOP_DEADLINE, wait_for_stop_deadline};
 use crate::text_sweeps::TextSweeps;
 use crate::workers::start_workers;
 use crate::{EngineError, EngineMetrics, EngineSettings, EpochFrame, RunTotals};
-use pinflow_archive::ArchiveWriter;
-use pinflow_connect::sink::{ResumeState, WindowSink};
+use pinflow_connect::sink::{RawArchive, ResumeState, WindowSink};
 use pinflow_connect::source::{DurableFrontier, SourceEvent};
 
 /// What an engine is connected to.
@@ -28,7 +27,7 @@ pub struct Engine<S: WindowSink> {
     /// Where rows go.
     pub sink: S,
     /// Where messages go as they were received, before their rows are committed; nowhere if absent.
-    pub archive: Option<ArchiveWriter>,
+    pub archive: Option<Box<dyn RawArchive>>,
     /// What the tables held when it was opened.
     pub resume: ResumeState,
     /// What sources send; ends when all of them have ended.

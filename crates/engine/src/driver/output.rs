@@ -7,10 +7,9 @@ use super::EngineDriver;
 use super::contents::{EpochAnswers, EpochEnd, EpochRows, WindowContents};
 use crate::EpochFrame;
 use crate::all_rejected::AllRejected;
-use crate::protocol::{CommitRequest, ReadCounts, ReceivedMessages, WindowBatches};
+use crate::protocol::{CommitRequest, ReadCounts, WindowBatches};
 use crate::stop::{SERVING_GRACE, sleep_after_stop};
-use pinflow_archive::PositionChange;
-use pinflow_connect::sink::{PartitionReached, Window, WindowSink};
+use pinflow_connect::sink::{PartitionReached, PositionChange, RawWindow, ReceivedMessages, Window, WindowSink};
 use pinflow_core::position::{Epoch, PartitionId, PartitionProgress, Position};
 
 impl<S: WindowSink> EngineDriver<S> {
@@ -97,9 +96,9 @@ impl<S: WindowSink> EngineDriver<S> {
         });
         let window = Window { epoch: last_epoch, rows, batches, reached: reached.collect() };
         let named = |(id, records)| ReceivedMessages { source: partitions[&id].partition.name.clone(), records };
-        let messages = messages.into_iter().map(named).collect();
+        let raw = RawWindow { messages: messages.into_iter().map(named).collect(), moved };
         // A committer that has gone has reported why.
-        let _ = self.commits.send(CommitRequest { window, messages, moved, is_last }).await;
+        let _ = self.commits.send(CommitRequest { window, raw, is_last }).await;
     }
 
     /// A window is durable: its sources need not keep what is in it.
