@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use pinflow_connect::sink::{PartitionReached, RowEncoder, StoredChunk, Window};
-use pinflow_core::position::PartitionProgress;
+use pinflow_core::position::{PartitionProgress, ResumeHint};
 use pinflow_dataflows::ingest::{RowSink, StreamHint};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
@@ -126,7 +126,12 @@ fn window(batches: EncodedBatches, epoch: u64) -> Window<EncodedBatches> {
         key: "recording/pin.jsonl".to_owned(),
         source: "recording/pin.jsonl".to_owned(),
         carries: StreamHint::Only(Stream::Pin),
-        reached: PartitionProgress { next: next.into(), rows: next - 1, anchor: 1, seek: next },
+        reached: PartitionProgress {
+            next: next.into(),
+            rows: next - 1,
+            fingerprint: 1,
+            hint: ResumeHint::ByteOffset(next),
+        },
     };
     Window { epoch, rows: 0, batches: vec![batches], reached: vec![reached] }
 }

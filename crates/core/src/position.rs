@@ -25,15 +25,15 @@ pub struct PartitionProgress {
     pub rows: u64,
     /// Fingerprint (63 bits) of the record just before `next`, which the source must still have there. Before the first
     /// record a source may store here what it needs to begin.
-    pub anchor: u64,
-    /// A resume hint of the source: the byte offset of `next` in a file, or the time up to which everything that
-    /// arrived was read. While `next` stays the same, it may only grow.
-    pub seek: u64,
+    pub fingerprint: u64,
+    /// What else the source needs to resume. While `next` stays the same, it may only grow.
+    pub hint: ResumeHint,
 }
 
 impl PartitionProgress {
     /// Nothing was read yet.
-    pub const NONE: PartitionProgress = PartitionProgress { next: Position::START, rows: 0, anchor: 0, seek: 0 };
+    pub const NONE: PartitionProgress =
+        PartitionProgress { next: Position::START, rows: 0, fingerprint: 0, hint: ResumeHint::None };
 
     /// `next` as a line number or an offset. A position that does not fit is returned as [`u64::MAX`]; only sequence
     /// numbers are that wide.
@@ -44,8 +44,72 @@ impl PartitionProgress {
 
     /// Whether this is further than a stored position and its resume hint.
     #[must_use]
-    pub fn is_beyond(&self, next: Position, seek: u64) -> bool {
-        (next, seek) < (self.next, self.seek)
+    pub fn is_beyond(&self, next: Position, hint: ResumeHint) -> bool {
+        (next, hint.to_stored()) < (self.next, self.hint.to_stored())
+    }
+}
+
+/// What a source stores beside a position to resume there.
+///
+/// Tables hold it as a number of 63 bits, under the name `seek`. What the number means follows from the first word of the
+/// partition's key: [`ResumeHint::from_stored`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ResumeHint {
+    /// The position says everything. Stored as 0.
+    #[default]
+    None,
+    /// `recording/…`: the byte offset of `next` in a plain file, at least 1. Without it the file is read from its
+    /// beginning, and lines are counted.
+    ByteOffset(u64),
+    /// `kafka/…`: the offset of the record with the stored fingerprint. Offsets without records can lie between it and
+    /// `next`. Stored plus one, because 0 means none.
+    FingerprintOffset(u64),
+    /// `kinesis/…`: every record that arrived up to this time was read, in milliseconds since 1970, at least 1. It tells
+    /// whether unread records may have expired.
+    CaughtUpMs(u64),
+    /// Any other source: the number as it is stored, at least 1.
+    Number(u64),
+}
+
+impl ResumeHint {
+    /// The hint of the partition with this key, from its stored number.
+    #[must_use]
+    pub fn from_stored(key: &str, number: u64) -> ResumeHint {
+        match (key.split('/').next(), number) {
+            (_, 0) => ResumeHint::None,
+            (Some("recording"), offset) => ResumeHint::ByteOffset(offset),
+            (Some("kafka"), number) => ResumeHint::FingerprintOffset(number - 1),
+            (Some("kinesis"), ms) => ResumeHint::CaughtUpMs(ms),
+            (_, number) => ResumeHint::Number(number),
+        }
+    }
+
+    /// The number that is stored.
+    #[must_use]
+    pub fn to_stored(self) -> u64 {
+        match self {
+            ResumeHint::None => 0,
+            ResumeHint::FingerprintOffset(offset) => offset.saturating_add(1),
+            ResumeHint::ByteOffset(number) | ResumeHint::CaughtUpMs(number) | ResumeHint::Number(number) => number,
+        }
+    }
+
+    /// The byte offset of a file; `None` if there is none.
+    #[must_use]
+    pub fn byte_offset(self) -> Option<u64> {
+        if let ResumeHint::ByteOffset(offset) = self { Some(offset) } else { None }
+    }
+
+    /// A time up to which everything was read, in milliseconds since 1970. 0 is no time.
+    #[must_use]
+    pub fn caught_up(ms: u64) -> ResumeHint {
+        if ms == 0 { ResumeHint::None } else { ResumeHint::CaughtUpMs(ms) }
+    }
+
+    /// The time up to which everything was read, in milliseconds since 1970; 0 if there is none.
+    #[must_use]
+    pub fn caught_up_ms(self) -> u64 {
+        if let ResumeHint::CaughtUpMs(ms) = self { ms } else { 0 }
     }
 }
 
@@ -117,6 +181,19 @@ mod tests {
         for (at, one) in all.iter().enumerate() {
             assert!(!all[at + 1..].contains(one), "{at}");
             assert!(*one < 1 << 63);
+        }
+    }
+
+    #[test]
+    fn stored_hint_means_what_its_source_stored() {
+        for (key, stored, hint) in [
+            ("recording/pin.jsonl", 700, ResumeHint::ByteOffset(700)),
+            ("kafka/cluster/pin/0", 1, ResumeHint::FingerprintOffset(0)),
+            ("kinesis/arn:aws:kinesis:x/7/shard", 9, ResumeHint::CaughtUpMs(9)),
+            ("pulsar/pin", 5, ResumeHint::Number(5)),
+            ("kafka/cluster/pin/0", 0, ResumeHint::None),
+        ] {
+            assert_eq!((ResumeHint::from_stored(key, stored), hint.to_stored()), (hint, stored), "{key}");
         }
     }
 

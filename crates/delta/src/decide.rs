@@ -60,7 +60,7 @@ pub(crate) fn positions_to_store(
     reached: &[PartitionReached],
 ) -> Vec<PartitionReached> {
     let ahead = |moved: &&PartitionReached| {
-        ledger.place(&moved.key).is_none_or(|(next, seek)| moved.reached.is_beyond(next, seek))
+        ledger.place(&moved.key).is_none_or(|(next, hint)| moved.reached.is_beyond(next, hint))
     };
     reached.iter().filter(|moved| table.takes(moved.carries)).filter(ahead).cloned().collect()
 }
@@ -114,14 +114,15 @@ pub(crate) fn resume_points(stored: &[(Table, Vec<PartitionReached>)]) -> BTreeM
 mod tests {
     use super::super::ledger::TxnIds;
     use super::*;
-    use pinflow_core::position::PartitionProgress;
+    use pinflow_core::position::{PartitionProgress, ResumeHint};
     use pinflow_dataflows::ingest::StreamHint;
     use pinflow_dataflows::record::Stream;
 
     const MINE: WriterIdentity = WriterIdentity { incarnation: 7, nonce: 70 };
 
     fn at(key: &str, next: u64, carries: StreamHint) -> PartitionReached {
-        let reached = PartitionProgress { next: next.into(), rows: next * 2, anchor: 5, seek: 6 };
+        let reached =
+            PartitionProgress { next: next.into(), rows: next * 2, fingerprint: 5, hint: ResumeHint::Number(6) };
         PartitionReached { key: key.to_owned(), source: format!("source {key}"), carries, reached }
     }
 
@@ -180,7 +181,10 @@ mod tests {
         }
         let moved = |next, seek| {
             let one = at("a", next, StreamHint::Auto);
-            PartitionReached { reached: PartitionProgress { seek, ..one.reached }, ..one }
+            PartitionReached {
+                reached: PartitionProgress { hint: ResumeHint::from_stored("a", seek), ..one.reached },
+                ..one
+            }
         };
         for (next, seek, moves_it) in [(10, 6, false), (10, 7, true), (10, 5, false), (9, 9, false), (11, 0, true)] {
             assert_eq!(

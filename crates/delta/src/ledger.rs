@@ -25,7 +25,7 @@ use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 
 use pinflow_connect::sink::PartitionReached;
-use pinflow_core::position::{PartitionProgress, Position};
+use pinflow_core::position::{PartitionProgress, Position, ResumeHint};
 
 /// A number or a name that cannot be stored, or that was stored and cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,8 +103,8 @@ impl TxnIds {
                 add(format!("{id}#next2"), key, upper[1])?;
             }
             add(format!("{id}#rows"), key, reached.rows)?;
-            add(format!("{id}#anchor"), key, reached.anchor)?;
-            add(format!("{id}#seek"), key, reached.seek)?;
+            add(format!("{id}#anchor"), key, reached.fingerprint)?;
+            add(format!("{id}#seek"), key, reached.hint.to_stored())?;
             add(format!("{id}#carries"), key, carries_number(*carries))?;
             add(format!("{id}#source/{}", escape(source)), key, 0)?;
         }
@@ -171,10 +171,10 @@ impl PositionLedger {
         self.partitions.get(key).and_then(PartitionFields::next)
     }
 
-    /// The same, with what is stored beside the position (see [`PartitionProgress::seek`]).
-    pub(crate) fn place(&self, key: &str) -> Option<(Position, u64)> {
+    /// The same, with what is stored beside the position (see [`PartitionProgress::hint`]).
+    pub(crate) fn place(&self, key: &str) -> Option<(Position, ResumeHint)> {
         let fields = self.partitions.get(key)?;
-        Some((fields.next()?, fields.seek.unwrap_or(0)))
+        Some((fields.next()?, ResumeHint::from_stored(key, fields.seek.unwrap_or(0))))
     }
 
     /// How many rows were read of a partition, as of what this table has stored.
@@ -215,8 +215,8 @@ impl PartitionFields {
             reached: PartitionProgress {
                 next: self.next().ok_or_else(|| missing("next"))?,
                 rows: self.rows.ok_or_else(|| missing("rows"))?,
-                anchor: self.anchor.ok_or_else(|| missing("anchor"))?,
-                seek: self.seek.ok_or_else(|| missing("seek"))?,
+                fingerprint: self.anchor.ok_or_else(|| missing("anchor"))?,
+                hint: ResumeHint::from_stored(key, self.seek.ok_or_else(|| missing("seek"))?),
             },
         })
     }
@@ -260,11 +260,8 @@ mod tests {
                 .prop_filter_map("END is none", |(a, b, c)| Position::from_limbs([a, b, c])),
             Just(Position::END),
         ];
-        let reached = (next, number(), number(), number()).prop_map(|(next, rows, anchor, seek)| PartitionProgress {
-            next,
-            rows,
-            anchor,
-            seek,
+        let reached = (next, number(), number(), number()).prop_map(|(next, rows, fingerprint, number)| {
+            PartitionProgress { next, rows, fingerprint, hint: ResumeHint::from_stored("", number) }
         });
         ("[a-c%#/2350]{0,8}", "\\PC{0,8}", carries, reached)
             .prop_map(|(key, source, carries, reached)| PartitionReached { key, source, carries, reached })

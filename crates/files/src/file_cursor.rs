@@ -51,17 +51,16 @@ impl FileCursor {
         let layout = detect_file_layout(&mut file, compression, limits.line_bytes_max, reader.followed);
         let layout = layout.map_err(|cause| reader.read_error(cause))?;
         let cursor = |content, lines| FileCursor { content, lines, ahead: None, owes_line_end: false, bytes };
-        match stored {
-            Some(reached)
-                if reached.seek > 0 && (compression, layout) == (FileCompression::Plain, RecordLayout::Lines) =>
-            {
+        let is_plain = (compression, layout) == (FileCompression::Plain, RecordLayout::Lines);
+        match stored.and_then(|reached| Some((reached, reached.hint.byte_offset()?))) {
+            Some((reached, offset)) if is_plain => {
                 verify_resume_point(&file, reached, limits).map_err(|error| reader.resume_error(error))?;
-                let lines = LineSplitter::new(limits, reached.next_number(), reached.seek);
-                file.seek(SeekFrom::Start(reached.seek)).map_err(|cause| reader.read_error(cause))?;
-                let owes_line_end = !ends_line(&file, reached.seek).map_err(|cause| reader.read_error(cause))?;
+                let lines = LineSplitter::new(limits, reached.next_number(), offset);
+                file.seek(SeekFrom::Start(offset)).map_err(|cause| reader.read_error(cause))?;
+                let owes_line_end = !ends_line(&file, offset).map_err(|cause| reader.read_error(cause))?;
                 Ok(FileCursor { owes_line_end, ..cursor(FileContent::Plain(file), lines) })
             }
-            stored => {
+            _ => {
                 let content = FileContent::new(file, compression, layout).map_err(|cause| reader.read_error(cause))?;
                 cursor(content, LineSplitter::new(limits, 1, 0)).count_to_resume_point(reader, stored)
             }
@@ -164,17 +163,19 @@ impl From<io::Error> for ResumeError {
     }
 }
 
-/// Verifies that the record before the resume point of a plain file is the one that was read there.
+/// Verifies that the record before the resume point of a plain file is the one that was read there. Without a byte offset
+/// there is nothing to verify.
 pub(super) fn verify_resume_point(
     file: &File,
     reached: PartitionProgress,
     limits: LineLimits,
 ) -> Result<(), ResumeError> {
     let holds = file.metadata()?.len();
-    if holds < reached.seek {
-        return Err(ResumeError::Shorter { read: reached.seek, holds, unit: "bytes" });
+    let Some(offset) = reached.hint.byte_offset() else { return Ok(()) };
+    if holds < offset {
+        return Err(ResumeError::Shorter { read: offset, holds, unit: "bytes" });
     }
-    let end = reached.seek - u64::from(ends_line(file, reached.seek)?);
+    let end = offset - u64::from(ends_line(file, offset)?);
     let start = find_line_start(file, end)?;
     let held = usize::try_from(end - start).unwrap_or(usize::MAX).min(limits.line_bytes_max);
     let mut line = vec![0; held];
@@ -184,8 +185,8 @@ pub(super) fn verify_resume_point(
 
 fn verify_record(last: &[u8], reached: PartitionProgress) -> Result<(), ResumeError> {
     match record_fingerprint(last) {
-        found if found == reached.anchor => Ok(()),
-        found => Err(ResumeError::Other { line: reached.next_number() - 1, wanted: reached.anchor, found }),
+        found if found == reached.fingerprint => Ok(()),
+        found => Err(ResumeError::Other { line: reached.next_number() - 1, wanted: reached.fingerprint, found }),
     }
 }
 

@@ -14,7 +14,7 @@ use pinflow_connect::source::block_builder::BlockBuilder;
 use pinflow_connect::source::reader_thread::ReaderExit;
 use pinflow_connect::source::{BlockRecords, RecordBlock, SourceContext, SourceError, SourceEvent};
 use pinflow_core::file_limit::explain;
-use pinflow_core::position::{PartitionId, PartitionProgress, record_fingerprint};
+use pinflow_core::position::{PartitionId, PartitionProgress, ResumeHint, record_fingerprint};
 
 /// The hint for a file that is not the one that was read before.
 const CHANGED_HINT: &str =
@@ -100,10 +100,10 @@ impl FileReader<'_> {
         cursor: &FileCursor,
     ) -> Result<PartitionProgress, ReaderExit> {
         let next = text.first + text.count;
-        let anchor = record_fingerprint(text.last_record());
-        let (seek, done) = match &cursor.content {
-            FileContent::Plain(_) => (text.end, text.end),
-            FileContent::Packed { bytes_read, .. } => (0, bytes_read.load(Ordering::Relaxed)),
+        let fingerprint = record_fingerprint(text.last_record());
+        let (hint, done) = match &cursor.content {
+            FileContent::Plain(_) => (ResumeHint::ByteOffset(text.end), text.end),
+            FileContent::Packed { bytes_read, .. } => (ResumeHint::None, bytes_read.load(Ordering::Relaxed)),
         };
         let records = match &self.file.archived {
             Some(_) => unwrap_archived_lines(text.first, text.text),
@@ -111,9 +111,10 @@ impl FileReader<'_> {
         };
         let remaining_bytes = Some(cursor.bytes.saturating_sub(done));
         let next = next.into();
-        let block = RecordBlock { partition, records, next, anchor, seek, lag: None, lag_ms: None, remaining_bytes };
+        let block =
+            RecordBlock { partition, records, next, fingerprint, hint, lag: None, lag_ms: None, remaining_bytes };
         self.context.send(SourceEvent::Block(block))?;
-        Ok(PartitionProgress { next, rows: 0, anchor, seek })
+        Ok(PartitionProgress { next, rows: 0, fingerprint, hint })
     }
 
     /// Verifies that a plain file still contains what was read: it may have been truncated and rewritten meanwhile.
@@ -124,7 +125,7 @@ impl FileReader<'_> {
         if holds < read {
             return Err(self.resume_error(ResumeError::Shorter { read, holds, unit: "bytes" }));
         }
-        match reached.filter(|reached| reached.next_number() > 1 && reached.seek > 0) {
+        match reached.filter(|reached| reached.next_number() > 1 && reached.hint.byte_offset().is_some()) {
             Some(reached) => verify_resume_point(file, reached, self.limits).map_err(|fault| self.resume_error(fault)),
             None => Ok(()),
         }

@@ -24,7 +24,7 @@ use super::json_array::{RecordLayout, detect_layout};
 use super::line_splitter::SplitResult;
 use pinflow_connect::source::SourceError;
 use pinflow_connect::source::reader_thread::ReaderExit;
-use pinflow_core::position::{PartitionId, PartitionProgress};
+use pinflow_core::position::{PartitionId, PartitionProgress, ResumeHint};
 
 /// The most bytes of a partial line that are compared when the file has grown.
 const MAX_COMPARED_LINE_BYTES: usize = 4 << 10;
@@ -101,7 +101,7 @@ impl FollowedFile {
             && let Some(reached) = self.reached.as_mut().filter(|_| cursor.ahead.is_none())
         {
             // The position may have been stored without a byte offset. It is known by now.
-            reached.seek = cursor.lines.next_offset();
+            reached.hint = ResumeHint::ByteOffset(cursor.lines.next_offset());
         }
         if let Some(ahead) = cursor.ahead.take() {
             self.reached = Some(follower.reader(&self.file).send_lines(self.partition, ahead, &cursor)?);
@@ -169,12 +169,17 @@ impl FollowedFile {
         Ok(true)
     }
 
+    /// The byte offset up to which the file was sent; 0 if it is not known.
+    fn reached_bytes(&self) -> u64 {
+        self.reached.and_then(|reached| reached.hint.byte_offset()).unwrap_or(0)
+    }
+
     /// Keeps more of the file's beginning once more of it was sent.
     fn extend_head(&mut self, follower: &FolderFollower) -> Result<(), ReaderExit> {
         let FilePresence::Here(FileCursor { content: FileContent::Plain(file), .. }) = &self.presence else {
             return Ok(());
         };
-        let sent_bytes = self.reached.map_or(0, |reached| reached.seek);
+        let sent_bytes = self.reached_bytes();
         let wanted = usize::try_from(sent_bytes).unwrap_or(usize::MAX).min(HEAD_BYTES);
         let had = self.head.len();
         if had < wanted {
@@ -221,7 +226,7 @@ impl FollowedFile {
             );
         }
         let holds = file.metadata().map_err(|cause| reader.read_error(cause))?.len();
-        let read = self.reached.map_or(0, |reached| reached.seek);
+        let read = self.reached_bytes();
         if holds < read {
             return self.wait_for_growth(follower, holds, read);
         }
@@ -321,7 +326,7 @@ fn verify_continuation(
     if reached.is_none() {
         verify_line_layout(reader, file)?;
     }
-    if let Some(reached) = reached.filter(|reached| reached.seek > 0) {
+    if let Some(reached) = reached.filter(|reached| reached.hint.byte_offset().is_some()) {
         verify_resume_point(file, reached, reader.limits).map_err(|error| reader.resume_error(error))?;
     }
     let partial_line = &lines.partial_line()[..lines.partial_line().len().min(MAX_COMPARED_LINE_BYTES)];

@@ -10,7 +10,7 @@ use deltalake::arrow::datatypes::Int32Type;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::{DeltaTable, ObjectStore};
 use pinflow_connect::sink::{PartitionReached, ResumeState, RowEncoder, RowId, Window};
-use pinflow_core::position::PartitionProgress;
+use pinflow_core::position::{PartitionProgress, ResumeHint};
 use pinflow_dataflows::ingest::{RowSink, StreamHint};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::{Rejection, RejectionReason};
@@ -176,7 +176,12 @@ impl ModelEngine {
                 }
             }
             let rows = rows_before(partition, next);
-            let at = PartitionProgress { next: next.into(), rows, anchor: next ^ 0x55, seek: next * 100 };
+            let at = PartitionProgress {
+                next: next.into(),
+                rows,
+                fingerprint: next ^ 0x55,
+                hint: ResumeHint::ByteOffset(next * 100),
+            };
             self.resume.positions.insert(partition.source.to_owned(), at);
             reached.push(PartitionReached {
                 key: partition.source.to_owned(),
@@ -252,7 +257,12 @@ pub(crate) async fn assert_positions(root: &Path, partitions: &[ModelPartition],
     for partition in partitions {
         let next = until.min(partition.records) + 1;
         let rows = rows_before(partition, next);
-        let at = PartitionProgress { next: next.into(), rows, anchor: next ^ 0x55, seek: next * 100 };
+        let at = PartitionProgress {
+            next: next.into(),
+            rows,
+            fingerprint: next ^ 0x55,
+            hint: ResumeHint::ByteOffset(next * 100),
+        };
         assert_eq!(resume.positions.get(partition.source), Some(&at), "{}", partition.source);
     }
     assert!(resume.already.is_empty(), "{:?}", resume.already);

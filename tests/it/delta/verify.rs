@@ -12,7 +12,7 @@ use pinflow_delta::{ColumnScope, DeltaError, Table, VerifyReport, inspect, verif
 use serde_json::Value;
 
 use super::model::{ModelEngine, append, expected, open, partitions};
-use pinflow_core::position::PartitionProgress;
+use pinflow_core::position::{PartitionProgress, ResumeHint};
 
 async fn checked(path: &Path) -> VerifyReport {
     let tables = inspect(path, 0).await.unwrap();
@@ -36,7 +36,7 @@ async fn write(root: &Path, places: &[StoredRowId], next: u64, rows: u64) {
         key: source.to_owned(),
         source: source.to_owned(),
         carries: StreamHint::Auto,
-        reached: PartitionProgress { next: next.into(), rows, anchor: 1, seek: 1 },
+        reached: PartitionProgress { next: next.into(), rows, fingerprint: 1, hint: ResumeHint::ByteOffset(1) },
     };
     let window = Window { epoch: 1, rows: 1, batches: vec![encoder.cut()], reached: vec![reached] };
     tables.commit(window).await.unwrap();

@@ -25,7 +25,7 @@ pub use accepted_loss::AcceptedLoss;
 pub use arrival_time::ArrivalTime;
 pub use topic_map::TopicMap;
 
-use pinflow_core::position::{PartitionId, PartitionProgress, Position, ResumePositions};
+use pinflow_core::position::{PartitionId, PartitionProgress, Position, ResumeHint, ResumePositions};
 
 /// A part of a source that is read in order: a file, a Kafka partition, or a Kinesis shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,9 +52,9 @@ pub struct RecordBlock {
     /// The position after the last record.
     pub next: Position,
     /// The fingerprint of the last record (see [`pinflow_core::position::record_fingerprint`]).
-    pub anchor: u64,
-    /// The resume hint for `next` (see [`PartitionProgress::seek`]).
-    pub seek: u64,
+    pub fingerprint: u64,
+    /// The resume hint for `next` (see [`PartitionProgress::hint`]).
+    pub hint: ResumeHint,
     /// Records between the block and the end of the partition, if the source knows it.
     pub lag: Option<u64>,
     /// The lag behind the end of the partition in milliseconds, if the source knows it.

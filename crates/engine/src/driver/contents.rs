@@ -13,7 +13,7 @@ use crate::protocol::{ReadCounts, WindowBatches, WorkerCommand};
 use crate::scheduler::SchedulerPayload;
 use pinflow_connect::sink::WindowSink;
 use pinflow_connect::source::BlockRecords;
-use pinflow_core::position::{PartitionId, PartitionProgress, Position};
+use pinflow_core::position::{PartitionId, PartitionProgress, Position, ResumeHint};
 
 /// What the engine's scheduler carries along.
 pub(super) struct EnginePayload<S>(PhantomData<S>);
@@ -29,8 +29,8 @@ impl<S: WindowSink> SchedulerPayload for EnginePayload<S> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EpochEnd {
     pub(super) next: Position,
-    pub(super) anchor: u64,
-    pub(super) seek: u64,
+    pub(super) fingerprint: u64,
+    pub(super) hint: ResumeHint,
     /// Records that the source still has, where it knows.
     pub(super) lag: Option<u64>,
     /// The same in milliseconds, where the source knows it so.

@@ -74,8 +74,8 @@ impl<S: WindowSink> EngineDriver<S> {
         for partition in partitions {
             let (id, start) = (partition.id, partition.resumed.unwrap_or(PartitionProgress::NONE));
             self.open_partition(partition);
-            let PartitionProgress { next, anchor, seek, .. } = start;
-            let end = EpochEnd { next, anchor, seek, lag: None, lag_ms: None, arrived_at: None };
+            let PartitionProgress { next, fingerprint, hint, .. } = start;
+            let end = EpochEnd { next, fingerprint, hint, lag: None, lag_ms: None, arrived_at: None };
             self.scheduler.open_epoch_mut().0.ends.insert(id, end);
         }
         self.schedule_event(SchedulerEvent::StartPositionsTaken);
@@ -111,8 +111,8 @@ impl<S: WindowSink> EngineDriver<S> {
         if rows > 0 {
             answers.first_record_at.get_or_insert_with(std::time::Instant::now);
         }
-        let RecordBlock { partition, next, anchor, seek, lag, lag_ms, .. } = *block;
-        let mut end = EpochEnd { next, anchor, seek, lag, lag_ms, arrived_at: block.records.last_arrived_at() };
+        let RecordBlock { partition, next, fingerprint, hint, lag, lag_ms, .. } = *block;
+        let mut end = EpochEnd { next, fingerprint, hint, lag, lag_ms, arrived_at: block.records.last_arrived_at() };
         if let Some(before) = epoch_rows.ends.get(&partition) {
             // A block without records only moves the position.
             end.arrived_at = end.arrived_at.or(before.arrived_at);

@@ -51,8 +51,12 @@ impl<S: WindowSink> EngineDriver<S> {
     /// A partition is read up to the end of an epoch.
     fn move_partition(&mut self, partition: PartitionId, end: EpochEnd) -> PartitionProgress {
         let state = self.partitions.get_mut(&partition).expect("an epoch ends in a known partition");
-        state.reached =
-            PartitionProgress { next: end.next, rows: state.reached.rows, anchor: end.anchor, seek: end.seek };
+        state.reached = PartitionProgress {
+            next: end.next,
+            rows: state.reached.rows,
+            fingerprint: end.fingerprint,
+            hint: end.hint,
+        };
         state.lag = end.lag;
         state.lag_ms = end.lag_ms;
         state.arrived_at = end.arrived_at.or(state.arrived_at);

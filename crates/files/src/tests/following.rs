@@ -56,7 +56,7 @@ fn line_that_grows_beyond_the_limit_is_truncated() {
     let received = run.stop();
     assert_eq!(received.lines(), ["a".to_owned(), "x".repeat(SMALL.line_bytes_max), "b".to_owned()]);
     let reached = received.reached.values().next().unwrap();
-    assert_eq!(reached.seek, fs::metadata(&file).unwrap().len());
+    assert_eq!(reached.hint.byte_offset(), Some(fs::metadata(&file).unwrap().len()));
 }
 
 #[test]

@@ -123,11 +123,11 @@ impl ReceivedEvents {
                     at += 1;
                 });
                 assert!(at > wanted, "no empty block");
-                assert_eq!((block.next, block.anchor), (at.into(), record_fingerprint(&last)));
+                assert_eq!((block.next, block.fingerprint), (at.into(), record_fingerprint(&last)));
                 let rows = at - 1;
                 self.reached.insert(
                     key.clone(),
-                    PartitionProgress { next: at.into(), rows, anchor: block.anchor, seek: block.seek },
+                    PartitionProgress { next: at.into(), rows, fingerprint: block.fingerprint, hint: block.hint },
                 );
                 self.remaining.insert(key, block.remaining_bytes);
                 self.blocks += 1;

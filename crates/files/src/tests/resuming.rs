@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::harness::{SMALL, SourceRun, TestCompression, append, read, recording};
 use pinflow_connect::source::SourceError;
-use pinflow_core::position::{PartitionProgress, ResumePositions, record_fingerprint};
+use pinflow_core::position::{PartitionProgress, ResumeHint, ResumePositions, record_fingerprint};
 
 const TEXT: &str = "{\"ind\":1}\r\nb\n\nd is a line longer than a block\n{\"ind\":5}\n\r\ng\nand the last";
 
@@ -16,12 +16,12 @@ fn places(text: &str, seekable: bool) -> Vec<PartitionProgress> {
         seek += line.len() as u64;
         let record = line.strip_suffix('\n').unwrap_or(line);
         let record = record.strip_suffix('\r').unwrap_or(record);
-        let seek = if seekable { seek } else { 0 };
+        let hint = if seekable { ResumeHint::ByteOffset(seek) } else { ResumeHint::None };
         places.push(PartitionProgress {
             next: next.into(),
             rows: next - 1,
-            anchor: record_fingerprint(record.as_bytes()),
-            seek,
+            fingerprint: record_fingerprint(record.as_bytes()),
+            hint,
         });
     }
     places
@@ -50,7 +50,7 @@ fn every_resume_point_continues_with_the_next_line() {
             let from = usize::try_from(reached.next_number() - 1).unwrap();
             assert_eq!(received.lines(), lines[from..], "{compression:?} {reached:?}");
             let (last, wanted) = (*received.reached.values().next().unwrap(), *places(TEXT, true).last().unwrap());
-            assert_eq!((last.next, last.anchor), (wanted.next, wanted.anchor));
+            assert_eq!((last.next, last.fingerprint), (wanted.next, wanted.fingerprint));
             assert_eq!(received.ended.len(), 1);
         }
     }
@@ -77,15 +77,15 @@ fn run_resumes_after_any_block() {
 fn changed_file_is_refused() {
     let [_, .., before_last, last] = places(TEXT, true)[..] else { panic!("there are lines") };
     let edited = TEXT.replace("\ng\n", "\nG\n");
-    let unanchored = |reached: PartitionProgress| PartitionProgress { seek: 0, ..reached };
+    let without_offset = |reached: PartitionProgress| PartitionProgress { hint: ResumeHint::None, ..reached };
     let shorter = &TEXT.as_bytes()[..TEXT.len() - 1];
     let cases: [(&[u8], PartitionProgress, &str); 6] = [
         (edited.as_bytes(), before_last, "line 7 held a record with fingerprint"),
-        (edited.as_bytes(), unanchored(before_last), "line 7 held a record with fingerprint"),
+        (edited.as_bytes(), without_offset(before_last), "line 7 held a record with fingerprint"),
         (shorter, last, "bytes had been read of it and it holds only"),
-        (b"a\nb\n", unanchored(last), "8 lines had been read of it and it holds only 2"),
+        (b"a\nb\n", without_offset(last), "8 lines had been read of it and it holds only 2"),
         (b"", last, "it holds only 0"),
-        (b"", unanchored(last), "8 lines had been read of it and it holds only 0"),
+        (b"", without_offset(last), "8 lines had been read of it and it holds only 0"),
     ];
     for (text, reached, what) in cases {
         let received = resumed("pin.jsonl", text, reached);
@@ -95,7 +95,7 @@ fn changed_file_is_refused() {
     }
     for compression in [TestCompression::Gzip, TestCompression::Zstd] {
         let received =
-            resumed(compression.file_name(), &compression.compress(edited.as_bytes()), unanchored(before_last));
+            resumed(compression.file_name(), &compression.compress(edited.as_bytes()), without_offset(before_last));
         assert!(received.failure().contains("line 7 held"), "{}", received.failure());
     }
 }
@@ -134,7 +134,7 @@ fn grown_file_continues() {
 fn removed_file_is_reported_at_resume() {
     let folder = tempfile::tempdir().unwrap();
     append(&folder.path().join("pin.jsonl"), "a\n");
-    let reached = PartitionProgress { next: 3.into(), rows: 2, anchor: 1, seek: 4 };
+    let reached = PartitionProgress { next: 3.into(), rows: 2, fingerprint: 1, hint: ResumeHint::ByteOffset(4) };
     let start = |key: &str, allow_removed| {
         let config =
             super::super::RecordingConfig { allow_removed, ..super::super::RecordingConfig::with_path(folder.path()) };

@@ -2,7 +2,7 @@
 
 use rdkafka::message::{BorrowedMessage, Message};
 
-use pinflow_core::position::{PartitionProgress, message_fingerprint};
+use pinflow_core::position::{PartitionProgress, ResumeHint, message_fingerprint};
 
 /// A record that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,17 +14,20 @@ pub(super) struct RecordFingerprint {
 }
 
 impl RecordFingerprint {
-    /// The anchor of a position in the tables; `None` if no record was read before it.
+    /// The record before a position in the tables; `None` if none was read.
     ///
-    /// Between the record and the position may lie offsets without records (the marks of transactions), so its own
-    /// offset is kept where other sources keep where to seek: one more than it, as 0 means none.
+    /// Offsets without records (transaction markers) can lie between the record and the position, so its own offset is
+    /// stored as the resume hint.
     pub(super) fn from_stored(reached: PartitionProgress) -> Option<RecordFingerprint> {
-        reached.seek.checked_sub(1).map(|offset| RecordFingerprint { offset, hash: reached.anchor })
+        match reached.hint {
+            ResumeHint::FingerprintOffset(offset) => Some(RecordFingerprint { offset, hash: reached.fingerprint }),
+            _ => None,
+        }
     }
 
-    /// The anchor as a position holds it: hash, and where to seek.
-    pub(super) fn to_stored(anchor: Option<RecordFingerprint>) -> (u64, u64) {
-        anchor.map_or((0, 0), |anchor| (anchor.hash, anchor.offset + 1))
+    /// The fingerprint and the resume hint that are stored with a position.
+    pub(super) fn to_stored(record: Option<RecordFingerprint>) -> (u64, ResumeHint) {
+        record.map_or((0, ResumeHint::None), |record| (record.hash, ResumeHint::FingerprintOffset(record.offset)))
     }
 }
 
@@ -38,14 +41,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_anchor_survives_being_stored() {
-        for anchor in
+    fn fingerprint_is_read_back_as_it_was_stored() {
+        for record in
             [None, Some(RecordFingerprint { offset: 0, hash: 7 }), Some(RecordFingerprint { offset: 41, hash: 0 })]
         {
-            let (hash, seek) = RecordFingerprint::to_stored(anchor);
+            let (fingerprint, hint) = RecordFingerprint::to_stored(record);
             assert_eq!(
-                RecordFingerprint::from_stored(PartitionProgress { next: 50.into(), rows: 9, anchor: hash, seek }),
-                anchor
+                RecordFingerprint::from_stored(PartitionProgress { next: 50.into(), rows: 9, fingerprint, hint }),
+                record
             );
         }
     }

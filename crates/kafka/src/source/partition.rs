@@ -138,8 +138,8 @@ impl PartitionReader {
     }
 
     fn build_block(&self, records: BlockRecords) -> RecordBlock {
-        let (anchor, seek) = RecordFingerprint::to_stored(self.anchor);
+        let (fingerprint, hint) = RecordFingerprint::to_stored(self.anchor);
         let (partition, next) = (self.id, self.next.into());
-        RecordBlock { partition, records, next, anchor, seek, lag: None, lag_ms: None, remaining_bytes: None }
+        RecordBlock { partition, records, next, fingerprint, hint, lag: None, lag_ms: None, remaining_bytes: None }
     }
 }

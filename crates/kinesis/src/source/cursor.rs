@@ -6,7 +6,7 @@
 //! less than the retention period has passed since.
 
 use crate::{IteratorStart, KinesisRecord, ShardBatch};
-use pinflow_core::position::{PartitionProgress, Position, message_fingerprint};
+use pinflow_core::position::{PartitionProgress, Position, ResumeHint, message_fingerprint};
 
 /// Clocks differ: a moment that lies less than this within the retention period counts as outside of it.
 pub(super) const RETENTION_MARGIN_MS: u64 = 5 * 60_000;
@@ -64,10 +64,14 @@ impl ShardCursor {
     pub(super) fn resume(reached: PartitionProgress) -> ShardCursor {
         let is_blank = reached.next == Position::START;
         ShardCursor {
-            last: (!is_blank).then(|| LastRecord { position: reached.next.before(), text: None, hash: reached.anchor }),
-            begin_ms: if is_blank { reached.anchor } else { 0 },
-            caught_ms: reached.seek,
-            marked_ms: reached.seek,
+            last: (!is_blank).then(|| LastRecord {
+                position: reached.next.before(),
+                text: None,
+                hash: reached.fingerprint,
+            }),
+            begin_ms: if is_blank { reached.fingerprint } else { 0 },
+            caught_ms: reached.hint.caught_up_ms(),
+            marked_ms: reached.hint.caught_up_ms(),
             unverified: true,
             is_stored: true,
         }
@@ -109,17 +113,17 @@ impl ShardCursor {
     }
 
     /// What is stored beside the position: the hash of the last record, or where to begin; and the time.
-    pub(super) fn stored_state(&self) -> (u64, u64) {
-        (self.last.as_ref().map_or(self.begin_ms, |last| last.hash), self.caught_ms)
+    pub(super) fn stored_state(&self) -> (u64, ResumeHint) {
+        (self.last.as_ref().map_or(self.begin_ms, |last| last.hash), ResumeHint::caught_up(self.caught_ms))
     }
 
     /// What is stored with a block that is handed over now, as [`ShardCursor::stored_state`].
-    pub(super) fn state_for_block(&mut self, has_records: bool) -> (u64, u64) {
-        let (anchor, caught_ms) = self.stored_state();
+    pub(super) fn state_for_block(&mut self, has_records: bool) -> (u64, ResumeHint) {
+        let (fingerprint, caught_ms) = (self.stored_state().0, self.caught_ms);
         if has_records || caught_ms >= self.marked_ms.saturating_add(IDLE_MARK_INTERVAL_MS) {
             self.marked_ms = caught_ms;
         }
-        (anchor, self.marked_ms)
+        (fingerprint, ResumeHint::caught_up(self.marked_ms))
     }
 
     /// Takes an answer that was asked for at `asked_ms`: how many of its first records were taken before.
@@ -202,7 +206,7 @@ impl ShardCursor {
     }
 }
 
-/// The anchor of a record: all of it counts.
+/// The fingerprint of a record: all of it counts.
 fn record_fingerprint(record: &KinesisRecord) -> u64 {
     message_fingerprint(record.arrived_ms, Some(record.partition_key.as_bytes()), Some(&record.data))
 }
@@ -236,7 +240,12 @@ mod tests {
     /// Stands behind record 5, all caught at a moment.
     fn cursor_after_record_5(caught_ms: u64) -> ShardCursor {
         let hash = record_fingerprint(&record(5));
-        ShardCursor::resume(PartitionProgress { next: 6.into(), rows: 5, anchor: hash, seek: caught_ms })
+        ShardCursor::resume(PartitionProgress {
+            next: 6.into(),
+            rows: 5,
+            fingerprint: hash,
+            hint: ResumeHint::caught_up(caught_ms),
+        })
     }
 
     #[test]
@@ -273,10 +282,10 @@ mod tests {
         let mut cursor = cursor_after_record_5(0);
         assert!(cursor.check_batch(&batch(&[], 5_000), 9 * DAY, DAY).is_ok());
         cursor.note_caught_up(&batch(&[], 5_000), 9 * DAY);
-        assert_eq!(cursor.stored_state().1, 0);
+        assert_eq!(cursor.stored_state().1, ResumeHint::None);
         assert!(cursor.check_batch(&batch(&[5], 0), 9 * DAY, DAY).is_ok());
         cursor.note_caught_up(&batch(&[5], 0), 9 * DAY);
-        assert_eq!(cursor.stored_state().1, 9 * DAY);
+        assert_eq!(cursor.stored_state().1, ResumeHint::CaughtUpMs(9 * DAY));
     }
 
     #[test]
@@ -292,16 +301,17 @@ mod tests {
 
     #[test]
     fn before_the_first_record_it_begins_where_it_was_told_to() {
-        let at = |anchor| ShardCursor::start(PartitionProgress { anchor, seek: DAY, ..PartitionProgress::NONE });
+        let hint = ResumeHint::CaughtUpMs(DAY);
+        let at = |fingerprint| ShardCursor::start(PartitionProgress { fingerprint, hint, ..PartitionProgress::NONE });
         assert_eq!(at(0).iterator_start(), IteratorStart::TrimHorizon);
         assert_eq!(at(77).iterator_start(), IteratorStart::AtTimestamp(77));
-        assert_eq!(at(77).stored_state(), (77, DAY));
+        assert_eq!(at(77).stored_state(), (77, hint));
         let mut cursor = at(0);
         // The oldest record is as old as can be, and nothing is lost.
         assert!(cursor.check_batch(&batch(&[3], DAY), DAY, DAY).is_ok());
         cursor.advance(3.into(), &record(3));
         cursor.note_caught_up(&batch(&[3], DAY), DAY);
-        assert_eq!((cursor.next_position(), cursor.stored_state().1), (4.into(), 0));
+        assert_eq!((cursor.next_position(), cursor.stored_state().1), (4.into(), ResumeHint::None));
         assert!(cursor.is_stale(DAY, DAY), "so it must go on proving itself");
         let gap = ContinuityError::Gap { from: Position::START, to: 2.into() };
         assert_eq!(
@@ -316,7 +326,7 @@ mod tests {
         let mut cursor = cursor_after_record_5(DAY);
         let mut idle_at = |caught_ms: u64, has_records: bool| {
             cursor.caught_ms = caught_ms;
-            cursor.state_for_block(has_records).1
+            cursor.state_for_block(has_records).1.caught_up_ms()
         };
         assert_eq!(idle_at(DAY + 60_000, false), DAY, "a minute is no news");
         assert_eq!(idle_at(DAY + 60_000, true), DAY + 60_000, "with records it costs nothing");

@@ -88,10 +88,19 @@ impl ShardBuffer {
     }
 
     fn build_block(&mut self, records: BlockRecords, next: Position, behind_ms: Option<u64>) -> RecordBlock {
-        let (anchor, seek) = self.cursor.state_for_block(records.count() > 0);
+        let (fingerprint, hint) = self.cursor.state_for_block(records.count() > 0);
         // How many records are left is not known; whether any are, is.
         let lag = (behind_ms == Some(0)).then_some(0);
-        RecordBlock { partition: self.id, records, next, anchor, seek, lag, lag_ms: behind_ms, remaining_bytes: None }
+        RecordBlock {
+            partition: self.id,
+            records,
+            next,
+            fingerprint,
+            hint,
+            lag,
+            lag_ms: behind_ms,
+            remaining_bytes: None,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::KinesisStart;
 use crate::ShardInfo;
-use pinflow_core::position::{PartitionProgress, Position};
+use pinflow_core::position::{PartitionProgress, Position, ResumeHint};
 
 /// What the tables know of a stream's shards, by their names.
 pub(super) type StoredShards = BTreeMap<String, PartitionProgress>;
@@ -40,7 +40,7 @@ pub(super) fn start_of_shard(
 /// A moment before which a shard cannot have been born: its parents were still read then, or theirs.
 fn earliest_creation_ms(shard: &ShardInfo, listed: &[ShardInfo], stored: &StoredShards) -> Option<u64> {
     let of_parent = |parent: &String| match stored.get(parent) {
-        Some(reached) => Some(reached.seek),
+        Some(reached) => Some(reached.hint.caught_up_ms()),
         None => earliest_creation_ms(listed.iter().find(|shard| shard.id == *parent)?, listed, stored),
     };
     shard.parents.iter().filter_map(of_parent).min()
@@ -54,12 +54,12 @@ fn configured_start(start: KinesisStart, now_ms: u64) -> PartitionProgress {
         KinesisStart::Latest => now_ms,
         KinesisStart::At(moment) => u64::try_from(moment.as_millisecond()).unwrap_or(0),
     };
-    PartitionProgress { anchor: moment_ms, ..oldest_record(now_ms) }
+    PartitionProgress { fingerprint: moment_ms, ..oldest_record(now_ms) }
 }
 
 /// At the oldest record of a shard in which nothing arrived before this moment.
 pub(super) fn oldest_record(caught_ms: u64) -> PartitionProgress {
-    PartitionProgress { seek: caught_ms, ..PartitionProgress::NONE }
+    PartitionProgress { hint: ResumeHint::caught_up(caught_ms), ..PartitionProgress::NONE }
 }
 
 /// Shards that were not read to their end, and are not there any more: those that the tables know, and those that came
@@ -96,8 +96,11 @@ mod tests {
     }
 
     fn stored(shards: &[(&str, Position, u64)]) -> StoredShards {
-        let reached = |(id, next, seek): &(&str, Position, u64)| {
-            ((*id).to_owned(), PartitionProgress { next: *next, rows: 0, anchor: 0, seek: *seek })
+        let reached = |(id, next, ms): &(&str, Position, u64)| {
+            (
+                (*id).to_owned(),
+                PartitionProgress { next: *next, hint: ResumeHint::caught_up(*ms), ..PartitionProgress::NONE },
+            )
         };
         shards.iter().map(reached).collect()
     }
@@ -106,7 +109,8 @@ mod tests {
     fn shards_of_an_unknown_stream_begin_where_the_start_says() {
         let (listed, none) = ([shard("b", &["a"])], StoredShards::new());
         let fresh = |start| start_of_shard(&listed[0], &listed, &none, start, 50);
-        let at = |anchor| ShardStart::Fresh(PartitionProgress { anchor, seek: 50, ..PartitionProgress::NONE });
+        let hint = ResumeHint::CaughtUpMs(50);
+        let at = |fingerprint| ShardStart::Fresh(PartitionProgress { fingerprint, hint, ..PartitionProgress::NONE });
         assert_eq!(fresh(KinesisStart::TrimHorizon), at(0));
         assert_eq!(fresh(KinesisStart::Latest), at(50));
         assert!(missing_shards(&listed, &none).is_empty(), "parents that had expired before are nobody's");

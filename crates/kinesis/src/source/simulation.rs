@@ -350,14 +350,14 @@ impl SimulatedReader {
             taken.push(position);
         }
         cursor.note_caught_up(answer, asked_ms);
-        let (anchor, seek) = cursor.stored_state();
+        let (fingerprint, hint) = cursor.stored_state();
         let is_over = answer.next.is_none();
         let next_position = if is_over { Position::END } else { cursor.next_position() };
         if is_over {
             self.refresh_shards(service)?;
             self.graph.mark_ended(id);
         }
-        let reached = PartitionProgress { next: next_position, rows: 0, anchor, seek };
+        let reached = PartitionProgress { next: next_position, rows: 0, fingerprint, hint };
         self.handed.push(DeliveredEvent::Taken { shard: id.to_owned(), positions: taken, reached });
         Ok(())
     }
