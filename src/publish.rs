@@ -32,7 +32,7 @@ pub async fn publish(
         };
         if let Some(view) = answer_hub.current_view(read).filter(|view| view.open) {
             let rows = |answer: usize| view.answer(answer).rows().cloned().collect::<BTreeSet<_>>();
-            let failed = tables.bring_to(view.epoch, view.as_of, rows).await;
+            let failed = tables.update_tables(view.epoch, view.as_of, rows).await;
             let behind = failed.len();
             match failed.into_iter().next() {
                 Some(error) if !failing || last => {

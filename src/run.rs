@@ -275,7 +275,7 @@ async fn open_tables(
     let settings = delta::TablesSettings {
         compression: tables.compression,
         stalls: stalls.clone(),
-        compaction: tables.compact.then_some(delta::CompactionPolicy::BESIDE),
+        compaction: tables.compact.then_some(delta::CompactionPolicy::BACKGROUND),
         keep_hours: NonZeroU32::new(tables.keep_hours),
         keep_files_max: NonZeroU32::new(tables.keep_files_max),
         // A run that is started every minute leaves no trace where there is nothing new.

@@ -49,7 +49,7 @@ pub struct TableArgs {
 }
 
 /// The least that vacuum keeps while something may be writing, hours.
-const KEEP_HOURS_MIN: u32 = 24;
+const MIN_KEEP_HOURS: u32 = 24;
 
 /// What can be done with tables, beside looking at them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Subcommand)]
@@ -128,18 +128,20 @@ struct TableReport<'a> {
 /// # Errors
 /// If a table cannot be read, or nothing can be printed.
 pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, TableError> {
-    let place = place(&args).await?;
+    let place = connect_location(&args).await?;
     match args.action {
         None => {}
         Some(TableAction::Optimize) => {
-            return optimized(&optimize(&place, CompactionPolicy::ALL).await?, args.format, out);
+            return print_optimized(&optimize(&place, CompactionPolicy::ALL).await?, args.format, out);
         }
-        Some(TableAction::Vacuum { keep, nothing_writes: false }) if keep < KEEP_HOURS_MIN => {
+        Some(TableAction::Vacuum { keep, nothing_writes: false }) if keep < MIN_KEEP_HOURS => {
             return Err(TableError::Unsafe { keep });
         }
-        Some(TableAction::Vacuum { keep, .. }) => return swept(&vacuum(&place, keep).await?, args.format, out),
-        Some(TableAction::AcceptDeletion) => return accepted(&accept_deletion(&place).await?, args.format, out),
-        Some(TableAction::Doctor) => return diagnosed(&diagnose(&place).await?, args.format, out),
+        Some(TableAction::Vacuum { keep, .. }) => {
+            return print_vacuumed(&vacuum(&place, keep).await?, args.format, out);
+        }
+        Some(TableAction::AcceptDeletion) => return print_accepted(&accept_deletion(&place).await?, args.format, out),
+        Some(TableAction::Doctor) => return print_findings(&diagnose(&place).await?, args.format, out),
     }
     let (mut repaired, mut missing) = (None, None);
     if args.repair {
@@ -168,13 +170,13 @@ pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, 
         }
         TableOutputFormat::Table => {
             if let (Some(repaired), Some(missing)) = (&repaired, &missing) {
-                mended(repaired, missing, out)?;
+                print_repaired(repaired, missing, out)?;
             }
-            contents(&tables, out)?;
-            positions(&tables, out)?;
-            history(&tables, out)?;
+            print_contents(&tables, out)?;
+            print_positions(&tables, out)?;
+            print_history(&tables, out)?;
             if let Some(verdict) = &verdict {
-                verified(verdict, out)?;
+                print_verify_report(verdict, out)?;
             }
         }
     }
@@ -202,7 +204,7 @@ impl DeepProgress {
 }
 
 /// Where the tables are.
-async fn place(args: &TableArgs) -> Result<Location, TableError> {
+async fn connect_location(args: &TableArgs) -> Result<Location, TableError> {
     let connection = match &args.connection {
         Some(path) => storage_connection(path)?,
         None => StorageConnection::default(),
@@ -217,20 +219,20 @@ async fn place(args: &TableArgs) -> Result<Location, TableError> {
     Ok(Location::connect(&target, &connection).await?)
 }
 
-fn json(value: &impl Serialize, out: &mut dyn Write) -> Result<(), TableError> {
+fn print_json(value: &impl Serialize, out: &mut dyn Write) -> Result<(), TableError> {
     serde_json::to_writer_pretty(&mut *out, value).map_err(io::Error::from)?;
     Ok(writeln!(out)?)
 }
 
-fn optimized(
+fn print_optimized(
     done: &[(&'static str, CompactionStats)],
     format: TableOutputFormat,
     out: &mut dyn Write,
 ) -> Result<bool, TableError> {
     match format {
-        TableOutputFormat::Json => json(&done.iter().copied().collect::<BTreeMap<_, _>>(), out)?,
+        TableOutputFormat::Json => print_json(&done.iter().copied().collect::<BTreeMap<_, _>>(), out)?,
         TableOutputFormat::Table => {
-            let mut grid = grid(&["table", "files", "joined to", "rows in them"], &[1, 2, 3]);
+            let mut grid = new_grid(&["table", "files", "joined to", "rows in them"], &[1, 2, 3]);
             for (table, CompactionStats { files_before, files_after, rows }) in done {
                 grid.add_row([
                     (*table).to_owned(),
@@ -245,13 +247,13 @@ fn optimized(
     Ok(true)
 }
 
-fn swept(
+fn print_vacuumed(
     done: &[(&'static str, Vec<String>)],
     format: TableOutputFormat,
     out: &mut dyn Write,
 ) -> Result<bool, TableError> {
     match format {
-        TableOutputFormat::Json => json(&done.iter().cloned().collect::<BTreeMap<_, _>>(), out)?,
+        TableOutputFormat::Json => print_json(&done.iter().cloned().collect::<BTreeMap<_, _>>(), out)?,
         TableOutputFormat::Table => {
             for (table, files) in done {
                 writeln!(out, "{table}: {} files removed", files.len())?;
@@ -261,16 +263,16 @@ fn swept(
     Ok(true)
 }
 
-fn accepted(
+fn print_accepted(
     deletions: &[AcceptedDeletion],
     format: TableOutputFormat,
     out: &mut dyn Write,
 ) -> Result<bool, TableError> {
     match format {
-        TableOutputFormat::Json => json(&deletions, out)?,
+        TableOutputFormat::Json => print_json(&deletions, out)?,
         TableOutputFormat::Table if deletions.is_empty() => writeln!(out, "no row is missing: nothing to accept")?,
         TableOutputFormat::Table => {
-            let mut grid = grid(&["source", "rows deleted", "accepted before"], &[1, 2]);
+            let mut grid = new_grid(&["source", "rows deleted", "accepted before"], &[1, 2]);
             for AcceptedDeletion { source, before, rows } in deletions {
                 grid.add_row([sanitize_line(source), rows.to_string(), before.to_string()]);
             }
@@ -280,11 +282,15 @@ fn accepted(
     Ok(true)
 }
 
-fn diagnosed(symptoms: &[TableFinding], format: TableOutputFormat, out: &mut dyn Write) -> Result<bool, TableError> {
+fn print_findings(
+    symptoms: &[TableFinding],
+    format: TableOutputFormat,
+    out: &mut dyn Write,
+) -> Result<bool, TableError> {
     match format {
-        TableOutputFormat::Json => json(&symptoms, out)?,
+        TableOutputFormat::Json => print_json(&symptoms, out)?,
         TableOutputFormat::Table => {
-            let mut grid = grid(&["", "table", ""], &[]);
+            let mut grid = new_grid(&["", "table", ""], &[]);
             for TableFinding { table, grade, what } in symptoms {
                 let grade = match grade {
                     FindingGrade::Well => "well",
@@ -299,7 +305,7 @@ fn diagnosed(symptoms: &[TableFinding], format: TableOutputFormat, out: &mut dyn
     Ok(!TableFinding::any_fault(symptoms))
 }
 
-fn grid(header: &[&str], numbers: &[usize]) -> comfy_table::Table {
+fn new_grid(header: &[&str], numbers: &[usize]) -> comfy_table::Table {
     let mut grid = comfy_table::Table::new();
     grid.load_style(presets::NOTHING).set_header(header.iter().copied());
     for column in numbers {
@@ -311,18 +317,18 @@ fn grid(header: &[&str], numbers: &[usize]) -> comfy_table::Table {
 }
 
 /// Columns that a grid takes where there is no terminal whose width could be asked for.
-const WIDTH: u16 = 80;
+const DEFAULT_WIDTH_COLUMNS: u16 = 80;
 
 /// Prints a grid within the width of the terminal, without blanks at the ends of lines.
 fn print_grid(grid: &mut comfy_table::Table, out: &mut dyn Write) -> io::Result<()> {
     grid.set_content_arrangement(ContentArrangement::Dynamic);
     if !grid.is_tty() {
-        grid.set_width(WIDTH);
+        grid.set_width(DEFAULT_WIDTH_COLUMNS);
     }
     grid.lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))
 }
 
-fn mended(repaired: &[RepairedFile], missing: &[MissingFile], out: &mut dyn Write) -> io::Result<()> {
+fn print_repaired(repaired: &[RepairedFile], missing: &[MissingFile], out: &mut dyn Write) -> io::Result<()> {
     if repaired.is_empty() && missing.is_empty() {
         return writeln!(out, "nothing to mend\n");
     }
@@ -355,8 +361,8 @@ fn print_missing_file(missing: &MissingFile, out: &mut dyn Write) -> io::Result<
     }
 }
 
-fn contents(tables: &[TableContents], out: &mut dyn Write) -> io::Result<()> {
-    let mut grid = grid(&["table", "rows", "files", "bytes", "version", "pipeline"], &[1, 2, 3, 4]);
+fn print_contents(tables: &[TableContents], out: &mut dyn Write) -> io::Result<()> {
+    let mut grid = new_grid(&["table", "rows", "files", "bytes", "version", "pipeline"], &[1, 2, 3, 4]);
     for table in tables {
         grid.add_row([
             table.table.to_owned(),
@@ -371,8 +377,8 @@ fn contents(tables: &[TableContents], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)
 }
 
-fn positions(tables: &[TableContents], out: &mut dyn Write) -> io::Result<()> {
-    let mut grid = grid(&["source", "table", "next position", "rows read"], &[2, 3]);
+fn print_positions(tables: &[TableContents], out: &mut dyn Write) -> io::Result<()> {
+    let mut grid = new_grid(&["source", "table", "next position", "rows read"], &[2, 3]);
     for table in tables {
         for position in &table.positions {
             grid.add_row([
@@ -387,8 +393,8 @@ fn positions(tables: &[TableContents], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)
 }
 
-fn history(tables: &[TableContents], out: &mut dyn Write) -> io::Result<()> {
-    let mut grid = grid(&["table", "version", "time", "operation", "rows", "positions"], &[1, 4, 5]);
+fn print_history(tables: &[TableContents], out: &mut dyn Write) -> io::Result<()> {
+    let mut grid = new_grid(&["table", "version", "time", "operation", "rows", "positions"], &[1, 4, 5]);
     for table in tables {
         for change in &table.history {
             grid.add_row([
@@ -409,11 +415,11 @@ fn to_seconds(time: &str) -> String {
     time.split_once('.').map_or_else(|| time.to_owned(), |(seconds, _)| format!("{seconds}Z"))
 }
 
-fn verified(verdict: &VerifyReport, out: &mut dyn Write) -> io::Result<()> {
+fn print_verify_report(verdict: &VerifyReport, out: &mut dyn Write) -> io::Result<()> {
     let has_deleted = verdict.partitions.iter().any(|partition| partition.deleted > 0);
     let mut header = vec!["source", "next position", "rows read", "rows found", "of them rejected"];
     header.extend(has_deleted.then_some("deleted"));
-    let mut grid = grid(&header, &[1, 2, 3, 4, 5]);
+    let mut grid = new_grid(&header, &[1, 2, 3, 4, 5]);
     for partition in &verdict.partitions {
         let mut cells = vec![
             sanitize_line(&partition.source),

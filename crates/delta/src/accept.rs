@@ -18,7 +18,7 @@ use super::verify::{ColumnScope, verify};
 use pinflow_storage::Location;
 
 /// Tries to commit while others do.
-const COMMIT_TRIES_MAX: u32 = 100;
+const MAX_COMMIT_ATTEMPTS: u32 = 100;
 /// The operation of the commit.
 const OPERATION: &str = "ACCEPT DELETION";
 
@@ -56,14 +56,14 @@ pub async fn accept_deletion(place: impl Into<Location>) -> Result<Vec<AcceptedD
     }
     let rejected = tables.iter().find(|contents| contents.which == Table::Rejected);
     let written = rejected.map(|contents| (contents.place.clone(), contents.pipeline.clone(), contents.version));
-    let verdict = verify(tables, ColumnScope::Lineage, |_| {}).await?;
-    let others: Vec<String> = verdict.other_violations.iter().chain(&verdict.unproved).cloned().collect();
+    let report = verify(tables, ColumnScope::Lineage, |_| {}).await?;
+    let others: Vec<String> = report.other_violations.iter().chain(&report.unproved).cloned().collect();
     let (Some((place, pipeline, version)), true) = (written, others.is_empty()) else {
         return Err(AcceptError::OtherFaults(others));
     };
     let mut accepted = Vec::new();
     let mut rows_by_key = BTreeMap::new();
-    for partition in verdict.partitions {
+    for partition in report.partitions {
         let rows = partition.stored.saturating_sub(partition.found);
         if rows != partition.deleted
             && let Some(key) = keys.remove(&partition.source)
@@ -73,7 +73,7 @@ pub async fn accept_deletion(place: impl Into<Location>) -> Result<Vec<AcceptedD
         }
     }
     if !accepted.is_empty() {
-        commit(&TableLog::new(&place)?, version, &commit_bytes(&pipeline, &rows_by_key, &accepted)).await?;
+        append_commit(&TableLog::new(&place)?, version, &commit_bytes(&pipeline, &rows_by_key, &accepted)).await?;
     }
     Ok(accepted)
 }
@@ -87,25 +87,27 @@ fn commit_bytes(pipeline: &str, rows_by_key: &BTreeMap<String, u64>, accepted: &
         "engineInfo": concat!("pinflow:", env!("CARGO_PKG_VERSION")),
         "pinflow": { "deleted": accepted },
     }});
-    let txns = TxnIds::new(pipeline).deletions(rows_by_key);
+    let txns = TxnIds::new(pipeline).deletion_actions(rows_by_key);
     let txns = txns.iter().map(|txn| serde_json::json!({ "txn": { "appId": txn.app_id, "version": txn.version } }));
     let lines: Vec<String> = std::iter::once(info).chain(txns).map(|line| line.to_string()).collect();
     lines.join("\n").into()
 }
 
 /// Puts a commit after the newest one, whichever that is then: it changes nothing that others could depend on.
-async fn commit(log: &TableLog, version: u64, bytes: &bytes::Bytes) -> Result<(), DeltaError> {
+async fn append_commit(log: &TableLog, version: u64, bytes: &bytes::Bytes) -> Result<(), DeltaError> {
     let mut next = version + 1;
     let mut tries = 0;
     loop {
         let location = log.commit_location(next);
         match log.store().put_opts(&location, bytes.clone().into(), PutMode::Create.into()).await {
             Ok(_) => return Ok(()),
-            Err(ObjectStoreError::AlreadyExists { .. }) if tries < COMMIT_TRIES_MAX => {
+            Err(ObjectStoreError::AlreadyExists { .. }) if tries < MAX_COMMIT_ATTEMPTS => {
                 tries += 1;
                 next += 1;
             }
-            Err(cause) => return Err(DeltaError::Store { what: "commit to", path: log.shown(&location), cause }),
+            Err(cause) => {
+                return Err(DeltaError::Store { what: "commit to", path: log.display_path(&location), cause });
+            }
         }
     }
 }

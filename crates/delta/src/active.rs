@@ -37,7 +37,7 @@ impl ActiveRows {
     }
 
     /// Applies a commit. What is wrong with it matters only if it is another writer's: our own appends rows.
-    pub(crate) fn apply(&mut self, changes: FileChanges) -> Option<RowFault> {
+    pub(crate) fn apply_changes(&mut self, changes: FileChanges) -> Option<RowFault> {
         let (mut unknown, mut removed, mut added) = (0_u64, 0_u64, 0_u64);
         for file in changes.removed {
             match self.files.remove(&file) {
@@ -99,15 +99,15 @@ mod tests {
             (&["a"], &[("d", 12)], Some(RowFault::Added { rows: 2 })),
             (&["a", "x"], &[("d", 10)], Some(RowFault::Duplicated { files: 1 })),
         ] {
-            assert_eq!(active().apply(changes(removed, added)), fault, "{removed:?} {added:?}");
+            assert_eq!(active().apply_changes(changes(removed, added)), fault, "{removed:?} {added:?}");
         }
     }
 
     #[test]
     fn second_compaction_of_the_same_files_is_found() {
         let mut active = active();
-        assert_eq!(active.apply(changes(&["a", "b"], &[("d", 30)])), None);
-        let fault = active.apply(changes(&["a", "b"], &[("e", 30)]));
+        assert_eq!(active.apply_changes(changes(&["a", "b"], &[("d", 30)])), None);
+        let fault = active.apply_changes(changes(&["a", "b"], &[("e", 30)]));
         assert_eq!(fault, Some(RowFault::Duplicated { files: 2 }));
     }
 }

@@ -11,7 +11,7 @@ use super::schema::Table;
 use super::writer::TableWriter;
 
 /// Starts that raise the fence at the same moment; each round one of them wins.
-const RIVALS_MAX: u32 = 1_000;
+const MAX_CLAIM_ATTEMPTS: u32 = 1_000;
 
 /// When a process becomes the writer of the tables.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,11 +42,11 @@ pub(super) async fn check_unchanged(writer: &mut TableWriter, seen: SeenLedger) 
 }
 
 /// Checks that the fence of this process is the only commit of a writer since a table was opened.
-pub(super) fn check_only_fenced(writer: &TableWriter, seen: SeenLedger) -> Result<(), DeltaError> {
+pub(super) fn check_only_claimed(writer: &TableWriter, seen: SeenLedger) -> Result<(), DeltaError> {
     if writer.ledger.commits == seen.1 + 1 { Ok(()) } else { Err(writer.fenced_error()) }
 }
 
-fn incarnation(writer: &TableWriter) -> u64 {
+fn current_incarnation(writer: &TableWriter) -> u64 {
     writer.ledger.owner.map_or(0, |owner| owner.incarnation)
 }
 
@@ -54,17 +54,17 @@ fn incarnation(writer: &TableWriter) -> u64 {
 ///
 /// `rejected` comes first and settles who is last among those that start at once; in the others the greater
 /// incarnation wins, so that exactly one of any number of starters ends up as the owner of all.
-pub(super) async fn fence<'a>(writers: impl Iterator<Item = &'a mut TableWriter>) -> Result<(), DeltaError> {
+pub(super) async fn claim_tables<'a>(writers: impl Iterator<Item = &'a mut TableWriter>) -> Result<(), DeltaError> {
     let mut writers: Vec<_> = writers.collect();
-    let highest = writers.iter().map(|writer| incarnation(writer)).max().unwrap_or(0);
+    let highest = writers.iter().map(|writer| current_incarnation(writer)).max().unwrap_or(0);
     let nonce = uuid::Uuid::new_v4().as_u64_pair().0 >> 1;
     let mut mine = WriterIdentity { incarnation: highest + 1, nonce };
     for writer in &mut writers {
-        for _ in 0..RIVALS_MAX {
+        for _ in 0..MAX_CLAIM_ATTEMPTS {
             let fault = match decide::fence_state(mine, writer.ledger.owner) {
                 FenceState::Owned => break,
                 FenceState::Lost if writer.table == Table::Rejected => {
-                    mine.incarnation = incarnation(writer) + 1;
+                    mine.incarnation = current_incarnation(writer) + 1;
                     continue;
                 }
                 FenceState::Lost => return Err(writer.fenced_error()),

@@ -15,21 +15,23 @@ use sha2::{Digest, Sha256};
 use super::schema::Table;
 
 /// Of a rejected message, this much is kept.
-pub(crate) const PAYLOAD_KEPT_BYTES: usize = 64 << 10;
+pub(crate) const MAX_PAYLOAD_BYTES: usize = 64 << 10;
 /// What the names of sources begin with whose positions are wider than 64 bits.
-const WIDE: &str = "kinesis/";
+const WIDE_POSITION_PREFIX: &str = "kinesis/";
 
 /// Digits of a source's positions, so that text order is number order: as many as the largest `u64` has, or the largest
 /// sequence number of Kinesis.
 pub(crate) fn position_digits(source: &str) -> usize {
-    if source.starts_with(WIDE) { Position::DIGITS } else { Position::NARROW_DIGITS }
+    if source.starts_with(WIDE_POSITION_PREFIX) { Position::DIGITS } else { Position::NARROW_DIGITS }
 }
 
 /// Digits of the positions of all sources from one name to another, in the order of names; `None` if they differ, or may.
 /// Then bounds of the texts are no bounds of the numbers.
 pub(crate) fn digits_between(first: &str, last: &str) -> Option<usize> {
     // Sources with wide positions stand next to one another.
-    let side = |name: &str| if name.starts_with(WIDE) { Ordering::Equal } else { name.cmp(WIDE) };
+    let side = |name: &str| {
+        if name.starts_with(WIDE_POSITION_PREFIX) { Ordering::Equal } else { name.cmp(WIDE_POSITION_PREFIX) }
+    };
     (side(first) == side(last)).then(|| position_digits(first))
 }
 
@@ -49,7 +51,7 @@ fn finish_text(builder: &mut StringBuilder) -> ArrayRef {
     Arc::new({ full }.finish())
 }
 
-fn text(builder: &mut StringBuilder, value: Option<&str>) -> usize {
+fn append_text(builder: &mut StringBuilder, value: Option<&str>) -> usize {
     builder.append_option(value);
     value.map_or(0, str::len)
 }
@@ -113,24 +115,24 @@ pub(super) struct PinColumns {
 }
 
 /// `ind` is a whole number in 0…2^63−1 by contract.
-fn long(ind: u64) -> i64 {
+fn to_i64(ind: u64) -> i64 {
     i64::try_from(ind).unwrap_or(i64::MAX)
 }
 
 impl PinColumns {
     /// Appends a row, and tells how many bytes of text it has.
     pub(super) fn append(&mut self, lineage: Lineage, row: &Pin<'_>) -> usize {
-        self.ind.append_value(long(row.ind));
+        self.ind.append_value(to_i64(row.ind));
         self.follower_count.append_option(row.follower_count);
-        text(&mut self.unique_id, row.unique_id.as_deref())
-            + text(&mut self.title, row.title.as_deref())
-            + text(&mut self.description, row.description.as_deref())
-            + text(&mut self.poster_name, row.poster_name.as_deref())
-            + text(&mut self.tag_list, row.tag_list.as_deref())
-            + text(&mut self.is_image_or_video, row.is_image_or_video.as_deref())
-            + text(&mut self.image_src, row.image_src.as_deref())
-            + text(&mut self.save_location, row.save_location.as_deref())
-            + text(&mut self.category, row.category.as_deref())
+        append_text(&mut self.unique_id, row.unique_id.as_deref())
+            + append_text(&mut self.title, row.title.as_deref())
+            + append_text(&mut self.description, row.description.as_deref())
+            + append_text(&mut self.poster_name, row.poster_name.as_deref())
+            + append_text(&mut self.tag_list, row.tag_list.as_deref())
+            + append_text(&mut self.is_image_or_video, row.is_image_or_video.as_deref())
+            + append_text(&mut self.image_src, row.image_src.as_deref())
+            + append_text(&mut self.save_location, row.save_location.as_deref())
+            + append_text(&mut self.category, row.category.as_deref())
             + self.lineage.append(lineage)
     }
 }
@@ -181,13 +183,13 @@ impl Default for GeoColumns {
 impl GeoColumns {
     /// Appends a row, and tells how many bytes of text it has.
     pub(super) fn append(&mut self, lineage: Lineage, row: &Geo<'_>) -> usize {
-        self.ind.append_value(long(row.ind));
+        self.ind.append_value(to_i64(row.ind));
         if let Some(pair) = row.coordinates {
             self.coordinates.values().append_slice(&pair);
         }
         self.coordinates.append(row.coordinates.is_some());
         self.timestamp.0.append_option(row.timestamp);
-        text(&mut self.country, row.country.as_deref()) + self.lineage.append(lineage)
+        append_text(&mut self.country, row.country.as_deref()) + self.lineage.append(lineage)
     }
 }
 
@@ -218,10 +220,10 @@ pub(super) struct UserColumns {
 impl UserColumns {
     /// Appends a row, and tells how many bytes of text it has.
     pub(super) fn append(&mut self, lineage: Lineage, row: &User<'_>) -> usize {
-        self.ind.append_value(long(row.ind));
+        self.ind.append_value(to_i64(row.ind));
         self.age.append_option(row.age.map(i32::from));
         self.date_joined.0.append_option(row.date_joined);
-        text(&mut self.user_name, row.user_name.as_deref()) + self.lineage.append(lineage)
+        append_text(&mut self.user_name, row.user_name.as_deref()) + self.lineage.append(lineage)
     }
 }
 
@@ -260,15 +262,15 @@ impl RejectedColumns {
         rejection: &Rejection,
         payload: &[u8],
     ) -> usize {
-        let kept = &payload[..payload.len().min(PAYLOAD_KEPT_BYTES)];
+        let kept = &payload[..payload.len().min(MAX_PAYLOAD_BYTES)];
         self.payload.append_value(kept);
-        self.payload_bytes.append_value(long(payload.len() as u64));
-        let hex = hex(Sha256::digest(payload).into());
+        self.payload_bytes.append_value(to_i64(payload.len() as u64));
+        let hex = encode_hex(Sha256::digest(payload).into());
         kept.len()
-            + text(&mut self.stream, stream.map(Stream::name))
-            + text(&mut self.reason, Some(rejection.reason.name()))
-            + text(&mut self.detail, Some(&rejection.detail))
-            + text(&mut self.payload_sha256, Some(std::str::from_utf8(&hex).expect("hex is ASCII")))
+            + append_text(&mut self.stream, stream.map(Stream::name))
+            + append_text(&mut self.reason, Some(rejection.reason.name()))
+            + append_text(&mut self.detail, Some(&rejection.detail))
+            + append_text(&mut self.payload_sha256, Some(std::str::from_utf8(&hex).expect("hex is ASCII")))
             + self.lineage.append(lineage)
     }
 }
@@ -290,7 +292,7 @@ impl ColumnBuilders for RejectedColumns {
     }
 }
 
-fn hex(digest: [u8; 32]) -> [u8; 64] {
+fn encode_hex(digest: [u8; 32]) -> [u8; 64] {
     let mut hex = [0; 64];
     for (pair, byte) in hex.chunks_exact_mut(2).zip(digest) {
         pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];

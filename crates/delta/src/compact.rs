@@ -34,18 +34,18 @@ use super::file::{self, Compression, DataFile};
 use super::group::{FileFormat, RowGroup};
 use super::input::{FileAt, FileInput};
 use super::inspect::{TableContents, inspect};
-use super::log::{COMPACTION_MARK, LogAction, LogCommit, TableLog, digest};
-use super::open::{ActiveFile, active_files, builder, failed};
-use super::schema::{Table, difference};
+use super::log::{COMPACTION_MARK, LogAction, LogCommit, TableLog, commit_digest};
+use super::open::{ActiveFile, active_files, library_error, table_builder};
+use super::schema::{Table, schema_difference};
 use pinflow_storage::{Location, StagedFile, find_staged_files};
 
 /// Rows that are encoded together: large groups are read faster, and are held in memory while they are encoded.
-const GROUP_ROWS: usize = 48 << 10;
+const MAX_GROUP_ROWS: usize = 48 << 10;
 /// Rows that are decoded at once.
 const BATCH_ROWS: usize = 4 << 10;
 /// From the writing of a file to its commit at the most: far less than any vacuum keeps what no version refers to. A
 /// machine that was suspended in between takes longer.
-const COMMIT_AGE_MAX: SignedDuration = SignedDuration::from_mins(5);
+const MAX_COMMIT_DELAY: SignedDuration = SignedDuration::from_mins(5);
 /// How long a file is kept where there are too many, after it was taken out or, if it never was part of the table, after
 /// it was written: longer than a compaction may take to its commit.
 const CROWDED_RETENTION: TimeDelta = TimeDelta::minutes(10);
@@ -65,30 +65,30 @@ pub struct CompactionPolicy {
     /// Bytes that a file should have. One of half as many, or more, is left alone.
     pub target_bytes: u64,
     /// Files that are joined at the least, unless they make up a whole one: few files are not worth the writing.
-    pub files_min: usize,
+    pub min_files: usize,
 }
 
 impl CompactionPolicy {
     /// As much as is worth while, for people who ask for it.
-    pub const ALL: CompactionPolicy = CompactionPolicy { target_bytes: 64 << 20, files_min: 2 };
+    pub const ALL: CompactionPolicy = CompactionPolicy { target_bytes: 64 << 20, min_files: 2 };
     /// As little as keeps the number of files small, beside a run: a row is written anew as often as the number of files
     /// is a power of 32.
-    pub const BESIDE: CompactionPolicy = CompactionPolicy { target_bytes: 32 << 20, files_min: 32 };
+    pub const BACKGROUND: CompactionPolicy = CompactionPolicy { target_bytes: 32 << 20, min_files: 32 };
 
     /// The first files that are to be joined: of about one size, in the order in which they were written.
     ///
     /// Were small files joined with what others had become, that would be written anew each time (the size tiers of
     /// log-structured stores).
-    fn choose(self, files: Vec<ActiveFile>) -> Option<Vec<ActiveFile>> {
+    fn choose_files(self, files: Vec<ActiveFile>) -> Option<Vec<ActiveFile>> {
         let mut tiers: BTreeMap<u32, Vec<ActiveFile>> = BTreeMap::new();
         for file in files.into_iter().filter(|file| file.bytes < self.target_bytes / 2) {
-            let tier = if self.files_min > 2 { file.bytes.max(1).ilog(self.files_min as u64) } else { 0 };
+            let tier = if self.min_files > 2 { file.bytes.max(1).ilog(self.min_files as u64) } else { 0 };
             tiers.entry(tier).or_default().push(file);
         }
-        tiers.into_values().find_map(|tier| self.choose_of(tier))
+        tiers.into_values().find_map(|tier| self.choose_from_tier(tier))
     }
 
-    fn choose_of(self, mut files: Vec<ActiveFile>) -> Option<Vec<ActiveFile>> {
+    fn choose_from_tier(self, mut files: Vec<ActiveFile>) -> Option<Vec<ActiveFile>> {
         files.sort_by(|one, other| (one.written_ms, &one.at.path).cmp(&(other.written_ms, &other.at.path)));
         let mut bytes = 0;
         let full = files.iter().position(|file| {
@@ -98,7 +98,7 @@ impl CompactionPolicy {
         match full {
             // One small file beside a nearly full one is never alone: both are less than half.
             Some(last) => files.truncate(last + 1),
-            None if files.len() < self.files_min.max(2) => return None,
+            None if files.len() < self.min_files.max(2) => return None,
             None => {}
         }
         Some(files)
@@ -136,7 +136,7 @@ pub async fn optimize(
     // Finds them, and checks that they are pinflow's and written by these rules.
     for TableContents { table, which, place, .. } in inspect(place, 0).await? {
         let log = TableLog::new(&place)?;
-        done.push((table, compact(&log, which, Compression::default(), how).await?));
+        done.push((table, compact_table(&log, which, Compression::default(), how).await?));
     }
     Ok(done)
 }
@@ -159,7 +159,7 @@ pub async fn vacuum(place: impl Into<Location>, hours: u32) -> Result<Vec<(&'sta
 
 /// Removes what no version of the last hours refers to, or of the last minutes if there is too much of it.
 pub(crate) async fn remove_unreferenced(log: &TableLog, keep: VacuumRetention) -> Result<Vec<String>, DeltaError> {
-    let handle = builder(log)?.load().await.map_err(failed("open", log))?;
+    let handle = table_builder(log)?.load().await.map_err(library_error("open", log))?;
     // What was never part of the table, too: a process that dies between a file and its commit leaves it.
     let is_data = |(name, _): &&(String, u64)| name.ends_with(".parquet");
     let there = log.place().list_entries().await?.files.iter().filter(is_data).count();
@@ -167,7 +167,7 @@ pub(crate) async fn remove_unreferenced(log: &TableLog, keep: VacuumRetention) -
     let is_crowded = keep.files_max.is_some_and(|max| there.saturating_sub(active) > max.get() as usize);
     let retention = if is_crowded { CROWDED_RETENTION } else { TimeDelta::hours(keep.hours.into()) };
     let vacuum = handle.vacuum().with_mode(VacuumMode::Full).with_retention_period(retention);
-    let (_, swept) = vacuum.with_enforce_retention_duration(false).await.map_err(failed("vacuum", log))?;
+    let (_, swept) = vacuum.with_enforce_retention_duration(false).await.map_err(library_error("vacuum", log))?;
     let mut removed = swept.files_deleted;
     removed.extend(remove_staged_files(log, keep.hours)?);
     Ok(removed)
@@ -198,80 +198,80 @@ pub(crate) fn table_staged_files(log: &TableLog) -> Result<Vec<StagedFile>, Delt
 }
 
 /// Joins until nothing is left to be joined.
-pub(crate) async fn compact(
+pub(crate) async fn compact_table(
     log: &TableLog,
     table: Table,
     compression: Compression,
     how: CompactionPolicy,
 ) -> Result<CompactionStats, DeltaError> {
     let mut done = CompactionStats::default();
-    while let Some(joined) = compact_some(log, table, compression, how).await? {
+    while let Some(joined) = join_next_files(log, table, compression, how).await? {
         done += joined;
     }
     Ok(done)
 }
 
 /// Joins the first files that are to be joined into one; `None` if there are none.
-pub(crate) async fn compact_some(
+pub(crate) async fn join_next_files(
     log: &TableLog,
     table: Table,
     compression: Compression,
     how: CompactionPolicy,
 ) -> Result<Option<CompactionStats>, DeltaError> {
-    let handle = builder(log)?.load().await.map_err(failed("open", log))?;
+    let handle = table_builder(log)?.load().await.map_err(library_error("open", log))?;
     check_columns(log, table, &handle)?;
-    let Some(chosen) = how.choose(active_files(&handle, log)?) else { return Ok(None) };
+    let Some(chosen) = how.choose_files(active_files(&handle, log)?) else { return Ok(None) };
     let files: Vec<FileAt> = chosen.iter().map(|file| file.at.clone()).collect();
     let format = FileFormat::new(table, compression);
-    let joined = tokio::task::spawn_blocking(move || join(&format, &files)).await;
+    let joined = tokio::task::spawn_blocking(move || join_files(&format, &files)).await;
     let file = joined.map_err(|_| DeltaError::Died { what: "joining files" })??;
-    point(log, table, "before_compact")?;
-    put(log, &file).await?;
+    hit_failpoint(log, table, "before_compact")?;
+    put_file(log, &file).await?;
     let written = Timestamp::now();
-    point(log, table, "before_compact_commit")?;
-    commit(log, &handle, &chosen, (&file, written), how).await?;
-    point(log, table, "after_compact")?;
+    hit_failpoint(log, table, "before_compact_commit")?;
+    commit_compaction(log, &handle, &chosen, (&file, written), how).await?;
+    hit_failpoint(log, table, "after_compact")?;
     Ok(Some(CompactionStats { files_before: chosen.len(), files_after: 1, rows: file.rows }))
 }
 
 /// A column that somebody has added would be left out of the new file.
 fn check_columns(log: &TableLog, table: Table, handle: &DeltaTable) -> Result<(), DeltaError> {
-    let metadata = handle.snapshot().map_err(failed("read", log))?.metadata();
-    let columns = metadata.parse_schema().map_err(|fault| failed("read the schema of", log)(fault.into()))?;
-    match difference(table, &columns) {
+    let metadata = handle.snapshot().map_err(library_error("read", log))?.metadata();
+    let columns = metadata.parse_schema().map_err(|fault| library_error("read the schema of", log)(fault.into()))?;
+    match schema_difference(table, &columns) {
         None => Ok(()),
         Some(what) => Err(DeltaError::Schema { path: log.folder.clone(), what }),
     }
 }
 
-fn point(log: &TableLog, table: Table, step: &'static str) -> Result<(), DeltaError> {
+fn hit_failpoint(log: &TableLog, table: Table, step: &'static str) -> Result<(), DeltaError> {
     let hit = failpoints::hit(table.name(), step);
     hit.map_err(|cause| DeltaError::Disk { what: "compact", path: log.folder.clone(), cause })
 }
 
 /// One file with the rows of these, in their order.
-fn join(format: &FileFormat, files: &[FileAt]) -> Result<DataFile, DeltaError> {
+fn join_files(format: &FileFormat, files: &[FileAt]) -> Result<DataFile, DeltaError> {
     let failed = |cause| DeltaError::Encode { table: format.table.name(), cause };
     let mut groups = Vec::new();
-    let mut group = format.group().map_err(failed)?;
+    let mut group = format.new_group().map_err(failed)?;
     for file in files {
-        add(file.open()?, format, &mut group, &mut groups)
+        add_file(file.open()?, format, &mut group, &mut groups)
             .map_err(|cause| DeltaError::File { path: file.path.clone(), cause })?;
     }
     if group.rows > 0 {
         groups.push(group);
     }
-    file::join(format, groups).map_err(failed)
+    file::join_groups(format, groups).map_err(failed)
 }
 
 /// Adds the rows of a file to a group; what is full goes to the others.
-fn add(
+fn add_file(
     input: FileInput,
     format: &FileFormat,
     group: &mut RowGroup,
     full: &mut Vec<RowGroup>,
 ) -> Result<(), ParquetError> {
-    let schema = format.table.arrow();
+    let schema = format.table.arrow_schema();
     for batch in ParquetRecordBatchReaderBuilder::try_new(input)?.with_batch_size(BATCH_ROWS).build()? {
         let batch = batch.map_err(from_arrow)?;
         // By name: another engine may have put its columns in another order.
@@ -279,18 +279,18 @@ fn add(
         let columns = columns.collect::<Option<Vec<_>>>();
         let missing = || ParquetError::General("it lacks a column".to_owned());
         let batch = RecordBatch::try_new(Arc::clone(&schema), columns.ok_or_else(missing)?).map_err(from_arrow)?;
-        group.add(&batch)?;
-        if group.rows >= GROUP_ROWS {
-            full.push(std::mem::replace(group, format.group()?));
+        group.add_batch(&batch)?;
+        if group.rows >= MAX_GROUP_ROWS {
+            full.push(std::mem::replace(group, format.new_group()?));
         }
     }
     Ok(())
 }
 
-async fn put(log: &TableLog, file: &DataFile) -> Result<(), DeltaError> {
-    let location = log.location(&file.name);
+async fn put_file(log: &TableLog, file: &DataFile) -> Result<(), DeltaError> {
+    let location = log.file_location(&file.name);
     let put = log.store().put(&location, file.bytes.clone().into()).await;
-    put.map_err(|cause| DeltaError::Store { what: "write", path: log.shown(&location), cause })?;
+    put.map_err(|cause| DeltaError::Store { what: "write", path: log.display_path(&location), cause })?;
     Ok(())
 }
 
@@ -298,20 +298,21 @@ async fn put(log: &TableLog, file: &DataFile) -> Result<(), DeltaError> {
 ///
 /// The put is the writer's: if absent, at exactly the version after the last one read. The library's own would look at the
 /// whole table again at each try, and so lose every race with a writer that commits some dozen times a second.
-async fn commit(
+async fn commit_compaction(
     log: &TableLog,
     handle: &DeltaTable,
     chosen: &[ActiveFile],
     (file, written): (&DataFile, Timestamp),
     how: CompactionPolicy,
 ) -> Result<(), DeltaError> {
-    let snapshot = handle.snapshot().map_err(failed("read", log))?;
+    let snapshot = handle.snapshot().map_err(library_error("read", log))?;
     let chosen: HashSet<&Path> = chosen.iter().map(|file| file.at.path.as_path()).collect();
     let (mut actions, mut removed) = (Vec::new(), HashSet::new());
     for view in snapshot.log_data().iter() {
         if chosen.contains(log.folder.join(view.path().as_ref()).as_path()) {
             let remove = view.remove_action(false);
-            let path = ObjectPath::parse(&remove.path).map_err(|fault| failed("read a name in", log)(fault.into()))?;
+            let path =
+                ObjectPath::parse(&remove.path).map_err(|fault| library_error("read a name in", log)(fault.into()))?;
             removed.insert(path);
             actions.push(Action::Remove(remove));
         }
@@ -321,22 +322,22 @@ async fn commit(
         let what = format!("{} of {} files that were read are part of it", actions.len(), chosen.len());
         return Err(DeltaError::Foreign { path: log.folder.clone(), what });
     }
-    let add = file.add(Timestamp::now().as_millisecond());
+    let add = file.add_action(Timestamp::now().as_millisecond());
     actions.push(Action::Add(Add { data_change: false, ..add }));
     let target_size = i64::try_from(how.target_bytes).unwrap_or(i64::MAX);
     let operation = DeltaOperation::Optimize { predicate: None, target_size };
     let mark = ("pinflow".to_owned(), serde_json::json!({ COMPACTION_MARK: true }));
     let bytes = CommitData::new(actions, operation, HashMap::from([mark]), Vec::new()).get_bytes();
-    let bytes = bytes.map_err(|cause| failed("encode a commit to", log)(cause.into()))?;
-    let ours = digest(&bytes);
+    let bytes = bytes.map_err(|cause| library_error("encode a commit to", log)(cause.into()))?;
+    let ours = commit_digest(&bytes);
     let mut version = handle.version().ok_or_else(|| DeltaError::Gap { path: log.folder.clone(), version: 0 })?;
     loop {
-        while let Some(LogCommit { digest, lines }) = log.commit(version + 1).await? {
+        while let Some(LogCommit { digest, lines }) = log.read_commit(version + 1).await? {
             if digest == ours {
                 // A put whose answer was lost on its way.
                 return Ok(());
             }
-            still_stands(log, &lines, &removed)?;
+            check_unaffected(log, &lines, &removed)?;
             version += 1;
         }
         check_file(log, file, written).await?;
@@ -346,10 +347,10 @@ async fn commit(
             // Somebody was quicker, or it was we.
             Err(ObjectStoreError::AlreadyExists { .. }) => {}
             Err(cause) => {
-                return match log.commit(version + 1).await? {
+                return match log.read_commit(version + 1).await? {
                     Some(commit) if commit.digest == ours => Ok(()),
                     // If it lands later it is as good: nothing else stands at that version then.
-                    _ => Err(DeltaError::Store { what: "commit to", path: log.shown(&location), cause }),
+                    _ => Err(DeltaError::Store { what: "commit to", path: log.display_path(&location), cause }),
                 };
             }
         }
@@ -361,11 +362,11 @@ async fn commit(
 /// Asked after the log was read and just before the commit is put at the next version. A vacuum commits before it
 /// removes anything, so one that comes in between takes that version, and this is asked again.
 async fn check_file(log: &TableLog, file: &DataFile, written: Timestamp) -> Result<(), DeltaError> {
-    let location = log.location(&file.name);
-    let failed = |cause| DeltaError::Store { what: "find", path: log.shown(&location), cause };
+    let location = log.file_location(&file.name);
+    let failed = |cause| DeltaError::Store { what: "find", path: log.display_path(&location), cause };
     log.store().head(&location).await.map_err(failed)?;
     let age = Timestamp::now().duration_since(written);
-    if age.abs() > COMMIT_AGE_MAX {
+    if age.abs() > MAX_COMMIT_DELAY {
         let what = "the file with the joined rows waited for its commit for too long (a suspended machine, or a clock that \
                     was set); it is left to vacuum";
         return Err(DeltaError::Foreign { path: log.folder.clone(), what: what.to_owned() });
@@ -374,7 +375,7 @@ async fn check_file(log: &TableLog, file: &DataFile, written: Timestamp) -> Resu
 }
 
 /// Refuses what a commit has changed of what was read: the files that were joined, or what a row is.
-fn still_stands(log: &TableLog, lines: &[LogAction], joined: &HashSet<ObjectPath>) -> Result<(), DeltaError> {
+fn check_unaffected(log: &TableLog, lines: &[LogAction], joined: &HashSet<ObjectPath>) -> Result<(), DeltaError> {
     let foreign = |what: &str| Err(DeltaError::Foreign { path: log.folder.clone(), what: what.to_owned() });
     for line in lines {
         if line.meta_data.is_some() || line.protocol.is_some() {
@@ -405,14 +406,14 @@ mod tests {
     fn chosen(how: CompactionPolicy, sizes: &[u64]) -> Option<Vec<u64>> {
         let mut files: Vec<_> = (0..).zip(sizes).map(|(number, bytes)| file(number, *bytes)).collect();
         files.reverse();
-        how.choose(files).map(|files| files.iter().map(|file| file.bytes).collect())
+        how.choose_files(files).map(|files| files.iter().map(|file| file.bytes).collect())
     }
 
     #[test]
     fn joining_goes_on_over_rows_that_were_added_and_not_over_changes_to_what_it_read() {
         let log = TableLog::new(&Location::from(Path::new("/nowhere"))).unwrap();
         let joined = HashSet::from([ObjectPath::parse("a b.parquet").unwrap()]);
-        let stands = |line: &str| still_stands(&log, &[serde_json::from_str(line).unwrap()], &joined).is_ok();
+        let stands = |line: &str| check_unaffected(&log, &[serde_json::from_str(line).unwrap()], &joined).is_ok();
         assert!(stands(r#"{"add":{"path":"a%20b.parquet"}}"#));
         assert!(stands(r#"{"txn":{"appId":"a","version":1}}"#));
         assert!(stands(r#"{"remove":{"path":"another.parquet","dataChange":true}}"#));
@@ -424,7 +425,7 @@ mod tests {
 
     #[test]
     fn small_files_are_joined_in_their_order_and_large_ones_are_left_alone() {
-        let how = CompactionPolicy { target_bytes: 100, files_min: 3 };
+        let how = CompactionPolicy { target_bytes: 100, min_files: 3 };
         assert_eq!(chosen(how, &[]), None);
         assert_eq!(chosen(how, &[10, 200, 11]), None);
         assert_eq!(chosen(how, &[10, 200, 11, 50, 12]), Some(vec![10, 11, 12]));
@@ -432,7 +433,7 @@ mod tests {
         // Those of another size wait until there are more of them.
         assert_eq!(chosen(how, &[30, 1, 31, 2, 1]), Some(vec![1, 2, 1]));
         assert_eq!(chosen(how, &[30, 1, 31]), None);
-        let all = CompactionPolicy { files_min: 2, ..how };
+        let all = CompactionPolicy { min_files: 2, ..how };
         assert_eq!(chosen(all, &[30, 1]), Some(vec![30, 1]));
         assert_eq!(chosen(all, &[30]), None);
         assert_eq!(chosen(all, &[100, 50]), None);

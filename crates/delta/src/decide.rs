@@ -60,9 +60,9 @@ pub(crate) fn positions_to_store(
     reached: &[PartitionReached],
 ) -> Vec<PartitionReached> {
     let ahead = |moved: &&PartitionReached| {
-        ledger.place(&moved.key).is_none_or(|(next, hint)| moved.reached.is_beyond(next, hint))
+        ledger.position_and_hint(&moved.key).is_none_or(|(next, hint)| moved.reached.is_beyond(next, hint))
     };
-    reached.iter().filter(|moved| table.takes(moved.carries)).filter(ahead).cloned().collect()
+    reached.iter().filter(|moved| table.accepts(moved.carries)).filter(ahead).cloned().collect()
 }
 
 /// Where a partition resumes.
@@ -98,7 +98,7 @@ pub(crate) fn resume_points(stored: &[(Table, Vec<PartitionReached>)]) -> BTreeM
         let known = || Table::ALL.into_iter().filter_map(|table| find(table, key));
         // What a partition carries can change from run to run; the furthest word is the newest.
         let newest = known().max_by_key(|moved| moved.reached.next).expect("the key was found in some table");
-        let takes = || Table::CLEANED.into_iter().filter(|table| table.takes(newest.carries));
+        let takes = || Table::CLEANED.into_iter().filter(|table| table.accepts(newest.carries));
         let positions: Option<Vec<_>> = takes().map(|table| find(table, key)).collect();
         let at = positions.and_then(|p| p.into_iter().min_by_key(|moved| moved.reached.next)).cloned();
         let least = at.as_ref().map_or(Position::START, |at| at.reached.next);
@@ -159,8 +159,10 @@ mod tests {
     fn a_table_that_is_further_keeps_its_position() {
         let ids = TxnIds::new("p");
         let mut ledger = PositionLedger::default();
-        for action in ids.actions(MINE, 1, &[at("a", 10, StreamHint::Auto), at("b", 10, StreamHint::Auto)]).unwrap() {
-            ids.apply(&mut ledger, &action.app_id, action.version).unwrap();
+        for action in
+            ids.commit_actions(MINE, 1, &[at("a", 10, StreamHint::Auto), at("b", 10, StreamHint::Auto)]).unwrap()
+        {
+            ids.apply_txn(&mut ledger, &action.app_id, action.version).unwrap();
         }
         let pin = StreamHint::Only(Stream::Pin);
         let window = [at("a", 9, pin), at("b", 11, pin), at("c", 1, pin), at("d", 1, StreamHint::Only(Stream::Geo))];
@@ -176,8 +178,8 @@ mod tests {
     fn a_position_that_stays_moves_with_what_stands_beside_it() {
         let ids = TxnIds::new("p");
         let mut ledger = PositionLedger::default();
-        for action in ids.actions(MINE, 1, &[at("a", 10, StreamHint::Auto)]).unwrap() {
-            ids.apply(&mut ledger, &action.app_id, action.version).unwrap();
+        for action in ids.commit_actions(MINE, 1, &[at("a", 10, StreamHint::Auto)]).unwrap() {
+            ids.apply_txn(&mut ledger, &action.app_id, action.version).unwrap();
         }
         let moved = |next, seek| {
             let one = at("a", next, StreamHint::Auto);

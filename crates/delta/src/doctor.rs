@@ -16,9 +16,9 @@ use super::verify::{ColumnScope, verify};
 use pinflow_storage::{Location, error_summary};
 
 /// A file that is being written is written to more often than this.
-const LEFTOVER_AGE_MIN: Duration = Duration::from_secs(3600);
+const MIN_STAGED_FILE_AGE: Duration = Duration::from_secs(3600);
 /// Small files that are no trouble yet.
-const SMALL_FILES_MAX: usize = 256;
+const MAX_SMALL_FILES: usize = 256;
 
 /// What was not read.
 const LINEAGE_ONLY: &str = "read: the lineage columns only; `pinflow table PATH --verify --deep` reads all of them";
@@ -57,35 +57,35 @@ pub async fn diagnose(place: impl Into<Location>) -> Result<Vec<TableFinding>, D
             return Ok(vec![TableFinding { table: None, grade: FindingGrade::Fault, what: error_summary(&error) }]);
         }
     };
-    let mut symptoms = Vec::new();
+    let mut findings = Vec::new();
     for table in &tables {
-        symptoms.push(small_files(table));
-        symptoms.push(checkpoint(table).await?);
-        symptoms.push(strays(table).await?);
-        symptoms.extend(leftovers(table)?);
+        findings.push(check_small_files(table));
+        findings.push(check_checkpoint(table).await?);
+        findings.push(check_unreferenced_files(table).await?);
+        findings.extend(check_staged_files(table)?);
     }
     let of_all = |grade, what: &String| TableFinding { table: None, grade, what: what.clone() };
-    let verdict = match verify(tables, ColumnScope::Lineage, |_| {}).await {
-        Ok(verdict) => verdict,
+    let report = match verify(tables, ColumnScope::Lineage, |_| {}).await {
+        Ok(report) => report,
         Err(error) => {
-            symptoms.push(of_all(FindingGrade::Fault, &error_summary(&error)));
-            return Ok(symptoms);
+            findings.push(of_all(FindingGrade::Fault, &error_summary(&error)));
+            return Ok(findings);
         }
     };
-    let wrong = verdict.violations.iter().chain(&verdict.unproved);
-    symptoms.extend(wrong.map(|what| of_all(FindingGrade::Fault, what)));
-    if verdict.is_proved() {
-        symptoms.push(of_all(FindingGrade::Well, &format!("{} rows, none lost, none twice", verdict.rows)));
+    let wrong = report.violations.iter().chain(&report.unproved);
+    findings.extend(wrong.map(|what| of_all(FindingGrade::Fault, what)));
+    if report.is_proved() {
+        findings.push(of_all(FindingGrade::Well, &format!("{} rows, none lost, none twice", report.rows)));
     }
-    symptoms.push(of_all(FindingGrade::Well, &LINEAGE_ONLY.to_owned()));
-    Ok(symptoms)
+    findings.push(of_all(FindingGrade::Well, &LINEAGE_ONLY.to_owned()));
+    Ok(findings)
 }
 
-fn small_files(table: &TableContents) -> TableFinding {
+fn check_small_files(table: &TableContents) -> TableFinding {
     let target = CompactionPolicy::ALL.target_bytes;
     let small = table.active.iter().filter(|file| file.bytes < target / 2).count();
     let files = table.files;
-    let (grade, mend) = if small > SMALL_FILES_MAX {
+    let (grade, mend) = if small > MAX_SMALL_FILES {
         (FindingGrade::Risk, "; `pinflow table PATH optimize` joins them, and readers are faster then")
     } else {
         (FindingGrade::Well, "")
@@ -98,10 +98,10 @@ fn small_files(table: &TableContents) -> TableFinding {
     }
 }
 
-async fn checkpoint(table: &TableContents) -> Result<TableFinding, DeltaError> {
+async fn check_checkpoint(table: &TableContents) -> Result<TableFinding, DeltaError> {
     let log = TableLog::new(&table.place)?;
     let version = table.version;
-    let last = log.last_checkpoint(version).await?;
+    let last = log.newest_checkpoint_version(version).await?;
     let since = version - last.unwrap_or(0);
     // One may be under way, and the one before it may have failed.
     let (grade, mend) = if since > 3 * CHECKPOINT_COMMITS.get() {
@@ -117,12 +117,12 @@ async fn checkpoint(table: &TableContents) -> Result<TableFinding, DeltaError> {
 }
 
 /// Data files that the newest version does not refer to: older versions may, or nobody.
-async fn strays(table: &TableContents) -> Result<TableFinding, DeltaError> {
+async fn check_unreferenced_files(table: &TableContents) -> Result<TableFinding, DeltaError> {
     let name = |file: &ActiveFile| file.at.path.file_name().map(|name| name.to_string_lossy().into_owned());
     let active: HashSet<String> = table.active.iter().filter_map(name).collect();
     let found = table.place.list_entries().await?.files.into_iter();
-    let strays = found.filter(|(name, _)| name.ends_with(".parquet") && !active.contains(name));
-    let (files, bytes) = strays.fold((0_u64, 0), |(files, sum), (_, bytes)| (files + 1, sum + bytes));
+    let unreferenced = found.filter(|(name, _)| name.ends_with(".parquet") && !active.contains(name));
+    let (files, bytes) = unreferenced.fold((0_u64, 0), |(files, sum), (_, bytes)| (files + 1, sum + bytes));
     let (grade, mend) = if bytes > table.bytes.max(1 << 30) {
         (FindingGrade::Risk, "; `pinflow table PATH vacuum` removes those that no version of the last week refers to")
     } else {
@@ -133,13 +133,13 @@ async fn strays(table: &TableContents) -> Result<TableFinding, DeltaError> {
 }
 
 /// What processes that died were writing; younger files may be written at this moment.
-fn leftovers(table: &TableContents) -> Result<Option<TableFinding>, DeltaError> {
+fn check_staged_files(table: &TableContents) -> Result<Option<TableFinding>, DeltaError> {
     let mut found = table_staged_files(&TableLog::new(&table.place)?)?;
-    found.retain(|leftover| leftover.age >= LEFTOVER_AGE_MIN);
+    found.retain(|file| file.age >= MIN_STAGED_FILE_AGE);
     if found.is_empty() {
         return Ok(None);
     }
-    let (files, bytes) = (found.len(), found.iter().map(|leftover| leftover.bytes).sum::<u64>());
+    let (files, bytes) = (found.len(), found.iter().map(|file| file.bytes).sum::<u64>());
     let what = format!(
         "{files} files that were being written when a process died, {bytes} bytes; `pinflow table PATH vacuum` removes those \
          that are older than what it keeps"
@@ -150,7 +150,7 @@ fn leftovers(table: &TableContents) -> Result<Option<TableFinding>, DeltaError> 
 impl TableFinding {
     /// Whether any of these is wrong, not only slow.
     #[must_use]
-    pub fn any_fault(symptoms: &[TableFinding]) -> bool {
-        symptoms.iter().any(|symptom| symptom.grade == FindingGrade::Fault)
+    pub fn any_fault(findings: &[TableFinding]) -> bool {
+        findings.iter().any(|symptom| symptom.grade == FindingGrade::Fault)
     }
 }

@@ -14,9 +14,9 @@ use pinflow_connect::sink::RowEncoder;
 
 /// Rows that are encoded together: enough for the encoder of the file, few enough to stay in the processor's cache and
 /// not to keep the answers waiting.
-const ROWS_MAX: usize = 2_048;
+const MAX_CHUNK_ROWS: usize = 2_048;
 /// Bytes of text that are encoded together: few, too, where rows are large.
-const BYTES_MAX: usize = 4 << 20;
+const MAX_CHUNK_BYTES: usize = 4 << 20;
 /// Everything that one worker has encoded for a window.
 #[derive(Debug, Default)]
 pub struct EncodedBatches {
@@ -30,23 +30,23 @@ impl EncodedBatches {
     /// Rows for a table.
     #[must_use]
     pub fn rows(&self, table: Table) -> usize {
-        self.groups().filter(|(of, _)| *of == table).map(|(_, group)| group.rows).sum()
+        self.encoded_groups().filter(|(of, _)| *of == table).map(|(_, group)| group.rows).sum()
     }
 
     /// Bytes held in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.groups().map(|(_, group)| group.bytes()).sum()
+        self.encoded_groups().map(|(_, group)| group.memory_bytes()).sum()
     }
 
-    fn groups(&self) -> impl Iterator<Item = (Table, &RowGroup)> {
+    fn encoded_groups(&self) -> impl Iterator<Item = (Table, &RowGroup)> {
         Table::ALL
             .into_iter()
             .zip(&self.tables)
             .filter_map(|(table, encoded)| Some((table, encoded.as_ref()?.as_ref().ok()?)))
     }
 
-    pub(crate) fn take(&mut self, table: Table) -> EncodedGroup {
+    pub(crate) fn take_group(&mut self, table: Table) -> EncodedGroup {
         self.tables[table as usize].take()
     }
 }
@@ -74,19 +74,19 @@ impl DeltaEncoder {
 
 impl RowSink for DeltaEncoder {
     fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
-        self.pin.add(|columns| columns.append(lineage, row));
+        self.pin.add_row(|columns| columns.append(lineage, row));
     }
 
     fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
-        self.geo.add(|columns| columns.append(lineage, row));
+        self.geo.add_row(|columns| columns.append(lineage, row));
     }
 
     fn user(&mut self, lineage: Lineage, row: &User<'_>) {
-        self.user.add(|columns| columns.append(lineage, row));
+        self.user.add_row(|columns| columns.append(lineage, row));
     }
 
     fn rejected(&mut self, lineage: Lineage, stream: Option<Stream>, rejection: &Rejection, payload: &[u8]) {
-        self.rejected.add(|columns| columns.append(lineage, stream, rejection, payload));
+        self.rejected.add_row(|columns| columns.append(lineage, stream, rejection, payload));
     }
 }
 
@@ -99,6 +99,7 @@ impl RowEncoder for DeltaEncoder {
     }
 }
 
+/// Encodes the rows of one table in chunks.
 struct ChunkEncoder<C> {
     format: FileFormat,
     columns: C,
@@ -120,31 +121,31 @@ impl<C: ColumnBuilders> ChunkEncoder<C> {
     }
 
     /// Adds one row, which tells how many bytes of text it has.
-    fn add(&mut self, append: impl FnOnce(&mut C) -> usize) {
+    fn add_row(&mut self, append: impl FnOnce(&mut C) -> usize) {
         self.bytes += append(&mut self.columns);
         self.rows += 1;
-        if self.rows == ROWS_MAX || self.bytes >= BYTES_MAX {
-            self.encode();
+        if self.rows == MAX_CHUNK_ROWS || self.bytes >= MAX_CHUNK_BYTES {
+            self.encode_chunk();
         }
     }
 
-    fn encode(&mut self) {
+    fn encode_chunk(&mut self) {
         if self.rows == 0 {
             return;
         }
         (self.rows, self.bytes) = (0, 0);
-        let batch = RecordBatch::try_new(C::TABLE.arrow(), self.columns.finish());
+        let batch = RecordBatch::try_new(C::TABLE.arrow_schema(), self.columns.finish());
         let batch = batch.expect("the builders stand in the order of the schema and grow by one each row");
-        let encoded = self.encoded.get_or_insert_with(|| self.format.group());
+        let encoded = self.encoded.get_or_insert_with(|| self.format.new_group());
         if let Ok(group) = encoded
-            && let Err(fault) = group.add(&batch)
+            && let Err(fault) = group.add_batch(&batch)
         {
             *encoded = Err(fault);
         }
     }
 
     fn cut(&mut self) -> EncodedGroup {
-        self.encode();
+        self.encode_chunk();
         self.encoded.take()
     }
 }
@@ -152,7 +153,7 @@ impl<C: ColumnBuilders> ChunkEncoder<C> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
-    use super::super::columns::PAYLOAD_KEPT_BYTES;
+    use super::super::columns::MAX_PAYLOAD_BYTES;
     use super::super::file;
     use super::*;
     use deltalake::arrow::array::{Array, AsArray};
@@ -162,10 +163,10 @@ mod tests {
     use pinflow_dataflows::symbol::Symbol;
 
     fn lineage(position: u64) -> Lineage {
-        of("recording/x.jsonl", position.into())
+        lineage_of("recording/x.jsonl", position.into())
     }
 
-    fn of(source: &str, position: Position) -> Lineage {
+    fn lineage_of(source: &str, position: Position) -> Lineage {
         Lineage { arrived_at: None, source: Symbol::new(source), position, sub: 0 }
     }
 
@@ -174,14 +175,14 @@ mod tests {
     }
 
     /// What a reader finds in the file of a table.
-    fn stored(batches: &mut EncodedBatches, table: Table) -> RecordBatch {
-        let group = batches.take(table).unwrap().unwrap();
-        let file = file::join(&FileFormat::new(table, Compression::Snappy), vec![group]).unwrap();
+    fn read_back(batches: &mut EncodedBatches, table: Table) -> RecordBatch {
+        let group = batches.take_group(table).unwrap().unwrap();
+        let file = file::join_groups(&FileFormat::new(table, Compression::Snappy), vec![group]).unwrap();
         let mut batches = ParquetRecordBatchReaderBuilder::try_new(file.bytes).unwrap().build().unwrap();
         batches.next().unwrap().unwrap()
     }
 
-    fn encoded<C>(chunks: &ChunkEncoder<C>) -> usize {
+    fn encoded_rows<C>(chunks: &ChunkEncoder<C>) -> usize {
         chunks.encoded.as_ref().map_or(0, |group| group.as_ref().unwrap().rows)
     }
 
@@ -190,10 +191,10 @@ mod tests {
         let mut encoder = encoder();
         let rejection = Rejection { reason: RejectionReason::Tombstone, detail: "null".to_owned() };
         encoder.rejected(lineage(1), None, &rejection, b"");
-        encoder.rejected(lineage(2), Some(Stream::Geo), &rejection, &vec![b'x'; PAYLOAD_KEPT_BYTES + 9]);
-        let batch = stored(&mut encoder.cut(), Table::Rejected);
+        encoder.rejected(lineage(2), Some(Stream::Geo), &rejection, &vec![b'x'; MAX_PAYLOAD_BYTES + 9]);
+        let batch = read_back(&mut encoder.cut(), Table::Rejected);
         let lengths: Vec<usize> = (0..2).map(|row| batch.column(3).as_binary::<i32>().value(row).len()).collect();
-        assert_eq!(lengths, [0, PAYLOAD_KEPT_BYTES]);
+        assert_eq!(lengths, [0, MAX_PAYLOAD_BYTES]);
         let sha = batch.column(5).as_string::<i32>();
         assert_eq!(sha.value(0), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert!(batch.column(0).is_null(0));
@@ -205,8 +206,8 @@ mod tests {
         let texts = |source: &str, positions: &[Position]| {
             let mut encoder = encoder();
             let row = User { ind: 1, user_name: None, age: None, date_joined: None };
-            positions.iter().for_each(|position| encoder.user(of(source, *position), &row));
-            let batch = stored(&mut encoder.cut(), Table::User);
+            positions.iter().for_each(|position| encoder.user(lineage_of(source, *position), &row));
+            let batch = read_back(&mut encoder.cut(), Table::User);
             let texts = batch.column_by_name("_position").unwrap().as_string::<i32>().clone();
             texts.iter().map(|text| text.unwrap().to_owned()).collect::<Vec<_>>()
         };
@@ -226,18 +227,21 @@ mod tests {
     fn chunks_are_encoded_by_rows_and_by_bytes_and_nothing_stays_behind() {
         let mut encoder = encoder();
         let row = User { ind: 1, user_name: None, age: None, date_joined: None };
-        for position in 0..ROWS_MAX as u64 * 2 + 1 {
+        for position in 0..MAX_CHUNK_ROWS as u64 * 2 + 1 {
             encoder.user(lineage(position), &row);
         }
-        let rejection = Rejection { reason: RejectionReason::NotJson, detail: "d".repeat(BYTES_MAX / 2) };
+        let rejection = Rejection { reason: RejectionReason::NotJson, detail: "d".repeat(MAX_CHUNK_BYTES / 2) };
         for position in 0..3 {
             encoder.rejected(lineage(position), None, &rejection, b"");
         }
-        assert_eq!((encoded(&encoder.user), encoded(&encoder.rejected), encoded(&encoder.pin)), (ROWS_MAX * 2, 2, 0));
+        assert_eq!(
+            (encoded_rows(&encoder.user), encoded_rows(&encoder.rejected), encoded_rows(&encoder.pin)),
+            (MAX_CHUNK_ROWS * 2, 2, 0)
+        );
         let mut batches = encoder.cut();
         let rows = Table::ALL.map(|table| batches.rows(table));
-        assert_eq!(rows, [3, 0, 0, ROWS_MAX * 2 + 1]);
-        assert!(batches.take(Table::Pin).is_none() && batches.take(Table::User).is_some());
+        assert_eq!(rows, [3, 0, 0, MAX_CHUNK_ROWS * 2 + 1]);
+        assert!(batches.take_group(Table::Pin).is_none() && batches.take_group(Table::User).is_some());
         assert_eq!(encoder.cut().bytes(), 0);
     }
 }

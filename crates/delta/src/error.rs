@@ -97,7 +97,7 @@ pub enum DeltaError {
     },
     /// A commit of another writer after which the table holds other rows than pinflow has written.
     #[error(
-        "{path}: another writer has changed its rows ({commit}): it {fault}. Nothing was written since. {}", undo(*before)
+        "{path}: another writer has changed its rows ({commit}): it {fault}. Nothing was written since. {}", undo_hint(*before)
     )]
     Altered {
         /// The table.
@@ -249,7 +249,7 @@ impl DeltaError {
 }
 
 /// What to do about another writer's commit.
-fn undo(before: u64) -> String {
+fn undo_hint(before: u64) -> String {
     format!(
         "Restore version {before} of this table (RESTORE), and start again; or, if rows were deleted on purpose, start \
          again after `pinflow table PATH accept-deletion`"

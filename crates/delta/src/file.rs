@@ -11,7 +11,7 @@ use deltalake::parquet::file::statistics::Statistics;
 use serde_json::{Map, Value};
 
 use super::group::{FileFormat, RowGroup};
-use super::schema::{Table, TableColumnType, all};
+use super::schema::{Table, TableColumnType, all_columns};
 
 /// How data files are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
@@ -45,7 +45,7 @@ pub(crate) struct DataFile {
 
 impl DataFile {
     /// The action that makes it part of the table.
-    pub(crate) fn add(&self, now_ms: i64) -> Add {
+    pub(crate) fn add_action(&self, now_ms: i64) -> Add {
         Add {
             path: self.name.clone(),
             partition_values: HashMap::new(),
@@ -63,13 +63,13 @@ impl DataFile {
 }
 
 /// Joins what workers encoded for one table into a file, a row group each.
-pub(crate) fn join(format: &FileFormat, groups: Vec<RowGroup>) -> Result<DataFile, ParquetError> {
+pub(crate) fn join_groups(format: &FileFormat, groups: Vec<RowGroup>) -> Result<DataFile, ParquetError> {
     let rows = groups.iter().map(|group| group.rows).sum();
     let nulls: Vec<usize> =
-        (0..all(format.table).count()).map(|at| groups.iter().map(|group| group.nulls[at]).sum()).collect();
+        (0..all_columns(format.table).count()).map(|at| groups.iter().map(|group| group.nulls[at]).sum()).collect();
     // About what comes out, so that the file is not moved again and again while it grows.
-    let mut bytes = Vec::with_capacity(groups.iter().map(RowGroup::bytes).sum());
-    let mut writer = format.writer(&mut bytes)?;
+    let mut bytes = Vec::with_capacity(groups.iter().map(RowGroup::memory_bytes).sum());
+    let mut writer = format.new_writer(&mut bytes)?;
     for group in groups {
         let mut open = writer.next_row_group()?;
         for chunk in group.close()? {
@@ -78,15 +78,15 @@ pub(crate) fn join(format: &FileFormat, groups: Vec<RowGroup>) -> Result<DataFil
         open.close()?;
     }
     let metadata = writer.close()?;
-    let stats = statistics(format.table, rows, &nulls, &metadata);
+    let stats = file_statistics(format.table, rows, &nulls, &metadata);
     let name = format!("part-00000-{}-c000.{}.parquet", uuid::Uuid::new_v4(), format.compression.name());
     Ok(DataFile { name, bytes: bytes.into(), rows, stats: Value::Object(stats).to_string() })
 }
 
 /// What the log keeps of a file: rows, nulls, and least and greatest values where they are whole.
-fn statistics(table: Table, rows: usize, absent: &[usize], metadata: &ParquetMetaData) -> Map<String, Value> {
+fn file_statistics(table: Table, rows: usize, absent: &[usize], metadata: &ParquetMetaData) -> Map<String, Value> {
     let (mut least, mut greatest, mut nulls) = (Map::new(), Map::new(), Map::new());
-    for (column, &count) in all(table).zip(absent) {
+    for (column, &count) in all_columns(table).zip(absent) {
         if column.kind == TableColumnType::Pair {
             continue; // Engines differ in how they name the elements of a list.
         }
@@ -97,7 +97,7 @@ fn statistics(table: Table, rows: usize, absent: &[usize], metadata: &ParquetMet
         let groups = metadata.row_groups().iter().filter_map(|group| {
             group.columns().iter().find(|chunk| chunk.column_path().string() == column.name)?.statistics()
         });
-        if let Some((low, high)) = bounds(column.kind, groups) {
+        if let Some((low, high)) = column_bounds(column.kind, groups) {
             least.insert(column.name.to_owned(), low);
             greatest.insert(column.name.to_owned(), high);
         }
@@ -110,7 +110,7 @@ fn statistics(table: Table, rows: usize, absent: &[usize], metadata: &ParquetMet
     stats
 }
 
-fn bounds<'a>(kind: TableColumnType, groups: impl Iterator<Item = &'a Statistics>) -> Option<(Value, Value)> {
+fn column_bounds<'a>(kind: TableColumnType, groups: impl Iterator<Item = &'a Statistics>) -> Option<(Value, Value)> {
     let mut numbers: Option<(i64, i64)> = None;
     let mut texts: Option<(&[u8], &[u8])> = None;
     for group in groups {
@@ -124,30 +124,32 @@ fn bounds<'a>(kind: TableColumnType, groups: impl Iterator<Item = &'a Statistics
                     return None;
                 }
                 let pair = values.min_opt().map(ByteArray::data).zip(values.max_opt().map(ByteArray::data));
-                texts = fold(texts, pair);
+                texts = merge_bounds(texts, pair);
                 continue;
             }
             _ => return None,
         };
-        numbers = fold(numbers, number);
+        numbers = merge_bounds(numbers, number);
     }
     match kind {
         TableColumnType::Long | TableColumnType::Int => numbers.map(|(low, high)| (low.into(), high.into())),
-        TableColumnType::Time => numbers.and_then(|(low, high)| Some((time(low)?.into(), time(high)?.into()))),
+        TableColumnType::Time => {
+            numbers.and_then(|(low, high)| Some((format_time(low)?.into(), format_time(high)?.into())))
+        }
         _ => texts.and_then(|(low, high)| {
             Some((std::str::from_utf8(low).ok()?.into(), std::str::from_utf8(high).ok()?.into()))
         }),
     }
 }
 
-fn fold<T: Ord + Copy>(so_far: Option<(T, T)>, next: Option<(T, T)>) -> Option<(T, T)> {
+fn merge_bounds<T: Ord + Copy>(so_far: Option<(T, T)>, next: Option<(T, T)>) -> Option<(T, T)> {
     match (so_far, next) {
         (Some((low, high)), Some((min, max))) => Some((low.min(min), high.max(max))),
         (one, other) => one.or(other),
     }
 }
 
-fn time(micros: i64) -> Option<String> {
+fn format_time(micros: i64) -> Option<String> {
     let moment = jiff::Timestamp::from_microsecond(micros).ok()?;
     // Before the year 0 the notation is no longer agreed on.
     (moment.to_zoned(jiff::tz::TimeZone::UTC).year() >= 0).then(|| format!("{moment:.6}"))

@@ -19,10 +19,10 @@ use deltalake::parquet::file::writer::SerializedFileWriter;
 use deltalake::parquet::schema::types::{ColumnPath, TypePtr};
 
 use super::file::Compression;
-use super::schema::{Table, all};
+use super::schema::{Table, all_columns};
 
 /// Bytes of a column that are compressed together, before compression. Fifteen of these are open in a group of pins.
-const PAGE_BYTES: usize = 256 << 10;
+const MAX_PAGE_BYTES: usize = 256 << 10;
 
 /// How the files of a table are written.
 #[derive(Debug, Clone)]
@@ -35,13 +35,13 @@ pub(crate) struct FileFormat {
 
 impl FileFormat {
     pub(crate) fn new(table: Table, compression: Compression) -> FileFormat {
-        let schema = ArrowSchemaConverter::new().convert(&table.arrow());
+        let schema = ArrowSchemaConverter::new().convert(&table.arrow_schema());
         let schema = schema.expect("each type of the contract has its parquet type").root_schema_ptr();
-        FileFormat { table, compression, schema, properties: Arc::new(properties(table, compression)) }
+        FileFormat { table, compression, schema, properties: Arc::new(writer_properties(table, compression)) }
     }
 
     /// A writer of one file's bytes.
-    pub(crate) fn writer<'a>(
+    pub(crate) fn new_writer<'a>(
         &self,
         bytes: &'a mut Vec<u8>,
     ) -> Result<SerializedFileWriter<&'a mut Vec<u8>>, ParquetError> {
@@ -49,11 +49,11 @@ impl FileFormat {
     }
 
     /// A group without rows.
-    pub(crate) fn group(&self) -> Result<RowGroup, ParquetError> {
+    pub(crate) fn new_group(&self) -> Result<RowGroup, ParquetError> {
         // The file comes later, and joins the groups of all workers: what a group needs of it is only its format.
         let mut nowhere = Vec::new();
-        let factory = ArrowRowGroupWriterFactory::new(&self.writer(&mut nowhere)?, self.table.arrow());
-        let nulls = vec![0; self.table.arrow().fields().len()];
+        let factory = ArrowRowGroupWriterFactory::new(&self.new_writer(&mut nowhere)?, self.table.arrow_schema());
+        let nulls = vec![0; self.table.arrow_schema().fields().len()];
         Ok(RowGroup { table: self.table, columns: factory.create_column_writers(0)?, rows: 0, nulls })
     }
 }
@@ -70,9 +70,9 @@ pub(crate) struct RowGroup {
 
 impl RowGroup {
     /// Encodes more rows.
-    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
+    pub(crate) fn add_batch(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
         let mut columns = self.columns.iter_mut();
-        for (at, (field, array)) in self.table.arrow().fields().iter().zip(batch.columns()).enumerate() {
+        for (at, (field, array)) in self.table.arrow_schema().fields().iter().zip(batch.columns()).enumerate() {
             for leaf in compute_leaves(field, array)? {
                 columns.next().expect("a writer for each leaf of the schema").write(&leaf)?;
             }
@@ -83,7 +83,7 @@ impl RowGroup {
     }
 
     /// Bytes held in memory.
-    pub(crate) fn bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.columns.iter().map(ArrowColumnWriter::memory_size).sum()
     }
 
@@ -93,7 +93,7 @@ impl RowGroup {
     }
 }
 
-fn properties(table: Table, compression: Compression) -> WriterProperties {
+fn writer_properties(table: Table, compression: Compression) -> WriterProperties {
     let codec = match compression {
         Compression::Snappy => Codec::SNAPPY,
         Compression::Zstd => Codec::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()),
@@ -101,10 +101,10 @@ fn properties(table: Table, compression: Compression) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_compression(codec)
         .set_created_by(concat!("pinflow ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_data_page_size_limit(PAGE_BYTES)
+        .set_data_page_size_limit(MAX_PAGE_BYTES)
         .set_dictionary_enabled(false)
         .set_statistics_enabled(EnabledStatistics::None);
-    for column in all(table) {
+    for column in all_columns(table) {
         let path = ColumnPath::from(column.name);
         if column.bounds {
             properties = properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::Chunk);

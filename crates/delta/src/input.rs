@@ -25,12 +25,12 @@ pub(crate) struct FileAt {
     /// As people know it.
     pub(crate) path: PathBuf,
     /// If it is not on the disk.
-    bucket: Option<InBucket>,
+    bucket: Option<BucketFile>,
 }
 
 /// How a file of a bucket is had by threads that wait.
 #[derive(Debug, Clone)]
-struct InBucket {
+struct BucketFile {
     store: Arc<dyn ObjectStore>,
     location: Path,
     runtime: Handle,
@@ -38,10 +38,10 @@ struct InBucket {
 
 impl FileAt {
     /// A file of a table. Must be called within the runtime that is to fetch it.
-    pub(crate) fn of(log: &TableLog, name: &str) -> FileAt {
-        let in_bucket =
-            || InBucket { store: log.store().clone(), location: log.location(name), runtime: Handle::current() };
-        FileAt { path: log.folder.join(name), bucket: log.place().local_folder().is_none().then(in_bucket) }
+    pub(crate) fn new(log: &TableLog, name: &str) -> FileAt {
+        let bucket_file =
+            || BucketFile { store: log.store().clone(), location: log.file_location(name), runtime: Handle::current() };
+        FileAt { path: log.folder.join(name), bucket: log.place().local_folder().is_none().then(bucket_file) }
     }
 
     /// A file of the disk.
@@ -52,7 +52,7 @@ impl FileAt {
 
     /// Opens it. On a thread of its own: one of the runtime's must not wait.
     pub(crate) fn open(&self) -> std::result::Result<FileInput, DeltaError> {
-        let Some(InBucket { store, location, runtime }) = &self.bucket else {
+        let Some(BucketFile { store, location, runtime }) = &self.bucket else {
             let failed = |cause: std::io::Error| match cause.kind() {
                 std::io::ErrorKind::NotFound => DeltaError::MissingFile { path: self.path.clone() },
                 _ => DeltaError::Disk { what: "open", path: self.path.clone(), cause },

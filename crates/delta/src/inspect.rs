@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::error::DeltaError;
 use super::ledger::TxnIds;
 use super::log::TableLog;
-use super::open::{self, ActiveFile, PIPELINE};
+use super::open::{self, ActiveFile, PIPELINE_PROPERTY};
 use super::rows;
 use super::schema::Table;
 use pinflow_connect::sink::PartitionReached;
@@ -16,7 +16,7 @@ use pinflow_core::position;
 use pinflow_storage::Location;
 
 /// Times that the tables are listed while some of them seem to be missing.
-const LISTINGS_MAX: u32 = 3;
+const MAX_LISTINGS: u32 = 3;
 /// What to do about a table that is gone.
 const RESTORE_TABLE: &str = "restore its folder from a backup, or move all four away and read everything again";
 
@@ -84,11 +84,11 @@ pub struct CommitSummary {
     /// Rows it added, where the log says.
     pub rows: Option<u64>,
     /// Positions it moved, by source.
-    #[serde(serialize_with = "serialize_all")]
+    #[serde(serialize_with = "serialize_positions")]
     pub positions: BTreeMap<String, position::Position>,
 }
 
-fn serialize_all<S: serde::Serializer>(
+fn serialize_positions<S: serde::Serializer>(
     positions: &BTreeMap<String, position::Position>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
@@ -104,7 +104,7 @@ fn serialize_all<S: serde::Serializer>(
 pub async fn inspect(place: impl Into<Location>, history: usize) -> Result<Vec<TableContents>, DeltaError> {
     let place = place.into().resolve_existing()?;
     let mut found = read_consistently(&place, history).await?;
-    for _ in 1..LISTINGS_MAX {
+    for _ in 1..MAX_LISTINGS {
         if missing_tables(&found).is_empty() {
             break;
         }
@@ -125,11 +125,11 @@ pub async fn inspect(place: impl Into<Location>, history: usize) -> Result<Vec<T
 /// count as read, so the least position is the consistent point.
 async fn read_consistently(place: &Location, history: usize) -> Result<Vec<TableContents>, DeltaError> {
     let is_alone = is_table(place).await?;
-    let mut listed = tables(place).await?;
+    let mut listed = find_tables(place).await?;
     listed.sort_by_key(|(table, _)| *table == Table::Rejected);
     let mut found = Vec::new();
     for (table, place) in listed {
-        found.push(TableContents { is_alone, ..read(table, &place, history).await? });
+        found.push(TableContents { is_alone, ..read_table(table, &place, history).await? });
     }
     found.sort_by_key(|contents| contents.which);
     Ok(found)
@@ -156,7 +156,7 @@ pub fn missing_tables(found: &[TableContents]) -> Vec<String> {
 }
 
 /// The tables under a root, or the one table that a place is.
-pub(crate) async fn tables(place: &Location) -> Result<Vec<(Table, Location)>, DeltaError> {
+pub(crate) async fn find_tables(place: &Location) -> Result<Vec<(Table, Location)>, DeltaError> {
     if is_table(place).await? {
         let named = |table: &Table| place.name().file_name().is_some_and(|name| name == table.name());
         return Ok(Table::ALL.into_iter().filter(named).map(|table| (table, place.clone())).collect());
@@ -175,21 +175,21 @@ async fn is_table(place: &Location) -> Result<bool, DeltaError> {
     Ok(place.list_entries().await?.folders.iter().any(|name| name == "_delta_log"))
 }
 
-async fn read(table: Table, place: &Location, history: usize) -> Result<TableContents, DeltaError> {
+async fn read_table(table: Table, place: &Location, history: usize) -> Result<TableContents, DeltaError> {
     let log = TableLog::new(place)?;
     let folder = place.name();
     let foreign = |what: String| DeltaError::Foreign { path: folder.to_owned(), what };
-    let version = log.newest().await?.ok_or_else(|| foreign("a log without commits".to_owned()))?;
+    let version = log.newest_version().await?.ok_or_else(|| foreign("a log without commits".to_owned()))?;
     // First: these errors name the file and the mend, the library's do not.
-    log.txns(version).await?;
-    let pipeline = pipeline(&log, version).await?;
-    let loaded = open::load(&log, table, version, &TxnIds::new(&pipeline)).await?;
-    let unstorable = |fault: super::ledger::InvalidTxn| DeltaError::Position {
+    log.read_txns(version).await?;
+    let pipeline = read_pipeline(&log, version).await?;
+    let loaded = open::load_table(&log, table, version, &TxnIds::new(&pipeline)).await?;
+    let invalid = |fault: super::ledger::InvalidTxn| DeltaError::Position {
         path: folder.to_owned(),
         key: fault.key,
         what: fault.what,
     };
-    let reached = loaded.ledger.partitions().map_err(unstorable)?;
+    let reached = loaded.ledger.stored_positions().map_err(invalid)?;
     let active = open::active_files(&loaded.handle, &log)?;
     let position = |moved: &PartitionReached| PartitionPosition {
         source: moved.source.clone(),
@@ -203,9 +203,9 @@ async fn read(table: Table, place: &Location, history: usize) -> Result<TableCon
         version,
         files: active.len(),
         bytes: active.iter().map(|file| file.bytes).sum(),
-        rows: rows::count(&active).await?,
+        rows: rows::count_table_rows(&active).await?,
         positions: reached.iter().map(position).collect(),
-        history: changes(&log, version, history).await?,
+        history: read_history(&log, version, history).await?,
         place: place.clone(),
         which: table,
         active,
@@ -217,22 +217,22 @@ async fn read(table: Table, place: &Location, history: usize) -> Result<TableCon
 }
 
 /// The pipeline that a table names as its writer.
-async fn pipeline(log: &TableLog, version: u64) -> Result<String, DeltaError> {
-    let mut handle = open::builder(log)?.build().map_err(open::failed("open", log))?;
-    handle.load_version(version).await.map_err(open::failed("open", log))?;
-    let snapshot = handle.snapshot().map_err(open::failed("open", log))?;
-    let named = snapshot.metadata().configuration().get(PIPELINE).cloned();
+async fn read_pipeline(log: &TableLog, version: u64) -> Result<String, DeltaError> {
+    let mut handle = open::table_builder(log)?.build().map_err(open::library_error("open", log))?;
+    handle.load_version(version).await.map_err(open::library_error("open", log))?;
+    let snapshot = handle.snapshot().map_err(open::library_error("open", log))?;
+    let named = snapshot.metadata().configuration().get(PIPELINE_PROPERTY).cloned();
     named.ok_or_else(|| DeltaError::Foreign {
         path: log.folder.clone(),
-        what: format!("a Delta table without {PIPELINE}"),
+        what: format!("a Delta table without {PIPELINE_PROPERTY}"),
     })
 }
 
 /// The newest commits that the log still holds.
-async fn changes(log: &TableLog, version: u64, limit: usize) -> Result<Vec<CommitSummary>, DeltaError> {
+async fn read_history(log: &TableLog, version: u64, limit: usize) -> Result<Vec<CommitSummary>, DeltaError> {
     let mut changes = Vec::new();
     for version in (0..=version).rev().take(limit) {
-        let Some(commit) = log.commit(version).await? else { break };
+        let Some(commit) = log.read_commit(version).await? else { break };
         let info = commit.lines.into_iter().find_map(|line| line.commit_info).unwrap_or_default();
         let time = info["timestamp"].as_i64().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         let positions = info["pinflow"]["positions"].as_object();

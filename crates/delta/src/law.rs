@@ -14,10 +14,10 @@ use tokio::sync::mpsc;
 
 use super::error::DeltaError;
 use super::input::FileAt;
-use super::rows::{StoredRows, each_delivery};
+use super::rows::{StoredRows, for_each_row_id};
 
 /// Partitions that an error names; the others are counted.
-const EXAMPLES: usize = 5;
+const MAX_NAMED_PARTITIONS: usize = 5;
 
 /// What the tables should hold of each partition, and what was found so far.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ impl LedgerLaw {
     }
 
     /// Counts rows; those of one source mostly stand together.
-    fn count(&mut self, lineages: impl Iterator<Item = (Symbol, Position)>) {
+    fn count_rows(&mut self, lineages: impl Iterator<Item = (Symbol, Position)>) {
         let mut lineages = lineages.peekable();
         while let Some((source, first)) = lineages.next() {
             let next = self.partitions.get(&source).map(|rows| rows.next);
@@ -69,12 +69,12 @@ impl LedgerLaw {
     }
 
     /// Counts the rejections, and tells what is wrong.
-    async fn finish(mut self) -> Result<(), DeltaError> {
+    async fn check(mut self) -> Result<(), DeltaError> {
         let counted = tokio::task::spawn_blocking(move || {
             for file in std::mem::take(&mut self.rejected) {
                 let mut lineages = Vec::new();
-                each_delivery(&file, |delivery| lineages.push((delivery.source, delivery.position)))?;
-                self.count(lineages.into_iter());
+                for_each_row_id(&file, |delivery| lineages.push((delivery.source, delivery.position)))?;
+                self.count_rows(lineages.into_iter());
             }
             Ok::<_, DeltaError>(self)
         });
@@ -82,8 +82,8 @@ impl LedgerLaw {
         match counted.violations() {
             violations if violations.is_empty() => Ok(()),
             mut violations => {
-                let more = violations.len().saturating_sub(EXAMPLES);
-                violations.truncate(EXAMPLES);
+                let more = violations.len().saturating_sub(MAX_NAMED_PARTITIONS);
+                violations.truncate(MAX_NAMED_PARTITIONS);
                 if more > 0 {
                     violations.push(format!("and {more} partitions more"));
                 }
@@ -123,13 +123,13 @@ pub(crate) fn check_while_reading(
         while let Some(chunk) = chunks.recv().await {
             let has_failed = chunk.is_err();
             if let Ok(rows) = &chunk {
-                law.count(rows.lineages().iter().map(|lineage: &Lineage| (lineage.source, lineage.position)));
+                law.count_rows(rows.lineages().iter().map(|lineage: &Lineage| (lineage.source, lineage.position)));
             }
             if sender.send(chunk).await.is_err() || has_failed {
                 return;
             }
         }
-        if let Err(broken) = law.finish().await {
+        if let Err(broken) = law.check().await {
             // Nobody rebuilds any more: nothing follows from it.
             let _ = sender.send(Err(broken)).await;
         }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     fn violations_after(mut law: LedgerLaw, rows: &[(&str, u64)]) -> Vec<String> {
-        law.count(rows.iter().map(|(source, position)| (Symbol::new(source), (*position).into())));
+        law.count_rows(rows.iter().map(|(source, position)| (Symbol::new(source), (*position).into())));
         law.violations()
     }
 

@@ -73,11 +73,11 @@ pub(crate) struct TxnIds {
 
 impl TxnIds {
     pub(crate) fn new(pipeline: &str) -> TxnIds {
-        TxnIds { prefix: format!("pinflow/v1/{}", escape(pipeline).replace('/', "%2F")) }
+        TxnIds { prefix: format!("pinflow/v1/{}", escape_name(pipeline).replace('/', "%2F")) }
     }
 
     /// The actions of a commit: the owner, the number of the commit, and the positions that move.
-    pub(crate) fn actions(
+    pub(crate) fn commit_actions(
         &self,
         owner: WriterIdentity,
         commits: u64,
@@ -95,7 +95,7 @@ impl TxnIds {
         add(format!("{prefix}#nonce"), "the writer", owner.nonce)?;
         add(format!("{prefix}#commit"), "the writer", commits)?;
         for PartitionReached { key, source, carries, reached } in moves {
-            let id = format!("{prefix}/{}", escape(key));
+            let id = format!("{prefix}/{}", escape_name(key));
             let [low, upper @ ..] = reached.next.limbs();
             add(id.clone(), key, low)?;
             if upper != [0, 0] {
@@ -106,15 +106,15 @@ impl TxnIds {
             add(format!("{id}#anchor"), key, reached.fingerprint)?;
             add(format!("{id}#seek"), key, reached.hint.to_stored())?;
             add(format!("{id}#carries"), key, carries_number(*carries))?;
-            add(format!("{id}#source/{}", escape(source)), key, 0)?;
+            add(format!("{id}#source/{}", escape_name(source)), key, 0)?;
         }
         Ok(actions)
     }
 
     /// The actions that record how many rows of partitions were deleted on purpose.
-    pub(crate) fn deletions(&self, deleted: &BTreeMap<String, u64>) -> Vec<Transaction> {
+    pub(crate) fn deletion_actions(&self, deleted: &BTreeMap<String, u64>) -> Vec<Transaction> {
         let action = |(key, rows): (&String, &u64)| {
-            let id = format!("{}/{}#deleted", self.prefix, escape(key));
+            let id = format!("{}/{}#deleted", self.prefix, escape_name(key));
             Transaction::new(id, i64::try_from(*rows).unwrap_or(i64::MAX))
         };
         deleted.iter().map(action).collect()
@@ -126,17 +126,17 @@ impl TxnIds {
     }
 
     /// Takes in one `txn` action; those of other applications are left alone.
-    pub(crate) fn apply(&self, ledger: &mut PositionLedger, id: &str, number: i64) -> Result<(), InvalidTxn> {
+    pub(crate) fn apply_txn(&self, ledger: &mut PositionLedger, id: &str, number: i64) -> Result<(), InvalidTxn> {
         let Some(rest) = id.strip_prefix(&self.prefix) else { return Ok(()) };
-        let unstorable = |what: String| InvalidTxn { key: id.to_owned(), what };
-        let number = u64::try_from(number).map_err(|_| unstorable(format!("{number} is negative")))?;
+        let invalid = |what: String| InvalidTxn { key: id.to_owned(), what };
+        let number = u64::try_from(number).map_err(|_| invalid(format!("{number} is negative")))?;
         if let Some(field) = rest.strip_prefix('#') {
             let owner = ledger.owner.get_or_insert(WriterIdentity { incarnation: 0, nonce: 0 });
             match field {
                 "owner" => owner.incarnation = number,
                 "nonce" => owner.nonce = number,
                 "commit" => ledger.commits = number,
-                _ => return Err(unstorable("written by a later pinflow".to_owned())),
+                _ => return Err(invalid("written by a later pinflow".to_owned())),
             }
             return Ok(());
         }
@@ -144,10 +144,10 @@ impl TxnIds {
         let Some(rest) = rest.strip_prefix('/') else { return Ok(()) };
         let (key, field) = rest.split_once('#').map_or((rest, None), |(key, field)| (key, Some(field)));
         if field == Some("deleted") {
-            ledger.deleted.insert(unescape(key), number);
+            ledger.deleted.insert(unescape_name(key), number);
             return Ok(());
         }
-        let fields = ledger.partitions.entry(unescape(key)).or_default();
+        let fields = ledger.partitions.entry(unescape_name(key)).or_default();
         match field {
             None => fields.next = Some(number),
             Some("next1") => fields.upper[0] = number,
@@ -157,8 +157,8 @@ impl TxnIds {
             Some("seek") => fields.seek = Some(number),
             Some("carries") => fields.carries = Some(number),
             Some(field) => match field.strip_prefix("source/") {
-                Some(source) => fields.source = Some(unescape(source)),
-                None => return Err(unstorable("written by a later pinflow".to_owned())),
+                Some(source) => fields.source = Some(unescape_name(source)),
+                None => return Err(invalid("written by a later pinflow".to_owned())),
             },
         }
         Ok(())
@@ -167,18 +167,18 @@ impl TxnIds {
 
 impl PositionLedger {
     /// How far a partition was written to this table.
-    pub(crate) fn next(&self, key: &str) -> Option<Position> {
+    pub(crate) fn next_position(&self, key: &str) -> Option<Position> {
         self.partitions.get(key).and_then(PartitionFields::next)
     }
 
     /// The same, with what is stored beside the position (see [`PartitionProgress::hint`]).
-    pub(crate) fn place(&self, key: &str) -> Option<(Position, ResumeHint)> {
+    pub(crate) fn position_and_hint(&self, key: &str) -> Option<(Position, ResumeHint)> {
         let fields = self.partitions.get(key)?;
         Some((fields.next()?, ResumeHint::from_stored(key, fields.seek.unwrap_or(0))))
     }
 
     /// How many rows were read of a partition, as of what this table has stored.
-    pub(crate) fn rows(&self, key: &str) -> u64 {
+    pub(crate) fn rows_read(&self, key: &str) -> u64 {
         self.partitions.get(key).and_then(|fields| fields.rows).unwrap_or(0)
     }
 
@@ -193,8 +193,8 @@ impl PositionLedger {
     }
 
     /// Every partition with its position.
-    pub(crate) fn partitions(&self) -> Result<Vec<PartitionReached>, InvalidTxn> {
-        self.partitions.iter().map(|(key, fields)| fields.complete(key)).collect()
+    pub(crate) fn stored_positions(&self) -> Result<Vec<PartitionReached>, InvalidTxn> {
+        self.partitions.iter().map(|(key, fields)| fields.to_reached(key)).collect()
     }
 }
 
@@ -204,13 +204,13 @@ impl PartitionFields {
         Position::from_limbs([self.next?, next1, next2])
     }
 
-    fn complete(&self, key: &str) -> Result<PartitionReached, InvalidTxn> {
+    fn to_reached(&self, key: &str) -> Result<PartitionReached, InvalidTxn> {
         let missing = |what: &str| InvalidTxn { key: key.to_owned(), what: format!("no {what}") };
         let carries = self.carries.ok_or_else(|| missing("carries"))?;
         Ok(PartitionReached {
             key: key.to_owned(),
             source: self.source.clone().ok_or_else(|| missing("source"))?,
-            carries: number_carries(carries)
+            carries: carries_from_number(carries)
                 .ok_or_else(|| InvalidTxn { key: key.to_owned(), what: format!("carries {carries}") })?,
             reached: PartitionProgress {
                 next: self.next().ok_or_else(|| missing("next"))?,
@@ -231,17 +231,17 @@ fn carries_number(carries: StreamHint) -> u64 {
     }
 }
 
-fn number_carries(number: u64) -> Option<StreamHint> {
+fn carries_from_number(number: u64) -> Option<StreamHint> {
     [StreamHint::Only(Stream::Pin), StreamHint::Only(Stream::Geo), StreamHint::Only(Stream::User), StreamHint::Auto]
         .into_iter()
         .find(|carries| carries_number(*carries) == number)
 }
 
-fn escape(name: &str) -> String {
+fn escape_name(name: &str) -> String {
     name.replace('%', "%25").replace('#', "%23")
 }
 
-fn unescape(name: &str) -> String {
+fn unescape_name(name: &str) -> String {
     name.replace("%23", "#").replace("%25", "%")
 }
 
@@ -253,7 +253,7 @@ mod tests {
 
     fn any_move() -> impl Strategy<Value = PartitionReached> {
         let number = || 0..=i64::MAX as u64;
-        let carries = (0..4u64).prop_map(|n| number_carries(n).unwrap());
+        let carries = (0..4u64).prop_map(|n| carries_from_number(n).unwrap());
         let next = prop_oneof![
             any::<u64>().prop_map(Position::from),
             (number(), number(), 0..1_u64 << 60)
@@ -277,13 +277,13 @@ mod tests {
             let ids = TxnIds::new(&pipeline);
             let owner = WriterIdentity { incarnation: 3, nonce: 4 };
             let mut ledger = PositionLedger::default();
-            for action in ids.actions(owner, 5, &moves).unwrap() {
+            for action in ids.commit_actions(owner, 5, &moves).unwrap() {
                 prop_assert_eq!(action.last_updated, None);
-                ids.apply(&mut ledger, &action.app_id, action.version).unwrap();
+                ids.apply_txn(&mut ledger, &action.app_id, action.version).unwrap();
             }
             prop_assert_eq!(ledger.owner, Some(owner));
             prop_assert_eq!(ledger.commits, 5);
-            prop_assert_eq!(ledger.partitions().unwrap(), moves);
+            prop_assert_eq!(ledger.stored_positions().unwrap(), moves);
         }
 
         #[test]
@@ -291,8 +291,8 @@ mod tests {
             prop_assume!(ours != theirs);
             let mut ledger = PositionLedger::default();
             let owner = WriterIdentity { incarnation: 1, nonce: 1 };
-            for action in TxnIds::new(&theirs).actions(owner, 1, &[moved]).unwrap() {
-                TxnIds::new(&ours).apply(&mut ledger, &action.app_id, action.version).unwrap();
+            for action in TxnIds::new(&theirs).commit_actions(owner, 1, &[moved]).unwrap() {
+                TxnIds::new(&ours).apply_txn(&mut ledger, &action.app_id, action.version).unwrap();
             }
             prop_assert_eq!(ledger, PositionLedger::default());
         }
@@ -306,15 +306,15 @@ mod tests {
             carries: StreamHint::Auto,
             reached: PartitionProgress { rows: 1 << 63, ..PartitionProgress::NONE },
         };
-        assert!(TxnIds::new("p").actions(WriterIdentity { incarnation: 1, nonce: 1 }, 1, &[moved]).is_err());
-        assert!(TxnIds::new("p").apply(&mut PositionLedger::default(), "pinflow/v1/p/k", -1).is_err());
-        assert!(TxnIds::new("p").apply(&mut PositionLedger::default(), "pinflow/v1/p/k#later", 1).is_err());
+        assert!(TxnIds::new("p").commit_actions(WriterIdentity { incarnation: 1, nonce: 1 }, 1, &[moved]).is_err());
+        assert!(TxnIds::new("p").apply_txn(&mut PositionLedger::default(), "pinflow/v1/p/k", -1).is_err());
+        assert!(TxnIds::new("p").apply_txn(&mut PositionLedger::default(), "pinflow/v1/p/k#later", 1).is_err());
     }
 
     #[test]
     fn half_a_position_is_no_position() {
         let mut ledger = PositionLedger::default();
-        TxnIds::new("p").apply(&mut ledger, "pinflow/v1/p/k", 7).unwrap();
-        assert_eq!(ledger.partitions().unwrap_err().key, "k");
+        TxnIds::new("p").apply_txn(&mut ledger, "pinflow/v1/p/k", 7).unwrap();
+        assert_eq!(ledger.stored_positions().unwrap_err().key, "k");
     }
 }

@@ -53,7 +53,7 @@ mod writer;
 
 pub(crate) use input::FileInput;
 pub(crate) use log::TableLog;
-pub(crate) use open::{PIPELINE, active_files, builder, failed, make_folder};
+pub(crate) use open::{PIPELINE_PROPERTY, active_files, create_table_folder, library_error, table_builder};
 
 pub use accept::{AcceptError, AcceptedDeletion, accept_deletion};
 pub use claim::ClaimPolicy;

@@ -82,7 +82,7 @@ pub(crate) struct AddAction {
 
 impl AddAction {
     /// Rows of the file, where its statistics say.
-    pub(crate) fn rows(&self) -> Option<u64> {
+    pub(crate) fn row_count(&self) -> Option<u64> {
         serde_json::from_str::<serde_json::Value>(self.stats.as_deref()?).ok()?["numRecords"].as_u64()
     }
 }
@@ -139,7 +139,7 @@ impl LogCommit {
 }
 
 /// The digest of a commit's bytes.
-pub(crate) fn digest(bytes: &[u8]) -> CommitDigest {
+pub(crate) fn commit_digest(bytes: &[u8]) -> CommitDigest {
     Sha256::digest(bytes).into()
 }
 
@@ -155,23 +155,23 @@ impl TableLog {
     }
 
     /// A file of the table's store, as people know it.
-    pub(crate) fn shown(&self, location: &Path) -> String {
+    pub(crate) fn display_path(&self, location: &Path) -> String {
         self.place.display_path(location)
     }
 
     /// Where a file of the table stands in the store.
-    pub(crate) fn location(&self, name: &str) -> Path {
+    pub(crate) fn file_location(&self, name: &str) -> Path {
         Path::from_iter(self.root.parts().chain(Path::from(name).parts()))
     }
 
     /// Where a file of the log stands in the store.
-    pub(crate) fn location_in_log(&self, name: &str) -> Path {
-        self.location(&format!("_delta_log/{name}"))
+    pub(crate) fn log_file_location(&self, name: &str) -> Path {
+        self.file_location(&format!("_delta_log/{name}"))
     }
 
     /// Where a commit stands in the store.
     pub(crate) fn commit_location(&self, version: u64) -> Path {
-        self.location(commit_uri_from_version(Some(version)).as_ref())
+        self.file_location(commit_uri_from_version(Some(version)).as_ref())
     }
 
     /// The store that the table lies in.
@@ -180,11 +180,12 @@ impl TableLog {
     }
 
     /// A commit; `None` if there is none of this version.
-    pub(crate) async fn commit(&self, version: u64) -> Result<Option<LogCommit>, DeltaError> {
+    pub(crate) async fn read_commit(&self, version: u64) -> Result<Option<LogCommit>, DeltaError> {
         let location = self.commit_location(version);
-        let Some(bytes) = self.get(&location).await? else { return Ok(None) };
-        let lines = parse(&bytes).map_err(|what| DeltaError::Torn { path: self.shown(&location), what })?;
-        Ok(Some(LogCommit { digest: digest(&bytes), lines }))
+        let Some(bytes) = self.read_file(&location).await? else { return Ok(None) };
+        let lines =
+            parse_actions(&bytes).map_err(|what| DeltaError::Torn { path: self.display_path(&location), what })?;
+        Ok(Some(LogCommit { digest: commit_digest(&bytes), lines }))
     }
 
     /// Where a file lies that an action names, as people know it; `None` if its name cannot be read.
@@ -199,7 +200,7 @@ impl TableLog {
         file: &std::path::Path,
     ) -> Result<Option<String>, DeltaError> {
         for version in (0..=version).rev() {
-            let Some(commit) = self.commit(version).await? else { return Ok(None) };
+            let Some(commit) = self.read_commit(version).await? else { return Ok(None) };
             let mut added = commit.lines.iter().filter_map(|line| self.file_of_action(&line.add.as_ref()?.path));
             if added.any(|added| added == file) {
                 return Ok(Some(commit.describe(version)));
@@ -210,55 +211,55 @@ impl TableLog {
 
     /// Every `txn` action up to a version, oldest first: from the newest checkpoint, then commit by commit.
     /// And the digest of that version's commit, unless the log was cleaned up to it.
-    pub(crate) async fn txns(&self, version: u64) -> Result<(Vec<TxnAction>, Option<CommitDigest>), DeltaError> {
+    pub(crate) async fn read_txns(&self, version: u64) -> Result<(Vec<TxnAction>, Option<CommitDigest>), DeltaError> {
         let mut txns = Vec::new();
         let mut first = 0;
-        if let Some((checkpoint, parts)) = self.checkpoint(version).await? {
+        if let Some((checkpoint, parts)) = self.newest_checkpoint(version).await? {
             for part in parts {
-                txns.extend(self.checkpoint_txns(&part).await?);
+                txns.extend(self.read_checkpoint_txns(&part).await?);
             }
             first = checkpoint + 1;
         }
         for version in first..=version {
-            let commit = self.commit(version).await?;
+            let commit = self.read_commit(version).await?;
             let commit = commit.ok_or_else(|| DeltaError::Gap { path: self.folder.clone(), version })?;
             txns.extend(commit.lines.into_iter().filter_map(|line| line.txn));
         }
-        let newest = self.commit(version).await?;
+        let newest = self.read_commit(version).await?;
         if newest.as_ref().is_some_and(|commit| commit.lines.is_empty()) {
             // Others may follow an empty one: what it cost is found by the ledger law. The newest can be made good.
-            let path = self.shown(&self.commit_location(version));
+            let path = self.display_path(&self.commit_location(version));
             return Err(DeltaError::Torn { path, what: "it is empty".to_owned() });
         }
         Ok((txns, newest.map(|commit| commit.digest)))
     }
 
     /// The version of the last whole checkpoint up to this version.
-    pub(crate) async fn last_checkpoint(&self, version: u64) -> Result<Option<u64>, DeltaError> {
-        Ok(self.checkpoint(version).await?.map(|(at, _)| at))
+    pub(crate) async fn newest_checkpoint_version(&self, version: u64) -> Result<Option<u64>, DeltaError> {
+        Ok(self.newest_checkpoint(version).await?.map(|(at, _)| at))
     }
 
     /// The newest version that the log holds; `None` if it holds none, because there is no table.
-    pub(crate) async fn newest(&self) -> Result<Option<u64>, DeltaError> {
-        let versions = self.list().await?.into_iter().filter_map(|location| {
+    pub(crate) async fn newest_version(&self) -> Result<Option<u64>, DeltaError> {
+        let versions = self.list_files().await?.into_iter().filter_map(|location| {
             let name = location.filename()?;
             let commit = || name.strip_suffix(".json").filter(|digits| digits.len() == 20)?.parse().ok();
-            checkpoint_name(name).map(|(at, _)| at).or_else(commit)
+            parse_checkpoint_name(name).map(|(at, _)| at).or_else(commit)
         });
         Ok(versions.max())
     }
 
-    async fn list(&self) -> Result<Vec<Path>, DeltaError> {
-        let folder = self.location("_delta_log");
+    async fn list_files(&self) -> Result<Vec<Path>, DeltaError> {
+        let folder = self.file_location("_delta_log");
         let listed = self.store().list(Some(&folder)).map_ok(|entry| entry.location).try_collect().await;
-        listed.map_err(|cause| DeltaError::Store { what: "list", path: self.shown(&folder), cause })
+        listed.map_err(|cause| DeltaError::Store { what: "list", path: self.display_path(&folder), cause })
     }
 
     /// The newest complete checkpoint at or before a version, and its files.
-    async fn checkpoint(&self, version: u64) -> Result<Option<(u64, Vec<Path>)>, DeltaError> {
+    async fn newest_checkpoint(&self, version: u64) -> Result<Option<(u64, Vec<Path>)>, DeltaError> {
         let mut found: BTreeMap<(u64, usize), Vec<Path>> = BTreeMap::new();
-        for location in self.list().await? {
-            let parsed = location.filename().and_then(checkpoint_name);
+        for location in self.list_files().await? {
+            let parsed = location.filename().and_then(parse_checkpoint_name);
             if let Some((at, parts)) = parsed.filter(|(at, _)| *at <= version) {
                 found.entry((at, parts)).or_default().push(location);
             }
@@ -271,17 +272,17 @@ impl TableLog {
     }
 
     /// The `txn` actions of a checkpoint file.
-    pub(crate) async fn checkpoint_txns(&self, location: &Path) -> Result<Vec<TxnAction>, DeltaError> {
-        let bytes = self.get(location).await?.unwrap_or_default();
-        let path = self.shown(location);
-        let read = tokio::task::spawn_blocking(move || read_txns(bytes));
+    pub(crate) async fn read_checkpoint_txns(&self, location: &Path) -> Result<Vec<TxnAction>, DeltaError> {
+        let bytes = self.read_file(location).await?.unwrap_or_default();
+        let path = self.display_path(location);
+        let read = tokio::task::spawn_blocking(move || decode_txns(bytes));
         let read = read.await.map_err(|_| DeltaError::Died { what: "reading a checkpoint" })?;
         read.map_err(|cause| DeltaError::Checkpoint { path, cause })
     }
 
     /// A file; `None` if it is not there.
-    pub(crate) async fn get(&self, location: &Path) -> Result<Option<bytes::Bytes>, DeltaError> {
-        let failed = |cause| DeltaError::Store { what: "read", path: self.shown(location), cause };
+    pub(crate) async fn read_file(&self, location: &Path) -> Result<Option<bytes::Bytes>, DeltaError> {
+        let failed = |cause| DeltaError::Store { what: "read", path: self.display_path(location), cause };
         match self.store().get(location).await {
             Ok(found) => found.bytes().await.map(Some).map_err(failed),
             Err(ObjectStoreError::NotFound { .. }) => Ok(None),
@@ -291,7 +292,7 @@ impl TableLog {
 }
 
 /// Version and number of parts of a classic checkpoint file; other kinds need a newer protocol.
-pub(crate) fn checkpoint_name(name: &str) -> Option<(u64, usize)> {
+pub(crate) fn parse_checkpoint_name(name: &str) -> Option<(u64, usize)> {
     let mut words = name.strip_suffix(".parquet")?.split('.');
     let version = words.next()?.parse().ok()?;
     if words.next()? != "checkpoint" {
@@ -304,12 +305,12 @@ pub(crate) fn checkpoint_name(name: &str) -> Option<(u64, usize)> {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Vec<LogAction>, String> {
+fn parse_actions(bytes: &[u8]) -> Result<Vec<LogAction>, String> {
     let lines = bytes.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
     lines.map(|(at, line)| serde_json::from_slice(line).map_err(|e| format!("line {}: {e}", at + 1))).collect()
 }
 
-fn read_txns(bytes: bytes::Bytes) -> Result<Vec<TxnAction>, ParquetError> {
+fn decode_txns(bytes: bytes::Bytes) -> Result<Vec<TxnAction>, ParquetError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
     let columns = ["txn.appId", "txn.version"];
     let mask = ProjectionMask::columns(builder.parquet_schema(), columns);
@@ -335,25 +336,25 @@ mod tests {
 
     #[test]
     fn checkpoints_are_told_by_their_names() {
-        assert_eq!(checkpoint_name("00000000000000000100.checkpoint.parquet"), Some((100, 1)));
+        assert_eq!(parse_checkpoint_name("00000000000000000100.checkpoint.parquet"), Some((100, 1)));
         let part = "00000000000000000100.checkpoint.0000000002.0000000003.parquet";
-        assert_eq!(checkpoint_name(part), Some((100, 3)));
+        assert_eq!(parse_checkpoint_name(part), Some((100, 3)));
         for other in [
             "00000000000000000100.json",
             "_last_checkpoint",
             "00000000000000000100.checkpoint.3a0d65cd-4056-49b8-937b-95f9e3ee90e5.parquet",
             "part-0.parquet",
         ] {
-            assert_eq!(checkpoint_name(other), None, "{other}");
+            assert_eq!(parse_checkpoint_name(other), None, "{other}");
         }
     }
 
     #[test]
     fn a_commit_is_lines_and_an_empty_one_says_nothing() {
-        assert!(parse(b"").unwrap().is_empty());
+        assert!(parse_actions(b"").unwrap().is_empty());
         let commit = b"{\"commitInfo\":{}}\n{\"add\":{\"path\":\"x\"}}\n{\"txn\":{\"appId\":\"a\",\"version\":3}}\n";
-        let lines = parse(commit).unwrap();
+        let lines = parse_actions(commit).unwrap();
         assert_eq!(lines.iter().filter_map(|line| line.txn.as_ref()).next().unwrap().version, 3);
-        assert_eq!(parse(&commit[..commit.len() - 4]).unwrap_err().split(':').next(), Some("line 3"));
+        assert_eq!(parse_actions(&commit[..commit.len() - 4]).unwrap_err().split(':').next(), Some("line 3"));
     }
 }

@@ -66,7 +66,7 @@ pub(crate) async fn checkpoint(log: TableLog, table: Table, version: u64, one: A
 
 async fn create_checkpoint(log: TableLog, table: Table, version: u64) -> Result<(), DeltaTableError> {
     let point = |step| failpoints::hit(table.name(), step).map_err(|cause| DeltaTableError::generic(cause.to_string()));
-    let builder = open::builder(&log).map_err(|error| DeltaTableError::generic(error.to_string()))?;
+    let builder = open::table_builder(&log).map_err(|error| DeltaTableError::generic(error.to_string()))?;
     point("before_checkpoint")?;
     let handle = builder.with_version(version).load().await?;
     checkpoints::create_checkpoint(&handle, None).await?;
@@ -89,7 +89,7 @@ pub(crate) async fn compact(
         // Never closed.
         let Ok(_turn) = one.acquire().await else { return done };
         let of = log.clone();
-        let joining = async move { compact::compact_some(&of, table, compression, how).await };
+        let joining = async move { compact::join_next_files(&of, table, compression, how).await };
         // The library may panic where storage fails.
         match AssertUnwindSafe(joining).catch_unwind().await {
             Ok(Ok(Some(joined))) => done += joined,

@@ -19,9 +19,9 @@ use serde_json::json;
 
 use super::error::DeltaError;
 use super::input::FileAt;
-use super::inspect::tables;
+use super::inspect::find_tables;
 use super::log::{LogCommit, TableLog};
-use super::open::{builder, failed};
+use super::open::{library_error, table_builder};
 use super::rows::count_rows;
 use pinflow_storage::{Location, error_summary};
 
@@ -70,7 +70,7 @@ impl MissingFile {
 pub async fn restore_missing_files(place: impl Into<Location>) -> Result<Vec<MissingFile>, DeltaError> {
     let place = place.into().resolve_existing()?;
     let mut found = Vec::new();
-    for (_, place) in tables(&place).await? {
+    for (_, place) in find_tables(&place).await? {
         found.extend(restore_table(&TableLog::new(&place)?).await?);
     }
     Ok(found)
@@ -86,8 +86,8 @@ struct ReplacementFile {
 }
 
 async fn restore_table(log: &TableLog) -> Result<Vec<MissingFile>, DeltaError> {
-    let handle = builder(log)?.load().await.map_err(failed("open", log))?;
-    let snapshot = handle.snapshot().map_err(failed("read", log))?;
+    let handle = table_builder(log)?.load().await.map_err(library_error("open", log))?;
+    let snapshot = handle.snapshot().map_err(library_error("read", log))?;
     let active: BTreeMap<String, Option<u64>> = snapshot
         .log_data()
         .iter()
@@ -95,7 +95,7 @@ async fn restore_table(log: &TableLog) -> Result<Vec<MissingFile>, DeltaError> {
         .collect();
     let mut missing = Vec::new();
     for name in active.keys() {
-        if find(log, name).await?.is_none() {
+        if find_file(log, name).await?.is_none() {
             missing.push(name.clone());
         }
     }
@@ -108,7 +108,7 @@ async fn restore_table(log: &TableLog) -> Result<Vec<MissingFile>, DeltaError> {
     let (mut actions, mut outcomes) = (Vec::new(), Vec::new());
     for name in missing {
         let rows = active[&name];
-        let replacements = replacements(log, &history, &name, rows, &taken).await?;
+        let replacements = find_replacements(log, &history, &name, rows, &taken).await?;
         if let Ok(files) = &replacements {
             taken.extend(files.iter().map(|file| file.name.clone()));
             let views = snapshot.log_data();
@@ -119,12 +119,12 @@ async fn restore_table(log: &TableLog) -> Result<Vec<MissingFile>, DeltaError> {
         outcomes.push((name, rows, replacements));
     }
     if !actions.is_empty() {
-        commit(log, version + 1, actions).await?;
+        commit_repair(log, version + 1, actions).await?;
     }
-    Ok(outcomes.into_iter().map(|(name, rows, found)| describe(log, &name, rows, found, version + 1)).collect())
+    Ok(outcomes.into_iter().map(|(name, rows, found)| describe_file(log, &name, rows, found, version + 1)).collect())
 }
 
-fn describe(
+fn describe_file(
     log: &TableLog,
     name: &str,
     rows: Option<u64>,
@@ -142,7 +142,7 @@ fn describe(
 }
 
 /// The files that together hold the rows of a missing one, or why there are none.
-async fn replacements(
+async fn find_replacements(
     log: &TableLog,
     history: &FileHistory,
     missing: &str,
@@ -158,8 +158,8 @@ async fn replacements(
         if taken.contains(&name) || !seen.insert(name.clone()) {
             return Ok(Err(format!("the rows of {name} would be in the table twice")));
         }
-        match find(log, &name).await? {
-            Some(meta) => match count_rows(FileAt::of(log, &name)).await {
+        match find_file(log, &name).await? {
+            Some(meta) => match count_rows(FileAt::new(log, &name)).await {
                 Ok(rows) => files.push(ReplacementFile { stats: history.stats_of(&name), name, meta, rows }),
                 Err(error) => return Ok(Err(error_summary(&error))),
             },
@@ -191,20 +191,20 @@ fn add_action(file: &ReplacementFile) -> Add {
 }
 
 /// A file of a table; `None` if it is not there.
-async fn find(log: &TableLog, name: &str) -> Result<Option<ObjectMeta>, DeltaError> {
-    let location = log.location(name);
+async fn find_file(log: &TableLog, name: &str) -> Result<Option<ObjectMeta>, DeltaError> {
+    let location = log.file_location(name);
     match log.store().head(&location).await {
         Ok(meta) => Ok(Some(meta)),
         Err(ObjectStoreError::NotFound { .. }) => Ok(None),
-        Err(cause) => Err(DeltaError::Store { what: "find", path: log.shown(&location), cause }),
+        Err(cause) => Err(DeltaError::Store { what: "find", path: log.display_path(&location), cause }),
     }
 }
 
-async fn commit(log: &TableLog, version: u64, actions: Vec<Action>) -> Result<(), DeltaError> {
+async fn commit_repair(log: &TableLog, version: u64, actions: Vec<Action>) -> Result<(), DeltaError> {
     let mark = ("pinflow".to_owned(), json!({ "repair": true }));
     let operation = DeltaOperation::FileSystemCheck {};
     let bytes = CommitData::new(actions, operation, HashMap::from([mark]), Vec::new()).get_bytes();
-    let bytes = bytes.map_err(|cause| failed("encode a commit to", log)(cause.into()))?;
+    let bytes = bytes.map_err(|cause| library_error("encode a commit to", log)(cause.into()))?;
     let location = log.commit_location(version);
     match log.store().put_opts(&location, bytes.into(), PutMode::Create.into()).await {
         Ok(_) => Ok(()),
@@ -212,7 +212,7 @@ async fn commit(log: &TableLog, version: u64, actions: Vec<Action>) -> Result<()
             let what = "it was written to during the repair; stop all writers and repair again".to_owned();
             Err(DeltaError::Foreign { path: log.folder.clone(), what })
         }
-        Err(cause) => Err(DeltaError::Store { what: "commit to", path: log.shown(&location), cause }),
+        Err(cause) => Err(DeltaError::Store { what: "commit to", path: log.display_path(&location), cause }),
     }
 }
 
@@ -229,7 +229,7 @@ impl FileHistory {
     async fn read(log: &TableLog, version: u64) -> Result<FileHistory, DeltaError> {
         let mut history = FileHistory::default();
         for version in (0..=version).rev() {
-            let Some(commit) = log.commit(version).await? else { break };
+            let Some(commit) = log.read_commit(version).await? else { break };
             history.add_older(&commit);
         }
         Ok(history)

@@ -30,10 +30,10 @@ use super::writer::{TableWriter, check_metadata, check_protocol};
 use pinflow_storage::{LocationEntries, create_folder};
 
 /// The table property that names the pipeline.
-pub(crate) const PIPELINE: &str = "pinflow.pipeline";
+pub(crate) const PIPELINE_PROPERTY: &str = "pinflow.pipeline";
 /// Requests of one handle at the same time. The library would ask for a hundred commits at once, which on a disk takes a
 /// hundred threads, each with memory that it keeps.
-const REQUESTS_MAX: usize = 16;
+const MAX_CONCURRENT_REQUESTS: usize = 16;
 
 /// A data file of a table.
 #[derive(Debug, Clone)]
@@ -64,13 +64,13 @@ pub(crate) struct OpenedTable {
 }
 
 /// Opens all four, in the order of [`Table::ALL`].
-pub(crate) async fn open(settings: &TablesSettings) -> Result<Vec<OpenedTable>, DeltaError> {
+pub(crate) async fn open_tables(settings: &TablesSettings) -> Result<Vec<OpenedTable>, DeltaError> {
     let root = settings.root.prepare_for_writing().await?;
     let ids = Arc::new(TxnIds::new(&settings.pipeline));
     let mut found = Vec::new();
     for table in Table::ALL {
         let log = TableLog::new(&root.join(table.name()))?;
-        let loaded = find(&log, table, &settings.pipeline, &ids).await?;
+        let loaded = find_table(&log, table, &settings.pipeline, &ids).await?;
         found.push((table, log, loaded));
     }
     check_sibling_tables(&found)?;
@@ -78,17 +78,17 @@ pub(crate) async fn open(settings: &TablesSettings) -> Result<Vec<OpenedTable>, 
     for (table, log, loaded) in found {
         let loaded = match loaded {
             Some(loaded) => loaded,
-            None => create(&log, table, &settings.pipeline, &ids).await?,
+            None => create_table(&log, table, &settings.pipeline, &ids).await?,
         };
         opened.push(into_writer(table, log, loaded, settings, &ids));
     }
     if settings.claim == ClaimPolicy::AtOpen {
-        claim::fence(opened.iter_mut().map(|(writer, _)| writer)).await?;
+        claim::claim_tables(opened.iter_mut().map(|(writer, _)| writer)).await?;
     }
     let mut tables = Vec::new();
     for (mut writer, mut handle) in opened {
         // Up to the fence: nothing of an older writer comes after it.
-        handle.update_incremental(Some(writer.version)).await.map_err(failed("read", &writer.log))?;
+        handle.update_incremental(Some(writer.version)).await.map_err(library_error("read", &writer.log))?;
         let mut files = active_files(&handle, &writer.log)?;
         for file in files.iter_mut().filter(|file| file.rows.is_none()) {
             file.rows = Some(rows::count_rows(file.at.clone()).await?);
@@ -125,18 +125,23 @@ fn into_writer(
     (writer, loaded.handle)
 }
 
-pub(crate) fn failed(what: &'static str, log: &TableLog) -> impl FnOnce(DeltaTableError) -> DeltaError {
+pub(crate) fn library_error(what: &'static str, log: &TableLog) -> impl FnOnce(DeltaTableError) -> DeltaError {
     let path = log.folder.clone();
     move |cause| DeltaError::Library { what, path, cause: Box::new(cause) }
 }
 
 /// A table that is there, checked; `None` if its folder is free.
-async fn find(log: &TableLog, table: Table, pipeline: &str, ids: &TxnIds) -> Result<Option<LoadedTable>, DeltaError> {
-    let Some(version) = log.newest().await? else {
+async fn find_table(
+    log: &TableLog,
+    table: Table,
+    pipeline: &str,
+    ids: &TxnIds,
+) -> Result<Option<LoadedTable>, DeltaError> {
+    let Some(version) = log.newest_version().await? else {
         refuse_foreign(log).await?;
         return Ok(None);
     };
-    let loaded = load(log, table, version, ids).await?;
+    let loaded = load_table(log, table, version, ids).await?;
     let path = || log.folder.clone();
     match &loaded.pipeline {
         Some(theirs) if theirs == pipeline => {}
@@ -144,7 +149,10 @@ async fn find(log: &TableLog, table: Table, pipeline: &str, ids: &TxnIds) -> Res
             return Err(DeltaError::Pipeline { path: path(), theirs: theirs.clone(), ours: pipeline.to_owned() });
         }
         None => {
-            return Err(DeltaError::Foreign { path: path(), what: format!("a Delta table without {PIPELINE}") });
+            return Err(DeltaError::Foreign {
+                path: path(),
+                what: format!("a Delta table without {PIPELINE_PROPERTY}"),
+            });
         }
     }
     let files = active_files(&loaded.handle, log)?;
@@ -155,23 +163,28 @@ async fn find(log: &TableLog, table: Table, pipeline: &str, ids: &TxnIds) -> Res
 }
 
 /// Reads a table as of a version, and checks that it can be written and read by these rules.
-pub(crate) async fn load(log: &TableLog, table: Table, version: u64, ids: &TxnIds) -> Result<LoadedTable, DeltaError> {
+pub(crate) async fn load_table(
+    log: &TableLog,
+    table: Table,
+    version: u64,
+    ids: &TxnIds,
+) -> Result<LoadedTable, DeltaError> {
     // First: these errors name the file and the mend, the library's do not.
-    let (txns, digest) = log.txns(version).await?;
-    let mut handle = builder(log)?.build().map_err(failed("open", log))?;
-    handle.load_version(version).await.map_err(failed("open", log))?;
-    let snapshot = handle.snapshot().map_err(failed("open", log))?;
+    let (txns, digest) = log.read_txns(version).await?;
+    let mut handle = table_builder(log)?.build().map_err(library_error("open", log))?;
+    handle.load_version(version).await.map_err(library_error("open", log))?;
+    let snapshot = handle.snapshot().map_err(library_error("open", log))?;
     let protocol = snapshot.protocol();
     check_protocol(log, protocol.min_reader_version().into(), protocol.min_writer_version().into())?;
     let metadata = snapshot.metadata();
-    let schema = metadata.parse_schema().map_err(|fault| failed("read the schema of", log)(fault.into()))?;
+    let schema = metadata.parse_schema().map_err(|fault| library_error("read the schema of", log)(fault.into()))?;
     let properties = metadata.configuration();
     let names = properties.keys().map(String::as_str);
     check_metadata(log, table, &schema, metadata.partition_columns(), names)?;
-    let pipeline = properties.get(PIPELINE).cloned();
+    let pipeline = properties.get(PIPELINE_PROPERTY).cloned();
     let mut ledger = PositionLedger::default();
     for txn in txns {
-        ids.apply(&mut ledger, &txn.app_id, txn.version).map_err(|fault| DeltaError::Position {
+        ids.apply_txn(&mut ledger, &txn.app_id, txn.version).map_err(|fault| DeltaError::Position {
             path: log.folder.clone(),
             key: fault.key,
             what: fault.what,
@@ -185,29 +198,29 @@ pub(crate) async fn load(log: &TableLog, table: Table, version: u64, ids: &TxnId
 /// On the disk the table is the root of the store that the library sees, under the URL `file:///`. So it never learns
 /// the folder's name: it would decode what only looks like percent codes, and open another folder. In a bucket names
 /// are limited to letters that URLs do not encode.
-pub(crate) fn builder(log: &TableLog) -> Result<DeltaTableBuilder, DeltaError> {
+pub(crate) fn table_builder(log: &TableLog) -> Result<DeltaTableBuilder, DeltaError> {
     // A handle of its own, a bound of its own: what streams of one hold open never keeps another's from beginning.
     let (store, url): (Arc<dyn ObjectStore>, Option<Url>) = match log.place().bucket_url() {
         None => {
-            let of_table = PrefixStore::new(Arc::clone(log.store()), log.location(""));
-            (Arc::new(LimitStore::new(of_table, REQUESTS_MAX)), Url::parse("file:///").ok())
+            let of_table = PrefixStore::new(Arc::clone(log.store()), log.file_location(""));
+            (Arc::new(LimitStore::new(of_table, MAX_CONCURRENT_REQUESTS)), Url::parse("file:///").ok())
         }
         Some(url) => {
-            know_buckets(&url);
-            (Arc::new(LimitStore::new(Arc::clone(log.store()), REQUESTS_MAX)), Some(url))
+            register_bucket_scheme(&url);
+            (Arc::new(LimitStore::new(Arc::clone(log.store()), MAX_CONCURRENT_REQUESTS)), Some(url))
         }
     };
     let unnamed = || DeltaError::Foreign { path: log.folder.clone(), what: "a path that no URL can name".to_owned() };
     let url = url.ok_or_else(unnamed)?;
-    let builder = DeltaTableBuilder::from_url(url.clone()).map_err(failed("open", log))?;
+    let builder = DeltaTableBuilder::from_url(url.clone()).map_err(library_error("open", log))?;
     Ok(builder.with_storage_backend(store, url))
 }
 
 /// Tells the library, once, that a log in a bucket is one like on the disk: every commit is put if absent.
-fn know_buckets(url: &Url) {
+fn register_bucket_scheme(url: &Url) {
     #[derive(Debug)]
-    struct InBuckets;
-    impl LogStoreFactory for InBuckets {
+    struct BucketLogStoreFactory;
+    impl LogStoreFactory for BucketLogStoreFactory {
         fn with_options(
             &self,
             prefixed: ObjectStoreRef,
@@ -219,19 +232,19 @@ fn know_buckets(url: &Url) {
         }
     }
     if let Ok(scheme) = Url::parse(&format!("{}://", url.scheme())) {
-        logstore_factories().entry(scheme).or_insert_with(|| Arc::new(InBuckets));
+        logstore_factories().entry(scheme).or_insert_with(|| Arc::new(BucketLogStoreFactory));
     }
 }
 
 /// Makes a table's folder durable; in a bucket there are no folders.
-pub(crate) fn make_folder(log: &TableLog) -> Result<(), DeltaError> {
+pub(crate) fn create_table_folder(log: &TableLog) -> Result<(), DeltaError> {
     let Some(folder) = log.place().local_folder() else { return Ok(()) };
     create_folder(folder).map_err(|cause| DeltaError::Disk { what: "create", path: folder.to_owned(), cause })
 }
 
 /// The files that make up a table.
 pub(crate) fn active_files(handle: &DeltaTable, log: &TableLog) -> Result<Vec<ActiveFile>, DeltaError> {
-    let snapshot = handle.snapshot().map_err(failed("read", log))?;
+    let snapshot = handle.snapshot().map_err(library_error("read", log))?;
     let mut files = Vec::new();
     for view in snapshot.log_data().iter() {
         let name = view.path().into_owned();
@@ -240,7 +253,7 @@ pub(crate) fn active_files(handle: &DeltaTable, log: &TableLog) -> Result<Vec<Ac
             return Err(DeltaError::Foreign { path: log.folder.clone(), what });
         }
         files.push(ActiveFile {
-            at: FileAt::of(log, &name),
+            at: FileAt::new(log, &name),
             bytes: u64::try_from(view.size()).unwrap_or(0),
             written_ms: view.modification_time(),
             rows: view.num_records().map(|rows| rows as u64),
@@ -270,27 +283,27 @@ fn check_sibling_tables(found: &[(Table, TableLog, Option<LoadedTable>)]) -> Res
     }
 }
 
-async fn create(log: &TableLog, table: Table, pipeline: &str, ids: &TxnIds) -> Result<LoadedTable, DeltaError> {
+async fn create_table(log: &TableLog, table: Table, pipeline: &str, ids: &TxnIds) -> Result<LoadedTable, DeltaError> {
     let point = |step| {
         let hit = failpoints::hit(table.name(), step);
         hit.map_err(|cause| DeltaError::Disk { what: "create", path: log.folder.clone(), cause })
     };
     point("before_create")?;
-    make_folder(log)?;
+    create_table_folder(log)?;
     let created = CreateBuilder::new()
-        .with_log_store(builder(log)?.build_storage().map_err(failed("create", log))?)
+        .with_log_store(table_builder(log)?.build_storage().map_err(library_error("create", log))?)
         .with_table_name(table.name())
-        .with_columns(table.delta())
+        .with_columns(table.delta_fields())
         .with_raise_if_key_not_exists(false)
-        .with_configuration([(PIPELINE.to_owned(), Some(pipeline.to_owned()))])
+        .with_configuration([(PIPELINE_PROPERTY.to_owned(), Some(pipeline.to_owned()))])
         // With retries, the loser of two that create at once would replace the winner's metadata.
         .with_commit_properties(CommitProperties::default().with_max_retries(0))
         .await;
     point("after_create")?;
     // Whatever the answer was: the log tells whether there is a table now.
-    match (find(log, table, pipeline, ids).await?, created) {
+    match (find_table(log, table, pipeline, ids).await?, created) {
         (Some(loaded), _) => Ok(loaded),
-        (None, Err(cause)) => Err(failed("create", log)(cause)),
+        (None, Err(cause)) => Err(library_error("create", log)(cause)),
         (None, Ok(_)) => Err(DeltaError::Missing { path: log.folder.clone() }),
     }
 }

@@ -13,8 +13,8 @@ use deltalake::logstore::object_store::ObjectStoreExt;
 use serde::Deserialize;
 
 use super::error::DeltaError;
-use super::inspect::tables;
-use super::log::{TableLog, checkpoint_name};
+use super::inspect::find_tables;
+use super::log::{TableLog, parse_checkpoint_name};
 use pinflow_storage::Location;
 
 /// What was moved out of a log.
@@ -29,7 +29,7 @@ pub struct RepairedFile {
 }
 
 /// Where damaged files go, within the table's folder. Other engines leave names that start with `_` alone.
-const DAMAGED: &str = "_damaged";
+const DAMAGED_FOLDER: &str = "_damaged";
 
 /// Names the newest checkpoint.
 const LAST_CHECKPOINT: &str = "_last_checkpoint";
@@ -43,27 +43,27 @@ struct LastCheckpoint {
 /// Mends the tables under a root, or the one table that a place is. No pinflow may be writing to them.
 ///
 /// # Errors
-/// What cannot be mended without a backup. What was moved until then stays moved; nothing is deleted.
+/// What cannot be repaired without a backup. What was moved until then stays moved; nothing is deleted.
 pub async fn repair(place: impl Into<Location>) -> Result<Vec<RepairedFile>, DeltaError> {
     let place = place.into().resolve_existing()?;
-    let mut mended = Vec::new();
-    for (_, place) in tables(&place).await? {
+    let mut repaired = Vec::new();
+    for (_, place) in find_tables(&place).await? {
         let log = TableLog::new(&place)?;
-        mended.extend(torn_commit(&log).await?);
-        mended.extend(checkpoints(&log).await?);
+        repaired.extend(repair_torn_commit(&log).await?);
+        repaired.extend(repair_checkpoints(&log).await?);
         // What is left must be a whole log.
-        if let Some(newest) = log.newest().await? {
-            log.txns(newest).await?;
+        if let Some(newest) = log.newest_version().await? {
+            log.read_txns(newest).await?;
         }
     }
-    Ok(mended)
+    Ok(repaired)
 }
 
 /// The newest commit, if it is torn. A torn one that others follow cannot be done without, and is found by
 /// whoever reads the log.
-async fn torn_commit(log: &TableLog) -> Result<Option<RepairedFile>, DeltaError> {
-    let Some(newest) = log.newest().await? else { return Ok(None) };
-    let fault = match log.commit(newest).await {
+async fn repair_torn_commit(log: &TableLog) -> Result<Option<RepairedFile>, DeltaError> {
+    let Some(newest) = log.newest_version().await? else { return Ok(None) };
+    let fault = match log.read_commit(newest).await {
         Err(DeltaError::Torn { what, .. }) => what,
         Ok(Some(commit)) if commit.lines.is_empty() => "it is empty".to_owned(),
         other => return other.map(|_| None),
@@ -72,17 +72,18 @@ async fn torn_commit(log: &TableLog) -> Result<Option<RepairedFile>, DeltaError>
 }
 
 /// Checkpoints that cannot be read, and with them what points to the newest.
-async fn checkpoints(log: &TableLog) -> Result<Vec<RepairedFile>, DeltaError> {
-    let names = names(log).await?;
+async fn repair_checkpoints(log: &TableLog) -> Result<Vec<RepairedFile>, DeltaError> {
+    let names = list_log_files(log).await?;
     let mut damaged = Vec::new();
-    for name in names.iter().filter(|name| checkpoint_name(name).is_some()) {
-        if let Err(DeltaError::Checkpoint { cause, .. }) = log.checkpoint_txns(&log.location_in_log(name)).await {
+    for name in names.iter().filter(|name| parse_checkpoint_name(name).is_some()) {
+        if let Err(DeltaError::Checkpoint { cause, .. }) = log.read_checkpoint_txns(&log.log_file_location(name)).await
+        {
             damaged.push((name.clone(), cause.to_string()));
         }
     }
-    let pointed_to = |version: u64| damaged.iter().any(|(name, _)| version_of(name) == Some(version));
+    let pointed_to = |version: u64| damaged.iter().any(|(name, _)| checkpoint_version(name) == Some(version));
     match log
-        .get(&log.location_in_log(LAST_CHECKPOINT))
+        .read_file(&log.log_file_location(LAST_CHECKPOINT))
         .await?
         .map(|bytes| serde_json::from_slice::<LastCheckpoint>(&bytes))
     {
@@ -95,44 +96,48 @@ async fn checkpoints(log: &TableLog) -> Result<Vec<RepairedFile>, DeltaError> {
         _ => {}
     }
     check_commits(log, &names, &damaged).await?;
-    let mut mended = Vec::new();
+    let mut repaired = Vec::new();
     for (name, fault) in damaged {
-        mended.push(move_away(log, &name, fault).await?);
+        repaired.push(move_away(log, &name, fault).await?);
     }
-    Ok(mended)
+    Ok(repaired)
 }
 
 /// Whether all commits are there that the damaged checkpoints stood for.
 async fn check_commits(log: &TableLog, names: &[String], damaged: &[(String, String)]) -> Result<(), DeltaError> {
-    let versions: Vec<u64> = damaged.iter().filter_map(|(name, _)| version_of(name)).collect();
-    let (Some(oldest), Some(newest)) = (versions.iter().min(), log.newest().await?) else { return Ok(()) };
-    let sound = names.iter().filter_map(|name| version_of(name));
+    let versions: Vec<u64> = damaged.iter().filter_map(|(name, _)| checkpoint_version(name)).collect();
+    let (Some(oldest), Some(newest)) = (versions.iter().min(), log.newest_version().await?) else { return Ok(()) };
+    let sound = names.iter().filter_map(|name| checkpoint_version(name));
     let first = sound.filter(|version| version < oldest).max().map_or(0, |version| version + 1);
     for version in first..=newest {
-        if log.commit(version).await?.is_none() {
+        if log.read_commit(version).await?.is_none() {
             return Err(DeltaError::Gap { path: log.folder.clone(), version });
         }
     }
     Ok(())
 }
 
-fn version_of(name: &str) -> Option<u64> {
-    Some(checkpoint_name(name)?.0)
+fn checkpoint_version(name: &str) -> Option<u64> {
+    Some(parse_checkpoint_name(name)?.0)
 }
 
 /// The files of a log.
-async fn names(log: &TableLog) -> Result<Vec<String>, DeltaError> {
+async fn list_log_files(log: &TableLog) -> Result<Vec<String>, DeltaError> {
     Ok(log.place().join("_delta_log").list_entries().await?.files.into_iter().map(|(name, _)| name).collect())
 }
 
 async fn move_away(log: &TableLog, name: &str, fault: String) -> Result<RepairedFile, DeltaError> {
-    let taken = log.place().join(DAMAGED).list_entries().await?.files;
+    let taken = log.place().join(DAMAGED_FOLDER).list_entries().await?.files;
     let mut names = (0..).map(|n| if n == 0 { name.to_owned() } else { format!("{name}.{n}") });
     let free = names.find(|name| taken.iter().all(|(taken, _)| taken != name));
     let free = free.unwrap_or_else(|| name.to_owned());
-    let (from, to) = (log.location_in_log(name), log.location(&format!("{DAMAGED}/{free}")));
+    let (from, to) = (log.log_file_location(name), log.file_location(&format!("{DAMAGED_FOLDER}/{free}")));
     let moved = log.store().rename(&from, &to).await;
-    moved.map_err(|cause| DeltaError::Store { what: "move away", path: log.shown(&from), cause })?;
+    moved.map_err(|cause| DeltaError::Store { what: "move away", path: log.display_path(&from), cause })?;
     let folder = &log.folder;
-    Ok(RepairedFile { file: folder.join("_delta_log").join(name), moved_to: folder.join(DAMAGED).join(free), fault })
+    Ok(RepairedFile {
+        file: folder.join("_delta_log").join(name),
+        moved_to: folder.join(DAMAGED_FOLDER).join(free),
+        fault,
+    })
 }

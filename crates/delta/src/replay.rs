@@ -12,7 +12,7 @@ use pinflow_dataflows::record::{Geo, Micros, Pin, Stream, User};
 use super::error::DeltaError;
 use super::inspect::TableContents;
 use super::rows::{self, SourceSymbols, TimestampColumn};
-use super::schema::{Table, all};
+use super::schema::{Table, all_columns};
 use pinflow_connect::sink::RowId;
 
 /// A whole row of a cleaned table.
@@ -43,15 +43,15 @@ pub fn replay(
     for file in files {
         let (path, mut sources) = (&file.at.path, SourceSymbols::default());
         let (mut batches, mut order) = (Vec::new(), Vec::new());
-        for batch in rows::batches(&file.at, all(table).map(|column| &column.name))? {
+        for batch in rows::read_batches(&file.at, all_columns(table).map(|column| &column.name))? {
             let batch = batch.map_err(|cause| DeltaError::File { path: path.clone(), cause })?;
             let place = batches.len();
-            rows::deliveries(&batch, path, &mut sources, |row, delivery| order.push((delivery, place, row)))?;
-            batches.push(ReplayColumns::of(table, &batch, path)?);
+            rows::for_each_row(&batch, path, &mut sources, |row, delivery| order.push((delivery, place, row)))?;
+            batches.push(ReplayColumns::read(table, &batch, path)?);
         }
         order.sort_by_key(|(RowId { source, position, sub }, ..)| (*source, *position, *sub));
         for (_, place, row) in order {
-            if each(batches[place].row(row)).is_break() {
+            if each(batches[place].replayed_row(row)).is_break() {
                 return Ok(());
             }
         }
@@ -72,8 +72,8 @@ struct ReplayColumns {
 }
 
 impl ReplayColumns {
-    fn of(table: Table, batch: &RecordBatch, path: &std::path::Path) -> Result<ReplayColumns, DeltaError> {
-        let get = |name: &str, kind: DataType| rows::column(batch, name, &kind, path);
+    fn read(table: Table, batch: &RecordBatch, path: &std::path::Path) -> Result<ReplayColumns, DeltaError> {
+        let get = |name: &str, kind: DataType| rows::read_column(batch, name, &kind, path);
         let text =
             |name: &'static str| Ok::<_, DeltaError>((name, get(name, DataType::Utf8)?.as_string::<i32>().clone()));
         let long = |name: &str| Ok::<_, DeltaError>(get(name, DataType::Int64)?.as_primitive::<Int64Type>().clone());
@@ -114,7 +114,7 @@ impl ReplayColumns {
             Table::Geo => {
                 columns.stream = Stream::Geo;
                 columns.texts = vec![text("country")?];
-                columns.coordinates = pairs(batch, path)?;
+                columns.coordinates = read_coordinates(batch, path)?;
                 columns.time = Some(time("timestamp")?);
             }
             Table::User => {
@@ -127,47 +127,47 @@ impl ReplayColumns {
         Ok(columns)
     }
 
-    fn text(&self, name: &str, row: usize) -> Option<Cow<'_, str>> {
+    fn text_value(&self, name: &str, row: usize) -> Option<Cow<'_, str>> {
         let (_, texts) = self.texts.iter().find(|(known, _)| *known == name)?;
         texts.is_valid(row).then(|| Cow::Borrowed(texts.value(row)))
     }
 
-    fn time(&self, row: usize) -> Option<Micros> {
+    fn time_value(&self, row: usize) -> Option<Micros> {
         self.time.as_ref().filter(|times| times.is_valid(row)).map(|times| times.value(row))
     }
 
-    fn row(&self, row: usize) -> ReplayedRow<'_> {
+    fn replayed_row(&self, row: usize) -> ReplayedRow<'_> {
         let ind = self.inds.value(row).unsigned_abs();
         match self.stream {
             Stream::Pin => {
                 let followers = self.follower_count.as_ref().filter(|counts| counts.is_valid(row));
                 ReplayedRow::Pin(Pin {
                     ind,
-                    unique_id: self.text("unique_id", row),
-                    title: self.text("title", row),
-                    description: self.text("description", row),
+                    unique_id: self.text_value("unique_id", row),
+                    title: self.text_value("title", row),
+                    description: self.text_value("description", row),
                     follower_count: followers.map(|counts| counts.value(row)),
-                    poster_name: self.text("poster_name", row),
-                    tag_list: self.text("tag_list", row),
-                    is_image_or_video: self.text("is_image_or_video", row),
-                    image_src: self.text("image_src", row),
-                    save_location: self.text("save_location", row),
-                    category: self.text("category", row),
+                    poster_name: self.text_value("poster_name", row),
+                    tag_list: self.text_value("tag_list", row),
+                    is_image_or_video: self.text_value("is_image_or_video", row),
+                    image_src: self.text_value("image_src", row),
+                    save_location: self.text_value("save_location", row),
+                    category: self.text_value("category", row),
                 })
             }
             Stream::Geo => ReplayedRow::Geo(Geo {
                 ind,
-                country: self.text("country", row),
+                country: self.text_value("country", row),
                 coordinates: self.coordinates.get(row).copied().flatten(),
-                timestamp: self.time(row),
+                timestamp: self.time_value(row),
             }),
             Stream::User => {
                 let age = self.age.as_ref().filter(|ages| ages.is_valid(row)).map(|ages| ages.value(row));
                 ReplayedRow::User(User {
                     ind,
-                    user_name: self.text("user_name", row),
+                    user_name: self.text_value("user_name", row),
                     age: age.and_then(|age| u8::try_from(age).ok()),
-                    date_joined: self.time(row),
+                    date_joined: self.time_value(row),
                 })
             }
         }
@@ -175,9 +175,9 @@ impl ReplayColumns {
 }
 
 /// The coordinates of every row.
-fn pairs(batch: &RecordBatch, path: &std::path::Path) -> Result<Vec<Option<[f64; 2]>>, DeltaError> {
+fn read_coordinates(batch: &RecordBatch, path: &std::path::Path) -> Result<Vec<Option<[f64; 2]>>, DeltaError> {
     let doubles = DataType::List(std::sync::Arc::new(Field::new("element", DataType::Float64, true)));
-    let lists = rows::column(batch, "coordinates", &doubles, path)?;
+    let lists = rows::read_column(batch, "coordinates", &doubles, path)?;
     let lists = lists.as_list::<i32>();
     let pair = |row: usize| {
         let values = lists.is_valid(row).then(|| lists.value(row))?;

@@ -19,7 +19,7 @@ pub(crate) fn ledger_law(root: &Location, opened: &[OpenedTable]) -> Result<Ledg
     let (mut stored, mut rejected) = (Vec::new(), Vec::new());
     let mut deleted: HashMap<String, u64> = HashMap::new();
     for OpenedTable { writer, files } in opened {
-        stored.push((writer.table, writer.ledger.partitions().map_err(|fault| writer.invalid_txn_error(fault))?));
+        stored.push((writer.table, writer.ledger.stored_positions().map_err(|fault| writer.invalid_txn_error(fault))?));
         writer.ledger.deleted().iter().for_each(|(key, rows)| *deleted.entry(key.clone()).or_default() += rows);
         if writer.table == Table::Rejected {
             rejected.extend(files.iter().map(|file| file.at.clone()));
@@ -37,7 +37,7 @@ pub(crate) fn ledger_law(root: &Location, opened: &[OpenedTable]) -> Result<Ledg
 pub(crate) async fn resume_state(opened: &[OpenedTable]) -> Result<ResumeState, DeltaError> {
     let mut stored = Vec::new();
     for OpenedTable { writer, .. } in opened {
-        stored.push((writer.table, writer.ledger.partitions().map_err(|fault| writer.invalid_txn_error(fault))?));
+        stored.push((writer.table, writer.ledger.stored_positions().map_err(|fault| writer.invalid_txn_error(fault))?));
     }
     let mut resume = ResumeState::default();
     let mut ahead: HashMap<Table, Vec<(Symbol, Position)>> = HashMap::new();
@@ -56,11 +56,11 @@ pub(crate) async fn resume_state(opened: &[OpenedTable]) -> Result<ResumeState, 
             // As the status of the table counts them: files of other tools without statistics are left out.
             resume.prior.rejected = files.iter().filter_map(|file| file.rows).sum();
         } else {
-            resume.rows += rows::count(files).await?;
+            resume.rows += rows::count_table_rows(files).await?;
         }
         if let Some(sources) = ahead.remove(&writer.table) {
             let files: Vec<_> = files.iter().map(|file| (file.at.clone(), file.stats.clone())).collect();
-            let found = tokio::task::spawn_blocking(move || rows::at_or_after(&files, &sources)).await;
+            let found = tokio::task::spawn_blocking(move || rows::find_rows_from(&files, &sources)).await;
             resume.already.extend(found.map_err(|_| DeltaError::Died { what: "reading lineages" })??);
         }
     }

@@ -27,9 +27,9 @@ use pinflow_connect::sink::{RowId, StoredChunk};
 /// Rows decoded at once.
 const CHUNK_ROWS: usize = 16_384;
 /// Chunks decoded ahead of whoever takes them.
-const CHUNKS_AHEAD: usize = 4;
+const MAX_CHUNKS_AHEAD: usize = 4;
 /// Threads that decode. More than two outrun the graph.
-const THREADS: usize = 2;
+const DECODER_THREADS: usize = 2;
 
 /// A chunk of rows of one table, with the columns that questions read.
 #[derive(Debug)]
@@ -48,11 +48,11 @@ enum StoredColumns {
 
 pub(super) type TimestampColumn = deltalake::arrow::array::TimestampMicrosecondArray;
 
-fn value<'a>(texts: &'a StringArray, row: usize) -> Option<Cow<'a, str>> {
+fn text_value<'a>(texts: &'a StringArray, row: usize) -> Option<Cow<'a, str>> {
     texts.is_valid(row).then(|| Cow::Borrowed(texts.value(row)))
 }
 
-fn time(times: Option<&TimestampColumn>, row: usize) -> Option<Micros> {
+fn time_value(times: Option<&TimestampColumn>, row: usize) -> Option<Micros> {
     times.filter(|times| times.is_valid(row)).map(|times| times.value(row))
 }
 
@@ -75,24 +75,24 @@ impl StoredChunk for StoredRows {
                         title: None,
                         description: None,
                         follower_count: follower_count.is_valid(row).then(|| follower_count.value(row)),
-                        poster_name: value(poster_name, row),
+                        poster_name: text_value(poster_name, row),
                         tag_list: None,
                         is_image_or_video: None,
                         image_src: None,
                         save_location: None,
-                        category: value(category, row),
+                        category: text_value(category, row),
                     };
                     rows.pin(lineage, &pin);
                 }
                 StoredColumns::Geo { country, timestamp } => {
-                    let timestamp = time(timestamp.as_ref(), row);
-                    rows.geo(lineage, &Geo { ind, country: value(country, row), coordinates: None, timestamp });
+                    let timestamp = time_value(timestamp.as_ref(), row);
+                    rows.geo(lineage, &Geo { ind, country: text_value(country, row), coordinates: None, timestamp });
                 }
                 StoredColumns::User { user_name, age, date_joined } => {
                     // A cleaned age is in 0…150; another engine may have stored what it liked.
                     let age = age.is_valid(row).then(|| age.value(row)).and_then(|age| u8::try_from(age).ok());
-                    let date_joined = time(date_joined.as_ref(), row);
-                    rows.user(lineage, &User { ind, user_name: value(user_name, row), age, date_joined });
+                    let date_joined = time_value(date_joined.as_ref(), row);
+                    rows.user(lineage, &User { ind, user_name: text_value(user_name, row), age, date_joined });
                 }
             }
         }
@@ -104,7 +104,7 @@ impl StoredChunk for StoredRows {
 }
 
 /// The columns that questions read.
-fn wanted(table: Table) -> &'static [&'static str] {
+fn question_columns(table: Table) -> &'static [&'static str] {
     match table {
         Table::Pin => &["ind", "poster_name", "follower_count", "category"],
         Table::Geo => &["ind", "country", "timestamp"],
@@ -115,8 +115,8 @@ fn wanted(table: Table) -> &'static [&'static str] {
 
 /// Decodes files on background threads; chunks come in no order.
 pub(crate) fn read_back(files: Vec<(Table, FileAt)>) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
-    let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
-    let threads = THREADS.min(files.len());
+    let (sender, receiver) = mpsc::channel(MAX_CHUNKS_AHEAD);
+    let threads = DECODER_THREADS.min(files.len());
     let queue = Arc::new(Mutex::new(files.into_iter()));
     for number in 0..threads {
         let (queue, sender, spare) = (queue.clone(), sender.clone(), sender.clone());
@@ -148,9 +148,9 @@ pub(crate) fn read_back(files: Vec<(Table, FileAt)>) -> mpsc::Receiver<Result<St
 
 fn read_file(table: Table, file: &FileAt, mut each: impl FnMut(StoredRows) -> bool) -> Result<(), DeltaError> {
     let (path, mut sources) = (&file.path, SourceSymbols::default());
-    for batch in batches(file, wanted(table).iter().chain(&LINEAGE))? {
+    for batch in read_batches(file, question_columns(table).iter().chain(&LINEAGE))? {
         let batch = batch.map_err(|cause| DeltaError::File { path: path.to_owned(), cause })?;
-        if !each(decode(table, &batch, path, &mut sources)?) {
+        if !each(decode_rows(table, &batch, path, &mut sources)?) {
             return Ok(());
         }
     }
@@ -160,7 +160,7 @@ fn read_file(table: Table, file: &FileAt, mut each: impl FnMut(StoredRows) -> bo
 const LINEAGE: [&str; 4] = ["_source", "_position", "_sub", "_arrived_at"];
 
 /// The batches of a file, with some of its columns.
-pub(super) fn batches<'a>(
+pub(super) fn read_batches<'a>(
     file: &FileAt,
     columns: impl Iterator<Item = &'a &'static str>,
 ) -> Result<impl Iterator<Item = Result<RecordBatch, ParquetError>>, DeltaError> {
@@ -172,7 +172,12 @@ pub(super) fn batches<'a>(
 }
 
 /// A column by name, in the type of the contract; other engines may have stored it in another.
-pub(super) fn column(batch: &RecordBatch, name: &str, kind: &DataType, path: &Path) -> Result<ArrayRef, DeltaError> {
+pub(super) fn read_column(
+    batch: &RecordBatch,
+    name: &str,
+    kind: &DataType,
+    path: &Path,
+) -> Result<ArrayRef, DeltaError> {
     let found = batch.column_by_name(name);
     let found = found.ok_or_else(|| row_error(path, format!("no column {name}")))?;
     if found.data_type() == kind {
@@ -185,13 +190,13 @@ pub(super) fn row_error(path: &Path, what: String) -> DeltaError {
     DeltaError::Row { path: path.to_owned(), what }
 }
 
-fn decode(
+fn decode_rows(
     table: Table,
     batch: &RecordBatch,
     path: &Path,
     sources: &mut SourceSymbols,
 ) -> Result<StoredRows, DeltaError> {
-    let get = |name: &str, kind: DataType| column(batch, name, &kind, path);
+    let get = |name: &str, kind: DataType| read_column(batch, name, &kind, path);
     let text = |name: &str| Ok::<_, DeltaError>(get(name, DataType::Utf8)?.as_string::<i32>().clone());
     let long = |name: &str| Ok::<_, DeltaError>(get(name, DataType::Int64)?.as_primitive::<Int64Type>().clone());
     let times = |name: &str| {
@@ -218,8 +223,8 @@ fn decode(
     };
     let arrived = times("_arrived_at")?;
     let mut lineages = Vec::with_capacity(batch.num_rows());
-    deliveries(batch, path, sources, |row, RowId { source, position, sub }| {
-        lineages.push(Lineage { arrived_at: time(arrived.as_ref(), row), source, position, sub });
+    for_each_row(batch, path, sources, |row, RowId { source, position, sub }| {
+        lineages.push(Lineage { arrived_at: time_value(arrived.as_ref(), row), source, position, sub });
     })?;
     Ok(StoredRows { columns, inds, lineages })
 }
@@ -231,7 +236,7 @@ pub(super) struct SourceSymbols {
 }
 
 impl SourceSymbols {
-    fn symbol(&mut self, text: &str) -> Symbol {
+    fn intern(&mut self, text: &str) -> Symbol {
         match self.last {
             Some(last) if *last.text() == *text => last,
             _ => *self.last.insert(Symbol::new(text)),
@@ -240,7 +245,7 @@ impl SourceSymbols {
 }
 
 /// Calls `each` with every row's place in the batch and what names it.
-pub(super) fn deliveries(
+pub(super) fn for_each_row(
     batch: &RecordBatch,
     path: &Path,
     sources: &mut SourceSymbols,
@@ -275,9 +280,9 @@ fn read_lineages(
         return Ok(());
     }
     let texts =
-        |name: &str| Ok::<_, DeltaError>(column(batch, name, &DataType::Utf8, path)?.as_string::<i32>().clone());
+        |name: &str| Ok::<_, DeltaError>(read_column(batch, name, &DataType::Utf8, path)?.as_string::<i32>().clone());
     let (names, positions) = (texts("_source")?, texts("_position")?);
-    let subs = column(batch, "_sub", &DataType::Int32, path)?.as_primitive::<Int32Type>().clone();
+    let subs = read_column(batch, "_sub", &DataType::Int32, path)?.as_primitive::<Int32Type>().clone();
     for row in 0..batch.num_rows() {
         let nulls =
             [("_source", names.is_null(row)), ("_position", positions.is_null(row)), ("_sub", subs.is_null(row))];
@@ -289,7 +294,7 @@ fn read_lineages(
         let delivery = match (Position::parse(text.as_bytes()), u32::try_from(sub)) {
             (None, _) => Err(format!("_position `{text}` is no number")),
             (_, Err(_)) => Err(format!("_sub {sub} is negative")),
-            (Some(position), Ok(sub)) => Ok(RowId { source: sources.symbol(names.value(row)), position, sub }),
+            (Some(position), Ok(sub)) => Ok(RowId { source: sources.intern(names.value(row)), position, sub }),
         };
         each(row, delivery);
     }
@@ -297,19 +302,19 @@ fn read_lineages(
 }
 
 /// Calls `each` with what names every row of a file.
-pub(crate) fn each_delivery(file: &FileAt, mut each: impl FnMut(RowId)) -> Result<(), DeltaError> {
+pub(crate) fn for_each_row_id(file: &FileAt, mut each: impl FnMut(RowId)) -> Result<(), DeltaError> {
     let (path, mut sources) = (&file.path, SourceSymbols::default());
-    for batch in batches(file, LINEAGE[..3].iter())? {
+    for batch in read_batches(file, LINEAGE[..3].iter())? {
         let batch = batch.map_err(|cause| DeltaError::File { path: path.to_owned(), cause })?;
-        deliveries(&batch, path, &mut sources, |_, delivery| each(delivery))?;
+        for_each_row(&batch, path, &mut sources, |_, delivery| each(delivery))?;
     }
     Ok(())
 }
 
 /// Calls `each` with what names every row of a file, or why nothing does.
-pub(crate) fn each_lineage(file: &FileAt, mut each: impl FnMut(Result<RowId, String>)) -> Result<(), DeltaError> {
+pub(crate) fn for_each_lineage(file: &FileAt, mut each: impl FnMut(Result<RowId, String>)) -> Result<(), DeltaError> {
     let (path, mut sources) = (&file.path, SourceSymbols::default());
-    for batch in batches(file, LINEAGE[..3].iter())? {
+    for batch in read_batches(file, LINEAGE[..3].iter())? {
         let batch = batch.map_err(|cause| DeltaError::File { path: path.to_owned(), cause })?;
         read_lineages(&batch, path, &mut sources, |_, delivery| each(delivery))?;
     }
@@ -328,7 +333,7 @@ pub(crate) fn read_all_columns(file: &FileAt) -> Result<u64, DeltaError> {
 }
 
 /// Every delivery that files hold at or after a position of its source.
-pub(crate) fn at_or_after(
+pub(crate) fn find_rows_from(
     files: &[(FileAt, Option<String>)],
     sources: &[(Symbol, Position)],
 ) -> Result<HashSet<RowId, KeyedState>, DeltaError> {
@@ -339,7 +344,7 @@ pub(crate) fn at_or_after(
         if stats.as_deref().and_then(position_bounds).is_some_and(|(_, greatest)| greatest < least) {
             continue;
         }
-        each_delivery(file, |delivery| {
+        for_each_row_id(file, |delivery| {
             if from.get(&delivery.source).is_some_and(|from| delivery.position >= *from) {
                 found.insert(delivery);
             }
@@ -360,7 +365,7 @@ pub(crate) fn position_bounds(stats: &str) -> Option<(Position, Position)> {
 }
 
 /// Rows in files; those without statistics are read.
-pub(crate) async fn count(files: &[ActiveFile]) -> Result<u64, DeltaError> {
+pub(crate) async fn count_table_rows(files: &[ActiveFile]) -> Result<u64, DeltaError> {
     let mut rows = 0;
     for file in files {
         rows += match file.rows {

@@ -39,31 +39,31 @@ impl Table {
 
     /// Whether rows of a partition can go to this table.
     #[must_use]
-    pub fn takes(self, carries: StreamHint) -> bool {
+    pub fn accepts(self, carries: StreamHint) -> bool {
         match carries {
             StreamHint::Auto => true,
             StreamHint::Only(stream) => self == Table::Rejected || self == Table::from(stream),
         }
     }
 
-    pub(crate) fn columns(self) -> &'static [TableColumn] {
+    pub(crate) fn own_columns(self) -> &'static [TableColumn] {
         match self {
-            Table::Rejected => REJECTED,
-            Table::Pin => PIN,
-            Table::Geo => GEO,
-            Table::User => USER,
+            Table::Rejected => REJECTED_COLUMNS,
+            Table::Pin => PIN_COLUMNS,
+            Table::Geo => GEO_COLUMNS,
+            Table::User => USER_COLUMNS,
         }
     }
 
     /// The schema of the table's batches; the lineage columns stand last.
-    pub(crate) fn arrow(self) -> SchemaRef {
-        static SCHEMAS: LazyLock<[SchemaRef; 4]> = LazyLock::new(|| Table::ALL.map(arrow_schema));
+    pub(crate) fn arrow_schema(self) -> SchemaRef {
+        static SCHEMAS: LazyLock<[SchemaRef; 4]> = LazyLock::new(|| Table::ALL.map(build_arrow_schema));
         SCHEMAS[self as usize].clone()
     }
 
     /// The schema as the table's log states it.
-    pub(crate) fn delta(self) -> Vec<DeltaField> {
-        all(self).map(|column| DeltaField::nullable(column.name, column.kind.delta())).collect()
+    pub(crate) fn delta_fields(self) -> Vec<DeltaField> {
+        all_columns(self).map(|column| DeltaField::nullable(column.name, column.kind.delta_type())).collect()
     }
 }
 
@@ -109,7 +109,7 @@ pub(crate) enum TableColumnType {
 }
 
 impl TableColumnType {
-    fn arrow(self) -> DataType {
+    fn arrow_type(self) -> DataType {
         match self {
             TableColumnType::Long => DataType::Int64,
             TableColumnType::Int => DataType::Int32,
@@ -120,7 +120,7 @@ impl TableColumnType {
         }
     }
 
-    fn delta(self) -> DeltaType {
+    fn delta_type(self) -> DeltaType {
         DeltaType::Primitive(match self {
             TableColumnType::Pair => return ArrayType::new(DeltaType::Primitive(PrimitiveType::Double), true).into(),
             TableColumnType::Long => PrimitiveType::Long,
@@ -132,70 +132,71 @@ impl TableColumnType {
     }
 }
 
-const fn column(name: &'static str, kind: TableColumnType) -> TableColumn {
+const fn typed_column(name: &'static str, kind: TableColumnType) -> TableColumn {
     TableColumn { name, kind, repeats: false, bounds: true }
 }
-const fn text(name: &'static str) -> TableColumn {
+const fn text_column(name: &'static str) -> TableColumn {
     TableColumn { name, kind: TableColumnType::Text, repeats: false, bounds: false }
 }
-const fn repeating(name: &'static str) -> TableColumn {
+const fn repeating_text_column(name: &'static str) -> TableColumn {
     TableColumn { name, kind: TableColumnType::Text, repeats: true, bounds: true }
 }
 
-const PIN: &[TableColumn] = &[
-    column("ind", TableColumnType::Long),
-    text("unique_id"),
-    text("title"),
-    text("description"),
+const PIN_COLUMNS: &[TableColumn] = &[
+    typed_column("ind", TableColumnType::Long),
+    text_column("unique_id"),
+    text_column("title"),
+    text_column("description"),
     TableColumn { name: "follower_count", kind: TableColumnType::Long, repeats: true, bounds: true },
-    repeating("poster_name"),
-    text("tag_list"),
-    repeating("is_image_or_video"),
-    text("image_src"),
-    repeating("save_location"),
-    repeating("category"),
+    repeating_text_column("poster_name"),
+    text_column("tag_list"),
+    repeating_text_column("is_image_or_video"),
+    text_column("image_src"),
+    repeating_text_column("save_location"),
+    repeating_text_column("category"),
 ];
-const GEO: &[TableColumn] = &[
-    column("ind", TableColumnType::Long),
-    repeating("country"),
+const GEO_COLUMNS: &[TableColumn] = &[
+    typed_column("ind", TableColumnType::Long),
+    repeating_text_column("country"),
     TableColumn { name: "coordinates", kind: TableColumnType::Pair, repeats: false, bounds: false },
-    column("timestamp", TableColumnType::Time),
+    typed_column("timestamp", TableColumnType::Time),
 ];
-const USER: &[TableColumn] = &[
-    column("ind", TableColumnType::Long),
-    repeating("user_name"),
+const USER_COLUMNS: &[TableColumn] = &[
+    typed_column("ind", TableColumnType::Long),
+    repeating_text_column("user_name"),
     TableColumn { name: "age", kind: TableColumnType::Int, repeats: true, bounds: true },
-    column("date_joined", TableColumnType::Time),
+    typed_column("date_joined", TableColumnType::Time),
 ];
-const REJECTED: &[TableColumn] = &[
-    repeating("stream"),
-    repeating("reason"),
-    text("detail"),
+const REJECTED_COLUMNS: &[TableColumn] = &[
+    repeating_text_column("stream"),
+    repeating_text_column("reason"),
+    text_column("detail"),
     TableColumn { name: "payload", kind: TableColumnType::Bytes, repeats: false, bounds: false },
-    column("payload_bytes", TableColumnType::Long),
-    text("payload_sha256"),
+    typed_column("payload_bytes", TableColumnType::Long),
+    text_column("payload_sha256"),
 ];
 /// Where a row came from; last in every table.
-pub(crate) const LINEAGE: &[TableColumn] = &[
-    repeating("_source"),
+pub(crate) const LINEAGE_COLUMNS: &[TableColumn] = &[
+    repeating_text_column("_source"),
     TableColumn { name: "_position", kind: TableColumnType::Text, repeats: false, bounds: true },
     TableColumn { name: "_sub", kind: TableColumnType::Int, repeats: true, bounds: true },
-    column("_arrived_at", TableColumnType::Time),
+    typed_column("_arrived_at", TableColumnType::Time),
 ];
 
 /// Every column of a table in the order of the contract.
-pub(crate) fn all(table: Table) -> impl Iterator<Item = &'static TableColumn> {
-    table.columns().iter().chain(LINEAGE)
+pub(crate) fn all_columns(table: Table) -> impl Iterator<Item = &'static TableColumn> {
+    table.own_columns().iter().chain(LINEAGE_COLUMNS)
 }
 
-fn arrow_schema(table: Table) -> SchemaRef {
-    let fields: Vec<Field> = all(table).map(|column| Field::new(column.name, column.kind.arrow(), true)).collect();
+fn build_arrow_schema(table: Table) -> SchemaRef {
+    let fields: Vec<Field> =
+        all_columns(table).map(|column| Field::new(column.name, column.kind.arrow_type(), true)).collect();
     Arc::new(Schema::new(fields))
 }
 
 /// What keeps the schema that a log states from being the table's; `None` if it is.
-pub(crate) fn difference(table: Table, found: &StructType) -> Option<String> {
-    let wanted = table.delta();
+pub(crate) fn schema_difference(table: Table, found: &StructType) -> Option<String> {
+    let wanted = table.delta_fields();
     let found: Vec<&DeltaField> = found.fields().collect();
     for (at, wanted) in wanted.iter().enumerate() {
         let Some(field) = found.get(at) else {

@@ -12,7 +12,7 @@ impl From<DeltaError> for SinkError {
 }
 
 /// Chunks on their way from the decoders to the engine, beyond those that the decoders hold.
-const CHUNKS: usize = 2;
+const MAX_BUFFERED_CHUNKS: usize = 2;
 
 impl WindowSink for DeltaTables {
     type Encoder = DeltaEncoder;
@@ -23,7 +23,7 @@ impl WindowSink for DeltaTables {
 
     fn read_back(&self) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>> {
         let mut chunks = DeltaTables::read_back(self);
-        let (sender, receiver) = mpsc::channel(CHUNKS);
+        let (sender, receiver) = mpsc::channel(MAX_BUFFERED_CHUNKS);
         tokio::spawn(async move {
             while let Some(chunk) = chunks.recv().await {
                 let chunk = chunk.map(|rows| Box::new(rows) as Box<dyn StoredChunk>).map_err(SinkError::from);

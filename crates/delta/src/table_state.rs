@@ -99,7 +99,7 @@ impl TableState {
             return Ok(None);
         }
         let format = self.format.clone();
-        let join = move || file::join(&format, encoded.into_iter().collect::<Result<_, _>>()?);
+        let join = move || file::join_groups(&format, encoded.into_iter().collect::<Result<_, _>>()?);
         let joined = tokio::task::spawn_blocking(join).await;
         let joined = joined.map_err(|_| DeltaError::Died { what: "encoding rows" })?;
         let table = self.writer.table.name();
@@ -115,7 +115,7 @@ impl TableState {
         epoch: Epoch,
         last: bool,
     ) -> Result<(), DeltaError> {
-        for moved in reached.iter().filter(|moved| self.writer.table.takes(moved.carries)) {
+        for moved in reached.iter().filter(|moved| self.writer.table.accepts(moved.carries)) {
             self.deferred.insert(moved.key.clone(), moved.clone());
         }
         let waiting: Vec<_> = self.deferred.values().cloned().collect();
@@ -127,11 +127,11 @@ impl TableState {
             }
             let since = *self.deferred_since.get_or_insert_with(Instant::now);
             let behind =
-                |moved: &PartitionReached| moved.reached.rows.saturating_sub(self.writer.ledger.rows(&moved.key));
+                |moved: &PartitionReached| moved.reached.rows.saturating_sub(self.writer.ledger.rows_read(&moved.key));
             // Where a partition begins never rides: its source waits for it, and reads nothing before it is durable.
             let begins = |moved: &PartitionReached| {
                 moved.reached.rows == 0
-                    && self.writer.ledger.next(&moved.key).is_none()
+                    && self.writer.ledger.next_position(&moved.key).is_none()
                     && self.writer.table != Table::Rejected
             };
             let begun = moves.iter().any(begins);
@@ -169,7 +169,7 @@ impl TableState {
         if self.has_foreign_compaction() {
             return;
         }
-        if self.compaction.is_none() && self.files >= self.compacted + how.files_min as u64 {
+        if self.compaction.is_none() && self.files >= self.compacted + how.min_files as u64 {
             let (log, table) = (self.writer.log.clone(), self.writer.table);
             self.compaction =
                 Some(maintenance::spawn(maintenance::compact(log, table, compression, how, Arc::clone(one))));

@@ -101,7 +101,7 @@ impl DeltaTables {
     /// # Errors
     /// Whatever is wrong with a table, before anything was written to it.
     pub async fn open(settings: TablesSettings) -> Result<(DeltaTables, ResumeState), DeltaError> {
-        let opened = open::open(&settings).await?;
+        let opened = open::open_tables(&settings).await?;
         let resume = resume_state(&opened).await?;
         let held = opened.iter().filter(|opened| opened.writer.table != Table::Rejected);
         let held = held.flat_map(|opened| opened.files.iter().map(|file| (opened.writer.table, file.at.clone())));
@@ -191,7 +191,7 @@ impl DeltaTables {
         let Window { epoch, mut batches, reached, .. } = window;
         let writers = self.states.iter().map(|state| {
             let table = state.writer.table;
-            state.write_file(batches.iter_mut().filter_map(|worker| worker.take(table)).collect())
+            state.write_file(batches.iter_mut().filter_map(|worker| worker.take_group(table)).collect())
         });
         let files = try_join_all(writers.collect::<Vec<_>>()).await?;
         self.commit_files(&files, &reached, epoch, false).await
@@ -232,9 +232,9 @@ impl DeltaTables {
                 retry.back_off(what, &cause).await;
             }
         }
-        claim::fence(self.states.iter_mut().map(|state| &mut state.writer)).await?;
+        claim::claim_tables(self.states.iter_mut().map(|state| &mut state.writer)).await?;
         // Another writer can have slipped in between the look and the fence.
-        self.states.iter().zip(seen).try_for_each(|(state, seen)| claim::check_only_fenced(&state.writer, seen))
+        self.states.iter().zip(seen).try_for_each(|(state, seen)| claim::check_only_claimed(&state.writer, seen))
     }
 
     fn begin_commit(&mut self) -> Result<(), DeltaError> {

@@ -25,20 +25,20 @@ use super::error::DeltaError;
 use super::input::FileAt;
 use super::inspect::{TableContents, missing_tables};
 use super::log::TableLog;
-use super::rows::{each_lineage, position_bounds, read_all_columns};
+use super::rows::{for_each_lineage, position_bounds, read_all_columns};
 use super::schema::Table;
 use pinflow_connect::sink::RowId;
 use pinflow_core::position;
 use pinflow_storage::error_summary;
 
 /// Rows sorted at once: 32 bytes each.
-const ROWS_AT_ONCE: u64 = 8_000_000;
+const MAX_SORTED_ROWS: u64 = 8_000_000;
 /// Bits of a position that are left out in the name of its range: so many positions lie in one range.
 const RANGE_BITS: u32 = 16;
 /// The same for sequence numbers of Kinesis, whose consecutive ones differ by 2^80 and more.
 const WIDE_RANGE_BITS: u32 = 96;
 /// Violations told of each kind and partition; the others are counted.
-const EXAMPLES: u64 = 5;
+const MAX_EXAMPLES: u64 = 5;
 
 /// What was proved, or what stands against it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -120,7 +120,7 @@ struct PositionRange {
 }
 
 impl PositionRange {
-    fn of(position: Position) -> PositionRange {
+    fn containing(position: Position) -> PositionRange {
         match position.narrow() {
             Some(_) => PositionRange { is_wide: false, number: position.shifted(RANGE_BITS) },
             None => PositionRange { is_wide: true, number: position.shifted(WIDE_RANGE_BITS) },
@@ -157,44 +157,44 @@ pub async fn verify(
 ) -> Result<VerifyReport, DeltaError> {
     let tables = std::sync::Arc::new(tables);
     let read = std::sync::Arc::clone(&tables);
-    let checked = tokio::task::spawn_blocking(move || check(&read, columns, on_progress)).await;
-    let (mut verdict, foreign) = checked.map_err(|_| DeltaError::Died { what: "the check of all rows" })??;
+    let checked = tokio::task::spawn_blocking(move || check_tables(&read, columns, on_progress)).await;
+    let (mut report, foreign) = checked.map_err(|_| DeltaError::Died { what: "the check of all rows" })??;
     for rows in foreign {
-        verdict.add_violation(describe_foreign_rows(rows, &tables).await?);
+        report.add_violation(describe_foreign_rows(rows, &tables).await?);
     }
-    Ok(verdict)
+    Ok(report)
 }
 
 /// Checks the tables; blocks while it reads them.
-fn check(
+fn check_tables(
     tables: &[TableContents],
     columns: ColumnScope,
     on_progress: impl FnMut(VerifyProgress),
 ) -> Result<(VerifyReport, Vec<ForeignRows>), DeltaError> {
-    let mut verdict = VerifyReport { columns, ..VerifyReport::default() };
-    let mut files: Vec<FileToVerify> = tables.iter().flat_map(files).collect();
+    let mut report = VerifyReport { columns, ..VerifyReport::default() };
+    let mut files: Vec<FileToVerify> = tables.iter().flat_map(files_to_verify).collect();
     let mut damaged = HashSet::new();
     if columns == ColumnScope::All {
-        damaged = find_damaged_files(&files, on_progress, &mut verdict);
+        damaged = find_damaged_files(&files, on_progress, &mut report);
         files.retain(|file| !damaged.contains(&file.at.path));
     }
     if !damaged.is_empty() {
         let what = "rows of damaged files were not counted, so whether other rows are missing is unknown";
-        verdict.unproved.push(what.to_owned());
+        report.unproved.push(what.to_owned());
     }
-    missing_tables(tables).into_iter().for_each(|what| verdict.add_violation(what));
-    let is_whole = is_whole(tables, &mut verdict) && damaged.is_empty();
-    let positions = positions(tables);
-    let (counts, foreign) = count(&files, &positions, tables, &mut verdict)?;
+    missing_tables(tables).into_iter().for_each(|what| report.add_violation(what));
+    let is_whole = is_whole(tables, &mut report) && damaged.is_empty();
+    let positions = source_totals(tables);
+    let (counts, foreign) = count_rows(&files, &positions, tables, &mut report)?;
     if is_whole {
-        ledger(&positions, &mut verdict);
+        check_ledger(&positions, &mut report);
     }
-    repeats(&files, &counts, &positions, is_whole, &mut verdict)?;
-    Ok((verdict, foreign))
+    check_repeats(&files, &counts, &positions, is_whole, &mut report)?;
+    Ok((report, foreign))
 }
 
 /// Whether all tables are there that the ledger law speaks of.
-fn is_whole(tables: &[TableContents], verdict: &mut VerifyReport) -> bool {
+fn is_whole(tables: &[TableContents], report: &mut VerifyReport) -> bool {
     let is_there = |table: &Table| tables.iter().any(|contents| contents.which == *table);
     if Table::ALL.iter().all(is_there) {
         return true;
@@ -202,7 +202,7 @@ fn is_whole(tables: &[TableContents], verdict: &mut VerifyReport) -> bool {
     let is_written = tables.iter().any(|contents| !contents.reached.is_empty());
     let found: Vec<_> = tables.iter().map(|contents| contents.table).collect();
     if is_written {
-        verdict.unproved.push(format!(
+        report.unproved.push(format!(
             "only {} of the four tables was checked, so whether rows were lost is unknown; verify the folder that holds \
              pin, geo, user and rejected",
             found.join(", ")
@@ -215,7 +215,7 @@ fn is_whole(tables: &[TableContents], verdict: &mut VerifyReport) -> bool {
 fn find_damaged_files(
     files: &[FileToVerify],
     mut on_progress: impl FnMut(VerifyProgress),
-    verdict: &mut VerifyReport,
+    report: &mut VerifyReport,
 ) -> HashSet<PathBuf> {
     let mut damaged = HashSet::new();
     let mut progress = VerifyProgress { bytes: 0, bytes_total: files.iter().map(|file| file.bytes).sum() };
@@ -227,7 +227,7 @@ fn find_damaged_files(
         };
         if let Some(fault) = fault {
             let path = at.path.display();
-            verdict.add_violation(format!("{table}: {path} is damaged ({fault}); restore this file from a backup"));
+            report.add_violation(format!("{table}: {path} is damaged ({fault}); restore this file from a backup"));
             damaged.insert(at.path.clone());
         }
         progress.bytes += bytes;
@@ -251,7 +251,7 @@ async fn describe_foreign_rows(rows: ForeignRows, tables: &[TableContents]) -> R
     ))
 }
 
-fn files(contents: &TableContents) -> impl Iterator<Item = FileToVerify> {
+fn files_to_verify(contents: &TableContents) -> impl Iterator<Item = FileToVerify> {
     let table = contents.which;
     contents.active.iter().map(move |file| FileToVerify {
         table,
@@ -270,7 +270,7 @@ struct SourceTotals {
 }
 
 /// The least position of each source over the tables that know it, as a restart would resume.
-fn positions(tables: &[TableContents]) -> BTreeMap<Symbol, SourceTotals> {
+fn source_totals(tables: &[TableContents]) -> BTreeMap<Symbol, SourceTotals> {
     let stored: Vec<_> = tables.iter().map(|contents| (contents.which, contents.reached.clone())).collect();
     let deleted = |key: &str| tables.iter().filter_map(|contents| contents.deleted.get(key)).sum();
     let known = super::decide::resume_points(&stored).into_iter().map(|(key, resumed)| {
@@ -281,11 +281,11 @@ fn positions(tables: &[TableContents]) -> BTreeMap<Symbol, SourceTotals> {
 }
 
 /// The first pass: counts rows, and finds those at or after their table's position.
-fn count(
+fn count_rows(
     files: &[FileToVerify],
     positions: &BTreeMap<Symbol, SourceTotals>,
     tables: &[TableContents],
-    verdict: &mut VerifyReport,
+    report: &mut VerifyReport,
 ) -> Result<(RangeCounts, Vec<ForeignRows>), DeltaError> {
     let (mut counts, mut foreign) = (RangeCounts::new(), Vec::new());
     let mut before: BTreeMap<Symbol, (u64, u64)> = BTreeMap::new();
@@ -299,8 +299,8 @@ fn count(
     for file in files {
         let rejected = u64::from(file.table == Table::Rejected);
         let (mut without, mut first_fault) = (0, None);
-        each_lineage(&file.at, |delivery| {
-            verdict.rows += 1;
+        for_each_lineage(&file.at, |delivery| {
+            report.rows += 1;
             let delivery = match delivery {
                 Ok(delivery) => delivery,
                 Err(fault) => {
@@ -310,7 +310,7 @@ fn count(
                 }
             };
             let RowId { source, position, .. } = delivery;
-            *counts.entry((source, PositionRange::of(position))).or_default() += 1;
+            *counts.entry((source, PositionRange::containing(position))).or_default() += 1;
             if positions.get(&source).is_some_and(|known| position < known.next) {
                 let (rows, of_them) = before.entry(source).or_default();
                 (*rows, *of_them) = (*rows + 1, *of_them + rejected);
@@ -324,7 +324,7 @@ fn count(
         }
     }
     for ((source, table), (rows, first)) in beyond {
-        verdict.add_violation(format!(
+        report.add_violation(format!(
             "{table}: {rows} rows of {source} stand at or after its stored position, for example {}",
             first.position
         ));
@@ -333,14 +333,14 @@ fn count(
         let (found, rejected) = before.get(source).copied().unwrap_or_default();
         let source = source.text().to_owned();
         let SourceTotals { next, stored, deleted } = *known;
-        verdict.partitions.push(PartitionReport { source, next, stored, found, rejected, deleted });
+        report.partitions.push(PartitionReport { source, next, stored, found, rejected, deleted });
     }
     Ok((counts, foreign))
 }
 
-fn ledger(positions: &BTreeMap<Symbol, SourceTotals>, verdict: &mut VerifyReport) {
-    debug_assert_eq!(positions.len(), verdict.partitions.len());
-    for PartitionReport { source, next, stored, found, deleted, .. } in verdict.partitions.clone() {
+fn check_ledger(positions: &BTreeMap<Symbol, SourceTotals>, report: &mut VerifyReport) {
+    debug_assert_eq!(positions.len(), report.partitions.len());
+    for PartitionReport { source, next, stored, found, deleted, .. } in report.partitions.clone() {
         if stored == found + deleted {
             continue;
         }
@@ -348,68 +348,70 @@ fn ledger(positions: &BTreeMap<Symbol, SourceTotals>, verdict: &mut VerifyReport
         let what =
             format!("{source}: {stored} rows were read before position {next}{but}, the tables hold {found} of them");
         if found > stored {
-            verdict.add_violation(what);
+            report.add_violation(what);
         } else {
-            verdict.violations.push(what);
+            report.violations.push(what);
         }
     }
 }
 
 /// The further passes: sorts ranges of positions, and finds repeats and, in recordings, gaps.
-fn repeats(
+fn check_repeats(
     files: &[FileToVerify],
     counts: &RangeCounts,
     positions: &BTreeMap<Symbol, SourceTotals>,
     whole: bool,
-    verdict: &mut VerifyReport,
+    report: &mut VerifyReport,
 ) -> Result<(), DeltaError> {
-    let mut tallies: BTreeMap<Symbol, SourceCheck> = BTreeMap::new();
+    let mut checks: BTreeMap<Symbol, SourceCheck> = BTreeMap::new();
     let mut ranges = counts.iter().peekable();
     while ranges.peek().is_some() {
         let mut taken: HashMap<Symbol, (PositionRange, PositionRange)> = HashMap::new();
         let mut rows = 0;
         while let Some((&(source, range), count)) =
-            ranges.next_if(|(_, count)| rows == 0 || rows + **count <= ROWS_AT_ONCE)
+            ranges.next_if(|(_, count)| rows == 0 || rows + **count <= MAX_SORTED_ROWS)
         {
             rows += count;
             taken.entry(source).or_insert((range, range)).1 = range;
         }
-        for (source, mut deliveries) in gather(files, &taken)? {
+        for (source, mut deliveries) in gather_rows(files, &taken)? {
             deliveries.sort_unstable();
-            tallies
+            checks
                 .entry(source)
                 .or_default()
-                .take_in(&deliveries, positions.get(&source).map_or(Position::START, |known| known.next));
+                .add_sorted_rows(&deliveries, positions.get(&source).map_or(Position::START, |known| known.next));
         }
     }
     for (source, known) in positions {
-        let tally = tallies.remove(source).unwrap_or_default();
-        tally.report(*source, known, whole, verdict);
+        let check = checks.remove(source).unwrap_or_default();
+        check.report_violations(*source, known, whole, report);
     }
-    for (source, tally) in tallies {
-        tally.report(source, &SourceTotals { next: Position::START, stored: 0, deleted: 0 }, false, verdict);
+    for (source, check) in checks {
+        check.report_violations(source, &SourceTotals { next: Position::START, stored: 0, deleted: 0 }, false, report);
     }
     Ok(())
 }
 
 /// The rows of the given ranges, by source.
-fn gather(
+fn gather_rows(
     files: &[FileToVerify],
     taken: &HashMap<Symbol, (PositionRange, PositionRange)>,
 ) -> Result<BTreeMap<Symbol, Vec<RowPosition>>, DeltaError> {
     let mut found: BTreeMap<Symbol, Vec<RowPosition>> = BTreeMap::new();
     for file in files {
         let meets = |(low, high): (Position, Position)| {
-            taken.values().any(|(first, last)| PositionRange::of(low) <= *last && PositionRange::of(high) >= *first)
+            taken.values().any(|(first, last)| {
+                PositionRange::containing(low) <= *last && PositionRange::containing(high) >= *first
+            })
         };
         if file.bounds.is_some_and(|bounds| !meets(bounds)) {
             continue;
         }
-        each_lineage(&file.at, |delivery| {
+        for_each_lineage(&file.at, |delivery| {
             // Those without one were reported by the first pass.
             let Ok(RowId { source, position, sub }) = delivery else { return };
             let inside = |(first, last): &(PositionRange, PositionRange)| {
-                (*first..=*last).contains(&PositionRange::of(position))
+                (*first..=*last).contains(&PositionRange::containing(position))
             };
             if taken.get(&source).is_some_and(inside) {
                 found.entry(source).or_default().push((position, sub));
@@ -434,10 +436,10 @@ struct SourceCheck {
 }
 
 impl SourceCheck {
-    fn take_in(&mut self, sorted: &[RowPosition], next: Position) {
+    fn add_sorted_rows(&mut self, sorted: &[RowPosition], next: Position) {
         for pair in sorted.windows(2).filter(|pair| pair[0] == pair[1]) {
             self.repeats += 1;
-            if self.repeats <= EXAMPLES {
+            if self.repeats <= MAX_EXAMPLES {
                 self.examples.push(pair[0]);
             }
         }
@@ -446,7 +448,7 @@ impl SourceCheck {
                 continue;
             }
             let expected = self.last.map_or(Position::from(1), Position::after);
-            if position > expected && (self.gaps.len() as u64) < EXAMPLES {
+            if position > expected && (self.gaps.len() as u64) < MAX_EXAMPLES {
                 self.gaps.push((expected, position.before()));
             }
             self.distinct += 1;
@@ -454,11 +456,11 @@ impl SourceCheck {
         }
     }
 
-    fn report(mut self, source: Symbol, known: &SourceTotals, whole: bool, verdict: &mut VerifyReport) {
+    fn report_violations(mut self, source: Symbol, known: &SourceTotals, whole: bool, report: &mut VerifyReport) {
         if self.repeats > 0 {
             let examples: Vec<String> =
                 self.examples.iter().map(|(position, sub)| format!("{position}/{sub}")).collect();
-            verdict.add_violation(format!(
+            report.add_violation(format!(
                 "{source}: {} rows repeat one that is there already, for example (position/sub) {}",
                 self.repeats,
                 examples.join(", ")
@@ -474,7 +476,7 @@ impl SourceCheck {
                 self.gaps.push((last.after(), lines.into()));
             }
             let gaps: Vec<String> = self.gaps.iter().map(|(first, last)| format!("{first}-{last}")).collect();
-            verdict.violations.push(format!(
+            report.violations.push(format!(
                 "{source}: {} of {lines} lines are in no table, for example {}",
                 absent,
                 gaps.join(", ")

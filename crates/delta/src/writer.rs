@@ -32,7 +32,7 @@ use super::failpoints;
 use super::file::DataFile;
 use super::input::FileAt;
 use super::ledger::{InvalidTxn, PositionLedger, TxnIds, WriterIdentity};
-use super::log::{CommitDigest, LogAction, LogCommit, TableLog, digest};
+use super::log::{CommitDigest, LogAction, LogCommit, TableLog, commit_digest};
 use super::rows;
 use super::schema::{self, Table};
 use pinflow_connect::sink::PartitionReached;
@@ -73,8 +73,8 @@ impl TableWriter {
     /// # Errors
     /// If the table was moved away meanwhile: no new folder is made in its place.
     pub(crate) async fn put_file(&self, file: &DataFile) -> Result<(), DeltaError> {
-        let location = self.log.location(&file.name);
-        let mut retry = RetryLoop::new(&self.stalls, self.log.shown(&location));
+        let location = self.log.file_location(&file.name);
+        let mut retry = RetryLoop::new(&self.stalls, self.log.display_path(&location));
         loop {
             self.check_folder()?;
             // Overwriting is safe: the name is unique and the bytes are the same.
@@ -141,9 +141,9 @@ impl TableWriter {
         epoch: Epoch,
         number: u64,
     ) -> Result<bytes::Bytes, DeltaError> {
-        let txns = self.ids.actions(self.owner, number, moves).map_err(|fault| self.invalid_txn_error(fault))?;
+        let txns = self.ids.commit_actions(self.owner, number, moves).map_err(|fault| self.invalid_txn_error(fault))?;
         let now_ms = jiff::Timestamp::now().as_millisecond();
-        let actions = file.map(|file| Action::Add(file.add(now_ms))).into_iter().collect();
+        let actions = file.map(|file| Action::Add(file.add_action(now_ms))).into_iter().collect();
         let operation = DeltaOperation::StreamingUpdate {
             output_mode: OutputMode::Append,
             query_id: self.pipeline.clone(),
@@ -171,11 +171,11 @@ impl TableWriter {
         let lines: Vec<LogAction> =
             lines.collect::<Result<_, _>>().expect("the bytes were just encoded as lines of JSON");
         self.version += 1;
-        self.digest = Some(digest(bytes));
+        self.digest = Some(commit_digest(bytes));
         self.apply_actions(&lines)?;
         let changes = self.own_changes(&lines);
         if let Some(active) = &mut self.active {
-            active.apply(changes);
+            active.apply_changes(changes);
         }
         Ok(())
     }
@@ -183,7 +183,7 @@ impl TableWriter {
     /// The files that a commit of ours adds.
     fn own_changes(&self, lines: &[LogAction]) -> FileChanges {
         let added = lines.iter().filter_map(|line| line.add.as_ref());
-        let added = added.filter_map(|add| Some((self.log.file_of_action(&add.path)?, add.rows().unwrap_or(0))));
+        let added = added.filter_map(|add| Some((self.log.file_of_action(&add.path)?, add.row_count().unwrap_or(0))));
         FileChanges { removed: Vec::new(), added: added.collect() }
     }
 
@@ -191,13 +191,13 @@ impl TableWriter {
     pub(crate) async fn catch_up(&mut self) -> Result<(), DeltaError> {
         if let Some(known) = self.digest {
             let replaced = |what| DeltaError::Replaced { path: self.log.folder.clone(), version: self.version, what };
-            match self.log.commit(self.version).await? {
+            match self.log.read_commit(self.version).await? {
                 None => return Err(replaced("its commit is gone")),
                 Some(commit) if commit.digest != known => return Err(replaced("its commit is another one")),
                 Some(_) => {}
             }
         }
-        while let Some(commit) = self.log.commit(self.version + 1).await? {
+        while let Some(commit) = self.log.read_commit(self.version + 1).await? {
             self.apply_actions(&commit.lines)?;
             self.check_rows(&commit).await?;
             self.version += 1;
@@ -214,11 +214,11 @@ impl TableWriter {
         let lines = &commit.lines;
         if lines.iter().filter_map(|line| line.txn.as_ref()).any(|txn| self.ids.is_of_writer(&txn.app_id)) {
             let changes = self.own_changes(lines);
-            self.active.as_mut().and_then(|active| active.apply(changes));
+            self.active.as_mut().and_then(|active| active.apply_changes(changes));
             return Ok(());
         }
         let changes = file_changes(&self.log, lines).await?;
-        let fault = self.active.as_mut().and_then(|active| active.apply(changes));
+        let fault = self.active.as_mut().and_then(|active| active.apply_changes(changes));
         let commit_text = commit.describe(self.version + 1);
         if let Some(fault) = fault {
             let (path, before) = (self.log.folder.clone(), self.version);
@@ -233,7 +233,7 @@ impl TableWriter {
     fn apply_actions(&mut self, lines: &[LogAction]) -> Result<(), DeltaError> {
         for line in lines {
             if let Some(txn) = &line.txn {
-                let applied = self.ids.apply(&mut self.ledger, &txn.app_id, txn.version);
+                let applied = self.ids.apply_txn(&mut self.ledger, &txn.app_id, txn.version);
                 applied.map_err(|fault| self.invalid_txn_error(fault))?;
             }
             if let Some(protocol) = line.protocol {
@@ -312,11 +312,11 @@ async fn file_changes(log: &TableLog, lines: &[LogAction]) -> Result<FileChanges
         }
         if let Some(added) = &line.add {
             let file = log.file_of_action(&added.path).ok_or_else(|| unreadable(&added.path))?;
-            let rows = match added.rows() {
+            let rows = match added.row_count() {
                 Some(rows) => rows,
                 None => {
                     let name = file.strip_prefix(&log.folder).unwrap_or(&file).to_string_lossy().into_owned();
-                    rows::count_rows(FileAt::of(log, &name)).await?
+                    rows::count_rows(FileAt::new(log, &name)).await?
                 }
             };
             changes.added.push((file, rows));
@@ -342,7 +342,7 @@ pub(crate) fn check_metadata<'a>(
     properties: impl IntoIterator<Item = &'a str>,
 ) -> Result<(), DeltaError> {
     let path = || log.folder.clone();
-    if let Some(what) = schema::difference(table, schema) {
+    if let Some(what) = schema::schema_difference(table, schema) {
         return Err(DeltaError::Schema { path: path(), what });
     }
     if !partitions.is_empty() {

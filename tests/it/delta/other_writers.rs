@@ -194,7 +194,7 @@ async fn lost_rejections_are_found_after_repair_and_at_every_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pinflow_stops_compacting_a_table_that_another_engine_optimizes() {
-    let how = CompactionPolicy { target_bytes: 32 << 20, files_min: 4 };
+    let how = CompactionPolicy { target_bytes: 32 << 20, min_files: 4 };
     let operations = |root: &Path, table: &str| {
         let mut operations = BTreeMap::new();
         for entry in fs::read_dir(root.join(table).join("_delta_log")).unwrap() {

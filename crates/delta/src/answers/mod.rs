@@ -29,27 +29,27 @@ pub struct AnswerTablesConfig {
     /// Where the tables lie: a folder, or `s3://BUCKET/PREFIX`.
     pub url: String,
     /// Whether each answer's current rows are kept, replaced at each write.
-    #[serde(default = "AnswerTablesConfig::yes")]
+    #[serde(default = "AnswerTablesConfig::default_current")]
     pub current: bool,
     /// Whether each answer's changes are kept, added at each write.
     #[serde(default)]
     pub changes: bool,
     /// Least time between two writes, seconds. What changed back in between is no change.
-    #[serde(default = "AnswerTablesConfig::every_secs")]
+    #[serde(default = "AnswerTablesConfig::default_every_secs")]
     pub every_secs: f64,
     /// How long rows that were replaced can still be read as older versions, seconds.
-    #[serde(default = "AnswerTablesConfig::keep_secs")]
+    #[serde(default = "AnswerTablesConfig::default_keep_secs")]
     pub keep_secs: u64,
 }
 
 impl AnswerTablesConfig {
-    fn yes() -> bool {
+    fn default_current() -> bool {
         true
     }
-    fn every_secs() -> f64 {
+    fn default_every_secs() -> f64 {
         60.0
     }
-    fn keep_secs() -> u64 {
+    fn default_keep_secs() -> u64 {
         3_600
     }
 
@@ -125,7 +125,7 @@ impl AnswerTables {
     /// Brings the tables to what the answers are. `rows` are those of an answer, by its index.
     ///
     /// Gives back what failed; what did not is written, and what did is taken up again the next time.
-    pub async fn bring_to(
+    pub async fn update_tables(
         &mut self,
         epoch: Epoch,
         as_of: Timestamp,
@@ -134,7 +134,7 @@ impl AnswerTables {
         let mut failed = Vec::new();
         for table in &mut self.0 {
             let rows = rows(table.answer);
-            if let Err(error) = table.bring_to(&rows, epoch, as_of).await {
+            if let Err(error) = table.update_rows(&rows, epoch, as_of).await {
                 failed.push(error);
             }
         }

@@ -31,7 +31,7 @@ pub(super) struct EpochTime {
 
 const DIFF: &str = "_diff";
 
-fn arrow(kind: ColumnType) -> DataType {
+fn arrow_type(kind: ColumnType) -> DataType {
     match kind {
         ColumnType::Long => DataType::Int64,
         ColumnType::Text => DataType::Utf8,
@@ -39,8 +39,8 @@ fn arrow(kind: ColumnType) -> DataType {
     }
 }
 
-fn schema(columns: &[AnswerColumn], form: AnswerTableForm) -> SchemaRef {
-    let mut fields: Vec<_> = columns.iter().map(|of| Field::new(of.name, arrow(of.kind), true)).collect();
+fn arrow_schema(columns: &[AnswerColumn], form: AnswerTableForm) -> SchemaRef {
+    let mut fields: Vec<_> = columns.iter().map(|of| Field::new(of.name, arrow_type(of.kind), true)).collect();
     if form == AnswerTableForm::Changes {
         fields.push(Field::new("_epoch", DataType::Int64, true));
         fields.push(Field::new("_as_of", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true));
@@ -50,7 +50,7 @@ fn schema(columns: &[AnswerColumn], form: AnswerTableForm) -> SchemaRef {
 }
 
 /// The columns as the table's log states them.
-pub(super) fn delta(columns: &[AnswerColumn], form: AnswerTableForm) -> Vec<StructField> {
+pub(super) fn delta_fields(columns: &[AnswerColumn], form: AnswerTableForm) -> Vec<StructField> {
     let of = |kind| match kind {
         ColumnType::Long => DeltaType::LONG,
         ColumnType::Text => DeltaType::STRING,
@@ -66,20 +66,20 @@ pub(super) fn delta(columns: &[AnswerColumn], form: AnswerTableForm) -> Vec<Stru
 }
 
 /// A file of rows: as they are, or as changes. A row of an answer occurs once.
-pub(super) fn encode(
+pub(super) fn encode_rows(
     columns: &[AnswerColumn],
     form: AnswerTableForm,
     rows: &RowDiffs,
     moment: EpochTime,
 ) -> Result<Vec<u8>, ArrowError> {
-    let schema = schema(columns, form);
+    let schema = arrow_schema(columns, form);
     let mut arrays: Vec<ArrayRef> = Vec::new();
     for (at, column) in columns.iter().enumerate() {
         let cells = rows.keys().map(|row| &row.0[at]);
         arrays.push(match column.kind {
-            ColumnType::Long => Arc::new(cells.map(long).collect::<Int64Array>()),
-            ColumnType::Text => Arc::new(cells.map(text).collect::<StringArray>()),
-            ColumnType::Double => Arc::new(cells.map(double).collect::<Float64Array>()),
+            ColumnType::Long => Arc::new(cells.map(long_value).collect::<Int64Array>()),
+            ColumnType::Text => Arc::new(cells.map(text_value).collect::<StringArray>()),
+            ColumnType::Double => Arc::new(cells.map(double_value).collect::<Float64Array>()),
         });
     }
     if form == AnswerTableForm::Changes {
@@ -96,20 +96,20 @@ pub(super) fn encode(
     Ok(writer.into_inner()?)
 }
 
-fn long(cell: &AnswerCell) -> Option<i64> {
+fn long_value(cell: &AnswerCell) -> Option<i64> {
     if let AnswerCell::Long(value) = cell { Some(*value) } else { None }
 }
 
-fn text(cell: &AnswerCell) -> Option<&str> {
+fn text_value(cell: &AnswerCell) -> Option<&str> {
     if let AnswerCell::Text(value) = cell { Some(value) } else { None }
 }
 
-fn double(cell: &AnswerCell) -> Option<f64> {
+fn double_value(cell: &AnswerCell) -> Option<f64> {
     if let AnswerCell::Double(value) = cell { Some(*value) } else { None }
 }
 
 /// Adds what a file holds.
-pub(super) fn read(
+pub(super) fn read_rows(
     columns: &[AnswerColumn],
     form: AnswerTableForm,
     file: FileInput,
@@ -125,9 +125,9 @@ pub(super) fn read(
             columns.iter().map(|of| column(of.name).map(|array| (of.kind, array))).collect::<Result<_, _>>()?;
         let diffs = if form == AnswerTableForm::Changes { Some(column(DIFF)?) } else { None };
         for at in 0..batch.num_rows() {
-            let row = cells.iter().map(|(kind, array)| cell(*kind, array, at)).collect::<Result<_, _>>()?;
+            let row = cells.iter().map(|(kind, array)| read_cell(*kind, array, at)).collect::<Result<_, _>>()?;
             let diff = match diffs {
-                Some(diffs) => whole(diffs, at)?,
+                Some(diffs) => read_whole_number(diffs, at)?,
                 None => 1,
             };
             *into.entry(AnswerRow(row)).or_default() += diff;
@@ -137,26 +137,26 @@ pub(super) fn read(
     Ok(())
 }
 
-fn whole(array: &ArrayRef, at: usize) -> Result<i64, ArrowError> {
+fn read_whole_number(array: &ArrayRef, at: usize) -> Result<i64, ArrowError> {
     let numbers = array.as_primitive_opt::<Int64Type>().filter(|numbers| !numbers.is_null(at));
-    numbers.map(|numbers| numbers.value(at)).ok_or_else(|| other("whole number"))
+    numbers.map(|numbers| numbers.value(at)).ok_or_else(|| type_error("whole number"))
 }
 
-fn cell(kind: ColumnType, array: &ArrayRef, at: usize) -> Result<AnswerCell, ArrowError> {
+fn read_cell(kind: ColumnType, array: &ArrayRef, at: usize) -> Result<AnswerCell, ArrowError> {
     match kind {
-        ColumnType::Long => whole(array, at).map(AnswerCell::Long),
+        ColumnType::Long => read_whole_number(array, at).map(AnswerCell::Long),
         ColumnType::Text => {
             let texts = array.as_string_opt::<i32>().filter(|texts| !texts.is_null(at));
-            texts.map(|texts| AnswerCell::text(texts.value(at))).ok_or_else(|| other("text"))
+            texts.map(|texts| AnswerCell::text(texts.value(at))).ok_or_else(|| type_error("text"))
         }
         ColumnType::Double => {
             let numbers = array.as_primitive_opt::<Float64Type>().filter(|numbers| !numbers.is_null(at));
-            numbers.map(|numbers| AnswerCell::Double(numbers.value(at))).ok_or_else(|| other("number"))
+            numbers.map(|numbers| AnswerCell::Double(numbers.value(at))).ok_or_else(|| type_error("number"))
         }
     }
 }
 
-fn other(wanted: &str) -> ArrowError {
+fn type_error(wanted: &str) -> ArrowError {
     ArrowError::SchemaError(format!("a value is no {wanted}"))
 }
 
@@ -183,13 +183,13 @@ mod tests {
         let moment = EpochTime { epoch: 7, as_of: "2026-01-01T00:00:00.5Z".parse().unwrap() };
         let file = |name: &str, form, rows: &RowDiffs| {
             let path = folder.path().join(name);
-            std::fs::write(&path, encode(COLUMNS, form, rows, moment).unwrap()).unwrap();
+            std::fs::write(&path, encode_rows(COLUMNS, form, rows, moment).unwrap()).unwrap();
             path
         };
         let (art, tea) = (row(2018, "art", 1.5), row(2019, "=té\u{0}\"", f64::MAX));
         let current = RowDiffs::from([(art.clone(), 1), (tea.clone(), 1)]);
         let mut read_back = RowDiffs::new();
-        read(
+        read_rows(
             COLUMNS,
             AnswerTableForm::Current,
             open(&file("current", AnswerTableForm::Current, &current)),
@@ -201,11 +201,11 @@ mod tests {
         let changes = [RowDiffs::from([(art.clone(), 1), (tea.clone(), 1)]), RowDiffs::from([(art, -1)])];
         for (number, changes) in changes.iter().enumerate() {
             let path = file(&format!("changes-{number}"), AnswerTableForm::Changes, changes);
-            read(COLUMNS, AnswerTableForm::Changes, open(&path), &mut summed).unwrap();
+            read_rows(COLUMNS, AnswerTableForm::Changes, open(&path), &mut summed).unwrap();
         }
         assert_eq!(summed, RowDiffs::from([(tea, 1)]));
         let missing =
-            read(COLUMNS, AnswerTableForm::Changes, open(&folder.path().join("current")), &mut RowDiffs::new());
+            read_rows(COLUMNS, AnswerTableForm::Changes, open(&folder.path().join("current")), &mut RowDiffs::new());
         assert!(missing.unwrap_err().to_string().contains("_diff"));
     }
 }

@@ -18,7 +18,7 @@ use pinflow_dataflows::questions::Question;
 
 use super::AnswerTableForm;
 use super::rows::{self, EpochTime, RowDiffs};
-use crate::{DeltaError, PIPELINE, TableLog, active_files, builder, failed, make_folder};
+use crate::{DeltaError, PIPELINE_PROPERTY, TableLog, active_files, create_table_folder, library_error, table_builder};
 use pinflow_core::position::Epoch;
 use pinflow_storage::Location;
 
@@ -38,7 +38,7 @@ pub(super) struct AnswerTable {
     /// `None` once a write has failed: then the table must be looked at anew.
     open: Option<OpenAnswerTable>,
     /// Files that are part of no version that must be kept, with when they became so.
-    gone: VecDeque<(Instant, String)>,
+    unreferenced: VecDeque<(Instant, String)>,
 }
 
 /// The table as it stands.
@@ -56,14 +56,14 @@ impl AnswerTable {
     ) -> Result<AnswerTable, DeltaError> {
         let log = TableLog::new(&root.join(&form.name(question)))?;
         let pipeline = pipeline.to_owned();
-        Ok(AnswerTable { answer, question, form, pipeline, log, keep, open: None, gone: VecDeque::new() })
+        Ok(AnswerTable { answer, question, form, pipeline, log, keep, open: None, unreferenced: VecDeque::new() })
     }
 
     /// Creates the table, or reads what it holds.
     pub(super) async fn open(&mut self) -> Result<(), DeltaError> {
-        let handle = match self.log.newest().await? {
-            None => self.create().await?,
-            Some(_) => self.load().await?,
+        let handle = match self.log.newest_version().await? {
+            None => self.create_table().await?,
+            Some(_) => self.load_table().await?,
         };
         let files = active_files(&handle, &self.log)?;
         let (columns, form) = (self.question.columns, self.form);
@@ -73,33 +73,37 @@ impl AnswerTable {
         let held = tokio::task::spawn_blocking(move || {
             let mut held = RowDiffs::new();
             for file in files {
-                let read = rows::read(columns, form, file.open()?, &mut held);
-                read.map_err(|cause| unreadable("read", &file.path, cause))?;
+                let read = rows::read_rows(columns, form, file.open()?, &mut held);
+                read.map_err(|cause| arrow_error("read", &file.path, cause))?;
             }
             Ok::<_, DeltaError>(held)
         });
         let held = held.await.map_err(|_| DeltaError::Died { what: "reading an answer's table" })??;
-        self.find_left_over(&active).await?;
+        self.find_unreferenced_files(&active).await?;
         self.open = Some(OpenAnswerTable { handle, held });
         Ok(())
     }
 
-    async fn load(&self) -> Result<DeltaTable, DeltaError> {
-        let mut handle = builder(&self.log)?.build().map_err(failed("open", &self.log))?;
-        handle.load().await.map_err(failed("open", &self.log))?;
-        let snapshot = handle.snapshot().map_err(failed("open", &self.log))?;
+    async fn load_table(&self) -> Result<DeltaTable, DeltaError> {
+        let mut handle = table_builder(&self.log)?.build().map_err(library_error("open", &self.log))?;
+        handle.load().await.map_err(library_error("open", &self.log))?;
+        let snapshot = handle.snapshot().map_err(library_error("open", &self.log))?;
         let path = || self.log.folder.clone();
-        match snapshot.metadata().configuration().get(PIPELINE) {
+        match snapshot.metadata().configuration().get(PIPELINE_PROPERTY) {
             Some(theirs) if *theirs == self.pipeline => {}
             Some(theirs) => {
                 return Err(DeltaError::Pipeline { path: path(), theirs: theirs.clone(), ours: self.pipeline.clone() });
             }
             None => {
-                return Err(DeltaError::Foreign { path: path(), what: format!("a Delta table without {PIPELINE}") });
+                return Err(DeltaError::Foreign {
+                    path: path(),
+                    what: format!("a Delta table without {PIPELINE_PROPERTY}"),
+                });
             }
         }
-        let schema = snapshot.metadata().parse_schema().map_err(|fault| failed("read", &self.log)(fault.into()))?;
-        let wanted = rows::delta(self.question.columns, self.form);
+        let schema =
+            snapshot.metadata().parse_schema().map_err(|fault| library_error("read", &self.log)(fault.into()))?;
+        let wanted = rows::delta_fields(self.question.columns, self.form);
         let same = schema
             .fields()
             .zip(&wanted)
@@ -113,27 +117,27 @@ impl AnswerTable {
         Ok(handle)
     }
 
-    async fn create(&self) -> Result<DeltaTable, DeltaError> {
-        make_folder(&self.log)?;
+    async fn create_table(&self) -> Result<DeltaTable, DeltaError> {
+        create_table_folder(&self.log)?;
         // The log of a table that is replaced every minute is as short as its versions are kept.
         let keep = format!("interval {} seconds", self.keep.as_secs());
         let configuration = [
-            (PIPELINE.to_owned(), Some(self.pipeline.clone())),
+            (PIPELINE_PROPERTY.to_owned(), Some(self.pipeline.clone())),
             ("delta.logRetentionDuration".to_owned(), Some(keep.clone())),
             ("delta.deletedFileRetentionDuration".to_owned(), Some(keep)),
         ];
         CreateBuilder::new()
-            .with_log_store(builder(&self.log)?.build_storage().map_err(failed("create", &self.log))?)
+            .with_log_store(table_builder(&self.log)?.build_storage().map_err(library_error("create", &self.log))?)
             .with_table_name(self.form.name(self.question))
-            .with_columns(rows::delta(self.question.columns, self.form))
+            .with_columns(rows::delta_fields(self.question.columns, self.form))
             .with_raise_if_key_not_exists(false)
             .with_configuration(configuration)
             .await
-            .map_err(failed("create", &self.log))
+            .map_err(library_error("create", &self.log))
     }
 
     /// Brings the table to these rows.
-    pub(super) async fn bring_to(
+    pub(super) async fn update_rows(
         &mut self,
         rows: &BTreeSet<AnswerRow>,
         epoch: Epoch,
@@ -146,20 +150,20 @@ impl AnswerTable {
         let wanted: RowDiffs = rows.iter().map(|row| (row.clone(), 1)).collect();
         if held == wanted {
             self.open = Some(OpenAnswerTable { handle, held });
-            return self.clean().await;
+            return self.delete_expired_files().await;
         }
         let moment = EpochTime { epoch, as_of };
         let file = match self.form {
             AnswerTableForm::Current => wanted.clone(),
-            AnswerTableForm::Changes => changes(&held, &wanted),
+            AnswerTableForm::Changes => diff_rows(&held, &wanted),
         };
-        let handle = self.write(handle, file, moment).await?;
+        let handle = self.write_rows(handle, file, moment).await?;
         self.open = Some(OpenAnswerTable { handle, held: wanted });
-        self.clean().await
+        self.delete_expired_files().await
     }
 
     /// Writes a file, and commits it: in the place of all others, or beside them.
-    async fn write(
+    async fn write_rows(
         &mut self,
         mut handle: DeltaTable,
         rows: RowDiffs,
@@ -167,7 +171,7 @@ impl AnswerTable {
     ) -> Result<DeltaTable, DeltaError> {
         let mut actions = Vec::new();
         let mut replaced = Vec::new();
-        let snapshot = handle.snapshot().map_err(failed("read", &self.log))?;
+        let snapshot = handle.snapshot().map_err(library_error("read", &self.log))?;
         if self.form == AnswerTableForm::Current {
             for file in snapshot.log_data().iter() {
                 replaced.push(file.path().into_owned());
@@ -175,7 +179,7 @@ impl AnswerTable {
             }
         }
         if !rows.is_empty() {
-            actions.push(Action::Add(self.put(rows, moment).await?));
+            actions.push(Action::Add(self.put_file(rows, moment).await?));
         }
         let mode = if self.form == AnswerTableForm::Current { SaveMode::Overwrite } else { SaveMode::Append };
         let operation = DeltaOperation::Write { mode, partition_by: None, predicate: None };
@@ -190,28 +194,30 @@ impl AnswerTable {
             .with_actions(actions)
             .build(Some(snapshot), handle.log_store(), operation)
             .await
-            .map_err(failed("commit to", &self.log))?;
-        self.gone.extend(replaced.into_iter().map(|name| (Instant::now(), name)));
-        handle.update_incremental(None).await.map_err(failed("read", &self.log))?;
+            .map_err(library_error("commit to", &self.log))?;
+        self.unreferenced.extend(replaced.into_iter().map(|name| (Instant::now(), name)));
+        handle.update_incremental(None).await.map_err(library_error("read", &self.log))?;
         if let Some(version) = handle.version()
             && version % CHECKPOINT_COMMITS == 0
         {
-            checkpoints::create_checkpoint(&handle, None).await.map_err(failed("make a checkpoint of", &self.log))?;
-            checkpoints::cleanup_metadata(&handle, None).await.map_err(failed("clean the log of", &self.log))?;
+            checkpoints::create_checkpoint(&handle, None)
+                .await
+                .map_err(library_error("make a checkpoint of", &self.log))?;
+            checkpoints::cleanup_metadata(&handle, None).await.map_err(library_error("clean the log of", &self.log))?;
         }
         Ok(handle)
     }
 
-    async fn put(&self, rows: RowDiffs, moment: EpochTime) -> Result<Add, DeltaError> {
+    async fn put_file(&self, rows: RowDiffs, moment: EpochTime) -> Result<Add, DeltaError> {
         let (columns, form, number) = (self.question.columns, self.form, rows.len());
-        let encoded = tokio::task::spawn_blocking(move || rows::encode(columns, form, &rows, moment));
+        let encoded = tokio::task::spawn_blocking(move || rows::encode_rows(columns, form, &rows, moment));
         let encoded = encoded.await.map_err(|_| DeltaError::Died { what: "encoding an answer's table" })?;
-        let bytes = encoded.map_err(|cause| unreadable("encode for", &self.log.folder, cause))?;
+        let bytes = encoded.map_err(|cause| arrow_error("encode for", &self.log.folder, cause))?;
         let name = format!("part-00000-{}-c000.snappy.parquet", uuid::Uuid::new_v4());
         let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-        let location = self.log.location(&name);
+        let location = self.log.file_location(&name);
         let put = self.log.store().put(&location, bytes.into()).await;
-        put.map_err(|cause| DeltaError::Store { what: "write", path: self.log.shown(&location), cause })?;
+        put.map_err(|cause| DeltaError::Store { what: "write", path: self.log.display_path(&location), cause })?;
         Ok(Add {
             path: name,
             partition_values: HashMap::new(),
@@ -228,12 +234,12 @@ impl AnswerTable {
     }
 
     /// Data files that are part of the table no more, or never became so, are to be kept from now on.
-    async fn find_left_over(&mut self, active: &BTreeSet<String>) -> Result<(), DeltaError> {
-        let known: BTreeSet<String> = self.gone.iter().map(|(_, name)| name.clone()).collect();
+    async fn find_unreferenced_files(&mut self, active: &BTreeSet<String>) -> Result<(), DeltaError> {
+        let known: BTreeSet<String> = self.unreferenced.iter().map(|(_, name)| name.clone()).collect();
         for (name, _) in self.log.place().list_entries().await?.files {
             let ours = name.starts_with("part-") && name.ends_with(".parquet");
             if ours && !active.contains(&name) && !known.contains(&name) {
-                self.gone.push_back((Instant::now(), name));
+                self.unreferenced.push_back((Instant::now(), name));
             }
         }
         Ok(())
@@ -241,35 +247,35 @@ impl AnswerTable {
 
     /// Deletes what has been kept for long enough, unless it is part of the table after all: a commit whose outcome was
     /// unknown may have landed since.
-    async fn clean(&mut self) -> Result<(), DeltaError> {
-        if self.gone.front().is_none_or(|(since, _)| since.elapsed() < self.keep) {
+    async fn delete_expired_files(&mut self) -> Result<(), DeltaError> {
+        if self.unreferenced.front().is_none_or(|(since, _)| since.elapsed() < self.keep) {
             return Ok(());
         }
         if let Some(OpenAnswerTable { handle, .. }) = &self.open {
-            let snapshot = handle.snapshot().map_err(failed("read", &self.log))?;
+            let snapshot = handle.snapshot().map_err(library_error("read", &self.log))?;
             let active: BTreeSet<String> = snapshot.log_data().iter().map(|file| file.path().into_owned()).collect();
-            self.gone.retain(|(_, name)| !active.contains(name));
+            self.unreferenced.retain(|(_, name)| !active.contains(name));
         }
-        while let Some((_, name)) = self.gone.front().filter(|(since, _)| since.elapsed() >= self.keep) {
-            let location: ObjectPath = self.log.location(name);
+        while let Some((_, name)) = self.unreferenced.front().filter(|(since, _)| since.elapsed() >= self.keep) {
+            let location: ObjectPath = self.log.file_location(name);
             match self.log.store().delete(&location).await {
                 Ok(()) | Err(deltalake::ObjectStoreError::NotFound { .. }) => {}
                 Err(cause) => {
-                    return Err(DeltaError::Store { what: "delete", path: self.log.shown(&location), cause });
+                    return Err(DeltaError::Store { what: "delete", path: self.log.display_path(&location), cause });
                 }
             }
-            self.gone.pop_front();
+            self.unreferenced.pop_front();
         }
         Ok(())
     }
 }
 
-fn unreadable(what: &'static str, path: &Path, cause: ArrowError) -> DeltaError {
+fn arrow_error(what: &'static str, path: &Path, cause: ArrowError) -> DeltaError {
     DeltaError::Library { what, path: path.to_owned(), cause: Box::new(cause.into()) }
 }
 
 /// What leads from one to the other.
-fn changes(held: &RowDiffs, wanted: &RowDiffs) -> RowDiffs {
+fn diff_rows(held: &RowDiffs, wanted: &RowDiffs) -> RowDiffs {
     let mut changes: RowDiffs = wanted.clone();
     for (row, count) in held {
         *changes.entry(row.clone()).or_default() -= count;
