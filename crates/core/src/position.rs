@@ -23,8 +23,8 @@ pub struct PartitionProgress {
     pub next: Position,
     /// Rows read before `next` since the beginning: written, rejected, and exact redeliveries.
     pub rows: u64,
-    /// Fingerprint (63 bits) of the record just before `next`, which the source must still have there. Before the first
-    /// record a source may store here what it needs to begin.
+    /// Fingerprint (63 bits) of the record just before `next`. The source must still have that record. Before the first
+    /// record, a source may store here what it needs to start.
     pub fingerprint: u64,
     /// What else the source needs to resume. While `next` stays the same, it may only grow.
     pub hint: ResumeHint,
@@ -55,11 +55,11 @@ impl PartitionProgress {
 /// partition's key: [`ResumeHint::from_stored`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ResumeHint {
-    /// The position says everything. Stored as 0.
+    /// The position is sufficient. Stored as 0.
     #[default]
     None,
     /// `recording/…`: the byte offset of `next` in a plain file, at least 1. Without it the file is read from its
-    /// beginning, and lines are counted.
+    /// start, and lines are counted.
     ByteOffset(u64),
     /// `kafka/…`: the offset of the record with the stored fingerprint. Offsets without records can lie between it and
     /// `next`. Stored plus one, because 0 means none.
@@ -72,7 +72,7 @@ pub enum ResumeHint {
 }
 
 impl ResumeHint {
-    /// The hint of the partition with this key, from its stored number.
+    /// The hint of the partition with this key, decoded from its stored number.
     #[must_use]
     pub fn from_stored(key: &str, number: u64) -> ResumeHint {
         match (key.split('/').next(), number) {
@@ -84,7 +84,7 @@ impl ResumeHint {
         }
     }
 
-    /// The number that is stored.
+    /// The number to store.
     #[must_use]
     pub fn to_stored(self) -> u64 {
         match self {
@@ -94,13 +94,13 @@ impl ResumeHint {
         }
     }
 
-    /// The byte offset of a file; `None` if there is none.
+    /// The byte offset in a file; `None` if there is none.
     #[must_use]
     pub fn byte_offset(self) -> Option<u64> {
         if let ResumeHint::ByteOffset(offset) = self { Some(offset) } else { None }
     }
 
-    /// A time up to which everything was read, in milliseconds since 1970. 0 is no time.
+    /// A time up to which everything was read, in milliseconds since 1970; 0 means no time.
     #[must_use]
     pub fn caught_up(ms: u64) -> ResumeHint {
         if ms == 0 { ResumeHint::None } else { ResumeHint::CaughtUpMs(ms) }

@@ -1,11 +1,11 @@
-//! Secrets: where they come from, and that they are shown to nobody.
+//! Secrets: where they are read from, and a type that cannot be printed by accident.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-/// Where a secret comes from, as it is written in a configuration: `env:NAME` or `file:PATH`. Never the secret itself.
+/// Where a secret is read from, as written in a configuration: `env:NAME` or `file:PATH`. Never the secret itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum SecretFrom {
@@ -18,30 +18,30 @@ pub enum SecretFrom {
 /// A secret in memory. It has no `Debug` and no `Display`, so that it cannot be logged by accident.
 pub struct Secret(String);
 
-/// Why there is no secret.
+/// Why a secret cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The environment variable is not there, or no text.
+    /// The environment variable is not set, or is not valid Unicode.
     #[error("environment variable {0} is not set; export it before pinflow starts")]
     NoVariable(String),
     /// The file cannot be read.
     #[error("read secret {path}", path = .path.display())]
     Read {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         #[source]
         cause: std::io::Error,
     },
-    /// Others can read the file.
+    /// Users other than the owner can read the file.
     #[error("{path} can be read by others (mode {mode:o}); chmod 600 it", path = .path.display())]
     Exposed {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Its permissions.
+        /// Its permission bits.
         mode: u32,
     },
-    /// There is nothing in it.
+    /// The secret is an empty text.
     #[error("{0} is empty; put the secret into it")]
     Empty(String),
 }
@@ -53,17 +53,17 @@ impl TryFrom<String> for SecretFrom {
         match text.split_once(':') {
             Some(("env", name)) if !name.is_empty() => Ok(SecretFrom::Env(name.to_owned())),
             Some(("file", path)) if !path.is_empty() => Ok(SecretFrom::File(PathBuf::from(path))),
-            // The text may be the secret, so it is not repeated.
+            // The text may be the secret, so the error does not contain it.
             _ => Err("a secret must not be in a configuration: write \"env:NAME\" or \"file:PATH\""),
         }
     }
 }
 
 impl SecretFrom {
-    /// Reads it anew: a secret that was changed since is found. `base` is what relative paths are relative to.
+    /// Reads the secret from its origin each time, so a rotated secret is found. `base` resolves relative paths.
     ///
     /// # Errors
-    /// If it is not there, is empty, or stands in a file that others can read.
+    /// If the secret is missing or empty, or is in a file that other users can read.
     pub fn read(&self, base: &Path) -> Result<Secret, SecretError> {
         let (name, text) = match self {
             SecretFrom::Env(name) => {
@@ -78,16 +78,17 @@ impl SecretFrom {
                 (path.display().to_string(), text)
             }
         };
-        // Editors and `echo` end a file with a line break, which belongs to no password.
+        // Editors and `echo` end a file with a line break, which is not part of the secret.
         let secret = text.trim_end_matches(['\r', '\n']);
         if secret.is_empty() { Err(SecretError::Empty(name)) } else { Ok(Secret(secret.to_owned())) }
     }
 }
 
-/// Checks that only its owner can read a file. What systemd hands to a service as credentials is private by its folder.
+/// Checks that only its owner can read a file. Credentials that systemd passes to a service are protected by their
+/// directory.
 ///
 /// # Errors
-/// If others can read it, or it is not there.
+/// If other users can read the file, or it is missing.
 pub fn check_private(path: &Path) -> Result<(), SecretError> {
     let failed = |cause| SecretError::Read { path: path.to_owned(), cause };
     let found = std::fs::metadata(path).map_err(failed)?;
@@ -97,12 +98,12 @@ pub fn check_private(path: &Path) -> Result<(), SecretError> {
 }
 
 impl Secret {
-    /// Holds a text that must not be shown, however it came here.
+    /// Wraps a text that must not be printed.
     pub fn new(text: String) -> Secret {
         Secret(text)
     }
 
-    /// The secret itself, for the one place that needs it.
+    /// The secret itself. Call it only where the secret is used.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_must_be_its_owners_alone() {
+    fn secret_file_readable_by_others_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("password");
         std::fs::write(&path, "canary\r\n").unwrap();
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_or_missing_secret_is_an_error() {
+    fn empty_or_missing_secret_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("empty");
         std::fs::write(&path, "\n").unwrap();

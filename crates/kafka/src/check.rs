@@ -1,4 +1,4 @@
-//! `pinflow check` for a Kafka cluster: connects, and tries everything that reading needs.
+//! `pinflow check` for a Kafka cluster: connects and tries everything that reading requires.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,11 +14,12 @@ use super::metadata;
 use pinflow_core::error_text::error_text;
 use pinflow_core::finding::Finding;
 
-/// Longest wait for each answer.
+/// Maximum wait for each response.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reaches a cluster, looks at topics, and reads a record of each; changes nothing. Blocks for a while where nobody
-/// answers. `group` is the consumer group of the reader, which none of its rights depend on.
+/// Connects to a cluster, describes each topic and reads one record of it. Changes nothing. Blocks for up to
+/// [`CHECK_TIMEOUT`] for each request that gets no response. `group` is the reader's consumer group; no permission
+/// depends on it.
 #[must_use]
 pub fn check_cluster(connection: &KafkaConnection, base: &Path, topics: &[String], group: &str) -> Vec<Finding> {
     let faults = connection.validate(base);
@@ -56,7 +57,7 @@ fn append_finding(mut findings: Vec<Finding>, last: Finding) -> Vec<Finding> {
     findings
 }
 
-/// What a topic holds, or what is wrong with it.
+/// Describes the contents of a topic, or what is wrong with it.
 fn check_topic(
     connection: &KafkaConnection,
     base: &Path,
@@ -74,8 +75,8 @@ fn check_topic(
         None => {}
         Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
             return Err(format!(
-                "topic {name} does not exist, or may not be seen: `pinflow topics create {name}` makes it; to see it takes \
-                 the right to Describe on Topic {name} (MSK: kafka-cluster:DescribeTopic)"
+                "topic {name} does not exist or is not visible. Create it with `pinflow topics create {name}`, or grant \
+                 Describe on Topic {name} (MSK: kafka-cluster:DescribeTopic)"
             ));
         }
         Some(code) => {
@@ -87,15 +88,15 @@ fn check_topic(
     let s = if count == 1 { "" } else { "s" };
     let holds = format!("topic {name}: {count} partition{s}, {records} records");
     match held {
-        None => Ok(format!("{holds}; whether they may be read shows only once there are any")),
+        None => Ok(format!("{holds}; read permission cannot be checked while the topic is empty")),
         Some((partition, low)) => {
             read_one_record(connection, base, name, partition, low, group)?;
-            Ok(format!("{holds}, and they may be read"))
+            Ok(format!("{holds}, readable"))
         }
     }
 }
 
-/// How many offsets a topic holds, and the first of a partition that holds any.
+/// The number of offsets in a topic, and the first offset of a partition that is not empty.
 fn sum_watermarks(
     observer: &BaseConsumer<KafkaContext>,
     topic: &MetadataTopic,
@@ -105,17 +106,17 @@ fn sum_watermarks(
     for partition in topic.partitions() {
         let id = partition.id();
         if partition.leader() < 0 {
-            return Err(format!("topic {name}: partition {id} has no leader; brokers of it are down"));
+            return Err(format!("topic {name}: partition {id} has no leader; start its brokers"));
         }
         let marks = observer.fetch_watermarks(name, id, CHECK_TIMEOUT);
         let (low, high) = marks.map_err(|error| match error.rdkafka_error_code() {
             Some(code) => {
                 format!(
-                    "topic {name}: the ends of partition {id} cannot be read: {code}{}",
+                    "topic {name}: the offsets of partition {id} cannot be read: {code}{}",
                     permission_hint(code, name)
                 )
             }
-            None => format!("topic {name}: the ends of partition {id} cannot be read: {error}"),
+            None => format!("topic {name}: the offsets of partition {id} cannot be read: {error}"),
         })?;
         records += high - low;
         if high > low && held.is_none() {
@@ -125,7 +126,7 @@ fn sum_watermarks(
     Ok((records, held))
 }
 
-/// Tries to read a record.
+/// Checks the read permission by fetching one record.
 fn read_one_record(
     connection: &KafkaConnection,
     base: &Path,
@@ -140,7 +141,7 @@ fn read_one_record(
     };
     let (mut settings, client) =
         connection.client_config(base, ClientPurpose::Consumer).map_err(|error| error.to_string())?;
-    // librdkafka assigns nothing without one.
+    // librdkafka assigns no partition without a group id.
     settings.set("group.id", group).set("enable.partition.eof", "true").set("fetch.message.max.bytes", "65536");
     let reader: BaseConsumer<KafkaContext> = settings.create_with_context(client).map_err(read_error)?;
     let mut assignment = TopicPartitionList::new();
@@ -149,15 +150,15 @@ fn read_one_record(
     let asked = Instant::now();
     while asked.elapsed() < CHECK_TIMEOUT {
         match reader.poll(Duration::from_millis(200)) {
-            // At its end: what there was is no record, but a mark of a transaction.
+            // At the end of the partition: it only contains transaction markers, but reading is permitted.
             Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => return Ok(()),
             Some(Err(error)) if is_topic_error(&error) => return Err(read_error(error)),
-            // Of a connection, or of the group, which nothing depends on.
+            // Errors of a connection are retried by the client; errors of the group do not matter.
             Some(Err(_)) | None => {}
         }
     }
     Err(format!(
-        "topic {name} cannot be read: no record came within {} s; a transaction that was never ended may stand in the way",
+        "topic {name} cannot be read: no record arrived within {} s; an open transaction may block reading",
         CHECK_TIMEOUT.as_secs()
     ))
 }
@@ -168,7 +169,7 @@ fn is_topic_error(error: &KafkaError) -> bool {
     matches!(code, Some(Code::TopicAuthorizationFailed | Code::UnknownTopicOrPartition | Code::OffsetOutOfRange))
 }
 
-/// Which right is missing.
+/// The missing permission, if the error is about one.
 fn permission_hint(code: RDKafkaErrorCode, name: &str) -> String {
     match code {
         RDKafkaErrorCode::TopicAuthorizationFailed => format!(

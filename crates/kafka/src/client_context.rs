@@ -15,35 +15,35 @@ use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use super::iam::IamTokenSigner;
 
-/// What a client is for: each needs other settings.
+/// The purpose of a client, which determines its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientPurpose {
-    /// Reading records and facts.
+    /// Reads records and metadata.
     Consumer,
-    /// Writing records, each acknowledged.
+    /// Writes records with acknowledgement.
     Producer,
-    /// Making and describing topics.
+    /// Creates and describes topics.
     Admin,
 }
 
-/// A fault that is told again is logged again only after this long: librdkafka tells each at every attempt.
+/// librdkafka reports an error at every attempt. The same error is logged again only after this long.
 const LOG_REPEAT_INTERVAL: Duration = Duration::from_secs(30);
-/// Distinct faults that are remembered.
+/// Maximum number of distinct errors that are kept.
 const MAX_REMEMBERED_ERRORS: usize = 8;
 
-/// Listens to a client of librdkafka. Cheap to clone; clones share what was heard.
+/// Handles the callbacks of a librdkafka client. Cheap to clone; clones share the recent errors.
 ///
-/// Whoever holds a consumer must poll it, for only then is anything heard, tokens asked for among it.
+/// The owner of a consumer must poll it. Callbacks, including token requests, only run during a poll.
 #[derive(Clone)]
 pub struct KafkaContext {
     iam: Option<IamTokenSigner>,
     errors: Arc<Mutex<VecDeque<ClientError>>>,
 }
 
-/// A fault of the connection, as librdkafka tells it.
+/// A connection error as reported by librdkafka.
 struct ClientError {
     what: String,
-    /// A broker was reached, and does not believe us, or we do not believe it: waiting does not help.
+    /// A broker was reached, but authentication or certificate verification failed. Retrying does not help.
     refused: bool,
     logged: Option<Instant>,
 }
@@ -53,20 +53,20 @@ impl KafkaContext {
         KafkaContext { iam, errors: Arc::default() }
     }
 
-    /// The faults that were heard of lately, each once, oldest first: why a broker cannot be reached.
+    /// The recent connection errors, each once, oldest first. They explain why no broker can be reached.
     #[must_use]
     pub fn recent_errors(&self) -> Vec<String> {
         let errors = self.errors.lock();
         errors.iter().map(|error| error.what.clone()).collect()
     }
 
-    /// Whether a broker was reached that does not believe us, or that we do not believe.
+    /// Whether a broker was reached but authentication or certificate verification failed.
     pub(crate) fn is_rejected(&self) -> bool {
         let errors = self.errors.lock();
         errors.iter().any(|error| error.refused)
     }
 
-    /// Remembers a fault, without a word.
+    /// Adds an error to the recent ones without logging it.
     fn remember_error(&self, what: &str) {
         let mut errors = self.errors.lock();
         if !errors.iter().any(|error| error.what == what) {
@@ -74,7 +74,7 @@ impl KafkaContext {
         }
     }
 
-    /// Remembers a fault; tells whether it is to be logged.
+    /// Adds an error to the recent ones. Returns whether it is to be logged.
     fn record_error(&self, what: &str, refused: bool) -> bool {
         let mut errors = self.errors.lock();
         let now = Instant::now();
@@ -98,10 +98,10 @@ fn push_error(errors: &mut VecDeque<ClientError>, error: ClientError) {
     errors.push_back(error);
 }
 
-/// What a fault says, without what changes from one attempt to the next: the thread and the milliseconds. That it came
-/// at the first question of a connection is worth knowing.
+/// The text of an error without the parts that change with each attempt: the thread and the milliseconds. Keeps the
+/// information that the first request of a connection failed, which hints at a TLS mismatch.
 fn stable_reason(reason: &str) -> String {
-    let at_first = if reason.contains("in state APIVERSION_QUERY") { " at the first question" } else { "" };
+    let at_first = if reason.contains("in state APIVERSION_QUERY") { " at the first request" } else { "" };
     let text = reason.rsplit_once(" (after ").map_or(reason, |(text, _)| text);
     let text = match text.strip_prefix("[thrd:").and_then(|rest| rest.split_once("]: ")) {
         Some((_, text)) => text,
@@ -115,27 +115,28 @@ impl ClientContext for KafkaContext {
 
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
         use RDKafkaLogLevel as Level;
-        // One pass-through list serves readers and writers; each is told of the properties that are the other's.
+        // One list of properties serves consumers and producers. librdkafka warns each about the properties of the
+        // other.
         if fac == "CONFWARN" && message.contains("will be ignored by this") {
             return;
         }
         if fac == "FAIL" {
-            // `error` tells most of these as well, but not all.
+            // Most of these errors are also passed to the `error` callback, but not all.
             self.remember_error(&stable_reason(message));
             tracing::debug!(target: "librdkafka", fac, "{message}");
             return;
         }
         match level {
-            // What `error` says as well.
+            // The `error` callback reports these too.
             Level::Emerg | Level::Alert | Level::Critical | Level::Error if fac == "ERROR" => {
                 tracing::debug!(target: "librdkafka", fac, "{message}");
             }
             Level::Emerg | Level::Alert | Level::Critical | Level::Error => {
-                tracing::error!(target: "librdkafka", fac, reason = message, "the Kafka client reports an error");
+                tracing::error!(target: "librdkafka", fac, reason = message, "Kafka client error");
             }
-            Level::Warning => tracing::warn!(target: "librdkafka", fac, reason = message, "the Kafka client warns"),
+            Level::Warning => tracing::warn!(target: "librdkafka", fac, reason = message, "Kafka client warning"),
             Level::Notice | Level::Info => {
-                tracing::info!(target: "librdkafka", fac, what = message, "the Kafka client reports");
+                tracing::info!(target: "librdkafka", fac, what = message, "Kafka client notice");
             }
             Level::Debug => tracing::debug!(target: "librdkafka", fac, "{message}"),
         }
@@ -148,7 +149,7 @@ impl ClientContext for KafkaContext {
     fn error(&self, error: KafkaError, reason: &str) {
         let what = stable_reason(reason);
         let code = error.rdkafka_error_code();
-        // That each broker is down was said before, with the reason.
+        // The error of each broker was reported before, with its reason.
         if code == Some(RDKafkaErrorCode::AllBrokersDown) {
             tracing::debug!(target: "pinflow::kafka", "{what}");
             return;
@@ -165,13 +166,13 @@ impl ClientContext for KafkaContext {
         let iam = self.iam.as_ref().ok_or("no sasl mechanism that uses tokens is configured")?;
         match iam.create_token() {
             Ok(token) => {
-                tracing::debug!(target: "pinflow::kafka", expires_ms = token.lifetime_ms, "token for MSK made");
+                tracing::debug!(target: "pinflow::kafka", expires_ms = token.lifetime_ms, "created a token for MSK");
                 Ok(token)
             }
             Err(error) => {
                 let what = format!("{:#}", anyhow::Error::new(error));
                 if self.record_error(&what, true) {
-                    tracing::warn!(target: "pinflow::kafka", reason = what, "no token for MSK could be made");
+                    tracing::warn!(target: "pinflow::kafka", reason = what, "cannot create a token for MSK");
                 }
                 Err(what.replace('\0', " ").into())
             }
@@ -181,7 +182,7 @@ impl ClientContext for KafkaContext {
 
 impl ConsumerContext for KafkaContext {}
 
-/// For producers whose delivery reports nobody reads: tests and probes.
+/// For producers whose delivery reports are not needed: tests and probes.
 impl ProducerContext for KafkaContext {
     type DeliveryOpaque = ();
 
@@ -193,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_that_is_told_again_is_one_fault() {
+    fn repeated_error_is_kept_once() {
         let client = KafkaContext::new(None);
         for after in [1, 2] {
             let reason = format!(
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn without_iam_there_is_no_token() {
+    fn token_request_without_iam_fails() {
         assert!(KafkaContext::new(None).generate_oauth_token(None).is_err());
     }
 }

@@ -28,23 +28,23 @@ use pinflow_core::secret::{SecretError, SecretFrom, check_private};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaConnection {
-    /// Where to ask first: one broker that answers is enough, it names the others.
+    /// The brokers to contact first. One that responds is enough, because it lists the others.
     pub brokers: BrokerList,
     /// Whether the connection is encrypted. By default it is if `tls` or `sasl` is given.
     #[serde(default)]
     pub security: Option<TransportSecurity>,
-    /// Whose certificates are trusted, and our own.
+    /// Trusted certificate authorities and the client certificate.
     #[serde(default)]
     pub tls: Option<KafkaTls>,
-    /// Who we are; over TLS only.
+    /// The client's credentials. Requires TLS.
     #[serde(default)]
     pub sasl: Option<KafkaSasl>,
-    /// Properties of librdkafka.
+    /// Additional librdkafka properties.
     #[serde(default)]
     pub properties: LibrdkafkaProperties,
 }
 
-/// Brokers, as `host:port`: a list, or a text with commas. Without a port it is 9092.
+/// Brokers as `host:port`: a list, or a text with commas. The default port is 9092.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "OneOrMany")]
 pub struct BrokerList(Vec<String>);
@@ -60,9 +60,9 @@ enum OneOrMany {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TransportSecurity {
-    /// Not at all.
+    /// Unencrypted TCP.
     Plaintext,
-    /// By TLS; the broker's certificate and host name are verified.
+    /// TLS. The broker's certificate and host name are verified.
     Tls,
 }
 
@@ -70,76 +70,76 @@ pub enum TransportSecurity {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KafkaTls {
-    /// The authorities that are trusted; by default the system's.
+    /// The trusted certificate authorities; the system's by default.
     pub ca: Option<PathBuf>,
-    /// Our own certificate, with the chain that leads to an authority, where brokers want one.
+    /// The client certificate with its chain, for brokers that require one.
     pub certificate: Option<PathBuf>,
-    /// The key of our certificate: a file that only its owner can read.
+    /// The private key of the client certificate, in a file that only its owner can read.
     pub key: Option<PathBuf>,
-    /// What the key is encrypted with, if it is.
+    /// The password of the private key, if it is encrypted.
     pub key_password: Option<SecretFrom>,
-    /// Accept any certificate of any host: whoever stands between can read and change everything. For tests.
+    /// Accepts any certificate of any host, so a man in the middle can read and change everything. For tests.
     pub danger_accept_invalid_certs: bool,
 }
 
-/// Who we are.
+/// The client's credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaSasl {
-    /// How we prove it.
+    /// The SASL mechanism.
     pub mechanism: SaslMechanism,
-    /// Our name, as it is, or where it comes from: `env:NAME`, `file:PATH`. All mechanisms but `MSK_IAM` want it.
+    /// The user name, as a text or as `env:NAME` or `file:PATH`. Required by all mechanisms except `MSK_IAM`.
     #[serde(default)]
     pub username: Option<String>,
-    /// Where our password comes from. All mechanisms but `MSK_IAM` want it.
+    /// Where the password is read from. Required by all mechanisms except `MSK_IAM`.
     #[serde(default)]
     pub password: Option<SecretFrom>,
-    /// The AWS region of the cluster, for `MSK_IAM`; by default as the brokers' names say, or `AWS_REGION`.
+    /// The AWS region of the cluster, for `MSK_IAM`. By default it is taken from the brokers' names, or `AWS_REGION`.
     #[serde(default)]
     pub region: Option<String>,
-    /// The profile in the AWS configuration files, for `MSK_IAM`; by default the credential chain's.
+    /// The profile in the AWS configuration files, for `MSK_IAM`. By default that of the credential chain.
     #[serde(default)]
     pub profile: Option<String>,
 }
 
-/// How we prove who we are.
+/// How the client authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum SaslMechanism {
-    /// The password itself, within TLS.
+    /// `PLAIN`: sends the password itself, protected by TLS.
     #[serde(rename = "PLAIN")]
     Plain,
-    /// A salted challenge (RFC 5802, RFC 7677).
+    /// `SCRAM-SHA-256`: a salted challenge (RFC 5802, RFC 7677).
     #[serde(rename = "SCRAM-SHA-256")]
     ScramSha256,
-    /// The same with SHA-512; what Amazon MSK offers.
+    /// `SCRAM-SHA-512`: the SCRAM variant that Amazon MSK offers.
     #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
-    /// Amazon MSK's access control by IAM: short-lived tokens from the AWS credential chain.
+    /// `MSK_IAM`: Amazon MSK's access control by IAM, with short-lived tokens from the AWS credential chain.
     #[serde(rename = "MSK_IAM")]
     MskIam,
 }
 
-/// Why there is no client.
+/// Why a client cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaConnectionError {
-    /// What was configured cannot be meant.
+    /// The configuration is invalid.
     #[error("{}", .0.join("\n"))]
     Faulty(Vec<String>),
-    /// A secret is not to be had.
+    /// A secret cannot be read.
     #[error("find the secret for {what}")]
     Secret {
-        /// What it is for.
+        /// The setting that the secret is for.
         what: &'static str,
-        /// Why.
+        /// Why it cannot be read.
         #[source]
         cause: SecretError,
     },
-    /// librdkafka does not accept the settings. Its own words hold no value of ours.
+    /// librdkafka rejects the settings. Its message contains no configured value.
     #[error("create a Kafka client for {brokers}: {what}")]
     Refused {
-        /// Where it was to connect to.
+        /// The brokers that the client was to connect to.
         brokers: String,
-        /// Why.
+        /// librdkafka's message.
         what: String,
     },
 }
@@ -154,7 +154,7 @@ impl From<OneOrMany> for BrokerList {
 }
 
 impl BrokerList {
-    /// Brokers from a text with commas.
+    /// Parses brokers from a text with commas.
     #[must_use]
     pub fn new(text: &str) -> BrokerList {
         BrokerList(text.split(',').map(|broker| broker.trim().to_owned()).collect())
@@ -195,7 +195,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 impl SaslMechanism {
-    /// What Kafka calls it.
+    /// The name of the mechanism in Kafka.
     fn librdkafka_name(self) -> &'static str {
         match self {
             SaslMechanism::Plain => "PLAIN",
@@ -207,14 +207,14 @@ impl SaslMechanism {
 }
 
 impl KafkaConnection {
-    /// An unencrypted connection, all else by default: what a laptop's broker wants.
+    /// An unencrypted connection with defaults, as used for a local broker.
     #[must_use]
     pub fn plaintext(brokers: &str) -> KafkaConnection {
         let brokers = BrokerList::new(brokers);
         KafkaConnection { brokers, security: None, tls: None, sasl: None, properties: LibrdkafkaProperties::default() }
     }
 
-    /// Whether the connection is encrypted.
+    /// The configured encryption, or its default.
     #[must_use]
     pub fn effective_security(&self) -> TransportSecurity {
         let by_default = if self.tls.is_some() || self.sasl.is_some() {
@@ -225,7 +225,7 @@ impl KafkaConnection {
         self.security.unwrap_or(by_default)
     }
 
-    /// What is wrong, each with its mend; secrets and files are looked for. `base` is what relative paths are relative to.
+    /// Returns every problem with a hint. Checks that secrets and files can be read. `base` resolves relative paths.
     #[must_use]
     pub fn validate(&self, base: &Path) -> Vec<KeyProblem> {
         let mut faults = self.brokers.validate();
@@ -250,7 +250,7 @@ impl KafkaConnection {
         faults
     }
 
-    /// What is risky though it works.
+    /// Returns warnings about settings that work but are unsafe.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -270,12 +270,12 @@ impl KafkaConnection {
         warnings
     }
 
-    /// The settings of a client, and who listens to it. Warnings are logged, each once in a process.
+    /// The settings of a client, and the context that handles its callbacks. Warnings are logged once per process.
     ///
-    /// What the guarantees rest on is set here, and nothing that is passed through can change it.
+    /// Settings that the delivery guarantees depend on are set here; passed-through properties cannot change them.
     ///
     /// # Errors
-    /// Every fault of the configuration, or a secret that is not to be had.
+    /// Every problem of the configuration, or a secret that cannot be read.
     pub fn client_config(
         &self,
         base: &Path,
@@ -315,25 +315,25 @@ impl KafkaConnection {
         Ok((settings, KafkaContext::new(iam)))
     }
 
-    /// A client that asks for facts: metadata, watermarks, single records. It is of no group and has signed in once,
-    /// where tokens are wanted.
+    /// Creates a client for metadata, watermarks and single records. It joins no group. With token authentication it
+    /// has requested its first token.
     ///
     /// # Errors
-    /// As [`KafkaConnection::client_config`], and if librdkafka refuses the settings.
+    /// As [`KafkaConnection::client_config`], and if librdkafka rejects the settings.
     pub fn create_observer(&self, base: &Path) -> Result<BaseConsumer<KafkaContext>, KafkaConnectionError> {
         let (settings, client) = self.client_config(base, ClientPurpose::Consumer)?;
         let observer: BaseConsumer<KafkaContext> =
             settings.create_with_context(client).map_err(|error| self.creation_error(&error))?;
-        // librdkafka asks for the first token here, and connects only once it has one.
+        // librdkafka requests the first token here, and connects only once it has one.
         let _ = observer.poll(Duration::ZERO);
         Ok(observer)
     }
 
-    /// Says that librdkafka refused to make a client.
+    /// The error for settings that librdkafka rejects.
     #[must_use]
     pub fn creation_error(&self, error: &KafkaError) -> KafkaConnectionError {
         let what = match error {
-            // Its other fields are the property and its value, which may be a secret.
+            // The other fields are the property and its value, which may be a secret.
             KafkaError::ClientConfig(_, what, name, _) => format!("{name}: {what}"),
             error => error.to_string(),
         };
@@ -483,7 +483,7 @@ impl KafkaSasl {
     }
 }
 
-/// A name as it is written, or from where it is said to come from. A name is no secret, but often kept beside one.
+/// Resolves a user name that may be a reference. It is not a secret, but is often stored next to one.
 fn resolve_username(text: &str, base: &Path) -> Result<String, SecretError> {
     if text.starts_with("env:") || text.starts_with("file:") {
         let from = SecretFrom::try_from(text.to_owned()).map_err(|_| SecretError::Empty(text.to_owned()))?;
@@ -492,7 +492,7 @@ fn resolve_username(text: &str, base: &Path) -> Result<String, SecretError> {
     if text.is_empty() { Err(SecretError::Empty("username".to_owned())) } else { Ok(text.to_owned()) }
 }
 
-/// librdkafka tells at `Info` why connections fail, which [`KafkaContext`] wants to know whoever reads the log.
+/// librdkafka logs at `Info` why connections fail. [`KafkaContext`] needs that regardless of the log filter.
 fn librdkafka_log_level() -> RDKafkaLogLevel {
     let loud = tracing::enabled!(target: "librdkafka", tracing::Level::DEBUG);
     if loud { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info }

@@ -11,7 +11,7 @@ fn problems(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn brokers_are_a_text_or_a_list() {
+fn brokers_are_read_from_text_or_list() {
     for text in ["brokers = 'a:1,b:2'", "brokers = ['a:1', 'b:2']", "brokers = ' a:1 , b:2'"] {
         assert_eq!(read(text).brokers.to_string(), "a:1,b:2", "{text}");
         assert_eq!(problems(text), Vec::<String>::new());
@@ -25,7 +25,7 @@ fn brokers_are_a_text_or_a_list() {
 }
 
 #[test]
-fn security_follows_from_what_else_is_said() {
+fn security_defaults_to_tls_if_tls_or_sasl_is_given() {
     assert_eq!(read("brokers = 'a:1'").effective_security(), TransportSecurity::Plaintext);
     assert_eq!(read("brokers = 'a:1'\ntls = {}").effective_security(), TransportSecurity::Tls);
     assert_eq!(read("brokers = 'a:1'\nsecurity = 'tls'").effective_security(), TransportSecurity::Tls);
@@ -33,7 +33,7 @@ fn security_follows_from_what_else_is_said() {
 }
 
 #[test]
-fn a_plain_connection_warns_unless_it_stays_on_this_machine() {
+fn plaintext_connection_warns_unless_broker_is_local() {
     for (brokers, warned) in [
         ("localhost:9092", false),
         ("127.0.0.1:9092,[::1]:9092", false),
@@ -48,7 +48,7 @@ fn a_plain_connection_warns_unless_it_stays_on_this_machine() {
 }
 
 #[test]
-fn who_we_are_is_told_within_tls_only() {
+fn sasl_over_plaintext_is_rejected() {
     let sasl = "sasl = { mechanism = 'PLAIN', username = 'me', password = 'env:PATH' }";
     assert_eq!(problems(&format!("brokers = 'a:1'\n{sasl}")), Vec::<String>::new());
     let found = problems(&format!("brokers = 'localhost:1'\nsecurity = 'plaintext'\n{sasl}"));
@@ -56,19 +56,19 @@ fn who_we_are_is_told_within_tls_only() {
 }
 
 #[test]
-fn every_fault_is_named_at_once() {
+fn validation_reports_every_problem_at_once() {
     let found = problems(
         "brokers = 'a:1,b:x'\nsecurity = 'plaintext'\n\
          tls = { ca = 'no-ca.pem', certificate = 'no-cert.pem' }\n\
          sasl = { mechanism = 'SCRAM-SHA-512', region = 'x', password = 'env:PINFLOW_TEST_NO_SUCH_VARIABLE' }\n\
          properties = { acks = 1 }",
     );
-    // A broker, plaintext with tls and with sasl, two files, no key, region, no username, no password, acks.
+    // One broker; plaintext with tls and with sasl; two files; no key, region, username or password; acks.
     assert_eq!(found.len(), 10, "{found:#?}");
 }
 
 #[test]
-fn a_secret_in_the_configuration_is_refused_and_not_repeated() {
+fn inline_secret_is_rejected_and_not_repeated() {
     for text in [
         "brokers = 'a:1'\nsasl = { mechanism = 'PLAIN', username = 'me', password = 'canary' }",
         "brokers = 'a:1'\ntls = { key_password = 'canary' }",
@@ -79,7 +79,7 @@ fn a_secret_in_the_configuration_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn iam_wants_a_region_and_no_password() {
+fn iam_requires_region_and_rejects_username() {
     let host = "b-1.posts.ab12cd.c2.kafka.eu-west-1.amazonaws.com:9098";
     let connection = read(&format!("brokers = '{host}'\nsasl = {{ mechanism = 'MSK_IAM' }}"));
     assert_eq!(connection.resolve_region().as_deref(), Some("eu-west-1"));
@@ -90,7 +90,7 @@ fn iam_wants_a_region_and_no_password() {
 }
 
 #[test]
-fn the_settings_hold_what_the_guarantees_rest_on() {
+fn client_settings_contain_reserved_properties() {
     let connection = read("brokers = 'localhost:1'\nproperties = { 'client.id' = 'mine', 'fetch.min.bytes' = 7 }");
     let (reads, _) = connection.client_config(Path::new(""), ClientPurpose::Consumer).unwrap();
     for (name, value) in [
@@ -110,11 +110,11 @@ fn the_settings_hold_what_the_guarantees_rest_on() {
 }
 
 #[test]
-fn certificates_are_verified_unless_the_long_name_says_otherwise() {
+fn certificates_are_verified_unless_disabled_explicitly() {
     let settings = |text: &str| read(text).client_config(Path::new(""), ClientPurpose::Admin).unwrap().0;
     let verified = settings("brokers = 'localhost:1'\nsecurity = 'tls'");
     assert_eq!(verified.get("security.protocol"), Some("ssl"));
-    // librdkafka's own default is to verify.
+    // librdkafka verifies by default.
     let native = verified.create_native_config().unwrap();
     assert_eq!(native.get("enable.ssl.certificate.verification").unwrap(), "true");
     assert_eq!(native.get("ssl.endpoint.identification.algorithm").unwrap(), "https");

@@ -13,7 +13,7 @@ use rdkafka::client::OAuthToken;
 
 use pinflow_aws as aws;
 
-/// Whose credentials, and where the cluster is.
+/// The AWS profile and region that tokens are signed for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IamTokenSigner {
     pub(crate) region: String,
@@ -21,36 +21,36 @@ pub(crate) struct IamTokenSigner {
     pub(crate) profile: Option<String>,
 }
 
-/// Longest wait for credentials: a credential chain asks other machines.
+/// Maximum wait for credentials: a credential chain may send requests.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why there is no token.
+/// Why a token cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenError {
-    #[error("make a token for MSK: no thread to make it on")]
+    #[error("create a token for MSK: start a thread")]
     Thread(#[source] std::io::Error),
-    #[error("make a token for MSK: panicked")]
+    #[error("create a token for MSK: panicked")]
     Panicked,
-    #[error("make a token for MSK: the AWS credential chain did not answer within {} s", CREDENTIALS_TIMEOUT.as_secs())]
+    #[error("create a token for MSK: the AWS credential chain did not answer within {} s", CREDENTIALS_TIMEOUT.as_secs())]
     TimedOut,
-    #[error("make a token for MSK: the AWS credential chain is empty")]
+    #[error("create a token for MSK: the AWS credential chain is empty")]
     NoChain,
     #[error(
-        "make a token for MSK: find AWS credentials (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or \
+        "create a token for MSK: find AWS credentials (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or \
          give the machine a role)"
     )]
     Credentials(#[source] aws_credential_types::provider::error::CredentialsError),
-    #[error("make a token for MSK: the AWS credentials have expired; renew them")]
+    #[error("create a token for MSK: the AWS credentials have expired; renew them")]
     Expired,
-    #[error("make a token for MSK: sign it: {0}")]
+    #[error("create a token for MSK: sign it: {0}")]
     Sign(String),
 }
 
 impl IamTokenSigner {
-    /// Makes a token that lives as long as its signature and its credentials do.
+    /// Creates a token that is valid as long as its signature and its credentials.
     ///
-    /// On a thread and a runtime of its own: librdkafka may ask from any thread, those of a runtime among them. Nothing
-    /// is kept from one token to the next, so credentials that were changed since are found.
+    /// Runs on its own thread and runtime, because librdkafka may call from any thread, including those of a runtime.
+    /// Nothing is cached between tokens, so rotated credentials are found.
     pub(crate) fn create_token(&self) -> Result<OAuthToken, TokenError> {
         let make = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -78,7 +78,7 @@ impl IamTokenSigner {
         let signed = aws_msk_iam_sasl_signer::generate_auth_token_from_credentials_provider(region, provider).await;
         let (token, token_end) = signed.map_err(|error| TokenError::Sign(error.to_string()))?;
         let lifetime_ms = credentials_end.map_or(token_end, |end| end.min(token_end));
-        // librdkafka wants a name; who we are stands in the token.
+        // librdkafka requires a name, but the identity is in the token.
         Ok(OAuthToken { token, principal_name: "pinflow".to_owned(), lifetime_ms })
     }
 }
@@ -101,7 +101,7 @@ mod tests {
     use super::region_from_host;
 
     #[test]
-    fn the_region_stands_in_the_host_name() {
+    fn region_is_parsed_from_msk_host_name() {
         for (host, region) in [
             ("b-1.posts.ab12cd.c2.kafka.eu-west-1.amazonaws.com", Some("eu-west-1")),
             ("boot-x1y2.c1.kafka-serverless.us-east-1.amazonaws.com", Some("us-east-1")),

@@ -9,18 +9,18 @@ use rdkafka::metadata::Metadata;
 use super::client_context::KafkaContext;
 use super::connection::BrokerList;
 
-/// How long a question waits before what librdkafka has heard meanwhile is looked at.
+/// Duration of one metadata request, after which the errors reported so far are checked.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// No broker answered.
+/// No broker responded.
 #[derive(Debug, thiserror::Error)]
 #[error("no broker of {brokers} answered within {} s{}", waited.as_secs(), format_causes(errors))]
 pub struct ClusterUnreachable {
-    /// Where it was to be reached.
+    /// The brokers that were tried.
     pub brokers: BrokerList,
-    /// How long.
+    /// How long a response was awaited.
     pub waited: Duration,
-    /// What librdkafka told of it, each with its mend.
+    /// The errors that librdkafka reported, each with a hint.
     pub errors: Vec<String>,
 }
 
@@ -28,10 +28,11 @@ fn format_causes(errors: &[String]) -> String {
     errors.iter().map(|error| format!("\n  {error}")).collect()
 }
 
-/// The metadata of one topic, or of all that may be seen. Waits for a broker, but not for one that refuses us.
+/// Fetches the metadata of one topic, or of all visible topics. Retries until a broker responds, unless a broker
+/// rejects the client.
 ///
 /// # Errors
-/// [`ClusterUnreachable`], with what stood in the way.
+/// [`ClusterUnreachable`], with the causes.
 pub fn fetch_metadata(
     observer: &BaseConsumer<KafkaContext>,
     brokers: &BrokerList,
@@ -42,7 +43,7 @@ pub fn fetch_metadata(
     loop {
         let left = patience.saturating_sub(asked.elapsed());
         let answer = observer.fetch_metadata(topic, ATTEMPT_TIMEOUT.min(left.max(Duration::from_millis(1))));
-        // Only when it is polled does it tell what it heard, and is it given a token. There is nothing to read.
+        // Callbacks and token requests only run during a poll. There is nothing to read.
         while observer.poll(Duration::ZERO).is_some() {}
         let error = match answer {
             Ok(metadata) => return Ok(metadata),
@@ -59,7 +60,7 @@ pub fn fetch_metadata(
     }
 }
 
-/// Whether asking again may help.
+/// Whether a retry can succeed.
 fn is_retryable(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
@@ -75,13 +76,13 @@ fn is_retryable(error: &KafkaError) -> bool {
     )
 }
 
-/// A fault in librdkafka's words, and what to do about it.
+/// An error of librdkafka, followed by a hint.
 pub(crate) fn with_hint(error: &str) -> String {
     let mends = [
         (
             "certificate verify failed",
-            "the certificate is over, names another host, or is not vouched for by an authority that is trusted: the \
-             latter is named by tls = { ca = \"…\" }",
+            "the certificate has expired, is for another host, or its authority is not trusted; set the authority \
+             with tls = { ca = \"…\" }",
         ),
         (
             "certificate required",
@@ -92,13 +93,13 @@ pub(crate) fn with_hint(error: &str) -> String {
             "the broker rejects the client certificate; correct tls = { certificate = \"…\", key = \"…\" }",
         ),
         ("alert", "the broker rejects the client certificate; correct tls = { certificate = \"…\", key = \"…\" }"),
-        ("wrong version number", "the broker speaks no TLS here: leave tls and sasl out"),
-        ("at the first question", "it may speak TLS here: security = \"tls\""),
-        ("SSL handshake failed: Disconnected", "the broker speaks no TLS here: leave tls and sasl out"),
+        ("wrong version number", "the broker does not use TLS on this port; remove tls and sasl"),
+        ("at the first request", "the broker may require TLS; set security = \"tls\""),
+        ("SSL handshake failed: Disconnected", "the broker does not use TLS on this port; remove tls and sasl"),
         ("Authentication failed", "check sasl username and password, and its mechanism"),
         ("authentication error", "check sasl username and password, and its mechanism"),
-        ("Connection refused", "nothing listens there: check brokers, and whether the broker runs"),
-        ("resolve", "no such host: check brokers"),
+        ("Connection refused", "nothing listens on that port; correct brokers, or start the broker"),
+        ("resolve", "no such host; correct brokers"),
     ];
     match mends.iter().find(|(sign, _)| error.contains(sign)) {
         Some((_, mend)) => format!("{error} ({mend})"),

@@ -13,37 +13,37 @@ use rdkafka::util::IntoOpaque;
 use super::client_context::{ClientPurpose, KafkaContext};
 use super::connection::{KafkaConnection, KafkaConnectionError};
 
-/// What both our writers want, unless the configuration says otherwise.
+/// Defaults of both producers. The configuration can override them.
 const PRODUCER_DEFAULTS: [(&str, &str); 3] = [
-    // What other producers do: the same key falls into the same partition.
+    // The default of the Java client: the same key maps to the same partition.
     ("partitioner", "murmur2_random"),
     ("queue.buffering.max.kbytes", "65536"),
-    // How large a record may be is for the topic to say.
+    // The topic's own limit (`max.message.bytes`) decides.
     ("message.max.bytes", "104857600"),
 ];
 
-/// Hears what became of records.
+/// Receives delivery reports.
 pub trait DeliveryReports: Send + Sync + 'static {
-    /// What was given along with a record.
+    /// The value passed along with a record.
     type Opaque: IntoOpaque;
 
-    /// A record is acknowledged, or will not be.
+    /// Called once a record is acknowledged or has failed.
     fn on_delivery(&self, result: &DeliveryResult<'_>, of: Self::Opaque);
 }
 
-/// Listens to a producer: logs, faults and tokens are the client's, the reports are somebody's.
+/// The callbacks of a producer: logs, errors and tokens go to `client`, delivery reports to `reports`.
 pub struct DeliveryContext<R> {
-    /// What librdkafka has to say beside.
+    /// Handles logs, errors and token requests.
     pub client: KafkaContext,
-    /// Who hears the reports.
+    /// Receives the delivery reports.
     pub reports: R,
 }
 
-/// A producer, its records acknowledged by all in-sync replicas. `settings` hold unless the configuration says otherwise,
-/// `fixed` whatever it says.
+/// Creates a producer whose records are acknowledged by all in-sync replicas. The configuration can override
+/// `settings`, but not `fixed`.
 ///
 /// # Errors
-/// If there is something wrong with the connection.
+/// If the connection is invalid.
 pub fn create_producer<R: DeliveryReports>(
     connection: &KafkaConnection,
     base: &Path,

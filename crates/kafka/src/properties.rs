@@ -10,12 +10,12 @@ use serde::Deserialize;
 
 use pinflow_core::key_problem::KeyProblem;
 
-/// Properties of librdkafka, as they are written in a configuration.
+/// Properties of librdkafka, as written in a configuration.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct LibrdkafkaProperties(BTreeMap<String, PropertyValue>);
 
-/// What TOML can say of a property.
+/// The TOML types that a property's value can have.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged, expecting = "a property's value is a text, a number, true or false")]
 enum PropertyValue {
@@ -36,7 +36,7 @@ impl std::fmt::Display for PropertyValue {
     }
 }
 
-/// What may not be passed through: names, or beginnings that end in a dot or a star, and why.
+/// Reserved properties and the reason for each. A name can be a prefix that ends in a dot or a star.
 const RESERVED_PROPERTIES: &[(&[&str], &str)] = &[
     (&["bootstrap.servers", "metadata.broker.list"], "write brokers = \"…\" instead"),
     (&["security.protocol"], "write security = \"tls\" or \"plaintext\" instead"),
@@ -55,20 +55,20 @@ const RESERVED_PROPERTIES: &[(&[&str], &str)] = &[
     (&["plugin.*", "interceptors", "ssl.engine.*", "ssl.providers"], "it would load foreign code into pinflow"),
     (
         &["auto.offset.reset"],
-        "a position that the broker no longer holds must end the run; elsewhere records would be skipped in silence",
+        "a position that the broker no longer holds must end the run; elsewhere records would be skipped silently",
     ),
     (
         &["enable.auto.commit", "auto.commit.*", "enable.auto.offset.store", "offset.store.*"],
         "positions are kept in the tables, in the commit of their rows",
     ),
-    (&["isolation.level"], "rows of transactions that were aborted would be written"),
-    (&["check.crcs"], "records that were damaged on their way would be written"),
-    (&["enable.partition.eof"], "pinflow decides itself how it learns where a partition ends"),
+    (&["isolation.level"], "records of aborted transactions would be written"),
+    (&["check.crcs"], "records that were corrupted in transit would be written"),
+    (&["enable.partition.eof"], "pinflow depends on this setting to detect the end of a partition"),
     (
         &["group.*", "partition.assignment.strategy"],
         "partitions are assigned by pinflow, from the positions in its tables",
     ),
-    (&["topic.blacklist"], "a topic that is hidden looks like one that was deleted"),
+    (&["topic.blacklist"], "a hidden topic looks like a deleted one"),
     (&["allow.auto.create.topics"], "a misspelt topic would be created; use `pinflow topics create`"),
     (
         &[
@@ -84,28 +84,28 @@ const RESERVED_PROPERTIES: &[(&[&str], &str)] = &[
             "transactional.id",
             "delivery.report.only.error",
         ],
-        "a message that was acknowledged must be there, once and in order",
+        "acknowledged messages must be stored once and in order",
     ),
     (
         &["enabled_events", "log.queue", "log_level", "opaque", "default_topic_conf", "*_cb", "msg_order_cmp"],
-        "pinflow listens to the client itself; RUST_LOG=librdkafka=debug shows its log",
+        "pinflow handles the client's logs and events; RUST_LOG=librdkafka=debug shows its log",
     ),
-    (&["test.mock.*"], "it would replace the cluster by one of librdkafka's own"),
+    (&["test.mock.*"], "it would replace the cluster with a mock"),
 ];
 
 impl LibrdkafkaProperties {
-    /// What is wrong: properties that may not be passed through, with the reason, and those librdkafka refuses.
+    /// Returns every problem: reserved properties with the reason, and properties that librdkafka rejects.
     #[must_use]
     pub fn validate(&self) -> Vec<KeyProblem> {
         let fault = |(name, value): (&String, &PropertyValue)| match reserved_reason(name) {
             Some(why) => Some(KeyProblem::new(name, format!("cannot be set: {why}"))),
             None => librdkafka_error(name, &value.to_string())
-                .map(|what| KeyProblem::new(name, format!("librdkafka refuses it: {what}"))),
+                .map(|what| KeyProblem::new(name, format!("librdkafka rejects it: {what}"))),
         };
         self.0.iter().filter_map(fault).collect()
     }
 
-    /// Puts them into a client's settings.
+    /// Adds the properties to a client's settings.
     pub(crate) fn apply(&self, settings: &mut ClientConfig) {
         for (name, value) in &self.0 {
             settings.set(name, value.to_string());
@@ -113,7 +113,7 @@ impl LibrdkafkaProperties {
     }
 }
 
-/// Why a property may not be passed through.
+/// Why a property is reserved; `None` if it is not.
 fn reserved_reason(name: &str) -> Option<&'static str> {
     let matches = |pattern: &&str| match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
         (Some(start), _) => name.starts_with(start),
@@ -123,7 +123,7 @@ fn reserved_reason(name: &str) -> Option<&'static str> {
     RESERVED_PROPERTIES.iter().find(|(patterns, _)| patterns.iter().any(&matches)).map(|(_, why)| *why)
 }
 
-/// What librdkafka has against a property.
+/// Why librdkafka rejects a property; `None` if it accepts it.
 fn librdkafka_error(name: &str, value: &str) -> Option<String> {
     let mut alone = ClientConfig::new();
     alone.set(name, value);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_librdkafka_knows_is_passed_through_in_any_type() {
+    fn known_property_of_any_type_is_passed_through() {
         let text =
             "'socket.keepalive.enable' = true\n'socket.timeout.ms' = 1000\n'client.rack' = 'a'\ndebug = 'broker'";
         assert_eq!(problems(text), Vec::<String>::new());
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_guarantees_rest_on_is_refused_by_name_with_the_reason() {
+    fn reserved_property_is_rejected_with_reason() {
         for name in [
             "auto.offset.reset",
             "enable.auto.commit",
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_librdkafka_does_not_know_is_a_fault_and_all_are_named() {
+    fn unknown_and_invalid_properties_are_all_reported() {
         let found = problems("'no.such.thing' = 1\n'socket.timeout.ms' = 'soon'\nacks = 0");
         assert_eq!(found.len(), 3, "{found:?}");
     }

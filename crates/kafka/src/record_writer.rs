@@ -20,61 +20,61 @@ use super::connection::{BrokerList, KafkaConnection, KafkaConnectionError};
 use super::metadata::{self, ClusterUnreachable};
 use super::producer::{DeliveryContext, DeliveryReports, create_producer};
 
-/// How long it is believed that a topic is there, with its partitions.
+/// How long the partition count of an existing topic is cached.
 const FOUND_TOPIC_TTL: Duration = Duration::from_secs(10);
-/// How long it is believed that it is not.
+/// How long the absence of a topic is cached.
 const MISSING_TOPIC_TTL: Duration = Duration::from_secs(1);
-/// Names that are remembered: those that are not there among them, which anybody can invent.
+/// Maximum number of cached topic names. Names of missing topics count too, because clients can send any name.
 const MAX_CACHED_TOPICS: usize = 10_000;
-/// Longest wait for a broker that names a topic's partitions.
+/// Maximum wait for a broker that returns the partitions of a topic.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A record to be written.
+/// A record to write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OutgoingRecord {
-    /// Decides on the partition where none is said.
+    /// Determines the partition if `partition` is `None`.
     pub key: Option<Vec<u8>>,
-    /// Its bytes; `None` is a tombstone.
+    /// The payload; `None` is a tombstone.
     pub value: Option<Vec<u8>>,
-    /// The partition, if it is said.
+    /// The partition; `None` chooses it by the key.
     pub partition: Option<i32>,
 }
 
-/// Where a record stands.
+/// Where a record was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordMetadata {
-    /// The partition.
+    /// The number of the partition.
     pub partition: i32,
-    /// Its offset there.
+    /// The offset in the partition.
     pub offset: i64,
 }
 
-/// Why a record was not written, as far as is known: one whose time was over may stand there all the same.
+/// Why a record was not acknowledged. After a timeout it may have been written nevertheless.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub struct RecordWriteError {
-    /// The same record may be taken later.
+    /// Whether a retry of the same record can succeed.
     pub may_pass: bool,
-    /// Why.
+    /// The reason, for people.
     pub what: String,
 }
 
 type ReportSender = oneshot::Sender<Result<RecordMetadata, RecordWriteError>>;
 
-/// Writes to the topics of a cluster.
+/// Writes records to the topics of a cluster.
 pub struct RecordWriter {
     producer: ThreadedProducer<DeliveryContext<ReportForwarder>>,
     observer: BaseConsumer<KafkaContext>,
     brokers: BrokerList,
-    /// How many partitions a topic has (none: it is not there), and since when that is believed.
+    /// Cached partition counts (`None`: the topic does not exist), and when each was fetched.
     known: Mutex<HashMap<String, (Option<i32>, Instant)>>,
 }
 
 impl RecordWriter {
-    /// Makes the clients. A record that is not acknowledged within `timeout_after` is given up.
+    /// Creates the clients. A record that is not acknowledged within `timeout_after` fails.
     ///
     /// # Errors
-    /// If there is something wrong with the connection.
+    /// If the connection is invalid.
     pub fn connect(
         connection: &KafkaConnection,
         base: &Path,
@@ -88,8 +88,8 @@ impl RecordWriter {
         Ok(RecordWriter { producer, observer, brokers: connection.brokers.clone(), known: Mutex::default() })
     }
 
-    /// How many partitions a topic has, as of a few seconds ago; `None` if there is no such topic. Waits for a broker,
-    /// on the thread that asks.
+    /// The number of partitions of a topic, at most a few seconds old; `None` if the topic does not exist. Blocks the
+    /// calling thread while it waits for a broker.
     ///
     /// # Errors
     /// [`ClusterUnreachable`].
@@ -100,7 +100,7 @@ impl RecordWriter {
         let metadata = metadata::fetch_metadata(&self.observer, &self.brokers, Some(topic), METADATA_TIMEOUT)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let there = found.filter(|found| found.error().is_none() && !found.partitions().is_empty());
-        // What cannot be told at the moment is not taken for missing.
+        // A topic whose state is unknown at the moment is not treated as missing.
         let unclear =
             |code| !matches!(code, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::InvalidTopic);
         if let Some(code) =
@@ -118,7 +118,7 @@ impl RecordWriter {
         Ok(partitions)
     }
 
-    /// The same if it is known without asking.
+    /// The cached number of partitions, if there is one. Does not block.
     pub fn cached_partition_count(&self, topic: &str) -> Option<Option<i32>> {
         let known = self.known.lock();
         let (partitions, since) = known.get(topic)?;
@@ -126,10 +126,10 @@ impl RecordWriter {
         (since.elapsed() < long).then_some(*partitions)
     }
 
-    /// Queues a record; what is given back hears what became of it.
+    /// Queues a record. The returned receiver gets its delivery report.
     ///
     /// # Errors
-    /// If it is not queued.
+    /// If the record is not queued.
     pub fn enqueue(
         &self,
         topic: &str,
@@ -146,13 +146,13 @@ impl RecordWriter {
         }
     }
 
-    /// Waits until every record is reported on.
+    /// Waits until every record was reported on, or the timeout has passed.
     pub fn flush(&self, timeout_after: Duration) {
         let _ = self.producer.flush(timeout_after);
     }
 }
 
-/// Whether the same record may be taken later.
+/// Maps a client error. It tells whether a retry of the same record can succeed.
 fn write_error(error: &KafkaError) -> RecordWriteError {
     use RDKafkaErrorCode as Code;
     let code = error.rdkafka_error_code();
@@ -175,8 +175,10 @@ fn write_error(error: &KafkaError) -> RecordWriteError {
         )
     );
     let what = match code {
-        Some(Code::MessageTimedOut) => "the brokers did not acknowledge it in time; it may be there".to_owned(),
-        Some(Code::QueueFull) => "too many records are under way".to_owned(),
+        Some(Code::MessageTimedOut) => {
+            "the brokers did not acknowledge it in time; it may have been written".to_owned()
+        }
+        Some(Code::QueueFull) => "too many records are in flight".to_owned(),
         Some(Code::MessageSizeTooLarge) => "it is larger than the topic's max.message.bytes".to_owned(),
         Some(code) => code.to_string(),
         None => error.to_string(),
@@ -184,7 +186,7 @@ fn write_error(error: &KafkaError) -> RecordWriteError {
     RecordWriteError { may_pass: !never, what }
 }
 
-/// Each report goes to whom it concerns.
+/// Sends each delivery report to the caller that queued the record.
 struct ReportForwarder;
 
 impl DeliveryReports for ReportForwarder {
@@ -195,7 +197,7 @@ impl DeliveryReports for ReportForwarder {
             Ok(message) => Ok(RecordMetadata { partition: message.partition(), offset: message.offset() }),
             Err((error, _)) => Err(write_error(error)),
         };
-        // Who asked may have hung up.
+        // The caller may have gone away.
         let _ = report.send(outcome);
     }
 }

@@ -41,7 +41,7 @@ fn what_is_there_is_read_and_what_is_not_is_named() {
         panic!("{findings:?}")
     };
     assert!(cluster.contains("1 broker"), "{cluster}");
-    assert!(full.contains("2 partitions, 50 records, and they may be read"), "{full}");
+    assert!(full.contains("2 partitions, 50 records, readable"), "{full}");
     assert!(empty.contains("1 partition, 0 records"), "{empty}");
     assert!(none.contains("`pinflow topics create checked.none`"), "{none}");
 }
@@ -99,5 +99,5 @@ fn what_is_configured_wrongly_is_a_fault_before_anything_is_reached() {
 #[test]
 fn nobody_there_is_a_fault_with_the_reason() {
     let findings = looked_at(&KafkaConnection::plaintext("127.0.0.1:1"), Path::new(""), &["a"]);
-    assert!(faults(&findings).iter().any(|fault| fault.contains("nothing listens there")), "{findings:?}");
+    assert!(faults(&findings).iter().any(|fault| fault.contains("nothing listens on that port")), "{findings:?}");
 }

@@ -32,7 +32,7 @@ fn certificates_that_prove_nothing_are_refused_with_the_reason() {
     }
     for listener in [BrokerListener::WrongHost, BrokerListener::Expired, BrokerListener::SelfSigned] {
         let ended = list(&tls(listener, ""));
-        let says = "the certificate is over, names another host, or is not vouched for";
+        let says = "the certificate has expired, is for another host, or its authority is not trusted";
         assert!(ended.code == 1 && ended.stderr.contains(says), "{listener:?}: {ended:?}");
     }
     let broker = KafkaBroker::shared();
@@ -100,7 +100,7 @@ fn plaintext_to_a_listener_that_encrypts_says_what_to_write() {
     let text =
         format!("brokers = '{}'\ntls = {{ ca = '{}' }}\n", KafkaBroker::shared().plaintext(), shown(&certificates));
     let ended = list(&KafkaConfigFile::new(&text));
-    assert!(ended.code == 1 && ended.stderr.contains("the broker speaks no TLS here"), "{ended:?}");
+    assert!(ended.code == 1 && ended.stderr.contains("the broker does not use TLS on this port"), "{ended:?}");
 }
 
 /// At the loudest, with librdkafka's own debug log, in success and in failure.

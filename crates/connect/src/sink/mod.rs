@@ -1,4 +1,4 @@
-//! Sinks: where cleaned rows become durable, together with the positions they were read up to.
+//! Sinks: make cleaned rows durable, together with the position up to which each partition was read.
 
 mod raw_archive;
 
@@ -16,69 +16,69 @@ use pinflow_core::position::{Epoch, PartitionProgress, Position, ResumePositions
 
 pub use raw_archive::{PositionChange, RawArchive, RawWindow, ReceivedMessages};
 
-/// Encodes the rows that one worker reads, on that worker's thread.
+/// Encodes the rows that one worker parses, on that worker's thread.
 pub trait RowEncoder: RowSink + Send + 'static {
-    /// What a window's rows become.
+    /// The encoded rows of one window.
     type Batches: Send + 'static;
 
-    /// Takes everything since the last cut. A cut always falls between epochs.
+    /// Takes all rows since the last cut. A cut always falls between epochs.
     fn cut(&mut self) -> Self::Batches;
 }
 
-/// What one commit covers: whole epochs, and for every partition that moved how far it was read.
+/// The contents of one commit: whole epochs, and the new position of every partition that moved.
 #[derive(Debug)]
 pub struct Window<B> {
-    /// The last epoch inside.
+    /// The last epoch in the window.
     pub epoch: Epoch,
-    /// Rows inside, rejections included.
+    /// Rows in the window, including rejections.
     pub rows: u64,
-    /// What the workers encoded, one each.
+    /// The encoded rows, one entry per worker.
     pub batches: Vec<B>,
-    /// Every partition that moved, with the position after its last record inside.
+    /// Every partition that moved, with the position after its last record in the window.
     pub reached: Vec<PartitionReached>,
 }
 
 /// How far one partition was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionReached {
-    /// What its position is stored under.
+    /// The key under which its position is stored.
     pub key: String,
-    /// What the `_source` column of its rows says.
+    /// The value of the `_source` column of its rows.
     pub source: String,
-    /// The tables that its rows can go to follow from this.
+    /// The streams that its rows belong to. The tables that they are written to follow from this.
     pub carries: StreamHint,
-    /// The position.
+    /// The position to commit.
     pub reached: PartitionProgress,
 }
 
 /// What the tables hold at the start of a run.
 #[derive(Debug, Default)]
 pub struct ResumeState {
-    /// Where each partition resumes: the least position over the tables its rows can go to.
+    /// Where each partition resumes: the lowest position over the tables that its rows can go to.
     pub positions: ResumePositions,
-    /// Deliveries at or after those positions that a table holds already (it was committed further than
-    /// its sisters when the last run died). They are read again and must not be written or reach the answers
-    /// again; towards [`PartitionProgress::rows`] they do count, for they lie after the position that is resumed.
+    /// Deliveries at or after those positions that a table already holds, because it was committed further than its
+    /// sibling tables when the last run died. They are read again, and must be neither written nor applied to the
+    /// answers again. They do count in [`PartitionProgress::rows`], because they lie after the resume position.
     pub already: Redeliveries,
-    /// Rows to be read back.
+    /// Rows that will be read back to rebuild the answers.
     pub rows: u64,
     /// What earlier runs have read.
     pub prior: PriorCounts,
 }
 
-/// What earlier runs of a pipeline have read, as the tables tell it when they are opened.
+/// Totals of the earlier runs of a pipeline, as found in the tables when they are opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PriorCounts {
     /// Rows read: the sum of [`PartitionProgress::rows`] over all partitions.
     pub read: u64,
-    /// Rows of the table `rejected`.
+    /// Rows in the table `rejected`.
     pub rejected: u64,
 }
 
-/// Deliveries that must be left out when they are read again.
+/// Deliveries that must be skipped when they are read again.
 pub type Redeliveries = HashSet<RowId, KeyedState>;
 
-/// What names a row uniquely: its lineage without the time of arrival, which a replay may not know.
+/// Identifies a row: its lineage without the arrival time, which a replay may not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId {
     /// As in [`Lineage`].
@@ -95,25 +95,25 @@ impl From<Lineage> for RowId {
     }
 }
 
-/// Rows read back from a table at the start, to rebuild the answers from.
+/// Rows read back from a table at the start, to rebuild the answers.
 pub trait StoredChunk: Send + 'static {
-    /// Hands over each row, only with the columns that questions read; the others are absent.
+    /// Passes each row to `rows`, with only the columns that questions read. All other columns are absent.
     fn replay(&self, rows: &mut dyn RowSink);
-    /// How many rows.
+    /// The number of rows.
     fn len(&self) -> usize;
-    /// Whether there are none.
+    /// Whether the chunk has no rows.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What one table holds, as its writer knows: what it found, and what it added since. What others do to it (a
-/// compaction, say) is counted at the next start.
+/// The size of one table as its writer knows it: what it found at the start, and what it added since. Changes by other
+/// writers, such as a compaction, are counted at the next start.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct TableStatus {
     /// Its name.
     pub table: &'static str,
-    /// The last version read or written.
+    /// The last version that was read or written.
     pub version: u64,
     /// Rows.
     pub rows: u64,
@@ -121,55 +121,56 @@ pub struct TableStatus {
     pub files: u64,
 }
 
-/// A home of cleaned rows, as the engine sees it.
+/// The destination of cleaned rows, as the engine sees it.
 pub trait WindowSink: Send + 'static {
-    /// Encodes on worker threads.
+    /// Encodes rows on the worker threads.
     type Encoder: RowEncoder;
 
-    /// A new encoder, for one worker; `None` if this run keeps no rows.
+    /// Creates the encoder for one worker; `None` if this run keeps no rows.
     fn encoder(&self) -> Option<Self::Encoder>;
 
-    /// The rows that it held when it was opened, in chunks and in no order; ends when there are no more.
+    /// The rows that the sink held when it was opened, in chunks and in no particular order. The channel closes after
+    /// the last chunk.
     fn read_back(&self) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>>;
 
-    /// What it waits for (a full disk, …), in words; `None` while it does not.
+    /// The condition that the sink waits for, such as a full disk; `None` while it does not wait.
     fn paused(&self) -> watch::Receiver<Option<String>>;
 
-    /// What it holds; empty if it keeps no rows.
+    /// The tables of the sink; empty if it keeps no rows.
     fn tables(&self) -> watch::Receiver<Vec<TableStatus>>;
 
-    /// Makes a window durable. Waits out what can be cured (a full disk, say) without losing the window.
+    /// Makes a window durable. A condition that can pass, such as a full disk, is retried without losing the window.
     ///
     /// # Errors
-    /// What cannot be cured, or must not be: the run ends.
+    /// A permanent failure. The run must end.
     fn commit(
         &mut self,
         window: Window<<Self::Encoder as RowEncoder>::Batches>,
     ) -> impl Future<Output = Result<(), SinkError>> + Send;
 
-    /// Makes durable what rides on a next window that will not come.
+    /// Commits what would have been part of a next window that will not come.
     ///
     /// # Errors
     /// As [`WindowSink::commit`].
     fn finish(&mut self) -> impl Future<Output = Result<(), SinkError>> + Send;
 }
 
-/// Why a sink gave up.
+/// Why a sink failed permanently.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
     /// Another writer of the same pipeline has taken the tables over.
     #[error("another pinflow has taken over: {0}")]
     Fenced(String),
-    /// Anything else that waiting does not cure.
+    /// Any other permanent failure.
     #[error("write the tables")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The sink of a run without tables: answers only.
+/// The sink of a run without tables, which only computes answers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoTables;
 
-/// The encoder that [`NoTables`] never makes.
+/// The encoder of [`NoTables`]. It is never created.
 #[derive(Debug, Clone, Copy)]
 pub enum NoEncoder {}
 

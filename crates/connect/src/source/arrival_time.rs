@@ -1,14 +1,15 @@
-//! When records arrived, as their sources tell: times outside what can be true count as unknown.
+//! Arrival times of records as reported by their sources. Implausible times count as unknown.
 //!
-//! Of the deliveries of an `ind` the one with the greatest time counts. A Kafka producer may choose that time itself, so
-//! one post stamped with the year 9999 would shadow all later ones. The decision is made once, where a record is read
-//! from its source, and travels with the record: the tables hold the null, and a restart reads the same back.
+//! Of several deliveries with the same `ind`, the one with the latest time counts. A Kafka producer can choose that
+//! time itself, so one post stamped with the year 9999 would hide all later ones. The decision is made once, when a
+//! record is read from its source, and is stored with the record: the tables hold the null, and a restart reads it back
+//! unchanged.
 
 use jiff::Timestamp;
 use pinflow_dataflows::record::Micros;
 
-/// How far ahead of this machine's clock a time may lie, milliseconds: an hour covers a clock that was set by local time
-/// instead of UTC by one zone, or not set since the change to summer time.
+/// How far a time may be ahead of this machine's clock, in milliseconds. One hour covers a clock that was set to local
+/// time one zone away from UTC, or that missed a change to summer time.
 pub(super) const AHEAD_MAX_MS: i64 = 3_600_000;
 /// The last millisecond of the year 9999.
 const MILLIS_MAX: i64 = 253_402_300_799_999;
@@ -16,16 +17,16 @@ const MILLIS_MAX: i64 = 253_402_300_799_999;
 /// When a record arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArrivalTime {
-    /// At this moment, microseconds since 1970.
+    /// At this time, in microseconds since 1970.
     Known(Micros),
-    /// Its source does not say.
+    /// The source reports no time.
     Unknown,
-    /// Its source says a time that lies too far in the future to be true, so it is unknown.
+    /// The source reports a time that is too far in the future to be true.
     TooFarAhead,
 }
 
 impl ArrivalTime {
-    /// The moment, if it is known.
+    /// The time, if it is known.
     #[must_use]
     pub fn known(self) -> Option<Micros> {
         match self {
@@ -34,7 +35,7 @@ impl ArrivalTime {
         }
     }
 
-    /// Judges a time in milliseconds since 1970. `is_too_far` says whether it lies too far ahead of the clock.
+    /// Classifies a time in milliseconds since 1970. `is_too_far` returns whether it is too far ahead of the clock.
     fn judge(millis: Option<i64>, is_too_far: impl FnOnce(i64) -> bool) -> ArrivalTime {
         match millis {
             Some(millis) if millis >= 0 && is_too_far(millis) => ArrivalTime::TooFarAhead,
@@ -44,12 +45,12 @@ impl ArrivalTime {
     }
 }
 
-/// Judges the times of records that are read one after the other.
+/// Classifies the times of consecutive records.
 ///
-/// The clock is read only for a time that lies beyond the last limit, so that records of the past cost a comparison.
+/// The clock is only read for a time beyond the last limit, so records from the past cost one comparison.
 #[derive(Debug)]
 pub(super) struct ArrivalClock {
-    /// The greatest time that is believed without a look at the clock, milliseconds since 1970.
+    /// The latest time that is accepted without reading the clock, in milliseconds since 1970.
     limit_ms: i64,
 }
 
@@ -58,7 +59,7 @@ impl ArrivalClock {
         ArrivalClock { limit_ms: i64::MIN }
     }
 
-    /// When a record that is read now arrived, by the time that its source says.
+    /// Classifies the time that the source reports for a record read now.
     pub(super) fn judge(&mut self, millis: Option<i64>) -> ArrivalTime {
         self.judge_by(millis, || Timestamp::now().as_millisecond())
     }
@@ -72,7 +73,7 @@ impl ArrivalClock {
         })
     }
 
-    /// Looks at the clock again for the next time: it may have been set back.
+    /// Reads the clock again for the next time, because it may have been set back.
     pub(super) fn forget(&mut self) {
         self.limit_ms = i64::MIN;
     }
@@ -119,9 +120,9 @@ mod tests {
         let limit = NOW_MS + AHEAD_MAX_MS;
         clock.judge_by(Some(NOW_MS), || NOW_MS);
         assert_eq!(clock.judge_by(Some(limit), unread), ArrivalTime::Known(limit * 1_000));
-        // Time has passed, so what was too far ahead a moment ago no longer is.
+        // Time has passed, so the same timestamp is no longer too far ahead.
         assert_eq!(clock.judge_by(Some(limit + 5), || NOW_MS + 5), ArrivalTime::Known((limit + 5) * 1_000));
-        // A clock that was set back since is noticed with the next block.
+        // A clock that was set back is noticed with the next block.
         clock.forget();
         assert_eq!(clock.judge_by(Some(limit), || NOW_MS - 1), ArrivalTime::TooFarAhead);
     }

@@ -12,12 +12,12 @@ pub struct BlockBuilder {
     payloads: Vec<u8>,
     index: Vec<MessageEntry>,
     clock: ArrivalClock,
-    /// Whether the log says that times of this partition lie too far ahead.
+    /// Whether the warning about times too far ahead was logged for this partition.
     ahead_is_logged: bool,
 }
 
 impl BlockBuilder {
-    /// None yet, of the partition with this name.
+    /// An empty builder for the partition with this name.
     pub fn new(source: &str) -> BlockBuilder {
         BlockBuilder {
             source: source.to_owned(),
@@ -28,12 +28,12 @@ impl BlockBuilder {
         }
     }
 
-    /// Adds a message of the partition's stream and returns the bytes that it takes. `None` is a tombstone.
+    /// Adds a message of the partition's stream and returns its size in bytes. `None` is a tombstone.
     pub fn push(&mut self, payload: Option<&[u8]>, position: Position, arrived_ms: Option<i64>) -> usize {
         self.push_routed(StreamRoute::AsPartition, payload, position, arrived_ms)
     }
 
-    /// As [`BlockBuilder::push`], for a message with a route of its own.
+    /// Like [`BlockBuilder::push`], for a message with its own route.
     pub fn push_routed(
         &mut self,
         route: StreamRoute<'_>,
@@ -90,7 +90,7 @@ impl BlockBuilder {
         self.index.last().map(|last| last.resolve(&self.payloads, start).payload)
     }
 
-    /// Takes all messages. The buffers for the next ones get the same capacity.
+    /// Removes and returns all messages. The new buffers get the same capacity.
     pub fn take_records(&mut self) -> BlockRecords {
         self.clock.forget();
         let (bytes, messages) = (self.payloads.len(), self.index.len());

@@ -38,7 +38,7 @@ pub struct Partition {
     pub key: String,
     /// The streams that its rows belong to.
     pub carries: StreamHint,
-    /// Where this run resumed it; `None` from the beginning.
+    /// Where this run resumed it; `None` if it is read from the beginning.
     pub resumed: Option<PartitionProgress>,
 }
 
@@ -85,7 +85,7 @@ pub enum BlockRecords {
 /// One message of [`BlockRecords::Messages`].
 #[derive(Debug, Clone, Copy)]
 pub struct MessageEntry {
-    /// Where its payload ends in `payloads`. It starts at the end of the message before, after the text of `routed`.
+    /// Where its payload ends in `payloads`. It starts after the previous message and after the text of `routed`.
     pub end: u32,
     /// Whether the payload is null (a tombstone), not merely empty.
     pub null: bool,
@@ -100,11 +100,11 @@ pub struct MessageEntry {
 /// The stream of a message, as stored in a [`MessageEntry`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoredRoute {
-    /// That of its partition.
+    /// The stream of the partition.
     AsPartition,
-    /// This stream, according to its key.
+    /// This stream, according to the partition key.
     To(Stream),
-    /// None. The reason is a text of this many bytes before the payload.
+    /// No stream. The reason is a text of this many bytes before the payload.
     Nowhere(u16),
 }
 
@@ -124,11 +124,11 @@ pub struct RecordRef<'a> {
 /// The stream of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamRoute<'a> {
-    /// That of its partition.
+    /// The stream of the partition.
     AsPartition,
-    /// This stream, whatever else the partition contains.
+    /// This stream, regardless of the partition's other records.
     To(Stream),
-    /// None, for this reason. The record is to be rejected.
+    /// No stream, for this reason. The record is to be rejected.
     Nowhere(&'a str),
 }
 
@@ -290,7 +290,7 @@ pub enum SourceError {
     Unusable(String),
 }
 
-/// The most records that a range contains, if positions count records.
+/// The maximum number of records in a range, if positions count records.
 fn count_at_most(from: Position, to: Position) -> String {
     match (from.narrow(), to.narrow()) {
         (Some(from), Some(to)) => format!(", {} records at the most", to - from + 1),
@@ -311,20 +311,20 @@ pub struct SourceContext {
     backlogs: Arc<AtomicUsize>,
 }
 
-/// How far each partition is durable: what lies before that position is committed and will not be read again.
+/// How far each partition is durable: everything before that position is committed and will not be read again.
 ///
-/// The engine advances it, and sources watch it: the one thing, besides credit, that flows back. In a run without tables
-/// a position is durable as soon as its answers are up to date.
+/// The engine advances it and sources watch it. It is the only thing that flows back to a source, besides the
+/// backpressure of the channel. In a run without tables a position is durable as soon as its answers are up to date.
 #[derive(Debug, Clone, Default)]
 pub struct DurableFrontier(watch::Sender<BTreeMap<PartitionId, Position>>);
 
 impl DurableFrontier {
-    /// Advances partitions, and wakes whoever waits for that.
+    /// Advances partitions and wakes all waiting tasks.
     pub fn advance(&self, positions: impl IntoIterator<Item = (PartitionId, Position)>) {
         self.0.send_modify(|durable| durable.extend(positions));
     }
 
-    /// The position of each partition that has one. Holding it blocks the engine: drop it soon.
+    /// The position of each partition that has one. Holding the guard blocks the engine, so drop it soon.
     #[must_use]
     pub fn positions(&self) -> watch::Ref<'_, BTreeMap<PartitionId, Position>> {
         self.0.borrow()

@@ -64,7 +64,7 @@ pub fn spawn_thread(
             Ok(Err(ReaderExit::Failed(failed))) => failed,
             Err(panic) => SourceError::Panicked { partition, what: panic_message(&*panic) },
         };
-        // If the engine has gone, nobody needs the report.
+        // If the engine is gone, the report is not needed.
         let _ = context.send(SourceEvent::Failed(failed));
     };
     thread::Builder::new().name(name).spawn(body).map_err(|cause| SourceError::Read { partition: what, cause })

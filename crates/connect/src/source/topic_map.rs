@@ -23,7 +23,7 @@ pub struct TopicMap {
     pub routed: Option<String>,
 }
 
-/// What the names stand for, and their rules.
+/// What the names refer to, and the rules for them.
 #[derive(Debug, Clone, Copy)]
 pub struct NameKind {
     /// `topic` or `stream`, for messages.
@@ -60,7 +60,7 @@ impl TopicMap {
         slots.into_iter().filter_map(|(key, name)| Some((key, name.as_deref()?))).collect()
     }
 
-    /// Returns every problem with its hint.
+    /// Returns every problem, each with a hint.
     pub fn validate(&self, kind: NameKind) -> Vec<KeyProblem> {
         let NameKind { word, name_bytes_max, allows_routed } = kind;
         let mut problems = Vec::new();

@@ -9,14 +9,14 @@ use crate::{BrokerList, KafkaConnection, KafkaSasl, KafkaTls, LibrdkafkaProperti
 use pinflow_connect::source::topic_map::{NameKind, TopicMap};
 use pinflow_core::key_problem::KeyProblem;
 
-/// Names of topics.
+/// Rules for topic names.
 pub(super) const KIND: NameKind = NameKind { word: "topic", name_bytes_max: 249, allows_routed: false };
 
-/// Topics of one cluster: how the cluster is reached, and what is read there.
+/// Topics of one cluster: how to connect, and which topics to read.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaConfig {
-    /// As in [`KafkaConnection`]; its keys stand beside ours.
+    /// As in [`KafkaConnection`], whose keys are in the same table.
     pub brokers: BrokerList,
     /// As in [`KafkaConnection`].
     #[serde(default)]
@@ -30,30 +30,30 @@ pub struct KafkaConfig {
     /// As in [`KafkaConnection`].
     #[serde(default)]
     pub properties: LibrdkafkaProperties,
-    /// Which topics, and what each holds.
+    /// The topics, by the posts that each contains.
     pub topics: TopicMap,
-    /// Where a topic begins that the tables know nothing of.
+    /// Where a topic starts for which the tables have no position.
     #[serde(default)]
     pub start: KafkaStart,
-    /// Time between two looks at the topics: new partitions, records that are gone, topics that were re-created. Seconds.
+    /// Interval between checks of the topics for new partitions, expired records and re-creation, in seconds.
     #[serde(default = "KafkaConfig::watch_secs")]
     pub watch_secs: f64,
-    /// The consumer group that offsets are told to, for tools that show lag; by default `pinflow-‹pipeline›`.
-    /// Nothing is ever read from it.
+    /// The consumer group that durable offsets are committed to, for tools that show lag. The default is
+    /// `pinflow-‹pipeline›`. The offsets are never read back.
     #[serde(default)]
     pub group: Option<String>,
 }
 
-/// Where a topic begins that the tables know nothing of.
+/// Where a topic starts for which the tables have no position.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum KafkaStart {
-    /// At the oldest record that the brokers hold.
+    /// At the oldest available record.
     #[default]
     Earliest,
     /// After the newest record.
     Latest,
-    /// At the first record whose timestamp is not before this.
+    /// At the first record with this timestamp or a later one.
     At(Timestamp),
 }
 
@@ -77,7 +77,7 @@ impl KafkaConfig {
         10.0
     }
 
-    /// How the cluster is reached.
+    /// The connection part of the configuration.
     #[must_use]
     pub fn connection(&self) -> KafkaConnection {
         KafkaConnection {
@@ -89,13 +89,13 @@ impl KafkaConfig {
         }
     }
 
-    /// The consumer group that offsets are told to.
+    /// The consumer group that durable offsets are committed to.
     #[must_use]
     pub fn consumer_group(&self, pipeline: &str) -> String {
         self.group.clone().unwrap_or_else(|| format!("pinflow-{pipeline}"))
     }
 
-    /// What is wrong, each with its mend. `base` is what relative paths are relative to.
+    /// Returns every problem with a hint. `base` resolves relative paths.
     #[must_use]
     pub fn validate(&self, base: &Path) -> Vec<KeyProblem> {
         let mut faults = self.connection().validate(base);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_is_a_word_or_a_moment() {
+    fn start_is_parsed_from_word_or_time() {
         let start = |text: &str| config(&format!("topics = {{ auto = 'posts' }}\nstart = '{text}'")).map(|r| r.start);
         assert_eq!(start("earliest").unwrap(), KafkaStart::Earliest);
         assert_eq!(start("latest").unwrap(), KafkaStart::Latest);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_named() {
+    fn invalid_configuration_is_rejected() {
         assert!(config("").is_err());
         assert!(config("topics = { pins = 'a' }").is_err());
         assert!(config("topics = { pin = 'a' }\nbroker = 'b'").is_err());
