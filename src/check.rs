@@ -1,25 +1,70 @@
 //! `pinflow check`: reaches every source and table, writes nothing, and names every fault.
 
-use std::io::Write;
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
 use crate::config::{Config, SourceConfig};
 use pinflow_core::error_text::error_text;
 use pinflow_core::finding::Finding;
-use pinflow_delta as delta;
+use pinflow_core::user_error::{ExitStatus, UserError};
+use pinflow_delta::{self as delta, DeltaError};
 use pinflow_files as recording;
 use pinflow_gateway as gateway;
 use pinflow_kafka as kafka;
 use pinflow_kinesis as kinesis;
-use pinflow_storage::{Location, LocationEntries, LocationSpec};
+use pinflow_storage::{Location, LocationEntries, LocationSpec, StorageError};
+
+/// Why a check could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The url of a folder or bucket is invalid.
+    #[error("{0}")]
+    Url(String),
+    /// Standard output cannot be written.
+    #[error("write to stdout")]
+    Output(#[from] io::Error),
+}
+
+impl UserError for CheckError {
+    fn exit_code(&self) -> ExitStatus {
+        match self {
+            CheckError::Url(_) => ExitStatus::BadUsage,
+            CheckError::Output(_) => ExitStatus::Failed,
+        }
+    }
+}
+
+/// What is wrong with a folder or bucket. It is printed as a fault, and does not end the check.
+#[derive(Debug, thiserror::Error)]
+enum LocationFault {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Delta(#[from] DeltaError),
+    #[error("{place}: {}", missing.join("; "))]
+    MissingTables { place: Location, missing: Vec<String> },
+    #[error(
+        "{what} cannot be made at {place}: {} is not writable; choose another url or change its permissions",
+        parent.display()
+    )]
+    NotCreatable { what: String, place: Location, parent: PathBuf },
+    #[error("{what} at {place} cannot be written: change the folder's permissions")]
+    NotWritable { what: String, place: Location },
+    #[error("read {place}")]
+    Unreadable {
+        place: Location,
+        #[source]
+        cause: io::Error,
+    },
+}
 
 /// Checks a configuration and prints a line for each thing that was looked at; returns the number of faults.
 ///
 /// # Errors
 /// Only if the findings cannot be written.
-pub async fn run(config: &Config, out: &mut impl Write) -> anyhow::Result<usize> {
+pub async fn run(config: &Config, out: &mut impl Write) -> Result<usize, CheckError> {
     let mut faults = 0;
     writeln!(out, "ok     configuration of pipeline `{}`", config.pipeline)?;
     let mut looks = Vec::new();
@@ -39,7 +84,7 @@ pub async fn run(config: &Config, out: &mut impl Write) -> anyhow::Result<usize>
             }
         }
     }
-    let root = |root: Result<LocationSpec, String>| root.map_err(anyhow::Error::msg);
+    let root = |root: Result<LocationSpec, String>| root.map_err(CheckError::Url);
     faults += match &config.tables {
         None => told(Ok(vec!["no [tables]: answers only, nothing is kept".to_owned()]), out)?,
         Some(tables) => told(tables_facts(&root(tables.root(&config.base))?, config).await, out)?,
@@ -61,10 +106,10 @@ pub async fn run(config: &Config, out: &mut impl Write) -> anyhow::Result<usize>
 }
 
 /// Prints what is known of a place, or why nothing is; how many faults that are.
-fn told(facts: anyhow::Result<Vec<String>>, out: &mut impl Write) -> std::io::Result<usize> {
+fn told(facts: Result<Vec<String>, LocationFault>, out: &mut impl Write) -> io::Result<usize> {
     match facts {
         Ok(facts) => facts.iter().try_for_each(|line| writeln!(out, "ok     {line}")).map(|()| 0),
-        Err(error) => writeln!(out, "fault  {}", error_text(error.as_ref())).map(|()| 1),
+        Err(error) => writeln!(out, "fault  {}", error_text(&error)).map(|()| 1),
     }
 }
 
@@ -112,14 +157,16 @@ async fn topic_risks(connection: kafka::KafkaConnection, names: &[String], confi
 }
 
 /// What is known of the tables without touching them.
-async fn tables_facts(target: &LocationSpec, config: &Config) -> anyhow::Result<Vec<String>> {
+async fn tables_facts(target: &LocationSpec, config: &Config) -> Result<Vec<String>, LocationFault> {
     let place = Location::connect(target, &config.objects).await?;
     if let Some(fact) = yet_to_be_made("tables", &place).await? {
         return Ok(vec![fact]);
     }
     let held = delta::inspect(&place, 0).await?;
     let missing = delta::missing_tables(&held);
-    anyhow::ensure!(missing.is_empty(), "{place}: {}", missing.join("; "));
+    if !missing.is_empty() {
+        return Err(LocationFault::MissingTables { place, missing });
+    }
     Ok(held
         .iter()
         .map(|table| format!("table {}: {} rows, version {}", table.path.display(), table.rows, table.version))
@@ -127,13 +174,13 @@ async fn tables_facts(target: &LocationSpec, config: &Config) -> anyhow::Result<
 }
 
 /// What is known of a place without touching it.
-async fn place_facts(what: &str, target: &LocationSpec, config: &Config) -> anyhow::Result<Vec<String>> {
+async fn place_facts(what: &str, target: &LocationSpec, config: &Config) -> Result<Vec<String>, LocationFault> {
     let place = Location::connect(target, &config.objects).await?;
     Ok(vec![yet_to_be_made(what, &place).await?.unwrap_or_else(|| format!("{what} at {place}"))])
 }
 
 /// Whether a place holds nothing yet and `what` can be made there; `None` if it holds something.
-async fn yet_to_be_made(what: &str, place: &Location) -> anyhow::Result<Option<String>> {
+async fn yet_to_be_made(what: &str, place: &Location) -> Result<Option<String>, LocationFault> {
     let Some(root) = place.local_folder() else {
         let is_empty = place.list_entries().await? == LocationEntries::default();
         let later = "that it keeps conditional writes is proved when a run opens them";
@@ -142,17 +189,17 @@ async fn yet_to_be_made(what: &str, place: &Location) -> anyhow::Result<Option<S
     place.check_mounted()?;
     if !root.exists() {
         let parent = root.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
-        anyhow::ensure!(
-            access(parent, AccessFlags::W_OK).is_ok(),
-            "{what} cannot be made at {place}: {} is not writable; choose another url or change its permissions",
-            parent.display()
-        );
+        if access(parent, AccessFlags::W_OK).is_err() {
+            let (what, parent) = (what.to_owned(), parent.to_owned());
+            return Err(LocationFault::NotCreatable { what, place: place.clone(), parent });
+        }
         return Ok(Some(format!("{what} will be made at {place}")));
     }
-    anyhow::ensure!(
-        access(root, AccessFlags::W_OK).is_ok(),
-        "{what} at {place} cannot be written: change the folder's permissions",
-    );
-    let is_empty = std::fs::read_dir(root)?.next().is_none();
+    if access(root, AccessFlags::W_OK).is_err() {
+        return Err(LocationFault::NotWritable { what: what.to_owned(), place: place.clone() });
+    }
+    let entries = std::fs::read_dir(root);
+    let mut entries = entries.map_err(|cause| LocationFault::Unreadable { place: place.clone(), cause })?;
+    let is_empty = entries.next().is_none();
     Ok(is_empty.then(|| format!("{what} will be made in the empty folder {place}")))
 }

@@ -9,56 +9,41 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use pinflow_dataflows::graph::{DuplicatePolicy, MedianMethod, RankLimit, TieRule};
 use tokio::sync::watch;
 
 use crate::config::{AcceptedLoss, Config, ConfigError, ConfigFile, ConfigUse, TablesConfig};
-use pinflow_core::error_text::error_text;
-use pinflow_engine::EngineError;
 use pinflow_http::parse_listen_address;
-use pinflow_kafka::KafkaConnectionError;
 
 use crate::check;
 use crate::config;
+use crate::error::CommandError;
 use crate::query;
 use crate::run;
 use crate::streams;
 use crate::table;
-use crate::table::TableError;
 use crate::telemetry;
 use crate::topics;
-use pinflow_connect::sink::SinkError;
 use pinflow_core::file_limit;
-use pinflow_core::secret::SecretError;
-use pinflow_delta::DeltaError;
+use pinflow_core::user_error::{ExitStatus, UserError, user_error_text};
 use pinflow_emit as emit;
 use pinflow_gateway as gateway;
-use pinflow_kinesis as kinesis;
-use pinflow_mysql as mysql;
 use pinflow_serving::{HttpConfig, StdoutFormat};
-use pinflow_storage::{LocationSpec, StorageError};
+use pinflow_storage::LocationSpec;
 use pinflow_terminal as terminal;
 use pinflow_terminal::output::CommandOutput;
 use pinflow_terminal::panics;
 use pinflow_terminal::shutdown::{SHUTDOWN_DEADLINE, ShutdownPolicy, stop_on_signals};
-use pinflow_terminal::usage::UsageError;
 use pinflow_terminal::{WhenClosed, write_error_line};
 
-/// Everything was done.
-const DONE: u8 = 0;
-/// Something failed while running.
-const FAILED: u8 = 1;
-/// The command line or the configuration is wrong.
-const BAD_USAGE: u8 = 2;
-/// Another writer has taken the tables over.
-const FENCED: u8 = 75;
+/// How a command ends.
+type CommandResult = Result<ExitStatus, CommandError>;
 
 /// How an emit reads the file of `--connection`.
 const CONNECTION_READERS: emit::ConnectionReaders = emit::ConnectionReaders {
-    kafka: |path| Ok(config::kafka_connection(path)?),
-    kinesis: |path| Ok(config::kinesis_connection(path)?),
+    kafka: |path| config::kafka_connection(path).map_err(|error| Box::new(error) as emit::ConnectionFileError),
+    kinesis: |path| config::kinesis_connection(path).map_err(|error| Box::new(error) as emit::ConnectionFileError),
 };
 
 /// How long a gateway may take to stop beyond the longest wait for an answer.
@@ -217,37 +202,36 @@ pub fn main() -> ExitCode {
     file_limit::raise_soft_limit();
     #[cfg(feature = "failpoints")]
     let _armed = pinflow_delta::failpoints::arm();
-    panics::watch(FAILED);
+    panics::watch(ExitStatus::Failed.code());
     let done = std::panic::catch_unwind(AssertUnwindSafe(|| dispatch(cli.command)));
-    ExitCode::from(match done {
+    let status = match done {
         // The panic has said why.
-        Err(_) => FAILED,
-        Ok(Ok(DONE)) if panics::has_panicked() => FAILED,
-        Ok(Ok(code)) => code,
+        Err(_) => ExitStatus::Failed,
+        Ok(Ok(ExitStatus::Success)) if panics::has_panicked() => ExitStatus::Failed,
+        Ok(Ok(status)) => status,
         Ok(Err(error)) => {
-            // The chain, outermost first, as one sentence.
-            write_error_line(&format!("pinflow: {}", error_text(error.as_ref())));
-            exit_code(&error)
+            // The chain, outermost first, as one sentence, and then what to do.
+            write_error_line(&format!("pinflow: {}", user_error_text(&error)));
+            error.exit_code()
         }
-    })
+    };
+    ExitCode::from(status.code())
 }
 
-/// Refuses a clock before 1970. Positions, tokens and log files hold Unix times, and the Delta library panics on one that is
-/// negative.
-fn check_clock() -> anyhow::Result<()> {
-    let is_before_unix_epoch = SystemTime::now().duration_since(UNIX_EPOCH).is_err();
-    anyhow::ensure!(!is_before_unix_epoch, "this machine's clock is set to before 1970; set it, and start again");
-    Ok(())
+/// Refuses a clock before 1970.
+fn check_clock() -> Result<(), CommandError> {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_1970.map(|_| ()).map_err(|_| CommandError::ClockBefore1970)
 }
 
-fn dispatch(command: PinflowCommand) -> anyhow::Result<u8> {
+fn dispatch(command: PinflowCommand) -> CommandResult {
     check_clock()?;
     // Where a run logs to stands in its configuration.
     if !matches!(command, PinflowCommand::Run(_) | PinflowCommand::Gateway(_)) {
         telemetry::start(None, Path::new(""), "")?;
     }
     match command {
-        PinflowCommand::Emit(args) => emit::run(*args, &CONNECTION_READERS).map(|()| DONE),
+        PinflowCommand::Emit(args) => Ok(emit::run(*args, &CONNECTION_READERS).map(|()| ExitStatus::Success)?),
         PinflowCommand::Run(args) => in_runtime(run_command(args)),
         PinflowCommand::Gateway(args) => in_runtime(gateway_command(args)),
         PinflowCommand::Check(args) => in_runtime(check_command(args)),
@@ -259,28 +243,29 @@ fn dispatch(command: PinflowCommand) -> anyhow::Result<u8> {
 }
 
 /// Runs on threads of its own: delta-rs hangs on a single-threaded runtime.
-fn in_runtime(work: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<u8> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("tokio").build()?;
+fn in_runtime(work: impl Future<Output = CommandResult>) -> CommandResult {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("tokio").build();
+    let runtime = runtime.map_err(CommandError::Runtime)?;
     let done = runtime.block_on(work);
     // A blocking read that hangs must not keep a finished process alive.
     runtime.shutdown_background();
     done
 }
 
-async fn run_command(args: RunArgs) -> anyhow::Result<u8> {
+async fn run_command(args: RunArgs) -> CommandResult {
     let mut config = args.overrides.over(&args.config, ConfigUse::Run)?;
     config.accepted = args.accept_loss;
     config.until_caught_up = args.until_caught_up;
     let telemetry = telemetry::start(config.telemetry.as_ref(), &config.base, &config.pipeline)?;
     let done = run_logged(config).await;
     if let Err(error) = &done {
-        tracing::error!(target: telemetry::FAILED, "{}", error_text(error.as_ref()));
+        tracing::error!(target: telemetry::FAILED, "{}", user_error_text(error));
     }
     telemetry.finish().await;
     done
 }
 
-async fn run_logged(config: Config) -> anyhow::Result<u8> {
+async fn run_logged(config: Config) -> CommandResult {
     let by_default = if std::io::stdout().is_terminal() { StdoutFormat::Tables } else { StdoutFormat::Snapshots };
     let format = config.output.format.unwrap_or(by_default);
     if let Some(workers) = config.engine.workers.filter(|workers| *workers > config::cores()) {
@@ -298,7 +283,7 @@ async fn run_logged(config: Config) -> anyhow::Result<u8> {
         deadline: SHUTDOWN_DEADLINE,
         report: log_stopping,
     };
-    stop_on_signals(policy, stop.clone())?;
+    stop_on_signals(policy, stop.clone()).map_err(CommandError::Signals)?;
     let outcome = run::run(config, format, stop).await?;
     let totals = &outcome.totals;
     telemetry::log_findings(&totals.counts);
@@ -309,17 +294,17 @@ async fn run_logged(config: Config) -> anyhow::Result<u8> {
         stopped = outcome.stopped,
         "done"
     );
-    Ok(DONE)
+    Ok(ExitStatus::Success)
 }
 
 fn log_stopping(how: &str) {
     tracing::info!(how, "stopping");
 }
 
-async fn gateway_command(args: GatewayArgs) -> anyhow::Result<u8> {
+async fn gateway_command(args: GatewayArgs) -> CommandResult {
     let config = ConfigFile::read(&args.config)?.finish(ConfigUse::Gateway)?;
     let telemetry = telemetry::start(config.telemetry.as_ref(), &config.base, &config.pipeline)?;
-    let gateway = config.gateway.context("the configuration has no [gateway]")?;
+    let gateway = config.gateway.ok_or(CommandError::NoGateway)?;
     let (stop, stopped) = watch::channel(false);
     panics::stop_through(stop.clone());
     let policy = ShutdownPolicy {
@@ -328,69 +313,49 @@ async fn gateway_command(args: GatewayArgs) -> anyhow::Result<u8> {
         deadline: Duration::from_secs(gateway.answer_secs_max) + GATEWAY_GRACE,
         report: log_stopping,
     };
-    stop_on_signals(policy, stop)?;
+    stop_on_signals(policy, stop).map_err(CommandError::Signals)?;
     let served = gateway::run(gateway, &config.base, stopped).await;
     if let Err(error) = &served {
-        tracing::error!(target: telemetry::FAILED, "{}", error_text(error.as_ref()));
+        tracing::error!(target: telemetry::FAILED, "{}", user_error_text(error));
     }
     telemetry.finish().await;
-    served.map(|()| DONE)
+    Ok(served.map(|()| ExitStatus::Success)?)
 }
 
-async fn check_command(args: CheckArgs) -> anyhow::Result<u8> {
+async fn check_command(args: CheckArgs) -> CommandResult {
     let config = args.overrides.over(&args.config, ConfigUse::Check)?;
     let mut out = CommandOutput::new(terminal::stdout(false, WhenClosed::Fail));
     let faults = check::run(&config, &mut out).await;
-    out.finish(faults.map(|faults| if faults == 0 { DONE } else { FAILED }))
+    out.finish(faults.map(|faults| status_of_check(faults == 0)).map_err(CommandError::from))
 }
 
-async fn table_command(args: table::TableArgs) -> anyhow::Result<u8> {
+async fn table_command(args: table::TableArgs) -> CommandResult {
     let mut out = CommandOutput::new(terminal::stdout(args.format == table::TableOutputFormat::Json, WhenClosed::Fail));
-    let holds = table::run(args, &mut out).await.map_err(anyhow::Error::new);
-    out.finish(holds.map(|holds| if holds { DONE } else { FAILED }))
+    let holds = table::run(args, &mut out).await;
+    out.finish(holds.map(status_of_check).map_err(CommandError::from))
 }
 
-async fn query_command(args: query::QueryArgs) -> anyhow::Result<u8> {
+async fn query_command(args: query::QueryArgs) -> CommandResult {
     let mut out = CommandOutput::new(terminal::stdout(args.is_data(), WhenClosed::Fail));
     let asked = query::run(args, &mut out).await;
-    out.finish(asked.map(|()| DONE))
+    out.finish(asked.map(|()| ExitStatus::Success).map_err(CommandError::from))
 }
 
-async fn topics_command(args: topics::TopicsArgs) -> anyhow::Result<u8> {
+async fn topics_command(args: topics::TopicsArgs) -> CommandResult {
     let mut out = CommandOutput::new(terminal::stdout(args.is_json(), WhenClosed::Fail));
     let well = topics::run(args, &mut out).await;
-    out.finish(well.map(|well| if well { DONE } else { FAILED }))
+    out.finish(well.map(status_of_check).map_err(CommandError::from))
 }
 
-async fn streams_command(args: streams::StreamsArgs) -> anyhow::Result<u8> {
+async fn streams_command(args: streams::StreamsArgs) -> CommandResult {
     let mut out = CommandOutput::new(terminal::stdout(args.is_json(), WhenClosed::Fail));
     let well = streams::run(args, &mut out).await;
-    out.finish(well.map(|well| if well { DONE } else { FAILED }))
+    out.finish(well.map(status_of_check).map_err(CommandError::from))
 }
 
-/// What the caller of the process learns from an error.
-fn exit_code(error: &anyhow::Error) -> u8 {
-    let fenced = error.chain().any(|cause| {
-        matches!(cause.downcast_ref::<EngineError>(), Some(EngineError::Sink(SinkError::Fenced(_))))
-            || cause.downcast_ref::<DeltaError>().is_some_and(DeltaError::is_fenced)
-    });
-    if fenced {
-        FENCED
-    } else if error.chain().any(|cause| {
-        cause.is::<ConfigError>()
-            || cause.is::<UsageError>()
-            || cause.is::<SecretError>()
-            || cause.is::<mysql::DatabaseAddressError>()
-            || matches!(cause.downcast_ref(), Some(TableError::Unsafe { .. }))
-            || cause.is::<kinesis::KinesisConnectionError>()
-            || matches!(cause.downcast_ref(), Some(StorageError::Invalid(_) | StorageError::NoRegion))
-            || matches!(cause.downcast_ref::<KafkaConnectionError>(), Some(KafkaConnectionError::Faulty(_)))
-            || matches!(cause.downcast_ref(), Some(kinesis::StreamError::Connection(_)))
-    }) {
-        BAD_USAGE
-    } else {
-        FAILED
-    }
+/// The exit code of a command that looks for problems, or does several things.
+fn status_of_check(is_well: bool) -> ExitStatus {
+    if is_well { ExitStatus::Success } else { ExitStatus::Failed }
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@
 pub mod check;
 pub mod cli;
 pub mod config;
+mod delta_exit_code;
+pub mod error;
 pub mod publish;
 pub mod query;
 pub mod run;

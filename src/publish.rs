@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use pinflow_core::error_text::error_text;
 use pinflow_delta::answers::AnswerTables;
 use pinflow_serving::{AnswerHub, ReadConsistency};
 
@@ -36,8 +37,7 @@ pub async fn publish(
             let behind = failed.len();
             match failed.into_iter().next() {
                 Some(error) if !failing || last => {
-                    let error = anyhow::Error::from(error);
-                    tracing::warn!(tables = behind, reason = format!("{error:#}"), "answers' tables are behind");
+                    tracing::warn!(tables = behind, reason = error_text(&error), "answers' tables are behind");
                 }
                 None if failing => tracing::info!("the answers' tables are written again"),
                 _ => {}

@@ -1,14 +1,17 @@
 //! Wires sources, engine, tables and serving into a run.
 
+mod error;
+
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use pinflow_dataflows::graph::GraphOptions;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
+
+pub use error::RunError;
 
 use crate::config::{Config, SourceConfig, TablesConfig};
 use crate::publish::publish;
@@ -42,7 +45,7 @@ const SOURCES_GRACE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// What failed, where, and what to do. What is committed stays.
-pub async fn run(config: Config, format: StdoutFormat, stop: watch::Sender<bool>) -> anyhow::Result<RunOutcome> {
+pub async fn run(config: Config, format: StdoutFormat, stop: watch::Sender<bool>) -> Result<RunOutcome, RunError> {
     let finished = OnceLock::new();
     let metrics = Arc::new(EngineMetrics::default());
     // A task of its own, for the deadline must pass while this one is busy. It reads what the tables wait for before the run
@@ -76,14 +79,14 @@ async fn run_to_end(
     stop: watch::Sender<bool>,
     finished: &OnceLock<RunOutcome>,
     metrics: Arc<EngineMetrics>,
-) -> anyhow::Result<RunOutcome> {
+) -> Result<RunOutcome, RunError> {
     let (frames, passed) = mpsc::channel(FRAMES);
     let started = unless_stopped(&stop.subscribe(), ReaderTasks::start(&config, passed, &metrics)).await;
     let Some(started) = started else { return Ok(RunOutcome::stopped_early()) };
     let (readers, to_serve) = started?;
     let every = Duration::from_millis(config.output.every_ms);
     let settings = StdoutSettings { format, every, serves: config.serve.is_some() };
-    let stdout = serve_stdout(settings, to_serve, stop.clone())?;
+    let stdout = serve_stdout(settings, to_serve, stop.clone()).map_err(RunError::StdoutThread)?;
     let progress = ProgressReporter::start(Arc::clone(&metrics), format == StdoutFormat::Tables);
     let until_caught_up = config.until_caught_up;
     let outcome = run_with(config, frames, stop.subscribe(), metrics).await;
@@ -98,18 +101,18 @@ async fn run_to_end(
     let served = task::spawn_blocking(move || stdout.join()).await.map_err(serving_panicked)?;
     let served = served.map_err(|panic| {
         let message = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-        anyhow::anyhow!("serving panicked: {message}. This is a fault in pinflow")
+        RunError::ServingPanicked(message)
     });
     let outcome = outcome?;
     served?
-        .context("write to stdout")?
+        .map_err(RunError::Output)?
         .unwrap_or_else(|StdoutClosed| tracing::debug!("stdout was closed by its reader"));
     Ok(outcome)
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "what `map_err` calls takes the error")]
-fn serving_panicked(panic: JoinError) -> anyhow::Error {
-    anyhow::anyhow!("serving panicked: {panic}. This is a fault in pinflow")
+fn serving_panicked(panic: JoinError) -> RunError {
+    RunError::ServingPanicked(panic.to_string())
 }
 
 /// What `work` comes to, or `None` if a stop is asked for first. Only for work before anything is read: giving it up is as
@@ -182,13 +185,13 @@ impl ReaderTasks {
         config: &Config,
         passed: mpsc::Receiver<EpochFrame>,
         metrics: &Arc<EngineMetrics>,
-    ) -> anyhow::Result<(ReaderTasks, mpsc::Receiver<EpochFrame>)> {
+    ) -> Result<(ReaderTasks, mpsc::Receiver<EpochFrame>), RunError> {
         let (over, is_over) = watch::channel(false);
         let answer_hub = Arc::new(AnswerHub::default());
         let mut readers = ReaderTasks { url: None, tasks: Vec::new(), showing: None, over };
         if let Some(serve) = &config.serve {
             let server = HttpServer::bind(serve, &config.base)?;
-            let address = server.local_address()?;
+            let address = server.local_address().map_err(RunError::Address)?;
             let scheme = if serve.tls.is_some() { "https" } else { "http" };
             tracing::info!(%address, tls = serve.tls.is_some(), "answers are served over HTTP");
             readers.url = Some(format!("{scheme}://{address}"));
@@ -198,7 +201,7 @@ impl ReaderTasks {
             readers.tasks.push(tokio::spawn(server.serve(answer_hub, metrics, named, is_over.clone())));
         }
         if let Some(answers) = &config.answers.delta {
-            let root = answers.root(&config.base).map_err(anyhow::Error::msg)?;
+            let root = answers.root(&config.base).map_err(RunError::Url)?;
             let root = Location::connect(&root, &config.objects).await?;
             let tables = AnswerTables::open(answers, &root, &config.pipeline).await?;
             let read = if config.tables.is_some() { ReadConsistency::Durable } else { ReadConsistency::Live };
@@ -214,7 +217,7 @@ impl ReaderTasks {
     }
 
     /// Lets them read to the end.
-    async fn finish(self) -> anyhow::Result<()> {
+    async fn finish(self) -> Result<(), RunError> {
         // Everything is in the answer hub before its readers are told that it is all.
         if let Some(showing) = self.showing {
             showing.await.map_err(serving_panicked)?;
@@ -249,7 +252,7 @@ pub async fn run_with(
     frames: mpsc::Sender<EpochFrame>,
     stop: watch::Receiver<bool>,
     metrics: Arc<EngineMetrics>,
-) -> anyhow::Result<RunOutcome> {
+) -> Result<RunOutcome, RunError> {
     let Some(sources) = unless_stopped(&stop, plan(&config)).await else { return Ok(RunOutcome::stopped_early()) };
     let sources = sources?;
     match &config.tables {
@@ -267,9 +270,9 @@ pub async fn run_with(
 async fn open_tables(
     config: &Config,
     tables: &TablesConfig,
-) -> anyhow::Result<(DeltaTables, Option<Box<dyn RawArchive>>, ResumeState)> {
+) -> Result<(DeltaTables, Option<Box<dyn RawArchive>>, ResumeState), RunError> {
     let tables_url = tables.url.as_str();
-    let root = tables.root(&config.base).map_err(anyhow::Error::msg)?;
+    let root = tables.root(&config.base).map_err(RunError::Url)?;
     let root = Location::connect(&root, &config.objects).await?;
     let stalls = StallStatus::default();
     let settings = delta::TablesSettings {
@@ -297,9 +300,9 @@ async fn open_tables(
 }
 
 /// The archive, if there is to be one. After the tables: whoever has them has it.
-async fn open_archive(config: &Config, stalls: StallStatus) -> anyhow::Result<Option<Box<dyn RawArchive>>> {
+async fn open_archive(config: &Config, stalls: StallStatus) -> Result<Option<Box<dyn RawArchive>>, RunError> {
     let Some(archive) = &config.archive else { return Ok(None) };
-    let root = archive.location(&config.base).map_err(anyhow::Error::msg)?;
+    let root = archive.location(&config.base).map_err(RunError::Url)?;
     let place = Location::connect(&root, &config.objects).await?;
     Ok(Some(Box::new(ArchiveWriter::open(archive.clone(), &place, stalls).await?)))
 }
@@ -353,7 +356,7 @@ async fn start<S: WindowSink>(
     frames: mpsc::Sender<EpochFrame>,
     stop: watch::Receiver<bool>,
     metrics: Arc<EngineMetrics>,
-) -> anyhow::Result<RunOutcome> {
+) -> Result<RunOutcome, RunError> {
     let (feed, events) = SourceContext::new(FEED_BLOCKS, std::mem::take(&mut resume.positions), stop.clone());
     let feed = feed.with_until_caught_up(config.until_caught_up);
     let threads = sources.start(&feed)?;

@@ -9,6 +9,8 @@ use comfy_table::{CellAlignment, ContentArrangement, presets};
 use serde::Serialize;
 
 use crate::config::{ConfigError, storage_connection};
+use crate::delta_exit_code::delta_exit_code;
+use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_delta::{
     AcceptError, AcceptedDeletion, ColumnScope, CompactionPolicy, CompactionStats, DeltaError, FindingGrade,
     MissingFile, MissingFileOutcome, PartitionReport, RepairedFile, TableContents, TableFinding, VerifyProgress,
@@ -110,6 +112,18 @@ pub enum TableError {
         /// Hours.
         keep: u32,
     },
+}
+
+impl UserError for TableError {
+    fn exit_code(&self) -> ExitStatus {
+        match self {
+            TableError::Config(error) => error.exit_code(),
+            TableError::Location(error) => error.exit_code(),
+            TableError::Delta(error) | TableError::Accept(AcceptError::Delta(error)) => delta_exit_code(error),
+            TableError::Unsafe { .. } => ExitStatus::BadUsage,
+            TableError::Accept(AcceptError::OtherFaults(_)) | TableError::Print(_) => ExitStatus::Failed,
+        }
+    }
 }
 
 #[derive(Serialize)]

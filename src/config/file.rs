@@ -8,6 +8,7 @@ use super::other_format::{self, OtherFormat};
 use super::problem::{ConfigProblem, KeyPlaces};
 use super::{Config, SourceConfig};
 use pinflow_core::key_problem::KeyProblem;
+use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_storage::LocationSpec;
 
 /// What a configuration is read for: it decides which tables have to be there.
@@ -49,6 +50,12 @@ pub enum ConfigError {
         /// In the order of the file.
         problems: Vec<ConfigProblem>,
     },
+}
+
+impl UserError for ConfigError {
+    fn exit_code(&self) -> ExitStatus {
+        ExitStatus::BadUsage
+    }
 }
 
 /// A line for each problem, which editors and terminals can jump to.

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
-use reqwest::{Certificate, Response, StatusCode};
+use reqwest::{Certificate, Response};
 use serde_json::Value;
 
 use super::QueryArgs;
+use super::error::QueryError;
 use pinflow_core::error_text::error_text;
 use pinflow_core::secret::{Secret, SecretFrom};
-use pinflow_terminal::usage::UsageError;
+use pinflow_core::user_error::UsageError;
 
 /// Longest time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,48 +24,38 @@ pub(super) struct QueryClient {
     token: Option<Secret>,
 }
 
-/// The server returned an error status.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub(super) struct QueryRejected {
-    message: String,
-    /// Whether the status was 503, so that a retry can succeed.
-    pub(super) is_busy: bool,
-}
-
 impl QueryClient {
-    pub(super) fn new(args: &QueryArgs) -> anyhow::Result<QueryClient> {
+    pub(super) fn new(args: &QueryArgs) -> Result<QueryClient, QueryError> {
         let mut http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT);
         // Do not follow redirects: the token must not reach another server.
         http = http.redirect(reqwest::redirect::Policy::none());
         if let Some(path) = &args.ca {
-            let pem = std::fs::read(path).with_context(|| format!("read --ca {}", path.display()))?;
-            http = http.tls_certs_merge(
-                Certificate::from_pem_bundle(&pem).with_context(|| format!("read --ca {}", path.display()))?,
-            );
+            let pem = std::fs::read(path).map_err(|cause| QueryError::ReadCa { path: path.clone(), cause })?;
+            let trusted = Certificate::from_pem_bundle(&pem);
+            http = http.tls_certs_merge(trusted.map_err(|cause| QueryError::ParseCa { path: path.clone(), cause })?);
         }
         let by_default = || std::env::var_os("PINFLOW_TOKEN").map(|_| SecretFrom::Env("PINFLOW_TOKEN".to_owned()));
         let from = args.token.clone().or_else(by_default);
-        let token = from.map(|from| from.read(Path::new(""))).transpose().context("--token")?;
+        let token = from.map(|from| from.read(Path::new(""))).transpose().map_err(QueryError::Token)?;
         if token.is_some() && args.at.scheme() != "https" && !is_this_machine(&args.at) {
             return Err(
                 UsageError::new(format!("the token would be sent to {} unencrypted; use https", args.at)).into()
             );
         }
-        let http = http.build().context("set up HTTP requests")?;
+        let http = http.build().map_err(QueryError::HttpClient)?;
         Ok(QueryClient { http, at: args.at.clone(), token })
     }
 
     /// Sends a GET request. `last` is the id of the last event seen.
     ///
     /// # Errors
-    /// If the server cannot be reached, or returns an error ([`QueryRejected`]).
+    /// If the server cannot be reached, or returns an error ([`QueryError::Rejected`]).
     pub(super) async fn send_get(
         &self,
         path: &str,
         params: &[(String, String)],
         last: Option<&str>,
-    ) -> anyhow::Result<Response> {
+    ) -> Result<Response, QueryError> {
         let mut url = self.at.clone();
         url.set_path(&format!("{}{path}", self.at.path().trim_end_matches('/')));
         if !params.is_empty() {
@@ -78,10 +68,8 @@ impl QueryClient {
         if let Some(id) = last {
             request = request.header("last-event-id", id);
         }
-        let response = request.send().await.map_err(|error| {
-            let hint = "does a run serve there ([serve] in its configuration, or run --listen)?";
-            anyhow::anyhow!("cannot reach {}: {}; {hint}", self.at, error_text(&error))
-        })?;
+        let unreachable = |error| QueryError::Unreachable { at: self.at.clone(), reason: error_text(&error) };
+        let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -89,21 +77,16 @@ impl QueryClient {
         let body = response.bytes().await.unwrap_or_default();
         let fault: Option<Value> = serde_json::from_slice(&body).ok();
         let message = fault.as_ref().and_then(|fault| fault["message"].as_str()).unwrap_or("no error message");
-        let hint = match status {
-            StatusCode::UNAUTHORIZED => "; give it with --token, or in PINFLOW_TOKEN",
-            _ => "",
-        };
-        let message = format!("{} answers {status}: {message}{hint}", self.at);
-        Err(QueryRejected { message, is_busy: status == StatusCode::SERVICE_UNAVAILABLE }.into())
+        Err(QueryError::Rejected { at: self.at.clone(), status, message: message.to_owned() })
     }
 
-    pub(super) async fn get_bytes(&self, path: &str, params: &[(String, String)]) -> anyhow::Result<Vec<u8>> {
+    pub(super) async fn get_bytes(&self, path: &str, params: &[(String, String)]) -> Result<Vec<u8>, QueryError> {
         let response = self.send_get(path, params, None).await?;
-        Ok(response.bytes().await.context("read the answer")?.to_vec())
+        Ok(response.bytes().await.map_err(QueryError::ReadAnswer)?.to_vec())
     }
 
-    pub(super) async fn get_json(&self, path: &str, params: &[(String, String)]) -> anyhow::Result<Value> {
-        serde_json::from_slice(&self.get_bytes(path, params).await?).context("read the answer")
+    pub(super) async fn get_json(&self, path: &str, params: &[(String, String)]) -> Result<Value, QueryError> {
+        serde_json::from_slice(&self.get_bytes(path, params).await?).map_err(QueryError::ParseAnswer)
     }
 }
 

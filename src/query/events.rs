@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use reqwest::Response;
 
-use super::client::{QueryClient, QueryRejected};
+use super::client::QueryClient;
+use super::error::QueryError;
 use pinflow_core::error_text::error_text;
 
 /// Backoff before a reconnect. It doubles with each attempt up to [`MAX_RETRY_BACKOFF`].
@@ -38,7 +39,7 @@ impl<'a> ChangeStream<'a> {
     }
 
     /// Waits for the next event: its name and its data.
-    pub(super) async fn next_event(&mut self) -> anyhow::Result<(String, String)> {
+    pub(super) async fn next_event(&mut self) -> Result<(String, String), QueryError> {
         loop {
             if let Some(event) = self.reader.events.pop_front() {
                 return Ok(event);
@@ -63,7 +64,7 @@ impl<'a> ChangeStream<'a> {
         }
     }
 
-    async fn connect(&mut self) -> anyhow::Result<()> {
+    async fn connect(&mut self) -> Result<(), QueryError> {
         match self.client.send_get(self.path, &self.params, self.reader.last_id.as_deref()).await {
             Ok(response) => {
                 if self.was_connected {
@@ -73,14 +74,9 @@ impl<'a> ChangeStream<'a> {
                 Ok(())
             }
             // A run that was restarted returns 503 while it rebuilds its answers.
-            Err(error)
-                if !self.was_connected
-                    || error.downcast_ref::<QueryRejected>().is_some_and(|refused| !refused.is_busy) =>
-            {
-                Err(error)
-            }
+            Err(error) if !self.was_connected || !error.is_transient() => Err(error),
             Err(error) => {
-                tracing::debug!("{}", error_text(error.as_ref()));
+                tracing::debug!("{}", error_text(&error));
                 self.back_off().await;
                 Ok(())
             }

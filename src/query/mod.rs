@@ -2,30 +2,31 @@
 
 mod args;
 mod client;
+mod error;
 mod events;
 mod render;
 
 use std::io::Write;
 
-use anyhow::Context;
 use serde_json::Value;
 
 pub use args::{QueryArgs, QueryFormat};
+pub use error::QueryError;
 
 use client::QueryClient;
 use events::ChangeStream;
 
-use pinflow_terminal::usage::UsageError;
+use pinflow_core::user_error::UsageError;
 
 /// Runs the query and writes the result to `out`.
 ///
 /// # Errors
 /// If the server cannot be reached or returns an error, with the server's message.
-pub async fn run(args: QueryArgs, out: &mut impl Write) -> anyhow::Result<()> {
+pub async fn run(args: QueryArgs, out: &mut impl Write) -> Result<(), QueryError> {
     let client = QueryClient::new(&args)?;
     let Some(answer) = &args.answer else {
         let status = client.get_json("/status", &[]).await?;
-        return render::write_answer_list(&status["answers"], args.output_format(), out).context("write to stdout");
+        return Ok(render::write_answer_list(&status["answers"], args.output_format(), out)?);
     };
     let path = format!("/answers/{answer}");
     if args.follow {
@@ -49,19 +50,24 @@ pub async fn run(args: QueryArgs, out: &mut impl Write) -> anyhow::Result<()> {
             }
         }
     }
-    out.flush().context("write to stdout")
+    Ok(out.flush()?)
 }
 
 /// Prints changes until interrupted. After a lost connection it reconnects and resumes.
-async fn print_changes(client: &QueryClient, args: &QueryArgs, path: &str, out: &mut impl Write) -> anyhow::Result<()> {
+async fn print_changes(
+    client: &QueryClient,
+    args: &QueryArgs,
+    path: &str,
+    out: &mut impl Write,
+) -> Result<(), QueryError> {
     let mut follow = ChangeStream::new(client, path, args.query_params());
     loop {
         let (kind, data) = follow.next_event().await?;
-        let event: Value = serde_json::from_str(&data).context("read an event")?;
+        let event: Value = serde_json::from_str(&data).map_err(QueryError::ParseEvent)?;
         match args.output_format() {
             QueryFormat::Table => render::write_event(&kind, &event, out)?,
             _ => writeln!(out, "{data}")?,
         }
-        out.flush().context("write to stdout")?;
+        out.flush()?;
     }
 }

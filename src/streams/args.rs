@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::error::StreamsCommandError;
 use crate::config::kinesis_connection;
 use pinflow_core::key_problem::KeyProblem;
+use pinflow_core::user_error::UsageError;
 use pinflow_kinesis::{KinesisConnection, KinesisConnectionError, StreamSpec};
-use pinflow_terminal::usage::UsageError;
 
 /// The names of the three streams, behind the prefix.
 const STREAMS: [&str; 3] = ["pin", "geo", "user"];
@@ -180,7 +181,7 @@ pub(super) struct NewStreamOptions {
 
 impl KinesisTarget {
     /// How to connect.
-    pub(super) fn connection(&self) -> anyhow::Result<KinesisConnection> {
+    pub(super) fn connection(&self) -> Result<KinesisConnection, StreamsCommandError> {
         if let Some(path) = &self.connection {
             return Ok(kinesis_connection(path)?);
         }

@@ -1,11 +1,13 @@
 //! `pinflow streams`: creates, lists, describes, reshards and deletes streams of Amazon Kinesis.
 
 mod args;
+mod error;
 mod render;
 
 use std::io::Write;
 
 pub use args::{StreamsArgs, StreamsFormat};
+pub use error::StreamsCommandError;
 
 use args::{ReshardAction, StreamAction};
 
@@ -16,7 +18,7 @@ use pinflow_kinesis::{StreamAdmin, StreamError, StreamOutcome};
 ///
 /// # Errors
 /// If the arguments cannot be meant, or nothing can be printed.
-pub async fn run(args: StreamsArgs, out: &mut (dyn Write + Send)) -> anyhow::Result<bool> {
+pub async fn run(args: StreamsArgs, out: &mut (dyn Write + Send)) -> Result<bool, StreamsCommandError> {
     let (command, region) = args.command.split();
     let streams = StreamAdmin::connect(region.connection()?).await?;
     let format = region.format;
@@ -65,7 +67,7 @@ fn said(
     outcome: Result<StreamOutcome, StreamError>,
     format: StreamsFormat,
     out: &mut dyn Write,
-) -> anyhow::Result<bool> {
+) -> Result<bool, StreamsCommandError> {
     match outcome {
         Ok(outcome) => {
             render::outcome(name, outcome, format, out)?;
@@ -76,7 +78,12 @@ fn said(
 }
 
 /// What went wrong with one stream need not stop the others; what went wrong with the connection does.
-fn failed(name: &str, error: StreamError, format: StreamsFormat, out: &mut dyn Write) -> anyhow::Result<bool> {
+fn failed(
+    name: &str,
+    error: StreamError,
+    format: StreamsFormat,
+    out: &mut dyn Write,
+) -> Result<bool, StreamsCommandError> {
     match error {
         StreamError::Connection(_) => Err(error.into()),
         error => {

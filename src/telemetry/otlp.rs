@@ -27,6 +27,7 @@ use url::Url;
 
 use pinflow_core::key_problem::KeyProblem;
 use pinflow_core::secret::{SecretError, SecretFrom};
+use pinflow_core::user_error::{ExitStatus, UserError};
 
 /// How long a request to the collector may take, and the end of a run waits for the last ones.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -57,6 +58,15 @@ pub enum TelemetryError {
     /// There is no client for HTTP.
     #[error("[telemetry] otlp")]
     OtlpClient(#[from] reqwest::Error),
+}
+
+impl UserError for TelemetryError {
+    fn exit_code(&self) -> ExitStatus {
+        match self {
+            TelemetryError::Header(error) => error.exit_code(),
+            TelemetryError::Exporter(_) | TelemetryError::OtlpClient(_) => ExitStatus::Failed,
+        }
+    }
 }
 
 impl TelemetryConfig {

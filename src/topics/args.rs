@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::config::{ConfigError, kafka_connection};
+use pinflow_core::user_error::UsageError;
 use pinflow_kafka::{KafkaConnection, TopicSpec};
-use pinflow_terminal::usage::UsageError;
 
 /// The names of the three streams' topics, behind the prefix.
 const STREAMS: [&str; 3] = ["pin", "geo", "user"];

@@ -1,11 +1,13 @@
 //! `pinflow topics`: creates, lists, describes and deletes topics of a Kafka cluster.
 
 mod args;
+mod error;
 mod render;
 
 use std::io::Write;
 
 pub use args::{TopicsArgs, TopicsFormat};
+pub use error::TopicsCommandError;
 
 use args::TopicAction;
 
@@ -16,7 +18,7 @@ use pinflow_kafka::{TopicAdmin, TopicError};
 ///
 /// # Errors
 /// If the arguments cannot be meant, the cluster cannot be reached, or nothing can be printed.
-pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> anyhow::Result<bool> {
+pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> Result<bool, TopicsCommandError> {
     let (command, cluster) = args.command.split();
     let (connection, base) = cluster.connection()?;
     let topics = TopicAdmin::connect(connection, &base)?;
@@ -60,7 +62,12 @@ pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> anyhow::Resu
 }
 
 /// What went wrong with one topic need not stop the others; what went wrong with the cluster does.
-fn failed(name: &str, error: TopicError, format: TopicsFormat, out: &mut dyn Write) -> anyhow::Result<bool> {
+fn failed(
+    name: &str,
+    error: TopicError,
+    format: TopicsFormat,
+    out: &mut dyn Write,
+) -> Result<bool, TopicsCommandError> {
     match error {
         TopicError::Connection(_) | TopicError::Unreachable(_) => Err(error.into()),
         error => {

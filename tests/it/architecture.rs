@@ -55,13 +55,15 @@ const PROGRAM_MODULES: Rules = &[
     ("config", &["telemetry"]),
     ("telemetry", &[]),
     ("publish", &[]),
-    ("run", &["config", "publish", "telemetry"]),
+    ("delta_exit_code", &[]),
+    ("run", &["config", "delta_exit_code", "publish", "telemetry"]),
     ("check", &["config"]),
     ("query", &[]),
-    ("table", &["config"]),
+    ("table", &["config", "delta_exit_code"]),
     ("topics", &["config"]),
     ("streams", &["config"]),
-    ("cli", &["check", "config", "query", "run", "streams", "table", "telemetry", "topics"]),
+    ("error", &["check", "config", "query", "run", "streams", "table", "telemetry", "topics"]),
+    ("cli", &["check", "config", "error", "query", "run", "streams", "table", "telemetry", "topics"]),
     ("main", &[]),
 ];
 

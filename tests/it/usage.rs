@@ -31,6 +31,9 @@ fn usage_mistakes_of_every_command_exit_with_2() {
         &["gateway", "bad.toml"],
         &["table", "data", "--connection", "nowhere.toml"],
         &["table", "gs://bucket/data"],
+        &["table", "nowhere"],
+        &["table", "nowhere", "--verify"],
+        &["table", "nowhere", "doctor"],
         &["table", "data", "vacuum", "--keep", "1"],
         &["topics", "list", "--connection", "nowhere.toml"],
         &["topics", "list", "--brokers", "localhost:x"],
@@ -40,10 +43,14 @@ fn usage_mistakes_of_every_command_exit_with_2() {
         &["query", "--at", "ftp://localhost"],
         &["query", "users_joined_by_year", "--follow", "--format", "csv"],
         &["query", "--token", "env:PINFLOW_TEST_NO_SUCH_VARIABLE"],
+        &["query", "--ca", "nowhere.pem"],
+        &["query", "--ca", "bad.toml"],
         &["emit", "--to", "posts", "--inds", "0"],
         &["emit", "--to", "kafka://localhost:9092/x", "--connection", "nowhere.toml"],
         &["emit", "--to", "kafka://localhost:x/y"],
         &["emit", "--from", "mysql:///x", "--to", "-"],
+        &["emit", "--to", "https://localhost/x", "--prefix", "x", "--ca", "nowhere.pem"],
+        &["emit", "--to", "http://pinflow.test/x", "--prefix", "x", "--token", "env:HOME"],
     ] {
         let mut command = pinflow(arguments);
         let stderr = stderr_of(command.current_dir(place.path()).env_remove("MYSQL_HOST"), 2);

@@ -10,6 +10,7 @@ use super::config::ArchiveConfig;
 use super::partition_writer::{ArchiveContext, PartitionWriter};
 use super::window_messages::WindowMessages;
 use pinflow_connect::sink::{PositionChange, RawArchive, RawWindow};
+use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_storage::{Location, StallStatus, StorageError};
 
 /// The most partitions written at the same time.
@@ -58,6 +59,15 @@ pub enum ArchiveError {
     /// A thread of the archive panicked.
     #[error("compressing an object of the archive ended without a result; this is a bug in pinflow")]
     Panicked,
+}
+
+impl UserError for ArchiveError {
+    fn exit_code(&self) -> ExitStatus {
+        match self {
+            ArchiveError::Location(error) => error.exit_code(),
+            _ => ExitStatus::Failed,
+        }
+    }
 }
 
 impl ArchiveWriter {

@@ -7,3 +7,4 @@ pub mod finding;
 pub mod key_problem;
 pub mod position;
 pub mod secret;
+pub mod user_error;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::user_error::{ExitStatus, UserError};
+
 /// Where a secret is read from, as written in a configuration: `env:NAME` or `file:PATH`. Never the secret itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -44,6 +46,12 @@ pub enum SecretError {
     /// The secret is an empty text.
     #[error("{0} is empty; put the secret into it")]
     Empty(String),
+}
+
+impl UserError for SecretError {
+    fn exit_code(&self) -> ExitStatus {
+        ExitStatus::BadUsage
+    }
 }
 
 impl TryFrom<String> for SecretFrom {

@@ -21,6 +21,7 @@ mod args;
 mod delivery;
 mod destinations;
 mod emulator;
+mod error;
 mod from_delta;
 mod generate;
 mod json;
@@ -37,16 +38,16 @@ mod validate;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
-
-use anyhow::{Context, anyhow};
 
 pub use args::EmitArgs;
 pub use destinations::OutputCompression;
 pub use destinations::gateway::GatewayProtocol;
 pub use emulator::{DrawMethod, TimeFormat};
+pub use error::{ConnectionFileError, EmitError};
 pub use generate::{DrawOrder, WrapMode};
 pub use routes::ConnectionReaders;
 
@@ -55,8 +56,8 @@ use generate::{ComposerConfig, MalformedOptions, StatsByStream};
 use progress::write_line;
 use routes::RouteOpener;
 
+use pinflow_core::user_error::UsageError;
 use pinflow_storage::StorageError;
-use pinflow_terminal::usage::UsageError;
 
 /// Runs `pinflow emit`, and reports on standard error what was sent.
 ///
@@ -65,7 +66,7 @@ use pinflow_terminal::usage::UsageError;
 /// # Errors
 /// If the arguments contradict one another, a file exists, the destination fails, or a signal came before all that was sent
 /// was acknowledged. A closed standard output is success.
-pub fn run(mut args: EmitArgs, connections: &ConnectionReaders) -> anyhow::Result<()> {
+pub fn run(mut args: EmitArgs, connections: &ConnectionReaders) -> Result<(), EmitError> {
     let problems = args.validate();
     if !problems.is_empty() {
         return Err(UsageError::new(problems.join("\n")).into());
@@ -74,7 +75,7 @@ pub fn run(mut args: EmitArgs, connections: &ConnectionReaders) -> anyhow::Resul
     if let Some(url) = &args.init_mysql {
         return emulator::fill_tables(&args, url);
     }
-    let delivery = Arc::new(DeliveryTracker::start(args.resume_mode()).context("listen for signals")?);
+    let delivery = Arc::new(DeliveryTracker::start(args.resume_mode()).map_err(EmitError::io("listen for signals"))?);
     let opener = RouteOpener { args: &args, connections, delivery: &delivery };
     let done = if let Some(url) = args.database_url() {
         emulator::run_emulator(&args, url, &delivery, || opener.open_routes())
@@ -84,19 +85,19 @@ pub fn run(mut args: EmitArgs, connections: &ConnectionReaders) -> anyhow::Resul
         generate_posts(&opener)
     };
     done.map_err(|error| match delivery.continue_hint() {
-        Some(hint) if delivery.counts().sent > 0 => anyhow!("{error:#}\n{hint}"),
+        Some(resume) if delivery.counts().sent > 0 => EmitError::Unfinished { cause: Box::new(error), resume },
         _ => error,
     })
 }
 
-fn replay_posts(opener: &RouteOpener<'_>, from: &Path) -> anyhow::Result<()> {
+fn replay_posts(opener: &RouteOpener<'_>, from: &Path) -> Result<(), EmitError> {
     let started = Instant::now();
     let sent = replay::replay_posts(opener.args, from, opener.open_routes()?, opener.delivery)?;
     report_result(opener.delivery, || replay::summary(sent, started));
     Ok(())
 }
 
-fn generate_posts(opener: &RouteOpener<'_>) -> anyhow::Result<()> {
+fn generate_posts(opener: &RouteOpener<'_>) -> Result<(), EmitError> {
     let RouteOpener { args, delivery, .. } = opener;
     let options =
         MalformedOptions { auto: args.is_mixed(), too_large: args.too_large, too_many_rows: args.too_many_rows };
@@ -106,7 +107,7 @@ fn generate_posts(opener: &RouteOpener<'_>) -> anyhow::Result<()> {
     let generated = generate::sum_by_stream(senders::run_senders(senders, args.rate, delivery)?);
     report_result(delivery, || summary(&generated, started.elapsed().as_secs_f64()));
     if let Some(path) = &args.manifest {
-        write_manifest(path, args, &generated).with_context(|| format!("write {}", path.display()))?;
+        write_manifest(path, args, &generated).map_err(EmitError::io(format!("write {}", path.display())))?;
     }
     Ok(())
 }
@@ -137,7 +138,7 @@ fn summary(generated: &StatsByStream, secs: f64) -> String {
     lines.join("\n")
 }
 
-fn write_manifest(path: &Path, args: &EmitArgs, generated: &StatsByStream) -> anyhow::Result<()> {
+fn write_manifest(path: &Path, args: &EmitArgs, generated: &StatsByStream) -> io::Result<()> {
     let manifest = serde_json::json!({
         "seed": args.rng_seed(),
         "inds": args.inds,
@@ -150,6 +151,5 @@ fn write_manifest(path: &Path, args: &EmitArgs, generated: &StatsByStream) -> an
     });
     let mut text = serde_json::to_string_pretty(&manifest)?;
     text.push('\n');
-    std::fs::write(path, text)?;
-    Ok(())
+    std::fs::write(path, text)
 }

@@ -4,18 +4,17 @@
 //! gzip or zstd.
 
 use std::collections::HashMap;
-use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
 use pinflow_dataflows::ingest::StreamHint;
 use tokio::sync::watch;
 
 use super::acks::PendingMessage;
 use super::args::EmitArgs;
 use super::delivery::DeliveryTracker;
+use super::error::EmitError;
 use super::routes::DestinationRoute;
 use super::senders::{BATCH_BYTES, PACED_BATCH_INTERVAL};
 use super::{from_delta, progress};
@@ -33,7 +32,7 @@ pub(crate) fn replay_posts(
     from: &Path,
     routes: Vec<DestinationRoute>,
     delivery: &DeliveryTracker,
-) -> anyhow::Result<(u64, u64)> {
+) -> Result<(u64, u64), EmitError> {
     let is_table = |folder: &Path| folder.join("_delta_log").is_dir();
     let sender = ReplaySender { args, routes, routes_by_partition: HashMap::new(), delivery, messages: 0, bytes: 0 };
     let sent = if is_table(from) || Table::CLEANED.iter().any(|table| is_table(&from.join(table.name()))) {
@@ -43,7 +42,7 @@ pub(crate) fn replay_posts(
     };
     match sent {
         // The reader of standard output is gone.
-        Err(error) if is_closed_pipe(&error) => Ok((delivery.counts().acknowledged, 0)),
+        Err(error) if error.is_closed_pipe() => Ok((delivery.counts().acknowledged, 0)),
         sent => sent,
     }
 }
@@ -57,7 +56,7 @@ pub(crate) fn show_progress<T: Send>(delivery: &DeliveryTracker, work: impl FnOn
     })
 }
 
-fn replay_recording(args: &EmitArgs, from: &Path, mut sender: ReplaySender<'_>) -> anyhow::Result<(u64, u64)> {
+fn replay_recording(args: &EmitArgs, from: &Path, mut sender: ReplaySender<'_>) -> Result<(u64, u64), EmitError> {
     let mut config = RecordingConfig::with_path(from);
     config.rate_per_sec = args.rate.and_then(|rate| std::num::NonZeroU32::new(rate.ceil() as u32));
     let name = from.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
@@ -87,9 +86,10 @@ fn replay_recording(args: &EmitArgs, from: &Path, mut sender: ReplaySender<'_>) 
 }
 
 /// Replays one table, or the three tables in a folder.
-fn replay_tables(from: &Path, mut sender: ReplaySender<'_>) -> anyhow::Result<(u64, u64)> {
+fn replay_tables(from: &Path, mut sender: ReplaySender<'_>) -> Result<(u64, u64), EmitError> {
     // delta-rs hangs on a runtime of one thread.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(EmitError::io("start a thread for the tables"))?;
     let tables = runtime.block_on(delta::inspect(from, 0))?;
     for stream in sender.args.selected_streams() {
         let Some(contents) = tables.iter().find(|table| table.table == stream.name()) else { continue };
@@ -97,11 +97,6 @@ fn replay_tables(from: &Path, mut sender: ReplaySender<'_>) -> anyhow::Result<(u
         sender.send_rows(route, contents)?;
     }
     sender.finish()
-}
-
-/// Whether the reader of standard output is gone.
-pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 struct ReplaySender<'a> {
@@ -115,7 +110,7 @@ struct ReplaySender<'a> {
 }
 
 impl ReplaySender<'_> {
-    fn handle_event(&mut self, event: SourceEvent) -> anyhow::Result<()> {
+    fn handle_event(&mut self, event: SourceEvent) -> Result<(), EmitError> {
         match event {
             SourceEvent::Opened(partition) => {
                 let route = self.route_of(partition.carries, &partition.name)?;
@@ -133,16 +128,16 @@ impl ReplaySender<'_> {
         }
     }
 
-    fn route_of(&self, hint: StreamHint, name: &str) -> anyhow::Result<Option<usize>> {
+    fn route_of(&self, hint: StreamHint, name: &str) -> Result<Option<usize>, EmitError> {
         match hint {
             StreamHint::Only(stream) if !self.args.streams.contains(&stream) => Ok(None),
             StreamHint::Only(stream) => Ok(self.routes.iter().position(|route| route.streams.contains(&stream))),
             StreamHint::Auto if self.routes.len() == 1 => Ok(Some(0)),
-            StreamHint::Auto => bail!("{name} holds several streams; they can only go to one place: add --topic NAME"),
+            StreamHint::Auto => Err(EmitError::SeveralStreams(name.to_owned())),
         }
     }
 
-    fn send_block(&mut self, block: &RecordBlock) -> anyhow::Result<()> {
+    fn send_block(&mut self, block: &RecordBlock) -> Result<(), EmitError> {
         let Some(at) = self.routes_by_partition.get(&block.partition).copied().flatten() else { return Ok(()) };
         let mut text = Vec::with_capacity(block.records.bytes() + 1);
         let (mut count, mut cut) = (0, None);
@@ -156,12 +151,12 @@ impl ReplaySender<'_> {
             count += 1;
         });
         if let Some(position) = cut {
-            bail!("line {position} is longer than {LINE_BYTES_MAX} bytes and cannot be sent as it stands");
+            return Err(EmitError::LineTooLong(position.to_string()));
         }
         self.send(at, &text, count)
     }
 
-    fn send_rows(&mut self, route: usize, contents: &TableContents) -> anyhow::Result<()> {
+    fn send_rows(&mut self, route: usize, contents: &TableContents) -> Result<(), EmitError> {
         let started = Instant::now();
         let rate = self.args.rate;
         let batch_messages = rate.map_or(u64::MAX, |rate| ((rate * PACED_BATCH_INTERVAL.as_secs_f64()) as u64).max(1));
@@ -191,22 +186,22 @@ impl ReplaySender<'_> {
         self.send(route, &text, count)
     }
 
-    fn send(&mut self, route: usize, text: &[u8], count: u64) -> anyhow::Result<()> {
+    fn send(&mut self, route: usize, text: &[u8], count: u64) -> Result<(), EmitError> {
         if self.delivery.stop.is_requested() {
             return Ok(());
         }
         let route = &mut self.routes[route];
         route.acks.register((0..count).map(|_| PendingMessage { posts: 1, resume_draw: 0 }));
-        route.destination.send(text).with_context(|| format!("write {}", route.acks.name))?;
+        route.destination.send(text).map_err(EmitError::io(format!("write {}", route.acks.name)))?;
         self.bytes += text.len() as u64;
         self.messages += count;
         Ok(())
     }
 
     /// Waits until all destinations have everything. Returns the number of messages and of bytes.
-    fn finish(self) -> anyhow::Result<(u64, u64)> {
+    fn finish(self) -> Result<(u64, u64), EmitError> {
         for route in self.routes {
-            route.destination.finish().with_context(|| format!("write {}", route.acks.name))?;
+            route.destination.finish().map_err(EmitError::io(format!("write {}", route.acks.name)))?;
         }
         Ok((self.messages, self.bytes))
     }

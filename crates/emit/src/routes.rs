@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
 use pinflow_dataflows::record::Stream;
 
 use super::acks::DestinationAcks;
@@ -16,6 +15,7 @@ use super::destinations::gateway::GatewayOutput;
 use super::destinations::kafka::{self, KafkaOutput};
 use super::destinations::kinesis::{self, KinesisOutput};
 use super::destinations::{self, Destination, IfFileExists};
+use super::error::{ConnectionFileError, EmitError};
 use super::generate::{ComposerConfig, MessageComposer};
 use super::senders::DestinationSender;
 
@@ -25,9 +25,9 @@ use super::senders::DestinationSender;
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionReaders {
     /// The connection of the kafka source, and the folder that its relative paths are relative to.
-    pub kafka: fn(&Path) -> anyhow::Result<(pinflow_kafka::KafkaConnection, PathBuf)>,
+    pub kafka: fn(&Path) -> Result<(pinflow_kafka::KafkaConnection, PathBuf), ConnectionFileError>,
     /// The connection of the kinesis source.
-    pub kinesis: fn(&Path) -> anyhow::Result<pinflow_kinesis::KinesisConnection>,
+    pub kinesis: fn(&Path) -> Result<pinflow_kinesis::KinesisConnection, ConnectionFileError>,
 }
 
 /// A destination, and the streams that go there.
@@ -53,7 +53,7 @@ impl RouteOpener<'_> {
     ///
     /// # Errors
     /// If one of them cannot be reached, does not exist, or must not be overwritten.
-    pub(crate) fn open_routes(&self) -> anyhow::Result<Vec<DestinationRoute>> {
+    pub(crate) fn open_routes(&self) -> Result<Vec<DestinationRoute>, EmitError> {
         let args = self.args;
         if let Some((brokers, prefix)) = args.kafka_target() {
             return self.open_kafka(brokers, prefix);
@@ -67,7 +67,7 @@ impl RouteOpener<'_> {
         if args.is_stdout() {
             let acks = self.add_acks("standard output".to_owned());
             let opened = destinations::open_stdout(args.compress, Arc::clone(&acks));
-            let destination = opened.context("open standard output")?;
+            let destination = opened.map_err(EmitError::io("open standard output"))?;
             return Ok(vec![DestinationRoute { acks, streams: args.selected_streams(), destination }]);
         }
         self.create_folder()?;
@@ -84,7 +84,7 @@ impl RouteOpener<'_> {
     ///
     /// # Errors
     /// As [`RouteOpener::open_routes`].
-    pub(crate) fn open_senders<'c>(&self, config: &'c ComposerConfig) -> anyhow::Result<Vec<DestinationSender<'c>>> {
+    pub(crate) fn open_senders<'c>(&self, config: &'c ComposerConfig) -> Result<Vec<DestinationSender<'c>>, EmitError> {
         let args = self.args;
         if args.is_folder() {
             return self.open_file_senders(config);
@@ -99,17 +99,17 @@ impl RouteOpener<'_> {
     }
 
     /// Checks all files before it opens the first, so that a refusal leaves nothing behind.
-    fn open_file_senders<'c>(&self, config: &'c ComposerConfig) -> anyhow::Result<Vec<DestinationSender<'c>>> {
+    fn open_file_senders<'c>(&self, config: &'c ComposerConfig) -> Result<Vec<DestinationSender<'c>>, EmitError> {
         let args = self.args;
         self.create_folder()?;
         let mut found = Vec::new();
         for stream in args.selected_streams() {
             let path = destinations::recording_path(args.target_path(), stream, args.compress);
             if path.exists() && args.if_file_exists() == IfFileExists::Refuse {
-                bail!("{} is there already: --force overwrites it, --append continues it", path.display());
+                return Err(EmitError::FileExists(path));
             }
             let recorded = if args.append { destinations::count_recorded(&path, args.compress) } else { Ok(0) };
-            let recorded = recorded.with_context(|| format!("find where to continue {}", path.display()))?;
+            let recorded = recorded.map_err(EmitError::io(format!("find where to continue {}", path.display())))?;
             found.push((stream, path, recorded));
         }
         let sender = |(stream, path, recorded): (Stream, PathBuf, u64)| {
@@ -123,21 +123,21 @@ impl RouteOpener<'_> {
         found.into_iter().map(sender).collect()
     }
 
-    fn create_folder(&self) -> anyhow::Result<()> {
+    fn create_folder(&self) -> Result<(), EmitError> {
         let folder = self.args.target_path();
-        std::fs::create_dir_all(folder).with_context(|| format!("make folder {}", folder.display()))
+        std::fs::create_dir_all(folder).map_err(EmitError::io(format!("make folder {}", folder.display())))
     }
 
-    fn open_recording(&self, path: &Path, acks: &Arc<DestinationAcks>) -> anyhow::Result<Box<dyn Destination>> {
+    fn open_recording(&self, path: &Path, acks: &Arc<DestinationAcks>) -> Result<Box<dyn Destination>, EmitError> {
         let args = self.args;
         let opened = destinations::open_file(path, args.if_file_exists(), args.compress, Arc::clone(acks));
-        opened.with_context(|| format!("open {}", acks.name))
+        opened.map_err(EmitError::io(format!("open {}", acks.name)))
     }
 
-    fn open_kafka(&self, brokers: &str, prefix: &str) -> anyhow::Result<Vec<DestinationRoute>> {
+    fn open_kafka(&self, brokers: &str, prefix: &str) -> Result<Vec<DestinationRoute>, EmitError> {
         let args = self.args;
         let (connection, base) = match &args.connection {
-            Some(path) => (self.connections.kafka)(path)?,
+            Some(path) => (self.connections.kafka)(path).map_err(EmitError::ConnectionFile)?,
             None => (kafka::plaintext_connection(brokers)?, PathBuf::new()),
         };
         let topics = args.kafka_topics(prefix);
@@ -146,10 +146,10 @@ impl RouteOpener<'_> {
         Ok(build_routes(topics, &named, |topic, streams| output.open_destination(topic, args.message_key(streams))))
     }
 
-    fn open_kinesis(&self, prefix: &str) -> anyhow::Result<Vec<DestinationRoute>> {
+    fn open_kinesis(&self, prefix: &str) -> Result<Vec<DestinationRoute>, EmitError> {
         let args = self.args;
         let connection = match &args.connection {
-            Some(path) => (self.connections.kinesis)(path)?,
+            Some(path) => (self.connections.kinesis)(path).map_err(EmitError::ConnectionFile)?,
             None => kinesis::region_connection(args.region.as_ref(), args.endpoint.as_ref())?,
         };
         let targets = args.kinesis_streams(prefix);
@@ -158,7 +158,7 @@ impl RouteOpener<'_> {
         Ok(build_routes(targets, &named, |stream, streams| output.open_destination(stream, args.message_key(streams))))
     }
 
-    fn open_gateway(&self, url: &str) -> anyhow::Result<Vec<DestinationRoute>> {
+    fn open_gateway(&self, url: &str) -> Result<Vec<DestinationRoute>, EmitError> {
         let args = self.args;
         let targets = args.gateway_targets();
         let named = self.add_named_acks(&targets, |name| format!("{} {name} at {url}", args.gateway.target_noun()));

@@ -5,12 +5,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use pinflow_dataflows::record::Stream;
 
 use super::acks::{DestinationAcks, PendingMessage};
 use super::delivery::DeliveryTracker;
 use super::destinations::Destination;
+use super::error::EmitError;
 use super::generate::{MessageComposer, StreamStats};
 use super::progress;
 
@@ -36,7 +36,7 @@ pub(crate) fn run_senders(
     senders: Vec<DestinationSender<'_>>,
     rate: Option<f64>,
     delivery: &DeliveryTracker,
-) -> anyhow::Result<Vec<(Stream, StreamStats)>> {
+) -> Result<Vec<(Stream, StreamStats)>, EmitError> {
     let draws = senders.iter().flat_map(|sender| &sender.composers).map(MessageComposer::remaining_draws).sum();
     let streams: usize = senders.iter().map(|sender| sender.composers.len()).sum();
     std::thread::scope(|scope| {
@@ -51,7 +51,7 @@ pub(crate) fn run_senders(
         progress::watch_delivery(delivery, Some(draws), ended);
         let results =
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        results.collect::<anyhow::Result<Vec<_>>>().map(|all_stats| all_stats.into_iter().flatten().collect())
+        results.collect::<Result<Vec<_>, EmitError>>().map(|all_stats| all_stats.into_iter().flatten().collect())
     })
 }
 
@@ -59,11 +59,11 @@ fn run_sender(
     mut sender: DestinationSender<'_>,
     rate: Option<f64>,
     delivery: &DeliveryTracker,
-) -> anyhow::Result<Vec<(Stream, StreamStats)>> {
+) -> Result<Vec<(Stream, StreamStats)>, EmitError> {
     let sent = send_all(&mut sender, rate, delivery);
     match sent.and_then(|()| sender.destination.finish()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).with_context(|| format!("write {}", sender.acks.name))
+            Err(EmitError::Io { what: format!("write {}", sender.acks.name), cause: error })
         }
         _ => Ok(sender.composers.into_iter().map(|composer| (composer.stream, composer.stats)).collect()),
     }

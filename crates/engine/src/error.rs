@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::memory::{HeldMemory, MEMORY_GRACE};
 use pinflow_connect::sink::SinkError;
 use pinflow_connect::source::SourceError;
+use pinflow_core::user_error::{ExitStatus, UserError};
 
 /// Why a run ended before its sources did.
 #[derive(Debug, thiserror::Error)]
@@ -52,4 +53,18 @@ pub enum EngineError {
         /// What the tables wait for, in words, where they do.
         waits_for: Option<String>,
     },
+}
+
+impl UserError for EngineError {
+    fn exit_code(&self) -> ExitStatus {
+        match self {
+            EngineError::Source(error) => error.exit_code(),
+            EngineError::Sink(error) => error.exit_code(),
+            EngineError::Archive(_)
+            | EngineError::Panicked { .. }
+            | EngineError::Rebuild(_)
+            | EngineError::Memory(_)
+            | EngineError::StopDeadline { .. } => ExitStatus::Failed,
+        }
+    }
 }

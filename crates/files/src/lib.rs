@@ -111,7 +111,7 @@ pub async fn plan_anywhere(
     connection: &StorageConnection,
 ) -> Result<RecordingSource, SourceError> {
     let target = match config.path.to_str() {
-        Some(text) => LocationSpec::parse(text, base, "path").map_err(SourceError::Unusable)?,
+        Some(text) => LocationSpec::parse(text, base, "path").map_err(SourceError::Misconfigured)?,
         None => LocationSpec::Folder(base.join(&config.path)),
     };
     if let LocationSpec::Folder(folder) = &target
@@ -121,7 +121,7 @@ pub async fn plan_anywhere(
     }
     check_name(&config)?;
     let reached = Location::connect(&target, connection).await.and_then(|place| place.resolve_existing());
-    let place = reached.map_err(|error| SourceError::Unusable(error.to_string()))?;
+    let place = reached.map_err(|error| SourceError::from_connection(&error))?;
     if config.follow {
         let what = format!("{place} is an archive, which cannot be followed; remove `follow`");
         return Err(SourceError::Unusable(what));

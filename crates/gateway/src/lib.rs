@@ -14,6 +14,7 @@ mod json_text;
 mod metrics;
 mod middleware;
 mod recording_folder;
+mod start_error;
 mod streams;
 mod topics;
 mod upload;
@@ -22,18 +23,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use tokio::sync::watch;
 
 pub use config::{GatewayConfig, GatewayTokens};
 pub use recording_folder::FolderError;
+pub use start_error::GatewayStartError;
 
 use admission::AdmissionControl;
 use metrics::GatewayMetrics;
 use middleware::{GatewayRole, GatewayState, SharedGatewayState};
+use pinflow_core::error_text::error_text;
 use pinflow_core::finding::Finding;
 use pinflow_http::{AccessControl, ConnectionLimits, ServerPort, TokenFailures};
-use pinflow_kafka::{RecordWriter, TopicAdmin};
+use pinflow_kafka::{RecordWriter, TopicAdmin, TopicError};
 use pinflow_kinesis::{KinesisApi, StreamAdmin};
 use recording_folder::RecordingFolder;
 
@@ -44,7 +46,7 @@ const PROGRESS_LOG_INTERVAL: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// If the port cannot be bound, a token cannot be read, or Kafka, Kinesis or the folder cannot be reached.
-pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>) -> Result<(), GatewayStartError> {
     let answer_timeout = Duration::from_secs(config.answer_secs_max);
     let tokens = &config.tokens;
     let roles = [
@@ -53,9 +55,9 @@ pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>
         (&tokens.admin, GatewayRole::Admin),
     ];
     let failures = TokenFailures::new(config.failed_tokens_per_min_max);
-    let access = AccessControl::new(&config.hosts, roles, failures, base).context("[gateway] tokens")?;
-    let port = ServerPort::bind(config.listen, config.tls.as_ref(), base).context("[gateway]")?;
-    let folder = config.recording_folder(base).map_err(anyhow::Error::msg)?;
+    let access = AccessControl::new(&config.hosts, roles, failures, base)?;
+    let port = ServerPort::bind(config.listen, config.tls.as_ref(), base)?;
+    let folder = config.recording_folder(base).map_err(GatewayStartError::FolderName)?;
     let folder = folder.map(|path| RecordingFolder::open(&path).map(Arc::new)).transpose()?;
     let topics = match &config.kafka {
         Some(connection) => {
@@ -86,7 +88,7 @@ pub async fn run(config: GatewayConfig, base: &Path, stop: watch::Receiver<bool>
     let state =
         Arc::new(GatewayState { access, admission, topics, streams, metrics: GatewayMetrics::default(), config });
     let scheme = if state.config.tls.is_some() { "https" } else { "http" };
-    let address = port.local_address()?;
+    let address = port.local_address().map_err(GatewayStartError::Address)?;
     let url = format!("{scheme}://{address}");
     tracing::info!(%address, url, "the gateway is listening");
     let progress = tokio::spawn(log_progress(Arc::clone(&state)));
@@ -127,18 +129,18 @@ pub async fn check_backends(config: &GatewayConfig, base: &Path) -> Vec<Finding>
         findings.push(what.map_or_else(Finding::Fault, Finding::Well));
     };
     if let Some(connection) = &config.kafka {
-        let names = TopicAdmin::connect(connection.clone(), base).map_err(anyhow::Error::new);
+        let names = TopicAdmin::connect(connection.clone(), base).map_err(TopicError::from);
         let names = names.and_then(|topics| Ok(middleware::run_blocking(|| topics.list_names())?));
         found(match names {
             Ok(names) => Ok(format!("gateway: {} has {} topics", connection.brokers, names.len())),
-            Err(error) => Err(format!("gateway: {error:#}")),
+            Err(error) => Err(format!("gateway: {}", error_text(&error))),
         });
     }
     if let Some(connection) = &config.kinesis {
-        let names = async { anyhow::Ok(StreamAdmin::connect(connection.clone()).await?.list_names().await?) };
+        let names = async { StreamAdmin::connect(connection.clone()).await?.list_names().await };
         found(match names.await {
             Ok(names) => Ok(format!("gateway: Kinesis has {} streams", names.len())),
-            Err(error) => Err(format!("gateway: {error:#}")),
+            Err(error) => Err(format!("gateway: {}", error_text(&error))),
         });
     }
     // An invalid folder was reported when the configuration was validated.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::sync::{mpsc, oneshot};
 
+use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_storage::{Location, StorageError, create_folder};
 
 /// Most batches that wait for one file.
@@ -56,6 +57,15 @@ pub enum FolderError {
     /// A file is compressed, so lines cannot be appended.
     #[error("{0} is compressed, so lines cannot be appended; choose another folder or move the file")]
     Compressed(PathBuf),
+}
+
+impl UserError for FolderError {
+    fn exit_code(&self) -> ExitStatus {
+        match self {
+            FolderError::Unmounted(error) => error.exit_code(),
+            _ => ExitStatus::Failed,
+        }
+    }
 }
 
 /// Complete lines with their newlines, and where to send the result.

@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use super::connections::{self, ConnectionCounts, ConnectionLimits};
 use pinflow_core::key_problem::KeyProblem;
 use pinflow_core::secret::check_private;
+use pinflow_core::user_error::{ExitStatus, UserError};
 
 /// Send buffer of a connection, bytes. The kernel's default grows to some MiB, so 500 clients that do not read would hold a
 /// gigabyte of kernel memory until they are disconnected.
@@ -47,6 +48,16 @@ pub enum PortError {
     /// The certificate or its key cannot be used.
     #[error("tls: {0}")]
     Tls(String),
+}
+
+impl UserError for PortError {
+    fn exit_code(&self) -> ExitStatus {
+        match self {
+            PortError::Listen { .. } => ExitStatus::Failed,
+            // The configuration names a file that is missing or no certificate.
+            PortError::Tls(_) => ExitStatus::BadUsage,
+        }
+    }
 }
 
 /// A bound port that does not accept connections yet.

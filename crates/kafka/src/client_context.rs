@@ -14,6 +14,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use super::iam::IamTokenSigner;
+use pinflow_core::error_text::error_text;
 
 /// The purpose of a client, which determines its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,7 +171,7 @@ impl ClientContext for KafkaContext {
                 Ok(token)
             }
             Err(error) => {
-                let what = format!("{:#}", anyhow::Error::new(error));
+                let what = error_text(&error);
                 if self.record_error(&what, true) {
                     tracing::warn!(target: "pinflow::kafka", reason = what, "cannot create a token for MSK");
                 }

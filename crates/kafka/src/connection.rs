@@ -16,6 +16,7 @@ use super::iam::{self, IamTokenSigner};
 use super::properties::LibrdkafkaProperties;
 use pinflow_core::key_problem::KeyProblem;
 use pinflow_core::secret::{SecretError, SecretFrom, check_private};
+use pinflow_core::user_error::{ExitStatus, UserError};
 
 /// How to reach a Kafka cluster.
 ///
@@ -142,6 +143,15 @@ pub enum KafkaConnectionError {
         /// librdkafka's message.
         what: String,
     },
+}
+
+impl UserError for KafkaConnectionError {
+    fn exit_code(&self) -> ExitStatus {
+        match self {
+            KafkaConnectionError::Faulty(_) | KafkaConnectionError::Secret { .. } => ExitStatus::BadUsage,
+            KafkaConnectionError::Refused { .. } => ExitStatus::Failed,
+        }
+    }
 }
 
 impl From<OneOrMany> for BrokerList {

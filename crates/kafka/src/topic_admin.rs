@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::client_context::{ClientPurpose, KafkaContext};
 use super::connection::{KafkaConnection, KafkaConnectionError};
 use super::metadata::{self, ClusterUnreachable};
+use pinflow_core::user_error::{ExitStatus, UserError};
 
 /// Longest wait for an answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -167,6 +168,15 @@ pub enum TopicError {
         /// The topic.
         name: String,
     },
+}
+
+impl UserError for TopicError {
+    fn exit_code(&self) -> ExitStatus {
+        match self {
+            TopicError::Connection(error) => error.exit_code(),
+            _ => ExitStatus::Failed,
+        }
+    }
 }
 
 /// What to do about a refusal.

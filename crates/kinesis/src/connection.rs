@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use pinflow_aws as aws;
 use pinflow_core::key_problem::KeyProblem;
+use pinflow_core::user_error::{ExitStatus, UserError};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,6 +42,12 @@ pub enum KinesisConnectionError {
         "no AWS region is configured; set AWS_REGION, or write region = \"eu-west-1\" in the configuration or the profile"
     )]
     NoRegion,
+}
+
+impl UserError for KinesisConnectionError {
+    fn exit_code(&self) -> ExitStatus {
+        ExitStatus::BadUsage
+    }
 }
 
 impl KinesisConnection {

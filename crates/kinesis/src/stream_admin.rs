@@ -10,6 +10,7 @@ use super::api::{KinesisApi, ShardInfo, StreamSummary};
 use super::connection::{KinesisConnection, KinesisConnectionError};
 use super::error::{KinesisError, KinesisErrorKind};
 use pinflow_core::backoff::Backoff;
+use pinflow_core::user_error::{ExitStatus, UserError};
 
 /// How long a stream may take to become what was asked for.
 const STREAM_READY_TIMEOUT: Duration = Duration::from_secs(300);
@@ -88,6 +89,15 @@ pub enum StreamError {
         /// The stream.
         stream: String,
     },
+}
+
+impl UserError for StreamError {
+    fn exit_code(&self) -> ExitStatus {
+        match self {
+            StreamError::Connection(error) => error.exit_code(),
+            _ => ExitStatus::Failed,
+        }
+    }
 }
 
 impl StreamAdmin {

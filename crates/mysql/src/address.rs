@@ -11,6 +11,7 @@ use url::Url;
 use super::credentials::{DatabaseCredentials, DatabaseCredentialsError};
 use super::tls::{SslMode, SslSettings};
 use pinflow_core::secret::Secret;
+use pinflow_core::user_error::{ExitStatus, UserError};
 
 const DEFAULT_PORT: u16 = 3306;
 
@@ -62,6 +63,12 @@ pub enum DatabaseAddressError {
     /// The credentials file cannot be read.
     #[error("read --creds")]
     DatabaseCredentials(#[from] DatabaseCredentialsError),
+}
+
+impl UserError for DatabaseAddressError {
+    fn exit_code(&self) -> ExitStatus {
+        ExitStatus::BadUsage
+    }
 }
 
 /// Whether `text` is a database URL, by its scheme.

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use pinflow_core::user_error::{ExitStatus, UserError};
 /// Why a location cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
@@ -16,6 +17,15 @@ pub enum StorageError {
     /// The SDK has no credential provider.
     #[error("the AWS credential chain is empty")]
     NoCredentialChain,
+    /// The local folder that a user named does not exist.
+    #[error("find {location}")]
+    NotFound {
+        /// The folder.
+        location: String,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
     /// A local folder cannot be found, resolved or created.
     #[error("{what} {location}")]
     Disk {
@@ -59,6 +69,15 @@ pub enum StorageError {
         /// Where.
         location: String,
     },
+}
+
+impl UserError for StorageError {
+    fn exit_code(&self) -> ExitStatus {
+        match self {
+            StorageError::Invalid(_) | StorageError::NoRegion | StorageError::NotFound { .. } => ExitStatus::BadUsage,
+            _ => ExitStatus::Failed,
+        }
+    }
 }
 
 /// The error and its causes in one line. A cause whose text is already there is not repeated. Of an XML response only

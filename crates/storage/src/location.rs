@@ -1,6 +1,7 @@
 //! A storage location that was reached: a local folder, or a prefix in a bucket.
 
 use std::fmt;
+use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +103,10 @@ impl Location {
         if self.bucket.is_some() {
             return Ok(self.clone());
         }
-        let failed = |cause| StorageError::Disk { what: "find", location: self.to_string(), cause };
+        let failed = |cause: io::Error| match cause.kind() {
+            io::ErrorKind::NotFound => StorageError::NotFound { location: self.to_string(), cause },
+            _ => StorageError::Disk { what: "find", location: self.to_string(), cause },
+        };
         Ok(Location { name: self.name.canonicalize().map_err(failed)?, ..self.clone() })
     }
 

@@ -8,7 +8,6 @@ pub mod panics;
 mod progress_bars;
 mod screen;
 pub mod shutdown;
-pub mod usage;
 
 pub use progress_bars::{PROGRESS_BARS, add_progress_bar};
 pub use screen::{AlternateScreen, can_redraw, held_logs, hold_log, restore_screen, size};

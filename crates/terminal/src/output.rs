@@ -1,6 +1,12 @@
 //! Standard output of the commands that print and end.
 
+use std::error::Error;
 use std::io::{self, Stdout, Write};
+
+/// Standard output cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("write to stdout")]
+pub struct OutputError(#[from] io::Error);
 
 /// Standard output whose reader may go away.
 ///
@@ -24,15 +30,20 @@ impl<W: Write> CommandOutput<W> {
         CommandOutput { inner, is_closed: false }
     }
 
-    /// Ends the output of a command: a closed pipe is no failure, everything else that cannot be written is.
+    /// Ends the output of a command: a closed pipe is no failure (`T::default()` if the command ended because of it),
+    /// everything else that cannot be written is.
     ///
     /// # Errors
     /// The command's own, or what kept its last words from being written.
-    pub fn finish(mut self, result: anyhow::Result<u8>) -> anyhow::Result<u8> {
+    pub fn finish<T, E>(mut self, result: Result<T, E>) -> Result<T, E>
+    where
+        T: Default,
+        E: Error + From<OutputError> + 'static,
+    {
         match (result, self.flush()) {
-            (Err(error), Err(_)) if self.is_closed && is_broken_pipe(&error) => Ok(0),
+            (Err(error), Err(_)) if self.is_closed && is_broken_pipe(&error) => Ok(T::default()),
             (result, Err(_)) if self.is_closed => result,
-            (Ok(_), Err(error)) => Err(anyhow::Error::new(error).context("write to stdout")),
+            (Ok(_), Err(error)) => Err(OutputError(error).into()),
             (result, _) => result,
         }
     }
@@ -48,9 +59,10 @@ impl<W: Write> CommandOutput<W> {
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
-    error.chain().any(|cause| io(cause) == Some(io::ErrorKind::BrokenPipe))
+/// Whether an error, or one of its causes, is a closed pipe.
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) || error.source().is_some_and(is_broken_pipe)
 }
 
 impl<W: Write> Write for CommandOutput<W> {
@@ -96,10 +108,10 @@ mod tests {
         writeln!(out, "more than three").unwrap();
         writeln!(out, "and more").unwrap();
         assert!(out.flush().is_err());
-        assert_eq!(out.finish(Ok(1)).unwrap(), 1);
+        assert_eq!(out.finish(Ok::<_, OutputError>(1)).unwrap(), 1);
         let mut out = CommandOutput::new(FailingWriter(3, io::ErrorKind::BrokenPipe));
         writeln!(out, "more than three").unwrap();
-        let ended = out.flush().map(|()| 0).map_err(anyhow::Error::from);
+        let ended = out.flush().map(|()| 0).map_err(OutputError::from);
         assert_eq!(out.finish(ended).unwrap(), 0);
     }
 
@@ -107,6 +119,6 @@ mod tests {
     fn full_disk_is_a_failure() {
         let mut out = CommandOutput::new(FailingWriter(3, io::ErrorKind::StorageFull));
         assert!(writeln!(out, "more than three").is_err());
-        assert!(out.finish(Err(anyhow::anyhow!("print"))).is_err());
+        assert!(out.finish(Err::<u8, _>(OutputError(io::ErrorKind::Other.into()))).is_err());
     }
 }

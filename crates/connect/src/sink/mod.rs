@@ -13,6 +13,7 @@ use pinflow_dataflows::symbol::Symbol;
 use tokio::sync::{mpsc, watch};
 
 use pinflow_core::position::{Epoch, PartitionProgress, Position, ResumePositions};
+use pinflow_core::user_error::{ExitStatus, UserError};
 
 pub use raw_archive::{PositionChange, RawArchive, RawWindow, ReceivedMessages};
 
@@ -164,6 +165,15 @@ pub enum SinkError {
     /// Any other permanent failure.
     #[error("write the tables")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl UserError for SinkError {
+    fn exit_code(&self) -> ExitStatus {
+        match self {
+            SinkError::Fenced(_) => ExitStatus::Fenced,
+            SinkError::Failed(_) => ExitStatus::Failed,
+        }
+    }
 }
 
 /// The sink of a run without tables, which only computes answers.

@@ -26,6 +26,7 @@ pub use arrival_time::ArrivalTime;
 pub use topic_map::TopicMap;
 
 use pinflow_core::position::{PartitionId, PartitionProgress, Position, ResumeHint, ResumePositions};
+use pinflow_core::user_error::{ExitStatus, UserError, user_error_text};
 
 /// A part of a source that is read in order: a file, a Kafka partition, or a Kinesis shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -288,6 +289,28 @@ pub enum SourceError {
     /// What the configuration names does not exist or cannot be used.
     #[error("{0}")]
     Unusable(String),
+    /// The configuration can never work: a wrong value, or a secret, region or folder that is missing.
+    #[error("{0}")]
+    Misconfigured(String),
+}
+
+impl SourceError {
+    /// A source that cannot connect, because of the configuration or of the outside world.
+    pub fn from_connection(error: &(impl UserError + 'static)) -> SourceError {
+        match error.exit_code() {
+            ExitStatus::BadUsage => SourceError::Misconfigured(user_error_text(error)),
+            _ => SourceError::Unusable(user_error_text(error)),
+        }
+    }
+}
+
+impl UserError for SourceError {
+    fn exit_code(&self) -> ExitStatus {
+        match self {
+            SourceError::Misconfigured(_) => ExitStatus::BadUsage,
+            _ => ExitStatus::Failed,
+        }
+    }
 }
 
 /// The maximum number of records in a range, if positions count records.

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
 use parking_lot::Mutex;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
@@ -20,6 +19,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, PurgeConfig, Threa
 use super::key::{MessageKey, find_ind};
 use super::{Destination, OutputCompression};
 use crate::acks::{AckCounts, DestinationAcks};
+use crate::error::EmitError;
 use crate::stop::StopRequest;
 use pinflow_core::key_problem::KeyProblem;
 use pinflow_kafka::{
@@ -48,7 +48,7 @@ impl KafkaOutput {
         compress: OutputCompression,
         topics: &[(String, Arc<DestinationAcks>)],
         stop: &StopRequest,
-    ) -> anyhow::Result<KafkaOutput> {
+    ) -> Result<KafkaOutput, EmitError> {
         let observer = connection.create_observer(base)?;
         for (topic, _) in topics {
             if stop.is_requested() {
@@ -59,12 +59,12 @@ impl KafkaOutput {
             match topic_error.map(|code| code.map(RDKafkaErrorCode::from)) {
                 Some(None) => {}
                 None | Some(Some(RDKafkaErrorCode::UnknownTopicOrPartition)) => {
-                    bail!("topic {topic} does not exist; `pinflow topics create {topic}` makes it")
+                    return Err(EmitError::NoTopic { topic: topic.clone() });
                 }
                 Some(Some(RDKafkaErrorCode::TopicAuthorizationFailed)) => {
-                    bail!("topic {topic} may not be seen; grant Describe and Write on Topic {topic}")
+                    return Err(EmitError::TopicDenied { topic: topic.clone() });
                 }
-                Some(Some(code)) => bail!("topic {topic} cannot be written: {code}"),
+                Some(Some(code)) => return Err(EmitError::TopicUnwritable { topic: topic.clone(), code }),
             }
         }
         let deliveries = TopicDeliveries {
@@ -313,11 +313,11 @@ pub(crate) fn parse_destination(to: &str) -> Option<(&str, &str)> {
 ///
 /// # Errors
 /// If they are not written as `HOST:PORT,…`.
-pub(crate) fn plaintext_connection(brokers: &str) -> anyhow::Result<KafkaConnection> {
+pub(crate) fn plaintext_connection(brokers: &str) -> Result<KafkaConnection, EmitError> {
     let connection = KafkaConnection::plaintext(brokers);
     let problems = connection.validate(Path::new(""));
     if !problems.is_empty() {
-        return Err(KafkaConnectionError::Faulty(KeyProblem::texts(&problems))).context("read --to");
+        return Err(EmitError::KafkaUrl(KafkaConnectionError::Faulty(KeyProblem::texts(&problems))));
     }
     Ok(connection)
 }

@@ -9,7 +9,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
@@ -19,6 +18,7 @@ use super::STOPPED_REASON;
 use super::key::{MessageKey, find_ind};
 use crate::acks::{AckCounts, DestinationAcks};
 use crate::delivery::DeliveryTracker;
+use crate::error::EmitError;
 use pinflow_core::backoff::Backoff;
 use pinflow_core::key_problem::KeyProblem;
 use pinflow_kinesis::{
@@ -64,13 +64,13 @@ impl KinesisOutput {
         connection: KinesisConnection,
         streams: Vec<(String, Arc<DestinationAcks>)>,
         delivery: &Arc<DeliveryTracker>,
-    ) -> anyhow::Result<KinesisOutput> {
+    ) -> Result<KinesisOutput, EmitError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("kinesis")
             .enable_all()
             .build()
-            .context("start threads for Kinesis")?;
+            .map_err(EmitError::io("start threads for Kinesis"))?;
         let api = runtime.block_on(async {
             let api = KinesisApi::connect(connection).await?;
             for (stream, _) in &streams {
@@ -79,7 +79,7 @@ impl KinesisOutput {
                     () = delivery.stop.requested() => {}
                 }
             }
-            anyhow::Ok(api)
+            Ok::<_, EmitError>(api)
         })?;
         let delivered = |(stream, acks)| StreamDelivery { stream, acks, reasons: Mutex::default() };
         let streams = streams.into_iter().map(delivered).collect();
@@ -95,7 +95,7 @@ impl KinesisOutput {
 }
 
 /// Checks that a stream exists. A lack of permission to describe it is no error: writing does not require it.
-async fn find_stream(api: &KinesisApi, stream: &str, delivery: &DeliveryTracker) -> anyhow::Result<()> {
+async fn find_stream(api: &KinesisApi, stream: &str, delivery: &DeliveryTracker) -> Result<(), EmitError> {
     let deadline = Instant::now() + RETRY_TIMEOUT / 8;
     let mut backoff = Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1);
     for attempt in 1.. {
@@ -106,10 +106,10 @@ async fn find_stream(api: &KinesisApi, stream: &str, delivery: &DeliveryTracker)
             }
             Err(fault) if fault.kind == KinesisErrorKind::Denied => return Ok(()),
             Err(fault) if fault.kind == KinesisErrorKind::Missing => {
-                anyhow::bail!("stream {stream} does not exist; `pinflow streams create {stream}` makes it")
+                return Err(EmitError::NoStream { stream: stream.to_owned() });
             }
             Err(fault) if !fault.is_retryable() || Instant::now() >= deadline => {
-                anyhow::bail!("look at stream {stream}: {fault}{}", fault.hint())
+                return Err(EmitError::StreamUnusable { stream: stream.to_owned(), fault });
             }
             Err(fault) => {
                 let wait = backoff.next_wait();
@@ -307,12 +307,11 @@ pub(crate) fn parse_destination(to: &str) -> Option<&str> {
 pub(crate) fn region_connection(
     region: Option<&String>,
     endpoint: Option<&String>,
-) -> anyhow::Result<KinesisConnection> {
+) -> Result<KinesisConnection, EmitError> {
     let connection = KinesisConnection { region: region.cloned(), profile: None, endpoint: endpoint.cloned() };
     let problems = connection.validate();
     if !problems.is_empty() {
-        return Err(KinesisConnectionError::Faulty(KeyProblem::texts(&problems)))
-            .context("read --region and --endpoint");
+        return Err(EmitError::KinesisRegion(KinesisConnectionError::Faulty(KeyProblem::texts(&problems))));
     }
     Ok(connection)
 }

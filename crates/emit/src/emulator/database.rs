@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use pinflow_dataflows::record::Stream;
 use tokio::time::sleep;
 
 use super::offset_index::{DatabaseTable, InspectTableCause, InspectTableError};
 use crate::delivery::DeliveryTracker;
+use crate::error::EmitError;
 use crate::progress::write_line;
 use pinflow_core::backoff::Backoff;
+use pinflow_core::error_text::error_text;
 use pinflow_mysql::{DatabaseAddress, MySqlClient, ResultSet, SslMode};
 
 /// How long the database may be unreachable before the first draw: it may be starting.
@@ -62,7 +63,7 @@ impl<'d> SourceDatabase<'d> {
         address: DatabaseAddress,
         streams: Vec<Stream>,
         delivery: &'d DeliveryTracker,
-    ) -> anyhow::Result<UntilStopped<SourceDatabase<'d>>> {
+    ) -> Result<UntilStopped<SourceDatabase<'d>>, EmitError> {
         let due = Instant::now();
         let mut database =
             SourceDatabase { address, streams, delivery, client: None, tables: Vec::new(), due, outages: 0 };
@@ -93,7 +94,7 @@ impl<'d> SourceDatabase<'d> {
     ///
     /// # Errors
     /// If a statement fails for another reason than an outage.
-    pub(super) async fn fetch_rows(&mut self, offsets: &[u64]) -> anyhow::Result<UntilStopped<Vec<DrawnRow>>> {
+    pub(super) async fn fetch_rows(&mut self, offsets: &[u64]) -> Result<UntilStopped<Vec<DrawnRow>>, EmitError> {
         loop {
             if self.client.is_some() && Instant::now() >= self.due {
                 // If this fails, the query for the rows fails, too, and is handled there.
@@ -122,7 +123,8 @@ impl<'d> SourceDatabase<'d> {
                     self.client = None;
                 }
                 Err(error) => {
-                    return Err(error).with_context(|| format!("draw rows from {}", self.address.redacted_url()));
+                    let what = format!("draw rows from {}", self.address.redacted_url());
+                    return Err(EmitError::Statement { what, cause: error });
                 }
             }
         }
@@ -136,7 +138,7 @@ impl<'d> SourceDatabase<'d> {
     }
 
     /// Connects until it succeeds or `patience` is over. `None` waits without end.
-    async fn connect_or_stop(&mut self, patience: Option<Duration>) -> anyhow::Result<UntilStopped<()>> {
+    async fn connect_or_stop(&mut self, patience: Option<Duration>) -> Result<UntilStopped<()>, EmitError> {
         let delivery = self.delivery;
         tokio::select! {
             () = delivery.stop.requested() => Ok(UntilStopped::Stopped),
@@ -144,7 +146,7 @@ impl<'d> SourceDatabase<'d> {
         }
     }
 
-    async fn keep_connecting(&mut self, patience: Option<Duration>) -> anyhow::Result<()> {
+    async fn keep_connecting(&mut self, patience: Option<Duration>) -> Result<(), EmitError> {
         let began = Instant::now();
         let (mut backoff, mut logged) = (Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1), None);
         for attempt in 1.. {
@@ -156,7 +158,7 @@ impl<'d> SourceDatabase<'d> {
             if !error.may_pass || is_over {
                 return Err(error.error);
             }
-            let (wait, reason) = (backoff.next_wait(), format!("{:#}", error.error));
+            let (wait, reason) = (backoff.next_wait(), error_text(&error.error));
             self.delivery.note_retry(&reason, attempt, wait);
             if logged.is_none_or(|logged: Instant| logged.elapsed() >= RETRY_LOG_INTERVAL) {
                 logged = Some(Instant::now());
@@ -175,10 +177,12 @@ impl<'d> SourceDatabase<'d> {
     async fn try_connecting(&mut self) -> Result<(), ConnectFailure> {
         let connected = MySqlClient::connect(&self.address).await.map_err(|error| ConnectFailure {
             may_pass: error.may_pass(),
-            error: anyhow::Error::from(error).context(format!("connect to {}", self.address.redacted_url())),
+            error: EmitError::Statement { what: format!("connect to {}", self.address.redacted_url()), cause: error },
         });
         self.client = Some(connected?);
-        self.inspect_tables().await.map_err(|error| ConnectFailure { may_pass: error.may_pass(), error: error.into() })
+        self.inspect_tables()
+            .await
+            .map_err(|error| ConnectFailure { may_pass: error.may_pass(), error: EmitError::Table(Box::new(error)) })
     }
 
     /// Inspects the tables. Any MySQL error counts as an outage.
@@ -232,7 +236,7 @@ impl<'d> SourceDatabase<'d> {
 
 struct ConnectFailure {
     may_pass: bool,
-    error: anyhow::Error,
+    error: EmitError,
 }
 
 /// Pairs each query with its result. Offsets without a query have none.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Instant;
 
-use anyhow::Context;
 use pinflow_dataflows::record::Stream;
 use tokio::runtime::Runtime;
 
@@ -15,8 +14,8 @@ use super::sequence::DrawSequence;
 use crate::EmitArgs;
 use crate::acks::PendingMessage;
 use crate::delivery::DeliveryTracker;
+use crate::error::EmitError;
 use crate::progress::write_line;
-use crate::replay::is_closed_pipe;
 use crate::routes::DestinationRoute;
 
 /// Missing rows that are reported one by one.
@@ -60,7 +59,7 @@ impl DrawSender {
         runtime: &Runtime,
         database: &mut SourceDatabase<'_>,
         delivery: &DeliveryTracker,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), EmitError> {
         let mut sequence = DrawSequence::new(args.draws, args.rng_seed(), args.skipped_draws());
         let mut pacer = DrawPacer::new(args.rate.map(|rate| rate / args.selected_streams().len() as f64));
         let count = args.count.unwrap_or(u64::MAX);
@@ -80,7 +79,7 @@ impl DrawSender {
                 pacer.restart();
             }
             match self.send_rows(found, database, args.skipped_draws()) {
-                Err(error) if is_closed_pipe(&error) => return Ok(()),
+                Err(error) if error.is_closed_pipe() => return Ok(()),
                 sent => sent?,
             }
             self.draws += offsets.len() as u64;
@@ -89,7 +88,12 @@ impl DrawSender {
         Ok(())
     }
 
-    fn send_rows(&mut self, found: Vec<DrawnRow>, database: &SourceDatabase<'_>, skipped: u64) -> anyhow::Result<()> {
+    fn send_rows(
+        &mut self,
+        found: Vec<DrawnRow>,
+        database: &SourceDatabase<'_>,
+        skipped: u64,
+    ) -> Result<(), EmitError> {
         let resume_draw = skipped + self.draws;
         let mut texts = vec![(Vec::new(), 0); self.routes.len()];
         for DrawnRow { stream, offset, rows } in found {
@@ -118,7 +122,7 @@ impl DrawSender {
             // Rows of one query continue at the same draw.
             route.acks.register((0..messages).map(|_| PendingMessage { posts: 1, resume_draw }));
             let sent = route.destination.send(&text).and_then(|()| route.destination.flush());
-            sent.with_context(|| format!("write {}", route.acks.name))?;
+            sent.map_err(EmitError::io(format!("write {}", route.acks.name)))?;
             self.messages += messages;
             self.bytes += text.len() as u64;
         }
@@ -136,11 +140,11 @@ impl DrawSender {
     }
 
     /// Waits until all destinations have everything.
-    pub(super) fn finish(&mut self) -> anyhow::Result<()> {
+    pub(super) fn finish(&mut self) -> Result<(), EmitError> {
         for route in std::mem::take(&mut self.routes) {
             match route.destination.finish() {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                    return Err(error).with_context(|| format!("write {}", route.acks.name));
+                    return Err(EmitError::Io { what: format!("write {}", route.acks.name), cause: error });
                 }
                 _ => {}
             }

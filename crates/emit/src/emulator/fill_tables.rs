@@ -6,13 +6,13 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
 use serde_json::Value as Json;
 
 use super::schema::{TableSchema, cell_text};
 use super::{build_runtime, resolve_address};
 use crate::EmitArgs;
 use crate::delivery::{DeliveryTracker, ResumeMode};
+use crate::error::EmitError;
 use crate::generate::{PostGenerator, PostScratch};
 use crate::progress::{self, write_line};
 use crate::stop::StopRequest;
@@ -24,13 +24,13 @@ const ROWS_PER_INSERT: u64 = 500;
 ///
 /// # Errors
 /// If a table exists and must not be replaced, or a statement fails.
-pub(crate) fn fill_tables(args: &EmitArgs, url: &str) -> anyhow::Result<()> {
+pub(crate) fn fill_tables(args: &EmitArgs, url: &str) -> Result<(), EmitError> {
     let address = resolve_address(args, url)?;
     let tables: Vec<&TableSchema> = args.selected_streams().into_iter().map(TableSchema::for_stream).collect();
     let began = Instant::now();
     let (done, ended) = (&AtomicU64::new(0), &AtomicBool::new(false));
     let all = args.inds * tables.len() as u64;
-    let delivery = DeliveryTracker::start(ResumeMode::None).context("listen for signals")?;
+    let delivery = DeliveryTracker::start(ResumeMode::None).map_err(EmitError::io("listen for signals"))?;
     let filled = std::thread::scope(|scope| {
         let filling = scope.spawn(|| {
             let fill = create_and_fill(args, &address, &tables, done, &delivery.stop);
@@ -42,7 +42,8 @@ pub(crate) fn fill_tables(args: &EmitArgs, url: &str) -> anyhow::Result<()> {
         progress::watch_rows(all, || done.load(Ordering::Relaxed), is_ended);
         filling.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
-    filled.with_context(|| format!("fill tables in {}", address.redacted_url()))?;
+    let database = address.redacted_url().to_string();
+    filled.map_err(|cause| EmitError::Fill { database, cause: Box::new(cause) })?;
     let names: Vec<&str> = tables.iter().map(|table| table.name).collect();
     let secs = began.elapsed().as_secs_f64();
     write_line(&format!(
@@ -60,28 +61,29 @@ async fn create_and_fill(
     tables: &[&TableSchema],
     done: &AtomicU64,
     stop: &StopRequest,
-) -> anyhow::Result<()> {
+) -> Result<(), EmitError> {
     let mut client = tokio::select! {
-        client = MySqlClient::connect(address) => client.context("connect")?,
-        () = stop.requested() => bail!("stopped before the database answered"),
+        client = MySqlClient::connect(address) => client.map_err(EmitError::statement("connect"))?,
+        () = stop.requested() => return Err(EmitError::StoppedConnecting),
     };
     let there = existing_tables(&mut client, tables).await?;
     if !there.is_empty() && !args.replace {
-        bail!("{} are there already; --replace takes new ones in their place", there.join(", "));
+        return Err(EmitError::TablesExist(there));
     }
     let posts = PostGenerator::new(args.rng_seed(), args.inds);
     for table in tables {
         client.execute(&format!("DROP TABLE IF EXISTS `{}`", new_table_name(table))).await?;
-        client.execute(&create_statement(table)).await.with_context(|| format!("make {}", new_table_name(table)))?;
+        let made = client.execute(&create_statement(table)).await;
+        made.map_err(EmitError::statement(format!("make {}", new_table_name(table))))?;
         for first in (0..args.inds).step_by(ROWS_PER_INSERT as usize) {
             if stop.is_requested() {
-                bail!("stopped after {} rows; the tables are as they were before", done.load(Ordering::Relaxed));
+                return Err(EmitError::StoppedFilling { rows: done.load(Ordering::Relaxed) });
             }
             let inds = first..args.inds.min(first + ROWS_PER_INSERT);
             let rows = inds.end - inds.start;
-            let values = inds.map(|ind| row_values(&posts, table, ind)).collect::<anyhow::Result<Vec<_>>>()?;
+            let values = inds.map(|ind| row_values(&posts, table, ind)).collect::<Result<Vec<_>, EmitError>>()?;
             let written = client.execute_with(&insert_statement(table, rows), values.concat()).await;
-            written.with_context(|| format!("write into {}", new_table_name(table)))?;
+            written.map_err(EmitError::statement(format!("write into {}", new_table_name(table))))?;
             done.fetch_add(rows, Ordering::Relaxed);
         }
     }
@@ -94,14 +96,14 @@ async fn create_and_fill(
 ///
 /// # Errors
 /// If one of them is a view.
-async fn existing_tables(client: &mut MySqlClient, tables: &[&TableSchema]) -> anyhow::Result<Vec<&'static str>> {
+async fn existing_tables(client: &mut MySqlClient, tables: &[&TableSchema]) -> Result<Vec<&'static str>, EmitError> {
     let answers = client.query("SHOW FULL TABLES").await?;
     let found = answers.into_iter().next().unwrap_or_default().rows;
     let mut there = Vec::new();
     for table in tables {
         let Some(row) = found.iter().find(|row| cell_text(row, 0) == table.name) else { continue };
         if cell_text(row, 1) != "BASE TABLE" {
-            bail!("{} is a {}, which nothing here replaces; drop or rename it first", table.name, cell_text(row, 1));
+            return Err(EmitError::NotATable { name: table.name, kind: cell_text(row, 1).to_string() });
         }
         there.push(table.name);
     }
@@ -109,7 +111,7 @@ async fn existing_tables(client: &mut MySqlClient, tables: &[&TableSchema]) -> a
 }
 
 /// Renames all new tables in one statement, and drops the old ones.
-async fn swap_tables(client: &mut MySqlClient, tables: &[&TableSchema], there: &[&str]) -> anyhow::Result<()> {
+async fn swap_tables(client: &mut MySqlClient, tables: &[&TableSchema], there: &[&str]) -> Result<(), EmitError> {
     let mut renames = Vec::new();
     for table in tables {
         let (name, new, old) = (table.name, new_table_name(table), old_table_name(table));
@@ -119,7 +121,8 @@ async fn swap_tables(client: &mut MySqlClient, tables: &[&TableSchema], there: &
         }
         renames.push(format!("`{new}` TO `{name}`"));
     }
-    client.execute(&format!("RENAME TABLE {}", renames.join(", "))).await.context("give the new tables their names")?;
+    let renamed = client.execute(&format!("RENAME TABLE {}", renames.join(", "))).await;
+    renamed.map_err(EmitError::statement("give the new tables their names"))?;
     for table in tables {
         client.execute(&format!("DROP TABLE IF EXISTS `{}`", old_table_name(table))).await?;
     }
@@ -148,10 +151,10 @@ fn insert_statement(table: &TableSchema, rows: u64) -> String {
 }
 
 /// The values of a generated post, in the order of the table's columns.
-fn row_values(posts: &PostGenerator, table: &TableSchema, ind: u64) -> anyhow::Result<Vec<SqlValue>> {
+fn row_values(posts: &PostGenerator, table: &TableSchema, ind: u64) -> Result<Vec<SqlValue>, EmitError> {
     let mut message = Vec::new();
     posts.write_post(table.stream, ind, &mut PostScratch::default(), &mut message);
-    let mut post: serde_json::Map<String, Json> = serde_json::from_slice(&message).context("read a made post")?;
+    let mut post: serde_json::Map<String, Json> = serde_json::from_slice(&message).map_err(EmitError::MadePost)?;
     let value = |(name, _): &(&str, &str)| match post.remove(*name) {
         Some(Json::String(text)) => SqlValue::Text(text),
         Some(Json::Number(number)) => match number.as_i64() {

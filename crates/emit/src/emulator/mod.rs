@@ -20,7 +20,6 @@ mod row_json;
 mod schema;
 mod sequence;
 
-use anyhow::{Context, bail};
 use tokio::runtime::Runtime;
 
 pub use row_json::TimeFormat;
@@ -28,6 +27,7 @@ pub use sequence::DrawMethod;
 
 use super::EmitArgs;
 use super::delivery::DeliveryTracker;
+use super::error::EmitError;
 use super::progress::write_line;
 use super::replay::show_progress;
 use super::routes::DestinationRoute;
@@ -45,8 +45,8 @@ pub(super) fn run_emulator(
     args: &EmitArgs,
     url: &str,
     delivery: &DeliveryTracker,
-    routes: impl FnOnce() -> anyhow::Result<Vec<DestinationRoute>>,
-) -> anyhow::Result<()> {
+    routes: impl FnOnce() -> Result<Vec<DestinationRoute>, EmitError>,
+) -> Result<(), EmitError> {
     let address = resolve_address(args, url)?;
     let runtime = build_runtime()?;
     let opened = runtime.block_on(SourceDatabase::open(address, args.selected_streams(), delivery))?;
@@ -55,7 +55,7 @@ pub(super) fn run_emulator(
         return Ok(());
     };
     if database.is_empty() {
-        bail!("the tables hold no rows; pinflow emit --init-mysql URL --replace fills them");
+        return Err(EmitError::EmptyTables);
     }
     let mut draw_sender = DrawSender::new(args, routes()?);
     let ended = show_progress(delivery, || {
@@ -71,7 +71,7 @@ pub(super) fn run_emulator(
 }
 
 /// Resolves the address of the database. Warns if the URL contains the password.
-fn resolve_address(args: &EmitArgs, url: &str) -> anyhow::Result<DatabaseAddress> {
+fn resolve_address(args: &EmitArgs, url: &str) -> Result<DatabaseAddress, EmitError> {
     let address = DatabaseAddress::resolve_from(url, args.creds.as_deref())?;
     if address.is_password_in_url {
         write_line(
@@ -82,8 +82,8 @@ fn resolve_address(args: &EmitArgs, url: &str) -> anyhow::Result<DatabaseAddress
     Ok(address)
 }
 
-fn build_runtime() -> anyhow::Result<Runtime> {
+fn build_runtime() -> Result<Runtime, EmitError> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let built = runtime.worker_threads(1).thread_name("mysql").enable_all().build();
-    built.context("start a thread for the database")
+    built.map_err(EmitError::io("start a thread for the database"))
 }

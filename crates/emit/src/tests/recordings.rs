@@ -7,7 +7,8 @@ use clap::Parser;
 use super::*;
 use crate::acks::DestinationAcks;
 use crate::delivery::DeliveryTracker;
-use crate::{ConnectionReaders, EmitArgs, run};
+use crate::{ConnectionReaders, EmitArgs, EmitError, run};
+use pinflow_core::user_error::UsageError;
 
 #[derive(clap::Parser)]
 struct TestCommand {
@@ -20,10 +21,10 @@ fn parse_args(folder: &Path, flags: &str) -> EmitArgs {
     TestCommand::parse_from(["emit", "--to", to].into_iter().chain(flags.split_whitespace())).emit
 }
 
-fn emit(folder: &Path, flags: &str) -> anyhow::Result<()> {
+fn emit(folder: &Path, flags: &str) -> Result<(), EmitError> {
     let none = ConnectionReaders {
-        kafka: |_| anyhow::bail!("no test here reads a configuration"),
-        kinesis: |_| anyhow::bail!("no test here reads a configuration"),
+        kafka: |_| Err(Box::new(UsageError::new("no test here reads a configuration"))),
+        kinesis: |_| Err(Box::new(UsageError::new("no test here reads a configuration"))),
     };
     run(parse_args(folder, flags), &none)
 }

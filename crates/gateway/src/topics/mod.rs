@@ -23,6 +23,7 @@ use super::middleware::{GatewayState, drain_body, recording_stream, run_blocking
 use super::recording_folder::{AppendError, RecordingFolder, STREAMS};
 use super::upload::{UploadedBody, receive_body};
 use error::{TopicsApiError, api_reply};
+use pinflow_core::error_text::error_text;
 use pinflow_http::hold_reply;
 use pinflow_kafka::{
     ClusterUnreachable, OutgoingRecord, PartitionInfo, RecordMetadata, RecordWriteError, RecordWriter, TopicAdmin,
@@ -412,7 +413,7 @@ impl FromRequestParts<SharedGatewayState> for DescribedTopic {
             TopicError::Absent(_) => TopicsApiError::no_topic(),
             TopicError::Unreachable(error) => brokers_unavailable(&error),
             error => {
-                tracing::warn!(error = format!("{:#}", anyhow::Error::new(error)), "Kafka does not describe a topic");
+                tracing::warn!(error = error_text(&error), "Kafka does not describe a topic");
                 TopicsApiError::unavailable("the brokers do not describe this topic")
             }
         })

@@ -76,9 +76,8 @@ impl KafkaCluster {
     }
 
     fn build_config(&self, tuning: &[(&str, &str)]) -> Result<(ClientConfig, SourceConsumerContext), SourceError> {
-        let unusable = |error| SourceError::Unusable(error_text(&error));
-        let (mut config, client) =
-            self.connection.client_config(&self.base, ClientPurpose::Consumer).map_err(unusable)?;
+        let made = self.connection.client_config(&self.base, ClientPurpose::Consumer);
+        let (mut config, client) = made.map_err(|error| SourceError::from_connection(&error))?;
         // What was passed through goes before.
         let common = [("topic.metadata.refresh.interval.ms", "30000"), ("reconnect.backoff.max.ms", "2000")];
         for (name, value) in tuning.iter().chain(&common) {

@@ -57,7 +57,7 @@ pub struct KafkaSource {
 /// offsets are told to; `accepted` are ranges that may be missing.
 ///
 /// # Errors
-/// [`SourceError::Unusable`] with every fault, a line each.
+/// [`SourceError::Misconfigured`] with every fault, a line each.
 pub fn plan(
     config: KafkaConfig,
     base: &Path,
@@ -66,7 +66,7 @@ pub fn plan(
 ) -> Result<KafkaSource, SourceError> {
     let faults = config.validate(base);
     if !faults.is_empty() {
-        return Err(SourceError::Unusable(KeyProblem::texts(&faults).join("\n")));
+        return Err(SourceError::Misconfigured(KeyProblem::texts(&faults).join("\n")));
     }
     let group = config.consumer_group(pipeline);
     let cluster = KafkaCluster { connection: config.connection(), base: base.to_owned(), group };

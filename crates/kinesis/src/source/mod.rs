@@ -72,11 +72,11 @@ pub struct KinesisSource {
 /// Takes a configuration; `accepted` are ranges that may be missing.
 ///
 /// # Errors
-/// [`SourceError::Unusable`] with every fault, a line each.
+/// [`SourceError::Misconfigured`] with every fault, a line each.
 pub fn plan(config: KinesisConfig, pipeline: &str, accepted: &[AcceptedLoss]) -> Result<KinesisSource, SourceError> {
     let faults = config.validate();
     if !faults.is_empty() {
-        return Err(SourceError::Unusable(KeyProblem::texts(&faults).join("\n")));
+        return Err(SourceError::Misconfigured(KeyProblem::texts(&faults).join("\n")));
     }
     let names: Vec<String> =
         config.streams.list_names().iter().map(|(stream, _)| format!("kinesis/{stream}/")).collect();
@@ -122,7 +122,7 @@ impl KinesisSource {
         let connection = self.config.connection();
         let warnings = connection.warnings();
         warnings.iter().for_each(|warning| tracing::warn!(reason = warning, "the connection to Kinesis is not safe"));
-        let api = KinesisApi::connect(connection).await.map_err(|error| SourceError::Unusable(error.to_string()))?;
+        let api = KinesisApi::connect(connection).await.map_err(|error| SourceError::from_connection(&error))?;
         let common = KinesisContext {
             api: Arc::new(api),
             context: context.clone(),

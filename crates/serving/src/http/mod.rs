@@ -40,6 +40,7 @@ use super::history::{SAMPLE_INTERVAL_MS, StatusHistory};
 use metrics::ServingMetrics;
 use permissions::ServingRole;
 use pinflow_core::secret::SecretError;
+use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_engine::EngineMetrics;
 use pinflow_http::{
     AccessControl, ClientAddr, ConnectionLimits, PortError, ServerPort, resident_bytes, set_security_headers,
@@ -86,6 +87,15 @@ pub enum HttpError {
     /// A token cannot be read.
     #[error("[serve] tokens")]
     Token(#[from] SecretError),
+}
+
+impl UserError for HttpError {
+    fn exit_code(&self) -> ExitStatus {
+        match self {
+            HttpError::ServerPort(error) => error.exit_code(),
+            HttpError::Token(error) => error.exit_code(),
+        }
+    }
 }
 
 impl HttpServer {

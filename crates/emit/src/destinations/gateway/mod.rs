@@ -22,7 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
 use reqwest::Certificate;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -35,9 +34,10 @@ use super::Destination;
 use super::key::{MessageKey, find_ind};
 use crate::acks::DestinationAcks;
 use crate::delivery::DeliveryTracker;
+use crate::error::EmitError;
 use dispatch::{GatewayTarget, send_queued};
 use pinflow_core::secret::{Secret, SecretFrom};
-use pinflow_terminal::usage::UsageError;
+use pinflow_core::user_error::UsageError;
 use protocol::GatewayRecord;
 
 /// Requests in flight for each topic or stream.
@@ -86,27 +86,28 @@ impl GatewayOutput {
         ca: Option<&Path>,
         targets: Vec<(String, Arc<DestinationAcks>)>,
         delivery: &Arc<DeliveryTracker>,
-    ) -> anyhow::Result<GatewayOutput> {
-        let url = Url::parse(url).context("read --to")?;
-        check_url(&url).map_err(|fault| UsageError::new(fault.to_string()))?;
+    ) -> Result<GatewayOutput, EmitError> {
+        let url = Url::parse(url).map_err(EmitError::GatewayUrl)?;
+        check_url(&url)?;
         let by_default = || std::env::var_os(TOKEN_VARIABLE).map(|_| SecretFrom::Env(TOKEN_VARIABLE.to_owned()));
-        let token = token.or_else(by_default).map(|from| from.read(Path::new(""))).transpose().context("--token")?;
+        let token =
+            token.or_else(by_default).map(|from| from.read(Path::new(""))).transpose().map_err(EmitError::Token)?;
         if token.is_some() && url.scheme() != "https" && !is_loopback(&url) {
-            bail!("the token would go to {url} unencrypted; use https");
+            return Err(UsageError::new(format!("the token would go to {url} unencrypted; use https")).into());
         }
         // Redirects are not followed: posts and the token go to this URL only.
         let mut http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         http = http.connect_timeout(CONNECT_TIMEOUT).timeout(RESPONSE_TIMEOUT);
         if let Some(path) = ca {
-            let pem = std::fs::read(path).with_context(|| format!("read --ca {}", path.display()))?;
-            let trusted =
-                Certificate::from_pem_bundle(&pem).with_context(|| format!("read --ca {}", path.display()))?;
+            let pem = std::fs::read(path).map_err(EmitError::read_ca(path))?;
+            let trusted = Certificate::from_pem_bundle(&pem);
+            let trusted = trusted.map_err(|cause| EmitError::ParseCa { path: path.to_owned(), cause })?;
             http = http.tls_certs_merge(trusted);
         }
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).thread_name("gateway").enable_all().build();
         let shared = GatewayOutputState {
-            http: http.build().context("prepare requests")?,
+            http: http.build().map_err(EmitError::HttpClient)?,
             url,
             protocol,
             token,
@@ -114,7 +115,7 @@ impl GatewayOutput {
             delivery: Arc::clone(delivery),
             broken: AtomicBool::new(false),
         };
-        let runtime = Arc::new(runtime.context("start threads for the gateway")?);
+        let runtime = Arc::new(runtime.map_err(EmitError::io("start threads for the gateway"))?);
         Ok(GatewayOutput { runtime, shared: Arc::new(shared) })
     }
 
@@ -149,16 +150,20 @@ impl GatewayOutput {
 }
 
 /// Refuses URLs with a part that would not be sent.
-fn check_url(url: &Url) -> anyhow::Result<()> {
+fn check_url(url: &Url) -> Result<(), UsageError> {
     if !url.username().is_empty() || url.password().is_some() {
-        bail!("--to holds a user or a password; a gateway takes a token, from --token or {TOKEN_VARIABLE}");
+        return Err(UsageError::new(format!(
+            "--to holds a user or a password; a gateway takes a token, from --token or {TOKEN_VARIABLE}"
+        )));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        bail!("--to ends with the path of the stage; what stands behind ? or # is not sent");
+        return Err(UsageError::new("--to ends with the path of the stage; what stands behind ? or # is not sent"));
     }
     let is_inside = url.path_segments().is_some_and(|mut path| path.any(|part| part == "topics" || part == "streams"));
     if is_inside {
-        bail!("--to ends before /topics or /streams, as https://HOST/STAGE; --prefix or --topic says which");
+        return Err(UsageError::new(
+            "--to ends before /topics or /streams, as https://HOST/STAGE; --prefix or --topic says which",
+        ));
     }
     Ok(())
 }
@@ -266,7 +271,7 @@ mod tests {
     #[test]
     fn url_with_parts_that_are_not_sent_is_refused() {
         assert!(is_url("https://a") && is_url("http://a") && !is_url("kafka://a") && !is_url("recordings"));
-        let problem = |url: &str| Url::parse(url).map_err(anyhow::Error::from).and_then(|url| check_url(&url)).err();
+        let problem = |url: &str| check_url(&Url::parse(url).expect("a URL")).err();
         for (url, fault) in [
             ("https://me:canary@a/test", "--token"),
             ("https://a/test?x=1", "behind ?"),

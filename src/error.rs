@@ -1,0 +1,270 @@
+//! The errors that end a command, and their exit codes.
+
+use std::io;
+
+use crate::check::CheckError;
+use crate::config::ConfigError;
+use crate::query::QueryError;
+use crate::run::RunError;
+use crate::streams::StreamsCommandError;
+use crate::table::TableError;
+use crate::telemetry::TelemetryError;
+use crate::topics::TopicsCommandError;
+use pinflow_core::user_error::{ExitStatus, UserError};
+use pinflow_emit::EmitError;
+use pinflow_gateway::GatewayStartError;
+use pinflow_terminal::output::OutputError;
+
+/// Why a command of the program failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// Positions, tokens and log files hold Unix times, and the Delta library panics on a negative one.
+    #[error("this machine's clock is set to before 1970; set it, and start again")]
+    ClockBefore1970,
+    /// `pinflow gateway` without a `[gateway]`.
+    #[error("the configuration has no [gateway]")]
+    NoGateway,
+    /// The threads of the runtime cannot be started.
+    #[error("start the threads of the runtime")]
+    Runtime(#[source] io::Error),
+    /// Signal handlers cannot be installed.
+    #[error("listen for signals")]
+    Signals(#[source] io::Error),
+    /// Standard output cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Logs and spans cannot be exported.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// `pinflow run` failed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// `pinflow gateway` failed.
+    #[error(transparent)]
+    Gateway(#[from] GatewayStartError),
+    /// `pinflow check` failed.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// `pinflow table` failed.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// `pinflow query` failed.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// `pinflow emit` failed.
+    #[error(transparent)]
+    Emit(#[from] EmitError),
+    /// `pinflow topics` failed.
+    #[error(transparent)]
+    Topics(#[from] TopicsCommandError),
+    /// `pinflow streams` failed.
+    #[error(transparent)]
+    Streams(#[from] StreamsCommandError),
+}
+
+impl CommandError {
+    /// The error of the command, if it has an exit code or a hint of its own.
+    fn of_command(&self) -> Option<&dyn UserError> {
+        Some(match self {
+            CommandError::Config(error) => error,
+            CommandError::Telemetry(error) => error,
+            CommandError::Run(error) => error,
+            CommandError::Gateway(error) => error,
+            CommandError::Check(error) => error,
+            CommandError::Table(error) => error,
+            CommandError::Query(error) => error,
+            CommandError::Emit(error) => error,
+            CommandError::Topics(error) => error,
+            CommandError::Streams(error) => error,
+            CommandError::ClockBefore1970
+            | CommandError::NoGateway
+            | CommandError::Runtime(_)
+            | CommandError::Signals(_)
+            | CommandError::Output(_) => return None,
+        })
+    }
+}
+
+impl UserError for CommandError {
+    fn exit_code(&self) -> ExitStatus {
+        match self {
+            CommandError::NoGateway => ExitStatus::BadUsage,
+            _ => self.of_command().map_or(ExitStatus::Failed, UserError::exit_code),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.of_command().and_then(UserError::hint)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use std::path::PathBuf;
+
+    use pinflow_connect::sink::SinkError;
+    use pinflow_connect::source::SourceError;
+    use pinflow_core::secret::SecretError;
+    use pinflow_core::user_error::UsageError;
+    use pinflow_delta::DeltaError;
+    use pinflow_engine::EngineError;
+    use pinflow_kafka::{BrokerList, ClusterUnreachable, KafkaConnectionError, TopicError};
+    use pinflow_kinesis::{KinesisConnectionError, StreamError};
+    use pinflow_mysql::DatabaseAddressError;
+    use pinflow_serving::HttpError;
+    use pinflow_storage::StorageError;
+
+    use super::*;
+
+    const PAGE: &str = include_str!("../docs/reference/exit-codes.md");
+
+    /// The codes of the page and what they mean.
+    fn documented() -> Vec<(u8, &'static str)> {
+        let rows = PAGE.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+        rows.filter_map(|(code, meaning)| Some((code.parse().ok()?, meaning))).collect()
+    }
+
+    fn missing() -> io::Error {
+        io::ErrorKind::NotFound.into()
+    }
+
+    fn usage() -> UsageError {
+        UsageError::new("")
+    }
+
+    fn secret() -> SecretError {
+        SecretError::NoVariable("TOKEN".to_owned())
+    }
+
+    fn fenced() -> DeltaError {
+        DeltaError::Fenced { table: PathBuf::new(), pipeline: String::new() }
+    }
+
+    fn unreachable_cluster() -> ClusterUnreachable {
+        ClusterUnreachable { brokers: BrokerList::new("b:9092"), waited: std::time::Duration::ZERO, errors: Vec::new() }
+    }
+
+    fn no_folder() -> StorageError {
+        StorageError::NotFound { location: "/nope".to_owned(), cause: missing() }
+    }
+
+    fn config() -> ConfigError {
+        ConfigError::Invalid { path: PathBuf::new(), problems: Vec::new() }
+    }
+
+    fn secret_of_kafka() -> KafkaConnectionError {
+        KafkaConnectionError::Secret { what: "sasl password", cause: secret() }
+    }
+
+    /// Errors, and the words of the page that say which exit code they have.
+    fn errors() -> Vec<(CommandError, &'static str)> {
+        let at = url::Url::parse("http://localhost").unwrap();
+        let kafka = |what: &str| KafkaConnectionError::Faulty(vec![what.to_owned()]);
+        let refused = || KafkaConnectionError::Refused { brokers: String::new(), what: String::new() };
+        let read = || SourceError::Read { partition: String::new(), cause: missing() };
+        let engine = |error| CommandError::Run(RunError::Engine(error));
+        let rejected = |status| QueryError::Rejected { at: at.clone(), status, message: String::new() };
+        let (failed, value, file) = ("something failed", "invalid key or value", "missing file");
+        let taken = "another pinflow has taken over the tables";
+        vec![
+            (CommandError::ClockBefore1970, failed),
+            (CommandError::NoGateway, value),
+            (CommandError::Runtime(missing()), failed),
+            (CommandError::Signals(missing()), failed),
+            (OutputError::from(missing()).into(), failed),
+            (config().into(), value),
+            (ConfigError::Read { path: PathBuf::new(), cause: missing() }.into(), file),
+            (TelemetryError::Header(secret()).into(), "missing secret"),
+            (RunError::Url(String::new()).into(), value),
+            (RunError::Storage(StorageError::NoRegion).into(), "AWS region"),
+            (RunError::Storage(StorageError::NoCredentialChain).into(), failed),
+            (RunError::Source(SourceError::Misconfigured(String::new())).into(), value),
+            (RunError::Source(read()).into(), failed),
+            (RunError::Delta(fenced()).into(), taken),
+            (RunError::Delta(StorageError::NoRegion.into()).into(), "AWS region"),
+            (RunError::Delta(DeltaError::Abandoned).into(), failed),
+            (RunError::Archive(StorageError::NoRegion.into()).into(), "AWS region"),
+            (RunError::Http(HttpError::Token(secret())).into(), "missing secret"),
+            (RunError::Address(missing()).into(), failed),
+            (RunError::StdoutThread(missing()).into(), failed),
+            (RunError::Output(missing()).into(), failed),
+            (RunError::ServingPanicked(String::new()).into(), failed),
+            (engine(EngineError::Sink(SinkError::Fenced(String::new()))), taken),
+            (engine(EngineError::Sink(SinkError::Failed(Box::new(missing())))), failed),
+            (engine(EngineError::Source(SourceError::Misconfigured(String::new()))), "missing secret"),
+            (engine(EngineError::Source(read())), failed),
+            (engine(EngineError::Rebuild(Box::new(missing()))), failed),
+            (GatewayStartError::Token(secret()).into(), "missing secret"),
+            (GatewayStartError::FolderName(String::new()).into(), value),
+            (GatewayStartError::KafkaConnection(secret_of_kafka()).into(), "missing secret"),
+            (GatewayStartError::KafkaCluster(unreachable_cluster()).into(), failed),
+            (GatewayStartError::Kinesis(KinesisConnectionError::NoRegion.into()).into(), "AWS region"),
+            (CheckError::Url(String::new()).into(), value),
+            (CheckError::Output(missing()).into(), failed),
+            (TableError::Config(config()).into(), value),
+            (TableError::Location(StorageError::Invalid(Vec::new())).into(), value),
+            (TableError::Delta(no_folder().into()).into(), file),
+            (TableError::Delta(fenced()).into(), taken),
+            (TableError::Accept(DeltaError::Place(no_folder()).into()).into(), file),
+            (TableError::Unsafe { keep: 1 }.into(), value),
+            (TableError::Print(missing()).into(), failed),
+            (QueryError::Usage(usage()).into(), value),
+            (QueryError::Token(secret()).into(), "missing secret"),
+            (QueryError::ReadCa { path: PathBuf::new(), cause: missing() }.into(), file),
+            (QueryError::Unreachable { at: at.clone(), reason: String::new() }.into(), failed),
+            (rejected(reqwest::StatusCode::NOT_FOUND).into(), failed),
+            (QueryError::Output(missing()).into(), failed),
+            (EmitError::Usage(usage()).into(), value),
+            (EmitError::ConnectionFile(Box::new(config())).into(), value),
+            (EmitError::DatabaseAddress(DatabaseAddressError::NoMode).into(), value),
+            (EmitError::KafkaUrl(kafka("port")).into(), value),
+            (EmitError::KafkaConnection(refused()).into(), failed),
+            (EmitError::KinesisRegion(KinesisConnectionError::NoRegion).into(), "AWS region"),
+            (EmitError::NoTopic { topic: String::new() }.into(), failed),
+            (EmitError::Token(secret()).into(), "missing secret"),
+            (EmitError::ReadCa { path: PathBuf::new(), cause: missing() }.into(), file),
+            (EmitError::FileExists(PathBuf::new()).into(), failed),
+            (EmitError::Tables(no_folder().into()).into(), file),
+            (EmitError::Unfinished { cause: Box::new(EmitError::EmptyTables), resume: String::new() }.into(), failed),
+            (TopicsCommandError::Usage(usage()).into(), value),
+            (TopicsCommandError::Connection(kafka("port")).into(), value),
+            (TopicsCommandError::Cluster(unreachable_cluster()).into(), failed),
+            (TopicsCommandError::Topic(TopicError::Connection(secret_of_kafka())).into(), "missing secret"),
+            (TopicsCommandError::Topic(TopicError::Absent(String::new())).into(), failed),
+            (StreamsCommandError::Usage(usage()).into(), value),
+            (StreamsCommandError::Connection(KinesisConnectionError::NoRegion).into(), "AWS region"),
+            (StreamsCommandError::Stream(StreamError::Slow { stream: String::new() }).into(), failed),
+        ]
+    }
+
+    #[test]
+    fn exit_codes_are_the_documented_ones() {
+        let codes: Vec<u8> = documented().into_iter().map(|(code, _)| code).collect();
+        let all = [ExitStatus::Success, ExitStatus::Failed, ExitStatus::BadUsage, ExitStatus::Fenced];
+        assert_eq!(codes, all.map(ExitStatus::code));
+    }
+
+    #[test]
+    fn every_error_has_the_exit_code_that_the_page_gives_it() {
+        for (error, words) in errors() {
+            let codes: Vec<u8> =
+                documented().into_iter().filter(|(_, meaning)| meaning.contains(words)).map(|(code, _)| code).collect();
+            assert_eq!(codes, [error.exit_code().code()], "{words}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn query_errors_say_what_to_do_after_the_message() {
+        let at = url::Url::parse("http://localhost").unwrap();
+        let error = QueryError::Unreachable { at, reason: "connection refused".to_owned() };
+        let text = pinflow_core::user_error::user_error_text(&CommandError::from(error));
+        assert!(
+            text.starts_with("cannot reach http://localhost/: connection refused; does a run serve there"),
+            "{text}"
+        );
+    }
+}
