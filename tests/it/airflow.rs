@@ -41,7 +41,7 @@ fn cells(line: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_dag_ingests_cleans_and_writes_each_answer() {
+fn dag_ingests_cleans_and_writes_every_answer() {
     let Some(airflow) = airflow() else { return };
     let place = scratch();
     let at = |name: &str| place.path().join(name);

@@ -103,7 +103,7 @@ fn assert_shown(python: &Path, tables: &Path, snapshot: &ProcessOutput) {
 }
 
 #[test]
-fn other_engines_read_the_answers_and_their_changes_whatever_happened() {
+fn answers_tables_of_killed_runs_are_read_correctly_by_other_engines() {
     let Some(python) = python() else { return };
     let site = AnswerTablesSite::new("");
     let mut random = StdRng::seed_from_u64(5);
@@ -124,7 +124,7 @@ fn other_engines_read_the_answers_and_their_changes_whatever_happened() {
 }
 
 #[test]
-fn versions_and_files_that_nobody_can_want_any_more_are_removed() {
+fn expired_versions_and_files_are_removed() {
     // Every delivery counts, so that each write has something to write.
     let site = AnswerTablesSite::new("keep_secs = 0\n[questions]\nduplicates = \"keep\"");
     let folder = site.tables().join("users_joined_by_year");
@@ -144,7 +144,7 @@ fn versions_and_files_that_nobody_can_want_any_more_are_removed() {
 }
 
 #[test]
-fn a_table_that_cannot_be_written_holds_nothing_up_and_is_taken_up_again() {
+fn unwritable_answers_table_does_not_stall_the_run_and_resumes() {
     let site = AnswerTablesSite::new("");
     site.grow_to(0.5);
     succeed(&mut site.run());

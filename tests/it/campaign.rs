@@ -97,7 +97,7 @@ impl RandomPipeline {
 }
 
 #[test]
-fn random_configurations_killed_at_random_moments_stay_exact() {
+fn random_configurations_killed_at_random_moments_lose_and_repeat_nothing() {
     let mut choices = FaultChoices::new(rounds("PINFLOW_CAMPAIGN_SEED", 1));
     for _ in 0..rounds("PINFLOW_CAMPAIGN", CONFIGURATIONS) {
         let place = scratch();

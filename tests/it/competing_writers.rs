@@ -81,7 +81,7 @@ struct RunOutcomeCounts {
 }
 
 #[test]
-fn runs_beside_other_writers_stay_exact_or_name_who_changed_the_rows() {
+fn competing_runs_and_delta_rs_lose_and_repeat_nothing_or_are_reported() {
     let Some(python) = python() else { return };
     let place = scratch();
     emit(&place.path().join("recording"), 1_000, 4_000, 17, &["--malformed", "0.01"]);

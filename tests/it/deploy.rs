@@ -15,7 +15,7 @@ fn settings<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn unit_restarts_for_as_long_as_brokers_are_away_and_not_where_restarting_cannot_help() {
+fn systemd_unit_restarts_after_outages_but_not_after_permanent_errors() {
     let (place, unit) = (scratch(), unit());
     // An outage of any length: no number of failed starts ends it, and nothing before the start may fail.
     assert_eq!(settings(&unit, "StartLimitIntervalSec"), ["0"]);
@@ -37,7 +37,7 @@ fn unit_restarts_for_as_long_as_brokers_are_away_and_not_where_restarting_cannot
 }
 
 #[test]
-fn unit_is_one_that_systemd_understands() {
+fn systemd_unit_passes_systemd_analyze() {
     let Ok(version) = Command::new("systemd-analyze").arg("--version").output() else { return };
     assert!(version.status.success());
     let place = scratch();

@@ -105,7 +105,7 @@ fn made(inds: u32, count: u32, stream: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn gateway_down_is_reported_at_once_and_sigterm_tells_what_was_not_acknowledged() {
+fn gateway_down_is_reported_at_once_and_sigterm_reports_unacknowledged_records() {
     let place = scratch();
     let to = format!("http://127.0.0.1:{}", free_port());
     let mut emitting = RunningEmit::start(place.path(), &["--inds", "3", "--to", &to]);
@@ -123,7 +123,7 @@ fn gateway_down_is_reported_at_once_and_sigterm_tells_what_was_not_acknowledged(
 }
 
 #[test]
-fn gateway_that_comes_later_gets_every_message() {
+fn gateway_started_later_receives_every_message() {
     let place = scratch();
     let port = free_port();
     let to = format!("http://127.0.0.1:{port}");
@@ -138,7 +138,7 @@ fn gateway_that_comes_later_gets_every_message() {
 }
 
 #[test]
-fn gateway_killed_in_the_middle_loses_no_message() {
+fn gateway_killed_during_emit_loses_no_message() {
     let place = scratch();
     let port = free_port();
     let gateway = FileGateway::start(place.path(), port);
@@ -161,7 +161,7 @@ fn gateway_killed_in_the_middle_loses_no_message() {
 }
 
 #[test]
-fn skip_that_is_named_after_a_signal_continues_without_a_gap() {
+fn skip_reported_after_a_signal_continues_without_a_gap() {
     let place = scratch();
     let port = free_port();
     let gateway = FileGateway::start(place.path(), port);
@@ -190,7 +190,7 @@ fn skip_that_is_named_after_a_signal_continues_without_a_gap() {
 }
 
 #[test]
-fn signal_while_files_are_written_leaves_whole_messages_that_append_continues() {
+fn signal_during_file_output_leaves_whole_messages_that_append_continues() {
     let place = scratch();
     let (cut, whole) = (place.path().join("cut"), place.path().join("whole"));
     let flags = ["--inds", "300", "--seed", "7", "--order", "emulator"];
@@ -224,7 +224,7 @@ fn signal_while_files_are_written_leaves_whole_messages_that_append_continues() 
 }
 
 #[test]
-fn signal_ends_emit_to_a_pipe_that_nobody_reads() {
+fn signal_ends_emit_to_an_unread_pipe() {
     let place = scratch();
     let mut command = pinflow(["emit", "--inds", "100000", "--to", "-"]);
     let mut emitting = RunningEmit::start_with(place.path(), command.stdout(Stdio::piped()));
@@ -237,7 +237,7 @@ fn signal_ends_emit_to_a_pipe_that_nobody_reads() {
 }
 
 #[test]
-fn same_signal_twice_at_once_is_one_request() {
+fn two_simultaneous_signals_are_one_stop_request() {
     let place = scratch();
     let to = CLOSED.to_owned();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
@@ -253,7 +253,7 @@ fn same_signal_twice_at_once_is_one_request() {
 }
 
 #[test]
-fn second_signal_later_stops_at_once() {
+fn later_second_signal_stops_at_once() {
     let place = scratch();
     let to = CLOSED.to_owned();
     let mut emitting = RunningEmit::start(place.path(), &["--inds", "3", "--to", &to]);
@@ -267,7 +267,7 @@ fn second_signal_later_stops_at_once() {
 }
 
 #[test]
-fn kinesis_endpoint_away_is_reported_at_once_and_a_signal_ends_it() {
+fn kinesis_endpoint_down_is_reported_at_once_and_a_signal_ends_emit() {
     let place = scratch();
     let endpoint = CLOSED.to_owned();
     let mut command = crate::kinesis::site::with_credentials(pinflow(["emit", "--inds", "3"]));
@@ -279,7 +279,7 @@ fn kinesis_endpoint_away_is_reported_at_once_and_a_signal_ends_it() {
 }
 
 #[test]
-fn kafka_broker_away_and_a_signal_counts_what_was_acknowledged() {
+fn signal_while_kafka_is_down_reports_acknowledged_records() {
     if crate::kafka::skipped() {
         return;
     }
@@ -307,7 +307,7 @@ fn kafka_broker_away_and_a_signal_counts_what_was_acknowledged() {
 }
 
 #[test]
-fn full_disk_ends_emit_with_a_reason() {
+fn full_disk_ends_emit_with_an_error() {
     let mut full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     assert!(full.write_all(b"x").is_err(), "this system has no /dev/full");
     let output = pinflow(["emit", "--inds", "100", "--to", "-"]).stdout(full).output().unwrap();

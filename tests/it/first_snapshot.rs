@@ -26,7 +26,7 @@ fn first_snapshot(command: &mut Command) -> Vec<u8> {
 }
 
 #[test]
-fn first_snapshot_holds_what_was_there_at_the_start() {
+fn first_snapshot_holds_everything_present_at_the_start() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 2_000, 5_000, 3, &[]);
@@ -47,7 +47,7 @@ fn first_snapshot_holds_what_was_there_at_the_start() {
 }
 
 #[test]
-fn first_snapshot_of_a_long_read_comes_after_a_second_and_says_so() {
+fn first_snapshot_of_a_long_read_comes_after_one_second_marked_incomplete() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 2_000, 20_000, 3, &[]);
@@ -61,7 +61,7 @@ fn first_snapshot_of_a_long_read_comes_after_a_second_and_says_so() {
 }
 
 #[test]
-fn restart_shows_what_the_tables_hold_as_complete() {
+fn restart_shows_the_tables_content_as_complete() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 500, 1_000, 3, &[]);
@@ -94,7 +94,7 @@ fn answers_are_served_after_the_sources_have_ended_until_a_signal() {
 }
 
 #[test]
-fn run_until_caught_up_ends_though_it_serves() {
+fn run_until_caught_up_ends_while_serving() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 300, 500, 3, &[]);
@@ -102,7 +102,7 @@ fn run_until_caught_up_ends_though_it_serves() {
 }
 
 #[test]
-fn live_example_makes_posts_and_serves_their_answers() {
+fn live_example_generates_posts_and_serves_answers() {
     let place = scratch();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for file in ["scripts/live.sh", "examples/live.toml"] {

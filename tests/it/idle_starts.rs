@@ -27,7 +27,7 @@ pub(crate) fn assert_no_commits(tables: &Path, run: impl Fn() -> std::process::C
 }
 
 #[test]
-fn recording_without_news_is_read_without_a_commit() {
+fn unchanged_recording_is_read_without_a_commit() {
     let place = scratch();
     emit(&place.path().join("recording"), 300, 500, 5, &["--malformed", "0.05"]);
     for follow in [true, false] {

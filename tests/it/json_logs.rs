@@ -27,7 +27,7 @@ fn named<'a>(lines: &'a [Value], message: &str) -> Vec<&'a Value> {
 }
 
 #[test]
-fn findings_of_a_run_are_events_with_a_count_each() {
+fn findings_of_a_run_are_logged_as_events_with_counts() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 500, 2_000, 7, &["--malformed", "0.2"]);
@@ -47,7 +47,7 @@ fn findings_of_a_run_are_events_with_a_count_each() {
 }
 
 #[test]
-fn progress_is_one_event_with_numbers() {
+fn progress_is_logged_as_one_event_with_numbers() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 500, 100_000, 7, &["--malformed", "0.01"]);

@@ -105,7 +105,7 @@ fn undisturbed(recording: &Path) -> ProcessOutput {
 }
 
 #[test]
-fn killed_at_any_moment_nothing_is_lost_or_repeated() {
+fn run_killed_at_any_moment_loses_and_repeats_nothing() {
     let rounds = std::env::var("PINFLOW_KILLS").ok().map_or(ROUNDS, |n| n.parse().expect("PINFLOW_KILLS is a number"));
     let mut site = KillSite::new();
     let expected = undisturbed(&site.recording);

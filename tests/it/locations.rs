@@ -128,7 +128,7 @@ fn odd_names_work_for_tables_archive_answers_and_source() {
 }
 
 #[test]
-fn odd_name_works_as_flag_and_beside_a_folder_of_the_decoded_name() {
+fn odd_name_works_as_flag_and_next_to_a_folder_with_the_decoded_name() {
     let site = LocationSite::new();
     let run = |tables: &str| {
         let mut command = pinflow(["run", "--output", "none"]);
@@ -151,7 +151,7 @@ fn odd_name_works_as_flag_and_beside_a_folder_of_the_decoded_name() {
 }
 
 #[test]
-fn file_urls_are_local_folders_decoded() {
+fn file_urls_are_decoded_to_local_folders() {
     let site = LocationSite::new();
     let path = site.path().to_str().unwrap();
     for (at, (url, folder)) in [
@@ -175,7 +175,7 @@ fn file_urls_are_local_folders_decoded() {
 }
 
 #[test]
-fn what_only_looks_like_a_url_is_refused_everywhere_with_the_form_that_works() {
+fn malformed_url_is_refused_everywhere_with_the_valid_form() {
     let site = LocationSite::new();
     for (location, form) in [
         ("s3:/bucket/x", "s3://bucket/x"),
@@ -218,7 +218,7 @@ fn what_only_looks_like_a_url_is_refused_everywhere_with_the_form_that_works() {
 }
 
 #[test]
-fn folder_whose_name_no_store_can_hold_is_refused() {
+fn folder_name_that_no_store_supports_is_refused() {
     let site = LocationSite::new();
     let odd = PathBuf::from(OsStr::from_bytes(b"a\xff"));
     let output = pinflow([OsStr::new("table"), odd.as_os_str()]).current_dir(site.path()).output().unwrap();

@@ -71,7 +71,7 @@ fn written(stdout: &[u8]) -> u64 {
 }
 
 #[test]
-fn run_above_memory_max_ends_with_its_rows_safe_and_says_what_holds_them() {
+fn run_above_memory_max_ends_with_rows_committed_and_reports_memory_use() {
     const PINS: u64 = 120_000;
     let place = scratch();
     record_long_texts(&place.path().join("recording"), PINS, |number| number);
@@ -93,7 +93,7 @@ fn run_above_memory_max_ends_with_its_rows_safe_and_says_what_holds_them() {
 }
 
 #[test]
-fn texts_of_replaced_rows_do_not_fill_memory_nor_after_restart() {
+fn texts_of_replaced_rows_are_freed_before_and_after_restart() {
     const PINS: u64 = 150_000;
     let place = scratch();
     record_long_texts(&place.path().join("recording"), PINS, |number| number % 7);

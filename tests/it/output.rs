@@ -15,7 +15,7 @@ fn code_with_closed_stdout(command: &mut Command, bytes_read: usize) -> Option<i
 }
 
 #[test]
-fn closed_pipe_is_success_and_hides_no_fault() {
+fn closed_pipe_is_success_and_hides_no_error() {
     let place = scratch();
     let (recording, tables) = (place.path().join("recording"), place.path().join("tables"));
     // Files enough that what is printed does not fit into a pipe.
@@ -43,7 +43,7 @@ fn closed_pipe_is_success_and_hides_no_fault() {
 }
 
 #[test]
-fn table_fits_80_columns_without_blanks_at_the_ends_of_lines() {
+fn table_fits_80_columns_without_trailing_blanks() {
     let place = scratch();
     let tables = place.path().join("tables");
     let recording = place.path().join("recording");

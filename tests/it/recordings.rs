@@ -46,7 +46,7 @@ fn files_named_after_the_original_tables_are_all_read() {
 }
 
 #[test]
-fn data_that_is_left_out_is_a_warning_of_the_run_and_a_fault_of_check() {
+fn skipped_data_is_a_warning_of_run_and_an_error_of_check() {
     let place = scratch();
     let (files, archive) = (place.path().join("files"), place.path().join("archive"));
     let write = |path: std::path::PathBuf| {
@@ -72,7 +72,7 @@ fn data_that_is_left_out_is_a_warning_of_the_run_and_a_fault_of_check() {
 }
 
 #[test]
-fn source_of_which_everything_is_rejected_is_one_warning() {
+fn source_with_only_rejected_messages_gives_one_warning() {
     let place = scratch();
     let csv = (0..150).map(|ind| format!("{ind},A,B,30\n")).collect::<String>();
     fs::write(place.path().join("pin.jsonl"), csv).expect("written");
@@ -100,7 +100,7 @@ fn json_array_is_read_as_its_elements() {
 }
 
 #[test]
-fn too_many_followed_files_name_the_limit_and_the_remedy() {
+fn too_many_followed_files_fail_with_the_limit_and_a_hint() {
     let place = scratch();
     let folder = place.path().join("posts");
     fs::create_dir(&folder).expect("made");

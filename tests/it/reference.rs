@@ -153,7 +153,7 @@ fn record(folder: &Path, streams: &BTreeMap<&str, Vec<String>>, range: std::ops:
 }
 
 #[test]
-fn the_emulators_stream_gives_one_answer_however_it_comes() {
+fn emulator_stream_gives_the_same_answers_in_any_order() {
     const DRAWS: usize = 2_560;
     let Some(posts) = real_posts() else {
         eprintln!("the shared posts are not beside this checkout: nothing to replay");

@@ -82,7 +82,7 @@ fn two_signals_microseconds_apart_are_one_orderly_stop() {
 }
 
 #[test]
-fn hangup_of_a_run_that_was_told_to_ignore_it_does_not_stop_it() {
+fn ignored_hangup_does_not_stop_a_run() {
     let place = scratch();
     let config = following(place.path(), 30, "");
     let log = place.path().join("log");
@@ -99,7 +99,7 @@ fn hangup_of_a_run_that_was_told_to_ignore_it_does_not_stop_it() {
 }
 
 #[test]
-fn gateway_answers_and_ends_in_order_after_two_signals() {
+fn gateway_answers_open_requests_and_exits_cleanly_after_two_signals() {
     let place = scratch();
     for round in 0..5 {
         let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
@@ -124,7 +124,7 @@ fn stuck_on_a_full_disk(place: &Path) -> (LoggedRun, SmallDisk) {
 }
 
 #[test]
-fn ended_sources_and_a_full_disk_end_within_the_deadline_after_a_signal() {
+fn run_on_a_full_disk_ends_within_the_deadline_after_a_signal() {
     if crate::harness::skips_tmpfs() {
         return;
     }
@@ -158,7 +158,7 @@ fn signal_more_than_a_second_after_the_first_stops_at_once() {
 }
 
 #[test]
-fn reader_that_takes_nothing_does_not_keep_rows_from_being_committed() {
+fn unread_output_does_not_block_commits() {
     let place = scratch();
     let config = following(place.path(), 60_000, "commit_age_secs_max = 3600\n");
     let mut run = LoggedRun::start(place.path(), &config, "changes");
@@ -177,7 +177,7 @@ fn reader_that_takes_nothing_does_not_keep_rows_from_being_committed() {
 }
 
 #[test]
-fn signal_while_tables_are_out_of_reach_ends_the_run_at_once() {
+fn signal_while_tables_are_unreachable_ends_the_run_at_once() {
     let place = scratch();
     // It takes connections, and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -203,7 +203,7 @@ fn signal_while_tables_are_out_of_reach_ends_the_run_at_once() {
 }
 
 #[test]
-fn emulator_of_a_database_that_is_away_ends_after_two_signals() {
+fn emit_from_an_unreachable_database_ends_after_two_signals() {
     let place = scratch();
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("mysql://posts@{}/pinterest_data", free.local_addr().unwrap());
@@ -221,7 +221,7 @@ fn emulator_of_a_database_that_is_away_ends_after_two_signals() {
 }
 
 #[test]
-fn every_stop_signal_alone_ends_a_run_in_order() {
+fn every_stop_signal_ends_a_run_cleanly() {
     let place = scratch();
     let config = following(place.path(), 30, "");
     for signal in [SIGTERM, SIGINT, SIGHUP] {

@@ -112,7 +112,7 @@ fn run(place: &Path, posts: u32, collector: &str) -> Command {
 }
 
 #[test]
-fn a_collector_gets_each_step_and_commit_with_its_figures() {
+fn collector_receives_every_step_and_commit_with_figures() {
     let place = scratch();
     let (collector, url) = OtlpCollector::start();
     let output = succeed(&mut run(place.path(), 300, &format!("{url}/otlp")));
@@ -148,7 +148,7 @@ fn a_collector_gets_each_step_and_commit_with_its_figures() {
 }
 
 #[test]
-fn why_a_run_fails_is_exported_too() {
+fn cause_of_a_failed_run_is_exported() {
     let place = scratch();
     let (collector, url) = OtlpCollector::start();
     let mut command = run(place.path(), 10, &format!("{url}/otlp"));
@@ -163,7 +163,7 @@ fn why_a_run_fails_is_exported_too() {
 }
 
 #[test]
-fn nothing_waits_for_a_collector_that_is_not_there() {
+fn unreachable_collector_delays_nothing() {
     let place = scratch();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", taken.local_addr().unwrap());

@@ -119,7 +119,7 @@ fn assert_fits(terminal: &TmuxTerminal, columns: usize) {
 }
 
 #[test]
-fn live_tables_keep_to_the_screen_and_leave_a_short_summary() {
+fn live_tables_fit_the_screen_and_leave_a_short_summary() {
     if skipped() {
         return;
     }
@@ -151,7 +151,7 @@ fn live_tables_keep_to_the_screen_and_leave_a_short_summary() {
 }
 
 #[test]
-fn small_terminal_shows_what_fits_and_counts_the_rest() {
+fn small_terminal_shows_fitting_rows_and_counts_the_rest() {
     if skipped() {
         return;
     }
@@ -166,7 +166,7 @@ fn small_terminal_shows_what_fits_and_counts_the_rest() {
 }
 
 #[test]
-fn second_signal_leaves_the_terminal_restored() {
+fn second_signal_restores_the_terminal() {
     if skipped() {
         return;
     }
@@ -183,7 +183,7 @@ fn second_signal_leaves_the_terminal_restored() {
 
 #[test]
 #[cfg(feature = "failpoints")]
-fn panic_leaves_the_terminal_restored_and_says_why() {
+fn panic_restores_the_terminal_and_prints_its_message() {
     if skipped() {
         return;
     }
@@ -361,7 +361,7 @@ fn hostile_server(status: &'static str, body: Vec<u8>) -> u16 {
 }
 
 #[test]
-fn hostile_server_does_not_steer_the_terminal_of_query() {
+fn hostile_server_cannot_control_the_terminal_of_query() {
     for hostile in HOSTILE {
         let text = serde_json::json!(hostile);
         let answer = serde_json::json!({
@@ -386,7 +386,7 @@ fn hostile_server_does_not_steer_the_terminal_of_query() {
 }
 
 #[test]
-fn data_of_query_reaches_a_terminal_as_escapes_and_a_pipe_as_it_is() {
+fn query_escapes_data_on_a_terminal_and_not_in_a_pipe() {
     if skipped() {
         return;
     }
@@ -459,7 +459,7 @@ fn exit_codes_hold_when_standard_error_cannot_be_written() {
 }
 
 #[test]
-fn fenced_run_ends_with_75_though_standard_error_is_full() {
+fn fenced_run_exits_with_75_when_standard_error_is_full() {
     let place = scratch();
     emit(&place.path().join("recording"), 500, 5_000, 3, &[]);
     let config = place.path().join("run.toml");
@@ -479,7 +479,7 @@ fn fenced_run_ends_with_75_though_standard_error_is_full() {
 }
 
 #[test]
-fn standard_output_that_cannot_be_written_ends_every_command_in_order() {
+fn unwritable_standard_output_ends_every_command_cleanly() {
     let place = scratch();
     let at = |name: &str| place.path().join(name).display().to_string();
     emit(&place.path().join("recording"), 50, 50, 1, &[]);

@@ -16,7 +16,7 @@ fn stderr_of(command: &mut Command, code: i32) -> String {
 }
 
 #[test]
-fn usage_mistakes_of_every_command_exit_with_2() {
+fn usage_errors_of_every_command_exit_with_2() {
     let place = scratch();
     std::fs::write(place.path().join("bad.toml"), "[tables]\nulr = 1\n").unwrap();
     for arguments in [
@@ -59,7 +59,7 @@ fn usage_mistakes_of_every_command_exit_with_2() {
 }
 
 #[test]
-fn yaml_and_json_configurations_are_answered_with_the_same_as_toml() {
+fn yaml_and_json_configurations_are_rejected_with_their_toml_form() {
     let place = scratch();
     let run = |name: &str, text: &str| {
         std::fs::write(place.path().join(name), text).unwrap();
@@ -75,7 +75,7 @@ fn yaml_and_json_configurations_are_answered_with_the_same_as_toml() {
 }
 
 #[test]
-fn configuration_may_end_in_upper_case_and_begin_with_a_byte_order_mark() {
+fn configuration_with_upper_case_extension_and_byte_order_mark_is_accepted() {
     let place = scratch();
     emit(&place.path().join("recording"), 20, 20, 3, &[]);
     let path = place.path().join("C.TOML");
@@ -84,7 +84,7 @@ fn configuration_may_end_in_upper_case_and_begin_with_a_byte_order_mark() {
 }
 
 #[test]
-fn address_without_a_host_is_this_machine_in_flags_configurations_and_queries() {
+fn address_without_a_host_means_localhost_everywhere() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 20, 20, 5, &[]);
@@ -107,7 +107,7 @@ fn address_without_a_host_is_this_machine_in_flags_configurations_and_queries() 
 }
 
 #[test]
-fn refused_connection_is_said_once_with_what_to_do() {
+fn refused_connection_is_reported_once_with_a_hint() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let stderr = stderr_of(&mut pinflow(["query", "--at", &free.to_string()]), 1);
     assert_eq!(stderr.matches("refused").count(), 1, "{stderr}");
@@ -118,7 +118,7 @@ fn refused_connection_is_said_once_with_what_to_do() {
 }
 
 #[test]
-fn missing_aws_region_is_one_clear_line() {
+fn missing_aws_region_is_reported_in_one_line() {
     let alone = |command: &mut Command| {
         for name in ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ENDPOINT_URL"] {
             command.env_remove(name);

@@ -136,7 +136,7 @@ async fn run_until_death(root: &FilePath, store: &Arc<FaultyStore>, verdict: u64
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_death_at_any_put_costs_nothing() {
+async fn writer_that_dies_at_any_put_loses_and_repeats_nothing() {
     let mut deaths = 0;
     for fault in [InjectedFault::DiesBefore, InjectedFault::DiesAfter] {
         for put in 0..puts_of_a_run().await {
@@ -155,7 +155,7 @@ async fn a_death_at_any_put_costs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_binary_that_judges_differently_still_places_each_row_once() {
+async fn binary_with_other_parsing_rules_stores_each_row_once() {
     for put in 0..puts_of_a_run().await {
         let root = tempfile::tempdir().unwrap();
         let store = Arc::new(FaultyStore::new(InjectedFault::DiesAfter, put..put + 1));
@@ -172,7 +172,7 @@ async fn another_binary_that_judges_differently_still_places_each_row_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_put_without_a_true_answer_is_looked_up() {
+async fn put_with_unknown_outcome_is_resolved_by_reading_the_log() {
     // Creation and fence are before; they end the start, which a person repeats.
     let first = 8;
     for fault in
@@ -189,7 +189,7 @@ async fn a_put_without_a_true_answer_is_looked_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_waited_for_and_said() {
+async fn full_disk_is_reported_and_retried() {
     let root = tempfile::tempdir().unwrap();
     let store = Arc::new(FaultyStore::new(InjectedFault::Refused, 10..14));
     let mut engine = ModelEngine::start_on(root.path(), &partitions(RECORDS), store).await.unwrap();
@@ -207,7 +207,7 @@ async fn a_full_disk_is_waited_for_and_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_whose_fence_cannot_be_raised_says_why() {
+async fn start_that_cannot_commit_its_fence_reports_the_cause() {
     let root = tempfile::tempdir().unwrap();
     ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
     let store = Arc::new(FaultyStore::new(InjectedFault::Refused, 0..100));

@@ -38,7 +38,7 @@ fn killed(root: &Path, failpoints: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_killed_at_any_failpoint_comes_back_exact() {
+async fn process_killed_at_any_failpoint_loses_and_repeats_nothing() {
     for point in FAILPOINTS {
         let root = tempfile::tempdir().unwrap();
         // Steps that a run takes often are killed late, so that there is something to lose.
@@ -56,7 +56,7 @@ async fn a_process_killed_at_any_failpoint_comes_back_exact() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn errors_and_panics_at_failpoints_are_lived_through() {
+async fn errors_and_panics_at_failpoints_are_recovered_from() {
     for point in FAILPOINTS.iter().filter(|point| !point.ends_with("_create") && !point.ends_with("_fence")) {
         let root = tempfile::tempdir().unwrap();
         assert!(!killed(root.path(), &format!("{point}=1*return->1*panic")), "{point}");

@@ -9,9 +9,9 @@ use pinflow_delta::{
     restore_missing_files, verify,
 };
 
+use super::conflicts::foreign;
 use super::model::{ModelEngine, assert_exact, handle, partitions};
 use super::readers::assert_other_engines_read;
-use super::strangers::foreign;
 use crate::harness::{pinflow, succeed};
 
 const RECORDS: u64 = 120;
@@ -133,7 +133,7 @@ async fn file_that_no_compaction_made_is_reported_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn part_that_is_in_the_table_already_is_not_put_back_twice() {
+async fn part_already_in_the_table_is_not_restored_twice() {
     let root = compacted().await;
     let root = root.path();
     let file = compacted_file(root, Table::Pin).await;
@@ -153,7 +153,7 @@ async fn part_that_is_in_the_table_already_is_not_put_back_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn repair_command_says_what_it_restored_and_what_stays_lost() {
+async fn repair_command_reports_restored_and_lost_files() {
     let root = compacted().await;
     let root = root.path();
     let pin = compacted_file(root, Table::Pin).await;

@@ -13,8 +13,8 @@ use pinflow_delta::{
     verify,
 };
 
+use super::conflicts::foreign;
 use super::model::{ModelEngine, assert_exact, handle, open, partitions, settings};
-use super::strangers::foreign;
 
 const RECORDS: u64 = 40;
 
@@ -92,7 +92,7 @@ async fn run_ends_when_another_writer_changes_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn restored_table_is_sound_again() {
+async fn restored_table_passes_verification() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = started(root.path(), 10).await;
     let before = handle(&root.path().join("pin")).await;
@@ -155,7 +155,7 @@ fn clean_up(log: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_that_are_there_twice_cannot_be_accepted() {
+async fn duplicate_rows_cannot_be_accepted() {
     let root = tempfile::tempdir().unwrap();
     drop(started(root.path(), 10).await);
     let user = handle(&root.path().join("user")).await;

@@ -22,7 +22,7 @@ fn action<'a>(commit: &'a [Value], name: &str) -> &'a Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tables_are_what_the_contract_says() {
+async fn created_tables_have_the_documented_schema_and_properties() {
     let root = tempfile::tempdir().unwrap();
     open(root.path()).await.unwrap();
     let lineage = ["_source string", "_position string", "_sub integer", "_arrived_at timestamp"];
@@ -77,7 +77,7 @@ fn field(field: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_holds_rows_positions_and_statistics() {
+async fn commit_holds_rows_positions_and_statistics() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = ModelEngine::start(root.path(), &partitions(20)).await.unwrap();
     engine.run(20, 20).await.unwrap();
@@ -144,7 +144,7 @@ impl RowSink for CountedCommit {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_comes_back_at_the_next_start() {
+async fn positions_and_rejections_are_restored_at_the_next_start() {
     let root = tempfile::tempdir().unwrap();
     for until in [50, 100] {
         let mut engine = ModelEngine::start(root.path(), &partitions(100)).await.unwrap();
@@ -164,7 +164,7 @@ async fn everything_comes_back_at_the_next_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_commits_are_checkpointed_and_resumed_from() {
+async fn many_commits_are_checkpointed_and_resumed() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = ModelEngine::start(root.path(), &partitions(30)).await.unwrap();
     engine.run(30, 1).await.unwrap();
@@ -183,7 +183,7 @@ async fn many_commits_are_checkpointed_and_resumed_from() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn positions_ride_until_rows_or_the_end() {
+async fn positions_without_rows_are_committed_with_the_next_rows_or_at_the_end() {
     let root = tempfile::tempdir().unwrap();
     let only_pin = &partitions(2)[..1];
     let mut engine = ModelEngine::start(root.path(), only_pin).await.unwrap();
@@ -197,7 +197,7 @@ async fn positions_ride_until_rows_or_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_commit_closes_the_tables() {
+async fn cancelled_commit_closes_the_tables() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = ModelEngine::start(root.path(), &partitions(4)).await.unwrap();
     let window = engine.window(4, 2, 1).unwrap();
@@ -212,7 +212,7 @@ async fn a_cancelled_commit_closes_the_tables() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_compressions_hold_the_same_rows() {
+async fn snappy_and_zstd_tables_hold_the_same_rows() {
     for compression in [pinflow_delta::Compression::Snappy, pinflow_delta::Compression::Zstd] {
         let root = tempfile::tempdir().unwrap();
         let settings = pinflow_delta::TablesSettings { compression, ..settings(root.path()) };

@@ -44,7 +44,7 @@ async fn write(root: &Path, places: &[StoredRowId], next: u64, rows: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sound_run_is_verified_also_half_way() {
+async fn intact_tables_pass_verification_during_and_after_a_run() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = ModelEngine::start(root.path(), &partitions(60)).await.unwrap();
     for epoch in 0..3 {
@@ -61,7 +61,7 @@ async fn a_sound_run_is_verified_also_half_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_kind_of_damage_is_found() {
+async fn every_kind_of_damage_is_reported() {
     let (pin, geo) = (Table::Pin, Table::Geo);
     let cases: [(&[StoredRowId], u64, u64, &str); 6] = [
         (&[(pin, 1, 0), (geo, 2, 0)], 3, 2, ""),
@@ -100,7 +100,7 @@ async fn printed(path: &Path, format: TableOutputFormat) -> (bool, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_prints_for_people_and_for_programs() {
+async fn table_command_prints_text_and_json() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = ModelEngine::start(root.path(), &partitions(20)).await.unwrap();
     engine.run(20, 20).await.unwrap();
@@ -127,7 +127,7 @@ async fn it_prints_for_people_and_for_programs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_encoders_hold_at_a_cut_is_every_row_of_the_window() {
+async fn encoder_batches_hold_every_row_of_the_window() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = ModelEngine::start(root.path(), &partitions(9)).await.unwrap();
     let window = engine.window(9, 9, 1).unwrap();

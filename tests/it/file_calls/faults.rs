@@ -45,7 +45,7 @@ fn draw_faults(choices: &mut FaultChoices) -> String {
 }
 
 #[test]
-fn failing_file_calls_lose_and_repeat_nothing() {
+fn random_file_call_errors_lose_and_repeat_nothing() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 500, 2_000, 23, &["--malformed", "0.01"]);

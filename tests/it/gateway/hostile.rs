@@ -29,7 +29,7 @@ fn announce(gateway: &RunningGateway, bytes: usize, sent: usize) -> TcpStream {
 }
 
 #[test]
-fn silent_upload_blocks_no_other_and_is_ended() {
+fn silent_upload_times_out_and_blocks_no_other_client() {
     let place = scratch();
     let gateway = RunningGateway::start(
         place.path(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{BINARY, JSON, RunningGateway, code};
 use crate::harness::{scratch, until};
 use crate::kafka::broker::{BrokerListener, KafkaBroker};
-use crate::kafka::posts::PostsSite;
+use crate::kafka::site::PostsSite;
 use crate::kafka::{offsets, read_all, run, skipped};
 
 fn before(broker: &KafkaBroker, place: &std::path::Path, more: &str) -> RunningGateway {
@@ -155,7 +155,7 @@ fn clients_get_503_while_brokers_are_down() {
 }
 
 #[test]
-fn gateway_authenticates_to_a_broker_that_requires_it() {
+fn gateway_authenticates_to_a_secured_broker() {
     if skipped() {
         return;
     }

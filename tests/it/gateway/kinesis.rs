@@ -45,7 +45,7 @@ fn records_are_stored_at_the_returned_sequence_numbers() {
 }
 
 #[test]
-fn explicit_hash_key_decides_on_the_shard_whatever_the_partition_key_is() {
+fn explicit_hash_key_overrides_the_partition_key() {
     if skipped() {
         return;
     }

@@ -5,7 +5,7 @@ mod files;
 mod hostile;
 mod kafka;
 mod kinesis;
-mod old_clients;
+mod unusual_clients;
 mod wire;
 
 use std::net::SocketAddr;

@@ -57,7 +57,7 @@ fn rows_to(requests: &[ReceivedRequest], path: &str) -> Vec<Value> {
 }
 
 #[test]
-fn kafka_bodies_hold_every_message_once_and_those_of_an_ind_in_order() {
+fn kafka_requests_hold_every_message_once_and_in_order_per_ind() {
     let server = StubGateway::start(|_, request| stored(request));
     let ended = send(&server, 3000, &["--prefix", "12e255fc4fcd"]);
     assert!(ended.code == 0 && ended.stderr.contains("9000 messages"), "{ended:?}");
@@ -77,7 +77,7 @@ fn kafka_bodies_hold_every_message_once_and_those_of_an_ind_in_order() {
 }
 
 #[test]
-fn at_the_originals_pace_each_record_has_its_request() {
+fn default_rate_sends_one_request_per_record() {
     let server = StubGateway::start(|_, request| stored(request));
     let ended = send(&server, 10, &["--rate", "100", "--key", "ind"]);
     assert_eq!(ended.code, 0, "{ended:?}");
@@ -90,7 +90,7 @@ fn at_the_originals_pace_each_record_has_its_request() {
 }
 
 #[test]
-fn kinesis_bodies_are_one_record_or_many() {
+fn kinesis_requests_hold_one_record_or_batches() {
     let server = StubGateway::start(|_, request| put(request));
     let flags = ["--gateway", "kinesis", "--prefix", "streaming-12e255fc4fcd"];
     let ended = send(&server, 2000, &flags);
@@ -118,7 +118,7 @@ fn kinesis_bodies_are_one_record_or_many() {
 }
 
 #[test]
-fn a_bad_day_of_the_gateway_loses_nothing_and_repeats_nothing_that_was_acknowledged() {
+fn failing_gateway_loses_nothing_and_repeats_no_acknowledged_record() {
     let acknowledged = Arc::new(std::sync::Mutex::new(Vec::new()));
     let of_server = Arc::clone(&acknowledged);
     let server = StubGateway::start(move |number, request| match number % 6 {
@@ -157,7 +157,7 @@ fn a_bad_day_of_the_gateway_loses_nothing_and_repeats_nothing_that_was_acknowled
 }
 
 #[test]
-fn the_gateway_says_how_long_to_wait() {
+fn retry_after_header_is_honoured() {
     let server = StubGateway::start(|number, request| match number {
         0 => CannedReply::Answer(429, vec![("retry-after", "2".to_owned())], json!({"message": "slow down"})),
         _ => stored(request),
@@ -171,14 +171,14 @@ fn the_gateway_says_how_long_to_wait() {
 }
 
 #[test]
-fn an_answer_that_was_torn_is_asked_for_again() {
+fn truncated_response_is_retried() {
     let server = StubGateway::start(|number, request| if number == 0 { CannedReply::Torn } else { stored(request) });
     let ended = send(&server, 1, &["--streams", "geo"]);
     assert!(ended.code == 0 && server.requests().len() == 2, "{ended:?}");
 }
 
 #[test]
-fn a_record_that_is_refused_fails_alone_and_is_counted() {
+fn rejected_record_fails_alone_and_is_counted() {
     let server = StubGateway::start(|_, request| {
         let offset = |(_, row): (Value, Value)| match ind(&row) % 10 {
             3 => json!({"partition": null, "offset": null, "error_code": 1, "error": "record too large"}),
@@ -195,7 +195,7 @@ fn a_record_that_is_refused_fails_alone_and_is_counted() {
 }
 
 #[test]
-fn what_will_not_pass_ends_it_with_the_gateways_words() {
+fn permanent_rejection_ends_emit_with_the_gateways_message() {
     for (status, body, said) in [
         (404, json!({"error_code": 40401, "message": "Topic not found."}), "404: Topic not found."),
         (403, json!({"message": "Missing Authentication Token"}), "--token"),
@@ -211,7 +211,7 @@ fn what_will_not_pass_ends_it_with_the_gateways_words() {
 }
 
 #[test]
-fn requests_that_are_too_large_are_made_smaller() {
+fn oversized_request_is_split() {
     let server = StubGateway::start(|_, request| match records(request).len() {
         ..=7 => stored(request),
         _ => CannedReply::of(413, json!({"error_code": 41301, "message": "too large"})),
@@ -223,7 +223,7 @@ fn requests_that_are_too_large_are_made_smaller() {
 }
 
 #[test]
-fn a_token_goes_to_whom_it_is_for_only() {
+fn token_is_sent_to_its_gateway_only() {
     let server = StubGateway::start(|_, request| match request.headers.get("authorization").map(String::as_str) {
         Some("Bearer canary") => stored(request),
         _ => CannedReply::of(401, json!({"message": "who are you"})),
@@ -245,7 +245,7 @@ fn a_token_goes_to_whom_it_is_for_only() {
 }
 
 #[test]
-fn a_certificate_is_verified_by_the_authority_that_is_named() {
+fn certificate_is_verified_against_the_configured_authority() {
     let place = scratch();
     let certificates = TestCertificates::make(place.path());
     let https = |name: &str| {
@@ -279,7 +279,7 @@ fn rustls_pem(pem: &[u8]) -> Vec<rustls::pki_types::CertificateDer<'static>> {
 }
 
 #[test]
-fn a_recording_goes_through_but_for_lines_that_are_not_json() {
+fn recording_is_sent_except_lines_that_are_not_json() {
     let place = scratch();
     let lines = ["{\"ind\":1,\"age\":20}", "{\"ind\":2", "{\"value\":{\"ind\":3}}"];
     std::fs::write(place.path().join("user.jsonl"), lines.join("\n") + "\n").unwrap();
@@ -293,7 +293,7 @@ fn a_recording_goes_through_but_for_lines_that_are_not_json() {
 }
 
 #[test]
-fn a_gateway_that_is_not_up_yet_is_waited_for() {
+fn gateway_not_yet_up_is_retried() {
     let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = held.local_addr().unwrap().port();
     drop(held);
@@ -307,7 +307,7 @@ fn a_gateway_that_is_not_up_yet_is_waited_for() {
 }
 
 #[test]
-fn what_does_not_go_together_is_said_at_once() {
+fn conflicting_flags_are_rejected_at_once() {
     for (flags, said) in [
         ("--to https://a.example/test --malformed 0.1", "--malformed"),
         ("--to https://a.example/test --gateway kinesis", "say which streams"),

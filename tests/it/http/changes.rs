@@ -95,7 +95,7 @@ fn subscriber_gets_every_change_and_resumes_after_reconnect() {
 }
 
 #[test]
-fn durable_subscriber_sees_committed_epochs_only() {
+fn durable_subscriber_receives_committed_epochs_only() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 50, 100, 52, &[]);

@@ -21,7 +21,7 @@ fn send(inds: &str) {
 }
 
 #[test]
-fn revoked_access_to_a_topic_is_named_by_readyz_and_log_and_reading_resumes() {
+fn revoked_topic_access_is_reported_by_readyz_and_log_and_reading_resumes() {
     if skipped() {
         return;
     }

@@ -25,7 +25,7 @@ fn looked_at(connection: &KafkaConnection, base: &Path, topics: &[&str]) -> Vec<
 }
 
 #[test]
-fn what_is_there_is_read_and_what_is_not_is_named() {
+fn check_reads_existing_topics_and_reports_missing_ones() {
     if skipped() {
         return;
     }
@@ -47,7 +47,7 @@ fn what_is_there_is_read_and_what_is_not_is_named() {
 }
 
 #[test]
-fn a_missing_right_is_named() {
+fn check_reports_a_missing_permission() {
     if skipped() {
         return;
     }
@@ -87,7 +87,7 @@ fn a_missing_right_is_named() {
 }
 
 #[test]
-fn what_is_configured_wrongly_is_a_fault_before_anything_is_reached() {
+fn invalid_configuration_is_reported_before_connecting() {
     let connection: KafkaConnection = toml::from_str(
         "brokers = 'localhost:x'\nsecurity = 'plaintext'\nsasl = { mechanism = 'MSK_IAM', region = 'eu-west-1' }",
     )
@@ -97,7 +97,7 @@ fn what_is_configured_wrongly_is_a_fault_before_anything_is_reached() {
 }
 
 #[test]
-fn nobody_there_is_a_fault_with_the_reason() {
+fn unreachable_broker_is_reported_with_its_cause() {
     let findings = looked_at(&KafkaConnection::plaintext("127.0.0.1:1"), Path::new(""), &["a"]);
     assert!(faults(&findings).iter().any(|fault| fault.contains("nothing listens on that port")), "{findings:?}");
 }

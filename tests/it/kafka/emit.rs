@@ -17,7 +17,7 @@ fn make(broker: &KafkaBroker, prefix: &str, partitions: i32) {
 }
 
 #[test]
-fn every_message_is_there_under_its_ind() {
+fn every_message_is_stored_under_its_ind() {
     if skipped() {
         return;
     }
@@ -55,7 +55,7 @@ fn ind_of(line: &str) -> String {
 }
 
 #[test]
-fn a_recording_is_sent_again_as_it_stands() {
+fn recording_is_replayed_byte_for_byte() {
     if skipped() {
         return;
     }
@@ -81,7 +81,7 @@ fn a_recording_is_sent_again_as_it_stands() {
 }
 
 #[test]
-fn a_topic_that_is_not_there_is_a_fault_before_anything_is_sent() {
+fn missing_topic_is_reported_before_sending() {
     if skipped() {
         return;
     }
@@ -93,7 +93,7 @@ fn a_topic_that_is_not_there_is_a_fault_before_anything_is_sent() {
 }
 
 #[test]
-fn a_message_that_is_too_large_is_counted_and_the_others_are_sent() {
+fn oversized_message_is_counted_and_others_are_sent() {
     if skipped() {
         return;
     }
@@ -143,7 +143,7 @@ fn emitting(
 }
 
 #[test]
-fn a_broker_that_crashes_and_comes_back_loses_and_repeats_nothing() {
+fn broker_restarted_after_a_crash_loses_and_repeats_nothing() {
     if skipped() {
         return;
     }
@@ -164,7 +164,7 @@ fn a_broker_that_crashes_and_comes_back_loses_and_repeats_nothing() {
 }
 
 #[test]
-fn a_broker_that_stays_away_is_a_failure_that_counts_what_is_lost() {
+fn broker_that_stays_down_fails_emit_with_a_count_of_lost_messages() {
     if skipped() {
         return;
     }
@@ -186,14 +186,14 @@ fn a_broker_that_stays_away_is_a_failure_that_counts_what_is_lost() {
 }
 
 #[test]
-fn nobody_answers() {
+fn unreachable_broker_ends_emit_with_its_cause() {
     let EndedRun { code, stderr, .. } = run(["emit", "--inds", "1", "--to", "kafka://127.0.0.1:1/x"]);
     assert!(code == 1 && stderr.contains("Connection refused"), "{stderr}");
 }
 
 /// Needs no broker: the same messages go to files.
 #[test]
-fn rows_of_tables_sent_again_are_the_same_rows() {
+fn replayed_table_rows_are_stored_unchanged() {
     let place = scratch();
     let at = |name: &str| place.path().join(name);
     emit(&at("first"), 800, 2_500, 31, &["--malformed", "0.03", "--wrap", "mixed"]);

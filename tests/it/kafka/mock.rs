@@ -7,7 +7,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-use super::posts::{PostsSite, STREAMS};
+use super::site::{PostsSite, STREAMS};
 use super::skipped;
 use crate::harness::until;
 
@@ -36,7 +36,7 @@ impl MockSite {
 }
 
 #[test]
-fn errors_that_pass_cost_nothing() {
+fn transient_broker_errors_lose_and_repeat_nothing() {
     if skipped() {
         return;
     }
@@ -74,7 +74,7 @@ fn errors_that_pass_cost_nothing() {
 }
 
 #[test]
-fn leaders_move_and_brokers_go_away_and_come_back() {
+fn moved_leaders_and_broker_outages_lose_and_repeat_nothing() {
     if skipped() {
         return;
     }

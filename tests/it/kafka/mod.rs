@@ -3,18 +3,18 @@
 //! `PINFLOW_SKIP_KAFKA=1` leaves these tests out. Without it a broker that cannot be started is a failure.
 
 mod access;
-mod bad;
 pub(crate) mod broker;
 pub(crate) mod certificates;
-mod changed;
 mod check;
 mod emit;
+mod malformed;
 mod mock;
 mod msk;
-pub(crate) mod posts;
 mod reading;
 mod security;
-mod times;
+pub(crate) mod site;
+mod timestamps;
+mod topic_changes;
 mod topics;
 mod transactions;
 

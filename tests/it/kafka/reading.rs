@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use rdkafka::admin::{AdminOptions, NewPartitions};
 
 use super::broker::{KafkaBroker, block_on};
-use super::posts::{PostsSite, STREAMS, SendingThread, lines};
+use super::site::{PostsSite, STREAMS, SendingThread, lines};
 use super::skipped;
 use crate::harness::{pinflow, until};
 
@@ -20,7 +20,7 @@ fn asked(name: &str, default: u32) -> u32 {
 }
 
 #[test]
-fn posts_that_are_sent_while_it_reads_are_answered_and_stored_once() {
+fn posts_sent_during_a_run_are_answered_and_stored_once() {
     if skipped() {
         return;
     }
@@ -41,7 +41,7 @@ fn posts_that_are_sent_while_it_reads_are_answered_and_stored_once() {
 }
 
 #[test]
-fn killed_at_any_moment_nothing_is_lost_or_repeated() {
+fn run_killed_at_any_moment_loses_and_repeats_nothing() {
     if skipped() {
         return;
     }
@@ -69,7 +69,7 @@ fn killed_at_any_moment_nothing_is_lost_or_repeated() {
 }
 
 #[test]
-fn a_broker_that_crashes_or_hangs_is_waited_for() {
+fn crashed_or_frozen_broker_is_retried() {
     if skipped() {
         return;
     }
@@ -97,7 +97,7 @@ fn a_broker_that_crashes_or_hangs_is_waited_for() {
 }
 
 #[test]
-fn it_stops_in_time_while_no_broker_answers() {
+fn run_stops_within_its_deadline_while_no_broker_responds() {
     if skipped() {
         return;
     }
@@ -114,12 +114,12 @@ fn it_stops_in_time_while_no_broker_answers() {
     let asked = Instant::now();
     live.stop();
     assert!(asked.elapsed() < Duration::from_secs(25), "it took {:?}", asked.elapsed());
-    super::posts::assert_each_once(&held, &site.tables());
+    super::site::assert_each_once(&held, &site.tables());
     broker.kill();
 }
 
 #[test]
-fn a_partition_that_is_added_is_read_from_its_beginning() {
+fn added_partition_is_read_from_its_beginning() {
     if skipped() {
         return;
     }
@@ -147,7 +147,7 @@ fn a_partition_that_is_added_is_read_from_its_beginning() {
 }
 
 #[test]
-fn it_begins_where_it_is_told_and_a_crash_does_not_move_that() {
+fn configured_start_point_is_kept_after_a_crash() {
     if skipped() {
         return;
     }
@@ -195,7 +195,7 @@ fn it_begins_where_it_is_told_and_a_crash_does_not_move_that() {
 }
 
 #[test]
-fn a_sink_that_is_slow_pauses_the_partitions_and_memory_stays() {
+fn slow_sink_pauses_partitions_and_bounds_memory() {
     if skipped() {
         return;
     }

@@ -16,7 +16,7 @@ fn tls(listener: BrokerListener, more: &str) -> KafkaConfigFile {
 }
 
 #[test]
-fn a_good_certificate_is_accepted() {
+fn valid_certificate_is_accepted() {
     if skipped() {
         return;
     }
@@ -26,7 +26,7 @@ fn a_good_certificate_is_accepted() {
 }
 
 #[test]
-fn certificates_that_prove_nothing_are_refused_with_the_reason() {
+fn invalid_certificates_are_rejected_with_the_reason() {
     if skipped() {
         return;
     }
@@ -42,7 +42,7 @@ fn certificates_that_prove_nothing_are_refused_with_the_reason() {
 }
 
 #[test]
-fn only_the_long_name_accepts_any_certificate_and_it_warns() {
+fn unverified_certificates_need_the_danger_option_and_are_warned_about() {
     if skipped() {
         return;
     }
@@ -54,7 +54,7 @@ fn only_the_long_name_accepts_any_certificate_and_it_warns() {
 }
 
 #[test]
-fn a_broker_that_wants_our_certificate_gets_it() {
+fn client_certificate_is_sent_to_a_broker_that_requires_it() {
     if skipped() {
         return;
     }
@@ -74,7 +74,7 @@ fn a_broker_that_wants_our_certificate_gets_it() {
 }
 
 #[test]
-fn a_password_is_proved_or_refused() {
+fn correct_password_is_accepted_and_wrong_password_rejected() {
     if skipped() {
         return;
     }
@@ -90,7 +90,7 @@ fn a_password_is_proved_or_refused() {
 }
 
 #[test]
-fn plaintext_to_a_listener_that_encrypts_says_what_to_write() {
+fn plaintext_to_a_tls_listener_fails_with_the_setting_to_use() {
     if skipped() {
         return;
     }
@@ -105,7 +105,7 @@ fn plaintext_to_a_listener_that_encrypts_says_what_to_write() {
 
 /// At the loudest, with librdkafka's own debug log, in success and in failure.
 #[test]
-fn no_secret_is_ever_shown() {
+fn secrets_are_never_printed() {
     if skipped() {
         return;
     }

@@ -17,7 +17,7 @@ fn described(arguments: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn topics_are_made_once_described_and_deleted_once() {
+fn topics_are_created_once_described_and_deleted_once() {
     if skipped() {
         return;
     }
@@ -57,7 +57,7 @@ fn topics_are_made_once_described_and_deleted_once() {
 }
 
 #[test]
-fn topic_whose_senders_set_times_is_made_if_asked_for_and_otherwise_named_as_a_risk() {
+fn topic_with_create_time_is_created_on_request_and_otherwise_reported_as_a_risk() {
     if skipped() {
         return;
     }
@@ -77,11 +77,11 @@ fn topic_whose_senders_set_times_is_made_if_asked_for_and_otherwise_named_as_a_r
 }
 
 #[test]
-fn check_names_topics_whose_senders_set_times() {
+fn check_reports_topics_with_create_time() {
     if skipped() {
         return;
     }
-    let site = super::posts::PostsSite::unmade(&KafkaBroker::shared().plaintext());
+    let site = super::site::PostsSite::unmade(&KafkaBroker::shared().plaintext());
     let [pin, geo] = ["pin", "geo"].map(|stream| site.topic(stream));
     assert_eq!(topics(&["create", &pin]).code, 0);
     KafkaBroker::shared().create_topic(&geo, 1, &[]);
@@ -93,7 +93,7 @@ fn check_names_topics_whose_senders_set_times() {
 }
 
 #[test]
-fn a_topic_that_is_there_otherwise_is_a_fault_and_stays_as_it_is() {
+fn existing_topic_with_other_settings_is_reported_and_not_changed() {
     if skipped() {
         return;
     }
@@ -110,7 +110,7 @@ fn a_topic_that_is_there_otherwise_is_a_fault_and_stays_as_it_is() {
 }
 
 #[test]
-fn what_brokers_refuse_is_said_with_the_mend() {
+fn broker_rejection_is_reported_with_a_hint() {
     if skipped() {
         return;
     }
@@ -126,7 +126,7 @@ fn what_brokers_refuse_is_said_with_the_mend() {
 }
 
 #[test]
-fn who_may_not_is_told_which_right_is_missing() {
+fn missing_permission_is_reported_by_name() {
     if skipped() {
         return;
     }
@@ -142,7 +142,7 @@ fn who_may_not_is_told_which_right_is_missing() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_bad_usage() {
+fn conflicting_arguments_are_usage_errors() {
     for arguments in [
         &["topics", "list"][..],
         &["topics", "list", "--brokers", "localhost:none"],

@@ -6,7 +6,7 @@ use rdkafka::producer::Producer;
 use rdkafka::util::Timeout;
 
 use super::broker::KafkaBroker;
-use super::posts::{PostsSite, STREAMS, SendingThread, lines};
+use super::site::{PostsSite, STREAMS, SendingThread, lines};
 use super::skipped;
 use crate::harness::{last_snapshot, pinflow, succeed, until};
 
@@ -24,7 +24,7 @@ fn user(ind: u32) -> Vec<u8> {
 }
 
 #[test]
-fn aborted_records_are_no_rows_and_marks_are_stepped_over() {
+fn aborted_records_and_transaction_markers_are_skipped() {
     if skipped() {
         return;
     }
@@ -71,7 +71,7 @@ fn aborted_records_are_no_rows_and_marks_are_stepped_over() {
 }
 
 #[test]
-fn an_open_transaction_holds_back_what_is_behind_it_and_that_is_seen() {
+fn open_transaction_holds_back_later_records_and_is_reported() {
     if skipped() {
         return;
     }
@@ -103,7 +103,7 @@ fn an_open_transaction_holds_back_what_is_behind_it_and_that_is_seen() {
 }
 
 #[test]
-fn a_run_until_caught_up_reads_what_is_committed_and_ends() {
+fn run_until_caught_up_reads_committed_records_and_ends() {
     if skipped() {
         return;
     }
@@ -144,7 +144,7 @@ fn a_run_until_caught_up_reads_what_is_committed_and_ends() {
 }
 
 #[test]
-fn topics_without_news_are_read_without_a_commit() {
+fn unchanged_topics_are_read_without_a_commit() {
     if skipped() {
         return;
     }

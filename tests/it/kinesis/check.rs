@@ -7,7 +7,7 @@ use super::site::KinesisSite;
 use super::skipped;
 
 #[test]
-fn every_permission_is_tried_and_the_missing_one_named() {
+fn check_tries_every_permission_and_reports_the_missing_one() {
     if skipped() {
         return;
     }
@@ -40,7 +40,7 @@ fn every_permission_is_tried_and_the_missing_one_named() {
 }
 
 #[test]
-fn a_stream_that_is_not_there_is_a_fault() {
+fn missing_stream_is_reported() {
     if skipped() {
         return;
     }

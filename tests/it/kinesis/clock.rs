@@ -10,7 +10,7 @@ use super::site::KinesisSite;
 use super::skipped;
 use crate::harness::{succeed, until};
 use crate::idle_starts::assert_no_commits;
-use crate::kafka::posts::LiveSite;
+use crate::kafka::site::LiveSite;
 use crate::ledger::places;
 
 fn put_user(site: &KinesisSite, ind: u32) {
@@ -23,7 +23,7 @@ fn rows(site: &KinesisSite) -> u64 {
 }
 
 #[test]
-fn latest_with_this_machines_clock_ahead_starts_by_the_clock_of_kinesis() {
+fn latest_with_local_clock_ahead_starts_by_the_kinesis_clock() {
     if skipped() {
         return;
     }
@@ -51,7 +51,7 @@ fn latest_with_this_machines_clock_ahead_starts_by_the_clock_of_kinesis() {
 }
 
 #[test]
-fn moment_that_kinesis_says_has_not_come_is_waited_for() {
+fn timestamp_ahead_of_the_kinesis_clock_is_waited_for() {
     if skipped() {
         return;
     }
@@ -71,7 +71,7 @@ fn moment_that_kinesis_says_has_not_come_is_waited_for() {
 }
 
 #[test]
-fn start_in_the_future_is_waited_for() {
+fn start_timestamp_in_the_future_is_waited_for() {
     if skipped() {
         return;
     }
@@ -92,7 +92,7 @@ fn start_in_the_future_is_waited_for() {
 }
 
 #[test]
-fn streams_without_news_are_read_without_a_commit() {
+fn unchanged_streams_are_read_without_a_commit() {
     if skipped() {
         return;
     }

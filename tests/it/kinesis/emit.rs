@@ -8,7 +8,7 @@ use super::server::KinesisServer;
 use super::site::{KinesisSite, STREAMS, with_credentials};
 use super::{asked, skipped};
 use crate::harness::{pinflow, until};
-use crate::kafka::posts::lines;
+use crate::kafka::site::lines;
 
 /// Posts of each stream in the test of volume, unless `PINFLOW_KINESIS_INDS` says otherwise.
 const INDS: u64 = 20_000;
@@ -28,7 +28,7 @@ fn emit(site: &KinesisSite, endpoint: &str, more: &[&str]) -> (i32, String) {
 }
 
 #[test]
-fn every_message_is_there_under_its_ind() {
+fn every_message_is_stored_under_its_ind() {
     if skipped() {
         return;
     }
@@ -61,7 +61,7 @@ fn every_message_is_there_under_its_ind() {
 }
 
 #[test]
-fn a_record_that_kinesis_cannot_take_is_counted_and_the_others_are_there() {
+fn oversized_record_is_counted_and_others_are_stored() {
     if skipped() {
         return;
     }
@@ -80,7 +80,7 @@ fn a_record_that_kinesis_cannot_take_is_counted_and_the_others_are_there() {
 }
 
 #[test]
-fn a_stream_that_is_not_there_is_a_fault_before_anything_is_sent() {
+fn missing_stream_is_reported_before_sending() {
     if skipped() {
         return;
     }
@@ -94,7 +94,7 @@ fn a_stream_that_is_not_there_is_a_fault_before_anything_is_sent() {
 
 /// A number of posts that the faithful server would not bear, through four shards of each stream.
 #[test]
-fn many_posts_are_read_while_they_are_emitted() {
+fn many_posts_are_read_during_emit() {
     if skipped() {
         return;
     }

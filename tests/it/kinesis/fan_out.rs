@@ -23,7 +23,7 @@ fn users(site: &KinesisSite, inds: std::ops::Range<u32>) {
 }
 
 #[test]
-fn records_are_pushed_and_shards_that_were_split_are_read_to_their_end() {
+fn subscribed_records_and_split_shards_are_read_to_the_end() {
     if skipped() {
         return;
     }
@@ -54,7 +54,7 @@ fn records_are_pushed_and_shards_that_were_split_are_read_to_their_end() {
 }
 
 #[test]
-fn a_consumer_that_is_not_there_is_registered() {
+fn missing_consumer_is_registered() {
     if skipped() {
         return;
     }
@@ -72,7 +72,7 @@ fn a_consumer_that_is_not_there_is_registered() {
 }
 
 #[test]
-fn where_it_is_refused_shards_are_polled_and_it_is_said_once_a_stream() {
+fn refused_fan_out_falls_back_to_polling_and_is_reported_once_per_stream() {
     if skipped() {
         return;
     }
@@ -103,7 +103,7 @@ fn where_it_is_refused_shards_are_polled_and_it_is_said_once_a_stream() {
 }
 
 #[test]
-fn a_subscription_that_is_cut_or_held_by_another_is_renewed_from_the_last_record() {
+fn interrupted_subscription_resumes_after_the_last_record() {
     if skipped() {
         return;
     }
@@ -130,7 +130,7 @@ fn a_subscription_that_is_cut_or_held_by_another_is_renewed_from_the_last_record
 }
 
 #[test]
-fn in_a_storm_of_faults_shards_are_split_and_pushed_on() {
+fn resharding_during_random_faults_with_fan_out_loses_and_repeats_nothing() {
     if skipped() {
         return;
     }

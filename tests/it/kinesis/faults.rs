@@ -25,7 +25,7 @@ fn users(site: &KinesisSite, inds: std::ops::Range<u32>) {
 }
 
 #[test]
-fn every_fault_is_waited_out() {
+fn every_transient_fault_is_retried() {
     if skipped() {
         return;
     }
@@ -62,7 +62,7 @@ fn every_fault_is_waited_out() {
 }
 
 #[test]
-fn in_a_storm_of_faults_shards_are_split_and_read_on() {
+fn resharding_during_random_faults_loses_and_repeats_nothing() {
     if skipped() {
         return;
     }
@@ -87,7 +87,7 @@ fn in_a_storm_of_faults_shards_are_split_and_read_on() {
 }
 
 #[test]
-fn a_service_that_is_away_is_waited_for() {
+fn unavailable_service_is_retried() {
     if skipped() {
         return;
     }
@@ -110,7 +110,7 @@ fn a_service_that_is_away_is_waited_for() {
 const PAUSE_SECS: u64 = 1;
 
 #[test]
-fn a_reader_that_was_stopped_for_a_while_reads_on() {
+fn reader_stopped_past_iterator_expiry_resumes() {
     if skipped() {
         return;
     }
@@ -142,7 +142,7 @@ fn a_reader_that_was_stopped_for_a_while_reads_on() {
 }
 
 #[test]
-fn a_stream_that_is_not_the_one_that_was_read_ends_the_run() {
+fn recreated_stream_ends_the_run() {
     if skipped() {
         return;
     }
@@ -166,7 +166,7 @@ fn a_stream_that_is_not_the_one_that_was_read_ends_the_run() {
 }
 
 #[test]
-fn a_permission_that_is_taken_away_ends_the_run_and_is_named() {
+fn revoked_permission_ends_the_run_and_is_reported() {
     if skipped() {
         return;
     }
@@ -181,7 +181,7 @@ fn a_permission_that_is_taken_away_ends_the_run_and_is_named() {
 }
 
 #[test]
-fn what_is_not_there_at_the_start_is_named() {
+fn stream_missing_at_the_start_is_reported() {
     if skipped() {
         return;
     }
@@ -192,7 +192,7 @@ fn what_is_not_there_at_the_start_is_named() {
 }
 
 #[test]
-fn records_that_expired_before_they_were_read_are_named_and_can_be_accepted() {
+fn records_expired_before_start_are_reported_and_can_be_accepted() {
     if skipped() {
         return;
     }

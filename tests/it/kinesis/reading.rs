@@ -10,7 +10,7 @@ use crate::harness::{last_snapshot, pinflow, succeed, until};
 use crate::ledger::{places, read};
 
 #[test]
-fn posts_that_are_put_while_it_reads_are_answered_and_stored_once() {
+fn posts_put_during_a_run_are_answered_and_stored_once() {
     if skipped() {
         return;
     }
@@ -35,7 +35,7 @@ fn posts_that_are_put_while_it_reads_are_answered_and_stored_once() {
 }
 
 #[test]
-fn a_stream_that_was_resharded_before_it_is_read_is_read_in_its_order() {
+fn resharded_stream_is_read_in_parent_before_child_order() {
     if skipped() {
         return;
     }
@@ -70,7 +70,7 @@ fn a_stream_that_was_resharded_before_it_is_read_is_read_in_its_order() {
 }
 
 #[test]
-fn latest_begins_with_the_first_start_also_in_shards_born_later() {
+fn latest_means_the_first_start_for_later_shards_too() {
     if skipped() {
         return;
     }
@@ -105,7 +105,7 @@ fn latest_begins_with_the_first_start_also_in_shards_born_later() {
 }
 
 #[test]
-fn parts_of_aggregated_records_are_rows_of_their_own() {
+fn aggregated_records_are_split_into_rows() {
     if skipped() {
         return;
     }
@@ -144,7 +144,7 @@ fn aggregate(keys: &[&str], parts: &[(u8, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn a_shared_stream_is_told_apart_by_its_fields() {
+fn shared_stream_is_routed_by_fields() {
     if skipped() {
         return;
     }
@@ -154,7 +154,7 @@ fn a_shared_stream_is_told_apart_by_its_fields() {
     let recording = site.recording(60, 53, &[]);
     let config = site.configure_streams(&format!("auto = \"{}\"", site.prefix), "");
     for stream in STREAMS {
-        let lines = crate::kafka::posts::lines(&recording, stream);
+        let lines = crate::kafka::site::lines(&recording, stream);
         let put: Vec<_> = lines.into_iter().enumerate().map(|(at, line)| (at.to_string(), line)).collect();
         site.probe.put(&site.prefix, &put);
     }
@@ -171,7 +171,7 @@ fn a_shared_stream_is_told_apart_by_its_fields() {
 }
 
 #[test]
-fn a_shared_stream_is_told_apart_by_its_partition_keys() {
+fn shared_stream_is_routed_by_partition_keys() {
     if skipped() {
         return;
     }
@@ -223,7 +223,7 @@ fn a_shared_stream_is_told_apart_by_its_partition_keys() {
 }
 
 #[test]
-fn posts_from_a_recording_and_from_streams_meet_in_one_run() {
+fn posts_from_a_recording_and_kinesis_are_joined_in_one_run() {
     if skipped() {
         return;
     }
@@ -231,7 +231,7 @@ fn posts_from_a_recording_and_from_streams_meet_in_one_run() {
     let site = KinesisSite::new(&endpoint, &endpoint, 1);
     let recording = site.recording(200, 54, &[]);
     // Pins come from the stream, the others from the recording.
-    let pins: Vec<_> = crate::kafka::posts::lines(&recording, "pin");
+    let pins: Vec<_> = crate::kafka::site::lines(&recording, "pin");
     std::fs::remove_file(recording.join("pin.jsonl")).unwrap();
     let puts: Vec<_> = pins.into_iter().enumerate().map(|(at, line)| (at.to_string(), line)).collect();
     site.probe.put(&site.stream("pin"), &puts);
@@ -249,16 +249,16 @@ fn posts_from_a_recording_and_from_streams_meet_in_one_run() {
 }
 
 #[test]
-fn posts_from_kafka_and_from_kinesis_meet_in_one_run() {
+fn posts_from_kafka_and_kinesis_are_joined_in_one_run() {
     if skipped() || crate::kafka::skipped() {
         return;
     }
     let endpoint = KinesisServer::shared().endpoint();
     let site = KinesisSite::new(&endpoint, &endpoint, 2);
-    let topics = crate::kafka::posts::PostsSite::new(crate::kafka::broker::KafkaBroker::shared(), 2);
+    let topics = crate::kafka::site::PostsSite::new(crate::kafka::broker::KafkaBroker::shared(), 2);
     let recording = site.recording(150, 55, &[]);
     // Pins come from Kinesis, the others from Kafka.
-    let pins = crate::kafka::posts::lines(&recording, "pin");
+    let pins = crate::kafka::site::lines(&recording, "pin");
     let puts: Vec<_> = pins.into_iter().enumerate().map(|(at, line)| (at.to_string(), line)).collect();
     let config = site.configure("");
     let kafka = std::fs::read_to_string(topics.configure("")).unwrap();
@@ -294,7 +294,7 @@ fn places_of(site: &KinesisSite) -> usize {
 }
 
 #[test]
-fn a_run_until_caught_up_reads_what_is_there_and_ends() {
+fn run_until_caught_up_reads_existing_records_and_ends() {
     if skipped() {
         return;
     }

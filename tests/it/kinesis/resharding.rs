@@ -181,14 +181,14 @@ fn survive(rounds: u64, source: &str) {
 }
 
 #[test]
-fn killed_while_shards_are_split_and_merged_nothing_is_lost_repeated_or_out_of_order() {
+fn run_killed_during_resharding_loses_repeats_and_reorders_nothing() {
     if !skipped() {
         survive(asked("PINFLOW_KINESIS_ROUNDS", ROUNDS), "");
     }
 }
 
 #[test]
-fn killed_while_records_are_pushed_nothing_is_lost_repeated_or_out_of_order() {
+fn run_killed_during_fan_out_loses_repeats_and_reorders_nothing() {
     if !skipped() {
         survive(asked("PINFLOW_KINESIS_ROUNDS_PUSHED", ROUNDS_PUSHED), "fan_out = true");
     }

@@ -10,7 +10,7 @@ use pinflow_delta::inspect;
 use super::client::{ACCOUNT, KinesisProbe, block_on};
 use crate::batch::assert_answers_follow;
 use crate::harness::{ProcessOutput, emit, pinflow, scratch, succeed, until};
-use crate::kafka::posts::{LiveSite, lines};
+use crate::kafka::site::{LiveSite, lines};
 use crate::ledger::places;
 
 pub(crate) const STREAMS: [&str; 3] = ["pin", "geo", "user"];

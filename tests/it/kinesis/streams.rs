@@ -17,7 +17,7 @@ fn streams(endpoint: &str, arguments: &[&str]) -> (i32, String, String) {
 }
 
 #[test]
-fn streams_are_made_changed_and_deleted() {
+fn streams_are_created_resharded_and_deleted() {
     if skipped() {
         return;
     }
@@ -57,7 +57,7 @@ fn streams_are_made_changed_and_deleted() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_a_usage_fault() {
+fn conflicting_arguments_are_usage_errors() {
     if skipped() {
         return;
     }

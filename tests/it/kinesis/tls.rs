@@ -6,14 +6,14 @@ use super::site::{KinesisSite, STREAMS, with_credentials};
 use super::skipped;
 use crate::harness::{pinflow, until};
 use crate::kafka::certificates::TestCertificates;
-use crate::kafka::posts::LiveSite;
+use crate::kafka::site::LiveSite;
 
 fn read(path: std::path::PathBuf) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
 #[test]
-fn an_authority_of_ones_own_is_trusted_where_it_is_named() {
+fn configured_certificate_authority_is_trusted() {
     if skipped() {
         return;
     }
@@ -40,7 +40,7 @@ fn an_authority_of_ones_own_is_trusted_where_it_is_named() {
 }
 
 #[test]
-fn a_certificate_of_another_host_is_not_believed() {
+fn certificate_of_another_host_is_rejected() {
     if skipped() {
         return;
     }

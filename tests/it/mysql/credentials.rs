@@ -16,7 +16,7 @@ fn draw(url: &str, flags: &[&str], environment: &[(&str, &str)]) -> EndedRun {
 }
 
 #[test]
-fn each_way_to_say_who_asks_works() {
+fn credentials_are_read_from_url_file_and_environment() {
     if skipped() {
         return;
     }
@@ -57,7 +57,7 @@ fn each_way_to_say_who_asks_works() {
 }
 
 #[test]
-fn refusals_say_what_to_do() {
+fn rejected_credentials_are_reported_with_a_hint() {
     if skipped() {
         return;
     }

@@ -11,7 +11,7 @@ use crate::batch::assert_answers_follow;
 use crate::gateway::RunningGateway;
 use crate::harness::{ProcessOutput, last_snapshot, pinflow, scratch, succeed};
 use crate::kafka::broker::KafkaBroker;
-use crate::kafka::posts::PostsSite as Topics;
+use crate::kafka::site::PostsSite as Topics;
 use crate::kinesis::server::KinesisServer as Kinesis;
 use crate::kinesis::site::KinesisSite as Streams;
 
@@ -60,7 +60,7 @@ fn assert_replays(place: &Path, said: &ProcessOutput) {
 }
 
 #[test]
-fn through_the_gateway_into_files() {
+fn emulator_through_gateway_and_files_gives_batch_answers() {
     if skipped() {
         return;
     }
@@ -77,7 +77,7 @@ fn through_the_gateway_into_files() {
 }
 
 #[test]
-fn through_the_gateway_and_kafka() {
+fn emulator_through_gateway_and_kafka_gives_batch_answers() {
     if skipped() || crate::kafka::skipped() {
         return;
     }
@@ -96,7 +96,7 @@ fn through_the_gateway_and_kafka() {
 }
 
 #[test]
-fn through_the_gateway_and_kinesis() {
+fn emulator_through_gateway_and_kinesis_gives_batch_answers() {
     if skipped() || crate::kinesis::skipped() {
         return;
     }

@@ -2,11 +2,11 @@
 //!
 //! `PINFLOW_SKIP_MYSQL=1` leaves these tests out. Without it a server that cannot be started is a failure.
 
-mod absences;
 mod credentials;
-mod drawing;
+mod emit;
 mod end_to_end;
-mod filling;
+mod init;
+mod outages;
 mod server;
 mod tls;
 

@@ -20,7 +20,7 @@ fn expect(server: &MysqlServer, who: &str, query: &str, is_well: bool, words: &s
 }
 
 #[test]
-fn a_certificate_is_believed_as_far_as_the_mode_says() {
+fn certificate_is_verified_according_to_ssl_mode() {
     if skipped() {
         return;
     }
@@ -49,7 +49,7 @@ fn a_certificate_is_believed_as_far_as_the_mode_says() {
 }
 
 #[test]
-fn a_certificate_that_is_not_right_is_refused_where_it_is_looked_at() {
+fn invalid_certificate_is_rejected_by_verifying_modes() {
     if skipped() {
         return;
     }
@@ -67,7 +67,7 @@ fn a_certificate_that_is_not_right_is_refused_where_it_is_looked_at() {
 }
 
 #[test]
-fn a_server_without_tls_is_used_only_where_that_was_allowed() {
+fn server_without_tls_is_used_only_if_ssl_mode_allows_it() {
     if skipped() {
         return;
     }

@@ -25,22 +25,22 @@ fn lived_through(faults: &[(StoreFault, u32)], passes: u32, what: &str) {
 }
 
 #[test]
-fn a_commit_that_is_stored_and_then_fails_lands_once() {
+fn commit_stored_but_answered_with_an_error_is_applied_once() {
     lived_through(&[(StoreFault::StoredBroken, 1), (StoreFault::StoredBroken, 9)], 3, "_delta_log/");
 }
 
 #[test]
-fn a_commit_that_is_stored_and_then_cut_lands_once() {
+fn commit_stored_but_disconnected_is_applied_once() {
     lived_through(&[(StoreFault::StoredCut, 1)], 3, "_delta_log/");
 }
 
 #[test]
-fn a_commit_that_is_stored_and_never_answered_lands_once() {
+fn commit_stored_but_never_answered_is_applied_once() {
     lived_through(&[(StoreFault::StoredHung, 1)], 3, "_delta_log/");
 }
 
 #[test]
-fn a_commit_that_comes_late_lands_once() {
+fn delayed_commit_is_applied_once() {
     // Before it is looked for, and after it was put again.
     lived_through(
         &[(StoreFault::Late(30), 1), (StoreFault::Late(600), 1), (StoreFault::Late(600), 7)],
@@ -50,12 +50,12 @@ fn a_commit_that_comes_late_lands_once() {
 }
 
 #[test]
-fn a_commit_that_is_not_stored_is_put_again_until_it_is() {
+fn commit_not_stored_is_retried_until_stored() {
     lived_through(&[(StoreFault::Broken(500), 12), (StoreFault::Broken(503), 12)], 3, "_delta_log/");
 }
 
 #[test]
-fn the_first_commits_of_a_table_are_as_safe_as_the_others() {
+fn first_commits_with_unknown_outcome_are_applied_once() {
     let faults = [(StoreFault::StoredBroken, 1), (StoreFault::StoredCut, 1)];
     // The table's creation, and the fence.
     lived_through(&faults, 0, "_delta_log/");
@@ -63,7 +63,7 @@ fn the_first_commits_of_a_table_are_as_safe_as_the_others() {
 }
 
 #[test]
-fn a_data_file_whose_put_fails_is_put_again() {
+fn failed_data_file_put_is_retried() {
     lived_through(
         &[(StoreFault::StoredBroken, 2), (StoreFault::StoredHung, 1), (StoreFault::Broken(503), 9)],
         2,

@@ -18,7 +18,7 @@ use super::store::{self, TestBucket};
 use crate::batch::assert_answers_follow;
 use crate::harness::{ProcessOutput, RunningProcess, emit, last_snapshot, pinflow, scratch, succeed, until};
 use crate::kafka;
-use crate::kafka::posts::{STREAMS, lines};
+use crate::kafka::site::{STREAMS, lines};
 
 /// Objects by partition and first offset.
 type ArchiveObjects = BTreeMap<ArchivePartition, BTreeMap<u64, Vec<u8>>>;
@@ -193,7 +193,7 @@ fn rows(tables: &Path) -> BTreeMap<&'static str, Vec<String>> {
 }
 
 #[test]
-fn everything_read_is_archived_and_a_replay_answers_the_same() {
+fn replayed_archive_gives_the_same_answers() {
     for compression in ["none", "gzip", "zstd"] {
         let site = ArchiveSite::on_disk(1_500);
         let config = site.configure("rate_per_sec = 9000", &format!("compression = \"{compression}\""));
@@ -206,7 +206,7 @@ fn everything_read_is_archived_and_a_replay_answers_the_same() {
 }
 
 #[test]
-fn one_record_an_object_is_the_layout_of_the_original() {
+fn one_record_per_object_matches_the_original_layout() {
     let site = ArchiveSite::on_disk(40);
     succeed(&mut site.run(&site.configure("", "flush_records = 1")));
     site.assert_each_once();
@@ -215,7 +215,7 @@ fn one_record_an_object_is_the_layout_of_the_original() {
 }
 
 #[test]
-fn what_the_original_connector_wrote_is_read() {
+fn objects_of_the_original_connector_are_read() {
     let place = scratch();
     emit(&place.path().join("recording"), 20, 60, 43, &[]);
     for stream in STREAMS {
@@ -284,19 +284,19 @@ fn killed(site: &ArchiveSite, rounds: usize) {
 }
 
 #[test]
-fn killed_at_any_moment_each_message_is_archived_once_on_disk() {
+fn run_killed_at_any_moment_archives_each_message_once_on_disk() {
     killed(&ArchiveSite::on_disk(8_000), 24);
 }
 
 #[test]
-fn killed_at_any_moment_each_message_is_archived_once_in_a_bucket() {
+fn run_killed_at_any_moment_archives_each_message_once_in_a_bucket() {
     if !skipped() {
         killed(&ArchiveSite::in_bucket(8_000, &store::endpoint()), 24);
     }
 }
 
 #[test]
-fn objects_whose_outcome_nobody_tells_are_there_once() {
+fn puts_with_unknown_outcome_are_archived_once() {
     if skipped() {
         return;
     }
@@ -321,7 +321,7 @@ fn objects_whose_outcome_nobody_tells_are_there_once() {
 }
 
 #[test]
-fn a_second_writer_takes_over_and_the_archive_stays_exact() {
+fn second_writer_takes_over_and_archives_each_message_once() {
     if skipped() {
         return;
     }
@@ -342,7 +342,7 @@ fn a_second_writer_takes_over_and_the_archive_stays_exact() {
 }
 
 #[test]
-fn tables_that_are_begun_anew_write_nothing_twice() {
+fn recreated_tables_archive_nothing_twice() {
     let site = ArchiveSite::on_disk(300);
     let config = site.configure("rate_per_sec = 9000", "flush_records = 40");
     succeed(&mut site.run(&config));
@@ -362,12 +362,12 @@ fn tables_that_are_begun_anew_write_nothing_twice() {
 }
 
 #[test]
-fn a_run_of_kafka_is_archived_in_a_bucket_and_replayed_from_there() {
+fn kafka_run_is_archived_in_a_bucket_and_replayed() {
     if skipped() || kafka::skipped() {
         return;
     }
     let bucket = TestBucket::new();
-    let site = kafka::posts::PostsSite::new(kafka::broker::KafkaBroker::shared(), 3);
+    let site = kafka::site::PostsSite::new(kafka::broker::KafkaBroker::shared(), 3);
     let config = site.configure("");
     let objects = format!("[objects]\nendpoint = \"{}\"\nregion = \"{}\"\n", store::endpoint(), store::REGION);
     let archive =
@@ -376,7 +376,7 @@ fn a_run_of_kafka_is_archived_in_a_bucket_and_replayed_from_there() {
     std::fs::write(&config, text + &archive).unwrap();
     let log = site.place.path().join("log");
     let mut command = with_credentials(pinflow(["run", "--output", "snapshots"]));
-    let live = kafka::posts::LiveSite::of(command.arg(&config), &log);
+    let live = kafka::site::LiveSite::of(command.arg(&config), &log);
     site.emit(3_000, 51, &["--malformed", "0.02", "--order", "emulator"]);
     // What no JSON line can be: nothing, no text, several lines, a tombstone.
     let mut sending = site.producer();
@@ -414,7 +414,7 @@ fn a_run_of_kafka_is_archived_in_a_bucket_and_replayed_from_there() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_bad_usage() {
+fn conflicting_options_are_usage_errors() {
     let place = scratch();
     let config = place.path().join("run.toml");
     let tables = "[tables]\nurl = \"tables\"\n";
@@ -441,7 +441,7 @@ fn what_cannot_be_meant_is_bad_usage() {
 }
 
 #[test]
-fn what_is_no_archive_is_refused_by_name() {
+fn folder_that_is_no_archive_is_refused_by_name() {
     let place = scratch();
     let config = place.path().join("run.toml");
     std::fs::create_dir_all(place.path().join("raw/topics/pin/partition=0")).unwrap();

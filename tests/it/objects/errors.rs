@@ -24,7 +24,7 @@ fn check(site: &ObjectsSite) -> Command {
 }
 
 #[test]
-fn what_the_store_refuses_is_told_with_its_mend() {
+fn store_rejection_is_reported_with_a_hint() {
     if skipped() {
         return;
     }
@@ -48,7 +48,7 @@ fn what_the_store_refuses_is_told_with_its_mend() {
 }
 
 #[test]
-fn what_may_be_read_and_not_written_is_told_when_the_tables_are_opened() {
+fn read_only_store_is_reported_when_tables_are_opened() {
     if skipped() {
         return;
     }
@@ -59,7 +59,7 @@ fn what_may_be_read_and_not_written_is_told_when_the_tables_are_opened() {
 }
 
 #[test]
-fn a_store_that_ignores_conditions_is_refused() {
+fn store_that_ignores_conditional_puts_is_refused() {
     if skipped() {
         return;
     }
@@ -72,7 +72,7 @@ fn a_store_that_ignores_conditions_is_refused() {
 }
 
 #[test]
-fn a_bucket_that_is_not_there_and_a_server_that_is_not_there() {
+fn missing_bucket_and_unreachable_server_are_reported() {
     if skipped() {
         return;
     }
@@ -88,7 +88,7 @@ fn a_bucket_that_is_not_there_and_a_server_that_is_not_there() {
 }
 
 #[test]
-fn credentials_that_are_nowhere() {
+fn missing_credentials_are_reported_with_their_sources() {
     if skipped() {
         return;
     }
@@ -100,7 +100,7 @@ fn credentials_that_are_nowhere() {
 }
 
 #[test]
-fn credentials_that_expire_on_the_way_are_waited_for() {
+fn expired_credentials_are_retried() {
     if skipped() {
         return;
     }
@@ -113,7 +113,7 @@ fn credentials_that_expire_on_the_way_are_waited_for() {
 }
 
 #[test]
-fn a_certificate_must_be_of_a_trusted_authority() {
+fn untrusted_certificate_is_rejected() {
     if skipped() {
         return;
     }
@@ -137,7 +137,7 @@ fn a_certificate_must_be_of_a_trusted_authority() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_bad_usage() {
+fn invalid_store_configuration_is_a_usage_error() {
     let site = scratch();
     let config = site.path().join("run.toml");
     for (text, said) in [

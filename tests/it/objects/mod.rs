@@ -3,12 +3,12 @@
 mod ambiguous;
 mod archive;
 mod errors;
-mod living;
+mod kill;
+mod maintenance;
 mod proxy;
 mod site;
 mod store;
 mod tls;
-mod upkeep;
 
 /// Whether tests that need the object store are switched off.
 fn skipped() -> bool {

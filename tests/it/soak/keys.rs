@@ -42,7 +42,7 @@ pub(super) fn colliding_keys(count: usize) -> Vec<u64> {
 }
 
 #[test]
-fn colliding_keys_share_a_place_and_a_tag() {
+fn colliding_keys_share_a_bucket_and_a_tag() {
     let mut keys = colliding_keys(500);
     assert!(keys.iter().all(|key| old_hash(*key) & 0x1f_ffff == 0 && old_hash(*key) >> 57 == 0x2a));
     keys.sort_unstable();

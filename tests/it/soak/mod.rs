@@ -122,7 +122,7 @@ impl MemoryPeaks {
 }
 
 #[test]
-fn ordinary_senders_are_served_beside_hostile_ones_within_memory_limits() {
+fn ordinary_senders_are_served_during_attacks_within_memory_limits() {
     let secs = rounds("PINFLOW_SOAK_SECS", SECS);
     let place = scratch();
     let mut gateway = start_gateway(place.path());

@@ -59,7 +59,7 @@ fn list(configured: &KafkaConfigFile, secret_key: &str, more: &[(&str, &str)]) -
 }
 
 #[test]
-fn a_token_that_is_signed_with_our_key_is_accepted() {
+fn token_signed_with_the_known_key_is_accepted() {
     let (stub, configured, _place) = site(rights(), Duration::ZERO, "");
     let ended = list(&configured, SECRET_KEY, &[]);
     assert_eq!(ended.code, 0, "{ended:?} {:?}", stub.seen());
@@ -68,7 +68,7 @@ fn a_token_that_is_signed_with_our_key_is_accepted() {
 }
 
 #[test]
-fn another_key_is_refused_and_said_so() {
+fn token_signed_with_another_key_is_rejected_and_reported() {
     let (stub, configured, _place) = site(rights(), Duration::ZERO, "");
     let ended = list(&configured, "another/secret", &[]);
     assert!(ended.code == 1 && ended.stderr.contains("Access denied"), "{ended:?}");
@@ -77,7 +77,7 @@ fn another_key_is_refused_and_said_so() {
 }
 
 #[test]
-fn a_token_that_is_over_is_refused() {
+fn expired_token_is_rejected() {
     let rights = TopicRights { clock_ahead: Duration::from_secs(901), ..rights() };
     let (stub, configured, _place) = site(rights, Duration::ZERO, "");
     let ended = list(&configured, SECRET_KEY, &[]);
@@ -86,7 +86,7 @@ fn a_token_that_is_over_is_refused() {
 }
 
 #[test]
-fn without_credentials_it_is_said_where_they_may_come_from() {
+fn missing_credentials_are_reported_with_their_possible_sources() {
     let (_stub, configured, place) = site(rights(), Duration::ZERO, "");
     let nothing = shown(place.path()).to_owned() + "/none";
     let environment = [
@@ -99,7 +99,7 @@ fn without_credentials_it_is_said_where_they_may_come_from() {
 }
 
 #[test]
-fn topics_cannot_be_made_with_tokens_and_that_is_said() {
+fn topic_creation_with_iam_is_refused_with_the_reason() {
     let (_stub, configured, _place) = site(rights(), Duration::ZERO, "");
     let environment = [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)];
     let ended = run_with(["topics", "create", "a", "--connection", configured.config()], &environment);
@@ -107,7 +107,7 @@ fn topics_cannot_be_made_with_tokens_and_that_is_said() {
 }
 
 #[test]
-fn neither_credentials_nor_tokens_are_ever_shown() {
+fn credentials_and_tokens_are_never_printed() {
     let (stub, configured, _place) = site(rights(), Duration::ZERO, "properties = { debug = 'all' }\n");
     let ended = list(&configured, SECRET_KEY, &[("RUST_LOG", "trace")]);
     assert_eq!(ended.code, 0, "{}", ended.stdout);
@@ -139,7 +139,7 @@ fn short_lived(place: &Path, secs: u32) -> (PathBuf, PathBuf) {
 
 /// An idle client must renew its token before the credentials end, and its session before the broker ends it.
 #[test]
-fn an_idle_connection_signs_in_anew_with_new_tokens() {
+fn idle_connection_reauthenticates_with_new_tokens() {
     let place = scratch();
     let certificates = TestCertificates::make(place.path());
     let stub = MskStub::start(&certificates, rights(), Duration::from_secs(2));
@@ -151,7 +151,7 @@ fn an_idle_connection_signs_in_anew_with_new_tokens() {
     );
     // In a process of its own, for its environment is another.
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "kafka::msk::an_idle_client", "--ignored", "--nocapture"])
+        .args(["--exact", "kafka::msk::idle_client_process", "--ignored", "--nocapture"])
         .env("AWS_CONFIG_FILE", &config)
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env_remove("AWS_ACCESS_KEY_ID")
@@ -170,8 +170,8 @@ fn an_idle_connection_signs_in_anew_with_new_tokens() {
 }
 
 #[test]
-#[ignore = "the other half of an_idle_connection_signs_in_anew_with_new_tokens"]
-fn an_idle_client() {
+#[ignore = "the other half of idle_connection_reauthenticates_with_new_tokens"]
+fn idle_client_process() {
     let connection: KafkaConnection = toml::from_str(&std::env::var("PINFLOW_TEST_CONNECTION").unwrap()).unwrap();
     let observer = connection.create_observer(Path::new("")).unwrap();
     let patience = Duration::from_secs(10);

@@ -89,7 +89,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn the_hmac_is_that_of_rfc_4231() {
+fn hmac_matches_rfc_4231() {
     let found = hex(&hmac(b"Jefe", b"what do ya want for nothing?"));
     assert_eq!(found, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 }

@@ -7,7 +7,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use rusqlite::types::Value;
 
 use super::broker::{KafkaBroker, block_on};
-use super::posts::{LiveSite, PostsSite, SendingThread};
+use super::site::{LiveSite, PostsSite, SendingThread};
 use super::skipped;
 use crate::harness::{pinflow, succeed, until};
 use crate::ledger::{deliveries, read};
@@ -97,7 +97,7 @@ fn fails_soon(live: LiveSite) -> String {
 }
 
 #[test]
-fn a_topic_that_is_deleted_ends_the_run() {
+fn deleted_topic_ends_the_run() {
     if skipped() {
         return;
     }
@@ -112,7 +112,7 @@ fn a_topic_that_is_deleted_ends_the_run() {
 }
 
 #[test]
-fn a_topic_that_is_created_anew_with_fewer_records_ends_the_run() {
+fn recreated_topic_with_fewer_records_ends_the_run() {
     if skipped() {
         return;
     }
@@ -127,7 +127,7 @@ fn a_topic_that_is_created_anew_with_fewer_records_ends_the_run() {
 }
 
 #[test]
-fn a_topic_that_is_created_anew_with_more_records_ends_the_run() {
+fn recreated_topic_with_more_records_ends_the_run() {
     if skipped() {
         return;
     }
@@ -146,7 +146,7 @@ fn a_topic_that_is_created_anew_with_more_records_ends_the_run() {
 }
 
 #[test]
-fn a_topic_with_fewer_partitions_ends_the_run() {
+fn recreated_topic_with_fewer_partitions_ends_the_run() {
     if skipped() {
         return;
     }
@@ -168,7 +168,7 @@ fn a_topic_with_fewer_partitions_ends_the_run() {
 }
 
 #[test]
-fn records_that_are_gone_before_they_were_read_are_named_and_can_be_accepted() {
+fn records_expired_before_start_are_reported_and_can_be_accepted() {
     if skipped() {
         return;
     }
@@ -201,7 +201,7 @@ fn records_that_are_gone_before_they_were_read_are_named_and_can_be_accepted() {
 }
 
 #[test]
-fn records_that_are_gone_while_it_could_not_read_end_the_run() {
+fn records_expired_during_a_pause_end_the_run() {
     if skipped() {
         return;
     }
@@ -222,7 +222,7 @@ fn records_that_are_gone_while_it_could_not_read_end_the_run() {
         sending.flush();
         said().contains("are paused")
     });
-    let end = super::posts::ends(&users.broker.plaintext(), std::slice::from_ref(&users.topic))[&users.name()];
+    let end = super::site::ends(&users.broker.plaintext(), std::slice::from_ref(&users.topic))[&users.name()];
     users.delete_records(i64::try_from(end).unwrap());
     let status = running.wait();
     assert_eq!(status.code(), Some(1), "{}", said());
@@ -230,7 +230,7 @@ fn records_that_are_gone_while_it_could_not_read_end_the_run() {
 }
 
 #[test]
-fn another_cluster_is_not_taken_for_the_one_that_was_read() {
+fn other_cluster_with_the_same_topics_ends_the_run() {
     if skipped() {
         return;
     }
@@ -245,7 +245,7 @@ fn another_cluster_is_not_taken_for_the_one_that_was_read() {
 }
 
 #[test]
-fn what_is_not_there_at_the_start_is_named() {
+fn topic_missing_at_the_start_is_reported() {
     if skipped() {
         return;
     }

@@ -21,7 +21,7 @@ fn configure(place: &Path, source: &str, tables: &str) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_signal_finishes_the_window_and_the_next_run_goes_on_there() {
+fn signal_commits_the_window_and_the_next_run_resumes_after_it() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 2_000, 10_000, 3, &[]);
@@ -48,7 +48,7 @@ fn a_signal_finishes_the_window_and_the_next_run_goes_on_there() {
 }
 
 #[test]
-fn a_closed_pipe_is_an_end_not_a_failure() {
+fn closed_pipe_ends_the_run_successfully() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 2_000, 10_000, 3, &[]);
@@ -62,7 +62,7 @@ fn a_closed_pipe_is_an_end_not_a_failure() {
 
 #[test]
 #[cfg(feature = "failpoints")]
-fn a_panic_in_any_thread_ends_the_process_and_costs_nothing() {
+fn panic_in_any_thread_ends_the_process_and_loses_nothing() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 2_000, 10_000, 3, &[]);
@@ -83,7 +83,7 @@ fn a_panic_in_any_thread_ends_the_process_and_costs_nothing() {
 }
 
 #[test]
-fn a_full_disk_pauses_and_heals() {
+fn full_disk_pauses_the_run_until_space_is_freed() {
     if skips_tmpfs() {
         return;
     }
@@ -109,7 +109,7 @@ fn a_full_disk_pauses_and_heals() {
 }
 
 #[test]
-fn every_fault_of_a_configuration_is_named_with_its_line() {
+fn every_configuration_error_is_reported_with_its_line() {
     let place = scratch();
     let config = place.path().join("bad.toml");
     std::fs::write(
@@ -136,7 +136,7 @@ fn every_fault_of_a_configuration_is_named_with_its_line() {
 }
 
 #[test]
-fn check_names_what_is_missing_and_writes_nothing() {
+fn check_reports_missing_input_and_writes_nothing() {
     let place = scratch();
     let recording = place.path().join("recording");
     let config = configure(place.path(), "", "tables");
@@ -149,7 +149,7 @@ fn check_names_what_is_missing_and_writes_nothing() {
 }
 
 #[test]
-fn a_run_until_caught_up_reads_what_is_there_and_ends() {
+fn run_until_caught_up_reads_existing_lines_and_ends() {
     let place = scratch();
     let recording = place.path().join("recording");
     emit(&recording, 500, 1_000, 5, &[]);
@@ -173,7 +173,7 @@ fn a_run_until_caught_up_reads_what_is_there_and_ends() {
 }
 
 #[test]
-fn clock_before_1970_is_named_and_nothing_panics() {
+fn clock_before_1970_is_reported_without_a_panic() {
     let Some(faketime) = crate::harness::faketime() else { return };
     let place = scratch();
     let recording = place.path().join("recording");

@@ -16,7 +16,7 @@ fn run(place: &Path, source: &str, engine: &str, flags: &[&str]) -> ProcessOutpu
 }
 
 #[test]
-fn workers_and_cuts_change_nothing() {
+fn answers_do_not_depend_on_workers_or_epoch_boundaries() {
     let place = scratch();
     emit(&place.path().join("plain"), 1_500, 6_000, 11, &["--malformed", "0.02", "--wrap", "mixed"]);
     let options: [&[&str]; 4] = [
@@ -44,7 +44,7 @@ fn workers_and_cuts_change_nothing() {
 }
 
 #[test]
-fn compression_changes_nothing() {
+fn answers_do_not_depend_on_compression() {
     let place = scratch();
     let mut answered = Vec::new();
     for compression in ["none", "gzip", "zstd"] {
@@ -56,7 +56,7 @@ fn compression_changes_nothing() {
 }
 
 #[test]
-fn every_malformed_message_is_rejected_for_its_reason() {
+fn every_malformed_message_is_rejected_with_its_reason() {
     let place = scratch();
     let (recording, manifest) = (place.path().join("recording"), place.path().join("manifest.json"));
     let manifest_flag = manifest.to_str().expect("a path in UTF-8");

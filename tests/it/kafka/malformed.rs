@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::types::Value;
 
 use super::broker::KafkaBroker;
-use super::posts::PostsSite;
+use super::site::PostsSite;
 use super::skipped;
 use crate::ledger::read;
 
@@ -66,7 +66,7 @@ fn messages() -> Vec<(&'static str, Option<Vec<u8>>, &'static str)> {
 }
 
 #[test]
-fn each_ends_in_its_place_for_its_reason() {
+fn malformed_message_is_rejected_with_its_reason_and_position() {
     if skipped() {
         return;
     }

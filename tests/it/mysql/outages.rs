@@ -18,7 +18,7 @@ fn filled(rows: u32) -> (MysqlServer, String) {
 }
 
 #[test]
-fn a_database_that_is_killed_is_waited_for_and_no_draw_is_lost_or_made_twice() {
+fn killed_database_is_retried_and_no_draw_is_lost_or_repeated() {
     if skipped() {
         return;
     }
@@ -54,7 +54,7 @@ fn a_database_that_is_killed_is_waited_for_and_no_draw_is_lost_or_made_twice() {
 }
 
 #[test]
-fn a_database_that_is_not_up_yet_is_waited_for() {
+fn database_not_yet_up_is_retried() {
     if skipped() {
         return;
     }
@@ -74,7 +74,7 @@ fn a_database_that_is_not_up_yet_is_waited_for() {
 }
 
 #[test]
-fn a_signal_ends_it_while_the_database_is_away() {
+fn signal_ends_emit_while_the_database_is_down() {
     if skipped() {
         return;
     }

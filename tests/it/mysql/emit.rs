@@ -17,7 +17,7 @@ const ORIGINAL: [usize; 24] = [
 
 #[test]
 #[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
-fn the_originals_draws_come_in_the_originals_order() {
+fn original_draws_match_the_python_emulator() {
     if skipped() {
         return;
     }
@@ -43,7 +43,7 @@ fn the_originals_draws_come_in_the_originals_order() {
 }
 
 #[test]
-fn a_draw_that_was_skipped_to_is_the_one_that_would_have_come() {
+fn skip_continues_the_same_sequence_of_draws() {
     if skipped() {
         return;
     }
@@ -65,7 +65,7 @@ fn a_draw_that_was_skipped_to_is_the_one_that_would_have_come() {
 }
 
 #[test]
-fn rows_are_written_as_the_original_writes_them() {
+fn rows_are_serialized_like_the_original_emulator() {
     if skipped() {
         return;
     }
@@ -96,7 +96,7 @@ fn rows_are_written_as_the_original_writes_them() {
 }
 
 #[test]
-fn rows_that_are_not_there_are_said_and_passed_over() {
+fn missing_rows_are_reported_and_skipped() {
     if skipped() {
         return;
     }
@@ -119,7 +119,7 @@ fn rows_that_are_not_there_are_said_and_passed_over() {
 }
 
 #[test]
-fn what_is_wrong_with_the_tables_is_said_with_the_mend() {
+fn invalid_source_tables_are_reported_with_a_hint() {
     if skipped() {
         return;
     }
@@ -143,7 +143,7 @@ fn what_is_wrong_with_the_tables_is_said_with_the_mend() {
 }
 
 #[test]
-fn a_table_that_changes_meanwhile_is_read_as_it_is() {
+fn table_changed_during_emit_is_read_in_its_current_state() {
     if skipped() {
         return;
     }
@@ -165,7 +165,7 @@ fn a_table_that_changes_meanwhile_is_read_as_it_is() {
 }
 
 #[test]
-fn a_signal_ends_it_at_the_originals_pace_and_the_rest_can_follow() {
+fn signal_ends_emit_at_default_rate_and_skip_continues() {
     if skipped() {
         return;
     }
@@ -199,7 +199,7 @@ fn a_signal_ends_it_at_the_originals_pace_and_the_rest_can_follow() {
 }
 
 #[test]
-fn answers_of_what_was_drawn_are_those_of_the_batch() {
+fn answers_over_drawn_rows_equal_a_batch_query() {
     if skipped() {
         return;
     }

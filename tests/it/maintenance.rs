@@ -85,7 +85,7 @@ impl UpkeepSite {
 }
 
 #[test]
-fn a_run_keeps_the_number_of_its_files_small() {
+fn run_compacts_files_in_the_background() {
     let site = UpkeepSite::new(true);
     let mut running = RunningProcess::start(site.live().stdout(Stdio::null()).stderr(Stdio::null()));
     until("many commits are made, and few files are there", || {
@@ -104,7 +104,7 @@ fn a_run_keeps_the_number_of_its_files_small() {
 /// `PINFLOW_COMMITS=10000` for as many commits as that; what they took is printed, and nothing is demanded of it.
 #[test]
 #[allow(clippy::print_stderr, reason = "figures for whoever asks for them with --nocapture")]
-fn after_many_commits_there_are_few_files_and_no_more_memory_is_held() {
+fn many_commits_leave_few_files_and_bounded_memory() {
     let commits: u32 = std::env::var("PINFLOW_COMMITS").map_or(400, |n| n.parse().expect("a number"));
     let place = scratch();
     // The same posts again and again: what the answers hold does not grow.
@@ -185,7 +185,7 @@ fn after_many_commits_there_are_few_files_and_no_more_memory_is_held() {
 }
 
 #[test]
-fn killed_while_files_are_joined_nothing_is_lost_or_repeated() {
+fn run_killed_during_compaction_loses_and_repeats_nothing() {
     let site = UpkeepSite::new(true);
     for table in ["pin", "geo", "user"] {
         for point in COMPACT_FAILPOINTS {
@@ -204,7 +204,7 @@ fn killed_while_files_are_joined_nothing_is_lost_or_repeated() {
 }
 
 #[test]
-fn what_is_joined_by_hand_reads_the_same_and_what_is_removed_was_nobodys() {
+fn optimize_and_vacuum_keep_every_row() {
     let site = UpkeepSite::new(false);
     succeed(&mut site.run());
     let before = site.files();
@@ -244,7 +244,7 @@ fn what_is_joined_by_hand_reads_the_same_and_what_is_removed_was_nobodys() {
 }
 
 #[test]
-fn a_run_removes_what_no_version_of_the_last_week_needs() {
+fn run_vacuums_files_that_no_version_of_the_last_week_needs() {
     let site = UpkeepSite::new(false);
     succeed(&mut site.run());
     succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));
@@ -314,7 +314,7 @@ fn a_run_removes_what_no_version_of_the_last_week_needs() {
 }
 
 #[test]
-fn joined_by_hand_while_a_run_writes_nothing_is_lost_or_repeated() {
+fn optimize_during_a_run_loses_and_repeats_nothing() {
     let site = UpkeepSite::new(false);
     let mut running = RunningProcess::start(site.run().stdout(Stdio::null()).stderr(Stdio::null()));
     let mut joined = 0;
@@ -332,7 +332,7 @@ fn joined_by_hand_while_a_run_writes_nothing_is_lost_or_repeated() {
 }
 
 #[test]
-fn the_doctor_tells_what_is_wrong_and_what_to_do() {
+fn doctor_reports_damage_with_a_hint() {
     let site = UpkeepSite::new(false);
     succeed(&mut site.run());
     let diagnosed = |code: i32| {
@@ -359,7 +359,7 @@ fn the_doctor_tells_what_is_wrong_and_what_to_do() {
 }
 
 #[test]
-fn what_is_no_table_or_is_not_ours_is_left_alone() {
+fn missing_and_foreign_tables_are_not_modified() {
     let place = scratch();
     for action in ["optimize", "vacuum", "doctor"] {
         for folder in [place.path().join("nowhere"), place.path().to_owned()] {
@@ -393,7 +393,7 @@ fn what_is_no_table_or_is_not_ours_is_left_alone() {
 }
 
 #[test]
-fn compaction_whose_file_was_vacuumed_meanwhile_is_not_committed() {
+fn compaction_with_a_vacuumed_file_is_not_committed() {
     let site = UpkeepSite::new(false);
     succeed(&mut site.run());
     let pin = site.tables().join("pin");
@@ -442,7 +442,7 @@ fn age_files_taken_out(table: &Path, by: std::time::Duration) {
 }
 
 #[test]
-fn files_taken_out_are_bounded_in_number_not_only_in_time() {
+fn removed_files_are_limited_by_count_and_age() {
     let site = UpkeepSite::new(false);
     succeed(&mut site.run());
     succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));

@@ -119,7 +119,7 @@ fn restored_and_overwritten_tables_are_refused() {
 }
 
 #[test]
-fn two_compactions_of_the_same_files_are_found() {
+fn concurrent_compactions_of_the_same_files_are_detected() {
     let Some(site) = EnginesSite::new() else { return };
     // Python has read the table when pinflow compacts it: delta-rs lets its commit land all the same.
     let optimize = format!(
@@ -138,7 +138,7 @@ fn two_compactions_of_the_same_files_are_found() {
 }
 
 #[test]
-fn checkpoint_vacuum_and_log_cleanup_of_others_are_fine() {
+fn checkpoint_vacuum_and_log_cleanup_by_delta_rs_are_accepted() {
     let Some(site) = EnginesSite::new() else { return };
     for table in ["pin", "geo", "user", "rejected"] {
         site.script(table, "dt.create_checkpoint(); dt.cleanup_metadata(); dt.vacuum(dry_run=False)");

@@ -61,7 +61,7 @@ fn compressed_body_is_rejected_and_byte_order_mark_is_accepted() {
 }
 
 #[test]
-fn slashes_accept_headers_and_keys_are_read_as_by_the_original_proxies() {
+fn slashes_accept_headers_and_keys_are_parsed_like_the_original_proxies() {
     let place = scratch();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     assert_eq!(gateway.send("POST", "/topics/ab.geo/", JSON, ONE).status, 200);

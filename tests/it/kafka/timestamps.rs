@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::types::Value;
 
 use super::broker::KafkaBroker;
-use super::posts::{PostsSite, STREAMS};
+use super::site::{PostsSite, STREAMS};
 use super::skipped;
 use crate::harness::ProcessOutput;
 use crate::http::ServingRun;
@@ -98,7 +98,7 @@ fn post_stamped_in_the_year_9999_does_not_shadow_later_ones_and_is_counted() {
 }
 
 #[test]
-fn time_less_than_an_hour_ahead_is_believed() {
+fn time_less_than_an_hour_ahead_is_accepted() {
     if skipped() {
         return;
     }

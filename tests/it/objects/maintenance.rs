@@ -21,7 +21,7 @@ fn read_by_another(site: &ObjectsSite) -> Option<Value> {
 }
 
 #[test]
-fn files_are_joined_and_swept_and_others_read_the_same() {
+fn optimized_and_vacuumed_tables_read_the_same_in_other_engines() {
     if skipped() {
         return;
     }
@@ -45,7 +45,7 @@ fn files_are_joined_and_swept_and_others_read_the_same() {
 }
 
 #[test]
-fn a_long_run_makes_checkpoints_and_joins_files_beside_it() {
+fn long_run_creates_checkpoints_and_compacts_in_the_background() {
     if skipped() {
         return;
     }
@@ -69,7 +69,7 @@ fn a_long_run_makes_checkpoints_and_joins_files_beside_it() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_moved_aside() {
+fn damaged_checkpoint_is_moved_aside_by_repair() {
     if skipped() {
         return;
     }
@@ -84,7 +84,7 @@ fn a_damaged_checkpoint_is_moved_aside() {
 }
 
 #[test]
-fn answers_are_kept_in_a_bucket_too() {
+fn answers_tables_are_written_to_a_bucket() {
     if skipped() {
         return;
     }

@@ -10,8 +10,8 @@ use deltalake::parquet::arrow::ArrowWriter;
 use deltalake::parquet::file::reader::{FileReader, SerializedFileReader};
 use pinflow_delta::{ColumnScope, Table, TableFinding, VerifyReport, diagnose, inspect, verify};
 
+use super::conflicts::foreign;
 use super::model::{ModelEngine, batches, handle, partitions};
-use super::strangers::foreign;
 use crate::harness::{emit, pinflow, scratch, succeed};
 
 const RECORDS: u64 = 60;
@@ -91,7 +91,7 @@ async fn damaged_data_page_is_found_by_deep_verify_only() {
 }
 
 #[test]
-fn deep_verify_shows_progress_and_plain_verify_says_what_it_leaves_out() {
+fn deep_verify_shows_progress_and_plain_verify_names_what_it_skips() {
     let place = scratch();
     let (recording, tables) = (place.path().join("recording"), place.path().join("tables"));
     emit(&recording, 50, 100, 3, &[]);
@@ -142,7 +142,7 @@ async fn rows_without_lineage_are_reported_with_their_commit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verify_beside_a_committing_run_never_reports_a_loss() {
+async fn verify_during_commits_never_reports_a_loss() {
     const COMMITS: u64 = 200;
     let root = tempfile::tempdir().unwrap();
     let partitions = partitions(COMMITS * 3);

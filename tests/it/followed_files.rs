@@ -75,7 +75,7 @@ fn committed_rows(tables: &Path) -> Option<u64> {
 }
 
 #[test]
-fn renamed_file_that_comes_back_is_read_once_and_read_on() {
+fn renamed_file_that_returns_is_read_once_and_followed_further() {
     for path in ["posts", "posts/user.jsonl"] {
         let place = FollowedFolder::new(path);
         let mut running = place.start();

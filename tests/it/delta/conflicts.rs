@@ -30,7 +30,7 @@ pub(super) async fn foreign(table: &DeltaTable, actions: Vec<Action>, txns: Vec<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_writers_the_later_one_lives() {
+async fn earlier_of_two_writers_is_fenced() {
     let root = tempfile::tempdir().unwrap();
     let mut old = started(root.path(), 10).await;
     let mut new = ModelEngine::start(root.path(), &partitions(40)).await.unwrap();
@@ -47,7 +47,7 @@ async fn started_late(root: &Path) -> ModelEngine {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn late_claim_commits_nothing_without_news_and_everything_once_with_news() {
+async fn late_claim_commits_nothing_without_new_rows_and_new_rows_once() {
     let root = tempfile::tempdir().unwrap();
     started(root.path(), 10).await;
     let mut idle = started_late(root.path()).await;
@@ -60,7 +60,7 @@ async fn late_claim_commits_nothing_without_news_and_everything_once_with_news()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn late_claim_is_refused_after_another_writer_and_leaves_that_one_alone() {
+async fn late_claim_after_another_writer_is_rejected_and_does_not_fence_it() {
     let root = tempfile::tempdir().unwrap();
     started(root.path(), 10).await;
     let mut late = started_late(root.path()).await;
@@ -72,7 +72,7 @@ async fn late_claim_is_refused_after_another_writer_and_leaves_that_one_alone() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn late_claim_fences_an_older_writer_that_stood_still() {
+async fn late_claim_fences_an_older_idle_writer() {
     let root = tempfile::tempdir().unwrap();
     let mut old = started(root.path(), 10).await;
     let mut late = started_late(root.path()).await;
@@ -83,7 +83,7 @@ async fn late_claim_fences_an_older_writer_that_stood_still() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_that_start_at_once_exactly_one_lives() {
+async fn of_many_simultaneous_writers_exactly_one_survives() {
     let root = tempfile::tempdir().unwrap();
     for _ in 0..3 {
         let mut starts = tokio::task::JoinSet::new();
@@ -103,7 +103,7 @@ async fn of_many_that_start_at_once_exactly_one_lives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn appends_of_others_are_gone_around() {
+async fn concurrent_append_is_retried_around() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = started(root.path(), 10).await;
     for table in Table::ALL {
@@ -115,7 +115,7 @@ async fn appends_of_others_are_gone_around() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_compaction_in_between_is_gone_around() {
+async fn concurrent_compaction_is_retried_around() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = started(root.path(), 10).await;
     // Rewrites the one file under another name, as OPTIMIZE would.
@@ -142,7 +142,7 @@ async fn end_of(root: &Path, table: Table, mut engine: ModelEngine) -> DeltaErro
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_that_was_replaced_under_a_writer_ends_it() {
+async fn table_replaced_while_open_ends_the_writer() {
     for table in [Table::Rejected, Table::User] {
         // Removed.
         let root = tempfile::tempdir().unwrap();
@@ -168,7 +168,7 @@ async fn a_table_that_was_replaced_under_a_writer_ends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_lost_between_runs_is_not_made_anew() {
+async fn table_lost_between_runs_is_not_recreated() {
     let root = tempfile::tempdir().unwrap();
     drop(started(root.path(), 10).await);
     fs::remove_dir_all(root.path().join("geo")).unwrap();
@@ -178,7 +178,7 @@ async fn a_table_lost_between_runs_is_not_made_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_column_added_by_another_writer_ends_the_run() {
+async fn column_added_by_another_writer_ends_the_run() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = started(root.path(), 10).await;
     let path = log(root.path(), Table::Pin).join(format!("{:020}.json", 0));
@@ -194,7 +194,7 @@ async fn a_column_added_by_another_writer_ends_the_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_table_of_ours_is_left_alone() {
+async fn foreign_table_is_refused_and_not_modified() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("user")).unwrap();
     fs::write(root.path().join("user/holiday.jpg"), "x").unwrap();
@@ -217,7 +217,7 @@ fn edit(root: &Path, table: Table, version: u64, from: &str, to: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn expiring_positions_are_refused() {
+async fn table_with_expiring_positions_is_refused() {
     let root = tempfile::tempdir().unwrap();
     drop(started(root.path(), 10).await);
     let property = "\"pinflow.pipeline\":\"posts\"";
@@ -228,7 +228,7 @@ async fn expiring_positions_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_without_positions_are_refused() {
+async fn table_with_rows_but_no_positions_is_refused() {
     let root = tempfile::tempdir().unwrap();
     drop(started(root.path(), 10).await);
     let path = log(root.path(), Table::Pin).join(format!("{:020}.json", 2));
@@ -240,7 +240,7 @@ async fn rows_without_positions_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn newer_protocols_are_refused() {
+async fn table_with_newer_protocol_is_refused() {
     let root = tempfile::tempdir().unwrap();
     drop(started(root.path(), 10).await);
     edit(root.path(), Table::Geo, 0, "\"minWriterVersion\":2", "\"minWriterVersion\":4");
@@ -249,7 +249,7 @@ async fn newer_protocols_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn torn_or_empty_newest_commit_is_named_and_its_rows_are_read_again_after_repair() {
+async fn torn_or_empty_newest_commit_is_reported_and_reread_after_repair() {
     let root = tempfile::tempdir().unwrap();
     drop(started(root.path(), 10).await);
     let newest = log(root.path(), Table::Pin).join(format!("{:020}.json", 2));
@@ -273,7 +273,7 @@ async fn torn_or_empty_newest_commit_is_named_and_its_rows_are_read_again_after_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_corrupt_newest_checkpoint_is_named_and_its_removal_heals() {
+async fn corrupt_newest_checkpoint_is_reported_and_moved_aside_by_repair() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = ModelEngine::start(root.path(), &partitions(30)).await.unwrap();
     engine.run(30, 1).await.unwrap();
@@ -293,7 +293,7 @@ async fn a_corrupt_newest_checkpoint_is_named_and_its_removal_heals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_log_cannot_do_without_is_not_moved() {
+async fn repair_moves_no_file_that_the_log_needs() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = ModelEngine::start(root.path(), &partitions(30)).await.unwrap();
     engine.run(30, 1).await.unwrap();

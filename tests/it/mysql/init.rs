@@ -9,7 +9,7 @@ use super::{STREAMS, TABLES, made, recorded, run, skipped};
 use crate::harness::{RunningProcess, pinflow, scratch, until};
 
 #[test]
-fn tables_that_are_there_are_replaced_only_when_asked() {
+fn existing_tables_are_replaced_on_request_only() {
     if skipped() {
         return;
     }
@@ -30,7 +30,7 @@ fn tables_that_are_there_are_replaced_only_when_asked() {
 }
 
 #[test]
-fn the_old_tables_stand_until_the_new_ones_are_whole() {
+fn old_tables_stay_until_new_ones_are_complete() {
     if skipped() {
         return;
     }
@@ -51,7 +51,7 @@ fn the_old_tables_stand_until_the_new_ones_are_whole() {
 }
 
 #[test]
-fn only_the_tables_of_the_streams_that_were_asked_for_are_made() {
+fn only_tables_of_requested_streams_are_created() {
     if skipped() {
         return;
     }
@@ -64,7 +64,7 @@ fn only_the_tables_of_the_streams_that_were_asked_for_are_made() {
 }
 
 #[test]
-fn every_row_that_is_drawn_is_the_post_that_was_made() {
+fn every_drawn_row_equals_the_generated_post() {
     if skipped() {
         return;
     }

@@ -14,7 +14,7 @@ use crate::harness::{RunningProcess, until};
 const ROUNDS: usize = 40;
 
 #[test]
-fn killed_at_any_moment_nothing_is_lost_or_repeated() {
+fn run_killed_at_any_moment_loses_and_repeats_nothing_in_a_bucket() {
     if skipped() {
         return;
     }
@@ -46,7 +46,7 @@ fn killed_at_any_moment_nothing_is_lost_or_repeated() {
 }
 
 #[test]
-fn a_second_writer_takes_over_and_the_first_one_ends() {
+fn second_writer_takes_over_and_first_is_fenced() {
     if skipped() {
         return;
     }
