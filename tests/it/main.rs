@@ -32,6 +32,7 @@ mod maintenance;
 mod memory;
 mod mounts;
 mod mysql;
+mod naming;
 mod objects;
 #[path = "../../dataflows/tests/oracle/mod.rs"]
 mod oracle;
