@@ -183,8 +183,8 @@ async fn place_facts(what: &str, target: &LocationSpec, config: &Config) -> Resu
 async fn yet_to_be_made(what: &str, place: &Location) -> Result<Option<String>, LocationFault> {
     let Some(root) = place.local_folder() else {
         let is_empty = place.list_entries().await? == LocationEntries::default();
-        let later = "that it keeps conditional writes is proved when a run opens them";
-        return Ok(is_empty.then(|| format!("{what} will be made at {place}, which can be read; {later}")));
+        let later = "a run tests its conditional writes when it opens them";
+        return Ok(is_empty.then(|| format!("{what} will be created at {place}, which can be read; {later}")));
     };
     place.check_mounted()?;
     if !root.exists() {

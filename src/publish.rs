@@ -39,7 +39,7 @@ pub async fn publish(
                 Some(error) if !failing || last => {
                     tracing::warn!(tables = behind, reason = error_text(&error), "answers' tables are behind");
                 }
-                None if failing => tracing::info!("the answers' tables are written again"),
+                None if failing => tracing::info!("the tables of answers are written again"),
                 _ => {}
             }
             failing = behind > 0;

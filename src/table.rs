@@ -24,28 +24,29 @@ use pinflow_terminal::{sanitize_line, write_error_line};
 pub struct TableArgs {
     /// The folder with the tables pin, geo, user and rejected, or one of them; or s3://BUCKET/PREFIX
     pub path: PathBuf,
-    /// Reach the bucket as `[objects]` of this configuration says; by default as the environment and the profile do
+    /// Connect to the bucket as `[objects]` of this configuration does. Without it, the environment and the AWS profile
+    /// decide
     #[arg(long, value_name = "FILE.toml", global = true)]
     pub connection: Option<PathBuf>,
-    /// What to do with them first; pinflow may be running.
+    /// What to do with the tables. Without a command, show what they hold.
     #[command(subcommand)]
     pub action: Option<TableAction>,
-    /// How to print it.
+    /// Output format.
     #[arg(long, value_enum, default_value_t, global = true)]
     pub format: TableOutputFormat,
-    /// Commits of each table to show, newest first.
+    /// How many commits of each table to show, newest first.
     #[arg(long, default_value_t = 5, value_name = "COMMITS")]
     pub history: usize,
-    /// Read every row's lineage, and check that no row is lost and none is there twice. Exit code 1 if not so, or if
-    /// it could not be checked.
+    /// Read the lineage of every row, and check that no row is lost and no row is stored twice. The exit code is 1 if
+    /// the check fails or cannot be done.
     #[arg(long)]
     pub verify: bool,
-    /// With --verify: read and decode all columns of every file, so that damaged data is found, too.
+    /// With --verify: read and decode all columns of every file, to find damaged data too.
     #[arg(long, requires = "verify")]
     pub deep: bool,
-    /// First mend the logs: move a torn newest commit and checkpoints that cannot be read to `_damaged`, if the rest of
-    /// the log is whole. Then, for data files that are missing, put back the files that a compaction made them from, as
-    /// long as those are there. While no pinflow is writing.
+    /// First repair the logs: move a torn newest commit and unreadable checkpoints to `_damaged`, if the rest of the log
+    /// is intact. Then replace missing data files by the files that were compacted into them, if those still exist. Only
+    /// while no pinflow is writing.
     #[arg(long)]
     pub repair: bool,
 }
@@ -53,35 +54,35 @@ pub struct TableArgs {
 /// The least that vacuum keeps while something may be writing, hours.
 const MIN_KEEP_HOURS: u32 = 24;
 
-/// What can be done with tables, beside looking at them.
+/// What can be done with tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Subcommand)]
 pub enum TableAction {
-    /// Join small files to large ones; rows, positions and older versions stay
+    /// Compact small files into large ones. Rows, positions and older versions are kept
     Optimize,
-    /// Remove files to which no version of the last hours refers
+    /// Remove files that no version of the last hours needs
     Vacuum {
-        /// Hours. Whoever reads an older version than that finds it gone. Less than 24 take --nothing-writes
+        /// How many hours of older versions stay readable. Less than 24 requires --nothing-writes
         #[arg(long, default_value_t = 168, value_name = "HOURS")]
         keep: u32,
-        /// Nothing writes to these tables: no pinflow runs, nor waits for a full disk. What it has written and not
-        /// committed would be removed, and its rows with it
+        /// Confirm that nothing writes to these tables: no pinflow runs or waits for a full disk. Files that it has
+        /// written and not yet committed would be removed, and their rows would be lost
         #[arg(long)]
         nothing_writes: bool,
     },
-    /// Record that missing rows were deleted on purpose, such as a person's data by another engine: --verify and runs
-    /// take them for lost until then. While no pinflow is writing
+    /// Record that missing rows were deleted on purpose, for example a person's data by another engine. Until then
+    /// --verify and runs report them as lost. Only while no pinflow is writing
     AcceptDeletion,
-    /// Look for what is wrong or costs time: lost or repeated rows, small files, old checkpoints, files of nobody
+    /// Look for problems: lost or repeated rows, many small files, old checkpoints, files that no version needs
     Doctor,
 }
 
-/// How to print it.
+/// Output format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum TableOutputFormat {
-    /// Tables for people.
+    /// Tables to read
     #[default]
     Table,
-    /// One JSON object.
+    /// One JSON object
     Json,
 }
 
@@ -89,7 +90,7 @@ pub enum TableOutputFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// How the bucket is reached could not be read.
-    #[error("take --connection")]
+    #[error("read --connection")]
     Config(#[from] ConfigError),
     /// There is no such place, or it could not be reached.
     #[error("reach the tables")]
@@ -106,7 +107,7 @@ pub enum TableError {
     /// Files that are about to be committed could be removed.
     #[error(
         "--keep {keep} could remove what a running pinflow has written and not committed; keep 24 hours or more, or stop \
-         whatever writes to these tables and say --nothing-writes"
+         whatever writes to these tables and add --nothing-writes"
     )]
     Unsafe {
         /// Hours.
@@ -344,7 +345,7 @@ fn print_grid(grid: &mut comfy_table::Table, out: &mut dyn Write) -> io::Result<
 
 fn print_repaired(repaired: &[RepairedFile], missing: &[MissingFile], out: &mut dyn Write) -> io::Result<()> {
     if repaired.is_empty() && missing.is_empty() {
-        return writeln!(out, "nothing to mend\n");
+        return writeln!(out, "nothing to repair\n");
     }
     for RepairedFile { file, moved_to, fault } in repaired {
         writeln!(out, "moved {} to {}: {}", file.display(), moved_to.display(), sanitize_line(fault))?;

@@ -1,6 +1,33 @@
 //! The examples below each command's help. A test parses every one of them.
 
-pub(super) const RUN: &str = "\
+/// Examples by command, with the words that select it.
+pub(super) const EXAMPLES: &[(&str, &str)] = &[
+    ("run", RUN),
+    ("check", CHECK),
+    ("table", TABLE),
+    ("table optimize", TABLE_OPTIMIZE),
+    ("table vacuum", TABLE_VACUUM),
+    ("table accept-deletion", TABLE_ACCEPT_DELETION),
+    ("table doctor", TABLE_DOCTOR),
+    ("query", QUERY),
+    ("gateway", GATEWAY),
+    ("emit", EMIT),
+    ("topics", TOPICS),
+    ("topics create", TOPICS_CREATE),
+    ("topics list", TOPICS_LIST),
+    ("topics describe", TOPICS_DESCRIBE),
+    ("topics delete", TOPICS_DELETE),
+    ("streams", STREAMS),
+    ("streams create", STREAMS_CREATE),
+    ("streams list", STREAMS_LIST),
+    ("streams describe", STREAMS_DESCRIBE),
+    ("streams split", STREAMS_SPLIT),
+    ("streams merge", STREAMS_MERGE),
+    ("streams scale", STREAMS_SCALE),
+    ("streams delete", STREAMS_DELETE),
+];
+
+const RUN: &str = "\
 Examples:
   pinflow run examples/recordings
           Print the answers over a folder of recorded posts
@@ -9,27 +36,27 @@ Examples:
   pinflow run posts.toml --listen 7461
           Run a configuration; serve the page and the HTTP API at http://127.0.0.1:7461
   pinflow run posts.toml --until-caught-up
-          Read what is there now, commit it and exit: for cron and Airflow
+          Read what exists now, commit it and exit: for cron and Airflow
   pinflow run posts.toml --accept-loss kafka/12ab.pin/3:4200-4799
           Continue after records expired before they were read
 
 Exit status: 0 done; 1 failed; 2 wrong command line or configuration; 75 another run has taken over the tables";
 
-pub(super) const CHECK: &str = "\
+const CHECK: &str = "\
 Examples:
   pinflow check posts.toml
-          Report everything that is wrong with the configuration, or reach every source and table
+          Report all errors of the configuration, or reach every source and table
   pinflow check examples/recordings --tables s3://12ab-lake/posts
           Check a recording, and a bucket to write to
 
 Exit status: 0 nothing is wrong; 1 something cannot be reached; 2 wrong command line or configuration";
 
-pub(super) const TABLE: &str = "\
+const TABLE: &str = "\
 Examples:
   pinflow table data
           Rows, files, positions and the newest commits of the tables in the folder `data`
   pinflow table data --verify
-          Prove that no row is lost and none is there twice
+          Prove that no row is lost and no row is stored twice
   pinflow table s3://12ab-lake/posts doctor --connection lake.toml
           Look for problems of tables in a bucket
   pinflow table data vacuum --keep 168
@@ -37,7 +64,43 @@ Examples:
 
 Exit status: 0 done; 1 failed, or --verify or doctor found a problem; 2 wrong command line or configuration";
 
-pub(super) const QUERY: &str = "\
+const TABLE_OPTIMIZE: &str = "\
+Examples:
+  pinflow table data optimize
+          Compact the tables in the folder `data`
+  pinflow table s3://12ab-lake/posts optimize --connection lake.toml
+          Compact tables in a bucket
+
+Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
+
+const TABLE_VACUUM: &str = "\
+Examples:
+  pinflow table data vacuum
+          Remove files that no version of the last 168 hours needs
+  pinflow table data vacuum --keep 0 --nothing-writes
+          Keep only the newest version, while no pinflow is running
+
+Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
+
+const TABLE_ACCEPT_DELETION: &str = "\
+Examples:
+  pinflow table data accept-deletion
+          Record that the rows that are missing now were deleted on purpose
+  pinflow table data --verify
+          Check that everything else is still there
+
+Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
+
+const TABLE_DOCTOR: &str = "\
+Examples:
+  pinflow table data doctor
+          Report problems, each with its remedy
+  pinflow table data doctor --format json
+          The same for programs
+
+Exit status: 0 no problem; 1 failed, or a problem was found; 2 wrong command line or configuration";
+
+const QUERY: &str = "\
 Examples:
   pinflow query
           List the answers of the run on this machine
@@ -50,14 +113,14 @@ Examples:
 
 Exit status: 0 done; 1 failed; 2 wrong command line";
 
-pub(super) const GATEWAY: &str = "\
+const GATEWAY: &str = "\
 Examples:
   pinflow gateway examples/gateway.toml
           Take records over HTTP, and append them to files
 
 Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
 
-pub(super) const EMIT: &str = "\
+const EMIT: &str = "\
 Examples:
   pinflow emit --to recordings --inds 1000
           Write pin.jsonl, geo.jsonl and user.jsonl with 1,000 posts each
@@ -68,13 +131,13 @@ Examples:
   pinflow emit --to http://127.0.0.1:8082 --prefix 12ab --from recordings
           Send a recording again, through a gateway
   pinflow emit --from mysql://posts@localhost/pinterest_data --to kafka://localhost:9092/12ab
-          Draw rows of a database, as the original emulator does, until a signal
+          Draw rows of a database, as the posting emulator does, until a signal
   pinflow emit --to - --streams pin --count 3
           Print three posts
 
 Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
 
-pub(super) const TOPICS: &str = "\
+const TOPICS: &str = "\
 Examples:
   pinflow topics create --brokers localhost:9092 --prefix 12ab
           Create the topics 12ab.pin, 12ab.geo and 12ab.user
@@ -84,12 +147,94 @@ Examples:
 
 Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
 
-pub(super) const STREAMS: &str = "\
+const TOPICS_CREATE: &str = "\
+Examples:
+  pinflow topics create --brokers localhost:9092 --prefix 12ab
+          Create the topics 12ab.pin, 12ab.geo and 12ab.user
+  pinflow topics create all-posts --brokers localhost:9092 --partitions 4 --config retention.ms=604800000
+          Create one topic with four partitions that keeps records for a week
+
+Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
+
+const TOPICS_LIST: &str = "\
+Examples:
+  pinflow topics list --brokers localhost:9092
+  pinflow topics list --connection kafka.toml --prefix 12ab --format json
+          Only topics whose names begin with 12ab, as JSON Lines
+
+Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
+
+const TOPICS_DESCRIBE: &str = "\
+Examples:
+  pinflow topics describe --brokers localhost:9092 --prefix 12ab
+  pinflow topics describe 12ab.pin --connection kafka.toml
+
+Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
+
+const TOPICS_DELETE: &str = "\
+Examples:
+  pinflow topics delete --brokers localhost:9092 --prefix 12ab
+          Delete the topics 12ab.pin, 12ab.geo and 12ab.user with their records
+
+Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
+
+const STREAMS: &str = "\
 Examples:
   pinflow streams create --region eu-west-1 --prefix streaming-12ab --shards 4
           Create the streams streaming-12ab-pin, -geo and -user
   pinflow streams list --region eu-west-1
   pinflow streams describe streaming-12ab-pin --connection kinesis.toml
   pinflow streams scale streaming-12ab-pin 8
+
+Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
+
+const STREAMS_CREATE: &str = "\
+Examples:
+  pinflow streams create --region eu-west-1 --prefix streaming-12ab --shards 4
+          Create the streams streaming-12ab-pin, -geo and -user with four shards each
+  pinflow streams create all-posts --retention-hours 168
+          Create one on-demand stream that keeps records for a week
+
+Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
+
+const STREAMS_LIST: &str = "\
+Examples:
+  pinflow streams list --region eu-west-1
+  pinflow streams list --prefix streaming-12ab --format json
+          Only streams whose names begin with streaming-12ab, as JSON Lines
+
+Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
+
+const STREAMS_DESCRIBE: &str = "\
+Examples:
+  pinflow streams describe streaming-12ab-pin --region eu-west-1
+  pinflow streams describe --prefix streaming-12ab --connection kinesis.toml
+
+Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
+
+const STREAMS_SPLIT: &str = "\
+Examples:
+  pinflow streams split streaming-12ab-pin shardId-000000000000
+          Split the shard in the middle of its hash keys
+
+Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
+
+const STREAMS_MERGE: &str = "\
+Examples:
+  pinflow streams merge streaming-12ab-pin shardId-000000000001 shardId-000000000002
+
+Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
+
+const STREAMS_SCALE: &str = "\
+Examples:
+  pinflow streams scale streaming-12ab-pin 8
+          Split or merge shards until eight are open
+
+Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
+
+const STREAMS_DELETE: &str = "\
+Examples:
+  pinflow streams delete --region eu-west-1 --prefix streaming-12ab
+          Delete the streams streaming-12ab-pin, -geo and -user with their records
 
 Exit status: 0 done; 1 failed; 2 wrong command line or configuration";

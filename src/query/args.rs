@@ -8,34 +8,34 @@ use pinflow_core::secret::SecretFrom;
 /// Ask a running pinflow that serves over HTTP: `[serve]` in its configuration, or run --listen.
 #[derive(Debug, clap::Args)]
 pub struct QueryArgs {
-    /// Which answer. Without one: lists them with their columns
+    /// The answer to print. Without one, all answers are listed with their columns
     pub answer: Option<String>,
 
-    /// Only rows with this value in a grouping column; the same column again: with one of the values
+    /// Only rows with this value in a grouping column. If a column is given several times, rows with any of its values
     #[arg(value_name = "COLUMN=VALUE", value_parser = parse_filter, requires = "answer", conflicts_with = "follow")]
     pub filter: Vec<(String, String)>,
 
-    /// In which form. By default a table on a terminal, JSON elsewhere; with --follow JSON Lines
+    /// Output format [default: table on a terminal, json elsewhere, ndjson with --follow]
     #[arg(long, value_enum)]
     pub format: Option<QueryFormat>,
 
-    /// Go on with every change, until interrupted
+    /// Print every further change, until interrupted
     #[arg(long, requires = "answer")]
     pub follow: bool,
 
-    /// Only rows that are committed to the tables
+    /// Print the answer of the last committed epoch, which a crash cannot take back
     #[arg(long, requires = "answer")]
     pub durable: bool,
 
-    /// Where the run serves: a URL, HOST:PORT, or the PORT of this machine
+    /// Address of the run's HTTP API: a URL, HOST:PORT, or a PORT of this machine
     #[arg(long, value_name = "URL", env = "PINFLOW_AT", default_value = "http://127.0.0.1:7461", value_parser = parse_server_url)]
     pub at: url::Url,
 
-    /// Where the token comes from: env:NAME or file:PATH. By default env:PINFLOW_TOKEN, if that is set
-    #[arg(long, value_name = "FROM", value_parser = parse_token_source)]
+    /// Where to read the token from [default: env:PINFLOW_TOKEN, if it is set]
+    #[arg(long, value_name = "env:NAME|file:PATH", value_parser = parse_token_source)]
     pub token: Option<SecretFrom>,
 
-    /// Certificates (PEM) to trust beside the system's own
+    /// PEM file with certificates to trust, in addition to the system's
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 }
@@ -43,13 +43,13 @@ pub struct QueryArgs {
 /// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum QueryFormat {
-    /// For people.
+    /// A table to read
     Table,
-    /// One JSON object: rows and what they are as of.
+    /// One JSON object: the rows, and the epoch and time they belong to
     Json,
-    /// A JSON object a line: rows, or changes.
+    /// One JSON object per line: rows, or changes
     Ndjson,
-    /// Comma-separated values.
+    /// Comma-separated values
     Csv,
 }
 

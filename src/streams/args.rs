@@ -11,7 +11,7 @@ use pinflow_kinesis::{KinesisConnection, KinesisConnectionError, StreamSpec};
 /// The names of the three streams, behind the prefix.
 const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 
-/// Make, list, describe, split, merge and delete streams of Amazon Kinesis
+/// Create, list, describe, split, merge and delete streams of Amazon Kinesis
 #[derive(Debug, Clone, clap::Args)]
 pub struct StreamsArgs {
     #[command(subcommand)]
@@ -28,7 +28,7 @@ impl StreamsArgs {
 /// What to do, as it is typed.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub(super) enum StreamsCommand {
-    /// See to it that streams are there; one that is there already must have as many shards
+    /// Create streams. A stream that already exists with the wanted number of shards is a success
     Create {
         #[command(flatten)]
         named: StreamSelection,
@@ -37,55 +37,55 @@ pub(super) enum StreamsCommand {
         #[command(flatten)]
         region: KinesisTarget,
     },
-    /// Names of the streams that may be seen, or of those that begin with the prefix
+    /// List the names of all streams, or of those that begin with a prefix
     List {
-        /// How the names begin
+        /// Only streams whose names begin with this text
         #[arg(long, value_name = "TEXT")]
         prefix: Option<String>,
         #[command(flatten)]
         region: KinesisTarget,
     },
-    /// Shards with their parents and keys, retention, ARN
+    /// Show shards with their parents and hash keys, retention period and ARN
     Describe {
         #[command(flatten)]
         named: StreamSelection,
         #[command(flatten)]
         region: KinesisTarget,
     },
-    /// Split an open shard in two; its records stay in it, and are read before those of its children
+    /// Split an open shard in two. Its records stay in it and are read before those of its children
     Split {
-        /// The stream
+        /// The name of the stream
         stream: String,
-        /// The shard
+        /// The id of the shard
         shard: String,
-        /// The first hash key of the upper one; by default the middle
-        #[arg(long, value_name = "KEY")]
+        /// The first hash key of the upper child [default: the middle of the shard's range]
+        #[arg(long, value_name = "HASH_KEY")]
         at: Option<u128>,
         #[command(flatten)]
         region: KinesisTarget,
     },
-    /// Merge two open shards with adjacent keys into one
+    /// Merge two open shards with adjacent hash keys into one
     Merge {
-        /// The stream
+        /// The name of the stream
         stream: String,
-        /// One shard
+        /// The id of one shard
         one: String,
-        /// The other
+        /// The id of the other shard
         other: String,
         #[command(flatten)]
         region: KinesisTarget,
     },
-    /// Split or merge shards until there are so many
+    /// Split or merge shards until this many are open
     Scale {
-        /// The stream
+        /// The name of the stream
         stream: String,
-        /// Open shards
+        /// How many shards are to be open
         #[arg(value_parser = clap::value_parser!(u32).range(1..))]
         shards: u32,
         #[command(flatten)]
         region: KinesisTarget,
     },
-    /// See to it that streams are not there: their records are gone for good
+    /// Delete streams and all of their records. A stream that does not exist is a success
     Delete {
         #[command(flatten)]
         named: StreamSelection,
@@ -133,16 +133,16 @@ impl StreamsCommand {
 /// How Kinesis is reached. Credentials come from the AWS credential chain.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct KinesisTarget {
-    /// AWS region; by default as AWS_REGION or the profile says
-    #[arg(long, value_name = "REGION", conflicts_with = "connection")]
+    /// AWS region [default: AWS_REGION, or the profile's]
+    #[arg(long, value_name = "AWS_REGION", conflicts_with = "connection")]
     region: Option<String>,
-    /// Another address than Amazon's own
+    /// URL of Kinesis, if it is not Amazon's own
     #[arg(long, value_name = "URL", conflicts_with = "connection")]
     endpoint: Option<String>,
-    /// A pinflow configuration whose kinesis source says how to connect
+    /// Connect as the kinesis source of this configuration does
     #[arg(long, value_name = "FILE.toml")]
     connection: Option<PathBuf>,
-    /// How to print it
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: StreamsFormat,
 }
@@ -150,32 +150,32 @@ pub(super) struct KinesisTarget {
 /// Which streams.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct StreamSelection {
-    /// Streams; with --prefix and no name: pin, geo and user
+    /// Names of streams. With --prefix the default is pin, geo and user
     #[arg(value_name = "STREAM")]
     names: Vec<String>,
-    /// Stands with a dash before every name: streaming-12e255fc4fcd for streaming-12e255fc4fcd-pin
+    /// Put this text and a dash before every name: streaming-12ab makes pin to streaming-12ab-pin
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
 }
 
-/// How to print it.
+/// Output format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum StreamsFormat {
-    /// For people.
+    /// Text to read
     #[default]
     Table,
-    /// One JSON object a stream, a line each.
+    /// One JSON object per stream, each on a line
     Json,
 }
 
 /// What streams are to be like.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct NewStreamOptions {
-    /// Shards of each stream; by default as many as its load asks for (on-demand)
+    /// Number of shards of each stream [default: on-demand, Kinesis adds shards as the load grows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     shards: Option<u32>,
-    /// How long records are kept, hours; by default 24
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(24..=8760))]
+    /// How many hours records are kept, from 24 to 8760 [default: 24]
+    #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(24..=8760))]
     retention_hours: Option<u32>,
 }
 

@@ -30,10 +30,10 @@ pub(super) fn outcome(
 ) -> io::Result<()> {
     let words = match outcome {
         StreamOutcome::Created => "created",
-        StreamOutcome::Exists => "is there already, as it is wanted",
+        StreamOutcome::Exists => "already exists with the wanted settings",
         StreamOutcome::Deleted => "deleted",
-        StreamOutcome::Absent => "was not there",
-        StreamOutcome::Resharded => "its shards are as it is wanted",
+        StreamOutcome::Absent => "did not exist",
+        StreamOutcome::Resharded => "has the wanted number of shards",
     };
     match format {
         StreamsFormat::Table => writeln!(out, "{name}: {words}"),

@@ -188,9 +188,9 @@ impl OtlpClient {
         let was = self.failing.swap(failure.is_some(), Ordering::Relaxed);
         match failure {
             Some(failure) if !was => {
-                tracing::warn!(reason = failure, "the OpenTelemetry collector takes nothing; stderr has all of it");
+                tracing::warn!(reason = failure, "the OpenTelemetry collector accepts nothing; all logs are on stderr");
             }
-            None if was => tracing::info!("the OpenTelemetry collector takes logs and spans again"),
+            None if was => tracing::info!("the OpenTelemetry collector accepts logs and spans again"),
             _ => {}
         }
     }

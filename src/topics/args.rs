@@ -9,7 +9,7 @@ use pinflow_kafka::{KafkaConnection, TopicSpec};
 /// The names of the three streams' topics, behind the prefix.
 const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 
-/// Make, list, describe and delete topics of a Kafka cluster
+/// Create, list, describe and delete topics of a Kafka cluster
 #[derive(Debug, Clone, clap::Args)]
 pub struct TopicsArgs {
     #[command(subcommand)]
@@ -26,24 +26,24 @@ impl TopicsArgs {
 /// What to do, as it is typed.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub(super) enum TopicsCommand {
-    /// See to it that topics are there; one that is there already must be as it is wanted
+    /// Create topics. A topic that already exists with the wanted settings is a success
     Create {
         #[command(flatten)]
         cluster: TopicSelection,
         #[command(flatten)]
         shape: NewTopicOptions,
     },
-    /// Names of the topics that may be seen, or of those that begin with the prefix
+    /// List the names of all visible topics, or of those that begin with a prefix
     List {
         #[command(flatten)]
         cluster: TopicSelection,
     },
-    /// Partitions with leader, replicas, in-sync replicas and offsets, and settings that are not the default
+    /// Show partitions with leader, replicas, in-sync replicas and offsets, and settings that differ from the default
     Describe {
         #[command(flatten)]
         cluster: TopicSelection,
     },
-    /// See to it that topics are not there: their records are gone for good
+    /// Delete topics and all of their records. A topic that does not exist is a success
     Delete {
         #[command(flatten)]
         cluster: TopicSelection,
@@ -72,43 +72,43 @@ impl TopicsCommand {
 /// Which cluster, and which of its topics.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct TopicSelection {
-    /// Topics; with --prefix and no name: pin, geo and user
+    /// Names of topics. With --prefix the default is pin, geo and user
     #[arg(value_name = "TOPIC")]
     names: Vec<String>,
-    /// Brokers of an unencrypted cluster
+    /// Brokers of a cluster without encryption
     #[arg(long, value_name = "HOST:PORT,…", required_unless_present = "connection", conflicts_with = "connection")]
     brokers: Option<String>,
-    /// A pinflow configuration whose kafka source says how to connect: for TLS and SASL
+    /// Connect as the kafka source of this configuration does: for TLS and SASL
     #[arg(long, value_name = "FILE.toml")]
     connection: Option<PathBuf>,
-    /// Stands with a dot before every name: 12e255fc4fcd for 12e255fc4fcd.pin
+    /// Put this text and a dot before every name: 12ab makes pin to 12ab.pin
     #[arg(long, value_name = "ID")]
     pub(super) prefix: Option<String>,
-    /// How to print it
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: TopicsFormat,
 }
 
-/// How to print it.
+/// Output format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum TopicsFormat {
-    /// For people.
+    /// Text to read
     #[default]
     Table,
-    /// One JSON object a topic, a line each.
+    /// One JSON object per topic, each on a line
     Json,
 }
 
 /// What topics are to be like.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct NewTopicOptions {
-    /// Partitions of each topic; by default as the brokers say
+    /// Number of partitions of each topic [default: the brokers' num.partitions]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     partitions: Option<i32>,
-    /// Copies of each partition; by default as the brokers say
+    /// Number of replicas of each partition [default: the brokers' default.replication.factor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=32767))]
     replication: Option<i32>,
-    /// A setting of each topic, such as retention.ms=604800000; may be given several times
+    /// A setting of each topic, such as retention.ms=604800000. Can be repeated
     #[arg(long = "config", value_name = "KEY=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
 }

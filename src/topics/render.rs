@@ -25,9 +25,9 @@ pub(super) fn names<'a>(
 pub(super) fn outcome(name: &str, outcome: TopicOutcome, format: TopicsFormat, out: &mut dyn Write) -> io::Result<()> {
     let words = match outcome {
         TopicOutcome::Created => "created",
-        TopicOutcome::Exists => "is there already, as it is wanted",
+        TopicOutcome::Exists => "already exists with the wanted settings",
         TopicOutcome::Deleted => "deleted",
-        TopicOutcome::Absent => "was not there",
+        TopicOutcome::Absent => "did not exist",
     };
     match format {
         TopicsFormat::Table => writeln!(out, "{name}: {words}"),

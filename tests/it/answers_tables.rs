@@ -166,7 +166,7 @@ fn unwritable_answers_table_does_not_stall_the_run_and_resumes() {
     std::fs::rename(&log, &aside).unwrap();
     std::fs::write(&log, "").unwrap();
     site.grow_to(1.0);
-    until("it says that a table is behind", || said("answers' tables are behind"));
+    until("it says that a table is behind", || said("the tables of answers could not be written"));
     std::fs::remove_file(&log).unwrap();
     std::fs::rename(&aside, &log).unwrap();
     until("it says that they are written again", || said("are written again"));

@@ -120,7 +120,7 @@ fn every_answer_and_rejection_reason_is_documented() {
 /// Every text of the program's sources that begins and ends as asked.
 fn names_in_sources(begins: &str, is_name: fn(char) -> bool) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    let mut folders = vec![root().join("src")];
+    let mut folders = vec![root().join("src"), root().join("crates")];
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
             if path.is_dir() {
@@ -146,4 +146,42 @@ fn every_metric_is_documented() {
     metrics.remove("pinflow_lost");
     assert!(metrics.len() > 20, "the sources name metrics");
     assert_eq!(undocumented(metrics.iter().map(String::as_str), "metrics.md"), [""; 0]);
+}
+
+/// The paths of sources that a text names, such as `crates/engine/src/driver`.
+fn named_source_paths(text: &str) -> BTreeSet<String> {
+    let begins = ["src/", "crates/", "dataflows/", "tests/", "scripts/", "examples/", "benches/"];
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    let mut paths = BTreeSet::new();
+    for word in text.split(|c: char| !is_part(c)).map(|word| word.trim_end_matches(['.', '/'])) {
+        if begins.iter().any(|begin| word.starts_with(begin)) {
+            paths.insert(word.to_owned());
+        }
+    }
+    paths
+}
+
+#[test]
+fn every_source_path_that_a_page_names_exists() {
+    let mut missing = Vec::new();
+    let mut named = 0;
+    for page in pages().iter().filter(|page| !page.ends_with("CHANGELOG.md")) {
+        for path in named_source_paths(&fs::read_to_string(page).expect("a page")) {
+            named += 1;
+            if !root().join(&path).exists() {
+                missing.push(format!("{}: {path}", page.display()));
+            }
+        }
+    }
+    assert!(named > 20, "only {named} paths were found");
+    assert!(missing.is_empty(), "pages name paths that do not exist:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn architecture_lists_every_crate() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("a page");
+    for entry in fs::read_dir(root().join("crates")).expect("a folder of crates") {
+        let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        assert!(page.contains(&format!("\n| `{name}` | ")), "ARCHITECTURE.md does not list the crate {name}");
+    }
 }

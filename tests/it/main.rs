@@ -7,6 +7,8 @@ mod answers_tables;
 mod architecture;
 mod batch;
 mod campaign;
+mod command_line_help;
+mod command_line_page;
 mod competing_writers;
 mod delta;
 mod delta_rs_writes;
@@ -37,6 +39,7 @@ mod objects;
 #[path = "../../dataflows/tests/oracle/mod.rs"]
 mod oracle;
 mod output;
+mod printed_commands;
 mod recordings;
 mod reference;
 mod run_end;

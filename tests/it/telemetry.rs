@@ -172,5 +172,5 @@ fn unreachable_collector_delays_nothing() {
     let mut command = run(place.path(), 300, &url);
     let output = succeed(command.env("RUST_LOG", "warn"));
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.matches("takes nothing").count() <= 2, "once for logs, once for spans: {stderr}");
+    assert!(stderr.matches("collector accepts nothing").count() <= 2, "once for logs, once for spans: {stderr}");
 }

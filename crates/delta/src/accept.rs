@@ -40,7 +40,7 @@ pub enum AcceptError {
     #[error(transparent)]
     Delta(#[from] DeltaError),
     /// Something else is wrong with the tables.
-    #[error("nothing was accepted, for more is wrong than missing rows:\n{}", .0.join("\n"))]
+    #[error("nothing was accepted, because the tables have other problems than missing rows:\n{}", .0.join("\n"))]
     OtherFaults(Vec<String>),
 }
 

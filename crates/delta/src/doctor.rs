@@ -128,7 +128,7 @@ async fn check_unreferenced_files(table: &TableContents) -> Result<TableFinding,
     } else {
         (FindingGrade::Well, "")
     };
-    let what = format!("{files} files of older versions or of nobody, {bytes} bytes{mend}");
+    let what = format!("{files} files that the newest version does not need, {bytes} bytes{mend}");
     Ok(TableFinding { table: Some(table.table), grade, what })
 }
 

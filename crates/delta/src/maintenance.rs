@@ -59,8 +59,8 @@ pub(crate) async fn checkpoint(log: TableLog, table: Table, version: u64, one: A
     let made = tokio::spawn(create_checkpoint(log.clone(), table, version)).await;
     match made {
         Ok(Ok(())) => tracing::debug!("checkpoint of {} at version {version}", log.folder.display()),
-        Ok(Err(error)) => tracing::warn!(table = %log.folder.display(), version, %error, "no checkpoint was made"),
-        Err(error) => tracing::warn!(table = %log.folder.display(), version, %error, "no checkpoint was made"),
+        Ok(Err(error)) => tracing::warn!(table = %log.folder.display(), version, %error, "no checkpoint was written"),
+        Err(error) => tracing::warn!(table = %log.folder.display(), version, %error, "no checkpoint was written"),
     }
 }
 

@@ -39,12 +39,12 @@ pub struct EmitArgs {
     pub topic: Option<String>,
 
     /// How the names of a gateway's topics or streams begin: PREFIX.pin, or PREFIX-pin for Kinesis
-    #[arg(long, value_name = "PREFIX", conflicts_with = "topic", help_heading = "Destination")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "topic", help_heading = "Destination")]
     pub prefix: Option<String>,
 
     /// Key of Kafka and Kinesis messages: ind, none, or a fixed text in which {stream} stands for pin, geo or user
     ///
-    /// The key chooses the partition or shard. Default: ind.
+    /// The key chooses the partition or shard [default: ind].
     #[arg(long, value_name = "ind|none|TEXT", help_heading = "Destination")]
     pub key: Option<String>,
 
@@ -57,14 +57,14 @@ pub struct EmitArgs {
     pub append: bool,
 
     /// Compression: files are named .jsonl.gz or .jsonl.zst, Kafka compresses batches
-    #[arg(long, value_enum, default_value_t = OutputCompression::None, help_heading = "Destination")]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = OutputCompression::None, help_heading = "Destination")]
     pub compress: OutputCompression,
 
     /// Send existing posts instead: a recording, Delta tables, or a MySQL database
     ///
     /// PATH: a folder with pin.jsonl, geo.jsonl and user.jsonl, or one such file, sent line by line; or a folder with the
     /// Delta tables pin, geo and user, or one of them, whose rows are sent as producers would write them.
-    /// mysql://…: draws rows of the three tables, as the original emulator does, until --count draws or a signal.
+    /// mysql://…: draws rows of the three tables, as the posting emulator does, until --count draws or a signal.
     #[arg(long, value_name = "PATH|mysql://USER@HOST:PORT/DATABASE", help_heading = "Source")]
     #[arg(conflicts_with_all = [
         "inds", "order", "malformed", "too_large", "too_many_rows", "wrap", "manifest",
@@ -84,24 +84,24 @@ pub struct EmitArgs {
     pub replace: bool,
 
     /// How rows are drawn from a database
-    #[arg(long, value_enum, default_value_t = DrawMethod::Uniform, help_heading = "Source")]
+    #[arg(long, value_enum, value_name = "METHOD", default_value_t = DrawMethod::Uniform, help_heading = "Source")]
     pub draws: DrawMethod,
 
-    /// Rows in each of the three tables that posts are drawn from (the original has 11,149)
+    /// Rows in each of the three tables that posts are drawn from (the posting emulator has 11,149)
     #[arg(long, value_name = "N", default_value = "11149", value_parser = parse_number, help_heading = "Amount")]
     pub inds: u64,
 
-    /// Number of draws: messages per stream. Default: one per row; from a database, until a signal
+    /// Number of draws: messages per stream [default: one per row, from a database until a signal]
     #[arg(long, alias = "limit", value_name = "N", value_parser = parse_number, help_heading = "Amount")]
     pub count: Option<u64>,
 
-    /// Number of draws to leave out at the beginning
+    /// Number of draws to leave out at the beginning [default: 0]
     #[arg(long, value_name = "N", value_parser = parse_number, help_heading = "Amount")]
     pub skip: Option<u64>,
 
     /// Messages per second over all streams
     ///
-    /// Default: as fast as possible; from a database, the original's pace of zero or one second before each draw.
+    /// Default: as fast as possible. From a database: the posting emulator's pace of zero or one second before each draw.
     #[arg(long, value_name = "N", value_parser = parse_rate, help_heading = "Amount")]
     pub rate: Option<f64>,
 
@@ -111,10 +111,10 @@ pub struct EmitArgs {
     pub streams: Vec<Stream>,
 
     /// Order in which rows are drawn. All streams take the same row in the same draw
-    #[arg(long, value_enum, default_value_t = DrawOrder::Once, help_heading = "Shape")]
+    #[arg(long, value_enum, value_name = "DRAW_ORDER", default_value_t = DrawOrder::Once, help_heading = "Shape")]
     pub order: DrawOrder,
 
-    /// Generates other posts, or draws other rows [default: 100, as the original]
+    /// Seed of the random numbers: another seed generates other posts, or draws other rows [default: 100]
     #[arg(long, value_name = "N", help_heading = "Shape")]
     pub seed: Option<u64>,
 
@@ -131,11 +131,11 @@ pub struct EmitArgs {
     pub too_many_rows: Option<u64>,
 
     /// What surrounds the rows in a message
-    #[arg(long, value_enum, default_value_t = WrapMode::None, help_heading = "Shape")]
+    #[arg(long, value_enum, value_name = "ENVELOPE", default_value_t = WrapMode::None, help_heading = "Shape")]
     pub wrap: WrapMode,
 
     /// How times from a database are written
-    #[arg(long, value_enum, default_value_t = TimeFormat::T, help_heading = "Shape")]
+    #[arg(long, value_enum, value_name = "TIME_FORMAT", default_value_t = TimeFormat::T, help_heading = "Shape")]
     pub times: TimeFormat,
 
     /// Write what was generated to this JSON file: counts by stream, expected rejection and field fault
@@ -146,8 +146,8 @@ pub struct EmitArgs {
     #[arg(long, value_name = "FILE.toml", help_heading = "Connection")]
     pub connection: Option<PathBuf>,
 
-    /// AWS region of Kinesis. Default: AWS_REGION, or the profile's
-    #[arg(long, value_name = "REGION", conflicts_with = "connection", help_heading = "Connection")]
+    /// AWS region of Kinesis [default: AWS_REGION, or the profile's]
+    #[arg(long, value_name = "AWS_REGION", conflicts_with = "connection", help_heading = "Connection")]
     pub region: Option<String>,
 
     /// URL of Kinesis, if it is not Amazon's own
@@ -155,11 +155,11 @@ pub struct EmitArgs {
     pub endpoint: Option<String>,
 
     /// Request format of the gateway: Kafka REST v2, or Kinesis behind Amazon API Gateway
-    #[arg(long, value_enum, default_value_t = GatewayProtocol::Kafka, help_heading = "Connection")]
+    #[arg(long, value_enum, value_name = "PROTOCOL", default_value_t = GatewayProtocol::Kafka, help_heading = "Connection")]
     pub gateway: GatewayProtocol,
 
-    /// Token of the gateway: env:NAME or file:PATH. Default: env:PINFLOW_TOKEN, if it is set
-    #[arg(long, value_name = "FROM", value_parser = parse_secret, help_heading = "Connection")]
+    /// Where to read the gateway's token from [default: env:PINFLOW_TOKEN, if it is set]
+    #[arg(long, value_name = "env:NAME|file:PATH", value_parser = parse_secret, help_heading = "Connection")]
     pub token: Option<SecretFrom>,
 
     /// PEM file with certificates to trust for the gateway, in addition to the system's

@@ -64,9 +64,7 @@ pub enum StreamError {
         fault: KinesisError,
     },
     /// The stream is there, and is another than is wanted.
-    #[error(
-        "stream {stream} is there with {found}, where {wanted} is wanted; delete it, or reshard it (`pinflow streams split`)"
-    )]
+    #[error("stream {stream} exists with {found}, not {wanted}; delete it, or reshard it (`pinflow streams split`)")]
     Other {
         /// The stream.
         stream: String,
@@ -84,7 +82,7 @@ pub enum StreamError {
         what: String,
     },
     /// It took too long.
-    #[error("stream {stream} is not ready after {} s; look again later", STREAM_READY_TIMEOUT.as_secs())]
+    #[error("stream {stream} is not ready after {} s; check again later", STREAM_READY_TIMEOUT.as_secs())]
     Slow {
         /// The stream.
         stream: String,

@@ -25,13 +25,13 @@ const MAX_LOG_LINES: usize = 3;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum StdoutFormat {
-    /// All answers as JSON Lines now and then, and at the end.
+    /// All answers as JSON Lines, every second while something changes, and at the end
     Snapshots,
-    /// Each change of an answer as a JSON line, once its epoch has passed.
+    /// Each change of an answer as a JSON line, after its epoch has passed
     Changes,
-    /// Tables, redrawn on a terminal.
+    /// Tables, redrawn in place on a terminal
     Tables,
-    /// Nothing.
+    /// Nothing
     None,
 }
 

@@ -52,7 +52,7 @@ fn topics_are_created_once_described_and_deleted_once() {
     let deleted = topics(&["delete", "pin", "geo", "--prefix", "made"]);
     assert_eq!((deleted.code, deleted.stdout.as_str()), (0, "made.pin: deleted\nmade.geo: deleted\n"));
     let again = topics(&["delete", "made.pin"]);
-    assert_eq!((again.code, again.stdout.as_str()), (0, "made.pin: was not there\n"));
+    assert_eq!((again.code, again.stdout.as_str()), (0, "made.pin: did not exist\n"));
     assert_eq!(topics(&["list", "--prefix", "made"]).stdout, "made.user\n");
 }
 
@@ -65,7 +65,11 @@ fn topic_with_create_time_is_created_on_request_and_otherwise_reported_as_a_risk
     let made = topics(&asked);
     assert_eq!((made.code, made.stdout.as_str()), (0, "sender-times: created\n"));
     assert_eq!(described(&["sender-times"])[0]["config"]["message.timestamp.type"], "CreateTime");
-    assert_eq!(topics(&asked).stdout, "sender-times: is there already, as it is wanted\n", "that is what is wanted");
+    assert_eq!(
+        topics(&asked).stdout,
+        "sender-times: already exists with the wanted settings\n",
+        "that is what is wanted"
+    );
 
     let again = topics(&["create", "sender-times"]);
     let risk = "risk: topic sender-times: senders set the times of its records (message.timestamp.type=CreateTime)";

@@ -84,7 +84,7 @@ fn start_timestamp_in_the_future_is_waited_for() {
     succeed(site.command(&config).args(["--until-caught-up", "--output", "none"]));
     assert_eq!(rows(&site), 0);
     let live = site.run(&config, &[]);
-    until("it says what it waits for", || live.log().contains("the start lies in the future; waiting for it"));
+    until("it says what it waits for", || live.log().contains("the start is in the future; waiting for it"));
     until("the moment has come", || Timestamp::now() > start + Duration::from_secs(1));
     put_user(&site, 2);
     until("the record is durable", || rows(&site) == 1);

@@ -27,9 +27,9 @@ fn streams_are_created_resharded_and_deleted() {
     let (code, said, _) = made("2");
     assert!(code == 0 && said.matches(": created").count() == 3, "{said}");
     let (code, said, _) = made("2");
-    assert!(code == 0 && said.matches("is there already").count() == 3, "{said}");
+    assert!(code == 0 && said.matches("already exists").count() == 3, "{said}");
     let (code, said, _) = made("3");
-    assert!(code == 1 && said.matches("is there with 2 shards, where 3 is wanted").count() == 3, "{said}");
+    assert!(code == 1 && said.matches("exists with 2 shards, not 3").count() == 3, "{said}");
     let (_, listed, _) = streams(&endpoint, &["list", "--prefix", &site.prefix]);
     assert_eq!(listed.lines().count(), 3, "{listed}");
     let pin = site.stream("pin");
@@ -53,7 +53,7 @@ fn streams_are_created_resharded_and_deleted() {
     let (code, said, _) = deleted();
     assert!(code == 0 && said.matches(": deleted").count() == 3, "{said}");
     let (code, said, _) = deleted();
-    assert!(code == 0 && said.matches("was not there").count() == 3, "{said}");
+    assert!(code == 0 && said.matches("did not exist").count() == 3, "{said}");
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn invalid_source_tables_are_reported_with_a_hint() {
         run(arguments.into_iter().chain(flags.iter().copied()))
     };
     let missing = from(&[]);
-    assert!(missing.code == 1 && missing.stderr.contains("look at table pinterest_data"), "{missing:?}");
+    assert!(missing.code == 1 && missing.stderr.contains("read the keys of table pinterest_data"), "{missing:?}");
     assert!(missing.stderr.contains("--init-mysql makes the three tables"), "{missing:?}");
     database.fill(20);
     database.sql("ALTER TABLE geolocation_data RENAME COLUMN ind TO number");

@@ -94,7 +94,7 @@ fn answers_tables_are_written_to_a_bucket() {
     let more = format!("[answers.delta]\nurl = \"{answers}\"\nchanges = true\nevery_secs = 0.1\n");
     std::fs::write(site.config(), text + &more).unwrap();
     let checked = succeed(with_credentials(pinflow(["check"])).arg(site.config()));
-    assert!(String::from_utf8_lossy(&checked.stdout).contains("answers' tables will be made at s3://"));
+    assert!(String::from_utf8_lossy(&checked.stdout).contains("answers' tables will be created at s3://"));
     let answered = crate::harness::last_snapshot(&succeed(&mut site.run()).stdout);
     // Nothing has changed since: nothing is written.
     let before = site.bucket.keys("answers").len();

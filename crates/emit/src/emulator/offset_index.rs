@@ -151,7 +151,7 @@ async fn query_rows(client: &mut MySqlClient, sql: &str) -> Result<Vec<Vec<TextC
 
 /// Why a table cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("look at table {table}")]
+#[error("read the keys of table {table}")]
 pub(super) struct InspectTableError {
     pub(super) table: &'static str,
     #[source]

@@ -8,9 +8,9 @@ use pinflow_mysql::{ColumnKind, ResultColumn, TextCell};
 /// How times from a database are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum TimeFormat {
-    /// 2020-08-28T03:52:47, as half of the producers write them
+    /// 2020-08-28T03:52:47
     T,
-    /// 2020-08-28 03:52:47, as the others do
+    /// 2020-08-28 03:52:47
     Space,
 }
 

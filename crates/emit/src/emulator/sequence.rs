@@ -15,7 +15,7 @@ const PAUSE_LIMIT_SECS: u32 = 2;
 pub enum DrawMethod {
     /// Any row of the whole table
     Uniform,
-    /// As the original emulator, draw by draw: Python's random numbers, and only the first 11,001 rows of longer tables
+    /// As the posting emulator, draw by draw: Python's random numbers, and only the first 11,001 rows of longer tables
     Original,
 }
 

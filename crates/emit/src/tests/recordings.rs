@@ -88,7 +88,7 @@ fn existing_recording_is_not_changed_without_force() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("user.jsonl"), "{\"ind\":1").unwrap();
     let refused = format!("{:#}", emit(folder.path(), "--inds 10").unwrap_err());
-    assert!(refused.contains("user.jsonl is there already: --force"), "{refused}");
+    assert!(refused.contains("user.jsonl already exists: --force"), "{refused}");
     assert!(!folder.path().join("pin.jsonl").exists(), "a refusal leaves nothing behind");
     let refused = format!("{:#}", emit(folder.path(), "--inds 10 --append").unwrap_err());
     assert!(refused.contains("it ends within a message"), "{refused}");

@@ -158,7 +158,7 @@ impl ConsumerContext for SourceConsumerContext {
             // Only tools that show lag miss them.
             tracing::warn!(%error, hint = "allow Read on the group", "offsets are not committed to the consumer group");
         } else {
-            tracing::debug!("offsets were not told to the consumer group: {error}");
+            tracing::debug!("offsets were not committed to the consumer group: {error}");
         }
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn call_error(name: &str, fault: &KinesisError) -> SourceError {
         (KinesisErrorKind::Missing, _) => SourceError::Changed {
             partition: name.to_owned(),
             what: format!(
-                "it is not there any more ({fault}): the stream was deleted, or the shard has expired. {CHANGED_STREAM_HINT}"
+                "it no longer exists ({fault}): the stream was deleted, or the shard has expired. {CHANGED_STREAM_HINT}"
             ),
         },
         (KinesisErrorKind::Refused, "GetShardIterator") => SourceError::Changed {

@@ -99,7 +99,7 @@ impl StreamFanOut {
     /// A shard's records were pushed.
     fn note_working(&self) {
         if std::mem::take(&mut self.lock_state().is_reported) {
-            tracing::info!(stream = &*self.stream, "records are pushed again");
+            tracing::info!(stream = &*self.stream, "enhanced fan-out delivers records again");
         }
     }
 }

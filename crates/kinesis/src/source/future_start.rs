@@ -22,7 +22,7 @@ impl ShardReader {
         let until_start = || Duration::from_millis(start_ms.saturating_sub(now_ms()));
         if !until_start().is_zero() {
             let seconds = until_start().as_secs_f64();
-            tracing::info!(source = self.buffer.name, seconds, "the start lies in the future; waiting for it");
+            tracing::info!(source = self.buffer.name, seconds, "the start is in the future; waiting for it");
         }
         while !until_start().is_zero() {
             self.backlog = None;

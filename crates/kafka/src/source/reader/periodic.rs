@@ -119,7 +119,7 @@ impl KafkaReader {
                 StallState::Recovered(stood) => tracing::warn!(
                     source = partition.name,
                     seconds = stood.as_secs(),
-                    "a partition stood still though records were there; fetched again, it moves"
+                    "a partition was stalled although it had records; it was assigned again, and reading continues"
                 ),
             }
         }
@@ -158,7 +158,7 @@ impl KafkaReader {
         if list.count() > 0
             && let Err(error) = self.reading.consumer.commit(&list, CommitMode::Async)
         {
-            tracing::debug!("offsets were not told to the consumer group: {error}");
+            tracing::debug!("offsets were not committed to the consumer group: {error}");
         }
         Ok(())
     }
