@@ -1,4 +1,4 @@
-//! Every command printed in the README and the guides parses, and runs if it needs no cloud and no server of others.
+//! Every command printed in the README, the guides and the pages about operations parses, and runs if it needs no cloud and no server of others.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -70,10 +70,10 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The README first, then the guides by name.
+/// The README first, then the guides and the pages about operations by name.
 fn pages() -> Vec<PathBuf> {
-    let guides = fs::read_dir(root().join("docs/guides")).unwrap().map(|entry| entry.unwrap().path());
-    let mut pages: Vec<PathBuf> = guides.collect();
+    let folders = ["docs/guides", "docs/operations"].map(|folder| fs::read_dir(root().join(folder)).unwrap());
+    let mut pages: Vec<PathBuf> = folders.into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
     pages.sort();
     pages.insert(0, root().join("README.md"));
     pages
@@ -146,6 +146,8 @@ fn prepare_folder(folder: &Path) {
     fs::write(folder.join("posts.toml"), posts).unwrap();
     // `scripts/quickstart.sh` is printed first and leaves these tables.
     succeed(pinflow(["run", "examples/quickstart.toml", "--output", "none"]).current_dir(folder));
+    // The tables of the pages about operations.
+    succeed(pinflow(["run", "examples/recordings", "--tables", "data", "--output", "none"]).current_dir(folder));
 }
 
 /// Starts a printed run that serves, on a free port, and waits until it is ready.
