@@ -168,7 +168,10 @@ fn every_source_path_that_a_page_names_exists() {
     for page in pages().iter().filter(|page| !page.ends_with("CHANGELOG.md")) {
         for path in named_source_paths(&fs::read_to_string(page).expect("a page")) {
             named += 1;
-            if !root().join(&path).exists() {
+            // Pages of a folder name its files relative to it. Diagrams name modules without `.rs`.
+            let folders = [root(), page.parent().expect("a folder")];
+            let exists = |folder: &Path| folder.join(&path).exists() || folder.join(format!("{path}.rs")).exists();
+            if !folders.into_iter().any(exists) {
                 missing.push(format!("{}: {path}", page.display()));
             }
         }

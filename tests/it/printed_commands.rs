@@ -34,7 +34,7 @@ const NOT_RUN: &[(&str, &str)] = &[
 ];
 
 /// What is put in place of a printed word, so that a command takes little time and stays in the folder of the test.
-const REPLACED_WORDS: &[(&str, &str)] = &[("1M", "1k"), ("/tmp/big", "big")];
+const REPLACED_WORDS: &[(&str, &str)] = &[("1M", "1k"), ("/tmp/big", "big"), ("/tmp/generated", "generated")];
 
 /// A command that a page prints.
 #[derive(Debug)]
@@ -42,6 +42,7 @@ struct PrintedCommand {
     page: String,
     /// Without comments, with continuation lines joined.
     line: String,
+    /// The words up to a redirection or pipe.
     words: Vec<String>,
 }
 
@@ -125,9 +126,11 @@ fn printed_commands() -> Vec<PrintedCommand> {
     for path in pages() {
         let page = path.strip_prefix(root()).unwrap().display().to_string();
         for line in shell_lines(&fs::read_to_string(&path).unwrap()) {
-            let words = shell_words(&line);
+            let mut words = shell_words(&line);
+            let line = words.join(" ");
+            words.truncate(words.iter().position(|word| word == ">" || word == "|").unwrap_or(words.len()));
             if !words.is_empty() {
-                commands.push(PrintedCommand { page: page.clone(), line: words.join(" "), words });
+                commands.push(PrintedCommand { page: page.clone(), line, words });
             }
         }
     }
