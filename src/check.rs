@@ -46,7 +46,7 @@ enum LocationFault {
     #[error("{place}: {}", missing.join("; "))]
     MissingTables { place: Location, missing: Vec<String> },
     #[error(
-        "{what} cannot be made at {place}: {} is not writable; choose another url or change its permissions",
+        "{what} cannot be created at {place}: {} is not writable; choose another url or change its permissions",
         parent.display()
     )]
     NotCreatable { what: String, place: Location, parent: PathBuf },
@@ -193,7 +193,7 @@ async fn yet_to_be_made(what: &str, place: &Location) -> Result<Option<String>, 
             let (what, parent) = (what.to_owned(), parent.to_owned());
             return Err(LocationFault::NotCreatable { what, place: place.clone(), parent });
         }
-        return Ok(Some(format!("{what} will be made at {place}")));
+        return Ok(Some(format!("{what} will be created at {place}")));
     }
     if access(root, AccessFlags::W_OK).is_err() {
         return Err(LocationFault::NotWritable { what: what.to_owned(), place: place.clone() });
@@ -201,5 +201,5 @@ async fn yet_to_be_made(what: &str, place: &Location) -> Result<Option<String>, 
     let entries = std::fs::read_dir(root);
     let mut entries = entries.map_err(|cause| LocationFault::Unreadable { place: place.clone(), cause })?;
     let is_empty = entries.next().is_none();
-    Ok(is_empty.then(|| format!("{what} will be made in the empty folder {place}")))
+    Ok(is_empty.then(|| format!("{what} will be created in the empty folder {place}")))
 }

@@ -37,7 +37,11 @@ pub async fn publish(
             let behind = failed.len();
             match failed.into_iter().next() {
                 Some(error) if !failing || last => {
-                    tracing::warn!(tables = behind, reason = error_text(&error), "answers' tables are behind");
+                    tracing::warn!(
+                        tables = behind,
+                        reason = error_text(&error),
+                        "the tables of answers could not be written; trying again"
+                    );
                 }
                 None if failing => tracing::info!("the tables of answers are written again"),
                 _ => {}

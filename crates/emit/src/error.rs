@@ -77,7 +77,7 @@ pub enum EmitError {
         stream: String,
     },
     /// A stream cannot be looked at.
-    #[error("look at stream {stream}: {fault}")]
+    #[error("describe stream {stream}: {fault}")]
     StreamUnusable {
         #[allow(missing_docs)]
         stream: String,
@@ -112,7 +112,7 @@ pub enum EmitError {
     #[error("prepare requests")]
     HttpClient(#[source] reqwest::Error),
     /// A file of the recording exists.
-    #[error("{} is there already: --force overwrites it, --append continues it", .0.display())]
+    #[error("{} already exists: --force overwrites it, --append continues it", .0.display())]
     FileExists(PathBuf),
     /// A file, a destination or a thread failed.
     #[error("{what}")]
@@ -133,16 +133,16 @@ pub enum EmitError {
     #[error("{0} holds several streams; they can only go to one place: add --topic NAME")]
     SeveralStreams(String),
     /// A line of `--from` is too long.
-    #[error("line {0} is longer than {LINE_BYTES_MAX} bytes and cannot be sent as it stands")]
+    #[error("line {0} is longer than {LINE_BYTES_MAX} bytes and cannot be sent unchanged")]
     LineTooLong(String),
     /// The tables of the database hold no rows.
     #[error("the tables hold no rows; pinflow emit --init-mysql URL --replace fills them")]
     EmptyTables,
     /// Tables exist that would be replaced.
-    #[error("{} are there already; --replace takes new ones in their place", .0.join(", "))]
+    #[error("{} already exist; --replace replaces them", .0.join(", "))]
     TablesExist(Vec<&'static str>),
     /// A view has the name of a table.
-    #[error("{name} is a {kind}, which nothing here replaces; drop or rename it first")]
+    #[error("{name} is a {kind}, which --replace does not replace; drop or rename it first")]
     NotATable {
         #[allow(missing_docs)]
         name: &'static str,

@@ -157,12 +157,12 @@ fn check_url(url: &Url) -> Result<(), UsageError> {
         )));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(UsageError::new("--to ends with the path of the stage; what stands behind ? or # is not sent"));
+        return Err(UsageError::new("--to ends with the path of the stage; the part after ? or # is not sent"));
     }
     let is_inside = url.path_segments().is_some_and(|mut path| path.any(|part| part == "topics" || part == "streams"));
     if is_inside {
         return Err(UsageError::new(
-            "--to ends before /topics or /streams, as https://HOST/STAGE; --prefix or --topic says which",
+            "--to ends before /topics or /streams, as https://HOST/STAGE; name topics or streams with --prefix or --topic",
         ));
     }
     Ok(())
