@@ -5,15 +5,12 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::config::{Config, SourceConfig};
+use crate::config::Config;
 use pinflow_core::error_text::error_text;
 use pinflow_core::finding::Finding;
 use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_delta::{self as delta, DeltaError};
-use pinflow_files as recording;
 use pinflow_gateway as gateway;
-use pinflow_kafka as kafka;
-use pinflow_kinesis as kinesis;
 use pinflow_storage::{Location, LocationEntries, LocationSpec, StorageError};
 
 /// Why a check could not be finished.
@@ -69,7 +66,7 @@ pub async fn run(config: &Config, out: &mut impl Write) -> Result<usize, CheckEr
     writeln!(out, "ok     configuration of pipeline `{}`", config.pipeline)?;
     let mut looks = Vec::new();
     for source in &config.sources {
-        looks.push(look_at(source, config).await);
+        looks.push(source.check(&config.plan_context()).await);
     }
     if let Some(gateway) = &config.gateway {
         looks.push(gateway::check_backends(gateway, &config.base).await);
@@ -111,49 +108,6 @@ fn told(facts: Result<Vec<String>, LocationFault>, out: &mut impl Write) -> io::
         Ok(facts) => facts.iter().try_for_each(|line| writeln!(out, "ok     {line}")).map(|()| 0),
         Err(error) => writeln!(out, "fault  {}", error_text(&error)).map(|()| 1),
     }
-}
-
-/// What is found of a source without reading on in it.
-async fn look_at(source: &SourceConfig, config: &Config) -> Vec<Finding> {
-    match source {
-        SourceConfig::Recording(recording) => {
-            match recording::plan_anywhere(recording.clone(), &config.base, &config.objects).await {
-                Ok(planned) => planned.check(),
-                Err(error) => vec![Finding::Fault(error_text(&error))],
-            }
-        }
-        SourceConfig::Kafka(source) => {
-            let topics: Vec<String> = source.topics.list_names().iter().map(|(topic, _)| (*topic).to_owned()).collect();
-            // It waits for brokers, on a thread that others need not share.
-            let mut findings = tokio::task::block_in_place(|| {
-                kafka::check_cluster(
-                    &source.connection(),
-                    &config.base,
-                    &topics,
-                    &source.consumer_group(&config.pipeline),
-                )
-            });
-            if !findings.iter().any(|finding| matches!(finding, Finding::Fault(_))) {
-                findings.extend(topic_risks(source.connection(), &topics, config).await);
-            }
-            findings
-        }
-        SourceConfig::Kinesis(source) => {
-            let streams: Vec<String> = source.streams.list_names().iter().map(|(name, _)| (*name).to_owned()).collect();
-            let consumer = source.consumer_name(&config.pipeline);
-            kinesis::check_streams(source.connection(), &streams, consumer.as_deref()).await
-        }
-    }
-}
-
-/// What is risky about the settings of topics that can be read. What may not be looked at is no finding.
-async fn topic_risks(connection: kafka::KafkaConnection, names: &[String], config: &Config) -> Vec<Finding> {
-    let Ok(topics) = kafka::TopicAdmin::connect(connection, &config.base) else { return Vec::new() };
-    let mut risks = Vec::new();
-    for name in names {
-        risks.extend(topics.risk(name).await.ok().flatten().map(Finding::Risk));
-    }
-    risks
 }
 
 /// What is known of the tables without touching them.

@@ -19,6 +19,7 @@ pub mod error;
 pub mod publish;
 pub mod query;
 pub mod run;
+pub mod sources;
 pub mod streams;
 pub mod table;
 pub mod telemetry;

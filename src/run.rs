@@ -13,20 +13,18 @@ use tokio::task::{self, JoinError, JoinSet};
 
 pub use error::RunError;
 
-use crate::config::{Config, SourceConfig, TablesConfig};
+use crate::config::{Config, TablesConfig};
 use crate::publish::publish;
 use crate::telemetry::ProgressReporter;
 use pinflow_archive::ArchiveWriter;
 use pinflow_connect::sink::{NoTables, RawArchive, ResumeState, WindowSink};
+use pinflow_connect::source::source_kind::{PlannedSource, check_unique};
 use pinflow_connect::source::{SourceContext, SourceError};
 use pinflow_delta::answers::AnswerTables;
 use pinflow_delta::{self as delta, DeltaTables};
 use pinflow_engine::{
     Engine, EngineError, EngineMetrics, EpochFrame, RunOutcome, STOP_DEADLINE, wait_for_stop_deadline,
 };
-use pinflow_files::{self as recording, RecordingSource};
-use pinflow_kafka::source::{self as kafka, KafkaSource};
-use pinflow_kinesis::source::{self as kinesis, KinesisSource};
 use pinflow_serving::{
     AnswerHub, HttpServer, ReadConsistency, StdoutClosed, StdoutFormat, StdoutSettings, StdoutWriter,
 };
@@ -307,50 +305,19 @@ async fn open_archive(config: &Config, stalls: StallStatus) -> Result<Option<Box
     Ok(Some(Box::new(ArchiveWriter::open(archive.clone(), &place, stalls).await?)))
 }
 
-/// Everything that is read, before anything of it is.
-struct PlannedSources {
-    recordings: Vec<RecordingSource>,
-    kafkas: Vec<KafkaSource>,
-    kineses: Vec<KinesisSource>,
-}
-
-async fn plan(config: &Config) -> Result<PlannedSources, SourceError> {
-    let Config { base, pipeline, accepted, .. } = config;
-    let mut planned = PlannedSources { recordings: Vec::new(), kafkas: Vec::new(), kineses: Vec::new() };
+/// Plans every source, before anything is read.
+async fn plan(config: &Config) -> Result<Vec<Box<dyn PlannedSource>>, SourceError> {
+    let mut planned = Vec::new();
     for source in &config.sources {
-        match source {
-            SourceConfig::Recording(one) => {
-                planned.recordings.push(recording::plan_anywhere(one.clone(), base, &config.objects).await?);
-            }
-            SourceConfig::Kafka(one) => planned.kafkas.push(kafka::plan((**one).clone(), base, pipeline, accepted)?),
-            SourceConfig::Kinesis(one) => planned.kineses.push(kinesis::plan((**one).clone(), pipeline, accepted)?),
-        }
+        planned.push(source.plan(&config.plan_context()).await?);
     }
-    recording::check_unique(&planned.recordings)?;
-    kafka::check_unique(&planned.kafkas)?;
-    kinesis::check_unique(&planned.kineses)?;
+    check_unique(&planned)?;
     Ok(planned)
-}
-
-impl PlannedSources {
-    fn start(self, feed: &SourceContext) -> Result<Vec<JoinHandle<()>>, SourceError> {
-        let mut threads = Vec::new();
-        for source in self.recordings {
-            threads.extend(source.start(feed)?);
-        }
-        for source in self.kafkas {
-            threads.extend(source.start(feed)?);
-        }
-        for source in self.kineses {
-            threads.extend(source.start(feed)?);
-        }
-        Ok(threads)
-    }
 }
 
 async fn start<S: WindowSink>(
     config: &Config,
-    sources: PlannedSources,
+    sources: Vec<Box<dyn PlannedSource>>,
     (sink, archive): (S, Option<Box<dyn RawArchive>>),
     mut resume: ResumeState,
     frames: mpsc::Sender<EpochFrame>,
@@ -359,7 +326,10 @@ async fn start<S: WindowSink>(
 ) -> Result<RunOutcome, RunError> {
     let (feed, events) = SourceContext::new(FEED_BLOCKS, std::mem::take(&mut resume.positions), stop.clone());
     let feed = feed.with_until_caught_up(config.until_caught_up);
-    let threads = sources.start(&feed)?;
+    let mut threads = Vec::new();
+    for source in sources {
+        threads.extend(source.start(&feed)?);
+    }
     let version = env!("CARGO_PKG_VERSION");
     let GraphOptions { duplicates, ties, top, median } = config.questions;
     tracing::info!(

@@ -66,7 +66,7 @@ fn source_connection<C: DeserializeOwned>(
 ) -> Result<C, Vec<ConfigProblem>> {
     let mut document = ConfigDocument::parse(text);
     let mut sources = document.take_sources();
-    sources.retain(|source| source.kind == kind);
+    sources.retain(|source| source.kind.name == kind);
     let count = sources.len();
     let (Some(mut source), 1) = (sources.pop(), count) else {
         let what =

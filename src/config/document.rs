@@ -5,12 +5,14 @@
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::problem::{ConfigProblem, KeyPlaces};
-use super::schema::{SOURCES, TABLES, TOP};
+use super::schema::{TABLES, TOP};
 use super::suggestion::{KeySuggestion, join, nearest, source_label, suggest};
 use super::value_type::{ConfigKey, ValueType, shorten, type_error};
+use crate::sources::{SOURCES, identify_kind, source_kind};
+use pinflow_connect::source::source_kind::SourceKind;
 use pinflow_core::key_problem::KeyProblem;
 use pinflow_http::parse_listen_address;
 
@@ -30,7 +32,7 @@ pub(super) struct ConfigDocument<'a> {
 pub(super) struct SourceTable<'a> {
     /// Its place in the list.
     pub(super) index: usize,
-    pub(super) kind: &'static str,
+    pub(super) kind: &'static SourceKind,
     pub(super) value: Spanned<DeValue<'a>>,
 }
 
@@ -134,15 +136,14 @@ impl<'a> ConfigDocument<'a> {
     pub(super) fn check_sources(&mut self) -> Vec<SourceTable<'a>> {
         let mut tables = self.take_sources();
         for table in &mut tables {
-            let keys = SOURCES.iter().find(|(kind, _)| *kind == table.kind).map_or(&[][..], |(_, keys)| *keys);
-            self.check_source(table, keys);
+            self.check_source(table, table.kind.keys);
         }
         tables
     }
 
     /// Checks the keys of a source.
     pub(super) fn check_source(&mut self, source: &mut SourceTable<'a>, keys: &'static [ConfigKey]) {
-        let (path, label) = (format!("source.{}", source.index), source_label(source.kind));
+        let (path, label) = (format!("source.{}", source.index), source_label(source.kind.name));
         let start = source.value.span().start;
         if let DeValue::Table(table) = source.value.get_mut() {
             self.check_entries(&path, &label, keys, table, start);
@@ -183,9 +184,9 @@ impl<'a> ConfigDocument<'a> {
             self.report(span.start, &path, "expected a table; write [[source]] and its keys below it");
             return None;
         };
-        let known = || SOURCES.iter().map(|(kind, _)| *kind);
-        let all = "\"recording\", \"kafka\" or \"kinesis\"";
-        let guessed = guess_kind(table);
+        let known = || SOURCES.iter().map(|kind| kind.name);
+        let all = join(&known().map(|name| format!("\"{name}\"")).collect::<Vec<_>>());
+        let guessed = identify_kind(|key| table.contains_key(key));
         let kind = match table.remove("kind") {
             None => {
                 self.report(span.start, &path, &format!("the key `kind` is missing; add kind = {all}"));
@@ -194,14 +195,14 @@ impl<'a> ConfigDocument<'a> {
                 guessed
             }
             Some(value) => match value.get_ref() {
-                DeValue::String(text) => known().find(|kind| kind == text).or_else(|| {
+                DeValue::String(text) => source_kind(text).or_else(|| {
                     let near = nearest(text, known());
                     let values = near.map_or("possible values".to_owned(), |near| {
                         format!("did you mean \"{near}\"? Possible values")
                     });
                     let what = format!("unknown value {text:?}; {values}: {all}");
                     self.report(value.span().start, &format!("{path}.kind"), &what);
-                    near.or(guessed)
+                    near.and_then(source_kind).or(guessed)
                 }),
                 _ => {
                     let what = format!("expected text in quotes; write kind = {all}");
@@ -377,9 +378,18 @@ impl<'a> ConfigDocument<'a> {
 
     /// Reads a value that was checked. What only its type can check (a time, an address) is reported here.
     pub(super) fn read<T: DeserializeOwned>(&mut self, path: &str, value: Spanned<DeValue<'a>>) -> Option<T> {
-        let mut value = value;
+        self.read_with(path, value, |value| T::deserialize(value))
+    }
+
+    /// As [`ConfigDocument::read`], with a function that reads it.
+    pub(super) fn read_with<T>(
+        &mut self,
+        path: &str,
+        mut value: Spanned<DeValue<'a>>,
+        read: impl Fn(ValueDeserializer<'_>) -> Result<T, toml::de::Error>,
+    ) -> Option<T> {
         loop {
-            let error = match T::deserialize(toml::de::ValueDeserializer::from(value.clone())) {
+            let error = match read(ValueDeserializer::from(value.clone())) {
                 Ok(read) => return Some(read),
                 Err(error) => error,
             };
@@ -447,17 +457,6 @@ fn unknown_word(text: &str, words: &[&str], key: &ConfigKey) -> String {
         _ => join(&quoted),
     };
     format!("unknown value {}; {values}: {possible}", shorten(&format!("{text:?}")))
-}
-
-/// The kind that a source without one has by its keys.
-fn guess_kind(table: &DeTable<'_>) -> Option<&'static str> {
-    let has = |key: &str| table.contains_key(key);
-    match () {
-        () if has("brokers") || has("topics") => Some("kafka"),
-        () if has("streams") || has("region") => Some("kinesis"),
-        () if has("path") => Some("recording"),
-        () => None,
-    }
 }
 
 /// Puts a value that is right into a table, so that the rest of it can be read.

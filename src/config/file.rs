@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::Config;
 use super::document::{ConfigDocument, SourceTable};
 use super::other_format::{self, OtherFormat};
 use super::problem::{ConfigProblem, KeyPlaces};
-use super::{Config, SourceConfig};
 use pinflow_core::key_problem::KeyProblem;
 use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_storage::LocationSpec;
@@ -190,11 +190,7 @@ fn read_config<'a>(
     let (mut read, mut indices) = (Vec::new(), Vec::new());
     for SourceTable { index, kind, value } in sources {
         let path = format!("source.{index}");
-        let source = match kind {
-            "recording" => document.read(&path, value).map(SourceConfig::Recording),
-            "kafka" => document.read(&path, value).map(|kafka| SourceConfig::Kafka(Box::new(kafka))),
-            _ => document.read(&path, value).map(|kinesis| SourceConfig::Kinesis(Box::new(kinesis))),
-        };
+        let source = document.read_with(&path, value, kind.read);
         indices.extend(source.is_some().then_some(index));
         read.extend(source);
     }

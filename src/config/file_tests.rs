@@ -7,9 +7,10 @@ use proptest::prelude::*;
 use serde::de::value::Error;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 
-use super::super::schema::{KAFKA_CONNECTION, KINESIS_CONNECTION, OBJECTS, SOURCES, TABLES};
+use super::super::schema::{KAFKA_CONNECTION, KINESIS_CONNECTION, OBJECTS, TABLES};
 use super::super::value_type::{ConfigKey, ValueType};
 use super::*;
+use crate::sources::{SOURCES, source_kind};
 
 /// Wrong configurations, each with its exact messages. A case ends at a line of `=`, its messages follow a line of `-`.
 const WRONG: &str = include_str!("wrong_configurations.txt");
@@ -164,7 +165,7 @@ fn inner(keys: &'static [ConfigKey], name: &str) -> &'static [ConfigKey] {
 #[test]
 fn schema_has_exactly_the_keys_of_the_structs() {
     let table = |name: &str| TABLES.iter().find(|(table, _)| *table == name).unwrap().1;
-    let source = |name: &str| SOURCES.iter().find(|(kind, _)| *kind == name).unwrap().1;
+    let source = |name: &str| source_kind(name).unwrap().keys;
     let (kafka, kinesis, serve, gateway) = (source("kafka"), source("kinesis"), table("serve"), table("gateway"));
     for (keys, fields) in [
         (source("recording"), fields::<pinflow_files::RecordingConfig>()),
@@ -195,7 +196,9 @@ fn schema_has_exactly_the_keys_of_the_structs() {
 #[test]
 fn every_key_is_in_the_reference_of_the_configuration() {
     let page = include_str!("../../docs/reference/configuration.md");
-    let tables = TABLES.iter().chain(SOURCES).flat_map(|(table, keys)| keys.iter().map(move |key| (table, key)));
+    let sources = SOURCES.iter().map(|kind| (kind.name, kind.keys));
+    let tables =
+        TABLES.iter().copied().chain(sources).flat_map(|(table, keys)| keys.iter().map(move |key| (table, key)));
     // A row of a table begins with the key, or with several in a row.
     let has_row = |name: &str| {
         page.lines().filter(|line| line.starts_with('|')).any(|line| {
@@ -215,7 +218,7 @@ fn example_of_every_key_can_be_read() {
         let text = format!("{header}\n{others}{} = {}\n", key.name, key.example);
         assert_eq!(ConfigFile::parse(&text, Path::new("posts.toml")).problems, [], "{text}");
     };
-    for (kind, keys) in SOURCES {
+    for (kind, keys) in SOURCES.iter().map(|kind| (kind.name, kind.keys)) {
         keys.iter().for_each(|key| try_key(&format!("[[source]]\nkind = \"{kind}\""), keys, key));
     }
     for (table, keys) in TABLES {

@@ -15,6 +15,7 @@ mod suggestion;
 mod value_type;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pinflow_dataflows::graph::GraphOptions;
@@ -32,14 +33,13 @@ pub use pinflow_connect::source::AcceptedLoss;
 
 use crate::telemetry::TelemetryConfig;
 use pinflow_archive::ArchiveConfig;
+use pinflow_connect::source::source_kind::{PlanContext, SourceConfig};
 use pinflow_core::key_problem::KeyProblem;
 use pinflow_delta as delta;
 use pinflow_delta::answers::AnswerTablesConfig;
 use pinflow_engine::{CommitPolicy, EngineSettings};
 use pinflow_files::RecordingConfig;
 use pinflow_gateway::GatewayConfig;
-use pinflow_kafka::source::KafkaConfig;
-use pinflow_kinesis::source::KinesisConfig;
 use pinflow_serving::{HttpConfig, StdoutFormat};
 use pinflow_storage::{self as storage, LocationSpec};
 
@@ -56,7 +56,7 @@ pub struct Config {
     /// Names this pipeline's positions in the tables.
     pub pipeline: String,
     /// Where records come from.
-    pub sources: Vec<SourceConfig>,
+    pub sources: Vec<Arc<dyn SourceConfig>>,
     /// What the answers mean.
     pub questions: GraphOptions,
     /// Where rows go; nowhere if absent.
@@ -83,31 +83,6 @@ pub struct Config {
     pub until_caught_up: bool,
     /// Records that may be missing: only ever said on the command line, for one start.
     pub accepted: Vec<AcceptedLoss>,
-}
-
-/// One `[[source]]`.
-#[derive(Debug, Clone)]
-pub enum SourceConfig {
-    /// Recorded files.
-    Recording(RecordingConfig),
-    /// Topics of a Kafka cluster.
-    Kafka(Box<KafkaConfig>),
-    /// Streams of Amazon Kinesis.
-    Kinesis(Box<KinesisConfig>),
-}
-
-impl SourceConfig {
-    fn problems(&self, base: &Path) -> Vec<KeyProblem> {
-        match self {
-            SourceConfig::Recording(recording) => {
-                let path = recording.path.to_str().unwrap_or(".");
-                let wrong = LocationSpec::parse(path, base, "path of a recording").err();
-                wrong.map(|what| KeyProblem::new("path", what)).into_iter().collect()
-            }
-            SourceConfig::Kafka(kafka) => kafka.validate(base),
-            SourceConfig::Kinesis(kinesis) => kinesis.validate(),
-        }
-    }
 }
 
 /// `[tables]`: the Delta tables.
@@ -283,7 +258,7 @@ impl Config {
     pub fn recording(path: &Path) -> Config {
         Config {
             pipeline: "posts".to_owned(),
-            sources: vec![SourceConfig::Recording(RecordingConfig::with_path(path))],
+            sources: vec![Arc::new(RecordingConfig::with_path(path))],
             questions: GraphOptions::default(),
             tables: None,
             archive: None,
@@ -330,7 +305,7 @@ impl Config {
         add("gateway", self.gateway.iter().flat_map(|gateway| gateway.validate(&self.base)).collect());
         add("telemetry", self.telemetry.iter().flat_map(TelemetryConfig::faults).collect());
         for (index, source) in self.sources.iter().enumerate() {
-            add(&format!("source.{index}"), source.problems(&self.base));
+            add(&format!("source.{index}"), source.validate(&self.base));
         }
         problems
     }
@@ -347,6 +322,12 @@ impl Config {
             ConfigUse::Check if !has_source && self.gateway.is_none() => Some(KeyProblem::new("source", NO_SOURCE)),
             _ => None,
         }
+    }
+
+    /// What sources need of the other settings.
+    #[must_use]
+    pub fn plan_context(&self) -> PlanContext<'_> {
+        PlanContext { base: &self.base, pipeline: &self.pipeline, accepted: &self.accepted, objects: &self.objects }
     }
 
     /// How the engine is to run.

@@ -2,8 +2,9 @@
 
 use strsim::damerau_levenshtein;
 
-use super::schema::{SOURCES, TABLES, TOP};
+use super::schema::{TABLES, TOP};
 use super::value_type::{ConfigKey, ValueType};
+use crate::sources::SOURCES;
 
 /// The known word that `written` is most likely meant to be, if one is near.
 pub(super) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
@@ -77,7 +78,7 @@ fn home(label: &str) -> String {
 /// Every table that a key can be in, with the name that errors give it.
 fn all_tables() -> Vec<(String, &'static [ConfigKey])> {
     let mut all = vec![(String::new(), TOP)];
-    all.extend(SOURCES.iter().map(|(kind, keys)| (source_label(kind), *keys)));
+    all.extend(SOURCES.iter().map(|kind| (source_label(kind.name), kind.keys)));
     for (name, keys) in TABLES {
         let inner = keys.iter().filter_map(|key| match key.value {
             ValueType::Table(keys) if *name == "answers" => Some((format!("[{name}.{}]", key.name), keys)),

@@ -36,7 +36,7 @@ const CRATES: Rules = &[
     ("terminal", &[]),
     ("aws", &["core"]),
     ("storage", &["aws", "core"]),
-    ("connect", &["core"]),
+    ("connect", &["core", "storage"]),
     ("archive", &["connect", "core", "storage"]),
     ("files", &["archive", "connect", "core", "storage"]),
     ("kafka", &["aws", "connect", "core"]),
@@ -52,7 +52,8 @@ const CRATES: Rules = &[
 
 /// Modules of `src`, the program, and which of one another they may name. Crates are not restricted here.
 const PROGRAM_MODULES: Rules = &[
-    ("config", &["telemetry"]),
+    ("sources", &[]),
+    ("config", &["sources", "telemetry"]),
     ("telemetry", &[]),
     ("publish", &[]),
     ("delta_exit_code", &[]),

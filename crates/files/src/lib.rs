@@ -14,6 +14,7 @@
 mod archive_reader;
 mod compression;
 mod config;
+mod config_keys;
 mod file_cursor;
 mod file_discovery;
 mod file_reader;
@@ -31,6 +32,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use async_trait::async_trait;
 use pinflow_dataflows::ingest::StreamHint;
 
 pub use config::{RecordingConfig, StreamSetting};
@@ -45,9 +47,12 @@ use unread_report::UnreadReport;
 
 use pinflow_connect::source::backlog::BacklogReport;
 use pinflow_connect::source::reader_thread::{ReaderExit, spawn_reader, spawn_thread};
+use pinflow_connect::source::source_kind::{PlanContext, PlannedSource, SourceConfig, SourceKind};
 use pinflow_connect::source::{SourceContext, SourceError};
+use pinflow_core::error_text::error_text;
 use pinflow_core::file_limit;
 use pinflow_core::finding::Finding;
+use pinflow_core::key_problem::KeyProblem;
 use pinflow_storage::{Location, LocationSpec, StorageConnection};
 
 /// The approximate size of a block in bytes.
@@ -59,6 +64,14 @@ pub const READERS_MAX: usize = 8;
 
 /// The approximate size of a block in bytes when records are rate-limited: it is split further anyway.
 const PACED_BLOCK_BYTES: usize = 32 << 10;
+
+/// Recorded files as a source.
+pub const SOURCE_KIND: SourceKind = SourceKind {
+    name: "recording",
+    keys: config_keys::RECORDING_KEYS,
+    identifying_keys: &["path"],
+    read: SourceKind::read_as::<RecordingConfig>,
+};
 
 /// A recording whose files were found. It is ready to be read.
 #[derive(Debug)]
@@ -151,26 +164,42 @@ fn check_name(config: &RecordingConfig) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// Checks that no two partitions of these sources can ever have the same name.
-///
-/// Sources with different `name`s never share partition names. Sources with the same name or none may: only single files
-/// with different file names are safe, since a folder could get a file of any name.
-///
-/// # Errors
-/// [`SourceError::Unusable`] with a line for each pair of sources.
-pub fn check_unique(sources: &[RecordingSource]) -> Result<(), SourceError> {
-    let mut faults = Vec::new();
-    for (at, one) in sources.iter().enumerate() {
-        for other in &sources[at + 1..] {
-            if one.may_share_names_with(other) {
-                let (one, other) = (one.path.display(), other.path.display());
-                faults.push(format!(
-                    "{one} and {other}: their files could have the same `_source`; give each recording a different `name`"
-                ));
-            }
+#[async_trait]
+impl SourceConfig for RecordingConfig {
+    fn validate(&self, base: &Path) -> Vec<KeyProblem> {
+        let path = self.path.to_str().unwrap_or(".");
+        let wrong = LocationSpec::parse(path, base, "path of a recording").err();
+        wrong.map(|what| KeyProblem::new("path", what)).into_iter().collect()
+    }
+
+    async fn check(&self, context: &PlanContext<'_>) -> Vec<Finding> {
+        match plan_anywhere(self.clone(), context.base, context.objects).await {
+            Ok(planned) => planned.check(),
+            Err(error) => vec![Finding::Fault(error_text(&error))],
         }
     }
-    if faults.is_empty() { Ok(()) } else { Err(SourceError::Unusable(faults.join("\n"))) }
+
+    async fn plan(&self, context: &PlanContext<'_>) -> Result<Box<dyn PlannedSource>, SourceError> {
+        Ok(Box::new(plan_anywhere(self.clone(), context.base, context.objects).await?))
+    }
+}
+
+impl PlannedSource for RecordingSource {
+    /// Recordings with different `name`s never share partition names. Recordings with the same name or none may: only
+    /// single files with different file names are safe, since a folder could get a file of any name.
+    fn name_conflicts(&self, other: &dyn PlannedSource) -> Vec<String> {
+        let Some(other) = other.downcast_ref().filter(|other| self.may_share_names_with(other)) else {
+            return Vec::new();
+        };
+        let (one, other) = (self.path.display(), other.path.display());
+        vec![format!(
+            "{one} and {other}: their files could have the same `_source`; give each recording a different `name`"
+        )]
+    }
+
+    fn start(self: Box<Self>, context: &SourceContext) -> Result<Vec<JoinHandle<()>>, SourceError> {
+        RecordingSource::start(*self, context)
+    }
 }
 
 impl RecordingSource {

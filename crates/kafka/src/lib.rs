@@ -17,6 +17,7 @@
 
 mod check;
 mod client_context;
+pub mod config_keys;
 mod connection;
 mod iam;
 mod metadata;

@@ -8,7 +8,11 @@ use pinflow_core::finding::Finding;
 
 /// Looks at streams, and reads of each as much as shows that it may be read; changes nothing. `consumer` is the name of
 /// the consumer to which records are to be pushed.
-pub async fn check_streams(connection: KinesisConnection, streams: &[String], consumer: Option<&str>) -> Vec<Finding> {
+pub(super) async fn check_streams(
+    connection: KinesisConnection,
+    streams: &[String],
+    consumer: Option<&str>,
+) -> Vec<Finding> {
     let mut findings: Vec<_> = connection.warnings().into_iter().map(Finding::Risk).collect();
     let shown = connection.display_name();
     let api = match KinesisApi::connect(connection).await {

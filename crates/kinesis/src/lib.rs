@@ -15,6 +15,7 @@
 
 mod api;
 mod check;
+pub mod config_keys;
 mod connection;
 mod error;
 mod fan_out;
@@ -23,7 +24,6 @@ pub mod source;
 mod stream_admin;
 
 pub use api::{IteratorStart, KinesisApi, KinesisRecord, PutEntry, PutResult, ShardBatch, ShardInfo, StreamSummary};
-pub use check::check_streams;
 pub use connection::{KinesisConnection, KinesisConnectionError};
 pub use error::{KinesisError, KinesisErrorKind};
 pub use fan_out::ShardSubscription;

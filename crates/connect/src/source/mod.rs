@@ -9,6 +9,7 @@ mod arrival_time;
 pub mod backlog;
 pub mod block_builder;
 pub mod reader_thread;
+pub mod source_kind;
 pub mod topic_map;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 use serde::Deserialize;
 
-use super::SourceError;
+use crate::config_key::{ConfigKey, ValueType};
 use pinflow_core::key_problem::KeyProblem;
 
 /// Names of topics or streams, by the posts that they contain.
@@ -22,6 +22,15 @@ pub struct TopicMap {
     /// Posts of any stream. The partition key of each post tells its stream. For Kinesis only.
     pub routed: Option<String>,
 }
+
+/// The keys of a [`TopicMap`] in a configuration.
+pub const NAME_KEYS: &[ConfigKey] = &[
+    ConfigKey::optional("pin", ValueType::Text, "\"pin\""),
+    ConfigKey::optional("geo", ValueType::Text, "\"geo\""),
+    ConfigKey::optional("user", ValueType::Text, "\"user\""),
+    ConfigKey::optional("auto", ValueType::Text, "\"posts\""),
+    ConfigKey::optional("routed", ValueType::Text, "\"posts\""),
+];
 
 /// What the names refer to, and the rules for them.
 #[derive(Debug, Clone, Copy)]
@@ -94,21 +103,13 @@ impl TopicMap {
     }
 }
 
-/// Checks that no two of these sources read the same name: their rows would have the same `_source`.
-///
-/// # Errors
-/// [`SourceError::Unusable`] with a line for each name that is read twice.
-pub fn check_unique<'a>(sources: impl Iterator<Item = &'a TopicMap>, kind: NameKind) -> Result<(), SourceError> {
-    let names = sources.flat_map(TopicMap::list_names).map(|(name, _)| name).collect();
-    let word = kind.word;
-    let problems: Vec<String> = duplicates(names)
-        .into_iter()
+/// A line for each name that two sources of one kind both read: their rows would have the same `_source`.
+#[must_use]
+pub fn shared_names(one: &TopicMap, other: &TopicMap, kind: NameKind) -> Vec<String> {
+    let (word, others) = (kind.word, other.list_names());
+    let names = one.list_names().into_iter().map(|(name, _)| name);
+    let shared = names.filter(|name| others.iter().any(|(other, _)| other == name));
+    shared
         .map(|name| format!("{word} {name} is read by two sources, so their rows would have the same `_source`; read it with one source"))
-        .collect();
-    if problems.is_empty() { Ok(()) } else { Err(SourceError::Unusable(problems.join("\n"))) }
-}
-
-fn duplicates(mut names: Vec<&str>) -> Vec<&str> {
-    names.sort_unstable();
-    names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
+        .collect()
 }

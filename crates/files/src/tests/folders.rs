@@ -6,8 +6,9 @@ use std::path::Path;
 use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 
-use super::super::{RecordingConfig, StreamSetting, check_unique, plan};
+use super::super::{RecordingConfig, RecordingSource, StreamSetting, plan};
 use super::harness::{SMALL, SourceRun, TestCompression, read, recording};
+use pinflow_connect::source::source_kind::{PlannedSource, check_unique};
 use pinflow_core::finding::Finding;
 use pinflow_core::position::ResumePositions;
 
@@ -144,6 +145,10 @@ fn unusable_files_are_reported_by_name() {
     }
 }
 
+fn planned<const N: usize>(sources: [RecordingSource; N]) -> Vec<Box<dyn PlannedSource>> {
+    sources.into_iter().map(|source| Box::new(source) as Box<dyn PlannedSource>).collect()
+}
+
 #[test]
 fn recordings_with_possibly_equal_partition_names_are_refused() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -156,12 +161,12 @@ fn recordings_with_possibly_equal_partition_names_are_refused() {
             .unwrap()
     };
     let (folder, pin, geo) = (one.path(), one.path().join("pin.jsonl"), other.path().join("geo.jsonl"));
-    assert!(check_unique(&[recording(folder), recording(other.path())]).is_err());
-    assert!(check_unique(&[named(folder, "a"), named(other.path(), "a")]).is_err());
-    assert!(check_unique(&[recording(&other.path().join("pin.jsonl")), recording(&pin)]).is_err());
-    assert!(check_unique(&[recording(folder), recording(&geo)]).is_err());
-    assert!(check_unique(&[recording(&pin), recording(&geo)]).is_ok());
-    assert!(check_unique(&[recording(folder), named(other.path(), "a"), named(other.path(), "b")]).is_ok());
+    assert!(check_unique(&planned([recording(folder), recording(other.path())])).is_err());
+    assert!(check_unique(&planned([named(folder, "a"), named(other.path(), "a")])).is_err());
+    assert!(check_unique(&planned([recording(&other.path().join("pin.jsonl")), recording(&pin)])).is_err());
+    assert!(check_unique(&planned([recording(folder), recording(&geo)])).is_err());
+    assert!(check_unique(&planned([recording(&pin), recording(&geo)])).is_ok());
+    assert!(check_unique(&planned([recording(folder), named(other.path(), "a"), named(other.path(), "b")])).is_ok());
 }
 
 #[test]

@@ -96,8 +96,7 @@ impl KafkaConfig {
     }
 
     /// Returns every problem with a hint. `base` resolves relative paths.
-    #[must_use]
-    pub fn validate(&self, base: &Path) -> Vec<KeyProblem> {
+    pub(super) fn problems(&self, base: &Path) -> Vec<KeyProblem> {
         let mut faults = self.connection().validate(base);
         faults.extend(self.topics.validate(KIND).into_iter().map(|problem| problem.within("topics")));
         if !(0.05..=30.0).contains(&self.watch_secs) {
@@ -131,7 +130,7 @@ mod tests {
         assert!(config("").is_err());
         assert!(config("topics = { pins = 'a' }").is_err());
         assert!(config("topics = { pin = 'a' }\nbroker = 'b'").is_err());
-        let faults = |text: &str| config(text).unwrap().validate(Path::new(""));
+        let faults = |text: &str| config(text).unwrap().problems(Path::new(""));
         assert_eq!(faults("topics = {}").len(), 1);
         assert_eq!(faults("topics = { pin = 'a', geo = 'a' }").len(), 1);
         assert_eq!(faults("topics = { routed = 'a' }").len(), 1);

@@ -31,6 +31,8 @@ use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 pub use config::{KafkaConfig, KafkaStart};
 
 use consumer::KafkaCluster;
@@ -41,60 +43,86 @@ use topic_monitor::TopicMonitor;
 
 use pinflow_connect::source::backlog::BacklogReport;
 pub use pinflow_connect::source::reader_thread::{ReaderExit, spawn_reader, spawn_thread};
+use pinflow_connect::source::source_kind::{PlanContext, PlannedSource, SourceConfig, SourceKind};
 use pinflow_connect::source::topic_map;
 use pinflow_connect::source::{AcceptedLoss, SourceContext, SourceError};
 use pinflow_core::key_problem::KeyProblem;
 
+use crate::{Finding, KafkaConnection, TopicAdmin, check_cluster};
+
+/// Kafka topics as a source.
+pub const SOURCE_KIND: SourceKind = SourceKind {
+    name: "kafka",
+    keys: crate::config_keys::SOURCE_KEYS,
+    identifying_keys: &["brokers", "topics"],
+    read: SourceKind::read_as::<KafkaConfig>,
+};
+
 /// Topics of a cluster, ready to be read. No broker was asked yet.
 #[derive(Debug)]
-pub struct KafkaSource {
+struct KafkaSource {
     cluster: KafkaCluster,
     config: KafkaConfig,
     accepted: Vec<AcceptedLoss>,
 }
 
-/// Takes a configuration. `base` is what relative paths are relative to; `pipeline` names the consumer group that
-/// offsets are told to; `accepted` are ranges that may be missing.
-///
-/// # Errors
-/// [`SourceError::Misconfigured`] with every fault, a line each.
-pub fn plan(
-    config: KafkaConfig,
-    base: &Path,
-    pipeline: &str,
-    accepted: &[AcceptedLoss],
-) -> Result<KafkaSource, SourceError> {
-    let faults = config.validate(base);
-    if !faults.is_empty() {
-        return Err(SourceError::Misconfigured(KeyProblem::texts(&faults).join("\n")));
+#[async_trait]
+impl SourceConfig for KafkaConfig {
+    fn validate(&self, base: &Path) -> Vec<KeyProblem> {
+        self.problems(base)
     }
-    let group = config.consumer_group(pipeline);
-    let cluster = KafkaCluster { connection: config.connection(), base: base.to_owned(), group };
-    let names: Vec<String> = config.topics.list_names().iter().map(|(topic, _)| format!("kafka/{topic}/")).collect();
-    let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));
-    let accepted = accepted.iter().filter(ours).cloned().collect();
-    Ok(KafkaSource { cluster, config, accepted })
+
+    async fn check(&self, context: &PlanContext<'_>) -> Vec<Finding> {
+        let topics: Vec<String> = self.topics.list_names().iter().map(|(topic, _)| (*topic).to_owned()).collect();
+        let group = self.consumer_group(context.pipeline);
+        // It waits for brokers, on a thread that others need not share.
+        let mut findings =
+            tokio::task::block_in_place(|| check_cluster(&self.connection(), context.base, &topics, &group));
+        if !findings.iter().any(|finding| matches!(finding, Finding::Fault(_))) {
+            findings.extend(topic_risks(self.connection(), &topics, context.base).await);
+        }
+        findings
+    }
+
+    async fn plan(&self, context: &PlanContext<'_>) -> Result<Box<dyn PlannedSource>, SourceError> {
+        let problems = self.problems(context.base);
+        if !problems.is_empty() {
+            return Err(SourceError::Misconfigured(KeyProblem::texts(&problems).join("\n")));
+        }
+        let group = self.consumer_group(context.pipeline);
+        let cluster = KafkaCluster { connection: self.connection(), base: context.base.to_owned(), group };
+        let names: Vec<String> = self.topics.list_names().iter().map(|(topic, _)| format!("kafka/{topic}/")).collect();
+        let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));
+        let accepted = context.accepted.iter().filter(ours).cloned().collect();
+        Ok(Box::new(KafkaSource { cluster, config: self.clone(), accepted }))
+    }
 }
 
-/// Checks that no two partitions of these sources have the same name.
-///
-/// # Errors
-/// [`SourceError::Unusable`] with every topic that is read twice, a line each.
-pub fn check_unique(sources: &[KafkaSource]) -> Result<(), SourceError> {
-    topic_map::check_unique(sources.iter().map(|source| &source.config.topics), config::KIND)
+/// What is risky about the settings of topics that can be read. What may not be described is no finding.
+async fn topic_risks(connection: KafkaConnection, names: &[String], base: &Path) -> Vec<Finding> {
+    let Ok(topics) = TopicAdmin::connect(connection, base) else { return Vec::new() };
+    let mut risks = Vec::new();
+    for name in names {
+        risks.extend(topics.risk(name).await.ok().flatten().map(Finding::Risk));
+    }
+    risks
 }
 
-impl KafkaSource {
-    /// Starts reading into the feed; the threads end when the run is stopped, or on a failure, which they tell the feed.
-    /// The source ends by itself only where the run ends with what is there.
-    ///
-    /// # Errors
-    /// If the system gives no thread.
-    pub fn start(self, context: &SourceContext) -> Result<Vec<JoinHandle<()>>, SourceError> {
+impl PlannedSource for KafkaSource {
+    fn name_conflicts(&self, other: &dyn PlannedSource) -> Vec<String> {
+        let other = other.downcast_ref::<KafkaSource>();
+        other.map_or_else(Vec::new, |other| {
+            topic_map::shared_names(&self.config.topics, &other.config.topics, config::KIND)
+        })
+    }
+
+    fn start(self: Box<Self>, context: &SourceContext) -> Result<Vec<JoinHandle<()>>, SourceError> {
         let what = format!("kafka at {}", self.config.brokers);
         Ok(vec![spawn_reader("kafka".to_owned(), context, what, move |context, backlog| self.read(context, backlog))?])
     }
+}
 
+impl KafkaSource {
     fn read(self, context: &SourceContext, backlog: &mut BacklogReport) -> Result<(), ReaderExit> {
         let (reader, monitor) = (self.cluster.create_reader()?, self.cluster.create_monitor()?);
         let topics = self.config.topics.list_names().into_iter();

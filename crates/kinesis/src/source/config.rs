@@ -133,8 +133,7 @@ impl KinesisConfig {
     }
 
     /// What is wrong, each with its mend.
-    #[must_use]
-    pub fn validate(&self) -> Vec<KeyProblem> {
+    pub(super) fn problems(&self) -> Vec<KeyProblem> {
         let mut faults = self.connection().validate();
         faults.extend(self.streams.validate(KIND).into_iter().map(|problem| problem.within("streams")));
         match (&self.streams.routed, &self.partition_keys) {
@@ -213,7 +212,7 @@ mod tests {
         assert!(config("").is_err());
         assert!(config("streams = { pins = 'a' }").is_err());
         assert!(config("streams = { pin = 'a' }\nregions = 'b'").is_err());
-        let faults = |text: &str| config(text).unwrap().validate();
+        let faults = |text: &str| config(text).unwrap().problems();
         assert_eq!(faults("streams = {}").len(), 1);
         assert_eq!(faults("streams = { pin = 'a', geo = 'a' }").len(), 1);
         assert_eq!(faults("streams = { pin = 'a b', geo = '' }\nwatch_secs = 0").len(), 3);

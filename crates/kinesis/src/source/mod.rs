@@ -37,11 +37,13 @@ mod simulation;
 mod stream_reader;
 mod subscription;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::future::try_join_all;
 use tokio::sync::Semaphore;
 
@@ -52,60 +54,75 @@ use shard_reader::KinesisContext;
 use stream_reader::{StreamPlan, StreamReader};
 
 use crate::KinesisApi;
+use crate::check::check_streams;
 pub use pinflow_connect::source::reader_thread::{ReaderExit, spawn_thread};
+use pinflow_connect::source::source_kind::{PlanContext, PlannedSource, SourceConfig, SourceKind};
 use pinflow_connect::source::topic_map;
 use pinflow_connect::source::{AcceptedLoss, SourceContext, SourceError};
+use pinflow_core::finding::Finding;
 use pinflow_core::key_problem::KeyProblem;
 
 /// Answers that one source may hold in memory at once.
 pub const MAX_BATCHES_IN_MEMORY: usize = 8;
 
+/// Kinesis streams as a source.
+pub const SOURCE_KIND: SourceKind = SourceKind {
+    name: "kinesis",
+    keys: crate::config_keys::SOURCE_KEYS,
+    identifying_keys: &["streams", "region"],
+    read: SourceKind::read_as::<KinesisConfig>,
+};
+
 /// Streams of a region, ready to be read. No call was made yet.
 #[derive(Debug)]
-pub struct KinesisSource {
+struct KinesisSource {
     config: KinesisConfig,
     /// The name of the consumer to which records are pushed.
     consumer: Option<Arc<str>>,
     accepted: Vec<AcceptedLoss>,
 }
 
-/// Takes a configuration; `accepted` are ranges that may be missing.
-///
-/// # Errors
-/// [`SourceError::Misconfigured`] with every fault, a line each.
-pub fn plan(config: KinesisConfig, pipeline: &str, accepted: &[AcceptedLoss]) -> Result<KinesisSource, SourceError> {
-    let faults = config.validate();
-    if !faults.is_empty() {
-        return Err(SourceError::Misconfigured(KeyProblem::texts(&faults).join("\n")));
+#[async_trait]
+impl SourceConfig for KinesisConfig {
+    fn validate(&self, _: &Path) -> Vec<KeyProblem> {
+        self.problems()
     }
-    let names: Vec<String> =
-        config.streams.list_names().iter().map(|(stream, _)| format!("kinesis/{stream}/")).collect();
-    let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));
-    let accepted = accepted.iter().filter(ours).cloned().collect();
-    let consumer = config.consumer_name(pipeline).map(Arc::from);
-    Ok(KinesisSource { config, consumer, accepted })
+
+    async fn check(&self, context: &PlanContext<'_>) -> Vec<Finding> {
+        let streams: Vec<String> = self.streams.list_names().iter().map(|(name, _)| (*name).to_owned()).collect();
+        check_streams(self.connection(), &streams, self.consumer_name(context.pipeline).as_deref()).await
+    }
+
+    async fn plan(&self, context: &PlanContext<'_>) -> Result<Box<dyn PlannedSource>, SourceError> {
+        let problems = self.problems();
+        if !problems.is_empty() {
+            return Err(SourceError::Misconfigured(KeyProblem::texts(&problems).join("\n")));
+        }
+        let names: Vec<String> =
+            self.streams.list_names().iter().map(|(stream, _)| format!("kinesis/{stream}/")).collect();
+        let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));
+        let accepted = context.accepted.iter().filter(ours).cloned().collect();
+        let consumer = self.consumer_name(context.pipeline).map(Arc::from);
+        Ok(Box::new(KinesisSource { config: self.clone(), consumer, accepted }))
+    }
 }
 
-/// Checks that no two shards of these sources have the same name.
-///
-/// # Errors
-/// [`SourceError::Unusable`] with every stream that is read twice, a line each.
-pub fn check_unique(sources: &[KinesisSource]) -> Result<(), SourceError> {
-    topic_map::check_unique(sources.iter().map(|source| &source.config.streams), config::KIND)
-}
+impl PlannedSource for KinesisSource {
+    fn name_conflicts(&self, other: &dyn PlannedSource) -> Vec<String> {
+        let other = other.downcast_ref::<KinesisSource>();
+        other.map_or_else(Vec::new, |other| {
+            topic_map::shared_names(&self.config.streams, &other.config.streams, config::KIND)
+        })
+    }
 
-impl KinesisSource {
-    /// Starts reading into the feed; the thread ends when the run is stopped, or on a failure, which it tells the feed.
-    /// The source ends by itself only where the run ends with what is there.
-    ///
-    /// # Errors
-    /// If the system gives no thread.
-    pub fn start(self, context: &SourceContext) -> Result<Vec<JoinHandle<()>>, SourceError> {
+    fn start(self: Box<Self>, context: &SourceContext) -> Result<Vec<JoinHandle<()>>, SourceError> {
         let what = self.config.connection().display_name();
         context.expect_backlog();
         Ok(vec![spawn_thread("kinesis".to_owned(), context, what, move |context| self.read(context))?])
     }
+}
 
+impl KinesisSource {
     fn read(self, context: &SourceContext) -> Result<(), ReaderExit> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime =

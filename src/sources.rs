@@ -1,0 +1,19 @@
+//! The kinds of sources. A new one is a crate that exports a [`SourceKind`], and a line here.
+
+use pinflow_connect::source::source_kind::SourceKind;
+
+/// Every kind of source, in the order in which errors list them.
+pub const SOURCES: &[SourceKind] =
+    &[pinflow_files::SOURCE_KIND, pinflow_kafka::source::SOURCE_KIND, pinflow_kinesis::source::SOURCE_KIND];
+
+/// The kind with this name.
+#[must_use]
+pub fn source_kind(name: &str) -> Option<&'static SourceKind> {
+    SOURCES.iter().find(|kind| kind.name == name)
+}
+
+/// The kind that a table without `kind` is, by its keys.
+#[must_use]
+pub fn identify_kind(has_key: impl Fn(&str) -> bool) -> Option<&'static SourceKind> {
+    SOURCES.iter().find(|kind| kind.identifying_keys.iter().any(|key| has_key(key)))
+}
