@@ -1,41 +1,39 @@
-//! Replays a recorded folder through the library and prints every answer as of the end.
+//! Replays a recorded folder, or runs a configuration, and prints every answer as of the end.
 //!
 //! ```text
 //! cargo run --release --example replay -- examples/recordings
 //! ```
 
-#![allow(clippy::print_stdout, reason = "an example shows what it has")]
-
+use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
 
-use pinflow::config::Config;
-use pinflow::run::run_with;
-use pinflow_engine::EngineMetrics;
-use pinflow_serving::AnswerView;
-use tokio::sync::{mpsc, watch};
+use pinflow::Pipeline;
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let folder = std::env::args().nth(1).unwrap_or_else(|| "examples/recordings".to_owned());
-    let config = Config::recording(Path::new(&folder));
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let source = std::env::args().nth(1).unwrap_or_else(|| "examples/recordings".to_owned());
+    replay(Path::new(&source), &mut io::stdout().lock())
+}
 
-    // Each frame is one epoch that has passed the whole graph: apply it, and all answers are as of that epoch.
-    let (frames, mut passed) = mpsc::channel(16);
-    let (_stop, stopped) = watch::channel(false);
-    let running = tokio::spawn(run_with(config, frames, stopped, Arc::new(EngineMetrics::default())));
-    let mut view = AnswerView::default();
-    while let Some(frame) = passed.recv().await {
-        view.apply(&frame);
+/// Runs a folder or a configuration to its end, and writes all answers as of the last epoch.
+pub(crate) fn replay(source: &Path, out: &mut impl Write) -> Result<(), Box<dyn std::error::Error>> {
+    let is_config = source.extension().is_some_and(|extension| extension == "toml");
+    let pipeline = if is_config { Pipeline::from_config(source)? } else { Pipeline::from_folder(source) };
+    let mut running = pipeline.until_caught_up().start()?;
+
+    // After each epoch every answer is as of that epoch. This program only counts what changed.
+    let (mut epochs, mut changes) = (0, 0);
+    while let Some(epoch) = running.next_epoch()? {
+        epochs += 1;
+        changes += epoch.changes.len();
     }
-    let outcome = running.await??;
 
-    for (question, answer) in view.answers() {
-        println!("{}", question.name);
-        for row in answer.rows() {
-            println!("  {}", serde_json::to_string(&row.with_columns(question.columns))?);
+    for name in pinflow::answer_names() {
+        writeln!(out, "{name}")?;
+        for row in running.answer(name)? {
+            writeln!(out, "  {row}")?;
         }
     }
-    println!("{} rows read, {} rejected, as of epoch {}", outcome.totals.rows, outcome.totals.rejected, view.epoch);
+    let read = running.stop()?;
+    writeln!(out, "{} rows read, {} rejected, {changes} changes in {epochs} epochs", read.rows, read.rejected)?;
     Ok(())
 }

@@ -1,28 +1,68 @@
 //! pinflow joins three streams of posts, keeps answers about them up to date under every update, and appends the cleaned
 //! rows to Delta Lake exactly once.
 //!
-//! This crate is the program `pinflow`: the command line, the configuration and the wiring. The parts are crates of their
-//! own, listed in `ARCHITECTURE.md`:
+//! Most people run the program `pinflow`. A program of your own can run a [`Pipeline`]: from a folder of recorded posts, or
+//! from the same configuration file that `pinflow run` takes.
 //!
-//! - [`dataflows`]: the pure computation, from bytes to rows to answers;
-//! - `pinflow-files`, `pinflow-kafka`, `pinflow-kinesis`: sources, and how to talk to each service;
-//! - `pinflow-engine`: epochs, windows, workers and commits;
-//! - `pinflow-delta`, `pinflow-archive`, `pinflow-storage`: tables, raw messages, folders and buckets;
-//! - `pinflow-serving`, `pinflow-gateway`, `pinflow-http`: answers out and records in over HTTP;
-//! - `pinflow-emit`, `pinflow-mysql`: the posting emulator.
+//! ```
+//! use pinflow::Pipeline;
+//!
+//! # fn main() -> Result<(), pinflow::PipelineError> {
+//! let mut pipeline = Pipeline::from_folder("examples/recordings").start()?;
+//!
+//! // Each epoch is consistent: its changes turn all answers as of one moment into all answers as of the next.
+//! let mut rows = 0;
+//! while let Some(epoch) = pipeline.next_epoch()? {
+//!     for change in epoch.changes.iter().filter(|change| change.answer == "popular_category_by_year") {
+//!         rows += change.diff;
+//!     }
+//! }
+//!
+//! // An answer as of the last epoch.
+//! let answer = pipeline.answer("popular_category_by_year")?;
+//! assert_eq!(answer.len() as i64, rows);
+//! for row in &answer {
+//!     println!("{row}");
+//! }
+//! # assert!(rows > 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything else in this crate is the program itself, and changes without notice. Its parts are crates of their own,
+//! which `ARCHITECTURE.md` lists.
 
+#[doc(hidden)]
 pub mod check;
+#[doc(hidden)]
 pub mod cli;
+#[doc(hidden)]
 pub mod config;
 mod delta_exit_code;
+#[doc(hidden)]
 pub mod error;
+mod pipeline;
+#[doc(hidden)]
 pub mod publish;
+#[doc(hidden)]
 pub mod query;
+#[doc(hidden)]
 pub mod run;
+#[doc(hidden)]
 pub mod sources;
+#[doc(hidden)]
 pub mod streams;
+#[doc(hidden)]
 pub mod table;
+#[doc(hidden)]
 pub mod telemetry;
+#[doc(hidden)]
 pub mod topics;
 
+pub use pinflow_dataflows::answer::AnswerCell;
+pub use pipeline::{
+    EpochUpdate, NamedCells, Pipeline, PipelineError, RowChange, RunSummary, RunningPipeline, answer_names,
+};
+
+#[doc(hidden)]
 pub use pinflow_dataflows as dataflows;

@@ -3,6 +3,7 @@
 mod error;
 
 use std::num::NonZeroU32;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -241,11 +242,38 @@ async fn publish_frames(
     }
 }
 
-/// Runs a configuration and hands each passed epoch to `frames`: the entrance for other programs.
+/// Runs a configuration inside another program, which takes the passed epochs instead of stdout. It ends with its sources,
+/// or once `stop` turns true.
 ///
 /// # Errors
 /// What failed, where, and what to do. What is committed stays.
-pub async fn run_with(
+pub(crate) async fn run_embedded(
+    config: Config,
+    to_program: SyncSender<EpochFrame>,
+    stop: watch::Receiver<bool>,
+) -> Result<RunOutcome, RunError> {
+    let metrics = Arc::new(EngineMetrics::default());
+    let (frames, passed) = mpsc::channel(FRAMES);
+    let Some(started) = unless_stopped(&stop, ReaderTasks::start(&config, passed, &metrics)).await else {
+        return Ok(RunOutcome::stopped_early());
+    };
+    let (readers, mut to_serve) = started?;
+    let forwarding = task::spawn_blocking(move || {
+        // A program that has gone takes nothing more.
+        while let Some(frame) = to_serve.blocking_recv() {
+            if to_program.send(frame).is_err() {
+                break;
+            }
+        }
+    });
+    let outcome = run_with(config, frames, stop, metrics).await;
+    readers.finish().await?;
+    forwarding.await.map_err(serving_panicked)?;
+    outcome
+}
+
+/// Runs a configuration and hands each passed epoch to `frames`.
+async fn run_with(
     config: Config,
     frames: mpsc::Sender<EpochFrame>,
     stop: watch::Receiver<bool>,

@@ -59,6 +59,7 @@ const PROGRAM_MODULES: Rules = &[
     ("delta_exit_code", &[]),
     ("run", &["config", "delta_exit_code", "publish", "telemetry"]),
     ("check", &["config"]),
+    ("pipeline", &["config", "run"]),
     ("query", &[]),
     ("table", &["config", "delta_exit_code"]),
     ("topics", &["config"]),

@@ -29,6 +29,7 @@ mod kafka;
 mod kill;
 mod kinesis;
 mod ledger;
+mod library;
 mod locations;
 mod maintenance;
 mod memory;
