@@ -229,6 +229,7 @@ mod tests {
             (EmitError::ReadCa { path: PathBuf::new(), cause: missing() }.into(), file),
             (EmitError::FileExists(PathBuf::new()).into(), failed),
             (EmitError::Tables(no_folder().into()).into(), file),
+            (EmitError::Source(read()).into(), file),
             (EmitError::Unfinished { cause: Box::new(EmitError::EmptyTables), resume: String::new() }.into(), failed),
             (TopicsCommandError::Usage(usage()).into(), value),
             (TopicsCommandError::Connection(kafka("port")).into(), value),

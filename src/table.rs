@@ -231,7 +231,10 @@ async fn connect_location(args: &TableArgs) -> Result<Location, TableError> {
         }
         None => LocationSpec::Folder(args.path.clone()),
     };
-    Ok(Location::connect(&target, &connection).await?)
+    let place = Location::connect(&target, &connection).await?;
+    // Before `doctor`, which would report a wrong path as a fault of the tables.
+    place.resolve_existing().map_err(DeltaError::from)?;
+    Ok(place)
 }
 
 fn print_json(value: &impl Serialize, out: &mut dyn Write) -> Result<(), TableError> {

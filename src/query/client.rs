@@ -32,7 +32,11 @@ impl QueryClient {
         if let Some(path) = &args.ca {
             let pem = std::fs::read(path).map_err(|cause| QueryError::ReadCa { path: path.clone(), cause })?;
             let trusted = Certificate::from_pem_bundle(&pem);
-            http = http.tls_certs_merge(trusted.map_err(|cause| QueryError::ParseCa { path: path.clone(), cause })?);
+            let trusted = trusted.map_err(|cause| QueryError::ParseCa { path: path.clone(), cause })?;
+            if trusted.is_empty() {
+                return Err(QueryError::NoCertificate(path.clone()));
+            }
+            http = http.tls_certs_merge(trusted);
         }
         let by_default = || std::env::var_os("PINFLOW_TOKEN").map(|_| SecretFrom::Env("PINFLOW_TOKEN".to_owned()));
         let from = args.token.clone().or_else(by_default);

@@ -36,6 +36,9 @@ pub enum QueryError {
         #[source]
         cause: reqwest::Error,
     },
+    /// The file of `--ca` holds no certificate.
+    #[error("--ca {} holds no certificate; name a file in PEM format", .0.display())]
+    NoCertificate(PathBuf),
     /// The HTTP client cannot be made.
     #[error("set up HTTP requests")]
     HttpClient(#[source] reqwest::Error),
@@ -86,7 +89,9 @@ impl UserError for QueryError {
         match self {
             QueryError::Usage(error) => error.exit_code(),
             QueryError::Token(error) => error.exit_code(),
-            QueryError::ReadCa { .. } | QueryError::ParseCa { .. } => ExitStatus::BadUsage,
+            QueryError::ReadCa { .. } | QueryError::ParseCa { .. } | QueryError::NoCertificate(_) => {
+                ExitStatus::BadUsage
+            }
             QueryError::HttpClient(_)
             | QueryError::Unreachable { .. }
             | QueryError::Rejected { .. }

@@ -444,7 +444,7 @@ fn exit_codes_hold_when_standard_error_cannot_be_written() {
         (&["check", &recording], 0),
         (&["check", &missing], 2),
         (&["table", &tables, "--verify"], 0),
-        (&["table", &missing], 1),
+        (&["table", &missing], 2),
         (&["query", "--at", nobody], 1),
         (&["emit", "--to", "-", "--inds", "10"], 0),
         (&["emit", "--to", &recording], 1),

@@ -49,6 +49,7 @@ fn usage_errors_of_every_command_exit_with_2() {
         &["emit", "--to", "kafka://localhost:9092/x", "--connection", "nowhere.toml"],
         &["emit", "--to", "kafka://localhost:x/y"],
         &["emit", "--from", "mysql:///x", "--to", "-"],
+        &["emit", "--from", "nowhere", "--to", "-"],
         &["emit", "--to", "https://localhost/x", "--prefix", "x", "--ca", "nowhere.pem"],
         &["emit", "--to", "http://pinflow.test/x", "--prefix", "x", "--token", "env:HOME"],
     ] {

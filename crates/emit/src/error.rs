@@ -108,6 +108,9 @@ pub enum EmitError {
         #[source]
         cause: reqwest::Error,
     },
+    /// The file of `--ca` holds no certificate.
+    #[error("--ca {} holds no certificate; name a file in PEM format", .0.display())]
+    NoCertificate(PathBuf),
     /// The HTTP client cannot be made.
     #[error("prepare requests")]
     HttpClient(#[source] reqwest::Error),
@@ -229,8 +232,15 @@ impl UserError for EmitError {
             EmitError::KafkaUrl(error) | EmitError::KafkaConnection(error) => error.exit_code(),
             EmitError::KinesisRegion(error) | EmitError::KinesisConnection(error) => error.exit_code(),
             EmitError::Token(error) => error.exit_code(),
+            // `--from` names nothing.
+            EmitError::Source(SourceError::Read { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
+                ExitStatus::BadUsage
+            }
             EmitError::Source(error) => error.exit_code(),
-            EmitError::GatewayUrl(_) | EmitError::ReadCa { .. } | EmitError::ParseCa { .. } => ExitStatus::BadUsage,
+            EmitError::GatewayUrl(_)
+            | EmitError::ReadCa { .. }
+            | EmitError::ParseCa { .. }
+            | EmitError::NoCertificate(_) => ExitStatus::BadUsage,
             EmitError::Fill { cause, .. } | EmitError::Unfinished { cause, .. } => cause.exit_code(),
             _ => ExitStatus::Failed,
         }

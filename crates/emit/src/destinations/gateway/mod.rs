@@ -102,6 +102,9 @@ impl GatewayOutput {
             let pem = std::fs::read(path).map_err(EmitError::read_ca(path))?;
             let trusted = Certificate::from_pem_bundle(&pem);
             let trusted = trusted.map_err(|cause| EmitError::ParseCa { path: path.to_owned(), cause })?;
+            if trusted.is_empty() {
+                return Err(EmitError::NoCertificate(path.to_owned()));
+            }
             http = http.tls_certs_merge(trusted);
         }
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
