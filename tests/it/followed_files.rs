@@ -106,7 +106,7 @@ fn file_replaced_by_other_content_ends_the_run_and_names_the_file() {
     assert_eq!(running.wait().code(), Some(1));
     let log = place.log();
     assert!(log.contains("recording/user.jsonl") && log.contains("does not begin as the one that was read"), "{log}");
-    assert!(log.contains("let rotation begin files with new names"), "it says what to do: {log}");
+    assert!(log.contains("configure rotation to create files with new names"), "it says what to do: {log}");
     place.verify();
     assert_eq!(committed_rows(&place.folder.path().join("tables")), Some(3));
 }
