@@ -199,6 +199,21 @@ fn crates_depend_only_on_what_they_may() {
 }
 
 #[test]
+fn architecture_page_lists_the_crates_and_modules_of_the_rules() {
+    let page = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("a page");
+    for (name, allowed) in CRATES {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` | "))).unwrap_or_default();
+        let listed = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+        let expected = if allowed.is_empty() { "–".to_owned() } else { allowed.join(", ") };
+        assert_eq!(listed, expected, "the row of the crate {name} in ARCHITECTURE.md");
+    }
+    for (name, _) in DATAFLOWS_MODULES.iter().chain(PROGRAM_MODULES).filter(|(name, _)| *name != "main") {
+        let is_row = |line: &str| line.starts_with('|') && line.contains(&format!("`{name}`"));
+        assert!(page.lines().any(is_row), "ARCHITECTURE.md has no row with the module {name}");
+    }
+}
+
+#[test]
 fn rules_have_no_cycle() {
     for rules in [DATAFLOWS_MODULES, CRATES, PROGRAM_MODULES] {
         // Sorted so that each names only what precedes it: a cycle cannot be sorted.

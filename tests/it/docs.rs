@@ -179,12 +179,3 @@ fn every_source_path_that_a_page_names_exists() {
     assert!(named > 20, "only {named} paths were found");
     assert!(missing.is_empty(), "pages name paths that do not exist:\n{}", missing.join("\n"));
 }
-
-#[test]
-fn architecture_lists_every_crate() {
-    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("a page");
-    for entry in fs::read_dir(root().join("crates")).expect("a folder of crates") {
-        let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
-        assert!(page.contains(&format!("\n| `{name}` | ")), "ARCHITECTURE.md does not list the crate {name}");
-    }
-}
