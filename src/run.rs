@@ -31,24 +31,24 @@ use pinflow_serving::{
 };
 use pinflow_storage::{Location, StallStatus};
 
-/// Blocks between the sources and the engine: 16 of a quarter MiB.
+/// Blocks queued between the sources and the engine, of a quarter MiB each.
 const FEED_BLOCKS: usize = 16;
-/// Epochs between the engine and serving.
+/// Epochs queued between the engine and serving.
 const FRAMES: usize = 64;
 
-/// How long a run waits for the threads of its sources once nothing is taken of them any more.
+/// How long a run waits for the threads of its sources after it has stopped receiving.
 const SOURCES_GRACE: Duration = Duration::from_secs(5);
 
-/// Runs a configuration with answers on stdout until its sources end or `stop` turns true. Where answers are served over
-/// HTTP they go on being served after the sources have ended, until `stop` turns true.
+/// Runs a configuration with answers on stdout until its sources end or `stop` becomes true. If answers are served over
+/// HTTP, they are served until `stop` becomes true, also after the sources have ended.
 ///
 /// # Errors
-/// What failed, where, and what to do. What is committed stays.
+/// What failed, where, and what to do. Commits made before stay.
 pub async fn run(config: Config, format: StdoutFormat, stop: watch::Sender<bool>) -> Result<RunOutcome, RunError> {
     let finished = OnceLock::new();
     let metrics = Arc::new(EngineMetrics::default());
-    // A task of its own, for the deadline must pass while this one is busy. It reads what the tables wait for before the run
-    // is dropped: a run that was dropped waits for nothing.
+    // A separate task, because the deadline must pass while this one is busy. It reads what the tables wait for before
+    // the run is dropped, because afterwards they wait for nothing.
     let mut deadline = JoinSet::new();
     let (stopped, shown) = (stop.subscribe(), Arc::clone(&metrics));
     deadline.spawn(async move {
@@ -114,8 +114,8 @@ fn serving_panicked(panic: JoinError) -> RunError {
     RunError::ServingPanicked(panic.to_string())
 }
 
-/// What `work` comes to, or `None` if a stop is asked for first. Only for work before anything is read: giving it up is as
-/// safe as a crash there.
+/// Returns the result of `work`, or `None` if a stop is requested first. Only for work before anything is read:
+/// aborting it is as safe as a crash at that point.
 async fn unless_stopped<T>(stop: &watch::Receiver<bool>, work: impl Future<Output = T>) -> Option<T> {
     let mut stop = stop.clone();
     tokio::select! {
@@ -128,18 +128,18 @@ async fn unless_stopped<T>(stop: &watch::Receiver<bool>, work: impl Future<Outpu
     }
 }
 
-/// The sources have ended, and everything is durable: answers are there for whoever asks.
+/// Serves the final answers after the sources have ended.
 async fn serve_until_stopped(url: &str, mut stop: watch::Receiver<bool>) {
     if !*stop.borrow() {
         tracing::info!(url, "the sources have ended; answers are served until Ctrl-C or SIGTERM");
-        // A sender that has gone can ask for nothing any more.
+        // If the sender is gone, no stop can be requested any more.
         let _ = stop.wait_for(|stop| *stop).await;
     }
 }
 
 type StdoutThread = JoinHandle<std::io::Result<Result<(), StdoutClosed>>>;
 
-/// Writes answers to stdout on a thread of its own.
+/// Writes answers to stdout on a separate thread.
 fn serve_stdout(
     settings: StdoutSettings,
     frames: mpsc::Receiver<EpochFrame>,
@@ -154,7 +154,8 @@ fn serve_stdout(
     })
 }
 
-/// Asks for a stop when dropped, unless stdout got everything: where its reader has gone nobody sees answers any more.
+/// Requests a stop when dropped, unless all answers were written: without a reader of stdout, nobody sees further
+/// answers.
 struct StopUnlessServed {
     stop: watch::Sender<bool>,
     is_served: bool,
@@ -168,18 +169,18 @@ impl Drop for StopUnlessServed {
     }
 }
 
-/// Who reads answers besides stdout: the HTTP server, and the answers' tables.
+/// The tasks that read answers besides stdout: the HTTP server and the answer tables.
 struct ReaderTasks {
-    /// Where the HTTP server listens.
+    /// The URL of the HTTP server.
     url: Option<String>,
     tasks: Vec<task::JoinHandle<()>>,
-    /// Puts epochs in the answer hub that the tasks read.
+    /// Publishes epochs in the answer hub, which the tasks read.
     showing: Option<task::JoinHandle<()>>,
     over: watch::Sender<bool>,
 }
 
 impl ReaderTasks {
-    /// Starts them, and gives back the epochs that stdout is to show.
+    /// Starts the tasks. Returns the epochs for stdout.
     async fn start(
         config: &Config,
         passed: mpsc::Receiver<EpochFrame>,
@@ -215,9 +216,9 @@ impl ReaderTasks {
         Ok((readers, to_serve))
     }
 
-    /// Lets them read to the end.
+    /// Waits until the tasks have read everything.
     async fn finish(self) -> Result<(), RunError> {
-        // Everything is in the answer hub before its readers are told that it is all.
+        // All epochs must be in the answer hub before it is closed.
         if let Some(showing) = self.showing {
             showing.await.map_err(serving_panicked)?;
         }
@@ -229,7 +230,7 @@ impl ReaderTasks {
     }
 }
 
-/// Puts passed epochs in the answer hub, and hands them on.
+/// Publishes completed epochs in the answer hub and passes them on.
 async fn publish_frames(
     mut passed: mpsc::Receiver<EpochFrame>,
     answer_hub: Arc<AnswerHub>,
@@ -237,7 +238,7 @@ async fn publish_frames(
 ) {
     while let Some(frame) = passed.recv().await {
         answer_hub.publish_frame(&frame);
-        // Where stdout was closed the run is ending; what still passes is shown.
+        // If stdout was closed, the run is ending; the remaining epochs are still published.
         let _ = on.send(frame).await;
     }
 }
@@ -292,7 +293,7 @@ async fn run_with(
     }
 }
 
-/// Takes the tables over, and opens the archive behind them.
+/// Claims the tables and opens the archive.
 async fn open_tables(
     config: &Config,
     tables: &TablesConfig,
@@ -307,7 +308,7 @@ async fn open_tables(
         compaction: tables.compact.then_some(delta::CompactionPolicy::BACKGROUND),
         keep_hours: NonZeroU32::new(tables.keep_hours),
         keep_files_max: NonZeroU32::new(tables.keep_files_max),
-        // A run that is started every minute leaves no trace where there is nothing new.
+        // A run that is started every minute commits nothing if there are no new records.
         claim: if config.until_caught_up { delta::ClaimPolicy::AtFirstCommit } else { delta::ClaimPolicy::AtOpen },
         ..delta::TablesSettings::new(root, config.pipeline.clone())
     };
@@ -325,7 +326,8 @@ async fn open_tables(
     Ok((tables, open_archive(config, stalls).await?, resume))
 }
 
-/// The archive, if there is to be one. After the tables: whoever has them has it.
+/// Opens the archive, if one is configured. Called after the tables are claimed, because the claim covers the archive
+/// too.
 async fn open_archive(config: &Config, stalls: StallStatus) -> Result<Option<Box<dyn RawArchive>>, RunError> {
     let Some(archive) = &config.archive else { return Ok(None) };
     let root = archive.location(&config.base).map_err(RunError::Url)?;
@@ -371,7 +373,7 @@ async fn start<S: WindowSink>(
         "sources are started"
     );
     let (durable_frontier, backlogs) = (feed.durable_frontier().clone(), feed.backlog_readers());
-    // The engine knows that sources have ended when the last feed is dropped.
+    // The engine detects the end of all sources when the last feed is dropped.
     drop(feed);
     let settings = config.engine_settings();
     let engine = Engine { settings, sink, archive, resume, events, backlogs, durable_frontier, stop, frames, metrics };
@@ -380,8 +382,8 @@ async fn start<S: WindowSink>(
     Ok(outcome?)
 }
 
-/// Waits for the threads of the sources: their feed is closed, so each ends at its next block. One that is in a call which
-/// does not return (to brokers that are away, say) must not keep the run from ending.
+/// Waits for the threads of the sources. Their feed is closed, so each ends at its next block. A thread blocked in a
+/// call, for example to unreachable brokers, must not delay the end of the run.
 async fn join_sources(threads: Vec<JoinHandle<()>>) {
     let joined = task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
     if tokio::time::timeout(SOURCES_GRACE, joined).await.is_err() {

@@ -1,7 +1,7 @@
 //! Checks a TOML file as a whole, key by key, and reads its tables into structs.
 //!
-//! Whatever is wrong is noted with its place and taken out, or replaced by a value that is right, so that everything else
-//! can be read and checked, too: one pass over a file finds all that is wrong with it.
+//! Every problem is noted with its place. The wrong part is removed or replaced by a valid value, so that the rest can
+//! still be read and checked: one pass finds all problems of a file.
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
@@ -16,28 +16,28 @@ use pinflow_connect::source::source_kind::SourceKind;
 use pinflow_core::key_problem::KeyProblem;
 use pinflow_http::parse_listen_address;
 
-/// A document being read, and what was found to be wrong with it so far.
+/// A document being read, and the problems found so far.
 pub(super) struct ConfigDocument<'a> {
     text: &'a str,
     root: DeTable<'a>,
     places: KeyPlaces,
     problems: Vec<ConfigProblem>,
-    /// Numbers that their type cannot hold. Whoever uses the number knows the range that makes sense, and is asked first.
+    /// Numbers that their type cannot hold. Code that uses the number knows its valid range, and reports it first.
     too_wide: Vec<KeyProblem>,
-    /// Nothing from here on is reported: a syntax error is there, and what follows it may be read wrong.
+    /// Problems from here on are not reported: after a syntax error the text may be misread.
     is_broken_from: Option<usize>,
 }
 
 /// A `[[source]]` of a document.
 pub(super) struct SourceTable<'a> {
-    /// Its place in the list.
+    /// Its index in the list.
     pub(super) index: usize,
     pub(super) kind: &'static SourceKind,
     pub(super) value: Spanned<DeValue<'a>>,
 }
 
 impl<'a> ConfigDocument<'a> {
-    /// Parses a text. Syntax errors are noted; what precedes the first one is checked nevertheless.
+    /// Parses a text. Syntax errors are noted; the text before the first one is still checked.
     pub(super) fn parse(text: &'a str) -> ConfigDocument<'a> {
         let (root, errors) = DeTable::parse_recoverable(text);
         let places = KeyPlaces::new(text);
@@ -53,7 +53,7 @@ impl<'a> ConfigDocument<'a> {
         for error in errors {
             let offset = error.span().map_or(0, |span| span.start.min(text.len()));
             let line = text.get(..offset).unwrap_or_default().matches('\n').count();
-            // One mistake often makes several errors of its line: the first one tells most.
+            // One mistake often causes several errors in its line. The first one is the most useful.
             if !broken_lines.contains(&line) {
                 broken_lines.push(line);
                 let what = format!("this is not TOML: {}", error.message().trim_end().replace('\n', ", "));
@@ -64,7 +64,7 @@ impl<'a> ConfigDocument<'a> {
         document
     }
 
-    /// Checks every key of every table but the sources.
+    /// Checks every key of every table except the sources.
     pub(super) fn check_tables(&mut self) {
         let names: Vec<String> = self.root.keys().map(|key| key.get_ref().to_string()).collect();
         let is_known = |name: &str| {
@@ -274,7 +274,7 @@ impl<'a> ConfigDocument<'a> {
         }
     }
 
-    /// Checks a value; `false` if it is to be taken out. What is wrong inside of it is put right.
+    /// Checks a value. Returns `false` if it is to be removed. Wrong parts inside of it are replaced.
     fn check_value(&mut self, path: &str, key: &ConfigKey, value: &mut Spanned<DeValue<'a>>) -> bool {
         let span = value.span();
         if !key.value.accepts(value.get_ref()) {
@@ -422,7 +422,7 @@ impl<'a> ConfigDocument<'a> {
         self.places.mark_reported(key);
     }
 
-    /// What was found so far, where everything stands, and numbers that their type cannot hold.
+    /// The problems found so far, the places of all keys, and numbers that their type cannot hold.
     pub(super) fn finish(self) -> (Vec<ConfigProblem>, KeyPlaces, Vec<KeyProblem>) {
         let mut places = self.places;
         places.is_broken_from = self.is_broken_from;
@@ -430,7 +430,7 @@ impl<'a> ConfigDocument<'a> {
     }
 }
 
-/// What to say of an unknown key, and the key of the same table that is meant, if one is.
+/// The error for an unknown key, and the key of the same table that is probably meant.
 fn unknown_key(name: &str, keys: &[ConfigKey], label: &str) -> (String, Option<&'static str>) {
     match suggest(name, keys, label) {
         KeySuggestion::ConfigKey(meant) => (format!("unknown key; did you mean `{meant}`?"), Some(meant)),

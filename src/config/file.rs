@@ -11,43 +11,43 @@ use pinflow_core::key_problem::KeyProblem;
 use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_storage::LocationSpec;
 
-/// What a configuration is read for: it decides which tables have to be there.
+/// The purpose of a configuration, which determines the required tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfigUse {
     /// `pinflow run`, which needs a source.
     Run,
     /// `pinflow check`, which needs a source or a gateway.
     Check,
-    /// `pinflow gateway`, which needs one.
+    /// `pinflow gateway`, which needs a gateway.
     Gateway,
 }
 
-/// Why there is no configuration.
+/// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read {}; name a configuration (.toml), or a folder or file of recorded posts", path.display())]
     Read {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         #[source]
         cause: std::io::Error,
     },
-    /// It holds settings, and is not a TOML file.
+    /// The file contains settings in a format other than TOML.
     #[error("{} is {}; {}", path.display(), found.format, found.remedy)]
     Format {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What it is, and what to write instead.
+        /// Its format, and what to write instead.
         found: OtherFormat,
     },
-    /// Everything that is wrong with it.
+    /// The configuration is invalid.
     #[error("{} has {} error{}{}", path.display(), problems.len(), if problems.len() == 1 { "" } else { "s" }, list(path, problems))]
     Invalid {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// In the order of the file.
+        /// All problems, in the order of the file.
         problems: Vec<ConfigProblem>,
     },
 }
@@ -58,7 +58,7 @@ impl UserError for ConfigError {
     }
 }
 
-/// A line for each problem, which editors and terminals can jump to.
+/// One line per problem, in a format that editors and terminals can jump to.
 fn list(path: &Path, problems: &[ConfigProblem]) -> String {
     let line = |problem: &ConfigProblem| match problem.place {
         Some((line, column)) => format!("\n{}:{line}:{column}: {}", path.display(), problem.what),
@@ -67,21 +67,21 @@ fn list(path: &Path, problems: &[ConfigProblem]) -> String {
     problems.iter().map(line).collect()
 }
 
-/// A configuration that was read, and that flags may still change.
+/// A configuration that was read, and that flags can still override.
 #[derive(Debug, Clone)]
 pub struct ConfigFile {
     path: PathBuf,
-    /// Whether `path` is a file with settings, and not a recording.
+    /// Whether `path` is a configuration file and not a recording.
     is_file: bool,
-    /// The settings. What could not be read has its default.
+    /// The settings. Invalid ones have their defaults.
     pub config: Config,
     /// Problems found by reading.
     problems: Vec<ConfigProblem>,
     places: KeyPlaces,
     too_wide: Vec<KeyProblem>,
-    /// Which of the file's sources those of the configuration are.
+    /// The index in the file of each source that was read.
     source_indices: Vec<usize>,
-    /// Keys that flags have set, each with its flag as it was given.
+    /// Keys that were set by flags, each with its flag as given.
     flags: BTreeMap<&'static str, String>,
 }
 
@@ -89,8 +89,8 @@ impl ConfigFile {
     /// Reads a configuration file; a folder, a file of recorded posts, or an archive in a bucket is read as a recording.
     ///
     /// # Errors
-    /// [`ConfigError::Read`] if there is no such file. What is wrong with it is told by [`ConfigFile::finish`], once
-    /// flags have overridden some of it.
+    /// [`ConfigError::Read`] if the file does not exist. [`ConfigFile::finish`] reports its problems, after flags have
+    /// overridden some keys.
     pub fn read(path: &Path) -> Result<ConfigFile, ConfigError> {
         let is_config = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
         let is_url = path.to_str().is_some_and(|text| !LocationSpec::is_path(text));
@@ -138,14 +138,13 @@ impl ConfigFile {
         self.flags.insert(key, flag);
     }
 
-    /// The configuration, if nothing is wrong with it.
+    /// Returns the configuration if it has no problems.
     ///
     /// # Errors
-    /// [`ConfigError::Invalid`] with everything that is wrong, in the order of the file.
+    /// [`ConfigError::Invalid`] with every problem, in the order of the file.
     pub fn finish(mut self, wanted: ConfigUse) -> Result<Config, ConfigError> {
         let found: Vec<_> = self.config.problems(wanted).into_iter().map(|problem| self.as_in_file(problem)).collect();
-        // A number that its type cannot hold was replaced by one that it can; the range that makes sense is told if that
-        // is out of it, too.
+        // A number that its type cannot hold was replaced by a valid one. Its range is reported too.
         let is_known = |problem: &KeyProblem| found.iter().any(|other| other.key == problem.key);
         let too_wide = self.too_wide.iter().filter(|problem| !is_known(problem));
         let mut problems: Vec<_> = found.iter().chain(too_wide).filter_map(|problem| self.locate(problem)).collect();
@@ -177,7 +176,7 @@ impl ConfigFile {
 /// The text of a configuration file.
 pub(super) fn read_text(path: &Path) -> Result<String, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
-    // Some editors begin a file with a byte order mark.
+    // Some editors start a file with a byte order mark.
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 

@@ -1,6 +1,6 @@
 //! Configuration: a TOML file, or a folder of recorded posts, and the flags that override it.
 //!
-//! Everything that is wrong with a file is reported at once, each problem with line and column. Unknown keys are errors.
+//! Every problem of a file is reported at once, with line and column. Unknown keys are errors.
 //! Relative paths are relative to the file. Secrets are never in a file: they come from the environment, from files of
 //! their own or from a credential chain.
 
@@ -45,43 +45,43 @@ use pinflow_storage::{self as storage, LocationSpec};
 
 const NO_SOURCE: &str = "there is no source; add [[source]] with kind = \"recording\" and path = \"FOLDER\"";
 
-/// A window is full with this many bytes of messages, however few they are: few large ones must not fill the memory.
+/// A window is complete at this many bytes of messages, because a few large messages must not fill the memory.
 const WINDOW_BYTES_MAX: usize = 256 << 20;
-/// The same where its messages are kept until they are archived.
+/// The same limit if messages are kept in memory until they are archived.
 const ARCHIVED_WINDOW_BYTES_MAX: usize = 64 << 20;
 
-/// A run, as configured.
+/// The configuration of a run.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Names this pipeline's positions in the tables.
+    /// The name under which this pipeline stores its positions in the tables.
     pub pipeline: String,
     /// Where records come from.
     pub sources: Vec<Arc<dyn SourceConfig>>,
     /// What the answers mean.
     pub questions: GraphOptions,
-    /// Where rows go; nowhere if absent.
+    /// The tables for cleaned rows, if there are any.
     pub tables: Option<TablesConfig>,
-    /// Where messages go as they were received; nowhere if absent.
+    /// The archive for messages as received, if there is one.
     pub archive: Option<ArchiveConfig>,
-    /// How buckets are reached.
+    /// The connection to object stores.
     pub objects: storage::StorageConnection,
-    /// Whether, and where, answers are kept as tables.
+    /// Whether and where answers are stored as tables.
     pub answers: AnswersConfig,
-    /// How the engine runs.
+    /// Settings of the engine.
     pub engine: EngineConfig,
-    /// What stdout shows.
+    /// Settings of the output on stdout.
     pub output: OutputConfig,
-    /// Whether, and how, answers are served over HTTP.
+    /// The HTTP server for answers, if there is one.
     pub serve: Option<HttpConfig>,
-    /// The front door that `pinflow gateway` opens; nothing to a run.
+    /// The gateway of `pinflow gateway`. A run ignores it.
     pub gateway: Option<GatewayConfig>,
-    /// Whether, and where, logs and spans are exported.
+    /// The export of logs and spans, if there is one.
     pub telemetry: Option<TelemetryConfig>,
-    /// What relative paths are relative to.
+    /// The directory that relative paths are relative to.
     pub base: PathBuf,
-    /// Ends the run once what was there when it began is read: said on the command line.
+    /// Ends the run once the backlog is read. Only set on the command line.
     pub until_caught_up: bool,
-    /// Records that may be missing: only ever said on the command line, for one start.
+    /// Ranges of records that may be missing. Only set on the command line, for one start.
     pub accepted: Vec<AcceptedLoss>,
 }
 
@@ -89,25 +89,26 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TablesConfig {
-    /// Where the four tables lie: a folder, or `s3://BUCKET/PREFIX`.
+    /// Location of the four tables: a directory, or `s3://BUCKET/PREFIX`.
     pub url: String,
-    /// Rows held before a commit is forced.
+    /// Number of buffered rows that forces a commit.
     #[serde(default = "TablesConfig::commit_rows_max")]
     pub commit_rows_max: u64,
-    /// Age of the oldest held row before a commit is forced, seconds.
+    /// Age of the oldest buffered row that forces a commit, in seconds.
     #[serde(default = "TablesConfig::commit_age_secs_max")]
     pub commit_age_secs_max: f64,
-    /// How parquet files are compressed.
+    /// Compression of the parquet files.
     #[serde(default)]
     pub compression: delta::Compression,
-    /// Whether small files are joined beside the run.
+    /// Whether small files are compacted in the background.
     #[serde(default = "TablesConfig::compact")]
     pub compact: bool,
-    /// Files to which no version of so many hours refers are removed beside the run; 0: never.
+    /// Retention of old table versions in hours: files that no newer version refers to are vacuumed in the background;
+    /// 0: never.
     #[serde(default = "TablesConfig::keep_hours")]
     pub keep_hours: u32,
-    /// Files of a table to which its newest version does not refer, at the most; above that only those of the last
-    /// minutes are kept. 0: no bound.
+    /// Maximum number of files that the newest version of a table does not refer to. Above it only those of the last
+    /// minutes are kept. 0: no limit.
     #[serde(default = "TablesConfig::keep_files_max")]
     pub keep_files_max: u32,
 }
@@ -131,7 +132,7 @@ impl TablesConfig {
         5_000
     }
 
-    /// Tables at a place, all else by default.
+    /// Tables at a location, with defaults for everything else.
     #[must_use]
     pub fn at(url: &str) -> TablesConfig {
         TablesConfig {
@@ -145,10 +146,10 @@ impl TablesConfig {
         }
     }
 
-    /// Where they are to lie. `base` is what relative paths are relative to.
+    /// The location of the tables. `base` resolves a relative path.
     ///
     /// # Errors
-    /// What it cannot be, and the mend.
+    /// Why the location is invalid, and what to do.
     pub fn root(&self, base: &Path) -> Result<LocationSpec, String> {
         LocationSpec::parse(&self.url, base, "[tables] url")
     }
@@ -173,11 +174,11 @@ impl TablesConfig {
     }
 }
 
-/// `[answers]`: where answers go besides stdout and HTTP.
+/// `[answers]`: destinations of answers besides stdout and HTTP.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AnswersConfig {
-    /// As small Delta tables.
+    /// Small Delta tables.
     pub delta: Option<AnswerTablesConfig>,
 }
 
@@ -185,17 +186,18 @@ pub struct AnswersConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineConfig {
-    /// Worker threads; by default one per core.
+    /// Number of worker threads; by default one per core.
     pub workers: Option<usize>,
-    /// Least time from one epoch to the next, and the longest a record waits for its epoch, milliseconds.
+    /// Minimum time between epochs, and the longest time that a record waits for its epoch, in milliseconds.
     pub epoch_ms: u64,
     /// An epoch closes early when it holds this many bytes per worker.
     pub epoch_bytes_max: usize,
-    /// Closed epochs under way in the graph before sources have to wait.
+    /// Maximum number of closed epochs in the graph before sources have to wait.
     pub epochs_in_flight_max: usize,
-    /// The longest message that is read; a longer one is rejected as `too_large`.
+    /// Maximum size of a message in bytes. A longer one is rejected as `too_large`.
     pub message_bytes_max: usize,
-    /// The longest `category`, `poster_name`, `country`, `first_name` or `last_name`, bytes; a longer one is null.
+    /// Maximum size of `category`, `poster_name`, `country`, `first_name` or `last_name` in bytes. A longer value
+    /// becomes null.
     pub text_bytes_max: usize,
     /// Resident memory above which sources pause, and the run ends if that does not help; by default three quarters of
     /// what the machine or the control group has.

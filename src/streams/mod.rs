@@ -14,10 +14,10 @@ use args::{ReshardAction, StreamAction};
 use pinflow_core::error_text::error_text;
 use pinflow_kinesis::{StreamAdmin, StreamError, StreamOutcome};
 
-/// Does what was asked for and says what became of each stream; `false` if anything failed.
+/// Runs the command and prints the result for each stream. Returns `false` if any stream failed.
 ///
 /// # Errors
-/// If the arguments cannot be meant, or nothing can be printed.
+/// If the arguments are invalid, or the output cannot be written.
 pub async fn run(args: StreamsArgs, out: &mut (dyn Write + Send)) -> Result<bool, StreamsCommandError> {
     let (command, region) = args.command.split();
     let streams = StreamAdmin::connect(region.connection()?).await?;
@@ -77,7 +77,7 @@ fn said(
     }
 }
 
-/// What went wrong with one stream need not stop the others; what went wrong with the connection does.
+/// An error of one stream is printed and the others continue; an error of the connection ends the command.
 fn failed(
     name: &str,
     error: StreamError,

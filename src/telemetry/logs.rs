@@ -1,4 +1,4 @@
-//! Logs on stderr: for people on a terminal, JSON elsewhere.
+//! Logs on stderr: text on a terminal, JSON elsewhere.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
@@ -17,26 +17,27 @@ use tracing_subscriber::{EnvFilter, Layer};
 use super::otlp::{OtlpExporters, TelemetryConfig, TelemetryError};
 use pinflow_terminal::{hold_log, sanitize, sanitize_json};
 
-/// What is logged unless `RUST_LOG` says otherwise: the libraries narrate every file they open, and the Delta library warns
-/// of each commit that came between when files are joined. The AWS SDK warns at length of each place where it finds no region
-/// and no credentials; if it finds none at all, our error says so.
+/// The default filter; `RUST_LOG` overrides it. The libraries log every file that they open. The Delta library warns of
+/// each commit made during a compaction. The AWS SDK warns of each place without a region or credentials; if it finds
+/// none at all, our error says so.
 const FILTER: &str =
     "warn,deltalake_core::kernel::transaction=error,aws_config=error,pinflow=info,pinflow_dataflows=info";
-/// The same where people look on: there the progress line says how far the tables are.
+/// The default filter on a terminal, where the progress line shows commits.
 const FILTER_ON_TERMINAL: &str = "warn,deltalake_core::kernel::transaction=error,aws_config=error,pinflow=info,pinflow_dataflows=info,pinflow::commit=warn";
 
-/// The target of the event that says why the process failed. It is not logged: the last line on stderr says it.
+/// The target of the event that reports why the process failed. It is exported but not logged, because the last line on
+/// stderr reports it.
 pub const FAILED: &str = "pinflow::failed";
 
-/// Logging under way.
+/// Logging and export, until the process ends.
 #[derive(Default)]
 pub struct TelemetryGuard(Option<OtlpExporters>);
 
-/// Starts logging to stderr; `RUST_LOG` filters. With a configuration, starts OpenTelemetry export too; `base` is what
-/// its relative paths are relative to, `pipeline` how the process is told from others.
+/// Starts logging to stderr, filtered by `RUST_LOG`. With a configuration it also starts the OpenTelemetry export.
+/// `base` resolves relative paths; `pipeline` identifies the process.
 ///
 /// # Errors
-/// If what is configured cannot be exported to. A collector that is out of reach is no error.
+/// If the export is misconfigured. An unreachable collector is no error.
 pub fn start(config: Option<&TelemetryConfig>, base: &Path, pipeline: &str) -> Result<TelemetryGuard, TelemetryError> {
     let exporters = config.map(|config| OtlpExporters::start(config, base, pipeline)).transpose()?;
     let on_terminal = std::io::stderr().is_terminal();
@@ -48,19 +49,20 @@ pub fn start(config: Option<&TelemetryConfig>, base: &Path, pipeline: &str) -> R
         false => logs.json().flatten_event(true).boxed(),
     };
     let not_failed = filter_fn(|about: &Metadata<'_>| about.target() != FAILED);
-    // At TRACE it shows what it signs, session tokens among it: whatever RUST_LOG says, a secret is not logged.
+    // At TRACE level it logs what it signs, including session tokens. Secrets are never logged, whatever `RUST_LOG`
+    // says.
     let discreet = filter_fn(|about: &Metadata<'_>| !about.target().starts_with("aws_sigv4"));
     let all = tracing_subscriber::registry()
         .with(exporters.as_ref().map(OtlpExporters::layer))
         .with(logs.with_filter(filter.and(not_failed)))
         .with(discreet);
-    // Logging that runs already (in a test, in a host program) is left as it is.
+    // A logger that was already installed, as in a test or a host program, is kept.
     let _ = all.try_init();
     Ok(TelemetryGuard(exporters))
 }
 
 impl TelemetryGuard {
-    /// Exports what is left, for a few seconds at the most.
+    /// Exports the remaining events, for a few seconds at most.
     pub async fn finish(self) {
         if let Some(exporters) = self.0 {
             exporters.finish().await;
@@ -68,7 +70,8 @@ impl TelemetryGuard {
     }
 }
 
-/// The fields of an event on a terminal: `message key=value`, sanitized, for they hold text from outside.
+/// Formats the fields of an event on a terminal: `message key=value`. The values are sanitized, because they contain
+/// text from outside.
 struct SafeFields;
 
 impl<'writer> FormatFields<'writer> for SafeFields {
@@ -84,7 +87,7 @@ struct FieldText(String);
 impl Visit for FieldText {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         let separator = if self.0.is_empty() { "" } else { " " };
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = match field.name() {
             "message" => write!(self.0, "{separator}{value:?}"),
             name => write!(self.0, "{separator}{name}={value:?}"),
@@ -92,15 +95,15 @@ impl Visit for FieldText {
     }
 }
 
-/// Writes to stderr without tearing a bar. That nobody can read it is no fault: the logging library would say so on
-/// stderr, and panic.
+/// Writes to stderr without breaking progress bars. Errors are ignored: the logging library would print them to stderr
+/// and panic.
 struct BesideBars;
 
 impl Write for BesideBars {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         if !hold_log(bytes) {
             let text = String::from_utf8_lossy(bytes);
-            // Fields on a terminal are safe already, and colours are to reach it.
+            // Fields on a terminal are sanitized already, and colour codes must be kept.
             let safe = if std::io::stderr().is_terminal() { text } else { sanitize_json(&text).into_owned().into() };
             let _ = pinflow_terminal::PROGRESS_BARS.suspend(|| std::io::stderr().write_all(safe.as_bytes()));
         }

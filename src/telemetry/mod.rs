@@ -1,5 +1,4 @@
-//! What the process says of itself: logs on stderr with the progress line beside them, and OpenTelemetry where that is
-//! configured.
+//! Telemetry of the process: logs and a progress line on stderr, and OpenTelemetry export if configured.
 //!
 //! Every step of a start, commit, pause and loss is one event with its figures as fields; a commit is a span besides.
 

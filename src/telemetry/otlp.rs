@@ -1,7 +1,7 @@
-//! Export over the OpenTelemetry protocol, HTTP with protobuf: events as logs, commits and steps of a start as spans.
-//! Figures are at `/metrics`, which every collector scrapes.
+//! Export over the OpenTelemetry protocol, HTTP with protobuf: events as logs; commits and startup steps as spans.
+//! Metrics are at `/metrics`, which every collector can scrape.
 //!
-//! Nothing waits for a collector: what it does not take in time is dropped, and said so once.
+//! Nothing waits for a collector: events that it does not accept in time are dropped, and this is logged once.
 //! The protocol: <https://opentelemetry.io/docs/specs/otlp/>.
 
 use std::collections::{BTreeMap, HashMap};
@@ -29,33 +29,33 @@ use pinflow_core::key_problem::KeyProblem;
 use pinflow_core::secret::{SecretError, SecretFrom};
 use pinflow_core::user_error::{ExitStatus, UserError};
 
-/// How long a request to the collector may take, and the end of a run waits for the last ones.
+/// Timeout of a request to the collector, and of the last export at the end of a run.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// `[telemetry]`: where logs and spans go besides stderr.
+/// `[telemetry]`: where logs and spans are exported to.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TelemetryConfig {
-    /// The collector, as in `http://localhost:4318`; `/v1/logs` and `/v1/traces` are put after it.
+    /// The URL of the collector, such as `http://localhost:4318`. `/v1/logs` and `/v1/traces` are appended.
     pub otlp: String,
-    /// The name under which they are kept.
+    /// The service name.
     #[serde(default = "TelemetryConfig::service")]
     pub service: String,
-    /// Headers of each request, such as the collector's token.
+    /// Headers of each request, such as an access token.
     #[serde(default)]
     pub headers: BTreeMap<String, SecretFrom>,
 }
 
-/// Why nothing can be exported.
+/// Why the export cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// A header's secret is not there.
+    /// The secret of a header cannot be read.
     #[error("[telemetry] headers")]
     Header(#[from] SecretError),
-    /// The library refuses.
+    /// The OpenTelemetry library rejects the settings.
     #[error("[telemetry] otlp")]
     Exporter(#[from] ExporterBuildError),
-    /// There is no client for HTTP.
+    /// The HTTP client cannot be created.
     #[error("[telemetry] otlp")]
     OtlpClient(#[from] reqwest::Error),
 }
@@ -74,7 +74,7 @@ impl TelemetryConfig {
         "pinflow".to_owned()
     }
 
-    /// What is wrong, each with its mend.
+    /// Returns every problem with a hint.
     pub(crate) fn faults(&self) -> Vec<KeyProblem> {
         let mut faults = Vec::new();
         match Url::parse(&self.otlp) {
@@ -88,7 +88,7 @@ impl TelemetryConfig {
                     faults.push(KeyProblem::new("otlp", "the URL holds credentials; put them into headers"));
                 }
             }
-            // What was written may hold a secret, so it is not repeated.
+            // The value may contain a secret, so the error does not.
             _ => faults.push(KeyProblem::new("otlp", "this is not a URL; write one like \"http://localhost:4318\"")),
         }
         if self.service.is_empty() {
@@ -98,7 +98,7 @@ impl TelemetryConfig {
     }
 }
 
-/// Logs and spans on their way out, each with a thread and a bounded queue of its own.
+/// The exporters of logs and spans, each with its own thread and bounded queue.
 pub(super) struct OtlpExporters {
     logs: SdkLoggerProvider,
     spans: SdkTracerProvider,
@@ -142,8 +142,8 @@ impl OtlpExporters {
         })
     }
 
-    /// What of all that is logged goes out: our own from `INFO` on, whatever `RUST_LOG` says. Not what the exporters'
-    /// own libraries log: it would never end.
+    /// Selects the exported events: those of pinflow from `INFO` on, whatever `RUST_LOG` says. Events of the exporters'
+    /// libraries are excluded, because exporting them would cause new ones.
     pub(super) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
         let scope = InstrumentationScope::builder("pinflow").with_version(env!("CARGO_PKG_VERSION")).build();
         let tracer = self.spans.tracer_with_scope(scope);
@@ -151,7 +151,7 @@ impl OtlpExporters {
             let target = about.target();
             *about.level() <= Level::INFO && target.starts_with("pinflow") && target != super::progress::TARGET
         };
-        // Events are logs; in spans they would be said twice.
+        // Events are exported as logs; in spans they would be duplicates.
         let spans = tracing_opentelemetry::layer().with_tracer(tracer);
         let spans = spans.with_filter(filter_fn(move |about| about.is_span() && ours(about)));
         let logs = OpenTelemetryTracingBridge::new(&self.logs).with_filter(filter_fn(ours));
@@ -159,17 +159,17 @@ impl OtlpExporters {
     }
 
     pub(super) async fn finish(self) {
-        // The threads of the exporters wait for requests that are made on the runtime.
+        // The exporter threads wait for requests that run on the runtime.
         let finished = tokio::task::spawn_blocking(move || {
             let _ = self.spans.shutdown_with_timeout(PATIENCE);
             let _ = self.logs.shutdown_with_timeout(PATIENCE);
         });
-        // What could not be exported was said when it was tried.
+        // A failed export was logged when it was tried.
         let _ = finished.await;
     }
 }
 
-/// Makes requests on the runtime: the exporters' threads have none.
+/// Sends requests on the runtime, which the exporter threads do not have.
 #[derive(Debug)]
 struct OtlpClient {
     http: reqwest::Client,
@@ -183,7 +183,7 @@ impl OtlpClient {
         Ok(OtlpClient { http, runtime: Handle::current(), failing: AtomicBool::new(false) })
     }
 
-    /// Says once that the collector does not take it, and once that it does again.
+    /// Logs once that the collector does not accept data, and once that it does again.
     fn tell(&self, failure: Option<String>) {
         let was = self.failing.swap(failure.is_some(), Ordering::Relaxed);
         match failure {
@@ -213,7 +213,7 @@ impl HttpClient for OtlpClient {
         let outcome = sent.await.map_err(HttpError::from).and_then(|reply| reply);
         self.tell(match &outcome {
             Ok(reply) if reply.status().is_success() => None,
-            Ok(reply) => Some(format!("it answers {}", reply.status())),
+            Ok(reply) => Some(format!("it responds with {}", reply.status())),
             Err(error) => Some(error.to_string()),
         });
         outcome
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_collector_is_a_url_without_secrets() {
+    fn collector_url_with_secret_or_plaintext_headers_is_rejected() {
         let faults = |text: &str| toml::from_str::<TelemetryConfig>(text).unwrap().faults().len();
         assert_eq!(faults("otlp = 'http://localhost:4318'"), 0);
         assert_eq!(faults("otlp = 'https://collector.example/otlp'\nheaders = { authorization = 'env:T' }"), 0);

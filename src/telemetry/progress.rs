@@ -1,4 +1,4 @@
-//! The progress line beside the logs, and bars.
+//! The progress line and the progress bars.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -16,20 +16,20 @@ use pinflow_dataflows::rejection::RejectionReason;
 use pinflow_engine::EngineMetrics;
 use pinflow_terminal::{add_progress_bar, sanitize};
 
-/// The target of the lines that are logged.
+/// The target of the logged progress lines.
 pub(super) const TARGET: &str = "pinflow::progress";
 
-/// A line this often where stderr is no terminal.
+/// Interval of progress lines if stderr is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// The progress line of a run: redrawn on a terminal, logged every few seconds elsewhere. Ends when dropped.
+/// The progress line of a run: redrawn on a terminal, logged every few seconds elsewhere. Stops when dropped.
 pub struct ProgressReporter {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl ProgressReporter {
-    /// Starts it. `quiet`: the terminal is taken by something else.
+    /// Starts the line. `quiet`: something else uses the terminal.
     #[must_use]
     pub fn start(metrics: Arc<EngineMetrics>, quiet: bool) -> ProgressReporter {
         let (stop, stopped) = channel();
@@ -57,7 +57,7 @@ impl ProgressReporter {
                 line.finish_and_clear();
             }
         });
-        // Without a thread there is no line, and nothing else is lost.
+        // Without a thread there is only no progress line.
         ProgressReporter { stop: Some(stop), thread: thread.ok() }
     }
 }
@@ -71,45 +71,45 @@ impl Drop for ProgressReporter {
     }
 }
 
-/// What a run does at a moment.
+/// The current activity of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunProgress {
-    /// The tables cannot be written, for this reason.
+    /// The tables cannot be written at the moment, for this reason.
     Paused(String),
-    /// Rows are read back from the tables.
+    /// Rows are being read back from the tables.
     Rebuilding {
-        /// So many by now.
+        /// Rows read back so far.
         rows: u64,
-        /// Of so many.
+        /// Rows to read back.
         total: u64,
     },
-    /// Records are read.
+    /// Records are being read.
     Reading(ReadEstimate),
 }
 
-/// How far a run has read.
+/// How far a run has read, and how fast.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadEstimate {
-    /// Rows read in this run, rejections included.
+    /// Rows read in this run, including rejections.
     pub rows: u64,
-    /// Rows a second since the last reading.
+    /// Rows per second since the previous reading.
     pub rows_per_sec: u64,
     /// Rows rejected in this run.
     pub rejected: u64,
-    /// The last epoch that passed.
+    /// The last completed epoch.
     pub epoch: u64,
-    /// The last durable epoch; 0 where nothing is committed.
+    /// The last durable epoch; 0 if nothing is committed.
     pub durable_epoch: u64,
-    /// Records that the sources still have, where they know.
+    /// Remaining records, as far as the sources know.
     pub lag: u64,
-    /// Bytes of the recordings read in this run.
+    /// Bytes of recordings read in this run.
     pub bytes: u64,
-    /// Bytes that the recordings still have, where they know.
+    /// Remaining bytes of recordings, as far as known.
     pub bytes_remaining: u64,
 }
 
 impl RunProgress {
-    /// Logs it as one event, figures as fields.
+    /// Logs the progress as one event, with its numbers as fields.
     fn log(&self) {
         match self {
             RunProgress::Paused(reason) => tracing::info!(target: TARGET, reason, "paused"),
@@ -133,7 +133,7 @@ impl RunProgress {
 }
 
 impl fmt::Display for RunProgress {
-    /// As one line for people.
+    /// Formats the progress as one line of text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RunProgress::Paused(reason) => write!(f, "paused: {reason}"),
@@ -164,7 +164,7 @@ impl fmt::Display for ReadEstimate {
     }
 }
 
-/// Reads the gauges of a run now and then.
+/// Reads the metrics of a run at intervals.
 pub struct ProgressMeter {
     metrics: Arc<EngineMetrics>,
     rows: u64,
@@ -172,13 +172,13 @@ pub struct ProgressMeter {
 }
 
 impl ProgressMeter {
-    /// Starts counting now.
+    /// Starts measuring now.
     #[must_use]
     pub fn new(metrics: Arc<EngineMetrics>) -> ProgressMeter {
         ProgressMeter { metrics, rows: 0, at: Instant::now() }
     }
 
-    /// What is going on since the last reading.
+    /// The progress since the previous reading.
     pub fn read(&mut self) -> RunProgress {
         let metrics = &self.metrics;
         if let Some(reason) = metrics.paused.get().and_then(|paused| paused.borrow().clone()) {
@@ -194,7 +194,7 @@ impl ProgressMeter {
         (self.rows, self.at) = (rows, Instant::now());
         RunProgress::Reading(ReadEstimate {
             rows,
-            // Fractions of a record say nothing.
+            // Fractions of a record are meaningless.
             rows_per_sec: (since_last as f64 / secs).round() as u64,
             rejected: metrics.rejected.load(Relaxed),
             epoch: metrics.epoch.load(Relaxed),
@@ -206,8 +206,8 @@ impl ProgressMeter {
     }
 }
 
-/// Logs what was found in the messages read: rejections by reason, field faults by column, unknown fields, times that
-/// are unknown. One event each.
+/// Logs the problems found in messages, one event each: rejections by reason, field faults by column, unknown fields,
+/// and times that count as unknown.
 pub fn log_findings(counts: &IngestCounts) {
     for reason in RejectionReason::ALL {
         let rows = counts.rejections(reason);
@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn progress_line_names_only_what_there_is() {
+    fn progress_line_omits_unknown_values() {
         let mut read = ReadEstimate { rows: 12_345, rows_per_sec: 200, epoch: 7, ..ReadEstimate::default() };
         assert_eq!(read.to_string(), "12,345 records, 200/s, epoch 7, 0 rejected");
         read = ReadEstimate { durable_epoch: 5, lag: 9, bytes: 30, bytes_remaining: 70, ..read };

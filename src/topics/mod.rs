@@ -14,10 +14,10 @@ use args::TopicAction;
 use pinflow_core::error_text::error_text;
 use pinflow_kafka::{TopicAdmin, TopicError};
 
-/// Does what was asked for and says what became of each topic; `false` if anything failed.
+/// Runs the command and prints the result for each topic. Returns `false` if any topic failed.
 ///
 /// # Errors
-/// If the arguments cannot be meant, the cluster cannot be reached, or nothing can be printed.
+/// If the arguments are invalid, the cluster cannot be reached, or the output cannot be written.
 pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> Result<bool, TopicsCommandError> {
     let (command, cluster) = args.command.split();
     let (connection, base) = cluster.connection()?;
@@ -61,7 +61,7 @@ pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> Result<bool,
     Ok(well)
 }
 
-/// What went wrong with one topic need not stop the others; what went wrong with the cluster does.
+/// An error of one topic is printed and the others continue; an error of the cluster ends the command.
 fn failed(
     name: &str,
     error: TopicError,
