@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-/// What libraries say of an error that only its cause explains. Left out where a cause follows.
+/// Messages of libraries that say nothing without their cause. Left out if a cause follows.
 const EMPTY_WORDS: [&str; 12] = [
     "builder error",
     "client error (Connect)",

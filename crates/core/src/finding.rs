@@ -1,12 +1,12 @@
-//! What `pinflow check` has to say of the things that it looks at.
+//! The findings of `pinflow check`.
 
-/// Something that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// It is as it must be.
+    /// It works.
     Well(String),
-    /// It works, and is risky.
+    /// It works, but has a risk.
     Risk(String),
-    /// It does not work; with the mend.
+    /// It does not work. The text says what to do.
     Fault(String),
 }

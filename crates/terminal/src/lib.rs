@@ -1,7 +1,7 @@
-//! Text for terminals: nothing from outside steers the terminal, and nobody reading is no fault.
+//! Text output for terminals: text from outside cannot control the terminal, and a closed output is no error.
 //!
-//! Topic names, file names, server replies and cells can hold anything. [`sanitize`] shows what would steer a terminal, or
-//! reorder its text, as an escape. [`SafeWriter`] applies it to all that a command prints for people.
+//! Topic names, file names, server responses and cells can contain anything. [`sanitize`] escapes characters that
+//! control a terminal or reorder its text. [`SafeWriter`] applies it to everything that a command prints for people.
 
 pub mod output;
 pub mod panics;
@@ -15,26 +15,26 @@ pub use screen::{AlternateScreen, can_redraw, held_logs, hold_log, restore_scree
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
-/// Whether a character steers the terminal or reorders the text around it: C0 and C1 controls, and the bidirectional
-/// controls of Unicode. A line break is not among them, nor a tab.
+/// Whether a character controls the terminal or reorders the text around it: C0 and C1 controls, and the bidirectional
+/// controls of Unicode. Line breaks and tabs do not count.
 #[must_use]
 pub fn is_unsafe(c: char) -> bool {
     match c {
         '\n' | '\t' => false,
         '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
-        // Line and paragraph separators: some terminals break the line.
+        // Line and paragraph separators break the line on some terminals.
         '\u{2028}' | '\u{2029}' => true,
         c => c.is_control(),
     }
 }
 
-/// Text with what would steer a terminal as an escape: `\u{1b}`. Line breaks and tabs stay.
+/// Escapes the characters that control a terminal, as in `\u{1b}`. Keeps line breaks and tabs.
 #[must_use]
 pub fn sanitize(text: &str) -> Cow<'_, str> {
     sanitize_as(text, EscapeStyle::Text)
 }
 
-/// JSON text with what would steer a terminal as an escape of JSON: the same values.
+/// Escapes the characters that control a terminal in JSON text. The values stay the same.
 #[must_use]
 pub fn sanitize_json(text: &str) -> Cow<'_, str> {
     sanitize_as(text, EscapeStyle::Json)
@@ -48,7 +48,7 @@ fn sanitize_as(text: &str, escapes: EscapeStyle) -> Cow<'_, str> {
     for c in text.chars() {
         match escapes {
             _ if !is_unsafe(c) => safe.push(c),
-            // All of them are in the basic plane.
+            // All unsafe characters are in the basic multilingual plane.
             EscapeStyle::Json => safe.push_str(&format!("\\u{:04x}", u32::from(c))),
             _ => safe.extend(c.escape_unicode()),
         }
@@ -61,20 +61,20 @@ fn sanitize_as(text: &str, escapes: EscapeStyle) -> Cow<'_, str> {
 pub enum EscapeStyle {
     /// As in Rust: `\u{1b}`.
     Text,
-    /// As in JSON, where they can only be within strings: `\u001b`.
+    /// As in JSON, where they only occur within strings: `\u001b`.
     Json,
-    /// Not at all: no person reads it.
+    /// Unchanged, for output that no person reads.
     None,
 }
 
-/// Text of one line: as [`sanitize`], and line breaks and tabs are escaped too.
+/// Like [`sanitize`], but also escapes line breaks and tabs, for text of one line.
 #[must_use]
 pub fn sanitize_line(text: &str) -> String {
     let safe = sanitize(text);
     safe.replace('\n', "\\n").replace('\t', "\\t")
 }
 
-/// The text as it fits into `columns` cells of a terminal; what is cut off is shown as `…`.
+/// Shortens the text to `columns` cells of a terminal. `…` marks the cut.
 #[must_use]
 pub fn fit_width(text: &str, columns: usize) -> Cow<'_, str> {
     use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -93,26 +93,25 @@ pub fn fit_width(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(cut)
 }
 
-/// Writes a line to standard error, sanitized. That nobody can read it is no fault.
+/// Writes a sanitized line to standard error. Errors are ignored.
 pub fn write_error_line(line: &str) {
     if hold_log(format!("{}\n", sanitize(line)).as_bytes()) {
         return;
     }
-    // One write, so that lines of several threads do not mix.
+    // A single write, so that lines of several threads do not mix.
     let _ = io::stderr().write_all(format!("{}\n", sanitize(line)).as_bytes());
 }
 
-/// What a [`SafeWriter`] does once its reader is gone.
+/// What a [`SafeWriter`] does once its reader has closed the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenClosed {
-    /// Throws the rest away: the command goes on to its exit code.
+    /// Discards further output: the command continues to its exit code.
     Discard,
-    /// Fails: the command ends.
+    /// Returns an error: the command ends.
     Fail,
 }
 
-/// Standard output of a command that prints for people, or JSON (`is_json`). JSON is left as it is where no terminal
-/// shows it.
+/// Standard output of a command that prints text or JSON (`is_json`). JSON is only escaped on a terminal.
 #[must_use]
 pub fn stdout(is_json: bool, when_closed: WhenClosed) -> SafeWriter<io::Stdout> {
     let escapes = match (is_json, io::stdout().is_terminal()) {
@@ -123,23 +122,23 @@ pub fn stdout(is_json: bool, when_closed: WhenClosed) -> SafeWriter<io::Stdout> 
     SafeWriter::new(io::stdout(), escapes, when_closed)
 }
 
-/// Sanitizes all that is written to it. Bytes that are not UTF-8 are shown as escapes, too.
+/// Sanitizes everything that is written to it. Bytes that are not UTF-8 are escaped too.
 pub struct SafeWriter<W> {
     out: W,
     escapes: EscapeStyle,
     when_closed: WhenClosed,
     is_closed: bool,
-    /// The beginning of a character, or a carriage return whose line feed may follow.
+    /// The start of an incomplete character, or a carriage return that a line feed may follow.
     rest: Vec<u8>,
 }
 
 impl<W: Write> SafeWriter<W> {
-    /// Writes to `out`.
+    /// Creates a writer to `out`.
     pub fn new(out: W, escapes: EscapeStyle, when_closed: WhenClosed) -> SafeWriter<W> {
         SafeWriter { out, escapes, when_closed, is_closed: false, rest: Vec::new() }
     }
 
-    /// Whether the reader is gone.
+    /// Whether the reader has closed the output.
     pub fn is_closed(&self) -> bool {
         self.is_closed
     }
@@ -162,7 +161,7 @@ impl<W: Write> SafeWriter<W> {
         }
     }
 
-    /// Escapes what is left of a character that never ended.
+    /// Escapes the bytes of an incomplete character at the end.
     fn end_rest(&mut self) -> io::Result<()> {
         let rest = std::mem::take(&mut self.rest);
         let escaped: String = rest.iter().map(|byte| escape_byte(*byte, self.escapes)).collect();
@@ -179,7 +178,7 @@ fn escape_byte(byte: u8, escapes: EscapeStyle) -> String {
     }
 }
 
-/// The sanitized text of the bytes, and how many bytes at their end must wait for what follows.
+/// The sanitized text of the bytes, and the number of bytes at their end that must wait for more input.
 fn sanitize_bytes(bytes: &[u8], escapes: EscapeStyle) -> (String, usize) {
     let mut safe = String::with_capacity(bytes.len());
     let mut left = bytes;
@@ -194,7 +193,7 @@ fn sanitize_bytes(bytes: &[u8], escapes: EscapeStyle) -> (String, usize) {
         let is_last = invalid.is_none_or(|(_, length)| length.is_none());
         let waits_for_line_feed = is_last && invalid.is_none() && valid.ends_with('\r');
         let text = if waits_for_line_feed { &valid[..valid.len() - 1] } else { valid };
-        // A line may end with CR LF, as in CSV.
+        // A line can end with CR LF, as in CSV.
         let mut lines = text.split("\r\n");
         safe.push_str(&sanitize_as(lines.next().unwrap_or_default(), escapes));
         for line in lines {

@@ -1,4 +1,4 @@
-//! Standard output of the commands that print and end.
+//! Standard output of commands that print and exit.
 
 use std::error::Error;
 use std::io::{self, Stdout, Write};
@@ -8,11 +8,11 @@ use std::io::{self, Stdout, Write};
 #[error("write to stdout")]
 pub struct OutputError(#[from] io::Error);
 
-/// Standard output whose reader may go away.
+/// Standard output whose reader may close it.
 ///
-/// A reader that has read enough (`| head`) closes the pipe. That is no failure, and no reason to leave work half done:
-/// what is written from then on is discarded, and the command ends with the code of what it found. Only
-/// [`CommandOutput::flush`] reports the closed pipe, for commands that would print for ever.
+/// A reader that has read enough (`| head`) closes the pipe. That is no failure, and no reason to stop halfway: further
+/// output is discarded, and the command ends with its normal exit code. Only [`CommandOutput::flush`] reports the
+/// closed pipe, for commands that print without end.
 pub struct CommandOutput<W = Stdout> {
     inner: W,
     is_closed: bool,
@@ -25,7 +25,7 @@ impl Default for CommandOutput {
 }
 
 impl<W: Write> CommandOutput<W> {
-    /// Writes to `inner`.
+    /// Creates a writer to `inner`.
     pub fn new(inner: W) -> CommandOutput<W> {
         CommandOutput { inner, is_closed: false }
     }
@@ -34,7 +34,7 @@ impl<W: Write> CommandOutput<W> {
     /// everything else that cannot be written is.
     ///
     /// # Errors
-    /// The command's own, or what kept its last words from being written.
+    /// The command's own error, or the failure to write its last output.
     pub fn finish<T, E>(mut self, result: Result<T, E>) -> Result<T, E>
     where
         T: Default,
@@ -88,7 +88,7 @@ impl<W: Write> Write for CommandOutput<W> {
 mod tests {
     use super::*;
 
-    /// Takes some bytes, then fails with a kind of error.
+    /// Accepts some bytes, then fails with this kind of error.
     struct FailingWriter(usize, io::ErrorKind);
 
     impl Write for FailingWriter {

@@ -1,7 +1,7 @@
 //! A panic in any thread or task ends the process with exit code 1, instead of leaving it half alive.
 //!
-//! A panic that somebody waits for ends the command in order, with its own message. Others are noticed here: the run is
-//! asked to stop, and after a grace the process ends.
+//! A panic in a thread that is joined ends the command normally, with its own message. Other panics are detected here:
+//! the run is asked to stop, and the process ends after a grace period.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,13 +11,13 @@ use tokio::sync::watch;
 
 use crate::{restore_screen, write_error_line};
 
-/// How long the process may take to end in order after a panic.
+/// How long the process may take to end normally after a panic.
 const PANIC_GRACE: Duration = Duration::from_secs(20);
 
 static PANICKED: AtomicBool = AtomicBool::new(false);
 static STOP: OnceLock<watch::Sender<bool>> = OnceLock::new();
 
-/// Notices panics from now on; a process that is still there after the grace ends with `exit_code`.
+/// Detects panics from now on. A process that still runs after the grace period ends with `exit_code`.
 pub fn watch(exit_code: u8) {
     std::panic::set_hook(Box::new(move |panic| {
         restore_screen();
@@ -40,7 +40,7 @@ pub fn watch(exit_code: u8) {
     }));
 }
 
-/// A panic asks for a stop through `stop`.
+/// From now on a panic requests a stop through `stop`.
 pub fn stop_through(stop: watch::Sender<bool>) {
     if PANICKED.load(Ordering::Acquire) {
         stop.send_replace(true);
