@@ -12,8 +12,9 @@ pub fn source_kind(name: &str) -> Option<&'static SourceKind> {
     SOURCES.iter().find(|kind| kind.name == name)
 }
 
-/// The kind that a table without `kind` is, by its keys.
+/// The kind that a table without `kind` is meant to be: the one most of whose identifying keys it has.
 #[must_use]
 pub fn identify_kind(has_key: impl Fn(&str) -> bool) -> Option<&'static SourceKind> {
-    SOURCES.iter().find(|kind| kind.identifying_keys.iter().any(|key| has_key(key)))
+    let keys_of = |kind: &SourceKind| kind.identifying_keys.iter().filter(|key| has_key(key)).count();
+    SOURCES.iter().filter(|kind| keys_of(kind) > 0).max_by_key(|kind| keys_of(kind))
 }

@@ -22,17 +22,17 @@ fn answers(pipeline: &RunningPipeline) -> BTreeMap<&'static str, Vec<String>> {
 /// Takes all epochs, and demands that after each one the changes add up to the answers.
 fn read_to_end(pipeline: &mut RunningPipeline) -> BTreeMap<&'static str, Vec<String>> {
     let mut counts: BTreeMap<&str, BTreeMap<String, i64>> = BTreeMap::new();
-    let mut last_epoch = 0;
+    let mut last_epoch = None;
     while let Some(epoch) = pipeline.next_epoch().expect("a pipeline without faults") {
-        assert!(epoch.epoch > last_epoch, "epoch {} after {last_epoch}", epoch.epoch);
-        last_epoch = epoch.epoch;
+        assert!(Some(epoch.epoch) > last_epoch, "epoch {} after {last_epoch:?}", epoch.epoch);
+        last_epoch = Some(epoch.epoch);
         assert!(!epoch.changes.is_empty());
         for change in epoch.changes {
             *counts.entry(change.answer).or_default().entry(change.row.to_string()).or_default() += change.diff;
         }
         for (name, rows) in answers(pipeline) {
             let count = counts.get(name).map_or(0, |rows| rows.values().filter(|count| **count == 1).count());
-            assert_eq!(count, rows.len(), "{name} at epoch {last_epoch}");
+            assert_eq!(count, rows.len(), "{name} at epoch {last_epoch:?}");
         }
     }
     let answers = answers(pipeline);
