@@ -259,7 +259,7 @@ fn question_outputs() -> JoinOutputs<AggregateInput> {
     for (answer, question) in (0u16..).zip(&questions::ALL) {
         match question.over {
             JoinInput::User(take) => {
-                outputs.users.push(Box::new(move |user| take(user).map(|it| it.with_answer(answer))))
+                outputs.users.push(Box::new(move |user| take(user).map(|it| it.with_answer(answer))));
             }
             JoinInput::PinGeo(take) => {
                 outputs.pins_geos.push(Box::new(move |pin, geo| take(pin, geo).map(|it| it.with_answer(answer))));

@@ -151,7 +151,7 @@ impl DiscoveredFiles {
                 self.faults.push(format!(
                     "{shown}: {}, and a compressed file cannot be followed; read it without `follow`",
                     compression.name()
-                ))
+                ));
             }
             Ok((_, _, RecordLayout::Array)) if config.follow => self.faults.push(array_not_followed_problem(path)),
             Ok((meta, compression, layout)) => self.files.push(RecordingFile {

@@ -168,7 +168,7 @@ impl StdoutWriter {
             StdoutFormat::Snapshots if last || (due && self.stale) => render::write_snapshot(&self.view, out)?,
             StdoutFormat::Tables if last => self.write_final_tables(out)?,
             StdoutFormat::Tables if self.redraw && ((due && self.stale) || self.is_resized()) => {
-                self.draw_screen(out)?
+                self.draw_screen(out)?;
             }
             _ => return Ok(()),
         }

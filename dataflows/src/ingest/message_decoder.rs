@@ -69,7 +69,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
             Envelope::String(inner) => self.decode_string(inner, payload, nesting, layers),
             Envelope::Records(array) | Envelope::Array(array) => self.decode_aggregate(array, payload, nesting, layers),
             Envelope::Null if nesting.wrapped => {
-                self.reject_as(RejectionReason::Tombstone, "a wrapper around null", payload)
+                self.reject_as(RejectionReason::Tombstone, "a wrapper around null", payload);
             }
             Envelope::Null => self.reject_as(RejectionReason::NotAnObject, "null", payload),
         }

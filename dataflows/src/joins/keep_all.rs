@@ -83,13 +83,13 @@ impl<'s> KeepAllJoins<'s> {
 
     fn join_pins_geos<D: Clone + 'static>(&self, outputs: Rc<JoinOutputs<D>>) -> UpdateStream<'s, D> {
         join_arrangements(&self.pins, &self.geos, move |pin, geo, give| {
-            outputs.pin_geo_outputs(pin, geo).for_each(give)
+            outputs.pin_geo_outputs(pin, geo).for_each(give);
         })
     }
 
     fn join_pins_users<D: Clone + 'static>(&self, outputs: Rc<JoinOutputs<D>>) -> UpdateStream<'s, D> {
         join_arrangements(&self.pins, &self.users, move |pin, user, give| {
-            outputs.pin_user_outputs(pin, user).for_each(give)
+            outputs.pin_user_outputs(pin, user).for_each(give);
         })
     }
 
@@ -98,7 +98,7 @@ impl<'s> KeepAllJoins<'s> {
         let geos_users = join_rows(&self.geos, &self.users);
         let geos_users = arrange_by_key(geos_users, "Arrange: geo ⋈ user");
         join_arrangements(&self.pins, &geos_users, move |pin, (geo, user), give| {
-            outputs.pin_geo_user_outputs(pin, geo, user).for_each(give)
+            outputs.pin_geo_user_outputs(pin, geo, user).for_each(give);
         })
     }
 }

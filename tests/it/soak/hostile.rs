@@ -174,7 +174,7 @@ fn send_texts_of_one_ind(attacker: &mut HostileSender) -> io::Result<u16> {
 fn send_distinct_groups(attacker: &mut HostileSender) -> io::Result<u16> {
     let first = attacker.step / 2 * 10;
     let inds = (first..first + 10).map(|number| number % GROUPS);
-    let (stream, values): (_, Vec<_>) = if attacker.step % 2 == 0 {
+    let (stream, values): (_, Vec<_>) = if attacker.step.is_multiple_of(2) {
         let geo = |group| {
             json!({ "ind": GROUPS_IND + group, "timestamp": "2019-08-28T03:52:47", "latitude": 1,
             "longitude": 2, "country": format!("a made-up country with the number {group}") })
@@ -251,7 +251,7 @@ fn leave_unread(attacker: &mut HostileSender, path: &str, requests: usize) -> io
 fn try_tokens(attacker: &mut HostileSender) -> io::Result<u16> {
     let step = attacker.step;
     let token = format!("host: localhost\r\nauthorization: Bearer guess-{step}");
-    if step % 2 == 0 {
+    if step.is_multiple_of(2) {
         let request = format!("GET /answers HTTP/1.1\r\n{token}\r\n\r\n");
         attacker.exchange(attacker.run_server(), request.as_bytes())
     } else {

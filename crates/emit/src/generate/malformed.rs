@@ -88,7 +88,7 @@ impl MalformedOptions {
                 message.extend_from_slice(rng.pick_one(&[&b"}"[..], b" {\"ind\":1}", b" EOF", b"\0"]));
             }
             RejectionReason::NotAnObject => {
-                replace_message(message, rng.pick_one(&["17", "true", "[7]", "-0.5", "[false]"]).as_bytes())
+                replace_message(message, rng.pick_one(&["17", "true", "[7]", "-0.5", "[false]"]).as_bytes());
             }
             RejectionReason::TooLarge => insert_first(message, "padding", &long_string(self.too_large.unwrap_or(0))),
             RejectionReason::TooDeep => insert_first(message, "extra", &deeply_nested()),
@@ -99,7 +99,7 @@ impl MalformedOptions {
                 set_field(message, key_field(stream), rng.pick_one(&keys).as_bytes());
             }
             RejectionReason::WrongStream if self.auto => {
-                replace_message(message, br#"{"ind":7,"colour":"blue","size":3}"#)
+                replace_message(message, br#"{"ind":7,"colour":"blue","size":3}"#);
             }
             RejectionReason::WrongStream => replace_message(message, other),
             RejectionReason::WrongType => {

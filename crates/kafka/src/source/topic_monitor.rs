@@ -175,7 +175,7 @@ impl TopicMonitor {
                     suspect = suspect.or(fault);
                 }
                 Err(MonitorError::Unreachable(error)) if is_access_denied(&error) => {
-                    self.report_access(at, Some(&error))?
+                    self.report_access(at, Some(&error))?;
                 }
                 Err(trouble) => return Err(trouble),
             }

@@ -231,7 +231,7 @@ impl SimulatedReader {
             match beginning {
                 ShardStart::Ended => {}
                 ShardStart::Resumed(reached) => {
-                    drop(reader.cursors.insert(shard.id.clone(), ShardCursor::resume(reached)))
+                    drop(reader.cursors.insert(shard.id.clone(), ShardCursor::resume(reached)));
                 }
                 ShardStart::Fresh(at) => begun.push(reader.add_new_shard(shard, at)),
             }
