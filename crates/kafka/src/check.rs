@@ -22,9 +22,9 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 /// depends on it.
 #[must_use]
 pub fn check_cluster(connection: &KafkaConnection, base: &Path, topics: &[String], group: &str) -> Vec<Finding> {
-    let faults = connection.validate(base);
-    if !faults.is_empty() {
-        return faults.iter().map(|problem| Finding::Fault(problem.to_string())).collect();
+    let problems = connection.validate(base);
+    if !problems.is_empty() {
+        return problems.iter().map(|problem| Finding::Fault(problem.to_string())).collect();
     }
     let mut findings: Vec<_> = connection.warnings().into_iter().map(Finding::Risk).collect();
     let observer = match connection.create_observer(base) {
@@ -147,8 +147,8 @@ fn read_one_record(
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(name, partition, Offset::Offset(low)).map_err(read_error)?;
     reader.assign(&assignment).map_err(read_error)?;
-    let asked = Instant::now();
-    while asked.elapsed() < CHECK_TIMEOUT {
+    let start = Instant::now();
+    while start.elapsed() < CHECK_TIMEOUT {
         match reader.poll(Duration::from_millis(200)) {
             // At the end of the partition: it only contains transaction markers, but reading is permitted.
             Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => return Ok(()),

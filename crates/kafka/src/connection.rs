@@ -238,26 +238,26 @@ impl KafkaConnection {
     /// Returns every problem with a hint. Checks that secrets and files can be read. `base` resolves relative paths.
     #[must_use]
     pub fn validate(&self, base: &Path) -> Vec<KeyProblem> {
-        let mut faults = self.brokers.validate();
+        let mut problems = self.brokers.validate();
         if self.effective_security() == TransportSecurity::Plaintext {
             if self.tls.is_some() {
                 let what = "\"plaintext\" contradicts `tls`; leave one of them out";
-                faults.push(KeyProblem::new("security", what).conflicts_with("tls"));
+                problems.push(KeyProblem::new("security", what).conflicts_with("tls"));
             }
             if self.sasl.is_some() {
                 let what = "\"plaintext\" would send the credentials of `sasl` unencrypted; write security = \"tls\"";
-                faults.push(KeyProblem::new("security", what).conflicts_with("sasl"));
+                problems.push(KeyProblem::new("security", what).conflicts_with("sasl"));
             }
         }
-        faults.extend(self.tls.iter().flat_map(|tls| tls.validate(base)).map(|problem| problem.within("tls")));
-        faults.extend(self.sasl.iter().flat_map(|sasl| sasl.validate(base)).map(|problem| problem.within("sasl")));
+        problems.extend(self.tls.iter().flat_map(|tls| tls.validate(base)).map(|problem| problem.within("tls")));
+        problems.extend(self.sasl.iter().flat_map(|sasl| sasl.validate(base)).map(|problem| problem.within("sasl")));
         if self.is_iam() && self.resolve_region().is_none() {
             let what =
                 "the region of the cluster is unknown; add region = \"eu-west-1\" next to mechanism = \"MSK_IAM\"";
-            faults.push(KeyProblem::new("sasl", what));
+            problems.push(KeyProblem::new("sasl", what));
         }
-        faults.extend(self.properties.validate().into_iter().map(|problem| problem.within("properties")));
-        faults
+        problems.extend(self.properties.validate().into_iter().map(|problem| problem.within("properties")));
+        problems
     }
 
     /// Returns warnings about settings that work but are unsafe.
@@ -291,9 +291,9 @@ impl KafkaConnection {
         base: &Path,
         purpose: ClientPurpose,
     ) -> Result<(ClientConfig, KafkaContext), KafkaConnectionError> {
-        let faults = self.validate(base);
-        if !faults.is_empty() {
-            return Err(KafkaConnectionError::Faulty(KeyProblem::texts(&faults)));
+        let problems = self.validate(base);
+        if !problems.is_empty() {
+            return Err(KafkaConnectionError::Faulty(KeyProblem::texts(&problems)));
         }
         self.log_warnings_once();
         let mut settings = ClientConfig::new();
@@ -390,32 +390,32 @@ impl KafkaConnection {
 
 impl KafkaTls {
     fn validate(&self, base: &Path) -> Vec<KeyProblem> {
-        let mut faults = Vec::new();
+        let mut problems = Vec::new();
         let named = [("ca", &self.ca), ("certificate", &self.certificate), ("key", &self.key)];
         for (name, path) in named.into_iter().filter_map(|(name, path)| path.as_ref().map(|path| (name, path))) {
             let path = base.join(path);
             if let Err(error) = std::fs::File::open(&path) {
-                faults.push(KeyProblem::new(name, format!("cannot read {}: {error}", path.display())));
+                problems.push(KeyProblem::new(name, format!("cannot read {}: {error}", path.display())));
             } else if name == "key"
                 && let Err(error) = check_private(&path)
             {
-                faults.push(KeyProblem::new("key", error.to_string()));
+                problems.push(KeyProblem::new("key", error.to_string()));
             }
         }
         if self.certificate.is_some() != self.key.is_some() {
             let given = if self.key.is_some() { "key" } else { "certificate" };
-            faults.push(KeyProblem::new(given, "`certificate` and `key` belong together; give both or neither"));
+            problems.push(KeyProblem::new(given, "`certificate` and `key` belong together; give both or neither"));
         }
         if let Some(password) = &self.key_password {
             if self.key.is_none() {
-                faults.push(KeyProblem::new(
+                problems.push(KeyProblem::new(
                     "key_password",
                     "there is no `key` that it could open; add key = \"FILE\", or remove it",
                 ));
             }
-            faults.extend(password.read(base).err().map(|error| KeyProblem::new("key_password", error.to_string())));
+            problems.extend(password.read(base).err().map(|error| KeyProblem::new("key_password", error.to_string())));
         }
-        faults
+        problems
     }
 
     fn apply(&self, base: &Path, settings: &mut ClientConfig) -> Result<(), KafkaConnectionError> {
@@ -444,37 +444,37 @@ impl KafkaTls {
 
 impl KafkaSasl {
     fn validate(&self, base: &Path) -> Vec<KeyProblem> {
-        let mut faults = Vec::new();
+        let mut problems = Vec::new();
         if self.mechanism == SaslMechanism::MskIam {
             if self.username.is_some() || self.password.is_some() {
                 let what = "MSK_IAM takes its credentials from the AWS credential chain; remove username and password";
-                faults.push(KeyProblem::new("mechanism", what));
+                problems.push(KeyProblem::new("mechanism", what));
             }
-            return faults;
+            return problems;
         }
         let name = self.mechanism.librdkafka_name();
         if self.region.is_some() || self.profile.is_some() {
             let given = if self.region.is_some() { "region" } else { "profile" };
             let what = format!("only MSK_IAM uses region and profile, not {name}; remove them");
-            faults.push(KeyProblem::new(given, what).conflicts_with("mechanism"));
+            problems.push(KeyProblem::new(given, what).conflicts_with("mechanism"));
         }
         match &self.username {
-            None => faults.push(KeyProblem::table(format!("{name} needs a username; add username = \"…\""))),
+            None => problems.push(KeyProblem::table(format!("{name} needs a username; add username = \"…\""))),
             Some(text) => {
-                faults.extend(
+                problems.extend(
                     resolve_username(text, base).err().map(|error| KeyProblem::new("username", error.to_string())),
                 );
             }
         }
         match &self.password {
-            None => faults.push(KeyProblem::table(format!(
+            None => problems.push(KeyProblem::table(format!(
                 "{name} needs a password; add password = \"env:NAME\" or \"file:PATH\""
             ))),
             Some(from) => {
-                faults.extend(from.read(base).err().map(|error| KeyProblem::new("password", error.to_string())));
+                problems.extend(from.read(base).err().map(|error| KeyProblem::new("password", error.to_string())));
             }
         }
-        faults
+        problems
     }
 
     fn apply(&self, base: &Path, settings: &mut ClientConfig) -> Result<(), KafkaConnectionError> {

@@ -20,39 +20,39 @@ use super::connection::{KafkaConnection, KafkaConnectionError};
 use super::metadata::{self, ClusterUnreachable};
 use pinflow_core::user_error::{ExitStatus, UserError};
 
-/// Longest wait for an answer.
+/// Timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest wait until a topic that was made can be used: brokers tell one another.
+/// Maximum wait until a new topic is usable: its metadata must reach all brokers.
 const TOPIC_USABLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The setting that says whose clock a record's time is read from.
+/// The topic setting that selects the clock of record timestamps.
 const TIME_SETTING: &str = "message.timestamp.type";
-/// Its value for the broker's clock, which a sender cannot set.
+/// The value that selects the broker's clock, which a producer cannot set.
 const BROKER_TIME: &str = "LogAppendTime";
 
-/// A cluster whose topics are looked at and changed.
+/// Administers the topics of a cluster.
 pub struct TopicAdmin {
     connection: KafkaConnection,
     observer: BaseConsumer<KafkaContext>,
-    /// Absent where librdkafka's admin client cannot sign in.
+    /// `None` if librdkafka's admin client cannot authenticate.
     admin: Option<AdminClient<KafkaContext>>,
 }
 
-/// A topic that is wanted.
+/// The requested properties of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicSpec {
-    /// Its name.
+    /// The name of the topic.
     pub name: String,
-    /// Partitions; by default what the brokers' `num.partitions` says.
+    /// Number of partitions; by default the brokers' `num.partitions`.
     pub partitions: Option<i32>,
-    /// Copies of each partition; by default what the brokers' `default.replication.factor` says.
+    /// Replication factor; by default the brokers' `default.replication.factor`.
     pub replication: Option<i32>,
-    /// Settings of the topic, such as `retention.ms`.
+    /// Topic settings, such as `retention.ms`.
     pub settings: Vec<(String, String)>,
 }
 
 impl TopicSpec {
-    /// The settings of a topic that is to be made: what is wanted and, if that says nothing else, times by the broker's
+    /// The settings of a new topic: the requested ones and, unless they say otherwise, timestamps by the broker's
     /// clock.
     fn settings_of_new(&self) -> impl Iterator<Item = (&str, &str)> {
         let says_time = self.settings.iter().any(|(key, _)| key == TIME_SETTING);
@@ -61,111 +61,111 @@ impl TopicSpec {
     }
 }
 
-/// A topic after it was seen to that it is there.
+/// The result of [`TopicAdmin::create`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnsuredTopic {
-    /// What became of it.
+    /// Whether the topic was created or existed.
     pub outcome: TopicOutcome,
-    /// Why it works and is risky, and what to do; only of a topic that was there.
+    /// A risk of an existing topic, and what to do about it.
     pub risk: Option<String>,
 }
 
-/// What became of a topic.
+/// The result of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TopicOutcome {
-    /// It was made.
+    /// The topic was created.
     Created,
-    /// It was there, as it is wanted.
+    /// The topic existed, with the requested properties.
     Exists,
-    /// It was deleted.
+    /// The topic was deleted.
     Deleted,
-    /// There was none.
+    /// The topic did not exist.
     Absent,
 }
 
-/// A topic.
+/// Description of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TopicInfo {
-    /// Its name.
+    /// The name of the topic.
     pub topic: String,
-    /// Its partitions, by number.
+    /// The partitions in the order of their numbers.
     pub partitions: Vec<PartitionInfo>,
-    /// Settings that were made for it, where they may be read.
+    /// Settings that override the brokers' defaults; `None` if they cannot be read.
     pub settings: Option<Vec<(String, String)>>,
 }
 
-/// A partition of a topic. What is unknown while it has no leader is `None`.
+/// Description of a partition. Values that are unknown while it has no leader are `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PartitionInfo {
-    /// Its number.
+    /// The number of the partition.
     pub partition: i32,
-    /// The broker that leads it; none if below 0.
+    /// The broker that leads the partition; negative if there is none.
     pub leader: i32,
-    /// The brokers that hold a copy.
+    /// The brokers that hold a replica.
     pub replicas: Vec<i32>,
-    /// Those of them that are up to date.
+    /// The replicas that are in sync.
     pub isr: Vec<i32>,
-    /// The oldest offset it holds.
+    /// The oldest available offset.
     pub low: Option<i64>,
     /// The offset of the next record.
     pub high: Option<i64>,
 }
 
-/// Why nothing can be said of a topic, or done with it.
+/// Why a topic cannot be described or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
-    /// There is no client.
+    /// The client cannot be created.
     #[error(transparent)]
     Connection(#[from] KafkaConnectionError),
-    /// There is no broker.
+    /// No broker responded.
     #[error(transparent)]
     Unreachable(#[from] ClusterUnreachable),
-    /// It is not there.
+    /// The topic does not exist.
     #[error("topic {0} does not exist; create it with `pinflow topics create {0}`")]
     Absent(String),
-    /// It is there, but not as it is wanted.
+    /// The topic exists with other properties than requested.
     #[error("topic {name} exists, with {found}, not {wanted}; delete it or choose another name")]
     Different {
-        /// Its name.
+        /// The name of the topic.
         name: String,
-        /// What it has.
+        /// The property that differs.
         found: String,
-        /// What was asked for.
+        /// The requested value.
         wanted: String,
     },
-    /// The brokers refuse.
+    /// The brokers reject the request.
     #[error("{verb} topic {name}: {what}{}", rejection_hint(*code, verb, name))]
     Refused {
-        /// What was to be done.
+        /// The operation.
         verb: &'static str,
-        /// The topic.
+        /// The name of the topic.
         name: String,
-        /// Why, in the brokers' words.
+        /// The brokers' message.
         what: String,
-        /// The same as a code.
+        /// The brokers' error code.
         code: RDKafkaErrorCode,
     },
-    /// The question failed on its way.
+    /// The request failed.
     #[error("{verb} topic {name}")]
     Failed {
-        /// What was to be done.
+        /// The operation.
         verb: &'static str,
-        /// The topic.
+        /// The name of the topic.
         name: String,
-        /// Why.
+        /// The client's error.
         #[source]
         cause: KafkaError,
     },
-    /// librdkafka's admin client cannot fetch tokens.
+    /// librdkafka's admin client cannot fetch tokens, so it cannot use `MSK_IAM`.
     #[error(
-        "{verb} topic {name}: with MSK_IAM pinflow can read and write topics, but not make or delete them, as the Kafka \
-         client's admin part cannot fetch tokens; use Apache Kafka's kafka-topics.sh with aws-msk-iam-auth, or SCRAM"
+        "{verb} topic {name}: with MSK_IAM pinflow can read and write topics, but not create or delete them, because the Kafka \
+         client's admin API cannot fetch tokens; use Apache Kafka's kafka-topics.sh with aws-msk-iam-auth, or SCRAM"
     )]
     NoToken {
-        /// What was to be done.
+        /// The operation.
         verb: &'static str,
-        /// The topic.
+        /// The name of the topic.
         name: String,
     },
 }
@@ -179,10 +179,10 @@ impl UserError for TopicError {
     }
 }
 
-/// What to do about a refusal.
+/// What to do about a rejected request.
 fn rejection_hint(code: RDKafkaErrorCode, verb: &str, name: &str) -> String {
     use RDKafkaErrorCode as Code;
-    let mend = match code {
+    let hint = match code {
         Code::TopicAuthorizationFailed => match verb {
             "create" => format!("grant Create on Topic {name}, or on the Cluster"),
             "delete" => format!("grant Delete on Topic {name}"),
@@ -191,19 +191,19 @@ fn rejection_hint(code: RDKafkaErrorCode, verb: &str, name: &str) -> String {
         Code::ClusterAuthorizationFailed => "grant Create on the Cluster".to_owned(),
         Code::InvalidReplicationFactor => "the cluster has fewer brokers: choose a smaller --replication".to_owned(),
         Code::InvalidPartitions => "choose at least one partition".to_owned(),
-        Code::InvalidTopic => "names are of letters, digits, `.`, `_` and `-`, 249 at most".to_owned(),
-        Code::InvalidConfig => "correct --config: the brokers do not know a name or a value".to_owned(),
-        Code::PolicyViolation => "the cluster's policy forbids it: ask who runs it".to_owned(),
+        Code::InvalidTopic => "use 1 to 249 letters, digits, `.`, `_` and `-`".to_owned(),
+        Code::InvalidConfig => "correct --config: the brokers reject a name or a value".to_owned(),
+        Code::PolicyViolation => "the cluster's policy forbids it: ask its administrator".to_owned(),
         _ => return String::new(),
     };
-    format!(" ({mend})")
+    format!(" ({hint})")
 }
 
 impl TopicAdmin {
-    /// A cluster. `base` is what the connection's relative paths are relative to.
+    /// Connects to a cluster. `base` resolves relative paths of the connection.
     ///
     /// # Errors
-    /// If there is something wrong with the connection.
+    /// If the connection is invalid.
     pub fn connect(connection: KafkaConnection, base: &Path) -> Result<TopicAdmin, KafkaConnectionError> {
         let observer = connection.create_observer(base)?;
         let admin = if connection.is_iam() {
@@ -216,7 +216,7 @@ impl TopicAdmin {
         Ok(TopicAdmin { connection, observer, admin })
     }
 
-    /// The names of all topics that may be seen, but for the brokers' own.
+    /// The names of all visible topics, except internal ones.
     ///
     /// # Errors
     /// [`ClusterUnreachable`].
@@ -228,10 +228,10 @@ impl TopicAdmin {
         Ok(names)
     }
 
-    /// What a topic is and holds.
+    /// Describes a topic and its partitions.
     ///
     /// # Errors
-    /// If it is not there, or may not be seen.
+    /// If the topic does not exist or is not visible.
     pub async fn describe(&self, name: &str) -> Result<TopicInfo, TopicError> {
         let partitions = self.find_partitions(name)?.ok_or_else(|| TopicError::Absent(name.to_owned()))?;
         let settings = self.fetch_settings(name).await?;
@@ -240,25 +240,25 @@ impl TopicAdmin {
         Ok(TopicInfo { topic: name.to_owned(), partitions, settings })
     }
 
-    /// Sees to it that a topic is there as it is wanted. Returns when it can be used.
+    /// Creates a topic unless it exists with the requested properties. Returns once the topic is usable.
     ///
     /// # Errors
-    /// If it may not be made, or is there with other partitions, copies or settings.
-    pub async fn create(&self, wanted: &TopicSpec) -> Result<EnsuredTopic, TopicError> {
-        let name = &wanted.name;
+    /// If the topic cannot be created, or exists with other partitions, replicas or settings.
+    pub async fn create(&self, spec: &TopicSpec) -> Result<EnsuredTopic, TopicError> {
+        let name = &spec.name;
         let admin = self.admin_client("create", name)?;
-        // A cluster that cannot be reached says why here, an admin client only that time is up.
+        // An unreachable cluster is reported here with its cause. The admin client would only report a timeout.
         if self.find_partitions(name)?.is_some() {
-            return self.compare_existing(wanted).await;
+            return self.compare_existing(spec).await;
         }
-        let replication = TopicReplication::Fixed(wanted.replication.unwrap_or(-1));
-        let mut topic = NewTopic::new(name, wanted.partitions.unwrap_or(-1), replication);
-        for (key, value) in wanted.settings_of_new() {
+        let replication = TopicReplication::Fixed(spec.replication.unwrap_or(-1));
+        let mut topic = NewTopic::new(name, spec.partitions.unwrap_or(-1), replication);
+        for (key, value) in spec.settings_of_new() {
             topic = topic.set(key, value);
         }
         let answers = admin.create_topics([&topic], &admin_options()).await;
         match single_result(answers, "create", name)? {
-            Err(RDKafkaErrorCode::TopicAlreadyExists) => self.compare_existing(wanted).await,
+            Err(RDKafkaErrorCode::TopicAlreadyExists) => self.compare_existing(spec).await,
             Err(code) => Err(rejected_error("create", name, code)),
             Ok(()) => {
                 self.wait_until_usable(name)?;
@@ -267,18 +267,19 @@ impl TopicAdmin {
         }
     }
 
-    /// Why a topic works and is risky, and what to do; `None` if it is not, or if its settings may not be read.
+    /// The risk of a topic's settings and what to do about it; `None` without a risk, or if the settings cannot be
+    /// read.
     ///
     /// # Errors
-    /// If the brokers do not answer.
+    /// If the brokers do not respond.
     pub async fn risk(&self, name: &str) -> Result<Option<String>, TopicError> {
         Ok(self.fetch_settings(name).await?.and_then(|settings| time_risk(name, &settings)))
     }
 
-    /// Sees to it that a topic is not there. Returns when it is gone.
+    /// Deletes a topic if it exists. Returns once it is gone.
     ///
     /// # Errors
-    /// If it may not be deleted.
+    /// If the topic cannot be deleted.
     pub async fn delete(&self, name: &str) -> Result<TopicOutcome, TopicError> {
         let admin = self.admin_client("delete", name)?;
         if self.find_partitions(name)?.is_none() {
@@ -296,7 +297,7 @@ impl TopicAdmin {
         self.admin.as_ref().ok_or_else(|| TopicError::NoToken { verb, name: name.to_owned() })
     }
 
-    /// The partitions of a topic; `None` if it is not there.
+    /// The partitions of a topic; `None` if the topic does not exist.
     fn find_partitions(&self, name: &str) -> Result<Option<Vec<PartitionInfo>>, TopicError> {
         let metadata = metadata::fetch_metadata(&self.observer, &self.connection.brokers, Some(name), REQUEST_TIMEOUT)?;
         let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else { return Ok(None) };
@@ -326,7 +327,7 @@ impl TopicAdmin {
         parts
     }
 
-    /// All settings of a topic; `None` where they may not be read.
+    /// All settings of a topic; `None` if they cannot be read.
     async fn fetch_settings(&self, name: &str) -> Result<Option<Vec<ConfigEntry>>, TopicError> {
         let Some(admin) = &self.admin else { return Ok(None) };
         let answers = admin.describe_configs([&ResourceSpecifier::Topic(name)], &admin_options()).await;
@@ -338,26 +339,26 @@ impl TopicAdmin {
         }
     }
 
-    /// A topic that is there, against what is wanted.
-    async fn compare_existing(&self, wanted: &TopicSpec) -> Result<EnsuredTopic, TopicError> {
-        let name = &wanted.name;
+    /// Compares an existing topic with the requested one.
+    async fn compare_existing(&self, spec: &TopicSpec) -> Result<EnsuredTopic, TopicError> {
+        let name = &spec.name;
         let different = |found: String, wanted: String| TopicError::Different { name: name.clone(), found, wanted };
         let parts = self.find_partitions(name)?.ok_or_else(|| TopicError::Absent(name.clone()))?;
-        if let Some(count) = wanted.partitions.filter(|count| usize::try_from(*count) != Ok(parts.len())) {
+        if let Some(count) = spec.partitions.filter(|count| usize::try_from(*count) != Ok(parts.len())) {
             return Err(different(format!("{} partitions", parts.len()), count.to_string()));
         }
         let copies = parts.first().map_or(0, |part| part.replicas.len());
-        if let Some(count) = wanted.replication.filter(|count| usize::try_from(*count) != Ok(copies)) {
-            return Err(different(format!("{copies} copies of each partition"), count.to_string()));
+        if let Some(count) = spec.replication.filter(|count| usize::try_from(*count) != Ok(copies)) {
+            return Err(different(format!("{copies} replicas of each partition"), count.to_string()));
         }
         let settings = self.fetch_settings(name).await?.unwrap_or_default();
-        for (key, value) in &wanted.settings {
+        for (key, value) in &spec.settings {
             let found = value_of(&settings, key);
             if found != Some(value.as_str()) {
                 return Err(different(format!("{key}={}", found.unwrap_or("unknown")), format!("{key}={value}")));
             }
         }
-        let wants_time = wanted.settings.iter().any(|(key, _)| key == TIME_SETTING);
+        let wants_time = spec.settings.iter().any(|(key, _)| key == TIME_SETTING);
         let risk = if wants_time { None } else { time_risk(name, &settings) };
         Ok(EnsuredTopic { outcome: TopicOutcome::Exists, risk })
     }
@@ -388,7 +389,7 @@ fn call_error(verb: &'static str, name: &str, cause: KafkaError) -> TopicError {
     TopicError::Failed { verb, name: name.to_owned(), cause }
 }
 
-/// The answer to a question about one topic.
+/// Extracts the result of a request about one topic.
 fn single_result(
     answers: Result<Vec<rdkafka::admin::TopicResult>, KafkaError>,
     verb: &'static str,
@@ -403,17 +404,17 @@ fn value_of<'a>(settings: &'a [ConfigEntry], key: &str) -> Option<&'a str> {
     settings.iter().find(|entry| entry.name == key).and_then(|entry| entry.value.as_deref())
 }
 
-/// What to say of a topic whose senders set the times of its records.
+/// The warning about a topic whose producers set the record timestamps.
 fn time_risk(name: &str, settings: &[ConfigEntry]) -> Option<String> {
     let found = value_of(settings, TIME_SETTING).filter(|value| *value != BROKER_TIME)?;
     Some(format!(
-        "topic {name}: senders set the times of its records ({TIME_SETTING}={found}), so a wrong clock of theirs decides \
-         which delivery of an ind counts. Have the brokers set them: kafka-configs.sh --alter --entity-type topics \
+        "topic {name}: producers set the timestamps of its records ({TIME_SETTING}={found}), so a producer with a wrong clock decides \
+         which delivery of an ind counts. Let the brokers set them: kafka-configs.sh --alter --entity-type topics \
          --entity-name {name} --add-config {TIME_SETTING}={BROKER_TIME}"
     ))
 }
 
-/// Whether a setting was made for the topic, and is not the brokers' default.
+/// Whether a setting overrides the brokers' default for this topic.
 fn is_topic_override(entry: &ConfigEntry) -> bool {
     entry.source == ConfigSource::DynamicTopic && !entry.is_sensitive
 }

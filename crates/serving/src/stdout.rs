@@ -94,7 +94,7 @@ impl StdoutWriter {
         let mut out = BufWriter::with_capacity(1 << 16, out);
         loop {
             let frame = match self.next_frame(&mut frames) {
-                FrameWait::EpochFrame(frame) => Some(frame),
+                FrameWait::Frame(frame) => Some(frame),
                 FrameWait::Late => None,
                 FrameWait::Ended => return Ok(Ok(())),
             };
@@ -115,10 +115,10 @@ impl StdoutWriter {
         let wait = match owed {
             Some(wait) => wait,
             None if self.screen.is_some() => RESIZE_CHECK_INTERVAL,
-            None => return frames.blocking_recv().map_or(FrameWait::Ended, FrameWait::EpochFrame),
+            None => return frames.blocking_recv().map_or(FrameWait::Ended, FrameWait::Frame),
         };
         if let Ok(frame) = frames.try_recv() {
-            return FrameWait::EpochFrame(frame);
+            return FrameWait::Frame(frame);
         }
         if wait.is_zero() || self.is_resized() {
             return FrameWait::Late;
@@ -127,7 +127,7 @@ impl StdoutWriter {
         // input, and sleeping costs little otherwise.
         std::thread::sleep(wait.min(Duration::from_millis(20)));
         match frames.try_recv() {
-            Ok(frame) => FrameWait::EpochFrame(frame),
+            Ok(frame) => FrameWait::Frame(frame),
             Err(mpsc::error::TryRecvError::Disconnected) => FrameWait::Ended,
             Err(mpsc::error::TryRecvError::Empty) => FrameWait::Late,
         }
@@ -236,7 +236,7 @@ fn screen_size() -> ScreenSize {
 }
 
 enum FrameWait {
-    EpochFrame(EpochFrame),
+    Frame(EpochFrame),
     /// No frame came. A snapshot may be due.
     Late,
     Ended,

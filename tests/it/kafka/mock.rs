@@ -94,7 +94,7 @@ fn moved_leaders_and_broker_outages_lose_and_repeat_nothing() {
     }
     live.until_read(&site.ends());
     mocked.all_brokers(false);
-    until("it says that no broker answers", || live.log().contains("no broker answers"));
+    until("it says that no broker responds", || live.log().contains("no broker responds"));
     // Longer than any single request may take.
     std::thread::sleep(Duration::from_secs(12));
     mocked.all_brokers(true);

@@ -81,7 +81,7 @@ fn crashed_or_frozen_broker_is_retried() {
     site.send(&recording, 4);
     live.until_read(&site.ends());
     broker.kill();
-    until("it says that no broker answers", || live.log().contains("no broker answers"));
+    until("it says that no broker responds", || live.log().contains("no broker responds"));
     broker.start_again();
     site.send(&recording, 4);
     live.until_read(&site.ends());
@@ -92,7 +92,7 @@ fn crashed_or_frozen_broker_is_retried() {
     broker.freeze(false);
     site.send(&recording, 4);
     live.until_read(&site.ends());
-    assert!(live.log().contains("the brokers answer again"), "{}", live.log());
+    assert!(live.log().contains("Kafka can be reached again"), "{}", live.log());
     site.assert_right(&live.stop());
 }
 

@@ -104,7 +104,7 @@ fn existing_topic_with_other_settings_is_reported_and_not_changed() {
     assert_eq!(topics(&["create", "other", "--partitions", "2"]).code, 0);
     for (wanted, says) in [
         (&["--partitions", "3"][..], "2 partitions, not 3"),
-        (&["--replication", "2"], "1 copies of each partition, not 2"),
+        (&["--replication", "2"], "1 replicas of each partition, not 2"),
         (&["--config", "cleanup.policy=compact"], "cleanup.policy=delete, not cleanup.policy=compact"),
     ] {
         let ended = topics(&[&["create", "other"], wanted].concat());
@@ -120,7 +120,7 @@ fn broker_rejection_is_reported_with_a_hint() {
     }
     for (arguments, says) in [
         (&["create", "copied", "--replication", "3"][..], "smaller --replication"),
-        (&["create", "a b"], "names are of letters"),
+        (&["create", "a b"], "use 1 to 249 letters"),
         (&["create", "set", "--config", "retention.ms=soon"], "correct --config"),
         (&["describe", "not-there"], "`pinflow topics create not-there`"),
     ] {

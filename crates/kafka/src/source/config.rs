@@ -100,9 +100,9 @@ impl KafkaConfig {
         let mut faults = self.connection().validate(base);
         faults.extend(self.topics.validate(KIND).into_iter().map(|problem| problem.within("topics")));
         if !(0.05..=30.0).contains(&self.watch_secs) {
-            faults.push(KeyProblem::range("watch_secs", "0.05 to 30"));
+            problems.push(KeyProblem::range("watch_secs", "0.05 to 30"));
         }
-        faults
+        problems
     }
 }
 

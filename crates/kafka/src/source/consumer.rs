@@ -1,4 +1,4 @@
-//! Creates the consumers and asks the cluster: its id, partition counts, offset ranges, and single records.
+//! Creates the consumers and queries the cluster: its id, partition counts, offset ranges, and single records.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,50 +18,50 @@ use pinflow_connect::source::SourceError;
 pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
 use pinflow_core::error_text::error_text;
 
-/// How long one question to a broker may take.
+/// Timeout of one request to a broker.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A cluster, and how it is reached.
+/// A cluster and its connection settings.
 #[derive(Debug, Clone)]
 pub(super) struct KafkaCluster {
     pub(super) connection: KafkaConnection,
-    /// What relative paths of the connection are relative to.
+    /// Resolves relative paths of the connection.
     pub(super) base: PathBuf,
     pub(super) group: String,
 }
 
-/// A client that reads.
+/// A consumer and its callbacks.
 pub(super) struct KafkaConsumer {
     pub(super) consumer: BaseConsumer<SourceConsumerContext>,
     pub(super) listener: SourceConsumerContext,
 }
 
-/// What stands at an offset.
+/// The content of an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OffsetContent {
     /// A record with this hash.
     Record(u64),
-    /// None: the next one stands further on, or there is none.
+    /// No record: the next one is at a higher offset, or there is none.
     Nothing,
 }
 
 impl KafkaCluster {
-    /// The client that reads the records.
+    /// Creates the consumer that reads the records.
     pub(super) fn create_reader(&self) -> Result<KafkaConsumer, SourceError> {
         self.create_tuned(&[
-            // Fetched and not yet taken: this much, and one answer more.
+            // Bounds the fetched records that wait in the client, to this size plus one fetch response.
             ("queued.max.messages.kbytes", "16384"),
             ("queued.min.messages", "1000000"),
             ("fetch.max.bytes", "16777216"),
-            // How long a full queue waits before it looks again; librdkafka's second would leave the engine idle.
+            // Pause of a partition whose queue is full. The default of librdkafka, 1 s, would leave the engine idle.
             ("fetch.queue.backoff.ms", "5"),
             ("fetch.error.backoff.ms", "250"),
             ("statistics.interval.ms", "1000"),
         ])
     }
 
-    /// The client that looks after the topics beside the reader. It sees everything, so that the end of a partition is
-    /// its end, not the first open transaction.
+    /// Creates the consumer of the topic monitor. It reads uncommitted records, so that the end of a partition is its
+    /// high watermark and not its first open transaction.
     pub(super) fn create_monitor(&self) -> Result<KafkaConsumer, SourceError> {
         let mut settings = vec![("queued.max.messages.kbytes", "1024"), ("queued.min.messages", "1")];
         settings.extend([("fetch.message.max.bytes", "65536"), ("fetch.max.bytes", "1048576")]);
@@ -78,7 +78,7 @@ impl KafkaCluster {
     fn build_config(&self, tuning: &[(&str, &str)]) -> Result<(ClientConfig, SourceConsumerContext), SourceError> {
         let made = self.connection.client_config(&self.base, ClientPurpose::Consumer);
         let (mut config, client) = made.map_err(|error| SourceError::from_connection(&error))?;
-        // What was passed through goes before.
+        // Properties from the configuration take precedence.
         let common = [("topic.metadata.refresh.interval.ms", "30000"), ("reconnect.backoff.max.ms", "2000")];
         for (name, value) in tuning.iter().chain(&common) {
             if config.get(name).is_none() {
@@ -97,19 +97,19 @@ impl KafkaCluster {
         let created = config.create_with_context(listener.clone());
         let consumer: BaseConsumer<SourceConsumerContext> =
             created.map_err(|error| SourceError::Unusable(error_text(&self.connection.creation_error(&error))))?;
-        // Where tokens are wanted the first one is asked for here, and nothing is answered before.
+        // With token authentication the first token is requested here. No request succeeds before.
         let _ = consumer.poll(Duration::ZERO);
         Ok(KafkaConsumer { consumer, listener })
     }
 }
 
 impl KafkaConsumer {
-    /// The cluster's name, which stays with it whatever its brokers are called.
+    /// The id of the cluster. It stays the same if broker addresses change.
     pub(super) fn cluster_id(&self) -> Option<String> {
         self.consumer.client().fetch_cluster_id(REQUEST_TIMEOUT)
     }
 
-    /// How many partitions a topic has; `None` if there is no such topic.
+    /// The number of partitions of a topic; `None` if the topic does not exist.
     pub(super) fn partition_count(&self, topic: &str) -> Result<Option<i32>, KafkaError> {
         let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
@@ -126,24 +126,24 @@ impl KafkaConsumer {
         }
     }
 
-    /// What a partition holds, as far as this client may see.
+    /// The offsets that a partition holds, as visible at this client's isolation level.
     pub(super) fn offset_range(&self, topic: &str, partition: i32) -> Result<OffsetRange, KafkaError> {
         let (low, high) = self.consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT)?;
         let offset = |offset| u64::try_from(offset).map_err(|_| KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset));
         Ok(OffsetRange { low: offset(low)?, high: offset(high)? })
     }
 
-    /// The offset of the first record that is not older than a moment; `None` if all are.
+    /// The offset of the first record with this timestamp or a later one; `None` if all records are older.
     pub(super) fn first_offset_since(
         &self,
         topic: &str,
         partition: i32,
         at: Timestamp,
     ) -> Result<Option<u64>, KafkaError> {
-        let mut asked = TopicPartitionList::new();
-        asked.add_partition_offset(topic, partition, Offset::Offset(at.as_millisecond()))?;
-        let answered = self.consumer.offsets_for_times(asked, REQUEST_TIMEOUT)?;
-        let answer = answered.find_partition(topic, partition);
+        let mut timestamps = TopicPartitionList::new();
+        timestamps.add_partition_offset(topic, partition, Offset::Offset(at.as_millisecond()))?;
+        let offsets = self.consumer.offsets_for_times(timestamps, REQUEST_TIMEOUT)?;
+        let answer = offsets.find_partition(topic, partition);
         let answer = answer.ok_or(KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset))?;
         answer.error()?;
         match answer.offset() {
@@ -152,8 +152,8 @@ impl KafkaConsumer {
         }
     }
 
-    /// Reads what stands at one offset of each of some partitions of a topic. A partition is missing from the answer
-    /// if no broker told in time, or the offset was no longer there.
+    /// Reads the content of one offset in each of several partitions of a topic. A partition is missing from the result
+    /// if no broker responded in time, or if the offset is no longer available.
     pub(super) fn read_at_offsets(
         &self,
         topic: &str,
@@ -188,17 +188,17 @@ impl KafkaConsumer {
                 Some(Ok(message)) if message.topic() == topic => {
                     let here =
                         at.get(&message.partition()).is_some_and(|at| i64::try_from(*at) == Ok(message.offset()));
-                    let stands = if here {
+                    let content = if here {
                         OffsetContent::Record(fingerprint::message_hash(&message))
                     } else {
                         OffsetContent::Nothing
                     };
-                    found.entry(message.partition()).or_insert(stands);
+                    found.entry(message.partition()).or_insert(content);
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     found.entry(partition).or_insert(OffsetContent::Nothing);
                 }
-                // The listener has said what it is. An offset that is gone ends the looking at its partition.
+                // The context has logged the error. A partition whose offset is gone is left out of the result.
                 Some(Ok(_) | Err(_)) | None => {}
             }
         }

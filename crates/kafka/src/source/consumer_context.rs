@@ -15,7 +15,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 
 use crate::KafkaContext;
 
-/// Where a partition ends, as fetches tell.
+/// The end of a partition, according to librdkafka's statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PartitionEnds {
     /// The offset that its next record will have.
@@ -24,20 +24,20 @@ pub(super) struct PartitionEnds {
     pub(super) stable: u64,
 }
 
-/// Listens to one client; clones share what was heard.
+/// The callbacks of one client. Clones share what was reported.
 #[derive(Clone)]
 pub(super) struct SourceConsumerContext {
     client: KafkaContext,
-    heard: Arc<ConsumerStatus>,
+    shared: Arc<ConsumerStatus>,
 }
 
 #[derive(Default)]
 struct ConsumerStatus {
     ends: Mutex<HashMap<(String, i32), PartitionEnds>>,
-    /// What the client does about a partition, in librdkafka's words.
-    doing: Mutex<HashMap<(String, i32), String>>,
-    /// What the last fault said: librdkafka names topic and offset only here.
-    fault: Mutex<String>,
+    /// The fetch state of each partition, in librdkafka's words.
+    fetch_states: Mutex<HashMap<(String, i32), String>>,
+    /// The text of the last error. Only there does librdkafka name topic and offset.
+    last_error: Mutex<String>,
     unreachable: AtomicBool,
     access_denied: AtomicBool,
     commits_refused: AtomicBool,
@@ -45,60 +45,60 @@ struct ConsumerStatus {
 
 impl SourceConsumerContext {
     pub(super) fn new(client: KafkaContext) -> SourceConsumerContext {
-        SourceConsumerContext { client, heard: Arc::default() }
+        SourceConsumerContext { client, shared: Arc::default() }
     }
 
-    /// Where partitions end, where that is known.
+    /// The ends of the partitions whose end is known.
     pub(super) fn partition_ends(&self) -> HashMap<(String, i32), PartitionEnds> {
-        self.heard.ends.lock().clone()
+        self.shared.ends.lock().clone()
     }
 
-    /// What the client last did about a partition, in librdkafka's words: `active`, `validate-epoch-wait`, …
+    /// The last reported fetch state of a partition, in librdkafka's words: `active`, `validate-epoch-wait`, …
     pub(super) fn fetch_state(&self, topic: &str, partition: i32) -> String {
-        let doing = self.heard.doing.lock();
-        doing.get(&(topic.to_owned(), partition)).cloned().unwrap_or_default()
+        let fetch_states = self.shared.fetch_states.lock();
+        fetch_states.get(&(topic.to_owned(), partition)).cloned().unwrap_or_default()
     }
 
-    /// Whether brokers cannot be reached at the moment.
+    /// Whether the brokers cannot be reached at the moment.
     pub(super) fn is_unreachable(&self) -> bool {
-        self.heard.unreachable.load(Ordering::Relaxed)
+        self.shared.unreachable.load(Ordering::Relaxed)
     }
 
-    /// Notes an end that was asked for: fetches tell nothing while they are paused.
+    /// Stores an end offset that was requested explicitly, because a paused partition has no fetch statistics.
     pub(super) fn note_end(&self, topic: &str, partition: i32, high: u64) {
-        let mut ends = self.heard.ends.lock();
+        let mut ends = self.shared.ends.lock();
         let of = ends.entry((topic.to_owned(), partition)).or_insert(PartitionEnds { high, stable: high });
         of.high = of.high.max(high);
     }
 
-    /// What the last fault said.
+    /// The text of the last error.
     pub(super) fn last_error(&self) -> String {
-        self.heard.fault.lock().clone()
+        self.shared.last_error.lock().clone()
     }
 
-    /// Faults of the connection, why a broker cannot be reached; empty if there is none.
+    /// The recent connection errors as one text; empty if there are none.
     pub(super) fn connection_errors(&self) -> String {
         self.client.recent_errors().join("; ")
     }
 
-    /// Whether a broker was reached that does not believe us, or that we do not believe: waiting does not help.
+    /// Whether a broker rejected the client, or the client the broker. Retrying does not help.
     pub(super) fn is_rejected(&self) -> bool {
         self.client.is_rejected()
     }
 
-    /// Tells, once, that brokers could not be reached and now answer.
+    /// Returns once that the brokers respond again after an outage.
     pub(super) fn take_recovered(&self) -> bool {
-        self.heard.unreachable.load(Ordering::Relaxed) && self.heard.unreachable.swap(false, Ordering::Relaxed)
+        self.shared.unreachable.load(Ordering::Relaxed) && self.shared.unreachable.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether a broker refused to let a topic be read since this was last asked.
+    /// Whether a broker denied access to a topic since the last call.
     pub(super) fn take_access_denied(&self) -> bool {
-        self.heard.access_denied.swap(false, Ordering::Relaxed)
+        self.shared.access_denied.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether the group's coordinator refuses to take offsets for good.
+    /// Whether the group coordinator rejects offset commits permanently.
     pub(super) fn commits_refused(&self) -> bool {
-        self.heard.commits_refused.load(Ordering::Relaxed)
+        self.shared.commits_refused.load(Ordering::Relaxed)
     }
 }
 
@@ -106,7 +106,7 @@ impl ClientContext for SourceConsumerContext {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = KafkaContext::ENABLE_REFRESH_OAUTH_TOKEN;
 
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
-        // The callback says it, and once; here each partition is listed.
+        // The commit callback reports the same failure once; this log lists every partition.
         if fac == "COMMITFAIL" {
             tracing::debug!(target: "librdkafka", fac, "{message}");
             return;
@@ -115,13 +115,13 @@ impl ClientContext for SourceConsumerContext {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let mut ends = self.heard.ends.lock();
-        let mut doing = self.heard.doing.lock();
+        let mut ends = self.shared.ends.lock();
+        let mut fetch_states = self.shared.fetch_states.lock();
         for (topic, of) in statistics.topics {
             for (number, partition) in of.partitions {
-                doing.insert((topic.clone(), number), partition.fetch_state);
+                fetch_states.insert((topic.clone(), number), partition.fetch_state);
                 let known = |offset: i64| u64::try_from(offset).ok();
-                // Negative before the first fetch.
+                // The value is negative before the first fetch.
                 if let (Some(high), Some(stable)) = (known(partition.hi_offset), known(partition.ls_offset)) {
                     ends.insert((topic.clone(), number), PartitionEnds { high, stable });
                 }
@@ -131,16 +131,16 @@ impl ClientContext for SourceConsumerContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
-        // The end of a partition is no fault.
+        // The end of a partition is not an error.
         if code == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }
-        reason.clone_into(&mut self.heard.fault.lock());
+        reason.clone_into(&mut self.shared.last_error.lock());
         if code == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
-            self.heard.access_denied.store(true, Ordering::Relaxed);
+            self.shared.access_denied.store(true, Ordering::Relaxed);
         }
-        if code == Some(RDKafkaErrorCode::AllBrokersDown) && !self.heard.unreachable.swap(true, Ordering::Relaxed) {
-            tracing::warn!("no broker answers; waiting until one does");
+        if code == Some(RDKafkaErrorCode::AllBrokersDown) && !self.shared.unreachable.swap(true, Ordering::Relaxed) {
+            tracing::warn!("no broker responds; retrying");
         }
         self.client.error(error, reason);
     }
@@ -154,9 +154,9 @@ impl ConsumerContext for SourceConsumerContext {
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
         let Err(error) = result else { return };
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed) {
-            self.heard.commits_refused.store(true, Ordering::Relaxed);
-            // Only tools that show lag miss them.
-            tracing::warn!(%error, hint = "allow Read on the group", "offsets are not committed to the consumer group");
+            self.shared.commits_refused.store(true, Ordering::Relaxed);
+            // The offsets are only used by tools that show lag, so the run continues.
+            tracing::warn!(%error, hint = "grant Read on the group", "offsets are not committed to the consumer group");
         } else {
             tracing::debug!("offsets were not committed to the consumer group: {error}");
         }

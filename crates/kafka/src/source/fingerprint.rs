@@ -7,14 +7,14 @@ use pinflow_core::position::{PartitionProgress, ResumeHint, message_fingerprint}
 /// A record that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RecordFingerprint {
-    /// Where it stands.
+    /// The offset of the record.
     pub(super) offset: u64,
     /// 63 bits of its hash.
     pub(super) hash: u64,
 }
 
 impl RecordFingerprint {
-    /// The record before a position in the tables; `None` if none was read.
+    /// The last record before a stored position; `None` if none was read.
     ///
     /// Offsets without records (transaction markers) can lie between the record and the position, so its own offset is
     /// stored as the resume hint.
@@ -31,7 +31,7 @@ impl RecordFingerprint {
     }
 }
 
-/// The hash of a message as it came.
+/// The hash of a message as received.
 pub(super) fn message_hash(message: &BorrowedMessage<'_>) -> u64 {
     message_fingerprint(message.timestamp().to_millis(), message.key(), message.payload())
 }

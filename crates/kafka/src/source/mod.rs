@@ -131,25 +131,29 @@ impl KafkaSource {
         let beginning = KafkaStartup { context, reader: &reader, monitor: &monitor, start, accepted: &self.accepted };
         let started = beginning.run(topics)?;
         let progress = reader::progress(&started.known);
-        let (to_reader, news) = channel();
-        let (look, asked) = channel();
-        let watch = TopicMonitor {
+        let (event_sender, monitor_events) = channel();
+        let (check_sender, check_requests) = channel();
+        let topic_monitor = TopicMonitor {
             context: context.clone(),
             reading: monitor,
             listener: reader.listener.clone(),
             cluster_id: started.cluster_id,
             topics: started.topics,
             progress: Arc::clone(&progress),
-            news: to_reader,
-            asked,
+            events: event_sender,
+            check_requests,
             every: Duration::from_secs_f64(self.config.watch_secs),
             denied: BTreeSet::new(),
         };
         let what = format!("the topics at {}", self.config.brokers);
-        let watching = spawn_thread("kafka-watch".to_owned(), context, what, move |_| watch.run())?;
-        let read = KafkaReader::new(context, reader, progress, news, look).run(started.known, started.fresh, backlog);
-        // The reader has hung up on it.
-        let _ = watching.join();
+        let monitor_thread = spawn_thread("kafka-watch".to_owned(), context, what, move |_| topic_monitor.run())?;
+        let read = KafkaReader::new(context, reader, progress, monitor_events, check_sender).run(
+            started.known,
+            started.fresh,
+            backlog,
+        );
+        // The reader has dropped its end of the channel, so the monitor ends.
+        let _ = monitor_thread.join();
         read
     }
 }

@@ -1,4 +1,4 @@
-//! One partition on its way into the feed: collects records into blocks, each record once and in order.
+//! Collects the records of one partition into blocks, each record once and in order.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,36 +12,36 @@ use pinflow_connect::source::block_builder::BlockBuilder;
 use pinflow_connect::source::{AcceptedLoss, BlockRecords, RecordBlock};
 use pinflow_core::position::{PartitionId, Position, message_fingerprint};
 
-/// One partition.
+/// The read state of one partition.
 pub(super) struct PartitionReader {
     pub(super) topic: Arc<str>,
     pub(super) number: i32,
     /// `kafka/‹topic›/‹partition›`.
     pub(super) name: String,
     pub(super) id: PartitionId,
-    /// The offset after everything collected.
+    /// The offset after the last collected message.
     pub(super) next: u64,
-    /// The last record collected.
+    /// The last collected record.
     pub(super) anchor: Option<RecordFingerprint>,
-    /// Where it ended when the engine was last told.
-    pub(super) told_end: Option<u64>,
-    /// Where it ended when the run began; 0 for a partition that was added since.
+    /// The end offset that was last reported to the engine.
+    pub(super) reported_end: Option<u64>,
+    /// The end offset when the run began; 0 for a partition that was added later.
     pub(super) initial_end: u64,
-    /// How far the consumer group was told.
+    /// The offset that was last committed to the consumer group.
     pub(super) committed: u64,
-    /// Since when it stands before an open transaction, and whether that was said.
-    pub(super) waits: Option<(Instant, bool)>,
-    /// Whether it stands still without a reason.
+    /// Since when it open_transaction_wait for an open transaction to end, and whether that was logged.
+    pub(super) open_transaction_wait: Option<(Instant, bool)>,
+    /// Detects that it stopped moving without a reason.
     pub(super) stall: PartitionStallDetector,
     builder: BlockBuilder,
     last: LastMessage,
-    /// Where the last message collected stands.
+    /// The offset of the last collected message.
     last_offset: u64,
-    /// The last message collected stands for lost ones.
+    /// Whether the last collected message is the placeholder of lost records.
     lost: bool,
 }
 
-/// What the anchor of the last record needs beside its payload.
+/// The parts of the last record, besides its payload, that its fingerprint needs.
 #[derive(Default)]
 struct LastMessage {
     timestamp_ms: Option<i64>,
@@ -65,10 +65,10 @@ impl PartitionReader {
             id,
             next,
             anchor,
-            told_end: None,
+            reported_end: None,
             initial_end: 0,
             committed: 0,
-            waits: None,
+            open_transaction_wait: None,
             stall: PartitionStallDetector::new(next, Instant::now()),
             builder,
             last: LastMessage::default(),
@@ -77,8 +77,8 @@ impl PartitionReader {
         }
     }
 
-    /// Collects a message; tells how many bytes that added. One that was collected before is dropped: the client
-    /// delivers some again after a pause or a change of leader.
+    /// Collects a message and returns the bytes that it adds. A message that was collected before is dropped: the
+    /// client delivers some again after a pause or a change of leader.
     pub(super) fn collect(&mut self, message: &BorrowedMessage<'_>) -> usize {
         let Some(offset) = u64::try_from(message.offset()).ok().filter(|offset| *offset >= self.next) else {
             return 0;
@@ -96,10 +96,10 @@ impl PartitionReader {
         self.push(message.payload(), offset, self.last.timestamp_ms)
     }
 
-    /// Puts a row in the place of records that are gone.
+    /// Adds the placeholder of an accepted loss and moves past the lost offsets.
     pub(super) fn push_loss(&mut self, loss: &AcceptedLoss) {
         self.last = LastMessage::default();
-        // What a start judged are offsets.
+        // The loss was checked against offsets at the start.
         let offset = |position: Position| position.narrow().unwrap_or(u64::MAX);
         self.push(Some(&loss.placeholder_message()), offset(loss.from), None);
         self.lost = true;
@@ -111,24 +111,24 @@ impl PartitionReader {
         self.builder.push(payload, offset.into(), arrived_ms)
     }
 
-    /// Bytes collected.
+    /// Bytes of the collected messages.
     pub(super) fn collected_bytes(&self) -> usize {
         self.builder.bytes()
     }
 
-    /// Everything collected, as a block.
+    /// Returns the collected messages as a block; `None` if there are none.
     pub(super) fn take_block(&mut self) -> Option<RecordBlock> {
         let payload = self.builder.last_payload()?;
         let hash = message_fingerprint(self.last.timestamp_ms, self.last.key.as_deref(), payload);
-        // What stands for lost records is in no partition.
+        // The placeholder of lost records is not in the partition, so it has no fingerprint.
         let is_there = !std::mem::take(&mut self.lost);
         self.anchor = is_there.then_some(RecordFingerprint { offset: self.last_offset, hash });
         let records = self.builder.take_records();
         Some(self.build_block(records))
     }
 
-    /// Moves on over offsets that hold no record for us: marks of transactions, and what was aborted. `None` if
-    /// nothing is to be moved over, or records are collected that stand before it.
+    /// Advances over offsets without records: transaction markers and aborted records. `None` if there are none, or if
+    /// collected messages must be sent first.
     pub(super) fn skip_to(&mut self, position: u64) -> Option<RecordBlock> {
         if position <= self.next || !self.builder.is_empty() {
             return None;

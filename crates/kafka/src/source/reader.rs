@@ -1,4 +1,4 @@
-//! Reads records into the feed: one thread and one client for all partitions.
+//! Reads records and sends them to the engine: one thread and one client for all partitions.
 //!
 //! A record waits in its partition's block until the block is full or the client has nothing more at the moment. So blocks
 //! are large under load, and a single record is sent at once.
@@ -25,9 +25,9 @@ use pinflow_connect::source::backlog::BacklogReport;
 pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
 use pinflow_connect::source::{SourceContext, SourceEvent};
 
-/// About how many bytes of records a block has.
+/// Approximate size of a block, in bytes.
 const BLOCK_BYTES: usize = 256 << 10;
-/// All blocks are sent once they hold this many bytes together: with many partitions none may fill up.
+/// All blocks are sent once they hold this many bytes together. With many partitions, none of them may fill up.
 const MAX_COLLECTED_BYTES: usize = 4 << 20;
 /// How long one poll waits for a record.
 const POLL_TIMEOUT: Duration = Duration::from_millis(50);
@@ -58,11 +58,11 @@ pub(super) struct KafkaReader {
     /// A partition was read to its end: its position may have advanced over transaction markers.
     at_end: bool,
     progress: DeliveredPositions,
-    news: Receiver<MonitorEvent>,
+    monitor_events: Receiver<MonitorEvent>,
     /// Asks the topic monitor for an immediate check.
-    look: Sender<()>,
-    looked: Instant,
-    told: Instant,
+    check_requests: Sender<()>,
+    last_periodic: Instant,
+    last_report: Instant,
 }
 
 impl KafkaReader {
@@ -70,8 +70,8 @@ impl KafkaReader {
         context: &SourceContext,
         reading: KafkaConsumer,
         progress: DeliveredPositions,
-        news: Receiver<MonitorEvent>,
-        look: Sender<()>,
+        monitor_events: Receiver<MonitorEvent>,
+        check_requests: Sender<()>,
     ) -> KafkaReader {
         let now = Instant::now();
         KafkaReader {
@@ -83,10 +83,10 @@ impl KafkaReader {
             held: 0,
             at_end: false,
             progress,
-            news,
-            look,
-            looked: now,
-            told: now,
+            monitor_events,
+            check_requests,
+            last_periodic: now,
+            last_report: now,
         }
     }
 
@@ -125,7 +125,7 @@ impl KafkaReader {
             }
             if records >= RECORDS_BETWEEN_CLOCK_CHECKS {
                 records = 0;
-                if self.looked.elapsed() >= PERIODIC_INTERVAL {
+                if self.last_periodic.elapsed() >= PERIODIC_INTERVAL {
                     self.run_periodic_tasks()?;
                 }
             }
@@ -170,7 +170,7 @@ impl KafkaReader {
     /// Collects a message and sends blocks that are full.
     fn add_message(&mut self, message: &BorrowedMessage<'_>) -> Result<(), ReaderExit> {
         if self.reading.listener.take_recovered() {
-            tracing::info!("the brokers answer again");
+            tracing::info!("Kafka can be reached again");
         }
         let Some(at) = self.collect(message) else { return Ok(()) };
         if self.partitions[at].collected_bytes() >= BLOCK_BYTES {
@@ -254,7 +254,7 @@ impl KafkaReader {
             } else if since.elapsed() >= PAUSE_AFTER {
                 let all = self.reading.consumer.assignment().map_err(|error| self.client_error(&error))?;
                 self.reading.consumer.pause(&all).map_err(|error| self.client_error(&error))?;
-                tracing::debug!("the engine takes no records: {} partitions are paused", all.count());
+                tracing::debug!("the engine accepts no records; {} partitions are paused", all.count());
                 paused = Some(all);
             } else {
                 std::thread::sleep(SEND_RETRY_INTERVAL);

@@ -6,58 +6,62 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a partition stands still before it is fetched anew for the first time. Twice as long each further time.
+/// How long a partition may stall before it is fetched again. Doubles with every attempt.
 const FIRST_RETRY_AFTER: Duration = Duration::from_secs(10);
-/// The longest wait between two such tries.
+/// Maximum time between two attempts.
 const MAX_RETRY_INTERVAL: Duration = Duration::from_secs(300);
-/// Who has not looked for this long was busy with something else, and knows nothing of how long a partition stood.
+/// If the reader did not poll for this long, the elapsed time says nothing about the partition: reset the stall timer.
 const MAX_POLL_GAP: Duration = Duration::from_secs(3);
 
-/// How a partition moves.
+/// The stall timer of one partition.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PartitionStallDetector {
-    /// Where it stands.
+    /// The next offset of the partition.
     next: u64,
-    /// Since when.
+    /// Since when `next` has not changed.
     since: Instant,
-    /// When that was last looked at.
-    looked: Instant,
-    /// How often it was fetched anew there, and when it is to be next.
+    /// When it was last updated.
+    updated: Instant,
+    /// How often the partition was fetched again at this offset, and when the next attempt is due.
     tries: u32,
     due: Instant,
 }
 
-/// What is to be done about a partition.
+/// What to do about a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StallState {
-    /// Nothing.
+    /// Nothing: it moves, or has no more records.
     Ok,
-    /// It has stood still for too long: fetch it anew.
+    /// It has stalled for this long: fetch it again.
     Stalled(Duration),
-    /// It had stood so long, and moves again since it was fetched anew.
+    /// It moves again after it stalled for this long and was fetched again.
     Recovered(Duration),
 }
 
 impl PartitionStallDetector {
     pub(super) fn new(next: u64, now: Instant) -> PartitionStallDetector {
-        PartitionStallDetector { next, since: now, looked: now, tries: 0, due: now + FIRST_RETRY_AFTER }
+        PartitionStallDetector { next, since: now, updated: now, tries: 0, due: now + FIRST_RETRY_AFTER }
     }
 
-    /// Looks at a partition; `may_stand`: it has nothing more, or nobody answers.
-    pub(super) fn update(&mut self, next: u64, may_stand: bool, now: Instant) -> StallState {
-        let (stood, tries) = (now - self.since, self.tries);
-        let was_away = now - self.looked > MAX_POLL_GAP;
-        if next != self.next || may_stand || was_away {
+    /// Updates the timer. `may_stall`: the partition has no more records, or the brokers cannot be reached.
+    pub(super) fn update(&mut self, next: u64, may_stall: bool, now: Instant) -> StallState {
+        let (stalled_for, tries) = (now - self.since, self.tries);
+        let has_gap = now - self.updated > MAX_POLL_GAP;
+        if next != self.next || may_stall || has_gap {
             *self = PartitionStallDetector::new(next, now);
-            return if tries > 0 && !may_stand && !was_away { StallState::Recovered(stood) } else { StallState::Ok };
+            return if tries > 0 && !may_stall && !has_gap {
+                StallState::Recovered(stalled_for)
+            } else {
+                StallState::Ok
+            };
         }
-        self.looked = now;
+        self.updated = now;
         if now < self.due {
             return StallState::Ok;
         }
         self.tries += 1;
         self.due = now + FIRST_RETRY_AFTER.saturating_mul(1 << self.tries.min(8)).min(MAX_RETRY_INTERVAL);
-        StallState::Stalled(stood)
+        StallState::Stalled(stalled_for)
     }
 }
 
@@ -65,7 +69,7 @@ impl PartitionStallDetector {
 mod tests {
     use super::*;
 
-    /// What is said in each of so many seconds, by second.
+    /// The states other than `Ok`, with the second at which each occurs.
     fn states_by_second(
         stall: &mut PartitionStallDetector,
         from: Instant,
@@ -75,12 +79,12 @@ mod tests {
     ) -> Vec<(u64, StallState)> {
         seconds
             .map(|second| (second, stall.update(next, idle, from + Duration::from_secs(second))))
-            .filter(|(_, verdict)| *verdict != StallState::Ok)
+            .filter(|(_, state)| *state != StallState::Ok)
             .collect()
     }
 
     #[test]
-    fn a_partition_that_stands_is_fetched_anew_less_and_less_often() {
+    fn stalled_partition_is_fetched_again_at_growing_intervals() {
         let start = Instant::now();
         let mut stall = PartitionStallDetector::new(7, start);
         let tries: Vec<u64> =
@@ -93,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn who_moves_or_has_nothing_more_is_left_alone() {
+    fn moving_or_caught_up_partition_is_not_stalled() {
         let start = Instant::now();
         let mut stall = PartitionStallDetector::new(0, start);
         for second in 1..100 {
@@ -104,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn time_in_which_nobody_looked_does_not_count() {
+    fn time_without_updates_does_not_count_as_stall() {
         let start = Instant::now();
         let mut stall = PartitionStallDetector::new(0, start);
         assert_eq!(stall.update(0, false, start + Duration::from_secs(60)), StallState::Ok);

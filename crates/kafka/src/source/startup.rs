@@ -21,42 +21,43 @@ pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
 use pinflow_connect::source::{AcceptedLoss, Partition, SourceContext, SourceError, SourceEvent};
 use pinflow_core::position::PartitionProgress;
 
-/// How long brokers may be out of reach at the start. Later they may be for ever.
+/// How long the brokers may be unreachable at startup. Later there is no limit.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
-/// Before a question is asked again.
+/// Pause before a request is retried.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A topic that is read.
+/// A topic that is being read.
 #[derive(Debug, Clone)]
 pub(super) struct StartedTopic {
     pub(super) name: Arc<str>,
     pub(super) carries: StreamHint,
-    /// Partitions that were taken up.
+    /// The number of partitions being read.
     pub(super) partitions: i32,
 }
 
-/// What is read once all is proved.
+/// What is read once all partitions are verified.
 pub(super) struct StartedSource {
     pub(super) cluster_id: String,
     pub(super) topics: Vec<StartedTopic>,
-    /// Partitions that can be read at once.
+    /// Partitions that can be read immediately.
     pub(super) known: Vec<PartitionReader>,
-    /// Partitions whose beginning is not yet durable.
+    /// Partitions whose start is not yet durable.
     pub(super) fresh: Vec<PartitionReader>,
 }
 
-/// What it takes to begin.
+/// The inputs of the startup.
 pub(super) struct KafkaStartup<'a> {
     pub(super) context: &'a SourceContext,
-    /// Sees what the reader will see.
+    /// Sees committed records only.
     pub(super) reader: &'a KafkaConsumer,
-    /// Sees everything.
+    /// Sees uncommitted records too.
     pub(super) monitor: &'a KafkaConsumer,
     pub(super) start: KafkaStart,
     pub(super) accepted: &'a [AcceptedLoss],
 }
 
-/// What a partition is called, and what its position is stored under: a cluster may be another one's namesake.
+/// The name of a partition, and the key of its stored position. The key contains the cluster id, because another
+/// cluster can have a topic of the same name.
 pub(super) fn partition_names(cluster_id: &str, topic: &str, partition: i32) -> (String, String) {
     (format!("kafka/{topic}/{partition}"), format!("{}{partition}", key_prefix(cluster_id, topic)))
 }
@@ -66,7 +67,7 @@ fn key_prefix(cluster_id: &str, topic: &str) -> String {
 }
 
 impl KafkaStartup<'_> {
-    /// Proves every known partition and finds the beginning of every other one.
+    /// Verifies every known partition and finds the start of every other one.
     pub(super) fn run(&self, topics: Vec<(Arc<str>, StreamHint)>) -> Result<StartedSource, ReaderExit> {
         let id = || self.monitor.cluster_id().ok_or(KafkaError::Canceled);
         let cluster_id = self.retry("reach the brokers", id)?;
@@ -84,12 +85,12 @@ impl KafkaStartup<'_> {
             !started.known.iter().any(|partition| partition.collected_bytes() > 0 && partition.name == loss.partition)
         }) {
             let AcceptedLoss { partition, from, to } = loss;
-            tracing::warn!(source = partition, %from, %to, "nothing is missing where --accept-loss says so");
+            tracing::warn!(source = partition, %from, %to, "a range of --accept-loss was not used: no records are missing there; remove the flag");
         }
         Ok(started)
     }
 
-    /// A topic as the cluster has it, held against what the tables say of it.
+    /// Compares a topic of the cluster with the stored positions.
     fn check_topic(&self, cluster_id: &str, name: Arc<str>, carries: StreamHint) -> Result<StartedTopic, ReaderExit> {
         let counted = self.retry(&format!("ask for topic {name}"), || self.monitor.partition_count(&name))?;
         let prefix = key_prefix(cluster_id, &name);
@@ -97,8 +98,8 @@ impl KafkaStartup<'_> {
         let Some(partitions) = counted else {
             return Err(ReaderExit::Failed(match read {
                 0 => SourceError::Unusable(format!(
-                    "topic {name} is not in the cluster. Create it (`pinflow topics create`), or correct its name; \
-                     without the right to describe it, it looks the same"
+                    "topic {name} does not exist or is not visible. Create it (`pinflow topics create`), correct its name, \
+                     or grant Describe on Topic {name}"
                 )),
                 read => deleted_error(&name, read),
             }));
@@ -110,7 +111,7 @@ impl KafkaStartup<'_> {
         Ok(StartedTopic { name, carries, partitions })
     }
 
-    /// Refuses a topic that was read before from another cluster: its rows would carry the same names.
+    /// Rejects a topic that was read from another cluster before: its rows would have the same `_source`.
     fn check_same_cluster(&self, cluster_id: &str, topic: &str) -> Result<(), ReaderExit> {
         let elsewhere = self.context.stored_with_prefix("kafka/").find_map(|(key, _)| {
             let mut parts = key.split('/').skip(1);
@@ -122,8 +123,8 @@ impl KafkaStartup<'_> {
             Some(other) => Err(ReaderExit::Failed(SourceError::Changed {
                 partition: format!("kafka/{topic}"),
                 what: format!(
-                    "the tables hold rows of this topic from cluster {other}, and these brokers are of cluster \
-                     {cluster_id}. Correct `brokers`; or, if the cluster was replaced, write to other [tables]"
+                    "the tables hold rows of this topic from cluster {other}, but these brokers belong to cluster \
+                     {cluster_id}. Correct `brokers`. If the cluster was replaced, write to other [tables]"
                 ),
             })),
         }
@@ -135,7 +136,7 @@ impl KafkaStartup<'_> {
         started: &mut StartedSource,
         new_partitions: &mut Vec<Partition>,
     ) -> Result<(), ReaderExit> {
-        // A topic that was read before begins nowhere anew: a partition that the tables do not know was added since.
+        // In a topic that was read before, a partition without a stored position was added later.
         let is_new = self.context.stored_with_prefix(&key_prefix(&started.cluster_id, &topic.name)).next().is_none();
         let mut anchors = BTreeMap::new();
         for number in 0..topic.partitions {
@@ -177,7 +178,8 @@ impl KafkaStartup<'_> {
         self.verify_fingerprints(&topic.name, &anchors)
     }
 
-    /// Whether a known position lies within what is there; gives back what is missing, if that was accepted.
+    /// Checks that a stored position is within the available offsets. Returns the missing range if its loss was
+    /// accepted.
     fn check_position(&self, name: &str, next: u64, range: OffsetRange) -> Result<Option<&AcceptedLoss>, ReaderExit> {
         match check_offset(next, range) {
             OffsetCheck::InRange => Ok(None),
@@ -195,9 +197,9 @@ impl KafkaStartup<'_> {
         }
     }
 
-    /// Where an unknown partition of a new topic begins.
+    /// The start of a partition of a new topic.
     fn first_offset(&self, topic: &str, number: i32, range: OffsetRange) -> Result<u64, ReaderExit> {
-        // The end as readers of committed records have it: what is in an open transaction comes later.
+        // The end for readers of committed records: the records of an open transaction are read later.
         let end = || self.reader.offset_range(topic, number).map(|range| range.high);
         match self.start {
             KafkaStart::Earliest => Ok(range.low),
@@ -212,7 +214,7 @@ impl KafkaStartup<'_> {
         }
     }
 
-    /// Proves that the last records that were read stand where they stood.
+    /// Verifies that the last records that were read are unchanged.
     fn verify_fingerprints(&self, topic: &str, anchors: &BTreeMap<i32, RecordFingerprint>) -> Result<(), ReaderExit> {
         let mut left = anchors.clone();
         let deadline = Instant::now() + STARTUP_TIMEOUT;
@@ -223,9 +225,9 @@ impl KafkaStartup<'_> {
                 ));
             }
             let at = left.iter().map(|(number, anchor)| (*number, anchor.offset)).collect();
-            for (number, stands) in self.monitor.read_at_offsets(topic, &at, || self.context.is_stopping())? {
+            for (number, content) in self.monitor.read_at_offsets(topic, &at, || self.context.is_stopping())? {
                 let Some(anchor) = left.remove(&number) else { continue };
-                verify_fingerprint(&format!("kafka/{topic}/{number}"), anchor, stands)?;
+                verify_fingerprint(&format!("kafka/{topic}/{number}"), anchor, content)?;
             }
         }
         Ok(())
@@ -235,14 +237,13 @@ impl KafkaStartup<'_> {
         self.retry(&format!("ask what kafka/{topic}/{number} holds"), || self.monitor.offset_range(topic, number))
     }
 
-    /// Where what is there now ends, as readers of committed records see it. A run that ends with what is there goes so
-    /// far.
+    /// The end of a partition as readers of committed records see it: the extent of the backlog.
     fn fetch_end(&self, topic: &str, number: i32) -> Result<u64, ReaderExit> {
         let ask = || self.reader.offset_range(topic, number);
         Ok(self.retry(&format!("ask where kafka/{topic}/{number} ends"), ask)?.high)
     }
 
-    /// Asks until there is an answer, the run is stopped, or patience ends.
+    /// Sends a request until it succeeds, the run stops, or [`STARTUP_TIMEOUT`] has passed.
     fn retry<T>(&self, what: &str, ask: impl Fn() -> Result<T, KafkaError>) -> Result<T, ReaderExit> {
         let deadline = Instant::now() + STARTUP_TIMEOUT;
         loop {
@@ -254,7 +255,7 @@ impl KafkaStartup<'_> {
                 }
                 Err(error) => {
                     tracing::debug!("{what}: {error}");
-                    // What keeps the brokers out of reach is heard here, tokens are made here.
+                    // Runs the callbacks: connection errors and token requests.
                     let _ = self.monitor.consumer.poll(RETRY_INTERVAL);
                     let _ = self.reader.consumer.poll(Duration::ZERO);
                 }
@@ -274,7 +275,7 @@ impl KafkaStartup<'_> {
     }
 }
 
-/// A partition that begins now, and how the engine learns of it.
+/// Registers a partition without a stored position. Returns its reader and the description for the engine.
 pub(super) fn new_partition(
     context: &SourceContext,
     topic: &StartedTopic,
@@ -287,19 +288,19 @@ pub(super) fn new_partition(
     (PartitionReader::new(&topic.name, number, name, partition.id, next, None), partition)
 }
 
-/// Whether an anchor stands.
+/// Checks that the content of an offset still has the stored fingerprint.
 pub(super) fn verify_fingerprint(
     name: &str,
     anchor: RecordFingerprint,
-    stands: OffsetContent,
+    content: OffsetContent,
 ) -> Result<(), SourceError> {
-    match stands {
+    match content {
         OffsetContent::Record(hash) if hash == anchor.hash => Ok(()),
         OffsetContent::Record(hash) => Err(SourceError::Changed {
             partition: name.to_owned(),
             what: format!(
-                "offset {} held a record with anchor {:016x} when it was read, and now holds one with {hash:016x}: the \
-                 topic was re-created, or its end was cut off and written anew. Rows from offset {} on may be of the \
+                "offset {} held a record with fingerprint {:016x} when it was read, and now holds {hash:016x}: the \
+                 topic was re-created, or its end was truncated. Rows from offset {} on may belong to the \
                  new one. {CHANGED_TOPIC_HINT}",
                 anchor.offset,
                 anchor.hash,
@@ -307,41 +308,41 @@ pub(super) fn verify_fingerprint(
             ),
         }),
         OffsetContent::Nothing => {
-            // As in a compacted topic: older records are there.
+            // In a compacted topic the record may have been removed while older ones remain.
             let offset = anchor.offset;
             tracing::warn!(
                 source = name,
                 offset,
-                "the last record read is gone; whether this is the same partition is unproved"
+                "the last record that was read is gone, so it cannot be verified that the partition is the same"
             );
             Ok(())
         }
     }
 }
 
-/// What can be done about a topic that is not the one that was read.
+/// How to proceed if the topic is not the one that was read.
 const CHANGED_TOPIC_HINT: &str = "Restore the topic, or read the new one into other [tables]";
 
-/// The partition dropped records before they were read.
+/// The error for records that expired before they were read.
 pub(super) fn expired_error(name: &str, from: u64, to: u64) -> SourceError {
     SourceError::Lost {
         partition: name.to_owned(),
         from: from.into(),
         to: to.into(),
         what: format!(
-            "retention, or DeleteRecords, went past the position. Let the topic keep records for longer; to go on \
-             without these, start once with --accept-loss {name}:{from}-{to}"
+            "retention or DeleteRecords removed them. Increase the topic's retention. To continue \
+             without them, start once with --accept-loss {name}:{from}-{to}"
         ),
     }
 }
 
-/// The partition ends before the position.
+/// The error for a partition that ends before the stored position.
 pub(super) fn past_end_error(name: &str, next: u64, range: OffsetRange) -> SourceError {
     SourceError::Changed {
         partition: name.to_owned(),
         what: format!(
             "it was read up to offset {next}, and holds only {} to {} now, so {} to {} are gone: the topic was \
-             re-created, or its end was cut off. {CHANGED_TOPIC_HINT}",
+             re-created, or its end was truncated. {CHANGED_TOPIC_HINT}",
             range.low,
             range.high,
             range.high,
@@ -350,20 +351,20 @@ pub(super) fn past_end_error(name: &str, next: u64, range: OffsetRange) -> Sourc
     }
 }
 
-/// The topic is gone.
+/// The error for a topic that was deleted.
 pub(super) fn deleted_error(topic: &str, partitions: usize) -> SourceError {
     SourceError::Changed {
         partition: format!("kafka/{topic}"),
-        what: format!("the topic, of which {partitions} partitions were read, was deleted. {CHANGED_TOPIC_HINT}"),
+        what: format!("the topic was deleted after {partitions} of its partitions were read. {CHANGED_TOPIC_HINT}"),
     }
 }
 
-/// The topic has fewer partitions than were read.
+/// The error for a topic with fewer partitions than were read.
 pub(super) fn fewer_partitions_error(topic: &str, read: usize, now: i32) -> SourceError {
     SourceError::Changed {
         partition: format!("kafka/{topic}"),
         what: format!(
-            "{read} partitions of it were read, and it has {now} now, so {now} to {} are gone: it was re-created. {CHANGED_TOPIC_HINT}",
+            "{read} partitions were read and it has {now} now, so {now} to {} are gone: it was re-created. {CHANGED_TOPIC_HINT}",
             read - 1
         ),
     }

@@ -1,7 +1,7 @@
 //! Checks the topics while they are read: partitions that were added, topics that were deleted or re-created.
 //!
 //! The client reports nothing when a topic is deleted and re-created with more records than were read: it goes on fetching
-//! at its offset, from the new topic (a FIXME in librdkafka 2.12.1, `rdkafka_topic.c`). The topic id would tell, but
+//! at its offset, from the new topic (a FIXME in librdkafka 2.12.1, `rdkafka_topic.c`). The topic id would show it, but
 //! rdkafka does not expose it. So each check reads some records again and compares fingerprints. Each partition keeps the
 //! fingerprint from its previous check, never a newer one, so the compared record was read before an unseen change.
 //! A re-created topic differs in all its partitions, so a few partitions of each topic are enough for one check.
@@ -26,88 +26,89 @@ use super::startup::{
 pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
 use pinflow_connect::source::{Partition, SourceContext, SourceError};
 
-/// Between two looks at whether to stop; tokens are renewed at each.
+/// Interval between checks for a stop. Callbacks and token requests run at the same interval.
 const STOP_POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// A fault must be seen this often in a row: a broker that has just started, or a new leader, may not know better yet.
+/// Consecutive failed checks before the run ends. A broker that has just started, or a new leader, may report outdated
+/// state.
 const MAX_CONSECUTIVE_FAILURES: u32 = 3;
-/// Until the next look after one that saw a fault.
+/// Pause before the next check after a failed one.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(2);
-/// Partitions of a topic whose record is read again at one look.
+/// Number of partitions of a topic whose fingerprint is verified in one check.
 const FINGERPRINTS_PER_CHECK: usize = 4;
 
-/// How far each partition was handed over.
+/// How far each partition was delivered to the engine.
 pub(super) type DeliveredPositions = Arc<Mutex<BTreeMap<(Arc<str>, i32), DeliveredPosition>>>;
 
-/// How far one partition was handed over.
+/// How far one partition was delivered to the engine.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DeliveredPosition {
     pub(super) next: u64,
-    /// The first record that was handed over, or the last one of the run before. A topic that is re-created before the
-    /// first look at it shows in this one only.
+    /// The first delivered record, or the last one of the previous run. Only this one reveals a topic that is
+    /// re-created before the first check.
     pub(super) first: Option<RecordFingerprint>,
-    /// The newest record that was handed over.
+    /// The latest delivered record.
     pub(super) last: Option<RecordFingerprint>,
 }
 
 impl DeliveredPosition {
-    /// Where a partition stands at first.
+    /// The state before the first delivery.
     pub(super) fn starting_at(next: u64, anchor: Option<RecordFingerprint>) -> DeliveredPosition {
         DeliveredPosition { next, first: anchor, last: anchor }
     }
 
-    /// Moves on.
+    /// Records a delivery.
     pub(super) fn move_on(&mut self, next: u64, anchor: Option<RecordFingerprint>) {
         *self = DeliveredPosition { next, first: self.first.or(anchor), last: anchor };
     }
 }
 
-/// What the watch tells the reader.
+/// What the monitor reports to the reader.
 pub(super) enum MonitorEvent {
-    /// Partitions were added; they begin at their oldest record, as nothing of them was ever read.
+    /// Partitions were added. They are read from their oldest record, because none of their records was read before.
     Added {
-        /// As the engine learns of them.
+        /// The partitions as the engine receives them.
         partitions: Vec<Partition>,
-        /// The same, as they are read.
+        /// The readers of the same partitions.
         fresh: Vec<PartitionReader>,
     },
-    /// A topic may no longer be read, or may be again.
+    /// Access to a topic was denied, or is granted again.
     Access {
-        /// Its name.
+        /// The name of the topic.
         topic: Arc<str>,
-        /// Why not, and what to do; `None` if it may be read again.
+        /// The reason and what to do; `None` if access is granted again.
         cause: Option<String>,
     },
     /// The run must end.
     Failed(SourceError),
 }
 
-/// The thread's own things.
+/// The state of the monitor thread.
 pub(super) struct TopicMonitor {
     pub(super) context: SourceContext,
     pub(super) reading: KafkaConsumer,
-    /// What the reader hears; ends that are asked for here are told there.
+    /// The context of the reader. End offsets found by the monitor are stored there.
     pub(super) listener: SourceConsumerContext,
     pub(super) cluster_id: String,
     pub(super) topics: Vec<StartedTopic>,
     pub(super) progress: DeliveredPositions,
-    pub(super) news: Sender<MonitorEvent>,
-    /// Ends when the reader does.
-    pub(super) asked: Receiver<()>,
+    pub(super) events: Sender<MonitorEvent>,
+    /// Requests an immediate check. Disconnected once the reader ends.
+    pub(super) check_requests: Receiver<()>,
     pub(super) every: Duration,
-    /// Topics that may not be read at the moment.
+    /// Topics to which access is denied at the moment.
     pub(super) denied: BTreeSet<Arc<str>>,
 }
 
-/// What one look saw.
+/// The result of one check.
 enum MonitorResult {
-    /// Nothing that is wrong.
+    /// No problem was found.
     Ok,
-    /// This, which may yet be a moment's confusion.
+    /// A problem that may be temporary.
     Suspect(SourceError),
 }
 
 impl TopicMonitor {
-    /// Looks until the run is stopped or must end.
+    /// Checks the topics until the run stops or must end.
     pub(super) fn run(mut self) -> Result<(), ReaderExit> {
         let mut kept = BTreeMap::new();
         let mut consecutive_failures = 0;
@@ -117,13 +118,13 @@ impl TopicMonitor {
             if self.context.is_stopping() {
                 return Err(ReaderExit::Stopped);
             }
-            let nap = due.saturating_duration_since(Instant::now()).min(STOP_POLL_INTERVAL);
-            match self.asked.recv_timeout(nap) {
+            let pause = due.saturating_duration_since(Instant::now()).min(STOP_POLL_INTERVAL);
+            match self.check_requests.recv_timeout(pause) {
                 Ok(()) => due = Instant::now(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
-            // Nothing is assigned: this serves tokens and faults.
+            // Nothing is assigned: the poll only runs callbacks, such as token requests.
             let _ = self.reading.consumer.poll(Duration::ZERO);
             if Instant::now() < due {
                 continue;
@@ -142,20 +143,21 @@ impl TopicMonitor {
                     due = Instant::now() + RECHECK_INTERVAL.min(self.every);
                 }
                 Err(MonitorError::Unreachable(error)) => {
-                    // The listener has said why.
-                    tracing::debug!("the topics were not looked at: {error}");
+                    // The context has logged the reason.
+                    tracing::debug!("the topics were not checked: {error}");
                     due = Instant::now() + self.every;
                 }
                 Err(MonitorError::ReaderExit(ReaderExit::Failed(error))) => return self.report_failure(error),
-                Err(MonitorError::ReaderExit(halt)) => return Err(halt),
+                Err(MonitorError::ReaderExit(exit)) => return Err(exit),
             }
             turn += 1;
         }
     }
 
-    /// Through the reader, behind what it still has to deliver: nobody else may wait for the engine.
+    /// Sends the failure through the reader, after the records that it still has to deliver. Only the reader waits for
+    /// the engine.
     fn report_failure(&self, error: SourceError) -> Result<(), ReaderExit> {
-        self.news.send(MonitorEvent::Failed(error)).map_err(|_| ReaderExit::Stopped)
+        self.events.send(MonitorEvent::Failed(error)).map_err(|_| ReaderExit::Stopped)
     }
 
     fn delivered_positions(&self) -> BTreeMap<(Arc<str>, i32), DeliveredPosition> {
@@ -170,20 +172,20 @@ impl TopicMonitor {
         let mut suspect = None;
         for at in 0..self.topics.len() {
             match self.check_topic(at, kept, turn) {
-                Ok(fault) => {
+                Ok(problem) => {
                     self.report_access(at, None)?;
-                    suspect = suspect.or(fault);
+                    suspect = suspect.or(problem);
                 }
                 Err(MonitorError::Unreachable(error)) if is_access_denied(&error) => {
                     self.report_access(at, Some(&error))?;
                 }
-                Err(trouble) => return Err(trouble),
+                Err(error) => return Err(error),
             }
         }
         Ok(suspect.map_or(MonitorResult::Ok, MonitorResult::Suspect))
     }
 
-    /// Says once that a topic may not be read, and once that it may be again.
+    /// Logs and reports once that access to a topic is denied, and once that it is granted again.
     fn report_access(&mut self, at: usize, denied: Option<&KafkaError>) -> Result<(), MonitorError> {
         let topic = Arc::clone(&self.topics[at].name);
         let cause = denied.map(|error| {
@@ -191,27 +193,33 @@ impl TopicMonitor {
         });
         match &cause {
             Some(cause) if self.denied.insert(Arc::clone(&topic)) => {
-                tracing::warn!(topic = &*topic, cause, "a topic cannot be read; reading resumes where it stopped");
+                tracing::warn!(
+                    topic = &*topic,
+                    cause,
+                    "access to a topic is denied; reading resumes where it stopped once access is granted"
+                );
             }
-            None if self.denied.remove(&topic) => tracing::info!(topic = &*topic, "a topic may be read again"),
+            None if self.denied.remove(&topic) => tracing::info!(topic = &*topic, "a topic can be read again"),
             _ => return Ok(()),
         }
-        self.news.send(MonitorEvent::Access { topic, cause }).map_err(|_| MonitorError::ReaderExit(ReaderExit::Stopped))
+        self.events
+            .send(MonitorEvent::Access { topic, cause })
+            .map_err(|_| MonitorError::ReaderExit(ReaderExit::Stopped))
     }
 
-    /// What is wrong with a topic, if anything is.
+    /// Checks one topic. Returns the problem that was found.
     fn check_topic(
         &mut self,
         at: usize,
         kept: &mut BTreeMap<(Arc<str>, i32), RecordFingerprint>,
         turn: usize,
     ) -> Result<Option<SourceError>, MonitorError> {
-        if let Some(fault) = self.check_partition_count(at)? {
-            return Ok(Some(fault));
+        if let Some(problem) = self.check_partition_count(at)? {
+            return Ok(Some(problem));
         }
         let (topic, mut suspect) = (self.topics[at].clone(), None);
         let mut provable = BTreeMap::new();
-        // Before the ranges: a position that is read later may be behind a range that is older.
+        // Read before the ranges: a position read later could be ahead of an older range.
         let now = self.delivered_positions();
         for number in 0..topic.partitions {
             if self.context.is_stopping() {
@@ -243,7 +251,7 @@ impl TopicMonitor {
         Ok(suspect)
     }
 
-    /// Whether a topic still has its partitions; takes up those that were added.
+    /// Checks the number of partitions, and adds new ones.
     fn check_partition_count(&mut self, at: usize) -> Result<Option<SourceError>, MonitorError> {
         let topic = &self.topics[at];
         let read = usize::try_from(topic.partitions).unwrap_or(0);
@@ -272,15 +280,15 @@ impl TopicMonitor {
             added.1.push(reader);
         }
         let more = count - topic.partitions;
-        tracing::info!(topic = &*topic.name, partitions = count, more, "a topic has more partitions");
+        tracing::info!(topic = &*topic.name, partitions = count, more, "partitions were added to a topic");
         self.topics[at].partitions = count;
         let (partitions, fresh) = added;
-        self.news
+        self.events
             .send(MonitorEvent::Added { partitions, fresh })
             .map_err(|_| MonitorError::ReaderExit(ReaderExit::Stopped))
     }
 
-    /// Reads some records again, and keeps newer ones in the place of those that are the same.
+    /// Verifies the fingerprints of some partitions, and replaces those that match with newer ones.
     fn verify_fingerprints(
         &self,
         topic: &Arc<str>,
@@ -300,7 +308,7 @@ impl TopicMonitor {
             .map(|(number, anchor)| (*number, *anchor))
             .collect();
         let at = chosen.iter().map(|(number, anchor)| (*number, anchor.offset)).collect();
-        // What was refused before is no word on this topic.
+        // Reset the flag: earlier denials may concern other topics.
         let _ = self.reading.listener.take_access_denied();
         let records = self
             .reading
@@ -309,9 +317,9 @@ impl TopicMonitor {
         if self.reading.listener.take_access_denied() {
             return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed).into());
         }
-        for (number, stands) in records {
+        for (number, content) in records {
             let Some(anchor) = chosen.get(&number) else { continue };
-            verify_fingerprint(&format!("kafka/{topic}/{number}"), *anchor, stands)
+            verify_fingerprint(&format!("kafka/{topic}/{number}"), *anchor, content)
                 .map_err(|error| MonitorError::ReaderExit(error.into()))?;
             let place = (Arc::clone(topic), number);
             if let Some(last) = now.get(&place).and_then(|reached| reached.last) {
@@ -322,14 +330,14 @@ impl TopicMonitor {
     }
 }
 
-/// Whether a broker says that this client may not read, or not even see, a topic.
+/// Whether a broker denies this client access to a topic.
 fn is_access_denied(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
 }
 
-/// Why a look came to no end.
+/// Why a check did not complete.
 enum MonitorError {
-    /// Brokers do not answer.
+    /// The brokers do not respond.
     Unreachable(KafkaError),
     /// The run ends.
     ReaderExit(ReaderExit),

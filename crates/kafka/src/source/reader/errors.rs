@@ -14,7 +14,7 @@ impl KafkaReader {
             KafkaError::PartitionEOF(_) => {
                 self.at_end = true;
                 if self.reading.listener.take_recovered() {
-                    tracing::info!("the brokers answer again");
+                    tracing::info!("Kafka can be reached again");
                 }
                 Ok(())
             }
@@ -29,7 +29,7 @@ impl KafkaReader {
     pub(super) fn handle_fetch_error(&mut self, error: &KafkaError) -> Result<(), ReaderExit> {
         use RDKafkaErrorCode as Code;
         match error.rdkafka_error_code() {
-            // The client would go on behind what it cannot read.
+            // The client would skip the record that it cannot read.
             Some(
                 Code::BadMessage
                 | Code::BadCompression
@@ -38,10 +38,10 @@ impl KafkaReader {
                 | Code::InvalidMessageSize
                 | Code::MessageSizeTooLarge,
             ) => {
-                let told = self.reading.listener.last_error();
+                let client_message = self.reading.listener.last_error();
                 Err(ReaderExit::Failed(SourceError::Unusable(format!(
-                    "a record cannot be read: {told}. Nothing behind it was read. If it is damaged, delete up to it \
-                     (DeleteRecords) and accept its loss; if it is too large, raise properties receive.message.max.bytes"
+                    "a record cannot be read: {client_message}. No record after it was read. If it is damaged, delete the records up to it \
+                     (DeleteRecords) and accept their loss. If it is too large, raise the property receive.message.max.bytes"
                 ))))
             }
             Some(
@@ -51,8 +51,8 @@ impl KafkaReader {
                 | Code::UnknownTopicId
                 | Code::TopicAuthorizationFailed,
             ) => {
-                // A watch that has gone has said why.
-                let _ = self.look.send(());
+                // If the monitor has ended, it has reported why.
+                let _ = self.check_requests.send(());
                 Ok(())
             }
             _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => Err(self.client_error(error)),
@@ -60,7 +60,8 @@ impl KafkaReader {
         }
     }
 
-    /// A broker no longer holds an offset, or does not hold it yet: finds out which.
+    /// Handles an offset that a broker reports as out of range: finds the partition, and whether records expired or the
+    /// partition was re-created.
     pub(super) fn handle_out_of_range(&mut self) -> Result<(), ReaderExit> {
         for partition in &self.partitions {
             let range = loop {
@@ -72,10 +73,10 @@ impl KafkaReader {
                         | RDKafkaErrorCode::UnknownPartition
                         | RDKafkaErrorCode::UnknownTopic,
                     )) => {
-                        let _ = self.look.send(());
+                        let _ = self.check_requests.send(());
                         return Ok(());
                     }
-                    // The brokers are out of reach, which the listener has said.
+                    // The brokers cannot be reached, which the context has logged.
                     Err(_) => std::thread::sleep(POLL_TIMEOUT),
                 }
             };
@@ -89,19 +90,19 @@ impl KafkaReader {
                 }
             }
         }
-        // A replica that lags behind, or a topic that was re-created and has grown: the watch knows. The client has
-        // given the partition up and must be told to fetch it again.
-        let _ = self.look.send(());
+        // The replica may lag behind, or the topic was re-created and has grown: the monitor finds out. The client has
+        // stopped fetching the partition, so it is assigned again.
+        let _ = self.check_requests.send(());
         let read = (0..self.partitions.len()).filter(|partition| !self.waiting.contains(partition)).collect::<Vec<_>>();
         self.reassign(&read)
     }
 
     /// An error of the client itself; it ends the run.
     pub(super) fn client_error(&self, error: &KafkaError) -> ReaderExit {
-        let told = self.reading.listener.last_error();
-        let told = if told.is_empty() { String::new() } else { format!(" ({told})") };
+        let client_message = self.reading.listener.last_error();
+        let client_message = if client_message.is_empty() { String::new() } else { format!(" ({client_message})") };
         ReaderExit::Failed(SourceError::Unusable(format!(
-            "read from Kafka: {error}{told}. Start again; what is committed is safe"
+            "read from Kafka: {error}{client_message}. Start pinflow again; committed rows are safe"
         )))
     }
 }

@@ -15,12 +15,12 @@ use pinflow_connect::source::{SourceError, SourceEvent};
 impl KafkaReader {
     /// Checks for a stop, new partitions and monitor events; reports offsets.
     pub(super) fn run_periodic_tasks(&mut self) -> Result<(), ReaderExit> {
-        self.looked = Instant::now();
+        self.last_periodic = Instant::now();
         if self.context.is_stopping() {
             return Err(ReaderExit::Stopped);
         }
         self.assign_durable()?;
-        match self.news.try_recv() {
+        match self.monitor_events.try_recv() {
             Ok(MonitorEvent::Added { partitions, fresh }) => {
                 self.deliver(SourceEvent::Discovered(partitions))?;
                 self.add_waiting(fresh);
@@ -32,12 +32,12 @@ impl KafkaReader {
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => {
                 return Err(ReaderExit::Failed(SourceError::Unusable(
-                    "the watch over the topics has ended".to_owned(),
+                    "the topic monitor ended unexpectedly; report this as a bug".to_owned(),
                 )));
             }
         }
-        if self.told.elapsed() >= REPORT_INTERVAL {
-            self.told = Instant::now();
+        if self.last_report.elapsed() >= REPORT_INTERVAL {
+            self.last_report = Instant::now();
             self.report_ends()?;
             self.refetch_stalled()?;
             self.commit_offsets()?;
@@ -64,25 +64,25 @@ impl KafkaReader {
         for at in 0..self.partitions.len() {
             let partition = &mut self.partitions[at];
             let Some(end) = ends.get(&(partition.topic.to_string(), partition.number)) else { continue };
-            let stands = partition.next == end.stable && end.stable < end.high;
-            match &mut partition.waits {
-                Some(_) if !stands => partition.waits = None,
-                None if stands => partition.waits = Some((Instant::now(), false)),
-                Some((since, said)) if !*said && since.elapsed() >= OPEN_TRANSACTION_WARN_AFTER => {
-                    *said = true;
+            let is_blocked = partition.next == end.stable && end.stable < end.high;
+            match &mut partition.open_transaction_wait {
+                Some(_) if !is_blocked => partition.open_transaction_wait = None,
+                None if is_blocked => partition.open_transaction_wait = Some((Instant::now(), false)),
+                Some((since, is_logged)) if !*is_logged && since.elapsed() >= OPEN_TRANSACTION_WARN_AFTER => {
+                    *is_logged = true;
                     tracing::warn!(
                         source = partition.name,
                         offset = partition.next,
                         waiting = end.high - partition.next,
                         hint =
                             "if its producer is gone, the broker aborts it after the producer's transaction.timeout.ms",
-                        "a partition stands before an open transaction"
+                        "a partition open_transaction_wait for an open transaction"
                     );
                 }
                 _ => {}
             }
-            if partition.told_end != Some(end.high) {
-                partition.told_end = Some(end.high);
+            if partition.reported_end != Some(end.high) {
+                partition.reported_end = Some(end.high);
                 let partition = partition.id;
                 self.deliver(SourceEvent::EndOffset { partition, end: end.high.into() })?;
             }
@@ -93,37 +93,37 @@ impl KafkaReader {
     /// Fetches stalled partitions again.
     pub(super) fn refetch_stalled(&mut self) -> Result<(), ReaderExit> {
         let (now, listener) = (Instant::now(), self.reading.listener.clone());
-        let (ends, is_alone) = (listener.partition_ends(), listener.is_unreachable());
-        let mut standing = Vec::new();
+        let (ends, is_unreachable) = (listener.partition_ends(), listener.is_unreachable());
+        let mut stalled = Vec::new();
         for (at, partition) in self.partitions.iter_mut().enumerate() {
             let end = ends.get(&(partition.topic.to_string(), partition.number)).map_or(0, |end| end.high);
-            let may_stand = is_alone || partition.next >= end || self.waiting.contains(&at);
-            match partition.stall.update(partition.next, may_stand, now) {
+            let may_stall = is_unreachable || partition.next >= end || self.waiting.contains(&at);
+            match partition.stall.update(partition.next, may_stall, now) {
                 StallState::Ok => {}
-                StallState::Stalled(stood) => {
+                StallState::Stalled(stalled_for) => {
                     let (client, name, next) =
                         (listener.fetch_state(&partition.topic, partition.number), &partition.name, partition.next);
-                    let seconds = stood.as_secs();
-                    if partition.waits.is_none() {
+                    let seconds = stalled_for.as_secs();
+                    if partition.open_transaction_wait.is_none() {
                         tracing::info!(
                             source = name,
                             next,
                             end,
                             seconds,
                             client,
-                            "a partition stands still; fetching again"
+                            "a partition does not move although it has records; fetching it again"
                         );
                     }
-                    standing.push(at);
+                    stalled.push(at);
                 }
-                StallState::Recovered(stood) => tracing::warn!(
+                StallState::Recovered(stalled_for) => tracing::warn!(
                     source = partition.name,
                     seconds = stood.as_secs(),
                     "a partition was stalled although it had records; it was assigned again, and reading continues"
                 ),
             }
         }
-        self.reassign(&standing)
+        self.reassign(&stalled)
     }
 
     /// Unassigns partitions and assigns them again at their next offsets.
@@ -151,7 +151,7 @@ impl KafkaReader {
             };
             partition.committed = next;
             let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
-            // A name with a zero byte is no topic's.
+            // A topic name with a zero byte cannot exist.
             let _ = list.add_partition_offset(&partition.topic, partition.number, offset);
         }
         drop(frontier);
