@@ -1,4 +1,4 @@
-//! The calls that reading and writing need, reduced to what pinflow needs of the responses.
+//! The calls for reading and writing, with responses reduced to what pinflow needs.
 
 use aws_config::SdkConfig;
 use aws_sdk_kinesis::Client;
@@ -11,8 +11,7 @@ use super::connection::{KinesisConnection, KinesisConnectionError};
 use super::error::{KinesisError, KinesisErrorKind};
 use super::service_clock::ServiceClock;
 
-/// A way to call the service. Nothing is tried twice here, but for credentials: after a fault of theirs the next call
-/// looks for them anew.
+/// A client of the service. It retries nothing. After a credentials error the next call loads the credentials again.
 #[derive(Debug)]
 pub struct KinesisApi {
     connection: KinesisConnection,
@@ -25,71 +24,71 @@ fn build_client(config: &SdkConfig, clock: &ServiceClock) -> Client {
     Client::from_conf(config)
 }
 
-/// What a stream is.
+/// Description of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamSummary {
-    /// Names it among all streams of all accounts.
+    /// The ARN, which identifies the stream among all accounts.
     pub arn: String,
-    /// When it was created, Unix milliseconds: a stream that was deleted and created again has another.
+    /// Creation time in Unix milliseconds. A stream that was deleted and created again has a later one.
     pub created_ms: u64,
-    /// How long records are kept.
+    /// Retention period in milliseconds.
     pub retention_ms: u64,
-    /// Whether it can be read and written; else it is being created, or deleted.
+    /// Whether it can be read and written. Otherwise it is being created or deleted.
     pub is_ready: bool,
-    /// Shards that take records.
+    /// Number of shards that accept records.
     pub open_shards: u32,
 }
 
-/// A part of a stream.
+/// Description of a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardInfo {
-    /// Its name.
+    /// The shard id.
     pub id: String,
-    /// The shards that it took the place of: none, one (split) or two (merge).
+    /// The shards that it replaced: none, one (after a split) or two (after a merge).
     pub parents: Vec<String>,
-    /// The keys that it takes: hashes from the first to the last.
+    /// The first and the last hash key that it accepts.
     pub hash_keys: (String, String),
-    /// Whether it takes no more records.
+    /// Whether it accepts no more records.
     pub is_closed: bool,
 }
 
-/// Where an iterator begins.
+/// The start of a shard iterator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IteratorStart {
-    /// At the oldest record.
+    /// At the oldest available record.
     TrimHorizon,
-    /// At the first record that arrived at this moment or later, Unix milliseconds.
+    /// At the first record that arrived at this time or later, in Unix milliseconds.
     AtTimestamp(u64),
-    /// At this record.
+    /// At the record with this sequence number.
     AtSequenceNumber(String),
 }
 
-/// A record, as it was put.
+/// A record as it was put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KinesisRecord {
-    /// Its number in the shard.
+    /// The sequence number within the shard.
     pub sequence_number: String,
-    /// When the service took it, Unix milliseconds.
+    /// When the service received it, in Unix milliseconds.
     pub arrived_ms: Option<i64>,
-    /// What decided on its shard.
+    /// The partition key, whose hash determined the shard.
     pub partition_key: String,
-    /// Its bytes.
+    /// The payload.
     pub data: Vec<u8>,
 }
 
-/// What a call for records brought.
+/// The result of one call for records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardBatch {
-    /// In their order.
+    /// The records in order.
     pub records: Vec<KinesisRecord>,
-    /// Where to go on; `None` once a closed shard has no more.
+    /// The iterator for the next call; `None` once a closed shard has no more records.
     pub next: Option<String>,
-    /// How far behind the shard's end the records are.
+    /// How far the records are behind the tip of the shard, in milliseconds.
     pub behind_ms: Option<u64>,
 }
 
 impl KinesisApi {
-    /// Connects. No call is made yet.
+    /// Creates a client. Sends no request yet.
     ///
     /// # Errors
     /// [`KinesisConnectionError`]
@@ -99,8 +98,8 @@ impl KinesisApi {
         Ok(KinesisApi { connection, client, clock })
     }
 
-    /// The service's time at the least, Unix milliseconds, and how far this machine's clock is ahead of it; as of the
-    /// last answer.
+    /// A lower bound of the service's time in Unix milliseconds, and how far this machine's clock is ahead of it, in
+    /// milliseconds. Both are as of the last response.
     #[must_use]
     pub fn service_time(&self) -> (u64, u64) {
         (self.clock.now_ms(), self.clock.ahead_ms())
@@ -110,40 +109,40 @@ impl KinesisApi {
         self.client.lock().clone()
     }
 
-    /// What became of a call.
+    /// Updates the clock and the credentials from a response, and maps its error.
     pub(crate) async fn check_response<T, E, R>(
         &self,
         call: &'static str,
-        answer: Result<T, SdkError<E, R>>,
+        response: Result<T, SdkError<E, R>>,
     ) -> Result<T, KinesisError>
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
         R: std::fmt::Debug,
     {
-        match answer {
-            Ok(answer) => Ok(answer),
+        match response {
+            Ok(response) => Ok(response),
             Err(error) => {
-                let fault = KinesisError::from_sdk(call, &error);
-                if fault.kind == KinesisErrorKind::Credentials {
-                    // A client keeps its credentials until the moment at which they said they would end.
+                let error = KinesisError::from_sdk(call, &error);
+                if error.kind == KinesisErrorKind::Credentials {
+                    // A client caches credentials until their announced expiry, so they are loaded again here.
                     if let Ok(config) = self.connection.load_sdk_config().await {
                         *self.client.lock() = build_client(&config, &self.clock);
                     }
                 }
-                Err(fault)
+                Err(error)
             }
         }
     }
 
-    /// What a stream is.
+    /// Describes a stream.
     ///
     /// # Errors
-    /// [`KinesisError`]; [`KinesisErrorKind::Missing`] if there is no such stream.
+    /// [`KinesisError`]; [`KinesisErrorKind::Missing`] if the stream does not exist.
     pub async fn describe_summary(&self, stream: &str) -> Result<StreamSummary, KinesisError> {
         const CALL: &str = "DescribeStreamSummary";
-        let answer = self.client().describe_stream_summary().stream_name(stream).send().await;
-        let answer = self.check_response(CALL, answer).await?;
-        let described = answer
+        let response = self.client().describe_stream_summary().stream_name(stream).send().await;
+        let response = self.check_response(CALL, response).await?;
+        let described = response
             .stream_description_summary
             .ok_or_else(|| KinesisError::incomplete_response(CALL, "no description of the stream"))?;
         let hours = u64::try_from(described.retention_period_hours).unwrap_or(0);
@@ -158,7 +157,7 @@ impl KinesisApi {
         })
     }
 
-    /// All shards that a stream still has: open ones, and closed ones until their records have expired.
+    /// Lists all shards of a stream: open ones, and closed ones until their records have expired.
     ///
     /// # Errors
     /// [`KinesisError`]
@@ -167,24 +166,25 @@ impl KinesisApi {
         let mut token: Option<String> = None;
         loop {
             let call = self.client().list_shards();
-            // A token stands for the stream's name.
+            // The token replaces the stream name.
             let call = match token.take() {
                 Some(token) => call.next_token(token),
                 None => call.stream_name(stream),
             };
-            let answer = self.check_response("ListShards", call.send().await).await?;
-            token = answer.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
-            shards.extend(answer.shards.unwrap_or_default().into_iter().map(ShardInfo::from));
+            let response = self.check_response("ListShards", call.send().await).await?;
+            token = response.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
+            shards.extend(response.shards.unwrap_or_default().into_iter().map(ShardInfo::from));
             if token.is_none() {
                 return Ok(shards);
             }
         }
     }
 
-    /// An iterator, good for five minutes.
+    /// Requests an iterator, which is valid for five minutes.
     ///
     /// # Errors
-    /// [`KinesisError`]; [`KinesisErrorKind::Refused`] if the shard never had such a record, [`KinesisErrorKind::NotYet`] if the moment has not come.
+    /// [`KinesisError`]; [`KinesisErrorKind::Refused`] if the shard never had such a record,
+    /// [`KinesisErrorKind::NotYet`] if the time is in the future.
     pub async fn shard_iterator(
         &self,
         stream: &str,
@@ -202,18 +202,18 @@ impl KinesisApi {
                 call.shard_iterator_type(ShardIteratorType::AtSequenceNumber).starting_sequence_number(number)
             }
         };
-        let answer = self.check_response(CALL, call.send().await).await;
-        let answer = answer.map_err(|fault| match begin {
-            IteratorStart::AtTimestamp(ms) => fault.at_timestamp(*ms, self.clock.now_ms()),
-            IteratorStart::TrimHorizon | IteratorStart::AtSequenceNumber(_) => fault,
+        let response = self.check_response(CALL, call.send().await).await;
+        let response = response.map_err(|error| match begin {
+            IteratorStart::AtTimestamp(ms) => error.at_timestamp(*ms, self.clock.now_ms()),
+            IteratorStart::TrimHorizon | IteratorStart::AtSequenceNumber(_) => error,
         })?;
-        answer.shard_iterator.ok_or_else(|| KinesisError::incomplete_response(CALL, "no iterator"))
+        response.shard_iterator.ok_or_else(|| KinesisError::incomplete_response(CALL, "no iterator"))
     }
 
-    /// Puts records, 500 of them at the most; what became of each.
+    /// Puts up to 500 records, and returns the result of each.
     ///
     /// # Errors
-    /// [`KinesisError`]: then none, some or all of them may have been taken.
+    /// [`KinesisError`]: then none, some or all of the records may have been stored.
     pub async fn put_records(&self, stream: &str, records: &[PutEntry]) -> Result<Vec<PutResult>, KinesisError> {
         const CALL: &str = "PutRecords";
         let entry = |put: &PutEntry| {
@@ -230,54 +230,54 @@ impl KinesisApi {
             kind: KinesisErrorKind::Refused,
             what: error.to_string(),
         })?;
-        let answer = self.client().put_records().stream_name(stream).set_records(Some(entries)).send().await;
-        let answer = self.check_response(CALL, answer).await?;
-        if answer.records.len() == records.len() {
-            Ok(answer.records.into_iter().map(PutResult::from).collect())
+        let response = self.client().put_records().stream_name(stream).set_records(Some(entries)).send().await;
+        let response = self.check_response(CALL, response).await?;
+        if response.records.len() == records.len() {
+            Ok(response.records.into_iter().map(PutResult::from).collect())
         } else {
             Err(KinesisError::incomplete_response(CALL, "another number of records than the call"))
         }
     }
 
-    /// The records behind an iterator, `limit` of them at the most.
+    /// Reads up to `limit` records at an iterator.
     ///
     /// # Errors
     /// [`KinesisError`]
     pub async fn get_records(&self, iterator: &str, limit: i32) -> Result<ShardBatch, KinesisError> {
-        let answer = self.client().get_records().shard_iterator(iterator).limit(limit).send().await;
-        let answer = self.check_response("GetRecords", answer).await?;
+        let response = self.client().get_records().shard_iterator(iterator).limit(limit).send().await;
+        let response = self.check_response("GetRecords", response).await?;
         Ok(ShardBatch {
-            next: answer.next_shard_iterator.filter(|iterator| !iterator.is_empty()),
-            behind_ms: answer.millis_behind_latest.and_then(|ms| u64::try_from(ms).ok()),
-            records: answer.records.into_iter().map(KinesisRecord::from).collect(),
+            next: response.next_shard_iterator.filter(|iterator| !iterator.is_empty()),
+            behind_ms: response.millis_behind_latest.and_then(|ms| u64::try_from(ms).ok()),
+            records: response.records.into_iter().map(KinesisRecord::from).collect(),
         })
     }
 }
 
-/// A record to be put.
+/// A record to put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PutEntry {
-    /// Decides on its shard; 1 to 256 characters.
+    /// The partition key: 1 to 256 characters.
     pub key: String,
-    /// Decides on its shard instead of the key: a whole number below 2^128, in decimal digits.
+    /// A hash key that overrides that of `key`: an integer below 2^128 in decimal digits.
     pub explicit_hash_key: Option<String>,
-    /// Its bytes.
+    /// The payload.
     pub data: Vec<u8>,
 }
 
-/// What became of a record that was put.
+/// The result of putting one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PutResult {
-    /// It is in the stream, in this shard, under this number.
+    /// The record was stored.
     Acknowledged {
-        /// The shard.
+        /// The shard that it is in.
         shard: String,
-        /// Its number there.
+        /// The sequence number in the shard.
         sequence_number: String,
     },
-    /// It is not, for this reason; it may be put again.
+    /// The record was not stored, for this reason. It can be put again.
     NotTaken(String),
-    /// It is not, and never will be: it is too large, say.
+    /// The record was rejected permanently, for example because it is too large.
     Refused(String),
 }
 
@@ -299,15 +299,15 @@ impl From<types::Shard> for ShardInfo {
 
 impl From<types::PutRecordsResultEntry> for PutResult {
     fn from(entry: types::PutRecordsResultEntry) -> PutResult {
-        // Some servers say `null`, some nothing, some an empty text.
+        // Some servers send `null`, some omit the field, some send an empty text.
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         match (given(entry.error_code), given(entry.sequence_number)) {
             (None, Some(sequence_number)) => {
                 PutResult::Acknowledged { shard: entry.shard_id.unwrap_or_default(), sequence_number }
             }
-            // It may be there; only its place would show that it is.
+            // The record may have been stored, but without a sequence number that is not confirmed.
             (None, None) => PutResult::NotTaken("NoSequenceNumber".to_owned()),
-            // The message names shards and accounts, and so is another for every record.
+            // The message names shards and accounts, so it differs for every record: use the code instead.
             (Some(code), _) if KinesisErrorKind::from_code(&code) == KinesisErrorKind::Refused => {
                 PutResult::Refused(code)
             }
@@ -327,7 +327,7 @@ impl From<types::Record> for KinesisRecord {
     }
 }
 
-/// Unix milliseconds.
+/// Unix milliseconds; `None` if they do not fit.
 fn unix_millis(time: &DateTime) -> Option<i64> {
     time.to_millis().ok()
 }
@@ -337,13 +337,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_record_with_its_number_is_acknowledged() {
+    fn record_without_sequence_number_is_not_acknowledged() {
         let entry = |number: Option<&str>, code: Option<&str>| {
             let entry = types::PutRecordsResultEntry::builder().shard_id("shardId-000000000000");
             let entry = entry.set_sequence_number(number.map(str::to_owned)).set_error_code(code.map(str::to_owned));
             PutResult::from(entry.build())
         };
-        // Some servers say nothing of an error, some an empty text.
+        // Some servers omit the error code, some send an empty text.
         for code in [None, Some("")] {
             assert!(matches!(entry(Some("4959"), code), PutResult::Acknowledged { .. }));
             assert!(matches!(entry(None, code), PutResult::NotTaken(_)));

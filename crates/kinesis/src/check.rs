@@ -6,8 +6,8 @@ use super::error::{KinesisError, KinesisErrorKind};
 use super::fan_out::may_subscribe;
 use pinflow_core::finding::Finding;
 
-/// Looks at streams, and reads of each as much as shows that it may be read; changes nothing. `consumer` is the name of
-/// the consumer to which records are to be pushed.
+/// Describes streams and reads one record of each. Changes nothing. `consumer` is the name of the enhanced fan-out
+/// consumer, if there is one.
 pub(super) async fn check_streams(
     connection: KinesisConnection,
     streams: &[String],
@@ -28,85 +28,83 @@ pub(super) async fn check_streams(
     findings
 }
 
-/// All that is wrong with a stream, or what it holds.
+/// Returns every problem of a stream, or a description of its contents.
 async fn check_stream(api: &KinesisApi, stream: &str, consumer: Option<&str>) -> Vec<Finding> {
-    let mut faults = Vec::new();
-    let mut note = |fault: &KinesisError| faults.push(Finding::Fault(describe_error(stream, fault)));
+    let mut problems = Vec::new();
+    let mut note = |error: &KinesisError| problems.push(Finding::Fault(describe_error(stream, error)));
     let summary = api.describe_summary(stream).await;
-    if let Err(fault) = &summary {
-        note(fault);
-        if fault.kind != KinesisErrorKind::Denied {
-            return faults;
+    if let Err(error) = &summary {
+        note(error);
+        if error.kind != KinesisErrorKind::Denied {
+            return problems;
         }
     }
     let shards = match api.list_shards(stream).await {
         Ok(shards) => shards,
-        Err(fault) => {
-            note(&fault);
-            return faults;
+        Err(error) => {
+            note(&error);
+            return problems;
         }
     };
     let newest = shards.iter().rev().find(|shard| !shard.is_closed).or(shards.last());
     if let Some(shard) = newest
-        && let Err(fault) = read_one_record(api, stream, shard).await
+        && let Err(error) = read_one_record(api, stream, shard).await
     {
-        note(&fault);
+        note(&error);
     }
     match summary {
-        Ok(summary) if faults.is_empty() => {
+        Ok(summary) if problems.is_empty() => {
             let (open, closed) = (summary.open_shards, shards.iter().filter(|shard| shard.is_closed).count());
             let hours = summary.retention_ms / 3_600_000;
             let mut findings = vec![Finding::Well(format!(
-                "stream {stream}: {open} open shards, {closed} closed, records kept for {hours} h, and they may be read"
+                "stream {stream}: {open} open shards, {closed} closed, records kept for {hours} h, readable"
             ))];
             if let Some(consumer) = consumer {
                 findings.push(check_fan_out(api, stream, &summary.arn, consumer).await);
             }
             findings
         }
-        _ => faults,
+        _ => problems,
     }
 }
 
-/// Whether records can be pushed. That they cannot is a risk and no fault, for then they are polled. A consumer is not
-/// registered here: it would cost something from now on.
+/// Checks whether fan-out is possible. If it is not, that is a risk and not a fault, because the shards are polled
+/// instead. The consumer is not registered here, because it would cost money from then on.
 async fn check_fan_out(api: &KinesisApi, stream: &str, arn: &str, consumer: &str) -> Finding {
-    let polled = |fault: &KinesisError| {
-        Finding::Risk(format!("stream {stream}: {fault}{}; its shards are polled instead", fault.hint()))
+    let polled = |error: &KinesisError| {
+        Finding::Risk(format!("stream {stream}: {error}{}; its shards are polled instead", error.hint()))
     };
     let found = match api.find_consumer(arn, consumer).await {
         Ok(found) => Some(found),
-        Err(fault) if fault.kind == KinesisErrorKind::Missing => None,
-        Err(fault) => return polled(&fault),
+        Err(error) if error.kind == KinesisErrorKind::Missing => None,
+        Err(error) => return polled(&error),
     };
     match (may_subscribe(api, arn, found.as_deref()).await, found) {
-        (Err(fault), _) => polled(&fault),
-        (Ok(()), Some(_)) => {
-            Finding::Well(format!("stream {stream}: its records may be pushed to consumer {consumer}"))
-        }
+        (Err(error), _) => polled(&error),
+        (Ok(()), Some(_)) => Finding::Well(format!("stream {stream}: consumer {consumer} can subscribe")),
         (Ok(()), None) => Finding::Well(format!(
-            "stream {stream}: consumer {consumer} is not there yet; the first run registers it, which takes \
-             kinesis:RegisterStreamConsumer and cannot be tried before"
+            "stream {stream}: consumer {consumer} does not exist yet; the first run registers it. That requires \
+             kinesis:RegisterStreamConsumer, which cannot be checked in advance"
         )),
     }
 }
 
-/// The two calls by which records are read. Both count towards the shard's limits, once.
+/// Makes the two calls that reading needs. Each counts once towards the shard's limits.
 async fn read_one_record(api: &KinesisApi, stream: &str, shard: &ShardInfo) -> Result<(), KinesisError> {
     let iterator = api.shard_iterator(stream, &shard.id, &IteratorStart::TrimHorizon).await?;
     match api.get_records(&iterator, 1).await {
-        // Others read it, too: the permission is there.
-        Err(fault) if fault.kind == KinesisErrorKind::Throttled => Ok(()),
-        answer => answer.map(drop),
+        // Other readers use up the limit, but the permission is there.
+        Err(error) if error.kind == KinesisErrorKind::Throttled => Ok(()),
+        response => response.map(drop),
     }
 }
 
-fn describe_error(stream: &str, fault: &KinesisError) -> String {
-    match fault.kind {
+fn describe_error(stream: &str, error: &KinesisError) -> String {
+    match error.kind {
         KinesisErrorKind::Missing => format!(
-            "stream {stream} is not there: `pinflow streams create {stream}` makes it; or the region, the account or the \
-             endpoint is another"
+            "stream {stream} does not exist. Create it with `pinflow streams create {stream}`, or correct the region, the account or \
+             the endpoint"
         ),
-        _ => format!("stream {stream}: {fault}{}", fault.hint()),
+        _ => format!("stream {stream}: {error}{}", error.hint()),
     }
 }

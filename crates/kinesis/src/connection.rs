@@ -11,33 +11,33 @@ use pinflow_aws as aws;
 use pinflow_core::key_problem::KeyProblem;
 use pinflow_core::user_error::{ExitStatus, UserError};
 
-/// Longest wait for a connection.
+/// Timeout of a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest wait for an answer, 10 MiB of it over a slow line included.
+/// Timeout of a response, long enough for 10 MiB over a slow connection.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How Kinesis is reached.
+/// How to connect to Kinesis.
 ///
-/// Credentials are those of the AWS SDK's default chain: environment, profile, SSO, process, web identity, container,
-/// instance. They never stand in a configuration.
+/// Credentials come from the default chain of the AWS SDK: environment, profile, SSO, process, web identity, container,
+/// instance. They are never in the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KinesisConnection {
-    /// Where the streams are; by default as `AWS_REGION` or the profile says.
+    /// The AWS region; by default `AWS_REGION` or that of the profile.
     pub region: Option<String>,
     /// A profile of the AWS configuration files; by default the one that `AWS_PROFILE` names.
     pub profile: Option<String>,
-    /// Another address than Amazon's own, as a URL: an interface endpoint, or a server for tests.
+    /// A URL that replaces Amazon's endpoint, for an interface endpoint or a test server.
     pub endpoint: Option<String>,
 }
 
-/// Why there is no connection.
+/// Why a connection cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum KinesisConnectionError {
-    /// What is configured cannot be meant; each fault with its mend.
+    /// The configuration is invalid: one text for each problem, with a hint.
     #[error("{}", .0.join("\n"))]
     Faulty(Vec<String>),
-    /// Nobody says where the streams are.
+    /// The region is unknown.
     #[error(
         "no AWS region is configured; set AWS_REGION, or write region = \"eu-west-1\" in the configuration or the profile"
     )]
@@ -51,13 +51,13 @@ impl UserError for KinesisConnectionError {
 }
 
 impl KinesisConnection {
-    /// What is wrong, each with its mend.
+    /// Returns every problem with a hint.
     #[must_use]
     pub fn validate(&self) -> Vec<KeyProblem> {
         aws::validate_settings(self.region.as_deref(), self.endpoint.as_deref())
     }
 
-    /// What works and is risky.
+    /// Returns warnings about settings that work but are unsafe.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let url = self.endpoint.as_deref().and_then(|endpoint| aws::parse_endpoint(endpoint).ok());
@@ -67,14 +67,14 @@ impl KinesisConnection {
         exposed.into_iter().collect()
     }
 
-    /// Loads what the SDK needs. Credentials are looked for at the first call.
+    /// Loads the SDK configuration. Credentials are resolved at the first call.
     ///
     /// # Errors
-    /// [`KinesisConnectionError`], with every fault, or if no region is known.
+    /// [`KinesisConnectionError`] with every problem, or if the region is unknown.
     pub async fn load_sdk_config(&self) -> Result<SdkConfig, KinesisConnectionError> {
-        let faults = self.validate();
-        if !faults.is_empty() {
-            return Err(KinesisConnectionError::Faulty(KeyProblem::texts(&faults)));
+        let problems = self.validate();
+        if !problems.is_empty() {
+            return Err(KinesisConnectionError::Faulty(KeyProblem::texts(&problems)));
         }
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -90,7 +90,7 @@ impl KinesisConnection {
         if config.region().is_none() { Err(KinesisConnectionError::NoRegion) } else { Ok(config) }
     }
 
-    /// Where it leads, for people.
+    /// The endpoint or region, for messages.
     #[must_use]
     pub fn display_name(&self) -> String {
         match (&self.endpoint, &self.region) {
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_connection_to_another_machine_warns() {
+    fn unencrypted_connection_to_another_machine_warns() {
         for (endpoint, warns) in
             [("http://127.0.0.1:1", false), ("http://localhost:1", false), ("https://x", false), ("http://x", true)]
         {

@@ -5,34 +5,35 @@ use std::fmt;
 
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
-/// What is known of the service's clock is not more precise than this: `Date` has whole seconds, and takes a moment.
+/// Tolerance for differences between the service's clock and our estimate of it, which has whole seconds.
 const CLOCK_TOLERANCE_MS: u64 = 60_000;
 
-/// What a caller can do about a fault.
+/// What a caller can do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KinesisErrorKind {
-    /// Too many calls, or too much read: slow down.
+    /// A limit was exceeded: slow down.
     Throttled,
-    /// The iterator is too old: ask for another.
+    /// The iterator has expired: request another one.
     ExpiredIterator,
-    /// The service, or the way to it, is broken at the moment; the answer may have been lost on its way.
+    /// The service or the network fails at the moment. The request may have taken effect although its response was
+    /// lost.
     Broken,
-    /// The credentials have expired, are not believed, or are not to be had. They may be renewed.
+    /// The credentials have expired, are rejected, or cannot be found. They may be renewed.
     Credentials,
-    /// They lack a permission.
+    /// A permission is missing.
     Denied,
-    /// There is no such stream, shard or consumer.
+    /// The stream, shard or consumer does not exist.
     Missing,
-    /// Another call is in the way: a stream that is being changed.
+    /// The resource is being changed by another call.
     InUse,
-    /// What was asked for makes no sense to the service.
+    /// The service rejects the arguments.
     Refused,
-    /// The moment that was asked for lies in the future, by the service's clock.
+    /// The requested time is in the future by the service's clock.
     NotYet,
 }
 
 impl KinesisErrorKind {
-    /// The codes of the Kinesis API, and those that every service of Amazon may answer with.
+    /// Maps an error code of the Kinesis API, or a common code of all AWS services.
     pub fn from_code(code: &str) -> KinesisErrorKind {
         match code {
             "ProvisionedThroughputExceededException"
@@ -69,20 +70,20 @@ impl KinesisErrorKind {
             | "KMSOptInRequired"
             | "SerializationException"
             | "UnknownOperationException" => KinesisErrorKind::Refused,
-            // `InternalFailure`, `ServiceUnavailable`, and what nobody has told us of: a service that is broken.
+            // `InternalFailure`, `ServiceUnavailable` and unknown codes: the service fails at the moment.
             _ => KinesisErrorKind::Broken,
         }
     }
 }
 
-/// A call that failed.
+/// A failed call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KinesisError {
-    /// The call, as Amazon names it and its permission: `GetRecords`.
+    /// The name of the call and of its permission, such as `GetRecords`.
     pub call: &'static str,
     /// What can be done about it.
     pub kind: KinesisErrorKind,
-    /// What the service, or the way to it, says.
+    /// The message of the service or the network.
     pub what: String,
 }
 
@@ -95,24 +96,24 @@ impl fmt::Display for KinesisError {
 impl Error for KinesisError {}
 
 impl KinesisError {
-    /// Reads an error of the SDK.
+    /// Converts an error of the SDK.
     pub(crate) fn from_sdk<E, R>(call: &'static str, error: &SdkError<E, R>) -> KinesisError
     where
         E: ProvideErrorMetadata + Error + 'static,
         R: fmt::Debug,
     {
         match error {
-            SdkError::ServiceError(answer) => {
-                let code = answer.err().code().unwrap_or_default();
-                // With a name in front where the protocol has one: `com.amazonaws.kinesis#…`.
+            SdkError::ServiceError(response) => {
+                let code = response.err().code().unwrap_or_default();
+                // Some protocols prefix the code: `com.amazonaws.kinesis#…`.
                 let code = code.rsplit('#').next().unwrap_or(code);
                 let kind = KinesisErrorKind::from_code(code);
-                let message = answer.err().message().unwrap_or_default();
+                let message = response.err().message().unwrap_or_default();
                 KinesisError { call, kind, what: join_code_and_message(code, message) }
             }
             error => {
                 let chain = error_chain(error);
-                // No credentials were found, or their source failed: the SDK has no kind of its own for that.
+                // No credentials were found, or their source failed. The SDK has no error kind for that.
                 let is_credentials = chain.contains("credential") || chain.contains("identity");
                 let kind = if is_credentials { KinesisErrorKind::Credentials } else { KinesisErrorKind::Broken };
                 KinesisError { call, kind, what: chain }
@@ -120,13 +121,13 @@ impl KinesisError {
         }
     }
 
-    /// An answer that lacks what it must have.
+    /// The error for a response without a required field.
     pub(crate) fn incomplete_response(call: &'static str, what: &str) -> KinesisError {
-        KinesisError { call, kind: KinesisErrorKind::Broken, what: format!("the answer has {what}") }
+        KinesisError { call, kind: KinesisErrorKind::Broken, what: format!("the response has {what}") }
     }
 
-    /// The same fault of a call that asked for records from a moment on, at `service_ms` by the service's clock: if it was
-    /// refused, the moment has not come. The service has no code of its own for that.
+    /// Adjusts the error of a call that requested records from a time on. If the service rejected it although the time
+    /// is after `service_ms`, the time is in the future. The service has no error code for that.
     pub(crate) fn at_timestamp(self, moment_ms: u64, service_ms: u64) -> KinesisError {
         let is_future = moment_ms.saturating_add(CLOCK_TOLERANCE_MS) >= service_ms;
         if self.kind == KinesisErrorKind::Refused && is_future {
@@ -136,7 +137,7 @@ impl KinesisError {
         }
     }
 
-    /// Whether waiting may mend it.
+    /// Whether a retry can succeed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(
@@ -150,17 +151,15 @@ impl KinesisError {
         )
     }
 
-    /// What to do about it, as the end of a sentence; empty where the fault says it all.
+    /// What to do about it, as the end of a sentence; empty if the error says everything.
     #[must_use]
     pub fn hint(&self) -> String {
         match self.kind {
-            KinesisErrorKind::Denied => format!("; allow kinesis:{} on it", self.call),
+            KinesisErrorKind::Denied => format!("; grant kinesis:{} on it", self.call),
             KinesisErrorKind::Credentials => "; renew the AWS credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID and \
                                   AWS_SECRET_ACCESS_KEY, or a role)"
                 .to_owned(),
-            KinesisErrorKind::Broken => {
-                "; look whether the endpoint and the region are right, and the network".to_owned()
-            }
+            KinesisErrorKind::Broken => "; check the endpoint, the region and the network".to_owned(),
             _ => String::new(),
         }
     }
@@ -175,7 +174,7 @@ fn join_code_and_message(code: &str, message: &str) -> String {
     }
 }
 
-/// An error with all its causes. The SDK's own text says only where in the SDK it arose.
+/// An error with all its causes. The SDK's own text does not name the cause.
 fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -195,8 +194,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_waiting_may_mend_is_told_from_what_it_cannot() {
-        let fault =
+    fn error_codes_are_split_into_retryable_and_permanent() {
+        let error =
             |code| KinesisError { call: "GetRecords", kind: KinesisErrorKind::from_code(code), what: String::new() };
         for code in [
             "ProvisionedThroughputExceededException",
@@ -207,13 +206,13 @@ mod tests {
             "ResourceInUseException",
             "an error that is made up later",
         ] {
-            assert!(fault(code).is_retryable(), "{code}");
+            assert!(error(code).is_retryable(), "{code}");
         }
         for code in
             ["AccessDeniedException", "ResourceNotFoundException", "InvalidArgumentException", "ValidationException"]
         {
-            assert!(!fault(code).is_retryable(), "{code}");
+            assert!(!error(code).is_retryable(), "{code}");
         }
-        assert_eq!(fault("AccessDeniedException").hint(), "; allow kinesis:GetRecords on it");
+        assert_eq!(error("AccessDeniedException").hint(), "; grant kinesis:GetRecords on it");
     }
 }

@@ -1,4 +1,4 @@
-//! Enhanced fan-out: consumers that get a shard's records pushed, at 2 MiB/s each and apart from polling limits.
+//! Enhanced fan-out: registered consumers with their own 2 MiB/s per shard, independent of the polling limits.
 
 use aws_sdk_kinesis::operation::subscribe_to_shard::SubscribeToShardOutput;
 use aws_sdk_kinesis::primitives::DateTime;
@@ -9,34 +9,36 @@ use super::error::{KinesisError, KinesisErrorKind};
 
 const SUBSCRIBE: &str = "SubscribeToShard";
 
-/// A subscription to one shard; the service ends it after five minutes.
+/// A subscription to one shard. The service ends it after five minutes.
 pub struct ShardSubscription {
-    // The type of its stream of events cannot be named outside of the SDK.
-    answer: SubscribeToShardOutput,
+    // The type of its event stream cannot be named outside of the SDK.
+    response: SubscribeToShardOutput,
 }
 
 impl KinesisApi {
-    /// The ARN of a stream's consumer of this name; registers it if it is not there.
+    /// Returns the ARN of a stream's consumer with this name. Registers the consumer if it does not exist.
     ///
     /// # Errors
-    /// [`KinesisError`]; [`KinesisErrorKind::InUse`] while it is being made, [`KinesisErrorKind::Throttled`] if the stream has as many as it may have.
+    /// [`KinesisError`]; [`KinesisErrorKind::InUse`] while it is being created, [`KinesisErrorKind::Throttled`] if the
+    /// stream has the maximum number of consumers.
     pub async fn find_or_register_consumer(&self, stream_arn: &str, name: &str) -> Result<String, KinesisError> {
         const REGISTER: &str = "RegisterStreamConsumer";
         match self.find_consumer(stream_arn, name).await {
-            Err(fault) if fault.kind == KinesisErrorKind::Missing => {
+            Err(error) if error.kind == KinesisErrorKind::Missing => {
                 let call = self.client().register_stream_consumer().stream_arn(stream_arn).consumer_name(name);
                 self.check_response(REGISTER, call.send().await).await?;
-                // Good once it is described as active.
+                // It can be used once its status is active.
                 Err(consumer_not_ready(REGISTER))
             }
             found => found,
         }
     }
 
-    /// The ARN of a stream's consumer of this name.
+    /// Returns the ARN of a stream's consumer with this name.
     ///
     /// # Errors
-    /// [`KinesisError`]; [`KinesisErrorKind::Missing`] if there is none, [`KinesisErrorKind::InUse`] while it is being made.
+    /// [`KinesisError`]; [`KinesisErrorKind::Missing`] if it does not exist, [`KinesisErrorKind::InUse`] while it is
+    /// being created.
     pub async fn find_consumer(&self, stream_arn: &str, name: &str) -> Result<String, KinesisError> {
         const DESCRIBE: &str = "DescribeStreamConsumer";
         let call = self.client().describe_stream_consumer().stream_arn(stream_arn).consumer_name(name);
@@ -49,7 +51,8 @@ impl KinesisApi {
     /// Subscribes a consumer to a shard.
     ///
     /// # Errors
-    /// [`KinesisError`]; [`KinesisErrorKind::InUse`] if it was subscribed less than five seconds ago, by whomever.
+    /// [`KinesisError`]; [`KinesisErrorKind::InUse`] if any process subscribed this consumer less than five seconds
+    /// ago.
     pub async fn subscribe(
         &self,
         consumer_arn: &str,
@@ -73,13 +76,13 @@ impl KinesisApi {
         };
         let position = position.build().map_err(|error| refused(&error))?;
         let call = self.client().subscribe_to_shard().consumer_arn(consumer_arn).shard_id(shard);
-        let answer = self.check_response(SUBSCRIBE, call.starting_position(position).send().await).await?;
-        Ok(ShardSubscription { answer })
+        let response = self.check_response(SUBSCRIBE, call.starting_position(position).send().await).await?;
+        Ok(ShardSubscription { response })
     }
 }
 
-/// Whether a consumer may subscribe, found out by subscribing to a shard that is not there. Nobody else's subscription is
-/// ended by that, and the consumer need not be there either.
+/// Checks the permission to subscribe by subscribing to a shard that does not exist. This ends no other subscription,
+/// and the consumer need not exist.
 pub(super) async fn may_subscribe(
     api: &KinesisApi,
     stream_arn: &str,
@@ -87,7 +90,7 @@ pub(super) async fn may_subscribe(
 ) -> Result<(), KinesisError> {
     let made_up = format!("{stream_arn}/consumer/pinflow:0");
     match api.subscribe(consumer_arn.unwrap_or(&made_up), "shardId-999999999999", &IteratorStart::TrimHorizon).await {
-        Err(fault) if fault.kind == KinesisErrorKind::Denied => Err(fault),
+        Err(error) if error.kind == KinesisErrorKind::Denied => Err(error),
         _ => Ok(()),
     }
 }
@@ -97,16 +100,16 @@ fn consumer_not_ready(call: &'static str) -> KinesisError {
 }
 
 impl ShardSubscription {
-    /// The next records, perhaps none; `None` when the subscription is over.
+    /// The next records, possibly none; `None` when the subscription has ended.
     ///
     /// # Errors
     /// [`KinesisError`]
     pub async fn next_batch(&mut self) -> Result<Option<ShardBatch>, KinesisError> {
         loop {
-            match self.answer.event_stream.recv().await {
+            match self.response.event_stream.recv().await {
                 Ok(None) => return Ok(None),
                 Ok(Some(SubscribeToShardEventStream::SubscribeToShardEvent(event))) => {
-                    // Where a next subscription would begin; none at the end of a closed shard.
+                    // The start of the next subscription; empty at the end of a closed shard.
                     let has_more = !event.continuation_sequence_number.is_empty();
                     return Ok(Some(ShardBatch {
                         records: event.records.into_iter().map(KinesisRecord::from).collect(),
@@ -114,7 +117,7 @@ impl ShardSubscription {
                         behind_ms: u64::try_from(event.millis_behind_latest).ok(),
                     }));
                 }
-                // Kinds of events that nobody has told us of.
+                // Unknown kinds of events.
                 Ok(Some(_)) => {}
                 Err(error) => return Err(KinesisError::from_sdk(SUBSCRIBE, &error)),
             }

@@ -4,7 +4,7 @@
 //!
 //! - `connection`: the configuration and its validation
 //! - `api`: the calls for reading and writing, reduced to what pinflow needs
-//! - `fan_out`: consumers that records are pushed to
+//! - `fan_out`: registered consumers and their subscriptions
 //! - `error`: what a failed call means: wait, get another iterator, or give up
 //! - `service_clock`: the clock of the service
 //! - `stream_admin`: creates, lists, describes, splits, merges and deletes streams

@@ -1,4 +1,4 @@
-//! The clock of the service, taken from the `Date` header of its responses, whatever this machine's clock says.
+//! An estimate of the service's clock from the `Date` header of its responses, independent of this machine's clock.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,22 +9,23 @@ use aws_sdk_kinesis::error::BoxError;
 use aws_sdk_kinesis::primitives::{DateTime, DateTimeFormat};
 use parking_lot::Mutex;
 
-/// A `Date` has whole seconds, and an answer is on its way for a while: the service's clock is up to this much further.
+/// `Date` is cut to seconds and a response takes time, so the service's clock can be ahead of `Date` by this much.
 const DATE_TOLERANCE_MS: i64 = 1_500;
 
-/// Learns the service's clock from every answer.
+/// Updates the estimate from every response.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ServiceClock(Arc<Mutex<Option<i64>>>);
 
 impl ServiceClock {
-    /// The service's time at the least, Unix milliseconds: never later than its own clock, and hardly more than a second
-    /// earlier. This machine's time while no answer has come, or where the two agree.
+    /// A lower bound of the service's time in Unix milliseconds, usually less than a second early. Without a response,
+    /// or if both clocks may agree, it is this machine's time.
     pub(super) fn now_ms(&self) -> u64 {
         let offset_ms = self.offset_ms().filter(|offset| clocks_differ(*offset)).unwrap_or(0);
         u64::try_from(local_ms().saturating_add(offset_ms)).unwrap_or(0)
     }
 
-    /// How far this machine's clock is ahead of the service's at the least, milliseconds; 0 if it may agree or is behind.
+    /// A lower bound of how far this machine's clock is ahead of the service's, in milliseconds; 0 if they may agree or
+    /// it is behind.
     pub(super) fn ahead_ms(&self) -> u64 {
         let offset_ms = self.offset_ms().filter(|offset| clocks_differ(*offset)).unwrap_or(0);
         u64::try_from(-(offset_ms + DATE_TOLERANCE_MS)).unwrap_or(0)
@@ -41,13 +42,12 @@ impl ServiceClock {
     }
 }
 
-/// Whether the two clocks differ for certain: `offset_ms` is what a `Date`, which is cut to seconds, was ahead of this
-/// machine's clock.
+/// Whether the clocks certainly differ. `offset_ms` is `Date`, which is cut to seconds, minus this machine's time.
 fn clocks_differ(offset_ms: i64) -> bool {
     offset_ms > 0 || offset_ms + DATE_TOLERANCE_MS < 0
 }
 
-/// This machine's time, Unix milliseconds; negative before 1970.
+/// This machine's time in Unix milliseconds; negative before 1970.
 fn local_ms() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn service_time_is_taken_where_this_machine_is_ahead() {
+    fn service_time_is_used_if_local_clock_is_ahead() {
         let clock = ServiceClock::default();
         assert_eq!(clock.ahead_ms(), 0);
         clock.record_date("Thu, 01 Jan 2026 00:00:00 GMT");
@@ -94,6 +94,6 @@ mod tests {
         let offset_ms = clock.offset_ms().unwrap_or(0);
         assert_eq!(clock.ahead_ms(), u64::try_from(-(offset_ms + DATE_TOLERANCE_MS)).unwrap_or(0));
         clock.record_date("no date");
-        assert_eq!(clock.offset_ms(), Some(offset_ms), "what is no date teaches nothing");
+        assert_eq!(clock.offset_ms(), Some(offset_ms), "an invalid date changes nothing");
     }
 }

@@ -12,79 +12,79 @@ use super::error::{KinesisError, KinesisErrorKind};
 use pinflow_core::backoff::Backoff;
 use pinflow_core::user_error::{ExitStatus, UserError};
 
-/// How long a stream may take to become what was asked for.
+/// Maximum wait for a stream to reach the requested state.
 const STREAM_READY_TIMEOUT: Duration = Duration::from_secs(300);
-/// Bounds of the wait before a call is made again.
+/// Bounds of the pause before a call is retried.
 const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(3));
 
-/// The streams of a region.
+/// Administers the streams of a region.
 pub struct StreamAdmin {
     api: KinesisApi,
 }
 
-/// What a stream is to be like.
+/// The requested properties of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamSpec {
-    /// Its name.
+    /// The name of the stream.
     pub name: String,
-    /// Shards; `None`: as many as the load asks for (on-demand).
+    /// Number of shards; `None` for on-demand mode.
     pub shards: Option<u32>,
-    /// How long records are kept, hours; by default 24.
+    /// Retention period in hours; by default 24.
     pub retention_hours: Option<u32>,
 }
 
-/// What became of a stream.
+/// The result of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StreamOutcome {
-    /// It was made.
+    /// The stream was created.
     Created,
-    /// It is there already, as it is wanted.
+    /// The stream existed, with the requested number of shards.
     Exists,
-    /// It is not there any more.
+    /// The stream was deleted.
     Deleted,
-    /// It was not there.
+    /// The stream did not exist.
     Absent,
-    /// Its shards are others now.
+    /// The shards were changed.
     Resharded,
 }
 
-/// Why something could not be done.
+/// Why a stream cannot be described or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
-    /// How to connect cannot be meant.
+    /// The connection is invalid.
     #[error(transparent)]
     Connection(#[from] KinesisConnectionError),
     /// A call failed.
-    #[error("stream {stream}: {fault}{}", fault.hint())]
+    #[error("stream {stream}: {error}{}", error.hint())]
     Call {
-        /// The stream.
+        /// The name of the stream.
         stream: String,
-        /// What it failed with.
-        fault: KinesisError,
+        /// The error of the call.
+        error: KinesisError,
     },
-    /// The stream is there, and is another than is wanted.
-    #[error("stream {stream} exists with {found}, not {wanted}; delete it, or reshard it (`pinflow streams split`)")]
+    /// The stream exists with other properties than requested.
+    #[error("stream {stream} exists with {found}, not {wanted}; delete it, or reshard it (`pinflow streams scale`)")]
     Other {
-        /// The stream.
+        /// The name of the stream.
         stream: String,
-        /// What it is.
+        /// The property that differs.
         found: String,
-        /// What it should be.
+        /// The requested value.
         wanted: String,
     },
-    /// A shard is not there, or cannot be split or merged.
+    /// A shard does not exist, or cannot be split or merged.
     #[error("stream {stream}: {what}")]
     Shard {
-        /// The stream.
+        /// The name of the stream.
         stream: String,
-        /// What is wrong, and the mend.
+        /// What is wrong, and what to do.
         what: String,
     },
-    /// It took too long.
+    /// The stream did not become ready in time.
     #[error("stream {stream} is not ready after {} s; check again later", STREAM_READY_TIMEOUT.as_secs())]
     Slow {
-        /// The stream.
+        /// The name of the stream.
         stream: String,
     },
 }
@@ -99,7 +99,7 @@ impl UserError for StreamError {
 }
 
 impl StreamAdmin {
-    /// Connects.
+    /// Connects to a region.
     ///
     /// # Errors
     /// [`StreamError::Connection`]
@@ -107,7 +107,7 @@ impl StreamAdmin {
         Ok(StreamAdmin { api: KinesisApi::connect(connection).await? })
     }
 
-    /// The names of all streams that may be seen.
+    /// The names of all visible streams.
     ///
     /// # Errors
     /// [`StreamError::Call`]
@@ -115,16 +115,16 @@ impl StreamAdmin {
         let mut names: Vec<String> = Vec::new();
         loop {
             let call = self.api.client().list_streams().set_exclusive_start_stream_name(names.last().cloned());
-            let answer = self.api.check_response("ListStreams", call.send().await).await.map_err(call_error("*"))?;
-            let has_more = answer.has_more_streams && !answer.stream_names.is_empty();
-            names.extend(answer.stream_names);
+            let response = self.api.check_response("ListStreams", call.send().await).await.map_err(call_error("*"))?;
+            let has_more = response.has_more_streams && !response.stream_names.is_empty();
+            names.extend(response.stream_names);
             if !has_more {
                 return Ok(names);
             }
         }
     }
 
-    /// A stream with its shards.
+    /// Describes a stream and its shards.
     ///
     /// # Errors
     /// [`StreamError::Call`]
@@ -133,39 +133,39 @@ impl StreamAdmin {
         Ok((summary, self.api.list_shards(stream).await.map_err(call_error(stream))?))
     }
 
-    /// Sees to it that a stream is there; one that is there already must have as many open shards.
+    /// Creates a stream unless it exists with the requested number of open shards. Returns once it is ready.
     ///
     /// # Errors
     /// [`StreamError`]
-    pub async fn create(&self, wanted: &StreamSpec) -> Result<StreamOutcome, StreamError> {
-        let name = wanted.name.as_str();
-        let mode = if wanted.shards.is_some() { StreamMode::Provisioned } else { StreamMode::OnDemand };
+    pub async fn create(&self, spec: &StreamSpec) -> Result<StreamOutcome, StreamError> {
+        let name = spec.name.as_str();
+        let mode = if spec.shards.is_some() { StreamMode::Provisioned } else { StreamMode::OnDemand };
         let mode = StreamModeDetails::builder().stream_mode(mode).build();
         let mode = mode.map_err(|error| StreamError::Shard { stream: name.to_owned(), what: error.to_string() })?;
-        let shards = wanted.shards.map(|shards| i32::try_from(shards).unwrap_or(i32::MAX));
+        let shards = spec.shards.map(|shards| i32::try_from(shards).unwrap_or(i32::MAX));
         let call =
             self.api.client().create_stream().stream_name(name).set_shard_count(shards).stream_mode_details(mode);
         let made = self.api.check_response("CreateStream", call.send().await).await;
         let outcome = match made {
             Ok(_) => StreamOutcome::Created,
-            Err(fault) if fault.kind == KinesisErrorKind::InUse => StreamOutcome::Exists,
-            Err(fault) => return Err(call_error(name)(fault)),
+            Err(error) if error.kind == KinesisErrorKind::InUse => StreamOutcome::Exists,
+            Err(error) => return Err(call_error(name)(error)),
         };
         let summary = self.wait_until_ready(name).await?;
-        if let Some(shards) = wanted.shards.filter(|shards| *shards != summary.open_shards) {
+        if let Some(shards) = spec.shards.filter(|shards| *shards != summary.open_shards) {
             return Err(StreamError::Other {
                 stream: name.to_owned(),
                 found: format!("{} shards", summary.open_shards),
                 wanted: shards.to_string(),
             });
         }
-        if let Some(hours) = wanted.retention_hours {
+        if let Some(hours) = spec.retention_hours {
             self.set_retention(name, &summary, hours).await?;
         }
         Ok(outcome)
     }
 
-    /// Sets how long records are kept.
+    /// Sets the retention period, in hours.
     async fn set_retention(&self, name: &str, summary: &StreamSummary, hours: u32) -> Result<(), StreamError> {
         let (now, hours_i32) = (summary.retention_ms / 3_600_000, i32::try_from(hours).unwrap_or(i32::MAX));
         let client = self.api.client();
@@ -185,7 +185,7 @@ impl StreamAdmin {
         self.wait_until_ready(name).await.map(drop)
     }
 
-    /// Sees to it that a stream is not there: its records are gone for good.
+    /// Deletes a stream with all its records if it exists. Returns once it is gone.
     ///
     /// # Errors
     /// [`StreamError`]
@@ -193,15 +193,15 @@ impl StreamAdmin {
         let call = self.api.client().delete_stream().stream_name(name).enforce_consumer_deletion(true);
         match self.api.check_response("DeleteStream", call.send().await).await {
             Ok(_) => {}
-            Err(fault) if fault.kind == KinesisErrorKind::Missing => return Ok(StreamOutcome::Absent),
-            Err(fault) => return Err(call_error(name)(fault)),
+            Err(error) if error.kind == KinesisErrorKind::Missing => return Ok(StreamOutcome::Absent),
+            Err(error) => return Err(call_error(name)(error)),
         }
         let deadline = Instant::now() + STREAM_READY_TIMEOUT;
         let mut backoff = Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1);
         loop {
             match self.api.describe_summary(name).await {
-                Err(fault) if fault.kind == KinesisErrorKind::Missing => return Ok(StreamOutcome::Deleted),
-                Err(fault) if !fault.is_retryable() => return Err(call_error(name)(fault)),
+                Err(error) if error.kind == KinesisErrorKind::Missing => return Ok(StreamOutcome::Deleted),
+                Err(error) if !error.is_retryable() => return Err(call_error(name)(error)),
                 _ if Instant::now() >= deadline => return Err(StreamError::Slow { stream: name.to_owned() }),
                 _ => sleep(backoff.next_wait()).await,
             }
@@ -220,7 +220,7 @@ impl StreamAdmin {
             None => first + (last - first).div_ceil(2),
             Some(at) if at > first && at <= last => at,
             Some(at) => {
-                let what = format!("{at} is no place to split {shard} at: it takes keys {first} to {last}");
+                let what = format!("{shard} cannot be split at hash key {at}: its keys are {first} to {last}");
                 return Err(StreamError::Shard { stream: name.to_owned(), what });
             }
         };
@@ -243,7 +243,7 @@ impl StreamAdmin {
         let other_keys =
             hash_key_range(find_open_shard(name, &shards, other)?).ok_or_else(|| unknown_keys_error(name, other))?;
         if one_keys.1.checked_add(1) != Some(other_keys.0) && other_keys.1.checked_add(1) != Some(one_keys.0) {
-            let what = format!("{one} and {other} are not adjacent: their keys have others between them");
+            let what = format!("{one} and {other} cannot be merged: their hash key ranges are not adjacent");
             return Err(StreamError::Shard { stream: name.to_owned(), what });
         }
         self.retry_resharding(name, || async {
@@ -253,7 +253,7 @@ impl StreamAdmin {
         .await
     }
 
-    /// Splits or merges shards until a stream has this many.
+    /// Splits or merges shards until the stream has this many.
     ///
     /// # Errors
     /// [`StreamError`]
@@ -267,7 +267,7 @@ impl StreamAdmin {
         .await
     }
 
-    /// Changes the shards of a stream, one change at a time: while one is under way, another has to wait.
+    /// Changes the shards of a stream. Retries while another change is in progress.
     async fn retry_resharding<A>(&self, name: &str, change: impl Fn() -> A) -> Result<StreamOutcome, StreamError>
     where
         A: Future<Output = Result<(), KinesisError>>,
@@ -278,9 +278,9 @@ impl StreamAdmin {
         loop {
             match change().await {
                 Ok(()) => break,
-                // An answer that was lost on its way cannot be told from a change that was not made: it is not repeated.
-                Err(fault) if !matches!(fault.kind, KinesisErrorKind::InUse | KinesisErrorKind::Throttled) => {
-                    return Err(call_error(name)(fault));
+                // A lost response does not tell whether the change was made, so the call is not repeated.
+                Err(error) if !matches!(error.kind, KinesisErrorKind::InUse | KinesisErrorKind::Throttled) => {
+                    return Err(call_error(name)(error));
                 }
                 Err(_) if Instant::now() >= deadline => return Err(StreamError::Slow { stream: name.to_owned() }),
                 Err(_) => sleep(backoff.next_wait()).await,
@@ -290,14 +290,14 @@ impl StreamAdmin {
         Ok(StreamOutcome::Resharded)
     }
 
-    /// Waits until nothing is being changed.
+    /// Waits until no change is in progress.
     async fn wait_until_ready(&self, name: &str) -> Result<StreamSummary, StreamError> {
         let deadline = Instant::now() + STREAM_READY_TIMEOUT;
         let mut backoff = Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1);
         loop {
             match self.stream_status(name).await {
                 Ok(StreamStatus::Active) => return self.api.describe_summary(name).await.map_err(call_error(name)),
-                Err(fault) if !fault.is_retryable() => return Err(call_error(name)(fault)),
+                Err(error) if !error.is_retryable() => return Err(call_error(name)(error)),
                 _ if Instant::now() >= deadline => return Err(StreamError::Slow { stream: name.to_owned() }),
                 _ => sleep(backoff.next_wait()).await,
             }
@@ -306,8 +306,8 @@ impl StreamAdmin {
 
     async fn stream_status(&self, name: &str) -> Result<StreamStatus, KinesisError> {
         const CALL: &str = "DescribeStreamSummary";
-        let answer = self.api.client().describe_stream_summary().stream_name(name).send().await;
-        let described = self.api.check_response(CALL, answer).await?.stream_description_summary;
+        let response = self.api.client().describe_stream_summary().stream_name(name).send().await;
+        let described = self.api.check_response(CALL, response).await?.stream_description_summary;
         described
             .map(|summary| summary.stream_status)
             .ok_or_else(|| KinesisError::incomplete_response(CALL, "no description"))
@@ -316,25 +316,25 @@ impl StreamAdmin {
 
 fn call_error(stream: &str) -> impl Fn(KinesisError) -> StreamError {
     let stream = stream.to_owned();
-    move |fault| StreamError::Call { stream: stream.clone(), fault }
+    move |error| StreamError::Call { stream: stream.clone(), error }
 }
 
-/// The open shard of this name.
+/// Finds an open shard by its id.
 fn find_open_shard<'a>(stream: &str, shards: &'a [ShardInfo], id: &str) -> Result<&'a ShardInfo, StreamError> {
     let found = shards.iter().find(|shard| shard.id == id);
     let wrong = |what: String| StreamError::Shard { stream: stream.to_owned(), what };
     match found {
         Some(shard) if !shard.is_closed => Ok(shard),
         Some(_) => Err(wrong(format!("{id} is closed; only open shards can be split or merged"))),
-        None => Err(wrong(format!("there is no shard {id}; `pinflow streams describe {stream}` names them"))),
+        None => Err(wrong(format!("shard {id} does not exist; `pinflow streams describe {stream}` lists the shards"))),
     }
 }
 
-/// The keys that a shard takes.
+/// The first and the last hash key of a shard.
 fn hash_key_range(shard: &ShardInfo) -> Option<(u128, u128)> {
     Some((shard.hash_keys.0.parse().ok()?, shard.hash_keys.1.parse().ok()?))
 }
 
 fn unknown_keys_error(stream: &str, shard: &str) -> StreamError {
-    StreamError::Shard { stream: stream.to_owned(), what: format!("Kinesis does not say which keys {shard} takes") }
+    StreamError::Shard { stream: stream.to_owned(), what: format!("Kinesis returned no hash key range for {shard}") }
 }

@@ -21,18 +21,18 @@ fn check_tries_every_permission_and_reports_the_missing_one() {
     for call in ["DescribeStreamSummary", "ListShards", "GetShardIterator", "GetRecords"] {
         proxy.fault(call, ProxyFault::Refused("AccessDeniedException"), 1);
         let (code, said, _) = check();
-        assert!(code == 1 && said.contains(&format!("allow kinesis:{call} on it")), "{call}: {said}");
+        assert!(code == 1 && said.contains(&format!("grant kinesis:{call} on it")), "{call}: {said}");
     }
     let config = site.configure("fan_out = { consumer = \"mine\" }");
     let check = || run(["check", config.to_str().unwrap()]);
     assert_eq!(check().1.matches("the first run registers it").count(), 3);
     site.probe.register(&site.stream("geo"), "mine");
     let (code, said, _) = check();
-    assert!(code == 0 && said.matches("may be pushed to consumer mine").count() == 1, "{said}");
+    assert!(code == 0 && said.matches("consumer mine can subscribe").count() == 1, "{said}");
     for call in ["DescribeStreamConsumer", "SubscribeToShard"] {
         proxy.fault(call, ProxyFault::Refused("AccessDeniedException"), 1);
         let (code, said, _) = check();
-        assert!(code == 0 && said.contains(&format!("allow kinesis:{call} on it")), "{call}: {said}");
+        assert!(code == 0 && said.contains(&format!("grant kinesis:{call} on it")), "{call}: {said}");
     }
     proxy.fault("DescribeStreamSummary", ProxyFault::Refused("ExpiredTokenException"), 1);
     let (code, said, _) = check();

@@ -78,7 +78,7 @@ fn refused_fan_out_falls_back_to_polling_and_is_reported_once_per_stream() {
     }
     let (proxy, site) = site(None, 2);
     let config = site.configure("fan_out = true");
-    let said = |log: &str| log.matches("enhanced fan-out is refused").count();
+    let said = |log: &str| log.matches("enhanced fan-out was rejected").count();
     // As many consumers as there may be: perhaps one goes, so it is asked for again.
     proxy.fault("RegisterStreamConsumer", ProxyFault::Refused("LimitExceededException"), 9);
     users(&site, 0..20);
@@ -97,7 +97,7 @@ fn refused_fan_out_falls_back_to_polling_and_is_reported_once_per_stream() {
     let live = site.run(&config, &[]);
     site.until_durable();
     let log = live.log();
-    assert!(said(&log) == 3 && log.contains("allow kinesis:SubscribeToShard"), "{log}");
+    assert!(said(&log) == 3 && log.contains("grant kinesis:SubscribeToShard"), "{log}");
     assert!(proxy.calls("SubscribeToShard") <= before + 6 && proxy.calls("GetRecords") > polled);
     site.assert_right(&live.stop());
 }
@@ -124,7 +124,7 @@ fn interrupted_subscription_resumes_after_the_last_record() {
     users(&site, 480..500);
     site.until_durable();
     let log = live.log();
-    assert!(!log.contains("enhanced fan-out is refused"), "it was for a moment: {log}");
+    assert!(!log.contains("enhanced fan-out was rejected"), "it was for a moment: {log}");
     site.assert_right(&live.stop());
     assert!(proxy.reads_per_second() <= 5, "{} calls for the records of a shard in a second", proxy.reads_per_second());
 }

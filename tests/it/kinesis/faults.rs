@@ -177,7 +177,7 @@ fn revoked_permission_ends_the_run_and_is_reported() {
     site.until_durable();
     proxy.fault("GetRecords", ProxyFault::Refused("AccessDeniedException"), 3);
     let said = live.fails();
-    assert!(said.contains("allow kinesis:GetRecords"), "{said}");
+    assert!(said.contains("grant kinesis:GetRecords"), "{said}");
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn stream_missing_at_the_start_is_reported() {
     let endpoint = KinesisServer::shared().endpoint();
     let site = KinesisSite::unmade(&endpoint, &endpoint);
     let said = site.run(&site.configure(""), &[]).fails();
-    assert!(said.contains("is not there") && said.contains("pinflow streams create"), "{said}");
+    assert!(said.contains("does not exist") && said.contains("pinflow streams create"), "{said}");
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl StreamsApiError {
 impl From<StreamError> for StreamsApiError {
     fn from(error: StreamError) -> StreamsApiError {
         match error {
-            StreamError::Call { stream, fault } => StreamsApiError::from_kinesis(&stream, &fault),
+            StreamError::Call { stream, error } => StreamsApiError::from_kinesis(&stream, &error),
             StreamError::Other { .. } => StreamsApiError::in_use(error.to_string()),
             StreamError::Slow { .. } => StreamsApiError::unavailable(error.to_string()),
             StreamError::Shard { .. } => StreamsApiError::invalid(error.to_string()),

@@ -97,8 +97,8 @@ impl KafkaConfig {
 
     /// Returns every problem with a hint. `base` resolves relative paths.
     pub(super) fn problems(&self, base: &Path) -> Vec<KeyProblem> {
-        let mut faults = self.connection().validate(base);
-        faults.extend(self.topics.validate(KIND).into_iter().map(|problem| problem.within("topics")));
+        let mut problems = self.connection().validate(base);
+        problems.extend(self.topics.validate(KIND).into_iter().map(|problem| problem.within("topics")));
         if !(0.05..=30.0).contains(&self.watch_secs) {
             problems.push(KeyProblem::range("watch_secs", "0.05 to 30"));
         }
@@ -130,12 +130,12 @@ mod tests {
         assert!(config("").is_err());
         assert!(config("topics = { pins = 'a' }").is_err());
         assert!(config("topics = { pin = 'a' }\nbroker = 'b'").is_err());
-        let faults = |text: &str| config(text).unwrap().problems(Path::new(""));
-        assert_eq!(faults("topics = {}").len(), 1);
-        assert_eq!(faults("topics = { pin = 'a', geo = 'a' }").len(), 1);
-        assert_eq!(faults("topics = { routed = 'a' }").len(), 1);
-        assert_eq!(faults("topics = { pin = 'a b', geo = '..' }\nwatch_secs = 0").len(), 3);
-        assert_eq!(faults("topics = { pin = 'a' }\nsecurity = 'plaintext'\ntls = {}").len(), 1);
-        assert!(faults("topics = { pin = 'x.pin', geo = 'x.geo', user = 'x.user' }").is_empty());
+        let problems = |text: &str| config(text).unwrap().problems(Path::new(""));
+        assert_eq!(problems("topics = {}").len(), 1);
+        assert_eq!(problems("topics = { pin = 'a', geo = 'a' }").len(), 1);
+        assert_eq!(problems("topics = { routed = 'a' }").len(), 1);
+        assert_eq!(problems("topics = { pin = 'a b', geo = '..' }\nwatch_secs = 0").len(), 3);
+        assert_eq!(problems("topics = { pin = 'a' }\nsecurity = 'plaintext'\ntls = {}").len(), 1);
+        assert!(problems("topics = { pin = 'x.pin', geo = 'x.geo', user = 'x.user' }").is_empty());
     }
 }

@@ -58,7 +58,7 @@ pub const SOURCE_KIND: SourceKind = SourceKind {
     read: SourceKind::read_as::<KafkaConfig>,
 };
 
-/// Topics of a cluster, ready to be read. No broker was asked yet.
+/// Topics of a cluster, ready to be read. No request was sent yet.
 #[derive(Debug)]
 struct KafkaSource {
     cluster: KafkaCluster,
@@ -75,7 +75,7 @@ impl SourceConfig for KafkaConfig {
     async fn check(&self, context: &PlanContext<'_>) -> Vec<Finding> {
         let topics: Vec<String> = self.topics.list_names().iter().map(|(topic, _)| (*topic).to_owned()).collect();
         let group = self.consumer_group(context.pipeline);
-        // It waits for brokers, on a thread that others need not share.
+        // Blocks while it waits for brokers.
         let mut findings =
             tokio::task::block_in_place(|| check_cluster(&self.connection(), context.base, &topics, &group));
         if !findings.iter().any(|finding| matches!(finding, Finding::Fault(_))) {

@@ -8,14 +8,14 @@ use crate::KinesisConnection;
 use pinflow_connect::source::topic_map::{NameKind, TopicMap};
 use pinflow_core::key_problem::KeyProblem;
 
-/// Names of streams.
+/// Rules for stream names.
 pub(super) const KIND: NameKind = NameKind { word: "stream", name_bytes_max: 128, allows_routed: true };
 
-/// Streams of one region: how they are reached, and what is read there.
+/// Streams of one region: how to connect, and which streams to read.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KinesisConfig {
-    /// As in [`KinesisConnection`]; its keys stand beside ours.
+    /// As in [`KinesisConnection`], whose keys are in the same table.
     #[serde(default)]
     pub region: Option<String>,
     /// As in [`KinesisConnection`].
@@ -24,44 +24,44 @@ pub struct KinesisConfig {
     /// As in [`KinesisConnection`].
     #[serde(default)]
     pub endpoint: Option<String>,
-    /// Which streams, and what each holds.
+    /// The streams, by the posts that each contains.
     pub streams: TopicMap,
     /// The partition keys of the `routed` stream.
     #[serde(default)]
     pub partition_keys: Option<PartitionKeys>,
-    /// Where a stream begins that the tables know nothing of.
+    /// Where a stream starts for which the tables have no position.
     #[serde(default)]
     pub start: KinesisStart,
-    /// Time between two calls for the records of a shard that has no more, milliseconds. While a shard is behind it is
-    /// called more often, up to `calls_per_sec_max`.
+    /// Interval between polls of a shard that is caught up, in milliseconds. A shard that is behind is polled more
+    /// often, up to `calls_per_sec_max`.
     #[serde(default = "KinesisConfig::poll_ms")]
     pub poll_ms: u64,
-    /// The most calls for the records of a shard in a second. Kinesis allows five, for all readers of a shard together.
+    /// Maximum number of polls of a shard per second. Kinesis allows five for all readers of a shard together.
     #[serde(default = "KinesisConfig::calls_per_sec_max")]
     pub calls_per_sec_max: u64,
-    /// Whether records are pushed to a consumer (enhanced fan-out) instead of polled.
+    /// Whether shards are subscribed to (enhanced fan-out) instead of polled.
     #[serde(default)]
     pub fan_out: FanOutSetting,
-    /// Time between two looks at the streams: new shards, streams that were created anew. Seconds.
+    /// Interval between checks of the streams for new shards and re-creation, in seconds.
     #[serde(default = "KinesisConfig::watch_secs")]
     pub watch_secs: f64,
 }
 
-/// Whether records are pushed. It costs extra, and shares nobody's limits.
+/// Whether to use enhanced fan-out. It costs extra, and has its own limits.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged, expecting = "fan_out is true, false or { consumer = \"NAME\" }")]
 pub enum FanOutSetting {
-    /// To the consumer `pinflow-‹pipeline›`, or not at all.
+    /// `true`: with the consumer `pinflow-‹pipeline›`. `false`: not at all.
     Switch(bool),
-    /// To this one.
+    /// With this consumer.
     To(FanOutConsumer),
 }
 
-/// A consumer of streams: registered with each, or used if it is there.
+/// An enhanced fan-out consumer. It is registered with each stream unless it exists.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FanOutConsumer {
-    /// Its name.
+    /// The name of the consumer.
     pub consumer: String,
 }
 
@@ -71,17 +71,17 @@ impl Default for FanOutSetting {
     }
 }
 
-/// Where a stream begins that the tables know nothing of. What begins later (the shards that take the place of others)
-/// begins at its oldest record.
+/// Where a stream starts for which the tables have no position. Shards that result from a later split or merge start at
+/// their oldest record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum KinesisStart {
-    /// At the oldest records that it holds.
+    /// At the oldest available record.
     #[default]
     TrimHorizon,
-    /// With what is put from the first start on, by the service's clock.
+    /// At the time of the first start, by the service's clock.
     Latest,
-    /// At the first records that arrived at this moment or later.
+    /// At the first record that arrived at this time or later.
     At(Timestamp),
 }
 
@@ -112,7 +112,7 @@ impl KinesisConfig {
         10.0
     }
 
-    /// How the streams are reached.
+    /// The connection part of the configuration.
     #[must_use]
     pub fn connection(&self) -> KinesisConnection {
         KinesisConnection {
@@ -122,7 +122,7 @@ impl KinesisConfig {
         }
     }
 
-    /// The name of the consumer to which records are pushed; `None` if they are polled.
+    /// The name of the enhanced fan-out consumer; `None` if shards are polled.
     #[must_use]
     pub fn consumer_name(&self, pipeline: &str) -> Option<String> {
         match &self.fan_out {
@@ -132,19 +132,19 @@ impl KinesisConfig {
         }
     }
 
-    /// What is wrong, each with its mend.
+    /// Returns every problem with a hint.
     pub(super) fn problems(&self) -> Vec<KeyProblem> {
-        let mut faults = self.connection().validate();
-        faults.extend(self.streams.validate(KIND).into_iter().map(|problem| problem.within("streams")));
+        let mut problems = self.connection().validate();
+        problems.extend(self.streams.validate(KIND).into_iter().map(|problem| problem.within("streams")));
         match (&self.streams.routed, &self.partition_keys) {
             (Some(_), Some(keys)) => {
-                faults.extend(keys.validate().into_iter().map(|problem| problem.within("partition_keys")));
+                problems.extend(keys.validate().into_iter().map(|problem| problem.within("partition_keys")));
             }
-            (Some(_), None) => faults.push(KeyProblem::new(
+            (Some(_), None) => problems.push(KeyProblem::new(
                 "streams.routed",
                 "a routed stream needs partition_keys; add partition_keys = { pin = \"…\", geo = \"…\", user = \"…\" }",
             )),
-            (None, Some(_)) => faults.push(KeyProblem::new(
+            (None, Some(_)) => problems.push(KeyProblem::new(
                 "partition_keys",
                 "no stream is routed by them; write streams = { routed = \"…\" }, or remove them",
             )),
@@ -155,19 +155,19 @@ impl KinesisConfig {
             if !(1..=128).contains(&consumer.len()) || !consumer.chars().all(plain) {
                 let what =
                     format!("{consumer:?} is not a consumer name; use 1 to 128 letters, digits, `-`, `_` and `.`");
-                faults.push(KeyProblem::new("fan_out.consumer", what));
+                problems.push(KeyProblem::new("fan_out.consumer", what));
             }
         }
         if !(200..=60_000).contains(&self.poll_ms) {
-            faults.push(KeyProblem::range("poll_ms", "200 to 60000"));
+            problems.push(KeyProblem::range("poll_ms", "200 to 60000"));
         }
         if !(1..=5).contains(&self.calls_per_sec_max) {
-            faults.push(KeyProblem::range("calls_per_sec_max", "1 to 5, the limit of Kinesis"));
+            problems.push(KeyProblem::range("calls_per_sec_max", "1 to 5, the limit of Kinesis"));
         }
         if !(0.05..=600.0).contains(&self.watch_secs) {
-            faults.push(KeyProblem::range("watch_secs", "0.05 to 600"));
+            problems.push(KeyProblem::range("watch_secs", "0.05 to 600"));
         }
-        faults
+        problems
     }
 }
 
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_is_a_word_or_a_moment() {
+    fn start_is_parsed_from_word_or_time() {
         let start = |text: &str| config(&format!("streams = {{ auto = 'posts' }}\nstart = '{text}'")).map(|r| r.start);
         assert_eq!(start("trim_horizon").unwrap(), KinesisStart::TrimHorizon);
         assert_eq!(start("latest").unwrap(), KinesisStart::Latest);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_consumer_has_the_pipelines_name_or_its_own() {
+    fn consumer_name_defaults_to_pipeline() {
         let consumer = |text: &str| {
             let config = config(&format!("streams = {{ auto = 'posts' }}\n{text}"));
             config.map(|config| config.consumer_name("mine"))
@@ -208,20 +208,20 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_named() {
+    fn invalid_configuration_is_rejected() {
         assert!(config("").is_err());
         assert!(config("streams = { pins = 'a' }").is_err());
         assert!(config("streams = { pin = 'a' }\nregions = 'b'").is_err());
-        let faults = |text: &str| config(text).unwrap().problems();
-        assert_eq!(faults("streams = {}").len(), 1);
-        assert_eq!(faults("streams = { pin = 'a', geo = 'a' }").len(), 1);
-        assert_eq!(faults("streams = { pin = 'a b', geo = '' }\nwatch_secs = 0").len(), 3);
-        assert_eq!(faults("streams = { pin = 'a' }\npoll_ms = 1\ncalls_per_sec_max = 6").len(), 2);
-        assert_eq!(faults("streams = { pin = 'a' }\nfan_out = { consumer = 'a b' }").len(), 1);
-        assert_eq!(faults("streams = { routed = 'a' }").len(), 1);
-        assert_eq!(faults("streams = { auto = 'a' }\npartition_keys = { pin = 'p' }").len(), 1);
-        assert_eq!(faults("streams = { routed = 'a' }\npartition_keys = { pin = 'p', geo = 'p' }").len(), 1);
-        assert!(faults("streams = { routed = 'a' }\npartition_keys = { pin = 'p', geo = 'g' }").is_empty());
-        assert!(faults("streams = { pin = 'x-pin', geo = 'x-geo', user = 'x-user' }").is_empty());
+        let problems = |text: &str| config(text).unwrap().problems();
+        assert_eq!(problems("streams = {}").len(), 1);
+        assert_eq!(problems("streams = { pin = 'a', geo = 'a' }").len(), 1);
+        assert_eq!(problems("streams = { pin = 'a b', geo = '' }\nwatch_secs = 0").len(), 3);
+        assert_eq!(problems("streams = { pin = 'a' }\npoll_ms = 1\ncalls_per_sec_max = 6").len(), 2);
+        assert_eq!(problems("streams = { pin = 'a' }\nfan_out = { consumer = 'a b' }").len(), 1);
+        assert_eq!(problems("streams = { routed = 'a' }").len(), 1);
+        assert_eq!(problems("streams = { auto = 'a' }\npartition_keys = { pin = 'p' }").len(), 1);
+        assert_eq!(problems("streams = { routed = 'a' }\npartition_keys = { pin = 'p', geo = 'p' }").len(), 1);
+        assert!(problems("streams = { routed = 'a' }\npartition_keys = { pin = 'p', geo = 'g' }").is_empty());
+        assert!(problems("streams = { pin = 'x-pin', geo = 'x-geo', user = 'x-user' }").is_empty());
     }
 }

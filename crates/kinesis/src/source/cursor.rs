@@ -8,59 +8,60 @@
 use crate::{IteratorStart, KinesisRecord, ShardBatch};
 use pinflow_core::position::{PartitionProgress, Position, ResumeHint, message_fingerprint};
 
-/// Clocks differ: a moment that lies less than this within the retention period counts as outside of it.
+/// Allowance for clock differences: a time within this much of the end of the retention period counts as expired.
 pub(super) const RETENTION_MARGIN_MS: u64 = 5 * 60_000;
-/// That nothing has come is handed over when it is news of this much time. It makes a commit of its own, and a run may be
-/// started every minute.
+/// Minimum progress of the caught-up time before a block without records is sent for it. Such a block causes a commit
+/// of its own, and a run may be started every minute.
 const IDLE_MARK_INTERVAL_MS: u64 = 10 * 60_000;
 
 /// How far one shard was read.
 #[derive(Debug, Clone)]
 pub(super) struct ShardCursor {
-    /// The last record that was taken; `None` before the first.
+    /// The last record that was read; `None` before the first.
     last: Option<LastRecord>,
-    /// Where to begin while there is none, Unix milliseconds; 0: at the oldest record.
+    /// Where to start while there is none, in Unix milliseconds; 0 means at the oldest record.
     begin_ms: u64,
-    /// Everything that had arrived by then was taken, or is not wanted. Before the first record: when it was begun.
+    /// Everything that had arrived by then was read or is excluded by `start`. Before the first record: the time of the
+    /// start.
     caught_ms: u64,
-    /// The same as it was handed over last.
+    /// The `caught_ms` of the last block that was sent.
     marked_ms: u64,
-    /// An iterator was asked for, and has not yet been seen to begin where it must.
+    /// An iterator was requested, and its first record was not yet verified.
     unverified: bool,
-    /// Whether the tables know of it already.
+    /// Whether the tables have a position for the shard.
     is_stored: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct LastRecord {
     position: Position,
-    /// As the service wrote it, if it did so in this run.
+    /// As the service wrote it, if it was read in this run.
     text: Option<String>,
     hash: u64,
 }
 
-/// What must not happen.
+/// Why the records are not a continuation of what was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ContinuityError {
-    /// Records between these positions may have expired before they were read; to [`Position::END`] if nothing is there
-    /// any more.
+    /// Records between these positions may have expired before they were read. Up to [`Position::END`] if the shard has
+    /// no more records.
     Gap {
-        /// The first position.
+        /// The first position of the gap.
         from: Position,
-        /// The last position.
+        /// The last position of the gap.
         to: Position,
     },
-    /// The last record is another one.
+    /// The last record that was read is now a different one.
     DifferentRecord {
-        /// Its number.
+        /// The position of that record.
         position: Position,
     },
-    /// A sequence number that cannot be handled.
+    /// A sequence number that is invalid or too long.
     BadSequenceNumber(String),
 }
 
 impl ShardCursor {
-    /// Goes on where the tables say.
+    /// Resumes at a stored position.
     pub(super) fn resume(reached: PartitionProgress) -> ShardCursor {
         let is_blank = reached.next == Position::START;
         ShardCursor {
@@ -77,17 +78,17 @@ impl ShardCursor {
         }
     }
 
-    /// Begins a shard of which nothing was ever read.
+    /// Starts a shard of which nothing was read.
     pub(super) fn start(reached: PartitionProgress) -> ShardCursor {
         ShardCursor { is_stored: false, ..ShardCursor::resume(reached) }
     }
 
-    /// Whether the tables knew of the shard when the run began.
+    /// Whether the tables had a position for the shard when the run began.
     pub(super) fn is_stored(&self) -> bool {
         self.is_stored
     }
 
-    /// Where the next iterator must begin.
+    /// Where the next iterator must start.
     pub(super) fn iterator_start(&mut self) -> IteratorStart {
         self.unverified = true;
         match (&self.last, self.begin_ms) {
@@ -98,7 +99,7 @@ impl ShardCursor {
         }
     }
 
-    /// Whether what comes next may have expired, so that an iterator must prove itself again.
+    /// Whether the next record may have expired, so that a new iterator must be verified.
     pub(super) fn is_stale(&self, now_ms: u64, retention_ms: u64) -> bool {
         !self.unverified && self.may_have_lost(now_ms, retention_ms)
     }
@@ -107,17 +108,18 @@ impl ShardCursor {
         now_ms.saturating_sub(self.caught_ms) > retention_ms.saturating_sub(RETENTION_MARGIN_MS)
     }
 
-    /// The position after everything taken.
+    /// The position after the last record that was read.
     pub(super) fn next_position(&self) -> Position {
         self.last.as_ref().map_or(Position::START, |last| last.position.after())
     }
 
-    /// What is stored beside the position: the hash of the last record, or where to begin; and the time.
+    /// The state stored with the position: the fingerprint of the last record, or where to start; and the caught-up
+    /// time.
     pub(super) fn stored_state(&self) -> (u64, ResumeHint) {
         (self.last.as_ref().map_or(self.begin_ms, |last| last.hash), ResumeHint::caught_up(self.caught_ms))
     }
 
-    /// What is stored with a block that is handed over now, as [`ShardCursor::stored_state`].
+    /// The state to store with a block that is sent now, as [`ShardCursor::stored_state`].
     pub(super) fn state_for_block(&mut self, has_records: bool) -> (u64, ResumeHint) {
         let (fingerprint, caught_ms) = (self.stored_state().0, self.caught_ms);
         if has_records || caught_ms >= self.marked_ms.saturating_add(IDLE_MARK_INTERVAL_MS) {
@@ -126,14 +128,14 @@ impl ShardCursor {
         (fingerprint, ResumeHint::caught_up(self.marked_ms))
     }
 
-    /// Takes an answer that was asked for at `asked_ms`: how many of its first records were taken before.
+    /// Checks a batch that was requested at `requested_ms`. Returns how many of its first records were read before.
     ///
     /// # Errors
     /// [`ContinuityError`]
     pub(super) fn check_batch(
         &mut self,
         batch: &ShardBatch,
-        asked_ms: u64,
+        requested_ms: u64,
         retention_ms: u64,
     ) -> Result<CheckedBatch, ContinuityError> {
         let numbers = batch.records.iter().map(|record| {
@@ -147,18 +149,18 @@ impl ShardCursor {
         };
         let first = positions.get(old).copied();
         if self.unverified {
-            self.verify_start(batch, &positions[..old], first, asked_ms, retention_ms)?;
+            self.verify_start(batch, &positions[..old], first, requested_ms, retention_ms)?;
         }
         Ok(CheckedBatch { old, positions })
     }
 
-    /// Looks whether the iterator begins where it must.
+    /// Verifies that the iterator starts at the expected record.
     fn verify_start(
         &mut self,
         batch: &ShardBatch,
         old: &[Position],
         first: Option<Position>,
-        asked_ms: u64,
+        requested_ms: u64,
         retention_ms: u64,
     ) -> Result<(), ContinuityError> {
         let stands = self.last.as_ref().and_then(|last| {
@@ -172,12 +174,12 @@ impl ShardCursor {
             self.unverified = false;
             return Ok(());
         }
-        // An answer may be empty though more follows.
+        // A batch can be empty although more records follow.
         let is_over = batch.next.is_none() || batch.behind_ms == Some(0);
         if first.is_none() && !is_over {
             return Ok(());
         }
-        if self.may_have_lost(asked_ms, retention_ms) {
+        if self.may_have_lost(requested_ms, retention_ms) {
             let to = first.map_or(Position::END, Position::before);
             return Err(ContinuityError::Gap { from: self.next_position(), to });
         }
@@ -185,36 +187,36 @@ impl ShardCursor {
         Ok(())
     }
 
-    /// What is missing was accepted, or nothing is.
+    /// Ends the verification: no record is missing, or the loss was accepted.
     pub(super) fn mark_verified(&mut self) {
         self.unverified = false;
     }
 
-    /// Records were taken, this one last.
+    /// Advances to this record, the last one that was read.
     pub(super) fn advance(&mut self, position: Position, record: &KinesisRecord) {
         let (text, hash) = (Some(record.sequence_number.clone()), record_fingerprint(record));
         self.last = Some(LastRecord { position, text, hash });
     }
 
-    /// An answer was taken to its end.
-    pub(super) fn note_caught_up(&mut self, batch: &ShardBatch, asked_ms: u64) {
-        // Behind an iterator that has not proved itself may lie anything.
+    /// Updates the caught-up time after a complete batch was read.
+    pub(super) fn note_caught_up(&mut self, batch: &ShardBatch, requested_ms: u64) {
+        // A batch of an unverified iterator says nothing about the records in between.
         let (Some(behind), false) = (batch.behind_ms, self.unverified) else { return };
-        let caught = asked_ms.saturating_sub(behind);
-        // A shard begins with the oldest record that there is, however old; how far back that leads shows only with it.
+        let caught = requested_ms.saturating_sub(behind);
+        // A shard starts at its oldest record, and how old that is only shows with the first record.
         self.caught_ms = if self.last.is_some() { caught } else { caught.max(self.caught_ms) };
     }
 }
 
-/// The fingerprint of a record: all of it counts.
+/// The fingerprint of a record. It includes all fields.
 fn record_fingerprint(record: &KinesisRecord) -> u64 {
     message_fingerprint(record.arrived_ms, Some(record.partition_key.as_bytes()), Some(&record.data))
 }
 
-/// What of an answer is new.
+/// The part of a batch that is new.
 #[derive(Debug)]
 pub(super) struct CheckedBatch {
-    /// Records at its beginning that were taken before.
+    /// Number of records at its start that were read before.
     pub(super) old: usize,
     /// The positions of all its records.
     pub(super) positions: Vec<Position>,
@@ -237,7 +239,7 @@ mod tests {
         ShardBatch { records, next: Some("next".to_owned()), behind_ms: Some(behind_ms) }
     }
 
-    /// Stands behind record 5, all caught at a moment.
+    /// A cursor after record 5, caught up at this time.
     fn cursor_after_record_5(caught_ms: u64) -> ShardCursor {
         let hash = record_fingerprint(&record(5));
         ShardCursor::resume(PartitionProgress {
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn an_iterator_begins_at_the_last_record_which_must_be_the_same() {
+    fn iterator_starts_at_last_record_which_must_be_unchanged() {
         let mut cursor = cursor_after_record_5(0);
         assert_eq!(cursor.iterator_start(), IteratorStart::AtSequenceNumber("5".to_owned()));
         // However long ago that was.
@@ -262,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_has_expired_is_no_loss_if_all_was_caught_lately() {
+    fn expired_record_is_no_loss_if_caught_up_within_retention() {
         for (hours, lost) in [(0, false), (23, false), (24, true), (240, true)] {
             let checked = cursor_after_record_5(DAY).check_batch(&batch(&[8], 0), DAY + hours * HOUR, DAY);
             let gap = ContinuityError::Gap { from: 6.into(), to: 7.into() };
@@ -278,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_answer_proves_nothing_while_more_follows() {
+    fn empty_batch_verifies_nothing_while_more_records_follow() {
         let mut cursor = cursor_after_record_5(0);
         assert!(cursor.check_batch(&batch(&[], 5_000), 9 * DAY, DAY).is_ok());
         cursor.note_caught_up(&batch(&[], 5_000), 9 * DAY);
@@ -289,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_falls_behind_the_retention_must_prove_itself_again() {
+    fn iterator_is_verified_again_after_falling_behind_retention() {
         let mut cursor = cursor_after_record_5(DAY);
         assert!(cursor.check_batch(&batch(&[5], 0), DAY, DAY).is_ok());
         cursor.note_caught_up(&batch(&[5], 0), DAY);
@@ -300,14 +302,14 @@ mod tests {
     }
 
     #[test]
-    fn before_the_first_record_it_begins_where_it_was_told_to() {
+    fn cursor_without_records_starts_at_configured_start() {
         let hint = ResumeHint::CaughtUpMs(DAY);
         let at = |fingerprint| ShardCursor::start(PartitionProgress { fingerprint, hint, ..PartitionProgress::NONE });
         assert_eq!(at(0).iterator_start(), IteratorStart::TrimHorizon);
         assert_eq!(at(77).iterator_start(), IteratorStart::AtTimestamp(77));
         assert_eq!(at(77).stored_state(), (77, hint));
         let mut cursor = at(0);
-        // The oldest record is as old as can be, and nothing is lost.
+        // The oldest record can have any age without a loss.
         assert!(cursor.check_batch(&batch(&[3], DAY), DAY, DAY).is_ok());
         cursor.advance(3.into(), &record(3));
         cursor.note_caught_up(&batch(&[3], DAY), DAY);
@@ -317,25 +319,25 @@ mod tests {
         assert_eq!(
             at(0).check_batch(&batch(&[3], 0), 3 * DAY, DAY).map(drop),
             Err(gap),
-            "begun long ago, and never read"
+            "started long ago, and never read"
         );
     }
 
     #[test]
-    fn idle_time_is_handed_over_only_now_and_then() {
+    fn idle_time_is_stored_at_most_every_ten_minutes() {
         let mut cursor = cursor_after_record_5(DAY);
         let mut idle_at = |caught_ms: u64, has_records: bool| {
             cursor.caught_ms = caught_ms;
             cursor.state_for_block(has_records).1.caught_up_ms()
         };
-        assert_eq!(idle_at(DAY + 60_000, false), DAY, "a minute is no news");
+        assert_eq!(idle_at(DAY + 60_000, false), DAY, "one minute is not enough");
         assert_eq!(idle_at(DAY + 60_000, true), DAY + 60_000, "with records it costs nothing");
         assert_eq!(idle_at(DAY + 659_999, false), DAY + 60_000);
         assert_eq!(idle_at(DAY + 660_000, false), DAY + 660_000);
     }
 
     #[test]
-    fn a_number_that_no_position_can_hold_is_refused() {
+    fn too_long_sequence_number_is_rejected() {
         let mut wide = batch(&[3], 0);
         wide.records[0].sequence_number = "9".repeat(57);
         let refused = ShardCursor::start(PartitionProgress::NONE).check_batch(&wide, 0, DAY).map(drop);

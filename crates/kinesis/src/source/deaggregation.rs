@@ -10,28 +10,28 @@ use md5::{Digest, Md5};
 
 const MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 const MD5_BYTES: usize = 16;
-/// The most parts of a record. A part takes some bytes of the record and some more in memory.
+/// Maximum number of parts of a record. Each part takes a few bytes in the record and more in memory.
 pub(super) const MAX_PARTS: usize = 100_000;
 
 /// Field of an `AggregatedRecord` that holds a partition key.
 const KEY_TABLE_FIELD: u64 = 1;
 /// Field of an `AggregatedRecord` that holds a record.
 const RECORDS_FIELD: u64 = 3;
-/// Field of such a record that says which of the partition keys is its own, by its place among them.
+/// Field of such a record with the index of its key in the key table.
 const KEY_INDEX_FIELD: u64 = 1;
-/// Field of such a record that holds its bytes.
+/// Field of such a record that holds its payload.
 const DATA_FIELD: u64 = 3;
 
 /// One part, as ranges of the record's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AggregatedPart {
-    /// Its own partition key.
+    /// The partition key.
     pub(super) key: Range<usize>,
-    /// Its bytes.
+    /// The payload.
     pub(super) data: Range<usize>,
 }
 
-/// The parts of an aggregated record; `None` if it is none.
+/// The parts of an aggregated record; `None` for an ordinary record.
 pub(super) fn split_parts(record: &[u8]) -> Option<Vec<AggregatedPart>> {
     let end = record.len().checked_sub(MD5_BYTES)?;
     if end < MAGIC.len() || record[..MAGIC.len()] != MAGIC {
@@ -54,7 +54,7 @@ pub(super) fn split_parts(record: &[u8]) -> Option<Vec<AggregatedPart>> {
         }
     }
     let shifted = |range: &Range<usize>| range.start + MAGIC.len()..range.end + MAGIC.len();
-    // The table of keys may stand behind the records.
+    // The key table may follow the records.
     let named = found.iter().map(|(key, data)| {
         let key = keys.get(usize::try_from(*key).ok()?)?;
         Some(AggregatedPart { key: shifted(key), data: shifted(data) })
@@ -63,12 +63,12 @@ pub(super) fn split_parts(record: &[u8]) -> Option<Vec<AggregatedPart>> {
     if parts.is_empty() { None } else { Some(parts) }
 }
 
-/// One record within the message: which key is its own, and its bytes. Both are required.
+/// Parses one record within the message: the index of its key, and its payload. Both are required.
 fn parse_record(body: &[u8], record: Range<usize>) -> Option<(u64, Range<usize>)> {
     let mut message = ProtobufReader { bytes: &body[..record.end], at: record.start };
     let (mut key, mut data) = (None, None);
     while !message.is_over() {
-        // Of a field that stands twice the last one counts.
+        // If a field occurs twice, the last one counts.
         match message.next_field()? {
             (KEY_INDEX_FIELD, ProtobufValue::Number(number)) => key = Some(number),
             (DATA_FIELD, ProtobufValue::Bytes(range)) => data = Some(range),
@@ -78,17 +78,17 @@ fn parse_record(body: &[u8], record: Range<usize>) -> Option<(u64, Range<usize>)
     Some((key?, data?))
 }
 
-/// A message in protocol buffers (encoding.md of protobuf.dev): fields one after the other.
+/// Reads the fields of a protocol buffers message (encoding.md of protobuf.dev) in order.
 struct ProtobufReader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-/// What a field holds.
+/// The value of a field.
 enum ProtobufValue {
     Number(u64),
     Bytes(Range<usize>),
-    /// Of a fixed width; no field that we know.
+    /// A value of fixed width. No known field has one.
     Other,
 }
 
@@ -97,7 +97,7 @@ impl ProtobufReader<'_> {
         self.at >= self.bytes.len()
     }
 
-    /// The next field's number, and what it holds; `None` if this is no message.
+    /// The next field's number and value; `None` if the message is invalid.
     fn next_field(&mut self) -> Option<(u64, ProtobufValue)> {
         let tag = self.varint()?;
         let skip = match tag & 7 {
@@ -113,7 +113,7 @@ impl ProtobufReader<'_> {
         Some((tag >> 3, if tag & 7 == 2 { ProtobufValue::Bytes(range) } else { ProtobufValue::Other }))
     }
 
-    /// Seven bits a byte, the lowest first; the top bit says that more follow.
+    /// Seven bits per byte, lowest first. The top bit says that more bytes follow.
     fn varint(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..70).step_by(7) {
@@ -148,13 +148,13 @@ pub(super) mod tests {
         out.extend_from_slice(bytes);
     }
 
-    /// As the library writes it, all parts under one key.
+    /// Encodes like the library, with all parts under one key.
     pub(crate) fn aggregate(parts: &[&[u8]]) -> Vec<u8> {
         let parts: Vec<_> = parts.iter().map(|part| (0, *part)).collect();
         aggregate_with_keys(&parts, &["key"])
     }
 
-    /// As the library writes it: a table of partition keys, then records that name theirs by its place.
+    /// Encodes like the library: a table of partition keys, then records that refer to theirs by index.
     pub(crate) fn aggregate_with_keys(parts: &[(u8, &[u8])], keys: &[&str]) -> Vec<u8> {
         let mut body = Vec::new();
         keys.iter().for_each(|key| write_bytes(1, key.as_bytes(), &mut body));
@@ -197,7 +197,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_not_one_is_plain() {
+    fn invalid_aggregate_is_an_ordinary_record() {
         for plain in [&b""[..], b"{}", &MAGIC, &[0xF3, 0x89, 0x9A, 0xC2, 1, 2, 3]] {
             assert_eq!(split_parts(plain), None);
         }

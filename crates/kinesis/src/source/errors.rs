@@ -5,36 +5,36 @@ use crate::{KinesisError, KinesisErrorKind};
 use pinflow_connect::source::SourceError;
 use pinflow_core::position::Position;
 
-/// What can be done about a stream that is not the one that was read.
+/// How to proceed if the stream is not the one that was read.
 const CHANGED_STREAM_HINT: &str = "Restore the stream, or read the new one into other [tables]";
 
-/// A call that no waiting mends.
-pub(super) fn call_error(name: &str, fault: &KinesisError) -> SourceError {
-    match (fault.kind, fault.call) {
+/// The error for a call that a retry cannot fix.
+pub(super) fn call_error(name: &str, error: &KinesisError) -> SourceError {
+    match (error.kind, error.call) {
         (KinesisErrorKind::Missing, _) => SourceError::Changed {
             partition: name.to_owned(),
             what: format!(
-                "it no longer exists ({fault}): the stream was deleted, or the shard has expired. {CHANGED_STREAM_HINT}"
+                "it no longer exists ({error}): the stream was deleted, or the shard has expired. {CHANGED_STREAM_HINT}"
             ),
         },
         (KinesisErrorKind::Refused, "GetShardIterator") => SourceError::Changed {
             partition: name.to_owned(),
             what: format!(
-                "Kinesis rejects the position of the last record that was read ({fault}). {CHANGED_STREAM_HINT}"
+                "Kinesis rejects the position of the last record that was read ({error}). {CHANGED_STREAM_HINT}"
             ),
         },
-        _ => SourceError::Unusable(format!("read {name}: {fault}{}", fault.hint())),
+        _ => SourceError::Unusable(format!("read {name}: {error}{}", error.hint())),
     }
 }
 
-/// A record that is not what it was, or cannot be handled.
-pub(super) fn continuity_error(name: &str, breach: &ContinuityError) -> SourceError {
-    match breach {
+/// The error for records that do not continue what was read.
+pub(super) fn continuity_error(name: &str, error: &ContinuityError) -> SourceError {
+    match error {
         ContinuityError::Gap { from, to } => lost_error(name, *from, *to),
         ContinuityError::DifferentRecord { position } => SourceError::Changed {
             partition: name.to_owned(),
             what: format!(
-                "record {position} is another one than when it was read: the stream was re-created. {CHANGED_STREAM_HINT}"
+                "record {position} is not the one that was read: the stream was re-created. {CHANGED_STREAM_HINT}"
             ),
         },
         ContinuityError::BadSequenceNumber(number) => SourceError::Unusable(format!(
@@ -44,34 +44,34 @@ pub(super) fn continuity_error(name: &str, breach: &ContinuityError) -> SourceEr
     }
 }
 
-/// Records that may have expired before they were read.
+/// The error for records that may have expired before they were read.
 pub(super) fn lost_error(name: &str, from: Position, to: Position) -> SourceError {
     SourceError::Lost {
         partition: name.to_owned(),
         from,
         to,
         what: format!(
-            "the record before them has expired, and it was read so long ago that others may have expired since. Let the \
-             stream keep records for longer; to go on without these, start once with --accept-loss {name}:{from}-{to}"
+            "the last record that was read has expired, so later ones may have expired unread. Increase the \
+             stream's retention. To continue without them, start once with --accept-loss {name}:{from}-{to}"
         ),
     }
 }
 
-/// The stream is gone.
+/// The error for a stream that was deleted.
 pub(super) fn deleted_error(stream: &str) -> SourceError {
     SourceError::Changed {
         partition: format!("kinesis/{stream}"),
-        what: format!("the stream, of which records were read, was deleted. {CHANGED_STREAM_HINT}"),
+        what: format!("the stream was deleted after records of it were read. {CHANGED_STREAM_HINT}"),
     }
 }
 
-/// The stream is another one than was read.
+/// The error for a stream that is not the one that was read.
 pub(super) fn different_stream_error(stream: &str, was: &str, is: &str) -> SourceError {
     SourceError::Changed {
         partition: format!("kinesis/{stream}"),
         what: format!(
-            "the tables hold rows of stream {was}, and this is {is}: it was re-created, or region, account or endpoint \
-             are others. {CHANGED_STREAM_HINT}"
+            "the tables hold rows of stream {was}, but this is {is}: it was re-created, or region, account or endpoint \
+             have changed. {CHANGED_STREAM_HINT}"
         ),
     }
 }

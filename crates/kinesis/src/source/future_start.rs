@@ -9,14 +9,14 @@ use super::shard_reader::ShardReader;
 use crate::{IteratorStart, KinesisErrorKind};
 pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
 
-/// The longest wait before both clocks are looked at again: either may be corrected.
+/// Maximum wait before both clocks are read again, because either may be corrected.
 const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(10);
-/// The least wait before the service is asked again.
+/// Minimum pause before the service is queried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 impl ShardReader {
-    /// Waits until the moment has come at which the shard is to be begun, first by this machine's clock and then by the
-    /// service's. `false`: it has not come, and the run ends with what is there, which is nothing.
+    /// Waits until the start time of the shard, first by this machine's clock and then by the service's. Returns
+    /// `false` if the run ends with the backlog, which is then empty.
     pub(super) async fn wait_for_start(&mut self) -> Result<bool, ReaderExit> {
         let IteratorStart::AtTimestamp(start_ms) = self.buffer.cursor.iterator_start() else { return Ok(true) };
         let until_start = || Duration::from_millis(start_ms.saturating_sub(now_ms()));
@@ -34,18 +34,18 @@ impl ShardReader {
         self.wait_for_service(start_ms).await
     }
 
-    /// Asks for an iterator until the service no longer says that the moment lies in the future.
+    /// Requests an iterator until the service no longer rejects the time as in the future.
     async fn wait_for_service(&mut self, start_ms: u64) -> Result<bool, ReaderExit> {
         let mut is_reported = false;
         loop {
             let begin = self.buffer.cursor.iterator_start();
             match self.common.api.shard_iterator(&self.stream, &self.buffer.shard, &begin).await {
-                Err(fault) if fault.kind == KinesisErrorKind::NotYet => {}
+                Err(error) if error.kind == KinesisErrorKind::NotYet => {}
                 Ok(iterator) => {
                     self.iterator = Some(iterator);
                     return Ok(true);
                 }
-                // It is met again where faults are handled.
+                // The next call gets the same error and handles it.
                 Err(_) => return Ok(true),
             }
             self.backlog = None;

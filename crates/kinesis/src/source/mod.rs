@@ -62,7 +62,7 @@ use pinflow_connect::source::{AcceptedLoss, SourceContext, SourceError};
 use pinflow_core::finding::Finding;
 use pinflow_core::key_problem::KeyProblem;
 
-/// Answers that one source may hold in memory at once.
+/// Maximum number of polled batches that one source holds in memory.
 pub const MAX_BATCHES_IN_MEMORY: usize = 8;
 
 /// Kinesis streams as a source.
@@ -77,7 +77,7 @@ pub const SOURCE_KIND: SourceKind = SourceKind {
 #[derive(Debug)]
 struct KinesisSource {
     config: KinesisConfig,
-    /// The name of the consumer to which records are pushed.
+    /// The name of the enhanced fan-out consumer.
     consumer: Option<Arc<str>>,
     accepted: Vec<AcceptedLoss>,
 }
@@ -143,9 +143,9 @@ impl KinesisSource {
         let common = KinesisContext {
             api: Arc::new(api),
             context: context.clone(),
-            answers: Arc::new(Semaphore::new(MAX_BATCHES_IN_MEMORY)),
+            batch_permits: Arc::new(Semaphore::new(MAX_BATCHES_IN_MEMORY)),
             accepted: self.accepted.clone().into(),
-            // A short run is over before a consumer is made, and a consumer costs something from then on.
+            // A run that only reads the backlog is short, and a registered consumer costs money.
             consumer: self.consumer.clone().filter(|_| !context.stops_when_caught_up()),
             streams_behind: Arc::new(AtomicUsize::new(self.config.streams.list_names().len())),
             idle: Duration::from_millis(self.config.poll_ms),
@@ -158,7 +158,7 @@ impl KinesisSource {
             let plan = StreamPlan { stream: stream.into(), carries, routes, start: self.config.start, watch };
             StreamReader::open(common.clone(), plan)
         });
-        // All are proved before any is read.
+        // All streams are verified before any is read.
         let streams = try_join_all(streams).await?;
         try_join_all(streams.into_iter().map(StreamReader::read)).await?;
         Ok(())

@@ -6,12 +6,12 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a refusal is heeded.
+/// How long the rate is reduced after a throttled call.
 const THROTTLED_PERIOD: Duration = Duration::from_secs(10);
-/// While a refusal is heeded, and by default where nothing more is there.
+/// Interval between calls after a throttled call.
 const THROTTLED_CALL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The calls for one shard.
+/// The rate limit of one shard.
 #[derive(Debug, Clone)]
 pub(super) struct ShardRateLimit {
     idle: Duration,
@@ -22,14 +22,14 @@ pub(super) struct ShardRateLimit {
 }
 
 impl ShardRateLimit {
-    /// `idle` is the time between two calls where nothing more is there, `fast` the least there may ever be.
+    /// `idle` is the interval between calls while the shard is caught up, `fast` the minimum interval.
     pub(super) fn new(idle: Duration, calls_per_sec_max: u64) -> ShardRateLimit {
-        // A little more than the share of a second, so that clocks that run apart count no call too many.
+        // Slightly longer than the exact share of a second, so that clock drift never adds a call.
         let fast = Duration::from_millis(1_050 / calls_per_sec_max.max(1));
         ShardRateLimit { idle: idle.max(fast), fast, last: None, refused: None, is_behind: true }
     }
 
-    /// How long to wait before the next call.
+    /// The time to wait before the next call.
     pub(super) fn delay(&self, now: Instant) -> Duration {
         let heeds = self.refused.is_some_and(|refused| now.duration_since(refused) < THROTTLED_PERIOD);
         let between = match (self.is_behind, heeds) {
@@ -40,18 +40,18 @@ impl ShardRateLimit {
         self.last.map_or(Duration::ZERO, |last| (last + between).saturating_duration_since(now))
     }
 
-    /// A call is made.
+    /// Records that a call is made.
     pub(super) fn note_call(&mut self, now: Instant) {
         self.last = Some(now);
     }
 
-    /// A call brought this many records, and the shard has more.
+    /// Records the result of a call, which says whether the shard has more records.
     pub(super) fn note_batch(&mut self, behind_ms: Option<u64>, records: usize) {
-        // Without a word on its end, an answer with records may not be the last.
+        // If the server reports no lag, a batch with records may not be the last.
         self.is_behind = behind_ms.map_or(records > 0, |behind| behind > 0);
     }
 
-    /// A call was refused: too many.
+    /// Records a throttled call.
     pub(super) fn note_throttled(&mut self, now: Instant) {
         self.refused = Some(now);
     }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shard_that_is_behind_is_called_more_often_and_never_too_often() {
+    fn lagging_shard_is_polled_faster_within_limit() {
         let start = Instant::now();
         let mut rate_limit = ShardRateLimit::new(Duration::from_secs(1), 5);
         assert_eq!(rate_limit.delay(start), Duration::ZERO);
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_heeded_for_a_while() {
+    fn throttled_call_slows_polling_for_a_while() {
         let start = Instant::now();
         let mut rate_limit = ShardRateLimit::new(Duration::from_millis(200), 5);
         rate_limit.note_call(start);

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use crate::{KinesisError, KinesisErrorKind};
 
-/// A fault that lasts is said again after this long.
+/// A lasting error is logged again at this interval.
 const LOG_REPEAT_INTERVAL: Duration = Duration::from_secs(30);
-/// A service that refuses for its limits is doing what it should; it is said only when it lasts.
+/// Throttling and expired iterators are normal; they are only logged if they last this long.
 const THROTTLING_LOG_DELAY: Duration = Duration::from_secs(30);
 
-/// What keeps one caller from going on.
+/// The ongoing failure of one caller, if there is one.
 #[derive(Debug, Default)]
 pub(super) struct KinesisRetryLog {
     since: Option<Instant>,
@@ -17,22 +17,22 @@ pub(super) struct KinesisRetryLog {
 }
 
 impl KinesisRetryLog {
-    /// A call failed.
-    pub(super) fn log_failure(&mut self, name: &str, fault: &KinesisError) {
+    /// Logs a failed call if it is new or due again.
+    pub(super) fn log_failure(&mut self, name: &str, error: &KinesisError) {
         let now = Instant::now();
         let since = *self.since.get_or_insert(now);
         let is_news = self.logged.is_none_or(|logged| now.duration_since(logged) >= LOG_REPEAT_INTERVAL);
-        let is_normal = matches!(fault.kind, KinesisErrorKind::Throttled | KinesisErrorKind::ExpiredIterator);
+        let is_normal = matches!(error.kind, KinesisErrorKind::Throttled | KinesisErrorKind::ExpiredIterator);
         if is_normal && now.duration_since(since) < THROTTLING_LOG_DELAY {
-            tracing::debug!("{name}: {fault}");
+            tracing::debug!("{name}: {error}");
         } else if is_news {
             self.logged = Some(now);
-            let reason = format!("{fault}{}", fault.hint());
-            tracing::warn!(source = name, reason, "a source cannot be read at the moment; trying again");
+            let reason = format!("{error}{}", error.hint());
+            tracing::warn!(source = name, reason, "a source cannot be read at the moment; retrying");
         }
     }
 
-    /// A call went well.
+    /// Logs the recovery if a failure was logged.
     pub(super) fn log_recovery(&mut self, name: &str) {
         if self.logged.take().is_some() {
             tracing::info!(source = name, "a source can be read again");

@@ -1,4 +1,4 @@
-//! One shard on its way into the feed: collects records into blocks, each record once and in order.
+//! Collects the records of one shard into blocks, each record once and in order.
 
 use std::sync::Arc;
 
@@ -10,18 +10,18 @@ use pinflow_connect::source::block_builder::BlockBuilder;
 use pinflow_connect::source::{AcceptedLoss, BlockRecords, RecordBlock, StreamRoute};
 use pinflow_core::position::{PartitionId, Position};
 
-/// About how many bytes of records a block has.
+/// Approximate size of a block, in bytes.
 const BLOCK_BYTES: usize = 256 << 10;
 
-/// One shard.
+/// The unsent records of one shard.
 pub(super) struct ShardBuffer {
-    /// The shard's own name.
+    /// The shard id.
     pub(super) shard: String,
     /// `kinesis/‹stream›/‹shard›`.
     pub(super) name: String,
     pub(super) id: PartitionId,
     pub(super) cursor: ShardCursor,
-    /// What partition keys say of a record's stream, where they say it.
+    /// The partition keys that route records, if the stream is shared.
     routes: Option<Arc<PartitionKeys>>,
     builder: BlockBuilder,
 }
@@ -38,8 +38,8 @@ impl ShardBuffer {
         ShardBuffer { shard: shard.to_owned(), name, id, cursor, routes, builder }
     }
 
-    /// Collects a record: as many messages as it has parts, all at its position. Whether the block is full. The cursor is
-    /// moved by whoever ends the block: it proves the last record, and no other.
+    /// Collects a record: one message for each of its parts, all at its position. Returns whether the block is full.
+    /// The caller that ends the block advances the cursor, because only the last record is verified.
     pub(super) fn collect(&mut self, position: Position, record: &KinesisRecord) -> bool {
         match deaggregation::split_parts(&record.data) {
             None => self.push_message(&record.partition_key, &record.data, position, record.arrived_ms),
@@ -53,7 +53,7 @@ impl ShardBuffer {
         self.builder.bytes() >= BLOCK_BYTES
     }
 
-    /// Puts a row in the place of records that are gone.
+    /// Adds the placeholder of an accepted loss.
     pub(super) fn push_loss(&mut self, loss: &AcceptedLoss) {
         self.builder.push(Some(&loss.placeholder_message()), loss.from, None);
     }
@@ -68,20 +68,20 @@ impl ShardBuffer {
         self.builder.push_routed(route, Some(payload), position, arrived_ms);
     }
 
-    /// Whether anything is collected.
+    /// Whether no message is collected.
     pub(super) fn is_empty(&self) -> bool {
         self.builder.is_empty()
     }
 
-    /// Everything collected as a block, which may be empty: then it only says how far the shard was looked at.
-    /// `behind_ms` is how far the last record is behind the shard's end.
+    /// Returns the collected messages as a block. An empty block only reports the position. `behind_ms` is how far the
+    /// last record is behind the tip of the shard, in milliseconds.
     pub(super) fn take_block(&mut self, behind_ms: Option<u64>) -> RecordBlock {
         let records = self.builder.take_records();
         let next = self.cursor.next_position();
         self.build_block(records, next, behind_ms)
     }
 
-    /// Everything collected as the last block: nothing follows, ever.
+    /// Returns the collected messages as the last block of the shard.
     pub(super) fn take_last_block(&mut self) -> RecordBlock {
         let block = self.take_block(Some(0));
         RecordBlock { next: Position::END, ..block }
@@ -89,7 +89,7 @@ impl ShardBuffer {
 
     fn build_block(&mut self, records: BlockRecords, next: Position, behind_ms: Option<u64>) -> RecordBlock {
         let (fingerprint, hint) = self.cursor.state_for_block(records.count() > 0);
-        // How many records are left is not known; whether any are, is.
+        // The number of remaining records is unknown, except that it is 0 at the tip.
         let lag = (behind_ms == Some(0)).then_some(0);
         RecordBlock {
             partition: self.id,
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_a_record_share_its_position_and_its_block() {
+    fn parts_of_record_share_its_position_and_block() {
         let mut buffer = unrouted_buffer();
         buffer.collect(7.into(), &record("7", b"a"));
         let last = record("9", &aggregate(&[b"b", b"", b"c"]));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_say_whose_a_record_is_and_each_part_has_its_own() {
+    fn each_part_is_routed_by_its_own_key() {
         let keys = PartitionKeys { geo: Some("g".to_owned()), user: Some("u".to_owned()), pin: None };
         let mut buffer = routed_buffer(Some(keys));
         let put = |number: &str, key: &str, data: &[u8]| KinesisRecord {
@@ -157,7 +157,7 @@ mod tests {
         };
         buffer.collect(1.into(), &put("1", "g", b"a"));
         buffer.collect(2.into(), &put("2", "elsewhere", b"b"));
-        // What the record as a whole was put under says nothing of its parts.
+        // The key of the whole record does not apply to its parts.
         buffer.collect(
             3.into(),
             &put("3", "g", &aggregate_with_keys(&[(1, b"c"), (0, b"d"), (2, b"e")], &["g", "u", ""])),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_full_at_its_size_and_the_last_one_ends_the_shard() {
+    fn block_is_full_at_its_size_and_last_block_ends_shard() {
         let mut buffer = unrouted_buffer();
         assert!(!buffer.collect(1.into(), &record("1", &vec![b'x'; BLOCK_BYTES - 1_000])));
         assert!(buffer.collect(2.into(), &record("2", &vec![b'x'; 2_000])));

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::ShardInfo;
 
-/// The shards of a stream, those that have ended included.
+/// The shards of a stream, including those that have ended.
 #[derive(Debug, Default)]
 pub(super) struct ShardGraph {
     shards: BTreeMap<String, ShardNode>,
@@ -22,14 +22,14 @@ struct ShardNode {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ShardState {
-    /// For its parents, or for its beginning to be durable.
+    /// Waits for its parents to end, or for its start to be durable.
     Waiting,
     Reading,
     Ended,
 }
 
 impl ShardGraph {
-    /// Takes up a shard; whether it was not known before. `ended`: everything of it was read by an earlier run.
+    /// Adds a shard. Returns whether it is new. `ended`: an earlier run read it to its end.
     pub(super) fn add(&mut self, shard: &ShardInfo, ended: bool) -> bool {
         if self.shards.contains_key(&shard.id) {
             return false;
@@ -39,14 +39,14 @@ impl ShardGraph {
         true
     }
 
-    /// Whether a shard was taken up.
+    /// Whether a shard was added.
     pub(super) fn contains(&self, id: &str) -> bool {
         self.shards.contains_key(id)
     }
 
-    /// Shards that wait, and whose parents have ended.
+    /// The waiting shards whose parents have ended.
     ///
-    /// A parent that nobody knows had expired before the stream was first opened: nothing of it can be read.
+    /// An unknown parent had expired before the stream was first read, so there is nothing to wait for.
     pub(super) fn ready_shards(&self) -> Vec<String> {
         let is_ended = |parent: &String| self.shards.get(parent).is_none_or(|node| node.state == ShardState::Ended);
         let ready = self
@@ -56,12 +56,12 @@ impl ShardGraph {
         ready.map(|(id, _)| id.clone()).collect()
     }
 
-    /// A shard is read from now on.
+    /// Marks a shard as being read.
     pub(super) fn mark_reading(&mut self, id: &str) {
         self.set_state(id, ShardState::Reading);
     }
 
-    /// Everything of a shard was handed over.
+    /// Marks a shard as delivered completely.
     pub(super) fn mark_ended(&mut self, id: &str) {
         self.set_state(id, ShardState::Ended);
     }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_waits_for_both_its_parents() {
+    fn child_waits_for_both_parents() {
         let mut graph = ShardGraph::default();
         for one in [shard("a", &[]), shard("b", &[]), shard("c", &["a", "b"]), shard("d", &["c"])] {
             assert!(graph.add(&one, false));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_before_is_not_read_again_and_expired_parents_hold_nobody_up() {
+    fn ended_shard_is_not_read_again_and_expired_parent_does_not_block() {
         let mut graph = ShardGraph::default();
         graph.add(&shard("b", &["a"]), true);
         graph.add(&shard("c", &["b"]), false);

@@ -24,60 +24,60 @@ use pinflow_connect::source::{AcceptedLoss, SourceContext, SourceError, SourceEv
 use pinflow_core::backoff::Backoff;
 use pinflow_core::position::Position;
 
-/// Records of one answer: as many as Kinesis gives at the most. It has 10 MiB at the most, too.
+/// Maximum number of records per call, the limit of Kinesis. A batch also has at most 10 MiB.
 const MAX_RECORDS_PER_CALL: i32 = 10_000;
-/// Bounds of the wait before a call is made again.
+/// Bounds of the pause before a call is retried.
 const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
-/// A fault that no waiting should mend must be met this often in a row: a service that has just changed a stream may
-/// contradict itself for a moment.
+/// Consecutive permanent errors before the run ends. A service that has just changed a stream may contradict itself
+/// briefly.
 const MAX_CONSECUTIVE_FAILURES: u32 = 4;
 /// How often it is made durable that nothing has come: what is lost during a pause is judged by it.
 const IDLE_POSITION_INTERVAL: Duration = Duration::from_secs(600);
 
-/// What the readers of a source have in common.
+/// The state shared by the readers of a source.
 #[derive(Clone)]
 pub(super) struct KinesisContext {
     pub(super) api: Arc<KinesisApi>,
     pub(super) context: SourceContext,
-    /// Answers that may be in memory at once.
-    pub(super) answers: Arc<Semaphore>,
+    /// Limits the batches that are in memory at once.
+    pub(super) batch_permits: Arc<Semaphore>,
     pub(super) accepted: Arc<[AcceptedLoss]>,
-    /// The name of the consumer to which records are to be pushed.
+    /// The name of the enhanced fan-out consumer.
     pub(super) consumer: Option<Arc<str>>,
-    /// Streams of the source of which something is still to be read that was there at the start.
+    /// Number of streams whose backlog is not yet read.
     pub(super) streams_behind: Arc<AtomicUsize>,
     pub(super) idle: Duration,
     pub(super) calls_per_sec_max: u64,
 }
 
-/// One shard being read.
+/// The reader of one shard.
 pub(super) struct ShardReader {
     pub(super) common: KinesisContext,
     pub(super) stream: Arc<str>,
     pub(super) buffer: ShardBuffer,
     pub(super) fan_out: Arc<StreamFanOut>,
     pub(super) subscriptions: SubscriptionRetry,
-    /// How long the stream keeps records, milliseconds.
+    /// The retention period of the stream, in milliseconds.
     retention_ms: Arc<AtomicU64>,
     rate_limit: ShardRateLimit,
     backoff: Backoff,
     retry_log: KinesisRetryLog,
     consecutive_failures: u32,
     pub(super) iterator: Option<String>,
-    /// What is gone without a next record to end the gap: it is told before that record.
+    /// An accepted loss that is still to be recorded, because the position after it is not yet known.
     lost: Option<AcceptedLoss>,
     /// Whether the engine knows that nothing more is there.
     is_idle_reported: bool,
-    /// Until everything is read that was there when reading began.
+    /// Counts the shard as having a backlog until it is read.
     pub(super) backlog: Option<ShardBacklog>,
     marked: Instant,
 }
 
-/// Why a shard is read no more.
+/// Why the reader of a shard ended.
 pub(super) enum ShardEnd {
-    /// It has no more, and never will. What is collected in the lane is still to be handed over.
+    /// The shard has no more records. The last collected messages are still to be sent.
     Shard(Box<ShardBuffer>, Option<ShardBacklog>),
-    /// Everything that was there is read, and no more is wanted.
+    /// The backlog is read, and the run ends with it.
     CaughtUp,
 }
 
@@ -109,9 +109,9 @@ impl ShardReader {
         }
     }
 
-    /// Reads until the shard has no more, or nothing more is wanted of it.
+    /// Reads until the end of the shard, or until the backlog is read if the run ends with it.
     pub(super) async fn run(mut self) -> Result<ShardEnd, ReaderExit> {
-        let answers = Arc::clone(&self.common.answers);
+        let batch_permits = Arc::clone(&self.common.batch_permits);
         if !self.wait_for_start().await? {
             return Ok(ShardEnd::CaughtUp);
         }
@@ -119,12 +119,12 @@ impl ShardReader {
             if self.read_subscribed().await? {
                 return Ok(ShardEnd::Shard(Box::new(self.buffer), self.backlog));
             }
-            // Waits while others hold too much in memory: the engine is slow.
-            let room = answers.acquire().await.map_err(|_| ReaderExit::Stopped)?;
-            let fault = match self.fetch_batch().await {
-                Ok(Some((answer, asked_ms))) => {
-                    self.note_success(&answer);
-                    if self.deliver_batch(answer, asked_ms).await? {
+            // Waits while other shards fill the memory limit: the engine is slow.
+            let permit = batch_permits.acquire().await.map_err(|_| ReaderExit::Stopped)?;
+            let error = match self.fetch_batch().await {
+                Ok(Some((batch, requested_ms))) => {
+                    self.note_success(&batch);
+                    if self.deliver_batch(batch, requested_ms).await? {
                         return Ok(ShardEnd::Shard(Box::new(self.buffer), self.backlog));
                     }
                     if self.has_caught_up() {
@@ -133,26 +133,26 @@ impl ShardReader {
                     None
                 }
                 Ok(None) => None,
-                Err(fault) => Some(fault),
+                Err(error) => Some(error),
             };
-            drop(room);
-            let wait = match fault {
-                Some(fault) => self.note_failure(&fault)?,
+            drop(permit);
+            let wait = match error {
+                Some(error) => self.note_failure(&error)?,
                 None => self.rate_limit.delay(Instant::now()).min(self.subscribe_check_interval()),
             };
             sleep(wait).await;
         }
     }
 
-    /// Whether the run ends with what is there, and all of this shard is read. One that takes no more has an end, and
-    /// others may follow it.
+    /// Whether the run ends with the backlog and this shard's is read. A closed shard is read to its end instead,
+    /// because children may follow.
     fn has_caught_up(&self) -> bool {
         self.common.context.stops_when_caught_up()
             && self.is_idle_reported
             && !self.fan_out.is_closed(&self.buffer.shard)
     }
 
-    /// Asks for records; `None` if only an iterator was asked for, and it is too soon for more.
+    /// Requests records. Returns `None` if only an iterator was requested and the rate limit requires a pause.
     async fn fetch_batch(&mut self) -> Result<Option<(ShardBatch, u64)>, KinesisError> {
         if self.buffer.cursor.is_stale(now_ms(), self.retention_ms()) {
             self.iterator = None;
@@ -165,41 +165,41 @@ impl ShardReader {
         else {
             return Ok(None);
         };
-        let asked_ms = now_ms();
+        let requested_ms = now_ms();
         self.rate_limit.note_call(Instant::now());
-        Ok(Some((self.common.api.get_records(iterator, MAX_RECORDS_PER_CALL).await?, asked_ms)))
+        Ok(Some((self.common.api.get_records(iterator, MAX_RECORDS_PER_CALL).await?, requested_ms)))
     }
 
     pub(super) fn retention_ms(&self) -> u64 {
         self.retention_ms.load(Ordering::Relaxed)
     }
 
-    pub(super) fn note_success(&mut self, answer: &ShardBatch) {
+    pub(super) fn note_success(&mut self, batch: &ShardBatch) {
         self.retry_log.log_recovery(&self.buffer.name);
         self.backoff.reset();
         self.consecutive_failures = 0;
-        self.rate_limit.note_batch(answer.behind_ms, answer.records.len());
+        self.rate_limit.note_batch(batch.behind_ms, batch.records.len());
     }
 
-    /// What a failed call means: how long to wait before the next.
-    fn note_failure(&mut self, fault: &KinesisError) -> Result<Duration, ReaderExit> {
-        match fault.kind {
-            // The iterator is as good as before.
+    /// Handles a failed call. Returns how long to wait before the next one.
+    fn note_failure(&mut self, error: &KinesisError) -> Result<Duration, ReaderExit> {
+        match error.kind {
+            // The iterator is still valid.
             KinesisErrorKind::Throttled => self.rate_limit.note_throttled(Instant::now()),
             _ => self.iterator = None,
         }
-        self.consecutive_failures = if fault.is_retryable() { 0 } else { self.consecutive_failures + 1 };
-        if fault.kind == KinesisErrorKind::Denied || self.consecutive_failures >= MAX_CONSECUTIVE_FAILURES {
-            return Err(ReaderExit::Failed(errors::call_error(&self.buffer.name, fault)));
+        self.consecutive_failures = if error.is_retryable() { 0 } else { self.consecutive_failures + 1 };
+        if error.kind == KinesisErrorKind::Denied || self.consecutive_failures >= MAX_CONSECUTIVE_FAILURES {
+            return Err(ReaderExit::Failed(errors::call_error(&self.buffer.name, error)));
         }
-        self.retry_log.log_failure(&self.buffer.name, fault);
+        self.retry_log.log_failure(&self.buffer.name, error);
         Ok(self.backoff.next_wait().max(self.rate_limit.delay(Instant::now())))
     }
 
-    /// Hands an answer to the engine, asked for at `asked_ms`; whether it was the shard's last.
-    pub(super) async fn deliver_batch(&mut self, mut answer: ShardBatch, asked_ms: u64) -> Result<bool, ReaderExit> {
-        let CheckedBatch { old, positions } = self.check_batch(&answer, asked_ms)?;
-        let records = std::mem::take(&mut answer.records);
+    /// Delivers a batch that was requested at `requested_ms`. Returns whether it was the last of the shard.
+    pub(super) async fn deliver_batch(&mut self, mut batch: ShardBatch, requested_ms: u64) -> Result<bool, ReaderExit> {
+        let CheckedBatch { old, positions } = self.check_batch(&batch, requested_ms)?;
+        let records = std::mem::take(&mut batch.records);
         let mut newest = None;
         for (record, position) in records.iter().zip(positions).skip(old) {
             self.report_gap(position);
@@ -215,20 +215,20 @@ impl ShardReader {
             self.buffer.cursor.advance(position, record);
         }
         drop(records);
-        self.buffer.cursor.note_caught_up(&answer, asked_ms);
-        if answer.next.is_none() {
+        self.buffer.cursor.note_caught_up(&batch, requested_ms);
+        if batch.next.is_none() {
             if let Some(lost) = self.lost.take() {
                 self.buffer.push_loss(&lost);
             }
             return Ok(true);
         }
-        self.iterator = answer.next;
-        let idle = answer.behind_ms == Some(0);
+        self.iterator = batch.next;
+        let idle = batch.behind_ms == Some(0);
         let is_news = idle != self.is_idle_reported || self.marked.elapsed() >= IDLE_POSITION_INTERVAL;
         if !self.buffer.is_empty() || is_news {
             self.is_idle_reported = idle;
             self.marked = Instant::now();
-            let block = self.buffer.take_block(answer.behind_ms);
+            let block = self.buffer.take_block(batch.behind_ms);
             self.common.context.send_async(SourceEvent::Block(block)).await?;
         }
         if idle {
@@ -237,21 +237,21 @@ impl ShardReader {
         Ok(false)
     }
 
-    fn check_batch(&mut self, answer: &ShardBatch, asked_ms: u64) -> Result<CheckedBatch, ReaderExit> {
+    fn check_batch(&mut self, batch: &ShardBatch, requested_ms: u64) -> Result<CheckedBatch, ReaderExit> {
         let retention_ms = self.retention_ms();
-        match self.buffer.cursor.check_batch(answer, asked_ms, retention_ms) {
-            Ok(admitted) => Ok(admitted),
+        match self.buffer.cursor.check_batch(batch, requested_ms, retention_ms) {
+            Ok(checked) => Ok(checked),
             Err(ContinuityError::Gap { from, to }) => {
                 self.accept_loss(from, to)?;
-                // It is proved now, as far as it can be.
-                let admitted = self.buffer.cursor.check_batch(answer, asked_ms, retention_ms);
-                admitted.map_err(|breach| errors::continuity_error(&self.buffer.name, &breach).into())
+                // Checked again, now that the loss is accepted.
+                let checked = self.buffer.cursor.check_batch(batch, requested_ms, retention_ms);
+                checked.map_err(|error| errors::continuity_error(&self.buffer.name, &error).into())
             }
-            Err(breach) => Err(errors::continuity_error(&self.buffer.name, &breach).into()),
+            Err(error) => Err(errors::continuity_error(&self.buffer.name, &error).into()),
         }
     }
 
-    /// Goes on without records that are gone, if that was accepted.
+    /// Continues without expired records if their loss was accepted.
     fn accept_loss(&mut self, from: Position, to: Position) -> Result<(), SourceError> {
         let name = &self.buffer.name;
         let Some(loss) = self.common.accepted.iter().find(|loss| loss.matches(name, from, to)) else {
@@ -263,7 +263,7 @@ impl ShardReader {
         Ok(())
     }
 
-    /// Tells of a gap before the record behind it.
+    /// Adds the placeholder of a loss before the next record.
     fn report_gap(&mut self, next: Position) {
         if let Some(loss) = self.lost.take_if(|loss| loss.from < next) {
             self.buffer.push_loss(&AcceptedLoss { to: next.before(), ..loss });

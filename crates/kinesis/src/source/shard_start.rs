@@ -6,21 +6,21 @@ use super::config::KinesisStart;
 use crate::ShardInfo;
 use pinflow_core::position::{PartitionProgress, Position, ResumeHint};
 
-/// What the tables know of a stream's shards, by their names.
+/// The stored positions of a stream's shards, by shard id.
 pub(super) type StoredShards = BTreeMap<String, PartitionProgress>;
 
-/// Where one shard begins.
+/// Where one shard starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ShardStart {
-    /// Everything of it was read by an earlier run.
+    /// An earlier run read it to its end.
     Ended,
-    /// The tables know of it.
+    /// At its stored position.
     Resumed(PartitionProgress),
-    /// They do not: this is to be made durable before anything of it is read.
+    /// At this position, which must be durable before any record is read.
     Fresh(PartitionProgress),
 }
 
-/// Where a listed shard begins at a start.
+/// Where a listed shard starts.
 pub(super) fn start_of_shard(
     shard: &ShardInfo,
     listed: &[ShardInfo],
@@ -32,12 +32,12 @@ pub(super) fn start_of_shard(
         Some(reached) if reached.next == Position::END => ShardStart::Ended,
         Some(reached) => ShardStart::Resumed(*reached),
         None if stored.is_empty() => ShardStart::Fresh(configured_start(start, now_ms)),
-        // It took the place of others while nobody looked, and begins at its oldest record.
+        // It resulted from a split or merge while no run was active, and starts at its oldest record.
         None => ShardStart::Fresh(oldest_record(earliest_creation_ms(shard, listed, stored).unwrap_or(now_ms))),
     }
 }
 
-/// A moment before which a shard cannot have been born: its parents were still read then, or theirs.
+/// A lower bound of the creation time of a shard: its parents, or theirs, were still read at that time.
 fn earliest_creation_ms(shard: &ShardInfo, listed: &[ShardInfo], stored: &StoredShards) -> Option<u64> {
     let of_parent = |parent: &String| match stored.get(parent) {
         Some(reached) => Some(reached.hint.caught_up_ms()),
@@ -46,8 +46,7 @@ fn earliest_creation_ms(shard: &ShardInfo, listed: &[ShardInfo], stored: &Stored
     shard.parents.iter().filter_map(of_parent).min()
 }
 
-/// Where a shard of a stream begins that the tables know nothing of: the moment stands where later the hash of the last
-/// record stands.
+/// The configured start of a shard without a stored position. The start time is stored in place of the fingerprint.
 fn configured_start(start: KinesisStart, now_ms: u64) -> PartitionProgress {
     let moment_ms = match start {
         KinesisStart::TrimHorizon => 0,
@@ -57,13 +56,13 @@ fn configured_start(start: KinesisStart, now_ms: u64) -> PartitionProgress {
     PartitionProgress { fingerprint: moment_ms, ..oldest_record(now_ms) }
 }
 
-/// At the oldest record of a shard in which nothing arrived before this moment.
+/// At the oldest record of a shard in which no record arrived before this time.
 pub(super) fn oldest_record(caught_ms: u64) -> PartitionProgress {
     PartitionProgress { hint: ResumeHint::caught_up(caught_ms), ..PartitionProgress::NONE }
 }
 
-/// Shards that were not read to their end, and are not there any more: those that the tables know, and those that came
-/// and went since they were last written, of which only the children tell.
+/// Shards that were not read to their end and no longer exist: those with a stored position, and those that were
+/// created and expired since, which only their children reveal.
 pub(super) fn missing_shards(listed: &[ShardInfo], stored: &StoredShards) -> Vec<(String, PartitionProgress)> {
     let is_listed = |id: &String| listed.iter().any(|shard| shard.id == *id);
     let open = stored.iter().filter(|(id, reached)| !is_listed(id) && reached.next != Position::END);
@@ -75,8 +74,8 @@ pub(super) fn missing_shards(listed: &[ShardInfo], stored: &StoredShards) -> Vec
     gone
 }
 
-/// Parents that nobody knows of shards that were not there before. Those of a stream's first shards are nobody's: they
-/// had expired before it was first read.
+/// Unknown parents of new shards. Parents of the stream's first shards do not count, because they had expired before
+/// the stream was first read.
 pub(super) fn unknown_parents<'a>(
     born_since: impl Iterator<Item = &'a ShardInfo>,
     is_known: impl Fn(&String) -> bool,
@@ -106,18 +105,18 @@ mod tests {
     }
 
     #[test]
-    fn shards_of_an_unknown_stream_begin_where_the_start_says() {
+    fn shards_of_new_stream_start_at_configured_start() {
         let (listed, none) = ([shard("b", &["a"])], StoredShards::new());
         let fresh = |start| start_of_shard(&listed[0], &listed, &none, start, 50);
         let hint = ResumeHint::CaughtUpMs(50);
         let at = |fingerprint| ShardStart::Fresh(PartitionProgress { fingerprint, hint, ..PartitionProgress::NONE });
         assert_eq!(fresh(KinesisStart::TrimHorizon), at(0));
         assert_eq!(fresh(KinesisStart::Latest), at(50));
-        assert!(missing_shards(&listed, &none).is_empty(), "parents that had expired before are nobody's");
+        assert!(missing_shards(&listed, &none).is_empty(), "parents that had expired before do not count");
     }
 
     #[test]
-    fn shards_born_later_begin_at_their_oldest_record_and_know_how_old_that_can_be() {
+    fn new_shard_starts_at_oldest_record_with_earliest_creation_time() {
         let known = stored(&[("a", Position::END, 7), ("b", 5.into(), 9)]);
         let listed = [shard("b", &["a"]), shard("c", &["a", "b"]), shard("d", &["c"])];
         let begin = |at: usize| start_of_shard(&listed[at], &listed, &known, KinesisStart::Latest, 50);
@@ -128,9 +127,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_read_to_its_end_and_is_gone_is_named() {
+    fn missing_shard_that_was_not_read_to_its_end_is_reported() {
         let known = stored(&[("a", Position::END, 7), ("b", 5.into(), 9), ("c", 6.into(), 9)]);
-        // `d` came and went since; only its child tells.
+        // `d` was created and expired since. Only its child reveals it.
         let listed = [shard("c", &["a"]), shard("e", &["c", "d"])];
         assert_eq!(
             missing_shards(&listed, &known),

@@ -1,13 +1,13 @@
-//! Random histories of a stream and its reader, without a server: puts, splits, merges, trimming, faults, crashes.
+//! Simulates random histories of a stream and its reader: puts, splits, merges, trimming, failures, crashes.
 //!
-//! The service is a model of Amazon's (it does what no local server does: it trims); tree, cursor and beginnings are the
-//! real ones, in the order in which `stream` and `shard` call them. What was handed over becomes durable in prefixes,
-//! as commits have it, and a crash takes back the rest. Records are polled or pushed, in turns; what is pushed may wait on
-//! its way while time passes.
+//! The service is a model of Kinesis that also trims, which no local server does. Shard graph, cursor and shard starts
+//! are the real ones, called in the order of `stream_reader` and `shard_reader`. Deliveries become durable in prefixes,
+//! like commits, and a crash discards the rest. Records are polled or pushed in turns. Pushed records may be delayed.
 //!
-//! In every history: what is durable is each record once, parents before children; a record that is missing was named
-//! by a gap before anything behind it was taken. Only what a stream held when it was first opened may expire unnamed
-//! before the first record of its shard is read: `trim_horizon` is the oldest record that there is, whichever that is.
+//! In every history each record is durable exactly once, and parents before children. A missing record was reported as
+//! a gap before any later record was read. Only records that the stream held when it was first opened may expire
+//! unreported before the first record of their shard is read, because `trim_horizon` means the oldest record that still
+//! exists.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -22,10 +22,10 @@ const HISTORIES: u64 = 100_000;
 const STEPS: u64 = 40;
 const HOUR: u64 = 3_600_000;
 const RETENTION: u64 = 24 * HOUR;
-/// How long the service pushes to one subscription.
+/// Duration of a subscription.
 const SUBSCRIBED_MS: u64 = 5 * 60_000;
 
-/// splitmix64.
+/// The splitmix64 generator.
 struct SimulationRng(u64);
 
 impl SimulationRng {
@@ -38,18 +38,18 @@ impl SimulationRng {
     }
 }
 
-/// The service.
+/// The simulated service.
 struct SimulatedService {
     now_ms: u64,
     shards: Vec<SimulatedShard>,
     number: u64,
-    /// Every record that ever was, with its shard and when it arrived.
+    /// All records ever put, with shard and arrival time.
     every: BTreeMap<Position, (String, u64)>,
 }
 
 struct SimulatedShard {
     shard: ShardInfo,
-    /// Those that were trimmed are gone.
+    /// Records that were not trimmed.
     records: Vec<(Position, KinesisRecord)>,
     closed_ms: Option<u64>,
 }
@@ -78,7 +78,7 @@ impl SimulatedService {
         let at = open[rng.pick_below(open.len() as u64) as usize];
         self.number += 1 + rng.pick_below(3);
         let record = KinesisRecord {
-            // Wider than 64 bits, as Amazon's are.
+            // Wider than 64 bits, like those of Kinesis.
             sequence_number: format!("4959033827149025660855{:020}", self.number),
             arrived_ms: i64::try_from(self.now_ms).ok(),
             partition_key: "k".to_owned(),
@@ -127,7 +127,7 @@ impl SimulatedService {
         self.shards.iter().find(|shard_state| shard_state.shard.id == id).expect("a shard that was listed")
     }
 
-    /// The index of the first record of an iterator, as a place that trimming does not move.
+    /// The position of an iterator's first record, which trimming does not change.
     fn shard_iterator(&self, id: &str, begin: &IteratorStart) -> Position {
         let records = &self.shard(id).records;
         match begin {
@@ -141,7 +141,7 @@ impl SimulatedService {
         }
     }
 
-    /// An answer, and where the next iterator begins.
+    /// A batch, and where the next iterator starts.
     fn read(&self, id: &str, from: Position, limit: usize) -> (ShardBatch, Position) {
         let shard_state = self.shard(id);
         let rest = &shard_state.records[shard_state.records.partition_point(|(position, _)| *position < from)..];
@@ -160,10 +160,10 @@ impl SimulatedService {
     }
 }
 
-/// What was handed over, in its order.
+/// Deliveries in order.
 #[derive(Clone)]
 enum DeliveredEvent {
-    /// All of them in one commit.
+    /// New shards, all in one commit.
     Begun(Vec<(String, PartitionProgress)>),
     Taken {
         shard: String,
@@ -172,30 +172,30 @@ enum DeliveredEvent {
     },
 }
 
-/// A reader's life.
+/// One run of a reader.
 #[derive(Default)]
 struct SimulatedReader {
     graph: ShardGraph,
     cursors: BTreeMap<String, ShardCursor>,
     iterators: BTreeMap<String, Position>,
     subscriptions: BTreeMap<String, SimulatedSubscription>,
-    /// Whether records are pushed, most of the time.
+    /// Whether records are pushed most of the time.
     is_pushed: bool,
     waiting: BTreeSet<String>,
     handed: Vec<DeliveredEvent>,
     listed_ms: u64,
 }
 
-/// What a shard's records are pushed to.
+/// A simulated subscription of one shard.
 struct SimulatedSubscription {
-    asked_ms: u64,
-    /// Where the service stands.
+    requested_ms: u64,
+    /// The position of the next event.
     from: Position,
-    /// Events that it has sent, and that were not taken.
+    /// Events that were sent but not received.
     way: VecDeque<ShardBatch>,
 }
 
-/// What is durable.
+/// The durable state.
 #[derive(Default)]
 struct SimulatedTables {
     stored: StoredShards,
@@ -267,7 +267,7 @@ impl SimulatedReader {
         Ok(())
     }
 
-    /// Reads some of one shard that may be read.
+    /// Reads some records of one shard that can be read.
     fn read(
         &mut self,
         service: &SimulatedService,
@@ -282,7 +282,7 @@ impl SimulatedReader {
         if self.is_pushed == is_as_ever { self.read_pushed(&id, service, rng) } else { self.poll(&id, service, rng) }
     }
 
-    /// Asks for records.
+    /// Polls for records.
     fn poll(&mut self, id: &str, service: &SimulatedService, rng: &mut SimulationRng) -> Result<(), ContinuityError> {
         self.subscriptions.remove(id);
         let cursor = self.cursors.get_mut(id).expect("a shard that is read has a cursor");
@@ -298,7 +298,7 @@ impl SimulatedReader {
         self.deliver_batch(id, &answer, service.now_ms, service)
     }
 
-    /// Takes one event of those that were pushed, or subscribes if there is none.
+    /// Receives one pushed event, or subscribes if there is none.
     fn read_pushed(
         &mut self,
         id: &str,
@@ -312,11 +312,11 @@ impl SimulatedReader {
         }
         let subscribe = || {
             let from = service.shard_iterator(id, &cursor.iterator_start());
-            SimulatedSubscription { asked_ms: service.now_ms, from, way: VecDeque::new() }
+            SimulatedSubscription { requested_ms: service.now_ms, from, way: VecDeque::new() }
         };
         let subscription = self.subscriptions.entry(id.to_owned()).or_insert_with(subscribe);
         for _ in 0..=rng.pick_below(4) {
-            if service.now_ms - subscription.asked_ms < SUBSCRIBED_MS {
+            if service.now_ms - subscription.requested_ms < SUBSCRIBED_MS {
                 let (event, next) = service.read(id, subscription.from, 1 + rng.pick_below(3) as usize);
                 subscription.from = next;
                 subscription.way.push_back(event);
@@ -324,8 +324,8 @@ impl SimulatedReader {
         }
         match subscription.way.pop_front() {
             Some(event) => {
-                let asked_ms = subscription.asked_ms;
-                self.deliver_batch(id, &event, asked_ms, service)
+                let requested_ms = subscription.requested_ms;
+                self.deliver_batch(id, &event, requested_ms, service)
             }
             None => {
                 self.subscriptions.remove(id);
@@ -334,22 +334,22 @@ impl SimulatedReader {
         }
     }
 
-    /// Hands an answer over.
+    /// Delivers a batch.
     fn deliver_batch(
         &mut self,
         id: &str,
         answer: &ShardBatch,
-        asked_ms: u64,
+        requested_ms: u64,
         service: &SimulatedService,
     ) -> Result<(), ContinuityError> {
         let cursor = self.cursors.get_mut(id).expect("a shard that is read has a cursor");
-        let CheckedBatch { old, positions } = cursor.check_batch(answer, asked_ms, RETENTION)?;
+        let CheckedBatch { old, positions } = cursor.check_batch(answer, requested_ms, RETENTION)?;
         let mut taken = Vec::new();
         for (record, position) in answer.records.iter().zip(positions).skip(old) {
             cursor.advance(position, record);
             taken.push(position);
         }
-        cursor.note_caught_up(answer, asked_ms);
+        cursor.note_caught_up(answer, requested_ms);
         let (fingerprint, hint) = cursor.stored_state();
         let is_over = answer.next.is_none();
         let next_position = if is_over { Position::END } else { cursor.next_position() };
@@ -363,7 +363,7 @@ impl SimulatedReader {
     }
 }
 
-/// One history: whether it ended with a gap.
+/// Runs one history. Returns whether it ended with a gap.
 fn run_history(seed: u64) -> bool {
     let mut rng = SimulationRng(seed);
     let mut service = SimulatedService::new();
@@ -371,7 +371,7 @@ fn run_history(seed: u64) -> bool {
     let mut opened_ms = service.now_ms;
     let mut reader =
         SimulatedReader::start(&service, &tables, KinesisStart::TrimHorizon).expect("nothing was read yet");
-    // Most histories are quick; in some, records expire.
+    // Most histories are fast; in slow ones records expire.
     let is_slow = rng.pick_below(4) == 0;
     let is_pushed = rng.pick_below(2) == 0;
     reader.is_pushed = is_pushed;
@@ -412,18 +412,18 @@ fn run_history(seed: u64) -> bool {
                 assert_consistent(seed, &service, &tables);
                 return true;
             }
-            Err(breach) => panic!("history {seed}: {breach:?}"),
+            Err(error) => panic!("history {seed}: {error:?}"),
         }
     }
-    // To the end, without disturbance.
+    // Continues to the end without failures.
     for _ in 0..1_000 {
         tables.commit(reader.handed.drain(..));
         if tables.rows.len() == service.every.len() && reader.waiting.is_empty() && rng.pick_below(50) == 0 {
             break;
         }
         let looked = if rng.pick_below(20) == 0 { reader.refresh_shards(&service) } else { Ok(()) };
-        if let Err(breach) = looked.and_then(|()| reader.read(&service, &tables, &mut rng)) {
-            assert!(is_slow && matches!(breach, ContinuityError::Gap { .. }), "history {seed}: {breach:?}");
+        if let Err(error) = looked.and_then(|()| reader.read(&service, &tables, &mut rng)) {
+            assert!(is_slow && matches!(error, ContinuityError::Gap { .. }), "history {seed}: {error:?}");
             return true;
         }
     }
@@ -441,7 +441,7 @@ fn run_history(seed: u64) -> bool {
     false
 }
 
-/// Each row once and in its place, children after their parents' ends.
+/// Checks that each record is durable once and in order, and children after their parents' ends.
 fn assert_consistent(seed: u64, service: &SimulatedService, tables: &SimulatedTables) {
     let mut last: BTreeMap<&str, Position> = BTreeMap::new();
     for (shard, position) in &tables.rows {
@@ -462,8 +462,8 @@ fn assert_consistent(seed: u64, service: &SimulatedService, tables: &SimulatedTa
 }
 
 #[test]
-fn in_every_history_each_record_is_taken_once_and_what_is_lost_is_named() {
+fn every_record_is_delivered_once_or_reported_as_lost() {
     let gaps = (0..HISTORIES).filter(|seed| run_history(*seed)).count();
-    // Else nothing was proved of them.
+    // Otherwise gaps would not have been tested.
     assert!(gaps > 100, "{gaps} histories had gaps");
 }

@@ -10,11 +10,11 @@
 //!
 //! Guarantees, whenever the process dies:
 //!
-//! 1. A shard's beginning is durable before anything of it is read, and the beginnings of a shard's children before its
-//!    end is, or in the same commit: at a shard's end the stream is listed once more before the end is handed over.
-//! 2. A child's first record is handed over after its parents' ends. Commits cover whole prefixes of what was handed
-//!    over, so a child's progress is durable only in or after the commit that ends its parents.
-//! 3. A shard that has ended is stored as ended (`Position::END`), and never read again.
+//! 1. A shard's start is durable before any of its records is read. The starts of its children are durable before its
+//! end, or in the same commit: at a shard's end the stream is listed again before the end is delivered.
+//! 2. A child's first record is delivered after its parents' ends. Commits cover prefixes of the deliveries, so a
+//! child's progress is durable only in or after the commit that ends its parents.
+//! 3. A shard that has ended is stored as ended (`Position::END`) and never read again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,24 +44,24 @@ use pinflow_connect::source::{Partition, SourceError, SourceEvent};
 use pinflow_core::backoff::Backoff;
 use pinflow_core::position::{PartitionId, PartitionProgress, Position};
 
-/// How long Kinesis may be out of reach at the start. Later it may be for ever.
+/// How long Kinesis may be unreachable at startup. Later there is no limit.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bounds of the wait before a call is made again.
+/// Bounds of the pause before a call is retried.
 const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// A stream that is gone, or is another, must be seen so this often in a row.
+/// Consecutive checks that must find a stream deleted or re-created before the run ends.
 const MAX_CONSECUTIVE_FAILURES: u32 = 3;
 
-/// What is to be read, and how.
+/// What to read of a stream, and how.
 pub(super) struct StreamPlan {
     pub(super) stream: Arc<str>,
     pub(super) carries: StreamHint,
-    /// What partition keys say of a record's stream, where they say it.
+    /// The partition keys that route records, if the stream is shared.
     pub(super) routes: Option<Arc<PartitionKeys>>,
     pub(super) start: KinesisStart,
     pub(super) watch: Duration,
 }
 
-/// A stream being read.
+/// The reader of one stream.
 pub(super) struct StreamReader {
     common: KinesisContext,
     plan: StreamPlan,
@@ -70,11 +70,11 @@ pub(super) struct StreamReader {
     fan_out: Arc<StreamFanOut>,
     graph: ShardGraph,
     backlog: StreamBacklog,
-    /// Whether it was reported that everything is read that was there at the start.
+    /// Whether the end of the backlog was reported.
     is_backlog_reported: bool,
-    /// Shards that are not read yet, by their names.
+    /// Shards that are not read yet, by shard id.
     waiting: BTreeMap<String, ShardBuffer>,
-    /// When the stream was last listed: a shard that was not there then holds nothing older.
+    /// Time of the last listing. A shard that was not listed then holds no older records.
     listed_ms: u64,
     looked: Instant,
     retry_log: KinesisRetryLog,
@@ -82,19 +82,19 @@ pub(super) struct StreamReader {
 }
 
 impl StreamReader {
-    /// Finds the stream, proves that it is the one that was read, and begins.
+    /// Finds the stream, verifies that it is the one that was read, and starts its shards.
     pub(super) async fn open(common: KinesisContext, plan: StreamPlan) -> Result<StreamReader, ReaderExit> {
         let name = plan.stream.to_string();
         let summary = retry_until_timeout(&name, || common.api.describe_summary(&name)).await;
         let known =
             common.context.stored_with_prefix("kinesis/").any(|(key, _)| split_key(key).is_some_and(|at| at.0 == name));
-        let summary = summary.map_err(|fault| match fault.kind {
+        let summary = summary.map_err(|error| match error.kind {
             KinesisErrorKind::Missing if known => errors::deleted_error(&name),
             KinesisErrorKind::Missing => SourceError::Unusable(format!(
-                "stream {name} is not there. Create it (`pinflow streams create`), or correct its name, the region, or the \
+                "stream {name} does not exist. Create it (`pinflow streams create`), or correct its name, the region or the \
                  endpoint"
             )),
-            _ => SourceError::Unusable(format!("describe stream {name}: {fault}{}", fault.hint())),
+            _ => SourceError::Unusable(format!("describe stream {name}: {error}{}", error.hint())),
         })?;
         let mut stream = StreamReader {
             retention_ms: Arc::new(AtomicU64::new(summary.retention_ms)),
@@ -117,15 +117,15 @@ impl StreamReader {
         Ok(stream)
     }
 
-    /// Looks for the consumer to which records are to be pushed, and registers it if it is not there.
+    /// Finds the enhanced fan-out consumer, and registers it if it does not exist.
     async fn register_consumer(&self) {
         let Some(name) = self.common.consumer.as_deref().filter(|_| self.fan_out.is_open()) else { return };
         match self.common.api.find_or_register_consumer(&self.summary.arn, name).await {
             Ok(consumer) => self.fan_out.set_consumer(consumer),
-            // It takes some seconds to be made.
-            Err(fault) => self
+            // Registration takes some seconds.
+            Err(error) => self
                 .fan_out
-                .note_rejected(&fault, !matches!(fault.kind, KinesisErrorKind::InUse | KinesisErrorKind::Broken)),
+                .note_rejected(&error, !matches!(error.kind, KinesisErrorKind::InUse | KinesisErrorKind::Broken)),
         }
     }
 
@@ -133,7 +133,7 @@ impl StreamReader {
         stream_key_prefix(&self.summary)
     }
 
-    /// Refuses a stream whose rows would carry the same names as those of another that the tables know.
+    /// Rejects a stream whose rows would have the same `_source` as those of another stream in the tables.
     fn check_same_stream(&self) -> Result<(), SourceError> {
         let prefix = self.key_prefix();
         let of_name = |key: &str| {
@@ -147,41 +147,41 @@ impl StreamReader {
         }
     }
 
-    /// Takes up the shards that are there at the start.
+    /// Starts the shards that exist at the start.
     async fn start_listed_shards(&mut self) -> Result<(), ReaderExit> {
         let name = Arc::clone(&self.plan.stream);
-        let asked_ms = now_ms();
+        let requested_ms = now_ms();
         let listed = retry_until_timeout(&name, || self.common.api.list_shards(&name)).await;
-        let listed = listed.map_err(|fault| {
-            SourceError::Unusable(format!("list the shards of stream {name}: {fault}{}", fault.hint()))
+        let listed = listed.map_err(|error| {
+            SourceError::Unusable(format!("list the shards of stream {name}: {error}{}", error.hint()))
         })?;
         self.fan_out.note_listed(&listed);
         let start = self.resolve_start();
         let prefix = self.key_prefix();
         let stored = self.common.context.stored_with_prefix(&prefix);
         let stored: StoredShards = stored.map(|(key, reached)| (key[prefix.len()..].to_owned(), reached)).collect();
-        let mut begun = Vec::new();
+        let mut discovered = Vec::new();
         for shard in &listed {
-            let beginning = start_of_shard(shard, &listed, &stored, start, asked_ms);
+            let beginning = start_of_shard(shard, &listed, &stored, start, requested_ms);
             self.graph.add(shard, beginning == ShardStart::Ended);
             match beginning {
                 ShardStart::Ended => {}
                 ShardStart::Resumed(reached) => self.resume_shard(shard, reached).await?,
-                ShardStart::Fresh(at) => begun.push(self.add_new_shard(shard, at)),
+                ShardStart::Fresh(at) => discovered.push(self.add_new_shard(shard, at)),
             }
         }
         for (shard, reached) in shard_start::missing_shards(&listed, &stored) {
             self.handle_missing_shard(&shard, reached).await?;
         }
-        if !begun.is_empty() {
-            self.common.context.send_async(SourceEvent::Discovered(begun)).await?;
+        if !discovered.is_empty() {
+            self.common.context.send_async(SourceEvent::Discovered(discovered)).await?;
         }
-        self.listed_ms = asked_ms;
+        self.listed_ms = requested_ms;
         Ok(())
     }
 
-    /// Where shards begin that the tables do not know. `latest` is now by the service's clock: by a clock that is ahead,
-    /// records would be passed over that have not even been put.
+    /// The configured start. `latest` is the current time by the service's clock: with a local clock that is ahead,
+    /// records put in between would be skipped.
     fn resolve_start(&self) -> KinesisStart {
         let (service_ms, ahead_ms) = self.common.api.service_time();
         match self.plan.start {
@@ -189,7 +189,11 @@ impl StreamReader {
                 if ahead_ms > 0 {
                     let seconds = ahead_ms as f64 / 1e3;
                     let stream = &*self.plan.stream;
-                    tracing::warn!(stream, seconds, "this machine's clock is ahead of Kinesis; starting by its clock");
+                    tracing::warn!(
+                        stream,
+                        seconds,
+                        "this machine's clock is ahead of Kinesis; using the clock of Kinesis for the start"
+                    );
                 }
                 let moment = i64::try_from(service_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
                 moment.map_or(KinesisStart::Latest, KinesisStart::At)
@@ -224,7 +228,7 @@ impl StreamReader {
         (format!("kinesis/{}/{shard}", self.plan.stream), format!("{}{shard}", self.key_prefix()))
     }
 
-    /// A shard that was not read to its end is not there any more.
+    /// Handles a shard that no longer exists but was not read to its end.
     async fn handle_missing_shard(&self, shard: &str, reached: PartitionProgress) -> Result<(), ReaderExit> {
         let (name, key) = self.shard_names(shard);
         let (from, to) = (reached.next, Position::END);
@@ -245,18 +249,19 @@ impl StreamReader {
         let mut readers: JoinSet<Result<ShardEnd, ReaderExit>> = JoinSet::new();
         let mut frontier = self.common.context.durable_frontier().subscribe();
         loop {
-            // Before the frontier is looked at, so that an advance in between ends the wait below.
+            // Before the frontier is read, so that an advance in between ends the wait below.
             frontier.mark_unchanged();
             self.start_ready(&mut readers);
             self.report_backlog().await?;
-            // Shards that are not ready now follow one that was open when the run began: what they hold came later.
+            // Shards that are not ready now follow one that was open when the run began, so their records are not part
+            // of the backlog.
             if self.common.context.stops_when_caught_up() && readers.is_empty() && !self.waits_for_durable() {
                 return Ok(());
             }
             let rest = self.plan.watch.saturating_sub(self.looked.elapsed());
             tokio::select! {
                 Some(ended) = readers.join_next() => match joined_result(ended)? {
-                    // Its children are known before it counts as read.
+                    // Its children are added before it counts as read.
                     ShardEnd::Shard(buffer, _backlog) => self.end_shard(*buffer).await?,
                     ShardEnd::CaughtUp => {}
                 },
@@ -270,7 +275,7 @@ impl StreamReader {
         }
     }
 
-    /// Reports once that everything is read that was there at the start, if this is the last stream of which that is so.
+    /// Reports the end of the backlog once, if this is the last stream to read its own.
     async fn report_backlog(&mut self) -> Result<(), ReaderExit> {
         if self.is_backlog_reported || !self.backlog.is_read() || self.waits_for_durable() {
             return Ok(());
@@ -282,7 +287,7 @@ impl StreamReader {
         Ok(())
     }
 
-    /// Whether a shard could be read as soon as its beginning is durable.
+    /// Whether a shard waits only for its start to become durable.
     fn waits_for_durable(&self) -> bool {
         self.graph.ready_shards().iter().any(|shard| self.waiting.contains_key(shard))
     }
@@ -309,7 +314,7 @@ impl StreamReader {
         }
     }
 
-    /// A shard has no more: its children are taken up, then its end is handed over.
+    /// Ends a shard: adds its children, then delivers its end.
     async fn end_shard(&mut self, mut buffer: ShardBuffer) -> Result<(), ReaderExit> {
         let mut backoff = Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1);
         while !self.refresh_shards().await? {
@@ -322,27 +327,26 @@ impl StreamReader {
         Ok(())
     }
 
-    /// Looks at the stream: whether it is the same, how long it keeps records, which shards are new. `false`: it could
-    /// not be looked at.
+    /// Lists the shards, and checks that the stream is the same. Returns `false` if the stream could not be listed.
     async fn refresh_shards(&mut self) -> Result<bool, ReaderExit> {
         self.looked = Instant::now();
         let name = Arc::clone(&self.plan.stream);
-        let asked_ms = now_ms();
+        let requested_ms = now_ms();
         let seen = async {
             let summary = self.common.api.describe_summary(&name).await?;
             Ok::<_, KinesisError>((summary, self.common.api.list_shards(&name).await?))
         };
         let (summary, listed) = match seen.await {
             Ok(seen) => seen,
-            Err(fault) => {
-                self.consecutive_failures = if fault.is_retryable() { 0 } else { self.consecutive_failures + 1 };
-                if self.consecutive_failures >= MAX_CONSECUTIVE_FAILURES || fault.kind == KinesisErrorKind::Denied {
-                    return Err(ReaderExit::Failed(match fault.kind {
+            Err(error) => {
+                self.consecutive_failures = if error.is_retryable() { 0 } else { self.consecutive_failures + 1 };
+                if self.consecutive_failures >= MAX_CONSECUTIVE_FAILURES || error.kind == KinesisErrorKind::Denied {
+                    return Err(ReaderExit::Failed(match error.kind {
                         KinesisErrorKind::Missing => errors::deleted_error(&name),
-                        _ => errors::call_error(&format!("kinesis/{name}"), &fault),
+                        _ => errors::call_error(&format!("kinesis/{name}"), &error),
                     }));
                 }
-                self.retry_log.log_failure(&format!("kinesis/{name}"), &fault);
+                self.retry_log.log_failure(&format!("kinesis/{name}"), &error);
                 return Ok(false);
             }
         };
@@ -360,13 +364,13 @@ impl StreamReader {
         self.fan_out.note_listed(&listed);
         self.register_consumer().await;
         self.add_shards(&listed).await?;
-        self.listed_ms = asked_ms;
+        self.listed_ms = requested_ms;
         Ok(true)
     }
 
-    /// Begins shards that were not there before.
+    /// Adds new shards.
     async fn add_shards(&mut self, listed: &[ShardInfo]) -> Result<(), ReaderExit> {
-        let mut begun = Vec::new();
+        let mut discovered = Vec::new();
         let new = listed.iter().filter(|shard| !self.graph.contains(&shard.id));
         let is_known = |id: &String| self.graph.contains(id) || listed.iter().any(|shard| shard.id == *id);
         for (shard, reached) in shard_start::unknown_parents(new, is_known) {
@@ -374,25 +378,25 @@ impl StreamReader {
         }
         for shard in listed {
             if self.graph.add(shard, false) {
-                // It holds nothing that arrived before the stream was last listed without it.
-                begun.push(self.add_new_shard(shard, shard_start::oldest_record(self.listed_ms)));
+                // It holds no record that arrived before the last listing, which did not contain it.
+                discovered.push(self.add_new_shard(shard, shard_start::oldest_record(self.listed_ms)));
             }
         }
-        if !begun.is_empty() {
-            tracing::info!(stream = &*self.plan.stream, shards = begun.len(), "a stream has more shards");
-            self.common.context.send_async(SourceEvent::Discovered(begun)).await?;
+        if !discovered.is_empty() {
+            tracing::info!(stream = &*self.plan.stream, shards = discovered.len(), "shards were added to a stream");
+            self.common.context.send_async(SourceEvent::Discovered(discovered)).await?;
         }
         Ok(())
     }
 }
 
-/// What the positions of a stream's shards are stored under: the stream's ARN, and when it was created, for a stream may
-/// be another one's namesake.
+/// The key prefix of the positions of a stream's shards: the stream's ARN and creation time, because a re-created
+/// stream can have the same name.
 fn stream_key_prefix(summary: &StreamSummary) -> String {
     format!("kinesis/{}/{}/", summary.arn, summary.created_ms)
 }
 
-/// The stream's name in the key of a position, and all of it that says which stream it is.
+/// The stream name in the key of a position, and the part of the key that identifies the stream.
 fn split_key(key: &str) -> Option<(&str, &str)> {
     // kinesis/arn:aws:kinesis:REGION:ACCOUNT:stream/NAME/CREATED/SHARD
     let (stream, _shard) = key.rsplit_once('/')?;
@@ -400,7 +404,7 @@ fn split_key(key: &str) -> Option<(&str, &str)> {
     Some((name, stream))
 }
 
-/// Asks until there is an answer, or patience ends.
+/// Retries a call until it succeeds or [`STARTUP_TIMEOUT`] has passed.
 async fn retry_until_timeout<T, A>(name: &str, ask: impl Fn() -> A) -> Result<T, KinesisError>
 where
     A: Future<Output = Result<T, KinesisError>>,
@@ -409,15 +413,15 @@ where
     let mut backoff = Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1);
     loop {
         match ask().await {
-            Ok(answer) => return Ok(answer),
-            Err(fault) if !fault.is_retryable() || Instant::now() >= deadline => return Err(fault),
-            Err(fault) => tracing::debug!("stream {name}: {fault}"),
+            Ok(value) => return Ok(value),
+            Err(error) if !error.is_retryable() || Instant::now() >= deadline => return Err(error),
+            Err(error) => tracing::debug!("stream {name}: {error}"),
         }
         sleep(backoff.next_wait()).await;
     }
 }
 
-/// What a reader came to; its panic is passed on.
+/// The result of a reader task. A panic is propagated.
 fn joined_result(ended: Result<Result<ShardEnd, ReaderExit>, JoinError>) -> Result<ShardEnd, ReaderExit> {
     match ended {
         Ok(ended) => ended,
@@ -431,7 +435,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_says_which_stream_it_is_of() {
+    fn position_key_identifies_stream() {
         let summary = StreamSummary {
             arn: "arn:aws:kinesis:eu-west-1:123456789012:stream/posts.pin".to_owned(),
             created_ms: 1_700_000_000_000,

@@ -16,77 +16,77 @@ use super::shard_reader::ShardReader;
 use crate::{KinesisError, ShardBatch, ShardSubscription};
 pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
 
-/// Kinesis ends a subscription after five minutes. One that lasts longer is dead, and nobody has told us.
+/// Kinesis ends a subscription after five minutes. One that lasts longer is dead without an error.
 const MAX_SUBSCRIPTION_TIME: Duration = Duration::from_secs(330);
-/// While nothing is pushed for this long, it is looked whether anything will be; and while a shard is polled, whether it
-/// may be subscribed to.
+/// Interval at which an idle subscription checks whether it is still useful, and at which a polled shard checks whether
+/// it can be subscribed to.
 const SUBSCRIBE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl ShardReader {
-    /// Takes what is pushed, for as long as the shard can be subscribed to; whether it has ended.
+    /// Reads pushed records while the shard can be subscribed to. Returns whether the shard has ended.
     pub(super) async fn read_subscribed(&mut self) -> Result<bool, ReaderExit> {
         while let Some(consumer) = self.fan_out.consumer_for(&self.buffer.shard)
             && self.subscriptions.is_due(Instant::now())
         {
-            let (begin, asked_ms) = (self.buffer.cursor.iterator_start(), now_ms());
+            let (begin, requested_ms) = (self.buffer.cursor.iterator_start(), now_ms());
             self.iterator = None;
             match self.common.api.subscribe(&consumer, &self.buffer.shard, &begin).await {
                 Ok(subscription) => {
-                    if self.read_subscription(subscription, asked_ms).await? {
+                    if self.read_subscription(subscription, requested_ms).await? {
                         return Ok(true);
                     }
                 }
-                Err(fault) => self.subscriptions.note_rejected(&self.fan_out, &fault, Instant::now()),
+                Err(error) => self.subscriptions.note_rejected(&self.fan_out, &error, Instant::now()),
             }
         }
         Ok(false)
     }
 
-    /// How long to poll before it is looked again whether the shard can be subscribed to.
+    /// How long to poll before checking again whether the shard can be subscribed to.
     pub(super) fn subscribe_check_interval(&self) -> Duration {
         if self.fan_out.may_push(&self.buffer.shard) { SUBSCRIBE_CHECK_INTERVAL } else { Duration::MAX }
     }
 
-    /// Takes what one subscription brings; whether the shard has ended.
+    /// Reads the records of one subscription. Returns whether the shard has ended.
     async fn read_subscription(
         &mut self,
         mut subscription: ShardSubscription,
-        asked_ms: u64,
+        requested_ms: u64,
     ) -> Result<bool, ReaderExit> {
-        let begun = Instant::now();
-        while begun.elapsed() < MAX_SUBSCRIPTION_TIME && !self.buffer.cursor.is_stale(now_ms(), self.retention_ms()) {
-            let answer = match self.next_event(&mut subscription, begun).await {
-                Ok(Some(answer)) => answer,
+        let started = Instant::now();
+        while started.elapsed() < MAX_SUBSCRIPTION_TIME && !self.buffer.cursor.is_stale(now_ms(), self.retention_ms()) {
+            let batch = match self.next_event(&mut subscription, started).await {
+                Ok(Some(batch)) => batch,
                 Ok(None) => break,
-                Err(fault) => {
-                    self.subscriptions.note_rejected(&self.fan_out, &fault, Instant::now());
+                Err(error) => {
+                    self.subscriptions.note_rejected(&self.fan_out, &error, Instant::now());
                     return Ok(false);
                 }
             };
-            self.note_success(&answer);
-            let is_ended = self.deliver_batch(answer, asked_ms).await?;
-            // What stands there now leads to no iterator.
+            self.note_success(&batch);
+            let is_ended = self.deliver_batch(batch, requested_ms).await?;
+            // The polling iterator is out of date.
             self.iterator = None;
             if is_ended {
                 return Ok(true);
             }
         }
-        self.subscriptions.note_ended(&self.fan_out, begun, Instant::now());
+        self.subscriptions.note_ended(&self.fan_out, started, Instant::now());
         Ok(false)
     }
 
-    /// The next event; `None` if the subscription is over, or nothing more is to be hoped of it.
+    /// The next event; `None` if the subscription has ended or is no longer useful.
     async fn next_event(
         &self,
         subscription: &mut ShardSubscription,
-        begun: Instant,
+        started: Instant,
     ) -> Result<Option<ShardBatch>, KinesisError> {
         let mut next = pin!(subscription.next_batch());
         loop {
             tokio::select! {
                 event = &mut next => return event,
                 () = sleep(SUBSCRIBE_CHECK_INTERVAL) => {
-                    if begun.elapsed() >= MAX_SUBSCRIPTION_TIME || self.fan_out.consumer_for(&self.buffer.shard).is_none() {
+                    if started.elapsed() >= MAX_SUBSCRIPTION_TIME || self.fan_out.consumer_for(&self.buffer.shard).is_none() {
                         return Ok(None);
                     }
                 }

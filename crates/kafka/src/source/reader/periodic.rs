@@ -118,7 +118,7 @@ impl KafkaReader {
                 }
                 StallState::Recovered(stalled_for) => tracing::warn!(
                     source = partition.name,
-                    seconds = stood.as_secs(),
+                    seconds = stalled_for.as_secs(),
                     "a partition was stalled although it had records; it was assigned again, and reading continues"
                 ),
             }
