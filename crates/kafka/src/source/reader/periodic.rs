@@ -76,7 +76,7 @@ impl KafkaReader {
                         waiting = end.high - partition.next,
                         hint =
                             "if its producer is gone, the broker aborts it after the producer's transaction.timeout.ms",
-                        "a partition open_transaction_wait for an open transaction"
+                        "a partition waits for an open transaction"
                     );
                 }
                 _ => {}
