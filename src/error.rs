@@ -50,7 +50,7 @@ pub enum CommandError {
     Check(#[from] CheckError),
     /// `pinflow table` failed.
     #[error(transparent)]
-    Table(#[from] TableError),
+    Table(Box<TableError>),
     /// `pinflow query` failed.
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -65,6 +65,13 @@ pub enum CommandError {
     Streams(#[from] StreamsCommandError),
 }
 
+// Boxed: by far the largest of these errors.
+impl From<TableError> for CommandError {
+    fn from(error: TableError) -> CommandError {
+        CommandError::Table(Box::new(error))
+    }
+}
+
 impl CommandError {
     /// The error of the command, if it has an exit code or a hint of its own.
     fn of_command(&self) -> Option<&dyn UserError> {
@@ -74,7 +81,7 @@ impl CommandError {
             CommandError::Run(error) => error,
             CommandError::Gateway(error) => error,
             CommandError::Check(error) => error,
-            CommandError::Table(error) => error,
+            CommandError::Table(error) => &**error,
             CommandError::Query(error) => error,
             CommandError::Emit(error) => error,
             CommandError::Topics(error) => error,
