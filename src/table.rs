@@ -1,4 +1,4 @@
-//! `pinflow table`: what the tables hold, how it came there, and whether it is all there.
+//! `pinflow table`: shows, verifies, repairs and maintains Delta tables.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ use pinflow_delta::{
 use pinflow_storage::{Location, LocationSpec, StorageConnection, StorageError};
 use pinflow_terminal::{sanitize_line, write_error_line};
 
-/// Shows what tables hold.
+/// Shows what tables contain, and verifies, repairs or maintains them.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TableArgs {
     /// The folder with the tables pin, geo, user and rejected, or one of them; or s3://BUCKET/PREFIX
@@ -51,7 +51,7 @@ pub struct TableArgs {
     pub repair: bool,
 }
 
-/// The least that vacuum keeps while something may be writing, hours.
+/// The least retention of a vacuum while pinflow may be writing, hours.
 const MIN_KEEP_HOURS: u32 = 24;
 
 /// What can be done with tables.
@@ -86,13 +86,13 @@ pub enum TableOutputFormat {
     Json,
 }
 
-/// Why it could not be shown.
+/// Why `pinflow table` failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// How the bucket is reached could not be read.
     #[error("read --connection")]
     Config(#[from] ConfigError),
-    /// There is no such place, or it could not be reached.
+    /// The location does not exist, or cannot be reached.
     #[error("reach the tables")]
     Location(#[from] StorageError),
     /// A table could not be read.
@@ -101,16 +101,16 @@ pub enum TableError {
     /// Deletions could not be accepted.
     #[error(transparent)]
     Accept(#[from] AcceptError),
-    /// Printing failed; a closed pipe is for the caller to tell apart.
+    /// Printing failed. The caller handles a closed pipe.
     #[error("print")]
     Print(#[from] io::Error),
-    /// Files that are about to be committed could be removed.
+    /// The retention is so short that files could be removed before their commit.
     #[error(
         "--keep {keep} could remove what a running pinflow has written and not committed; keep 24 hours or more, or stop \
          whatever writes to these tables and add --nothing-writes"
     )]
     Unsafe {
-        /// Hours.
+        /// The retention, hours.
         keep: u32,
     },
 }
@@ -138,38 +138,40 @@ struct TableReport<'a> {
     missing_files: Option<&'a [MissingFile]>,
 }
 
-/// Prints what was asked for; `false` if the check found something wrong.
+/// Runs `pinflow table`. Returns `false` if a check found a problem.
 ///
 /// # Errors
-/// If a table cannot be read, or nothing can be printed.
+/// If a table cannot be read or written, or printing fails.
 pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, TableError> {
-    let place = connect_location(&args).await?;
+    let location = connect_location(&args).await?;
     match args.action {
         None => {}
         Some(TableAction::Optimize) => {
-            return print_optimized(&optimize(&place, CompactionPolicy::ALL).await?, args.format, out);
+            return print_optimized(&optimize(&location, CompactionPolicy::ALL).await?, args.format, out);
         }
         Some(TableAction::Vacuum { keep, nothing_writes: false }) if keep < MIN_KEEP_HOURS => {
             return Err(TableError::Unsafe { keep });
         }
         Some(TableAction::Vacuum { keep, .. }) => {
-            return print_vacuumed(&vacuum(&place, keep).await?, args.format, out);
+            return print_vacuumed(&vacuum(&location, keep).await?, args.format, out);
         }
-        Some(TableAction::AcceptDeletion) => return print_accepted(&accept_deletion(&place).await?, args.format, out),
-        Some(TableAction::Doctor) => return print_findings(&diagnose(&place).await?, args.format, out),
+        Some(TableAction::AcceptDeletion) => {
+            return print_accepted(&accept_deletion(&location).await?, args.format, out);
+        }
+        Some(TableAction::Doctor) => return print_findings(&diagnose(&location).await?, args.format, out),
     }
     let (mut repaired, mut missing) = (None, None);
     if args.repair {
-        repaired = Some(repair(&place).await?);
-        missing = Some(restore_missing_files(&place).await?);
+        repaired = Some(repair(&location).await?);
+        missing = Some(restore_missing_files(&location).await?);
     }
-    let tables = inspect(&place, args.history).await?;
-    // What was moved away may have held rejections, which nobody reads again: say so if it did.
+    let tables = inspect(&location, args.history).await?;
+    // Verify after a repair: rejections of a commit that was moved away may not be read again.
     let has_changed = repaired.as_ref().is_some_and(|repaired| !repaired.is_empty())
         || missing.as_ref().is_some_and(|missing| !missing.is_empty());
     let is_lost = missing.iter().flatten().any(MissingFile::is_lost);
-    // The rows of files that are lost cannot be read to be verified.
-    let verdict = if (args.verify || has_changed) && !is_lost {
+    // With lost files the tables cannot be read, so they cannot be verified.
+    let verified = if (args.verify || has_changed) && !is_lost {
         let columns = if args.deep { ColumnScope::All } else { ColumnScope::Lineage };
         let mut progress = DeepProgress::default();
         Some(verify(tables.clone(), columns, move |read| progress.report(read)).await?)
@@ -178,7 +180,7 @@ pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, 
     };
     match args.format {
         TableOutputFormat::Json => {
-            let (verify, repaired, missing_files) = (verdict.as_ref(), repaired.as_deref(), missing.as_deref());
+            let (verify, repaired, missing_files) = (verified.as_ref(), repaired.as_deref(), missing.as_deref());
             let report = TableReport { tables: &tables, verify, repaired, missing_files };
             serde_json::to_writer_pretty(&mut *out, &report).map_err(io::Error::from)?;
             writeln!(out)?;
@@ -190,18 +192,18 @@ pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, 
             print_contents(&tables, out)?;
             print_positions(&tables, out)?;
             print_history(&tables, out)?;
-            if let Some(verdict) = &verdict {
-                print_verify_report(verdict, out)?;
+            if let Some(verified) = &verified {
+                print_verify_report(verified, out)?;
             }
         }
     }
-    Ok(!is_lost && verdict.is_none_or(|verdict| verdict.is_proved()))
+    Ok(!is_lost && verified.is_none_or(|verified| verified.is_proved()))
 }
 
-/// Between two lines of progress.
+/// Time between two progress lines.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Says on stderr how far a deep check has read.
+/// Prints on stderr how far a deep verification has read.
 #[derive(Default)]
 struct DeepProgress {
     reported: Option<Instant>,
@@ -218,13 +220,13 @@ impl DeepProgress {
     }
 }
 
-/// Where the tables are.
+/// Connects to the location of the tables.
 async fn connect_location(args: &TableArgs) -> Result<Location, TableError> {
     let connection = match &args.connection {
         Some(path) => storage_connection(path)?,
         None => StorageConnection::default(),
     };
-    // A name that is no text is a folder's.
+    // A path that is not UTF-8 can only be a folder.
     let target = match args.path.to_str() {
         Some(text) => {
             LocationSpec::parse(text, Path::new(""), "PATH").map_err(|what| StorageError::Invalid(vec![what]))?
@@ -250,7 +252,7 @@ fn print_optimized(
     match format {
         TableOutputFormat::Json => print_json(&done.iter().copied().collect::<BTreeMap<_, _>>(), out)?,
         TableOutputFormat::Table => {
-            let mut grid = new_grid(&["table", "files", "joined to", "rows in them"], &[1, 2, 3]);
+            let mut grid = new_grid(&["table", "files", "compacted to", "rows in them"], &[1, 2, 3]);
             for (table, CompactionStats { files_before, files_after, rows }) in done {
                 grid.add_row([
                     (*table).to_owned(),
@@ -301,15 +303,15 @@ fn print_accepted(
 }
 
 fn print_findings(
-    symptoms: &[TableFinding],
+    findings: &[TableFinding],
     format: TableOutputFormat,
     out: &mut dyn Write,
 ) -> Result<bool, TableError> {
     match format {
-        TableOutputFormat::Json => print_json(&symptoms, out)?,
+        TableOutputFormat::Json => print_json(&findings, out)?,
         TableOutputFormat::Table => {
             let mut grid = new_grid(&["", "table", ""], &[]);
-            for TableFinding { table, grade, what } in symptoms {
+            for TableFinding { table, grade, what } in findings {
                 let grade = match grade {
                     FindingGrade::Well => "well",
                     FindingGrade::Risk => "RISK",
@@ -320,7 +322,7 @@ fn print_findings(
             print_grid(&mut grid, out)?;
         }
     }
-    Ok(!TableFinding::any_fault(symptoms))
+    Ok(!TableFinding::any_fault(findings))
 }
 
 fn new_grid(header: &[&str], numbers: &[usize]) -> comfy_table::Table {
@@ -334,10 +336,10 @@ fn new_grid(header: &[&str], numbers: &[usize]) -> comfy_table::Table {
     grid
 }
 
-/// Columns that a grid takes where there is no terminal whose width could be asked for.
+/// The width of a grid if the output is not a terminal, in characters.
 const DEFAULT_WIDTH_COLUMNS: u16 = 80;
 
-/// Prints a grid within the width of the terminal, without blanks at the ends of lines.
+/// Prints a grid within the width of the terminal, without trailing spaces.
 fn print_grid(grid: &mut comfy_table::Table, out: &mut dyn Write) -> io::Result<()> {
     grid.set_content_arrangement(ContentArrangement::Dynamic);
     if !grid.is_tty() {
@@ -359,7 +361,7 @@ fn print_repaired(repaired: &[RepairedFile], missing: &[MissingFile], out: &mut 
     writeln!(out)
 }
 
-/// Says what became of a missing data file.
+/// Prints whether the rows of a missing data file were restored.
 fn print_missing_file(missing: &MissingFile, out: &mut dyn Write) -> io::Result<()> {
     let rows = missing.rows.map_or_else(|| "an unknown number of".to_owned(), |rows| rows.to_string());
     let file = sanitize_line(&missing.file.display().to_string());
@@ -428,17 +430,17 @@ fn print_history(tables: &[TableContents], out: &mut dyn Write) -> io::Result<()
     print_grid(&mut grid, out)
 }
 
-/// A time without its fraction of a second.
+/// Cuts the fraction of a second from a time.
 fn to_seconds(time: &str) -> String {
     time.split_once('.').map_or_else(|| time.to_owned(), |(seconds, _)| format!("{seconds}Z"))
 }
 
-fn print_verify_report(verdict: &VerifyReport, out: &mut dyn Write) -> io::Result<()> {
-    let has_deleted = verdict.partitions.iter().any(|partition| partition.deleted > 0);
+fn print_verify_report(verified: &VerifyReport, out: &mut dyn Write) -> io::Result<()> {
+    let has_deleted = verified.partitions.iter().any(|partition| partition.deleted > 0);
     let mut header = vec!["source", "next position", "rows read", "rows found", "of them rejected"];
     header.extend(has_deleted.then_some("deleted"));
     let mut grid = new_grid(&header, &[1, 2, 3, 4, 5]);
-    for partition in &verdict.partitions {
+    for partition in &verified.partitions {
         let mut cells = vec![
             sanitize_line(&partition.source),
             partition.next.to_string(),
@@ -452,26 +454,26 @@ fn print_verify_report(verdict: &VerifyReport, out: &mut dyn Write) -> io::Resul
     writeln!(out)?;
     print_grid(&mut grid, out)?;
     writeln!(out)?;
-    match verdict.columns {
+    match verified.columns {
         ColumnScope::Lineage => writeln!(out, "read: the lineage columns; --verify --deep reads all of them")?,
         ColumnScope::All => writeln!(out, "read: all columns")?,
     }
-    for violation in &verdict.violations {
+    for violation in &verified.violations {
         writeln!(out, "violation: {}", sanitize_line(violation))?;
     }
-    for unproved in &verdict.unproved {
+    for unproved in &verified.unproved {
         writeln!(out, "not checked: {}", sanitize_line(unproved))?;
     }
     let lacks_rows = |partition: &PartitionReport| partition.found + partition.deleted < partition.stored;
-    if verdict.unproved.is_empty() && verdict.partitions.iter().any(lacks_rows) {
+    if verified.unproved.is_empty() && verified.partitions.iter().any(lacks_rows) {
         writeln!(
             out,
             "rows are missing: restore the tables from a backup; or, if they were deleted on purpose, run `pinflow table \
              PATH accept-deletion`"
         )?;
     }
-    match (verdict.violations.len(), verdict.unproved.len()) {
-        (0, 0) => writeln!(out, "verified: {} rows, none lost, none twice", verdict.rows),
+    match (verified.violations.len(), verified.unproved.len()) {
+        (0, 0) => writeln!(out, "verified: {} rows, none lost, none twice", verified.rows),
         (0, _) => writeln!(out, "NOT verified: not everything could be checked"),
         (1, _) => writeln!(out, "NOT verified: 1 violation"),
         (violations, _) => writeln!(out, "NOT verified: {violations} violations"),

@@ -1,7 +1,7 @@
-//! Deletions of rows that were meant, such as the erasure of a person's data, recorded so that the ledger law holds again.
+//! Records intended deletions of rows, such as the erasure of a person's data, so that the ledger law holds again.
 //!
-//! For each partition the number of its deleted rows is stored in `rejected`, as a `txn` action: it outlives checkpoints
-//! and the cleaning of the log, as positions do. What the commit says of itself names the rows, for people.
+//! The number of deleted rows of each partition is stored in `rejected` as a `txn` action, so it survives checkpoints
+//! and log cleanup like the positions. The commit info names the rows for users.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use super::schema::Table;
 use super::verify::{ColumnScope, verify};
 use pinflow_storage::Location;
 
-/// Tries to commit while others do.
+/// The most attempts to commit while other writers commit.
 const MAX_COMMIT_ATTEMPTS: u32 = 100;
 /// The operation of the commit.
 const OPERATION: &str = "ACCEPT DELETION";
@@ -25,11 +25,11 @@ const OPERATION: &str = "ACCEPT DELETION";
 /// Rows of one partition whose deletion was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AcceptedDeletion {
-    /// What its rows' `_source` says.
+    /// The `_source` of its rows.
     pub source: String,
-    /// Rows that were accepted before.
+    /// The number of rows that were accepted before.
     pub before: u64,
-    /// Rows that are accepted now, those included.
+    /// The number of rows that are accepted now, including those accepted before.
     pub rows: u64,
 }
 
@@ -44,10 +44,10 @@ pub enum AcceptError {
     OtherFaults(Vec<String>),
 }
 
-/// Accepts that rows are missing: from now on the tables should hold what they hold. Gives back what changed.
+/// Records all missing rows as deleted on purpose. Returns the partitions whose number of deleted rows changed.
 ///
 /// # Errors
-/// If something is wrong that is no deletion (rows twice, a missing table), or the tables cannot be read or written.
+/// If the tables have a problem that is not a deletion (duplicate rows, a missing table), or cannot be read or written.
 pub async fn accept_deletion(place: impl Into<Location>) -> Result<Vec<AcceptedDeletion>, AcceptError> {
     let tables = inspect(place, 0).await?;
     let mut keys = BTreeMap::new();
@@ -93,7 +93,7 @@ fn commit_bytes(pipeline: &str, rows_by_key: &BTreeMap<String, u64>, accepted: &
     lines.join("\n").into()
 }
 
-/// Puts a commit after the newest one, whichever that is then: it changes nothing that others could depend on.
+/// Appends a commit to the log. It conflicts with no other commit, so it takes the next free version.
 async fn append_commit(log: &TableLog, version: u64, bytes: &bytes::Bytes) -> Result<(), DeltaError> {
     let mut next = version + 1;
     let mut tries = 0;

@@ -1,33 +1,33 @@
-//! Which files make up a table while it is written, and what commits of others do to them. No I/O here.
+//! Tracks the data files of a table while it is written, and checks what commits of other writers do to them. No I/O.
 //!
-//! delta-rs commits an OPTIMIZE although another one has meanwhile taken out the files that it joined: then their rows
-//! are in the table twice. A restored version, an overwrite, deleted and appended rows change what the stored positions
-//! say has been read. None of that is a conflict to a writer that only appends, so each commit of others is checked.
+//! delta-rs commits an OPTIMIZE even if another one has removed the same files in the meantime. Their rows are then in
+//! the table twice. RESTORE, overwrite, DELETE and appends of other writers break the relation between rows and stored
+//! positions. None of that conflicts with a writer that only appends, so each foreign commit is checked here.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-/// The files of a table, with their rows.
+/// The active files of a table, with the number of rows of each.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ActiveRows {
     files: HashMap<PathBuf, u64>,
 }
 
-/// The files that a commit takes out and puts in.
+/// The files that a commit removes and adds, with the rows of added ones.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FileChanges {
     pub(crate) removed: Vec<PathBuf>,
     pub(crate) added: Vec<(PathBuf, u64)>,
 }
 
-/// What a commit did that leaves the table with other rows than were written to it.
+/// A change by a commit after which the table contains other rows than pinflow has written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RowFault {
-    /// It took out files that were not part of the table any more.
+    /// It removed files that were no longer part of the table.
     Duplicated { files: u64 },
-    /// It put in more rows than it took out.
+    /// It added more rows than it removed.
     Added { rows: u64 },
-    /// It took out more rows than it put in.
+    /// It removed more rows than it added.
     Removed { rows: u64 },
 }
 
@@ -36,7 +36,7 @@ impl ActiveRows {
         ActiveRows { files: files.into_iter().collect() }
     }
 
-    /// Applies a commit. What is wrong with it matters only if it is another writer's: our own appends rows.
+    /// Applies a commit. The returned fault matters only for commits of other writers, because our own append rows.
     pub(crate) fn apply_changes(&mut self, changes: FileChanges) -> Option<RowFault> {
         let (mut unknown, mut removed, mut added) = (0_u64, 0_u64, 0_u64);
         for file in changes.removed {
@@ -46,7 +46,7 @@ impl ActiveRows {
             }
         }
         for (file, rows) in changes.added {
-            // A file that is there already is described anew.
+            // An `add` of an active file replaces its metadata, and adds no rows.
             removed += self.files.insert(file, rows).unwrap_or(0);
             added += rows;
         }
@@ -64,7 +64,7 @@ impl std::fmt::Display for RowFault {
         match self {
             RowFault::Duplicated { files } => write!(
                 f,
-                "took out {files} files that were not part of the table any more, as two compactions at once do: their rows \
+                "took out {files} files that were no longer part of the table, as concurrent compactions do: their rows \
                  are there twice. Stop the other compaction (or set compact = false)"
             ),
             RowFault::Added { rows } => write!(f, "added {rows} rows that pinflow has not read"),
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn commit_that_moves_rows_is_sound_and_others_are_not() {
+    fn commit_is_accepted_if_it_keeps_the_number_of_rows() {
         for (removed, added, fault) in [
             (&[][..], &[][..], None),
             (&["a", "b"], &[("d", 30)], None),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn second_compaction_of_the_same_files_is_found() {
+    fn second_compaction_of_same_files_is_reported_as_duplicating_rows() {
         let mut active = active();
         assert_eq!(active.apply_changes(changes(&["a", "b"], &[("d", 30)])), None);
         let fault = active.apply_changes(changes(&["a", "b"], &[("e", 30)]));

@@ -1,8 +1,8 @@
-//! Becoming the only writer of the tables: at the open, or with the first commit.
+//! Claims the tables for one writer: when they are opened, or with the first commit.
 //!
-//! The fence is a commit of its own in each table. A run that only looks whether there is anything new, once a minute,
-//! would add four of them each time. Such a run claims the tables when it has something to commit, and only if they still
-//! are what it has read.
+//! A claim is a commit to each table that fences older writers. A run that is started every minute would add four such
+//! commits each time, even without new data. Such a run claims the tables when it has something to commit, and only if
+//! they did not change since they were opened.
 
 use super::decide::{self, FenceState};
 use super::error::DeltaError;
@@ -10,23 +10,23 @@ use super::ledger::WriterIdentity;
 use super::schema::Table;
 use super::writer::TableWriter;
 
-/// Starts that raise the fence at the same moment; each round one of them wins.
+/// The most claims in a row that may lose against other starting writers.
 const MAX_CLAIM_ATTEMPTS: u32 = 1_000;
 
-/// When a process becomes the writer of the tables.
+/// When a process claims the tables.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ClaimPolicy {
-    /// When it opens them: an older writer is fenced at once.
+    /// When it opens them. An older writer is fenced at once.
     #[default]
     AtOpen,
-    /// With the first commit: a run that finds nothing new leaves no trace.
+    /// With the first commit. A run without new data leaves no trace.
     AtFirstCommit,
 }
 
-/// What a table's ledger said when it was opened: its owner and the number of commits.
+/// The owner and the number of commits in a table's ledger.
 pub(super) type SeenLedger = (Option<WriterIdentity>, u64);
 
-/// What the ledger of a table says.
+/// The current [`SeenLedger`] of a table.
 pub(super) fn seen_ledger(writer: &TableWriter) -> SeenLedger {
     (writer.ledger.owner, writer.ledger.commits)
 }
@@ -34,14 +34,14 @@ pub(super) fn seen_ledger(writer: &TableWriter) -> SeenLedger {
 /// Checks that no other pinflow has written to a table since it was opened.
 ///
 /// # Errors
-/// [`DeltaError::Fenced`] if one has: what was read then is no longer true. [`DeltaError::Store`] if the storage cannot be
+/// [`DeltaError::Fenced`] if one has. [`DeltaError::Store`] if the storage cannot be
 /// reached at the moment.
 pub(super) async fn check_unchanged(writer: &mut TableWriter, seen: SeenLedger) -> Result<(), DeltaError> {
     writer.catch_up().await?;
     if seen_ledger(writer) == seen { Ok(()) } else { Err(writer.fenced_error()) }
 }
 
-/// Checks that the fence of this process is the only commit of a writer since a table was opened.
+/// Checks that the claim of this process is the only commit of a writer since the table was opened.
 pub(super) fn check_only_claimed(writer: &TableWriter, seen: SeenLedger) -> Result<(), DeltaError> {
     if writer.ledger.commits == seen.1 + 1 { Ok(()) } else { Err(writer.fenced_error()) }
 }
@@ -52,8 +52,8 @@ fn current_incarnation(writer: &TableWriter) -> u64 {
 
 /// Makes this process the owner of all four tables.
 ///
-/// `rejected` comes first and settles who is last among those that start at once; in the others the greater
-/// incarnation wins, so that exactly one of any number of starters ends up as the owner of all.
+/// `rejected` is claimed first, and decides which of several starting writers is the last one. In the other tables the
+/// greater incarnation wins. So exactly one writer ends up as the owner of all four.
 pub(super) async fn claim_tables<'a>(writers: impl Iterator<Item = &'a mut TableWriter>) -> Result<(), DeltaError> {
     let mut writers: Vec<_> = writers.collect();
     let highest = writers.iter().map(|writer| current_incarnation(writer)).max().unwrap_or(0);
@@ -72,7 +72,7 @@ pub(super) async fn claim_tables<'a>(writers: impl Iterator<Item = &'a mut Table
             };
             if let (Some(cause), FenceState::Unclaimed) = (fault, decide::fence_state(mine, writer.ledger.owner)) {
                 let path = writer.log.folder.display().to_string();
-                return Err(DeltaError::Store { what: "raise the fence of", path, cause });
+                return Err(DeltaError::Store { what: "claim", path, cause });
             }
         }
         if decide::fence_state(mine, writer.ledger.owner) != FenceState::Owned {

@@ -1,4 +1,4 @@
-//! The columns of the tables while rows are appended to them.
+//! Arrow builders for the columns of the four tables.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -14,37 +14,37 @@ use sha2::{Digest, Sha256};
 
 use super::schema::Table;
 
-/// Of a rejected message, this much is kept.
+/// The most bytes of a rejected message that are stored.
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 64 << 10;
-/// What the names of sources begin with whose positions are wider than 64 bits.
+/// The prefix of sources whose positions are wider than 64 bits.
 const WIDE_POSITION_PREFIX: &str = "kinesis/";
 
-/// Digits of a source's positions, so that text order is number order: as many as the largest `u64` has, or the largest
-/// sequence number of Kinesis.
+/// The number of digits of a source's positions: those of the largest `u64`, or of the largest Kinesis sequence number.
+/// All positions of a source have the same number of digits, so that text order is numeric order.
 pub(crate) fn position_digits(source: &str) -> usize {
     if source.starts_with(WIDE_POSITION_PREFIX) { Position::DIGITS } else { Position::NARROW_DIGITS }
 }
 
-/// Digits of the positions of all sources from one name to another, in the order of names; `None` if they differ, or may.
-/// Then bounds of the texts are no bounds of the numbers.
+/// The number of digits of the positions of all sources whose names are between two names. `None` if they may differ:
+/// then bounds of the texts are not bounds of the numbers.
 pub(crate) fn digits_between(first: &str, last: &str) -> Option<usize> {
-    // Sources with wide positions stand next to one another.
+    // Sources with wide positions share a prefix, so they are adjacent in the order of names.
     let side = |name: &str| {
         if name.starts_with(WIDE_POSITION_PREFIX) { Ordering::Equal } else { name.cmp(WIDE_POSITION_PREFIX) }
     };
     (side(first) == side(last)).then(|| position_digits(first))
 }
 
-/// The builders of one table, in the order of its columns.
+/// The column builders of one table, in the order of its columns.
 pub(super) trait ColumnBuilders: Default {
-    /// Whose they are.
+    /// The table.
     const TABLE: Table;
 
-    /// What was appended since the last time.
+    /// Takes the columns that were appended since the last call.
     fn finish(&mut self) -> Vec<ArrayRef>;
 }
 
-/// Finishes a text column and makes room for as much again, so that steady windows do not grow it step by step.
+/// Finishes a text column and reserves the same capacity again, so that the next chunk does not reallocate.
 fn finish_text(builder: &mut StringBuilder) -> ArrayRef {
     let (rows, bytes) = (builder.offsets_slice().len() - 1, builder.values_slice().len());
     let full = std::mem::replace(builder, StringBuilder::with_capacity(rows, bytes + bytes / 8));
@@ -56,7 +56,7 @@ fn append_text(builder: &mut StringBuilder, value: Option<&str>) -> usize {
     value.map_or(0, str::len)
 }
 
-/// Microseconds, UTC.
+/// Builds a column of timestamps: microseconds, UTC.
 struct TimestampColumnBuilder(TimestampMicrosecondBuilder);
 
 impl Default for TimestampColumnBuilder {
@@ -114,13 +114,13 @@ pub(super) struct PinColumns {
     lineage: LineageColumns,
 }
 
-/// `ind` is a whole number in 0…2^63−1 by contract.
+/// Converts an `ind`, which is in 0…2^63−1 by contract, or a length in bytes.
 fn to_i64(ind: u64) -> i64 {
     i64::try_from(ind).unwrap_or(i64::MAX)
 }
 
 impl PinColumns {
-    /// Appends a row, and tells how many bytes of text it has.
+    /// Appends a row. Returns its bytes of text.
     pub(super) fn append(&mut self, lineage: Lineage, row: &Pin<'_>) -> usize {
         self.ind.append_value(to_i64(row.ind));
         self.follower_count.append_option(row.follower_count);
@@ -181,7 +181,7 @@ impl Default for GeoColumns {
 }
 
 impl GeoColumns {
-    /// Appends a row, and tells how many bytes of text it has.
+    /// Appends a row. Returns its bytes of text.
     pub(super) fn append(&mut self, lineage: Lineage, row: &Geo<'_>) -> usize {
         self.ind.append_value(to_i64(row.ind));
         if let Some(pair) = row.coordinates {
@@ -218,7 +218,7 @@ pub(super) struct UserColumns {
 }
 
 impl UserColumns {
-    /// Appends a row, and tells how many bytes of text it has.
+    /// Appends a row. Returns its bytes of text.
     pub(super) fn append(&mut self, lineage: Lineage, row: &User<'_>) -> usize {
         self.ind.append_value(to_i64(row.ind));
         self.age.append_option(row.age.map(i32::from));
@@ -254,7 +254,7 @@ pub(super) struct RejectedColumns {
 }
 
 impl RejectedColumns {
-    /// Appends a row, and tells how many bytes of text it has.
+    /// Appends a row. Returns its bytes of text.
     pub(super) fn append(
         &mut self,
         lineage: Lineage,
@@ -306,14 +306,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_of_mixed_widths_are_none() {
+    fn digits_between_is_none_if_widths_may_differ() {
         for (first, last, digits) in [
             ("kafka/a/0", "kafka/b/1", Some(20)),
             ("recording/a", "recording/b", Some(20)),
             ("kinesis/a/0", "kinesis/b/0", Some(56)),
             ("kafka/a/0", "kinesis/b/0", None),
             ("kinesis/a/0", "recording/b", None),
-            // A shard may stand between them.
+            // Kinesis sources are between these names.
             ("kafka/a/0", "recording/b", None),
         ] {
             assert_eq!(digits_between(first, last), digits, "{first} {last}");

@@ -1,11 +1,12 @@
-//! Many small files of a table become few large ones, and what is not part of the table any more is removed.
+//! Compaction and vacuum: joins small files of a table into large ones, and removes files that are no longer part of
+//! it.
 //!
-//! Both are done from outside of the writer's protocol, by whoever wants to, at any time: a compaction is one commit that
-//! takes files out and puts in one with the same rows, and it only lands if all of them still are in the table. Rows,
-//! positions and answers are as before; a process that dies meanwhile leaves a file to which nothing refers, which
-//! vacuum removes. What is taken out can be read in older versions until vacuum's retention is over.
+//! Neither is part of the writer's protocol, and any process can run them at any time. A compaction is one commit that
+//! replaces files by one file with the same rows. It succeeds only if all of these files are still active. Rows,
+//! positions and answers do not change. A process that dies meanwhile leaves an unreferenced file, which a vacuum
+//! removes. Replaced files can be read in older versions until the retention of the vacuum is over.
 //!
-//! Memory: one group of rows while it is encoded, and the new file.
+//! A compaction holds one row group and the new file in memory.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroU32;
@@ -39,46 +40,45 @@ use super::open::{ActiveFile, active_files, library_error, table_builder};
 use super::schema::{Table, schema_difference};
 use pinflow_storage::{Location, StagedFile, find_staged_files};
 
-/// Rows that are encoded together: large groups are read faster, and are held in memory while they are encoded.
+/// The most rows of a row group. Larger groups are faster to read, but are held in memory while they are encoded.
 const MAX_GROUP_ROWS: usize = 48 << 10;
-/// Rows that are decoded at once.
+/// The number of rows that are decoded at once.
 const BATCH_ROWS: usize = 4 << 10;
-/// From the writing of a file to its commit at the most: far less than any vacuum keeps what no version refers to. A
-/// machine that was suspended in between takes longer.
+/// The longest time between the put of a file and its commit. It is far shorter than any vacuum retention. A machine
+/// that was suspended in between exceeds it.
 const MAX_COMMIT_DELAY: SignedDuration = SignedDuration::from_mins(5);
-/// How long a file is kept where there are too many, after it was taken out or, if it never was part of the table, after
-/// it was written: longer than a compaction may take to its commit.
+/// The retention of unreferenced files when there are too many, from their removal or, if they were never committed,
+/// from their put. It is longer than [`MAX_COMMIT_DELAY`].
 const CROWDED_RETENTION: TimeDelta = TimeDelta::minutes(10);
 
-/// How long files are kept to which the newest version of a table does not refer.
+/// How long a vacuum keeps files to which the newest version of a table does not refer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct VacuumRetention {
-    /// Hours.
+    /// Hours for which they are kept.
     pub(crate) hours: u32,
-    /// How many they may be; above that only those of the last minutes are kept.
+    /// The most such files; above it only those of the last [`CROWDED_RETENTION`] are kept.
     pub(crate) files_max: Option<NonZeroU32>,
 }
 
-/// How files are joined.
+/// Which files a compaction joins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompactionPolicy {
-    /// Bytes that a file should have. One of half as many, or more, is left alone.
+    /// The target size of a file, bytes. A file of at least half that size is not compacted.
     pub target_bytes: u64,
-    /// Files that are joined at the least, unless they make up a whole one: few files are not worth the writing.
+    /// The least number of files that are joined, unless fewer reach the target size.
     pub min_files: usize,
 }
 
 impl CompactionPolicy {
-    /// As much as is worth while, for people who ask for it.
+    /// Compacts as much as possible. For `pinflow table PATH optimize`.
     pub const ALL: CompactionPolicy = CompactionPolicy { target_bytes: 64 << 20, min_files: 2 };
-    /// As little as keeps the number of files small, beside a run: a row is written anew as often as the number of files
-    /// is a power of 32.
+    /// Keeps the number of files small in the background of a run with little rewriting: a row is rewritten at most
+    /// log32(number of files) times.
     pub const BACKGROUND: CompactionPolicy = CompactionPolicy { target_bytes: 32 << 20, min_files: 32 };
 
-    /// The first files that are to be joined: of about one size, in the order in which they were written.
+    /// Chooses the files to join next: of one size tier, in the order in which they were written.
     ///
-    /// Were small files joined with what others had become, that would be written anew each time (the size tiers of
-    /// log-structured stores).
+    /// Without size tiers, as in log-structured stores, the result of earlier compactions would be rewritten each time.
     fn choose_files(self, files: Vec<ActiveFile>) -> Option<Vec<ActiveFile>> {
         let mut tiers: BTreeMap<u32, Vec<ActiveFile>> = BTreeMap::new();
         for file in files.into_iter().filter(|file| file.bytes < self.target_bytes / 2) {
@@ -96,7 +96,7 @@ impl CompactionPolicy {
             bytes >= self.target_bytes
         });
         match full {
-            // One small file beside a nearly full one is never alone: both are less than half.
+            // This is never a single file: each is smaller than half of the target.
             Some(last) => files.truncate(last + 1),
             None if files.len() < self.min_files.max(2) => return None,
             None => {}
@@ -105,14 +105,14 @@ impl CompactionPolicy {
     }
 }
 
-/// What joining came to.
+/// The result of a compaction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct CompactionStats {
-    /// Files taken out.
+    /// The number of files that were replaced.
     pub files_before: usize,
-    /// Files put in.
+    /// The number of files that replaced them.
     pub files_after: usize,
-    /// Rows in them.
+    /// The number of rows in them.
     pub rows: usize,
 }
 
@@ -124,16 +124,16 @@ impl std::ops::AddAssign for CompactionStats {
     }
 }
 
-/// Joins the small files of the tables under a place, or of the one table that it is.
+/// Compacts the tables at a location, or the one table that it is. Returns the result by table.
 ///
 /// # Errors
-/// If a table cannot be read or written, or somebody else takes out files, or changes its columns, while they are joined.
+/// If a table cannot be read or written, or another writer removes the files or changes the columns meanwhile.
 pub async fn optimize(
     place: impl Into<Location>,
     how: CompactionPolicy,
 ) -> Result<Vec<(&'static str, CompactionStats)>, DeltaError> {
     let mut done = Vec::new();
-    // Finds them, and checks that they are pinflow's and written by these rules.
+    // This also checks that the tables belong to pinflow and have its schema.
     for TableContents { table, which, place, .. } in inspect(place, 0).await? {
         let log = TableLog::new(&place)?;
         done.push((table, compact_table(&log, which, Compression::default(), how).await?));
@@ -141,10 +141,10 @@ pub async fn optimize(
     Ok(done)
 }
 
-/// Removes the files of tables to which no version of the last `hours` refers. Gives back their names.
+/// Removes the files of tables to which no version of the last `hours` refers. Returns their names by table.
 ///
-/// A file stands in its folder before its commit does, for seconds, or for as long as a full disk keeps the commit back:
-/// with few `hours` nothing may be writing.
+/// A data file is put before its commit: usually seconds before, but longer while the storage fails. With few `hours`
+/// no writer may be running.
 ///
 /// # Errors
 /// If a table cannot be read, or a file cannot be removed.
@@ -157,23 +157,24 @@ pub async fn vacuum(place: impl Into<Location>, hours: u32) -> Result<Vec<(&'sta
     Ok(done)
 }
 
-/// Removes what no version of the last hours refers to, or of the last minutes if there is too much of it.
+/// Removes files to which no version of the retention refers. If there are too many, the retention is
+/// [`CROWDED_RETENTION`].
 pub(crate) async fn remove_unreferenced(log: &TableLog, keep: VacuumRetention) -> Result<Vec<String>, DeltaError> {
     let handle = table_builder(log)?.load().await.map_err(library_error("open", log))?;
-    // What was never part of the table, too: a process that dies between a file and its commit leaves it.
+    // Count files that were never committed, too: a process that dies before the commit leaves them.
     let is_data = |(name, _): &&(String, u64)| name.ends_with(".parquet");
     let there = log.place().list_entries().await?.files.iter().filter(is_data).count();
     let active = active_files(&handle, log)?.len();
     let is_crowded = keep.files_max.is_some_and(|max| there.saturating_sub(active) > max.get() as usize);
     let retention = if is_crowded { CROWDED_RETENTION } else { TimeDelta::hours(keep.hours.into()) };
     let vacuum = handle.vacuum().with_mode(VacuumMode::Full).with_retention_period(retention);
-    let (_, swept) = vacuum.with_enforce_retention_duration(false).await.map_err(library_error("vacuum", log))?;
-    let mut removed = swept.files_deleted;
+    let (_, vacuumed) = vacuum.with_enforce_retention_duration(false).await.map_err(library_error("vacuum", log))?;
+    let mut removed = vacuumed.files_deleted;
     removed.extend(remove_staged_files(log, keep.hours)?);
     Ok(removed)
 }
 
-/// Removes the files of a table and its log that processes were writing when they died, some hours ago.
+/// Removes staged files of dead processes that are older than `hours`, from the folder of a table and of its log.
 fn remove_staged_files(log: &TableLog, hours: u32) -> Result<Vec<String>, DeltaError> {
     let mut removed = Vec::new();
     let least_age = Duration::from_secs(u64::from(hours) * 3600);
@@ -188,7 +189,7 @@ fn remove_staged_files(log: &TableLog, hours: u32) -> Result<Vec<String>, DeltaE
     Ok(removed)
 }
 
-/// What processes that died were writing to a table and its log; in a bucket a file is whole or not there.
+/// The staged files of a table and its log. A bucket has none: a put is atomic there.
 pub(crate) fn table_staged_files(log: &TableLog) -> Result<Vec<StagedFile>, DeltaError> {
     let Some(folder) = log.place().local_folder() else { return Ok(Vec::new()) };
     let failed = |cause| DeltaError::Disk { what: "list", path: folder.to_owned(), cause };
@@ -197,7 +198,7 @@ pub(crate) fn table_staged_files(log: &TableLog) -> Result<Vec<StagedFile>, Delt
     Ok(found)
 }
 
-/// Joins until nothing is left to be joined.
+/// Compacts a table until no files are left to join.
 pub(crate) async fn compact_table(
     log: &TableLog,
     table: Table,
@@ -211,7 +212,7 @@ pub(crate) async fn compact_table(
     Ok(done)
 }
 
-/// Joins the first files that are to be joined into one; `None` if there are none.
+/// Joins the next files of a table into one; `None` if there are none to join.
 pub(crate) async fn join_next_files(
     log: &TableLog,
     table: Table,
@@ -234,7 +235,7 @@ pub(crate) async fn join_next_files(
     Ok(Some(CompactionStats { files_before: chosen.len(), files_after: 1, rows: file.rows }))
 }
 
-/// A column that somebody has added would be left out of the new file.
+/// Refuses a table with other columns than ours: the new file would not have them.
 fn check_columns(log: &TableLog, table: Table, handle: &DeltaTable) -> Result<(), DeltaError> {
     let metadata = handle.snapshot().map_err(library_error("read", log))?.metadata();
     let columns = metadata.parse_schema().map_err(|fault| library_error("read the schema of", log)(fault.into()))?;
@@ -249,7 +250,7 @@ fn hit_failpoint(log: &TableLog, table: Table, step: &'static str) -> Result<(),
     hit.map_err(|cause| DeltaError::Disk { what: "compact", path: log.folder.clone(), cause })
 }
 
-/// One file with the rows of these, in their order.
+/// Encodes the rows of files into one file, in the same order.
 fn join_files(format: &FileFormat, files: &[FileAt]) -> Result<DataFile, DeltaError> {
     let failed = |cause| DeltaError::Encode { table: format.table.name(), cause };
     let mut groups = Vec::new();
@@ -264,7 +265,7 @@ fn join_files(format: &FileFormat, files: &[FileAt]) -> Result<DataFile, DeltaEr
     file::join_groups(format, groups).map_err(failed)
 }
 
-/// Adds the rows of a file to a group; what is full goes to the others.
+/// Adds the rows of a file to a row group. Full groups are moved to `full`.
 fn add_file(
     input: FileInput,
     format: &FileFormat,
@@ -274,7 +275,7 @@ fn add_file(
     let schema = format.table.arrow_schema();
     for batch in ParquetRecordBatchReaderBuilder::try_new(input)?.with_batch_size(BATCH_ROWS).build()? {
         let batch = batch.map_err(from_arrow)?;
-        // By name: another engine may have put its columns in another order.
+        // By name, because another engine may have written the columns in another order.
         let columns = schema.fields().iter().map(|field| batch.column_by_name(field.name()).cloned());
         let columns = columns.collect::<Option<Vec<_>>>();
         let missing = || ParquetError::General("it lacks a column".to_owned());
@@ -294,10 +295,10 @@ async fn put_file(log: &TableLog, file: &DataFile) -> Result<(), DeltaError> {
     Ok(())
 }
 
-/// Takes files out and puts one in, if all of them still are in the table.
+/// Commits the replacement of files by one, if all of them are still active.
 ///
-/// The put is the writer's: if absent, at exactly the version after the last one read. The library's own would look at the
-/// whole table again at each try, and so lose every race with a writer that commits some dozen times a second.
+/// The commit is put if absent at the version after the last one read, like those of the writer. The library would
+/// reload the table for each attempt, and lose every race against a writer that commits dozens of times a second.
 async fn commit_compaction(
     log: &TableLog,
     handle: &DeltaTable,
@@ -318,7 +319,7 @@ async fn commit_compaction(
         }
     }
     if actions.len() != chosen.len() {
-        // What stays would be there twice.
+        // The rows of files that stay would be in the table twice.
         let what = format!("{} of {} files that were read are part of it", actions.len(), chosen.len());
         return Err(DeltaError::Foreign { path: log.folder.clone(), what });
     }
@@ -334,7 +335,7 @@ async fn commit_compaction(
     loop {
         while let Some(LogCommit { digest, lines }) = log.read_commit(version + 1).await? {
             if digest == ours {
-                // A put whose answer was lost on its way.
+                // Our own put succeeded, and its response was lost.
                 return Ok(());
             }
             check_unaffected(log, &lines, &removed)?;
@@ -344,12 +345,12 @@ async fn commit_compaction(
         let location = log.commit_location(version + 1);
         match log.store().put_opts(&location, bytes.clone().into(), PutMode::Create.into()).await {
             Ok(_) => return Ok(()),
-            // Somebody was quicker, or it was we.
+            // Another writer was faster, or our own put succeeded earlier.
             Err(ObjectStoreError::AlreadyExists { .. }) => {}
             Err(cause) => {
                 return match log.read_commit(version + 1).await? {
                     Some(commit) if commit.digest == ours => Ok(()),
-                    // If it lands later it is as good: nothing else stands at that version then.
+                    // If the put still succeeds later, that is safe: no other commit has that version then.
                     _ => Err(DeltaError::Store { what: "commit to", path: log.display_path(&location), cause }),
                 };
             }
@@ -357,24 +358,23 @@ async fn commit_compaction(
     }
 }
 
-/// Refuses to commit a file that a vacuum may have removed, or will: no version referred to it until now.
+/// Refuses to commit a file that a vacuum may have removed or is about to remove, because no version refers to it yet.
 ///
-/// Asked after the log was read and just before the commit is put at the next version. A vacuum commits before it
-/// removes anything, so one that comes in between takes that version, and this is asked again.
+/// Called after the log was read and directly before the put of the commit. A vacuum commits before it removes files.
+/// If it does so in between, it takes the version, and this check runs again.
 async fn check_file(log: &TableLog, file: &DataFile, written: Timestamp) -> Result<(), DeltaError> {
     let location = log.file_location(&file.name);
     let failed = |cause| DeltaError::Store { what: "find", path: log.display_path(&location), cause };
     log.store().head(&location).await.map_err(failed)?;
     let age = Timestamp::now().duration_since(written);
     if age.abs() > MAX_COMMIT_DELAY {
-        let what = "the file with the joined rows waited for its commit for too long (a suspended machine, or a clock that \
-                    was set); it is left to vacuum";
+        let what = "the compacted file was committed too late (the machine was suspended, or its clock was set); a vacuum removes it";
         return Err(DeltaError::Foreign { path: log.folder.clone(), what: what.to_owned() });
     }
     Ok(())
 }
 
-/// Refuses what a commit has changed of what was read: the files that were joined, or what a row is.
+/// Refuses a commit of another writer that affects the compaction: one that removes its files or changes the schema.
 fn check_unaffected(log: &TableLog, lines: &[LogAction], joined: &HashSet<ObjectPath>) -> Result<(), DeltaError> {
     let foreign = |what: &str| Err(DeltaError::Foreign { path: log.folder.clone(), what: what.to_owned() });
     for line in lines {
@@ -383,10 +383,10 @@ fn check_unaffected(log: &TableLog, lines: &[LogAction], joined: &HashSet<Object
         }
         let removed = line.remove.as_ref().map(|removed| ObjectPath::from_url_path(&removed.path));
         match removed {
-            // A name that cannot be read may be one of them.
-            Some(Err(_)) => return foreign("a file of an unreadable name was taken out meanwhile"),
+            // An unreadable name may be one of these files.
+            Some(Err(_)) => return foreign("a file with an unreadable name was removed meanwhile"),
             Some(Ok(path)) if joined.contains(&path) => {
-                return foreign("files that were read were taken out meanwhile");
+                return foreign("files that were read were removed meanwhile");
             }
             _ => {}
         }
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn joining_goes_on_over_rows_that_were_added_and_not_over_changes_to_what_it_read() {
+    fn compaction_tolerates_appends_and_refuses_changes_to_its_input() {
         let log = TableLog::new(&Location::from(Path::new("/nowhere"))).unwrap();
         let joined = HashSet::from([ObjectPath::parse("a b.parquet").unwrap()]);
         let stands = |line: &str| check_unaffected(&log, &[serde_json::from_str(line).unwrap()], &joined).is_ok();
@@ -424,13 +424,13 @@ mod tests {
     }
 
     #[test]
-    fn small_files_are_joined_in_their_order_and_large_ones_are_left_alone() {
+    fn small_files_of_one_tier_are_chosen_in_order_and_large_ones_are_not() {
         let how = CompactionPolicy { target_bytes: 100, min_files: 3 };
         assert_eq!(chosen(how, &[]), None);
         assert_eq!(chosen(how, &[10, 200, 11]), None);
         assert_eq!(chosen(how, &[10, 200, 11, 50, 12]), Some(vec![10, 11, 12]));
         assert_eq!(chosen(how, &[49, 48, 47, 46]), Some(vec![49, 48, 47]));
-        // Those of another size wait until there are more of them.
+        // A tier with too few files waits for more.
         assert_eq!(chosen(how, &[30, 1, 31, 2, 1]), Some(vec![1, 2, 1]));
         assert_eq!(chosen(how, &[30, 1, 31]), None);
         let all = CompactionPolicy { min_files: 2, ..how };

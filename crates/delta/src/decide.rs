@@ -1,4 +1,4 @@
-//! What a writer must do, from facts already read. No I/O here.
+//! The decisions of a table writer as pure functions of what was read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -7,21 +7,21 @@ use super::schema::Table;
 use pinflow_connect::sink::PartitionReached;
 use pinflow_core::position::Position;
 
-/// What became of a commit that no answer came from.
+/// The state of a commit whose put returned no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommitOutcome {
-    /// It landed.
+    /// It is in the log.
     Durable,
-    /// It did not land; the same files can be committed again.
+    /// It is not in the log. The same files can be committed again.
     Retry,
     /// Another writer owns the table.
     Fenced,
 }
 
-/// Tells, from the ledger as it is now, whether commit number `commit` of the writer `mine` has landed.
+/// Decides from the current ledger whether commit number `commit` of the writer `mine` is in the log.
 ///
-/// A commit's number and its rows are one file of the log, and only the owner moves the number: so the number
-/// alone tells, also where a window moves no position (rows that only complete what a sister table has).
+/// The number and the rows of a commit are in one file of the log, and only the owner changes the number. So the number
+/// alone decides, even for a window that moves no position (rows that a sibling table has already).
 pub(crate) fn commit_outcome(mine: WriterIdentity, commit: u64, found: &PositionLedger) -> CommitOutcome {
     match found.owner {
         Some(owner) if owner == mine && found.commits == commit => CommitOutcome::Durable,
@@ -30,20 +30,20 @@ pub(crate) fn commit_outcome(mine: WriterIdentity, commit: u64, found: &Position
     }
 }
 
-/// How a starting writer stands to a table.
+/// Whether a starting writer owns a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FenceState {
-    /// Not yet the owner: raise the incarnation.
+    /// Not yet: raise the incarnation.
     Unclaimed,
-    /// The owner.
+    /// It is the owner.
     Owned,
-    /// A later start owns it.
+    /// A later writer owns it.
     Lost,
 }
 
-/// Tells how the writer `mine` stands to a table.
+/// Decides whether the writer `mine` owns a table.
 ///
-/// Two that start together may have drawn the same incarnation; then the table's word decides by the nonce.
+/// Two writers that start at the same time may have the same incarnation. Then the nonce in the table decides.
 pub(crate) fn fence_state(mine: WriterIdentity, found: Option<WriterIdentity>) -> FenceState {
     match found {
         None => FenceState::Unclaimed,
@@ -53,7 +53,7 @@ pub(crate) fn fence_state(mine: WriterIdentity, found: Option<WriterIdentity>) -
     }
 }
 
-/// Which of the moves a table must store: those it takes, unless it is that far already.
+/// The positions that a table must store: those of partitions whose rows it takes, unless it has them already.
 pub(crate) fn positions_to_store(
     table: Table,
     ledger: &PositionLedger,
@@ -65,26 +65,25 @@ pub(crate) fn positions_to_store(
     reached.iter().filter(|moved| table.accepts(moved.carries)).filter(ahead).cloned().collect()
 }
 
-/// Where a partition resumes.
+/// Where a partition resumes, and which tables are ahead of that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ResumePoint {
-    /// The position all its tables have reached; `None` if one was never reached: from its beginning.
+    /// The position that all its tables have reached; `None` (the beginning) if a table has none.
     pub(crate) at: Option<PartitionReached>,
-    /// The name its rows carry.
+    /// The `_source` of its rows.
     pub(crate) source: String,
-    /// Tables that are further, and may hold rows that are read again.
+    /// Tables that are further and may contain rows that are read again.
     pub(crate) ahead: Vec<Table>,
 }
 
 /// Where each partition resumes, from what each table has stored.
 ///
-/// The least position over the cleaned tables that take the partition's rows. `rejected` does not count:
-/// a window is committed there first, so when another table has reached a position, all rejections before it are
-/// durable, whether `rejected` says so yet or the position still rides. What is further than the least holds
-/// rows that will be read again. A table without a word of the partition was never reached: the run died inside
-/// its first window, and the partition begins anew.
+/// That is the least position over the cleaned tables that take the partition's rows. `rejected` does not count: a
+/// window is committed there first, so all rejections before the position of another table are durable, even if the
+/// position in `rejected` was deferred. Tables that are further contain rows that will be read again. If a table has no
+/// position, the run died inside the first window, and the partition starts from its beginning.
 pub(crate) fn resume_points(stored: &[(Table, Vec<PartitionReached>)]) -> BTreeMap<String, ResumePoint> {
-    // There may be a partition for each of 100,000 files, so none is searched for.
+    // There may be 100,000 partitions, so look them up in maps instead of searching.
     let tables: Vec<(Table, HashMap<&str, &PartitionReached>)> = stored
         .iter()
         .map(|(table, partitions)| (*table, partitions.iter().map(|moved| (moved.key.as_str(), moved)).collect()))
@@ -96,7 +95,7 @@ pub(crate) fn resume_points(stored: &[(Table, Vec<PartitionReached>)]) -> BTreeM
     let keys: BTreeSet<&str> = stored.iter().flat_map(|(_, p)| p).map(|moved| moved.key.as_str()).collect();
     let resumed = |key: &str| {
         let known = || Table::ALL.into_iter().filter_map(|table| find(table, key));
-        // What a partition carries can change from run to run; the furthest word is the newest.
+        // The streams of a partition can change between runs. The furthest position has the newest value.
         let newest = known().max_by_key(|moved| moved.reached.next).expect("the key was found in some table");
         let takes = || Table::CLEANED.into_iter().filter(|table| table.accepts(newest.carries));
         let positions: Option<Vec<_>> = takes().map(|table| find(table, key)).collect();
@@ -133,20 +132,20 @@ mod tests {
     }
 
     #[test]
-    fn an_unanswered_commit_landed_exactly_if_its_number_did() {
+    fn commit_is_durable_exactly_if_its_number_is_in_the_ledger() {
         assert_eq!(commit_outcome(MINE, 4, &ledger(Some(MINE), 4)), CommitOutcome::Durable);
         assert_eq!(commit_outcome(MINE, 4, &ledger(Some(MINE), 3)), CommitOutcome::Retry);
         assert_eq!(commit_outcome(MINE, 4, &ledger(Some(MINE), 2)), CommitOutcome::Fenced);
         assert_eq!(commit_outcome(MINE, 4, &ledger(Some(MINE), 5)), CommitOutcome::Fenced);
         assert_eq!(commit_outcome(MINE, 4, &ledger(None, 3)), CommitOutcome::Fenced);
         for other in [WriterIdentity { incarnation: 8, nonce: 1 }, WriterIdentity { incarnation: 7, nonce: 71 }] {
-            // Even when it landed first: the other one has read it and goes on from there.
+            // Even if our commit succeeded first: the other writer has read it and continues from there.
             assert_eq!(commit_outcome(MINE, 4, &ledger(Some(other), 4)), CommitOutcome::Fenced);
         }
     }
 
     #[test]
-    fn the_later_start_owns_the_table() {
+    fn later_start_owns_the_table() {
         let owner = |incarnation, nonce| Some(WriterIdentity { incarnation, nonce });
         assert_eq!(fence_state(MINE, None), FenceState::Unclaimed);
         assert_eq!(fence_state(MINE, owner(6, 1)), FenceState::Unclaimed);
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_is_further_keeps_its_position() {
+    fn table_that_is_ahead_keeps_its_position() {
         let ids = TxnIds::new("p");
         let mut ledger = PositionLedger::default();
         for action in
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_position_that_stays_moves_with_what_stands_beside_it() {
+    fn unchanged_position_is_stored_if_its_hint_advances() {
         let ids = TxnIds::new("p");
         let mut ledger = PositionLedger::default();
         for action in ids.commit_actions(MINE, 1, &[at("a", 10, StreamHint::Auto)]).unwrap() {
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_resumes_where_all_its_tables_are() {
+    fn partition_resumes_at_least_position_of_its_tables() {
         let pin = StreamHint::Only(Stream::Pin);
         let stored = [
             (Table::Rejected, vec![at("only", 20, pin), at("all", 20, StreamHint::Auto), at("first", 5, pin)]),

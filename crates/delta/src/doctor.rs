@@ -1,4 +1,4 @@
-//! What is wrong with tables, or costs time: the findings, each with its mend.
+//! Diagnoses tables: problems and slowdowns, each with a hint.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,41 +15,41 @@ use super::open::ActiveFile;
 use super::verify::{ColumnScope, verify};
 use pinflow_storage::{Location, error_summary};
 
-/// A file that is being written is written to more often than this.
+/// Staged files that are younger than this may belong to a running put.
 const MIN_STAGED_FILE_AGE: Duration = Duration::from_secs(3600);
-/// Small files that are no trouble yet.
+/// The most small files that are not reported as a risk.
 const MAX_SMALL_FILES: usize = 256;
 
-/// What was not read.
+/// Shown with each diagnosis, because only lineage columns are read.
 const LINEAGE_ONLY: &str = "read: the lineage columns only; `pinflow table PATH --verify --deep` reads all of them";
 
-/// Something that was looked at.
+/// The result of one check of the tables.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TableFinding {
     /// The table; `None` if it concerns all of them.
     pub table: Option<&'static str>,
     /// How bad it is.
     pub grade: FindingGrade,
-    /// In words, with the mend where there is one.
+    /// The result as text, with a hint if there is one.
     pub what: String,
 }
 
-/// How bad something is.
+/// The severity of a [`TableFinding`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FindingGrade {
-    /// As it should be.
+    /// No problem.
     Well,
-    /// It costs time or room.
+    /// It costs time or space.
     Risk,
-    /// It is wrong.
+    /// The tables are wrong.
     Fault,
 }
 
-/// Looks at the tables under a folder, or at the one that it is. Reads every row's lineage; changes nothing.
+/// Checks the tables at a location, or the one table that it is. Reads the lineage of all rows, and writes nothing.
 ///
 /// # Errors
-/// If a folder cannot be looked at. What is wrong with a table is a [`TableFinding`].
+/// If a folder or log cannot be read. A problem of a table is a [`TableFinding`].
 pub async fn diagnose(place: impl Into<Location>) -> Result<Vec<TableFinding>, DeltaError> {
     let tables = match inspect(place, 0).await {
         Ok(tables) => tables,
@@ -85,7 +85,7 @@ fn check_small_files(table: &TableContents) -> TableFinding {
     let target = CompactionPolicy::ALL.target_bytes;
     let small = table.active.iter().filter(|file| file.bytes < target / 2).count();
     let files = table.files;
-    let (grade, mend) = if small > MAX_SMALL_FILES {
+    let (grade, hint) = if small > MAX_SMALL_FILES {
         (FindingGrade::Risk, "; `pinflow table PATH optimize` joins them, and readers are faster then")
     } else {
         (FindingGrade::Well, "")
@@ -94,7 +94,7 @@ fn check_small_files(table: &TableContents) -> TableFinding {
     TableFinding {
         table: Some(table.table),
         grade,
-        what: format!("{files} files, {small} of them below {mega} MiB{mend}"),
+        what: format!("{files} files, {small} of them below {mega} MiB{hint}"),
     }
 }
 
@@ -103,36 +103,36 @@ async fn check_checkpoint(table: &TableContents) -> Result<TableFinding, DeltaEr
     let version = table.version;
     let last = log.newest_checkpoint_version(version).await?;
     let since = version - last.unwrap_or(0);
-    // One may be under way, and the one before it may have failed.
-    let (grade, mend) = if since > 3 * CHECKPOINT_COMMITS.get() {
-        (FindingGrade::Risk, "; a run makes one each hundred commits, and its log says why it could not")
+    // One may be in progress, and the one before it may have failed.
+    let (grade, hint) = if since > 3 * CHECKPOINT_COMMITS.get() {
+        (FindingGrade::Risk, "; a run creates one every hundred commits, and logs why it could not")
     } else {
         (FindingGrade::Well, "")
     };
     let what = match last {
-        Some(last) => format!("version {version}, the last checkpoint is of version {last}{mend}"),
-        None => format!("version {version}, no checkpoint yet{mend}"),
+        Some(last) => format!("version {version}, the last checkpoint is of version {last}{hint}"),
+        None => format!("version {version}, no checkpoint yet{hint}"),
     };
     Ok(TableFinding { table: Some(table.table), grade, what })
 }
 
-/// Data files that the newest version does not refer to: older versions may, or nobody.
+/// Checks the data files to which the newest version does not refer.
 async fn check_unreferenced_files(table: &TableContents) -> Result<TableFinding, DeltaError> {
     let name = |file: &ActiveFile| file.at.path.file_name().map(|name| name.to_string_lossy().into_owned());
     let active: HashSet<String> = table.active.iter().filter_map(name).collect();
     let found = table.place.list_entries().await?.files.into_iter();
     let unreferenced = found.filter(|(name, _)| name.ends_with(".parquet") && !active.contains(name));
     let (files, bytes) = unreferenced.fold((0_u64, 0), |(files, sum), (_, bytes)| (files + 1, sum + bytes));
-    let (grade, mend) = if bytes > table.bytes.max(1 << 30) {
+    let (grade, hint) = if bytes > table.bytes.max(1 << 30) {
         (FindingGrade::Risk, "; `pinflow table PATH vacuum` removes those that no version of the last week refers to")
     } else {
         (FindingGrade::Well, "")
     };
-    let what = format!("{files} files that the newest version does not need, {bytes} bytes{mend}");
+    let what = format!("{files} files that the newest version does not need, {bytes} bytes{hint}");
     Ok(TableFinding { table: Some(table.table), grade, what })
 }
 
-/// What processes that died were writing; younger files may be written at this moment.
+/// Checks for staged files that dead processes left. Younger ones may belong to a running put.
 fn check_staged_files(table: &TableContents) -> Result<Option<TableFinding>, DeltaError> {
     let mut found = table_staged_files(&TableLog::new(&table.place)?)?;
     found.retain(|file| file.age >= MIN_STAGED_FILE_AGE);

@@ -12,28 +12,30 @@ use super::group::{FileFormat, RowGroup};
 use super::schema::Table;
 use pinflow_connect::sink::RowEncoder;
 
-/// Rows that are encoded together: enough for the encoder of the file, few enough to stay in the processor's cache and
-/// not to keep the answers waiting.
+/// The most rows of a chunk: enough for efficient encoding, and few enough to stay in the CPU cache and not to delay
+/// the answers.
 const MAX_CHUNK_ROWS: usize = 2_048;
-/// Bytes of text that are encoded together: few, too, where rows are large.
+
+/// The most bytes of text in a chunk, for large rows.
 const MAX_CHUNK_BYTES: usize = 4 << 20;
-/// Everything that one worker has encoded for a window.
+
+/// The rows that one worker has encoded for a window.
 #[derive(Debug, Default)]
 pub struct EncodedBatches {
     tables: [EncodedGroup; 4],
 }
 
-/// What was encoded of one table; `None` without rows.
+/// The encoded rows of one table; `None` without rows.
 type EncodedGroup = Option<Result<RowGroup, ParquetError>>;
 
 impl EncodedBatches {
-    /// Rows for a table.
+    /// The number of rows of a table.
     #[must_use]
     pub fn rows(&self, table: Table) -> usize {
         self.encoded_groups().filter(|(of, _)| *of == table).map(|(_, group)| group.rows).sum()
     }
 
-    /// Bytes held in memory.
+    /// The size in memory, bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.encoded_groups().map(|(_, group)| group.memory_bytes()).sum()
@@ -51,7 +53,7 @@ impl EncodedBatches {
     }
 }
 
-/// Builders for the four tables. One for each worker.
+/// Encodes the rows of one worker for all four tables.
 pub struct DeltaEncoder {
     pin: ChunkEncoder<PinColumns>,
     geo: ChunkEncoder<GeoColumns>,
@@ -60,7 +62,7 @@ pub struct DeltaEncoder {
 }
 
 impl DeltaEncoder {
-    /// Without rows.
+    /// Creates an encoder without rows.
     #[must_use]
     pub fn new(compression: Compression) -> DeltaEncoder {
         DeltaEncoder {
@@ -105,7 +107,8 @@ struct ChunkEncoder<C> {
     columns: C,
     rows: usize,
     bytes: usize,
-    /// What was encoded since the last cut; after a fault nothing more is, for the commit will tell of it and end the run.
+    /// The rows encoded since the last cut. After an error nothing more is encoded: the commit returns the error, which
+    /// ends the run.
     encoded: EncodedGroup,
 }
 
@@ -120,7 +123,7 @@ impl<C: ColumnBuilders> ChunkEncoder<C> {
         }
     }
 
-    /// Adds one row, which tells how many bytes of text it has.
+    /// Adds one row. `append` returns its bytes of text.
     fn add_row(&mut self, append: impl FnOnce(&mut C) -> usize) {
         self.bytes += append(&mut self.columns);
         self.rows += 1;
@@ -135,7 +138,7 @@ impl<C: ColumnBuilders> ChunkEncoder<C> {
         }
         (self.rows, self.bytes) = (0, 0);
         let batch = RecordBatch::try_new(C::TABLE.arrow_schema(), self.columns.finish());
-        let batch = batch.expect("the builders stand in the order of the schema and grow by one each row");
+        let batch = batch.expect("the builders have the order of the schema and grow by one each row");
         let encoded = self.encoded.get_or_insert_with(|| self.format.new_group());
         if let Ok(group) = encoded
             && let Err(fault) = group.add_batch(&batch)
@@ -174,7 +177,7 @@ mod tests {
         DeltaEncoder::new(Compression::Snappy)
     }
 
-    /// What a reader finds in the file of a table.
+    /// The rows that a reader finds in the file of a table.
     fn read_back(batches: &mut EncodedBatches, table: Table) -> RecordBatch {
         let group = batches.take_group(table).unwrap().unwrap();
         let file = file::join_groups(&FileFormat::new(table, Compression::Snappy), vec![group]).unwrap();
@@ -187,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tombstone_has_no_bytes_and_a_large_message_keeps_its_head() {
+    fn rejected_payload_is_empty_for_tombstone_and_truncated_for_large_message() {
         let mut encoder = encoder();
         let rejection = Rejection { reason: RejectionReason::Tombstone, detail: "null".to_owned() };
         encoder.rejected(lineage(1), None, &rejection, b"");
@@ -202,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn text_order_of_positions_is_number_order() {
+    fn positions_have_the_same_order_as_text_and_as_numbers() {
         let texts = |source: &str, positions: &[Position]| {
             let mut encoder = encoder();
             let row = User { ind: 1, user_name: None, age: None, date_joined: None };
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_encoded_by_rows_and_by_bytes_and_nothing_stays_behind() {
+    fn chunk_is_encoded_at_row_and_byte_limit_and_cut_takes_the_rest() {
         let mut encoder = encoder();
         let row = User { ind: 1, user_name: None, age: None, date_joined: None };
         for position in 0..MAX_CHUNK_ROWS as u64 * 2 + 1 {

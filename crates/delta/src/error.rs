@@ -1,4 +1,4 @@
-//! What can end the sink.
+//! Errors of the Delta tables.
 
 use std::path::PathBuf;
 
@@ -9,24 +9,24 @@ use deltalake::parquet::errors::ParquetError;
 
 use pinflow_storage::StorageError;
 
-/// Why tables cannot be opened, or why writing to them ended. Faults that may heal (a full disk) are not
-/// here: the sink waits for those.
+/// Why tables cannot be opened, read or written. While a run writes, transient storage errors such as a full disk are
+/// retried, and are not returned.
 #[derive(Debug, thiserror::Error)]
 pub enum DeltaError {
-    /// Another writer of this pipeline has started; the process must end with exit code 75.
-    #[error("{table}: another pinflow writes as pipeline `{pipeline}` since; this one stops")]
+    /// Another writer of this pipeline has started. The process must end with exit code 75.
+    #[error("{table}: another pinflow has taken over pipeline `{pipeline}`; this one stops")]
     Fenced {
-        /// The table where it was noticed.
+        /// The table in which it was found.
         table: PathBuf,
         /// The pipeline.
         pipeline: String,
     },
-    /// The folder is there but holds something else.
-    #[error("{path} holds something that is no table of pinflow ({what}); name another folder or move it away")]
+    /// The folder exists and is not a table of pinflow.
+    #[error("{path} is not a table of pinflow ({what}); choose another folder or move it away")]
     Foreign {
         /// The folder.
         path: PathBuf,
-        /// What was found.
+        /// What it contains.
         what: String,
     },
     /// The table belongs to another pipeline.
@@ -47,7 +47,7 @@ pub enum DeltaError {
         /// The first difference.
         what: String,
     },
-    /// The table asks more of its readers and writers than pinflow and its other readers can do.
+    /// The table needs a protocol that pinflow does not support.
     #[error("{path} needs Delta reader {reader} / writer {writer}; pinflow writes reader 1 / writer 2 only")]
     Protocol {
         /// The table.
@@ -57,7 +57,7 @@ pub enum DeltaError {
         /// Writer version.
         writer: i64,
     },
-    /// A property under which positions or rows would silently vanish.
+    /// A table property that would silently remove positions or rows.
     #[error("{path}: property {property} must not be set: {why}; unset it")]
     Property {
         /// The table.
@@ -67,15 +67,15 @@ pub enum DeltaError {
         /// What it would do.
         why: &'static str,
     },
-    /// Rows, but no positions: not written by pinflow, or its log was cut.
+    /// The table has rows but no positions: it was not written by pinflow, or its log was truncated.
     #[error(
-        "{path} holds rows but no positions, so where to resume is unknown; restore it, or write to another folder"
+        "{path} has rows but no positions, so pinflow cannot tell where to resume; restore it, or write to another folder"
     )]
     NoPositions {
         /// The table.
         path: PathBuf,
     },
-    /// Some tables of the pipeline are there and others are not.
+    /// Some tables of the pipeline exist, and others do not.
     #[error(
         "{path} is missing or new while other tables of the pipeline hold rows; restore it from a backup, or move all four away"
     )]
@@ -83,7 +83,7 @@ pub enum DeltaError {
         /// The table.
         path: PathBuf,
     },
-    /// The log is no longer the one this process has written to.
+    /// The log is no longer the one that this process has written to.
     #[error(
         "{path} was removed, re-created or rolled back while pinflow was writing to it (version {version}: {what}); nothing was written since"
     )]
@@ -92,24 +92,24 @@ pub enum DeltaError {
         path: PathBuf,
         /// The last version this process knows.
         version: u64,
-        /// What is there instead.
+        /// What was found instead.
         what: &'static str,
     },
-    /// A commit of another writer after which the table holds other rows than pinflow has written.
+    /// After a commit of another writer, the table contains other rows than pinflow has written.
     #[error(
         "{path}: another writer has changed its rows ({commit}): it {fault}. Nothing was written since. {}", undo_hint(*before)
     )]
     Altered {
         /// The table.
         path: PathBuf,
-        /// What the commit says of itself.
+        /// The commit, described.
         commit: String,
         /// The version before it.
         before: u64,
         /// What it did.
         fault: String,
     },
-    /// Rows are missing, or are there that were not read.
+    /// The tables lack rows that were read, or contain rows that were not.
     #[error(
         "{root}: the tables do not hold what was read: {what}. Rows were deleted, restored or added by another writer, or \
          commits were lost; `pinflow table {root} --verify` says more. Restore the tables; or, if rows were deleted on \
@@ -118,12 +118,12 @@ pub enum DeltaError {
     Law {
         /// The folder of the tables.
         root: PathBuf,
-        /// Each partition, with what was read and what is there.
+        /// Each partition with the number of rows read and found.
         what: String,
     },
-    /// A commit that is no list of JSON lines.
+    /// A commit that is not a list of JSON lines.
     #[error(
-        "{path} is torn ({what}), as after a loss of power; if it is the newest of its log, `pinflow table --repair` moves it away and its rows are read again, else restore it from a backup"
+        "{path} is torn ({what}), as after a power loss; if it is the newest of its log, `pinflow table --repair` moves it away and its rows are read again, else restore it from a backup"
     )]
     Torn {
         /// The file.
@@ -148,7 +148,7 @@ pub enum DeltaError {
         /// The version.
         version: u64,
     },
-    /// The stored positions contradict themselves.
+    /// A stored position is incomplete or invalid.
     #[error("{path}: the stored position of {key} is incomplete or out of range ({what})")]
     Position {
         /// The table.
@@ -166,7 +166,7 @@ pub enum DeltaError {
         /// What is wrong with it.
         what: String,
     },
-    /// A data file that the log names and that is not there.
+    /// A data file of the table does not exist.
     #[error(
         "{path} is part of the table and is missing. If a compaction made it, `pinflow table --repair` puts back the files \
          that it was made from, as long as they are there; else restore it from a backup"
@@ -175,7 +175,7 @@ pub enum DeltaError {
         /// The file.
         path: PathBuf,
     },
-    /// A data file that rows cannot be read from.
+    /// A data file cannot be read.
     #[error("read {path}")]
     File {
         /// The file.
@@ -184,7 +184,7 @@ pub enum DeltaError {
         #[source]
         cause: ParquetError,
     },
-    /// A batch could not be made.
+    /// Rows could not be encoded.
     #[error("encode rows of {table}")]
     Encode {
         /// The table.
@@ -193,10 +193,10 @@ pub enum DeltaError {
         #[source]
         cause: ParquetError,
     },
-    /// Storage failed while tables were being opened or read.
+    /// A request to the storage failed.
     #[error("{what} {path}")]
     Store {
-        /// What was being done, as a verb.
+        /// The operation, as a verb.
         what: &'static str,
         /// Where.
         path: String,
@@ -204,10 +204,10 @@ pub enum DeltaError {
         #[source]
         cause: ObjectStoreError,
     },
-    /// The file system failed while tables were being opened.
+    /// A file system operation failed.
     #[error("{what} {path}")]
     Disk {
-        /// What was being done, as a verb.
+        /// The operation, as a verb.
         what: &'static str,
         /// Where.
         path: PathBuf,
@@ -215,10 +215,10 @@ pub enum DeltaError {
         #[source]
         cause: std::io::Error,
     },
-    /// The Delta library failed.
+    /// An operation of the Delta library failed.
     #[error("{what} {path}")]
     Library {
-        /// What was being done, as a verb.
+        /// The operation, as a verb.
         what: &'static str,
         /// The table.
         path: PathBuf,
@@ -226,16 +226,16 @@ pub enum DeltaError {
         #[source]
         cause: Box<DeltaTableError>,
     },
-    /// The place of the tables cannot be reached, written or relied on.
+    /// The location of the tables cannot be reached, written, or does not have the needed guarantees.
     #[error(transparent)]
     Place(#[from] StorageError),
-    /// An earlier commit was cancelled half-way; only a fresh start can tell what has landed.
-    #[error("an earlier commit was cancelled half-way: open the tables again")]
+    /// An earlier commit was cancelled. Its outcome is known only after the tables are opened again.
+    #[error("an earlier commit was cancelled: open the tables again")]
     Abandoned,
-    /// A thread or task of the sink has died.
+    /// A thread or task ended without a result.
     #[error("{what} ended without a result")]
     Died {
-        /// Which.
+        /// What it did.
         what: &'static str,
     },
 }
@@ -248,7 +248,7 @@ impl DeltaError {
     }
 }
 
-/// What to do about another writer's commit.
+/// What the user can do about a commit of another writer.
 fn undo_hint(before: u64) -> String {
     format!(
         "Restore version {before} of this table (RESTORE), and start again; or, if rows were deleted on purpose, start \
@@ -256,7 +256,7 @@ fn undo_hint(before: u64) -> String {
     )
 }
 
-/// Arrow errors travel inside parquet errors, so that a caller sees one kind.
+/// Wraps an Arrow error in a parquet error, so that callers handle one type.
 pub(crate) fn from_arrow(error: ArrowError) -> ParquetError {
     ParquetError::External(Box::new(error))
 }

@@ -1,4 +1,4 @@
-//! Places where a test can kill, delay or fail the commit protocol.
+//! Failpoints at which a test can kill, delay or fail the commit protocol.
 //!
 //! With the feature `failpoints`, the variable `FAILPOINTS` names them, in the syntax of the crate `fail`:
 //! `delta::pin::before_commit=2*off->1*return(abort)` kills the process, with no unwinding and no flushing, the
@@ -6,11 +6,11 @@
 
 use std::io;
 
-/// Armed for as long as it lives.
+/// Keeps the failpoints armed until it is dropped.
 #[cfg(feature = "failpoints")]
 pub struct ArmedAction(#[expect(dead_code, reason = "disarms when dropped")] fail::FailScenario<'static>);
 
-/// Reads `FAILPOINTS`; `main` calls this before anything else.
+/// Arms the failpoints named in `FAILPOINTS`. `main` calls this before anything else.
 #[cfg(feature = "failpoints")]
 #[must_use]
 pub fn arm() -> ArmedAction {
@@ -29,13 +29,13 @@ macro_rules! points {
     };
 }
 
-/// Every failpoint of the sink: before and after each step of the protocol, for each table.
+/// All failpoints of the sink: before and after each step of the protocol, for each table.
 pub const FAILPOINTS: [&str; 40] = points!("rejected", "pin", "geo", "user");
 
-/// Those of joining files, which happens beside commits and seldom.
+/// The failpoints of compaction, which runs in the background.
 pub const COMPACT_FAILPOINTS: [&str; 3] = ["before_compact", "before_compact_commit", "after_compact"];
 
-/// Does what the failpoint of this name was armed with; nothing without the feature.
+/// Runs the action with which the failpoint was armed. Without the feature it does nothing.
 #[cfg_attr(not(feature = "failpoints"), expect(clippy::unnecessary_wraps, reason = "fails only when armed"))]
 pub(crate) fn hit(place: &str, step: &str) -> io::Result<()> {
     #[cfg(feature = "failpoints")]

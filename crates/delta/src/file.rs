@@ -1,4 +1,4 @@
-//! Row groups become the bytes of one parquet file, with the statistics that the log keeps of it.
+//! Joins row groups into one parquet file, with the statistics for the Delta log.
 
 use std::collections::HashMap;
 
@@ -13,14 +13,14 @@ use serde_json::{Map, Value};
 use super::group::{FileFormat, RowGroup};
 use super::schema::{Table, TableColumnType, all_columns};
 
-/// How data files are compressed.
+/// The compression of data files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
-    /// Fastest.
+    /// The fastest.
     #[default]
     Snappy,
-    /// A quarter to a half smaller, for a fifth more of processor time.
+    /// Files are 25 to 50 % smaller, and encoding takes 20 % more CPU time.
     Zstd,
 }
 
@@ -33,10 +33,10 @@ impl Compression {
     }
 }
 
-/// A file before it is put.
+/// An encoded file that is not put yet.
 #[derive(Debug, Clone)]
 pub(crate) struct DataFile {
-    /// Its name in the table's folder; unique, so that it never stands for two contents.
+    /// The name in the table's folder. It is unique, so no two contents have the same name.
     pub(crate) name: String,
     pub(crate) bytes: Bytes,
     pub(crate) rows: usize,
@@ -44,7 +44,7 @@ pub(crate) struct DataFile {
 }
 
 impl DataFile {
-    /// The action that makes it part of the table.
+    /// The `add` action that makes it part of the table.
     pub(crate) fn add_action(&self, now_ms: i64) -> Add {
         Add {
             path: self.name.clone(),
@@ -62,12 +62,12 @@ impl DataFile {
     }
 }
 
-/// Joins what workers encoded for one table into a file, a row group each.
+/// Joins the row groups that workers encoded for one table into a file.
 pub(crate) fn join_groups(format: &FileFormat, groups: Vec<RowGroup>) -> Result<DataFile, ParquetError> {
     let rows = groups.iter().map(|group| group.rows).sum();
     let nulls: Vec<usize> =
         (0..all_columns(format.table).count()).map(|at| groups.iter().map(|group| group.nulls[at]).sum()).collect();
-    // About what comes out, so that the file is not moved again and again while it grows.
+    // Reserve about the final size, so that the buffer is not reallocated while it grows.
     let mut bytes = Vec::with_capacity(groups.iter().map(RowGroup::memory_bytes).sum());
     let mut writer = format.new_writer(&mut bytes)?;
     for group in groups {
@@ -83,12 +83,12 @@ pub(crate) fn join_groups(format: &FileFormat, groups: Vec<RowGroup>) -> Result<
     Ok(DataFile { name, bytes: bytes.into(), rows, stats: Value::Object(stats).to_string() })
 }
 
-/// What the log keeps of a file: rows, nulls, and least and greatest values where they are whole.
+/// The statistics of a file for the log: rows, nulls, and exact minimum and maximum values.
 fn file_statistics(table: Table, rows: usize, absent: &[usize], metadata: &ParquetMetaData) -> Map<String, Value> {
     let (mut least, mut greatest, mut nulls) = (Map::new(), Map::new(), Map::new());
     for (column, &count) in all_columns(table).zip(absent) {
         if column.kind == TableColumnType::Pair {
-            continue; // Engines differ in how they name the elements of a list.
+            continue; // Engines name the elements of a list differently.
         }
         nulls.insert(column.name.to_owned(), count.into());
         if !column.bounds {
@@ -151,6 +151,6 @@ fn merge_bounds<T: Ord + Copy>(so_far: Option<(T, T)>, next: Option<(T, T)>) -> 
 
 fn format_time(micros: i64) -> Option<String> {
     let moment = jiff::Timestamp::from_microsecond(micros).ok()?;
-    // Before the year 0 the notation is no longer agreed on.
+    // Engines do not agree on the notation of years before 0.
     (moment.to_zoned(jiff::tz::TimeZone::UTC).year() >= 0).then(|| format!("{moment:.6}"))
 }

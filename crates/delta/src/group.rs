@@ -2,8 +2,8 @@
 //!
 //! A window is some 40 MB of Arrow, and 9 MB of parquet. A worker that encodes each chunk as it fills holds little more
 //! than the latter: the Arrow buffers of a chunk are small, their memory is used again for the next one, and what they
-//! hold is encoded while it is still in the processor's cache. (When whole windows were encoded at the cut, a quarter of
-//! the processor time of a run went into clearing fresh pages for them.)
+//! hold is encoded while it is still in the processor's cache. (When whole windows were encoded at the cut, a quarter
+//! of the processor time of a run went into clearing fresh pages for them.)
 
 use std::sync::Arc;
 
@@ -21,10 +21,10 @@ use deltalake::parquet::schema::types::{ColumnPath, TypePtr};
 use super::file::Compression;
 use super::schema::{Table, all_columns};
 
-/// Bytes of a column that are compressed together, before compression. Fifteen of these are open in a group of pins.
+/// The most bytes of a data page before compression. A row group of pins has fifteen open pages.
 const MAX_PAGE_BYTES: usize = 256 << 10;
 
-/// How the files of a table are written.
+/// The parquet schema and properties of the files of a table.
 #[derive(Debug, Clone)]
 pub(crate) struct FileFormat {
     pub(crate) table: Table,
@@ -36,11 +36,11 @@ pub(crate) struct FileFormat {
 impl FileFormat {
     pub(crate) fn new(table: Table, compression: Compression) -> FileFormat {
         let schema = ArrowSchemaConverter::new().convert(&table.arrow_schema());
-        let schema = schema.expect("each type of the contract has its parquet type").root_schema_ptr();
+        let schema = schema.expect("each column type has a parquet type").root_schema_ptr();
         FileFormat { table, compression, schema, properties: Arc::new(writer_properties(table, compression)) }
     }
 
-    /// A writer of one file's bytes.
+    /// A writer that appends a file to `bytes`.
     pub(crate) fn new_writer<'a>(
         &self,
         bytes: &'a mut Vec<u8>,
@@ -50,7 +50,7 @@ impl FileFormat {
 
     /// A group without rows.
     pub(crate) fn new_group(&self) -> Result<RowGroup, ParquetError> {
-        // The file comes later, and joins the groups of all workers: what a group needs of it is only its format.
+        // A row group needs only the format of a file. The file itself joins the groups of all workers later.
         let mut nowhere = Vec::new();
         let factory = ArrowRowGroupWriterFactory::new(&self.new_writer(&mut nowhere)?, self.table.arrow_schema());
         let nulls = vec![0; self.table.arrow_schema().fields().len()];
@@ -58,18 +58,18 @@ impl FileFormat {
     }
 }
 
-/// Rows of a table, encoded by one worker: a part of a file.
+/// A row group: rows of a table that were encoded by one worker.
 #[derive(Debug)]
 pub(crate) struct RowGroup {
     table: Table,
     columns: Vec<ArrowColumnWriter>,
     pub(crate) rows: usize,
-    /// By column.
+    /// The number of nulls by column.
     pub(crate) nulls: Vec<usize>,
 }
 
 impl RowGroup {
-    /// Encodes more rows.
+    /// Encodes the rows of a batch.
     pub(crate) fn add_batch(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
         let mut columns = self.columns.iter_mut();
         for (at, (field, array)) in self.table.arrow_schema().fields().iter().zip(batch.columns()).enumerate() {
@@ -82,12 +82,12 @@ impl RowGroup {
         Ok(())
     }
 
-    /// Bytes held in memory.
+    /// The size in memory, bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.columns.iter().map(ArrowColumnWriter::memory_size).sum()
     }
 
-    /// Compresses what is left of it.
+    /// Compresses the last pages, and returns the columns.
     pub(crate) fn close(self) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
         self.columns.into_iter().map(ArrowColumnWriter::close).collect()
     }

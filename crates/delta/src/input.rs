@@ -1,7 +1,7 @@
-//! Data files to be read: from the disk piece by piece, from a bucket whole.
+//! Reads data files: those on disk in pieces, those in a bucket with one request.
 //!
-//! Files here have few columns, of which most are read, and 64 MiB at the most where pinflow wrote them: in a bucket one
-//! request for all of it is over before many small ones are.
+//! Files of pinflow have at most 64 MiB and few columns, most of which are read. For a bucket, one request for the
+//! whole file is faster than many small ones.
 
 use std::fs::File;
 use std::io::Read;
@@ -19,16 +19,16 @@ use tokio::runtime::Handle;
 use super::error::DeltaError;
 use super::log::TableLog;
 
-/// Where a data file lies.
+/// The location of a data file.
 #[derive(Debug, Clone)]
 pub(crate) struct FileAt {
-    /// As people know it.
+    /// The path as shown to users.
     pub(crate) path: PathBuf,
-    /// If it is not on the disk.
+    /// `None` for a file on disk.
     bucket: Option<BucketFile>,
 }
 
-/// How a file of a bucket is had by threads that wait.
+/// What a blocking thread needs to fetch a file from a bucket.
 #[derive(Debug, Clone)]
 struct BucketFile {
     store: Arc<dyn ObjectStore>,
@@ -37,20 +37,20 @@ struct BucketFile {
 }
 
 impl FileAt {
-    /// A file of a table. Must be called within the runtime that is to fetch it.
+    /// A file of a table. Must be called within the runtime that fetches it later.
     pub(crate) fn new(log: &TableLog, name: &str) -> FileAt {
         let bucket_file =
             || BucketFile { store: log.store().clone(), location: log.file_location(name), runtime: Handle::current() };
         FileAt { path: log.folder.join(name), bucket: log.place().local_folder().is_none().then(bucket_file) }
     }
 
-    /// A file of the disk.
+    /// A file on disk.
     #[cfg(test)]
     pub(crate) fn on_disk(path: PathBuf) -> FileAt {
         FileAt { path, bucket: None }
     }
 
-    /// Opens it. On a thread of its own: one of the runtime's must not wait.
+    /// Opens the file. Blocks, so it must not be called on a thread of the runtime.
     pub(crate) fn open(&self) -> std::result::Result<FileInput, DeltaError> {
         let Some(BucketFile { store, location, runtime }) = &self.bucket else {
             let failed = |cause: std::io::Error| match cause.kind() {
@@ -67,7 +67,7 @@ impl FileAt {
     }
 }
 
-/// An open file.
+/// An open data file.
 pub(crate) enum FileInput {
     Disk(File),
     Memory(Bytes),

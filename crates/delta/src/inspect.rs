@@ -1,4 +1,4 @@
-//! What tables hold, read without writing to them.
+//! Reads what tables contain, without writing to them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,29 +15,29 @@ use pinflow_connect::sink::PartitionReached;
 use pinflow_core::position;
 use pinflow_storage::Location;
 
-/// Times that the tables are listed while some of them seem to be missing.
+/// The most times that the tables are listed while some seem to be missing.
 const MAX_LISTINGS: u32 = 3;
-/// What to do about a table that is gone.
+/// What the user can do about a missing table.
 const RESTORE_TABLE: &str = "restore its folder from a backup, or move all four away and read everything again";
 
-/// One table as of its newest version.
+/// The contents of one table as of its newest version.
 #[derive(Debug, Clone, Serialize)]
 pub struct TableContents {
     /// The table's name.
     pub table: &'static str,
     /// Its folder.
     pub path: PathBuf,
-    /// Who writes to it.
+    /// The pipeline that writes to it.
     pub pipeline: String,
     /// The newest version.
     pub version: u64,
-    /// Data files.
+    /// The number of data files.
     pub files: usize,
-    /// Their bytes.
+    /// The size of the data files, bytes.
     pub bytes: u64,
-    /// Their rows.
+    /// The number of rows.
     pub rows: u64,
-    /// How far each partition was written.
+    /// The position of each partition.
     pub positions: Vec<PartitionPosition>,
     /// The newest commits, newest first.
     pub history: Vec<CommitSummary>,
@@ -49,13 +49,13 @@ pub struct TableContents {
     pub(crate) active: Vec<ActiveFile>,
     #[serde(skip)]
     pub(crate) reached: Vec<PartitionReached>,
-    /// Rows whose deletion was accepted, by the key of their partition.
+    /// The number of rows whose deletion was accepted, by partition key.
     #[serde(skip)]
     pub(crate) deleted: BTreeMap<String, u64>,
-    /// Whether a writer has ever owned it: a table that was made again beside the others has no owner.
+    /// Whether a writer has ever owned it. A table that was created again beside the others has no owner.
     #[serde(skip)]
     pub(crate) is_owned: bool,
-    /// Whether it was named by its own folder, without the other three.
+    /// Whether the location was the folder of this table alone.
     #[serde(skip)]
     pub(crate) is_alone: bool,
 }
@@ -63,27 +63,27 @@ pub struct TableContents {
 /// How far a partition was written to a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PartitionPosition {
-    /// What its rows' `_source` says.
+    /// The `_source` of its rows.
     pub source: String,
     /// The next position to read.
     #[serde(serialize_with = "position::serialize")]
     pub next: position::Position,
-    /// Rows read before it, into whichever table.
+    /// The number of rows read before it, in all tables together.
     pub rows: u64,
 }
 
-/// One commit.
+/// One commit of the history.
 #[derive(Debug, Clone, Serialize)]
 pub struct CommitSummary {
-    /// The version it made.
+    /// The version that it created.
     pub version: u64,
-    /// When.
+    /// Its time (RFC 3339, UTC); `None` if the log does not have it.
     pub time: Option<String>,
-    /// What was done, as the log says.
+    /// The operation, as in the log.
     pub operation: String,
-    /// Rows it added, where the log says.
+    /// The number of rows that it added; `None` if the log does not have it.
     pub rows: Option<u64>,
-    /// Positions it moved, by source.
+    /// The positions that it moved, by source.
     #[serde(serialize_with = "serialize_positions")]
     pub positions: BTreeMap<String, position::Position>,
 }
@@ -95,12 +95,12 @@ fn serialize_positions<S: serde::Serializer>(
     serializer.collect_map(positions.iter().map(|(source, next)| (source, position::to_json(*next))))
 }
 
-/// Reads the tables under a root, or the one table that a place is; `history` commits of each.
+/// Reads the tables at a location, or the one table that it is, with the newest `history` commits of each.
 ///
-/// The four are read as of one consistent point, also while a run is committing: see `read_consistently`.
+/// The four tables are read as of one consistent point, even while a run commits (see `read_consistently`).
 ///
 /// # Errors
-/// If there is no table of pinflow, or one cannot be read.
+/// If there is no table of pinflow, or a table cannot be read.
 pub async fn inspect(place: impl Into<Location>, history: usize) -> Result<Vec<TableContents>, DeltaError> {
     let place = place.into().resolve_existing()?;
     let mut found = read_consistently(&place, history).await?;
@@ -108,7 +108,7 @@ pub async fn inspect(place: impl Into<Location>, history: usize) -> Result<Vec<T
         if missing_tables(&found).is_empty() {
             break;
         }
-        // A run that is creating the tables makes them one after the other.
+        // A run creates the tables one after the other.
         found = read_consistently(&place, history).await?;
     }
     if found.is_empty() {
@@ -120,9 +120,9 @@ pub async fn inspect(place: impl Into<Location>, history: usize) -> Result<Vec<T
 
 /// Reads all tables, `rejected` last.
 ///
-/// A window is committed to `rejected` first. So whatever position a cleaned table has when it is read, all rejections
-/// before it are in the `rejected` that is read later. What a table holds beyond the least position of all does not
-/// count as read, so the least position is the consistent point.
+/// A window is committed to `rejected` first. So all rejections before the position of a cleaned table are in the
+/// `rejected` that is read later. Rows beyond the least position of all tables do not count as read, so the least
+/// position is the consistent point.
 async fn read_consistently(place: &Location, history: usize) -> Result<Vec<TableContents>, DeltaError> {
     let is_alone = is_table(place).await?;
     let mut listed = find_tables(place).await?;
@@ -135,9 +135,9 @@ async fn read_consistently(place: &Location, history: usize) -> Result<Vec<Table
     Ok(found)
 }
 
-/// What is wrong if tables are missing while others hold positions, a line each with what to do.
+/// Describes each table that is missing while others have positions, with what to do.
 ///
-/// Tables in which no position was ever stored may be few: a run that dies while it creates them leaves some.
+/// Without stored positions no table is reported: a run that died while it created the tables leaves only some of them.
 #[must_use]
 pub fn missing_tables(found: &[TableContents]) -> Vec<String> {
     let is_written = found.iter().any(|contents| !contents.reached.is_empty());
@@ -147,15 +147,15 @@ pub fn missing_tables(found: &[TableContents]) -> Vec<String> {
     let missing = |table: Table| match found.iter().find(|contents| contents.which == table) {
         Some(contents) if contents.is_owned => None,
         Some(contents) => Some(format!(
-            "table `{table}` was created again ({}): the rows that it held are not there; {RESTORE_TABLE}",
+            "table `{table}` was created again ({}): the rows that it contained are lost; {RESTORE_TABLE}",
             contents.path.display()
         )),
-        None => Some(format!("table `{table}` is missing beside the others, which hold positions; {RESTORE_TABLE}")),
+        None => Some(format!("table `{table}` is missing, and the others have positions; {RESTORE_TABLE}")),
     };
     Table::ALL.into_iter().filter_map(missing).collect()
 }
 
-/// The tables under a root, or the one table that a place is.
+/// The tables at a location, or the one table that it is.
 pub(crate) async fn find_tables(place: &Location) -> Result<Vec<(Table, Location)>, DeltaError> {
     if is_table(place).await? {
         let named = |table: &Table| place.name().file_name().is_some_and(|name| name == table.name());
@@ -180,7 +180,7 @@ async fn read_table(table: Table, place: &Location, history: usize) -> Result<Ta
     let folder = place.name();
     let foreign = |what: String| DeltaError::Foreign { path: folder.to_owned(), what };
     let version = log.newest_version().await?.ok_or_else(|| foreign("a log without commits".to_owned()))?;
-    // First: these errors name the file and the mend, the library's do not.
+    // First, because these errors name the file and a hint, and those of the library do not.
     log.read_txns(version).await?;
     let pipeline = read_pipeline(&log, version).await?;
     let loaded = open::load_table(&log, table, version, &TxnIds::new(&pipeline)).await?;
@@ -216,7 +216,7 @@ async fn read_table(table: Table, place: &Location, history: usize) -> Result<Ta
     })
 }
 
-/// The pipeline that a table names as its writer.
+/// Reads the pipeline to which a table belongs.
 async fn read_pipeline(log: &TableLog, version: u64) -> Result<String, DeltaError> {
     let mut handle = open::table_builder(log)?.build().map_err(open::library_error("open", log))?;
     handle.load_version(version).await.map_err(open::library_error("open", log))?;
@@ -228,7 +228,7 @@ async fn read_pipeline(log: &TableLog, version: u64) -> Result<String, DeltaErro
     })
 }
 
-/// The newest commits that the log still holds.
+/// Reads the newest commits that are still in the log.
 async fn read_history(log: &TableLog, version: u64, limit: usize) -> Result<Vec<CommitSummary>, DeltaError> {
     let mut changes = Vec::new();
     for version in (0..=version).rev().take(limit) {

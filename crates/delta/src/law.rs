@@ -1,9 +1,9 @@
-//! The ledger law, checked at every start: rows read = rows written + rejections, for each partition.
+//! Checks the ledger law at every start: for each partition, rows read = rows in cleaned tables + rejections.
 //!
-//! A start reads the cleaned tables back anyway, so their rows are counted on the way; of `rejected` only the lineage is
-//! read. What a table holds at or after the position at which a partition resumes does not count: it is read again, and
-//! left out then. So lost commits, rows that others have deleted, restored or added, and rows that are there twice are
-//! found before anything is written.
+//! A start reads the cleaned tables back anyway, and their rows are counted meanwhile. Only the lineage of `rejected`
+//! is read. Rows at or after the position at which a partition resumes do not count, because they are read again and
+//! skipped then. The check finds lost commits, duplicate rows, and rows that other writers deleted, restored or added,
+//! before anything is written.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -16,29 +16,29 @@ use super::error::DeltaError;
 use super::input::FileAt;
 use super::rows::{StoredRows, for_each_row_id};
 
-/// Partitions that an error names; the others are counted.
+/// The most partitions that an error names. The others are counted.
 const MAX_NAMED_PARTITIONS: usize = 5;
 
-/// What the tables should hold of each partition, and what was found so far.
+/// The expected rows of each partition, and those found so far.
 #[derive(Debug, Clone)]
 pub(crate) struct LedgerLaw {
     root: PathBuf,
     partitions: HashMap<Symbol, PartitionRows>,
-    /// Rows of sources that no position speaks of.
+    /// The number of rows of sources without a stored position.
     unknown: BTreeMap<Symbol, u64>,
     rejected: Vec<FileAt>,
 }
 
-/// What the tables should hold of one partition.
+/// The expected and found rows of one partition.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PartitionRows {
-    /// Where it resumes.
+    /// The position at which it resumes.
     pub(crate) next: Position,
-    /// Rows read before that.
+    /// The number of rows read before that.
     pub(crate) read: u64,
-    /// Rows of them whose deletion was accepted.
+    /// How many of them were deleted with acceptance.
     pub(crate) deleted: u64,
-    /// Rows of them that were found.
+    /// How many of them were found.
     pub(crate) found: u64,
 }
 
@@ -51,7 +51,7 @@ impl LedgerLaw {
         LedgerLaw { root, partitions: partitions.into_iter().collect(), unknown: BTreeMap::new(), rejected }
     }
 
-    /// Counts rows; those of one source mostly stand together.
+    /// Counts rows. Rows of one source are mostly adjacent, which saves lookups.
     fn count_rows(&mut self, lineages: impl Iterator<Item = (Symbol, Position)>) {
         let mut lineages = lineages.peekable();
         while let Some((source, first)) = lineages.next() {
@@ -68,7 +68,10 @@ impl LedgerLaw {
         }
     }
 
-    /// Counts the rejections, and tells what is wrong.
+    /// Counts the rejections, and checks the law.
+    ///
+    /// # Errors
+    /// [`DeltaError::Law`] if it is violated.
     async fn check(mut self) -> Result<(), DeltaError> {
         let counted = tokio::task::spawn_blocking(move || {
             for file in std::mem::take(&mut self.rejected) {
@@ -85,7 +88,7 @@ impl LedgerLaw {
                 let more = violations.len().saturating_sub(MAX_NAMED_PARTITIONS);
                 violations.truncate(MAX_NAMED_PARTITIONS);
                 if more > 0 {
-                    violations.push(format!("and {more} partitions more"));
+                    violations.push(format!("and {more} more partitions"));
                 }
                 Err(DeltaError::Law { root: counted.root, what: violations.join("; ") })
             }
@@ -105,15 +108,16 @@ impl LedgerLaw {
                 ));
             }
         }
-        let unknown = self.unknown.iter().map(|(source, rows)| {
-            format!("{rows} rows say that they are from {}, of which no position is stored", source.text())
-        });
+        let unknown = self
+            .unknown
+            .iter()
+            .map(|(source, rows)| format!("{rows} rows are from {}, which has no stored position", source.text()));
         violations.extend(unknown);
         violations
     }
 }
 
-/// Passes chunks of rows on, and ends with an error if all of them together break the law.
+/// Passes on chunks of rows and counts them. Ends with an error if they violate the law.
 pub(crate) fn check_while_reading(
     mut chunks: mpsc::Receiver<Result<StoredRows, DeltaError>>,
     mut law: LedgerLaw,
@@ -130,7 +134,7 @@ pub(crate) fn check_while_reading(
             }
         }
         if let Err(broken) = law.check().await {
-            // Nobody rebuilds any more: nothing follows from it.
+            // If the receiver is gone, the run is ending anyway.
             let _ = sender.send(Err(broken)).await;
         }
     });
@@ -152,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_before_the_position_count_and_later_ones_do_not() {
+    fn only_rows_before_the_position_are_counted() {
         let rows = [("recording/a", 1), ("recording/a", 9), ("recording/a", 10), ("recording/a", 11)];
         assert!(violations_after(law(2, 0), &rows).is_empty());
         assert!(violations_after(law(3, 1), &rows).is_empty());
@@ -162,9 +166,9 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_an_unknown_source_are_named() {
+    fn rows_of_unknown_source_are_reported() {
         let rows = [("recording/a", 1), ("elsewhere", 1), ("elsewhere", 2)];
         let found = violations_after(law(1, 0), &rows);
-        assert!(found.len() == 1 && found[0].starts_with("2 rows say that they are from elsewhere"), "{found:?}");
+        assert!(found.len() == 1 && found[0].starts_with("2 rows are from elsewhere"), "{found:?}");
     }
 }

@@ -1,22 +1,22 @@
-//! What a table's log says beside its rows: who owns it, and how far each partition was written.
+//! The `txn` actions of a table: which writer owns it, and how far each partition was written.
 //!
-//! All of it are `txn` actions (an application id and a number), because they alone land in the same commit as
-//! the rows and outlive checkpoints and the cleaning of the log. They carry no `lastUpdated`, so that they never
-//! expire. With `P` = `pinflow/v1/‹pipeline›` a table holds
+//! A `txn` action is an application id and a number. Such actions are part of the same commit as the rows, and survive
+//! checkpoints and log cleanup. They have no `lastUpdated`, so they never expire. With `P` = `pinflow/v1/‹pipeline›` a
+//! table has
 //!
 //! | application id | number |
 //! | --- | --- |
-//! | `P#owner` | incarnation of the writer; raised by each start |
-//! | `P#nonce` | drawn at each start: two that raised to the same incarnation are told apart by it |
+//! | `P#owner` | incarnation of the writer; each start raises it |
+//! | `P#nonce` | random number of each start; distinguishes two writers with the same incarnation |
 //! | `P#commit` | commits of this pipeline to this table so far |
 //! | `P/‹key›` | the next position to read; of one that is wider than 63 bits, the lowest 63 |
 //! | `P/‹key›#next1`, `#next2` | the next 63 bits of such a position, and those above |
 //! | `P/‹key›#rows`, `#anchor`, `#seek` | the rest of [`PartitionProgress`] |
 //! | `P/‹key›#carries` | 0 pin, 1 geo, 2 user, 3 any of them |
-//! | `P/‹key›#source/‹name›` | 0; the name is what `_source` says of the partition's rows |
+//! | `P/‹key›#source/‹name›` | 0; the name is the `_source` of the partition's rows |
 //! | `P/‹key›#deleted` | rows before the position whose deletion was accepted; in `rejected`, only where there are some |
 //!
-//! `%`, `#` and, in the pipeline, `/` are percent-encoded, so that no name can look like another id.
+//! `%`, `#` and, in the pipeline, `/` are percent-encoded, so that no name can be taken for another id.
 
 use std::collections::BTreeMap;
 
@@ -27,26 +27,26 @@ use pinflow_dataflows::record::Stream;
 use pinflow_connect::sink::PartitionReached;
 use pinflow_core::position::{PartitionProgress, Position, ResumeHint};
 
-/// A number or a name that cannot be stored, or that was stored and cannot be.
+/// A number or name that cannot be stored, or a stored one that is invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InvalidTxn {
     pub(crate) key: String,
     pub(crate) what: String,
 }
 
-/// Everything that one pipeline's `txn` actions say in one table.
+/// The state of one pipeline in one table, read from its `txn` actions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PositionLedger {
-    /// The writer's incarnation and nonce, once there was one.
+    /// The current writer; `None` before the first one.
     pub(crate) owner: Option<WriterIdentity>,
     /// Commits so far.
     pub(crate) commits: u64,
     partitions: BTreeMap<String, PartitionFields>,
-    /// Rows of each partition whose deletion was accepted.
+    /// The number of rows whose deletion was accepted, by partition key.
     deleted: BTreeMap<String, u64>,
 }
 
-/// One running writer.
+/// Identifies one run of a writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WriterIdentity {
     pub(crate) incarnation: u64,
@@ -56,7 +56,7 @@ pub(crate) struct WriterIdentity {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct PartitionFields {
     next: Option<u64>,
-    /// The upper limbs of `next`. A position only grows: once it has some, every commit that moves it says them.
+    /// The upper limbs of `next`. A position only grows, so once it has them, every commit that moves it stores them.
     upper: [u64; 2],
     rows: Option<u64>,
     anchor: Option<u64>,
@@ -120,12 +120,12 @@ impl TxnIds {
         deleted.iter().map(action).collect()
     }
 
-    /// Whether a `txn` action is one that each commit of this pipeline's writers has.
+    /// Whether this is the id of the `txn` action that every commit of this pipeline's writers has.
     pub(crate) fn is_of_writer(&self, id: &str) -> bool {
         id.strip_prefix(&self.prefix) == Some("#commit")
     }
 
-    /// Takes in one `txn` action; those of other applications are left alone.
+    /// Applies one `txn` action. Those of other applications are ignored.
     pub(crate) fn apply_txn(&self, ledger: &mut PositionLedger, id: &str, number: i64) -> Result<(), InvalidTxn> {
         let Some(rest) = id.strip_prefix(&self.prefix) else { return Ok(()) };
         let invalid = |what: String| InvalidTxn { key: id.to_owned(), what };
@@ -140,7 +140,7 @@ impl TxnIds {
             }
             return Ok(());
         }
-        // Another pipeline whose name begins like ours has neither.
+        // Another pipeline whose name starts with ours has neither `#` nor `/` here.
         let Some(rest) = rest.strip_prefix('/') else { return Ok(()) };
         let (key, field) = rest.split_once('#').map_or((rest, None), |(key, field)| (key, Some(field)));
         if field == Some("deleted") {
@@ -166,33 +166,33 @@ impl TxnIds {
 }
 
 impl PositionLedger {
-    /// How far a partition was written to this table.
+    /// The next position of a partition in this table.
     pub(crate) fn next_position(&self, key: &str) -> Option<Position> {
         self.partitions.get(key).and_then(PartitionFields::next)
     }
 
-    /// The same, with what is stored beside the position (see [`PartitionProgress::hint`]).
+    /// The next position of a partition with its resume hint (see [`PartitionProgress::hint`]).
     pub(crate) fn position_and_hint(&self, key: &str) -> Option<(Position, ResumeHint)> {
         let fields = self.partitions.get(key)?;
         Some((fields.next()?, ResumeHint::from_stored(key, fields.seek.unwrap_or(0))))
     }
 
-    /// How many rows were read of a partition, as of what this table has stored.
+    /// The number of rows read of a partition, as stored in this table.
     pub(crate) fn rows_read(&self, key: &str) -> u64 {
         self.partitions.get(key).and_then(|fields| fields.rows).unwrap_or(0)
     }
 
-    /// Rows of each partition whose deletion was accepted.
+    /// The number of rows whose deletion was accepted, by partition key.
     pub(crate) fn deleted(&self) -> &BTreeMap<String, u64> {
         &self.deleted
     }
 
-    /// Whether no partition was ever written.
+    /// Whether no position is stored.
     pub(crate) fn is_empty(&self) -> bool {
         self.partitions.is_empty()
     }
 
-    /// Every partition with its position.
+    /// All partitions with their positions.
     pub(crate) fn stored_positions(&self) -> Result<Vec<PartitionReached>, InvalidTxn> {
         self.partitions.iter().map(|(key, fields)| fields.to_reached(key)).collect()
     }
@@ -269,7 +269,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_stored_is_read_back(
+        fn stored_actions_are_read_back(
             pipeline in "[a#%/]{0,4}",
             moves in proptest::collection::btree_map("[a-c%#/2350]{0,8}", any_move(), 0..6),
         ) {
@@ -287,7 +287,7 @@ mod tests {
         }
 
         #[test]
-        fn pipelines_never_see_one_another(ours in "[ab#%/]{1,4}", theirs in "[ab#%/]{1,4}", moved in any_move()) {
+        fn actions_of_another_pipeline_are_ignored(ours in "[ab#%/]{1,4}", theirs in "[ab#%/]{1,4}", moved in any_move()) {
             prop_assume!(ours != theirs);
             let mut ledger = PositionLedger::default();
             let owner = WriterIdentity { incarnation: 1, nonce: 1 };
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_no_txn_can_hold_is_refused() {
+    fn number_outside_of_txn_range_is_refused() {
         let moved = PartitionReached {
             key: "k".to_owned(),
             source: "s".to_owned(),
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_position_is_no_position() {
+    fn incomplete_position_is_refused() {
         let mut ledger = PositionLedger::default();
         TxnIds::new("p").apply_txn(&mut ledger, "pinflow/v1/p/k", 7).unwrap();
         assert_eq!(ledger.stored_positions().unwrap_err().key, "k");

@@ -1,23 +1,23 @@
-//! Delta tables on disk or in a bucket: cleaned rows and the positions they were read up to, in the same commits.
+//! Delta tables on disk or in a bucket: cleaned rows, and the positions up to which they were read, in the same
+//! commits.
 //!
 //! ```text
 //! workers ─rows─▶ row groups ─cut─▶ window ─▶ files of all four tables, in parallel
 //!                                            └▶ commit `rejected` ─▶ commit `pin`, `geo`, `user` at once
 //! ```
 //!
-//! What holds, whenever the process dies (the steps and their proofs stand in the modules):
+//! These guarantees hold whenever the process dies. The modules in parentheses describe how:
 //!
-//! 1. A position *n* of a partition is in a table's log if and only if its rows before *n* are (`writer`).
-//! 2. Only one process moves positions: each start raises an incarnation in all four tables before it reads
-//!    them, and a commit only lands on a log whose incarnation is the writer's own (`open`, `decide`).
-//! 3. A table is ahead of its sisters by at most what was in flight. Partitions resume at the least position
-//!    of their tables; what others hold beyond it is named to the engine, which does not write it twice
-//!    (`decide::resume`).
-//! 4. A file that was reported durable survives a loss of power (`pinflow_storage`).
+//! 1. A position *n* of a partition is in a table's log if and only if all its rows before *n* are (`writer`).
+//! 2. Only one process moves positions. Each start raises the incarnation in all four tables before it reads them, and
+//!    a commit succeeds only if the log still has the writer's own incarnation (`open`, `decide`).
+//! 3. A table is ahead of its sibling tables by at most one window. Partitions resume at the least position of their
+//!    tables. The engine gets the ids of rows beyond it, and does not write them again (`decide::resume_points`).
+//! 4. A durable file survives a power loss (`pinflow_storage`).
 //!
-//! No snapshot of the library lives between commits: a writer reads the commits since its own last one, and
-//! puts the next version if absent (`log`, `writer`). The library encodes commits, creates tables, reads
-//! them at open and makes checkpoints.
+//! No snapshot of the library is kept between commits: a writer reads the commits since its own last one, and puts the
+//! next version if it is absent (`log`, `writer`). The library encodes commits, creates and opens tables, and creates
+//! checkpoints.
 
 mod accept;
 mod active;

@@ -1,8 +1,7 @@
-//! Reads a table's log: what its commits say of positions, owner, schema and protocol.
+//! Reads the log of a Delta table: commits, checkpoints and their actions.
 //!
-//! Before every commit the writer must know what stands in the log since its last one. It reads just those files
-//! here, instead of updating a snapshot of the library, which evaluates every active file again each time and
-//! grows with the table.
+//! Before every commit the writer reads the commits since its own last one. It reads only these files, instead of
+//! updating a snapshot of the library, which evaluates all active files again and grows with the table.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -24,30 +23,30 @@ use sha2::{Digest as _, Sha256};
 use super::error::{DeltaError, from_arrow};
 use pinflow_storage::Location;
 
-/// What marks a commit that joined files as pinflow's own, in what it says of itself under `pinflow`.
+/// The key under `pinflow` in the commit info that marks a compaction by pinflow.
 pub(crate) const COMPACTION_MARK: &str = "compaction";
 
-/// What identifies a commit's bytes.
+/// The SHA-256 of a commit's bytes.
 pub(crate) type CommitDigest = [u8; 32];
 
-/// One table's log.
+/// The log of one table.
 #[derive(Debug, Clone)]
 pub(crate) struct TableLog {
-    /// The table's folder, as people know it.
+    /// The table's folder as shown to users.
     pub(crate) folder: PathBuf,
     place: Location,
-    /// Where that is in its store.
+    /// The path of the folder in its store.
     root: Path,
 }
 
-/// One commit.
+/// One commit of a log.
 #[derive(Debug)]
 pub(crate) struct LogCommit {
     pub(crate) digest: CommitDigest,
     pub(crate) lines: Vec<LogAction>,
 }
 
-/// One action; those that say nothing of interest here are empty.
+/// One action. Kinds that are not used here are parsed as empty.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LogAction {
@@ -71,17 +70,17 @@ pub(crate) struct TxnAction {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AddAction {
-    /// Of the file, in the table's folder, encoded as in a URL.
+    /// The path of the file in the table's folder, percent-encoded.
     pub(crate) path: String,
     #[serde(default)]
     pub(crate) stats: Option<String>,
-    /// Whether the commit changes rows; a compaction does not.
+    /// Whether the commit changes rows. A compaction does not.
     #[serde(default)]
     pub(crate) data_change: Option<bool>,
 }
 
 impl AddAction {
-    /// Rows of the file, where its statistics say.
+    /// The number of rows in the file; `None` without statistics.
     pub(crate) fn row_count(&self) -> Option<u64> {
         serde_json::from_str::<serde_json::Value>(self.stats.as_deref()?).ok()?["numRecords"].as_u64()
     }
@@ -91,9 +90,9 @@ impl AddAction {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RemoveAction {
-    /// Of the file, in the table's folder, encoded as in a URL.
+    /// The path of the file in the table's folder, percent-encoded.
     pub(crate) path: String,
-    /// Whether the commit changes rows; a compaction does not.
+    /// Whether the commit changes rows. A compaction does not.
     #[serde(default)]
     pub(crate) data_change: Option<bool>,
 }
@@ -119,7 +118,7 @@ pub(crate) struct ProtocolAction {
 }
 
 impl LogCommit {
-    /// Whether it joined files, and another engine made it.
+    /// Whether it is a compaction by another engine.
     pub(crate) fn is_foreign_compaction(&self) -> bool {
         let info = self.lines.iter().find_map(|line| line.commit_info.as_ref());
         info.is_some_and(|info| {
@@ -127,7 +126,7 @@ impl LogCommit {
         })
     }
 
-    /// What the commit says of itself, for people: its version, time, operation and engine.
+    /// A description for users: version, time, operation and engine.
     pub(crate) fn describe(&self, version: u64) -> String {
         let info = self.lines.iter().find_map(|line| line.commit_info.as_ref());
         let text = |key: &str| info.and_then(|info| info[key].as_str()).unwrap_or("unknown").to_owned();
@@ -144,42 +143,45 @@ pub(crate) fn commit_digest(bytes: &[u8]) -> CommitDigest {
 }
 
 impl TableLog {
-    /// The log of the table in a place, which has an absolute name.
+    /// The log of the table at a location.
+    ///
+    /// # Errors
+    /// If the location has no absolute name.
     pub(crate) fn new(place: &Location) -> Result<TableLog, DeltaError> {
         Ok(TableLog { folder: place.name().to_owned(), root: place.prefix()?, place: place.clone() })
     }
 
-    /// Where the table lies.
+    /// The location of the table.
     pub(crate) fn place(&self) -> &Location {
         &self.place
     }
 
-    /// A file of the table's store, as people know it.
+    /// The path of a file of the store, as shown to users.
     pub(crate) fn display_path(&self, location: &Path) -> String {
         self.place.display_path(location)
     }
 
-    /// Where a file of the table stands in the store.
+    /// The path of a table's file in the store.
     pub(crate) fn file_location(&self, name: &str) -> Path {
         Path::from_iter(self.root.parts().chain(Path::from(name).parts()))
     }
 
-    /// Where a file of the log stands in the store.
+    /// The path of a log file in the store.
     pub(crate) fn log_file_location(&self, name: &str) -> Path {
         self.file_location(&format!("_delta_log/{name}"))
     }
 
-    /// Where a commit stands in the store.
+    /// The path of a commit in the store.
     pub(crate) fn commit_location(&self, version: u64) -> Path {
         self.file_location(commit_uri_from_version(Some(version)).as_ref())
     }
 
-    /// The store that the table lies in.
+    /// The store of the table.
     pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
         self.place.store()
     }
 
-    /// A commit; `None` if there is none of this version.
+    /// Reads a commit; `None` if the log has none of this version.
     pub(crate) async fn read_commit(&self, version: u64) -> Result<Option<LogCommit>, DeltaError> {
         let location = self.commit_location(version);
         let Some(bytes) = self.read_file(&location).await? else { return Ok(None) };
@@ -188,12 +190,12 @@ impl TableLog {
         Ok(Some(LogCommit { digest: commit_digest(&bytes), lines }))
     }
 
-    /// Where a file lies that an action names, as people know it; `None` if its name cannot be read.
+    /// The path of a file that an action names, as shown to users; `None` if the name is invalid.
     pub(crate) fn file_of_action(&self, encoded: &str) -> Option<PathBuf> {
         Path::from_url_path(encoded).ok().map(|path| self.folder.join(path.as_ref()))
     }
 
-    /// The newest commit up to a version that added a file, described; `None` if the log no longer holds it.
+    /// Describes the newest commit up to a version that added a file; `None` if it is no longer in the log.
     pub(crate) async fn describe_commit_adding(
         &self,
         version: u64,
@@ -209,8 +211,8 @@ impl TableLog {
         Ok(None)
     }
 
-    /// Every `txn` action up to a version, oldest first: from the newest checkpoint, then commit by commit.
-    /// And the digest of that version's commit, unless the log was cleaned up to it.
+    /// Reads all `txn` actions up to a version, oldest first: those of the newest checkpoint, then those of later
+    /// commits. Also returns the digest of that version's commit, unless log cleanup removed it.
     pub(crate) async fn read_txns(&self, version: u64) -> Result<(Vec<TxnAction>, Option<CommitDigest>), DeltaError> {
         let mut txns = Vec::new();
         let mut first = 0;
@@ -227,19 +229,20 @@ impl TableLog {
         }
         let newest = self.read_commit(version).await?;
         if newest.as_ref().is_some_and(|commit| commit.lines.is_empty()) {
-            // Others may follow an empty one: what it cost is found by the ledger law. The newest can be made good.
+            // An empty commit that others follow is found by the ledger law if it lost rows. The newest can be
+            // repaired.
             let path = self.display_path(&self.commit_location(version));
             return Err(DeltaError::Torn { path, what: "it is empty".to_owned() });
         }
         Ok((txns, newest.map(|commit| commit.digest)))
     }
 
-    /// The version of the last whole checkpoint up to this version.
+    /// The version of the newest complete checkpoint up to a version.
     pub(crate) async fn newest_checkpoint_version(&self, version: u64) -> Result<Option<u64>, DeltaError> {
         Ok(self.newest_checkpoint(version).await?.map(|(at, _)| at))
     }
 
-    /// The newest version that the log holds; `None` if it holds none, because there is no table.
+    /// The newest version of the log; `None` if there is no table.
     pub(crate) async fn newest_version(&self) -> Result<Option<u64>, DeltaError> {
         let versions = self.list_files().await?.into_iter().filter_map(|location| {
             let name = location.filename()?;
@@ -280,7 +283,7 @@ impl TableLog {
         read.map_err(|cause| DeltaError::Checkpoint { path, cause })
     }
 
-    /// A file; `None` if it is not there.
+    /// Reads a file; `None` if it does not exist.
     pub(crate) async fn read_file(&self, location: &Path) -> Result<Option<bytes::Bytes>, DeltaError> {
         let failed = |cause| DeltaError::Store { what: "read", path: self.display_path(location), cause };
         match self.store().get(location).await {
@@ -291,7 +294,8 @@ impl TableLog {
     }
 }
 
-/// Version and number of parts of a classic checkpoint file; other kinds need a newer protocol.
+/// Parses the name of a classic checkpoint file into its version and number of parts. Other kinds of checkpoints need a
+/// newer protocol.
 pub(crate) fn parse_checkpoint_name(name: &str) -> Option<(u64, usize)> {
     let mut words = name.strip_suffix(".parquet")?.split('.');
     let version = words.next()?.parse().ok()?;
@@ -317,7 +321,7 @@ fn decode_txns(bytes: bytes::Bytes) -> Result<Vec<TxnAction>, ParquetError> {
     let mut txns = Vec::new();
     for batch in builder.with_projection(mask).build()? {
         let batch = batch.map_err(from_arrow)?;
-        let shape = || ParquetError::General("a checkpoint whose txn column has another shape".to_owned());
+        let shape = || ParquetError::General("the txn column of the checkpoint has an unexpected type".to_owned());
         let txn = batch.column_by_name("txn").and_then(|txn| txn.as_struct_opt()).ok_or_else(shape)?;
         let ids = txn.column_by_name("appId").and_then(|ids| ids.as_string_opt::<i32>()).ok_or_else(shape)?;
         let versions = txn.column_by_name("version").and_then(|v| v.as_primitive_opt::<Int64Type>());
@@ -335,7 +339,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checkpoints_are_told_by_their_names() {
+    fn checkpoint_name_is_parsed_and_other_names_are_not() {
         assert_eq!(parse_checkpoint_name("00000000000000000100.checkpoint.parquet"), Some((100, 1)));
         let part = "00000000000000000100.checkpoint.0000000002.0000000003.parquet";
         assert_eq!(parse_checkpoint_name(part), Some((100, 3)));
@@ -350,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_is_lines_and_an_empty_one_says_nothing() {
+    fn commit_is_parsed_by_line_and_empty_one_has_no_actions() {
         assert!(parse_actions(b"").unwrap().is_empty());
         let commit = b"{\"commitInfo\":{}}\n{\"add\":{\"path\":\"x\"}}\n{\"txn\":{\"appId\":\"a\",\"version\":3}}\n";
         let lines = parse_actions(commit).unwrap();

@@ -1,8 +1,7 @@
-//! Keeping a table small beside a run: checkpoints of its log and the cleaning of what they replace, the joining of its
-//! files, and the removal of files that nobody needs.
+//! Maintains tables in the background of a run: checkpoints and log cleanup, compaction, and vacuum.
 //!
-//! All of it runs on threads of its own, which stand behind the run's wherever both want a processor: the library makes
-//! a checkpoint without awaiting anything, and a commit that shared its thread would wait as long.
+//! Maintenance has its own threads with a lower priority than the run: the library creates a checkpoint without
+//! yielding, and would block a commit on the same thread.
 
 use std::num::NonZeroU64;
 use std::panic::AssertUnwindSafe;
@@ -21,16 +20,17 @@ use super::log::TableLog;
 use super::open;
 use super::schema::Table;
 
-/// Unless set otherwise, a checkpoint is made after so many commits: reading a log then costs one file and fewer
-/// commits than this.
+/// The default number of commits between two checkpoints. Opening a table reads a checkpoint and fewer commits than
+/// this.
 pub(crate) const CHECKPOINT_COMMITS: NonZeroU64 = NonZeroU64::new(100).expect("100 is not zero");
 
-/// New files of one going-over of a table: what they came to is then taken up, and it begins again.
+/// The most files that one background compaction of a table creates before its result is applied.
 const MAX_JOINS_PER_ROUND: usize = 8;
 
-/// How far behind the run's its threads stand: they get a quarter of a processor that both want.
+/// The niceness of maintenance threads. With 5 they get a quarter of a CPU core that the run also wants.
 const THREAD_NICENESS: i32 = 5;
-/// Never ended: connections that were opened on it serve others, too. `None` if the system gave no threads.
+/// The maintenance runtime. It is never shut down, because connections opened on it are shared. `None` if its threads
+/// could not be started.
 static THREADS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     let mut threads = tokio::runtime::Builder::new_multi_thread();
     threads.enable_all().worker_threads(2).thread_name("upkeep").on_thread_start(|| {
@@ -38,10 +38,10 @@ static THREADS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
             tracing::debug!("upkeep runs with the priority of the run: {cause}");
         }
     });
-    threads.build().inspect_err(|cause| tracing::warn!(%cause, "table maintenance runs on the run's own threads")).ok()
+    threads.build().inspect_err(|cause| tracing::warn!(%cause, "cannot start maintenance threads, so maintenance uses the threads of the run")).ok()
 });
 
-/// Begins something that is not waited for.
+/// Starts a task in the background.
 pub(crate) fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
     match &*THREADS {
         Some(threads) => threads.spawn(work),
@@ -49,11 +49,13 @@ pub(crate) fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
     }
 }
 
-/// Makes a checkpoint of a version, and removes commits that it replaces once they are older than the table's
-/// retention (30 days unless set), one table at a time. It reads the table into a handle of its own, which is dropped
-/// afterwards: a handle that lives grows with every commit. A failure is told and costs nothing but time.
+/// Creates a checkpoint of a version, and removes older commits after the table's log retention (default 30 days).
+/// `one` allows one table at a time.
+///
+/// The table is loaded for this and dropped afterwards, because a handle grows with every commit. A failure is logged.
+/// It only makes the next start slower.
 pub(crate) async fn checkpoint(log: TableLog, table: Table, version: u64, one: Arc<Semaphore>) {
-    // Never closed.
+    // The semaphore is never closed.
     let Ok(_turn) = one.acquire().await else { return };
     // The library may panic where storage fails.
     let made = tokio::spawn(create_checkpoint(log.clone(), table, version)).await;
@@ -75,8 +77,8 @@ async fn create_checkpoint(log: TableLog, table: Table, version: u64) -> Result<
     Ok(())
 }
 
-/// Joins the small files of a table, one table at a time; after each new file the next table has its turn, for where
-/// commits come quickly there is always something to be joined. A failure is told and costs nothing but time.
+/// Compacts a table. `one` allows one table at a time, and is released after each new file, because a table with
+/// frequent commits always has files to join. A failure is logged. It only makes readers slower.
 pub(crate) async fn compact(
     log: TableLog,
     table: Table,
@@ -86,7 +88,7 @@ pub(crate) async fn compact(
 ) -> CompactionStats {
     let mut done = CompactionStats::default();
     for _ in 0..MAX_JOINS_PER_ROUND {
-        // Never closed.
+        // The semaphore is never closed.
         let Ok(_turn) = one.acquire().await else { return done };
         let of = log.clone();
         let joining = async move { compact::join_next_files(&of, table, compression, how).await };
@@ -95,39 +97,39 @@ pub(crate) async fn compact(
             Ok(Ok(Some(joined))) => done += joined,
             Ok(Ok(None)) => break,
             Ok(Err(error)) => {
-                tracing::warn!(table = %log.folder.display(), %error, "small files are not compacted");
+                tracing::warn!(table = %log.folder.display(), %error, "cannot compact small files");
                 break;
             }
             Err(_) => {
-                tracing::warn!(table = %log.folder.display(), error = "the library panicked", "small files are not compacted");
+                tracing::warn!(table = %log.folder.display(), error = "the library panicked", "cannot compact small files");
                 break;
             }
         }
     }
     let CompactionStats { files_before, files_after, rows } = done;
-    tracing::debug!(table = table.name(), files_before, files_after, rows, "files are joined");
+    tracing::debug!(table = table.name(), files_before, files_after, rows, "compacted files");
     done
 }
 
-/// Removes files to which no version of the last hours refers, one table at a time. A failure is told and costs nothing
-/// but room.
+/// Removes files to which no version of the retention refers. `one` allows one table at a time. A failure is logged. It
+/// only costs space.
 pub(crate) async fn vacuum(log: TableLog, table: Table, keep: VacuumRetention, one: Arc<Semaphore>) {
-    // Never closed.
+    // The semaphore is never closed.
     let Ok(_turn) = one.acquire().await else { return };
     let of = log.clone();
     // The library may panic where storage fails.
-    let sweeping = AssertUnwindSafe(async move { compact::remove_unreferenced(&of, keep).await }).catch_unwind();
-    match sweeping.await {
+    let vacuuming = AssertUnwindSafe(async move { compact::remove_unreferenced(&of, keep).await }).catch_unwind();
+    match vacuuming.await {
         Ok(Ok(removed)) if removed.is_empty() => {}
         Ok(Ok(removed)) => {
             let (table, hours) = (table.name(), keep.hours);
-            tracing::info!(table, files = removed.len(), hours, "files that no version needs any more are removed");
+            tracing::info!(table, files = removed.len(), hours, "vacuumed files that no version needs");
         }
         Ok(Err(error)) => {
-            tracing::warn!(table = %log.folder.display(), %error, "files that no version needs are not removed");
+            tracing::warn!(table = %log.folder.display(), %error, "cannot vacuum files that no version needs");
         }
         Err(_) => {
-            tracing::warn!(table = %log.folder.display(), error = "the library panicked", "files that no version needs are not removed");
+            tracing::warn!(table = %log.folder.display(), error = "the library panicked", "cannot vacuum files that no version needs");
         }
     }
 }

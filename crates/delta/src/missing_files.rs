@@ -1,9 +1,9 @@
-//! Data files of a table's newest version that are not there, and the files that a compaction had replaced by them.
+//! Restores missing data files from the files that a compaction replaced by them.
 //!
-//! A compaction that slept between its file and its commit may commit a file that a vacuum has removed meanwhile. The
-//! files that it replaced are still there for as long as vacuum keeps them, and hold the same rows. A repair commits a
-//! version with them in place of the missing one. A file whose rows are nowhere else stays part of the table: its loss
-//! is reported, and nobody takes it for deleted rows.
+//! A compaction that was suspended before its commit can commit a file that a vacuum has removed meanwhile. The files
+//! that it replaced contain the same rows, and exist until their retention is over. A repair commits a version with
+//! these files instead of the missing one. A missing file whose rows are in no other file stays part of the table. It
+//! is reported as lost, so that its rows are not taken for deleted ones.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -25,31 +25,31 @@ use super::open::{library_error, table_builder};
 use super::rows::count_rows;
 use pinflow_storage::{Location, error_summary};
 
-/// A data file that the newest version of a table names and that is not there.
+/// A data file of a table's newest version that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MissingFile {
-    /// Where it should be.
+    /// Its expected path.
     pub file: PathBuf,
-    /// Its rows, where the log says.
+    /// The number of its rows; `None` if the log does not have it.
     pub rows: Option<u64>,
-    /// What became of it.
+    /// Whether its rows were restored.
     pub outcome: MissingFileOutcome,
 }
 
-/// What became of a missing data file.
+/// Whether the rows of a missing data file were restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MissingFileOutcome {
-    /// The table has its rows again.
+    /// The table contains its rows again.
     Restored {
-        /// The files that a compaction had replaced by it, and that are part of the table again.
+        /// The files that a compaction had replaced by it. They are part of the table again.
         files: Vec<PathBuf>,
         /// The version that was committed.
         version: u64,
     },
-    /// Its rows are in no other file that is still there.
+    /// Its rows are in no other existing file.
     Lost {
-        /// Why, in words.
+        /// Why.
         reason: String,
     },
 }
@@ -62,11 +62,10 @@ impl MissingFile {
     }
 }
 
-/// Puts back, in the tables under a root or in the one table that a place is, the files that compactions had replaced
-/// by files that are missing. No pinflow may be writing to them.
+/// Restores missing data files of the tables at a location, or of the one table that it is. No writer may be running.
 ///
 /// # Errors
-/// If a table cannot be read or written, or somebody else commits meanwhile.
+/// If a table cannot be read or written, or another writer commits meanwhile.
 pub async fn restore_missing_files(place: impl Into<Location>) -> Result<Vec<MissingFile>, DeltaError> {
     let place = place.into().resolve_existing()?;
     let mut found = Vec::new();
@@ -76,12 +75,12 @@ pub async fn restore_missing_files(place: impl Into<Location>) -> Result<Vec<Mis
     Ok(found)
 }
 
-/// A file that can take the place of a missing one.
+/// A file that can replace a missing one.
 struct ReplacementFile {
     name: String,
     meta: ObjectMeta,
     rows: u64,
-    /// Statistics, as the commit that added it has them; it may be gone from the log.
+    /// The statistics from the commit that added it; `None` if the log no longer has it.
     stats: Option<String>,
 }
 
@@ -141,7 +140,7 @@ fn describe_file(
     MissingFile { file: log.folder.join(name), rows, outcome }
 }
 
-/// The files that together hold the rows of a missing one, or why there are none.
+/// Finds the files that together contain the rows of a missing one. The inner error says why there are none.
 async fn find_replacements(
     log: &TableLog,
     history: &FileHistory,
@@ -163,7 +162,7 @@ async fn find_replacements(
                 Ok(rows) => files.push(ReplacementFile { stats: history.stats_of(&name), name, meta, rows }),
                 Err(error) => return Ok(Err(error_summary(&error))),
             },
-            // Compacted before, and its own parts may still be there.
+            // It was compacted before it was replaced, and its own input may still exist.
             None => match history.replaced_by(&name) {
                 Ok(replaced) => names.extend_from_slice(replaced),
                 Err(_) => return Ok(Err(format!("{name}, which a compaction had replaced by it, is missing, too"))),
@@ -173,8 +172,8 @@ async fn find_replacements(
     let found: u64 = files.iter().map(|file| file.rows).sum();
     Ok(match rows {
         Some(rows) if rows == found => Ok(files),
-        Some(rows) => Err(format!("it held {rows} rows, the files that a compaction had replaced by it hold {found}")),
-        None => Err("the log does not say how many rows it held".to_owned()),
+        Some(rows) => Err(format!("it had {rows} rows, the files that a compaction had replaced by it have {found}")),
+        None => Err("the log does not say how many rows it had".to_owned()),
     })
 }
 
@@ -190,7 +189,7 @@ fn add_action(file: &ReplacementFile) -> Add {
     }
 }
 
-/// A file of a table; `None` if it is not there.
+/// The metadata of a table's file; `None` if it does not exist.
 async fn find_file(log: &TableLog, name: &str) -> Result<Option<ObjectMeta>, DeltaError> {
     let location = log.file_location(name);
     match log.store().head(&location).await {
@@ -216,10 +215,10 @@ async fn commit_repair(log: &TableLog, version: u64, actions: Vec<Action>) -> Re
     }
 }
 
-/// What the log still says of files: which ones each compaction replaced, and their statistics. No I/O after reading.
+/// What the log has about files: which ones each compaction replaced, and their statistics. No I/O after reading.
 #[derive(Default)]
 struct FileHistory {
-    /// By the file that a compaction made: the files that it replaced, or why they do not hold just its rows.
+    /// By file that a compaction created: the files that it replaced, or why these do not have exactly its rows.
     replaced: HashMap<String, Result<Vec<String>, String>>,
     stats: HashMap<String, String>,
 }
@@ -253,8 +252,8 @@ impl FileHistory {
         let names: Option<Vec<String>> = removes.iter().map(|remove| decode(&remove.path)).collect();
         let replaced = match names {
             Some(names) if adds.len() == 1 => Ok(names),
-            Some(_) => Err(format!("its compaction made {} files at once", adds.len())),
-            None => Err("its compaction replaced a file of an unreadable name".to_owned()),
+            Some(_) => Err(format!("its compaction created {} files at once", adds.len())),
+            None => Err("its compaction replaced a file with an unreadable name".to_owned()),
         };
         for name in adds.iter().filter_map(|add| decode(&add.path)) {
             self.replaced.entry(name).or_insert_with(|| replaced.clone());
@@ -266,7 +265,7 @@ impl FileHistory {
         match self.replaced.get(name) {
             Some(Ok(replaced)) => Ok(replaced),
             Some(Err(reason)) => Err(reason.clone()),
-            None => Err("no compaction in the log made it from other files".to_owned()),
+            None => Err("no compaction in the log created it from other files".to_owned()),
         }
     }
 
@@ -298,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn only_commits_that_keep_all_rows_and_make_one_file_say_what_a_file_was_made_from() {
+    fn replaced_files_are_known_only_from_compactions_with_one_new_file() {
         let history = history(&[
             &[add("joined", false), remove("a%20b", false), remove("c", false)],
             &[add("two", false), add("more", false), remove("d", false)],

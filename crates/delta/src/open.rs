@@ -1,7 +1,7 @@
-//! Opening the tables: find or create them, check that they are ours, raise the fence.
+//! Opens the four tables: finds or creates them, checks that they belong to the pipeline, and claims them.
 //!
-//! Nothing is written to a folder before everything in all four was found to be as it must. With [`ClaimPolicy::AtOpen`] the
-//! fence stands in all four before a position is read: from then on no older writer can move one.
+//! Nothing is written before all four tables were checked. With [`ClaimPolicy::AtOpen`] all four are claimed before a
+//! position is read, so that no older writer can move a position afterwards.
 
 use std::sync::Arc;
 
@@ -31,8 +31,8 @@ use pinflow_storage::{LocationEntries, create_folder};
 
 /// The table property that names the pipeline.
 pub(crate) const PIPELINE_PROPERTY: &str = "pinflow.pipeline";
-/// Requests of one handle at the same time. The library would ask for a hundred commits at once, which on a disk takes a
-/// hundred threads, each with memory that it keeps.
+/// The most concurrent requests of one handle. The library would request a hundred commits at once, which on a disk
+/// starts a hundred threads that keep their memory.
 const MAX_CONCURRENT_REQUESTS: usize = 16;
 
 /// A data file of a table.
@@ -40,11 +40,11 @@ const MAX_CONCURRENT_REQUESTS: usize = 16;
 pub(crate) struct ActiveFile {
     pub(crate) at: FileAt,
     pub(crate) bytes: u64,
-    /// When the commit that added it says it was written, Unix milliseconds.
+    /// The time of its writing according to the commit that added it, Unix milliseconds.
     pub(crate) written_ms: i64,
-    /// Unknown where another engine wrote no statistics.
+    /// The number of rows; `None` if another engine wrote no statistics.
     pub(crate) rows: Option<u64>,
-    /// Statistics, as the log holds them.
+    /// The statistics from the log.
     pub(crate) stats: Option<String>,
 }
 
@@ -57,13 +57,13 @@ pub(crate) struct LoadedTable {
     pub(crate) pipeline: Option<String>,
 }
 
-/// An opened table: fenced, with the files that it held then.
+/// An opened table with its files at that time.
 pub(crate) struct OpenedTable {
     pub(crate) writer: TableWriter,
     pub(crate) files: Vec<ActiveFile>,
 }
 
-/// Opens all four, in the order of [`Table::ALL`].
+/// Opens all four tables, in the order of [`Table::ALL`].
 pub(crate) async fn open_tables(settings: &TablesSettings) -> Result<Vec<OpenedTable>, DeltaError> {
     let root = settings.root.prepare_for_writing().await?;
     let ids = Arc::new(TxnIds::new(&settings.pipeline));
@@ -87,7 +87,7 @@ pub(crate) async fn open_tables(settings: &TablesSettings) -> Result<Vec<OpenedT
     }
     let mut tables = Vec::new();
     for (mut writer, mut handle) in opened {
-        // Up to the fence: nothing of an older writer comes after it.
+        // Read up to the claim: an older writer cannot commit after it.
         handle.update_incremental(Some(writer.version)).await.map_err(library_error("read", &writer.log))?;
         let mut files = active_files(&handle, &writer.log)?;
         for file in files.iter_mut().filter(|file| file.rows.is_none()) {
@@ -130,7 +130,7 @@ pub(crate) fn library_error(what: &'static str, log: &TableLog) -> impl FnOnce(D
     move |cause| DeltaError::Library { what, path, cause: Box::new(cause) }
 }
 
-/// A table that is there, checked; `None` if its folder is free.
+/// Loads and checks a table; `None` if its folder is empty.
 async fn find_table(
     log: &TableLog,
     table: Table,
@@ -162,14 +162,14 @@ async fn find_table(
     Ok(Some(loaded))
 }
 
-/// Reads a table as of a version, and checks that it can be written and read by these rules.
+/// Loads a table as of a version, and checks its protocol, columns and properties.
 pub(crate) async fn load_table(
     log: &TableLog,
     table: Table,
     version: u64,
     ids: &TxnIds,
 ) -> Result<LoadedTable, DeltaError> {
-    // First: these errors name the file and the mend, the library's do not.
+    // First, because these errors name the file and a hint, and those of the library do not.
     let (txns, digest) = log.read_txns(version).await?;
     let mut handle = table_builder(log)?.build().map_err(library_error("open", log))?;
     handle.load_version(version).await.map_err(library_error("open", log))?;
@@ -193,13 +193,13 @@ pub(crate) async fn load_table(
     Ok(LoadedTable { handle, version, ledger, digest, pipeline })
 }
 
-/// What the library opens a table with.
+/// The builder with which the library opens a table.
 ///
-/// On the disk the table is the root of the store that the library sees, under the URL `file:///`. So it never learns
-/// the folder's name: it would decode what only looks like percent codes, and open another folder. In a bucket names
-/// are limited to letters that URLs do not encode.
+/// On disk, the library sees the table as the root of a store with the URL `file:///`, and never the name of the
+/// folder. It would percent-decode the name, and open another folder. In a bucket, names are limited to characters that
+/// URLs do not encode.
 pub(crate) fn table_builder(log: &TableLog) -> Result<DeltaTableBuilder, DeltaError> {
-    // A handle of its own, a bound of its own: what streams of one hold open never keeps another's from beginning.
+    // Each handle has its own limit, so that open streams of one handle never block another.
     let (store, url): (Arc<dyn ObjectStore>, Option<Url>) = match log.place().bucket_url() {
         None => {
             let of_table = PrefixStore::new(Arc::clone(log.store()), log.file_location(""));
@@ -216,7 +216,7 @@ pub(crate) fn table_builder(log: &TableLog) -> Result<DeltaTableBuilder, DeltaEr
     Ok(builder.with_storage_backend(store, url))
 }
 
-/// Tells the library, once, that a log in a bucket is one like on the disk: every commit is put if absent.
+/// Registers the scheme of a bucket with the library: commits are put if absent, as on disk.
 fn register_bucket_scheme(url: &Url) {
     #[derive(Debug)]
     struct BucketLogStoreFactory;
@@ -236,20 +236,20 @@ fn register_bucket_scheme(url: &Url) {
     }
 }
 
-/// Makes a table's folder durable; in a bucket there are no folders.
+/// Creates a table's folder durably. A bucket has no folders.
 pub(crate) fn create_table_folder(log: &TableLog) -> Result<(), DeltaError> {
     let Some(folder) = log.place().local_folder() else { return Ok(()) };
     create_folder(folder).map_err(|cause| DeltaError::Disk { what: "create", path: folder.to_owned(), cause })
 }
 
-/// The files that make up a table.
+/// The data files of a table's loaded version.
 pub(crate) fn active_files(handle: &DeltaTable, log: &TableLog) -> Result<Vec<ActiveFile>, DeltaError> {
     let snapshot = handle.snapshot().map_err(library_error("read", log))?;
     let mut files = Vec::new();
     for view in snapshot.log_data().iter() {
         let name = view.path().into_owned();
         if name.contains("://") || name.starts_with('/') {
-            let what = format!("{name} lies outside of the table");
+            let what = format!("{name} is outside of the table's folder");
             return Err(DeltaError::Foreign { path: log.folder.clone(), what });
         }
         files.push(ActiveFile {
@@ -263,7 +263,7 @@ pub(crate) fn active_files(handle: &DeltaTable, log: &TableLog) -> Result<Vec<Ac
     Ok(files)
 }
 
-/// A folder without commits must hold nothing: what a run that died while creating it leaves is no content.
+/// Refuses a folder without commits that contains other files. An empty `_delta_log` of a run that died is allowed.
 async fn refuse_foreign(log: &TableLog) -> Result<(), DeltaError> {
     let LocationEntries { files, folders } = log.place().list_entries().await?;
     let mut names = files.into_iter().map(|(name, _)| name).chain(folders);
@@ -273,7 +273,7 @@ async fn refuse_foreign(log: &TableLog) -> Result<(), DeltaError> {
     }
 }
 
-/// One table that was lost cannot be made anew beside three that go on: its rows would be gone, and nobody told.
+/// Refuses to create a missing table beside existing ones: its rows would be lost silently.
 fn check_sibling_tables(found: &[(Table, TableLog, Option<LoadedTable>)]) -> Result<(), DeltaError> {
     let written = found.iter().any(|(_, _, loaded)| loaded.as_ref().is_some_and(|loaded| !loaded.ledger.is_empty()));
     let unowned = |loaded: &Option<LoadedTable>| loaded.as_ref().is_none_or(|loaded| loaded.ledger.owner.is_none());
@@ -296,11 +296,11 @@ async fn create_table(log: &TableLog, table: Table, pipeline: &str, ids: &TxnIds
         .with_columns(table.delta_fields())
         .with_raise_if_key_not_exists(false)
         .with_configuration([(PIPELINE_PROPERTY.to_owned(), Some(pipeline.to_owned()))])
-        // With retries, the loser of two that create at once would replace the winner's metadata.
+        // With retries, the loser of two concurrent creations would replace the metadata of the winner.
         .with_commit_properties(CommitProperties::default().with_max_retries(0))
         .await;
     point("after_create")?;
-    // Whatever the answer was: the log tells whether there is a table now.
+    // The log decides whether the table exists, not the result of the call.
     match (find_table(log, table, pipeline, ids).await?, created) {
         (Some(loaded), _) => Ok(loaded),
         (None, Err(cause)) => Err(library_error("create", log)(cause)),

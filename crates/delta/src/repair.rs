@@ -1,11 +1,16 @@
-//! Mends a table's log after a loss of power or a damaged disk, where the rest of the log says the same.
+//! Repairs a table's log after a power loss or disk damage, if the rest of the log is complete.
 //!
-//! Two files of a log can be done without: a checkpoint, if the commits that it sums up are still there; and the newest
-//! commit, if it is torn or empty, because its positions are lost together with its rows, which are then read again. They
-//! are moved to `_damaged` in the table's folder, never deleted. Anything else needs a backup, and is refused.
+//! Two kinds of damaged files are repaired:
 //!
-//! The newest commit of `rejected` is the exception: if the cleaned tables were committed after it, its rejections are not
-//! read again. Whether it held any, the ledger law tells: who repairs verifies afterwards, and every start does.
+//! - a checkpoint, if the commits that it summarises still exist,
+//! - the newest commit, if it is torn or empty: its positions are lost together with its rows, so the rows are read
+//!   again.
+//!
+//! They are moved to `_damaged` in the table's folder, never deleted. Other damage needs a backup and is refused.
+//!
+//! The newest commit of `rejected` is an exception: if the cleaned tables were committed after it, its rejections are
+//! not read again. The ledger law finds whether there were any. A repair is verified afterwards, and every start checks
+//! it.
 
 use std::path::PathBuf;
 
@@ -17,33 +22,33 @@ use super::inspect::find_tables;
 use super::log::{TableLog, parse_checkpoint_name};
 use pinflow_storage::Location;
 
-/// What was moved out of a log.
+/// A damaged file that was moved out of a log.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct RepairedFile {
-    /// The file, where it was.
+    /// Its path before the repair.
     pub file: PathBuf,
-    /// Where it is now.
+    /// Its path now.
     pub moved_to: PathBuf,
-    /// What was wrong with it.
+    /// Its damage.
     pub fault: String,
 }
 
-/// Where damaged files go, within the table's folder. Other engines leave names that start with `_` alone.
+/// The folder of damaged files in the table's folder. Other engines ignore names that start with `_`.
 const DAMAGED_FOLDER: &str = "_damaged";
 
-/// Names the newest checkpoint.
+/// The log file that names the newest checkpoint.
 const LAST_CHECKPOINT: &str = "_last_checkpoint";
 
-/// What `_last_checkpoint` says, as far as it matters here.
+/// The used part of `_last_checkpoint`.
 #[derive(Deserialize)]
 struct LastCheckpoint {
     version: u64,
 }
 
-/// Mends the tables under a root, or the one table that a place is. No pinflow may be writing to them.
+/// Repairs the tables at a location, or the one table that it is. No writer may be running.
 ///
 /// # Errors
-/// What cannot be repaired without a backup. What was moved until then stays moved; nothing is deleted.
+/// Damage that needs a backup. Files that were moved before stay moved. Nothing is deleted.
 pub async fn repair(place: impl Into<Location>) -> Result<Vec<RepairedFile>, DeltaError> {
     let place = place.into().resolve_existing()?;
     let mut repaired = Vec::new();
@@ -51,7 +56,7 @@ pub async fn repair(place: impl Into<Location>) -> Result<Vec<RepairedFile>, Del
         let log = TableLog::new(&place)?;
         repaired.extend(repair_torn_commit(&log).await?);
         repaired.extend(repair_checkpoints(&log).await?);
-        // What is left must be a whole log.
+        // The remaining log must be complete.
         if let Some(newest) = log.newest_version().await? {
             log.read_txns(newest).await?;
         }
@@ -59,8 +64,8 @@ pub async fn repair(place: impl Into<Location>) -> Result<Vec<RepairedFile>, Del
     Ok(repaired)
 }
 
-/// The newest commit, if it is torn. A torn one that others follow cannot be done without, and is found by
-/// whoever reads the log.
+/// Moves the newest commit away if it is torn. A torn commit that others follow cannot be repaired, and reading the log
+/// fails.
 async fn repair_torn_commit(log: &TableLog) -> Result<Option<RepairedFile>, DeltaError> {
     let Some(newest) = log.newest_version().await? else { return Ok(None) };
     let fault = match log.read_commit(newest).await {
@@ -71,7 +76,7 @@ async fn repair_torn_commit(log: &TableLog) -> Result<Option<RepairedFile>, Delt
     move_away(log, &format!("{newest:020}.json"), fault).await.map(Some)
 }
 
-/// Checkpoints that cannot be read, and with them what points to the newest.
+/// Moves unreadable checkpoints away, and `_last_checkpoint` if it names one of them.
 async fn repair_checkpoints(log: &TableLog) -> Result<Vec<RepairedFile>, DeltaError> {
     let names = list_log_files(log).await?;
     let mut damaged = Vec::new();
@@ -92,7 +97,7 @@ async fn repair_checkpoints(log: &TableLog) -> Result<Vec<RepairedFile>, DeltaEr
             let fault = format!("it names the checkpoint of version {version}, which cannot be read");
             damaged.push((LAST_CHECKPOINT.to_owned(), fault));
         }
-        // Without the hint, readers list the log.
+        // Without `_last_checkpoint`, readers list the log.
         _ => {}
     }
     check_commits(log, &names, &damaged).await?;
@@ -103,7 +108,7 @@ async fn repair_checkpoints(log: &TableLog) -> Result<Vec<RepairedFile>, DeltaEr
     Ok(repaired)
 }
 
-/// Whether all commits are there that the damaged checkpoints stood for.
+/// Checks that all commits exist that the damaged checkpoints summarised.
 async fn check_commits(log: &TableLog, names: &[String], damaged: &[(String, String)]) -> Result<(), DeltaError> {
     let versions: Vec<u64> = damaged.iter().filter_map(|(name, _)| checkpoint_version(name)).collect();
     let (Some(oldest), Some(newest)) = (versions.iter().min(), log.newest_version().await?) else { return Ok(()) };
@@ -121,7 +126,7 @@ fn checkpoint_version(name: &str) -> Option<u64> {
     Some(parse_checkpoint_name(name)?.0)
 }
 
-/// The files of a log.
+/// The names of the files of a log.
 async fn list_log_files(log: &TableLog) -> Result<Vec<String>, DeltaError> {
     Ok(log.place().join("_delta_log").list_entries().await?.files.into_iter().map(|(name, _)| name).collect())
 }

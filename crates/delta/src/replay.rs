@@ -1,4 +1,4 @@
-//! Whole rows of a table, in the order in which they came.
+//! Reads complete rows of a table in their original order.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -15,24 +15,24 @@ use super::rows::{self, SourceSymbols, TimestampColumn};
 use super::schema::{Table, all_columns};
 use pinflow_connect::sink::RowId;
 
-/// A whole row of a cleaned table.
+/// A complete row of a cleaned table.
 #[derive(Debug)]
 pub enum ReplayedRow<'a> {
-    /// Of the table `pin`.
+    /// A row of table `pin`.
     Pin(Pin<'a>),
-    /// Of the table `geo`.
+    /// A row of table `geo`.
     Geo(Geo<'a>),
-    /// Of the table `user`.
+    /// A row of table `user`.
     User(User<'a>),
 }
 
-/// Calls `each` with every row of a cleaned table, until it says to stop.
+/// Calls `each` with every row of a cleaned table, until it breaks.
 ///
-/// Files come in the order of the commits that added them, and the rows of a file by source and position: so those of
-/// one partition come as they were read, unless another engine has since merged files. One file is held at a time.
+/// Files are read in the order in which they were written, and the rows of a file are sorted by source and position. So
+/// rows of a partition keep their order, unless another engine has merged files. One file is in memory at a time.
 ///
 /// # Errors
-/// If a file cannot be read, or holds what no cleaned row can.
+/// If a file cannot be read, or contains values that a cleaned row cannot have.
 pub fn replay(
     contents: &TableContents,
     mut each: impl FnMut(ReplayedRow<'_>) -> ControlFlow<()>,
@@ -59,7 +59,7 @@ pub fn replay(
     Ok(())
 }
 
-/// The columns of a batch, in the types of the contract.
+/// The columns of a batch, cast to the column types of the tables.
 struct ReplayColumns {
     stream: Stream,
     inds: Int64Array,
@@ -95,7 +95,7 @@ impl ReplayColumns {
             time: None,
         };
         match table {
-            Table::Rejected => return Err(rows::row_error(path, "rejected rows are no posts".to_owned())),
+            Table::Rejected => return Err(rows::row_error(path, "rejected rows are not posts".to_owned())),
             Table::Pin => {
                 let names = [
                     "unique_id",
@@ -174,7 +174,7 @@ impl ReplayColumns {
     }
 }
 
-/// The coordinates of every row.
+/// Reads the coordinates of all rows.
 fn read_coordinates(batch: &RecordBatch, path: &std::path::Path) -> Result<Vec<Option<[f64; 2]>>, DeltaError> {
     let doubles = DataType::List(std::sync::Arc::new(Field::new("element", DataType::Float64, true)));
     let lists = rows::read_column(batch, "coordinates", &doubles, path)?;

@@ -14,7 +14,7 @@ use pinflow_connect::sink::ResumeState;
 use pinflow_core::position::Position;
 use pinflow_storage::Location;
 
-/// What the tables should hold of each partition.
+/// What the tables must contain of each partition.
 pub(crate) fn ledger_law(root: &Location, opened: &[OpenedTable]) -> Result<LedgerLaw, DeltaError> {
     let (mut stored, mut rejected) = (Vec::new(), Vec::new());
     let mut deleted: HashMap<String, u64> = HashMap::new();
@@ -33,7 +33,7 @@ pub(crate) fn ledger_law(root: &Location, opened: &[OpenedTable]) -> Result<Ledg
     Ok(LedgerLaw::new(root.name().to_owned(), partitions, rejected))
 }
 
-/// Where the partitions resume, from tables that only this process can move any more.
+/// Where partitions resume, from tables that only this process can write.
 pub(crate) async fn resume_state(opened: &[OpenedTable]) -> Result<ResumeState, DeltaError> {
     let mut stored = Vec::new();
     for OpenedTable { writer, .. } in opened {
@@ -53,7 +53,7 @@ pub(crate) async fn resume_state(opened: &[OpenedTable]) -> Result<ResumeState, 
     }
     for OpenedTable { writer, files } in opened {
         if writer.table == Table::Rejected {
-            // As the status of the table counts them: files of other tools without statistics are left out.
+            // Counted as in the status of the table: files of other tools without statistics are left out.
             resume.prior.rejected = files.iter().filter_map(|file| file.rows).sum();
         } else {
             resume.rows += rows::count_table_rows(files).await?;

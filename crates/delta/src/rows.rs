@@ -1,4 +1,4 @@
-//! Rows read back from data files, on threads of their own.
+//! Reads rows back from data files, on background threads.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -24,14 +24,14 @@ use super::open::ActiveFile;
 use super::schema::Table;
 use pinflow_connect::sink::{RowId, StoredChunk};
 
-/// Rows decoded at once.
+/// The number of rows of a chunk.
 const CHUNK_ROWS: usize = 16_384;
-/// Chunks decoded ahead of whoever takes them.
+/// The most decoded chunks that wait for the receiver.
 const MAX_CHUNKS_AHEAD: usize = 4;
-/// Threads that decode. More than two outrun the graph.
+/// The number of decoder threads. More than two are faster than the dataflow graph.
 const DECODER_THREADS: usize = 2;
 
-/// A chunk of rows of one table, with the columns that questions read.
+/// A chunk of rows of one table, with only the columns that questions read.
 #[derive(Debug)]
 pub struct StoredRows {
     columns: StoredColumns,
@@ -57,7 +57,7 @@ fn time_value(times: Option<&TimestampColumn>, row: usize) -> Option<Micros> {
 }
 
 impl StoredRows {
-    /// Where each row came from.
+    /// The lineage of each row.
     pub(crate) fn lineages(&self) -> &[Lineage] {
         &self.lineages
     }
@@ -89,7 +89,7 @@ impl StoredChunk for StoredRows {
                     rows.geo(lineage, &Geo { ind, country: text_value(country, row), coordinates: None, timestamp });
                 }
                 StoredColumns::User { user_name, age, date_joined } => {
-                    // A cleaned age is in 0…150; another engine may have stored what it liked.
+                    // A cleaned age is in 0…150, but another engine may have stored any number.
                     let age = age.is_valid(row).then(|| age.value(row)).and_then(|age| u8::try_from(age).ok());
                     let date_joined = time_value(date_joined.as_ref(), row);
                     rows.user(lineage, &User { ind, user_name: text_value(user_name, row), age, date_joined });
@@ -113,7 +113,7 @@ fn question_columns(table: Table) -> &'static [&'static str] {
     }
 }
 
-/// Decodes files on background threads; chunks come in no order.
+/// Decodes files on background threads. Chunks arrive in any order.
 pub(crate) fn read_back(files: Vec<(Table, FileAt)>) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
     let (sender, receiver) = mpsc::channel(MAX_CHUNKS_AHEAD);
     let threads = DECODER_THREADS.min(files.len());
@@ -138,7 +138,7 @@ pub(crate) fn read_back(files: Vec<(Table, FileAt)>) -> mpsc::Receiver<Result<St
         };
         let thread = std::thread::Builder::new().name(format!("read back {number}")).spawn(read);
         if thread.is_err() {
-            // The receiver must not take a missing thread for the end.
+            // Otherwise the receiver would take the missing thread for the end of the rows.
             let died = Err(DeltaError::Died { what: "starting a thread to read rows back" });
             tokio::spawn(async move { spare.send(died).await });
         }
@@ -159,7 +159,7 @@ fn read_file(table: Table, file: &FileAt, mut each: impl FnMut(StoredRows) -> bo
 
 const LINEAGE: [&str; 4] = ["_source", "_position", "_sub", "_arrived_at"];
 
-/// The batches of a file, with some of its columns.
+/// Reads some columns of a file in batches.
 pub(super) fn read_batches<'a>(
     file: &FileAt,
     columns: impl Iterator<Item = &'a &'static str>,
@@ -171,7 +171,7 @@ pub(super) fn read_batches<'a>(
     Ok(reader.map(|batch| batch.map_err(from_arrow)))
 }
 
-/// A column by name, in the type of the contract; other engines may have stored it in another.
+/// Reads a column by name, cast to the type `kind` if another engine stored it in another type.
 pub(super) fn read_column(
     batch: &RecordBatch,
     name: &str,
@@ -229,7 +229,7 @@ fn decode_rows(
     Ok(StoredRows { columns, inds, lineages })
 }
 
-/// Symbols of the sources seen last: rows of one source stand together.
+/// Interns the names of sources. It caches the last one, because rows of one source are adjacent.
 #[derive(Debug, Default)]
 pub(super) struct SourceSymbols {
     last: Option<Symbol>,
@@ -244,7 +244,10 @@ impl SourceSymbols {
     }
 }
 
-/// Calls `each` with every row's place in the batch and what names it.
+/// Calls `each` with the index and the id of every row of a batch.
+///
+/// # Errors
+/// If a row has no lineage, because another tool wrote it.
 pub(super) fn for_each_row(
     batch: &RecordBatch,
     path: &Path,
@@ -265,10 +268,10 @@ pub(super) fn for_each_row(
     }
 }
 
-/// What to do about rows that no pinflow has written.
+/// What the user can do about rows that another tool has written.
 const NAME_COMMIT: &str = "`pinflow table PATH --verify` names the commit that added it and what to do";
 
-/// Calls `each` with every row's place in the batch and what names it, or why nothing does.
+/// Calls `each` with the index and the id of every row of a batch, or why it has no id.
 fn read_lineages(
     batch: &RecordBatch,
     path: &Path,
@@ -292,7 +295,7 @@ fn read_lineages(
         }
         let (text, sub) = (positions.value(row), subs.value(row));
         let delivery = match (Position::parse(text.as_bytes()), u32::try_from(sub)) {
-            (None, _) => Err(format!("_position `{text}` is no number")),
+            (None, _) => Err(format!("_position `{text}` is not a number")),
             (_, Err(_)) => Err(format!("_sub {sub} is negative")),
             (Some(position), Ok(sub)) => Ok(RowId { source: sources.intern(names.value(row)), position, sub }),
         };
@@ -301,7 +304,7 @@ fn read_lineages(
     Ok(())
 }
 
-/// Calls `each` with what names every row of a file.
+/// Calls `each` with the id of every row of a file.
 pub(crate) fn for_each_row_id(file: &FileAt, mut each: impl FnMut(RowId)) -> Result<(), DeltaError> {
     let (path, mut sources) = (&file.path, SourceSymbols::default());
     for batch in read_batches(file, LINEAGE[..3].iter())? {
@@ -311,7 +314,7 @@ pub(crate) fn for_each_row_id(file: &FileAt, mut each: impl FnMut(RowId)) -> Res
     Ok(())
 }
 
-/// Calls `each` with what names every row of a file, or why nothing does.
+/// Calls `each` with the id of every row of a file, or why it has no id.
 pub(crate) fn for_each_lineage(file: &FileAt, mut each: impl FnMut(Result<RowId, String>)) -> Result<(), DeltaError> {
     let (path, mut sources) = (&file.path, SourceSymbols::default());
     for batch in read_batches(file, LINEAGE[..3].iter())? {
@@ -321,7 +324,7 @@ pub(crate) fn for_each_lineage(file: &FileAt, mut each: impl FnMut(Result<RowId,
     Ok(())
 }
 
-/// Reads and decodes every column of a file; gives back its rows.
+/// Reads and decodes all columns of a file. Returns the number of rows.
 pub(crate) fn read_all_columns(file: &FileAt) -> Result<u64, DeltaError> {
     let failed = |cause| DeltaError::File { path: file.path.clone(), cause };
     let builder = ParquetRecordBatchReaderBuilder::try_new(file.open()?).map_err(failed)?;
@@ -332,7 +335,7 @@ pub(crate) fn read_all_columns(file: &FileAt) -> Result<u64, DeltaError> {
     Ok(rows)
 }
 
-/// Every delivery that files hold at or after a position of its source.
+/// The ids of all rows in files at or after the position of their source.
 pub(crate) fn find_rows_from(
     files: &[(FileAt, Option<String>)],
     sources: &[(Symbol, Position)],
@@ -353,18 +356,18 @@ pub(crate) fn find_rows_from(
     Ok(found)
 }
 
-/// Least and greatest position in a file, by its statistics.
+/// The least and greatest position in a file according to its statistics; `None` if they do not tell.
 pub(crate) fn position_bounds(stats: &str) -> Option<(Position, Position)> {
     let stats: serde_json::Value = serde_json::from_str(stats).ok()?;
     let text = |which: &str, column: &str| stats.get(which)?.get(column)?.as_str();
     let digits = digits_between(text("minValues", "_source")?, text("maxValues", "_source")?)?;
-    // A text of another length was cut off and says nothing.
+    // A text of another length was truncated, and is no bound.
     let whole = |which: &str| text(which, "_position").filter(|text| text.len() == digits);
     let number = |which: &str| Position::parse(whole(which)?.as_bytes());
     Some((number("minValues")?, number("maxValues")?))
 }
 
-/// Rows in files; those without statistics are read.
+/// Counts the rows of files. Reads the metadata of files without statistics.
 pub(crate) async fn count_table_rows(files: &[ActiveFile]) -> Result<u64, DeltaError> {
     let mut rows = 0;
     for file in files {
@@ -376,7 +379,7 @@ pub(crate) async fn count_table_rows(files: &[ActiveFile]) -> Result<u64, DeltaE
     Ok(rows)
 }
 
-/// Rows of a file, as the file itself says.
+/// Counts the rows of a file, from its own metadata.
 pub(crate) async fn count_rows(file: FileAt) -> Result<u64, DeltaError> {
     let count = move || {
         let opened = ParquetRecordBatchReaderBuilder::try_new(file.open()?);

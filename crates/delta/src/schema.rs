@@ -1,4 +1,4 @@
-//! The four tables and their columns: one list, from which the Arrow and the Delta schema are made.
+//! The four tables and their columns. The Arrow and the Delta schema are derived from one list.
 
 use std::sync::{Arc, LazyLock};
 
@@ -10,7 +10,7 @@ use pinflow_dataflows::record::Stream;
 /// A table of the sink, in the order in which a window is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
-    /// Rows that were kept out of their table. Always committed before the others.
+    /// Rejected messages. Always committed before the other tables.
     Rejected,
     /// Cleaned pin posts.
     Pin,
@@ -23,7 +23,7 @@ pub enum Table {
 impl Table {
     /// All four, in the order in which a window is committed.
     pub const ALL: [Table; 4] = [Table::Rejected, Table::Pin, Table::Geo, Table::User];
-    /// Those that hold cleaned rows.
+    /// The tables of cleaned rows.
     pub const CLEANED: [Table; 3] = [Table::Pin, Table::Geo, Table::User];
 
     /// The table's name and folder.
@@ -55,13 +55,13 @@ impl Table {
         }
     }
 
-    /// The schema of the table's batches; the lineage columns stand last.
+    /// The Arrow schema of the table. The lineage columns are last.
     pub(crate) fn arrow_schema(self) -> SchemaRef {
         static SCHEMAS: LazyLock<[SchemaRef; 4]> = LazyLock::new(|| Table::ALL.map(build_arrow_schema));
         SCHEMAS[self as usize].clone()
     }
 
-    /// The schema as the table's log states it.
+    /// The fields of the Delta schema.
     pub(crate) fn delta_fields(self) -> Vec<DeltaField> {
         all_columns(self).map(|column| DeltaField::nullable(column.name, column.kind.delta_type())).collect()
     }
@@ -83,19 +83,19 @@ impl std::fmt::Display for Table {
     }
 }
 
-/// A column, and what is known of its values.
+/// A column, and properties of its values.
 #[derive(Debug)]
 pub(crate) struct TableColumn {
     pub(crate) name: &'static str,
     pub(crate) kind: TableColumnType,
-    /// Values repeat within a file, so that a dictionary saves space; building one for texts that do not
-    /// repeat costs a tenth of the encoding time and is thrown away.
+    /// Whether values repeat within a file, so that a dictionary saves space. A dictionary of values that do not repeat
+    /// takes 10 % of the encoding time and is discarded.
     pub(crate) repeats: bool,
-    /// Least and greatest value are worth keeping in the log, for engines that skip files by them.
+    /// Whether the log stores minimum and maximum, with which engines skip files.
     pub(crate) bounds: bool,
 }
 
-/// The types the contract uses.
+/// The column types of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TableColumnType {
     Long,
@@ -104,7 +104,7 @@ pub(crate) enum TableColumnType {
     Bytes,
     /// [latitude, longitude]
     Pair,
-    /// Microseconds, UTC. Never without a zone: that would need reader version 3.
+    /// Microseconds, UTC. A type without time zone would need reader version 3.
     Time,
 }
 
@@ -175,7 +175,7 @@ const REJECTED_COLUMNS: &[TableColumn] = &[
     typed_column("payload_bytes", TableColumnType::Long),
     text_column("payload_sha256"),
 ];
-/// Where a row came from; last in every table.
+/// The lineage columns, which are last in every table.
 pub(crate) const LINEAGE_COLUMNS: &[TableColumn] = &[
     repeating_text_column("_source"),
     TableColumn { name: "_position", kind: TableColumnType::Text, repeats: false, bounds: true },
@@ -183,7 +183,7 @@ pub(crate) const LINEAGE_COLUMNS: &[TableColumn] = &[
     typed_column("_arrived_at", TableColumnType::Time),
 ];
 
-/// Every column of a table in the order of the contract.
+/// All columns of a table, in order.
 pub(crate) fn all_columns(table: Table) -> impl Iterator<Item = &'static TableColumn> {
     table.own_columns().iter().chain(LINEAGE_COLUMNS)
 }
@@ -194,7 +194,7 @@ fn build_arrow_schema(table: Table) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// What keeps the schema that a log states from being the table's; `None` if it is.
+/// The first difference between the schema in a log and that of the table; `None` if they are equal.
 pub(crate) fn schema_difference(table: Table, found: &StructType) -> Option<String> {
     let wanted = table.delta_fields();
     let found: Vec<&DeltaField> = found.fields().collect();
@@ -211,7 +211,7 @@ pub(crate) fn schema_difference(table: Table, found: &StructType) -> Option<Stri
         if !field.is_nullable() {
             return Some(format!("column {} must not be null", field.name()));
         }
-        // Invariants, generated and identity columns: all of them change what may be written.
+        // Invariants, generated and identity columns restrict what can be written.
         if let Some(rule) = field.metadata().keys().find(|key| key.starts_with("delta.")) {
             return Some(format!("column {} has {rule}", field.name()));
         }

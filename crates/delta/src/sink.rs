@@ -1,4 +1,4 @@
-//! The tables as the engine sees them.
+//! Implements the engine's [`WindowSink`] for the tables.
 
 use tokio::sync::{mpsc, watch};
 
@@ -11,7 +11,7 @@ impl From<DeltaError> for SinkError {
     }
 }
 
-/// Chunks on their way from the decoders to the engine, beyond those that the decoders hold.
+/// The most chunks between the decoders and the engine, in addition to those that the decoders hold.
 const MAX_BUFFERED_CHUNKS: usize = 2;
 
 impl WindowSink for DeltaTables {

@@ -1,8 +1,8 @@
 //! The state of one table during a run: its writer, positions that wait for a commit, and its maintenance.
 //!
-//! A position that moved without rows for this table is deferred to the table's next commit. It is committed at the latest
-//! after [`MAX_DEFERRAL`] or [`MAX_DEFERRED_ROWS`]. Checkpoints, compaction and vacuum run in the background, and are
-//! started only after a commit.
+//! A position that moved without rows for this table is deferred to the table's next commit. It is committed at the
+//! latest after [`MAX_DEFERRAL`] or [`MAX_DEFERRED_ROWS`]. Checkpoints, compaction and vacuum run in the background,
+//! and are started only after a commit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,34 +25,35 @@ use super::writer::TableWriter;
 use pinflow_connect::sink::{PartitionReached, TableStatus};
 use pinflow_core::position::Epoch;
 
-/// Between two sweeps of a table.
+/// Time between two vacuums of a table.
 const VACUUM_INTERVAL: Duration = Duration::from_secs(6 * 3600);
-/// A position may lag behind in a table that got no rows for this long.
+
+/// The longest time for which a position is deferred in a table that gets no rows.
 const MAX_DEFERRAL: Duration = Duration::from_secs(60);
-/// Or for this many rows: what a restart reads again, and remembers while it does, stays small.
+/// The most rows for which positions are deferred. A restart reads them again, and keeps their ids in memory meanwhile.
 const MAX_DEFERRED_ROWS: u64 = 250_000;
 
-/// One table with what is still to be said to it.
+/// One table of a running sink.
 pub(crate) struct TableState {
     pub(crate) writer: TableWriter,
     format: FileFormat,
-    /// Positions that moved without rows for this table; they ride on its next commit.
+    /// Positions that moved without rows for this table, by partition key. They are stored with its next commit.
     deferred: BTreeMap<String, PartitionReached>,
     deferred_since: Option<Instant>,
     pub(crate) checkpoint: Option<JoinHandle<()>>,
-    /// The version of the last checkpoint made or begun.
+    /// The version of the last checkpoint that was started.
     checkpointed: u64,
     rows: u64,
     files: u64,
     pub(crate) compaction: Option<JoinHandle<CompactionStats>>,
-    /// Files when they were last compacted.
+    /// The number of files after the last compaction.
     compacted: u64,
-    /// Files that compactions have taken out since the last vacuum.
+    /// Files that compactions removed from the table since the last vacuum.
     files_removed: u64,
-    /// Another engine compacts, and that was said.
+    /// Another engine compacts this table, and that was logged.
     yields_to_other_engine: bool,
     pub(crate) vacuum: Option<JoinHandle<()>>,
-    /// When a vacuum was last begun.
+    /// When a vacuum was last started.
     last_vacuum: Option<Instant>,
 }
 
@@ -90,7 +91,7 @@ impl TableState {
         !decide::positions_to_store(self.writer.table, &self.writer.ledger, reached).is_empty()
     }
 
-    /// Makes one file of what the workers encoded, and puts it. Nothing refers to it yet.
+    /// Joins what the workers encoded into one file, and puts it. No commit refers to it yet.
     pub(crate) async fn write_file(
         &self,
         encoded: Vec<Result<RowGroup, ParquetError>>,
@@ -128,7 +129,7 @@ impl TableState {
             let since = *self.deferred_since.get_or_insert_with(Instant::now);
             let behind =
                 |moved: &PartitionReached| moved.reached.rows.saturating_sub(self.writer.ledger.rows_read(&moved.key));
-            // Where a partition begins never rides: its source waits for it, and reads nothing before it is durable.
+            // The first position of a partition is never deferred: its source reads nothing before it is durable.
             let begins = |moved: &PartitionReached| {
                 moved.reached.rows == 0
                     && self.writer.ledger.next_position(&moved.key).is_none()
@@ -153,7 +154,7 @@ impl TableState {
         Ok(())
     }
 
-    /// Takes up what joining files came to, and begins it again when there are many.
+    /// Applies the result of a finished compaction, and starts the next one if there are enough files.
     pub(crate) async fn update_compaction(
         &mut self,
         how: CompactionPolicy,
@@ -176,22 +177,22 @@ impl TableState {
         }
     }
 
-    /// Whether another engine joins the files of this table: then pinflow does not, for two that do it at once leave rows
-    /// twice. Says so once.
+    /// Whether another engine compacts this table. Then pinflow does not, because concurrent compactions can duplicate
+    /// rows. Logged once.
     fn has_foreign_compaction(&mut self) -> bool {
         let Some(commit) = &self.writer.foreign_compaction else { return false };
         if !std::mem::replace(&mut self.yields_to_other_engine, true) {
             tracing::warn!(
                 table = self.writer.table.name(),
-                "another engine compacts this table ({commit}), so pinflow does not any more in this run: two that do so at \
-                 the same time leave rows twice. Set compact = false under [tables], or stop the other one"
+                "another engine compacts this table ({commit}), so pinflow stops compacting it in this run: two engines that do so at \
+                 the same time duplicate rows. Set compact = false under [tables], or stop the other one"
             );
         }
         true
     }
 
-    /// Removes what nobody needs when it is time. Only ever begun just after a commit: no file of ours waits for its own
-    /// commit then, however long a full disk or a bucket that is away has kept them back.
+    /// Starts a vacuum if it is due. Called only directly after a commit: then no file waits for its commit, however
+    /// long a storage fault delayed it.
     pub(crate) fn start_vacuum_if_due(&mut self, keep: compact::VacuumRetention, one: &Arc<Semaphore>) {
         let busy = self.vacuum.as_ref().is_some_and(|vacuum| !vacuum.is_finished());
         let too_many = keep.files_max.is_some_and(|max| self.files_removed > u64::from(max.get()));
@@ -203,7 +204,8 @@ impl TableState {
         }
     }
 
-    /// Begins a checkpoint when it is time. Beside the commits: a checkpoint is of a version that no longer changes.
+    /// Starts a checkpoint in the background if it is due. It is of a version that no longer changes, so commits need
+    /// not wait for it.
     pub(crate) fn start_checkpoint_if_due(&mut self, commits: u64, one: &Arc<Semaphore>) {
         let busy = self.checkpoint.as_ref().is_some_and(|checkpoint| !checkpoint.is_finished());
         let version = self.writer.version;
@@ -215,7 +217,7 @@ impl TableState {
     }
 }
 
-/// Tables that are dropped are no longer looked after, as if the process had died.
+/// Aborts maintenance, as if the process had died.
 impl Drop for TableState {
     fn drop(&mut self) {
         let begun = [

@@ -1,4 +1,4 @@
-//! The four tables as one sink: a window goes to `rejected` first, then to the other three at once.
+//! The four Delta tables as one sink. A window is committed to `rejected` first, then to the other three in parallel.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
@@ -26,33 +26,34 @@ use pinflow_connect::sink::{PartitionReached, ResumeState, TableStatus, Window};
 use pinflow_core::position::Epoch;
 use pinflow_storage::{Location, RetryLoop, StallStatus};
 
-/// How long the end of a run waits for a vacuum.
+/// The longest that the end of a run waits for a vacuum.
 const VACUUM_SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
+
 /// Where the tables are and how they are written.
 #[derive(Debug, Clone)]
 pub struct TablesSettings {
-    /// Where the four tables lie.
+    /// The folder of the four tables.
     pub root: Location,
-    /// Names this pipeline's positions in the tables.
+    /// The pipeline to which the positions in the tables belong.
     pub pipeline: String,
-    /// How data files are compressed.
+    /// The compression of data files.
     pub compression: Compression,
-    /// Commits to a table from one checkpoint of its log to the next.
+    /// The number of commits to a table between two checkpoints of its log.
     pub checkpoint_commits: NonZeroU64,
-    /// Whether, and how, small files are joined beside the run.
+    /// How small files are compacted in the background; `None` to leave them.
     pub compaction: Option<CompactionPolicy>,
-    /// Files to which no version of so many hours refers are removed beside the run; kept for ever without it.
+    /// Hours for which files of older versions are kept before they are vacuumed; `None` keeps them forever.
     pub keep_hours: Option<NonZeroU32>,
-    /// Files of a table that its newest version does not refer to, at the most; without a bound otherwise.
+    /// The most files of a table that its newest version does not refer to; `None` for no limit.
     pub keep_files_max: Option<NonZeroU32>,
-    /// Where it is told what is waited for.
+    /// Shows what the tables are stalled on.
     pub stalls: StallStatus,
     /// When this process becomes the tables' writer.
     pub claim: ClaimPolicy,
 }
 
 impl TablesSettings {
-    /// The usual settings for tables in a place, or a folder.
+    /// The default settings for tables at a location.
     #[must_use]
     pub fn new(root: impl Into<Location>, pipeline: String) -> TablesSettings {
         let (root, compression) = (root.into(), Compression::default());
@@ -70,26 +71,26 @@ impl TablesSettings {
     }
 }
 
-/// The opened tables.
+/// The open tables of a pipeline.
 pub struct DeltaTables {
     states: Vec<TableState>,
     compression: Compression,
     checkpoint_commits: NonZeroU64,
     compaction: Option<CompactionPolicy>,
     keep: Option<compact::VacuumRetention>,
-    /// One table at a time is looked after: what that takes of memory is taken once.
-    upkeep: Arc<Semaphore>,
-    /// What the cleaned tables held at open.
-    held: Vec<(Table, FileAt)>,
-    /// What they should hold.
+    /// Allows maintenance of one table at a time, to bound its memory.
+    maintenance: Arc<Semaphore>,
+    /// The files of the cleaned tables when they were opened.
+    files_at_open: Vec<(Table, FileAt)>,
+    /// What the tables must contain.
     law: LedgerLaw,
     stalls: StallStatus,
-    /// What the ledgers said at the open, until the tables are claimed.
+    /// The ledgers when the tables were opened, until the tables are claimed.
     unclaimed: Option<Vec<SeenLedger>>,
     /// The last epoch committed.
     epoch: Epoch,
-    /// A commit is under way, or was cancelled half-way.
-    under_way: bool,
+    /// A commit is in progress, or was cancelled.
+    is_committing: bool,
     status: watch::Sender<Vec<TableStatus>>,
 }
 
@@ -99,13 +100,14 @@ impl DeltaTables {
     /// Needs a runtime with several threads: the Delta library blocks on its own I/O.
     ///
     /// # Errors
-    /// Whatever is wrong with a table, before anything was written to it.
+    /// If a table is damaged, foreign, or belongs to another pipeline. Nothing was written to it then.
     pub async fn open(settings: TablesSettings) -> Result<(DeltaTables, ResumeState), DeltaError> {
         let opened = open::open_tables(&settings).await?;
         let resume = resume_state(&opened).await?;
-        let held = opened.iter().filter(|opened| opened.writer.table != Table::Rejected);
-        let held = held.flat_map(|opened| opened.files.iter().map(|file| (opened.writer.table, file.at.clone())));
-        let held = held.collect();
+        let files_at_open = opened.iter().filter(|opened| opened.writer.table != Table::Rejected);
+        let files_at_open =
+            files_at_open.flat_map(|opened| opened.files.iter().map(|file| (opened.writer.table, file.at.clone())));
+        let files_at_open = files_at_open.collect();
         let law = ledger_law(&settings.root, &opened)?;
         let TablesSettings {
             compression,
@@ -129,13 +131,13 @@ impl DeltaTables {
                 checkpoint_commits,
                 compaction,
                 keep,
-                upkeep: Arc::new(Semaphore::new(1)),
-                held,
+                maintenance: Arc::new(Semaphore::new(1)),
+                files_at_open,
                 law,
                 stalls,
                 unclaimed,
                 epoch: 0,
-                under_way: false,
+                is_committing: false,
                 status,
             },
             resume,
@@ -159,33 +161,33 @@ impl DeltaTables {
         DeltaEncoder::new(self.compression)
     }
 
-    /// What the sink waits for (a full disk, …), in words; `None` while it does not.
+    /// What the tables are stalled on, such as a full disk; `None` while they are not.
     #[must_use]
     pub fn paused(&self) -> watch::Receiver<Option<String>> {
         self.stalls.subscribe()
     }
 
-    /// What the tables hold; changes with each commit.
+    /// Rows and files of the tables. Updated with each commit.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<Vec<TableStatus>> {
         self.status.subscribe()
     }
 
-    /// Every row that the cleaned tables held at open, in chunks and in no order, to rebuild the answers from.
-    /// A few chunks are decoded ahead; memory stays bounded. Ends with an error if the tables do not hold, for each
-    /// partition, as many rows as were read of it.
+    /// Every row that the cleaned tables contained when they were opened, in chunks and in no order, to rebuild the
+    /// answers. A few chunks are decoded ahead, so memory is bounded. Ends with an error if the tables do not contain
+    /// as many rows of each partition as were read of it.
     #[must_use]
     pub fn read_back(&self) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
-        law::check_while_reading(rows::read_back(self.held.clone()), self.law.clone())
+        law::check_while_reading(rows::read_back(self.files_at_open.clone()), self.law.clone())
     }
 
-    /// Makes a window durable in all tables. Waits inside for faults that may heal, and forgets nothing meanwhile.
+    /// Makes a window durable in all tables. Transient storage errors are retried.
     ///
-    /// Cancelling it (dropping the future) is as safe as a crash: what has landed is found at the next open.
-    /// These `DeltaTables` then refuse further work.
+    /// Dropping the future is as safe as a crash: what was committed is found at the next open. These tables then
+    /// refuse further commits.
     ///
     /// # Errors
-    /// [`DeltaError::Fenced`] when another writer has started; else when a table is no longer what it was.
+    /// [`DeltaError::Fenced`] if another writer has started. Other errors if a table was changed incompatibly.
     pub async fn commit(&mut self, window: Window<EncodedBatches>) -> Result<(), DeltaError> {
         self.begin_commit()?;
         let Window { epoch, mut batches, reached, .. } = window;
@@ -197,7 +199,7 @@ impl DeltaTables {
         self.commit_files(&files, &reached, epoch, false).await
     }
 
-    /// Commits positions that still ride, and waits for maintenance. The end of a run.
+    /// Commits deferred positions, and waits for maintenance. Call it at the end of a run.
     ///
     /// # Errors
     /// As [`DeltaTables::commit`].
@@ -205,23 +207,24 @@ impl DeltaTables {
         self.begin_commit()?;
         self.commit_files(&[const { None }; 4], &[], self.epoch, true).await?;
         for compaction in self.states.iter_mut().filter_map(|state| state.compaction.take()) {
-            // What is not committed yet is as if it had not begun.
+            // An uncommitted compaction leaves no trace but a file that a vacuum removes.
             compaction.abort();
         }
         for mut vacuum in self.states.iter_mut().filter_map(|state| state.vacuum.take()) {
-            // Runs that last a minute vacuum, too; what one does not get done the next one finds.
+            // Runs of a minute vacuum, too. What one does not finish, the next one does.
             if timeout(VACUUM_SHUTDOWN_GRACE, &mut vacuum).await.is_err() {
                 vacuum.abort();
             }
         }
         for checkpoint in self.states.iter_mut().filter_map(|state| state.checkpoint.take()) {
-            // It has reported its own failure.
+            // It logs its own failure.
             let _ = checkpoint.await;
         }
         Ok(())
     }
 
-    /// Becomes the tables' writer, if they are what they were at the open. Waits while the storage cannot be read.
+    /// Becomes the writer of the tables, if they did not change since they were opened. Retries while the storage
+    /// cannot be read.
     async fn claim_tables(&mut self) -> Result<(), DeltaError> {
         let Some(seen) = self.unclaimed.take() else { return Ok(()) };
         let stalls = self.stalls.clone();
@@ -233,12 +236,12 @@ impl DeltaTables {
             }
         }
         claim::claim_tables(self.states.iter_mut().map(|state| &mut state.writer)).await?;
-        // Another writer can have slipped in between the look and the fence.
+        // Another writer may have committed between the check and the fence.
         self.states.iter().zip(seen).try_for_each(|(state, seen)| claim::check_only_claimed(&state.writer, seen))
     }
 
     fn begin_commit(&mut self) -> Result<(), DeltaError> {
-        if std::mem::replace(&mut self.under_way, true) { Err(DeltaError::Abandoned) } else { Ok(()) }
+        if std::mem::replace(&mut self.is_committing, true) { Err(DeltaError::Abandoned) } else { Ok(()) }
     }
 
     async fn commit_files(
@@ -252,28 +255,28 @@ impl DeltaTables {
             let has_news =
                 |(state, file): (&TableState, &Option<DataFile>)| file.is_some() || state.would_move(reached);
             if !self.states.iter().zip(files).any(has_news) {
-                (self.epoch, self.under_way) = (epoch, false);
+                (self.epoch, self.is_committing) = (epoch, false);
                 return Ok(());
             }
             self.claim_tables().await?;
         }
         let mut states = self.states.iter_mut().zip(files);
-        // `rejected` alone and first: see `decide::resume`.
+        // `rejected` alone and first: see `decide::resume_points`.
         if let Some((rejected, file)) = states.next() {
             rejected.commit(file.as_ref(), reached, epoch, last).await?;
         }
         let cleaned = states.map(|(state, file)| state.commit(file.as_ref(), reached, epoch, last));
         try_join_all(cleaned.collect::<Vec<_>>()).await?;
         for state in &mut self.states {
-            state.start_checkpoint_if_due(self.checkpoint_commits.get(), &self.upkeep);
+            state.start_checkpoint_if_due(self.checkpoint_commits.get(), &self.maintenance);
             if let Some(how) = self.compaction {
-                state.update_compaction(how, self.compression, &self.upkeep).await;
+                state.update_compaction(how, self.compression, &self.maintenance).await;
             }
             if let Some(keep) = self.keep {
-                state.start_vacuum_if_due(keep, &self.upkeep);
+                state.start_vacuum_if_due(keep, &self.maintenance);
             }
         }
-        (self.epoch, self.under_way) = (epoch, false);
+        (self.epoch, self.is_committing) = (epoch, false);
         self.status.send_replace(self.states.iter().map(TableState::status).collect());
         Ok(())
     }

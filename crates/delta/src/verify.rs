@@ -1,18 +1,19 @@
-//! Proves from the tables alone that nothing was lost and nothing came twice.
+//! Verifies from the tables alone that no row is lost or duplicated.
 //!
-//! Every row says where it came from, and every table how far each partition was written. So, per partition:
+//! Every row has its lineage, and every table has the position of each partition. For each partition these must hold:
 //!
-//! 1. the ledger law: rows before the position, in all tables together, are as many as the position says;
-//! 2. no (`_source`, `_position`, `_sub`) stands twice, within a table or across them;
-//! 3. no row of a table stands at or after that table's position;
-//! 4. of a recording, every line before the position is there.
+//! 1. the ledger law: all tables together contain as many rows before the position as were read,
+//! 2. no (`_source`, `_position`, `_sub`) occurs twice, within a table or across tables,
+//! 3. no row of a table is at or after the position of that table,
+//! 4. for a recording, every line before the position is in a table.
 //!
-//! All of that needs the lineage columns only. With [`ColumnScope::All`] every column of every file is read and decoded
-//! first, so that damaged data pages are found. What cannot be checked (a table is missing) is reported, too: tables
-//! are verified only if nothing was found and nothing was left out.
+//! These checks read only the lineage columns. With [`ColumnScope::All`] all columns of all files are read and decoded
+//! first, which finds damaged data pages. What cannot be checked, for example because a table is missing, is reported:
+//! tables are verified only if all checks ran and found nothing.
 //!
-//! Memory is bounded (as far as sequence numbers are spread as Amazon's are): a first pass counts rows in ranges of positions, and then as many ranges are sorted at once
-//! as fit. Files are skipped by the statistics of their positions, so that most are read twice.
+//! Memory is bounded if Kinesis sequence numbers are distributed as those of AWS: a first pass counts rows by range of
+//! positions. Further passes sort as many ranges at once as fit. Files are skipped by their statistics, so most are
+//! read twice.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -31,30 +32,30 @@ use pinflow_connect::sink::RowId;
 use pinflow_core::position;
 use pinflow_storage::error_summary;
 
-/// Rows sorted at once: 32 bytes each.
+/// The most rows that are sorted at once, 32 bytes each.
 const MAX_SORTED_ROWS: u64 = 8_000_000;
-/// Bits of a position that are left out in the name of its range: so many positions lie in one range.
+/// The number of low bits that positions of one range differ in.
 const RANGE_BITS: u32 = 16;
-/// The same for sequence numbers of Kinesis, whose consecutive ones differ by 2^80 and more.
+/// The same for Kinesis sequence numbers. Consecutive ones differ by 2^80 and more.
 const WIDE_RANGE_BITS: u32 = 96;
-/// Violations told of each kind and partition; the others are counted.
+/// The most examples shown for each kind of violation and partition. The others are counted.
 const MAX_EXAMPLES: u64 = 5;
 
-/// What was proved, or what stands against it.
+/// The result of a verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
-    /// Rows looked at.
+    /// The number of rows that were read.
     pub rows: u64,
-    /// One line for each partition.
+    /// The counts of each partition.
     pub partitions: Vec<PartitionReport>,
-    /// What is wrong, in words; empty if nothing is.
+    /// All violations as text.
     pub violations: Vec<String>,
-    /// Those of the violations that are no missing rows: a deletion does not explain them.
+    /// The violations other than missing rows, which deletions do not explain.
     #[serde(skip)]
     pub(crate) other_violations: Vec<String>,
-    /// What could not be checked, in words; empty if everything was.
+    /// Everything that could not be checked, as text.
     pub unproved: Vec<String>,
-    /// What was read for it.
+    /// The columns that were read.
     pub columns: ColumnScope,
 }
 
@@ -64,55 +65,56 @@ impl VerifyReport {
         self.violations.push(what);
     }
 
-    /// Whether everything was checked and nothing is wrong.
+    /// Whether everything was checked and nothing was found.
     #[must_use]
     pub fn is_proved(&self) -> bool {
         self.violations.is_empty() && self.unproved.is_empty()
     }
 }
 
-/// Which columns a check reads.
+/// Which columns a verification reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ColumnScope {
-    /// Those that say where each row came from. Damage to other columns is not noticed.
+    /// Only the lineage columns. Damage to other columns is not found.
     #[default]
     Lineage,
-    /// All of them.
+    /// All columns.
     All,
 }
 
-/// How far a check has read all columns.
+/// The progress of a verification that reads all columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VerifyProgress {
-    /// Bytes of the files that were read.
+    /// The size of the files read so far, bytes.
     pub bytes: u64,
-    /// Bytes of all files.
+    /// The size of all files, bytes.
     pub bytes_total: u64,
 }
 
-/// The sums of one partition.
+/// The row counts of one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PartitionReport {
-    /// What its rows' `_source` says.
+    /// The `_source` of its rows.
     pub source: String,
-    /// The position up to which all its tables were written.
+    /// The position that all its tables have reached.
     #[serde(serialize_with = "position::serialize")]
     pub next: Position,
-    /// Rows that the position says were read.
+    /// The number of rows read before it.
     pub stored: u64,
-    /// Rows before it that the tables hold.
+    /// The number of rows before it in the tables.
     pub found: u64,
-    /// Those of them in `rejected`.
+    /// How many of these are in `rejected`.
     pub rejected: u64,
-    /// Rows before it that were deleted, and whose deletion was accepted.
+    /// The number of rows before it whose deletion was accepted.
     pub deleted: u64,
 }
 
-/// Rows of one source in one range of positions.
+/// The number of rows by source and range of positions.
 type RangeCounts = BTreeMap<(Symbol, PositionRange), u64>;
 
-/// A range of positions. Those of 64 bits and wider ones are cut by different rules, and stand in their own order.
+/// A range of positions. Positions of 64 bits and wider ones have ranges of different sizes, and are ordered
+/// separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct PositionRange {
     is_wide: bool,
@@ -128,25 +130,26 @@ impl PositionRange {
     }
 }
 
+/// A data file that is verified.
 struct FileToVerify {
     table: Table,
     at: FileAt,
     bytes: u64,
     rows: Option<u64>,
-    /// Least and greatest position, where the log says.
+    /// The least and greatest position; `None` if the log does not have them.
     bounds: Option<(Position, Position)>,
 }
 
-/// Rows of a file that do not say where they came from.
+/// Rows of a file that have no lineage.
 struct ForeignRows {
     table: Table,
     file: PathBuf,
     rows: u64,
-    /// Why the first of them does not.
+    /// Why the first of them has none.
     fault: String,
 }
 
-/// Checks the tables that were read. `on_progress` is told after each file of which all columns were read.
+/// Verifies tables. With [`ColumnScope::All`], `on_progress` is called after each file.
 ///
 /// # Errors
 /// If a lineage column cannot be read.
@@ -165,7 +168,7 @@ pub async fn verify(
     Ok(report)
 }
 
-/// Checks the tables; blocks while it reads them.
+/// Runs all checks. Blocks while files are read.
 fn check_tables(
     tables: &[TableContents],
     columns: ColumnScope,
@@ -193,7 +196,7 @@ fn check_tables(
     Ok((report, foreign))
 }
 
-/// Whether all tables are there that the ledger law speaks of.
+/// Whether all four tables exist, without which the ledger law cannot be checked.
 fn is_whole(tables: &[TableContents], report: &mut VerifyReport) -> bool {
     let is_there = |table: &Table| tables.iter().any(|contents| contents.which == *table);
     if Table::ALL.iter().all(is_there) {
@@ -203,15 +206,15 @@ fn is_whole(tables: &[TableContents], report: &mut VerifyReport) -> bool {
     let found: Vec<_> = tables.iter().map(|contents| contents.table).collect();
     if is_written {
         report.unproved.push(format!(
-            "only {} of the four tables was checked, so whether rows were lost is unknown; verify the folder that holds \
-             pin, geo, user and rejected",
+            "only {} of the four tables was checked, so whether rows were lost is unknown; verify the folder that \
+             contains pin, geo, user and rejected",
             found.join(", ")
         ));
     }
     false
 }
 
-/// Reads every column of every file, and reports those that cannot be read.
+/// Reads all columns of all files, and reports files that cannot be read.
 fn find_damaged_files(
     files: &[FileToVerify],
     mut on_progress: impl FnMut(VerifyProgress),
@@ -222,7 +225,7 @@ fn find_damaged_files(
     for FileToVerify { table, at, bytes, rows, .. } in files {
         let fault = match read_all_columns(at) {
             Ok(read) if rows.is_none_or(|rows| rows == read) => None,
-            Ok(read) => Some(format!("it holds {read} rows, its log says {}", rows.unwrap_or_default())),
+            Ok(read) => Some(format!("it has {read} rows, its log says {}", rows.unwrap_or_default())),
             Err(error) => Some(error_summary(&error)),
         };
         if let Some(fault) = fault {
@@ -236,14 +239,14 @@ fn find_damaged_files(
     damaged
 }
 
-/// Says of rows without lineage which commit added them, and what to do.
+/// Describes rows without lineage: which commit added them, and what to do.
 async fn describe_foreign_rows(rows: ForeignRows, tables: &[TableContents]) -> Result<String, DeltaError> {
     let ForeignRows { table, file, rows, fault } = rows;
     let mut commit = None;
     if let Some(contents) = tables.iter().find(|contents| contents.which == table) {
         commit = TableLog::new(&contents.place)?.describe_commit_adding(contents.version, &file).await?;
     }
-    let commit = commit.unwrap_or_else(|| "a commit that the log no longer holds".to_owned());
+    let commit = commit.unwrap_or_else(|| "a commit that is no longer in the log".to_owned());
     let file = file.display();
     Ok(format!(
         "{table}: {rows} rows of {file} have no lineage ({fault}): another tool wrote them ({commit}); delete them with \
@@ -262,14 +265,14 @@ fn files_to_verify(contents: &TableContents) -> impl Iterator<Item = FileToVerif
     })
 }
 
-/// What all tables say of a source together.
+/// The position and row counts of a source over all tables.
 struct SourceTotals {
     next: Position,
     stored: u64,
     deleted: u64,
 }
 
-/// The least position of each source over the tables that know it, as a restart would resume.
+/// The totals of each source, as of the position at which a restart would resume.
 fn source_totals(tables: &[TableContents]) -> BTreeMap<Symbol, SourceTotals> {
     let stored: Vec<_> = tables.iter().map(|contents| (contents.which, contents.reached.clone())).collect();
     let deleted = |key: &str| tables.iter().filter_map(|contents| contents.deleted.get(key)).sum();
@@ -280,7 +283,7 @@ fn source_totals(tables: &[TableContents]) -> BTreeMap<Symbol, SourceTotals> {
     known.collect()
 }
 
-/// The first pass: counts rows, and finds those at or after their table's position.
+/// The first pass: counts rows, and reports those at or after the position of their table.
 fn count_rows(
     files: &[FileToVerify],
     positions: &BTreeMap<Symbol, SourceTotals>,
@@ -355,7 +358,7 @@ fn check_ledger(positions: &BTreeMap<Symbol, SourceTotals>, report: &mut VerifyR
     }
 }
 
-/// The further passes: sorts ranges of positions, and finds repeats and, in recordings, gaps.
+/// The further passes: sorts ranges of positions, and reports duplicates and, for recordings, gaps.
 fn check_repeats(
     files: &[FileToVerify],
     counts: &RangeCounts,
@@ -392,7 +395,7 @@ fn check_repeats(
     Ok(())
 }
 
-/// The rows of the given ranges, by source.
+/// Reads the rows of the given ranges, by source.
 fn gather_rows(
     files: &[FileToVerify],
     taken: &HashMap<Symbol, (PositionRange, PositionRange)>,
@@ -408,7 +411,7 @@ fn gather_rows(
             continue;
         }
         for_each_lineage(&file.at, |delivery| {
-            // Those without one were reported by the first pass.
+            // The first pass has reported rows without lineage.
             let Ok(RowId { source, position, sub }) = delivery else { return };
             let inside = |(first, last): &(PositionRange, PositionRange)| {
                 (*first..=*last).contains(&PositionRange::containing(position))
@@ -421,15 +424,15 @@ fn gather_rows(
     Ok(found)
 }
 
-/// A row's position, and its number in its message.
+/// The position of a row, and its number within the message (`_sub`).
 type RowPosition = (Position, u32);
 
-/// What the sorted rows of one source say, range after range.
+/// Checks the sorted rows of one source, range by range.
 #[derive(Default)]
 struct SourceCheck {
     repeats: u64,
     examples: Vec<RowPosition>,
-    /// Distinct positions before the partition's own.
+    /// The number of distinct positions before the position of the partition.
     distinct: u64,
     last: Option<Position>,
     gaps: Vec<(Position, Position)>,
@@ -467,8 +470,8 @@ impl SourceCheck {
             ));
         }
         let lines = known.next.narrow().map_or(0, |next| next.saturating_sub(1));
-        // Kafka offsets and Kinesis numbers may have gaps; lines of a recording have none.
-        // A line that is gone had at least one row, so accepted deletions explain no more lines than rows.
+        // Kafka offsets and Kinesis sequence numbers can have gaps. Lines of a recording have none.
+        // A missing line had at least one row, so accepted deletions explain at most as many lines as rows.
         let absent = lines.saturating_sub(self.distinct);
         if whole && source.text().starts_with("recording/") && absent > known.deleted {
             let last = self.last.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! One table: puts its files, and commits them with the positions they cover.
+//! Writes one table: puts data files, and commits them with the positions that they cover.
 //!
 //! ```text
 //! put file ─▶ catch up ─▶ decide ─Retry─▶ put ‹version+1›.json if absent ─Ok─▶ durable
@@ -8,12 +8,12 @@
 //!                            └─Fenced─▶ the process ends
 //! ```
 //!
-//! 1. A commit is one file, put if absent, at the version after the last one read: a compare-and-swap on the
-//!    whole log. It never lands on a log it has not seen.
-//! 2. An error, a panic or a silence of that put says nothing. What the log holds then decides, and a put that
-//!    lands late loses against the retry, or is found by it: both name the same version and the same files.
-//! 3. Commits of others in between are read, not overwritten: appends and compactions are fine, another owner
-//!    fences, another schema ends the run.
+//! 1. A commit is one file, put only if absent, at the version after the last one that was read. That is a
+//!    compare-and-swap on the whole log.
+//! 2. After an error, a panic or a timeout of that put, the log decides whether it succeeded. A late put loses against
+//!    the retry, or the retry finds it: both have the same version and the same files.
+//! 3. Commits of other writers in between are read. Appends and compactions are allowed. Another owner fences this
+//!    writer, and another schema ends the run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,14 +39,14 @@ use pinflow_connect::sink::PartitionReached;
 use pinflow_core::position::{self, Epoch};
 use pinflow_storage::{RetryLoop, StallStatus};
 
-/// What a put came to.
+/// The result of a put.
 enum PutOutcome {
     Done,
     Exists,
     Unknown(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// One table and what is known of its log.
+/// The writer of one table, and what it knows of the log.
 pub(crate) struct TableWriter {
     pub(crate) table: Table,
     pub(crate) log: TableLog,
@@ -56,22 +56,22 @@ pub(crate) struct TableWriter {
     pub(crate) stalls: StallStatus,
     /// The last version read or written.
     pub(crate) version: u64,
-    /// What its commit's bytes were; unknown only where the log was cleaned up to it.
+    /// The digest of its commit; `None` if log cleanup removed the commit.
     pub(crate) digest: Option<CommitDigest>,
-    /// The table's own id: another one is another table.
+    /// The id of the table. Another id means that the table was replaced.
     pub(crate) id: String,
     pub(crate) ledger: PositionLedger,
-    /// The files of the table, from the moment at which it was opened.
+    /// The files of the table; `None` until it is open.
     pub(crate) active: Option<ActiveRows>,
-    /// Another engine's commit that joined files, if there was one since.
+    /// The first compaction by another engine since then, described.
     pub(crate) foreign_compaction: Option<String>,
 }
 
 impl TableWriter {
-    /// Puts a data file, however long it takes. It is invisible until a commit names it.
+    /// Puts a data file, and retries until that succeeds. The file is invisible until a commit names it.
     ///
     /// # Errors
-    /// If the table was moved away meanwhile: no new folder is made in its place.
+    /// If the table was moved away meanwhile. No new folder is created in its place.
     pub(crate) async fn put_file(&self, file: &DataFile) -> Result<(), DeltaError> {
         let location = self.log.file_location(&file.name);
         let mut retry = RetryLoop::new(&self.stalls, self.log.display_path(&location));
@@ -85,7 +85,7 @@ impl TableWriter {
         }
     }
 
-    /// Whether the table's log is still there, on a disk: a file that is put would make its folders again.
+    /// Checks on disk that the table's log still exists, because a put would create its folders again.
     fn check_folder(&self) -> Result<(), DeltaError> {
         let is_gone = |folder: &std::path::Path| matches!(folder.join("_delta_log").try_exists(), Ok(false));
         if self.log.place().local_folder().is_some_and(is_gone) {
@@ -95,7 +95,7 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Commits a file (or none) with the positions it covers; returns when that is durable.
+    /// Commits a file (or none) with the positions that it covers. Returns when the commit is durable.
     pub(crate) async fn commit(
         &mut self,
         file: Option<&DataFile>,
@@ -109,7 +109,7 @@ impl TableWriter {
         loop {
             match self.catch_up().await {
                 Ok(()) => {}
-                // The storage cannot be read at the moment; everything else that is found is final.
+                // Only a storage error is transient.
                 Err(DeltaError::Store { what, cause, .. }) => {
                     retry.back_off(what, &cause).await;
                     continue;
@@ -125,7 +125,7 @@ impl TableWriter {
             match self.put_once(&location, bytes.clone(), PutMode::Create, "commit").await {
                 PutOutcome::Done => return self.on_committed(&bytes),
                 PutOutcome::Exists => {
-                    // Usually found at once; a listing that lags behind must not spin.
+                    // The commit is usually found at once. Do not spin if a read lags behind.
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
                 PutOutcome::Unknown(cause) => retry.back_off("commit to", cause.as_ref()).await,
@@ -133,7 +133,7 @@ impl TableWriter {
         }
     }
 
-    /// The bytes of a commit, by the library's own types.
+    /// Encodes a commit with the types of the library.
     fn encode_commit(
         &self,
         file: Option<&DataFile>,
@@ -149,7 +149,7 @@ impl TableWriter {
             query_id: self.pipeline.clone(),
             epoch_id: i64::try_from(epoch).unwrap_or(i64::MAX),
         };
-        // For people; the truth is in the txn actions.
+        // For users only. The positions are stored in the txn actions.
         let positions: serde_json::Map<String, serde_json::Value> =
             moves.iter().map(|moved| (moved.source.clone(), position::to_json(moved.reached.next))).collect();
         let rows = file.map_or(0, |file| file.rows);
@@ -165,7 +165,7 @@ impl TableWriter {
         })
     }
 
-    /// Takes the commit of these bytes as the newest known.
+    /// Applies our own commit, given its bytes.
     fn on_committed(&mut self, bytes: &[u8]) -> Result<(), DeltaError> {
         let lines = bytes.split(|byte| *byte == b'\n').map(serde_json::from_slice);
         let lines: Vec<LogAction> =
@@ -180,14 +180,14 @@ impl TableWriter {
         Ok(())
     }
 
-    /// The files that a commit of ours adds.
+    /// The files that one of our own commits adds.
     fn own_changes(&self, lines: &[LogAction]) -> FileChanges {
         let added = lines.iter().filter_map(|line| line.add.as_ref());
         let added = added.filter_map(|add| Some((self.log.file_of_action(&add.path)?, add.row_count().unwrap_or(0))));
         FileChanges { removed: Vec::new(), added: added.collect() }
     }
 
-    /// Reads what stands in the log since the last version known, and that this one still is what it was.
+    /// Reads the commits since the last known version, and checks that this version was not replaced.
     pub(crate) async fn catch_up(&mut self) -> Result<(), DeltaError> {
         if let Some(known) = self.digest {
             let replaced = |what| DeltaError::Replaced { path: self.log.folder.clone(), version: self.version, what };
@@ -206,7 +206,7 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Checks that a commit that was read leaves the rows of the table as they are, unless a writer of ours made it.
+    /// Checks that a commit of another writer keeps the rows of the table, and notes if it is a compaction.
     async fn check_rows(&mut self, commit: &LogCommit) -> Result<(), DeltaError> {
         if self.active.is_none() {
             return Ok(());
@@ -254,7 +254,7 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Puts bytes, and turns whatever can happen to that (an error, a panic, a silence) into an answer.
+    /// Puts a file once. An error, a panic and a timeout are all returned as an unknown outcome.
     async fn put_once(&self, location: &Path, bytes: bytes::Bytes, mode: PutMode, step: &'static str) -> PutOutcome {
         let (store, location, table) = (self.log.store().clone(), location.clone(), self.table);
         let put = tokio::spawn(async move {
@@ -266,7 +266,7 @@ impl TableWriter {
             store.put_opts(&location, bytes.into(), mode.into()).await?;
             point("after")
         });
-        // What has not answered by then may never; what it did is looked up.
+        // After the timeout the outcome is unknown, and the caller looks it up in the log.
         match tokio::time::timeout(self.log.place().call_timeout(), put).await {
             Ok(Ok(Ok(()))) => PutOutcome::Done,
             Ok(Ok(Err(ObjectStoreError::AlreadyExists { .. }))) => PutOutcome::Exists,
@@ -276,8 +276,8 @@ impl TableWriter {
         }
     }
 
-    /// Tries once to make `owner` the owner, and reads what became of it. A fault that may have kept the commit
-    /// from landing is returned; the ledger says whether it did.
+    /// Tries once to make `owner` the owner of the table, and reads the log afterwards. The ledger says whether it
+    /// succeeded. Returns the storage error that may have prevented it.
     pub(crate) async fn claim(&mut self, owner: WriterIdentity) -> Result<Option<ObjectStoreError>, DeltaError> {
         self.owner = owner;
         let bytes = self.encode_commit(None, &[], 0, self.ledger.commits + 1)?;
@@ -299,7 +299,7 @@ impl TableWriter {
     }
 }
 
-/// The files that a commit takes out and puts in. Rows that its statistics do not tell are counted.
+/// The files that a commit removes and adds. Reads added files without statistics to count their rows.
 async fn file_changes(log: &TableLog, lines: &[LogAction]) -> Result<FileChanges, DeltaError> {
     let unreadable = |name: &str| DeltaError::Foreign {
         path: log.folder.clone(),
@@ -325,7 +325,7 @@ async fn file_changes(log: &TableLog, lines: &[LogAction]) -> Result<FileChanges
     Ok(changes)
 }
 
-/// Refuses a protocol that others of the table's readers, or this writer, cannot keep.
+/// Refuses a protocol that this writer does not support.
 pub(crate) fn check_protocol(log: &TableLog, reader: i64, writer: i64) -> Result<(), DeltaError> {
     if reader == 1 && (1..=2).contains(&writer) {
         return Ok(());
@@ -333,7 +333,7 @@ pub(crate) fn check_protocol(log: &TableLog, reader: i64, writer: i64) -> Result
     Err(DeltaError::Protocol { path: log.folder.clone(), reader, writer })
 }
 
-/// Refuses columns, partitions and properties under which rows or positions would be lost.
+/// Refuses columns, partitioning and properties with which rows or positions would be lost.
 pub(crate) fn check_metadata<'a>(
     log: &TableLog,
     table: Table,

@@ -212,7 +212,7 @@ async fn start_that_cannot_commit_its_fence_reports_the_cause() {
     ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
     let store = Arc::new(FaultyStore::new(InjectedFault::Refused, 0..100));
     let error = ModelEngine::start_on(root.path(), &partitions(RECORDS), store).await.err().unwrap();
-    assert!(error.to_string().starts_with("raise the fence of"), "{error}");
+    assert!(error.to_string().starts_with("claim "), "{error}");
     // The same, where it did land.
     let store = Arc::new(FaultyStore::new(InjectedFault::AnswerLost, 0..100));
     ModelEngine::start_on(root.path(), &partitions(RECORDS), store).await.map(drop).unwrap();

@@ -52,7 +52,7 @@ pub struct PartitionReached {
     pub reached: PartitionProgress,
 }
 
-/// What the tables hold at the start of a run.
+/// What the tables contain at the start of a run.
 #[derive(Debug, Default)]
 pub struct ResumeState {
     /// Where each partition resumes: the lowest position over the tables that its rows can go to.
@@ -63,7 +63,7 @@ pub struct ResumeState {
     pub already: Redeliveries,
     /// Rows that will be read back to rebuild the answers.
     pub rows: u64,
-    /// What earlier runs have read.
+    /// Counts of earlier runs.
     pub prior: PriorCounts,
 }
 
@@ -112,13 +112,13 @@ pub trait StoredChunk: Send + 'static {
 /// writers, such as a compaction, are counted at the next start.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct TableStatus {
-    /// Its name.
+    #[allow(missing_docs)]
     pub table: &'static str,
     /// The last version that was read or written.
     pub version: u64,
-    /// Rows.
+    #[allow(missing_docs)]
     pub rows: u64,
-    /// Data files.
+    /// The number of data files.
     pub files: u64,
 }
 
@@ -159,7 +159,7 @@ pub trait WindowSink: Send + 'static {
 /// Why a sink failed permanently.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// Another writer of the same pipeline has taken the tables over.
+    /// Another writer of the same pipeline has claimed the tables.
     #[error("another pinflow has taken over: {0}")]
     Fenced(String),
     /// Any other permanent failure.

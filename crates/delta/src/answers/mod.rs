@@ -1,9 +1,9 @@
-//! Answers as small Delta tables, for tools that read nothing else: `‹folder›/‹answer›` holds the rows as they are, and
-//! `‹folder›/‹answer›_changes` every change of them.
+//! Writes answers to small Delta tables, for tools that read nothing else. `‹folder›/‹answer›` has the current rows,
+//! and `‹folder›/‹answer›_changes` has all their changes.
 //!
-//! Nothing here is remembered between two writes but what the tables themselves hold: what is written is the difference
-//! between that and the answer. So a write whose outcome is unknown, a crash and a restart all mend in the same way, and
-//! no change stands there twice. A failure is told, and the next write tries again; it holds nothing up.
+//! A write stores the difference between the table and the answer, and the tables are the only state. So an unknown
+//! outcome, a crash and a restart are handled alike, and no change is written twice. A failed write is reported, and
+//! the next write retries it. It does not block the run.
 
 mod rows;
 mod table;
@@ -22,22 +22,22 @@ use pinflow_core::position::Epoch;
 use pinflow_storage::{Location, LocationSpec};
 use table::AnswerTable;
 
-/// `[answers.delta]`: the answers as tables.
+/// `[answers.delta]`: writes the answers to Delta tables.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnswerTablesConfig {
-    /// Where the tables lie: a folder, or `s3://BUCKET/PREFIX`.
+    /// The folder of the tables, or `s3://BUCKET/PREFIX`.
     pub url: String,
-    /// Whether each answer's current rows are kept, replaced at each write.
+    /// Whether to write a table of each answer's current rows. Each write replaces them.
     #[serde(default = "AnswerTablesConfig::default_current")]
     pub current: bool,
-    /// Whether each answer's changes are kept, added at each write.
+    /// Whether to write a table of each answer's changes. Each write appends to it.
     #[serde(default)]
     pub changes: bool,
-    /// Least time between two writes, seconds. What changed back in between is no change.
+    /// The least time between two writes, seconds. Changes that are undone in between are not written.
     #[serde(default = "AnswerTablesConfig::default_every_secs")]
     pub every_secs: f64,
-    /// How long rows that were replaced can still be read as older versions, seconds.
+    /// How long replaced rows can be read as older versions, seconds.
     #[serde(default = "AnswerTablesConfig::default_keep_secs")]
     pub keep_secs: u64,
 }
@@ -53,15 +53,15 @@ impl AnswerTablesConfig {
         3_600
     }
 
-    /// Where they are to lie. `base` is what relative paths are relative to.
+    /// Parses the location of the tables. Relative paths are resolved against `base`.
     ///
     /// # Errors
-    /// What it cannot be, and the mend.
+    /// If the URL is invalid, with a hint.
     pub fn root(&self, base: &Path) -> Result<LocationSpec, String> {
         LocationSpec::parse(&self.url, base, "[answers.delta] url")
     }
 
-    /// What is wrong, each with its mend.
+    /// The problems of the configuration, each with a hint.
     pub fn faults(&self, base: &Path) -> Vec<KeyProblem> {
         let mut faults: Vec<_> = self.root(base).err().map(|what| KeyProblem::new("url", what)).into_iter().collect();
         if !(self.current || self.changes) {
@@ -74,12 +74,12 @@ impl AnswerTablesConfig {
     }
 }
 
-/// Which rows a table has.
+/// Which rows a table of an answer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AnswerTableForm {
-    /// Those that the answer has.
+    /// The current rows of the answer.
     Current,
-    /// Each that came or went, with `_epoch`, `_as_of` and `_diff`.
+    /// All rows that were added or removed, with `_epoch`, `_as_of` and `_diff`.
     Changes,
 }
 
@@ -93,14 +93,14 @@ impl AnswerTableForm {
     }
 }
 
-/// The answers' tables.
+/// The open tables of all answers.
 pub struct AnswerTables(Vec<AnswerTable>);
 
 impl AnswerTables {
-    /// Opens the tables, or creates them. `pipeline` is who they belong to.
+    /// Opens or creates the tables of `pipeline`.
     ///
     /// # Errors
-    /// Whatever is wrong with one of them.
+    /// If a table cannot be read or created, or belongs to another pipeline.
     pub async fn open(
         config: &AnswerTablesConfig,
         root: &Location,
@@ -122,9 +122,9 @@ impl AnswerTables {
         Ok(AnswerTables(tables))
     }
 
-    /// Brings the tables to what the answers are. `rows` are those of an answer, by its index.
+    /// Writes the difference between the tables and the answers. `rows` returns the rows of an answer by its index.
     ///
-    /// Gives back what failed; what did not is written, and what did is taken up again the next time.
+    /// Returns the errors of tables that could not be written. The next call retries these.
     pub async fn update_tables(
         &mut self,
         epoch: Epoch,

@@ -1,4 +1,4 @@
-//! Rows of an answer to parquet and back.
+//! Encodes rows of an answer as parquet, and decodes them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use super::AnswerTableForm;
 use crate::FileInput;
 use pinflow_core::position::Epoch;
 
-/// How many more of each row there are.
+/// The change in the number of occurrences of each row.
 pub(super) type RowDiffs = BTreeMap<AnswerRow, i64>;
 
-/// When what is written was so.
+/// The epoch and the time of the written answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EpochTime {
     pub(super) epoch: Epoch,
@@ -49,7 +49,7 @@ fn arrow_schema(columns: &[AnswerColumn], form: AnswerTableForm) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// The columns as the table's log states them.
+/// The fields of the Delta schema.
 pub(super) fn delta_fields(columns: &[AnswerColumn], form: AnswerTableForm) -> Vec<StructField> {
     let of = |kind| match kind {
         ColumnType::Long => DeltaType::LONG,
@@ -65,7 +65,7 @@ pub(super) fn delta_fields(columns: &[AnswerColumn], form: AnswerTableForm) -> V
     fields
 }
 
-/// A file of rows: as they are, or as changes. A row of an answer occurs once.
+/// Encodes rows or changes as a parquet file. A row of an answer occurs once.
 pub(super) fn encode_rows(
     columns: &[AnswerColumn],
     form: AnswerTableForm,
@@ -108,7 +108,7 @@ fn double_value(cell: &AnswerCell) -> Option<f64> {
     if let AnswerCell::Double(value) = cell { Some(*value) } else { None }
 }
 
-/// Adds what a file holds.
+/// Adds the rows or changes of a file to `into`.
 pub(super) fn read_rows(
     columns: &[AnswerColumn],
     form: AnswerTableForm,
@@ -157,7 +157,7 @@ fn read_cell(kind: ColumnType, array: &ArrayRef, at: usize) -> Result<AnswerCell
 }
 
 fn type_error(wanted: &str) -> ArrowError {
-    ArrowError::SchemaError(format!("a value is no {wanted}"))
+    ArrowError::SchemaError(format!("a value is not a {wanted}"))
 }
 
 #[cfg(test)]
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back_and_changes_add_up() {
+    fn encoded_rows_are_read_back_and_changes_add_up() {
         let folder = tempfile::tempdir().unwrap();
         let moment = EpochTime { epoch: 7, as_of: "2026-01-01T00:00:00.5Z".parse().unwrap() };
         let file = |name: &str, form, rows: &RowDiffs| {

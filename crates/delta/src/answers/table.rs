@@ -1,4 +1,4 @@
-//! One answer's table.
+//! Writes one table of an answer.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::Path;
@@ -22,26 +22,26 @@ use crate::{DeltaError, PIPELINE_PROPERTY, TableLog, active_files, create_table_
 use pinflow_core::position::Epoch;
 use pinflow_storage::Location;
 
-/// Commits from one checkpoint of the log to the next.
+/// The number of commits between two checkpoints of the log.
 const CHECKPOINT_COMMITS: u64 = 20;
 
-/// An answer's table, and what it holds.
+/// A table of an answer.
 pub(super) struct AnswerTable {
-    /// The answer, by its index.
+    /// The index of the answer.
     pub(super) answer: usize,
     question: &'static Question,
     form: AnswerTableForm,
     pipeline: String,
     log: TableLog,
-    /// How long what was replaced is kept.
+    /// How long replaced files are kept.
     keep: Duration,
-    /// `None` once a write has failed: then the table must be looked at anew.
+    /// `None` after a failed write: then the table must be read again.
     open: Option<OpenAnswerTable>,
-    /// Files that are part of no version that must be kept, with when they became so.
+    /// Unreferenced files, with the time since when.
     unreferenced: VecDeque<(Instant, String)>,
 }
 
-/// The table as it stands.
+/// The loaded table with its rows.
 struct OpenAnswerTable {
     handle: DeltaTable,
     held: RowDiffs,
@@ -59,7 +59,7 @@ impl AnswerTable {
         Ok(AnswerTable { answer, question, form, pipeline, log, keep, open: None, unreferenced: VecDeque::new() })
     }
 
-    /// Creates the table, or reads what it holds.
+    /// Creates the table, or reads its rows.
     pub(super) async fn open(&mut self) -> Result<(), DeltaError> {
         let handle = match self.log.newest_version().await? {
             None => self.create_table().await?,
@@ -119,7 +119,7 @@ impl AnswerTable {
 
     async fn create_table(&self) -> Result<DeltaTable, DeltaError> {
         create_table_folder(&self.log)?;
-        // The log of a table that is replaced every minute is as short as its versions are kept.
+        // Keep the log as long as the versions: a table that is replaced every minute has many commits.
         let keep = format!("interval {} seconds", self.keep.as_secs());
         let configuration = [
             (PIPELINE_PROPERTY.to_owned(), Some(self.pipeline.clone())),
@@ -136,7 +136,7 @@ impl AnswerTable {
             .map_err(library_error("create", &self.log))
     }
 
-    /// Brings the table to these rows.
+    /// Writes the difference between the table and these rows.
     pub(super) async fn update_rows(
         &mut self,
         rows: &BTreeSet<AnswerRow>,
@@ -162,7 +162,7 @@ impl AnswerTable {
         self.delete_expired_files().await
     }
 
-    /// Writes a file, and commits it: in the place of all others, or beside them.
+    /// Writes a file and commits it. It replaces all others for current rows, and is appended for changes.
     async fn write_rows(
         &mut self,
         mut handle: DeltaTable,
@@ -184,7 +184,8 @@ impl AnswerTable {
         let mode = if self.form == AnswerTableForm::Current { SaveMode::Overwrite } else { SaveMode::Append };
         let operation = DeltaOperation::Write { mode, partition_by: None, predicate: None };
         let says = serde_json::json!({ "epoch": moment.epoch, "as_of": moment.as_of.to_string() });
-        // Two writers would undo each other for ever: the loser looks at the table anew. Checkpoints are made below.
+        // No retries: two writers would undo each other forever. The loser reads the table again. Checkpoints are
+        // created below.
         let properties = CommitProperties::default()
             .with_metadata([("pinflow".to_owned(), says)])
             .with_max_retries(0)
@@ -202,7 +203,7 @@ impl AnswerTable {
         {
             checkpoints::create_checkpoint(&handle, None)
                 .await
-                .map_err(library_error("make a checkpoint of", &self.log))?;
+                .map_err(library_error("create a checkpoint of", &self.log))?;
             checkpoints::cleanup_metadata(&handle, None).await.map_err(library_error("clean the log of", &self.log))?;
         }
         Ok(handle)
@@ -233,7 +234,7 @@ impl AnswerTable {
         })
     }
 
-    /// Data files that are part of the table no more, or never became so, are to be kept from now on.
+    /// Finds data files that are not part of the table. Their retention starts now.
     async fn find_unreferenced_files(&mut self, active: &BTreeSet<String>) -> Result<(), DeltaError> {
         let known: BTreeSet<String> = self.unreferenced.iter().map(|(_, name)| name.clone()).collect();
         for (name, _) in self.log.place().list_entries().await?.files {
@@ -245,8 +246,8 @@ impl AnswerTable {
         Ok(())
     }
 
-    /// Deletes what has been kept for long enough, unless it is part of the table after all: a commit whose outcome was
-    /// unknown may have landed since.
+    /// Deletes unreferenced files whose retention is over. Active files are spared: a commit with an unknown outcome
+    /// may have succeeded later.
     async fn delete_expired_files(&mut self) -> Result<(), DeltaError> {
         if self.unreferenced.front().is_none_or(|(since, _)| since.elapsed() < self.keep) {
             return Ok(());
@@ -274,7 +275,7 @@ fn arrow_error(what: &'static str, path: &Path, cause: ArrowError) -> DeltaError
     DeltaError::Library { what, path: path.to_owned(), cause: Box::new(cause.into()) }
 }
 
-/// What leads from one to the other.
+/// The changes that turn `held` into `wanted`.
 fn diff_rows(held: &RowDiffs, wanted: &RowDiffs) -> RowDiffs {
     let mut changes: RowDiffs = wanted.clone();
     for (row, count) in held {
